@@ -1,0 +1,118 @@
+# What one runs here: `make` lists it, `make check` is what CI runs.
+# Needs make and Python >= 3.10; everything else comes from requirements/lock.txt, by hash, into $(VENV).
+# Kept to what GNU make 3.81 and a POSIX shell know, which is what macOS has.
+
+VENV ?= .venv
+BIN  := $(VENV)/bin
+PIP  := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+# more for pytest or uv: make test ARGS='-k journal', make lock ARGS=--upgrade
+ARGS ?=
+
+.PHONY: help demo check test lint types smoke format picture bench venv python lock wheel clean
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# ---- what people run
+
+demo: $(VENV)/.ready ## run the tutorial campaign with its live table
+	$(BIN)/rose run campaigns/tutorial/campaign.yaml
+
+check: lint types test smoke ## all that CI runs
+
+# The tests start real processes: more than four workers only make them wait for each other.
+# Tests that must not run side by side share a mark: @pytest.mark.xdist_group("name").
+test: $(VENV)/.ready ## run every test
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup $(ARGS)
+
+# pip check: what the lock brought is still what pyproject.toml asks for.
+lint: $(VENV)/.ready ## look for mistakes and for unformatted files
+	$(BIN)/python -m ruff check
+	$(BIN)/python -m ruff format --check
+	$(BIN)/python -m pip check
+
+types: $(VENV)/.ready ## check the types, strictly
+	$(BIN)/python -m mypy
+
+# Every campaign is tried, also after one has failed, and finding none is a failure too.
+CAMPAIGNS = $(shell find campaigns -name rose-runs -prune -o -name '*.yaml' -print | sort)
+smoke: $(VENV)/.ready ## try one iteration of every file in campaigns/
+	@test -n '$(CAMPAIGNS)' || { echo 'no campaign file in campaigns/' >&2; exit 1; }
+	@failed=; for file in $(CAMPAIGNS); do \
+	  echo "$(BIN)/rose run --smoke $$file"; \
+	  $(BIN)/rose run --smoke "$$file" </dev/null || failed="$$failed $$file"; \
+	done; test -z "$$failed" || { echo "smoke failed:$$failed" >&2; exit 1; }
+
+format: $(VENV)/.ready ## mend what can be mended, and format
+	$(BIN)/python -m ruff check --fix
+	$(BIN)/python -m ruff format
+
+picture: $(VENV)/.ready ## make the README's picture of the table, from a real run
+	$(BIN)/python -m tools.picture docs/table.svg
+
+bench: $(VENV)/.ready ## run the benchmarks, one after the other
+	@test -n '$(wildcard benchmarks/*.py)' || { echo 'no benchmark in benchmarks/' >&2; exit 1; }
+	@set -e; for file in $(sort $(wildcard benchmarks/*.py)); do echo "$$file"; $(BIN)/python "$$file"; done
+
+# ---- the environment
+
+venv: $(VENV)/.ready ## make the environment, or bring it up to date
+
+# Debian packs ensurepip apart from Python; pip, where it is there, can stand in for it.
+# /usr/local/bin is where Python images and installers put theirs, and a bare PATH may lack it.
+PYTHONS    = $(or $(PYTHON),python3.13 python3.12 python3.11 python3.10 python3 /usr/local/bin/python3)
+IS_FIT     = import importlib.util as u, sys, venv; \
+             sys.exit(sys.version_info < (3, 10) or not (u.find_spec("ensurepip") or u.find_spec("pip")))
+SET_PYTHON = for python in $(PYTHONS) ""; do "$$python" -c '$(IS_FIT)' 2>/dev/null && break; done; \
+  test -n "$$python" || { \
+    echo 'none of these is a Python >= 3.10 that can make an environment: $(PYTHONS)' >&2; \
+    echo 'install one (Debian, Ubuntu: apt install python3-venv) or name one: make PYTHON=/path/to/python3' >&2; \
+    exit 1; }
+
+MAKE_VENV  = if "$$python" -c 'import ensurepip' 2>/dev/null; then "$$python" -m venv $(VENV); else \
+  "$$python" -m venv --without-pip $(VENV) && PIP_ROOT_USER_ACTION=ignore "$$python" -m pip install --quiet pip \
+    --target "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"; fi
+
+python: ## print the interpreter that an environment would be made with
+	@$(SET_PYTHON); echo "$$python"
+
+# .made-by-make is there from the first moment, .locked and .ready only once all went well: what was interrupted is
+# made again from nothing, while an environment that make did not make is used as it is and never removed.
+# .locked holds the place: scripts name their interpreter by its full path, so a clone that was moved needs new ones.
+DISCARD = if test -e $(VENV)/.made-by-make; then rm -rf $(VENV); fi
+ifneq ($(shell test -x $(BIN)/python && cat $(VENV)/.locked 2>/dev/null),$(abspath $(VENV)))
+.PHONY: $(VENV)/.locked
+endif
+$(VENV)/.locked: requirements/lock.txt
+	@$(DISCARD)
+	@if test -z "$$(ls -A $(VENV) 2>/dev/null)"; then \
+	  $(SET_PYTHON); \
+	  echo "making $(VENV) with $$("$$python" -V), about a minute"; \
+	  mkdir -p $(VENV) && touch $(VENV)/.made-by-make && $(MAKE_VENV); \
+	fi
+	@test -x $(BIN)/python || { \
+	  echo '$(VENV) is there and is no environment: remove it, or name another place: make VENV=...' >&2; exit 1; }
+	@$(PIP) install --require-hashes --only-binary :all: --requirement requirements/lock.txt
+	@echo '$(abspath $(VENV))' >$@
+
+$(VENV)/.ready: $(VENV)/.locked pyproject.toml
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# ---- the release
+
+# One file for every Python from 3.10 on; wheels only, so that nothing is built at the user's.
+lock: $(BIN)/uv ## pin what pyproject.toml asks for (ARGS=--upgrade: the newest)
+	$(BIN)/uv --no-config --system-certs pip compile --quiet --universal --python-version 3.10 --generate-hashes --only-binary :all: \
+	  --custom-compile-command 'make lock' --extra examples --group dev $(ARGS) \
+	  --output-file requirements/lock.txt pyproject.toml
+
+$(BIN)/uv: $(VENV)/.ready
+	$(PIP) install 'uv>=0.13,<1'
+
+wheel: $(VENV)/.ready ## build the wheel and the source archive into dist/
+	$(BIN)/python -m hatchling build
+
+clean: ## remove what make has made, the environment too; runs stay
+	@$(DISCARD)
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	find $(wildcard rose_cli tests campaigns benchmarks) -name __pycache__ -prune -exec rm -rf {} +

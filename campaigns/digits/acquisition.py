@@ -1,0 +1,15 @@
+"""What the acquisitions share: ask for the images of the pool that are worth most and not labelled yet."""
+
+import json
+
+import numpy as np
+from workspace import load, save
+
+WANTED = 15
+
+
+def ask_for(worth: np.ndarray) -> None:
+    (labeled,) = load("labeled")
+    worth[labeled] = -np.inf
+    save("wanted", np.argsort(-worth, kind="stable")[:WANTED])
+    print(json.dumps({"wanted_count": WANTED}))

@@ -1,0 +1,10 @@
+"""Margin acquisition: an image is worth a label where the classifier hesitates between its two likeliest digits."""
+
+import numpy as np
+from acquisition import ask_for
+from label import POOL
+from workspace import load
+
+(scores,) = load("scores")
+ordered = np.sort(scores[:POOL], axis=1)
+ask_for(ordered[:, -2] - ordered[:, -1])

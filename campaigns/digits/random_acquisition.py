@@ -1,0 +1,7 @@
+"""Random acquisition, what the others must beat: every image of the pool is worth the same."""
+
+from acquisition import ask_for
+from label import POOL
+from workspace import rng
+
+ask_for(rng("random").random(POOL))

@@ -1,0 +1,276 @@
+"""The command line: options in, exit code out, and the one place where errors become messages.
+
+Commands are imported when they are called, so that `rose --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal, NoReturn, Optional
+
+import typer
+
+from rose_cli import __version__
+from rose_cli.errors import CampaignError, ExitCode, RoseError, UsageError
+
+app = typer.Typer(
+    name="rose",
+    help="Parallel active learning from one YAML file.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="The campaign file.", show_default=False)]
+RunName = Annotated[
+    Optional[str],  # noqa: UP045 - typer on Python 3.10 reads this form
+    typer.Argument(metavar="RUN", help="A run's folder or name, or a campaign file; default: the latest run here."),
+]
+NamedRun = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder or name, or a campaign file.")]
+Learners = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--learner", metavar="NAME", help="Only this learner; repeatable."),
+]
+Settings = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--set", metavar="KEY.PATH=VALUE", help="Lay a value over the file's; repeatable."),
+]
+OutputKind = Literal["auto", "live", "plain", "json", "quiet"]
+Output = Annotated[
+    OutputKind, typer.Option("--output", help="auto: a live table on a terminal, plain lines elsewhere.")
+]
+RequireCriterion = Annotated[
+    bool, typer.Option("--require-criterion", help="Exit 1 unless every learner meets its criterion.")
+]
+TextOrJson = Annotated[Literal["text", "json"], typer.Option("--format", help="For people or for programs.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"rose {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write it.")] = Path(),
+) -> None:
+    """Write a small campaign that runs as it is."""
+    from rose_cli.commands.init import init as command
+
+    raise typer.Exit(command(folder))
+
+
+@app.command()
+def validate(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Campaign files.", show_default=False)],
+    report_format: Annotated[
+        Literal["text", "json", "github"], typer.Option("--format", help="How to report.")
+    ] = "text",
+) -> None:
+    """Show every mistake in campaign files at once; nothing runs."""
+    from rose_cli.commands.validate import validate as command
+
+    raise typer.Exit(command(files, report_format))
+
+
+@app.command()
+def plan(
+    file: File,
+    learner: Learners = None,
+    iteration: Annotated[
+        Optional[list[int]],  # noqa: UP045
+        typer.Option("--iteration", metavar="N", help="Only this iteration; repeatable."),
+    ] = None,
+    settings: Settings = None,
+    plan_format: TextOrJson = "text",
+) -> None:
+    """Show what each learner would run at each iteration."""
+    from rose_cli.commands.campaign_file import parse_setting
+    from rose_cli.commands.plan import PlanOptions, show_plan
+
+    given = [parse_setting(text) for text in settings or ()]
+    raise typer.Exit(show_plan(file, PlanOptions(given, learner or (), iteration or (), plan_format)))
+
+
+@app.command()
+def run(
+    file: File,
+    engine: Annotated[Optional[str], typer.Option(metavar="KIND", help="The engine to use.")] = None,  # noqa: UP045
+    max_iter: Annotated[Optional[str], typer.Option(metavar="N", help="Iterations per learner.")] = None,  # noqa: UP045
+    learner: Learners = None,
+    run_dir: Annotated[Optional[Path], typer.Option(metavar="DIR", help="The run directory to make.")] = None,  # noqa: UP045
+    settings: Settings = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan; run nothing.")] = False,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="One quick iteration of every learner, then clean up.")
+    ] = False,
+    require_criterion: RequireCriterion = False,
+    output: Output = "auto",
+) -> None:
+    """Run a campaign."""
+    from rose_cli.commands.campaign_file import Setting, parse_setting
+
+    given = [parse_setting(text) for text in settings or ()]
+    if engine is not None:
+        given.append(Setting(("engine",), engine, f"--engine {engine}"))
+    if max_iter is not None:
+        given.append(Setting(("max_iter",), max_iter, f"--max-iter {max_iter}"))
+    if dry_run:
+        from rose_cli.commands.plan import PlanOptions, show_plan
+
+        raise typer.Exit(show_plan(file, PlanOptions(given, learner or ())))
+    if smoke:
+        from rose_cli.commands.smoke import smoke as command
+
+        if run_dir is not None or require_criterion:
+            raise UsageError("--smoke goes with neither --run-dir nor --require-criterion", "leave them out")
+        raise typer.Exit(command(file, given, learner or (), output))
+    from rose_cli.commands.run import RunOptions
+    from rose_cli.commands.run import run as command_run
+
+    raise typer.Exit(command_run(file, RunOptions(given, learner or (), run_dir, output, require_criterion)))
+
+
+@app.command()
+def resume(
+    run_name: RunName = None,
+    max_iter: Annotated[Optional[int], typer.Option(metavar="N", min=1, help="Extend to N iterations.")] = None,  # noqa: UP045
+    from_iteration: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(metavar="N", min=0, help="Go back to iteration N."),
+    ] = None,
+    learner: Learners = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is kept and what runs again.")] = False,
+    steal_lock: Annotated[
+        bool, typer.Option("--steal-lock", help="Take the run over although another host seems to hold it.")
+    ] = False,
+    require_criterion: RequireCriterion = False,
+    output: Output = "auto",
+) -> None:
+    """Go on with an interrupted or failed run."""
+    from rose_cli.commands.resume import ResumeOptions, explain
+    from rose_cli.commands.resume import resume as command
+
+    options = ResumeOptions(max_iter, from_iteration, learner or (), output, require_criterion, steal_lock)
+    raise typer.Exit(explain(run_name, options) if dry_run else command(run_name, options))
+
+
+@app.command()
+def status(
+    run_name: RunName = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Redraw until the run has ended.")] = False,
+    status_format: TextOrJson = "text",
+) -> None:
+    """Show the table of a run that goes on, was interrupted, or has finished."""
+    from rose_cli.commands import status as commands
+
+    raise typer.Exit(
+        commands.watch(run_name) if watch and status_format == "text" else commands.status(run_name, status_format)
+    )
+
+
+@app.command(name="list")
+def list_(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the campaigns.")] = Path(),
+    list_format: TextOrJson = "text",
+) -> None:
+    """List the runs of a folder."""
+    from rose_cli.commands.status import list_runs
+
+    raise typer.Exit(list_runs(folder, list_format))
+
+
+@app.command()
+def logs(
+    run_name: NamedRun,
+    learner: Annotated[Optional[str], typer.Argument(metavar="LEARNER", help="Only this learner.")] = None,  # noqa: UP045
+    iteration: Annotated[Optional[int], typer.Argument(metavar="ITERATION", help="Only this one.")] = None,  # noqa: UP045
+    task: Annotated[Optional[str], typer.Argument(metavar="TASK", help="Only this task.")] = None,  # noqa: UP045
+    failed: Annotated[bool, typer.Option("--failed", help="Only attempts that failed.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on until the run has ended.")] = False,
+) -> None:
+    """Show what tasks printed."""
+    from rose_cli.commands.logs import Wanted
+    from rose_cli.commands.logs import logs as command
+
+    raise typer.Exit(command(run_name, Wanted(learner, iteration, task, failed), follow=follow))
+
+
+@app.command()
+def export(
+    run_name: RunName = None,
+    export_format: Annotated[Literal["csv", "jsonl"], typer.Option("--format", help="CSV or JSON Lines.")] = "csv",
+    output: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--output", "-o", metavar="FILE", help="Default: standard output."),
+    ] = None,
+) -> None:
+    """Export the iterations of a run."""
+    from rose_cli.commands.export import export as command
+
+    raise typer.Exit(command(run_name, export_format, output))
+
+
+@app.command()
+def stop(
+    run_name: NamedRun,
+    learner: Annotated[Optional[str], typer.Option(metavar="NAME", help="Only this learner.")] = None,  # noqa: UP045
+) -> None:
+    """Ask a going run, from another terminal, to stop cleanly."""
+    from rose_cli.commands.stop import stop as command
+
+    raise typer.Exit(command(run_name, learner))
+
+
+def main() -> NoReturn:
+    """The `rose` command. What is wrong with the command line itself, typer has said and ended in exit code 2."""
+    try:
+        app(prog_name="rose")
+    except CampaignError as error:
+        code = _show_mistakes(error)
+    except RoseError as error:
+        code = _say(error)
+    except Exception as error:  # noqa: BLE001 - the boundary: anything else is a bug
+        code = _report_bug(error)
+    else:
+        code = ExitCode.OK
+    sys.exit(code)
+
+
+def _show_mistakes(error: CampaignError) -> ExitCode:
+    from rose_cli.view.diagnostics import print_diagnostics
+
+    name = error.diagnostics[0].file if error.diagnostics else "campaign file"
+    print_diagnostics(error.diagnostics, error.text or "", name, sys.stderr)
+    return error.exit_code
+
+
+def _say(error: RoseError) -> ExitCode:
+    from rose_cli.view.console import complain
+
+    complain(error.message, error.hint)
+    return error.exit_code
+
+
+def _report_bug(error: Exception) -> ExitCode:
+    import tempfile
+    import traceback
+
+    from rose_cli.view.console import complain
+
+    with tempfile.NamedTemporaryFile("w", prefix="rose-bug-", suffix=".txt", delete=False, encoding="utf-8") as file:
+        file.write(f"rose {__version__}, Python {sys.version}, {sys.platform}\n{sys.argv}\n\n")
+        traceback.print_exception(error, file=file)
+    complain(f"this is a bug in rose: {type(error).__name__}: {error}", f"the report is in {file.name}")
+    return ExitCode.BUG

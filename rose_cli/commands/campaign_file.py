@@ -1,0 +1,132 @@
+"""From the path of a campaign file to a plan, with every mistake on the way: what run, validate and plan share."""
+
+from __future__ import annotations
+
+import gc
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rose_cli.diagnostic import did_you_mean
+from rose_cli.engine.local import machine_capacity
+from rose_cli.errors import CampaignError, UsageError
+from rose_cli.plan.compile import Overlay, compile_campaign, with_learners
+from rose_cli.plan.surroundings import Surroundings
+from rose_cli.spec.load import declared_tasks, diagnose, load
+from rose_cli.spec.salvage import read_all
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from rose_cli.diagnostic import Diagnostic, KeyPath
+    from rose_cli.engine.base import Capacity
+    from rose_cli.plan.model import Plan
+    from rose_cli.spec.campaign import Campaign
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A value given on the command line for a place in the file; `source` is how the user wrote it."""
+
+    path: KeyPath
+    text: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A campaign file that was read: its text, every diagnostic, and a plan where none of them is an error."""
+
+    text: str
+    diagnostics: tuple[Diagnostic, ...]
+    plan: Plan | None
+    _compiled_from: tuple[Campaign, Surroundings] | None = field(default=None, repr=False)
+
+    @property
+    def good_plan(self) -> Plan:
+        """The plan. Raises CampaignError where there is none."""
+        if self.plan is None:
+            raise CampaignError(self.diagnostics, self.text)
+        return self.plan
+
+    @cached_property
+    def smoke_plan(self) -> Plan | None:
+        """The plan of `rose run --smoke`, where there is a plan."""
+        if self.plan is None or self._compiled_from is None:
+            return None
+        campaign, around = self._compiled_from
+        return compile_campaign(campaign, around, Overlay.smoke(campaign))[0]
+
+
+def check_campaign(
+    path: Path, environment: Mapping[str, str], settings: Sequence[Setting] = (), machine: Capacity | None = None
+) -> Checked:
+    """Read, check and compile, for `machine` or else this one. Nothing runs, and no file but this one is read.
+
+    Raises UsageError where there is no such file; what is wrong *in* it is a diagnostic.
+    """
+    with _no_collecting():
+        return _check(path, environment, settings, machine or machine_capacity())
+
+
+def _check(path: Path, environment: Mapping[str, str], settings: Sequence[Setting], machine: Capacity) -> Checked:
+    read = read_all(path, [(setting.path, setting.text, setting.source) for setting in settings])
+    if read.document is None:
+        return Checked(read.text, read.diagnostics, None)
+    loaded = load(read.document, read.broken)
+    findings, compiled = list(loaded.findings), None
+    around = Surroundings(
+        campaign_file=Path(path).absolute(),
+        environment=environment,
+        machine=machine,
+        task_names=declared_tasks(read.document) | read.lost_names,
+        broken=loaded.broken,
+        is_cut_short=any(setting.path[-1:] == ("max_iter",) for setting in settings),
+    )
+    if loaded.campaign is not None:
+        compiled, found = compile_campaign(loaded.campaign, around)
+        findings += found
+    diagnostics = in_order((*read.diagnostics, *diagnose(read.document, findings)), str(path))
+    if loaded.campaign is None or any(diagnostic.is_error for diagnostic in diagnostics):
+        return Checked(read.text, diagnostics, None)
+    return Checked(read.text, diagnostics, compiled, (loaded.campaign, around))
+
+
+@contextmanager
+def _no_collecting() -> Iterator[None]:
+    """Nothing of what is made here is garbage: to look for some takes a third of the time of a large file."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def in_order(diagnostics: Sequence[Diagnostic], name: str) -> tuple[Diagnostic, ...]:
+    """In the order of the file; what is wrong with the command line comes last."""
+    return tuple(sorted(diagnostics, key=lambda d: (d.file != name, d.file, d.span is None, d.span, d.code)))
+
+
+def only_learners(plan: Plan, names: Sequence[str]) -> Plan:
+    """The plan with only the named learners, or as it is where none is named."""
+    known = [learner.name for learner in plan.learners]
+    for name in names:
+        if name not in known:
+            message = f"there is no learner '{name}'"
+            raise UsageError(message, did_you_mean(name, known) or f"there are {', '.join(known[:20])}")
+    return with_learners(plan, frozenset(names)) if names else plan
+
+
+def parse_setting(text: str) -> Setting:
+    """`key.path=value` as of `--set`; a part that is a number is a position in a list or an iteration."""
+    path, equals, value = text.partition("=")
+    parts = path.split(".")
+    if not equals or not all(parts):
+        message = f"--set takes key.path=value, not '{text}'"
+        raise UsageError(message, "for example --set max_iter=3 or --set limits.wall_time=1h")
+    key_path = tuple(int(part) if part.removeprefix("-").isdigit() else part for part in parts)
+    return Setting(key_path, value, f"--set {text}")

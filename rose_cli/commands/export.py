@@ -1,0 +1,97 @@
+"""`rose export`: the finished iterations of a run as rows, for other programs to read."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias
+
+from rose_cli.commands.runs import SeenRun, find_run, see
+from rose_cli.commands.status import iso_time, json_safe
+from rose_cli.errors import ExitCode, UsageError
+from rose_cli.plan.model import CRITERION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from rose_cli.journal.state import IterationState, LearnerState
+    from rose_cli.plan.model import LearnerPlan
+
+ExportFormat: TypeAlias = Literal["csv", "jsonl"]
+
+_COLUMNS = ("learner", "iteration", "metric_name", "metric_value", "stop_reason", "started", "seconds")
+
+
+def export(argument: str | None, export_format: ExportFormat, output: Path | None) -> ExitCode:
+    seen = see(find_run(argument))
+    with _opened(output) as stream:
+        if export_format == "csv":
+            _write_csv(seen, stream)
+        else:
+            for row in rows(seen):
+                stream.write(json.dumps(json_safe(row), allow_nan=False) + "\n")
+    return ExitCode.OK
+
+
+def rows(seen: SeenRun) -> Iterator[dict[str, Any]]:
+    """A row per finished iteration, learner by learner."""
+    for plan in seen.plan.learners:
+        learner = seen.state.learners[plan.name]
+        for iteration in learner.iterations:
+            yield _row(plan, learner, iteration)
+
+
+def _row(plan: LearnerPlan, learner: LearnerState, iteration: IterationState) -> dict[str, Any]:
+    is_last = iteration is learner.iterations[-1]
+    options = {
+        f"option.{task}.{name}": value
+        for task, values in iteration.options.items()
+        if task != CRITERION or values
+        for name, value in values.items()
+    }
+    return {
+        "learner": plan.name,
+        "iteration": iteration.number,
+        "metric_name": plan.criterion.metric if plan.criterion else None,
+        "metric_value": iteration.value,
+        "stop_reason": learner.stop_reason if is_last else None,
+        "started": iso_time(iteration.started),
+        "seconds": iteration.seconds,
+        **options,
+        **{f"result.{key}": value for key, value in iteration.result.items()},
+    }
+
+
+def _write_csv(seen: SeenRun, stream: TextIO) -> None:
+    """Two passes, so that the columns are known without holding the rows."""
+    columns = dict.fromkeys(_COLUMNS)
+    for row in rows(seen):
+        columns.update(dict.fromkeys(row))
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows(seen):
+        writer.writerow([_cell(row.get(column)) for column in columns])
+
+
+def _cell(value: Any) -> str:  # noqa: ANN401 - an option's or a result's value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return json.dumps(value) if isinstance(value, list | dict | tuple) else str(value)
+
+
+@contextmanager
+def _opened(output: Path | None) -> Iterator[TextIO]:
+    if output is None:
+        yield sys.stdout
+        return
+    try:
+        with output.open("w", encoding="utf-8", newline="") as stream:
+            yield stream
+    except OSError as error:
+        message = f"cannot write '{output}': {error.strerror}"
+        raise UsageError(message, "name a file in a folder that exists") from error

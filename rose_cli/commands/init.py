@@ -1,0 +1,35 @@
+"""`rose init`: a small campaign that runs as it is, on the standard library alone."""
+
+from __future__ import annotations
+
+import sys
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from rose_cli.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def init(folder: Path) -> ExitCode:
+    """Write the files; one that is there already is never overwritten."""
+    templates = [entry for entry in files("rose_cli").joinpath("templates").iterdir() if _is_template(entry.name)]
+    there = [entry.name for entry in templates if (folder / entry.name).exists()]
+    if there:
+        message = f"'{folder}' already has {', '.join(sorted(there))}"
+        raise UsageError(message, "choose another folder: rose init NEW_FOLDER")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for entry in templates:
+            (folder / entry.name).write_bytes(entry.read_bytes())
+    except OSError as error:
+        message = f"cannot write to '{folder}': {error.strerror}"
+        raise UsageError(message, "choose another folder") from error
+    sys.stdout.write(f"wrote {', '.join(sorted(entry.name for entry in templates))} to '{folder}'\n")
+    sys.stdout.write(f"next: rose run {folder / 'campaign.yaml'}\n")
+    return ExitCode.OK
+
+
+def _is_template(name: str) -> bool:
+    return name.endswith((".py", ".yaml")) and not name.startswith("_")

@@ -1,0 +1,127 @@
+"""`rose logs`: what tasks printed."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rose_cli.commands.runs import SeenRun, find_run, see
+from rose_cli.diagnostic import did_you_mean
+from rose_cli.errors import ExitCode, UsageError
+from rose_cli.journal.events import StepKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+POLL_SECONDS = 0.3
+CHUNK_BYTES = 1 << 16
+
+_NAME = re.compile(r"(?P<task>[^.]+)(?:\.r(?P<replica>\d+))?\.(?P<attempt>\d+)\.(?P<stream>out|err)")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which logs: None stands for all."""
+
+    learner: str | None = None
+    iteration: int | None = None
+    task: str | None = None
+    failed: bool = False
+
+
+@dataclass(frozen=True, order=True)
+class Log:
+    """One stream of one attempt, in the order in which a reader wants them."""
+
+    learner_index: int
+    iteration: int
+    task_index: int
+    replica: int
+    attempt: int
+    stream: str
+    learner: str = field(compare=False)
+    task: str = field(compare=False)
+    path: Path = field(compare=False)
+
+    @property
+    def title(self) -> str:
+        copy = f" replica {self.replica}" if self.replica else ""
+        name = "stdout" if self.stream == "out" else "stderr"
+        return f"{self.learner} · iteration {self.iteration} · {self.task}{copy} · attempt {self.attempt} · {name}"
+
+
+def logs(argument: str, wanted: Wanted, *, follow: bool) -> ExitCode:
+    seen = see(find_run(argument))
+    _check(seen, wanted)
+    printer = _Printer()
+    printer.print_all(_find(seen, wanted))
+    while follow and seen.alive:
+        time.sleep(POLL_SECONDS)
+        seen = see(seen.directory)
+        printer.print_all(_find(seen, wanted))
+    return ExitCode.OK
+
+
+def _check(seen: SeenRun, wanted: Wanted) -> None:
+    names = [learner.name for learner in seen.plan.learners]
+    if wanted.learner is not None and wanted.learner not in names:
+        message = f"there is no learner '{wanted.learner}' in this run"
+        raise UsageError(message, did_you_mean(wanted.learner, names) or f"there are {', '.join(names[:20])}")
+    tasks = {step.task for learner in seen.plan.learners for step in learner.all_steps}
+    if wanted.task is not None and wanted.task not in tasks:
+        message = f"there is no task '{wanted.task}' in this run"
+        raise UsageError(message, did_you_mean(wanted.task, tasks) or f"there are {', '.join(sorted(tasks))}")
+
+
+def _find(seen: SeenRun, wanted: Wanted) -> list[Log]:
+    return sorted(log for log in _all_logs(seen, wanted) if not wanted.failed or _has_failed(seen, log))
+
+
+def _all_logs(seen: SeenRun, wanted: Wanted) -> Iterator[Log]:
+    for learner in seen.plan.learners:
+        if wanted.learner not in (None, learner.name):
+            continue
+        order = {step.task: position for position, step in enumerate(learner.all_steps)}
+        folder = seen.directory.learner(learner.name) / "logs"
+        for path in folder.glob("*/*") if wanted.iteration is None else folder.glob(f"{wanted.iteration}/*"):
+            match = _NAME.fullmatch(path.name)
+            if match is None or wanted.task not in (None, match["task"]):
+                continue
+            place = order.get(match["task"], len(order)), int(match["replica"] or 0), int(match["attempt"])
+            iteration = int(path.parent.name)
+            yield Log(learner.index, iteration, *place, match["stream"], learner.name, match["task"], path)
+
+
+def _has_failed(seen: SeenRun, log: Log) -> bool:
+    step = StepKey(log.learner, log.iteration, log.task, log.replica)
+    return (step, log.attempt) in seen.failed_attempts
+
+
+@dataclass
+class _Printer:
+    """Prints what is new of each log, under its title; what tasks wrote is passed on byte by byte."""
+
+    _shown: dict[Path, int] = field(default_factory=dict)
+    _current: Path | None = None
+
+    def print_all(self, found: list[Log]) -> None:
+        for log in found:
+            self._print(log)
+        sys.stdout.flush()
+
+    def _print(self, log: Log) -> None:
+        start = self._shown.get(log.path, 0)
+        with log.path.open("rb") as file:
+            file.seek(start)
+            while chunk := file.read(CHUNK_BYTES):
+                if self._current != log.path:
+                    self._current = log.path
+                    sys.stdout.write(f"── {log.title}\n")
+                    sys.stdout.flush()
+                sys.stdout.buffer.write(chunk)
+                start += len(chunk)
+        self._shown[log.path] = start

@@ -1,0 +1,171 @@
+"""`rose resume`: go on with a run where it stands."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rose_cli.commands.changes import campaign_changes
+from rose_cli.commands.ending import carry_through
+from rose_cli.commands.runs import find_interrupted_run, find_run, see
+from rose_cli.commands.session import Work
+from rose_cli.commands.surroundings import task_environment
+from rose_cli.diagnostic import did_you_mean
+from rose_cli.engine.local import end_leftovers
+from rose_cli.errors import ExitCode, RunDirectoryError, UsageError
+from rose_cli.journal import events as e
+from rose_cli.journal.file import JournalFile
+from rose_cli.journal.lock import RunLock
+from rose_cli.journal.state import RunState
+from rose_cli.plan.file import load_plan
+from rose_cli.view.console import notice
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rose_cli.journal.state import LearnerState
+    from rose_cli.plan.model import Plan
+    from rose_cli.run_directory import RunDirectory
+    from rose_cli.view.screen import Output
+
+
+@dataclass(frozen=True)
+class ResumeOptions:
+    max_iter: int | None = None
+    from_iteration: int | None = None
+    learners: Sequence[str] = ()
+    output: Output = "auto"
+    require_criterion: bool = False
+    steal_lock: bool = False
+
+
+def resume(argument: str | None, options: ResumeOptions) -> ExitCode:
+    directory = _find(argument, options)
+    plan = load_plan(directory.plan)
+    with RunLock.acquire(directory.path, steal=options.steal_lock):
+        journal, state = _open(directory)
+        opening = _opening(plan, state, options)
+        if not opening and all(learner.stop_reason for learner in state.learners.values()):
+            journal.close()
+            notice("nothing to do: every learner has stopped; --max-iter N extends the run")
+            return ExitCode.OK
+        for line in campaign_changes(directory, plan):
+            notice(line)
+        _end_old_processes(plan, state)
+        environment = task_environment(os.environ)
+        work = Work(directory, plan, journal, state, opening, (), environment, options.output)
+        return carry_through(work, require_criterion=options.require_criterion)
+
+
+def explain(argument: str | None, options: ResumeOptions) -> ExitCode:
+    """`--dry-run`: what is kept, what runs again and why; nothing is touched."""
+    seen = see(_find(argument, options))
+    opening = _opening(seen.plan, seen.state, options)
+    print(f"run {seen.directory.path}: {seen.status.value}")  # noqa: T201
+    for line in campaign_changes(seen.directory, seen.plan):
+        print(line)  # noqa: T201
+    for event in opening:
+        if not isinstance(event, e.AttemptLost):
+            seen.state.apply(_Supposed(event, seen.state.last_time))
+    reopened = {event.learner: event.reason for event in opening if isinstance(event, e.LearnerReopened)}
+    for learner in seen.state.learners.values():
+        print(f"  {learner.name}: {_outlook(learner, reopened.get(learner.name))}")  # noqa: T201
+    return ExitCode.OK
+
+
+@dataclass(frozen=True)
+class _Supposed:
+    """A record that is only imagined."""
+
+    event: e.Event
+    time: float
+
+
+def _find(argument: str | None, options: ResumeOptions) -> RunDirectory:
+    changed = options.max_iter is not None or options.from_iteration is not None
+    return find_run(argument) if changed else find_interrupted_run(argument)
+
+
+def _open(directory: RunDirectory) -> tuple[JournalFile, RunState]:
+    state = RunState()
+    journal = JournalFile.open(directory.journal, state.apply)
+    if not state.run_id:
+        journal.close()
+        message = f"nothing was recorded in '{directory.path}': its session ended before it began"
+        raise RunDirectoryError(message, "remove the folder and start a new run")
+    if journal.repaired_bytes:
+        notice(f"repaired the journal: cut {journal.repaired_bytes} bytes of an unfinished record at its end")
+    return journal, state
+
+
+def _end_old_processes(plan: Plan, state: RunState) -> None:
+    """Nothing of an earlier session may still work in a workspace when a step runs again."""
+    steps = [step for learner in state.learners.values() for _, step in learner.running_steps()]
+    processes = [step.process for step in steps if step.process is not None]
+    ended = end_leftovers(state.run_id, grace_seconds=plan.engine.grace_seconds, processes=processes)
+    if ended:
+        notice(f"ended {ended} left-over process{'es' if ended > 1 else ''} of an earlier session")
+
+
+def _opening(plan: Plan, state: RunState, options: ResumeOptions) -> list[e.Event]:
+    """The facts that the new session begins with."""
+    lost = [
+        e.AttemptLost(key.learner, key.iteration, key.task, key.replica, step.attempt, "its session ended")
+        for learner in state.learners.values()
+        for key, step in learner.running_steps()
+    ]
+    return [*lost, *_extension(plan, state, options), *_reopened(state, options)]
+
+
+def _extension(plan: Plan, state: RunState, options: ResumeOptions) -> Iterator[e.Event]:
+    if options.max_iter is None:
+        return
+    bounds = [state.max_iter] if state.max_iter is not None else [learner.max_iter for learner in plan.learners]
+    longest = max((bound for bound in bounds if bound is not None), default=0)
+    if options.max_iter <= longest:
+        message = f"--max-iter {options.max_iter} does not extend the run: it has {longest} already"
+        raise UsageError(message, "give a larger number")
+    yield e.MaxIterChanged(options.max_iter)
+
+
+def _reopened(state: RunState, options: ResumeOptions) -> Iterator[e.LearnerReopened]:
+    for learner in _chosen(state, options.learners):
+        if options.from_iteration is not None:
+            yield _sent_back(learner, options)
+        elif learner.stop_reason == "failed":
+            yield e.LearnerReopened(learner.name, "resumed after a failure")
+        elif learner.stop_reason == "max_iter" and options.max_iter is not None:
+            yield e.LearnerReopened(learner.name, f"extended to {options.max_iter} iterations")
+
+
+def _sent_back(learner: LearnerState, options: ResumeOptions) -> e.LearnerReopened:
+    number, done = options.from_iteration or 0, len(learner.iterations)
+    if number > done:
+        message = f"learner '{learner.name}' cannot go back to iteration {number}: it has finished {done}"
+        raise UsageError(message, f"give a number from 0 to {done}, or name learners with --learner")
+    return e.LearnerReopened(learner.name, f"sent back to iteration {number}", number)
+
+
+def _chosen(state: RunState, names: Sequence[str]) -> list[LearnerState]:
+    for name in names:
+        if name not in state.learners:
+            message = f"there is no learner '{name}' in this run"
+            raise UsageError(message, did_you_mean(name, state.learners))
+    return [learner for learner in state.learners.values() if not names or learner.name in names]
+
+
+def _outlook(learner: LearnerState, reopened: str | None) -> str:
+    done = len(learner.iterations)
+    kept = f"keeps {done} iteration{'' if done == 1 else 's'}"
+    if learner.stop_reason is not None:
+        return f"{kept}; has stopped ({learner.stop_reason})"
+    why = f" ({reopened})" if reopened else ""
+    finished = [task for (task, _), step in (learner.current.steps.items() if learner.current else ()) if step.over]
+    again = [f"{key.task} (attempt {step.attempt} was under way)" for key, step in learner.running_steps()]
+    parts = [f"goes on in iteration {done}{why}"]
+    if finished:
+        parts.append(f"keeps {', '.join(finished)} of it")
+    if again:
+        parts.append(f"runs again {', '.join(again)}")
+    return f"{kept}; {'; '.join(parts)}"

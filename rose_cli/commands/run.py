@@ -1,0 +1,93 @@
+"""`rose run`: a new run of a campaign."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rose_cli import __version__
+from rose_cli.commands.campaign_file import Checked, Setting, check_campaign, only_learners
+from rose_cli.commands.ending import carry_through
+from rose_cli.commands.session import Work
+from rose_cli.commands.surroundings import task_environment
+from rose_cli.errors import RunDirectoryError
+from rose_cli.journal import events as e
+from rose_cli.journal.file import JournalFile, Record
+from rose_cli.journal.lock import RunLock
+from rose_cli.journal.state import RunState
+from rose_cli.plan.file import dump_plan
+from rose_cli.run_directory import RUNS, RunDirectory, claim_run_directory, create_run_directory
+from rose_cli.view.console import notice
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rose_cli.errors import ExitCode
+    from rose_cli.plan.model import Plan
+    from rose_cli.view.screen import Output
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    settings: Sequence[Setting] = ()
+    learners: Sequence[str] = ()
+    run_directory: Path | None = None
+    output: Output = "auto"
+    require_criterion: bool = False
+
+
+def run(file: Path, options: RunOptions) -> ExitCode:
+    environment = task_environment(os.environ)
+    checked = check_campaign(file, environment, options.settings)
+    plan = only_learners(checked.good_plan, options.learners)
+    mention_warnings(file, checked)
+    directory = _directory(plan, options.run_directory)
+    with RunLock.acquire(directory.path):
+        work = begin(directory, plan, checked.text, environment, options.output)
+        return carry_through(work, require_criterion=options.require_criterion)
+
+
+def mention_warnings(file: Path, checked: Checked) -> None:
+    """A run does not go over them again; that there are some should not go unsaid."""
+    count = len(checked.diagnostics)
+    if count:
+        notice(f"{count} warning{'' if count == 1 else 's'} in '{file}': see rose validate {shlex.quote(str(file))}")
+
+
+def begin(directory: RunDirectory, plan: Plan, text: str, environment: dict[str, str], output: Output) -> Work:
+    """Write what a run starts with; the plan last, since a folder with a plan is a run."""
+    try:
+        directory.campaign_text.write_text(text, encoding="utf-8")
+        journal = JournalFile.create(directory.journal)
+        _write_durably(directory.plan, dump_plan(plan))
+    except OSError as error:
+        message = f"cannot write to '{directory.path}': {error.strerror}"
+        raise RunDirectoryError(message, "free some space, or choose another place with --run-dir") from error
+    names = tuple(learner.name for learner in plan.learners)
+    created = Record(1, time.time(), e.RunCreated(uuid.uuid4().hex, plan.campaign, __version__, names))
+    journal.append([created])
+    state = RunState()
+    state.apply(created)
+    return Work(directory, plan, journal, state, (), [created], environment, output)
+
+
+def _directory(plan: Plan, wanted: Path | None) -> RunDirectory:
+    if wanted is not None:
+        return claim_run_directory(wanted)
+    name = re.sub(r"[^\w.+=@-]+", "-", plan.campaign)
+    return create_run_directory(Path(plan.campaign_dir) / RUNS, name, time.strftime("%Y%m%d"))
+
+
+def _write_durably(path: Path, text: str) -> None:
+    temporary = path.with_suffix(".new")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)

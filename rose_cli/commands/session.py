@@ -1,0 +1,153 @@
+"""One session: a process that works on a run. `run` and `resume` prepare one; this carries it through to its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import anyio
+
+from rose_cli.control import take_requests
+from rose_cli.engine.base import Capacity
+from rose_cli.engine.local import LocalEngine, machine_capacity
+from rose_cli.errors import EngineError, ExitCode, RoseError
+from rose_cli.journal import events as e
+from rose_cli.journal.recorder import Recorder
+from rose_cli.loop.crew import Crew, Ending
+from rose_cli.loop.deadline import deadline_of
+from rose_cli.view.screen import open_screen
+from rose_cli.view.table import Facts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rose_cli.journal.file import JournalFile, Record
+    from rose_cli.journal.state import RunState
+    from rose_cli.plan.model import Plan
+    from rose_cli.run_directory import RunDirectory
+    from rose_cli.view.screen import Output, Screen
+
+POLL_SECONDS = 0.5
+"""How often a session looks for requests: a stat of one folder."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a session is to carry on with.
+
+    `recorded` are the facts that are in the journal already and nobody has been shown, `opening` those that the
+    session begins with.
+    """
+
+    directory: RunDirectory
+    plan: Plan
+    journal: JournalFile
+    state: RunState
+    opening: Sequence[e.Event]
+    recorded: Sequence[Record]
+    environment: Mapping[str, str]
+    output: Output
+
+
+def carry_on(work: Work) -> Ending:
+    """Run the session to its end; every fact is in the journal when this returns.
+
+    Raises EngineError and JournalError; whatever happens, no task is left running.
+    """
+    return anyio.run(_session, work)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What went wrong, out of the groups that concurrent tasks wrap it in; an error of rose's own first."""
+    leaves = list(_leaves(error))
+    return next((leaf for leaf in leaves if isinstance(leaf, RoseError)), leaves[0])
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    inner = getattr(error, "exceptions", None)
+    return [leaf for part in inner for leaf in _leaves(part)] if inner else [error]
+
+
+async def _session(work: Work) -> Ending:
+    state = work.state
+    recorder = Recorder(work.journal, state)
+    number = state.session.number + 1 if state.session else 1
+    engine = _engine(work, number)
+    screen = open_screen(work.output, work.plan, state, lambda: _facts(engine), sys.stdout)
+    for record in work.recorded:
+        screen.on_record(record)
+    recorder.subscribe(screen.on_record)
+    try:
+        started = e.SessionStarted(number, socket.gethostname(), os.getpid(), work.plan.engine.kind)
+        await recorder.record(started, *work.opening)
+        ending = await _crew(work, recorder, engine, screen)
+        await recorder.record(e.SessionEnded(number, ending.reason, ending.message))
+        return ending
+    except BaseException as error:
+        cause = _cause(error)
+        if isinstance(cause, EngineError):
+            await recorder.record(e.SessionEnded(number, "engine_lost", cause.message))
+        raise cause from error
+    finally:
+        with anyio.CancelScope(shield=True):
+            await recorder.close()
+
+
+async def _crew(work: Work, recorder: Recorder, engine: LocalEngine, screen: Screen) -> Ending:
+    grace = work.plan.engine.grace_seconds
+    deadline = deadline_of(work.plan.limits.wall_time_seconds, work.environment, grace, time.time())
+    crew = Crew(work.plan, work.state, recorder, engine, work.directory, deadline)
+    async with anyio.create_task_group() as group:
+        group.start_soon(screen.run)
+        group.start_soon(_obey_signals, crew, engine, screen)
+        group.start_soon(_obey_requests, crew, work.directory)
+        async with engine:
+            ending = await crew.run()
+        group.cancel_scope.cancel()
+    return ending
+
+
+def _engine(work: Work, number: int) -> LocalEngine:
+    machine, plan = machine_capacity(), work.plan.engine
+    return LocalEngine(
+        capacity=Capacity(plan.cores or machine.cores, plan.gpus, machine.memory_mb),
+        run_id=work.state.run_id,
+        session=number,
+        directory=work.directory.engine,
+        grace_seconds=plan.grace_seconds,
+        base_environment=work.environment,
+    )
+
+
+def _facts(engine: LocalEngine) -> Facts:
+    return Facts(time.time(), engine.busy_cores, engine.capacity.cores)
+
+
+async def _obey_signals(crew: Crew, engine: LocalEngine, screen: Screen) -> None:
+    """The first signal ends tasks with grace, the second at once, a third leaves everything as it is."""
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as received:
+        count = 0
+        async for number in received:
+            count += 1
+            if count == 1:
+                crew.stop("interrupted" if number == signal.SIGINT else "terminated")
+                screen.warn("stopping: running tasks are being ended; once more to end them at once")
+            elif count == 2:
+                engine.kill()
+            else:
+                os._exit(ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.TERMINATED)
+
+
+async def _obey_requests(crew: Crew, directory: RunDirectory) -> None:
+    while True:
+        for request in take_requests(directory.requests):
+            if request.learner is None:
+                crew.stop("stop_requested", "by rose stop")
+            else:
+                crew.stop_learner(request.learner, "by rose stop")
+        await anyio.sleep(POLL_SECONDS)

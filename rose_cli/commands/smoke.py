@@ -1,0 +1,90 @@
+"""`rose run --smoke`: one quick iteration of every learner, in a folder that is kept only on failure."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rose_cli.commands.campaign_file import Setting, check_campaign, only_learners
+from rose_cli.commands.ending import exit_code
+from rose_cli.commands.run import begin
+from rose_cli.commands.session import carry_on
+from rose_cli.commands.surroundings import task_environment
+from rose_cli.errors import CampaignError, ExitCode
+from rose_cli.journal.lock import RunLock
+from rose_cli.run_directory import RunDirectory
+from rose_cli.view.console import notice
+from rose_cli.view.summary import print_summary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rose_cli.commands.session import Work
+    from rose_cli.journal.state import RunState
+    from rose_cli.plan.model import Plan
+    from rose_cli.view.screen import Output
+
+
+def smoke(file: Path, settings: Sequence[Setting], learners: Sequence[str], output: Output) -> ExitCode:
+    environment = task_environment(os.environ)
+    checked = check_campaign(file, environment, [*settings, *_iterations(settings)])
+    if checked.smoke_plan is None:
+        raise CampaignError(checked.diagnostics, checked.text)
+    plan = only_learners(checked.smoke_plan, learners)
+    directory = RunDirectory.at(Path(tempfile.mkdtemp(prefix="rose-smoke-")))
+    with RunLock.acquire(directory.path):
+        work = begin(directory, plan, checked.text, environment, "plain" if output == "auto" else output)
+        code = _carry_out(work)
+    _append_summary(os.environ.get("GITHUB_STEP_SUMMARY"), plan, work.state, code)
+    if code is ExitCode.OK:
+        shutil.rmtree(directory.path)
+        notice(f"smoke run of '{file}' passed; its folder is removed")
+    else:
+        notice(f"smoke run of '{file}' failed; its folder is kept: {directory.path}")
+    return code
+
+
+def _iterations(settings: Sequence[Setting]) -> list[Setting]:
+    """`--max-iter` is meant for the smoke run itself, and goes before the number in the file's `smoke`."""
+    given = [setting for setting in settings if setting.path == ("max_iter",)]
+    return [Setting(("smoke", "max_iter"), setting.text, setting.source) for setting in given]
+
+
+def _carry_out(work: Work) -> ExitCode:
+    """A summary only where something went wrong: it points into a folder that is removed otherwise."""
+    with work.journal:
+        ending = carry_on(work)
+    code = exit_code(work.state, ending, require_criterion=False)
+    if code is not ExitCode.OK:
+        print_summary(work.output, work.plan, work.state, work.directory, ending)
+    return code
+
+
+def _append_summary(path: str | None, plan: Plan, state: RunState, code: ExitCode) -> None:
+    if not path:
+        return
+    with Path(path).open("a", encoding="utf-8") as file:
+        file.writelines(f"{line}\n" for line in _markdown(plan, state, code))
+
+
+def _markdown(plan: Plan, state: RunState, code: ExitCode) -> Iterator[str]:
+    verdict = "passed" if code is ExitCode.OK else f"failed (exit code {int(code)})"
+    yield f"### Smoke run of {_cell(plan.campaign)}: {verdict}"
+    yield ""
+    yield "| learner | iterations | metric | stop reason |"
+    yield "| --- | --- | --- | --- |"
+    for learner in plan.learners:
+        seen = state.learners[learner.name]
+        value = "" if not seen.history or seen.history[-1] is None else f"{seen.history[-1]:.6g}"
+        metric = f"{learner.criterion.metric} {value}" if learner.criterion else ""
+        reason = seen.message or seen.stop_reason or "interrupted"
+        yield f"| {_cell(learner.name)} | {len(seen.history)} | {_cell(metric)} | {_cell(reason)} |"
+    yield ""
+
+
+def _cell(text: str) -> str:
+    """Text that cannot end a cell of a Markdown table."""
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ").replace("`", "\\`")

@@ -1,0 +1,155 @@
+"""`rose status` and `rose list`: what runs have come to, read from their journals alone."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from rose_cli.commands.runs import SeenRun, find_run, runs_of, see
+from rose_cli.errors import ExitCode, RunDirectoryError
+from rose_cli.journal.state import LearnerState, Status, learner_status
+from rose_cli.loop.criterion import best_value
+from rose_cli.view.status import print_runs, print_status, watch_status
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rose_cli.plan.model import LearnerPlan
+
+StatusFormat: TypeAlias = Literal["text", "json"]
+
+
+def status(argument: str | None, status_format: StatusFormat) -> ExitCode:
+    seen = see(find_run(argument))
+    if status_format == "json":
+        json.dump(status_object(seen), sys.stdout, indent=1, allow_nan=False)
+        sys.stdout.write("\n")
+    else:
+        print_status(seen.plan, seen.state, alive=seen.alive, path=seen.directory.path)
+    return ExitCode.OK
+
+
+def watch(argument: str | None) -> ExitCode:
+    """Draw the table again and again until the run has ended."""
+    directory = find_run(argument)
+    watch_status(lambda: _look(see(directory)))
+    return ExitCode.OK
+
+
+def _look(seen: SeenRun) -> tuple[Any, Any, bool]:
+    return seen.plan, seen.state, seen.alive
+
+
+def status_object(seen: SeenRun) -> dict[str, Any]:
+    """The object of `--format json`. JSON has no word for nan and infinities: they are null here."""
+    state = seen.state
+    now = time.time() if seen.alive else state.last_time
+    return {
+        "run": str(seen.directory.path.absolute()),
+        "campaign": seen.plan.campaign,
+        "engine": seen.plan.engine.kind,
+        "status": seen.status.value,
+        "started": iso_time(state.started),
+        "elapsed_seconds": state.seconds(now),
+        "learners": [_learner_object(seen, learner) for learner in seen.plan.learners],
+    }
+
+
+def _learner_object(seen: SeenRun, plan: LearnerPlan) -> dict[str, Any]:
+    learner = seen.state.learners[plan.name]
+    criterion, history = plan.criterion, learner.history
+    return {
+        "name": plan.name,
+        "index": plan.index,
+        "status": learner_status(learner, alive=seen.alive).value,
+        "stop_reason": learner.stop_reason,
+        "iterations_done": len(history),
+        "max_iter": plan.max_iter if seen.state.max_iter is None else seen.state.max_iter,
+        "task": learner.task if seen.alive else None,
+        "metric_name": criterion.metric if criterion else None,
+        "metric_value": finite(history[-1]) if history else None,
+        "best_value": finite(best_value(criterion, history)),
+        "threshold": criterion.threshold if criterion else None,
+        "operator": criterion.operator if criterion else None,
+        "history": [finite(value) for value in history],
+        "result": json_safe(learner.iterations[-1].result) if learner.iterations else {},
+        "error": _error_object(seen, learner),
+    }
+
+
+def _error_object(seen: SeenRun, learner: LearnerState) -> dict[str, Any] | None:
+    """The failure that stopped the learner, or the latest that it got over."""
+    error = learner.error
+    if error is None or learner.stop_reason not in (None, "failed"):
+        return None
+    return {
+        "task": error.task,
+        "iteration": error.iteration,
+        "attempt": error.attempt,
+        "kind": error.kind,
+        "message": error.message,
+        "command": error.command,
+        "exit_code": error.exit_code,
+        "signal": error.signal,
+        "stderr_tail": list(error.stderr_tail),
+        "log": str((seen.directory.path / error.log).absolute()),
+    }
+
+
+def json_safe(value: Any) -> Any:  # noqa: ANN401 - whatever tasks report
+    """The value with null for what JSON has no word for."""
+    if isinstance(value, float):
+        return finite(value)
+    if isinstance(value, dict):
+        return {key: json_safe(entry) for key, entry in value.items()}
+    return [json_safe(entry) for entry in value] if isinstance(value, list | tuple) else value
+
+
+def finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def iso_time(seconds: float | None) -> str | None:
+    """UNIX seconds as ISO 8601 in UTC."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, tz=timezone.utc).isoformat(timespec="milliseconds")
+
+
+@dataclass(frozen=True)
+class ListedRun:
+    """A run as `rose list` shows it; `note` says what is wrong where it cannot be read."""
+
+    name: str
+    campaign: str
+    status: str
+    learners_done: int
+    learners: int
+    started: float | None
+    note: str | None = None
+
+
+def list_runs(folder: Path, status_format: StatusFormat) -> ExitCode:
+    runs = [_listed(directory.path) for directory in runs_of(folder)]
+    if status_format == "json":
+        objects = [{**vars(run), "started": iso_time(run.started)} for run in runs]
+        json.dump(objects, sys.stdout, indent=1)
+        sys.stdout.write("\n")
+    else:
+        print_runs(runs, folder)
+    return ExitCode.OK
+
+
+def _listed(path: Path) -> ListedRun:
+    try:
+        seen = see(find_run(str(path)))
+    except RunDirectoryError as error:
+        return ListedRun(path.name, "?", "unreadable", 0, 0, None, error.message)
+    learners = seen.state.learners.values()
+    done = sum(learner.status in (Status.DONE, Status.FAILED) for learner in learners)
+    return ListedRun(path.name, seen.plan.campaign, seen.status.value, done, len(learners), seen.state.started)

@@ -1,0 +1,51 @@
+"""`rose stop`: ask a going run, from any terminal, to stop cleanly."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rose_cli.commands.runs import SeenRun, find_run, see
+from rose_cli.control import StopRequest, send_request
+from rose_cli.diagnostic import did_you_mean
+from rose_cli.errors import ExitCode, RunDirectoryError, UsageError
+from rose_cli.view.console import notice
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+POLL_SECONDS = 0.2
+PATIENCE_SECONDS = 60.0
+
+
+def stop(argument: str, learner: str | None) -> ExitCode:
+    """Returns once it has stopped; after a minute it says that the request was left and returns all the same."""
+    seen = see(find_run(argument))
+    if not seen.alive:
+        message = f"no session works on '{seen.directory.path}': it is {seen.status.value}"
+        raise RunDirectoryError(message, "there is nothing to stop")
+    if learner is not None and learner not in seen.state.learners:
+        message = f"there is no learner '{learner}' in this run"
+        raise UsageError(message, did_you_mean(learner, seen.state.learners))
+    path = send_request(seen.directory.requests, StopRequest(learner))
+    if learner is None:
+        _report(seen, "the run", lambda: not see(seen.directory).alive)
+    else:
+        _report(seen, f"learner '{learner}'", lambda: _has_stopped(seen, learner))
+    path.unlink(missing_ok=True)
+    return ExitCode.OK
+
+
+def _has_stopped(seen: SeenRun, learner: str) -> bool:
+    now = see(seen.directory)
+    return not now.alive or now.state.learners[learner].stop_reason is not None
+
+
+def _report(seen: SeenRun, what: str, is_done: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not is_done():
+        if time.monotonic() > end:
+            notice(f"asked {what} to stop; it has not yet: see rose status {seen.directory.path}")
+            return
+        time.sleep(POLL_SECONDS)
+    notice(f"{what} has stopped")

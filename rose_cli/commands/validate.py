@@ -1,0 +1,32 @@
+"""`rose validate`: every mistake of campaign files at once; nothing runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from rose_cli.commands.campaign_file import check_campaign
+from rose_cli.commands.surroundings import task_environment
+from rose_cli.errors import ExitCode
+from rose_cli.view.diagnostics import diagnostics_github, diagnostics_json, print_diagnostics
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+ReportFormat: TypeAlias = Literal["text", "json", "github"]
+
+
+def validate(files: Sequence[Path], report_format: ReportFormat) -> ExitCode:
+    environment = task_environment(os.environ)
+    checked = [(file, check_campaign(file, environment)) for file in files]
+    diagnostics = [diagnostic for _, each in checked for diagnostic in each.diagnostics]
+    if report_format == "json":
+        sys.stdout.write(diagnostics_json(diagnostics) + "\n")
+    elif report_format == "github":
+        sys.stdout.write(diagnostics_github(diagnostics))
+    else:
+        for file, each in checked:
+            print_diagnostics(each.diagnostics, each.text, str(file), sys.stdout)
+    return ExitCode.USAGE if any(diagnostic.is_error for diagnostic in diagnostics) else ExitCode.OK

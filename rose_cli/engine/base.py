@@ -1,0 +1,127 @@
+"""The contract between the loop and whatever runs tasks.
+
+An engine takes a `TaskRequest` and gives back a `TaskOutcome`. What it promises:
+
+- Tasks wait for their resources first come, first served; none starves. No more runs than there are slots. What asks
+  for more than the capacity raises `EngineError` at once.
+- `on_start` is awaited once the slots are the task's own and *before* its program starts, so that the caller can
+  make the start durable. Where it raises, nothing is started. It is awaited just once for every request that comes to
+  an outcome, also where the program then cannot be started.
+- `on_spawn(pid, start_ticks)` is called as soon as the process exists, for the caller to write down: on this host, and
+  until it boots again, the two name the process for ever (`start_ticks` is 0 where the system does not tell). Where it
+  raises, the task is ended and the error goes through. It is not called for a program that could not be started, nor
+  by an engine whose tasks are no processes of this host.
+- The program sees the request's environment laid over the engine's base environment, its working folder is
+  `directory`, its standard input is empty, its output goes straight into the two files, which are emptied before; their
+  folders are made. Where the capacity names GPUs, `CUDA_VISIBLE_DEVICES` holds those that are the task's own.
+- A program that fails, is ended by a signal, runs out of time or cannot be started is an outcome, not an exception.
+  With `pre_exec` a program that is not there ends as in a shell: exit code 127.
+- When the call returns, or is cancelled, nothing of the task is alive: neither its process group nor what left it.
+  After a timeout and a cancel all get TERM, and KILL after the grace period; what a task leaves behind when it ends by
+  itself gets a moment to end as well, then the same.
+- `EngineError` means that the engine itself could not do its work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from pathlib import Path
+
+    from typing_extensions import Self
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one task holds while it runs. Memory is in megabytes; 0 means not counted."""
+
+    cores: int = 1
+    gpus: int = 0
+    memory_mb: int = 0
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What an engine has to give: processor cores, the ids of its GPUs, megabytes of memory (None: not counted)."""
+
+    cores: int
+    gpus: tuple[str, ...] = ()
+    memory_mb: int | None = None
+
+
+@dataclass(frozen=True)
+class TaskRequest:
+    """One attempt of one step, ready to run.
+
+    `uid` names it uniquely within a session; `argv[0]` is looked up on the PATH of the task's own environment;
+    `pre_exec` are shell lines that run before it, in the same shell, and fail the task where one fails.
+    """
+
+    uid: str
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    directory: Path
+    stdout: Path
+    stderr: Path
+    pre_exec: tuple[str, ...] = ()
+    timeout_seconds: float | None = None
+    resources: Resources = Resources()
+
+
+class Ended(str, Enum):
+    """How an attempt ended."""
+
+    EXITED = "exited"  # by itself, with an exit code
+    SIGNALLED = "signalled"  # by a signal that rose did not send
+    TIMED_OUT = "timed_out"  # ended by rose, after its timeout
+    NOT_STARTED = "not_started"  # the program could not be started; `message` says why
+    LOST = "lost"  # the engine no longer knows
+
+
+@dataclass(frozen=True)
+class TaskOutcome:
+    """How a task ended. `seconds` is wall time from start to end, on a monotonic clock."""
+
+    ended: Ended
+    seconds: float
+    exit_code: int | None = None
+    signal: int | None = None
+    message: str | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        return self.ended is Ended.EXITED and self.exit_code == 0
+
+
+class Engine(Protocol):
+    """Used as an async context manager: entering starts it, leaving ends everything that it started."""
+
+    @property
+    def capacity(self) -> Capacity: ...
+
+    @property
+    def busy_cores(self) -> int:
+        """Cores that running tasks hold at this moment."""
+        ...
+
+    async def run(
+        self,
+        request: TaskRequest,
+        on_start: Callable[[], Awaitable[None]],
+        on_spawn: Callable[[int, int], None] | None = None,
+    ) -> TaskOutcome: ...
+
+    def kill(self) -> None:
+        """End everything at once, without grace; for the second interrupt. Safe to call from anywhere in the loop.
+
+        Tasks under way come out as lost, queued and later ones raise EngineError.
+        """
+        ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(self, *exc: object) -> None: ...

@@ -1,0 +1,144 @@
+"""One started task: its process group, its end, and the end of all that it left behind."""
+
+from __future__ import annotations
+
+import math
+import os
+import select
+import signal
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import anyio
+
+from rose_cli.engine.ending import Ending
+from rose_cli.engine.launch import spawn
+from rose_cli.engine.outcome import ExitStatus
+from rose_cli.engine.processes import MARK_VARIABLE, Process, open_pidfd, read_process, signal_group
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
+
+    from rose_cli.engine.base import TaskRequest
+    from rose_cli.engine.census import Census
+    from rose_cli.engine.processes import Identity
+
+# Once a task is over its helpers may end by themselves before they are asked to: `tee` behind a `> >(tee log)` still
+# writes the last lines, multiprocessing's resource tracker still takes shared memory back.
+_LINGER_SECONDS = 0.5
+
+
+class Child:
+    """A process that leads its own session and group.
+
+    It is reaped last: while its entry stays in the process table nobody else can get its number, so that signals to
+    the group hit nothing but the group.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], mark: str, census: Census) -> None:
+        self._process = process
+        self._mark = mark
+        self._census = census
+        self._pidfd = open_pidfd(process.pid)  # where there is none a thread waits
+        census.add_leader(process.pid, mark)
+        self.pid = process.pid
+        started = read_process(process.pid)
+        self.start_ticks = 0 if started is None else started.start_ticks
+        self._ending: Ending | None = None
+        self.status: ExitStatus | None = None
+
+    @property
+    def reaped(self) -> bool:
+        return self._process.returncode is not None
+
+    async def ended(self) -> None:
+        """Wait until the leader has ended; may be cancelled, and waited for again."""
+        if self._pidfd is not None:
+            await anyio.wait_readable(self._pidfd)
+        else:
+            await anyio.to_thread.run_sync(
+                _wait_unreaped, self.pid, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(math.inf)
+            )
+
+    async def end(self, grace_seconds: float) -> Ending:
+        """End the whole tree: TERM, the grace, KILL. `status` tells afterwards how the leader ended."""
+        return await self._drive(Ending(self._members, grace_seconds, group=self.pid))
+
+    async def clear(self, grace_seconds: float) -> Ending:
+        """The leader has ended by itself: end what it left behind, after a moment to end by itself as well."""
+        return await self._drive(Ending(self._members, grace_seconds, patience_seconds=_LINGER_SECONDS, group=self.pid))
+
+    def kill(self) -> None:
+        """KILL the group now, and let whoever else is on the way to an end have no more time."""
+        if self._ending is not None:
+            self._ending.hurry()
+        if not self.reaped:
+            signal_group(self.pid, signal.SIGKILL)
+
+    def reap(self) -> None:
+        """Take the exit status, which lets the number go; without effect while the leader is still alive."""
+        if self.reaped:
+            return
+        try:
+            # not Popen.poll, which calls it a success where somebody else took the status
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+        except ChildProcessError:
+            self._process.returncode = 0  # for Popen alone, that it does not look for it ever after
+            return
+        if pid:
+            code = self._process.returncode = os.waitstatus_to_exitcode(status)
+            self.status = ExitStatus(code=code) if code >= 0 else ExitStatus(signal=-code)
+
+    def close(self) -> None:
+        self._census.drop_leader(self.pid)
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = None
+
+    async def _drive(self, ending: Ending) -> Ending:
+        """Shielded, for nobody may leave before it is done; what comes through all the same kills at once."""
+        self._ending = ending
+        try:
+            with anyio.CancelScope(shield=True):
+                for pause_seconds in ending.steps():
+                    await anyio.sleep(pause_seconds)
+        finally:
+            # on the way out of a finished ending the group is empty but for the leader's entry, or for what was
+            # forked while we looked
+            self.kill()
+            self.reap()
+        return ending
+
+    def _members(self, known: AbstractSet[Identity]) -> list[Process]:
+        found = self._census.members(lambda mark: mark == self._mark, group=self.pid, roots=known)
+        return found if found or self._census.sees else _unseen_group(self.pid)
+
+
+def start_child(request: TaskRequest, environment: Mapping[str, str], mark: str, census: Census) -> Child:
+    """Start the request's program under the mark; raises NotStartedError with a message for the user."""
+    return Child(spawn(request, {**environment, MARK_VARIABLE: mark}), mark, census)
+
+
+def _unseen_group(group: int) -> list[Process]:
+    """Where there is no /proc: the group as one, while any of it lives (macOS does not count zombies)."""
+    try:
+        os.killpg(group, 0)
+    except (ProcessLookupError, PermissionError):
+        return []
+    return [Process(pid=group, state="?", parent=0, group=group, flags=0, threads=1, start_ticks=-1)]
+
+
+def _wait_unreaped(pid: int) -> None:
+    """Block until the child has ended, and leave it in the process table."""
+    try:
+        if sys.platform == "darwin":  # waitid came to it with Python 3.13
+            event = select.kevent(pid, select.KQ_FILTER_PROC, select.KQ_EV_ADD, select.KQ_NOTE_EXIT)
+            with closing(select.kqueue()) as queue:
+                queue.control([event], 1)
+        else:
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    except (ChildProcessError, ProcessLookupError):
+        return  # it has ended; or nobody waits for this any more, and it was reaped meanwhile

@@ -1,0 +1,74 @@
+"""The program a task names: which file that is, and why the kernel would not execute it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+class NotStartedError(Exception):
+    """The program of a task could not be started; the message says why, and what to do."""
+
+
+def look_up(name: str, search_path: str, directory: Path) -> str:
+    """What a shell in that folder would execute; raises NotStartedError with what is wrong where it could not."""
+    if "/" in name:
+        program = directory / name
+        if problem := _problem(program):
+            raise NotStartedError(problem)
+        return str(program)
+    found = [directory / folder / name for folder in search_path.split(":")]
+    for program in found:
+        if os.access(program, os.X_OK) and program.is_file():
+            return str(program)
+    for program in found:
+        if program.is_file():
+            raise NotStartedError(_problem(program) or f"'{program}' is not executable")
+    raise NotStartedError(
+        f"no program '{name}' on the PATH of the task ('{search_path}'); write its full path, or set PATH in 'env'"
+    )
+
+
+def explain(error: OSError | ValueError, program: str, argv: Sequence[str]) -> str:
+    """Why the kernel, or subprocess before it, refused to execute a file that is there."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.ENOENT:
+        return _missing_interpreter(program)
+    if number == errno.ENOEXEC:
+        return (
+            f"'{program}' is no program that this machine can run: it has no first line like "
+            "'#!/bin/sh', or was built for another kind of machine"
+        )
+    if number == errno.EACCES:
+        return f"'{program}' may not be executed: check its interpreter, and 'noexec' on its file system"
+    if number == errno.E2BIG:
+        size = sum(len(os.fsencode(word)) + 1 for word in argv)
+        return f"the command ({size} bytes) and its environment are too long for this system; pass values in a file"
+    return f"'{program}' could not be started: {error}"
+
+
+def _problem(program: Path) -> str | None:
+    if program.is_dir():
+        return f"'{program}' is a folder, not a program"
+    if not program.exists():
+        return f"'{program}' does not exist"
+    if not os.access(program, os.X_OK):
+        return (
+            f"'{program}' is not executable; 'chmod +x' it, or name its interpreter before it ('python {program.name}')"
+        )
+    return None
+
+
+def _missing_interpreter(program: str) -> str:
+    with open(program, "rb") as file:  # noqa: PTH123
+        first_line = file.readline(256).rstrip(b"\n")
+    if not first_line.startswith(b"#!"):
+        return f"'{program}' needs a loader that this machine does not have: it was built for another system"
+    interpreter = os.fsdecode(first_line[2:].strip(b" \t"))
+    hint = "; save it with Unix line ends" if interpreter.endswith("\r") else "; mend its first line"
+    return f"'{program}' asks for the interpreter {interpreter!r}, which does not exist{hint}"

@@ -1,0 +1,116 @@
+"""The slots of one engine: who holds which cores, GPUs and memory, and who is next in the queue."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import anyio
+
+from rose_cli.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from rose_cli.engine.base import Capacity, Resources
+
+
+@dataclass(eq=False)
+class _Waiter:
+    resources: Resources
+    called: anyio.Event = field(default_factory=anyio.Event)
+    gpu_ids: tuple[str, ...] = ()
+
+
+class Slots:
+    """First come, first served, and strictly so: a big request at the head is never overtaken, so none starves."""
+
+    def __init__(self, capacity: Capacity) -> None:
+        self._capacity = capacity
+        self._free_cores = capacity.cores
+        self._free_gpus = list(capacity.gpus)
+        self._free_memory_mb = capacity.memory_mb
+        # an OrderedDict and no plain dict: taking the first of many out of a dict walks over those taken before
+        self._queue: OrderedDict[_Waiter, None] = OrderedDict()
+        self._closed: str | None = None
+
+    @property
+    def busy_cores(self) -> int:
+        return self._capacity.cores - self._free_cores
+
+    @asynccontextmanager
+    async def hold(self, resources: Resources) -> AsyncIterator[tuple[str, ...]]:
+        """Wait for the resources, hold them for the length of the block; gives the ids of the GPUs that are ours.
+
+        Raises EngineError where they can never be had, or once the slots are closed.
+        """
+        self._check(resources)
+        waiter = _Waiter(resources)
+        self._queue[waiter] = None
+        self._call_next()
+        try:
+            await waiter.called.wait()
+            if self._closed is not None:
+                raise EngineError(self._closed)
+            yield waiter.gpu_ids
+        finally:
+            self._leave(waiter)
+
+    def close(self, reason: str) -> None:
+        """Nobody gets a slot any more: those who wait, and those who will ask, are told the reason."""
+        self._closed = reason
+        for waiter in self._queue:
+            waiter.called.set()
+
+    def _check(self, resources: Resources) -> None:
+        if self._closed is not None:
+            raise EngineError(self._closed)
+        for asked, given, unit in (
+            (resources.cores, self._capacity.cores, "cores"),
+            (resources.gpus, len(self._capacity.gpus), "GPUs"),
+            (resources.memory_mb, self._capacity.memory_mb, "MB of memory"),
+        ):
+            if given is not None and asked > given:
+                raise EngineError(
+                    f"a task asks for {asked} {unit}, the engine has {given}",
+                    hint="ask for less, or give the engine more",
+                )
+
+    def _call_next(self) -> None:
+        while self._queue and self._closed is None:
+            waiter = next(iter(self._queue))
+            if not self._fits(waiter.resources):
+                return
+            del self._queue[waiter]
+            self._take(waiter)
+            waiter.called.set()
+
+    def _fits(self, resources: Resources) -> bool:
+        return (
+            resources.cores <= self._free_cores
+            and resources.gpus <= len(self._free_gpus)
+            and (self._free_memory_mb is None or resources.memory_mb <= self._free_memory_mb)
+        )
+
+    def _take(self, waiter: _Waiter) -> None:
+        self._free_cores -= waiter.resources.cores
+        waiter.gpu_ids = tuple(self._free_gpus[: waiter.resources.gpus])
+        del self._free_gpus[: waiter.resources.gpus]
+        if self._free_memory_mb is not None:
+            self._free_memory_mb -= waiter.resources.memory_mb
+
+    def _leave(self, waiter: _Waiter) -> None:
+        if waiter in self._queue:
+            del self._queue[waiter]  # it may have been the big one that all others waited behind
+        else:
+            self._give_back(waiter)
+        self._call_next()
+
+    def _give_back(self, waiter: _Waiter) -> None:
+        self._free_cores += waiter.resources.cores
+        free = {*self._free_gpus, *waiter.gpu_ids}
+        self._free_gpus = [gpu for gpu in self._capacity.gpus if gpu in free]
+        if self._free_memory_mb is not None:
+            self._free_memory_mb += waiter.resources.memory_mb

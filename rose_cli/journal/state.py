@@ -1,0 +1,314 @@
+"""The fold of the journal: what a run has come to. The live table, `rose status` and `rose resume` read this alone.
+
+`RunState.apply` takes the records in their order and changes the state in place: a copy for each record would cost
+more than the work that it records. Everything else only reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import singledispatchmethod
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rose_cli.journal import events as e
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Status(str, Enum):
+    PENDING = "pending"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+
+class Timed(Protocol):
+    """A record as the fold needs it."""
+
+    @property
+    def time(self) -> float: ...
+
+    @property
+    def event(self) -> e.Event: ...
+
+
+@dataclass
+class StepState:
+    """One step of the iteration under way. `failures` counts failed attempts towards the retries."""
+
+    attempt: int = 0
+    failures: int = 0
+    running: bool = False
+    over: bool = False
+    started: float = 0.0
+    value: float | None = None
+    process: tuple[int, int] | None = None
+
+
+@dataclass
+class IterationState:
+    """An iteration, finished or under way. `options` and `results` are by task and by key."""
+
+    number: int
+    started: float
+    seconds: float = 0.0
+    value: float | None = None
+    options: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    result: dict[str, Any] = field(default_factory=dict)
+    steps: dict[tuple[str, int], StepState] = field(default_factory=dict)
+
+
+@dataclass
+class LearnerState:
+    name: str
+    status: Status = Status.PENDING
+    stop_reason: str | None = None
+    message: str | None = None
+    prepared: bool = False
+    iterations: list[IterationState] = field(default_factory=list)
+    current: IterationState | None = None
+    error: e.AttemptFailed | None = None
+    failures: int = 0
+    longest_seconds: dict[str, float] = field(default_factory=dict)
+    earlier_attempts: dict[tuple[int, str, int], int] = field(default_factory=dict)
+
+    @property
+    def history(self) -> list[float | None]:
+        """The metric by iteration; None where the criterion gave none."""
+        return [iteration.value for iteration in self.iterations]
+
+    @property
+    def task(self) -> str | None:
+        """The task that is under way now."""
+        steps = self.current.steps if self.current else {}
+        return next((task for (task, _), step in steps.items() if step.running), None)
+
+    def step(self, task: str, replica: int) -> StepState:
+        """The state of a step of the iteration under way; a new one where it has none yet."""
+        steps = self.current.steps if self.current else {}
+        return steps.get((task, replica), StepState())
+
+    def next_attempt(self, task: str, replica: int) -> int:
+        """The number of the next attempt in the iteration under way; never one that was used before."""
+        number = len(self.iterations)
+        return 1 + max(self.step(task, replica).attempt, self.earlier_attempts.get((number, task, replica), 0))
+
+    def running_steps(self) -> list[tuple[e.StepKey, StepState]]:
+        if self.current is None:
+            return []
+        number = self.current.number
+        return [
+            (e.StepKey(self.name, number, task, replica), step)
+            for (task, replica), step in self.current.steps.items()
+            if step.running
+        ]
+
+
+@dataclass
+class SessionState:
+    number: int
+    host: str
+    pid: int
+    engine: str
+    started: float
+    ended: float | None = None
+    reason: str | None = None
+    message: str | None = None
+
+
+@dataclass
+class RunState:
+    """What a run has come to. `last_time` is the time of the latest record, in UNIX seconds."""
+
+    run_id: str = ""
+    campaign: str = ""
+    learners: dict[str, LearnerState] = field(default_factory=dict)
+    session: SessionState | None = None
+    started: float | None = None
+    last_time: float = 0.0
+    max_iter: int | None = None
+    steps_done: int = 0
+    attempts_failed: int = 0
+    earlier_seconds: float = 0.0
+    _running: int = 0
+    _now: float = 0.0
+
+    @property
+    def steps_running(self) -> int:
+        return self._running
+
+    def seconds(self, now: float) -> float:
+        """Time that sessions have worked on the run, up to `now` for one that goes on."""
+        if self.session is None or self.session.ended is not None:
+            return self.earlier_seconds
+        return self.earlier_seconds + max(0.0, now - self.session.started)
+
+    def apply(self, record: Timed) -> None:
+        self._now = record.time
+        self._fold(record.event)
+        self.last_time = record.time
+
+    @singledispatchmethod
+    def _fold(self, event: e.Event) -> None:
+        raise NotImplementedError(type(event).__name__)
+
+    @_fold.register
+    def _(self, event: e.RunCreated) -> None:
+        self.run_id, self.campaign, self.started = event.run_id, event.campaign, self._now
+        self.learners = {name: LearnerState(name) for name in event.learners}
+
+    @_fold.register
+    def _(self, event: e.SessionStarted) -> None:
+        self._close_session(self.last_time)
+        self.session = SessionState(event.session, event.host, event.pid, event.engine, self._now)
+        for learner in self.learners.values():
+            if learner.stop_reason is None:
+                learner.status = Status.PENDING
+
+    @_fold.register
+    def _(self, event: e.SessionEnded) -> None:
+        self._close_session(self._now)
+        if self.session is not None:
+            self.session.reason, self.session.message = event.reason, event.message
+        for learner in self.learners.values():
+            if learner.status is Status.RUNNING:
+                learner.status = Status.CANCELLED
+
+    def _close_session(self, time: float) -> None:
+        if self.session is not None and self.session.ended is None:
+            self.session.ended = time
+            self.earlier_seconds += max(0.0, time - self.session.started)
+
+    @_fold.register
+    def _(self, event: e.LearnerStarted) -> None:
+        self.learners[event.learner].prepared = True
+
+    @_fold.register
+    def _(self, event: e.AttemptStarted) -> None:
+        learner = self.learners[event.learner]
+        learner.status = Status.RUNNING
+        if learner.current is None:
+            learner.current = IterationState(event.iteration, self._now)
+        self._running += 1
+        _share_options(learner, event)
+        step = learner.current.steps.setdefault((event.task, event.replica), StepState())
+        step.attempt, step.running, step.started, step.process = event.attempt, True, self._now, None
+
+    @_fold.register
+    def _(self, event: e.ProcessSpawned) -> None:
+        self._step(event).process = (event.pid, event.start_ticks)
+
+    @_fold.register
+    def _(self, event: e.AttemptSucceeded) -> None:
+        step = self._end_attempt(event)
+        step.over, step.value = True, event.value
+        learner = self.learners[event.learner]
+        if learner.current is not None:
+            learner.current.result.update(event.result)
+        learner.longest_seconds[event.task] = max(event.seconds, learner.longest_seconds.get(event.task, 0.0))
+        self.steps_done += 1
+
+    @_fold.register
+    def _(self, event: e.AttemptFailed) -> None:
+        step = self._end_attempt(event)
+        step.failures += 1
+        learner = self.learners[event.learner]
+        learner.error, learner.failures = event, learner.failures + 1
+        self.attempts_failed += 1
+
+    @_fold.register
+    def _(self, event: e.AttemptCancelled) -> None:
+        self._end_attempt(event)
+
+    @_fold.register
+    def _(self, event: e.AttemptLost) -> None:
+        self._end_attempt(event)
+
+    @_fold.register
+    def _(self, event: e.StepGivenUp) -> None:
+        self._step(event).over = True
+
+    @_fold.register
+    def _(self, event: e.IterationFinished) -> None:
+        learner = self.learners[event.learner]
+        iteration = learner.current or IterationState(event.iteration, self._now)
+        iteration.seconds, iteration.value = event.seconds, event.value
+        learner.iterations.append(iteration)
+        learner.current = None
+
+    @_fold.register
+    def _(self, event: e.LearnerStopped) -> None:
+        learner = self.learners[event.learner]
+        learner.stop_reason, learner.message = event.reason, event.message
+        learner.status = _FINAL.get(event.reason, Status.DONE)
+
+    @_fold.register
+    def _(self, event: e.LearnerReopened) -> None:
+        learner = self.learners[event.learner]
+        learner.stop_reason = learner.message = learner.error = None
+        learner.status = Status.PENDING
+        for step in learner.current.steps.values() if learner.current else ():
+            step.failures = 0
+        if event.from_iteration is not None:
+            _send_back(learner, event.from_iteration)
+
+    @_fold.register
+    def _(self, event: e.MaxIterChanged) -> None:
+        self.max_iter = event.max_iter
+
+    def _step(self, event: e.AttemptEvent) -> StepState:
+        return self.learners[event.learner].step(event.task, event.replica)
+
+    def _end_attempt(self, event: e.AttemptEvent) -> StepState:
+        step = self._step(event)
+        self._running -= step.running
+        step.running = False
+        return step
+
+
+_FINAL = {"failed": Status.FAILED, "cancelled": Status.CANCELLED}
+
+
+def _share_options(learner: LearnerState, event: e.AttemptStarted) -> None:
+    """Remember the options of a step; equal ones of the iteration before are kept once."""
+    if learner.current is None:
+        return
+    before = learner.iterations[-1].options.get(event.task) if learner.iterations else None
+    learner.current.options[event.task] = before if before == event.options and before is not None else event.options
+
+
+def _send_back(learner: LearnerState, iteration: int) -> None:
+    """Forget iterations from `iteration` on, but not the numbers of their attempts: their logs stay."""
+    undone = [*learner.iterations[iteration:], *([learner.current] if learner.current else [])]
+    for entry in undone:
+        for (task, replica), step in entry.steps.items():
+            learner.earlier_attempts[entry.number, task, replica] = step.attempt
+    del learner.iterations[iteration:]
+    learner.current = None
+
+
+def learner_status(learner: LearnerState, *, alive: bool) -> Status:
+    """The status as seen from outside: what no living session runs any more is lost."""
+    return Status.LOST if learner.status is Status.RUNNING and not alive else learner.status
+
+
+def run_status(state: RunState, *, alive: bool) -> Status:
+    """The status of the whole run. Interrupted runs are cancelled, or lost where their session said no more."""
+    if alive:
+        return Status.RUNNING
+    reasons = [learner.stop_reason for learner in state.learners.values()]
+    session = state.session
+    if all(reasons) or (session is not None and session.reason == "failed"):
+        return Status.FAILED if "failed" in reasons or not all(reasons) else Status.DONE
+    if session is None:
+        return Status.PENDING
+    return Status.LOST if session.ended is None else Status.CANCELLED
+
+
+def can_go_on(state: RunState) -> bool:
+    """Whether `rose resume` has anything to do."""
+    return any(learner.stop_reason in (None, "failed") for learner in state.learners.values())

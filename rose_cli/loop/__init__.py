@@ -1,0 +1,1 @@
+"""The running: learners, iterations, steps, attempts."""

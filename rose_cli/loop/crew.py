@@ -1,0 +1,121 @@
+"""All learners of a run side by side: who starts when, and what ends them together."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import anyio
+
+from rose_cli.journal import events as e
+from rose_cli.loop.breaker import Breaker
+from rose_cli.loop.deadline import WallTimeReached
+from rose_cli.loop.learner import LearnerLoop
+
+if TYPE_CHECKING:
+    from rose_cli.engine.base import Engine
+    from rose_cli.journal.recorder import Recorder
+    from rose_cli.journal.state import RunState
+    from rose_cli.loop.deadline import Deadline
+    from rose_cli.plan.model import LearnerPlan, Plan
+    from rose_cli.run_directory import RunDirectory
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Why the learners are through: finished, failed, wall_time, or what `stop` was given."""
+
+    reason: str
+    message: str | None = None
+
+
+class Crew:
+    """The learners of one session. They share the engine and the journal, and nothing else."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        state: RunState,
+        recorder: Recorder,
+        engine: Engine,
+        directory: RunDirectory,
+        deadline: Deadline,
+    ) -> None:
+        self.plan = plan
+        self.state = state
+        self.recorder = recorder
+        self.engine = engine
+        self.directory = directory
+        self.deadline = deadline
+        self.breaker = Breaker(plan.limits.same_failure)
+        self._scope = anyio.CancelScope()
+        self._learner_scopes: dict[str, anyio.CancelScope] = {}
+        self._messages: dict[str, str] = {}
+        self._ending: Ending | None = None
+
+    async def run(self) -> Ending:
+        """Until every learner has stopped, or `stop` was called, or the time is over."""
+        most = self.plan.limits.max_parallel_learners
+        places = anyio.Semaphore(most) if most is not None else nullcontext()
+        with anyio.CancelScope(deadline=anyio.current_time() + self.deadline.seconds_left) as timed, self._scope:
+            async with anyio.create_task_group() as group:
+                for learner in self.plan.learners:
+                    if self.state.learners[learner.name].stop_reason is None:
+                        group.start_soon(self._run_learner, learner, places)
+        if timed.cancelled_caught:
+            self._ending = self._ending or Ending("wall_time", "the wall time is over")
+        return self._ending or Ending("finished")
+
+    def stop(self, reason: str, message: str | None = None) -> None:
+        """End all learners; what is under way is ended and can be resumed. Only the first call counts."""
+        if self._ending is None:
+            self._ending = Ending(reason, message)
+            self._scope.cancel()
+
+    def stop_learner(self, name: str, message: str) -> bool:
+        """End one learner for good; False where it has stopped already."""
+        if name not in self._learner_scopes:
+            return False
+        self._messages[name] = message
+        self._learner_scopes[name].cancel()
+        return True
+
+    def max_iter(self, learner: LearnerPlan) -> int | None:
+        """Its bound, or the one that `rose resume --max-iter` gave later."""
+        return learner.max_iter if self.state.max_iter is None else self.state.max_iter
+
+    @property
+    def why_cancelled(self) -> str:
+        return self._ending.reason if self._ending else "learner_stopped"
+
+    def on_failure(self, failure: e.AttemptFailed) -> None:
+        """Count a failed attempt; the same again and again stops the campaign."""
+        way = (failure.kind, failure.exit_code, failure.signal)
+        if self.breaker.failed(failure.task, way=way):
+            times = self.plan.limits.same_failure
+            self.stop("failed", f"'{failure.task}' failed in the same way {times} times in a row: {failure.message}")
+
+    async def _run_learner(self, learner: LearnerPlan, places: anyio.Semaphore | nullcontext[None]) -> None:
+        with anyio.CancelScope() as scope:
+            self._learner_scopes[learner.name] = scope
+            async with places:
+                try:
+                    await LearnerLoop(self, learner).run()
+                except WallTimeReached:
+                    self._ending = self._ending or Ending("wall_time", "no task would finish in the time that is left")
+        del self._learner_scopes[learner.name]
+        if scope.cancelled_caught:
+            message = self._messages[learner.name]
+            with anyio.CancelScope(shield=True):
+                await self.recorder.record(e.LearnerStopped(learner.name, "cancelled", message))
+        self._after_converged()
+
+    def _after_converged(self) -> None:
+        wanted = self.plan.stop_after_converged
+        if wanted is None:
+            return
+        met = sum(learner.stop_reason == "criterion_met" for learner in self.state.learners.values())
+        if met >= wanted:
+            for name in list(self._learner_scopes):
+                self.stop_learner(name, f"{met} of {wanted} learners have met their criterion")

@@ -1,0 +1,76 @@
+"""From the history of a metric to continue or stop: pure, so that a resume decides what the session before it did."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rose_cli.plan.model import CriterionPlan, Operator
+
+StopReason: TypeAlias = Literal["criterion_met", "max_iter", "no_improvement", "failed", "cancelled"]
+History: TypeAlias = "Sequence[float | None]"
+
+
+def why_stop(criterion: CriterionPlan | None, history: History, max_iter: int | None) -> StopReason | None:
+    """Why a learner stops after `history`, its metric by finished iteration; None: it goes on."""
+    done = len(history)
+    if criterion is not None and done >= criterion.min_iter:
+        if done and is_met(criterion, history[-1]):
+            return "criterion_met"
+        if _has_stalled(criterion, history):
+            return "no_improvement"
+    return "max_iter" if max_iter is not None and done >= max_iter else None
+
+
+def is_met(criterion: CriterionPlan, value: float | None) -> bool:
+    """Whether `value operator threshold` holds; no value and `nan` never meet a criterion."""
+    if value is None or criterion.threshold is None or math.isnan(value):
+        return False
+    return compare(value, criterion.operator, criterion.threshold)
+
+
+def compare(value: float, operator: Operator, threshold: float) -> bool:
+    match operator:
+        case "<":
+            return value < threshold
+        case "<=":
+            return value <= threshold
+        case ">":
+            return value > threshold
+        case ">=":
+            return value >= threshold
+        case "==":
+            return value == threshold
+
+
+def best_value(criterion: CriterionPlan | None, history: History) -> float | None:
+    """The value that comes nearest to what the criterion wants; the first of equals."""
+    values = [value for value in history if value is not None and not math.isnan(value)]
+    if criterion is None or not values:
+        return None
+    return min(values, key=lambda value: _distance(criterion, value))
+
+
+def _distance(criterion: CriterionPlan, value: float) -> float:
+    """Smaller is better, whatever the operator."""
+    match criterion.operator:
+        case "<" | "<=":
+            return value
+        case ">" | ">=":
+            return -value
+        case "==":
+            return abs(value - (criterion.threshold or 0.0))
+
+
+def _has_stalled(criterion: CriterionPlan, history: History) -> bool:
+    """Whether the last `patience` iterations brought nothing better, by more than `min_delta`, than all before them."""
+    patience = criterion.patience
+    if patience is None or len(history) <= patience:
+        return False
+    before, recent = best_value(criterion, history[:-patience]), best_value(criterion, history[-patience:])
+    if before is None or recent is None:
+        return before is not None
+    return not _distance(criterion, before) - _distance(criterion, recent) > criterion.min_delta

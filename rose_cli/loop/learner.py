@@ -1,0 +1,105 @@
+"""One learner: its workspace, then iteration after iteration until its own criterion, its bound or a failure."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import anyio
+
+from rose_cli.journal import events as e
+from rose_cli.loop.criterion import best_value, why_stop
+from rose_cli.loop.deadline import WallTimeReached
+from rose_cli.loop.step import StepEnd, StepRunner
+from rose_cli.plan.model import CRITERION
+from rose_cli.plan.render import Moment
+from rose_cli.run_directory import prepare_workspace
+
+if TYPE_CHECKING:
+    from rose_cli.journal.state import LearnerState
+    from rose_cli.loop.crew import Crew
+    from rose_cli.plan.model import LearnerPlan, StepPlan
+
+
+class LearnerLoop:
+    """Goes on from wherever the state says that the learner stands."""
+
+    def __init__(self, crew: Crew, plan: LearnerPlan) -> None:
+        self._crew = crew
+        self._plan = plan
+        self._max_iter = crew.max_iter(plan)
+
+    async def run(self) -> None:
+        await self._prepare()
+        reason = why_stop(self._plan.criterion, self._state.history, self._max_iter)
+        if reason is not None:
+            await self._crew.recorder.record(e.LearnerStopped(self._plan.name, reason))
+        while self._state.stop_reason is None:
+            await self._iteration()
+
+    @property
+    def _state(self) -> LearnerState:
+        return self._crew.state.learners[self._plan.name]
+
+    async def _prepare(self) -> None:
+        """Make the workspace, once: tasks change what is in it."""
+        workspace = self._crew.directory.workspace(self._plan.name)
+        if self._state.prepared and workspace.is_dir():
+            return
+        await anyio.to_thread.run_sync(prepare_workspace, workspace, self._plan.files)
+        await self._crew.recorder.record(e.LearnerStarted(self._plan.name))
+
+    async def _iteration(self) -> None:
+        started = time.monotonic()
+        moment = self._moment()
+        for step in self._plan.all_steps:
+            if await self._step(step, moment) is StepEnd.FAILED:
+                await self._fail(step, moment.iteration)
+                return
+        await self._finish(moment.iteration, time.monotonic() - started)
+
+    def _moment(self) -> Moment:
+        history = self._state.history
+        best = best_value(self._plan.criterion, history)
+        return Moment(len(history), self._max_iter, history[-1] if history else None, best)
+
+    async def _step(self, step: StepPlan, moment: Moment) -> StepEnd:
+        """All replicas at once; the step ends when all have, and fails where one does."""
+        replicas = range(step.command(moment.iteration).replicas)
+        runners = [StepRunner(self._crew, self._plan, step, replica, moment) for replica in replicas]
+        if len(runners) == 1:
+            return await runners[0].run()
+        return await self._all(runners)
+
+    async def _all(self, runners: list[StepRunner]) -> StepEnd:
+        ends: list[StepEnd | WallTimeReached] = []
+
+        async def collect(runner: StepRunner) -> None:
+            try:
+                ends.append(await runner.run())
+            except WallTimeReached as reached:
+                ends.append(reached)
+
+        async with anyio.create_task_group() as group:
+            for runner in runners:
+                group.start_soon(collect, runner)
+        for end in ends:
+            if isinstance(end, WallTimeReached):
+                raise end
+        return StepEnd.FAILED if StepEnd.FAILED in ends else StepEnd.DONE
+
+    async def _finish(self, iteration: int, seconds: float) -> None:
+        value = self._state.step(CRITERION, 0).value
+        finished = e.IterationFinished(self._plan.name, iteration, seconds, value)
+        reason = why_stop(self._plan.criterion, [*self._state.history, value], self._max_iter)
+        if reason is None:
+            await self._crew.recorder.record(finished)
+        else:
+            await self._crew.recorder.record(finished, e.LearnerStopped(self._plan.name, reason))
+
+    async def _fail(self, step: StepPlan, iteration: int) -> None:
+        error = self._state.error
+        message = f"'{step.task}' failed in iteration {iteration}" + (f": {error.message}" if error else "")
+        await self._crew.recorder.record(e.LearnerStopped(self._plan.name, "failed", message))
+        if step.command(iteration).on_failure == "stop_campaign":
+            self._crew.stop("failed", f"learner '{self._plan.name}': {message}")

@@ -1,0 +1,1 @@
+"""What will run: nothing left to default, every path absolute."""

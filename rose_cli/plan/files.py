@@ -1,0 +1,48 @@
+"""Whether the files that workspaces start with are there, and where they would go."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rose_cli.diagnostic import Finding, KeyPath
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rose_cli.plan.surroundings import Surroundings
+    from rose_cli.spec.campaign import File
+
+
+def target_of(file: File, campaign_dir: Path) -> str:
+    """Its place in the workspace: the same relative path, so that scripts find it; of what lies elsewhere, its name."""
+    relative = os.path.relpath(os.path.normpath(campaign_dir / file.path), campaign_dir)
+    return os.path.normpath(file.to or (Path(file.path).name if relative.startswith("..") else relative))
+
+
+def check_files(files: Sequence[File], path: KeyPath, around: Surroundings) -> Iterator[Finding]:
+    targets: set[str] = set()
+    for position, file in enumerate(files):
+        at = (*path, position)
+        if not (around.campaign_dir / file.path).exists():
+            yield _missing(file.path, (*at, "path"), around)
+        target = target_of(file, around.campaign_dir)
+        if target.startswith(("/", "..")) or target == ".":
+            message = f"'{file.to or file.path}' would not lie inside the workspace"
+            to = (*at, "to") if file.to else (*at, "path")
+            yield Finding("outside-workspace", message, to, "write to: and a relative path without '..'")
+        elif target in targets:
+            message = f"two of these would go to '{target}' in the workspace"
+            to = (*at, "to") if file.to else (*at, "path")
+            yield Finding("duplicate-name", message, to, "name another place with to:, or take one away")
+        targets.add(target)
+
+
+def _missing(path: str, at: KeyPath, around: Surroundings) -> Finding:
+    hint = f"paths are relative to '{around.campaign_dir.name or '/'}/', the folder of the campaign file"
+    if any(sign in path for sign in "*?["):
+        hint = "patterns are not filled in: name the folder, or each file"
+    elif path.startswith("~"):
+        hint = "write the whole path instead of '~'"
+    return Finding("missing-file", f"there is no file or folder '{path}'", at, hint)

@@ -1,0 +1,149 @@
+"""The plan: the compiled, frozen campaign. Nothing in it is left to default, every path is absolute.
+
+It knows neither YAML nor pydantic, and is what `plan.json` holds: `resume` works from it alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from rose_cli.engine.base import Resources  # noqa: TC001 - plan/file.py reads the types of fields
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+OnFailure: TypeAlias = Literal["stop_learner", "stop_campaign", "continue"]
+Operator: TypeAlias = Literal["<", "<=", ">", ">=", "=="]
+OptionScalar: TypeAlias = str | int | float | bool
+
+CRITERION = "criterion"
+"""The name of the criterion where a task is named: in logs, in the journal, in `ROSE_TASK`."""
+
+
+@dataclass(frozen=True)
+class Adaptive:
+    """An option's value as an expression of the iteration."""
+
+    expression: str
+
+
+OptionValue: TypeAlias = OptionScalar | tuple[OptionScalar, ...] | Adaptive
+
+
+@dataclass(frozen=True)
+class CommandPlan:
+    """A task's command with all layers merged. Words, arguments, texts and variables may hold placeholders."""
+
+    words: tuple[str, ...]
+    shell: bool
+    args: tuple[str, ...]
+    options: Mapping[str, OptionValue]
+    environment: Mapping[str, str]
+    pre_exec: tuple[str, ...]
+    timeout_seconds: float | None
+    retries: int
+    retry_pause_seconds: float
+    on_failure: OnFailure
+    replicas: int
+    ranks: int
+    resources: Resources
+
+
+@dataclass(frozen=True)
+class StepPlan:
+    """One task of one learner over all iterations: `at` holds the commands of exact checkpoints, or of starts with
+    `hold`; `otherwise` is for every other iteration."""
+
+    task: str
+    otherwise: CommandPlan
+    at: Mapping[int, CommandPlan]
+    hold: bool
+
+    def command(self, iteration: int) -> CommandPlan:
+        """What runs in iteration `iteration` (from 0)."""
+        if not self.at:
+            return self.otherwise
+        if not self.hold:
+            return self.at.get(iteration, self.otherwise)
+        starts = [key for key in self.at if key <= iteration]
+        return self.at[max(starts)] if starts else self.otherwise
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Where the criterion's value stands; all None: the last line of standard output."""
+
+    file: str | None
+    json_path: str | None
+    regex: str | None
+
+
+@dataclass(frozen=True)
+class CriterionPlan:
+    """When a learner stops: `metric ∘ threshold`, or no improvement by more than `min_delta` in `patience` checks.
+
+    `operator` also says which way is better: down for < and <=, up for > and >=, towards the threshold for ==.
+    """
+
+    step: StepPlan
+    metric: str
+    operator: Operator
+    threshold: float | None
+    reading: Reading
+    patience: int | None
+    min_delta: float
+    min_iter: int
+
+
+@dataclass(frozen=True)
+class FilePlan:
+    """A file or folder that a workspace starts with: `source` absolute, `target` relative to the workspace."""
+
+    source: str
+    target: str
+    copied: bool
+
+
+@dataclass(frozen=True)
+class LearnerPlan:
+    name: str
+    index: int
+    seed: int
+    max_iter: int | None
+    steps: tuple[StepPlan, ...]
+    criterion: CriterionPlan | None
+    files: tuple[FilePlan, ...]
+
+    @property
+    def all_steps(self) -> tuple[StepPlan, ...]:
+        """The tasks of an iteration in order, the criterion last."""
+        return (*self.steps, self.criterion.step) if self.criterion else self.steps
+
+
+@dataclass(frozen=True)
+class EnginePlan:
+    """Where tasks run. `cores` None: as many as the machine that the session runs on has."""
+
+    kind: Literal["local"]
+    cores: int | None
+    gpus: tuple[str, ...]
+    grace_seconds: float
+
+
+@dataclass(frozen=True)
+class Limits:
+    max_parallel_learners: int | None
+    wall_time_seconds: float | None
+    same_failure: int | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    campaign: str
+    campaign_file: str
+    campaign_dir: str
+    engine: EnginePlan
+    learners: tuple[LearnerPlan, ...]
+    limits: Limits
+    stop_after_converged: int | None

@@ -1,0 +1,217 @@
+"""Whether the program and the script of a command can be there when it runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from rose_cli.diagnostic import Finding, Severity, nearest
+from rose_cli.plan.given import word_place
+from rose_cli.plan.render import beside_campaign
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from rose_cli.plan.given import Layer
+    from rose_cli.plan.model import CommandPlan
+    from rose_cli.plan.surroundings import Surroundings
+    from rose_cli.spec.campaign import Campaign, TaskFields
+
+# What runs the scripts of each ending: the first word of a command, and what a hint offers.
+_RUNS = {
+    ".py": ("python", "{python}", "pypy", "ipython"),
+    ".sh": ("sh", "bash", "zsh", "dash", "ksh"),
+    ".R": ("Rscript", "R"),
+    ".r": ("Rscript", "R"),
+    ".jl": ("julia",),
+    ".pl": ("perl",),
+    ".rb": ("ruby",),
+    ".js": ("node",),
+    ".m": ("octave", "matlab"),
+}
+_INTERPRETERS = frozenset(name for names in _RUNS.values() for name in names)
+_TAKE_A_VALUE = ("-W", "-X", "-o", "-O")
+_CODE_FOLLOWS = ("-c", "-m", "-e", "-")
+_WORDS_OF_THE_SHELL = ("cd", "source", ".", "export", "module", "eval", "exec", "set", "unset", "ulimit", "if", "for")
+_SHELL_SIGN = re.compile(r"\|\|?|&&?|;|[012&]?>>?(&[012])?|<<?|[012]?>&[012]|\$\w.*|\$[{(].*|.*`.*|~(/.*)?")
+
+
+MAX_GUESSES = 100
+
+
+@dataclass(frozen=True)
+class Programs:
+    campaign: Campaign
+    around: Surroundings
+
+    def check(self, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Finding]:
+        if command.shell:
+            return
+        missing = self._missing_program(command)
+        if missing is not None:
+            yield self._finding(layers, 0, *missing)
+        if _of_the_shell(command.words[0]):
+            return
+        scripts = [f for position in _scripts(command.words) for f in self._check_script(command, position, layers)]
+        yield from scripts
+        if missing is None and not scripts:
+            yield from self._check_signs(command, layers)
+
+    def _finding(
+        self, layers: Sequence[Layer[TaskFields]], position: int, code: str, message: str, hint: str
+    ) -> Finding:
+        path, inside = word_place(layers, position)
+        return Finding(code, message, path, hint, inside=inside)
+
+    def _missing_program(self, command: CommandPlan) -> tuple[str, str, str] | None:
+        """Code, message and hint, where the program cannot be started."""
+        word = command.words[0]
+        program = self._in_place(word)
+        # what pre_exec loads, or a placeholder names, is known only when it runs
+        if "{" in program or command.pre_exec or self._which(program, command):
+            return None
+        beside = self.around.campaign_dir / program
+        if beside.is_dir():
+            return "missing-program", f"'{word}' is a folder", "name the program in it"
+        if beside.is_file():
+            runner = _RUNS.get(beside.suffix, ("python",))[0]
+            hint = f"chmod +x {word}, or name what runs it: {runner} {word}"
+            return "not-executable", f"'{word}' is not executable", hint
+        where = "" if "/" in word else " on PATH"
+        return "missing-program", f"there is no program '{word}'{where}", self._program_hint(word, command)
+
+    def _program_hint(self, program: str, command: CommandPlan) -> str:
+        if (hint := _of_the_shell(program)) is not None:
+            return hint
+        if "$" in command.environment.get("PATH", ""):
+            return "PATH is taken as it stands under 'env:': extend it under 'pre_exec:', export PATH=…:$PATH"
+        near = self._nearest(program, _INTERPRETERS)
+        if near is not None:
+            return f"did you mean '{near}'?"
+        if "/" in program:
+            return self._where_paths_start(program)
+        return "install it, activate its environment, or use {python} for the interpreter that runs rose"
+
+    def _which(self, program: str, command: CommandPlan) -> str | None:
+        found = beside_campaign(program, str(self.around.campaign_dir))
+        if "/" in found and not os.path.isabs(found):  # noqa: PTH117
+            return None  # else it would be looked up from where rose was called
+        return shutil.which(found, path=command.environment.get("PATH", self.around.environment.get("PATH", "")))
+
+    def _check_script(
+        self, command: CommandPlan, position: int, layers: Sequence[Layer[TaskFields]]
+    ) -> Iterator[Finding]:
+        word = command.words[position]
+        script = self._in_place(word)
+        moves = any("cd " in line or "pushd " in line for line in command.pre_exec)
+        if "{" in script or moves or self._will_be_there(script):
+            return
+        where = "" if script.startswith("/") else " beside the campaign file"
+        message = f"there is no file '{word}'{where}"
+        yield self._finding(layers, position, "missing-script", message, self._script_hint(word))
+
+    def _script_hint(self, script: str) -> str:
+        near = self._nearest(script)
+        if near is not None:
+            return f"did you mean '{near}'?"
+        if script.startswith(("~", "/", "{")):
+            return self._where_paths_start(script)
+        return f"name it relative to {self._folder}; one that a task writes is '{{workspace}}/{script}'"
+
+    def _will_be_there(self, script: str) -> bool:
+        if self.around.broken.touches(("files",)):
+            return True
+        path = PurePath(script)
+        return (self.around.campaign_dir / script).is_file() or not self._given.isdisjoint({path, *path.parents})
+
+    @cached_property
+    def _given(self) -> frozenset[PurePath]:
+        """Where `files` of the campaign and of any learner go in workspaces."""
+        files = chain(self.campaign.files, *(learner.files or () for learner in self.campaign.learners))
+        return frozenset(PurePath(file.to or file.path) for file in files)
+
+    def _check_signs(self, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Finding]:
+        """What a shell would act on, where there is no shell."""
+        for position, word in enumerate(command.words[1:], start=1):
+            _, inside = word_place(layers, position)
+            if inside is not None and inside[1] == len(word) and _SHELL_SIGN.fullmatch(word):
+                message = f"'{word}' is handed on as it is: no shell reads this command"
+                hint = "set shell: true beside 'executable', or put quotes around it if that is meant"
+                path, _ = word_place(layers, position)
+                yield Finding("shell-sign", message, path, hint, Severity.WARNING, inside=inside)
+                return
+
+    def _nearest(self, word: str, known: Iterable[str] = ()) -> str | None:
+        """A file in the place that the word names, or one of the known words; for the first mistakes only: it is slow.
+
+        The folder is listed, and no file in it is opened.
+        """
+        self._guesses.append(word)
+        if len(self._guesses) > MAX_GUESSES:
+            return None
+        before, slash, name = word.rpartition("/")
+        folder = self._in_place(before) or slash
+        near = nearest(name, [*self._listed(folder), *(known if not slash else ())], ratio=0.7)
+        return None if near is None else before + slash + near
+
+    @cached_property
+    def _guesses(self) -> list[str]:
+        return []
+
+    def _listed(self, folder: str) -> list[str]:
+        try:
+            return sorted(os.listdir(self.around.campaign_dir / folder))[:1000]  # noqa: PTH208 - names are all it needs
+        except (OSError, ValueError):
+            return []
+
+    def _in_place(self, word: str) -> str:
+        return word.replace("{campaign_dir}", str(self.around.campaign_dir))
+
+    def _where_paths_start(self, word: str) -> str:
+        if word.startswith("~"):
+            return "no shell reads this command: write the whole path"
+        if word.startswith(("/", "{")):
+            return "check the path"
+        return f"a relative path starts at {self._folder}, the folder of the campaign file"
+
+    @property
+    def _folder(self) -> str:
+        return f"'{self.around.campaign_dir.name or '/'}/'"
+
+
+def _of_the_shell(program: str) -> str | None:
+    """What to do about a word that only a shell makes something of."""
+    if program in _WORDS_OF_THE_SHELL:
+        return "it is a word of the shell: set shell: true, or put the line under 'pre_exec:'"
+    if re.match(r"[A-Za-z_]\w*=", program):
+        return "put variables under 'env:'"
+    if program.startswith(("~", "$")):
+        return "no shell reads this command: write the whole path, or set shell: true"
+    return None
+
+
+def _scripts(words: Sequence[str]) -> Iterator[int]:
+    """The positions of the scripts that interpreters are given."""
+    for position, word in enumerate(words):
+        name = PurePath(word).name.rstrip("0123456789.")
+        if name in _INTERPRETERS:
+            yield from _script_after(words, position)
+
+
+def _script_after(words: Sequence[str], position: int) -> Iterator[int]:
+    previous = ""
+    for at in range(position + 1, len(words)):
+        word = words[at]
+        if word in _CODE_FOLLOWS:
+            return
+        if not word.startswith("-") and previous not in _TAKE_A_VALUE:
+            if PurePath(word).suffix in _RUNS:
+                yield at
+            return
+        previous = word

@@ -1,0 +1,155 @@
+"""A step at one moment: the argument list, option values and environment that its command gets."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeAlias
+
+from rose_cli.plan.model import Adaptive, OptionScalar, OptionValue
+from rose_cli.spec.expression import Expression, ExpressionError, Value, parse
+from rose_cli.spec.placeholders import fill_placeholders
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rose_cli.plan.model import CommandPlan, LearnerPlan, Plan
+
+ResolvedOption: TypeAlias = OptionScalar | tuple[OptionScalar, ...]
+
+
+class NoValueError(ValueError):
+    """An adaptive option has no value in this iteration; the message says why."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When a step runs: what an adaptive expression can see. None means that there is no value (yet)."""
+
+    iteration: int
+    max_iter: int | None
+    metric: float | None = None
+    best: float | None = None
+
+    @property
+    def scope(self) -> Mapping[str, Value | None]:
+        return {"i": self.iteration, "max_iter": self.max_iter, "metric": self.metric, "best": self.best}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a step runs and as which of its copies; the folders are absolute."""
+
+    workspace: str
+    result_file: str
+    attempt: int = 1
+    replica: int = 0
+
+
+@dataclass(frozen=True)
+class Command:
+    """What is handed to the engine. `environment` holds only what rose and the campaign set."""
+
+    argv: tuple[str, ...]
+    options: Mapping[str, ResolvedOption]
+    environment: Mapping[str, str]
+    pre_exec: tuple[str, ...]
+
+
+def render(plan: Plan, learner: LearnerPlan, task: str, command: CommandPlan, moment: Moment, place: Place) -> Command:
+    """The command of one attempt. Raises NoValueError where an adaptive option has no value."""
+    names = _placeholders(plan, learner, moment, place)
+    options = {name: _resolved(value, moment, names) for name, value in command.options.items()}
+    filled = [*(fill_placeholders(word, names) for word in command.args), *option_words(options)]
+    words = [fill_placeholders(word, names) for word in command.words]
+    environment = {name: fill_placeholders(value, names) for name, value in command.environment.items()}
+    argv = _shell_line(words[0], filled) if command.shell else _argv(plan, words, filled)
+    return Command(
+        argv=("mpiexec", "-n", str(command.ranks), *argv) if command.ranks > 1 else argv,
+        options=options,
+        environment={**environment, **_rose_variables(plan, learner, task, moment, place)},
+        pre_exec=command.pre_exec,
+    )
+
+
+def option_words(options: Mapping[str, ResolvedOption]) -> list[str]:
+    """Options as words of a command line: `true` is a bare flag, `false` nothing, a list several words."""
+    words: list[str] = []
+    for name, value in options.items():
+        if value is True:
+            words.append(name)
+        elif isinstance(value, tuple):
+            words += [name, *(str(entry) for entry in value)]
+        elif value is not False:
+            words += [name, str(value)]
+    return words
+
+
+def beside_campaign(word: str, campaign_dir: str) -> str:
+    """The absolute path of a word that names a file beside the campaign file; any other word as it is."""
+    path = os.path.normpath(os.path.join(campaign_dir, word))  # noqa: PTH118 - pathlib is ten times slower here
+    return path if word and os.path.isfile(path) else word  # noqa: PTH113
+
+
+def _resolved(value: OptionValue, moment: Moment, names: Mapping[str, str]) -> ResolvedOption:
+    if isinstance(value, Adaptive):
+        return _evaluated(value.expression, moment)
+    if isinstance(value, tuple):
+        return tuple(_filled(entry, names) for entry in value)
+    return _filled(value, names)
+
+
+def _filled(value: OptionScalar, names: Mapping[str, str]) -> OptionScalar:
+    return fill_placeholders(value, names) if isinstance(value, str) else value
+
+
+def _evaluated(text: str, moment: Moment) -> Value:
+    try:
+        return _parsed(text).evaluate(moment.scope)
+    except ExpressionError as error:
+        message = f"an adaptive option has no value: {error.message}"
+        raise NoValueError(message) from error
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> Expression:
+    return parse(text)
+
+
+def _argv(plan: Plan, words: list[str], rest: list[str]) -> tuple[str, ...]:
+    return (*(beside_campaign(word, plan.campaign_dir) for word in words), *rest)
+
+
+def _shell_line(line: str, rest: list[str]) -> tuple[str, ...]:
+    return ("/bin/sh", "-c", f"{line} {shlex.join(rest)}" if rest else line)
+
+
+def _placeholders(plan: Plan, learner: LearnerPlan, moment: Moment, place: Place) -> dict[str, str]:
+    return {
+        "learner": learner.name,
+        "iteration": str(moment.iteration),
+        "workspace": place.workspace,
+        "campaign_dir": plan.campaign_dir,
+        "python": sys.executable,
+        "replica": str(place.replica),
+        "seed": str(learner.seed),
+    }
+
+
+def _rose_variables(plan: Plan, learner: LearnerPlan, task: str, moment: Moment, place: Place) -> dict[str, str]:
+    return {
+        "ROSE_CAMPAIGN": plan.campaign,
+        "ROSE_LEARNER": learner.name,
+        "ROSE_LEARNER_INDEX": str(learner.index),
+        "ROSE_ITERATION": str(moment.iteration),
+        "ROSE_TASK": task,
+        "ROSE_ATTEMPT": str(place.attempt),
+        "ROSE_REPLICA": str(place.replica),
+        "ROSE_SEED": str(learner.seed),
+        "ROSE_WORKSPACE": place.workspace,
+        "ROSE_CAMPAIGN_DIR": plan.campaign_dir,
+        "ROSE_RESULT": place.result_file,
+    }

@@ -1,0 +1,40 @@
+"""What a campaign is compiled against: the folder it lies in, the machine, and what is known to be wrong in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from rose_cli.diagnostic import Severity
+from rose_cli.spec.broken import NOTHING, Broken
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from rose_cli.engine.base import Capacity
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """`task_names` are all that the file declares, broken ones too.
+
+    `is_cut_short`: `max_iter` was given on the command line, so that a schedule may well go beyond it.
+    """
+
+    campaign_file: Path
+    environment: Mapping[str, str]
+    machine: Capacity
+    task_names: frozenset[str]
+    broken: Broken = NOTHING
+    is_cut_short: bool = False
+
+    @cached_property
+    def campaign_dir(self) -> Path:
+        return self.campaign_file.parent
+
+    @property
+    def severity_of_max_iter(self) -> Severity:
+        """How bad it is to ask for more iterations than there will be."""
+        return Severity.WARNING if self.is_cut_short else Severity.ERROR

@@ -1,0 +1,110 @@
+"""What is wrong with a criterion: its metric, its operator, and the values that can meet it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rose_cli.diagnostic import Finding, Severity
+from rose_cli.plan.given import giver
+from rose_cli.plan.metrics import can_be_met, is_always_met, nearest_metric, probable_metric, standard_metric
+from rose_cli.plan.stop import merged_stop, operator_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rose_cli.plan.given import Layer
+    from rose_cli.plan.metrics import StandardMetric
+    from rose_cli.plan.model import Operator
+    from rose_cli.spec.broken import Broken
+    from rose_cli.spec.campaign import StopFields
+
+    Layers = Sequence[Layer[StopFields]]
+
+_OPERATORS = "<, <=, >, >= or =="
+
+
+def check_criterion(layers: Layers, broken: Broken) -> Iterator[Finding]:
+    """`layers` go from the most particular to the campaign's `stop`; what is `broken` is not looked at again."""
+    stop = merged_stop([layer.fields for layer in reversed(layers)])
+
+    def is_sound(*names: str) -> bool:
+        return all(_is_sound(name, layers, broken) for name in names)
+
+    if is_sound("metric", "operator"):
+        yield from _check_operator(stop, layers)
+    if is_sound("metric", "threshold"):
+        yield from _check_range(stop, layers, operator_is_sound=is_sound("operator"))
+    if stop.threshold is None and stop.patience is None and is_sound("threshold", "patience"):
+        hint = "write threshold: the value that stops a learner; or patience: 5 for when it no longer improves"
+        yield Finding("missing-key", "'stop' has no 'threshold'", giver(layers, "threshold"), hint)
+    yield from _check_rest(stop, layers, is_sound("patience"))
+
+
+def _is_sound(name: str, layers: Layers, broken: Broken) -> bool:
+    """Whether the layer that gives the key, or would have, is right about it."""
+    for layer in layers:
+        if broken.touches((*layer.path, name)):
+            return False
+        if layer.gives(name):
+            return True
+    return True
+
+
+def _check_operator(stop: StopFields, layers: Layers) -> Iterator[Finding]:
+    metric, at = stop.metric or "", giver(layers, "metric")
+    standard = standard_metric(metric)
+    if standard is None and stop.operator is None:
+        near = nearest_metric(metric)
+        hint = f"write operator: and one of {_OPERATORS}, in quotes"
+        if near:
+            hint = f"did you mean '{near}'? a metric of your own needs an operator: {_OPERATORS}"
+        yield Finding("missing-operator", f"'{metric}' is no standard metric, and there is no 'operator'", at, hint)
+    elif standard is None and (probable := probable_metric(metric)):
+        message = f"'{metric}' is no standard metric"
+        yield Finding("metric-name", message, at, f"did you mean '{probable}'?", Severity.WARNING)
+    elif standard is not None and stop.operator not in (None, standard.operator):
+        message = f"the standard operator of '{metric}' is '{standard.operator}', not '{stop.operator}'"
+        hint = f"take it out, unless '{stop.operator}' is meant"
+        yield Finding("unusual-operator", message, giver(layers, "operator"), hint, Severity.WARNING)
+
+
+def _check_range(stop: StopFields, layers: Layers, *, operator_is_sound: bool) -> Iterator[Finding]:
+    """Where the operator is not known, only what neither the standard one nor == could meet."""
+    standard, operator, threshold = standard_metric(stop.metric or ""), operator_of(stop), stop.threshold
+    if standard is None or operator is None or threshold is None:
+        return
+    text, at = f"'{stop.metric} {operator} {threshold:g}'", giver(layers, "threshold")
+    if not operator_is_sound and can_be_met(standard, "==", threshold):
+        return
+    if not can_be_met(standard, operator, threshold):
+        # a share above 1 may be meant as a percentage; an error below 0 cannot be meant
+        severity = Severity.WARNING if standard.is_share else Severity.ERROR
+        message = f"{text} can never be met: {stop.metric} {standard.range_text}"
+        yield Finding("threshold-never-met", message, at, _range_hint(standard, operator, threshold), severity)
+    elif operator_is_sound and is_always_met(standard, operator, threshold):
+        message = f"{text} is always met: {stop.metric} {standard.range_text}"
+        hint = "the learner would stop at once; set another threshold or operator"
+        yield Finding("threshold-always-met", message, at, hint, Severity.WARNING)
+
+
+def _range_hint(standard: StandardMetric, operator: Operator, threshold: float) -> str:
+    if standard.is_share and 2 < threshold <= 100:
+        return f"write {threshold / 100:g} for {threshold:g} %"
+    if operator == "<":
+        return f"set a threshold above {standard.lowest:g}"
+    if operator == ">":
+        return f"set a threshold below {standard.highest:g}"
+    if threshold < standard.lowest:
+        return f"set a threshold of at least {standard.lowest:g}"
+    return f"set a threshold of at most {standard.highest:g}"
+
+
+def _check_rest(stop: StopFields, layers: Layers, patience_is_sound: bool) -> Iterator[Finding]:
+    replicas = next((layer.fields.replicas for layer in layers if layer.gives("replicas")), None)
+    if (replicas or 1) > 1:
+        message = "the criterion gives one value: it cannot have replicas"
+        yield Finding("criterion-replicas", message, giver(layers, "replicas"), "take 'replicas' out")
+    if stop.min_delta is not None and stop.patience is None and patience_is_sound:
+        message = "'min_delta' says nothing without 'patience'"
+        hint = "add patience: 5 to stop a learner that no longer improves by as much"
+        yield Finding("unused-key", message, giver(layers, "min_delta"), hint, Severity.WARNING, at_key=True)

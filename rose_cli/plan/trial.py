@@ -1,0 +1,128 @@
+"""Trying adaptive expressions before anything runs: every iteration that can be known, within a bound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from rose_cli.diagnostic import Finding, KeyPath
+from rose_cli.plan.render import Moment
+from rose_cli.spec.expression import Expression, ExpressionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from rose_cli.spec.campaign import Iterations, TaskFields
+
+MAX_EVALUATIONS = 200_000
+"""For a whole campaign, about a quarter of a second."""
+MAX_OF_EACH = 10_000
+UNBOUNDED_ITERATIONS = 1_000
+"""How many iterations are tried where there is no max_iter."""
+_RESULTS = frozenset({"metric", "best"})
+
+
+@dataclass(frozen=True)
+class Span:
+    """The iterations in which an expression counts: `within`, without the `apart` ones."""
+
+    within: range
+    apart: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Horizon:
+    """How long a learner may go on. `max_iter` None: there is none, or (`is_known` false) it is a mistake.
+
+    `has_metric`: whether it has a criterion, which gives `metric` and `best` their values from iteration 1 on.
+    """
+
+    max_iter: int | None
+    is_known: bool
+    has_metric: bool
+
+    @property
+    def all_iterations(self) -> Span:
+        return Span(range(self.max_iter or UNBOUNDED_ITERATIONS))
+
+
+class Trial:
+    """Tries each expression once for each iteration in which it counts; what was tried is not tried again."""
+
+    def __init__(self) -> None:
+        self._left = MAX_EVALUATIONS
+        self._tried: dict[tuple[str, Span, Horizon], tuple[ExpressionError, int] | None] = {}
+
+    def try_schedule(self, schedule: Iterations, path: KeyPath, horizon: Horizon) -> Iterator[Finding]:
+        for key, entry in schedule.at.items():
+            if entry.adaptive:
+                yield from self.try_fields(entry, (*path, key), horizon, _counting(schedule, key, horizon))
+
+    def try_fields(
+        self, fields: TaskFields, path: KeyPath, horizon: Horizon, span: Span | None = None
+    ) -> Iterator[Finding]:
+        """Findings of the expressions of `fields`, which lie at `path`; `span` None: all iterations."""
+        for name, expression in (fields.adaptive or {}).items():
+            if expression is not None:
+                yield from self._try(expression, (*path, "adaptive", name), horizon, span or horizon.all_iterations)
+
+    def _try(self, expression: Expression, path: KeyPath, horizon: Horizon, span: Span) -> Iterator[Finding]:
+        if "max_iter" in expression.names and not horizon.is_known:
+            return
+        key = (expression.text, span, horizon)
+        if key not in self._tried:
+            self._tried[key] = self._first_failure(expression, horizon, span)
+        failure = self._tried[key]
+        if failure is not None:
+            yield _finding(*failure, path, horizon)
+
+    def _first_failure(
+        self, expression: Expression, horizon: Horizon, span: Span
+    ) -> tuple[ExpressionError, int] | None:
+        iterations = self._within_bound(span)
+        if expression.names & _RESULTS and horizon.has_metric:
+            iterations = [0] if 0 in span.within and 0 not in span.apart else []
+        for iteration in iterations:
+            try:
+                expression.evaluate(Moment(iteration, horizon.max_iter).scope)
+            except ExpressionError as error:  # noqa: PERF203 - the failing iteration is what is looked for
+                return error, iteration
+        return None
+
+    def _within_bound(self, span: Span) -> Iterable[int]:
+        """All iterations, or where that is too much the first and last of them."""
+        most, count = min(self._left, MAX_OF_EACH), len(span.within)
+        self._left -= min(count, most)
+        half = max(1, most // 2)
+        parts = (span.within,) if count <= most else (span.within[:half], span.within[-half:])
+        return (iteration for iteration in chain(*parts) if iteration not in span.apart)
+
+
+def _finding(error: ExpressionError, iteration: int, path: KeyPath, horizon: Horizon) -> Finding:
+    message, hint = error.message, error.hint
+    if "no value yet" in message and not horizon.has_metric:
+        message, hint = "`metric` and `best` never have a value here: there is no 'stop'", "add a 'stop'"
+    elif "i=" not in message:
+        message = f"at i={iteration}: {message}"
+        hint = hint or _way_out(error.message, iteration)
+    return Finding("bad-expression", message, path, hint, inside=(error.offset, error.length))
+
+
+def _way_out(message: str, iteration: int) -> str | None:
+    if "zero" in message:
+        return f"write … if i != {iteration} else …"
+    if "too large" in message or "infinite" in message:
+        return f"keep what grows small, for example with min(i, {max(iteration - 1, 0)})"
+    return "keep it in range, with min(…), max(…) or clip(x, lo, hi)"
+
+
+def _counting(schedule: Iterations, key: int, horizon: Horizon) -> Span:
+    """The iterations in which the entry under `key` is the one that counts."""
+    upto = horizon.max_iter or UNBOUNDED_ITERATIONS
+    keys = sorted(k for k in schedule.at if k >= 0)
+    if not schedule.hold:
+        return Span(range(key, key + 1)) if key >= 0 else Span(range(upto), frozenset(keys))
+    if key < 0:
+        return Span(range(keys[0] if keys else upto))
+    return Span(range(key, next((later for later in keys if later > key), max(upto, key + 1))))

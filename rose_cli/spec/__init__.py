@@ -1,0 +1,1 @@
+"""What the user wrote: text, positions, and the typed campaign."""

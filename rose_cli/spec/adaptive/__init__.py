@@ -1,0 +1,1 @@
+"""Adaptive expressions from text to closures; `spec.expression` is the door."""

@@ -1,0 +1,146 @@
+"""What pydantic found, in the words of rose: every error as findings at key paths of the document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rose_cli.diagnostic import Finding, KeyPath, did_you_mean
+from rose_cli.spec.campaign import LEARNER_KEYS, Learner, Override, Smoke
+from rose_cli.spec.keys import example_of, known_keys, model_at, unknown_key_hint
+from rose_cli.spec.rejection import expected, shortened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
+
+_EXPECTED = {
+    "dict_type": "a map",
+    "model_type": "a map",
+    "model_attributes_type": "a map",
+    "tuple_type": "a list",
+    "list_type": "a list",
+}
+
+
+def findings_of(error: ValidationError, data: Any) -> list[Finding]:  # noqa: ANN401 - what was validated
+    """One or more for each error, in pydantic's order."""
+    return [finding for details in error.errors(include_url=False) for finding in _findings(details, data)]
+
+
+def _findings(error: ErrorDetails, data: Any) -> Iterator[Finding]:  # noqa: ANN401
+    path, at_key = _document_path(error["loc"], data)
+    if error["type"] != "slips":
+        yield _finding(error, path, data)
+        return
+    for slip in error["ctx"]["slips"]:
+        at = (*path, *slip.below)
+        text, hint = _labelled(slip.message, at, data), slip.hint or _example(slip.message, at)
+        yield Finding(slip.code, text, at, hint, at_key=at_key or slip.at_key, inside=slip.inside)
+
+
+def _finding(error: ErrorDetails, path: KeyPath, data: Any) -> Finding:  # noqa: ANN401
+    last, given = str(error["loc"][-1]), error["input"]
+    match error["type"]:
+        case "extra_forbidden" | "invalid_key":
+            return _unknown_key(path, error["loc"], value_at(path[:-1], data))
+        case "missing":
+            return Finding("missing-key", _missing(path, last), (*path, last), example_of((*path, last)))
+        case "literal_error":
+            words = error["ctx"]["expected"]
+            hint = did_you_mean(str(given), words.replace("'", "").split(", ")) or f"write {words.replace(chr(39), '')}"
+            return Finding("wrong-value", _labelled(expected(words, given), path, data), path, hint)
+        case kind:
+            text = expected(_EXPECTED.get(kind, error["msg"].lower()), given)
+            return Finding("wrong-type", _labelled(text, path, data), path, _hint(path, given))
+
+
+def _unknown_key(path: KeyPath, loc: tuple[int | str, ...], beside: Iterable[object]) -> Finding:
+    key, model = str(loc[-1]), model_at(loc[:-1])
+    hint = _unless_there(unknown_key_hint(key, known_keys(model), model), beside)
+    if model is Override and hint.startswith("known"):
+        hint = f"put an option under 'options:', as in {{options: {{{shortened(key)}: …}}}}"
+    return Finding("unknown-key", f"unknown key '{shortened(key)}'", path, hint, at_key=True)
+
+
+def _unless_there(hint: str, beside: Iterable[object]) -> str:
+    """A guess is none where that key is there as well."""
+    meant = hint.split("'")[1] if hint.startswith("did you mean") else None
+    return f"take it out: '{meant}' is there already" if meant in beside else hint
+
+
+def unknown_task(task: str, path: KeyPath, tasks: frozenset[str], beside: Iterable[object]) -> Finding:
+    """A key of a learner, or of `smoke`, that neither is one of its own nor names a task; `beside` it are others."""
+    model, own = (Smoke, frozenset(Smoke.model_fields)) if path[0] == "smoke" else (Learner, LEARNER_KEYS)
+    hint = unknown_key_hint(task, tuple(sorted(tasks | own)), model)
+    if hint.startswith("known"):
+        hint = f"known here: the tasks {', '.join(sorted(tasks))}; the keys {', '.join(sorted(own))}"
+    hint = _unless_there(hint, beside)
+    return Finding("unknown-key", f"unknown key '{shortened(task)}'", path, hint, at_key=True)
+
+
+def _missing(path: KeyPath, key: str) -> str:
+    if not path:
+        return f"'{key}' is missing"
+    where = f"task '{path[1]}'" if path[0] == "tasks" and len(path) == 2 else f"'{path[-1]}'"
+    if isinstance(path[-1], int):
+        where = f"{path[-2]}[{path[-1]}]"
+    return f"{where} has no '{key}'"
+
+
+def _hint(path: KeyPath, given: object) -> str | None:
+    if path[:1] == ("tasks",) and len(path) == 2 and isinstance(given, str):
+        return f"write {path[1]}: {{executable: {shortened(given)}}}"
+    if path == ("tasks",) and isinstance(given, list):
+        return "write a map, in the order of an iteration: simulation: {executable: python sim.py}"
+    if path == ("files",) and isinstance(given, str):
+        return f"write a list: files: [{shortened(given)}]"
+    if path[:1] == ("tasks",) and len(path) == 2:
+        return f"for example {path[1]}: {{executable: python {path[1]}.py}}"
+    return example_of(path)
+
+
+def _example(message: str, path: KeyPath) -> str | None:
+    """The example of the key, where it is the value that is wrong."""
+    if not message.startswith("expected"):
+        return None
+    return example_of(path) or example_of(path[:-1]) or "write another value, or take it out"
+
+
+def _labelled(message: str, path: KeyPath, data: Any) -> str:  # noqa: ANN401
+    """`max_iter: expected at least 1, not 0`: the message stands alone in a list of annotations."""
+    if not path or not message.startswith("expected"):
+        return message
+    last = path[-1]
+    if isinstance(last, str):
+        return f"{shortened(last)}: {message}"
+    is_item = not isinstance(value_at(path[:-1], data), Mapping)
+    return f"{path[-2]}[{last}]: {message}" if is_item else f"iteration {last}: {message}"
+
+
+def value_at(path: KeyPath, data: Any) -> Any:  # noqa: ANN401
+    for part in path:
+        data = data[part]
+    return data
+
+
+def _document_path(loc: tuple[int | str, ...], data: Any) -> tuple[KeyPath, bool]:  # noqa: ANN401
+    """The parts of a pydantic location that are in the document, and whether it is about the last key."""
+    path: list[str | int] = []
+    for part in loc:
+        if isinstance(data, Mapping):
+            key = part if part in data else _as_integer(part)
+            if key in data:
+                path.append(key)
+                data = data[key]
+        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+            path.append(part)
+            data = data[part]
+    return tuple(path), loc[-1:] == ("[key]",)
+
+
+def _as_integer(part: int | str) -> int | str:
+    """Pydantic gives an integer key of a map as text."""
+    return int(part) if isinstance(part, str) and part.removeprefix("-").isdecimal() else part

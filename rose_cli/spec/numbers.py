@@ -1,0 +1,157 @@
+"""Numbers and stretches of time as the campaign language has them; one clear message for each that is none."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Annotated
+
+from pydantic import PlainValidator
+
+from rose_cli.spec.reader.scalars import plain_value
+from rose_cli.spec.rejection import expected, reject
+
+MAX_COUNT = 10_000_000
+MAX_SEED = 2**63 - 1
+
+_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
+
+
+def _number(value: object, what: str = "a number") -> int | float:
+    """`1e-3` is a text to YAML, and a number here; `'15'` was quoted, and is none."""
+    if isinstance(value, str):
+        value = _number_from(value, what)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        reject("wrong-type", expected(what, value))
+    if isinstance(value, float) and not math.isfinite(value):
+        reject("wrong-type", expected("a finite number", value))
+    return value
+
+
+def _number_from(text: str, what: str) -> str | float:
+    plain = plain_value(text.strip())
+    if isinstance(plain, int | float) and not isinstance(plain, bool):
+        reject("wrong-type", expected(what, text), f"write {text.strip()} without quotes")
+    if not _NUMBER.fullmatch(text):
+        reject("wrong-type", expected(what, text), _number_hint(text))
+    if re.match(r"[-+]?0[0-9]", text):
+        reject("wrong-type", expected(what, text), f"write {float(text):g}")
+    return float(text)
+
+
+def _number_hint(text: str) -> str | None:
+    bare = text.replace("_", "").replace(" ", "")
+    if _NUMBER.fullmatch(bare):
+        return f"write {bare}"
+    if _NUMBER.fullmatch(bare.replace(",", ".", 1)):
+        return f"write {bare.replace(',', '.', 1)}: a decimal has a point"
+    if bare.endswith("%") and _NUMBER.fullmatch(bare[:-1]):
+        return f"write {float(bare[:-1]) / 100:g}"
+    return None
+
+
+def _integer(value: object) -> int:
+    number = _number(value, "a whole number")
+    if not float(number).is_integer():
+        reject("wrong-type", expected("a whole number", number))
+    return int(number)
+
+
+def whole_number(value: object, least: int, most: int = MAX_COUNT) -> int:
+    number = _integer(value)
+    if number < least:
+        reject("out-of-range", expected(f"at least {least}", number).replace("the number ", ""))
+    if number > most:
+        reject("out-of-range", expected(f"at most {most}", number).replace("the number ", ""))
+    return number
+
+
+def _count(value: object) -> int:
+    return whole_number(value, 1)
+
+
+def _natural(value: object) -> int:
+    return whole_number(value, 0)
+
+
+def _seed(value: object) -> int:
+    return whole_number(value, 0, MAX_SEED)
+
+
+_MEMORY = re.compile(r"([0-9.]+) *([kmgt])i?b?", re.IGNORECASE)
+_MEGABYTES = {"k": 2**-10, "m": 1.0, "g": 2.0**10, "t": 2.0**20}
+
+
+def _megabytes(value: object) -> int:
+    match = _MEMORY.fullmatch(value) if isinstance(value, str) else None
+    if match is not None and _NUMBER.fullmatch(match[1]):
+        meant = float(match[1]) * _MEGABYTES[match[2].lower()]
+        reject("wrong-type", expected("megabytes as a number", value), f"write {meant:.0f}")
+    return whole_number(value, 0)
+
+
+def _difference(value: object) -> float:
+    number = _number(value)
+    if number < 0:
+        reject("out-of-range", f"expected at least 0, not {number}")
+    return number
+
+
+_DURATION = re.compile(
+    r"(?:([0-9]+(?:\.[0-9]+)?)d)?(?:([0-9]+(?:\.[0-9]+)?)h)?(?:([0-9]+(?:\.[0-9]+)?)m)?(?:([0-9]+(?:\.[0-9]+)?)s)?"
+)
+_CLOCK = re.compile(r"([0-9]+):([0-5][0-9]):([0-5][0-9])")
+_UNIT = re.compile(r"([0-9.]+)(?:(s)ec(?:ond)?s?|(m)in(?:ute)?s?|(h)(?:ou)?rs?|(d)ays?)", re.IGNORECASE)
+_UNIT_SECONDS = (86400, 3600, 60, 1)
+
+
+def _seconds(value: object) -> float:
+    """Seconds from `90`, `1.5`, `30s`, `11h30m`, `2d`, `01:30:00`."""
+    if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
+        return _seconds_from(value)
+    number = float(value) if isinstance(value, str) else float(_number(value, "a duration"))
+    if not math.isfinite(number):
+        reject("wrong-type", expected("a finite duration", value))
+    return number
+
+
+def _seconds_from(text: str) -> float:
+    bare = text.replace(" ", "")
+    clock, parts = _CLOCK.fullmatch(bare), _DURATION.fullmatch(bare)
+    if clock:
+        hours, minutes, seconds = (int(part) for part in clock.groups())
+        return float(hours * 3600 + minutes * 60 + seconds)
+    if parts is None or not bare:
+        reject("wrong-type", expected("a duration", text if bare else None), _duration_hint(bare))
+    return sum(float(part or 0) * unit for part, unit in zip(parts.groups(), _UNIT_SECONDS, strict=True))
+
+
+def _duration_hint(text: str) -> str:
+    meant = _UNIT.sub(lambda part: part[1] + "".join(letter or "" for letter in part.groups()[1:]), text).lower()
+    if text and _DURATION.fullmatch(meant):
+        return f"write {meant}"
+    return "write seconds as a number, or 90s, 30m, 11h30m, 2d, 01:30:00"
+
+
+def _duration(value: object) -> float:
+    seconds = _seconds(value)
+    if seconds <= 0:
+        reject("out-of-range", f"expected a duration above zero, not {value}")
+    return seconds
+
+
+def _pause(value: object) -> float:
+    seconds = _seconds(value)
+    if seconds < 0:
+        reject("out-of-range", f"expected a duration of zero or more, not {value}")
+    return seconds
+
+
+Number = Annotated[float, PlainValidator(_number)]
+Difference = Annotated[float, PlainValidator(_difference)]
+Count = Annotated[int, PlainValidator(_count)]
+Natural = Annotated[int, PlainValidator(_natural)]
+Megabytes = Annotated[int, PlainValidator(_megabytes)]
+Seed = Annotated[int, PlainValidator(_seed)]
+Duration = Annotated[float, PlainValidator(_duration)]
+Pause = Annotated[float, PlainValidator(_pause)]

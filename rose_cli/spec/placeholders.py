@@ -1,0 +1,54 @@
+"""Placeholders in commands: `{learner}` and the like, with a doubled brace for a brace."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from rose_cli.diagnostic import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+PLACEHOLDERS = ("learner", "iteration", "workspace", "campaign_dir", "python", "replica", "seed")
+
+_TOKEN = re.compile(r"\{\{|\}\}|\{([A-Za-z_]\w*)\}|[{}]")
+
+
+class PlaceholderMistake(NamedTuple):
+    """What is wrong with a brace, what to do, and where it stands in the text."""
+
+    message: str
+    hint: str
+    offset: int
+    length: int
+
+
+def placeholder_mistakes(text: str) -> Iterator[PlaceholderMistake]:
+    for match in _TOKEN.finditer(text) if "{" in text or "}" in text else ():
+        token, name = match.group(0), match.group(1)
+        if token in ("{", "}"):
+            hint = f"write '{token * 2}' for a brace that the command is to see"
+            yield PlaceholderMistake(f"a single '{token}' is no placeholder", hint, match.start(), 1)
+        elif name is not None and name not in PLACEHOLDERS:
+            hint = _instead_of(name, of_shell=text[: match.start()].endswith("$"))
+            yield PlaceholderMistake(f"unknown placeholder '{token}'", hint, match.start(), len(token))
+
+
+def _instead_of(name: str, *, of_shell: bool) -> str:
+    if of_shell:
+        return f"write ${{{{{name}}}}} for a variable of the shell"
+    near = nearest(name, PLACEHOLDERS)
+    if near is not None:
+        return f"did you mean '{{{near}}}'?"
+    known = ", ".join(f"{{{known}}}" for known in PLACEHOLDERS)
+    return f"known are {known}; write '{{{{{name}}}}}' for the braces themselves"
+
+
+def fill_placeholders(text: str, values: Mapping[str, str]) -> str:
+    """`text` with `{name}` replaced from `values`; a doubled brace becomes a brace."""
+
+    def replacement(match: re.Match[str]) -> str:
+        return values[match.group(1)] if match.group(1) else match.group(0)[0]
+
+    return _TOKEN.sub(replacement, text) if "{" in text or "}" in text else text

@@ -1,0 +1,103 @@
+"""Owns how text reaches a terminal: the one place that makes rich consoles, and that makes foreign text harmless."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import IO, TYPE_CHECKING, cast
+
+from rich.console import Console
+from rich.text import Text
+
+from rose_cli.view.outlet import Outlet
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+WIDTH_OFF_TERMINAL = 100
+"""Columns of a table in a file or a pipe, unless COLUMNS says otherwise."""
+
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+# Controls of both sets, line breaks, half surrogates, and what turns the direction of the text around it.
+_HARMFUL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+
+
+def safe(text: str) -> str:
+    """Foreign text (a name, what a task printed) for one line of a terminal: as long as before, nothing of it acts.
+
+    ESC becomes "␛", a newline "␊", and so on for all that ASCII has a picture of; the rest becomes "�".
+    """
+    return _HARMFUL.sub(_picture, text)
+
+
+def _picture(match: re.Match[str]) -> str:
+    number = ord(match.group())
+    if number < 0x20:
+        return chr(0x2400 + number)
+    return "\N{SYMBOL FOR DELETE}" if number == 0x7F else _REPLACEMENT
+
+
+def open_console(stream: TextIO | Outlet) -> Console:
+    """A console that takes text as it is: no markup, no emoji codes, no guessing at what to highlight.
+
+    Colours as the terminal has them; NO_COLOR and FORCE_COLOR are obeyed. Lines are not broken: a command must be
+    fit to be copied.
+    """
+    outlet = stream if isinstance(stream, Outlet) else Outlet(stream)
+    return Console(
+        file=cast("IO[str]", outlet),
+        width=None if outlet.isatty() else _width_off_terminal(),
+        markup=False,
+        emoji=False,
+        highlight=False,
+        soft_wrap=True,
+        force_jupyter=False,
+        legacy_windows=False,
+    )
+
+
+def terminal_size(stream: TextIO | Outlet) -> tuple[int, int]:
+    """Columns and lines of the window behind the stream, as they are now; 80 by 24 where it does not know."""
+    try:
+        columns, lines = os.get_terminal_size(stream.fileno())
+    except (OSError, ValueError):
+        columns, lines = 0, 0
+    return columns or 80, lines or 24
+
+
+def can_redraw(stream: TextIO | Outlet) -> bool:
+    """Whether the stream is a terminal on which the cursor can be moved."""
+    try:
+        return stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
+    except ValueError:  # closed
+        return False
+
+
+def is_in_foreground(stream: TextIO | Outlet) -> bool:
+    """Whether the terminal is ours to draw on; it is the shell's while rose runs with `&` or after Ctrl-Z and `bg`."""
+    try:
+        return os.tcgetpgrp(stream.fileno()) == os.getpgrp()
+    except (OSError, ValueError):
+        return True
+
+
+def notice(message: str) -> None:
+    """A line for the user beside the output proper: on standard error."""
+    open_console(sys.stderr).print(Text(safe(message)))
+
+
+def complain(message: str, hint: str | None = None) -> None:
+    """Why rose could not do its work, and what to do about it; on standard error."""
+    line = Text.assemble(("error:", "bold red"), f" {safe(message)}")
+    if hint:
+        line.append("\n")
+        line.append("help:", "bold")
+        line.append(f" {safe(hint)}")
+    open_console(sys.stderr).print(line)
+
+
+def _width_off_terminal() -> int:
+    columns = os.environ.get("COLUMNS", "")
+    return int(columns) if columns.isdecimal() and 0 < int(columns) < 10_000 else WIDTH_OFF_TERMINAL

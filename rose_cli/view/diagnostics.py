@@ -1,0 +1,131 @@
+"""Owns how mistakes in a campaign file are shown: to a person, to a program, and to GitHub."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from rose_cli.diagnostic import Severity
+from rose_cli.view.console import open_console, safe
+from rose_cli.view.frame import frame
+from rose_cli.view.wording import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import TextIO
+
+    from rose_cli.diagnostic import Diagnostic, Span
+
+OPTION = "--"
+"""What a diagnostic about the command line calls its file begins so: `--set max_iter=abc`. It is its own text."""
+
+_STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold magenta"}
+
+
+def print_diagnostics(diagnostics: Sequence[Diagnostic], text: str, name: str, stream: TextIO) -> None:
+    """Each mistake with its place in `text`, and how many there are in the file called `name`."""
+    console = open_console(stream)
+    console.print(diagnostics_text(diagnostics, text, name, console.width))
+
+
+def diagnostics_text(diagnostics: Sequence[Diagnostic], text: str, name: str, width: int) -> Text:
+    """For a person; source lines take at most `width` cells."""
+    lines = text.splitlines()
+    found = [_for_person(diagnostic, lines, width) for diagnostic in diagnostics]
+    return Text("\n\n").join([*found, _count(diagnostics, name)])
+
+
+def diagnostics_json(diagnostics: Iterable[Diagnostic]) -> str:
+    """A list of objects; lines and columns count from 1, ends are exclusive, what there is not is null."""
+    return json.dumps([_object(diagnostic) for diagnostic in diagnostics], indent=1)
+
+
+def diagnostics_github(diagnostics: Iterable[Diagnostic]) -> str:
+    """A workflow command a line, for annotations at the places in the file."""
+    return "".join(f"{_command(diagnostic)}\n" for diagnostic in diagnostics)
+
+
+def _for_person(diagnostic: Diagnostic, lines: Sequence[str], width: int) -> Text:
+    is_option = diagnostic.file.startswith(OPTION)
+    shown = Text()
+    place = diagnostic.span
+    shown.append(f"{safe(diagnostic.file)}:", "bold")
+    if place is not None and not is_option:
+        shown.append(f"{place.line}:{place.column}:", "bold")
+    shown.append(" ")
+    shown.append(f"{diagnostic.severity.value}[{diagnostic.code}]", _STYLES[diagnostic.severity])
+    shown.append(f": {safe(diagnostic.message)}")
+    source = [diagnostic.file] if is_option else lines
+    if place is not None and 0 < place.line <= len(source):
+        number = "" if is_option else str(place.line)
+        _append_frame(shown, diagnostic, place, source[place.line - 1], number, width)
+    if diagnostic.hint:
+        shown.append("\nhelp:", "bold")
+        shown.append(f" {safe(diagnostic.hint)}")
+    return shown
+
+
+def _append_frame(shown: Text, diagnostic: Diagnostic, place: Span, line: str, number: str, width: int) -> None:
+    gutter = f"\n{' ' * len(number)} | "
+    picture = frame(line, place, width - len(gutter) + 1)
+    shown.append(gutter.rstrip())
+    shown.append(f"\n{number} | {picture.text}")
+    shown.append(f"{gutter}{picture.blanks}")
+    shown.append(picture.carets, _STYLES[diagnostic.severity])
+
+
+def _count(diagnostics: Sequence[Diagnostic], name: str) -> Text:
+    """ "2 errors, 1 warning in campaign.yaml" """
+    counts = Counter(diagnostic.severity for diagnostic in diagnostics)
+    found = [counted(counts[severity], severity.value) for severity in Severity if counts[severity]]
+    if not found:
+        return Text.assemble(("✓ ", "green"), f"no mistakes in {safe(name)}")
+    return Text(f"{', '.join(found)} in {safe(name)}")
+
+
+def _object(diagnostic: Diagnostic) -> dict[str, str | int | None]:
+    span = diagnostic.span
+    return {
+        "file": diagnostic.file,
+        "line": span.line if span else None,
+        "column": span.column if span else None,
+        "end_line": span.end_line if span else None,
+        "end_column": span.end_column if span else None,
+        "severity": diagnostic.severity.value,
+        "code": diagnostic.code,
+        "message": diagnostic.message,
+        "hint": diagnostic.hint,
+    }
+
+
+def _command(diagnostic: Diagnostic) -> str:
+    """Columns only where the place is on one line: GitHub has no use for them otherwise."""
+    message = diagnostic.message + (f"\nhelp: {diagnostic.hint}" if diagnostic.hint else "")
+    properties: dict[str, str | int] = {}
+    if diagnostic.file.startswith(OPTION):
+        message = f"{diagnostic.file}: {message}"
+    else:
+        properties["file"] = diagnostic.file
+        properties.update(_place(diagnostic.span))
+    properties["title"] = f"rose: {diagnostic.code}"
+    listed = ",".join(f"{key}={_property(str(value))}" for key, value in properties.items())
+    return f"::{diagnostic.severity.value} {listed}::{_data(message)}"
+
+
+def _place(span: Span | None) -> dict[str, int]:
+    if span is None:
+        return {}
+    if span.line != span.end_line:
+        return {"line": span.line, "endLine": span.end_line}
+    return {"line": span.line, "col": span.column, "endLine": span.end_line, "endColumn": span.end_column}
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

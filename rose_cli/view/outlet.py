@@ -1,0 +1,71 @@
+"""Owns the last step to a stream: text in the stream's own encoding, and no error where the reader has gone away."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+# One cell for one cell, so that a table stays a table where the encoding knows no more than ASCII.
+_PLAIN_LETTERS = str.maketrans("…━╌▁▂▃▄▅▆▇█✓✗▸■•→↑↓≤│─·★—", "~=-_.,-~=^#+x>#*>^v<|-.*-")
+
+
+class Outlet:
+    """Looks like a text stream to `rich` and to `print`, and never raises: a run goes on without its listener.
+
+    Several threads may write; each call goes out whole.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+        self.is_gone = False
+        """Nobody reads any more: `rose run … | head`, a closed terminal, a full disk."""
+
+    @property
+    def encoding(self) -> str:
+        return getattr(self._stream, "encoding", None) or "utf-8"
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def write(self, text: str) -> int:
+        """Write and flush."""
+        with self._lock:
+            if not self.is_gone:
+                try:
+                    self._stream.write(encodable(text, self.encoding))
+                    self._stream.flush()
+                except (OSError, ValueError):  # ValueError: the stream was closed
+                    self._give_up()
+        return len(text)
+
+    def flush(self) -> None:
+        """Every write is flushed."""
+
+    def _give_up(self) -> None:
+        """Point the descriptor at nothing, so that the interpreter's own flush at its exit does not fail either."""
+        self.is_gone = True
+        try:
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, self._stream.fileno())
+            os.close(nothing)
+        except (OSError, ValueError):
+            return
+
+
+def encodable(text: str, encoding: str) -> str:
+    """The text with plainer letters where the encoding lacks the fine ones."""
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.translate(_PLAIN_LETTERS).encode(encoding, "replace").decode(encoding)
+    except LookupError:
+        return text
+    return text

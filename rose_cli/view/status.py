@@ -1,0 +1,133 @@
+"""Owns how runs look from outside: one of them as a table, once or again and again, and the list of all."""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from rich.console import Group
+from rich.text import Text
+
+from rose_cli.journal.state import run_status
+from rose_cli.view.console import can_redraw, notice, open_console, safe, terminal_size
+from rose_cli.view.grid import Column, line_of
+from rose_cli.view.region import Region
+from rose_cli.view.summary import LAST_PAGE_LINES, how_to_go_on, short_path, where_it_is
+from rose_cli.view.table import Facts, campaign_table, final_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from rich.console import RenderableType
+
+    from rose_cli.journal.state import RunState
+    from rose_cli.plan.model import Plan
+
+    Look: TypeAlias = Callable[[], tuple[Plan, RunState, bool]]
+
+WATCH_SECONDS = 1.0
+REPORTS_SHOWN = 20
+REPORT_WIDTH = 200
+
+
+class Listed(Protocol):
+    """A run as a list shows it. `started` in UNIX seconds; `note` says what is wrong with a run."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def campaign(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def learners_done(self) -> int: ...
+    @property
+    def learners(self) -> int: ...
+    @property
+    def started(self) -> float | None: ...
+    @property
+    def note(self) -> str | None: ...
+
+
+def print_status(plan: Plan, state: RunState, *, alive: bool, path: Path) -> None:
+    """The table of a run, once. `alive`: a session works on it."""
+    console = open_console(sys.stdout)
+    size = (console.width, final_lines(len(plan.learners), LAST_PAGE_LINES))
+    parts: list[RenderableType] = [campaign_table(plan, state, _facts(state, alive=alive), size), Text()]
+    parts += _reported(state)
+    parts += [Text.assemble("  ", ("status   ", "bold"), run_status(state, alive=alive).value), *where_it_is(path)]
+    console.print(Group(*parts, *([] if alive else how_to_go_on(state, path))))
+
+
+def _reported(state: RunState) -> Iterator[Text]:
+    """What the tasks of each learner's latest iteration reported, as far as a screen can take it."""
+    learners = [learner for learner in state.learners.values() if learner.iterations and learner.iterations[-1].result]
+    for learner in learners[:REPORTS_SHOWN]:
+        entries = learner.iterations[-1].result.items()
+        shown = ", ".join(
+            f"{key} {value:.6g}" if isinstance(value, float) else f"{key} {value}" for key, value in entries
+        )
+        yield Text(f"  {safe(learner.name)}: {safe(shown)[:REPORT_WIDTH]}")
+    if learners:
+        yield Text()
+
+
+def watch_status(look: Look) -> None:
+    """The table again and again until no session works on the run; off a terminal once, when that is so."""
+    if can_redraw(sys.stdout):
+        _draw_until_over(look)
+        return
+    while True:
+        plan, state, alive = look()
+        if not alive:
+            size = open_console(sys.stdout).width, final_lines(len(plan.learners), LAST_PAGE_LINES)
+            open_console(sys.stdout).print(campaign_table(plan, state, _facts(state, alive=False), size))
+            return
+        time.sleep(WATCH_SECONDS)
+
+
+def _draw_until_over(look: Look) -> None:
+    console = open_console(sys.stdout)
+    region = Region(console.file.write)
+    alive = True
+    try:
+        while alive:
+            began = time.monotonic()
+            plan, state, alive = look()
+            columns, lines = terminal_size(sys.stdout)
+            table = campaign_table(plan, state, _facts(state, alive=alive), (columns, max(1, lines - 1)))
+            with console.capture() as capture:
+                console.print(table, end="", width=columns)
+            region.draw(capture.get().splitlines(), (columns, lines))
+            # a journal of a great run takes a while to read: at most half of the time goes into it
+            time.sleep(max(WATCH_SECONDS, time.monotonic() - began) if alive else 0.0)
+    finally:
+        region.leave()
+
+
+def print_runs(runs: Sequence[Listed], folder: Path) -> None:
+    """A line for each run."""
+    if not runs:
+        notice(f"no runs in '{short_path(folder)}'; start one: rose run campaign.yaml")
+        return
+    rows = [_cells(run) for run in runs]
+    titles = ("run", "campaign", "status", "learners", "started", "")
+    widths = [max(len(row[place]) for row in (titles, *rows)) for place in range(len(titles))]
+    columns = [Column(title, title, width) for title, width in zip(titles, widths, strict=True)]
+    console = open_console(sys.stdout)
+    console.print(line_of(columns, [((title, "bold"),) for title in titles]))
+    for row in rows:
+        console.print(line_of(columns, [((text, ""),) for text in row]))
+
+
+def _cells(run: Listed) -> tuple[str, ...]:
+    started = "" if run.started is None else f"{datetime.fromtimestamp(run.started).astimezone():%Y-%m-%d %H:%M}"
+    count = f"{run.learners_done}/{run.learners}" if run.learners else ""
+    return safe(run.name), safe(run.campaign), run.status, count, started, safe(run.note or "")
+
+
+def _facts(state: RunState, *, alive: bool) -> Facts:
+    return Facts(time.time() if alive else state.last_time, alive=alive)

@@ -1,0 +1,1 @@
+"""Tests of the campaigns that come with rose: their scripts, without rose."""

@@ -1,0 +1,238 @@
+"""Interruptions of every kind, and going on after them: the history is that of an uninterrupted run."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import Rose
+
+TASK = """\
+    #!/bin/sh
+    # a deterministic task that leaves a trace of when it ran, and computes from what was there before
+    echo "$ROSE_ITERATION $ROSE_TASK start" >> trace
+    sleep 0.03
+    echo "$ROSE_ITERATION $ROSE_TASK" >> "state.new.$$"
+    mv "state.new.$$" "state.$ROSE_ITERATION.$ROSE_TASK"
+    echo "$ROSE_ITERATION $ROSE_TASK end" >> trace
+    """
+CAMPAIGN = """
+    max_iter: 12
+    tasks: {simulation: {executable: ./task.sh}, training: {executable: ./task.sh}}
+    stop: {metric: mse, threshold: 0.03, executable: "sh -c 'echo 0.$((99 - $(ls state.[0-9]* | wc -l)))'"}
+    learners: [{name: a}, {name: b}, {name: c, max_iter: 7}]
+    """
+
+
+@pytest.fixture
+def campaign(rose: Rose) -> Rose:
+    rose.script(TASK, "task.sh")
+    rose.write(CAMPAIGN)
+    return rose
+
+
+def history(rose: Rose, run: str) -> dict[str, Any]:
+    keys = ("history", "stop_reason", "iterations_done")
+    return {name: [learner[key] for key in keys] for name, learner in rose.learners(run).items()}
+
+
+def wait_for_work(rose: Rose, run: str, steps: int) -> None:
+    """Until so many more steps have been recorded."""
+    path = rose.folder / run / "journal.jsonl"
+    end = time.monotonic() + 60
+    while not path.exists() or path.read_text().count("attempt_succeeded") < steps:
+        assert time.monotonic() < end, "nothing happens"
+        time.sleep(0.01)
+
+
+def left_running(run_directory: Path) -> list[str]:
+    """The processes that still work in a run."""
+    pids = subprocess.run(["ps", "-eo", "pid="], capture_output=True, text=True, check=True).stdout.split()
+    return [pid for pid in pids if working_folder(pid).startswith(str(run_directory))]
+
+
+def working_folder(pid: str) -> str:
+    with suppress(OSError):
+        return str(Path(f"/proc/{pid}/cwd").readlink())
+    return ""
+
+
+def finished_twice(rose: Rose, run: str) -> list[tuple[Any, ...]]:
+    """Steps that started again after their success was in the journal."""
+    done, again = set(), []
+    for event in rose.events(run):
+        step = tuple(event.get(key) for key in ("learner", "iteration", "task", "replica"))
+        if event["event"] == "attempt_succeeded":
+            done.add(step)
+        elif event["event"] == "attempt_started" and step in done:
+            again.append(step)
+    return again
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
+def test_a_signal_ends_a_session_cleanly_and_resume_goes_on(campaign: Rose, number: int, code: int) -> None:
+    assert campaign("run", "campaign.yaml", "--run-dir", "whole").code == 0
+    process = campaign.start("run", "campaign.yaml", "--run-dir", "r", "--output", "plain")
+    wait_for_work(campaign, "r", 5)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == code, err
+    assert "rose resume" in out.strip().splitlines()[-1]
+    assert left_running(campaign.folder / "r") == []
+    assert campaign.status("r")["status"] == "cancelled"
+    assert campaign("resume", "r").code == 0
+    assert history(campaign, "r") == history(campaign, "whole")
+    assert finished_twice(campaign, "r") == []
+
+
+def test_kill_9_again_and_again(campaign: Rose) -> None:
+    assert campaign("run", "campaign.yaml", "--run-dir", "whole").code == 0
+    moments = random.Random(1)
+    process = campaign.start("run", "campaign.yaml", "--run-dir", "r", "--output", "quiet")
+    wait_for_work(campaign, "r", 2)
+    kill_after(process, moments.uniform(0, 0.3))
+    for _ in range(5):
+        process = campaign.start("resume", "r", "--output", "quiet")
+        kill_after(process, moments.uniform(0.3, 1.2))
+    assert campaign("resume", "r", "--output", "quiet").code == 0
+    assert history(campaign, "r") == history(campaign, "whole")
+    assert finished_twice(campaign, "r") == []
+    assert left_running(campaign.folder / "r") == []
+
+
+def kill_after(process: subprocess.Popen[str], seconds: float) -> None:
+    time.sleep(seconds)
+    process.kill()
+    process.communicate(timeout=20)
+
+
+def test_a_second_interrupt_ends_at_once(campaign: Rose) -> None:
+    campaign.script("#!/bin/sh\ntrap '' TERM\necho started > started\nwhile :; do sleep 0.05; done\n", "task.sh")
+    process = campaign.start(
+        "run",
+        "campaign.yaml",
+        "--run-dir",
+        "r",
+        "--output",
+        "plain",
+        "--set",
+        "engine.kind=local",
+        "--set",
+        "engine.grace=60",
+    )
+    started = campaign.folder / "r/learners/a/workspace/started"
+    wait_until(started.exists)
+    process.send_signal(signal.SIGINT)
+    assert process.stdout is not None
+    assert any("stopping" in line for line in process.stdout)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert left_running(campaign.folder / "r") == []
+
+
+def wait_until(condition: Any) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.02)
+
+
+def test_only_one_session_works_on_a_run(campaign: Rose) -> None:
+    process = campaign.start("run", "campaign.yaml", "--run-dir", "r", "--output", "quiet")
+    wait_for_work(campaign, "r", 1)
+    called = campaign("resume", "r")
+    assert called.code == 4
+    assert str(process.pid) in called.err
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+
+
+def test_a_torn_last_line_is_repaired(campaign: Rose) -> None:
+    process = campaign.start("run", "campaign.yaml", "--run-dir", "r", "--output", "quiet")
+    wait_for_work(campaign, "r", 3)
+    kill_after(process, 0)
+    with (campaign.folder / "r/journal.jsonl").open("a") as file:
+        file.write('{"seq":9999,"time":1.5,"eve')
+    called = campaign("resume", "r")
+    assert called.code == 0
+    assert "repaired" in called.out + called.err
+
+
+def test_a_failed_run_goes_on_once_the_cause_is_gone(rose: Rose) -> None:
+    rose.script('#!/bin/sh\necho x >> tries\n[ -e "$ROSE_CAMPAIGN_DIR/ok" ]\n', "sim.sh")
+    rose.write("{max_iter: 2, tasks: {first: {executable: 'true'}, sim: {executable: ./sim.sh}}, learners: 2}")
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 1
+    (rose.folder / "ok").touch()
+    assert "goes on in iteration 0" in rose("resume", "r", "--dry-run").out
+    assert rose("resume", "r").code == 0
+    assert {name: each["iterations_done"] for name, each in rose.learners("r").items()} == {
+        "learner-0": 2,
+        "learner-1": 2,
+    }
+    assert finished_twice(rose, "r") == []
+
+
+def test_resume_finds_the_latest_run_that_can_go_on(campaign: Rose) -> None:
+    assert campaign("run", "campaign.yaml", "--output", "quiet").code == 0
+    called = campaign("resume")
+    assert called.code == 2
+    assert "can go on" in called.err
+    process = campaign.start("run", "campaign.yaml", "--output", "quiet")
+    (run,) = wait_for_second_run(campaign.folder / "rose-runs")
+    wait_for_work(campaign, str(run), 1)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert campaign("resume").code == 0
+    assert campaign.status("campaign.yaml")["run"] == str(run)
+    assert [each["status"] for each in campaign.json("list", "--format", "json")] == ["done", "done"]
+
+
+def wait_for_second_run(runs: Path) -> list[Path]:
+    wait_until(lambda: len(list(runs.glob("*-2"))) == 1)
+    return list(runs.glob("*-2"))
+
+
+def test_max_iter_extends_and_from_iteration_goes_back(campaign: Rose) -> None:
+    assert campaign("run", "campaign.yaml", "--run-dir", "r", "--set", "max_iter=3", "--learner", "a").code == 0
+    assert campaign("resume", "r", "--max-iter", "3").code == 2
+    assert campaign("resume", "r", "--max-iter", "5").code == 0
+    assert campaign.learners("r")["a"]["iterations_done"] == 5
+    assert campaign("resume", "r", "--from-iteration", "2", "--learner", "a").code == 0
+    learner = campaign.learners("r")["a"]
+    assert learner["iterations_done"] == 5
+    assert sorted(path.name for path in (campaign.folder / "r/learners/a/logs/2").glob("training*.out")) == [
+        "training.1.out",
+        "training.2.out",
+    ]
+
+
+def test_a_changed_campaign_is_named_and_not_applied(campaign: Rose) -> None:
+    process = campaign.start("run", "campaign.yaml", "--run-dir", "r", "--output", "quiet")
+    wait_for_work(campaign, "r", 2)
+    kill_after(process, 0)
+    campaign.write(CAMPAIGN.replace("max_iter: 12", "max_iter: 2"))
+    called = campaign("resume", "r")
+    assert called.code == 0
+    assert "max_iter: 12 → 2 (not applied)" in called.out + called.err
+    assert campaign.learners("r")["a"]["iterations_done"] == 12
+
+
+def test_stop_from_another_terminal(campaign: Rose) -> None:
+    process = campaign.start("run", "campaign.yaml", "--run-dir", "r", "--set", "max_iter=100000", "--set", "stop=null")
+    wait_for_work(campaign, "r", 2)
+    assert campaign("stop", "r", "--learner", "a").code == 0
+    assert campaign.learners("r")["a"]["stop_reason"] == "cancelled"
+    assert campaign.status("r")["status"] == "running"
+    assert campaign("stop", "r").code == 0
+    process.communicate(timeout=20)
+    assert process.returncode == 143
+    assert campaign("stop", "r").code == 4

@@ -1,0 +1,112 @@
+"""`rose validate` as a user calls it: all mistakes at once, each with its place, in three forms."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import Rose
+
+MANY = """\
+name: x
+max_iter: 10
+max_iter: 12
+tasks:
+  simulation: {executable: python3 sim.py}
+  training: {executable: nosuchprog --x}
+stop: {metric: mse, threshold: 0, operator: =, executable: echo 1}
+learners:
+  - name: a
+    simulaton: {--n: 1}
+    training:
+      0: {--a: 1}
+      12: {--a: 2}
+    simulation: {adaptive: {--n: 100 + i^2, --m: "1 / (i - 3)"}}
+engine: {kind: local, cores: 2, gpu: [0]}
+limits: {same_failures: 3, wall_time: 11 hours}
+"""
+FOUND = [
+    (3, 1, "duplicate-key"),
+    (5, 36, "missing-script"),
+    (6, 26, "missing-program"),
+    (7, 45, "wrong-value"),
+    (10, 5, "unknown-key"),
+    (13, 7, "iteration-never-comes"),
+    (14, 41, "bad-expression"),
+    (14, 53, "bad-expression"),
+    (15, 33, "unknown-key"),
+    (16, 10, "unknown-key"),
+    (16, 39, "wrong-type"),
+]
+
+
+def test_all_mistakes_come_at_once_each_with_its_place(rose: Rose) -> None:
+    rose.write(MANY)
+    called = rose("validate", "campaign.yaml", "--format", "json")
+    assert called.code == 2
+    errors = [d for d in json.loads(called.out) if d["severity"] == "error"]
+    assert [(d["line"], d["column"], d["code"]) for d in errors] == FOUND
+    assert all(d["file"] == "campaign.yaml" and d["message"] for d in errors)
+    assert all((d["end_line"], d["end_column"]) > (d["line"], d["column"]) for d in errors)
+
+
+def test_a_person_gets_the_line_a_caret_and_what_to_do(rose: Rose) -> None:
+    rose.write(MANY)
+    shown = rose("validate", "campaign.yaml").out
+    assert "campaign.yaml:10:5: error[unknown-key]: unknown key 'simulaton'" in shown
+    assert "10 |     simulaton: {--n: 1}\n   |     ^^^^^^^^^\nhelp: take it out: 'simulation' is there already" in shown
+    assert f"{len(FOUND)} errors" in shown
+
+
+def test_run_says_the_same_and_leaves_no_folder(rose: Rose) -> None:
+    rose.write(MANY)
+    called = rose("run", "campaign.yaml")
+    assert called.code == 2
+    assert "unknown key 'simulaton'" in called.err
+    assert not (rose.folder / "rose-runs").exists()
+
+
+def test_github_annotations(rose: Rose) -> None:
+    rose.write("max_iter: 1\ntasks: {a: {executable: 'true'}}\nlerners: 1\n")
+    (line, *_) = rose("validate", "campaign.yaml", "--format", "github").out.splitlines()
+    assert line.startswith("::error file=campaign.yaml,line=3,col=1,")
+    assert "lerners" in line
+
+
+def test_a_good_file(rose: Rose) -> None:
+    rose.write("max_iter: 1\ntasks: {a: {executable: 'true'}}\nlearners: 1\n")
+    assert rose("validate", "campaign.yaml").code == 0
+    assert rose("validate", "campaign.yaml", "--format", "json").out.strip() == "[]"
+
+
+def test_a_value_of_the_command_line_is_named_as_the_place(rose: Rose) -> None:
+    rose.write("max_iter: 1\ntasks: {a: {executable: 'true'}}\nlearners: 1\n")
+    called = rose("run", "campaign.yaml", "--max-iter", "many", "--set", "limits.wall_time=soon")
+    assert called.code == 2
+    assert "--max-iter many" in called.err
+    assert "--set limits.wall_time=soon" in called.err
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a [" + "*a, " * 5 + "]",
+        "a: " + "[" * 100_000,
+        "x: !!python/object/apply:os.system ['touch pwned']",
+        "max_iter: " + "9" * 5000,
+        "a: &x [lol]\nb: &y [*x, *x]\n" + "".join(f"c{n}: &z{n} [*y, *y]\n" for n in range(30)),
+        "tasks: {a: {executable: 'true', adaptive: {--x: 9**9**9}}}\nmax_iter: 1\nlearners: 1\n",
+        "tasks: {a: {executable: 'true', adaptive: {--x: \"().__class__.__bases__[0]\"}}}\nmax_iter: 1\nlearners: 1\n",
+        "tasks: {a: {executable: 'true', adaptive: {--x: " + "(" * 10_000 + "}}}\nmax_iter: 1\nlearners: 1\n",
+    ],
+    ids=["recursive alias", "deep", "tag", "long number", "bomb", "powers", "attributes", "brackets"],
+)
+def test_hostile_files_end_in_a_diagnostic_and_execute_nothing(rose: Rose, text: str) -> None:
+    rose.write(text)
+    called = rose("validate", "campaign.yaml", timeout_seconds=20)
+    assert called.code == 2
+    assert "error[" in called.out
+    assert not list(rose.folder.rglob("pwned"))

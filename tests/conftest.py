@@ -1,0 +1,93 @@
+"""What tests share: a campaign in a folder of its own, and rose as a user calls it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+CAMPAIGNS = REPOSITORY / "campaigns"
+
+
+@dataclass(frozen=True)
+class Called:
+    """How a call of rose ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Rose:
+    """rose, called in `folder` as a program of its own."""
+
+    folder: Path
+
+    def __call__(self, *arguments: str | Path, timeout_seconds: float = 60, **variables: str) -> Called:
+        done = subprocess.run(
+            [sys.executable, "-m", "rose_cli", *map(str, arguments)],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "120", **variables},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout_seconds,
+            check=False,
+        )
+        assert done.returncode != 3, f"a bug in rose: {done.stderr}"
+        assert "Traceback" not in done.stderr, done.stderr
+        return Called(done.returncode, done.stdout, done.stderr)
+
+    def start(self, *arguments: str | Path, **variables: str) -> subprocess.Popen[str]:
+        """Start rose and leave it running; its output is read from the pipes."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "rose_cli", *map(str, arguments)],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY), **variables},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def write(self, text: str, name: str = "campaign.yaml") -> Path:
+        path = self.folder / name
+        path.write_text(dedent(text), encoding="utf-8")
+        return path
+
+    def script(self, text: str, name: str) -> Path:
+        """A program beside the campaign."""
+        path = self.write(text, name)
+        path.chmod(0o755)
+        return path
+
+    def json(self, *arguments: str | Path) -> Any:
+        called = self(*arguments)
+        assert called.code == 0, called.err
+        return json.loads(called.out)
+
+    def status(self, run: str | Path) -> Any:
+        return self.json("status", run, "--format", "json")
+
+    def learners(self, run: str | Path) -> dict[str, Any]:
+        """The learners of `rose status`, by name."""
+        return {learner["name"]: learner for learner in self.status(run)["learners"]}
+
+    def events(self, run: str | Path) -> list[dict[str, Any]]:
+        """The facts in the journal of a run."""
+        lines = (self.folder / run / "journal.jsonl").read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines]
+
+
+@pytest.fixture
+def rose(tmp_path: Path) -> Rose:
+    return Rose(tmp_path)

@@ -1,0 +1,184 @@
+"""What the tests of engines share: an engine of each kind, requests in a folder of their own, and a last look round.
+
+To put a second engine through the contract, add how it is opened to `KINDS`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import uuid
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import anyio
+import pytest
+
+from rose_cli.engine.base import Capacity, Engine, TaskRequest
+from rose_cli.engine.census import Census
+from rose_cli.engine.local import LocalEngine
+from rose_cli.engine.processes import read_process, run_mark
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from contextlib import AbstractAsyncContextManager
+
+    from rose_cli.engine.base import TaskOutcome
+
+PROGRAMS = Path(__file__).parent / "programs"
+GRACE_SECONDS = 0.3
+CAPACITY = Capacity(cores=2, gpus=("3", "5"), memory_mb=1000)
+RUN_ID = uuid.uuid4().hex
+
+_numbers = count(1)
+
+
+class OpenEngine(Protocol):
+    """Opens an engine of the kind under test; every one is a session of its own."""
+
+    def __call__(
+        self, capacity: Capacity = CAPACITY, grace_seconds: float = GRACE_SECONDS, **base_environment: str
+    ) -> AbstractAsyncContextManager[Engine]: ...
+
+
+def open_local(directory: Path) -> OpenEngine:
+    def open_engine(
+        capacity: Capacity = CAPACITY, grace_seconds: float = GRACE_SECONDS, **base_environment: str
+    ) -> LocalEngine:
+        return LocalEngine(
+            capacity=capacity,
+            run_id=RUN_ID,
+            session=next(_numbers),
+            directory=directory,
+            grace_seconds=grace_seconds,
+            base_environment={**os.environ, **base_environment},
+        )
+
+    return open_engine
+
+
+KINDS: dict[str, Callable[[Path], OpenEngine]] = {"local": open_local}
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A pipe with a name. `cat` of it runs until the gate is opened."""
+
+    path: Path
+
+    async def opened(self) -> None:
+        """Wait for the reader, then let it go."""
+        os.close(await self.reached())
+
+    async def reached(self) -> int:
+        """Wait until a program stands before the gate; closing the descriptor lets it pass."""
+        with anyio.fail_after(30):
+            while True:
+                try:
+                    return os.open(self.path, os.O_WRONLY | os.O_NONBLOCK)
+                except OSError as error:
+                    if error.errno != errno.ENXIO:
+                        raise
+                await anyio.sleep(0.002)
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A working folder for the tasks of one test."""
+
+    path: Path
+
+    def request(self, *argv: str, **changes: Any) -> TaskRequest:
+        uid = f"task {next(_numbers)}"
+        fields: dict[str, Any] = {
+            "uid": uid, "argv": argv, "environment": {}, "directory": self.path,
+            "stdout": self.path / f"{uid}.out", "stderr": self.path / f"{uid}.err",
+        }  # fmt: skip
+        return TaskRequest(**{**fields, **changes})
+
+    def program(self, name: str, *arguments: str, **changes: Any) -> TaskRequest:
+        """One of the programs beside these tests."""
+        return self.request(sys.executable, "-S", str(PROGRAMS / f"{name}.py"), *arguments, **changes)
+
+    def script(self, text: str, name: str = "script") -> Path:
+        path = self.path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        path.chmod(0o755)
+        return path
+
+    def gate(self) -> Gate:
+        path = self.path / f"gate {next(_numbers)}"
+        os.mkfifo(path)
+        return Gate(path)
+
+    def waiting(self, gate: Gate, **changes: Any) -> TaskRequest:
+        """A task that runs until the gate is opened."""
+        return self.request("cat", str(gate.path), **changes)
+
+    async def said(self, name: str) -> str:
+        """What a program has said under that name, once it has."""
+        path = self.path / name
+        with anyio.fail_after(30):
+            while not path.exists():  # noqa: ASYNC110 - another process makes it
+                await anyio.sleep(0.002)
+        return path.read_text(encoding="utf-8")
+
+
+async def nothing() -> None:
+    pass
+
+
+async def run(engine: Engine, request: TaskRequest) -> TaskOutcome:
+    with anyio.fail_after(60):
+        return await engine.run(request, nothing)
+
+
+def alive(run_id: str = RUN_ID) -> list[int]:
+    return [process.pid for process in Census().members(lambda mark: mark.startswith(run_mark(run_id)))]
+
+
+def gone(pid: str | int) -> bool:
+    """Whether the process is no more, or a zombie: whoever has lost its parent waits for init to reap it."""
+    process = read_process(int(pid))
+    return process is None or process.finished
+
+
+async def until_gone(pid: str | int) -> None:
+    with anyio.fail_after(30):
+        while not gone(pid):  # noqa: ASYNC110 - the kernel ends it
+            await anyio.sleep(0.001)
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module", params=sorted(KINDS))
+def open_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> OpenEngine:
+    return KINDS[request.param](tmp_path_factory.mktemp("engine"))
+
+
+@pytest.fixture(scope="module")
+async def engine(open_engine: OpenEngine) -> AsyncIterator[Engine]:
+    """One engine for a whole file, since starting one may take half a minute: 2 cores, GPUs 3 and 5, 1000 MB."""
+    async with open_engine() as opened:
+        yield opened
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    path = tmp_path / "a folder's $name"
+    path.mkdir()
+    return Folder(path)
+
+
+@pytest.fixture(autouse=True)
+def nothing_survives() -> Iterator[None]:
+    """When a call has returned, nothing of its task is alive: there is nothing to wait for here."""
+    yield
+    assert alive() == []

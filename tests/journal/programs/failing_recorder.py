@@ -1,0 +1,41 @@
+"""Records two events, has the kernel refuse to sync, records five at once and one later; says what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import sys
+from pathlib import Path
+
+from rose_cli.errors import JournalError
+from rose_cli.journal.events import LearnerStarted
+from rose_cli.journal.file import JournalFile, Record
+from rose_cli.journal.recorder import Recorder
+from tests.journal.programs.refuse import refuse
+
+
+class Folded(list[Record]):
+    def apply(self, record: Record) -> None:
+        self.append(record)
+
+
+async def main(path: Path) -> None:
+    folded = Folded()
+    with JournalFile.create(path) as file:
+        recorder = Recorder(file, folded)
+        await recorder.record(LearnerStarted("a"))
+        await recorder.record(LearnerStarted("b"))
+        await recorder.close()
+        refuse("fdatasync", errno.EIO)
+        # a new recorder: the refusal holds for this thread and those that it starts from now on
+        recorder = Recorder(file, folded)
+        at_once = [recorder.record(LearnerStarted(name)) for name in "cdefg"]
+        outcomes = await asyncio.gather(*at_once, return_exceptions=True)
+        outcomes += await asyncio.gather(recorder.record(LearnerStarted("h")), return_exceptions=True)
+        await recorder.close()
+    errors = [outcome.message for outcome in outcomes if isinstance(outcome, JournalError)]
+    sys.stdout.write(json.dumps({"errors": errors, "folded": [record.sequence for record in folded]}))
+
+
+asyncio.run(main(Path(sys.argv[1])))

@@ -1,0 +1,331 @@
+"""Durable, folded, in order: with many callers, cancelled callers and disks that fail."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+import threading
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from rose_cli.errors import JournalError
+from rose_cli.journal.events import AttemptStarted, IterationFinished, LearnerStarted, MaxIterChanged
+from rose_cli.journal.file import JournalFile, Record, read_journal
+from rose_cli.journal.recorder import Recorder
+from tests.journal.programs.refuse import supported
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+
+    from tests.journal.conftest import Starter
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@dataclass
+class Folded:
+    """A fold that keeps what it was given."""
+
+    records: list[Record] = field(default_factory=list)
+
+    def apply(self, record: Record) -> None:
+        self.records.append(record)
+
+    @property
+    def sequences(self) -> list[int]:
+        return [record.sequence for record in self.records]
+
+
+class SlowJournal(JournalFile):
+    """A real journal on a disk that takes as long over each write as the test wants, and counts them."""
+
+    def hold(self) -> None:
+        self.writes: list[int] = []
+        self.entered = threading.Semaphore(0)
+        self.go = threading.Semaphore(0)
+
+    def append_lines(self, lines: Sequence[bytes]) -> None:
+        self.entered.release()
+        self.go.acquire()
+        self.writes.append(len(lines))
+        super().append_lines(lines)
+
+
+def in_file(path: Path) -> list[Record]:
+    found: list[Record] = []
+    read_journal(path, found.append)
+    return found
+
+
+def empty(path: Path) -> None:
+    """What another session may do to a file: this one has to notice."""
+    path.write_bytes(b"")
+
+
+@asynccontextmanager
+async def recording(path: Path) -> AsyncIterator[tuple[Recorder, Folded]]:
+    folded = Folded()
+    with JournalFile.create(path) as file:
+        recorder = Recorder(file, folded, clock=lambda: 5.0)
+        yield recorder, folded
+        await recorder.close()
+
+
+@asynccontextmanager
+async def recording_slowly(path: Path) -> AsyncIterator[tuple[Recorder, Folded, SlowJournal]]:
+    folded = Folded()
+    with SlowJournal.create(path) as file:
+        file.hold()
+        recorder = Recorder(file, folded)
+        yield recorder, folded, file
+        for _ in range(100):
+            file.go.release()
+        await recorder.close()
+
+
+async def entered(file: SlowJournal) -> None:
+    """Returns when a write is under way."""
+    await anyio.to_thread.run_sync(file.entered.acquire)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.jsonl"
+
+
+async def test_when_it_returns_the_record_is_on_disk_and_folded(path: Path) -> None:
+    async with recording(path) as (recorder, folded):
+        await recorder.record(LearnerStarted("a"))
+        assert in_file(path) == folded.records == [Record(1, 5.0, LearnerStarted("a"))]
+
+
+async def test_it_goes_on_where_the_journal_ends(path: Path) -> None:
+    async with recording(path) as (recorder, _):
+        await recorder.record(LearnerStarted("a"), LearnerStarted("b"))
+    with JournalFile.open(path) as file:
+        recorder = Recorder(file, Folded())
+        await recorder.record(LearnerStarted("c"))
+        await recorder.close()
+    assert [record.sequence for record in in_file(path)] == [1, 2, 3]
+
+
+async def test_what_is_folded_is_what_a_resume_will_read(path: Path) -> None:
+    async with recording(path) as (recorder, folded):
+        await recorder.record(AttemptStarted("a", 0, "t", 0, 1, {"--layers": (1, 2), "--x": float("inf")}))
+        await recorder.record(IterationFinished("a", 0, 1, 2))
+        assert folded.records == in_file(path)
+
+
+async def test_many_callers_share_few_writes_and_none_is_torn_apart(path: Path) -> None:
+    async def learner(recorder: Recorder, name: str) -> None:
+        for number in range(5):
+            await recorder.record(*(LearnerStarted(f"{name}.{number}.{part}") for part in range(3)))
+
+    async with recording_slowly(path) as (recorder, folded, file), anyio.create_task_group() as group:
+        for _ in range(1000):
+            file.go.release()
+        for name in range(40):
+            group.start_soon(learner, recorder, str(name))
+    names = [str(getattr(record.event, "learner", "")) for record in folded.records]
+    assert folded.sequences == list(range(1, 601))
+    assert [record.event for record in in_file(path)] == [record.event for record in folded.records]
+    for first in range(0, 600, 3):
+        stem = names[first].rpartition(".")[0]
+        assert names[first : first + 3] == [f"{stem}.{part}" for part in range(3)]
+    assert len(file.writes) <= 10
+
+
+async def test_all_that_comes_in_during_a_write_goes_into_the_next(path: Path) -> None:
+    async with recording_slowly(path) as (recorder, folded, file), anyio.create_task_group() as group:
+        group.start_soon(recorder.record, LearnerStarted("first"))
+        await entered(file)
+        for number in range(20):
+            group.start_soon(recorder.record, LearnerStarted(str(number)))
+        await anyio.wait_all_tasks_blocked()
+        assert folded.records == []
+        file.go.release()
+        await entered(file)
+        assert folded.sequences == [1]
+        file.go.release()
+    assert file.writes == [1, 20]
+
+
+async def test_the_loop_runs_on_while_the_disk_is_slow(path: Path) -> None:
+    async with recording_slowly(path) as (recorder, folded, file), anyio.create_task_group() as group:
+        group.start_soon(recorder.record, LearnerStarted("a"))
+        await entered(file)
+        turns = 0
+        for _ in range(1000):
+            await anyio.lowlevel.checkpoint()
+            turns += 1
+        assert (turns, folded.records) == (1000, [])
+        file.go.release()
+
+
+@pytest.mark.parametrize("under_way", [True, False])
+async def test_a_caller_cancelled_by_its_scope_loses_nothing(path: Path, under_way: bool) -> None:
+    async with recording_slowly(path) as (recorder, folded, file):
+        async with anyio.create_task_group() as group:
+            group.start_soon(recorder.record, LearnerStarted("a"), LearnerStarted("b"))
+            if under_way:
+                await entered(file)
+            else:
+                await anyio.wait_all_tasks_blocked()
+            group.cancel_scope.cancel()
+        assert folded.records == []
+        file.go.release()
+        file.go.release()
+        await recorder.record(LearnerStarted("c"))
+        assert folded.sequences == [1, 2, 3]
+    assert [record.sequence for record in in_file(path)] == [1, 2, 3]
+
+
+async def test_a_caller_cancelled_by_hand_loses_nothing(path: Path) -> None:
+    async with recording_slowly(path) as (recorder, folded, file):
+        tasks = [asyncio.ensure_future(recorder.record(LearnerStarted(name))) for name in "abc"]
+        await entered(file)
+        tasks[1].cancel()
+        file.go.release()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [type(None), asyncio.CancelledError, type(None)]
+        assert folded.sequences == [1, 2, 3]
+
+
+async def test_a_caller_in_a_scope_that_is_cancelled_already_still_records(path: Path) -> None:
+    async with recording(path) as (recorder, folded):
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await recorder.record(LearnerStarted("a"))
+        assert scope.cancelled_caught
+    assert folded.sequences == [1]
+    assert in_file(path) == folded.records
+
+
+async def test_closing_in_a_cancelled_scope_writes_everything(path: Path) -> None:
+    folded = Folded()
+    with JournalFile.create(path) as file:
+        recorder = Recorder(file, folded)
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            recorder.note(LearnerStarted("a"))
+            await recorder.close()
+    assert in_file(path) == folded.records
+    assert folded.sequences == [1]
+
+
+async def test_a_note_goes_with_the_next_write(path: Path) -> None:
+    async with recording_slowly(path) as (recorder, folded, file):
+        recorder.note(LearnerStarted("a"))
+        file.go.release()
+        await recorder.record(LearnerStarted("b"))
+        assert folded.sequences == [1, 2]
+        assert file.writes == [2]
+
+
+async def test_a_note_is_soon_written_by_itself(path: Path) -> None:
+    seen = anyio.Event()
+    async with recording(path) as (recorder, folded):
+        recorder.subscribe(lambda _: seen.set())
+        recorder.note(LearnerStarted("a"))
+        assert folded.records == []
+        with anyio.fail_after(10):
+            await seen.wait()
+        assert in_file(path) == folded.records
+
+
+async def test_listeners_hear_each_record_once_in_order_after_the_fold(path: Path) -> None:
+    async with recording(path) as (recorder, folded):
+        heard: list[tuple[int, int]] = []
+        recorder.subscribe(lambda record: heard.append((record.sequence, len(folded.records))))
+        for number in range(3):
+            await recorder.record(MaxIterChanged(number), MaxIterChanged(-number))
+        assert heard == [(number, number) for number in range(1, 7)]
+
+
+async def test_an_event_that_cannot_be_written_harms_only_its_caller(path: Path) -> None:
+    async with recording(path) as (recorder, folded):
+        for value in (object(), {1, 2}, b"bytes"):
+            with pytest.raises(TypeError):
+                await recorder.record(LearnerStarted("a"), AttemptStarted("a", 0, "t", 0, 1, {"x": value}))
+        await recorder.record(LearnerStarted("b"))
+        assert [record.event for record in folded.records] == [LearnerStarted("b")]
+        assert in_file(path) == folded.records
+
+
+async def test_a_fold_that_fails_ends_everything_at_once(path: Path) -> None:
+    class Stumbling(Folded):
+        def apply(self, record: Record) -> None:
+            super().apply(record)
+            if record.event == LearnerStarted("bad"):
+                raise ZeroDivisionError
+
+    with JournalFile.create(path) as file:
+        recorder = Recorder(file, Stumbling())
+        tasks = [asyncio.ensure_future(recorder.record(LearnerStarted(name))) for name in ("bad", "good")]
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [ZeroDivisionError, ZeroDivisionError]
+        with pytest.raises(ZeroDivisionError):
+            await recorder.record(LearnerStarted("later"))
+        await recorder.close()
+
+
+async def test_after_closing_nothing_is_taken(path: Path) -> None:
+    async with recording(path) as (recorder, folded):
+        await recorder.record(LearnerStarted("a"))
+    await recorder.close()
+    recorder.note(LearnerStarted("b"))
+    with pytest.raises(JournalError, match="was closed"):
+        await recorder.record(LearnerStarted("c"))
+    assert in_file(path) == folded.records
+
+
+async def test_a_write_that_fails_is_told_to_everyone_and_folded_by_nobody(path: Path) -> None:
+    async with recording_slowly(path) as (recorder, folded, file):
+        file.go.release()
+        await recorder.record(LearnerStarted("a"))
+        await entered(file)
+        under_way = [asyncio.ensure_future(recorder.record(LearnerStarted(name))) for name in "bc"]
+        await entered(file)
+        waiting = asyncio.ensure_future(recorder.record(LearnerStarted("d")))
+        abandoned = asyncio.ensure_future(recorder.record(LearnerStarted("e")))
+        await anyio.wait_all_tasks_blocked()
+        abandoned.cancel()
+        empty(path)
+        file.go.release()
+        outcomes = await asyncio.gather(*under_way, waiting, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [JournalError] * 3
+        with pytest.raises(JournalError, match="another session"):
+            await recorder.record(LearnerStarted("f"))
+        assert folded.sequences == [1]
+        assert len(file.writes) == 2
+
+
+async def test_a_note_that_cannot_be_written_is_told_when_closing(path: Path) -> None:
+    with JournalFile.create(path) as file:
+        recorder = Recorder(file, Folded())
+        recorder.note(LearnerStarted("a"))
+        file.close()
+        with pytest.raises(JournalError, match="closed"):
+            await recorder.close()
+
+
+@pytest.mark.skipif(not supported(), reason="needs seccomp")
+async def test_a_disk_that_does_not_sync_shows_nothing(path: Path, start_program: Starter) -> None:
+    out, err = await anyio.to_thread.run_sync(start_program("failing_recorder.py", path).communicate)
+    assert err == ""
+    said = json.loads(out)
+    assert said["errors"] == [f"cannot write to journal '{path}': {os.strerror(errno.EIO)}"] * 6
+    assert said["folded"] == [1, 2]
+    assert [record.sequence for record in in_file(path)] == [1, 2]

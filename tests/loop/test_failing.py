@@ -1,0 +1,153 @@
+"""What fails, and whom it concerns: real processes that end badly."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import Rose
+
+
+def test_one_learner_that_fails_leaves_the_others_alone(rose: Rose) -> None:
+    rose.script('#!/bin/sh\necho "no such mesh" >&2\n[ "$ROSE_LEARNER" != bad ] || exit 3\n', "sim.sh")
+    rose.write(
+        """
+        max_iter: 3
+        tasks: {simulation: {executable: ./sim.sh, options: {--mesh: "fine grid"}}}
+        learners: [{name: good}, {name: bad}, {name: other}]
+        """
+    )
+    called = rose("run", "campaign.yaml", "--run-dir", "r")
+    assert called.code == 1
+    learners = rose.learners("r")
+    assert [learners[name]["iterations_done"] for name in ("good", "bad", "other")] == [3, 0, 3]
+    assert [learners[name]["stop_reason"] for name in ("good", "bad", "other")] == ["max_iter", "failed", "max_iter"]
+    log = rose.folder / "r/learners/bad/logs/0/simulation.1.err"
+    for said in ("sim.sh --mesh 'fine grid'", "exit code 3", "no such mesh", str(log)):
+        assert said in called.out.replace("\n", ""), called.out
+    assert log.read_text() == "no such mesh\n"
+
+
+KINDS = {
+    "exit code": ("exit 3", "", "exited", "exit code 3"),
+    "signal": ("kill -SEGV $$", "", "signalled", "SIGSEGV"),
+    "timeout": ("sleep 60", ", timeout: 0.2s", "timed_out", "timeout of 0.2 s"),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_kinds_of_failure(rose: Rose, name: str) -> None:
+    line, more, kind, said = KINDS[name]
+    rose.script(f"#!/bin/sh\n{line}\n", "sim.sh")
+    rose.write(f"{{max_iter: 1, tasks: {{simulation: {{executable: ./sim.sh{more}}}}}, learners: 1}}")
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 1
+    error = rose.learners("r")["learner-0"]["error"]
+    assert error["kind"] == kind
+    assert said in error["message"]
+
+
+def test_a_program_that_goes_missing_is_a_failed_task(rose: Rose) -> None:
+    rose.script('#!/bin/sh\nrm "$ROSE_CAMPAIGN_DIR/second.sh"\n', "first.sh")
+    rose.script("#!/bin/sh\n", "second.sh")
+    rose.write("{max_iter: 1, tasks: {a: {executable: ./first.sh}, b: {executable: ./second.sh}}, learners: 1}")
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 1
+    error = rose.learners("r")["learner-0"]["error"]
+    assert (error["task"], error["kind"]) == ("b", "not_started")
+    assert "second.sh" in error["message"]
+
+
+def test_retries_with_a_pause(rose: Rose) -> None:
+    rose.script('#!/bin/sh\ndate +%s.%N >> tries\n[ "$ROSE_ATTEMPT" = 3 ]\n', "sim.sh")
+    rose.write(
+        """
+        max_iter: 1
+        tasks: {simulation: {executable: ./sim.sh, retries: {times: 2, pause: 0.3s}}}
+        learners: 1
+        """
+    )
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 0
+    times = [float(line) for line in (rose.folder / "r/learners/learner-0/workspace/tries").read_text().split()]
+    assert len(times) == 3
+    assert all(later - earlier >= 0.3 for earlier, later in itertools.pairwise(times))
+
+
+def test_on_failure_continue_goes_on_without_the_step(rose: Rose) -> None:
+    rose.write(
+        """
+        max_iter: 2
+        tasks:
+          flaky: {executable: "false", on_failure: continue}
+          other: {executable: "sh -c 'echo $ROSE_ITERATION >> done'"}
+        learners: 1
+        """
+    )
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 0
+    assert (rose.folder / "r/learners/learner-0/workspace/done").read_text() == "0\n1\n"
+
+
+def test_a_criterion_that_may_fail_leaves_no_value(rose: Rose) -> None:
+    rose.script('#!/bin/sh\n[ "$ROSE_ITERATION" = 1 ] && echo 0.1\n', "check.sh")
+    rose.write(
+        """
+        max_iter: 3
+        tasks: {training: {executable: "true"}}
+        stop: {metric: mse, threshold: 0.5, executable: ./check.sh, on_failure: continue}
+        learners: 1
+        """
+    )
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 0
+    learner = rose.learners("r")["learner-0"]
+    assert (learner["history"], learner["stop_reason"]) == ([None, 0.1], "criterion_met")
+
+
+def test_on_failure_stop_campaign_ends_the_others(rose: Rose) -> None:
+    rose.write(
+        """
+        max_iter: 1000000
+        on_failure: stop_campaign
+        tasks: {simulation: {executable: "sh -c '[ $ROSE_LEARNER != bad ] || exit 1; sleep 0.01'"}}
+        learners: [{name: bad}, {name: good}]
+        """
+    )
+    started = time.monotonic()
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 1
+    assert time.monotonic() - started < 20
+    status = rose.status("r")
+    assert status["status"] == "failed"
+    assert [learner["status"] for learner in status["learners"]] == ["failed", "cancelled"]
+
+
+def test_the_breaker_stops_a_campaign_in_which_everything_fails_alike(rose: Rose) -> None:
+    rose.write(
+        """
+        max_iter: 5
+        limits: {same_failure: 3}
+        tasks: {simulation: {executable: "sh -c 'exit 9'"}}
+        learners: 100
+        """
+    )
+    called = rose("run", "campaign.yaml", "--run-dir", "r", "--output", "plain")
+    assert called.code == 1
+    assert "3 times in a row" in called.out
+    failed = [event for event in rose.events("r") if event["event"] == "attempt_failed"]
+    assert 3 <= len(failed) <= 3 + 2
+
+
+def test_an_adaptive_option_that_fails_on_a_metric_is_a_failed_step(rose: Rose) -> None:
+    rose.write(
+        """
+        max_iter: 3
+        tasks:
+          training: {executable: "true", adaptive: {--lr: "0.1 / metric if i > 0 else 0.1"}}
+        stop: {metric: mse, threshold: 0.5, operator: '>', executable: echo 0}
+        learners: 1
+        """
+    )
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 1
+    learner = rose.learners("r")["learner-0"]
+    assert learner["iterations_done"] == 1
+    assert "division by zero" in learner["error"]["message"]

@@ -1,0 +1,174 @@
+"""The argument list, the option values and the environment of one attempt."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rose_cli.plan.render import Moment, NoValueError, Place, option_words, render
+
+if TYPE_CHECKING:
+    from rose_cli.plan.model import Plan
+    from rose_cli.plan.render import Command, ResolvedOption
+    from tests.plan.conftest import Compile
+    from tests.spec.bench import Bench
+
+PLACE = Place(workspace="/run/learners/a/workspace", result_file="/run/result.json", attempt=2, replica=1)
+
+
+def rendered(plan: Plan, moment: Moment | None = None, place: Place = PLACE) -> Command:
+    learner = plan.learners[0]
+    moment = moment or Moment(3, 10)
+    step = learner.steps[0]
+    return render(plan, learner, step.task, step.command(moment.iteration), moment, place)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (300, ["--n", "300"]),
+        (0.1, ["--n", "0.1"]),
+        (1e-05, ["--n", "1e-05"]),
+        (1e22, ["--n", "1e+22"]),
+        ("a b", ["--n", "a b"]),
+        ("", ["--n", ""]),
+        ("1e-3", ["--n", "1e-3"]),
+        (True, ["--n"]),
+        (False, []),
+        ((64, 64), ["--n", "64", "64"]),
+        ((), ["--n"]),
+        ((1, "a", 0.5, True), ["--n", "1", "a", "0.5", "True"]),
+        (0, ["--n", "0"]),
+        (-5, ["--n", "-5"]),
+    ],
+)
+def test_an_option_becomes_words(value: ResolvedOption, words: list[str]) -> None:
+    assert option_words({"--n": value}) == words
+
+
+def test_arguments_come_before_options_and_both_after_the_words(compiled: Compile, bench: Bench) -> None:
+    plan = compiled("""
+        tasks: {simulation: {executable: python sim.py --fast, args: [data.csv, 5], options: {--b: 1, --a: [2, 3]}}}
+        learners: [{simulation: {--c: true, --b: 4}}]
+    """)
+    expected = ("python", str(bench.folder / "sim.py"), "--fast", "data.csv", "5", "--b", "4", "--a", "2", "3", "--c")
+    assert rendered(plan).argv == expected
+
+
+def test_only_words_of_the_executable_are_looked_up_beside_the_campaign(compiled: Compile, bench: Bench) -> None:
+    plan = compiled("""
+        tasks: {simulation: {executable: python scripts/prepare.py data.csv, args: [sim.py], options: {--x: sim.py}}}
+    """)
+    assert rendered(plan).argv == (
+        "python",
+        str(bench.folder / "scripts/prepare.py"),
+        str(bench.folder / "data.csv"),
+        "sim.py",
+        "--x",
+        "sim.py",
+    )
+
+
+def test_placeholders_are_filled_in_everywhere(compiled: Compile, bench: Bench) -> None:
+    plan = compiled("""
+        tasks:
+          simulation:
+            executable: "{python} sim.py {iteration}"
+            args: ["{workspace}/x", "{campaign_dir}"]
+            options: {--l: "{learner}", --r: ["{replica}", "{seed}"], --b: "{{}}", --c: "a{{b}}c"}
+            env: {WHO: "{learner}.{iteration}"}
+        learners: [{name: a, seed: 7}]
+    """)
+    command = rendered(plan)
+    assert command.argv == (
+        sys.executable,
+        str(bench.folder / "sim.py"),
+        "3",
+        "/run/learners/a/workspace/x",
+        str(bench.folder),
+        "--l",
+        "a",
+        "--r",
+        "1",
+        "7",
+        "--b",
+        "{}",
+        "--c",
+        "a{b}c",
+    )
+    assert command.environment["WHO"] == "a.3"
+
+
+def test_braces_in_a_value_that_is_filled_in_are_left_alone(compiled: Compile) -> None:
+    plan = compiled("""
+        tasks: {simulation: {executable: "python sim.py {learner}"}}
+        learners: [{name: "{iteration}"}]
+    """)
+    assert rendered(plan).argv[-1] == "{iteration}"
+
+
+def test_an_expression_is_worked_out_for_its_iteration(compiled: Compile) -> None:
+    plan = compiled("""
+        stop: {metric: mse, threshold: 0.1, executable: python check.py}
+        learners:
+          - simulation:
+              adaptive:
+                --n: 100 + i*50
+                --rate: 0.1 * 0.95**i
+                --flag: i > 2
+                --kind: "'adam' if i > 2 else 'sgd'"
+                --last: metric if i > 0 else 1
+                --best: best if i > 0 else 1
+                --of: max_iter - i
+    """)
+    command = rendered(plan, Moment(3, 10, metric=0.5, best=0.25))
+    assert dict(command.options) == {
+        "--n": 250,
+        "--rate": 0.1 * 0.95**3,
+        "--flag": True,
+        "--kind": "adam",
+        "--last": 0.5,
+        "--best": 0.25,
+        "--of": 7,
+    }
+    assert command.argv[2:6] == ("--n", "250", "--rate", str(0.1 * 0.95**3))
+
+
+def test_an_expression_without_a_value_says_so(compiled: Compile) -> None:
+    plan = compiled("""
+        stop: {metric: mse, threshold: 0.1, executable: python check.py}
+        learners: [{simulation: {adaptive: {--n: 1 / metric if i > 0 else 1}}}]
+    """)
+    with pytest.raises(NoValueError, match="division by zero"):
+        rendered(plan, Moment(3, 10, metric=0.0))
+    with pytest.raises(NoValueError, match="no value yet"):
+        rendered(plan, Moment(3, 10))
+
+
+def test_a_line_for_a_shell_gets_arguments_and_options_quoted_at_its_end(compiled: Compile) -> None:
+    plan = compiled("""
+        tasks:
+          simulation:
+            {executable: "cat ${{HOME}}/x | sort", shell: true, args: ["a b"], options: {--n: "$(x)", --t: "it's"}}
+    """)
+    argv = ("/bin/sh", "-c", """cat ${HOME}/x | sort 'a b' --n '$(x)' --t 'it'"'"'s'""")
+    assert rendered(plan).argv == argv
+
+
+def test_a_task_is_told_who_and_where_it_is(compiled: Compile, bench: Bench) -> None:
+    plan = compiled("name: all\nlearners: [{name: a, seed: 7}]")
+    assert dict(rendered(plan).environment) == {
+        "ROSE_CAMPAIGN": "all",
+        "ROSE_LEARNER": "a",
+        "ROSE_LEARNER_INDEX": "0",
+        "ROSE_ITERATION": "3",
+        "ROSE_TASK": "simulation",
+        "ROSE_ATTEMPT": "2",
+        "ROSE_REPLICA": "1",
+        "ROSE_SEED": "7",
+        "ROSE_WORKSPACE": "/run/learners/a/workspace",
+        "ROSE_CAMPAIGN_DIR": str(bench.folder),
+        "ROSE_RESULT": "/run/result.json",
+    }

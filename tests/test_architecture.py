@@ -1,0 +1,279 @@
+"""The house, proven from the imports as they are written: who may know whom, and who owns which package."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+PACKAGE = REPOSITORY / "rose_cli"
+SHARED = {"diagnostic", "errors", "host"}
+"""Values and facts below all rooms; they know nobody but each other."""
+
+ARROWS = {
+    "__main__": {"cli"},
+    "cli": {"", "commands", "view", "errors"},
+    "commands": {"", "spec", "plan", "loop", "engine", "journal", "view", "control", "run_directory", *SHARED},
+    "view": {"loop.criterion", "journal.events", "journal.state", *SHARED},
+    "loop": {"plan.model", "plan.render", "engine.base", "journal.events", "run_directory",
+             "errors"},
+    "plan": {"spec.broken", "spec.campaign", "spec.expression", "spec.findings", "spec.placeholders", "engine.base",
+             "diagnostic", "errors"},
+    "engine": {"errors", "host"},
+    "journal": {"errors", "host"},
+    "spec": {"diagnostic", "errors"},
+    "run_directory": {"errors"},
+    "control": set(),
+    "errors": set(),
+    "diagnostic": set(),
+    "host": set(),
+    "": set(),
+}  # fmt: skip
+"""For every room, and every module beside the rooms, what it may import; a room's name stands for all that is in it."""
+
+TYPE_ARROWS = {
+    "view": {"plan.model", "loop.crew", "journal.record", "run_directory"},
+    "loop": {"journal.recorder", "journal.state"},
+    "run_directory": {"plan.model"},
+    "errors": {"diagnostic"},
+}
+"""What may be named in annotations besides."""
+
+OWNERS = {
+    "typer": {"cli"},
+    "yaml": {"spec.reader"},
+    "pydantic": {"spec"},
+    "pydantic_core": {"spec"},
+    "rich": {"view"},
+    "anyio": {"commands", "engine", "journal", "loop", "view"},
+}
+TYPES_ONLY = {"typing_extensions"}
+BROUGHT_ALONG = {"pydantic_core": "pydantic"}
+
+TYPE_KNOT = {"loop.crew", "loop.learner", "loop.step"}
+"""The crew starts learners, these name the crew in annotations. It is the only such knot; at run time there is none."""
+
+WATCHDOG = {"engine.leftovers", "engine.ending", "engine.census", "engine.processes"}
+
+
+HEAVY = {"yaml", "anyio", "asyncio", "rich.live", "rose_cli.view", "rose_cli.commands"}
+"""What no help needs."""
+
+
+@dataclass(frozen=True)
+class Import:
+    """`importer` and `imported` are names within the package for its own modules; else the imported name is whole."""
+
+    importer: str
+    imported: str
+    own: bool
+    only_types: bool
+
+    @property
+    def package(self) -> str:
+        return self.imported.split(".")[0]
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Every module of the package by its name within it; the templates are the user's scripts, not modules."""
+    paths = [path for path in PACKAGE.rglob("*.py") if path.parent.name != "templates"]
+    return {_name(path): path for path in paths}
+
+
+def _name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def all_imports() -> tuple[Import, ...]:
+    return tuple(found for name, path in modules().items() for found in _imports_of(name, path.read_text()))
+
+
+def _imports_of(importer: str, text: str) -> Iterator[Import]:
+    for node, only_types in _nodes(ast.parse(text), only_types=False):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        yield from (_import(importer, name, only_types=only_types) for name in names)
+
+
+def _nodes(node: ast.AST, *, only_types: bool) -> Iterator[tuple[ast.AST, bool]]:
+    """Every node below, and whether it is there for the type checker alone."""
+    for child in ast.iter_child_nodes(node):
+        for_types = only_types or (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test))
+        yield child, for_types
+        yield from _nodes(child, only_types=for_types)
+
+
+def _import(importer: str, name: str, *, only_types: bool) -> Import:
+    """`from package.module import name` may name a module or something in one."""
+    if name.split(".", maxsplit=1)[0] != PACKAGE.name:
+        return Import(importer, name, own=False, only_types=only_types)
+    inner = name.partition(".")[2]
+    module = inner if inner in modules() else inner.rpartition(".")[0]
+    return Import(importer, module, own=True, only_types=only_types)
+
+
+def room(module: str) -> str:
+    return module.split(".", maxsplit=1)[0]
+
+
+def covers(allowed: Iterable[str], module: str) -> bool:
+    """Whether the module is one of those allowed, or in one; the empty name is the package itself, nothing below."""
+    return any(module == each or (each and module.startswith(f"{each}.")) for each in allowed)
+
+
+def cycle(edges: Iterable[tuple[str, str]]) -> list[str] | None:
+    graph: dict[str, set[str]] = {}
+    for importer, imported in edges:
+        graph.setdefault(importer, set()).add(imported)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        found: list[str] = error.args[1]
+        return found
+    return None
+
+
+def test_the_imports_are_found() -> None:
+    """The tests below prove nothing where the reader sees nothing."""
+    assert Import("loop.crew", "engine.base", own=True, only_types=True) in all_imports()
+    assert Import("cli", "commands.run", own=True, only_types=False) in all_imports()
+    assert Import("cli", "typer", own=False, only_types=False) in all_imports()
+    assert {room(name) for name in modules()} == set(ARROWS)
+
+
+@pytest.mark.parametrize("importer", sorted(ARROWS))
+def test_every_arrow_is_one_of_the_house(importer: str) -> None:
+    outward = [each for each in outward_imports() if room(each.importer) == importer]
+    astray = {(each.importer, each.imported) for each in outward if not covers(_allowed(each), each.imported)}
+    assert astray == set()
+
+
+def outward_imports() -> list[Import]:
+    return [each for each in all_imports() if each.own and room(each.importer) != room(each.imported)]
+
+
+def _allowed(each: Import) -> set[str]:
+    here = room(each.importer)
+    return ARROWS[here] | (TYPE_ARROWS.get(here, set()) if each.only_types else set())
+
+
+def test_no_arrow_is_allowed_that_is_not_there() -> None:
+    """What is no longer used is taken out of the tables above."""
+    for table in (ARROWS, TYPE_ARROWS):
+        for here, allowed in table.items():
+            used = {each.imported for each in outward_imports() if room(each.importer) == here}
+            assert {each for each in allowed - SHARED if not any(covers({each}, name) for name in used)} == set(), here
+
+
+def test_engine_journal_and_spec_do_not_know_each_other() -> None:
+    strangers = {"engine", "journal", "spec"}
+    assert [each for each in outward_imports() if {room(each.importer), room(each.imported)} <= strangers] == []
+
+
+def test_only_commands_name_a_concrete_engine() -> None:
+    outside = [each for each in outward_imports() if room(each.imported) == "engine"]
+    assert {each.imported for each in outside if room(each.importer) != "commands"} == {"engine.base"}
+    assert {each.imported for each in outside if room(each.importer) == "commands"} == {"engine.base", "engine.local"}
+
+
+def test_only_commands_and_the_boundary_know_the_view() -> None:
+    assert {room(each.importer) for each in outward_imports() if room(each.imported) == "view"} == {"commands", "cli"}
+
+
+def test_nothing_imports_in_a_circle() -> None:
+    """Also not from inside functions."""
+    assert cycle((e.importer, e.imported) for e in all_imports() if e.own and not e.only_types) is None
+
+
+def test_annotations_make_one_knot_and_no_circle_of_rooms() -> None:
+    own = [each for each in all_imports() if each.own]
+    assert cycle((e.importer, e.imported) for e in own if not {e.importer, e.imported} <= TYPE_KNOT) is None
+    assert cycle((room(e.importer), room(e.imported)) for e in outward_imports()) is None
+
+
+def test_every_package_has_its_owner() -> None:
+    foreign = [each for each in all_imports() if not each.own and each.package not in sys.stdlib_module_names]
+    used = {each.package for each in foreign if not each.only_types}
+    assert used == set(OWNERS), "an owner is wanted for each package, and each package is used"
+    strays = {
+        (each.importer, each.package)
+        for each in foreign
+        if each.package not in TYPES_ONLY and not covers(OWNERS.get(each.package, ()), each.importer)
+    }
+    assert strays == set()
+
+
+def test_every_package_is_declared_and_every_declared_package_is_used() -> None:
+    text = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
+    listed = text.partition("\ndependencies = [\n")[2].partition("\n]")[0]
+    declared = set(re.findall(r'^\s*"([a-z-]+)', listed, re.MULTILINE))
+    distributions = {"yaml": "pyyaml", **BROUGHT_ALONG}
+    assert {distributions.get(package, package) for package in OWNERS} == declared
+
+
+def test_the_watchdog_needs_the_standard_library_alone() -> None:
+    """It loads these files without any package around them."""
+    for each in all_imports():
+        if each.importer in WATCHDOG and not each.only_types:
+            assert each.imported in WATCHDOG if each.own else each.package in sys.stdlib_module_names, each
+
+
+def test_the_plan_knows_neither_yaml_nor_pydantic() -> None:
+    assert "yaml" not in loaded("-c", "import rose_cli.plan.model, rose_cli.plan.file, rose_cli.plan.render")
+    assert "pydantic" not in loaded("-c", "import rose_cli.plan.model, rose_cli.plan.file, rose_cli.plan.render")
+
+
+@pytest.mark.parametrize("argument", ["--help", "--version"])
+def test_help_answers_at_once(argument: str) -> None:
+    imported = loaded("-m", "rose_cli", argument)
+    assert "typer" in imported
+    assert (
+        imported & {"pydantic", "yaml", "anyio", "asyncio", "rich.live", "rose_cli.view", "rose_cli.commands"} == set()
+    )
+
+
+def test_help_of_a_command_loads_nothing_of_it() -> None:
+    """Typer itself brings pydantic, from some version on, to read an option that is no text."""
+    assert loaded("-m", "rose_cli", "run", "--help") & HEAVY == set()
+
+
+def test_validate_imports_nothing_that_runs(tmp_path: Path) -> None:
+    campaign = tmp_path / "campaign.yaml"
+    campaign.write_text("{tasks: {simulation: {executable: 'true'}}, learners: 1, max_iter: 1}\n", encoding="utf-8")
+    imported = loaded("-m", "rose_cli", "validate", str(campaign))
+    assert "pydantic" in imported
+    assert imported & {"numpy", "radical", "rich.live", "rose_cli.loop", "rose_cli.journal"} == set()
+
+
+def loaded(*arguments: str) -> set[str]:
+    """What an interpreter of its own imports on the way; it has to end well."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *arguments],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}

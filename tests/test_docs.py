@@ -1,0 +1,260 @@
+"""The documentation says what is so: tables are up to date, examples validate, commands exist, links lead somewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.main import get_command
+
+from rose_cli.cli import app
+from rose_cli.errors import ExitCode
+from rose_cli.spec.placeholders import PLACEHOLDERS
+from tests.conftest import CAMPAIGNS, REPOSITORY, Rose
+from tests.pages import PAGES, Block, anchors, blocks, calls, links, name_of
+from tools.commands import command_name, parameters
+from tools.reference import PART, PARTS, reference
+
+DOCS = REPOSITORY / "docs"
+CAMPAIGN_PAGE = DOCS / "campaign-file.md"
+COMMANDS_PAGE = DOCS / "commands.md"
+
+AROUND: dict[str, Any] = {
+    "max_iter": 15,
+    "tasks": {name: {"executable": "python sim.py"} for name in ("simulation", "training", "active_learn")},
+    "stop": {"metric": "mse", "threshold": 0.1, "executable": "python check_mse.py"},
+    "learners": 2,
+}
+"""What a `yaml part` is a part of: its keys take the place of these."""
+
+COMMANDS = {command_name(command): command for command in app.registered_commands}
+
+
+# --- made from the code --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=name_of)
+def test_the_tables_are_up_to_date(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert reference(text) == text, "run: python -m tools.reference"
+
+
+def test_every_part_stands_once() -> None:
+    placed = [part["name"] for page in PAGES for part in PART.finditer(page.read_text(encoding="utf-8"))]
+    assert sorted(placed) == sorted(PARTS)
+
+
+def test_the_reference_writes_itself_where_it_is_out_of_date(tmp_path: Path) -> None:
+    stale = "before\n<!-- made from the code: functions -->\nold\n<!-- end -->\nafter\n"
+    fresh = reference(stale)
+    assert "old" not in fresh
+    assert "`clip(x, lo, hi)`" in fresh
+    assert reference(fresh) == fresh
+
+
+# --- examples ------------------------------------------------------------------------------------------------------
+
+EXAMPLES = blocks("yaml", "yaml part")
+
+
+@pytest.fixture(scope="module")
+def mistakes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """What `rose validate` has against each example, in a folder with every file that one of them names."""
+    rose = Rose(tmp_path_factory.mktemp("examples"))
+    for name in {name for block in EXAMPLES for name in re.findall(r"[\w/-]+\.(?:py|csv|json|dat)\b", block.text)}:
+        path = rose.folder / name.lstrip("/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    for program in ("solver", "prepare", "mpiexec"):
+        rose.script("#!/bin/sh\n", program)
+    names = {f"example-{number}.yaml": str(block) for number, block in enumerate(EXAMPLES)}
+    for name, block in zip(names, EXAMPLES, strict=True):
+        rose.write(_whole(block), name)
+    search_path = f"{rose.folder}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    called = rose("validate", *names, "--format", "json", PATH=search_path)
+    found: dict[str, list[str]] = {str(block): [] for block in EXAMPLES}
+    for each in json.loads(called.out):
+        if each["severity"] == "error":
+            found[names[each["file"]]].append(f"{each['line']}: {each['message']}")
+    return found
+
+
+def _whole(block: Block) -> str:
+    """A campaign of which a `yaml part` is a part."""
+    if "part" not in block.language:
+        return block.text
+    given = yaml.load(block.text, yaml.BaseLoader)
+    around = {key: value for key, value in AROUND.items() if key not in given}
+    return block.text + yaml.safe_dump(around, sort_keys=False)
+
+
+@pytest.mark.parametrize("block", EXAMPLES, ids=str)
+def test_every_campaign_shown_is_without_mistake(mistakes: dict[str, list[str]], block: Block) -> None:
+    assert mistakes[str(block)] == []
+
+
+def test_every_block_says_what_it_is() -> None:
+    known = {"yaml", "yaml part", "yaml workflow", "console", "python", "json", "text", ""}
+    assert {str(block): block.language for block in blocks() if block.language not in known} == {}
+
+
+def test_the_first_campaign_of_the_readme_runs(rose: Rose) -> None:
+    """It is `rose init`'s, cut short: its scripts are those that `rose init` writes."""
+    first = next(block for block in blocks("yaml") if block.page == "README.md")
+    rose("init")
+    rose.write(first.text)
+    assert rose("run", "campaign.yaml", "--output", "quiet", "--run-dir", "run").code == 0
+    assert "criterion_met" in {learner["stop_reason"] for learner in rose.learners("run").values()}
+
+
+# --- commands ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("place", "words"), calls(), ids=repr)
+def test_every_command_shown_exists(place: str, words: list[str]) -> None:
+    if words[0].startswith("-"):
+        options = {spelling for option in get_command(app).params for spelling in option.opts}
+        assert words[0] in options | {"--help"}, place
+        return
+    assert words[0] in COMMANDS, place
+    known = {spelling for each in parameters(COMMANDS[words[0]]) if not each.is_argument for spelling in each.spellings}
+    given = {word.partition("=")[0] for word in words[1:] if word.startswith("-")}
+    assert given - known - {"--help"} == set(), place
+
+
+def test_the_commands_are_all_of_the_program() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "rose_cli", "--help"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert set(re.findall(r"^│ (\w+) ", done.stdout, re.MULTILINE)) == set(COMMANDS)
+
+
+def test_every_make_target_named_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for page in PAGES:
+        named = set(re.findall(r"(?:`|^\$ )make ([a-z]+)", page.read_text(encoding="utf-8"), re.MULTILINE))
+        assert named <= targets, name_of(page)
+
+
+def test_every_campaign_is_in_the_readme() -> None:
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    there = {str(path.relative_to(REPOSITORY)) for path in CAMPAIGNS.glob("*/*.yaml")}
+    assert {target for page, target in links() if page.name == "README.md"} >= there
+    assert len(text.splitlines()) <= 150
+
+
+# --- links ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("page", "target"), links(), ids=lambda each: each if isinstance(each, str) else each.name)
+def test_every_link_leads_somewhere(page: Path, target: str) -> None:
+    path, _, anchor = target.partition("#")
+    found = (page.parent / path).resolve() if path else page
+    assert found.exists()
+    if anchor:
+        assert anchor in anchors(found)
+
+
+# --- what programs rely on -----------------------------------------------------------------------------------------
+
+
+def first_column(page: Path, heading: str) -> list[str]:
+    """The names in the first column of the first table below a heading."""
+    text = page.read_text(encoding="utf-8").partition(f"# {heading}\n")[2]
+    table = re.search(r"^\|.*?\n\n", f"{text}\n\n", re.MULTILINE | re.DOTALL)
+    assert table is not None, heading
+    return re.findall(r"^\| `([^`]+)` \|", table[0], re.MULTILINE)
+
+
+def test_the_variables_of_a_task_are_as_documented(rose: Rose) -> None:
+    rose.write("{tasks: {simulation: {executable: env}}, learners: 1, max_iter: 1}")
+    rose("run", "campaign.yaml", "--output", "quiet", "--run-dir", "run")
+    printed = (rose.folder / "run/learners/learner-0/logs/0/simulation.1.out").read_text()
+    names = set(re.findall(r"^(ROSE_\w+)=", printed, re.MULTILINE))
+    assert names == {*first_column(CAMPAIGN_PAGE, "What a task gets"), "ROSE_MARK"}
+
+
+def test_the_placeholders_are_as_documented() -> None:
+    assert set(first_column(CAMPAIGN_PAGE, "Commands")) == {f"{{{name}}}" for name in PLACEHOLDERS}
+
+
+def test_the_exit_codes_are_as_documented() -> None:
+    assert first_column(COMMANDS_PAGE, "Exit codes") == [str(int(code)) for code in ExitCode]
+
+
+def test_status_gives_what_is_documented(rose: Rose) -> None:
+    _run_one(rose)
+    status = rose.status("run")
+    assert list(status) == first_column(COMMANDS_PAGE, "Status as JSON")
+    assert list(status["learners"][0]) == first_column(COMMANDS_PAGE, "A learner in it")
+    assert list(status["learners"][1]["error"]) == first_column(COMMANDS_PAGE, "An error in it")
+
+
+def test_export_gives_what_is_documented(rose: Rose) -> None:
+    _run_one(rose)
+    head = rose("export", "run").out.splitlines()[0].split(",")
+    documented = first_column(COMMANDS_PAGE, "Columns of an export")
+    assert head[: len(documented) - 2] == documented[:-2]
+    assert documented[-2:] == ["option.TASK.NAME", "result.KEY"]
+    assert head[len(documented) - 2 :] == ["option.simulation.--n", "result.loss"]
+
+
+def test_validate_gives_what_is_documented(rose: Rose) -> None:
+    rose.write("{tasks: {simulation: {executable: 'true'}}, learners: 1, max_iter: many}")
+    found = json.loads(rose("validate", "campaign.yaml", "--format", "json").out)
+    assert list(found[0]) == first_column(COMMANDS_PAGE, "Mistakes as JSON")
+
+
+def test_plan_gives_what_is_documented(rose: Rose) -> None:
+    rose.write("{tasks: {simulation: {executable: 'true'}}, learners: 1, max_iter: 1}")
+    plan = rose.json("plan", "campaign.yaml", "--format", "json")
+    learner = plan["learners"][0]
+    iteration = learner["iterations"][0]
+    keys = {*plan, *learner, *iteration, *iteration["tasks"][0]}
+    assert set(first_column(COMMANDS_PAGE, "The plan as JSON")) == {*keys, "pre_exec", "unknown"}
+
+
+def test_a_run_directory_is_as_documented(rose: Rose) -> None:
+    _run_one(rose)
+    documented = first_column(COMMANDS_PAGE, "The run directory")
+    there = {path.name for path in (rose.folder / "run").iterdir()} - {"journal.ballast", "lock"}
+    assert there == {entry.partition("/")[0] for entry in documented} - {"lock"}
+
+
+def _run_one(rose: Rose) -> None:
+    """A run with an option, a reported value, and a learner that fails."""
+    rose.write("""print('{"loss": 1}')""", "report.py")
+    rose.write(
+        """
+        tasks: {simulation: {executable: "{python} report.py"}}
+        max_iter: 1
+        learners:
+          - simulation: {--n: 1}
+          - simulation: {executable: 'false'}
+        """
+    )
+    assert rose("run", "campaign.yaml", "--output", "quiet", "--run-dir", "run").code == 1
+
+
+# --- continuous integration ----------------------------------------------------------------------------------------
+
+
+def test_the_workflow_on_the_page_is_the_file() -> None:
+    (shown,) = blocks("yaml workflow")
+    text = (DOCS / "examples" / "smoke.yml").read_text(encoding="utf-8")
+    assert shown.text == text
+    workflow = yaml.safe_load(text)
+    steps = workflow["jobs"]["smoke"]["steps"]
+    assert all("uses" in step or "run" in step for step in steps)
+
+
+def test_no_page_names_a_place_of_one_machine() -> None:
+    for page in PAGES:
+        assert not re.search(r"(?<!\w)/(?:work|root|home|tmp)/", page.read_text(encoding="utf-8")), name_of(page)

@@ -1,0 +1,41 @@
+"""What a renderable comes to as text, at a fixed width, as if on a terminal or in a file."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len
+from rich.console import Console
+
+from rose_cli.view.table import Facts, campaign_table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from rose_cli.view.roster import Roster
+    from tests.view.stories import Story
+
+
+def rendered(renderable: RenderableType, width: int = 100, *, color: bool = False) -> str:
+    console = Console(
+        file=io.StringIO(),
+        width=width,
+        force_terminal=color,
+        color_system="standard" if color else None,
+        highlight=False,
+        markup=False,
+    )
+    with console.capture() as capture:
+        console.print(renderable, end="")
+    return capture.get()
+
+
+def table_lines(story: Story, width: int, height: int, roster: Roster | None = None) -> list[str]:
+    facts = Facts(story.now, cores_busy=2, cores=2)
+    table = campaign_table(story.plan, story.state, facts, (width, height), roster)
+    return rendered(table, width).splitlines()
+
+
+def fits(lines: list[str], width: int, height: int) -> bool:
+    return len(lines) <= height and all(cell_len(line) <= width for line in lines)

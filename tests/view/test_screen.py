@@ -1,0 +1,213 @@
+"""What a run says while it goes on, off a terminal; and that a reader can neither stop nor break it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from functools import partial
+from pathlib import Path
+from textwrap import dedent
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.lowlevel
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rose_cli.journal import events as e
+from rose_cli.view.outlet import Outlet
+from rose_cli.view.screen import open_screen, resolved
+from rose_cli.view.scribe import Scribe
+from rose_cli.view.table import Facts
+from tests.view.stories import START, TRACEBACK, Story, make_plan
+
+if TYPE_CHECKING:
+    from rose_cli.plan.model import Plan
+    from rose_cli.view.screen import Output, Screen
+
+REPOSITORY = Path(__file__).parent.parent.parent
+
+
+def begin(output: Output, plan: Plan, stream: io.StringIO) -> tuple[Story, Screen]:
+    story = Story(plan)
+    screen = open_screen(output, plan, story.state, lambda: Facts(story.now), stream)
+    names = tuple(learner.name for learner in plan.learners)
+    story.tell(e.RunCreated("r1", plan.campaign, "0.1", names), e.SessionStarted(1, "host", 1, "local"))
+    story.on_record = screen.on_record
+    return story, screen
+
+
+@pytest.fixture(autouse=True)
+def in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock in the lines is the one of the place where they are read."""
+    monkeypatch.setenv("TZ", "UTC")
+    __import__("time").tzset()
+
+
+def test_a_line_for_each_thing_worth_telling() -> None:
+    stream = io.StringIO()
+    story, screen = begin("plain", make_plan(("adaptive", "[b]b[/b]\x1b"), retries=1), stream)
+    story.iterate("adaptive", 0.61, 0.123456789, seconds=30.0)
+    story.fail("[b]b[/b]\x1b", "training", stderr=TRACEBACK)
+    screen.warn("stopping:\x1b[2J wait")
+    story.fail("[b]b[/b]\x1b", "training", attempt=2)
+    story.tell(e.StepGivenUp("[b]b[/b]\x1b", 0, "training", 0, 2))
+    where = story.start("adaptive", "simulation")
+    story.tell(e.AttemptLost(*where, reason="its session ended"))
+    story.stop("adaptive", "failed", "'training' failed in iteration 2")
+    story.tell(e.LearnerReopened("adaptive", "resumed"), e.LearnerReopened("adaptive", "sent back", 1))
+    story.tell(e.MaxIterChanged(100))
+    story.iterate("adaptive", None)
+    screen.close()
+    text = re.sub(r"\(log: learners/\[b\]b\[/b\]␛/logs/0/training\.(\d)\.err\)", r"(\1)", stream.getvalue())
+    assert text == dedent(
+        """\
+        00:02:00 adaptive   1/15 mean_squared_error_mse 0.61 (< 0.1) 2:00
+        00:04:00 adaptive   2/15 mean_squared_error_mse 0.123457 (< 0.1) 2:00
+        00:04:01 [b]b[/b]␛  0/15 'training' failed in iteration 0, attempt 1: exit code 1; attempt 2 of 2 follows (1)
+        stopping:␛[2J wait
+        00:04:02 [b]b[/b]␛  0/15 'training' failed in iteration 0, attempt 2: exit code 1; no attempt is left (2)
+        00:04:02 [b]b[/b]␛  0/15 goes on without 'training'
+        00:04:02 adaptive   2/15 'simulation' was lost: its session ended
+        00:04:02 adaptive   2/15 stopped, failed: 'training' failed in iteration 2
+        00:04:02 adaptive   2/15 goes on, resumed
+        00:04:02 adaptive   1/15 goes on from iteration 1, sent back
+        00:04:06 adaptive    2/100 mean_squared_error_mse no value (< 0.1) 4.0 s
+        """
+    )
+
+
+def test_lost_attempts_do_not_count_towards_the_retries() -> None:
+    stream = io.StringIO()
+    story, screen = begin("plain", make_plan(("a",), retries=2), stream)
+    where = story.start("a", "training")
+    story.tell(e.AttemptLost(*where, reason="its session ended"))
+    story.fail("a", "training", attempt=2)
+    screen.close()
+    assert "attempt 2: exit code 1; attempt 3 of 4 follows" in stream.getvalue()
+
+
+def test_a_learner_without_criterion_or_bound() -> None:
+    stream = io.StringIO()
+    story, screen = begin("plain", make_plan(("a",), max_iter=None, criterion=None), stream)
+    story.iterate("a", None)
+    screen.close()
+    assert stream.getvalue() == "00:00:03 a 1 3.0 s\n"
+
+
+async def show(screen: Screen, story: Story) -> None:
+    async with anyio.create_task_group() as group:
+        group.start_soon(screen.run)
+        await anyio.lowlevel.checkpoint()
+        story.iterate("a", 0.5)
+        group.cancel_scope.cancel()
+
+
+def test_all_is_written_when_run_returns() -> None:
+    stream = io.StringIO()
+    story, screen = begin("plain", make_plan(("a",)), stream)
+    anyio.run(show, screen, story)
+    assert stream.getvalue().splitlines() == [
+        "parallel-tutorial: 1 learner on the local engine",
+        "00:00:04 a  1/15 mean_squared_error_mse 0.5 (< 0.1) 4.0 s",
+    ]
+
+
+def test_every_event_is_a_line_of_strict_json(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = io.StringIO()
+    story, screen = begin("json", make_plan(("a\n\ud800\x1b",)), stream)
+    story.iterate("a\n\ud800\x1b", float("nan"))
+    screen.warn("only for people")
+    story.tell(e.SessionEnded(1, "finished"))
+    screen.close()
+    lines = stream.getvalue().splitlines()
+    assert stream.getvalue().isascii()
+    objects = [json.loads(line, parse_constant=pytest.fail) for line in lines]
+    assert [entry["sequence"] for entry in objects] == list(range(3, 3 + len(objects)))
+    assert objects[-2] == {
+        "sequence": 11,
+        "time": START + 4.0,
+        "event": "iteration_finished",
+        "learner": "a\n\ud800\x1b",
+        "iteration": 0,
+        "seconds": 4.0,
+        "value": "nan",
+    }
+    assert capsys.readouterr().err == "only for people\n"
+
+
+RESULTS = st.dictionaries(st.text(), st.one_of(st.floats(), st.text(), st.lists(st.floats())))
+
+
+@settings(deadline=None)
+@given(RESULTS, st.floats())
+def test_any_result_stays_on_its_line(result: dict[str, object], value: float) -> None:
+    stream = io.StringIO()
+    story, screen = begin("json", make_plan(("a",)), stream)
+    where = story.start("a", "criterion")
+    story.tell(e.AttemptSucceeded(*where, seconds=1.0, result=result, value=value))
+    screen.close()
+    assert len([json.loads(line, parse_constant=pytest.fail) for line in stream.getvalue().splitlines()]) == 2
+
+
+def test_quiet_says_nothing() -> None:
+    stream = io.StringIO()
+    story, screen = begin("quiet", make_plan(("a",)), stream)
+    anyio.run(show, screen, story)
+    screen.close()
+    assert stream.getvalue() == ""
+
+
+def test_a_table_needs_a_terminal() -> None:
+    assert resolved("auto", io.StringIO()) == "plain"
+    assert resolved("live", io.StringIO()) == "plain"
+    assert resolved("json", io.StringIO()) == "json"
+
+
+def drive(*arguments: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-u", "-m", "tests.view.drive", *arguments]
+    return subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_lines_come_while_the_run_goes_on() -> None:
+    with drive("2", "60", "plain") as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(3)]  # far from its end
+        process.kill()
+    assert lines[1] == b"parallel-tutorial: 2 learners on the local engine\n"
+    assert b" adaptive " in lines[2]
+
+
+@pytest.mark.parametrize("output", ["plain", "json"])
+def test_a_run_goes_on_without_its_reader(output: str) -> None:
+    with drive("2", "1", output) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        errors = process.stderr.read()
+        assert process.wait(timeout=60) == 0
+    assert b"Traceback" not in errors
+    assert b"Broken" not in errors
+
+
+def test_a_reader_that_does_not_read_holds_nobody_up() -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w", encoding="utf-8") as stream:
+        scribe = Scribe(Outlet(stream))
+        text = "x" * 100_000 + "\n"  # more than a pipe holds
+        for _ in range(5):
+            scribe.post(text)
+        assert not scribe.is_idle
+        with os.fdopen(reader, "rb") as source:
+            drained = threading.Thread(target=partial(source.read, 5 * len(text)))
+            drained.start()
+            scribe.finish()
+            drained.join()
+        assert scribe.is_idle

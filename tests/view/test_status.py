@@ -1,0 +1,74 @@
+"""Runs as they look from outside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rose_cli.journal import events as e
+from rose_cli.view.status import print_runs, print_status, watch_status
+from tests.view.stories import tutorial
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+@dataclass(frozen=True)
+class Run:
+    name: str
+    campaign: str = "tutorial"
+    status: str = "done"
+    learners_done: int = 4
+    learners: int = 4
+    started: float | None = 1_767_225_600.0
+    note: str | None = None
+
+
+def test_a_run_that_was_interrupted_says_how_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    story = tutorial()
+    story.tell(e.SessionEnded(1, "interrupted"))
+    print_status(story.plan, story.state, alive=False, path=tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("parallel-tutorial · ")
+    assert lines[-3:-1] == ["  status   cancelled", f"  run      {tmp_path}"]
+    assert lines[-1].startswith("  go on    rose resume ")
+
+
+def test_a_run_that_goes_on_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    story = tutorial()
+    print_status(story.plan, story.state, alive=True, path=tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2:] == ["  status   running", f"  run      {tmp_path}"]
+
+
+def test_watching_off_a_terminal_waits_for_the_end(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rose_cli.view.status.WATCH_SECONDS", 0.01)
+    story = tutorial()
+    looks = iter([True, True, False])
+    watch_status(lambda: (story.plan, story.state, next(looks)))
+    text = capsys.readouterr().out
+    assert text.count("parallel-tutorial") == 1
+    assert " lost " in text
+
+
+def test_the_list_of_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [
+        Run("tutorial-1"),
+        Run("a-longer\x1b-name-2", status="unreadable", learners=0, started=None, note="damaged"),
+    ]
+    print_runs(runs, tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["run", "campaign", "status", "learners", "started"]
+    assert lines[1].split()[:4] == ["tutorial-1", "tutorial", "done", "4/4"]
+    assert lines[2] == "a-longer␛-name-2  tutorial  unreadable                              damaged"
+
+
+def test_no_runs_is_said_beside_the_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    print_runs([], tmp_path)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "start one: rose run campaign.yaml" in captured.err

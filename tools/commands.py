@@ -1,0 +1,86 @@
+"""The commands as tables, from the functions behind them."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
+
+from typer.models import ArgumentInfo
+
+from rose_cli.cli import app
+from tools.markdown import table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from typer.models import CommandInfo
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """An argument or option of a command; `info` is what typer was told of it."""
+
+    name: str
+    kind: Any
+    info: Any
+    default: object
+
+    @property
+    def is_argument(self) -> bool:
+        return isinstance(self.info, ArgumentInfo)
+
+    @property
+    def words(self) -> str:
+        """How it is written: `--learner NAME`."""
+        if self.is_argument:
+            return str(self.info.metavar)
+        value = self.info.metavar or "|".join(get_args(self.kind))
+        return f"{', '.join(self.spellings)} {value}".strip()
+
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        # within Annotated, typer keeps the first spelling in the place of the default, and takes it from there
+        given = [word for word in (self.info.default, *(self.info.param_decls or ())) if isinstance(word, str)]
+        return tuple(given) or (f"--{self.name.replace('_', '-')}",)
+
+    @property
+    def meaning(self) -> str:
+        default = f" Default: `{self.default}`." if isinstance(self.default, str) else ""
+        return f"{self.info.help}{default}"
+
+
+def commands() -> str:
+    """Every command with its arguments and options."""
+    return "\n".join("".join(_section(command)) for command in app.registered_commands)
+
+
+def command_name(command: CommandInfo) -> str:
+    return command.name or str(getattr(command.callback, "__name__", ""))
+
+
+def parameters(command: CommandInfo) -> list[Parameter]:
+    callback: Any = command.callback
+    hints = get_type_hints(callback, include_extras=True)
+    return [_parameter(each, hints[each.name]) for each in inspect.signature(callback).parameters.values()]
+
+
+def _parameter(parameter: inspect.Parameter, hint: object) -> Parameter:
+    # up to Python 3.10, a default of None wraps the whole annotation in Optional
+    hints = (hint, *get_args(hint))
+    kind, info = get_args(next(each for each in hints if get_origin(each) is Annotated))
+    return Parameter(parameter.name, kind, info, parameter.default)
+
+
+def _section(command: CommandInfo) -> Iterator[str]:
+    name, given = command_name(command), parameters(command)
+    arguments = [each.words for each in given if each.is_argument]
+    options = ["[OPTIONS]"] if len(arguments) < len(given) else []
+    yield f"### `rose {name}`\n\n{inspect.getdoc(command.callback)}\n\n"
+    yield f"```\n{' '.join(['rose', name, *options, *arguments])}\n```\n\n"
+    yield table(("argument or option", "meaning"), [_row(each) for each in given])
+
+
+def _row(parameter: Parameter) -> tuple[str, str]:
+    words = parameter.words.strip("[]") if parameter.is_argument else parameter.words
+    return f"`{words}`", parameter.meaning

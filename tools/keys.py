@@ -1,0 +1,98 @@
+"""The keys of the campaign file as tables, from the models that read it."""
+
+from __future__ import annotations
+
+import types
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel
+
+from rose_cli.spec import campaign, names, numbers, reading, values
+from tools.markdown import table
+
+KINDS: tuple[tuple[object, str], ...] = (
+    (numbers.Number, "number"),
+    (numbers.Difference, "number from 0"),
+    (numbers.Count, "whole number from 1"),
+    (numbers.Natural, "whole number from 0"),
+    (numbers.Megabytes, "megabytes, a whole number"),
+    (numbers.Seed, "whole number from 0"),
+    (numbers.Duration, "[duration](#durations)"),
+    (numbers.Pause, "[duration](#durations), or 0"),
+    (names.Text, "text"),
+    (names.FilledText, "text"),
+    (names.Lines, "text or list of texts"),
+    (names.CampaignName, "text"),
+    (names.LearnerName, "[name](#names)"),
+    (names.TaskName, "[name](#names)"),
+    (names.VariableName, "name"),
+    (names.OptionName, "name"),
+    (reading.JsonPath, "keys with points between them"),
+    (reading.Regex, "regular expression"),
+    (values.Boolean, "`true` or `false`"),
+    (values.Command, "text, or list of words"),
+    (values.Option, "[value](#options)"),
+    (values.AdaptiveValue, "[expression](#expressions)"),
+    (values.Argument, "text or number"),
+    (values.VariableValue, "text or number"),
+    (values.OperatorWord, "`<`, `<=`, `>`, `>=` or `==`"),
+    (values.OnFailureWord, "`stop_learner`, `stop_campaign` or `continue`"),
+    (campaign.Task, "[task](#a-task)"),
+    (campaign.Stop, "[criterion](#the-stop-criterion)"),
+    (campaign.StopOverride, "[criterion](#the-stop-criterion), or `null`"),
+    (campaign.Read, "[where to read](#where-the-value-stands)"),
+    (campaign.Retries, "whole number, or [map](#when-a-task-fails)"),
+    (campaign.File, "path, or [map](#files)"),
+    (campaign.Engine, "`local`, or [map](#the-engine)"),
+    (campaign.Limits, "[map](#limits)"),
+    (campaign.StopCampaign, "[map](#ending-the-others)"),
+    (campaign.Smoke, "[map](#smoke-runs)"),
+)
+BY_NAME = {"learners": "list of [learners](#a-learner), or their number", "gpus": "list of ids, or their number"}
+"""What a user calls the values of each type, with the place on the page that says more."""
+
+
+def keys(model: type[BaseModel], *, without: type[BaseModel] | None = None) -> str:
+    """A table of the keys of a model: those that it adds to another one, where one is given."""
+    hints = get_type_hints(model, include_extras=True)
+    inherited = without.model_fields if without is not None else {}
+    shown = [name for name in model.model_fields if name not in inherited and hints[name] != campaign.NotSupported]
+    return table(("key", "value", "meaning"), [_key_row(model, name, hints[name]) for name in shown])
+
+
+def _key_row(model: type[BaseModel], name: str, hint: object) -> tuple[str, str, str]:
+    field = model.model_fields[name]
+    meaning = (field.description or "").replace("<", "&lt;")
+    if field.is_required():
+        meaning = f"needed; {meaning}"
+    elif (default := _default(field.default)) and "default" not in meaning:
+        meaning = f"{meaning} (default `{default}`)"
+    return f"`{field.alias or name}`", BY_NAME.get(name) or kind(hint), meaning
+
+
+def _default(value: object) -> str:
+    if value is None or value in ((), {}) or isinstance(value, BaseModel):
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}s" if isinstance(value, float) else str(value)
+
+
+def kind(hint: Any) -> str:  # noqa: ANN401 - an annotation
+    """What a user calls the values that an annotation takes."""
+    for known, words in KINDS:
+        if hint == known:
+            return words
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return kind(arguments[0])
+    if origin in (Union, types.UnionType):
+        return kind(next(argument for argument in arguments if argument is not type(None)))
+    if origin is Literal:
+        return ", ".join(f"`{value}`" for value in arguments)
+    if origin is dict:
+        return f"map of {kind(arguments[0])} → {kind(arguments[1])}"
+    if origin is tuple:
+        return f"list: {kind(arguments[0])}"
+    message = f"no words for {hint!r}: add it to KINDS"
+    raise LookupError(message)

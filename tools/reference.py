@@ -1,0 +1,84 @@
+"""Owns the parts of docs/ that are made from the code: `python -m tools.reference` writes them anew.
+
+A part stands between `<!-- made from the code: NAME -->` and `<!-- end -->`; NAME is a key of `PARTS`.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rose_cli.plan.metrics import STANDARD_METRICS, StandardMetric
+from rose_cli.spec import campaign
+from rose_cli.spec.adaptive.arithmetic import FUNCTION_TABLE
+from tools.commands import commands
+from tools.keys import keys
+from tools.markdown import table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DOCS = Path(__file__).parent.parent / "docs"
+PART = re.compile(r"(<!-- made from the code: (?P<name>[\w -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def reference(page: str) -> str:
+    """The page with each of its parts as the code is now."""
+    return PART.sub(lambda part: f"{part[1]}\n{PARTS[part['name']]()}\n{part[3]}", page)
+
+
+def metrics() -> str:
+    """The standard metrics by their operator and range."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for name, metric in STANDARD_METRICS.items():
+        groups.setdefault((f"`{metric.operator}`", _range(metric)), []).append(f"`{name}`")
+    return table(("operator", "values", "metrics"), [(*group, ", ".join(found)) for group, found in groups.items()])
+
+
+def _range(metric: StandardMetric) -> str:
+    match (metric.lowest, metric.highest):
+        case (0.0, 1.0):
+            return "0 to 1"
+        case (0.0, _):
+            return "0 and above"
+        case (_, 1.0):
+            return "up to 1"
+    return "any"
+
+
+def functions() -> str:
+    shapes = [function.shape for function in FUNCTION_TABLE.values()]
+    return ", ".join(f"`{shape}`" for text in shapes for shape in text.split(" or ")) + "\n"
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "campaign": lambda: keys(campaign.Campaign),
+    "task": lambda: keys(campaign.Task),
+    "learner": lambda: keys(campaign.Learner),
+    "stop": lambda: keys(campaign.Stop, without=campaign.TaskFields),
+    "read": lambda: keys(campaign.Read),
+    "retries": lambda: keys(campaign.Retries),
+    "file": lambda: keys(campaign.File),
+    "engine": lambda: keys(campaign.Engine),
+    "limits": lambda: keys(campaign.Limits),
+    "stop_campaign": lambda: keys(campaign.StopCampaign),
+    "smoke": lambda: keys(campaign.Smoke),
+    "metrics": metrics,
+    "functions": functions,
+    "commands": commands,
+}
+
+
+def main() -> None:
+    for path in sorted(DOCS.glob("*.md")):
+        before = path.read_text(encoding="utf-8")
+        after = reference(before)
+        if after != before:
+            path.write_text(after, encoding="utf-8")
+            sys.stdout.write(f"wrote {path.relative_to(DOCS.parent)}\n")
+
+
+if __name__ == "__main__":
+    main()
