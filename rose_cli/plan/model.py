@@ -122,13 +122,31 @@ class LearnerPlan:
 
 
 @dataclass(frozen=True)
-class EnginePlan:
-    """Where tasks run. `cores` None: as many as the machine that the session runs on has."""
+class PilotPlan:
+    """What a pilot is asked for, in radical.pilot's words. `restarts`: fresh pilots that may follow a lost one."""
 
-    kind: Literal["local"]
+    resource: str
+    runtime_minutes: int
+    nodes: int | None
+    project: str | None
+    queue: str | None
+    access_schema: str | None
+    restarts: int
+
+
+@dataclass(frozen=True)
+class EnginePlan:
+    """Where tasks run.
+
+    Local: `cores` None means as many as the machine has that the session runs on. On a pilot, `pilot` is there,
+    `cores` None means what `nodes` gives or the resource's one node, and `gpus` are "0" to "n-1".
+    """
+
+    kind: Literal["local", "radical.pilot"]
     cores: int | None
     gpus: tuple[str, ...]
     grace_seconds: float
+    pilot: PilotPlan | None = None
 
 
 @dataclass(frozen=True)
