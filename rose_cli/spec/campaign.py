@@ -105,6 +105,11 @@ class TaskFields(Model):
     replicas: Count | None = Field(
         default=None, description="so many at once, each with its own {replica}", examples=["3"]
     )
+    snapshot: Boolean | None = Field(
+        default=None,
+        description="true: an attempt after the first finds the workspace as the first one found it",
+        examples=["true"],
+    )
     ranks: Count | None = Field(default=None, description="MPI ranks", examples=["4"])
     cores_per_rank: Count | None = Field(default=None, description="processor cores for each rank", examples=["2"])
     gpus_per_rank: Natural | None = Field(default=None, description="GPUs for each rank", examples=["1"])
