@@ -5,6 +5,8 @@ Commands are imported when they are called, so that `rose --help` answers at onc
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn, Optional
@@ -12,7 +14,7 @@ from typing import Annotated, Literal, NoReturn, Optional
 import typer
 
 from rose_cli import __version__
-from rose_cli.errors import CampaignError, ExitCode, RoseError, UsageError
+from rose_cli.errors import CampaignError, ExitCode, RoseError, RunDirectoryError, UsageError
 
 app = typer.Typer(
     name="rose",
@@ -235,6 +237,7 @@ def stop(
 
 def main() -> NoReturn:
     """The `rose` command. What is wrong with the command line itself, typer has said and ended in exit code 2."""
+    _stand_in_for_closed_streams()
     try:
         app(prog_name="rose")
     except CampaignError as error:
@@ -242,10 +245,21 @@ def main() -> NoReturn:
     except RoseError as error:
         code = _say(error)
     except Exception as error:  # noqa: BLE001 - the boundary: anything else is a bug
-        code = _report_bug(error)
+        code = _say(full) if (full := _full_disk(error)) else _report_bug(error)
     else:
         code = ExitCode.OK
     sys.exit(code)
+
+
+def _stand_in_for_closed_streams() -> None:
+    """Put the null device in the place of each standard stream that the caller has closed (`rose run … >&-`).
+
+    Python has None there, and the next file that is opened, perhaps the journal, would get that stream's number and
+    whatever others print to it.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # in this order: the lowest free number is given out
+            setattr(sys, name, open(os.devnull, "r+", encoding="utf-8"))  # noqa: SIM115, PTH123 - it stays open
 
 
 def _show_mistakes(error: CampaignError) -> ExitCode:
@@ -261,6 +275,14 @@ def _say(error: RoseError) -> ExitCode:
 
     complain(error.message, error.hint)
     return error.exit_code
+
+
+def _full_disk(error: Exception) -> RunDirectoryError | None:
+    """What there is to say where a disk is full, be it under a file or under standard output."""
+    if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return None
+    what = f"'{error.filename}'" if error.filename else "the output"
+    return RunDirectoryError(f"cannot write {what}: {os.strerror(error.errno).lower()}", "free some space")
 
 
 def _report_bug(error: Exception) -> ExitCode:
