@@ -245,7 +245,8 @@ def main() -> NoReturn:
     except RoseError as error:
         code = _say(error)
     except Exception as error:  # noqa: BLE001 - the boundary: anything else is a bug
-        code = _say(full) if (full := _full_disk(error)) else _report_bug(error)
+        refusal = _refusal(error)
+        code = _say(refusal) if refusal else _report_bug(error)
     else:
         code = ExitCode.OK
     sys.exit(code)
@@ -277,12 +278,18 @@ def _say(error: RoseError) -> ExitCode:
     return error.exit_code
 
 
-def _full_disk(error: Exception) -> RunDirectoryError | None:
-    """What there is to say where a disk is full, be it under a file or under standard output."""
-    if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+_REFUSALS = frozenset(
+    (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE)
+)
+"""What a machine may answer without a mistake in rose: rights, bounds, full and broken disks."""
+
+
+def _refusal(error: Exception) -> RunDirectoryError | None:
+    """What there is to say where the machine refused a file, or room for the output."""
+    if not isinstance(error, OSError) or error.errno not in _REFUSALS:
         return None
-    what = f"'{error.filename}'" if error.filename else "the output"
-    return RunDirectoryError(f"cannot write {what}: {os.strerror(error.errno).lower()}", "free some space")
+    what = f"use '{os.fsdecode(error.filename)}'" if error.filename else "write the output"
+    return RunDirectoryError(f"cannot {what}: {os.strerror(error.errno).lower()}")
 
 
 def _report_bug(error: Exception) -> ExitCode:

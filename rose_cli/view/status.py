@@ -7,6 +7,7 @@ import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from rich.cells import cell_len
 from rich.console import Group
 from rich.text import Text
 
@@ -115,7 +116,7 @@ def print_runs(runs: Sequence[Listed], folder: Path) -> None:
         return
     rows = [_cells(run) for run in runs]
     titles = ("run", "campaign", "status", "learners", "started", "")
-    widths = [max(len(row[place]) for row in (titles, *rows)) for place in range(len(titles))]
+    widths = [max(cell_len(row[place]) for row in (titles, *rows)) for place in range(len(titles))]
     columns = [Column(title, title, width) for title, width in zip(titles, widths, strict=True)]
     console = open_console(sys.stdout)
     console.print(line_of(columns, [((title, "bold"),) for title in titles]))

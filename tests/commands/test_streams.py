@@ -1,4 +1,4 @@
-"""Where the output goes that nobody reads, or that has no room: never a bug, and never the end of a run."""
+"""What the machine refuses: output that nobody reads or that has no room, files that are closed to us. Never a bug."""
 
 from __future__ import annotations
 
@@ -68,3 +68,22 @@ def test_a_full_disk_under_the_output_is_said(campaign: Rose) -> None:
 def test_a_run_goes_on_where_its_output_has_no_room(campaign: Rose) -> None:
     assert in_shell(campaign, "rose run campaign.yaml > /dev/full").returncode == 0
     assert [run["status"] for run in campaign.json("list", "--format", "json")] == ["done"]
+
+
+def test_a_path_that_the_machine_refuses_is_said(rose: Rose) -> None:
+    for command in ("status", "resume", "stop", "logs", "export", "list"):
+        called = rose(command, "x" * 300)
+        assert called.code in (2, 4)
+        assert called.err.startswith("error: ")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_what_others_have_closed_is_left_out_or_named(campaign: Rose) -> None:
+    assert campaign("run", "campaign.yaml", "--run-dir", "rose-runs/closed").code == 0
+    assert campaign("run", "campaign.yaml", "--run-dir", "rose-runs/open").code == 0
+    (campaign.folder / "rose-runs/closed").chmod(0)
+    assert [run["name"] for run in campaign.json("list", "--format", "json")] == ["open"]
+    called = campaign("status", "rose-runs/closed")
+    assert called.code == 4
+    assert "permission denied" in called.err
+    (campaign.folder / "rose-runs/closed").chmod(0o700)

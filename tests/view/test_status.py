@@ -67,6 +67,13 @@ def test_the_list_of_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert lines[2] == "a-longer␛-name-2  tutorial  unreadable                              damaged"
 
 
+def test_wide_names_are_shown_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    print_runs([Run("学習-1", campaign="学習キャンペーン"), Run("b-1")], tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith("学習-1  学習キャンペーン  done")
+    assert lines[2].startswith("b-1     tutorial          done")
+
+
 def test_no_runs_is_said_beside_the_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     print_runs([], tmp_path)
     captured = capsys.readouterr()
