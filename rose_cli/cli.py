@@ -152,7 +152,10 @@ def resume(
         Optional[int],  # noqa: UP045
         typer.Option(metavar="N", min=0, help="Go back to iteration N."),
     ] = None,
-    learner: Learners = None,
+    learner: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(metavar="NAME", help="Of those that have stopped, take up only this one; repeatable."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is kept and what runs again.")] = False,
     steal_lock: Annotated[
         bool, typer.Option("--steal-lock", help="Take the run over although another host seems to hold it.")
