@@ -7,10 +7,11 @@ import io
 import json
 import signal
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.conftest import wait_until
 
 if TYPE_CHECKING:
     import subprocess
@@ -58,13 +59,6 @@ def campaign(rose: Rose) -> Rose:
 def ended(campaign: Rose) -> Rose:
     assert campaign("run", "campaign.yaml", "--run-dir", "r").code == 0
     return campaign
-
-
-def wait_until(condition: Any) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.02)
 
 
 # --- plan ----------------------------------------------------------------------------------------------------------

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
-import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.conftest import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,13 +22,6 @@ GOOD = """
     stop: {metric: mse, threshold: 0.1, executable: echo 0.5}
     learners: [{name: a}, {name: b, stop: {threshold: 0.6}}]
     """
-
-
-def wait_until(condition: Any) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.02)
 
 
 def test_what_a_run_leaves(rose: Rose) -> None:
