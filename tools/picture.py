@@ -36,7 +36,8 @@ def main(picture: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = RunDirectory.at(Path(folder) / "run")
         command = [sys.executable, "-m", "rose_cli", "run", str(CAMPAIGN), "--run-dir", str(run.path)]
-        subprocess.run([*command, "--output", "quiet"], check=True)
+        # as many cores as learners, so that the picture does not depend on the machine
+        subprocess.run([*command, "--output", "quiet", "--set", "engine={cores: 4}"], check=True)
         records = len(run.journal.read_bytes().splitlines())
         picture.write_text(run_svg(run, int(records * SHARE_OF_RECORDS)), encoding="utf-8")
 

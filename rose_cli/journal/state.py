@@ -72,7 +72,6 @@ class LearnerState:
     iterations: list[IterationState] = field(default_factory=list)
     current: IterationState | None = None
     error: e.AttemptFailed | None = None
-    failures: int = 0
     longest_seconds: dict[str, float] = field(default_factory=dict)
     earlier_attempts: dict[tuple[int, str, int], int] = field(default_factory=dict)
 
@@ -134,12 +133,7 @@ class RunState:
     steps_done: int = 0
     attempts_failed: int = 0
     earlier_seconds: float = 0.0
-    _running: int = 0
     _now: float = 0.0
-
-    @property
-    def steps_running(self) -> int:
-        return self._running
 
     def seconds(self, now: float) -> float:
         """Time that sessions have worked on the run, up to `now` for one that goes on."""
@@ -193,7 +187,6 @@ class RunState:
         learner.status = Status.RUNNING
         if learner.current is None:
             learner.current = IterationState(event.iteration, self._now)
-        self._running += 1
         _share_options(learner, event)
         step = learner.current.steps.setdefault((event.task, event.replica), StepState())
         step.attempt, step.running, step.started, step.process = event.attempt, True, self._now, None
@@ -216,8 +209,7 @@ class RunState:
     def _(self, event: e.AttemptFailed) -> None:
         step = self._end_attempt(event)
         step.failures += 1
-        learner = self.learners[event.learner]
-        learner.error, learner.failures = event, learner.failures + 1
+        self.learners[event.learner].error = event
         self.attempts_failed += 1
 
     @_fold.register
@@ -265,7 +257,6 @@ class RunState:
 
     def _end_attempt(self, event: e.AttemptEvent) -> StepState:
         step = self._step(event)
-        self._running -= step.running
         step.running = False
         return step
 

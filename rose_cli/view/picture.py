@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rose_cli.journal.state import RunState
     from rose_cli.plan.model import Plan
 
-WIDTH = 110
+WIDTH = 120
 
 # Colours of our own, with a contrast of at least 7:1 (the greys 4.5:1) on the ground.
 _THEME = TerminalTheme(

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.conftest import wait_until
+
 if TYPE_CHECKING:
     from tests.conftest import Rose
 
@@ -137,13 +139,6 @@ def test_a_second_interrupt_ends_at_once(campaign: Rose) -> None:
     process.communicate(timeout=20)
     assert process.returncode == 130
     assert left_running(campaign.folder / "r") == []
-
-
-def wait_until(condition: Any) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.02)
 
 
 def test_only_one_session_works_on_a_run(campaign: Rose) -> None:

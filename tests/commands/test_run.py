@@ -1,0 +1,206 @@
+"""`rose run` from outside: what it leaves, what it prints, and the exit code of every way to end."""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conftest import wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Called, Rose
+
+GOOD = """
+    name: good
+    max_iter: 2
+    tasks: {simulation: {executable: 'echo sim', options: {--n: 1}}}
+    stop: {metric: mse, threshold: 0.1, executable: echo 0.5}
+    learners: [{name: a}, {name: b, stop: {threshold: 0.6}}]
+    """
+
+
+def test_what_a_run_leaves(rose: Rose) -> None:
+    file = rose.write(GOOD)
+    assert rose("run", file).code == 0
+    (run,) = (path for path in (rose.folder / "rose-runs").iterdir() if not path.is_symlink())
+    assert (rose.folder / "rose-runs/latest").resolve() == run
+    assert run.name.startswith("good-")
+    assert run.name.endswith("-1")
+    assert (run / "campaign.yaml").read_text() == file.read_text()
+    assert {path.name for path in run.iterdir()} >= {"campaign.yaml", "plan.json", "journal.jsonl", "learners"}
+    assert (run / "learners/a/logs/1/simulation.1.out").read_text() == "sim --n 1\n"
+    assert (run / "learners/a/logs/1/simulation.1.err").read_text() == ""
+    assert (run / "learners/b/workspace").is_dir()
+    assert rose("run", file).code == 0
+    assert (rose.folder / "rose-runs/latest").resolve().name == f"{run.name[:-1]}2"
+
+
+def test_plain_lines_and_a_summary_off_a_terminal(rose: Rose) -> None:
+    called = rose("run", rose.write(GOOD), "--run-dir", "r")
+    assert "\x1b" not in called.out
+    assert called.out.startswith("good: 2 learners on the local engine\n")
+    assert " a 1/2 mse 0.5 (< 0.1) " in called.out
+    assert " b 1/2 stopped, criterion met\n" in called.out
+    assert "✓ good finished in 0:0" in called.out
+    assert called.err == ""
+
+
+def test_json_is_an_event_a_line_and_nothing_else(rose: Rose) -> None:
+    called = rose("run", rose.write(GOOD), "--run-dir", "r", "--output", "json")
+    events = [json.loads(line) for line in called.out.splitlines()]
+    assert [event["sequence"] for event in events] == list(range(1, len(events) + 1))
+    assert [event["event"] for event in events][:2] == ["run_created", "session_started"]
+    assert events[-1]["event"] == "session_ended"
+    assert [event["event"] for event in rose.events("r")] == [event["event"] for event in events]
+
+
+def test_quiet_says_nothing_while_all_goes_well(rose: Rose) -> None:
+    called = rose("run", rose.write(GOOD), "--run-dir", "r", "--output", "quiet")
+    assert (called.code, called.out, called.err) == (0, "", "")
+
+
+def test_a_failed_learner_is_told_in_full_and_is_exit_code_1(rose: Rose) -> None:
+    rose.script("#!/bin/sh\necho working\necho oh no >&2\nexit 7\n", "sim.sh")
+    learners = "[{name: a}, {name: b, sim: {executable: 'true'}}]"
+    rose.write(f"{{max_iter: 2, tasks: {{sim: {{executable: ./sim.sh}}}}, learners: {learners}}}")
+    called = rose("run", "campaign.yaml", "--run-dir", "r")
+    assert called.code == 1
+    tail = called.out[called.out.index("✗ a: ") :].splitlines()
+    assert tail[:4] == [
+        "✗ a: 'sim' failed in iteration 0, attempt 1: exit code 7",
+        f"  command  {rose.folder}/sim.sh",
+        f"  log      {rose.folder}/r/learners/a/logs/0/sim.1.err",
+        "  stderr   oh no",
+    ]
+    assert tail[-1] == "  go on    rose resume r"
+    assert rose.learners("r")["b"]["stop_reason"] == "max_iter"
+
+
+def test_require_criterion(rose: Rose) -> None:
+    rose.write(GOOD)
+    assert rose("run", "campaign.yaml", "--run-dir", "r", "--require-criterion").code == 1
+    assert rose("resume", "r").code == 0
+    assert rose("resume", "r", "--require-criterion").code == 1
+    assert rose("run", "campaign.yaml", "--run-dir", "s", "--require-criterion", "--learner", "b").code == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run",),
+        ("run", "missing.yaml"),
+        ("run", "campaign.yaml", "--bogus"),
+        ("run", "campaign.yaml", "--output", "bogus"),
+        ("run", "campaign.yaml", "--learner", "bogus"),
+        ("run", "campaign.yaml", "--engine", "bogus"),
+        ("run", "campaign.yaml", "--max-iter", "0"),
+        ("run", "campaign.yaml", "--set", "bogus=1"),
+        ("run", "campaign.yaml", "--smoke", "--run-dir", "r"),
+        ("bogus",),
+    ],
+)
+def test_a_wrong_command_line_is_exit_code_2_and_leaves_nothing(rose: Rose, arguments: tuple[str, ...]) -> None:
+    rose.write(GOOD)
+    called = rose(*arguments)
+    assert called.code == 2
+    assert called.out == ""
+    assert called.err
+    assert [path.name for path in rose.folder.iterdir()] == ["campaign.yaml"]
+
+
+def test_a_wrong_file_is_exit_code_2_and_leaves_nothing(rose: Rose) -> None:
+    rose.write("{max_iter: 0, tasks: {s: {executable: 'true'}}, learners: 1}")
+    called = rose("run", "campaign.yaml")
+    assert called.code == 2
+    assert "campaign.yaml:1:12: error[out-of-range]" in called.err
+    assert not (rose.folder / "rose-runs").exists()
+
+
+def test_a_used_run_directory_is_exit_code_4(rose: Rose) -> None:
+    (rose.folder / "r").mkdir()
+    (rose.folder / "r/mine").touch()
+    called = rose("run", rose.write(GOOD), "--run-dir", "r")
+    assert called.code == 4
+    assert [path.name for path in (rose.folder / "r").iterdir()] == ["mine"]
+
+
+def test_a_damaged_journal_is_exit_code_4(rose: Rose) -> None:
+    assert rose("run", rose.write(GOOD), "--run-dir", "r").code == 0
+    lines = (rose.folder / "r/journal.jsonl").read_text().splitlines(keepends=True)
+    (rose.folder / "r/journal.jsonl").write_text("".join([*lines[:3], "damage\n", *lines[4:]]))
+    called = rose("resume", "r", "--max-iter", "9")
+    assert called.code == 4
+    assert "line 4" in called.err
+
+
+def test_wall_time_is_exit_code_143_and_can_go_on(rose: Rose) -> None:
+    rose.write("{max_iter: 3, limits: {wall_time: 1}, tasks: {s: {executable: 'sleep 0.8'}}, learners: 1}")
+    called = rose("run", "campaign.yaml", "--run-dir", "r")
+    assert called.code == 143
+    assert called.out.splitlines()[-1] == "  go on    rose resume r"
+    assert rose.status("r")["status"] == "cancelled"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_before_the_first_task_has_ended(rose: Rose, number: int, code: int) -> None:
+    rose.write("{max_iter: 2, tasks: {s: {executable: \"sh -c 'touch begun; sleep 600'\"}}, learners: 1}")
+    process = rose.start("run", "campaign.yaml", "--run-dir", "r")
+    wait_until((rose.folder / "r/learners/learner-0/workspace/begun").exists)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == code, err
+    assert out.splitlines()[-1] == "  go on    rose resume r"
+
+
+def test_set_max_iter_and_learner_change_this_run_only(rose: Rose) -> None:
+    file = rose.write(GOOD)
+    given = ("--set", "learners.0.simulation.--n=5", "--max-iter", "3", "--learner", "a")
+    assert rose("run", file, "--run-dir", "r", *given).code == 0
+    assert list(rose.learners("r")) == ["a"]
+    assert rose.learners("r")["a"]["iterations_done"] == 3
+    assert (rose.folder / "r/learners/a/logs/0/simulation.1.out").read_text() == "sim --n 5\n"
+
+
+def test_a_dry_run_is_a_plan(rose: Rose) -> None:
+    file = rose.write(GOOD)
+    assert rose("run", file, "--dry-run", "--max-iter", "1").out == rose("plan", file, "--set", "max_iter=1").out
+    assert not (rose.folder / "rose-runs").exists()
+
+
+# --- smoke ---------------------------------------------------------------------------------------------------------
+
+
+def smoke(rose: Rose, summary: str = "") -> Called:
+    temporary = rose.folder / "tmp"
+    temporary.mkdir()
+    return rose("run", "--smoke", "campaign.yaml", TMPDIR=str(temporary), GITHUB_STEP_SUMMARY=summary)
+
+
+def kept(rose: Rose) -> list[Path]:
+    return list((rose.folder / "tmp").glob("rose-smoke-*"))
+
+
+def test_smoke_runs_one_iteration_with_its_overrides_and_leaves_nothing(rose: Rose) -> None:
+    summary = rose.folder / "summary.md"
+    rose.write(GOOD + "smoke: {max_iter: 1, simulation: {--n: 77}}\n")
+    called = smoke(rose, str(summary))
+    assert called.code == 0
+    assert " a 1/1 mse 0.5" in called.out
+    assert kept(rose) == []
+    assert not (rose.folder / "rose-runs").exists()
+    assert "| a | 1 | mse 0.5 | max_iter |" in summary.read_text()
+
+
+def test_a_failed_smoke_run_is_kept(rose: Rose) -> None:
+    rose.write("{max_iter: 9, tasks: {s: {executable: 'false', options: {--n: 1}}}, learners: 1, smoke: {s: {--n: 2}}}")
+    called = smoke(rose)
+    assert called.code == 1
+    (folder,) = kept(rose)
+    assert str(folder) in called.err
+    assert rose.events(folder)[0]["event"] == "run_created"
+    assert "command  false --n 2" in called.out
