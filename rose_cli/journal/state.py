@@ -133,6 +133,7 @@ class RunState:
     steps_done: int = 0
     attempts_failed: int = 0
     earlier_seconds: float = 0.0
+    longest_seconds: dict[str, float] = field(default_factory=dict)
     _now: float = 0.0
 
     def seconds(self, now: float) -> float:
@@ -140,6 +141,11 @@ class RunState:
         if self.session is None or self.session.ended is not None:
             return self.earlier_seconds
         return self.earlier_seconds + max(0.0, now - self.session.started)
+
+    def expected_seconds(self, learner: str, task: str) -> float:
+        """The longest time that the task has taken in this learner; else in any other; 0 where it never succeeded."""
+        own = self.learners[learner].longest_seconds
+        return own[task] if task in own else self.longest_seconds.get(task, 0.0)
 
     def apply(self, record: Timed) -> None:
         self._now = record.time
@@ -202,7 +208,8 @@ class RunState:
         learner = self.learners[event.learner]
         if learner.current is not None:
             learner.current.result.update(event.result)
-        learner.longest_seconds[event.task] = max(event.seconds, learner.longest_seconds.get(event.task, 0.0))
+        for longest in (learner.longest_seconds, self.longest_seconds):
+            longest[event.task] = max(event.seconds, longest.get(event.task, 0.0))
         self.steps_done += 1
 
     @_fold.register

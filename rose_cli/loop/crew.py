@@ -54,18 +54,23 @@ class Crew:
         self._learner_scopes: dict[str, anyio.CancelScope] = {}
         self._messages: dict[str, str] = {}
         self._ending: Ending | None = None
+        self._timed = anyio.CancelScope()
+        self._rests = False
 
     async def run(self) -> Ending:
         """Until every learner has stopped, or `stop` was called, or the time is over."""
         most = self.plan.limits.max_parallel_learners
         places = anyio.Semaphore(most) if most is not None else nullcontext()
-        with anyio.CancelScope(deadline=anyio.current_time() + self.deadline.seconds_left) as timed, self._scope:
+        self._timed.deadline = anyio.current_time() + self.deadline.seconds_left
+        with self._timed, self._scope:
             async with anyio.create_task_group() as group:
                 for learner in self.plan.learners:
                     if self.state.learners[learner.name].stop_reason is None:
                         group.start_soon(self._run_learner, learner, places)
-        if timed.cancelled_caught:
+        if self._timed.cancelled_caught:
             self._ending = self._ending or Ending("wall_time", "the wall time is over")
+        if self._rests:
+            self._ending = self._ending or Ending("wall_time", "no task would finish in the time that is left")
         return self._ending or Ending("finished")
 
     def stop(self, reason: str, message: str | None = None) -> None:
@@ -86,9 +91,12 @@ class Crew:
         """Its bound, or the one that `rose resume --max-iter` gave later."""
         return learner.max_iter if self.state.max_iter is None else self.state.max_iter
 
-    @property
-    def why_cancelled(self) -> str:
-        return self._ending.reason if self._ending else "learner_stopped"
+    def why_cancelled(self, learner: str) -> str:
+        if self._ending is not None:
+            return self._ending.reason
+        if learner in self._messages:
+            return "learner_stopped"
+        return "wall_time" if self._timed.cancel_called else "session_failed"
 
     def on_failure(self, failure: e.AttemptFailed) -> None:
         """Count a failed attempt; the same again and again stops the campaign."""
@@ -104,7 +112,7 @@ class Crew:
                 try:
                     await LearnerLoop(self, learner).run()
                 except WallTimeReached:
-                    self._ending = self._ending or Ending("wall_time", "no task would finish in the time that is left")
+                    self._rests = True  # others may have shorter tasks, and can still be stopped
         del self._learner_scopes[learner.name]
         if scope.cancelled_caught:
             message = self._messages[learner.name]

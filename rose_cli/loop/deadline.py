@@ -36,11 +36,15 @@ class Deadline:
 
 
 def deadline_of(
-    wall_time_seconds: float | None, environment: Mapping[str, str], grace_seconds: float, now: float
+    wall_time_seconds: float | None,
+    environment: Mapping[str, str],
+    grace_seconds: float,
+    now: float,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Deadline:
     """The nearer of the two bounds. `now` is the UNIX time; `$SLURM_JOB_END_TIME` is UNIX time in seconds."""
     left = [math.inf if wall_time_seconds is None else wall_time_seconds]
     end = environment.get("SLURM_JOB_END_TIME", "")
-    if end.isdigit():
+    if end.isascii() and end.isdigit():
         left.append(float(end) - now - grace_seconds - MARGIN_SECONDS)
-    return Deadline(time.monotonic() + min(left))
+    return Deadline(clock() + min(left), clock)

@@ -51,8 +51,10 @@ class StepRunner:
 
     async def _try(self) -> StepEnd:
         while (failures := self._step_state.failures) <= self._command.retries:
-            if failures:
-                await anyio.sleep(self._command.retry_pause_seconds)
+            pause_seconds = self._command.retry_pause_seconds if failures else 0.0
+            self.check_deadline(pause_seconds)
+            if pause_seconds:
+                await anyio.sleep(pause_seconds)
             if self._command.snapshot:
                 await self._keep_or_put_back()
             if await _Attempt(self).run():
@@ -73,6 +75,11 @@ class StepRunner:
     def where(self) -> tuple[str, int, str, int]:
         """What every event of this step says first."""
         return self.learner.name, self.moment.iteration, self.step.task, self.replica
+
+    def check_deadline(self, pause_seconds: float = 0.0) -> None:
+        """Raises WallTimeReached where an attempt that begins after the pause would not finish, by past durations."""
+        expected_seconds = self.crew.state.expected_seconds(self.learner.name, self.step.task)
+        self.crew.deadline.check(pause_seconds + expected_seconds)
 
     @property
     def _command(self) -> CommandPlan:
@@ -97,7 +104,6 @@ class _Attempt:
         self._plan = runner.step.command(runner.moment.iteration)
         state = runner.crew.state.learners[runner.learner.name]
         self._number = state.next_attempt(runner.step.task, runner.replica)
-        self._expected_seconds = state.longest_seconds.get(runner.step.task, 0.0)
         self._where = (*runner.where, self._number)
         self._stdout, self._stderr, self._result = (self._log(ending) for ending in ("out", "err", "result.json"))
         self._started = False
@@ -148,7 +154,7 @@ class _Attempt:
         if self._crew.recorder.nearly_full:
             message = "the disk is full: the journal lives on its reserve"
             raise JournalError(message, "free some space, then `rose resume`")
-        self._crew.deadline.check(self._expected_seconds)
+        self._runner.check_deadline()
         self._started = True
         await self._crew.recorder.record(e.AttemptStarted(*self._where, command.options))
 
@@ -158,7 +164,9 @@ class _Attempt:
     async def _record_cancellation(self) -> None:
         if self._started:
             with anyio.CancelScope(shield=True):
-                await self._crew.recorder.record(e.AttemptCancelled(*self._where, self._crew.why_cancelled))
+                await self._crew.recorder.record(
+                    e.AttemptCancelled(*self._where, self._crew.why_cancelled(self._runner.learner.name))
+                )
 
     async def _settle(self, outcome: TaskOutcome, argv: tuple[str, ...], *before: e.Event) -> bool:
         """Make durable how it ended, also where a cancellation comes in between: the work is done."""

@@ -1,0 +1,252 @@
+"""A simulated world for the real loop: a clock that jumps, an engine whose tasks end as a script says.
+
+Everything else is real: the campaign file is compiled, the journal is a file, a resume begins as `rose resume` does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.to_thread
+
+from rose_cli.commands.campaign_file import check_campaign
+from rose_cli.commands.resume import ResumeOptions, _open, _opening
+from rose_cli.commands.run import begin
+from rose_cli.engine.base import Capacity, Ended, TaskOutcome
+from rose_cli.engine.slots import Slots
+from rose_cli.errors import RoseError
+from rose_cli.journal import events as e
+from rose_cli.journal.recorder import Recorder
+from rose_cli.loop.crew import Crew, Ending
+from rose_cli.loop.deadline import deadline_of
+from rose_cli.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from pathlib import Path
+
+    from typing_extensions import Self
+
+    from rose_cli.engine.base import TaskRequest
+    from rose_cli.journal.file import JournalFile
+    from rose_cli.journal.state import RunState
+    from rose_cli.plan.model import Plan
+
+
+class JumpingSelector(selectors.DefaultSelector):
+    """Where nothing is to do but to wait for a timer, the time is set to that of the timer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.threads: anyio.CapacityLimiter | None = None
+
+    def select(self, timeout: float | None = None) -> Any:
+        ready = super().select(0)
+        if ready or timeout == 0:
+            return ready
+        if self.threads is not None and self.threads.borrowed_tokens:
+            return super().select(60)  # a thread works: its result comes at the time that it is now
+        if timeout is None:
+            message = "nothing will ever happen: everybody waits for somebody else"
+            raise AssertionError(message)
+        self.now += timeout
+        return ready
+
+
+class SimulatedLoop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        self.jumping = JumpingSelector()
+        super().__init__(self.jumping)
+
+    def time(self) -> float:
+        return self.jumping.now
+
+    def run_in_executor(  # type: ignore[override]
+        self, _executor: object, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
+        """The journal's own thread, at once: its writes take no time."""
+        future = self.create_future()
+        try:
+            future.set_result(func(*args))
+        except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
+            future.set_exception(error)
+        return future
+
+
+@dataclass(frozen=True)
+class Try:
+    """An attempt as the script sees it; `failures` counts the step's failed attempts before it."""
+
+    learner: str
+    iteration: int
+    task: str
+    replica: int
+    failures: int
+
+
+@dataclass(frozen=True)
+class Fate:
+    """How an attempt goes: `seconds` of simulated time, then the exit code (None: the engine loses it)."""
+
+    seconds: float = 1.0
+    exit_code: int | None = 0
+    printed: str = ""
+
+
+class SimulatedEngine:
+    """The contract of `engine.base.Engine`, with the slots of the local engine and no processes."""
+
+    def __init__(self, capacity: Capacity, script: Callable[[Try], Fate], state: RunState) -> None:
+        self.capacity = capacity
+        self._script = script
+        self._state = state
+        self._slots = Slots(capacity)
+        self.under_way: set[Try] = set()
+        self.most_under_way = 0
+
+    @property
+    def busy_cores(self) -> int:
+        return self._slots.busy_cores
+
+    async def run(
+        self,
+        request: TaskRequest,
+        on_start: Callable[[], Awaitable[None]],
+        on_spawn: Callable[[int, int], None] | None = None,
+    ) -> TaskOutcome:
+        async with self._slots.hold(request.resources):
+            await on_start()
+            if on_spawn is not None:
+                on_spawn(1, 1)
+            tried = self._try(request)
+            assert tried not in self.under_way, f"a step overlaps itself: {tried}"
+            self.under_way.add(tried)
+            self.most_under_way = max(self.most_under_way, len(self.under_way))
+            try:
+                return await self._go(request, self._script(tried))
+            finally:
+                self.under_way.discard(tried)
+
+    async def _go(self, request: TaskRequest, fate: Fate) -> TaskOutcome:
+        timeout = request.timeout_seconds
+        if timeout is not None and fate.seconds > timeout:
+            await anyio.sleep(timeout)
+            return TaskOutcome(Ended.TIMED_OUT, timeout)
+        await anyio.sleep(fate.seconds)
+        request.stdout.parent.mkdir(parents=True, exist_ok=True)
+        request.stdout.write_text(fate.printed)
+        if fate.exit_code is None:
+            return TaskOutcome(Ended.LOST, fate.seconds, message="it was lost")
+        return TaskOutcome(Ended.EXITED, fate.seconds, exit_code=fate.exit_code)
+
+    def _try(self, request: TaskRequest) -> Try:
+        given = request.environment
+        task, replica = given["ROSE_TASK"], int(given["ROSE_REPLICA"])
+        learner = self._state.learners[given["ROSE_LEARNER"]]
+        failures = learner.step(task, replica).failures
+        return Try(learner.name, int(given["ROSE_ITERATION"]), task, replica, failures)
+
+    def kill(self) -> None:
+        raise NotImplementedError
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        pass
+
+
+@dataclass
+class World:
+    """A run in `folder`, session after session. `script` says how attempts go; `cores` bounds them."""
+
+    folder: Path
+    plan: Plan
+    text: str
+    script: Callable[[Try], Fate]
+    cores: int = 8
+    environment: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    """How long the latest session took."""
+    most_under_way: int = 0
+
+    @classmethod
+    def of(cls, folder: Path, text: str, script: Callable[[Try], Fate], **more: Any) -> World:
+        folder.mkdir(exist_ok=True)
+        file = folder / "campaign.yaml"
+        file.write_text(text, encoding="utf-8")
+        checked = check_campaign(file, {"PATH": "/usr/bin:/bin"}, machine=Capacity(cores=8, memory_mb=8000))
+        assert checked.plan is not None, checked.diagnostics
+        return cls(folder, checked.plan, text, script, **more)
+
+    @property
+    def directory(self) -> RunDirectory:
+        return RunDirectory.at(self.folder / "run")
+
+    def run(self, interrupt_after: float | None = None) -> Ending | RoseError:
+        """The first session; `interrupt_after` so many simulated seconds."""
+        self.directory.path.mkdir()
+        work = begin(self.directory, self.plan, self.text, {}, "quiet")
+        return self._session(work.journal, work.state, (), interrupt_after)
+
+    def resume(self, interrupt_after: float | None = None, options: ResumeOptions | None = None) -> Ending | RoseError:
+        journal, state = _open(self.directory)
+        opening = _opening(self.plan, state, options or ResumeOptions())
+        return self._session(journal, state, opening, interrupt_after)
+
+    def look(self) -> RunState:
+        journal, state = _open(self.directory)
+        journal.close()
+        return state
+
+    def _session(
+        self, journal: JournalFile, state: RunState, opening: Sequence[e.Event], interrupt_after: float | None
+    ) -> Ending | RoseError:
+        with journal:
+            return anyio.run(
+                self._main, journal, state, opening, interrupt_after, backend_options={"loop_factory": SimulatedLoop}
+            )
+
+    async def _main(
+        self, journal: JournalFile, state: RunState, opening: Sequence[e.Event], interrupt_after: float | None
+    ) -> Ending | RoseError:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, SimulatedLoop)
+        loop.jumping.threads = anyio.to_thread.current_default_thread_limiter()
+        recorder = Recorder(journal, state, loop.time)
+        number = state.session.number + 1 if state.session else 1
+        await recorder.record(e.SessionStarted(number, "simulated", 1, "local"), *opening)
+        engine = SimulatedEngine(Capacity(self.cores), self.script, state)
+        wall_time = self.plan.limits.wall_time_seconds
+        deadline = deadline_of(wall_time, self.environment, 5.0, 0.0, loop.time)
+        crew = Crew(self.plan, state, recorder, engine, self.directory, deadline)
+        if interrupt_after is not None:
+            loop.call_at(interrupt_after, crew.stop, "interrupted")
+        try:
+            ending = await crew.run()
+        except BaseException as error:  # noqa: BLE001 - what is none of rose's own is raised again
+            cause = _cause(error)
+            await recorder.record(e.SessionEnded(number, "engine_lost", cause.message))
+            return cause
+        else:
+            await recorder.record(e.SessionEnded(number, ending.reason, ending.message))
+            return ending
+        finally:
+            self.seconds = loop.time()
+            self.most_under_way = max(self.most_under_way, engine.most_under_way)
+            await recorder.close()
+
+
+def _cause(error: BaseException) -> RoseError:
+    """The error of rose's own within the groups; anything else is a bug, and goes on."""
+    if isinstance(error, RoseError):
+        return error
+    inner = getattr(error, "exceptions", ())
+    if not inner:
+        raise error
+    return next(_cause(each) for each in inner)

@@ -1,0 +1,192 @@
+"""Wall time and allocations: no task is started that, by its past durations, would not finish in the time left."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rose_cli.journal.reader import read_journal
+from rose_cli.loop.crew import Ending
+from rose_cli.loop.deadline import Deadline, WallTimeReached, deadline_of
+from tests.loop.simulation import Fate, Try, World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from rose_cli.journal.record import Record
+    from tests.conftest import Rose
+
+CAMPAIGN = "{{limits: {{wall_time: {wall_time}}}, max_iter: 100, tasks: {{s: {{executable: 'true'}}}}, learners: {n}}}"
+
+
+def takes(seconds: float) -> Callable[[Try], Fate]:
+    return lambda _: Fate(seconds)
+
+
+def done(world: World) -> list[int]:
+    return [len(learner.iterations) for learner in world.look().learners.values()]
+
+
+def events(world: World, name: str) -> list[Any]:
+    found: list[Record] = []
+    read_journal(world.directory.journal, found.append)
+    return [record.event for record in found if type(record.event).__name__ == name]
+
+
+def test_a_learners_own_record_decides(tmp_path: Path) -> None:
+    world = World.of(tmp_path, CAMPAIGN.format(wall_time=35, n=1), takes(10))
+    assert world.run() == Ending("wall_time", "no task would finish in the time that is left")
+    assert (done(world), world.seconds) == ([3], 30.0)
+    assert events(world, "AttemptCancelled") == []
+    assert world.look().session is not None
+    assert events(world, "SessionEnded")[-1].reason == "wall_time"
+
+
+def test_each_session_has_its_time_and_knows_the_durations_of_those_before(tmp_path: Path) -> None:
+    world = World.of(tmp_path, CAMPAIGN.format(wall_time=35, n=1), takes(10))
+    world.run()
+    for session in range(1, 4):
+        world.resume()
+        assert (done(world), world.seconds) == ([3 + 3 * session], 30.0)
+    assert events(world, "AttemptCancelled") == []
+
+
+def test_a_task_of_exactly_the_time_that_is_left_is_not_started(tmp_path: Path) -> None:
+    world = World.of(tmp_path, CAMPAIGN.format(wall_time=30, n=1), takes(10))
+    world.run()
+    assert (done(world), world.seconds) == ([2], 20.0)
+
+
+def test_the_longest_time_so_far_counts(tmp_path: Path) -> None:
+    world = World.of(tmp_path, CAMPAIGN.format(wall_time=30, n=1), lambda t: Fate(12.0 if t.iteration == 0 else 5.0))
+    world.run()
+    assert (done(world), world.seconds) == ([3], 22.0)
+
+
+def test_without_a_record_of_its_own_that_of_other_learners_counts(tmp_path: Path) -> None:
+    text = CAMPAIGN.format(wall_time=15, n="[{name: a, max_iter: 1}, {name: b}]")
+    world = World.of(tmp_path, text.replace("wall_time", "max_parallel_learners: 1, wall_time"), takes(10))
+    assert world.run() == Ending("wall_time", "no task would finish in the time that is left")
+    assert (done(world), world.seconds) == ([1, 0], 10.0)
+    assert [event.learner for event in events(world, "AttemptStarted")] == ["a"]
+
+
+def test_its_own_record_goes_before_a_longer_one_of_others(tmp_path: Path) -> None:
+    text = CAMPAIGN.format(wall_time=25, n="[{name: slow, max_iter: 1}, {name: fast}]")
+    world = World.of(tmp_path, text, lambda t: Fate(20.0 if t.learner == "slow" else 2.0))
+    world.run()
+    assert (done(world), world.seconds) == ([1, 12], 24.0)
+
+
+def test_a_task_that_nobody_has_finished_is_started_and_ended_at_the_wall_time(tmp_path: Path) -> None:
+    world = World.of(tmp_path, CAMPAIGN.format(wall_time=15, n=1), takes(20))
+    assert world.run() == Ending("wall_time", "the wall time is over")
+    assert (done(world), world.seconds) == ([0], 15.0)
+    assert [event.reason for event in events(world, "AttemptCancelled")] == ["wall_time"]
+
+
+def test_a_retry_is_not_waited_for_where_it_would_not_finish(tmp_path: Path) -> None:
+    text = CAMPAIGN.format(wall_time=15, n=1).replace("'true'", "'true', retries: {times: 3, pause: 10}")
+    world = World.of(tmp_path, text, lambda t: Fate(3.0, 0 if t.iteration == 0 else 1))
+    world.run()  # 3 s for the first iteration; 3 s for a failure; 9 left, and 13 needed
+    assert (done(world), world.seconds) == ([1], 6.0)
+    assert len(events(world, "AttemptStarted")) == 2
+
+
+def test_a_learner_that_rests_leaves_the_others_to_their_shorter_tasks(tmp_path: Path) -> None:
+    text = CAMPAIGN.format(wall_time=35, n="[{name: slow}, {name: fast}]")
+    world = World.of(tmp_path, text, lambda t: Fate(10.0 if t.learner == "slow" else 1.0))
+    world.run()
+    assert (done(world), world.seconds) == ([3, 34], 34.0)
+
+
+def test_an_interrupt_is_heeded_also_while_a_learner_rests(tmp_path: Path) -> None:
+    text = CAMPAIGN.format(wall_time=35, n="[{name: slow}, {name: fast}]")
+    world = World.of(tmp_path, text, lambda t: Fate(10.0 if t.learner == "slow" else 1.0))
+    assert world.run(interrupt_after=32.5) == Ending("interrupted")
+    assert (done(world), world.seconds) == ([3, 32], 32.5)
+
+
+def test_what_waits_in_the_queue_is_judged_when_its_turn_comes(tmp_path: Path) -> None:
+    """Three learners, one core: at its turn the third has 5 s left, and knows from the others that it needs 10."""
+    world = World.of(tmp_path, CAMPAIGN.format(wall_time=25, n=3), takes(10), cores=1)
+    world.run()
+    assert (done(world), world.seconds) == ([1, 1, 0], 20.0)
+    assert events(world, "AttemptCancelled") == []
+
+
+def test_replicas_rest_together(tmp_path: Path) -> None:
+    text = CAMPAIGN.format(wall_time=25, n=1).replace("'true'", "'true', replicas: 3")
+    world = World.of(tmp_path, text, takes(10))
+    world.run()
+    assert (done(world), world.seconds) == ([2], 20.0)
+
+
+def test_a_run_that_is_through_before_the_wall_time_has_just_finished(tmp_path: Path) -> None:
+    world = World.of(tmp_path, CAMPAIGN.format(wall_time=35, n=1).replace("max_iter: 100", "max_iter: 3"), takes(10))
+    assert world.run() == Ending("finished")
+
+
+# --- the end of an allocation --------------------------------------------------------------------------------------
+
+
+def test_the_nearer_bound_counts() -> None:
+    def left(wall_time: float | None, end: str | None) -> float:
+        environment = {} if end is None else {"SLURM_JOB_END_TIME": end}
+        return deadline_of(wall_time, environment, 5.0, 1_000_000.0, lambda: 7.0).seconds_left
+
+    assert left(None, None) == math.inf
+    assert left(100, None) == 100
+    assert left(None, "1000100") == 85  # without the grace and ten seconds
+    assert left(50, "1000100") == 50
+    assert left(100, "1000100") == 85
+    assert left(None, "999999") < 0
+    for no_number in ("", "soon", "-5", "1e6", "²", "٣"):
+        assert left(100, no_number) == 100
+
+
+def test_a_deadline_that_has_passed_lets_nothing_start() -> None:
+    for expected in (0.0, 1.0):
+        with pytest.raises(WallTimeReached):
+            Deadline(10.0, lambda: 10.0).check(expected)
+    Deadline(10.0, lambda: 9.0).check(0.5)
+
+
+def test_the_end_of_a_slurm_allocation_in_the_simulation(tmp_path: Path) -> None:
+    text = CAMPAIGN.format(wall_time=1000, n=1)
+    world = World.of(tmp_path, text, takes(10), environment={"SLURM_JOB_END_TIME": "50"})
+    world.run()
+    assert (done(world), world.seconds) == ([3], 30.0)  # 35 s: without the grace of 5 and the ten seconds
+
+
+def test_an_allocation_that_is_over_starts_nothing(rose: Rose) -> None:
+    rose.write("{max_iter: 2, tasks: {s: {executable: 'true'}}, learners: 2}")
+    called = rose("run", "campaign.yaml", "--run-dir", "r", SLURM_JOB_END_TIME=str(int(time.time()) + 5))
+    assert called.code == 143
+    assert "rose resume" in called.out
+    assert [event for event in rose.events("r") if event["event"] == "attempt_started"] == []
+    assert rose("resume", "r").code == 0
+
+
+def test_the_end_of_an_allocation_for_real(rose: Rose) -> None:
+    """On whatever machine: what is started has, by its durations so far, time enough. Loaded ones get less far."""
+    rose.write(
+        "{engine: {kind: local, grace: 1}, max_iter: 1000, tasks: {s: {executable: sleep 0.4}}, learners: 2}",
+    )
+    end = int(time.time()) + 14
+    called = rose("run", "campaign.yaml", "--run-dir", "r", SLURM_JOB_END_TIME=str(end))
+    assert called.code == 143
+    assert "rose resume" in called.out
+    facts = rose.events("r")
+    assert facts[-1]["reason"] == "wall_time"
+    longest: dict[str, float] = {}
+    for fact in facts:
+        if fact["event"] == "attempt_succeeded":
+            longest[fact["learner"]] = max(fact["seconds"], longest.get(fact["learner"], 0.0))
+        elif fact["event"] == "attempt_started" and fact["learner"] in longest:
+            assert fact["time"] + longest[fact["learner"]] < end - 11 + 0.5  # half a second for the time stamp
+    assert rose("resume", "r", "--dry-run").code == 0
