@@ -103,8 +103,8 @@ SOURCES = radical.pilot,radical.utils,radical.gtod,rc.process,psij-python
 # radical.pilot, for the tests alone; a machine that cannot have it goes without, except where CI is set
 $(VENV)/.pilot: $(VENV)/.locked requirements/pilot.txt
 	@echo 'adding radical.pilot, half a minute'
-	@if $(PIP) install --require-hashes --no-deps --no-build-isolation --only-binary :all: --no-binary $(SOURCES) \
-	  --requirement requirements/pilot.txt; then touch $@; \
+	@if PIP_USE_PEP517=1 $(PIP) install --require-hashes --no-deps --no-build-isolation \
+	  --only-binary :all: --no-binary $(SOURCES) --requirement requirements/pilot.txt; then touch $@; \
 	elif test -z "$$CI"; then echo 'radical.pilot cannot be installed here: its tests will be skipped' >&2; \
 	else exit 1; fi
 
