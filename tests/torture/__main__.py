@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.torture.journal_faults import open_every_fault, resume_from_faults
 from tests.torture.kills import kill_again_and_again
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ def attacks(kills: int) -> dict[str, Callable[[Path, random.Random], Report]]:
     """Every attack by the name that chooses it."""
     return {
         "kills": lambda folder, seed: kill_again_and_again(folder, seed, kills),
+        "journal": open_every_fault,
+        "resume": lambda folder, seed: resume_from_faults(folder, seed, 60),
     }
 
 

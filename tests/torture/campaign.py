@@ -32,10 +32,10 @@ learners:
     simulation: {{adaptive: {{--n: "10 + 3*i", --rate: "metric * 0.9**i if i > 0 else 1.0"}}}}
     training: {{adaptive: {{--best: "best if i > 0 else 0.5"}}}}
   - name: stepped
-    simulation: {{0: {{--n: 5}}, 3: {{--n: 7}}, -1: {{--n: 6}}}}
+    simulation: {{0: {{--n: 5}}, 1: {{--n: 7}}, -1: {{--n: 6}}}}
     stop: {{threshold: 0.0}}
   - name: plain
-    max_iter: 4
+    max_iter: {less}
 """
 
 
@@ -44,7 +44,7 @@ def write_campaign(folder: Path, *, max_iter: int = 6, pause_seconds: float = 0.
     folder.mkdir(parents=True, exist_ok=True)
     rose = Rose(folder)
     step = f"{sys.executable} -I -S -B {STEP}"
-    rose.write(_TEXT.format(max_iter=max_iter, pause=pause_seconds, step=step))
+    rose.write(_TEXT.format(max_iter=max_iter, less=max(1, max_iter - 2), pause=pause_seconds, step=step))
     return rose
 
 
