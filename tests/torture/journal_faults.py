@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fault:
-    """A damaged journal. `good` lines at its beginning are as they were; `middle`: whole ones stand behind the damage."""
+    """A damaged journal: `good` lines at its beginning are as they were; `middle`, where whole ones follow the damage."""
 
     name: str
     text: bytes
@@ -132,12 +132,9 @@ def resume_from_faults(folder: Path, seed: random.Random, count: int) -> Report:
 
 def _sample(faults: list[Fault], seed: random.Random, count: int) -> list[Fault]:
     """As many of each kind as of any other."""
-    seed.shuffle(faults)
     kinds = sorted({_kind(fault) for fault in faults})
-    return [
-        next(fault for fault in faults[number:] if _kind(fault) == kinds[number % len(kinds)])
-        for number in range(count)
-    ]
+    by_kind = {kind: [fault for fault in faults if _kind(fault) == kind] for kind in kinds}
+    return [seed.choice(by_kind[kinds[number % len(kinds)]]) for number in range(count)]
 
 
 def _kind(fault: Fault) -> tuple[str, bool]:

@@ -119,10 +119,10 @@ class Killer:
         kind = self._seed.choice(_KINDS)
         name = run_id(run)
         if kind == "task":
-            tasks = set() if name is None else set(processes_of(name)) - set(watchdogs_of(name))
+            tasks = self._tasks(session, name)
             if not tasks:
                 return False
-            _kill(self._seed.choice(sorted(tasks)))
+            _kill(self._seed.choice(tasks))
         else:
             session.freeze()
             if name is not None and kind != "rose":
@@ -134,6 +134,13 @@ class Killer:
         self._left -= 1
         self.report.count(f"x {kind}")
         return kind != "task"
+
+    def _tasks(self, session: Session, name: str | None) -> list[int]:
+        """The processes of tasks, once there are some; none where the session ends before."""
+        while name is not None and session.ended_within(0.01) is None:
+            if tasks := sorted(set(processes_of(name)) - set(watchdogs_of(name))):
+                return tasks
+        return []
 
     def _look(self, run: Path) -> None:
         """`rose status` has to say something about whatever was left."""
