@@ -1,0 +1,27 @@
+"""A short, seeded part of every attack; `make torture` runs them at length."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from tests.torture.journal_faults import open_every_fault, resume_from_faults
+from tests.torture.kills import kill_again_and_again
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_kill_9_at_random_moments(tmp_path: Path) -> None:
+    report = kill_again_and_again(tmp_path, random.Random(4), kills=8)
+    assert report.findings == [], report.line()
+
+
+def test_a_journal_damaged_at_any_byte_opens_rightly_or_not_at_all(tmp_path: Path) -> None:
+    report = open_every_fault(tmp_path, random.Random(4), stride=41)
+    assert report.findings == [], report.line()
+
+
+def test_resume_after_damage(tmp_path: Path) -> None:
+    report = resume_from_faults(tmp_path, random.Random(4), count=3)
+    assert report.findings == [], report.line()
