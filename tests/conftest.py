@@ -12,6 +12,10 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("long", max_examples=10_000, deadline=None)
+"""`pytest --hypothesis-profile=long`: for the tests that do not say how many examples they need."""
 
 REPOSITORY = Path(__file__).parent.parent
 CAMPAIGNS = REPOSITORY / "campaigns"
