@@ -149,7 +149,7 @@ def cases(draw: st.DrawFn) -> Case:
 
 
 def _learner(draw: st.DrawFn, name: str, *, has_stop: bool, steady: bool) -> dict[str, Any]:
-    learner = {"name": name, **draw(maybe("max_iter", st.integers(1, 4)))}
+    learner = {"name": name, **draw(maybe("max_iter", st.integers(3 if has_stop else 1, 4)))}
     schedule: dict[Any, Any] = draw(SCHEDULE)
     never = [key for key in schedule if isinstance(key, int) and key >= learner.get("max_iter", 4)]
     learner["t0"] = {key: value for key, value in schedule.items() if key not in never}
