@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.torture.journal_faults import open_every_fault, resume_from_faults
 from tests.torture.kills import kill_again_and_again
+from tests.torture.locks import meet_left_locks, race
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,4 +25,14 @@ def test_a_journal_damaged_at_any_byte_opens_rightly_or_not_at_all(tmp_path: Pat
 
 def test_resume_after_damage(tmp_path: Path) -> None:
     report = resume_from_faults(tmp_path, random.Random(4), count=3)
+    assert report.findings == [], report.line()
+
+
+def test_several_sessions_at_once(tmp_path: Path) -> None:
+    report = race(tmp_path, random.Random(4), races=1)
+    assert report.findings == [], report.line()
+
+
+def test_locks_left_behind(tmp_path: Path) -> None:
+    report = meet_left_locks(tmp_path, random.Random(4))
     assert report.findings == [], report.line()
