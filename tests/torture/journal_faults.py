@@ -169,4 +169,5 @@ def _complaints(refused: Called, shown: Called, fault: Fault) -> Iterator[str]:
 def _take_the_way_out(refused: Called, rose: Rose) -> bool:
     """Do, to the word, what the hint says."""
     found = re.search(r"`(cp .*?)`", refused.err.replace("\n", " "))
-    return bool(found) and subprocess.run(found[1], shell=True, check=False, cwd=rose.folder).returncode == 0
+    command = found[1] if found else "false"
+    return subprocess.run(command, shell=True, check=False, cwd=rose.folder).returncode == 0
