@@ -15,7 +15,7 @@ FOR_GOOD = 10**9
 
 @dataclass(frozen=True)
 class SystemCallFault:
-    """Of the calls named `call` ("any": all that write), `how_many` fail from the `first` on; errno 0: a short write."""
+    """Of the calls named `call` ("any": all that write) so many fail, from the `first` on; errno 0: a short write."""
 
     call: str
     first: int

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import shutil
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 from tests.torture.campaign import history, whole_history, write_campaign
@@ -14,13 +13,14 @@ from tests.torture.verdict import Report, events_of, judge, run_id
 
 if TYPE_CHECKING:
     import random
+    import subprocess
     from collections.abc import Mapping
     from pathlib import Path
 
     from tests.conftest import Rose
 
 _CALLS = ("any", "write", "fsync", "fdatasync", "ftruncate", "create", "mkdir", "rename", "link", "unlink")
-_ERRORS = (errno.ENOSPC, errno.EIO, errno.EINTR, 0)
+_ERRORS = (errno.ENOSPC, errno.EIO, errno.EINTR)
 _RESULTS = frozenset({"attempt_succeeded", "attempt_failed", "iteration_finished", "learner_stopped"})
 _KEYS = ("event", "learner", "iteration", "task", "replica", "attempt")
 
@@ -51,8 +51,8 @@ def fail_system_calls(folder: Path, seed: random.Random, count: int) -> Report:
 
 
 def _any_fault(seed: random.Random, totals: Mapping[str, int]) -> SystemCallFault:
-    call = seed.choice([call for call in _CALLS if totals[call]])
-    number = seed.choice(_ERRORS)
+    call = seed.choices(tuple(totals), [min(total, 40) for total in totals.values()])[0]
+    number = 0 if call == "write" and seed.random() < 0.25 else seed.choice(_ERRORS)
     how_many = seed.randint(1, 3) if number in (errno.EINTR, 0) else seed.choice((1, 2, FOR_GOOD))
     return SystemCallFault(call, seed.randint(1, totals[call]), how_many, number)
 
