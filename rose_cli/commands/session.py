@@ -16,6 +16,7 @@ from rose_cli.control import take_requests
 from rose_cli.engine.base import Capacity
 from rose_cli.engine.local import LocalEngine, machine_capacity
 from rose_cli.errors import EngineError, ExitCode, RoseError
+from rose_cli.host import steady_clock
 from rose_cli.journal import events as e
 from rose_cli.journal.recorder import Recorder
 from rose_cli.loop.crew import Crew, Ending
@@ -75,10 +76,11 @@ def _leaves(error: BaseException) -> list[BaseException]:
 
 async def _session(work: Work) -> Ending:
     state = work.state
-    recorder = Recorder(work.journal, state)
+    clock = steady_clock()  # the run's durations are worked out from the times in its journal
+    recorder = Recorder(work.journal, state, clock)
     number = state.session.number + 1 if state.session else 1
     engine = _engine(work, number)
-    screen = open_screen(work.output, work.plan, state, lambda: _facts(engine), sys.stdout)
+    screen = open_screen(work.output, work.plan, state, lambda: _facts(engine, clock()), sys.stdout)
     for record in work.recorded:
         screen.on_record(record)
     recorder.subscribe(screen.on_record)
@@ -124,8 +126,8 @@ def _engine(work: Work, number: int) -> LocalEngine:
     )
 
 
-def _facts(engine: LocalEngine) -> Facts:
-    return Facts(time.time(), engine.busy_cores, engine.capacity.cores)
+def _facts(engine: LocalEngine, now: float) -> Facts:
+    return Facts(now, engine.busy_cores, engine.capacity.cores)
 
 
 async def _obey_signals(crew: Crew, engine: LocalEngine, screen: Screen) -> None:
