@@ -47,6 +47,7 @@ ARROWS = {
 TYPE_ARROWS = {
     "view": {"plan.model", "loop.crew", "journal.record", "run_directory"},
     "loop": {"journal.recorder", "journal.state"},
+    "plan": {"engine.labels"},
     "run_directory": {"plan.model"},
     "errors": {"diagnostic"},
 }
@@ -192,8 +193,9 @@ def test_engine_journal_and_spec_do_not_know_each_other() -> None:
 
 def test_only_commands_name_a_concrete_engine() -> None:
     outside = [each for each in outward_imports() if room(each.imported) == "engine"]
-    assert {each.imported for each in outside if room(each.importer) != "commands"} == {"engine.base"}
-    assert {each.imported for each in outside if room(each.importer) == "commands"} == {"engine.base", "engine.local"}
+    facts = {"engine.base", "engine.labels"}
+    assert {each.imported for each in outside if room(each.importer) != "commands"} == facts
+    assert {each.imported for each in outside if room(each.importer) == "commands"} == {*facts, "engine.local"}
 
 
 def test_only_commands_and_the_boundary_know_the_view() -> None:

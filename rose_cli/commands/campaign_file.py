@@ -5,11 +5,12 @@ from __future__ import annotations
 import gc
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rose_cli.diagnostic import did_you_mean
+from rose_cli.engine.labels import known_labels
 from rose_cli.engine.local import machine_capacity
 from rose_cli.errors import CampaignError, UsageError
 from rose_cli.plan.compile import Overlay, compile_campaign, with_learners
@@ -18,10 +19,11 @@ from rose_cli.spec.load import declared_tasks, diagnose, load
 from rose_cli.spec.salvage import read_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rose_cli.diagnostic import Diagnostic, KeyPath
     from rose_cli.engine.base import Capacity
+    from rose_cli.engine.labels import ResourceLabel
     from rose_cli.plan.model import Plan
     from rose_cli.spec.campaign import Campaign
 
@@ -60,19 +62,33 @@ class Checked:
         return compile_campaign(campaign, around, Overlay.smoke(campaign))[0]
 
 
-def check_campaign(
-    path: Path, environment: Mapping[str, str], settings: Sequence[Setting] = (), machine: Capacity | None = None
-) -> Checked:
-    """Read, check and compile, for `machine` or else this one. Nothing runs, and no file but this one is read.
+@dataclass(frozen=True)
+class Host:
+    """What a campaign is checked for: a machine, and the resource labels that a pilot can have there."""
 
+    machine: Capacity
+    find_labels: Callable[[], dict[str, ResourceLabel] | None]
+
+    @classmethod
+    def this(cls, environment: Mapping[str, str]) -> Host:
+        return cls(machine_capacity(), partial(known_labels, environment))
+
+
+def check_campaign(
+    path: Path, environment: Mapping[str, str], settings: Sequence[Setting] = (), host: Host | None = None
+) -> Checked:
+    """Read, check and compile, for `host` or else this one. Nothing runs.
+
+    No file is read but this one and, for a pilot, the descriptions of machines that radical.pilot brings along.
     Raises UsageError where there is no such file; what is wrong *in* it is a diagnostic.
     """
     with _no_collecting():
-        return _check(path, environment, settings, machine or machine_capacity())
+        return _check(path, environment, settings, host or Host.this(environment))
 
 
-def _check(path: Path, environment: Mapping[str, str], settings: Sequence[Setting], machine: Capacity) -> Checked:
-    read = read_all(path, [(setting.path, setting.text, setting.source) for setting in settings])
+def _check(path: Path, environment: Mapping[str, str], settings: Sequence[Setting], host: Host) -> Checked:
+    needed = _without_same_engine(path, settings)
+    read = read_all(path, [(setting.path, setting.text, setting.source) for setting in needed])
     if read.document is None:
         return Checked(read.text, read.diagnostics, None)
     loaded = load(read.document, read.broken)
@@ -80,9 +96,10 @@ def _check(path: Path, environment: Mapping[str, str], settings: Sequence[Settin
     around = Surroundings(
         campaign_file=Path(path).absolute(),
         environment=environment,
-        machine=machine,
+        machine=host.machine,
         task_names=declared_tasks(read.document) | read.lost_names,
         broken=loaded.broken,
+        find_labels=host.find_labels,
         is_cut_short=any(setting.path[-1:] == ("max_iter",) for setting in settings),
     )
     if loaded.campaign is not None:
@@ -92,6 +109,15 @@ def _check(path: Path, environment: Mapping[str, str], settings: Sequence[Settin
     if loaded.campaign is None or any(diagnostic.is_error for diagnostic in diagnostics):
         return Checked(read.text, diagnostics, None)
     return Checked(read.text, diagnostics, compiled, (loaded.campaign, around))
+
+
+def _without_same_engine(path: Path, settings: Sequence[Setting]) -> Sequence[Setting]:
+    """`--engine KIND` stands for `engine: KIND`, but takes nothing away where the file names that kind already."""
+    kinds = {setting.text for setting in settings if setting.path == ("engine",)}
+    document = read_all(path).document if kinds else None
+    given = document.data.get("engine") if document is not None and isinstance(document.data, dict) else None
+    kind = given.get("kind", "local") if isinstance(given, dict) else given
+    return [setting for setting in settings if setting.path != ("engine",) or setting.text != kind]
 
 
 @contextmanager

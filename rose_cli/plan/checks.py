@@ -10,6 +10,7 @@ from rose_cli.diagnostic import Finding, KeyPath
 from rose_cli.plan.commands import Commands
 from rose_cli.plan.ending import check_common_stop, check_end
 from rose_cli.plan.files import check_files
+from rose_cli.plan.pilots import check_engine
 from rose_cli.plan.schedules import check_keys, check_texts
 from rose_cli.plan.surroundings import Surroundings
 from rose_cli.plan.trial import Horizon, Trial
@@ -47,6 +48,7 @@ class Checker:
     def check_campaign(self, plan: Plan) -> None:
         self._take(self._check_tasks())
         self._take(self._check_counts(plan))
+        self._take(check_engine(self.campaign.engine, self.around))
         self._take(check_files(self.campaign.files, ("files",), self.around))
         self._take(check_common_stop(self.campaign, self.around))
         self._take(self._check_smoke())

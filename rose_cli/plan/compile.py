@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from rose_cli.plan.checks import Checker
 from rose_cli.plan.files import target_of
 from rose_cli.plan.layers import Ground, merge
-from rose_cli.plan.model import EnginePlan, FilePlan, LearnerPlan, Limits, Plan, StepPlan
+from rose_cli.plan.model import FilePlan, LearnerPlan, Limits, Plan, StepPlan
+from rose_cli.plan.pilots import compile_engine, local_stand_in
 from rose_cli.plan.stop import compile_criterion, is_whole
 from rose_cli.spec.campaign import Campaign, Iterations, Learner, StopFields
 
@@ -27,14 +28,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Overlay:
-    """What lies on top of every learner: the options by task and the iterations of a smoke run."""
+    """What lies on top of every learner: the options by task and the iterations of a smoke run, on this machine."""
 
+    is_smoke: bool = False
     max_iter: int | None = None
     tasks: Mapping[str, Override] = field(default_factory=dict)
 
     @classmethod
     def smoke(cls, campaign: Campaign) -> Overlay:
-        return cls(campaign.smoke.max_iter, campaign.smoke.overrides)
+        return cls(is_smoke=True, max_iter=campaign.smoke.max_iter, tasks=campaign.smoke.overrides)
 
 
 def compile_campaign(
@@ -52,12 +54,15 @@ def compile_campaign(
 def _plan(campaign: Campaign, around: Surroundings, overlay: Overlay) -> Plan:
     compiler = _Compiler(campaign, around.campaign_dir, overlay)
     limits = campaign.limits
+    learners = tuple(compiler.learner(learner, index) for index, learner in enumerate(campaign.learners))
     return Plan(
         campaign=campaign.name or around.campaign_file.stem,
         campaign_file=str(around.campaign_file),
         campaign_dir=str(around.campaign_dir),
-        engine=EnginePlan("local", campaign.engine.cores, campaign.engine.gpus, campaign.engine.grace),
-        learners=tuple(compiler.learner(learner, index) for index, learner in enumerate(campaign.learners)),
+        engine=local_stand_in(campaign.engine, learners, around)
+        if overlay.is_smoke
+        else compile_engine(campaign.engine, around),
+        learners=learners,
         limits=Limits(limits.max_parallel_learners, limits.wall_time, limits.same_failure),
         stop_after_converged=campaign.stop_campaign.after_converged if campaign.stop_campaign else None,
     )

@@ -60,6 +60,10 @@ class StepPlan:
     at: Mapping[int, CommandPlan]
     hold: bool
 
+    @property
+    def commands(self) -> tuple[CommandPlan, ...]:
+        return (self.otherwise, *self.at.values())
+
     def command(self, iteration: int) -> CommandPlan:
         """What runs in iteration `iteration` (from 0)."""
         if not self.at:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rose_cli.diagnostic import Finding, KeyPath
 from rose_cli.plan.given import giver
+from rose_cli.plan.pilots import engine_cores, engine_memory_mb, runs_here
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,24 +21,31 @@ if TYPE_CHECKING:
 def check_resources(
     command: CommandPlan, layers: Sequence[Layer[TaskFields]], engine: Engine, around: Surroundings
 ) -> Iterator[Finding]:
-    wanted, machine, broken = command.resources, around.machine, around.broken
-    if not broken.touches(("engine", "cores")):
-        at, there = giver(layers, "cores_per_rank", "ranks"), engine.cores or machine.cores
-        hint = f"ask for at most {there}" + (
-            "" if engine.cores is None else f", or write engine: {{cores: {wanted.cores}}}"
-        )
+    wanted, broken = command.resources, around.broken
+    decisive = ("cores",) if engine.cores is not None else ("cores", "kind", "resource", "nodes")
+    if not any(broken.touches(("engine", key)) for key in decisive):
+        at, there = giver(layers, "cores_per_rank", "ranks"), engine_cores(engine, around)
+        hint = f"ask for at most {there}"
+        if engine.cores is not None:
+            hint += f", or write {_in_engine(engine, 'cores', wanted.cores)}"
         yield from _check(wanted.cores, there, "core", at, hint)
     if not broken.touches(("engine", "gpus")):
         at, there = giver(layers, "gpus_per_rank", "ranks"), len(engine.gpus)
-        yield from _check(wanted.gpus, there, "GPU", at, f"write engine: {{gpus: {wanted.gpus}}}, if there are as many")
-    if machine.memory_mb is not None:
-        at = giver(layers, "mem_per_rank", "ranks")
-        yield from _check(wanted.memory_mb, machine.memory_mb, "MB of memory", at, "ask for less")
-    yield from _check_launcher(command, layers, around)
+        hint = f"write {_in_engine(engine, 'gpus', wanted.gpus)}, if there are as many"
+        yield from _check(wanted.gpus, there, "GPU", at, hint)
+    at, there = giver(layers, "mem_per_rank", "ranks"), engine_memory_mb(engine, around)
+    yield from _check(wanted.memory_mb, there, "MB of memory", at, "ask for less")
+    if runs_here(engine, around) and not broken.touches(("engine", "kind")):
+        yield from _check_launcher(command, layers, around)
 
 
-def _check(wanted: int, there: int, what: str, path: KeyPath, hint: str) -> Iterator[Finding]:
-    if wanted > there:
+def _in_engine(engine: Engine, key: str, count: int) -> str:
+    return f"engine: {{{key}: {count}}}" if engine.kind == "local" else f"{key}: {count} in 'engine'"
+
+
+def _check(wanted: int, there: int | None, what: str, path: KeyPath, hint: str) -> Iterator[Finding]:
+    """`there` None: not known."""
+    if there is not None and wanted > there:
         plural = "s" if wanted > 1 and " " not in what else ""
         message = f"asks for {wanted} {what}{plural}, the engine has {there}"
         yield Finding("too-many-resources", message, path, hint)

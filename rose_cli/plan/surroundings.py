@@ -10,16 +10,18 @@ from rose_cli.diagnostic import Severity
 from rose_cli.spec.broken import NOTHING, Broken
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from rose_cli.engine.base import Capacity
+    from rose_cli.engine.labels import ResourceLabel
 
 
 @dataclass(frozen=True)
 class Surroundings:
     """`task_names` are all that the file declares, broken ones too.
 
+    `find_labels` gives what the installed radical.pilot knows, None where there is none; it is called where it matters.
     `is_cut_short`: `max_iter` was given on the command line, so that a schedule may well go beyond it.
     """
 
@@ -28,11 +30,16 @@ class Surroundings:
     machine: Capacity
     task_names: frozenset[str]
     broken: Broken = NOTHING
+    find_labels: Callable[[], dict[str, ResourceLabel] | None] = lambda: None
     is_cut_short: bool = False
 
     @cached_property
     def campaign_dir(self) -> Path:
         return self.campaign_file.parent
+
+    @cached_property
+    def labels(self) -> dict[str, ResourceLabel] | None:
+        return self.find_labels()
 
     @property
     def severity_of_max_iter(self) -> Severity:

@@ -289,14 +289,35 @@ def _learners(value: object) -> object:
 class Engine(Model):
     """Where tasks run."""
 
-    kind: Literal["local"] = Field(default="local", description="local: processes on this machine", examples=["local"])
+    kind: Literal["local", "radical.pilot"] = Field(
+        default="local",
+        description="local: processes on this machine; radical.pilot: tasks of a pilot",
+        examples=["local"],
+    )
     cores: Count | None = Field(
-        default=None, description="how many to use (default: those of this machine)", examples=["8"]
+        default=None,
+        description="how many to use (default: those of this machine, or of the pilot's nodes)",
+        examples=["8"],
     )
     gpus: Annotated[tuple[Text, ...], BeforeValidator(shapes.gpu_ids)] = Field(
-        default=(), description="ids of GPUs to share out, or their number", examples=["[0, 1]"]
+        default=(), description="their number; on this machine also the ids of those to share out", examples=["[0, 1]"]
     )
     grace: Pause = Field(default=5.0, description="time between TERM and KILL when a task has to end", examples=["10s"])
+    resource: Text = Field(
+        default="local.localhost",
+        description="radical.pilot's label of the machine",
+        examples=["tacc.frontera"],
+    )
+    runtime: Count = Field(default=30, description="minutes that the pilot is asked for", examples=["120"])
+    nodes: Count | None = Field(default=None, description="nodes that the pilot is asked for", examples=["2"])
+    project: Text | None = Field(default=None, description="the allocation that is charged", examples=["abc123"])
+    queue: Text | None = Field(default=None, description="the batch system's queue", examples=["normal"])
+    access_schema: Text | None = Field(
+        default=None, description="how to reach the machine, where it has several ways", examples=["interactive"]
+    )
+    restarts: Natural = Field(
+        default=0, description="how many fresh pilots may follow one that was lost", examples=["2"]
+    )
 
 
 class Limits(Model):

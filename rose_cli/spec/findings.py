@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,7 @@ def _finding(error: ErrorDetails, path: KeyPath, data: Any) -> Finding:  # noqa:
             return Finding("missing-key", _missing(path, last), (*path, last), example_of((*path, last)))
         case "literal_error":
             words = error["ctx"]["expected"]
-            hint = did_you_mean(str(given), words.replace("'", "").split(", ")) or f"write {words.replace(chr(39), '')}"
+            hint = did_you_mean(str(given), re.findall(r"'([^']*)'", words)) or f"write {words.replace(chr(39), '')}"
             return Finding("wrong-value", _labelled(expected(words, given), path, data), path, hint)
         case kind:
             text = expected(_EXPECTED.get(kind, error["msg"].lower()), given)

@@ -44,14 +44,9 @@ def learner_form(value: object) -> object:
 
 
 def engine_form(value: object) -> object:
-    """`local` for `{kind: local}`; what this version does not have is said in one sentence."""
-    kind = value.get("kind", "local") if isinstance(value, dict) else value
-    if isinstance(kind, str) and re.fullmatch(r"(radical|rp$|pilot)([._-]?pilot)?", kind, re.IGNORECASE):
-        below = ("kind",) if isinstance(value, dict) else ()
-        hint = "write engine: local, or {kind: local, cores: 8}, and run rose inside of the allocation"
-        reject("not-supported", f"the engine '{kind}' is not supported by this version", hint, below=below)
+    """`local` for `{kind: local}`."""
     if not isinstance(value, dict | str):
-        reject("wrong-type", expected("'local' or a map", value))
+        reject("wrong-type", expected("'local', 'radical.pilot' or a map", value))
     return {"kind": value} if isinstance(value, str) else value
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
+from rose_cli.commands.campaign_file import Setting
 from rose_cli.plan.compile import learner_seed, with_learners
-from rose_cli.plan.model import CRITERION, Adaptive, FilePlan
+from rose_cli.plan.model import CRITERION, Adaptive, EnginePlan, FilePlan, PilotPlan
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -287,3 +290,51 @@ def test_chosen_learners_keep_their_index_and_seed(compiled: Compile) -> None:
     plan = compiled("learners: [{name: a}, {name: b}, {name: c}]")
     chosen = with_learners(plan, frozenset({"c", "a"}))
     assert chosen.learners == (plan.learners[0], plan.learners[2])
+
+
+# --- pilots --------------------------------------------------------------------------------------------------------
+
+
+def test_a_pilot_arrives_with_all_that_it_is_asked_for(compiled: Compile) -> None:
+    plan = compiled("""
+        engine: {kind: radical.pilot, resource: lab.cluster, runtime: 90, nodes: 2, gpus: 2, project: p, queue: q,
+                 access_schema: ssh, restarts: 3, grace: 1m}
+    """)
+    assert plan.engine == EnginePlan(
+        "radical.pilot", 112, ("0", "1"), 60.0, PilotPlan("lab.cluster", 90, 2, "p", "q", "ssh", 3)
+    )
+
+
+def test_a_pilot_of_which_nothing_is_said_is_one_of_this_machine(compiled: Compile) -> None:
+    engine = compiled("engine: radical.pilot").engine
+    assert engine.pilot == PilotPlan("local.localhost", 30, None, None, None, None, 0)
+    assert engine.cores is None
+
+
+def test_a_smoke_run_stays_on_this_machine(compiled: Compile) -> None:
+    text = """
+        engine: {kind: radical.pilot, resource: lab.cluster, project: p, gpus: 4, nodes: 1}
+        tasks: {simulation: {executable: python sim.py, cores_per_rank: 40, gpus_per_rank: 3}}
+    """
+    assert compiled(text).engine.kind == "radical.pilot"
+    assert compiled(text, smoke=True).engine == EnginePlan("local", 40, ("0", "1", "2"), 5.0)
+
+
+@pytest.mark.parametrize(
+    ("engine", "option", "expected"),
+    [
+        ("{kind: local, cores: 3}", "local", ("local", 3)),
+        ("{kind: local, cores: 3}", "radical.pilot", ("radical.pilot", None)),
+        ("{cores: 3}", "local", ("local", 3)),
+        ("radical.pilot", "radical.pilot", ("radical.pilot", None)),
+        ("{kind: radical.pilot, resource: lab.cluster, project: p}", "radical.pilot", ("radical.pilot", 56)),
+        ("{kind: radical.pilot, resource: lab.cluster, project: p}", "local", ("local", None)),
+    ],
+)
+def test_an_engine_given_on_the_command_line(
+    bench: Bench, engine: str, option: str, expected: tuple[str, int | None]
+) -> None:
+    """It takes nothing away where the file names that kind already."""
+    text = f"max_iter: 1\nengine: {engine}\ntasks: {{simulation: {{executable: python sim.py}}}}\nlearners: 1\n"
+    plan = bench.check_text(text, [Setting(("engine",), option, f"--engine {option}")]).good_plan
+    assert (plan.engine.kind, plan.engine.cores) == expected

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose_cli.commands.campaign_file import Checked, check_campaign
+from rose_cli.commands.campaign_file import Checked, Host, check_campaign
 from rose_cli.engine.base import Capacity
+from rose_cli.engine.labels import labels_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from rose_cli.diagnostic import Diagnostic
 
 HERE = Path(__file__).parent
-MACHINE = Capacity(cores=4, memory_mb=8000)
+HOST = Host(Capacity(cores=4, memory_mb=8000), lambda: labels_in(HERE / "labels"))
 SCRIPTS = ("sim.py", "train.py", "active.py", "check.py", "scripts/prepare.py", "data.csv", "tool.sh")
 PROGRAMS = ("python", "python3", "bash", "echo")
 
@@ -42,7 +43,7 @@ class Bench:
         copy = self.folder / file.name
         if copy != file:
             shutil.copyfile(file, copy)
-        return check_campaign(copy, {"PATH": str(self.folder.parent / "bin")}, settings, MACHINE)
+        return check_campaign(copy, {"PATH": str(self.folder.parent / "bin")}, settings, HOST)
 
     def check_text(self, text: str, settings: Sequence[Setting] = ()) -> Checked:
         path = self.folder / "campaign.yaml"

@@ -213,7 +213,7 @@ def test_any_mistakes_together_are_told_together(bench: Bench, number: int) -> N
         (("max_itr",), "3", "unknown-key", "unknown key 'max_itr'"),
         (("limits", "wall_time"), "soon", "wrong-type", "wall_time: expected a duration, not the text 'soon'"),
         (("learners", 1, "simulation", "adaptive", "--n"), "j", "bad-expression", "unknown name 'j'"),
-        (("engine",), "slurm", "wrong-value", "engine: expected 'local', not the text 'slurm'"),
+        (("engine",), "slurm", "wrong-value", "engine: expected 'local' or 'radical.pilot', not the text 'slurm'"),
         (("max_iter",), "[1", "unclosed-bracket", "the '[' that opens here is not closed before line 1"),
     ],
 )

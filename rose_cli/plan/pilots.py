@@ -1,0 +1,137 @@
+"""The engine compiled, and what is wrong with what a pilot is asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rose_cli.diagnostic import Finding, Severity, did_you_mean
+from rose_cli.plan.model import EnginePlan, PilotPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rose_cli.engine.labels import ResourceLabel
+    from rose_cli.plan.model import LearnerPlan
+    from rose_cli.plan.surroundings import Surroundings
+    from rose_cli.spec.campaign import Engine
+
+_OF_A_PILOT = ("resource", "runtime", "nodes", "project", "queue", "access_schema", "restarts")
+_ON_A_NODE = (("cores", "cores_per_node", "core"), ("gpus", "gpus_per_node", "GPU"))
+
+
+def compile_engine(engine: Engine, around: Surroundings) -> EnginePlan:
+    if engine.kind == "local":
+        return EnginePlan("local", engine.cores, engine.gpus, engine.grace)
+    pilot = PilotPlan(
+        engine.resource, engine.runtime, engine.nodes, engine.project, engine.queue, engine.access_schema,
+        engine.restarts,
+    )  # fmt: skip
+    return EnginePlan("radical.pilot", pilot_cores(engine, around), engine.gpus, engine.grace, pilot)
+
+
+def local_stand_in(engine: Engine, learners: Sequence[LearnerPlan], around: Surroundings) -> EnginePlan:
+    """The local engine, where a smoke run tries what is meant for a pilot: with as much as its largest task wants."""
+    if engine.kind == "local":
+        return compile_engine(engine, around)
+    wanted = [command.resources for learner in learners for step in learner.all_steps for command in step.commands]
+    cores = max((resources.cores for resources in wanted), default=1)
+    gpus = max((resources.gpus for resources in wanted), default=0)
+    enough = None if cores <= around.machine.cores else cores
+    return EnginePlan("local", enough, tuple(str(number) for number in range(gpus)), engine.grace)
+
+
+def pilot_cores(engine: Engine, around: Surroundings) -> int | None:
+    """What a pilot has: as asked for, else all of its nodes; None where that is this machine, or not known."""
+    label = _label(engine, around)
+    if engine.cores is not None or label is None or label.cores_per_node is None:
+        return engine.cores
+    if label.forks and engine.nodes is None:  # whatever such a label claims, it is this machine
+        return None
+    return (engine.nodes or 1) * label.cores_per_node
+
+
+def engine_cores(engine: Engine, around: Surroundings) -> int | None:
+    """What tasks can have at most; None where that is not known."""
+    asked = engine.cores if engine.kind == "local" else pilot_cores(engine, around)
+    return around.machine.cores if asked is None and runs_here(engine, around) else asked
+
+
+def engine_memory_mb(engine: Engine, around: Surroundings) -> int | None:
+    """Megabytes that tasks can have at most; None where that is not known."""
+    if runs_here(engine, around):
+        return around.machine.memory_mb
+    label = _label(engine, around)
+    if label is None or label.memory_mb_per_node is None:
+        return None
+    return (engine.nodes or 1) * label.memory_mb_per_node
+
+
+def runs_here(engine: Engine, around: Surroundings) -> bool:
+    """Whether tasks are processes of this machine."""
+    label = _label(engine, around)
+    return engine.kind == "local" or (label is not None and label.forks)
+
+
+def _label(engine: Engine, around: Surroundings) -> ResourceLabel | None:
+    return (around.labels or {}).get(engine.resource) if engine.kind == "radical.pilot" else None
+
+
+def check_engine(engine: Engine, around: Surroundings) -> Iterator[Finding]:
+    if around.broken.touches(("engine", "kind")):
+        return
+    if engine.kind == "local":
+        yield from _check_foreign(engine)
+        return
+    if engine.gpus != tuple(str(number) for number in range(len(engine.gpus))):
+        hint = f"write gpus: {len(engine.gpus)}; which ones they are is for the pilot to say"
+        yield Finding("wrong-value", "a pilot is asked for a number of GPUs, not for ids", ("engine", "gpus"), hint)
+    if around.labels is None:
+        message = "radical.pilot is not installed here: its resource label is not checked, and `rose run` cannot start"
+        hint = "install it into this environment: pip install 'rose-cli[pilot]'"
+        yield Finding("not-installed", message, ("engine",), hint, Severity.WARNING)
+    elif not around.broken.touches(("engine", "resource")):
+        yield from _check_label(engine, around.labels)
+
+
+def _check_foreign(engine: Engine) -> Iterator[Finding]:
+    for key in _OF_A_PILOT:
+        if key in engine.model_fields_set:
+            hint = f"take it out, or write kind: radical.pilot beside '{key}'"
+            yield Finding("unused-key", f"'{key}' is for a pilot, and this is the local engine", ("engine", key), hint,
+                          at_key=True)  # fmt: skip
+
+
+def _check_label(engine: Engine, labels: dict[str, ResourceLabel]) -> Iterator[Finding]:
+    at, label = ("engine", "resource"), labels.get(engine.resource)
+    if label is None:
+        hint = did_you_mean(engine.resource, labels) or _same_site(engine.resource, labels)
+        yield Finding("unknown-resource", f"radical.pilot knows no resource '{engine.resource}'", at, hint)
+        return
+    if engine.access_schema is not None and label.schemas and engine.access_schema not in label.schemas:
+        hint = did_you_mean(engine.access_schema, label.schemas) or f"it has {', '.join(label.schemas)}"
+        message = f"'{engine.resource}' has no access schema '{engine.access_schema}'"
+        yield Finding("wrong-value", message, ("engine", "access_schema"), hint)
+    for key in label.mandatory:
+        if key in _OF_A_PILOT and getattr(engine, key) is None:
+            message = f"'{engine.resource}' needs a '{key}'"
+            yield Finding("missing-key", message, ("engine", key), f"add {key}: to 'engine'")
+    if engine.nodes is not None:
+        yield from _check_nodes(engine, label, engine.nodes)
+
+
+def _check_nodes(engine: Engine, label: ResourceLabel, nodes: int) -> Iterator[Finding]:
+    asked = {"cores": engine.cores or 0, "gpus": len(engine.gpus)}
+    for key, field, what in _ON_A_NODE:
+        each = getattr(label, field)
+        if each is not None and asked[key] > nodes * each and not label.forks:
+            message = f"{asked[key]} {what}s on {nodes} node{'s' if nodes > 1 else ''} of {each}"
+            yield Finding(
+                "too-many-resources", message, ("engine", key), f"ask for at most {nodes * each}, or more nodes"
+            )
+
+
+def _same_site(resource: str, labels: dict[str, ResourceLabel]) -> str:
+    site = resource.partition(".")[0] + "."
+    near = [name for name in labels if name.startswith(site)] or sorted({name.partition(".")[0] for name in labels})
+    what = f"those of '{site[:-1]}' are" if near[0].startswith(site) else "it is site.machine, with the sites"
+    return f"{what} {', '.join(near[:20])}"
