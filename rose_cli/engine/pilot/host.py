@@ -18,7 +18,7 @@ import threading
 import time
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rose_cli.engine.pilot.resource import adapted, is_here, launcher_missing, trimmed_agent
 
@@ -39,8 +39,8 @@ def main() -> None:
     orders, answers = os.dup(0), os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    # radical.pilot forks: such a child would hide the end of our input
-    os.register_at_fork(after_in_child=lambda: os.close(orders))
+    # radical.pilot forks: such a child would hide the ends of both
+    os.register_at_fork(after_in_child=lambda: _close(orders, answers.fileno()))
     host = _Host(orders, answers)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # handled and not ignored: what is ignored here would be ignored by every task as well
@@ -64,7 +64,7 @@ class _RefusedError(Exception):
 
 
 class _Host:
-    def __init__(self, orders: int, answers: Any) -> None:
+    def __init__(self, orders: int, answers: TextIO) -> None:
         self._input = orders
         self._answers = answers
         self._lock = threading.Lock()
@@ -176,8 +176,9 @@ class _Host:
     def _description(self) -> Json:
         wanted = self._wanted
         description = {
-            "resource": wanted["resource"], "runtime": wanted["runtime_minutes"], "sandbox": f"{wanted['folder']}/agent",
-            "project": wanted["project"], "queue": wanted["queue"], "access_schema": wanted["access_schema"],
+            "resource": wanted["resource"], "runtime": wanted["runtime_minutes"],
+            "sandbox": f"{wanted['folder']}/agent", "project": wanted["project"],
+            "queue": wanted["queue"], "access_schema": wanted["access_schema"],
             "exit_on_error": False,
         }  # fmt: skip
         if wanted["nodes"]:
@@ -216,7 +217,7 @@ class _Host:
 
     # ---- what radical.pilot tells, in threads of its own
 
-    def _on_pilot(self, pilot: Any, state: str) -> None:
+    def _on_pilot(self, _: object, state: str) -> None:
         if state == "PMGR_ACTIVE":
             self.say(kind="active")
         elif state in _FINAL:
@@ -246,6 +247,11 @@ class _Host:
             traceback.print_exc()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _close(*descriptors: int) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def _told(error: BaseException) -> str:

@@ -40,7 +40,8 @@ def adapted(resource: Json, wanted: Json, *, here: bool) -> Json:
 
     radical.pilot gives local.localhost eight cores whatever the machine has; here it gets those that were asked for.
     """
-    marked = [*(resource.get("pre_bootstrap_0") or []), *(f"export {name}={wanted['agent'][name]}" for name in wanted["agent"])]
+    exports = [f"export {name}={value}" for name, value in wanted["agent"].items()]
+    marked = [*(resource.get("pre_bootstrap_0") or []), *exports]
     changed = {**resource, "pre_bootstrap_0": marked}
     if not here:
         return changed
