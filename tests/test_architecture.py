@@ -30,7 +30,7 @@ ARROWS = {
     "view": {"loop.criterion", "journal.events", "journal.state", *SHARED},
     "loop": {"plan.model", "plan.render", "engine.base", "journal.events", "run_directory",
              "snapshot", "errors"},
-    "plan": {"spec.broken", "spec.campaign", "spec.expression", "spec.findings", "spec.placeholders", "engine.base",
+    "plan": {"spec.broken", "spec.campaign", "spec.engines", "spec.expression", "spec.findings", "spec.placeholders", "engine.base",
              "diagnostic", "errors"},
     "engine": {"errors", "host"},
     "journal": {"errors", "host"},
