@@ -5,6 +5,8 @@ Commands are imported when they are called, so that `rose --help` answers at onc
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn, Optional
@@ -12,7 +14,7 @@ from typing import Annotated, Literal, NoReturn, Optional
 import typer
 
 from rose_cli import __version__
-from rose_cli.errors import CampaignError, ExitCode, RoseError, UsageError
+from rose_cli.errors import CampaignError, ExitCode, RoseError, RunDirectoryError, UsageError
 
 app = typer.Typer(
     name="rose",
@@ -106,7 +108,7 @@ def plan(
 @app.command()
 def run(
     file: File,
-    engine: Annotated[Optional[str], typer.Option(metavar="KIND", help="The engine to use.")] = None,  # noqa: UP045
+    engine: Annotated[Optional[str], typer.Option(metavar="KIND", help="The engine: local or radical.pilot.")] = None,  # noqa: UP045
     max_iter: Annotated[Optional[str], typer.Option(metavar="N", help="Iterations per learner.")] = None,  # noqa: UP045
     learner: Learners = None,
     run_dir: Annotated[Optional[Path], typer.Option(metavar="DIR", help="The run directory to make.")] = None,  # noqa: UP045
@@ -123,7 +125,7 @@ def run(
 
     given = [parse_setting(text) for text in settings or ()]
     if engine is not None:
-        given.append(Setting(("engine",), engine, f"--engine {engine}"))
+        given.insert(0, Setting(("engine",), engine, f"--engine {engine}"))  # --set engine.… lies over it
     if max_iter is not None:
         given.append(Setting(("max_iter",), max_iter, f"--max-iter {max_iter}"))
     if dry_run:
@@ -150,7 +152,10 @@ def resume(
         Optional[int],  # noqa: UP045
         typer.Option(metavar="N", min=0, help="Go back to iteration N."),
     ] = None,
-    learner: Learners = None,
+    learner: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(metavar="NAME", help="Of those that have stopped, take up only this one; repeatable."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is kept and what runs again.")] = False,
     steal_lock: Annotated[
         bool, typer.Option("--steal-lock", help="Take the run over although another host seems to hold it.")
@@ -235,6 +240,7 @@ def stop(
 
 def main() -> NoReturn:
     """The `rose` command. What is wrong with the command line itself, typer has said and ended in exit code 2."""
+    _stand_in_for_closed_streams()
     try:
         app(prog_name="rose")
     except CampaignError as error:
@@ -242,10 +248,22 @@ def main() -> NoReturn:
     except RoseError as error:
         code = _say(error)
     except Exception as error:  # noqa: BLE001 - the boundary: anything else is a bug
-        code = _report_bug(error)
+        refusal = _refusal(error)
+        code = _say(refusal) if refusal else _report_bug(error)
     else:
         code = ExitCode.OK
     sys.exit(code)
+
+
+def _stand_in_for_closed_streams() -> None:
+    """Put the null device in the place of each standard stream that the caller has closed (`rose run … >&-`).
+
+    Python has None there, and the next file that is opened, perhaps the journal, would get that stream's number and
+    whatever others print to it.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # in this order: the lowest free number is given out
+            setattr(sys, name, open(os.devnull, "r+", encoding="utf-8"))  # noqa: SIM115, PTH123 - it stays open
 
 
 def _show_mistakes(error: CampaignError) -> ExitCode:
@@ -261,6 +279,20 @@ def _say(error: RoseError) -> ExitCode:
 
     complain(error.message, error.hint)
     return error.exit_code
+
+
+_REFUSALS = frozenset(
+    (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE)
+)
+"""What a machine may answer without a mistake in rose: rights, bounds, full and broken disks."""
+
+
+def _refusal(error: Exception) -> RunDirectoryError | None:
+    """What there is to say where the machine refused a file, or room for the output."""
+    if not isinstance(error, OSError) or error.errno not in _REFUSALS:
+        return None
+    what = f"use '{os.fsdecode(error.filename)}'" if error.filename else "write the output"
+    return RunDirectoryError(f"cannot {what}: {os.strerror(error.errno).lower()}")
 
 
 def _report_bug(error: Exception) -> ExitCode:

@@ -55,6 +55,9 @@ class RunDirectory:
     def workspace(self, learner: str) -> Path:
         return self.learner(learner) / "workspace"
 
+    def snapshots(self, learner: str) -> Path:
+        return self.learner(learner) / "snapshots"
+
     def logs(self, learner: str, iteration: int) -> Path:
         return self.learner(learner) / "logs" / str(iteration)
 

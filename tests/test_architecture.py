@@ -29,13 +29,15 @@ ARROWS = {
     "commands": {"", "spec", "plan", "loop", "engine", "journal", "view", "control", "run_directory", *SHARED},
     "view": {"loop.criterion", "journal.events", "journal.state", *SHARED},
     "loop": {"plan.model", "plan.render", "engine.base", "journal.events", "run_directory",
-             "errors"},
-    "plan": {"spec.broken", "spec.campaign", "spec.expression", "spec.findings", "spec.placeholders", "engine.base",
-             "diagnostic", "errors"},
+             "snapshot", "errors"},
+    "plan": {"spec.broken", "spec.campaign", "spec.engines", "spec.expression", "spec.findings", "spec.placeholders",
+             "engine.base", "diagnostic", "errors"},
     "engine": {"errors", "host"},
     "journal": {"errors", "host"},
     "spec": {"diagnostic", "errors"},
     "run_directory": {"errors"},
+    "snapshot": {"tree", "errors"},
+    "tree": set(),
     "control": set(),
     "errors": set(),
     "diagnostic": set(),
@@ -59,7 +61,7 @@ OWNERS = {
     "pydantic": {"spec"},
     "pydantic_core": {"spec"},
     "rich": {"view"},
-    "anyio": {"commands", "engine", "journal", "loop", "view"},
+    "anyio": {"commands", "engine", "journal", "loop", "snapshot", "view"},
 }
 TYPES_ONLY = {"typing_extensions"}
 BROUGHT_ALONG = {"pydantic_core": "pydantic"}

@@ -12,6 +12,7 @@ from rose_cli.commands.runs import SeenRun, find_run, see
 from rose_cli.diagnostic import did_you_mean
 from rose_cli.errors import ExitCode, UsageError
 from rose_cli.journal.events import StepKey
+from rose_cli.view.console import notice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,6 +64,8 @@ def logs(argument: str, wanted: Wanted, *, follow: bool) -> ExitCode:
         time.sleep(POLL_SECONDS)
         seen = see(seen.directory)
         printer.print_all(_find(seen, wanted))
+    if printer.is_blank:
+        notice("nothing was printed" if not wanted.failed else "no attempt failed, or it printed nothing")
     return ExitCode.OK
 
 
@@ -107,6 +110,10 @@ class _Printer:
 
     _shown: dict[Path, int] = field(default_factory=dict)
     _current: Path | None = None
+
+    @property
+    def is_blank(self) -> bool:
+        return self._current is None
 
     def print_all(self, found: list[Log]) -> None:
         for log in found:

@@ -67,7 +67,7 @@ def _planned(plan: Plan, learner: LearnerPlan, step: StepPlan, iteration: int) -
     try:
         command = render(plan, learner, step.task, step.command(iteration), moment, place)
     except NoValueError as error:
-        return PlannedTask(step.task, None, str(error))
+        return PlannedTask(step.task, None, f"only a run can tell: {error.reason}")
     return PlannedTask(step.task, command)
 
 

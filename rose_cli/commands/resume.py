@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rose_cli.commands.changes import campaign_changes
-from rose_cli.commands.ending import carry_through
+from rose_cli.commands.ending import carry_through, exit_code
 from rose_cli.commands.runs import find_interrupted_run, find_run, see
 from rose_cli.commands.session import Work
 from rose_cli.commands.surroundings import task_environment
@@ -18,6 +18,7 @@ from rose_cli.journal import events as e
 from rose_cli.journal.file import JournalFile
 from rose_cli.journal.lock import RunLock
 from rose_cli.journal.state import RunState
+from rose_cli.loop.crew import Ending
 from rose_cli.plan.file import load_plan
 from rose_cli.view.console import notice
 
@@ -49,7 +50,7 @@ def resume(argument: str | None, options: ResumeOptions) -> ExitCode:
         if not opening and all(learner.stop_reason for learner in state.learners.values()):
             journal.close()
             notice("nothing to do: every learner has stopped; --max-iter N extends the run")
-            return ExitCode.OK
+            return exit_code(state, Ending("finished"), require_criterion=options.require_criterion)
         for line in campaign_changes(directory, plan):
             notice(line)
         _end_old_processes(plan, state)

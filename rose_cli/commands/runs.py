@@ -93,7 +93,7 @@ def find_interrupted_run(argument: str | None) -> RunDirectory:
 def runs_of(folder: Path) -> Iterator[RunDirectory]:
     """The runs of a folder, the newest first."""
     runs = folder if folder.name == RUNS else folder / RUNS
-    found = [path for path in runs.iterdir() if not path.is_symlink() and _is_run(path)] if runs.is_dir() else []
+    found = [path for path in runs.iterdir() if not path.is_symlink() and _may_be_read(path)] if runs.is_dir() else []
     for path in sorted(found, key=lambda path: (path / "plan.json").stat().st_mtime_ns, reverse=True):
         yield RunDirectory.at(path)
 
@@ -122,3 +122,11 @@ def _is_of(seen: SeenRun, campaign: Path | None) -> bool:
 
 def _is_run(path: Path) -> bool:
     return (path / "plan.json").is_file()
+
+
+def _may_be_read(path: Path) -> bool:
+    """Whether it is a run, and not a folder that somebody else has closed."""
+    try:
+        return _is_run(path)
+    except PermissionError:
+        return False

@@ -30,7 +30,7 @@ def status(argument: str | None, status_format: StatusFormat) -> ExitCode:
         json.dump(status_object(seen), sys.stdout, indent=1, allow_nan=False)
         sys.stdout.write("\n")
     else:
-        print_status(seen.plan, seen.state, alive=seen.alive, path=seen.directory.path)
+        print_status(seen.plan, seen.state, alive=seen.alive, directory=seen.directory)
     return ExitCode.OK
 
 

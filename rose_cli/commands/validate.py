@@ -6,13 +6,14 @@ import os
 import sys
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from rose_cli.commands.campaign_file import check_campaign
+from rose_cli.commands.campaign_file import Checked, check_campaign
 from rose_cli.commands.surroundings import task_environment
-from rose_cli.errors import ExitCode
+from rose_cli.diagnostic import Diagnostic
+from rose_cli.errors import ExitCode, UsageError
 from rose_cli.view.diagnostics import diagnostics_github, diagnostics_json, print_diagnostics
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 ReportFormat: TypeAlias = Literal["text", "json", "github"]
@@ -20,7 +21,7 @@ ReportFormat: TypeAlias = Literal["text", "json", "github"]
 
 def validate(files: Sequence[Path], report_format: ReportFormat) -> ExitCode:
     environment = task_environment(os.environ)
-    checked = [(file, check_campaign(file, environment)) for file in files]
+    checked = [(file, _checked(file, environment)) for file in files]
     diagnostics = [diagnostic for _, each in checked for diagnostic in each.diagnostics]
     if report_format == "json":
         sys.stdout.write(diagnostics_json(diagnostics) + "\n")
@@ -30,3 +31,11 @@ def validate(files: Sequence[Path], report_format: ReportFormat) -> ExitCode:
         for file, each in checked:
             print_diagnostics(each.diagnostics, each.text, str(file), sys.stdout)
     return ExitCode.USAGE if any(diagnostic.is_error for diagnostic in diagnostics) else ExitCode.OK
+
+
+def _checked(file: Path, environment: Mapping[str, str]) -> Checked:
+    """A file that cannot be read is a mistake among those of the others."""
+    try:
+        return check_campaign(file, environment)
+    except UsageError as error:
+        return Checked("", (Diagnostic("cannot-read", error.message, str(file), hint=error.hint),), None)

@@ -12,6 +12,7 @@ from rose_cli.journal import events as e
 from rose_cli.loop.breaker import Breaker
 from rose_cli.loop.deadline import WallTimeReached
 from rose_cli.loop.learner import LearnerLoop
+from rose_cli.snapshot import drop_snapshots
 
 if TYPE_CHECKING:
     from rose_cli.engine.base import Engine
@@ -109,6 +110,7 @@ class Crew:
             message = self._messages[learner.name]
             with anyio.CancelScope(shield=True):
                 await self.recorder.record(e.LearnerStopped(learner.name, "cancelled", message))
+                await drop_snapshots(self.directory.snapshots(learner.name))
         self._after_converged()
 
     def _after_converged(self) -> None:

@@ -82,7 +82,7 @@ def _json(text: str, source: str) -> Any:  # noqa: ANN401 - any JSON
             return json.loads(candidate)
         except (ValueError, RecursionError):  # noqa: PERF203 - two rounds
             continue
-    message = f"expected JSON in {source}, which ends in {_shown(_last_line(text))}"
+    message = f"expected JSON in {source}; {_ending(text)}"
     raise NoMetricError(message)
 
 
@@ -91,7 +91,7 @@ def _from_regex(text: str, regex: str, source: str) -> float:
     for match in re.finditer(regex, text, re.MULTILINE):
         last = match
     if last is None:
-        message = f"expected {source} to match '{regex}'; it ends in {_shown(_last_line(text))}"
+        message = f"expected {source} to match '{regex}'; {_ending(text)}"
         raise NoMetricError(message)
     return _number(last.group(1 if last.re.groups else 0) or "", f"what '{regex}' finds in {source}")
 
@@ -114,6 +114,11 @@ def _advice(text: str) -> str:
 
 def _is_number(word: str) -> bool:
     return bool(_NUMBER.fullmatch(word)) and math.isfinite(float(word))
+
+
+def _ending(text: str) -> str:
+    line = _last_line(text)
+    return f"it ends in {_shown(line)}" if line else "it is empty"
 
 
 def _shown(value: object) -> str:

@@ -16,11 +16,12 @@ from rose_cli.journal import events as e
 from rose_cli.loop.output import NoMetricError, last_lines, read_metric, reported_result
 from rose_cli.plan.model import CRITERION
 from rose_cli.plan.render import Command, Moment, NoValueError, Place, render
+from rose_cli.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rose_cli.journal.state import LearnerState
+    from rose_cli.journal.state import StepState
     from rose_cli.loop.crew import Crew
     from rose_cli.plan.model import CommandPlan, LearnerPlan, StepPlan
 
@@ -43,18 +44,30 @@ class StepRunner:
 
     async def run(self) -> StepEnd:
         """Try until an attempt succeeds or `retries` are used up. A step that is over does not run again."""
-        if self._state.step(self.step.task, self.replica).over:
-            return StepEnd.DONE
-        while (failures := self._state.step(self.step.task, self.replica).failures) <= self._command.retries:
+        end = StepEnd.DONE if self._step_state.over else await self._try()
+        if self._command.snapshot and end is not StepEnd.FAILED:
+            await self._snapshot.drop()
+        return end
+
+    async def _try(self) -> StepEnd:
+        while (failures := self._step_state.failures) <= self._command.retries:
             if failures:
                 await anyio.sleep(self._command.retry_pause_seconds)
+            if self._command.snapshot:
+                await self._keep_or_put_back()
             if await _Attempt(self).run():
                 return StepEnd.DONE
         if self._command.on_failure != "continue":
             return StepEnd.FAILED
-        attempt = self._state.step(self.step.task, self.replica).attempt
-        await self.crew.recorder.record(e.StepGivenUp(*self.where, attempt))
+        await self.crew.recorder.record(e.StepGivenUp(*self.where, self._step_state.attempt))
         return StepEnd.GIVEN_UP
+
+    async def _keep_or_put_back(self) -> None:
+        """Before the first attempt is in the journal the workspace is kept; from then on every attempt gets it back."""
+        if self._step_state.attempt == 0:
+            await self._snapshot.take()
+        else:
+            await self._snapshot.put_back()
 
     @property
     def where(self) -> tuple[str, int, str, int]:
@@ -66,8 +79,13 @@ class StepRunner:
         return self.step.command(self.moment.iteration)
 
     @property
-    def _state(self) -> LearnerState:
-        return self.crew.state.learners[self.learner.name]
+    def _step_state(self) -> StepState:
+        return self.crew.state.learners[self.learner.name].step(self.step.task, self.replica)
+
+    @property
+    def _snapshot(self) -> Snapshot:
+        name, directory = self.learner.name, self.crew.directory
+        return Snapshot(directory.snapshots(name), directory.workspace(name), self.moment.iteration, self.step.task)
 
 
 class _Attempt:

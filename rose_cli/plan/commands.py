@@ -9,6 +9,7 @@ from rose_cli.plan.given import Layer, stop_layers, task_layers
 from rose_cli.plan.layers import Ground, merge
 from rose_cli.plan.programs import Programs
 from rose_cli.plan.resources import check_resources
+from rose_cli.plan.snapshots import check_snapshot
 from rose_cli.spec.campaign import Iterations, Learner, TaskFields
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Commands:
             self._seen.add(layers[0].path)
             yield from self._programs.check(command, layers)
             yield from check_resources(command, layers, self.campaign.engine, self.around)
+            yield from check_snapshot(command, layers)
 
 
 def _is_declared(fields: TaskFields) -> bool:

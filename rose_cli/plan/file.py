@@ -59,7 +59,8 @@ def _field_types(cls: type) -> dict[str, Any]:
 
 def _decode(kind: Any, value: Any) -> Any:  # noqa: ANN401 - the counterpart
     if isinstance(kind, type) and is_dataclass(kind):
-        return kind(**{name: _decode(hint, value[name]) for name, hint in _field_types(kind).items()})
+        # what an older rose did not know has its default; what has none is missing, and a TypeError
+        return kind(**{name: _decode(hint, value[name]) for name, hint in _field_types(kind).items() if name in value})
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is dict:
         key_kind, entry_kind = arguments

@@ -51,6 +51,7 @@ def merge(ground: Ground, layers: Sequence[TaskFields]) -> CommandPlan:
         replicas=_last(layers, "replicas", None) or 1,
         ranks=ranks,
         resources=_resources(layers, ranks),
+        snapshot=bool(_last(layers, "snapshot", None)),
     )
 
 

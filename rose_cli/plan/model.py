@@ -48,6 +48,7 @@ class CommandPlan:
     replicas: int
     ranks: int
     resources: Resources
+    snapshot: bool = False
 
 
 @dataclass(frozen=True)

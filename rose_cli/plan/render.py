@@ -22,7 +22,11 @@ ResolvedOption: TypeAlias = OptionScalar | tuple[OptionScalar, ...]
 
 
 class NoValueError(ValueError):
-    """An adaptive option has no value in this iteration; the message says why."""
+    """An adaptive option has no value in this iteration; `reason` says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"an adaptive option has no value: {reason}")
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -110,8 +114,7 @@ def _evaluated(text: str, moment: Moment) -> Value:
     try:
         return _parsed(text).evaluate(moment.scope)
     except ExpressionError as error:
-        message = f"an adaptive option has no value: {error.message}"
-        raise NoValueError(message) from error
+        raise NoValueError(error.message) from error
 
 
 @lru_cache(maxsize=4096)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 # One cell for one cell, so that a table stays a table where the encoding knows no more than ASCII.
-_PLAIN_LETTERS = str.maketrans("…━╌▁▂▃▄▅▆▇█✓✗▸■•→↑↓≤│─·★—", "~=-_.,-~=^#+x>#*>^v<|-.*-")
+_PLAIN_LETTERS = str.maketrans("…━╌▁▂▃▄▅▆▇█✓✗▸■•→↑↓≤│─·★☆—", "~=-_.,-~=^#+x>#*>^v<|-.*o-")
 
 
 class Outlet:

@@ -37,14 +37,16 @@ class PlainScreen:
         self._learners = {learner.name: learner for learner in plan.learners}
         self._name_width = min(MAX_NAME, max((len(safe(name)) for name in self._learners), default=0))
         self._scribe = Scribe(Outlet(stream))
+        self._is_open = False
 
     def on_record(self, record: Record) -> None:
         text = self._said(record.event)
         if text is not None:
+            self._open()
             self._scribe.post(f"{clock(record.time)} {text}\n")
 
     async def run(self) -> None:
-        self._scribe.post(f"{self._opening()}\n")
+        self._open()
         try:
             await anyio.sleep_forever()
         finally:
@@ -58,9 +60,13 @@ class PlainScreen:
         if ending is not None:
             open_console(self._scribe.outlet).print(ending)
 
-    def _opening(self) -> str:
-        plan = self._plan
-        return f"{safe(plan.campaign)}: {counted(len(plan.learners), 'learner')} on the {plan.engine.kind} engine"
+    def _open(self) -> None:
+        """The line above all others, once: what a resume begins with is recorded before `run` is called."""
+        if not self._is_open:
+            self._is_open = True
+            plan = self._plan
+            count = counted(len(plan.learners), "learner")
+            self._scribe.post(f"{safe(plan.campaign)}: {count} on the {plan.engine.kind} engine\n")
 
     @singledispatchmethod
     def _said(self, event: e.Event) -> str | None:  # noqa: ARG002 - most events say nothing

@@ -109,15 +109,24 @@ def _with_end(text: str, end: str, width: int) -> str:
 
 
 def _metric(row: Row, column: Column) -> Cell:
-    """The value, with a star for the best of all, where it went, and its course."""
+    """The value, with a star for the best of all, where it went, and its course.
+
+    The star is hollow where the learner had that best value in an earlier iteration.
+    """
     history = [iteration.value for iteration in row.state.iterations[-RECENT_VALUES:]]
     value = history[-1] if history else None
     trend = _trend(history, column.width - VALUE_WIDTH - 3)
     if value is None:
         return ((" " * (VALUE_WIDTH + 2), ""), *trend)
     style = _value_style(row, value, history)
-    text = ("★" if row.is_best else "") + short_number(value, VALUE_WIDTH - row.is_best)
+    text = _star(row, value) + short_number(value, VALUE_WIDTH - row.is_best)
     return ((text.rjust(VALUE_WIDTH), style), (f" {arrow(history)}", style), *trend)
+
+
+def _star(row: Row, value: float) -> str:
+    if not row.is_best:
+        return ""
+    return "★" if value == row.digest.best else "☆"
 
 
 def _trend(history: list[float | None], width: int) -> tuple[Piece, ...]:

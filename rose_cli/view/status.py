@@ -7,14 +7,16 @@ import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from rich.cells import cell_len
 from rich.console import Group
 from rich.text import Text
 
 from rose_cli.journal.state import run_status
 from rose_cli.view.console import can_redraw, notice, open_console, safe, terminal_size
+from rose_cli.view.failure import failures, labelled
 from rose_cli.view.grid import Column, line_of
 from rose_cli.view.region import Region
-from rose_cli.view.summary import LAST_PAGE_LINES, how_to_go_on, short_path, where_it_is
+from rose_cli.view.summary import LAST_PAGE_LINES, failure_lines, how_to_go_on, short_path, where_it_is
 from rose_cli.view.table import Facts, campaign_table, final_lines
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from rose_cli.journal.state import RunState
     from rose_cli.plan.model import Plan
+    from rose_cli.run_directory import RunDirectory
 
     Look: TypeAlias = Callable[[], tuple[Plan, RunState, bool]]
 
@@ -52,14 +55,16 @@ class Listed(Protocol):
     def note(self) -> str | None: ...
 
 
-def print_status(plan: Plan, state: RunState, *, alive: bool, path: Path) -> None:
-    """The table of a run, once. `alive`: a session works on it."""
+def print_status(plan: Plan, state: RunState, *, alive: bool, directory: RunDirectory) -> None:
+    """The table of a run, once, and what went wrong in it. `alive`: a session works on it."""
     console = open_console(sys.stdout)
     size = (console.width, final_lines(len(plan.learners), LAST_PAGE_LINES))
     parts: list[RenderableType] = [campaign_table(plan, state, _facts(state, alive=alive), size), Text()]
     parts += _reported(state)
-    parts += [Text.assemble("  ", ("status   ", "bold"), run_status(state, alive=alive).value), *where_it_is(path)]
-    console.print(Group(*parts, *([] if alive else how_to_go_on(state, path))))
+    reason = state.session.reason if state.session else None
+    parts += failure_lines(failures(plan, state, reason), directory)
+    parts += [labelled("status", run_status(state, alive=alive).value), *where_it_is(directory.path)]
+    console.print(Group(*parts, *([] if alive else how_to_go_on(state, directory.path))))
 
 
 def _reported(state: RunState) -> Iterator[Text]:
@@ -115,7 +120,7 @@ def print_runs(runs: Sequence[Listed], folder: Path) -> None:
         return
     rows = [_cells(run) for run in runs]
     titles = ("run", "campaign", "status", "learners", "started", "")
-    widths = [max(len(row[place]) for row in (titles, *rows)) for place in range(len(titles))]
+    widths = [max(cell_len(row[place]) for row in (titles, *rows)) for place in range(len(titles))]
     columns = [Column(title, title, width) for title, width in zip(titles, widths, strict=True)]
     console = open_console(sys.stdout)
     console.print(line_of(columns, [((title, "bold"),) for title in titles]))

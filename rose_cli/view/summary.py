@@ -86,7 +86,7 @@ def summary(
     if table_width is not None:
         size = (table_width, final_lines(len(plan.learners), LAST_PAGE_LINES))
         parts += [Text(), campaign_table(plan, state, Facts(state.last_time), size)]
-    parts += [Text(), *_failure_lines(failures(plan, state, ending.reason), directory)]
+    parts += [Text(), *failure_lines(failures(plan, state, ending.reason), directory)]
     parts += [_headline(plan, state, ending), *_best_lines(plan, state), *where_it_is(directory.path)]
     return Group(*parts, *how_to_go_on(state, directory.path))
 
@@ -112,13 +112,14 @@ def short_path(path: Path) -> str:
 
 def _quiet_lines(plan: Plan, state: RunState, directory: RunDirectory, ending: Ending) -> Iterator[Text]:
     found = failures(plan, state, ending.reason)
-    yield from _failure_lines(found, directory)
+    yield from failure_lines(found, directory)
     if found or ending.reason != "finished":
         yield _headline(plan, state, ending)
         yield from how_to_go_on(state, directory.path)
 
 
-def _failure_lines(found: list[AttemptFailed], directory: RunDirectory) -> Iterator[Text]:
+def failure_lines(found: list[AttemptFailed], directory: RunDirectory) -> Iterator[Text]:
+    """Each failure in full, as far as a page can take it."""
     for error in found[:SHOWN_FAILURES]:
         yield from told(error, directory)
         yield Text()

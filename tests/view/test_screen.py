@@ -68,6 +68,7 @@ def test_a_line_for_each_thing_worth_telling() -> None:
     text = re.sub(r"\(log: learners/\[b\]b\[/b\]␛/logs/0/training\.(\d)\.err\)", r"(\1)", stream.getvalue())
     assert text == dedent(
         """\
+        parallel-tutorial: 2 learners on the local engine
         00:02:00 adaptive   1/15 mean_squared_error_mse 0.61 (< 0.1) 2:00
         00:04:00 adaptive   2/15 mean_squared_error_mse 0.123457 (< 0.1) 2:00
         00:04:01 [b]b[/b]␛  0/15 'training' failed in iteration 0, attempt 1: exit code 1; attempt 2 of 2 follows (1)
@@ -98,7 +99,7 @@ def test_a_learner_without_criterion_or_bound() -> None:
     story, screen = begin("plain", make_plan(("a",), max_iter=None, criterion=None), stream)
     story.iterate("a", None)
     screen.close()
-    assert stream.getvalue() == "00:00:03 a 1 3.0 s\n"
+    assert stream.getvalue() == "parallel-tutorial: 1 learner on the local engine\n00:00:03 a 1 3.0 s\n"
 
 
 async def show(screen: Screen, story: Story) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rose_cli.journal import events as e
+from rose_cli.run_directory import RunDirectory
 from rose_cli.view.status import print_runs, print_status, watch_status
 from tests.view.stories import tutorial
 
@@ -29,16 +30,28 @@ class Run:
 def test_a_run_that_was_interrupted_says_how_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     story = tutorial()
     story.tell(e.SessionEnded(1, "interrupted"))
-    print_status(story.plan, story.state, alive=False, path=tmp_path)
+    print_status(story.plan, story.state, alive=False, directory=RunDirectory.at(tmp_path))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("parallel-tutorial · ")
     assert lines[-3:-1] == ["  status   cancelled", f"  run      {tmp_path}"]
     assert lines[-1].startswith("  go on    rose resume ")
 
 
+def test_what_failed_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    story = tutorial()
+    story.tell(e.SessionEnded(1, "finished"))
+    print_status(story.plan, story.state, alive=False, directory=RunDirectory.at(tmp_path))
+    out = capsys.readouterr().out
+    failed = [name for name, learner in story.state.learners.items() if learner.stop_reason == "failed"]
+    assert failed
+    for name in failed:
+        assert f"✗ {name}: " in out
+        assert f"log      {tmp_path}/learners/{name}/logs/" in out
+
+
 def test_a_run_that_goes_on_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     story = tutorial()
-    print_status(story.plan, story.state, alive=True, path=tmp_path)
+    print_status(story.plan, story.state, alive=True, directory=RunDirectory.at(tmp_path))
     lines = capsys.readouterr().out.splitlines()
     assert lines[-2:] == ["  status   running", f"  run      {tmp_path}"]
 
@@ -65,6 +78,13 @@ def test_the_list_of_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert lines[0].split() == ["run", "campaign", "status", "learners", "started"]
     assert lines[1].split()[:4] == ["tutorial-1", "tutorial", "done", "4/4"]
     assert lines[2] == "a-longer␛-name-2  tutorial  unreadable                              damaged"
+
+
+def test_wide_names_are_shown_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    print_runs([Run("学習-1", campaign="学習キャンペーン"), Run("b-1")], tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith("学習-1  学習キャンペーン  done")
+    assert lines[2].startswith("b-1     tutorial          done")
 
 
 def test_no_runs_is_said_beside_the_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

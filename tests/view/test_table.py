@@ -100,17 +100,22 @@ def test_nan_is_shown_as_such_and_in_red() -> None:
 
 
 @pytest.mark.parametrize(
-    ("operator", "values", "color"),
-    [("<", (0.5, 0.4), "32"), ("<", (0.4, 0.5), "31"), (">", (0.4, 0.5), "32"), ("==", (0.4, 0.2), "32")],
+    ("operator", "values", "looks"),
+    [
+        ("<", (0.5, 0.4), "32m ★"),
+        ("<", (0.4, 0.5), "31m ☆"),
+        (">", (0.4, 0.5), "32m ★"),
+        ("==", (0.4, 0.2), "32m ★"),
+    ],
 )
-def test_the_colour_of_a_value_says_whether_it_got_better(
-    operator: str, values: tuple[float, float], color: str
+def test_colour_and_star_of_a_value_say_whether_it_got_better(
+    operator: str, values: tuple[float, float], looks: str
 ) -> None:
     criterion = make_criterion("own", operator, 0.1)  # type: ignore[arg-type]
     story = Story.begin(make_plan(("a", "b"), criterion=criterion))
     story.iterate("a", *values)
     shown = rendered(campaign_table(story.plan, story.state, Facts(story.now), (100, 24)), 100, color=True)
-    assert f"\x1b[{color}m ★{values[1]:.4f}" in shown
+    assert f"\x1b[{looks}{values[1]:.4f}" in shown
 
 
 def test_a_metric_without_value_and_a_campaign_without_criterion() -> None:
