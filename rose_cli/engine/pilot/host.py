@@ -13,14 +13,18 @@ import json
 import os
 import queue
 import signal
+import socket
 import sys
 import threading
 import time
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from rose_cli.engine.pilot.records import PilotRecord, write_record
 from rose_cli.engine.pilot.resource import adapted, is_here, launcher_missing, trimmed_agent
+from rose_cli.engine.pilot.wanted import bring_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,9 +80,16 @@ class _Host:
         self._pilot: Any = None
         self._rp: Any = None
         self._wanted: Json = {}
+        self._record: PilotRecord | None = None
         self._cancelled: dict[str, float] = {}
         self._final: set[str] = set()
+        self._here = False
+        self._told_to_close = False
         self._asked_proxy = time.monotonic()
+
+    @property
+    def _record_path(self) -> Path:
+        return Path(self._wanted["record"])
 
     # ---- both directions
 
@@ -88,6 +99,7 @@ class _Host:
             for line in _lines(self._input):
                 order = json.loads(line)
                 if order.get("do") == "close":
+                    self._told_to_close = True
                     break
                 self._orders.put(order)
         finally:
@@ -129,13 +141,14 @@ class _Host:
         import radical.utils as ru
 
         self._rp = rp
-        here = self._configure(ru)
+        here = self._here = self._configure(ru)
         self._phase("opening a session")
         self._session = rp.Session(uid=wanted["session"], cfg={"base": f"{wanted['folder']}/client"})
         self._phase("starting the pilot manager")
         self._pilots = rp.PilotManager(self._session)
         self._pilots.register_callback(self._on_pilot)
         self._phase("submitting")
+        self._keep_record(here=here)
         self._pilot = self._pilots.submit_pilots(rp.PilotDescription(self._description()))
         self.say(kind="submitted", here=here)
         # only now: it takes as long as the pilot takes to boot
@@ -173,6 +186,15 @@ class _Host:
         path.write_text(json.dumps({**own, name: adapted(found, wanted, here=here)}))
         return here
 
+    def _keep_record(self, *, here: bool) -> None:
+        """Durable before there is a pilot: rose may be gone the moment after."""
+        wanted = self._wanted
+        self._record = PilotRecord(
+            socket.gethostname(), wanted["resource"], here, 60.0 * wanted["runtime_minutes"], time.time(),
+            wanted["folder"], wanted["home"],
+        )  # fmt: skip
+        write_record(self._record_path, self._record)
+
     def _description(self) -> Json:
         wanted = self._wanted
         description = {
@@ -181,7 +203,7 @@ class _Host:
             "queue": wanted["queue"], "access_schema": wanted["access_schema"],
             "exit_on_error": False,
         }  # fmt: skip
-        if wanted["nodes"]:
+        if wanted["nodes"] and not self._here:
             return {**description, "nodes": wanted["nodes"]}
         return {**description, "cores": wanted["cores"], "gpus": wanted["gpus"]}
 
@@ -220,6 +242,8 @@ class _Host:
     def _on_pilot(self, _: object, state: str) -> None:
         if state == "PMGR_ACTIVE":
             self.say(kind="active")
+            if self._record is not None:
+                write_record(self._record_path, replace(self._record, active=time.time()))
         elif state in _FINAL:
             self.say(kind="over", state=state)
 
@@ -241,8 +265,11 @@ class _Host:
                 if self._tasks is not None:
                     self._tasks.cancel_tasks()
                 self._pilots.cancel_pilots(_timeout=_END_SECONDS)
-            ended = self._pilot is None or self._pilot.state in _FINAL
-            self.say(kind="closed", ended=ended)
+            if self._pilot is None or self._pilot.state in _FINAL:
+                self._record_path.unlink(missing_ok=True)
+            self.say(kind="closed")
+            if not self._told_to_close:  # else rose brings it home
+                bring_home(Path(self._wanted["folder"]), Path(self._wanted["home"]))
         except BaseException:  # noqa: BLE001 - nothing may keep this process alive
             traceback.print_exc()
         sys.stderr.flush()

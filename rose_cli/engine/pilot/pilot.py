@@ -11,9 +11,10 @@ import anyio
 from rose_cli.engine.census import Census
 from rose_cli.engine.ending import Ending
 from rose_cli.engine.pilot.link import HostLink
+from rose_cli.engine.pilot.records import RECORD
 from rose_cli.engine.pilot.trouble import last_words
 from rose_cli.engine.pilot.vitals import Vitals
-from rose_cli.engine.pilot.wanted import Workplace, host_environment, user_configs
+from rose_cli.engine.pilot.wanted import Workplace, bring_home, host_environment, user_configs
 from rose_cli.engine.processes import MARK_VARIABLE, run_mark, session_mark
 from rose_cli.errors import EngineError
 
@@ -50,6 +51,7 @@ class Pilot:
         self._numbers = count(1)
         self._listeners: dict[str, Callable[[Json], None]] = {}
         self._vitals: Vitals | None = None
+        self._final = False
         self._phase = "starting its host process"
         self.name = f"{session}.{number}"
         self.here = True
@@ -106,7 +108,9 @@ class Pilot:
         if self._link is not None:
             self._link.close()
             self._link = None
-        self._workplace.bring_home()
+        if self._final or (self.here and not ending.left):
+            (self._folder / RECORD).unlink(missing_ok=True)
+        bring_home(self._workplace.path, self._workplace.home)
 
     def kill(self) -> None:
         if self._link is not None:
@@ -123,7 +127,9 @@ class Pilot:
         wanted = self._wanted
         self._send(
             {
-                "session": self._session, "folder": str(place), "over": str(self.over_file),
+                "session": self._session, "folder": str(place), "home": str(self._workplace.home),
+                "over": str(self.over_file),
+                "record": str(self._folder / RECORD),
                 "agent": {MARK_VARIABLE: self._agent_mark}, "resource": wanted.resource,
                 "runtime_minutes": wanted.runtime_minutes, "cores": wanted.cores, "gpus": wanted.gpus,
                 "nodes": wanted.nodes, "project": wanted.project, "queue": wanted.queue,
@@ -152,6 +158,7 @@ class Pilot:
             case "running" | "final":
                 self._tell(message)
             case "over" | "failed" | "closed":
+                self._final = self._final or message["kind"] == "over"
                 self._end(self._why(message))
 
     def _tell(self, message: Json) -> None:

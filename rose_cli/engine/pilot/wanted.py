@@ -62,25 +62,26 @@ class Workplace:
     """
 
     def __init__(self, home: Path) -> None:
-        self._home = home
+        self.home = home
         self.path = home
 
     def make(self, user_configs: Path) -> None:
         """Raises OSError."""
-        if not _UNQUOTED.fullmatch(str(self._home)):
+        if not _UNQUOTED.fullmatch(str(self.home)):
             self.path = Path(tempfile.mkdtemp(prefix="rose-pilot-"))
         for name in ("client", "agent", "home", "config", "tmp"):
             (self.path / name).mkdir(parents=True, exist_ok=True)
         if user_configs.is_dir():
             shutil.copytree(user_configs, self.path / "config" / ".radical", dirs_exist_ok=True)
 
-    def bring_home(self) -> None:
-        """Leave what can be read later where the run is; nothing is left elsewhere."""
-        shutil.rmtree(self.path / "tmp", ignore_errors=True)
-        if self.path != self._home:
-            with suppress(OSError):
-                shutil.copytree(self.path, self._home, dirs_exist_ok=True, symlinks=True)
-            shutil.rmtree(self.path, ignore_errors=True)
+
+def bring_home(workplace: Path, home: Path) -> None:
+    """Leave what can be read later where the run is; nothing is left elsewhere."""
+    shutil.rmtree(workplace / "tmp", ignore_errors=True)
+    if workplace != home:
+        with suppress(OSError):
+            shutil.copytree(workplace, home, dirs_exist_ok=True, symlinks=True)
+        shutil.rmtree(workplace, ignore_errors=True)
 
 
 def host_environment(wanted: PilotWanted, workplace: Path, mark: tuple[str, str]) -> dict[str, str]:
