@@ -108,7 +108,7 @@ def plan(
 @app.command()
 def run(
     file: File,
-    engine: Annotated[Optional[str], typer.Option(metavar="KIND", help="The engine to use.")] = None,  # noqa: UP045
+    engine: Annotated[Optional[str], typer.Option(metavar="KIND", help="The engine: local or radical.pilot.")] = None,  # noqa: UP045
     max_iter: Annotated[Optional[str], typer.Option(metavar="N", help="Iterations per learner.")] = None,  # noqa: UP045
     learner: Learners = None,
     run_dir: Annotated[Optional[Path], typer.Option(metavar="DIR", help="The run directory to make.")] = None,  # noqa: UP045
@@ -125,7 +125,7 @@ def run(
 
     given = [parse_setting(text) for text in settings or ()]
     if engine is not None:
-        given.append(Setting(("engine",), engine, f"--engine {engine}"))
+        given.insert(0, Setting(("engine",), engine, f"--engine {engine}"))  # --set engine.… lies over it
     if max_iter is not None:
         given.append(Setting(("max_iter",), max_iter, f"--max-iter {max_iter}"))
     if dry_run:
@@ -160,6 +160,9 @@ def resume(
     steal_lock: Annotated[
         bool, typer.Option("--steal-lock", help="Take the run over although another host seems to hold it.")
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Go on although a pilot may still be at work elsewhere.")
+    ] = False,
     require_criterion: RequireCriterion = False,
     output: Output = "auto",
 ) -> None:
@@ -167,7 +170,7 @@ def resume(
     from rose_cli.commands.resume import ResumeOptions, explain
     from rose_cli.commands.resume import resume as command
 
-    options = ResumeOptions(max_iter, from_iteration, learner or (), output, require_criterion, steal_lock)
+    options = ResumeOptions(max_iter, from_iteration, learner or (), output, require_criterion, steal_lock, force)
     raise typer.Exit(explain(run_name, options) if dry_run else command(run_name, options))
 
 

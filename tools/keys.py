@@ -15,6 +15,7 @@ KINDS: tuple[tuple[object, str], ...] = (
     (numbers.Difference, "number from 0"),
     (numbers.Count, "whole number from 1"),
     (numbers.Natural, "whole number from 0"),
+    (numbers.Minutes, "minutes, a whole number from 1"),
     (numbers.Megabytes, "megabytes, a whole number"),
     (numbers.Seed, "whole number from 0"),
     (numbers.Duration, "[duration](#durations)"),

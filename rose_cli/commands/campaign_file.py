@@ -87,8 +87,7 @@ def check_campaign(
 
 
 def _check(path: Path, environment: Mapping[str, str], settings: Sequence[Setting], host: Host) -> Checked:
-    needed = _without_same_engine(path, settings)
-    read = read_all(path, [(setting.path, setting.text, setting.source) for setting in needed])
+    read = read_all(path, [(setting.path, setting.text, setting.source) for setting in settings])
     if read.document is None:
         return Checked(read.text, read.diagnostics, None)
     loaded = load(read.document, read.broken)
@@ -109,15 +108,6 @@ def _check(path: Path, environment: Mapping[str, str], settings: Sequence[Settin
     if loaded.campaign is None or any(diagnostic.is_error for diagnostic in diagnostics):
         return Checked(read.text, diagnostics, None)
     return Checked(read.text, diagnostics, compiled, (loaded.campaign, around))
-
-
-def _without_same_engine(path: Path, settings: Sequence[Setting]) -> Sequence[Setting]:
-    """`--engine KIND` stands for `engine: KIND`, but takes nothing away where the file names that kind already."""
-    kinds = {setting.text for setting in settings if setting.path == ("engine",)}
-    document = read_all(path).document if kinds else None
-    given = document.data.get("engine") if document is not None and isinstance(document.data, dict) else None
-    kind = given.get("kind", "local") if isinstance(given, dict) else given
-    return [setting for setting in settings if setting.path != ("engine",) or setting.text != kind]
 
 
 @contextmanager

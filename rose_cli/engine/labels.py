@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1 << 20
 """Of one file: the largest of radical.pilot 1.103 has 12 kB."""
+Json = dict[str, Any]
 _FILES = "resource_*.json"
 _COMMENT = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
 
@@ -43,16 +44,25 @@ def known_labels(environment: Mapping[str, str]) -> dict[str, ResourceLabel] | N
         own = Path(str(distribution("radical.pilot").locate_file("radical/pilot/configs")))
     except PackageNotFoundError:
         return None
-    return {**labels_in(own), **labels_in(_of_the_user(environment))}
+    return labels_in(own, _of_the_user(environment))
 
 
-def labels_in(folder: Path) -> dict[str, ResourceLabel]:
-    """The labels that the configuration files of a folder describe."""
-    return {
-        f"{path.stem.removeprefix('resource_')}.{machine}": label
-        for path in sorted(folder.glob(_FILES))
-        for machine, label in _machines_in(path)
-    }
+def labels_in(*folders: Path) -> dict[str, ResourceLabel]:
+    """The labels that the configuration files of the folders describe; a later one adds to what an earlier one says."""
+    machines: dict[str, Json] = {}
+    for path in (path for folder in folders for path in sorted(folder.glob(_FILES))):
+        site = path.stem.removeprefix("resource_")
+        for machine, entries in _machines_in(path):
+            name = f"{site}.{machine}"
+            machines[name] = _laid_over(machines.get(name, {}), entries)
+    return {name: _label(entries) for name, entries in machines.items()}
+
+
+def _laid_over(below: Json, above: Json) -> Json:
+    """As radical.pilot lays the user's descriptions over its own: key by key, maps within maps too."""
+    both = {key: _laid_over(below[key], above[key]) for key in below.keys() & above.keys()
+            if isinstance(below[key], dict) and isinstance(above[key], dict)}  # fmt: skip
+    return {**below, **above, **both}
 
 
 def _of_the_user(environment: Mapping[str, str]) -> Path:
@@ -60,8 +70,10 @@ def _of_the_user(environment: Mapping[str, str]) -> Path:
     return Path(base) / ".radical" / "pilot" / "configs"
 
 
-def _machines_in(path: Path) -> Iterator[tuple[str, ResourceLabel]]:
+def _machines_in(path: Path) -> Iterator[tuple[str, Json]]:
     """What is no configuration is passed over: radical.pilot itself says so once it is used."""
+    if not path.is_file():  # a pipe would be waited for
+        return
     try:
         with path.open(encoding="utf-8") as file:
             machines = json.loads(_COMMENT.sub("", file.read(MAX_BYTES)))
@@ -69,10 +81,10 @@ def _machines_in(path: Path) -> Iterator[tuple[str, ResourceLabel]]:
         return
     for machine, entries in machines.items() if isinstance(machines, dict) else ():
         if isinstance(entries, dict):
-            yield machine, _label(entries)
+            yield machine, entries
 
 
-def _label(entries: Mapping[str, Any]) -> ResourceLabel:
+def _label(entries: Json) -> ResourceLabel:
     return ResourceLabel(
         cores_per_node=_count(entries.get("cores_per_node")),
         gpus_per_node=_count(entries.get("gpus_per_node"), least=0),

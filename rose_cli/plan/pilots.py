@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rose_cli.diagnostic import Finding, Severity, did_you_mean
 from rose_cli.plan.model import EnginePlan, PilotPlan
+from rose_cli.spec.engines import PILOT_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from rose_cli.plan.surroundings import Surroundings
     from rose_cli.spec.campaign import Engine
 
-_OF_A_PILOT = ("resource", "runtime", "nodes", "project", "queue", "access_schema", "restarts")
 _ON_A_NODE = (("cores", "cores_per_node", "core"), ("gpus", "gpus_per_node", "GPU"))
 
 
@@ -26,7 +26,8 @@ def compile_engine(engine: Engine, around: Surroundings) -> EnginePlan:
         engine.resource, engine.runtime, engine.nodes, engine.project, engine.queue, engine.access_schema,
         engine.restarts,
     )  # fmt: skip
-    return EnginePlan("radical.pilot", pilot_cores(engine, around), engine.gpus, engine.grace, pilot)
+    gpus = tuple(str(number) for number in range(pilot_gpus(engine, around)))
+    return EnginePlan("radical.pilot", pilot_cores(engine, around), gpus, engine.grace, pilot)
 
 
 def local_stand_in(engine: Engine, learners: Sequence[LearnerPlan], around: Surroundings) -> EnginePlan:
@@ -48,6 +49,24 @@ def pilot_cores(engine: Engine, around: Surroundings) -> int | None:
     if label.forks and engine.nodes is None:  # whatever such a label claims, it is this machine
         return None
     return (engine.nodes or 1) * label.cores_per_node
+
+
+def pilot_gpus(engine: Engine, around: Surroundings) -> int:
+    """As asked for; whole nodes of another machine come with theirs."""
+    label = _label(engine, around)
+    if "gpus" in engine.model_fields_set or engine.nodes is None or label is None or label.forks:
+        return len(engine.gpus)
+    return engine.nodes * (label.gpus_per_node or 0)
+
+
+def engine_gpus(engine: Engine, around: Surroundings) -> int:
+    return len(engine.gpus) if engine.kind == "local" else pilot_gpus(engine, around)
+
+
+def node_of(engine: Engine, around: Surroundings) -> ResourceLabel | None:
+    """What a single node has, where it is not this machine: no rank can have more."""
+    label = _label(engine, around)
+    return None if label is None or label.forks else label
 
 
 def engine_cores(engine: Engine, around: Surroundings) -> int | None:
@@ -94,7 +113,7 @@ def check_engine(engine: Engine, around: Surroundings) -> Iterator[Finding]:
 
 
 def _check_foreign(engine: Engine) -> Iterator[Finding]:
-    for key in _OF_A_PILOT:
+    for key in PILOT_KEYS:
         if key in engine.model_fields_set:
             hint = f"take it out, or write kind: radical.pilot beside '{key}'"
             yield Finding("unused-key", f"'{key}' is for a pilot, and this is the local engine", ("engine", key), hint,
@@ -112,7 +131,7 @@ def _check_label(engine: Engine, labels: dict[str, ResourceLabel]) -> Iterator[F
         message = f"'{engine.resource}' has no access schema '{engine.access_schema}'"
         yield Finding("wrong-value", message, ("engine", "access_schema"), hint)
     for key in label.mandatory:
-        if key in _OF_A_PILOT and getattr(engine, key) is None:
+        if key in PILOT_KEYS and getattr(engine, key) is None:
             message = f"'{engine.resource}' needs a '{key}'"
             yield Finding("missing-key", message, ("engine", key), f"add {key}: to 'engine'")
     if engine.nodes is not None:

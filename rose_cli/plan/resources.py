@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from rose_cli.diagnostic import Finding, KeyPath
 from rose_cli.plan.given import giver
-from rose_cli.plan.pilots import engine_cores, engine_memory_mb, runs_here
+from rose_cli.plan.pilots import engine_cores, engine_gpus, engine_memory_mb, node_of, runs_here
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from rose_cli.engine.labels import ResourceLabel
     from rose_cli.plan.given import Layer
     from rose_cli.plan.model import CommandPlan
     from rose_cli.plan.surroundings import Surroundings
@@ -30,13 +31,15 @@ def check_resources(
             hint += f", or write {_in_engine(engine, 'cores', wanted.cores)}"
         yield from _check(wanted.cores, there, "core", at, hint)
     if not broken.touches(("engine", "gpus")):
-        at, there = giver(layers, "gpus_per_rank", "ranks"), len(engine.gpus)
+        at, there = giver(layers, "gpus_per_rank", "ranks"), engine_gpus(engine, around)
         hint = f"write {_in_engine(engine, 'gpus', wanted.gpus)}, if there are as many"
         yield from _check(wanted.gpus, there, "GPU", at, hint)
     at, there = giver(layers, "mem_per_rank", "ranks"), engine_memory_mb(engine, around)
     yield from _check(wanted.memory_mb, there, "MB of memory", at, "ask for less")
+    if not broken.touches(("engine", "resource")):
+        yield from _check_rank(command, layers, node_of(engine, around))
     if runs_here(engine, around) and not broken.touches(("engine", "kind")):
-        yield from _check_launcher(command, layers, around)
+        yield from _check_launcher(command, layers, engine, around)
 
 
 def _in_engine(engine: Engine, key: str, count: int) -> str:
@@ -46,17 +49,49 @@ def _in_engine(engine: Engine, key: str, count: int) -> str:
 def _check(wanted: int, there: int | None, what: str, path: KeyPath, hint: str) -> Iterator[Finding]:
     """`there` None: not known."""
     if there is not None and wanted > there:
-        plural = "s" if wanted > 1 and " " not in what else ""
-        message = f"asks for {wanted} {what}{plural}, the engine has {there}"
+        message = f"asks for {_counted(wanted, what)}, the engine has {there}"
         yield Finding("too-many-resources", message, path, hint)
 
 
-def _check_launcher(
-    command: CommandPlan, layers: Sequence[Layer[TaskFields]], around: Surroundings
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' if count > 1 and ' ' not in what else ''}"
+
+
+def _check_rank(
+    command: CommandPlan, layers: Sequence[Layer[TaskFields]], node: ResourceLabel | None
 ) -> Iterator[Finding]:
-    path = command.environment.get("PATH", around.environment.get("PATH", ""))
-    if command.ranks > 1 and not command.shell and not command.pre_exec and not shutil.which("mpiexec", path=path):
-        message = f"{command.ranks} ranks need an MPI launcher: there is no 'mpiexec' on PATH"
+    """A rank is on one node, however many the pilot has."""
+    if node is None:
+        return
+    wanted, ranks = command.resources, command.ranks
+    for key, each, there, what in (
+        ("cores_per_rank", wanted.cores // ranks, node.cores_per_node, "core"),
+        ("gpus_per_rank", wanted.gpus // ranks, node.gpus_per_node, "GPU"),
+        ("mem_per_rank", wanted.memory_mb // ranks, node.memory_mb_per_node, "MB of memory"),
+    ):
+        if there is not None and each > max(there, 1 if what == "core" else 0):
+            message = f"asks for {_counted(each, what)} in one rank, a node has {there}"
+            hint = f"ask for at most {there}" + (", and more ranks" if there else ", or choose nodes that have some")
+            yield Finding("too-many-resources", message, giver(layers, key, "ranks"), hint)
+
+
+_LAUNCHERS = {"local": ("mpiexec",), "radical.pilot": ("mpirun", "mpiexec")}
+"""Of these one has to be there: the first is what a message names."""
+
+
+def _check_launcher(
+    command: CommandPlan, layers: Sequence[Layer[TaskFields]], engine: Engine, around: Surroundings
+) -> Iterator[Finding]:
+    """A pilot looks for its launcher where rose runs, before any `pre_exec`; the local engine right before the task."""
+    launchers = _LAUNCHERS[engine.kind]
+    path = around.environment.get("PATH", "")
+    if engine.kind == "local":
+        path = command.environment.get("PATH", path)
+        if command.shell or command.pre_exec:
+            return
+    if command.ranks > 1 and not any(shutil.which(launcher, path=path) for launcher in launchers):
+        names = " and no ".join(f"'{launcher}'" for launcher in launchers)
+        message = f"{command.ranks} ranks need an MPI launcher: there is no {names} on PATH"
         yield Finding(
             "missing-program", message, giver(layers, "ranks"), "install one (Open MPI, MPICH), or set ranks: 1"
         )

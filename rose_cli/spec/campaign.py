@@ -32,7 +32,7 @@ from rose_cli.spec.names import (
     Text,
     VariableName,
 )
-from rose_cli.spec.numbers import Count, Difference, Duration, Megabytes, Natural, Number, Pause, Seed
+from rose_cli.spec.numbers import Count, Difference, Duration, Megabytes, Minutes, Natural, Number, Pause, Seed
 from rose_cli.spec.reading import JsonPath, Regex
 from rose_cli.spec.rejection import reject
 from rose_cli.spec.values import (
@@ -308,16 +308,16 @@ class Engine(Model):
         default=(), description="their number; on this machine also the ids of those to share out", examples=["[0, 1]"]
     )
     grace: Pause = Field(default=5.0, description="time between TERM and KILL when a task has to end", examples=["10s"])
-    resource: Text = Field(
+    resource: FilledText = Field(
         default="local.localhost",
         description="radical.pilot's label of the machine",
         examples=["tacc.frontera"],
     )
-    runtime: Count = Field(default=30, description="minutes that the pilot is asked for", examples=["120"])
+    runtime: Minutes = Field(default=30, description="minutes that the pilot is asked for", examples=["120"])
     nodes: Count | None = Field(default=None, description="nodes that the pilot is asked for", examples=["2"])
-    project: Text | None = Field(default=None, description="the allocation that is charged", examples=["abc123"])
-    queue: Text | None = Field(default=None, description="the batch system's queue", examples=["normal"])
-    access_schema: Text | None = Field(
+    project: FilledText | None = Field(default=None, description="the allocation that is charged", examples=["abc123"])
+    queue: FilledText | None = Field(default=None, description="the batch system's queue", examples=["normal"])
+    access_schema: FilledText | None = Field(
         default=None, description="how to reach the machine, where it has several ways", examples=["interactive"]
     )
     restarts: Natural = Field(

@@ -25,6 +25,8 @@ from rose_cli.spec.reader.nodes import (
     child,
     followed,
     plain,
+    with_entry,
+    without_entry,
 )
 from rose_cli.spec.reader.override import placed, read_override
 from rose_cli.spec.reader.scalars import Scalar
@@ -115,6 +117,16 @@ class Document:
             root=root,
             overrides=(*self.overrides, override.key.source),
         )
+
+    def without(self, key: str, under: str) -> Document:
+        """The document without a key of the map that stands under `under` at the top, where they are there."""
+        top = followed(self.root)
+        entry = top.entries.get(under) if isinstance(top, MapNode) else None
+        inner = followed(entry.value) if entry is not None else None
+        if not (isinstance(top, MapNode) and entry is not None and isinstance(inner, MapNode)):
+            return self
+        root = with_entry(top, under, Entry(entry.key, without_entry(inner, key)))
+        return replace(self, data=plain(root), root=root)
 
     def _walk(self, path: KeyPath) -> tuple[Node, Stretch | None, bool]:
         """How far the path leads: the node, its key, and whether that is all the way."""

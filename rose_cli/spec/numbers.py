@@ -147,11 +147,20 @@ def _pause(value: object) -> float:
     return seconds
 
 
+def _minutes(value: object) -> int:
+    """As a batch system takes them: `120`, and a hint for `2h`."""
+    if isinstance(value, str) and not _NUMBER.fullmatch(value) and re.search("[a-z:]", value, re.IGNORECASE):
+        seconds = _seconds_from(value)
+        reject("wrong-type", expected("minutes as a number", value), f"write {max(1, math.ceil(seconds / 60))}")
+    return whole_number(value, 1)
+
+
 Number = Annotated[float, PlainValidator(_number)]
 Difference = Annotated[float, PlainValidator(_difference)]
 Count = Annotated[int, PlainValidator(_count)]
 Natural = Annotated[int, PlainValidator(_natural)]
 Megabytes = Annotated[int, PlainValidator(_megabytes)]
 Seed = Annotated[int, PlainValidator(_seed)]
+Minutes = Annotated[int, PlainValidator(_minutes)]
 Duration = Annotated[float, PlainValidator(_duration)]
 Pause = Annotated[float, PlainValidator(_pause)]

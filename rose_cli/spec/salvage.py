@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rose_cli.errors import CampaignError, UsageError
 from rose_cli.spec.broken import NOTHING, Broken
 from rose_cli.spec.document import Document, read_document
+from rose_cli.spec.engines import with_engine
 from rose_cli.spec.patch import indentation, patched
 from rose_cli.spec.reader.nodes import ListNode, MapNode, ScalarNode, plain
 
@@ -56,7 +57,8 @@ def read_all(path: Path, settings: Iterable[tuple[KeyPath, str, str]] = ()) -> R
 
 def _with_setting(reading: Reading, before: Document, path: KeyPath, text: str, source: str) -> Reading:
     try:
-        document = before.with_value(path, text, source)
+        is_engine = path == ("engine",)
+        document = with_engine(before, text, source) if is_engine else before.with_value(path, text, source)
     except CampaignError as error:
         broken = reading.broken.with_paths([path])
         return replace(reading, diagnostics=(*reading.diagnostics, *error.diagnostics), broken=broken)

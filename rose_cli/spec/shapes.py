@@ -12,6 +12,7 @@ MAX_TASKS = 1_000
 MAX_FILES = 1_000
 
 _DIGITS = re.compile(r"-?[0-9]+")
+_CALLED_PILOT = re.compile(r"(radical|rp|pilot)([._ -]?pilot)?", re.IGNORECASE)
 
 
 # --- tasks and learners ----------------------------------------------------------------------------------------------
@@ -45,6 +46,11 @@ def learner_form(value: object) -> object:
 
 def engine_form(value: object) -> object:
     """`local` for `{kind: local}`."""
+    kind = value.get("kind") if isinstance(value, dict) else value
+    if isinstance(kind, str) and kind != "radical.pilot" and _CALLED_PILOT.fullmatch(kind):
+        message = expected("'local' or 'radical.pilot'", kind)
+        below = ("kind",) if isinstance(value, dict) else ()
+        reject("wrong-value", message, "did you mean 'radical.pilot'?", below=below)
     if not isinstance(value, dict | str):
         reject("wrong-type", expected("'local', 'radical.pilot' or a map", value))
     return {"kind": value} if isinstance(value, str) else value

@@ -51,6 +51,24 @@ def test_odd_values_in_a_description_are_not_known(tmp_path: Path) -> None:
     assert (label.schemas, label.mandatory, label.forks) == ((), (), False)
 
 
+def test_a_description_of_the_user_adds_to_the_one_below(tmp_path: Path) -> None:
+    """As radical.pilot lays them: what the user does not say stays."""
+    (tmp_path / "resource_lab.json").write_text(
+        '{"cluster": {"cores_per_node": 8, "schemas": {"tunnel": {}}}, "desk": {"resource_manager": "FORK"}}',
+        encoding="utf-8",
+    )
+    labels = labels_in(HERE / "labels", tmp_path)
+    cluster = labels["lab.cluster"]
+    assert (cluster.cores_per_node, cluster.gpus_per_node, cluster.mandatory) == (8, 4, ("project",))
+    assert set(cluster.schemas) == {"local", "ssh", "interactive", "tunnel"}
+    assert labels["lab.desk"].forks
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "resource_odd.json")
+    assert labels_in(tmp_path) == {}
+
+
 @pytest.mark.skipif(not installed() and "CI" not in os.environ, reason="radical.pilot is not installed")
 def test_the_installed_labels_and_those_of_the_user_are_known(tmp_path: Path) -> None:
     own = tmp_path / ".radical" / "pilot" / "configs"

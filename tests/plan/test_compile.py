@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rose_cli.commands.campaign_file import Setting
+from rose_cli.commands.campaign_file import Setting, parse_setting
 from rose_cli.plan.compile import learner_seed, with_learners
 from rose_cli.plan.model import CRITERION, Adaptive, EnginePlan, FilePlan, PilotPlan
 
@@ -324,17 +324,45 @@ def test_a_smoke_run_stays_on_this_machine(compiled: Compile) -> None:
     ("engine", "option", "expected"),
     [
         ("{kind: local, cores: 3}", "local", ("local", 3)),
-        ("{kind: local, cores: 3}", "radical.pilot", ("radical.pilot", None)),
+        ("{kind: local, cores: 3}", "radical.pilot", ("radical.pilot", 3)),
+        ("{kind: local, gpus: [2, 3]}", "radical.pilot", ("radical.pilot", None)),
+        ("{resource: lab.cluster, project: p}", "radical.pilot", ("radical.pilot", 56)),
+        ("{kind: locl, cores: 3}", "local", ("local", None)),
         ("{cores: 3}", "local", ("local", 3)),
         ("radical.pilot", "radical.pilot", ("radical.pilot", None)),
         ("{kind: radical.pilot, resource: lab.cluster, project: p}", "radical.pilot", ("radical.pilot", 56)),
         ("{kind: radical.pilot, resource: lab.cluster, project: p}", "local", ("local", None)),
+        ("{kind: radical.pilot, cores: 99, gpus: 99, runtime: 5}", "local", ("local", None)),
     ],
 )
 def test_an_engine_given_on_the_command_line(
     bench: Bench, engine: str, option: str, expected: tuple[str, int | None]
 ) -> None:
-    """It takes nothing away where the file names that kind already."""
+    """It changes the kind, and nothing where the file names that kind already."""
     text = f"max_iter: 1\nengine: {engine}\ntasks: {{simulation: {{executable: python sim.py}}}}\nlearners: 1\n"
     plan = bench.check_text(text, [Setting(("engine",), option, f"--engine {option}")]).good_plan
     assert (plan.engine.kind, plan.engine.cores) == expected
+
+
+def settings(*texts: str) -> list[Setting]:
+    return [parse_setting(text) for text in texts]
+
+
+def test_what_stays_of_an_engine_whose_kind_is_changed(bench: Bench) -> None:
+    text = "max_iter: 1\nengine: {0}\ntasks: {{simulation: {{executable: python sim.py}}}}\nlearners: 1\n"
+    here = text.format("{cores: 3, gpus: [2, 3], grace: 1m}")
+    pilot = bench.check_text(here, settings("engine=radical.pilot")).good_plan.engine
+    assert (pilot.cores, pilot.gpus, pilot.grace_seconds) == (3, ("0", "1"), 60.0)
+    there = text.format(
+        "{kind: radical.pilot, resource: lab.cluster, project: p, nodes: 2, cores: 9, gpus: 1, grace: 1m}"
+    )
+    assert bench.check_text(there, settings("engine=local")).good_plan.engine == EnginePlan("local", None, (), 60.0)
+    assert bench.check_text(there, settings("engine=local", "engine.cores=2")).good_plan.engine.cores == 2
+
+
+def test_whole_nodes_come_with_their_gpus(compiled: Compile) -> None:
+    at = "kind: radical.pilot, resource: lab.cluster, project: p"
+    assert len(compiled(f"engine: {{{at}, nodes: 2}}").engine.gpus) == 8
+    assert len(compiled(f"engine: {{{at}, nodes: 2, gpus: 0}}").engine.gpus) == 0
+    assert len(compiled(f"engine: {{{at}}}").engine.gpus) == 0
+    assert len(compiled("engine: {kind: radical.pilot, nodes: 2}").engine.gpus) == 0

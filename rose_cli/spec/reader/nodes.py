@@ -121,6 +121,12 @@ def with_entry(node: MapNode, key: str | int, entry: Entry) -> MapNode:
     return replace(node, entries=entries, size=size + len(entries), height=height)
 
 
+def without_entry(node: MapNode, key: str | int) -> MapNode:
+    entries = {each: entry for each, entry in node.entries.items() if each != key}
+    size, height = measure(tuple(each.value for each in entries.values()))
+    return replace(node, entries=entries, size=size + len(entries), height=height)
+
+
 def measure(nodes: tuple[Node, ...]) -> tuple[int, int]:
     """Size and height of a collection of these nodes (keys not counted)."""
     return 1 + sum(node.size for node in nodes), 1 + max((node.height for node in nodes), default=0)
