@@ -258,6 +258,8 @@ def main() -> NoReturn:
         code = _show_mistakes(error)
     except RoseError as error:
         code = _say(error)
+    except KeyboardInterrupt:  # before a session took the signals over; typer has caught it in a command
+        code = ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the boundary: anything else is a bug
         refusal = _refusal(error)
         code = _say(refusal) if refusal else _report_bug(error)

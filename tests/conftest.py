@@ -13,6 +13,10 @@ from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("long", max_examples=10_000, deadline=None)
+"""`pytest --hypothesis-profile=long`: for the tests that do not say how many examples they need."""
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -53,9 +53,15 @@ def told(error: AttemptFailed, directory: RunDirectory) -> Iterator[Text]:
     where = f"'{safe(error.task)}'{replica} failed in iteration {error.iteration}, attempt {error.attempt}"
     yield Text.assemble(("✗ ", "bold red"), (safe(error.learner), "bold"), f": {where}: {_how(error)}")
     yield labelled("command", safe(error.command))
-    yield labelled("log", safe(str((directory.path / error.log).absolute())))
+    if has_log(error):
+        yield labelled("log", safe(str((directory.path / error.log).absolute())))
     for number, line in enumerate(error.stderr_tail):
         yield labelled("" if number else "stderr", safe(line.expandtabs()))
+
+
+def has_log(error: AttemptFailed) -> bool:
+    """What was never started has printed nothing."""
+    return error.kind != "not_started"
 
 
 def _how(error: AttemptFailed) -> str:

@@ -11,6 +11,7 @@ import anyio
 from rose_cli.journal import events as e
 from rose_cli.journal.events import to_json
 from rose_cli.view.console import notice, open_console, safe
+from rose_cli.view.failure import has_log
 from rose_cli.view.layout import threshold_text
 from rose_cli.view.outlet import Outlet
 from rose_cli.view.scribe import Scribe
@@ -110,7 +111,8 @@ class PlainScreen:
     def _(self, event: e.AttemptFailed) -> str:
         where = f"failed in iteration {event.iteration}, attempt {event.attempt}"
         text = f"{_task(event)} {where}: {safe(event.message)}; {self._next(event)}"
-        return self._line(event.learner, self._done(event.learner), f"{text} (log: {safe(event.log)})")
+        log = f" (log: {safe(event.log)})" if has_log(event) else ""
+        return self._line(event.learner, self._done(event.learner), f"{text}{log}")
 
     @_said.register
     def _(self, event: e.AttemptLost) -> str:

@@ -97,7 +97,7 @@ def watch_status(look: Look) -> None:
 def _draw_until_over(look: Look) -> None:
     console = open_console(sys.stdout)
     region = Region(console.file.write)
-    alive = True
+    alive, shown = True, None
     try:
         while alive:
             began = time.monotonic()
@@ -106,10 +106,13 @@ def _draw_until_over(look: Look) -> None:
             table = campaign_table(plan, state, _facts(state, alive=alive), (columns, max(1, lines - 1)))
             with console.capture() as capture:
                 console.print(table, end="", width=columns)
-            region.draw(capture.get().splitlines(), (columns, lines))
+            shown = capture.get().splitlines(), (columns, lines)
+            region.draw(*shown)
             # a journal of a great run takes a while to read: at most half of the time goes into it
             time.sleep(max(WATCH_SECONDS, time.monotonic() - began) if alive else 0.0)
     finally:
+        if shown is not None:
+            region.draw(*shown)  # over the ^C that the terminal has written
         region.leave()
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Rose
 
-STATUS_KEYS = ["run", "campaign", "engine", "status", "started", "elapsed_seconds", "learners"]
+STATUS_KEYS = ["run", "campaign", "engine", "status", "started", "elapsed_seconds", "damage", "learners"]
 LEARNER_KEYS = ["name", "index", "status", "stop_reason", "iterations_done", "max_iter", "task", "metric_name",
                 "metric_value", "best_value", "threshold", "operator", "history", "result", "error"]  # fmt: skip
 COLUMNS = ["learner", "iteration", "metric_name", "metric_value", "stop_reason", "started", "seconds"]

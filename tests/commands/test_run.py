@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -81,6 +83,16 @@ def test_a_failed_learner_is_told_in_full_and_is_exit_code_1(rose: Rose) -> None
     assert rose.learners("r")["b"]["stop_reason"] == "max_iter"
 
 
+def test_what_was_never_started_has_no_log_to_look_at(rose: Rose) -> None:
+    rose.script("#!/no/such/interpreter\n", "sim.sh")
+    rose.write("{max_iter: 2, tasks: {sim: {executable: ./sim.sh}}, learners: 1}")
+    called = rose("run", "campaign.yaml", "--run-dir", "r")
+    assert called.code == 1
+    assert "asks for the interpreter '/no/such/interpreter'" in called.out
+    assert f"  command  {rose.folder}/sim.sh\n" in called.out
+    assert "sim.1.err" not in called.out
+
+
 def test_require_criterion(rose: Rose) -> None:
     rose.write(GOOD)
     assert rose("run", "campaign.yaml", "--run-dir", "r", "--require-criterion").code == 1
@@ -155,6 +167,26 @@ def test_a_signal_before_the_first_task_has_ended(rose: Rose, number: int, code:
     out, err = process.communicate(timeout=30)
     assert process.returncode == code, err
     assert out.splitlines()[-1] == "  go on    rose resume r"
+
+
+@pytest.mark.parametrize("package", ["typer", "pydantic"])
+def test_an_interrupt_before_anything_is_loaded_is_quiet(rose: Rose, package: str) -> None:
+    code = f"""
+import sys
+
+class Interrupt:
+    def find_spec(self, name, path, target=None):
+        if name == {package!r}:
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupt())
+sys.argv = ["rose", "run", "campaign.yaml"]
+from rose_cli.__main__ import main
+main()
+"""
+    rose.write(GOOD)
+    done = subprocess.run([sys.executable, "-c", code], cwd=rose.folder, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 def test_set_max_iter_and_learner_change_this_run_only(rose: Rose) -> None:

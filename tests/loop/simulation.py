@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import selectors
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import anyio
 import anyio.to_thread
@@ -96,6 +96,14 @@ class Fate:
     seconds: float = 1.0
     exit_code: int | None = 0
     printed: str = ""
+
+
+Deed: TypeAlias = "tuple[float, Callable[[Crew], object]]"
+"""What happens to a session from outside, and after how many simulated seconds."""
+
+
+def interrupt(seconds: float) -> Deed:
+    return seconds, lambda crew: crew.stop("interrupted")
 
 
 class SimulatedEngine:
@@ -189,16 +197,15 @@ class World:
     def directory(self) -> RunDirectory:
         return RunDirectory.at(self.folder / "run")
 
-    def run(self, interrupt_after: float | None = None) -> Ending | RoseError:
-        """The first session; `interrupt_after` so many simulated seconds."""
+    def run(self, *deeds: Deed) -> Ending | RoseError:
+        """The first session."""
         self.directory.path.mkdir()
         work = begin(self.directory, self.plan, self.text, {}, "quiet")
-        return self._session(work.journal, work.state, (), interrupt_after)
+        return self._session(work.journal, work.state, (), deeds)
 
-    def resume(self, interrupt_after: float | None = None, options: ResumeOptions | None = None) -> Ending | RoseError:
+    def resume(self, *deeds: Deed) -> Ending | RoseError:
         journal, state = _open(self.directory)
-        opening = _opening(self.plan, state, options or ResumeOptions())
-        return self._session(journal, state, opening, interrupt_after)
+        return self._session(journal, state, _opening(self.plan, state, ResumeOptions()), deeds)
 
     def look(self) -> RunState:
         journal, state = _open(self.directory)
@@ -206,15 +213,15 @@ class World:
         return state
 
     def _session(
-        self, journal: JournalFile, state: RunState, opening: Sequence[e.Event], interrupt_after: float | None
+        self, journal: JournalFile, state: RunState, opening: Sequence[e.Event], deeds: Sequence[Deed]
     ) -> Ending | RoseError:
         with journal:
             return anyio.run(
-                self._main, journal, state, opening, interrupt_after, backend_options={"loop_factory": SimulatedLoop}
+                self._main, journal, state, opening, deeds, backend_options={"loop_factory": SimulatedLoop}
             )
 
     async def _main(
-        self, journal: JournalFile, state: RunState, opening: Sequence[e.Event], interrupt_after: float | None
+        self, journal: JournalFile, state: RunState, opening: Sequence[e.Event], deeds: Sequence[Deed]
     ) -> Ending | RoseError:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, SimulatedLoop)
@@ -226,8 +233,8 @@ class World:
         wall_time = self.plan.limits.wall_time_seconds
         deadline = deadline_of(wall_time, self.environment, 5.0, 0.0, loop.time)
         crew = Crew(self.plan, state, recorder, engine, self.directory, deadline)
-        if interrupt_after is not None:
-            loop.call_at(interrupt_after, crew.stop, "interrupted")
+        for seconds, deed in deeds:
+            loop.call_at(seconds, deed, crew)
         try:
             ending = await crew.run()
         except BaseException as error:  # noqa: BLE001 - what is none of rose's own is raised again

@@ -11,7 +11,7 @@ import pytest
 from rose_cli.journal.reader import read_journal
 from rose_cli.loop.crew import Ending
 from rose_cli.loop.deadline import Deadline, WallTimeReached, deadline_of
-from tests.loop.simulation import Fate, Try, World
+from tests.loop.simulation import Fate, Try, World, interrupt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,7 +107,7 @@ def test_a_learner_that_rests_leaves_the_others_to_their_shorter_tasks(tmp_path:
 def test_an_interrupt_is_heeded_also_while_a_learner_rests(tmp_path: Path) -> None:
     text = CAMPAIGN.format(wall_time=35, n="[{name: slow}, {name: fast}]")
     world = World.of(tmp_path, text, lambda t: Fate(10.0 if t.learner == "slow" else 1.0))
-    assert world.run(interrupt_after=32.5) == Ending("interrupted")
+    assert world.run(interrupt(32.5)) == Ending("interrupted")
     assert (done(world), world.seconds) == ([3, 32], 32.5)
 
 

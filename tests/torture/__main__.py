@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from tests.torture.journal_faults import open_every_fault, resume_from_faults
 from tests.torture.kills import kill_again_and_again
+from tests.torture.locks import meet_left_locks, race
+from tests.torture.system_calls import fail_system_calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +25,9 @@ def attacks(kills: int) -> dict[str, Callable[[Path, random.Random], Report]]:
     return {
         "kills": lambda folder, seed: kill_again_and_again(folder, seed, kills),
         "journal": open_every_fault,
+        "races": lambda folder, seed: race(folder, seed, 30),
+        "locks": meet_left_locks,
+        "calls": lambda folder, seed: fail_system_calls(folder, seed, 150),
         "resume": lambda folder, seed: resume_from_faults(folder, seed, 60),
     }
 

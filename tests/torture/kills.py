@@ -5,55 +5,22 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from tests.conftest import REPOSITORY
 from tests.torture.campaign import history, whole_history, write_campaign
+from tests.torture.session import Session
 from tests.torture.verdict import Report, judge, processes_of, run_id, watchdogs_of
 
 if TYPE_CHECKING:
     import random
     from pathlib import Path
 
-    from tests.conftest import Rose
 
 LONGEST_SECONDS = 1.8
 """A session is killed after at most so long: in its start as often as in its work."""
 _KINDS = ("rose", "task", "everything", "rose and watchdog")
-
-
-class Session:
-    """A process of rose that works on `run`, leader of a group of its own."""
-
-    def __init__(self, rose: Rose, *arguments: str, **variables: str) -> None:
-        self._log = (rose.folder / "sessions.log").open("ab")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "rose_cli", *arguments, "--output", "quiet"],
-            cwd=rose.folder,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY), **variables},
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            start_new_session=True,
-        )
-
-    def ended_within(self, seconds: float) -> int | None:
-        """The exit code, None where it is still there after so long."""
-        with suppress(subprocess.TimeoutExpired):
-            return self.process.wait(seconds)
-        return None
-
-    def freeze(self) -> None:
-        self.process.send_signal(signal.SIGSTOP)
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        self._log.close()
 
 
 class Killer:

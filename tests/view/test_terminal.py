@@ -16,8 +16,12 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.cells import cell_len
 
+from tests.conftest import wait_until
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from tests.conftest import Rose
 
 REPOSITORY = Path(__file__).parent.parent.parent
 DRIVE = f"{shlex.quote(sys.executable)} -m tests.view.drive"
@@ -160,3 +164,23 @@ def test_a_stopped_run_gives_the_terminal_back(tmux: Tmux) -> None:
 
     tmux.until(goes_on_below)
     assert sum(TITLE in line for line in tmux.screen()) == 2
+
+
+def test_watching_a_run_can_be_broken_off(tmux: Tmux, rose: Rose) -> None:
+    rose.write("{max_iter: 100000, tasks: {s: {executable: sleep 0.1}}, learners: 2}")
+    going = rose.start("run", "campaign.yaml", "--run-dir", "r", "--output", "quiet")
+    try:
+        wait_until((rose.folder / "r/plan.json").exists)
+        tmux.start(80, 24)
+        run = shlex.quote(str(rose.folder / "r"))
+        tmux.type(f"clear; {shlex.quote(sys.executable)} -m rose_cli status --watch {run}; echo code $?", "Enter")
+        tmux.until(lambda: any(line.startswith("▸ learner-1 ") for line in tmux.screen()))
+        tmux.type("C-c")
+        tmux.until(lambda: "code 130" in tmux.screen())
+        lines = tmux.screen()
+        assert "^C" not in "".join(lines)
+        assert lines[0].startswith("campaign · ")
+        assert tmux.cursor_is_visible
+    finally:
+        going.terminate()
+        going.communicate(timeout=30)

@@ -72,6 +72,10 @@ def _in_brackets(it: Complaint) -> Diagnostic | None:
         return it.here(f"'{closing}' was expected here, not '{it.character}'", hint, "unclosed-bracket")
     if it.character == ",":
         return it.here("no value stands before this comma", "take the comma away, or write null")
+    if it.character == ":" and ": " in re.split(r"[\[{,]", it.before)[-1]:
+        return it.here(
+            "a second colon in one value", "quote the value if the colon belongs to it, or put a comma before the key"
+        )
     hint = "put a comma between values, and quotes around a text that holds one of [ ] { } ,"
     return it.here(f"',' or '{closing}' was expected before this", hint)
 

@@ -1,0 +1,323 @@
+"""Random campaigns through the real loop, with a simulated engine and clock, against a naive model.
+
+Whatever happens from outside (interruptions, crashes at any byte of the journal, a lost engine, the wall time), each
+learner comes to what it would have come to alone. What learners do to each other (`stop_campaign`, `same_failure`,
+`on_failure: stop_campaign`, `rose stop`) may only cut its life short.
+
+A hundred campaigns in the normal run; `pytest --hypothesis-profile=long` tries thousands.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import shutil
+import tempfile
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rose_cli.journal import events as e
+from rose_cli.journal.reader import read_journal
+from rose_cli.loop.crew import Ending
+from tests.loop.reference import Life, live
+from tests.loop.simulation import Fate, Try, World, interrupt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rose_cli.journal.record import Record
+    from rose_cli.journal.state import LearnerState
+    from tests.loop.simulation import Deed
+
+MOST_SESSIONS = 60
+OUTSIDE = {"interrupted", "wall_time", "stop_requested"}
+NAMES = ("a", "b", "c")
+ENDED = (e.AttemptSucceeded, e.AttemptFailed, e.AttemptCancelled, e.AttemptLost)
+
+
+@dataclass(frozen=True)
+class Script:
+    """How attempts go: the same for the same try, whenever it comes. `lost` are the tries that get lost, once each."""
+
+    seed: int
+    failing: float
+    losing: float
+    values: tuple[str, ...]
+    _lost: set[Try]
+
+    def __call__(self, tried: Try) -> Fate:
+        draw = random.Random(f"{self.seed} {tried}")
+        seconds = draw.choice([0.5, 1.0, 2.0, 5.0, 9.0])
+        code = draw.choice([1, 1, 2]) if draw.random() < self.failing else 0
+        if draw.random() < self.losing and tried not in self._lost:
+            self._lost.add(tried)
+            return Fate(seconds, None)
+        return Fate(seconds, code, draw.choice(self.values) if tried.task == "criterion" else "")
+
+    def calm(self, tried: Try) -> Fate:
+        """The same with nothing lost, for the model."""
+        return Script(self.seed, self.failing, 0.0, self.values, set())(tried)
+
+
+@dataclass(frozen=True)
+class Case:
+    campaign: dict[str, Any]
+    script: Script
+    cores: int
+    disturbances: tuple[tuple[str, float], ...]
+
+    @property
+    def mutual(self) -> bool:
+        """Whether learners may end each other."""
+        tasks = [*self.campaign["tasks"].values(), self.campaign.get("stop") or {}]
+        stops = any(task.get("on_failure") == "stop_campaign" for task in tasks)
+        asked = any(kind == "stop learner" for kind, _ in self.disturbances)
+        return stops or asked or "stop_campaign" in self.campaign or "same_failure" in self.campaign["limits"]
+
+
+def maybe(key: str, values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.one_of(st.just({}), values.map(lambda value: {key: value}))
+
+
+def merged(*parts: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.tuples(*parts).map(lambda found: {key: value for part in found for key, value in part.items()})
+
+
+def tasks(executable: str, failures: st.SearchStrategy[str]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries(
+        {
+            "executable": st.just(executable),
+            "retries": st.fixed_dictionaries({"times": st.integers(0, 2), "pause": st.sampled_from([0, 3])}),
+            "on_failure": failures,
+        }
+    )
+
+
+FAILURES = st.sampled_from(["stop_learner", "stop_learner", "continue", "stop_campaign"])
+STEADY = st.sampled_from(["stop_learner", "stop_campaign"])
+TASK = merged(tasks("true", FAILURES), maybe("replicas", st.integers(1, 3)), maybe("timeout", st.just(6)))
+VALUES = ("0.9", "0.5", "0.3", "0.7", "0.25", "0.05")
+OPTION = st.integers(0, 9).map(lambda n: {"--n": n})
+AT_OTHERS: st.SearchStrategy[dict[Any, Any]] = st.just({-1: {"--n": 99}})
+SCHEDULE = st.one_of(
+    OPTION,
+    st.just({"adaptive": {"--n": "i*10"}}),
+    merged(
+        st.dictionaries(st.integers(0, 3), OPTION, min_size=1),
+        maybe("hold", st.just(value=True)),
+        AT_OTHERS,
+    ),
+)
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    has_stop, steady = draw(st.booleans()), draw(st.booleans())
+    count = draw(st.integers(1, 3))
+    limits = merged(
+        maybe("max_parallel_learners", st.integers(1, 2)),
+        maybe("wall_time", st.just(30)),
+        maybe("same_failure", st.integers(2, 4)),
+    )
+    campaign: dict[str, Any] = {
+        "max_iter": draw(st.integers(4, 5)),
+        "tasks": {name: draw(TASK) for name in draw(st.sampled_from([["t0"], ["t0", "t1"]]))},
+        "limits": draw(limits),
+    }
+    if has_stop:
+        criterion = tasks("echo", STEADY if steady else FAILURES)
+        bounds = merged(
+            maybe("patience", st.integers(1, 3)), maybe("min_delta", st.just(0.1)), maybe("min_iter", st.integers(1, 3))
+        )
+        campaign["stop"] = {"metric": "mse", "threshold": 0.1, **draw(criterion), **draw(bounds)}
+        campaign.update(draw(maybe("stop_campaign", st.just({"after_converged": 1}))))
+    campaign["learners"] = [_learner(draw, name, has_stop=has_stop, steady=steady) for name in NAMES[:count]]
+    values = VALUES if steady else (*VALUES, "nan", "no number")
+    failing, losing = draw(st.sampled_from([0.0, 0.1, 0.4])), draw(st.sampled_from([0.0, 0.0, 0.05]))
+    kinds = st.sampled_from(["interrupt", "crash", "stop learner", "nothing"])
+    disturbances = draw(st.lists(st.tuples(kinds, st.floats(0, 1, width=16)), max_size=5))
+    script = Script(draw(st.integers(0, 2**32)), failing, losing, values, set())
+    return Case(campaign, script, draw(st.integers(3, 5)), tuple(disturbances))
+
+
+def _learner(draw: st.DrawFn, name: str, *, has_stop: bool, steady: bool) -> dict[str, Any]:
+    learner = {"name": name, **draw(maybe("max_iter", st.integers(3 if has_stop else 1, 4)))}
+    schedule: dict[Any, Any] = draw(SCHEDULE)
+    never = [key for key in schedule if isinstance(key, int) and key >= learner.get("max_iter", 4)]
+    learner["t0"] = {key: value for key, value in schedule.items() if key not in never}
+    if has_stop and steady and draw(st.booleans()):
+        return {**learner, "t0": {"adaptive": {"--n": "i*10 if i == 0 else 1000 * metric"}}}
+    own = [{"threshold": 0.4}, *([None] if name != NAMES[0] else [])]
+    return {**learner, **(draw(maybe("stop", st.sampled_from(own))) if has_stop else {})}
+
+
+def _text(campaign: dict[str, Any]) -> str:
+    """As YAML, which is JSON but for the keys that are numbers."""
+    return re.sub(r'"(-?[0-9]+)":', r"\1:", json.dumps(campaign))
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder in memory, where there is one: the journal syncs for every record."""
+    memory = Path("/dev/shm")
+    folder = tempfile.mkdtemp(prefix="rose-model-", dir=memory if memory.is_dir() else None)
+    try:
+        yield Path(folder)
+    finally:
+        shutil.rmtree(folder)
+
+
+@settings(deadline=None)
+@given(case=cases())
+@pytest.mark.timeout(0)
+def test_every_learner_comes_to_what_the_naive_model_says(case: Case) -> None:
+    with scratch() as folder:
+        world = World.of(folder, _text(case.campaign), case.script, cores=case.cores)
+        ending = _carry_through(case, world)
+        lives = {each["name"]: live(case.campaign, each, case.script.calm) for each in case.campaign["learners"]}
+        _check_lives(case, ending, world, lives)
+        _check_journal(case, world)
+        assert world.most_under_way <= case.cores
+
+
+def _carry_through(case: Case, world: World) -> Ending:
+    """Sessions until one ends by itself, with everything on the way that the case has in store."""
+    disturbances = list(case.disturbances)
+    how = world.run(*_deeds(case, disturbances))
+    for _ in range(MOST_SESSIONS):
+        kind, where = disturbances.pop(0) if disturbances else ("", 0.0)
+        if kind == "crash":
+            _cut(world.directory.journal, where)
+        elif isinstance(how, Ending) and how.reason not in OUTSIDE and not disturbances:
+            return how
+        how = world.resume(*_deeds(case, disturbances))
+    message = f"no end in sight: {how}"
+    raise AssertionError(message)
+
+
+def _deeds(case: Case, disturbances: list[tuple[str, float]]) -> list[Deed]:
+    if not disturbances:
+        return []
+    kind, where = disturbances[0]
+    if kind == "interrupt":
+        return [interrupt(where * 25)]
+    if kind == "stop learner":
+        name = case.campaign["learners"][-1]["name"]
+        return [(where * 25, lambda crew: crew.stop_learner(name, "asked to"))]
+    return []
+
+
+def _cut(journal: Path, where: float) -> None:
+    """What a crash may leave: all up to some byte behind the first record."""
+    data = journal.read_bytes()
+    first = data.index(b"\n") + 1
+    journal.write_bytes(data[: first + int((len(data) - first) * where)])
+
+
+# --- what has to hold ----------------------------------------------------------------------------------------------
+
+
+def _check_lives(case: Case, ending: Ending, world: World, lives: dict[str, Life]) -> None:
+    state = world.look()
+    met = sum(learner.stop_reason == "criterion_met" for learner in state.learners.values())
+    for name, life in lives.items():
+        learner = state.learners[name]
+        history = learner.history
+        assert _same(history, life.history[: len(history)]), (name, history, life)
+        if learner.stop_reason in ("criterion_met", "no_improvement", "max_iter", "failed"):
+            assert (len(history), learner.stop_reason) == (len(life.history), life.reason), (name, history, life)
+        elif learner.stop_reason == "cancelled":
+            assert "asked to" in str(learner.message) or met >= case.campaign["stop_campaign"]["after_converged"]
+        else:
+            assert ending.reason == "failed", (name, ending)
+        _check_options(learner, life)
+    if not case.mutual:
+        assert ending == Ending("finished")
+
+
+def _check_options(learner: LearnerState, life: Life) -> None:
+    for iteration, options in zip(learner.iterations, life.options, strict=False):
+        assert iteration.options["t0"] == options, (learner.name, iteration.number)
+
+
+def _same(left: list[float | None], right: list[float | None]) -> bool:
+    return json.dumps(left) == json.dumps(right)  # nan is nan, and every digit counts
+
+
+def _check_journal(case: Case, world: World) -> None:
+    records: list[Record] = []
+    read_journal(world.directory.journal, records.append)
+    _check_steps([record.event for record in records])
+    _check_order([record.event for record in records])
+    most = case.campaign["limits"].get("max_parallel_learners", len(NAMES))
+    running: Counter[str] = Counter()
+    failures: dict[str, list[tuple[str, int | None]]] = {}
+    tripped = False
+    for event in (record.event for record in records):
+        if isinstance(event, e.SessionStarted):
+            failures, tripped, running = {}, False, Counter()
+        elif isinstance(event, e.AttemptStarted):
+            assert not tripped, "started although the same failure came too often"
+            running[event.learner] += 1
+            assert sum(count > 0 for count in running.values()) <= most
+        elif isinstance(event, e.AttemptSucceeded):
+            failures[event.task] = []
+        elif isinstance(event, e.AttemptFailed):
+            row = failures.setdefault(event.task, [])
+            row.append((event.kind, event.exit_code))
+            limit = case.campaign["limits"].get("same_failure", 10**9)
+            tripped |= len(row) >= limit and len(set(row[-limit:])) == 1
+        elif isinstance(event, e.SessionEnded):
+            assert not tripped or event.reason != "finished"
+        if isinstance(event, ENDED):
+            running[event.learner] = max(0, running[event.learner] - 1)
+
+
+def _check_steps(events: list[e.Event]) -> None:
+    """No step starts while it runs, nor once it is over; no attempt's number is used twice."""
+    attempts: dict[e.StepKey, int] = {}
+    running: set[e.StepKey] = set()
+    over: set[e.StepKey] = set()
+    for event in events:
+        if isinstance(event, e.AttemptStarted):
+            assert event.step not in running | over, event
+            assert event.attempt > attempts.get(event.step, 0), event
+            attempts[event.step] = event.attempt
+            running.add(event.step)
+        elif isinstance(event, ENDED):
+            assert event.step in running, event
+            running.discard(event.step)
+            over |= {event.step} if isinstance(event, e.AttemptSucceeded) else set()
+        elif isinstance(event, e.StepGivenUp):
+            over.add(event.step)
+
+
+def _check_order(events: list[e.Event]) -> None:
+    """A learner goes through its iterations one by one, and through the tasks of each one after the other."""
+    done: Counter[str] = Counter()
+    stopped: set[str] = set()
+    under_way: dict[str, set[tuple[str, int]]] = {}
+    for event in events:
+        if isinstance(event, e.AttemptStarted):
+            assert event.learner not in stopped, event
+            assert event.iteration == done[event.learner], event
+            now = under_way.setdefault(event.learner, set())
+            now.add((event.task, event.replica))
+            assert len({task for task, _ in now}) == 1, f"two tasks of a learner at once: {now}"
+        elif isinstance(event, ENDED):
+            under_way[event.learner].remove((event.task, event.replica))
+        elif isinstance(event, e.IterationFinished):
+            assert event.iteration == done[event.learner], event
+            done[event.learner] += 1
+        elif isinstance(event, e.LearnerStopped):
+            stopped.add(event.learner)
+        elif isinstance(event, e.LearnerReopened):
+            stopped.discard(event.learner)
