@@ -241,6 +241,14 @@ def stop(
     raise typer.Exit(command(run_name, learner))
 
 
+@app.command()
+def doctor(doctor_format: TextOrJson = "text") -> None:
+    """Tell whether this machine can run each engine."""
+    from rose_cli.commands.doctor import doctor as command
+
+    raise typer.Exit(command(doctor_format))
+
+
 def main() -> NoReturn:
     """The `rose` command. What is wrong with the command line itself, typer has said and ended in exit code 2."""
     _stand_in_for_closed_streams()

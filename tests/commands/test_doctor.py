@@ -1,0 +1,147 @@
+"""`rose doctor`: what it says of a machine is what the machine has, and its exit code is to be relied on."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rose_cli.commands.engine_trial import try_engine
+from rose_cli.commands.health_of_machine import folder
+from rose_cli.commands.health_of_pilot import SCRIPTS, installation, mpi_launcher, surroundings
+from rose_cli.engine.base import Capacity
+from rose_cli.engine.local import LocalEngine
+
+if TYPE_CHECKING:
+    from tests.conftest import Rose
+
+
+def sections(rose: Rose, code: int = 0, **variables: str) -> dict[str, dict[str, Any]]:
+    """What it reports, by section and by the name of the check."""
+    called = rose("doctor", "--format", "json", timeout_seconds=60, **variables)
+    assert called.code == code, called.err
+    report = json.loads(called.out)
+    return {each["section"]: {check["name"]: check for check in each["checks"]} for each in report}
+
+
+def program(rose: Rose, text: str, name: str) -> str:
+    """A program alone in a folder; gives a PATH that has it, `sh`, and not what else this machine has."""
+    (rose.folder / "bin").mkdir(exist_ok=True)
+    rose.script(f"#!/bin/sh\n{text}\n", f"bin/{name}")
+    shell = rose.folder / "bin" / "sh"
+    if not shell.exists():
+        shell.symlink_to("/bin/sh")
+    return str(rose.folder / "bin")
+
+
+def test_a_usable_machine_is_said_to_be_usable(rose: Rose) -> None:
+    called = rose("doctor")
+    assert called.code == 0, called.out
+    assert "this machine: usable\n" in called.out
+    assert "engine local: usable\n" in called.out
+    assert "missing" not in called.out.partition("engine radical.pilot")[0]
+
+
+def test_it_leaves_nothing_behind(rose: Rose) -> None:
+    assert rose("doctor", TMPDIR=str(rose.folder), HOME=str(rose.folder)).code == 0
+    assert list(rose.folder.iterdir()) == []
+
+
+def test_the_local_engine_really_runs_a_task(rose: Rose) -> None:
+    """Without a shell on PATH there is none to be run, and that is an engine which does not work: exit code 5."""
+    found = sections(rose, code=5, PATH=str(rose.folder), VIRTUAL_ENV="set")
+    assert found["engine local"]["a task"]["verdict"] == "missing"
+    assert "'sh'" in found["engine local"]["a task"]["detail"]
+
+
+def test_a_task_that_says_something_else_is_not_taken_for_a_success(rose: Rose) -> None:
+    path = program(rose, "exit 0", "mpiexec")
+    (rose.folder / "bin" / "sh").unlink()
+    rose.script(f"#!{sys.executable}\nprint('hello')\n", "bin/sh")
+    found = sections(rose, code=5, PATH=path, VIRTUAL_ENV="set")
+    assert "printed 'hello'" in found["engine local"]["a task"]["detail"]
+
+
+def test_an_engine_that_cannot_start_says_why(tmp_path: Path) -> None:
+    def nowhere(_: Path) -> LocalEngine:
+        (tmp_path / "file").touch()
+        place = tmp_path / "file" / "below"
+        return LocalEngine(capacity=Capacity(1), run_id="x", session=1, directory=place, base_environment={})
+
+    check = try_engine(nowhere, {"PATH": os.defpath})
+    assert check.verdict == "missing"
+    assert str(tmp_path) in check.detail
+
+
+def test_a_folder_where_nothing_can_be_written() -> None:
+    """Not even root can make a folder in /proc."""
+    found = folder(Path("/proc/self"))
+    assert not found.usable
+    assert "no folder can be made" in found.checks[0].detail
+    assert found.checks[0].hint
+
+
+def test_gpus_are_counted_and_named(rose: Rose) -> None:
+    path = program(rose, "echo 'GPU 0: A100 (UUID: GPU-a)'; echo 'GPU 1: A100 (UUID: GPU-b)'", "nvidia-smi")
+    check = sections(rose, PATH=path, VIRTUAL_ENV="set")["this machine"]["GPUs"]
+    assert check["detail"] == "2"
+    assert "gpus: [0, 1]" in check["hint"]
+
+
+def test_a_driver_that_does_not_work_is_a_warning(rose: Rose) -> None:
+    path = program(rose, "echo 'Driver mismatch'; exit 9", "nvidia-smi")
+    check = sections(rose, PATH=path, VIRTUAL_ENV="set")["this machine"]["GPUs"]
+    assert (check["verdict"], "Driver mismatch" in check["detail"]) == ("warn", True)
+
+
+def test_no_launcher_is_a_warning(rose: Rose) -> None:
+    check = mpi_launcher({"PATH": str(rose.folder)})
+    assert check.verdict == "warn"
+    assert "mpiexec, mpirun, srun" in check.detail
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="it is root that Open MPI refuses")
+def test_open_mpi_refuses_root(rose: Rose) -> None:
+    path = program(rose, "echo 'mpiexec (OpenRTE) 4.1.4'", "mpiexec")
+    assert mpi_launcher({"PATH": path}).verdict == "warn"
+    allowed = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    assert mpi_launcher({"PATH": path, **allowed}).verdict == "ok"
+
+
+def test_another_launcher_takes_root(rose: Rose) -> None:
+    path = program(rose, "echo 'HYDRA build details:'", "mpiexec")
+    assert mpi_launcher({"PATH": path}).verdict == "ok"
+
+
+def test_radical_pilot_is_reported_as_it_is_installed(rose: Rose) -> None:
+    found = sections(rose)["engine radical.pilot"]
+    try:
+        installed = version("radical.pilot")
+    except PackageNotFoundError:
+        assert found["radical.pilot"]["detail"] == "not installed"
+        assert "rose-cli[pilot]" in found["radical.pilot"]["hint"]
+    else:
+        assert found["radical.pilot"]["detail"] == installed
+        assert {check["verdict"] for check in found.values()} <= {"ok", "warn"}
+
+
+def test_scripts_that_are_not_beside_the_interpreter_are_named(tmp_path: Path) -> None:
+    if find_spec("radical") is None:
+        pytest.skip("radical.pilot is not installed")
+    (tmp_path / SCRIPTS[0]).touch(mode=0o755)
+    scripts = next(check for check in installation(tmp_path) if check.name == "its scripts")
+    assert scripts.verdict == "missing"
+    assert SCRIPTS[0] not in scripts.detail
+    assert SCRIPTS[1] in scripts.detail
+
+
+def test_a_batch_system_is_seen_by_its_program(rose: Rose) -> None:
+    path = program(rose, "exit 0", "sbatch")
+    batch = surroundings({"PATH": path})[1]
+    assert batch.detail == "Slurm (sbatch)"
