@@ -56,7 +56,7 @@ def _maker(engine: str, environment: Mapping[str, str]) -> MakeEngine:
 def try_engine(make: MakeEngine, environment: Mapping[str, str], *, keep: bool = False) -> Check:
     """Make the engine and start it, run one task on it, end it.
 
-    `make` is given a folder for what the engine writes. It is gone afterwards; with `keep`, not where the engine failed.
+    `make` is given a folder for what the engine writes. With `keep` it stays where the engine failed.
     """
     folder = Path(tempfile.mkdtemp(prefix="rose-doctor-"))
     kept = False
