@@ -1,4 +1,4 @@
-"""Facts about this machine: its name, its boot, and who is behind a process number.
+"""Facts about this machine: its time, its name, its boot, and who is behind a process number.
 
 A process number alone says little: it is used again. Together with its start, in clock ticks since boot, it names one
 process for as long as the machine is up. Where there is no `/proc` (macOS) the ticks are not known, and only the
@@ -9,11 +9,26 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _ZOMBIE_STATES = frozenset("ZXx")
+
+
+def steady_clock() -> Callable[[], float]:
+    """UNIX time that never jumps: as the wall clock has it now, and from here on carried by one that nobody sets.
+
+    That one also counts the time that the machine sleeps, where the system offers such a clock.
+    """
+    source = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    offset = time.time() - time.clock_gettime(source)
+    return lambda: offset + time.clock_gettime(source)
 
 
 def host_name() -> str:

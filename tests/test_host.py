@@ -6,17 +6,25 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from rose_cli.host import boot_id, host_name, process_is_running, process_start_ticks
+from rose_cli.host import boot_id, host_name, process_is_running, process_start_ticks, steady_clock
 
 on_linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 
 
 def test_the_host_has_the_name_that_the_system_gives_it() -> None:
     assert host_name() == os.uname().nodename
+
+
+def test_the_steady_clock_begins_with_the_wall_clock_and_goes_on() -> None:
+    before = time.time()
+    clock = steady_clock()
+    first, second = clock(), clock()
+    assert before - 0.01 <= first <= second <= time.time() + 0.01
 
 
 @on_linux

@@ -15,6 +15,7 @@ import anyio
 from rose_cli.commands.engines import make_engine
 from rose_cli.control import take_requests
 from rose_cli.errors import EngineError, ExitCode, RoseError
+from rose_cli.host import steady_clock
 from rose_cli.journal import events as e
 from rose_cli.journal.recorder import Recorder
 from rose_cli.loop.crew import Crew, Ending
@@ -75,10 +76,11 @@ def _leaves(error: BaseException) -> list[BaseException]:
 
 async def _session(work: Work) -> Ending:
     state = work.state
-    recorder = Recorder(work.journal, state)
+    clock = steady_clock()  # the run's durations are worked out from the times in its journal
+    recorder = Recorder(work.journal, state, clock)
     number = state.session.number + 1 if state.session else 1
     engine = make_engine(work.plan, state.run_id, number, work.directory.engine, work.environment)
-    screen = open_screen(work.output, work.plan, state, lambda: _facts(engine), sys.stdout)
+    screen = open_screen(work.output, work.plan, state, lambda: _facts(engine, clock()), sys.stdout)
     for record in work.recorded:
         screen.on_record(record)
     recorder.subscribe(screen.on_record)
@@ -112,10 +114,10 @@ async def _crew(work: Work, recorder: Recorder, engine: Engine, screen: Screen) 
     return ending
 
 
-def _facts(engine: Engine) -> Facts:
+def _facts(engine: Engine, now: float) -> Facts:
     activity = engine.activity
     doing = (activity.words, activity.since) if activity else None
-    return Facts(time.time(), engine.busy_cores, engine.capacity.cores, doing=doing)
+    return Facts(now, engine.busy_cores, engine.capacity.cores, doing=doing)
 
 
 async def _obey_signals(crew: Crew, engine: Engine, screen: Screen) -> None:

@@ -63,6 +63,16 @@ class Child:
                 _wait_unreaped, self.pid, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(math.inf)
             )
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the leader has ended, also where nobody has heard of it yet: this process may have been suspended."""
+        if not hasattr(os, "waitid"):  # macOS before Python 3.13
+            return False
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
+        except ChildProcessError:  # somebody else took its status
+            return True
+
     async def end(self, grace_seconds: float) -> Ending:
         """End the whole tree: TERM, the grace, KILL. `status` tells afterwards how the leader ended."""
         return await self._drive(Ending(self._members, grace_seconds, group=self.pid))

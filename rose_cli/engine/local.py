@@ -168,7 +168,7 @@ class LocalEngine:
         except BaseException:
             await child.end(self._grace_seconds)
             raise
-        if limit.cancelled_caught:
+        if limit.cancelled_caught and not child.has_ended:
             ending = await child.end(self._grace_seconds)
             return timed_out(timeout_seconds, ending, time.monotonic() - started)
         seconds = time.monotonic() - started

@@ -109,6 +109,9 @@ def interrupt(seconds: float) -> Deed:
 class SimulatedEngine:
     """The contract of `engine.base.Engine`, with the slots of the local engine and no processes."""
 
+    activity = None
+    recovers = False
+
     def __init__(self, capacity: Capacity, script: Callable[[Try], Fate], state: RunState) -> None:
         self.capacity = capacity
         self._script = script
