@@ -8,7 +8,7 @@ PIP  := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 # more for pytest or uv: make test ARGS='-k journal', make lock ARGS=--upgrade
 ARGS ?=
 
-.PHONY: help demo check test torture lint types smoke format picture bench venv python lock wheel clean
+.PHONY: help demo check test torture lint types smoke format picture bench venv pilot python lock wheel clean
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -76,6 +76,8 @@ SET_PYTHON = for python in $(PYTHONS) ""; do "$$python" -c '$(IS_FIT)' 2>/dev/nu
 MAKE_VENV  = if "$$python" -c 'import ensurepip' 2>/dev/null; then "$$python" -m venv $(VENV); else \
   "$$python" -m venv --without-pip $(VENV) && PIP_ROOT_USER_ACTION=ignore "$$python" -m pip install --quiet pip \
     --target "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"; fi
+
+pilot: $(VENV)/.ready $(VENV)/.pilot ## add radical.pilot to the environment, no compiler needed
 
 python: ## print the interpreter that an environment would be made with
 	@$(SET_PYTHON); echo "$$python"

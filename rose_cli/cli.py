@@ -242,11 +242,14 @@ def stop(
 
 
 @app.command()
-def doctor(doctor_format: TextOrJson = "text") -> None:
+def doctor(
+    pilot: Annotated[bool, typer.Option("--pilot", help="Start a pilot on this machine and run a task on it.")] = False,
+    doctor_format: TextOrJson = "text",
+) -> None:
     """Tell whether this machine can run each engine."""
     from rose_cli.commands.doctor import doctor as command
 
-    raise typer.Exit(command(doctor_format))
+    raise typer.Exit(command(doctor_format, with_pilot=pilot))
 
 
 def main() -> NoReturn:

@@ -21,10 +21,19 @@ from rose_cli.engine.local import LocalEngine
 if TYPE_CHECKING:
     from tests.conftest import Rose
 
+LOCAL_WITH_PROJECTS = (
+    '{"localhost": {"resource_manager": "FORK", "schemas": {"local": {}}, "mandatory_args": ["project"]}}'
+)
 
-def sections(rose: Rose, code: int = 0, **variables: str) -> dict[str, dict[str, Any]]:
+needs_pilot = pytest.mark.skipif(
+    find_spec("radical") is None and not os.environ.get("CI"),
+    reason="radical.pilot is not installed: `make test` adds it",
+)
+
+
+def sections(rose: Rose, *options: str, code: int = 0, **variables: str) -> dict[str, dict[str, Any]]:
     """What it reports, by section and by the name of the check."""
-    called = rose("doctor", "--format", "json", timeout_seconds=60, **variables)
+    called = rose("doctor", "--format", "json", *options, timeout_seconds=110, **variables)
     assert called.code == code, called.err
     report = json.loads(called.out)
     return {each["section"]: {check["name"]: check for check in each["checks"]} for each in report}
@@ -68,15 +77,37 @@ def test_a_task_that_says_something_else_is_not_taken_for_a_success(rose: Rose) 
     assert "printed 'hello'" in found["engine local"]["a task"]["detail"]
 
 
-def test_an_engine_that_cannot_start_says_why(tmp_path: Path) -> None:
+def test_an_engine_that_cannot_start_says_why_and_its_folder_stays_if_asked(tmp_path: Path) -> None:
     def nowhere(_: Path) -> LocalEngine:
-        (tmp_path / "file").touch()
-        place = tmp_path / "file" / "below"
+        place = tmp_path / "nowhere"
         return LocalEngine(capacity=Capacity(1), run_id="x", session=1, directory=place, base_environment={})
 
-    check = try_engine(nowhere, {"PATH": os.defpath})
-    assert check.verdict == "missing"
-    assert str(tmp_path) in check.detail
+    (tmp_path / "nowhere").touch()
+    for keep in (False, True):
+        check = try_engine(nowhere, {"PATH": os.defpath}, keep=keep)
+        assert check.verdict == "missing"
+        assert str(tmp_path) in check.detail
+        assert bool(check.hint) == keep
+
+
+@needs_pilot
+def test_a_pilot_that_is_asked_for_and_cannot_be_had_is_exit_code_5(rose: Rose) -> None:
+    """Here the user's own description of this machine wants a project, which the trial has none of."""
+    configs = rose.folder / ".radical" / "pilot" / "configs"
+    configs.mkdir(parents=True)
+    (configs / "resource_local.json").write_text(LOCAL_WITH_PROJECTS)
+    check = sections(rose, "--pilot", code=5, HOME=str(rose.folder))["engine radical.pilot"]["a task"]
+    assert check["verdict"] == "missing"
+    assert "project" in check["detail"]
+
+
+@needs_pilot
+@pytest.mark.xdist_group("pilot")
+def test_a_pilot_is_really_started_and_runs_a_task(rose: Rose) -> None:
+    check = sections(rose, "--pilot", TMPDIR=str(rose.folder))["engine radical.pilot"]["a task"]
+    assert check["verdict"] == "ok"
+    assert check["detail"].startswith("ran: ")
+    assert list(rose.folder.iterdir()) == [], "nothing is left behind"
 
 
 def test_a_folder_where_nothing_can_be_written() -> None:
@@ -131,9 +162,8 @@ def test_radical_pilot_is_reported_as_it_is_installed(rose: Rose) -> None:
         assert {check["verdict"] for check in found.values()} <= {"ok", "warn"}
 
 
+@needs_pilot
 def test_scripts_that_are_not_beside_the_interpreter_are_named(tmp_path: Path) -> None:
-    if find_spec("radical") is None:
-        pytest.skip("radical.pilot is not installed")
     (tmp_path / SCRIPTS[0]).touch(mode=0o755)
     scripts = next(check for check in installation(tmp_path) if check.name == "its scripts")
     assert scripts.verdict == "missing"
