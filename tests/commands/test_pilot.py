@@ -30,7 +30,7 @@ CAMPAIGN = """\
     tasks:
       simulation: {{executable: "sh -c 'echo $ROSE_SEED.$ROSE_ITERATION > point.$ROSE_ITERATION; sleep {seconds}'"}}
       training: {{executable: "python train.py"}}
-    stop: {{metric: mse, threshold: 0, executable: ./value.sh}}
+    stop: {{metric: mse, threshold: 0.5, executable: ./value.sh}}
     learners: [{{name: a}}, {{name: b, seed: 7}}, {{name: c}}]
     max_iter: {max_iter}
 """
@@ -88,7 +88,7 @@ def until(condition: Callable[[], Any], process: subprocess.Popen[str] | None = 
     deadline = time.monotonic() + BOUND_SECONDS
     while not (found := condition()):
         assert time.monotonic() < deadline, "waited in vain"
-        assert process is None or process.poll() is None, "rose ended before"
+        assert process is None or process.poll() is None, f"rose ended before, with {process.returncode}"
         time.sleep(0.05)
     return found
 
@@ -102,7 +102,8 @@ def events(rose: Rose, kind: str) -> list[dict[str, Any]]:
 
 def alive(rose: Rose) -> list[int]:
     """Every process of the run, whatever it is: tasks, agent, host."""
-    run = run_mark(rose.events("r")[0]["run_id"])
+    created = events(rose, "run_created")
+    run = run_mark(created[0]["run_id"]) if created else "\0"
     return [process.pid for process in Census().members(lambda mark: mark.startswith(run))]
 
 
@@ -150,7 +151,7 @@ def test_what_is_lost_is_run_again_on_another_pilot_as_often_as_allowed(campaign
     rose = campaign(max_iter=1000, restarts=1)
     process = start(rose, "run", "campaign.yaml", "--run-dir", "r")
     until(lambda: events(rose, "iteration_finished"), process)
-    executor = until(lambda: part(rose, "rp.agent_executing"), process)
+    executor = until(lambda: part(rose, "rp.agent_executing.0"), process)
     os.kill(executor, signal.SIGKILL)
     lost = until(lambda: events(rose, "attempt_lost"), process)
     assert "a part of radical.pilot died: 'rp.agent_executing.0000'" in lost[0]["reason"]
