@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rose_cli.commands.runs import SeenRun, find_run, see
+from rose_cli.commands.runs import SeenRun, find_run, see, see_readable
 from rose_cli.diagnostic import did_you_mean
 from rose_cli.errors import ExitCode, UsageError
 from rose_cli.journal.events import StepKey
@@ -55,7 +55,7 @@ class Log:
 
 
 def logs(argument: str, wanted: Wanted, *, follow: bool) -> ExitCode:
-    seen = see(find_run(argument))
+    seen = see_readable(find_run(argument))
     _check(seen, wanted)
     printer = _Printer()
     printer.print_all(_find(seen, wanted))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rose_cli.errors import RunDirectoryError, UsageError
 from rose_cli.journal import events as e
-from rose_cli.journal.file import Record, read_journal
+from rose_cli.journal.file import DamagedJournalError, Record, read_journal
 from rose_cli.journal.lock import is_alive, read_holder
 from rose_cli.journal.state import RunState, Status, can_go_on, run_status
 from rose_cli.plan.file import load_plan
@@ -23,12 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SeenRun:
-    """A run as read from its directory, without touching it."""
+    """A run as read from its directory, without touching it. `damage`: why its journal could not be read to the end."""
 
     directory: RunDirectory
     plan: Plan
     state: RunState
     alive: bool
+    damage: DamagedJournalError | None = None
 
     @property
     def status(self) -> Status:
@@ -43,18 +45,30 @@ class SeenRun:
             if isinstance(record.event, e.AttemptFailed):
                 found.add((record.event.step, record.event.attempt))
 
-        read_journal(self.directory.journal, consume)
+        with suppress(DamagedJournalError):
+            read_journal(self.directory.journal, consume)
         return frozenset(found)
 
 
 def see(directory: RunDirectory) -> SeenRun:
-    """Read a run: its plan, the fold of its journal, and whether a session works on it."""
+    """Read a run, to the end. Raises RunDirectoryError where it cannot be read, or only in part."""
+    seen = see_readable(directory)
+    if seen.damage is not None:
+        raise seen.damage
+    return seen
+
+
+def see_readable(directory: RunDirectory) -> SeenRun:
+    """Read a run: its plan, the fold of its journal as far as that is good, and whether a session works on it."""
     plan = load_plan(directory.plan)
     holder = read_holder(directory.path)
     # a holder on another host cannot be asked: it counts as alive until someone there says otherwise
     alive = holder is not None and is_alive(holder) is not False
     state = RunState()
-    read_journal(directory.journal, state.apply)
+    try:
+        read_journal(directory.journal, state.apply)
+    except DamagedJournalError as damage:
+        return SeenRun(directory, plan, state, alive, damage)
     return SeenRun(directory, plan, state, alive)
 
 
@@ -110,8 +124,9 @@ def _latest(folder: Path, campaign: Path | None) -> RunDirectory:
 
 
 def _see_or_none(directory: RunDirectory) -> SeenRun | None:
+    """Also a damaged one: it is for whoever asked for it to say so, not to look past it."""
     try:
-        return see(directory)
+        return see_readable(directory)
     except RunDirectoryError:
         return None
 

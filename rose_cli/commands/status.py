@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from rose_cli.commands.runs import SeenRun, find_run, runs_of, see
+from rose_cli.commands.runs import SeenRun, find_run, runs_of, see, see_readable
 from rose_cli.errors import ExitCode, RunDirectoryError
 from rose_cli.journal.state import LearnerState, Status, learner_status
 from rose_cli.loop.criterion import best_value
@@ -25,12 +25,17 @@ StatusFormat: TypeAlias = Literal["text", "json"]
 
 
 def status(argument: str | None, status_format: StatusFormat) -> ExitCode:
-    seen = see(find_run(argument))
+    """Of a damaged journal, what is readable; then the error."""
+    seen = see_readable(find_run(argument))
+    if not seen.state.run_id and seen.damage is not None:
+        raise seen.damage
     if status_format == "json":
         json.dump(status_object(seen), sys.stdout, indent=1, allow_nan=False)
         sys.stdout.write("\n")
     else:
         print_status(seen.plan, seen.state, alive=seen.alive, path=seen.directory.path)
+    if seen.damage is not None:
+        raise seen.damage
     return ExitCode.OK
 
 
@@ -57,6 +62,7 @@ def status_object(seen: SeenRun) -> dict[str, Any]:
         "started": iso_time(state.started),
         "elapsed_seconds": state.seconds(now),
         "learners": [_learner_object(seen, learner) for learner in seen.plan.learners],
+        "damage": None if seen.damage is None else seen.damage.message,
     }
 
 
