@@ -277,6 +277,7 @@ def _check_journal(case: Case, world: World) -> None:
             tripped |= len(row) >= limit and len(set(row[-limit:])) == 1
         elif isinstance(event, e.SessionEnded):
             assert not tripped or event.reason != "finished"
+            assert tripped or "times in a row" not in (event.message or "")
         if isinstance(event, ENDED):
             running[event.learner] = max(0, running[event.learner] - 1)
 
