@@ -82,6 +82,15 @@ def test_a_good_file(rose: Rose) -> None:
     assert rose("validate", "campaign.yaml", "--format", "json").out.strip() == "[]"
 
 
+def test_a_file_that_is_not_there_does_not_hide_the_mistakes_of_the_others(rose: Rose) -> None:
+    rose.write("max_iter: 0\ntasks: {a: {executable: 'true'}}\nlearners: 1\n")
+    called = rose("validate", "gone.yaml", "campaign.yaml", "--format", "json")
+    assert called.code == 2
+    gone, wrong = json.loads(called.out)
+    assert (gone["file"], gone["code"], gone["line"]) == ("gone.yaml", "cannot-read", None)
+    assert (wrong["file"], wrong["code"], wrong["line"]) == ("campaign.yaml", "out-of-range", 1)
+
+
 def test_a_value_of_the_command_line_is_named_as_the_place(rose: Rose) -> None:
     rose.write("max_iter: 1\ntasks: {a: {executable: 'true'}}\nlearners: 1\n")
     called = rose("run", "campaign.yaml", "--max-iter", "many", "--set", "limits.wall_time=soon")
