@@ -305,6 +305,8 @@ _REFUSALS = frozenset(
 
 def _refusal(error: Exception) -> RunDirectoryError | None:
     """What there is to say where the machine refused a file, or room for the output."""
+    if isinstance(error, FileNotFoundError) and error.filename is None:  # out of os.getcwd
+        return RunDirectoryError("the folder that rose was called in is gone", "change to one that is there")
     if not isinstance(error, OSError) or error.errno not in _REFUSALS:
         return None
     what = f"use '{os.fsdecode(error.filename)}'" if error.filename else "write the output"

@@ -103,11 +103,11 @@ def how_to_go_on(state: RunState, path: Path) -> Iterator[Text]:
 
 def short_path(path: Path) -> str:
     """As it can be typed here: relative to the working folder where that is shorter."""
-    absolute = str(path.absolute())
     try:
+        absolute = str(path.absolute())
         return min(os.path.relpath(absolute), absolute, key=len)
     except OSError:  # the working folder is gone
-        return absolute
+        return str(path)
 
 
 def _quiet_lines(plan: Plan, state: RunState, directory: RunDirectory, ending: Ending) -> Iterator[Text]:

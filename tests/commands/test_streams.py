@@ -77,6 +77,13 @@ def test_a_path_that_the_machine_refuses_is_said(rose: Rose) -> None:
         assert called.err.startswith("error: ")
 
 
+def test_a_working_folder_that_is_gone_is_no_bug(campaign: Rose) -> None:
+    for command in ("run ../campaign.yaml", "list", "status", "resume", "init"):
+        done = in_shell(campaign, f"mkdir gone && cd gone && rmdir ../gone && rose {command}")
+        assert "bug" not in done.stderr
+        assert done.returncode != 3
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_what_others_have_closed_is_left_out_or_named(campaign: Rose) -> None:
     assert campaign("run", "campaign.yaml", "--run-dir", "rose-runs/closed").code == 0

@@ -15,6 +15,7 @@ from rose_cli.engine.launch import prepare
 from rose_cli.engine.outcome import ExitStatus, ended
 from rose_cli.engine.processes import open_pidfd, read_process
 from rose_cli.engine.programs import NotStartedError, explain
+from rose_cli.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,10 +29,6 @@ Json = dict[str, Any]
 
 _NO_PROGRAM = (126, 127)
 _BY_SIGNAL = 128
-_NEVER_RAN = {
-    "held": "a task of an earlier pilot still works in its folder",
-    "over": "its pilot was given up before it began",
-}
 
 
 class Attempt:
@@ -88,13 +85,15 @@ class Attempt:
             os.close(descriptor)
 
     def outcome(self, environment: Mapping[str, str], ending: Ending) -> TaskOutcome:
-        """How it ended; `ending` is that of what it left behind."""
+        """How it ended; `ending` is that of what it left behind. Raises EngineError where it must not run at all."""
         seconds = self.ended - self.began
         if self.lost is not None:
             return TaskOutcome(Ended.LOST, seconds, message=self.lost)
         code = self._code or self.script.read_record() or self._exit_code()
-        if code in _NEVER_RAN:
-            return TaskOutcome(Ended.LOST, seconds, message=_NEVER_RAN[code])
+        if code == "held":
+            raise EngineError(f"a task of an earlier pilot still works in '{self.request.directory}'")
+        if code == "over":
+            return TaskOutcome(Ended.LOST, seconds, message="its pilot was given up before it began")
         if code is None or code == "nowhere":
             return TaskOutcome(Ended.NOT_STARTED, seconds, message=self._unstarted(environment))
         number = int(code)

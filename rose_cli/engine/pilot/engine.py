@@ -20,7 +20,7 @@ from rose_cli.engine.pilot.attempt import Attempt
 from rose_cli.engine.pilot.fleet import Fleet
 from rose_cli.engine.pilot.notices import Notices
 from rose_cli.engine.pilot.pilot import AGENT
-from rose_cli.engine.pilot.script import Generation, command_line, write_common, write_script
+from rose_cli.engine.pilot.script import LOCKS, SCRIPTS, Generation, command_line, write_common, write_script
 from rose_cli.engine.processes import MARK_VARIABLE, send_signal, session_mark
 from rose_cli.engine.programs import NotStartedError
 from rose_cli.engine.slots import Slots
@@ -74,7 +74,7 @@ class PilotEngine:
         self._mark = session_mark(run_id, session)
         self._session = session
         self._directory = directory
-        self._scripts = directory / f"tasks-{session}"
+        self._scripts = directory / f"{SCRIPTS}-{session}"
         self._grace_seconds = grace_seconds
         self._base_environment = dict(base_environment)
         self._fleet = Fleet(launch, restarts, self._lose)
@@ -262,7 +262,7 @@ class PilotEngine:
 
     @property
     def _locks(self) -> Path:
-        return self._directory / "locks"
+        return self._directory / LOCKS
 
     async def _listen(self) -> None:
         async for number, words in self._notices.lines():

@@ -33,7 +33,8 @@ class Fleet:
 
     @property
     def recovers(self) -> bool:
-        return self._failure is None and (self.usable is not None or self._restarts > 0)
+        """Whether there is, or will be, a pilot that tasks can run on."""
+        return self._failure is None
 
     @property
     def usable(self) -> Pilot | None:

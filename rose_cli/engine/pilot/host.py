@@ -4,7 +4,7 @@ The first line says what pilot is wanted, the others what to do: `submit`, `canc
 was standard output at the start; whatever radical.pilot prints goes into the log that standard error is. The end of
 standard input means that rose is gone: then everything is ended here, and so does this process.
 
-radical.pilot hangs in exit handlers and in joins of its threads: the way out is always `os._exit`.
+radical.pilot hangs in exit handlers and in joins of its threads: the way out is always KILL.
 """
 
 from __future__ import annotations
@@ -55,8 +55,7 @@ def main() -> None:
     except BaseException as error:  # noqa: BLE001 - the last frame: whatever it is has to be told
         traceback.print_exc()
         host.say(kind="failed", missing=isinstance(error, ModuleNotFoundError), message=_told(error))
-        host.end(2)
-    host.end(0)
+    host.end()
 
 
 class _Over(Exception):  # noqa: N818 - no error: rose wants an end, or is gone
@@ -105,7 +104,7 @@ class _Host:
         finally:
             self.stop()
             time.sleep(_LINGER_SECONDS)
-            os._exit(3)
+            _leave()
 
     def stop(self) -> None:
         """Also from a signal handler, in the middle of anything."""
@@ -256,9 +255,9 @@ class _Host:
 
     # ---- the end
 
-    def end(self, code: int) -> None:
+    def end(self) -> None:
         """End the pilot as it has to be ended, then this process; other processes of the session follow it."""
-        threading.Timer(_LINGER_SECONDS, os._exit, (code,)).start()
+        threading.Timer(_LINGER_SECONDS, _leave).start()
         try:
             Path(self._wanted["over"]).touch()  # what is still on its way to a node does not start any more
             if self._pilot is not None and self._pilot.state not in _FINAL:
@@ -273,7 +272,12 @@ class _Host:
         except BaseException:  # noqa: BLE001 - nothing may keep this process alive
             traceback.print_exc()
         sys.stderr.flush()
-        os._exit(code)
+        _leave()
+
+
+def _leave() -> None:
+    """With the whole group: what radical.pilot has forked here does not notice that this process is gone."""
+    os.killpg(0, signal.SIGKILL)
 
 
 def _close(*descriptors: int) -> None:

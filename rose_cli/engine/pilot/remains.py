@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rose_cli.engine.pilot.records import open_records
+from rose_cli.engine.pilot.script import LOCKS, SCRIPTS
 from rose_cli.engine.pilot.wanted import bring_home
 from rose_cli.errors import RunDirectoryError
 from rose_cli.host import host_name
@@ -32,10 +34,15 @@ def settle_pilots(engine_folder: Path, *, force: bool) -> None:
 
 
 def forget_pilots(engine_folder: Path) -> None:
-    """Nothing of them is at work any more: bring home what they wrote."""
-    for path, record in open_records(engine_folder).items():
+    """Nothing of them is at work any more: bring home what they wrote, take away what only they needed."""
+    records = open_records(engine_folder)
+    for path, record in records.items():
         bring_home(Path(record.workplace), Path(record.home))
         path.unlink(missing_ok=True)
+    for scripts in engine_folder.glob(f"{SCRIPTS}-*"):
+        shutil.rmtree(scripts, ignore_errors=True)
+    if all(record.here for record in records.values()):  # else the locks are the last fence, where `force` was wrong
+        shutil.rmtree(engine_folder / LOCKS, ignore_errors=True)
 
 
 def _elsewhere(engine_folder: Path) -> dict[Path, PilotRecord]:

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+SCRIPTS = "tasks"
+LOCKS = "locks"
+
 # One file for all tasks, $1 is that of the task at hand. It is the parent of the task's program, and hears TERM
 # without obeying: it has to tell how the program ended. Notices go into a named pipe that rose reads; opened for
 # reading and writing, so that nobody hangs there when rose is gone. With several ranks each runs this script, and only
