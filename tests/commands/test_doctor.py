@@ -77,17 +77,22 @@ def test_a_task_that_says_something_else_is_not_taken_for_a_success(rose: Rose) 
     assert "printed 'hello'" in found["engine local"]["a task"]["detail"]
 
 
-def test_an_engine_that_cannot_start_says_why_and_its_folder_stays_if_asked(tmp_path: Path) -> None:
+def test_an_engine_that_cannot_start_says_why_and_its_folder_stays_if_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def nowhere(_: Path) -> LocalEngine:
         place = tmp_path / "nowhere"
         return LocalEngine(capacity=Capacity(1), run_id="x", session=1, directory=place, base_environment={})
 
     (tmp_path / "nowhere").touch()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     for keep in (False, True):
         check = try_engine(nowhere, {"PATH": os.defpath}, keep=keep)
         assert check.verdict == "missing"
         assert str(tmp_path) in check.detail
-        assert bool(check.hint) == keep
+        kept = list(tmp_path.glob("rose-doctor-*"))
+        assert check.hint == (f"what it wrote is in '{kept[0]}'" if keep else None)
+        assert len(kept) == keep
 
 
 @needs_pilot
