@@ -26,6 +26,7 @@ from rose_cli.engine.leftovers import guard
 guard()
 """
 _PACKAGE = Path(__file__).parent.parent
+_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _UNHEARD = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 
@@ -47,7 +48,7 @@ class Watchdog:
         command = [sys.executable, "-I", "-S", "-B", "-c", _PROGRAM, *self._arguments]
         environment = {name: value for name, value in os.environ.items() if name != MARK_VARIABLE}
         try:
-            with self._log.open("ab") as log, _blocked(_UNHEARD):
+            with open(os.open(self._log, _APPEND, 0o666), "ab") as log, _blocked(_UNHEARD):  # noqa: PTH123
                 self._process = subprocess.Popen(
                     command, stdin=read_end, stdout=log, stderr=log,
                     cwd="/", env=environment, start_new_session=True,
