@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,6 +12,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+MOST_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,9 @@ class StopRequest:
 
 
 def send_request(folder: Path, request: StopRequest) -> Path:
-    """Leave a request; the file is gone once the session has taken it."""
+    """Leave a request; the file is gone once the session has taken it. Raises OSError."""
+    if folder.is_symlink():
+        raise OSError(errno.ELOOP, "it is a link", str(folder))
     folder.mkdir(exist_ok=True)
     path = folder / f"{uuid.uuid4().hex}.json"
     temporary = path.with_suffix(".new")
@@ -29,28 +35,47 @@ def send_request(folder: Path, request: StopRequest) -> Path:
 
 
 def take_requests(folder: Path) -> list[StopRequest]:
-    """The requests that wait, oldest first; each is removed. What is no request is removed too."""
-    if not folder.is_dir():
+    """The requests that wait, oldest first; each is removed. What is no request is removed too, or passed over.
+
+    Whoever may write into the folder can leave anything there: nothing of it ends a session or holds it up.
+    """
+    if folder.is_symlink() or not folder.is_dir():
         return []
-    waiting = sorted(folder.glob("*.json"), key=_age)
-    taken = [_read(path) for path in waiting]
-    for path in waiting:
-        with suppress(OSError):  # then it is taken once more, which changes nothing
-            path.unlink(missing_ok=True)
+    taken = [_take(path) for path in sorted(folder.glob("*.json"), key=_age)]
     return [request for request in taken if request is not None]
 
 
 def _age(path: Path) -> int:
-    """When it was written; whoever sent it may have taken it back by now."""
     try:
-        return path.stat().st_mtime_ns
+        return path.lstat().st_mtime_ns
     except OSError:
         return 0
 
 
-def _read(path: Path) -> StopRequest | None:
+def _take(path: Path) -> StopRequest | None:
     try:
-        learner = json.loads(path.read_text(encoding="utf-8"))["stop"]
-    except (OSError, ValueError, KeyError, TypeError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        text = b""
+    else:
+        text = _read(descriptor)
+    with suppress(OSError):  # a folder
+        path.unlink()
+    return _understood(text)
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, MOST_BYTES)
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)
+
+
+def _understood(text: bytes) -> StopRequest | None:
+    try:
+        learner = json.loads(text)["stop"]
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return StopRequest(learner) if learner is None or isinstance(learner, str) else None

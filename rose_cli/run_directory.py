@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -62,6 +64,14 @@ class RunDirectory:
     def logs(self, learner: str, iteration: int) -> Path:
         return self.learner(learner) / "logs" / str(iteration)
 
+    def refuse_linked_logs(self, learner: str, iteration: int) -> None:
+        """Raises RunDirectoryError where the folder for the logs of an iteration, or the one above, is a link."""
+        logs = self.logs(learner, iteration)
+        for path in (logs.parent, logs):
+            if path.is_symlink():
+                message = f"'{path}' is a link, and rose did not make it one"
+                raise RunDirectoryError(message, "remove it, then `rose resume`")
+
     def log(self, learner: str, iteration: int, task: str, replica: int, attempt: int, ending: str) -> Path:
         """`<task>.<attempt>.<ending>`; from the second replica on, `<task>.r<replica>.<attempt>.<ending>`."""
         copy = f"{task}.r{replica}" if replica else task
@@ -70,6 +80,7 @@ class RunDirectory:
 
 def create_run_directory(parent: Path, name: str, day: str) -> RunDirectory:
     """A new folder `<name>-<day>-<n>` under `parent`, which is made where it is missing."""
+    _refuse_foreign_link(parent)
     try:
         parent.mkdir(parents=True, exist_ok=True)
         for number in range(1, 1_000_000):
@@ -89,6 +100,7 @@ def create_run_directory(parent: Path, name: str, day: str) -> RunDirectory:
 
 def claim_run_directory(path: Path) -> RunDirectory:
     """The folder that the user named for a new run: it has to be new, or empty."""
+    _refuse_foreign_link(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
         used = any(path.iterdir())
@@ -99,6 +111,36 @@ def claim_run_directory(path: Path) -> RunDirectory:
         message = f"'{path}' is not empty"
         raise RunDirectoryError(message, f"choose a new folder, or go on with that run: rose resume {path}")
     return RunDirectory.at(path)
+
+
+def _refuse_foreign_link(path: Path) -> None:
+    """One's own link to a larger disk is welcome; somebody else's leads where one does not want to write."""
+    with suppress(FileNotFoundError):
+        status = path.lstat()
+        if stat.S_ISLNK(status.st_mode) and status.st_uid not in (os.geteuid(), 0):
+            message = f"'{path}' is a link that belongs to another user ({status.st_uid})"
+            raise RunDirectoryError(message, "remove it, or choose another place with --run-dir")
+
+
+def refuse_links(directory: RunDirectory, learners: Iterable[str]) -> None:
+    """Nothing that rose itself makes in a run directory is a link: who planted one wants rose to write elsewhere."""
+    own = [directory.engine, directory.requests, directory.path / "learners"]
+    for learner in learners:
+        own += [directory.learner(learner), directory.workspace(learner)]
+        own += [directory.snapshots(learner), directory.learner(learner) / "logs"]
+    for path in own:
+        if path.is_symlink():
+            message = f"'{path}' is a link, and rose did not make it one"
+            raise RunDirectoryError(message, "put the folder itself there, then `rose resume`")
+
+
+def write_new(path: Path, text: str, *, private: bool) -> None:
+    """A new file, never through a link and never over another one; durable. `private`: for nobody else to read."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(path, flags, 0o600 if private else 0o666), "w", encoding="utf-8") as file:  # noqa: PTH123
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _point_latest(parent: Path, name: str) -> None:
@@ -116,25 +158,36 @@ def _point_latest(parent: Path, name: str) -> None:
 def prepare_workspace(workspace: Path, files: Iterable[FilePlan]) -> None:
     """A fresh workspace with its files. What an interrupted preparation left there is made anew.
 
-    Raises RunDirectoryError where that is not to be had: no space, no permission, a file that is gone since.
+    Raises RunDirectoryError.
     """
     try:
-        _fill(workspace, files)
+        _prepare(workspace, files)
     except OSError as error:
-        message = f"cannot prepare workspace '{workspace}': {error.strerror or error}"
-        raise RunDirectoryError(message, "mend that, then `rose resume`") from error
+        place = f" ('{error.filename}')" if error.filename else ""
+        message = f"cannot prepare '{workspace}': {error.strerror}{place}"
+        raise RunDirectoryError(
+            message, "see that its 'files' can be read and there is space, then `rose resume`"
+        ) from error
 
 
-def _fill(workspace: Path, files: Iterable[FilePlan]) -> None:
+def _prepare(workspace: Path, files: Iterable[FilePlan]) -> None:
     workspace.mkdir(parents=True, exist_ok=True)
     for file in files:
         target = workspace / file.target
+        _refuse_linked_parent(workspace, target)
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.is_symlink() or target.is_file():
             target.unlink()
         elif target.is_dir():
             shutil.rmtree(target)
         _place(file, target)
+
+
+def _refuse_linked_parent(workspace: Path, target: Path) -> None:
+    """What lies in a linked folder is the user's own: it would be removed to make room."""
+    for parent in (workspace, *target.parents):
+        if parent.is_relative_to(workspace) and parent.is_symlink():
+            raise OSError(errno.ELOOP, "a folder on the way is a link", str(parent))
 
 
 def _place(file: FilePlan, target: Path) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from rose_cli.errors import RunDirectoryError
-from rose_cli.tree import copy_contents, remove_contents, remove_tree, sync_folder
+from rose_cli.tree import copy_contents, refuse_link, remove_contents, remove_tree, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,6 +65,7 @@ class Snapshot:
                 await _drive(_discarding(self.path))
 
     def _taking(self) -> Iterator[None]:
+        refuse_link(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         yield from _clearing(self.folder)
         unfinished = self.folder / _UNFINISHED
@@ -74,6 +75,7 @@ class Snapshot:
         sync_folder(self.folder)
 
     def _putting_back(self) -> Iterator[None]:
+        refuse_link(self.workspace)
         self.workspace.mkdir(parents=True, exist_ok=True)
         yield from remove_contents(self.workspace)
         yield from copy_contents(self.path, self.workspace, durable=False)
@@ -86,6 +88,7 @@ async def drop_snapshots(folder: Path) -> None:
 
 
 def _clearing(folder: Path) -> Iterator[None]:
+    refuse_link(folder)
     for name in (_UNFINISHED, _DISCARDED):
         yield from remove_tree(folder / name)
     for path in list(folder.iterdir()) if folder.is_dir() else ():

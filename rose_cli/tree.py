@@ -28,6 +28,7 @@ def copy_contents(source: Path, target: Path, *, durable: bool) -> Iterator[None
     Modes, times and extended attributes come along; hard links become files of their own. Sockets and devices are
     left out: they mean nothing without the process behind them. With `durable`, all is on the disk at the end.
     """
+    refuse_link(source)
     with os.scandir(source) as entries:
         found = list(entries)
     for entry in found:
@@ -53,6 +54,7 @@ def remove_tree(path: Path) -> Iterator[None]:
 
 
 def remove_contents(folder: Path) -> Iterator[None]:
+    refuse_link(folder)
     folder.chmod(stat.S_IMODE(folder.stat().st_mode) | stat.S_IRWXU)
     with os.scandir(folder) as entries:
         found = list(entries)
@@ -62,6 +64,12 @@ def remove_contents(folder: Path) -> Iterator[None]:
         else:
             (folder / entry.name).unlink()
         yield
+
+
+def refuse_link(folder: Path) -> None:
+    """Raises OSError where the folder is a link: what lies behind it is not ours to read or remove."""
+    if folder.is_symlink():
+        raise OSError(errno.ELOOP, "it is a link", str(folder))
 
 
 def sync_folder(folder: Path) -> None:

@@ -28,7 +28,7 @@ ARROWS = {
     "cli": {"", "commands", "view", "errors"},
     "commands": {"", "spec", "plan", "loop", "engine", "journal", "view", "control", "run_directory", *SHARED},
     "view": {"loop.criterion", "journal.events", "journal.state", *SHARED},
-    "loop": {"plan.model", "plan.render", "engine.base", "journal.events", "run_directory",
+    "loop": {"plan.model", "plan.render", "plan.secrets", "engine.base", "journal.events", "run_directory",
              "snapshot", "errors"},
     "plan": {"spec.broken", "spec.campaign", "spec.engines", "spec.expression", "spec.findings", "spec.placeholders",
              "engine.base", "diagnostic", "errors"},

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rose_cli.errors import RoseError
+from rose_cli.plan.secrets import MASK, is_secret
 from rose_cli.spec.document import read_document
 
 if TYPE_CHECKING:
@@ -25,9 +26,16 @@ def campaign_changes(directory: RunDirectory, plan: Plan) -> Iterator[str]:
     changed = [path for path in {**then, **now} if then.get(path) != now.get(path)]
     yield f"'{plan.campaign_file}' has changed since this run began; the run goes on as it was:"
     for path in changed[:MOST_SHOWN]:
-        yield f"  {path}: {then.get(path, 'not there')} → {now.get(path, 'not there')} (not applied)"
+        yield f"  {path}: {_shown(path, then)} → {_shown(path, now)} (not applied)"
     if len(changed) > MOST_SHOWN:
         yield f"  and {len(changed) - MOST_SHOWN} more"
+
+
+def _shown(path: str, values: dict[str, str]) -> str:
+    if path not in values:
+        return "not there"
+    is_variable = ".env." in f".{path}"
+    return MASK if is_variable and is_secret(path.rpartition(".")[2]) else values[path]
 
 
 def _values(path: Path) -> dict[str, str] | None:

@@ -13,6 +13,7 @@ from rose_cli.commands.campaign_file import Setting, check_campaign, only_learne
 from rose_cli.commands.surroundings import task_environment
 from rose_cli.errors import ExitCode, UsageError
 from rose_cli.plan.render import Command, Moment, NoValueError, Place, render
+from rose_cli.plan.secrets import masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -108,7 +109,7 @@ def _task_object(task: PlannedTask) -> dict[str, Any]:
         "name": task.name,
         "command": list(task.command.argv),
         "options": dict(task.command.options),
-        "env": dict(task.command.environment),
+        "env": masked(task.command.environment),
         **({"pre_exec": list(task.command.pre_exec)} if task.command.pre_exec else {}),
     }
 

@@ -21,6 +21,7 @@ from rose_cli.journal.lock import RunLock
 from rose_cli.journal.state import RunState
 from rose_cli.loop.crew import Ending
 from rose_cli.plan.file import load_plan
+from rose_cli.run_directory import refuse_links
 from rose_cli.view.console import notice
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def resume(argument: str | None, options: ResumeOptions) -> ExitCode:
     directory = _find(argument, options)
     plan = load_plan(directory.plan)
     with RunLock.acquire(directory.path, steal=options.steal_lock):
+        refuse_links(directory, [learner.name for learner in plan.learners])
         journal, state = _open(directory)
         opening = _opening(plan, state, options)
         if not opening and all(learner.stop_reason for learner in state.learners.values()):

@@ -22,7 +22,8 @@ from rose_cli.journal.file import JournalFile, Record
 from rose_cli.journal.lock import RunLock
 from rose_cli.journal.state import RunState
 from rose_cli.plan.file import dump_plan
-from rose_cli.run_directory import RUNS, RunDirectory, claim_run_directory, create_run_directory
+from rose_cli.plan.secrets import has_secrets
+from rose_cli.run_directory import RUNS, RunDirectory, claim_run_directory, create_run_directory, write_new
 from rose_cli.view.console import notice
 
 if TYPE_CHECKING:
@@ -63,9 +64,12 @@ def mention_warnings(file: Path, checked: Checked) -> None:
 def begin(directory: RunDirectory, plan: Plan, text: str, environment: dict[str, str], output: Output) -> Work:
     """Write what a run starts with; the plan last, since a folder with a plan is a run."""
     try:
-        directory.campaign_text.write_text(text, encoding="utf-8")
+        private = has_secrets(plan)
+        write_new(directory.campaign_text, text, private=private)
         journal = JournalFile.create(directory.journal)
-        _write_durably(directory.plan, dump_plan(plan))
+        unfinished = directory.plan.with_suffix(".new")
+        write_new(unfinished, dump_plan(plan), private=private)
+        unfinished.rename(directory.plan)
     except OSError as error:
         message = f"cannot write to '{directory.path}': {error.strerror}"
         raise RunDirectoryError(message, "free some space, or choose another place with --run-dir") from error
@@ -82,12 +86,3 @@ def _directory(plan: Plan, wanted: Path | None) -> RunDirectory:
         return claim_run_directory(wanted)
     name = re.sub(r"[^\w.+=@-]+", "-", plan.campaign)
     return create_run_directory(Path(plan.campaign_dir) / RUNS, name, time.strftime("%Y%m%d"))
-
-
-def _write_durably(path: Path, text: str) -> None:
-    temporary = path.with_suffix(".new")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)

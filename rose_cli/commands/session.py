@@ -20,6 +20,7 @@ from rose_cli.journal import events as e
 from rose_cli.journal.recorder import Recorder
 from rose_cli.loop.crew import Crew, Ending
 from rose_cli.loop.deadline import deadline_of
+from rose_cli.plan.secrets import secrets_of
 from rose_cli.view.screen import open_screen
 from rose_cli.view.table import Facts
 
@@ -103,7 +104,7 @@ async def _session(work: Work) -> Ending:
 async def _crew(work: Work, recorder: Recorder, engine: Engine, screen: Screen) -> Ending:
     grace = work.plan.engine.grace_seconds
     deadline = deadline_of(work.plan.limits.wall_time_seconds, work.environment, grace, time.time())
-    crew = Crew(work.plan, work.state, recorder, engine, work.directory, deadline)
+    crew = Crew(work.plan, work.state, recorder, engine, work.directory, deadline, secrets_of(work.environment))
     async with anyio.create_task_group() as group:
         group.start_soon(screen.run)
         group.start_soon(_obey_signals, crew, engine, screen)

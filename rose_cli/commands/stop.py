@@ -27,7 +27,11 @@ def stop(argument: str, learner: str | None) -> ExitCode:
     if learner is not None and learner not in seen.state.learners:
         message = f"there is no learner '{learner}' in this run"
         raise UsageError(message, did_you_mean(learner, seen.state.learners))
-    path = send_request(seen.directory.requests, StopRequest(learner))
+    try:
+        path = send_request(seen.directory.requests, StopRequest(learner))
+    except OSError as error:
+        message = f"cannot leave a request in '{seen.directory.requests}': {error.strerror}"
+        raise RunDirectoryError(message) from error
     if learner is None:
         _report(seen, "the run", lambda: not see(seen.directory).alive)
     else:

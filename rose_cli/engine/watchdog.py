@@ -26,6 +26,7 @@ from rose_cli.engine.leftovers import guard
 guard()
 """
 _PACKAGE = Path(__file__).parent.parent
+_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _UNHEARD = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 
@@ -62,7 +63,7 @@ class Watchdog:
 
     def _open_log(self) -> int:
         try:
-            return os.open(self._log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            return os.open(self._log, _APPEND, 0o666)
         except OSError as error:
             message = f"cannot write the watchdog's log '{self._log}': {error.strerror}"
             raise RunDirectoryError(message, "mend that, then `rose resume`") from error

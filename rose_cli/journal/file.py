@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["DamagedJournalError", "JournalContents", "JournalFile", "Record", "encode", "read_journal"]
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
+_FLAGS = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 _sync = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 
 

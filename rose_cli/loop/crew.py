@@ -32,7 +32,10 @@ class Ending:
 
 
 class Crew:
-    """The learners of one session. They share the engine and the journal, and nothing else."""
+    """The learners of one session. They share the engine and the journal, and nothing else.
+
+    `secrets` are texts of the session's environment that the journal is not to hold.
+    """
 
     def __init__(
         self,
@@ -42,6 +45,7 @@ class Crew:
         engine: Engine,
         directory: RunDirectory,
         deadline: Deadline,
+        secrets: tuple[str, ...] = (),
     ) -> None:
         self.plan = plan
         self.state = state
@@ -49,6 +53,7 @@ class Crew:
         self.engine = engine
         self.directory = directory
         self.deadline = deadline
+        self.secrets = secrets
         self.breaker = Breaker(plan.limits.same_failure)
         self._scope = anyio.CancelScope()
         self._learner_scopes: dict[str, anyio.CancelScope] = {}
@@ -64,14 +69,20 @@ class Crew:
         self._timed.deadline = anyio.current_time() + self.deadline.seconds_left
         with self._timed, self._scope:
             async with anyio.create_task_group() as group:
-                for learner in self.plan.learners:
-                    if self.state.learners[learner.name].stop_reason is None:
-                        group.start_soon(self._run_learner, learner, places)
+                for learner in self._waiting():
+                    group.start_soon(self._run_learner, learner, places)
         if self._timed.cancelled_caught:
             self._ending = self._ending or Ending("wall_time", "the wall time is over")
         if self._rests:
             self._ending = self._ending or Ending("wall_time", "no task would finish in the time that is left")
         return self._ending or Ending("finished")
+
+    def _waiting(self) -> list[LearnerPlan]:
+        """Who has not stopped, those first that failed least: one that fails again at every resume, and takes up the
+        wall time with its retries, must not keep the others from their turn."""
+        states = self.state.learners
+        waiting = [learner for learner in self.plan.learners if states[learner.name].stop_reason is None]
+        return sorted(waiting, key=lambda learner: states[learner.name].failures)
 
     def stop(self, reason: str, message: str | None = None) -> None:
         """End all learners; what is under way is ended and can be resumed. Only the first call counts."""

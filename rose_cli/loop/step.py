@@ -16,6 +16,7 @@ from rose_cli.journal import events as e
 from rose_cli.loop.output import NoMetricError, last_lines, read_metric, reported_result
 from rose_cli.plan.model import CRITERION
 from rose_cli.plan.render import Command, Moment, NoValueError, Place, render
+from rose_cli.plan.secrets import secrets_of, without
 from rose_cli.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -112,6 +113,10 @@ class _Attempt:
         self._started = False
 
     async def run(self) -> bool:
+        self._crew.directory.refuse_linked_logs(self._runner.learner.name, self._runner.moment.iteration)
+        return await self._run()
+
+    async def _run(self) -> bool:
         """Whether it succeeded. The fact is durable when this returns, also where it is cancelled."""
         try:
             command = self._rendered()
@@ -201,7 +206,13 @@ class _Attempt:
                 value = self._metric()
             except NoMetricError as error:
                 return self._failure(outcome, argv, "no_metric", str(error))
-        return e.AttemptSucceeded(*self._where, outcome.seconds, reported_result(self._result, self._stdout), value)
+        result = without(self._secrets, reported_result(self._result, self._stdout))
+        return e.AttemptSucceeded(*self._where, outcome.seconds, result, value)
+
+    @property
+    def _secrets(self) -> tuple[str, ...]:
+        """What a task may print of its environment, and the journal is not to hold."""
+        return (*secrets_of(self._plan.environment), *self._crew.secrets)
 
     def _metric(self) -> float:
         criterion = self._runner.learner.criterion
@@ -214,13 +225,13 @@ class _Attempt:
         return e.AttemptFailed(
             *self._where,
             kind=kind,
-            message=message,
-            command=shlex.join(argv or self._plan.words),
+            message=without(self._secrets, message),
+            command=without(self._secrets, shlex.join(argv or self._plan.words)),
             log=str(self._stderr.relative_to(self._crew.directory.path)),
             seconds=outcome.seconds,
             exit_code=outcome.exit_code,
             signal=outcome.signal,
-            stderr_tail=last_lines(self._stderr),
+            stderr_tail=without(self._secrets, last_lines(self._stderr)),
         )
 
 

@@ -23,6 +23,7 @@ def target_of(file: File, campaign_dir: Path) -> str:
 
 def check_files(files: Sequence[File], path: KeyPath, around: Surroundings) -> Iterator[Finding]:
     targets: set[str] = set()
+    linked: set[str] = set()
     for position, file in enumerate(files):
         at = (*path, position)
         if not (around.campaign_dir / file.path).exists():
@@ -36,7 +37,17 @@ def check_files(files: Sequence[File], path: KeyPath, around: Surroundings) -> I
             message = f"two of these would go to '{target}' in the workspace"
             to = (*at, "to") if file.to else (*at, "path")
             yield Finding("duplicate-name", message, to, "name another place with to:, or take one away")
+        elif outer := next((other for other in linked if _lies_in(target, other) or _lies_in(other, target)), None):
+            message = f"'{target}' and '{outer}' lie in one another, and a link leads to your own folder"
+            to = (*at, "to") if file.to else (*at, "path")
+            hint = "write copy: true at the folder, or name another place with to:"
+            yield Finding("duplicate-name", message, to, hint)
         targets.add(target)
+        linked |= set() if file.copy_ else {target}
+
+
+def _lies_in(inner: str, outer: str) -> bool:
+    return inner.startswith(f"{outer}/")
 
 
 def _missing(path: str, at: KeyPath, around: Surroundings) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Annotated
 
 from pydantic import PlainValidator
@@ -52,7 +53,8 @@ def _campaign_name(value: object) -> str:
 
 def _learner_name(value: object) -> str:
     name = _text(value)
-    fault = _folder_fault(name)
+    # a look-alike, as full-width points, is harmless here, and '..' wherever somebody normalises it
+    fault = _folder_fault(name) or _folder_fault(unicodedata.normalize("NFKC", name))
     if fault is not None:
         message = f"'{shortened(name)}' cannot name a learner, whose folder bears the name: {fault[0]}"
         reject("bad-name", message, fault[1])
