@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.torture.full_disk import fill_the_disk
 from tests.torture.journal_faults import open_every_fault, resume_from_faults
 from tests.torture.kills import kill_again_and_again
 from tests.torture.locks import meet_left_locks, race
@@ -28,6 +29,7 @@ def attacks(kills: int) -> dict[str, Callable[[Path, random.Random], Report]]:
         "races": lambda folder, seed: race(folder, seed, 30),
         "locks": meet_left_locks,
         "calls": lambda folder, seed: fail_system_calls(folder, seed, 150),
+        "disk": lambda folder, seed: fill_the_disk(folder, seed, 40),
         "resume": lambda folder, seed: resume_from_faults(folder, seed, 60),
     }
 

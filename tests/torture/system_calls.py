@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.torture.campaign import history, whole_history, write_campaign
 from tests.torture.shim import FOR_GOOD, SystemCallFault, build_shim, calls_in, failed_calls_in
-from tests.torture.verdict import Report, events_of, judge, run_id
+from tests.torture.verdict import Report, events_of, judge, key_of, run_id
 
 if TYPE_CHECKING:
     import random
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 _CALLS = ("any", "write", "fsync", "fdatasync", "ftruncate", "create", "mkdir", "rename", "link", "unlink")
 _ERRORS = (errno.ENOSPC, errno.EIO, errno.EINTR)
 _RESULTS = frozenset({"attempt_succeeded", "attempt_failed", "iteration_finished", "learner_stopped"})
-_KEYS = ("event", "learner", "iteration", "task", "replica", "attempt")
 
 
 def fail_system_calls(folder: Path, seed: random.Random, count: int) -> Report:
@@ -81,7 +80,7 @@ class _Attack:
         self._report.expect("Traceback" not in err, f"{what}: {err}")
         if process.returncode == 4:
             self._report.expect("error:" in err, f"{what}: exit code 4 without a message")
-        lost = _said(out) - {_key(event) for event in events_of(run)}
+        lost = said(out) - {key_of(event) for event in events_of(run)}
         self._report.expect(not lost, f"{what}: rose had said, and lost: {sorted(lost)}")
 
     def _start(self, run: str, fault: SystemCallFault) -> subprocess.Popen[str]:
@@ -93,10 +92,6 @@ class _Attack:
         )  # fmt: skip
 
 
-def _said(out: str) -> set[tuple[Any, ...]]:
+def said(out: str) -> set[tuple[Any, ...]]:
     """The results that were printed as events, and so were acknowledged."""
-    return {_key(event) for event in map(json.loads, out.splitlines()) if event["event"] in _RESULTS}
-
-
-def _key(event: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(str(event.get(key)) for key in _KEYS)
+    return {key_of(event) for event in map(json.loads, out.splitlines()) if event["event"] in _RESULTS}

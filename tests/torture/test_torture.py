@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.torture.full_disk import cannot_mount, fill_the_disk
 from tests.torture.journal_faults import open_every_fault, resume_from_faults
 from tests.torture.kills import kill_again_and_again
 from tests.torture.locks import meet_left_locks, race
@@ -48,4 +49,11 @@ def test_locks_left_behind(tmp_path: Path) -> None:
 @needs_shim
 def test_writes_that_fail(tmp_path: Path) -> None:
     report = fail_system_calls(tmp_path, random.Random(4), count=6)
+    assert report.findings == [], report.line()
+
+
+def test_a_disk_that_is_full(tmp_path: Path) -> None:
+    if why := cannot_mount():
+        pytest.skip(why)
+    report = fill_the_disk(tmp_path, random.Random(4), fills=2)
     assert report.findings == [], report.line()
