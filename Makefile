@@ -8,7 +8,7 @@ PIP  := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 # more for pytest or uv: make test ARGS='-k journal', make lock ARGS=--upgrade
 ARGS ?=
 
-.PHONY: help demo check test lint types smoke format picture bench venv python lock wheel clean
+.PHONY: help demo check test torture lint types smoke format picture bench venv python lock wheel clean
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -23,6 +23,10 @@ check: lint types test smoke ## all that CI runs
 # Tests that must not run side by side share a mark: @pytest.mark.xdist_group("name").
 test: $(VENV)/.ready ## run every test
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup $(ARGS)
+
+# Half an hour of attacks: kill -9, faulty disks, damaged journals, clocks, load. ARGS='--seed 2 --kills 500', ARGS=kills
+torture: $(VENV)/.ready ## attack rose at length, and say what held
+	$(BIN)/python -m tests.torture $(ARGS)
 
 # pip check: what the lock brought is still what pyproject.toml asks for.
 lint: $(VENV)/.ready ## look for mistakes and for unformatted files

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,11 +32,20 @@ def take_requests(folder: Path) -> list[StopRequest]:
     """The requests that wait, oldest first; each is removed. What is no request is removed too."""
     if not folder.is_dir():
         return []
-    waiting = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+    waiting = sorted(folder.glob("*.json"), key=_age)
     taken = [_read(path) for path in waiting]
     for path in waiting:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # then it is taken once more, which changes nothing
+            path.unlink(missing_ok=True)
     return [request for request in taken if request is not None]
+
+
+def _age(path: Path) -> int:
+    """When it was written; whoever sent it may have taken it back by now."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _read(path: Path) -> StopRequest | None:

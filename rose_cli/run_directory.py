@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -105,11 +106,23 @@ def _point_latest(parent: Path, name: str) -> None:
         temporary.symlink_to(name)
         temporary.replace(parent / LATEST)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def prepare_workspace(workspace: Path, files: Iterable[FilePlan]) -> None:
-    """A fresh workspace with its files. What an interrupted preparation left there is made anew."""
+    """A fresh workspace with its files. What an interrupted preparation left there is made anew.
+
+    Raises RunDirectoryError where that is not to be had: no space, no permission, a file that is gone since.
+    """
+    try:
+        _fill(workspace, files)
+    except OSError as error:
+        message = f"cannot prepare workspace '{workspace}': {error.strerror or error}"
+        raise RunDirectoryError(message, "mend that, then `rose resume`") from error
+
+
+def _fill(workspace: Path, files: Iterable[FilePlan]) -> None:
     workspace.mkdir(parents=True, exist_ok=True)
     for file in files:
         target = workspace / file.target

@@ -27,6 +27,8 @@ _COLUMNS = ("learner", "iteration", "metric_name", "metric_value", "stop_reason"
 
 def export(argument: str | None, export_format: ExportFormat, output: Path | None) -> ExitCode:
     seen = see(find_run(argument))
+    if seen.damage is not None:  # a file that lacks rows looks like one that has them all
+        raise seen.damage
     with _opened(output) as stream:
         if export_format == "csv":
             _write_csv(seen, stream)

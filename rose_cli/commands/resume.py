@@ -61,6 +61,8 @@ def resume(argument: str | None, options: ResumeOptions) -> ExitCode:
 def explain(argument: str | None, options: ResumeOptions) -> ExitCode:
     """`--dry-run`: what is kept, what runs again and why; nothing is touched."""
     seen = see(_find(argument, options))
+    if seen.damage is not None:
+        raise seen.damage
     opening = _opening(seen.plan, seen.state, options)
     print(f"run {seen.directory.path}: {seen.status.value}")  # noqa: T201
     for line in campaign_changes(seen.directory, seen.plan):

@@ -9,26 +9,30 @@ from typing import TYPE_CHECKING
 
 from rose_cli.errors import RunDirectoryError, UsageError
 from rose_cli.journal import events as e
-from rose_cli.journal.file import Record, read_journal
+from rose_cli.journal.file import DamagedJournalError, Record, read_journal
 from rose_cli.journal.lock import is_alive, read_holder
 from rose_cli.journal.state import RunState, Status, can_go_on, run_status
 from rose_cli.plan.file import load_plan
 from rose_cli.run_directory import RUNS, RunDirectory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rose_cli.plan.model import Plan
 
 
 @dataclass(frozen=True)
 class SeenRun:
-    """A run as read from its directory, without touching it."""
+    """A run as read from its directory, without touching it.
+
+    Where the journal is damaged in the middle, `state` is what stands before that, and `damage` says so.
+    """
 
     directory: RunDirectory
     plan: Plan
     state: RunState
     alive: bool
+    damage: DamagedJournalError | None = None
 
     @property
     def status(self) -> Status:
@@ -43,7 +47,7 @@ class SeenRun:
             if isinstance(record.event, e.AttemptFailed):
                 found.add((record.event.step, record.event.attempt))
 
-        read_journal(self.directory.journal, consume)
+        _read_good(self.directory, consume)
         return frozenset(found)
 
 
@@ -54,8 +58,19 @@ def see(directory: RunDirectory) -> SeenRun:
     # a holder on another host cannot be asked: it counts as alive until someone there says otherwise
     alive = holder is not None and is_alive(holder) is not False
     state = RunState()
-    read_journal(directory.journal, state.apply)
-    return SeenRun(directory, plan, state, alive)
+    damage = _read_good(directory, state.apply)
+    if damage is not None and not state.run_id:
+        raise damage
+    return SeenRun(directory, plan, state, alive, damage)
+
+
+def _read_good(directory: RunDirectory, consume: Callable[[Record], object]) -> DamagedJournalError | None:
+    """Hand out the records of a journal as far as it can be trusted; the damage that ended that."""
+    try:
+        read_journal(directory.journal, consume)
+    except DamagedJournalError as damage:
+        return damage
+    return None
 
 
 def find_run(argument: str | None) -> RunDirectory:
@@ -84,7 +99,7 @@ def find_interrupted_run(argument: str | None) -> RunDirectory:
     campaign = folder if folder.is_file() else None
     for directory in runs_of(folder.parent if campaign else folder):
         seen = _see_or_none(directory)
-        if seen is not None and not seen.alive and can_go_on(seen.state) and _is_of(seen, campaign):
+        if seen is not None and not seen.damage and not seen.alive and can_go_on(seen.state) and _is_of(seen, campaign):
             return directory
     message = f"no run in '{folder}' can go on"
     raise UsageError(message, "'rose list' shows the runs; name one to extend it with --max-iter")

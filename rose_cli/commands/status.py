@@ -14,6 +14,7 @@ from rose_cli.commands.runs import SeenRun, find_run, runs_of, see
 from rose_cli.errors import ExitCode, RunDirectoryError
 from rose_cli.journal.state import LearnerState, Status, learner_status
 from rose_cli.loop.criterion import best_value
+from rose_cli.view.console import complain
 from rose_cli.view.status import print_runs, print_status, watch_status
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ def status(argument: str | None, status_format: StatusFormat) -> ExitCode:
         sys.stdout.write("\n")
     else:
         print_status(seen.plan, seen.state, alive=seen.alive, path=seen.directory.path)
+    if seen.damage is not None:
+        complain(f"this is not all: {seen.damage.message}", seen.damage.hint)
     return ExitCode.OK
 
 
@@ -56,6 +59,7 @@ def status_object(seen: SeenRun) -> dict[str, Any]:
         "status": seen.status.value,
         "started": iso_time(state.started),
         "elapsed_seconds": state.seconds(now),
+        "damage": seen.damage.message if seen.damage else None,
         "learners": [_learner_object(seen, learner) for learner in seen.plan.learners],
     }
 
@@ -152,4 +156,5 @@ def _listed(path: Path) -> ListedRun:
         return ListedRun(path.name, "?", "unreadable", 0, 0, None, error.message)
     learners = seen.state.learners.values()
     done = sum(learner.status in (Status.DONE, Status.FAILED) for learner in learners)
-    return ListedRun(path.name, seen.plan.campaign, seen.status.value, done, len(learners), seen.state.started)
+    note = seen.damage.message if seen.damage else None
+    return ListedRun(path.name, seen.plan.campaign, seen.status.value, done, len(learners), seen.state.started, note)

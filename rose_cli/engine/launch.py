@@ -77,14 +77,20 @@ def _in_shell(request: TaskRequest) -> Launch:
 
 def _open_output(path: Path, stack: ExitStack) -> int:
     try:
-        descriptor = _open_emptied(path)
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = _open_emptied(path)
+        descriptor = _open_emptied_below(path)
     except OSError as error:
         raise NotStartedError(f"the output file '{path}' cannot be written: {error.strerror}") from error
     stack.callback(os.close, descriptor)
     return descriptor
+
+
+def _open_emptied_below(path: Path) -> int:
+    """Its folder is made only where it is missing, which is known once the file could not be opened."""
+    try:
+        return _open_emptied(path)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return _open_emptied(path)
 
 
 def _open_emptied(path: Path) -> int:

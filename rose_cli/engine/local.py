@@ -19,7 +19,7 @@ from rose_cli.engine.processes import send_signal, session_mark
 from rose_cli.engine.programs import NotStartedError
 from rose_cli.engine.slots import Slots
 from rose_cli.engine.watchdog import Watchdog
-from rose_cli.errors import EngineError
+from rose_cli.errors import EngineError, RunDirectoryError
 from rose_cli.host import process_start_ticks
 
 if TYPE_CHECKING:
@@ -79,7 +79,11 @@ class LocalEngine:
 
     async def __aenter__(self) -> Self:
         _hear_of_children()
-        self._directory.mkdir(parents=True, exist_ok=True)
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            message = f"cannot make the engine's folder '{self._directory}': {error.strerror}"
+            raise RunDirectoryError(message, "mend that, then `rose resume`") from error
         self._watchdog.start()
         self._census = Census(self._mark)
         self._slots = Slots(self._capacity)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rose_cli.engine.processes import MARK_VARIABLE
-from rose_cli.errors import EngineError
+from rose_cli.errors import EngineError, RunDirectoryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,11 +43,12 @@ class Watchdog:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        log = self._open_log()
         read_end, self._pipe = os.pipe()
         command = [sys.executable, "-I", "-S", "-B", "-c", _PROGRAM, *self._arguments]
         environment = {name: value for name, value in os.environ.items() if name != MARK_VARIABLE}
         try:
-            with self._log.open("ab") as log, _blocked(_UNHEARD):
+            with _blocked(_UNHEARD):
                 self._process = subprocess.Popen(
                     command, stdin=read_end, stdout=log, stderr=log,
                     cwd="/", env=environment, start_new_session=True,
@@ -57,6 +58,14 @@ class Watchdog:
             raise EngineError(f"the watchdog could not be started: {error}") from error
         finally:
             os.close(read_end)
+            os.close(log)
+
+    def _open_log(self) -> int:
+        try:
+            return os.open(self._log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            message = f"cannot write the watchdog's log '{self._log}': {error.strerror}"
+            raise RunDirectoryError(message, "mend that, then `rose resume`") from error
 
     def ensure(self) -> None:
         """Start another where somebody ended it; costs a microsecond where nobody did."""

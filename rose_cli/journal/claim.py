@@ -87,7 +87,8 @@ class Claim:
             path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        self._file.unlink(missing_ok=True)
+        with suppress(OSError):  # a file that is left is swept away by the next session
+            self._file.unlink(missing_ok=True)
         while self._descriptors:
             os.close(self._descriptors.pop())
 

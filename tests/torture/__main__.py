@@ -1,0 +1,57 @@
+"""`python -m tests.torture --seed 1 --kills 200`: every attack at length, one line of report for each."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.torture.full_disk import fill_the_disk
+from tests.torture.journal_faults import open_every_fault, resume_from_faults
+from tests.torture.kills import kill_again_and_again
+from tests.torture.locks import meet_left_locks, race
+from tests.torture.system_calls import fail_system_calls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.torture.verdict import Report
+
+
+def attacks(kills: int) -> dict[str, Callable[[Path, random.Random], Report]]:
+    """Every attack by the name that chooses it."""
+    return {
+        "kills": lambda folder, seed: kill_again_and_again(folder, seed, kills),
+        "journal": open_every_fault,
+        "races": lambda folder, seed: race(folder, seed, 30),
+        "locks": meet_left_locks,
+        "calls": lambda folder, seed: fail_system_calls(folder, seed, 150),
+        "disk": lambda folder, seed: fill_the_disk(folder, seed, 40),
+        "resume": lambda folder, seed: resume_from_faults(folder, seed, 60),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--folder", type=Path, help="where runs are left for a look; default: removed")
+    parser.add_argument("attack", nargs="*", help="only these")
+    given = parser.parse_args()
+    known = attacks(given.kills)
+    broken = False
+    with tempfile.TemporaryDirectory(prefix="torture-") as temporary:
+        for name in given.attack or known:
+            folder = (given.folder or Path(temporary)).absolute() / name
+            folder.mkdir(parents=True)
+            report = known[name](folder, random.Random(f"{given.seed} {name}"))
+            print(report.line(), flush=True)
+            broken = broken or bool(report.findings)
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""The campaign that is tortured: deterministic, with replicas, failures that are retried, and options that adapt.
+
+Each value of its metric depends on everything that happened before it, so that a history that comes out equal, bit
+for bit, is one in which nothing was lost, repeated or put in another order.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import Rose
+
+STEP = Path(__file__).parent / "programs" / "step.py"
+
+_TEXT = """
+name: tortured
+max_iter: {max_iter}
+seed: 7
+retries: 3
+engine: {{kind: local, cores: 4, grace: 1}}
+limits: {{same_failure: 100}}
+env: {{TORTURE_PAUSE: "{pause}"}}
+tasks:
+  simulation: {{executable: "{step}", options: {{--n: 10}}}}
+  training: {{executable: "{step}", replicas: 3}}
+  active_learn: {{executable: "{step}"}}
+stop: {{metric: distance, operator: "<", threshold: 0.06, executable: "{step}"}}
+learners:
+  - name: adaptive
+    simulation: {{adaptive: {{--n: "10 + 3*i", --rate: "metric * 0.9**i if i > 0 else 1.0"}}}}
+    training: {{adaptive: {{--best: "best if i > 0 else 0.5"}}}}
+  - name: stepped
+    simulation: {{0: {{--n: 5}}, 1: {{--n: 7}}, -1: {{--n: 6}}}}
+    stop: {{threshold: 0.0}}
+  - name: plain
+    max_iter: {less}
+"""
+
+
+def write_campaign(folder: Path, *, max_iter: int = 6, pause_seconds: float = 0.02) -> Rose:
+    """The campaign in a folder of its own, made where it is missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rose = Rose(folder)
+    step = f"{sys.executable} -I -S -B {STEP}"
+    rose.write(_TEXT.format(max_iter=max_iter, less=max(1, max_iter - 2), pause=pause_seconds, step=step))
+    return rose
+
+
+def history(rose: Rose, run: str | Path) -> dict[str, Any]:
+    """What has to come out the same whatever happened on the way."""
+    keys = ("history", "stop_reason", "iterations_done", "best_value")
+    return {name: [learner[key] for key in keys] for name, learner in rose.learners(run).items()}
+
+
+def whole_history(rose: Rose) -> dict[str, Any]:
+    """The history of a run that nobody disturbs."""
+    called = rose("run", "campaign.yaml", "--run-dir", "whole", "--output", "quiet", timeout_seconds=300)
+    assert called.code == 0, called.err
+    return history(rose, "whole")

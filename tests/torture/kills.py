@@ -1,0 +1,126 @@
+"""`kill -9` at random moments: of rose, of a task, of everything at once, of rose and its watchdog."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from tests.torture.campaign import history, whole_history, write_campaign
+from tests.torture.session import Session
+from tests.torture.verdict import Report, judge, processes_of, run_id, watchdogs_of
+
+if TYPE_CHECKING:
+    import random
+    from pathlib import Path
+
+
+LONGEST_SECONDS = 1.8
+"""A session is killed after at most so long: in its start as often as in its work."""
+_KINDS = ("rose", "task", "everything", "rose and watchdog")
+
+
+class Killer:
+    """Brings one run after the other to its end, and kills on the way there."""
+
+    def __init__(self, folder: Path, seed: random.Random, kills: int) -> None:
+        self.report = Report("kill -9")
+        self._seed = seed
+        self._left = kills
+        self._rose = write_campaign(folder)
+        self._whole = whole_history(self._rose)
+
+    def run(self) -> Report:
+        number = 0
+        while self._left > 0:
+            number += 1
+            self._round(self._rose.folder / f"r{number}")
+        return self.report
+
+    def _round(self, run: Path) -> None:
+        """One run, from its start to its end, and the verdict."""
+        code = None
+        for _ in range(1000):
+            code = self._session(run)
+            if code in (0, 3):
+                break
+        self.report.count("runs")
+        self.report.expect(code == 0, f"{run.name}: the last session ended with {code}")
+        judge(self.report, run, self._history(run), self._whole)
+
+    def _history(self, run: Path) -> dict[str, Any]:
+        return history(self._rose, run.name)
+
+    def _session(self, run: Path) -> int | None:
+        """One session, killed or not; its exit code where it ended by itself."""
+        session = Session(self._rose, *self._arguments(run))
+        self.report.count("sessions")
+        while self._left > 0:
+            code = session.ended_within(self._seed.uniform(0.02, LONGEST_SECONDS))
+            if code is not None:
+                return self._ended(run, code)
+            if self._strike(session, run):
+                return None
+        return self._ended(run, session.process.wait(300))
+
+    def _arguments(self, run: Path) -> tuple[str, ...]:
+        if run.exists() and run_id(run) is None:  # killed before its first record: there is nothing to go on with
+            refused = self._rose("resume", run.name)
+            self.report.expect(refused.code in (2, 4), f"resume of nothing ended with {refused.code}: {refused.err}")
+            self.report.count("that never began")
+            shutil.rmtree(run)
+        if run.exists():
+            return ("resume", run.name)
+        return ("run", "campaign.yaml", "--run-dir", run.name)
+
+    def _ended(self, run: Path, code: int) -> int:
+        """1: a task was killed more often than it may be retried; a resume goes on with that learner."""
+        self.report.expect(code in (0, 1), f"{run.name}: a session ended with {code}")
+        return code
+
+    def _strike(self, session: Session, run: Path) -> bool:
+        """Kill something; whether that was rose."""
+        kind = self._seed.choice(_KINDS)
+        name = run_id(run)
+        if kind == "task":
+            tasks = self._tasks(session, name)
+            if not tasks:
+                return False
+            _kill(self._seed.choice(tasks))
+        else:
+            session.freeze()
+            if name is not None and kind != "rose":
+                for pid in processes_of(name) if kind == "everything" else watchdogs_of(name):
+                    _kill(pid)
+            session.kill()
+            if self._seed.random() < 0.2:
+                self._look(run)
+        self._left -= 1
+        self.report.count(f"x {kind}")
+        return kind != "task"
+
+    def _tasks(self, session: Session, name: str | None) -> list[int]:
+        """The processes of tasks, once there are some; none where the session ends before."""
+        while name is not None and session.ended_within(0.01) is None:
+            if tasks := sorted(set(processes_of(name)) - set(watchdogs_of(name))):
+                return tasks
+        return []
+
+    def _look(self, run: Path) -> None:
+        """`rose status` has to say something about whatever was left."""
+        called = self._rose("status", run.name, "--format", "json")
+        self.report.expect(called.code == 0 or run_id(run) is None, f"{run.name}: status: {called.err}")
+        if self._seed.random() < 0.5:
+            time.sleep(self._seed.uniform(0, 1))
+
+
+def _kill(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def kill_again_and_again(folder: Path, seed: random.Random, kills: int) -> Report:
+    return Killer(folder, seed, kills).run()

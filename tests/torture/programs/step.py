@@ -1,0 +1,75 @@
+"""Every task of the tortured campaign: a link of a hash chain that any slip of rose breaks for good.
+
+A link is made of the links before it, of the arguments and of the place in the campaign. It is written to a file of
+its own by a rename, so that a link that was torn off in the middle is simply made again. Besides, each attempt holds
+locks for as long as it lives: whoever finds them held has met itself.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+LEARNER, TASK = os.environ["ROSE_LEARNER"], os.environ["ROSE_TASK"]
+ITERATION, REPLICA = int(os.environ["ROSE_ITERATION"]), int(os.environ["ROSE_REPLICA"])
+ATTEMPT = int(os.environ["ROSE_ATTEMPT"])
+PAUSE_SECONDS = float(os.environ.get("TORTURE_PAUSE", "0.02"))
+
+BEFORE = {
+    "simulation": ("active_learn", ITERATION - 1),
+    "training": ("simulation", ITERATION),
+    "active_learn": ("training", ITERATION),
+    "criterion": ("active_learn", ITERATION),
+}
+
+
+def log(what: str) -> None:
+    line = f"{what} {ITERATION} {TASK} {REPLICA} {ATTEMPT} {os.getpid()} {time.monotonic():.6f}\n"
+    descriptor = os.open("marks", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    os.write(descriptor, line.encode())
+    os.close(descriptor)
+
+
+def hold(name: str, kind: int) -> None:
+    """Keep a lock until the end of this process. Replicas share the workspace; nobody shares a step."""
+    descriptor = os.open(name, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        log("overlap")
+
+
+def link() -> str:
+    task, iteration = BEFORE[TASK]
+    before = sorted(Path("links").glob(f"{iteration}.{task}.*[0-9]"))
+    parts = [LEARNER, TASK, str(ITERATION), str(REPLICA), os.environ["ROSE_SEED"], *sys.argv[1:]]
+    parts += [path.read_text() for path in before]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def main() -> None:
+    Path("links").mkdir(exist_ok=True)
+    hold("lock.workspace", fcntl.LOCK_SH if TASK == "training" else fcntl.LOCK_EX)
+    hold(f"lock.{TASK}.{REPLICA}", fcntl.LOCK_EX)
+    log("start")
+    if TASK == "simulation":  # a helper that leaves the group and outlives a killed parent
+        subprocess.run(["sleep", str(PAUSE_SECONDS)], start_new_session=True, check=True)
+    else:
+        time.sleep(PAUSE_SECONDS)
+    if TASK == "active_learn" and ITERATION % 2 == 1 and ATTEMPT == 1:
+        log("fail")
+        sys.exit(3)
+    text = link()
+    temporary = Path(f"links/new.{os.getpid()}")
+    temporary.write_text(text)
+    temporary.replace(f"links/{ITERATION}.{TASK}.{REPLICA}")
+    print(int(text[:13], 16) / 16**13)
+    log("end")
+
+
+main()

@@ -1,0 +1,60 @@
+"""One process of rose as the attacks see it: a leader of its own group, whose output goes into a file."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from tests.conftest import REPOSITORY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Rose
+
+
+class Session:
+    """A process of rose that works on `run`, leader of a group of its own."""
+
+    def __init__(self, rose: Rose, *arguments: str, **variables: str) -> None:
+        self._log = (rose.folder / "sessions.log").open("ab")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "rose_cli", *arguments, "--output", "quiet"],
+            cwd=rose.folder,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY), **variables},
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,
+        )
+
+    def ended_within(self, seconds: float) -> int | None:
+        """The exit code, None where it is still there after so long."""
+        with suppress(subprocess.TimeoutExpired):
+            return self.process.wait(seconds)
+        return None
+
+    def freeze(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._log.close()
+
+
+def interrupted_run(rose: Rose, steps: int) -> Path:
+    """A run whose session was killed after so many steps."""
+    session = Session(rose, "run", "campaign.yaml", "--run-dir", "origin")
+    run = rose.folder / "origin"
+    while (code := session.ended_within(0.01)) is None:
+        journal = run / "journal.jsonl"
+        if journal.exists() and journal.read_bytes().count(b'"attempt_succeeded"') >= steps:
+            break
+    session.kill()
+    assert code is None, f"the run was not interrupted: it ended with {code}"
+    return run

@@ -1,0 +1,59 @@
+"""A short, seeded part of every attack; `make torture` runs them at length."""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.torture.full_disk import cannot_mount, fill_the_disk
+from tests.torture.journal_faults import open_every_fault, resume_from_faults
+from tests.torture.kills import kill_again_and_again
+from tests.torture.locks import meet_left_locks, race
+from tests.torture.shim import missing
+from tests.torture.system_calls import fail_system_calls
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+needs_shim = pytest.mark.skipif(missing() is not None and "CI" not in os.environ, reason=missing() or "")
+
+
+def test_kill_9_at_random_moments(tmp_path: Path) -> None:
+    report = kill_again_and_again(tmp_path, random.Random(4), kills=8)
+    assert report.findings == [], report.line()
+
+
+def test_a_journal_damaged_at_any_byte_opens_rightly_or_not_at_all(tmp_path: Path) -> None:
+    report = open_every_fault(tmp_path, random.Random(4), stride=41)
+    assert report.findings == [], report.line()
+
+
+def test_resume_after_damage(tmp_path: Path) -> None:
+    report = resume_from_faults(tmp_path, random.Random(4), count=3)
+    assert report.findings == [], report.line()
+
+
+def test_several_sessions_at_once(tmp_path: Path) -> None:
+    report = race(tmp_path, random.Random(4), races=1)
+    assert report.findings == [], report.line()
+
+
+def test_locks_left_behind(tmp_path: Path) -> None:
+    report = meet_left_locks(tmp_path, random.Random(4))
+    assert report.findings == [], report.line()
+
+
+@needs_shim
+def test_writes_that_fail(tmp_path: Path) -> None:
+    report = fail_system_calls(tmp_path, random.Random(4), count=6)
+    assert report.findings == [], report.line()
+
+
+def test_a_disk_that_is_full(tmp_path: Path) -> None:
+    if why := cannot_mount():
+        pytest.skip(why)
+    report = fill_the_disk(tmp_path, random.Random(4), fills=2)
+    assert report.findings == [], report.line()
