@@ -11,7 +11,9 @@ import pytest
 from tests.torture.full_disk import cannot_mount, fill_the_disk
 from tests.torture.journal_faults import open_every_fault, resume_from_faults
 from tests.torture.kills import kill_again_and_again
+from tests.torture.load import run_crowds
 from tests.torture.locks import meet_left_locks, race
+from tests.torture.nasty import hog_the_disk, misbehave
 from tests.torture.shim import missing
 from tests.torture.system_calls import fail_system_calls
 
@@ -56,4 +58,21 @@ def test_a_disk_that_is_full(tmp_path: Path) -> None:
     if why := cannot_mount():
         pytest.skip(why)
     report = fill_the_disk(tmp_path, random.Random(4), fills=2)
+    assert report.findings == [], report.line()
+
+
+def test_tasks_that_misbehave(tmp_path: Path) -> None:
+    report = misbehave(tmp_path, megabytes=48)
+    assert report.findings == [], report.line()
+
+
+def test_a_task_that_fills_the_disk(tmp_path: Path) -> None:
+    if why := cannot_mount():
+        pytest.skip(why)
+    report = hog_the_disk(tmp_path)
+    assert report.findings == [], report.line()
+
+
+def test_many_learners(tmp_path: Path) -> None:
+    report = run_crowds(tmp_path, (200, 2))
     assert report.findings == [], report.line()
