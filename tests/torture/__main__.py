@@ -14,7 +14,7 @@ from tests.torture.journal_faults import open_every_fault, resume_from_faults
 from tests.torture.kills import kill_again_and_again
 from tests.torture.load import run_crowds
 from tests.torture.locks import meet_left_locks, race
-from tests.torture.nasty import hog_the_disk, misbehave
+from tests.torture.nasty import hog_the_disk, misbehave, remove_the_run
 from tests.torture.system_calls import fail_system_calls
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def attacks(kills: int) -> dict[str, Callable[[Path, random.Random], Report]]:
         "disk": lambda folder, seed: fill_the_disk(folder, seed, 40),
         "nasty": lambda folder, _: misbehave(folder, megabytes=1024),
         "hog": lambda folder, _: hog_the_disk(folder),
+        "removed": lambda folder, _: remove_the_run(folder),
         "load": lambda folder, _: run_crowds(folder, (1000, 2), (1000, 20), (10_000, 2)),
         "resume": lambda folder, seed: resume_from_faults(folder, seed, 60),
     }

@@ -167,3 +167,22 @@ def _hog(report: Report, rose: Rose, run: Path) -> None:
     expected = [float(number) for number in range(6)]
     report.expect(histories == {"greedy": expected, "modest": expected}, f"the histories are {histories}")
     report.findings += [*finished_twice(run), *left_running(run)]
+
+
+_REMOVES = """
+max_iter: 3
+tasks: {first: {executable: "true"}, second: {executable: "sh -c 'sleep 0.2; rm -rf $ROSE_CAMPAIGN_DIR/r'"}}
+learners: 2
+"""
+
+
+def remove_the_run(folder: Path) -> Report:
+    """A task removes the folder of the whole run: no session goes on writing where nobody will ever look."""
+    report = Report("a task removes the run")
+    rose = Rose(folder)
+    rose.write(_REMOVES)
+    called = rose("run", "campaign.yaml", "--run-dir", "r", "--output", "quiet")
+    report.expect(called.code == 4, f"ended with {called.code}: {called.err}")
+    report.expect("was removed" in called.err, f"it does not say what happened: {called.err}")
+    report.count("runs")
+    return report

@@ -13,7 +13,7 @@ from tests.torture.journal_faults import open_every_fault, resume_from_faults
 from tests.torture.kills import kill_again_and_again
 from tests.torture.load import run_crowds
 from tests.torture.locks import meet_left_locks, race
-from tests.torture.nasty import hog_the_disk, misbehave
+from tests.torture.nasty import hog_the_disk, misbehave, remove_the_run
 from tests.torture.shim import missing
 from tests.torture.system_calls import fail_system_calls
 
@@ -70,6 +70,11 @@ def test_a_task_that_fills_the_disk(tmp_path: Path) -> None:
     if why := cannot_mount():
         pytest.skip(why)
     report = hog_the_disk(tmp_path)
+    assert report.findings == [], report.line()
+
+
+def test_a_task_that_removes_the_run(tmp_path: Path) -> None:
+    report = remove_the_run(tmp_path)
     assert report.findings == [], report.line()
 
 
