@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.torture.clocks import run_out_of_wall_time, set_the_clock, suspend
 from tests.torture.full_disk import fill_the_disk
 from tests.torture.journal_faults import open_every_fault, resume_from_faults
 from tests.torture.kills import kill_again_and_again
@@ -30,6 +31,9 @@ def attacks(kills: int) -> dict[str, Callable[[Path, random.Random], Report]]:
         "locks": meet_left_locks,
         "calls": lambda folder, seed: fail_system_calls(folder, seed, 150),
         "disk": lambda folder, seed: fill_the_disk(folder, seed, 40),
+        "suspended": lambda folder, seed: suspend(folder, seed, 10),
+        "clock": lambda folder, seed: set_the_clock(folder, seed, 10),
+        "wall time": run_out_of_wall_time,
         "resume": lambda folder, seed: resume_from_faults(folder, seed, 60),
     }
 

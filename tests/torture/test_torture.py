@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.torture.clocks import run_out_of_wall_time, set_the_clock, suspend
 from tests.torture.full_disk import cannot_mount, fill_the_disk
 from tests.torture.journal_faults import open_every_fault, resume_from_faults
 from tests.torture.kills import kill_again_and_again
@@ -56,4 +57,20 @@ def test_a_disk_that_is_full(tmp_path: Path) -> None:
     if why := cannot_mount():
         pytest.skip(why)
     report = fill_the_disk(tmp_path, random.Random(4), fills=2)
+    assert report.findings == [], report.line()
+
+
+def test_suspended(tmp_path: Path) -> None:
+    report = suspend(tmp_path, random.Random(4), times=2)
+    assert report.findings == [], report.line()
+
+
+@needs_shim
+def test_the_wall_clock_is_set(tmp_path: Path) -> None:
+    report = set_the_clock(tmp_path, random.Random(4), times=2)
+    assert report.findings == [], report.line()
+
+
+def test_the_wall_time_is_over(tmp_path: Path) -> None:
+    report = run_out_of_wall_time(tmp_path, random.Random(4))
     assert report.findings == [], report.line()
