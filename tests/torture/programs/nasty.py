@@ -1,0 +1,62 @@
+"""One task that misbehaves in the way that its learner's name says; as the criterion it prints a number at the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+KIND = os.environ["ROSE_LEARNER"]
+MEGABYTES = int(os.environ["TORTURE_MEGABYTES"])
+CHUNK = (b"x" * 99 + b"\n") * 10_000
+
+
+def print_much() -> None:
+    for _ in range(MEGABYTES):
+        os.write(1, CHUNK)
+
+
+def print_one_line() -> None:
+    for _ in range(MEGABYTES):
+        os.write(1, CHUNK.replace(b"\n", b"x"))
+
+
+def print_binary() -> None:
+    os.write(1, bytes(range(256)) * 1000 + b"\n")
+    os.write(2, b"\x1b[2J\x1b]0;gotcha\x07\xff\xfe\n")
+
+
+def close_stdout() -> None:
+    os.close(1)
+    os.close(2)
+    time.sleep(0.1)
+    os._exit(0)
+
+
+def fork_daemons() -> None:
+    for _ in range(3):
+        command = ["sh", "-c", "sleep 1000 & sleep 1000"]
+        subprocess.Popen(command, start_new_session=True, env={} if KIND == "daemons-without-mark" else None)
+
+
+def ignore_term() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(1000)
+
+
+KINDS = {
+    "much": print_much,
+    "one-line": print_one_line,
+    "binary": print_binary,
+    "nothing": lambda: os._exit(0),
+    "closes-stdout": close_stdout,
+    "daemons": fork_daemons,
+    "daemons-without-mark": fork_daemons,
+    "ignores-term": ignore_term,
+    "good": lambda: None,
+}
+
+KINDS[KIND]()
+sys.stdout.write("\n0.5\n")
