@@ -13,7 +13,9 @@ from tests.torture.clocks import run_out_of_wall_time, set_the_clock, suspend
 from tests.torture.full_disk import fill_the_disk
 from tests.torture.journal_faults import open_every_fault, resume_from_faults
 from tests.torture.kills import kill_again_and_again
+from tests.torture.load import crowd
 from tests.torture.locks import meet_left_locks, race
+from tests.torture.nasty import fill_the_workspace, misbehave
 from tests.torture.system_calls import fail_system_calls
 
 if TYPE_CHECKING:
@@ -34,6 +36,10 @@ def attacks(kills: int) -> dict[str, Callable[[Path, random.Random], Report]]:
         "suspended": lambda folder, seed: suspend(folder, seed, 10),
         "clock": lambda folder, seed: set_the_clock(folder, seed, 10),
         "wall time": run_out_of_wall_time,
+        "nasty": lambda folder, seed: misbehave(folder, seed, 1000),
+        "greedy": fill_the_workspace,
+        "1000x20": lambda folder, seed: crowd(folder, seed, 1_000, 20, 300),
+        "10000x2": lambda folder, seed: crowd(folder, seed, 10_000, 2, 600),
         "resume": lambda folder, seed: resume_from_faults(folder, seed, 60),
     }
 

@@ -25,9 +25,12 @@ if TYPE_CHECKING:
 MOST_FILES = 128
 """The limit that rose runs under here; a login shell gives 1,024."""
 
-_CAMPAIGN = (
-    "{{max_iter: {iterations}, tasks: {{a: {{executable: 'true'}}}}, learners: {learners}, engine: {{cores: 8}}}}"
-)
+_CAMPAIGN = """
+max_iter: {iterations}
+tasks: {{a: {{executable: "true"}}}}
+learners: {learners}
+engine: {{kind: local, cores: 8}}
+"""
 
 
 def crowd(folder: Path, _seed: random.Random, learners: int, iterations: int, most_megabytes: float) -> Report:

@@ -12,7 +12,9 @@ from tests.torture.clocks import run_out_of_wall_time, set_the_clock, suspend
 from tests.torture.full_disk import cannot_mount, fill_the_disk
 from tests.torture.journal_faults import open_every_fault, resume_from_faults
 from tests.torture.kills import kill_again_and_again
+from tests.torture.load import crowd
 from tests.torture.locks import meet_left_locks, race
+from tests.torture.nasty import fill_the_workspace, misbehave
 from tests.torture.shim import missing
 from tests.torture.system_calls import fail_system_calls
 
@@ -73,4 +75,21 @@ def test_the_wall_clock_is_set(tmp_path: Path) -> None:
 
 def test_the_wall_time_is_over(tmp_path: Path) -> None:
     report = run_out_of_wall_time(tmp_path, random.Random(4))
+    assert report.findings == [], report.line()
+
+
+def test_tasks_that_misbehave(tmp_path: Path) -> None:
+    report = misbehave(tmp_path, random.Random(4), megabytes=50)
+    assert report.findings == [], report.line()
+
+
+def test_a_task_that_fills_the_disk(tmp_path: Path) -> None:
+    if why := cannot_mount():
+        pytest.skip(why)
+    report = fill_the_workspace(tmp_path, random.Random(4))
+    assert report.findings == [], report.line()
+
+
+def test_many_learners(tmp_path: Path) -> None:
+    report = crowd(tmp_path, random.Random(4), learners=150, iterations=2, most_megabytes=200)
     assert report.findings == [], report.line()

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 KIND = os.environ["ROSE_LEARNER"]
 MEGABYTES = int(os.environ["TORTURE_MEGABYTES"])
@@ -28,6 +29,10 @@ def print_binary() -> None:
     os.write(2, b"\x1b[2J\x1b]0;gotcha\x07\xff\xfe\n")
 
 
+def print_nothing() -> None:
+    os._exit(0)
+
+
 def close_stdout() -> None:
     os.close(1)
     os.close(2)
@@ -46,11 +51,11 @@ def ignore_term() -> None:
     time.sleep(1000)
 
 
-KINDS = {
+KINDS: dict[str, Callable[[], None]] = {
     "much": print_much,
     "one-line": print_one_line,
     "binary": print_binary,
-    "nothing": lambda: os._exit(0),
+    "nothing": print_nothing,
     "closes-stdout": close_stdout,
     "daemons": fork_daemons,
     "daemons-without-mark": fork_daemons,
