@@ -17,14 +17,16 @@ from tests.torture.load import crowd
 from tests.torture.locks import meet_left_locks, race
 from tests.torture.nasty import fill_the_workspace, misbehave
 from tests.torture.system_calls import fail_system_calls
+from tests.torture.verdict import Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeAlias
 
-    from tests.torture.verdict import Report
+    Attack: TypeAlias = Callable[[Path, random.Random], Report]
 
 
-def attacks(kills: int) -> dict[str, Callable[[Path, random.Random], Report]]:
+def attacks(kills: int) -> dict[str, Attack]:
     """Every attack by the name that chooses it."""
     return {
         "kills": lambda folder, seed: kill_again_and_again(folder, seed, kills),
@@ -44,6 +46,14 @@ def attacks(kills: int) -> dict[str, Callable[[Path, random.Random], Report]]:
     }
 
 
+def _report_of(attack: Attack, name: str, folder: Path, seed: random.Random) -> Report:
+    """The report; one that an attack could not make, as rose did something unheard of, is a finding too."""
+    try:
+        return attack(folder, seed)
+    except AssertionError as error:
+        return Report(name, findings=[str(error)])
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
@@ -52,12 +62,14 @@ def main() -> int:
     parser.add_argument("attack", nargs="*", help="only these")
     given = parser.parse_args()
     known = attacks(given.kills)
+    if unknown := set(given.attack) - set(known):
+        parser.error(f"no such attack: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     broken = False
     with tempfile.TemporaryDirectory(prefix="torture-") as temporary:
         for name in given.attack or known:
             folder = (given.folder or Path(temporary)).absolute() / name
             folder.mkdir(parents=True)
-            report = known[name](folder, random.Random(f"{given.seed} {name}"))
+            report = _report_of(known[name], name, folder, random.Random(f"{given.seed} {name}"))
             print(report.line(), flush=True)
             broken = broken or bool(report.findings)
     return 1 if broken else 0

@@ -7,7 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 KIND = os.environ["ROSE_LEARNER"]
 MEGABYTES = int(os.environ["TORTURE_MEGABYTES"])
