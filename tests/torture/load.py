@@ -1,61 +1,83 @@
-"""Load: many learners and many iterations, shown in the live table. Memory and open files stay within bounds."""
+"""Campaigns of thousands of learners under the live table: memory and open files stay bounded."""
 
 from __future__ import annotations
 
-import json
+import fcntl
+import os
+import pty
+import resource
+import struct
+import subprocess
+import sys
+import termios
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from tests.conftest import Rose
-from tests.torture.terminal import Taken, run_on_terminal
-from tests.torture.verdict import Report
+from tests.conftest import REPOSITORY, Rose
+from tests.torture.gauge import Peak, watch
+from tests.torture.verdict import Report, left_running
 
 if TYPE_CHECKING:
+    import random
     from pathlib import Path
 
-KILOBYTES_A_LEARNER = 40.0
-KILOBYTES_AN_ITERATION = 4.0
-"""Of memory, at most, on top of what a run with one learner takes."""
+KILOBYTES_A_LEARNER, KILOBYTES_AN_ITERATION, MEGABYTES_ALONE = 25.0, 2.0, 80.0
+"""Of memory, at most: for each learner, for each of its iterations, and for rose itself."""
 
-SPARE_MEGABYTES = 10.0
-"""What may come and go from one run to the next."""
-
-DESCRIPTORS = 64
-"""Open files, at most, however many learners there are."""
+MOST_FILES = 128
+"""The limit that rose runs under here; a login shell gives 1,024."""
 
 _CAMPAIGN = """
-engine: {{kind: local, cores: 4}}
 max_iter: {iterations}
-tasks: {{simulation: {{executable: /bin/true}}}}
+tasks: {{a: {{executable: "true"}}}}
 learners: {learners}
+engine: {{kind: local, cores: 8}}
 """
 
 
-def run_crowds(folder: Path, *crowds: tuple[int, int]) -> Report:
-    """Runs of so many learners by so many iterations, each compared with a run of one learner."""
-    report = Report("load")
-    base = _run(report, folder / "1x1", 1, 1)
-    for learners, iterations in crowds:
-        name = f"{learners} learners x {iterations}"
-        taken = _run(report, folder / f"{learners}x{iterations}", learners, iterations)
-        more = taken.megabytes - base.megabytes
-        bound = (KILOBYTES_A_LEARNER + KILOBYTES_AN_ITERATION * iterations) * learners / 1024 + SPARE_MEGABYTES
-        report.expect(more <= bound, f"{name}: {more:.0f} MB more than with one learner; at most {bound:.0f} expected")
-        report.expect(taken.descriptors <= DESCRIPTORS, f"{name}: {taken.descriptors} open files")
-        report.count(f"MB for {name}", round(taken.megabytes))
-        report.count(f"open files for {name}", taken.descriptors)
-        report.count(f"s for {name}", round(taken.seconds))
+def crowd(folder: Path, _seed: random.Random, learners: int, iterations: int) -> Report:
+    """`true` for so many learners and iterations."""
+    report = Report(f"{learners} learners x {iterations}")
+    rose = Rose(folder)
+    rose.write(_CAMPAIGN.format(learners=learners, iterations=iterations))
+    process, peak = run_on_a_terminal(rose, "run", "campaign.yaml", "--run-dir", "r", "--output", "live")
+    report.count("MB", round(peak.megabytes))
+    report.count("open files", peak.files)
+    report.count("threads", peak.threads)
+    report.expect(process.returncode == 0, f"exit code {process.returncode}")
+    most = MEGABYTES_ALONE + learners * (KILOBYTES_A_LEARNER + KILOBYTES_AN_ITERATION * iterations) / 1024
+    report.expect(peak.megabytes < most, f"rose grew to {peak.megabytes:.0f} MB; at most {most:.0f} were expected")
+    done = [learner["iterations_done"] for learner in rose.learners("r").values()]
+    report.expect(done == [iterations] * learners, f"only {sum(done)} iterations were done")
+    report.findings += left_running(folder / "r")
     return report
 
 
-def _run(report: Report, folder: Path, learners: int, iterations: int) -> Taken:
-    folder.mkdir(parents=True)
-    rose = Rose(folder)
-    rose.write(_CAMPAIGN.format(learners=learners, iterations=iterations))
-    taken = run_on_terminal(rose, "run", "campaign.yaml", "--run-dir", "r", "--output", "live")
-    report.expect(taken.code == 0, f"{folder.name}: ended with {taken.code}: {taken.last_words}")
-    status = rose("status", "r", "--format", "json", timeout_seconds=300)
-    assert status.code == 0, status.err
-    done = [learner["iterations_done"] for learner in json.loads(status.out)["learners"]]
-    report.expect(done == [iterations] * learners, f"{folder.name}: not every learner has done all its iterations")
-    report.count("tasks", learners * iterations)
-    return taken
+def run_on_a_terminal(rose: Rose, *arguments: str) -> tuple[subprocess.Popen[bytes], Peak]:
+    """Rose on a terminal of 40 lines, which somebody reads; with few files to open."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 140, 0, 0))
+    limit = f'ulimit -n {min(MOST_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[0])}; exec "$@"'
+    process = subprocess.Popen(
+        ["sh", "-c", limit, "sh", sys.executable, "-m", "rose_cli", *arguments],
+        cwd=rose.folder,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "TERM": "xterm-256color"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    reader = threading.Thread(target=_drain, args=(ours,))
+    reader.start()
+    peak = watch(process)
+    reader.join()
+    os.close(ours)
+    return process, peak
+
+
+def _drain(terminal: int) -> None:
+    with suppress(OSError):  # what a terminal says once nobody has it open any more
+        while os.read(terminal, 1 << 16):
+            pass

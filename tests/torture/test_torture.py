@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.torture.clocks import run_out_of_wall_time, set_the_clock, sleep_through_wall_time, suspend
 from tests.torture.full_disk import cannot_mount, fill_the_disk
 from tests.torture.journal_faults import open_every_fault, resume_from_faults
 from tests.torture.kills import kill_again_and_again
-from tests.torture.load import run_crowds
+from tests.torture.load import crowd
 from tests.torture.locks import meet_left_locks, race
-from tests.torture.nasty import hog_the_disk, misbehave, remove_the_run
+from tests.torture.nasty import fill_the_workspace, misbehave, remove_the_run
 from tests.torture.shim import missing
 from tests.torture.system_calls import fail_system_calls
 
@@ -61,23 +62,44 @@ def test_a_disk_that_is_full(tmp_path: Path) -> None:
     assert report.findings == [], report.line()
 
 
+def test_suspended(tmp_path: Path) -> None:
+    report = suspend(tmp_path, random.Random(4), times=2)
+    assert report.findings == [], report.line()
+
+
+@needs_shim
+def test_the_wall_clock_is_set(tmp_path: Path) -> None:
+    report = set_the_clock(tmp_path, random.Random(4), times=2)
+    assert report.findings == [], report.line()
+
+
+def test_the_wall_time_is_over(tmp_path: Path) -> None:
+    report = run_out_of_wall_time(tmp_path, random.Random(4))
+    assert report.findings == [], report.line()
+
+
+def test_the_wall_time_is_over_while_rose_is_suspended(tmp_path: Path) -> None:
+    report = sleep_through_wall_time(tmp_path, random.Random(4))
+    assert report.findings == [], report.line()
+
+
 def test_tasks_that_misbehave(tmp_path: Path) -> None:
-    report = misbehave(tmp_path, megabytes=48)
+    report = misbehave(tmp_path, random.Random(4), megabytes=50)
     assert report.findings == [], report.line()
 
 
 def test_a_task_that_fills_the_disk(tmp_path: Path) -> None:
     if why := cannot_mount():
         pytest.skip(why)
-    report = hog_the_disk(tmp_path)
+    report = fill_the_workspace(tmp_path, random.Random(4))
     assert report.findings == [], report.line()
 
 
 def test_a_task_that_removes_the_run(tmp_path: Path) -> None:
-    report = remove_the_run(tmp_path)
+    report = remove_the_run(tmp_path, random.Random(4))
     assert report.findings == [], report.line()
 
 
 def test_many_learners(tmp_path: Path) -> None:
-    report = run_crowds(tmp_path, (200, 2))
+    report = crowd(tmp_path, random.Random(4), learners=150, iterations=2)
     assert report.findings == [], report.line()
