@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tests.torture.campaign import history, whole_history, write_campaign
 from tests.torture.system_calls import said
-from tests.torture.verdict import Report, events_of, judge, key_of, run_id
+from tests.torture.verdict import Report, events_of, judge, key_of
 
 if TYPE_CHECKING:
     import random
@@ -61,7 +61,7 @@ def fill_the_disk(folder: Path, seed: random.Random, fills: int) -> Report:
 
 
 def _arguments(run: Path) -> tuple[str, ...]:
-    if run_id(run) is None:
+    if not (run / "plan.json").exists():
         subprocess.run(["rm", "-rf", str(run)], check=True)
         return ("run", "campaign.yaml", "--run-dir", run.name, "--output", "json")
     return ("resume", run.name, "--output", "json")
