@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from rose_cli.commands.changes import campaign_changes
 from rose_cli.commands.ending import carry_through, exit_code
+from rose_cli.commands.run import record_creation
 from rose_cli.commands.runs import find_interrupted_run, find_run, see
 from rose_cli.commands.session import Work
 from rose_cli.commands.surroundings import task_environment
 from rose_cli.diagnostic import did_you_mean
 from rose_cli.engine.local import end_leftovers
 from rose_cli.engine.pilot.remains import forget_pilots, settle_pilots
-from rose_cli.errors import ExitCode, RunDirectoryError, UsageError
+from rose_cli.errors import ExitCode, UsageError
 from rose_cli.journal import events as e
 from rose_cli.journal.file import JournalFile
 from rose_cli.journal.lock import RunLock
@@ -49,7 +50,7 @@ def resume(argument: str | None, options: ResumeOptions) -> ExitCode:
     plan = load_plan(directory.plan)
     with RunLock.acquire(directory.path, steal=options.steal_lock):
         refuse_links(directory, [learner.name for learner in plan.learners])
-        journal, state = _open(directory)
+        journal, state = _open(directory, plan)
         opening = _opening(plan, state, options)
         if not opening and all(learner.stop_reason for learner in state.learners.values()):
             journal.close()
@@ -97,15 +98,14 @@ def _find(argument: str | None, options: ResumeOptions) -> RunDirectory:
     return find_run(argument) if changed else find_interrupted_run(argument)
 
 
-def _open(directory: RunDirectory) -> tuple[JournalFile, RunState]:
+def _open(directory: RunDirectory, plan: Plan) -> tuple[JournalFile, RunState]:
     state = RunState()
     journal = JournalFile.open(directory.journal, state.apply)
-    if not state.run_id:
-        journal.close()
-        message = f"nothing was recorded in '{directory.path}': its session ended before it began"
-        raise RunDirectoryError(message, "remove the folder and start a new run")
     if journal.repaired_bytes:
         notice(f"repaired the journal: cut {journal.repaired_bytes} bytes of an unfinished record at its end")
+    if not state.run_id:
+        notice("nothing had been recorded yet: the run begins now")
+        record_creation(journal, plan, state)
     return journal, state
 
 

@@ -73,12 +73,18 @@ def begin(directory: RunDirectory, plan: Plan, text: str, environment: dict[str,
     except OSError as error:
         message = f"cannot write to '{directory.path}': {error.strerror}"
         raise RunDirectoryError(message, "free some space, or choose another place with --run-dir") from error
+    state = RunState()
+    created = record_creation(journal, plan, state)
+    return Work(directory, plan, journal, state, (), [created], environment, output)
+
+
+def record_creation(journal: JournalFile, plan: Plan, state: RunState) -> Record:
+    """The first record of a journal, written and folded."""
     names = tuple(learner.name for learner in plan.learners)
     created = Record(1, time.time(), e.RunCreated(uuid.uuid4().hex, plan.campaign, __version__, names))
     journal.append([created])
-    state = RunState()
     state.apply(created)
-    return Work(directory, plan, journal, state, (), [created], environment, output)
+    return created
 
 
 def _directory(plan: Plan, wanted: Path | None) -> RunDirectory:

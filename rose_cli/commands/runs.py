@@ -11,7 +11,7 @@ from rose_cli.errors import RunDirectoryError, UsageError
 from rose_cli.journal import events as e
 from rose_cli.journal.file import DamagedJournalError, Record, read_journal
 from rose_cli.journal.lock import is_alive, read_holder
-from rose_cli.journal.state import RunState, Status, can_go_on, run_status
+from rose_cli.journal.state import LearnerState, RunState, Status, can_go_on, run_status
 from rose_cli.plan.file import load_plan
 from rose_cli.run_directory import RUNS, RunDirectory
 
@@ -59,9 +59,17 @@ def see(directory: RunDirectory) -> SeenRun:
     alive = holder is not None and is_alive(holder) is not False
     state = RunState()
     damage = _read_good(directory, state.apply)
-    if damage is not None and not state.run_id:
-        raise damage
+    if not state.run_id:
+        if damage is not None:
+            raise damage
+        _suppose_begun(state, plan)
     return SeenRun(directory, plan, state, alive, damage)
+
+
+def _suppose_begun(state: RunState, plan: Plan) -> None:
+    """A session that was killed before its first record has left a plan, of which nothing is done."""
+    state.campaign = plan.campaign
+    state.learners = {learner.name: LearnerState(learner.name) for learner in plan.learners}
 
 
 def _read_good(directory: RunDirectory, consume: Callable[[Record], object]) -> DamagedJournalError | None:

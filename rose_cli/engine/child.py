@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import resource
 import select
 import signal
 import sys
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 # writes the last lines, multiprocessing's resource tracker still takes shared memory back.
 _LINGER_SECONDS = 0.5
 
+# Starting a task takes five descriptors for a moment, and the journal, the screen and workspaces want some as well.
+_RESERVED_DESCRIPTORS = 64
+
 
 class Child:
     """A process that leads its own session and group.
@@ -42,7 +46,7 @@ class Child:
         self._process = process
         self._mark = mark
         self._census = census
-        self._pidfd = open_pidfd(process.pid)  # where there is none a thread waits
+        self._pidfd = _open_to_wait(process.pid)  # where there is none a thread waits
         census.add_leader(process.pid, mark)
         self.pid = process.pid
         started = read_process(process.pid)
@@ -139,6 +143,18 @@ def _unseen_group(group: int) -> list[Process]:
     except (ProcessLookupError, PermissionError):
         return []
     return [Process(pid=group, state="?", parent=0, group=group, flags=0, threads=1, start_ticks=-1)]
+
+
+def _open_to_wait(pid: int) -> int | None:
+    """A descriptor to wait on, unless it is one of the last: with those the next tasks are started."""
+    descriptor = open_pidfd(pid)
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if descriptor is None or most == resource.RLIM_INFINITY:
+        return descriptor
+    if descriptor < most - min(_RESERVED_DESCRIPTORS, most // 4):
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
 def _wait_unreaped(pid: int) -> None:

@@ -11,6 +11,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_FEWER = "or give the engine fewer cores"
+_SHORTAGES: dict[int | None, str] = {
+    errno.EMFILE: f"rose has too many files open; raise 'ulimit -n', {_FEWER}",
+    errno.ENFILE: f"this machine has too many files open; {_FEWER[3:]}",
+    errno.EAGAIN: f"there are too many processes; raise 'ulimit -u', {_FEWER}",
+}
+
+
 class NotStartedError(Exception):
     """The program of a task could not be started; the message says why, and what to do."""
 
@@ -49,7 +57,7 @@ def explain(error: OSError | ValueError, program: str, argv: Sequence[str]) -> s
     if number == errno.E2BIG:
         size = sum(len(os.fsencode(word)) + 1 for word in argv)
         return f"the command ({size} bytes) and its environment are too long for this system; pass values in a file"
-    return f"'{program}' could not be started: {error}"
+    return f"'{program}' could not be started: {_SHORTAGES.get(number, str(error))}"
 
 
 def _problem(program: Path) -> str | None:

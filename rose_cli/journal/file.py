@@ -118,7 +118,13 @@ class JournalFile:
         if self._closed is not None:
             msg = f"journal '{self.path}' takes no more records: {self._closed}"
             raise JournalError(msg)
-        if os.fstat(self._descriptor).st_size != self._size:
+        try:
+            found = os.fstat(self._descriptor)
+        except OSError as error:  # a network file system says so of a file that is gone
+            self._give_up(_failure(self.path, error), error)
+        if found.st_nlink == 0:
+            self._give_up(JournalError(f"journal '{self.path}' was removed", "what it held is gone: start a new run"))
+        if found.st_size != self._size:
             self._give_up(_taken_over(self.path))
 
     def _write(self, data: bytes) -> None:

@@ -72,6 +72,7 @@ class LearnerState:
     iterations: list[IterationState] = field(default_factory=list)
     current: IterationState | None = None
     error: e.AttemptFailed | None = None
+    failures: int = 0
     longest_seconds: dict[str, float] = field(default_factory=dict)
     earlier_attempts: dict[tuple[int, str, int], int] = field(default_factory=dict)
 
@@ -216,7 +217,8 @@ class RunState:
     def _(self, event: e.AttemptFailed) -> None:
         step = self._end_attempt(event)
         step.failures += 1
-        self.learners[event.learner].error = event
+        learner = self.learners[event.learner]
+        learner.error, learner.failures = event, learner.failures + 1
         self.attempts_failed += 1
 
     @_fold.register

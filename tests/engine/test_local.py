@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
 import time
 import uuid
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,10 +22,13 @@ import pytest
 from rose_cli.engine.base import Capacity, Ended, Resources
 from rose_cli.engine.local import LocalEngine
 from rose_cli.engine.processes import MARK_VARIABLE, mark_of, read_process
+from rose_cli.engine.programs import explain
 from tests.conftest import REPOSITORY
 from tests.engine.conftest import CAPACITY, PROGRAMS, RUN_ID, alive, gone, nothing, open_local, run, until_gone
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.engine.conftest import Folder, OpenEngine
 
 pytestmark = pytest.mark.anyio
@@ -156,6 +162,40 @@ async def test_waiting_in_the_queue_opens_nothing(open_engine: OpenEngine, folde
         assert descriptors() == before
         tasks.cancel_scope.cancel()
     os.close(held)
+
+
+async def test_more_tasks_run_at_once_than_there_are_descriptors(open_engine: OpenEngine, folder: Folder) -> None:
+    outcomes = []
+
+    async def collect() -> None:
+        request = folder.request("sh", "-c", "while ! [ -e enough ]; do sleep 0.05; done")
+        outcomes.append(await run(engine, request))
+
+    async with open_engine(Capacity(60)) as engine, anyio.create_task_group() as tasks:
+        with only_descriptors(len(descriptors()) + 40):
+            for _ in range(60):
+                tasks.start_soon(collect)
+            while len(alive()) < 60:  # noqa: ASYNC110 - other processes make it
+                await anyio.sleep(0.01)
+            (folder.path / "enough").touch()
+    assert [outcome.succeeded for outcome in outcomes] == [True] * 60
+
+
+@contextmanager
+def only_descriptors(most: int) -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"), [(errno.EMFILE, "ulimit -n"), (errno.ENFILE, "fewer cores"), (errno.EAGAIN, "ulimit -u")]
+)
+def test_what_the_machine_is_short_of_is_said(number: int, advice: str) -> None:
+    assert advice in explain(OSError(number, os.strerror(number)), "/bin/true", ["true"])
 
 
 async def test_no_descriptor_and_no_zombie_is_left(open_engine: OpenEngine, folder: Folder) -> None:

@@ -252,6 +252,14 @@ def test_an_error_of_the_consumer_is_not_taken_for_damage(path: Path) -> None:
         read_journal(path, stumble)
 
 
+def test_nothing_is_acknowledged_that_goes_into_a_removed_file(path: Path) -> None:
+    journal = JournalFile.create(path)
+    journal.append(RECORDS[:1])
+    path.unlink()
+    with pytest.raises(JournalError, match="was removed"):
+        journal.append(RECORDS[1:2])
+
+
 def test_another_writer_is_noticed_before_anything_is_overwritten(path: Path) -> None:
     first = JournalFile.create(path)
     first.append(RECORDS[:1])

@@ -207,11 +207,11 @@ class World:
         return self._session(work.journal, work.state, (), deeds)
 
     def resume(self, *deeds: Deed) -> Ending | RoseError:
-        journal, state = _open(self.directory)
+        journal, state = _open(self.directory, self.plan)
         return self._session(journal, state, _opening(self.plan, state, ResumeOptions()), deeds)
 
     def look(self) -> RunState:
-        journal, state = _open(self.directory)
+        journal, state = _open(self.directory, self.plan)
         journal.close()
         return state
 

@@ -9,18 +9,24 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.torture.clocks import run_out_of_wall_time, set_the_clock, sleep_through_wall_time, suspend
+from tests.torture.full_disk import fill_the_disk
 from tests.torture.journal_faults import open_every_fault, resume_from_faults
 from tests.torture.kills import kill_again_and_again
+from tests.torture.load import crowd
 from tests.torture.locks import meet_left_locks, race
+from tests.torture.nasty import fill_the_workspace, misbehave, remove_the_run
 from tests.torture.system_calls import fail_system_calls
+from tests.torture.verdict import Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeAlias
 
-    from tests.torture.verdict import Report
+    Attack: TypeAlias = Callable[[Path, random.Random], Report]
 
 
-def attacks(kills: int) -> dict[str, Callable[[Path, random.Random], Report]]:
+def attacks(kills: int) -> dict[str, Attack]:
     """Every attack by the name that chooses it."""
     return {
         "kills": lambda folder, seed: kill_again_and_again(folder, seed, kills),
@@ -28,8 +34,26 @@ def attacks(kills: int) -> dict[str, Callable[[Path, random.Random], Report]]:
         "races": lambda folder, seed: race(folder, seed, 30),
         "locks": meet_left_locks,
         "calls": lambda folder, seed: fail_system_calls(folder, seed, 150),
+        "disk": lambda folder, seed: fill_the_disk(folder, seed, 40),
+        "suspended": lambda folder, seed: suspend(folder, seed, 10),
+        "clock": lambda folder, seed: set_the_clock(folder, seed, 10),
+        "wall time": run_out_of_wall_time,
+        "wall time asleep": sleep_through_wall_time,
+        "nasty": lambda folder, seed: misbehave(folder, seed, 1000),
+        "greedy": fill_the_workspace,
+        "removed": remove_the_run,
+        "1000x20": lambda folder, seed: crowd(folder, seed, 1_000, 20),
+        "10000x2": lambda folder, seed: crowd(folder, seed, 10_000, 2),
         "resume": lambda folder, seed: resume_from_faults(folder, seed, 60),
     }
+
+
+def _report_of(attack: Attack, name: str, folder: Path, seed: random.Random) -> Report:
+    """The report; one that an attack could not make, as rose did something unheard of, is a finding too."""
+    try:
+        return attack(folder, seed)
+    except AssertionError as error:
+        return Report(name, findings=[str(error)])
 
 
 def main() -> int:
@@ -40,12 +64,14 @@ def main() -> int:
     parser.add_argument("attack", nargs="*", help="only these")
     given = parser.parse_args()
     known = attacks(given.kills)
+    if unknown := set(given.attack) - set(known):
+        parser.error(f"no such attack: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     broken = False
     with tempfile.TemporaryDirectory(prefix="torture-") as temporary:
         for name in given.attack or known:
             folder = (given.folder or Path(temporary)).absolute() / name
             folder.mkdir(parents=True)
-            report = known[name](folder, random.Random(f"{given.seed} {name}"))
+            report = _report_of(known[name], name, folder, random.Random(f"{given.seed} {name}"))
             print(report.line(), flush=True)
             broken = broken or bool(report.findings)
     return 1 if broken else 0

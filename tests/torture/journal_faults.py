@@ -144,7 +144,8 @@ def _kind(fault: Fault) -> tuple[str, bool]:
 
 def _resume(report: Report, rose: Rose, run: Path, fault: Fault, whole: dict[str, Any]) -> None:
     called = rose("resume", run.name, "--output", "quiet")
-    if called.code == 4:
+    if fault.middle:
+        report.expect(called.code == 4, f"{fault.name}: exit code {called.code}")
         report.count("refused")
         shown = rose("status", run.name)
         report.findings += [f"{fault.name}: {what}" for what in _complaints(called, shown, fault)]

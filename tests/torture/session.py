@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tests.conftest import REPOSITORY
+from tests.torture.verdict import events_of, run_id
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +38,17 @@ class Session:
         with suppress(subprocess.TimeoutExpired):
             return self.process.wait(seconds)
         return None
+
+    def has_begun(self, run: Path) -> None:
+        """Wait for the run's first record."""
+        while run_id(run) is None and self.ended_within(0.02) is None:
+            pass
+
+    def has_recorded(self, run: Path) -> None:
+        """Wait until the journal grows, however slow the machine is at starting a process."""
+        before = len(events_of(run))
+        while len(events_of(run)) <= before and self.ended_within(0.02) is None:
+            pass
 
     def freeze(self) -> None:
         self.process.send_signal(signal.SIGSTOP)

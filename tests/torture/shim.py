@@ -45,11 +45,9 @@ def build_shim(folder: Path) -> Path:
     return library
 
 
-def calls_in(log: Path) -> int:
-    """How many calls the shim could have let fail, as it says at the end."""
-    counts = [line.split()[1] for line in log.read_text().splitlines() if line.startswith("calls ")]
-    return int(counts[-1])
+NO_FAULT = SystemCallFault("any", 0, 0, 0)
+"""Every call passes, and is logged as if it had failed."""
 
 
 def failed_calls_in(log: Path) -> list[str]:
-    return [line for line in log.read_text().splitlines() if not line.startswith("calls ")]
+    return log.read_text().splitlines() if log.exists() else []

@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from tests.torture.campaign import history, whole_history, write_campaign
-from tests.torture.shim import FOR_GOOD, SystemCallFault, build_shim, calls_in, failed_calls_in
-from tests.torture.verdict import Report, events_of, judge, run_id
+from tests.torture.shim import FOR_GOOD, NO_FAULT, SystemCallFault, build_shim, failed_calls_in
+from tests.torture.verdict import Report, events_of, judge, key_of
 
 if TYPE_CHECKING:
     import random
@@ -19,10 +20,8 @@ if TYPE_CHECKING:
 
     from tests.conftest import Rose
 
-_CALLS = ("any", "write", "fsync", "fdatasync", "ftruncate", "create", "mkdir", "rename", "link", "unlink")
 _ERRORS = (errno.ENOSPC, errno.EIO, errno.EINTR)
 _RESULTS = frozenset({"attempt_succeeded", "attempt_failed", "iteration_finished", "learner_stopped"})
-_KEYS = ("event", "learner", "iteration", "task", "replica", "attempt")
 
 
 def fail_system_calls(folder: Path, seed: random.Random, count: int) -> Report:
@@ -35,12 +34,12 @@ def fail_system_calls(folder: Path, seed: random.Random, count: int) -> Report:
     rose = write_campaign(folder, max_iter=2)
     whole = whole_history(rose)
     attack = _Attack(report, rose, str(build_shim(folder)))
-    totals = {call: attack.count_calls(call) for call in _CALLS}
+    totals = attack.count_calls()
     for number in range(count):
         fault = _any_fault(seed, totals)
         run = folder / f"r{number}"
         attack.run(run, fault)
-        if run_id(run) is None:
+        if not (run / "plan.json").exists():
             report.count("that never began")
             shutil.rmtree(run, ignore_errors=True)
             continue
@@ -64,11 +63,12 @@ class _Attack:
         self._library = library
         self._log = rose.folder / "shim.log"
 
-    def count_calls(self, call: str) -> int:
-        """How many such calls a run makes that nothing disturbs."""
-        self._start("count", SystemCallFault(call, 0, 0, 0)).communicate(timeout=300)
+    def count_calls(self) -> Counter[str]:
+        """How many calls of each name a run makes that nothing disturbs."""
+        self._start("count", NO_FAULT).communicate(timeout=300)
         shutil.rmtree(self._rose.folder / "count")
-        return calls_in(self._log)
+        names = [line.split()[0] for line in failed_calls_in(self._log)]
+        return Counter([*names, *("any" for _ in names)])
 
     def run(self, run: Path, fault: SystemCallFault) -> None:
         process = self._start(run.name, fault)
@@ -81,7 +81,7 @@ class _Attack:
         self._report.expect("Traceback" not in err, f"{what}: {err}")
         if process.returncode == 4:
             self._report.expect("error:" in err, f"{what}: exit code 4 without a message")
-        lost = _said(out) - {_key(event) for event in events_of(run)}
+        lost = said(out) - {key_of(event) for event in events_of(run)}
         self._report.expect(not lost, f"{what}: rose had said, and lost: {sorted(lost)}")
 
     def _start(self, run: str, fault: SystemCallFault) -> subprocess.Popen[str]:
@@ -93,10 +93,6 @@ class _Attack:
         )  # fmt: skip
 
 
-def _said(out: str) -> set[tuple[Any, ...]]:
+def said(out: str) -> set[tuple[Any, ...]]:
     """The results that were printed as events, and so were acknowledged."""
-    return {_key(event) for event in map(json.loads, out.splitlines()) if event["event"] in _RESULTS}
-
-
-def _key(event: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(str(event.get(key)) for key in _KEYS)
+    return {key_of(event) for event in map(json.loads, out.splitlines()) if event["event"] in _RESULTS}

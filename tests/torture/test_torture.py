@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-import os
 import random
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.torture.clocks import run_out_of_wall_time, set_the_clock, sleep_through_wall_time, suspend
+from tests.torture.full_disk import cannot_mount, fill_the_disk
 from tests.torture.journal_faults import open_every_fault, resume_from_faults
 from tests.torture.kills import kill_again_and_again
+from tests.torture.load import crowd
 from tests.torture.locks import meet_left_locks, race
+from tests.torture.nasty import fill_the_workspace, misbehave, remove_the_run
 from tests.torture.shim import missing
 from tests.torture.system_calls import fail_system_calls
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-needs_shim = pytest.mark.skipif(missing() is not None and "CI" not in os.environ, reason=missing() or "")
+needs_shim = pytest.mark.skipif(missing() is not None, reason=missing() or "")
+pytestmark = [
+    pytest.mark.timeout(600),  # for a machine that has other things to do; unloaded, each takes some seconds
+    pytest.mark.skipif(sys.platform != "linux", reason="the verdict looks into /proc"),
+]
 
 
 def test_kill_9_at_random_moments(tmp_path: Path) -> None:
@@ -48,4 +56,54 @@ def test_locks_left_behind(tmp_path: Path) -> None:
 @needs_shim
 def test_writes_that_fail(tmp_path: Path) -> None:
     report = fail_system_calls(tmp_path, random.Random(4), count=6)
+    assert report.findings == [], report.line()
+
+
+def test_a_disk_that_is_full(tmp_path: Path) -> None:
+    if why := cannot_mount():
+        pytest.skip(why)
+    report = fill_the_disk(tmp_path, random.Random(4), fills=2)
+    assert report.findings == [], report.line()
+
+
+def test_suspended(tmp_path: Path) -> None:
+    report = suspend(tmp_path, random.Random(4), times=2)
+    assert report.findings == [], report.line()
+
+
+@needs_shim
+def test_the_wall_clock_is_set(tmp_path: Path) -> None:
+    report = set_the_clock(tmp_path, random.Random(4), times=2)
+    assert report.findings == [], report.line()
+
+
+def test_the_wall_time_is_over(tmp_path: Path) -> None:
+    report = run_out_of_wall_time(tmp_path, random.Random(4))
+    assert report.findings == [], report.line()
+
+
+def test_the_wall_time_is_over_while_rose_is_suspended(tmp_path: Path) -> None:
+    report = sleep_through_wall_time(tmp_path, random.Random(4))
+    assert report.findings == [], report.line()
+
+
+def test_tasks_that_misbehave(tmp_path: Path) -> None:
+    report = misbehave(tmp_path, random.Random(4), megabytes=50)
+    assert report.findings == [], report.line()
+
+
+def test_a_task_that_fills_the_disk(tmp_path: Path) -> None:
+    if why := cannot_mount():
+        pytest.skip(why)
+    report = fill_the_workspace(tmp_path, random.Random(4))
+    assert report.findings == [], report.line()
+
+
+def test_a_task_that_removes_the_run(tmp_path: Path) -> None:
+    report = remove_the_run(tmp_path, random.Random(4))
+    assert report.findings == [], report.line()
+
+
+def test_many_learners(tmp_path: Path) -> None:
+    report = crowd(tmp_path, random.Random(4), learners=150, iterations=2)
     assert report.findings == [], report.line()

@@ -52,6 +52,11 @@ def run_id(run: Path) -> str | None:
     return next((event["run_id"] for event in events_of(run) if event["event"] == "run_created"), None)
 
 
+def key_of(event: dict[str, Any]) -> tuple[str, ...]:
+    """What tells an event from all others of its run."""
+    return tuple(str(event.get(key)) for key in ("event", "learner", "iteration", "task", "replica", "attempt"))
+
+
 def finished_twice(run: Path) -> list[str]:
     """Steps that were started again after their success was in the journal."""
     done, again = set(), []

@@ -2,8 +2,8 @@
 
    TORTURE_ROOT    the folder; calls that touch nothing below it are left alone
    TORTURE_FAULT   "<call or any> <first> <how many> <errno>": of the calls of that name, counted from 1, so many fail
-                   from the first on. errno 0 makes a write short instead
-   TORTURE_LOG     takes a line for each call that failed, and at the end how many there were
+                   from the first on. errno 0 makes a write short instead; first 0 lets all pass, and logs them
+   TORTURE_LOG     takes a line for each call that failed
    TORTURE_CLOCK   a file that holds the seconds to add to the wall clock
 
    Only `python -m rose_cli` is meddled with: neither its tasks nor its watchdog. */
@@ -49,10 +49,6 @@ __attribute__((constructor)) static void begin(void) {
     victim = getpid();
 }
 
-__attribute__((destructor)) static void end(void) {
-    if (victim && victim == getpid()) say("calls", "-", number);
-}
-
 static int below(const char *path) {
     char whole[4096];
     if (!path) return 0;
@@ -70,7 +66,8 @@ static int fails(const char *call, const char *path) {
     if (!victim || !wanted[0] || victim != getpid() || !below(path)) return 0;
     if (strcmp(wanted, "any") != 0 && strcmp(wanted, call) != 0) return 0;
     long mine = __atomic_add_fetch(&number, 1, __ATOMIC_SEQ_CST);
-    if (mine < first || mine >= first + how_many) return 0;
+    if (first == 0) say(call, path, mine);
+    if (first == 0 || mine < first || mine >= first + how_many) return 0;
     say(call, path, mine);
     errno = (int)error_number;
     return 1;

@@ -1,0 +1,133 @@
+"""Tasks that misbehave, side by side with one that does not: it must not notice, and rose must not grow."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.conftest import REPOSITORY, Rose
+from tests.torture.full_disk import small_disk
+from tests.torture.gauge import watch
+from tests.torture.session import Session
+from tests.torture.verdict import Report, left_running
+
+if TYPE_CHECKING:
+    import random
+
+PROGRAM = Path(__file__).parent / "programs" / "nasty.py"
+MOST_MEGABYTES = 200
+"""What rose may need at most; it needs some 60 by itself."""
+
+_EXPECTED = {
+    "much": None,
+    "one-line": None,
+    "binary": None,
+    "nothing": "no_metric",
+    "closes-stdout": "no_metric",
+    "daemons": None,
+    "daemons-without-mark": None,
+    "ignores-term": "timed_out",
+    "floods-stderr": "exited",
+    "half-a-character": None,
+    "reports-too-much": None,
+    "reports-a-deep-nest": None,
+    "holds-the-output": None,
+    "removes-logs": "no_metric",
+    "removes-workspace": "not_started",
+    "stops-itself": "timed_out",
+    "kills-itself": "signalled",
+    "good": None,
+}
+"""For each learner what its task fails with; None: it comes to its end all the same."""
+
+_TEXT = """
+max_iter: 2
+engine: {{kind: local, cores: 4, grace: 0.5}}
+env: {{TORTURE_MEGABYTES: "{megabytes}"}}
+timeout: 5m
+tasks: {{simulation: {{executable: "{python} -I -S -B {program}"}}}}
+stop: {{metric: m, operator: "<", threshold: 0, executable: "{python} -I -S -B {program}"}}
+learners: [{learners}]
+"""
+
+
+def misbehave(folder: Path, _seed: random.Random, megabytes: int) -> Report:
+    report = Report("nasty tasks")
+    rose = Rose(folder)
+    learners = ", ".join(f"{{name: {name}{_haste(kind)}}}" for name, kind in _EXPECTED.items())
+    rose.write(_TEXT.format(megabytes=megabytes, python=sys.executable, program=PROGRAM, learners=learners))
+    session = Session(rose, "run", "campaign.yaml", "--run-dir", "r")
+    peak = watch(session.process)
+    report.count("MB at most", round(peak.megabytes))
+    report.expect(session.process.wait() == 1, f"exit code {session.process.returncode}")
+    report.expect(peak.megabytes < MOST_MEGABYTES, f"rose grew to {peak.megabytes:.0f} MB")
+    for name, learner in rose.learners("r").items():
+        kind = learner["error"]["kind"] if learner["error"] else None
+        report.count("learners")
+        report.expect(kind == _EXPECTED[name], f"{name}: ended with {kind}, and not {_EXPECTED[name]}")
+        report.expect(_EXPECTED[name] is not None or learner["iterations_done"] == 2, f"{name}: has not finished")
+    report.findings += left_running(folder / "r")
+    _read_all(report, rose)
+    return report
+
+
+def _haste(kind: str | None) -> str:
+    """Who is to run into its timeout need not wait for it as long as those who print."""
+    return ", simulation: {timeout: 1s}" if kind == "timed_out" else ""
+
+
+def _read_all(report: Report, rose: Rose) -> None:
+    """Whoever shows what was printed needs no more memory than whoever let it be printed."""
+    for command in ("logs", "status", "export"):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "rose_cli", command, "r"],
+            cwd=rose.folder,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+        peak = watch(process)
+        report.expect(process.wait() == 0, f"rose {command}: exit code {process.returncode}")
+        report.expect(peak.megabytes < MOST_MEGABYTES, f"rose {command} grew to {peak.megabytes:.0f} MB")
+
+
+_REMOVES = """
+max_iter: 3
+tasks: {first: {executable: "true"}, second: {executable: "sh -c 'sleep 0.2; rm -rf $ROSE_CAMPAIGN_DIR/r'"}}
+learners: 2
+"""
+
+
+def remove_the_run(folder: Path, _seed: random.Random) -> Report:
+    """A task removes the folder of the whole run: no session goes on writing where nobody will ever look."""
+    report = Report("a task removes the run")
+    rose = Rose(folder)
+    rose.write(_REMOVES)
+    called = rose("run", "campaign.yaml", "--run-dir", "r", "--output", "quiet")
+    report.count("runs")
+    report.expect(called.code == 4, f"exit code {called.code}: {called.err}")
+    report.expect("was removed" in called.err, f"it does not say what happened: {called.err}")
+    return report
+
+
+def fill_the_workspace(folder: Path, _seed: random.Random) -> Report:
+    """A task fills the disk that the journal is on, too; with the file gone the run comes to its end."""
+    report = Report("a task fills the disk")
+    with small_disk(folder / "disk", 4000) as disk:
+        rose = Rose(disk)
+        rose.script("#!/bin/sh\n[ -e ../../../../ok ] && exit 0\nexec head -c 100000000 /dev/zero > big\n", "greedy.sh")
+        rose.write("{max_iter: 3, tasks: {a: {executable: ./greedy.sh}}, learners: 4, engine: {kind: local, cores: 1}}")
+        called = rose("run", "campaign.yaml", "--run-dir", "r", timeout_seconds=300)
+        report.count(f"x exit {called.code}")
+        report.expect(called.code in (1, 4), f"exit code {called.code}: {called.err}")
+        for file in disk.glob("r/learners/*/workspace/big"):
+            file.unlink()
+        (disk / "ok").touch()
+        called = rose("resume", "r", timeout_seconds=300)
+        report.expect(called.code == 0, f"resume ended with {called.code}: {called.err}")
+        done = [learner["iterations_done"] for learner in rose.learners("r").values()]
+        report.expect(done == [3] * 4, f"iterations done: {done}")
+    return report
