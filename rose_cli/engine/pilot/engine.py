@@ -275,6 +275,8 @@ class PilotEngine:
         reason = pilot.reason or "its pilot is over"
         if not self._fleet.recovers:
             self._slots.close(self._over or reason)
+        for attempt in self._attempts.values():
+            attempt.give_up(reason)
         with anyio.CancelScope(shield=True):
             await pilot.clear()
             for attempt in self._attempts.values():
