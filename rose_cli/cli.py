@@ -160,6 +160,9 @@ def resume(
     steal_lock: Annotated[
         bool, typer.Option("--steal-lock", help="Take the run over although another host seems to hold it.")
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Go on although a pilot may still be at work elsewhere.")
+    ] = False,
     require_criterion: RequireCriterion = False,
     output: Output = "auto",
 ) -> None:
@@ -167,7 +170,7 @@ def resume(
     from rose_cli.commands.resume import ResumeOptions, explain
     from rose_cli.commands.resume import resume as command
 
-    options = ResumeOptions(max_iter, from_iteration, learner or (), output, require_criterion, steal_lock)
+    options = ResumeOptions(max_iter, from_iteration, learner or (), output, require_criterion, steal_lock, force)
     raise typer.Exit(explain(run_name, options) if dry_run else command(run_name, options))
 
 

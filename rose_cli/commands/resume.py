@@ -13,6 +13,7 @@ from rose_cli.commands.session import Work
 from rose_cli.commands.surroundings import task_environment
 from rose_cli.diagnostic import did_you_mean
 from rose_cli.engine.local import end_leftovers
+from rose_cli.engine.pilot.remains import forget_pilots, settle_pilots
 from rose_cli.errors import ExitCode, RunDirectoryError, UsageError
 from rose_cli.journal import events as e
 from rose_cli.journal.file import JournalFile
@@ -39,6 +40,7 @@ class ResumeOptions:
     output: Output = "auto"
     require_criterion: bool = False
     steal_lock: bool = False
+    force: bool = False
 
 
 def resume(argument: str | None, options: ResumeOptions) -> ExitCode:
@@ -53,7 +55,10 @@ def resume(argument: str | None, options: ResumeOptions) -> ExitCode:
             return exit_code(state, Ending("finished"), require_criterion=options.require_criterion)
         for line in campaign_changes(directory, plan):
             notice(line)
+        if plan.engine.pilot is not None:
+            settle_pilots(directory.engine, force=options.force)
         _end_old_processes(plan, state)
+        forget_pilots(directory.engine)
         environment = task_environment(os.environ)
         work = Work(directory, plan, journal, state, opening, (), environment, options.output)
         return carry_through(work, require_criterion=options.require_criterion)

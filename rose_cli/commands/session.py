@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from rose_cli.commands.engines import make_engine
 from rose_cli.control import take_requests
-from rose_cli.engine.base import Capacity
-from rose_cli.engine.local import LocalEngine, machine_capacity
 from rose_cli.errors import EngineError, ExitCode, RoseError
 from rose_cli.journal import events as e
 from rose_cli.journal.recorder import Recorder
@@ -26,6 +25,7 @@ from rose_cli.view.table import Facts
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from rose_cli.engine.base import Engine
     from rose_cli.journal.file import JournalFile, Record
     from rose_cli.journal.state import RunState
     from rose_cli.plan.model import Plan
@@ -77,7 +77,7 @@ async def _session(work: Work) -> Ending:
     state = work.state
     recorder = Recorder(work.journal, state)
     number = state.session.number + 1 if state.session else 1
-    engine = _engine(work, number)
+    engine = make_engine(work.plan, state.run_id, number, work.directory.engine, work.environment)
     screen = open_screen(work.output, work.plan, state, lambda: _facts(engine), sys.stdout)
     for record in work.recorded:
         screen.on_record(record)
@@ -98,7 +98,7 @@ async def _session(work: Work) -> Ending:
             await recorder.close()
 
 
-async def _crew(work: Work, recorder: Recorder, engine: LocalEngine, screen: Screen) -> Ending:
+async def _crew(work: Work, recorder: Recorder, engine: Engine, screen: Screen) -> Ending:
     grace = work.plan.engine.grace_seconds
     deadline = deadline_of(work.plan.limits.wall_time_seconds, work.environment, grace, time.time())
     crew = Crew(work.plan, work.state, recorder, engine, work.directory, deadline)
@@ -112,23 +112,13 @@ async def _crew(work: Work, recorder: Recorder, engine: LocalEngine, screen: Scr
     return ending
 
 
-def _engine(work: Work, number: int) -> LocalEngine:
-    machine, plan = machine_capacity(), work.plan.engine
-    return LocalEngine(
-        capacity=Capacity(plan.cores or machine.cores, plan.gpus, machine.memory_mb),
-        run_id=work.state.run_id,
-        session=number,
-        directory=work.directory.engine,
-        grace_seconds=plan.grace_seconds,
-        base_environment=work.environment,
-    )
+def _facts(engine: Engine) -> Facts:
+    activity = engine.activity
+    doing = (activity.words, activity.since) if activity else None
+    return Facts(time.time(), engine.busy_cores, engine.capacity.cores, doing=doing)
 
 
-def _facts(engine: LocalEngine) -> Facts:
-    return Facts(time.time(), engine.busy_cores, engine.capacity.cores)
-
-
-async def _obey_signals(crew: Crew, engine: LocalEngine, screen: Screen) -> None:
+async def _obey_signals(crew: Crew, engine: Engine, screen: Screen) -> None:
     """The first signal ends tasks with grace, the second at once, a third leaves everything as it is."""
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as received:
         count = 0

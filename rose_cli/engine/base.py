@@ -58,7 +58,8 @@ class TaskRequest:
     """One attempt of one step, ready to run.
 
     `uid` names it uniquely within a session; `argv[0]` is looked up on the PATH of the task's own environment;
-    `pre_exec` are shell lines that run before it, in the same shell, and fail the task where one fails.
+    `pre_exec` are shell lines that run before it, in the same shell, and fail the task where one fails. `resources` are
+    those of all `ranks` together; the local engine starts one process, whatever their number.
     """
 
     uid: str
@@ -70,6 +71,7 @@ class TaskRequest:
     pre_exec: tuple[str, ...] = ()
     timeout_seconds: float | None = None
     resources: Resources = Resources()
+    ranks: int = 1
 
 
 class Ended(str, Enum):
@@ -97,6 +99,14 @@ class TaskOutcome:
         return self.ended is Ended.EXITED and self.exit_code == 0
 
 
+@dataclass(frozen=True)
+class Activity:
+    """For a screen: a few words, and since when (UNIX seconds)."""
+
+    words: str
+    since: float
+
+
 class Engine(Protocol):
     """Used as an async context manager: entering starts it, leaving ends everything that it started."""
 
@@ -106,6 +116,16 @@ class Engine(Protocol):
     @property
     def busy_cores(self) -> int:
         """Cores that running tasks hold at this moment."""
+        ...
+
+    @property
+    def activity(self) -> Activity | None:
+        """What the engine itself is doing that tasks have to wait for."""
+        ...
+
+    @property
+    def recovers(self) -> bool:
+        """Whether tasks that were lost just now may be run again: what was lost is being replaced."""
         ...
 
     async def run(

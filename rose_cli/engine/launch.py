@@ -41,23 +41,23 @@ class Launch:
     argv: tuple[str, ...]
 
 
-def _prepare(request: TaskRequest, environment: Mapping[str, str]) -> Launch:
+def prepare(request: TaskRequest, environment: Mapping[str, str]) -> Launch:
     """Find what to execute. With `pre_exec` the shell looks the program up: the lines may well change its PATH."""
     if not request.argv or not request.argv[0]:
         raise NotStartedError("the command is empty")
     if not request.directory.is_dir():
         raise NotStartedError(f"the working folder '{request.directory}' does not exist")
     if request.pre_exec:
-        return _in_shell(request)
+        return in_shell(request)
     search_path = environment.get("PATH", os.defpath)
     return Launch(look_up(request.argv[0], search_path, request.directory), request.argv)
 
 
 def spawn(request: TaskRequest, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Start the request's program, leader of its own session; raises NotStartedError with a message for the user."""
-    launch = _prepare(request, environment)
+    launch = prepare(request, environment)
     with ExitStack() as stack:
-        stdout, stderr = _open_output(request.stdout, stack), _open_output(request.stderr, stack)
+        stdout, stderr = open_output(request.stdout, stack), open_output(request.stderr, stack)
         try:
             # no preexec_fn: it costs four times as much, and 80 ms with a big parent
             return subprocess.Popen(
@@ -68,14 +68,14 @@ def spawn(request: TaskRequest, environment: Mapping[str, str]) -> subprocess.Po
             raise NotStartedError(explain(error, launch.program, launch.argv)) from error
 
 
-def _in_shell(request: TaskRequest) -> Launch:
+def in_shell(request: TaskRequest) -> Launch:
     bash = Path("/bin/bash")
     shell, script = (str(bash), _BASH_SCRIPT) if bash.exists() else ("/bin/sh", _SH_SCRIPT)
     text = script.format(lines="\n".join(request.pre_exec))
     return Launch(shell, (shell, "-c", text, "rose", *request.argv))
 
 
-def _open_output(path: Path, stack: ExitStack) -> int:
+def open_output(path: Path, stack: ExitStack) -> int:
     try:
         descriptor = _open_emptied(path)
     except FileNotFoundError:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from rose_cli.engine.base import Capacity, TaskRequest
+    from rose_cli.engine.base import Activity, Capacity, TaskRequest
     from rose_cli.engine.child import Child
     from rose_cli.engine.processes import Identity, Process
 
@@ -76,6 +76,14 @@ class LocalEngine:
     @property
     def busy_cores(self) -> int:
         return self._slots.busy_cores
+
+    @property
+    def activity(self) -> Activity | None:
+        return None
+
+    @property
+    def recovers(self) -> bool:
+        return False
 
     async def __aenter__(self) -> Self:
         _hear_of_children()

@@ -46,7 +46,7 @@ class Slots:
 
         Raises EngineError where they can never be had, or once the slots are closed.
         """
-        self._check(resources)
+        self.check(resources)
         waiter = _Waiter(resources)
         self._queue[waiter] = None
         self._call_next()
@@ -64,7 +64,8 @@ class Slots:
         for waiter in self._queue:
             waiter.called.set()
 
-    def _check(self, resources: Resources) -> None:
+    def check(self, resources: Resources) -> None:
+        """Raise EngineError where they can never be had."""
         if self._closed is not None:
             raise EngineError(self._closed)
         for asked, given, unit in (

@@ -43,7 +43,10 @@ class StepRunner:
     moment: Moment
 
     async def run(self) -> StepEnd:
-        """Try until an attempt succeeds or `retries` are used up. A step that is over does not run again."""
+        """Try until an attempt succeeds or `retries` are used up. A step that is over does not run again.
+
+        Attempts that were lost with what they ran on do not count: that it failed is none of the task's doing.
+        """
         end = StepEnd.DONE if self._step_state.over else await self._try()
         if self._command.snapshot and end is not StepEnd.FAILED:
             await self._snapshot.drop()
@@ -142,6 +145,7 @@ class _Attempt:
             pre_exec=command.pre_exec,
             timeout_seconds=self._plan.timeout_seconds,
             resources=self._plan.resources,
+            ranks=self._plan.ranks,
         )
 
     async def _on_start(self, command: Command) -> None:
@@ -166,6 +170,8 @@ class _Attempt:
         with anyio.CancelScope(shield=True):
             await self._crew.recorder.record(*before, event)
         if isinstance(event, e.AttemptLost):
+            if self._crew.engine.recovers:
+                return False
             message = f"the engine lost '{self._runner.step.task}' of learner '{self._runner.learner.name}'"
             raise EngineError(message, outcome.message)
         if isinstance(event, e.AttemptFailed):

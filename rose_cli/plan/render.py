@@ -72,7 +72,8 @@ def render(plan: Plan, learner: LearnerPlan, task: str, command: CommandPlan, mo
     environment = {name: fill_placeholders(value, names) for name, value in command.environment.items()}
     argv = _shell_line(words[0], filled) if command.shell else _argv(plan, words, filled)
     return Command(
-        argv=("mpiexec", "-n", str(command.ranks), *argv) if command.ranks > 1 else argv,
+        # radical.pilot starts ranks by itself, in the way of the machine
+        argv=("mpiexec", "-n", str(command.ranks), *argv) if command.ranks > 1 and plan.engine.pilot is None else argv,
         options=options,
         environment={**environment, **_rose_variables(plan, learner, task, moment, place)},
         pre_exec=command.pre_exec,

@@ -14,9 +14,10 @@ from rose_cli.view.console import notice, open_console, safe
 from rose_cli.view.layout import threshold_text
 from rose_cli.view.outlet import Outlet
 from rose_cli.view.scribe import Scribe
-from rose_cli.view.wording import REASONS, clock, counted, number, short_time
+from rose_cli.view.wording import REASONS, clock, counted, number, short_time, waited
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import TextIO
 
     from rich.console import RenderableType
@@ -24,15 +25,18 @@ if TYPE_CHECKING:
     from rose_cli.journal.record import Record
     from rose_cli.journal.state import RunState
     from rose_cli.plan.model import LearnerPlan, Plan
+    from rose_cli.view.table import Facts
 
 MAX_NAME = 32
+LOOK_SECONDS = 0.5
 
 
 class PlainScreen:
     """Lines for a log: no control characters, nothing that is drawn over."""
 
-    def __init__(self, plan: Plan, state: RunState, stream: TextIO) -> None:
+    def __init__(self, plan: Plan, state: RunState, stream: TextIO, facts: Callable[[], Facts] | None = None) -> None:
         self._plan = plan
+        self._facts = facts
         self._state = state
         self._learners = {learner.name: learner for learner in plan.learners}
         self._name_width = min(MAX_NAME, max((len(safe(name)) for name in self._learners), default=0))
@@ -48,7 +52,7 @@ class PlainScreen:
     async def run(self) -> None:
         self._open()
         try:
-            await anyio.sleep_forever()
+            await self._tell_doings()
         finally:
             self._scribe.finish()
 
@@ -59,6 +63,19 @@ class PlainScreen:
         self._scribe.finish()
         if ending is not None:
             open_console(self._scribe.outlet).print(ending)
+
+    async def _tell_doings(self) -> None:
+        """A line when the engine does something that tasks wait for, and one when that is over."""
+        told: tuple[str, float] | None = None
+        while self._facts is not None:
+            facts = self._facts()
+            if facts.doing != told and told is not None:
+                self._scribe.post(f"{clock(facts.now)} {told[0]} took {waited(facts.now - told[1])}\n")
+            if facts.doing != told and facts.doing is not None:
+                self._scribe.post(f"{clock(facts.now)} {facts.doing[0]} …\n")
+            told = facts.doing
+            await anyio.sleep(LOOK_SECONDS)
+        await anyio.sleep_forever()
 
     def _open(self) -> None:
         """The line above all others, once: what a resume begins with is recorded before `run` is called."""

@@ -57,7 +57,7 @@ def open_screen(
         case "quiet":
             return plain.QuietScreen()
         case _:
-            return plain.PlainScreen(plan, state, stream)
+            return plain.PlainScreen(plan, state, stream, facts)
 
 
 def resolved(output: Output, stream: TextIO) -> Output:

@@ -16,7 +16,7 @@ from rose_cli.view.layout import choose_columns
 from rose_cli.view.roster import Roster
 from rose_cli.view.row import Row
 from rose_cli.view.standing import Standing
-from rose_cli.view.wording import counted, duration
+from rose_cli.view.wording import counted, duration, waited
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,12 +39,16 @@ TITLED_LINES = 8
 
 @dataclass(frozen=True)
 class Facts:
-    """What the journal does not know. `now` in UNIX seconds; `cores` 0: not known; `alive`: a session is at work."""
+    """What the journal does not know. `now` in UNIX seconds; `cores` 0: not known; `alive`: a session is at work.
+
+    `doing`: what the engine does that tasks wait for, in words, and since when.
+    """
 
     now: float
     cores_busy: int = 0
     cores: int = 0
     alive: bool = True
+    doing: tuple[str, float] | None = None
 
 
 def campaign_table(
@@ -138,7 +142,10 @@ class _Table:
         pieces: list[Piece] = [(f"{counted(state.steps_done, 'task')} done", "")]
         if state.attempts_failed:
             pieces.append((counted(state.attempts_failed, "failed attempt"), "red"))
-        if facts.cores and facts.alive and state.session is not None and state.session.ended is None:
+        if facts.doing is not None:
+            words, since = facts.doing
+            pieces.append((f"{words} … {waited(facts.now - since)}", "yellow"))
+        elif facts.cores and facts.alive and state.session is not None and state.session.ended is None:
             pieces.append((f"{facts.cores_busy}/{facts.cores} cores", ""))
         return [*pieces, (duration(state.seconds(facts.now)), "")]
 

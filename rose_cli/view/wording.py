@@ -41,6 +41,11 @@ def duration(seconds: float) -> str:
     return f"{days}d {hours_of_day:02}h" if days < 10 else f"{days} d"
 
 
+def waited(seconds: float) -> str:
+    """How long something has taken so far: "12 s", from two minutes on as `duration` has it."""
+    return f"{max(0, int(seconds))} s" if seconds < 120 else duration(seconds)
+
+
 def short_time(seconds: float) -> str:
     """How long one thing took: "3.2 s", "42 s", "2:03"."""
     if seconds < 9.95:

@@ -1,11 +1,12 @@
 """What the tests of engines share: an engine of each kind, requests in a folder of their own, and a last look round.
 
-To put a second engine through the contract, add how it is opened to `KINDS`.
+To put another engine through the contract, add how it is opened to `open_engine`.
 """
 
 from __future__ import annotations
 
 import errno
+import importlib.util
 import os
 import sys
 import uuid
@@ -20,6 +21,9 @@ import pytest
 from rose_cli.engine.base import Capacity, Engine, TaskRequest
 from rose_cli.engine.census import Census
 from rose_cli.engine.local import LocalEngine
+from rose_cli.engine.pilot.engine import PilotEngine
+from rose_cli.engine.pilot.pilot import Pilot
+from rose_cli.engine.pilot.wanted import PilotWanted
 from rose_cli.engine.processes import read_process, run_mark
 
 if TYPE_CHECKING:
@@ -60,7 +64,57 @@ def open_local(directory: Path) -> OpenEngine:
     return open_engine
 
 
-KINDS: dict[str, Callable[[Path], OpenEngine]] = {"local": open_local}
+def open_on(pilot: Pilot, directory: Path) -> OpenEngine:
+    def open_engine(
+        capacity: Capacity = CAPACITY, grace_seconds: float = GRACE_SECONDS, **base_environment: str
+    ) -> PilotEngine:
+        return PilotEngine(
+            capacity=capacity,
+            run_id=RUN_ID,
+            session=next(_numbers),
+            directory=directory,
+            grace_seconds=grace_seconds,
+            base_environment={**os.environ, **base_environment},
+            launch=lambda _: Lease(pilot),
+        )
+
+    return open_engine
+
+
+class Lease(Pilot):
+    """The pilot that tests share, as the own one of an engine: what would end it ends the lease alone."""
+
+    def __init__(self, shared: Pilot) -> None:
+        self._shared = shared
+        self.name, self.here, self.over_file = shared.name, shared.here, shared.over_file
+        self.active, self.over, self.reason = shared.active, anyio.Event(), None
+
+    async def run(self) -> None:
+        await self.over.wait()
+
+    def submit(self, task: dict[str, Any], listener: Callable[[dict[str, Any]], None]) -> str:
+        return self._shared.submit(task, listener)
+
+    def cancel(self, uid: str) -> None:
+        self._shared.cancel(uid)
+
+    async def close(self) -> None:
+        self.kill()
+
+    async def clear(self) -> None:
+        """Its processes are those of the shared one."""
+
+    def kill(self) -> None:
+        self.reason = "the lease is over"
+        self.over.set()
+
+
+def require_pilot() -> None:
+    """Skip where radical.pilot is not installed; in CI it has to be."""
+    if importlib.util.find_spec("radical") is None or importlib.util.find_spec("radical.pilot") is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("radical.pilot is not installed, and has to be in CI")
+        pytest.skip("radical.pilot is not installed")
 
 
 @dataclass(frozen=True)
@@ -158,9 +212,34 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(scope="module", params=sorted(KINDS))
+@pytest.fixture(scope="session")
+async def pilot(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pilot]:
+    """The one real pilot of all tests in this process, with two cores; its start takes half a minute."""
+    require_pilot()
+    wanted = PilotWanted("local.localhost", runtime_minutes=60, cores=2)
+    pilot = Pilot(wanted, tmp_path_factory.mktemp("pilot"), uuid.uuid4().hex, 1, 1)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(pilot.run)
+        async with anyio.create_task_group() as waiting:
+            waiting.start_soon(_first, pilot.active, waiting.cancel_scope)
+            waiting.start_soon(_first, pilot.over, waiting.cancel_scope)
+        assert pilot.usable, pilot.reason
+        yield pilot
+        await pilot.close()
+        tasks.cancel_scope.cancel()
+
+
+async def _first(event: anyio.Event, scope: anyio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()
+
+
+@pytest.fixture(scope="module", params=["local", pytest.param("pilot", marks=pytest.mark.xdist_group("pilot"))])
 def open_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> OpenEngine:
-    return KINDS[request.param](tmp_path_factory.mktemp("engine"))
+    directory = tmp_path_factory.mktemp("engine")
+    if request.param == "local":
+        return open_local(directory)
+    return open_on(request.getfixturevalue("pilot"), directory)
 
 
 @pytest.fixture(scope="module")

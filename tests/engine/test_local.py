@@ -147,12 +147,11 @@ async def test_waiting_in_the_queue_opens_nothing(open_engine: OpenEngine, folde
 
 
 async def test_no_descriptor_and_no_zombie_is_left(open_engine: OpenEngine, folder: Folder) -> None:
-    before = descriptors()
+    before = descriptors(), children()
     async with open_engine() as engine:
         for argv in (("true",), ("false",), ("no-such-program",), ("sleep", "1000")):
             await run(engine, folder.request(*argv, timeout_seconds=0.05))
-    assert descriptors() == before
-    assert children() == []
+    assert (descriptors(), children()) == before
 
 
 def children() -> list[int]:

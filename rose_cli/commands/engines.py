@@ -1,0 +1,73 @@
+"""Which engine a session runs on: the one place where concrete engines are named."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rose_cli.engine.base import Capacity
+from rose_cli.engine.local import LocalEngine, machine_capacity
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from rose_cli.engine.base import Engine
+    from rose_cli.plan.model import PilotPlan, Plan
+
+
+def make_engine(plan: Plan, run_id: str, session: int, directory: Path, environment: Mapping[str, str]) -> Engine:
+    """The engine that the plan asks for, not yet started; `directory` takes what it writes."""
+    engine, machine = plan.engine, machine_capacity()
+    cores = engine.cores or machine.cores
+    if engine.pilot is not None:
+        capacity = Capacity(cores, engine.gpus)
+        return _pilot_engine(plan, engine.pilot, capacity, run_id, session, directory, environment)
+    return LocalEngine(
+        capacity=Capacity(cores, engine.gpus, machine.memory_mb),
+        run_id=run_id,
+        session=session,
+        directory=directory,
+        grace_seconds=engine.grace_seconds,
+        base_environment=environment,
+    )
+
+
+def _pilot_engine(
+    plan: Plan,
+    pilot: PilotPlan,
+    capacity: Capacity,
+    run_id: str,
+    session: int,
+    directory: Path,
+    environment: Mapping[str, str],
+) -> Engine:
+    from rose_cli.engine.pilot.engine import PilotEngine
+    from rose_cli.engine.pilot.pilot import Pilot
+    from rose_cli.engine.pilot.wanted import PilotWanted
+
+    wanted = PilotWanted(
+        resource=pilot.resource,
+        runtime_minutes=pilot.runtime_minutes,
+        cores=capacity.cores,
+        gpus=len(capacity.gpus),
+        nodes=pilot.nodes,
+        project=pilot.project,
+        queue=pilot.queue,
+        access_schema=pilot.access_schema,
+        ranks=_has_ranks(plan),
+    )
+    return PilotEngine(
+        capacity=capacity,
+        run_id=run_id,
+        session=session,
+        directory=directory,
+        grace_seconds=plan.engine.grace_seconds,
+        base_environment=environment,
+        launch=lambda number: Pilot(wanted, directory / f"pilot-{session}.{number}", run_id, session, number),
+        restarts=pilot.restarts,
+    )
+
+
+def _has_ranks(plan: Plan) -> bool:
+    steps = {id(step): step for learner in plan.learners for step in learner.all_steps}  # many share theirs
+    return any(command.ranks > 1 for step in steps.values() for command in step.commands)

@@ -1,0 +1,142 @@
+"""One attempt on a pilot: what has been heard of it, and what that says about its end."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from rose_cli.engine.base import Ended, TaskOutcome
+from rose_cli.engine.launch import prepare
+from rose_cli.engine.outcome import ExitStatus, ended
+from rose_cli.engine.processes import open_pidfd, read_process
+from rose_cli.engine.programs import NotStartedError, explain
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rose_cli.engine.base import TaskRequest
+    from rose_cli.engine.ending import Ending
+    from rose_cli.engine.pilot.script import TaskScript
+    from rose_cli.engine.processes import Identity
+
+Json = dict[str, Any]
+
+_NO_PROGRAM = (126, 127)
+_BY_SIGNAL = 128
+_NEVER_RAN = {
+    "held": "a task of an earlier pilot still works in its folder",
+    "over": "its pilot was given up before it began",
+}
+
+
+class Attempt:
+    """It starts and ends once, whoever tells first: the task's own script, radical.pilot, or the end of the pilot."""
+
+    def __init__(self, request: TaskRequest, script: TaskScript, mark: str, *, here: bool) -> None:
+        self.request = request
+        self.script = script
+        self.mark = mark
+        self._here = here
+        self.process: Identity | None = None
+        self.started = anyio.Event()
+        self.over = anyio.Event()
+        self.lost: str | None = None
+        self.began = time.monotonic()
+        self.ended = self.began
+        self._code: str | None = None
+        self._final: Json | None = None
+
+    def on_notice(self, words: list[str]) -> None:
+        """From its script, on this machine."""
+        if words[0] == "start":
+            self.process = int(words[1]), int(words[2])
+            self._start()
+        else:
+            self._code = words[1]
+            self._end()
+
+    def on_message(self, message: Json) -> None:
+        """From radical.pilot."""
+        if message["kind"] == "running":
+            if not self._here:  # it comes a moment before the start, which its script tells
+                self._start()
+        else:
+            self._final = message
+            self._end()
+
+    def lose(self, reason: str) -> None:
+        self.lost = self.lost or reason
+        self._end()
+
+    async def script_gone(self) -> None:
+        """The script has told its end and is about to end itself."""
+        if self.process is None:
+            return
+        descriptor = open_pidfd(self.process[0])
+        if descriptor is None:
+            return
+        process = read_process(self.process[0])
+        try:
+            if process is not None and process.identity == self.process:
+                await anyio.wait_readable(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def outcome(self, environment: Mapping[str, str], ending: Ending) -> TaskOutcome:
+        """How it ended; `ending` is that of what it left behind."""
+        seconds = self.ended - self.began
+        if self.lost is not None:
+            return TaskOutcome(Ended.LOST, seconds, message=self.lost)
+        code = self._code or self.script.read_record() or self._exit_code()
+        if code in _NEVER_RAN:
+            return TaskOutcome(Ended.LOST, seconds, message=_NEVER_RAN[code])
+        if code is None or code == "nowhere":
+            return TaskOutcome(Ended.NOT_STARTED, seconds, message=self._unstarted(environment))
+        number = int(code)
+        if number in _NO_PROGRAM and not self.request.pre_exec and (why := self._no_program(environment)):
+            return TaskOutcome(Ended.NOT_STARTED, seconds, message=why)
+        return ended(_status(number), ending, seconds)
+
+    def _start(self) -> None:
+        if not self.started.is_set():
+            self.began = time.monotonic()
+            self.started.set()
+
+    def _end(self) -> None:
+        if not self.over.is_set():
+            self.ended = time.monotonic()
+            self.started.set()
+            self.over.set()
+
+    def _exit_code(self) -> str | None:
+        code = self._final and self._final["exit_code"]
+        return None if code is None else str(code)
+
+    def _unstarted(self, environment: Mapping[str, str]) -> str:
+        said = self._final and self._final["message"]
+        return self._no_program(environment) or f"radical.pilot could not start it{f': {said}' if said else ''}"
+
+    def _no_program(self, environment: Mapping[str, str]) -> str | None:
+        """Why the program could not be started; None where it could."""
+        try:
+            program = prepare(self.request, environment).program
+            with open(program, "rb") as file:  # noqa: PTH123
+                words = file.read(256).partition(b"\n")[0].split()
+        except NotStartedError as error:
+            return str(error)
+        except OSError:
+            return None
+        if words and words[0].startswith(b"#!/") and not os.path.exists(words[0][2:]):  # noqa: PTH110 - bytes
+            return explain(FileNotFoundError(errno.ENOENT, "no interpreter"), program, self.request.argv)
+        return None
+
+
+def _status(code: int) -> ExitStatus:
+    """A shell tells of a signal as 128 and its number; a program that exits with such a code looks the same."""
+    by_signal = code - _BY_SIGNAL in set(signal.Signals)
+    return ExitStatus(signal=code - _BY_SIGNAL) if by_signal else ExitStatus(code=code)

@@ -1,0 +1,202 @@
+"""One pilot, from the start of its host process to the end of its last process on this machine."""
+
+from __future__ import annotations
+
+import time
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from rose_cli.engine.census import Census
+from rose_cli.engine.ending import Ending
+from rose_cli.engine.pilot.link import HostLink
+from rose_cli.engine.pilot.records import RECORD
+from rose_cli.engine.pilot.trouble import last_words
+from rose_cli.engine.pilot.vitals import Vitals
+from rose_cli.engine.pilot.wanted import Workplace, bring_home, host_environment, user_configs
+from rose_cli.engine.processes import MARK_VARIABLE, run_mark, session_mark
+from rose_cli.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from rose_cli.engine.pilot.wanted import PilotWanted
+
+Json = dict[str, Any]
+
+_START_SECONDS = 240.0  # for all that happens on this machine: ten times what it takes where nothing else runs
+_LOOK_SECONDS = 1.0
+_CLOSE_SECONDS = 20.0
+AGENT = "agent"
+
+
+class Pilot:
+    """`number` counts the pilots of a session. `folder` takes what radical.pilot writes.
+
+    `active` and `over` are set once each, `reason` then says why it is over. Agents on this machine carry the mark of
+    the session, so that the watchdog ends them with its tasks; the host carries one of the run alone, for it still has
+    to end what runs elsewhere.
+    """
+
+    def __init__(self, wanted: PilotWanted, folder: Path, run_id: str, session: int, number: int) -> None:
+        self._wanted = wanted
+        self._folder = folder
+        self._workplace = Workplace(folder / "radical")
+        self._host_mark = f"{run_mark(run_id)}host.{session}.{number}"
+        self._agent_mark = f"{session_mark(run_id, session)}{AGENT}.{number}"
+        self._session = f"rose.{session}.{number}"
+        self._link: HostLink | None = None
+        self._numbers = count(1)
+        self._listeners: dict[str, Callable[[Json], None]] = {}
+        self._vitals: Vitals | None = None
+        self._final = False
+        self._phase = "starting its host process"
+        self.name = f"{session}.{number}"
+        self.here = True
+        self.active = anyio.Event()
+        self.over = anyio.Event()
+        self.reason: str | None = None
+        self.over_file = folder / "over"
+
+    @property
+    def usable(self) -> bool:
+        return self.active.is_set() and not self.over.is_set()
+
+    async def run(self) -> None:
+        """Start it and listen until it is over. What then is left of it `clear` ends."""
+        try:
+            self._start()
+        except (OSError, EngineError) as error:
+            self._end(f"the pilot could not be started: {error}")
+            return
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._watch)
+            group.start_soon(self._listen)
+            await self.over.wait()
+            group.cancel_scope.cancel()
+
+    def submit(self, task: Json, listener: Callable[[Json], None]) -> str:
+        """Hand a task over, in radical.pilot's words; gives its uid. The listener hears of it until it is final."""
+        uid = f"task.{next(self._numbers):06d}"
+        self._listeners[uid] = listener
+        self._send({"do": "submit", "task": {**task, "uid": uid}})
+        return uid
+
+    def cancel(self, uid: str) -> None:
+        self._send({"do": "cancel", "uid": uid})
+
+    async def close(self) -> None:
+        """End it in order where it has come so far; on this machine nothing would be gained by that before."""
+        if self._link is not None and not self.over.is_set() and (self.active.is_set() or not self.here):
+            self._send({"do": "close"})
+            with anyio.move_on_after(_CLOSE_SECONDS):
+                await self.over.wait()
+        self._end("closed")
+        await self.clear()
+
+    async def clear(self) -> None:
+        """End every process that it has on this machine, tasks among them, and bring its files home."""
+        self.over_file.parent.mkdir(parents=True, exist_ok=True)
+        self.over_file.touch()
+        self.kill()
+        marks = (self._host_mark, self._agent_mark)
+        ending = Ending(lambda known: Census().members(lambda mark: mark in marks, roots=known), grace_seconds=0.0)
+        for pause_seconds in ending.steps():
+            await anyio.sleep(pause_seconds)
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+        if self._final or (self.here and not ending.left):
+            (self._folder / RECORD).unlink(missing_ok=True)
+        bring_home(self._workplace.path, self._workplace.home)
+
+    def kill(self) -> None:
+        if self._link is not None:
+            self._link.kill()
+
+    # ---- inside
+
+    def _start(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._workplace.make(user_configs())
+        place = self._workplace.path
+        environment = host_environment(self._wanted, place, (MARK_VARIABLE, self._host_mark))
+        self._link = HostLink(self._folder / "host.log", place, environment)
+        wanted = self._wanted
+        self._send(
+            {
+                "session": self._session, "folder": str(place), "home": str(self._workplace.home),
+                "over": str(self.over_file),
+                "record": str(self._folder / RECORD),
+                "agent": {MARK_VARIABLE: self._agent_mark}, "resource": wanted.resource,
+                "runtime_minutes": wanted.runtime_minutes, "cores": wanted.cores, "gpus": wanted.gpus,
+                "nodes": wanted.nodes, "project": wanted.project, "queue": wanted.queue,
+                "access_schema": wanted.access_schema, "ranks": wanted.ranks,
+            }
+        )  # fmt: skip
+
+    def _send(self, message: Json) -> None:
+        if self._link is not None:
+            self._link.send(message)
+
+    async def _listen(self) -> None:
+        if self._link is not None:
+            async for message in self._link.messages():
+                self._take(message)
+            self._end(f"the host process of radical.pilot ended{self._logs()}")
+
+    def _take(self, message: Json) -> None:
+        match message["kind"]:
+            case "phase":
+                self._phase = message["name"]
+            case "submitted":
+                self.here = message["here"]
+            case "active":
+                self.active.set()
+            case "running" | "final":
+                self._tell(message)
+            case "over" | "failed" | "closed":
+                self._final = self._final or message["kind"] == "over"
+                self._end(self._why(message))
+
+    def _tell(self, message: Json) -> None:
+        final = message["kind"] == "final"
+        listener = self._listeners.pop(message["uid"], None) if final else self._listeners.get(message["uid"])
+        if listener is not None:
+            listener(message)
+
+    def _why(self, message: Json) -> str:
+        if message.get("missing"):
+            return f"radical.pilot is not installed where rose is ({message['message']}): pip install 'rose-cli[pilot]'"
+        said = message.get("message") or last_words(self._workplace.path)
+        if not self.active.is_set():
+            return f"no pilot on '{self._wanted.resource}': {said or 'it ended before it was active'}{self._logs()}"
+        if message.get("state") == "DONE":
+            return f"the pilot's runtime of {self._wanted.runtime_minutes} min is over"
+        return f"the pilot ended ({message.get('state') or message['kind']}){self._logs()}"
+
+    def _logs(self) -> str:
+        return f"; its logs are in '{self._folder}'"
+
+    def _end(self, reason: str) -> None:
+        if not self.over.is_set():
+            self.reason = reason
+            self.over.set()
+
+    async def _watch(self) -> None:
+        """radical.pilot is silent when it hangs while it starts, and when a part of it dies later."""
+        started = time.monotonic()
+        while not self.over.is_set():
+            await anyio.sleep(_LOOK_SECONDS)
+            if self.active.is_set():
+                if self.here and (missed := self._missed()):
+                    self._end(f"a part of radical.pilot died: '{missed}'{self._logs()}")
+            elif self.here and time.monotonic() > started + _START_SECONDS:
+                self._end(f"no pilot after {_START_SECONDS:g} s, while {self._phase}{self._logs()}")
+
+    def _missed(self) -> str | None:
+        if self._vitals is None:
+            self._vitals = Vitals({self._host_mark, self._agent_mark})
+        return self._vitals.missed()

@@ -1,0 +1,53 @@
+"""What an earlier session may have left on a pilot, before a new one runs anything: waited for, or told of."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rose_cli.engine.pilot.records import open_records
+from rose_cli.engine.pilot.wanted import bring_home
+from rose_cli.errors import RunDirectoryError
+from rose_cli.host import host_name
+
+if TYPE_CHECKING:
+    from rose_cli.engine.pilot.records import PilotRecord
+
+_WAIT_SECONDS = 30.0  # for a host process to end the pilot of a session that is gone
+_LOOK_SECONDS = 0.2
+
+
+def settle_pilots(engine_folder: Path, *, force: bool) -> None:
+    """Return once no pilot of an earlier session can be at work, but for those whose processes are on this host.
+
+    These the caller ends by their marks. Raises RunDirectoryError where a pilot may still be at work elsewhere;
+    with `force` the user has made sure that none is.
+    """
+    until = time.monotonic() + _WAIT_SECONDS
+    while (elsewhere := _elsewhere(engine_folder)) and not force:
+        if any(record.host != host_name() for record in elsewhere.values()) or time.monotonic() > until:
+            raise _refusal(next(iter(elsewhere.values())))
+        time.sleep(_LOOK_SECONDS)
+
+
+def forget_pilots(engine_folder: Path) -> None:
+    """Nothing of them is at work any more: bring home what they wrote."""
+    for path, record in open_records(engine_folder).items():
+        bring_home(Path(record.workplace), Path(record.home))
+        path.unlink(missing_ok=True)
+
+
+def _elsewhere(engine_folder: Path) -> dict[Path, PilotRecord]:
+    here = host_name()
+    return {p: record for p, record in open_records(engine_folder).items() if not (record.here and record.host == here)}
+
+
+def _refusal(record: PilotRecord) -> RunDirectoryError:
+    if record.here:
+        message = f"a pilot of this run may still be at work on host '{record.host}'"
+        hint = f"resume on '{record.host}'; or make sure that it is not, then: rose resume --force"
+    else:
+        message = f"a pilot of this run on '{record.resource}' may still be queued or at work"
+        hint = "wait for its job to end, or cancel it in the batch system, then: rose resume --force"
+    return RunDirectoryError(message, hint)

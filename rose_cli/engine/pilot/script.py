@@ -1,0 +1,123 @@
+"""What runs on the node: a shell script around every attempt, which tells when it starts, how it ends, and when not."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+# One file for all tasks, $1 is that of the task at hand. It is the parent of the task's program, and hears TERM
+# without obeying: it has to tell how the program ended. Notices go into a named pipe that rose reads; opened for
+# reading and writing, so that nobody hangs there when rose is gone. With several ranks each runs this script, and only
+# the first speaks; that all have ended is then for radical.pilot to say.
+_COMMON = r"""
+trap : TERM INT HUP
+rank=${RP_RANK:-0} ranks=${RP_RANKS:-1}
+. "$1" || exit 75
+[ "$rank" = 0 ] || { cd -- "$folder" && task; exit; }
+say() { [ -z "$notices" ] || printf '%s %s\n' "$number" "$*" 1<>"$notices"; }
+finish() {
+  printf '%s\n' "$1" >"$record.new" && mv -f -- "$record.new" "$record"
+  say end "$1"
+  exit "$2"
+}
+exec 9>>"$locks.$generation" || finish nowhere 75
+flock -s 9
+for other in "$locks".*; do
+  [ "$other" = "$locks.$generation" ] && continue
+  exec 8>>"$other"
+  flock -n -x -E 75 8
+  [ $? != 75 ] || finish held 75
+  exec 8>&-
+done
+[ ! -e "$over" ] || finish over 75
+cd -- "$folder" || finish nowhere 75
+if read -r stat <"/proc/$$/stat"; then stat=${stat##*) }; set -- $stat; else set --; fi 2>/dev/null
+say start $$ "${20:-0}"
+task
+code=$?
+[ "$ranks" = 1 ] || exit "$code"
+finish "$code" "$code"
+"""
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What the tasks of one pilot have in common. `notices`: None where they run on other machines."""
+
+    name: str
+    over: Path
+    locks: Path
+    notices: Path | None
+
+
+@dataclass(frozen=True)
+class TaskScript:
+    """One attempt's files: its script, and the record of how it ended."""
+
+    path: Path
+
+    @property
+    def record(self) -> Path:
+        return self.path.with_suffix(".end")
+
+    def withdraw(self) -> None:
+        """It starts no more, wherever it is on its way; one that has begun has read it and goes on."""
+        self.path.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        self.withdraw()
+        self.record.unlink(missing_ok=True)
+
+    def read_record(self) -> str | None:
+        try:
+            return self.record.read_text(encoding="ascii").strip()
+        except OSError:
+            return None
+
+
+def write_common(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "common.sh").write_text(_COMMON, encoding="utf-8")
+
+
+def write_script(
+    folder: Path,
+    number: int,
+    generation: Generation,
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    places: tuple[Path, Path, Path],
+    *,
+    exact: bool,
+) -> TaskScript:
+    """`places` are the working folder and the files for output. `exact`: the program sees no variable besides."""
+    script = TaskScript(folder / f"{number}.sh")
+    directory, stdout, stderr = (shlex.quote(str(path)) for path in places)
+    values = {
+        "number": number, "folder": places[0], "record": script.record, "over": generation.over,
+        "notices": generation.notices or "", "generation": generation.name,
+        "locks": generation.locks / hashlib.sha256(directory.encode()).hexdigest()[:16],
+    }  # fmt: skip
+    lines = [f"{name}={shlex.quote(str(value))}" for name, value in values.items()]
+    words = ["env", *(["-i"] if exact else []), *(f"{name}={value}" for name, value in environment.items()), *argv]
+    lines.append(f"task() {{ (exec {shlex.join(words)}) </dev/null >>{stdout} 2>>{stderr}; }}")
+    # not for others to read: variables may be secrets
+    descriptor = os.open(script.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write("\n".join([*lines, ""]))
+    return script
+
+
+def command_line(script: TaskScript, mark: tuple[str, str]) -> str:
+    """What radical.pilot pastes into a shell script of its own; the mark is for ours and all that it starts."""
+    name, value = mark
+    return shlex.join(
+        ["env", f"{name}={value}", "/bin/bash", str(script.path.with_name("common.sh")), str(script.path)]
+    )
