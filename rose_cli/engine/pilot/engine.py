@@ -207,7 +207,9 @@ class PilotEngine:
             for path in (request.stdout, request.stderr):
                 open_output(path, stack)
         argv = in_shell(request).argv if request.pre_exec else request.argv
-        generation = Generation(pilot.name, pilot.over_file, self._locks, self._notices.path if pilot.here else None)
+        generation = Generation(
+            f"{self._session}.{pilot.number}", pilot.over_file, self._locks, self._notices.path if pilot.here else None
+        )
         places = request.directory, request.stdout, request.stderr
         exact = _is_exact(pilot, request)
         script = write_script(self._scripts, number, generation, argv, environment, places, exact=exact)

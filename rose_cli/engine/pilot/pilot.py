@@ -53,7 +53,7 @@ class Pilot:
         self._vitals: Vitals | None = None
         self._final = False
         self._phase = "starting its host process"
-        self.name = f"{session}.{number}"
+        self.number = number
         self.here = True
         self.active = anyio.Event()
         self.over = anyio.Event()
@@ -119,6 +119,8 @@ class Pilot:
     # ---- inside
 
     def _start(self) -> None:
+        if not (self._wanted.is_local or self._workplace.is_plain):
+            raise EngineError(f"radical.pilot cannot work in '{self._folder}': use a run directory of plain characters")
         self._folder.mkdir(parents=True, exist_ok=True)
         self._workplace.make(user_configs())
         place = self._workplace.path

@@ -30,7 +30,7 @@ SETTINGS = {
 
 _UNQUOTED = re.compile(r"[A-Za-z0-9_./+-]+")
 _NEEDED_HERE = re.compile(
-    r"PATH|LANG|LC_\w+|TZ|USER|LOGNAME|SHELL|TERM|LD_LIBRARY_PATH|PYTHONPATH|VIRTUAL_ENV|CONDA_PREFIX"
+    r"PATH|LANG|LC_\w+|TZ|USER|LOGNAME|SHELL|TERM|LD_LIBRARY_PATH|PYTHONPATH|VIRTUAL_ENV|CONDA_PREFIX|(OMPI|PRTE|PMIX|MPI|UCX|FI)_\w+"
 )
 _FROM_ANOTHER_PILOT = re.compile(r"RP_\w+|RADICAL_\w+|ROSE_\w+|BASH_FUNC_.*")
 
@@ -65,9 +65,13 @@ class Workplace:
         self.home = home
         self.path = home
 
+    @property
+    def is_plain(self) -> bool:
+        return _UNQUOTED.fullmatch(str(self.home)) is not None
+
     def make(self, user_configs: Path) -> None:
         """Raises OSError."""
-        if not _UNQUOTED.fullmatch(str(self.home)):
+        if not self.is_plain:
             self.path = Path(tempfile.mkdtemp(prefix="rose-pilot-"))
         for name in ("client", "agent", "home", "config", "tmp"):
             (self.path / name).mkdir(parents=True, exist_ok=True)

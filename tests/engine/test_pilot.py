@@ -1,0 +1,179 @@
+"""What only the pilot engine promises, on the pilot that the contract is tested on, and on some that never come."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from rose_cli.engine.base import Ended, Resources
+from rose_cli.engine.census import Census
+from rose_cli.engine.pilot.engine import PilotEngine
+from rose_cli.engine.pilot.pilot import Pilot
+from rose_cli.engine.pilot.wanted import PilotWanted, host_environment
+from rose_cli.engine.processes import MARK_VARIABLE, run_mark
+from rose_cli.errors import EngineError
+from tests.engine.conftest import CAPACITY, RUN_ID, Lease, nothing, open_on, require_pilot, run
+
+if TYPE_CHECKING:
+    from tests.engine.conftest import Folder, OpenEngine
+
+pytestmark = [pytest.mark.anyio, pytest.mark.xdist_group("pilot")]
+
+
+@pytest.fixture
+def open_engine(pilot: Pilot, tmp_path: Path) -> OpenEngine:
+    return open_on(pilot, tmp_path / "engine")
+
+
+# ---- tasks
+
+
+async def test_only_the_given_environment_is_seen(pilot: Pilot, folder: Folder, tmp_path: Path) -> None:
+    engine = PilotEngine(
+        capacity=CAPACITY, run_id=RUN_ID, session=2_000_001, directory=tmp_path,
+        base_environment={"A": "1", "BASH_FUNC_f%%": "() { :; }"}, launch=lambda _: Lease(pilot),
+    )  # fmt: skip
+    request = folder.request("/usr/bin/env", uid="x", environment={"B": "2"})
+    async with engine:
+        assert (await run(engine, request)).succeeded
+    assert sorted(request.stdout.read_text().splitlines()) == [
+        "A=1", "B=2", "BASH_FUNC_f%%=() { :; }", "CUDA_VISIBLE_DEVICES=", f"{MARK_VARIABLE}={RUN_ID}.2000001.x"
+    ]  # fmt: skip
+
+
+async def test_nothing_is_left_where_the_engine_worked(open_engine: OpenEngine, folder: Folder, tmp_path: Path) -> None:
+    async with open_engine() as engine:
+        assert (await run(engine, folder.request("touch", "made"))).succeeded
+        await run(engine, folder.request("sleep", "1000", timeout_seconds=0.1))
+    assert sorted(path.name for path in folder.path.iterdir() if path.suffix not in (".out", ".err")) == ["made"]
+    assert [path.name for path in (tmp_path / "engine").iterdir()] == ["watchdog.log"]
+
+
+async def test_an_interpreter_that_is_not_there_is_explained(open_engine: OpenEngine, folder: Folder) -> None:
+    async with open_engine() as engine:
+        outcome = await run(engine, folder.request(str(folder.script("#!/no/such/interpreter\n"))))
+    assert outcome.ended is Ended.NOT_STARTED
+    assert "asks for the interpreter '/no/such/interpreter', which does not exist" in (outcome.message or "")
+
+
+async def test_a_task_waits_for_no_other_pilots_task_in_its_folder(
+    open_engine: OpenEngine, folder: Folder, tmp_path: Path
+) -> None:
+    """Who holds the lock of an earlier pilot still works there: the second copy does not pass."""
+    async with open_engine() as engine:
+        await run(engine, folder.request("true"))
+        (lock,) = (tmp_path / "engine" / "locks").iterdir()
+        older = lock.with_name(lock.name.split(".")[0] + ".0.1")
+        holder = await anyio.open_process(
+            ["flock", str(older), "sh", "-c", "echo held; exec sleep 1000"], start_new_session=True
+        )
+        assert holder.stdout is not None
+        await holder.stdout.receive()
+        outcome = await run(engine, folder.request("touch", "ran"))
+        os.killpg(holder.pid, signal.SIGKILL)
+        await holder.wait()
+        assert (await run(engine, folder.request("touch", "ran later"))).succeeded
+    assert outcome.ended is Ended.LOST
+    assert "an earlier pilot still works" in (outcome.message or "")
+    assert not (folder.path / "ran").exists()
+
+
+@pytest.mark.skipif(
+    not (shutil.which("mpirun") or shutil.which("mpiexec") or os.environ.get("CI") == "true"),
+    reason="no MPI launcher is installed",
+)
+async def test_ranks_are_started_by_the_pilot(open_engine: OpenEngine, folder: Folder) -> None:
+    request = folder.request(
+        "sh", "-c", "echo rank $PMIX_RANK$PMI_RANK $A $(pwd)", ranks=2, resources=Resources(cores=2),
+        environment={"A": "a  b"}, pre_exec=("export A",),
+    )  # fmt: skip
+    failing = folder.request("sh", "-c", "test $PMIX_RANK$PMI_RANK = 0", ranks=2, resources=Resources(cores=2))
+    async with open_engine() as engine:
+        outcome = await run(engine, request)
+        failed = await run(engine, failing)
+    assert outcome.succeeded, (outcome, request.stderr.read_text())
+    assert sorted(request.stdout.read_text().splitlines()) == [f"rank {rank} a b {folder.path}" for rank in (0, 1)]
+    assert not failed.succeeded, "one of them did"
+
+
+# ---- pilots that do not come
+
+
+async def why_not(wanted: PilotWanted, tmp_path: Path, folder: Folder) -> str:
+    run_id = uuid.uuid4().hex
+    engine = PilotEngine(
+        capacity=CAPACITY, run_id=run_id, session=1, directory=tmp_path / "engine", base_environment=os.environ,
+        launch=lambda number: Pilot(wanted, tmp_path / "engine" / f"pilot-1.{number}", run_id, 1, number),
+    )  # fmt: skip
+    async with engine:
+        with pytest.raises(EngineError) as raised, anyio.fail_after(100):
+            await engine.run(folder.request("touch", "ran"), nothing)
+    assert Census().members(lambda mark: mark.startswith(run_mark(run_id))) == []
+    assert not (folder.path / "ran").exists()
+    return raised.value.message
+
+
+async def test_an_unknown_resource_is_said(tmp_path: Path, folder: Folder) -> None:
+    require_pilot()
+    message = await why_not(PilotWanted("local.nowhere", 10, 1), tmp_path, folder)
+    assert "knows no resource 'local.nowhere'" in message
+    assert str(tmp_path / "engine" / "pilot-1.1") in message
+
+
+async def test_a_batch_system_that_is_not_there_is_said(tmp_path: Path, folder: Folder) -> None:
+    require_pilot()
+    wanted = PilotWanted("tacc.frontera", 10, cores=56, nodes=1, project="p", queue="q")
+    assert "'sbatch'" in await why_not(wanted, tmp_path, folder)
+
+
+async def test_that_radical_pilot_is_not_installed_is_said(
+    tmp_path: Path, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hiding = tmp_path / "hiding" / "radical"
+    hiding.mkdir(parents=True)
+    (hiding / "__init__.py").touch()
+    monkeypatch.setenv("PYTHONPATH", str(hiding.parent))
+    message = await why_not(PilotWanted("local.localhost", 10, 1), tmp_path, folder)
+    assert "radical.pilot is not installed" in message
+    assert "pip install 'rose-cli[pilot]'" in message
+
+
+async def test_a_host_process_that_dies_is_told(tmp_path: Path, folder: Folder) -> None:
+    require_pilot()
+    pilot = Pilot(PilotWanted("local.localhost", 10, 1), tmp_path / "pilot-1.1", RUN_ID, 3_000_001, 1)
+    engine = PilotEngine(
+        capacity=CAPACITY, run_id=RUN_ID, session=3_000_001, directory=tmp_path, base_environment=os.environ,
+        launch=lambda _: pilot, restarts=3,
+    )  # fmt: skip
+    async with engine:
+        host = f"{run_mark(RUN_ID)}host.3000001.1"
+
+        async def end_host() -> None:
+            with anyio.fail_after(60):
+                while not (found := Census().members(lambda mark: mark == host)):  # noqa: ASYNC110
+                    await anyio.sleep(0.01)
+            os.kill(found[0].pid, signal.SIGKILL)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(end_host)
+            with pytest.raises(EngineError, match=r"host process of radical\.pilot ended"):
+                await engine.run(folder.request("true"), nothing)
+        assert not engine.recovers, "one that never was active is not tried again"
+
+
+def test_the_host_finds_its_scripts_and_sees_no_other_pilot(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("RP_PILOT_ID", "pilot.0000")
+    monkeypatch.setenv("PATH", "/bin")
+    for resource in ("local.localhost", "tacc.frontera"):
+        environment = host_environment(PilotWanted(resource, 10, 1), tmp_path, ("M", "m"))
+        first, *rest = environment["PATH"].split(":")
+        assert Path(first, "python").exists()
+        assert (rest, environment["HOME"], environment["M"]) == (["/bin"], str(tmp_path / "home"), "m")
+        assert "RP_PILOT_ID" not in environment
