@@ -231,6 +231,20 @@ def export(
 
 
 @app.command()
+def doctor(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the campaigns.")] = Path(),
+    engine: Annotated[Optional[str], typer.Option(metavar="KIND", help="The engine that has to be usable.")] = None,  # noqa: UP045
+    pilot: Annotated[bool, typer.Option("--pilot", help="Start a pilot on this machine and run a task on it.")] = False,
+    doctor_format: TextOrJson = "text",
+) -> None:
+    """Tell whether this machine can run each engine."""
+    from rose_cli.commands.doctor import DoctorOptions
+    from rose_cli.commands.doctor import doctor as command
+
+    raise typer.Exit(command(DoctorOptions(folder, engine, pilot, doctor_format)))
+
+
+@app.command()
 def stop(
     run_name: NamedRun,
     learner: Annotated[Optional[str], typer.Option(metavar="NAME", help="Only this learner.")] = None,  # noqa: UP045
