@@ -8,9 +8,9 @@ PIP  := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 # more for pytest or uv: make test ARGS='-k journal', make lock ARGS=--upgrade
 ARGS ?=
 
-.PHONY: help demo check test torture lint types smoke format picture bench venv pilot python lock wheel clean
+.PHONY: help demo check test torture lint types smoke format picture bench bench-pilot venv pilot python lock wheel clean
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # ---- what people run
 
@@ -58,9 +58,13 @@ bench: $(VENV)/.ready ## run the benchmarks, one after the other
 	@test -n '$(wildcard benchmarks/*.py)' || { echo 'no benchmark in benchmarks/' >&2; exit 1; }
 	@set -e; for file in $(sort $(wildcard benchmarks/*.py)); do echo "$$file"; $(BIN)/python "$$file"; done
 
+# Apart from the others: it starts pilots and takes some minutes.
+bench-pilot: $(VENV)/.ready $(VENV)/.pilot ## compare a campaign on a pilot with the same by hand
+	$(BIN)/python benchmarks/pilot/chains.py $(ARGS)
+
 # ---- the environment
 
-venv: $(VENV)/.ready ## make the environment, or bring it up to date
+venv: $(VENV)/.ready $(VENV)/.pilot ## make the environment, or bring it up to date
 
 # Debian packs ensurepip apart from Python; pip, where it is there, can stand in for it.
 # /usr/local/bin is where Python images and installers put theirs, and a bare PATH may lack it.

@@ -62,7 +62,10 @@ OWNERS = {
     "pydantic_core": {"spec"},
     "rich": {"view"},
     "anyio": {"commands", "engine", "journal", "loop", "snapshot", "view"},
+    "radical": {"engine.pilot.host"},
 }
+EXTRAS = {"radical"}
+"""Not among the dependencies: an extra brings them, and they are imported only when used."""
 TYPES_ONLY = {"typing_extensions"}
 BROUGHT_ALONG = {"pydantic_core": "pydantic"}
 
@@ -197,7 +200,9 @@ def test_only_commands_name_a_concrete_engine() -> None:
     outside = [each for each in outward_imports() if room(each.imported) == "engine"]
     facts = {"engine.base", "engine.labels"}
     assert {each.imported for each in outside if room(each.importer) != "commands"} == facts
-    assert {each.imported for each in outside if room(each.importer) == "commands"} == {*facts, "engine.local"}
+    of_commands = {each.imported for each in outside if room(each.importer) == "commands"}
+    assert {name for name in of_commands if not name.startswith("engine.pilot.")} == {*facts, "engine.local"}
+    assert {each.importer for each in outside if each.imported == "engine.pilot.engine"} == {"commands.engines"}
 
 
 def test_only_commands_and_the_boundary_know_the_view() -> None:
@@ -232,7 +237,8 @@ def test_every_package_is_declared_and_every_declared_package_is_used() -> None:
     listed = text.partition("\ndependencies = [\n")[2].partition("\n]")[0]
     declared = set(re.findall(r'^\s*"([a-z-]+)', listed, re.MULTILINE))
     distributions = {"yaml": "pyyaml", **BROUGHT_ALONG}
-    assert {distributions.get(package, package) for package in OWNERS} == declared
+    assert {distributions.get(package, package) for package in OWNERS.keys() - EXTRAS} == declared
+    assert set(re.findall(r'^pilot = \["(\w+)\.pilot', text, re.MULTILINE)) == EXTRAS
 
 
 def test_the_watchdog_needs_the_standard_library_alone() -> None:

@@ -19,6 +19,10 @@ An engine takes a `TaskRequest` and gives back a `TaskOutcome`. What it promises
 - When the call returns, or is cancelled, nothing of the task is alive: neither its process group nor what left it.
   After a timeout and a cancel all get TERM, and KILL after the grace period; what a task leaves behind when it ends by
   itself gets a moment to end as well, then the same.
+- An engine that learns of a task's end from a shell (the pilot's) takes the exit codes from 129 on that name a signal
+  for that signal, as a shell has it. Where its tasks run on other machines it can end them only through what runs them
+  there: it asks, and KILL may follow before the grace is over; it does what it can to have nothing left.
+- A task that comes out as lost may be run again on the same engine where `recovers` says so.
 - `EngineError` means that the engine itself could not do its work.
 """
 

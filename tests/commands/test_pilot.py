@@ -166,7 +166,9 @@ def test_what_is_lost_is_run_again_on_another_pilot_as_often_as_allowed(campaign
     assert "host process of radical.pilot ended" in said
     assert str(rose.folder / "r/engine/pilot-1.2") in said
     assert rose.events("r")[-1]["reason"] == "engine_lost"
-    assert rose.status("r")["status"] in ("interrupted", "lost")
+    assert len(events(rose, "attempt_lost")) > len(lost)
+    assert not events(rose, "attempt_cancelled")
+    assert rose.status("r")["status"] == "cancelled"
     assert_no_trace(rose)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from rose_cli.plan.model import EnginePlan
 from rose_cli.plan.render import Moment, NoValueError, Place, option_words, render
 
 if TYPE_CHECKING:
@@ -155,6 +157,17 @@ def test_a_line_for_a_shell_gets_arguments_and_options_quoted_at_its_end(compile
     """)
     argv = ("/bin/sh", "-c", """cat ${HOME}/x | sort 'a b' --n '$(x)' --t 'it'"'"'s'""")
     assert rendered(plan).argv == argv
+
+
+def test_ranks_are_started_by_a_launcher_or_by_the_pilot(compiled: Compile) -> None:
+    plan = compiled("""
+        engine: {kind: radical.pilot, resource: lab.cluster, project: p}
+        tasks: {simulation: {executable: python sim.py, ranks: 2}}
+    """)
+    on_pilot = rendered(plan).argv
+    assert on_pilot[0] != "mpiexec"
+    local = replace(plan, engine=EnginePlan("local", 2, (), 5.0))
+    assert rendered(local).argv == ("mpiexec", "-n", "2", *on_pilot)
 
 
 def test_a_task_is_told_who_and_where_it_is(compiled: Compile, bench: Bench) -> None:

@@ -22,12 +22,15 @@ from hypothesis import strategies as st
 
 from rose_cli.journal import events as e
 from rose_cli.view.outlet import Outlet
+from rose_cli.view.plain import PlainScreen
 from rose_cli.view.screen import open_screen, resolved
 from rose_cli.view.scribe import Scribe
 from rose_cli.view.table import Facts
 from tests.view.stories import START, TRACEBACK, Story, make_plan
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rose_cli.plan.model import Plan
     from rose_cli.view.screen import Output, Screen
 
@@ -100,6 +103,28 @@ def test_a_learner_without_criterion_or_bound() -> None:
     story.iterate("a", None)
     screen.close()
     assert stream.getvalue() == "parallel-tutorial: 1 learner on the local engine\n00:00:03 a 1 3.0 s\n"
+
+
+@pytest.mark.anyio
+async def test_what_the_engine_does_is_told_when_it_begins_and_when_it_is_over() -> None:
+    stream, doing = io.StringIO(), [("starting pilot", 100.0)]
+    story = Story.begin(make_plan(("a",)))
+    now = [102.0]
+    screen = PlainScreen(story.plan, story.state, stream, lambda: Facts(now[0], doing=doing[0] if doing else None))
+    async with anyio.create_task_group() as group:
+        group.start_soon(screen.run)
+        await until(lambda: "starting pilot …" in stream.getvalue())
+        doing.clear()
+        now[0] = 119.9
+        await until(lambda: "starting pilot took 19 s" in stream.getvalue())
+        group.cancel_scope.cancel()
+    assert len(stream.getvalue().splitlines()) == 3
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    with anyio.fail_after(30):
+        while not condition():  # noqa: ASYNC110 - a thread of the screen's own writes
+            await anyio.sleep(0.01)
 
 
 async def show(screen: Screen, story: Story) -> None:

@@ -43,6 +43,14 @@ def test_four_learners_in_a_window_of_80_by_24() -> None:
     )
 
 
+@pytest.mark.parametrize(("seconds", "shown"), [(0.9, "0 s"), (12.4, "12 s"), (119, "119 s"), (3725, "1h 02m")])
+def test_what_the_engine_does_stands_in_the_place_of_the_cores(seconds: float, shown: str) -> None:
+    story = tutorial()
+    facts = Facts(story.now, cores=2, doing=("starting pilot", story.now - seconds))
+    lines = rendered(campaign_table(story.plan, story.state, facts, (80, 24)), 80).splitlines()
+    assert lines[-1] == f"66 tasks done · 4 failed attempts · starting pilot … {shown} · 2:31"
+
+
 def test_four_learners_in_a_window_of_120_by_40() -> None:
     head = (
         "  learner                   done  now                   mean_squared_error…  threshold  "

@@ -66,8 +66,13 @@ class Attempt:
             self._final = message
             self._end()
 
+    def give_up(self, reason: str) -> None:
+        """However it ends from now on, that says nothing about the task."""
+        if not self.over.is_set():
+            self.lost = self.lost or reason
+
     def lose(self, reason: str) -> None:
-        self.lost = self.lost or reason
+        self.give_up(reason)
         self._end()
 
     async def script_gone(self) -> None:

@@ -273,8 +273,8 @@ class PilotEngine:
     async def _lose(self, pilot: Pilot) -> None:
         """Whatever was under way on that pilot is lost, and nothing of it alive when this returns."""
         reason = pilot.reason or "its pilot is over"
-        if not self._fleet.recovers:
-            self._slots.close(self._over or reason)
+        for attempt in self._attempts.values():
+            attempt.give_up(reason)
         with anyio.CancelScope(shield=True):
             await pilot.clear()
             for attempt in self._attempts.values():
@@ -282,6 +282,8 @@ class PilotEngine:
             while self._attempts:
                 self._idle = anyio.Event()
                 await self._idle.wait()
+        if not self._fleet.recovers:
+            self._slots.close(self._over or reason)
 
     async def _drive(self, ending: Ending) -> None:
         self._endings.add(ending)

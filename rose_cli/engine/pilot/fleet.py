@@ -28,13 +28,14 @@ class Fleet:
         self._on_lost = on_lost
         self._changed = anyio.Event()
         self._failure: str | None = None
+        self._is_failing = False
         self._pilot: Pilot | None = None
         self.activity: Activity | None = None
 
     @property
     def recovers(self) -> bool:
         """Whether there is, or will be, a pilot that tasks can run on."""
-        return self._failure is None
+        return self._failure is None and not self._is_failing
 
     @property
     def usable(self) -> Pilot | None:
@@ -66,11 +67,11 @@ class Fleet:
                 await pilot.run()
                 group.cancel_scope.cancel()
             self.activity = None
-            may_follow = self._failure is None and pilot.active.is_set() and self._restarts > 0
-            if not may_follow:
-                self.close(pilot.reason or "the pilot is over")
+            self._is_failing = not (pilot.active.is_set() and self._restarts > 0)
             await self._on_lost(pilot)
-            if not may_follow:
+            if self._is_failing:  # told only now, so that what was under way is known as lost before anybody gives up
+                self.close(pilot.reason or "the pilot is over")
+            if self._failure is not None:
                 return
             self._restarts -= 1
 
