@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import pty
 import resource
@@ -48,7 +49,9 @@ def crowd(folder: Path, _seed: random.Random, learners: int, iterations: int) ->
     report.expect(process.returncode == 0, f"exit code {process.returncode}")
     most = MEGABYTES_ALONE + learners * (KILOBYTES_A_LEARNER + KILOBYTES_AN_ITERATION * iterations) / 1024
     report.expect(peak.megabytes < most, f"rose grew to {peak.megabytes:.0f} MB; at most {most:.0f} were expected")
-    done = [learner["iterations_done"] for learner in rose.learners("r").values()]
+    status = rose("status", "r", "--format", "json", timeout_seconds=600)  # seconds, on a machine that is not busy
+    report.expect(status.code == 0, f"rose status: exit code {status.code}: {status.err}")
+    done = [learner["iterations_done"] for learner in json.loads(status.out)["learners"]]
     report.expect(done == [iterations] * learners, f"only {sum(done)} iterations were done")
     report.findings += left_running(folder / "r")
     return report
