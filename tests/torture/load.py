@@ -11,12 +11,13 @@ import subprocess
 import sys
 import termios
 import threading
+from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tests.conftest import REPOSITORY, Rose
 from tests.torture.gauge import Peak, watch
-from tests.torture.verdict import Report, left_running
+from tests.torture.verdict import Report, events_of, left_running
 
 if TYPE_CHECKING:
     import random
@@ -44,8 +45,8 @@ def crowd(folder: Path, _seed: random.Random, learners: int, iterations: int, mo
     report.count("threads", peak.threads)
     report.expect(process.returncode == 0, f"exit code {process.returncode}")
     report.expect(peak.megabytes < most_megabytes, f"rose grew to {peak.megabytes:.0f} MB")
-    done = [learner["iterations_done"] for learner in rose.learners("r").values()]
-    report.expect(done == [iterations] * learners, f"only {sum(done)} iterations were done")
+    done = Counter(event["learner"] for event in events_of(folder / "r") if event["event"] == "iteration_finished")
+    report.expect(sorted(done.values()) == [iterations] * learners, f"only {sum(done.values())} iterations were done")
     report.findings += left_running(folder / "r")
     return report
 
