@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -52,7 +53,7 @@ def _report_of(attack: Attack, name: str, folder: Path, seed: random.Random) -> 
     """The report; one that an attack could not make, as rose did something unheard of, is a finding too."""
     try:
         return attack(folder, seed)
-    except AssertionError as error:
+    except (AssertionError, subprocess.TimeoutExpired) as error:
         return Report(name, findings=[str(error)])
 
 
