@@ -38,6 +38,9 @@ GRACE_SECONDS = 0.3
 CAPACITY = Capacity(cores=2, gpus=("3", "5"), memory_mb=1000)
 RUN_ID = uuid.uuid4().hex
 
+PILOT_MARKS = [pytest.mark.xdist_group("pilot"), pytest.mark.timeout(400)]
+"""One process has all tests on the shared pilot; the first of them waits for its start, which others may slow down."""
+
 _numbers = count(1)
 
 
@@ -238,7 +241,7 @@ async def _first(event: anyio.Event, scope: anyio.CancelScope) -> None:
     scope.cancel()
 
 
-@pytest.fixture(scope="module", params=["local", pytest.param("pilot", marks=pytest.mark.xdist_group("pilot"))])
+@pytest.fixture(scope="module", params=["local", pytest.param("pilot", marks=PILOT_MARKS)])
 def open_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> OpenEngine:
     directory = tmp_path_factory.mktemp("engine")
     if request.param == "local":

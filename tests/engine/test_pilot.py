@@ -19,12 +19,12 @@ from rose_cli.engine.pilot.pilot import Pilot
 from rose_cli.engine.pilot.wanted import PilotWanted, host_environment
 from rose_cli.engine.processes import MARK_VARIABLE, run_mark
 from rose_cli.errors import EngineError
-from tests.engine.conftest import CAPACITY, RUN_ID, Lease, nothing, open_on, require_pilot, run
+from tests.engine.conftest import CAPACITY, PILOT_MARKS, RUN_ID, Lease, nothing, open_on, require_pilot, run
 
 if TYPE_CHECKING:
     from tests.engine.conftest import Folder, OpenEngine
 
-pytestmark = [pytest.mark.anyio, pytest.mark.xdist_group("pilot")]
+pytestmark = [pytest.mark.anyio, *PILOT_MARKS]
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ Json = dict[str, Any]
 
 _START_SECONDS = 240.0  # for all that happens on this machine: ten times what it takes where nothing else runs
 _LOOK_SECONDS = 1.0
+_WORD_SECONDS = 5.0
 _CLOSE_SECONDS = 20.0
 AGENT = "agent"
 
@@ -194,6 +195,8 @@ class Pilot:
             await anyio.sleep(_LOOK_SECONDS)
             if self.active.is_set():
                 if self.here and (missed := self._missed()):
+                    with anyio.move_on_after(_WORD_SECONDS):  # it may be on its way to an end that it tells of
+                        await self.over.wait()
                     self._end(f"a part of radical.pilot died: '{missed}'{self._logs()}")
             elif self.here and time.monotonic() > started + _START_SECONDS:
                 self._end(f"no pilot after {_START_SECONDS:g} s, while {self._phase}{self._logs()}")
