@@ -30,7 +30,7 @@ def called(command: list[str], folder: Path) -> tuple[float, str]:
     """Seconds of the whole call, and what it said; with the scripts of this environment on PATH, as both want."""
     environment = {
         **os.environ, "HOME": str(folder), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "VIRTUAL_ENV": sys.prefix,
+        "VIRTUAL_ENV": sys.prefix, "PWD": str(folder),
     }  # fmt: skip
     started = time.perf_counter()
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
