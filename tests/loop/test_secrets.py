@@ -44,18 +44,17 @@ def test_a_secret_is_in_no_output_and_not_in_the_journal_and_comes_back_on_resum
         'echo "{\\"used\\": \\"$API_TOKEN\\"}"\n[ -e "$ROSE_CAMPAIGN_DIR/ok" ]\n',
         "sim.sh",
     )
-    text = f"{{max_iter: 1, env: {{API_TOKEN: {SECRET}, PLAIN: x}}, tasks: {{sim: {{executable: ./sim.sh}}}}, learners: 1}}"
+    text = f"{{max_iter: 1, learners: 1, env: {{API_TOKEN: {SECRET}}}, tasks: {{sim: {{executable: ./sim.sh}}}}}}"
     rose.write(text)
-    given = {"HOME_PASSWORD": INHERITED}
-    plans = [rose("plan", "campaign.yaml", *more, **given).out for more in ((), ("--format", "json"))]
+    plans = [rose("plan", "campaign.yaml", *more, HOME_PASSWORD=INHERITED).out for more in ((), ("--format", "json"))]
     assert json.loads(plans[1])["learners"][0]["iterations"][0]["tasks"][0]["env"]["API_TOKEN"] == MASK
-    run = rose("run", "campaign.yaml", "--run-dir", "r", **given)
+    run = rose("run", "campaign.yaml", "--run-dir", "r", HOME_PASSWORD=INHERITED)
     assert run.code == 1
     for name in ("plan.json", "campaign.yaml"):
         assert stat.S_IMODE((rose.folder / "r" / name).stat().st_mode) == 0o600, name
     rose.write(text.replace(SECRET, "another-s3cr3t"))
     (rose.folder / "ok").touch()
-    resumed = rose("resume", "r", **given)
+    resumed = rose("resume", "r", HOME_PASSWORD=INHERITED)
     assert resumed.code == 0
     assert "env.API_TOKEN" in resumed.out + resumed.err
     workspace = rose.folder / "r/learners/learner-0/workspace"
