@@ -77,9 +77,9 @@ class Programs:
         if "{" in program or command.pre_exec or self._which(program, command):
             return None
         beside = self.around.campaign_dir / program
-        if beside.is_dir():
+        if os.path.isdir(beside):  # noqa: PTH112 - those of pathlib raise for a name too long
             return "missing-program", f"'{word}' is a folder", "name the program in it"
-        if beside.is_file():
+        if os.path.isfile(beside):  # noqa: PTH113
             runner = _RUNS.get(beside.suffix, ("python",))[0]
             hint = f"chmod +x {word}, or name what runs it: {runner} {word}"
             return "not-executable", f"'{word}' is not executable", hint
@@ -128,7 +128,7 @@ class Programs:
         if self.around.broken.touches(("files",)):
             return True
         path = PurePath(script)
-        return (self.around.campaign_dir / script).is_file() or not self._given.isdisjoint({path, *path.parents})
+        return os.path.isfile(self.around.campaign_dir / script) or not self._given.isdisjoint({path, *path.parents})  # noqa: PTH113
 
     @cached_property
     def _given(self) -> frozenset[PurePath]:
