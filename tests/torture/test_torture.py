@@ -55,7 +55,7 @@ def test_locks_left_behind(tmp_path: Path) -> None:
 
 @needs_shim
 def test_writes_that_fail(tmp_path: Path) -> None:
-    report = fail_system_calls(tmp_path, random.Random(4), count=6)
+    report = fail_system_calls(tmp_path, random.Random(4), count=4)
     assert report.findings == [], report.line()
 
 
