@@ -56,11 +56,15 @@ def this_session() -> Holder:
 
 
 def is_alive(holder: Holder) -> bool | None:
-    """Whether the holder's process can still do something; None: it runs on another host, and nobody here can know."""
-    if holder.host != host_name():
-        return None
+    """Whether the holder's process can still do something; None: it runs on another host, and nobody here can know.
+
+    The boot has a name of its own: under that this is the holder's machine, also where its host name has changed since.
+    """
     boot = boot_id()
-    if None not in (boot, holder.boot_id) and boot != holder.boot_id:
+    is_this_boot = boot is not None and boot == holder.boot_id
+    if holder.host != host_name() and not is_this_boot:
+        return None
+    if None not in (boot, holder.boot_id) and not is_this_boot:
         return False
     return process_is_running(holder.pid, holder.start_ticks)
 

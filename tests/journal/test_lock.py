@@ -156,7 +156,11 @@ def test_a_stopped_holder_is_alive(tmp_path: Path, start_program: Starter) -> No
         ({"boot_id": "another"}, False),
         ({"start_ticks": None}, True),
         ({"boot_id": None}, True),
-        ({"host": "elsewhere"}, None),
+        ({"host": "renamed"}, True),
+        ({"host": "renamed", "pid": NOBODY}, False),
+        ({"host": "renamed", "start_ticks": 1}, False),
+        ({"host": "elsewhere", "boot_id": "another"}, None),
+        ({"host": "elsewhere", "boot_id": None, "pid": NOBODY}, None),
         ({"host": "elsewhere", "pid": NOBODY, "boot_id": "another"}, None),
         ({"pid": 1}, False),
         ({"pid": 1, "start_ticks": None}, True),
@@ -166,7 +170,7 @@ def test_a_holder_is_judged_only_on_its_own_host(change: dict[str, object], aliv
     assert is_alive(replace(this_session(), **change)) is alive  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("change", [{}, {"start_ticks": 1}, {"boot_id": "another"}, {"pid": 1}])
+@pytest.mark.parametrize("change", [{}, {"start_ticks": 1}, {"boot_id": "another"}, {"pid": 1}, {"host": "renamed"}])
 def test_a_stale_lock_is_taken_over(tmp_path: Path, change: dict[str, object]) -> None:
     plant(tmp_path, replace(dead_holder(), **change))  # type: ignore[arg-type]
     with RunLock.acquire(tmp_path):
@@ -177,7 +181,9 @@ def test_a_stale_lock_is_taken_over(tmp_path: Path, change: dict[str, object]) -
 
 
 def test_the_lock_of_another_host_is_kept_whatever_its_age(tmp_path: Path) -> None:
-    path = plant(tmp_path, replace(dead_holder(), host="elsewhere", time=0.0, user="ann", job_id="12"))
+    path = plant(
+        tmp_path, replace(dead_holder(), host="elsewhere", boot_id="another", time=0.0, user="ann", job_id="12")
+    )
     text = path.read_bytes()
     with pytest.raises(RunLockedError, match="on host 'elsewhere' \\(user 'ann', job 12\\) since 19") as caught:
         RunLock.acquire(tmp_path)
@@ -190,7 +196,7 @@ def test_the_lock_of_another_host_is_kept_whatever_its_age(tmp_path: Path) -> No
 def test_a_stolen_lock_stays_the_thief_s(tmp_path: Path) -> None:
     robbed = RunLock.acquire(tmp_path)
     (tmp_path / "lock").unlink()
-    thief = plant(tmp_path, replace(this_session(), host="elsewhere"))
+    thief = plant(tmp_path, replace(this_session(), host="elsewhere", boot_id="another"))
     robbed.release()
     assert read_holder(tmp_path) == Holder.decode(thief.read_bytes())
 
@@ -332,5 +338,5 @@ def test_of_racing_starters_exactly_one_wins(tmp_path: Path, start_program: Star
         run = tmp_path / str(number)
         run.mkdir()
         if words:
-            plant(run, replace(dead_holder(), host="elsewhere"))
+            plant(run, replace(dead_holder(), host="elsewhere", boot_id="another"))
         assert race(racers, run).count("won") == 1
