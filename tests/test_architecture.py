@@ -69,7 +69,7 @@ EXTRAS = {"radical"}
 TYPES_ONLY = {"typing_extensions"}
 BROUGHT_ALONG = {"pydantic_core": "pydantic"}
 
-TYPE_KNOT = {"loop.crew", "loop.learner", "loop.step"}
+TYPE_KNOT = {"loop.attempt", "loop.crew", "loop.learner", "loop.step"}
 """The crew starts learners, these name the crew in annotations. It is the only such knot; at run time there is none."""
 
 WATCHDOG = {"engine.leftovers", "engine.ending", "engine.census", "engine.processes"}

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import shlex
-import signal
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 import anyio
 
-from rose_cli.engine.base import Ended, TaskOutcome, TaskRequest
-from rose_cli.errors import EngineError, JournalError
 from rose_cli.journal import events as e
-from rose_cli.loop.output import NoMetricError, last_lines, read_metric, reported_result
-from rose_cli.plan.model import CRITERION
-from rose_cli.plan.render import Command, Moment, NoValueError, Place, render
-from rose_cli.plan.secrets import secrets_of, without
+from rose_cli.loop.attempt import Attempt
 from rose_cli.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rose_cli.journal.state import StepState
     from rose_cli.loop.crew import Crew
     from rose_cli.plan.model import CommandPlan, LearnerPlan, StepPlan
+    from rose_cli.plan.render import Moment
 
 
 class StepEnd(Enum):
@@ -61,7 +53,7 @@ class StepRunner:
                 await anyio.sleep(pause_seconds)
             if self._command.snapshot:
                 await self._keep_or_put_back()
-            if await _Attempt(self).run():
+            if await Attempt(self).run():
                 return StepEnd.DONE
         if self._command.on_failure != "continue":
             return StepEnd.FAILED
@@ -97,159 +89,3 @@ class StepRunner:
     def _snapshot(self) -> Snapshot:
         name, directory = self.learner.name, self.crew.directory
         return Snapshot(directory.snapshots(name), directory.workspace(name), self.moment.iteration, self.step.task)
-
-
-class _Attempt:
-    """One try of a step, from its place in the queue to the fact of how it ended."""
-
-    def __init__(self, runner: StepRunner) -> None:
-        self._runner = runner
-        self._crew = runner.crew
-        self._plan = runner.step.command(runner.moment.iteration)
-        state = runner.crew.state.learners[runner.learner.name]
-        self._number = state.next_attempt(runner.step.task, runner.replica)
-        self._where = (*runner.where, self._number)
-        self._stdout, self._stderr, self._result = (self._log(ending) for ending in ("out", "err", "result.json"))
-        self._started = False
-
-    async def run(self) -> bool:
-        self._crew.directory.refuse_linked_logs(self._runner.learner.name, self._runner.moment.iteration)
-        return await self._run()
-
-    async def _run(self) -> bool:
-        """Whether it succeeded. The fact is durable when this returns, also where it is cancelled."""
-        try:
-            command = self._rendered()
-        except NoValueError as error:
-            outcome = TaskOutcome(Ended.NOT_STARTED, 0.0, message=str(error))
-            return await self._settle(outcome, (), e.AttemptStarted(*self._where))
-        try:
-            outcome = await self._crew.engine.run(
-                self._request(command), lambda: self._on_start(command), self._on_spawn
-            )
-        except anyio.get_cancelled_exc_class():
-            await self._record_cancellation()
-            raise
-        return await self._settle(outcome, command.argv)
-
-    def _log(self, ending: str) -> Path:
-        learner, iteration, task, replica = self._runner.where
-        return self._crew.directory.log(learner, iteration, task, replica, self._number, ending)
-
-    def _rendered(self) -> Command:
-        runner = self._runner
-        workspace = str(self._crew.directory.workspace(runner.learner.name))
-        place = Place(workspace, str(self._result), self._number, runner.replica)
-        return render(self._crew.plan, runner.learner, runner.step.task, self._plan, runner.moment, place)
-
-    def _request(self, command: Command) -> TaskRequest:
-        learner, iteration, task, replica = self._runner.where
-        index = self._runner.learner.index
-        workspace = self._crew.directory.workspace(learner)
-        return TaskRequest(
-            uid=f"{index}.{iteration}.{task}.{replica}.{self._number}",
-            argv=command.argv,
-            environment={"PWD": str(workspace), **command.environment},
-            directory=workspace,
-            stdout=self._stdout,
-            stderr=self._stderr,
-            pre_exec=command.pre_exec,
-            timeout_seconds=self._plan.timeout_seconds,
-            resources=self._plan.resources,
-            ranks=self._plan.ranks,
-        )
-
-    async def _on_start(self, command: Command) -> None:
-        if self._crew.recorder.nearly_full:
-            message = "the disk is full: the journal lives on its reserve"
-            raise JournalError(message, "free some space, then `rose resume`")
-        self._runner.check_deadline()
-        self._started = True
-        await self._crew.recorder.record(e.AttemptStarted(*self._where, command.options))
-
-    def _on_spawn(self, pid: int, start_ticks: int) -> None:
-        self._crew.recorder.note(e.ProcessSpawned(*self._where, pid, start_ticks))
-
-    async def _record_cancellation(self) -> None:
-        if self._started:
-            with anyio.CancelScope(shield=True):
-                await self._crew.recorder.record(
-                    e.AttemptCancelled(*self._where, self._crew.why_cancelled(self._runner.learner.name))
-                )
-
-    async def _settle(self, outcome: TaskOutcome, argv: tuple[str, ...], *before: e.Event) -> bool:
-        """Make durable how it ended, also where a cancellation comes in between: the work is done."""
-        event = self._judged(outcome, argv)
-        with anyio.CancelScope(shield=True):
-            await self._crew.recorder.record(*before, event)
-        if isinstance(event, e.AttemptLost):
-            if self._crew.engine.recovers:
-                return False
-            message = f"the engine lost '{self._runner.step.task}' of learner '{self._runner.learner.name}'"
-            raise EngineError(message, outcome.message)
-        if isinstance(event, e.AttemptFailed):
-            self._crew.on_failure(event)
-            return False
-        self._crew.breaker.succeeded(self._runner.step.task)
-        return True
-
-    def _judged(
-        self, outcome: TaskOutcome, argv: tuple[str, ...]
-    ) -> e.AttemptSucceeded | e.AttemptFailed | e.AttemptLost:
-        if outcome.ended is Ended.LOST:
-            return e.AttemptLost(*self._where, outcome.message or "the engine no longer knows it")
-        if not outcome.succeeded:
-            return self._failure(outcome, argv, outcome.ended.value, describe(outcome, self._plan.timeout_seconds))
-        value = None
-        if self._runner.step.task == CRITERION:
-            try:
-                value = self._metric()
-            except NoMetricError as error:
-                return self._failure(outcome, argv, "no_metric", str(error))
-        result = without(self._secrets, reported_result(self._result, self._stdout))
-        return e.AttemptSucceeded(*self._where, outcome.seconds, result, value)
-
-    @property
-    def _secrets(self) -> tuple[str, ...]:
-        """What a task may print of its environment, and the journal is not to hold."""
-        return (*secrets_of(self._plan.environment), *self._crew.secrets)
-
-    def _metric(self) -> float:
-        criterion = self._runner.learner.criterion
-        if criterion is None:
-            message = "a criterion step without a criterion"
-            raise AssertionError(message)
-        return read_metric(criterion.reading, self._stdout, self._crew.directory.workspace(self._runner.learner.name))
-
-    def _failure(self, outcome: TaskOutcome, argv: tuple[str, ...], kind: str, message: str) -> e.AttemptFailed:
-        return e.AttemptFailed(
-            *self._where,
-            kind=kind,
-            message=without(self._secrets, message),
-            command=without(self._secrets, shlex.join(argv or self._plan.words)),
-            log=str(self._stderr.relative_to(self._crew.directory.path)),
-            seconds=outcome.seconds,
-            exit_code=outcome.exit_code,
-            signal=outcome.signal,
-            stderr_tail=without(self._secrets, last_lines(self._stderr)),
-        )
-
-
-def describe(outcome: TaskOutcome, timeout_seconds: float | None) -> str:
-    """How a failed task ended, in words."""
-    match outcome.ended:
-        case Ended.SIGNALLED:
-            return f"ended by {_signal_name(outcome.signal or 0)}"
-        case Ended.TIMED_OUT:
-            return f"ended by rose after its timeout of {timeout_seconds:g} s"
-        case Ended.NOT_STARTED:
-            return outcome.message or "could not be started"
-        case _:
-            return f"exit code {outcome.exit_code}"
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return f"{signal.Signals(number).name} (signal {number})"
-    except ValueError:
-        return f"signal {number}"
