@@ -25,7 +25,7 @@ test: $(VENV)/.ready $(VENV)/.pilot ## run every test
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup $(ARGS)
 
 # Half an hour of attacks: kill -9, faulty disks, damaged journals, clocks, load. ARGS='--seed 2 --kills 500', ARGS=kills
-torture: $(VENV)/.ready ## attack rose at length, and say what held
+torture: $(VENV)/.ready $(VENV)/.pilot ## attack rose at length, and say what held
 	$(BIN)/python -m tests.torture $(ARGS)
 
 # pip check: what the lock brought is still what pyproject.toml asks for, but for netifaces (see lock).

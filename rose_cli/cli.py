@@ -256,7 +256,7 @@ def main() -> NoReturn:
     """The `rose` command. What is wrong with the command line itself, typer has said and ended in exit code 2."""
     _stand_in_for_closed_streams()
     try:
-        app(prog_name="rose")
+        _call()
     except CampaignError as error:
         code = _show_mistakes(error)
     except RoseError as error:
@@ -269,6 +269,27 @@ def main() -> NoReturn:
     else:
         code = ExitCode.OK
     sys.exit(code)
+
+
+def _call() -> None:
+    """Run the command, and have its output written: at the interpreter's end a full disk would be told as exit 120."""
+    try:
+        app(prog_name="rose")
+    finally:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:  # `rose plan … | head` has read enough
+            _give_up_output()
+        except OSError:
+            _give_up_output()
+            raise
+
+
+def _give_up_output() -> None:
+    """Point the descriptor at nothing, so that the interpreter's own flush at its end does not fail as well."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, sys.stdout.fileno())
+    os.close(nothing)
 
 
 def _stand_in_for_closed_streams() -> None:

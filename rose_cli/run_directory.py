@@ -164,7 +164,7 @@ def prepare_workspace(workspace: Path, files: Iterable[FilePlan]) -> None:
         _prepare(workspace, files)
     except OSError as error:
         place = f" ('{error.filename}')" if error.filename else ""
-        message = f"cannot prepare '{workspace}': {error.strerror}{place}"
+        message = f"cannot prepare workspace '{workspace}': {error.strerror}{place}"
         raise RunDirectoryError(
             message, "see that its 'files' can be read and there is space, then `rose resume`"
         ) from error

@@ -115,7 +115,7 @@ def test_what_waits_in_the_queue_is_judged_when_its_turn_comes(tmp_path: Path) -
     """Three learners, one core: at its turn the third has 5 s left, and knows from the others that it needs 10."""
     world = World.of(tmp_path, CAMPAIGN.format(wall_time=25, n=3), takes(10), cores=1)
     world.run()
-    assert (done(world), world.seconds) == ([1, 1, 0], 20.0)
+    assert (sorted(done(world)), world.seconds) == ([0, 1, 1], 20.0)  # whoever has its workspace last is third
     assert events(world, "AttemptCancelled") == []
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tests.torture.clocks import run_out_of_wall_time, set_the_clock, sleep_through_wall_time, suspend
 from tests.torture.full_disk import fill_the_disk
 from tests.torture.journal_faults import open_every_fault, resume_from_faults
-from tests.torture.kills import kill_again_and_again
+from tests.torture.kills import kill_again_and_again, kill_on_pilots
 from tests.torture.load import crowd
 from tests.torture.locks import meet_left_locks, race
 from tests.torture.nasty import fill_the_workspace, misbehave, remove_the_run
@@ -31,6 +31,7 @@ def attacks(kills: int) -> dict[str, Attack]:
     """Every attack by the name that chooses it."""
     return {
         "kills": lambda folder, seed: kill_again_and_again(folder, seed, kills),
+        "pilot": lambda folder, seed: kill_on_pilots(folder, seed, max(1, kills // 20)),
         "journal": open_every_fault,
         "races": lambda folder, seed: race(folder, seed, 30),
         "locks": meet_left_locks,

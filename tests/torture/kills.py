@@ -18,18 +18,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-LONGEST_SECONDS = 1.5
-"""Something is killed after at most so long: now and then in the session's start, mostly in its work."""
+PILOT_SECONDS = 40.0
+"""A session on a pilot: half of it goes by until the pilot is there."""
 _KINDS = ("rose", "task", "everything", "rose and watchdog")
 
 
 class Killer:
-    """Brings one run after the other to its end, and kills on the way there."""
+    """Brings one run after the other to its end, and kills on the way there; `engine` is what the runs are given."""
 
-    def __init__(self, folder: Path, seed: random.Random, kills: int) -> None:
-        self.report = Report("kill -9")
+    def __init__(
+        self, folder: Path, seed: random.Random, kills: int, engine: str = "local", longest_seconds: float = 1.5
+    ) -> None:
+        self.report = Report(f"kill -9, {engine}")
         self._seed = seed
         self._left = kills
+        self._engine = engine
+        self._longest_seconds = longest_seconds
         self._rose = write_campaign(folder)
         self._whole = whole_history(self._rose)
 
@@ -61,7 +65,7 @@ class Killer:
         if self._seed.random() < 0.7:
             session.has_recorded(run)
         while self._left > 0:
-            code = session.ended_within(self._seed.uniform(0.02, LONGEST_SECONDS))
+            code = session.ended_within(self._seed.uniform(0.02, self._longest_seconds))
             if code is not None:
                 return self._ended(run, code)
             if self._strike(session, run):
@@ -76,7 +80,7 @@ class Killer:
             shutil.rmtree(run)
         if run.exists():
             return ("resume", run.name)
-        return ("run", "campaign.yaml", "--run-dir", run.name)
+        return ("run", "campaign.yaml", "--run-dir", run.name, "--engine", self._engine)
 
     def _ended(self, run: Path, code: int) -> int:
         """1: a task was killed more often than it may be retried; a resume goes on with that learner."""
@@ -126,4 +130,10 @@ def _kill(pid: int) -> None:
 
 
 def kill_again_and_again(folder: Path, seed: random.Random, kills: int) -> Report:
+    """Something is killed after at most 1.5 s: now and then in the session's start, mostly in its work."""
     return Killer(folder, seed, kills).run()
+
+
+def kill_on_pilots(folder: Path, seed: random.Random, kills: int) -> Report:
+    """The same where tasks run on pilots of this machine; the history to come to is that of the local engine."""
+    return Killer(folder, seed, kills, "radical.pilot", PILOT_SECONDS).run()

@@ -42,6 +42,7 @@ Json = dict[str, Any]
 
 _NOT_RUNNING = "the pilot engine is not running"
 _KILLED = "ended at once, with the engine"
+_NO_PILOT = "its pilot is over"
 _LINGER_SECONDS = 0.5  # as on the local engine: what a task leaves may end by itself
 _ELSEWHERE_SECONDS = 30.0  # for a cancel to be obeyed where no signal of ours reaches
 
@@ -83,6 +84,7 @@ class PilotEngine:
         self._watchdog = Watchdog(self._mark, grace_seconds, directory / "watchdog.log")
         self._numbers = count(1)
         self._attempts: dict[int, Attempt] = {}
+        self._beginning = 0
         self._idle = anyio.Event()
         self._endings: set[Ending] = set()
         self._over: str | None = None
@@ -169,8 +171,9 @@ class PilotEngine:
         on_start: Callable[[], Awaitable[None]],
         on_spawn: Callable[[int, int], None] | None,
     ) -> TaskOutcome:
-        await on_start()
-        self._check_running()
+        await self._begin(on_start)
+        if not pilot.usable:
+            return TaskOutcome(Ended.LOST, 0.0, message=pilot.reason or _NO_PILOT)
         asked = time.monotonic()
         environment = self._environment(pilot, request, gpu_ids)
         number = next(self._numbers)
@@ -184,11 +187,20 @@ class PilotEngine:
         finally:
             del self._attempts[number]
             attempt.script.remove()
-            if not self._attempts:
-                self._idle.set()
+            self._tell_idle()
         if self._over is not None:
             return TaskOutcome(Ended.LOST, outcome.seconds, message=self._over)
         return outcome
+
+    async def _begin(self, on_start: Callable[[], Awaitable[None]]) -> None:
+        """Who has said that it starts counts as under way: a pilot that is lost meanwhile loses it too."""
+        self._beginning += 1
+        try:
+            await on_start()
+        finally:
+            self._beginning -= 1
+            self._tell_idle()
+        self._check_running()
 
     def _environment(self, pilot: Pilot, request: TaskRequest, gpu_ids: tuple[str, ...]) -> dict[str, str]:
         base = self._base_environment
@@ -272,18 +284,22 @@ class PilotEngine:
 
     async def _lose(self, pilot: Pilot) -> None:
         """Whatever was under way on that pilot is lost, and nothing of it alive when this returns."""
-        reason = pilot.reason or "its pilot is over"
+        reason = pilot.reason or _NO_PILOT
         for attempt in self._attempts.values():
             attempt.give_up(reason)
         with anyio.CancelScope(shield=True):
             await pilot.clear()
             for attempt in self._attempts.values():
                 attempt.lose(reason)
-            while self._attempts:
+            while self._attempts or self._beginning:
                 self._idle = anyio.Event()
                 await self._idle.wait()
         if not self._fleet.recovers:
             self._slots.close(self._over or reason)
+
+    def _tell_idle(self) -> None:
+        if not self._attempts and not self._beginning:
+            self._idle.set()
 
     async def _drive(self, ending: Ending) -> None:
         self._endings.add(ending)
