@@ -157,6 +157,8 @@ class Pilot:
             case "submitted":
                 self.here = message["here"]
             case "active":
+                if self.here:  # at once: a part that has died before the first look would not be missed
+                    self._vitals = Vitals({self._host_mark, self._agent_mark})
                 self.active.set()
             case "running" | "final":
                 self._tell(message)
@@ -194,14 +196,9 @@ class Pilot:
         while not self.over.is_set():
             await anyio.sleep(_LOOK_SECONDS)
             if self.active.is_set():
-                if self.here and (missed := self._missed()):
+                if self._vitals is not None and (missed := self._vitals.missed()):
                     with anyio.move_on_after(_WORD_SECONDS):  # it may be on its way to an end that it tells of
                         await self.over.wait()
                     self._end(f"a part of radical.pilot died: '{missed}'{self._logs()}")
             elif self.here and time.monotonic() > started + _START_SECONDS:
                 self._end(f"no pilot after {_START_SECONDS:g} s, while {self._phase}{self._logs()}")
-
-    def _missed(self) -> str | None:
-        if self._vitals is None:
-            self._vitals = Vitals({self._host_mark, self._agent_mark})
-        return self._vitals.missed()
