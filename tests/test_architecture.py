@@ -33,7 +33,7 @@ ARROWS = {
     "plan": {"spec.broken", "spec.campaign", "spec.engines", "spec.expression", "spec.findings", "spec.placeholders",
              "engine.base", "diagnostic", "errors"},
     "engine": {"errors", "host"},
-    "journal": {"errors", "host"},
+    "journal": {"tree", "errors", "host"},
     "spec": {"diagnostic", "errors"},
     "run_directory": {"errors"},
     "snapshot": {"tree", "errors"},

@@ -16,6 +16,7 @@ from rose_cli.errors import JournalError
 from rose_cli.journal.ballast import Ballast
 from rose_cli.journal.reader import DamagedJournalError, JournalContents, read_journal
 from rose_cli.journal.record import Record, encode
+from rose_cli.tree import sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -62,7 +63,7 @@ class JournalFile:
         """A new, empty journal, durable in its directory. Raises JournalError where there is one already."""
         with _opened(path, _FLAGS | os.O_CREAT | os.O_EXCL) as descriptor:
             os.fsync(descriptor)
-            _sync_directory(path.parent)
+            sync_folder(path.parent)
         return cls(path, descriptor, JournalContents(0, 0))
 
     @classmethod
@@ -196,15 +197,3 @@ def _taken_over(path: Path) -> JournalError:
         f"journal '{path}' was changed by another session",
         "a session took the run over (`--steal-lock`); see `rose status` for who works on it",
     )
-
-
-def _sync_directory(directory: Path) -> None:
-    """Makes a new entry of the directory durable; some network file systems cannot and need not."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(descriptor)
