@@ -167,6 +167,34 @@ async def test_a_host_process_that_dies_is_told(tmp_path: Path, folder: Folder) 
         assert not engine.recovers, "one that never was active is not tried again"
 
 
+async def test_nobody_gives_up_before_all_that_was_lost_is_known(pilot: Pilot, folder: Folder, tmp_path: Path) -> None:
+    """Else whoever gives up first cancels a step that has just begun, and its end is called cancelled, not lost."""
+    lease = Lease(pilot)
+    engine = PilotEngine(
+        capacity=CAPACITY, run_id=RUN_ID, session=2_000_002, directory=tmp_path, base_environment=os.environ,
+        launch=lambda _: lease,
+    )  # fmt: skip
+    beginning, go_on = anyio.Event(), anyio.Event()
+
+    async def begin_slowly() -> None:
+        beginning.set()
+        await go_on.wait()
+
+    async def second() -> None:
+        outcome = await engine.run(folder.request("true", uid="second"), begin_slowly)
+        assert (outcome.ended, outcome.message) == (Ended.LOST, "the lease is over")
+
+    async with engine, anyio.create_task_group() as tasks:
+        tasks.start_soon(second)
+        await beginning.wait()
+        lost = await engine.run(folder.request("sleep", "1000", uid="first"), nothing, lambda *_: lease.kill())
+        assert (lost.ended, engine.recovers) == (Ended.LOST, True)
+        go_on.set()
+        with pytest.raises(EngineError, match="the lease is over"):
+            await engine.run(folder.request("true", uid="third"), nothing)
+        assert not engine.recovers
+
+
 def test_the_host_finds_its_scripts_and_sees_no_other_pilot(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("RP_PILOT_ID", "pilot.0000")
     monkeypatch.setenv("PATH", "/bin")

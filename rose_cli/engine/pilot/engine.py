@@ -294,8 +294,6 @@ class PilotEngine:
             while self._attempts or self._beginning:
                 self._idle = anyio.Event()
                 await self._idle.wait()
-        if not self._fleet.recovers:
-            self._slots.close(self._over or reason)
 
     def _tell_idle(self) -> None:
         if not self._attempts and not self._beginning:

@@ -28,14 +28,13 @@ class Fleet:
         self._on_lost = on_lost
         self._changed = anyio.Event()
         self._failure: str | None = None
-        self._is_failing = False
         self._pilot: Pilot | None = None
         self.activity: Activity | None = None
 
     @property
     def recovers(self) -> bool:
-        """Whether there is, or will be, a pilot that tasks can run on."""
-        return self._failure is None and not self._is_failing
+        """Whether there is a pilot that tasks can run on, or may be: until the last task of a loss is known as lost."""
+        return self._failure is None
 
     @property
     def usable(self) -> Pilot | None:
@@ -67,9 +66,8 @@ class Fleet:
                 await pilot.run()
                 group.cancel_scope.cancel()
             self.activity = None
-            self._is_failing = not (pilot.active.is_set() and self._restarts > 0)
             await self._on_lost(pilot)
-            if self._is_failing:  # told only now, so that what was under way is known as lost before anybody gives up
+            if not (pilot.active.is_set() and self._restarts > 0):  # told only now: who gives up cancels all the others
                 self.close(pilot.reason or "the pilot is over")
             if self._failure is not None:
                 return
