@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -287,3 +288,13 @@ def loaded(*arguments: str) -> set[str]:
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+
+
+# ---- the tests themselves
+
+
+@pytest.mark.xdist_group("nobody else")
+def test_groups_of_tests_are_seen(request: pytest.FixtureRequest) -> None:
+    """Unseen, each process of the tests has a pilot of its own, and terminals are looked at side by side."""
+    if "PYTEST_XDIST_WORKER" in os.environ and request.config.getoption("loadgroup"):
+        assert request.node.nodeid.endswith("@nobody else")

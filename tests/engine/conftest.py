@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from rose_cli.engine.base import TaskOutcome
 
 PROGRAMS = Path(__file__).parent / "programs"
-GRACE_SECONDS = 0.3
+GRACE_SECONDS = 1.0  # in which a program that obeys has to be heard, on a machine that is busy
 CAPACITY = Capacity(cores=2, gpus=("3", "5"), memory_mb=1000)
 RUN_ID = uuid.uuid4().hex
 
@@ -216,9 +216,12 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def pilot(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pilot]:
-    """The one real pilot of all tests in this process, with two cores; its start takes half a minute."""
+    """The one real pilot of all these tests, with two cores; its start takes half a minute.
+
+    It goes with the last of them: at rest it takes a third of a core.
+    """
     require_pilot()
     if os.geteuid() == 0:  # as in a container; Open MPI wants to be told twice
         os.environ.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")

@@ -26,7 +26,7 @@ async def nothing() -> None:
 async def main() -> None:
     engine = LocalEngine(
         capacity=Capacity(4), run_id=run_id, session=7, directory=folder / "engine",
-        grace_seconds=0.3, base_environment=os.environ,
+        grace_seconds=3.0, base_environment=os.environ,
     )  # fmt: skip
     async with engine, anyio.create_task_group() as tasks:
         tasks.start_soon(engine.run, request("ignores_term"), nothing)
