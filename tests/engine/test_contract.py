@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -200,6 +201,17 @@ async def test_a_timeout_ends_what_does_not_obey_and_asks_it_once(engine: Engine
     assert outcome.seconds >= TIMEOUT_SECONDS + GRACE_SECONDS
     assert await folder.said("terms") == "1"
     assert gone(await folder.said("pid"))
+
+
+async def test_what_has_ended_while_rose_was_suspended_is_not_ended_by_its_timeout(
+    engine: Engine, folder: Folder
+) -> None:
+    def sleep_until_it_is_over(pid: int, start_ticks: int) -> None:
+        while not gone(pid):
+            time.sleep(0.001)
+
+    outcome = await engine.run(folder.request("true", timeout_seconds=0.0), nothing, sleep_until_it_is_over)
+    assert outcome.succeeded
 
 
 @pytest.mark.parametrize("manner", [(), ("deaf",), ("bare",), ("deaf", "bare")])

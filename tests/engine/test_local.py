@@ -39,18 +39,6 @@ def open_engine(tmp_path: Path) -> OpenEngine:
     return open_local(tmp_path / "engine")
 
 
-async def test_what_has_ended_while_rose_was_suspended_is_not_ended_by_its_timeout(
-    open_engine: OpenEngine, folder: Folder
-) -> None:
-    def sleep_until_it_is_over(pid: int, start_ticks: int) -> None:
-        while not gone(pid):
-            time.sleep(0.001)
-
-    async with open_engine() as engine:
-        outcome = await engine.run(folder.request("true", timeout_seconds=0.0), nothing, sleep_until_it_is_over)
-    assert outcome.succeeded
-
-
 # ---- marks and messages
 
 

@@ -66,6 +66,12 @@ class Attempt:
             self._final = message
             self._end()
 
+    def has_ended(self) -> bool:
+        """Whether it has, also where that was not heard yet: rose may have been suspended."""
+        if self.script.read_record() is not None:
+            self._end()
+        return self.over.is_set()
+
     def give_up(self, reason: str) -> None:
         """However it ends from now on, that says nothing about the task."""
         if not self.over.is_set():

@@ -244,7 +244,7 @@ class PilotEngine:
         except BaseException:
             await self._end(pilot, attempt, uid)
             raise
-        if limit.cancelled_caught:
+        if limit.cancelled_caught and not attempt.has_ended():
             ending = await self._end(pilot, attempt, uid)
             return timed_out(attempt.request.timeout_seconds, ending, time.monotonic() - attempt.began)
         if attempt.lost is None:
