@@ -242,6 +242,7 @@ def test_an_open_lock_file_counts_although_its_process_is_not_to_be_seen(tmp_pat
         json.dumps(asdict(dead_holder()) | {"pid": "1"}).encode(),
         json.dumps(asdict(dead_holder()) | {"time": 1e300}).encode(),
     ],
+    ids=["empty", "cut", "zeros", "deep", "list", "object", "null", "pid of nobody", "pid as text", "time"],
 )
 def test_a_lock_that_says_nothing_is_nobody_s_to_break(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "lock").write_bytes(text)
