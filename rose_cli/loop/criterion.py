@@ -72,5 +72,5 @@ def _has_stalled(criterion: CriterionPlan, history: History) -> bool:
         return False
     before, recent = best_value(criterion, history[:-patience]), best_value(criterion, history[-patience:])
     if before is None or recent is None:
-        return before is not None
+        return recent is None
     return not _distance(criterion, before) - _distance(criterion, recent) > criterion.min_delta

@@ -64,7 +64,7 @@ def _why_stop(stop: dict[str, Any] | None, history: list[float | None], max_iter
         patience = stop.get("patience")
         if patience and len(history) > patience:
             before, since = _numbers(history[:-patience]), _numbers(history[-patience:])
-            if before and not (since and min(before) - min(since) > stop.get("min_delta", 0)):
+            if not since or (before and min(before) - min(since) <= stop.get("min_delta", 0)):
                 return "no_improvement"
     return "max_iter" if len(history) >= max_iter else ""
 

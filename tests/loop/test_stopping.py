@@ -88,6 +88,12 @@ def test_patience_needs_no_threshold_and_no_max_iter(rose: Rose) -> None:
     assert run(rose)["learner-0"]["stop_reason"] == "no_improvement"
 
 
+def test_patience_stops_a_learner_that_never_gives_a_number(rose: Rose) -> None:
+    campaign(rose, "{metric: mse, patience: 2, executable: ./values.sh nan nan nan 0 0}", max_iter="")
+    learner = run(rose)["learner-0"]
+    assert (learner["stop_reason"], learner["iterations_done"]) == ("no_improvement", 3)
+
+
 def test_nan_never_meets_a_criterion_and_is_no_crash(rose: Rose) -> None:
     campaign(rose, "{metric: mse, threshold: 0.5, executable: ./values.sh nan NaN 0.1}")
     learner = run(rose)["learner-0"]
