@@ -177,7 +177,7 @@ class RunState:
             self.session.reason, self.session.message = event.reason, event.message
         for learner in self.learners.values():
             if learner.status is Status.RUNNING:
-                learner.status = Status.CANCELLED
+                learner.status = _interrupted(event.reason)
 
     def _close_session(self, time: float) -> None:
         if self.session is not None and self.session.ended is None:
@@ -273,6 +273,11 @@ class RunState:
 _FINAL = {"failed": Status.FAILED, "cancelled": Status.CANCELLED}
 
 
+def _interrupted(reason: str | None) -> Status:
+    """What had not come to its end when the session ended for that reason."""
+    return Status.LOST if reason == "engine_lost" else Status.CANCELLED
+
+
 def _share_options(learner: LearnerState, event: e.AttemptStarted) -> None:
     """Remember the options of a step; equal ones of the iteration before are kept once."""
     if learner.current is None:
@@ -297,7 +302,7 @@ def learner_status(learner: LearnerState, *, alive: bool) -> Status:
 
 
 def run_status(state: RunState, *, alive: bool) -> Status:
-    """The status of the whole run. Interrupted runs are cancelled, or lost where their session said no more."""
+    """The status of the whole run. Interrupted runs are cancelled; lost where session or engine was."""
     if alive:
         return Status.RUNNING
     reasons = [learner.stop_reason for learner in state.learners.values()]
@@ -306,7 +311,7 @@ def run_status(state: RunState, *, alive: bool) -> Status:
         return Status.FAILED if "failed" in reasons or not all(reasons) else Status.DONE
     if session is None:
         return Status.PENDING
-    return Status.LOST if session.ended is None else Status.CANCELLED
+    return Status.LOST if session.ended is None else _interrupted(session.reason)
 
 
 def can_go_on(state: RunState) -> bool:

@@ -168,7 +168,7 @@ def test_what_is_lost_is_run_again_on_another_pilot_as_often_as_allowed(campaign
     assert rose.events("r")[-1]["reason"] == "engine_lost"
     assert len(events(rose, "attempt_lost")) > len(lost)
     assert not events(rose, "attempt_cancelled")
-    assert rose.status("r")["status"] == "cancelled"
+    assert rose.status("r")["status"] == "lost"
     assert_no_trace(rose)
 
 
