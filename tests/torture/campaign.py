@@ -7,6 +7,7 @@ for bit, is one in which nothing was lost, repeated or put in another order.
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,28 @@ learners:
   - name: plain
     max_iter: {less}
 """
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a campaign is tortured on.
+
+    `start_seconds`: what goes by, at most, until the engine runs its first task. `files`: how many files each process
+    may open; rose needs few, radical.pilot needs what a login shell gives.
+    """
+
+    engine: str
+    start_seconds: float
+    files: int
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        return "--engine", self.engine
+
+
+LOCAL = Ground("local", 0, 128)
+PILOT = Ground("radical.pilot", 40, 1024)
+"""A pilot of this machine; half as long, where nothing else runs."""
 
 
 def write_campaign(folder: Path, *, max_iter: int = 6, pause_seconds: float = 0.02) -> Rose:

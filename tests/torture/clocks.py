@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tests.conftest import Rose
-from tests.torture.campaign import history, whole_history, write_campaign
+from tests.torture.campaign import LOCAL, Ground, history, whole_history, write_campaign
 from tests.torture.session import Session
 from tests.torture.shim import build_shim
 from tests.torture.verdict import Report, events_of, judge, left_running
@@ -27,19 +27,21 @@ _LONGEST_SECONDS = 600.0
 _RUN = ("run", "campaign.yaml", "--run-dir", "r")
 
 
-def suspend(folder: Path, seed: random.Random, times: int) -> Report:
-    """SIGSTOP, then SIGCONT; the last time for longer than any task may take, which is not the tasks' fault."""
-    report = Report("rose suspended")
+def suspend(folder: Path, seed: random.Random, times: int, ground: Ground = LOCAL) -> Report:
+    """SIGSTOP, then SIGCONT; the first time for longer than any task may take, which is not the tasks' fault."""
+    report = Report(f"rose suspended, {ground.engine}")
     rose = write_campaign(folder, max_iter=4)
     whole = whole_history(rose)
-    session = Session(rose, *_RUN, "--set", f"timeout={_TIMEOUT_SECONDS}s")
+    session = Session(rose, *_RUN, *ground.options, "--set", f"timeout={_TIMEOUT_SECONDS}s")
+    session.is_at_work(folder / "r")
     for number in range(times):
-        if session.ended_within(seed.uniform(0.2, 1.5)) is not None:
+        if session.ended_within(seed.uniform(0.02, 1.5)) is not None:
             break
         session.freeze()
-        time.sleep(_TIMEOUT_SECONDS + 1 if number == times - 1 else seed.uniform(0, 1))
+        time.sleep(_TIMEOUT_SECONDS + 1 if number == 0 else seed.uniform(0, 1))
         session.process.send_signal(signal.SIGCONT)
         report.count("times")
+    report.expect("times" in report.counts, "it ended before it was suspended")
     code = session.process.wait(300)
     report.expect(code == 0, f"exit code {code}")
     report.findings += _false_timeouts(folder / "r")
@@ -61,25 +63,27 @@ def _false_timeouts(run: Path) -> list[str]:
     return [f"had ended, and counts as timed out: {place}" for place in places if place in ended]
 
 
-def set_the_clock(folder: Path, seed: random.Random, times: int) -> Report:
+def set_the_clock(folder: Path, seed: random.Random, times: int, ground: Ground = LOCAL) -> Report:
     """The wall clock jumps by hours and by decades: no wall time is over, no duration shows it, no command minds."""
-    report = Report("wall clock set")
+    report = Report(f"wall clock set, {ground.engine}")
     rose = write_campaign(folder, max_iter=4)
     whole = whole_history(rose)
     clock = folder / "clock"
     clock.write_text("0")
     variables = {"LD_PRELOAD": str(build_shim(folder)), "TORTURE_CLOCK": str(clock)}
-    session = Session(rose, *_RUN, "--set", "limits.wall_time=10m", **variables)
-    session.has_begun(folder / "r")
+    session = Session(rose, *_RUN, *ground.options, "--set", "limits.wall_time=10m", **variables)
+    session.is_at_work(folder / "r")
     for number in range(times):
-        if session.ended_within(seed.uniform(0.2, 1.5)) is None:
+        if session.ended_within(seed.uniform(0.02, 1.5)) is None:
             clock.write_text(str(seed.choice(_JUMPS)))
             report.count("jumps")
             if number % 4 == 1:
                 session.kill()
                 clock.write_text(str(seed.choice(_JUMPS)))
                 session = Session(rose, "resume", "r", **variables)
+                session.is_at_work(folder / "r")
                 report.count("resumed")
+    report.expect("jumps" in report.counts, "it ended before the clock was set")
     code = session.process.wait(300)
     report.expect(code == 0, f"exit code {code}")
     report.findings += _impossible_durations(rose)
@@ -100,12 +104,13 @@ def _impossible_durations(rose: Rose) -> list[str]:
     ]
 
 
-def run_out_of_wall_time(folder: Path, _seed: random.Random) -> Report:
+def run_out_of_wall_time(folder: Path, _seed: random.Random, ground: Ground = LOCAL) -> Report:
     """`limits.wall_time` ends session after session in mid-task: each ends cleanly, the last one finishes."""
-    report = Report("wall time over")
-    rose = write_campaign(folder, max_iter=2, pause_seconds=0.7)
+    report = Report(f"wall time over, {ground.engine}")
+    rose = write_campaign(folder, max_iter=2, pause_seconds=0.7 + ground.start_seconds / 8)
     whole = whole_history(rose)
-    command: tuple[str, ...] = (*_RUN, "--set", f"limits.wall_time={_WALL_TIME_SECONDS}s", "--output", "plain")
+    wall_time = f"limits.wall_time={_WALL_TIME_SECONDS + ground.start_seconds}s"
+    command: tuple[str, ...] = (*_RUN, *ground.options, "--set", wall_time, "--output", "plain")
     code = None
     for _ in range(60):
         called = rose(*command, timeout_seconds=300)
@@ -131,17 +136,19 @@ while :; do sleep 0.05; done
 """
 
 
-def sleep_through_wall_time(folder: Path, _seed: random.Random) -> Report:
+def sleep_through_wall_time(folder: Path, _seed: random.Random, ground: Ground = LOCAL) -> Report:
     """The wall time ends while rose is suspended, in the middle of a task that ignores TERM."""
-    report = Report("wall time over while suspended")
+    report = Report(f"wall time over while suspended, {ground.engine}")
     rose = Rose(folder)
     rose.script(_STUBBORN, "stubborn.sh")
     rose.write("{max_iter: 2, engine: {kind: local, grace: 1}, tasks: {a: {executable: ./stubborn.sh}}, learners: 1}")
-    session = rose.start(*_RUN, "--set", "limits.wall_time=3s", "--output", "plain")
+    wall_time_seconds = 3 + ground.start_seconds
+    wall_time = f"limits.wall_time={wall_time_seconds}s"
+    session = rose.start(*_RUN, *ground.options, "--set", wall_time, "--output", "plain")
     while session.poll() is None and not (folder / "started").exists():
         time.sleep(0.02)
     session.send_signal(signal.SIGSTOP)
-    time.sleep(4)
+    time.sleep(wall_time_seconds + 1)
     session.send_signal(signal.SIGCONT)
     out, err = session.communicate(timeout=60)
     report.count("sessions")

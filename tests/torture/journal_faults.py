@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rose_cli.errors import JournalError
 from rose_cli.journal.file import DamagedJournalError, JournalFile, Record
 from rose_cli.journal.state import RunState
-from tests.torture.campaign import history, whole_history, write_campaign
+from tests.torture.campaign import LOCAL, Ground, history, whole_history, write_campaign
 from tests.torture.session import interrupted_run
 from tests.torture.verdict import Report, finished_twice, judge
 
@@ -116,15 +116,16 @@ def _goes_on(path: Path, records: list[Record]) -> bool:
         return again == [*records, added]
 
 
-def resume_from_faults(folder: Path, seed: random.Random, count: int) -> Report:
+def resume_from_faults(folder: Path, seed: random.Random, count: int, ground: Ground = LOCAL) -> Report:
     """For real: `rose resume` comes to the same history, or refuses with exit 4, the line, and a way out that works."""
-    report = Report("journal, rose resume")
+    report = Report(f"journal, rose resume, {ground.engine}")
     rose = write_campaign(folder, max_iter=3)
     whole = whole_history(rose)
-    origin = interrupted_run(rose, 40)
+    origin = interrupted_run(rose, 40, *ground.options)
     text = (origin / "journal.jsonl").read_bytes()
     for number, fault in enumerate(_sample(list(every_fault(text, seed)), seed, count)):
-        run = shutil.copytree(origin, folder / f"r{number}", symlinks=True)
+        pipes = shutil.ignore_patterns("notices")
+        run = shutil.copytree(origin, folder / f"r{number}", symlinks=True, ignore=pipes)
         (run / "journal.jsonl").write_bytes(fault.text)
         _resume(report, rose, run, fault, whole)
     return report

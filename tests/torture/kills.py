@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from tests.torture.campaign import history, whole_history, write_campaign
+from tests.torture.campaign import LOCAL, Ground, history, whole_history, write_campaign
 from tests.torture.session import Session
 from tests.torture.verdict import Report, judge, processes_of, run_id, watchdogs_of
 
@@ -18,22 +18,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-PILOT_SECONDS = 40.0
-"""A session on a pilot: half of it goes by until the pilot is there."""
+_LONGEST_SECONDS = 1.5
+"""Between two kills, once tasks can run: now and then in the session's start, mostly in its work."""
 _KINDS = ("rose", "task", "everything", "rose and watchdog")
 
 
 class Killer:
-    """Brings one run after the other to its end, and kills on the way there; `engine` is what the runs are given."""
+    """Brings one run after the other to its end, and kills on the way there."""
 
-    def __init__(
-        self, folder: Path, seed: random.Random, kills: int, engine: str = "local", longest_seconds: float = 1.5
-    ) -> None:
-        self.report = Report(f"kill -9, {engine}")
+    def __init__(self, folder: Path, seed: random.Random, kills: int, ground: Ground) -> None:
+        self.report = Report(f"kill -9, {ground.engine}")
         self._seed = seed
         self._left = kills
-        self._engine = engine
-        self._longest_seconds = longest_seconds
+        self._ground = ground
         self._rose = write_campaign(folder)
         self._whole = whole_history(self._rose)
 
@@ -65,7 +62,7 @@ class Killer:
         if self._seed.random() < 0.7:
             session.has_recorded(run)
         while self._left > 0:
-            code = session.ended_within(self._seed.uniform(0.02, self._longest_seconds))
+            code = session.ended_within(self._seed.uniform(0.02, _LONGEST_SECONDS + self._ground.start_seconds))
             if code is not None:
                 return self._ended(run, code)
             if self._strike(session, run):
@@ -80,11 +77,11 @@ class Killer:
             shutil.rmtree(run)
         if run.exists():
             return ("resume", run.name)
-        return ("run", "campaign.yaml", "--run-dir", run.name, "--engine", self._engine)
+        return ("run", "campaign.yaml", "--run-dir", run.name, *self._ground.options)
 
     def _ended(self, run: Path, code: int) -> int:
         """1: a task was killed more often than it may be retried; 5: a part of the pilot was hit. Both can go on."""
-        wanted = (0, 1) if self._engine == "local" else (0, 1, 5)
+        wanted = (0, 1) if self._ground is LOCAL else (0, 1, 5)
         self.report.expect(code in wanted, f"{run.name}: a session ended with {code}")
         return code
 
@@ -130,11 +127,6 @@ def _kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def kill_again_and_again(folder: Path, seed: random.Random, kills: int) -> Report:
-    """Something is killed after at most 1.5 s: now and then in the session's start, mostly in its work."""
-    return Killer(folder, seed, kills).run()
-
-
-def kill_on_pilots(folder: Path, seed: random.Random, kills: int) -> Report:
-    """The same where tasks run on pilots of this machine; the history to come to is that of the local engine."""
-    return Killer(folder, seed, kills, "radical.pilot", PILOT_SECONDS).run()
+def kill_again_and_again(folder: Path, seed: random.Random, kills: int, ground: Ground = LOCAL) -> Report:
+    """So many kills; the history to come to is that of the local engine."""
+    return Killer(folder, seed, kills, ground).run()

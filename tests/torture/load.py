@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tests.conftest import REPOSITORY, Rose
+from tests.torture.campaign import LOCAL, Ground
 from tests.torture.gauge import Peak, watch
 from tests.torture.verdict import Report, left_running
 
@@ -27,7 +28,7 @@ KILOBYTES_A_LEARNER, KILOBYTES_AN_ITERATION, MEGABYTES_ALONE = 25.0, 2.0, 80.0
 """Of memory, at most: for each learner, for each of its iterations, and for rose itself."""
 
 MOST_FILES = 128
-"""The limit that rose runs under here; a login shell gives 1,024."""
+"""That rose may have open; a login shell gives 1,024."""
 
 _CAMPAIGN = """
 max_iter: {iterations}
@@ -37,16 +38,19 @@ engine: {{kind: local, cores: 8}}
 """
 
 
-def crowd(folder: Path, _seed: random.Random, learners: int, iterations: int) -> Report:
+def crowd(folder: Path, _seed: random.Random, learners: int, iterations: int, ground: Ground = LOCAL) -> Report:
     """`true` for so many learners and iterations."""
-    report = Report(f"{learners} learners x {iterations}")
+    report = Report(f"{learners} learners x {iterations}, {ground.engine}")
     rose = Rose(folder)
     rose.write(_CAMPAIGN.format(learners=learners, iterations=iterations))
-    process, peak = run_on_a_terminal(rose, "run", "campaign.yaml", "--run-dir", "r", "--output", "live")
+    process, peak = _run_on_a_terminal(
+        rose, ground.files, "run", "campaign.yaml", "--run-dir", "r", "--output", "live", *ground.options
+    )
     report.count("MB", round(peak.megabytes))
     report.count("open files", peak.files)
     report.count("threads", peak.threads)
     report.expect(process.returncode == 0, f"exit code {process.returncode}")
+    report.expect(peak.files <= MOST_FILES, f"rose had {peak.files} files open")
     most = MEGABYTES_ALONE + learners * (KILOBYTES_A_LEARNER + KILOBYTES_AN_ITERATION * iterations) / 1024
     report.expect(peak.megabytes < most, f"rose grew to {peak.megabytes:.0f} MB; at most {most:.0f} were expected")
     status = rose("status", "r", "--format", "json", timeout_seconds=600)  # seconds, on a machine that is not busy
@@ -57,11 +61,11 @@ def crowd(folder: Path, _seed: random.Random, learners: int, iterations: int) ->
     return report
 
 
-def run_on_a_terminal(rose: Rose, *arguments: str) -> tuple[subprocess.Popen[bytes], Peak]:
+def _run_on_a_terminal(rose: Rose, files: int, *arguments: str) -> tuple[subprocess.Popen[bytes], Peak]:
     """Rose on a terminal of 40 lines, which somebody reads; with few files to open."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 140, 0, 0))
-    limit = f'ulimit -n {min(MOST_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[0])}; exec "$@"'
+    limit = f'ulimit -n {min(files, resource.getrlimit(resource.RLIMIT_NOFILE)[0])}; exec "$@"'
     process = subprocess.Popen(
         ["sh", "-c", limit, "sh", sys.executable, "-m", "rose_cli", *arguments],
         cwd=rose.folder,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.conftest import REPOSITORY, Rose
+from tests.torture.campaign import LOCAL, Ground
 from tests.torture.full_disk import small_disk
 from tests.torture.gauge import watch
 from tests.torture.session import Session
@@ -54,12 +55,12 @@ learners: [{learners}]
 """
 
 
-def misbehave(folder: Path, _seed: random.Random, megabytes: int) -> Report:
-    report = Report("nasty tasks")
+def misbehave(folder: Path, _seed: random.Random, megabytes: int, ground: Ground = LOCAL) -> Report:
+    report = Report(f"nasty tasks, {ground.engine}")
     rose = Rose(folder)
     learners = ", ".join(f"{{name: {name}{_haste(kind)}}}" for name, kind in _EXPECTED.items())
     rose.write(_TEXT.format(megabytes=megabytes, python=sys.executable, program=PROGRAM, learners=learners))
-    session = Session(rose, "run", "campaign.yaml", "--run-dir", "r")
+    session = Session(rose, "run", "campaign.yaml", "--run-dir", "r", *ground.options)
     peak = watch(session.process)
     report.count("MB at most", round(peak.megabytes))
     report.expect(session.process.wait() == 1, f"exit code {session.process.returncode}")

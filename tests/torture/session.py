@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tests.conftest import REPOSITORY
-from tests.torture.verdict import events_of, run_id
+from tests.torture.verdict import events_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,15 +39,16 @@ class Session:
             return self.process.wait(seconds)
         return None
 
-    def has_begun(self, run: Path) -> None:
-        """Wait for the run's first record."""
-        while run_id(run) is None and self.ended_within(0.02) is None:
-            pass
-
     def has_recorded(self, run: Path) -> None:
         """Wait until the journal grows, however slow the machine is at starting a process."""
         before = len(events_of(run))
         while len(events_of(run)) <= before and self.ended_within(0.02) is None:
+            pass
+
+    def is_at_work(self, run: Path) -> None:
+        """Wait until it has started a task."""
+        before = _started(run)
+        while _started(run) <= before and self.ended_within(0.02) is None:
             pass
 
     def freeze(self) -> None:
@@ -59,9 +60,13 @@ class Session:
         self._log.close()
 
 
-def interrupted_run(rose: Rose, steps: int) -> Path:
+def _started(run: Path) -> int:
+    return sum(event["event"] == "attempt_started" for event in events_of(run))
+
+
+def interrupted_run(rose: Rose, steps: int, *options: str) -> Path:
     """A run whose session was killed after so many steps."""
-    session = Session(rose, "run", "campaign.yaml", "--run-dir", "origin")
+    session = Session(rose, "run", "campaign.yaml", "--run-dir", "origin", *options)
     run = rose.folder / "origin"
     while (code := session.ended_within(0.01)) is None:
         journal = run / "journal.jsonl"

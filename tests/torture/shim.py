@@ -40,6 +40,7 @@ def missing() -> str | None:
 
 def build_shim(folder: Path) -> Path:
     library = folder / "shim.so"
+    assert not set(" :") & set(str(library)), "the loader would take it for several"
     command = ["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-o", str(library), str(SOURCE), "-ldl"]
     subprocess.run(command, check=True)
     return library

@@ -8,7 +8,7 @@ import shutil
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from tests.torture.campaign import history, whole_history, write_campaign
+from tests.torture.campaign import LOCAL, Ground, history, whole_history, write_campaign
 from tests.torture.shim import FOR_GOOD, NO_FAULT, SystemCallFault, build_shim, failed_calls_in
 from tests.torture.verdict import Report, events_of, judge, key_of
 
@@ -24,16 +24,16 @@ _ERRORS = (errno.ENOSPC, errno.EIO, errno.EINTR)
 _RESULTS = frozenset({"attempt_succeeded", "attempt_failed", "iteration_finished", "learner_stopped"})
 
 
-def fail_system_calls(folder: Path, seed: random.Random, count: int) -> Report:
+def fail_system_calls(folder: Path, seed: random.Random, count: int, ground: Ground = LOCAL) -> Report:
     """One run for each fault, then a resume without: nothing that rose had said was done is lost, and the rest follows.
 
     Rose has to get over the fault, to end with exit 4 and a message, or, where only a task's own log could not be
     written, to count that as the task's failure.
     """
-    report = Report("system calls that fail")
+    report = Report(f"system calls that fail, {ground.engine}")
     rose = write_campaign(folder, max_iter=2)
     whole = whole_history(rose)
-    attack = _Attack(report, rose, str(build_shim(folder)))
+    attack = _Attack(report, rose, str(build_shim(folder)), ground)
     totals = attack.count_calls()
     for number in range(count):
         fault = _any_fault(seed, totals)
@@ -57,10 +57,11 @@ def _any_fault(seed: random.Random, totals: Mapping[str, int]) -> SystemCallFaul
 
 
 class _Attack:
-    def __init__(self, report: Report, rose: Rose, library: str) -> None:
+    def __init__(self, report: Report, rose: Rose, library: str, ground: Ground) -> None:
         self._report = report
         self._rose = rose
         self._library = library
+        self._options = ground.options
         self._log = rose.folder / "shim.log"
 
     def count_calls(self) -> Counter[str]:
@@ -87,7 +88,7 @@ class _Attack:
     def _start(self, run: str, fault: SystemCallFault) -> subprocess.Popen[str]:
         self._log.unlink(missing_ok=True)
         return self._rose.start(
-            "run", "campaign.yaml", "--run-dir", run, "--output", "json",
+            "run", "campaign.yaml", "--run-dir", run, "--output", "json", *self._options,
             LD_PRELOAD=self._library, TORTURE_ROOT=str(self._rose.folder / run), TORTURE_FAULT=fault.text,
             TORTURE_LOG=str(self._log),
         )  # fmt: skip
