@@ -15,6 +15,7 @@ import typer
 
 from rose_cli import __version__
 from rose_cli.errors import CampaignError, ExitCode, RoseError, RunDirectoryError, UsageError
+from rose_cli.streams import give_up, stand_in_for_closed
 
 app = typer.Typer(
     name="rose",
@@ -254,7 +255,7 @@ def doctor(
 
 def main() -> NoReturn:
     """The `rose` command. What is wrong with the command line itself, typer has said and ended in exit code 2."""
-    _stand_in_for_closed_streams()
+    stand_in_for_closed()
     try:
         _call()
     except CampaignError as error:
@@ -279,28 +280,10 @@ def _call() -> None:
         try:
             sys.stdout.flush()
         except BrokenPipeError:  # `rose plan … | head` has read enough
-            _give_up_output()
+            give_up(sys.stdout)
         except OSError:
-            _give_up_output()
+            give_up(sys.stdout)
             raise
-
-
-def _give_up_output() -> None:
-    """Point the descriptor at nothing, so that the interpreter's own flush at its end does not fail as well."""
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, sys.stdout.fileno())
-    os.close(nothing)
-
-
-def _stand_in_for_closed_streams() -> None:
-    """Put the null device in the place of each standard stream that the caller has closed (`rose run … >&-`).
-
-    Python has None there, and the next file that is opened, perhaps the journal, would get that stream's number and
-    whatever others print to it.
-    """
-    for name in ("stdin", "stdout", "stderr"):
-        if getattr(sys, name) is None:  # in this order: the lowest free number is given out
-            setattr(sys, name, open(os.devnull, "r+", encoding="utf-8"))  # noqa: SIM115, PTH123 - it stays open
 
 
 def _show_mistakes(error: CampaignError) -> ExitCode:

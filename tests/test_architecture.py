@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PACKAGE = REPOSITORY / "rose_cli"
-SHARED = {"diagnostic", "errors", "host"}
+SHARED = {"diagnostic", "errors", "host", "streams"}
 """Values and facts below all rooms; they know nobody but each other."""
 
 ARROWS = {
     "__main__": {"cli"},
-    "cli": {"", "commands", "view", "errors"},
+    "cli": {"", "commands", "view", "errors", "streams"},
     "commands": {"", "spec", "plan", "loop", "engine", "journal", "view", "control", "run_directory", *SHARED},
     "view": {"loop.criterion", "journal.events", "journal.state", *SHARED},
     "loop": {"plan.model", "plan.render", "plan.secrets", "engine.base", "journal.events", "run_directory",
@@ -43,6 +43,7 @@ ARROWS = {
     "errors": set(),
     "diagnostic": set(),
     "host": set(),
+    "streams": set(),
     "": set(),
 }  # fmt: skip
 """For every room, and every module beside the rooms, what it may import; a room's name stands for all that is in it."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from typing import TYPE_CHECKING
+
+from rose_cli.streams import give_up
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -43,21 +44,12 @@ class Outlet:
                     self._stream.write(encodable(text, self.encoding))
                     self._stream.flush()
                 except (OSError, ValueError):  # ValueError: the stream was closed
-                    self._give_up()
+                    self.is_gone = True
+                    give_up(self._stream)
         return len(text)
 
     def flush(self) -> None:
         """Every write is flushed."""
-
-    def _give_up(self) -> None:
-        """Point the descriptor at nothing, so that the interpreter's own flush at its exit does not fail either."""
-        self.is_gone = True
-        try:
-            nothing = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nothing, self._stream.fileno())
-            os.close(nothing)
-        except (OSError, ValueError):
-            return
 
 
 def encodable(text: str, encoding: str) -> str:
