@@ -13,7 +13,7 @@ import anyio
 from rose_cli.engine.base import Ended, TaskOutcome
 from rose_cli.engine.launch import prepare
 from rose_cli.engine.outcome import ExitStatus, ended
-from rose_cli.engine.processes import open_pidfd, read_process
+from rose_cli.engine.processes import MARK_VARIABLE, open_pidfd, read_process
 from rose_cli.engine.programs import NotStartedError, explain
 from rose_cli.errors import EngineError
 
@@ -34,10 +34,10 @@ _BY_SIGNAL = 128
 class Attempt:
     """It starts and ends once, whoever tells first: the task's own script, radical.pilot, or the end of the pilot."""
 
-    def __init__(self, request: TaskRequest, script: TaskScript, mark: str, *, here: bool) -> None:
+    def __init__(self, request: TaskRequest, script: TaskScript, environment: Mapping[str, str], *, here: bool) -> None:
         self.request = request
         self.script = script
-        self.mark = mark
+        self._environment = environment
         self._here = here
         self.process: Identity | None = None
         self.started = anyio.Event()
@@ -47,6 +47,11 @@ class Attempt:
         self.ended = self.began
         self._code: str | None = None
         self._final: Json | None = None
+
+    @property
+    def mark(self) -> str:
+        """What its processes are known by."""
+        return self._environment[MARK_VARIABLE]
 
     def on_notice(self, words: list[str]) -> None:
         """From its script, on this machine."""
@@ -95,7 +100,7 @@ class Attempt:
         finally:
             os.close(descriptor)
 
-    def outcome(self, environment: Mapping[str, str], ending: Ending) -> TaskOutcome:
+    def outcome(self, ending: Ending) -> TaskOutcome:
         """How it ended; `ending` is that of what it left behind. Raises EngineError where it must not run at all."""
         seconds = self.ended - self.began
         if self.lost is not None:
@@ -106,9 +111,9 @@ class Attempt:
         if code == "over":
             return TaskOutcome(Ended.LOST, seconds, message="its pilot was given up before it began")
         if code is None or code == "nowhere":
-            return TaskOutcome(Ended.NOT_STARTED, seconds, message=self._unstarted(environment))
+            return TaskOutcome(Ended.NOT_STARTED, seconds, message=self._unstarted())
         number = int(code)
-        if number in _NO_PROGRAM and not self.request.pre_exec and (why := self._no_program(environment)):
+        if number in _NO_PROGRAM and not self.request.pre_exec and (why := self._no_program()):
             return TaskOutcome(Ended.NOT_STARTED, seconds, message=why)
         return ended(_status(number), ending, seconds)
 
@@ -127,14 +132,14 @@ class Attempt:
         code = self._final and self._final["exit_code"]
         return None if code is None else str(code)
 
-    def _unstarted(self, environment: Mapping[str, str]) -> str:
+    def _unstarted(self) -> str:
         said = self._final and self._final["message"]
-        return self._no_program(environment) or f"radical.pilot could not start it{f': {said}' if said else ''}"
+        return self._no_program() or f"radical.pilot could not start it{f': {said}' if said else ''}"
 
-    def _no_program(self, environment: Mapping[str, str]) -> str | None:
+    def _no_program(self) -> str | None:
         """Why the program could not be started; None where it could."""
         try:
-            program = prepare(self.request, environment).program
+            program = prepare(self.request, self._environment).program
             with open(program, "rb") as file:  # noqa: PTH123
                 words = file.read(256).partition(b"\n")[0].split()
         except NotStartedError as error:

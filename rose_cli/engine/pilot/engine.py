@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import time
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +13,11 @@ import anyio
 from rose_cli.engine.base import Ended, TaskOutcome
 from rose_cli.engine.census import Census
 from rose_cli.engine.ending import Ending
-from rose_cli.engine.launch import in_shell, open_output, prepare
 from rose_cli.engine.outcome import timed_out
-from rose_cli.engine.pilot.attempt import Attempt
+from rose_cli.engine.pilot.files import TaskFiles
 from rose_cli.engine.pilot.fleet import Fleet
-from rose_cli.engine.pilot.notices import Notices
 from rose_cli.engine.pilot.pilot import AGENT
-from rose_cli.engine.pilot.script import LOCKS, SCRIPTS, Generation, command_line, write_common, write_script
+from rose_cli.engine.pilot.script import command_line
 from rose_cli.engine.processes import MARK_VARIABLE, send_signal, session_mark
 from rose_cli.engine.programs import NotStartedError
 from rose_cli.engine.slots import Slots
@@ -35,6 +32,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from rose_cli.engine.base import Activity, Capacity, TaskRequest
+    from rose_cli.engine.pilot.attempt import Attempt
     from rose_cli.engine.pilot.pilot import Pilot
     from rose_cli.engine.processes import Identity, Process
 
@@ -45,11 +43,6 @@ _KILLED = "ended at once, with the engine"
 _NO_PILOT = "its pilot is over"
 _LINGER_SECONDS = 0.5  # as on the local engine: what a task leaves may end by itself
 _ELSEWHERE_SECONDS = 30.0  # for a cancel to be obeyed where no signal of ours reaches
-
-# Variables of the place that rose runs at, which would be wrong on another node or within MPI.
-_OF_THIS_PLACE = re.compile(
-    r"(SLURM|PBS|LSB|LSF|FLUX|COBALT|RP|RADICAL|OMPI|PMI|PMIX|PRTE|MPI)_\w+|HOSTNAME|PBSCOREDIR"
-)
 
 
 class PilotEngine:
@@ -73,11 +66,8 @@ class PilotEngine:
     ) -> None:
         self._capacity = capacity
         self._mark = session_mark(run_id, session)
-        self._session = session
-        self._directory = directory
-        self._scripts = directory / f"{SCRIPTS}-{session}"
         self._grace_seconds = grace_seconds
-        self._base_environment = dict(base_environment)
+        self._files = TaskFiles(directory, session, self._mark, base_environment, shows_gpus=bool(capacity.gpus))
         self._fleet = Fleet(launch, restarts, self._lose)
         self._slots = Slots(capacity)
         self._slots.close(_NOT_RUNNING)
@@ -108,11 +98,9 @@ class PilotEngine:
 
     async def __aenter__(self) -> Self:
         """The pilot starts meanwhile; tasks wait for it."""
-        write_common(self._scripts)
-        self._locks.mkdir(exist_ok=True)
+        self._notices = self._files.make()
         self._watchdog.start()
         self._census = Census(self._mark)
-        self._notices = Notices(self._scripts / "notices")
         self._slots = Slots(self._capacity)
         tasks = await self._stack.enter_async_context(anyio.create_task_group())
         tasks.start_soon(self._fleet.keep)
@@ -133,7 +121,7 @@ class PilotEngine:
         self._notices.close()
         if not ending.left:
             self._watchdog.stop()
-            self._tidy()
+            self._files.tidy()
 
     async def run(
         self,
@@ -175,15 +163,15 @@ class PilotEngine:
         if not pilot.usable:
             return TaskOutcome(Ended.LOST, 0.0, message=pilot.reason or _NO_PILOT)
         asked = time.monotonic()
-        environment = self._environment(pilot, request, gpu_ids)
         number = next(self._numbers)
+        self._watchdog.ensure()
         try:
-            attempt = self._prepare(pilot, request, environment, number)
+            attempt = self._files.attempt(pilot, request, gpu_ids, number)
         except NotStartedError as error:
             return TaskOutcome(Ended.NOT_STARTED, time.monotonic() - asked, message=str(error))
         self._attempts[number] = attempt
         try:
-            outcome = await self._follow(pilot, attempt, environment, on_spawn)
+            outcome = await self._follow(pilot, attempt, on_spawn)
         finally:
             del self._attempts[number]
             attempt.script.remove()
@@ -202,36 +190,10 @@ class PilotEngine:
             self._tell_idle()
         self._check_running()
 
-    def _environment(self, pilot: Pilot, request: TaskRequest, gpu_ids: tuple[str, ...]) -> dict[str, str]:
-        base = self._base_environment
-        if not _is_exact(pilot, request):
-            base = {name: value for name, value in base.items() if not _OF_THIS_PLACE.fullmatch(name)}
-        environment = {**base, **request.environment, MARK_VARIABLE: self._mark + request.uid}
-        if self._capacity.gpus and pilot.here:
-            environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpu_ids)
-        return environment
-
-    def _prepare(self, pilot: Pilot, request: TaskRequest, environment: Mapping[str, str], number: int) -> Attempt:
-        self._watchdog.ensure()
-        if pilot.here:
-            prepare(request, environment)  # for its complaints
-        with ExitStack() as stack:
-            for path in (request.stdout, request.stderr):
-                open_output(path, stack)
-        argv = in_shell(request).argv if request.pre_exec else request.argv
-        generation = Generation(
-            f"{self._session}.{pilot.number}", pilot.over_file, self._locks, self._notices.path if pilot.here else None
-        )
-        places = request.directory, request.stdout, request.stderr
-        exact = _is_exact(pilot, request)
-        script = write_script(self._scripts, number, generation, argv, environment, places, exact=exact)
-        return Attempt(request, script, self._mark + request.uid, here=pilot.here)
-
     async def _follow(
         self,
         pilot: Pilot,
         attempt: Attempt,
-        environment: Mapping[str, str],
         on_spawn: Callable[[int, int], None] | None,
     ) -> TaskOutcome:
         uid = pilot.submit(_described(pilot, attempt), attempt.on_message)
@@ -253,7 +215,7 @@ class PilotEngine:
         ending = Ending(self._members(attempt), self._grace_seconds, patience_seconds=patience_seconds)
         with anyio.CancelScope(shield=True):
             await self._drive(ending)
-        return attempt.outcome(environment, ending)
+        return attempt.outcome(ending)
 
     async def _end(self, pilot: Pilot, attempt: Attempt, uid: str) -> Ending:
         """End its whole tree; what has not begun yet does not begin."""
@@ -271,10 +233,6 @@ class PilotEngine:
         return lambda known: self._census.members(lambda mark: mark == attempt.mark, roots=known)
 
     # ---- all of them
-
-    @property
-    def _locks(self) -> Path:
-        return self._directory / LOCKS
 
     async def _listen(self) -> None:
         async for number, words in self._notices.lines():
@@ -319,19 +277,6 @@ class PilotEngine:
         self._over = self._over or reason
         self._slots.close(self._over)
         self._fleet.close(self._over)
-
-    def _tidy(self) -> None:
-        """Nothing runs any more: no lock is held, and no script will be read."""
-        for path in (*self._scripts.glob("*"), *self._locks.glob(f"*.{self._session}.*")):
-            path.unlink(missing_ok=True)
-        for folder in (self._scripts, self._locks):
-            if not any(folder.iterdir()):
-                folder.rmdir()
-
-
-def _is_exact(pilot: Pilot, request: TaskRequest) -> bool:
-    """Whether the program sees no variable but ours. Elsewhere it needs those of its node, several ranks need MPI's."""
-    return pilot.here and request.ranks == 1
 
 
 def _described(pilot: Pilot, attempt: Attempt) -> Json:

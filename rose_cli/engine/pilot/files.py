@@ -1,0 +1,83 @@
+"""What lies in the engine's folder for the tasks of a session: their scripts, locks, and the pipe for their notices."""
+
+from __future__ import annotations
+
+import re
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from rose_cli.engine.launch import in_shell, open_output, prepare
+from rose_cli.engine.pilot.attempt import Attempt
+from rose_cli.engine.pilot.notices import Notices
+from rose_cli.engine.pilot.script import LOCKS, SCRIPTS, Generation, write_common, write_script
+from rose_cli.engine.processes import MARK_VARIABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from rose_cli.engine.base import TaskRequest
+    from rose_cli.engine.pilot.pilot import Pilot
+
+# Variables of the place that rose runs at, which would be wrong on another node or within MPI.
+_OF_THIS_PLACE = re.compile(
+    r"(SLURM|PBS|LSB|LSF|FLUX|COBALT|RP|RADICAL|OMPI|PMI|PMIX|PRTE|MPI)_\w+|HOSTNAME|PBSCOREDIR"
+)
+
+
+class TaskFiles:
+    """`mark` is what the processes of this session are known by; `shows_gpus`: tasks are told which GPUs are theirs."""
+
+    def __init__(
+        self, directory: Path, session: int, mark: str, base_environment: Mapping[str, str], *, shows_gpus: bool
+    ) -> None:
+        self._session = session
+        self._mark = mark
+        self._scripts = directory / f"{SCRIPTS}-{session}"
+        self._locks = directory / LOCKS
+        self._base_environment = dict(base_environment)
+        self._shows_gpus = shows_gpus
+        self._pipe = self._scripts / "notices"
+
+    def make(self) -> Notices:
+        write_common(self._scripts)
+        self._locks.mkdir(exist_ok=True)
+        return Notices(self._pipe)
+
+    def attempt(self, pilot: Pilot, request: TaskRequest, gpu_ids: tuple[str, ...], number: int) -> Attempt:
+        """One try of a task, with its script. Raises NotStartedError where it can be seen that it would not start."""
+        environment = self._environment(pilot, request, gpu_ids)
+        if pilot.here:
+            prepare(request, environment)  # for its complaints
+        with ExitStack() as stack:
+            for path in (request.stdout, request.stderr):
+                open_output(path, stack)
+        argv = in_shell(request).argv if request.pre_exec else request.argv
+        name = f"{self._session}.{pilot.number}"
+        generation = Generation(name, pilot.over_file, self._locks, self._pipe if pilot.here else None)
+        places = request.directory, request.stdout, request.stderr
+        exact = _is_exact(pilot, request)
+        script = write_script(self._scripts, number, generation, argv, environment, places, exact=exact)
+        return Attempt(request, script, environment, here=pilot.here)
+
+    def tidy(self) -> None:
+        """Nothing runs any more: no lock is held, and no script will be read."""
+        for path in (*self._scripts.glob("*"), *self._locks.glob(f"*.{self._session}.*")):
+            path.unlink(missing_ok=True)
+        for folder in (self._scripts, self._locks):
+            if not any(folder.iterdir()):
+                folder.rmdir()
+
+    def _environment(self, pilot: Pilot, request: TaskRequest, gpu_ids: tuple[str, ...]) -> dict[str, str]:
+        base = self._base_environment
+        if not _is_exact(pilot, request):
+            base = {name: value for name, value in base.items() if not _OF_THIS_PLACE.fullmatch(name)}
+        environment = {**base, **request.environment, MARK_VARIABLE: self._mark + request.uid}
+        if self._shows_gpus and pilot.here:
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpu_ids)
+        return environment
+
+
+def _is_exact(pilot: Pilot, request: TaskRequest) -> bool:
+    """Whether the program sees no variable but ours. Elsewhere it needs those of its node, several ranks need MPI's."""
+    return pilot.here and request.ranks == 1
