@@ -28,8 +28,8 @@ from rose_cli.view.console import notice
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rose_cli.journal.state import LearnerState
-    from rose_cli.plan.model import Plan
+    from rose_cli.journal.state import LearnerState, StepState
+    from rose_cli.plan.model import LearnerPlan, Plan
     from rose_cli.run_directory import RunDirectory
     from rose_cli.view.screen import Output
 
@@ -80,8 +80,9 @@ def explain(argument: str | None, options: ResumeOptions) -> ExitCode:
         if not isinstance(event, e.AttemptLost):
             seen.state.apply(_Supposed(event, seen.state.last_time))
     reopened = {event.learner: event.reason for event in opening if isinstance(event, e.LearnerReopened)}
-    for learner in seen.state.learners.values():
-        print(f"  {learner.name}: {_outlook(learner, reopened.get(learner.name))}")  # noqa: T201
+    for planned in seen.plan.learners:
+        learner = seen.state.learners[planned.name]
+        print(f"  {learner.name}: {_outlook(planned, learner, reopened.get(learner.name))}")  # noqa: T201
     return ExitCode.OK
 
 
@@ -165,17 +166,24 @@ def _chosen(state: RunState, names: Sequence[str]) -> list[LearnerState]:
     return [learner for learner in state.learners.values() if not names or learner.name in names]
 
 
-def _outlook(learner: LearnerState, reopened: str | None) -> str:
+def _outlook(planned: LearnerPlan, learner: LearnerState, reopened: str | None) -> str:
     done = len(learner.iterations)
     kept = f"keeps {done} iteration{'' if done == 1 else 's'}"
     if learner.stop_reason is not None:
         return f"{kept}; has stopped ({learner.stop_reason})"
     why = f" ({reopened})" if reopened else ""
-    finished = [task for (task, _), step in (learner.current.steps.items() if learner.current else ()) if step.over]
-    again = [f"{key.task} (attempt {step.attempt} was under way)" for key, step in learner.running_steps()]
+    steps = learner.current.steps if learner.current else {}
+    finished = [task for (task, _), step in steps.items() if step.over]
+    put_back = {step.task for step in planned.all_steps if step.command(done).snapshot}
+    again = [_again(task, step, in_order=task in put_back) for (task, _), step in steps.items() if not step.over]
     parts = [f"goes on in iteration {done}{why}"]
     if finished:
         parts.append(f"keeps {', '.join(finished)} of it")
     if again:
         parts.append(f"runs again {', '.join(again)}")
     return f"{kept}; {'; '.join(parts)}"
+
+
+def _again(task: str, step: StepState, *, in_order: bool) -> str:
+    how = "was under way" if step.running else "did not succeed"
+    return f"{task} (attempt {step.attempt} {how}{'; the workspace is put back before' if in_order else ''})"
