@@ -53,33 +53,25 @@ class OpenEngine(Protocol):
 
 
 def open_local(directory: Path) -> OpenEngine:
-    def open_engine(
-        capacity: Capacity = CAPACITY, grace_seconds: float = GRACE_SECONDS, **base_environment: str
-    ) -> LocalEngine:
-        return LocalEngine(
-            capacity=capacity,
-            run_id=RUN_ID,
-            session=next(_numbers),
-            directory=directory,
-            grace_seconds=grace_seconds,
-            base_environment={**os.environ, **base_environment},
-        )
-
-    return open_engine
+    return _opens(LocalEngine, directory)
 
 
 def open_on(pilot: Pilot, directory: Path) -> OpenEngine:
+    return _opens(PilotEngine, directory, launch=lambda _: Lease(pilot))
+
+
+def _opens(kind: Callable[..., AbstractAsyncContextManager[Engine]], directory: Path, **more: Any) -> OpenEngine:
     def open_engine(
         capacity: Capacity = CAPACITY, grace_seconds: float = GRACE_SECONDS, **base_environment: str
-    ) -> PilotEngine:
-        return PilotEngine(
+    ) -> AbstractAsyncContextManager[Engine]:
+        return kind(
             capacity=capacity,
             run_id=RUN_ID,
             session=next(_numbers),
             directory=directory,
             grace_seconds=grace_seconds,
             base_environment={**os.environ, **base_environment},
-            launch=lambda _: Lease(pilot),
+            **more,
         )
 
     return open_engine

@@ -51,6 +51,19 @@ def learner_folder(rose: Rose, run: str = "r") -> Path:
     return rose.folder / run / "learners/learner-0"
 
 
+def history_of_killed_and_resumed(rose: Rose, campaign: str) -> str:
+    """What the task that appends has left after `kill -9` in its midst, and a resume."""
+    rose.script(APPENDS, "appends.sh")
+    rose.write(campaign)
+    process = rose.start("run", "campaign.yaml", "--run-dir", "r", "--output", "quiet")
+    wait_for(rose.folder / "half-way")
+    process.kill()
+    process.communicate(timeout=60)
+    (rose.folder / "go").touch()
+    assert rose("resume", "r").code == 0
+    return (learner_folder(rose) / "workspace/history").read_text()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_task_that_appends_runs_as_if_never_interrupted(rose: Rose, number: int) -> None:
     rose.script(APPENDS, "appends.sh")
@@ -79,15 +92,7 @@ def test_a_task_that_appends_runs_as_if_never_interrupted(rose: Rose, number: in
 
 def test_without_a_snapshot_it_would_not(rose: Rose) -> None:
     """The attack is one: the same campaign without the key appends twice."""
-    rose.script(APPENDS, "appends.sh")
-    rose.write(CAMPAIGN.replace(", snapshot: true", ""))
-    process = rose.start("run", "campaign.yaml", "--run-dir", "r", "--output", "quiet")
-    wait_for(rose.folder / "half-way")
-    process.kill()
-    process.communicate(timeout=60)
-    (rose.folder / "go").touch()
-    assert rose("resume", "r").code == 0
-    assert (learner_folder(rose) / "workspace/history").read_text() == "0\n1\n1\n2\n"
+    assert history_of_killed_and_resumed(rose, CAMPAIGN.replace(", snapshot: true", "")) == "0\n1\n1\n2\n"
 
 
 def test_retries_and_a_resume_after_a_failure_find_it_as_it_was(rose: Rose) -> None:
@@ -127,15 +132,8 @@ def test_a_step_that_is_given_up_leaves_what_it_did_and_no_snapshot(rose: Rose) 
 
 def test_a_snapshot_of_a_later_step_outlives_the_steps_before_it(rose: Rose) -> None:
     """On resume the steps that are over are passed again: they may not take it away."""
-    rose.script(APPENDS, "appends.sh")
-    rose.write(CAMPAIGN.replace("input/$ROSE_ITERATION'\"}", "input/$ROSE_ITERATION'\", snapshot: true}"))
-    process = rose.start("run", "campaign.yaml", "--run-dir", "r", "--output", "quiet")
-    wait_for(rose.folder / "half-way")
-    process.kill()
-    process.communicate(timeout=60)
-    (rose.folder / "go").touch()
-    assert rose("resume", "r").code == 0
-    assert (learner_folder(rose) / "workspace/history").read_text() == "0\n1\n2\n"
+    campaign = CAMPAIGN.replace("input/$ROSE_ITERATION'\"}", "input/$ROSE_ITERATION'\", snapshot: true}")
+    assert history_of_killed_and_resumed(rose, campaign) == "0\n1\n2\n"
 
 
 def test_a_snapshot_that_is_gone_is_said_to_be(rose: Rose) -> None:
