@@ -302,9 +302,10 @@ def _say(error: RoseError) -> ExitCode:
 
 
 _REFUSALS = frozenset(
-    (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE)
-)
-"""What a machine may answer without a mistake in rose: rights, bounds, full and broken disks."""
+    (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE,
+     errno.EINTR)
+)  # fmt: skip
+"""What a machine may answer without a mistake in rose: rights, bounds, full, broken and far-away disks."""
 
 
 def _refusal(error: Exception) -> RunDirectoryError | None:

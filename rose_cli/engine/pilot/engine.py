@@ -111,14 +111,16 @@ class PilotEngine:
     async def __aexit__(self, *exc: object) -> None:
         self._close(_NOT_RUNNING)
         ending = Ending(self._everyone, self._grace_seconds)
-        with anyio.CancelScope(shield=True):
-            await self._drive(ending)
-            for attempt in self._attempts.values():
-                attempt.lose(_NOT_RUNNING)
-            await self._fleet.end()
-        self._tasks.cancel_scope.cancel()
-        await self._stack.aclose()
-        self._notices.close()
+        try:
+            with anyio.CancelScope(shield=True):
+                await self._drive(ending)
+                for attempt in self._attempts.values():
+                    attempt.lose(_NOT_RUNNING)
+                await self._fleet.end()
+        finally:
+            self._tasks.cancel_scope.cancel()
+            await self._stack.aclose()
+            self._notices.close()
         if not ending.left:
             self._watchdog.stop()
             self._files.tidy()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from contextlib import ExitStack
+import shutil
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from rose_cli.engine.launch import in_shell, open_output, prepare
@@ -61,12 +62,12 @@ class TaskFiles:
         return Attempt(request, script, environment, here=pilot.here)
 
     def tidy(self) -> None:
-        """Nothing runs any more: no lock is held, and no script will be read."""
-        for path in (*self._scripts.glob("*"), *self._locks.glob(f"*.{self._session}.*")):
-            path.unlink(missing_ok=True)
-        for folder in (self._scripts, self._locks):
-            if not any(folder.iterdir()):
-                folder.rmdir()
+        """Nothing runs any more: no lock is held, and no script will be read. What cannot be removed stays."""
+        shutil.rmtree(self._scripts, ignore_errors=True)
+        with suppress(OSError):
+            for path in self._locks.glob(f"*.{self._session}.*"):
+                path.unlink()
+            self._locks.rmdir()  # unless those of an earlier session are there
 
     def _environment(self, pilot: Pilot, request: TaskRequest, gpu_ids: tuple[str, ...]) -> dict[str, str]:
         base = self._base_environment

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import anyio
@@ -34,4 +35,5 @@ class Notices:
 
     def close(self) -> None:
         os.close(self._descriptor)
-        self.path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.path.unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -98,9 +99,13 @@ class Pilot:
         await self.clear()
 
     async def clear(self) -> None:
-        """End every process that it has on this machine, tasks among them, and bring its files home."""
-        self.over_file.parent.mkdir(parents=True, exist_ok=True)
-        self.over_file.touch()
+        """End every process that it has on this machine, tasks among them, and bring its files home.
+
+        Also where the disk refuses: a record that stays says that the pilot may be at work.
+        """
+        with suppress(OSError):
+            self.over_file.parent.mkdir(parents=True, exist_ok=True)
+            self.over_file.touch()
         self.kill()
         marks = (self._host_mark, self._agent_mark)
         ending = Ending(lambda known: Census().members(lambda mark: mark in marks, roots=known), grace_seconds=0.0)
@@ -110,7 +115,8 @@ class Pilot:
             self._link.close()
             self._link = None
         if self._final or (self.here and not ending.left):
-            (self._folder / RECORD).unlink(missing_ok=True)
+            with suppress(OSError):
+                (self._folder / RECORD).unlink()
         bring_home(self._workplace.path, self._workplace.home)
 
     def kill(self) -> None:

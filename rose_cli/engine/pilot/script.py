@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -71,12 +72,14 @@ class TaskScript:
         return self.path.with_suffix(".end")
 
     def withdraw(self) -> None:
-        """It starts no more, wherever it is on its way; one that has begun has read it and goes on."""
+        """It starts no more, wherever it is on its way; one that has begun has read it and goes on. Raises OSError."""
         self.path.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        self.withdraw()
-        self.record.unlink(missing_ok=True)
+        """It has ended: what cannot be removed now may stay, and goes with the folder."""
+        for path in (self.path, self.record):
+            with suppress(OSError):
+                path.unlink()
 
     def read_record(self) -> str | None:
         try:
