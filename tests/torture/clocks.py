@@ -158,6 +158,9 @@ def sleep_through_wall_time(folder: Path, _seed: random.Random, ground: Ground =
     report.expect("attempt_cancelled" in kinds, f"the task is not said to have been ended: {kinds}")
     report.findings += left_running(folder / "r")
     (folder / "quick").touch()
-    called = rose("resume", "r", "--output", "quiet")
+    for _ in range(20):  # on a busy machine a pilot may take all of a session's wall time to start
+        called = rose("resume", "r", "--output", "quiet", timeout_seconds=300)
+        if called.code != 143:
+            break
     report.expect(called.code == 0, f"resume: exit code {called.code}: {called.err}")
     return report
