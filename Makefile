@@ -8,7 +8,7 @@ PIP  := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 # more for pytest or uv: make test ARGS='-k journal', make lock ARGS=--upgrade
 ARGS ?=
 
-.PHONY: help demo check test torture lint types smoke format picture bench bench-pilot venv pilot python lock wheel clean
+.PHONY: help demo check test field torture lint types smoke format picture bench bench-pilot venv pilot python lock wheel clean
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -23,6 +23,9 @@ check: lint types test smoke ## all that CI runs
 # Tests that must not run side by side share a mark: @pytest.mark.xdist_group("name").
 test: $(VENV)/.ready $(VENV)/.pilot ## run every test
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup $(ARGS)
+
+field: $(VENV)/.ready ## try what people report about tools like rose (tests/field/)
+	$(BIN)/python -m pytest --verbose tests/field $(ARGS)
 
 # Half an hour of attacks: kill -9, faulty disks, damaged journals, clocks, load. ARGS='--seed 2 --kills 500', ARGS=kills
 torture: $(VENV)/.ready $(VENV)/.pilot ## attack rose at length, and say what held
