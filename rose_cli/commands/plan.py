@@ -13,7 +13,7 @@ from rose_cli.commands.campaign_file import Setting, check_campaign, only_learne
 from rose_cli.commands.surroundings import task_environment
 from rose_cli.errors import ExitCode, UsageError
 from rose_cli.plan.render import Command, Moment, NoValueError, Place, render
-from rose_cli.plan.secrets import masked
+from rose_cli.plan.secrets import assigned, masked, secrets_of, without
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -110,8 +110,13 @@ def _task_object(task: PlannedTask) -> dict[str, Any]:
         "command": list(task.command.argv),
         "options": dict(task.command.options),
         "env": masked(task.command.environment),
-        **({"pre_exec": list(task.command.pre_exec)} if task.command.pre_exec else {}),
+        **({"pre_exec": _lines_shown(task.command.pre_exec)} if task.command.pre_exec else {}),
     }
+
+
+def _lines_shown(lines: Sequence[str]) -> list[str]:
+    secrets = secrets_of(assigned(lines))
+    return [without(secrets, line) for line in lines]
 
 
 def _lines(plan: Plan, wanted: Sequence[int]) -> Iterator[str]:

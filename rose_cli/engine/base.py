@@ -15,7 +15,8 @@ An engine takes a `TaskRequest` and gives back a `TaskOutcome`. What it promises
   `directory`, its standard input is empty, its output goes straight into the two files, which are emptied before; their
   folders are made. Where the capacity names GPUs, `CUDA_VISIBLE_DEVICES` holds those that are the task's own.
 - A program that fails, is ended by a signal, runs out of time or cannot be started is an outcome, not an exception.
-  With `pre_exec` a program that is not there ends as in a shell: exit code 127.
+  With `pre_exec` it could not be started, either, where the lines before it did not come to their end, whatever the
+  exit code: the message names the line.
 - When the call returns, or is cancelled, nothing of the task is alive: neither its process group nor what left it.
   After a timeout and a cancel all get TERM, and KILL after the grace period; what a task leaves behind when it ends by
   itself gets a moment to end as well, then the same.
@@ -28,6 +29,7 @@ An engine takes a `TaskRequest` and gives back a `TaskOutcome`. What it promises
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
@@ -62,8 +64,9 @@ class TaskRequest:
     """One attempt of one step, ready to run.
 
     `uid` names it uniquely within a session; `argv[0]` is looked up on the PATH of the task's own environment;
-    `pre_exec` are shell lines that run before it, in the same shell, and fail the task where one fails. `resources` are
-    those of all `ranks` together; the local engine starts one process, whatever their number.
+    `pre_exec` are shell lines that run before it, in the same shell; where one ends with an exit code other than 0, the
+    program is not started. `resources` are those of all `ranks` together; the local engine starts one process,
+    whatever their number.
     """
 
     uid: str
@@ -101,6 +104,14 @@ class TaskOutcome:
     @property
     def succeeded(self) -> bool:
         return self.ended is Ended.EXITED and self.exit_code == 0
+
+    @property
+    def how(self) -> str:
+        """What the kernel said of its end: "exit code 3" or "SIGKILL (signal 9)"."""
+        if self.signal is None:
+            return f"exit code {self.exit_code}"
+        known = self.signal in set(signal.Signals)
+        return f"{signal.Signals(self.signal).name} (signal {self.signal})" if known else f"signal {self.signal}"
 
 
 @dataclass(frozen=True)

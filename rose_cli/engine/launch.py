@@ -6,31 +6,17 @@ import os
 import subprocess
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rose_cli.engine.programs import NotStartedError, explain, look_up
+from rose_cli.engine.shell import note_beside, shell_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from rose_cli.engine.base import TaskRequest
-
-# The command is put away before the lines run: a line like `source setvars.sh` hands the positional parameters on,
-# and such scripts read them as their own. Its words never reach the shell's parser.
-_BASH_SCRIPT = """\
-rose_command=("$@"); set --
-trap 'echo "rose: pre_exec ended with exit code $?, the program was not started" >&2' EXIT
-set -e
-{lines}
-exec "${{rose_command[@]}}"
-"""
-_SH_SCRIPT = """\
-trap 'echo "rose: pre_exec ended with exit code $?, the program was not started" >&2' EXIT
-set -e
-{lines}
-exec "$@"
-"""
+    from rose_cli.engine.shell import Note
 
 
 @dataclass(frozen=True)
@@ -48,7 +34,7 @@ def prepare(request: TaskRequest, environment: Mapping[str, str]) -> Launch:
     if not request.directory.is_dir():
         raise NotStartedError(f"the working folder '{request.directory}' does not exist")
     if request.pre_exec:
-        return in_shell(request)
+        return in_shell(request, note_beside(request.stderr))
     search_path = environment.get("PATH", os.defpath)
     return Launch(look_up(request.argv[0], search_path, request.directory), request.argv)
 
@@ -58,6 +44,8 @@ def spawn(request: TaskRequest, environment: Mapping[str, str]) -> subprocess.Po
     launch = prepare(request, environment)
     with ExitStack() as stack:
         stdout, stderr = open_output(request.stdout, stack), open_output(request.stderr, stack)
+        if request.pre_exec:
+            open_output(note_beside(request.stderr).path, stack)
         try:
             # no preexec_fn: it costs four times as much, and 80 ms with a big parent
             return subprocess.Popen(
@@ -68,11 +56,9 @@ def spawn(request: TaskRequest, environment: Mapping[str, str]) -> subprocess.Po
             raise NotStartedError(explain(error, launch.program, launch.argv)) from error
 
 
-def in_shell(request: TaskRequest) -> Launch:
-    bash = Path("/bin/bash")
-    shell, script = (str(bash), _BASH_SCRIPT) if bash.exists() else ("/bin/sh", _SH_SCRIPT)
-    text = script.format(lines="\n".join(request.pre_exec))
-    return Launch(shell, (shell, "-c", text, "rose", *request.argv))
+def in_shell(request: TaskRequest, note: Note) -> Launch:
+    words = shell_words(request, note)
+    return Launch(words[0], words)
 
 
 def open_output(path: Path, stack: ExitStack) -> int:

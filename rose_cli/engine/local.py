@@ -17,6 +17,7 @@ from rose_cli.engine.machine import machine_capacity
 from rose_cli.engine.outcome import ended, timed_out
 from rose_cli.engine.processes import send_signal, session_mark
 from rose_cli.engine.programs import NotStartedError
+from rose_cli.engine.shell import note_beside
 from rose_cli.engine.slots import Slots
 from rose_cli.engine.watchdog import Watchdog
 from rose_cli.errors import EngineError, RunDirectoryError
@@ -124,8 +125,12 @@ class LocalEngine:
             self._children.add(child)
             try:
                 outcome = await self._follow(child, request.timeout_seconds, on_spawn, started)
+                if request.pre_exec:
+                    outcome = note_beside(request.stderr).judged(request, outcome)
             finally:
                 self._leave(child)
+                if request.pre_exec:
+                    note_beside(request.stderr).remove()
         if self._over is not None:  # then how it ended says nothing about the task
             return TaskOutcome(Ended.LOST, outcome.seconds, message=self._over)
         return outcome

@@ -42,6 +42,21 @@ def look_up(name: str, search_path: str, directory: Path) -> str:
     )
 
 
+def why_not_executed(argv: Sequence[str], search_path: str, directory: Path) -> str | None:
+    """Why a shell did not get to execute that command; None where nothing is wrong that can be seen from here."""
+    try:
+        program = look_up(argv[0], search_path, directory)
+        with open(program, "rb") as file:  # noqa: PTH123
+            words = file.read(256).partition(b"\n")[0].split()
+    except NotStartedError as error:
+        return str(error)
+    except OSError:
+        return None
+    if words and words[0].startswith(b"#!/") and not os.path.exists(words[0][2:]):  # noqa: PTH110 - bytes
+        return explain(FileNotFoundError(errno.ENOENT, "no interpreter"), program, argv)
+    return None
+
+
 def explain(error: OSError | ValueError, program: str, argv: Sequence[str]) -> str:
     """Why the kernel, or subprocess before it, refused to execute a file that is there."""
     number = error.errno if isinstance(error, OSError) else None

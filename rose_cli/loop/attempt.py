@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import signal
 from typing import TYPE_CHECKING
 
 import anyio
@@ -14,7 +13,7 @@ from rose_cli.journal import events as e
 from rose_cli.loop.output import NoMetricError, last_lines, read_metric, reported_result
 from rose_cli.plan.model import CRITERION
 from rose_cli.plan.render import Command, NoValueError, Place, render
-from rose_cli.plan.secrets import secrets_of, without
+from rose_cli.plan.secrets import assigned, secrets_of, without
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,7 +131,7 @@ class Attempt:
     @property
     def _secrets(self) -> tuple[str, ...]:
         """What a task may print of its environment, and the journal is not to hold."""
-        return (*secrets_of(self._plan.environment), *self._crew.secrets)
+        return (*secrets_of(self._plan.environment, assigned(self._plan.pre_exec)), *self._crew.secrets)
 
     def _metric(self) -> float:
         criterion = self._runner.learner.criterion
@@ -159,17 +158,10 @@ def describe(outcome: TaskOutcome, timeout_seconds: float | None) -> str:
     """How a failed task ended, in words."""
     match outcome.ended:
         case Ended.SIGNALLED:
-            return f"ended by {_signal_name(outcome.signal or 0)}"
+            return f"ended by {outcome.how}"
         case Ended.TIMED_OUT:
             return f"ended by rose after its timeout of {timeout_seconds:g} s"
         case Ended.NOT_STARTED:
             return outcome.message or "could not be started"
         case _:
-            return f"exit code {outcome.exit_code}"
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return f"{signal.Signals(number).name} (signal {number})"
-    except ValueError:
-        return f"signal {number}"
+            return outcome.how

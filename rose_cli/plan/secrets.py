@@ -26,6 +26,9 @@ SECRET_WORDS = ("TOKEN", "KEY", "PAT", "AUTH")
 _SECRET = re.compile(rf"{'|'.join(SECRET_NAMES)}|(?:^|_)(?:{'|'.join(SECRET_WORDS)})(?:_|$)", re.IGNORECASE)
 
 
+_ASSIGNMENT = re.compile(r"""(?<![\w$])([A-Za-z_]\w*)=(?:'([^']*)'|"([^"]*)"|([^\s'"$`;&|]+))""")
+
+
 def is_secret(name: str) -> bool:
     return bool(_SECRET.search(name))
 
@@ -33,6 +36,12 @@ def is_secret(name: str) -> bool:
 def masked(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables as they may be shown."""
     return {name: MASK if value and is_secret(name) else value for name, value in environment.items()}
+
+
+def assigned(lines: Iterable[str]) -> dict[str, str]:
+    """The variables that lines for a shell set to plain values."""
+    found = (match for line in lines for match in _ASSIGNMENT.finditer(line))
+    return {match[1]: match[2] or match[3] or match[4] or "" for match in found}
 
 
 def secrets_of(*environments: Mapping[str, str]) -> tuple[str, ...]:
@@ -55,7 +64,10 @@ def without(secrets: Iterable[str], value: Any) -> Any:  # noqa: ANN401 - as it 
 
 
 def has_secrets(plan: Plan) -> bool:
-    return any(is_secret(name) and value for command in _commands(plan) for name, value in command.environment.items())
+    values = (
+        pair for each in _commands(plan) for pair in (*each.environment.items(), *assigned(each.pre_exec).items())
+    )
+    return any(is_secret(name) and value for name, value in values)
 
 
 def _commands(plan: Plan) -> Iterable[CommandPlan]:

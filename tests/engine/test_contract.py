@@ -162,18 +162,38 @@ async def test_shell_lines_prepare_for_the_program(engine: Engine, folder: Folde
     assert (given["env"]["CALLED"], given["cwd"], given["argv"]) == ("yes", "/", ["word"])
 
 
-async def test_a_shell_line_that_fails_fails_the_task(engine: Engine, folder: Folder) -> None:
-    request = folder.request("echo", "ran", pre_exec=("sh -c 'exit 4'", "echo went on"))
+async def test_a_shell_line_that_fails_keeps_the_program_from_starting(engine: Engine, folder: Folder) -> None:
+    request = folder.request("echo", "ran", pre_exec=("true", "sh -c 'exit 4'", "echo went on"))
     outcome = await run(engine, request)
-    assert (outcome.ended, outcome.exit_code) == (Ended.EXITED, 4)
+    assert (outcome.ended, outcome.exit_code) == (Ended.NOT_STARTED, 4)
+    assert "pre_exec line 2, 'sh -c 'exit 4'', ended with exit code 4" in (outcome.message or "")
     assert request.stdout.read_text() == ""
-    assert "pre_exec" in request.stderr.read_text()
+    assert "pre_exec ended at line 2" in request.stderr.read_text()
 
 
-async def test_behind_shell_lines_a_missing_program_ends_as_in_a_shell(engine: Engine, folder: Folder) -> None:
-    request = folder.request("no-such-program", pre_exec=("true",))
+@pytest.mark.parametrize("line", ["exit 0", "exec true", ". ./leaves.sh", "trap : EXIT; exit 0", "exec sh -c 'exit 0'"])
+async def test_a_program_that_was_not_reached_is_no_success(engine: Engine, folder: Folder, line: str) -> None:
+    folder.script("exit 0\n", "leaves.sh")
+    request = folder.request("touch", "ran", pre_exec=("true", line))
     outcome = await run(engine, request)
-    assert (outcome.ended, outcome.exit_code) == (Ended.EXITED, 127)
+    assert (outcome.ended, outcome.exit_code, outcome.succeeded) == (Ended.NOT_STARTED, 0, False)
+    assert f"pre_exec line 2, '{line}', ended the shell with exit code 0" in (outcome.message or "")
+    assert not (folder.path / "ran").exists()
+    assert list(folder.path.glob("*.pre_exec")) == []
+
+
+async def test_shell_lines_are_judged_by_their_own_exit_codes(engine: Engine, folder: Folder) -> None:
+    folder.script("false\ngrep -q nothing /dev/null\nexport SEEN=yes\n", "setvars.sh")
+    lines = ("false; true", ". ./setvars.sh", "inner() { false; export CALLED=yes; }", "inner")
+    given = (await shown(engine, folder.program("shows", pre_exec=lines)))["env"]
+    assert (given["SEEN"], given["CALLED"]) == ("yes", "yes")
+
+
+async def test_behind_shell_lines_a_missing_program_is_an_outcome(engine: Engine, folder: Folder) -> None:
+    request = folder.request("no-such-program", pre_exec=("PATH=/bin:/nowhere",))
+    outcome = await run(engine, request)
+    assert (outcome.ended, outcome.exit_code) == (Ended.NOT_STARTED, 127)
+    assert "no program 'no-such-program' on the PATH of the task ('/bin:/nowhere')" in (outcome.message or "")
     assert "no-such-program" in request.stderr.read_text()
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rose_cli.plan.secrets import MASK, is_secret, masked, secrets_of, without
+from rose_cli.plan.secrets import MASK, assigned, is_secret, masked, secrets_of, without
 
 if TYPE_CHECKING:
     from tests.conftest import Rose
@@ -65,6 +65,24 @@ def test_a_secret_is_in_no_output_and_not_in_the_journal_and_comes_back_on_resum
     for output in outputs:
         assert "s3cr3t" not in output
     assert f"denied: {MASK}, {MASK}" in outputs[-1]
+
+
+def test_a_secret_in_a_line_for_the_shell_is_in_no_output(rose: Rose) -> None:
+    line = f"export API_TOKEN={SECRET} PLAIN=seen; no-such-command"
+    rose.write(json.dumps({"max_iter": 1, "learners": 1, "pre_exec": line, "tasks": {"sim": {"executable": "env"}}}))
+    shown = rose("plan", "campaign.yaml", "--format", "json").out
+    run = rose("run", "campaign.yaml", "--run-dir", "r")
+    assert run.code == 1
+    assert stat.S_IMODE((rose.folder / "r/plan.json").stat().st_mode) == 0o600
+    for output in (shown, run.out, run.err, (rose.folder / "r/journal.jsonl").read_text()):
+        assert SECRET not in output
+    assert f"export API_TOKEN={MASK} PLAIN=seen; no-such-command" in shown
+    assert f"API_TOKEN={MASK} PLAIN=seen" in rose.learners("r")["learner-0"]["error"]["message"]
+
+
+def test_values_that_lines_set() -> None:
+    lines = ("export A_TOKEN='a b' KEY=x", 'B="c d"; C=$(date)', "if test x = y; then z; fi", "curl --data K=v | D=1")
+    assert assigned(lines) == {"A_TOKEN": "a b", "KEY": "x", "B": "c d", "K": "v", "D": "1"}
 
 
 def test_a_run_without_secrets_is_as_readable_as_the_umask_says(rose: Rose) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import time
@@ -14,7 +13,7 @@ from rose_cli.engine.base import Ended, TaskOutcome
 from rose_cli.engine.launch import prepare
 from rose_cli.engine.outcome import ExitStatus, ended
 from rose_cli.engine.processes import MARK_VARIABLE, open_pidfd, read_process
-from rose_cli.engine.programs import NotStartedError, explain
+from rose_cli.engine.programs import NotStartedError, why_not_executed
 from rose_cli.errors import EngineError
 
 if TYPE_CHECKING:
@@ -115,7 +114,8 @@ class Attempt:
         number = int(code)
         if number in _NO_PROGRAM and not self.request.pre_exec and (why := self._no_program()):
             return TaskOutcome(Ended.NOT_STARTED, seconds, message=why)
-        return ended(_status(number), ending, seconds)
+        outcome = ended(_status(number), ending, seconds)
+        return self.script.note.judged(self.request, outcome) if self.request.pre_exec else outcome
 
     def _start(self) -> None:
         if not self.started.is_set():
@@ -139,16 +139,13 @@ class Attempt:
     def _no_program(self) -> str | None:
         """Why the program could not be started; None where it could."""
         try:
-            program = prepare(self.request, self._environment).program
-            with open(program, "rb") as file:  # noqa: PTH123
-                words = file.read(256).partition(b"\n")[0].split()
+            prepare(self.request, self._environment)
         except NotStartedError as error:
             return str(error)
-        except OSError:
+        if self.request.pre_exec:
             return None
-        if words and words[0].startswith(b"#!/") and not os.path.exists(words[0][2:]):  # noqa: PTH110 - bytes
-            return explain(FileNotFoundError(errno.ENOENT, "no interpreter"), program, self.request.argv)
-        return None
+        search_path = self._environment.get("PATH", os.defpath)
+        return why_not_executed(self.request.argv, search_path, self.request.directory)
 
 
 def _status(code: int) -> ExitStatus:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rose_cli.engine.launch import in_shell, open_output, prepare
 from rose_cli.engine.pilot.attempt import Attempt
 from rose_cli.engine.pilot.notices import Notices
-from rose_cli.engine.pilot.script import LOCKS, SCRIPTS, Generation, write_common, write_script
+from rose_cli.engine.pilot.script import LOCKS, SCRIPTS, Generation, TaskScript, write_common, write_script
 from rose_cli.engine.processes import MARK_VARIABLE
 
 if TYPE_CHECKING:
@@ -50,15 +50,16 @@ class TaskFiles:
         environment = self._environment(pilot, request, gpu_ids)
         if pilot.here:
             prepare(request, environment)  # for its complaints
+        script = TaskScript(self._scripts / f"{number}.sh")
+        argv = in_shell(request, script.note).argv if request.pre_exec else request.argv
         with ExitStack() as stack:
-            for path in (request.stdout, request.stderr):
+            for path in (request.stdout, request.stderr, *([script.note.path] if request.pre_exec else ())):
                 open_output(path, stack)
-        argv = in_shell(request).argv if request.pre_exec else request.argv
         name = f"{self._session}.{pilot.number}"
         generation = Generation(name, pilot.over_file, self._locks, self._pipe if pilot.here else None)
         places = request.directory, request.stdout, request.stderr
         exact = _is_exact(pilot, request)
-        script = write_script(self._scripts, number, generation, argv, environment, places, exact=exact)
+        write_script(script, generation, argv, environment, places, exact=exact)
         return Attempt(request, script, environment, here=pilot.here)
 
     def tidy(self) -> None:

@@ -9,9 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rose_cli.engine.shell import note_beside
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from rose_cli.engine.shell import Note
 
 SCRIPTS = "tasks"
 LOCKS = "locks"
@@ -71,6 +75,11 @@ class TaskScript:
     def record(self) -> Path:
         return self.path.with_suffix(".end")
 
+    @property
+    def note(self) -> Note:
+        """How far the lines of `pre_exec` came."""
+        return note_beside(self.path)
+
     def withdraw(self) -> None:
         """It starts no more, wherever it is on its way; one that has begun has read it and goes on. Raises OSError."""
         self.path.unlink(missing_ok=True)
@@ -80,6 +89,7 @@ class TaskScript:
         for path in (self.path, self.record):
             with suppress(OSError):
                 path.unlink()
+        self.note.remove()
 
     def read_record(self) -> str | None:
         try:
@@ -94,20 +104,18 @@ def write_common(folder: Path) -> None:
 
 
 def write_script(
-    folder: Path,
-    number: int,
+    script: TaskScript,
     generation: Generation,
     argv: Sequence[str],
     environment: Mapping[str, str],
     places: tuple[Path, Path, Path],
     *,
     exact: bool,
-) -> TaskScript:
+) -> None:
     """`places` are the working folder and the files for output. `exact`: the program sees no variable besides."""
-    script = TaskScript(folder / f"{number}.sh")
     directory, stdout, stderr = (shlex.quote(str(path)) for path in places)
     values = {
-        "number": number, "folder": places[0], "record": script.record, "over": generation.over,
+        "number": script.path.stem, "folder": places[0], "record": script.record, "over": generation.over,
         "notices": generation.notices or "", "generation": generation.name,
         "locks": generation.locks / hashlib.sha256(directory.encode()).hexdigest()[:16],
     }  # fmt: skip
@@ -118,7 +126,6 @@ def write_script(
     descriptor = os.open(script.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write("\n".join([*lines, ""]))
-    return script
 
 
 def command_line(script: TaskScript, mark: tuple[str, str]) -> str:
