@@ -80,8 +80,8 @@ class RunDirectory:
 
 def create_run_directory(parent: Path, name: str, day: str) -> RunDirectory:
     """A new folder `<name>-<day>-<n>` under `parent`, which is made where it is missing."""
-    _refuse_foreign_link(parent)
     try:
+        _refuse_foreign_link(parent)
         parent.mkdir(parents=True, exist_ok=True)
         for number in range(1, 1_000_000):
             path = parent / f"{name}-{day}-{number}"
@@ -92,7 +92,7 @@ def create_run_directory(parent: Path, name: str, day: str) -> RunDirectory:
             _point_latest(parent, path.name)
             return RunDirectory.at(path)
     except OSError as error:
-        message = f"cannot create a run directory in '{parent}': {error.strerror}"
+        message = f"cannot create a run directory in '{parent}': {_why(parent, error)}"
         raise RunDirectoryError(message, "choose another place with --run-dir") from error
     message = f"no free name for a run in '{parent}'"
     raise RunDirectoryError(message, "remove old runs")
@@ -100,17 +100,24 @@ def create_run_directory(parent: Path, name: str, day: str) -> RunDirectory:
 
 def claim_run_directory(path: Path) -> RunDirectory:
     """The folder that the user named for a new run: it has to be new, or empty."""
-    _refuse_foreign_link(path)
     try:
+        _refuse_foreign_link(path)
         path.mkdir(parents=True, exist_ok=True)
         used = any(path.iterdir())
     except OSError as error:
-        message = f"cannot use '{path}' as a run directory: {error.strerror}"
+        message = f"cannot use '{path}' as a run directory: {_why(path, error)}"
         raise RunDirectoryError(message, "choose another place with --run-dir") from error
     if used:
         message = f"'{path}' is not empty"
         raise RunDirectoryError(message, f"choose a new folder, or go on with that run: rose resume {path}")
     return RunDirectory.at(path)
+
+
+def _why(path: Path, error: OSError) -> str:
+    """The machine's word on a folder that cannot be made, or a better one."""
+    if not isinstance(error, FileExistsError):
+        return str(error.strerror).lower()
+    return "it is a link that leads nowhere" if path.is_symlink() and not path.exists() else "it is not a folder"
 
 
 def _refuse_foreign_link(path: Path) -> None:

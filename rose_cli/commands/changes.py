@@ -1,4 +1,7 @@
-"""What has changed in a campaign file since its run began; a resume says so and does not apply it."""
+"""What is not as it was when a run began: values in its campaign file, and bounds that expressions read.
+
+A resume says so. It does not apply what the campaign file says now.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rose_cli.errors import RoseError
+from rose_cli.journal import events as e
+from rose_cli.plan.model import Adaptive
 from rose_cli.plan.secrets import MASK, is_secret
 from rose_cli.spec.document import read_document
+from rose_cli.spec.expression import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from rose_cli.plan.model import Plan
+    from rose_cli.journal.state import RunState
+    from rose_cli.plan.model import LearnerPlan, Plan
     from rose_cli.run_directory import RunDirectory
 
 MOST_SHOWN = 8
@@ -29,6 +36,40 @@ def campaign_changes(directory: RunDirectory, plan: Plan) -> Iterator[str]:
         yield f"  {path}: {_shown(path, then)} → {_shown(path, now)} (not applied)"
     if len(changed) > MOST_SHOWN:
         yield f"  and {len(changed) - MOST_SHOWN} more"
+
+
+def bound_changes(plan: Plan, state: RunState, opening: Sequence[e.Event]) -> Iterator[str]:
+    """A line for each expression that reads `max_iter` where a new bound follows finished iterations."""
+    changed = next((event for event in opening if isinstance(event, e.MaxIterChanged)), None)
+    if changed is None:
+        return
+    sent_back = {event.learner: event.from_iteration for event in opening if isinstance(event, e.LearnerReopened)}
+    affected: dict[tuple[str, str, str], list[str]] = {}
+    for learner in plan.learners:
+        done = len(state.learners[learner.name].iterations)
+        kept = min(done, back) if (back := sent_back.get(learner.name)) is not None else done
+        if kept and learner.name in (changed.learners or state.learners):
+            was = state.bound(learner.name, learner.max_iter)
+            for place in _readers_of_max_iter(learner):
+                affected.setdefault(place, []).append(f"{learner.name} (0-{kept - 1} with {was})")
+    for (task, option, text), learners in list(affected.items())[:MOST_SHOWN]:
+        more = f" and {len(learners) - MOST_SHOWN} more" if len(learners) > MOST_SHOWN else ""
+        yield f"{task} {option} = {text} reads max_iter, which is {changed.max_iter} from here on;"
+        yield f"  finished iterations keep the values of the old bound: {', '.join(learners[:MOST_SHOWN])}{more}"
+    if len(affected) > MOST_SHOWN:
+        yield f"so do {len(affected) - MOST_SHOWN} more expressions"
+
+
+def _readers_of_max_iter(learner: LearnerPlan) -> Iterator[tuple[str, str, str]]:
+    """Task, option and text of each such expression, once."""
+    found = {
+        (step.task, name, value.expression)
+        for step in learner.all_steps
+        for command in step.commands
+        for name, value in command.options.items()
+        if isinstance(value, Adaptive) and "max_iter" in value.expression
+    }
+    yield from sorted(place for place in found if "max_iter" in parse(place[2]).names)
 
 
 def _shown(path: str, values: dict[str, str]) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rose_cli.commands.changes import campaign_changes
+from rose_cli.commands.changes import bound_changes, campaign_changes
 from rose_cli.commands.ending import carry_through, exit_code
 from rose_cli.commands.run import record_creation
 from rose_cli.commands.runs import find_interrupted_run, find_run, see
@@ -52,11 +53,11 @@ def resume(argument: str | None, options: ResumeOptions) -> ExitCode:
         refuse_links(directory, [learner.name for learner in plan.learners])
         journal, state = _open(directory, plan)
         opening = _opening(plan, state, options)
-        if not opening and all(learner.stop_reason for learner in state.learners.values()):
+        if not _has_work(state, opening):
             journal.close()
-            notice("nothing to do: every learner has stopped; --max-iter N extends the run")
+            notice(f"nothing to do: every learner has stopped ({_reasons(state)}); --max-iter N extends the run")
             return exit_code(state, Ending("finished"), require_criterion=options.require_criterion)
-        for line in campaign_changes(directory, plan):
+        for line in (*campaign_changes(directory, plan), *bound_changes(plan, state, opening)):
             notice(line)
         if plan.engine.pilot is not None:
             settle_pilots(directory.engine, force=options.force)
@@ -74,7 +75,7 @@ def explain(argument: str | None, options: ResumeOptions) -> ExitCode:
         raise seen.damage
     opening = _opening(seen.plan, seen.state, options)
     print(f"run {seen.directory.path}: {seen.status.value}")  # noqa: T201
-    for line in campaign_changes(seen.directory, seen.plan):
+    for line in (*campaign_changes(seen.directory, seen.plan), *bound_changes(seen.plan, seen.state, opening)):
         print(line)  # noqa: T201
     for event in opening:
         if not isinstance(event, e.AttemptLost):
@@ -129,15 +130,41 @@ def _opening(plan: Plan, state: RunState, options: ResumeOptions) -> list[e.Even
     return [*lost, *_extension(plan, state, options), *_reopened(state, options)]
 
 
+def _has_work(state: RunState, opening: Sequence[e.Event]) -> bool:
+    """Whether a learner has not stopped, or is taken up again."""
+    is_reopened = any(isinstance(event, e.LearnerReopened) for event in opening)
+    return is_reopened or not all(learner.stop_reason for learner in state.learners.values())
+
+
+def _reasons(state: RunState) -> str:
+    """ "2 max iter, 1 criterion met" """
+    counts = Counter(learner.stop_reason for learner in state.learners.values() if learner.stop_reason)
+    return ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in counts.items())
+
+
 def _extension(plan: Plan, state: RunState, options: ResumeOptions) -> Iterator[e.Event]:
+    """The new bound of those whom it takes further; whoever may go on for longer keeps its own."""
     if options.max_iter is None:
         return
-    bounds = [state.max_iter] if state.max_iter is not None else [learner.max_iter for learner in plan.learners]
-    longest = max((bound for bound in bounds if bound is not None), default=0)
-    if options.max_iter <= longest:
-        message = f"--max-iter {options.max_iter} does not extend the run: it has {longest} already"
+    planned = {learner.name: learner.max_iter for learner in plan.learners}
+    chosen = {learner.name: learner for learner in _chosen(state, options.learners)}
+    extended = tuple(
+        name for name, learner in chosen.items() if _is_extended(learner, state.bound(name, planned[name]), options)
+    )
+    if not extended:
+        bounds = {state.bound(name, planned[name]) for name in chosen}
+        whom = f"learner '{next(iter(chosen))}'" if len(chosen) == 1 else f"any of the {len(chosen)} learners"
+        most = f"{'it has' if len(chosen) == 1 else 'they have'} {' or '.join(map(str, sorted(filter(None, bounds))))}"
+        message = f"--max-iter {options.max_iter} does not extend {whom}: {most} already"
         raise UsageError(message, "give a larger number")
-    yield e.MaxIterChanged(options.max_iter)
+    yield e.MaxIterChanged(options.max_iter, () if len(extended) == len(state.learners) else extended)
+
+
+def _is_extended(learner: LearnerState, bound: int | None, options: ResumeOptions) -> bool:
+    """Also where an earlier rose noted the bound for learners that it did not take up."""
+    wanted = options.max_iter or 0
+    stands_below = learner.stop_reason == "max_iter" and len(learner.iterations) < wanted
+    return bound is None or bound < wanted or stands_below
 
 
 def _reopened(state: RunState, options: ResumeOptions) -> Iterator[e.LearnerReopened]:
@@ -146,7 +173,7 @@ def _reopened(state: RunState, options: ResumeOptions) -> Iterator[e.LearnerReop
             yield _sent_back(learner, options)
         elif learner.stop_reason == "failed":
             yield e.LearnerReopened(learner.name, "resumed after a failure")
-        elif learner.stop_reason == "max_iter" and options.max_iter is not None:
+        elif learner.stop_reason == "max_iter" and len(learner.iterations) < (options.max_iter or 0):
             yield e.LearnerReopened(learner.name, f"extended to {options.max_iter} iterations")
 
 

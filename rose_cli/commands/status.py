@@ -73,7 +73,7 @@ def _learner_object(seen: SeenRun, plan: LearnerPlan) -> dict[str, Any]:
         "status": learner_status(learner, alive=seen.alive).value,
         "stop_reason": learner.stop_reason,
         "iterations_done": len(history),
-        "max_iter": plan.max_iter if seen.state.max_iter is None else seen.state.max_iter,
+        "max_iter": seen.state.bound(plan.name, plan.max_iter),
         "task": learner.task if seen.alive else None,
         "metric_name": criterion.metric if criterion else None,
         "metric_value": finite(history[-1]) if history else None,

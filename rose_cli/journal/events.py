@@ -168,7 +168,10 @@ class LearnerReopened:
 
 @dataclass(frozen=True)
 class MaxIterChanged:
+    """A bound on iterations that a resume gave: to `learners`, or to all where none is named."""
+
     max_iter: int
+    learners: tuple[str, ...] = ()
 
 
 Event: TypeAlias = (

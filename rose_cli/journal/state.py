@@ -75,6 +75,7 @@ class LearnerState:
     failures: int = 0
     longest_seconds: dict[str, float] = field(default_factory=dict)
     earlier_attempts: dict[tuple[int, str, int], int] = field(default_factory=dict)
+    max_iter: int | None = None
 
     @property
     def history(self) -> list[float | None]:
@@ -122,7 +123,10 @@ class SessionState:
 
 @dataclass
 class RunState:
-    """What a run has come to. `last_time` is the time of the latest record, in UNIX seconds."""
+    """What a run has come to. `last_time` is the time of the latest record, in UNIX seconds.
+
+    `max_iter` is the bound that a resume gave last; which learners it holds for, `bound` tells.
+    """
 
     run_id: str = ""
     campaign: str = ""
@@ -147,6 +151,11 @@ class RunState:
         """The longest time that the task has taken in this learner; else in any other; 0 where it never succeeded."""
         own = self.learners[learner].longest_seconds
         return own[task] if task in own else self.longest_seconds.get(task, 0.0)
+
+    def bound(self, learner: str, planned: int | None) -> int | None:
+        """The learner's `max_iter`: the one that a resume gave, else the planned one."""
+        state = self.learners.get(learner)
+        return planned if state is None or state.max_iter is None else state.max_iter
 
     def apply(self, record: Timed) -> None:
         self._now = record.time
@@ -260,6 +269,8 @@ class RunState:
     @_fold.register
     def _(self, event: e.MaxIterChanged) -> None:
         self.max_iter = event.max_iter
+        for name in event.learners or self.learners:
+            self.learners[name].max_iter = event.max_iter
 
     def _step(self, event: e.AttemptEvent) -> StepState:
         return self.learners[event.learner].step(event.task, event.replica)

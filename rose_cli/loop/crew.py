@@ -100,7 +100,7 @@ class Crew:
 
     def max_iter(self, learner: LearnerPlan) -> int | None:
         """Its bound, or the one that `rose resume --max-iter` gave later."""
-        return learner.max_iter if self.state.max_iter is None else self.state.max_iter
+        return self.state.bound(learner.name, learner.max_iter)
 
     def why_cancelled(self, learner: str) -> str:
         if self._ending is not None:

@@ -16,6 +16,7 @@ from rose_cli.view.standing import Standing
 from rose_cli.view.wording import number
 
 if TYPE_CHECKING:
+    from rose_cli.journal.state import RunState
     from rose_cli.plan.model import CriterionPlan, Plan
 
 Widths: TypeAlias = dict[str, int]
@@ -59,10 +60,10 @@ class Measures:
     is_mixed: bool
 
 
-def measure(plan: Plan, max_iter: int | None) -> Measures:
-    """`max_iter` is the bound that was given later, if one was. `metric` and `criterion` are set where all share it."""
+def measure(plan: Plan, state: RunState) -> Measures:
+    """`metric` and `criterion` are set where all learners share it."""
     criteria = [learner.criterion for learner in plan.learners if learner.criterion is not None]
-    bounds = [bound for learner in plan.learners if (bound := max_iter or learner.max_iter)]
+    bounds = [bound for learner in plan.learners if (bound := state.bound(learner.name, learner.max_iter))]
     metrics = {criterion.metric for criterion in criteria}
     is_mixed = len(metrics) > 1
     texts = {threshold_text(criterion, with_metric=is_mixed) for criterion in criteria}

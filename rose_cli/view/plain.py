@@ -124,7 +124,7 @@ class PlainScreen:
 
     def _line(self, learner: str, done: int, *words: str) -> str:
         plan = self._learners.get(learner)
-        bound = self._state.max_iter or (plan.max_iter if plan else None)
+        bound = self._state.bound(learner, plan.max_iter if plan else None)
         count = f"{done:>{len(str(bound))}}/{bound}" if bound else f"{done}"
         return " ".join((safe(learner).ljust(self._name_width), count, *words))
 

@@ -96,7 +96,7 @@ class Roster:
     def measures(self) -> Measures:
         """Of the plan; they can only change with the bound on iterations."""
         if self._measures is None or self._measures[0] != self._state.max_iter:
-            self._measures = (self._state.max_iter, measure(self._plan, self._state.max_iter))
+            self._measures = (self._state.max_iter, measure(self._plan, self._state))
         return self._measures[1]
 
     def plan(self, learner: str) -> LearnerPlan:

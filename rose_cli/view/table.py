@@ -108,7 +108,7 @@ class _Table:
             plan=learner,
             state=self.roster.state(name),
             digest=self.roster.digest(name),
-            max_iter=self.state.max_iter or learner.max_iter,
+            max_iter=self.state.bound(name, learner.max_iter),
             is_best=self.roster.is_best(learner),
             with_metric=self.roster.measures.is_mixed,
             now=self.facts.now,

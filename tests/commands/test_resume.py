@@ -211,6 +211,61 @@ def test_max_iter_extends_and_from_iteration_goes_back(campaign: Rose) -> None:
     ]
 
 
+@pytest.fixture
+def ended(rose: Rose) -> Rose:
+    """A run `r` of two learners that stand at their max_iter."""
+    rose.write("""
+        max_iter: 2
+        tasks: {t: {executable: echo, adaptive: {--lr: "1 - i/max_iter"}, options: {--n: 1}}}
+        learners: [{name: a}, {name: b}, {name: c, max_iter: 3}]
+        """)
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 0
+    return rose
+
+
+def bounds(rose: Rose) -> dict[str, tuple[int, int]]:
+    """Iterations done and their bound, by learner."""
+    return {name: (each["iterations_done"], each["max_iter"]) for name, each in rose.learners("r").items()}
+
+
+def test_max_iter_for_one_learner_leaves_the_others_to_a_later_resume(ended: Rose) -> None:
+    assert ended("resume", "r", "--max-iter", "4", "--learner", "b").code == 0
+    assert bounds(ended) == {"a": (2, 2), "b": (4, 4), "c": (3, 3)}
+    assert "nothing to do" in ended("resume", "r").err
+    assert ended("resume", "r", "--max-iter", "4").code == 0
+    assert bounds(ended) == {"a": (4, 4), "b": (4, 4), "c": (4, 4)}
+    refused = ended("resume", "r", "--max-iter", "4")
+    assert (refused.code, "any of the 3 learners: they have 4 already" in refused.err) == (2, True)
+
+
+def test_whoever_may_go_on_for_longer_keeps_its_bound(ended: Rose) -> None:
+    assert ended("resume", "r", "--max-iter", "3").code == 0
+    assert bounds(ended) == {"a": (3, 3), "b": (3, 3), "c": (3, 3)}
+    refused = ended("resume", "r", "--max-iter", "2", "--learner", "c")
+    assert (refused.code, "learner 'c': it has 3 already" in refused.err) == (2, True)
+
+
+def test_an_extension_names_the_expressions_that_read_the_bound(ended: Rose) -> None:
+    for words in (("--dry-run",), ()):
+        called = ended("resume", "r", "--max-iter", "4", "--learner", "a", "--learner", "c", *words)
+        told = called.out + called.err
+        assert "t --lr = 1 - i/max_iter reads max_iter, which is 4 from here on" in told
+        assert "old bound: a (0-1 with 2), c (0-2 with 3)" in told
+    called = ended("resume", "r", "--max-iter", "4", "--from-iteration", "0", "--learner", "b", "--dry-run")
+    assert "reads max_iter" not in called.out, "nothing of it was computed with the old bound"
+
+
+@pytest.mark.parametrize("place", ["file", "file/x", "file/x/y", "loop", "loop/x", "/dev/null/x", "n" * 300])
+def test_a_run_directory_that_cannot_be_is_refused(rose: Rose, place: str) -> None:
+    rose.write("{max_iter: 1, tasks: {t: {executable: echo}}, learners: 1}")
+    (rose.folder / "file").touch()
+    (rose.folder / "loop").symlink_to("loop")
+    called = rose("run", "campaign.yaml", "--run-dir", place)
+    assert (called.code, called.out) == (4, "")
+    assert f"cannot use '{place}' as a run directory: " in called.err.replace("\n", "")
+    assert "--run-dir" in called.err
+
+
 def test_a_changed_campaign_is_named_and_not_applied(campaign: Rose) -> None:
     process = campaign.start("run", "campaign.yaml", "--run-dir", "r", "--output", "quiet")
     wait_for_work(campaign, "r", 2)
