@@ -32,7 +32,7 @@ ARROWS = {
     "loop": {"plan.model", "plan.render", "plan.secrets", "engine.base", "journal.events", "run_directory",
              "snapshot", "errors"},
     "plan": {"spec.broken", "spec.campaign", "spec.engines", "spec.expression", "spec.findings", "spec.placeholders",
-             "engine.base", "diagnostic", "errors"},
+             "spec.values", "engine.base", "diagnostic", "errors"},
     "engine": {"errors", "host"},
     "journal": {"tree", "errors", "host"},
     "spec": {"diagnostic", "errors"},

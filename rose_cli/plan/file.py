@@ -77,9 +77,10 @@ def _decode(kind: Any, value: Any) -> Any:  # noqa: ANN401 - the counterpart
 
 
 def _decode_union(kinds: tuple[Any, ...], value: Any) -> Any:  # noqa: ANN401
-    """A map is the dataclass among `kinds`, a list the tuple, a number of a float field a float."""
+    """A map is the dataclass among `kinds` that has its keys, a list the tuple, a number of a float field a float."""
     if isinstance(value, dict):
-        return _decode(next(kind for kind in kinds if is_dataclass(kind)), value)
+        classes = [kind for kind in kinds if isinstance(kind, type) and is_dataclass(kind)]
+        return _decode(next((kind for kind in classes if value.keys() & _field_types(kind)), classes[0]), value)
     if isinstance(value, list):
         return _decode(next(kind for kind in kinds if get_origin(kind) is tuple), value)
     if isinstance(value, int) and not isinstance(value, bool) and float in kinds and int not in kinds:

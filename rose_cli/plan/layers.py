@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rose_cli.engine.base import Resources
-from rose_cli.plan.model import Adaptive, CommandPlan, OptionValue
+from rose_cli.plan.model import Adaptive, CommandPlan, Number, OptionScalar, OptionValue
+from rose_cli.spec.values import written_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,10 +65,23 @@ def _last(layers: Sequence[TaskFields], field: str, default: Any) -> Any:  # noq
 def _options(layers: Sequence[TaskFields]) -> dict[str, OptionValue]:
     merged: dict[str, OptionValue] = {}
     for layer in layers:
-        given: dict[str, OptionValue | None] = dict(layer.options or {})
+        given: dict[str, OptionValue | None] = {
+            name: _as_written(value) for name, value in (layer.options or {}).items()
+        }
         given.update({name: Adaptive(e.text) if e else None for name, e in (layer.adaptive or {}).items()})
         merged = {name: value for name, value in {**merged, **given}.items() if value is not None}
     return merged
+
+
+def _as_written(value: OptionValue | None) -> OptionValue | None:
+    if isinstance(value, tuple):
+        return tuple(_number_or(entry) for entry in value)
+    return value if value is None or isinstance(value, Adaptive) else _number_or(value)
+
+
+def _number_or(value: OptionScalar) -> OptionScalar:
+    text = written_number(value)
+    return value if text is None else Number(text)
 
 
 def _variables(layers: Sequence[Mapping[str, str | None] | None]) -> dict[str, str]:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 OnFailure: TypeAlias = Literal["stop_learner", "stop_campaign", "continue"]
 Operator: TypeAlias = Literal["<", "<=", ">", ">=", "=="]
-OptionScalar: TypeAlias = str | int | float | bool
 
 CRITERION = "criterion"
 """The name of the criterion where a task is named: in logs, in the journal, in `ROSE_TASK`."""
@@ -28,6 +27,21 @@ class Adaptive:
     expression: str
 
 
+@dataclass(frozen=True)
+class Number:
+    """An option's value that is a number, and stands on the command line as it was written: `0.10`, `1e-3`."""
+
+    text: str
+
+    @property
+    def value(self) -> int | float:
+        try:
+            return int(self.text, 0)
+        except ValueError:
+            return float(self.text)
+
+
+OptionScalar: TypeAlias = str | int | float | bool | Number
 OptionValue: TypeAlias = OptionScalar | tuple[OptionScalar, ...] | Adaptive
 
 

@@ -6,10 +6,11 @@ import os
 import shlex
 import sys
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
-from rose_cli.plan.model import Adaptive, OptionScalar, OptionValue
+from rose_cli.plan.model import Adaptive, Number, OptionScalar, OptionValue
 from rose_cli.spec.expression import Expression, ExpressionError, Value, parse
 from rose_cli.spec.placeholders import fill_placeholders
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
     from rose_cli.plan.model import CommandPlan, LearnerPlan, Plan
 
-ResolvedOption: TypeAlias = OptionScalar | tuple[OptionScalar, ...]
+ResolvedScalar: TypeAlias = str | int | float | bool
+ResolvedOption: TypeAlias = ResolvedScalar | tuple[ResolvedScalar, ...]
 
 
 class NoValueError(ValueError):
@@ -66,8 +68,9 @@ class Command:
 def render(plan: Plan, learner: LearnerPlan, task: str, command: CommandPlan, moment: Moment, place: Place) -> Command:
     """The command of one attempt. Raises NoValueError where an adaptive option has no value."""
     names = _placeholders(plan, learner, moment, place)
-    options = {name: _resolved(value, moment, names) for name, value in command.options.items()}
-    filled = [*(fill_placeholders(word, names) for word in command.args), *option_words(options)]
+    given = {name: _resolved(value, moment, names) for name, value in command.options.items()}
+    options = {name: _recorded(value) for name, value in given.items()}
+    filled = [*(fill_placeholders(word, names) for word in command.args), *option_words(given)]
     words = [fill_placeholders(word, names) for word in command.words]
     environment = {name: fill_placeholders(value, names) for name, value in command.environment.items()}
     argv = _shell_line(words[0], filled) if command.shell else _argv(plan, words, filled)
@@ -80,17 +83,36 @@ def render(plan: Plan, learner: LearnerPlan, task: str, command: CommandPlan, mo
     )
 
 
-def option_words(options: Mapping[str, ResolvedOption]) -> list[str]:
-    """Options as words of a command line: `true` is a bare flag, `false` nothing, a list several words."""
+def option_words(options: Mapping[str, OptionScalar | tuple[OptionScalar, ...]]) -> list[str]:
+    """Options as words of a command line: `true` is a bare flag, `false` nothing, a list several words.
+
+    A name that ends in `=` makes one word with its value, and takes `true` and `false` as values.
+    """
     words: list[str] = []
     for name, value in options.items():
-        if value is True:
+        entries = value if isinstance(value, tuple) else (value,)
+        if name.endswith("="):
+            words += [name + (str(entry).lower() if isinstance(entry, bool) else _word(entry)) for entry in entries]
+        elif value is True:
             words.append(name)
-        elif isinstance(value, tuple):
-            words += [name, *(str(entry) for entry in value)]
         elif value is not False:
-            words += [name, str(value)]
+            words += [name, *(_word(entry) for entry in entries)]
     return words
+
+
+def _word(value: OptionScalar) -> str:
+    """As written, or as Python prints it; but `-0.00001` and not `-1e-05`, which argparse takes for an option."""
+    if isinstance(value, Number):
+        return value.text
+    word = str(value)
+    return f"{Decimal(word):f}" if isinstance(value, float) and word.startswith("-") and "e" in word else word
+
+
+def _recorded(value: OptionScalar | tuple[OptionScalar, ...]) -> ResolvedOption:
+    """What goes into the journal: a number, however it was written."""
+    if isinstance(value, tuple):
+        return tuple(entry.value if isinstance(entry, Number) else entry for entry in value)
+    return value.value if isinstance(value, Number) else value
 
 
 def beside_campaign(word: str, campaign_dir: str) -> str:
@@ -99,7 +121,7 @@ def beside_campaign(word: str, campaign_dir: str) -> str:
     return path if word and os.path.isfile(path) else word  # noqa: PTH113
 
 
-def _resolved(value: OptionValue, moment: Moment, names: Mapping[str, str]) -> ResolvedOption:
+def _resolved(value: OptionValue, moment: Moment, names: Mapping[str, str]) -> OptionScalar | tuple[OptionScalar, ...]:
     if isinstance(value, Adaptive):
         return _evaluated(value.expression, moment)
     if isinstance(value, tuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal, TypeAlias, get_args
 
 from pydantic import PlainValidator
@@ -9,6 +10,7 @@ from pydantic import PlainValidator
 from rose_cli.diagnostic import nearest
 from rose_cli.spec.command_line import CommandLine, command_line, placeholder_slips
 from rose_cli.spec.expression import Expression, ExpressionError, parse
+from rose_cli.spec.reader.scalars import WrittenExponent, WrittenFloat, WrittenInt
 from rose_cli.spec.rejection import Slip, expected, reject, reject_any
 
 OptionScalar: TypeAlias = str | int | float | bool
@@ -25,6 +27,13 @@ def _option(value: object) -> object:
     slips = [slip for n, entry in enumerate(entries) for slip in _option_slips(entry, (n,) if is_list else ())]
     reject_any(slips)
     return tuple(entries) if is_list else value
+
+
+def written_number(value: object) -> str | None:
+    """The letters of a number that was written in another way than Python would print it."""
+    is_number = isinstance(value, WrittenInt | WrittenFloat)
+    is_number |= isinstance(value, WrittenExponent) and math.isfinite(float(value))
+    return str(value) if is_number else None
 
 
 def _option_slips(entry: object, below: tuple[int, ...]) -> list[Slip]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from rose_cli.plan.model import EnginePlan
+from rose_cli.plan.file import dump_plan, load_plan
+from rose_cli.plan.model import EnginePlan, Number
 from rose_cli.plan.render import Moment, NoValueError, Place, option_words, render
 
 if TYPE_CHECKING:
-    from rose_cli.plan.model import Plan
-    from rose_cli.plan.render import Command, ResolvedOption
+    from rose_cli.plan.model import OptionScalar, Plan
+    from rose_cli.plan.render import Command
     from tests.plan.conftest import Compile
     from tests.spec.bench import Bench
 
@@ -44,10 +46,44 @@ def rendered(plan: Plan, moment: Moment | None = None, place: Place = PLACE) -> 
         ((1, "a", 0.5, True), ["--n", "1", "a", "0.5", "True"]),
         (0, ["--n", "0"]),
         (-5, ["--n", "-5"]),
+        (Number("0.10"), ["--n", "0.10"]),
+        ((Number("1e-3"), 0.5), ["--n", "1e-3", "0.5"]),
+        (-1e-05, ["--n", "-0.00001"]),
+        (-1.5e22, ["--n", "-15000000000000000000000"]),
+        (-math.inf, ["--n", "-inf"]),
     ],
 )
-def test_an_option_becomes_words(value: ResolvedOption, words: list[str]) -> None:
+def test_an_option_becomes_words(value: OptionScalar | tuple[OptionScalar, ...], words: list[str]) -> None:
     assert option_words({"--n": value}) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (-1e-05, ["n=-0.00001"]),
+        ("-a b", ["n=-a b"]),
+        (True, ["n=true"]),
+        (False, ["n=false"]),
+        ((64, "x"), ["n=64", "n=x"]),
+        ("", ["n="]),
+        (Number("0.10"), ["n=0.10"]),
+    ],
+)
+def test_a_name_that_ends_in_an_equals_sign_is_one_word_with_its_value(
+    value: OptionScalar | tuple[OptionScalar, ...], words: list[str]
+) -> None:
+    assert option_words({"n=": value}) == words
+
+
+def test_a_number_stands_as_it_was_written_and_counts_as_a_number(compiled: Compile, bench: Bench) -> None:
+    plan = compiled("""
+        tasks: {s: {executable: echo, options: {--a: 0.10, --b: 1e-3, --c: [.5, 0x1F, +2], --d: "1e-3", --e: 1e400}}}
+    """)
+    stored = bench.folder / "plan.json"
+    stored.write_text(dump_plan(plan), encoding="utf-8")
+    command = rendered(load_plan(stored))
+    assert " ".join(command.argv) == "echo --a 0.10 --b 1e-3 --c .5 0x1F +2 --d 1e-3 --e 1e400"
+    assert command.options == {"--a": 0.1, "--b": 0.001, "--c": (0.5, 31, 2), "--d": "1e-3", "--e": "1e400"}
 
 
 def test_arguments_come_before_options_and_both_after_the_words(compiled: Compile, bench: Bench) -> None:

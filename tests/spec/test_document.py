@@ -72,8 +72,19 @@ def test_nothing_is_none(text: str) -> None:
 )
 def test_plain_words_and_numbers(text: str, value: object) -> None:
     read = plain_value(text)
-    assert (type(read), read) == (type(value), value)
+    assert (read, isinstance(read, bool), isinstance(read, float)) == (
+        value,
+        isinstance(value, bool),
+        isinstance(value, float),
+    )
     assert document(f"a: {text}").data == {"a": value}
+
+
+@pytest.mark.parametrize(
+    "text", ["15", "-1", "+3", "-0", "0xFf", "0o17", "1.5", ".5", "1.", "0.10", "007.5", "-0.00001"]
+)
+def test_a_number_keeps_its_letters(text: str) -> None:
+    assert str(plain_value(text)) == text
 
 
 def test_nan() -> None:

@@ -125,6 +125,7 @@ class MapFrame(Frame):
         if mistake is not None:
             self._wrong("odd-key", mistake[0], node.at, mistake[1])
         elif isinstance(name, (str, int)):
+            name = str(name) if isinstance(name, str) else int(name)  # as a key, `+1` is 1
             if name not in self.entries:
                 return name
             line = self.source.line_number(self.entries[name].key.start)
