@@ -96,6 +96,7 @@ def plan(
         typer.Option("--iteration", metavar="N", help="Only this iteration; repeatable."),
     ] = None,
     settings: Settings = None,
+    smoke: Annotated[bool, typer.Option("--smoke", help="The plan of `rose run --smoke`.")] = False,
     plan_format: TextOrJson = "text",
 ) -> None:
     """Show what each learner would run at each iteration."""
@@ -103,7 +104,7 @@ def plan(
     from rose_cli.commands.plan import PlanOptions, show_plan
 
     given = [parse_setting(text) for text in settings or ()]
-    raise typer.Exit(show_plan(file, PlanOptions(given, learner or (), iteration or (), plan_format)))
+    raise typer.Exit(show_plan(file, PlanOptions(given, learner or (), iteration or (), plan_format, smoke)))
 
 
 @app.command()
@@ -129,15 +130,15 @@ def run(
         given.insert(0, Setting(("engine",), engine, f"--engine {engine}"))  # --set engine.… lies over it
     if max_iter is not None:
         given.append(Setting(("max_iter",), max_iter, f"--max-iter {max_iter}"))
+    if smoke and (run_dir is not None or require_criterion):
+        raise UsageError("--smoke goes with neither --run-dir nor --require-criterion", "leave them out")
     if dry_run:
         from rose_cli.commands.plan import PlanOptions, show_plan
 
-        raise typer.Exit(show_plan(file, PlanOptions(given, learner or ())))
+        raise typer.Exit(show_plan(file, PlanOptions(given, learner or (), smoke=smoke)))
     if smoke:
         from rose_cli.commands.smoke import smoke as command
 
-        if run_dir is not None or require_criterion:
-            raise UsageError("--smoke goes with neither --run-dir nor --require-criterion", "leave them out")
         raise typer.Exit(command(file, given, learner or (), output))
     from rose_cli.commands.run import RunOptions
     from rose_cli.commands.run import run as command_run

@@ -53,6 +53,13 @@ class Checked:
             raise CampaignError(self.diagnostics, self.text)
         return self.plan
 
+    @property
+    def good_smoke_plan(self) -> Plan:
+        """The plan of `rose run --smoke`. Raises CampaignError where there is none."""
+        if self.smoke_plan is None:
+            raise CampaignError(self.diagnostics, self.text)
+        return self.smoke_plan
+
     @cached_property
     def smoke_plan(self) -> Plan | None:
         """The plan of `rose run --smoke`, where there is a plan."""
@@ -99,7 +106,6 @@ def _check(path: Path, environment: Mapping[str, str], settings: Sequence[Settin
         task_names=declared_tasks(read.document) | read.lost_names,
         broken=loaded.broken,
         find_labels=host.find_labels,
-        is_cut_short=any(setting.path[-1:] == ("max_iter",) for setting in settings),
     )
     if loaded.campaign is not None:
         compiled, found = compile_campaign(loaded.campaign, around)
@@ -135,6 +141,12 @@ def only_learners(plan: Plan, names: Sequence[str]) -> Plan:
             message = f"there is no learner '{name}'"
             raise UsageError(message, did_you_mean(name, known) or f"there are {', '.join(known[:20])}")
     return with_learners(plan, frozenset(names)) if names else plan
+
+
+def smoke_settings(settings: Sequence[Setting]) -> list[Setting]:
+    """`--max-iter` is meant for the smoke run itself, and goes before the number in the file's `smoke`."""
+    given = [setting for setting in settings if setting.path == ("max_iter",)]
+    return [*settings, *(Setting(("smoke", "max_iter"), setting.text, setting.source) for setting in given)]
 
 
 def parse_setting(text: str) -> Setting:

@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from rose_cli.commands.campaign_file import Setting, check_campaign, only_learners
+from rose_cli.commands.campaign_file import Setting, check_campaign, only_learners, smoke_settings
 from rose_cli.commands.surroundings import task_environment
 from rose_cli.errors import ExitCode, UsageError
 from rose_cli.plan.render import Command, Moment, NoValueError, Place, render
@@ -33,6 +33,7 @@ class PlanOptions:
     learners: Sequence[str] = ()
     iterations: Sequence[int] = ()
     plan_format: PlanFormat = "text"
+    smoke: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,9 @@ class PlannedTask:
 
 
 def show_plan(file: Path, options: PlanOptions) -> ExitCode:
-    checked = check_campaign(file, task_environment(os.environ), options.settings)
-    plan = only_learners(checked.good_plan, options.learners)
+    settings = smoke_settings(options.settings) if options.smoke else options.settings
+    checked = check_campaign(file, task_environment(os.environ), settings)
+    plan = only_learners(checked.good_smoke_plan if options.smoke else checked.good_plan, options.learners)
     for learner in plan.learners:
         _check_iterations(learner, options.iterations)
     if options.plan_format == "json":

@@ -8,12 +8,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose_cli.commands.campaign_file import Setting, check_campaign, only_learners
+from rose_cli.commands.campaign_file import Setting, check_campaign, only_learners, smoke_settings
 from rose_cli.commands.ending import exit_code
 from rose_cli.commands.run import begin
 from rose_cli.commands.session import carry_on
 from rose_cli.commands.surroundings import task_environment
-from rose_cli.errors import CampaignError, ExitCode
+from rose_cli.errors import ExitCode
 from rose_cli.journal.lock import RunLock
 from rose_cli.run_directory import RunDirectory
 from rose_cli.view.console import notice
@@ -30,10 +30,8 @@ if TYPE_CHECKING:
 
 def smoke(file: Path, settings: Sequence[Setting], learners: Sequence[str], output: Output) -> ExitCode:
     environment = task_environment(os.environ)
-    checked = check_campaign(file, environment, [*settings, *_iterations(settings)])
-    if checked.smoke_plan is None:
-        raise CampaignError(checked.diagnostics, checked.text)
-    plan = only_learners(checked.smoke_plan, learners)
+    checked = check_campaign(file, environment, smoke_settings(settings))
+    plan = only_learners(checked.good_smoke_plan, learners)
     directory = RunDirectory.at(Path(tempfile.mkdtemp(prefix="rose-smoke-")))
     with RunLock.acquire(directory.path):
         work = begin(directory, plan, checked.text, environment, "plain" if output == "auto" else output)
@@ -45,12 +43,6 @@ def smoke(file: Path, settings: Sequence[Setting], learners: Sequence[str], outp
     else:
         notice(f"smoke run of '{file}' failed; its folder is kept: {directory.path}")
     return code
-
-
-def _iterations(settings: Sequence[Setting]) -> list[Setting]:
-    """`--max-iter` is meant for the smoke run itself, and goes before the number in the file's `smoke`."""
-    given = [setting for setting in settings if setting.path == ("max_iter",)]
-    return [Setting(("smoke", "max_iter"), setting.text, setting.source) for setting in given]
 
 
 def _carry_out(work: Work) -> ExitCode:

@@ -26,7 +26,7 @@ def check_end(campaign: Campaign, learner: Learner, plan: LearnerPlan, around: S
         layers = stop_layers(campaign, learner, plan.index)
         yield from check_criterion(layers, around.broken)
         if plan.max_iter is not None and not _touched(around, path, "max_iter"):
-            yield from _check_length(plan.criterion, plan.max_iter, layers, around)
+            yield from _check_length(plan.criterion, plan.max_iter, layers)
     elif plan.max_iter is None and not is_half and not _touched(around, path, "stop", "max_iter"):
         yield _endless(campaign, path)
 
@@ -63,13 +63,11 @@ def _endless(campaign: Campaign, path: KeyPath) -> Finding:
     return Finding("missing-key", message.replace("this", "this learner"), (*path, "max_iter"), hint)
 
 
-def _check_length(
-    criterion: CriterionPlan, max_iter: int, layers: Sequence[Layer[StopFields]], around: Surroundings
-) -> Iterator[Finding]:
+def _check_length(criterion: CriterionPlan, max_iter: int, layers: Sequence[Layer[StopFields]]) -> Iterator[Finding]:
     if criterion.min_iter > max_iter:
         message = f"min_iter {criterion.min_iter} is more than max_iter {max_iter}: no check would count"
         hint = f"write at most {max_iter}"
-        yield Finding("out-of-range", message, giver(layers, "min_iter"), hint, around.severity_of_max_iter)
+        yield Finding("out-of-range", message, giver(layers, "min_iter"), hint, Severity.WARNING)
     if (criterion.patience or 0) >= max_iter:
         message = f"a patience of {criterion.patience} never ends a learner before max_iter {max_iter} does"
         hint = "write less, or take it out"

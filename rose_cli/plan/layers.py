@@ -63,14 +63,12 @@ def _last(layers: Sequence[TaskFields], field: str, default: Any) -> Any:  # noq
 
 
 def _options(layers: Sequence[TaskFields]) -> dict[str, OptionValue]:
-    merged: dict[str, OptionValue] = {}
+    """In the order in which they are first named, also where a `null` takes one away in between."""
+    merged: dict[str, OptionValue | None] = {}
     for layer in layers:
-        given: dict[str, OptionValue | None] = {
-            name: _as_written(value) for name, value in (layer.options or {}).items()
-        }
-        given.update({name: Adaptive(e.text) if e else None for name, e in (layer.adaptive or {}).items()})
-        merged = {name: value for name, value in {**merged, **given}.items() if value is not None}
-    return merged
+        merged.update({name: _as_written(value) for name, value in (layer.options or {}).items()})
+        merged.update({name: Adaptive(e.text) if e else None for name, e in (layer.adaptive or {}).items()})
+    return {name: value for name, value in merged.items() if value is not None}
 
 
 def _as_written(value: OptionValue | None) -> OptionValue | None:

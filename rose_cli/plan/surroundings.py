@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from rose_cli.diagnostic import Severity
 from rose_cli.spec.broken import NOTHING, Broken
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ class Surroundings:
     """`task_names` are all that the file declares, broken ones too.
 
     `find_labels` gives what the installed radical.pilot knows, None where there is none; it is called where it matters.
-    `is_cut_short`: `max_iter` was given on the command line, so that a schedule may well go beyond it.
     """
 
     campaign_file: Path
@@ -31,7 +29,6 @@ class Surroundings:
     task_names: frozenset[str]
     broken: Broken = NOTHING
     find_labels: Callable[[], dict[str, ResourceLabel] | None] = lambda: None
-    is_cut_short: bool = False
 
     @cached_property
     def campaign_dir(self) -> Path:
@@ -40,8 +37,3 @@ class Surroundings:
     @cached_property
     def labels(self) -> dict[str, ResourceLabel] | None:
         return self.find_labels()
-
-    @property
-    def severity_of_max_iter(self) -> Severity:
-        """How bad it is to ask for more iterations than there will be."""
-        return Severity.WARNING if self.is_cut_short else Severity.ERROR

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from rose_cli.spec.campaign import Iterations, TaskFields
 
-MAX_EVALUATIONS = 200_000
-"""For a whole campaign, about a quarter of a second."""
+MAX_PARTS = 1_000_000
+"""Operations and values that are worked out for a whole campaign, about a quarter of a second."""
 MAX_OF_EACH = 10_000
 UNBOUNDED_ITERATIONS = 1_000
 """How many iterations are tried where there is no max_iter."""
@@ -51,7 +51,7 @@ class Trial:
     """Tries each expression once for each iteration in which it counts; what was tried is not tried again."""
 
     def __init__(self) -> None:
-        self._left = MAX_EVALUATIONS
+        self._left = MAX_PARTS
         self._tried: dict[tuple[str, Span, Horizon], tuple[ExpressionError, int] | None] = {}
 
     def try_schedule(self, schedule: Iterations, path: KeyPath, horizon: Horizon) -> Iterator[Finding]:
@@ -80,7 +80,7 @@ class Trial:
     def _first_failure(
         self, expression: Expression, horizon: Horizon, span: Span
     ) -> tuple[ExpressionError, int] | None:
-        iterations = self._within_bound(span)
+        iterations = self._within_bound(span, expression.parts)
         if expression.names & _RESULTS and horizon.has_metric:
             iterations = [0] if 0 in span.within and 0 not in span.apart else []
         for iteration in iterations:
@@ -90,13 +90,13 @@ class Trial:
                 return error, iteration
         return None
 
-    def _within_bound(self, span: Span) -> Iterable[int]:
+    def _within_bound(self, span: Span, parts: int) -> Iterable[int]:
         """All iterations, or where that is too much the first and last of them."""
-        most, count = min(self._left, MAX_OF_EACH), len(span.within)
-        self._left -= min(count, most)
+        most, count = min(self._left // max(1, parts), MAX_OF_EACH), len(span.within)
+        self._left -= min(count, most) * parts
         half = max(1, most // 2)
-        parts = (span.within,) if count <= most else (span.within[:half], span.within[-half:])
-        return (iteration for iteration in chain(*parts) if iteration not in span.apart)
+        tried = (span.within,) if count <= most else (span.within[:half], span.within[-half:])
+        return (iteration for iteration in chain(*tried) if iteration not in span.apart)
 
 
 def _finding(error: ExpressionError, iteration: int, path: KeyPath, horizon: Horizon) -> Finding:

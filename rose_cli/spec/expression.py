@@ -1,8 +1,8 @@
 """The language of adaptive schedules: from a text to a function of the iteration that cannot do harm.
 
 Python's own parser reads the text, so that arithmetic is Python's to the last bit; a whitelist of its nodes becomes
-closures, and nothing is handed to `eval`. Time and memory are bounded by the length of the text, the number and depth
-of its parts, and the size of every value on the way: a whole number of at most `MAX_BITS` bits or a finite float.
+closures, and nothing is handed to `eval`. Time and memory are bounded by the length of the text, its brackets, and the
+size of every value on the way: a whole number of at most `MAX_BITS` bits or a finite float.
 """
 
 from __future__ import annotations
@@ -12,17 +12,21 @@ from dataclasses import dataclass, field
 from rose_cli.spec.adaptive.arithmetic import FUNCTIONS
 from rose_cli.spec.adaptive.closures import Compiler, checked_result
 from rose_cli.spec.adaptive.mistake import NAMES, ExpressionError, Number, Run, Scope, Value, place_of
-from rose_cli.spec.adaptive.syntax import check_size, syntax_tree
+from rose_cli.spec.adaptive.syntax import syntax_tree
 
 __all__ = ["FUNCTIONS", "NAMES", "Expression", "ExpressionError", "Number", "Scope", "Value", "parse"]
 
 
 @dataclass(frozen=True)
 class Expression:
-    """A compiled expression; `names` are the declared names that it uses. Two of the same text are equal."""
+    """A compiled expression. Two of the same text are equal.
+
+    `names` are the declared names that it uses, `parts` the operations and values that one evaluation may take.
+    """
 
     text: str
     names: frozenset[str]
+    parts: int = field(repr=False, compare=False)
     _run: Run = field(repr=False, compare=False)
 
     def evaluate(self, scope: Scope) -> Value:
@@ -33,7 +37,6 @@ class Expression:
 def parse(text: str) -> Expression:
     """Compile `text`; an `ExpressionError` says where and why it is no expression."""
     tree = syntax_tree(text)
-    check_size(tree)
     compiler = Compiler(text)
     run = checked_result(compiler.value(tree), place_of(tree))
-    return Expression(text, frozenset(compiler.names), run)
+    return Expression(text, frozenset(compiler.names), compiler.parts, run)

@@ -26,7 +26,12 @@ def _option(value: object) -> object:
     entries = list(value) if isinstance(value, list | tuple) else [value]
     slips = [slip for n, entry in enumerate(entries) for slip in _option_slips(entry, (n,) if is_list else ())]
     reject_any(slips)
-    return tuple(entries) if is_list else value
+    return tuple(_entry(entry) for entry in entries) if is_list else value
+
+
+def _entry(entry: object) -> object:
+    """An entry of a list is a word: `true` is no flag there, and keeps the form that it has in the file."""
+    return str(entry).lower() if isinstance(entry, bool) else entry
 
 
 def written_number(value: object) -> str | None:

@@ -50,7 +50,7 @@ def test_an_option_keeps_the_place_where_it_was_first_named() -> None:
     assert list(command.options) == ["--a", "--b", "--c", "--d"]
 
 
-def test_an_option_that_was_taken_away_and_given_again_comes_last() -> None:
+def test_an_option_that_was_taken_away_and_given_again_is_where_it_was_first_named() -> None:
     top = Override.model_validate({"--a": 9})
     whole = Campaign.model_validate({"tasks": {}, "learners": 1})
     layers = [
@@ -58,7 +58,16 @@ def test_an_option_that_was_taken_away_and_given_again_comes_last() -> None:
         Override.model_validate({"--a": None}),
         top,
     ]
-    assert dict(merge(Ground(whole, Learner()), layers).options) == {"--b": 2, "--a": 9}
+    assert list(merge(Ground(whole, Learner()), layers).options.items()) == [("--a", 9), ("--b", 2)]
+
+
+def test_null_in_the_declaration_names_a_place() -> None:
+    command = merged({"options": {"--n": None, "--m": 2}, "adaptive": {"--k": None}}, {"--x": 1, "--k": 3, "--n": 5})
+    assert list(command.options.items()) == [("--n", 5), ("--m", 2), ("--k", 3), ("--x", 1)]
+
+
+def test_true_and_false_in_a_list_are_words_as_in_the_file() -> None:
+    assert merged({"options": {"--mix": [True, 1, False, "True"]}}).options["--mix"] == ("true", 1, "false", "True")
 
 
 def test_an_expression_lies_over_a_value_and_a_value_over_an_expression() -> None:

@@ -236,10 +236,17 @@ def test_mistakes_of_the_file_and_of_the_command_line_come_together(bench: Bench
     ]
 
 
-def test_a_schedule_may_go_beyond_a_max_iter_of_the_command_line(bench: Bench) -> None:
-    text = edited({29: "    training: {0: {}, 9: {--lr: 1}}"})
-    checked = bench.check_text(text, [Setting(("max_iter",), "3", "--max-iter 3")])
+@pytest.mark.parametrize("by", ["the file", "the command line"])
+def test_a_schedule_may_go_beyond_max_iter(bench: Bench, by: str) -> None:
+    """People shorten runs to try them."""
+    lines, setting = {29: "    training: {0: {}, 9: {--lr: 1}}", 24: "  min_iter: 8"}, []
+    if by == "the file":
+        lines[2] = "max_iter: 3"
+    else:
+        setting = [Setting(("max_iter",), "3", "--max-iter 3")]
+    checked = bench.check_text(edited(lines), setting)
     assert checked.plan is not None
+    assert all(not diagnostic.is_error for diagnostic in checked.diagnostics)
     assert [(d.code, d.is_error) for d in checked.diagnostics if d.code == "iteration-never-comes"] == [
         ("iteration-never-comes", False)
     ]

@@ -8,7 +8,7 @@ import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rose_cli.spec.adaptive.mistake import LIMIT, MAX_BITS, MAX_DIGITS, MAX_PARTS, Number, Place
+from rose_cli.spec.adaptive.mistake import LIMIT, MAX_BITS, MAX_CHARACTERS, MAX_DIGITS, Number, Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,11 +17,14 @@ NAN_GUARD = "write `... if metric == metric else ...`: nan alone differs from it
 
 
 def _power(base: Number, exponent: Number) -> Number | complex:
-    # Bounding the exponent alone is not enough: 4000000**4000000. Powers of -1, 0 and 1 are small for every i.
     whole = isinstance(base, int) and isinstance(exponent, int)
-    if whole and abs(base) > 1 and int(base).bit_length() * exponent > MAX_BITS:
+    # The least that the power can be: above it nothing is worked out, below it the power has at most twice the bits.
+    # Powers of -1, 0 and 1 are small for every exponent.
+    if whole and abs(base) > 1 and (int(base).bit_length() - 1) * exponent >= MAX_BITS:
         raise OverflowError
     power: Number | complex = base**exponent
+    if isinstance(power, int) and not -LIMIT < power < LIMIT:
+        raise OverflowError
     return power
 
 
@@ -65,8 +68,8 @@ class Function:
 _NAN_ORDER = "nan is neither smaller nor greater than a number"
 FUNCTION_TABLE = {
     "abs": Function(abs, "abs(x)"),
-    "min": Function(_ordered(min), "min(a, b, ...)", 2, MAX_PARTS, _NAN_ORDER),
-    "max": Function(_ordered(max), "max(a, b, ...)", 2, MAX_PARTS, _NAN_ORDER),
+    "min": Function(_ordered(min), "min(a, b, ...)", 2, MAX_CHARACTERS, _NAN_ORDER),
+    "max": Function(_ordered(max), "max(a, b, ...)", 2, MAX_CHARACTERS, _NAN_ORDER),
     "round": Function(_round, "round(x) or round(x, n)", 1, 2, "n is a whole number from -15 to 15"),
     "floor": Function(math.floor, "floor(x)"),
     "ceil": Function(math.ceil, "ceil(x)"),

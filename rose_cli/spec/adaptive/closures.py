@@ -41,6 +41,7 @@ class Compiler:
     def __init__(self, text: str) -> None:
         self.text = text
         self.names: set[str] = set()
+        self.parts = 0
         self._kinds: dict[type[ast.expr], Callable[[Any], Run]] = {
             ast.Constant: self._constant,
             ast.Name: self._name,
@@ -64,6 +65,7 @@ class Compiler:
         kind = self._kinds.get(type(node))
         if kind is None:
             raise self._refused(node)
+        self.parts += 1
         return kind(node)
 
     def _constant(self, node: ast.Constant) -> Run:
@@ -84,18 +86,49 @@ class Compiler:
         return _load(node.id, place_of(node))
 
     def _unary(self, node: ast.UnaryOp) -> Run:
-        operate, operand = _operation(UNARY, node.op, node), self.number(node.operand)
-        return lambda scope: operate(operand(scope))
+        """A chain of signs at once: as many as there are characters would be too deep for Python's stack."""
+        operations = [_operation(UNARY, node.op, node)]
+        while isinstance(node.operand, ast.UnaryOp):
+            node = node.operand
+            operations.append(_operation(UNARY, node.op, node))
+        self.parts += len(operations)
+        operand = self.number(node.operand)
+
+        def run(scope: Scope) -> Value:
+            value = operand(scope)
+            for operate in reversed(operations):
+                value = operate(value)
+            return value
+
+        return run
 
     def _binary(self, node: ast.BinOp) -> Run:
+        """A chain to the left at once, as in `1 + 2 + 3`, for the same reason."""
+        chain = [node]
+        while isinstance(chain[-1].left, ast.BinOp):
+            chain.append(chain[-1].left)
+        self.parts += len(chain)
+        first = self.number(chain[-1].left)
+        steps = [self._step(link) for link in reversed(chain)]
+
+        def run(scope: Scope) -> Value:
+            value = first(scope)
+            for step in steps:
+                value = step(value, scope)
+            return value
+
+        return run
+
+    def _step(self, node: ast.BinOp) -> Callable[[Value, Scope], Value]:
+        """From the value of the left operand to that of the operation."""
         symbol, operate = _operation(ARITHMETIC, node.op, node)
-        left, right = self.number(node.left), self.number(node.right)
+        right = self.number(node.right)
         # Nodes know nothing of their operator: only blanks and brackets may stand beside it, between the operands.
         place = Place(self.text.index(symbol, end_of(node.left)), len(symbol))
         divisor = self._source(node.right)
 
-        def run(scope: Scope) -> Value:
-            first, second = left(scope), right(scope)
+        def step(first: Value, scope: Scope) -> Value:
+            second = right(scope)
             try:
                 value = operate(first, second)
             except ZeroDivisionError:
@@ -104,7 +137,7 @@ class Compiler:
                 raise place.error(*overflow(symbol, first, second)) from None
             return bounded(value, place, symbol)
 
-        return run
+        return step
 
     def _call(self, node: ast.Call) -> Run:
         name, function = self._function(node)

@@ -18,8 +18,6 @@ NAMES = ("i", "max_iter", "metric", "best")
 
 MAX_CHARACTERS = 400
 MAX_BRACKETS = 32
-MAX_DEPTH = 32
-MAX_PARTS = 150
 MAX_BITS = 1024
 MAX_DIGITS = 15  # of round(x, n): round(1, -10**9) would take minutes
 LIMIT = 1 << MAX_BITS

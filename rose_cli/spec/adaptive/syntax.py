@@ -7,7 +7,7 @@ import re
 import unicodedata
 import warnings
 
-from rose_cli.spec.adaptive.mistake import MAX_BRACKETS, MAX_CHARACTERS, MAX_DEPTH, MAX_PARTS, ExpressionError, place_of
+from rose_cli.spec.adaptive.mistake import MAX_BRACKETS, MAX_CHARACTERS, ExpressionError
 
 _BLANKS = " \t\r\n"
 # Exactly Python's quoted texts, since there is neither a backslash nor a line break.
@@ -168,18 +168,3 @@ def _syntax_error(error: SyntaxError, masked: str) -> ExpressionError:
         token = word[0] if word else ""
         message, length = f"{token!r} is not expected here", len(token)
     return ExpressionError(message, offset, length)
-
-
-def check_size(tree: ast.expr) -> None:
-    """Bound the recursion that follows; without recursion, since the tree may be as deep as the text is long."""
-    pending = [(tree, 1)]
-    parts = 0
-    while pending:
-        node, depth = pending.pop()
-        parts += 1
-        if depth > MAX_DEPTH:
-            message = f"the expression is more than {MAX_DEPTH} operations deep"
-            raise place_of(node).error(message, "make it shorter, or group its terms with brackets")
-        if parts > MAX_PARTS:
-            raise place_of(tree).error(f"the expression has more than {MAX_PARTS} parts", "make it shorter")
-        pending.extend((child, depth + 1) for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr))
