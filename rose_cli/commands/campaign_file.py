@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -17,6 +18,7 @@ from rose_cli.plan.compile import Overlay, compile_campaign, with_learners
 from rose_cli.plan.surroundings import Surroundings
 from rose_cli.spec.load import declared_tasks, diagnose, load
 from rose_cli.spec.salvage import read_all
+from rose_cli.view.console import notice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -151,10 +153,50 @@ def smoke_settings(settings: Sequence[Setting]) -> list[Setting]:
 
 def parse_setting(text: str) -> Setting:
     """`key.path=value` as of `--set`; a part that is a number is a position in a list or an iteration."""
-    path, equals, value = text.partition("=")
-    parts = path.split(".")
-    if not equals or not all(parts):
+    parts, rest = _key_path(text)
+    if not rest.startswith("=") or not all(part != "" for part in parts):
         message = f"--set takes key.path=value, not '{text}'"
         raise UsageError(message, "for example --set max_iter=3 or --set limits.wall_time=1h")
-    key_path = tuple(int(part) if part.removeprefix("-").isdigit() else part for part in parts)
-    return Setting(key_path, value, f"--set {text}")
+    return Setting(parts, rest[1:], f"--set {text}")
+
+
+_PART = re.compile(
+    r"""(?P<quote>["'])(?P<quoted>.*?)(?P=quote)(?=[.=])|(?P<option>--[^=]*)|(?P<plain>(?!["'])[^.=]*)""", re.DOTALL
+)
+"""A part in quotes may hold points and equals signs; an option such as `--model.lr` goes up to the equals sign."""
+
+
+def _key_path(text: str) -> tuple[KeyPath, str]:
+    """The parts before the equals sign, and the rest of the text."""
+    parts: list[str | int] = []
+    while (match := _PART.match(text)) is not None:
+        word = match[match.lastgroup or "plain"]
+        is_number = match.lastgroup == "plain" and re.fullmatch(r"-?[0-9]+", word) is not None
+        parts.append(int(word) if is_number else word)
+        text = text[match.end() :]
+        if not text.startswith("."):
+            break
+        text = text[1:]
+    return tuple(parts), text
+
+
+def mention_settings(file: Path, environment: Mapping[str, str], settings: Sequence[Setting], checked: Checked) -> None:
+    """Say what is odd about values of the command line: `rose validate` never sees them."""
+    for diagnostic in checked.diagnostics:
+        if diagnostic.file in {setting.source for setting in settings}:
+            hint = f" ({diagnostic.hint})" if diagnostic.hint else ""
+            notice(f"warning: {diagnostic.file}: {diagnostic.message}{hint}")
+    for setting in _idle(file, environment, settings, checked.plan):
+        notice(f"warning: {setting.source} changes nothing: learners have values of their own, or have this one")
+
+
+def _idle(
+    file: Path, environment: Mapping[str, str], settings: Sequence[Setting], plan: Plan | None
+) -> Iterator[Setting]:
+    """The settings without which the plan would be the same."""
+    host = Host.this(environment)
+    for setting in settings:
+        rest = [other for other in settings if other is not setting]
+        is_in_plan = setting.path[0] not in ("engine", "smoke")
+        if is_in_plan and check_campaign(file, environment, rest, host).plan == plan:
+            yield setting

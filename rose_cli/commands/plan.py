@@ -9,7 +9,13 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from rose_cli.commands.campaign_file import Setting, check_campaign, only_learners, smoke_settings
+from rose_cli.commands.campaign_file import (
+    Setting,
+    check_campaign,
+    mention_settings,
+    only_learners,
+    smoke_settings,
+)
 from rose_cli.commands.surroundings import task_environment
 from rose_cli.errors import ExitCode, UsageError
 from rose_cli.plan.render import Command, Moment, NoValueError, Place, render
@@ -46,9 +52,12 @@ class PlannedTask:
 
 
 def show_plan(file: Path, options: PlanOptions) -> ExitCode:
+    environment = task_environment(os.environ)
     settings = smoke_settings(options.settings) if options.smoke else options.settings
-    checked = check_campaign(file, task_environment(os.environ), settings)
+    checked = check_campaign(file, environment, settings)
     plan = only_learners(checked.good_smoke_plan if options.smoke else checked.good_plan, options.learners)
+    if not options.smoke:
+        mention_settings(file, environment, options.settings, checked)
     for learner in plan.learners:
         _check_iterations(learner, options.iterations)
     if options.plan_format == "json":

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rose_cli import __version__
-from rose_cli.commands.campaign_file import Checked, Setting, check_campaign, only_learners
+from rose_cli.commands.campaign_file import Checked, Setting, check_campaign, mention_settings, only_learners
 from rose_cli.commands.ending import carry_through
 from rose_cli.commands.session import Work
 from rose_cli.commands.surroundings import task_environment
@@ -47,16 +47,18 @@ def run(file: Path, options: RunOptions) -> ExitCode:
     environment = task_environment(os.environ)
     checked = check_campaign(file, environment, options.settings)
     plan = only_learners(checked.good_plan, options.learners)
-    mention_warnings(file, checked)
+    mention_settings(file, environment, options.settings, checked)
+    mention_warnings(file, checked, options.settings)
     directory = _directory(plan, options.run_directory)
     with RunLock.acquire(directory.path):
         work = begin(directory, plan, checked.text, environment, options.output)
         return carry_through(work, require_criterion=options.require_criterion)
 
 
-def mention_warnings(file: Path, checked: Checked) -> None:
-    """A run does not go over them again; that there are some should not go unsaid."""
-    count = len(checked.diagnostics)
+def mention_warnings(file: Path, checked: Checked, settings: Sequence[Setting]) -> None:
+    """A run does not go over the warnings about the file again; that there are some should not go unsaid."""
+    sources = {setting.source for setting in settings}
+    count = sum(diagnostic.file not in sources for diagnostic in checked.diagnostics)
     if count:
         notice(f"{count} warning{'' if count == 1 else 's'} in '{file}': see rose validate {shlex.quote(str(file))}")
 

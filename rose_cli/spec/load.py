@@ -63,7 +63,17 @@ def diagnose(document: Document, findings: Iterable[Finding]) -> list[Diagnostic
 def _diagnostic(document: Document, finding: Finding) -> Diagnostic:
     file, around = document.locate(finding.path)
     span = span_of(document, finding) or around
-    return Diagnostic(finding.code, finding.message, file, span, finding.hint, finding.severity)
+    hint = finding.hint if file == document.name else _hint_on_command_line(finding)
+    return Diagnostic(finding.code, finding.message, file, span, hint, finding.severity)
+
+
+def _hint_on_command_line(finding: Finding) -> str | None:
+    """What helps where the value is that of a `--set`, which lies over the keys of the file."""
+    if finding.code == "unknown-key" and finding.hint and finding.hint.startswith("take it out: '"):
+        return f"did you mean '{finding.hint.split(chr(39))[1]}'?"
+    if finding.code == "wrong-type" and finding.message.endswith("not a map"):
+        return "a key with a point in it stands in quotes: --set 'options.\"model.lr\"=0.1'"
+    return finding.hint
 
 
 # --- which findings to tell ----------------------------------------------------------------------------------------

@@ -90,3 +90,77 @@ def test_a_name_with_an_equals_sign_is_joined_to_its_value(options: Rose) -> Non
 
 def test_a_value_with_equals_signs_arrives_whole(options: Rose) -> None:
     assert reported(options, "equation") == ["--equation", "1 + 2 = 3"]
+
+
+# --- the command line ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def campaign(rose: Rose) -> Rose:
+    rose.write(
+        """
+        max_iter: 9
+        tasks: {s: {executable: echo, options: {--n: 5, --model.lr: 0.1, model.size: 3}}}
+        learners: [{name: static, max_iter: 2, s: {--n: 1}}, {name: other, max_iter: 1, s: {--n: 2}}]
+        """
+    )
+    return rose
+
+
+def planned(rose: Rose, learner: str, *settings: str) -> str:
+    """The command of a learner's first task, with settings laid over the file."""
+    words = [word for setting in settings for word in ("--set", setting)]
+    plan = rose.json("plan", "campaign.yaml", "--learner", learner, "--format", "json", *words)
+    return " ".join(plan["learners"][0]["iterations"][0]["tasks"][0]["command"])
+
+
+def test_set_reaches_options_with_points(campaign: Rose) -> None:
+    settings = ("--model.lr=0.5", "model.size=4", '"a.b="=x=y', "--new.one=1")
+    assert planned(campaign, "other", *(f"tasks.s.options.{setting}" for setting in settings)) == (
+        "echo --n 2 --model.lr 0.5 model.size 4 a.b=x=y --new.one 1"
+    )
+    refused = campaign("plan", "campaign.yaml", "--set", "tasks.s.options.new.one=1")
+    assert refused.code == 2
+    assert "a key with a point in it stands in quotes" in refused.err
+
+
+def test_set_reaches_a_learner_by_its_name(campaign: Rose) -> None:
+    assert planned(campaign, "static", "learners.static.s.--n=7") == "echo --n 7 --model.lr 0.1 model.size 3"
+    refused = campaign("plan", "campaign.yaml", "--set", "learners.statik.s.--n=7")
+    assert (refused.code, "did you mean 'static'?" in refused.err) == (2, True)
+
+
+def test_a_misspelt_key_of_set_gets_a_guess(campaign: Rose) -> None:
+    refused = campaign("plan", "campaign.yaml", "--set", "tasks.s.optins.--n=7")
+    assert (refused.code, "did you mean 'options'?" in refused.err) == (2, True)
+
+
+def test_a_value_that_changes_nothing_is_mentioned(campaign: Rose) -> None:
+    called = campaign("run", "campaign.yaml", "--max-iter", "1", "--run-dir", "run", "--output", "quiet")
+    assert called.code == 0
+    assert "--max-iter 1 changes nothing" in called.err
+    plan = campaign("plan", "campaign.yaml", "--set", "tasks.s.options.--n=9", "--set", "tasks.s.options.--m=1")
+    assert "--n=9 changes nothing" in plan.err
+    assert "--m=1 changes nothing" not in plan.err
+
+
+def test_a_warning_about_the_command_line_is_shown_there(campaign: Rose) -> None:
+    stop = "stop={metric: mse, threshold: 1, patience: 20, executable: echo 1}"
+    called = campaign("run", "campaign.yaml", "--set", stop, "--run-dir", "run", "--output", "quiet")
+    assert "a patience of 20 never ends a learner" in called.err
+    assert "see rose validate" not in called.err
+
+
+def test_odd_values_of_set_are_read_or_refused_with_a_hint(campaign: Rose) -> None:
+    read = {"[1, 2]": "--x 1 2", "a, b": "--x a, b", "http://h/x#y": "--x http://h/x#y", "1 + 2 = 3": "--x 1 + 2 = 3"}
+    names = {value: f"--x{number}" for number, value in enumerate(read)}
+    given = [f"tasks.s.options.{names[value]}={value}" for value in read]
+    expected = " ".join(words.replace("--x", names[value]) for value, words in read.items())
+    assert planned(campaign, "other", *given) == f"echo --n 2 --model.lr 0.1 model.size 3 {expected}"
+    odd = ("*.csv", "@foo", "%d", "a: b", "[a", "a #b", "{a}")
+    settings = [word for value in odd for word in ("--set", f"tasks.s.options.--x={value}")]
+    refused = campaign("plan", "campaign.yaml", *settings)
+    assert refused.code == 2
+    for value in odd:
+        assert f"--x={value}: error[" in refused.err
+    assert refused.err.count("help: ") == len(odd)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from rose_cli.diagnostic import did_you_mean
 from rose_cli.errors import CampaignError, UsageError
 from rose_cli.spec.reader.builder import MAX_DEPTH, MAX_NODES, build
 from rose_cli.spec.reader.nodes import (
@@ -92,29 +93,49 @@ def _placed(node: Node | None, path: KeyPath, depth: int, override: Override) ->
 
 
 def _in_list(node: ListNode, path: KeyPath, depth: int, override: Override) -> ListNode:
-    index = _as_index(path[depth])
-    if index is None or not 0 <= index < len(node.items):
-        count = len(node.items)
+    """By the position of an item, or by its `name`."""
+    part, names = path[depth], [_item_name(item) for item in node.items]
+    index = _as_index(part)
+    if (index is None or index >= len(names)) and str(part) in names:
+        index = names.index(str(part))
+    if index is None or not 0 <= index < len(names):
+        count = len(names)
         known = f"a list of {count}, counted from 0" if count else "an empty list"
-        message = f"cannot set {_name(path)}: {_name(path[:depth])} is {known}, and has no {shown(str(path[depth]))}"
-        raise UsageError(message, "an item can be replaced, not added; set the whole list instead")
+        message = f"cannot set {_name(path)}: {_name(path[:depth])} is {known}, and has no {shown(str(part))}"
+        raise UsageError(message, _item_hint(part, [name for name in names if name is not None]))
     return with_item(node, index, _placed(node.items[index], path, depth + 1, override))
 
 
+def _item_name(item: Node) -> str | None:
+    target = followed(item)
+    entry = target.entries.get("name") if isinstance(target, MapNode) else None
+    name = followed(entry.value) if entry is not None else None
+    return str(name.value) if isinstance(name, ScalarNode) and name.value is not None else None
+
+
+def _item_hint(part: str | int, names: list[str]) -> str:
+    if isinstance(part, str) and names:
+        return did_you_mean(part, names) or f"name one by its place or by its name: {', '.join(names[:10])}"
+    return "an item can be replaced, not added; set the whole list instead"
+
+
 def _in_map(node: MapNode, path: KeyPath, depth: int, override: Override) -> MapNode:
-    key = _known_key(node, path[depth])
+    key, used = _known_key(node, path[depth:])
     old = node.entries.get(key)
-    value = _placed(old.value if old else None, path, depth + 1, override)
+    value = _placed(old.value if old else None, path, depth + used, override)
     is_from_file = old is not None and old.key.source is value.at.source
     return with_entry(node, key, Entry(old.key if old and is_from_file else override.key, value))
 
 
-def _known_key(node: MapNode, part: str | int) -> str | int:
-    """`0` on a command line may be the key 0 or the key "0"."""
+def _known_key(node: MapNode, parts: KeyPath) -> tuple[str | int, int]:
+    """The key that the parts begin with, and how many they are: `a.b` may be a key, `0` the key 0 or the key "0"."""
+    for used in range(len(parts), 1, -1):
+        joined = ".".join(map(str, parts[:used]))
+        if joined in node.entries:
+            return joined, used
+    part = parts[0]
     other = _as_index(part) if isinstance(part, str) else str(part)
-    if part in node.entries or other is None:
-        return part
-    return other if other in node.entries else part
+    return (other if part not in node.entries and other in node.entries and other is not None else part), 1
 
 
 def _as_index(part: str | int) -> int | None:
