@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import Enum
@@ -79,3 +80,12 @@ def nearest(word: str, known: Iterable[str], ratio: float = 0.6) -> str | None:
     by_folded = {name.casefold(): name for name in known}
     matches = get_close_matches(word.casefold()[:100], by_folded, n=1, cutoff=ratio)
     return by_folded[matches[0]] if matches else None
+
+
+def lookalike(word: str, known: Iterable[str]) -> str | None:
+    """The known word that looks like `word` and is another: accents are written in two ways, and macOS prefers one."""
+    form = unicodedata.normalize("NFC", word)
+    return next((name for name in known if name != word and unicodedata.normalize("NFC", name) == form), None)
+
+
+SAME_LOOKS = "a name that looks the same is there: its accents are written in another Unicode form; rename it"

@@ -8,13 +8,14 @@ import shutil
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rose_cli.errors import RunDirectoryError
+from rose_cli.tree import copy_contents
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from rose_cli.plan.model import FilePlan
 
@@ -93,7 +94,7 @@ def create_run_directory(parent: Path, name: str, day: str) -> RunDirectory:
             return RunDirectory.at(path)
     except OSError as error:
         message = f"cannot create a run directory in '{parent}': {_why(parent, error)}"
-        raise RunDirectoryError(message, "choose another place with --run-dir") from error
+        raise RunDirectoryError(message, _elsewhere(parent)) from error
     message = f"no free name for a run in '{parent}'"
     raise RunDirectoryError(message, "remove old runs")
 
@@ -106,7 +107,7 @@ def claim_run_directory(path: Path) -> RunDirectory:
         used = any(path.iterdir())
     except OSError as error:
         message = f"cannot use '{path}' as a run directory: {_why(path, error)}"
-        raise RunDirectoryError(message, "choose another place with --run-dir") from error
+        raise RunDirectoryError(message, _elsewhere(path)) from error
     if used:
         message = f"'{path}' is not empty"
         raise RunDirectoryError(message, f"choose a new folder, or go on with that run: rose resume {path}")
@@ -118,6 +119,12 @@ def _why(path: Path, error: OSError) -> str:
     if not isinstance(error, FileExistsError):
         return str(error.strerror).lower()
     return "it is a link that leads nowhere" if path.is_symlink() and not path.exists() else "it is not a folder"
+
+
+def _elsewhere(path: Path) -> str:
+    if path.is_symlink() and not path.exists():
+        return f"make the folder that it leads to ('{path.readlink()}'), or choose another place with --run-dir"
+    return "choose another place with --run-dir"
 
 
 def _refuse_foreign_link(path: Path) -> None:
@@ -170,11 +177,19 @@ def prepare_workspace(workspace: Path, files: Iterable[FilePlan]) -> None:
     try:
         _prepare(workspace, files)
     except OSError as error:
-        place = f" ('{error.filename}')" if error.filename else ""
-        message = f"cannot prepare workspace '{workspace}': {error.strerror}{place}"
-        raise RunDirectoryError(
-            message, "see that its 'files' can be read and there is space, then `rose resume`"
-        ) from error
+        place = f" ('{error.filename}')" if error.filename and error.filename != str(workspace) else ""
+        message = f"cannot prepare workspace '{workspace}': {error.strerror or error}{place}"
+        raise RunDirectoryError(message, f"{_WAYS_OUT.get(error.errno or 0, _WAY_OUT)}, then `rose resume`") from error
+
+
+_WAY_OUT = "see that its 'files' can be read and there is space"
+_WAYS_OUT = {
+    errno.ENAMETOOLONG: "give the run a shorter place (--run-dir), or its learners and files shorter names",
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space: your quota is used up",
+    errno.EROFS: "choose another place with --run-dir: nothing can be written there",
+    errno.EINVAL: "take it out of 'files', or leave 'copy: true' out for a link",
+}
 
 
 def _prepare(workspace: Path, files: Iterable[FilePlan]) -> None:
@@ -200,7 +215,15 @@ def _refuse_linked_parent(workspace: Path, target: Path) -> None:
 def _place(file: FilePlan, target: Path) -> None:
     if not file.copied:
         target.symlink_to(file.source)
-    elif os.path.isdir(file.source):  # noqa: PTH112 - the source is text
-        shutil.copytree(file.source, target, symlinks=True)
+        return
+    source = Path(file.source).resolve(strict=True)
+    if target.resolve().is_relative_to(source):
+        raise OSError(errno.EINVAL, "a folder cannot be copied into itself", file.source)
+    if source.is_dir():
+        target.mkdir()
+        for _ in copy_contents(source, target, durable=False):
+            pass
+    elif source.is_file():
+        shutil.copy2(source, target)
     else:
-        shutil.copy2(file.source, target)
+        raise OSError(errno.EINVAL, "it is a pipe, a socket or a device, and cannot be copied", file.source)

@@ -36,7 +36,7 @@ ARROWS = {
     "engine": {"errors", "host"},
     "journal": {"tree", "errors", "host"},
     "spec": {"diagnostic", "errors"},
-    "run_directory": {"errors"},
+    "run_directory": {"tree", "errors"},
     "snapshot": {"tree", "errors"},
     "tree": set(),
     "control": set(),

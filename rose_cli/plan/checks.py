@@ -11,14 +11,15 @@ from rose_cli.plan.commands import Commands
 from rose_cli.plan.ending import check_common_stop, check_end
 from rose_cli.plan.files import check_files
 from rose_cli.plan.pilots import check_engine
-from rose_cli.plan.schedules import check_keys, check_texts
+from rose_cli.plan.schedules import check_keys
 from rose_cli.plan.surroundings import Surroundings
+from rose_cli.plan.texts import check_texts, check_variables
 from rose_cli.plan.trial import Horizon, Trial
 from rose_cli.spec.campaign import RESERVED_TASK_NAMES, Iterations, TaskFields
 from rose_cli.spec.findings import unknown_task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from rose_cli.plan.model import LearnerPlan, Plan
     from rose_cli.spec.campaign import Campaign, Learner
@@ -51,6 +52,8 @@ class Checker:
         self._take(check_engine(self.campaign.engine, self.around))
         self._take(check_files(self.campaign.files, ("files",), self.around))
         self._take(check_common_stop(self.campaign, self.around))
+        self._take(check_variables(self.campaign.env, ("env",)))
+        self._take(check_texts(self.campaign.stop, ("stop",)) if self.campaign.stop else ())
         self._take(self._check_smoke())
         self._take(self._commands.check_smoke())
 
@@ -64,9 +67,11 @@ class Checker:
         self._take(check_files(learner.files or (), (*path, "files"), self.around))
         self._take(check_end(self.campaign, learner, plan, self.around))
         self._take(self._commands.check_learner(plan, learner))
+        self._take(check_variables(learner.env, (*path, "env")))
+        self._take(check_texts(learner.stop, (*path, "stop")) if learner.stop else ())
         self._take(self._check_schedules(plan, learner, path))
 
-    def _take(self, findings: Iterator[Finding]) -> None:
+    def _take(self, findings: Iterable[Finding]) -> None:
         for finding in findings:
             if not self.around.broken.explains(finding):
                 self._findings.setdefault((finding.code, finding.path), finding)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose_cli.diagnostic import Finding, KeyPath
+from rose_cli.diagnostic import SAME_LOOKS, Finding, KeyPath, lookalike
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,6 +28,8 @@ def check_files(files: Sequence[File], path: KeyPath, around: Surroundings) -> I
         at = (*path, position)
         if not os.path.exists(around.campaign_dir / file.path):  # noqa: PTH110 - pathlib's raises for a name too long
             yield _missing(file.path, (*at, "path"), around)
+        elif file.copy_:
+            yield from _check_copied(file.path, (*at, "path"), around)
         target = target_of(file, around.campaign_dir)
         if target.startswith(("/", "..")) or target == ".":
             message = f"'{file.to or file.path}' would not lie inside the workspace"
@@ -50,10 +52,31 @@ def _lies_in(inner: str, outer: str) -> bool:
     return inner.startswith(f"{outer}/")
 
 
+def _check_copied(path: str, at: KeyPath, around: Surroundings) -> Iterator[Finding]:
+    """A link may lead anywhere; a copy ends."""
+    source = (around.campaign_dir / path).resolve()
+    if around.campaign_dir.resolve().is_relative_to(source):
+        message = f"'{path}' holds the campaign file, and with it all runs: it would be copied into itself"
+        yield Finding("cannot-copy", message, at, "name the files and folders in it that the tasks need")
+    elif not (source.is_file() or source.is_dir()):
+        message = f"'{path}' is a pipe, a socket or a device, and cannot be copied"
+        yield Finding("cannot-copy", message, at, "take copy: true away for a link")
+
+
 def _missing(path: str, at: KeyPath, around: Surroundings) -> Finding:
-    hint = f"paths are relative to '{around.campaign_dir.name or '/'}/', the folder of the campaign file"
+    hint = f"paths are relative to {around.where_paths_start}"
     if any(sign in path for sign in "*?["):
         hint = "patterns are not filled in: name the folder, or each file"
     elif path.startswith("~"):
         hint = "write the whole path instead of '~'"
+    elif lookalike(Path(path).name, listed(around.campaign_dir / Path(path).parent)):
+        hint = SAME_LOOKS
     return Finding("missing-file", f"there is no file or folder '{path}'", at, hint)
+
+
+def listed(folder: Path) -> list[str]:
+    """The names in a folder, at most a thousand; none where it cannot be read. No file in it is opened."""
+    try:
+        return sorted(os.listdir(folder))[:1000]  # noqa: PTH208 - names are all it needs
+    except (OSError, ValueError):
+        return []

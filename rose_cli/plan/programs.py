@@ -11,7 +11,8 @@ from itertools import chain
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from rose_cli.diagnostic import Finding, Severity, nearest
+from rose_cli.diagnostic import SAME_LOOKS, Finding, Severity, lookalike, nearest
+from rose_cli.plan.files import listed
 from rose_cli.plan.given import word_place
 from rose_cli.plan.render import beside_campaign
 
@@ -93,7 +94,7 @@ class Programs:
             return "PATH is taken as it stands under 'env:': extend it under 'pre_exec:', export PATH=…:$PATH"
         near = self._nearest(program, _INTERPRETERS)
         if near is not None:
-            return f"did you mean '{near}'?"
+            return near
         if "/" in program:
             return self._where_paths_start(program)
         return "install it, activate its environment, or use {python} for the interpreter that runs rose"
@@ -119,7 +120,7 @@ class Programs:
     def _script_hint(self, script: str) -> str:
         near = self._nearest(script)
         if near is not None:
-            return f"did you mean '{near}'?"
+            return near
         if script.startswith(("~", "/", "{")):
             return self._where_paths_start(script)
         return f"name it relative to {self._folder}; one that a task writes is '{{workspace}}/{script}'"
@@ -148,27 +149,24 @@ class Programs:
                 return
 
     def _nearest(self, word: str, known: Iterable[str] = ()) -> str | None:
-        """A file in the place that the word names, or one of the known words; for the first mistakes only: it is slow.
+        """The hint at a file in the place that the word names, or at one of the known words.
 
-        The folder is listed, and no file in it is opened.
+        For the first mistakes only: it is slow.
         """
         self._guesses.append(word)
         if len(self._guesses) > MAX_GUESSES:
             return None
         before, slash, name = word.rpartition("/")
         folder = self._in_place(before) or slash
-        near = nearest(name, [*self._listed(folder), *(known if not slash else ())], ratio=0.7)
-        return None if near is None else before + slash + near
+        there = listed(self.around.campaign_dir / folder)
+        if lookalike(name, there):
+            return SAME_LOOKS
+        near = nearest(name, [*there, *(known if not slash else ())], ratio=0.7)
+        return None if near is None else f"did you mean '{before}{slash}{near}'?"
 
     @cached_property
     def _guesses(self) -> list[str]:
         return []
-
-    def _listed(self, folder: str) -> list[str]:
-        try:
-            return sorted(os.listdir(self.around.campaign_dir / folder))[:1000]  # noqa: PTH208 - names are all it needs
-        except (OSError, ValueError):
-            return []
 
     def _in_place(self, word: str) -> str:
         return word.replace("{campaign_dir}", str(self.around.campaign_dir))
@@ -178,7 +176,7 @@ class Programs:
             return "no shell reads this command: write the whole path"
         if word.startswith(("/", "{")):
             return "check the path"
-        return f"a relative path starts at {self._folder}, the folder of the campaign file"
+        return f"a relative path starts at {self.around.where_paths_start}"
 
     @property
     def _folder(self) -> str:

@@ -1,21 +1,17 @@
-"""What is wrong with a learner's schedules: keys that never count, and options that were meant to be computed."""
+"""What is wrong with a learner's schedules: keys that never count."""
 
 from __future__ import annotations
 
-import re
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from rose_cli.diagnostic import Finding, KeyPath, Severity
-from rose_cli.spec.expression import ExpressionError, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rose_cli.plan.surroundings import Surroundings
-    from rose_cli.spec.campaign import Iterations, TaskFields
-
-_LOOKS_COMPUTED = re.compile(r"(?=.*\bi\b)(?=.*([*+/%(]| - ))")
+    from rose_cli.spec.campaign import Iterations
 
 
 def check_keys(schedule: Iterations, path: KeyPath, max_iter: int | None, around: Surroundings) -> Iterator[Finding]:
@@ -55,19 +51,3 @@ def _check_starts(path: KeyPath, keys: Sequence[int], *, others: bool) -> Iterat
     message = f"each key is one iteration, not a start: iteration {keys[0] + 1} takes {rest}, not what {keys[0]} gives"
     hint = "add 'hold: true' beside the keys if each is to count from there on"
     yield Finding("keys-look-like-starts", message, path, hint, Severity.WARNING, at_key=True)
-
-
-def check_texts(fields: TaskFields, path: KeyPath) -> Iterator[Finding]:
-    """`--n: 100 + i*50` outside of `adaptive` is handed to the task as it stands."""
-    for name, value in (fields.options or {}).items():
-        if isinstance(value, str) and _LOOKS_COMPUTED.match(value) and _is_expression(value):
-            message = f"'{value}' is handed on as a text: only under 'adaptive' it is computed"
-            hint = f"write adaptive: {{{name}: {value}}}"
-            yield Finding("computed-option", message, (*path, "options", name), hint, Severity.WARNING)
-
-
-def _is_expression(text: str) -> bool:
-    try:
-        return "i" in parse(text).names
-    except ExpressionError:
-        return False

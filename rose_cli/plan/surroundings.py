@@ -35,5 +35,13 @@ class Surroundings:
         return self.campaign_file.parent
 
     @cached_property
+    def where_paths_start(self) -> str:
+        """In the words of a hint."""
+        place = f"'{self.campaign_dir.name or '/'}/', the folder of the campaign file"
+        if self.campaign_file.is_symlink():
+            return f"{place}: that of the link, not that of '{self.campaign_file.resolve()}'"
+        return place
+
+    @cached_property
     def labels(self) -> dict[str, ResourceLabel] | None:
         return self.find_labels()

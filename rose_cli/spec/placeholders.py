@@ -37,7 +37,7 @@ def placeholder_mistakes(text: str) -> Iterator[PlaceholderMistake]:
 
 def _instead_of(name: str, *, of_shell: bool) -> str:
     if of_shell:
-        return f"write ${{{{{name}}}}} for a variable of the shell"
+        return f"write ${{{{{name}}}}} where a shell reads it; rose itself fills in no variables"
     near = nearest(name, PLACEHOLDERS)
     if near is not None:
         return f"did you mean '{{{near}}}'?"

@@ -1,0 +1,176 @@
+"""What people report about workflow engines, tried on rose; `workflows.md` is the log."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import unicodedata
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rose_cli.errors import RunDirectoryError
+from rose_cli.plan.model import FilePlan
+from rose_cli.run_directory import prepare_workspace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Rose
+
+
+ONE = "max_iter: 1\nlearners: 1\n"
+"""One learner, one iteration."""
+
+
+def mistakes(rose: Rose, text: str) -> list[tuple[str, str, str]]:
+    """Code, message and hint of all that `rose validate` finds."""
+    found = json.loads(rose("validate", rose.write(text), "--format", "json").out)
+    return [(one["code"], one["message"], one["hint"]) for one in found]
+
+
+def test_what_only_a_shell_fills_in_is_warned_of(rose: Rose) -> None:
+    text = """\
+        env: {DATA: $HOME/data, PATH: "~/bin:/usr/bin:/bin"}
+        tasks:
+          t:
+            executable: echo
+            args: [$SCRATCH/x]
+            options: {--a: ~/a, --b: [1, --in=~/b]}
+            env: {L: "/x:$L"}
+        stop: {metric: mse, threshold: 1, executable: echo 0, options: {--c: "${{C}}"}}
+        max_iter: 1
+        learners: 1
+        """
+    found = mistakes(rose, text)
+    assert {code for code, _, _ in found} == {"shell-sign"}
+    assert [message.split("'")[1] for _, message, _ in found] == [
+        "$HOME/data", "~/bin", "$SCRATCH/x", "~/a", "~/b", "$L", "${{C}}",
+    ]  # fmt: skip
+    assert found[1][2] == 'write the whole path, or under pre_exec: export PATH="$HOME/bin:/usr/bin:/bin"'
+    (unknown,) = mistakes(rose, ONE + "tasks: {t: {executable: echo, options: {--a: '${HOME}'}}}\n")
+    assert unknown[2] == "write ${{HOME}} where a shell reads it; rose itself fills in no variables"
+
+
+def test_a_dollar_that_no_shell_would_take_is_left_alone(rose: Rose) -> None:
+    text = """\
+        env: {LD_LIBRARY_PATH: "$ORIGIN/../lib", PRICE: 5$, RANGE: a~b, HASH: $2b$12$x, RE: "^a$"}
+        tasks:
+          t: {executable: "sh -c 'echo $HOME $1' x", options: {--re: "x$", --approx: 1~2, --cost: 3 $ each}}
+        max_iter: 1
+        learners: 1
+        """
+    assert mistakes(rose, text) == []
+
+
+def test_dashes_and_quotes_of_word_processors_are_named(rose: Rose) -> None:
+    words = "t: {executable: echo \u2014x, options: {\u2013n: 5, -\u2014fasta: 1}, adaptive: {\u2015m: i}"
+    found = mistakes(rose, ONE + f"tasks: {{{words}, args: [\u201ca b\u201d]}}}}\n")
+    assert {code for code, _, _ in found} == {"typographic-sign"}
+    assert [hint for _, _, hint in found] == [
+        "write --x or -x",
+        "write --n or -n",
+        "write --fasta or -fasta",
+        "write --m or -m",
+        "write ' or \" where a quote is meant",
+    ]
+    assert "'\u2013' (U+2013) is no hyphen" in found[1][1]
+    meant = "[a \u2013 b, 3\u20135, don\u2019t, \u22125]"
+    assert mistakes(rose, ONE + f"tasks: {{t: {{executable: echo, args: {meant}}}}}\n") == []
+
+
+def test_a_name_in_another_unicode_form_is_told_from_a_missing_one(rose: Rose) -> None:
+    rose.script("#!/bin/sh\n", unicodedata.normalize("NFD", "größe.sh"))
+    rose.write("", unicodedata.normalize("NFD", "höhe.csv"))
+    text = ONE + "files: [höhe.csv, hohe.csv]\ntasks: {t: {executable: ./größe.sh}}\n"
+    found = mistakes(rose, text)
+    assert [code for code, _, _ in found] == ["missing-file", "missing-file", "missing-program"]
+    assert ["in another Unicode form" in hint for _, _, hint in found] == [True, False, True]
+    assert mistakes(rose, unicodedata.normalize("NFD", text.replace(", hohe.csv", ""))) == []
+
+
+def test_a_campaign_file_that_is_a_link_is_said_to_be_one(rose: Rose) -> None:
+    (rose.folder / "project").mkdir()
+    rose.script("#!/bin/sh\n", "project/sim.sh")
+    text = ONE + "files: [data.csv]\ntasks: {t: {executable: ./sim.sh}}\n"
+    target = rose.write(text, "project/campaign.yaml")
+    (rose.folder / "campaign.yaml").symlink_to(target)
+    called = rose("validate", "campaign.yaml")
+    assert called.code == 2
+    assert called.out.count(f"the folder of the campaign file: that of the link, not that of '{target}'") == 2
+
+
+def test_runs_behind_a_link_that_leads_nowhere(rose: Rose) -> None:
+    rose.write(ONE + "tasks: {t: {executable: 'true'}}\n")
+    (rose.folder / "rose-runs").symlink_to(rose.folder / "scratch/runs")
+    called = rose("run", "campaign.yaml")
+    assert called.code == 4
+    assert "it is a link that leads nowhere" in called.err
+    assert f"make the folder that it leads to ('{rose.folder}/scratch/runs')" in called.err
+    (rose.folder / "scratch/runs").mkdir(parents=True)
+    assert rose("run", "campaign.yaml", "--output", "quiet").code == 0
+
+
+def test_a_folder_is_not_copied_into_itself(rose: Rose) -> None:
+    text = ONE + "files: [{{path: {path}, copy: true, to: all}}]\ntasks: {{t: {{executable: 'true'}}}}\n"
+    for path in (".", "..", str(rose.folder)):
+        ((code, message, _),) = mistakes(rose, text.format(path=path))
+        assert code == "cannot-copy"
+        assert message == f"'{path}' holds the campaign file, and with it all runs: it would be copied into itself"
+    assert mistakes(rose, text.format(path=".").replace("copy: true, ", "")) == []  # a link
+
+
+def test_a_run_within_a_copied_folder(rose: Rose) -> None:
+    (rose.folder / "data").mkdir()
+    rose.write("1", "data/x.csv")
+    rose.write(ONE + "files: [{path: data, copy: true}]\ntasks: {t: {executable: cat data/x.csv}}\n")
+    called = rose("run", "campaign.yaml", "--run-dir", "data/run")
+    assert called.code == 4
+    assert "a folder cannot be copied into itself" in called.err
+    assert rose("run", "campaign.yaml", "--run-dir", "run").code == 0
+
+
+def test_pipes_and_devices_are_not_copied(rose: Rose) -> None:
+    os.mkfifo(rose.folder / "p")
+    text = ONE + "files: [{path: p, copy: true}, {path: /dev/zero, copy: true}]\ntasks: {t: {executable: 'true'}}\n"
+    assert [(code, hint) for code, _, hint in mistakes(rose, text)] == [
+        ("cannot-copy", "take copy: true away for a link")
+    ] * 2
+    with pytest.raises(
+        RunDirectoryError, match="a pipe, a socket or a device"
+    ) as caught:  # in place by the time it runs
+        prepare_workspace(rose.folder / "w", [FilePlan(str(rose.folder / "p"), "p", copied=True)])
+    assert caught.value.hint == "take it out of 'files', or leave 'copy: true' out for a link, then `rose resume`"
+
+
+def test_a_folder_with_a_pipe_and_a_socket_is_copied(rose: Rose, monkeypatch: pytest.MonkeyPatch) -> None:
+    (rose.folder / "data").mkdir()
+    os.mkfifo(rose.folder / "data/p")
+    rose.write("kept", "data/x.csv")
+    (rose.folder / "data/l").symlink_to("x.csv")
+    (rose.folder / "linked").symlink_to("data")
+    monkeypatch.chdir(rose.folder)  # the path of a socket has to be short
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("data/s")
+        prepare_workspace(rose.folder / "w", [FilePlan(str(rose.folder / "linked"), "d", copied=True)])
+    copied = rose.folder / "w/d"
+    assert {path.name for path in copied.iterdir()} == {"p", "x.csv", "l"}
+    assert (copied / "l").readlink().name == "x.csv"
+    assert (copied / "x.csv").read_text() == "kept"
+
+
+def test_the_longest_names_work(rose: Rose) -> None:
+    campaign, learner, task = "c" * 100, "l" * 100, "t" * 100
+    declared = f"tasks: {{{task}: {{executable: echo 1, replicas: 2}}}}"
+    rose.write(f"{{name: {campaign}, max_iter: 1, {declared}, learners: [{{name: {learner}}}]}}")
+    assert rose("run", "campaign.yaml", "--output", "quiet").code == 0
+    assert rose("logs", "campaign.yaml").out.splitlines().count("1") == 2
+
+
+def test_a_path_that_is_too_long_is_said_to_be(tmp_path: Path) -> None:
+    workspace = tmp_path / "/".join(["d" * 200] * 21)
+    with pytest.raises(RunDirectoryError) as caught:
+        prepare_workspace(workspace, [])
+    assert str(caught.value).endswith("File name too long")
+    assert "a shorter place (--run-dir)" in str(caught.value.hint)
