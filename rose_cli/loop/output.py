@@ -66,14 +66,25 @@ def read_metric(reading: Reading, stdout: Path, workspace: Path) -> float:
 
 def _from_json(text: str, path: str, source: str) -> float:
     value = _json(text, source)
-    for key in path.split("."):
-        if not isinstance(value, dict) or key not in value:
+    keys = path.split(".")
+    while keys:
+        used = _matching(value, keys)
+        if used is None:
             message = f"expected the key '{path}' in the JSON of {source}, which has {_shown(value)}"
             raise NoMetricError(message)
-        value = value[key]
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        key: str | int = ".".join(keys[:used])
+        value, keys = value[int(key) if isinstance(value, list) else key], keys[used:]
+    if isinstance(value, float):
+        return value
     return _number(value if isinstance(value, str) else json.dumps(value), f"'{path}' in the JSON of {source}")
+
+
+def _matching(value: object, keys: list[str]) -> int | None:
+    """How many of the keys name what is in `value`: one, or more where a key holds points; None: nothing is there."""
+    if isinstance(value, dict):
+        return next((used for used in range(len(keys), 0, -1) if ".".join(keys[:used]) in value), None)
+    is_place = isinstance(value, list) and re.fullmatch(r"-?[0-9]{1,9}", keys[0]) is not None
+    return 1 if is_place and -len(value) <= int(keys[0]) < len(value) else None  # type: ignore[arg-type]
 
 
 def _json(text: str, source: str) -> Any:  # noqa: ANN401 - any JSON
@@ -124,6 +135,8 @@ def _ending(text: str) -> str:
 def _shown(value: object) -> str:
     if isinstance(value, dict):
         return f"the keys {', '.join(list(value)[:10])}" if value else "no keys"
+    if isinstance(value, list):
+        return f"a list of {len(value)}, counted from 0"
     text = str(value).strip()
     return f"'{text}'" if len(text) <= 120 else f"'{text[:117]}...'"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from typing import Any
 
@@ -164,3 +166,128 @@ def test_odd_values_of_set_are_read_or_refused_with_a_hint(campaign: Rose) -> No
     for value in odd:
         assert f"--x={value}: error[" in refused.err
     assert refused.err.count("help: ") == len(odd)
+
+
+# --- the metric ----------------------------------------------------------------------------------------------------
+
+VALUES = """\
+#!/bin/sh
+set -- $VALUES
+shift $ROSE_ITERATION
+echo "$1"
+"""
+"""Prints the value of this iteration."""
+
+
+@pytest.fixture(scope="module")
+def metrics(tmp_path_factory: pytest.TempPathFactory) -> Rose:
+    """One run for all that is asked about values."""
+    rose = Rose(tmp_path_factory.mktemp("metrics"))
+    rose.script(VALUES, "values.sh")
+    rose.write('{"val.mse": 0.05}', "points.json")
+    rose.write('{"a": {"b.c": 0.06}}', "nested.json")
+    rose.write('{"h": [0.5, 0.07]}', "list.json")
+    rose.write('{"mse": 1' + "0" * 400 + "}", "integer.json")
+    rose.write(
+        """
+        max_iter: 8
+        tasks: {s: {executable: "true"}}
+        stop: {metric: mse, threshold: 1e-30, patience: 2, executable: ./values.sh}
+        learners:
+          - {name: improving, env: {VALUES: 3 2 1 1}, stop: {patience: 1}}
+          - {name: plateau, env: {VALUES: 5 5 4 4 4}}
+          - {name: nan-first, env: {VALUES: nan 5 4 6 7}}
+          - {name: nan-last, max_iter: 2, env: {VALUES: 5 nan}}
+          - {name: all-nan, max_iter: 2, env: {VALUES: nan nan}}
+          - {name: tiny, max_iter: 1, env: {VALUES: 3.2e-12}}
+          - {name: huge, max_iter: 1, env: {VALUES: 1e300}}
+          - {name: points, max_iter: 1, stop: {executable: cat points.json, read: {json: val.mse}}}
+          - {name: nested, max_iter: 1, stop: {executable: cat nested.json, read: {json: a.b.c}}}
+          - {name: last, max_iter: 1, stop: {executable: cat list.json, read: {json: h.-1}}}
+          - {name: integer, max_iter: 1, stop: {executable: cat integer.json, read: {json: mse}}}
+        """
+    )
+    rose("run", "campaign.yaml", "--output", "quiet", "--run-dir", "run")
+    return rose
+
+
+def test_patience_counts_from_the_best_value(metrics: Rose) -> None:
+    learners = metrics.learners("run")
+    done = {name: learners[name]["iterations_done"] for name in ("improving", "plateau", "nan-first")}
+    assert done == {"improving": 4, "plateau": 5, "nan-first": 5}
+    assert {learners[name]["stop_reason"] for name in done} == {"no_improvement"}
+
+
+def test_nan_is_never_the_best_value(metrics: Rose) -> None:
+    learners = metrics.learners("run")
+    best = {name: learners[name]["best_value"] for name in ("nan-first", "nan-last", "all-nan")}
+    assert best == {"nan-first": 4, "nan-last": 5, "all-nan": None}
+
+
+def test_tiny_and_huge_values_are_shown_as_such(metrics: Rose) -> None:
+    shown = metrics("status", "run").out
+    assert "3.2e-12" in shown
+    assert "1.0e+300" in shown
+    assert ",3.2e-12," in metrics("export", "run").out
+
+
+def test_a_metric_is_found_under_keys_with_points_and_in_lists(metrics: Rose) -> None:
+    learners = metrics.learners("run")
+    assert [learners[name]["metric_value"] for name in ("points", "nested", "last")] == [0.05, 0.06, 0.07]
+
+
+def test_a_metric_beyond_all_floats_is_infinite(metrics: Rose) -> None:
+    rows = list(csv.DictReader(metrics("export", "run").out.splitlines()))
+    assert next(row["metric_value"] for row in rows if row["learner"] == "integer") == "inf"
+
+
+def test_patience_goes_on_over_resumes(rose: Rose) -> None:
+    rose.script(VALUES, "values.sh")
+    rose.script("#!/bin/sh\ntest -e $ROSE_ITERATION || { touch $ROSE_ITERATION; exit 1; }\n", "second.sh")
+    rose.write(
+        """
+        max_iter: 9
+        tasks: {s: {executable: ./second.sh}}
+        stop: {metric: mse, threshold: 0.1, patience: 3, executable: ./values.sh}
+        env: {VALUES: 5 4 4 4 4 4}
+        learners: 1
+        """
+    )
+    assert rose("run", "campaign.yaml", "--output", "quiet", "--run-dir", "run").code == 1
+    codes = [rose("resume", "run", "--output", "quiet").code for _ in range(5)]
+    assert codes == [1, 1, 1, 1, 0]
+    (learner,) = rose.status("run")["learners"]
+    assert (learner["stop_reason"], learner["history"]) == ("no_improvement", [5, 4, 4, 4, 4])
+
+
+# --- exports -------------------------------------------------------------------------------------------------------
+
+
+def test_a_csv_export_is_whole_whatever_is_reported(rose: Rose) -> None:
+    rose.write(
+        """
+        import json, os
+        result = {"a,b": 1, 'q"x': "x\\ny", "n\\nl": None, "t": True, "l": [1, 2], "big": 2**70, "m": {"k": 1}, "": 5}
+        result |= {"late": float("nan")} if os.environ["ROSE_ITERATION"] == "1" else {}
+        print(json.dumps(result))
+        """,
+        "report.py",
+    )
+    rose.write("{max_iter: 2, learners: 1, tasks: {s: {executable: '{python} report.py'}}}")
+    assert rose("run", "campaign.yaml", "--output", "quiet", "--run-dir", "run").code == 0
+    text = rose("export", "run").out
+    first, second = csv.DictReader(io.StringIO(text, newline=""))
+    reported = ["a,b", 'q"x', "n\nl", "t", "l", "big", "m", "", "late"]
+    assert [name.removeprefix("result.") for name in first][-len(reported) :] == reported
+    values = {
+        "a,b": "1",
+        'q"x': "x\ny",
+        "n\nl": "",
+        "t": "true",
+        "l": "[1, 2]",
+        "big": str(2**70),
+        "m": '{"k": 1}',
+        "": "5",
+    }
+    assert {name: first[f"result.{name}"] for name in values} == values
+    assert (first["result.late"], second["result.late"]) == ("", "nan")
