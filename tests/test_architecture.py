@@ -32,7 +32,7 @@ ARROWS = {
     "loop": {"plan.model", "plan.render", "plan.secrets", "engine.base", "journal.events", "run_directory",
              "snapshot", "errors"},
     "plan": {"spec.broken", "spec.campaign", "spec.engines", "spec.expression", "spec.findings", "spec.placeholders",
-             "spec.values", "engine.base", "diagnostic", "errors"},
+             "spec.values", "engine.base", "engine.gpus", "diagnostic", "errors"},
     "engine": {"errors", "host"},
     "journal": {"tree", "errors", "host"},
     "spec": {"diagnostic", "errors"},
@@ -200,7 +200,7 @@ def test_engine_journal_and_spec_do_not_know_each_other() -> None:
 
 def test_only_commands_name_a_concrete_engine() -> None:
     outside = [each for each in outward_imports() if room(each.imported) == "engine"]
-    facts = {"engine.base", "engine.labels"}
+    facts = {"engine.base", "engine.gpus", "engine.labels"}
     assert {each.imported for each in outside if room(each.importer) != "commands"} == facts
     of_commands = {each.imported for each in outside if room(each.importer) == "commands"}
     assert {name for name in of_commands if not name.startswith("engine.pilot.")} == {*facts, "engine.local"}

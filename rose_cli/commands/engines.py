@@ -5,31 +5,50 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rose_cli.engine.base import Capacity
+from rose_cli.engine.gpus import visible_gpus
 from rose_cli.engine.local import LocalEngine, machine_capacity
+from rose_cli.plan.pilots import few_gpus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from rose_cli.engine.base import Engine
-    from rose_cli.plan.model import PilotPlan, Plan
+    from rose_cli.plan.model import EnginePlan, PilotPlan, Plan
 
 
 def make_engine(plan: Plan, run_id: str, session: int, directory: Path, environment: Mapping[str, str]) -> Engine:
     """The engine that the plan asks for, not yet started; `directory` takes what it writes."""
     engine, machine = plan.engine, machine_capacity()
-    cores = engine.cores or machine.cores
+    cores, gpus = engine.cores or machine.cores, _gpus(engine, environment)
     if engine.pilot is not None:
-        capacity = Capacity(cores, engine.gpus)
+        capacity = Capacity(cores, gpus)
         return _pilot_engine(plan, engine.pilot, capacity, run_id, session, directory, environment)
     return LocalEngine(
-        capacity=Capacity(cores, engine.gpus, machine.memory_mb),
+        capacity=Capacity(cores, gpus, machine.memory_mb),
         run_id=run_id,
         session=session,
         directory=directory,
         grace_seconds=engine.grace_seconds,
         base_environment=environment,
     )
+
+
+def missing_gpus(plan: Plan, environment: Mapping[str, str]) -> str | None:
+    """What is to be said where the plan asks for more GPUs than this session may use, else None."""
+    asked, visible = plan.engine.gpus, visible_gpus(environment)
+    if isinstance(asked, int) and visible is not None and asked > len(visible.ids):
+        return few_gpus(asked, visible)
+    return None
+
+
+def _gpus(engine: EnginePlan, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The ids; of a number, the first of those that this session may use."""
+    if not isinstance(engine.gpus, int):
+        return engine.gpus
+    visible = visible_gpus(environment)
+    ids = visible.ids if visible is not None else tuple(str(number) for number in range(engine.gpus))
+    return ids[: engine.gpus]
 
 
 def _pilot_engine(

@@ -14,6 +14,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from rose_cli.commands.health import Check, Section
+from rose_cli.engine.gpus import visible_gpus
 from rose_cli.engine.local import machine_capacity, process_start_ticks
 from rose_cli.errors import RoseError
 from rose_cli.journal.file import JournalFile
@@ -60,8 +61,11 @@ def _gpus(environment: Mapping[str, str]) -> Check:
         return Check("GPUs", "warn", f"'nvidia-smi -L' fails: {_first_line(text)}", "ask who looks after this machine")
     if not cards:
         return Check("GPUs", "ok", "none")
-    ids = ", ".join(card.split(":")[0].removeprefix("GPU ").strip() for card in cards)
-    return Check("GPUs", "ok", f"{len(cards)}", f"share them out with `engine: {{kind: local, gpus: [{ids}]}}`")
+    visible = visible_gpus(environment)
+    count = len(cards) if visible is None else len(visible.ids)
+    limited = "" if visible is None else f": {visible.source} leaves {count or 'none'} to this session"
+    hint = f"share them out with `engine: {{kind: local, gpus: {count}}}`" if count else None
+    return Check("GPUs", "ok", f"{len(cards)}{limited}", hint)
 
 
 def output_of(argv: list[str]) -> tuple[int, str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from rose_cli.commands.engines import make_engine
+from rose_cli.commands.engines import make_engine, missing_gpus
 from rose_cli.control import take_requests
 from rose_cli.errors import EngineError, ExitCode, RoseError
 from rose_cli.host import steady_clock
@@ -88,6 +88,8 @@ async def _session(work: Work) -> Ending:
     try:
         started = e.SessionStarted(number, socket.gethostname(), os.getpid(), work.plan.engine.kind)
         await recorder.record(started, *work.opening)
+        if (missing := missing_gpus(work.plan, work.environment)) is not None:
+            screen.warn(f"{missing}: tasks get no others")
         ending = await _crew(work, recorder, engine, screen)
         await recorder.record(e.SessionEnded(number, ending.reason, ending.message))
         return ending

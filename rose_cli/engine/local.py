@@ -12,6 +12,7 @@ from rose_cli.engine.base import Ended, TaskOutcome
 from rose_cli.engine.census import Census
 from rose_cli.engine.child import start_child
 from rose_cli.engine.ending import Ending
+from rose_cli.engine.gpus import gpu_variables
 from rose_cli.engine.leftovers import end_leftovers
 from rose_cli.engine.machine import machine_capacity
 from rose_cli.engine.outcome import ended, timed_out
@@ -154,8 +155,8 @@ class LocalEngine:
         self._watchdog.ensure()
         environment = {**self._base_environment, **request.environment}
         if self._capacity.gpus:
-            # empty for a task that asked for none: it must not take one that another holds
-            environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpu_ids)
+            # a task that asked for none is told so: it must not take one that another holds
+            environment.update(gpu_variables(self._base_environment, gpu_ids))
         return start_child(request, environment, self._mark + request.uid, self._census)
 
     async def _follow(

@@ -157,13 +157,14 @@ class PilotPlan:
 class EnginePlan:
     """Where tasks run.
 
-    Local: `cores` None means as many as the machine has that the session runs on. On a pilot, `pilot` is there,
-    `cores` None means what `nodes` gives or the resource's one node, and `gpus` are "0" to "n-1".
+    Local: `cores` None means as many as the machine has that the session runs on, and `gpus` are ids, or a number of
+    those that the session may use, whichever they are. On a pilot, `pilot` is there, `cores` None means what `nodes`
+    gives or the resource's one node, and `gpus` are "0" to "n-1".
     """
 
     kind: Literal["local", "radical.pilot"]
     cores: int | None
-    gpus: tuple[str, ...]
+    gpus: tuple[str, ...] | int
     grace_seconds: float
     pilot: PilotPlan | None = None
 

@@ -11,6 +11,7 @@ from rose_cli.spec.engines import PILOT_KEYS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from rose_cli.engine.gpus import VisibleGpus
     from rose_cli.engine.labels import ResourceLabel
     from rose_cli.plan.model import LearnerPlan
     from rose_cli.plan.surroundings import Surroundings
@@ -21,7 +22,8 @@ _ON_A_NODE = (("cores", "cores_per_node", "core"), ("gpus", "gpus_per_node", "GP
 
 def compile_engine(engine: Engine, around: Surroundings) -> EnginePlan:
     if engine.kind == "local":
-        return EnginePlan("local", engine.cores, engine.gpus, engine.grace)
+        gpus = len(engine.gpus) if engine.gpus and not any(engine.gpus) else engine.gpus
+        return EnginePlan("local", engine.cores, gpus, engine.grace)
     pilot = PilotPlan(
         engine.resource, engine.runtime, engine.nodes, engine.project, engine.queue, engine.access_schema,
         engine.restarts,
@@ -38,7 +40,9 @@ def local_stand_in(engine: Engine, learners: Sequence[LearnerPlan], around: Surr
     cores = max((resources.cores for resources in wanted), default=1)
     gpus = max((resources.gpus for resources in wanted), default=0)
     enough = None if cores <= around.machine.cores else cores
-    return EnginePlan("local", enough, tuple(str(number) for number in range(gpus)), engine.grace)
+    visible = around.gpus
+    there = gpus if visible is None or len(visible.ids) >= gpus else tuple(str(number) for number in range(gpus))
+    return EnginePlan("local", enough, there, engine.grace)
 
 
 def pilot_cores(engine: Engine, around: Surroundings) -> int | None:
@@ -60,7 +64,11 @@ def pilot_gpus(engine: Engine, around: Surroundings) -> int:
 
 
 def engine_gpus(engine: Engine, around: Surroundings) -> int:
-    return len(engine.gpus) if engine.kind == "local" else pilot_gpus(engine, around)
+    """What tasks can have at most: of a number, no more than the session may use."""
+    if engine.kind != "local":
+        return pilot_gpus(engine, around)
+    visible = None if any(engine.gpus) else around.gpus
+    return len(engine.gpus) if visible is None else min(len(engine.gpus), len(visible.ids))
 
 
 def node_of(engine: Engine, around: Surroundings) -> ResourceLabel | None:
@@ -100,8 +108,9 @@ def check_engine(engine: Engine, around: Surroundings) -> Iterator[Finding]:
         return
     if engine.kind == "local":
         yield from _check_foreign(engine)
+        yield from _check_visible(engine, around.gpus)
         return
-    if engine.gpus != tuple(str(number) for number in range(len(engine.gpus))):
+    if any(engine.gpus) and engine.gpus != tuple(str(number) for number in range(len(engine.gpus))):
         hint = f"write gpus: {len(engine.gpus)}; which ones they are is for the pilot to say"
         yield Finding("wrong-value", "a pilot is asked for a number of GPUs, not for ids", ("engine", "gpus"), hint)
     if around.labels is None:
@@ -118,6 +127,34 @@ def _check_foreign(engine: Engine) -> Iterator[Finding]:
             hint = f"take it out, or write kind: radical.pilot beside '{key}'"
             yield Finding("unused-key", f"'{key}' is for a pilot, and this is the local engine", ("engine", key), hint,
                           at_key=True)  # fmt: skip
+
+
+def _check_visible(engine: Engine, visible: VisibleGpus | None) -> Iterator[Finding]:
+    if visible is None:
+        return
+    at, asked, there = ("engine", "gpus"), len(engine.gpus), len(visible.ids)
+    hidden = [gpu for gpu in engine.gpus if visible.lacks(gpu)]
+    if not any(engine.gpus) and asked > there:
+        yield Finding("too-many-resources", few_gpus(asked, visible), at, gpu_advice(there), Severity.WARNING)
+    elif any(engine.gpus) and hidden:
+        named = f"GPU {hidden[0]} is" if len(hidden) == 1 else f"GPUs {', '.join(hidden)} are"
+        message = f"{named} not among those that {visible.source} leaves: somebody else may be using {_them(hidden)}"
+        hint = f"write gpus: {asked}, for any {asked} that this session may use"
+        yield Finding("not-visible", message, at, hint, Severity.WARNING)
+
+
+def few_gpus(asked: int, visible: VisibleGpus) -> str:
+    """What is to be said where a session may use fewer GPUs than the engine asks for."""
+    there = len(visible.ids)
+    return f"the engine asks for {asked} GPU{'s' if asked > 1 else ''}, and {visible.source} leaves {there or 'none'}"
+
+
+def gpu_advice(there: int) -> str:
+    return f"ask for at most {there}, or get more from the batch system" if there else "run this where GPUs are visible"
+
+
+def _them(several: Sequence[str]) -> str:
+    return "it" if len(several) == 1 else "them"
 
 
 def _check_label(engine: Engine, labels: dict[str, ResourceLabel]) -> Iterator[Finding]:

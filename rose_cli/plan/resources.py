@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rose_cli.diagnostic import Finding, KeyPath
 from rose_cli.plan.given import giver
-from rose_cli.plan.pilots import engine_cores, engine_gpus, engine_memory_mb, node_of, runs_here
+from rose_cli.plan.pilots import engine_cores, engine_gpus, engine_memory_mb, gpu_advice, node_of, runs_here
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,6 +33,8 @@ def check_resources(
     if not broken.touches(("engine", "gpus")):
         at, there = giver(layers, "gpus_per_rank", "ranks"), engine_gpus(engine, around)
         hint = f"write {_in_engine(engine, 'gpus', wanted.gpus)}, if there are as many"
+        if there < len(engine.gpus) and around.gpus is not None:
+            hint = f"{around.gpus.source} leaves {there or 'none'} of the {len(engine.gpus)}; {gpu_advice(there)}"
         yield from _check(wanted.gpus, there, "GPU", at, hint)
     at, there = giver(layers, "mem_per_rank", "ranks"), engine_memory_mb(engine, around)
     yield from _check(wanted.memory_mb, there, "MB of memory", at, "ask for less")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from rose_cli.engine.gpus import VisibleGpus, visible_gpus
 from rose_cli.spec.broken import NOTHING, Broken
 
 if TYPE_CHECKING:
@@ -45,3 +46,8 @@ class Surroundings:
     @cached_property
     def labels(self) -> dict[str, ResourceLabel] | None:
         return self.find_labels()
+
+    @cached_property
+    def gpus(self) -> VisibleGpus | None:
+        """The GPUs that a session in this environment may use; None where nothing limits it."""
+        return visible_gpus(self.environment)

@@ -57,9 +57,9 @@ def engine_form(value: object) -> object:
 
 
 def gpu_ids(value: object) -> object:
-    """The ids 0, 1, … for a number of GPUs."""
+    """For a number of GPUs so many without an id."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 1024:
-        return [str(number) for number in range(value)]
+        return [""] * value
     if not isinstance(value, list | tuple):
         reject("wrong-type", expected("the number of GPUs, or a list of their ids", value), "for example gpus: [0, 1]")
     first: dict[str, int] = {}
@@ -67,6 +67,11 @@ def gpu_ids(value: object) -> object:
         Slip("duplicate-name", f"GPU '{each}' is named twice", "name each GPU once", (position,))
         for position, each in enumerate(value)
         if first.setdefault(str(each), position) != position
+    ]
+    slips += [
+        Slip("wrong-value", "a GPU's id is empty", "write a number of GPUs, or their ids: gpus: [0, 1]", (position,))
+        for position, each in enumerate(value)
+        if str(each).strip() == ""
     ]
     reject_any(slips)
     return value

@@ -1,0 +1,84 @@
+"""What people report about batch systems, terminals, disks and locales, tried on rose; the log is machine.md."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import Rose
+
+UUIDS = "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6,MIG-GPU-8932f937-d72c-4106-c12f-20bd9faed9f6/1/0"
+GPUS = """\
+name: gpus
+max_iter: 1
+engine: {kind: local, cores: 3, gpus: 2}
+tasks:
+  train: {executable: 'echo "$VARIABLE=$(printenv $VARIABLE)"', shell: true, gpus_per_rank: 1}
+  check: {executable: 'echo "$VARIABLE=$(printenv $VARIABLE)"', shell: true}
+learners: 2
+"""
+NO_GPUS = {
+    "CUDA_VISIBLE_DEVICES": "",
+    "ROCR_VISIBLE_DEVICES": "",
+    "HIP_VISIBLE_DEVICES": "-1",
+    "ZE_AFFINITY_MASK": "9999",
+}
+
+
+def seen_by(rose: Rose, task: str) -> set[str]:
+    """What tasks printed, each on a line of its own."""
+    return {line for line in rose("logs", "campaign.yaml", "learner-0", "0", task).out.splitlines() if "──" not in line}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("CUDA_VISIBLE_DEVICES", "2,3"),
+        ("CUDA_VISIBLE_DEVICES", UUIDS),
+        ("CUDA_VISIBLE_DEVICES", "5,6,7"),
+        ("ROCR_VISIBLE_DEVICES", "2,3"),
+        ("HIP_VISIBLE_DEVICES", "2,3"),
+        ("ZE_AFFINITY_MASK", "0.0,0.1"),
+    ],
+)
+def test_a_number_of_gpus_is_taken_from_what_the_session_may_use(rose: Rose, variable: str, value: str) -> None:
+    rose.write(GPUS)
+    terminal: dict[str, Any] = {variable: value, "VARIABLE": variable}
+    assert "no mistakes" in rose("validate", "campaign.yaml", **terminal).out
+    assert rose("run", "campaign.yaml", **terminal).code == 0
+    assert seen_by(rose, "train") <= {f"{variable}={gpu}" for gpu in value.split(",")[:2]}
+    assert seen_by(rose, "check") == {f"{variable}={NO_GPUS[variable]}"}
+
+
+def test_a_resume_in_another_allocation_takes_the_gpus_of_that_one(rose: Rose) -> None:
+    rose.write(GPUS)
+    assert rose("run", "campaign.yaml", VARIABLE="CUDA_VISIBLE_DEVICES", CUDA_VISIBLE_DEVICES="2,3").code == 0
+    resumed = rose(
+        "resume", "campaign.yaml", "--max-iter", "2", VARIABLE="CUDA_VISIBLE_DEVICES", CUDA_VISIBLE_DEVICES="6"
+    )
+    assert resumed.code == 0
+    assert "the engine asks for 2 GPUs, and CUDA_VISIBLE_DEVICES=6 leaves 1" in resumed.out
+    later = rose("logs", "campaign.yaml", "learner-1", "1", "train").out.splitlines()
+    assert later[1:] == ["CUDA_VISIBLE_DEVICES=6"]
+
+
+def test_more_gpus_than_the_session_may_use_are_not_made_up(rose: Rose) -> None:
+    rose.write(GPUS)
+    seen = rose("validate", "campaign.yaml", CUDA_VISIBLE_DEVICES="3").out
+    assert "warning[too-many-resources]: the engine asks for 2 GPUs, and CUDA_VISIBLE_DEVICES=3 leaves 1" in seen
+    rose.write(GPUS.replace("gpus_per_rank: 1", "gpus_per_rank: 2"))
+    refused = rose("run", "campaign.yaml", CUDA_VISIBLE_DEVICES="3")
+    assert refused.code == 2
+    assert "asks for 2 GPUs, the engine has 1" in refused.err
+    assert "CUDA_VISIBLE_DEVICES=3 leaves 1 of the 2" in refused.err
+
+
+def test_gpus_named_by_an_id_that_is_hidden_are_warned_of(rose: Rose) -> None:
+    rose.write(GPUS.replace("gpus: 2", "gpus: [0, 3]"))
+    seen = rose("validate", "campaign.yaml", CUDA_VISIBLE_DEVICES="2,3").out
+    assert "warning[not-visible]: GPU 0 is not among those that CUDA_VISIBLE_DEVICES=2,3 leaves" in seen
+    assert "write gpus: 2" in seen
+    rose.write(GPUS.replace("gpus: 2", "gpus: [3, 2]"))
+    assert "no mistakes" in rose("validate", "campaign.yaml", CUDA_VISIBLE_DEVICES="2,3").out
