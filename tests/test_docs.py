@@ -20,6 +20,8 @@ from rose_cli.spec.placeholders import PLACEHOLDERS
 from tests.conftest import CAMPAIGNS, REPOSITORY, Rose
 from tests.pages import PAGES, Block, anchors, blocks, calls, links, name_of
 from tools.commands import command_name, parameters
+from tools.promises import PAGES as PROMISING
+from tools.promises import is_there, sentences, without_test
 from tools.reference import PART, PARTS, reference
 
 DOCS = REPOSITORY / "docs"
@@ -258,3 +260,40 @@ def test_the_workflow_on_the_page_is_the_file() -> None:
 def test_no_page_names_a_place_of_one_machine() -> None:
     for page in PAGES:
         assert not re.search(r"(?<!\w)/(?:work|root|home|tmp)/", page.read_text(encoding="utf-8")), name_of(page)
+
+
+# --- promises ------------------------------------------------------------------------------------------------------
+
+COMPLETE: set[str] = set()
+"""Pages of which every sentence names the test that holds it; `python -m tools.promises` lists those that do not."""
+
+
+@pytest.mark.parametrize("page", PROMISING, ids=name_of)
+def test_every_test_that_a_page_names_is_there(page: Path) -> None:
+    named = {test for sentence in sentences(page) for test in sentence.tests or ()}
+    assert sorted(test for test in named if not is_there(test)) == []
+
+
+@pytest.mark.parametrize("page", sorted(COMPLETE))
+def test_every_sentence_names_the_test_that_holds_it(page: str) -> None:
+    assert [str(sentence) for sentence in without_test(DOCS / page)] == []
+
+
+def test_a_sentence_is_held_by_the_comment_behind_it(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# Head\n\nOne. Two\nlines. <!-- held by: tests/a.py::test_a, tests/b.py -->\nThree.\n\n"
+        "- item one\n- item two <!-- no promise -->\n  <!-- held by: tests/c.py -->\n\n## Next\n\n"
+        "| a | b |\n| --- | --- |\n| row | `tests/d.py` |\n| bare | x |\n\n```text\nNo sentence.\n```\n",
+        encoding="utf-8",
+    )
+    assert {sentence.text: sentence.tests for sentence in sentences(page)} == {
+        "One.": ("tests/a.py::test_a", "tests/b.py"),
+        "Two lines.": ("tests/a.py::test_a", "tests/b.py"),
+        "Three.": None,
+        "- item one": ("tests/c.py",),
+        "- item two": (),
+        "| row | `tests/d.py` |": ("tests/d.py",),
+        "| bare | x |": None,
+    }
+    assert [sentence.line for sentence in sentences(page)] == [3, 3, 5, 7, 8, 15, 16]
