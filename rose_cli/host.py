@@ -1,4 +1,4 @@
-"""Facts about this machine: its time, its name, its boot, and who is behind a process number.
+"""Facts about this machine: its time, its name, its boot, which folder is which, and who is behind a process number.
 
 A process number alone says little: it is used again. Together with its start, in clock ticks since boot, it names one
 process for as long as the machine is up. Where there is no `/proc` (macOS) the ticks are not known, and only the
@@ -41,6 +41,16 @@ def boot_id() -> str | None:
         return _BOOT_ID.read_text(encoding="ascii").strip() or None
     except OSError:
         return None
+
+
+def folder_identity(folder: Path) -> str:
+    """Which folder this is: the same under every path and after a move within a file system, another for a copy.
+
+    As this machine sees it; on another one, and once it has booted again, the same folder may have another.
+    Raises OSError.
+    """
+    status = folder.stat()
+    return f"{status.st_dev:x}-{status.st_ino:x}"
 
 
 def process_start_ticks(pid: int) -> int | None:

@@ -8,6 +8,7 @@ import shutil
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from rose_cli.errors import RunDirectoryError
 from rose_cli.tree import copy_contents
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rose_cli.plan.model import FilePlan
 
@@ -203,6 +204,59 @@ def _prepare(workspace: Path, files: Iterable[FilePlan]) -> None:
         elif target.is_dir():
             shutil.rmtree(target)
         _place(file, target)
+
+
+def lead_links(folders: Iterable[Path], moves: Mapping[str, str]) -> int:
+    """Every link below `folders` that leads into an old place leads to its new one; how many did.
+
+    Tasks make links of their own, by absolute paths: those are led along as well. Raises RunDirectoryError.
+    """
+    count = 0
+    try:
+        for link in chain.from_iterable(map(_links, folders)):
+            target = os.readlink(link)  # noqa: PTH115 - text to text
+            old = next((old for old in moves if target == old or target.startswith(f"{old}/")), None)
+            if old is not None:
+                temporary = f"{link}.rose-{os.getpid()}"
+                os.symlink(moves[old] + target[len(old) :], temporary)  # noqa: PTH211
+                os.replace(temporary, link)  # noqa: PTH105
+                count += 1
+    except OSError as error:
+        message = f"cannot lead '{error.filename}' to the new place: {error.strerror}"
+        raise RunDirectoryError(message, "see that it can be written, then `rose resume`") from error
+    return count
+
+
+def moves_between(before: Sequence[str | None], now: Sequence[str]) -> dict[str, str]:
+    """Old place → new place, the deepest first, under each of its names; nothing for what is where it was."""
+    pairs = {
+        name: there
+        for place, there in zip(before, now, strict=True)
+        if place is not None and place != there and not is_same_folder(place, there)
+        for name in (place, os.path.realpath(place))
+    }
+    return dict(sorted(pairs.items(), key=lambda pair: -len(pair[0])))
+
+
+def is_same_folder(one: str, other: str) -> bool:
+    """Whether both paths lead to one folder that is there."""
+    try:
+        return os.path.samefile(one, other)  # noqa: PTH121
+    except OSError:
+        return False
+
+
+def _links(folder: Path | str) -> Iterator[str]:
+    try:
+        with os.scandir(folder) as entries:
+            found = list(entries)
+    except OSError:  # nobody may look into it, or it is gone
+        return
+    for entry in found:
+        if entry.is_symlink():
+            yield entry.path
+        elif entry.is_dir(follow_symlinks=False):
+            yield from _links(entry.path)
 
 
 def _refuse_linked_parent(workspace: Path, target: Path) -> None:

@@ -16,7 +16,7 @@ from rose_cli.spec.document import read_document
 from rose_cli.spec.expression import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rose_cli.journal.state import RunState
     from rose_cli.plan.model import LearnerPlan, Plan
@@ -28,6 +28,9 @@ MOST_SHOWN = 8
 def campaign_changes(directory: RunDirectory, plan: Plan) -> Iterator[str]:
     """A line for each value that differs between the run's own text and the file as it is now."""
     then, now = _values(directory.campaign_text), _values(Path(plan.campaign_file))
+    if then is not None and now is None:
+        state = "cannot be read as a campaign any more" if Path(plan.campaign_file).exists() else "is gone"
+        yield f"'{plan.campaign_file}' {state}; the run goes on as it was"
     if then is None or now is None or then == now:
         return
     changed = [path for path in {**then, **now} if then.get(path) != now.get(path)]
@@ -58,6 +61,40 @@ def bound_changes(plan: Plan, state: RunState, opening: Sequence[e.Event]) -> It
         yield f"  finished iterations keep the values of the old bound: {', '.join(learners[:MOST_SHOWN])}{more}"
     if len(affected) > MOST_SHOWN:
         yield f"so do {len(affected) - MOST_SHOWN} more expressions"
+
+
+def file_changes(plan: Plan, state: RunState, now: Mapping[str, str]) -> dict[str, str]:
+    """What is news among the fingerprints of the files that the plan names; empty for a file that is gone."""
+    gone = [name for name in state.files if name not in now and not Path(plan.campaign_dir, name).exists()]
+    return {**{name: text for name, text in now.items() if state.files.get(name) != text}, **dict.fromkeys(gone, "")}
+
+
+def told_file_changes(plan: Plan, state: RunState, changes: Mapping[str, str]) -> Iterator[str]:
+    """A line for each file that is not as the session before had it; nothing where that one did not look."""
+    if not state.files:
+        return
+    when = _when(state)
+    copied = {file.source for learner in plan.learners for file in learner.files if file.copied}
+    for name, text in list(changes.items())[:MOST_SHOWN]:
+        is_copied = str(Path(plan.campaign_dir, name)) in copied
+        effect = "workspaces keep the copy that they began with" if is_copied else "from here on tasks have the new one"
+        if not text:
+            yield f"'{name}' is gone; it was there {when}"
+        elif name not in state.files:
+            yield f"'{name}' is new; it was not there {when}"
+        else:
+            yield f"'{name}' has changed since {when.removeprefix('when ')}; {effect}"
+    if len(changes) > MOST_SHOWN:
+        yield f"so have {len(changes) - MOST_SHOWN} more files"
+
+
+def _when(state: RunState) -> str:
+    """ "when iterations 0-2 ran" """
+    done = max((len(learner.iterations) for learner in state.learners.values()), default=0)
+    if done == 0:
+        return "when this run began"
+    is_first = state.session is not None and state.session.number == 1
+    return f"when iterations 0-{done - 1} ran" if is_first and done > 1 else f"when iteration {done - 1} ran"
 
 
 def _readers_of_max_iter(learner: LearnerPlan) -> Iterator[tuple[str, str, str]]:

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from rose_cli.plan.model import EnginePlan, PilotPlan, Plan
 
 
+def mark_of_run(run_id: str, identity: str) -> str:
+    """What the processes of a run are known by. A copy has the same run id; its processes are others."""
+    return f"{run_id}-{identity}"
+
+
 def make_engine(plan: Plan, run_id: str, session: int, directory: Path, environment: Mapping[str, str]) -> Engine:
     """The engine that the plan asks for, not yet started; `directory` takes what it writes."""
     engine, machine = plan.engine, machine_capacity()

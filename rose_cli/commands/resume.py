@@ -7,27 +7,31 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rose_cli.commands.changes import bound_changes, campaign_changes
+from rose_cli.commands.changes import bound_changes, campaign_changes, file_changes, told_file_changes
 from rose_cli.commands.ending import carry_through, exit_code
-from rose_cli.commands.run import record_creation
+from rose_cli.commands.engines import mark_of_run
+from rose_cli.commands.run import record_creation, write_plan
 from rose_cli.commands.runs import find_interrupted_run, find_run, see
 from rose_cli.commands.session import Work
 from rose_cli.commands.surroundings import task_environment
+from rose_cli.commands.whereabouts import Whereabouts
 from rose_cli.diagnostic import did_you_mean
 from rose_cli.engine.local import end_leftovers
 from rose_cli.engine.pilot.remains import forget_pilots, settle_pilots
-from rose_cli.errors import ExitCode, UsageError
+from rose_cli.errors import ExitCode, RunDirectoryError, UsageError
+from rose_cli.host import folder_identity
 from rose_cli.journal import events as e
 from rose_cli.journal.file import JournalFile
 from rose_cli.journal.lock import RunLock
 from rose_cli.journal.state import RunState
 from rose_cli.loop.crew import Ending
 from rose_cli.plan.file import load_plan
+from rose_cli.plan.named import fingerprints
 from rose_cli.run_directory import refuse_links
 from rose_cli.view.console import notice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rose_cli.journal.state import LearnerState, StepState
     from rose_cli.plan.model import LearnerPlan, Plan
@@ -52,20 +56,28 @@ def resume(argument: str | None, options: ResumeOptions) -> ExitCode:
     with RunLock.acquire(directory.path, steal=options.steal_lock):
         refuse_links(directory, [learner.name for learner in plan.learners])
         journal, state = _open(directory, plan)
-        opening = _opening(plan, state, options)
-        if not _has_work(state, opening):
-            journal.close()
-            notice(f"nothing to do: every learner has stopped ({_reasons(state)}); --max-iter N extends the run")
-            return exit_code(state, Ending("finished"), require_criterion=options.require_criterion)
-        for line in (*campaign_changes(directory, plan), *bound_changes(plan, state, opening)):
-            notice(line)
-        if plan.engine.pilot is not None:
-            settle_pilots(directory.engine, force=options.force)
-        _end_old_processes(plan, state)
-        forget_pilots(directory.engine)
-        environment = task_environment(os.environ)
-        work = Work(directory, plan, journal, state, opening, (), environment, options.output)
-        return carry_through(work, require_criterion=options.require_criterion)
+        with journal:
+            return _go_on(Whereabouts(directory, plan, state), journal, options)
+
+
+def _go_on(where: Whereabouts, journal: JournalFile, options: ResumeOptions) -> ExitCode:
+    directory, plan, state = where.directory, where.plan, where.state
+    opening = _opening(plan, state, options)
+    where.refuse_what_is_missing()
+    changes = file_changes(plan, state, fingerprints(plan))
+    for line in _news(where, opening, changes):
+        notice(line)
+    if not _has_work(state, opening):
+        notice(f"nothing to do: every learner has stopped ({_reasons(state)}); --max-iter N extends the run")
+        return exit_code(state, Ending("finished"), require_criterion=options.require_criterion)
+    is_copy = where.original is not None
+    if not is_copy:
+        _end_remains(where, force=options.force)
+    _settle(where)
+    forget_pilots(directory.engine, of_a_copy=is_copy)
+    environment = task_environment(os.environ)
+    work = Work(directory, plan, journal, state, opening, (), environment, options.output, changes)
+    return carry_through(work, require_criterion=options.require_criterion)
 
 
 def explain(argument: str | None, options: ResumeOptions) -> ExitCode:
@@ -75,7 +87,10 @@ def explain(argument: str | None, options: ResumeOptions) -> ExitCode:
         raise seen.damage
     opening = _opening(seen.plan, seen.state, options)
     print(f"run {seen.directory.path}: {seen.status.value}")  # noqa: T201
-    for line in (*campaign_changes(seen.directory, seen.plan), *bound_changes(seen.plan, seen.state, opening)):
+    where = Whereabouts(seen.directory, seen.plan, seen.state)
+    where.refuse_what_is_missing()
+    changes = file_changes(seen.plan, seen.state, fingerprints(seen.plan))
+    for line in _news(where, opening, changes):
         print(line)  # noqa: T201
     for event in opening:
         if not isinstance(event, e.AttemptLost):
@@ -111,11 +126,37 @@ def _open(directory: RunDirectory, plan: Plan) -> tuple[JournalFile, RunState]:
     return journal, state
 
 
-def _end_old_processes(plan: Plan, state: RunState) -> None:
+def _settle(where: Whereabouts) -> None:
+    """Note in the plan where run and campaign lie from now on, so that the next move is seen as one from here."""
+    if not where.has_moved:
+        return
+    try:
+        write_plan(where.directory, where.plan)
+    except OSError as error:
+        message = f"cannot write '{where.directory.plan}': {error.strerror}"
+        raise RunDirectoryError(message, "see that it can be written, then `rose resume`") from error
+
+
+def _news(where: Whereabouts, opening: Sequence[e.Event], files: Mapping[str, str]) -> Iterator[str]:
+    """What is not as it was in the session before."""
+    yield from where.told()
+    yield from campaign_changes(where.directory, where.plan)
+    yield from told_file_changes(where.plan, where.state, files)
+    yield from bound_changes(where.plan, where.state, opening)
+
+
+def _end_remains(where: Whereabouts, *, force: bool) -> None:
     """Nothing of an earlier session may still work in a workspace when a step runs again."""
-    steps = [step for learner in state.learners.values() for _, step in learner.running_steps()]
-    processes = [step.process for step in steps if step.process is not None]
-    ended = end_leftovers(state.run_id, grace_seconds=plan.engine.grace_seconds, processes=processes)
+    plan, state, session = where.plan, where.state, where.state.session
+    if plan.engine.pilot is not None:
+        settle_pilots(where.directory.engine, force=force)
+    mark, processes = mark_of_run(state.run_id, folder_identity(where.directory.path)), []
+    if not where.is_another_folder:  # else a number in the journal may be anybody's
+        steps = [step for learner in state.learners.values() for _, step in learner.running_steps()]
+        processes = [step.process for step in steps if step.process is not None]
+        if session is not None and session.identity is None:  # of an older rose, whose tasks have the run's own id
+            mark = state.run_id
+    ended = end_leftovers(mark, grace_seconds=plan.engine.grace_seconds, processes=processes)
     if ended:
         notice(f"ended {ended} left-over process{'es' if ended > 1 else ''} of an earlier session")
 

@@ -7,6 +7,7 @@ import re
 import shlex
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from rose_cli.journal.file import JournalFile, Record
 from rose_cli.journal.lock import RunLock
 from rose_cli.journal.state import RunState
 from rose_cli.plan.file import dump_plan
+from rose_cli.plan.named import fingerprints
 from rose_cli.plan.secrets import has_secrets
 from rose_cli.run_directory import RUNS, RunDirectory, claim_run_directory, create_run_directory, write_new
 from rose_cli.view.console import notice
@@ -69,15 +71,24 @@ def begin(directory: RunDirectory, plan: Plan, text: str, environment: dict[str,
         private = has_secrets(plan)
         write_new(directory.campaign_text, text, private=private)
         journal = JournalFile.create(directory.journal)
-        unfinished = directory.plan.with_suffix(".new")
-        write_new(unfinished, dump_plan(plan), private=private)
-        unfinished.rename(directory.plan)
+        write_plan(directory, plan)
     except OSError as error:
         message = f"cannot write to '{directory.path}': {error.strerror}"
         raise RunDirectoryError(message, "free some space, or choose another place with --run-dir") from error
     state = RunState()
     created = record_creation(journal, plan, state)
-    return Work(directory, plan, journal, state, (), [created], environment, output)
+    return Work(directory, plan, journal, state, (), [created], environment, output, fingerprints(plan))
+
+
+def write_plan(directory: RunDirectory, plan: Plan) -> None:
+    """plan.json appears, or is replaced, whole. Its time stays: by it runs are put in order. Raises OSError."""
+    unfinished = directory.plan.with_suffix(".new")
+    unfinished.unlink(missing_ok=True)
+    write_new(unfinished, dump_plan(plan, directory.path), private=has_secrets(plan))
+    with suppress(FileNotFoundError):
+        before = directory.plan.stat()
+        os.utime(unfinished, ns=(before.st_atime_ns, before.st_mtime_ns))
+    unfinished.rename(directory.plan)
 
 
 def record_creation(journal: JournalFile, plan: Plan, state: RunState) -> Record:

@@ -7,15 +7,15 @@ import signal
 import socket
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import anyio
 
-from rose_cli.commands.engines import make_engine, missing_gpus
+from rose_cli.commands.engines import make_engine, mark_of_run, missing_gpus
 from rose_cli.control import take_requests
 from rose_cli.errors import EngineError, ExitCode, RoseError
-from rose_cli.host import steady_clock
+from rose_cli.host import folder_identity, steady_clock
 from rose_cli.journal import events as e
 from rose_cli.journal.recorder import Recorder
 from rose_cli.loop.crew import Crew, Ending
@@ -43,7 +43,7 @@ class Work:
     """What a session is to carry on with.
 
     `recorded` are the facts that are in the journal already and nobody has been shown, `opening` those that the
-    session begins with.
+    session begins with. `files` are fingerprints of the files that the plan names, as far as they are news.
     """
 
     directory: RunDirectory
@@ -54,6 +54,7 @@ class Work:
     recorded: Sequence[Record]
     environment: Mapping[str, str]
     output: Output
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 def carry_on(work: Work) -> Ending:
@@ -80,13 +81,24 @@ async def _session(work: Work) -> Ending:
     clock = steady_clock()  # the run's durations are worked out from the times in its journal
     recorder = Recorder(work.journal, state, clock)
     number = state.session.number + 1 if state.session else 1
-    engine = make_engine(work.plan, state.run_id, number, work.directory.engine, work.environment)
+    identity = folder_identity(work.directory.path)
+    mark = mark_of_run(state.run_id, identity)
+    engine = make_engine(work.plan, mark, number, work.directory.engine, work.environment)
     screen = open_screen(work.output, work.plan, state, lambda: _facts(engine, clock()), sys.stdout)
     for record in work.recorded:
         screen.on_record(record)
     recorder.subscribe(screen.on_record)
     try:
-        started = e.SessionStarted(number, socket.gethostname(), os.getpid(), work.plan.engine.kind)
+        started = e.SessionStarted(
+            number,
+            socket.gethostname(),
+            os.getpid(),
+            work.plan.engine.kind,
+            str(work.directory.path),
+            identity,
+            work.plan.campaign_dir,
+            work.files,
+        )
         await recorder.record(started, *work.opening)
         if (missing := missing_gpus(work.plan, work.environment)) is not None:
             screen.warn(f"{missing}: tasks get no others")

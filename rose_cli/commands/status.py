@@ -11,10 +11,11 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from rose_cli.commands.runs import SeenRun, find_run, runs_of, see
+from rose_cli.commands.whereabouts import Whereabouts
 from rose_cli.errors import ExitCode, RunDirectoryError
 from rose_cli.journal.state import LearnerState, Status, learner_status
 from rose_cli.loop.criterion import best_value
-from rose_cli.view.console import complain
+from rose_cli.view.console import complain, notice
 from rose_cli.view.status import print_runs, print_status, watch_status
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ def status(argument: str | None, status_format: StatusFormat) -> ExitCode:
         sys.stdout.write("\n")
     else:
         print_status(seen.plan, seen.state, alive=seen.alive, directory=seen.directory)
+    where = Whereabouts(seen.directory, seen.plan, seen.state)
+    for line in [where.lost_campaign] if where.lost_campaign else where.told():
+        notice(line)
     if seen.damage is not None:
         complain(f"this is not all: {seen.damage.message}", seen.damage.hint)
     return ExitCode.OK
@@ -55,6 +59,7 @@ def status_object(seen: SeenRun) -> dict[str, Any]:
     return {
         "run": str(seen.directory.path.absolute()),
         "campaign": seen.plan.campaign,
+        "campaign_file": seen.plan.campaign_file,
         "engine": seen.plan.engine.kind,
         "status": seen.status.value,
         "started": iso_time(state.started),

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rose_cli.journal.holder import Holder, is_alive, this_session
+from rose_cli.journal.holder import Holder, is_alive, this_session, was_copied
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,26 +24,33 @@ _LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 @dataclass(frozen=True)
 class Found:
-    """What stands in a lock file, and whether a living process on this kernel still has it open."""
+    """What stands in a lock file of `folder`, and whether a living process on this kernel still has it open."""
 
     text: bytes
     flocked: bool
+    folder: Path
 
     @property
     def holder(self) -> Holder | None:
         return Holder.decode(self.text)
 
     @property
+    def is_copied(self) -> bool:
+        """Whether it came with a copy of the folder that was locked; the original is none of our business."""
+        holder = self.holder
+        return holder is not None and not self.flocked and was_copied(holder, self.folder)
+
+    @property
     def is_stale(self) -> bool:
         holder = self.holder
-        return holder is not None and is_alive(holder) is False and not self.flocked
+        return holder is not None and not self.flocked and (is_alive(holder) is False or self.is_copied)
 
 
 class Claim:
     """A file with this session's content, flocked for as long as it is open. It becomes a lock by link or rename."""
 
     def __init__(self, directory: Path) -> None:
-        holder = this_session()
+        holder = this_session(directory)
         self._text = holder.encode()
         self._file = directory / f"{PREFIX}{holder.token}"
         self._descriptors = [_write_new(self._file, self._text)]
@@ -98,11 +105,11 @@ def look(path: Path) -> Found | None:
     try:
         descriptor = os.open(path, _LOOK)
     except OSError as error:
-        return None if error.errno in (errno.ENOENT, errno.ESTALE) else Found(b"", flocked=False)
+        return None if error.errno in (errno.ENOENT, errno.ESTALE) else Found(b"", False, path.parent)
     try:
-        return Found(os.read(descriptor, 1 << 16), _is_flocked(descriptor))
+        return Found(os.read(descriptor, 1 << 16), _is_flocked(descriptor), path.parent)
     except OSError:
-        return Found(b"", flocked=False)
+        return Found(b"", False, path.parent)
     finally:
         os.close(descriptor)
 

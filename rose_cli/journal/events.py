@@ -40,10 +40,20 @@ class RunCreated:
 
 @dataclass(frozen=True)
 class SessionStarted:
+    """`directory` and `campaign_dir`: where run and campaign lay; `identity`: which folder the run directory was.
+
+    `files`: fingerprints of the files that the plan names, where they are not those of the session before; empty for
+    one that is gone.
+    """
+
     session: int
     host: str
     pid: int
     engine: str
+    directory: str | None = None
+    identity: str | None = None
+    campaign_dir: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

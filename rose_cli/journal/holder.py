@@ -7,17 +7,24 @@ import json
 import os
 import secrets
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from rose_cli.host import boot_id, host_name, process_is_running, process_start_ticks
+from rose_cli.host import boot_id, folder_identity, host_name, process_is_running, process_start_ticks
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _JOB_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "FLUX_JOB_ID", "COBALT_JOBID")
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lock. `time` is UNIX seconds; `token` makes each content the only one of its kind."""
+    """Who holds a lock. `time` is UNIX seconds; `token` makes each content the only one of its kind.
+
+    `folder` is the identity of the folder that was locked: in a copy of that folder the lock says nothing.
+    """
 
     host: str
     boot_id: str | None
@@ -27,6 +34,7 @@ class Holder:
     user: str
     job_id: str | None
     token: str
+    folder: str | None = None
 
     def __str__(self) -> str:
         since = datetime.fromtimestamp(self.time).astimezone().isoformat(sep=" ", timespec="seconds")
@@ -41,17 +49,27 @@ class Holder:
         """The holder that such a text names; None where it names none."""
         try:
             entries = json.loads(text)
-            holder = cls(**{field.name: entries[field.name] for field in fields(cls)})
+            known = {f.name: entries[f.name] for f in fields(cls) if f.default is MISSING or f.name in entries}
+            holder = cls(**known)
             return holder if holder.pid > 0 and str(holder) else None
         except (ValueError, LookupError, TypeError, OSError, OverflowError, RecursionError):
             return None
 
 
-def this_session() -> Holder:
+def this_session(folder: Path | None = None) -> Holder:
+    """This process as the holder of a lock of `folder`. Raises OSError where the folder is gone."""
     pid = os.getpid()
     job_id = next((os.environ[name] for name in _JOB_VARIABLES if os.environ.get(name)), None)
     return Holder(
-        host_name(), boot_id(), pid, process_start_ticks(pid), time.time(), _user(), job_id, secrets.token_hex(8)
+        host=host_name(),
+        boot_id=boot_id(),
+        pid=pid,
+        start_ticks=process_start_ticks(pid),
+        time=time.time(),
+        user=_user(),
+        job_id=job_id,
+        token=secrets.token_hex(8),
+        folder=None if folder is None else folder_identity(folder),
     )
 
 
@@ -67,6 +85,19 @@ def is_alive(holder: Holder) -> bool | None:
     if None not in (boot, holder.boot_id) and not is_this_boot:
         return False
     return process_is_running(holder.pid, holder.start_ticks)
+
+
+def was_copied(holder: Holder, folder: Path) -> bool:
+    """Whether a lock found in `folder` came there with a copy of the folder that its holder locked.
+
+    Only the machine of the holder, in the same boot, can tell.
+    """
+    if holder.folder is None or holder.boot_id != boot_id() or (boot_id() is None and holder.host != host_name()):
+        return False
+    try:
+        return folder_identity(folder) != holder.folder
+    except OSError:
+        return False
 
 
 def is_certainly_alive(holder: Holder | None) -> bool:

@@ -3,11 +3,11 @@
 The lock is a file `lock` in the run directory that says who holds it. It appears whole and at once, by link(2), and is
 the holder's because it has the holder's content: on a network file system a call may report failure and have worked.
 
-A lock is stale only where that is certain: on the holder's machine, which was booted since, or where the process is
-gone. There are no time-outs: a session may sleep for days. Breaking one is the delicate part (remove and create anew
-gave several winners in half of all races): a breaker first takes a second lock, a *guard* named after the content that
-it is about to break, looks again, and renames its own file over the stale one. The lock is never absent, no content
-comes twice, and a guard whose owner died is broken in the same way.
+A lock is stale only where that is certain: on the holder's machine, which was booted since, where the process is gone,
+or where the lock came along with a copy of the run. There are no time-outs: a session may sleep for days. Breaking one
+is the delicate part (remove and create anew gave several winners in half of all races): a breaker first takes a second
+lock, a *guard* named after the content that it is about to break, looks again, and renames its own file over the stale
+one. The lock is never absent, no content comes twice, and a guard whose owner died is broken in the same way.
 
 Besides, the holder keeps its lock file flocked where that is supported: it tells of a holder whose process number
 cannot be seen, in another container of the same machine.
@@ -38,9 +38,9 @@ _SURE = "make sure that it is gone, then add `--steal-lock`"
 
 
 def read_holder(run_directory: Path) -> Holder | None:
-    """Who holds the run's lock; None where nobody does, or where it cannot be read."""
+    """Who holds the run's lock; None where nobody does, where it cannot be read, and where it is another folder's."""
     found = look(run_directory / LOCK_NAME)
-    return None if found is None else found.holder
+    return None if found is None or found.is_copied else found.holder
 
 
 class RunLock:
@@ -104,7 +104,7 @@ def _take(claim: Claim, path: Path, stealable: bytes | None) -> None:
 
 def _stealable(path: Path) -> bytes | None:
     found = look(path)
-    return None if found is None or is_certainly_alive(found.holder) else found.text
+    return None if found is None or (is_certainly_alive(found.holder) and not found.is_copied) else found.text
 
 
 def _break(claim: Claim, path: Path, broken: bytes) -> bool:

@@ -64,6 +64,8 @@ class IterationState:
 
 @dataclass
 class LearnerState:
+    """`home`: where run and campaign lay when its workspace was made, or was last led to its place."""
+
     name: str
     status: Status = Status.PENDING
     stop_reason: str | None = None
@@ -76,6 +78,7 @@ class LearnerState:
     longest_seconds: dict[str, float] = field(default_factory=dict)
     earlier_attempts: dict[tuple[int, str, int], int] = field(default_factory=dict)
     max_iter: int | None = None
+    home: tuple[str, str] | None = None
 
     @property
     def history(self) -> list[float | None]:
@@ -116,6 +119,9 @@ class SessionState:
     pid: int
     engine: str
     started: float
+    directory: str | None = None
+    identity: str | None = None
+    campaign_dir: str | None = None
     ended: float | None = None
     reason: str | None = None
     message: str | None = None
@@ -125,7 +131,8 @@ class SessionState:
 class RunState:
     """What a run has come to. `last_time` is the time of the latest record, in UNIX seconds.
 
-    `max_iter` is the bound that a resume gave last; which learners it holds for, `bound` tells.
+    `max_iter` is the bound that a resume gave last; which learners it holds for, `bound` tells. `files` has the
+    fingerprints of the files that the plan names, as the latest session found them.
     """
 
     run_id: str = ""
@@ -139,6 +146,7 @@ class RunState:
     attempts_failed: int = 0
     earlier_seconds: float = 0.0
     longest_seconds: dict[str, float] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
     _now: float = 0.0
 
     def seconds(self, now: float) -> float:
@@ -175,6 +183,9 @@ class RunState:
     def _(self, event: e.SessionStarted) -> None:
         self._close_session(self.last_time)
         self.session = SessionState(event.session, event.host, event.pid, event.engine, self._now)
+        self.session.directory, self.session.identity = event.directory, event.identity
+        self.session.campaign_dir = event.campaign_dir
+        self.files = {name: text for name, text in {**self.files, **event.files}.items() if text}
         for learner in self.learners.values():
             if learner.stop_reason is None:
                 learner.status = Status.PENDING
@@ -195,7 +206,10 @@ class RunState:
 
     @_fold.register
     def _(self, event: e.LearnerStarted) -> None:
-        self.learners[event.learner].prepared = True
+        learner, session = self.learners[event.learner], self.session
+        learner.prepared = True
+        if session is not None and session.directory is not None and session.campaign_dir is not None:
+            learner.home = (session.directory, session.campaign_dir)
 
     @_fold.register
     def _(self, event: e.AttemptStarted) -> None:

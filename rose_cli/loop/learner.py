@@ -13,7 +13,7 @@ from rose_cli.loop.deadline import WallTimeReached
 from rose_cli.loop.step import StepEnd, StepRunner
 from rose_cli.plan.model import CRITERION
 from rose_cli.plan.render import Moment
-from rose_cli.run_directory import prepare_workspace
+from rose_cli.run_directory import lead_links, moves_between, prepare_workspace
 
 if TYPE_CHECKING:
     from rose_cli.journal.state import LearnerState
@@ -45,9 +45,23 @@ class LearnerLoop:
         """Make the workspace, once: tasks change what is in it."""
         workspace = self._crew.directory.workspace(self._plan.name)
         if self._state.prepared and workspace.is_dir():
+            await self._lead_home()
             return
         await anyio.to_thread.run_sync(prepare_workspace, workspace, self._plan.files)
         await self._crew.recorder.record(e.LearnerStarted(self._plan.name))
+
+    async def _lead_home(self) -> None:
+        """Where run or campaign were moved or copied, no link of the workspace may lead into the old place."""
+        plan, directory, name = self._crew.plan, self._crew.directory, self._plan.name
+        origin = (plan.origin.run, plan.origin.campaign) if plan.origin else (None, None)
+        run_then, campaign_then = self._state.home or origin
+        now = (str(directory.path), plan.campaign_dir, *(file.source for file in self._plan.files))
+        sources = [file.source_from(plan.campaign_dir, campaign_then or "") for file in self._plan.files]
+        moves = moves_between((run_then, campaign_then, *sources), now)
+        if moves:
+            folders = directory.workspace(name), directory.snapshots(name)
+            await anyio.to_thread.run_sync(lead_links, folders, moves)
+            await self._crew.recorder.record(e.LearnerStarted(name))
 
     async def _iteration(self) -> None:
         started = time.monotonic()

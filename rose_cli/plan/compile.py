@@ -148,7 +148,8 @@ class _Compiler:
 
     def _file(self, file: File) -> FilePlan:
         source = os.path.normpath(self.campaign_dir / file.path)
-        return FilePlan(source, target_of(file, self.campaign_dir), copied=file.copy_)
+        fixed = os.path.isabs(file.path)  # noqa: PTH117
+        return FilePlan(source, target_of(file, self.campaign_dir), copied=file.copy_, fixed=fixed)
 
 
 def with_learners(plan: Plan, names: frozenset[str]) -> Plan:

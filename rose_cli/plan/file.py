@@ -1,34 +1,53 @@
-"""plan.json: the plan as JSON and back, by the types of its fields."""
+"""plan.json: the plan as JSON and back, by the types of its fields.
+
+In memory every path is absolute. On disk the campaign's folder is relative to the run directory, and what lies in it
+relative to that folder: whoever moves or copies a folder with campaign and runs takes all of it along. A run that was
+moved by itself finds its campaign where it was; format 1 had absolute paths, and is read in the same way.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import types
-from dataclasses import fields, is_dataclass
+from contextlib import suppress
+from dataclasses import fields, is_dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
 from rose_cli.errors import RunDirectoryError
 from rose_cli.plan import model
-from rose_cli.plan.model import Plan
+from rose_cli.plan.model import Origin, Plan
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
-FORMAT_VERSION = 1
+    from rose_cli.plan.model import FilePlan
+
+FORMAT_VERSION = 2
+CAMPAIGN_TEXT = "campaign.yaml"
+"""The run's own copy of its campaign file, beside plan.json."""
 
 
-def dump_plan(plan: Plan) -> str:
-    """The text of plan.json."""
-    return json.dumps({"format": FORMAT_VERSION, "plan": _encode(plan)}, indent=1) + "\n"
+def dump_plan(plan: Plan, run: Path) -> str:
+    """The text of plan.json in the run directory `run`."""
+    origin = Origin(str(run.absolute()), plan.campaign_dir)
+    written = replace(_unrooted(plan, origin), origin=origin)
+    return json.dumps({"format": FORMAT_VERSION, "plan": _encode(written)}, indent=1) + "\n"
 
 
 def load_plan(path: Path) -> Plan:
-    """The plan in `path`. Raises RunDirectoryError where it is missing, damaged or of a newer rose."""
+    """The plan in `path`, with the places of the campaign and its files as they are now.
+
+    Where nothing of the campaign is to be found, its paths are those of the place where it was.
+    Raises RunDirectoryError where the file is missing, damaged or of a newer rose.
+    """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         version = document["format"]
-        plan: Plan | None = _decode(Plan, document["plan"]) if version == FORMAT_VERSION else None
+        plan: Plan | None = _decode(Plan, document["plan"]) if version in range(1, FORMAT_VERSION + 1) else None
+        plan = plan and _rooted(plan, path.parent.absolute())
     except OSError as error:
         message = f"cannot read '{path}': {error.strerror}"
         raise RunDirectoryError(message, "is this the folder of a run?") from error
@@ -36,9 +55,109 @@ def load_plan(path: Path) -> Plan:
         message = f"'{path}' is damaged: {error}"
         raise RunDirectoryError(message, "put the file back from a copy, or start a new run") from error
     if plan is None:
-        message = f"'{path}' was written by a newer rose (format {version}, this one reads {FORMAT_VERSION})"
+        message = f"'{path}' was written by a newer rose (format {version}, this one reads up to {FORMAT_VERSION})"
         raise RunDirectoryError(message, "update rose")
     return plan
+
+
+# --- places --------------------------------------------------------------------------------------------------------
+
+
+def _unrooted(plan: Plan, origin: Origin) -> Plan:
+    """With relative paths. What lies outside of the campaign's folder and has an absolute path in the file keeps it."""
+    campaign = origin.campaign
+
+    @cache
+    def relative(file: FilePlan) -> FilePlan:
+        path = os.path.relpath(file.source, campaign)
+        return file if file.fixed and _leads_out(path) else replace(file, source=path)
+
+    return replace(
+        _with_files(plan, relative),
+        campaign_dir=os.path.relpath(campaign, origin.run),
+        campaign_file=os.path.relpath(plan.campaign_file, campaign),
+    )
+
+
+def _rooted(plan: Plan, run: Path) -> Plan:
+    """With absolute paths, by where the run lies now."""
+    if plan.origin is None:  # format 1: by default the run lay in a folder of the campaign's
+        origin = Origin(str(Path(plan.campaign_dir, run.parent.name, run.name)), plan.campaign_dir)
+        if not os.path.exists(str(origin.run)) and os.path.isdir(origin.campaign):  # noqa: PTH110, PTH112
+            return replace(plan, origin=Origin(None, plan.campaign_dir))
+        plan = replace(_unrooted(plan, origin), origin=origin)
+    else:
+        origin = plan.origin
+    name = plan.campaign_file
+    folder = _folder_now(origin, run, plan.campaign_dir, name)
+    has_moved = folder != origin.campaign
+
+    @cache
+    def absolute(file: FilePlan) -> FilePlan:
+        source = os.path.normpath(os.path.join(folder, file.source))  # noqa: PTH118 - ten thousand learners
+        before = os.path.normpath(os.path.join(origin.campaign, file.source))  # noqa: PTH118
+        stays = has_moved and _leads_out(file.source) and not os.path.exists(source)  # noqa: PTH110
+        return replace(file, source=before if stays else source)
+
+    return replace(
+        _with_files(plan, absolute),
+        campaign_dir=folder,
+        campaign_file=str(_campaign_file_now(Path(folder), name, run)),
+    )
+
+
+def _with_files(plan: Plan, change: Callable[[FilePlan], FilePlan]) -> Plan:
+    learners = tuple(
+        replace(learner, files=tuple(map(change, learner.files))) if learner.files else learner
+        for learner in plan.learners
+    )
+    return replace(plan, learners=learners)
+
+
+def _leads_out(path: str) -> bool:
+    return path.split(os.sep, 1)[0] in ("..", "")
+
+
+def _folder_now(origin: Origin, run: Path, way: str, name: str) -> str:
+    """The campaign's folder: as it lies to the run that was moved or copied along with it, else where it was."""
+    if origin.run is not None and _is_same(origin.run, run):
+        return origin.campaign
+    beside = list(dict.fromkeys((os.path.normpath(run / way), os.path.realpath(run / way))))
+    for folder in beside:
+        if os.path.isfile(_campaign_file_now(Path(folder), name, run)):  # noqa: PTH113 - pathlib's raises for some errors
+            return folder
+    was_there = os.path.isdir(origin.campaign)  # noqa: PTH112
+    if not was_there and origin.run is not None and Path(origin.run).parent.name == run.parent.name:
+        # the file has got another name and another text: what it needs will be looked for
+        return next((folder for folder in beside if any(_campaign_files(Path(folder)))), origin.campaign)
+    return origin.campaign
+
+
+def _is_same(path: str, run: Path) -> bool:
+    try:
+        return os.path.samefile(path, run)  # noqa: PTH121
+    except OSError:
+        return False
+
+
+def _campaign_file_now(folder: Path, name: str, run: Path) -> Path:
+    """The campaign file of that name in `folder`; where it is not there, one with the same text."""
+    path = folder / name
+    if os.path.isfile(path):  # noqa: PTH113
+        return path
+    try:
+        text = (run / CAMPAIGN_TEXT).read_bytes()
+        return next((other for other in _campaign_files(folder) if other.read_bytes() == text), path)
+    except OSError:
+        return path
+
+
+def _campaign_files(folder: Path) -> Iterator[Path]:
+    with suppress(OSError):
+        yield from sorted(path for path in folder.iterdir() if path.suffix in (".yaml", ".yml") and path.is_file())
+
+
+# --- values --------------------------------------------------------------------------------------------------------
 
 
 def _encode(value: Any) -> Any:  # noqa: ANN401 - any part of a plan

@@ -1,11 +1,13 @@
 """The plan: the compiled, frozen campaign. Nothing in it is left to default, every path is absolute.
 
-It knows neither YAML nor pydantic, and is what `plan.json` holds: `resume` works from it alone.
+It knows neither YAML nor pydantic, and is what `plan.json` holds: `resume` works from it alone. On disk its paths are
+relative, so that a folder with campaign and runs can be moved and copied (`plan/file.py`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from rose_cli.engine.base import Resources  # noqa: TC001 - plan/file.py reads the types of fields
@@ -117,11 +119,21 @@ class CriterionPlan:
 
 @dataclass(frozen=True)
 class FilePlan:
-    """A file or folder that a workspace starts with: `source` absolute, `target` relative to the workspace."""
+    """A file or folder that a workspace starts with: `source` absolute, `target` relative to the workspace.
+
+    `fixed`: the campaign file names it by its absolute path, so that it stays where it is when the campaign moves.
+    """
 
     source: str
     target: str
     copied: bool
+    fixed: bool = False
+
+    def source_from(self, campaign_dir: str, other: str) -> str:
+        """Where the source would lie if the campaign lay in `other` instead of `campaign_dir`."""
+        if self.fixed:
+            return self.source
+        return os.path.normpath(os.path.join(other, os.path.relpath(self.source, campaign_dir)))  # noqa: PTH118
 
 
 @dataclass(frozen=True)
@@ -177,7 +189,17 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where the run and its campaign lay when the run began: absolute paths. `run` None: an older rose did not say."""
+
+    run: str | None
+    campaign: str
+
+
+@dataclass(frozen=True)
 class Plan:
+    """`campaign_file` and `campaign_dir` are where the campaign lies now; `origin` is there in a plan that was read."""
+
     campaign: str
     campaign_file: str
     campaign_dir: str
@@ -185,3 +207,4 @@ class Plan:
     learners: tuple[LearnerPlan, ...]
     limits: Limits
     stop_after_converged: int | None
+    origin: Origin | None = field(default=None, compare=False)

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rose_cli.commands.engines import mark_of_run
 from rose_cli.engine.census import Census
 from rose_cli.engine.processes import run_mark
+from rose_cli.host import folder_identity
 from tests.conftest import Rose
 from tests.engine.conftest import require_pilot
 
@@ -103,7 +105,9 @@ def events(rose: Rose, kind: str) -> list[dict[str, Any]]:
 def alive(rose: Rose) -> list[int]:
     """Every process of the run, whatever it is: tasks, agent, host."""
     created = events(rose, "run_created")
-    run = run_mark(created[0]["run_id"]) if created else "\0"
+    if not created:
+        return []
+    run = run_mark(mark_of_run(created[0]["run_id"], folder_identity(rose.folder / "r")))
     return [process.pid for process in Census().members(lambda mark: mark.startswith(run))]
 
 

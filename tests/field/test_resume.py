@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
+from tests.conftest import Rose
+
 if TYPE_CHECKING:
-    from tests.conftest import Rose
+    from pathlib import Path
 
 
 def rates(rose: Rose) -> list[float]:
@@ -31,3 +34,47 @@ def test_extending_one_learner_leaves_the_others_to_a_later_resume(rose: Rose) -
     assert bounds == {"a": (2, 2), "b": (4, 4)}
     assert rose("resume", "r", "--max-iter", "4").code == 0
     assert {each["iterations_done"] for each in rose.learners("r").values()} == {4}
+
+
+def campaign_in(folder: Path) -> Rose:
+    """Two iterations of a script that says where it lies and what it was given."""
+    rose = Rose(folder)
+    folder.mkdir()
+    rose.script(f'#!/bin/sh\necho "{folder.name} $(cat data.csv)" >> log\n', "sim.sh")
+    rose.write("data", "data.csv")
+    rose.write("{max_iter: 2, files: [data.csv], tasks: {sim: {executable: ./sim.sh}}, learners: [{name: a}]}")
+    assert rose("run", "campaign.yaml").code == 0
+    return rose
+
+
+def last_line(rose: Rose) -> str:
+    return (rose.folder / "rose-runs/latest/learners/a/workspace/log").read_text().splitlines()[-1]
+
+
+def test_a_campaign_that_was_moved_goes_on(tmp_path: Path) -> None:
+    campaign_in(tmp_path / "a").folder.rename(tmp_path / "b")
+    moved = Rose(tmp_path / "b")
+    called = moved("resume", "campaign.yaml", "--max-iter", "3")
+    assert called.code == 0, called.err
+    assert f"the campaign has moved from '{tmp_path}/a' to '{tmp_path}/b'" in called.err
+    assert last_line(moved) == "a data"
+
+
+def test_a_copy_runs_its_own_scripts(tmp_path: Path) -> None:
+    original = campaign_in(tmp_path / "o")
+    shutil.copytree(original.folder, tmp_path / "cp", symlinks=True)
+    copy = Rose(tmp_path / "cp")
+    copy.script('#!/bin/sh\necho "cp $(cat data.csv)" >> log\necho spoilt > data.csv\n', "sim.sh")
+    called = copy("resume", "campaign.yaml", "--max-iter", "3")
+    assert (called.code, "this is a copy of the run in" in called.err) == (0, True), called.err
+    assert (last_line(copy), last_line(original)) == ("cp data", "o data")
+    assert (original.folder / "data.csv").read_text() == "data"
+
+
+def test_an_edited_script_is_named(tmp_path: Path) -> None:
+    rose = campaign_in(tmp_path / "a")
+    rose.script("#!/bin/sh\necho new >> log\n", "sim.sh")
+    wanted = "'sim.sh' has changed since iterations 0-1 ran; from here on tasks have the new one"
+    assert wanted in rose("resume", "campaign.yaml", "--max-iter", "4", "--dry-run").out
+    assert wanted in rose("resume", "campaign.yaml", "--max-iter", "4").err
+    assert last_line(rose) == "new"

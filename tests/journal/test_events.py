@@ -44,6 +44,7 @@ BY_TYPE: Mapping[str, st.SearchStrategy[Any]] = {
     "float | None": st.none() | st.floats(),
     "tuple[str, ...]": st.lists(text, max_size=3).map(tuple),
     "Mapping[str, Any]": maps,
+    "Mapping[str, str]": st.dictionaries(text, text, max_size=4),
 }
 
 

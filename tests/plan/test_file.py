@@ -27,7 +27,7 @@ RIGHT = sorted((HERE / "right").glob("*.yaml"))
 
 def read_back(plan: Plan, folder: Path) -> Plan:
     path = folder / "plan.json"
-    path.write_text(dump_plan(plan), encoding="utf-8")
+    path.write_text(dump_plan(plan, folder), encoding="utf-8")
     return load_plan(path)
 
 
@@ -55,14 +55,14 @@ def _option_values(plan: Plan) -> list[object]:
     ]
 
 
-def test_the_same_plan_gives_the_same_text(compiled: Compile) -> None:
+def test_the_same_plan_gives_the_same_text(compiled: Compile, tmp_path: Path) -> None:
     text = "learners: [{name: a}, {name: b}]"
-    assert dump_plan(compiled(text)) == dump_plan(compiled(text))
+    assert dump_plan(compiled(text), tmp_path) == dump_plan(compiled(text), tmp_path)
 
 
-def test_what_changes_the_plan_changes_the_text(compiled: Compile) -> None:
+def test_what_changes_the_plan_changes_the_text(compiled: Compile, tmp_path: Path) -> None:
     plan = compiled("")
-    assert dump_plan(replace(plan, campaign="other")) != dump_plan(plan)
+    assert dump_plan(replace(plan, campaign="other"), tmp_path) != dump_plan(plan, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_damaged_file_is_said_to_be_one(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize("key", ["learners", "engine", "limits"])
 @pytest.mark.parametrize("value", [None, 5, "x", [], {}, [5], [[]], [{}]])
 def test_a_file_with_another_shape_is_damaged(compiled: Compile, tmp_path: Path, key: str, value: object) -> None:
-    document = json.loads(dump_plan(compiled("")))
+    document = json.loads(dump_plan(compiled(""), tmp_path))
     document["plan"][key] = value
     path = tmp_path / "plan.json"
     path.write_text(json.dumps(document), encoding="utf-8")
@@ -104,7 +104,7 @@ def test_a_file_with_another_shape_is_damaged(compiled: Compile, tmp_path: Path,
 
 def test_a_file_of_a_newer_rose_is_said_to_be_one(compiled: Compile, tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
-    path.write_text(dump_plan(compiled("")).replace('"format": 1', '"format": 2'), encoding="utf-8")
+    path.write_text(dump_plan(compiled(""), tmp_path).replace('"format": 2', '"format": 3'), encoding="utf-8")
     with pytest.raises(RunDirectoryError, match="newer rose"):
         load_plan(path)
 

@@ -80,7 +80,7 @@ def test_a_number_stands_as_it_was_written_and_counts_as_a_number(compiled: Comp
         tasks: {s: {executable: echo, options: {--a: 0.10, --b: 1e-3, --c: [.5, 0x1F, +2], --d: "1e-3", --e: 1e400}}}
     """)
     stored = bench.folder / "plan.json"
-    stored.write_text(dump_plan(plan), encoding="utf-8")
+    stored.write_text(dump_plan(plan, bench.folder), encoding="utf-8")
     command = rendered(load_plan(stored))
     assert " ".join(command.argv) == "echo --a 0.10 --b 1e-3 --c .5 0x1F +2 --d 1e-3 --e 1e400"
     assert command.options == {"--a": 0.1, "--b": 0.001, "--c": (0.5, 31, 2), "--d": "1e-3", "--e": "1e400"}

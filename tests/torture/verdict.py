@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rose_cli.commands.engines import mark_of_run
+from rose_cli.host import folder_identity
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -48,8 +51,9 @@ def events_of(run: Path) -> list[dict[str, Any]]:
 
 
 def run_id(run: Path) -> str | None:
-    """None where the session died before it recorded anything."""
-    return next((event["run_id"] for event in events_of(run) if event["event"] == "run_created"), None)
+    """What its processes are known by; None where the session died before it recorded anything."""
+    name = next((event["run_id"] for event in events_of(run) if event["event"] == "run_created"), None)
+    return None if name is None else mark_of_run(name, folder_identity(run))
 
 
 def key_of(event: dict[str, Any]) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def recorded(path: Path) -> RunDirectory:
     story = tutorial()
     directory = RunDirectory(path)
-    directory.plan.write_text(dump_plan(story.plan), encoding="utf-8")
+    directory.plan.write_text(dump_plan(story.plan, path), encoding="utf-8")
     directory.journal.write_bytes(b"".join(map(encode, story.records)))
     return directory
 

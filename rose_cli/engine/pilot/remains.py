@@ -33,15 +33,21 @@ def settle_pilots(engine_folder: Path, *, force: bool) -> None:
         time.sleep(_LOOK_SECONDS)
 
 
-def forget_pilots(engine_folder: Path) -> None:
-    """Nothing of them is at work any more: bring home what they wrote, take away what only they needed."""
+def forget_pilots(engine_folder: Path, *, of_a_copy: bool = False) -> None:
+    """Nothing of them is at work any more: bring home what they wrote, take away what only they needed.
+
+    `of_a_copy`: they are those of a run that this one was copied from; what they wrote is that run's.
+    """
     records = open_records(engine_folder)
     for path, record in records.items():
-        bring_home(Path(record.workplace), Path(record.home))
+        if not of_a_copy:
+            bring_home(Path(record.workplace), path.parent)  # not record.home: the run may have moved
         path.unlink(missing_ok=True)
     for scripts in engine_folder.glob(f"{SCRIPTS}-*"):
         shutil.rmtree(scripts, ignore_errors=True)
-    if all(record.here for record in records.values()):  # else the locks are the last fence, where `force` was wrong
+    if of_a_copy or all(
+        record.here for record in records.values()
+    ):  # else the locks are the last fence, where `force` was wrong
         shutil.rmtree(engine_folder / LOCKS, ignore_errors=True)
 
 
