@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rose_cli.engine.base import Engine
     from rose_cli.journal.file import JournalFile, Record
     from rose_cli.journal.state import RunState
+    from rose_cli.loop.deadline import Deadline
     from rose_cli.plan.model import Plan
     from rose_cli.run_directory import RunDirectory
     from rose_cli.view.screen import Output, Screen
@@ -119,14 +120,23 @@ async def _crew(work: Work, recorder: Recorder, engine: Engine, screen: Screen) 
     grace = work.plan.engine.grace_seconds
     deadline = deadline_of(work.plan.limits.wall_time_seconds, work.environment, grace, time.time())
     crew = Crew(work.plan, work.state, recorder, engine, work.directory, deadline, secrets_of(work.environment))
+    if deadline.notice is not None:
+        screen.warn(deadline.notice)
     async with anyio.create_task_group() as group:
         group.start_soon(screen.run)
+        group.start_soon(_end_in_time, deadline, engine)
         group.start_soon(_obey_signals, crew, engine, screen)
         group.start_soon(_obey_requests, crew, work.directory)
         async with engine:
             ending = await crew.run()
         group.cancel_scope.cancel()
     return ending
+
+
+async def _end_in_time(deadline: Deadline, engine: Engine) -> None:
+    """Where the wall time is too short for the whole grace, what is left at its end has none."""
+    await anyio.sleep(max(0.0, deadline.kill_at - deadline.clock()))
+    engine.kill()
 
 
 def _facts(engine: Engine, now: float) -> Facts:

@@ -71,10 +71,12 @@ class Crew:
             async with anyio.create_task_group() as group:
                 for learner in self._waiting():
                     group.start_soon(self._run_learner, learner, places)
+        source = self.deadline.source
         if self._timed.cancelled_caught:
-            self._ending = self._ending or Ending("wall_time", "the wall time is over")
+            self._ending = self._ending or Ending("wall_time", f"the wall time is over: {source}")
         if self._rests:
-            self._ending = self._ending or Ending("wall_time", "no task would finish in the time that is left")
+            message = f"no task would finish in the time that is left: {source}"
+            self._ending = self._ending or Ending("wall_time", message)
         return self._ending or Ending("finished")
 
     def _waiting(self) -> list[LearnerPlan]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -82,3 +83,18 @@ def test_gpus_named_by_an_id_that_is_hidden_are_warned_of(rose: Rose) -> None:
     assert "write gpus: 2" in seen
     rose.write(GPUS.replace("gpus: 2", "gpus: [3, 2]"))
     assert "no mistakes" in rose("validate", "campaign.yaml", CUDA_VISIBLE_DEVICES="2,3").out
+
+
+def test_the_end_of_a_job_long_over_limits_nothing(rose: Rose) -> None:
+    rose.write("{max_iter: 1, tasks: {t: {executable: 'true'}}, learners: 1}")
+    called = rose("run", "campaign.yaml", "--run-dir", "r", SLURM_JOB_END_TIME="1700000000")
+    assert called.code == 0
+    assert re.search(r"\$SLURM_JOB_END_TIME \(2023-11-1\d .*\) is ignored: that job is over", called.out)
+
+
+def test_a_wall_time_that_is_over_is_named(rose: Rose) -> None:
+    rose.write("{max_iter: 1, tasks: {t: {executable: sleep 60}}, limits: {wall_time: 2s}, learners: 1}")
+    called = rose("run", "campaign.yaml", "--run-dir", "r")
+    assert called.code == 143
+    assert "the wall time is over: limits.wall_time (2s, less 1s to end tasks)" in called.out
+    assert rose.status("r")["status"] == "cancelled"

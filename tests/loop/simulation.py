@@ -234,7 +234,7 @@ class World:
         await recorder.record(e.SessionStarted(number, "simulated", 1, "local"), *opening)
         engine = SimulatedEngine(Capacity(self.cores), self.script, state)
         wall_time = self.plan.limits.wall_time_seconds
-        deadline = deadline_of(wall_time, self.environment, 5.0, 0.0, loop.time)
+        deadline = deadline_of(wall_time, self.environment, self.plan.engine.grace_seconds, 0.0, loop.time)
         crew = Crew(self.plan, state, recorder, engine, self.directory, deadline)
         for seconds, deed in deeds:
             loop.call_at(seconds, deed, crew)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
     from rose_cli.journal.record import Record
     from tests.conftest import Rose
 
-CAMPAIGN = "{{limits: {{wall_time: {wall_time}}}, max_iter: 100, tasks: {{s: {{executable: 'true'}}}}, learners: {n}}}"
+CAMPAIGN = """
+{{limits: {{wall_time: {wall_time}}}, engine: {{kind: local, grace: 0}}, max_iter: 100,
+  tasks: {{s: {{executable: 'true'}}}}, learners: {n}}}
+"""
 
 
 def takes(seconds: float) -> Callable[[Try], Fate]:
@@ -39,7 +43,7 @@ def events(world: World, name: str) -> list[Any]:
 
 def test_a_learners_own_record_decides(tmp_path: Path) -> None:
     world = World.of(tmp_path, CAMPAIGN.format(wall_time=35, n=1), takes(10))
-    assert world.run() == Ending("wall_time", "no task would finish in the time that is left")
+    assert world.run() == Ending("wall_time", "no task would finish in the time that is left: limits.wall_time (35s)")
     assert (done(world), world.seconds) == ([3], 30.0)
     assert events(world, "AttemptCancelled") == []
     assert world.look().session is not None
@@ -70,7 +74,7 @@ def test_the_longest_time_so_far_counts(tmp_path: Path) -> None:
 def test_without_a_record_of_its_own_that_of_other_learners_counts(tmp_path: Path) -> None:
     text = CAMPAIGN.format(wall_time=15, n="[{name: a, max_iter: 1}, {name: b}]")
     world = World.of(tmp_path, text.replace("wall_time", "max_parallel_learners: 1, wall_time"), takes(10))
-    assert world.run() == Ending("wall_time", "no task would finish in the time that is left")
+    assert world.run() == Ending("wall_time", "no task would finish in the time that is left: limits.wall_time (15s)")
     assert (done(world), world.seconds) == ([1, 0], 10.0)
     assert [event.learner for event in events(world, "AttemptStarted")] == ["a"]
 
@@ -84,7 +88,7 @@ def test_its_own_record_goes_before_a_longer_one_of_others(tmp_path: Path) -> No
 
 def test_a_task_that_nobody_has_finished_is_started_and_ended_at_the_wall_time(tmp_path: Path) -> None:
     world = World.of(tmp_path, CAMPAIGN.format(wall_time=15, n=1), takes(20))
-    assert world.run() == Ending("wall_time", "the wall time is over")
+    assert world.run() == Ending("wall_time", "the wall time is over: limits.wall_time (15s)")
     assert (done(world), world.seconds) == ([0], 15.0)
     assert [event.reason for event in events(world, "AttemptCancelled")] == ["wall_time"]
 
@@ -140,13 +144,61 @@ def test_the_nearer_bound_counts() -> None:
         return deadline_of(wall_time, environment, 5.0, 1_000_000.0, lambda: 7.0).seconds_left
 
     assert left(None, None) == math.inf
-    assert left(100, None) == 100
+    assert left(100, None) == 95  # without the grace
     assert left(None, "1000100") == 85  # without the grace and ten seconds
-    assert left(50, "1000100") == 50
+    assert left(50, "1000100") == 45
     assert left(100, "1000100") == 85
-    assert left(None, "999999") < 0
-    for no_number in ("", "soon", "-5", "1e6", "²", "٣"):
-        assert left(100, no_number) == 100
+    assert left(None, "1000001") < 0
+    for no_number in ("", "soon", "-5", "1e6", "²", "٣", "9" * 18, "9" * 400):
+        assert left(100, no_number) == 95
+
+
+@pytest.mark.parametrize(
+    ("wall_time", "end", "source"),
+    [
+        (3600, None, "limits.wall_time (1h, less 5s to end tasks)"),
+        (5430.5, None, "limits.wall_time (1h30m30.5s, less 5s to end tasks)"),
+        (4, None, "limits.wall_time (4s, less 2s to end tasks)"),
+        (None, "1000100", "$SLURM_JOB_END_TIME (1970-01-12 13:48:20, less 15s to end tasks)"),
+        (None, None, ""),
+    ],
+)
+def test_every_bound_names_its_source(
+    wall_time: float | None, end: str | None, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    environment = {} if end is None else {"SLURM_JOB_END_TIME": end}
+    try:
+        deadline = deadline_of(wall_time, environment, 5.0, 1_000_000.0)
+        assert (deadline.source, deadline.notice) == (source, None)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@pytest.mark.parametrize("end", ["1", "999999", "1000000"])
+def test_an_allocation_that_was_over_before_is_anothers(end: str) -> None:
+    deadline = deadline_of(100, {"SLURM_JOB_END_TIME": end}, 5.0, 1_000_000.0, lambda: 7.0)
+    assert (deadline.seconds_left, deadline.source) == (95, "limits.wall_time (1m40s, less 5s to end tasks)")
+    assert deadline.notice is not None
+    assert re.fullmatch(r"\$SLURM_JOB_END_TIME \(1970-01-.*\) is ignored: that job is over", deadline.notice)
+
+
+def test_nothing_is_said_of_what_is_no_time() -> None:
+    for no_time in ("", "0", "soon", "9" * 18):
+        assert deadline_of(None, {"SLURM_JOB_END_TIME": no_time}, 5.0, 1_000_000.0).notice is None
+
+
+def test_tasks_are_told_early_enough_to_be_gone_by_the_wall_time() -> None:
+    def bounds(wall_time: float, grace: float) -> tuple[float, float]:
+        deadline = deadline_of(wall_time, {}, grace, 0.0, lambda: 0.0)
+        return deadline.at, deadline.kill_at
+
+    assert bounds(60, 5) == (55, math.inf)  # the grace is over at the wall time: nothing more to be done
+    assert bounds(10, 5) == (5, math.inf)
+    assert bounds(8, 5) == (4, 8)
+    assert bounds(4, 0) == (4, math.inf)
 
 
 def test_a_deadline_that_has_passed_lets_nothing_start() -> None:
@@ -157,19 +209,46 @@ def test_a_deadline_that_has_passed_lets_nothing_start() -> None:
 
 
 def test_the_end_of_a_slurm_allocation_in_the_simulation(tmp_path: Path) -> None:
-    text = CAMPAIGN.format(wall_time=1000, n=1)
+    text = CAMPAIGN.format(wall_time=1000, n=1).replace("grace: 0", "grace: 5")
     world = World.of(tmp_path, text, takes(10), environment={"SLURM_JOB_END_TIME": "50"})
     world.run()
     assert (done(world), world.seconds) == ([3], 30.0)  # 35 s: without the grace of 5 and the ten seconds
 
 
-def test_an_allocation_that_is_over_starts_nothing(rose: Rose) -> None:
+def test_an_allocation_that_ends_in_seconds_starts_nothing_and_says_so(rose: Rose) -> None:
     rose.write("{max_iter: 2, tasks: {s: {executable: 'true'}}, learners: 2}")
-    called = rose("run", "campaign.yaml", "--run-dir", "r", SLURM_JOB_END_TIME=str(int(time.time()) + 5))
+    called = rose("run", "campaign.yaml", "--run-dir", "r", SLURM_JOB_END_TIME=str(int(time.time()) + 12))
     assert called.code == 143
+    assert "there is no time for any task: $SLURM_JOB_END_TIME (" in called.out
+    assert "`unset SLURM_JOB_END_TIME` if this is no job" in called.out
     assert "rose resume" in called.out
     assert [event for event in rose.events("r") if event["event"] == "attempt_started"] == []
+    assert "the wall time is over: $SLURM_JOB_END_TIME (" in rose.events("r")[-1]["message"]
     assert rose("resume", "r").code == 0
+
+
+STUBBORN = """
+    max_iter: 1
+    limits: {{wall_time: {wall_time}}}
+    engine: {{kind: local, grace: {grace}}}
+    tasks: {{s: {{executable: "trap '' TERM; while :; do sleep 0.05; done", shell: true}}}}
+    learners: 1
+"""
+
+
+@pytest.mark.parametrize(("wall_time", "grace"), [(3, 1.5), (3, 60)])
+def test_a_session_is_over_by_the_wall_time_also_with_a_task_that_ignores_term(
+    rose: Rose, wall_time: int, grace: float
+) -> None:
+    rose.write(STUBBORN.format(wall_time=wall_time, grace=grace))
+    called = rose("run", "campaign.yaml", "--run-dir", "r")
+    assert called.code == 143
+    facts = rose.events("r")
+    began = next(fact["time"] for fact in facts if fact["event"] == "session_started")
+    ended = next(fact["time"] for fact in facts if fact["event"] == "attempt_cancelled")
+    # the KILL comes at the wall time; with the whole grace of a minute it would come 58 seconds later
+    assert wall_time - 1.5 <= ended - began < wall_time + 30
+    assert f"limits.wall_time ({wall_time}s, less 1.5s to end tasks)" in called.out
 
 
 def test_the_end_of_an_allocation_for_real(rose: Rose) -> None:
