@@ -53,7 +53,7 @@ def spawn(request: TaskRequest, environment: Mapping[str, str]) -> subprocess.Po
                 stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, start_new_session=True,
             )  # fmt: skip
         except (OSError, ValueError) as error:
-            raise NotStartedError(explain(error, launch.program, launch.argv)) from error
+            raise NotStartedError(explain(error, launch.program, launch.argv, environment)) from error
 
 
 def in_shell(request: TaskRequest, note: Note) -> Launch:

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 
@@ -57,7 +57,9 @@ def why_not_executed(argv: Sequence[str], search_path: str, directory: Path) -> 
     return None
 
 
-def explain(error: OSError | ValueError, program: str, argv: Sequence[str]) -> str:
+def explain(
+    error: OSError | ValueError, program: str, argv: Sequence[str], environment: Mapping[str, str] | None = None
+) -> str:
     """Why the kernel, or subprocess before it, refused to execute a file that is there."""
     number = error.errno if isinstance(error, OSError) else None
     if number == errno.ENOENT:
@@ -70,8 +72,7 @@ def explain(error: OSError | ValueError, program: str, argv: Sequence[str]) -> s
     if number == errno.EACCES:
         return f"'{program}' may not be executed: check its interpreter, and 'noexec' on its file system"
     if number == errno.E2BIG:
-        size = sum(len(os.fsencode(word)) + 1 for word in argv)
-        return f"the command ({size} bytes) and its environment are too long for this system; pass values in a file"
+        return f"{_what_is_too_long(argv, environment or {})}; pass values in a file"
     return f"'{program}' could not be started: {_SHORTAGES.get(number, str(error))}"
 
 
@@ -87,11 +88,25 @@ def _problem(program: Path) -> str | None:
     return None
 
 
+_MAX_WORD_BYTES = 32 * 4096
+"""What Linux takes of a single word or variable, however much room there is in all: MAX_ARG_STRLEN."""
+
+
+def _what_is_too_long(argv: Sequence[str], environment: Mapping[str, str]) -> str:
+    words = {f"the word '{word[:20]}…' of the command": len(os.fsencode(word)) + 1 for word in argv}
+    variables = {f"the variable {name}": len(os.fsencode(f"{name}={value}")) + 1 for name, value in environment.items()}
+    what, size = max({**words, **variables}.items(), key=lambda item: item[1])
+    if size > _MAX_WORD_BYTES:
+        return f"{what} is too long for this system ({size} bytes, at most {_MAX_WORD_BYTES})"
+    sizes = sum(words.values()), sum(variables.values())
+    return f"the command ({sizes[0]} bytes) and its environment ({sizes[1]} bytes) are too long for this system"
+
+
 def _missing_interpreter(program: str) -> str:
     with open(program, "rb") as file:  # noqa: PTH123
         first_line = file.readline(256).rstrip(b"\n")
     if not first_line.startswith(b"#!"):
         return f"'{program}' needs a loader that this machine does not have: it was built for another system"
     interpreter = os.fsdecode(first_line[2:].strip(b" \t"))
-    hint = "; save it with Unix line ends" if interpreter.endswith("\r") else "; mend its first line"
+    hint = "; save it with Unix line ends" if interpreter.endswith("\r") else "; correct its first line"
     return f"'{program}' asks for the interpreter {interpreter!r}, which does not exist{hint}"

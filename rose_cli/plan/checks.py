@@ -13,7 +13,7 @@ from rose_cli.plan.files import check_files
 from rose_cli.plan.pilots import check_engine
 from rose_cli.plan.schedules import check_keys
 from rose_cli.plan.surroundings import Surroundings
-from rose_cli.plan.texts import check_texts, check_variables
+from rose_cli.plan.texts import check_lines, check_texts, check_variables
 from rose_cli.plan.trial import Horizon, Trial
 from rose_cli.spec.campaign import RESERVED_TASK_NAMES, Iterations, TaskFields
 from rose_cli.spec.findings import unknown_task
@@ -53,7 +53,8 @@ class Checker:
         self._take(check_files(self.campaign.files, ("files",), self.around))
         self._take(check_common_stop(self.campaign, self.around))
         self._take(check_variables(self.campaign.env, ("env",)))
-        self._take(check_texts(self.campaign.stop, ("stop",)) if self.campaign.stop else ())
+        self._take(check_lines(self.campaign.pre_exec, ("pre_exec",), self.around.campaign_dir))
+        self._take(self._check_stop_texts(self.campaign.stop, ()))
         self._take(self._check_smoke())
         self._take(self._commands.check_smoke())
 
@@ -68,7 +69,8 @@ class Checker:
         self._take(check_end(self.campaign, learner, plan, self.around))
         self._take(self._commands.check_learner(plan, learner))
         self._take(check_variables(learner.env, (*path, "env")))
-        self._take(check_texts(learner.stop, (*path, "stop")) if learner.stop else ())
+        self._take(check_lines(learner.pre_exec, (*path, "pre_exec"), self.around.campaign_dir))
+        self._take(self._check_stop_texts(learner.stop, path))
         self._take(self._check_schedules(plan, learner, path))
 
     def _take(self, findings: Iterable[Finding]) -> None:
@@ -127,13 +129,17 @@ class Checker:
                 yield from check_keys(schedule, (*path, task), horizon.max_iter, self.around)
                 yield from self._trial.try_schedule(schedule, (*path, task), horizon)
                 for key, entry in schedule.at.items():
-                    yield from check_texts(entry, (*path, task, key))
+                    yield from check_texts(entry, (*path, task, key), self.around.campaign_dir)
             else:
                 yield from self._check_fields(schedule, (*path, task), horizon)
 
     def _check_fields(self, fields: TaskFields, path: KeyPath, horizon: Horizon) -> Iterator[Finding]:
         yield from self._trial.try_fields(fields, path, horizon)
-        yield from check_texts(fields, path)
+        yield from check_texts(fields, path, self.around.campaign_dir)
+
+    def _check_stop_texts(self, stop: TaskFields | None, path: KeyPath) -> Iterator[Finding]:
+        if stop is not None:
+            yield from check_texts(stop, (*path, "stop"), self.around.campaign_dir)
 
     def _horizon(self, plan: LearnerPlan, path: KeyPath) -> Horizon:
         broken = self.around.broken

@@ -15,6 +15,7 @@ from rose_cli.diagnostic import SAME_LOOKS, Finding, Severity, lookalike, neares
 from rose_cli.plan.files import listed
 from rose_cli.plan.given import word_place
 from rose_cli.plan.render import beside_campaign
+from rose_cli.plan.scripts import fault_of_program, fault_of_shell_script
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -54,7 +55,7 @@ class Programs:
     def check(self, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Finding]:
         if command.shell:
             return
-        missing = self._missing_program(command)
+        missing = self._missing_program(command) or self._fault(command)
         if missing is not None:
             yield self._finding(layers, 0, *missing)
         if _of_the_shell(command.words[0]):
@@ -87,6 +88,14 @@ class Programs:
         where = "" if "/" in word else " on PATH"
         return "missing-program", f"there is no program '{word}'{where}", self._program_hint(word, command)
 
+    def _fault(self, command: CommandPlan) -> tuple[str, str, str] | None:
+        """The same, where it is there and the kernel would not execute it."""
+        word = command.words[0]
+        found = None if "{" in self._in_place(word) else self._which(self._in_place(word), command)
+        fault = fault_of_program(found, word, self._search_path(command)) if found is not None else None
+        # what pre_exec loads may well be what its first line asks for
+        return None if fault is not None and command.pre_exec and fault.code == "missing-interpreter" else fault
+
     def _program_hint(self, program: str, command: CommandPlan) -> str:
         if (hint := _of_the_shell(program)) is not None:
             return hint
@@ -103,7 +112,10 @@ class Programs:
         found = beside_campaign(program, str(self.around.campaign_dir))
         if "/" in found and not os.path.isabs(found):  # noqa: PTH117
             return None  # else it would be looked up from where rose was called
-        return shutil.which(found, path=command.environment.get("PATH", self.around.environment.get("PATH", "")))
+        return shutil.which(found, path=self._search_path(command))
+
+    def _search_path(self, command: CommandPlan) -> str:
+        return command.environment.get("PATH", self.around.environment.get("PATH", ""))
 
     def _check_script(
         self, command: CommandPlan, position: int, layers: Sequence[Layer[TaskFields]]
@@ -111,6 +123,8 @@ class Programs:
         word = command.words[position]
         script = self._in_place(word)
         moves = any("cd " in line or "pushd " in line for line in command.pre_exec)
+        if script.endswith(".sh") and (fault := fault_of_shell_script(str(self.around.campaign_dir / script), word)):
+            yield self._finding(layers, position, *fault)
         if "{" in script or moves or self._will_be_there(script):
             return
         where = "" if script.startswith("/") else " beside the campaign file"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,8 @@ from rose_cli.diagnostic import Finding, KeyPath, Severity
 from rose_cli.spec.expression import ExpressionError, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from rose_cli.spec.campaign import TaskFields
 
@@ -25,8 +27,12 @@ _TYPOGRAPHIC = re.compile(f"-?[{_DASHES}](?=[^\\W\\d]|-)|[\u2018-\u201f\u00ab\u0
 _WHOLE_PATH = "no shell reads this: write the whole path, or begin with {campaign_dir} or {workspace}"
 
 
-def check_texts(fields: TaskFields, path: KeyPath) -> Iterator[Finding]:
+_SOURCED = re.compile(r"(?:^|[;&|]\s*)(?:source|\.)\s+([\"']?)([\w.][\w./+ -]*?)\1(?=\s|$|[;&|])")
+
+
+def check_texts(fields: TaskFields, path: KeyPath, campaign_dir: Path) -> Iterator[Finding]:
     """What one layer gives of a command."""
+    yield from check_lines(fields.pre_exec, (*path, "pre_exec"), campaign_dir)
     for position, argument in enumerate(fields.args or ()):
         yield from _check_text(argument, (*path, "args", position))
     for name, value in (fields.options or {}).items():
@@ -50,6 +56,16 @@ def check_variables(variables: Mapping[str, str | None] | None, path: KeyPath) -
             message = f"'{found[1]}' is handed on as it stands: rose fills in no variables and no '~'"
             hint = f'write the whole path, or under pre_exec: export {name}="{_for_export(value)}"'
             yield Finding("shell-sign", message, (*path, name), hint, Severity.WARNING)
+
+
+def check_lines(lines: Sequence[str] | None, path: KeyPath, campaign_dir: Path) -> Iterator[Finding]:
+    """`source .venv/bin/activate`: the lines run in the workspace, which has no such file."""
+    for line in lines or ():
+        for _, name in _SOURCED.findall(line):
+            if os.path.isfile(campaign_dir / name):  # noqa: PTH113 - pathlib's raises for a name too long
+                message = f"'{name}' is looked up in the workspace, where the lines of pre_exec run"
+                hint = f'write "$ROSE_CAMPAIGN_DIR/{name}", or bring it along with files:'
+                yield Finding("relative-path", message, path, hint, Severity.WARNING)
 
 
 def _for_export(value: str) -> str:

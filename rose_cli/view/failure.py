@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import signal
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -57,6 +59,63 @@ def told(error: AttemptFailed, directory: RunDirectory) -> Iterator[Text]:
         yield labelled("log", safe(str((directory.path / error.log).absolute())))
     for number, line in enumerate(error.stderr_tail):
         yield labelled("" if number else "stderr", safe(line.expandtabs()))
+    if (hint := advice(error)) is not None:
+        yield labelled("help", hint)
+
+
+_NEEDS_A_LOGIN = "it comes with a login shell: begin pre_exec with the file that brings it, such as"
+_SAYS: tuple[tuple[str, str], ...] = (
+    (r"\b(module|ml)\b: (command )?not found", f"{_NEEDS_A_LOGIN} 'source /etc/profile'"),
+    (
+        r"\bconda: (command )?not found|Run 'conda init'|configured to use 'conda activate'",
+        f"{_NEEDS_A_LOGIN} 'source <conda>/etc/profile.d/conda.sh'",
+    ),
+    ("\\\\r['\u2019]?: |\\^M: ", "a script has Windows line ends: sed -i 's/\\r$//' SCRIPT"),
+    (
+        r"rose: line \d+: [^/$][^:]*: No such file",
+        "pre_exec runs in the workspace: a file beside the campaign file is $ROSE_CAMPAIGN_DIR/…",
+    ),
+    (
+        r"ModuleNotFoundError: No module named",
+        "the Python that ran it lacks the package: activate its environment, or name its python",
+    ),
+    (r"Argument list too long", "pass values in a file"),
+)
+"""What is said by programs that do not find what they need, and what helps."""
+
+_ENDED: dict[int, str] = {
+    signal.SIGKILL: "rose did not send KILL: most often memory had run out; use less, or run fewer at once",
+    signal.SIGSEGV: "a program crashed",
+    signal.SIGBUS: "a program crashed",
+    signal.SIGFPE: "a program crashed",
+    signal.SIGABRT: "a program ended itself",
+    signal.SIGILL: "a program crashed: it may have been built for another processor",
+    signal.SIGPIPE: "a program wrote to a pipe that nobody read any more, as before '| head'",
+    signal.SIGXFSZ: "a file grew beyond 'ulimit -f'",
+    signal.SIGXCPU: "a program used more processor time than 'ulimit -t' allows",
+}
+_EXIT_CODES = {
+    126: "a program that it called could not be executed: see its permissions, and 'noexec' on its file system",
+    127: "a program that it called is not there: see the PATH, or what pre_exec has to load",
+}
+
+
+def advice(error: AttemptFailed) -> str | None:
+    """What will help, where how it ended says so."""
+    if error.kind in ("timed_out", "no_metric"):
+        return None
+    said = "\n".join(error.stderr_tail)
+    for sign, help_ in _SAYS:
+        if re.search(sign, said):
+            return help_
+    if error.signal is not None:
+        return _ENDED.get(error.signal)
+    code = error.exit_code or 0
+    if code in _EXIT_CODES:
+        return _EXIT_CODES[code]
+    # a shell's word for a program that a signal ended
+    within = _ENDED.get(code - 128)
+    return f"{signal.Signals(code - 128).name} within it: {within}" if within is not None else None
 
 
 def has_log(error: AttemptFailed) -> bool:

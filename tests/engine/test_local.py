@@ -86,8 +86,10 @@ async def test_what_the_kernel_refuses_is_explained(
 async def test_a_command_that_is_too_long_is_explained(open_engine: OpenEngine, folder: Folder) -> None:
     async with open_engine() as engine:
         outcome = await run(engine, folder.request("true", "x" * 200_000))
-    assert outcome.ended is Ended.NOT_STARTED
-    assert re.search(r"the command \(200006 bytes\) .* too long", outcome.message or "")
+        many = await run(engine, folder.request("true", *["x" * 100_000] * 100))
+    assert (outcome.ended, many.ended) == (Ended.NOT_STARTED, Ended.NOT_STARTED)
+    assert re.search(r"the word 'x+…' of the command is too long .*\(200001 bytes", outcome.message or "")
+    assert re.search(r"the command \(\d+ bytes\) and its environment \(\d+ bytes\) are too long", many.message or "")
 
 
 @pytest.mark.parametrize("argv", [(), ("",), ("echo", "nul\0inside")])

@@ -174,3 +174,90 @@ def test_a_path_that_is_too_long_is_said_to_be(tmp_path: Path) -> None:
         prepare_workspace(workspace, [])
     assert str(caught.value).endswith("File name too long")
     assert "a shorter place (--run-dir)" in str(caught.value.hint)
+
+
+def test_scripts_that_could_not_be_executed_are_mistakes(rose: Rose) -> None:
+    for name, text in {
+        "crlf.sh": "#!/bin/sh\r\necho\r\n",
+        "crlf.py": "#!/usr/bin/env python3\r\nprint()\r\n",
+        "bom.sh": "\ufeff#!/bin/sh\n",
+        "old.py": "#!/opt/old/bin/python\n",
+        "env.py": "#!/usr/bin/env -S pythn -u\n",
+        "plain.py": "print()\n",
+        "good.sh": "#!/bin/sh\necho\n",
+        "good.py": "#!/usr/bin/env -S python3 -u\nprint()\n",
+        "sourced.sh": "echo\r\n",
+    }.items():
+        rose.script(text, name)
+        (rose.folder / name).write_text(text, encoding="utf-8", newline="")
+    calls = ["./crlf.sh", "./crlf.py", "./bom.sh", "./old.py", "./env.py", "./plain.py", "sh sourced.sh"]
+    fine = ["./good.sh", "./good.py", "python3 crlf.py", "echo"]
+    tasks = "".join(f"  t{n}: {{executable: {call}}}\n" for n, call in enumerate([*calls, *fine]))
+    found = mistakes(rose, ONE + "tasks:\n" + tasks)
+    assert [(code, message.split("'")[1]) for code, message, _ in found] == [
+        ("bad-script", "./crlf.sh"),
+        ("bad-script", "./crlf.py"),
+        ("bad-script", "./bom.sh"),
+        ("missing-interpreter", "./old.py"),
+        ("missing-interpreter", "./env.py"),
+        ("bad-script", "./plain.py"),
+        ("bad-script", "sourced.sh"),
+    ]
+    assert found[0][2] == r"save it with Unix line ends: sed -i 's/\r$//' crlf.sh"
+    assert "asks for 'pythn' in its first line, which is not on PATH" in found[4][1]
+    loaded = ONE + "tasks: {t: {executable: ./env.py, pre_exec: export PATH=x}}\n"
+    assert mistakes(rose, loaded) == []
+
+
+ENDS = {
+    "module": ("pre_exec: module load x", "begin pre_exec with"),
+    "conda": ("pre_exec: conda activate x", "etc/profile.d/conda.sh"),
+    "here": ("pre_exec: source ./env.sh", "$ROSE_CAMPAIGN_DIR/"),
+    "kill": ("executable: sh -c 'kill -9 $$'", "memory had run out"),
+    "137": ("executable: sh -c 'exit 137'", "SIGKILL within it"),
+    "139": ("executable: sh -c 'exit 139'", "SIGSEGV within it"),
+    "141": ("executable: sh -c 'exit 141'", "'| head'"),
+    "127": ("executable: sh -c nothing-like-it", "what pre_exec has to load"),
+    "126": ("executable: sh -c /etc/passwd", "could not be executed"),
+    "python": ("executable: python3 -c 'import nothing_like_it'", "activate its environment"),
+    "crlf": ("executable: [sh, -c, 'printf \"x%sr: not found\" \\\\ >&2; exit 127']", "Windows line ends"),
+    "3": ("executable: sh -c 'exit 3'", None),
+}
+"""How a task fails, and what the help has."""
+
+
+@pytest.mark.parametrize("names", [list(ENDS)[:6], list(ENDS)[6:]])  # ten failures are told in full
+def test_failures_come_with_what_helps(rose: Rose, names: list[str]) -> None:
+    learners = "".join(f"  - {{name: '{name}', t: {{{ENDS[name][0]}}}}}\n" for name in names)
+    rose.write("max_iter: 1\ntasks: {t: {executable: 'true'}}\nlearners:\n" + learners)
+    called = rose("run", "campaign.yaml", PATH=f"/usr/bin:/bin:{os.environ['PATH']}")
+    told = {part.split(":")[0]: part for part in called.out.split("✗ ") if "  command  " in part}
+    assert set(told) == set(names)
+    for name in names:
+        _, label, help_ = told[name].partition("  help     ")
+        expected = ENDS[name][1]
+        assert bool(label) == (expected is not None), told[name]
+        assert expected is None or expected in help_, told[name]
+
+
+def test_a_file_that_is_sourced_from_the_workspace_is_warned_of(rose: Rose) -> None:
+    (rose.folder / ".venv/bin").mkdir(parents=True)
+    rose.write("", ".venv/bin/activate")
+    lines = '[source .venv/bin/activate, "cd x && . ./.venv/bin/activate", source $X/.venv/bin/activate, . nothing.sh]'
+    found = mistakes(rose, ONE + f"pre_exec: {lines}\ntasks: {{t: {{executable: 'true'}}}}\n")
+    assert found[0] == (
+        "relative-path",
+        "'.venv/bin/activate' is looked up in the workspace, where the lines of pre_exec run",
+        'write "$ROSE_CAMPAIGN_DIR/.venv/bin/activate", or bring it along with files:',
+    )
+    assert len(found) == 1  # one for each key
+
+
+def test_what_is_too_long_is_named(rose: Rose) -> None:
+    rose.write(
+        "max_iter: 1\ntasks: {t: {executable: 'true'}}\nlearners:\n"
+        f"  - {{name: a, env: {{BIG: {'x' * 140_000}}}}}\n  - {{name: b, t: {{--ids: {'y' * 140_000}}}}}\n"
+    )
+    out = rose("run", "campaign.yaml").out
+    assert "the variable BIG is too long for this system (140005 bytes, at most 131072)" in out
+    assert "the word 'yyyyyyyyyyyyyyyyyyyy…' of the command is too long for this system (140001 bytes" in out
