@@ -19,7 +19,17 @@ if TYPE_CHECKING:
 
     from tests.conftest import Rose
 
-STATUS_KEYS = ["run", "campaign", "engine", "status", "started", "elapsed_seconds", "damage", "learners"]
+STATUS_KEYS = [
+    "run",
+    "campaign",
+    "campaign_file",
+    "engine",
+    "status",
+    "started",
+    "elapsed_seconds",
+    "damage",
+    "learners",
+]
 LEARNER_KEYS = ["name", "index", "status", "stop_reason", "iterations_done", "max_iter", "task", "metric_name",
                 "metric_value", "best_value", "threshold", "operator", "history", "result", "error"]  # fmt: skip
 COLUMNS = ["learner", "iteration", "metric_name", "metric_value", "stop_reason", "started", "seconds"]
@@ -75,12 +85,12 @@ def test_a_plan_as_json(campaign: Rose) -> None:
     words = [sys.executable, str(campaign.folder / "sim.py"), "--n", "1", "--rate", "1e-3"]
     assert first["command"] == [*words, "--noise", "0.1", "--last", "0"]
     assert last["command"] == [*words, "--noise", str(0.1 * 0.95**3), "--last", "0"]
-    assert first["options"] == {"--n": 1, "--rate": "1e-3", "--noise": 0.1, "--last": 0}
+    assert first["options"] == {"--n": 1, "--rate": 0.001, "--noise": 0.1, "--last": 0}
     assert first["env"]["ROSE_LEARNER"] == "adaptive"
     assert second["command"] is None
     assert second["unknown"] == "only a run can tell: `metric` has no value yet at i=1"
     assert [task["name"] for task in short["iterations"][0]["tasks"]] == ["simulation", "criterion"]
-    assert short["iterations"][0]["tasks"][0]["options"] == {"--rate": "1e-3", "--flag": True}
+    assert short["iterations"][0]["tasks"][0]["options"] == {"--rate": 0.001, "--flag": True}
 
 
 def test_a_plan_for_people_and_parts_of_it(campaign: Rose) -> None:
@@ -220,7 +230,7 @@ def test_an_export_as_json_lines_to_a_file(ended: Rose) -> None:
     rows = [json.loads(line) for line in (ended.folder / "history.jsonl").read_text().splitlines()]
     assert [row["metric_value"] for row in rows if row["learner"] == "adaptive"] == [0.1 + 0.2, 1e-300, None, 0.7]
     assert list(rows[0])[: len(COLUMNS)] == COLUMNS
-    assert rows[0]["option.simulation.--rate"] == "1e-3"
+    assert rows[0]["option.simulation.--rate"] == 0.001
     assert rows[0]["result.share"] == 1 / 3
     assert ended("export", "r", "-o", "no/such/folder.csv").code == 2
 
