@@ -13,6 +13,7 @@ from tools.markdown import table
 KINDS: tuple[tuple[object, str], ...] = (
     (numbers.Number, "number"),
     (numbers.Difference, "number from 0"),
+    (numbers.ValueRange, "`[lowest, highest]`, or `any`"),
     (numbers.Count, "whole number from 1"),
     (numbers.Natural, "whole number from 0"),
     (numbers.Minutes, "minutes, a whole number from 1"),

@@ -10,7 +10,8 @@ import anyio
 from rose_cli.engine.base import Ended, TaskOutcome, TaskRequest
 from rose_cli.errors import EngineError, JournalError
 from rose_cli.journal import events as e
-from rose_cli.loop.output import NoMetricError, last_lines, read_metric, reported_result
+from rose_cli.loop.metric import NoMetricError, read_metric
+from rose_cli.loop.output import last_lines, report_of
 from rose_cli.plan.model import CRITERION
 from rose_cli.plan.render import Command, NoValueError, Place, render
 from rose_cli.plan.secrets import assigned, secrets_of, without
@@ -125,7 +126,7 @@ class Attempt:
                 value = self._metric()
             except NoMetricError as error:
                 return self._failure(outcome, argv, "no_metric", str(error))
-        result = without(self._secrets, reported_result(self._result, self._stdout))
+        result = without(self._secrets, report_of(self._result, self._stdout).result)
         return e.AttemptSucceeded(*self._where, outcome.seconds, result, value)
 
     @property
@@ -138,7 +139,7 @@ class Attempt:
         if criterion is None:
             message = "a criterion step without a criterion"
             raise AssertionError(message)
-        return read_metric(criterion.reading, self._stdout, self._crew.directory.workspace(self._runner.learner.name))
+        return read_metric(criterion, self._stdout, self._crew.directory.workspace(self._runner.learner.name))
 
     def _failure(self, outcome: TaskOutcome, argv: tuple[str, ...], kind: str, message: str) -> e.AttemptFailed:
         return e.AttemptFailed(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from fractions import Fraction
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +27,8 @@ def why_stop(criterion: CriterionPlan | None, history: History, max_iter: int | 
 
 
 def is_met(criterion: CriterionPlan, value: float | None) -> bool:
-    """Whether `value operator threshold` holds; no value and `nan` never meet a criterion."""
-    if value is None or criterion.threshold is None or math.isnan(value):
+    """Whether `value operator threshold` holds; no value, `nan` and infinity never meet a criterion."""
+    if value is None or criterion.threshold is None or not math.isfinite(value):
         return False
     return compare(value, criterion.operator, criterion.threshold)
 
@@ -47,30 +48,46 @@ def compare(value: float, operator: Operator, threshold: float) -> bool:
 
 
 def best_value(criterion: CriterionPlan | None, history: History) -> float | None:
-    """The value that comes nearest to what the criterion wants; the first of equals."""
-    values = [value for value in history if value is not None and not math.isnan(value)]
+    """The finite value that comes nearest to what the criterion wants; the first of equals."""
+    values = [value for value in history if value is not None and math.isfinite(value)]
     if criterion is None or not values:
         return None
-    return min(values, key=lambda value: _distance(criterion, value))
+    return min(values, key=lambda value: _distance(criterion.operator, value, criterion.threshold or 0.0))
 
 
-def _distance(criterion: CriterionPlan, value: float) -> float:
+N = TypeVar("N", float, Fraction)
+
+
+def _distance(operator: Operator, value: N, threshold: N) -> N:
     """Smaller is better, whatever the operator."""
-    match criterion.operator:
+    match operator:
         case "<" | "<=":
             return value
         case ">" | ">=":
             return -value
         case "==":
-            return abs(value - (criterion.threshold or 0.0))
+            return abs(value - threshold)
 
 
 def _has_stalled(criterion: CriterionPlan, history: History) -> bool:
-    """Whether the last `patience` iterations brought nothing better, by more than `min_delta`, than all before them."""
+    """Whether the last `patience` iterations brought nothing better, by more than `min_delta`, than all before them.
+
+    A first number is better than none. What counts as more is told by the decimals that people see: 0.99 is better
+    than 1 by 0.01 and no more, whatever binary fractions make of it.
+    """
     patience = criterion.patience
-    if patience is None or len(history) <= patience:
+    if patience is None or len(history) < patience:
         return False
     before, recent = best_value(criterion, history[:-patience]), best_value(criterion, history[-patience:])
     if before is None or recent is None:
         return recent is None
-    return not _distance(criterion, before) - _distance(criterion, recent) > criterion.min_delta
+    return not _exact_distance(criterion, before) - _exact_distance(criterion, recent) > _exact(criterion.min_delta)
+
+
+def _exact_distance(criterion: CriterionPlan, value: float) -> Fraction:
+    return _distance(criterion.operator, _exact(value), _exact(criterion.threshold or 0.0))
+
+
+def _exact(value: float) -> Fraction:
+    """The decimal number that is printed for a float."""
+    return Fraction(repr(value))

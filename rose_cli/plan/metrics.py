@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StandardMetric:
-    """A metric with the operator that it brings and the values it can take."""
+    """A metric with the operator that it brings and the values that it can take."""
 
     operator: Operator
     lowest: float = -math.inf

@@ -105,6 +105,7 @@ class CriterionPlan:
     """When a learner stops: `metric ∘ threshold`, or no improvement by more than `min_delta` in `patience` checks.
 
     `operator` also says which way is better: down for < and <=, up for > and >=, towards the threshold for ==.
+    A value below `lowest` or above `highest` is none of the metric's; None leaves that end open.
     """
 
     step: StepPlan
@@ -115,6 +116,8 @@ class CriterionPlan:
     patience: int | None
     min_delta: float
     min_iter: int
+    lowest: float | None = None
+    highest: float | None = None
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rose_cli.plan.layers import Ground, merge
-from rose_cli.plan.metrics import standard_metric
+from rose_cli.plan.metrics import StandardMetric, standard_metric
 from rose_cli.plan.model import CRITERION, CriterionPlan, Reading, StepPlan
 from rose_cli.spec.campaign import StopFields, TaskFields
 
@@ -25,13 +27,13 @@ def is_whole(stop: StopFields) -> bool:
 def merged_stop(layers: Sequence[StopFields]) -> StopFields:
     """The keys of the criterion itself, later layers over earlier ones.
 
-    A layer that names another metric does not inherit the operator: it belonged to the old one.
+    A layer that names another metric does not inherit the operator and the range: they belonged to the old one.
     """
     merged = layers[0]
     for layer in layers[1:]:
         changes = {name: getattr(layer, name) for name in layer.model_fields_set & _OWN_FIELDS}
         if layer.metric not in (None, merged.metric):
-            changes = {"operator": None, **changes}
+            changes = {"operator": None, "range": None, **changes}
         merged = merged.model_copy(update=changes)
     return merged
 
@@ -42,9 +44,21 @@ def operator_of(stop: StopFields) -> Operator | None:
     return stop.operator or (standard.operator if standard else None)
 
 
+def measured(stop: StopFields) -> StandardMetric | None:
+    """The metric with its operator and the values that it can take, as given or by its name; None: no operator."""
+    standard, operator = standard_metric(stop.metric or ""), operator_of(stop)
+    if operator is None:
+        return None
+    metric = replace(standard, operator=operator) if standard else StandardMetric(operator)
+    if stop.range is None:
+        return metric
+    lowest, highest = stop.range
+    return StandardMetric(operator, -math.inf if lowest is None else lowest, math.inf if highest is None else highest)
+
+
 def compile_criterion(layers: Sequence[StopFields], ground: Ground) -> CriterionPlan:
     stop = merged_stop(layers)
-    read = stop.read
+    read, metric = stop.read, measured(stop)
     return CriterionPlan(
         step=StepPlan(CRITERION, merge(ground, layers), {}, hold=False),
         metric=stop.metric or "",
@@ -54,4 +68,6 @@ def compile_criterion(layers: Sequence[StopFields], ground: Ground) -> Criterion
         patience=stop.patience,
         min_delta=stop.min_delta or 0.0,
         min_iter=stop.min_iter or 1,
+        lowest=metric.lowest if metric and math.isfinite(metric.lowest) else None,
+        highest=metric.highest if metric and math.isfinite(metric.highest) else None,
     )

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 from rose_cli.diagnostic import Finding, Severity
 from rose_cli.plan.given import giver
 from rose_cli.plan.metrics import can_be_met, is_always_met, nearest_metric, probable_metric, standard_metric
-from rose_cli.plan.stop import merged_stop, operator_of
+from rose_cli.plan.stop import measured, merged_stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rose_cli.plan.given import Layer
     from rose_cli.plan.metrics import StandardMetric
-    from rose_cli.plan.model import Operator
     from rose_cli.spec.broken import Broken
     from rose_cli.spec.campaign import StopFields
 
@@ -32,7 +31,7 @@ def check_criterion(layers: Layers, broken: Broken) -> Iterator[Finding]:
 
     if is_sound("metric", "operator"):
         yield from _check_operator(stop, layers)
-    if is_sound("metric", "threshold"):
+    if is_sound("metric", "threshold", "range"):
         yield from _check_range(stop, layers, operator_is_sound=is_sound("operator"))
     if stop.threshold is None and stop.patience is None and is_sound("threshold", "patience"):
         hint = "write threshold: the value that stops a learner; or patience: 5 for when it no longer improves"
@@ -70,33 +69,34 @@ def _check_operator(stop: StopFields, layers: Layers) -> Iterator[Finding]:
 
 def _check_range(stop: StopFields, layers: Layers, *, operator_is_sound: bool) -> Iterator[Finding]:
     """Where the operator is not known, only what neither the standard one nor == could meet."""
-    standard, operator, threshold = standard_metric(stop.metric or ""), operator_of(stop), stop.threshold
-    if standard is None or operator is None or threshold is None:
+    metric, threshold = measured(stop), stop.threshold
+    if metric is None or threshold is None:
         return
+    operator = metric.operator
     text, at = f"'{stop.metric} {operator} {threshold:g}'", giver(layers, "threshold")
-    if not operator_is_sound and can_be_met(standard, "==", threshold):
+    values = f"{stop.metric} {metric.range_text}{' here' if stop.range else ''}"
+    if not operator_is_sound and can_be_met(metric, "==", threshold):
         return
-    if not can_be_met(standard, operator, threshold):
-        # a share above 1 may be meant as a percentage; an error below 0 cannot be meant
-        severity = Severity.WARNING if standard.is_share else Severity.ERROR
-        message = f"{text} can never be met: {stop.metric} {standard.range_text}"
-        yield Finding("threshold-never-met", message, at, _range_hint(standard, operator, threshold), severity)
-    elif operator_is_sound and is_always_met(standard, operator, threshold):
-        message = f"{text} is always met: {stop.metric} {standard.range_text}"
+    if not can_be_met(metric, operator, threshold):
+        yield Finding("threshold-never-met", f"{text} can never be met: {values}", at, _range_hint(metric, threshold))
+    elif metric.highest == 100 and 0 < threshold <= 1 and (standard_metric(stop.metric or "") or metric).is_share:
+        message = f"the range is one of percent, and {threshold:g} would be {threshold:g} %"
+        yield Finding("threshold-in-percent", message, at, f"write {threshold * 100:g}", Severity.WARNING)
+    elif operator_is_sound and is_always_met(metric, operator, threshold):
         hint = "the learner would stop at once; set another threshold or operator"
-        yield Finding("threshold-always-met", message, at, hint, Severity.WARNING)
+        yield Finding("threshold-always-met", f"{text} is always met: {values}", at, hint, Severity.WARNING)
 
 
-def _range_hint(standard: StandardMetric, operator: Operator, threshold: float) -> str:
-    if standard.is_share and 2 < threshold <= 100:
-        return f"write {threshold / 100:g} for {threshold:g} %"
-    if operator == "<":
-        return f"set a threshold above {standard.lowest:g}"
-    if operator == ">":
-        return f"set a threshold below {standard.highest:g}"
-    if threshold < standard.lowest:
-        return f"set a threshold of at least {standard.lowest:g}"
-    return f"set a threshold of at most {standard.highest:g}"
+def _range_hint(metric: StandardMetric, threshold: float) -> str:
+    if metric.is_share and 2 < threshold <= 100:
+        return f"write {threshold / 100:g} for {threshold:g} %, or range: [0, 100] where the criterion prints percent"
+    if metric.operator == "<":
+        return f"set a threshold above {metric.lowest:g}"
+    if metric.operator == ">":
+        return f"set a threshold below {metric.highest:g}"
+    if threshold < metric.lowest:
+        return f"set a threshold of at least {metric.lowest:g}"
+    return f"set a threshold of at most {metric.highest:g}"
 
 
 def _check_rest(stop: StopFields, layers: Layers, patience_is_sound: bool) -> Iterator[Finding]:

@@ -32,7 +32,18 @@ from rose_cli.spec.names import (
     Text,
     VariableName,
 )
-from rose_cli.spec.numbers import Count, Difference, Duration, Megabytes, Minutes, Natural, Number, Pause, Seed
+from rose_cli.spec.numbers import (
+    Count,
+    Difference,
+    Duration,
+    Megabytes,
+    Minutes,
+    Natural,
+    Number,
+    Pause,
+    Seed,
+    ValueRange,
+)
 from rose_cli.spec.reading import JsonPath, Regex
 from rose_cli.spec.rejection import reject
 from rose_cli.spec.values import (
@@ -211,6 +222,11 @@ class StopFields(TaskFields):
     threshold: Number | None = Field(default=None, description="the value to be reached", examples=["0.1"])
     operator: OperatorWord | None = Field(
         default=None, description="the metric stops the learner when metric ∘ threshold", examples=["'<'"]
+    )
+    range: ValueRange | None = Field(
+        default=None,
+        description="the values that the metric can take, `null` for an open end (default: those of a standard metric)",
+        examples=["[0, 100]"],
     )
     read: Annotated[Read, BeforeValidator(shapes.read_form)] | None = Field(
         default=None,

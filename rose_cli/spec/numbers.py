@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import PlainValidator
+from pydantic_core import PydanticCustomError
 
 from rose_cli.spec.reader.scalars import plain_value
-from rose_cli.spec.rejection import expected, reject
+from rose_cli.spec.rejection import expected, reject, reject_any
 
 MAX_COUNT = 10_000_000
 MAX_SEED = 2**63 - 1
@@ -97,6 +99,54 @@ def _difference(value: object) -> float:
     return number
 
 
+_ANY = "any"
+_TWO_NUMBERS = re.compile(r"[\[(]?\s*(\S+?)\s*(?:-|\.\.+|:|,|\bto\b)\s*(\S+?)\s*[\])]?")
+_LOWEST_WORDS, _HIGHEST_WORDS = ("lowest", "min", "low", "from"), ("highest", "max", "high", "to")
+
+
+def _value_range(value: object) -> tuple[float | None, float | None]:
+    """`any`, or the lowest and the highest value; an end is open that is null or infinite."""
+    if value == _ANY:
+        return None, None
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        reject("wrong-type", expected("[lowest, highest] or any", value), _value_range_hint(value))
+    lowest, highest = (_end(entry, place) for place, entry in enumerate(value))
+    if lowest is not None and highest is not None and lowest >= highest:
+        message = f"no value lies between {lowest:g} and {highest:g}"
+        hint = f"write [{highest:g}, {lowest:g}]" if highest < lowest else "write the lowest value, then the highest"
+        reject("out-of-range", message, hint)
+    return lowest, highest
+
+
+def _end(entry: object, place: int) -> float | None:
+    """One end of a range."""
+    if entry is None or (isinstance(entry, float) and entry == (-math.inf, math.inf)[place]):
+        return None
+    try:
+        return float(_number(entry))
+    except PydanticCustomError as error:
+        hint = "write null for an open end"
+        slips = (error.context or {})["slips"]
+        reject_any(replace(slip, below=(place,), hint=slip.hint or hint) for slip in slips)
+        raise
+
+
+def _value_range_hint(value: object) -> str:
+    if isinstance(value, dict):
+        ends = [
+            next((value[word] for word in words if word in value), None) for words in (_LOWEST_WORDS, _HIGHEST_WORDS)
+        ]
+        if ends != [None, None]:
+            return f"write [{', '.join('null' if end is None else str(end) for end in ends)}]"
+    if isinstance(value, str):
+        if value.strip().lower() in ("percent", "percentage", "%"):
+            return "write [0, 100]"
+        match = _TWO_NUMBERS.fullmatch(value.strip())
+        if match and all(_NUMBER.fullmatch(end) for end in match.groups()):
+            return f"write [{match[1]}, {match[2]}]"
+    return "write for example [0, 1], [0, null] for an open end, or any"
+
+
 _DURATION = re.compile(
     r"(?:([0-9]+(?:\.[0-9]+)?)d)?(?:([0-9]+(?:\.[0-9]+)?)h)?(?:([0-9]+(?:\.[0-9]+)?)m)?(?:([0-9]+(?:\.[0-9]+)?)s)?"
 )
@@ -156,6 +206,7 @@ def _minutes(value: object) -> int:
 
 
 Number = Annotated[float, PlainValidator(_number)]
+ValueRange = Annotated[tuple[float | None, float | None], PlainValidator(_value_range)]
 Difference = Annotated[float, PlainValidator(_difference)]
 Count = Annotated[int, PlainValidator(_count)]
 Natural = Annotated[int, PlainValidator(_natural)]

@@ -52,7 +52,7 @@ def _last_fate(task: dict[str, Any], tried: Try, script: Callable[[Try], Fate]) 
 
 
 def _fails(fate: Fate, task: dict[str, Any], name: str) -> bool:
-    no_number = name == "criterion" and fate.printed == "no number"
+    no_number = name == "criterion" and fate.printed in ("no number", "-1", "-inf")  # an mse is never below 0
     return fate.exit_code != 0 or fate.seconds > task.get("timeout", math.inf) or no_number
 
 
@@ -62,15 +62,15 @@ def _why_stop(stop: dict[str, Any] | None, history: list[float | None], max_iter
         if last is not None and last < stop["threshold"]:
             return "criterion_met"
         patience = stop.get("patience")
-        if patience and len(history) > patience:
+        if patience and len(history) >= patience:
             before, since = _numbers(history[:-patience]), _numbers(history[-patience:])
-            if not since or (before and min(before) - min(since) <= stop.get("min_delta", 0)):
+            if not since or (before and round(min(before) - min(since), 9) <= stop.get("min_delta", 0)):
                 return "no_improvement"
     return "max_iter" if len(history) >= max_iter else ""
 
 
 def _numbers(history: list[float | None]) -> list[float]:
-    return [value for value in history if value is not None and not math.isnan(value)]
+    return [value for value in history if value is not None and math.isfinite(value)]
 
 
 def _options(schedule: dict[Any, Any], i: int, history: list[float | None]) -> dict[str, Any]:

@@ -142,7 +142,7 @@ def cases(draw: st.DrawFn) -> Case:
         campaign["stop"] = {"metric": "mse", "threshold": 0.1, **draw(criterion), **draw(bounds)}
         campaign.update(draw(maybe("stop_campaign", st.just({"after_converged": 1}))))
     campaign["learners"] = [_learner(draw, name, has_stop=has_stop, steady=steady) for name in NAMES[:count]]
-    values = VALUES if steady else (*VALUES, "nan", "no number")
+    values = VALUES if steady else (*VALUES, "nan", "inf", "0.4", "no number", "-1", "-inf")
     failing, losing = draw(st.sampled_from([0.0, 0.1, 0.4])), draw(st.sampled_from([0.0, 0.0, 0.05]))
     kinds = st.sampled_from(["interrupt", "crash", "stop learner", "nothing"])
     disturbances = draw(st.lists(st.tuples(kinds, st.floats(0, 1, width=16)), max_size=5))

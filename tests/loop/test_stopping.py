@@ -89,9 +89,28 @@ def test_patience_needs_no_threshold_and_no_max_iter(rose: Rose) -> None:
 
 
 def test_patience_stops_a_learner_that_never_gives_a_number(rose: Rose) -> None:
-    campaign(rose, "{metric: mse, patience: 2, executable: ./values.sh nan nan nan 0 0}", max_iter="")
+    campaign(rose, "{metric: mse, patience: 3, executable: ./values.sh nan nan nan 0 0}", max_iter="")
     learner = run(rose)["learner-0"]
     assert (learner["stop_reason"], learner["iterations_done"]) == ("no_improvement", 3)
+
+
+@pytest.mark.parametrize(
+    ("values", "bounds", "done"),
+    [
+        ("3 2 1 nan nan 0", "patience: 2", 5),
+        ("inf nan 5 6 4 9", "patience: 3", 6),  # a first number is better than none, and 4 better than 5
+        ("nan nan 5 4 3 2", "patience: 2", 2),
+        ("nan nan 5 4 3 2", "patience: 2, min_iter: 3", 6),
+        ("inf inf inf 0 0 0", "patience: 3", 3),  # infinity is no better than nothing
+        ("1 0.99 0.98 0.97 0 0", "patience: 1, min_delta: 0.01", 2),  # better by 0.01 is not by more than 0.01
+        ("0.3 0.2 0.1 0 0 0", "patience: 1, min_delta: 0.1", 2),
+        ("0.3 0.199 0.098 0.0 0 0", "patience: 1, min_delta: 0.1", 4),
+        ("1e-9 0.9e-9 0.8e-9 0 0 0", "patience: 1", 5),  # without min_delta whatever is less counts
+    ],
+)
+def test_what_counts_as_no_improvement(rose: Rose, values: str, bounds: str, done: int) -> None:
+    campaign(rose, f"{{metric: mse, {bounds}, executable: ./values.sh {values}}}")
+    assert run(rose)["learner-0"]["iterations_done"] == done
 
 
 def test_nan_never_meets_a_criterion_and_is_no_crash(rose: Rose) -> None:
@@ -141,6 +160,7 @@ def test_after_converged_ends_the_others(rose: Rose) -> None:
     assert learners["slow"]["stop_reason"] == "cancelled"
 
 
+RED = "\\033[31m"
 READINGS = {
     "last line of standard output": ("", "echo 1; echo 0.25", 0.25),
     "json": ("read: {json: val.mse},", """echo words; echo '{"val": {"mse": 0.25}}'""", 0.25),
@@ -148,6 +168,23 @@ READINGS = {
     "regex": ("read: {regex: 'acc=(\\S+)'},", "echo acc=0.1 x; echo acc=0.25 y; echo end", 0.25),
     "file": ("read: {file: out.txt},", "echo 0.25 > out.txt", 0.25),
     "json in a file": ("read: {file: m.json, json: a.b},", """echo '{"a": {"b": 0.25}}' > m.json""", 0.25),
+    "fortran": ("", "echo 2.5D-01", 0.25),
+    "fortran, small d": ("", "echo ' .25d0'", 0.25),
+    "colours": ("", f"printf '{RED}0.25\\033[0m\\033[K\\n'", 0.25),
+    "a title and a hidden cursor": ("", "printf '\\033]0;mse 9\\007\\033[?25h0.25\\n'", 0.25),
+    "a line drawn over": ("", "printf '10 %%\\r\\033[2K0.25\\n'", 0.25),
+    "a byte order mark": ("read: {file: out.txt},", "printf '\\357\\273\\2770.25\\r\\n' > out.txt", 0.25),
+    "fortran in json": ("read: {json: mse},", """echo '{"mse": "2.5D-01"}'""", 0.25),
+    "text in json": ("read: {json: mse},", """echo '{"mse": " 0.25 "}'""", 0.25),
+    "coloured json": ("read: {json: mse},", f"""printf '{RED}{{"mse": {RED}0.25\\033[0m}}\\n'""", 0.25),
+    "fortran by regex": ("read: {regex: 'mse *= *(\\S+)'},", "echo 'mse =  2.5D-01'", 0.25),
+    "colours by regex": ("read: {regex: 'mse=(\\d\\S+)'},", f"printf 'mse={RED}0.25\\033[0m\\n'", 0.25),
+    "regex made for colours": (r"read: {regex: '\x1b\[31m(\S+?)\x1b'},", f"printf '1 {RED}0.25\\033[0m\\n'", 0.25),
+    "lines of windows by regex": ("read: {regex: '^mse=(\\S+)$'},", "printf 'mse=0.25\\r\\nend\\r\\n'", 0.25),
+    "a progress bar by regex": ("read: {regex: '^mse=(\\S+)$'},", "printf 'step 9\\rmse=0.25\\rend'", 0.25),
+    "regex made for windows": ("read: {regex: 'mse=([.0-9]+)\\r'},", "printf 'mse=0.25\\r\\n'", 0.25),
+    "fortran in a file": ("read: {file: out.txt, regex: 'E=(\\S+)'},", "echo E=2.5D-01 > out.txt", 0.25),
+    "a little less than none": ("", "echo -1e-7", -1e-7),
     "exact digits": ("", "echo 0.1000000000000000055511151231257827", 0.1),
 }
 
@@ -161,23 +198,95 @@ def test_where_the_value_is_read(rose: Rose, name: str) -> None:
 
 
 NO_NUMBER = {
-    "words": ("echo converged", "found 'converged'"),
-    "a number within words": ("echo mse 0.5", "regex"),
-    "json": ("""echo '{"mse": 0.5}'""", "read: {json: KEY}"),
-    "nothing": ("true", "found nothing"),
+    "words": ("", "echo converged", "found 'converged'"),
+    "a number within words": ("", "echo mse 0.5", r"write read: {regex: 'mse\s+(\S+)'}"),
+    "json": ("", """echo '{"mse": 0.5}'""", "write read: {json: mse}"),
+    "a dict of Python": ("", """echo "{'mse': 0.5}\"""", "print(json.dumps(…))"),
+    "nothing": ("", "true", "found nothing"),
+    "a decimal comma": ("", "echo 0,5", "print 0.5"),
+    "percent": ("", "echo 0.5%", "print 0.5 without the %"),
+    "a number of numpy": ("", "echo 'np.float64(0.12)'", "print(float(x))"),
+    "a tensor": ("", """echo "tensor(0.5, device='cuda:0')\"""", "print(x.item())"),
+    "an exponent without its letter": ("", "echo 1.23-105", "Fortran may mean 1.23E-105"),
+    "a cursor that moves": ("", "printf '0.5\\033[1D7\\n'", "found"),
+    "a number above": ("", "echo 0.5; echo done", "print the value last: '0.5' stands above it"),
+    "a last line of megabytes": ("", "head -c 2000000 /dev/zero | tr '\\0' 1", "longer than the megabyte that is read"),
+    "true in json": ("read: {json: mse},", """echo '{"mse": true}'""", "found 'true'"),
+    "null in json": ("read: {json: mse},", """echo '{"mse": null}'""", "print nan"),
+    "another key in json": ("read: {json: mse},", """echo '{"val": {"mse": 1}}'""", "did you mean 'val.mse'?"),
+    "a regex that finds too much": ("read: {regex: 'mse=(\\S+)'},", "echo mse=0.5,", "print 0.5 and nothing else"),
+    "a regex that finds a unit": ("read: {regex: 'mse=(\\S+)'},", "echo mse=0.5eV", r"write 'mse=([-+]?[.\d]+)'"),
+    "a regex that finds a comma": ("read: {regex: 'mse=(\\S+)'},", "echo mse=0,5", "print 0.5"),
+    "a folder": ("read: {file: out},", "mkdir -p out", "that is a folder"),
+    "a pipe": ("read: {file: out},", "mkfifo out", "that is not a regular file"),
+    "no file": ("read: {file: out},", "true", "there is no such file"),
 }
 
 
 @pytest.mark.parametrize("name", NO_NUMBER)
 def test_a_criterion_that_prints_no_number_has_failed_and_says_what_it_printed(rose: Rose, name: str) -> None:
-    line, said = NO_NUMBER[name]
+    read, line, said = NO_NUMBER[name]
     rose.script(f"#!/bin/sh\n{line}\n", "check.sh")
-    campaign(rose, "{metric: mse, threshold: 0.01, executable: ./check.sh}")
+    campaign(rose, f"{{metric: mse, threshold: 0.01, {read} executable: ./check.sh}}")
     assert rose("run", "campaign.yaml", "--run-dir", "r").code == 1
     error = rose.learners("r")["learner-0"]["error"]
     assert (error["task"], error["kind"]) == ("criterion", "no_metric")
-    assert "expected a number" in error["message"]
-    assert said in error["message"]
+    assert "expected" in error["message"]
+    assert said in error["message"], error["message"]
+
+
+OUTSIDE = {
+    "percent for a fraction": ("accuracy, threshold: 0.95", "80", "print 0.8 for 80 %, or write range: [0, 100]"),
+    "an error below 0": ("mse, threshold: 0.1", "-1", "'mse', 0 and above: print nan where there is no value"),
+    "minus infinity": ("mse, threshold: 0.1", "-inf", "-inf lies outside"),
+    "an r2 above 1": ("r2, threshold: 0.9", "1.2", "1.2 lies outside of the range of 'r2', up to 1"),
+    "another name of the same": ("Model-Accuracy, threshold: 0.9", "1.01", "0 to 1"),
+    "percent beyond 100": ("f1, threshold: 0.9, range: [0, 100]", "101", "0 to 100"),
+    "one's own range": ("mine, operator: '>', threshold: 3, range: [0, 5]", "-99", "0 to 5"),
+    "a range open below": ("mine, operator: '>', threshold: 3, range: [null, 5]", "inf", "up to 5"),
+}
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_a_value_outside_of_the_metrics_range_is_no_number(rose: Rose, name: str) -> None:
+    metric, value, said = OUTSIDE[name]
+    campaign(rose, f"{{metric: {metric}, executable: echo {value}}}")
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 1
+    learner = rose.learners("r")["learner-0"]
+    assert (learner["error"]["kind"], learner["history"], learner["stop_reason"]) == ("no_metric", [], "failed")
+    assert said in learner["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "value"),
+    [
+        ("accuracy, threshold: 95, range: [0, 100]", 96),
+        ("mse, threshold: 0.1, range: any", -1),
+        ("accuracy, threshold: 0.9", 1.0000002),  # as single precision has it
+        ("r2, threshold: 0.9, range: [-1, null]", 1.2),
+        ("mine, operator: '<', threshold: 0.1", -80),  # a metric of one's own has no range but the one it is given
+    ],
+)
+def test_a_value_that_the_range_allows_meets_the_criterion(rose: Rose, metric: str, value: float) -> None:
+    campaign(rose, f"{{metric: {metric}, executable: echo {value}}}")
+    learner = run(rose)["learner-0"]
+    assert (learner["stop_reason"], learner["history"]) == ("criterion_met", [value])
+
+
+def test_infinity_meets_no_criterion_and_is_never_the_best(rose: Rose) -> None:
+    stop = "{metric: mine, operator: '>', threshold: 5, range: any,"
+    campaign(rose, f"{stop} executable: ./values.sh inf 3 1e999 -inf 4 2}}")
+    learner = run(rose)["learner-0"]
+    assert (learner["stop_reason"], learner["best_value"]) == ("max_iter", 4)
+    assert learner["history"] == [None, 3, None, None, 4, 2]
+    assert "inf" in rose("export", "r").out
+
+
+def test_a_metric_of_ones_own_inherits_no_range(rose: Rose) -> None:
+    learners = "[{stop: {metric: mine, operator: '>', threshold: 0.5}}, {name: b, stop: {range: null}}]"
+    campaign(rose, "{metric: mse, threshold: 2.5, range: [2, 3], executable: echo 1}", learners)
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 0
+    assert [learner["history"] for learner in rose.learners("r").values()] == [[1], [1]]
 
 
 def test_a_criterion_that_fails_is_told_apart_from_one_that_is_not_met(rose: Rose) -> None:

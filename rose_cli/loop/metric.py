@@ -1,0 +1,204 @@
+"""The criterion's value: found where `read` says, a number in a form of one meaning, within the metric's range.
+
+Only the end of an output or file is read. Whatever is not surely the metric's number is none: the message says what was
+found and what to print instead.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+from rose_cli.loop.numerals import (
+    Wanted,
+    advice_on_line,
+    advice_on_regex,
+    advice_on_word,
+    cleaned,
+    last_line,
+    last_match,
+    number_of,
+    number_paths,
+)
+from rose_cli.loop.output import FileEnd, end_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rose_cli.plan.model import CriterionPlan, Reading
+
+METRIC_BYTES = 1 << 20
+ROUNDING = 1e-6
+"""What a value may lie beyond the metric's range, of an end or of 1: a score of 1 comes out of floats as 1.0000001."""
+
+
+class NoMetricError(ValueError):
+    """The criterion gave no number; the message says what it gave and what was expected."""
+
+
+def read_metric(criterion: CriterionPlan, stdout: Path, workspace: Path) -> float:
+    """The criterion's value. Raises NoMetricError where there is none."""
+    reading = criterion.reading
+    path = workspace / reading.file if reading.file is not None else stdout
+    source = f"'{reading.file}'" if reading.file is not None else "its standard output"
+    end = end_of(path, METRIC_BYTES)
+    if end is None:
+        raise NoMetricError(f"expected the metric in {source}: {_what_is_there(path)}")
+    text = end.data.decode("utf-8", "replace")
+    lines = _whole_lines(text, end)
+    if not end.is_whole and not lines.strip():
+        raise NoMetricError(f"expected the metric in {source}: its last line is longer than the megabyte that is read")
+    wanted = Wanted(criterion.metric, (criterion.lowest, criterion.highest) == (0.0, 1.0), reading.file)
+    value = _Reader(reading, source, wanted).value(lines, text)
+    return _in_range(value, criterion)
+
+
+def _what_is_there(path: Path) -> str:
+    if path.is_dir():
+        return "that is a folder"
+    return "that is not a regular file" if path.exists() else "there is no such file in the workspace"
+
+
+def _whole_lines(text: str, end: FileEnd) -> str:
+    """The end of a great file without the line that is cut: half a number would be another one."""
+    if end.is_whole:
+        return cleaned(text)
+    _, _, rest = cleaned(text).partition("\n")
+    return rest
+
+
+class _Reader:
+    """Finds a number the way that `read` says, in `source`, as messages call it."""
+
+    def __init__(self, reading: Reading, source: str, wanted: Wanted) -> None:
+        self._reading = reading
+        self._source = source
+        self._wanted = wanted
+
+    def value(self, text: str, raw: str) -> float:
+        if self._reading.json_path is not None:
+            return self._from_json(text, self._reading.json_path)
+        if self._reading.regex is not None:
+            return self._from_regex(text, raw, self._reading.regex)
+        line = last_line(text)
+        if (number := number_of(line)) is not None:
+            return number
+        found = _shown(line) if line else "nothing"
+        advice = advice_on_line(line, text, self._wanted) if line else None
+        raise _no_number(f"the last line of {self._source}", found, advice)
+
+    def _from_json(self, text: str, path: str) -> float:
+        document = value = self._json(text)
+        keys = path.split(".")
+        while keys:
+            used = _matching(value, keys)
+            if used is None:
+                raise NoMetricError(self._missing_key(path, document, value))
+            key: str | int = ".".join(keys[:used])
+            value, keys = value[int(key) if isinstance(value, list) else key], keys[used:]
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return _as_float(value)
+        word = value if isinstance(value, str) else json.dumps(value)
+        if isinstance(value, str) and (number := number_of(cleaned(value))) is not None:
+            return number
+        place = f"'{path}' in the JSON of {self._source}"
+        raise _no_number(
+            place,
+            _shown(value if isinstance(value, dict | list) else word),
+            advice_on_word(cleaned(word).strip(), self._wanted),
+        )
+
+    def _missing_key(self, path: str, document: object, value: object) -> str:
+        last = path.rpartition(".")[2]
+        near = [each for each in number_paths(document) if each.rpartition(".")[2] == last and each != path]
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        return f"expected the key '{path}' in the JSON of {self._source}, which has {_shown(value)}{hint}"
+
+    def _json(self, text: str) -> Any:  # noqa: ANN401 - any JSON
+        line = last_line(text)
+        for candidate in (line, text):
+            try:
+                return json.loads(candidate)
+            except (ValueError, RecursionError):  # noqa: PERF203 - two rounds
+                continue
+        hint = advice_on_line(line, text, self._wanted) if line.lstrip().startswith("{") else None
+        message = f"expected JSON in {self._source}; {_ending(line)}{f'; {hint}' if hint else ''}"
+        raise NoMetricError(message)
+
+    def _from_regex(self, text: str, raw: str, regex: str) -> float:
+        """Where it finds nothing in what a person would see, it may be made for what was printed, byte by byte."""
+        found = last_match(regex, text)
+        if found is None:
+            found = last_match(regex, raw)
+        if found is None:
+            raise NoMetricError(f"expected {self._source} to match '{regex}'; {_ending(last_line(text))}")
+        found = cleaned(found)
+        if (number := number_of(found)) is not None:
+            return number
+        advice = advice_on_regex(found, regex, text, self._wanted)
+        raise _no_number(
+            f"what '{regex}' finds in {self._source}", _shown(found) if found.strip() else "nothing", advice
+        )
+
+
+def _matching(value: object, keys: list[str]) -> int | None:
+    """How many of the keys name what is in `value`: one, or more where a key holds points; None: nothing is there."""
+    if isinstance(value, dict):
+        return next((used for used in range(len(keys), 0, -1) if ".".join(keys[:used]) in value), None)
+    is_place = isinstance(value, list) and re.fullmatch(r"-?[0-9]{1,9}", keys[0]) is not None
+    return 1 if is_place and -len(value) <= int(keys[0]) < len(value) else None  # type: ignore[arg-type]
+
+
+def _as_float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # a whole number that no float can hold, read as such a decimal is
+        return math.inf if value > 0 else -math.inf
+
+
+def _no_number(place: str, found: str, advice: str | None) -> NoMetricError:
+    return NoMetricError(f"expected a number on {place}, found {found}{f'; {advice}' if advice else ''}")
+
+
+def _in_range(value: float, criterion: CriterionPlan) -> float:
+    lowest, highest = criterion.lowest, criterion.highest
+    if lowest is not None and value < lowest - ROUNDING * max(1.0, abs(lowest)):
+        raise NoMetricError(_outside(value, criterion))
+    if highest is not None and value > highest + ROUNDING * max(1.0, abs(highest)):
+        raise NoMetricError(_outside(value, criterion))
+    return value
+
+
+def _outside(value: float, criterion: CriterionPlan) -> str:
+    """The message tells percent from a fraction, and a value from one that stands for none."""
+    lowest, highest = criterion.lowest, criterion.highest
+    match (lowest, highest):
+        case (None, _):
+            values = f"up to {highest:g}"
+        case (_, None):
+            values = f"{lowest:g} and above"
+        case _:
+            values = f"{lowest:g} to {highest:g}"
+    said = f"{value:.15g} lies outside of the range of '{criterion.metric}', {values}"
+    if (lowest, highest) == (0.0, 1.0) and 1 < value <= 100:
+        return (
+            f"{said}: print {value / 100:.15g} for {value:.15g} %, or write range: [0, 100] and a threshold in percent"
+        )
+    if math.isfinite(value):
+        return f"{said}: print nan where there is no value, or write range: any if such values are meant"
+    return f"{said}: print nan where there is no value"
+
+
+def _ending(line: str) -> str:
+    return f"it ends in {_shown(line)}" if line else "it is empty"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return f"the keys {', '.join(list(value)[:10])}" if value else "no keys"
+    if isinstance(value, list):
+        return f"a list of {len(value)}, counted from 0"
+    text = str(value).strip()
+    return f"'{text}'" if len(text) <= 120 else f"'{text[:117]}...'"
