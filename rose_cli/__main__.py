@@ -1,15 +1,24 @@
-"""`rose`, and `python -m rose_cli`: quiet also where Ctrl-C comes while the command line is still being loaded."""
+"""`rose`, and `python -m rose_cli`: signals are heard also while the command line is still being loaded."""
 
 from __future__ import annotations
 
 import sys
 
+from rose_cli.signals import Stopped, listen, raised
+
 
 def main() -> None:
     try:
+        listen()
         from rose_cli.cli import main as command_line
     except KeyboardInterrupt:
         sys.exit(130)
+    except BaseException as error:
+        stopped = error if isinstance(error, Stopped) else raised()
+        if stopped is None:
+            raise
+        stopped.say()
+        raise stopped from None
     command_line()
 
 

@@ -15,6 +15,7 @@ import typer
 
 from rose_cli import __version__
 from rose_cli.errors import CampaignError, ExitCode, RoseError, RunDirectoryError, UsageError
+from rose_cli.signals import Stopped, end_with, raised
 from rose_cli.streams import give_up, stand_in_for_closed
 
 app = typer.Typer(
@@ -257,26 +258,46 @@ def doctor(
 def main() -> NoReturn:
     """The `rose` command. What is wrong with the command line itself, typer has said and ended in exit code 2."""
     stand_in_for_closed()
+    code: int = ExitCode.OK
     try:
         _call()
-    except CampaignError as error:
-        code = _show_mistakes(error)
-    except RoseError as error:
-        code = _say(error)
-    except KeyboardInterrupt:  # before a session took the signals over; typer has caught it in a command
+    except Stopped as stopped:
+        code = _stopped(stopped)
+    except SystemExit as ended:  # of typer
+        code = ended.code if isinstance(ended.code, int) else ExitCode.OK
+    except KeyboardInterrupt:
         code = ExitCode.INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - the boundary: anything else is a bug
-        refusal = _refusal(error)
-        code = _say(refusal) if refusal else _report_bug(error)
-    else:
-        code = ExitCode.OK
+    except Exception as error:  # noqa: BLE001 - the boundary
+        code = _stopped(lost) if (lost := raised()) else _tell(error)
+    end_with(code)
     sys.exit(code)
+
+
+def _tell(error: Exception) -> ExitCode:
+    """Anything that is neither an error of rose's own nor the machine's is a bug."""
+    if isinstance(error, CampaignError):
+        return _show_mistakes(error)
+    known = error if isinstance(error, RoseError) else _refusal(error)
+    return _say(known) if known else _report_bug(error)
+
+
+def _stopped(stopped: Stopped) -> ExitCode:
+    if sys.argv[1:2] not in _READERS:
+        stopped.say()
+    return stopped.stop_code
+
+
+_READERS = (["status"], ["list"], ["logs"], ["export"])
+"""Commands that only show something: one that is ended has nothing to say, as with `tail -f`."""
 
 
 def _call() -> None:
     """Run the command, and have its output written: at the interpreter's end a full disk would be told as exit 120."""
     try:
         app(prog_name="rose")
+    except Stopped:
+        give_up(sys.stdout)  # whoever reads it may have stopped reading
+        raise
     finally:
         try:
             sys.stdout.flush()

@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PACKAGE = REPOSITORY / "rose_cli"
-SHARED = {"diagnostic", "errors", "host", "streams"}
+SHARED = {"diagnostic", "errors", "host", "signals", "streams"}
 """Values and facts below all rooms; they know nobody but each other."""
 
 ARROWS = {
-    "__main__": {"cli"},
-    "cli": {"", "commands", "view", "errors", "streams"},
+    "__main__": {"cli", "signals"},
+    "cli": {"", "commands", "view", "errors", "signals", "streams"},
     "commands": {"", "spec", "plan", "loop", "engine", "journal", "view", "control", "run_directory", *SHARED},
     "view": {"loop.criterion", "journal.events", "journal.state", *SHARED},
     "loop": {"plan.model", "plan.render", "plan.secrets", "engine.base", "journal.events", "run_directory",
              "snapshot", "errors"},
     "plan": {"spec.broken", "spec.campaign", "spec.engines", "spec.expression", "spec.findings", "spec.placeholders",
              "spec.values", "engine.base", "engine.gpus", "diagnostic", "errors"},
-    "engine": {"errors", "host"},
+    "engine": {"errors", "host", "signals"},
     "journal": {"tree", "errors", "host"},
     "spec": {"diagnostic", "errors"},
     "run_directory": {"tree", "errors"},
@@ -43,6 +43,7 @@ ARROWS = {
     "errors": set(),
     "diagnostic": set(),
     "host": set(),
+    "signals": {"errors"},
     "streams": set(),
     "": set(),
 }  # fmt: skip

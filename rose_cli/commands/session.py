@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
 import sys
 import time
+from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
 
 from rose_cli.commands.engines import make_engine, mark_of_run, missing_gpus
 from rose_cli.control import take_requests
-from rose_cli.errors import EngineError, ExitCode, RoseError
+from rose_cli.errors import EngineError, RoseError
 from rose_cli.host import folder_identity, steady_clock
 from rose_cli.journal import events as e
 from rose_cli.journal.recorder import Recorder
 from rose_cli.loop.crew import Crew, Ending
 from rose_cli.loop.deadline import deadline_of
 from rose_cli.plan.secrets import secrets_of
+from rose_cli.signals import URGENT, handed_to, raised, stop_code
 from rose_cli.view.screen import open_screen
 from rose_cli.view.table import Facts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from rose_cli.engine.base import Engine
     from rose_cli.journal.file import JournalFile, Record
@@ -63,7 +68,40 @@ def carry_on(work: Work) -> Ending:
 
     Raises EngineError and JournalError; whatever happens, no task is left running.
     """
-    return anyio.run(_session, work)
+    if (stopped := raised()) is not None:
+        raise stopped
+    inbox = _Inbox()
+    with handed_to(inbox.put):
+        return anyio.run(_session, work, inbox)
+
+
+class _Inbox:
+    """The signals of a session, in their order. The third that is in a hurry leaves everything as it is, at once."""
+
+    def __init__(self) -> None:
+        self._numbers: deque[int] = deque()
+        self._count = 0
+        self._wake: Callable[[], object] = lambda: None
+
+    def put(self, number: int) -> None:
+        """For a signal handler."""
+        if self._count and number not in URGENT:
+            return
+        self._count += 1
+        if self._count > 2:
+            os._exit(stop_code(number))
+        self._numbers.append(number)
+        with suppress(RuntimeError):  # the event loop has closed
+            self._wake()
+
+    async def get(self) -> int:
+        loop = asyncio.get_running_loop()
+        while True:
+            event = asyncio.Event()
+            self._wake = partial(loop.call_soon_threadsafe, event.set)
+            if self._numbers:  # looked at after the event is in its place: no signal can come in between
+                return self._numbers.popleft()
+            await event.wait()
 
 
 def _cause(error: BaseException) -> BaseException:
@@ -77,7 +115,7 @@ def _leaves(error: BaseException) -> list[BaseException]:
     return [leaf for part in inner for leaf in _leaves(part)] if inner else [error]
 
 
-async def _session(work: Work) -> Ending:
+async def _session(work: Work, inbox: _Inbox) -> Ending:
     state = work.state
     clock = steady_clock()  # the run's durations are worked out from the times in its journal
     recorder = Recorder(work.journal, state, clock)
@@ -103,7 +141,7 @@ async def _session(work: Work) -> Ending:
         await recorder.record(started, *work.opening)
         if (missing := missing_gpus(work.plan, work.environment)) is not None:
             screen.warn(f"{missing}: tasks get no others")
-        ending = await _crew(work, recorder, engine, screen)
+        ending = await _crew(work, recorder, engine, screen, inbox)
         await recorder.record(e.SessionEnded(number, ending.reason, ending.message))
         return ending
     except BaseException as error:
@@ -116,7 +154,7 @@ async def _session(work: Work) -> Ending:
             await recorder.close()
 
 
-async def _crew(work: Work, recorder: Recorder, engine: Engine, screen: Screen) -> Ending:
+async def _crew(work: Work, recorder: Recorder, engine: Engine, screen: Screen, inbox: _Inbox) -> Ending:
     grace = work.plan.engine.grace_seconds
     deadline = deadline_of(work.plan.limits.wall_time_seconds, work.environment, grace, time.time())
     crew = Crew(work.plan, work.state, recorder, engine, work.directory, deadline, secrets_of(work.environment))
@@ -125,7 +163,7 @@ async def _crew(work: Work, recorder: Recorder, engine: Engine, screen: Screen) 
     async with anyio.create_task_group() as group:
         group.start_soon(screen.run)
         group.start_soon(_end_in_time, deadline, engine)
-        group.start_soon(_obey_signals, crew, engine, screen)
+        group.start_soon(_obey_signals, crew, engine, screen, inbox)
         group.start_soon(_obey_requests, crew, work.directory)
         async with engine:
             ending = await crew.run()
@@ -145,19 +183,19 @@ def _facts(engine: Engine, now: float) -> Facts:
     return Facts(now, engine.busy_cores, engine.capacity.cores, doing=doing)
 
 
-async def _obey_signals(crew: Crew, engine: Engine, screen: Screen) -> None:
-    """The first signal ends tasks with grace, the second at once, a third leaves everything as it is."""
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as received:
-        count = 0
-        async for number in received:
-            count += 1
-            if count == 1:
-                crew.stop("interrupted" if number == signal.SIGINT else "terminated")
-                screen.warn("stopping: running tasks are being ended; once more to end them at once")
-            elif count == 2:
-                engine.kill()
-            else:
-                os._exit(ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.TERMINATED)
+async def _obey_signals(crew: Crew, engine: Engine, screen: Screen, inbox: _Inbox) -> None:
+    """The first signal ends tasks with grace, the second at once."""
+    number = await inbox.get()
+    stopping = "stopping: running tasks are being ended; once more to end them at once"
+    if number == signal.SIGINT:
+        crew.stop("interrupted")
+        screen.warn(stopping)
+    else:
+        name = signal.Signals(number).name
+        crew.stop("terminated", f"by {name}")
+        screen.warn(f"{name} received, {stopping}")
+    await inbox.get()
+    engine.kill()
 
 
 async def _obey_requests(crew: Crew, directory: RunDirectory) -> None:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from rose_cli.engine.processes import MARK_VARIABLE
 from rose_cli.errors import EngineError, RunDirectoryError
+from rose_cli.signals import STOPS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 # The helper needs three files of the standard library's kind only. A stub in the place of the package keeps its
 # `__init__` (and what that may come to import) out, and site-packages off the path: it is up in 20 ms, with 10 MB.
@@ -27,14 +28,13 @@ guard()
 """
 _PACKAGE = Path(__file__).parent.parent
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-_UNHEARD = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 
 class Watchdog:
     """Holds the read end of a pipe whose write end only rose has: once rose is gone, however it went, it acts.
 
-    A session of its own keeps it out of reach of a terminal's Ctrl-C; it hears no TERM either, for a batch system
-    that ends a job sends that to all; its environment has no mark, so that no sweep finds it.
+    A session of its own keeps it out of reach of a terminal's Ctrl-C; it hears no TERM and the like either, for a batch
+    system that ends a job sends that to all; its environment has no mark, so that no sweep finds it.
     """
 
     def __init__(self, session_mark: str, grace_seconds: float, log: Path) -> None:
@@ -49,7 +49,7 @@ class Watchdog:
         command = [sys.executable, "-I", "-S", "-B", "-c", _PROGRAM, *self._arguments]
         environment = {name: value for name, value in os.environ.items() if name != MARK_VARIABLE}
         try:
-            with _blocked(_UNHEARD):
+            with _blocked(STOPS):
                 self._process = subprocess.Popen(
                     command, stdin=read_end, stdout=log, stderr=log,
                     cwd="/", env=environment, start_new_session=True,
@@ -89,7 +89,7 @@ class Watchdog:
 
 
 @contextmanager
-def _blocked(numbers: set[signal.Signals]) -> Iterator[None]:
+def _blocked(numbers: Iterable[signal.Signals]) -> Iterator[None]:
     """Signals blocked now stay blocked in a child that is started now: there is no moment at which it could die."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:

@@ -23,6 +23,7 @@ from rose_cli.engine.base import Capacity, Ended, Resources
 from rose_cli.engine.local import LocalEngine
 from rose_cli.engine.processes import MARK_VARIABLE, mark_of, read_process
 from rose_cli.engine.programs import explain
+from rose_cli.signals import STOPS
 from tests.conftest import REPOSITORY
 from tests.engine.conftest import CAPACITY, PROGRAMS, RUN_ID, alive, gone, nothing, open_local, run, until_gone
 
@@ -320,7 +321,7 @@ async def test_a_watchdog_is_not_swept_with_the_task_that_rose_runs_in(
 async def test_the_watchdog_hears_nothing_but_the_end_of_rose(open_engine: OpenEngine) -> None:
     async with open_engine():
         (watchdog,) = watchdogs()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in STOPS:
             os.kill(watchdog, number)
         await anyio.sleep(0.05)
         assert watchdogs() == [watchdog]

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.conftest import REPOSITORY, wait_until
 
 if TYPE_CHECKING:
     from tests.conftest import Rose
@@ -43,3 +51,44 @@ def test_a_script_that_exits_is_no_success(rose: Rose) -> None:
     assert with_pre_exec(rose, f". '{rose.folder}/activate.sh'") == 1
     assert "ended the shell with exit code 0; the program was not started" in error_of(rose)["message"]
     assert ran(rose) is None
+
+
+def started(rose: Rose) -> bool:
+    return (rose.folder / "r/learners/learner-0/workspace/begun").exists()
+
+
+WAITS = """
+max_iter: 1
+learners: 1
+tasks: {t: {executable: "sh -c 'grep SigIgn /proc/self/status; touch begun; sleep 600'"}}
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGQUIT", "SIGALRM"])
+def test_the_signals_of_batch_systems_stop_a_run_cleanly(rose: Rose, name: str) -> None:
+    rose.write(WAITS)
+    process = rose.start("run", "campaign.yaml", "--run-dir", "r")
+    wait_until(lambda: started(rose))
+    process.send_signal(signal.Signals[name])
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (143, "")
+    assert f"by {name}" in out
+    assert "rose resume r" in out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_nohup_keeps_a_run_alive(rose: Rose) -> None:
+    rose.write(WAITS.replace("sleep 600", "while [ ! -e ../../../../go ]; do sleep 0.05; done"))
+    command = ["nohup", sys.executable, "-m", "rose_cli", "run", "campaign.yaml", "--run-dir", "r"]
+    process = subprocess.Popen(
+        command,
+        cwd=rose.folder,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    wait_until(lambda: started(rose))
+    process.send_signal(signal.SIGHUP)
+    (rose.folder / "go").touch()
+    assert process.wait(30) == 0
+    assert (rose.folder / "r/learners/learner-0/logs/0/t.1.out").read_text().split() == ["SigIgn:", "0" * 16]

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from rose_cli.engine.pilot.records import PilotRecord, write_record
 from rose_cli.engine.pilot.resource import adapted, is_here, launcher_missing, trimmed_agent
 from rose_cli.engine.pilot.wanted import bring_home
+from rose_cli.signals import STOPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +47,7 @@ def main() -> None:
     # radical.pilot forks: such a child would hide the ends of both
     os.register_at_fork(after_in_child=lambda: _close(orders, answers.fileno()))
     host = _Host(orders, answers)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in STOPS:
         # handled and not ignored: what is ignored here would be ignored by every task as well
         signal.signal(number, lambda *_: host.stop())
     threading.Thread(target=host.listen, daemon=True).start()

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 SCRIPTS = "tasks"
 LOCKS = "locks"
 
-# One file for all tasks, $1 is that of the task at hand. It is the parent of the task's program, and hears TERM
-# without obeying: it has to tell how the program ended. Notices go into a named pipe that rose reads; opened for
+# One file for all tasks, $1 is that of the task at hand. It is the parent of the task's program, and hears TERM and the
+# like without obeying: it has to tell how the program ended. Notices go into a named pipe that rose reads; opened for
 # reading and writing, so that nobody hangs there when rose is gone. With several ranks each runs this script, and only
 # the first speaks; that all have ended is then for radical.pilot to say.
 _COMMON = r"""
-trap : TERM INT HUP
+trap : TERM INT HUP QUIT USR1 USR2 XCPU ALRM
 rank=${RP_RANK:-0} ranks=${RP_RANKS:-1}
 . "$1" || exit 75
 [ "$rank" = 0 ] || { cd -- "$folder" && task; exit; }

@@ -1,0 +1,225 @@
+"""Signals that ask rose to stop, at any moment of its life."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conftest import REPOSITORY, wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Rose
+
+NAMES = ("SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGQUIT", "SIGALRM", "SIGHUP", "SIGTERM")
+WAITS = """
+max_iter: 1
+engine: {kind: local, grace: 60}
+tasks: {t: {executable: "{python} {campaign_dir}/task.py"}}
+learners: 1
+"""
+TASK = """
+import pathlib, signal, time
+
+def end(*_):
+    time.sleep(0.3)
+    pathlib.Path("ended").touch()
+    raise SystemExit
+
+signal.signal(signal.SIGTERM, end)
+status = pathlib.Path("/proc/self/status")
+if status.exists():
+    print(*(line for line in status.read_text().splitlines() if line.startswith(("SigIgn", "SigBlk"))), sep="\\n")
+pathlib.Path("begun").touch()
+while True:
+    time.sleep(60)
+"""
+
+
+def waiting(rose: Rose, *prefix: str) -> subprocess.Popen[str]:
+    """A run whose task waits for its end, and writes of it a while later; `prefix` is what starts rose."""
+    rose.script(TASK, "task.py")
+    rose.write(WAITS)
+    process = subprocess.Popen(
+        [*prefix, sys.executable, "-m", "rose_cli", "run", "campaign.yaml", "--run-dir", "r", "--output", "plain"],
+        cwd=rose.folder, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_until((workspace(rose) / "begun").exists)
+    return process
+
+
+def workspace(rose: Rose) -> Path:
+    return rose.folder / "r/learners/learner-0/workspace"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_ends_a_session_cleanly_and_is_named(rose: Rose, name: str) -> None:
+    process = waiting(rose)
+    process.send_signal(signal.Signals[name])
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (143, "")
+    assert f"{name} received, stopping" in out
+    assert f"  by {name}\n" in out
+    assert out.splitlines()[-1] == "  go on    rose resume r"
+    assert (workspace(rose) / "ended").exists()
+    assert [event["event"] for event in rose.events("r")][-2:] == ["attempt_cancelled", "session_ended"]
+
+
+def test_what_a_machine_sends_again_and_again_is_no_haste(rose: Rose) -> None:
+    process = waiting(rose)
+    assert process.stdout is not None
+    process.send_signal(signal.SIGXCPU)
+    assert any("stopping" in line for line in process.stdout)
+    for _ in range(5):
+        process.send_signal(signal.SIGXCPU)
+        process.send_signal(signal.SIGUSR2)
+    process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert (workspace(rose) / "ended").exists()
+
+
+def signals_of_the_task(rose: Rose) -> list[int]:
+    """Those that it had blocked, and ignored; PIPE and XFSZ are Python's own to ignore."""
+    text = (rose.folder / "r/learners/learner-0/logs/0/t.1.out").read_text()
+    own = (1 << signal.SIGPIPE - 1) | (1 << signal.SIGXFSZ - 1)
+    return [int(line.split()[1], 16) & ~own for line in text.splitlines()]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_what_was_ignored_stays_without_effect_and_is_not_handed_on(rose: Rose) -> None:
+    process = waiting(rose, "sh", "-c", "trap '' HUP USR1; exec \"$@\"", "sh")
+    for name in ("SIGHUP", "SIGUSR1"):
+        process.send_signal(signal.Signals[name])
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert "  by SIGTERM\n" in out
+    assert signals_of_the_task(rose) == [0, 0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_what_was_blocked_is_heard_and_not_handed_on(rose: Rose) -> None:
+    block = "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGUSR1})"
+    code = f"import os, signal, sys; {block}; os.execv(sys.argv[1], sys.argv[1:])"
+    process = waiting(rose, sys.executable, "-c", code)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert signals_of_the_task(rose) == [0, 0]
+
+
+def test_a_script_may_interrupt_what_it_has_in_the_background(rose: Rose) -> None:
+    """A shell ignores INT for it."""
+    process = waiting(rose, "sh", "-c", "trap '' INT QUIT; exec \"$@\"", "sh")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+
+
+# ---- before and after the session
+
+INJECTED = """
+import os, sys
+
+class Signals:
+    def find_spec(self, name, path, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), {number})
+
+sys.meta_path.insert(0, Signals())
+sys.argv = ["rose", *sys.argv[1:]]
+from rose_cli.__main__ import main
+main()
+"""
+
+
+def signalled_at(rose: Rose, module: str, number: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """rose, which sends itself the signal when that module is loaded."""
+    return subprocess.run(
+        [sys.executable, "-c", INJECTED.format(module=module, number=int(number)), *arguments],
+        cwd=rose.folder, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("module", ["typer", "rose_cli.cli", "pydantic", "rose_cli.commands.session"])
+def test_before_a_session_it_ends_rose_with_a_word(rose: Rose, module: str) -> None:
+    rose.write("{max_iter: 1, tasks: {s: {executable: 'true'}}, learners: 1}")
+    done = signalled_at(rose, module, signal.SIGUSR1, "run", "campaign.yaml", "--run-dir", "r")
+    assert (done.returncode, done.stdout, done.stderr) == (143, "", "rose: ended by SIGUSR1\n")
+    assert not (rose.folder / "r").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_only_shows_something_dies_quietly(rose: Rose, number: int) -> None:
+    done = signalled_at(rose, "rose_cli.commands.status", number, "status", "--watch")
+    assert (done.returncode, done.stdout, done.stderr) == (130 if number == signal.SIGINT else 143, "", "")
+
+
+def test_while_a_session_begins_it_ends_it_before_any_task(rose: Rose) -> None:
+    rose.write("{max_iter: 1, tasks: {s: {executable: 'true'}}, learners: 1}")
+    arguments = ("run", "campaign.yaml", "--run-dir", "r", "--output", "plain")
+    done = signalled_at(rose, "rose_cli.view.plain", signal.SIGUSR1, *arguments)
+    assert (done.returncode, done.stderr) == (143, "")
+    assert "by SIGUSR1" in done.stdout
+    names = [event["event"] for event in rose.events("r")]
+    assert (names[-1], "attempt_started" in names) == ("session_ended", False)
+    assert rose("resume", "r").code == 0
+
+
+LAST_WORDS = """
+import os, signal
+
+class Last:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGUSR1)
+        [0 for _ in range(99)]
+
+Last()
+"""
+
+
+def test_where_code_that_cannot_raise_is_hit_no_session_begins(rose: Rose) -> None:
+    rose.write("{max_iter: 1, tasks: {s: {executable: 'true'}}, learners: 1}")
+    rose.write(LAST_WORDS, "last_words.py")
+    code = "from rose_cli.signals import listen; listen(); import last_words; from rose_cli.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "run", "campaign.yaml", "--run-dir", "r"], cwd=rose.folder, check=False,
+        env={**os.environ, "PYTHONPATH": f"{REPOSITORY}:{rose.folder}"}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (143, "", "rose: ended by SIGUSR1\n")
+    assert [event["event"] for event in rose.events("r")] == ["run_created"]
+
+
+def test_after_the_session_it_ends_what_nobody_reads(rose: Rose) -> None:
+    rose.write("{max_iter: 1, tasks: {s: {executable: 'false'}}, learners: 1}")
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writing, b"x" * 512)
+    os.set_blocking(writing, True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rose_cli", "run", "campaign.yaml", "--run-dir", "r", "--output", "quiet"],
+        cwd=rose.folder, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, stdin=subprocess.DEVNULL,
+        stdout=writing, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    journal = rose.folder / "r/journal.jsonl"
+    wait_until(lambda: journal.exists() and "session_ended" in journal.read_text())
+    while process.poll() is None:  # the first may still come before it writes
+        process.send_signal(signal.SIGUSR2)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(2)
+    _, err = process.communicate(timeout=30)
+    os.close(reading)
+    os.close(writing)
+    assert (process.returncode, err) == (143, "rose: ended by SIGUSR2\n")
+    assert rose.learners("r")["learner-0"]["status"] == "failed"
