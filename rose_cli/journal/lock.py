@@ -32,6 +32,15 @@ if TYPE_CHECKING:
 
 __all__ = ["LOCK_NAME", "Holder", "RunLock", "is_alive", "read_holder"]
 
+_READ_ONLY = "`rose status`, `logs` and `export` only read it; to go on, make the folder writable or work on a copy"
+_WAYS_OUT = {
+    errno.EACCES: _READ_ONLY,
+    errno.EPERM: _READ_ONLY,
+    errno.EROFS: _READ_ONLY,
+    errno.ENOSPC: "free some space, then `rose resume`",
+    errno.EDQUOT: "free some space, then `rose resume`: your quota is used up",
+}
+
 LOCK_NAME = "lock"
 _ATTEMPTS = 1000
 _SURE = "make sure that it is gone, then add `--steal-lock`"
@@ -69,7 +78,7 @@ class RunLock:
                 raise
         except OSError as error:
             msg = f"cannot lock run '{run_directory}': {error.strerror}"
-            raise RunDirectoryError(msg) from error
+            raise RunDirectoryError(msg, _WAYS_OUT.get(error.errno or 0)) from error
         with suppress(OSError):
             _sweep(run_directory)
         return cls(path, claim)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
+import subprocess
+import sys
 import unicodedata
 from typing import TYPE_CHECKING
 
@@ -13,6 +16,7 @@ import pytest
 from rose_cli.errors import RunDirectoryError
 from rose_cli.plan.model import FilePlan
 from rose_cli.run_directory import prepare_workspace
+from tests.conftest import REPOSITORY, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -261,3 +265,104 @@ def test_what_is_too_long_is_named(rose: Rose) -> None:
     out = rose("run", "campaign.yaml").out
     assert "the variable BIG is too long for this system (140005 bytes, at most 131072)" in out
     assert "the word 'yyyyyyyyyyyyyyyyyyyy…' of the command is too long for this system (140001 bytes" in out
+
+
+@pytest.mark.skipif(not shutil.which("setpriv"), reason="needs setpriv to be without root's rights")
+def test_a_run_that_may_only_be_read(rose: Rose) -> None:
+    rose.write(ONE + "tasks: {t: {executable: 'true'}}\n")
+    assert rose("run", "campaign.yaml", "--run-dir", "r", "--output", "quiet").code == 0
+    for path in (rose.folder, rose.folder / "r"):
+        path.chmod(0o555)
+    dropped = "-dac_override,-dac_read_search"
+    words = ["setpriv", f"--bounding-set={dropped}", f"--inh-caps={dropped}"] if os.geteuid() == 0 else []
+    words += [sys.executable, "-m", "rose_cli"]
+    calls = (["resume", "r", "--max-iter", "2"], ["status", "r"], ["resume", "r", "--max-iter", "2", "--dry-run"])
+    done = [
+        subprocess.run([*words, *call], cwd=rose.folder, env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+                       capture_output=True, text=True, check=False)
+        for call in calls
+    ]  # fmt: skip
+    assert [call.returncode for call in done] == [4, 0, 0], done
+    assert "Permission denied\nhelp: `rose status`, `logs` and `export` only read it" in done[0].stderr
+
+
+def test_how_a_program_ends_is_what_counts(rose: Rose) -> None:
+    pool = "concurrent.futures.ThreadPoolExecutor().submit(lambda: 1 / 0).result()"
+    ends = {
+        "zero": "sys.exit(0)",
+        "none": "sys.exit(None)",
+        "killed": "os.kill(os.getpid(), 9)",
+        "text": "sys.exit('no mesh')",
+        "pool": pool,
+    }
+    for name, line in ends.items():
+        rose.write(f"import concurrent.futures, os, sys\n{line}\n", f"{name}.py")
+    learners = "".join(f"  - {{name: {name}, t: {{executable: '{{python}} {name}.py'}}}}\n" for name in ends)
+    rose.write("max_iter: 1\ntasks: {t: {executable: 'true'}}\nlearners:\n" + learners)
+    assert rose("run", "campaign.yaml", "--output", "quiet").code == 1
+    status = {name: learner["status"] for name, learner in rose.learners("campaign.yaml").items()}
+    assert status == {"zero": "done", "none": "done", "killed": "failed", "text": "failed", "pool": "failed"}
+
+
+def test_retries_are_counted_and_the_others_go_on(rose: Rose) -> None:
+    rose.write(
+        """
+        max_iter: 2
+        retries: {times: 2, pause: 0}
+        tasks: {t: {executable: "true"}}
+        learners:
+          - {name: never, t: {executable: "false"}}
+          - {name: second, t: {executable: "sh -c '[ $ROSE_ATTEMPT = 2 ]'"}}
+          - {name: always}
+        """
+    )
+    called = rose("run", "campaign.yaml", "--run-dir", "r")
+    assert called.code == 1
+    assert "go on    rose resume r" in called.out
+    started = [event for event in rose.events("r") if event["event"] == "attempt_started"]
+    count = {name: sum(event["learner"] == name for event in started) for name in ("never", "second", "always")}
+    assert count == {"never": 3, "second": 4, "always": 2}
+
+
+def test_a_killed_session_leaves_no_lock_to_remove(rose: Rose) -> None:
+    rose.script('#!/bin/sh\ncd "$ROSE_CAMPAIGN_DIR" && touch begun && { [ -e go ] || sleep 60; }\n', "t.sh")
+    rose.write("max_iter: 2\ntasks: {first: {executable: echo}, t: {executable: ./t.sh}}\nlearners: 1\n")
+    session = rose.start("run", "campaign.yaml", "--run-dir", "r")
+    wait_until((rose.folder / "begun").exists)
+    session.kill()
+    session.communicate()
+    (rose.folder / "go").touch()
+    assert rose("resume", "r", "--output", "quiet").code == 0
+    started = [event["task"] for event in rose.events("r") if event["event"] == "attempt_started"]
+    assert started == ["first", "t", "t", "first", "t"]
+
+
+def test_words_that_begin_with_dashes_arrive(rose: Rose) -> None:
+    rose.write("kept\n", "-data.csv")
+    rose.write(
+        ONE + "files: [-data.csv]\n"
+        "tasks: {c: {executable: cat ./-data.csv}, e: {executable: echo, options: {--x: --testing, --y: '-5'}}}\n"
+    )
+    assert rose("run", "campaign.yaml", "--output", "quiet").code == 0
+    assert [line for line in rose("logs", "campaign.yaml").out.splitlines() if not line.startswith("──")] == [
+        "kept",
+        "--x --testing --y -5",
+    ]
+
+
+@pytest.mark.parametrize("umask", [0o027, 0o077])
+def test_modes_are_those_of_the_umask_and_of_the_files(rose: Rose, umask: int) -> None:
+    rose.script("#!/bin/sh\n", "tool.sh").chmod(0o750)
+    rose.write("1", "data.csv").chmod(0o640)
+    rose.write(
+        ONE + "files: [{path: tool.sh, copy: true}, {path: data.csv, copy: true}]\ntasks: {t: {executable: echo}}\n"
+    )
+    before = os.umask(umask)
+    try:
+        assert rose("run", "campaign.yaml", "--run-dir", "r", "--output", "quiet").code == 0
+    finally:
+        os.umask(before)
+    copies = {"tool.sh": 0o750, "data.csv": 0o640}
+    for path in (rose.folder / "r").rglob("*"):
+        usual = (0o777 if path.is_dir() else 0o666) & ~umask
+        assert path.stat().st_mode & 0o777 == copies.get(path.name, usual), path
