@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import sys
 from contextlib import contextmanager
@@ -96,4 +97,6 @@ def _opened(output: Path | None) -> Iterator[TextIO]:
             yield stream
     except OSError as error:
         message = f"cannot write '{output}': {error.strerror}"
-        raise UsageError(message, "name a file in a folder that exists") from error
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        hint = "free some space, or name a place that has some" if is_full else "name a file in a folder that exists"
+        raise UsageError(message, hint) from error

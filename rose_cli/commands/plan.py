@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shlex
 import sys
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rose_cli.plan.model import LearnerPlan, Plan, StepPlan
+    from rose_cli.plan.render import ResolvedOption
 
 PlanFormat: TypeAlias = Literal["text", "json"]
 
@@ -109,8 +111,15 @@ def _write_json(plan: Plan, wanted: Sequence[int]) -> None:
         for learner in plan.learners
     ]
     head = {"campaign": plan.campaign, "file": plan.campaign_file, "engine": plan.engine.kind}
-    json.dump({**head, "learners": learners}, sys.stdout, indent=1)
+    json.dump({**head, "learners": learners}, sys.stdout, indent=1, allow_nan=False)
     sys.stdout.write("\n")
+
+
+def _as_json(value: ResolvedOption) -> object:
+    """As in exports: JSON has no word for `nan` and infinity."""
+    if isinstance(value, tuple):
+        return [_as_json(entry) for entry in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _task_object(task: PlannedTask) -> dict[str, Any]:
@@ -119,7 +128,7 @@ def _task_object(task: PlannedTask) -> dict[str, Any]:
     return {
         "name": task.name,
         "command": list(task.command.argv),
-        "options": dict(task.command.options),
+        "options": {name: _as_json(value) for name, value in task.command.options.items()},
         "env": masked(task.command.environment),
         **({"pre_exec": _lines_shown(task.command.pre_exec)} if task.command.pre_exec else {}),
     }

@@ -68,7 +68,7 @@ def _go_on(where: Whereabouts, journal: JournalFile, options: ResumeOptions) -> 
     for line in _news(where, opening, changes):
         notice(line)
     if not _has_work(state, opening):
-        notice(f"nothing to do: every learner has stopped ({_reasons(state)}); --max-iter N extends the run")
+        notice(f"nothing to do: every learner has stopped ({_reasons(state)}); {_way_on(state)}")
         return exit_code(state, Ending("finished"), require_criterion=options.require_criterion)
     is_copy = where.original is not None
     if not is_copy:
@@ -181,6 +181,12 @@ def _reasons(state: RunState) -> str:
     """ "2 max iter, 1 criterion met" """
     counts = Counter(learner.stop_reason for learner in state.learners.values() if learner.stop_reason)
     return ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in counts.items())
+
+
+def _way_on(state: RunState) -> str:
+    if any(learner.stop_reason == "max_iter" for learner in state.learners.values()):
+        return "--max-iter N extends the run"
+    return "--from-iteration N goes back; for another criterion or patience start a new run"
 
 
 def _extension(plan: Plan, state: RunState, options: ResumeOptions) -> Iterator[e.Event]:

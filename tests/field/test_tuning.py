@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -243,19 +245,20 @@ def test_a_metric_beyond_all_floats_is_infinite(metrics: Rose) -> None:
 
 def test_patience_goes_on_over_resumes(rose: Rose) -> None:
     rose.script(VALUES, "values.sh")
-    rose.script("#!/bin/sh\ntest -e $ROSE_ITERATION || { touch $ROSE_ITERATION; exit 1; }\n", "second.sh")
+    rose.script(
+        "#!/bin/sh\ntest -e $ROSE_ITERATION && exit\ntouch $ROSE_ITERATION\nexit $((ROSE_ITERATION % 2))\n", "odd.sh"
+    )
     rose.write(
         """
         max_iter: 9
-        tasks: {s: {executable: ./second.sh}}
+        tasks: {s: {executable: ./odd.sh}}
         stop: {metric: mse, threshold: 0.1, patience: 3, executable: ./values.sh}
         env: {VALUES: 5 4 4 4 4 4}
         learners: 1
         """
     )
     assert rose("run", "campaign.yaml", "--output", "quiet", "--run-dir", "run").code == 1
-    codes = [rose("resume", "run", "--output", "quiet").code for _ in range(5)]
-    assert codes == [1, 1, 1, 1, 0]
+    assert [rose("resume", "run", "--output", "quiet").code for _ in range(2)] == [1, 0]
     (learner,) = rose.status("run")["learners"]
     assert (learner["stop_reason"], learner["history"]) == ("no_improvement", [5, 4, 4, 4, 4])
 
@@ -291,3 +294,220 @@ def test_a_csv_export_is_whole_whatever_is_reported(rose: Rose) -> None:
     }
     assert {name: first[f"result.{name}"] for name in values} == values
     assert (first["result.late"], second["result.late"]) == ("", "nan")
+
+
+def strict(text: str) -> Any:
+    """What a parser makes of it that knows no `NaN`."""
+
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_every_output_for_programs_is_strict_json(rose: Rose) -> None:
+    rose.write(
+        """
+        max_iter: 1
+        tasks: {s: {executable: echo, options: {--x: .nan, --y: [-.inf, 1]}}}
+        stop: {metric: mine, operator: "<", threshold: 0, executable: echo nan}
+        learners: 1
+        """
+    )
+    plan = strict(rose("plan", "campaign.yaml", "--format", "json").out)
+    assert plan["learners"][0]["iterations"][0]["tasks"][0]["options"] == {"--x": "nan", "--y": ["-inf", 1]}
+    events = rose("run", "campaign.yaml", "--output", "json", "--run-dir", "run").out
+    assert all(strict(line)["sequence"] for line in events.splitlines())
+    assert strict(rose("status", "run", "--format", "json").out)["learners"][0]["history"] == [None]
+    assert strict(rose("export", "run", "--format", "jsonl").out)["option.s.--x"] == "nan"
+
+
+def test_an_export_that_cannot_be_written_says_why(metrics: Rose) -> None:
+    for place, why, help_ in (
+        ("/dev/full", "No space left on device", "free some space"),
+        (".", "Is a directory", "a folder that exists"),
+        ("no/such/file.csv", "No such file or directory", "a folder that exists"),
+    ):
+        refused = metrics("export", "run", "-o", place)
+        assert refused.code == 2
+        assert why in refused.err
+        assert help_ in refused.err
+
+
+# --- tasks and their attempts --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def attempts(tmp_path_factory: pytest.TempPathFactory) -> Rose:
+    """One run for all that is asked about attempts: two learners fail, one does not."""
+    rose = Rose(tmp_path_factory.mktemp("attempts"))
+    rose.write("import time\nprint('begun')\ntime.sleep(60)\n", "hold.py")
+    rose.script("#!/bin/sh\ntrap '' TERM\necho $$\nwhile :; do sleep 0.05; done\n", "deaf.sh")
+    rose.script(
+        """\
+        #!/bin/sh
+        echo try $ROSE_ATTEMPT
+        test $ROSE_ATTEMPT = 1 || exit 0
+        echo '{"left": 1}' > $ROSE_RESULT
+        exit 1
+        """,
+        "again.sh",
+    )
+    rose.write(
+        """
+        max_iter: 1
+        engine: {kind: local, cores: 8, grace: 0.2s}
+        tasks: {s: {executable: "true", timeout: 1s}}
+        learners:
+          - {name: held, s: {executable: "{python} hold.py"}}
+          - {name: own, env: {PYTHONUNBUFFERED: ""}, s: {executable: "{python} hold.py"}}
+          - {name: deaf, s: {executable: ./deaf.sh}}
+          - {name: again, s: {executable: ./again.sh, retries: {times: 1, pause: 0}}}
+          - {name: later, s: {executable: sleep 0.5}}
+        """
+    )
+    # the environment of whoever runs the tests may have one
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTHONUNBUFFERED", raising=False)
+        called = rose("run", "campaign.yaml", "--output", "plain", "--run-dir", "run")
+    assert called.code == 1
+    rose.write(called.out, "said.txt")
+    return rose
+
+
+def printed(rose: Rose, learner: str, name: str = "s.1.out", run: str = "run") -> str:
+    return (rose.folder / run / f"learners/{learner}/logs/0/{name}").read_text(encoding="utf-8")
+
+
+def test_what_a_task_printed_before_it_was_ended_is_not_lost(attempts: Rose) -> None:
+    assert printed(attempts, "held") == "begun\n"
+    assert printed(attempts, "own") == ""
+
+
+def test_a_task_that_hangs_is_ended_by_its_timeout(attempts: Rose) -> None:
+    error = attempts.learners("run")["deaf"]["error"]
+    assert (error["kind"], error["message"]) == ("timed_out", "ended by rose after its timeout of 1 s")
+    assert not Path("/proc", printed(attempts, "deaf").strip()).exists()
+
+
+def test_a_report_of_a_failed_attempt_is_not_taken_over(attempts: Rose) -> None:
+    assert attempts.learners("run")["again"]["result"] == {}
+    assert "result.left" not in attempts("export", "run").out
+
+
+def test_a_failure_is_told_when_it_happens(attempts: Rose) -> None:
+    lines = (attempts.folder / "said.txt").read_text(encoding="utf-8").splitlines()
+    told = next(
+        number for number, line in enumerate(lines) if " again 0/1 's' failed in iteration 0, attempt 1" in line
+    )
+    assert told < next(number for number, line in enumerate(lines) if " later 1/1 " in line)
+    assert attempts.learners("run")["later"]["stop_reason"] == "max_iter"
+
+
+def test_no_attempt_overwrites_the_log_of_another(rose: Rose) -> None:
+    rose.script("#!/bin/sh\necho try $ROSE_ATTEMPT\ntest $ROSE_ATTEMPT != 1\n", "task.sh")
+    rose.write("{max_iter: 1, retries: {times: 1, pause: 0}, tasks: {s: {executable: ./task.sh}}, learners: 1}")
+    assert rose("run", "campaign.yaml", "--output", "quiet", "--run-dir", "run").code == 0
+    assert rose("resume", "run", "--from-iteration", "0", "--output", "quiet").code == 0
+    assert [printed(rose, "learner-0", f"s.{n}.out") for n in (1, 2, 3)] == ["try 1\n", "try 2\n", "try 3\n"]
+
+
+# --- going on ------------------------------------------------------------------------------------------------------
+
+
+def test_a_campaign_that_failed_fast_can_go_on(rose: Rose) -> None:
+    rose.script("#!/bin/sh\ntest -e $ROSE_CAMPAIGN_DIR/ok || sleep 60\n", "slow.sh")
+    rose.script("#!/bin/sh\ntest -e $ROSE_CAMPAIGN_DIR/ok\n", "failing.sh")
+    rose.write(
+        """
+        max_iter: 2
+        on_failure: stop_campaign
+        engine: {kind: local, cores: 2, grace: 0.2s}
+        tasks: {s: {executable: ./slow.sh}}
+        learners: [{name: slow}, {name: failing, s: {executable: ./failing.sh}}]
+        """
+    )
+    assert rose("run", "campaign.yaml", "--output", "quiet", "--run-dir", "run").code == 1
+    assert {name: each["stop_reason"] for name, each in rose.learners("run").items()} == {
+        "slow": None,
+        "failing": "failed",
+    }
+    (rose.folder / "ok").touch()
+    assert rose("resume", "run", "--output", "quiet").code == 0
+    assert {each["iterations_done"] for each in rose.learners("run").values()} == {2}
+
+
+def test_a_bound_is_a_total_and_counting_goes_on(rose: Rose) -> None:
+    rose.script("#!/bin/sh\ntest $ROSE_ITERATION != 1 || test -e $ROSE_CAMPAIGN_DIR/ok\n", "task.sh")
+    rose.write("{max_iter: 3, tasks: {s: {executable: ./task.sh}}, learners: 1}")
+    assert rose("run", "campaign.yaml", "--output", "quiet", "--run-dir", "run").code == 1
+    (rose.folder / "ok").touch()
+    assert rose("resume", "run", "--output", "quiet").code == 0
+    rows = csv.DictReader(rose("export", "run").out.splitlines())
+    assert [row["iteration"] for row in rows] == ["0", "1", "2"]
+
+
+def test_a_resume_after_early_stopping_says_what_can_be_done(metrics: Rose) -> None:
+    rose = metrics
+    rose.write(
+        """
+        max_iter: 9
+        tasks: {s: {executable: "true"}}
+        stop: {metric: mse, threshold: 0.1, patience: 1, executable: echo 1}
+        learners: 1
+        """,
+        "early.yaml",
+    )
+    assert rose("run", "early.yaml", "--output", "quiet", "--run-dir", "early").code == 0
+    for words in ((), ("--max-iter", "20")):
+        called = rose("resume", "early", *words)
+        assert (called.code, called.out) == (0, "")
+        assert "1 no improvement" in called.err
+        assert "for another criterion or patience start a new run" in called.err.replace("\n", " ")
+        assert "--max-iter" not in called.err
+
+
+def test_one_folder_takes_one_run(rose: Rose) -> None:
+    rose.write("{max_iter: 1, tasks: {s: {executable: sleep 0.2}}, learners: 1}")
+    calls = [rose.start("run", "campaign.yaml", "--run-dir", "same", "--output", "quiet") for _ in range(4)]
+    ended = [(call.communicate(timeout=60)[1], call.returncode) for call in calls]
+    assert sorted(code for _, code in ended) == [0, 4, 4, 4]
+    assert all("'same' is not empty" in said or "works on" in said for said, code in ended if code == 4)
+    assert rose.status("same")["status"] == "done"
+
+
+def test_learners_have_seeds_of_their_own_and_keep_them(rose: Rose) -> None:
+    rose.write(
+        """
+        max_iter: 1
+        tasks: {s: {executable: echo $ROSE_SEED, shell: true, replicas: 2}}
+        learners: [{name: a}, {name: b}, {}, {}]
+        """
+    )
+    assert rose("run", "campaign.yaml", "--output", "quiet", "--run-dir", "all").code == 0
+    seeds = {name: printed(rose, name, run="all") for name in rose.learners("all")}
+    assert len(set(seeds.values())) == 4
+    assert printed(rose, "a", "s.r1.1.out", "all") == seeds["a"]
+    assert rose("run", "campaign.yaml", "--output", "quiet", "--run-dir", "one", "--learner", "b").code == 0
+    assert rose("resume", "one", "--from-iteration", "0", "--output", "quiet").code == 0
+    assert {printed(rose, "b", f"s.{n}.out", "one") for n in (1, 2)} == {seeds["b"]}
+
+
+# --- what is on the screen -----------------------------------------------------------------------------------------
+
+
+def test_no_line_is_wider_than_the_window(metrics: Rose) -> None:
+    for width in (20, 40, 80, 120):
+        head, table, _ = metrics("status", "run", COLUMNS=str(width)).out.split("\n\n", 2)
+        assert max(len(line) for line in (head, *table.splitlines())) <= width
+        assert "plateau" in table
+
+
+def test_a_pipe_gets_plain_lines(rose: Rose) -> None:
+    rose.write("{max_iter: 1, tasks: {s: {executable: 'true'}}, learners: 1}")
+    for term, force, ci in (("xterm", "1", ""), ("xterm", "", "true"), ("dumb", "", "")):
+        words = ("--run-dir", f"run-{term}-{ci}", "--output", "live")
+        called = rose("run", "campaign.yaml", *words, TERM=term, FORCE_COLOR=force, CI=ci)
+        assert called.out.startswith("campaign: 1 learner on the local engine\n")
+        assert re.sub(r"\x1b\[[0-9;]*m|\n", "", called.out).isprintable()
+        assert "learner-0 1/1 stopped, max iter" in called.out
