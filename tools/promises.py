@@ -30,7 +30,7 @@ REPOSITORY = Path(__file__).parent.parent
 PAGES = [REPOSITORY / "docs" / f"{name}.md" for name in ("campaign-file", "commands", "from-laptop-to-cluster", "ci")]
 PAGES.append(REPOSITORY / "docs" / "guarantees.md")
 
-_COMMENT = re.compile(r"<!-- (?:held by: (?P<tests>[^>]*?)|(?P<none>no promise)) -->", re.DOTALL)
+_COMMENT = re.compile(r"<!-- (?:held by:\s+(?P<tests>[^>]*?)|(?P<none>no promise)) -->", re.DOTALL)
 _NO_PROSE = re.compile(r"^( *)```.*?^\1```$|^#+ [^\n]*$", re.MULTILINE | re.DOTALL)
 _ITEM = re.compile(r" *(?:[-*]|\d+\.) ")
 _RULE = re.compile(r"\|[ :|-]+\|?")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import signal
 import subprocess
 import sys
@@ -125,9 +127,10 @@ def test_a_wrong_command_line_is_exit_code_2_and_leaves_nothing(rose: Rose, argu
     assert [path.name for path in rose.folder.iterdir()] == ["campaign.yaml"]
 
 
-def test_a_wrong_file_is_exit_code_2_and_leaves_nothing(rose: Rose) -> None:
+@pytest.mark.parametrize("more", [(), ("--smoke",)])
+def test_a_wrong_file_is_exit_code_2_and_leaves_nothing(rose: Rose, more: tuple[str, ...]) -> None:
     rose.write("{max_iter: 0, tasks: {s: {executable: 'true'}}, learners: 1}")
-    called = rose("run", "campaign.yaml")
+    called = rose("run", "campaign.yaml", *more)
     assert called.code == 2
     assert "campaign.yaml:1:12: error[out-of-range]" in called.err
     assert not (rose.folder / "rose-runs").exists()
@@ -239,6 +242,26 @@ def test_smoke_runs_one_iteration_with_its_overrides_and_leaves_nothing(rose: Ro
     assert kept(rose) == []
     assert not (rose.folder / "rose-runs").exists()
     assert "| a | 1 | mse 0.5 | max_iter |" in summary.read_text()
+
+
+def test_a_smoke_run_is_one_iteration_of_every_learner_whether_or_not_they_learn(rose: Rose) -> None:
+    rose.write(GOOD)
+    called = smoke(rose)
+    assert called.code == 0
+    assert " a 1/1 mse 0.5" in called.out
+    assert " b 1/1 stopped, criterion met\n" in called.out
+
+
+def test_a_smoke_run_prints_plain_lines_on_a_terminal_too(rose: Rose) -> None:
+    rose.write(GOOD)
+    terminal, its_end = pty.openpty()
+    command = [sys.executable, "-m", "rose_cli", "run", "--smoke", "campaign.yaml"]
+    subprocess.run(command, cwd=rose.folder, stdin=subprocess.DEVNULL, stdout=its_end, stderr=its_end, check=True)
+    shown = os.read(terminal, 100_000).decode()
+    os.close(its_end)
+    os.close(terminal)
+    assert " a 1/1 mse 0.5" in shown
+    assert "learner  " not in shown
 
 
 def test_a_failed_smoke_run_is_kept(rose: Rose) -> None:
