@@ -94,4 +94,4 @@ def _pilot_engine(
 
 def _has_ranks(plan: Plan) -> bool:
     steps = {id(step): step for learner in plan.learners for step in learner.all_steps}  # many share theirs
-    return any(command.ranks > 1 for step in steps.values() for command in step.commands)
+    return any(command.launched_ranks > 1 for step in steps.values() for command in step.commands)

@@ -19,7 +19,7 @@ from rose_cli.commands.campaign_file import (
 )
 from rose_cli.commands.surroundings import task_environment
 from rose_cli.errors import ExitCode, UsageError
-from rose_cli.plan.render import Command, Moment, NoValueError, Place, render
+from rose_cli.plan.render import Command, Moment, NoCommandError, NoValueError, Place, render
 from rose_cli.plan.secrets import assigned, masked, secrets_of, without
 
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ def _planned(plan: Plan, learner: LearnerPlan, step: StepPlan, iteration: int) -
         command = render(plan, learner, step.task, step.command(iteration), moment, place)
     except NoValueError as error:
         return PlannedTask(step.task, None, f"only a run can tell: {error.reason}")
+    except NoCommandError as error:
+        return PlannedTask(step.task, None, f"cannot run: {error}")
     return PlannedTask(step.task, command)
 
 

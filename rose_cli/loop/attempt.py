@@ -13,7 +13,7 @@ from rose_cli.journal import events as e
 from rose_cli.loop.metric import NoMetricError, read_metric
 from rose_cli.loop.output import last_lines, report_of
 from rose_cli.plan.model import CRITERION
-from rose_cli.plan.render import Command, NoValueError, Place, render
+from rose_cli.plan.render import Command, NoCommandError, Place, render
 from rose_cli.plan.secrets import assigned, secrets_of, without
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Attempt:
         self._crew.directory.refuse_linked_logs(self._runner.learner.name, self._runner.moment.iteration)
         try:
             command = self._rendered()
-        except NoValueError as error:
+        except NoCommandError as error:
             outcome = TaskOutcome(Ended.NOT_STARTED, 0.0, message=str(error))
             return await self._settle(outcome, (), e.AttemptStarted(*self._where))
         try:
@@ -76,7 +76,7 @@ class Attempt:
             pre_exec=command.pre_exec,
             timeout_seconds=self._plan.timeout_seconds,
             resources=self._plan.resources,
-            ranks=self._plan.ranks,
+            ranks=self._plan.launched_ranks,
         )
 
     async def _on_start(self, command: Command) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rose_cli.plan.given import Layer, stop_layers, task_layers
 from rose_cli.plan.layers import Ground, merge
+from rose_cli.plan.lines import Lines
 from rose_cli.plan.programs import Programs
 from rose_cli.plan.resources import check_resources
 from rose_cli.plan.snapshots import check_snapshot
@@ -31,6 +32,7 @@ class Commands:
 
     def __post_init__(self) -> None:
         self._programs = Programs(self.campaign, self.around)
+        self._lines = Lines(self.campaign, self.around)
         self._unseen = list(self.campaign.tasks)
 
     def check_learner(self, plan: LearnerPlan, learner: Learner) -> Iterator[Finding]:
@@ -59,6 +61,7 @@ class Commands:
         if layers[0].path not in self._seen:
             self._seen.add(layers[0].path)
             yield from self._programs.check(command, layers)
+            yield from self._lines.check(command, layers)
             yield from check_resources(command, layers, self.campaign.engine, self.around)
             yield from check_snapshot(command, layers)
 

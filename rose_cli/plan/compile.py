@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os.path
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING
 
 from rose_cli.plan.checks import Checker
@@ -14,10 +14,11 @@ from rose_cli.plan.layers import Ground, merge
 from rose_cli.plan.model import FilePlan, LearnerPlan, Limits, Plan, StepPlan
 from rose_cli.plan.pilots import compile_engine, local_stand_in
 from rose_cli.plan.stop import compile_criterion, is_whole
+from rose_cli.plan.words import looked_up
 from rose_cli.spec.campaign import Campaign, Iterations, Learner, StopFields
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from rose_cli.diagnostic import Finding
@@ -87,6 +88,11 @@ class _Compiler:
     campaign_dir: Path
     overlay: Overlay
 
+    @cached_property
+    def _beside(self) -> Callable[[tuple[str, ...]], tuple[int, ...]]:
+        """Looks for each command once, however many learners share it."""
+        return cache(partial(looked_up, campaign_dir=str(self.campaign_dir)))
+
     def learner(self, learner: Learner, index: int) -> LearnerPlan:
         name, seed = learner_name(learner, index), learner.seed
         plan = self._plain if learner.is_plain else self._particular(learner)
@@ -97,7 +103,7 @@ class _Compiler:
     @cached_property
     def _plain(self) -> LearnerPlan:
         """A learner of which nothing is said: others share with it what they do not change."""
-        ground = Ground(self.campaign, Learner())
+        ground = Ground(self.campaign, Learner(), self._beside)
         return LearnerPlan(
             name="",
             index=0,
@@ -109,7 +115,7 @@ class _Compiler:
         )
 
     def _particular(self, learner: Learner) -> LearnerPlan:
-        plain, ground = self._plain, Ground(self.campaign, learner)
+        plain, ground = self._plain, Ground(self.campaign, learner, self._beside)
         changes_all = learner.env is not None or learner.pre_exec is not None
         steps, criterion = plain.steps, plain.criterion
         if changes_all or learner.schedules:

@@ -10,7 +10,7 @@ from rose_cli.plan.model import Adaptive, CommandPlan, Number, OptionScalar, Opt
 from rose_cli.spec.values import written_number
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from rose_cli.spec.campaign import Campaign, Learner, TaskFields
 
@@ -21,6 +21,8 @@ class Ground:
 
     campaign: Campaign
     learner: Learner
+    beside: Callable[[tuple[str, ...]], tuple[int, ...]] = lambda _: ()
+    """The positions of the words of a command that name files beside the campaign file."""
 
     @property
     def pre_exec(self) -> tuple[str, ...]:
@@ -53,6 +55,7 @@ def merge(ground: Ground, layers: Sequence[TaskFields]) -> CommandPlan:
         ranks=ranks,
         resources=_resources(layers, ranks),
         snapshot=bool(_last(layers, "snapshot", None)),
+        beside=() if shell else ground.beside(words),
     )
 
 

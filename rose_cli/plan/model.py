@@ -49,7 +49,11 @@ OptionValue: TypeAlias = OptionScalar | tuple[OptionScalar, ...] | Adaptive
 
 @dataclass(frozen=True)
 class CommandPlan:
-    """A task's command with all layers merged. Words, arguments, texts and variables may hold placeholders."""
+    """A task's command with all layers merged. Words, arguments, texts and variables may hold placeholders.
+
+    `beside` are the positions of the words that name files beside the campaign file; None, as an older rose left it:
+    every word that does so when it runs.
+    """
 
     words: tuple[str, ...]
     shell: bool
@@ -65,6 +69,12 @@ class CommandPlan:
     ranks: int
     resources: Resources
     snapshot: bool = False
+    beside: tuple[int, ...] | None = None
+
+    @property
+    def launched_ranks(self) -> int:
+        """As many processes are started: a line for a shell runs once, and starts its ranks by itself."""
+        return 1 if self.shell else self.ranks
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose_cli.plan.render import beside_campaign
+from rose_cli.plan.words import is_beside, path_beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -65,11 +65,12 @@ def fingerprint(path: Path) -> str | None:
 
 
 def _words(plan: Plan) -> Iterator[tuple[str, bool]]:
-    """Words that may name files, and whether each stands where a program or script may be named by its name alone."""
+    """Words that may name files, and whether each is looked up beside the campaign file."""
     steps = {id(step): step for learner in plan.learners for step in learner.all_steps}  # many share theirs
     commands = {id(command): command for step in steps.values() for command in step.commands}
     for command in commands.values():
-        yield from ((word, not command.shell) for word in _command_words(command))
+        for position, word in enumerate(_command_words(command)):
+            yield word, not command.shell and (command.beside is None or position in command.beside)
         for text in _texts(command):
             yield text, False
 
@@ -92,8 +93,8 @@ def _as_file(word: tuple[str, bool], folder: str) -> Iterator[str]:
     path = _WAYS_TO_CAMPAIGN.sub(lambda _: folder, text)
     if "{" in path.replace(folder, "") or "\0" in path:
         return
-    if may_be_beside:
-        path = beside_campaign(path, folder)
+    if may_be_beside and is_beside(path, folder):
+        path = path_beside(path, folder)
     if os.path.isabs(path) and os.path.isfile(path):  # noqa: PTH113, PTH117
         yield os.path.normpath(path)
 

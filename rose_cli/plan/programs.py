@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import PurePath
@@ -14,32 +14,18 @@ from typing import TYPE_CHECKING
 from rose_cli.diagnostic import SAME_LOOKS, Finding, Severity, lookalike, nearest
 from rose_cli.plan.files import listed
 from rose_cli.plan.given import word_place
-from rose_cli.plan.render import beside_campaign
 from rose_cli.plan.scripts import fault_of_program, fault_of_shell_script
+from rose_cli.plan.words import INTERPRETERS, RUNNERS, code_at, is_beside, is_path, path_beside, scripts
+from rose_cli.spec.placeholders import has_placeholder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from rose_cli.plan.given import Layer
     from rose_cli.plan.model import CommandPlan
-    from rose_cli.plan.surroundings import Surroundings
+    from rose_cli.plan.surroundings import SearchPath, Surroundings
     from rose_cli.spec.campaign import Campaign, TaskFields
 
-# What runs the scripts of each ending: the first word of a command, and what a hint offers.
-_RUNS = {
-    ".py": ("python", "{python}", "pypy", "ipython"),
-    ".sh": ("sh", "bash", "zsh", "dash", "ksh"),
-    ".R": ("Rscript", "R"),
-    ".r": ("Rscript", "R"),
-    ".jl": ("julia",),
-    ".pl": ("perl",),
-    ".rb": ("ruby",),
-    ".js": ("node",),
-    ".m": ("octave", "matlab"),
-}
-_INTERPRETERS = frozenset(name for names in _RUNS.values() for name in names)
-_TAKE_A_VALUE = ("-W", "-X", "-o", "-O")
-_CODE_FOLLOWS = ("-c", "-m", "-e", "-")
 _WORDS_OF_THE_SHELL = ("cd", "source", ".", "export", "module", "eval", "exec", "set", "unset", "ulimit", "if", "for")
 _SHELL_SIGN = re.compile(r"\|\|?|&&?|;|[012&]?>>?(&[012])?|<<?|[012]?>&[012]|\$\w.*|\$[{(].*|.*`.*|~(/.*)?")
 
@@ -60,10 +46,13 @@ class Programs:
             yield self._finding(layers, 0, *missing)
         if _of_the_shell(command.words[0]):
             return
-        scripts = [f for position in _scripts(command.words) for f in self._check_script(command, position, layers)]
-        yield from scripts
-        if missing is None and not scripts:
+        missing_scripts = [
+            f for position in scripts(command.words) for f in self._check_script(command, position, layers)
+        ]
+        yield from missing_scripts
+        if missing is None and not missing_scripts:
             yield from self._check_signs(command, layers)
+        yield from self._check_bare_words(command, layers)
 
     def _finding(
         self, layers: Sequence[Layer[TaskFields]], position: int, code: str, message: str, hint: str
@@ -76,13 +65,15 @@ class Programs:
         word = command.words[0]
         program = self._in_place(word)
         # what pre_exec loads, or a placeholder names, is known only when it runs
-        if "{" in program or command.pre_exec or self._which(program, command):
+        if "{" in program or command.pre_exec or self._may_be_there(program, command):
             return None
         beside = self.around.campaign_dir / program
+        if not is_path(program) and os.path.isfile(beside):  # noqa: PTH113
+            return "missing-program", *self._only_beside(word)
         if os.path.isdir(beside):  # noqa: PTH112 - those of pathlib raise for a name too long
             return "missing-program", f"'{word}' is a folder", "name the program in it"
         if os.path.isfile(beside):  # noqa: PTH113
-            runner = _RUNS.get(beside.suffix, ("python",))[0]
+            runner = RUNNERS.get(beside.suffix, ("python",))[0]
             hint = f"chmod +x {word}, or name what runs it: {runner} {word}"
             return "not-executable", f"'{word}' is not executable", hint
         where = "" if "/" in word else " on PATH"
@@ -90,32 +81,42 @@ class Programs:
 
     def _fault(self, command: CommandPlan) -> tuple[str, str, str] | None:
         """The same, where it is there and the kernel would not execute it."""
-        word = command.words[0]
-        found = None if "{" in self._in_place(word) else self._which(self._in_place(word), command)
-        fault = fault_of_program(found, word, self._search_path(command)) if found is not None else None
+        word, search = command.words[0], self.around.search_path(command)
+        found = None if "{" in self._in_place(word) else self._which(self._in_place(word), search)
+        fault = fault_of_program(found, word, search.known) if found is not None else None
         # what pre_exec loads may well be what its first line asks for
-        return None if fault is not None and command.pre_exec and fault.code == "missing-interpreter" else fault
+        is_sure = search.is_whole and not command.pre_exec
+        return None if fault is not None and fault.code == "missing-interpreter" and not is_sure else fault
+
+    @staticmethod
+    def _only_beside(word: str) -> tuple[str, str]:
+        message = f"there is no program '{word}' on PATH, and a bare name is not looked up beside the campaign file"
+        return message, f"write ./{word} for the file there"
 
     def _program_hint(self, program: str, command: CommandPlan) -> str:
         if (hint := _of_the_shell(program)) is not None:
             return hint
         if "$" in command.environment.get("PATH", ""):
             return "PATH is taken as it stands under 'env:': extend it under 'pre_exec:', export PATH=…:$PATH"
-        near = self._nearest(program, _INTERPRETERS)
+        near = self._nearest(program, INTERPRETERS - {program})
         if near is not None:
             return near
         if "/" in program:
             return self._where_paths_start(program)
         return "install it, activate its environment, or use {python} for the interpreter that runs rose"
 
-    def _which(self, program: str, command: CommandPlan) -> str | None:
-        found = beside_campaign(program, str(self.around.campaign_dir))
+    def _may_be_there(self, program: str, command: CommandPlan) -> bool:
+        """Whether the program is there, or in a folder that is known only when the command runs."""
+        search = self.around.search_path(command)
+        is_far = "/" not in program and not search.is_whole
+        return is_far or self._which(program, search) is not None
+
+    def _which(self, program: str, search: SearchPath) -> str | None:
+        folder = str(self.around.campaign_dir)
+        found = path_beside(program, folder) if is_path(program) and is_beside(program, folder) else program
         if "/" in found and not os.path.isabs(found):  # noqa: PTH117
             return None  # else it would be looked up from where rose was called
-        return shutil.which(found, path=self._search_path(command))
-
-    def _search_path(self, command: CommandPlan) -> str:
-        return command.environment.get("PATH", self.around.environment.get("PATH", ""))
+        return shutil.which(found, path=search.known)
 
     def _check_script(
         self, command: CommandPlan, position: int, layers: Sequence[Layer[TaskFields]]
@@ -162,6 +163,31 @@ class Programs:
                 yield Finding("shell-sign", message, path, hint, Severity.WARNING, inside=inside)
                 return
 
+    def _check_bare_words(self, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Finding]:
+        """Words that happen to be files beside the campaign file: they may be meant, or may be plain words."""
+        code, folder = code_at(command.words), str(self.around.campaign_dir)
+        looked_up = set(command.beside or ()) | ({code[0]} if code else set())
+        bare = [
+            position
+            for position, word in enumerate(command.words)
+            if position not in looked_up and not is_path(word) and not has_placeholder(word) and is_beside(word, folder)
+        ]
+        if bare and bare[0] == 0 and command.pre_exec:
+            word = command.words[0]
+            message, hint = self._only_beside(word)
+            hint += f", or leave it where 'pre_exec' brings {word}"
+            yield replace(self._finding(layers, 0, "bare-word", message, hint), severity=Severity.WARNING)
+        # what lies in the workspace is found there
+        meant = [at for at in bare if at > 0 and PurePath(command.words[at]) not in self._given]
+        if meant:
+            words = ", ".join(f"'{command.words[at]}'" for at in meant)
+            is_one = len(meant) == 1
+            message = f"{words} {'is' if is_one else 'are'} handed on as {'it is' if is_one else 'they are'}, "
+            message += f"although there {'is a file' if is_one else 'are files'} of that name beside the campaign file"
+            first = command.words[meant[0]]
+            hint = f"write ./{first} for that file; where the word is meant, put it under 'args:'"
+            yield replace(self._finding(layers, meant[0], "bare-word", message, hint), severity=Severity.WARNING)
+
     def _nearest(self, word: str, known: Iterable[str] = ()) -> str | None:
         """The hint at a file in the place that the word names, or at one of the known words.
 
@@ -206,24 +232,3 @@ def _of_the_shell(program: str) -> str | None:
     if program.startswith(("~", "$")):
         return "no shell reads this command: write the whole path, or set shell: true"
     return None
-
-
-def _scripts(words: Sequence[str]) -> Iterator[int]:
-    """The positions of the scripts that interpreters are given."""
-    for position, word in enumerate(words):
-        name = PurePath(word).name.rstrip("0123456789.")
-        if name in _INTERPRETERS:
-            yield from _script_after(words, position)
-
-
-def _script_after(words: Sequence[str], position: int) -> Iterator[int]:
-    previous = ""
-    for at in range(position + 1, len(words)):
-        word = words[at]
-        if word in _CODE_FOLLOWS:
-            return
-        if not word.startswith("-") and previous not in _TAKE_A_VALUE:
-            if PurePath(word).suffix in _RUNS:
-                yield at
-            return
-        previous = word

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 from rose_cli.plan.model import Adaptive, Number, OptionScalar, OptionValue
+from rose_cli.plan.shell import UnsafeValueError, scan, unquoted
+from rose_cli.plan.words import Code, code_at, is_beside, path_beside
 from rose_cli.spec.expression import Expression, ExpressionError, Value, parse
 from rose_cli.spec.placeholders import fill_placeholders
 
@@ -23,7 +24,11 @@ ResolvedScalar: TypeAlias = str | int | float | bool
 ResolvedOption: TypeAlias = ResolvedScalar | tuple[ResolvedScalar, ...]
 
 
-class NoValueError(ValueError):
+class NoCommandError(ValueError):
+    """There is no command to run; the message says why."""
+
+
+class NoValueError(NoCommandError):
     """An adaptive option has no value in this iteration; `reason` says why."""
 
     def __init__(self, reason: str) -> None:
@@ -66,17 +71,27 @@ class Command:
 
 
 def render(plan: Plan, learner: LearnerPlan, task: str, command: CommandPlan, moment: Moment, place: Place) -> Command:
-    """The command of one attempt. Raises NoValueError where an adaptive option has no value."""
+    """The command of one attempt.
+
+    Raises NoValueError where an adaptive option has no value, NoCommandError where a value would be read as code.
+    """
     names = _placeholders(plan, learner, moment, place)
     given = {name: _resolved(value, moment, names) for name, value in command.options.items()}
     options = {name: _recorded(value) for name, value in given.items()}
     filled = [*(fill_placeholders(word, names) for word in command.args), *option_words(given)]
-    words = [fill_placeholders(word, names) for word in command.words]
+    try:
+        words = _filled_words(command, names)
+    except UnsafeValueError as error:
+        raise NoCommandError(str(error)) from error
     environment = {name: fill_placeholders(value, names) for name, value in command.environment.items()}
-    argv = _shell_line(words[0], filled) if command.shell else _argv(plan, words, filled)
+    if command.shell and filled and (ending := scan(command.words[0]).ending) is not None:
+        message = f"arguments and options cannot be put at the end of the line: {ending}"
+        raise NoCommandError(message)
+    argv = _shell_line(words[0], filled) if command.shell else _argv(plan, command, words, filled)
+    ranks = command.launched_ranks
     return Command(
         # radical.pilot starts ranks by itself, in the way of the machine
-        argv=("mpiexec", "-n", str(command.ranks), *argv) if command.ranks > 1 and plan.engine.pilot is None else argv,
+        argv=("mpiexec", "-n", str(ranks), *argv) if ranks > 1 and plan.engine.pilot is None else argv,
         options=options,
         environment={**environment, **_rose_variables(plan, learner, task, moment, place)},
         pre_exec=command.pre_exec,
@@ -115,12 +130,6 @@ def _recorded(value: OptionScalar | tuple[OptionScalar, ...]) -> ResolvedOption:
     return value.value if isinstance(value, Number) else value
 
 
-def beside_campaign(word: str, campaign_dir: str) -> str:
-    """The absolute path of a word that names a file beside the campaign file; any other word as it is."""
-    path = os.path.normpath(os.path.join(campaign_dir, word))  # noqa: PTH118 - pathlib is ten times slower here
-    return path if word and os.path.isfile(path) else word  # noqa: PTH113
-
-
 def _resolved(value: OptionValue, moment: Moment, names: Mapping[str, str]) -> OptionScalar | tuple[OptionScalar, ...]:
     if isinstance(value, Adaptive):
         return _evaluated(value.expression, moment)
@@ -145,12 +154,35 @@ def _parsed(text: str) -> Expression:
     return parse(text)
 
 
-def _argv(plan: Plan, words: list[str], rest: list[str]) -> tuple[str, ...]:
-    return (*(beside_campaign(word, plan.campaign_dir) for word in words), *rest)
+def _filled_words(command: CommandPlan, names: Mapping[str, str]) -> list[str]:
+    """With every value quoted for the shell where one reads the word. Raises UnsafeValueError."""
+    if command.shell:
+        return [scan(command.words[0]).filled(names)]
+    at, code = code_at(command.words) or (None, None)
+    return [
+        fill_placeholders(word, names) if code is None or position != at else _filled_code(word, code, names)
+        for position, word in enumerate(command.words)
+    ]
+
+
+def _filled_code(word: str, code: Code, names: Mapping[str, str]) -> str:
+    return scan(word).filled(names) if code is Code.SHELL else unquoted(word, code).filled(names)
+
+
+def _argv(plan: Plan, command: CommandPlan, words: list[str], rest: list[str]) -> tuple[str, ...]:
+    positions = range(len(words)) if command.beside is None else command.beside
+    for position in positions:
+        # one that was found when the plan was made is named by its place, even if it is gone
+        is_found = command.beside is not None and "{" not in command.words[position]
+        if is_found or is_beside(words[position], plan.campaign_dir):
+            words[position] = path_beside(words[position], plan.campaign_dir)
+    return (*words, *rest)
 
 
 def _shell_line(line: str, rest: list[str]) -> tuple[str, ...]:
-    return ("/bin/sh", "-c", f"{line} {shlex.join(rest)}" if rest else line)
+    """Arguments go to the last command of the line; a line break at its end would make a command of them."""
+    ended = line if not rest or line.endswith("\\\n") else line.rstrip("\n")
+    return ("/bin/sh", "-c", f"{ended} {shlex.join(rest)}" if rest else line)
 
 
 def _placeholders(plan: Plan, learner: LearnerPlan, moment: Moment, place: Place) -> dict[str, str]:

@@ -65,7 +65,7 @@ def _check_rank(
     """A rank is on one node, however many the pilot has."""
     if node is None:
         return
-    wanted, ranks = command.resources, command.ranks
+    wanted, ranks = command.resources, command.launched_ranks
     for key, each, there, what in (
         ("cores_per_rank", wanted.cores // ranks, node.cores_per_node, "core"),
         ("gpus_per_rank", wanted.gpus // ranks, node.gpus_per_node, "GPU"),
@@ -88,10 +88,11 @@ def _check_launcher(
     launchers = _LAUNCHERS[engine.kind]
     path = around.environment.get("PATH", "")
     if engine.kind == "local":
-        path = command.environment.get("PATH", path)
-        if command.shell or command.pre_exec:
+        search = around.search_path(command)
+        if command.pre_exec or not search.is_whole:
             return
-    if command.ranks > 1 and not any(shutil.which(launcher, path=path) for launcher in launchers):
+        path = search.known
+    if command.launched_ranks > 1 and not any(shutil.which(launcher, path=path) for launcher in launchers):
         names = " and no ".join(f"'{launcher}'" for launcher in launchers)
         message = f"{command.ranks} ranks need an MPI launcher: there is no {names} on PATH"
         yield Finding(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from rose_cli.engine.gpus import VisibleGpus, visible_gpus
 from rose_cli.spec.broken import NOTHING, Broken
+from rose_cli.spec.placeholders import fill_known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -15,6 +17,15 @@ if TYPE_CHECKING:
 
     from rose_cli.engine.base import Capacity
     from rose_cli.engine.labels import ResourceLabel
+    from rose_cli.plan.model import CommandPlan
+
+
+@dataclass(frozen=True)
+class SearchPath:
+    """The folders in which a command's program is looked for, as far as they are known; `is_whole`: they are all."""
+
+    known: str
+    is_whole: bool
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,20 @@ class Surroundings:
     @cached_property
     def campaign_dir(self) -> Path:
         return self.campaign_file.parent
+
+    def search_path(self, command: CommandPlan) -> SearchPath:
+        """A folder that depends on the learner, or lies below its workspace, is known only when the command runs."""
+        given = command.environment.get("PATH")
+        if given is None:
+            return SearchPath(self.environment.get("PATH", ""), is_whole=True)
+        folders = [fill_known(folder, self.known_values) for folder in given.split(":")]
+        known = [folder for folder in folders if folder is not None and folder.startswith(("/", "$"))]
+        return SearchPath(":".join(known), is_whole=len(known) == len(folders))
+
+    @cached_property
+    def known_values(self) -> dict[str, str]:
+        """Those of the placeholders that stand for the same in every command."""
+        return {"campaign_dir": str(self.campaign_dir), "python": sys.executable}
 
     @cached_property
     def where_paths_start(self) -> str:

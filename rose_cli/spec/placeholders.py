@@ -45,6 +45,23 @@ def _instead_of(name: str, *, of_shell: bool) -> str:
     return f"known are {known}; write '{{{{{name}}}}}' for the braces themselves"
 
 
+def has_placeholder(text: str) -> bool:
+    return any(match.group(1) for match in _TOKEN.finditer(text)) if "{" in text else False
+
+
+def pieces_of(text: str) -> Iterator[tuple[str, str | None, int]]:
+    """The parts of `text`: what stands there, the placeholder's name where it is one, and where it begins."""
+    end = 0
+    for match in _TOKEN.finditer(text):
+        if match.start() > end:
+            yield text[end : match.start()], None, end
+        name = match.group(1)
+        yield (match.group(0) if name else match.group(0)[0]), name, match.start()
+        end = match.end()
+    if end < len(text):
+        yield text[end:], None, end
+
+
 def fill_placeholders(text: str, values: Mapping[str, str]) -> str:
     """`text` with `{name}` replaced from `values`; a doubled brace becomes a brace."""
 
@@ -52,3 +69,9 @@ def fill_placeholders(text: str, values: Mapping[str, str]) -> str:
         return values[match.group(1)] if match.group(1) else match.group(0)[0]
 
     return _TOKEN.sub(replacement, text) if "{" in text or "}" in text else text
+
+
+def fill_known(text: str, values: Mapping[str, str]) -> str | None:
+    """`text` with its placeholders filled; None where one of them is not among `values`."""
+    names = {name for _, name, _ in pieces_of(text) if name is not None}
+    return fill_placeholders(text, values) if names <= values.keys() else None

@@ -11,7 +11,7 @@ import pytest
 
 from rose_cli.plan.file import dump_plan, load_plan
 from rose_cli.plan.model import EnginePlan, Number
-from rose_cli.plan.render import Moment, NoValueError, Place, option_words, render
+from rose_cli.plan.render import Moment, NoCommandError, NoValueError, Place, option_words, render
 
 if TYPE_CHECKING:
     from rose_cli.plan.model import OptionScalar, Plan
@@ -95,18 +95,58 @@ def test_arguments_come_before_options_and_both_after_the_words(compiled: Compil
     assert rendered(plan).argv == expected
 
 
-def test_only_words_of_the_executable_are_looked_up_beside_the_campaign(compiled: Compile, bench: Bench) -> None:
-    plan = compiled("""
-        tasks: {simulation: {executable: python scripts/prepare.py data.csv, args: [sim.py], options: {--x: sim.py}}}
+@pytest.mark.parametrize(
+    ("executable", "words"),
+    [
+        ("python scripts/prepare.py", "python @scripts/prepare.py"),
+        ("python ./scripts/../sim.py --where scripts", "python @sim.py --where scripts"),
+        ("python -u -W ignore sim.py data.csv", "python -u -W ignore @sim.py data.csv"),
+        ("python sim.py ./data.csv --like tool.sh", "python @sim.py @data.csv --like @tool.sh"),
+        ("python train --mode train", "python @train --mode train"),
+        ("bash train train", "bash @train train"),
+        ("python -m train train", "python -m train train"),
+        ("python -c train sim.py", "python -c train @sim.py"),
+        ("bash -c scripts/prepare.py", "bash -c scripts/prepare.py"),
+        ("[bash, -o, pipefail, -c, ./tool.sh, ./tool.sh]", "bash -o pipefail -c ./tool.sh @tool.sh"),
+        ("./solver --mode train --system solver --lr 0.5", "@solver --mode train --system solver --lr 0.5"),
+        ("echo solver", "echo solver"),
+        ("echo nosuch/file.py missing.sh", "echo nosuch/file.py missing.sh"),
+        ("echo scripts scripts/", "echo scripts scripts/"),
+        ("tool.sh train", "@tool.sh train"),
+        ('"python scripts/{learner}.py {learner}"', "python @scripts/prepare.py prepare"),
+        ('"{python} sim.py"', "{python} @sim.py"),
+        ('"python {campaign_dir}/scripts/../sim.py"', "python @sim.py"),
+        ("echo python train sim.py", "echo python train @sim.py"),
+    ],
+)
+def test_the_program_its_script_and_paths_are_looked_up_beside_the_campaign(
+    compiled: Compile, bench: Bench, executable: str, words: str
+) -> None:
+    """Not words that happen to be files, and nothing in `args` and `options`."""
+    for path in ("solver", "tool.sh"):
+        (bench.folder / path).chmod(0o755)
+    plan = compiled(f"""
+        tasks: {{simulation: {{executable: {executable}, args: [sim.py], options: {{--x: ./sim.py}}}}}}
+        learners: [{{name: prepare}}]
     """)
-    assert rendered(plan).argv == (
-        "python",
-        str(bench.folder / "scripts/prepare.py"),
-        str(bench.folder / "data.csv"),
-        "sim.py",
-        "--x",
-        "sim.py",
-    )
+    expected = words.replace("@", f"{bench.folder}/").replace("{python}", sys.executable).split()
+    assert rendered(plan).argv == (*expected, "sim.py", "--x", "./sim.py")
+
+
+def test_what_is_beside_the_campaign_is_settled_when_the_plan_is_made(compiled: Compile, bench: Bench) -> None:
+    plan = compiled("tasks: {simulation: {executable: python sim.py scripts/later.py}}")
+    (bench.folder / "sim.py").unlink()
+    (bench.folder / "scripts/later.py").touch()
+    assert rendered(plan).argv == ("python", str(bench.folder / "sim.py"), "scripts/later.py")
+
+
+def test_a_plan_of_an_older_rose_looks_up_every_word(compiled: Compile, bench: Bench) -> None:
+    plan = compiled("tasks: {simulation: {executable: python sim.py data.csv --mode train}}")
+    step = plan.learners[0].steps[0]
+    older = replace(step, otherwise=replace(step.otherwise, beside=None))
+    plan = replace(plan, learners=(replace(plan.learners[0], steps=(older,)),))
+    folder = bench.folder
+    assert rendered(plan).argv == ("python", f"{folder}/sim.py", f"{folder}/data.csv", "--mode", f"{folder}/train")
 
 
 def test_placeholders_are_filled_in_everywhere(compiled: Compile, bench: Bench) -> None:
@@ -193,6 +233,55 @@ def test_a_line_for_a_shell_gets_arguments_and_options_quoted_at_its_end(compile
     """)
     argv = ("/bin/sh", "-c", """cat ${HOME}/x | sort 'a b' --n '$(x)' --t 'it'"'"'s'""")
     assert rendered(plan).argv == argv
+
+
+def test_arguments_go_to_the_last_command_of_a_block(compiled: Compile) -> None:
+    plan = compiled("""
+        tasks:
+          simulation:
+            executable: |
+              set -e
+              echo
+            shell: true
+            options: {--n: 5}
+    """)
+    assert rendered(plan).argv[2] == "set -e\necho --n 5"
+
+
+def test_values_are_quoted_where_a_shell_reads_them(compiled: Compile) -> None:
+    hostile = Place(workspace="/a b/$(touch x)", result_file="/r")
+    plan = compiled("""
+        tasks: {simulation: {executable: "cd {workspace} && echo '{workspace}' \\"{workspace}\\"", shell: true}}
+    """)
+    line = "cd '/a b/$(touch x)' && echo '/a b/$(touch x)' \"/a b/\\$(touch x)\""
+    assert rendered(plan, place=hostile).argv == ("/bin/sh", "-c", line)
+    plan = compiled("""
+        tasks: {simulation: {executable: [bash, -o, pipefail, -c, "cd {workspace} && ls | sort", x, "{workspace}"]}}
+    """)
+    words = ("bash", "-o", "pipefail", "-c", "cd '/a b/$(touch x)' && ls | sort", "x", "/a b/$(touch x)")
+    assert rendered(plan, place=hostile).argv == words
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "{executable: \"eval 'cd {workspace}'\", shell: true}",
+        "{executable: \"sh -c 'cd {workspace}'\", shell: true}",
+        "{executable: [python, -c, \"print('{workspace}')\"]}",
+    ],
+)
+def test_a_value_that_would_be_read_as_code_is_not_run(compiled: Compile, command: str) -> None:
+    plan = compiled(f"tasks: {{simulation: {command}}}")
+    rendered(plan)
+    with pytest.raises(NoCommandError, match="would be read as code"):
+        rendered(plan, place=Place(workspace="/a'b;touch x", result_file="/r"))
+
+
+def test_a_line_for_a_shell_starts_its_ranks_by_itself(compiled: Compile) -> None:
+    plan = compiled("tasks: {simulation: {executable: mpiexec -n 2 ./solver, shell: true, ranks: 2}}")
+    assert rendered(plan).argv == ("/bin/sh", "-c", "mpiexec -n 2 ./solver")
+    command = plan.learners[0].steps[0].otherwise
+    assert (command.ranks, command.launched_ranks, command.resources.cores) == (2, 1, 2)
 
 
 def test_ranks_are_started_by_a_launcher_or_by_the_pilot(compiled: Compile) -> None:

@@ -19,7 +19,17 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 HOST = Host(Capacity(cores=4, memory_mb=8000), lambda: labels_in(HERE / "labels"))
-SCRIPTS = ("sim.py", "train.py", "active.py", "check.py", "scripts/prepare.py", "data.csv", "tool.sh")
+SCRIPTS = (
+    "sim.py",
+    "train.py",
+    "active.py",
+    "check.py",
+    "scripts/prepare.py",
+    "data.csv",
+    "tool.sh",
+    "solver",
+    "train",
+)
 PROGRAMS = ("python", "python3", "bash", "echo")
 
 

@@ -1,0 +1,628 @@
+"""Placeholders in a line that a shell reads: every value is quoted for the place where it stands.
+
+The line is scanned by the rules of POSIX for words, quotes and substitutions. At each placeholder the scanner knows how
+a value is written so that it arrives as it is; where it cannot know, only a value that is plain everywhere is let in.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeAlias
+
+from rose_cli.plan.words import Code, code_read_by_command
+from rose_cli.spec.placeholders import pieces_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+NUMBERS = frozenset({"iteration", "replica", "seed"})
+"""Placeholders whose values are digits: plain wherever they stand."""
+
+_BARE = re.compile(r"[A-Za-z0-9_./-]*[0-9_./-][A-Za-z0-9_./-]*")  # letters alone may be a word of the shell
+_PLAIN = re.compile(r"[A-Za-z0-9_./-]+")
+_PLAIN_IN_A_LANGUAGE = re.compile(r"[\w ./@%+=:,~-]+")
+_BARE_AFTER = " \t\n=/-.:"
+_GLUED_TO_A_REDIRECTION = re.compile(r"[^\s;&|()<>]*[<>]")
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*\+?=.*", re.DOTALL)
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_SET_VARIABLES = frozenset(("export", "readonly", "local", "declare", "typeset", "unset", "read", "printf"))
+_VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*|[0-9])")
+_WHOLE_PARAMETER = re.compile(r"\$\{#?([A-Za-z_]\w*|[0-9]+|[@*#?$!-])\}")
+_PARAMETER_WITH_WORD = re.compile(r"\$\{([A-Za-z_]\w*|[0-9]+|[@*#?$!-])(:?[-=+?]|%%?|##?)")
+_HERE_DOCUMENT = re.compile(r"<<(-?)[ \t]*((?:'[^'\n]*'|\"[^\"\n\\$`]*\"|\\[^\n]|[^\s'\"\\;&|()<>$`])+)")
+_BEFORE_A_COMMAND = frozenset(
+    ("if", "then", "elif", "else", "while", "until", "do", "!", "{", "time", "exec", "command", "builtin")
+)
+_LINE = re.compile(r"([^\n]*)(\n|\Z)")
+_HOLE = "\0"
+_MOST_OPEN = 50
+_MOST_DOCUMENTS = 10
+
+
+class UnsafeValueError(ValueError):
+    """A value would be read as code where its placeholder stands; the message says what to write instead."""
+
+    def __init__(self, spot: Spot, value: str, reason: str) -> None:
+        super().__init__(f"{{{spot.name}}} stands {reason}, and '{value}' would be read as code; {spot.way_out}")
+
+
+class Style(Enum):
+    """How a value is written at its place."""
+
+    WORD = auto()
+    QUOTED_WORD = auto()
+    DOUBLE = auto()
+    SINGLE = auto()
+    HERE = auto()
+    HERE_AS_IT_IS = auto()
+    COMMENT = auto()
+    ONLY_PLAIN = auto()
+    ONLY_PLAIN_IN_A_LANGUAGE = auto()
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A placeholder and its place in the line; `reason` says why only plain values are let in, where that is so.
+
+    `after_dollar`: a `$` stands before it, as in `${learner}`. `delimiter`: that of the here-document it is in.
+    """
+
+    name: str
+    offset: int
+    style: Style
+    reason: str | None = None
+    in_backticks: bool = False
+    after_dollar: bool = False
+    delimiter: str = ""
+
+    @property
+    def length(self) -> int:
+        return len(self.name) + 2
+
+    @property
+    def way_out(self) -> str:
+        """What to write there instead."""
+        variable = f"ROSE_{self.name.upper()}"
+        if self.after_dollar and self.reason is None:
+            return f"write ${{{{{self.name}}}}} for a variable of the shell, or {{{self.name}}} without the dollar sign"
+        if self.name == "python":
+            return "hand it over as an argument of that code"
+        if self.style is Style.ONLY_PLAIN_IN_A_LANGUAGE:
+            return f"read the variable {variable} there: every task has it"
+        if self.is_code:
+            return f'put the code in single quotes, with "${variable}" in it: every task has this variable'
+        return f'write "${variable}" there: every task has this variable'
+
+    @property
+    def is_code(self) -> bool:
+        return self.reason in (reason_of(Code.SHELL), reason_of(Code.COMMAND))
+
+    def takes(self, value: str) -> bool:
+        """Whether the value can stand there."""
+        try:
+            _written(self, value)
+        except UnsafeValueError:
+            return False
+        return True
+
+
+Part: TypeAlias = str | Spot
+
+
+@dataclass(frozen=True)
+class ShellLine:
+    """A line in parts; `ending` says why words cannot be put at its end, where that is so."""
+
+    parts: tuple[Part, ...]
+    ending: str | None
+
+    @property
+    def spots(self) -> list[Spot]:
+        return [part for part in self.parts if isinstance(part, Spot)]
+
+    def filled(self, values: Mapping[str, str]) -> str:
+        """Raises UnsafeValueError."""
+        return "".join(part if isinstance(part, str) else _written(part, values[part.name]) for part in self.parts)
+
+
+@lru_cache(maxsize=1024)
+def scan(line: str) -> ShellLine:
+    text, holes = "", {}
+    for piece, name, offset in pieces_of(line):
+        if name is not None:
+            holes[len(text)] = (name, offset)
+        text += _HOLE if name is not None else piece.replace(_HOLE, "\ufffd")
+    scanner = _Scanner(text, holes)
+    scanner.run()
+    return ShellLine(tuple(scanner.parts), scanner.ending())
+
+
+def unquoted(text: str, code: Code) -> ShellLine:
+    """Code that is no line for a shell of POSIX: only a value that is plain there is let in."""
+    style = Style.ONLY_PLAIN_IN_A_LANGUAGE if code is Code.LANGUAGE else Style.ONLY_PLAIN
+    pieces = list(pieces_of(text))
+    return ShellLine(
+        tuple(piece if name is None else Spot(name, at, style, reason_of(code)) for piece, name, at in pieces), None
+    )
+
+
+def reason_of(code: Code) -> str:
+    return f"in code that {code.value} reads"
+
+
+# --- values ----------------------------------------------------------------------------------------------------------
+
+
+def _written(spot: Spot, value: str) -> str:
+    if spot.name == "workspace" and value == "{workspace}":  # in a plan, where it is not known
+        return value
+    text = _in_style(spot, value)
+    return text.replace("\\", "\\\\").replace("`", "\\`") if spot.in_backticks else text
+
+
+def _in_style(spot: Spot, value: str) -> str:
+    if spot.style in (Style.HERE, Style.HERE_AS_IT_IS) and ("\n" in value or value in spot.delimiter):
+        raise UnsafeValueError(spot, value, "in a here-document, which it could end")
+    plain = _PLAIN_WHERE.get(spot.style)
+    if plain is not None and not plain.fullmatch(value):
+        raise UnsafeValueError(spot, value, spot.reason or "where it cannot be quoted")
+    if spot.style is Style.WORD and _BARE.fullmatch(value):
+        return value
+    write = _WRITE.get(spot.style)
+    return write(value) if write is not None else value
+
+
+def _in_single_quotes(value: str) -> str:
+    return "'" + value.replace("'", "'\\''") + "'"
+
+
+_PLAIN_WHERE = {Style.ONLY_PLAIN: _PLAIN, Style.ONLY_PLAIN_IN_A_LANGUAGE: _PLAIN_IN_A_LANGUAGE}
+_WRITE: Mapping[Style, Callable[[str], str]] = {
+    Style.WORD: _in_single_quotes,
+    Style.QUOTED_WORD: _in_single_quotes,
+    Style.SINGLE: lambda value: value.replace("'", "'\\''"),
+    Style.DOUBLE: lambda value: re.sub(r'[\\$`"]', r"\\\g<0>", value),
+    Style.HERE: lambda value: re.sub(r"[\\$`]", r"\\\g<0>", value),
+    Style.COMMENT: lambda value: value.replace("\n", " "),
+}
+
+
+# --- the line --------------------------------------------------------------------------------------------------------
+
+
+class _Kind(Enum):
+    CODE = auto()
+    DOUBLE = auto()
+    SINGLE = auto()
+    PARAMETER = auto()
+    ARITHMETIC = auto()
+    HERE = auto()
+
+
+@dataclass
+class _Frame:
+    """What is open: `end` closes it. `unsure` says why values in it cannot be quoted."""
+
+    kind: _Kind
+    end: str = ""
+    unsure: str | None = None
+    depth: int = 0
+    words: list[str] = field(default_factory=list)
+    start: int | None = None
+    documents: list[tuple[str, bool, bool]] = field(default_factory=list)
+
+
+class _Scanner:
+    """Walks through a text in which every placeholder is one character."""
+
+    def __init__(
+        self, text: str, holes: Mapping[int, tuple[str, int]], *, document: str | None = None, nested: int = 0
+    ) -> None:
+        """`document`: the text is the body of a here-document with that delimiter."""
+        self.parts: list[Part] = []
+        self._texts: list[str] = []
+        self._text = text
+        self._holes = holes
+        self._at = 0
+        self._document = document
+        self._nested = nested
+        self._lost: str | None = None
+        self._ends_in: str | None = None
+        self._frames = [_Frame(_Kind.CODE if document is None else _Kind.HERE)]
+        self._steps = {
+            _Kind.CODE: self._code,
+            _Kind.DOUBLE: self._double,
+            _Kind.SINGLE: self._single,
+            _Kind.PARAMETER: self._parameter,
+            _Kind.ARITHMETIC: self._arithmetic,
+            _Kind.HERE: self._here,
+        }
+
+    def run(self) -> None:
+        while self._at < len(self._text):
+            self._steps[self._frames[-1].kind](self._text[self._at])
+        self._end_text()
+
+    @property
+    def is_closed(self) -> bool:
+        top = self._frames[-1]
+        return len(self._frames) == 1 and not top.documents and self._lost is None
+
+    def ending(self) -> str | None:
+        if self._ends_in is not None:
+            return self._ends_in
+        if len(self._frames) > 1:
+            return "something is still open there"
+        if self._frames[0].documents:
+            return "a here-document begins there"
+        code = re.sub(r"\\\n", "", self._text).rstrip()
+        if code.endswith((";", "&", "|")) and not code.endswith("\\" + code[-1]):
+            return f"it ends in '{code[-1]}'"
+        return None
+
+    # --- moving on
+
+    def _take(self, count: int = 1) -> None:
+        self._emit(self._text[self._at : self._at + count])
+        self._at += count
+
+    def _emit(self, text: str) -> None:
+        self._texts.append(text)
+
+    def _emit_spot(self, spot: Spot) -> None:
+        self._end_text()
+        self.parts.append(spot)
+
+    def _end_text(self) -> None:
+        if text := "".join(self._texts):
+            self.parts.append(text)
+        self._texts.clear()
+
+    def _next(self, ahead: int = 1) -> str:
+        at = self._at + ahead
+        return self._text[at : at + 1]
+
+    def _push(self, kind: _Kind, end: str, count: int, unsure: str | None = None) -> None:
+        self._take(count)
+        self._frames.append(_Frame(kind, end, unsure))
+        if len(self._frames) > _MOST_OPEN:
+            self._lose("so deep inside of other code")
+            self._as_it_is()
+
+    def _pop(self, count: int = 1) -> None:
+        if self._frames[-1].documents:
+            self._lose("after a here-document inside of $(…)")
+        self._frames.pop()
+        self._take(count)
+
+    def _lose(self, reason: str) -> None:
+        """From here on nobody knows for sure what is quoted."""
+        self._lost = self._lost or reason
+
+    # --- placeholders
+
+    def _hole(self, style: Style, *, after_dollar: bool = False) -> None:
+        name, offset = self._holes[self._at]
+        reason = self._lost or next((frame.unsure for frame in self._frames if frame.unsure), None)
+        code = self._reads_as_code()
+        if reason is not None:
+            style = Style.ONLY_PLAIN
+        elif code is not None:
+            style = Style.ONLY_PLAIN if code is not Code.LANGUAGE else Style.ONLY_PLAIN_IN_A_LANGUAGE
+            reason = reason_of(code)
+        in_backticks = any(frame.end == "`" for frame in self._frames)
+        self._emit_spot(Spot(name, offset, style, reason, in_backticks, after_dollar, self._document or ""))
+        self._at += 1
+
+    def _reads_as_code(self) -> Code | None:
+        """Whether the command that the placeholder is a word of takes that word for code."""
+        frame = next((frame for frame in reversed(self._frames) if frame.kind is _Kind.CODE), None)
+        return code_read_by_command(frame.words) if frame is not None and frame.words else None
+
+    def _word_so_far(self) -> str:
+        frame = self._frames[-1]
+        return "" if frame.start is None else self._text[frame.start : self._at]
+
+    def _hole_in_code(self, *, quoted: bool = False, after_dollar: bool = False) -> None:
+        frame, word = self._frames[-1], self._word_so_far()
+        frame.start = self._at if frame.start is None else frame.start
+        before = self._text[self._at - 1 : self._at]
+        is_bare = (not before or before in _BARE_AFTER) and not (word.startswith("~") and "/" not in word)
+        if quoted or after_dollar or not is_bare or _GLUED_TO_A_REDIRECTION.match(self._text, self._at + 1):
+            self._hole(Style.QUOTED_WORD, after_dollar=after_dollar)
+        else:
+            self._hole(Style.WORD)
+
+    # --- what all kinds share
+
+    def _dollar(self, style: Style, *, quoted: bool) -> None:
+        """`$` and what it begins; `quoted`: inside of double quotes or a here-document."""
+        text, at, after = self._text, self._at, self._next()
+        if after == _HOLE:
+            self._emit("\\$")
+            self._at += 1
+            if self._frames[-1].kind is _Kind.CODE:
+                self._hole_in_code(after_dollar=True)
+            else:
+                self._hole(style, after_dollar=True)
+        elif text.startswith("$((", at):
+            self._push(_Kind.ARITHMETIC, "))", 3, "in $((…)), where only numbers stand")
+        elif after == "(":
+            self._push(_Kind.CODE, ")", 2)
+        elif after == "{":
+            self._braces(quoted=quoted)
+        elif after == "[" or (after == "'" and not quoted):
+            self._lose(f"after '${after}', which not every shell knows")
+            self._take()
+        elif name := _VARIABLE.match(text, at):
+            is_glued = text[name.end() : name.end() + 1] == _HOLE
+            self._emit(f"${{{name[1]}}}" if is_glued else name[0])
+            self._at = name.end()
+        else:
+            self._take()
+
+    def _braces(self, *, quoted: bool) -> None:
+        if whole := _WHOLE_PARAMETER.match(self._text, self._at):
+            self._take(len(whole[0]))
+            return
+        word = _PARAMETER_WITH_WORD.match(self._text, self._at)
+        unsure = None if word and not quoted else "inside of ${…}, where values cannot be quoted for every shell"
+        self._push(_Kind.PARAMETER, "}", len(word[0]) if word else 2, unsure)
+
+    def _backslash(self, kept: str) -> None:
+        """With what it escapes. Before a placeholder it is `kept`."""
+        if self._next() == _HOLE:
+            self._emit(kept)
+            self._at += 1
+        else:
+            if any(frame.end == "`" for frame in self._frames):
+                self._lose("after a backslash inside of `…`")
+            self._take(2)
+
+    def _backtick(self, *, unsure: str | None = None) -> None:
+        if self._frames[-1].end == "`":
+            self._pop()
+        elif any(frame.end == "`" for frame in self._frames):
+            self._lose("where `…` ends inside of other code")
+            self._take()
+        else:
+            self._push(_Kind.CODE, "`", 1, unsure)
+
+    # --- by kind
+
+    def _code(self, character: str) -> None:
+        frame = self._frames[-1]
+        is_word = character not in " \t\n;&|()<>" and not (character == "#" and frame.start is None)
+        if is_word and frame.start is None and character not in "\0`" and (character, self._next()) != ("\\", "\n"):
+            frame.start = self._at
+        steps: dict[str, Callable[[], None]] = {
+            _HOLE: self._hole_in_code,
+            "\\": self._escape_in_code,
+            "'": lambda: self._push(_Kind.SINGLE, "'", 1),
+            '"': lambda: self._push(_Kind.DOUBLE, '"', 1),
+            "`": self._backtick_in_code,
+            "$": lambda: self._dollar(Style.WORD, quoted=False),
+        }
+        if character in steps:
+            steps[character]()
+        elif is_word:
+            if character == "[" and _NAME.fullmatch(self._word_so_far()) and _sets_variables(frame.words):
+                self._lose("after a subscript, which some shells work out")
+            self._take()
+        else:
+            self._end_word()
+            self._between_words(character)
+
+    def _escape_in_code(self) -> None:
+        if self._next() == _HOLE:
+            self._at += 1
+            self._hole_in_code(quoted=True)
+        else:
+            self._backslash("")
+
+    def _backtick_in_code(self) -> None:
+        frame = self._frames[-1]
+        if frame.end == "`":
+            self._end_word()
+        elif frame.start is None:
+            frame.start = self._at
+        self._backtick()
+
+    def _end_word(self) -> None:
+        frame = self._frames[-1]
+        if frame.start is None:
+            return
+        word = re.sub(r"['\"\\]", "", self._text[frame.start : self._at])
+        frame.start = None
+        if not frame.words and word == "case" and frame.end:
+            self._lose("after a 'case' inside of other code")
+        if frame.words or not (word in _BEFORE_A_COMMAND or _ASSIGNMENT.fullmatch(word)):
+            frame.words.append(word)
+
+    def _between_words(self, character: str) -> None:
+        frame = self._frames[-1]
+        if character == "#":
+            self._comment()
+        elif character == "\n":
+            frame.words.clear()
+            self._take()
+            self._documents()
+        elif character in ";&|":
+            frame.words.clear()
+            self._take()
+        elif character == "(":
+            self._open(frame)
+        elif character == ")":
+            frame.words.clear()
+            self._pop() if frame.end == ")" else self._take()
+        elif self._text.startswith("<<", self._at) and not self._text.startswith("<<<", self._at):
+            self._here_document(frame)
+        else:
+            self._take(3 if self._text.startswith("<<<", self._at) else 1)
+
+    def _open(self, frame: _Frame) -> None:
+        before = self._text[self._at - 1 : self._at]
+        is_arithmetic = self._next() == "(" and not frame.words and before != "$"
+        frame.words.clear()
+        if is_arithmetic:
+            self._push(_Kind.ARITHMETIC, "))", 2, "in ((…)), which some shells work out")
+        else:
+            self._push(_Kind.CODE, ")", 1)
+
+    def _comment(self) -> None:
+        if any(frame.end == "`" for frame in self._frames):
+            self._lose("after a comment inside of `…`")
+        while self._at < len(self._text) and self._text[self._at] != "\n":
+            if self._text[self._at] == _HOLE:
+                name, offset = self._holes[self._at]
+                self._emit_spot(Spot(name, offset, Style.COMMENT))
+                self._at += 1
+            else:
+                self._take()
+        if self._at == len(self._text):
+            self._ends_in = "it ends in a comment"
+
+    def _here_document(self, frame: _Frame) -> None:
+        begin = _HERE_DOCUMENT.match(self._text, self._at)
+        if begin is None or _HOLE in begin[0] or frame.end == "`":
+            self._lose("after a here-document whose end is not known")
+            self._take(2)
+            return
+        delimiter = re.sub(r"['\"\\]", "", begin[2])
+        frame.documents.append((delimiter, delimiter != begin[2], begin[1] == "-"))
+        self._take(len(begin[0]))
+
+    def _documents(self) -> None:
+        """The bodies of the here-documents that the line before has begun."""
+        frame = self._frames[-1]
+        for delimiter, is_quoted, cuts_tabs in frame.documents:
+            begin, end, after = self._at, len(self._text), len(self._text)
+            for line in _LINE.finditer(self._text, self._at):
+                if (line[1].lstrip("\t") if cuts_tabs else line[1]) == delimiter:
+                    end, after = line.start(), line.end()
+                    break
+                if not is_quoted and (len(line[1]) - len(line[1].rstrip("\\"))) % 2:
+                    self._lose("after a line of a here-document that ends in a backslash")
+            self._body(begin, end, delimiter, is_quoted=is_quoted)
+            self._at = end
+            self._take(after - end)
+            if self._at == len(self._text) and not self._text[end:].endswith("\n"):
+                self._ends_in = "it ends in a here-document"
+        frame.documents.clear()
+
+    def _body(self, begin: int, end: int, delimiter: str, *, is_quoted: bool) -> None:
+        holes = {at - begin: hole for at, hole in self._holes.items() if begin <= at < end}
+        inner = _Scanner(self._text[begin:end], holes, document=delimiter, nested=self._nested + 1)
+        inner._lost = self._lost or next((frame.unsure for frame in self._frames if frame.unsure), None)
+        is_deep = self._nested > _MOST_DOCUMENTS
+        if any(f.end == "`" for f in self._frames) or is_deep:
+            inner._lose("in a here-document inside of other code")
+        if is_quoted or is_deep:
+            inner._as_it_is()
+            inner._end_text()
+        else:
+            inner.run()
+            if not inner.is_closed:
+                self._lose("after a here-document in which something is left open")
+        for part in inner.parts:
+            self._emit(part) if isinstance(part, str) else self._emit_spot(part)
+
+    def _as_it_is(self) -> None:
+        while self._at < len(self._text):
+            if self._text[self._at] == _HOLE:
+                self._hole(Style.HERE_AS_IT_IS)
+            else:
+                self._take()
+
+    def _here(self, character: str) -> None:
+        match character:
+            case "\0":
+                self._hole(Style.HERE)
+            case "\\":
+                self._backslash("\\\\")
+            case "$":
+                self._dollar(Style.HERE, quoted=True)
+            case "`":
+                self._backtick(unsure="in `…` inside of a here-document")
+            case _:
+                self._take()
+
+    def _double(self, character: str) -> None:
+        match character:
+            case '"':
+                self._pop()
+            case "\0":
+                self._hole(Style.DOUBLE)
+            case "\\":
+                self._backslash("\\\\")
+            case "$":
+                self._dollar(Style.DOUBLE, quoted=True)
+            case "`":
+                self._backtick(unsure="in `…` inside of double quotes")
+            case _:
+                self._newline_in_quotes(character)
+
+    def _single(self, character: str) -> None:
+        if character == "'":
+            self._pop()
+        elif character == _HOLE:
+            self._hole(Style.SINGLE)
+        else:
+            self._newline_in_quotes(character)
+
+    def _newline_in_quotes(self, character: str) -> None:
+        if character == "\n" and any(frame.documents for frame in self._frames):
+            self._lose("after a here-document that begins before quotes of several lines")
+        if character in "\\`" and any(frame.end == "`" for frame in self._frames):
+            self._lose("after a backslash inside of `…`")
+        self._take()
+
+    def _parameter(self, character: str) -> None:
+        is_quoted = any(frame.kind in (_Kind.DOUBLE, _Kind.HERE) for frame in self._frames)
+        if character in "'\"" and is_quoted:
+            self._lose('after quotes inside of "${…}"')
+            self._take()
+            return
+        match character:
+            case "}":
+                self._pop()
+            case "\0":
+                self._hole(Style.QUOTED_WORD)
+            case "'" | '"':
+                self._push(_Kind.SINGLE if character == "'" else _Kind.DOUBLE, character, 1)
+            case "\\":
+                self._backslash("")
+            case "$":
+                self._dollar(Style.QUOTED_WORD, quoted=is_quoted)
+            case "`":
+                self._backtick(unsure="in `…` inside of ${…}")
+            case _:
+                self._newline_in_quotes(character)
+
+    def _arithmetic(self, character: str) -> None:
+        frame = self._frames[-1]
+        match character:
+            case "\0":
+                self._hole(Style.ONLY_PLAIN)
+            case "(":
+                frame.depth += 1
+                self._take()
+            case ")" if frame.depth:
+                frame.depth -= 1
+                self._take()
+            case ")" if self._next() == ")":
+                self._pop(2)
+            case "$":
+                self._dollar(Style.ONLY_PLAIN, quoted=True)
+            case ")" | "'" | '"' | "\\" | "`" | "\n" | "#":
+                self._lose("after '((', which is code or a sum")
+                self._take()
+            case _:
+                self._take()
+
+
+def _sets_variables(words: list[str]) -> bool:
+    return not words or words[0] in _SET_VARIABLES
