@@ -164,7 +164,8 @@ def resume(
         bool, typer.Option("--steal-lock", help="Take the run over although another host seems to hold it.")
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Go on although a pilot may still be at work elsewhere.")
+        bool,
+        typer.Option("--force", help="Go on although a pilot may be at work elsewhere, or a workspace has lost files."),
     ] = False,
     require_criterion: RequireCriterion = False,
     output: Output = "auto",

@@ -6,9 +6,10 @@ import errno
 import os
 import shutil
 import stat
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rose_cli.plan.model import FilePlan
+
+GONE = -1
+"""The size of a file that is no longer there."""
+MOST_KNOWN_FILES = 100
+MOST_LOOKED_AT = 2_000
 
 RUNS = "rose-runs"
 LATEST = "latest"
@@ -206,12 +212,71 @@ def _prepare(workspace: Path, files: Iterable[FilePlan]) -> None:
         _place(file, target)
 
 
+def news_of_files(workspace: Path, known: Mapping[str, int]) -> dict[str, int]:
+    """What has changed in a workspace since `known`: each file with its size, GONE for one that is no longer there.
+
+    A sample that costs little, to tell later whether these files are still there: at most so many of them, none that is
+    hidden, nothing behind links. Nothing is news in a folder that is not there.
+    """
+    if not workspace.is_dir():
+        return {}
+    news = changed_files(workspace, known)
+    room = MOST_KNOWN_FILES - len(known) + sum(size == GONE for size in news.values())
+    if room > 0:
+        fresh = (entry for entry in islice(_files(workspace), MOST_LOOKED_AT) if entry[0] not in known)
+        news.update(islice(fresh, room))
+    return news
+
+
+def changed_files(workspace: Path, known: Mapping[str, int]) -> dict[str, int]:
+    """Of the files in `known`, those with another size now, or GONE."""
+    sizes = {name: _size(workspace / name, known[name]) for name in known}
+    return {name: size for name, size in sizes.items() if size != known[name]}
+
+
+def _size(path: Path, otherwise: int) -> int:
+    try:
+        return path.stat(follow_symlinks=False).st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return GONE
+    except OSError:  # it may be there
+        return otherwise
+
+
+def _files(workspace: Path) -> Iterator[tuple[str, int]]:
+    """Files and their sizes, those nearest to the top first."""
+    folders = deque([""])
+    while folders:
+        inside = folders.popleft()
+        with suppress(OSError), os.scandir(workspace / inside) as entries:
+            for entry in entries:
+                name = f"{inside}{entry.name}"
+                if entry.name.startswith(".") or entry.name == "__pycache__":
+                    continue
+                if entry.is_file(follow_symlinks=False):
+                    yield name, entry.stat(follow_symlinks=False).st_size
+                elif entry.is_dir(follow_symlinks=False):
+                    folders.append(f"{name}/")
+
+
+def set_aside(workspace: Path) -> Path | None:
+    """Make room for a fresh workspace; where what was left of the old one lies now. Raises RunDirectoryError."""
+    try:
+        if not workspace.exists() or (workspace.is_dir() and not any(workspace.iterdir())):
+            return None
+        aside = next(path for n in count(1) if not (path := workspace.with_name(f"workspace.lost-{n}")).exists())
+        return workspace.rename(aside)
+    except OSError as error:
+        message = f"cannot rename '{workspace}': {error.strerror}"
+        raise RunDirectoryError(message, "see that its folder can be written, then `rose resume`") from error
+
+
 def lead_links(folders: Iterable[Path], moves: Mapping[str, str]) -> int:
     """Every link below `folders` that leads into an old place leads to its new one; how many did.
 
     Tasks make links of their own, by absolute paths: those are led along as well. Raises RunDirectoryError.
     """
-    count = 0
+    led = 0
     try:
         for link in chain.from_iterable(map(_links, folders)):
             target = os.readlink(link)  # noqa: PTH115 - text to text
@@ -220,11 +285,11 @@ def lead_links(folders: Iterable[Path], moves: Mapping[str, str]) -> int:
                 temporary = f"{link}.rose-{os.getpid()}"
                 os.symlink(moves[old] + target[len(old) :], temporary)  # noqa: PTH211
                 os.replace(temporary, link)  # noqa: PTH105
-                count += 1
+                led += 1
     except OSError as error:
         message = f"cannot lead '{error.filename}' to the new place: {error.strerror}"
         raise RunDirectoryError(message, "see that it can be written, then `rose resume`") from error
-    return count
+    return led
 
 
 def moves_between(before: Sequence[str | None], now: Sequence[str]) -> dict[str, str]:

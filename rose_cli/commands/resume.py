@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from rose_cli.commands.runs import find_interrupted_run, find_run, see
 from rose_cli.commands.session import Work
 from rose_cli.commands.surroundings import task_environment
 from rose_cli.commands.whereabouts import Whereabouts
+from rose_cli.commands.workspaces import lost_workspaces, told_changed_workspaces, way_on
 from rose_cli.diagnostic import did_you_mean
 from rose_cli.engine.local import end_leftovers
 from rose_cli.engine.pilot.remains import forget_pilots, settle_pilots
@@ -27,16 +29,20 @@ from rose_cli.journal.state import RunState
 from rose_cli.loop.crew import Ending
 from rose_cli.plan.file import load_plan
 from rose_cli.plan.named import fingerprints
-from rose_cli.run_directory import refuse_links
-from rose_cli.view.console import notice
+from rose_cli.run_directory import refuse_links, set_aside
+from rose_cli.view.console import complain, notice
+from rose_cli.view.summary import short_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from rose_cli.journal.state import LearnerState, StepState
     from rose_cli.plan.model import LearnerPlan, Plan
     from rose_cli.run_directory import RunDirectory
     from rose_cli.view.screen import Output
+
+
+MOST_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -62,22 +68,35 @@ def resume(argument: str | None, options: ResumeOptions) -> ExitCode:
 
 def _go_on(where: Whereabouts, journal: JournalFile, options: ResumeOptions) -> ExitCode:
     directory, plan, state = where.directory, where.plan, where.state
-    opening = _opening(plan, state, options)
+    intent = _intent(where, options)
     where.refuse_what_is_missing()
-    changes = file_changes(plan, state, fingerprints(plan))
-    for line in _news(where, opening, changes):
+    for line in intent.news:
         notice(line)
-    if not _has_work(state, opening):
+    if not intent.goes_on and not intent.left_out:
         notice(f"nothing to do: every learner has stopped ({_reasons(state)}); {_way_on(state)}")
         return exit_code(state, Ending("finished"), require_criterion=options.require_criterion)
+    if not intent.goes_on:
+        raise _refusal(directory, intent.left_out)
     is_copy = where.original is not None
     if not is_copy:
         _end_remains(where, force=options.force)
     _settle(where)
     forget_pilots(directory.engine, of_a_copy=is_copy)
+    for name in intent.fresh:
+        if (aside := set_aside(directory.workspace(name))) is not None:
+            notice(f"what is left of the workspace of '{name}' is in '{aside}'")
+    for name, what in intent.left_out.items():
+        notice(f"learner '{name}' is left out: {what}")
     environment = task_environment(os.environ)
-    work = Work(directory, plan, journal, state, opening, (), environment, options.output, changes)
-    return carry_through(work, require_criterion=options.require_criterion)
+    work = Work(
+        directory, plan, journal, state, intent.opening, (), environment, options.output, intent.files, intent.left_out
+    )
+    code = carry_through(work, require_criterion=options.require_criterion)
+    if intent.left_out:
+        refusal = _refusal(directory, intent.left_out)
+        complain(refusal.message, refusal.hint)
+        return refusal.exit_code if code in (ExitCode.OK, ExitCode.LEARNER_FAILED) else code
+    return code
 
 
 def explain(argument: str | None, options: ResumeOptions) -> ExitCode:
@@ -85,21 +104,71 @@ def explain(argument: str | None, options: ResumeOptions) -> ExitCode:
     seen = see(_find(argument, options))
     if seen.damage is not None:
         raise seen.damage
-    opening = _opening(seen.plan, seen.state, options)
-    print(f"run {seen.directory.path}: {seen.status.value}")  # noqa: T201
     where = Whereabouts(seen.directory, seen.plan, seen.state)
+    intent = _intent(where, options)
+    print(f"run {seen.directory.path}: {seen.status.value}")  # noqa: T201
     where.refuse_what_is_missing()
-    changes = file_changes(seen.plan, seen.state, fingerprints(seen.plan))
-    for line in _news(where, opening, changes):
+    for line in intent.news:
         print(line)  # noqa: T201
-    for event in opening:
+    for event in intent.opening:
         if not isinstance(event, e.AttemptLost):
             seen.state.apply(_Supposed(event, seen.state.last_time))
-    reopened = {event.learner: event.reason for event in opening if isinstance(event, e.LearnerReopened)}
+    reopened = {event.learner: event.reason for event in intent.opening if isinstance(event, e.LearnerReopened)}
     for planned in seen.plan.learners:
         learner = seen.state.learners[planned.name]
-        print(f"  {learner.name}: {_outlook(planned, learner, reopened.get(learner.name))}")  # noqa: T201
+        what = intent.left_out.get(learner.name)
+        outlook = f"cannot go on: {what}" if what else _outlook(planned, learner, reopened.get(learner.name))
+        print(f"  {learner.name}: {outlook}{FRESH if learner.name in intent.fresh else ''}")  # noqa: T201
+    if intent.left_out:
+        raise _refusal(seen.directory, intent.left_out)
     return ExitCode.OK
+
+
+FRESH = "; its workspace is made anew"
+
+
+@dataclass(frozen=True)
+class _Intent:
+    """What a session would do.
+
+    `left_out`: learners that would go on, and cannot as they are, each with the reason; `fresh`: those that get a new
+    workspace. `files`: news among the files that the plan names. `news`: lines about what is not as it was.
+    """
+
+    opening: Sequence[e.Event]
+    left_out: Mapping[str, str]
+    fresh: Sequence[str]
+    files: Mapping[str, str]
+    news: Sequence[str]
+    goes_on: bool
+
+
+def _intent(where: Whereabouts, options: ResumeOptions) -> _Intent:
+    directory, plan, state = where.directory, where.plan, where.state
+    lost = lost_workspaces(directory, plan, state, bear=options.force)
+    opening = _opening(plan, state, options, lost)
+    reopened = {event.learner: event for event in opening if isinstance(event, e.LearnerReopened)}
+    fresh = [name for name, event in reopened.items() if event.fresh]
+    running = [name for name, learner in state.learners.items() if learner.stop_reason is None or name in reopened]
+    left_out = {name: lost[name] for name in running if name in lost and name not in fresh}
+    kept = [event for event in opening if not (isinstance(event, e.LearnerReopened) and event.learner in left_out)]
+    files = file_changes(plan, state, fingerprints(plan))
+    news = [
+        *where.told(),
+        *campaign_changes(directory, plan),
+        *told_file_changes(plan, state, files),
+        *told_changed_workspaces(directory, state),
+        *bound_changes(plan, state, kept),
+    ]
+    return _Intent(kept, left_out, fresh, files, news, goes_on=len(left_out) < len(running))
+
+
+def _refusal(directory: RunDirectory, left_out: Mapping[str, str]) -> RunDirectoryError:
+    """Why learners were left out, and the way on."""
+    lines = [f"learner '{name}' cannot go on: {what}" for name, what in list(left_out.items())[:MOST_SHOWN]]
+    more = len(left_out) - len(lines)
+    message = "; ".join([*lines, *([f"and {more} more learners"] if more else [])])
+    return RunDirectoryError(message, way_on(shlex.quote(short_path(directory.path)), left_out))
 
 
 @dataclass(frozen=True)
@@ -137,14 +206,6 @@ def _settle(where: Whereabouts) -> None:
         raise RunDirectoryError(message, "see that it can be written, then `rose resume`") from error
 
 
-def _news(where: Whereabouts, opening: Sequence[e.Event], files: Mapping[str, str]) -> Iterator[str]:
-    """What is not as it was in the session before."""
-    yield from where.told()
-    yield from campaign_changes(where.directory, where.plan)
-    yield from told_file_changes(where.plan, where.state, files)
-    yield from bound_changes(where.plan, where.state, opening)
-
-
 def _end_remains(where: Whereabouts, *, force: bool) -> None:
     """Nothing of an earlier session may still work in a workspace when a step runs again."""
     plan, state, session = where.plan, where.state, where.state.session
@@ -161,20 +222,16 @@ def _end_remains(where: Whereabouts, *, force: bool) -> None:
         notice(f"ended {ended} left-over process{'es' if ended > 1 else ''} of an earlier session")
 
 
-def _opening(plan: Plan, state: RunState, options: ResumeOptions) -> list[e.Event]:
+def _opening(
+    plan: Plan, state: RunState, options: ResumeOptions, lost_workspaces: Collection[str] = ()
+) -> list[e.Event]:
     """The facts that the new session begins with."""
     lost = [
         e.AttemptLost(key.learner, key.iteration, key.task, key.replica, step.attempt, "its session ended")
         for learner in state.learners.values()
         for key, step in learner.running_steps()
     ]
-    return [*lost, *_extension(plan, state, options), *_reopened(state, options)]
-
-
-def _has_work(state: RunState, opening: Sequence[e.Event]) -> bool:
-    """Whether a learner has not stopped, or is taken up again."""
-    is_reopened = any(isinstance(event, e.LearnerReopened) for event in opening)
-    return is_reopened or not all(learner.stop_reason for learner in state.learners.values())
+    return [*lost, *_extension(plan, state, options), *_reopened(state, options, lost_workspaces)]
 
 
 def _reasons(state: RunState) -> str:
@@ -214,22 +271,22 @@ def _is_extended(learner: LearnerState, bound: int | None, options: ResumeOption
     return bound is None or bound < wanted or stands_below
 
 
-def _reopened(state: RunState, options: ResumeOptions) -> Iterator[e.LearnerReopened]:
+def _reopened(state: RunState, options: ResumeOptions, lost_workspaces: Collection[str]) -> Iterator[e.LearnerReopened]:
     for learner in _chosen(state, options.learners):
         if options.from_iteration is not None:
-            yield _sent_back(learner, options)
+            yield _sent_back(learner, options, is_lost=learner.name in lost_workspaces)
         elif learner.stop_reason == "failed":
             yield e.LearnerReopened(learner.name, "resumed after a failure")
         elif learner.stop_reason == "max_iter" and len(learner.iterations) < (options.max_iter or 0):
             yield e.LearnerReopened(learner.name, f"extended to {options.max_iter} iterations")
 
 
-def _sent_back(learner: LearnerState, options: ResumeOptions) -> e.LearnerReopened:
+def _sent_back(learner: LearnerState, options: ResumeOptions, *, is_lost: bool) -> e.LearnerReopened:
     number, done = options.from_iteration or 0, len(learner.iterations)
     if number > done:
         message = f"learner '{learner.name}' cannot go back to iteration {number}: it has finished {done}"
         raise UsageError(message, f"give a number from 0 to {done}, or name learners with --learner")
-    return e.LearnerReopened(learner.name, f"sent back to iteration {number}", number)
+    return e.LearnerReopened(learner.name, f"sent back to iteration {number}", number, fresh=is_lost and number == 0)
 
 
 def _chosen(state: RunState, names: Sequence[str]) -> list[LearnerState]:

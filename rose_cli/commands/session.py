@@ -30,7 +30,7 @@ from rose_cli.view.screen import open_screen
 from rose_cli.view.table import Facts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from rose_cli.engine.base import Engine
     from rose_cli.journal.file import JournalFile, Record
@@ -50,6 +50,7 @@ class Work:
 
     `recorded` are the facts that are in the journal already and nobody has been shown, `opening` those that the
     session begins with. `files` are fingerprints of the files that the plan names, as far as they are news.
+    `left_out` are learners that cannot go on as they are.
     """
 
     directory: RunDirectory
@@ -61,6 +62,7 @@ class Work:
     environment: Mapping[str, str]
     output: Output
     files: Mapping[str, str] = field(default_factory=dict)
+    left_out: Collection[str] = ()
 
 
 def carry_on(work: Work) -> Ending:
@@ -157,7 +159,8 @@ async def _session(work: Work, inbox: _Inbox) -> Ending:
 async def _crew(work: Work, recorder: Recorder, engine: Engine, screen: Screen, inbox: _Inbox) -> Ending:
     grace = work.plan.engine.grace_seconds
     deadline = deadline_of(work.plan.limits.wall_time_seconds, work.environment, grace, time.time())
-    crew = Crew(work.plan, work.state, recorder, engine, work.directory, deadline, secrets_of(work.environment))
+    secrets = secrets_of(work.environment)
+    crew = Crew(work.plan, work.state, recorder, engine, work.directory, deadline, secrets, work.left_out)
     if deadline.notice is not None:
         screen.warn(deadline.notice)
     async with anyio.create_task_group() as group:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from rose_cli.commands.runs import SeenRun, find_run, runs_of, see
 from rose_cli.commands.whereabouts import Whereabouts
+from rose_cli.commands.workspaces import lost_workspaces
 from rose_cli.errors import ExitCode, RunDirectoryError
 from rose_cli.journal.state import LearnerState, Status, learner_status
 from rose_cli.loop.criterion import best_value
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from rose_cli.plan.model import LearnerPlan
 
 StatusFormat: TypeAlias = Literal["text", "json"]
+REPORTS_SHOWN = 8
 
 
 def status(argument: str | None, status_format: StatusFormat) -> ExitCode:
@@ -36,6 +38,11 @@ def status(argument: str | None, status_format: StatusFormat) -> ExitCode:
     where = Whereabouts(seen.directory, seen.plan, seen.state)
     for line in [where.lost_campaign] if where.lost_campaign else where.told():
         notice(line)
+    lost = lost_of(seen)
+    for name, what in list(lost.items())[:REPORTS_SHOWN]:
+        notice(f"learner '{name}' cannot go on: {what}")
+    if len(lost) > REPORTS_SHOWN:
+        notice(f"and {len(lost) - REPORTS_SHOWN} more learners")
     if seen.damage is not None:
         complain(f"this is not all: {seen.damage.message}", seen.damage.hint)
     return ExitCode.OK
@@ -56,6 +63,7 @@ def status_object(seen: SeenRun) -> dict[str, Any]:
     """The object of `--format json`. JSON has no word for nan and infinities: they are null here."""
     state = seen.state
     now = time.time() if seen.alive else state.last_time
+    lost = lost_of(seen)
     return {
         "run": str(seen.directory.path.absolute()),
         "campaign": seen.plan.campaign,
@@ -65,11 +73,18 @@ def status_object(seen: SeenRun) -> dict[str, Any]:
         "started": iso_time(state.started),
         "elapsed_seconds": state.seconds(now),
         "damage": seen.damage.message if seen.damage else None,
-        "learners": [_learner_object(seen, learner) for learner in seen.plan.learners],
+        "learners": [_learner_object(seen, learner, lost.get(learner.name)) for learner in seen.plan.learners],
     }
 
 
-def _learner_object(seen: SeenRun, plan: LearnerPlan) -> dict[str, Any]:
+def lost_of(seen: SeenRun) -> dict[str, str]:
+    """Learners that may still be taken up, and whose workspace is lost."""
+    found = {} if seen.alive else lost_workspaces(seen.directory, seen.plan, seen.state)
+    may_go_on = (None, "failed", "max_iter")
+    return {name: what for name, what in found.items() if seen.state.learners[name].stop_reason in may_go_on}
+
+
+def _learner_object(seen: SeenRun, plan: LearnerPlan, lost: str | None) -> dict[str, Any]:
     learner = seen.state.learners[plan.name]
     criterion, history = plan.criterion, learner.history
     return {
@@ -88,6 +103,7 @@ def _learner_object(seen: SeenRun, plan: LearnerPlan) -> dict[str, Any]:
         "history": [finite(value) for value in history],
         "result": json_safe(learner.iterations[-1].result) if learner.iterations else {},
         "error": _error_object(seen, learner),
+        "lost": lost,
     }
 
 

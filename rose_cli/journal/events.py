@@ -67,14 +67,19 @@ class SessionEnded:
 
 @dataclass(frozen=True)
 class LearnerStarted:
-    """The learner's workspace holds its files."""
+    """The learner's workspace holds its files; `files` as in `AttemptEvent`."""
 
     learner: str
+    files: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class AttemptEvent:
-    """What every fact about an attempt says first: which one."""
+    """What every fact about an attempt says first: which one.
+
+    Those that tell of its end have `files`: what is news in the workspace, each file with its size, -1 for one that is
+    gone. By that a resume knows whether a workspace is still the one that the steps have left.
+    """
 
     learner: str
     iteration: int
@@ -109,6 +114,7 @@ class AttemptSucceeded(AttemptEvent):
     seconds: float
     result: Mapping[str, Any] = field(default_factory=dict)
     value: float | None = None
+    files: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -123,6 +129,7 @@ class AttemptFailed(AttemptEvent):
     exit_code: int | None = None
     signal: int | None = None
     stderr_tail: tuple[str, ...] = ()
+    files: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -131,6 +138,7 @@ class AttemptCancelled(AttemptEvent):
 
     reason: str
     seconds: float = 0.0
+    files: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -168,12 +176,14 @@ class LearnerStopped:
 class LearnerReopened:
     """Goes on although it had stopped: resumed after a failure, extended, or sent back.
 
-    Sent back: iterations from `from_iteration` on, and every step in them, count as not done.
+    Sent back: iterations from `from_iteration` on, and every step in them, count as not done. `fresh`: its workspace
+    was lost, and is made anew.
     """
 
     learner: str
     reason: str
     from_iteration: int | None = None
+    fresh: bool = False
 
 
 @dataclass(frozen=True)
@@ -213,7 +223,9 @@ _CLASSES: dict[str, type] = {_event_name(cls): cls for cls in get_args(Event)}
 _NAMES: dict[type, str] = {cls: name for name, cls in _CLASSES.items()}
 _FIELDS: dict[type, tuple[str, ...]] = {cls: tuple(f.name for f in fields(cls)) for cls in _NAMES}
 _SPARED: dict[type, frozenset[str]] = {
-    cls: frozenset(f.name for f in fields(cls) if f.default in (None, ()) or f.default_factory is dict)
+    cls: frozenset(
+        f.name for f in fields(cls) if f.default in (None, ()) or f.default is False or f.default_factory is dict
+    )
     for cls in _NAMES
 }
 _FLOATS = frozenset({"value", "seconds"})
@@ -238,7 +250,7 @@ def to_json(event: Event) -> dict[str, Any]:
     entries: dict[str, Any] = {"event": _NAMES[cls]}
     for name in _FIELDS[cls]:
         value = getattr(event, name)
-        if name in _SPARED[cls] and (value is None or value in ((), {})):
+        if name in _SPARED[cls] and (value is None or value is False or value in ((), {})):
             continue
         entries[name] = _encodable(value)
     return entries

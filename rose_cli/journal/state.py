@@ -6,6 +6,7 @@ more than the work that it records. Everything else only reads.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import singledispatchmethod
@@ -64,7 +65,9 @@ class IterationState:
 
 @dataclass
 class LearnerState:
-    """`home`: where run and campaign lay when its workspace was made, or was last led to its place."""
+    """`home`: where run and campaign lay when its workspace was made, or was last led to its place. `files`: what was
+    in the workspace when an attempt ended last, with sizes; `files_are_known`: no other has begun since.
+    """
 
     name: str
     status: Status = Status.PENDING
@@ -79,6 +82,13 @@ class LearnerState:
     earlier_attempts: dict[tuple[int, str, int], int] = field(default_factory=dict)
     max_iter: int | None = None
     home: tuple[str, str] | None = None
+    files: dict[str, int] = field(default_factory=dict)
+    files_are_known: bool = False
+
+    @property
+    def has_progress(self) -> bool:
+        """Whether it has finished anything that lives on in its workspace."""
+        return bool(self.iterations) or any(step.over for step in (self.current.steps if self.current else {}).values())
 
     @property
     def history(self) -> list[float | None]:
@@ -208,13 +218,14 @@ class RunState:
     def _(self, event: e.LearnerStarted) -> None:
         learner, session = self.learners[event.learner], self.session
         learner.prepared = True
+        _note_files(learner, event.files)
         if session is not None and session.directory is not None and session.campaign_dir is not None:
             learner.home = (session.directory, session.campaign_dir)
 
     @_fold.register
     def _(self, event: e.AttemptStarted) -> None:
         learner = self.learners[event.learner]
-        learner.status = Status.RUNNING
+        learner.status, learner.files_are_known = Status.RUNNING, False
         if learner.current is None:
             learner.current = IterationState(event.iteration, self._now)
         _share_options(learner, event)
@@ -230,6 +241,7 @@ class RunState:
         step = self._end_attempt(event)
         step.over, step.value = True, event.value
         learner = self.learners[event.learner]
+        _note_files(learner, event.files)
         if learner.current is not None:
             learner.current.result.update(event.result)
         for longest in (learner.longest_seconds, self.longest_seconds):
@@ -242,11 +254,13 @@ class RunState:
         step.failures += 1
         learner = self.learners[event.learner]
         learner.error, learner.failures = event, learner.failures + 1
+        _note_files(learner, event.files)
         self.attempts_failed += 1
 
     @_fold.register
     def _(self, event: e.AttemptCancelled) -> None:
         self._end_attempt(event)
+        _note_files(self.learners[event.learner], event.files)
 
     @_fold.register
     def _(self, event: e.AttemptLost) -> None:
@@ -279,6 +293,8 @@ class RunState:
             step.failures = 0
         if event.from_iteration is not None:
             _send_back(learner, event.from_iteration)
+        if event.fresh:
+            learner.prepared, learner.files = False, {}
 
     @_fold.register
     def _(self, event: e.MaxIterChanged) -> None:
@@ -301,6 +317,15 @@ _FINAL = {"failed": Status.FAILED, "cancelled": Status.CANCELLED}
 def _interrupted(reason: str | None) -> Status:
     """What had not come to its end when the session ended for that reason."""
     return Status.LOST if reason == "engine_lost" else Status.CANCELLED
+
+
+def _note_files(learner: LearnerState, news: Mapping[str, int]) -> None:
+    for name, size in news.items():
+        if size < 0:
+            learner.files.pop(name, None)
+        else:
+            learner.files[sys.intern(name)] = size  # ten thousand learners have the same names
+    learner.files_are_known = not learner.running_steps()
 
 
 def _share_options(learner: LearnerState, event: e.AttemptStarted) -> None:

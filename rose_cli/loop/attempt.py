@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
@@ -15,6 +16,7 @@ from rose_cli.loop.output import last_lines, report_of
 from rose_cli.plan.model import CRITERION
 from rose_cli.plan.render import Command, NoCommandError, Place, render
 from rose_cli.plan.secrets import assigned, secrets_of, without
+from rose_cli.run_directory import news_of_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,14 +95,16 @@ class Attempt:
     async def _record_cancellation(self) -> None:
         if self._started:
             with anyio.CancelScope(shield=True):
-                await self._crew.recorder.record(
-                    e.AttemptCancelled(*self._where, self._crew.why_cancelled(self._runner.learner.name))
-                )
+                why = self._crew.why_cancelled(self._runner.learner.name)
+                files = await self._news_of_files()
+                await self._crew.recorder.record(e.AttemptCancelled(*self._where, why, files=files))
 
     async def _settle(self, outcome: TaskOutcome, argv: tuple[str, ...], *before: e.Event) -> bool:
         """Make durable how it ended, also where a cancellation comes in between: the work is done."""
         event = self._judged(outcome, argv)
         with anyio.CancelScope(shield=True):
+            if not isinstance(event, e.AttemptLost):
+                event = replace(event, files=await self._news_of_files())
             await self._crew.recorder.record(*before, event)
         if isinstance(event, e.AttemptLost):
             if self._crew.engine.recovers:
@@ -112,6 +116,11 @@ class Attempt:
             return False
         self._crew.breaker.succeeded(self._runner.step.task)
         return True
+
+    async def _news_of_files(self) -> dict[str, int]:
+        learner = self._runner.learner.name
+        known = dict(self._crew.state.learners[learner].files)
+        return await anyio.to_thread.run_sync(news_of_files, self._crew.directory.workspace(learner), known)
 
     def _judged(
         self, outcome: TaskOutcome, argv: tuple[str, ...]

@@ -15,6 +15,8 @@ from rose_cli.loop.learner import LearnerLoop
 from rose_cli.snapshot import drop_snapshots
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from rose_cli.engine.base import Engine
     from rose_cli.journal.recorder import Recorder
     from rose_cli.journal.state import RunState
@@ -34,7 +36,8 @@ class Ending:
 class Crew:
     """The learners of one session. They share the engine and the journal, and nothing else.
 
-    `secrets` are texts of the session's environment that the journal is not to hold.
+    `secrets` are texts of the session's environment that the journal is not to hold. `left_out` are learners that
+    cannot go on as they are; nothing of them is touched.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Crew:
         directory: RunDirectory,
         deadline: Deadline,
         secrets: tuple[str, ...] = (),
+        left_out: Collection[str] = (),
     ) -> None:
         self.plan = plan
         self.state = state
@@ -54,6 +58,7 @@ class Crew:
         self.directory = directory
         self.deadline = deadline
         self.secrets = secrets
+        self.left_out = left_out
         self.breaker = Breaker(plan.limits.same_failure)
         self._scope = anyio.CancelScope()
         self._learner_scopes: dict[str, anyio.CancelScope] = {}
@@ -84,6 +89,7 @@ class Crew:
         wall time with its retries, must not keep the others from their turn."""
         states = self.state.learners
         waiting = [learner for learner in self.plan.learners if states[learner.name].stop_reason is None]
+        waiting = [learner for learner in waiting if learner.name not in self.left_out]
         return sorted(waiting, key=lambda learner: states[learner.name].failures)
 
     def stop(self, reason: str, message: str | None = None) -> None:

@@ -13,7 +13,7 @@ from rose_cli.loop.deadline import WallTimeReached
 from rose_cli.loop.step import StepEnd, StepRunner
 from rose_cli.plan.model import CRITERION
 from rose_cli.plan.render import Moment
-from rose_cli.run_directory import lead_links, moves_between, prepare_workspace
+from rose_cli.run_directory import lead_links, moves_between, news_of_files, prepare_workspace
 
 if TYPE_CHECKING:
     from rose_cli.journal.state import LearnerState
@@ -42,13 +42,14 @@ class LearnerLoop:
         return self._crew.state.learners[self._plan.name]
 
     async def _prepare(self) -> None:
-        """Make the workspace, once: tasks change what is in it."""
+        """Make the workspace, once: tasks change what is in it, and what they have left cannot be made again."""
         workspace = self._crew.directory.workspace(self._plan.name)
         if self._state.prepared and workspace.is_dir():
             await self._lead_home()
-            return
-        await anyio.to_thread.run_sync(prepare_workspace, workspace, self._plan.files)
-        await self._crew.recorder.record(e.LearnerStarted(self._plan.name))
+        elif not self._state.has_progress:
+            await anyio.to_thread.run_sync(prepare_workspace, workspace, self._plan.files)
+            files = await anyio.to_thread.run_sync(news_of_files, workspace, {})
+            await self._crew.recorder.record(e.LearnerStarted(self._plan.name, files))
 
     async def _lead_home(self) -> None:
         """Where run or campaign were moved or copied, no link of the workspace may lead into the old place."""
@@ -61,7 +62,8 @@ class LearnerLoop:
         if moves:
             folders = directory.workspace(name), directory.snapshots(name)
             await anyio.to_thread.run_sync(lead_links, folders, moves)
-            await self._crew.recorder.record(e.LearnerStarted(name))
+            files = await anyio.to_thread.run_sync(news_of_files, directory.workspace(name), dict(self._state.files))
+            await self._crew.recorder.record(e.LearnerStarted(name, files))
 
     async def _iteration(self) -> None:
         started = time.monotonic()

@@ -55,8 +55,8 @@ class StepRunner:
                 await self._keep_or_put_back()
             if await Attempt(self).run():
                 return StepEnd.DONE
-        if self._command.on_failure != "continue":
-            return StepEnd.FAILED
+        if self._command.on_failure != "continue" or not self.crew.directory.workspace(self.learner.name).is_dir():
+            return StepEnd.FAILED  # without a workspace there is nothing to continue with
         await self.crew.recorder.record(e.StepGivenUp(*self.where, self._step_state.attempt))
         return StepEnd.GIVEN_UP
 

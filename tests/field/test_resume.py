@@ -78,3 +78,23 @@ def test_an_edited_script_is_named(tmp_path: Path) -> None:
     assert wanted in rose("resume", "campaign.yaml", "--max-iter", "4", "--dry-run").out
     assert wanted in rose("resume", "campaign.yaml", "--max-iter", "4").err
     assert last_line(rose) == "new"
+
+
+def test_a_purged_workspace_is_not_taken_for_a_fresh_one(rose: Rose) -> None:
+    rose.script("#!/bin/sh\necho $ROSE_ITERATION >> labels.txt\n", "s.sh")
+    rose.script("#!/bin/sh\nwc -l < labels.txt\n", "m.sh")
+    rose.write("""
+        max_iter: 3
+        tasks: {s: {executable: ./s.sh}}
+        stop: {metric: n, operator: ">", threshold: 100, executable: ./m.sh}
+        learners: 1
+        """)
+    assert rose("run", "campaign.yaml").code == 0
+    shutil.rmtree(rose.folder / "rose-runs/latest/learners/learner-0")
+    for words in (("--dry-run",), ()):
+        called = rose("resume", "--max-iter", "5", *words)
+        assert (called.code, "learner 'learner-0' cannot go on" in called.err) == (4, True), called.err
+    assert rose.learners("campaign.yaml")["learner-0"]["history"] == [1, 2, 3]
+    called = rose("resume", "--max-iter", "5", "--from-iteration", "0", "--learner", "learner-0")
+    assert called.code == 0, called.err
+    assert rose.learners("campaign.yaml")["learner-0"]["history"] == [1, 2, 3, 4, 5]

@@ -36,6 +36,8 @@ def _place(asset: Path, folder: Path) -> Path:
     shutil.copytree(asset, run)
     (run / "plan.json").write_text((asset / "plan.json").read_text().replace(PLACE, str(folder)))
     shutil.copy(asset / "campaign.yaml", folder)
+    for learner in load_plan(run / "plan.json").learners:
+        (run / "learners" / learner.name / "workspace").mkdir(parents=True)
     return run
 
 

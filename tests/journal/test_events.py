@@ -44,6 +44,8 @@ BY_TYPE: Mapping[str, st.SearchStrategy[Any]] = {
     "float | None": st.none() | st.floats(),
     "tuple[str, ...]": st.lists(text, max_size=3).map(tuple),
     "Mapping[str, Any]": maps,
+    "bool": st.booleans(),
+    "Mapping[str, int]": st.dictionaries(text, integers, max_size=4),
     "Mapping[str, str]": st.dictionaries(text, text, max_size=4),
 }
 
