@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import shutil
 import stat
 from collections import deque
@@ -117,7 +118,9 @@ def claim_run_directory(path: Path) -> RunDirectory:
         raise RunDirectoryError(message, _elsewhere(path)) from error
     if used:
         message = f"'{path}' is not empty"
-        raise RunDirectoryError(message, f"choose a new folder, or go on with that run: rose resume {path}")
+        raise RunDirectoryError(
+            message, f"choose a new folder, or go on with that run: rose resume {shlex.quote(str(path))}"
+        )
     return RunDirectory.at(path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ def init(folder: Path) -> ExitCode:
         message = f"cannot write to '{folder}': {error.strerror}"
         raise UsageError(message, "choose another folder") from error
     sys.stdout.write(f"wrote {', '.join(sorted(entry.name for entry in templates))} to '{folder}'\n")
-    sys.stdout.write(f"next: rose run {folder / 'campaign.yaml'}\n")
+    sys.stdout.write(f"next: rose run {shlex.quote(str(folder / 'campaign.yaml'))}\n")
     return ExitCode.OK
 
 

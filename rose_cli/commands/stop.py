@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,7 @@ def _report(seen: SeenRun, what: str, is_done: Callable[[], bool]) -> None:
     end = time.monotonic() + PATIENCE_SECONDS
     while not is_done():
         if time.monotonic() > end:
-            notice(f"asked {what} to stop; it has not yet: see rose status {seen.directory.path}")
+            notice(f"asked {what} to stop; it has not yet: see rose status {shlex.quote(str(seen.directory.path))}")
             return
         time.sleep(POLL_SECONDS)
     notice(f"{what} has stopped")

@@ -16,6 +16,7 @@ cannot be seen, in another container of the same machine.
 from __future__ import annotations
 
 import errno
+import shlex
 from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -139,7 +140,7 @@ def _refusal(path: Path, found: Found) -> RunLockedError:
     if found.holder is None:
         message = f"run '{run}' is locked, and '{path}' does not say by whom"
         return RunLockedError(message, "make sure that no session works on it, then add `--steal-lock`")
-    return RunLockedError(f"run '{run}' is locked by {found.holder}", _way_out(run.name, found.holder))
+    return RunLockedError(f"run '{run}' is locked by {found.holder}", _way_out(shlex.quote(str(run)), found.holder))
 
 
 def _way_out(run: str, holder: Holder) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -74,7 +75,7 @@ class Programs:
             return "missing-program", f"'{word}' is a folder", "name the program in it"
         if os.path.isfile(beside):  # noqa: PTH113
             runner = RUNNERS.get(beside.suffix, ("python",))[0]
-            hint = f"chmod +x {word}, or name what runs it: {runner} {word}"
+            hint = f"chmod +x {shlex.quote(word)}, or name what runs it: {runner} {shlex.quote(word)}"
             return "not-executable", f"'{word}' is not executable", hint
         where = "" if "/" in word else " on PATH"
         return "missing-program", f"there is no program '{word}'{where}", self._program_hint(word, command)

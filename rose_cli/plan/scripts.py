@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import stat
 from pathlib import PurePath
@@ -46,12 +47,14 @@ def fault_of_shell_script(path: str, word: str) -> Fault | None:
 
 def windows_line_ends(word: str) -> Fault:
     message = f"'{word}' has Windows line ends, which no shell and no first line may have"
-    return Fault("bad-script", message, f"save it with Unix line ends: sed -i 's/\\r$//' {PurePath(word).name}")
+    return Fault(
+        "bad-script", message, f"save it with Unix line ends: sed -i 's/\\r$//' {shlex.quote(PurePath(word).name)}"
+    )
 
 
 def _no_first_line(word: str) -> Fault:
     runner = "python" if word.endswith(".py") else "sh"
-    hint = f"begin it with a line such as '#!/usr/bin/env {runner}', or name what runs it: {runner} {word}"
+    hint = f"begin it with a line such as '#!/usr/bin/env {runner}', or name what runs it: {runner} {shlex.quote(word)}"
     return Fault("bad-script", f"'{word}' does not say what runs it: it has no first line with '#!'", hint)
 
 

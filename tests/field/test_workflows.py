@@ -366,3 +366,21 @@ def test_modes_are_those_of_the_umask_and_of_the_files(rose: Rose, umask: int) -
     for path in (rose.folder / "r").rglob("*"):
         usual = (0o777 if path.is_dir() else 0o666) & ~umask
         assert path.stat().st_mode & 0o777 == copies.get(path.name, usual), path
+
+
+def test_commands_in_messages_can_be_pasted(rose: Rose) -> None:
+    assert "next: rose run 'my dir/campaign.yaml'\n" in rose("init", "my dir").out
+    rose.write(ONE + "tasks: {t: {executable: sleep 60}}\n")
+    session = rose.start("run", "campaign.yaml", "--run-dir", "my run")
+    try:
+        wait_until((rose.folder / "my run/lock").exists)
+        used = rose("run", "campaign.yaml", "--run-dir", "my run")
+        locked = rose("resume", "my run")
+    finally:
+        session.kill()
+        session.communicate()
+    assert used.err.endswith("rose resume 'my run'\n")
+    assert f"`rose stop '{rose.folder}/my run'`" in locked.err
+    rose.write("echo", "my tool.sh")
+    (mistake,) = mistakes(rose, ONE + "tasks: {t: {executable: './my\\ tool.sh'}}\n")
+    assert mistake[2] == "chmod +x './my tool.sh', or name what runs it: sh './my tool.sh'"

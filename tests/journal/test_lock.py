@@ -111,7 +111,7 @@ def test_a_living_holder_is_named(tmp_path: Path, start_program: Starter, words:
     assert told(holder, tmp_path) == "won"
     with pytest.raises(RunLockedError, match=f"process {holder.pid} on host '{socket.gethostname()}'") as caught:
         RunLock.acquire(tmp_path)
-    assert caught.value.hint == f"it is alive: wait for it, or end it with `rose stop {tmp_path.name}`"
+    assert caught.value.hint == f"it is alive: wait for it, or end it with `rose stop {tmp_path}`"
     assert told(holder, "end") == "released"
     RunLock.acquire(tmp_path).release()
     assert left_in(tmp_path) == []
