@@ -257,6 +257,13 @@ def test_the_workflow_on_the_page_is_the_file() -> None:
     assert all("uses" in step or "run" in step for step in steps)
 
 
+def test_the_pythons_that_are_supported_are_those_that_ci_runs() -> None:
+    workflow = yaml.safe_load((REPOSITORY / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+    (pythons,) = {tuple(job["strategy"]["matrix"]["python"]) for job in workflow["jobs"].values() if "strategy" in job}
+    page = (DOCS / "from-laptop-to-cluster.md").read_text(encoding="utf-8")
+    assert f"Python {pythons[0]} to {pythons[-1]} are supported." in page
+
+
 def test_no_page_names_a_place_of_one_machine() -> None:
     for page in PAGES:
         assert not re.search(r"(?<!\w)/(?:work|root|home|tmp)/", page.read_text(encoding="utf-8")), name_of(page)
@@ -264,7 +271,7 @@ def test_no_page_names_a_place_of_one_machine() -> None:
 
 # --- promises ------------------------------------------------------------------------------------------------------
 
-COMPLETE = {"ci.md"}
+COMPLETE = {"ci.md", "from-laptop-to-cluster.md", "guarantees.md"}
 """Pages of which every sentence names the test that holds it; `python -m tools.promises` lists those that do not."""
 
 

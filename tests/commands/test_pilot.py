@@ -65,11 +65,12 @@ def campaign(tmp_path: Path) -> Callable[..., Rose]:
     return write
 
 
-def start(rose: Rose, *arguments: str) -> subprocess.Popen[str]:
+def start(rose: Rose, *arguments: str, most_files: int | None = None) -> subprocess.Popen[str]:
     """A bare environment: radical.pilot's scripts are not on PATH, and the home is one that shows every trace."""
     log = (rose.folder.parent / "rose.log").open("a")
+    limited = [] if most_files is None else ["/bin/sh", "-c", f'ulimit -n {most_files}; exec "$@"', "sh"]
     return subprocess.Popen(
-        [sys.executable, "-m", "rose_cli", *arguments],
+        [*limited, sys.executable, "-m", "rose_cli", *arguments],
         cwd=rose.folder,
         env={"HOME": str(rose.folder.parent / "home"), "PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"},
         stdin=subprocess.DEVNULL,
@@ -145,6 +146,10 @@ def test_killed_and_resumed_a_run_has_the_history_of_one_on_this_machine(campaig
     assert "starting pilot" in said
     assert "radical" not in said.replace("radical.pilot", ""), "nothing of its own reaches the screen"
     assert_no_trace(rose)
+    for pilot in ("pilot-1.1", "pilot-2.1"):
+        written = rose.folder / "r/engine" / pilot
+        assert (written / "host.log").is_file()
+        assert {path.name for path in (written / "radical").iterdir()} >= {"client", "agent"}
     on_pilot = {name: learner["history"] for name, learner in rose.learners("r").items()}
     called = rose("run", "campaign.yaml", "--run-dir", "local", "--engine", "local", timeout_seconds=BOUND_SECONDS)
     assert called.code == 0, called.err
@@ -173,6 +178,16 @@ def test_what_is_lost_is_run_again_on_another_pilot_as_often_as_allowed(campaign
     assert len(events(rose, "attempt_lost")) > len(lost)
     assert not events(rose, "attempt_cancelled")
     assert rose.status("r")["status"] == "lost"
+    assert_no_trace(rose)
+
+
+def test_too_few_open_files_are_said(campaign: Callable[..., Rose]) -> None:
+    """A pilot opens some hundred, in whatever part of it first comes to the limit."""
+    rose = campaign()
+    code, said = ended(rose, start(rose, "run", "campaign.yaml", "--run-dir", "r", most_files=128))
+    assert code == 5, said
+    assert "open files" in said
+    assert not events(rose, "attempt_started")
     assert_no_trace(rose)
 
 

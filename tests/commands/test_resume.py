@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 import subprocess
 import time
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rose_cli.engine.pilot.remains import settle_pilots
+from rose_cli.plan.model import PilotPlan
 from tests.conftest import wait_until
 
 if TYPE_CHECKING:
@@ -264,6 +268,47 @@ def test_a_run_directory_that_cannot_be_is_refused(rose: Rose, place: str) -> No
     assert (called.code, called.out) == (4, "")
     assert f"cannot use '{place}' as a run directory: " in called.err.replace("\n", "")
     assert "--run-dir" in called.err
+
+
+def test_tasks_see_the_terminal_of_the_resume(rose: Rose) -> None:
+    rose.write("{max_iter: 1, tasks: {t: {executable: printenv PLACE}}, learners: [{name: a}]}")
+    assert rose("run", "campaign.yaml", "--run-dir", "r", PLACE="first").code == 0
+    assert rose("resume", "r", "--max-iter", "2", PLACE="second").code == 0
+    logs = rose.folder / "r/learners/a/logs"
+    assert [(logs / f"{iteration}/t.1.out").read_text() for iteration in (0, 1)] == ["first\n", "second\n"]
+
+
+PILOT = {"host": "elsewhere", "resource": "lab.cluster", "here": False, "runtime_seconds": 600.0, "submitted": 0.0,
+         "workplace": "/nowhere", "home": "/nowhere", "active": None}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("pilot", "said"),
+    [
+        (PILOT, "a pilot of this run on 'lab.cluster' may still be queued or at work"),
+        ({**PILOT, "here": True}, "a pilot of this run may still be at work on host 'elsewhere'"),
+        ({**PILOT, "active": 5.0}, None),  # its runtime has been over for years
+    ],
+)
+def test_a_pilot_that_may_be_at_work_elsewhere_is_named(ended: Rose, pilot: dict[str, Any], said: str | None) -> None:
+    """It is known by what its session wrote down."""
+    record = ended.folder / "r/engine/pilot-1.1/pilot.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps(pilot))
+    if said is None:
+        settle_pilots(record.parents[1], force=False)
+        return
+    path = ended.folder / "r/plan.json"
+    document = json.loads(path.read_text())
+    document["plan"]["engine"] |= {
+        "kind": "radical.pilot",
+        "pilot": asdict(PilotPlan("lab.cluster", 10, None, None, None, None, 0)),
+    }
+    path.write_text(json.dumps(document))
+    refused = ended("resume", "r", "--max-iter", "4")
+    assert (refused.code, said in refused.err, "rose resume --force" in refused.err) == (4, True, True), refused.err
+    assert bounds(ended)["a"] == (2, 2)
+    settle_pilots(record.parents[1], force=True)
 
 
 def test_a_changed_campaign_is_named_and_not_applied(campaign: Rose) -> None:
