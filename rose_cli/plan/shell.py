@@ -7,12 +7,12 @@ a value is written so that it arrives as it is; where it cannot know, only a val
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
-from rose_cli.plan.words import Code, code_read_by_command
+from rose_cli.plan.words import HERE_STRING, Code, code_read_by_command, code_read_from_input
 from rose_cli.spec.placeholders import pieces_of
 
 if TYPE_CHECKING:
@@ -204,14 +204,22 @@ class _Kind(Enum):
 
 @dataclass
 class _Frame:
-    """What is open: `end` closes it. `unsure` says why values in it cannot be quoted."""
+    """What is open: `end` closes it. `unsure` says why values in it cannot be quoted.
+
+    Of code: the `words` of the command so far, those of the whole `line`, where the word began that goes on, whether
+    that is the target of a redirection, whether the command reads a pipe, and how many parts came before the frame.
+    """
 
     kind: _Kind
     end: str = ""
     unsure: str | None = None
     depth: int = 0
     words: list[str] = field(default_factory=list)
+    line: list[str] = field(default_factory=list)
     start: int | None = None
+    is_target: bool = False
+    is_piped: bool = False
+    begin: int = 0
     documents: list[tuple[str, bool, bool]] = field(default_factory=list)
 
 
@@ -230,6 +238,7 @@ class _Scanner:
         self._document = document
         self._nested = nested
         self._lost: str | None = None
+        self._code_reader: Code | None = None
         self._ends_in: str | None = None
         self._frames = [_Frame(_Kind.CODE if document is None else _Kind.HERE)]
         self._steps = {
@@ -244,6 +253,9 @@ class _Scanner:
     def run(self) -> None:
         while self._at < len(self._text):
             self._steps[self._frames[-1].kind](self._text[self._at])
+        for frame in reversed(self._frames):
+            self._end_word(frame)
+            self._end_command(frame)
         self._end_text()
 
     @property
@@ -287,7 +299,7 @@ class _Scanner:
 
     def _push(self, kind: _Kind, end: str, count: int, unsure: str | None = None) -> None:
         self._take(count)
-        self._frames.append(_Frame(kind, end, unsure))
+        self._frames.append(_Frame(kind, end, unsure, begin=len(self.parts)))
         if len(self._frames) > _MOST_OPEN:
             self._lose("so deep inside of other code")
             self._as_it_is()
@@ -295,7 +307,8 @@ class _Scanner:
     def _pop(self, count: int = 1) -> None:
         if self._frames[-1].documents:
             self._lose("after a here-document inside of $(…)")
-        self._frames.pop()
+        frame = self._frames.pop()
+        self._end_command(frame)
         self._take(count)
 
     def _lose(self, reason: str) -> None:
@@ -307,7 +320,7 @@ class _Scanner:
     def _hole(self, style: Style, *, after_dollar: bool = False) -> None:
         name, offset = self._holes[self._at]
         reason = self._lost or next((frame.unsure for frame in self._frames if frame.unsure), None)
-        code = self._reads_as_code()
+        code = self._code_reader or self._reads_as_code()
         if reason is not None:
             style = Style.ONLY_PLAIN
         elif code is not None:
@@ -318,9 +331,9 @@ class _Scanner:
         self._at += 1
 
     def _reads_as_code(self) -> Code | None:
-        """Whether the command that the placeholder is a word of takes that word for code."""
-        frame = next((frame for frame in reversed(self._frames) if frame.kind is _Kind.CODE), None)
-        return code_read_by_command(frame.words) if frame is not None and frame.words else None
+        """Whether a command that the placeholder stands in a word of takes that word for code."""
+        found = (code_read_by_command(frame.words) for frame in self._frames if frame.words)
+        return next((code for code in found if code is not None), None)
 
     def _word_so_far(self) -> str:
         frame = self._frames[-1]
@@ -413,7 +426,9 @@ class _Scanner:
                 self._lose("after a subscript, which some shells work out")
             self._take()
         else:
-            self._end_word()
+            if character in "<>" and self._word_so_far().isdigit():  # as in 2>&1
+                frame.start = None
+            self._end_word(frame)
             self._between_words(character)
 
     def _escape_in_code(self) -> None:
@@ -426,51 +441,84 @@ class _Scanner:
     def _backtick_in_code(self) -> None:
         frame = self._frames[-1]
         if frame.end == "`":
-            self._end_word()
+            self._end_word(frame)
         elif frame.start is None:
             frame.start = self._at
         self._backtick()
 
-    def _end_word(self) -> None:
-        frame = self._frames[-1]
+    def _end_word(self, frame: _Frame) -> None:
         if frame.start is None:
             return
         word = re.sub(r"['\"\\]", "", self._text[frame.start : self._at])
         frame.start = None
+        if frame.is_target:
+            frame.is_target = False
+            return
         if not frame.words and word == "case" and frame.end:
             self._lose("after a 'case' inside of other code")
         if frame.words or not (word in _BEFORE_A_COMMAND or _ASSIGNMENT.fullmatch(word)):
             frame.words.append(word)
+            frame.line.append(word)
+
+    def _end_command(self, frame: _Frame, *, pipes: bool = False) -> None:
+        """Where a shell reads what was piped to it, nobody knows how values have to be written in there."""
+        code = code_read_from_input(frame.words) if frame.is_piped and frame.words else None
+        if code is not None:
+            self.parts[frame.begin :] = [
+                part if isinstance(part, str) else _doubted(part, code) for part in self.parts[frame.begin :]
+            ]
+        frame.is_piped = pipes
+        frame.words.clear()
+        frame.is_target = False
 
     def _between_words(self, character: str) -> None:
         frame = self._frames[-1]
         if character == "#":
             self._comment()
         elif character == "\n":
-            frame.words.clear()
+            # after a pipe, the command that reads it may stand on the next line
+            self._end_command(frame, pipes=frame.is_piped and not frame.words)
             self._take()
             self._documents()
         elif character in ";&|":
-            frame.words.clear()
-            self._take()
+            is_doubled = self._next() == character
+            self._end_command(frame, pipes=character == "|" and not is_doubled)
+            self._take(2 if is_doubled else 1)
         elif character == "(":
             self._open(frame)
         elif character == ")":
-            frame.words.clear()
+            self._end_command(frame)
             self._pop() if frame.end == ")" else self._take()
-        elif self._text.startswith("<<", self._at) and not self._text.startswith("<<<", self._at):
-            self._here_document(frame)
+        elif character in "<>":
+            self._redirection(frame)
         else:
-            self._take(3 if self._text.startswith("<<<", self._at) else 1)
+            self._take()
+
+    def _redirection(self, frame: _Frame) -> None:
+        if self._text.startswith("<<", self._at) and not self._text.startswith("<<<", self._at):
+            self._here_document(frame)
+            return
+        frame.is_target = self._next() != "("
+        is_here_string = self._text.startswith("<<<", self._at)
+        if is_here_string:
+            frame.words.append(HERE_STRING)
+        self._take(3 if is_here_string else 2 if self._next() in ("&", ">", "|") else 1)
 
     def _open(self, frame: _Frame) -> None:
         before = self._text[self._at - 1 : self._at]
-        is_arithmetic = self._next() == "(" and not frame.words and before != "$"
-        frame.words.clear()
+        unsure = None
+        if before in "<>" and before:
+            code = code_read_from_input(frame.words) if frame.words else None
+            unsure = None if code is None else reason_of(code)
+            self._push(_Kind.CODE, ")", 1, unsure)
+            return
+        is_arithmetic = self._next() == "(" and not frame.words
+        self._end_command(frame, pipes=frame.is_piped)
         if is_arithmetic:
             self._push(_Kind.ARITHMETIC, "))", 2, "in ((…)), which some shells work out")
         else:
             self._push(_Kind.CODE, ")", 1)
+            self._frames[-1].is_piped, self._frames[-1].begin = frame.is_piped, frame.begin
 
     def _comment(self) -> None:
         if any(frame.end == "`" for frame in self._frames):
@@ -498,6 +546,8 @@ class _Scanner:
     def _documents(self) -> None:
         """The bodies of the here-documents that the line before has begun."""
         frame = self._frames[-1]
+        code = code_read_from_input(frame.line) if frame.documents and frame.line else None
+        code = code or (self._reads_as_code() if frame.documents else None)
         for delimiter, is_quoted, cuts_tabs in frame.documents:
             begin, end, after = self._at, len(self._text), len(self._text)
             for line in _LINE.finditer(self._text, self._at):
@@ -506,17 +556,19 @@ class _Scanner:
                     break
                 if not is_quoted and (len(line[1]) - len(line[1].rstrip("\\"))) % 2:
                     self._lose("after a line of a here-document that ends in a backslash")
-            self._body(begin, end, delimiter, is_quoted=is_quoted)
+            self._body(begin, end, delimiter, is_quoted=is_quoted, code=code)
             self._at = end
             self._take(after - end)
             if self._at == len(self._text) and not self._text[end:].endswith("\n"):
                 self._ends_in = "it ends in a here-document"
         frame.documents.clear()
+        frame.line.clear()
 
-    def _body(self, begin: int, end: int, delimiter: str, *, is_quoted: bool) -> None:
+    def _body(self, begin: int, end: int, delimiter: str, *, is_quoted: bool, code: Code | None) -> None:
         holes = {at - begin: hole for at, hole in self._holes.items() if begin <= at < end}
         inner = _Scanner(self._text[begin:end], holes, document=delimiter, nested=self._nested + 1)
         inner._lost = self._lost or next((frame.unsure for frame in self._frames if frame.unsure), None)
+        inner._code_reader = self._code_reader or code
         is_deep = self._nested > _MOST_DOCUMENTS
         if any(f.end == "`" for f in self._frames) or is_deep:
             inner._lose("in a here-document inside of other code")
@@ -622,6 +674,11 @@ class _Scanner:
                 self._take()
             case _:
                 self._take()
+
+
+def _doubted(spot: Spot, code: Code) -> Spot:
+    style = Style.ONLY_PLAIN_IN_A_LANGUAGE if code is Code.LANGUAGE else Style.ONLY_PLAIN
+    return spot if spot.reason is not None else replace(spot, style=style, reason=reason_of(code))
 
 
 def _sets_variables(words: list[str]) -> bool:

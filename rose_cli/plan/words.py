@@ -48,6 +48,10 @@ _OTHER_CODE_FOLLOWS = {
 _VALUES_OF_SHELLS = frozenset({"pipefail", "errexit", "nounset", "xtrace", "posix"})
 _FAR_ENOUGH = 16
 """As many words before the code are looked at: those of a shell and its options."""
+_FAR_SHELLS = frozenset({"ssh", "rsh"})
+_MOST_WORDS = 64
+HERE_STRING = "<<<"
+"""Stands among the words of a command before a text that it reads."""
 _READS_ITS_WORDS_AS_CODE = frozenset({"eval", "trap", "let", "ssh", "rsh", "watch", "parallel"})
 
 
@@ -80,11 +84,36 @@ def code_read_by_command(words: Sequence[str]) -> Code | None:
     """Who reads the word after `words` as code, where these are a simple command of a shell's line."""
     if base_name(words[0]) in _READS_ITS_WORDS_AS_CODE:
         return Code.COMMAND
+    if words[-1] == HERE_STRING:
+        return code_read_from_input(words[:-1]) if len(words) > 1 else None
     if not words[-1].startswith(("-", "+")) and words[-1] not in _VALUES_OF_SHELLS:
         return None
     last = [*words[-_FAR_ENOUGH:], ""]
     found = (_code_after(last, start) for start in range(len(last) - 1))
     return next((code[1] for code in found if code is not None and code[0] == len(last) - 1), None)
+
+
+def code_read_from_input(words: Sequence[str]) -> Code | None:
+    """Who reads the standard input of a command, or of one of several in a line, as code."""
+    for at, word in enumerate(words[:_MOST_WORDS]):
+        name = base_name(word)
+        if name in _SHELLS or name in _GIVE_TO_A_SHELL or name in _FAR_SHELLS or name in INTERPRETERS:
+            after = list(_arguments(words[at + 1 :]))
+            reads_input = "-s" in words[at:] or "-" in words[at:] or len(after) <= (name in _FAR_SHELLS)
+            if reads_input:
+                return Code.LANGUAGE if name in INTERPRETERS - _SHELLS else Code.COMMAND
+    if words[0] in (".", "source") and (len(words) == 1 or "/dev/stdin" in words):
+        return Code.COMMAND
+    return None
+
+
+def _arguments(words: Sequence[str]) -> Iterator[str]:
+    """Those that are no options of a shell or an interpreter."""
+    previous = ""
+    for word in words:
+        if not word.startswith(("-", "+")) and previous not in _TAKE_A_VALUE:
+            yield word
+        previous = word
 
 
 def looked_up(words: Sequence[str], campaign_dir: str) -> tuple[int, ...]:

@@ -273,7 +273,19 @@ TOKENS = [
         "$1",
         "$?",
     ),
-    *("<<<", "-c ", "sh -c '", 'bash -c "', "eval ", "trap "),
+    *(
+        "<<<",
+        "-c ",
+        "sh -c '",
+        'bash -c "',
+        "eval ",
+        "trap ",
+        "| sh ",
+        "| bash -s\n",
+        "bash <<E\n",
+        "sh <<'E'\n",
+        "sh ",
+    ),
 ]
 RUNS_IF_READ = [  # whatever is split off from it is no command
     *(
@@ -325,6 +337,16 @@ def test_no_line_makes_a_value_run(shell: str, tokens: list[str], value: str) ->
         ("trap 'rm {learner}' EXIT", "in code that another shell or machine reads"),
         ("sh -c 'cd {learner} && ls'", "in code that another shell reads"),
         ('true && timeout 5 bash -euc "ls {learner}"', "in code that another shell reads"),
+        ("bash <<E\ncd {learner}\nE", "in code that another shell or machine reads"),
+        ("cat <<'E' | ssh host\ncd {learner}\nE", "in code that another shell or machine reads"),
+        ('echo "cd {learner}" | sh', "in code that another shell or machine reads"),
+        ("for i in 1; do echo {learner}; done | sort |\n  bash -s", "in code that another shell or machine reads"),
+        ("(echo {learner}) | (sh)", "in code that another shell or machine reads"),
+        ("X=$(echo '{learner}' | sh 2>&1)", "in code that another shell or machine reads"),
+        ("bash <<< 'cd {learner}'", "in code that another shell or machine reads"),
+        (". <(echo cd {learner})", "in code that another shell or machine reads"),
+        ('eval "$(tool {learner})"', "in code that another shell or machine reads"),
+        ("python3 - <<'E'\nprint('{learner}')\nE", "in code that an interpreter reads"),
         ("find . -exec sh -c 'echo {learner}' \\;", "in code that another shell reads"),
         ("ssh host ls {learner}", "in code that another shell or machine reads"),
         ("su me -c 'ls {learner}'", "in code that another shell or machine reads"),
@@ -365,6 +387,25 @@ def test_where_a_value_cannot_be_quoted_only_a_plain_one_is_let_in(line: str, re
 )
 def test_what_a_line_ends_in(line: str, ending: str | None) -> None:
     assert scan(line).ending == ending
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "echo {learner} | python3 train.py",
+        "echo {learner} | bash ./script.sh",
+        "echo {learner} | sort || sh",
+        "sh ./x.sh {learner}",
+        "cat <<E | python3 train.py\n{learner}\nE",
+        "bash x.sh < {learner}",
+        "echo x | sh; echo {learner}",
+        "sh -c 'cd \"$1\"' sh {learner}",
+        "ssh-keygen -f {learner}",
+        "echo eval {learner} > sh",
+    ],
+)
+def test_what_a_program_reads_as_data_is_in_no_doubt(line: str) -> None:
+    assert [spot.reason for spot in scan(line).spots] == [None]
 
 
 def test_values_stay_readable_where_they_are_plain() -> None:
