@@ -44,7 +44,7 @@ def compare(value: float, operator: Operator, threshold: float) -> bool:
         case ">=":
             return value >= threshold
         case "==":
-            return value == threshold
+            return math.isclose(value, threshold, rel_tol=1e-12)  # 0.1 + 0.2 is 0.3
 
 
 def best_value(criterion: CriterionPlan | None, history: History) -> float | None:

@@ -203,10 +203,11 @@ def metrics(tmp_path_factory: pytest.TempPathFactory) -> Rose:
           - {name: all-nan, max_iter: 2, env: {VALUES: nan nan}}
           - {name: tiny, max_iter: 1, env: {VALUES: 3.2e-12}}
           - {name: huge, max_iter: 1, env: {VALUES: 1e300}}
-          - {name: points, max_iter: 1, stop: {executable: cat points.json, read: {json: val.mse}}}
-          - {name: nested, max_iter: 1, stop: {executable: cat nested.json, read: {json: a.b.c}}}
-          - {name: last, max_iter: 1, stop: {executable: cat list.json, read: {json: h.-1}}}
-          - {name: integer, max_iter: 1, stop: {executable: cat integer.json, read: {json: mse}}}
+          - {name: points, max_iter: 1, stop: {executable: "cat {campaign_dir}/points.json", read: {json: val.mse}}}
+          - {name: nested, max_iter: 1, stop: {executable: "cat {campaign_dir}/nested.json", read: {json: a.b.c}}}
+          - {name: last, max_iter: 1, stop: {executable: "cat {campaign_dir}/list.json", read: {json: h.-1}}}
+          - {name: sum, stop: {metric: own, operator: ==, threshold: 0.3, executable: echo 0.30000000000000004}}
+          - {name: integer, max_iter: 1, stop: {executable: "cat {campaign_dir}/integer.json", read: {json: mse}}}
         """
     )
     rose("run", "campaign.yaml", "--output", "quiet", "--run-dir", "run")
@@ -236,6 +237,11 @@ def test_tiny_and_huge_values_are_shown_as_such(metrics: Rose) -> None:
 def test_a_metric_is_found_under_keys_with_points_and_in_lists(metrics: Rose) -> None:
     learners = metrics.learners("run")
     assert [learners[name]["metric_value"] for name in ("points", "nested", "last")] == [0.05, 0.06, 0.07]
+
+
+def test_an_equal_value_is_equal_whatever_rounding_makes_of_it(metrics: Rose) -> None:
+    learner = metrics.learners("run")["sum"]
+    assert (learner["stop_reason"], learner["history"]) == ("criterion_met", [0.1 + 0.2])
 
 
 def test_a_metric_beyond_all_floats_is_infinite(metrics: Rose) -> None:
