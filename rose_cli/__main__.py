@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 
 from rose_cli.signals import Stopped, listen, raised
+from rose_cli.streams import in_utf8
 
 
 def main() -> None:
     try:
+        in_utf8()
         listen()
         from rose_cli.cli import main as command_line
     except KeyboardInterrupt:

@@ -5,6 +5,7 @@ Commands are imported when they are called, so that `rose --help` answers at onc
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import sys
@@ -16,7 +17,7 @@ import typer
 from rose_cli import __version__
 from rose_cli.errors import CampaignError, ExitCode, RoseError, RunDirectoryError, UsageError
 from rose_cli.signals import Stopped, end_with, raised
-from rose_cli.streams import give_up, stand_in_for_closed
+from rose_cli.streams import escape_what_has_no_encoding, give_up, stand_in_for_closed
 
 app = typer.Typer(
     name="rose",
@@ -211,12 +212,15 @@ def logs(
     task: Annotated[Optional[str], typer.Argument(metavar="TASK", help="Only this task.")] = None,  # noqa: UP045
     failed: Annotated[bool, typer.Option("--failed", help="Only attempts that failed.")] = False,
     follow: Annotated[bool, typer.Option("--follow", help="Go on until the run has ended.")] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Also on a terminal byte by byte, control sequences included.")
+    ] = False,
 ) -> None:
     """Show what tasks printed."""
     from rose_cli.commands.logs import Wanted
     from rose_cli.commands.logs import logs as command
 
-    raise typer.Exit(command(run_name, Wanted(learner, iteration, task, failed), follow=follow))
+    raise typer.Exit(command(run_name, Wanted(learner, iteration, task, failed), follow=follow, raw=raw))
 
 
 @app.command()
@@ -259,6 +263,7 @@ def doctor(
 def main() -> NoReturn:
     """The `rose` command. What is wrong with the command line itself, typer has said and ended in exit code 2."""
     stand_in_for_closed()
+    escape_what_has_no_encoding()
     code: int = ExitCode.OK
     try:
         _call()
@@ -335,6 +340,11 @@ def _refusal(error: Exception) -> RunDirectoryError | None:
     """What there is to say where the machine refused a file, or room for the output."""
     if isinstance(error, FileNotFoundError) and error.filename is None:  # out of os.getcwd
         return RunDirectoryError("the folder that rose was called in is gone", "change to one that is there")
+    if isinstance(error, UnicodeEncodeError) and codecs.lookup(error.encoding) == codecs.lookup(
+        sys.getfilesystemencoding()
+    ):
+        message = f"'{error.object}' cannot name a file here: the encoding of this terminal is {error.encoding}"
+        return RunDirectoryError(message, "call rose with PYTHONUTF8=1")
     if not isinstance(error, OSError) or error.errno not in _REFUSALS:
         return None
     what = f"use '{os.fsdecode(error.filename)}'" if error.filename else "write the output"
@@ -347,7 +357,9 @@ def _report_bug(error: Exception) -> ExitCode:
 
     from rose_cli.view.console import complain
 
-    with tempfile.NamedTemporaryFile("w", prefix="rose-bug-", suffix=".txt", delete=False, encoding="utf-8") as file:
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="rose-bug-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
+    ) as file:
         file.write(f"rose {__version__}, Python {sys.version}, {sys.platform}\n{sys.argv}\n\n")
         traceback.print_exception(error, file=file)
     complain(f"this is a bug in rose: {type(error).__name__}: {error}", f"the report is in {file.name}")

@@ -1,7 +1,8 @@
-"""Standard streams that are closed, or that nobody reads any more."""
+"""Standard streams: closed, read by nobody, or with an encoding that lacks what is to be said."""
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from contextlib import suppress
@@ -20,6 +21,26 @@ def stand_in_for_closed() -> None:
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:  # in this order: the lowest free number is given out
             setattr(sys, name, open(os.devnull, "r+", encoding="utf-8"))  # noqa: SIM115, PTH123 - it stays open
+
+
+def escape_what_has_no_encoding() -> None:
+    """Let what an encoding lacks be written as an escape, on every stream.
+
+    Half of a surrogate pair, and a byte of a file name that is no UTF-8, would end the command, or leave it as it is.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def in_utf8() -> None:
+    """Begin again in UTF-8 mode where names of files are held to be ASCII: `LC_ALL=C PYTHONUTF8=0`.
+
+    A learner called "größe" could get no folder there. What tasks inherit stays as it is.
+    """
+    if sys.getfilesystemencoding() == "ascii" and not sys.flags.utf8_mode and sys.executable:
+        with suppress(OSError):
+            os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606 - it is rose
 
 
 def give_up(stream: TextIO) -> None:

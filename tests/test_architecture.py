@@ -25,7 +25,7 @@ SHARED = {"diagnostic", "errors", "host", "signals", "streams"}
 """Values and facts below all rooms; they know nobody but each other."""
 
 ARROWS = {
-    "__main__": {"cli", "signals"},
+    "__main__": {"cli", "signals", "streams"},
     "cli": {"", "commands", "view", "errors", "signals", "streams"},
     "commands": {"", "spec", "plan", "loop", "engine", "journal", "view", "control", "run_directory", *SHARED},
     "view": {"loop.criterion", "journal.events", "journal.state", *SHARED},

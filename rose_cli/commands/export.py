@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import errno
+import io
 import json
+import re
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from rose_cli.plan.model import LearnerPlan
 
 ExportFormat: TypeAlias = Literal["csv", "jsonl"]
+
+_ODD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""Control characters besides tab and newline, other ends of lines, and halves of surrogate pairs."""
 
 _COLUMNS = ("learner", "iteration", "metric_name", "metric_value", "stop_reason", "started", "seconds")
 
@@ -74,9 +79,14 @@ def _write_csv(seen: SeenRun, stream: TextIO) -> None:
     for row in rows(seen):
         columns.update(dict.fromkeys(row))
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(columns)
+    writer.writerow([_escaped(column) for column in columns])
     for row in rows(seen):
-        writer.writerow([_cell(row.get(column)) for column in columns])
+        writer.writerow([_escaped(_cell(row.get(column))) for column in columns])
+
+
+def _escaped(text: str) -> str:
+    """Without what ends a row or a file for some readers of CSV, as JSON Lines have it: "\\u0000"."""
+    return _ODD.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
 
 
 def _cell(value: Any) -> str:  # noqa: ANN401 - an option's or a result's value
@@ -90,6 +100,8 @@ def _cell(value: Any) -> str:  # noqa: ANN401 - an option's or a result's value
 @contextmanager
 def _opened(output: Path | None) -> Iterator[TextIO]:
     if output is None:
+        if isinstance(sys.stdout, io.TextIOWrapper):  # the same bytes as in a file, whatever the terminal is used to
+            sys.stdout.reconfigure(encoding="utf-8", newline="")
         yield sys.stdout
         return
     try:

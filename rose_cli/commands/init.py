@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from rose_cli.errors import ExitCode, UsageError
+from rose_cli.view.console import say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,8 +27,8 @@ def init(folder: Path) -> ExitCode:
     except OSError as error:
         message = f"cannot write to '{folder}': {error.strerror}"
         raise UsageError(message, "choose another folder") from error
-    sys.stdout.write(f"wrote {', '.join(sorted(entry.name for entry in templates))} to '{folder}'\n")
-    sys.stdout.write(f"next: rose run {shlex.quote(str(folder / 'campaign.yaml'))}\n")
+    say(f"wrote {', '.join(sorted(entry.name for entry in templates))} to '{folder}'")
+    say(f"next: rose run {shlex.quote(str(folder / 'campaign.yaml'))}")
     return ExitCode.OK
 
 

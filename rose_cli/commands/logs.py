@@ -12,7 +12,8 @@ from rose_cli.commands.runs import SeenRun, find_run, see
 from rose_cli.diagnostic import did_you_mean
 from rose_cli.errors import ExitCode, UsageError
 from rose_cli.journal.events import StepKey
-from rose_cli.view.console import notice
+from rose_cli.view.console import Filter, notice, say
+from rose_cli.view.outlet import encodable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,15 +56,16 @@ class Log:
         return f"{self.learner} · iteration {self.iteration} · {self.task}{copy} · attempt {self.attempt} · {name}"
 
 
-def logs(argument: str, wanted: Wanted, *, follow: bool) -> ExitCode:
+def logs(argument: str, wanted: Wanted, *, follow: bool, raw: bool) -> ExitCode:
     seen = see(find_run(argument))
     _check(seen, wanted)
-    printer = _Printer()
+    printer = _Printer(filtered=sys.stdout.isatty() and not raw)
     printer.print_all(_find(seen, wanted))
     while follow and seen.alive:
         time.sleep(POLL_SECONDS)
         seen = see(seen.directory)
         printer.print_all(_find(seen, wanted))
+    printer.finish()
     if printer.is_blank:
         notice("nothing was printed" if not wanted.failed else "no attempt failed, or it printed nothing")
     return ExitCode.OK
@@ -106,8 +108,13 @@ def _has_failed(seen: SeenRun, log: Log) -> bool:
 
 @dataclass
 class _Printer:
-    """Prints what is new of each log, under its title; what tasks wrote is passed on byte by byte."""
+    """Prints what is new of each log, under its title.
 
+    What tasks wrote is passed on byte by byte, `filtered` as text of which nothing acts on a terminal but its colours.
+    """
+
+    filtered: bool
+    _filters: dict[Path, Filter] = field(default_factory=dict)
     _shown: dict[Path, int] = field(default_factory=dict)
     _current: Path | None = None
 
@@ -120,15 +127,29 @@ class _Printer:
             self._print(log)
         sys.stdout.flush()
 
+    def finish(self) -> None:
+        """The end of what was printed last, which waited for more."""
+        if self._current in self._filters:
+            sys.stdout.write(self._filters[self._current].finish())
+            sys.stdout.flush()
+
     def _print(self, log: Log) -> None:
         start = self._shown.get(log.path, 0)
         with log.path.open("rb") as file:
             file.seek(start)
             while chunk := file.read(CHUNK_BYTES):
                 if self._current != log.path:
+                    self.finish()
                     self._current = log.path
-                    sys.stdout.write(f"── {log.title}\n")
+                    say(f"── {log.title}")
                     sys.stdout.flush()
-                sys.stdout.buffer.write(chunk)
+                self._pass_on(log.path, chunk)
                 start += len(chunk)
         self._shown[log.path] = start
+
+    def _pass_on(self, path: Path, chunk: bytes) -> None:
+        if self.filtered:
+            text = self._filters.setdefault(path, Filter()).feed(chunk)
+            sys.stdout.write(encodable(text, sys.stdout.encoding))
+        else:
+            sys.stdout.buffer.write(chunk)

@@ -21,6 +21,7 @@ from rose_cli.commands.surroundings import task_environment
 from rose_cli.errors import ExitCode, UsageError
 from rose_cli.plan.render import Command, Moment, NoCommandError, NoValueError, Place, render
 from rose_cli.plan.secrets import assigned, masked, secrets_of, without
+from rose_cli.view.console import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -66,7 +67,7 @@ def show_plan(file: Path, options: PlanOptions) -> ExitCode:
         _write_json(plan, options.iterations)
     else:
         for line in _lines(plan, options.iterations):
-            sys.stdout.write(line + "\n")
+            say(line)
     return ExitCode.OK
 
 

@@ -30,7 +30,7 @@ from rose_cli.loop.crew import Ending
 from rose_cli.plan.file import load_plan
 from rose_cli.plan.named import fingerprints
 from rose_cli.run_directory import refuse_links, set_aside
-from rose_cli.view.console import complain, notice
+from rose_cli.view.console import complain, notice, say
 from rose_cli.view.summary import short_path
 
 if TYPE_CHECKING:
@@ -106,10 +106,10 @@ def explain(argument: str | None, options: ResumeOptions) -> ExitCode:
         raise seen.damage
     where = Whereabouts(seen.directory, seen.plan, seen.state)
     intent = _intent(where, options)
-    print(f"run {seen.directory.path}: {seen.status.value}")  # noqa: T201
+    say(f"run {seen.directory.path}: {seen.status.value}")
     where.refuse_what_is_missing()
     for line in intent.news:
-        print(line)  # noqa: T201
+        say(line)
     for event in intent.opening:
         if not isinstance(event, e.AttemptLost):
             seen.state.apply(_Supposed(event, seen.state.last_time))
@@ -118,7 +118,7 @@ def explain(argument: str | None, options: ResumeOptions) -> ExitCode:
         learner = seen.state.learners[planned.name]
         what = intent.left_out.get(learner.name)
         outlook = f"cannot go on: {what}" if what else _outlook(planned, learner, reopened.get(learner.name))
-        print(f"  {learner.name}: {outlook}{FRESH if learner.name in intent.fresh else ''}")  # noqa: T201
+        say(f"  {learner.name}: {outlook}{FRESH if learner.name in intent.fresh else ''}")
     if intent.left_out:
         raise _refusal(seen.directory, intent.left_out)
     return ExitCode.OK

@@ -16,7 +16,7 @@ from rose_cli.commands.surroundings import task_environment
 from rose_cli.errors import ExitCode
 from rose_cli.journal.lock import RunLock
 from rose_cli.run_directory import RunDirectory
-from rose_cli.view.console import notice
+from rose_cli.view.console import notice, safe
 from rose_cli.view.summary import print_summary
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _append_summary(path: str | None, plan: Plan, state: RunState, code: ExitCod
     if not path:
         return
     with Path(path).open("a", encoding="utf-8") as file:
-        file.writelines(f"{line}\n" for line in _markdown(plan, state, code))
+        file.writelines(f"{safe(line)}\n" for line in _markdown(plan, state, code))
 
 
 def _markdown(plan: Plan, state: RunState, code: ExitCode) -> Iterator[str]:

@@ -62,6 +62,9 @@ def explain(
 ) -> str:
     """Why the kernel, or subprocess before it, refused to execute a file that is there."""
     number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, UnicodeEncodeError):
+        lacking = error.object[error.start : error.end]
+        return f"the encoding of this terminal, {error.encoding}, lacks '{lacking}': call rose with PYTHONUTF8=1"
     if number == errno.ENOENT:
         return _missing_interpreter(program)
     if number == errno.ENOEXEC:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -112,6 +113,11 @@ class Checker:
             if other != name:
                 message = f"the learners '{other}' and '{name}' would share a folder where case does not count"
             yield Finding("duplicate-name", message, (*path, "name"), "give each learner a name of its own")
+        try:
+            os.fsencode(name)
+        except UnicodeEncodeError as error:
+            message = f"no folder can be called '{name}' here: the encoding of this terminal is {error.encoding}"
+            yield Finding("bad-name", message, (*path, "name"), "call rose with PYTHONUTF8=1, or choose another name")
 
     def _check_task_names(self, learner: Learner, path: KeyPath) -> Iterator[Finding]:
         names = self.around.task_names

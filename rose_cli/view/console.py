@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import sys
@@ -10,7 +11,7 @@ from typing import IO, TYPE_CHECKING, cast
 from rich.console import Console
 from rich.text import Text
 
-from rose_cli.view.outlet import Outlet
+from rose_cli.view.outlet import Outlet, encodable
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -23,13 +24,57 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 # Controls of both sets, line breaks, half surrogates, and what turns the direction of the text around it.
 _HARMFUL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
+_COLOUR = re.compile(r"(\x1b\[[0-9;:]{0,40}m)")
+_UNFINISHED = re.compile(r"(?:\x1b(?:\[[0-9;:]{0,40})?|\r)\Z")
+_LINE_END = re.compile(r"\r\n?")
 
-def safe(text: str) -> str:
+
+def safe(text: str, *, keep: str = "") -> str:
     """Foreign text (a name, what a task printed) for one line of a terminal: as long as before, nothing of it acts.
 
-    ESC becomes "␛", a newline "␊", and so on for all that ASCII has a picture of; the rest becomes "�".
+    ESC becomes "␛", a newline "␊", and so on for all that ASCII has a picture of; the rest becomes "�". What is in
+    `keep` stays.
     """
-    return _HARMFUL.sub(_picture, text)
+    return _HARMFUL.sub(lambda match: match.group() if match.group() in keep else _picture(match), text)
+
+
+def say(text: str) -> None:
+    """A line of the output proper, as a person is to read it: on standard output."""
+    line = safe(text, keep="\n\t") + "\n"
+    sys.stdout.write(encodable(line, sys.stdout.encoding))
+
+
+class Filter:
+    """What a program has printed, bytes for bytes, as text for a terminal on which only its colours act.
+
+    Lines, tabs and colours stay, and all else is shown as `safe` does it; a CR by itself, as of a progress bar, ends a
+    line. What is half there, at the end of the bytes, waits for the rest.
+    """
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._held = ""
+        self._is_coloured = False
+
+    def feed(self, data: bytes) -> str:
+        text = self._held + self._decoder.decode(data)
+        unfinished = _UNFINISHED.search(text)
+        cut = unfinished.start() if unfinished else len(text)
+        self._held = text[cut:]
+        return self._filtered(text[:cut])
+
+    def finish(self) -> str:
+        """What is left; the colours of the terminal are then its own again."""
+        text = self._filtered(self._held + self._decoder.decode(b"", final=True))
+        self._held = ""
+        is_coloured, self._is_coloured = self._is_coloured, False
+        return text + ("\x1b[0m" if is_coloured else "")
+
+    def _filtered(self, text: str) -> str:
+        parts = _COLOUR.split(text)  # every second one is a colour
+        self._is_coloured |= len(parts) > 1
+        parts[::2] = [safe(_LINE_END.sub("\n", part), keep="\n\t") for part in parts[::2]]
+        return "".join(parts)
 
 
 def _picture(match: re.Match[str]) -> str:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.conftest import REPOSITORY
 
 if TYPE_CHECKING:
     from tests.conftest import Rose
@@ -98,3 +103,36 @@ def test_a_wall_time_that_is_over_is_named(rose: Rose) -> None:
     assert called.code == 143
     assert "the wall time is over: limits.wall_time (2s, less 1s to end tasks)" in called.out
     assert rose.status("r")["status"] == "cancelled"
+
+
+def test_half_of_an_emoji_is_exported(rose: Rose) -> None:
+    rose.write("""
+        max_iter: 1
+        tasks: {t: {executable: [echo, '{{"file": "\\ud83d"}}']}}
+        learners: 2
+    """)
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 0
+    exported = rose("export", "r")
+    assert exported.code == 0
+    assert [line.rpartition(",")[2] for line in exported.out.splitlines()] == ["result.file", "\\ud83d", "\\ud83d"]
+
+
+def test_a_name_that_ascii_lacks(rose: Rose) -> None:
+    rose.write("{max_iter: 1, tasks: {t: {executable: 'true'}}, learners: [{name: größe µ}]}")
+    called = rose("run", "campaign.yaml", "--run-dir", "r", LC_ALL="C", PYTHONCOERCECLOCALE="0", PYTHONUTF8="0")
+    assert called.code == 0
+    assert (rose.folder / "r/learners/größe µ/workspace").is_dir()
+
+
+def test_escape_sequences_in_logs_do_not_act_on_a_terminal(rose: Rose) -> None:
+    rose.script("#!/bin/sh\nprintf '\\033]0;title\\007\\033[2J\\033[31mred\\n'\n", "t.sh")
+    rose.write("{max_iter: 1, tasks: {t: {executable: ./t.sh}}, learners: 1}")
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 0
+    spawn = "import pty, sys; pty.spawn(sys.argv[1:])"
+    terminal = [sys.executable, "-c", spawn, sys.executable, "-m", "rose_cli", "logs", "r"]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    shown = subprocess.run(
+        terminal, cwd=rose.folder, env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    assert "␛]0;title␇␛[2J\x1b[31mred" in shown
+    assert "\x1b]" not in shown

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +38,7 @@ _EXPECTED = {
     "half-a-character": None,
     "reports-too-much": None,
     "reports-a-deep-nest": None,
+    "reports-hostile-texts": "exited",
     "holds-the-output": None,
     "removes-logs": "no_metric",
     "removes-workspace": "not_started",
@@ -72,6 +76,7 @@ def misbehave(folder: Path, _seed: random.Random, megabytes: int, ground: Ground
         report.expect(_EXPECTED[name] is not None or learner["iterations_done"] == 2, f"{name}: has not finished")
     report.findings += left_running(folder / "r")
     _read_all(report, rose)
+    _read_texts(report, rose)
     return report
 
 
@@ -93,6 +98,30 @@ def _read_all(report: Report, rose: Rose) -> None:
         peak = watch(process)
         report.expect(process.wait() == 0, f"rose {command}: exit code {process.returncode}")
         report.expect(peak.megabytes < MOST_MEGABYTES, f"rose {command} grew to {peak.megabytes:.0f} MB")
+
+
+_ODD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def _read_texts(report: Report, rose: Rose) -> None:
+    """What others have put into their reports and messages is UTF-8 and acts on nobody, in every form and locale."""
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    for command in ("export r", "export r --format jsonl", "status r", "status r --format json", "resume r --dry-run"):
+        for variables in ({}, locale):
+            process = subprocess.run(
+                [sys.executable, "-m", "rose_cli", *command.split()], cwd=rose.folder, capture_output=True, check=False,
+                env={**os.environ, "PYTHONPATH": str(REPOSITORY), **variables}, stdin=subprocess.DEVNULL, timeout=120,
+            )  # fmt: skip
+            report.count("outputs read")
+            text = process.stdout.decode("utf-8", "replace")
+            report.expect(
+                process.returncode == 0, f"rose {command}: exit code {process.returncode}: {process.stderr!r}"
+            )
+            report.expect(text.encode("utf-8") == process.stdout, f"rose {command}: not UTF-8")
+            report.expect(not _ODD.search(text), f"rose {command}: control characters")
+            if command == "export r":
+                widths = {len(row) for row in csv.reader(io.StringIO(text, newline=""))}
+                report.expect(len(widths) == 1, f"rows of CSV with {widths} cells")
 
 
 _REMOVES = """

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -74,6 +76,17 @@ def report_a_deep_nest() -> None:
     Path(os.environ["ROSE_RESULT"]).write_text('{"a":' * 60_000)
 
 
+def report_hostile_texts() -> None:
+    """Any characters, halves of surrogate pairs among them, as keys and values; the same on stderr as bytes."""
+    seed = random.Random(f"{os.environ['ROSE_SEED']} {os.environ['ROSE_ITERATION']}")
+    texts = ["".join(chr(seed.randrange(0x110000 >> seed.randrange(14))) for _ in range(20)) for _ in range(40)]
+    keys = [f"{number} {text}" for number, text in enumerate(texts)]
+    Path(os.environ["ROSE_RESULT"]).write_text(json.dumps(dict(zip(keys, reversed(texts), strict=True))))
+    os.write(2, "\n".join(texts).encode("utf-8", "surrogatepass"))
+    if os.environ["ROSE_ITERATION"] == "1":
+        os._exit(1)
+
+
 def hold_the_output() -> None:
     """What is written behind the criterion's number would be taken for it: there it only holds on to the file."""
     words = "true" if os.environ["ROSE_TASK"] == "criterion" else "echo still here"
@@ -102,6 +115,7 @@ KINDS: dict[str, Callable[[], None]] = {
     "half-a-character": print_half_a_character,
     "reports-too-much": report_too_much,
     "reports-a-deep-nest": report_a_deep_nest,
+    "reports-hostile-texts": report_hostile_texts,
     "holds-the-output": hold_the_output,
     "removes-logs": remove_logs,
     "removes-workspace": remove_workspace,
