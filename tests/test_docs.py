@@ -203,9 +203,10 @@ def test_export_gives_what_is_documented(rose: Rose) -> None:
     _run_one(rose)
     head = rose("export", "run").out.splitlines()[0].split(",")
     documented = first_column(COMMANDS_PAGE, "Columns of an export")
-    assert head[: len(documented) - 2] == documented[:-2]
-    assert documented[-2:] == ["option.TASK.NAME", "result.KEY"]
-    assert head[len(documented) - 2 :] == ["option.simulation.--n", "result.loss"]
+    assert head[: len(documented) - 3] == documented[:-3]
+    assert documented[-3:] == ["option.TASK.NAME", "result.KEY", "replica.TASK.N.KEY"]
+    own = ["replica.simulation.0.loss", "replica.simulation.1.loss"]
+    assert head[len(documented) - 3 :] == ["option.simulation.--n", "result.loss", *own]
 
 
 def test_validate_gives_what_is_documented(rose: Rose) -> None:
@@ -238,7 +239,7 @@ def _run_one(rose: Rose) -> None:
         tasks: {simulation: {executable: "{python} report.py"}}
         max_iter: 1
         learners:
-          - simulation: {--n: 1}
+          - simulation: {options: {--n: 1}, replicas: 2}
           - simulation: {executable: 'false'}
         """
     )

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias
 
 from rose_cli.commands.runs import SeenRun, find_run, see
-from rose_cli.commands.status import iso_time, json_safe
+from rose_cli.commands.status import iso_time, json_safe, replica_results
 from rose_cli.errors import ExitCode, UsageError
 from rose_cli.plan.model import CRITERION
 
@@ -70,6 +70,12 @@ def _row(plan: LearnerPlan, learner: LearnerState, iteration: IterationState) ->
         "seconds": iteration.seconds,
         **options,
         **{f"result.{key}": value for key, value in iteration.result.items()},
+        **{
+            f"replica.{task}.{replica}.{key}": value
+            for task, reports in replica_results(plan, iteration).items()
+            for replica, report in enumerate(reports)
+            for key, value in report.items()
+        },
     }
 
 

@@ -20,8 +20,10 @@ from rose_cli.view.console import complain, notice
 from rose_cli.view.status import print_runs, print_status, watch_status
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from rose_cli.journal.state import IterationState
     from rose_cli.plan.model import LearnerPlan
 
 StatusFormat: TypeAlias = Literal["text", "json"]
@@ -102,9 +104,26 @@ def _learner_object(seen: SeenRun, plan: LearnerPlan, lost: str | None) -> dict[
         "operator": criterion.operator if criterion else None,
         "history": [finite(value) for value in history],
         "result": json_safe(learner.iterations[-1].result) if learner.iterations else {},
+        "replica_results": json_safe(replica_results(plan, learner.iterations[-1])) if learner.iterations else {},
+        "report_problem": _report_problem(learner),
         "error": _error_object(seen, learner),
         "lost": lost,
     }
+
+
+def replica_results(plan: LearnerPlan, iteration: IterationState) -> dict[str, list[Mapping[str, Any]]]:
+    """What the replicas of each task that has several reported, by task."""
+    counts = {step.task: step.command(iteration.number).replicas for step in plan.steps}
+    return {task: iteration.reports_of(task, count) for task, count in counts.items() if count > 1}
+
+
+def _report_problem(learner: LearnerState) -> dict[str, Any] | None:
+    """The latest report of the learner that was not kept."""
+    event = learner.unreported
+    if event is None:
+        return None
+    where = {"task": event.task, "iteration": event.iteration, "replica": event.replica, "attempt": event.attempt}
+    return {**where, "message": event.report_problem}
 
 
 def _error_object(seen: SeenRun, learner: LearnerState) -> dict[str, Any] | None:

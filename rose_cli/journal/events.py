@@ -109,17 +109,26 @@ class ProcessSpawned(AttemptEvent):
 
 @dataclass(frozen=True)
 class AttemptSucceeded(AttemptEvent):
-    """`result` is what the task reported; `value` the metric, where the task is the criterion."""
+    """`result` is what the task reported; `value` the metric, where the task is the criterion.
+
+    `report_problem` says why a report that it made was not kept; `metric_file` is the signature of the file that the
+    criterion reads, where the attempt wrote it.
+    """
 
     seconds: float
     result: Mapping[str, Any] = field(default_factory=dict)
     value: float | None = None
     files: Mapping[str, int] = field(default_factory=dict)
+    report_problem: str | None = None
+    metric_file: str | None = None
 
 
 @dataclass(frozen=True)
 class AttemptFailed(AttemptEvent):
-    """`kind`: exited, signalled, timed_out, not_started, lost, or no_metric for a criterion without a number."""
+    """`kind`: exited, signalled, timed_out, not_started, lost, or no_metric for a criterion without a number.
+
+    `metric_file` is the signature of the file that the criterion reads, where the attempt wrote it.
+    """
 
     kind: str
     message: str
@@ -130,6 +139,7 @@ class AttemptFailed(AttemptEvent):
     signal: int | None = None
     stderr_tail: tuple[str, ...] = ()
     files: Mapping[str, int] = field(default_factory=dict)
+    metric_file: str | None = None
 
 
 @dataclass(frozen=True)

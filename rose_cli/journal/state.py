@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+KEPT_ORIGINS = 4
+
+
 class Status(str, Enum):
     PENDING = "pending"
     RUNNING = "running"
@@ -50,23 +53,51 @@ class StepState:
     process: tuple[int, int] | None = None
 
 
+@dataclass(frozen=True)
+class FileOrigin:
+    """Who wrote the file that the criterion reads: the file by its signature."""
+
+    signature: str
+    iteration: int
+    task: str
+    failed: bool
+
+
 @dataclass
 class IterationState:
-    """An iteration, finished or under way. `options` and `results` are by task and by key."""
+    """An iteration, finished or under way. `options` are by task, `reports` by task and replica.
+
+    `metric_file`: while under way, the signature of the criterion's file as an attempt that succeeded wrote it.
+    """
 
     number: int
     started: float
     seconds: float = 0.0
     value: float | None = None
     options: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    result: dict[str, Any] = field(default_factory=dict)
+    reports: dict[tuple[str, int], Mapping[str, Any]] = field(default_factory=dict)
     steps: dict[tuple[str, int], StepState] = field(default_factory=dict)
+    metric_file: str | None = None
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """All reports as one: a later task goes before an earlier one, and a lower replica before a higher one."""
+        tasks = dict.fromkeys(task for task, _ in self.reports)
+        ordered = [key for task in tasks for key in sorted(self.reports, reverse=True) if key[0] == task]
+        return {name: value for key in ordered for name, value in self.reports[key].items()}
+
+    def reports_of(self, task: str, replicas: int) -> list[Mapping[str, Any]]:
+        """What each replica of the task reported; empty for one that reported nothing."""
+        return [self.reports.get((task, replica), {}) for replica in range(replicas)]
 
 
 @dataclass
 class LearnerState:
     """`home`: where run and campaign lay when its workspace was made, or was last led to its place. `files`: what was
     in the workspace when an attempt ended last, with sizes; `files_are_known`: no other has begun since.
+
+    `file_origins`: the latest writers of the file that the criterion reads. `unreported`: the latest attempt with a
+    report that was not kept.
     """
 
     name: str
@@ -84,6 +115,8 @@ class LearnerState:
     home: tuple[str, str] | None = None
     files: dict[str, int] = field(default_factory=dict)
     files_are_known: bool = False
+    file_origins: tuple[FileOrigin, ...] = ()
+    unreported: e.AttemptSucceeded | None = None
 
     @property
     def has_progress(self) -> bool:
@@ -242,8 +275,13 @@ class RunState:
         step.over, step.value = True, event.value
         learner = self.learners[event.learner]
         _note_files(learner, event.files)
-        if learner.current is not None:
-            learner.current.result.update(event.result)
+        if learner.current is not None and event.result:
+            learner.current.reports[event.task, event.replica] = event.result
+        if learner.current is not None and event.metric_file is not None:
+            learner.current.metric_file = event.metric_file
+        if event.report_problem is not None:
+            learner.unreported = event
+        _keep_origin(learner, event)
         for longest in (learner.longest_seconds, self.longest_seconds):
             longest[event.task] = max(event.seconds, longest.get(event.task, 0.0))
         self.steps_done += 1
@@ -255,6 +293,7 @@ class RunState:
         learner = self.learners[event.learner]
         learner.error, learner.failures = event, learner.failures + 1
         _note_files(learner, event.files)
+        _keep_origin(learner, event)
         self.attempts_failed += 1
 
     @_fold.register
@@ -274,7 +313,7 @@ class RunState:
     def _(self, event: e.IterationFinished) -> None:
         learner = self.learners[event.learner]
         iteration = learner.current or IterationState(event.iteration, self._now)
-        iteration.seconds, iteration.value = event.seconds, event.value
+        iteration.seconds, iteration.value, iteration.metric_file = event.seconds, event.value, None
         learner.iterations.append(iteration)
         learner.current = None
 
@@ -334,6 +373,13 @@ def _share_options(learner: LearnerState, event: e.AttemptStarted) -> None:
         return
     before = learner.iterations[-1].options.get(event.task) if learner.iterations else None
     learner.current.options[event.task] = before if before == event.options and before is not None else event.options
+
+
+def _keep_origin(learner: LearnerState, event: e.AttemptSucceeded | e.AttemptFailed) -> None:
+    if event.metric_file is not None:
+        failed = isinstance(event, e.AttemptFailed)
+        origin = FileOrigin(event.metric_file, event.iteration, event.task, failed)
+        learner.file_origins = (origin, *learner.file_origins[: KEPT_ORIGINS - 1])
 
 
 def _send_back(learner: LearnerState, iteration: int) -> None:

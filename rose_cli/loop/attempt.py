@@ -12,7 +12,7 @@ from rose_cli.engine.base import Ended, TaskOutcome, TaskRequest
 from rose_cli.errors import EngineError, JournalError
 from rose_cli.journal import events as e
 from rose_cli.loop.metric import NoMetricError, read_metric
-from rose_cli.loop.output import last_lines, report_of
+from rose_cli.loop.output import last_lines, report_of, signature_of_report
 from rose_cli.plan.model import CRITERION
 from rose_cli.plan.render import Command, NoCommandError, Place, render
 from rose_cli.plan.secrets import assigned, secrets_of, without
@@ -36,6 +36,8 @@ class Attempt:
         self._where = (*runner.where, self._number)
         self._stdout, self._stderr, self._result = (self._log(ending) for ending in ("out", "err", "result.json"))
         self._started = False
+        self._metric_file_before: str | None = None
+        self._report_before: str | None = None
 
     async def run(self) -> bool:
         """Whether it succeeded. The fact is durable when this returns, also where it is cancelled."""
@@ -45,6 +47,8 @@ class Attempt:
         except NoCommandError as error:
             outcome = TaskOutcome(Ended.NOT_STARTED, 0.0, message=str(error))
             return await self._settle(outcome, (), e.AttemptStarted(*self._where))
+        if self._runner.metric_file is not None:
+            await self._runner.metric_file.settle()
         try:
             outcome = await self._crew.engine.run(
                 self._request(command), lambda: self._on_start(command), self._on_spawn
@@ -86,6 +90,8 @@ class Attempt:
             message = "the disk is full: the journal lives on its reserve"
             raise JournalError(message, "free some space, then `rose resume`")
         self._runner.check_deadline()
+        self._metric_file_before = self._look_at_metric_file()
+        self._report_before = signature_of_report(self._result)
         self._started = True
         await self._crew.recorder.record(e.AttemptStarted(*self._where, command.options))
 
@@ -135,8 +141,15 @@ class Attempt:
                 value = self._metric()
             except NoMetricError as error:
                 return self._failure(outcome, argv, "no_metric", str(error))
-        result = without(self._secrets, report_of(self._result, self._stdout).result)
-        return e.AttemptSucceeded(*self._where, outcome.seconds, result, value)
+        report = report_of(self._result, self._stdout, self._report_before)
+        return e.AttemptSucceeded(
+            *self._where,
+            outcome.seconds,
+            without(self._secrets, report.result),
+            value,
+            report_problem=without(self._secrets, report.problem),
+            metric_file=self._written_metric_file(),
+        )
 
     @property
     def _secrets(self) -> tuple[str, ...]:
@@ -148,7 +161,24 @@ class Attempt:
         if criterion is None:
             message = "a criterion step without a criterion"
             raise AssertionError(message)
+        self._refuse_stale_metric_file()
         return read_metric(criterion, self._stdout, self._crew.directory.workspace(self._runner.learner.name))
+
+    def _refuse_stale_metric_file(self) -> None:
+        """Raises NoMetricError where neither this attempt nor one before it in this iteration has written the file."""
+        file, crew = self._runner.metric_file, self._crew
+        state = crew.state.learners[self._runner.learner.name]
+        written = state.current.metric_file if state.current else None
+        if file is not None and self._written_metric_file() is None and file.look() not in (None, written):
+            raise NoMetricError(file.why_stale(self._runner.learner, state, crew.state.started))
+
+    def _look_at_metric_file(self) -> str | None:
+        return self._runner.metric_file.look() if self._runner.metric_file is not None else None
+
+    def _written_metric_file(self) -> str | None:
+        """The signature of the criterion's file, where this attempt has written it."""
+        there = self._look_at_metric_file() if self._started else None
+        return there if there != self._metric_file_before else None
 
     def _failure(self, outcome: TaskOutcome, argv: tuple[str, ...], kind: str, message: str) -> e.AttemptFailed:
         return e.AttemptFailed(
@@ -161,6 +191,7 @@ class Attempt:
             exit_code=outcome.exit_code,
             signal=outcome.signal,
             stderr_tail=without(self._secrets, last_lines(self._stderr)),
+            metric_file=self._written_metric_file(),
         )
 
 

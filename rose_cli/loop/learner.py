@@ -10,6 +10,7 @@ import anyio
 from rose_cli.journal import events as e
 from rose_cli.loop.criterion import best_value, why_stop
 from rose_cli.loop.deadline import WallTimeReached
+from rose_cli.loop.freshness import MetricFile
 from rose_cli.loop.step import StepEnd, StepRunner
 from rose_cli.plan.model import CRITERION
 from rose_cli.plan.render import Moment
@@ -28,6 +29,8 @@ class LearnerLoop:
         self._crew = crew
         self._plan = plan
         self._max_iter = crew.max_iter(plan)
+        file = plan.criterion.reading.file if plan.criterion else None
+        self._metric_file = MetricFile(file, crew.directory.workspace(plan.name)) if file is not None else None
 
     async def run(self) -> None:
         await self._prepare()
@@ -82,7 +85,7 @@ class LearnerLoop:
     async def _step(self, step: StepPlan, moment: Moment) -> StepEnd:
         """All replicas at once; the step ends when all have, and fails where one does."""
         replicas = range(step.command(moment.iteration).replicas)
-        runners = [StepRunner(self._crew, self._plan, step, replica, moment) for replica in replicas]
+        runners = [StepRunner(self._crew, self._plan, step, replica, moment, self._metric_file) for replica in replicas]
         if len(runners) == 1:
             return await runners[0].run()
         return await self._all(runners)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,7 @@ def end_of(path: Path, size: int) -> FileEnd | None:
 
 def _opened(path: Path) -> int:
     """A descriptor of a regular file. Raises OSError."""
+    _refresh(path.parent)
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError("not a regular file")
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -68,6 +70,12 @@ def _opened(path: Path) -> int:
         os.close(descriptor)
         raise OSError("not a regular file")
     return descriptor
+
+
+def _refresh(folder: Path) -> None:
+    """Opening a folder makes a network file system ask its server which files are there now."""
+    with suppress(OSError):
+        os.close(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
 
 
 def last_lines(path: Path, count: int = SHOWN_LINES) -> tuple[str, ...]:
@@ -91,6 +99,7 @@ def report_of(result_file: Path, stdout: Path, before: str | None = None) -> Rep
 
     A result file with the signature `before` was there before the task: it is not its report.
     """
+    _refresh(result_file.parent)
     if not os.path.lexists(result_file):
         return _report_in_output(stdout)
     end = end_of(result_file, REPORT_BYTES + SLACK_BYTES)
@@ -103,6 +112,12 @@ def report_of(result_file: Path, stdout: Path, before: str | None = None) -> Rep
         return Report(problem=_too_large("$ROSE_RESULT", end.size))
     report = _parsed(data)
     return Report(problem=f"$ROSE_RESULT {report}") if isinstance(report, str) else Report(report)
+
+
+def signature_of_report(result_file: Path) -> str | None:
+    """The signature of a result file that is there already."""
+    end = end_of(result_file, REPORT_BYTES + SLACK_BYTES) if os.path.lexists(result_file) else None
+    return end.signature if end else None
 
 
 def _report_in_output(stdout: Path) -> Report:

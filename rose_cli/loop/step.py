@@ -15,6 +15,7 @@ from rose_cli.snapshot import Snapshot
 if TYPE_CHECKING:
     from rose_cli.journal.state import StepState
     from rose_cli.loop.crew import Crew
+    from rose_cli.loop.freshness import MetricFile
     from rose_cli.plan.model import CommandPlan, LearnerPlan, StepPlan
     from rose_cli.plan.render import Moment
 
@@ -27,13 +28,17 @@ class StepEnd(Enum):
 
 @dataclass
 class StepRunner:
-    """One step: a task (one replica of it) of a learner, in the iteration that `moment` names."""
+    """One step: a task (one replica of it) of a learner, in the iteration that `moment` names.
+
+    `metric_file`: the file that the learner's criterion reads, where it reads one.
+    """
 
     crew: Crew
     learner: LearnerPlan
     step: StepPlan
     replica: int
     moment: Moment
+    metric_file: MetricFile | None = None
 
     async def run(self) -> StepEnd:
         """Try until an attempt succeeds or `retries` are used up. A step that is over does not run again.

@@ -14,12 +14,13 @@ from rose_cli.view.standing import Standing, standing_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rose_cli.journal.events import AttemptFailed
+    from rose_cli.journal.events import AttemptFailed, AttemptSucceeded
     from rose_cli.journal.state import LearnerState, RunState
     from rose_cli.plan.model import LearnerPlan, Plan
     from rose_cli.run_directory import RunDirectory
 
 LABEL_WIDTH = 9
+SHOWN_REPORTS = 3
 
 
 def failures(plan: Plan, state: RunState, reason: str | None) -> list[AttemptFailed]:
@@ -116,6 +117,25 @@ def advice(error: AttemptFailed) -> str | None:
     # a shell's word for a program that a signal ended
     within = _ENDED.get(code - 128)
     return f"{signal.Signals(code - 128).name} within it: {within}" if within is not None else None
+
+
+def dropped_reports(plan: Plan, state: RunState) -> Iterator[Text]:
+    """Reports of tasks that were not kept: the latest of each learner, as far as a page can take it."""
+    events = [learner.unreported for each in plan.learners if (learner := state.learners.get(each.name)) is not None]
+    found = [event for event in events if event is not None]
+    for event in found[:SHOWN_REPORTS]:
+        yield Text.assemble(("! ", "yellow"), (safe(event.learner), "bold"), f": {dropped_report(event)}")
+    if len(found) > SHOWN_REPORTS:
+        yield Text.assemble(("! ", "yellow"), f"and reports of {len(found) - SHOWN_REPORTS} more learners")
+    if found:
+        yield Text()
+
+
+def dropped_report(event: AttemptSucceeded) -> str:
+    """ "what 'sim' reported in iteration 3 is not kept: the last line of its output is empty" """
+    replica = f" (replica {event.replica})" if event.replica else ""
+    where = f"what '{safe(event.task)}'{replica} reported in iteration {event.iteration}"
+    return f"{where} is not kept: {safe(event.report_problem or '')}"
 
 
 def has_log(error: AttemptFailed) -> bool:

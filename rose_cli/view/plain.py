@@ -11,7 +11,7 @@ import anyio
 from rose_cli.journal import events as e
 from rose_cli.journal.events import to_json
 from rose_cli.view.console import notice, open_console, safe
-from rose_cli.view.failure import has_log
+from rose_cli.view.failure import dropped_report, has_log
 from rose_cli.view.layout import threshold_text
 from rose_cli.view.outlet import Outlet
 from rose_cli.view.scribe import Scribe
@@ -43,6 +43,7 @@ class PlainScreen:
         self._name_width = min(MAX_NAME, max((len(safe(name)) for name in self._learners), default=0))
         self._scribe = Scribe(Outlet(stream))
         self._is_open = False
+        self._unreported: set[tuple[str, str]] = set()
 
     def on_record(self, record: Record) -> None:
         text = self._said(record.event)
@@ -106,6 +107,14 @@ class PlainScreen:
     def _(self, event: e.LearnerReopened) -> str:
         back = "" if event.from_iteration is None else f" from iteration {event.from_iteration}"
         return self._line(event.learner, self._done(event.learner), f"goes on{back}, {safe(event.reason)}")
+
+    @_said.register
+    def _(self, event: e.AttemptSucceeded) -> str | None:
+        """A report that is not kept, once for each task of a learner."""
+        if event.report_problem is None or (event.learner, event.task) in self._unreported:
+            return None
+        self._unreported.add((event.learner, event.task))
+        return self._line(event.learner, self._done(event.learner), dropped_report(event))
 
     @_said.register
     def _(self, event: e.AttemptFailed) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from rich.cells import cell_len
 from rich.console import Group
@@ -13,7 +13,7 @@ from rich.text import Text
 
 from rose_cli.journal.state import run_status
 from rose_cli.view.console import can_redraw, notice, open_console, safe, terminal_size
-from rose_cli.view.failure import failures, labelled
+from rose_cli.view.failure import dropped_reports, failures, labelled
 from rose_cli.view.grid import Column, line_of
 from rose_cli.view.region import Region
 from rose_cli.view.summary import LAST_PAGE_LINES, failure_lines, how_to_go_on, short_path, where_it_is
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from rose_cli.journal.state import RunState
+    from rose_cli.journal.state import IterationState, RunState
     from rose_cli.plan.model import Plan
     from rose_cli.run_directory import RunDirectory
 
@@ -62,7 +62,7 @@ def print_status(plan: Plan, state: RunState, *, alive: bool, directory: RunDire
     parts: list[RenderableType] = [campaign_table(plan, state, _facts(state, alive=alive), size), Text()]
     parts += _reported(state)
     reason = state.session.reason if state.session else None
-    parts += failure_lines(failures(plan, state, reason), directory)
+    parts += [*failure_lines(failures(plan, state, reason), directory), *dropped_reports(plan, state)]
     parts += [labelled("status", run_status(state, alive=alive).value), *where_it_is(directory.path)]
     console.print(Group(*parts, *([] if alive else how_to_go_on(state, directory.path))))
 
@@ -71,13 +71,26 @@ def _reported(state: RunState) -> Iterator[Text]:
     """What the tasks of each learner's latest iteration reported, as far as a screen can take it."""
     learners = [learner for learner in state.learners.values() if learner.iterations and learner.iterations[-1].result]
     for learner in learners[:REPORTS_SHOWN]:
-        entries = learner.iterations[-1].result.items()
-        shown = ", ".join(
-            f"{key} {value:.6g}" if isinstance(value, float) else f"{key} {value}" for key, value in entries
-        )
+        shown = ", ".join(_entries(learner.iterations[-1]))
         yield Text(f"  {safe(learner.name)}: {safe(shown)[:REPORT_WIDTH]}")
     if learners:
         yield Text()
+
+
+def _entries(iteration: IterationState) -> Iterator[str]:
+    """What was reported, key by key: by the last task that reported it, and each of its replicas in their order."""
+    values: dict[str, list[Any]] = {}
+    for task in dict.fromkeys(task for task, _ in iteration.reports):
+        reports = [
+            report
+            for place, report in sorted(iteration.reports.items(), key=lambda entry: entry[0])
+            if place[0] == task
+        ]
+        for key in dict.fromkeys(key for report in reports for key in report):
+            values[key] = [report[key] for report in reports if key in report]
+    for key, found in values.items():
+        shown = ", ".join(f"{value:.6g}" if isinstance(value, float) else f"{value}" for value in found)
+        yield f"{key} {shown}{' (by replica)' if len(found) > 1 else ''}"
 
 
 def watch_status(look: Look) -> None:

@@ -14,7 +14,7 @@ from rich.text import Text
 from rose_cli.journal.state import LearnerState, can_go_on
 from rose_cli.loop.criterion import best_value
 from rose_cli.view.console import open_console, safe
-from rose_cli.view.failure import failures, labelled, told
+from rose_cli.view.failure import dropped_reports, failures, labelled, told
 from rose_cli.view.roster import Roster
 from rose_cli.view.screen import resolved
 from rose_cli.view.standing import Standing, standing_of
@@ -86,7 +86,7 @@ def summary(
     if table_width is not None:
         size = (table_width, final_lines(len(plan.learners), LAST_PAGE_LINES))
         parts += [Text(), campaign_table(plan, state, Facts(state.last_time), size)]
-    parts += [Text(), *failure_lines(failures(plan, state, ending.reason), directory)]
+    parts += [Text(), *failure_lines(failures(plan, state, ending.reason), directory), *dropped_reports(plan, state)]
     parts += [_headline(plan, state, ending), *_best_lines(plan, state), *where_it_is(directory.path)]
     return Group(*parts, *how_to_go_on(state, directory.path))
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tests.conftest import Rose
 
 
-def run(rose: Rose, stop: str, line: str = "", max_iter: int = 6) -> dict[str, Any]:
+def run(rose: Rose, stop: str, line: str = "", max_iter: int = 6, more: str = "") -> dict[str, Any]:
     """The learner after a run whose criterion is a shell script of that line; `stop` may name another."""
     rose.script(f"#!/bin/sh\n{line}\n", "check.sh")
     executable = "" if "executable" in stop else ", executable: ./check.sh"
@@ -20,12 +20,29 @@ def run(rose: Rose, stop: str, line: str = "", max_iter: int = 6) -> dict[str, A
         tasks: {{training: {{executable: "true"}}}}
         stop: {{{stop}{executable}}}
         learners: 1
+        {more}
         """
     )
     called = rose("run", "campaign.yaml", "--run-dir", "r")
     assert called.code in (0, 1), called.err
     learner: dict[str, Any] = rose.learners("r")["learner-0"]
     return learner
+
+
+def test_a_file_of_an_earlier_iteration(rose: Rose) -> None:
+    line = "test $ROSE_ITERATION != 0 || echo 0.5 > mse.txt"
+    learner = run(rose, "metric: mse, threshold: 0.1, read: {file: mse.txt}", line)
+    assert learner["history"] == [0.5]
+    assert "'mse.txt' was not written in this iteration: it is from iteration 0" in learner["error"]["message"]
+
+
+@pytest.mark.parametrize("copy", ["true", "false"])
+def test_a_file_that_was_brought(rose: Rose, copy: str) -> None:
+    rose.write("0.001\n", "mse.txt")
+    files = f"files: [{{path: mse.txt, copy: {copy}}}]"
+    learner = run(rose, "metric: mse, threshold: 0.1, read: {file: mse.txt}", more=files)
+    assert learner["history"] == []
+    assert "'files' brought it" in learner["error"]["message"]
 
 
 def test_a_share_given_in_percent(rose: Rose) -> None:
@@ -88,3 +105,25 @@ def test_an_improvement_by_just_min_delta(rose: Rose) -> None:
     line = 'set -- 1 0.99 0.98 0.97; shift "$ROSE_ITERATION"; echo "$1"'
     learner = run(rose, "metric: mse, patience: 1, min_delta: 0.01", line)
     assert (learner["stop_reason"], learner["iterations_done"]) == ("no_improvement", 2)
+
+
+def test_every_replica_counts(rose: Rose) -> None:
+    rose.script('#!/bin/sh\necho "{\\"labelled\\": $((ROSE_REPLICA + 3))}"\n', "sim.sh")
+    rose.write("{max_iter: 1, learners: 1, tasks: {sim: {executable: ./sim.sh, replicas: 4}}}")
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 0
+    header, row = rose("export", "r").out.splitlines()
+    values = dict(zip(header.split(","), row.split(","), strict=True))
+    assert [values[f"replica.sim.{number}.labelled"] for number in range(4)] == ["3", "4", "5", "6"]
+    assert values["result.labelled"] == "3"
+
+
+@pytest.mark.parametrize("size", [65536, 65537])
+def test_a_report_of_64_kib(rose: Rose, size: int) -> None:
+    rose.write(f"print('{{\"pad\": \"' + 'x' * {size - 11} + '\"}}')\n", "sim.py")
+    rose.write("{max_iter: 1, learners: 1, tasks: {sim: {executable: '{python} sim.py'}}}")
+    called = rose("run", "campaign.yaml", "--run-dir", "r", "--output", "plain")
+    learner = rose.learners("r")["learner-0"]
+    if size == 65536:
+        assert (len(learner["result"]["pad"]), learner["report_problem"]) == (size - 11, None)
+    else:
+        assert (learner["result"], "65,537 bytes: a report may have 65,536" in called.out) == ({}, True)

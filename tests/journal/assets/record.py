@@ -113,7 +113,8 @@ def _anonymous(record: Record, folder: Path) -> Record:
 def plain(value: object) -> object:
     """A state as what JSON can hold; what begins with `_` is nobody's business."""
     if is_dataclass(value):
-        return {key: plain(entry) for key, entry in vars(value).items() if not key.startswith("_")}
+        derived = {key: getattr(value, key) for key, entry in vars(type(value)).items() if isinstance(entry, property)}
+        return {key: plain(entry) for key, entry in {**vars(value), **derived}.items() if not key.startswith("_")}
     if isinstance(value, dict):
         return {str(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
