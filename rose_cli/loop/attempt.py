@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rose_cli.loop.step import StepRunner
+
+
+STOP_NOTICE_SECONDS = 1.0
+"""How long an attempt that was ended by a signal waits to be judged, for a stop of rose to be heard of."""
+_ENDS_OF_JOBS = frozenset(
+    (signal.SIGTERM, signal.SIGKILL, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
+)
+_BY_SIGNAL = 128
 
 
 class Attempt:
@@ -53,10 +62,19 @@ class Attempt:
             outcome = await self._crew.engine.run(
                 self._request(command), lambda: self._on_start(command), self._on_spawn
             )
+            await self._hear_of_a_stop(outcome)
         except anyio.get_cancelled_exc_class():
             await self._record_cancellation()
             raise
         return await self._settle(outcome, command.argv)
+
+    async def _hear_of_a_stop(self, outcome: TaskOutcome) -> None:
+        """Cancelled where rose is being stopped, before a failure is judged: it may be a part of the same stop.
+
+        A batch system that ends a job may signal the tasks first and rose a moment later. No slot is held meanwhile.
+        """
+        if outcome.ended in (Ended.EXITED, Ended.SIGNALLED, Ended.NOT_STARTED) and not outcome.succeeded:
+            await anyio.sleep(STOP_NOTICE_SECONDS if _may_be_the_end_of_a_job(outcome) else 0)
 
     def _log(self, ending: str) -> Path:
         learner, iteration, task, replica = self._runner.where
@@ -193,6 +211,12 @@ class Attempt:
             stderr_tail=without(self._secrets, last_lines(self._stderr)),
             metric_file=self._written_metric_file(),
         )
+
+
+def _may_be_the_end_of_a_job(outcome: TaskOutcome) -> bool:
+    """Ended by such a signal, which rose did not send; or a program of the task's was, and it passed the code on."""
+    number = (outcome.exit_code or 0) - _BY_SIGNAL if outcome.signal is None else outcome.signal
+    return number in _ENDS_OF_JOBS
 
 
 def describe(outcome: TaskOutcome, timeout_seconds: float | None) -> str:

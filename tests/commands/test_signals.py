@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from rose_cli.host import process_is_running
 from tests.conftest import REPOSITORY, wait_until
 
 if TYPE_CHECKING:
@@ -223,3 +224,85 @@ def test_after_the_session_it_ends_what_nobody_reads(rose: Rose) -> None:
     os.close(writing)
     assert (process.returncode, err) == (143, "rose: ended by SIGUSR2\n")
     assert rose.learners("r")["learner-0"]["status"] == "failed"
+
+
+# ---- the end of a job, which may reach tasks before rose
+
+JOB = """
+max_iter: 1
+engine: {{kind: local, cores: {cores}}}
+on_failure: {on_failure}
+limits: {{same_failure: 2}}
+tasks: {{t: {{executable: "{{campaign_dir}}/task.sh"}}}}
+learners: {learners}
+"""
+
+
+def job(rose: Rose, script: str, on_failure: str = "stop_learner", learners: int = 1, cores: int = 4) -> None:
+    """`script` has `$go`: the task does well once that file is there."""
+    rose.script(f"#!/bin/sh\ngo=$ROSE_CAMPAIGN_DIR/go\n{script}", "task.sh")
+    rose.write(JOB.format(on_failure=on_failure, learners=learners, cores=cores))
+
+
+def events_named(rose: Rose, name: str) -> list[dict[str, object]]:
+    journal = rose.folder / "r/journal.jsonl"
+    return [event for event in rose.events("r") if event["event"] == name] if journal.exists() else []
+
+
+def pid_of_task(rose: Rose, learner: int = 0) -> int:
+    path = rose.folder / f"r/learners/learner-{learner}/workspace/pid"
+    wait_until(lambda: path.exists() and path.read_text().strip())
+    return int(path.read_text())
+
+
+UNTIL_GO = "echo $$ > pid\nwhile [ ! -e $go ]; do sleep 0.05; done\n"
+
+
+@pytest.mark.parametrize("on_failure", ["stop_learner", "stop_campaign", "continue"])
+def test_a_task_that_was_ended_with_its_job_was_cancelled(rose: Rose, on_failure: str) -> None:
+    job(rose, UNTIL_GO, on_failure, learners=3)
+    process = rose.start("run", "campaign.yaml", "--run-dir", "r")
+    pids = [pid_of_task(rose, learner) for learner in range(3)]
+    for pid in pids:
+        os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: all(gone(pid) for pid in pids))
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 143, out
+    assert events_named(rose, "attempt_failed") == []
+    assert [event["reason"] for event in events_named(rose, "attempt_cancelled")] == ["terminated"] * 3
+    (rose.folder / "go").touch()
+    assert rose("resume", "r").code == 0
+    assert {learner["iterations_done"] for learner in rose.learners("r").values()} == {1}
+    assert events_named(rose, "step_given_up") == []
+
+
+def test_a_code_that_names_the_signal_counts_like_the_signal(rose: Rose) -> None:
+    job(rose, "trap 'exit 143' TERM\n" + UNTIL_GO)
+    process = rose.start("run", "campaign.yaml", "--run-dir", "r")
+    pid = pid_of_task(rose)
+    os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: gone(pid))
+    process.send_signal(signal.SIGUSR1)
+    process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert (events_named(rose, "attempt_failed"), len(events_named(rose, "attempt_cancelled"))) == ([], 1)
+
+
+def test_where_rose_is_not_stopped_it_is_a_failure_like_any(rose: Rose) -> None:
+    job(rose, "kill -KILL $$\n")
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 1
+    error = rose.learners("r")["learner-0"]["error"]
+    assert (error["kind"], error["signal"], error["message"]) == ("signalled", 9, "ended by SIGKILL (signal 9)")
+
+
+def test_while_it_waits_to_be_judged_it_holds_no_cores(rose: Rose) -> None:
+    job(rose, "[ $ROSE_LEARNER_INDEX = 1 ] || kill -KILL $$\n", learners=2, cores=1)
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 1
+    names = [(event["event"], event.get("learner")) for event in rose.events("r")]
+    assert names.index(("attempt_succeeded", "learner-1")) < names.index(("attempt_failed", "learner-0"))
+
+
+def gone(pid: int) -> bool:
+    """Or a zombie."""
+    return not process_is_running(pid, None)

@@ -92,3 +92,17 @@ def test_nohup_keeps_a_run_alive(rose: Rose) -> None:
     (rose.folder / "go").touch()
     assert process.wait(30) == 0
     assert (rose.folder / "r/learners/learner-0/logs/0/t.1.out").read_text().split() == ["SigIgn:", "0" * 16]
+
+
+@pytest.mark.parametrize("on_failure", ["stop_learner", "stop_campaign", "continue"])
+def test_the_end_of_a_job_is_no_failure_of_its_tasks(rose: Rose, on_failure: str) -> None:
+    task = "{t: {executable: 'echo $$ > pid; sleep 600', shell: true}}"
+    rose.write(f"{{max_iter: 1, learners: 1, on_failure: {on_failure}, tasks: {task}}}")
+    process = rose.start("run", "campaign.yaml", "--run-dir", "r")
+    pid = rose.folder / "r/learners/learner-0/workspace/pid"
+    wait_until(lambda: pid.exists() and pid.read_text())
+    os.kill(int(pid.read_text()), signal.SIGTERM)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert [event["event"] for event in rose.events("r")][-2:] == ["attempt_cancelled", "session_ended"]

@@ -6,7 +6,9 @@ Everything else is real: the campaign file is compiled, the journal is a file, a
 from __future__ import annotations
 
 import asyncio
+import math
 import selectors
+import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -106,6 +108,12 @@ def interrupt(seconds: float) -> Deed:
     return seconds, lambda crew: crew.stop("interrupted")
 
 
+def end_of_job(seconds: float, later: float) -> list[Deed]:
+    """A batch system ends all tasks, and rose so much later; or, below zero, before."""
+    at, stop = max(0.0, seconds), max(0.0, seconds + later)
+    return [(at, lambda crew: crew.engine.end_tasks()), (stop, lambda crew: crew.stop("terminated"))]
+
+
 class SimulatedEngine:
     """The contract of `engine.base.Engine`, with the slots of the local engine and no processes."""
 
@@ -118,6 +126,7 @@ class SimulatedEngine:
         self._state = state
         self._slots = Slots(capacity)
         self.under_way: set[Try] = set()
+        self._ends = anyio.Event()
         self.most_under_way = 0
 
     @property
@@ -145,10 +154,11 @@ class SimulatedEngine:
 
     async def _go(self, request: TaskRequest, fate: Fate) -> TaskOutcome:
         timeout = request.timeout_seconds
+        with anyio.move_on_after(min(fate.seconds, math.inf if timeout is None else timeout)):
+            await self._ends.wait()
+            return TaskOutcome(Ended.SIGNALLED, 0.0, signal=signal.SIGTERM)
         if timeout is not None and fate.seconds > timeout:
-            await anyio.sleep(timeout)
             return TaskOutcome(Ended.TIMED_OUT, timeout)
-        await anyio.sleep(fate.seconds)
         request.stdout.parent.mkdir(parents=True, exist_ok=True)
         request.stdout.write_text(fate.printed)
         if fate.exit_code is None:
@@ -161,6 +171,11 @@ class SimulatedEngine:
         learner = self._state.learners[given["ROSE_LEARNER"]]
         failures = learner.step(task, replica).failures
         return Try(learner.name, int(given["ROSE_ITERATION"]), task, replica, failures)
+
+    def end_tasks(self) -> None:
+        """What is under way is ended by a signal; what starts from now on is not."""
+        self._ends.set()
+        self._ends = anyio.Event()
 
     def kill(self) -> None:
         raise NotImplementedError

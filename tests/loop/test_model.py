@@ -29,7 +29,7 @@ from rose_cli.journal import events as e
 from rose_cli.journal.reader import read_journal
 from rose_cli.loop.crew import Ending
 from tests.loop.reference import Life, live
-from tests.loop.simulation import Fate, Try, World, interrupt
+from tests.loop.simulation import Fate, Try, World, end_of_job, interrupt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from tests.loop.simulation import Deed
 
 MOST_SESSIONS = 60
-OUTSIDE = {"interrupted", "wall_time", "stop_requested"}
+OUTSIDE = {"interrupted", "terminated", "wall_time", "stop_requested"}
 NAMES = ("a", "b", "c")
 ENDED = (e.AttemptSucceeded, e.AttemptFailed, e.AttemptCancelled, e.AttemptLost)
 
@@ -144,7 +144,7 @@ def cases(draw: st.DrawFn) -> Case:
     campaign["learners"] = [_learner(draw, name, has_stop=has_stop, steady=steady) for name in NAMES[:count]]
     values = VALUES if steady else (*VALUES, "nan", "inf", "0.4", "no number", "-1", "-inf")
     failing, losing = draw(st.sampled_from([0.0, 0.1, 0.4])), draw(st.sampled_from([0.0, 0.0, 0.05]))
-    kinds = st.sampled_from(["interrupt", "crash", "stop learner", "nothing"])
+    kinds = st.sampled_from(["interrupt", "crash", "stop learner", "end of job", "end of job", "nothing"])
     disturbances = draw(st.lists(st.tuples(kinds, st.floats(0, 1, width=16)), max_size=5))
     script = Script(draw(st.integers(0, 2**32)), failing, losing, values, set())
     return Case(campaign, script, draw(st.integers(3, 5)), tuple(disturbances))
@@ -234,6 +234,8 @@ def _deeds(case: Case, disturbances: list[tuple[str, float]]) -> list[Deed]:
     kind, where = disturbances[0]
     if kind == "interrupt":
         return [interrupt(where * 25)]
+    if kind == "end of job":
+        return end_of_job(where * 25, (where * 1000 % 1) * 1.4 - 0.5)
     if kind == "stop learner":
         name = case.campaign["learners"][-1]["name"]
         return [(where * 25, lambda crew: crew.stop_learner(name, "asked to"))]
@@ -298,6 +300,7 @@ def _check_journal(case: Case, world: World) -> None:
         elif isinstance(event, e.AttemptSucceeded):
             failures[event.task] = []
         elif isinstance(event, e.AttemptFailed):
+            assert event.signal is None, "the end of a job is no failure of a task"
             row = failures.setdefault(event.task, [])
             row.append((event.kind, event.exit_code))
             limit = case.campaign["limits"].get("same_failure", 10**9)

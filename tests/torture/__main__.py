@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tests.torture.campaign import PILOT
 from tests.torture.clocks import run_out_of_wall_time, set_the_clock, sleep_through_wall_time, suspend
 from tests.torture.full_disk import fill_the_disk
+from tests.torture.job_end import end_jobs
 from tests.torture.journal_faults import open_every_fault, resume_from_faults
 from tests.torture.kills import kill_again_and_again
 from tests.torture.load import crowd
@@ -32,6 +33,7 @@ def attacks(kills: int) -> dict[str, Attack]:
     """Every attack by the name that chooses it."""
     return {
         "kills": lambda folder, seed: kill_again_and_again(folder, seed, kills),
+        "job-end": lambda folder, seed: end_jobs(folder, seed, 60),
         "journal": open_every_fault,
         "races": lambda folder, seed: race(folder, seed, 30),
         "locks": meet_left_locks,
@@ -48,6 +50,7 @@ def attacks(kills: int) -> dict[str, Attack]:
         "10000x2": lambda folder, seed: crowd(folder, seed, 10_000, 2),
         "resume": lambda folder, seed: resume_from_faults(folder, seed, 60),
         "pilot-kills": lambda folder, seed: kill_again_and_again(folder, seed, max(1, kills // 20), PILOT),
+        "pilot-job-end": lambda folder, seed: end_jobs(folder, seed, 3, PILOT),
         "pilot-resume": lambda folder, seed: resume_from_faults(folder, seed, 6, PILOT),
         "pilot-calls": lambda folder, seed: fail_system_calls(folder, seed, 10, PILOT),
         "pilot-suspended": lambda folder, seed: suspend(folder, seed, 3, PILOT),

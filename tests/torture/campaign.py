@@ -19,14 +19,15 @@ _TEXT = """
 name: tortured
 max_iter: {max_iter}
 seed: 7
-retries: 3
+retries: {retries}
+on_failure: {on_failure}
 engine: {{kind: local, cores: 4, grace: 1}}
 limits: {{same_failure: 100}}
 env: {{TORTURE_PAUSE: "{pause}"}}
 tasks:
   simulation: {{executable: "{step}", options: {{--n: 10}}}}
   training: {{executable: "{step}", replicas: 3}}
-  active_learn: {{executable: "{step}"}}
+  active_learn: {{executable: "{step}", retries: {more}}}
 stop: {{metric: distance, operator: "<", threshold: 0.06, executable: "{step}"}}
 learners:
   - name: adaptive
@@ -62,12 +63,22 @@ PILOT = Ground("radical.pilot", 40, 1024)
 """A pilot of this machine; half as long, where nothing else runs."""
 
 
-def write_campaign(folder: Path, *, max_iter: int = 6, pause_seconds: float = 0.02) -> Rose:
-    """The campaign in a folder of its own, made where it is missing."""
+def write_campaign(
+    folder: Path, *, max_iter: int = 6, pause_seconds: float = 0.02, on_failure: str | None = None
+) -> Rose:
+    """The campaign in a folder of its own, made where it is missing.
+
+    With `on_failure` no step has more retries than it needs.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     rose = Rose(folder)
     step = f"{sys.executable} -I -S -B {STEP}"
-    rose.write(_TEXT.format(max_iter=max_iter, less=max(1, max_iter - 2), pause=pause_seconds, step=step))
+    retries, more = ("3", "3") if on_failure is None else ("0", "{times: 1, pause: 0}")
+    text = _TEXT.format(
+        max_iter=max_iter, less=max(1, max_iter - 2), pause=pause_seconds, step=step, retries=retries, more=more,
+        on_failure=on_failure or "stop_learner",
+    )  # fmt: skip
+    rose.write(text)
     return rose
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.torture.clocks import run_out_of_wall_time, set_the_clock, sleep_through_wall_time, suspend
 from tests.torture.full_disk import cannot_mount, fill_the_disk
+from tests.torture.job_end import end_jobs
 from tests.torture.journal_faults import open_every_fault, resume_from_faults
 from tests.torture.kills import kill_again_and_again
 from tests.torture.load import crowd
@@ -30,6 +31,11 @@ pytestmark = [
 
 def test_kill_9_at_random_moments(tmp_path: Path) -> None:
     report = kill_again_and_again(tmp_path, random.Random(4), kills=8)
+    assert report.findings == [], report.line()
+
+
+def test_the_end_of_a_job_is_no_failure_of_a_task(tmp_path: Path) -> None:
+    report = end_jobs(tmp_path, random.Random(4), ends=2)
     assert report.findings == [], report.line()
 
 

@@ -149,6 +149,11 @@ class Attempt:
 
 
 def _status(code: int) -> ExitStatus:
-    """A shell tells of a signal as 128 and its number; a program that exits with such a code looks the same."""
+    """A shell tells of a signal as 128 and its number; a program that exits with such a code looks the same.
+
+    Where the script was ended as well, radical.pilot has the number of the signal below zero.
+    """
+    if code < 0:
+        return ExitStatus(signal=-code)
     by_signal = code - _BY_SIGNAL in set(signal.Signals)
     return ExitStatus(signal=code - _BY_SIGNAL) if by_signal else ExitStatus(code=code)
