@@ -272,7 +272,7 @@ def test_no_page_names_a_place_of_one_machine() -> None:
 
 # --- promises ------------------------------------------------------------------------------------------------------
 
-COMPLETE = {"ci.md", "from-laptop-to-cluster.md", "guarantees.md"}
+COMPLETE = {"ci.md", "commands.md", "from-laptop-to-cluster.md", "guarantees.md"}
 """Pages of which every sentence names the test that holds it; `python -m tools.promises` lists those that do not."""
 
 
@@ -291,7 +291,8 @@ def test_a_sentence_is_held_by_the_comment_behind_it(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
         "# Head\n\nOne. Two\nlines. <!-- held by: tests/a.py::test_a, tests/b.py -->\nThree.\n\n"
-        "- item one\n- item two <!-- no promise -->\n  <!-- held by: tests/c.py -->\n\n## Next\n\n"
+        "- item one\n- item two <!-- no promise -->\n  <!-- held by: tests/c.py -->\n\n"
+        "1. first\n2. second. More. <!-- held by:\n   tests/e.py -->\n\n## Next\n\n"
         "| a | b |\n| --- | --- |\n| row | `tests/d.py` |\n| bare | x |\n\n```text\nNo sentence.\n```\n",
         encoding="utf-8",
     )
@@ -301,7 +302,10 @@ def test_a_sentence_is_held_by_the_comment_behind_it(tmp_path: Path) -> None:
         "Three.": None,
         "- item one": ("tests/c.py",),
         "- item two": (),
+        "first": None,
+        "second.": ("tests/e.py",),
+        "More.": ("tests/e.py",),
         "| row | `tests/d.py` |": ("tests/d.py",),
         "| bare | x |": None,
     }
-    assert [sentence.line for sentence in sentences(page)] == [3, 3, 5, 7, 8, 15, 16]
+    assert [sentence.line for sentence in sentences(page)] == [3, 3, 5, 7, 8, 11, 12, 12, 19, 20]

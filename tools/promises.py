@@ -33,6 +33,7 @@ PAGES.append(REPOSITORY / "docs" / "guarantees.md")
 _COMMENT = re.compile(r"<!-- (?:held by:\s+(?P<tests>[^>]*?)|(?P<none>no promise)) -->", re.DOTALL)
 _NO_PROSE = re.compile(r"^( *)```.*?^\1```$|^#+ [^\n]*$", re.MULTILINE | re.DOTALL)
 _ITEM = re.compile(r" *(?:[-*]|\d+\.) ")
+_NUMBER = re.compile(r" *\d+\. ")
 _RULE = re.compile(r"\|[ :|-]+\|?")
 _END = re.compile(r"(?<=[.!?])\s+(?=[A-Z`*\[-])")
 _BREAK = "\0"
@@ -121,7 +122,8 @@ def _held(page: Path, group: Sequence[_Block], below: tuple[str, ...] | None) ->
     """The sentences of blocks that belong together; `below` holds those that no comment of their own does."""
     heads = 1 if len(group) > 1 and group[0].text.startswith("|") else 0  # the first row names the columns
     for block in group[heads:]:
-        place = 0
+        number = _NUMBER.match(block.text)
+        place = number.end() if number else 0
         for comment in _COMMENT.finditer(block.text):
             yield from _split(page, block, place, comment.start(), _tests(comment[0]))
             place = comment.end()

@@ -36,6 +36,8 @@ def sections(rose: Rose, *options: str, code: int = 0, **variables: str) -> dict
     called = rose("doctor", "--format", "json", *options, timeout_seconds=110, **variables)
     assert called.code == code, called.err
     report = json.loads(called.out)
+    assert {tuple(each) for each in report} == {("section", "usable", "checks")}
+    assert {tuple(check) for each in report for check in each["checks"]} == {("name", "verdict", "detail", "hint")}
     return {each["section"]: {check["name"]: check for check in each["checks"]} for each in report}
 
 

@@ -102,6 +102,19 @@ def test_a_plan_for_people_and_parts_of_it(campaign: Rose) -> None:
     assert campaign("plan", "campaign.yaml", "--learner", "adaptiv").code == 2
 
 
+def test_a_plan_without_an_end_is_shown_for_ten_iterations(rose: Rose) -> None:
+    rose.write("""
+        tasks: {t: {executable: echo, args: ["{workspace}/x"]}}
+        stop: {metric: mse, threshold: 0.1, executable: echo 1}
+        learners: 1
+        """)
+    (learner,) = rose.json("plan", "campaign.yaml", "--format", "json")["learners"]
+    assert [each["iteration"] for each in learner["iterations"]] == list(range(10))
+    assert learner["iterations"][0]["tasks"][0]["command"] == ["echo", "{workspace}/x"]
+    plan = rose.json("plan", "campaign.yaml", "--format", "json", "--iteration", "99")
+    assert [each["iteration"] for each in plan["learners"][0]["iterations"]] == [99]
+
+
 # --- status and list -----------------------------------------------------------------------------------------------
 
 
@@ -164,8 +177,16 @@ def test_runs_are_listed_and_named(campaign: Rose) -> None:
     }
     assert [run["name"].rpartition("-")[2] for run in runs] == ["2", "1"]
     newer, older = (run["name"] for run in runs)
-    for name, run in ((older, older), ("campaign.yaml", newer), ("rose-runs/latest", newer)):
+    for name, run in ((older, older), ("campaign.yaml", newer), ("rose-runs/latest", newer), (".", newer)):
         assert list(campaign.learners(name)) == ["adaptive" if run == newer else "short"]
+    (learner,) = campaign.json("status", "--format", "json")["learners"]
+    assert learner["name"] == "adaptive", "without a name it is the latest"
+
+
+def test_a_run_elsewhere_is_found_by_its_folder_only(campaign: Rose) -> None:
+    assert campaign("run", "campaign.yaml", "--run-dir", "elsewhere/r").code == 0
+    assert campaign.json("list", "--format", "json") == []
+    assert [campaign("status", name).code for name in ("elsewhere/r", "r", "campaign.yaml", ".")] == [0, 2, 2, 2]
 
 
 # --- logs ----------------------------------------------------------------------------------------------------------
@@ -232,6 +253,11 @@ def test_an_export_as_json_lines_to_a_file(ended: Rose) -> None:
     assert list(rows[0])[: len(COLUMNS)] == COLUMNS
     assert rows[0]["option.simulation.--rate"] == 0.001
     assert rows[0]["result.share"] == 1 / 3
+    (short,) = (row for row in rows if row["learner"] == "short")
+    assert {name for name in short if name.startswith("option.")} == {
+        "option.simulation.--rate",
+        "option.simulation.--flag",
+    }
     assert ended("export", "r", "-o", "no/such/folder.csv").code == 2
 
 

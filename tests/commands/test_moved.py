@@ -230,6 +230,19 @@ def test_what_did_not_move_along_is_named(here: Rose, tmp_path: Path) -> None:
     assert there.learners("campaign.yaml")["a"]["iterations_done"] == 2
 
 
+def test_a_path_that_was_written_out_stays_as_it_is(tmp_path: Path) -> None:
+    rose = Rose(tmp_path / "here")
+    rose.folder.mkdir()
+    rose.write(
+        f"{{max_iter: 1, tasks: {{t: {{executable: echo, args: ['{rose.folder}/x']}}}}, learners: [{{name: a}}]}}"
+    )
+    assert rose("run", "campaign.yaml").code == 0
+    rose.folder.rename(tmp_path / "there")
+    there = Rose(tmp_path / "there")
+    assert there("resume", "--max-iter", "2").code == 0
+    assert (run_in(there) / "learners/a/logs/1/t.1.out").read_text() == f"{rose.folder}/x\n"
+
+
 def test_data_beside_the_campaigns_folder_is_found_where_it_is(tmp_path: Path) -> None:
     rose = Rose(tmp_path / "project" / "here")
     rose.folder.mkdir(parents=True)

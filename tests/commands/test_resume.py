@@ -213,6 +213,8 @@ def test_max_iter_extends_and_from_iteration_goes_back(campaign: Rose) -> None:
         "training.1.out",
         "training.2.out",
     ]
+    trace = (campaign.folder / "r/learners/a/workspace/trace").read_text().splitlines()
+    assert trace.count("2 training end") == 2, "files in the workspace stay as they are"
 
 
 @pytest.fixture

@@ -8,10 +8,12 @@ import pty
 import signal
 import subprocess
 import sys
+from textwrap import dedent
 from typing import TYPE_CHECKING
 
 import pytest
 
+from rose_cli import __version__
 from tests.conftest import wait_until
 
 if TYPE_CHECKING:
@@ -42,6 +44,14 @@ def test_what_a_run_leaves(rose: Rose) -> None:
     assert (run / "learners/b/workspace").is_dir()
     assert rose("run", file).code == 0
     assert (rose.folder / "rose-runs/latest").resolve().name == f"{run.name[:-1]}2"
+
+
+def test_a_run_writes_nothing_elsewhere(rose: Rose) -> None:
+    home = rose.folder / "home"
+    home.mkdir()
+    assert rose("run", rose.write(GOOD), HOME=str(home), TMPDIR=str(home)).code == 0
+    assert list(home.iterdir()) == []
+    assert {path.name for path in rose.folder.iterdir()} == {"campaign.yaml", "home", "rose-runs"}
 
 
 def test_plain_lines_and_a_summary_off_a_terminal(rose: Rose) -> None:
@@ -136,6 +146,43 @@ def test_a_wrong_file_is_exit_code_2_and_leaves_nothing(rose: Rose, more: tuple[
     assert not (rose.folder / "rose-runs").exists()
 
 
+def test_the_version_is_that_of_the_package(rose: Rose) -> None:
+    assert rose("--version").out == f"rose {__version__}\n"
+
+
+def test_warnings_are_counted(rose: Rose) -> None:
+    called = rose("run", rose.write(GOOD.replace("threshold: 0.1", "threshold: 0.1, operator: <=")), "--run-dir", "r")
+    assert called.code == 0
+    assert "1 warning in" in called.err
+    assert "see rose validate" in called.err
+
+
+def test_a_bug_is_exit_code_3_and_leaves_a_report(rose: Rose) -> None:
+    code = """
+import sys
+
+class Bug:
+    def find_spec(self, name, path, target=None):
+        if name == "rose_cli.commands.run":
+            raise RuntimeError("on purpose")
+
+sys.meta_path.insert(0, Bug())
+sys.argv = ["rose", "run", "campaign.yaml"]
+from rose_cli.__main__ import main
+main()
+"""
+    rose.write(GOOD)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=rose.folder, env={**os.environ, "TMPDIR": str(rose.folder)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert "this is a bug in rose: RuntimeError: on purpose" in done.stderr
+    (report,) = rose.folder.glob("rose-bug-*.txt")
+    assert str(report) in done.stderr.replace("\n", "")
+    assert "Traceback" in report.read_text()
+
+
 def test_a_used_run_directory_is_exit_code_4(rose: Rose) -> None:
     (rose.folder / "r").mkdir()
     (rose.folder / "r/mine").touch()
@@ -199,6 +246,7 @@ def test_set_max_iter_and_learner_change_this_run_only(rose: Rose) -> None:
     assert list(rose.learners("r")) == ["a"]
     assert rose.learners("r")["a"]["iterations_done"] == 3
     assert (rose.folder / "r/learners/a/logs/0/simulation.1.out").read_text() == "sim --n 5\n"
+    assert file.read_text() == dedent(GOOD)
 
 
 def test_a_dry_run_is_a_plan(rose: Rose) -> None:
