@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import socket
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -73,6 +74,19 @@ def test_a_copy_is_the_same_in_everything(odd: Path, tmp_path: Path) -> None:
     run(remove_tree(tmp_path / "copy"))
     assert not (tmp_path / "copy").exists()
     assert list(Path("/etc").iterdir())
+
+
+def test_hard_links_become_files_and_sockets_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "from").mkdir()
+    (tmp_path / "to").mkdir()
+    (tmp_path / "from/one").write_text("x")
+    (tmp_path / "from/two").hardlink_to(tmp_path / "from/one")
+    monkeypatch.chdir(tmp_path / "from")  # the path of a socket has to be short
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("s")
+        run(copy_contents(tmp_path / "from", tmp_path / "to", durable=False))
+    assert sorted(path.name for path in (tmp_path / "to").iterdir()) == ["one", "two"]
+    assert [(tmp_path / "to" / name).stat().st_nlink for name in ("one", "two")] == [1, 1]
 
 
 def test_removing_a_link_leaves_what_it_leads_to(tmp_path: Path) -> None:

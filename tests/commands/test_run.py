@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rose_cli import __version__
+from rose_cli.commands.surroundings import task_environment
 from tests.conftest import wait_until
 
 if TYPE_CHECKING:
@@ -148,6 +149,21 @@ def test_a_wrong_file_is_exit_code_2_and_leaves_nothing(rose: Rose, more: tuple[
 
 def test_the_version_is_that_of_the_package(rose: Rose) -> None:
     assert rose("--version").out == f"rose {__version__}\n"
+
+
+def test_an_environment_that_is_not_active_comes_first_on_the_path(tmp_path: Path) -> None:
+    programs = tmp_path / "venv/bin"
+    programs.mkdir(parents=True)
+    (programs / "rose").touch(mode=0o755)
+
+    def path(**environment: str) -> str:
+        return task_environment(environment, str(programs / "python"))["PATH"]
+
+    assert path(PATH="/usr/bin") == f"{programs}:/usr/bin"
+    assert path(PATH="/usr/bin", VIRTUAL_ENV="another") == path(PATH="/usr/bin", CONDA_PREFIX="x") == "/usr/bin"
+    assert path(PATH=f"/usr/bin:{programs}") == f"/usr/bin:{programs}"
+    (tmp_path / "rose").symlink_to(programs / "rose")
+    assert path(PATH=f"/usr/bin:{tmp_path}") == f"/usr/bin:{tmp_path}", "called by its name"
 
 
 def test_warnings_are_counted(rose: Rose) -> None:

@@ -115,6 +115,28 @@ def test_what_a_task_is_given_and_may_report(rose: Rose) -> None:
     assert "x: from_file 1, labeled_count 42, loss 0.5" in rose("status", "r").out
 
 
+def test_null_leaves_what_the_terminal_has(rose: Rose) -> None:
+    rose.write(
+        """
+        max_iter: 1
+        tasks: {t: {executable: "sh -c 'echo ${{PLACE-unset}} [${{EMPTY-unset}}]'", env: {PLACE: null, EMPTY: ""}}}
+        learners: [{name: a}]
+        """
+    )
+    assert rose("run", "campaign.yaml", "--run-dir", "r", PLACE="here", EMPTY="here").code == 0
+    assert (rose.folder / "r/learners/a/logs/0/t.1.out").read_text() == "here []\n"
+
+
+def test_the_later_of_two_reports_counts_and_what_is_no_object_is_none(rose: Rose) -> None:
+    lines = {"one": '{"x": 1, "y": 1}', "two": '{"x": 2}', "list": "[1]", "words": "done", "half": '{"z": 1'}
+    for name, line in lines.items():
+        rose.script(f"#!/bin/sh\necho '{line}'\n", name)
+    tasks = ", ".join(f"{name}: {{executable: ./{name}}}" for name in lines)
+    rose.write(f"{{max_iter: 1, tasks: {{{tasks}}}, learners: [{{name: a}}]}}")
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 0
+    assert rose.learners("r")["a"]["result"] == {"x": 2, "y": 1}
+
+
 def test_replicas_run_at_once_and_the_step_ends_when_all_have(rose: Rose) -> None:
     rose.write(
         """
@@ -171,7 +193,7 @@ def test_pre_exec_and_shell_lines(rose: Rose) -> None:
     rose.write(
         """
         max_iter: 1
-        pre_exec: ["export FIRST='one $x'"]
+        pre_exec: ["export FIRST='one $x {learner}'"]
         tasks:
           a: {executable: [sh, -c, "echo $FIRST $SECOND"], pre_exec: export SECOND=two}
           b: {executable: "echo first && echo second | tr a-z A-Z", shell: true}
@@ -180,7 +202,7 @@ def test_pre_exec_and_shell_lines(rose: Rose) -> None:
     )
     assert rose("run", "campaign.yaml", "--run-dir", "r").code == 0
     logs = rose.folder / "r/learners/learner-0/logs/0"
-    assert (logs / "a.1.out").read_text() == "one $x two\n"
+    assert (logs / "a.1.out").read_text() == "one $x {learner} two\n", "braces of pre_exec are the shell's"
     assert (logs / "b.1.out").read_text() == "first\nSECOND\n"
 
 

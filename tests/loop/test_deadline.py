@@ -101,6 +101,13 @@ def test_a_retry_is_not_waited_for_where_it_would_not_finish(tmp_path: Path) -> 
     assert len(events(world, "AttemptStarted")) == 2
 
 
+def test_attempts_that_failed_do_not_count(tmp_path: Path) -> None:
+    text = CAMPAIGN.format(wall_time=31, n=1).replace("'true'", "'true', retries: {times: 1, pause: 0}")
+    world = World.of(tmp_path, text, lambda t: Fate(12.0, 1) if (t.iteration, t.failures) == (0, 0) else Fate(3.0))
+    world.run()  # 12 s for the failure, then 3 s each, as long as there are more than 3
+    assert (done(world), world.seconds) == ([6], 30.0)
+
+
 def test_a_learner_that_rests_leaves_the_others_to_their_shorter_tasks(tmp_path: Path) -> None:
     text = CAMPAIGN.format(wall_time=35, n="[{name: slow}, {name: fast}]")
     world = World.of(tmp_path, text, lambda t: Fate(10.0 if t.learner == "slow" else 1.0))

@@ -113,6 +113,20 @@ def test_what_counts_as_no_improvement(rose: Rose, values: str, bounds: str, don
     assert run(rose)["learner-0"]["iterations_done"] == done
 
 
+@pytest.mark.parametrize(
+    ("metric", "values", "done"),
+    [
+        ("accuracy", "0.5 0.6 0.7 0.7 0.6 0.9", 5),
+        ("mine, operator: '<='", "5 4 3 3 4 1", 5),
+        ("mine, operator: '==', threshold: 2", "5 4 1 3 4 2", 5),  # nearer to 2
+    ],
+)
+def test_better_is_what_the_operator_says(rose: Rose, metric: str, values: str, done: int) -> None:
+    campaign(rose, f"{{metric: {metric}, patience: 2, executable: ./values.sh {values}}}")
+    learner = run(rose)["learner-0"]
+    assert (learner["stop_reason"], learner["iterations_done"]) == ("no_improvement", done)
+
+
 def test_nan_never_meets_a_criterion_and_is_no_crash(rose: Rose) -> None:
     campaign(rose, "{metric: mse, threshold: 0.5, executable: ./values.sh nan NaN 0.1}")
     learner = run(rose)["learner-0"]
@@ -158,6 +172,8 @@ def test_after_converged_ends_the_others(rose: Rose) -> None:
     learners = run(rose)
     assert learners["quick"]["stop_reason"] == "criterion_met"
     assert learners["slow"]["stop_reason"] == "cancelled"
+    assert rose("resume", "r").code == 0
+    assert rose.learners("r")["slow"] == learners["slow"], "for good"
 
 
 RED = "\\033[31m"

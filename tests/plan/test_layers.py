@@ -140,6 +140,11 @@ def test_without_anything_said_there_are_no_retries_and_no_timeout() -> None:
     assert (command.replicas, command.ranks, command.resources) == (1, 1, Resources(1, 0, 0))
 
 
+def test_a_number_of_retries_pauses_for_a_second() -> None:
+    command = merged({"retries": 3})
+    assert (command.retries, command.retry_pause_seconds) == (3, 1.0)
+
+
 def test_a_learner_may_bring_its_own_program() -> None:
     command = merged({"options": {"--n": 1}}, {"executable": "python committee.py --fast", "options": {"--m": 2}})
     assert command.words == ("python", "committee.py", "--fast")
