@@ -370,6 +370,8 @@ class _Scanner:
         elif after == "[" or (after == "'" and not quoted):
             self._lose(f"after '${after}', which not every shell knows")
             self._take()
+        elif after and after in "$@*#?!-":
+            self._take(2)
         elif name := _VARIABLE.match(text, at):
             is_glued = text[name.end() : name.end() + 1] == _HOLE
             self._emit(f"${{{name[1]}}}" if is_glued else name[0])
@@ -512,6 +514,8 @@ class _Scanner:
             unsure = None if code is None else reason_of(code)
             self._push(_Kind.CODE, ")", 1, unsure)
             return
+        if before == "=":
+            self._lose("in or after an array, which not every shell knows")
         is_arithmetic = self._next() == "(" and not frame.words
         self._end_command(frame, pipes=frame.is_piped)
         if is_arithmetic:

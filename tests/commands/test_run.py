@@ -97,12 +97,18 @@ def test_a_failed_learner_is_told_in_full_and_is_exit_code_1(rose: Rose) -> None
 
 
 def test_what_was_never_started_has_no_log_to_look_at(rose: Rose) -> None:
-    rose.script("#!/no/such/interpreter\n", "sim.sh")
-    rose.write("{max_iter: 2, tasks: {sim: {executable: ./sim.sh}}, learners: 1}")
+    """A program that a task makes cannot be looked at before."""
+    rose.write("""
+        max_iter: 2
+        tasks:
+          make: {executable: "echo '#!/no/such/interpreter' > sim.sh; chmod +x sim.sh", shell: true}
+          sim: {executable: "{workspace}/sim.sh"}
+        learners: 1
+    """)
     called = rose("run", "campaign.yaml", "--run-dir", "r")
     assert called.code == 1
     assert "asks for the interpreter '/no/such/interpreter'" in called.out
-    assert f"  command  {rose.folder}/sim.sh\n" in called.out
+    assert f"  command  {rose.folder}/r/learners/learner-0/workspace/sim.sh\n" in called.out
     assert "sim.1.err" not in called.out
 
 

@@ -24,9 +24,9 @@ HOSTILE = [
         "a b",
         " a ",
         "a  b",
-        "a;touch x",
-        "$(touch x)",
-        "`touch x`",
+        "a;touch ran",
+        "$(touch ran)",
+        "`touch ran`",
         "a'b",
         'a"b',
         "a\\b",
@@ -41,8 +41,8 @@ HOSTILE = [
         "$HOME",
         "${HOME}",
         "$((1+1))",
-        "a|touch x",
-        "a&touch x",
+        "a|touch ran",
+        "a&touch ran",
         "a>x",
         "a<x",
         "a\nb",
@@ -90,19 +90,19 @@ HOSTILE = [
     ),
     *(
         "EOF",
-        "'; touch x; '",
-        '"; touch x; "',
-        "$(touch x",
-        "'$(touch x)'",
-        "\\$(touch x)",
-        "\\`touch x\\`",
+        "'; touch ran; '",
+        '"; touch ran; "',
+        "$(touch ran",
+        "'$(touch ran)'",
+        "\\$(touch ran)",
+        "\\`touch ran\\`",
         "\\'",
         "\\\\",
     ),
     *("$'\\x41'", "1", "10", "08", "1.5", "/a b/c", "/x/y", "a,b", "+(a)", "@(a)", "&", "&&", "||", ";;", "esac", "in"),
-    *("case", "<<EOF", "'\n'", "\\\n", "a\\\nb", "{workspace}", "{{", "x';touch x;'"),
+    *("case", "<<EOF", "'\n'", "\\\n", "a\\\nb", "{workspace}", "{{", "x';touch ran;'"),
 ]
-PIECES = [*" \t\n'\"`$\\;&|()<>#*?[]~=-!{}%,:@+ab1é\udcff", "$(", "${", "touch x", "\\\n"]
+PIECES = [*" \t\n'\"`$\\;&|()<>#*?[]~=-!{}%,:@+ab1é\udcff", "$(", "${", "touch ran", "\\\n"]
 VALUES = st.sampled_from(HOSTILE) | st.lists(st.sampled_from(PIECES), min_size=1, max_size=9).map("".join)
 
 # The line, and what arrives: what is printed, each word in brackets. `@` stands for the value.
@@ -117,6 +117,7 @@ PLACES = [
     ('printf "[%s]" "{learner}"', "[@]"),
     ('printf "[%s]" "a {learner} b" c', "[a @ b][c]"),
     ('X=x; printf "[%s]" "$X{learner}$X" $X{learner}$X', "[x@x][x@x]"),
+    ('printf "[%s]" "$#{learner}" $?{learner}', "[0@][0@]"),
     ('X=x; printf "[%s]" "${{X}}{learner}" ${{X}}{learner}', "[x@][x@]"),
     ('set -- p; printf "[%s]" "$1{learner}" $1{learner}', "[p@][p@]"),
     ('printf "[%s]" "${learner}" ${learner}', "[$@][$@]"),
@@ -158,7 +159,7 @@ PLACES = [
 
 @cache
 def folder() -> Path:
-    """Where the lines run; a value that is read as code leaves `x` there."""
+    """Where the lines run; a value that is read as code leaves `ran` there."""
     place = Path(tempfile.mkdtemp())
     show = place / "show"
     show.write_text("#!/bin/sh\nprintf '[%s]' \"$@\"\n", encoding="utf-8")
@@ -196,7 +197,7 @@ def check(shell: str, line: str, expected: str, values: list[str]) -> None:
     texts = [(text, value) for value in values if (text := filled(line, value)) is not None]
     arrived = b"".join(os.fsencode(expected.replace("@", value)) + b"\0" for _, value in texts)
     code, out, err = printed(shell, "\nprintf '\\0'\n".join([*(text for text, _ in texts), ""]))
-    is_right = (code, out, err) == (0, arrived, b"") and not (folder() / "x").exists()
+    is_right = (code, out, err) == (0, arrived, b"") and not (folder() / "ran").exists()
     assert is_right or len(values) > 1, (texts, out, err)
     for value in () if is_right else values:
         check(shell, line, expected, [value])
@@ -289,35 +290,40 @@ TOKENS = [
 ]
 RUNS_IF_READ = [  # whatever is split off from it is no command
     *(
-        "x';:;touch x;'",
-        'x";:;touch x;"',
-        "$(:;touch x)",
-        "`:;touch x`",
-        "\n:;touch x\n",
-        ");:;touch x;(",
-        ";:;touch x;",
+        "x';:;touch ran;'",
+        'x";:;touch ran;"',
+        "$(:;touch ran)",
+        "`:;touch ran`",
+        "\n:;touch ran\n",
+        ");:;touch ran;(",
+        ";:;touch ran;",
     ),
     *(
-        "}:;touch x",
+        "}:;touch ran",
         "\\",
         "'",
         '"',
-        "a\\$(:;touch x)",
-        "E\n:;touch x\n",
-        ";;esac;:;touch x;",
-        "))\n:;touch x;((",
+        "a\\$(:;touch ran)",
+        "E\n:;touch ran\n",
+        ";;esac;:;touch ran;",
+        "))\n:;touch ran;((",
         "`",
         "$",
     ),
-    *("'\n:;touch x\n'", "\\\n", "E", "|:;touch x|"),
+    *("'\n:;touch ran\n'", "\\\n", "E", "|:;touch ran|"),
 ]
 
 
 @pytest.mark.parametrize("shell", [name for name in SHELLS if name in ("dash", "bash", "sh")])
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(tokens=st.lists(st.sampled_from(TOKENS), min_size=3, max_size=25), value=st.sampled_from(RUNS_IF_READ))
-@example(tokens=["a[", "<<'E'\n", "'", "{learner}", "]"], value="$(:;touch x)")
-@example(tokens=["echo ", "<<-E\n", "\\", "\nE\n", "{learner}", "'", "`", "{learner}"], value="E\n:;touch x\n")
+@example(
+    tokens=["$", "${{X#", "done", " #", "| sh ", '"', "{learner}", "case x in x) ", '"', "{learner}"],
+    value="E\n:;touch ran\n",
+)
+@example(tokens=["X=", "({learner}", "eval ", ">", "E", " "], value="\n:;touch ran\n")
+@example(tokens=["a[", "<<'E'\n", "'", "{learner}", "]"], value="$(:;touch ran)")
+@example(tokens=["echo ", "<<-E\n", "\\", "\nE\n", "{learner}", "'", "`", "{learner}"], value="E\n:;touch ran\n")
 def test_no_line_makes_a_value_run(shell: str, tokens: list[str], value: str) -> None:
     try:
         text = scan("".join(tokens)).filled({"learner": value})
@@ -325,7 +331,7 @@ def test_no_line_makes_a_value_run(shell: str, tokens: list[str], value: str) ->
         return
     with suppress(subprocess.TimeoutExpired):
         printed(shell, text, timeout_seconds=5)
-    assert not (folder() / "x").exists(), text
+    assert not (folder() / "ran").exists(), text
 
 
 @pytest.mark.parametrize(
