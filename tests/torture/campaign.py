@@ -2,6 +2,9 @@
 
 Each value of its metric depends on everything that happened before it, so that a history that comes out equal, bit
 for bit, is one in which nothing was lost, repeated or put in another order.
+
+Two learners read their metric from a file. One has a criterion that does nothing: the file is that of a task before it,
+whose failed and killed attempts leave other values there.
 """
 
 from __future__ import annotations
@@ -35,9 +38,11 @@ learners:
     training: {{adaptive: {{--best: "best if i > 0 else 0.5"}}}}
   - name: stepped
     simulation: {{0: {{--n: 5}}, 1: {{--n: 7}}, -1: {{--n: 6}}}}
-    stop: {{threshold: 0.0}}
+    stop: {{threshold: 0.0, read: {{file: metric.txt}}}}
   - name: plain
     max_iter: {less}
+  - name: filed
+    stop: {{threshold: 0.0, read: {{file: metric.txt}}, executable: "true"}}
 """
 
 

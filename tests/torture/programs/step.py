@@ -52,6 +52,14 @@ def link() -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
+def give(value: str) -> None:
+    """Into a file as well: some learners read their metric there. It is torn where this is killed half way."""
+    with Path("metric.txt").open("w") as file:
+        for part in value[:5], value[5:]:
+            file.write(part)
+            file.flush()
+
+
 def main() -> None:
     Path("links").mkdir(exist_ok=True)
     hold("lock.workspace", fcntl.LOCK_SH if TASK == "training" else fcntl.LOCK_EX)
@@ -62,13 +70,17 @@ def main() -> None:
     else:
         time.sleep(PAUSE_SECONDS)
     if TASK == "active_learn" and ITERATION % 2 == 1 and ATTEMPT == 1:
+        give("-1")  # would meet every criterion, were it believed
         log("fail")
         sys.exit(3)
     text = link()
     temporary = Path(f"links/new.{os.getpid()}")
     temporary.write_text(text)
     temporary.replace(f"links/{ITERATION}.{TASK}.{REPLICA}")
-    print(int(text[:13], 16) / 16**13)
+    value = int(text[:13], 16) / 16**13
+    print(value)
+    if TASK in ("active_learn", "criterion"):
+        give(repr(value))
     log("end")
 
 
