@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from rose_cli.commands.changes import bound_changes, campaign_changes, file_chan
 from rose_cli.commands.ending import carry_through, exit_code
 from rose_cli.commands.engines import mark_of_run
 from rose_cli.commands.run import record_creation, write_plan
-from rose_cli.commands.runs import find_interrupted_run, find_run, see
+from rose_cli.commands.runs import find_interrupted_run, find_run, reasons, see, ways_on
 from rose_cli.commands.session import Work
 from rose_cli.commands.surroundings import task_environment
 from rose_cli.commands.whereabouts import Whereabouts
@@ -73,7 +72,7 @@ def _go_on(where: Whereabouts, journal: JournalFile, options: ResumeOptions) -> 
     for line in intent.news:
         notice(line)
     if not intent.goes_on and not intent.left_out:
-        notice(f"nothing to do: every learner has stopped ({_reasons(state)}); {_way_on(state)}")
+        notice(f"nothing to do: every learner has stopped ({reasons(state)}); {ways_on(state)}")
         return exit_code(state, Ending("finished"), require_criterion=options.require_criterion)
     if not intent.goes_on:
         raise _refusal(directory, intent.left_out)
@@ -232,18 +231,6 @@ def _opening(
         for key, step in learner.running_steps()
     ]
     return [*lost, *_extension(plan, state, options), *_reopened(state, options, lost_workspaces)]
-
-
-def _reasons(state: RunState) -> str:
-    """ "2 max iter, 1 criterion met" """
-    counts = Counter(learner.stop_reason for learner in state.learners.values() if learner.stop_reason)
-    return ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in counts.items())
-
-
-def _way_on(state: RunState) -> str:
-    if any(learner.stop_reason == "max_iter" for learner in state.learners.values()):
-        return "--max-iter N extends the run"
-    return "--from-iteration N goes back; for another criterion or patience start a new run"
 
 
 def _extension(plan: Plan, state: RunState, options: ResumeOptions) -> Iterator[e.Event]:

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import shlex
+from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose_cli.errors import RunDirectoryError, UsageError
+from rose_cli.commands.changes import campaign_changes
+from rose_cli.diagnostic import did_you_mean
+from rose_cli.errors import RoseError, RunDirectoryError, UsageError
 from rose_cli.journal import events as e
 from rose_cli.journal.file import DamagedJournalError, Record, read_journal
 from rose_cli.journal.lock import is_alive, read_holder
 from rose_cli.journal.state import LearnerState, RunState, Status, can_go_on, run_status
 from rose_cli.plan.file import load_plan
 from rose_cli.run_directory import RUNS, RunDirectory
+from rose_cli.view.console import notice
+from rose_cli.view.summary import short_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from rose_cli.plan.model import Plan
+
+MOST_SHOWN = 3
+MOST_ABOVE = 3
+MOST_LOOKED_AT = 200
 
 
 @dataclass(frozen=True)
@@ -96,7 +108,8 @@ def find_run(argument: str | None) -> RunDirectory:
     if _is_run(by_name):
         return RunDirectory.at(by_name)
     message = f"there is no run '{argument}'"
-    raise UsageError(message, "name its folder, a campaign file, or a name that 'rose list' shows")
+    near = did_you_mean(argument, [directory.path.name for directory in runs_of(Path())])
+    raise UsageError(message, near or "name its folder, a campaign file, or a name that 'rose list' shows")
 
 
 def find_interrupted_run(argument: str | None) -> RunDirectory:
@@ -106,11 +119,43 @@ def find_interrupted_run(argument: str | None) -> RunDirectory:
     folder = Path(argument or ".")
     campaign = folder if folder.is_file() else None
     for directory in runs_of(folder.parent if campaign else folder):
-        seen = _see_or_none(directory)
-        if seen is not None and not seen.damage and not seen.alive and can_go_on(seen.state) and _is_of(seen, campaign):
+        seen = _see_or_none(directory) if campaign is None or _is_of(directory, campaign) else None
+        if seen is not None and not seen.damage and not seen.alive and can_go_on(seen.state):
             return directory
-    message = f"no run in '{folder}' can go on"
-    raise UsageError(message, "'rose list' shows the runs; name one to extend it with --max-iter")
+    raise _cannot_go_on(folder, campaign)
+
+
+def _cannot_go_on(folder: Path, campaign: Path | None) -> RoseError:
+    """Why the latest run cannot go on, with what has changed in its file, and every way on."""
+    try:
+        seen = see(_latest(folder.parent if campaign else folder, campaign))
+    except UsageError as error:
+        return error
+    name = shlex.quote(short_path(seen.directory.path))
+    if seen.damage is not None:
+        return seen.damage
+    if seen.alive:
+        hint = f"watch it with `rose status {name} --watch`, or end it with `rose stop {name}`"
+        return RunDirectoryError(f"a session works on the run '{name}'", hint)
+    for line in campaign_changes(seen.directory, seen.plan):
+        notice(line)
+    message = f"no run in '{folder}' can go on: the latest, '{name}', has ended ({reasons(seen.state)})"
+    file = shlex.quote(short_path(Path(seen.plan.campaign_file)))
+    way = f"`rose resume {name}` with {ways_on(seen.state)}"
+    return UsageError(message, f"{way}; `rose run {file}` starts a new run of the file as it is now")
+
+
+def reasons(state: RunState) -> str:
+    """Why learners have stopped: "2 max iter, 1 criterion met"."""
+    counts = Counter(learner.stop_reason for learner in state.learners.values() if learner.stop_reason)
+    return ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in counts.items())
+
+
+def ways_on(state: RunState) -> str:
+    """What takes a run further of which every learner has stopped."""
+    if any(learner.stop_reason == "max_iter" for learner in state.learners.values()):
+        return "--max-iter N extends the run, with --from-iteration N goes back"
+    return "--from-iteration N goes back; for another criterion or patience start a new run"
 
 
 def runs_of(folder: Path) -> Iterator[RunDirectory]:
@@ -123,13 +168,34 @@ def runs_of(folder: Path) -> Iterator[RunDirectory]:
 
 def _latest(folder: Path, campaign: Path | None) -> RunDirectory:
     for directory in runs_of(folder):
-        if campaign is None:
+        if campaign is None or _is_of(directory, campaign):
             return directory
-        seen = _see_or_none(directory)
-        if seen is not None and _is_of(seen, campaign):
-            return directory
-    message = f"there is no run in '{folder}'"
-    raise UsageError(message, "start one: rose run campaign.yaml")
+    if campaign is None:
+        raise UsageError(f"there is no run in '{folder}'", _elsewhere(folder) or "start one: rose run campaign.yaml")
+    others = sorted({file.name for directory in runs_of(folder) if (file := _campaign_of(directory)) is not None})
+    message = f"there is no run of '{campaign}' in '{folder}'"
+    if others:
+        shown = ", ".join(f"'{name}'" for name in others[:MOST_SHOWN])
+        more = f" and {len(others) - MOST_SHOWN} more" if len(others) > MOST_SHOWN else ""
+        message = f"{message}: the runs there are of {shown}{more}"
+        raise UsageError(message, f"`rose list {shlex.quote(str(folder))}` shows them; each can be named by its folder")
+    raise UsageError(message, _elsewhere(folder) or f"start one: rose run {shlex.quote(str(campaign))}")
+
+
+def _elsewhere(folder: Path) -> str | None:
+    """Where runs are to be seen from here: around this folder, above it, or in the folders in it."""
+    here = folder.absolute()
+    around = next((parent for parent in (here, *here.parents) if _is_run(parent)), None)
+    if around is not None:
+        return f"this folder is inside a run: name it, as in `rose status {shlex.quote(short_path(around))}`"
+    with suppress(OSError):
+        below = islice((path for path in sorted(here.iterdir()) if path.is_dir()), MOST_LOOKED_AT)
+        near = (*islice(here.parents, MOST_ABOVE), *below)
+        places = [place for place in near if _may_be_read(place) or any(runs_of(place))]
+        if places:
+            shown = ", ".join(f"'{short_path(place)}'" for place in places[:MOST_SHOWN])
+            return f"there are runs in {shown}: name one, as in `rose status {shlex.quote(short_path(places[0]))}`"
+    return None
 
 
 def _see_or_none(directory: RunDirectory) -> SeenRun | None:
@@ -139,8 +205,17 @@ def _see_or_none(directory: RunDirectory) -> SeenRun | None:
         return None
 
 
-def _is_of(seen: SeenRun, campaign: Path | None) -> bool:
-    return campaign is None or Path(seen.plan.campaign_file).resolve() == campaign.resolve()
+def _is_of(directory: RunDirectory, campaign: Path) -> bool:
+    file = _campaign_of(directory)
+    return file is not None and file.resolve() == campaign.resolve()
+
+
+def _campaign_of(directory: RunDirectory) -> Path | None:
+    """The campaign file of a run where it lies now; None where its plan cannot be read."""
+    try:
+        return Path(load_plan(directory.plan).campaign_file)
+    except RunDirectoryError:
+        return None
 
 
 def _is_run(path: Path) -> bool:

@@ -98,3 +98,24 @@ def test_a_purged_workspace_is_not_taken_for_a_fresh_one(rose: Rose) -> None:
     called = rose("resume", "--max-iter", "5", "--from-iteration", "0", "--learner", "learner-0")
     assert called.code == 0, called.err
     assert rose.learners("campaign.yaml")["learner-0"]["history"] == [1, 2, 3, 4, 5]
+
+
+def test_a_resume_of_an_edited_file_shows_what_changed(tmp_path: Path) -> None:
+    rose = campaign_in(tmp_path / "a")
+    rose.write(
+        "{max_iter: 9, files: [data.csv], tasks: {sim: {executable: ./sim.sh}}, learners: [{name: a}, {name: b}]}"
+    )
+    called = rose("resume", "campaign.yaml")
+    assert called.code == 2
+    assert "max_iter: 2 → 9 (not applied)" in called.err
+    assert "learners[1].name: not there → b (not applied)" in called.err
+    assert "--max-iter N" in called.err
+    assert "rose run campaign.yaml" in called.err
+
+
+def test_runs_nearby_are_named(tmp_path: Path) -> None:
+    rose = campaign_in(tmp_path / "a")
+    assert "there are runs in 'a'" in Rose(tmp_path)("status").err
+    assert "this folder is inside a run" in Rose(rose.folder / "rose-runs/latest/learners")("status").err
+    rose.write("{max_iter: 1, tasks: {t: {executable: echo}}, learners: 1}", "other.yaml")
+    assert "the runs there are of 'campaign.yaml'" in rose("status", "other.yaml").err

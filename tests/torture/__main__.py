@@ -18,6 +18,7 @@ from tests.torture.journal_faults import open_every_fault, resume_from_faults
 from tests.torture.kills import kill_again_and_again
 from tests.torture.load import crowd
 from tests.torture.locks import meet_left_locks, race
+from tests.torture.moves import copy_between_sessions, move_between_sessions, purge_between_sessions
 from tests.torture.nasty import fill_the_workspace, misbehave, remove_the_run
 from tests.torture.system_calls import fail_system_calls
 from tests.torture.verdict import Report
@@ -46,6 +47,9 @@ def attacks(kills: int) -> dict[str, Attack]:
         "nasty": lambda folder, seed: misbehave(folder, seed, 1000),
         "greedy": fill_the_workspace,
         "removed": remove_the_run,
+        "moved": lambda folder, seed: move_between_sessions(folder, seed, 10),
+        "copied": lambda folder, seed: copy_between_sessions(folder, seed, 10),
+        "purged": lambda folder, seed: purge_between_sessions(folder, seed, 10),
         "1000x20": lambda folder, seed: crowd(folder, seed, 1_000, 20),
         "10000x2": lambda folder, seed: crowd(folder, seed, 10_000, 2),
         "resume": lambda folder, seed: resume_from_faults(folder, seed, 60),

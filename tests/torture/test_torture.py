@@ -15,6 +15,7 @@ from tests.torture.journal_faults import open_every_fault, resume_from_faults
 from tests.torture.kills import kill_again_and_again
 from tests.torture.load import crowd
 from tests.torture.locks import meet_left_locks, race
+from tests.torture.moves import copy_between_sessions, move_between_sessions, purge_between_sessions
 from tests.torture.nasty import fill_the_workspace, misbehave, remove_the_run
 from tests.torture.shim import missing
 from tests.torture.system_calls import fail_system_calls
@@ -107,6 +108,21 @@ def test_a_task_that_fills_the_disk(tmp_path: Path) -> None:
 
 def test_a_task_that_removes_the_run(tmp_path: Path) -> None:
     report = remove_the_run(tmp_path, random.Random(4))
+    assert report.findings == [], report.line()
+
+
+def test_moved_between_sessions(tmp_path: Path) -> None:
+    report = move_between_sessions(tmp_path, random.Random(4), times=1)
+    assert report.findings == [], report.line()
+
+
+def test_copied_between_sessions(tmp_path: Path) -> None:
+    report = copy_between_sessions(tmp_path, random.Random(4), times=1)
+    assert report.findings == [], report.line()
+
+
+def test_purged_between_sessions(tmp_path: Path) -> None:
+    report = purge_between_sessions(tmp_path, random.Random(4), times=1)
     assert report.findings == [], report.line()
 
 
