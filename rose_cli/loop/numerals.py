@@ -26,6 +26,8 @@ _COLOURS = re.compile(
     re.MULTILINE | re.ASCII,
 )
 MOST_NAMED = 10
+LONGEST_LINE = 1000
+"""In longer ones nobody looks for a number, and a search could take long."""
 
 
 def cleaned(text: str) -> str:
@@ -83,6 +85,8 @@ def _folded(name: str) -> str:
 
 def advice_on_line(line: str, text: str, wanted: Wanted) -> str | None:
     """What helps where the last line of `text` is no number."""
+    if len(line) > LONGEST_LINE:
+        return None
     if line.lstrip().startswith("{"):
         return _advice_on_object(line, wanted)
     return (
@@ -95,6 +99,8 @@ def advice_on_line(line: str, text: str, wanted: Wanted) -> str | None:
 
 def advice_on_regex(found: str, regex: str, text: str, wanted: Wanted) -> str | None:
     """What helps where a regular expression finds something that is no number."""
+    if len(found) > LONGEST_LINE:
+        return None
     if (said := advice_on_word(found.strip(), wanted) or _advice_on_words(found, wanted)) is not None:
         return said
     for group in _GROUPS:
@@ -120,6 +126,8 @@ _NOTHING = {"none", "null", "na", "n/a", "-", "--", "undefined", "nil", "missing
 
 def advice_on_word(word: str, wanted: Wanted) -> str | None:
     """What to print where the word is a number in a form that has no single meaning, or is none by its look alone."""
+    if len(word) > LONGEST_LINE:
+        return None
     bare = _bare(word)
     if bare != word and number_of(bare) is not None:
         return f"print {bare} and nothing else"
