@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rose_cli.errors import RunDirectoryError
-from rose_cli.tree import copy_contents
+from rose_cli.tree import copy_contents, copy_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -346,6 +346,6 @@ def _place(file: FilePlan, target: Path) -> None:
         for _ in copy_contents(source, target, durable=False):
             pass
     elif source.is_file():
-        shutil.copy2(source, target)
+        copy_file(source, target, durable=False)
     else:
         raise OSError(errno.EINVAL, "it is a pipe, a socket or a device, and cannot be copied", file.source)

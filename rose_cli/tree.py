@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OLD = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_PIECE, _MOST_AT_ONCE = 1 << 20, 1 << 28
 _FICLONE = 0x40049409
 """ioctl_ficlone(2): the new file shares the blocks of the old one until one of them is written to."""
 
@@ -91,19 +92,48 @@ def _copy_entry(entry: os.DirEntry[str], source: Path, target: Path, *, durable:
     elif stat.S_ISFIFO(mode):
         os.mkfifo(target)
     elif stat.S_ISREG(mode):
-        _copy_file(source, target, durable=durable)
+        copy_file(source, target, durable=durable)
+        return
     else:
         return
     shutil.copystat(source, target, follow_symlinks=False)
 
 
-def _copy_file(source: Path, target: Path, *, durable: bool) -> None:
+def copy_file(source: Path, target: Path, *, durable: bool) -> None:
+    """Copy a file, neither of them a link, into one that is not there yet. Holes stay holes."""
     with open(os.open(source, _OLD), "rb") as old, open(os.open(target, _NEW, 0o600), "wb") as new:  # noqa: PTH123
         if not shares_blocks(old.fileno(), new.fileno()):
-            shutil.copyfileobj(old, new, 1 << 20)
-            new.flush()
+            size = os.fstat(old.fileno()).st_size
+            os.ftruncate(new.fileno(), size)
+            for start, end in _data(old.fileno(), size):
+                _copy_range(old.fileno(), new.fileno(), start, end)
         if durable:
             os.fsync(new.fileno())
+    shutil.copystat(source, target, follow_symlinks=False)
+
+
+def _data(file: int, size: int) -> Iterator[tuple[int, int]]:
+    """Where in a file something is written; all of it where the file system cannot tell."""
+    at = 0
+    while at < size:
+        try:
+            start = os.lseek(file, at, os.SEEK_DATA)
+            end = os.lseek(file, start, os.SEEK_HOLE)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                yield at, size
+            return  # ENXIO: nothing but a hole is left
+        yield start, end
+        at = end
+
+
+def _copy_range(old: int, new: int, start: int, end: int) -> None:
+    """By the kernel alone where it can; on network file systems nothing then goes over the network."""
+    with suppress(AttributeError, OSError):  # no Linux; file systems or a kernel that cannot: the rest is done by hand
+        while start < end and (count := os.copy_file_range(old, new, min(end - start, _MOST_AT_ONCE), start, start)):
+            start += count
+    while start < end and (data := os.pread(old, min(end - start, _PIECE), start)):
+        start += os.pwrite(new, data, start)
 
 
 def shares_blocks(old: int, new: int) -> bool:

@@ -6,16 +6,21 @@ import os
 import random
 import socket
 import stat
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rose_cli.errors import RunDirectoryError
+from rose_cli.plan.model import FilePlan
+from rose_cli.run_directory import prepare_workspace
 from rose_cli.snapshot import Snapshot, drop_snapshots
-from rose_cli.tree import copy_contents, remove_tree, shares_blocks
+from rose_cli.tree import copy_contents, copy_file, remove_tree, shares_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,6 +116,66 @@ def test_a_file_is_copied_where_blocks_cannot_be_shared(tmp_path: Path) -> None:
     assert not shares_blocks(read, write)
     os.close(read)
     os.close(write)
+
+
+def blocks(path: Path) -> int:
+    return path.stat().st_blocks
+
+
+def sparse(path: Path) -> None:
+    """A gigabyte, of which two pages are written."""
+    with path.open("wb") as file:
+        file.truncate(1 << 30)
+        for at in (123, 700 << 20):
+            file.seek(at)
+            file.write(b"here")
+
+
+def has_what_sparse_wrote(path: Path) -> bool:
+    with path.open("rb") as file:
+        return [os.pread(file.fileno(), 6, at - 1) for at in (123, 700 << 20)] == [b"\0here\0"] * 2
+
+
+def test_a_hole_in_a_file_stays_a_hole(tmp_path: Path) -> None:
+    (tmp_path / "from").mkdir()
+    (tmp_path / "to").mkdir()
+    sparse(tmp_path / "from/some")
+    (tmp_path / "from/only").touch()
+    os.truncate(tmp_path / "from/only", 1 << 40)
+    run(copy_contents(tmp_path / "from", tmp_path / "to", durable=True))
+    assert (tmp_path / "to/some").stat().st_size == 1 << 30
+    assert has_what_sparse_wrote(tmp_path / "to/some")
+    assert blocks(tmp_path / "to/some") <= blocks(tmp_path / "from/some") + 16
+    assert (tmp_path / "to/only").stat().st_size == 1 << 40
+    assert blocks(tmp_path / "to/only") <= 16
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.integers(0, 200_000), st.binary(min_size=1, max_size=9000)), max_size=6), st.data())
+def test_any_file_is_copied_byte_for_byte(written: list[tuple[int, bytes]], data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder, "source"), Path(folder, "target")
+        with source.open("wb") as file:
+            for at, text in written:
+                file.seek(at)
+                file.write(text)
+            file.truncate(data.draw(st.integers(0, 300_000)))
+        copy_file(source, target, durable=False)
+        assert target.read_bytes() == source.read_bytes()
+        assert target.stat().st_mtime_ns == source.stat().st_mtime_ns
+
+
+def test_files_that_are_copied_into_a_workspace_keep_their_holes(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    sparse(tmp_path / "data/one")
+    plans = [
+        FilePlan(str(tmp_path / "data"), "data", copied=True),
+        FilePlan(str(tmp_path / "data/one"), "one", copied=True),
+    ]
+    prepare_workspace(tmp_path / "workspace", plans)
+    for name in ("data/one", "one"):
+        assert has_what_sparse_wrote(tmp_path / "workspace" / name)
+        assert blocks(tmp_path / "workspace" / name) <= blocks(tmp_path / "data/one") + 16
 
 
 class Crash(BaseException):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import uuid
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ from rose_cli.commands.surroundings import task_environment
 from rose_cli.errors import ExitCode
 from rose_cli.journal.lock import RunLock
 from rose_cli.run_directory import RunDirectory
+from rose_cli.signals import Stopped, handed_to
 from rose_cli.view.console import notice, safe
 from rose_cli.view.summary import print_summary
 
@@ -28,21 +31,41 @@ if TYPE_CHECKING:
     from rose_cli.view.screen import Output
 
 
+_ENDED = {ExitCode.INTERRUPTED: "was interrupted", ExitCode.TERMINATED: "was stopped"}
+
+
 def smoke(file: Path, settings: Sequence[Setting], learners: Sequence[str], output: Output) -> ExitCode:
     environment = task_environment(os.environ)
     checked = check_campaign(file, environment, smoke_settings(settings))
     plan = only_learners(checked.good_smoke_plan, learners)
-    directory = RunDirectory.at(Path(tempfile.mkdtemp(prefix="rose-smoke-")))
-    with RunLock.acquire(directory.path):
-        work = begin(directory, plan, checked.text, environment, "plain" if output == "auto" else output)
-        code = _carry_out(work)
-    _append_summary(os.environ.get("GITHUB_STEP_SUMMARY"), plan, work.state, code)
-    if code is ExitCode.OK:
-        shutil.rmtree(directory.path)
-        notice(f"smoke run of '{file}' passed; its folder is removed")
-    else:
-        notice(f"smoke run of '{file}' failed; its folder is kept: {directory.path}")
+    directory = RunDirectory.at(Path(tempfile.gettempdir()) / f"rose-smoke-{uuid.uuid4().hex[:12]}")
+    with _never_left_behind(directory.path, file):
+        directory.path.mkdir(mode=0o700)
+        with RunLock.acquire(directory.path):
+            work = begin(directory, plan, checked.text, environment, "plain" if output == "auto" else output)
+            code = _carry_out(work)
+        _append_summary(os.environ.get("GITHUB_STEP_SUMMARY"), plan, work.state, code)
+        if code is ExitCode.OK:
+            shutil.rmtree(directory.path)
+            notice(f"smoke run of '{file}' passed; its folder is removed")
+        else:
+            notice(f"smoke run of '{file}' {_ENDED.get(code, 'failed')}; its folder is kept: {directory.path}")
     return code
+
+
+@contextmanager
+def _never_left_behind(folder: Path, file: Path) -> Iterator[None]:
+    """Whatever ends the block, a signal at any moment included: the folder is removed, or its path is printed."""
+    try:
+        yield
+    except BaseException as error:
+        with handed_to(lambda _: None):
+            is_empty = not (folder / "learners").exists()
+            if is_empty and isinstance(error, Stopped | KeyboardInterrupt):
+                shutil.rmtree(folder, ignore_errors=True)
+            if folder.exists():
+                notice(f"smoke run of '{file}' did not come to its end; its folder is kept: {folder}")
+        raise
 
 
 def _carry_out(work: Work) -> ExitCode:
@@ -58,8 +81,11 @@ def _carry_out(work: Work) -> ExitCode:
 def _append_summary(path: str | None, plan: Plan, state: RunState, code: ExitCode) -> None:
     if not path:
         return
-    with Path(path).open("a", encoding="utf-8") as file:
-        file.writelines(f"{safe(line)}\n" for line in _markdown(plan, state, code))
+    try:
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.writelines(f"{safe(line)}\n" for line in _markdown(plan, state, code))
+    except OSError as error:
+        notice(f"there is no summary for GitHub: cannot write '{path}', $GITHUB_STEP_SUMMARY: {error.strerror}")
 
 
 def _markdown(plan: Plan, state: RunState, code: ExitCode) -> Iterator[str]:

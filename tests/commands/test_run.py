@@ -5,22 +5,22 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from textwrap import dedent
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from rose_cli import __version__
 from rose_cli.commands.surroundings import task_environment
-from tests.conftest import wait_until
+from tests.conftest import Rose, wait_until
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.conftest import Called, Rose
+    from tests.conftest import Called
 
 GOOD = """
     name: good
@@ -45,14 +45,6 @@ def test_what_a_run_leaves(rose: Rose) -> None:
     assert (run / "learners/b/workspace").is_dir()
     assert rose("run", file).code == 0
     assert (rose.folder / "rose-runs/latest").resolve().name == f"{run.name[:-1]}2"
-
-
-def test_a_run_writes_nothing_elsewhere(rose: Rose) -> None:
-    home = rose.folder / "home"
-    home.mkdir()
-    assert rose("run", rose.write(GOOD), HOME=str(home), TMPDIR=str(home)).code == 0
-    assert list(home.iterdir()) == []
-    assert {path.name for path in rose.folder.iterdir()} == {"campaign.yaml", "home", "rose-runs"}
 
 
 def test_plain_lines_and_a_summary_off_a_terminal(rose: Rose) -> None:
@@ -332,6 +324,48 @@ def test_a_smoke_run_prints_plain_lines_on_a_terminal_too(rose: Rose) -> None:
     os.close(terminal)
     assert " a 1/1 mse 0.5" in shown
     assert "learner  " not in shown
+
+
+def test_a_smoke_run_that_is_interrupted_leaves_no_folder_without_a_word(rose: Rose) -> None:
+    """At moments spread over its start, as fast or slow as this machine makes it, and once within the task."""
+    rose.write("{max_iter: 1, tasks: {s: {executable: sleep 60}}, learners: 1}")
+    (rose.folder / "tmp").mkdir()
+    moments = {"folder": "rose-smoke-*", "plan": "*/plan.json", "session": "*/engine", "task": "*/learners/*/logs/0/*"}
+    for name, pattern in moments.items():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            process = rose.start("run", "--smoke", "campaign.yaml", TMPDIR=str(rose.folder / "tmp"))
+            while process.poll() is None and not list((rose.folder / "tmp").glob(pattern)):
+                pass  # no pause: the moment is what counts
+            process.send_signal(number)
+            out, err = process.communicate(timeout=60)
+            assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[number], (name, out, err)
+            for folder in kept(rose):
+                assert f"its folder is kept: {folder}" in err, (name, out, err)
+                shutil.rmtree(folder)
+
+
+def test_a_summary_that_cannot_be_written_is_said_and_changes_nothing(rose: Rose) -> None:
+    rose.write(GOOD)
+    called = smoke(rose, str(rose.folder / "no such folder/summary.md"))
+    assert called.code == 0
+    assert kept(rose) == []
+    assert f"cannot write '{rose.folder}/no such folder/summary.md', $GITHUB_STEP_SUMMARY" in called.err
+
+
+def test_a_run_writes_nothing_but_its_folder_and_the_link_to_it(rose: Rose) -> None:
+    rose.write(GOOD)
+    for name in ("home", "tmp", "elsewhere"):
+        (rose.folder / name).mkdir()
+    here = str(rose.folder)
+    variables: dict[str, Any] = {"HOME": f"{here}/home", "TMPDIR": f"{here}/tmp", "PYTHONDONTWRITEBYTECODE": "1"}
+    before = set(rose.folder.rglob("*"))
+    there = Rose(rose.folder / "elsewhere")
+    for command in ("run", "status", "logs", "export", "resume", "validate", "plan"):
+        assert there(command, f"{here}/campaign.yaml", **variables).code in (0, 2)
+    added = {path.relative_to(rose.folder) for path in set(rose.folder.rglob("*")) - before}
+    (run,) = (path for path in (rose.folder / "rose-runs").iterdir() if not path.is_symlink())
+    outside = {path for path in added if not (rose.folder / path).is_relative_to(run)}
+    assert outside == {Path("rose-runs"), Path("rose-runs/latest")}
 
 
 def test_a_failed_smoke_run_is_kept(rose: Rose) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -136,3 +137,34 @@ def test_escape_sequences_in_logs_do_not_act_on_a_terminal(rose: Rose) -> None:
     ).stdout
     assert "␛]0;title␇␛[2J\x1b[31mred" in shown
     assert "\x1b]" not in shown
+
+
+def test_sparse_files_stay_sparse_in_snapshots_and_workspaces(rose: Rose) -> None:
+    """Both attempts see how much room the workspace's file and the snapshot of it take."""
+    with (rose.folder / "table").open("wb") as file:
+        file.truncate(1 << 30)
+    rose.script("#!/bin/sh\ndu -k -s . ../snapshots | cut -f1\nexit $((2 - ROSE_ATTEMPT))\n", "task.sh")
+    rose.write("""
+        max_iter: 1
+        tasks: {t: {executable: ./task.sh, snapshot: true, retries: {times: 1, pause: 0}}}
+        files: [{path: table, copy: true}]
+        learners: 1
+    """)
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 0
+    for attempt in (1, 2):
+        took = (rose.folder / f"r/learners/learner-0/logs/0/t.{attempt}.out").read_text().split()
+        assert len(took) == 2
+        assert all(int(kilobytes) < 1000 for kilobytes in took), took
+
+
+def test_ctrl_c_right_at_the_start_of_a_smoke_run(rose: Rose) -> None:
+    rose.write("{max_iter: 1, tasks: {t: {executable: sleep 60}}, learners: 1}")
+    temporary = rose.folder / "tmp"
+    temporary.mkdir()
+    process = rose.start("run", "--smoke", "campaign.yaml", TMPDIR=str(temporary))
+    while process.poll() is None and not list(temporary.iterdir()):
+        pass
+    process.send_signal(signal.SIGINT)
+    err = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert all(str(folder) in err for folder in temporary.iterdir())
