@@ -23,6 +23,7 @@ KINDS: tuple[tuple[object, str], ...] = (
     (numbers.Pause, "[duration](#durations), or 0"),
     (names.Text, "text"),
     (names.FilledText, "text"),
+    (values.FilledFile, "text"),
     (names.Lines, "text or list of texts"),
     (names.CampaignName, "text"),
     (names.LearnerName, "[name](#names)"),

@@ -117,6 +117,7 @@ class _Printer:
     _filters: dict[Path, Filter] = field(default_factory=dict)
     _shown: dict[Path, int] = field(default_factory=dict)
     _current: Path | None = None
+    _is_within_line: bool = False
 
     @property
     def is_blank(self) -> bool:
@@ -130,7 +131,7 @@ class _Printer:
     def finish(self) -> None:
         """The end of what was printed last, which waited for more."""
         if self._current in self._filters:
-            sys.stdout.write(self._filters[self._current].finish())
+            self._write(self._filters[self._current].finish())
             sys.stdout.flush()
 
     def _print(self, log: Log) -> None:
@@ -141,6 +142,8 @@ class _Printer:
                 if self._current != log.path:
                     self.finish()
                     self._current = log.path
+                    if self._is_within_line:  # what was printed before did not end its last line
+                        sys.stdout.write("\n")
                     say(f"── {log.title}")
                     sys.stdout.flush()
                 self._pass_on(log.path, chunk)
@@ -149,7 +152,12 @@ class _Printer:
 
     def _pass_on(self, path: Path, chunk: bytes) -> None:
         if self.filtered:
-            text = self._filters.setdefault(path, Filter()).feed(chunk)
-            sys.stdout.write(encodable(text, sys.stdout.encoding))
+            self._write(encodable(self._filters.setdefault(path, Filter()).feed(chunk), sys.stdout.encoding))
         else:
             sys.stdout.buffer.write(chunk)
+            self._is_within_line = not chunk.endswith(b"\n")
+
+    def _write(self, text: str) -> None:
+        sys.stdout.write(text)
+        if text:
+            self._is_within_line = not text.endswith("\n")

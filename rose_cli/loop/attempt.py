@@ -180,6 +180,8 @@ class Attempt:
             message = "a criterion step without a criterion"
             raise AssertionError(message)
         self._refuse_stale_metric_file()
+        if (file := self._runner.metric_file) is not None:
+            criterion = replace(criterion, reading=replace(criterion.reading, file=file.name))
         return read_metric(criterion, self._stdout, self._crew.directory.workspace(self._runner.learner.name))
 
     def _refuse_stale_metric_file(self) -> None:

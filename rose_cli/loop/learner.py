@@ -13,7 +13,7 @@ from rose_cli.loop.deadline import WallTimeReached
 from rose_cli.loop.freshness import MetricFile
 from rose_cli.loop.step import StepEnd, StepRunner
 from rose_cli.plan.model import CRITERION
-from rose_cli.plan.render import Moment
+from rose_cli.plan.render import Moment, metric_file
 from rose_cli.run_directory import lead_links, moves_between, news_of_files, prepare_workspace
 
 if TYPE_CHECKING:
@@ -29,8 +29,7 @@ class LearnerLoop:
         self._crew = crew
         self._plan = plan
         self._max_iter = crew.max_iter(plan)
-        file = plan.criterion.reading.file if plan.criterion else None
-        self._metric_file = MetricFile(file, crew.directory.workspace(plan.name)) if file is not None else None
+        self._metric_file: MetricFile | None = None
 
     async def run(self) -> None:
         await self._prepare()
@@ -71,11 +70,19 @@ class LearnerLoop:
     async def _iteration(self) -> None:
         started = time.monotonic()
         moment = self._moment()
+        self._watch_metric_file(moment)
         for step in self._plan.all_steps:
             if await self._step(step, moment) is StepEnd.FAILED:
                 await self._fail(step, moment.iteration)
                 return
         await self._finish(moment.iteration, time.monotonic() - started)
+
+    def _watch_metric_file(self, moment: Moment) -> None:
+        """One that is read in every iteration goes on being watched."""
+        workspace = self._crew.directory.workspace(self._plan.name)
+        name = metric_file(self._crew.plan, self._plan, moment, str(workspace))
+        if name is None or self._metric_file is None or self._metric_file.name != name:
+            self._metric_file = MetricFile(name, workspace) if name is not None else None
 
     def _moment(self) -> Moment:
         history = self._state.history

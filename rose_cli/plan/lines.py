@@ -37,6 +37,7 @@ class Lines:
             line = scan(command.words[0])
             yield from self._check_spots(line, 0, layers)
             yield from _check_ending(line, command, layers)
+            yield from _check_failures(line, layers)
             yield from _check_ranks(command, layers)
         elif (found := code_at(command.words)) is not None:
             position, code = found
@@ -84,6 +85,25 @@ def _check_ending(line: ShellLine, command: CommandPlan, layers: Sequence[Layer[
         hint = "write them into the line, or let the line end in the command that takes them"
         path, _ = word_place(layers, 0)
         yield Finding("lost-arguments", message, path, hint)
+
+
+_HIDDEN = {
+    "pipe": (
+        "a pipe ends as its last command does: that one before it has failed goes unseen",
+        "leave shell: true out and write [bash, -o, pipefail, -c, '…']",
+    ),
+    "lines": (
+        "a shell goes on after a line that failed: the task ends as its last line does",
+        "begin with a line 'set -e'",
+    ),
+}
+
+
+def _check_failures(line: ShellLine, layers: Sequence[Layer[TaskFields]]) -> Iterator[Finding]:
+    if line.hides_failures is not None:
+        message, hint = _HIDDEN[line.hides_failures]
+        path, _ = word_place(layers, 0)
+        yield Finding("hidden-failure", message, path, hint, Severity.WARNING)
 
 
 def _check_ranks(command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from rose_cli.plan.model import Adaptive, Number, OptionScalar, OptionValue
 from rose_cli.plan.shell import UnsafeValueError, scan, unquoted
 from rose_cli.plan.words import Code, code_at, is_beside, path_beside
 from rose_cli.spec.expression import Expression, ExpressionError, Value, parse
-from rose_cli.spec.placeholders import fill_placeholders
+from rose_cli.spec.placeholders import fill_placeholders, placeholder_mistakes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,6 +96,14 @@ def render(plan: Plan, learner: LearnerPlan, task: str, command: CommandPlan, mo
         environment={**environment, **_rose_variables(plan, learner, task, moment, place)},
         pre_exec=command.pre_exec,
     )
+
+
+def metric_file(plan: Plan, learner: LearnerPlan, moment: Moment, workspace: str) -> str | None:
+    """The file that the criterion reads in this iteration; None: its standard output."""
+    file = learner.criterion.reading.file if learner.criterion is not None else None
+    if file is None or any(placeholder_mistakes(file)):  # a plan from before anything was filled in here
+        return file
+    return fill_placeholders(file, _placeholders(plan, learner, moment, Place(workspace, "")))
 
 
 def option_words(options: Mapping[str, OptionScalar | tuple[OptionScalar, ...]]) -> list[str]:

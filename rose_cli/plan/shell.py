@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from rose_cli.plan.words import HERE_STRING, Code, code_read_by_command, code_read_from_input
 from rose_cli.spec.placeholders import pieces_of
@@ -36,6 +36,8 @@ _HERE_DOCUMENT = re.compile(r"<<(-?)[ \t]*((?:'[^'\n]*'|\"[^\"\n\\$`]*\"|\\[^\n]
 _BEFORE_A_COMMAND = frozenset(
     ("if", "then", "elif", "else", "while", "until", "do", "!", "{", "time", "exec", "command", "builtin")
 )
+_HEEDS_FAILURES = re.compile(r"\bset\s+-[a-z]*e|\bset\s+-o\s+errexit|\b(if|for|while|until|case)\s")
+_CODE = re.compile(r"(\s|#[^\n]*(\n|\Z))*[^\s#]")
 _LINE = re.compile(r"([^\n]*)(\n|\Z)")
 _HOLE = "\0"
 _MOST_OPEN = 50
@@ -110,14 +112,19 @@ class Spot:
 
 
 Part: TypeAlias = str | Spot
+HiddenBy: TypeAlias = Literal["pipe", "lines"]
 
 
 @dataclass(frozen=True)
 class ShellLine:
-    """A line in parts; `ending` says why words cannot be put at its end, where that is so."""
+    """A line in parts; `ending` says why words cannot be put at its end, where that is so.
+
+    `hides_failures`: a command of it may fail, and the line succeeds all the same.
+    """
 
     parts: tuple[Part, ...]
     ending: str | None
+    hides_failures: HiddenBy | None = None
 
     @property
     def spots(self) -> list[Spot]:
@@ -137,7 +144,7 @@ def scan(line: str) -> ShellLine:
         text += _HOLE if name is not None else piece.replace(_HOLE, "\ufffd")
     scanner = _Scanner(text, holes)
     scanner.run()
-    return ShellLine(tuple(scanner.parts), scanner.ending())
+    return ShellLine(tuple(scanner.parts), scanner.ending(), scanner.hides_failures())
 
 
 def unquoted(text: str, code: Code) -> ShellLine:
@@ -240,6 +247,7 @@ class _Scanner:
         self._lost: str | None = None
         self._code_reader: Code | None = None
         self._ends_in: str | None = None
+        self._has_pipe = self._has_lines = False
         self._frames = [_Frame(_Kind.CODE if document is None else _Kind.HERE)]
         self._steps = {
             _Kind.CODE: self._code,
@@ -263,6 +271,10 @@ class _Scanner:
         top = self._frames[-1]
         return len(self._frames) == 1 and not top.documents and self._lost is None
 
+    @property
+    def _is_outermost(self) -> bool:
+        return len(self._frames) == 1 and not self._nested
+
     def ending(self) -> str | None:
         if self._ends_in is not None:
             return self._ends_in
@@ -274,6 +286,12 @@ class _Scanner:
         if code.endswith((";", "&", "|")) and not code.endswith("\\" + code[-1]):
             return f"it ends in '{code[-1]}'"
         return None
+
+    def hides_failures(self) -> HiddenBy | None:
+        """Where its own text does nothing against it. What is inside of `if` and loops is not judged."""
+        if self._has_pipe and "pipefail" not in self._text:
+            return "pipe"
+        return "lines" if self._has_lines and not _HEEDS_FAILURES.search(self._text) else None
 
     # --- moving on
 
@@ -478,12 +496,15 @@ class _Scanner:
         if character == "#":
             self._comment()
         elif character == "\n":
+            is_command = self._is_outermost and bool(frame.words)
             # after a pipe, the command that reads it may stand on the next line
             self._end_command(frame, pipes=frame.is_piped and not frame.words)
             self._take()
             self._documents()
+            self._has_lines = self._has_lines or (is_command and _CODE.match(self._text, self._at) is not None)
         elif character in ";&|":
             is_doubled = self._next() == character
+            self._has_pipe |= self._is_outermost and character == "|" and not is_doubled
             self._end_command(frame, pipes=character == "|" and not is_doubled)
             self._take(2 if is_doubled else 1)
         elif character == "(":

@@ -51,6 +51,7 @@ from rose_cli.spec.values import (
     Argument,
     Boolean,
     Command,
+    FilledFile,
     OnFailureWord,
     Operator,
     OperatorWord,
@@ -195,9 +196,9 @@ Schedule = Annotated[
 class Read(Model):
     """Where the criterion's value stands: the last line of standard output unless said otherwise."""
 
-    file: FilledText | None = Field(
+    file: FilledFile | None = Field(
         default=None,
-        description="a file, relative to the workspace, instead of standard output",
+        description="a file, relative to the workspace, instead of standard output; placeholders are filled in",
         examples=["metrics.json"],
     )
     json_path: JsonPath | None = Field(

@@ -23,7 +23,7 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def _filled_text(value: object) -> str:
+def filled_text(value: object) -> str:
     text = _text(value)
     if not text.strip():
         reject("wrong-type", "expected a text, but it is empty")
@@ -100,7 +100,7 @@ def _option_name(value: object) -> str:
 
 
 Text = Annotated[str, PlainValidator(_text)]
-FilledText = Annotated[str, PlainValidator(_filled_text)]
+FilledText = Annotated[str, PlainValidator(filled_text)]
 Lines = Annotated[tuple[str, ...], PlainValidator(_lines)]
 CampaignName = Annotated[str, PlainValidator(_campaign_name)]
 LearnerName = Annotated[str, PlainValidator(_learner_name)]

@@ -10,6 +10,7 @@ from pydantic import PlainValidator
 from rose_cli.diagnostic import nearest
 from rose_cli.spec.command_line import CommandLine, command_line, placeholder_slips
 from rose_cli.spec.expression import Expression, ExpressionError, parse
+from rose_cli.spec.names import filled_text
 from rose_cli.spec.reader.scalars import WrittenExponent, WrittenFloat, WrittenInt
 from rose_cli.spec.rejection import Slip, expected, reject, reject_any
 
@@ -135,10 +136,15 @@ def _on_failure(value: object) -> object:
     return value
 
 
+def _filled_file(value: object) -> str:
+    return _filled_in_later(filled_text(value))
+
+
 Boolean = Annotated[bool, PlainValidator(_boolean)]
 Command = Annotated[CommandLine, PlainValidator(command_line)]
 Option = Annotated[OptionValue, PlainValidator(_option)]
 AdaptiveValue = Annotated[Expression | None, PlainValidator(_adaptive)]
+FilledFile = Annotated[str, PlainValidator(_filled_file)]
 Argument = Annotated[str, PlainValidator(_argument)]
 VariableValue = Annotated[str | None, PlainValidator(_variable_value)]
 OperatorWord = Annotated[Operator, PlainValidator(_operator)]

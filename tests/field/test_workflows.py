@@ -384,3 +384,81 @@ def test_commands_in_messages_can_be_pasted(rose: Rose) -> None:
     rose.write("echo", "my tool.sh")
     (mistake,) = mistakes(rose, ONE + "tasks: {t: {executable: './my\\ tool.sh'}}\n")
     assert mistake[2] == "chmod +x './my tool.sh', or name what runs it: sh './my tool.sh'"
+
+
+def test_lines_that_hide_failures_are_warned_of(rose: Rose) -> None:
+    lines = {
+        "a": "false | cat",
+        "b": r"false\necho hi",
+        "c": r"cat <<E | sort\nx\nE",
+        "d": r"(false)\n# a comment\necho hi",
+        "e": "false || echo 'a | b'",
+        "f": r"set -eu\nfalse\necho hi",
+        "g": r"for i in 1 2\ndo echo $i\ndone",
+        "h": r"cat <<E\na | b\nE\n# the end\n",
+        "i": "echo >| out.txt",
+    }
+    tasks = "".join(f'  {name}: {{executable: "{line}", shell: true}}\n' for name, line in lines.items())
+    found = mistakes(rose, ONE + "tasks:\n" + tasks)
+    assert [(code, hint) for code, _, hint in found] == [
+        ("hidden-failure", "leave shell: true out and write [bash, -o, pipefail, -c, '…']"),
+        ("hidden-failure", "begin with a line 'set -e'"),
+        ("hidden-failure", "leave shell: true out and write [bash, -o, pipefail, -c, '…']"),
+    ]
+    right = ONE + "tasks:\n  a: {executable: [bash, -o, pipefail, -c, 'false | cat']}\n"
+    assert mistakes(rose, right) == []
+    assert rose("run", "campaign.yaml", "--output", "quiet").code == 1
+
+
+def test_options_belong_to_the_last_command_of_a_line(rose: Rose) -> None:
+    rose.write(
+        """
+        max_iter: 1
+        learners: 1
+        tasks:
+          t:
+            executable: |
+              set -e
+              true
+              echo sim
+            shell: true
+            options: {--n: 5}
+        """
+    )
+    assert rose("run", "campaign.yaml", "--output", "quiet").code == 0
+    assert rose("logs", "campaign.yaml").out.endswith("sim --n 5\n")
+    ((code, message, _),) = mistakes(
+        rose, ONE + "tasks: {t: {executable: 'echo sim # fast', shell: true, options: {--n: 5}}}\n"
+    )
+    assert (code, message) == (
+        "lost-arguments",
+        "'options' cannot be put at the end of the line: it ends in a comment",
+    )
+
+
+def test_a_criterion_reads_a_file_of_its_iteration(rose: Rose) -> None:
+    rose.write(
+        """
+        max_iter: 3
+        learners: [{name: a}]
+        tasks: {t: {executable: "true"}}
+        stop:
+          metric: mse
+          threshold: 0.6
+          executable: sh -c 'echo 0.$((9 - ROSE_ITERATION * 2)) > mse-$ROSE_LEARNER-$ROSE_ITERATION.txt'
+          read: {file: "mse-{learner}-{iteration}.txt"}
+        """
+    )
+    assert rose("run", "campaign.yaml", "--output", "quiet").code == 0
+    assert rose.learners("campaign.yaml")["a"]["history"] == [0.9, 0.7, 0.5]
+    wrong = (rose.folder / "campaign.yaml").read_text().replace("{learner}", "{lerner}")
+    ((code, message, hint),) = mistakes(rose, wrong)
+    assert (code, message, hint) == ("bad-placeholder", "unknown placeholder '{lerner}'", "did you mean '{learner}'?")
+
+
+def test_a_title_begins_on_a_line_of_its_own(rose: Rose) -> None:
+    rose.write(ONE + "tasks: {a: {executable: printf kept}, b: {executable: echo b}, c: {executable: printf end}}\n")
+    assert rose("run", "campaign.yaml", "--output", "quiet").code == 0
+    out = rose("logs", "campaign.yaml").out
+    assert out.splitlines()[1::2] == ["kept", "b", "end"]
+    assert out.endswith("\nend")
