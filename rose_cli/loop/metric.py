@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 from rose_cli.loop.numerals import (
@@ -201,4 +202,10 @@ def _shown(value: object) -> str:
     if isinstance(value, list):
         return f"a list of {len(value)}, counted from 0"
     text = str(value).strip()
-    return f"'{text}'" if len(text) <= 120 else f"'{text[:117]}...'"
+    return "'" + "".join(map(_visible, text if len(text) <= 120 else f"{text[:117]}...")) + "'"
+
+
+def _visible(sign: str) -> str:
+    """What nobody sees may be the reason why it is no number; what acts on a terminal is filtered later."""
+    is_hidden = sign != " " and unicodedata.category(sign) in ("Cf", "Zs", "Zl", "Zp")
+    return f"\\u{ord(sign):04x}" if is_hidden else sign

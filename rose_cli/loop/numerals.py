@@ -31,11 +31,12 @@ LONGEST_LINE = 1000
 
 
 def cleaned(text: str) -> str:
-    """The text as a person sees it: every kind of line end is one, colours and a byte order mark are gone.
+    """The text as a person sees it: every kind of line end is one, colours and byte order marks before lines are gone.
 
     A sequence that moves the cursor stays: what it would leave on a screen cannot be told from here.
     """
-    text = re.sub(r"\r+\n?", "\n", text.removeprefix("\ufeff"))
+    text = re.sub(r"\r+\n?", "\n", text)
+    text = re.sub(r"^\ufeff", "", text, flags=re.MULTILINE) if "\ufeff" in text else text
     return _COLOURS.sub("", text) if "\x1b" in text or "\x0f" in text else text
 
 

@@ -6,6 +6,7 @@ opened: nothing here waits. Bytes that are no UTF-8 are shown as replacement cha
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import stat
@@ -128,9 +129,9 @@ def _report_in_output(stdout: Path) -> Report:
     start = max(text.rfind(b"\n"), text.rfind(b"\r")) + 1
     if start == 0 and not end.is_whole:
         return _report_in_long_line(text)
-    line = (
-        cleaned(text[start:].decode("utf-8", "replace")).strip().encode() if b"\x1b" in text else text[start:].strip()
-    )
+    last = text[start:].strip()
+    line = cleaned(last.decode("utf-8", "replace")).strip().encode() if b"\x1b" in last else last
+    line = line.removeprefix(codecs.BOM_UTF8)
     if not line.startswith(b"{"):
         return _report_over_lines(text) if line == b"}" else Report()
     if len(line) > REPORT_BYTES:

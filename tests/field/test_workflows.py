@@ -462,3 +462,49 @@ def test_a_title_begins_on_a_line_of_its_own(rose: Rose) -> None:
     out = rose("logs", "campaign.yaml").out
     assert out.splitlines()[1::2] == ["kept", "b", "end"]
     assert out.endswith("\nend")
+
+
+def test_byte_order_marks_count_for_nothing(rose: Rose) -> None:
+    mark = "\ufeff"
+    for name, text in {
+        "number": f"{mark}0.5\r\n",
+        "later": f"{mark}a log\n{mark}0.5\n",
+        "json": f'{mark}{{"mse": 0.5}}\n',
+        "report": f'{mark}a log\n{mark}{{"x": 1}}\r\n',
+        "whole": f'{mark}{{\n  "y": 2\n}}\n',
+    }.items():
+        (rose.folder / name).write_bytes(text.encode())
+    rose.write(
+        """
+        max_iter: 1
+        files: [number, later, json, report, whole]
+        tasks: {t: {executable: cat report}, u: {executable: sh -c 'cat whole > $ROSE_RESULT'}}
+        stop: {metric: mse, threshold: 1, executable: cat number}
+        learners:
+          - name: number
+          - {name: later, stop: {executable: cat later}}
+          - {name: json, stop: {executable: cat json, read: {json: mse}}}
+          - {name: file, stop: {executable: sh -c 'cat later > m.txt', read: {file: m.txt}}}
+        """
+    )
+    assert rose("run", "campaign.yaml", "--output", "quiet", "--require-criterion").code == 0
+    learners = rose.learners("campaign.yaml")
+    reported = {name: (learner["result"]["x"], learner["result"]["y"]) for name, learner in learners.items()}
+    assert reported == dict.fromkeys(("number", "later", "json", "file"), (1, 2))
+
+
+def test_signs_that_nobody_sees_are_spelled_out(rose: Rose) -> None:
+    (rose.folder / "number").write_text("0.5\u200b\n", encoding="utf-8")
+    stop = "stop: {metric: mse, threshold: 1, executable: cat number}\n"
+    rose.write(ONE + "files: [number]\ntasks: {t: {executable: 'true'}}\n" + stop)
+    assert rose("run", "campaign.yaml", "--output", "quiet").code == 1
+    message = rose.learners("campaign.yaml")["learner-0"]["error"]["message"]
+    assert r"found '0.5\u200b'" in message
+
+
+def test_a_report_over_several_lines_is_not_lost_without_a_word(rose: Rose) -> None:
+    rose.write('import json\nprint(json.dumps({"a": 1, "b": {"c": [2]}}, indent=2))\n', "report.py")
+    rose.write(ONE + 'tasks: {t: {executable: "{python} report.py"}}\n')
+    called = rose("run", "campaign.yaml")
+    assert called.code == 0
+    assert "its output ends in JSON over several lines: print it as one line" in called.out
