@@ -9,13 +9,15 @@ import codecs
 import errno
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn, Optional
 
 import typer
 
 from rose_cli import __version__
-from rose_cli.errors import CampaignError, ExitCode, RoseError, RunDirectoryError, UsageError
+from rose_cli.errors import CampaignError, ExitCode, RoseError, RunDirectoryError, ShortageError, UsageError
+from rose_cli.shortage import shortage
 from rose_cli.signals import Stopped, end_with, raised
 from rose_cli.streams import escape_what_has_no_encoding, give_up, stand_in_for_closed
 
@@ -283,8 +285,22 @@ def _tell(error: Exception) -> ExitCode:
     """Anything that is neither an error of rose's own nor the machine's is a bug."""
     if isinstance(error, CampaignError):
         return _show_mistakes(error)
+    short = error if isinstance(error, ShortageError) else shortage(error)
+    if short is not None:
+        _leave(short)
     known = error if isinstance(error, RoseError) else _refusal(error)
-    return _say(known) if known else _report_bug(error)
+    try:
+        return _say(known) if known else _report_bug(error)
+    except MemoryError as late:
+        _leave(shortage(late) or ShortageError("there is not enough memory"))
+
+
+def _leave(short: ShortageError) -> NoReturn:
+    """At once: what the interpreter does at its end may need what is not there. The watchdog ends tasks, if need be."""
+    short.say()
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+    os._exit(short.exit_code)
 
 
 def _stopped(stopped: Stopped) -> ExitCode:
@@ -323,9 +339,12 @@ def _show_mistakes(error: CampaignError) -> ExitCode:
 
 
 def _say(error: RoseError) -> ExitCode:
-    from rose_cli.view.console import complain
+    try:
+        from rose_cli.view.console import complain
 
-    complain(error.message, error.hint)
+        complain(error.message, error.hint)
+    except (MemoryError, ImportError):
+        error.say()
     return error.exit_code
 
 

@@ -8,6 +8,7 @@
     │   └── JournalError         4    full or not writable
     │       └── DamagedJournalError   (journal.reader) carries what could be read
     └── EngineError              5    the engine could not start or was lost
+        └── ShortageError        5    of memory, threads, processes or open files
 
 A task that fails is not an error of rose: it is a value (`engine.base.TaskOutcome`).
 Any other exception is a bug (exit code 3).
@@ -15,6 +16,8 @@ Any other exception is a bug (exit code 3).
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from enum import IntEnum
 from typing import TYPE_CHECKING, ClassVar
 
@@ -47,6 +50,12 @@ class RoseError(Exception):
         self.message = message
         self.hint = hint
 
+    def say(self) -> None:
+        """To standard error, plainly: for where nothing more can be loaded."""
+        lines = [f"error: {self.message}", *([f"help: {self.hint}"] if self.hint else [])]
+        with suppress(OSError):
+            os.write(2, "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace"))
+
 
 class UsageError(RoseError):
     exit_code = ExitCode.USAGE
@@ -76,3 +85,7 @@ class JournalError(RunDirectoryError):
 
 class EngineError(RoseError):
     exit_code = ExitCode.ENGINE
+
+
+class ShortageError(EngineError):
+    """This machine, or a limit of it, does not let rose have what it needs to work at all."""

@@ -15,9 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import anyio
-
 from rose_cli.errors import RunDirectoryError
+from rose_cli.shortage import in_thread
 from rose_cli.tree import copy_contents, refuse_link, remove_contents, remove_tree, sync_folder
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ def _discarding(path: Path) -> Iterator[None]:
 
 async def _drive(work: Iterator[None]) -> None:
     """Do the work in a thread, slice by slice; cancelling ends it between two slices."""
-    while not await anyio.to_thread.run_sync(_slice, work):
+    while not await in_thread(_slice, work):
         pass
 
 

@@ -21,28 +21,29 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PACKAGE = REPOSITORY / "rose_cli"
-SHARED = {"diagnostic", "errors", "host", "signals", "streams"}
+SHARED = {"diagnostic", "errors", "host", "shortage", "signals", "streams"}
 """Values and facts below all rooms; they know nobody but each other."""
 
 ARROWS = {
-    "__main__": {"cli", "signals", "streams"},
-    "cli": {"", "commands", "view", "errors", "signals", "streams"},
+    "__main__": {"cli", "errors", "shortage", "signals", "streams"},
+    "cli": {"", "commands", "view", "errors", "shortage", "signals", "streams"},
     "commands": {"", "spec", "plan", "loop", "engine", "journal", "view", "control", "run_directory", *SHARED},
     "view": {"loop.criterion", "journal.events", "journal.state", *SHARED},
     "loop": {"plan.model", "plan.render", "plan.secrets", "engine.base", "journal.events", "run_directory",
-             "snapshot", "errors"},
+             "snapshot", "errors", "shortage"},
     "plan": {"spec.broken", "spec.campaign", "spec.engines", "spec.expression", "spec.findings", "spec.placeholders",
              "spec.values", "engine.base", "engine.gpus", "diagnostic", "errors"},
-    "engine": {"errors", "host", "signals"},
-    "journal": {"tree", "errors", "host"},
+    "engine": {"errors", "host", "shortage", "signals"},
+    "journal": {"tree", "errors", "host", "shortage"},
     "spec": {"diagnostic", "errors"},
     "run_directory": {"tree", "errors"},
-    "snapshot": {"tree", "errors"},
+    "snapshot": {"tree", "errors", "shortage"},
     "tree": set(),
     "control": set(),
     "errors": set(),
     "diagnostic": set(),
     "host": set(),
+    "shortage": {"errors"},
     "signals": {"errors"},
     "streams": set(),
     "": set(),
@@ -64,7 +65,7 @@ OWNERS = {
     "pydantic": {"spec"},
     "pydantic_core": {"spec"},
     "rich": {"view"},
-    "anyio": {"commands", "engine", "journal", "loop", "snapshot", "view"},
+    "anyio": {"commands", "engine", "journal", "loop", "shortage", "snapshot", "view"},
     "radical": {"engine.pilot.host"},
 }
 EXTRAS = {"radical"}

@@ -12,20 +12,22 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.to_thread
 
 from rose_cli.commands.engines import make_engine, mark_of_run, missing_gpus
 from rose_cli.control import take_requests
-from rose_cli.errors import EngineError, RoseError
+from rose_cli.errors import EngineError, ExitCode, RoseError
 from rose_cli.host import folder_identity, steady_clock
 from rose_cli.journal import events as e
 from rose_cli.journal.recorder import Recorder
 from rose_cli.loop.crew import Crew, Ending
 from rose_cli.loop.deadline import deadline_of
 from rose_cli.plan.secrets import secrets_of
-from rose_cli.signals import URGENT, handed_to, raised, stop_code
+from rose_cli.shortage import be_sparing, check_memory, shortage
+from rose_cli.signals import URGENT, end_within, handed_to, raised, stop_code
 from rose_cli.view.screen import open_screen
 from rose_cli.view.table import Facts
 
@@ -39,6 +41,10 @@ if TYPE_CHECKING:
     from rose_cli.plan.model import Plan
     from rose_cli.run_directory import RunDirectory
     from rose_cli.view.screen import Output, Screen
+
+_THREADS = 8
+"""At most so many at once, for what is done in the files of workspaces."""
+_LAST_SECONDS = 20.0
 
 POLL_SECONDS = 0.5
 """How often a session looks for requests: a stat of one folder."""
@@ -72,6 +78,8 @@ def carry_on(work: Work) -> Ending:
     """
     if (stopped := raised()) is not None:
         raise stopped
+    be_sparing()
+    check_memory()
     inbox = _Inbox()
     with handed_to(inbox.put):
         return anyio.run(_session, work, inbox)
@@ -109,7 +117,9 @@ class _Inbox:
 def _cause(error: BaseException) -> BaseException:
     """What went wrong, out of the groups that concurrent tasks wrap it in; an error of rose's own first."""
     leaves = list(_leaves(error))
-    return next((leaf for leaf in leaves if isinstance(leaf, RoseError)), leaves[0])
+    known = (leaf for leaf in leaves if isinstance(leaf, RoseError))
+    short = (found for leaf in leaves if (found := shortage(leaf)) is not None)
+    return next(known, None) or next(short, None) or leaves[0]
 
 
 def _leaves(error: BaseException) -> list[BaseException]:
@@ -117,7 +127,32 @@ def _leaves(error: BaseException) -> list[BaseException]:
     return [leaf for part in inner for leaf in _leaves(part)] if inner else [error]
 
 
+def _hear_of_lost_errors(grace_seconds: float) -> list[BaseException]:
+    """What a callback of the event loop raises would be logged and lost, and somebody wait for it for ever.
+
+    The session ends with it; where not even that succeeds, as memory is short at every step, the process does.
+    """
+    lost: list[BaseException] = []
+    session = asyncio.current_task()
+
+    def on_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if not isinstance(error, Exception) or "handle" not in context:
+            loop.default_exception_handler(context)
+            return
+        lost.append(error)
+        if session is not None:
+            session.cancel()
+        if shortage(error) is not None:
+            end_within(grace_seconds + _LAST_SECONDS, ExitCode.ENGINE)
+
+    asyncio.get_running_loop().set_exception_handler(on_error)
+    return lost
+
+
 async def _session(work: Work, inbox: _Inbox) -> Ending:
+    anyio.to_thread.current_default_thread_limiter().total_tokens = _THREADS
+    lost = _hear_of_lost_errors(work.plan.engine.grace_seconds)
     state = work.state
     clock = steady_clock()  # the run's durations are worked out from the times in its journal
     recorder = Recorder(work.journal, state, clock)
@@ -147,9 +182,10 @@ async def _session(work: Work, inbox: _Inbox) -> Ending:
         await recorder.record(e.SessionEnded(number, ending.reason, ending.message))
         return ending
     except BaseException as error:
-        cause = _cause(error)
+        cause = _cause(lost[0] if lost else error)
         if isinstance(cause, EngineError):
-            await recorder.record(e.SessionEnded(number, "engine_lost", cause.message))
+            with suppress(Exception):  # what went wrong first is what is told
+                await recorder.record(e.SessionEnded(number, "engine_lost", cause.message))
         raise cause from error
     finally:
         with anyio.CancelScope(shield=True):

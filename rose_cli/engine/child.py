@@ -17,6 +17,8 @@ from rose_cli.engine.ending import Ending
 from rose_cli.engine.launch import spawn
 from rose_cli.engine.outcome import ExitStatus
 from rose_cli.engine.processes import MARK_VARIABLE, Process, open_pidfd, read_process, signal_group
+from rose_cli.errors import ShortageError
+from rose_cli.shortage import check_thread, shortage
 
 if TYPE_CHECKING:
     import subprocess
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 # Once a task is over its helpers may end by themselves before they are asked to: `tee` behind a `> >(tee log)` still
 # writes the last lines, multiprocessing's resource tracker still takes shared memory back.
 _LINGER_SECONDS = 0.5
+
+_POLL_SECONDS = 0.05  # where neither a descriptor nor a thread can be had to wait with
 
 # Starting a task takes five descriptors for a moment, and the journal, the screen and workspaces want some as well.
 _RESERVED_DESCRIPTORS = 64
@@ -62,10 +66,17 @@ class Child:
         """Wait until the leader has ended; may be cancelled, and waited for again."""
         if self._pidfd is not None:
             await anyio.wait_readable(self._pidfd)
-        else:
+            return
+        try:
+            check_thread()
             await anyio.to_thread.run_sync(
                 _wait_unreaped, self.pid, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(math.inf)
             )
+        except (ShortageError, RuntimeError) as error:
+            if (isinstance(error, RuntimeError) and shortage(error) is None) or not hasattr(os, "waitid"):
+                raise
+            while not self.has_ended:  # noqa: ASYNC110 - nobody is there to tell
+                await anyio.sleep(_POLL_SECONDS)
 
     @property
     def has_ended(self) -> bool:

@@ -8,8 +8,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rose_cli.engine.programs import NotStartedError, explain, look_up
+from rose_cli.engine.programs import NotStartedError, explain, look_up, short_of
 from rose_cli.engine.shell import note_beside, shell_words
+from rose_cli.shortage import shortage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,6 +53,8 @@ def spawn(request: TaskRequest, environment: Mapping[str, str]) -> subprocess.Po
                 launch.argv, executable=launch.program, cwd=request.directory, env=environment,
                 stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, start_new_session=True,
             )  # fmt: skip
+        except MemoryError as error:
+            raise NotStartedError(f"'{launch.program}' could not be started: {shortage(error)}") from error
         except (OSError, ValueError) as error:
             raise NotStartedError(explain(error, launch.program, launch.argv, environment)) from error
 
@@ -65,7 +68,7 @@ def open_output(path: Path, stack: ExitStack) -> int:
     try:
         descriptor = _open_emptied_below(path)
     except OSError as error:
-        raise NotStartedError(f"the output file '{path}' cannot be written: {error.strerror}") from error
+        raise NotStartedError(f"the output file '{path}' cannot be written: {short_of(error)}") from error
     stack.callback(os.close, descriptor)
     return descriptor
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _FEWER = "or give the engine fewer cores"
 _SHORTAGES: dict[int | None, str] = {
+    errno.ENOMEM: f"there is not enough memory; raise 'ulimit -v', {_FEWER}",
     errno.EMFILE: f"rose has too many files open; raise 'ulimit -n', {_FEWER}",
     errno.ENFILE: f"this machine has too many files open; {_FEWER[3:]}",
     errno.EAGAIN: f"there are too many processes; raise 'ulimit -u', {_FEWER}",
@@ -77,6 +78,11 @@ def explain(
     if number == errno.E2BIG:
         return f"{_what_is_too_long(argv, environment or {})}; pass values in a file"
     return f"'{program}' could not be started: {_SHORTAGES.get(number, str(error))}"
+
+
+def short_of(error: OSError) -> str:
+    """What the machine is short of, or what else is wrong."""
+    return _SHORTAGES.get(error.errno) or error.strerror or str(error)
 
 
 def _problem(program: Path) -> str | None:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rose_cli.engine.processes import MARK_VARIABLE
-from rose_cli.errors import EngineError, RunDirectoryError
+from rose_cli.errors import RunDirectoryError
+from rose_cli.shortage import process_shortage, shortage
 from rose_cli.signals import STOPS
 
 if TYPE_CHECKING:
@@ -45,7 +46,11 @@ class Watchdog:
 
     def start(self) -> None:
         log = self._open_log()
-        read_end, self._pipe = os.pipe()
+        try:
+            read_end, self._pipe = os.pipe()
+        except OSError as error:
+            os.close(log)
+            raise process_shortage("the watchdog", error) from error
         command = [sys.executable, "-I", "-S", "-B", "-c", _PROGRAM, *self._arguments]
         environment = {name: value for name, value in os.environ.items() if name != MARK_VARIABLE}
         try:
@@ -54,9 +59,9 @@ class Watchdog:
                     command, stdin=read_end, stdout=log, stderr=log,
                     cwd="/", env=environment, start_new_session=True,
                 )  # fmt: skip
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             self._close_pipe()
-            raise EngineError(f"the watchdog could not be started: {error}") from error
+            raise process_shortage("the watchdog", error) from error
         finally:
             os.close(read_end)
             os.close(log)
@@ -65,6 +70,8 @@ class Watchdog:
         try:
             return os.open(self._log, _APPEND, 0o666)
         except OSError as error:
+            if (short := shortage(error)) is not None:
+                raise short from error
             message = f"cannot write the watchdog's log '{self._log}': {error.strerror}"
             raise RunDirectoryError(message, "mend that, then `rose resume`") from error
 

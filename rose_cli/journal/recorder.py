@@ -19,6 +19,7 @@ import anyio
 
 from rose_cli.errors import JournalError
 from rose_cli.journal.record import Record, decode, encode
+from rose_cli.shortage import check_thread, shortage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,7 +66,7 @@ class Recorder:
         self._write: asyncio.Future[None] | None = None
         self._failure: Exception | None = None
         self._listeners: list[Callable[[Record], None]] = []
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
+        self._thread = _one_thread()
 
     @property
     def nearly_full(self) -> bool:
@@ -126,12 +127,23 @@ class Recorder:
     def _begin(self) -> asyncio.Future[None] | None:
         """The write under way; where there is none, one of all that is pending, if anything is."""
         if self._write is None and self._pending:
-            batch, self._pending = self._pending, []
-            lines = [line for entry in batch for line in entry.lines]
-            loop = asyncio.get_running_loop()
-            self._write = loop.run_in_executor(self._thread, self._file.append_lines, lines)
-            self._write.add_done_callback(partial(self._written, batch))
+            try:
+                self._write = self._begun(self._pending)
+            except Exception as failure:  # noqa: BLE001 - this may be a callback: nobody else would hear of it
+                self._give_up(failure, self._pending)
+            self._pending = []
         return self._write
+
+    def _begun(self, batch: list[_Entry]) -> asyncio.Future[None]:
+        lines = [line for entry in batch for line in entry.lines]
+        write = asyncio.get_running_loop().run_in_executor(self._thread, self._file.append_lines, lines)
+        write.add_done_callback(partial(self._written, batch))
+        return write
+
+    def _give_up(self, failure: Exception, batch: list[_Entry]) -> None:
+        self._failure = failure
+        for entry in batch:
+            entry.resolve(failure)
 
     def _written(self, batch: list[_Entry], write: asyncio.Future[None]) -> None:
         self._write = None
@@ -139,10 +151,11 @@ class Recorder:
             write.result()
             self._publish(batch)
         except Exception as failure:  # noqa: BLE001 - it is raised again in every caller
-            self._failure = failure
             batch, self._pending = batch + self._pending, []
+            self._give_up(failure, batch)
+            return
         for entry in batch:
-            entry.resolve(self._failure)
+            entry.resolve(None)
         self._begin()
 
     def _publish(self, batch: list[_Entry]) -> None:
@@ -151,3 +164,14 @@ class Recorder:
                 self._state.apply(record)
                 for listener in self._listeners:
                     listener(record)
+
+
+def _one_thread() -> ThreadPoolExecutor:
+    """It is started here, where an error still finds somebody. Raises EngineError."""
+    check_thread()
+    executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
+    try:
+        executor.submit(int).result()
+    except (MemoryError, RuntimeError) as error:
+        raise (shortage(error) or error) from error
+    return executor

@@ -18,6 +18,7 @@ from rose_cli.plan.model import CRITERION
 from rose_cli.plan.render import Command, NoCommandError, Place, render
 from rose_cli.plan.secrets import assigned, secrets_of, without
 from rose_cli.run_directory import news_of_files
+from rose_cli.shortage import check_memory, in_thread
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,6 +109,7 @@ class Attempt:
             message = "the disk is full: the journal lives on its reserve"
             raise JournalError(message, "free some space, then `rose resume`")
         self._runner.check_deadline()
+        check_memory()
         self._metric_file_before = self._look_at_metric_file()
         self._report_before = signature_of_report(self._result)
         self._started = True
@@ -144,7 +146,7 @@ class Attempt:
     async def _news_of_files(self) -> dict[str, int]:
         learner = self._runner.learner.name
         known = dict(self._crew.state.learners[learner].files)
-        return await anyio.to_thread.run_sync(news_of_files, self._crew.directory.workspace(learner), known)
+        return await in_thread(news_of_files, self._crew.directory.workspace(learner), known)
 
     def _judged(
         self, outcome: TaskOutcome, argv: tuple[str, ...]

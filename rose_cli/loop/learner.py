@@ -15,6 +15,7 @@ from rose_cli.loop.step import StepEnd, StepRunner
 from rose_cli.plan.model import CRITERION
 from rose_cli.plan.render import Moment, metric_file
 from rose_cli.run_directory import lead_links, moves_between, news_of_files, prepare_workspace
+from rose_cli.shortage import check_memory, in_thread
 
 if TYPE_CHECKING:
     from rose_cli.journal.state import LearnerState
@@ -32,6 +33,7 @@ class LearnerLoop:
         self._metric_file: MetricFile | None = None
 
     async def run(self) -> None:
+        check_memory()
         await self._prepare()
         reason = why_stop(self._plan.criterion, self._state.history, self._max_iter)
         if reason is not None:
@@ -49,8 +51,8 @@ class LearnerLoop:
         if self._state.prepared and workspace.is_dir():
             await self._lead_home()
         elif not self._state.has_progress:
-            await anyio.to_thread.run_sync(prepare_workspace, workspace, self._plan.files)
-            files = await anyio.to_thread.run_sync(news_of_files, workspace, {})
+            await in_thread(prepare_workspace, workspace, self._plan.files)
+            files = await in_thread(news_of_files, workspace, {})
             await self._crew.recorder.record(e.LearnerStarted(self._plan.name, files))
 
     async def _lead_home(self) -> None:
@@ -63,8 +65,8 @@ class LearnerLoop:
         moves = moves_between((run_then, campaign_then, *sources), now)
         if moves:
             folders = directory.workspace(name), directory.snapshots(name)
-            await anyio.to_thread.run_sync(lead_links, folders, moves)
-            files = await anyio.to_thread.run_sync(news_of_files, directory.workspace(name), dict(self._state.files))
+            await in_thread(lead_links, folders, moves)
+            files = await in_thread(news_of_files, directory.workspace(name), dict(self._state.files))
             await self._crew.recorder.record(e.LearnerStarted(name, files))
 
     async def _iteration(self) -> None:

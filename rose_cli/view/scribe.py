@@ -5,11 +5,14 @@ A terminal that was stopped with Ctrl-S, or a pager that is not read on, holds u
 
 from __future__ import annotations
 
-import threading
 from queue import Queue
 from typing import TYPE_CHECKING
 
+from rose_cli.shortage import start_thread
+
 if TYPE_CHECKING:
+    import threading
+
     from rose_cli.view.outlet import Outlet
 
 
@@ -28,14 +31,12 @@ class Scribe:
         return self._queue.unfinished_tasks == 0
 
     def post(self, text: str) -> None:
-        if self.is_finished:
+        if self._thread is None and not self.is_finished:
+            self._thread = start_thread(self._write_all, "screen")
+        if self._thread is None:  # or none could be had
             self.outlet.write(text)
-            return
-        if self._thread is None:
-            # a daemon: a reader that never reads on must not keep the process alive
-            self._thread = threading.Thread(target=self._write_all, name="screen", daemon=True)
-            self._thread.start()
-        self._queue.put(text)
+        else:
+            self._queue.put(text)
 
     def drain(self) -> None:
         """Wait until all that was posted has been written."""

@@ -106,3 +106,25 @@ def test_the_end_of_a_job_is_no_failure_of_its_tasks(rose: Rose, on_failure: str
     process.communicate(timeout=30)
     assert process.returncode == 143
     assert [event["event"] for event in rose.events("r")][-2:] == ["attempt_cancelled", "session_ended"]
+
+
+def limited(rose: Rose, limit: str) -> subprocess.CompletedProcess[str]:
+    rose.write("{max_iter: 1, learners: 1, tasks: {t: {executable: echo ok}}}")
+    command = [sys.executable, "-m", "rose_cli", "run", "campaign.yaml", "--run-dir", "r", "--output", "plain"]
+    return subprocess.run(
+        ["sh", "-c", f'ulimit {limit}; exec "$@"', "sh", *command], cwd=rose.folder, timeout=60, check=False,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS has no such limit")
+def test_a_limit_on_memory_is_named(rose: Rose) -> None:
+    done = limited(rose, "-v 60000")
+    assert done.returncode == 5, done
+    assert "'ulimit -v' allows 58 MB of memory" in done.stderr
+
+
+def test_a_limit_on_open_files_is_named(rose: Rose) -> None:
+    done = limited(rose, "-n 8")
+    assert done.returncode == 5, done
+    assert "'ulimit -n' allows 8 open files" in done.stderr

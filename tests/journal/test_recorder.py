@@ -329,3 +329,15 @@ async def test_a_disk_that_does_not_sync_shows_nothing(path: Path, start_program
     assert said["errors"] == [f"cannot write to journal '{path}': {os.strerror(errno.EIO)}"] * 6
     assert said["folded"] == [1, 2]
     assert [record.sequence for record in in_file(path)] == [1, 2]
+
+
+async def test_where_the_thread_takes_nothing_more_nobody_waits_for_ever(path: Path) -> None:
+    """Memory, or threads, may be short at any write."""
+    async with recording(path) as (recorder, folded):
+        await recorder.record(LearnerStarted("a"))
+        recorder._thread.shutdown()
+        with anyio.fail_after(30):
+            for name in ("b", "c"):
+                with pytest.raises(RuntimeError):
+                    await recorder.record(LearnerStarted(name))
+    assert folded.sequences == [1]

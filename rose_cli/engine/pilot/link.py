@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from rose_cli.engine.processes import signal_group
-from rose_cli.errors import EngineError
+from rose_cli.shortage import process_shortage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -43,8 +43,8 @@ class HostLink:
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, bufsize=0,
                     cwd=folder, env=environment, start_new_session=True,
                 )  # fmt: skip
-        except OSError as error:
-            raise EngineError(f"the process for radical.pilot could not be started: {error}") from error
+        except (OSError, MemoryError) as error:
+            raise process_shortage("the process for radical.pilot", error) from error
         assert self._process.stdin is not None  # noqa: S101 - it was asked for
         assert self._process.stdout is not None  # noqa: S101
         self._input, self._output = self._process.stdin, self._process.stdout
