@@ -71,6 +71,9 @@ class Finding:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """A hint with the known word nearest to `word`, if one is near."""
+    known = list(known)
+    if (same := lookalike(word, known)) is not None:
+        return f"'{same}' looks the same, and its accents are written in another Unicode form: copy it from here"
     near = nearest(word, known)
     return f"did you mean '{near}'?" if near is not None else None
 

@@ -10,6 +10,8 @@ from pathlib import PurePath
 from typing import NamedTuple
 
 _HEAD_BYTES = 4096
+_FIRST_LINE_BYTES = 253
+"""Of a first line after '#!', its line end apart: BINPRM_BUF_SIZE. Environments in deep folders have longer ones."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -27,7 +29,13 @@ def fault_of_program(path: str, word: str, search_path: str) -> Fault | None:
         return Fault("bad-script", message, "save it as UTF-8 without a byte order mark")
     if not head.startswith(b"#!"):
         return None if not head or _is_binary(head) else _no_first_line(word)
-    line = os.fsdecode(head[2:].partition(b"\n")[0])
+    return _fault_of_first_line(os.fsdecode(head[2:].partition(b"\n")[0]), word, search_path)
+
+
+def _fault_of_first_line(line: str, word: str, search_path: str) -> Fault | None:
+    if len(line) > _FIRST_LINE_BYTES:
+        message = f"the first line of '{word}' is longer than the {_FIRST_LINE_BYTES} bytes that Linux reads"
+        return Fault("bad-script", message, "name what runs it before it, or begin with '#!/usr/bin/env …'")
     if line.endswith("\r"):
         return windows_line_ends(word)
     wanted = _interpreter(line.split())

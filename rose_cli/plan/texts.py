@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from rose_cli.spec.campaign import TaskFields
 
 _LOOKS_COMPUTED = re.compile(r"(?=.*\bi\b)(?=.*([*+/%(]| - ))")
-# at the beginning, in a list such as PATH, or in --name=value; the dynamic linker knows three of its own
-_FOR_A_SHELL = re.compile(
-    r"(?:^|[:=])(~(?=/|:|$)[^:=]*|\$(?!\{*(?:ORIGIN|LIB|PLATFORM)\b)(?:\{+\w+\}+|[A-Za-z_]\w*)[^:=]*)"
-)
+_HOME = r"~(?:[\w.-]*/|(?=:|$))[^:=]*"
+# the dynamic linker knows three of its own
+_VARIABLE = r"\$(?!\{*(?:ORIGIN|LIB|PLATFORM)\b)(?:\{+\w+[^{}]*\}+|\([^()]+\)|[A-Za-z_]\w*)[^:=]*"
+# at the beginning, in a list such as PATH, or in --name=value
+_FOR_A_SHELL = re.compile(f"(?:^|[:=])({_HOME}|{_VARIABLE}|`[^`]+`)")
 _DASHES = "\N{HYPHEN}\N{NON-BREAKING HYPHEN}\N{FIGURE DASH}\N{EN DASH}\N{EM DASH}\N{HORIZONTAL BAR}\N{MINUS SIGN}"
 # curly quotes, low ones, and those that point
 _TYPOGRAPHIC = re.compile(f"-?[{_DASHES}](?=[^\\W\\d]|-)|[\u2018-\u201f\u00ab\u00bb]")

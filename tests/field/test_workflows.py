@@ -40,7 +40,7 @@ def test_what_only_a_shell_fills_in_is_warned_of(rose: Rose) -> None:
         tasks:
           t:
             executable: echo
-            args: [$SCRATCH/x]
+            args: [$SCRATCH/x, $(RUNS)/y, "`date`", "${{A:-b}}", ~me/z]
             options: {--a: ~/a, --b: [1, --in=~/b]}
             env: {L: "/x:$L"}
         stop: {metric: mse, threshold: 1, executable: echo 0, options: {--c: "${{C}}"}}
@@ -50,7 +50,7 @@ def test_what_only_a_shell_fills_in_is_warned_of(rose: Rose) -> None:
     found = mistakes(rose, text)
     assert {code for code, _, _ in found} == {"shell-sign"}
     assert [message.split("'")[1] for _, message, _ in found] == [
-        "$HOME/data", "~/bin", "$SCRATCH/x", "~/a", "~/b", "$L", "${{C}}",
+        "$HOME/data", "~/bin", "$SCRATCH/x", "$(RUNS)/y", "`date`", "${{A:-b}}", "~me/z", "~/a", "~/b", "$L", "${{C}}",
     ]  # fmt: skip
     assert found[1][2] == 'write the whole path, or under pre_exec: export PATH="$HOME/bin:/usr/bin:/bin"'
     (unknown,) = mistakes(rose, ONE + "tasks: {t: {executable: echo, options: {--a: '${HOME}'}}}\n")
@@ -59,7 +59,7 @@ def test_what_only_a_shell_fills_in_is_warned_of(rose: Rose) -> None:
 
 def test_a_dollar_that_no_shell_would_take_is_left_alone(rose: Rose) -> None:
     text = """\
-        env: {LD_LIBRARY_PATH: "$ORIGIN/../lib", PRICE: 5$, RANGE: a~b, HASH: $2b$12$x, RE: "^a$"}
+        env: {LD_LIBRARY_PATH: "$ORIGIN/../lib", PRICE: 5$, RANGE: a~b, HASH: $2b$12$x, RE: "^a$", ABOUT: ~5}
         tasks:
           t: {executable: "sh -c 'echo $HOME $1' x", options: {--re: "x$", --approx: 1~2, --cost: 3 $ each}}
         max_iter: 1
@@ -92,6 +92,11 @@ def test_a_name_in_another_unicode_form_is_told_from_a_missing_one(rose: Rose) -
     assert [code for code, _, _ in found] == ["missing-file", "missing-file", "missing-program"]
     assert ["in another Unicode form" in hint for _, _, hint in found] == [True, False, True]
     assert mistakes(rose, unicodedata.normalize("NFD", text.replace(", hohe.csv", ""))) == []
+    learner = unicodedata.normalize("NFC", "größe")
+    rose.write(f"{{max_iter: 1, tasks: {{t: {{executable: echo}}}}, learners: [{{name: {learner}}}]}}")
+    called = rose("run", "campaign.yaml", "--learner", unicodedata.normalize("NFD", learner))
+    assert called.code == 2
+    assert f"help: '{learner}' looks the same" in called.err
 
 
 def test_a_campaign_file_that_is_a_link_is_said_to_be_one(rose: Rose) -> None:
@@ -188,13 +193,14 @@ def test_scripts_that_could_not_be_executed_are_mistakes(rose: Rose) -> None:
         "old.py": "#!/opt/old/bin/python\n",
         "env.py": "#!/usr/bin/env -S pythn -u\n",
         "plain.py": "print()\n",
+        "deep.sh": f"#!{'/' * 250}bin/sh\n",
         "good.sh": "#!/bin/sh\necho\n",
         "good.py": "#!/usr/bin/env -S python3 -u\nprint()\n",
         "sourced.sh": "echo\r\n",
     }.items():
         rose.script(text, name)
         (rose.folder / name).write_text(text, encoding="utf-8", newline="")
-    calls = ["./crlf.sh", "./crlf.py", "./bom.sh", "./old.py", "./env.py", "./plain.py", "sh sourced.sh"]
+    calls = ["./crlf.sh", "./crlf.py", "./bom.sh", "./old.py", "./env.py", "./plain.py", "./deep.sh", "sh sourced.sh"]
     fine = ["./good.sh", "./good.py", "python3 crlf.py", "echo"]
     tasks = "".join(f"  t{n}: {{executable: {call}}}\n" for n, call in enumerate([*calls, *fine]))
     found = mistakes(rose, ONE + "tasks:\n" + tasks)
@@ -205,6 +211,7 @@ def test_scripts_that_could_not_be_executed_are_mistakes(rose: Rose) -> None:
         ("missing-interpreter", "./old.py"),
         ("missing-interpreter", "./env.py"),
         ("bad-script", "./plain.py"),
+        ("bad-script", "./deep.sh"),
         ("bad-script", "sourced.sh"),
     ]
     assert found[0][2] == r"save it with Unix line ends: sed -i 's/\r$//' crlf.sh"
