@@ -53,6 +53,18 @@ def folder_identity(folder: Path) -> str:
     return f"{status.st_dev:x}-{status.st_ino:x}"
 
 
+def is_same_file(one: Path, other: Path) -> bool:
+    """Whether two paths lead to the same file, also through two mounts, where its device and number may differ.
+
+    A copy is told by the time when its status last changed, which no program can set.
+    """
+    try:
+        here, there = one.stat(), other.stat()
+    except OSError:
+        return False
+    return os.path.samestat(here, there) or (here.st_ctime_ns, here.st_size) == (there.st_ctime_ns, there.st_size)
+
+
 def process_start_ticks(pid: int) -> int | None:
     """When the process started, in clock ticks since boot; None: no such process, or the system does not say.
 

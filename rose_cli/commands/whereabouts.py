@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rose_cli.errors import RunDirectoryError
-from rose_cli.host import folder_identity
+from rose_cli.host import folder_identity, is_same_file
 from rose_cli.journal import events as e
 from rose_cli.journal.record import decode, is_whole
 from rose_cli.run_directory import RunDirectory, is_same_folder
@@ -41,10 +41,14 @@ class Whereabouts:
     def is_another_folder(self) -> bool:
         """Whether the latest session worked in another folder: what it left on this machine is not this run's."""
         identity = self.state.session.identity if self.state.session else None
-        if identity is not None:
-            return identity != folder_identity(self.directory.path)
         run, _ = self._before
-        return run is not None and Path(run).exists() and not is_same_folder(run, str(self.directory.path))
+        if identity is not None and identity == folder_identity(self.directory.path):
+            return False
+        if run is None or not Path(run).exists():  # it may have been moved, and what it left is this run's
+            return identity is not None
+        return not is_same_folder(run, str(self.directory.path)) and not is_same_file(
+            RunDirectory.at(Path(run)).journal, self.directory.journal
+        )
 
     @property
     def has_moved(self) -> bool:
@@ -60,6 +64,8 @@ class Whereabouts:
         """The run directory that this one is a copy of, where that is still there."""
         run, _ = self._before
         if run is None or is_same_folder(run, str(self.directory.path)) or not self.state.run_id:
+            return None
+        if is_same_file(RunDirectory.at(Path(run)).journal, self.directory.journal):  # through another mount
             return None
         return run if _run_id(Path(run)) == self.state.run_id else None
 

@@ -24,11 +24,11 @@ _LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 @dataclass(frozen=True)
 class Found:
-    """What stands in a lock file of `folder`, and whether a living process on this kernel still has it open."""
+    """What stands in the lock file `path`, and whether a living process on this kernel still has it open."""
 
     text: bytes
     flocked: bool
-    folder: Path
+    path: Path
 
     @property
     def holder(self) -> Holder | None:
@@ -38,7 +38,7 @@ class Found:
     def is_copied(self) -> bool:
         """Whether it came with a copy of the folder that was locked; the original is none of our business."""
         holder = self.holder
-        return holder is not None and not self.flocked and was_copied(holder, self.folder)
+        return holder is not None and not self.flocked and was_copied(holder, self.path)
 
     @property
     def is_stale(self) -> bool:
@@ -105,11 +105,11 @@ def look(path: Path) -> Found | None:
     try:
         descriptor = os.open(path, _LOOK)
     except OSError as error:
-        return None if error.errno in (errno.ENOENT, errno.ESTALE) else Found(b"", False, path.parent)
+        return None if error.errno in (errno.ENOENT, errno.ESTALE) else Found(b"", False, path)
     try:
-        return Found(os.read(descriptor, 1 << 16), _is_flocked(descriptor), path.parent)
+        return Found(os.read(descriptor, 1 << 16), _is_flocked(descriptor), path)
     except OSError:
-        return Found(b"", False, path.parent)
+        return Found(b"", False, path)
     finally:
         os.close(descriptor)
 

@@ -9,12 +9,9 @@ import secrets
 import time
 from dataclasses import MISSING, asdict, dataclass, fields
 from datetime import datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from rose_cli.host import boot_id, folder_identity, host_name, process_is_running, process_start_ticks
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from rose_cli.host import boot_id, folder_identity, host_name, is_same_file, process_is_running, process_start_ticks
 
 _JOB_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "FLUX_JOB_ID", "COBALT_JOBID")
 
@@ -23,7 +20,7 @@ _JOB_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "FLUX_JOB_ID", "COBA
 class Holder:
     """Who holds a lock. `time` is UNIX seconds; `token` makes each content the only one of its kind.
 
-    `folder` is the identity of the folder that was locked: in a copy of that folder the lock says nothing.
+    `folder` is the identity of the folder that was locked, `path` where it lay: in a copy of it the lock says nothing.
     """
 
     host: str
@@ -35,6 +32,7 @@ class Holder:
     job_id: str | None
     token: str
     folder: str | None = None
+    path: str | None = None
 
     def __str__(self) -> str:
         since = datetime.fromtimestamp(self.time).astimezone().isoformat(sep=" ", timespec="seconds")
@@ -70,6 +68,7 @@ def this_session(folder: Path | None = None) -> Holder:
         job_id=job_id,
         token=secrets.token_hex(8),
         folder=None if folder is None else folder_identity(folder),
+        path=None if folder is None else str(folder.absolute()),
     )
 
 
@@ -87,17 +86,23 @@ def is_alive(holder: Holder) -> bool | None:
     return process_is_running(holder.pid, holder.start_ticks)
 
 
-def was_copied(holder: Holder, folder: Path) -> bool:
-    """Whether a lock found in `folder` came there with a copy of the folder that its holder locked.
+def was_copied(holder: Holder, lock: Path) -> bool:
+    """Whether a lock file came where it is with a copy of the folder that its holder locked.
 
-    Only the machine of the holder, in the same boot, can tell.
+    Only the machine of the holder, in the same boot, can tell. It is certain where the holder's own folder is still
+    there with another file for a lock; a folder that only looks like another one, through a second mount, is no copy.
     """
-    if holder.folder is None or holder.boot_id != boot_id() or (boot_id() is None and holder.host != host_name()):
+    if holder.boot_id != boot_id() or (boot_id() is None and holder.host != host_name()):
         return False
+    if holder.folder is None or holder.path is None:
+        return False
+    original = Path(holder.path)
     try:
-        return folder_identity(folder) != holder.folder
+        if folder_identity(lock.parent) == holder.folder or folder_identity(original) != holder.folder:
+            return False
     except OSError:
         return False
+    return not is_same_file(original / lock.name, lock)
 
 
 def is_certainly_alive(holder: Holder | None) -> bool:

@@ -123,14 +123,25 @@ def _folder_now(origin: Origin, run: Path, way: str, name: str) -> str:
     if origin.run is not None and _is_same(origin.run, run):
         return origin.campaign
     beside = list(dict.fromkeys((os.path.normpath(run / way), os.path.realpath(run / way))))
-    for folder in beside:
-        if os.path.isfile(_campaign_file_now(Path(folder), name, run)):  # noqa: PTH113 - pathlib's raises for some errors
-            return folder
     was_there = os.path.isdir(origin.campaign)  # noqa: PTH112
+    # a run that was moved by itself to another campaign is still a run of its own
+    is_alone = was_there and origin.run is not None and not os.path.isdir(origin.run)  # noqa: PTH112
+    for folder in beside:
+        file = _campaign_file_now(Path(folder), name, run)
+        if os.path.isfile(file) and not (is_alone and not _has_text_of(run, file)):  # noqa: PTH113 - pathlib's raises for some errors
+            return folder
     if not was_there and origin.run is not None and Path(origin.run).parent.name == run.parent.name:
         # the file has got another name and another text: what it needs will be looked for
         return next((folder for folder in beside if any(_campaign_files(Path(folder)))), origin.campaign)
     return origin.campaign
+
+
+def _has_text_of(run: Path, file: Path) -> bool:
+    """Whether the file is, letter by letter, the campaign file that the run was made from."""
+    try:
+        return file.read_bytes() == (run / CAMPAIGN_TEXT).read_bytes()
+    except OSError:
+        return False
 
 
 def _is_same(path: str, run: Path) -> bool:
