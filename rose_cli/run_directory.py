@@ -7,7 +7,7 @@ import os
 import shlex
 import shutil
 import stat
-from collections import deque
+from collections import Counter, deque
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, count, islice
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 GONE = -1
 """The size of a file that is no longer there."""
 MOST_KNOWN_FILES = 100
+MOST_KNOWN_IN_A_FOLDER = 25
 MOST_LOOKED_AT = 2_000
 
 RUNS = "rose-runs"
@@ -218,28 +219,37 @@ def _prepare(workspace: Path, files: Iterable[FilePlan]) -> None:
 def news_of_files(workspace: Path, known: Mapping[str, int]) -> dict[str, int]:
     """What has changed in a workspace since `known`: each file with its size, GONE for one that is no longer there.
 
-    A sample that costs little, to tell later whether these files are still there: at most so many of them, none that is
-    hidden, nothing behind links. Nothing is news in a folder that is not there.
+    A sample that costs little, to tell later whether these files are still there: at most so many of them, and so many
+    of one folder, none that is hidden, nothing behind links. Nothing is news in a folder that is not there.
     """
     if not workspace.is_dir():
         return {}
     news = changed_files(workspace, known)
     room = MOST_KNOWN_FILES - len(known) + sum(size == GONE for size in news.values())
     if room > 0:
-        fresh = (entry for entry in islice(_files(workspace), MOST_LOOKED_AT) if entry[0] not in known)
-        news.update(islice(fresh, room))
+        taken = Counter(os.path.dirname(name) for name in known if news.get(name) != GONE)  # noqa: PTH120
+        news.update(islice(_fresh(workspace, known, taken), room))
     return news
+
+
+def _fresh(workspace: Path, known: Mapping[str, int], taken: Counter[str]) -> Iterator[tuple[str, int]]:
+    for name, size in islice(_files(workspace), MOST_LOOKED_AT):
+        folder = os.path.dirname(name)  # noqa: PTH120
+        if name not in known and taken[folder] < MOST_KNOWN_IN_A_FOLDER:
+            taken[folder] += 1
+            yield name, size
 
 
 def changed_files(workspace: Path, known: Mapping[str, int]) -> dict[str, int]:
     """Of the files in `known`, those with another size now, or GONE."""
-    sizes = {name: _size(workspace / name, known[name]) for name in known}
+    folder = str(workspace)
+    sizes = {name: _size(f"{folder}/{name}", known[name]) for name in known}
     return {name: size for name, size in sizes.items() if size != known[name]}
 
 
-def _size(path: Path, otherwise: int) -> int:
+def _size(path: str, otherwise: int) -> int:
     try:
-        return path.stat(follow_symlinks=False).st_size
+        return os.lstat(path).st_size
     except (FileNotFoundError, NotADirectoryError):
         return GONE
     except OSError:  # it may be there

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from rose_cli.spec.campaign import Campaign
 
 
+MOST_COMPARED_LEARNERS = 200
+
+
 @dataclass(frozen=True)
 class Setting:
     """A value given on the command line for a place in the file; `source` is how the user wrote it."""
@@ -193,7 +196,9 @@ def mention_settings(file: Path, environment: Mapping[str, str], settings: Seque
 def _idle(
     file: Path, environment: Mapping[str, str], settings: Sequence[Setting], plan: Plan | None
 ) -> Iterator[Setting]:
-    """The settings without which the plan would be the same."""
+    """The settings without which the plan would be the same. For a large campaign it would take too long to tell."""
+    if plan is None or len(plan.learners) > MOST_COMPARED_LEARNERS:
+        return
     host = Host.this(environment)
     for setting in settings:
         rest = [other for other in settings if other is not setting]

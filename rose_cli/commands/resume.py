@@ -35,6 +35,7 @@ from rose_cli.view.summary import short_path
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from rose_cli.commands.workspaces import Loss
     from rose_cli.journal.state import LearnerState, StepState
     from rose_cli.plan.model import LearnerPlan, Plan
     from rose_cli.run_directory import RunDirectory
@@ -135,7 +136,7 @@ class _Intent:
     """
 
     opening: Sequence[e.Event]
-    left_out: Mapping[str, str]
+    left_out: Mapping[str, Loss]
     fresh: Sequence[str]
     files: Mapping[str, str]
     news: Sequence[str]
@@ -162,9 +163,9 @@ def _intent(where: Whereabouts, options: ResumeOptions) -> _Intent:
     return _Intent(kept, left_out, fresh, files, news, goes_on=len(left_out) < len(running))
 
 
-def _refusal(directory: RunDirectory, left_out: Mapping[str, str]) -> RunDirectoryError:
+def _refusal(directory: RunDirectory, left_out: Mapping[str, Loss]) -> RunDirectoryError:
     """Why learners were left out, and the way on."""
-    lines = [f"learner '{name}' cannot go on: {what}" for name, what in list(left_out.items())[:MOST_SHOWN]]
+    lines = [f"learner '{name}' cannot go on: {loss.words}" for name, loss in list(left_out.items())[:MOST_SHOWN]]
     more = len(left_out) - len(lines)
     message = "; ".join([*lines, *([f"and {more} more learners"] if more else [])])
     return RunDirectoryError(message, way_on(shlex.quote(short_path(directory.path)), left_out))
@@ -210,7 +211,10 @@ def _end_remains(where: Whereabouts, *, force: bool) -> None:
     plan, state, session = where.plan, where.state, where.state.session
     if plan.engine.pilot is not None:
         settle_pilots(where.directory.engine, force=force)
-    mark, processes = mark_of_run(state.run_id, folder_identity(where.directory.path)), []
+    identity = folder_identity(where.directory.path)
+    if session is not None and session.identity is not None and not where.is_another_folder:
+        identity = session.identity  # a folder may have another one after it was mounted anew
+    mark, processes = mark_of_run(state.run_id, identity), []
     if not where.is_another_folder:  # else a number in the journal may be anybody's
         steps = [step for learner in state.learners.values() for _, step in learner.running_steps()]
         processes = [step.process for step in steps if step.process is not None]

@@ -20,7 +20,7 @@ from rose_cli.view.console import complain, notice
 from rose_cli.view.status import print_runs, print_status, watch_status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from rose_cli.journal.state import IterationState
@@ -40,11 +40,8 @@ def status(argument: str | None, status_format: StatusFormat) -> ExitCode:
     where = Whereabouts(seen.directory, seen.plan, seen.state)
     for line in [where.lost_campaign] if where.lost_campaign else where.told():
         notice(line)
-    lost = lost_of(seen)
-    for name, what in list(lost.items())[:REPORTS_SHOWN]:
-        notice(f"learner '{name}' cannot go on: {what}")
-    if len(lost) > REPORTS_SHOWN:
-        notice(f"and {len(lost) - REPORTS_SHOWN} more learners")
+    for line in _told_losses(seen):
+        notice(line)
     if seen.damage is not None:
         complain(f"this is not all: {seen.damage.message}", seen.damage.hint)
     return ExitCode.OK
@@ -80,10 +77,24 @@ def status_object(seen: SeenRun) -> dict[str, Any]:
 
 
 def lost_of(seen: SeenRun) -> dict[str, str]:
-    """Learners that may still be taken up, and whose workspace is lost."""
+    """Learners that may still be taken up, and whose workspace is lost, each with what is wrong."""
     found = {} if seen.alive else lost_workspaces(seen.directory, seen.plan, seen.state)
     may_go_on = (None, "failed", "max_iter")
-    return {name: what for name, what in found.items() if seen.state.learners[name].stop_reason in may_go_on}
+    return {name: loss.words for name, loss in found.items() if seen.state.learners[name].stop_reason in may_go_on}
+
+
+def _told_losses(seen: SeenRun) -> Iterator[str]:
+    """A line for each learner that `rose resume` would take up; one for all that only --max-iter would."""
+    lost = lost_of(seen)
+    through = {name: words for name, words in lost.items() if seen.state.learners[name].stop_reason == "max_iter"}
+    waiting = {name: words for name, words in lost.items() if name not in through}
+    for name, words in list(waiting.items())[:REPORTS_SHOWN]:
+        yield f"learner '{name}' cannot go on: {words}"
+    if len(waiting) > REPORTS_SHOWN:
+        yield f"and {len(waiting) - REPORTS_SHOWN} more learners"
+    for name, words in list(through.items())[:1]:
+        others = f", nor can {len(through) - 1} more learners" if len(through) > 1 else ""
+        yield f"learner '{name}' cannot be extended: {words}{others}"
 
 
 def _learner_object(seen: SeenRun, plan: LearnerPlan, lost: str | None) -> dict[str, Any]:

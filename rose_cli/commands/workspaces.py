@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rose_cli.run_directory import GONE, changed_files
@@ -19,7 +20,15 @@ MOST_SHOWN = 8
 MOST_NAMES = 3
 
 
-def lost_workspaces(directory: RunDirectory, plan: Plan, state: RunState, *, bear: bool = False) -> dict[str, str]:
+@dataclass(frozen=True)
+class Loss:
+    """What is wrong with a workspace, in words; `total`: the folder itself is gone."""
+
+    words: str
+    total: bool = False
+
+
+def lost_workspaces(directory: RunDirectory, plan: Plan, state: RunState, *, bear: bool = False) -> dict[str, Loss]:
     """Learners with finished steps whose workspace is gone, was emptied or lost files, each with what is wrong.
 
     `bear`: the user knows what is there, and only a workspace that is gone altogether counts.
@@ -60,25 +69,27 @@ def _will_be_put_back(directory: RunDirectory, planned: LearnerPlan, learner: Le
     )
 
 
-def _what_is_lost(workspace: Path, planned: LearnerPlan, learner: LearnerState, *, bear: bool) -> str | None:
+def _what_is_lost(workspace: Path, planned: LearnerPlan, learner: LearnerState, *, bear: bool) -> Loss | None:
     if not workspace.is_dir():
-        return f"its workspace '{workspace}' is gone"
+        return Loss(f"its workspace '{workspace}' is gone", total=True)
     if bear:
         return None
     if planned.files and not any(workspace.iterdir()):
-        return f"its workspace '{workspace}' has been emptied: not even its 'files' are there"
-    return _lost_files(workspace, learner) if learner.files else None
+        return Loss(f"its workspace '{workspace}' has been emptied: not even its 'files' are there")
+    words = _lost_files(workspace, learner) if learner.files else None
+    return Loss(words) if words is not None else None
 
 
 def _lost_files(workspace: Path, learner: LearnerState) -> str | None:
     news = changed_files(workspace, learner.files)
     gone = [name for name, size in news.items() if size == GONE]
-    count = len(learner.files)
-    if len(gone) == count:
-        what = "has been replaced" if any(workspace.iterdir()) else "has been emptied"
+    count, is_empty = len(learner.files), not any(workspace.iterdir())
+    # what was under way when nobody could look any more may have replaced all of them
+    if len(gone) == count and (is_empty or learner.files_are_known):
+        what = "has been emptied" if is_empty else "has been replaced"
         which = f"the file {_names(gone)} is gone" if count == 1 else f"none of its {count} files is there"
         return f"its workspace '{workspace}' {what}: {which}"
-    if gone and learner.files_are_known:  # else the task that was under way may have removed them
+    if gone and learner.files_are_known:
         return f"its workspace '{workspace}' has lost {len(gone)} of its {count} files: {_names(gone)}"
     emptied = [name for name, size in news.items() if size == 0 and learner.files_are_known]
     return f"in its workspace '{workspace}', {_names(emptied)} became empty" if emptied else None
@@ -89,11 +100,11 @@ def _names(files: list[str]) -> str:
     return f"{shown} and {len(files) - MOST_NAMES} more" if len(files) > MOST_NAMES else shown
 
 
-def way_on(run: str, lost: Mapping[str, str]) -> str:
+def way_on(run: str, lost: Mapping[str, Loss]) -> str:
     """What a user can do about lost workspaces; `run` as it is written on a command line."""
     names = " ".join(f"--learner {shlex.quote(name)}" for name in list(lost)[:MOST_NAMES])
     back, others = f"put back what is lost from a backup, then `rose resume {run}`", len(lost) - MOST_NAMES
     over = f"start over with `rose resume {run} --from-iteration 0 {names}{' …' if others > 0 else ''}`"
-    if all(what.endswith("is gone") for what in lost.values()):
+    if all(loss.total for loss in lost.values()):
         return f"{back}; or {over}"
     return f"{back}; or {over}; or, if the rest is all that the tasks need, `rose resume {run} --force`"

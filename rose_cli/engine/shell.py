@@ -104,7 +104,7 @@ class Note:
         except OSError:
             return []
         head, _, tail = text.partition("\n")
-        return [*head.split(" "), *tail.split("\n")]
+        return [*head.split(" "), *tail.split("\n")] if head else []
 
 
 def note_beside(path: Path) -> Note:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-KEPT_ORIGINS = 4
+KEPT_ORIGINS = 16
 
 
 class Status(str, Enum):
@@ -67,7 +67,8 @@ class FileOrigin:
 class IterationState:
     """An iteration, finished or under way. `options` are by task, `reports` by task and replica.
 
-    `metric_file`: while under way, the signature of the criterion's file as an attempt that succeeded wrote it.
+    `metric_file`: while under way, the signature of the criterion's file as an attempt that succeeded wrote it. Not
+    watched where an older rose began the iteration: it did not look who wrote that file.
     """
 
     number: int
@@ -78,6 +79,7 @@ class IterationState:
     reports: dict[tuple[str, int], Mapping[str, Any]] = field(default_factory=dict)
     steps: dict[tuple[str, int], StepState] = field(default_factory=dict)
     metric_file: str | None = None
+    metric_file_is_watched: bool = True
 
     @property
     def result(self) -> dict[str, Any]:
@@ -261,6 +263,8 @@ class RunState:
         learner.status, learner.files_are_known = Status.RUNNING, False
         if learner.current is None:
             learner.current = IterationState(event.iteration, self._now)
+        if self.session is not None and self.session.identity is None:
+            learner.current.metric_file_is_watched = False
         _share_options(learner, event)
         step = learner.current.steps.setdefault((event.task, event.replica), StepState())
         step.attempt, step.running, step.started, step.process = event.attempt, True, self._now, None

@@ -13,7 +13,7 @@ from rose_cli.engine.base import Ended, TaskOutcome, TaskRequest
 from rose_cli.errors import EngineError, JournalError
 from rose_cli.journal import events as e
 from rose_cli.loop.metric import NoMetricError, read_metric
-from rose_cli.loop.output import last_lines, report_of, signature_of_report
+from rose_cli.loop.output import last_lines, report_of, same_content, signature_of_report
 from rose_cli.plan.model import CRITERION
 from rose_cli.plan.render import Command, NoCommandError, Place, render
 from rose_cli.plan.secrets import assigned, secrets_of, without
@@ -122,16 +122,16 @@ class Attempt:
         if self._started:
             with anyio.CancelScope(shield=True):
                 why = self._crew.why_cancelled(self._runner.learner.name)
-                files = await self._news_of_files()
-                await self._crew.recorder.record(e.AttemptCancelled(*self._where, why, files=files))
+                await self._record_with_files(e.AttemptCancelled(*self._where, why))
 
     async def _settle(self, outcome: TaskOutcome, argv: tuple[str, ...], *before: e.Event) -> bool:
         """Make durable how it ended, also where a cancellation comes in between: the work is done."""
         event = self._judged(outcome, argv)
         with anyio.CancelScope(shield=True):
-            if not isinstance(event, e.AttemptLost):
-                event = replace(event, files=await self._news_of_files())
-            await self._crew.recorder.record(*before, event)
+            if isinstance(event, e.AttemptLost):
+                await self._crew.recorder.record(event)
+            else:
+                await self._record_with_files(event, *before)
         if isinstance(event, e.AttemptLost):
             if self._crew.engine.recovers:
                 return False
@@ -143,10 +143,15 @@ class Attempt:
         self._crew.breaker.succeeded(self._runner.step.task)
         return True
 
-    async def _news_of_files(self) -> dict[str, int]:
+    async def _record_with_files(
+        self, event: e.AttemptSucceeded | e.AttemptFailed | e.AttemptCancelled, *before: e.Event
+    ) -> None:
+        """Record it with what is new in the workspace; one replica after the other, for each adds to what is known."""
         learner = self._runner.learner.name
-        known = dict(self._crew.state.learners[learner].files)
-        return await in_thread(news_of_files, self._crew.directory.workspace(learner), known)
+        async with self._crew.look_at_files(learner):
+            known = dict(self._crew.state.learners[learner].files)
+            news = await in_thread(news_of_files, self._crew.directory.workspace(learner), known)
+            await self._crew.recorder.record(*before, replace(event, files=news))
 
     def _judged(
         self, outcome: TaskOutcome, argv: tuple[str, ...]
@@ -190,8 +195,13 @@ class Attempt:
         """Raises NoMetricError where neither this attempt nor one before it in this iteration has written the file."""
         file, crew = self._runner.metric_file, self._crew
         state = crew.state.learners[self._runner.learner.name]
-        written = state.current.metric_file if state.current else None
-        if file is not None and self._written_metric_file() is None and file.look() not in (None, written):
+        if file is None or state.current is None or not state.current.metric_file_is_watched:
+            return
+        there, written = file.look(), state.current.metric_file
+        is_old = any(o.signature == there and o.iteration != state.current.number for o in state.file_origins)
+        # a copy of the run may have other times, and the bytes say what was written
+        is_new = self._written_metric_file() is not None or (there is not None and same_content(there, written))
+        if there is not None and (is_old or not is_new):
             raise NoMetricError(file.why_stale(self._runner.learner, state, crew.state.started))
 
     def _look_at_metric_file(self) -> str | None:

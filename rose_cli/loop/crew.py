@@ -61,6 +61,7 @@ class Crew:
         self.left_out = left_out
         self.breaker = Breaker(plan.limits.same_failure)
         self._scope = anyio.CancelScope()
+        self._file_locks: dict[str, anyio.Lock] = {}
         self._learner_scopes: dict[str, anyio.CancelScope] = {}
         self._messages: dict[str, str] = {}
         self._ending: Ending | None = None
@@ -116,6 +117,10 @@ class Crew:
         if learner in self._messages:
             return "learner_stopped"
         return "wall_time" if self._timed.cancel_called else "session_failed"
+
+    def look_at_files(self, learner: str) -> anyio.Lock:
+        """Held while somebody looks at the learner's workspace and records what is new."""
+        return self._file_locks.setdefault(learner, anyio.Lock())
 
     def on_failure(self, failure: e.AttemptFailed) -> None:
         """Count a failed attempt; the same again and again stops the campaign."""

@@ -56,7 +56,7 @@ class MetricFile:
         """Where the file comes from, if no attempt that counts has written it, and what to do."""
         end = end_of(self._path, METRIC_BYTES)
         written = end.mtime_ns / 1e9 if end else 0.0
-        origin = next((o for o in state.file_origins if end and o.signature == end.signature), None)
+        origin = next((o for o in reversed(state.file_origins) if end and o.signature == end.signature), None)
         if origin is not None and origin.failed:
             where = f"an attempt of '{origin.task}' wrote it in iteration {origin.iteration}, and failed"
         elif origin is not None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from rose_cli.plan.model import CriterionPlan, Reading
 
 METRIC_BYTES = 1 << 20
+_LINE_END = re.compile(r"\r+\n?|\n")
 ROUNDING = 1e-6
 """What a value may lie beyond the metric's range, of an end or of 1: a score of 1 comes out of floats as 1.0000001."""
 
@@ -47,8 +48,8 @@ def read_metric(criterion: CriterionPlan, stdout: Path, workspace: Path) -> floa
     end = end_of(path, METRIC_BYTES)
     if end is None:
         raise NoMetricError(f"expected the metric in {source}: {_what_is_there(path)}")
-    text = end.data.decode("utf-8", "replace")
-    lines = _whole_lines(text, end)
+    text = _whole_lines(end)
+    lines = cleaned(text)
     if not end.is_whole and not lines.strip():
         raise NoMetricError(f"expected the metric in {source}: its last line is longer than the megabyte that is read")
     wanted = Wanted(criterion.metric, (criterion.lowest, criterion.highest) == (0.0, 1.0), reading.file)
@@ -62,12 +63,13 @@ def _what_is_there(path: Path) -> str:
     return "that is not a regular file" if path.exists() else "there is no such file in the workspace"
 
 
-def _whole_lines(text: str, end: FileEnd) -> str:
+def _whole_lines(end: FileEnd) -> str:
     """The end of a great file without the line that is cut: half a number would be another one."""
+    text = end.data.decode("utf-8", "replace")
     if end.is_whole:
-        return cleaned(text)
-    _, _, rest = cleaned(text).partition("\n")
-    return rest
+        return text
+    first_end = _LINE_END.search(text)
+    return text[first_end.end() :] if first_end else ""
 
 
 class _Reader:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,7 +57,10 @@ def fingerprint(path: Path) -> str | None:
     try:
         if path.is_dir():
             return f"folder:{_folder_digest(path)}"
-        size = path.stat().st_size
+        status = path.stat()
+        size = status.st_size
+        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+            return None
         if size > MOST_WHOLE_BYTES:
             return f"ends:{size}:{_digest(path, _END_BYTES, ends=True)}"
         return f"sha256:{_digest(path, MOST_WHOLE_BYTES)}"
@@ -132,7 +136,7 @@ def _key(path: str, folder: str) -> str:
 
 def _digest(path: Path, most: int, *, ends: bool = False) -> str:
     digest = sha256()
-    with path.open("rb") as file:
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123
         left = most
         while left > 0 and (chunk := file.read(min(left, 1 << 20))):
             digest.update(chunk)

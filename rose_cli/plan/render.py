@@ -78,11 +78,11 @@ def render(plan: Plan, learner: LearnerPlan, task: str, command: CommandPlan, mo
     names = _placeholders(plan, learner, moment, place)
     given = {name: _resolved(value, moment, names) for name, value in command.options.items()}
     options = {name: _recorded(value) for name, value in given.items()}
-    filled = [*(fill_placeholders(word, names) for word in command.args), *option_words(given)]
     try:
-        words = _filled_words(command, names)
+        words, args = _filled_words(command, names)
     except UnsafeValueError as error:
         raise NoCommandError(str(error)) from error
+    filled = [*args, *option_words(given)]
     environment = {name: fill_placeholders(value, names) for name, value in command.environment.items()}
     if command.shell and filled and (ending := scan(command.words[0]).ending) is not None:
         message = f"arguments and options cannot be put at the end of the line: {ending}"
@@ -162,15 +162,17 @@ def _parsed(text: str) -> Expression:
     return parse(text)
 
 
-def _filled_words(command: CommandPlan, names: Mapping[str, str]) -> list[str]:
-    """With every value quoted for the shell where one reads the word. Raises UnsafeValueError."""
+def _filled_words(command: CommandPlan, names: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """Words and arguments, every value quoted for the shell where one reads the word. Raises UnsafeValueError."""
     if command.shell:
-        return [scan(command.words[0]).filled(names)]
-    at, code = code_at(command.words) or (None, None)
-    return [
+        return [scan(command.words[0]).filled(names)], [fill_placeholders(word, names) for word in command.args]
+    given = (*command.words, *command.args)
+    at, code = code_at(given) or (None, None)
+    filled = [
         fill_placeholders(word, names) if code is None or position != at else _filled_code(word, code, names)
-        for position, word in enumerate(command.words)
+        for position, word in enumerate(given)
     ]
+    return filled[: len(command.words)], filled[len(command.words) :]
 
 
 def _filled_code(word: str, code: Code, names: Mapping[str, str]) -> str:

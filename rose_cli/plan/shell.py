@@ -22,7 +22,7 @@ NUMBERS = frozenset({"iteration", "replica", "seed"})
 """Placeholders whose values are digits: plain wherever they stand."""
 
 _BARE = re.compile(r"[A-Za-z0-9_./-]*[0-9_./-][A-Za-z0-9_./-]*")  # letters alone may be a word of the shell
-_PLAIN = re.compile(r"[A-Za-z0-9_./-]+")
+_PLAIN = re.compile(r"[A-Za-z0-9_./@%+:,-]+")
 _PLAIN_IN_A_LANGUAGE = re.compile(r"[\w ./@%+=:,~-]+")
 _BARE_AFTER = " \t\n=/-.:"
 _GLUED_TO_A_REDIRECTION = re.compile(r"[^\s;&|()<>]*[<>]")
@@ -69,7 +69,8 @@ class Style(Enum):
 class Spot:
     """A placeholder and its place in the line; `reason` says why only plain values are let in, where that is so.
 
-    `after_dollar`: a `$` stands before it, as in `${learner}`. `delimiter`: that of the here-document it is in.
+    `after_dollar`: a `$` stands before it, as in `${learner}`. `delimiter`: that of the here-document it is in, where
+    `line` is its line.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Spot:
     in_backticks: bool = False
     after_dollar: bool = False
     delimiter: str = ""
+    line: str = ""
 
     @property
     def length(self) -> int:
@@ -171,7 +173,7 @@ def _written(spot: Spot, value: str) -> str:
 
 
 def _in_style(spot: Spot, value: str) -> str:
-    if spot.style in (Style.HERE, Style.HERE_AS_IT_IS) and ("\n" in value or value in spot.delimiter):
+    if spot.style in (Style.HERE, Style.HERE_AS_IT_IS) and _could_end(spot, value):
         raise UnsafeValueError(spot, value, "in a here-document, which it could end")
     plain = _PLAIN_WHERE.get(spot.style)
     if plain is not None and not plain.fullmatch(value):
@@ -180,6 +182,14 @@ def _in_style(spot: Spot, value: str) -> str:
         return value
     write = _WRITE.get(spot.style)
     return write(value) if write is not None else value
+
+
+def _could_end(spot: Spot, value: str) -> bool:
+    """Whether the value may make a line of a here-document that ends it."""
+    before, _, after = spot.line.partition(_HOLE)
+    if "\n" in value or _HOLE in after:  # with another value in the line
+        return "\n" in value or value in spot.delimiter
+    return f"{before}{value}{after}".lstrip("\t") == spot.delimiter
 
 
 def _in_single_quotes(value: str) -> str:
@@ -345,7 +355,9 @@ class _Scanner:
             style = Style.ONLY_PLAIN if code is not Code.LANGUAGE else Style.ONLY_PLAIN_IN_A_LANGUAGE
             reason = reason_of(code)
         in_backticks = any(frame.end == "`" for frame in self._frames)
-        self._emit_spot(Spot(name, offset, style, reason, in_backticks, after_dollar, self._document or ""))
+        begin, end = self._text.rfind("\n", 0, self._at) + 1, self._text.find("\n", self._at)
+        line = self._text[begin : None if end < 0 else end] if self._document else ""
+        self._emit_spot(Spot(name, offset, style, reason, in_backticks, after_dollar, self._document or "", line))
         self._at += 1
 
     def _reads_as_code(self) -> Code | None:

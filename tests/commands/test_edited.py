@@ -147,6 +147,8 @@ def test_what_cannot_be_read_has_no_fingerprint(tmp_path: Path) -> None:
     assert fingerprint(tmp_path / "gone") is None
     (tmp_path / "loop").symlink_to("loop")
     assert fingerprint(tmp_path / "loop") is None
+    os.mkfifo(tmp_path / "pipe")
+    assert fingerprint(tmp_path / "pipe") is None
 
 
 def test_a_folder_is_told_by_its_files(tmp_path: Path) -> None:

@@ -221,6 +221,33 @@ def test_a_task_that_was_killed_may_have_removed_files_itself(rose: Rose) -> Non
     assert (called.code, "workspace" in called.err) == (0, False), called.err
 
 
+def test_a_task_that_was_killed_may_have_replaced_all_files(rose: Rose) -> None:
+    rose.script("#!/bin/sh\necho x > model-0\n", "first.sh")
+    rose.script(
+        '#!/bin/sh\n[ -e "$ROSE_CAMPAIGN_DIR/go" ] && exit\nmv model-0 model-1\ntouch begun\nexec sleep 600\n',
+        "slow.sh",
+    )
+    rose.write(
+        "{max_iter: 1, tasks: {first: {executable: ./first.sh}, slow: {executable: ./slow.sh}}, learners: [{name: a}]}"
+    )
+    interrupted(rose, "slow")
+    (rose.folder / "go").touch()
+    called = rose("resume", "r")
+    assert (called.code, "workspace" in called.err) == (0, False), called.err
+
+
+def test_replicas_may_make_and_remove_files_at_once(rose: Rose) -> None:
+    rose.script(
+        '#!/bin/sh\nfor n in 1 2 3; do echo x > "tmp.$ROSE_REPLICA.$n"; done\nrm tmp.$ROSE_REPLICA.*\n', "sim.sh"
+    )
+    rose.write(
+        "{max_iter: 2, tasks: {sim: {executable: ./sim.sh, replicas: 12}}, engine: {cores: 12}, learners: [{name: a}]}"
+    )
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 0
+    called = rose("resume", "r", "--max-iter", "3")
+    assert (called.code, "workspace" in called.err) == (0, False), called.err
+
+
 @pytest.mark.parametrize("lose", [gone, emptied])
 def test_steps_of_the_iteration_under_way_are_lost_too(rose: Rose, lose: Callable[[Path], None]) -> None:
     rose.script("#!/bin/sh\necho x > made-by-first\necho x > kept\n", "first.sh")
@@ -313,9 +340,22 @@ def test_the_news_of_a_workspace(tmp_path: Path) -> None:
     assert news_of_files(tmp_path / "gone", {"a": 1}) == {}
 
 
+def test_a_folder_with_many_files_hides_no_other(rose: Rose) -> None:
+    rose.script(
+        "#!/bin/sh\nmkdir -p ckpt\nfor k in $(seq 120); do echo x > s-$ROSE_ITERATION-$k; done\necho x >> ckpt/model\n",
+        "sim.sh",
+    )
+    rose.write("{max_iter: 2, tasks: {sim: {executable: ./sim.sh}}, learners: [{name: a}]}")
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 0
+    shutil.rmtree(rose.folder / "r/learners/a/workspace/ckpt")
+    called = rose("resume", "r", "--max-iter", "4")
+    assert (called.code, "ckpt/model" in called.err) == (4, True), called.err
+
+
 def test_only_so_many_files_are_known(tmp_path: Path) -> None:
     for number in range(3 * MOST_KNOWN_FILES):
-        (tmp_path / f"{number}").touch()
+        (tmp_path / f"{number % 6}").mkdir(exist_ok=True)
+        (tmp_path / f"{number % 6}/{number}").touch()
     known = news_of_files(tmp_path, {})
     assert len(known) == MOST_KNOWN_FILES
     assert news_of_files(tmp_path, known) == {}

@@ -131,6 +131,17 @@ def test_a_note_that_cannot_be_written_keeps_the_program_from_starting(tmp_path:
     assert outcome.ended is Ended.NOT_STARTED
 
 
+def test_a_shell_that_ended_before_the_first_line_started_nothing(tmp_path: Path) -> None:
+    note = note_beside(tmp_path / "task.err")
+    note.path.touch()  # and nothing in it, as where BASH_ENV names a file that exits
+    request = TaskRequest("uid", PROGRAM, {}, tmp_path, tmp_path / "task.out", tmp_path / "task.err", ("true",))
+    outcome = note.judged(request, TaskOutcome(Ended.EXITED, 0.0, 0))
+    assert (outcome.ended, outcome.message) == (
+        Ended.NOT_STARTED,
+        "the shell ended with exit code 0 before the first line of pre_exec; the program was not started",
+    )
+
+
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
 def test_what_only_bash_knows(tmp_path: Path) -> None:
     bash = Path("/bin/bash")

@@ -246,7 +246,7 @@ class World:
         loop.jumping.threads = anyio.to_thread.current_default_thread_limiter()
         recorder = Recorder(journal, state, loop.time)
         number = state.session.number + 1 if state.session else 1
-        await recorder.record(e.SessionStarted(number, "simulated", 1, "local"), *opening)
+        await recorder.record(e.SessionStarted(number, "simulated", 1, "local", identity="simulated"), *opening)
         engine = SimulatedEngine(Capacity(self.cores), self.script, state)
         wall_time = self.plan.limits.wall_time_seconds
         deadline = deadline_of(wall_time, self.environment, self.plan.engine.grace_seconds, 0.0, loop.time)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.commands.test_moved import rewrite_journal
 from tests.conftest import wait_until
 
 if TYPE_CHECKING:
@@ -21,6 +23,11 @@ LEARNERS = {
     "put back from a copy": (
         "test $ROSE_ITERATION = 0 && { echo 0.5 > mse.txt; cp -p mse.txt kept; }; cp -p kept new; mv new mse.txt",
         "",
+        "",
+    ),
+    "moved away and back again": (
+        "true",
+        "case $ROSE_ITERATION in 1) mv mse.txt old;; 2) mv old mse.txt; exit;; esac; echo 0.5 > mse.txt",
         "",
     ),
     "brought as a copy": ("true", "", "files: [{path: mse.txt, copy: true}]"),
@@ -58,6 +65,7 @@ STALE = {
     "permissions changed": (1, "it is from iteration 0"),
     "another link to it": (1, "it is from iteration 0"),
     "put back from a copy": (1, "it is from iteration 0"),
+    "moved away and back again": (2, "it is from iteration 0"),
     "brought as a copy": (0, "'files' brought it"),
     "brought as a link": (0, "'files' brought it"),
     "brought in a folder": (0, "'files' brought it"),
@@ -149,6 +157,21 @@ def test_a_resume_knows_what_an_earlier_session_wrote_in_this_iteration(rose: Ro
     (rose.folder / "r").rename(rose.folder / "moved")
     assert rose("resume", "moved").code == 0
     assert rose.learners("moved")["learner-0"]["history"] == [0.5] * 3
+
+
+def test_a_resume_in_a_copy_knows_it_too(rose: Rose) -> None:
+    killed_half_way(rose, "echo 0.5 > mse.txt", "true")
+    subprocess.run(["cp", "-r", "r", "copy"], cwd=rose.folder, check=True)
+    os.utime(rose.folder / "copy/learners/learner-0/workspace/mse.txt", (0, 0))
+    assert rose("resume", "copy").code == 0
+    assert rose.learners("copy")["learner-0"]["history"] == [0.5] * 3
+
+
+def test_a_resume_of_what_an_older_rose_began_takes_the_file_as_it_is(rose: Rose) -> None:
+    killed_half_way(rose, "echo 0.5 > mse.txt", "true")
+    rewrite_journal(rose.folder / "r/journal.jsonl", ("identity", "metric_file"))
+    assert rose("resume", "r").code == 0
+    assert rose.learners("r")["learner-0"]["history"] == [0.5] * 3
 
 
 def test_a_resume_believes_no_file_of_an_attempt_that_was_killed(rose: Rose) -> None:

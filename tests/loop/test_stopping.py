@@ -226,6 +226,11 @@ NO_NUMBER = {
     "an exponent without its letter": ("", "echo 1.23-105", "Fortran may mean 1.23E-105"),
     "a cursor that moves": ("", "printf '0.5\\033[1D7\\n'", "found"),
     "a number above": ("", "echo 0.5; echo done", "print the value last: '0.5' stands above it"),
+    "half a number at the edge of the last megabyte": (
+        "read: {regex: '^([\\d.]+)$'},",
+        "printf 'mse\\n1023.5\\n'; head -c 1048571 /dev/zero | tr '\\0' x",
+        "to match",
+    ),
     "a last line of megabytes": ("", "head -c 2000000 /dev/zero | tr '\\0' 1", "longer than the megabyte that is read"),
     "true in json": ("read: {json: mse},", """echo '{"mse": true}'""", "found 'true'"),
     "null in json": ("read: {json: mse},", """echo '{"mse": null}'""", "print nan"),

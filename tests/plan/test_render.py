@@ -310,3 +310,14 @@ def test_a_task_is_told_who_and_where_it_is(compiled: Compile, bench: Bench) -> 
         "ROSE_CAMPAIGN_DIR": str(bench.folder),
         "ROSE_RESULT": "/run/result.json",
     }
+
+
+def test_the_code_of_a_shell_may_stand_among_the_arguments(compiled: Compile) -> None:
+    plan = compiled(
+        """
+        max_iter: 1
+        tasks: {sim: {executable: bash, args: [-c, "echo {learner}"]}}
+        learners: [{name: "a;touch pwned"}]
+        """
+    )
+    assert rendered(plan).argv[1:] == ("-c", "echo 'a;touch pwned'")

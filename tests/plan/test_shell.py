@@ -187,7 +187,7 @@ def filled(line: str, value: str) -> str | None:
     try:
         return scan(line).filled({"learner": value})
     except UnsafeValueError:
-        could_end_it = "<<" in line and ("\n" in value or value in "AB-E")
+        could_end_it = "<<" in line and ("\n" in value or value in ("A", "B", "E"))
         assert could_end_it, "this value can be quoted"
         return None
 
@@ -202,6 +202,18 @@ def check(shell: str, line: str, expected: str, values: list[str]) -> None:
     for value in () if is_right else values:
         check(shell, line, expected, [value])
     assert is_right, (texts, out, err)
+
+
+def test_a_value_that_is_a_part_of_the_delimiter_ends_no_here_document() -> None:
+    line = scan("cat <<DATA1\n{learner}\nx{iteration}\nDATA1")
+    assert line.filled({"learner": "A", "iteration": "1"}) == "cat <<DATA1\nA\nx1\nDATA1"
+    with pytest.raises(UnsafeValueError, match="could end"):
+        line.filled({"learner": "DATA1", "iteration": "1"})
+
+
+@pytest.mark.parametrize("folder", ["/scratch/c++,v@1", "/home/me@site/50%", "/data/a:b"])
+def test_a_plain_path_may_stand_in_code(folder: str) -> None:
+    assert scan("srun bash -c 'cd {learner}'").filled({"learner": folder}) == f"srun bash -c 'cd {folder}'"
 
 
 @pytest.mark.parametrize("shell", SHELLS)
