@@ -31,7 +31,8 @@ STATUS_KEYS = [
     "learners",
 ]
 LEARNER_KEYS = ["name", "index", "status", "stop_reason", "iterations_done", "max_iter", "task", "metric_name",
-                "metric_value", "best_value", "threshold", "operator", "history", "result", "error"]  # fmt: skip
+                "metric_value", "best_value", "threshold", "operator", "history", "result",
+                "replica_results", "report_problem", "error", "lost"]  # fmt: skip
 COLUMNS = ["learner", "iteration", "metric_name", "metric_value", "stop_reason", "started", "seconds"]
 
 SIMULATION = """\
