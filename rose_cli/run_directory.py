@@ -133,7 +133,7 @@ def _why(path: Path, error: OSError) -> str:
 
 
 def _elsewhere(path: Path) -> str:
-    if path.is_symlink() and not path.exists():
+    if os.path.islink(path) and not os.path.exists(path):  # noqa: PTH110, PTH114 - those of Path raise for a long name
         return f"make the folder that it leads to ('{path.readlink()}'), or choose another place with --run-dir"
     return "choose another place with --run-dir"
 
