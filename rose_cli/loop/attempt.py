@@ -127,6 +127,8 @@ class Attempt:
     async def _settle(self, outcome: TaskOutcome, argv: tuple[str, ...], *before: e.Event) -> bool:
         """Make durable how it ended, also where a cancellation comes in between: the work is done."""
         event = self._judged(outcome, argv)
+        if isinstance(event, e.AttemptFailed):
+            self._crew.on_failure(event)  # at once: whatever starts while this is recorded would fail alike
         with anyio.CancelScope(shield=True):
             if isinstance(event, e.AttemptLost):
                 await self._crew.recorder.record(event)
@@ -138,7 +140,6 @@ class Attempt:
             message = f"the engine lost '{self._runner.step.task}' of learner '{self._runner.learner.name}'"
             raise EngineError(message, outcome.message)
         if isinstance(event, e.AttemptFailed):
-            self._crew.on_failure(event)
             return False
         self._crew.breaker.succeeded(self._runner.step.task)
         return True
