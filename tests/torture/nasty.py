@@ -114,9 +114,10 @@ def _read_texts(report: Report, rose: Rose) -> None:
             )  # fmt: skip
             report.count("outputs read")
             text = process.stdout.decode("utf-8", "replace")
-            report.expect(
-                process.returncode == 0, f"rose {command}: exit code {process.returncode}: {process.stderr!r}"
-            )
+            # one of the learners has removed its own workspace, which a resume refuses by name
+            is_refused = process.returncode == 4 and b"'removes-workspace' cannot go on" in process.stderr
+            is_right = is_refused if "--dry-run" in command else process.returncode == 0
+            report.expect(is_right, f"rose {command}: exit code {process.returncode}: {process.stderr!r}")
             report.expect(text.encode("utf-8") == process.stdout, f"rose {command}: not UTF-8")
             report.expect(not _ODD.search(text), f"rose {command}: control characters")
             if command == "export r":
