@@ -206,27 +206,17 @@ def interrupted(rose: Rose, task: str) -> None:
     assert [event["task"] for event in rose.events("r") if event["event"] == "attempt_started"][-1] == task
 
 
-SLOW = '#!/bin/sh\n[ -e "$ROSE_CAMPAIGN_DIR/go" ] && exit\nrm -f made-by-first\ntouch begun\nexec sleep 600\n'
+SLOW = '#!/bin/sh\n[ -e "$ROSE_CAMPAIGN_DIR/go" ] && exit\n{change}\ntouch begun\nexec sleep 600\n'
 
 
-def test_a_task_that_was_killed_may_have_removed_files_itself(rose: Rose) -> None:
-    rose.script("#!/bin/sh\necho x > made-by-first\necho x > kept\n", "first.sh")
-    rose.script(SLOW, "slow.sh")
-    rose.write(
-        "{max_iter: 1, tasks: {first: {executable: ./first.sh}, slow: {executable: ./slow.sh}}, learners: [{name: a}]}"
-    )
-    interrupted(rose, "slow")
-    (rose.folder / "go").touch()
-    called = rose("resume", "r")
-    assert (called.code, "workspace" in called.err) == (0, False), called.err
-
-
-def test_a_task_that_was_killed_may_have_replaced_all_files(rose: Rose) -> None:
-    rose.script("#!/bin/sh\necho x > model-0\n", "first.sh")
-    rose.script(
-        '#!/bin/sh\n[ -e "$ROSE_CAMPAIGN_DIR/go" ] && exit\nmv model-0 model-1\ntouch begun\nexec sleep 600\n',
-        "slow.sh",
-    )
+@pytest.mark.parametrize(
+    ("made", "change"),
+    [("made-by-first kept", "rm -f made-by-first"), ("model-0", "mv model-0 model-1")],
+    ids=["removed one", "replaced all"],
+)
+def test_a_task_that_was_killed_may_have_changed_files_itself(rose: Rose, made: str, change: str) -> None:
+    rose.script(f"#!/bin/sh\nfor name in {made}; do echo x > $name; done\n", "first.sh")
+    rose.script(SLOW.format(change=change), "slow.sh")
     rose.write(
         "{max_iter: 1, tasks: {first: {executable: ./first.sh}, slow: {executable: ./slow.sh}}, learners: [{name: a}]}"
     )
@@ -251,7 +241,7 @@ def test_replicas_may_make_and_remove_files_at_once(rose: Rose) -> None:
 @pytest.mark.parametrize("lose", [gone, emptied])
 def test_steps_of_the_iteration_under_way_are_lost_too(rose: Rose, lose: Callable[[Path], None]) -> None:
     rose.script("#!/bin/sh\necho x > made-by-first\necho x > kept\n", "first.sh")
-    rose.script(SLOW, "slow.sh")
+    rose.script(SLOW.format(change="rm -f made-by-first"), "slow.sh")
     rose.write(
         "{max_iter: 1, tasks: {first: {executable: ./first.sh}, slow: {executable: ./slow.sh}}, learners: [{name: a}]}"
     )
@@ -266,7 +256,7 @@ def test_steps_of_the_iteration_under_way_are_lost_too(rose: Rose, lose: Callabl
 
 def test_a_snapshot_makes_up_for_a_lost_workspace(rose: Rose) -> None:
     rose.script("#!/bin/sh\necho x > made-by-first\n", "first.sh")
-    rose.script(SLOW, "slow.sh")
+    rose.script(SLOW.format(change="rm -f made-by-first"), "slow.sh")
     rose.write("""
         max_iter: 1
         tasks: {first: {executable: ./first.sh}, slow: {executable: ./slow.sh, snapshot: true}}
@@ -281,7 +271,7 @@ def test_a_snapshot_makes_up_for_a_lost_workspace(rose: Rose) -> None:
 
 
 def test_a_learner_without_a_finished_step_has_nothing_to_lose(rose: Rose) -> None:
-    rose.script(SLOW, "slow.sh")
+    rose.script(SLOW.format(change="rm -f made-by-first"), "slow.sh")
     rose.write("{max_iter: 1, tasks: {slow: {executable: ./slow.sh}}, learners: [{name: a}]}")
     interrupted(rose, "slow")
     (rose.folder / "go").touch()
