@@ -129,6 +129,8 @@ class Attempt:
         event = self._judged(outcome, argv)
         if isinstance(event, e.AttemptFailed):
             self._crew.on_failure(event)  # at once: whatever starts while this is recorded would fail alike
+        elif isinstance(event, e.AttemptSucceeded):
+            self._crew.breaker.succeeded(event.task)  # at once as well, that both are counted in the order they came
         with anyio.CancelScope(shield=True):
             if isinstance(event, e.AttemptLost):
                 await self._crew.recorder.record(event)
@@ -139,10 +141,7 @@ class Attempt:
                 return False
             message = f"the engine lost '{self._runner.step.task}' of learner '{self._runner.learner.name}'"
             raise EngineError(message, outcome.message)
-        if isinstance(event, e.AttemptFailed):
-            return False
-        self._crew.breaker.succeeded(self._runner.step.task)
-        return True
+        return isinstance(event, e.AttemptSucceeded)
 
     async def _record_with_files(
         self, event: e.AttemptSucceeded | e.AttemptFailed | e.AttemptCancelled, *before: e.Event

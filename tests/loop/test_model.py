@@ -18,6 +18,7 @@ import tempfile
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -286,31 +287,72 @@ def _check_journal(case: Case, world: World) -> None:
     _check_order([record.event for record in records])
     most = case.campaign["limits"].get("max_parallel_learners", len(NAMES))
     running: Counter[str] = Counter()
-    failures: dict[str, list[tuple[str, int | None]]] = {}
-    tripped = math.inf
+    rows = Rows(case.campaign["limits"].get("same_failure"))
     for record in records:
         event = record.event
+        rows.hear(record)
         if isinstance(event, e.SessionStarted):
-            failures, tripped, running = {}, math.inf, Counter()
+            running = Counter()
         elif isinstance(event, e.AttemptStarted):
             # at the same moment one may already be on its way into the journal
-            assert record.time <= tripped, "started although the same failure came too often"
+            assert record.time <= rows.certainly, "started although the same failure came too often"
             running[event.learner] += 1
             assert sum(count > 0 for count in running.values()) <= most
-        elif isinstance(event, e.AttemptSucceeded):
-            failures[event.task] = []
         elif isinstance(event, e.AttemptFailed):
             assert event.signal is None, "the end of a job is no failure of a task"
-            row = failures.setdefault(event.task, [])
-            row.append((event.kind, event.exit_code))
-            limit = case.campaign["limits"].get("same_failure", 10**9)
-            if len(row) >= limit and len(set(row[-limit:])) == 1:
-                tripped = min(tripped, record.time)
         elif isinstance(event, e.SessionEnded):
-            assert tripped == math.inf or event.reason != "finished"
-            assert tripped < math.inf or "times in a row" not in (event.message or "")
+            assert rows.certainly == math.inf or event.reason != "finished"
+            assert rows.possibly < math.inf or "times in a row" not in (event.message or "")
         if isinstance(event, ENDED):
             running[event.learner] = max(0, running[event.learner] - 1)
+
+
+class Rows:
+    """When the same failure had come too often in a session: `certainly`, and `possibly`, in simulated seconds.
+
+    What ends at one moment is in the journal in any order: each order is thought through, and either some of them
+    lead to a row that is too long, or all do.
+    """
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit = limit or math.inf
+        self._begin()
+
+    def _begin(self) -> None:
+        self.certainly = self.possibly = math.inf
+        self._rows: dict[str, set[tuple[object, float]]] = {}
+        self._now: dict[str, list[object]] = {}
+        self._time = 0.0
+
+    def hear(self, record: Record) -> None:
+        event = record.event
+        if isinstance(event, e.SessionStarted):
+            self._begin()
+        elif record.time != self._time or isinstance(event, e.SessionEnded):
+            for task, ways in self._now.items():
+                self._think_through(task, ways)
+            self._now, self._time = {}, record.time
+        if isinstance(event, e.AttemptFailed):
+            self._now.setdefault(event.task, []).append((event.kind, event.exit_code))
+        elif isinstance(event, e.AttemptSucceeded):
+            self._now.setdefault(event.task, []).append(None)
+
+    def _think_through(self, task: str, ways: list[object]) -> None:
+        before = self._rows.get(task, {(None, 0)})
+        self._rows[task] = {self._after(row, order) for row in before for order in set(permutations(ways))}
+        too_long = [count == math.inf for _, count in self._rows[task]]
+        self.certainly = min(self.certainly, self._time if all(too_long) else math.inf)
+        self.possibly = min(self.possibly, self._time if any(too_long) else math.inf)
+
+    def _after(self, row: tuple[object, float], order: tuple[object, ...]) -> tuple[object, float]:
+        """How long the latest row of failures is; infinite for ever once one was too long."""
+        last, count = row
+        for way in order:
+            count = count + 1 if way == last or count == math.inf else 1
+            last = way
+            if way is not None and count >= self._limit:
+                count = math.inf
+        return last, count
 
 
 def _check_steps(events: list[e.Event]) -> None:
