@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PACKAGE = REPOSITORY / "rose_cli"
-SHARED = {"diagnostic", "errors", "host", "shortage", "signals", "streams"}
+SHARED = {"diagnostic", "errors", "host", "regular", "shortage", "signals", "streams"}
 """Values and facts below all rooms; they know nobody but each other."""
 
 ARROWS = {
@@ -30,16 +30,17 @@ ARROWS = {
     "commands": {"", "spec", "plan", "loop", "engine", "journal", "view", "control", "run_directory", *SHARED},
     "view": {"loop.criterion", "journal.events", "journal.state", *SHARED},
     "loop": {"plan.model", "plan.render", "plan.secrets", "engine.base", "journal.events", "run_directory",
-             "snapshot", "errors", "shortage"},
+             "snapshot", "errors", "regular", "shortage"},
     "plan": {"spec.broken", "spec.campaign", "spec.engines", "spec.expression", "spec.findings", "spec.placeholders",
-             "spec.values", "engine.base", "engine.gpus", "diagnostic", "errors"},
-    "engine": {"errors", "host", "shortage", "signals"},
-    "journal": {"tree", "errors", "host", "shortage"},
-    "spec": {"diagnostic", "errors"},
-    "run_directory": {"tree", "errors"},
-    "snapshot": {"tree", "errors", "shortage"},
-    "tree": set(),
-    "control": set(),
+             "spec.values", "engine.base", "engine.gpus", "diagnostic", "errors", "regular"},
+    "engine": {"errors", "host", "regular", "shortage", "signals"},
+    "journal": {"tree", "errors", "host", "regular", "shortage"},
+    "spec": {"diagnostic", "errors", "regular"},
+    "run_directory": {"tree", "errors", "regular"},
+    "snapshot": {"tree", "errors", "regular", "shortage"},
+    "tree": {"regular"},
+    "control": {"regular"},
+    "regular": set(),
     "errors": set(),
     "diagnostic": set(),
     "host": set(),

@@ -1,0 +1,85 @@
+"""What stands in the place of a file: nothing of it is waited for, followed, or read without end."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rose_cli.regular import open_regular, read_regular
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WAYS = [os.O_RDONLY, os.O_WRONLY | os.O_CREAT, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, os.O_RDWR | os.O_APPEND]
+
+
+def is_refused(path: Path, flags: int) -> int | None:
+    with pytest.raises(OSError, match=re.escape(str(path))) as caught:
+        os.close(open_regular(path, flags))
+    return caught.value.errno
+
+
+@pytest.mark.parametrize("flags", WAYS)
+def test_a_link_is_not_followed(tmp_path: Path, flags: int) -> None:
+    (tmp_path / "private").write_text("x")
+    (tmp_path / "link").symlink_to("private")
+    assert is_refused(tmp_path / "link", flags) == errno.ELOOP
+    assert (tmp_path / "private").read_text() == "x"
+
+
+@pytest.mark.parametrize("flags", WAYS)
+def test_a_dangling_link_makes_no_file(tmp_path: Path, flags: int) -> None:
+    (tmp_path / "link").symlink_to("elsewhere")
+    assert is_refused(tmp_path / "link", flags) == errno.ELOOP
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("flags", WAYS)
+def test_a_pipe_is_not_waited_for(tmp_path: Path, flags: int) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert is_refused(tmp_path / "pipe", flags) == errno.EINVAL
+
+
+@pytest.mark.parametrize("flags", WAYS)
+def test_a_pipe_with_a_reader_is_no_file_either(tmp_path: Path, flags: int) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    assert is_refused(tmp_path / "pipe", flags) == errno.EINVAL
+    os.close(reader)
+
+
+@pytest.mark.parametrize("flags", WAYS)
+def test_neither_a_folder_nor_a_socket_is_a_file(tmp_path: Path, flags: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert is_refused(tmp_path, flags) == errno.EINVAL
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("s")  # the path of a socket is short
+        assert is_refused(tmp_path / "s", flags) == errno.EINVAL
+
+
+def test_a_device_is_no_file() -> None:
+    with pytest.raises(OSError, match="not a regular file"):
+        read_regular("/dev/zero", 10)
+
+
+def test_a_file_is_opened_relative_to_a_folder_and_emptied(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("old")
+    folder = os.open(tmp_path, os.O_RDONLY)
+    assert read_regular("f", 3, dir_fd=folder) == b"old"
+    descriptor = open_regular("f", os.O_WRONLY | os.O_TRUNC, dir_fd=folder)
+    os.write(descriptor, b"n")
+    os.close(descriptor)
+    os.close(folder)
+    assert (tmp_path / "f").read_text() == "n"
+
+
+def test_what_is_too_large_is_refused_after_a_look(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"")
+    os.truncate(tmp_path / "f", 1 << 40)
+    with pytest.raises(OSError, match="larger than 1,000 bytes"):
+        read_regular(tmp_path / "f", 1000)
