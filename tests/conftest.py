@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +21,9 @@ settings.register_profile("long", max_examples=10_000, deadline=None)
 """`pytest --hypothesis-profile=long`: for the tests that do not say how many examples they need."""
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from tests.two_users import Person
 
 REPOSITORY = Path(__file__).parent.parent
 CAMPAIGNS = REPOSITORY / "campaigns"
@@ -40,16 +44,30 @@ class Rose:
 
     folder: Path
 
+    @property
+    def python(self) -> str:
+        return sys.executable
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+
+    @property
+    def as_whom(self) -> dict[str, Any]:
+        """What `subprocess` is to be told for it to be somebody else's process."""
+        return {}
+
     def __call__(self, *arguments: str | Path, timeout_seconds: float = 60, **variables: str) -> Called:
         done = subprocess.run(
-            [sys.executable, "-m", "rose_cli", *map(str, arguments)],
+            [self.python, "-m", "rose_cli", *map(str, arguments)],
             cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "120", **variables},
+            env={**self.environment, "COLUMNS": "120", **variables},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=timeout_seconds,
             check=False,
+            **self.as_whom,
         )
         assert done.returncode != 3, f"a bug in rose: {done.stderr}"
         assert "Traceback" not in done.stderr, done.stderr
@@ -58,13 +76,14 @@ class Rose:
     def start(self, *arguments: str | Path, **variables: str) -> subprocess.Popen[str]:
         """Start rose and leave it running; its output is read from the pipes."""
         return subprocess.Popen(
-            [sys.executable, "-m", "rose_cli", *map(str, arguments)],
+            [self.python, "-m", "rose_cli", *map(str, arguments)],
             cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY), **variables},
+            env={**self.environment, **variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            **self.as_whom,
         )
 
     def write(self, text: str, name: str = "campaign.yaml") -> Path:
@@ -106,3 +125,37 @@ def wait_until(condition: Callable[[], object]) -> None:
 @pytest.fixture
 def rose(tmp_path: Path) -> Rose:
     return Rose(tmp_path)
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A folder in which everybody may make files and nobody may touch another's, as in /tmp.
+
+    Not below `tmp_path`, whose upper folders pytest closes to others at any time.
+    """
+    from tests.two_users import why_not
+
+    folder = Path(tempfile.mkdtemp(prefix="rose-shared-"))
+    folder.chmod(0o1777)
+    try:
+        if (reason := why_not(folder)) is not None:
+            pytest.skip(reason)
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def alice(shared: Path) -> Person:
+    """The user whose files are at stake. rose is called in the shared folder; `home` is hers alone."""
+    from tests.two_users import ALICE, settle
+
+    return settle("alice", ALICE, shared)
+
+
+@pytest.fixture
+def mallory(shared: Path) -> Person:
+    """Another user, without rights over alice's files, in the same shared folder."""
+    from tests.two_users import MALLORY, settle
+
+    return settle("mallory", MALLORY, shared)
