@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_origin
 
 from pydantic import BaseModel
 
@@ -117,7 +117,8 @@ def _below(model: type[BaseModel], part: int | str) -> type[BaseModel]:
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401
     """The model that an annotation holds, however deep in unions, tuples and maps."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    # up to Python 3.10, dict[str, Task] is a type too
+    if isinstance(annotation, type) and get_origin(annotation) is None and issubclass(annotation, BaseModel):
         return annotation
     found = (_model_in(argument) for argument in getattr(annotation, "__args__", ()))
     return next((model for model in found if model is not None), None)

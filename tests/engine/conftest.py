@@ -203,11 +203,6 @@ async def until_gone(pid: str | int) -> None:
             await anyio.sleep(0.001)
 
 
-@pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.fixture(scope="package")
 async def pilot(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pilot]:
     """The one real pilot of all these tests, with two cores; its start takes half a minute.
