@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -118,3 +119,24 @@ def test_hostile_files_end_in_a_diagnostic_and_execute_nothing(rose: Rose, text:
     assert called.code == 2
     assert "error[" in called.out
     assert not list(rose.folder.rglob("pwned"))
+
+
+@pytest.mark.parametrize("command", ["validate", "plan"])
+def test_looking_at_a_campaign_starts_nothing_of_it(rose: Rose, command: str) -> None:
+    """Neither its programs, nor its lines for a shell, nor its scripts, nor what stands in place of python."""
+    rose.script("#!/bin/sh\ntouch ran\n", "python3")
+    rose.script("#!/bin/sh\ntouch ran\n", "prog.sh")
+    rose.write("open('ran', 'w')\n", "train.py")
+    rose.write("""
+        max_iter: 1
+        learners: 1
+        tasks:
+          a: {executable: ./prog.sh, pre_exec: touch ran}
+          b: {executable: "touch ran; $(touch ran)", shell: true}
+          c: {executable: python3 train.py}
+          d: {executable: "{python} train.py"}
+        stop: {metric: mse, threshold: 1, executable: ./prog.sh, pre_exec: ". ./prog.sh"}
+    """)
+    called = rose(command, "campaign.yaml", PATH=f"{rose.folder}:{os.environ['PATH']}")
+    assert called.code == 0, called.err
+    assert not list(rose.folder.rglob("ran"))
