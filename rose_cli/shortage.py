@@ -10,13 +10,14 @@ import mmap
 import resource
 import sys
 import threading
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from rose_cli.errors import EngineError, ShortageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from typing_extensions import TypeVarTuple, Unpack
 
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 _MEGABYTE = 1 << 20
+RESERVED_DESCRIPTORS = 64
+"""Starting a task takes five for a moment, and the journal, the screen and workspaces want some as well."""
+SLICE_SECONDS = 0.2
+"""How long a thread works before it looks whether it is still wanted."""
+
 _STACK_MEGABYTES = 2  # nothing recurses in a thread of rose's, and the usual 8 count in full towards `ulimit -v`
 _RESERVE_MEGABYTES = 16
 _M_ARENA_MAX = -8  # of malloc.h
@@ -137,6 +143,24 @@ def start_thread(function: Callable[[], object], name: str) -> threading.Thread 
     except (ShortageError, MemoryError, RuntimeError):
         return None
     return thread
+
+
+def is_to_spare(descriptor: int) -> bool:
+    """Whether it can be held for long: not one of the last, with which the next tasks are started."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return most == resource.RLIM_INFINITY or descriptor < most - min(RESERVED_DESCRIPTORS, most // 4)
+
+
+async def in_slices(work: Iterator[object]) -> None:
+    """Do the work in a thread, slice by slice; cancelling ends it between two slices."""
+    while not await in_thread(_slice, work):
+        pass
+
+
+def _slice(work: Iterator[object]) -> bool:
+    """Work for a while; whether all is done."""
+    end = time.monotonic() + SLICE_SECONDS
+    return not any(time.monotonic() > end for _ in work)
 
 
 async def in_thread(function: Callable[[Unpack[Arguments]], Result], *arguments: Unpack[Arguments]) -> Result:

@@ -10,21 +10,17 @@ A learner goes through its steps one after the other: there is never more than o
 from __future__ import annotations
 
 import errno
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rose_cli.errors import RunDirectoryError
-from rose_cli.shortage import in_thread
+from rose_cli.shortage import in_slices
 from rose_cli.tree import copy_contents, refuse_link, remove_contents, remove_tree, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-SLICE_SECONDS = 0.2
-"""How long a thread copies before it looks whether it is still wanted."""
 
 _UNFINISHED = ".new"
 _DISCARDED = ".old"
@@ -46,7 +42,7 @@ class Snapshot:
     async def take(self) -> None:
         """Copy the workspace, in place of whatever snapshots there were. Raises RunDirectoryError."""
         with _explained(f"cannot copy '{self.workspace}' to '{self.folder}'"):
-            await _drive(self._taking())
+            await in_slices(self._taking())
 
     async def put_back(self) -> None:
         """Make the workspace what it was when the snapshot was taken. Raises RunDirectoryError."""
@@ -55,13 +51,13 @@ class Snapshot:
             hint = f"rose resume --from-iteration {self.iteration} goes on with the workspace as it is"
             raise RunDirectoryError(message, hint)
         with _explained(f"cannot put '{self.path}' back into '{self.workspace}'"):
-            await _drive(self._putting_back())
+            await in_slices(self._putting_back())
 
     async def drop(self) -> None:
         """Remove it, where there is one: the step is over."""
         if self.path.exists():
             with _explained(f"cannot remove '{self.path}'"):
-                await _drive(_discarding(self.path))
+                await in_slices(_discarding(self.path))
 
     def _taking(self) -> Iterator[None]:
         refuse_link(self.folder)
@@ -83,7 +79,7 @@ class Snapshot:
 async def drop_snapshots(folder: Path) -> None:
     """Remove all snapshots of a learner that has ended for good."""
     with _explained(f"cannot empty '{folder}'"):
-        await _drive(_clearing(folder))
+        await in_slices(_clearing(folder))
 
 
 def _clearing(folder: Path) -> Iterator[None]:
@@ -100,18 +96,6 @@ def _discarding(path: Path) -> Iterator[None]:
     yield from remove_tree(discarded)
     path.rename(discarded)
     yield from remove_tree(discarded)
-
-
-async def _drive(work: Iterator[None]) -> None:
-    """Do the work in a thread, slice by slice; cancelling ends it between two slices."""
-    while not await in_thread(_slice, work):
-        pass
-
-
-def _slice(work: Iterator[None]) -> bool:
-    """Work for a while; whether all is done."""
-    end = time.monotonic() + SLICE_SECONDS
-    return not any(time.monotonic() > end for _ in work)
 
 
 @contextmanager

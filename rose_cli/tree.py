@@ -10,6 +10,7 @@ import os
 import shutil
 import stat
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -65,6 +66,48 @@ def remove_contents(folder: Path) -> Iterator[None]:
         else:
             (folder / entry.name).unlink()
         yield
+
+
+@dataclass
+class Tally:
+    """What there is in a folder: entries of every kind, and bytes that they take up on the disk."""
+
+    files: int = 0
+    size: int = 0
+
+
+def tallying(folder: Path | str, tally: Tally, *, sizes: bool) -> Iterator[None]:
+    """Count what is in a folder, one entry a step; what cannot be looked at, or goes meanwhile, counts for nothing."""
+    linked: set[tuple[int, int]] = set()
+    folders = [os.fspath(folder)]
+    while folders:
+        with suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                tally.files += 1
+                with suppress(OSError):
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    if sizes:
+                        tally.size += _blocks(entry.stat(follow_symlinks=False), linked)
+                yield
+
+
+def _blocks(status: os.stat_result, linked: set[tuple[int, int]]) -> int:
+    """Bytes on the disk; a file with several names has them once."""
+    if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
+        if (status.st_dev, status.st_ino) in linked:
+            return 0
+        linked.add((status.st_dev, status.st_ino))
+    return status.st_blocks * 512
+
+
+def size_words(size: float) -> str:
+    """ "1.5 GB"; 1 GB is 1024 MB."""
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if size < 1024:
+            return f"{size:.3g} {unit}" if size < 100 else f"{size:.0f} {unit}"
+        size /= 1024
+    return f"{size:,.3g} TB" if size < 100 else f"{size:,.0f} TB"
 
 
 def refuse_link(folder: Path) -> None:

@@ -30,7 +30,7 @@ ARROWS = {
     "commands": {"", "spec", "plan", "loop", "engine", "journal", "view", "control", "run_directory", *SHARED},
     "view": {"loop.criterion", "journal.events", "journal.state", *SHARED},
     "loop": {"plan.model", "plan.render", "plan.secrets", "engine.base", "journal.events", "run_directory",
-             "snapshot", "errors", "regular", "shortage"},
+             "snapshot", "tree", "errors", "regular", "shortage"},
     "plan": {"spec.broken", "spec.campaign", "spec.engines", "spec.expression", "spec.findings", "spec.placeholders",
              "spec.values", "engine.base", "engine.gpus", "diagnostic", "errors", "regular"},
     "engine": {"errors", "host", "regular", "shortage", "signals"},

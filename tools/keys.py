@@ -18,6 +18,7 @@ KINDS: tuple[tuple[object, str], ...] = (
     (numbers.Natural, "whole number from 0"),
     (numbers.Minutes, "minutes, a whole number from 1"),
     (numbers.Megabytes, "megabytes, a whole number"),
+    (numbers.Size, "[size](#sizes)"),
     (numbers.Seed, "whole number from 0"),
     (numbers.Duration, "[duration](#durations)"),
     (numbers.Pause, "[duration](#durations), or 0"),

@@ -88,6 +88,7 @@ class Ended(str, Enum):
     SIGNALLED = "signalled"  # by a signal that rose did not send
     TIMED_OUT = "timed_out"  # ended by rose, after its timeout
     NOT_STARTED = "not_started"  # the program could not be started; `message` says why
+    OVER_LIMIT = "over_limit"  # ended by whoever called the engine, for what it left on the disk; `message` says what
     LOST = "lost"  # the engine no longer knows
 
 

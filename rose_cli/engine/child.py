@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import resource
 import select
 import signal
 import sys
@@ -18,7 +17,7 @@ from rose_cli.engine.launch import spawn
 from rose_cli.engine.outcome import ExitStatus
 from rose_cli.engine.processes import MARK_VARIABLE, Process, open_pidfd, read_process, signal_group
 from rose_cli.errors import ShortageError
-from rose_cli.shortage import check_thread, shortage
+from rose_cli.shortage import check_thread, is_to_spare, shortage
 
 if TYPE_CHECKING:
     import subprocess
@@ -34,9 +33,6 @@ if TYPE_CHECKING:
 _LINGER_SECONDS = 0.5
 
 _POLL_SECONDS = 0.05  # where neither a descriptor nor a thread can be had to wait with
-
-# Starting a task takes five descriptors for a moment, and the journal, the screen and workspaces want some as well.
-_RESERVED_DESCRIPTORS = 64
 
 
 class Child:
@@ -159,10 +155,7 @@ def _unseen_group(group: int) -> list[Process]:
 def _open_to_wait(pid: int) -> int | None:
     """A descriptor to wait on, unless it is one of the last: with those the next tasks are started."""
     descriptor = open_pidfd(pid)
-    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if descriptor is None or most == resource.RLIM_INFINITY:
-        return descriptor
-    if descriptor < most - min(_RESERVED_DESCRIPTORS, most // 4):
+    if descriptor is None or is_to_spare(descriptor):
         return descriptor
     os.close(descriptor)
     return None

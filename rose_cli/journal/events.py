@@ -125,7 +125,7 @@ class AttemptSucceeded(AttemptEvent):
 
 @dataclass(frozen=True)
 class AttemptFailed(AttemptEvent):
-    """`kind`: exited, signalled, timed_out, not_started, lost, or no_metric for a criterion without a number.
+    """`kind`: exited, signalled, timed_out, not_started, over_limit, lost, or no_metric for a criterion without one.
 
     `metric_file` is the signature of the file that the criterion reads, where the attempt wrote it.
     """

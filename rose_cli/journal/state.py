@@ -42,10 +42,14 @@ class Timed(Protocol):
 
 @dataclass
 class StepState:
-    """One step of the iteration under way. `failures` counts failed attempts towards the retries."""
+    """One step of the iteration under way. `failures` counts failed attempts towards the retries.
+
+    `over_limit`: one of them crossed a bound, which no retry makes good.
+    """
 
     attempt: int = 0
     failures: int = 0
+    over_limit: bool = False
     running: bool = False
     over: bool = False
     started: float = 0.0
@@ -294,6 +298,7 @@ class RunState:
     def _(self, event: e.AttemptFailed) -> None:
         step = self._end_attempt(event)
         step.failures += 1
+        step.over_limit = event.kind == "over_limit"
         learner = self.learners[event.learner]
         learner.error, learner.failures = event, learner.failures + 1
         _note_files(learner, event.files)
@@ -333,7 +338,7 @@ class RunState:
         learner.stop_reason = learner.message = learner.error = None
         learner.status = Status.PENDING
         for step in learner.current.steps.values() if learner.current else ():
-            step.failures = 0
+            step.failures, step.over_limit = 0, False
         if event.from_iteration is not None:
             _send_back(learner, event.from_iteration)
         if event.fresh:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import signal
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from rose_cli.shortage import check_memory, in_thread
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rose_cli.loop.bounds import Watched
     from rose_cli.loop.step import StepRunner
 
 
@@ -60,14 +62,24 @@ class Attempt:
         if self._runner.metric_file is not None:
             await self._runner.metric_file.settle()
         try:
-            outcome = await self._crew.engine.run(
-                self._request(command), lambda: self._on_start(command), self._on_spawn
-            )
+            outcome = await self._run(command)
             await self._hear_of_a_stop(outcome)
         except anyio.get_cancelled_exc_class():
             await self._record_cancellation()
             raise
         return await self._settle(outcome, command.argv)
+
+    async def _run(self, command: Command) -> TaskOutcome:
+        """Cancelled, and then failed, where what it leaves on the disk crosses a bound."""
+        bounds, outcome = self._crew.bounds, None
+        with bounds.watched(self._runner.learner.name, (self._stdout, self._stderr)) as watched:
+            with watched.scope:
+                outcome = await self._crew.engine.run(
+                    self._request(command),
+                    lambda: self._on_start(command, watched),
+                    self._on_spawn,
+                )
+            return await bounds.judged(watched, outcome)
 
     async def _hear_of_a_stop(self, outcome: TaskOutcome) -> None:
         """Cancelled where rose is being stopped, before a failure is judged: it may be a part of the same stop.
@@ -104,7 +116,7 @@ class Attempt:
             ranks=self._plan.launched_ranks,
         )
 
-    async def _on_start(self, command: Command) -> None:
+    async def _on_start(self, command: Command, watched: Watched) -> None:
         if self._crew.recorder.nearly_full:
             message = "the disk is full: the journal lives on its reserve"
             raise JournalError(message, "free some space, then `rose resume`")
@@ -114,6 +126,7 @@ class Attempt:
         self._report_before = signature_of_report(self._result)
         self._started = True
         await self._crew.recorder.record(e.AttemptStarted(*self._where, command.options))
+        watched.begin()
 
     def _on_spawn(self, pid: int, start_ticks: int) -> None:
         self._crew.recorder.note(e.ProcessSpawned(*self._where, pid, start_ticks))
@@ -218,13 +231,20 @@ class Attempt:
             kind=kind,
             message=without(self._secrets, message),
             command=without(self._secrets, shlex.join(argv or self._plan.words)),
-            log=str(self._stderr.relative_to(self._crew.directory.path)),
+            log=str(self._log_of(kind).relative_to(self._crew.directory.path)),
             seconds=outcome.seconds,
             exit_code=outcome.exit_code,
             signal=outcome.signal,
             stderr_tail=without(self._secrets, last_lines(self._stderr)),
             metric_file=self._written_metric_file(),
         )
+
+    def _log_of(self, kind: str) -> Path:
+        """Where a failure is to be read about: in what it printed too much of, where that is what it did."""
+        with suppress(OSError):
+            if kind == Ended.OVER_LIMIT and self._stdout.lstat().st_size > self._stderr.lstat().st_size:
+                return self._stdout
+        return self._stderr
 
 
 def _may_be_the_end_of_a_job(outcome: TaskOutcome) -> bool:
@@ -242,5 +262,7 @@ def describe(outcome: TaskOutcome, timeout_seconds: float | None) -> str:
             return f"ended by rose after its timeout of {timeout_seconds:g} s"
         case Ended.NOT_STARTED:
             return outcome.message or "could not be started"
+        case Ended.OVER_LIMIT:
+            return outcome.message or "crossed a bound"
         case _:
             return outcome.how

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from rose_cli.journal import events as e
+from rose_cli.loop.bounds import Bounds
 from rose_cli.loop.breaker import Breaker
 from rose_cli.loop.deadline import WallTimeReached
 from rose_cli.loop.learner import LearnerLoop
@@ -60,6 +61,7 @@ class Crew:
         self.secrets = secrets
         self.left_out = left_out
         self.breaker = Breaker(plan.limits.same_failure)
+        self.bounds = Bounds(plan.limits, directory.workspace)
         self._scope = anyio.CancelScope()
         self._file_locks: dict[str, anyio.Lock] = {}
         self._learner_scopes: dict[str, anyio.CancelScope] = {}
@@ -74,9 +76,13 @@ class Crew:
         places = anyio.Semaphore(most) if most is not None else nullcontext()
         self._timed.deadline = anyio.current_time() + self.deadline.seconds_left
         with self._timed, self._scope:
-            async with anyio.create_task_group() as group:
-                for learner in self._waiting():
-                    group.start_soon(self._run_learner, learner, places)
+            async with anyio.create_task_group() as watch:
+                watch.start_soon(self.bounds.watch_output)
+                watch.start_soon(self.bounds.watch_workspaces)
+                async with anyio.create_task_group() as group:
+                    for learner in self._waiting():
+                        group.start_soon(self._run_learner, learner, places)
+                watch.cancel_scope.cancel()
         source = self.deadline.source
         if self._timed.cancelled_caught:
             self._ending = self._ending or Ending("wall_time", f"the wall time is over: {source}")

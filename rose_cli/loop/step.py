@@ -43,6 +43,7 @@ class StepRunner:
     async def run(self) -> StepEnd:
         """Try until an attempt succeeds or `retries` are used up. A step that is over does not run again.
 
+        One that crossed a bound is not tried again: it would fill the disk once more.
         Attempts that were lost with what they ran on do not count: that it failed is none of the task's doing.
         """
         end = StepEnd.DONE if self._step_state.over else await self._try()
@@ -51,7 +52,7 @@ class StepRunner:
         return end
 
     async def _try(self) -> StepEnd:
-        while (failures := self._step_state.failures) <= self._command.retries:
+        while (failures := self._step_state.failures) <= self._command.retries and not self._step_state.over_limit:
             pause_seconds = self._command.retry_pause_seconds if failures else 0.0
             self.check_deadline(pause_seconds)
             if pause_seconds:

@@ -64,7 +64,14 @@ def _plan(campaign: Campaign, around: Surroundings, overlay: Overlay) -> Plan:
         if overlay.is_smoke
         else compile_engine(campaign.engine, around),
         learners=learners,
-        limits=Limits(limits.max_parallel_learners, limits.wall_time, limits.same_failure),
+        limits=Limits(
+            limits.max_parallel_learners,
+            limits.wall_time,
+            limits.same_failure,
+            limits.output,
+            limits.files,
+            limits.workspace,
+        ),
         stop_after_converged=campaign.stop_campaign.after_converged if campaign.stop_campaign else None,
     )
 

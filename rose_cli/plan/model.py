@@ -196,9 +196,14 @@ class EnginePlan:
 
 @dataclass(frozen=True)
 class Limits:
+    """`output_bytes` bounds what one attempt prints, the last two each workspace; None: any amount."""
+
     max_parallel_learners: int | None
     wall_time_seconds: float | None
     same_failure: int | None
+    output_bytes: int | None = None
+    workspace_files: int | None = None
+    workspace_bytes: int | None = None
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ from rose_cli.spec.numbers import (
     Number,
     Pause,
     Seed,
+    Size,
     ValueRange,
 )
 from rose_cli.spec.reading import JsonPath, Regex
@@ -353,6 +354,17 @@ class Limits(Model):
         default=None,
         description="the same failure so many times in a row, over all learners, stops the campaign",
         examples=["5"],
+    )
+    output: Size | None = Field(
+        default=10 * 2**30,
+        description="what one attempt may print, stdout and stderr together (default `10 GB`; `null`: any amount)",
+        examples=["1 GB"],
+    )
+    files: Count | None = Field(
+        default=None, description="how many files and folders a workspace may hold", examples=["100000"]
+    )
+    workspace: Size | None = Field(
+        default=None, description="how much space a workspace may take up", examples=["50 GB"]
     )
 
 

@@ -55,6 +55,8 @@ def example_of(path: KeyPath) -> str | None:
     if not path:
         return None
     key = str(path[-1])
+    if path[:-1] == ("limits",):
+        return _LIMITS_EXAMPLES.get(key)
     return _STOP_EXAMPLES.get(key) if "stop" in path[:-1] else _EXAMPLES.get(key)
 
 
@@ -69,6 +71,7 @@ def _examples(models: Iterable[type[BaseModel]]) -> dict[str, str]:
 
 _EXAMPLES = _examples([Campaign, Task, Stop, Learner, Engine, Limits, StopCampaign, Smoke, Retries, File, Read])
 _STOP_EXAMPLES = _examples([Stop, Retries, Read])
+_LIMITS_EXAMPLES = _examples([Limits])
 
 
 @lru_cache(maxsize=1024)

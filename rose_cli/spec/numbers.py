@@ -80,16 +80,30 @@ def _seed(value: object) -> int:
     return whole_number(value, 0, MAX_SEED)
 
 
-_MEMORY = re.compile(r"([0-9.]+) *([kmgt])i?b?", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9.]+) *([kmgt])i?b?", re.IGNORECASE)
 _MEGABYTES = {"k": 2**-10, "m": 1.0, "g": 2.0**10, "t": 2.0**20}
+MAX_SIZE = 2**60
 
 
 def _megabytes(value: object) -> int:
-    match = _MEMORY.fullmatch(value) if isinstance(value, str) else None
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
     if match is not None and _NUMBER.fullmatch(match[1]):
         meant = float(match[1]) * _MEGABYTES[match[2].lower()]
         reject("wrong-type", expected("megabytes as a number", value), f"write {meant:.0f}")
     return whole_number(value, 0)
+
+
+def _size(value: object) -> int:
+    """Bytes from `500 MB`, `10GB`, `1.5 T`; 1 GB is 1024 MB."""
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None or not _NUMBER.fullmatch(match[1]):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        hint = f"add its unit: {value} MB, or {value} GB" if is_number else "write for example 500 MB, 10 GB or 1 TB"
+        reject("wrong-type", expected("a size with its unit", value), hint)
+    size = int(float(match[1]) * _MEGABYTES[match[2].lower()] * 2**20)
+    if not 1 <= size <= MAX_SIZE:
+        reject("out-of-range", f"expected a size above zero and up to {MAX_SIZE // 2**40} TB, not {value}")
+    return size
 
 
 def _difference(value: object) -> float:
@@ -211,6 +225,7 @@ Difference = Annotated[float, PlainValidator(_difference)]
 Count = Annotated[int, PlainValidator(_count)]
 Natural = Annotated[int, PlainValidator(_natural)]
 Megabytes = Annotated[int, PlainValidator(_megabytes)]
+Size = Annotated[int, PlainValidator(_size)]
 Seed = Annotated[int, PlainValidator(_seed)]
 Minutes = Annotated[int, PlainValidator(_minutes)]
 Duration = Annotated[float, PlainValidator(_duration)]

@@ -46,7 +46,7 @@ def _was_given_up(plan: LearnerPlan, learner: LearnerState, error: AttemptFailed
         step = iteration.steps.get((error.task, error.replica))
         if iteration.number == error.iteration and step is not None and step.over:
             retries = [each.command(error.iteration).retries for each in plan.all_steps if each.task == error.task]
-            return bool(retries) and step.failures > retries[0]
+            return bool(retries) and (step.failures > retries[0] or step.over_limit)
     return False
 
 
@@ -105,6 +105,8 @@ def advice(error: AttemptFailed) -> str | None:
     """What will help, where how it ended says so."""
     if error.kind in ("timed_out", "no_metric"):
         return None
+    if error.kind == "over_limit":
+        return "it was not tried again; 'limits' in the campaign file can allow more, in a new run"
     said = "\n".join(error.stderr_tail)
     for sign, help_ in _SAYS:
         if re.search(sign, said):

@@ -148,6 +148,8 @@ class PlainScreen:
         if not steps or state is None:
             return "no attempt follows"
         left = steps[0].command(event.iteration).retries + 1 - state.step(event.task, event.replica).failures
+        if event.kind == "over_limit":
+            return "it is not tried again"
         if left <= 0:
             return "no attempt is left"
         return f"attempt {event.attempt + 1} of {event.attempt + left} follows"

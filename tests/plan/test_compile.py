@@ -268,7 +268,7 @@ def test_a_smoke_run_has_its_own_length_and_lies_over_everything(compiled: Compi
 def test_limits_and_engine_arrive_in_seconds_and_numbers(compiled: Compile) -> None:
     plan = compiled("""
         engine: {cores: 4, gpus: 2, grace: 1m}
-        limits: {wall_time: 11h30m, max_parallel_learners: 3, same_failure: 2}
+        limits: {wall_time: 11h30m, max_parallel_learners: 3, same_failure: 2, output: 1.5 GB, files: 9, workspace: 5m}
         stop_campaign: {after_converged: 1}
         stop: {metric: mse, threshold: 0.1, executable: python check.py}
     """)
@@ -282,6 +282,11 @@ def test_limits_and_engine_arrive_in_seconds_and_numbers(compiled: Compile) -> N
         41400.0,
         3,
         2,
+    )
+    assert (plan.limits.output_bytes, plan.limits.workspace_files, plan.limits.workspace_bytes) == (
+        3 * 2**29,
+        9,
+        5 * 2**20,
     )
     assert plan.stop_after_converged == 1
 

@@ -1,0 +1,175 @@
+"""Tasks that leave more on the disk than they may: real ones, that print and write without end."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import anyio
+
+from rose_cli.loop.bounds import Bounds
+from rose_cli.plan.model import Limits
+from rose_cli.tree import size_words
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Rose
+
+TOO_MUCH_OUTPUT = "wrote more than 1 MB of output (limits.output)"
+
+PRINTING = {
+    "endless": "exec yes",
+    "to-stderr": "exec yes >&2",
+    "to-both": "yes | head -c 600000; yes | head -c 600000 >&2; sleep 1000",
+    "log-removed": "rm -r ../logs; exec yes",
+    "log-replaced": "rm ../logs/0/s.1.out; echo small > ../logs/0/s.1.out; exec yes",
+    "deaf-to-term": "trap '' TERM; yes; yes",
+    "in-the-background": "(yes & exec yes) & sleep 1000",
+    "sparse": "exec truncate -s 10G /proc/self/fd/1",
+    "soon-over": "exec head -c 3000000 /dev/zero",
+    "soon-failed": "head -c 3000000 /dev/zero; exit 3",
+}
+ALLOWED = {"little": "echo hi", "just-so": "exec head -c 1048576 /dev/zero"}
+
+
+def test_output_beyond_the_bound_ends_the_task_and_nobody_else(rose: Rose) -> None:
+    for name, line in {**PRINTING, **ALLOWED}.items():
+        rose.script(f"#!/bin/sh\n{line}\n", f"{name}.sh")
+    rose.write(
+        f"""
+        max_iter: 2
+        engine: {{kind: local, cores: 16, grace: 0.3}}
+        limits: {{output: 1 MB}}
+        retries: {{times: 2, pause: 0}}
+        tasks: {{s: {{executable: "sh -c 'exec $ROSE_CAMPAIGN_DIR/$ROSE_LEARNER.sh'"}}}}
+        learners: [{", ".join(f"{{name: {name}}}" for name in (*PRINTING, *ALLOWED))}]
+        """
+    )
+    called = rose("run", "campaign.yaml", "--run-dir", "r", "--output", "plain")
+    assert called.code == 1
+    learners = rose.learners("r")
+    for name in PRINTING:
+        error = learners[name]["error"]
+        assert (error["kind"], error["message"]) == ("over_limit", TOO_MUCH_OUTPUT), name
+        assert (error["exit_code"], error["attempt"]) == (None, 1), f"{name}: tried again"
+    assert all(learners[name]["iterations_done"] == 2 for name in ALLOWED)
+    assert f"{TOO_MUCH_OUTPUT}; it is not tried again (log: learners/endless/logs/0/s.1.out)" in called.out
+    assert "learners/to-stderr/logs/0/s.1.err)" in called.out
+    assert "'limits' in the campaign file can allow more, in a new run" in called.out
+
+
+FILLING = {
+    "many-files": ("mkdir d; cd d; i=0; while :; do i=$((i+1)); : > $i; done", "files"),
+    "many-folders": ("i=0; while :; do i=$((i+1)); mkdir $i; done", "files"),
+    "many-links": ("mkdir -p .h/i; i=0; while :; do i=$((i+1)); ln -s /etc .h/i/$i; done", "files"),
+    "soon-over": ("seq 300 | xargs touch", "files"),
+    "large": ("head -c 20000000 /dev/urandom > big; exec sleep 1000", "workspace"),
+    "replica": ("[ $ROSE_REPLICA = 0 ] || exec sleep 1000; seq 300 | xargs touch", "files"),
+}
+KEPT_WITHIN = {
+    "sparse-file": "truncate -s 10G big",
+    "one-file-with-many-names": "head -c 3000000 /dev/urandom > a; for i in 1 2 3 4 5; do ln a $i; done",
+    "link-to-much": "ln -s /usr/lib lib",
+    "removes-them-again": "for n in 1 2 3 4; do seq 100 | xargs touch; seq 100 | xargs rm; done",
+}
+TOO_MUCH = {
+    "files": "its workspace holds more than 200 files (limits.files)",
+    "workspace": "its workspace takes up more than 5 MB (limits.workspace)",
+}
+
+
+def test_a_workspace_beyond_its_bounds_ends_its_tasks_and_nobody_elses(rose: Rose) -> None:
+    lines = {name: line for name, (line, _) in FILLING.items()} | KEPT_WITHIN
+    for name, line in lines.items():
+        rose.script(f"#!/bin/sh\n{line}\n", f"{name}.sh")
+    others = ", ".join(f"{{name: {name}}}" for name in lines if name != "replica")
+    rose.write(
+        f"""
+        max_iter: 1
+        engine: {{kind: local, cores: 16, grace: 0.3}}
+        limits: {{files: 200, workspace: 5 MB}}
+        tasks: {{s: {{executable: "sh -c 'exec $ROSE_CAMPAIGN_DIR/$ROSE_LEARNER.sh'"}}}}
+        learners: [{others}, {{name: replica, s: {{replicas: 2}}}}]
+        """
+    )
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 1
+    learners = rose.learners("r")
+    for name, (_, which) in FILLING.items():
+        error = learners[name]["error"]
+        assert (error["kind"], error["message"]) == ("over_limit", TOO_MUCH[which]), name
+    assert all(learners[name]["iterations_done"] == 1 for name in KEPT_WITHIN), learners
+
+
+def test_with_on_failure_continue_the_learner_goes_on_without_the_step(rose: Rose) -> None:
+    rose.write(
+        """
+        max_iter: 2
+        limits: {output: 100 KB}
+        tasks:
+          noisy: {executable: head -c 200000 /dev/zero, on_failure: continue, retries: 3}
+          other: {executable: "true"}
+        learners: 1
+        """
+    )
+    called = rose("run", "campaign.yaml", "--run-dir", "r")
+    assert called.code == 0
+    assert "wrote more than 100 KB of output" in called.out  # although the learner is done
+    names = [event["event"] for event in rose.events("r")]
+    assert (names.count("attempt_failed"), names.count("step_given_up")) == (2, 2)
+
+
+def test_a_session_that_was_killed_before_it_gave_up_does_not_try_again(rose: Rose) -> None:
+    rose.write(
+        """
+        max_iter: 1
+        limits: {output: 100 KB}
+        tasks: {noisy: {executable: head -c 200000 /dev/zero, retries: 3}}
+        learners: 1
+        """
+    )
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 1
+    journal = rose.folder / "r/journal.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    failed = next(number for number, line in enumerate(lines) if json.loads(line)["event"] == "attempt_failed")
+    journal.write_text("".join(lines[: failed + 1]))
+    assert rose("resume", "r").code == 1
+    assert [event["event"] for event in rose.events("r")].count("attempt_started") == 1
+    assert rose("resume", "r").code == 1  # whoever asks for it again gets it
+    assert [event["event"] for event in rose.events("r")].count("attempt_started") == 2
+
+
+def test_by_default_ten_gigabytes_are_too_much_and_null_is_any_amount(rose: Rose) -> None:
+    text = 'max_iter: 1\ntasks: {s: {executable: "truncate -s 11G /proc/self/fd/1"}}\nlearners: 1\n'
+    rose.write(text)
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 1
+    assert rose.learners("r")["learner-0"]["error"]["message"] == "wrote more than 10 GB of output (limits.output)"
+    rose.write(f"{text}limits: {{output: null}}\n")
+    assert rose("run", "campaign.yaml", "--run-dir", "any").code == 0
+
+
+def test_what_the_watch_holds_open_is_closed_again(tmp_path: Path) -> None:
+    anyio.run(_hold_and_close, tmp_path)
+
+
+async def _hold_and_close(tmp_path: Path) -> None:
+    bounds = Bounds(Limits(None, None, None, output_bytes=1), lambda _: tmp_path)
+    files = tmp_path / "logs/out", tmp_path / "logs/err"
+    with bounds.watched("a", files) as watched:
+        watched.begin()
+        held = [output.descriptor for output in watched.outputs]
+        assert None not in held
+        files[0].write_text("more than one")
+        assert watched.size == 13
+    assert [output.descriptor for output in watched.outputs] == [None, None]
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    with bounds.watched("a", (tmp_path / "link", tmp_path)) as watched:
+        watched.begin()
+        assert [output.descriptor for output in watched.outputs] == [None, None]
+
+
+def test_sizes_in_words() -> None:
+    sizes = (0, 1023, 1024, 1536, 1_000_000, 10 * 2**30, 1.5 * 2**40, 5000 * 2**40)
+    assert [size_words(size) for size in sizes] == [
+        "0 bytes", "1023 bytes", "1 KB", "1.5 KB", "977 KB", "10 GB", "1.5 TB", "5,000 TB",
+    ]  # fmt: skip
