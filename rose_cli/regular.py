@@ -1,16 +1,21 @@
-"""Files where others may put something else: opened without waiting, never through a link, and only if regular."""
+"""Files and folders where others may put something else: opened without waiting, never through a link."""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
+    from typing_extensions import Self
+
 _ALWAYS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def open_regular(path: Path | str, flags: int = os.O_RDONLY, mode: int = 0o666, *, dir_fd: int | None = None) -> int:
@@ -48,3 +53,78 @@ def read_regular(path: Path | str, most_bytes: int, *, dir_fd: int | None = None
     if len(data) > most_bytes:
         raise OSError(errno.EFBIG, f"larger than {most_bytes:,} bytes", str(path))
     return data
+
+
+class Folder:
+    """An open folder: what is done in it is done in that very folder, whatever stands at its path by now.
+
+    A context manager. `path` is where it was found, for messages.
+    """
+
+    def __init__(self, descriptor: int, path: str) -> None:
+        self.descriptor = descriptor
+        self.path = path
+
+    @classmethod
+    def at(cls, path: Path, *, inside: Path, make: bool = False) -> Folder:
+        """The folder `path`, reached from `inside` through no link. `make`: also where it is not there yet.
+
+        Raises OSError, ELOOP where a link is on the way and ENOTDIR for anything else that is no folder.
+        """
+        with cls(os.open(inside, _FOLDER & ~os.O_NOFOLLOW), str(inside)) as top:
+            return top.below(path.relative_to(inside).parts, make=make)
+
+    def below(self, names: Iterable[str], *, make: bool = False) -> Folder:
+        """The folder that is reached from this one by these names, each a folder and no link."""
+        folder = Folder(os.dup(self.descriptor), self.path)
+        for name in names:
+            with folder:
+                folder = folder.folder(name, make=make)
+        return folder
+
+    def folder(self, name: str, *, make: bool = False) -> Folder:
+        """A folder in this one."""
+        path = os.path.join(self.path, name)
+        try:
+            refuse_way_out(name)
+            if make:
+                with suppress(FileExistsError):
+                    os.mkdir(name, dir_fd=self.descriptor)
+            return Folder(open_folder(name, dir_fd=self.descriptor), path)
+        except OSError as error:
+            error.filename = path
+            raise
+
+    def names(self) -> list[str]:
+        return os.listdir(self.descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        os.close(self.descriptor)
+
+
+def refuse_way_out(name: str) -> None:
+    """Raises OSError for what is not the name of an entry of a folder."""
+    if name in {"", ".", ".."} or "/" in name:
+        raise OSError(errno.EINVAL, "it leads out of its folder", name)
+
+
+def open_folder(name: str, *, dir_fd: int) -> int:
+    """The descriptor of a folder. Raises OSError, ELOOP for a link."""
+    try:
+        return os.open(name, _FOLDER, dir_fd=dir_fd)
+    except NotADirectoryError as error:  # so says Linux of a link as well
+        if stat.S_ISLNK(os.lstat(name, dir_fd=dir_fd).st_mode):
+            raise OSError(errno.ELOOP, "it is a link", name) from error
+        raise
+
+
+def sync(descriptor: int) -> None:
+    """Make a file, or the entries of a folder, durable; for folders some network file systems cannot and need not."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise

@@ -5,17 +5,18 @@ from __future__ import annotations
 import errno
 import os
 import shlex
-import shutil
 import stat
 from collections import Counter, deque
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain, count, islice
-from pathlib import Path
+from itertools import count, groupby, islice
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from rose_cli.errors import RunDirectoryError
-from rose_cli.tree import copy_contents, copy_file
+from rose_cli.regular import Folder, open_regular
+from rose_cli.tree import copy_contents, copy_file, links_in, remove_entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ GONE = -1
 MOST_KNOWN_FILES = 100
 MOST_KNOWN_IN_A_FOLDER = 25
 MOST_LOOKED_AT = 2_000
+MOST_DEEP = 32
 
 RUNS = "rose-runs"
 LATEST = "latest"
@@ -133,7 +135,7 @@ def _why(path: Path, error: OSError) -> str:
 
 
 def _elsewhere(path: Path) -> str:
-    if os.path.islink(path) and not os.path.exists(path):  # noqa: PTH110, PTH114 - those of Path raise for a long name
+    if os.path.islink(path) and not os.path.exists(path):
         return f"make the folder that it leads to ('{path.readlink()}'), or choose another place with --run-dir"
     return "choose another place with --run-dir"
 
@@ -162,7 +164,7 @@ def refuse_links(directory: RunDirectory, learners: Iterable[str]) -> None:
 def write_new(path: Path, text: str, *, private: bool) -> None:
     """A new file, never through a link and never over another one; durable. `private`: for nobody else to read."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with open(os.open(path, flags, 0o600 if private else 0o666), "w", encoding="utf-8") as file:  # noqa: PTH123
+    with open(os.open(path, flags, 0o600 if private else 0o666), "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
@@ -180,13 +182,13 @@ def _point_latest(parent: Path, name: str) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def prepare_workspace(workspace: Path, files: Iterable[FilePlan]) -> None:
+def prepare_workspace(workspace: Path, files: Iterable[FilePlan], *, inside: Path) -> None:
     """A fresh workspace with its files. What an interrupted preparation left there is made anew.
 
-    Raises RunDirectoryError.
+    It is reached from `inside`, the run directory, through no link. Raises RunDirectoryError.
     """
     try:
-        _prepare(workspace, files)
+        _prepare(workspace, files, inside)
     except OSError as error:
         place = f" ('{error.filename}')" if error.filename and error.filename != str(workspace) else ""
         message = f"cannot prepare workspace '{workspace}': {error.strerror or error}{place}"
@@ -203,106 +205,174 @@ _WAYS_OUT = {
 }
 
 
-def _prepare(workspace: Path, files: Iterable[FilePlan]) -> None:
-    workspace.mkdir(parents=True, exist_ok=True)
-    for file in files:
-        target = workspace / file.target
-        _refuse_linked_parent(workspace, target)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.is_symlink() or target.is_file():
-            target.unlink()
-        elif target.is_dir():
-            shutil.rmtree(target)
-        _place(file, target)
+def _prepare(workspace: Path, files: Iterable[FilePlan], inside: Path) -> None:
+    with Folder.at(workspace, inside=inside, make=True) as folder:
+        for file in files:
+            *parents, name = PurePath(file.target).parts or (".",)
+            with folder.below(parents, make=True) as parent:
+                for _ in remove_entry(parent, name):
+                    pass
+                _place(file, parent, name)
+    workspace.lstat()  # tasks will be given its path, which may be too long
 
 
-def news_of_files(workspace: Path, known: Mapping[str, int]) -> dict[str, int]:
+def _place(file: FilePlan, folder: Folder, name: str) -> None:
+    if not file.copied:
+        os.symlink(file.source, name, dir_fd=folder.descriptor)
+        return
+    source = Path(file.source).resolve(strict=True)
+    if Path(folder.path).resolve().is_relative_to(source):
+        raise OSError(errno.EINVAL, "a folder cannot be copied into itself", file.source)
+    if source.is_dir():
+        with Folder.at(source, inside=source.parent) as old, folder.folder(name, make=True) as new:
+            for _ in copy_contents(old, new, exact=False):
+                pass
+    elif source.is_file():
+        with open(open_regular(source), "rb") as old_file:
+            copy_file(old_file.fileno(), folder, name, exact=False)
+    else:
+        raise OSError(errno.EINVAL, "it is a pipe, a socket or a device, and cannot be copied", file.source)
+
+
+def news_of_files(workspace: Path, known: Mapping[str, int], *, inside: Path) -> dict[str, int]:
     """What has changed in a workspace since `known`: each file with its size, GONE for one that is no longer there.
 
     A sample that costs little, to tell later whether these files are still there: at most so many of them, and so many
     of one folder, none that is hidden, nothing behind links. Nothing is news in a folder that is not there.
     """
-    if not workspace.is_dir():
+    try:
+        with Folder.at(workspace, inside=inside) as folder:
+            news = _changed(folder, known)
+            room = MOST_KNOWN_FILES - len(known) + sum(size == GONE for size in news.values())
+            if room > 0:
+                taken = Counter(os.path.dirname(name) for name in known if news.get(name) != GONE)
+                news.update(islice(_fresh(folder, known, taken), room))
+            return news
+    except OSError:
         return {}
-    news = changed_files(workspace, known)
-    room = MOST_KNOWN_FILES - len(known) + sum(size == GONE for size in news.values())
-    if room > 0:
-        taken = Counter(os.path.dirname(name) for name in known if news.get(name) != GONE)  # noqa: PTH120
-        news.update(islice(_fresh(workspace, known, taken), room))
-    return news
 
 
-def _fresh(workspace: Path, known: Mapping[str, int], taken: Counter[str]) -> Iterator[tuple[str, int]]:
+def _fresh(workspace: Folder, known: Mapping[str, int], taken: Counter[str]) -> Iterator[tuple[str, int]]:
     for name, size in islice(_files(workspace), MOST_LOOKED_AT):
-        folder = os.path.dirname(name)  # noqa: PTH120
+        folder = os.path.dirname(name)
         if name not in known and taken[folder] < MOST_KNOWN_IN_A_FOLDER:
             taken[folder] += 1
             yield name, size
 
 
-def changed_files(workspace: Path, known: Mapping[str, int]) -> dict[str, int]:
+def changed_files(workspace: Path, known: Mapping[str, int], *, inside: Path) -> dict[str, int]:
     """Of the files in `known`, those with another size now, or GONE."""
-    folder = str(workspace)
-    sizes = {name: _size(f"{folder}/{name}", known[name]) for name in known}
-    return {name: size for name, size in sizes.items() if size != known[name]}
-
-
-def _size(path: str, otherwise: int) -> int:
     try:
-        return os.lstat(path).st_size
+        with Folder.at(workspace, inside=inside) as folder:
+            return _changed(folder, known)
+    except (FileNotFoundError, NotADirectoryError):
+        return dict.fromkeys(known, GONE)
+    except OSError:  # they may be there
+        return {}
+
+
+def _changed(workspace: Folder, known: Mapping[str, int]) -> dict[str, int]:
+    news = {}
+    for place, names in groupby(sorted(known, key=os.path.dirname), key=os.path.dirname):
+        sizes = _sizes(workspace, place, list(names))
+        news.update({name: size for name, size in sizes.items() if size != known[name]})
+    return news
+
+
+def _sizes(workspace: Folder, place: str, names: list[str]) -> dict[str, int]:
+    """Those of files in one folder, as far as they can be told: what lies behind a link is not looked at."""
+    try:
+        with workspace.below(place.split("/") if place else ()) as folder:
+            sizes = {name: _size(folder.descriptor, os.path.basename(name)) for name in names}
+            return {name: size for name, size in sizes.items() if size is not None}
+    except (FileNotFoundError, NotADirectoryError):
+        return dict.fromkeys(names, GONE)
+    except OSError:
+        return {}
+
+
+def _size(folder: int, name: str) -> int | None:
+    try:
+        return os.lstat(name, dir_fd=folder).st_size
     except (FileNotFoundError, NotADirectoryError):
         return GONE
-    except OSError:  # it may be there
-        return otherwise
+    except OSError:
+        return None
 
 
-def _files(workspace: Path) -> Iterator[tuple[str, int]]:
+def _files(workspace: Folder) -> Iterator[tuple[str, int]]:
     """Files and their sizes, those nearest to the top first."""
-    folders = deque([""])
+    folders: deque[tuple[str, ...]] = deque([()])
     while folders:
-        inside = folders.popleft()
-        with suppress(OSError), os.scandir(workspace / inside) as entries:
+        names = folders.popleft()
+        with suppress(OSError), workspace.below(names) as folder, os.scandir(folder.descriptor) as entries:
             for entry in entries:
-                name = f"{inside}{entry.name}"
                 if entry.name.startswith(".") or entry.name == "__pycache__":
                     continue
                 if entry.is_file(follow_symlinks=False):
-                    yield name, entry.stat(follow_symlinks=False).st_size
-                elif entry.is_dir(follow_symlinks=False):
-                    folders.append(f"{name}/")
+                    yield "/".join((*names, entry.name)), entry.stat(follow_symlinks=False).st_size
+                elif entry.is_dir(follow_symlinks=False) and len(names) < MOST_DEEP:
+                    folders.append((*names, entry.name))
 
 
-def set_aside(workspace: Path) -> Path | None:
+def set_aside(workspace: Path, *, inside: Path) -> Path | None:
     """Make room for a fresh workspace; where what was left of the old one lies now. Raises RunDirectoryError."""
     try:
-        if not workspace.exists() or (workspace.is_dir() and not any(workspace.iterdir())):
-            return None
-        aside = next(path for n in count(1) if not (path := workspace.with_name(f"workspace.lost-{n}")).exists())
-        return workspace.rename(aside)
+        with Folder.at(workspace.parent, inside=inside) as folder:
+            if _is_nothing(folder, workspace.name):
+                return None
+            names = set(folder.names())
+            aside = next(name for n in count(1) if (name := f"{workspace.name}.lost-{n}") not in names)
+            os.rename(workspace.name, aside, src_dir_fd=folder.descriptor, dst_dir_fd=folder.descriptor)
+            return workspace.with_name(aside)
+    except FileNotFoundError:
+        return None
     except OSError as error:
         message = f"cannot rename '{workspace}': {error.strerror}"
         raise RunDirectoryError(message, "see that its folder can be written, then `rose resume`") from error
 
 
-def lead_links(folders: Iterable[Path], moves: Mapping[str, str]) -> int:
+def _is_nothing(folder: Folder, name: str) -> bool:
+    """Whether there is nothing of that name, or an empty folder."""
+    try:
+        with folder.folder(name) as found:
+            return not found.names()
+    except FileNotFoundError:
+        return True
+    except OSError:  # a link, a file, or closed
+        return False
+
+
+def lead_links(folders: Iterable[Path], moves: Mapping[str, str], *, inside: Path) -> int:
     """Every link below `folders` that leads into an old place leads to its new one; how many did.
 
     Tasks make links of their own, by absolute paths: those are led along as well. Raises RunDirectoryError.
     """
     led = 0
-    try:
-        for link in chain.from_iterable(map(_links, folders)):
-            target = os.readlink(link)  # noqa: PTH115 - text to text
-            old = next((old for old in moves if target == old or target.startswith(f"{old}/")), None)
-            if old is not None:
-                temporary = f"{link}.rose-{os.getpid()}"
-                os.symlink(moves[old] + target[len(old) :], temporary)  # noqa: PTH211
-                os.replace(temporary, link)  # noqa: PTH105
-                led += 1
-    except OSError as error:
-        message = f"cannot lead '{error.filename}' to the new place: {error.strerror}"
-        raise RunDirectoryError(message, "see that it can be written, then `rose resume`") from error
+    for path in folders:
+        with suppress(FileNotFoundError, PermissionError), Folder.at(path, inside=inside) as folder:
+            led += sum(_lead(*link, moves) for link in links_in(folder))
     return led
+
+
+def _lead(folder: int, name: str, path: str, moves: Mapping[str, str]) -> bool:
+    """Whether that link had to be led elsewhere."""
+    try:
+        return _is_led(folder, name, moves)
+    except OSError as error:
+        message = f"cannot lead '{path}' to the new place: {error.strerror}"
+        raise RunDirectoryError(message, "see that it can be written, then `rose resume`") from error
+
+
+def _is_led(folder: int, name: str, moves: Mapping[str, str]) -> bool:
+    target = os.readlink(name, dir_fd=folder)
+    old = next((old for old in moves if target == old or target.startswith(f"{old}/")), None)
+    if old is None:
+        return False
+    temporary = f".rose-{os.getpid()}-{uuid4().hex[:8]}"
+    os.symlink(moves[old] + target[len(old) :], temporary, dir_fd=folder)
+    os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    return True
 
 
 def moves_between(before: Sequence[str | None], now: Sequence[str]) -> dict[str, str]:
@@ -319,43 +389,6 @@ def moves_between(before: Sequence[str | None], now: Sequence[str]) -> dict[str,
 def is_same_folder(one: str, other: str) -> bool:
     """Whether both paths lead to one folder that is there."""
     try:
-        return os.path.samefile(one, other)  # noqa: PTH121
+        return os.path.samefile(one, other)
     except OSError:
         return False
-
-
-def _links(folder: Path | str) -> Iterator[str]:
-    try:
-        with os.scandir(folder) as entries:
-            found = list(entries)
-    except OSError:  # nobody may look into it, or it is gone
-        return
-    for entry in found:
-        if entry.is_symlink():
-            yield entry.path
-        elif entry.is_dir(follow_symlinks=False):
-            yield from _links(entry.path)
-
-
-def _refuse_linked_parent(workspace: Path, target: Path) -> None:
-    """What lies in a linked folder is the user's own: it would be removed to make room."""
-    for parent in (workspace, *target.parents):
-        if parent.is_relative_to(workspace) and parent.is_symlink():
-            raise OSError(errno.ELOOP, "a folder on the way is a link", str(parent))
-
-
-def _place(file: FilePlan, target: Path) -> None:
-    if not file.copied:
-        target.symlink_to(file.source)
-        return
-    source = Path(file.source).resolve(strict=True)
-    if target.resolve().is_relative_to(source):
-        raise OSError(errno.EINVAL, "a folder cannot be copied into itself", file.source)
-    if source.is_dir():
-        target.mkdir()
-        for _ in copy_contents(source, target, durable=False):
-            pass
-    elif source.is_file():
-        copy_file(source, target, durable=False)
-    else:
-        raise OSError(errno.EINVAL, "it is a pipe, a socket or a device, and cannot be copied", file.source)

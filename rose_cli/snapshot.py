@@ -10,17 +10,27 @@ A learner goes through its steps one after the other: there is never more than o
 from __future__ import annotations
 
 import errno
-from contextlib import contextmanager
+import os
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import anyio
+from anyio.lowlevel import RunVar
+
 from rose_cli.errors import RunDirectoryError
-from rose_cli.shortage import in_slices
-from rose_cli.tree import copy_contents, refuse_link, remove_contents, remove_tree, sync_folder
+from rose_cli.regular import Folder, sync
+from rose_cli.shortage import in_slices, shortage
+from rose_cli.tree import copy_contents, open_to_empty, remove_contents, remove_entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from rose_cli.tree import Steps
+
+MOST_AT_ONCE = 8
+_limit: RunVar[anyio.CapacityLimiter] = RunVar("snapshots at once")
 
 _UNFINISHED = ".new"
 _DISCARDED = ".old"
@@ -28,8 +38,12 @@ _DISCARDED = ".old"
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The one of a step. `folder` holds the snapshots of one learner, whose workspace is `workspace`."""
+    """The one of a step. `folder` holds the snapshots of one learner, whose workspace is `workspace`.
 
+    Both lie in the run directory `run`, in which rose goes through no link.
+    """
+
+    run: Path
     folder: Path
     workspace: Path
     iteration: int
@@ -37,12 +51,12 @@ class Snapshot:
 
     @property
     def path(self) -> Path:
-        return self.folder / f"{self.iteration}.{self.task}"
+        return self.folder / self._name
 
     async def take(self) -> None:
         """Copy the workspace, in place of whatever snapshots there were. Raises RunDirectoryError."""
         with _explained(f"cannot copy '{self.workspace}' to '{self.folder}'"):
-            await in_slices(self._taking())
+            await _drive(self._taking())
 
     async def put_back(self) -> None:
         """Make the workspace what it was when the snapshot was taken. Raises RunDirectoryError."""
@@ -51,51 +65,82 @@ class Snapshot:
             hint = f"rose resume --from-iteration {self.iteration} goes on with the workspace as it is"
             raise RunDirectoryError(message, hint)
         with _explained(f"cannot put '{self.path}' back into '{self.workspace}'"):
-            await in_slices(self._putting_back())
+            await _drive(self._putting_back())
 
     async def drop(self) -> None:
         """Remove it, where there is one: the step is over."""
         if self.path.exists():
             with _explained(f"cannot remove '{self.path}'"):
-                await in_slices(_discarding(self.path))
+                await _drive(self._dropping())
 
-    def _taking(self) -> Iterator[None]:
-        refuse_link(self.folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        yield from _clearing(self.folder)
-        unfinished = self.folder / _UNFINISHED
-        unfinished.mkdir(0o700)
-        yield from copy_contents(self.workspace, unfinished, durable=True)
-        unfinished.rename(self.path)
-        sync_folder(self.folder)
+    @property
+    def _name(self) -> str:
+        return f"{self.iteration}.{self.task}"
 
-    def _putting_back(self) -> Iterator[None]:
-        refuse_link(self.workspace)
-        self.workspace.mkdir(parents=True, exist_ok=True)
-        yield from remove_contents(self.workspace)
-        yield from copy_contents(self.path, self.workspace, durable=False)
+    def _opened(self, path: Path, *, make: bool = False) -> Folder:
+        return Folder.at(path, inside=self.run, make=make)
+
+    def _taking(self) -> Steps:
+        with self._opened(self.folder, make=True) as folder, self._opened(self.workspace) as workspace:
+            yield from _clearing(folder)
+            os.mkdir(_UNFINISHED, 0o700, dir_fd=folder.descriptor)
+            with folder.folder(_UNFINISHED) as unfinished:
+                yield from copy_contents(workspace, unfinished, durable=True)
+            _rename(folder, _UNFINISHED, self._name)
+            sync(folder.descriptor)
+
+    def _putting_back(self) -> Steps:
+        with (
+            self._opened(self.path) as snapshot,
+            self._opened(self.workspace.parent, make=True) as learner,
+            open_to_empty(learner, self.workspace.name) as workspace,
+        ):
+            yield from remove_contents(workspace)
+            yield from copy_contents(snapshot, workspace)
+
+    def _dropping(self) -> Steps:
+        with self._opened(self.folder) as folder:
+            yield from _discarding(folder, self._name)
 
 
-async def drop_snapshots(folder: Path) -> None:
-    """Remove all snapshots of a learner that has ended for good."""
-    with _explained(f"cannot empty '{folder}'"):
-        await in_slices(_clearing(folder))
+async def drop_snapshots(folder: Path, run: Path) -> None:
+    """Remove all snapshots of a learner of that run that has ended for good."""
+
+    def clearing() -> Steps:
+        with Folder.at(folder, inside=run) as opened:
+            yield from _clearing(opened)
+
+    with _explained(f"cannot empty '{folder}'"), suppress(FileNotFoundError):
+        await _drive(clearing())
 
 
-def _clearing(folder: Path) -> Iterator[None]:
-    refuse_link(folder)
+def _clearing(folder: Folder) -> Steps:
     for name in (_UNFINISHED, _DISCARDED):
-        yield from remove_tree(folder / name)
-    for path in list(folder.iterdir()) if folder.is_dir() else ():
-        yield from _discarding(path)
+        yield from remove_entry(folder, name)
+    for name in folder.names():
+        yield from _discarding(folder, name)
 
 
-def _discarding(path: Path) -> Iterator[None]:
+def _discarding(folder: Folder, name: str) -> Steps:
     """Remove a snapshot; what is half gone never bears the name of one that counts."""
-    discarded = path.with_name(_DISCARDED)
-    yield from remove_tree(discarded)
-    path.rename(discarded)
-    yield from remove_tree(discarded)
+    yield from remove_entry(folder, _DISCARDED)
+    _rename(folder, name, _DISCARDED)
+    yield from remove_entry(folder, _DISCARDED)
+
+
+def _rename(folder: Folder, name: str, other: str) -> None:
+    os.rename(name, other, src_dir_fd=folder.descriptor, dst_dir_fd=folder.descriptor)
+
+
+async def _drive(work: Steps) -> None:
+    """Each holds folders open, so only a few are done at a time."""
+    try:
+        limit = _limit.get()
+    except LookupError:
+        _limit.set(limit := anyio.CapacityLimiter(MOST_AT_ONCE))
+    async with limit:
+        with closing(work):
+            await in_slices(work)
 
 
 @contextmanager
@@ -103,6 +148,8 @@ def _explained(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if (short := shortage(error)) is not None:
+            raise short from error
         place = f" ('{error.filename}')" if error.filename else ""
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         remedy = "free some space" if full else "see that it can be read and written"

@@ -34,7 +34,7 @@ ARROWS = {
     "plan": {"spec.broken", "spec.campaign", "spec.engines", "spec.expression", "spec.findings", "spec.placeholders",
              "spec.values", "engine.base", "engine.gpus", "diagnostic", "errors", "regular"},
     "engine": {"errors", "host", "regular", "shortage", "signals"},
-    "journal": {"tree", "errors", "host", "regular", "shortage"},
+    "journal": {"errors", "host", "regular", "shortage"},
     "spec": {"diagnostic", "errors", "regular"},
     "run_directory": {"tree", "errors", "regular"},
     "snapshot": {"tree", "errors", "regular", "shortage"},

@@ -250,4 +250,4 @@ def test_a_workspace_that_cannot_be_made_is_an_error_of_the_run_directory(tmp_pa
 
     for source, target in (("/nowhere/at/all", "x"), ("/etc/hostname", "n" * 300)):
         with pytest.raises(RunDirectoryError, match="cannot prepare"):
-            prepare_workspace(tmp_path / "w", [FilePlan(source, target, copied=True)])
+            prepare_workspace(tmp_path / "w", [FilePlan(source, target, copied=True)], inside=tmp_path)

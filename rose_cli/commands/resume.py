@@ -83,7 +83,7 @@ def _go_on(where: Whereabouts, journal: JournalFile, options: ResumeOptions) -> 
     _settle(where)
     forget_pilots(directory.engine, of_a_copy=is_copy)
     for name in intent.fresh:
-        if (aside := set_aside(directory.workspace(name))) is not None:
+        if (aside := set_aside(directory.workspace(name), inside=directory.path)) is not None:
             notice(f"what is left of the workspace of '{name}' is in '{aside}'")
     for name, what in intent.left_out.items():
         notice(f"learner '{name}' is left out: {what}")

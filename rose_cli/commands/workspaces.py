@@ -10,7 +10,6 @@ from rose_cli.run_directory import GONE, changed_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from rose_cli.journal.state import LearnerState, RunState
     from rose_cli.plan.model import LearnerPlan, Plan
@@ -37,7 +36,7 @@ def lost_workspaces(directory: RunDirectory, plan: Plan, state: RunState, *, bea
     for planned in plan.learners:
         learner = state.learners[planned.name]
         if learner.has_progress and not _will_be_put_back(directory, planned, learner):
-            what = _what_is_lost(directory.workspace(planned.name), planned, learner, bear=bear)
+            what = _what_is_lost(directory, planned, learner, bear=bear)
             if what is not None:
                 lost[planned.name] = what
     return lost
@@ -48,7 +47,7 @@ def told_changed_workspaces(directory: RunDirectory, state: RunState) -> Iterato
     lines = []
     for name, learner in state.learners.items():
         if learner.has_progress and learner.files_are_known and learner.files:
-            news = changed_files(directory.workspace(name), learner.files)
+            news = changed_files(directory.workspace(name), learner.files, inside=directory.path)
             changed = [file for file, size in news.items() if size > 0]
             if changed:
                 lines.append(f"in the workspace of '{name}', {_names(changed)} changed since its last step")
@@ -69,19 +68,21 @@ def _will_be_put_back(directory: RunDirectory, planned: LearnerPlan, learner: Le
     )
 
 
-def _what_is_lost(workspace: Path, planned: LearnerPlan, learner: LearnerState, *, bear: bool) -> Loss | None:
+def _what_is_lost(directory: RunDirectory, planned: LearnerPlan, learner: LearnerState, *, bear: bool) -> Loss | None:
+    workspace = directory.workspace(planned.name)
     if not workspace.is_dir():
         return Loss(f"its workspace '{workspace}' is gone", total=True)
     if bear:
         return None
     if planned.files and not any(workspace.iterdir()):
         return Loss(f"its workspace '{workspace}' has been emptied: not even its 'files' are there")
-    words = _lost_files(workspace, learner) if learner.files else None
+    words = _lost_files(directory, learner) if learner.files else None
     return Loss(words) if words is not None else None
 
 
-def _lost_files(workspace: Path, learner: LearnerState) -> str | None:
-    news = changed_files(workspace, learner.files)
+def _lost_files(directory: RunDirectory, learner: LearnerState) -> str | None:
+    workspace = directory.workspace(learner.name)
+    news = changed_files(workspace, learner.files, inside=directory.path)
     gone = [name for name, size in news.items() if size == GONE]
     count, is_empty = len(learner.files), not any(workspace.iterdir())
     # what was under way when nobody could look any more may have replaced all of them

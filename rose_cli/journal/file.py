@@ -16,7 +16,7 @@ from rose_cli.errors import JournalError
 from rose_cli.journal.ballast import Ballast
 from rose_cli.journal.reader import DamagedJournalError, JournalContents, read_journal
 from rose_cli.journal.record import Record, encode
-from rose_cli.tree import sync_folder
+from rose_cli.regular import Folder, sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -63,7 +63,8 @@ class JournalFile:
         """A new, empty journal, durable in its directory. Raises JournalError where there is one already."""
         with _opened(path, _FLAGS | os.O_CREAT | os.O_EXCL) as descriptor:
             os.fsync(descriptor)
-            sync_folder(path.parent)
+            with Folder.at(path.parent, inside=path.parent) as folder:
+                sync(folder.descriptor)
         return cls(path, descriptor, JournalContents(0, 0))
 
     @classmethod

@@ -6,6 +6,7 @@ import shlex
 import signal
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -163,7 +164,9 @@ class Attempt:
         learner = self._runner.learner.name
         async with self._crew.look_at_files(learner):
             known = dict(self._crew.state.learners[learner].files)
-            news = await in_thread(news_of_files, self._crew.directory.workspace(learner), known)
+            directory = self._crew.directory
+            look = partial(news_of_files, directory.workspace(learner), known, inside=directory.path)
+            news = await in_thread(look)
             await self._crew.recorder.record(*before, replace(event, files=news))
 
     def _judged(

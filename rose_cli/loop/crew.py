@@ -148,7 +148,7 @@ class Crew:
             message = self._messages[learner.name]
             with anyio.CancelScope(shield=True):
                 await self.recorder.record(e.LearnerStopped(learner.name, "cancelled", message))
-                await drop_snapshots(self.directory.snapshots(learner.name))
+                await drop_snapshots(self.directory.snapshots(learner.name), self.directory.path)
         self._after_converged()
 
     def _after_converged(self) -> None:

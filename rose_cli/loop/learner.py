@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -51,8 +52,9 @@ class LearnerLoop:
         if self._state.prepared and workspace.is_dir():
             await self._lead_home()
         elif not self._state.has_progress:
-            await in_thread(prepare_workspace, workspace, self._plan.files)
-            files = await in_thread(news_of_files, workspace, {})
+            inside = self._crew.directory.path
+            await in_thread(partial(prepare_workspace, workspace, self._plan.files, inside=inside))
+            files = await in_thread(partial(news_of_files, workspace, {}, inside=inside))
             await self._crew.recorder.record(e.LearnerStarted(self._plan.name, files))
 
     async def _lead_home(self) -> None:
@@ -65,8 +67,9 @@ class LearnerLoop:
         moves = moves_between((run_then, campaign_then, *sources), now)
         if moves:
             folders = directory.workspace(name), directory.snapshots(name)
-            await in_thread(lead_links, folders, moves)
-            files = await in_thread(news_of_files, directory.workspace(name), dict(self._state.files))
+            await in_thread(partial(lead_links, folders, moves, inside=directory.path))
+            known = dict(self._state.files)
+            files = await in_thread(partial(news_of_files, directory.workspace(name), known, inside=directory.path))
             await self._crew.recorder.record(e.LearnerStarted(name, files))
 
     async def _iteration(self) -> None:

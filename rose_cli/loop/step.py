@@ -94,4 +94,5 @@ class StepRunner:
     @property
     def _snapshot(self) -> Snapshot:
         name, directory = self.learner.name, self.crew.directory
-        return Snapshot(directory.snapshots(name), directory.workspace(name), self.moment.iteration, self.step.task)
+        folder, workspace = directory.snapshots(name), directory.workspace(name)
+        return Snapshot(directory.path, folder, workspace, self.moment.iteration, self.step.task)

@@ -306,7 +306,7 @@ def known_after(*changes: Callable[[], Any], place: Path) -> list[dict[str, int]
     found = []
     for change in changes:
         change()
-        news = news_of_files(place, known)
+        news = news_of_files(place, known, inside=place)
         found.append(news)
         known = {name: size for name, size in {**known, **news}.items() if size != GONE}
     return found
@@ -327,7 +327,7 @@ def test_the_news_of_a_workspace(tmp_path: Path) -> None:
         place=tmp_path,
     )
     assert news == [{"a": 2}, {"deep/b": 1}, {"a": 3}, {}, {"a": GONE, "c": 3}, {"deep/b": GONE}, {}]
-    assert news_of_files(tmp_path / "gone", {"a": 1}) == {}
+    assert news_of_files(tmp_path / "gone", {"a": 1}, inside=tmp_path) == {}
 
 
 def test_a_folder_with_many_files_hides_no_other(rose: Rose) -> None:
@@ -346,9 +346,9 @@ def test_only_so_many_files_are_known(tmp_path: Path) -> None:
     for number in range(3 * MOST_KNOWN_FILES):
         (tmp_path / f"{number % 6}").mkdir(exist_ok=True)
         (tmp_path / f"{number % 6}/{number}").touch()
-    known = news_of_files(tmp_path, {})
+    known = news_of_files(tmp_path, {}, inside=tmp_path)
     assert len(known) == MOST_KNOWN_FILES
-    assert news_of_files(tmp_path, known) == {}
+    assert news_of_files(tmp_path, known, inside=tmp_path) == {}
     for name in list(known)[:10]:
         (tmp_path / name).unlink()
-    assert sorted(news_of_files(tmp_path, known).values()) == [GONE] * 10 + [0] * 10
+    assert sorted(news_of_files(tmp_path, known, inside=tmp_path).values()) == [GONE] * 10 + [0] * 10

@@ -458,7 +458,7 @@ def test_links_are_led_by_whole_folder_names(tmp_path: Path, target: str, expect
     moves = moves_between(("/old/rose-runs/r", "/old"), ("/moved", "/new"))
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep/link").symlink_to(target)
-    lead_links([tmp_path], moves)
+    lead_links([tmp_path], moves, inside=tmp_path)
     assert str((tmp_path / "deep/link").readlink()) == expected
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["link"]
 
@@ -469,5 +469,5 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     inside.mkdir()
     (outside / "link").symlink_to("/old/data")
     (inside / "way-out").symlink_to(outside)
-    assert lead_links([inside, tmp_path / "gone"], {"/old": "/new"}) == 0
+    assert lead_links([inside, tmp_path / "gone"], {"/old": "/new"}, inside=tmp_path) == 0
     assert str((outside / "link").readlink()) == "/old/data"

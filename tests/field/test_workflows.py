@@ -149,7 +149,7 @@ def test_pipes_and_devices_are_not_copied(rose: Rose) -> None:
     with pytest.raises(
         RunDirectoryError, match="a pipe, a socket or a device"
     ) as caught:  # in place by the time it runs
-        prepare_workspace(rose.folder / "w", [FilePlan(str(rose.folder / "p"), "p", copied=True)])
+        prepare_workspace(rose.folder / "w", [FilePlan(str(rose.folder / "p"), "p", copied=True)], inside=rose.folder)
     assert caught.value.hint == "take it out of 'files', or leave 'copy: true' out for a link, then `rose resume`"
 
 
@@ -162,7 +162,9 @@ def test_a_folder_with_a_pipe_and_a_socket_is_copied(rose: Rose, monkeypatch: py
     monkeypatch.chdir(rose.folder)  # the path of a socket has to be short
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("data/s")
-        prepare_workspace(rose.folder / "w", [FilePlan(str(rose.folder / "linked"), "d", copied=True)])
+        prepare_workspace(
+            rose.folder / "w", [FilePlan(str(rose.folder / "linked"), "d", copied=True)], inside=rose.folder
+        )
     copied = rose.folder / "w/d"
     assert {path.name for path in copied.iterdir()} == {"p", "x.csv", "l"}
     assert (copied / "l").readlink().name == "x.csv"
@@ -180,7 +182,7 @@ def test_the_longest_names_work(rose: Rose) -> None:
 def test_a_path_that_is_too_long_is_said_to_be(tmp_path: Path) -> None:
     workspace = tmp_path / "/".join(["d" * 200] * 21)
     with pytest.raises(RunDirectoryError) as caught:
-        prepare_workspace(workspace, [])
+        prepare_workspace(workspace, [], inside=tmp_path)
     assert str(caught.value).endswith("File name too long")
     assert "a shorter place (--run-dir)" in str(caught.value.hint)
 
