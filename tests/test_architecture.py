@@ -32,7 +32,7 @@ ARROWS = {
     "loop": {"plan.model", "plan.render", "plan.secrets", "engine.base", "journal.events", "run_directory",
              "snapshot", "tree", "errors", "regular", "shortage"},
     "plan": {"spec.broken", "spec.campaign", "spec.engines", "spec.expression", "spec.findings", "spec.placeholders",
-             "spec.values", "engine.base", "engine.gpus", "diagnostic", "errors", "regular"},
+             "spec.rules", "spec.values", "engine.base", "engine.gpus", "diagnostic", "errors", "regular"},
     "engine": {"errors", "host", "regular", "shortage", "signals"},
     "journal": {"errors", "host", "regular", "shortage"},
     "spec": {"diagnostic", "errors", "regular"},

@@ -5,6 +5,7 @@ A resume says so. It does not apply what the campaign file says now.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ def campaign_changes(directory: RunDirectory, plan: Plan) -> Iterator[str]:
     """A line for each value that differs between the run's own text and the file as it is now."""
     then, now = _values(directory.campaign_text), _values(Path(plan.campaign_file))
     if then is not None and now is None:
-        state = "cannot be read as a campaign any more" if Path(plan.campaign_file).exists() else "is gone"
+        state = "cannot be read as a campaign any more" if os.path.exists(plan.campaign_file) else "is gone"  # noqa: PTH110
         yield f"'{plan.campaign_file}' {state}; the run goes on as it was"
     if then is None or now is None or then == now:
         return
@@ -65,7 +66,7 @@ def bound_changes(plan: Plan, state: RunState, opening: Sequence[e.Event]) -> It
 
 def file_changes(plan: Plan, state: RunState, now: Mapping[str, str]) -> dict[str, str]:
     """What is news among the fingerprints of the files that the plan names; empty for a file that is gone."""
-    gone = [name for name in state.files if name not in now and not Path(plan.campaign_dir, name).exists()]
+    gone = [name for name in state.files if name not in now and not os.path.exists(Path(plan.campaign_dir, name))]  # noqa: PTH110
     return {**{name: text for name, text in now.items() if state.files.get(name) != text}, **dict.fromkeys(gone, "")}
 
 

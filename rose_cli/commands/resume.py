@@ -11,7 +11,7 @@ from rose_cli.commands.changes import bound_changes, campaign_changes, file_chan
 from rose_cli.commands.ending import carry_through, exit_code
 from rose_cli.commands.engines import mark_of_run
 from rose_cli.commands.run import record_creation, write_plan
-from rose_cli.commands.runs import find_interrupted_run, find_run, reasons, see, ways_on
+from rose_cli.commands.runs import before_all, find_interrupted_run, find_run, reasons, see, ways_on
 from rose_cli.commands.session import Work
 from rose_cli.commands.surroundings import task_environment
 from rose_cli.commands.whereabouts import Whereabouts
@@ -24,7 +24,6 @@ from rose_cli.host import folder_identity
 from rose_cli.journal import events as e
 from rose_cli.journal.file import JournalFile
 from rose_cli.journal.lock import RunLock
-from rose_cli.journal.state import RunState
 from rose_cli.loop.crew import Ending
 from rose_cli.plan.file import load_plan
 from rose_cli.plan.named import fingerprints
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from rose_cli.commands.workspaces import Loss
-    from rose_cli.journal.state import LearnerState, StepState
+    from rose_cli.journal.state import LearnerState, RunState, StepState
     from rose_cli.plan.model import LearnerPlan, Plan
     from rose_cli.run_directory import RunDirectory
     from rose_cli.view.screen import Output
@@ -185,7 +184,7 @@ def _find(argument: str | None, options: ResumeOptions) -> RunDirectory:
 
 
 def _open(directory: RunDirectory, plan: Plan) -> tuple[JournalFile, RunState]:
-    state = RunState()
+    state = before_all(plan)
     journal = JournalFile.open(directory.journal, state.apply)
     if journal.repaired_bytes:
         notice(f"repaired the journal: cut {journal.repaired_bytes} bytes of an unfinished record at its end")

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 from rose_cli import __version__
 from rose_cli.commands.campaign_file import Checked, Setting, check_campaign, mention_settings, only_learners
 from rose_cli.commands.ending import carry_through
+from rose_cli.commands.runs import before_all
 from rose_cli.commands.session import Work
 from rose_cli.commands.surroundings import task_environment
 from rose_cli.errors import RunDirectoryError
 from rose_cli.journal import events as e
 from rose_cli.journal.file import JournalFile, Record
 from rose_cli.journal.lock import RunLock
-from rose_cli.journal.state import RunState
 from rose_cli.plan.file import dump_plan
 from rose_cli.plan.named import fingerprints
 from rose_cli.plan.secrets import has_secrets
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rose_cli.errors import ExitCode
+    from rose_cli.journal.state import RunState
     from rose_cli.plan.model import Plan
     from rose_cli.view.screen import Output
 
@@ -75,7 +76,7 @@ def begin(directory: RunDirectory, plan: Plan, text: str, environment: dict[str,
     except OSError as error:
         message = f"cannot write to '{directory.path}': {error.strerror}"
         raise RunDirectoryError(message, "free some space, or choose another place with --run-dir") from error
-    state = RunState()
+    state = before_all(plan)
     created = record_creation(journal, plan, state)
     return Work(directory, plan, journal, state, (), [created], environment, output, fingerprints(plan))
 

@@ -69,13 +69,32 @@ def see(directory: RunDirectory) -> SeenRun:
     holder = read_holder(directory.path)
     # a holder on another host cannot be asked: it counts as alive until someone there says otherwise
     alive = holder is not None and is_alive(holder) is not False
-    state = RunState()
+    state = before_all(plan)
     damage = _read_good(directory, state.apply)
     if not state.run_id:
         if damage is not None:
             raise damage
         _suppose_begun(state, plan)
     return SeenRun(directory, plan, state, alive, damage)
+
+
+def seen_or_why(directory: RunDirectory) -> tuple[SeenRun | None, str]:
+    """The run, or why it cannot be read: whatever is odd about one run of a folder, the others are still to be seen."""
+    try:
+        return see(directory), ""
+    except RoseError as error:
+        return None, error.message
+    except MemoryError:
+        return None, "it takes more memory than there is"
+    except Exception as error:  # noqa: BLE001 - somebody else may have made it, and of anything
+        return None, f"{type(error).__name__}: {error}"
+
+
+def before_all(plan: Plan) -> RunState:
+    """The state of a run of this plan, before the first record of its journal."""
+    tasks: dict[tuple[str, ...], frozenset[str]] = {}  # thousands of learners have the same
+    names = {learner.name: tuple(step.task for step in learner.all_steps) for learner in plan.learners}
+    return RunState.planned({name: tasks.setdefault(each, frozenset(each)) for name, each in names.items()})
 
 
 def _suppose_begun(state: RunState, plan: Plan) -> None:
@@ -119,7 +138,7 @@ def find_interrupted_run(argument: str | None) -> RunDirectory:
     folder = Path(argument or ".")
     campaign = folder if folder.is_file() else None
     for directory in runs_of(folder.parent if campaign else folder):
-        seen = _see_or_none(directory) if campaign is None or _is_of(directory, campaign) else None
+        seen = seen_or_why(directory)[0] if campaign is None or _is_of(directory, campaign) else None
         if seen is not None and not seen.damage and not seen.alive and can_go_on(seen.state):
             return directory
     raise _cannot_go_on(folder, campaign)
@@ -162,8 +181,16 @@ def runs_of(folder: Path) -> Iterator[RunDirectory]:
     """The runs of a folder, the newest first."""
     runs = folder if folder.name == RUNS else folder / RUNS
     found = [path for path in runs.iterdir() if not path.is_symlink() and _may_be_read(path)] if runs.is_dir() else []
-    for path in sorted(found, key=lambda path: (path / "plan.json").stat().st_mtime_ns, reverse=True):
+    for path in sorted(found, key=_time_of, reverse=True):
         yield RunDirectory.at(path)
+
+
+def _time_of(run: Path) -> int:
+    """By this runs are put in order; one that has gone meanwhile comes last."""
+    try:
+        return (run / "plan.json").stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _latest(folder: Path, campaign: Path | None) -> RunDirectory:
@@ -198,13 +225,6 @@ def _elsewhere(folder: Path) -> str | None:
     return None
 
 
-def _see_or_none(directory: RunDirectory) -> SeenRun | None:
-    try:
-        return see(directory)
-    except RunDirectoryError:
-        return None
-
-
 def _is_of(directory: RunDirectory, campaign: Path) -> bool:
     file = _campaign_of(directory)
     return file is not None and file.resolve() == campaign.resolve()
@@ -214,7 +234,7 @@ def _campaign_of(directory: RunDirectory) -> Path | None:
     """The campaign file of a run where it lies now; None where its plan cannot be read."""
     try:
         return Path(load_plan(directory.plan).campaign_file)
-    except RunDirectoryError:
+    except (RunDirectoryError, MemoryError):
         return None
 
 

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from rose_cli.commands.runs import SeenRun, find_run, runs_of, see
+from rose_cli.commands.runs import SeenRun, find_run, runs_of, see, seen_or_why
 from rose_cli.commands.whereabouts import Whereabouts
 from rose_cli.commands.workspaces import lost_workspaces
-from rose_cli.errors import ExitCode, RunDirectoryError
+from rose_cli.errors import ExitCode
 from rose_cli.journal.state import LearnerState, Status, learner_status
 from rose_cli.loop.criterion import best_value
+from rose_cli.run_directory import RunDirectory
 from rose_cli.view.console import complain, notice
 from rose_cli.view.status import print_runs, print_status, watch_status
 
@@ -201,10 +202,9 @@ def list_runs(folder: Path, status_format: StatusFormat) -> ExitCode:
 
 
 def _listed(path: Path) -> ListedRun:
-    try:
-        seen = see(find_run(str(path)))
-    except RunDirectoryError as error:
-        return ListedRun(path.name, "?", "unreadable", 0, 0, None, error.message)
+    seen, why_not = seen_or_why(RunDirectory.at(path))
+    if seen is None:
+        return ListedRun(path.name, "?", "unreadable", 0, 0, None, why_not)
     learners = seen.state.learners.values()
     done = sum(learner.status in (Status.DONE, Status.FAILED) for learner in learners)
     note = seen.damage.message if seen.damage else None

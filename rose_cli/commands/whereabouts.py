@@ -12,6 +12,7 @@ from rose_cli.errors import RunDirectoryError
 from rose_cli.host import folder_identity, is_same_file
 from rose_cli.journal import events as e
 from rose_cli.journal.record import decode, is_whole
+from rose_cli.regular import open_regular
 from rose_cli.run_directory import RunDirectory, is_same_folder
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Whereabouts:
         run, _ = self._before
         if identity is not None and identity == folder_identity(self.directory.path):
             return False
-        if run is None or not Path(run).exists():  # it may have been moved, and what it left is this run's
+        if run is None or not os.path.exists(run):  # noqa: PTH110 - it may have been moved, and what it left is this run's
             return identity is not None
         return not is_same_folder(run, str(self.directory.path)) and not is_same_file(
             RunDirectory.at(Path(run)).journal, self.directory.journal
@@ -124,9 +125,9 @@ class Whereabouts:
 def _run_id(run: Path) -> str | None:
     """The run that a directory holds, by the first record of its journal."""
     try:
-        with RunDirectory.at(run).journal.open("rb") as journal:
+        with open(open_regular(RunDirectory.at(run).journal), "rb") as journal:  # noqa: PTH123
             line = journal.readline(1 << 20)
         event = decode(line).event if is_whole(line) else None
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, RecursionError):
         return None
     return event.run_id if isinstance(event, e.RunCreated) else None

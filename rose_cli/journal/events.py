@@ -8,12 +8,14 @@ Field names are the keys in the file. Times and durations are seconds. A number 
 from __future__ import annotations
 
 import math
+import os
 import re
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, TypeAlias, get_args
+from collections.abc import Callable  # noqa: TC003 - the type of a field of a NamedTuple
+from dataclasses import MISSING, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, get_args
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 FORMAT_VERSION = 1
 """Counts up whenever a journal of the new kind could not be read by an older rose."""
@@ -222,6 +224,11 @@ Event: TypeAlias = (
     | MaxIterChanged
 )
 
+
+class UnfitError(ValueError):
+    """What stands in a record whose checksum is right, and that rose never wrote so: the message says what."""
+
+
 _NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
@@ -238,20 +245,93 @@ _SPARED: dict[type, frozenset[str]] = {
     )
     for cls in _NAMES
 }
-_FLOATS = frozenset({"value", "seconds"})
-_TUPLES = frozenset({"learners", "stderr_tail"})
+
+# --- what may stand in a field: a journal is input, and a checksum no signature ---------------------------------------
+
+MOST_DEPTH = 400
+"""How deep a report may be nested: with more, not every reader of JSON comes to its end."""
+_MOST = 2**53
+_MOST_SECONDS = 1e12
+_KINDS: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool, "tuple": tuple, "Mapping": dict}
+_LEAST = {"pid": 1, "exit_code": -(2**31)}
 
 
-def _number(value: float | str) -> float:
-    return _NON_FINITE[value] if isinstance(value, str) else float(value)
+def is_inside(path: str) -> bool:
+    """Whether a path in a record leads nowhere but into the folder that it starts at."""
+    return _is_path(path) and path[0] != "/" and (".." not in path or ".." not in path.split("/"))
 
 
-def _decoders(names: tuple[str, ...]) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
-    """The few fields that JSON does not give back as they were, each with what makes it so again."""
-    return tuple((name, _number if name in _FLOATS else tuple) for name in names if name in _FLOATS | _TUPLES)
+def _is_place(path: str) -> bool:
+    return _is_path(path) and path[0] == "/" and path.strip("/") != ""
 
 
-_DECODERS = {cls: _decoders(names) for cls, names in _FIELDS.items()}
+def _is_path(path: str) -> bool:
+    try:
+        return path != "" and b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+
+
+def _is_name(text: str) -> bool:
+    return text.isprintable() and 0 < len(text) <= 100
+
+
+def is_shallow(value: dict[str, Any]) -> bool:
+    """Whether a report is nested no deeper than MOST_DEPTH."""
+    for entry in value.values():
+        if type(entry) is dict or type(entry) is list:
+            return _ends(value)
+    return True
+
+
+def _ends(value: Any) -> bool:  # noqa: ANN401 - out of JSON
+    inside = [value]
+    for _ in range(MOST_DEPTH + 1):
+        found = [entry for outer in inside for entry in (outer.values() if type(outer) is dict else outer)]
+        inside = [entry for entry in found if type(entry) is dict or type(entry) is list]
+        if not inside:
+            return True
+    return False
+
+
+def _are_sizes(files: dict[str, Any]) -> bool:
+    for size in files.values():  # noqa: SIM110 - a journal is long, and this is four times as fast as all(…)
+        if type(size) is not int:
+            return False
+    return True
+
+
+def _are_prints(files: dict[str, Any]) -> bool:
+    return all(type(text) is str and "\0" not in name for name, text in files.items())
+
+
+_JUDGES: dict[str, Callable[[Any], bool]] = {
+    "run_id": _is_name,
+    "directory": _is_place,
+    "campaign_dir": _is_place,
+    "log": is_inside,
+    "seconds": lambda seconds: 0 <= seconds < _MOST_SECONDS,
+    "Mapping[str, Any]": is_shallow,
+    "Mapping[str, int]": _are_sizes,
+    "Mapping[str, str]": _are_prints,
+    "tuple[str, ...]": lambda entries: all(type(entry) is str for entry in entries),
+}
+
+
+class _Shape(NamedTuple):
+    """What is to be done with objects that have the same keys with values of the same types: found out once."""
+
+    cls: type
+    defaults: dict[str, Any]
+    maps: tuple[str, ...]
+    unknown: tuple[str, ...]
+    numbers: tuple[tuple[str, int], ...]
+    judged: tuple[tuple[str, Callable[[Any], bool]], ...]
+    converted: tuple[tuple[str, Callable[[Any], Any]], ...]
+
+
+_shapes: dict[tuple[object, ...], _Shape] = {}
+_MOST_SHAPES = 1_000
 
 
 def to_json(event: Event) -> dict[str, Any]:
@@ -267,22 +347,83 @@ def to_json(event: Event) -> dict[str, Any]:
 
 
 def from_json(entries: Mapping[str, Any]) -> Event:
-    """The event of such an object. Raises ValueError where it is none that this version knows."""
-    name = entries.get("event")
-    cls = _CLASSES.get(name) if isinstance(name, str) else None
-    if cls is None:
-        msg = f"unknown event {name!r}"
-        raise ValueError(msg)
-    known = {field: entries[field] for field in _FIELDS[cls] if field in entries}
+    """The event of such an object.
+
+    Raises ValueError where it is none that this version knows, UnfitError where a field holds what rose never writes.
+    """
+    key = (entries.get("event"), *entries, *map(type, entries.values()))
     try:
-        for field, decode in _DECODERS[cls]:
-            if field in known:
-                known[field] = decode(known[field])
-        event: Event = cls(**known)
-    except (TypeError, KeyError, OverflowError) as error:
-        msg = f"event {name!r}: {error}"
-        raise ValueError(msg) from error
+        shape = _shapes.get(key)
+    except TypeError:  # the event's name is a list
+        shape = None
+    shape = shape or _learn(key, entries)
+    known = {**shape.defaults, **entries}
+    for name, least in shape.numbers:
+        if not least <= known[name] < _MOST:
+            raise _unfit(shape.cls, name, known[name])
+    for name, convert in shape.converted:
+        known[name] = convert(known[name])
+    for name, is_fit in shape.judged:
+        if not is_fit(known[name]):
+            raise _unfit(shape.cls, name, known[name])
+    for name in shape.maps:
+        known[name] = {}
+    for name in shape.unknown:
+        del known[name]
+    event: Event = object.__new__(shape.cls)
+    vars(event).update(known)  # a call of a frozen class takes thrice as long, and journals are long
     return event
+
+
+def _learn(key: tuple[object, ...], entries: Mapping[str, Any]) -> _Shape:
+    """The shape of such an object, whose values have the right types. Raises ValueError."""
+    word = entries.get("event")
+    cls = _CLASSES.get(word) if isinstance(word, str) else None
+    if cls is None:
+        raise ValueError(f"unknown event {word!r}")
+    given = [f for f in fields(cls) if f.name in entries]
+    missing = [f for f in fields(cls) if f.name not in entries]
+    if lacking := [f.name for f in missing if f.default is MISSING and f.default_factory is MISSING]:
+        raise UnfitError(f"event {word!r} has no {lacking[0]!r}")
+    converted = {f.name: _converter(cls, f.name, str(f.type), entries[f.name]) for f in given}
+    there = [f for f in given if entries[f.name] is not None]
+    judges = {f.name: _JUDGES.get(f.name) or _JUDGES.get(str(f.type)) for f in there}
+    shape = _Shape(
+        cls,
+        {f.name: f.default for f in missing if f.default is not MISSING},
+        tuple(f.name for f in missing if f.default is MISSING),
+        tuple(name for name in entries if name not in converted),
+        tuple((f.name, _LEAST.get(f.name, 0)) for f in there if type(entries[f.name]) is int and "int" in str(f.type)),
+        tuple((name, judge) for name, judge in judges.items() if judge is not None),
+        tuple((name, convert) for name, convert in converted.items() if convert is not None),
+    )
+    if len(_shapes) < _MOST_SHAPES:
+        _shapes[key] = shape
+    return shape
+
+
+def _converter(cls: type, name: str, hint: str, value: Any) -> Callable[[Any], Any] | None:  # noqa: ANN401 - out of JSON
+    """What makes the value what it was, where JSON has no such values; UnfitError where none of that type is meant."""
+    kind = _KINDS[re.split(r"\W", hint)[0]]
+    if type(value) is kind or (value is None and hint.endswith("| None")):
+        return None
+    if kind is tuple and type(value) is list:
+        return tuple
+    if kind is float and type(value) in (int, str):
+
+        def number(value: int | str) -> float:
+            try:
+                return float(value) if isinstance(value, int) else _NON_FINITE[value]
+            except (KeyError, OverflowError):
+                raise _unfit(cls, name, value) from None
+
+        return number
+    raise _unfit(cls, name, value)
+
+
+def _unfit(cls: type, field_name: str, value: object) -> UnfitError:
+    what = "this" if isinstance(value, dict | list | tuple) else repr(value)[:60]
+    return UnfitError(f"event {_NAMES[cls]!r}: {field_name!r} cannot be {what}")
 
 
 def _encodable(value: Any) -> Any:  # noqa: ANN401 - whatever a task reported

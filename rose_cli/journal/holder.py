@@ -39,6 +39,16 @@ class Holder:
         job = f", job {self.job_id}" if self.job_id else ""
         return f"process {self.pid} on host '{self.host}' (user '{self.user}'{job}) since {since}"
 
+    @property
+    def _is_sound(self) -> bool:
+        """Whether every entry is of its kind: anybody may have written the file."""
+        texts, perhaps = (self.host, self.user, self.token), (self.boot_id, self.job_id, self.folder, self.path)
+        if not all(type(text) is str for text in (*texts, *(text for text in perhaps if text is not None))):
+            return False
+        is_one = type(self.pid) is int and 0 < self.pid < 2**31 and type(self.start_ticks) in (int, type(None))
+        is_place = self.path is None or (self.path.startswith("/") and b"\0" not in os.fsencode(self.path))
+        return is_one and type(self.time) in (int, float) and is_place
+
     def encode(self) -> bytes:
         return json.dumps(asdict(self)).encode() + b"\n"
 
@@ -49,7 +59,7 @@ class Holder:
             entries = json.loads(text)
             known = {f.name: entries[f.name] for f in fields(cls) if f.default is MISSING or f.name in entries}
             holder = cls(**known)
-            return holder if holder.pid > 0 and str(holder) else None
+            return holder if holder._is_sound and str(holder) else None
         except (ValueError, LookupError, TypeError, OSError, OverflowError, RecursionError):
             return None
 

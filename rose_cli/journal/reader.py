@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from rose_cli.errors import JournalError
+from rose_cli.journal.events import UnfitError
 from rose_cli.journal.record import decode, holds_whole_line, is_whole, may_be_first
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 Consumer: TypeAlias = "Callable[[Record], object]"
 
 _CHUNK_BYTES = 1 << 20
+_NOT_OURS = "rose never writes such a record: put the journal back from a copy, or start a new run"
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,9 @@ def read_journal(path: Path, consume: Consumer) -> JournalContents:
                 records += 1
                 good_bytes += len(line)
                 last = line
+    except UnfitError as error:
+        msg = f"journal '{path}', line {records + 1}: {error}"
+        raise JournalError(msg, _NOT_OURS) from error
     except OSError as error:
         msg = f"cannot read journal '{path}': {error.strerror}"
         raise JournalError(msg) from error
@@ -85,6 +90,10 @@ def _understood(path: Path, line_number: int, line: bytes) -> Record | None:
         return None
     try:
         return decode(line)
+    except UnfitError:
+        raise
+    except RecursionError as error:
+        raise UnfitError("it is nested too deeply") from error
     except (ValueError, KeyError) as error:
         msg = f"journal '{path}', line {line_number}: {error}"
         raise JournalError(msg, "use the version of rose that wrote it") from error

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from rose_cli.journal.events import FORMAT_VERSION, from_json, to_json
+from rose_cli.journal.events import FORMAT_VERSION, UnfitError, from_json, to_json
 
 if TYPE_CHECKING:
     from rose_cli.journal.events import Event
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _TRAILER = b',"crc":"%08x"}\n'
 _TRAILER_LENGTH = len(_TRAILER % 0)
 _START = b'{"seq":'
+_LAST_SECOND = 253_370_764_800  # of the year 9998: what comes later is a date in no calendar of Python's
 
 # ASCII only: whatever separates lines for some reader, and half a surrogate pair, is escaped
 _encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
@@ -50,13 +51,23 @@ def is_whole(line: bytes) -> bool:
 
 
 def decode(line: bytes) -> Record:
-    """The record of a whole line. Raises ValueError or KeyError where this version cannot understand it."""
+    """The record of a whole line.
+
+    Raises ValueError, KeyError or RecursionError where this version cannot understand it; of these, UnfitError where
+    rose never wrote what stands there.
+    """
     entries, _ = _decode(line.decode("ascii"))
-    written_format = entries.get("format")
+    written_format = entries.get("format", 0)
     if isinstance(written_format, int) and written_format > FORMAT_VERSION:
         msg = f"written by a newer rose (format {written_format}; this one reads up to format {FORMAT_VERSION})"
         raise ValueError(msg)
-    return Record(entries["seq"], entries["time"], from_json(entries))
+    sequence, time = entries.pop("seq"), entries.pop("time")
+    entries.pop("crc", None)
+    if type(sequence) is not int or type(time) not in (float, int) or not 0 <= time < _LAST_SECOND:
+        raise UnfitError(f"'seq' and 'time' cannot be {str(sequence)[:40]} and {str(time)[:40]}")
+    record = object.__new__(Record)
+    vars(record).update(sequence=sequence, time=time, event=from_json(entries))  # as there, for speed
+    return record
 
 
 def holds_whole_line(damaged: bytes) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from rose_cli.journal import events as e
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 
 KEPT_ORIGINS = 16
@@ -197,6 +197,14 @@ class RunState:
     longest_seconds: dict[str, float] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     _now: float = 0.0
+    _tasks: Mapping[str, Collection[str]] | None = None
+
+    @classmethod
+    def planned(cls, tasks: Mapping[str, Collection[str]]) -> RunState:
+        """The state of a run before its first record, whose plan has these learners with these tasks, and no others."""
+        state = cls()
+        state._tasks = tasks
+        return state
 
     def seconds(self, now: float) -> float:
         """Time that sessions have worked on the run, up to `now` for one that goes on."""
@@ -215,6 +223,7 @@ class RunState:
         return planned if state is None or state.max_iter is None else state.max_iter
 
     def apply(self, record: Timed) -> None:
+        """Raises UnfitError for a record that cannot be of this run."""
         self._now = record.time
         self._fold(record.event)
         self.last_time = record.time
@@ -225,11 +234,16 @@ class RunState:
 
     @_fold.register
     def _(self, event: e.RunCreated) -> None:
+        if self._tasks is not None and self.run_id:
+            raise e.UnfitError("a run that has begun begins again")
+        if self._tasks is not None and set(event.learners) != set(self._tasks):
+            raise e.UnfitError("it is the journal of another run: the plan has other learners")
         self.run_id, self.campaign, self.started = event.run_id, event.campaign, self._now
         self.learners = {name: LearnerState(name) for name in event.learners}
 
     @_fold.register
     def _(self, event: e.SessionStarted) -> None:
+        self._check_begun()
         self._close_session(self.last_time)
         self.session = SessionState(event.session, event.host, event.pid, event.engine, self._now)
         self.session.directory, self.session.identity = event.directory, event.identity
@@ -241,6 +255,7 @@ class RunState:
 
     @_fold.register
     def _(self, event: e.SessionEnded) -> None:
+        self._check_begun()
         self._close_session(self._now)
         if self.session is not None:
             self.session.reason, self.session.message = event.reason, event.message
@@ -255,7 +270,7 @@ class RunState:
 
     @_fold.register
     def _(self, event: e.LearnerStarted) -> None:
-        learner, session = self.learners[event.learner], self.session
+        learner, session = self._learner(event.learner), self.session
         learner.prepared = True
         _note_files(learner, event.files)
         if session is not None and session.directory is not None and session.campaign_dir is not None:
@@ -263,7 +278,7 @@ class RunState:
 
     @_fold.register
     def _(self, event: e.AttemptStarted) -> None:
-        learner = self.learners[event.learner]
+        learner = self._learner_of(event)
         learner.status, learner.files_are_known = Status.RUNNING, False
         if learner.current is None:
             learner.current = IterationState(event.iteration, self._now)
@@ -320,7 +335,7 @@ class RunState:
 
     @_fold.register
     def _(self, event: e.IterationFinished) -> None:
-        learner = self.learners[event.learner]
+        learner = self._learner(event.learner)
         iteration = learner.current or IterationState(event.iteration, self._now)
         iteration.seconds, iteration.value, iteration.metric_file = event.seconds, event.value, None
         learner.iterations.append(iteration)
@@ -328,13 +343,13 @@ class RunState:
 
     @_fold.register
     def _(self, event: e.LearnerStopped) -> None:
-        learner = self.learners[event.learner]
+        learner = self._learner(event.learner)
         learner.stop_reason, learner.message = event.reason, event.message
         learner.status = _FINAL.get(event.reason, Status.DONE)
 
     @_fold.register
     def _(self, event: e.LearnerReopened) -> None:
-        learner = self.learners[event.learner]
+        learner = self._learner(event.learner)
         learner.stop_reason = learner.message = learner.error = None
         learner.status = Status.PENDING
         for step in learner.current.steps.values() if learner.current else ():
@@ -346,12 +361,29 @@ class RunState:
 
     @_fold.register
     def _(self, event: e.MaxIterChanged) -> None:
+        self._check_begun()
         self.max_iter = event.max_iter
         for name in event.learners or self.learners:
-            self.learners[name].max_iter = event.max_iter
+            self._learner(name).max_iter = event.max_iter
+
+    def _check_begun(self) -> None:
+        if self._tasks is not None and not self.run_id:
+            raise e.UnfitError("the first record of a run says what began")
+
+    def _learner(self, name: str) -> LearnerState:
+        learner = self.learners.get(name)
+        if learner is None:
+            raise e.UnfitError(f"the run has no learner {name!r}")
+        return learner
+
+    def _learner_of(self, event: e.AttemptEvent) -> LearnerState:
+        learner = self._learner(event.learner)
+        if self._tasks is not None and event.task not in self._tasks[learner.name]:
+            raise e.UnfitError(f"learner {learner.name!r} has no task {event.task!r}")
+        return learner
 
     def _step(self, event: e.AttemptEvent) -> StepState:
-        return self.learners[event.learner].step(event.task, event.replica)
+        return self._learner_of(event).step(event.task, event.replica)
 
     def _end_attempt(self, event: e.AttemptEvent) -> StepState:
         step = self._step(event)
@@ -368,11 +400,16 @@ def _interrupted(reason: str | None) -> Status:
 
 
 def _note_files(learner: LearnerState, news: Mapping[str, int]) -> None:
+    files = learner.files
     for name, size in news.items():
         if size < 0:
-            learner.files.pop(name, None)
+            files.pop(name, None)
+        elif name in files:
+            files[name] = size
+        elif not e.is_inside(name):
+            raise e.UnfitError(f"there can be no file {name!r} in a workspace")
         else:
-            learner.files[sys.intern(name)] = size  # ten thousand learners have the same names
+            files[sys.intern(name)] = size  # ten thousand learners have the same names
     learner.files_are_known = not learner.running_steps()
 
 

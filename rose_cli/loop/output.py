@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+from rose_cli.journal.events import is_shallow
 from rose_cli.loop.numerals import cleaned
 
 if TYPE_CHECKING:
@@ -175,4 +176,6 @@ def _parsed(data: bytes) -> dict[str, Any] | str:
         return f"is not JSON ({error.msg}, character {error.pos + 1}): print it with json.dumps"
     except ValueError:
         return "holds a number with too many digits"
+    if isinstance(value, dict) and not is_shallow(value):
+        return "is nested too deeply"
     return value if isinstance(value, dict) else 'is not a JSON object, as in {"loss": 0.1}'

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from rose_cli.plan.texts import check_lines, check_texts, check_variables
 from rose_cli.plan.trial import Horizon, Trial
 from rose_cli.spec.campaign import RESERVED_TASK_NAMES, Iterations, TaskFields
 from rose_cli.spec.findings import unknown_task
+from rose_cli.spec.rules import folded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -83,12 +83,12 @@ class Checker:
         if not self.around.task_names:
             hint = "for example simulation: {executable: python sim.py}"
             yield Finding("no-tasks", "no task is declared", ("tasks",), hint)
-        folded: dict[str, str] = {}
+        known: dict[str, str] = {}
         for task in self.campaign.tasks:
             if task in RESERVED_TASK_NAMES:
                 message = f"'{task}' cannot name a task: it is a key of its own"
                 yield Finding("bad-name", message, ("tasks", task), "give the task another name", at_key=True)
-            other = folded.setdefault(_folded(task), task)
+            other = known.setdefault(folded(task), task)
             if other != task:
                 message = f"the tasks '{other}' and '{task}' differ by case only: they would name one log file"
                 yield Finding("duplicate-name", message, ("tasks", task), "rename one of the two", at_key=True)
@@ -107,7 +107,7 @@ class Checker:
 
     def _check_name(self, name: str, path: KeyPath) -> Iterator[Finding]:
         """Names that differ by case or form alone would share a folder on some file systems."""
-        other, first = self._names.setdefault(_folded(name), (name, path))
+        other, first = self._names.setdefault(folded(name), (name, path))
         if first != path:
             message = f"two learners are named '{name}'"
             if other != name:
@@ -160,7 +160,3 @@ class Checker:
             yield from self._check_fields(override, ("smoke", task), horizon)
             if names and task not in names:
                 yield unknown_task(task, ("smoke", task), names, smoke.overrides)
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFKC", name).casefold()

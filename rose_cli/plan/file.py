@@ -1,4 +1,4 @@
-"""plan.json: the plan as JSON and back, by the types of its fields.
+"""plan.json, and the places in it.
 
 In memory every path is absolute. On disk the campaign's folder is relative to the run directory, and what lies in it
 relative to that folder: whoever moves or copies a folder with campaign and runs takes all of it along. A run that was
@@ -7,18 +7,19 @@ moved by itself finds its campaign where it was; format 1 had absolute paths, an
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-import types
 from contextlib import suppress
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING
 
 from rose_cli.errors import RunDirectoryError
-from rose_cli.plan import model
+from rose_cli.plan.decode import PlanFault, decode, encode
 from rose_cli.plan.model import Origin, Plan
+from rose_cli.regular import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from rose_cli.plan.model import FilePlan
 
 FORMAT_VERSION = 2
+MOST_BYTES = 1 << 30
+"""A plan of a million commands, the most that a campaign may have, takes less."""
 CAMPAIGN_TEXT = "campaign.yaml"
 """The run's own copy of its campaign file, beside plan.json."""
 
@@ -34,7 +37,7 @@ def dump_plan(plan: Plan, run: Path) -> str:
     """The text of plan.json in the run directory `run`."""
     origin = Origin(str(run.absolute()), plan.campaign_dir)
     written = replace(_unrooted(plan, origin), origin=origin)
-    return json.dumps({"format": FORMAT_VERSION, "plan": _encode(written)}, indent=1) + "\n"
+    return json.dumps({"format": FORMAT_VERSION, "plan": encode(written)}, indent=1) + "\n"
 
 
 def load_plan(path: Path) -> Plan:
@@ -44,19 +47,46 @@ def load_plan(path: Path) -> Plan:
     Raises RunDirectoryError where the file is missing, damaged or of a newer rose.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(_text_of(path))
         version = document["format"]
-        plan: Plan | None = _decode(Plan, document["plan"]) if version in range(1, FORMAT_VERSION + 1) else None
-        plan = plan and _rooted(plan, path.parent.absolute())
+        is_known = _is_known(version)
+        plan = _rooted(_of_place(decode(document["plan"]), version), path.parent.absolute()) if is_known else None
     except OSError as error:
-        message = f"cannot read '{path}': {error.strerror}"
-        raise RunDirectoryError(message, "is this the folder of a run?") from error
+        why = "it is a link, and rose did not make it one" if error.errno == errno.ELOOP else error.strerror
+        raise RunDirectoryError(f"cannot read '{path}': {why}", "is this the folder of a run?") from error
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         message = f"'{path}' is damaged: {error}"
         raise RunDirectoryError(message, "put the file back from a copy, or start a new run") from error
     if plan is None:
         message = f"'{path}' was written by a newer rose (format {version}, this one reads up to {FORMAT_VERSION})"
         raise RunDirectoryError(message, "update rose")
+    return plan
+
+
+def _text_of(path: Path) -> str:
+    """What is no JSON object from its first byte on is not read into memory."""
+    with open(open_regular(path), "rb") as file:  # noqa: PTH123
+        if os.fstat(file.fileno()).st_size > MOST_BYTES:
+            raise OSError(errno.EFBIG, f"larger than {MOST_BYTES:,} bytes")
+        start = file.read(64)
+        if start.strip()[:1] != b"{":
+            raise ValueError("it holds no plan")
+        return (start + file.read(MOST_BYTES)).decode("utf-8")
+
+
+def _is_known(version: object) -> bool:
+    if type(version) is not int or version < 1:
+        raise ValueError(f"there is no format {version!r:.40}")
+    return version <= FORMAT_VERSION
+
+
+def _of_place(plan: Plan, version: int) -> Plan:
+    """The plan, if its places are told in the way of that format. Raises PlanFault."""
+    name = os.path.basename(plan.campaign_file)  # noqa: PTH119
+    is_relative = name == plan.campaign_file and name not in (".", "..")
+    is_absolute = os.path.dirname(plan.campaign_file) == plan.campaign_dir and os.path.isabs(plan.campaign_dir)  # noqa: PTH117, PTH120
+    if (version == 1) != (plan.origin is None) or not (is_absolute if version == 1 else is_relative):
+        raise PlanFault("does not lie in 'campaign_dir'", "campaign_file")
     return plan
 
 
@@ -166,53 +196,3 @@ def _campaign_file_now(folder: Path, name: str, run: Path) -> Path:
 def _campaign_files(folder: Path) -> Iterator[Path]:
     with suppress(OSError):
         yield from sorted(path for path in folder.iterdir() if path.suffix in (".yaml", ".yml") and path.is_file())
-
-
-# --- values --------------------------------------------------------------------------------------------------------
-
-
-def _encode(value: Any) -> Any:  # noqa: ANN401 - any part of a plan
-    if is_dataclass(value):
-        return {f.name: _encode(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, dict):
-        return {str(key): _encode(entry) for key, entry in value.items()}
-    if isinstance(value, tuple):
-        return [_encode(entry) for entry in value]
-    return value
-
-
-@cache
-def _field_types(cls: type) -> dict[str, Any]:
-    names = {**vars(model), "Mapping": dict}
-    return get_type_hints(cls, localns=names)
-
-
-def _decode(kind: Any, value: Any) -> Any:  # noqa: ANN401 - the counterpart
-    if isinstance(kind, type) and is_dataclass(kind):
-        # what an older rose did not know has its default; what has none is missing, and a TypeError
-        return kind(**{name: _decode(hint, value[name]) for name, hint in _field_types(kind).items() if name in value})
-    origin, arguments = get_origin(kind), get_args(kind)
-    if origin is dict:
-        key_kind, entry_kind = arguments
-        return {key_kind(key): _decode(entry_kind, entry) for key, entry in value.items()}
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise TypeError(f"a list was expected, not {value!r}")
-        return tuple(_decode(arguments[0], entry) for entry in value)
-    if origin in (Union, types.UnionType):
-        return _decode_union(arguments, value)
-    if kind is float:
-        return float(value)
-    return value
-
-
-def _decode_union(kinds: tuple[Any, ...], value: Any) -> Any:  # noqa: ANN401
-    """A map is the dataclass among `kinds` that has its keys, a list the tuple, a number of a float field a float."""
-    if isinstance(value, dict):
-        classes = [kind for kind in kinds if isinstance(kind, type) and is_dataclass(kind)]
-        return _decode(next((kind for kind in classes if value.keys() & _field_types(kind)), classes[0]), value)
-    if isinstance(value, list):
-        return _decode(next(kind for kind in kinds if get_origin(kind) is tuple), value)
-    if isinstance(value, int) and not isinstance(value, bool) and float in kinds and int not in kinds:
-        return float(value)
-    return value

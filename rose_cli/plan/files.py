@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rose_cli.diagnostic import SAME_LOOKS, Finding, KeyPath, lookalike
+from rose_cli.spec.rules import leads_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,7 +32,7 @@ def check_files(files: Sequence[File], path: KeyPath, around: Surroundings) -> I
         elif file.copy_:
             yield from _check_copied(file.path, (*at, "path"), around)
         target = target_of(file, around.campaign_dir)
-        if target.startswith(("/", "..")) or target == ".":
+        if leads_out(target):
             message = f"'{file.to or file.path}' would not lie inside the workspace"
             to = (*at, "to") if file.to else (*at, "path")
             yield Finding("outside-workspace", message, to, "write to: and a relative path without '..'")

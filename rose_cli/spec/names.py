@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from typing import Annotated
 
 from pydantic import PlainValidator
 
 from rose_cli.spec.rejection import Slip, expected, reject, reject_any, shortened
-
-MAX_NAME_BYTES = 100
-
-_TASK_NAME = re.compile(r"[^\W\d][\w-]*")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+from rose_cli.spec.rules import (
+    MAX_NAME_BYTES,
+    OWN_VARIABLES,
+    folder_fault,
+    is_option_name,
+    is_task_name,
+    is_variable_name,
+)
 
 
 def _text(value: object) -> str:
@@ -53,40 +54,25 @@ def _campaign_name(value: object) -> str:
 
 def _learner_name(value: object) -> str:
     name = _text(value)
-    # a look-alike, as full-width points, is harmless here, and '..' wherever somebody normalises it
-    fault = _folder_fault(name) or _folder_fault(unicodedata.normalize("NFKC", name))
+    fault = folder_fault(name)
     if fault is not None:
         message = f"'{shortened(name)}' cannot name a learner, whose folder bears the name: {fault[0]}"
         reject("bad-name", message, fault[1])
     return name
 
 
-def _folder_fault(name: str) -> tuple[str, str] | None:
-    """Why a name cannot be that of a folder, and what to do."""
-    if not name.strip():
-        return "it is empty", "leave 'name' out for the name learner-<index>"
-    odd = next((c for c in name if c in "/\\" or not c.isprintable()), None)
-    if odd is not None:
-        return f"it holds '{shortened(odd)}'", "write - or _ instead"
-    if name[0] in "-. " or name[-1] in ". ":
-        return f"it begins or ends with '{name[0] if name[0] in '-. ' else name[-1]}'", "take it away"
-    if len(name.encode()) > MAX_NAME_BYTES:
-        return f"it is longer than {MAX_NAME_BYTES} bytes", "shorten it"
-    return None
-
-
 def _task_name(value: object) -> str:
-    if not isinstance(value, str) or not _TASK_NAME.fullmatch(value) or len(value.encode()) > MAX_NAME_BYTES:
+    if not isinstance(value, str) or not is_task_name(value):
         hint = "write letters, digits, '_' and '-', beginning with a letter"
         reject("bad-name", f"'{shortened(str(value))}' cannot name a task", hint)
     return value
 
 
 def _variable_name(value: object) -> str:
-    if not isinstance(value, str) or not _VARIABLE.fullmatch(value):
+    if not isinstance(value, str) or not is_variable_name(value):
         hint = "write letters, digits and '_', beginning with a letter"
         reject("bad-name", f"'{shortened(str(value))}' cannot name an environment variable", hint)
-    if value.startswith("ROSE_"):
+    if value.startswith(OWN_VARIABLES):
         hint = "choose a name that does not begin with ROSE_"
         reject("bad-name", f"'{shortened(value)}' cannot be set: names with ROSE_ are set by rose itself", hint)
     return value
@@ -94,7 +80,7 @@ def _variable_name(value: object) -> str:
 
 def _option_name(value: object) -> str:
     name = str(value)
-    if not name or any(c.isspace() or not c.isprintable() for c in name):
+    if not is_option_name(name):
         reject("bad-name", f"'{shortened(name)}' cannot name an option", "a word without blanks, like --n_labeled")
     return name
 

@@ -12,9 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from rose_cli.spec.reader.scalars import plain_value
 from rose_cli.spec.rejection import expected, reject, reject_any
-
-MAX_COUNT = 10_000_000
-MAX_SEED = 2**63 - 1
+from rose_cli.spec.rules import MAX_COUNT, MAX_SEED, MAX_SIZE
 
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 
@@ -82,7 +80,6 @@ def _seed(value: object) -> int:
 
 _SIZE = re.compile(r"([0-9.]+) *([kmgt])i?b?", re.IGNORECASE)
 _MEGABYTES = {"k": 2**-10, "m": 1.0, "g": 2.0**10, "t": 2.0**20}
-MAX_SIZE = 2**60
 
 
 def _megabytes(value: object) -> int:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-import warnings
 from typing import Annotated
 
 from pydantic import PlainValidator
 
 from rose_cli.spec.rejection import expected, reject
-
-MAX_REGEX_CHARACTERS = 1000
+from rose_cli.spec.rules import MAX_REGEX_CHARACTERS, regex_fault
 
 
 def _json_path(value: object) -> str:
@@ -23,22 +21,18 @@ def _json_path(value: object) -> str:
 
 
 def _regex(value: object) -> str:
-    """Compiled only to see that it can be: nothing is searched with it here."""
     if not isinstance(value, str) or not value:
         reject("wrong-type", expected("a regular expression", value or None))
     if len(value) > MAX_REGEX_CHARACTERS:
         message = f"a regular expression of {len(value)} characters, at most {MAX_REGEX_CHARACTERS} are allowed"
         reject("bad-regex", message, "make it shorter")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            re.compile(value)
-    except re.error as error:
-        place = min(error.pos or 0, len(value) - 1)
+    fault = regex_fault(value)
+    if isinstance(fault, re.error):
+        place = min(fault.pos or 0, len(value) - 1)
         hint = "put a \\ before a sign that stands for itself; Python's re module has the syntax"
-        reject("bad-regex", f"this is no regular expression: {error.msg}", hint, inside=(place, 1))
-    except (RecursionError, OverflowError, MemoryError):
-        reject("bad-regex", "this regular expression is too large", "make it shorter")
+        reject("bad-regex", f"this is no regular expression: {fault.msg}", hint, inside=(place, 1))
+    if fault is not None:
+        reject("bad-regex", fault, "make it shorter")
     return value
 
 

@@ -18,7 +18,9 @@ from rose_cli.journal.events import (
     Event,
     IterationFinished,
     RunCreated,
+    UnfitError,
     from_json,
+    is_inside,
     to_json,
 )
 from rose_cli.journal.record import Record, decode, encode, is_whole
@@ -35,25 +37,37 @@ scalars = st.none() | st.booleans() | integers | st.floats(allow_nan=False, allo
 values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3))
 maps = st.dictionaries(text, values, max_size=4)
 optional_text = st.none() | text
+counts = st.integers(0, 2**53 - 1)
+places = st.none() | text.map(lambda name: f"/x{name}").filter(lambda path: is_inside(path[1:]))
 BY_TYPE: Mapping[str, st.SearchStrategy[Any]] = {
     "str": text,
     "str | None": optional_text,
-    "int": integers,
-    "int | None": st.none() | integers,
+    "int": counts,
+    "int | None": st.none() | counts,
     "float": st.floats(),
     "float | None": st.none() | st.floats(),
     "tuple[str, ...]": st.lists(text, max_size=3).map(tuple),
     "Mapping[str, Any]": maps,
     "bool": st.booleans(),
     "Mapping[str, int]": st.dictionaries(text, integers, max_size=4),
-    "Mapping[str, str]": st.dictionaries(text, text, max_size=4),
+    "Mapping[str, str]": st.dictionaries(text.filter(lambda name: "\0" not in name), text, max_size=4),
+}
+BY_NAME: Mapping[str, st.SearchStrategy[Any]] = {
+    "run_id": st.uuids().map(lambda uuid: uuid.hex),
+    "directory": places,
+    "campaign_dir": places,
+    "log": text.filter(is_inside),
+    "seconds": st.floats(0, 1e11),
+    "pid": st.integers(1, 2**31),
+    "exit_code": st.none() | st.integers(-(2**31), 2**31),
+    "format": st.just(FORMAT_VERSION),
 }
 
 
 def _any_event(cls: type) -> st.SearchStrategy[Any]:
-    strategies = {field.name: BY_TYPE[str(field.type)] for field in fields(cls)}
-    if cls is RunCreated:
-        strategies["format"] = st.just(FORMAT_VERSION)
+    strategies = {
+        field.name: BY_NAME[field.name] if field.name in BY_NAME else BY_TYPE[str(field.type)] for field in fields(cls)
+    }
     return st.builds(cls, **strategies)
 
 
@@ -86,13 +100,16 @@ def test_a_record_is_one_line_of_strict_json_that_knows_it_is_whole(event: Event
     assert encode(decode(line)) == line
 
 
+SAMPLES: Mapping[str, Any] = {"str": "x", "int": 1, "float": 1, "bool": True, "tuple": [], "Mapping": {}}
+
+
 def test_the_names_in_the_file_stay_what_they_are() -> None:
     names = "run_created session_started session_ended learner_started attempt_started process_spawned "
     names += "attempt_succeeded attempt_failed attempt_cancelled attempt_lost step_given_up iteration_finished "
     names += "learner_stopped learner_reopened max_iter_changed"
     for name, cls in zip(names.split(), CLASSES, strict=True):
-        entries = {field.name: 1 for field in fields(cls) if field.name not in ("learners", "stderr_tail")}
-        event = from_json({"event": name, **entries, "learners": []})
+        entries = {field.name: SAMPLES[str(field.type).partition("[")[0].partition(" ")[0]] for field in fields(cls)}
+        event = from_json({"event": name, **entries, "directory": "/x", "campaign_dir": "/x"})
         assert type(event) is cls
         assert to_json(event)["event"] == name
 
@@ -135,6 +152,109 @@ def test_what_is_empty_takes_no_room_unless_it_says_something() -> None:
 def test_what_is_no_event_is_one_kind_of_mistake(entries: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="event"):
         from_json(entries)
+
+
+STARTED = {"event": "session_started", "session": 1, "host": "h", "pid": 1, "engine": "local"}
+ATTEMPT = {"learner": "a", "iteration": 0, "task": "t", "replica": 0, "attempt": 1}
+SPAWNED = {"event": "process_spawned", **ATTEMPT, "pid": 1, "start_ticks": 1}
+FAILED = {"event": "attempt_failed", **ATTEMPT, "kind": "k", "message": "m", "command": "c", "log": "l", "seconds": 1}
+DONE = {"event": "attempt_succeeded", **ATTEMPT, "seconds": 1}
+CREATED = {"event": "run_created", "run_id": "r", "campaign": "c", "rose_version": "1", "learners": ["a"]}
+
+
+def nested(depth: int) -> dict[str, Any]:
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return {"x": value}
+
+
+@pytest.mark.parametrize("pid", [0, -1, -5, 2**60, 1.0, "1", "../tmp/x", True, None, [1]])
+def test_the_number_of_a_process_is_one(pid: object) -> None:
+    with pytest.raises(UnfitError, match="'pid' cannot be"):
+        from_json({**SPAWNED, "pid": pid})
+
+
+@pytest.mark.parametrize(
+    ("event", "field", "value"),
+    [
+        (SPAWNED, "learner", ["a"]),
+        (SPAWNED, "task", 5),
+        (SPAWNED, "iteration", 1e300),
+        (SPAWNED, "replica", -1),
+        (SPAWNED, "start_ticks", "x"),
+        (STARTED, "directory", ""),
+        (STARTED, "directory", "/"),
+        (STARTED, "directory", "//"),
+        (STARTED, "directory", "relative"),
+        (STARTED, "campaign_dir", "/a\0b"),
+        (STARTED, "campaign_dir", 5),
+        (STARTED, "files", {"a": 1}),
+        (STARTED, "files", {"a\0": "x"}),
+        (STARTED, "host", {}),
+        (FAILED, "log", "/etc/shadow"),
+        (FAILED, "log", "learners/../../../../etc/shadow"),
+        (FAILED, "log", ".."),
+        (FAILED, "log", ""),
+        (FAILED, "log", "learners/\ud800"),
+        (STARTED, "directory", "/\ud800"),
+        (FAILED, "stderr_tail", [1]),
+        (FAILED, "stderr_tail", "abc"),
+        (FAILED, "exit_code", "1"),
+        (FAILED, "seconds", -1.0),
+        (FAILED, "seconds", "nan"),
+        (FAILED, "seconds", 1e300),
+        (DONE, "value", "yesterday"),
+        (DONE, "value", 10**400),
+        (DONE, "value", []),
+        (DONE, "files", {"a": "1"}),
+        (DONE, "files", {"a": True}),
+        (DONE, "files", ["a"]),
+        (DONE, "result", []),
+        (DONE, "result", nested(5_000)),
+        (CREATED, "run_id", ""),
+        (CREATED, "run_id", "r\0"),
+        (CREATED, "run_id", "r" * 101),
+        (CREATED, "learners", "ab"),
+        (CREATED, "learners", [["a"]]),
+    ],
+)
+def test_what_rose_never_writes_is_refused(event: dict[str, Any], field: str, value: object) -> None:
+    with pytest.raises(UnfitError, match=f"event '{event['event']}'.* cannot be"):
+        from_json({**event, field: value})
+
+
+def test_every_field_that_has_to_be_there_is_missed() -> None:
+    for event in (STARTED, SPAWNED, FAILED, DONE, CREATED):
+        assert type(from_json(event)) in CLASSES
+        for field in event.keys() - {"event"}:
+            with pytest.raises(UnfitError, match=f"has no '{field}'"):
+                from_json({key: value for key, value in event.items() if key != field})
+
+
+def test_a_report_may_be_nested_as_deep_as_programs_nest() -> None:
+    deep = nested(300)
+    event = from_json({**DONE, "result": deep})
+    assert from_json(to_json(event)) == event
+    wide = {f"{n}": [n] for n in range(1_000)}
+    assert to_json(from_json({**DONE, "result": wide}))["result"] == wide
+
+
+def test_objects_of_a_thousand_shapes_are_judged_each_by_itself() -> None:
+    for number in range(1_500):
+        assert from_json({**SPAWNED, f"key{number}": 1}) == from_json(SPAWNED)
+        with pytest.raises(UnfitError, match="'pid'"):
+            from_json({**SPAWNED, f"key{number}": 1, "pid": -number})
+
+
+PLACES_AND_TIMES = ['"1",1.0', "1.0,1.0", "true,1.0", '1,"yesterday"', "1,1e300", "1,-1.0", "1,null", "1,[1]", "1,NaN"]
+
+
+@pytest.mark.parametrize("given", PLACES_AND_TIMES)
+def test_place_and_time_of_a_record_are_numbers(given: str) -> None:
+    sequence, time = given.split(",")
+    with pytest.raises(UnfitError, match="'time' cannot be"):
+        decode(f'{{"seq":{sequence},"time":{time},"event":"learner_started","learner":"a"}}'.encode())
 
 
 def test_keys_of_a_later_version_are_passed_over() -> None:

@@ -38,6 +38,7 @@ KEPT = {
     "65536 bytes in a file with blanks": ("file", "padded(65536, 1) + chr(10) * 99"),
     "in colour": ("out", "chr(27) + '[32m' + padded(99) + chr(27) + '[0m'"),
     "with a line separator in it": ("out", "json.dumps(dict(n=1, text=chr(0x2028)), ensure_ascii=False)"),
+    "nested": ("out", "'{\"n\":1,\"pad\":' + '[' * 390 + ']' * 390 + '}'"),
     "through a link": ("none", "open('r', 'w').write(padded(99)), os.symlink(os.path.abspath('r'), ROSE_RESULT)"),
 }
 DROPPED = {
@@ -52,6 +53,7 @@ DROPPED = {
     "a list in a file": ("file", "'[1, 2]'", "$ROSE_RESULT is not a JSON object"),
     "an empty file": ("file", "''", "$ROSE_RESULT is empty"),
     "nested too deeply": ("out", "'{\"a\":' + '[' * 30000 + ']' * 30000 + '}'", "is nested too deeply"),
+    "nested deeper than every reader reads": ("out", "'{\"a\":' + '[' * 600 + ']' * 600 + '}'", "is nested too deeply"),
     "a number of 5000 digits": ("out", "'{\"a\": ' + '9' * 5000 + '}'", "too many digits"),
     "a pipe": ("none", "os.mkfifo(ROSE_RESULT)", "is not a regular file"),
     "a folder": ("none", "os.mkdir(ROSE_RESULT)", "is not a regular file"),
