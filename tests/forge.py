@@ -9,9 +9,25 @@ import json
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
+from hypothesis import strategies as st
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+
+texts = st.sampled_from(
+    ["", "x", "..", "../..", "/", "/etc/passwd", "a/../../b", ".", "\0", "a\0", "\ud800", "\x1b[2J", "{", "{home}",
+     "nan",
+     "1e999", "true", "x" * 5_000, "-", "~", "\u202e", "\uff0e\uff0e", "{workspace}/../../x", "$(id)", "'", "\n"]
+)  # fmt: skip
+numbers = st.sampled_from(
+    [0, -1, 1, 2, 10**30, 2**63, 2**31, -(2**63), 0.5, -0.0, 1e300, float("inf"), float("nan"), 10**400]
+)
+leaves = st.none() | st.booleans() | numbers | texts
+anything = st.recursive(leaves, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(texts, inner, max_size=2),
+                        max_leaves=4)  # fmt: skip
+"""Whatever JSON can hold, at its edges."""
 
 
 def sealed(text: str) -> bytes:

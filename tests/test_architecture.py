@@ -33,7 +33,7 @@ ARROWS = {
              "snapshot", "tree", "errors", "regular", "shortage"},
     "plan": {"spec.broken", "spec.campaign", "spec.engines", "spec.expression", "spec.findings", "spec.placeholders",
              "spec.rules", "spec.values", "engine.base", "engine.gpus", "diagnostic", "errors", "regular"},
-    "engine": {"errors", "host", "regular", "shortage", "signals"},
+    "engine": {"tree", "errors", "host", "regular", "shortage", "signals"},
     "journal": {"errors", "host", "regular", "shortage"},
     "spec": {"diagnostic", "errors", "regular"},
     "run_directory": {"tree", "errors", "regular"},

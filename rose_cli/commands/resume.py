@@ -80,7 +80,8 @@ def _go_on(where: Whereabouts, journal: JournalFile, options: ResumeOptions) -> 
     if not is_copy:
         _end_remains(where, force=options.force)
     _settle(where)
-    forget_pilots(directory.engine, of_a_copy=is_copy)
+    if plan.engine.pilot is not None:  # a record says nothing of an engine that has none
+        forget_pilots(directory.engine, of_a_copy=is_copy)
     for name in intent.fresh:
         if (aside := set_aside(directory.workspace(name), inside=directory.path)) is not None:
             notice(f"what is left of the workspace of '{name}' is in '{aside}'")

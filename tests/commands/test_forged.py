@@ -22,6 +22,7 @@ from rose_cli.plan.render import Moment, NoCommandError, Place, render
 from rose_cli.run_directory import RunDirectory, prepare_workspace
 from tests import forge
 from tests.conftest import Rose
+from tests.forge import anything
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -246,18 +247,6 @@ def test_what_a_plan_names_outside_is_neither_removed_nor_written(failed: Rose) 
 
 
 # --- all that can be said of a field --------------------------------------------------------------------------------
-
-texts = st.sampled_from(
-    ["", "x", "..", "../..", "/", "/etc/passwd", "a/../../b", ".", "\0", "a\0", "\ud800", "\x1b[2J", "{", "{home}",
-     "nan",
-     "1e999", "true", "x" * 5_000, "-", "~", "\u202e", "\uff0e\uff0e", "{workspace}/../../x", "$(id)", "'", "\n"]
-)  # fmt: skip
-numbers = st.sampled_from(
-    [0, -1, 1, 2, 10**30, 2**63, 2**31, -(2**63), 0.5, -0.0, 1e300, float("inf"), float("nan"), 10**400]
-)
-leaves = st.none() | st.booleans() | numbers | texts
-anything = st.recursive(leaves, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(texts, inner, max_size=2),
-                        max_leaves=4)  # fmt: skip
 
 
 def places_in(value: Any, way: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

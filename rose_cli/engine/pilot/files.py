@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import stat
+from collections import deque
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
@@ -12,6 +15,9 @@ from rose_cli.engine.pilot.attempt import Attempt
 from rose_cli.engine.pilot.notices import Notices
 from rose_cli.engine.pilot.script import LOCKS, SCRIPTS, Generation, TaskScript, write_common, write_script
 from rose_cli.engine.processes import MARK_VARIABLE
+from rose_cli.errors import EngineError
+from rose_cli.regular import Folder
+from rose_cli.tree import remove_entry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,9 +47,21 @@ class TaskFiles:
         self._pipe = self._scripts / "notices"
 
     def make(self) -> Notices:
-        write_common(self._scripts)
-        self._locks.mkdir(exist_ok=True)
+        """Raises EngineError where something else stands in their place."""
+        try:
+            write_common(self._scripts)
+            self._make_locks()
+        except OSError as error:
+            message = f"cannot make '{error.filename}' for the tasks: {error.strerror}"
+            raise EngineError(message, "remove what is there, then `rose resume`") from error
         return Notices(self._pipe)
+
+    def _make_locks(self) -> None:
+        """Those of earlier sessions may be held. What is no file was put there: opening it could take for ever."""
+        with Folder.at(self._locks, inside=self._locks.parent, make=True) as folder:
+            for name in folder.names():
+                if not stat.S_ISREG(os.lstat(name, dir_fd=folder.descriptor).st_mode):
+                    deque(remove_entry(folder, name), 0)
 
     def attempt(self, pilot: Pilot, request: TaskRequest, gpu_ids: tuple[str, ...], number: int) -> Attempt:
         """One try of a task, with its script. Raises NotStartedError where it can be seen that it would not start."""

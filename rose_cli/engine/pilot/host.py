@@ -191,7 +191,7 @@ class _Host:
         wanted = self._wanted
         self._record = PilotRecord(
             socket.gethostname(), wanted["resource"], here, 60.0 * wanted["runtime_minutes"], time.time(),
-            wanted["folder"], wanted["home"],
+            wanted["folder"], token=wanted["token"],
         )  # fmt: skip
         write_record(self._record_path, self._record)
 

@@ -13,9 +13,10 @@ from rose_cli.engine.census import Census
 from rose_cli.engine.ending import Ending
 from rose_cli.engine.pilot.link import HostLink
 from rose_cli.engine.pilot.records import RECORD
+from rose_cli.engine.pilot.script import make_anew
 from rose_cli.engine.pilot.trouble import last_words
 from rose_cli.engine.pilot.vitals import Vitals
-from rose_cli.engine.pilot.wanted import Workplace, bring_home, host_environment, user_configs
+from rose_cli.engine.pilot.wanted import HOME, Workplace, bring_home, host_environment, user_configs
 from rose_cli.engine.processes import MARK_VARIABLE, run_mark, session_mark
 from rose_cli.errors import EngineError
 
@@ -45,7 +46,7 @@ class Pilot:
     def __init__(self, wanted: PilotWanted, folder: Path, run_id: str, session: int, number: int) -> None:
         self._wanted = wanted
         self._folder = folder
-        self._workplace = Workplace(folder / "radical")
+        self._workplace = Workplace(folder / HOME)
         self._host_mark = f"{run_mark(run_id)}host.{session}.{number}"
         self._agent_mark = f"{session_mark(run_id, session)}{AGENT}.{number}"
         self._session = f"rose.{session}.{number}"
@@ -128,7 +129,7 @@ class Pilot:
     def _start(self) -> None:
         if not (self._wanted.is_local or self._workplace.is_plain):
             raise EngineError(f"radical.pilot cannot work in '{self._folder}': use a run directory of plain characters")
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_anew(self._folder)
         self._workplace.make(user_configs())
         place = self._workplace.path
         environment = host_environment(self._wanted, place, (MARK_VARIABLE, self._host_mark))
@@ -137,6 +138,7 @@ class Pilot:
         self._send(
             {
                 "session": self._session, "folder": str(place), "home": str(self._workplace.home),
+                "token": self._workplace.token,
                 "over": str(self.over_file),
                 "record": str(self._folder / RECORD),
                 "agent": {MARK_VARIABLE: self._agent_mark}, "resource": wanted.resource,

@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose_cli.engine.pilot.records import open_records
+from rose_cli.engine.pilot.records import open_records, read_record, record_paths
 from rose_cli.engine.pilot.script import LOCKS, SCRIPTS
-from rose_cli.engine.pilot.wanted import bring_home
+from rose_cli.engine.pilot.wanted import HOME, bring_home, proven
 from rose_cli.errors import RunDirectoryError
 from rose_cli.host import host_name
 
@@ -26,8 +26,10 @@ def settle_pilots(engine_folder: Path, *, force: bool) -> None:
     These the caller ends by their marks. Raises RunDirectoryError where a pilot may still be at work elsewhere;
     with `force` the user has made sure that none is.
     """
+    if force:
+        return
     until = time.monotonic() + _WAIT_SECONDS
-    while (elsewhere := _elsewhere(engine_folder)) and not force:
+    while elsewhere := _elsewhere(engine_folder):
         if any(record.host != host_name() for record in elsewhere.values()) or time.monotonic() > until:
             raise _refusal(next(iter(elsewhere.values())))
         time.sleep(_LOOK_SECONDS)
@@ -38,17 +40,25 @@ def forget_pilots(engine_folder: Path, *, of_a_copy: bool = False) -> None:
 
     `of_a_copy`: they are those of a run that this one was copied from; what they wrote is that run's.
     """
-    records = open_records(engine_folder)
-    for path, record in records.items():
-        if not of_a_copy:
-            bring_home(Path(record.workplace), path.parent)  # not record.home: the run may have moved
-        path.unlink(missing_ok=True)
+    were_here = [_forget(path, of_a_copy=of_a_copy) for path in record_paths(engine_folder)]
     for scripts in engine_folder.glob(f"{SCRIPTS}-*"):
         shutil.rmtree(scripts, ignore_errors=True)
-    if of_a_copy or all(
-        record.here for record in records.values()
-    ):  # else the locks are the last fence, where `force` was wrong
+    if of_a_copy or all(were_here):  # else the locks are the last fence, where `force` was wrong
         shutil.rmtree(engine_folder / LOCKS, ignore_errors=True)
+
+
+def _forget(path: Path, *, of_a_copy: bool) -> bool:
+    """Whether its tasks ran on this machine. Of what a record says, nothing but its own folder is believed unproven."""
+    try:
+        record = read_record(path)
+    except RunDirectoryError:
+        record = None
+    if record is not None and record.may_run() and not of_a_copy:
+        home = path.parent / HOME
+        bring_home(home if record.token is None else proven(Path(record.workplace), record.token) or home, home)
+    if not path.parent.is_symlink():
+        path.unlink(missing_ok=True)
+    return record is None or record.here or not record.may_run()
 
 
 def _elsewhere(engine_folder: Path) -> dict[Path, PilotRecord]:

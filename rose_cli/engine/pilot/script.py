@@ -7,6 +7,7 @@ import os
 import shlex
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING
 
 from rose_cli.engine.shell import note_beside
@@ -98,8 +99,16 @@ class TaskScript:
             return None
 
 
+def make_anew(folder: Path) -> None:
+    """A folder that nobody has put anything into. What stands in its place, whatever it is, gets another name."""
+    if os.path.lexists(folder):
+        names = (folder.with_name(f"{folder.name}.before-{n}") for n in count(1))
+        folder.rename(next(name for name in names if not os.path.lexists(name)))
+    folder.mkdir(parents=True)
+
+
 def write_common(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    make_anew(folder)
     (folder / "common.sh").write_text(_COMMON, encoding="utf-8")
 
 
