@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rose_cli.engine.base import Capacity
 from rose_cli.engine.gpus import visible_gpus
 from rose_cli.engine.local import LocalEngine, machine_capacity
-from rose_cli.plan.pilots import few_gpus
+from rose_cli.plan.pilots import few_cores, few_gpus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +37,12 @@ def make_engine(plan: Plan, run_id: str, session: int, directory: Path, environm
         grace_seconds=engine.grace_seconds,
         base_environment=environment,
     )
+
+
+def missing_cores(plan: Plan) -> str | None:
+    """Where the local engine is told of more cores than this process may use, what is to be said."""
+    asked, there = plan.engine.cores or 0, machine_capacity().cores
+    return few_cores(asked, there) if plan.engine.pilot is None and asked > there else None
 
 
 def missing_gpus(plan: Plan, environment: Mapping[str, str]) -> str | None:

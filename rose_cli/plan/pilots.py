@@ -108,6 +108,7 @@ def check_engine(engine: Engine, around: Surroundings) -> Iterator[Finding]:
         return
     if engine.kind == "local":
         yield from _check_foreign(engine)
+        yield from _check_cores(engine, around.machine.cores)
         yield from _check_visible(engine, around.gpus)
         return
     if any(engine.gpus) and engine.gpus != tuple(str(number) for number in range(len(engine.gpus))):
@@ -127,6 +128,18 @@ def _check_foreign(engine: Engine) -> Iterator[Finding]:
             hint = f"take it out, or write kind: radical.pilot beside '{key}'"
             yield Finding("unused-key", f"'{key}' is for a pilot, and this is the local engine", ("engine", key), hint,
                           at_key=True)  # fmt: skip
+
+
+def _check_cores(engine: Engine, there: int) -> Iterator[Finding]:
+    """Campaigns are written on one machine and run on another: that it fits here is not for certain what is meant."""
+    if engine.cores is not None and engine.cores > there:
+        hint = f"write cores: {there}, or take it out: rose then uses as many as there are"
+        yield Finding("too-many-resources", few_cores(engine.cores, there), ("engine", "cores"), hint, Severity.WARNING)
+
+
+def few_cores(asked: int, there: int) -> str:
+    """What is to be said where the local engine is told of more cores than this process may use."""
+    return f"the engine counts on {asked} cores, and rose may use {there} here: tasks may slow each other down"
 
 
 def _check_visible(engine: Engine, visible: VisibleGpus | None) -> Iterator[Finding]:

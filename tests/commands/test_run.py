@@ -17,7 +17,7 @@ import pytest
 
 from rose_cli import __version__
 from rose_cli.commands.surroundings import task_environment
-from tests.conftest import Rose, wait_until
+from tests.conftest import REPOSITORY, Rose, wait_until
 
 if TYPE_CHECKING:
     from tests.conftest import Called
@@ -376,3 +376,20 @@ def test_a_failed_smoke_run_is_kept(rose: Rose) -> None:
     assert str(folder) in called.err
     assert rose.events(folder)[0]["event"] == "run_created"
     assert "command  false --n 2" in called.out
+
+
+def test_more_cores_than_rose_may_use_are_a_warning(rose: Rose) -> None:
+    """A file that was written for a node of 64 cores, in a job that has one of them."""
+    rose.write("{engine: {kind: local, cores: 64}, max_iter: 1, tasks: {t: {executable: echo ok}}, learners: 1}")
+    one = min(os.sched_getaffinity(0))
+    for call in ("validate campaign.yaml", "run campaign.yaml --output plain --run-dir r"):
+        called = subprocess.run(
+            [sys.executable, "-m", "rose_cli", *call.split()], cwd=rose.folder, timeout=60, check=False,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True,
+            preexec_fn=lambda: os.sched_setaffinity(0, {one}),
+        )  # fmt: skip
+        assert called.returncode == 0, called.stderr
+        said = "the engine counts on 64 cores, and rose may use 1 here: tasks may slow each other down"
+        assert (called.stdout + called.stderr).count(said) == 1, called
+    rose.write("{engine: {kind: local, cores: 1}, max_iter: 1, tasks: {t: {executable: echo ok}}, learners: 1}")
+    assert "counts on" not in rose("run", "campaign.yaml", "--run-dir", "s").err
