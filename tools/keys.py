@@ -49,6 +49,7 @@ KINDS: tuple[tuple[object, str], ...] = (
     (campaign.File, "path, or [map](#files)"),
     (campaign.Engine, "`local`, or [map](#the-engine)"),
     (campaign.Limits, "[map](#limits)"),
+    (campaign.Keep, "[map](#keeping-logs)"),
     (campaign.StopCampaign, "[map](#ending-the-others)"),
     (campaign.Smoke, "[map](#smoke-runs)"),
 )

@@ -63,6 +63,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "file": lambda: keys(campaign.File),
     "engine": lambda: keys(campaign.Engine),
     "limits": lambda: keys(campaign.Limits),
+    "keep": lambda: keys(campaign.Keep),
     "stop_campaign": lambda: keys(campaign.StopCampaign),
     "smoke": lambda: keys(campaign.Smoke),
     "metrics": metrics,

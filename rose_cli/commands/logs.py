@@ -12,6 +12,7 @@ from rose_cli.commands.runs import SeenRun, find_run, see
 from rose_cli.diagnostic import did_you_mean
 from rose_cli.errors import ExitCode, UsageError
 from rose_cli.journal.events import StepKey
+from rose_cli.loop.keeping import logged_iterations
 from rose_cli.view.console import Filter, notice, say
 from rose_cli.view.outlet import encodable
 
@@ -66,6 +67,8 @@ def logs(argument: str, wanted: Wanted, *, follow: bool, raw: bool) -> ExitCode:
         seen = see(seen.directory)
         printer.print_all(_find(seen, wanted))
     printer.finish()
+    for line in _told_gone(seen, wanted):
+        notice(line)
     if printer.is_blank:
         notice("nothing was printed" if not wanted.failed else "no attempt failed, or it printed nothing")
     return ExitCode.OK
@@ -99,6 +102,22 @@ def _all_logs(seen: SeenRun, wanted: Wanted) -> Iterator[Log]:
             place = order.get(match["task"], len(order)), int(match["replica"] or 0), int(match["attempt"])
             iteration = int(path.parent.name)
             yield Log(learner.index, iteration, *place, match["stream"], learner.name, match["task"], path)
+
+
+def _told_gone(seen: SeenRun, wanted: Wanted) -> Iterator[str]:
+    """A line where logs that were asked for have been removed."""
+    failed = {(step.learner, step.iteration) for step, _ in seen.failed_attempts} if wanted.failed else None
+    gone = 0
+    for learner in seen.plan.learners:
+        if wanted.learner in (None, learner.name):
+            there = set(logged_iterations(seen.directory.learner(learner.name) / "logs", seen.directory.path))
+            done = {each.number for each in seen.state.learners[learner.name].iterations}
+            asked = done if wanted.iteration is None else done & {wanted.iteration}
+            gone += sum(failed is None or (learner.name, number) in failed for number in asked - there)
+    if gone:
+        most = seen.plan.keep.logs
+        why = f"the campaign keeps those of each learner's last {most} (keep.logs)" if most else "they were removed"
+        yield f"the logs of {gone} iteration{'s' if gone > 1 else ''} are no longer there: {why}"
 
 
 def _has_failed(seen: SeenRun, log: Log) -> bool:

@@ -72,7 +72,8 @@ class IterationState:
     """An iteration, finished or under way. `options` are by task, `reports` by task and replica.
 
     `metric_file`: while under way, the signature of the criterion's file as an attempt that succeeded wrote it. Not
-    watched where an older rose began the iteration: it did not look who wrote that file.
+    watched where an older rose began the iteration: it did not look who wrote that file. `failed` names the attempts
+    that failed, by task, replica and number.
     """
 
     number: int
@@ -84,6 +85,7 @@ class IterationState:
     steps: dict[tuple[str, int], StepState] = field(default_factory=dict)
     metric_file: str | None = None
     metric_file_is_watched: bool = True
+    failed: tuple[tuple[str, int, int], ...] = ()
 
     @property
     def result(self) -> dict[str, Any]:
@@ -315,6 +317,8 @@ class RunState:
         step.failures += 1
         step.over_limit = event.kind == "over_limit"
         learner = self.learners[event.learner]
+        if learner.current is not None:
+            learner.current.failed += ((event.task, event.replica, event.attempt),)
         learner.error, learner.failures = event, learner.failures + 1
         _note_files(learner, event.files)
         _keep_origin(learner, event)

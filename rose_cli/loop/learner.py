@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,11 +13,12 @@ from rose_cli.journal import events as e
 from rose_cli.loop.criterion import best_value, why_stop
 from rose_cli.loop.deadline import WallTimeReached
 from rose_cli.loop.freshness import MetricFile
+from rose_cli.loop.keeping import LogKeeper
 from rose_cli.loop.step import StepEnd, StepRunner
 from rose_cli.plan.model import CRITERION
 from rose_cli.plan.render import Moment, metric_file
 from rose_cli.run_directory import lead_links, moves_between, news_of_files, prepare_workspace
-from rose_cli.shortage import check_memory, in_thread
+from rose_cli.shortage import check_memory, in_slices, in_thread
 
 if TYPE_CHECKING:
     from rose_cli.journal.state import LearnerState
@@ -32,6 +34,10 @@ class LearnerLoop:
         self._plan = plan
         self._max_iter = crew.max_iter(plan)
         self._metric_file: MetricFile | None = None
+        self._log_keeper: LogKeeper | None = None
+        if (most := crew.plan.keep.logs) is not None:
+            logs = crew.directory.learner(plan.name) / "logs"
+            self._log_keeper = LogKeeper(most, plan.criterion, logs, crew.directory.path)
 
     async def run(self) -> None:
         check_memory()
@@ -39,8 +45,10 @@ class LearnerLoop:
         reason = why_stop(self._plan.criterion, self._state.history, self._max_iter)
         if reason is not None:
             await self._crew.recorder.record(e.LearnerStopped(self._plan.name, reason))
+        await self._let_logs_go()
         while self._state.stop_reason is None:
             await self._iteration()
+            await self._let_logs_go()
 
     @property
     def _state(self) -> LearnerState:
@@ -81,6 +89,13 @@ class LearnerLoop:
                 await self._fail(step, moment.iteration)
                 return
         await self._finish(moment.iteration, time.monotonic() - started)
+
+    async def _let_logs_go(self) -> None:
+        """Those that `keep` does not keep; what refuses to go is tried again by the next session."""
+        removal = self._log_keeper.letting_go(self._state) if self._log_keeper is not None else None
+        if removal is not None:
+            with suppress(OSError):
+                await in_slices(removal)
 
     def _watch_metric_file(self, moment: Moment) -> None:
         """One that is read in every iteration goes on being watched."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rose_cli.plan.checks import Checker
 from rose_cli.plan.files import target_of
 from rose_cli.plan.layers import Ground, merge
-from rose_cli.plan.model import FilePlan, LearnerPlan, Limits, Plan, StepPlan
+from rose_cli.plan.model import FilePlan, Keep, LearnerPlan, Limits, Plan, StepPlan
 from rose_cli.plan.pilots import compile_engine, local_stand_in
 from rose_cli.plan.stop import compile_criterion, is_whole
 from rose_cli.plan.words import looked_up
@@ -73,6 +73,7 @@ def _plan(campaign: Campaign, around: Surroundings, overlay: Overlay) -> Plan:
             limits.workspace,
         ),
         stop_after_converged=campaign.stop_campaign.after_converged if campaign.stop_campaign else None,
+        keep=Keep(campaign.keep.logs),
     )
 
 

@@ -207,6 +207,13 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Keep:
+    """What stays of iterations that are over: the logs of the last so many, and some more; None: all."""
+
+    logs: int | None = None
+
+
+@dataclass(frozen=True)
 class Origin:
     """Where the run and its campaign lay when the run began: absolute paths. `run` None: an older rose did not say."""
 
@@ -225,4 +232,5 @@ class Plan:
     learners: tuple[LearnerPlan, ...]
     limits: Limits
     stop_after_converged: int | None
+    keep: Keep = Keep()
     origin: Origin | None = field(default=None, compare=False)

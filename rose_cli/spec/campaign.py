@@ -368,6 +368,16 @@ class Limits(Model):
     )
 
 
+class Keep(Model):
+    """What stays of iterations that are over."""
+
+    logs: Count | None = Field(
+        default=None,
+        description="logs of each learner's last so many iterations, and of its best one (default: of all)",
+        examples=["10"],
+    )
+
+
 class StopCampaign(Model):
     after_converged: Count = Field(
         description="end the others once so many learners have met their criterion", examples=["1"]
@@ -429,6 +439,7 @@ class Campaign(Model):
     timeout: Duration | None = Field(default=None, description="for every task", examples=["30m"])
     on_failure: OnFailureWord = Field(default="stop_learner", description="for every task", examples=["continue"])
     limits: Limits = Field(default=Limits(), description="bounds of the whole run", examples=["{wall_time: 11h30m}"])
+    keep: Keep = Field(default=Keep(), description="what stays of iterations that are over", examples=["{logs: 10}"])
     stop_campaign: StopCampaign | None = Field(
         default=None, description="when to end the learners that go on", examples=["{after_converged: 1}"]
     )

@@ -12,6 +12,7 @@ from rose_cli.spec.campaign import (
     Campaign,
     Engine,
     File,
+    Keep,
     Learner,
     Limits,
     Override,
@@ -38,6 +39,7 @@ _HOMES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("under a learner", Learner),
     ("under 'stop'", Stop),
     ("under 'limits'", Limits),
+    ("under 'keep'", Keep),
     ("under 'engine'", Engine),
     ("under 'stop_campaign'", StopCampaign),
 )
@@ -69,7 +71,7 @@ def _examples(models: Iterable[type[BaseModel]]) -> dict[str, str]:
     return examples
 
 
-_EXAMPLES = _examples([Campaign, Task, Stop, Learner, Engine, Limits, StopCampaign, Smoke, Retries, File, Read])
+_EXAMPLES = _examples([Campaign, Task, Stop, Learner, Engine, Limits, Keep, StopCampaign, Smoke, Retries, File, Read])
 _STOP_EXAMPLES = _examples([Stop, Retries, Read])
 _LIMITS_EXAMPLES = _examples([Limits])
 
