@@ -128,3 +128,28 @@ def sync(descriptor: int) -> None:
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
+
+
+_SYNCED_AS_ONE = frozenset((0xEF53, 0x58465342, 0x9123683E, 0x01021994, 0x794C7630, 0xF2F52010, 0x2FC12FC1, 0xCA451A4E))
+"""ext4, XFS, Btrfs, tmpfs, overlayfs, F2FS, ZFS, bcachefs: what syncfs(2) promises holds there. Network file systems
+and FUSE leave it to their servers."""
+
+
+def can_be_synced_as_one(descriptor: int) -> bool:
+    """Whether `sync_file_system` makes durable whatever has been written to the file system of that file."""
+    with suppress(ImportError, AttributeError, OSError):
+        import ctypes
+
+        libc = ctypes.CDLL(None)
+        status = (ctypes.c_long * 64)()  # struct statfs begins with the type, and is smaller
+        return bool(libc.syncfs) and not libc.fstatfs(descriptor, status) and status[0] & 0xFFFFFFFF in _SYNCED_AS_ONE
+    return False
+
+
+def sync_file_system(descriptor: int) -> None:
+    """Make durable all that has been written to a file system. Raises OSError."""
+    import ctypes
+
+    if ctypes.CDLL(None, use_errno=True).syncfs(descriptor):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))

@@ -15,7 +15,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from rose_cli.regular import Folder, open_folder, open_regular, refuse_way_out, sync
+from rose_cli.regular import (
+    Folder,
+    can_be_synced_as_one,
+    open_folder,
+    open_regular,
+    refuse_way_out,
+    sync,
+    sync_file_system,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -36,6 +44,10 @@ _CHANGED = (errno.ELOOP, errno.ENOTDIR, errno.EINVAL)
 _IS_FOLDER = (errno.EISDIR, errno.EPERM)  # so POSIX has it
 _NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST)
 _NOT_TO_BE_REMOVED = "somebody keeps changing it"
+
+MOST_SYNCED = 100
+"""So many files are synced one by one. With more, the whole file system is, once: a few milliseconds for each would be
+minutes, but all that other programs have written there has to be waited for as well."""
 
 _PERMISSIONS = 0o777
 _WRITE_OF_OTHERS = stat.S_IWGRP | stat.S_IWOTH
@@ -339,6 +351,7 @@ def copy_contents(source: Folder, target: Folder, *, durable: bool = False, exac
                     copy.finish(left, made)
             yield
         copy.finish(source.descriptor, target.descriptor)
+        copy.settle(target.descriptor)
 
 
 def copy_file(source: int, folder: Folder, name: str, *, durable: bool = False, exact: bool = True) -> None:
@@ -356,12 +369,14 @@ def shares_blocks(old: int, new: int) -> bool:
     return False
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Copy:
     """Copies single entries from folder to folder, in the way of `copy_contents`."""
 
     exact: bool
     durable: bool
+    synced: int = 0
+    as_one: bool = False
 
     def entry(self, old: int, new: int, name: str) -> int | None:
         """Copy what has that name; a folder is only opened, and its descriptor given back."""
@@ -427,8 +442,15 @@ class _Copy:
         if wanted != there:
             os.fchmod(new, wanted)
         os.utime(new, ns=(status.st_atime_ns, status.st_mtime_ns))
-        if self.durable:
+        if self.durable and not self.as_one:
             sync(new)
+            self.synced += 1
+            self.as_one = self.synced >= MOST_SYNCED and can_be_synced_as_one(new)
+
+    def settle(self, folder: int) -> None:
+        """All that was copied is on the disk when this returns, if it has to be."""
+        if self.as_one:
+            sync_file_system(folder)
 
 
 def _plain_mode(descriptor: int) -> int:

@@ -20,9 +20,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rose_cli import regular, tree
 from rose_cli.errors import RunDirectoryError
 from rose_cli.plan.model import FilePlan
-from rose_cli.regular import Folder
+from rose_cli.regular import Folder, can_be_synced_as_one, sync_file_system
 from rose_cli.run_directory import prepare_workspace
 from rose_cli.snapshot import Snapshot, drop_snapshots
 from rose_cli.tree import copy_contents, copy_file, remove_contents, remove_entry, shares_blocks
@@ -305,7 +306,7 @@ def test_whoever_exchanges_a_folder_and_a_link_all_the_time_gets_nothing(tmp_pat
 DEEP = """\
 import os, resource, sys
 from pathlib import Path
-from rose_cli.regular import Folder
+from rose_cli.regular import Folder, can_be_synced_as_one, sync_file_system
 from rose_cli.tree import copy_contents, links_in, remove_entry
 root, depth = Path(sys.argv[1]), 2000
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
@@ -500,3 +501,71 @@ def test_a_workspace_that_cannot_be_read_is_an_error_that_names_it(tmp_path: Pat
     snapshot = Snapshot(tmp_path, tmp_path / "snapshots", tmp_path / "no-workspace", 0, "a")
     with pytest.raises(RunDirectoryError, match="no-workspace"):
         anyio.run(snapshot.take)
+
+
+# --- durability of many files --------------------------------------------------------------------------------------
+
+
+def snapshot_of(folder: Path, files: int) -> Snapshot:
+    for number in range(files):
+        (folder / "workspace" / f"d{number % 7}").mkdir(parents=True, exist_ok=True)
+        (folder / "workspace" / f"d{number % 7}" / str(number)).touch()
+    return Snapshot(folder, folder / "snapshots", folder / "workspace", 0, "t")
+
+
+def watched_syncs(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[tuple[str, int, list[str]]]:
+    """Every sync that really is done: its kind, with how many files copied and under which names."""
+    seen: list[tuple[str, int, list[str]]] = []
+
+    def spied(kind: str, call: Callable[[int], None]) -> Callable[[int], None]:
+        def sync_and_tell(descriptor: int) -> None:
+            there = folder / "snapshots"
+            seen.append(
+                (kind, sum(path.is_file() for path in there.rglob("*")), [path.name for path in there.iterdir()])
+            )
+            call(descriptor)
+
+        return sync_and_tell
+
+    monkeypatch.setattr(tree, "sync", spied("file", regular.sync))
+    monkeypatch.setattr(tree, "sync_file_system", spied("all", regular.sync_file_system))
+    return seen
+
+
+def test_many_files_are_synced_as_one_before_the_snapshot_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not can_be_synced_as_one_at(tmp_path):
+        pytest.skip("the temporary folder lies on a file system that is synced file by file")
+    snapshot = snapshot_of(tmp_path, 500)
+    seen = watched_syncs(monkeypatch, tmp_path)
+    anyio.run(snapshot.take)
+    assert [kind for kind, *_ in seen] == ["file"] * tree.MOST_SYNCED + ["all"]
+    assert seen[-1][1:] == (500, [".new"])
+    assert described(snapshot.path) == described(tmp_path / "workspace")
+    few = snapshot_of(tmp_path / "few", 5)
+    seen = watched_syncs(monkeypatch, tmp_path / "few")
+    anyio.run(few.take)
+    assert {kind for kind, *_ in seen} == {"file"}
+
+
+def test_where_a_file_system_cannot_be_synced_as_one_every_file_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = snapshot_of(tmp_path, 300)
+    monkeypatch.setattr(tree, "can_be_synced_as_one", lambda _: False)
+    seen = watched_syncs(monkeypatch, tmp_path)
+    anyio.run(snapshot.take)
+    assert [kind for kind, *_ in seen] == ["file"] * (300 + 7 + 1)
+
+
+def can_be_synced_as_one_at(folder: Path) -> bool:
+    with opened(folder) as place:
+        return can_be_synced_as_one(place.descriptor)
+
+
+def test_which_file_systems_are_synced_as_one() -> None:
+    assert not can_be_synced_as_one_at(Path("/proc/sys"))
+    assert not can_be_synced_as_one(-1)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        sync_file_system(-1)

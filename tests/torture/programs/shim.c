@@ -92,6 +92,7 @@ ssize_t write(int fd, const void *data, size_t size) {
 }
 
 int fsync(int fd) { return fails_fd("fsync", fd) ? -1 : NEXT(fsync)(fd); }
+int syncfs(int fd) { return fails_fd("syncfs", fd) ? -1 : NEXT(syncfs)(fd); }
 int fdatasync(int fd) { return fails_fd("fdatasync", fd) ? -1 : NEXT(fdatasync)(fd); }
 int ftruncate(int fd, off_t size) { return fails_fd("ftruncate", fd) ? -1 : NEXT(ftruncate)(fd, size); }
 int ftruncate64(int fd, off64_t size) { return fails_fd("ftruncate", fd) ? -1 : NEXT(ftruncate64)(fd, size); }
