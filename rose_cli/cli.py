@@ -50,6 +50,9 @@ Output = Annotated[
 RequireCriterion = Annotated[
     bool, typer.Option("--require-criterion", help="Exit 1 unless every learner meets its criterion.")
 ]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Use RUN although others own it or can change it: what it runs, it runs as you.")
+]
 TextOrJson = Annotated[Literal["text", "json"], typer.Option("--format", help="For people or for programs.")]
 
 
@@ -170,6 +173,7 @@ def resume(
         bool,
         typer.Option("--force", help="Go on although a pilot may be at work elsewhere, or a workspace has lost files."),
     ] = False,
+    trust: Trust = False,
     require_criterion: RequireCriterion = False,
     output: Output = "auto",
 ) -> None:
@@ -177,7 +181,9 @@ def resume(
     from rose_cli.commands.resume import ResumeOptions, explain
     from rose_cli.commands.resume import resume as command
 
-    options = ResumeOptions(max_iter, from_iteration, learner or (), output, require_criterion, steal_lock, force)
+    options = ResumeOptions(
+        max_iter, from_iteration, learner or (), output, require_criterion, steal_lock, force, trust
+    )
     raise typer.Exit(explain(run_name, options) if dry_run else command(run_name, options))
 
 
@@ -244,11 +250,12 @@ def export(
 def stop(
     run_name: NamedRun,
     learner: Annotated[Optional[str], typer.Option(metavar="NAME", help="Only this learner.")] = None,  # noqa: UP045
+    trust: Trust = False,
 ) -> None:
     """Ask a going run, from another terminal, to stop cleanly."""
     from rose_cli.commands.stop import stop as command
 
-    raise typer.Exit(command(run_name, learner))
+    raise typer.Exit(command(run_name, learner, trust=trust))
 
 
 @app.command()

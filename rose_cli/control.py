@@ -10,6 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rose_cli.ownership import make_folders
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -27,7 +29,7 @@ def send_request(folder: Path, request: StopRequest) -> Path:
     """Leave a request; the file is gone once the session has taken it. Raises OSError."""
     if folder.is_symlink():
         raise OSError(errno.ELOOP, "it is a link", str(folder))
-    folder.mkdir(exist_ok=True)
+    make_folders(folder)
     path = folder / f"{uuid.uuid4().hex}.json"
     temporary = path.with_suffix(".new")
     temporary.write_text(json.dumps({"stop": request.learner}), encoding="utf-8")

@@ -18,7 +18,7 @@ _ALWAYS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def open_regular(path: Path | str, flags: int = os.O_RDONLY, mode: int = 0o666, *, dir_fd: int | None = None) -> int:
+def open_regular(path: Path | str, flags: int = os.O_RDONLY, mode: int = 0o644, *, dir_fd: int | None = None) -> int:
     """The descriptor of a regular file.
 
     Raises OSError as os.open does, ELOOP for a link, and EINVAL for a folder, a pipe, a socket or a device, none of
@@ -66,30 +66,33 @@ class Folder:
         self.path = path
 
     @classmethod
-    def at(cls, path: Path, *, inside: Path, make: bool = False) -> Folder:
+    def at(cls, path: Path, *, inside: Path, make: bool = False, mode: int = 0o755) -> Folder:
         """The folder `path`, reached from `inside` through no link. `make`: also where it is not there yet.
 
-        Raises OSError, ELOOP where a link is on the way and ENOTDIR for anything else that is no folder.
+        What is made above it is for its owner alone to write; `mode` is that of the folder itself. Raises OSError,
+        ELOOP where a link is on the way and ENOTDIR for anything else that is no folder.
         """
         with cls(os.open(inside, _FOLDER & ~os.O_NOFOLLOW), str(inside)) as top:
-            return top.below(path.relative_to(inside).parts, make=make)
+            names = path.relative_to(inside).parts
+            with top.below(names[:-1], make=make) as above:
+                return above.below(names[-1:], make=make, mode=mode)
 
-    def below(self, names: Iterable[str], *, make: bool = False) -> Folder:
+    def below(self, names: Iterable[str], *, make: bool = False, mode: int = 0o755) -> Folder:
         """The folder that is reached from this one by these names, each a folder and no link."""
         folder = Folder(os.dup(self.descriptor), self.path)
         for name in names:
             with folder:
-                folder = folder.folder(name, make=make)
+                folder = folder.folder(name, make=make, mode=mode)
         return folder
 
-    def folder(self, name: str, *, make: bool = False) -> Folder:
+    def folder(self, name: str, *, make: bool = False, mode: int = 0o755) -> Folder:
         """A folder in this one."""
         path = os.path.join(self.path, name)
         try:
             refuse_way_out(name)
             if make:
                 with suppress(FileExistsError):
-                    os.mkdir(name, dir_fd=self.descriptor)
+                    os.mkdir(name, mode, dir_fd=self.descriptor)
             return Folder(open_folder(name, dir_fd=self.descriptor), path)
         except OSError as error:
             error.filename = path

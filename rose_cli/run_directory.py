@@ -9,12 +9,20 @@ import stat
 from collections import Counter, deque
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import count, groupby, islice
+from itertools import chain, count, groupby, islice
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from rose_cli.errors import RunDirectoryError
+from rose_cli.ownership import (
+    Doubt,
+    doubt_about,
+    doubt_about_links,
+    doubt_about_open_folder,
+    make_folders,
+    open_as_the_user_does,
+)
 from rose_cli.regular import Folder, open_regular
 from rose_cli.tree import copy_contents, copy_file, links_in, remove_entry
 
@@ -57,6 +65,14 @@ class RunDirectory:
         return self.path / "journal.jsonl"
 
     @property
+    def lock(self) -> Path:
+        return self.path / "lock"
+
+    @property
+    def learners(self) -> Path:
+        return self.path / "learners"
+
+    @property
     def engine(self) -> Path:
         return self.path / "engine"
 
@@ -64,8 +80,29 @@ class RunDirectory:
     def requests(self) -> Path:
         return self.path / "requests"
 
+    @property
+    def doubt(self) -> Doubt | None:
+        """What keeps the run from being the user's own: who can write here can have anything run in their name.
+
+        Its learners are left to `doubt_about_learners`.
+        """
+        files = (self.plan, self.journal, self.campaign_text, self.lock)
+        folders = (self.path.resolve(), self.engine, self.requests, self.learners)
+        place = (look(self.path) for look in (doubt_about_links, doubt_about_place))
+        return next(filter(None, chain(place, map(doubt_about, (*folders, *files)))), None)
+
+    def doubt_about_learners(self, learners: Iterable[str]) -> Doubt | None:
+        """The same for the folders of learners. A workspace may be written by others: it has the user's umask."""
+        for learner in learners:
+            workspace = doubt_about(self.workspace(learner))
+            own = (self.learner(learner), self.snapshots(learner), self.learner(learner) / "logs")
+            doubts = (*map(doubt_about, own), workspace if workspace and workspace.foreign else None)
+            if (doubt := next(filter(None, doubts), None)) is not None:
+                return doubt
+        return None
+
     def learner(self, learner: str) -> Path:
-        return self.path / "learners" / learner
+        return self.learners / learner
 
     def workspace(self, learner: str) -> Path:
         return self.learner(learner) / "workspace"
@@ -93,12 +130,13 @@ class RunDirectory:
 def create_run_directory(parent: Path, name: str, day: str) -> RunDirectory:
     """A new folder `<name>-<day>-<n>` under `parent`, which is made where it is missing."""
     try:
-        _refuse_foreign_link(parent)
-        parent.mkdir(parents=True, exist_ok=True)
+        _refuse(doubt_about_links(parent))
+        make_folders(parent)
+        _refuse(doubt_about(parent.resolve(), sticky=True))
         for number in range(1, 1_000_000):
             path = parent / f"{name}-{day}-{number}"
             try:
-                path.mkdir()
+                path.mkdir(0o755)
             except FileExistsError:
                 continue
             _point_latest(parent, path.name)
@@ -111,11 +149,18 @@ def create_run_directory(parent: Path, name: str, day: str) -> RunDirectory:
 
 
 def claim_run_directory(path: Path) -> RunDirectory:
-    """The folder that the user named for a new run: it has to be new, or empty."""
+    """The folder that the user named for a new run: it has to be new, or their own and empty."""
     try:
-        _refuse_foreign_link(path)
-        path.mkdir(parents=True, exist_ok=True)
+        _refuse(doubt_about_links(path))
+        make_folders(path)
+        doubt = doubt_about(path.resolve())
+        if doubt is not None and doubt.foreign:
+            _refuse(doubt)
         used = any(path.iterdir())
+        if not used:
+            _refuse(doubt_about_place(path) or doubt_about_open_folder(path.resolve()))
+            if doubt is not None:  # of a group: a run is for one person to write
+                path.chmod(stat.S_IMODE(path.stat().st_mode) & ~0o022)
     except OSError as error:
         message = f"cannot use '{path}' as a run directory: {_why(path, error)}"
         raise RunDirectoryError(message, _elsewhere(path)) from error
@@ -125,6 +170,21 @@ def claim_run_directory(path: Path) -> RunDirectory:
             message, f"choose a new folder, or go on with that run: rose resume {shlex.quote(str(path))}"
         )
     return RunDirectory.at(path)
+
+
+def _refuse(doubt: Doubt | None) -> None:
+    """One's own link to a larger disk is welcome; somebody else's folder or link is no place for a run."""
+    if doubt is None:
+        return
+    elsewhere = "choose another place with --run-dir"
+    if doubt.path.is_symlink():
+        raise RunDirectoryError(f"'{doubt.path}' {doubt.what}", f"remove it, or {elsewhere}")
+    message = f"'{doubt.path}' {doubt.what}, who could replace your run"
+    if doubt.path.stat().st_uid != os.geteuid():
+        raise RunDirectoryError(message, elsewhere)
+    folder = shlex.quote(str(doubt.path))
+    way = f"`chmod go-w {folder}`, or `chmod +t {folder}` where others have runs in it too; or {elsewhere}"
+    raise RunDirectoryError(message, way)
 
 
 def _why(path: Path, error: OSError) -> str:
@@ -140,18 +200,19 @@ def _elsewhere(path: Path) -> str:
     return "choose another place with --run-dir"
 
 
-def _refuse_foreign_link(path: Path) -> None:
-    """One's own link to a larger disk is welcome; somebody else's leads where one does not want to write."""
-    with suppress(FileNotFoundError):
-        status = path.lstat()
-        if stat.S_ISLNK(status.st_mode) and status.st_uid not in (os.geteuid(), 0):
-            message = f"'{path}' is a link that belongs to another user ({status.st_uid})"
-            raise RunDirectoryError(message, "remove it, or choose another place with --run-dir")
+def doubt_about_place(run: Path) -> Doubt | None:
+    """Whoever may rename what lies in the folder of a run can put another run in its place.
+
+    `rose-runs` is the user's, as rose makes it. Another folder may be that of people who work together, but not of
+    everybody.
+    """
+    named, place = run.absolute().parent, run.resolve().parent
+    return doubt_about(place, sticky=True) if RUNS in (named.name, place.name) else doubt_about_open_folder(place)
 
 
 def refuse_links(directory: RunDirectory, learners: Iterable[str]) -> None:
     """Nothing that rose itself makes in a run directory is a link: who planted one wants rose to write elsewhere."""
-    own = [directory.engine, directory.requests, directory.path / "learners"]
+    own = [directory.engine, directory.requests, directory.learners]
     for learner in learners:
         own += [directory.learner(learner), directory.workspace(learner)]
         own += [directory.snapshots(learner), directory.learner(learner) / "logs"]
@@ -164,7 +225,7 @@ def refuse_links(directory: RunDirectory, learners: Iterable[str]) -> None:
 def write_new(path: Path, text: str, *, private: bool) -> None:
     """A new file, never through a link and never over another one; durable. `private`: for nobody else to read."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with open(os.open(path, flags, 0o600 if private else 0o666), "w", encoding="utf-8") as file:
+    with open(os.open(path, flags, 0o600 if private else 0o644), "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
@@ -206,10 +267,12 @@ _WAYS_OUT = {
 
 
 def _prepare(workspace: Path, files: Iterable[FilePlan], inside: Path) -> None:
-    with Folder.at(workspace, inside=inside, make=True) as folder:
+    with Folder.at(workspace, inside=inside, make=True, mode=0o777) as folder:
+        open_as_the_user_does(folder.descriptor)
         for file in files:
             *parents, name = PurePath(file.target).parts or (".",)
-            with folder.below(parents, make=True) as parent:
+            with folder.below(parents, make=True, mode=0o777) as parent:
+                open_as_the_user_does(parent.descriptor)
                 for _ in remove_entry(parent, name):
                     pass
                 _place(file, parent, name)

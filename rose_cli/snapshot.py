@@ -81,7 +81,10 @@ class Snapshot:
         return Folder.at(path, inside=self.run, make=make)
 
     def _taking(self) -> Steps:
-        with self._opened(self.folder, make=True) as folder, self._opened(self.workspace) as workspace:
+        with (
+            Folder.at(self.folder, inside=self.run, make=True, mode=0o700) as folder,
+            self._opened(self.workspace) as workspace,
+        ):
             yield from _clearing(folder)
             os.mkdir(_UNFINISHED, 0o700, dir_fd=folder.descriptor)
             with folder.folder(_UNFINISHED) as unfinished:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PACKAGE = REPOSITORY / "rose_cli"
-SHARED = {"diagnostic", "errors", "host", "regular", "shortage", "signals", "streams"}
+SHARED = {"diagnostic", "errors", "host", "ownership", "regular", "shortage", "signals", "streams"}
 """Values and facts below all rooms; they know nobody but each other."""
 
 ARROWS = {
@@ -30,16 +30,17 @@ ARROWS = {
     "commands": {"", "spec", "plan", "loop", "engine", "journal", "view", "control", "run_directory", *SHARED},
     "view": {"loop.criterion", "journal.events", "journal.state", *SHARED},
     "loop": {"plan.model", "plan.render", "plan.secrets", "engine.base", "journal.events", "run_directory",
-             "snapshot", "tree", "errors", "regular", "shortage"},
+             "snapshot", "tree", "errors", "ownership", "regular", "shortage"},
     "plan": {"spec.broken", "spec.campaign", "spec.engines", "spec.expression", "spec.findings", "spec.placeholders",
              "spec.rules", "spec.values", "engine.base", "engine.gpus", "diagnostic", "errors", "regular"},
-    "engine": {"tree", "errors", "host", "regular", "shortage", "signals"},
+    "engine": {"tree", "errors", "host", "ownership", "regular", "shortage", "signals"},
     "journal": {"errors", "host", "regular", "shortage"},
     "spec": {"diagnostic", "errors", "regular"},
-    "run_directory": {"tree", "errors", "regular"},
+    "run_directory": {"tree", "errors", "ownership", "regular"},
     "snapshot": {"tree", "errors", "regular", "shortage"},
     "tree": {"regular"},
-    "control": {"regular"},
+    "control": {"ownership", "regular"},
+    "ownership": set(),
     "regular": set(),
     "errors": set(),
     "diagnostic": set(),

@@ -1,4 +1,4 @@
-"""Nothing is written, read or removed through a link that somebody planted; folders are made with the user's umask."""
+"""Nothing is written, read or removed through a link that somebody planted; a run is for one person to write."""
 
 from __future__ import annotations
 
@@ -209,19 +209,21 @@ def test_somebody_elses_link_is_not(rose: Rose, victim: Path) -> None:
         claim_run_directory(rose.folder / "planted")
 
 
-@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
-def test_everything_is_made_with_the_umask_of_the_user(rose: Rose, umask: int) -> None:
-    rose.script("#!/bin/sh\necho x > file\n", "sim.sh")
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002, 0o000])
+def test_a_run_is_made_for_one_person_to_write_and_its_workspaces_with_the_umask(rose: Rose, umask: int) -> None:
+    """Also what tasks make goes by the umask of the user."""
+    rose.script("#!/bin/sh\necho x > file\nmkdir -p folder\n", "sim.sh")
     rose.write(CAMPAIGN)
     before = os.umask(umask)
     try:
         assert rose("run", "campaign.yaml", "--run-dir", "r").code == 0
     finally:
         os.umask(before)
+    workspace = rose.folder / "r/learners/a/workspace"
     for path in [rose.folder / "r", *(rose.folder / "r").rglob("*")]:
-        assert stat.S_IMODE(path.stat().st_mode) & umask == 0, path
-        if path.is_dir():
-            assert stat.S_IMODE(path.stat().st_mode) == 0o777 & ~umask, path
+        most = 0o777 if path.is_relative_to(workspace) else 0o755
+        usual = most & ~umask & (0o777 if path.is_dir() else 0o666)
+        assert stat.S_IMODE(path.stat().st_mode) == usual, path
 
 
 # --- files of a workspace ------------------------------------------------------------------------------------------

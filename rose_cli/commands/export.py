@@ -11,7 +11,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias
 
-from rose_cli.commands.runs import SeenRun, find_run, see
+from rose_cli.commands.runs import SeenRun, find_run, mention_doubt, see
 from rose_cli.commands.status import iso_time, json_safe, replica_results
 from rose_cli.errors import ExitCode, UsageError
 from rose_cli.plan.model import CRITERION
@@ -33,6 +33,7 @@ _COLUMNS = ("learner", "iteration", "metric_name", "metric_value", "stop_reason"
 
 def export(argument: str | None, export_format: ExportFormat, output: Path | None) -> ExitCode:
     seen = see(find_run(argument))
+    mention_doubt(seen)
     if seen.damage is not None:  # a file that lacks rows looks like one that has them all
         raise seen.damage
     with _opened(output) as stream:

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rose_cli.commands.runs import SeenRun, find_run, see
+from rose_cli.commands.runs import SeenRun, find_run, mention_doubt, see
 from rose_cli.diagnostic import did_you_mean
 from rose_cli.errors import ExitCode, UsageError
 from rose_cli.journal.events import StepKey
@@ -59,6 +59,7 @@ class Log:
 
 def logs(argument: str, wanted: Wanted, *, follow: bool, raw: bool) -> ExitCode:
     seen = see(find_run(argument))
+    mention_doubt(seen)
     _check(seen, wanted)
     printer = _Printer(filtered=sys.stdout.isatty() and not raw)
     printer.print_all(_find(seen, wanted))

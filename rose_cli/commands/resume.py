@@ -11,7 +11,16 @@ from rose_cli.commands.changes import bound_changes, campaign_changes, file_chan
 from rose_cli.commands.ending import carry_through, exit_code
 from rose_cli.commands.engines import mark_of_run
 from rose_cli.commands.run import record_creation, write_plan
-from rose_cli.commands.runs import before_all, find_interrupted_run, find_run, reasons, see, ways_on
+from rose_cli.commands.runs import (
+    before_all,
+    find_interrupted_run,
+    find_own_run,
+    reasons,
+    refuse_doubtful,
+    see,
+    told_doubt,
+    ways_on,
+)
 from rose_cli.commands.session import Work
 from rose_cli.commands.surroundings import task_environment
 from rose_cli.commands.whereabouts import Whereabouts
@@ -25,6 +34,7 @@ from rose_cli.journal import events as e
 from rose_cli.journal.file import JournalFile
 from rose_cli.journal.lock import RunLock
 from rose_cli.loop.crew import Ending
+from rose_cli.ownership import close_to_others
 from rose_cli.plan.file import load_plan
 from rose_cli.plan.named import fingerprints
 from rose_cli.run_directory import refuse_links, set_aside
@@ -53,13 +63,17 @@ class ResumeOptions:
     require_criterion: bool = False
     steal_lock: bool = False
     force: bool = False
+    trust: bool = False
 
 
 def resume(argument: str | None, options: ResumeOptions) -> ExitCode:
-    directory = _find(argument, options)
+    directory = _find(argument, options, trust=options.trust)
+    close_to_others(~directory.path.stat().st_mode & 0o077)
     plan = load_plan(directory.plan)
     with RunLock.acquire(directory.path, steal=options.steal_lock):
-        refuse_links(directory, [learner.name for learner in plan.learners])
+        names = [learner.name for learner in plan.learners]
+        refuse_links(directory, names)
+        refuse_doubtful(directory, "resume", trust=options.trust, doubt=directory.doubt_about_learners(names))
         journal, state = _open(directory, plan)
         with journal:
             return _go_on(Whereabouts(directory, plan, state), journal, options)
@@ -101,12 +115,14 @@ def _go_on(where: Whereabouts, journal: JournalFile, options: ResumeOptions) -> 
 
 def explain(argument: str | None, options: ResumeOptions) -> ExitCode:
     """`--dry-run`: what is kept, what runs again and why; nothing is touched."""
-    seen = see(_find(argument, options))
+    seen = see(_find(argument, options, trust=True))
     if seen.damage is not None:
         raise seen.damage
     where = Whereabouts(seen.directory, seen.plan, seen.state)
     intent = _intent(where, options)
     say(f"run {seen.directory.path}: {seen.status.value}")
+    if seen.doubt is not None:
+        say(f"{told_doubt(seen.doubt)}: it is resumed with `--trust` only, and runs its commands as you")
     where.refuse_what_is_missing()
     for line in intent.news:
         say(line)
@@ -179,9 +195,10 @@ class _Supposed:
     time: float
 
 
-def _find(argument: str | None, options: ResumeOptions) -> RunDirectory:
-    changed = options.max_iter is not None or options.from_iteration is not None
-    return find_run(argument) if changed else find_interrupted_run(argument)
+def _find(argument: str | None, options: ResumeOptions, *, trust: bool) -> RunDirectory:
+    if options.max_iter is not None or options.from_iteration is not None:
+        return find_own_run(argument, "resume", trust=trust)
+    return find_interrupted_run(argument, trust=trust)
 
 
 def _open(directory: RunDirectory, plan: Plan) -> tuple[JournalFile, RunState]:

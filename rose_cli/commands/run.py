@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import stat
 import time
 import uuid
 from contextlib import suppress
@@ -22,6 +23,7 @@ from rose_cli.errors import RunDirectoryError
 from rose_cli.journal import events as e
 from rose_cli.journal.file import JournalFile, Record
 from rose_cli.journal.lock import RunLock
+from rose_cli.ownership import close_to_others
 from rose_cli.plan.file import dump_plan
 from rose_cli.plan.named import fingerprints
 from rose_cli.plan.secrets import has_secrets
@@ -52,7 +54,7 @@ def run(file: Path, options: RunOptions) -> ExitCode:
     plan = only_learners(checked.good_plan, options.learners)
     mention_settings(file, environment, options.settings, checked)
     mention_warnings(file, checked, options.settings)
-    directory = _directory(plan, options.run_directory)
+    directory = _directory(plan, file, options.run_directory)
     with RunLock.acquire(directory.path):
         work = begin(directory, plan, checked.text, environment, options.output)
         return carry_through(work, require_criterion=options.require_criterion)
@@ -101,8 +103,29 @@ def record_creation(journal: JournalFile, plan: Plan, state: RunState) -> Record
     return created
 
 
-def _directory(plan: Plan, wanted: Path | None) -> RunDirectory:
+def _directory(plan: Plan, file: Path, wanted: Path | None) -> RunDirectory:
+    """The folder of a new run, with no rights for those who may not read its campaign file either."""
+    status = file.stat()
+    close_to_others(_withheld(plan, status))
     if wanted is not None:
-        return claim_run_directory(wanted)
-    name = re.sub(r"[^\w.+=@-]+", "-", plan.campaign)
-    return create_run_directory(Path(plan.campaign_dir) / RUNS, name, time.strftime("%Y%m%d"))
+        directory = claim_run_directory(wanted)
+    else:
+        name = re.sub(r"[^\w.+=@-]+", "-", plan.campaign)
+        directory = create_run_directory(Path(plan.campaign_dir) / RUNS, name, time.strftime("%Y%m%d"))
+    withheld = _withheld(plan, status)
+    made = directory.path.stat()
+    if withheld and made.st_gid != status.st_gid:  # readers of the file by its group are not those of the folder's
+        withheld = 0o077
+    close_to_others(withheld)
+    if made.st_mode & withheld:
+        directory.path.chmod(stat.S_IMODE(made.st_mode) & ~withheld)
+    return directory
+
+
+def _withheld(plan: Plan, file: os.stat_result) -> int:
+    """The rights that others are not to have in a run, which holds a copy of the campaign file and what comes of it."""
+    if has_secrets(plan):
+        return 0o077
+    if not stat.S_ISREG(file.st_mode):  # a pipe
+        return 0
+    return (0 if file.st_mode & 0o040 else 0o070) | (0 if file.st_mode & 0o004 else 0o007)

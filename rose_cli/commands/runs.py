@@ -16,16 +16,18 @@ from rose_cli.diagnostic import did_you_mean
 from rose_cli.errors import RoseError, RunDirectoryError, UsageError
 from rose_cli.journal import events as e
 from rose_cli.journal.file import DamagedJournalError, Record, read_journal
-from rose_cli.journal.lock import is_alive, read_holder
+from rose_cli.journal.lock import Holder, is_alive, is_hidden, read_holder
 from rose_cli.journal.state import LearnerState, RunState, Status, can_go_on, run_status
+from rose_cli.ownership import OVERFLOW_UID
 from rose_cli.plan.file import load_plan
-from rose_cli.run_directory import RUNS, RunDirectory
+from rose_cli.run_directory import LATEST, RUNS, RunDirectory
 from rose_cli.view.console import notice
 from rose_cli.view.summary import short_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
+    from rose_cli.ownership import Doubt
     from rose_cli.plan.model import Plan
 
 MOST_SHOWN = 3
@@ -51,6 +53,10 @@ class SeenRun:
         return run_status(self.state, alive=self.alive)
 
     @cached_property
+    def doubt(self) -> Doubt | None:
+        return self.directory.doubt
+
+    @cached_property
     def failed_attempts(self) -> frozenset[tuple[e.StepKey, int]]:
         """Every failed attempt of the run; the state only keeps each learner's latest."""
         found: set[tuple[e.StepKey, int]] = set()
@@ -66,11 +72,15 @@ class SeenRun:
 def see(directory: RunDirectory) -> SeenRun:
     """Read a run: its plan, the fold of its journal, and whether a session works on it."""
     plan = load_plan(directory.plan)
-    holder = read_holder(directory.path)
-    # a holder on another host cannot be asked: it counts as alive until someone there says otherwise
-    alive = holder is not None and is_alive(holder) is not False
+    # looked at before the journal: the last record of a session that ends now is then among those read
+    holder, is_somebody_elses = read_holder(directory.path), is_hidden(directory.path)
     state = before_all(plan)
     damage = _read_good(directory, state.apply)
+    if is_somebody_elses and state.session is not None and state.session.ended is None:
+        session = state.session
+        holder = Holder(session.host, session.boot, session.pid, session.start_ticks, session.started, "", None, "")
+    # a holder on another host cannot be asked: it counts as alive until someone there says otherwise
+    alive = holder is not None and is_alive(holder) is not False
     if not state.run_id:
         if damage is not None:
             raise damage
@@ -113,16 +123,46 @@ def _read_good(directory: RunDirectory, consume: Callable[[Record], object]) -> 
 
 
 def find_run(argument: str | None) -> RunDirectory:
-    """The run that RUN names: its folder, its name, or the latest of a campaign file or folder (default: this one)."""
-    if argument is None:
-        return _latest(Path(), None)
+    """The run that RUN names, to be read: its folder, its name, or the latest of a campaign file or folder (default:
+    this one). The latest is one of the user's own, as long as there is any."""
+    if argument is not None and (directory := _named(argument)) is not None:
+        is_foreign_link = directory.path.name == LATEST and directory.path.is_symlink() and directory.doubt is not None
+        return _latest(directory.path.parent, None) if is_foreign_link else directory
+    return _latest(*_place(argument))
+
+
+def find_own_run(argument: str | None, command: str, *, trust: bool) -> RunDirectory:
+    """The run that RUN names, to act on: never one that others have a say in, unless it is named and to be trusted.
+
+    Raises RunDirectoryError where it is not the user's own. `command` is the one that would act.
+    """
+    if argument is not None and (directory := _named(argument)) is not None:
+        refuse_doubtful(directory, command, trust=trust)
+        return directory
+    return _latest(*_place(argument), act=command)
+
+
+def find_interrupted_run(argument: str | None, *, trust: bool) -> RunDirectory:
+    """For `rose resume` without a name: the latest run that can go on."""
+    if argument is not None and (_is_run(Path(argument)) or not Path(argument).exists()):
+        return find_own_run(argument, "resume", trust=trust)
+    folder, campaign = _place(argument)
+    passed_over: list[tuple[RunDirectory, Doubt]] = []
+    for directory in _own_runs(folder, passed_over):
+        seen = seen_or_why(directory)[0] if campaign is None or _is_of(directory, campaign) else None
+        if seen is not None and not seen.damage and not seen.alive and can_go_on(seen.state):
+            _tell_passed_over(passed_over)
+            return directory
+    raise _cannot_go_on(folder, campaign)
+
+
+def _named(argument: str) -> RunDirectory | None:
+    """The run whose folder or name it is; None where it names a campaign file or a folder with runs."""
     path = Path(argument)
     if _is_run(path):
         return RunDirectory.at(path)
-    if path.is_file():
-        return _latest(path.parent, path)
-    if path.is_dir():
-        return _latest(path, None)
+    if path.is_file() or path.is_dir():
+        return None
     by_name = Path(RUNS) / argument
     if _is_run(by_name):
         return RunDirectory.at(by_name)
@@ -131,24 +171,52 @@ def find_run(argument: str | None) -> RunDirectory:
     raise UsageError(message, near or "name its folder, a campaign file, or a name that 'rose list' shows")
 
 
-def find_interrupted_run(argument: str | None) -> RunDirectory:
-    """For `rose resume` without a name: the latest run that can go on."""
-    if argument is not None and (_is_run(Path(argument)) or not Path(argument).exists()):
-        return find_run(argument)
-    folder = Path(argument or ".")
-    campaign = folder if folder.is_file() else None
-    for directory in runs_of(folder.parent if campaign else folder):
-        seen = seen_or_why(directory)[0] if campaign is None or _is_of(directory, campaign) else None
-        if seen is not None and not seen.damage and not seen.alive and can_go_on(seen.state):
-            return directory
-    raise _cannot_go_on(folder, campaign)
+def _place(argument: str | None) -> tuple[Path, Path | None]:
+    """Where to look for the latest run, and of which campaign file."""
+    path = Path(argument or ".")
+    return (path.parent, path) if path.is_file() else (path, None)
+
+
+def refuse_doubtful(directory: RunDirectory, command: str, *, trust: bool, doubt: Doubt | None = None) -> None:
+    """Raises RunDirectoryError where others have a say in the run, by `doubt` or what is found at its top."""
+    doubt = doubt or directory.doubt
+    if doubt is not None and not trust:
+        raise RunDirectoryError(told_doubt(doubt), _ways_out(directory, doubt, command))
+
+
+def mention_doubt(seen: SeenRun) -> None:
+    """For a command that shows a run: that others have a say in it, and so in what is shown."""
+    if seen.doubt is not None:
+        notice(f"this run is not {'yours' if seen.doubt.foreign else 'yours alone'}: {told_doubt(seen.doubt)}")
+
+
+def told_doubt(doubt: Doubt) -> str:
+    return f"'{short_path(doubt.path)}' {doubt.what}"
+
+
+def _ways_out(directory: RunDirectory, doubt: Doubt, command: str) -> str:
+    run = shlex.quote(short_path(directory.path))
+    trusted = f"`rose {command} {run} --trust`"
+    if command == "stop":
+        return f"{trusted} asks it to stop all the same"
+    risk = f"{trusted} runs its commands as you; `rose resume {run} --dry-run` shows what it would do"
+    if doubt.foreign:
+        return f"{risk}{_NOBODYS if f'(uid {OVERFLOW_UID})' in doubt.what else ''}"
+    place, inside = directory.path.resolve(), doubt.path.resolve()
+    if inside.is_relative_to(place):
+        return f"make sure that nobody has changed it, then `chmod -R go-w {run}`; {risk}"
+    folder = shlex.quote(short_path(doubt.path))
+    return f"`chmod go-w {folder}`, or `chmod +t {folder}` where others have runs in it too; {risk}"
+
+
+_NOBODYS = "; a container or a file server may show your own files as nobody's"
 
 
 def _cannot_go_on(folder: Path, campaign: Path | None) -> RoseError:
     """Why the latest run cannot go on, with what has changed in its file, and every way on."""
     try:
-        seen = see(_latest(folder.parent if campaign else folder, campaign))
-    except UsageError as error:
+        seen = see(_latest(folder, campaign, act="resume"))
+    except (UsageError, RunDirectoryError) as error:
         return error
     name = shlex.quote(short_path(seen.directory.path))
     if seen.damage is not None:
@@ -193,9 +261,34 @@ def _time_of(run: Path) -> int:
         return 0
 
 
-def _latest(folder: Path, campaign: Path | None) -> RunDirectory:
+def _own_runs(folder: Path, passed_over: list[tuple[RunDirectory, Doubt]]) -> Iterator[RunDirectory]:
+    """Those of the runs of a folder in which nobody else has a say, the newest first; the others are passed over."""
     for directory in runs_of(folder):
+        if (doubt := directory.doubt) is None:
+            yield directory
+        else:
+            passed_over.append((directory, doubt))
+
+
+def _tell_passed_over(passed_over: Sequence[tuple[RunDirectory, Doubt]]) -> None:
+    if not passed_over:
+        return
+    (directory, doubt), more = passed_over[0], len(passed_over) - 1
+    others = f", and {more} more run{'s' if more > 1 else ''} that are not yours alone" if more else ""
+    notice(f"passed over '{short_path(directory.path)}': {told_doubt(doubt)}{others}")
+
+
+def _latest(folder: Path, campaign: Path | None, *, act: str | None = None) -> RunDirectory:
+    """The user's own latest run; where there is none the latest of all, unless a command is to `act` on it."""
+    passed_over: list[tuple[RunDirectory, Doubt]] = []
+    for directory in _own_runs(folder, passed_over):
         if campaign is None or _is_of(directory, campaign):
+            _tell_passed_over(passed_over)
+            return directory
+    for directory, doubt in passed_over:
+        if campaign is None or _is_of(directory, campaign):
+            if act is not None:
+                refuse_doubtful(directory, act, trust=False, doubt=doubt)
             return directory
     if campaign is None:
         raise UsageError(f"there is no run in '{folder}'", _elsewhere(folder) or "start one: rose run campaign.yaml")

@@ -20,7 +20,7 @@ import anyio.to_thread
 from rose_cli.commands.engines import make_engine, mark_of_run, missing_cores, missing_gpus
 from rose_cli.control import take_requests
 from rose_cli.errors import EngineError, ExitCode, RoseError
-from rose_cli.host import folder_identity, steady_clock
+from rose_cli.host import boot_id, folder_identity, process_start_ticks, steady_clock
 from rose_cli.journal import events as e
 from rose_cli.journal.recorder import Recorder
 from rose_cli.loop.crew import Crew, Ending
@@ -174,6 +174,8 @@ async def _session(work: Work, inbox: _Inbox) -> Ending:
             identity,
             work.plan.campaign_dir,
             work.files,
+            boot_id(),
+            process_start_ticks(os.getpid()),
         )
         await recorder.record(started, *work.opening)
         if (few := missing_cores(work.plan)) is not None:

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from rose_cli.commands.runs import SeenRun, find_run, runs_of, see, seen_or_why
+from rose_cli.commands.runs import SeenRun, find_run, mention_doubt, runs_of, see, seen_or_why, told_doubt
 from rose_cli.commands.whereabouts import Whereabouts
 from rose_cli.commands.workspaces import lost_workspaces
 from rose_cli.errors import ExitCode
 from rose_cli.journal.state import LearnerState, Status, learner_status
 from rose_cli.loop.criterion import best_value
-from rose_cli.run_directory import RunDirectory
+from rose_cli.ownership import owner_of
 from rose_cli.view.console import complain, notice
 from rose_cli.view.status import print_runs, print_status, watch_status
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from rose_cli.journal.state import IterationState
     from rose_cli.plan.model import LearnerPlan
+    from rose_cli.run_directory import RunDirectory
 
 StatusFormat: TypeAlias = Literal["text", "json"]
 REPORTS_SHOWN = 8
@@ -37,7 +38,8 @@ def status(argument: str | None, status_format: StatusFormat) -> ExitCode:
         json.dump(status_object(seen), sys.stdout, indent=1, allow_nan=False)
         sys.stdout.write("\n")
     else:
-        print_status(seen.plan, seen.state, alive=seen.alive, directory=seen.directory)
+        print_status(seen.plan, seen.state, alive=seen.alive, directory=seen.directory, own=seen.doubt is None)
+    mention_doubt(seen)
     where = Whereabouts(seen.directory, seen.plan, seen.state)
     for line in [where.lost_campaign] if where.lost_campaign else where.told():
         notice(line)
@@ -51,6 +53,7 @@ def status(argument: str | None, status_format: StatusFormat) -> ExitCode:
 def watch(argument: str | None) -> ExitCode:
     """Draw the table again and again until the run has ended."""
     directory = find_run(argument)
+    mention_doubt(see(directory))
     watch_status(lambda: _look(see(directory)))
     return ExitCode.OK
 
@@ -73,6 +76,8 @@ def status_object(seen: SeenRun) -> dict[str, Any]:
         "started": iso_time(state.started),
         "elapsed_seconds": state.seconds(now),
         "damage": seen.damage.message if seen.damage else None,
+        "owner": owner_of(seen.directory.path),
+        "untrusted": told_doubt(seen.doubt) if seen.doubt else None,
         "learners": [_learner_object(seen, learner, lost.get(learner.name)) for learner in seen.plan.learners],
     }
 
@@ -179,7 +184,10 @@ def iso_time(seconds: float | None) -> str | None:
 
 @dataclass(frozen=True)
 class ListedRun:
-    """A run as `rose list` shows it; `note` says what is wrong where it cannot be read."""
+    """A run as `rose list` shows it; `note` says what is wrong where it cannot be read.
+
+    `untrusted` says what keeps it from being the user's own.
+    """
 
     name: str
     campaign: str
@@ -188,10 +196,12 @@ class ListedRun:
     learners: int
     started: float | None
     note: str | None = None
+    owner: str | None = None
+    untrusted: str | None = None
 
 
 def list_runs(folder: Path, status_format: StatusFormat) -> ExitCode:
-    runs = [_listed(directory.path) for directory in runs_of(folder)]
+    runs = [_listed(directory) for directory in runs_of(folder)]
     if status_format == "json":
         objects = [{**vars(run), "started": iso_time(run.started)} for run in runs]
         json.dump(objects, sys.stdout, indent=1)
@@ -201,11 +211,13 @@ def list_runs(folder: Path, status_format: StatusFormat) -> ExitCode:
     return ExitCode.OK
 
 
-def _listed(path: Path) -> ListedRun:
-    seen, why_not = seen_or_why(RunDirectory.at(path))
+def _listed(directory: RunDirectory) -> ListedRun:
+    path, doubt = directory.path, directory.doubt
+    whose = owner_of(path), told_doubt(doubt) if doubt else None
+    seen, why_not = seen_or_why(directory)
     if seen is None:
-        return ListedRun(path.name, "?", "unreadable", 0, 0, None, why_not)
-    learners = seen.state.learners.values()
+        return ListedRun(path.name, "?", "unreadable", 0, 0, None, why_not, *whose)
+    learners, state = seen.state.learners.values(), seen.state
     done = sum(learner.status in (Status.DONE, Status.FAILED) for learner in learners)
     note = seen.damage.message if seen.damage else None
-    return ListedRun(path.name, seen.plan.campaign, seen.status.value, done, len(learners), seen.state.started, note)
+    return ListedRun(path.name, seen.plan.campaign, seen.status.value, done, len(learners), state.started, note, *whose)

@@ -6,10 +6,11 @@ import shlex
 import time
 from typing import TYPE_CHECKING
 
-from rose_cli.commands.runs import SeenRun, find_run, see
+from rose_cli.commands.runs import SeenRun, find_own_run, see
 from rose_cli.control import StopRequest, send_request
 from rose_cli.diagnostic import did_you_mean
 from rose_cli.errors import ExitCode, RunDirectoryError, UsageError
+from rose_cli.ownership import close_to_others
 from rose_cli.view.console import notice
 
 if TYPE_CHECKING:
@@ -19,9 +20,10 @@ POLL_SECONDS = 0.2
 PATIENCE_SECONDS = 60.0
 
 
-def stop(argument: str, learner: str | None) -> ExitCode:
+def stop(argument: str, learner: str | None, *, trust: bool) -> ExitCode:
     """Returns once it has stopped; after a minute it says that the request was left and returns all the same."""
-    seen = see(find_run(argument))
+    close_to_others()
+    seen = see(find_own_run(argument, "stop", trust=trust))
     if not seen.alive:
         message = f"no session works on '{seen.directory.path}': it is {seen.status.value}"
         raise RunDirectoryError(message, "there is nothing to stop")

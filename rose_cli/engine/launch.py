@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rose_cli.engine.programs import NotStartedError, explain, look_up, short_of
 from rose_cli.engine.shell import note_beside, shell_words
+from rose_cli.ownership import make_folders, umask_of_user
 from rose_cli.shortage import shortage
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def spawn(request: TaskRequest, environment: Mapping[str, str]) -> subprocess.Po
             return subprocess.Popen(
                 launch.argv, executable=launch.program, cwd=request.directory, env=environment,
                 stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, start_new_session=True,
+                umask=umask_of_user(),
             )  # fmt: skip
         except MemoryError as error:
             raise NotStartedError(f"'{launch.program}' could not be started: {shortage(error)}") from error
@@ -78,9 +80,9 @@ def _open_emptied_below(path: Path) -> int:
     try:
         return _open_emptied(path)
     except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folders(path.parent)
         return _open_emptied(path)
 
 
 def _open_emptied(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)

@@ -23,6 +23,7 @@ from rose_cli.engine.slots import Slots
 from rose_cli.engine.watchdog import Watchdog
 from rose_cli.errors import EngineError, RunDirectoryError
 from rose_cli.host import process_start_ticks
+from rose_cli.ownership import make_folders
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -90,7 +91,7 @@ class LocalEngine:
     async def __aenter__(self) -> Self:
         _hear_of_children()
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
+            make_folders(self._directory)
         except OSError as error:
             message = f"cannot make the engine's folder '{self._directory}': {error.strerror}"
             raise RunDirectoryError(message, "mend that, then `rose resume`") from error

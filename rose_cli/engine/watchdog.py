@@ -68,7 +68,7 @@ class Watchdog:
 
     def _open_log(self) -> int:
         try:
-            return os.open(self._log, _APPEND, 0o666)
+            return os.open(self._log, _APPEND, 0o644)
         except OSError as error:
             if (short := shortage(error)) is not None:
                 raise short from error

@@ -126,7 +126,7 @@ def _is_flocked(descriptor: int) -> bool:
 
 def _write_new(path: Path, text: bytes) -> int:
     """The descriptor of a new, durable file, flocked where that is supported before it says anything."""
-    descriptor = os.open(path, _NEW, 0o644)
+    descriptor = os.open(path, _NEW, 0o600)
     try:
         with suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

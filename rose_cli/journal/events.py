@@ -44,6 +44,7 @@ class RunCreated:
 class SessionStarted:
     """`directory` and `campaign_dir`: where run and campaign lay; `identity`: which folder the run directory was.
 
+    `pid` and `start_ticks` name its process, in the boot of the machine that is called `boot`.
     `files`: fingerprints of the files that the plan names, where they are not those of the session before; empty for
     one that is gone.
     """
@@ -56,6 +57,8 @@ class SessionStarted:
     identity: str | None = None
     campaign_dir: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+    boot: str | None = None
+    start_ticks: int | None = None
 
 
 @dataclass(frozen=True)

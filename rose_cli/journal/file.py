@@ -175,7 +175,7 @@ class JournalFile:
 def _opened(path: Path, flags: int) -> Iterator[int]:
     """The descriptor of the journal: to keep where all goes well, else closed."""
     try:
-        descriptor = os.open(path, flags, 0o666)
+        descriptor = os.open(path, flags, 0o644)
         try:
             yield descriptor
         except BaseException:

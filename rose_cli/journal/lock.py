@@ -16,6 +16,7 @@ cannot be seen, in another container of the same machine.
 from __future__ import annotations
 
 import errno
+import os
 import shlex
 from contextlib import suppress
 from hashlib import sha256
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-__all__ = ["LOCK_NAME", "Holder", "RunLock", "is_alive", "read_holder"]
+__all__ = ["LOCK_NAME", "Holder", "RunLock", "is_alive", "is_hidden", "read_holder"]
 
 _READ_ONLY = "`rose status`, `logs` and `export` only read it; to go on, make the folder writable or work on a copy"
 _WAYS_OUT = {
@@ -51,6 +52,12 @@ def read_holder(run_directory: Path) -> Holder | None:
     """Who holds the run's lock; None where nobody does, where it cannot be read, and where it is another folder's."""
     found = look(run_directory / LOCK_NAME)
     return None if found is None or found.is_copied else found.holder
+
+
+def is_hidden(run_directory: Path) -> bool:
+    """Whether there is a lock that this user may not read: its holder alone may, lest others hold it open."""
+    lock = run_directory / LOCK_NAME
+    return os.path.lexists(lock) and not os.access(lock, os.R_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 class RunLock:

@@ -173,6 +173,8 @@ class SessionState:
     directory: str | None = None
     identity: str | None = None
     campaign_dir: str | None = None
+    boot: str | None = None
+    start_ticks: int | None = None
     ended: float | None = None
     reason: str | None = None
     message: str | None = None
@@ -250,6 +252,7 @@ class RunState:
         self.session = SessionState(event.session, event.host, event.pid, event.engine, self._now)
         self.session.directory, self.session.identity = event.directory, event.identity
         self.session.campaign_dir = event.campaign_dir
+        self.session.boot, self.session.start_ticks = event.boot, event.start_ticks
         self.files = {name: text for name, text in {**self.files, **event.files}.items() if text}
         for learner in self.learners.values():
             if learner.stop_reason is None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from rose_cli.engine.base import Ended, TaskOutcome
+from rose_cli.ownership import make_folders
 from rose_cli.regular import open_regular
 from rose_cli.shortage import in_slices, is_to_spare
 from rose_cli.tree import Tally, size_words, tallying
@@ -42,7 +43,7 @@ class _Output:
     def hold(self) -> None:
         """Before the engine opens it: later the task may have removed it already."""
         with suppress(OSError):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folders(self.path.parent)
             descriptor = open_regular(self.path, os.O_RDONLY | os.O_CREAT)
             if is_to_spare(descriptor):
                 self.descriptor = descriptor

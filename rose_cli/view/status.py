@@ -37,7 +37,10 @@ REPORT_WIDTH = 200
 
 
 class Listed(Protocol):
-    """A run as a list shows it. `started` in UNIX seconds; `note` says what is wrong with a run."""
+    """A run as a list shows it. `started` in UNIX seconds; `note` says what is wrong with a run.
+
+    `untrusted`: it is not the user's own.
+    """
 
     @property
     def name(self) -> str: ...
@@ -53,10 +56,14 @@ class Listed(Protocol):
     def started(self) -> float | None: ...
     @property
     def note(self) -> str | None: ...
+    @property
+    def owner(self) -> str | None: ...
+    @property
+    def untrusted(self) -> str | None: ...
 
 
-def print_status(plan: Plan, state: RunState, *, alive: bool, directory: RunDirectory) -> None:
-    """The table of a run, once, and what went wrong in it. `alive`: a session works on it."""
+def print_status(plan: Plan, state: RunState, *, alive: bool, directory: RunDirectory, own: bool = True) -> None:
+    """The table of a run, once, and what went wrong in it. `alive`: a session works on it; `own`: it is the user's."""
     console = open_console(sys.stdout)
     size = (console.width, final_lines(len(plan.learners), LAST_PAGE_LINES))
     parts: list[RenderableType] = [campaign_table(plan, state, _facts(state, alive=alive), size), Text()]
@@ -64,7 +71,7 @@ def print_status(plan: Plan, state: RunState, *, alive: bool, directory: RunDire
     reason = state.session.reason if state.session else None
     parts += [*failure_lines(failures(plan, state, reason), directory), *dropped_reports(plan, state)]
     parts += [labelled("status", run_status(state, alive=alive).value), *where_it_is(directory.path)]
-    console.print(Group(*parts, *([] if alive else how_to_go_on(state, directory.path))))
+    console.print(Group(*parts, *([] if alive or not own else how_to_go_on(state, directory.path))))
 
 
 def _reported(state: RunState) -> Iterator[Text]:
@@ -134,8 +141,9 @@ def print_runs(runs: Sequence[Listed], folder: Path) -> None:
     if not runs:
         notice(f"no runs in '{short_path(folder)}'; start one: rose run campaign.yaml")
         return
-    rows = [_cells(run) for run in runs]
-    titles = ("run", "campaign", "status", "learners", "started", "")
+    with_owner = any(run.untrusted for run in runs)
+    rows = [_cells(run, with_owner=with_owner) for run in runs]
+    titles = ("run", "campaign", "status", "learners", "started", *(("owner",) if with_owner else ()), "")
     widths = [max(cell_len(row[place]) for row in (titles, *rows)) for place in range(len(titles))]
     columns = [Column(title, title, width) for title, width in zip(titles, widths, strict=True)]
     console = open_console(sys.stdout)
@@ -144,10 +152,11 @@ def print_runs(runs: Sequence[Listed], folder: Path) -> None:
         console.print(line_of(columns, [((text, ""),) for text in row]))
 
 
-def _cells(run: Listed) -> tuple[str, ...]:
+def _cells(run: Listed, *, with_owner: bool) -> tuple[str, ...]:
     started = "" if run.started is None else f"{datetime.fromtimestamp(run.started).astimezone():%Y-%m-%d %H:%M}"
     count = f"{run.learners_done}/{run.learners}" if run.learners else ""
-    return safe(run.name), safe(run.campaign), run.status, count, started, safe(run.note or "")
+    owner = (safe(run.owner or "?"),) if with_owner else ()
+    return safe(run.name), safe(run.campaign), run.status, count, started, *owner, safe(run.note or "")
 
 
 def _facts(state: RunState, *, alive: bool) -> Facts:

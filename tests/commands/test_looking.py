@@ -28,6 +28,8 @@ STATUS_KEYS = [
     "started",
     "elapsed_seconds",
     "damage",
+    "owner",
+    "untrusted",
     "learners",
 ]
 LEARNER_KEYS = ["name", "index", "status", "stop_reason", "iterations_done", "max_iter", "task", "metric_name",
@@ -174,7 +176,7 @@ def test_runs_are_listed_and_named(campaign: Rose) -> None:
         assert campaign("run", "campaign.yaml", "--learner", learner, "--max-iter", "1").code == 0
     runs = campaign.json("list", "--format", "json")
     assert {tuple(run) for run in runs} == {
-        ("name", "campaign", "status", "learners_done", "learners", "started", "note")
+        ("name", "campaign", "status", "learners_done", "learners", "started", "note", "owner", "untrusted")
     }
     assert [run["name"].rpartition("-")[2] for run in runs] == ["2", "1"]
     newer, older = (run["name"] for run in runs)

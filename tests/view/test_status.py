@@ -25,6 +25,8 @@ class Run:
     learners: int = 4
     started: float | None = 1_767_225_600.0
     note: str | None = None
+    owner: str | None = "alice"
+    untrusted: str | None = None
 
 
 def test_a_run_that_was_interrupted_says_how_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,6 +80,15 @@ def test_the_list_of_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert lines[0].split() == ["run", "campaign", "status", "learners", "started"]
     assert lines[1].split()[:4] == ["tutorial-1", "tutorial", "done", "4/4"]
     assert lines[2] == "a-longer␛-name-2  tutorial  unreadable                              damaged"
+
+
+def test_the_owners_are_listed_where_one_is_somebody_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [Run("tutorial-1"), Run("ours-1", owner="mallory", untrusted="'ours-1' belongs to mallory", note="damaged")]
+    print_runs(runs, tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["run", "campaign", "status", "learners", "started", "owner"]
+    assert lines[1].split()[-1] == "alice"
+    assert lines[2].split()[-2:] == ["mallory", "damaged"]
 
 
 def test_wide_names_are_shown_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

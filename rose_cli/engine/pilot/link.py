@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from rose_cli.engine.processes import signal_group
+from rose_cli.ownership import umask_of_user
 from rose_cli.shortage import process_shortage
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class HostLink:
                 self._process = subprocess.Popen(
                     [sys.executable, "-B", "-c", _PROGRAM, str(_PACKAGE)],
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, bufsize=0,
-                    cwd=folder, env=environment, start_new_session=True,
+                    cwd=folder, env=environment, start_new_session=True, umask=umask_of_user(),
                 )  # fmt: skip
         except (OSError, MemoryError) as error:
             raise process_shortage("the process for radical.pilot", error) from error

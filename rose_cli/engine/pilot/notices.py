@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from rose_cli.ownership import make_folders
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
@@ -18,7 +20,7 @@ class Notices:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folders(path.parent)
         path.unlink(missing_ok=True)
         os.mkfifo(path, 0o600)
         # for writing as well: else it would be at its end whenever no task has it open

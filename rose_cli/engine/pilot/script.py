@@ -11,6 +11,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from rose_cli.engine.shell import note_beside
+from rose_cli.ownership import make_folders
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -104,7 +105,7 @@ def make_anew(folder: Path) -> None:
     if os.path.lexists(folder):
         names = (folder.with_name(f"{folder.name}.before-{n}") for n in count(1))
         folder.rename(next(name for name in names if not os.path.lexists(name)))
-    folder.mkdir(parents=True)
+    make_folders(folder)
 
 
 def write_common(folder: Path) -> None:

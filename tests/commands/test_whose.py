@@ -1,0 +1,433 @@
+"""Whose run it is: what somebody else made, or may change, is read and named, and neither resumed nor stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rose_cli import ownership
+from rose_cli.ownership import doubt_about
+from rose_cli.run_directory import RunDirectory
+from tests.conftest import wait_until
+from tests.two_users import ALICE, MALLORY, TEAM
+
+if TYPE_CHECKING:
+    from tests.conftest import Rose
+    from tests.two_users import Person
+
+CAMPAIGN = "{max_iter: 2, tasks: {sim: {executable: ./sim.sh}}, learners: [{name: a}]}"
+FAILS_UNTIL_OK = '#!/bin/sh\n[ -e "$ROSE_CAMPAIGN_DIR/ok" ]\n'
+NOT_YOURS = f"belongs to uid {MALLORY}"
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def campaign(rose: Rose) -> None:
+    """One whose only task fails until there is a file `ok`: every run of it can be resumed."""
+    rose.script(FAILS_UNTIL_OK, "sim.sh")
+    rose.write(CAMPAIGN)
+
+
+def failed_run(rose: Rose, *words: str) -> Path:
+    """The directory of a new run that can be resumed, and then succeeds."""
+    before = set(rose.folder.glob("rose-runs/campaign*"))
+    called = rose("run", "campaign.yaml", *words)
+    assert called.code == 1, called.err
+    made = set(rose.folder.glob("rose-runs/campaign*")) - before
+    return Path(words[-1]) if words else made.pop()
+
+
+@pytest.fixture
+def project(alice: Person, mallory: Person) -> Person:
+    """Alice in a folder in which both make files, as in /tmp, with a campaign of hers."""
+    alice = alice.at("project")
+    alice.folder.chmod(0o1777)
+    campaign(alice)
+    return alice
+
+
+def plant(mallory: Person, alice: Person, place: str = "rose-runs/ours-20990101-2") -> Path:
+    """A run of mallory's, which everybody may change, newer than any; it leaves a trace when it runs."""
+    planted = mallory.at(alice.folder)
+    planted.write(CAMPAIGN.replace("./sim.sh", "./theirs.sh"), "theirs.yaml")
+    planted.script('#!/bin/sh\nid -u >> "$ROSE_CAMPAIGN_DIR/trace"\nexit 1\n', "theirs.sh")
+    assert planted("run", "theirs.yaml", "--run-dir", "made").code == 1
+    planted.sh(f"rm trace; mv made {place}; chmod -R a+rwX {place}; touch -d 2099-01-01 {place}/plan.json")
+    return alice.folder / place
+
+
+def trace(alice: Person) -> str | None:
+    path = alice.folder / "trace"
+    return path.read_text() if path.exists() else None
+
+
+def test_resume_passes_over_a_run_that_somebody_else_put_there(project: Person, mallory: Person) -> None:
+    own = failed_run(project)
+    project.sh("chmod 1777 rose-runs")
+    plant(mallory, project)
+    project.sh("touch ok")
+    for words in (("resume", "--dry-run"), ("resume",)):
+        called = project(*words)
+        assert called.code == 0, called.err
+        assert f"passed over 'rose-runs/ours-20990101-2': 'rose-runs/ours-20990101-2' {NOT_YOURS}" in called.err
+    assert trace(project) is None
+    assert project.status(own)["status"] == "done"
+
+
+@pytest.mark.parametrize("lookup", [(), ("campaign.yaml",), (".",), ("rose-runs",)])
+def test_where_there_is_only_that_run_nothing_is_resumed(
+    project: Person, mallory: Person, lookup: tuple[str, ...]
+) -> None:
+    project.sh("mkdir -m 1777 rose-runs")
+    planted = plant(mallory, project)
+    if lookup == ("campaign.yaml",):  # the plan of a run says which file it is of, and may lie
+        text = (planted / "plan.json").read_text().replace("theirs.yaml", "campaign.yaml")
+        mallory.sh(f"cat > {planted}/plan.json", text)
+        mallory.sh(f"touch -d 2099-01-01 {planted}/plan.json")
+    called = project("resume", *lookup)
+    assert (called.code, trace(project)) == (4, None)
+    assert f"'rose-runs/ours-20990101-2' {NOT_YOURS}" in called.err
+    assert "`rose resume rose-runs/ours-20990101-2 --trust` runs its commands as you" in one_line(called.err)
+
+
+def test_named_it_is_refused_until_it_is_trusted(project: Person, mallory: Person) -> None:
+    project.sh("mkdir -m 1777 rose-runs")
+    plant(mallory, project)
+    for command in ("resume", "stop"):
+        for name in ("rose-runs/ours-20990101-2", "ours-20990101-2"):
+            called = project(command, name)
+            assert (called.code, trace(project)) == (4, None)
+            assert f"'rose-runs/ours-20990101-2' {NOT_YOURS}" in called.err
+            assert f"rose {command} rose-runs/ours-20990101-2 --trust" in one_line(called.err)
+    shown = project("resume", "ours-20990101-2", "--dry-run")
+    assert (shown.code, trace(project)) == (0, None)
+    assert f"{NOT_YOURS}: it is resumed with `--trust` only" in shown.out
+    assert project("resume", "ours-20990101-2", "--trust").code == 1
+    assert trace(project) == f"{ALICE}\n", "whoever trusts a run has it run in their name"
+
+
+def test_stop_goes_to_ones_own_run(project: Person, mallory: Person) -> None:
+    project.script("#!/bin/sh\nsleep 1000\n", "sim.sh")
+    process = project.start("run", "campaign.yaml", "--output", "quiet")
+    try:
+        while not list(project.folder.glob("rose-runs/*/learners/a/logs/0/sim.1.out")):
+            assert process.poll() is None
+        project.sh("chmod 1777 rose-runs")
+        planted = plant(mallory, project)
+        text = (planted / "plan.json").read_text().replace("theirs.yaml", "campaign.yaml")
+        mallory.sh(f"cat > {planted}/plan.json && touch -d 2099-01-01 {planted}/plan.json", text)
+        called = project("stop", "campaign.yaml")
+        assert called.code == 0, called.err
+        assert "passed over 'rose-runs/ours-20990101-2'" in called.err
+        assert process.wait(60) == 143
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_commands_that_read_take_ones_own_first_and_mark_what_is_not(project: Person, mallory: Person) -> None:
+    own = failed_run(project)
+    project.sh("chmod 1777 rose-runs")
+    planted = plant(mallory, project)
+    assert project.json("status", "--format", "json")["run"] == str(own)
+    for words in (("status",), ("logs",), ("export",)):
+        called = project(*words, planted)
+        assert called.code == 0
+        assert f"this run is not yours: 'rose-runs/{planted.name}' {NOT_YOURS}" in called.err
+        assert "passed over" in project(*words, "." if words == ("logs",) else "campaign.yaml").err
+    assert "rose resume" not in project("status", planted).out
+    theirs, ours = project.status(planted), project.status(own)
+    assert (theirs["owner"], theirs["untrusted"]) == (str(MALLORY), f"'rose-runs/{planted.name}' {NOT_YOURS}")
+    assert (ours["owner"], ours["untrusted"]) == (str(ALICE), None)
+    listed = {run["name"]: run for run in project.json("list", "--format", "json")}
+    assert [listed[run.name]["owner"] for run in (own, planted)] == [str(ALICE), str(MALLORY)]
+    assert [bool(listed[run.name]["untrusted"]) for run in (own, planted)] == [False, True]
+    lines = project("list").out.splitlines()
+    assert (lines[0].split()[-1], lines[1].split()[-1]) == ("owner", str(MALLORY))
+
+
+def test_a_colleague_reads_a_run_as_before(alice: Person, mallory: Person) -> None:
+    theirs = mallory.at("theirs")
+    campaign(theirs)
+    run = failed_run(theirs)
+    called = alice.at("theirs")("status")
+    assert (called.code, "this run is not yours" in called.err, run.name in called.out) == (0, True, True)
+
+
+# --- links ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_link_of_somebody_elses_is_not_followed_to_act(project: Person, mallory: Person) -> None:
+    failed_run(project, "--run-dir", "mine")
+    mallory.at(project.folder).sh("ln -s mine lnk; mkdir deep; ln -s .. deep/up; chmod 755 deep")
+    project.sh("touch ok")
+    for name, link in (("lnk", "lnk"), ("deep/up/mine", "deep/up")):
+        called = project("resume", name)
+        assert called.code == 4
+        assert f"'{link}' is a link that belongs to another user: uid {MALLORY}" in one_line(called.err)
+    assert project("resume", "mine").code == 0
+
+
+def test_latest_is_not_followed_to_somebody_elses_run(project: Person, mallory: Person) -> None:
+    own = failed_run(project)
+    project.sh("chmod 1777 rose-runs; rm rose-runs/latest")
+    planted = plant(mallory, project)
+    mallory.at(project.folder).sh(f"ln -s {planted.name} rose-runs/latest")
+    called = project("status", "rose-runs/latest", "--format", "json")
+    assert json.loads(called.out)["run"] == str(own)
+    assert "passed over" in called.err
+    assert project("resume", "rose-runs/latest").code == 4
+    assert trace(project) is None
+
+
+# --- a place for a run ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["755", "777", "1777"])
+def test_a_place_that_belongs_to_somebody_else_takes_no_run(project: Person, mallory: Person, mode: str) -> None:
+    mallory.at(project.folder).sh(f"mkdir -m {mode} rose-runs planted")
+    for words in ((), ("--run-dir", "planted")):
+        called = project("run", "campaign.yaml", *words)
+        assert called.code == 4
+        place = "planted" if words else "rose-runs"
+        assert f"/{place}' {NOT_YOURS}, who could replace your run" in one_line(called.err)
+        assert "--run-dir" in called.err
+    assert not any((project.folder / "planted").iterdir())
+    assert not any((project.folder / "rose-runs").iterdir())
+
+
+def test_a_place_that_everybody_can_change_takes_no_run(rose: Rose) -> None:
+    campaign(rose)
+    for name in ("rose-runs", "open", "planted"):
+        (rose.folder / name).mkdir()
+        (rose.folder / name).chmod(0o777)
+    for words, place in (((), "rose-runs"), (("--run-dir", "open/r"), "open"), (("--run-dir", "planted"), "planted")):
+        called = rose("run", "campaign.yaml", *words)
+        assert called.code == 4
+        assert f"{place}' can be changed by everybody on this machine" in one_line(called.err)
+        assert f"chmod go-w {rose.folder}/{place}" in one_line(called.err)
+    for name in ("rose-runs", "open"):
+        (rose.folder / name).chmod(0o1777)
+    failed_run(rose)
+    failed_run(rose, "--run-dir", "open/r")
+    (rose.folder / "ok").touch()
+    (rose.folder / "open").chmod(0o777)
+    called = rose("resume", "open/r")
+    assert (called.code, "'open' can be changed by everybody" in called.err) == (4, True)
+    assert "`chmod go-w open`, or `chmod +t open`" in one_line(called.err)
+    assert rose("resume", "open/r", "--trust").code == 0
+
+
+def test_a_run_that_a_group_can_change_is_not_resumed(alice: Person) -> None:
+    campaign(alice)
+    failed_run(alice, "--run-dir", "r")
+    os.chown(alice.folder / "r/plan.json", ALICE, TEAM)
+    os.chown(alice.folder / "r/learners/a/logs", ALICE, TEAM)
+    alice.sh("touch ok")
+    for place in ("plan.json", "learners/a/logs"):
+        alice.sh(f"chmod g+w r/{place}")
+        called = alice("resume", "r")
+        assert called.code == 4
+        assert f"'r/{place}' can be changed by the group {TEAM}" in one_line(called.err)
+        assert "`chmod -R go-w r`" in called.err
+        alice.sh("chmod -R go-w r")
+    assert alice("resume", "r").code == 0
+
+
+PLACES = [".", "plan.json", "journal.jsonl", "campaign.yaml", "lock", "engine", "requests", "learners"]
+INSIDE = ["learners/a", "learners/a/logs", "learners/a/snapshots"]
+
+
+@pytest.mark.parametrize("place", [*PLACES, *INSIDE])
+def test_everything_in_a_run_counts(tmp_path: Path, place: str) -> None:
+    directory = RunDirectory.at(tmp_path / "r")
+    for inside in ("engine", "requests", "learners/a/logs", "learners/a/snapshots", "learners/a/workspace"):
+        (directory.path / inside).mkdir(parents=True, mode=0o755)
+    for name in ("plan.json", "journal.jsonl", "campaign.yaml", "lock"):
+        (directory.path / name).touch(0o644)
+    path = directory.path / place
+
+    def doubt() -> str | None:
+        found = directory.doubt or directory.doubt_about_learners(["a"])
+        assert found is None or found.path.samefile(path)
+        return None if found is None else found.what
+
+    assert doubt() is None
+    mode = stat.S_IMODE(path.stat().st_mode)
+    path.chmod(mode | 0o002)
+    assert doubt() == "can be changed by everybody on this machine"
+    path.chmod(mode)
+    if os.geteuid() == 0:
+        os.chown(path, 0, TEAM)
+        path.chmod(mode | 0o020)
+        assert doubt() == f"can be changed by the group {TEAM}"
+        path.chmod(mode)
+        os.chown(path, MALLORY, 0)
+        assert doubt() == NOT_YOURS
+
+
+def test_a_workspace_may_be_written_by_a_group_and_belongs_to_nobody_else(tmp_path: Path) -> None:
+    directory = RunDirectory.at(tmp_path)
+    workspace = directory.workspace("a")
+    workspace.mkdir(parents=True)
+    workspace.chmod(0o777)
+    assert directory.doubt_about_learners(["a"]) is None
+    if os.geteuid() == 0:
+        os.chown(workspace, MALLORY, MALLORY)
+        found = directory.doubt_about_learners(["a"])
+        assert (found and found.what) == NOT_YOURS
+
+
+def test_a_group_of_ones_own_is_nobody_else(alice: Person) -> None:
+    """The umask is 002 where every user has a group of their own."""
+    alice = alice.with_umask(0o002)
+    campaign(alice)
+    failed_run(alice)
+    alice.sh("chmod -R g+w rose-runs; touch ok")
+    called = alice("resume")
+    assert (called.code, called.err) == (0, "")
+
+
+OWN, NAMED_USER, OWN_GROUP, NAMED_GROUP, MOST, OTHERS = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
+R, RW, NOBODY = 4, 6, 0xFFFFFFFF
+ACCESS_LISTS: list[tuple[list[tuple[int, int, int]], str | None]] = [
+    ([(NAMED_USER, RW, MALLORY), (OWN_GROUP, R, NOBODY), (MOST, RW, NOBODY)], f"uid {MALLORY}"),
+    ([(OWN_GROUP, R, NOBODY), (NAMED_GROUP, RW, TEAM), (MOST, RW, NOBODY)], f"the group {TEAM}"),
+    ([(NAMED_USER, RW, MALLORY), (OWN_GROUP, R, NOBODY), (MOST, R, NOBODY)], None),
+    ([(NAMED_USER, R, MALLORY), (OWN_GROUP, R, NOBODY), (MOST, RW, NOBODY)], None),
+]
+
+
+@pytest.mark.skipif(not hasattr(os, "setxattr"), reason="there are no access lists here")
+@pytest.mark.parametrize(("entries", "who"), ACCESS_LISTS)
+def test_an_access_list_counts(tmp_path: Path, entries: list[tuple[int, int, int]], who: str | None) -> None:
+    path = tmp_path / "plan.json"
+    path.touch(0o644)
+    whole = [(OWN, RW, NOBODY), *entries, (OTHERS, R, NOBODY)]
+    data = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in whole)
+    try:
+        os.setxattr(path, "system.posix_acl_access", data)
+    except OSError:
+        pytest.skip("this file system has no access lists")
+    found = doubt_about(path)
+    assert (found and found.what) == (who and f"can be changed by {who}")
+
+
+def test_root_takes_the_runs_of_who_called_it_through_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.delenv("SUDO_UID", raising=False)
+    assert ownership.own_uids() == {0}
+    monkeypatch.setenv("SUDO_UID", "4001")
+    assert ownership.own_uids() == {0, 4001}
+    monkeypatch.setattr(os, "geteuid", lambda: 4002)
+    assert ownership.own_uids() == {0, 4002}, "the variable is believed of root alone"
+
+
+# --- modes ---------------------------------------------------------------------------------------------------------
+
+
+def modes(run: Path) -> dict[str, int]:
+    return {str(path.relative_to(run)): stat.S_IMODE(path.lstat().st_mode) for path in (run, *run.rglob("*"))}
+
+
+FILES = ["campaign.yaml", "plan.json", "journal.jsonl", "learners/a/logs/0/sim.1.out"]
+
+
+@pytest.mark.parametrize(("given", "folder", "file"), [(0o600, 0o700, 0o600), (0o640, 0o750, 0o640)])
+def test_a_run_is_as_private_as_its_campaign_file(rose: Rose, given: int, folder: int, file: int) -> None:
+    campaign(rose)
+    (rose.folder / "campaign.yaml").chmod(given)
+    (rose.folder / "ok").touch()
+    (rose.folder / "there").mkdir(mode=0o755)
+    for name in ("made", "there"):
+        assert rose("run", "campaign.yaml", "--run-dir", name).code == 0
+        assert rose("resume", name, "--max-iter", "3").code == 0
+        found = modes(rose.folder / name)
+        assert found["."] == folder
+        assert {found[each] for each in (*FILES, "learners/a/logs/2/sim.1.err")} == {file}
+
+
+def test_who_reads_the_file_by_its_group_is_not_who_reads_the_run_by_another(alice: Person) -> None:
+    campaign(alice)
+    alice.sh("chmod 640 campaign.yaml; mkdir of-the-team; touch ok")
+    os.chown(alice.folder / "of-the-team", ALICE, TEAM)
+    (alice.folder / "of-the-team").chmod(0o2775)
+    assert alice("run", "campaign.yaml", "--run-dir", "of-the-team/r").code == 0
+    assert modes(alice.folder / "of-the-team/r")["."] & 0o077 == 0
+
+
+def test_a_run_with_secrets_is_private_and_stays_as_its_owner_opens_it(rose: Rose) -> None:
+    rose.script(FAILS_UNTIL_OK, "sim.sh")
+    rose.write(CAMPAIGN.replace("max_iter", "env: {API_TOKEN: s3cr3t-s3cr3t}, max_iter"))
+    failed_run(rose, "--run-dir", "r")
+    assert modes(rose.folder / "r")["."] == 0o700
+    (rose.folder / "r").chmod(0o750)
+    (rose.folder / "ok").touch()
+    assert rose("resume", "r").code == 0
+    found = modes(rose.folder / "r")
+    assert (found["."], found["plan.json"], found["learners/a/logs/1/sim.1.out"]) == (0o750, 0o600, 0o640)
+
+
+def default_list(folder: Path) -> None:
+    """Whatever is made in the folder can be written by the team, whatever the umask."""
+    entries = [(OWN, 7, NOBODY), (OWN_GROUP, 5, NOBODY), (NAMED_GROUP, 7, TEAM), (MOST, 7, NOBODY), (OTHERS, 5, NOBODY)]
+    data = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    try:
+        os.setxattr(folder, "system.posix_acl_default", data)
+    except OSError:
+        pytest.skip("this file system has no access lists")
+
+
+@pytest.mark.skipif(not hasattr(os, "setxattr"), reason="there are no access lists here")
+def test_a_run_is_for_one_person_to_write_whatever_it_inherits(rose: Rose) -> None:
+    campaign(rose)
+    default_list(rose.folder)
+    run = failed_run(rose)
+    (rose.folder / "ok").touch()
+    called = rose("resume")
+    assert (called.code, called.err) == (0, "")
+    workspace = run / "learners/a/workspace"
+    assert [name for name, mode in modes(run).items() if mode & 0o022] == [str(workspace.relative_to(run))]
+
+
+def test_a_run_in_the_folder_of_a_group_has_that_group(alice: Person) -> None:
+    alice = alice.at("project").with_umask(0o002)
+    os.chown(alice.folder, ALICE, TEAM)
+    alice.folder.chmod(0o2775)
+    campaign(alice)
+    run = failed_run(alice)
+    alice.sh("touch ok")
+    called = alice("resume")
+    assert (called.code, called.err) == (0, "")
+    assert {path.lstat().st_gid for path in (run, *run.rglob("*"))} == {TEAM}
+    writable = {path for path in (run.parent, run, *run.rglob("*")) if path.lstat().st_mode & 0o020}
+    assert writable == {run / "learners/a/workspace"}
+
+
+def test_nobody_else_can_hold_the_lock_of_a_run_but_they_see_that_it_goes_on(alice: Person, mallory: Person) -> None:
+    alice.script("#!/bin/sh\necho $$ > pid\nexec sleep 1000\n", "sim.sh")
+    alice.write(CAMPAIGN)
+    session = alice.start("run", "campaign.yaml", "--run-dir", "r", "--output", "quiet")
+    lock, pid = alice.folder / "r/lock", alice.folder / "r/learners/a/workspace/pid"
+    try:
+        wait_until(lambda: pid.exists() and pid.read_text().endswith("\n"))
+        assert stat.S_IMODE(lock.stat().st_mode) == 0o600
+        assert mallory.status("r")["status"] == "running"
+        session.kill()
+        session.communicate()
+        assert mallory.attempt("flock -xn r/lock true").returncode != 0
+        assert mallory.status("r")["status"] == "lost"
+        alice.sh("echo '#!/bin/sh' > sim.sh")
+        called = alice("resume", "r")
+        assert called.code == 0, called.err
+    finally:
+        session.kill()
+        session.communicate()
