@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from rose_cli.diagnostic import Finding, Severity
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from rose_cli.diagnostic import KeyPath
     from rose_cli.plan.given import Layer
     from rose_cli.plan.model import CommandPlan
-    from rose_cli.plan.shell import ShellLine, Spot
+    from rose_cli.plan.shell import ShellLine, Spot, Style
     from rose_cli.plan.surroundings import Surroundings
     from rose_cli.spec.campaign import Campaign, TaskFields
 
@@ -53,7 +54,7 @@ class Lines:
 
     def _check_spot(self, spot: Spot, path: KeyPath, word: tuple[int, int] | None) -> Finding | None:
         name = f"{{{spot.name}}}"
-        refused = next((value for value in self._values(spot.name) if not spot.takes(value)), None)
+        refused = self._refused(spot)
         is_doubtful = spot.reason is not None and spot.name not in NUMBERS
         if refused is not None:
             reason = spot.reason or "in a here-document, which it could end"
@@ -70,12 +71,28 @@ class Lines:
         inside = (spot.offset, spot.length) if is_exact else word
         return Finding("doubtful-placeholder", message, path, spot.way_out, severity, inside=inside)
 
-    def _values(self, name: str) -> list[str]:
-        """What is known of the values that a placeholder will have."""
+    def _refused(self, spot: Spot) -> str | None:
+        """The first known value that cannot stand there. There may be thousands of learners, and of spots."""
+        values = self._values.get(spot.name, {})
+        if spot.name != "learner":
+            return next((value for value in values if not spot.takes(value)), None)
+        if spot.is_in_document:
+            return spot.ending_name(values)
+        if spot.style not in self._refused_names:
+            self._refused_names[spot.style] = next((name for name in values if not spot.takes(name)), None)
+        return self._refused_names[spot.style]
+
+    @cached_property
+    def _refused_names(self) -> dict[Style, str | None]:
+        return {}
+
+    @cached_property
+    def _values(self) -> dict[str, dict[str, None]]:
+        """What is known of the values that placeholders will have."""
         folder = str(self.around.campaign_dir)
         learners = [learner.name for learner in self.campaign.learners if learner.name is not None]
         known = {"campaign_dir": [folder], "workspace": [folder], "python": [sys.executable], "learner": learners}
-        return known.get(name, [])
+        return {name: dict.fromkeys(values) for name, values in known.items()}
 
 
 def _check_ending(line: ShellLine, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ a value is written so that it arrives as it is; where it cannot know, only a val
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from functools import lru_cache
@@ -14,9 +15,10 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from rose_cli.plan.words import HERE_STRING, Code, code_read_by_command, code_read_from_input
 from rose_cli.spec.placeholders import pieces_of
+from rose_cli.spec.rules import MAX_NAME_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
 NUMBERS = frozenset({"iteration", "replica", "seed"})
 """Placeholders whose values are digits: plain wherever they stand."""
@@ -25,7 +27,7 @@ _BARE = re.compile(r"[A-Za-z0-9_./-]*[0-9_./-][A-Za-z0-9_./-]*")  # letters alon
 _PLAIN = re.compile(r"[A-Za-z0-9_./@%+:,-]+")
 _PLAIN_IN_A_LANGUAGE = re.compile(r"[\w ./@%+=:,~-]+")
 _BARE_AFTER = " \t\n=/-.:"
-_GLUED_TO_A_REDIRECTION = re.compile(r"[^\s;&|()<>]*[<>]")
+_REST_OF_WORD = re.compile(r"[^\s;&|()<>]*")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*\+?=.*", re.DOTALL)
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _SET_VARIABLES = frozenset(("export", "readonly", "local", "declare", "typeset", "unset", "read", "printf"))
@@ -39,7 +41,12 @@ _BEFORE_A_COMMAND = frozenset(
 _HEEDS_FAILURES = re.compile(r"\bset\s+-[a-z]*e|\bset\s+-o\s+errexit|\b(if|for|while|until|case)\s")
 _CODE = re.compile(r"(\s|#[^\n]*(\n|\Z))*[^\s#]")
 _LINE = re.compile(r"([^\n]*)(\n|\Z)")
+_NO_QUOTES = str.maketrans("", "", "'\"\\")
+_BLANKS = re.compile(r"[ \t]*")
 _HOLE = "\0"
+_HOLES = "\0\0"
+_UP_TO_A_HOLE = re.compile("[^\0]+")
+_COMMENT = re.compile("[^\0\n]+")
 _MOST_OPEN = 50
 _MOST_DOCUMENTS = 10
 
@@ -70,7 +77,7 @@ class Spot:
     """A placeholder and its place in the line; `reason` says why only plain values are let in, where that is so.
 
     `after_dollar`: a `$` stands before it, as in `${learner}`. `delimiter`: that of the here-document it is in, where
-    `line` is its line.
+    `line` is its line, without text where there are others in it.
     """
 
     name: str
@@ -104,6 +111,10 @@ class Spot:
     def is_code(self) -> bool:
         return self.reason in (reason_of(Code.SHELL), reason_of(Code.COMMAND))
 
+    @property
+    def is_in_document(self) -> bool:
+        return self.style in (Style.HERE, Style.HERE_AS_IT_IS)
+
     def takes(self, value: str) -> bool:
         """Whether the value can stand there."""
         try:
@@ -111,6 +122,20 @@ class Spot:
         except UnsafeValueError:
             return False
         return True
+
+    def ending_name(self, names: Collection[str]) -> str | None:
+        """One of the names that could end its here-document, found without a look at each; names hold no blanks."""
+        if self.line == _HOLES:
+            whole = len(self.delimiter)
+            parts = (
+                self.delimiter[begin:end]
+                for begin in range(whole)
+                for end in range(begin + 1, min(begin + MAX_NAME_BYTES, whole) + 1)
+            )
+            return next((part for part in parts if part in names), None)
+        before, _, after = self.line.partition(_HOLE)
+        name = self.delimiter[len(before.lstrip("\t")) : len(self.delimiter) - len(after)]
+        return name if name in names and not self.takes(name) else None
 
 
 Part: TypeAlias = str | Spot
@@ -139,12 +164,15 @@ class ShellLine:
 
 @lru_cache(maxsize=1024)
 def scan(line: str) -> ShellLine:
-    text, holes = "", {}
+    """In time that grows as the line does."""
+    texts: list[str] = []
+    holes, at = {}, 0
     for piece, name, offset in pieces_of(line):
         if name is not None:
-            holes[len(text)] = (name, offset)
-        text += _HOLE if name is not None else piece.replace(_HOLE, "\ufffd")
-    scanner = _Scanner(text, holes)
+            holes[at] = (name, offset)
+        texts.append(_HOLE if name is not None else piece.replace(_HOLE, "\ufffd"))
+        at += len(texts[-1])
+    scanner = _Scanner("".join(texts), holes)
     scanner.run()
     return ShellLine(tuple(scanner.parts), scanner.ending(), scanner.hides_failures())
 
@@ -173,7 +201,7 @@ def _written(spot: Spot, value: str) -> str:
 
 
 def _in_style(spot: Spot, value: str) -> str:
-    if spot.style in (Style.HERE, Style.HERE_AS_IT_IS) and _could_end(spot, value):
+    if spot.is_in_document and _could_end(spot, value):
         raise UnsafeValueError(spot, value, "in a here-document, which it could end")
     plain = _PLAIN_WHERE.get(spot.style)
     if plain is not None and not plain.fullmatch(value):
@@ -186,10 +214,9 @@ def _in_style(spot: Spot, value: str) -> str:
 
 def _could_end(spot: Spot, value: str) -> bool:
     """Whether the value may make a line of a here-document that ends it."""
-    before, _, after = spot.line.partition(_HOLE)
-    if "\n" in value or _HOLE in after:  # with another value in the line
+    if "\n" in value or spot.line == _HOLES:  # with another value in the line
         return "\n" in value or value in spot.delimiter
-    return f"{before}{value}{after}".lstrip("\t") == spot.delimiter
+    return spot.line.replace(_HOLE, value).lstrip("\t") == spot.delimiter
 
 
 def _in_single_quotes(value: str) -> str:
@@ -219,12 +246,24 @@ class _Kind(Enum):
     HERE = auto()
 
 
+_RUNS = {
+    _Kind.CODE: re.compile(r"""[^\0\\'"`$\[ \t\n;&|()<>#]+"""),
+    _Kind.DOUBLE: re.compile(r"""[^"\0\\$`\n]+"""),
+    _Kind.SINGLE: re.compile(r"""[^'\0\\`\n]+"""),
+    _Kind.PARAMETER: re.compile(r"""[^}\0'"\\$`\n]+"""),
+    _Kind.ARITHMETIC: re.compile(r"""[^\0()$'"\\`\n#]+"""),
+    _Kind.HERE: re.compile(r"""[^\0\\$`]+"""),
+}
+"""What means nothing but itself, by where it stands."""
+
+
 @dataclass
 class _Frame:
     """What is open: `end` closes it. `unsure` says why values in it cannot be quoted.
 
     Of code: the `words` of the command so far, those of the whole `line`, where the word began that goes on, whether
     that is the target of a redirection, whether the command reads a pipe, and how many parts came before the frame.
+    `bracketed`: where the word began that has a bracket in it. `known`: what is known of these words.
     """
 
     kind: _Kind
@@ -237,7 +276,29 @@ class _Frame:
     is_target: bool = False
     is_piped: bool = False
     begin: int = 0
+    bracketed: int | None = None
     documents: list[tuple[str, bool, bool]] = field(default_factory=list)
+    known: dict[str, Code | None] = field(default_factory=dict)
+
+    def add(self, word: str) -> None:
+        self.words.append(word)
+        self.known.clear()
+
+    def clear(self) -> None:
+        self.words.clear()
+        self.known.clear()
+
+    def reads_next_word(self) -> Code | None:
+        """Who takes the word that follows for code."""
+        if "word" not in self.known:
+            self.known["word"] = code_read_by_command(self.words) if self.words else None
+        return self.known["word"]
+
+    def reads_input(self) -> Code | None:
+        """Who takes for code what the command reads."""
+        if "input" not in self.known:
+            self.known["input"] = code_read_from_input(self.words) if self.words else None
+        return self.known["input"]
 
 
 class _Scanner:
@@ -246,12 +307,23 @@ class _Scanner:
     def __init__(
         self, text: str, holes: Mapping[int, tuple[str, int]], *, document: str | None = None, nested: int = 0
     ) -> None:
-        """`document`: the text is the body of a here-document with that delimiter."""
+        """`document`: the text is the body of a here-document with that delimiter.
+
+        `_backticks`, `_quotes`: how many are open. `_sure`: which parts are placeholders without a reason.
+        `_word_end`, `_line`: where the word and the line end that the last placeholder stands in, as all others in them
+        need the same.
+        """
         self.parts: list[Part] = []
         self._texts: list[str] = []
         self._text = text
         self._holes = holes
+        self._places = list(holes)
         self._at = 0
+        self._backticks, self._quotes = 0, int(document is not None)
+        self._sure: list[int] = []
+        self._word_end = -1
+        self._line = (0, -1)
+        self._line_text = ""
         self._document = document
         self._nested = nested
         self._lost: str | None = None
@@ -267,10 +339,24 @@ class _Scanner:
             _Kind.ARITHMETIC: self._arithmetic,
             _Kind.HERE: self._here,
         }
+        self._steps_in_code: dict[str, Callable[[], None]] = {
+            _HOLE: self._hole_in_code,
+            "\\": self._escape_in_code,
+            "'": lambda: self._push(_Kind.SINGLE, "'", 1),
+            '"': lambda: self._push(_Kind.DOUBLE, '"', 1),
+            "`": self._backtick_in_code,
+            "$": lambda: self._dollar(Style.WORD, quoted=False),
+        }
 
     def run(self) -> None:
         while self._at < len(self._text):
-            self._steps[self._frames[-1].kind](self._text[self._at])
+            frame = self._frames[-1]
+            if run := _RUNS[frame.kind].match(self._text, self._at):
+                if frame.start is None and frame.kind is _Kind.CODE:
+                    frame.start = self._at
+                self._take(run.end() - self._at)
+            else:
+                self._steps[frame.kind](self._text[self._at])
         for frame in reversed(self._frames):
             self._end_word(frame)
             self._end_command(frame)
@@ -314,6 +400,8 @@ class _Scanner:
 
     def _emit_spot(self, spot: Spot) -> None:
         self._end_text()
+        if spot.reason is None:
+            self._sure.append(len(self.parts))
         self.parts.append(spot)
 
     def _end_text(self) -> None:
@@ -328,6 +416,8 @@ class _Scanner:
     def _push(self, kind: _Kind, end: str, count: int, unsure: str | None = None) -> None:
         self._take(count)
         self._frames.append(_Frame(kind, end, unsure, begin=len(self.parts)))
+        self._backticks += end == "`"
+        self._quotes += kind is _Kind.DOUBLE
         if len(self._frames) > _MOST_OPEN:
             self._lose("so deep inside of other code")
             self._as_it_is()
@@ -336,6 +426,8 @@ class _Scanner:
         if self._frames[-1].documents:
             self._lose("after a here-document inside of $(…)")
         frame = self._frames.pop()
+        self._backticks -= frame.end == "`"
+        self._quotes -= frame.kind is _Kind.DOUBLE
         self._end_command(frame)
         self._take(count)
 
@@ -354,15 +446,23 @@ class _Scanner:
         elif code is not None:
             style = Style.ONLY_PLAIN if code is not Code.LANGUAGE else Style.ONLY_PLAIN_IN_A_LANGUAGE
             reason = reason_of(code)
-        in_backticks = any(frame.end == "`" for frame in self._frames)
-        begin, end = self._text.rfind("\n", 0, self._at) + 1, self._text.find("\n", self._at)
-        line = self._text[begin : None if end < 0 else end] if self._document else ""
-        self._emit_spot(Spot(name, offset, style, reason, in_backticks, after_dollar, self._document or "", line))
+        line = self._line_here() if self._document else ""
+        self._emit_spot(
+            Spot(name, offset, style, reason, self._backticks > 0, after_dollar, self._document or "", line)
+        )
         self._at += 1
+
+    def _line_here(self) -> str:
+        if not self._line[0] <= self._at <= self._line[1]:
+            begin, end = self._text.rfind("\n", 0, self._at) + 1, self._text.find("\n", self._at)
+            self._line = (begin, end if end >= 0 else len(self._text))
+            text = self._text[begin : self._line[1]]
+            self._line_text = text if text.count(_HOLE) == 1 else _HOLES
+        return self._line_text
 
     def _reads_as_code(self) -> Code | None:
         """Whether a command that the placeholder stands in a word of takes that word for code."""
-        found = (code_read_by_command(frame.words) for frame in self._frames if frame.words)
+        found = (frame.reads_next_word() for frame in self._frames)
         return next((code for code in found if code is not None), None)
 
     def _word_so_far(self) -> str:
@@ -370,14 +470,22 @@ class _Scanner:
         return "" if frame.start is None else self._text[frame.start : self._at]
 
     def _hole_in_code(self, *, quoted: bool = False, after_dollar: bool = False) -> None:
-        frame, word = self._frames[-1], self._word_so_far()
+        frame = self._frames[-1]
         frame.start = self._at if frame.start is None else frame.start
         before = self._text[self._at - 1 : self._at]
-        is_bare = (not before or before in _BARE_AFTER) and not (word.startswith("~") and "/" not in word)
-        if quoted or after_dollar or not is_bare or _GLUED_TO_A_REDIRECTION.match(self._text, self._at + 1):
+        is_bare = (not before or before in _BARE_AFTER) and not self._names_a_home(frame.start)
+        if quoted or after_dollar or not is_bare or self._is_glued_to_a_redirection():
             self._hole(Style.QUOTED_WORD, after_dollar=after_dollar)
         else:
             self._hole(Style.WORD)
+
+    def _names_a_home(self, start: int) -> bool:
+        return start < self._at and self._text[start] == "~" and self._text.find("/", start, self._at) < 0
+
+    def _is_glued_to_a_redirection(self) -> bool:
+        if self._at >= self._word_end and (rest := _REST_OF_WORD.match(self._text, self._at + 1)):
+            self._word_end = rest.end()
+        return self._text[self._word_end : self._word_end + 1] in ("<", ">")
 
     # --- what all kinds share
 
@@ -423,14 +531,14 @@ class _Scanner:
             self._emit(kept)
             self._at += 1
         else:
-            if any(frame.end == "`" for frame in self._frames):
+            if self._backticks:
                 self._lose("after a backslash inside of `…`")
             self._take(2)
 
     def _backtick(self, *, unsure: str | None = None) -> None:
         if self._frames[-1].end == "`":
             self._pop()
-        elif any(frame.end == "`" for frame in self._frames):
+        elif self._backticks:
             self._lose("where `…` ends inside of other code")
             self._take()
         else:
@@ -443,25 +551,23 @@ class _Scanner:
         is_word = character not in " \t\n;&|()<>" and not (character == "#" and frame.start is None)
         if is_word and frame.start is None and character not in "\0`" and (character, self._next()) != ("\\", "\n"):
             frame.start = self._at
-        steps: dict[str, Callable[[], None]] = {
-            _HOLE: self._hole_in_code,
-            "\\": self._escape_in_code,
-            "'": lambda: self._push(_Kind.SINGLE, "'", 1),
-            '"': lambda: self._push(_Kind.DOUBLE, '"', 1),
-            "`": self._backtick_in_code,
-            "$": lambda: self._dollar(Style.WORD, quoted=False),
-        }
-        if character in steps:
-            steps[character]()
+        if character in self._steps_in_code:
+            self._steps_in_code[character]()
         elif is_word:
-            if character == "[" and _NAME.fullmatch(self._word_so_far()) and _sets_variables(frame.words):
-                self._lose("after a subscript, which some shells work out")
+            if character == "[" and frame.bracketed != frame.start:
+                self._bracket(frame)
             self._take()
         else:
             if character in "<>" and self._word_so_far().isdigit():  # as in 2>&1
                 frame.start = None
             self._end_word(frame)
             self._between_words(character)
+
+    def _bracket(self, frame: _Frame) -> None:
+        """The first one of a word: what follows one is no name."""
+        frame.bracketed = frame.start
+        if _NAME.fullmatch(self._word_so_far()) and _sets_variables(frame.words):
+            self._lose("after a subscript, which some shells work out")
 
     def _escape_in_code(self) -> None:
         if self._next() == _HOLE:
@@ -481,7 +587,7 @@ class _Scanner:
     def _end_word(self, frame: _Frame) -> None:
         if frame.start is None:
             return
-        word = re.sub(r"['\"\\]", "", self._text[frame.start : self._at])
+        word = self._text[frame.start : self._at].translate(_NO_QUOTES)
         frame.start = None
         if frame.is_target:
             frame.is_target = False
@@ -489,18 +595,17 @@ class _Scanner:
         if not frame.words and word == "case" and frame.end:
             self._lose("after a 'case' inside of other code")
         if frame.words or not (word in _BEFORE_A_COMMAND or _ASSIGNMENT.fullmatch(word)):
-            frame.words.append(word)
+            frame.add(word)
             frame.line.append(word)
 
     def _end_command(self, frame: _Frame, *, pipes: bool = False) -> None:
         """Where a shell reads what was piped to it, nobody knows how values have to be written in there."""
-        code = code_read_from_input(frame.words) if frame.is_piped and frame.words else None
-        if code is not None:
-            self.parts[frame.begin :] = [
-                part if isinstance(part, str) else _doubted(part, code) for part in self.parts[frame.begin :]
-            ]
+        code = frame.reads_input() if frame.is_piped else None
+        while code is not None and self._sure and self._sure[-1] >= frame.begin:
+            at = self._sure.pop()
+            self.parts[at] = _doubted(self.parts[at], code)
         frame.is_piped = pipes
-        frame.words.clear()
+        frame.clear()
         frame.is_target = False
 
     def _between_words(self, character: str) -> None:
@@ -526,8 +631,8 @@ class _Scanner:
             self._pop() if frame.end == ")" else self._take()
         elif character in "<>":
             self._redirection(frame)
-        else:
-            self._take()
+        elif blanks := _BLANKS.match(self._text, self._at):
+            self._take(len(blanks[0]))
 
     def _redirection(self, frame: _Frame) -> None:
         if self._text.startswith("<<", self._at) and not self._text.startswith("<<<", self._at):
@@ -536,14 +641,14 @@ class _Scanner:
         frame.is_target = self._next() != "("
         is_here_string = self._text.startswith("<<<", self._at)
         if is_here_string:
-            frame.words.append(HERE_STRING)
+            frame.add(HERE_STRING)
         self._take(3 if is_here_string else 2 if self._next() in ("&", ">", "|") else 1)
 
     def _open(self, frame: _Frame) -> None:
         before = self._text[self._at - 1 : self._at]
         unsure = None
         if before in "<>" and before:
-            code = code_read_from_input(frame.words) if frame.words else None
+            code = frame.reads_input()
             unsure = None if code is None else reason_of(code)
             self._push(_Kind.CODE, ")", 1, unsure)
             return
@@ -558,15 +663,15 @@ class _Scanner:
             self._frames[-1].is_piped, self._frames[-1].begin = frame.is_piped, frame.begin
 
     def _comment(self) -> None:
-        if any(frame.end == "`" for frame in self._frames):
+        if self._backticks:
             self._lose("after a comment inside of `…`")
         while self._at < len(self._text) and self._text[self._at] != "\n":
-            if self._text[self._at] == _HOLE:
+            if text := _COMMENT.match(self._text, self._at):
+                self._take(len(text[0]))
+            else:
                 name, offset = self._holes[self._at]
                 self._emit_spot(Spot(name, offset, Style.COMMENT))
                 self._at += 1
-            else:
-                self._take()
         if self._at == len(self._text):
             self._ends_in = "it ends in a comment"
 
@@ -576,7 +681,7 @@ class _Scanner:
             self._lose("after a here-document whose end is not known")
             self._take(2)
             return
-        delimiter = re.sub(r"['\"\\]", "", begin[2])
+        delimiter = begin[2].translate(_NO_QUOTES)
         frame.documents.append((delimiter, delimiter != begin[2], begin[1] == "-"))
         self._take(len(begin[0]))
 
@@ -602,12 +707,13 @@ class _Scanner:
         frame.line.clear()
 
     def _body(self, begin: int, end: int, delimiter: str, *, is_quoted: bool, code: Code | None) -> None:
-        holes = {at - begin: hole for at, hole in self._holes.items() if begin <= at < end}
+        there = self._places[bisect_left(self._places, begin) : bisect_left(self._places, end)]
+        holes = {at - begin: self._holes[at] for at in there}
         inner = _Scanner(self._text[begin:end], holes, document=delimiter, nested=self._nested + 1)
         inner._lost = self._lost or next((frame.unsure for frame in self._frames if frame.unsure), None)
         inner._code_reader = self._code_reader or code
         is_deep = self._nested > _MOST_DOCUMENTS
-        if any(f.end == "`" for f in self._frames) or is_deep:
+        if self._backticks or is_deep:
             inner._lose("in a here-document inside of other code")
         if is_quoted or is_deep:
             inner._as_it_is()
@@ -621,10 +727,10 @@ class _Scanner:
 
     def _as_it_is(self) -> None:
         while self._at < len(self._text):
-            if self._text[self._at] == _HOLE:
-                self._hole(Style.HERE_AS_IT_IS)
+            if text := _UP_TO_A_HOLE.match(self._text, self._at):
+                self._take(len(text[0]))
             else:
-                self._take()
+                self._hole(Style.HERE_AS_IT_IS)
 
     def _here(self, character: str) -> None:
         match character:
@@ -665,12 +771,12 @@ class _Scanner:
     def _newline_in_quotes(self, character: str) -> None:
         if character == "\n" and any(frame.documents for frame in self._frames):
             self._lose("after a here-document that begins before quotes of several lines")
-        if character in "\\`" and any(frame.end == "`" for frame in self._frames):
+        if character in "\\`" and self._backticks:
             self._lose("after a backslash inside of `…`")
         self._take()
 
     def _parameter(self, character: str) -> None:
-        is_quoted = any(frame.kind in (_Kind.DOUBLE, _Kind.HERE) for frame in self._frames)
+        is_quoted = self._quotes > 0
         if character in "'\"" and is_quoted:
             self._lose('after quotes inside of "${…}"')
             self._take()
@@ -713,9 +819,9 @@ class _Scanner:
                 self._take()
 
 
-def _doubted(spot: Spot, code: Code) -> Spot:
+def _doubted(part: Part, code: Code) -> Part:
     style = Style.ONLY_PLAIN_IN_A_LANGUAGE if code is Code.LANGUAGE else Style.ONLY_PLAIN
-    return spot if spot.reason is not None else replace(spot, style=style, reason=reason_of(code))
+    return part if isinstance(part, str) else replace(part, style=style, reason=reason_of(code))
 
 
 def _sets_variables(words: list[str]) -> bool:

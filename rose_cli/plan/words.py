@@ -6,6 +6,7 @@ import os
 import re
 from enum import Enum
 from functools import lru_cache
+from itertools import islice
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,7 @@ _RUN_WHAT_FOLLOWS = frozenset(
 )  # fmt: skip
 _TAKE_A_VALUE = ("-W", "-X", "-o", "-O", "+o", "+O", "-eo", "-euo", "-uo", "-exo", "-euxo")
 _CODE_FOLLOWS = ("-c", "-m", "-e", "-")
-_SHELL_CODE_FOLLOWS = re.compile(r"-[A-Za-z]*c[A-Za-z]*")
+_SHELL_CODE_FOLLOWS = re.compile(r"-[A-Zabd-z]*c[A-Za-z]*")
 _COMMAND_FOLLOWS = re.compile("-[a-z]*c|--command")
 _OTHER_CODE_FOLLOWS = {
     ".py": re.compile("-[A-Za-z]*c"), ".pl": re.compile("-[A-Za-z]*[eE]"), ".rb": re.compile("-[A-Za-z]*e"),
@@ -49,6 +50,7 @@ _VALUES_OF_SHELLS = frozenset({"pipefail", "errexit", "nounset", "xtrace", "posi
 _FAR_ENOUGH = 16
 """As many words before the code are looked at: those of a shell and its options."""
 _FAR_SHELLS = frozenset({"ssh", "rsh"})
+_READ_INPUT = _SHELLS | _GIVE_TO_A_SHELL | _FAR_SHELLS | INTERPRETERS
 _MOST_WORDS = 64
 HERE_STRING = "<<<"
 """Stands among the words of a command before a text that it reads."""
@@ -85,7 +87,7 @@ def code_read_by_command(words: Sequence[str]) -> Code | None:
     if base_name(words[0]) in _READS_ITS_WORDS_AS_CODE:
         return Code.COMMAND
     if words[-1] == HERE_STRING:
-        return code_read_from_input(words[:-1]) if len(words) > 1 else None
+        return code_read_from_input(words[: min(len(words) - 1, _MOST_WORDS + 1)]) if len(words) > 1 else None
     if not words[-1].startswith(("-", "+")) and words[-1] not in _VALUES_OF_SHELLS:
         return None
     last = [*words[-_FAR_ENOUGH:], ""]
@@ -94,26 +96,32 @@ def code_read_by_command(words: Sequence[str]) -> Code | None:
 
 
 def code_read_from_input(words: Sequence[str]) -> Code | None:
-    """Who reads the standard input of a command, or of one of several in a line, as code."""
-    for at, word in enumerate(words[:_MOST_WORDS]):
+    """Who reads the standard input of a command, or of one of several in a line, as code.
+
+    Of more words than anybody looks through, a shell may do so.
+    """
+    first, is_long = words[:_MOST_WORDS], len(words) > _MOST_WORDS
+    for at, word in enumerate(first):
         name = base_name(word)
-        if name in _SHELLS or name in _GIVE_TO_A_SHELL or name in _FAR_SHELLS or name in INTERPRETERS:
-            after = list(_arguments(words[at + 1 :]))
-            reads_input = "-s" in words[at:] or "-" in words[at:] or len(after) <= (name in _FAR_SHELLS)
-            if reads_input:
-                return Code.LANGUAGE if name in INTERPRETERS - _SHELLS else Code.COMMAND
-    if words[0] in (".", "source") and (len(words) == 1 or "/dev/stdin" in words):
+        if name in _READ_INPUT and (is_long or _has_no_script(first, at, is_far=name in _FAR_SHELLS)):
+            return Code.LANGUAGE if name in INTERPRETERS - _SHELLS else Code.COMMAND
+    if first[0] in (".", "source") and (len(first) == 1 or "/dev/stdin" in first or is_long):
         return Code.COMMAND
     return None
 
 
-def _arguments(words: Sequence[str]) -> Iterator[str]:
-    """Those that are no options of a shell or an interpreter."""
-    previous = ""
-    for word in words:
-        if not word.startswith(("-", "+")) and previous not in _TAKE_A_VALUE:
-            yield word
-        previous = word
+def _has_no_script(words: Sequence[str], position: int, *, is_far: bool) -> bool:
+    """Whether the shell or interpreter at `position` has nothing to run but what it reads; a far one has a host."""
+    after = words[position + 1 :]
+    if "-s" in after or "-" in after:
+        return True
+    before = ("", *after)
+    arguments = (
+        word
+        for word, last in zip(after, before, strict=False)
+        if word[:1] not in ("-", "+") and last not in _TAKE_A_VALUE
+    )
+    return len(list(islice(arguments, 1 + is_far))) <= is_far
 
 
 def looked_up(words: Sequence[str], campaign_dir: str) -> tuple[int, ...]:

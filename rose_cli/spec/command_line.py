@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from rose_cli.spec.placeholders import placeholder_mistakes
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from rose_cli.diagnostic import KeyPath
 
+MAX_MISTAKES = 20
 EXAMPLE = "for example executable: python sim.py"
 
 # The parts of a command line as a shell, and Python's shlex, see them: what none of these is never ends.
@@ -94,7 +96,8 @@ def _text(value: object) -> str:
 
 
 def placeholder_slips(text: str, below: KeyPath = ()) -> Iterator[Slip]:
-    for mistake in placeholder_mistakes(text):
+    """The first mistakes of a text: one that has more of them is made for another program."""
+    for mistake in islice(placeholder_mistakes(text), MAX_MISTAKES):
         place = (mistake.offset, mistake.length)
         yield Slip("bad-placeholder", mistake.message, mistake.hint, below, place)
 

@@ -75,6 +75,10 @@ def _in_lines(place: Place, value: str, offset: int, length: int) -> Span | None
     seen = 0
     for number in range(place.value.line + is_block, place.value.end_line + 1):
         line, start = lines[number - 1], place.value.column - 1 if number == place.value.line else 0
+        there = len("".join(line[start:].split()))
+        if seen + there <= wanted:
+            seen += there
+            continue
         for column in range(start, len(line)):
             if not line[column].isspace():
                 if seen == wanted:

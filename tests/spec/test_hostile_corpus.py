@@ -1,8 +1,9 @@
 """The committed corpus of hostile campaign files, each read, compiled and shown within a second and 200 MB.
 
 The files are in `hostile/campaigns.jsonl`, a name and a text a line: names that would leave the run directory, every
-key with values that it cannot have, right files with a few characters damaged. Expressions have a corpus of their own
-(`hostile_expressions.txt`, tried in test_expression.py), files of a megabyte too (test_document_hostile.py).
+key with values that it cannot have, right files with a few characters damaged. Long lines for a shell are made here.
+Expressions have a corpus of their own (`hostile_expressions.txt`, tried in test_expression.py), files of a megabyte too
+(test_document_hostile.py).
 """
 
 from __future__ import annotations
@@ -21,6 +22,36 @@ from tests.conftest import REPOSITORY
 
 CORPUS = Path(__file__).parent / "hostile" / "campaigns.jsonl"
 CASES = [json.loads(line) for line in CORPUS.read_text(encoding="utf-8").splitlines()]
+
+_BEFORE_AND_AGAIN = (
+    ("", "'a' "), ("", "{learner}"), ("", "{learner} "), ("", "| sh {learner} "), ("", "$(a) "),
+    ("x | (", "sh "), ("sh ", "{learner}<<< "), ("sh ", "a <(x) "), ("", "-c {learner} "), ("-", "c"), ("sh -", "c"),
+    ("", "case {learner} "),
+    ("a" * 40_000, "["), ("~", "a{learner}"), ("sh -x -x -x -x -x -x -x -x $(" * 45, "{learner} "),
+    ("", "cat <<E\n{learner}\nE\n"), ("cat <<E\n", "a {learner} "), ("cat <<E\n$(" * 9, "{learner} "),
+    ("", "cat <<E{learner} "), ("${{a:-" * 45, "`a` "), ("cat <<E | sh\n", "x {learner}\n"), ("", "<()"),
+)  # fmt: skip
+"""How lines of 85 KB for a shell begin, and what they repeat."""
+
+
+def _with_a_line(line: str, learners: str = "1") -> str:
+    task = {"shell": True, "executable": line}
+    return f"max_iter: 1\ntasks: {{sim: {json.dumps(task)}}}\nlearners: {learners}\n"
+
+
+LINES = [
+    {"name": f"{before[:40]!r}, then {again!r}", "text": _with_a_line(before + again * (85_000 // len(again)))}
+    for before, again in _BEFORE_AND_AGAIN
+]
+LINES += [
+    {"name": f"braces that are no placeholders, {after!r}", "text": _with_a_line("{ " * 5000 + after * 40_000)}
+    for after in ("a", "\n")
+]
+MANY = "[" + ", ".join(f"{{name: l{number}}}" for number in range(6000)) + "]"
+LINES += [
+    {"name": f"6000 learners, {again!r}", "text": _with_a_line(again * (60_000 // len(again)), MANY)}
+    for again in ("{learner} ", "cat <<E1\n{learner}\nE1\n", "cat <<E1\n{learner} {learner}\nE1\n")
+]
 SECONDS, MEGABYTES = 1.0, 200
 
 # one process that has read everything forks a child for each file: that child's own processor time and peak count
@@ -68,10 +99,13 @@ def test_the_corpus_is_as_large_as_promised() -> None:
 
 
 @pytest.mark.timeout(600)
-def test_every_file_ends_in_acceptance_or_a_diagnostic_soon_and_small(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cases", [CASES, LINES], ids=["files", "lines for a shell"])
+def test_every_file_ends_in_acceptance_or_a_diagnostic_soon_and_small(
+    cases: list[dict[str, str]], tmp_path: Path
+) -> None:
     done = subprocess.run(
         [sys.executable, "-c", BATCH],
-        input=json.dumps(CASES),
+        input=json.dumps(cases),
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
@@ -82,7 +116,7 @@ def test_every_file_ends_in_acceptance_or_a_diagnostic_soon_and_small(tmp_path: 
     ended: list[Any] = json.loads(done.stdout)
     assert [each for each in ended if each[1] != 0] == [], done.stderr[-4000:]
     assert [each for each in ended if each[2] > SECONDS or each[3] > MEGABYTES] == []
-    assert len(ended) == len(CASES)
+    assert len(ended) == len(cases)
     assert [path.name for path in tmp_path.iterdir()] == ["campaign.yaml"]
 
 
