@@ -26,10 +26,10 @@ from rose_cli.commands.surroundings import task_environment
 from rose_cli.commands.whereabouts import Whereabouts
 from rose_cli.commands.workspaces import lost_workspaces, told_changed_workspaces, way_on
 from rose_cli.diagnostic import did_you_mean
-from rose_cli.engine.local import end_leftovers
+from rose_cli.engine.local import Claims, end_leftovers
 from rose_cli.engine.pilot.remains import forget_pilots, settle_pilots
 from rose_cli.errors import ExitCode, RunDirectoryError, UsageError
-from rose_cli.host import folder_identity
+from rose_cli.host import boot_id, folder_identity, host_name, process_is_running
 from rose_cli.journal import events as e
 from rose_cli.journal.file import JournalFile
 from rose_cli.journal.lock import RunLock
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from rose_cli.commands.workspaces import Loss
-    from rose_cli.journal.state import LearnerState, RunState, StepState
+    from rose_cli.journal.state import LearnerState, RunState, SessionState, StepState
     from rose_cli.plan.model import LearnerPlan, Plan
     from rose_cli.run_directory import RunDirectory
     from rose_cli.view.screen import Output
@@ -228,18 +228,29 @@ def _end_remains(where: Whereabouts, *, force: bool) -> None:
     plan, state, session = where.plan, where.state, where.state.session
     if plan.engine.pilot is not None:
         settle_pilots(where.directory.engine, force=force)
-    identity = folder_identity(where.directory.path)
-    if session is not None and session.identity is not None and not where.is_another_folder:
-        identity = session.identity  # a folder may have another one after it was mounted anew
-    mark, processes = mark_of_run(state.run_id, identity), []
-    if not where.is_another_folder:  # else a number in the journal may be anybody's
-        steps = [step for learner in state.learners.values() for _, step in learner.running_steps()]
-        processes = [step.process for step in steps if step.process is not None]
-        if session is not None and session.identity is None:  # of an older rose, whose tasks have the run's own id
-            mark = state.run_id
-    ended = end_leftovers(mark, grace_seconds=plan.engine.grace_seconds, processes=processes)
+    mark = mark_of_run(state.run_id, folder_identity(where.directory.path))
+    claims = None if session is None or not _was_here(session) else _claims(where, session)
+    ended = end_leftovers(mark, grace_seconds=plan.engine.grace_seconds, claims=claims)
     if ended:
         notice(f"ended {ended} left-over process{'es' if ended > 1 else ''} of an earlier session")
+    for pid, ticks in claims.processes if claims is not None and not where.is_another_folder else ():
+        if process_is_running(pid, ticks):
+            notice(f"process {pid} is left alone: only the journal says that it is a task of this run")
+
+
+def _was_here(session: SessionState) -> bool:
+    """Whether it worked on this machine since it booted."""
+    return session.host == host_name() if session.boot is None else session.boot == boot_id()
+
+
+def _claims(where: Whereabouts, session: SessionState) -> Claims:
+    """The journalled processes; and the marks that they had in a folder that was mounted anew, or by an older rose."""
+    steps = [step for learner in where.state.learners.values() for _, step in learner.running_steps()]
+    processes = [step.process for step in steps if step.process is not None]
+    run_id, identity = where.state.run_id, session.identity
+    is_same = identity == folder_identity(where.directory.path)
+    marks = [] if is_same else [run_id if identity is None else mark_of_run(run_id, identity)]
+    return Claims(processes, marks, os.path.realpath(where.directory.learners))
 
 
 def _opening(

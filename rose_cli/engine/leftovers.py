@@ -8,34 +8,45 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rose_cli.engine.census import Census
 from rose_cli.engine.ending import Ending
-from rose_cli.engine.processes import Identity, Process, read_process, run_mark, session_mark
+from rose_cli.engine.processes import Identity, Process, prints_below, read_process, run_mark, session_mark
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 _QUIET_SECONDS = 0.5
 _LOOK_SECONDS = 0.05
+
+
+class Claims(NamedTuple):
+    """What a journal says of the processes of its run, which anybody may have written, or copied.
+
+    `processes`: (pid, start ticks) as journalled on this host since it booted; `marks`: others than the run's own.
+    Of these only such belong to the run whose output goes below `folder`.
+    """
+
+    processes: Collection[Identity]
+    marks: Collection[str]
+    folder: str
 
 
 def end_leftovers(
     run_id: str,
     keep_session: int | None = None,
     grace_seconds: float = 5.0,
-    processes: Iterable[Identity] = (),
+    claims: Claims | None = None,
 ) -> int:
     """End every process of this host that belongs to the run; returns how many were ended, once none is left.
 
     They are known by the mark in their environment (that of `keep_session` excepted), by descent from such, and by
-    `processes`: (pid, start ticks) as journalled on this host since it booted. Those may have become others' numbers
-    by now: only where both still agree is the process, with its group, ended. Blocks: TERM, grace, KILL.
+    `claims` that are proven, with the groups that those lead. Blocks: TERM, grace, KILL.
     """
     run = run_mark(run_id)
     kept = None if keep_session is None else session_mark(run_id, keep_session)
-    roots = _still_the_same(processes)
+    roots = frozenset[Identity]() if claims is None else _proven(claims)
 
     def wanted(mark: str) -> bool:
         return mark.startswith(run) and not (kept is not None and mark.startswith(kept))
@@ -68,12 +79,16 @@ def _end_until_quiet(session: str, grace_seconds: float) -> Iterable[int]:
         time.sleep(_LOOK_SECONDS)
 
 
-def _still_the_same(processes: Iterable[Identity]) -> frozenset[Identity]:
-    """Of those given who are still alive, they and the members of the groups that they lead, as of now."""
-    alive = [process for process in map(_read_same, processes) if process is not None]
-    leaders = {process.pid for process in alive if process.group == process.pid}
+def _proven(claims: Claims) -> frozenset[Identity]:
+    """Of those claimed who are alive and print into the run, they and the members of the groups that they lead."""
+    marks = tuple(map(run_mark, claims.marks))
+    alive = [process for process in map(_read_same, claims.processes) if process is not None]
+    if marks:
+        alive += Census().members(lambda mark: mark.startswith(marks))
+    own = [process for process in alive if prints_below(process.pid, claims.folder)]
+    leaders = {process.pid for process in own if process.group == process.pid}
     found = [process for leader in leaders for process in Census().members(lambda _: False, group=leader)]
-    return frozenset(process.identity for process in (*alive, *found))
+    return frozenset(process.identity for process in (*own, *found))
 
 
 def _read_same(identity: Identity) -> Process | None:

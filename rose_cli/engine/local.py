@@ -13,7 +13,7 @@ from rose_cli.engine.census import Census
 from rose_cli.engine.child import start_child
 from rose_cli.engine.ending import Ending
 from rose_cli.engine.gpus import gpu_variables
-from rose_cli.engine.leftovers import end_leftovers
+from rose_cli.engine.leftovers import Claims, end_leftovers
 from rose_cli.engine.machine import machine_capacity
 from rose_cli.engine.outcome import ended, timed_out
 from rose_cli.engine.processes import send_signal, session_mark
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from rose_cli.engine.child import Child
     from rose_cli.engine.processes import Identity, Process
 
-__all__ = ["LocalEngine", "end_leftovers", "machine_capacity", "process_start_ticks"]
+__all__ = ["Claims", "LocalEngine", "end_leftovers", "machine_capacity", "process_start_ticks"]
 
 _NOT_RUNNING = "the local engine is not running"
 _KILLED = "ended at once, with the engine"

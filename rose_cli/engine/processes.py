@@ -84,6 +84,15 @@ def mark_of(pid: int) -> str | None:
     return None
 
 
+def prints_below(pid: int, folder: str) -> bool:
+    """Whether standard output or error of a process of ours is a file below `folder`, a path without links."""
+    for number in (1, 2):
+        with suppress(OSError):
+            if os.readlink(f"/proc/{pid}/fd/{number}").startswith(f"{folder}/"):  # noqa: PTH115 - text to text
+                return True
+    return False
+
+
 def open_pidfd(pid: int) -> int | None:
     """A descriptor that stands for this process, whoever gets its number later; None where there is no such thing."""
     if sys.platform == "linux":

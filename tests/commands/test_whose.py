@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import struct
+import subprocess
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from rose_cli import ownership
+from rose_cli.host import folder_identity, process_is_running, process_start_ticks
+from rose_cli.journal import events as e
+from rose_cli.journal.record import Record, decode, encode
 from rose_cli.ownership import doubt_about
 from rose_cli.run_directory import RunDirectory
 from tests.conftest import wait_until
@@ -431,3 +437,64 @@ def test_nobody_else_can_hold_the_lock_of_a_run_but_they_see_that_it_goes_on(ali
     finally:
         session.kill()
         session.communicate()
+
+
+# --- processes -----------------------------------------------------------------------------------------------------
+
+
+def forge(run: Path, run_id: str, pid: int, **session: Any) -> None:
+    """Make the journal say that its task is under way in that process, in a session with these facts."""
+    ticks = process_start_ticks(pid)
+    assert ticks is not None
+    events: list[e.Event] = []
+    for line in (run / "journal.jsonl").read_bytes().splitlines(keepends=True):
+        event = decode(line).event
+        if isinstance(event, e.RunCreated):
+            event = replace(event, run_id=run_id)
+        elif isinstance(event, e.SessionStarted):
+            event = replace(event, **session)
+        if not isinstance(event, e.AttemptFailed | e.ProcessSpawned | e.LearnerStopped | e.SessionEnded):
+            events.append(event)
+    spawned = e.ProcessSpawned("a", 0, "sim", 0, 1, pid, ticks)
+    records = [Record(n, 1.7e9 + n, event) for n, event in enumerate([*events, spawned], 1)]
+    (run / "journal.jsonl").write_bytes(b"".join(map(encode, records)))
+
+
+def test_no_journal_ends_a_process_that_is_not_its_runs(rose: Rose) -> None:
+    """Whoever copies a run to a folder of their own has made it theirs, with whatever its journal claims."""
+    campaign(rose)
+    failed_run(rose, "--run-dir", "pristine")
+    (rose.folder / "ok").touch()
+    rose.script("#!/bin/sh\nexec sleep 1000\n", "sleep.sh")
+    rose.write(CAMPAIGN.replace("./sim.sh", "./sleep.sh"), "living.yaml")
+    stranger = subprocess.Popen(["sleep", "1000"])
+    session = rose.start("run", "living.yaml", "--run-dir", "living", "--output", "quiet")
+    try:
+        journal = rose.folder / "living/journal.jsonl"
+        wait_until(lambda: journal.exists() and b'"process_spawned"' in journal.read_bytes())
+        task = next(event["pid"] for event in rose.events("living") if event["event"] == "process_spawned")
+        living, identity = rose.events("living")[0]["run_id"], folder_identity(rose.folder / "living")
+        run = rose.folder / "r"
+        claims: list[tuple[str, dict[str, Any]]] = [
+            ("x", {}),
+            ("x", {"identity": None, "directory": None}),
+            (living, {"identity": None}),
+            (f"{living}-{identity}", {"identity": None, "directory": str(run)}),
+            (living, {"identity": identity, "directory": str(run)}),
+            (living, {"identity": identity, "directory": str(rose.folder / "nowhere")}),
+        ]
+        for number, (run_id, facts) in enumerate(claims):
+            pid = task if number > 1 else stranger.pid
+            shutil.rmtree(run, ignore_errors=True)
+            shutil.copytree(rose.folder / "pristine", run)
+            forge(run, run_id, pid, **{"identity": folder_identity(run), "directory": str(run), **facts})
+            called = rose("resume", "r")
+            assert called.code == 0, called.err
+            assert "ended" not in called.err
+            assert f"process {pid} is left alone" in called.err or facts.get("directory", "").endswith("nowhere")
+            assert (stranger.poll(), process_is_running(task, None)) == (None, True)
+    finally:
+        stranger.kill()
+        stranger.wait()
+        rose("stop", "living")
+        session.communicate(timeout=60)

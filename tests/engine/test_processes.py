@@ -16,7 +16,7 @@ import pytest
 
 from rose_cli.engine.census import Census
 from rose_cli.engine.ending import Ending
-from rose_cli.engine.leftovers import end_leftovers
+from rose_cli.engine.leftovers import Claims, end_leftovers
 from rose_cli.engine.processes import (
     MARK_VARIABLE,
     mark_of,
@@ -164,19 +164,36 @@ def test_a_stopped_process_gets_to_act_on_term(run_id: str, tmp_path: Path) -> N
     assert (tmp_path / "ended-well").exists()
 
 
-def test_a_process_written_down_is_ended_with_its_group(run_id: str) -> None:
+def test_a_process_written_down_is_ended_with_its_group_where_it_prints_into_the_run(
+    run_id: str, tmp_path: Path
+) -> None:
+    logs, others = tmp_path.resolve() / "logs", tmp_path.resolve() / "log"
+    logs.mkdir()
     script = "sleep 1000 & echo $!; wait"
-    with started("sh", "-c", script, stdout=subprocess.PIPE, start_new_session=True) as process:
-        assert process.stdout is not None
-        child = int(process.stdout.readline())
-        process.stdout.close()
-        ticks = process_start_ticks(process.pid)
+    with (
+        (logs / "out").open("wb") as out,
+        started("sh", "-c", script, stdout=out, start_new_session=True) as process,
+    ):
+        while not (text := (logs / "out").read_text()).endswith("\n"):
+            time.sleep(0.002)
+        child, ticks = int(text), process_start_ticks(process.pid)
         assert ticks is not None
-        assert end_leftovers(run_id, processes=[(process.pid, ticks + 1), (1 << 22, 5)]) == 0
+        this = (process.pid, ticks)
+        for claimed, folder in (([(process.pid, ticks + 1), (1 << 22, 5)], logs), ([this], others)):
+            assert end_leftovers(run_id, claims=Claims(claimed, [], str(folder))) == 0
         assert not gone(process.pid)
-        assert end_leftovers(run_id, processes=[(process.pid, ticks)]) == 2
+        assert end_leftovers(run_id, claims=Claims([this], [], str(logs))) == 2
         assert gone(process.pid)
         assert gone(child)
+
+
+def test_a_mark_that_is_only_claimed_proves_nothing(run_id: str, tmp_path: Path) -> None:
+    logs, other = tmp_path.resolve(), f"{run_id}-of-another"
+    with started(*SLEEP, mark=session_mark(other, 1)) as process:
+        assert end_leftovers(run_id, claims=Claims([], [other], str(logs))) == 0
+        assert not gone(process.pid)
+    with (logs / "err").open("wb") as err, started(*SLEEP, mark=session_mark(other, 1), stderr=err):
+        assert end_leftovers(run_id, claims=Claims([], [other], str(logs))) == 1
 
 
 def test_an_ending_gives_up_on_nobody_it_was_patient_with(run_id: str) -> None:
