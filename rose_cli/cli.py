@@ -381,12 +381,15 @@ def _report_bug(error: Exception) -> ExitCode:
     import tempfile
     import traceback
 
+    from rose_cli.masking import fit_to_show, masked_words, remember, secrets_of_words
     from rose_cli.view.console import complain
 
+    remember(lambda: secrets_of_words(sys.argv))
     with tempfile.NamedTemporaryFile(
         "w", prefix="rose-bug-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
     ) as file:
-        file.write(f"rose {__version__}, Python {sys.version}, {sys.platform}\n{sys.argv}\n\n")
-        traceback.print_exception(error, file=file)
+        arguments = list(masked_words(sys.argv))
+        file.write(f"rose {__version__}, Python {sys.version}, {sys.platform}\n{arguments}\n\n")
+        file.write(fit_to_show("".join(traceback.format_exception(error))))
     complain(f"this is a bug in rose: {type(error).__name__}: {error}", f"the report is in {file.name}")
     return ExitCode.BUG

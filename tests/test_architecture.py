@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PACKAGE = REPOSITORY / "rose_cli"
-SHARED = {"diagnostic", "errors", "host", "ownership", "regular", "shortage", "signals", "streams"}
+SHARED = {"diagnostic", "errors", "host", "masking", "ownership", "regular", "shortage", "signals", "streams"}
 """Values and facts below all rooms; they know nobody but each other."""
 
 ARROWS = {
     "__main__": {"cli", "errors", "shortage", "signals", "streams"},
-    "cli": {"", "commands", "view", "errors", "shortage", "signals", "streams"},
+    "cli": {"", "commands", "view", "errors", "masking", "shortage", "signals", "streams"},
     "commands": {"", "spec", "plan", "loop", "engine", "journal", "view", "control", "run_directory", *SHARED},
     "view": {"loop.criterion", "journal.events", "journal.state", *SHARED},
     "loop": {"plan.model", "plan.render", "plan.secrets", "engine.base", "journal.events", "run_directory",
-             "snapshot", "tree", "errors", "ownership", "regular", "shortage"},
+             "snapshot", "tree", "errors", "masking", "ownership", "regular", "shortage"},
     "plan": {"spec.broken", "spec.campaign", "spec.engines", "spec.expression", "spec.findings", "spec.placeholders",
-             "spec.rules", "spec.values", "engine.base", "engine.gpus", "diagnostic", "errors", "regular"},
+             "spec.rules", "spec.values", "engine.base", "engine.gpus", "diagnostic", "errors", "masking", "regular"},
     "engine": {"tree", "errors", "host", "ownership", "regular", "shortage", "signals"},
     "journal": {"errors", "host", "regular", "shortage"},
     "spec": {"diagnostic", "errors", "regular"},
@@ -45,6 +45,7 @@ ARROWS = {
     "errors": set(),
     "diagnostic": set(),
     "host": set(),
+    "masking": set(),
     "shortage": {"errors"},
     "signals": {"errors"},
     "streams": set(),

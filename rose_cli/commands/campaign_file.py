@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,9 @@ from rose_cli.diagnostic import did_you_mean
 from rose_cli.engine.labels import known_labels
 from rose_cli.engine.local import machine_capacity
 from rose_cli.errors import CampaignError, UsageError
+from rose_cli.masking import Secrets, masked_setting, remember, secrets_of_document, secrets_of_words
 from rose_cli.plan.compile import Overlay, compile_campaign, with_learners
+from rose_cli.plan.secrets import secrets_of_plan
 from rose_cli.plan.surroundings import Surroundings
 from rose_cli.spec.load import declared_tasks, diagnose, load
 from rose_cli.spec.salvage import read_all
@@ -101,7 +103,7 @@ def check_campaign(
 def _check(path: Path, environment: Mapping[str, str], settings: Sequence[Setting], host: Host) -> Checked:
     read = read_all(path, [(setting.path, setting.text, setting.source) for setting in settings])
     if read.document is None:
-        return Checked(read.text, read.diagnostics, None)
+        return Checked(read.text, _fit_to_show(read.diagnostics, read.text, settings), None)
     loaded = load(read.document, read.broken)
     findings, compiled = list(loaded.findings), None
     around = Surroundings(
@@ -114,11 +116,25 @@ def _check(path: Path, environment: Mapping[str, str], settings: Sequence[Settin
     )
     if loaded.campaign is not None:
         compiled, found = compile_campaign(loaded.campaign, around)
+        remember(partial(secrets_of_plan, compiled))
         findings += found
-    diagnostics = in_order((*read.diagnostics, *diagnose(read.document, findings)), str(path))
+    shown = (*read.diagnostics, *diagnose(read.document, findings))
+    diagnostics = in_order(_fit_to_show(shown, read.text, settings), str(path))
     if loaded.campaign is None or any(diagnostic.is_error for diagnostic in diagnostics):
         return Checked(read.text, diagnostics, None)
     return Checked(read.text, diagnostics, compiled, (loaded.campaign, around))
+
+
+def _fit_to_show(diagnostics: Sequence[Diagnostic], text: str, settings: Sequence[Setting]) -> tuple[Diagnostic, ...]:
+    """The diagnostics without secrets of the file and of the command line in what they cite."""
+    if not diagnostics:
+        return ()
+    given = (secrets_of_words([setting.source.partition(" ")[2]]) for setting in settings)
+    secrets = Secrets.of(secrets_of_document(text).union(*given))
+    return tuple(
+        replace(each, message=secrets.masked(each.message), hint=secrets.masked(each.hint) if each.hint else None)
+        for each in diagnostics
+    )
 
 
 @contextmanager
@@ -158,7 +174,7 @@ def parse_setting(text: str) -> Setting:
     """`key.path=value` as of `--set`; a part that is a number is a position in a list or an iteration."""
     parts, rest = _key_path(text)
     if not rest.startswith("=") or not all(part != "" for part in parts):
-        message = f"--set takes key.path=value, not '{text}'"
+        message = f"--set takes key.path=value, not '{masked_setting(text)}'"
         raise UsageError(message, "for example --set max_iter=3 or --set limits.wall_time=1h")
     return Setting(parts, rest[1:], f"--set {text}")
 
@@ -188,9 +204,10 @@ def mention_settings(file: Path, environment: Mapping[str, str], settings: Seque
     for diagnostic in checked.diagnostics:
         if diagnostic.file in {setting.source for setting in settings}:
             hint = f" ({diagnostic.hint})" if diagnostic.hint else ""
-            notice(f"warning: {diagnostic.file}: {diagnostic.message}{hint}")
+            notice(f"warning: {masked_setting(diagnostic.file)}: {diagnostic.message}{hint}")
     for setting in _idle(file, environment, settings, checked.plan):
-        notice(f"warning: {setting.source} changes nothing: learners have values of their own, or have this one")
+        why = "learners have values of their own, or have this one"
+        notice(f"warning: {masked_setting(setting.source)} changes nothing: {why}")
 
 
 def _idle(

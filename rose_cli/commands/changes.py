@@ -6,13 +6,14 @@ A resume says so. It does not apply what the campaign file says now.
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rose_cli.errors import RoseError
 from rose_cli.journal import events as e
+from rose_cli.masking import masked_entry, masked_words
 from rose_cli.plan.model import Adaptive
-from rose_cli.plan.secrets import MASK, is_secret
 from rose_cli.spec.document import read_document
 from rose_cli.spec.expression import parse
 
@@ -110,14 +111,19 @@ def _readers_of_max_iter(learner: LearnerPlan) -> Iterator[tuple[str, str, str]]
     yield from sorted(place for place in found if "max_iter" in parse(place[2]).names)
 
 
-def _shown(path: str, values: dict[str, str]) -> str:
-    if path not in values:
-        return "not there"
-    is_variable = ".env." in f".{path}"
-    return MASK if is_variable and is_secret(path.rpartition(".")[2]) else values[path]
+def _shown(path: str, values: dict[str, _Value]) -> str:
+    return values[path].shown if path in values else "not there"
 
 
-def _values(path: Path) -> dict[str, str] | None:
+@dataclass(frozen=True)
+class _Value:
+    """A single value of a campaign file; `shown`: without secrets."""
+
+    text: str
+    shown: str = field(compare=False)
+
+
+def _values(path: Path) -> dict[str, _Value] | None:
     """Every single value of a campaign file by its key path, None where the file cannot be read."""
     try:
         return dict(_flat(read_document(path).data, ""))
@@ -125,12 +131,16 @@ def _values(path: Path) -> dict[str, str] | None:
         return None
 
 
-def _flat(value: object, path: str) -> Iterator[tuple[str, str]]:
+def _flat(value: object, path: str, name: str = "") -> Iterator[tuple[str, _Value]]:
     if isinstance(value, dict):
         for key, entry in value.items():
-            yield from _flat(entry, f"{path}.{key}" if path else str(key))
+            yield from _flat(entry, f"{path}.{key}" if path else str(key), str(key))
     elif isinstance(value, list):
+        shown = masked_words([str(entry) for entry in value])
         for position, entry in enumerate(value):
-            yield from _flat(entry, f"{path}[{position}]")
+            if isinstance(entry, dict | list):
+                yield from _flat(entry, f"{path}[{position}]", name)
+            else:
+                yield f"{path}[{position}]", _Value(str(entry), masked_entry(name, shown[position]))
     else:
-        yield path, str(value)
+        yield path, _Value(str(value), masked_entry(name, str(value)))

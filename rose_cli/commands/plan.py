@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import shlex
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -19,8 +18,9 @@ from rose_cli.commands.campaign_file import (
 )
 from rose_cli.commands.surroundings import task_environment
 from rose_cli.errors import ExitCode, UsageError
+from rose_cli.masking import Secrets, masked_command
 from rose_cli.plan.render import Command, Moment, NoCommandError, NoValueError, Place, render
-from rose_cli.plan.secrets import assigned, masked, secrets_of, without
+from rose_cli.plan.secrets import as_shown
 from rose_cli.view.console import say
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def show_plan(file: Path, options: PlanOptions) -> ExitCode:
 
 
 def planned_tasks(plan: Plan, learner: LearnerPlan, iteration: int) -> list[PlannedTask]:
-    """What the learner would run in `iteration`, the criterion last."""
+    """What the learner would run in `iteration`, the criterion last; secrets are masked."""
     return [_planned(plan, learner, step, iteration) for step in learner.all_steps]
 
 
@@ -85,7 +85,7 @@ def _planned(plan: Plan, learner: LearnerPlan, step: StepPlan, iteration: int) -
         return PlannedTask(step.task, None, f"only a run can tell: {error.reason}")
     except NoCommandError as error:
         return PlannedTask(step.task, None, f"cannot run: {error}")
-    return PlannedTask(step.task, command)
+    return PlannedTask(step.task, as_shown(command))
 
 
 def _iterations(learner: LearnerPlan, wanted: Sequence[int]) -> Iterable[int]:
@@ -132,14 +132,9 @@ def _task_object(task: PlannedTask) -> dict[str, Any]:
         "name": task.name,
         "command": list(task.command.argv),
         "options": {name: _as_json(value) for name, value in task.command.options.items()},
-        "env": masked(task.command.environment),
-        **({"pre_exec": _lines_shown(task.command.pre_exec)} if task.command.pre_exec else {}),
+        "env": dict(task.command.environment),
+        **({"pre_exec": list(task.command.pre_exec)} if task.command.pre_exec else {}),
     }
-
-
-def _lines_shown(lines: Sequence[str]) -> list[str]:
-    secrets = secrets_of(assigned(lines))
-    return [without(secrets, line) for line in lines]
 
 
 def _lines(plan: Plan, wanted: Sequence[int]) -> Iterator[str]:
@@ -156,7 +151,7 @@ def _lines(plan: Plan, wanted: Sequence[int]) -> Iterator[str]:
 
 
 def _command_text(task: PlannedTask) -> str:
-    return f"({task.unknown})" if task.command is None else shlex.join(task.command.argv)
+    return f"({task.unknown})" if task.command is None else masked_command(task.command.argv, Secrets())
 
 
 def _stop_text(learner: LearnerPlan) -> str:

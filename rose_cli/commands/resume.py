@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rose_cli.commands.changes import bound_changes, campaign_changes, file_changes, told_file_changes
@@ -34,9 +35,11 @@ from rose_cli.journal import events as e
 from rose_cli.journal.file import JournalFile
 from rose_cli.journal.lock import RunLock
 from rose_cli.loop.crew import Ending
+from rose_cli.masking import remember
 from rose_cli.ownership import close_to_others
 from rose_cli.plan.file import load_plan
 from rose_cli.plan.named import fingerprints
+from rose_cli.plan.secrets import secrets_of_plan
 from rose_cli.run_directory import refuse_links, set_aside
 from rose_cli.view.console import complain, notice, say
 from rose_cli.view.summary import short_path
@@ -70,6 +73,7 @@ def resume(argument: str | None, options: ResumeOptions) -> ExitCode:
     directory = _find(argument, options, trust=options.trust)
     close_to_others(~directory.path.stat().st_mode & 0o077)
     plan = load_plan(directory.plan)
+    remember(partial(secrets_of_plan, plan))
     with RunLock.acquire(directory.path, steal=options.steal_lock):
         names = [learner.name for learner in plan.learners]
         refuse_links(directory, names)
@@ -116,6 +120,7 @@ def _go_on(where: Whereabouts, journal: JournalFile, options: ResumeOptions) -> 
 def explain(argument: str | None, options: ResumeOptions) -> ExitCode:
     """`--dry-run`: what is kept, what runs again and why; nothing is touched."""
     seen = see(_find(argument, options, trust=True))
+    remember(partial(secrets_of_plan, seen.plan))
     if seen.damage is not None:
         raise seen.damage
     where = Whereabouts(seen.directory, seen.plan, seen.state)

@@ -25,7 +25,7 @@ from rose_cli.journal import events as e
 from rose_cli.journal.recorder import Recorder
 from rose_cli.loop.crew import Crew, Ending
 from rose_cli.loop.deadline import deadline_of
-from rose_cli.plan.secrets import secrets_of
+from rose_cli.masking import Secrets, secrets_of_environment
 from rose_cli.shortage import be_sparing, check_memory, shortage
 from rose_cli.signals import URGENT, end_within, handed_to, raised, stop_code
 from rose_cli.view.screen import open_screen
@@ -199,7 +199,7 @@ async def _session(work: Work, inbox: _Inbox) -> Ending:
 async def _crew(work: Work, recorder: Recorder, engine: Engine, screen: Screen, inbox: _Inbox) -> Ending:
     grace = work.plan.engine.grace_seconds
     deadline = deadline_of(work.plan.limits.wall_time_seconds, work.environment, grace, time.time())
-    secrets = secrets_of(work.environment)
+    secrets = Secrets.of(secrets_of_environment(work.environment))
     crew = Crew(work.plan, work.state, recorder, engine, work.directory, deadline, secrets, work.left_out)
     if deadline.notice is not None:
         screen.warn(deadline.notice)

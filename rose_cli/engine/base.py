@@ -66,7 +66,7 @@ class TaskRequest:
     `uid` names it uniquely within a session; `argv[0]` is looked up on the PATH of the task's own environment;
     `pre_exec` are shell lines that run before it, in the same shell; where one ends with an exit code other than 0, the
     program is not started. `resources` are those of all `ranks` together; the local engine starts one process,
-    whatever their number.
+    whatever their number. `hide` takes secrets out of a text, before a part of it is cited in a message.
     """
 
     uid: str
@@ -79,6 +79,7 @@ class TaskRequest:
     timeout_seconds: float | None = None
     resources: Resources = Resources()
     ranks: int = 1
+    hide: Callable[[str], str] = str
 
 
 class Ended(str, Enum):

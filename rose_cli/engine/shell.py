@@ -133,7 +133,7 @@ def _why_not(request: TaskRequest, outcome: TaskOutcome, word: str, rest: Sequen
     if word == "nothing":
         return f"the shell ended with {outcome.how} before the first line of pre_exec; the program was not started"
     number = int(rest[0])
-    line = _lines(request)[number - 1].strip()
+    line = request.hide(_lines(request)[number - 1].strip())
     shown = line if len(line) <= _SHOWN_WIDTH else f"{line[: _SHOWN_WIDTH - 1]}…"
     if outcome.signal is not None:
         did = f"was ended by {outcome.how}"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
@@ -16,13 +15,15 @@ from rose_cli.errors import EngineError, JournalError
 from rose_cli.journal import events as e
 from rose_cli.loop.metric import NoMetricError, read_metric
 from rose_cli.loop.output import last_lines, report_of, same_content, signature_of_report
+from rose_cli.masking import Secrets, masked_command, masked_options
 from rose_cli.plan.model import CRITERION
 from rose_cli.plan.render import Command, NoCommandError, Place, render
-from rose_cli.plan.secrets import assigned, secrets_of, without
+from rose_cli.plan.secrets import plain_words, secrets_given, secrets_of
 from rose_cli.run_directory import news_of_files
 from rose_cli.shortage import check_memory, in_thread
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from rose_cli.loop.bounds import Watched
@@ -48,6 +49,7 @@ class Attempt:
         self._number = state.next_attempt(runner.step.task, runner.replica)
         self._where = (*runner.where, self._number)
         self._stdout, self._stderr, self._result = (self._log(ending) for ending in ("out", "err", "result.json"))
+        self._command: Command | None = None
         self._started = False
         self._metric_file_before: str | None = None
         self._report_before: str | None = None
@@ -56,7 +58,7 @@ class Attempt:
         """Whether it succeeded. The fact is durable when this returns, also where it is cancelled."""
         self._crew.directory.refuse_linked_logs(self._runner.learner.name, self._runner.moment.iteration)
         try:
-            command = self._rendered()
+            command = self._command = self._rendered()
         except NoCommandError as error:
             outcome = TaskOutcome(Ended.NOT_STARTED, 0.0, message=str(error))
             return await self._settle(outcome, (), e.AttemptStarted(*self._where))
@@ -115,6 +117,7 @@ class Attempt:
             timeout_seconds=self._plan.timeout_seconds,
             resources=self._plan.resources,
             ranks=self._plan.launched_ranks,
+            hide=self._secrets.masked,
         )
 
     async def _on_start(self, command: Command, watched: Watched) -> None:
@@ -126,7 +129,7 @@ class Attempt:
         self._metric_file_before = self._look_at_metric_file()
         self._report_before = signature_of_report(self._result)
         self._started = True
-        await self._crew.recorder.record(e.AttemptStarted(*self._where, command.options))
+        await self._crew.recorder.record(e.AttemptStarted(*self._where, self._shown_options(command)))
         watched.begin()
 
     def _on_spawn(self, pid: int, start_ticks: int) -> None:
@@ -173,7 +176,7 @@ class Attempt:
         self, outcome: TaskOutcome, argv: tuple[str, ...]
     ) -> e.AttemptSucceeded | e.AttemptFailed | e.AttemptLost:
         if outcome.ended is Ended.LOST:
-            return e.AttemptLost(*self._where, outcome.message or "the engine no longer knows it")
+            return e.AttemptLost(*self._where, self._secrets.masked(outcome.message or "the engine no longer knows it"))
         if not outcome.succeeded:
             return self._failure(outcome, argv, outcome.ended.value, describe(outcome, self._plan.timeout_seconds))
         value = None
@@ -186,16 +189,20 @@ class Attempt:
         return e.AttemptSucceeded(
             *self._where,
             outcome.seconds,
-            without(self._secrets, report.result),
+            self._secrets.hidden(report.result) if report.result else report.result,
             value,
-            report_problem=without(self._secrets, report.problem),
+            report_problem=self._secrets.masked(report.problem) if report.problem else None,
             metric_file=self._written_metric_file(),
         )
 
-    @property
-    def _secrets(self) -> tuple[str, ...]:
-        """What a task may print of its environment, and the journal is not to hold."""
-        return (*secrets_of(self._plan.environment, assigned(self._plan.pre_exec)), *self._crew.secrets)
+    @cached_property
+    def _secrets(self) -> Secrets:
+        """What a task may print of its command and its environment, and the journal is not to hold."""
+        own = secrets_given(self._plan) if self._command is None else secrets_of(self._command)
+        return own | self._crew.secrets
+
+    def _shown_options(self, command: Command) -> Mapping[str, Any]:
+        return self._secrets.hidden(masked_options(command.options)) if command.options else command.options
 
     def _metric(self) -> float:
         criterion = self._runner.learner.criterion
@@ -205,7 +212,8 @@ class Attempt:
         self._refuse_stale_metric_file()
         if (file := self._runner.metric_file) is not None:
             criterion = replace(criterion, reading=replace(criterion.reading, file=file.name))
-        return read_metric(criterion, self._stdout, self._crew.directory.workspace(self._runner.learner.name))
+        workspace = self._crew.directory.workspace(self._runner.learner.name)
+        return read_metric(criterion, self._stdout, workspace, self._secrets.masked)
 
     def _refuse_stale_metric_file(self) -> None:
         """Raises NoMetricError where neither this attempt nor one before it in this iteration has written the file."""
@@ -232,13 +240,13 @@ class Attempt:
         return e.AttemptFailed(
             *self._where,
             kind=kind,
-            message=without(self._secrets, message),
-            command=without(self._secrets, shlex.join(argv or self._plan.words)),
+            message=self._secrets.masked(message),
+            command=masked_command(argv or plain_words(self._plan), self._secrets),
             log=str(self._log_of(kind).relative_to(self._crew.directory.path)),
             seconds=outcome.seconds,
             exit_code=outcome.exit_code,
             signal=outcome.signal,
-            stderr_tail=without(self._secrets, last_lines(self._stderr)),
+            stderr_tail=last_lines(self._stderr, self._secrets),
             metric_file=self._written_metric_file(),
         )
 

@@ -13,6 +13,7 @@ from rose_cli.loop.bounds import Bounds
 from rose_cli.loop.breaker import Breaker
 from rose_cli.loop.deadline import WallTimeReached
 from rose_cli.loop.learner import LearnerLoop
+from rose_cli.masking import Secrets
 from rose_cli.snapshot import drop_snapshots
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Ending:
 class Crew:
     """The learners of one session. They share the engine and the journal, and nothing else.
 
-    `secrets` are texts of the session's environment that the journal is not to hold. `left_out` are learners that
+    `secrets` are those of the session's environment, which the journal is not to hold. `left_out` are learners that
     cannot go on as they are; nothing of them is touched.
     """
 
@@ -49,7 +50,7 @@ class Crew:
         engine: Engine,
         directory: RunDirectory,
         deadline: Deadline,
-        secrets: tuple[str, ...] = (),
+        secrets: Secrets = Secrets(),  # noqa: B008 - nothing in it changes
         left_out: Collection[str] = (),
     ) -> None:
         self.plan = plan

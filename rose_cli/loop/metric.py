@@ -26,12 +26,14 @@ from rose_cli.loop.numerals import (
 from rose_cli.loop.output import FileEnd, end_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from rose_cli.plan.model import CriterionPlan, Reading
 
 METRIC_BYTES = 1 << 20
 _LINE_END = re.compile(r"\r+\n?|\n")
+MOST_CITED = 1 << 12
 ROUNDING = 1e-6
 """What a value may lie beyond the metric's range, of an end or of 1: a score of 1 comes out of floats as 1.0000001."""
 
@@ -40,8 +42,8 @@ class NoMetricError(ValueError):
     """The criterion gave no number; the message says what it gave and what was expected."""
 
 
-def read_metric(criterion: CriterionPlan, stdout: Path, workspace: Path) -> float:
-    """The criterion's value. Raises NoMetricError where there is none."""
+def read_metric(criterion: CriterionPlan, stdout: Path, workspace: Path, hide: Callable[[str], str] = str) -> float:
+    """The criterion's value. Raises NoMetricError where there is none; `hide` takes secrets out of what it cites."""
     reading = criterion.reading
     path = workspace / reading.file if reading.file is not None else stdout
     source = f"'{reading.file}'" if reading.file is not None else "its standard output"
@@ -53,7 +55,7 @@ def read_metric(criterion: CriterionPlan, stdout: Path, workspace: Path) -> floa
     if not end.is_whole and not lines.strip():
         raise NoMetricError(f"expected the metric in {source}: its last line is longer than the megabyte that is read")
     wanted = Wanted(criterion.metric, (criterion.lowest, criterion.highest) == (0.0, 1.0), reading.file)
-    value = _Reader(reading, source, wanted).value(lines, text)
+    value = _Reader(reading, source, wanted, hide).value(lines, text)
     return _in_range(value, criterion)
 
 
@@ -75,7 +77,8 @@ def _whole_lines(end: FileEnd) -> str:
 class _Reader:
     """Finds a number the way that `read` says, in `source`, as messages call it."""
 
-    def __init__(self, reading: Reading, source: str, wanted: Wanted) -> None:
+    def __init__(self, reading: Reading, source: str, wanted: Wanted, hide: Callable[[str], str]) -> None:
+        self._hide = hide
         self._reading = reading
         self._source = source
         self._wanted = wanted
@@ -88,7 +91,7 @@ class _Reader:
         line = last_line(text)
         if (number := number_of(line)) is not None:
             return number
-        found = _shown(line) if line else "nothing"
+        found = self._shown(line) if line else "nothing"
         advice = advice_on_line(line, text, self._wanted) if line else None
         raise _no_number(f"the last line of {self._source}", found, advice)
 
@@ -109,7 +112,7 @@ class _Reader:
         place = f"'{path}' in the JSON of {self._source}"
         raise _no_number(
             place,
-            _shown(value if isinstance(value, dict | list) else word),
+            self._shown(value if isinstance(value, dict | list) else word),
             advice_on_word(cleaned(word).strip(), self._wanted),
         )
 
@@ -117,7 +120,7 @@ class _Reader:
         last = path.rpartition(".")[2]
         near = [each for each in number_paths(document) if each.rpartition(".")[2] == last and each != path]
         hint = f"; did you mean '{near[0]}'?" if near else ""
-        return f"expected the key '{path}' in the JSON of {self._source}, which has {_shown(value)}{hint}"
+        return f"expected the key '{path}' in the JSON of {self._source}, which has {self._shown(value)}{hint}"
 
     def _json(self, text: str) -> Any:  # noqa: ANN401 - any JSON
         line = last_line(text)
@@ -127,7 +130,7 @@ class _Reader:
             except (ValueError, RecursionError):  # noqa: PERF203 - two rounds
                 continue
         hint = advice_on_line(line, text, self._wanted) if line.lstrip().startswith("{") else None
-        message = f"expected JSON in {self._source}; {_ending(line)}{f'; {hint}' if hint else ''}"
+        message = f"expected JSON in {self._source}; {self._ending(line)}{f'; {hint}' if hint else ''}"
         raise NoMetricError(message)
 
     def _from_regex(self, text: str, raw: str, regex: str) -> float:
@@ -136,14 +139,25 @@ class _Reader:
         if found is None:
             found = last_match(regex, raw)
         if found is None:
-            raise NoMetricError(f"expected {self._source} to match '{regex}'; {_ending(last_line(text))}")
+            raise NoMetricError(f"expected {self._source} to match '{regex}'; {self._ending(last_line(text))}")
         found = cleaned(found)
         if (number := number_of(found)) is not None:
             return number
         advice = advice_on_regex(found, regex, text, self._wanted)
         raise _no_number(
-            f"what '{regex}' finds in {self._source}", _shown(found) if found.strip() else "nothing", advice
+            f"what '{regex}' finds in {self._source}", self._shown(found) if found.strip() else "nothing", advice
         )
+
+    def _ending(self, line: str) -> str:
+        return f"it ends in {self._shown(line)}" if line else "it is empty"
+
+    def _shown(self, value: object) -> str:
+        if isinstance(value, dict):
+            return f"the keys {', '.join(list(value)[:10])}" if value else "no keys"
+        if isinstance(value, list):
+            return f"a list of {len(value)}, counted from 0"
+        text = self._hide(str(value).strip()[:MOST_CITED])
+        return "'" + "".join(map(_visible, text if len(text) <= 120 else f"{text[:117]}...")) + "'"
 
 
 def _matching(value: object, keys: list[str]) -> int | None:
@@ -192,19 +206,6 @@ def _outside(value: float, criterion: CriterionPlan) -> str:
     if math.isfinite(value):
         return f"{said}: print nan where there is no value, or write range: any if such values are meant"
     return f"{said}: print nan where there is no value"
-
-
-def _ending(line: str) -> str:
-    return f"it ends in {_shown(line)}" if line else "it is empty"
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, dict):
-        return f"the keys {', '.join(list(value)[:10])}" if value else "no keys"
-    if isinstance(value, list):
-        return f"a list of {len(value)}, counted from 0"
-    text = str(value).strip()
-    return "'" + "".join(map(_visible, text if len(text) <= 120 else f"{text[:117]}...")) + "'"
 
 
 def _visible(sign: str) -> str:

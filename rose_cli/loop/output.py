@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from rose_cli.masking import Secrets
+
 REPORT_BYTES = 1 << 16
 SLACK_BYTES = 1 << 12
 """Blanks and line ends around a report do not count."""
@@ -85,10 +87,12 @@ def _refresh(folder: Path) -> None:
         os.close(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
 
 
-def last_lines(path: Path, count: int = SHOWN_LINES) -> tuple[str, ...]:
-    """The last lines of a file that are not blank, each cut to a width that a screen can show."""
-    end = end_of(path, count * 4096)
-    text = end.data.decode("utf-8", "replace") if end else ""
+def last_lines(path: Path, secrets: Secrets, count: int = SHOWN_LINES) -> tuple[str, ...]:
+    """The last lines of a file that are not blank, without secrets, each cut to a width that a screen can show."""
+    end = end_of(path, count * 4096 + secrets.longest)
+    text = secrets.masked(end.data.decode("utf-8", "replace")) if end else ""
+    if end and not end.is_whole:
+        text = text[secrets.longest :]  # the rest of one that began before
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
     return tuple(line if len(line) <= SHOWN_WIDTH else f"{line[: SHOWN_WIDTH - 1]}…" for line in lines[-count:])
 

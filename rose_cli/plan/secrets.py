@@ -1,73 +1,95 @@
-"""Environment variables that look like secrets: which they are, and how they are shown.
+"""The secrets of a plan: which its commands hold, and commands as they may be shown.
 
-Their values are in the campaign file, the run's copies of it (which then are for nobody else to read) and the tasks'
-environment. They are in no output of rose, and not in the journal.
+They are in the campaign file, the run's copies of it (which then are for nobody else to read) and what tasks are given.
+They are in no output of rose, and not in the journal.
 """
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rose_cli.masking import (
+    Secrets,
+    masked_environment,
+    masked_line,
+    masked_options,
+    masked_words,
+    secrets_in,
+    secrets_of_environment,
+    secrets_of_options,
+    secrets_of_words,
+)
+from rose_cli.plan.model import Adaptive, Number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
-    from rose_cli.plan.model import CommandPlan, Plan
-
-MASK = "********"
-SHORTEST = 6
-"""Shorter values are not looked for in texts: they would be found in every second word."""
-
-SECRET_NAMES = ("PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "CREDENTIAL", "APIKEY")
-"""Anywhere in the name of a variable."""
-SECRET_WORDS = ("TOKEN", "KEY", "PAT", "AUTH")
-"""As a whole word of it, between underscores: `HF_TOKEN` is one, `TOKENIZERS_PARALLELISM` is none."""
-
-_SECRET = re.compile(rf"{'|'.join(SECRET_NAMES)}|(?:^|_)(?:{'|'.join(SECRET_WORDS)})(?:_|$)", re.IGNORECASE)
+    from rose_cli.plan.model import CommandPlan, OptionValue, Plan
+    from rose_cli.plan.render import Command
 
 
-_ASSIGNMENT = re.compile(r"""(?<![\w$])([A-Za-z_]\w*)=(?:'([^']*)'|"([^"]*)"|([^\s'"$`;&|]+))""")
+def secrets_of(command: Command) -> Secrets:
+    """Those of a command as it runs: in its words, its variables and the lines before it."""
+    return Secrets.of(
+        secrets_of_words(command.argv)
+        | secrets_of_options(command.options)
+        | secrets_of_environment(command.environment)
+        | secrets_in_lines(command.pre_exec)
+    )
 
 
-def is_secret(name: str) -> bool:
-    return bool(_SECRET.search(name))
+def as_shown(command: Command, secrets: Secrets | None = None) -> Command:
+    """The command with masks in the place of its secrets, and of others that are known."""
+    secrets = secrets_of(command) | (secrets or Secrets())
+    return replace(
+        command,
+        argv=tuple(map(secrets.masked, masked_words(command.argv))),
+        options=secrets.hidden(masked_options(command.options)),
+        environment=secrets.hidden(masked_environment(command.environment)),
+        pre_exec=tuple(secrets.masked(masked_line(line)) for line in command.pre_exec),
+    )
 
 
-def masked(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables as they may be shown."""
-    return {name: MASK if value and is_secret(name) else value for name, value in environment.items()}
+def secrets_in_lines(lines: Iterable[str]) -> frozenset[str]:
+    """Those that lines for a shell hold."""
+    return frozenset(secret for line in lines for secret in secrets_in(line))
 
 
-def assigned(lines: Iterable[str]) -> dict[str, str]:
-    """The variables that lines for a shell set to plain values."""
-    found = (match for line in lines for match in _ASSIGNMENT.finditer(line))
-    return {match[1]: match[2] or match[3] or match[4] or "" for match in found}
-
-
-def secrets_of(*environments: Mapping[str, str]) -> tuple[str, ...]:
-    """The values to look for in texts, the longest first, since one may be a part of another."""
-    found = {value for each in environments for name, value in each.items() if is_secret(name)}
-    return tuple(sorted((value for value in found if len(value) >= SHORTEST), key=len, reverse=True))
-
-
-def without(secrets: Iterable[str], value: Any) -> Any:  # noqa: ANN401 - as it came
-    """The value, a text or something of texts, with a mask in the place of every secret."""
-    if isinstance(value, str):
-        for secret in secrets:
-            value = value.replace(secret, MASK)
-        return value
-    if isinstance(value, dict):
-        return {without(secrets, key): without(secrets, entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(without(secrets, entry) for entry in value)
-    return value
+def secrets_given(command: CommandPlan) -> Secrets:
+    """Those of a command that is not filled in."""
+    return Secrets.of(_given(command))
 
 
 def has_secrets(plan: Plan) -> bool:
-    values = (
-        pair for each in _commands(plan) for pair in (*each.environment.items(), *assigned(each.pre_exec).items())
+    return any(_given(each) for each in _commands(plan))
+
+
+def secrets_of_plan(plan: Plan) -> frozenset[str]:
+    """All that the commands of a plan hold, as the campaign file has them: placeholders are not filled in."""
+    return frozenset(secret for each in _commands(plan) for secret in _given(each))
+
+
+def _given(command: CommandPlan) -> frozenset[str]:
+    return (
+        secrets_of_words(plain_words(command))
+        | secrets_of_options({name: _plain(value) for name, value in command.options.items()})
+        | secrets_of_environment(command.environment)
+        | secrets_in_lines(command.pre_exec)
     )
-    return any(is_secret(name) and value for name, value in values)
+
+
+def plain_words(command: CommandPlan) -> tuple[str, ...]:
+    """The words of a command that is not filled in, without its options."""
+    return (*(("/bin/sh", "-c") if command.shell else ()), *command.words, *command.args)
+
+
+def _plain(value: OptionValue) -> object:
+    if isinstance(value, tuple):
+        return tuple(_plain(entry) for entry in value)
+    if isinstance(value, Adaptive):
+        return None
+    return value.value if isinstance(value, Number) else value
 
 
 def _commands(plan: Plan) -> Iterable[CommandPlan]:

@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, cast
 from rich.console import Console
 from rich.text import Text
 
+from rose_cli.masking import fit_to_show
 from rose_cli.view.outlet import Outlet, encodable
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def safe(text: str, *, keep: str = "") -> str:
 
 def say(text: str) -> None:
     """A line of the output proper, as a person is to read it: on standard output."""
-    line = safe(text, keep="\n\t") + "\n"
+    line = safe(fit_to_show(text), keep="\n\t") + "\n"
     sys.stdout.write(encodable(line, sys.stdout.encoding))
 
 
@@ -130,16 +131,16 @@ def is_in_foreground(stream: TextIO | Outlet) -> bool:
 
 def notice(message: str) -> None:
     """A line for the user beside the output proper: on standard error."""
-    open_console(sys.stderr).print(Text(safe(message)))
+    open_console(sys.stderr).print(Text(safe(fit_to_show(message))))
 
 
 def complain(message: str, hint: str | None = None) -> None:
     """Why rose could not do its work, and what to do about it; on standard error."""
-    line = Text.assemble(("error:", "bold red"), f" {safe(message)}")
+    line = Text.assemble(("error:", "bold red"), f" {safe(fit_to_show(message))}")
     if hint:
         line.append("\n")
         line.append("help:", "bold")
-        line.append(f" {safe(hint)}")
+        line.append(f" {safe(fit_to_show(hint))}")
     open_console(sys.stderr).print(line)
 
 

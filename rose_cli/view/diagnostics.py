@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from rose_cli.diagnostic import Severity
+from rose_cli.masking import masked_document, masked_setting
 from rose_cli.view.console import open_console, safe
 from rose_cli.view.frame import frame
 from rose_cli.view.wording import counted
@@ -33,7 +34,7 @@ def print_diagnostics(diagnostics: Sequence[Diagnostic], text: str, name: str, s
 
 def diagnostics_text(diagnostics: Sequence[Diagnostic], text: str, name: str, width: int) -> Text:
     """For a person; source lines take at most `width` cells."""
-    lines = text.splitlines()
+    lines = masked_document(text).splitlines()
     found = [_for_person(diagnostic, lines, width) for diagnostic in diagnostics]
     return Text("\n\n").join([*found, _count(diagnostics, name)])
 
@@ -52,13 +53,14 @@ def _for_person(diagnostic: Diagnostic, lines: Sequence[str], width: int) -> Tex
     is_option = diagnostic.file.startswith(OPTION)
     shown = Text()
     place = diagnostic.span
-    shown.append(f"{safe(diagnostic.file)}:", "bold")
+    name = masked_setting(diagnostic.file) if is_option else diagnostic.file
+    shown.append(f"{safe(name)}:", "bold")
     if place is not None and not is_option:
         shown.append(f"{place.line}:{place.column}:", "bold")
     shown.append(" ")
     shown.append(f"{diagnostic.severity.value}[{diagnostic.code}]", _STYLES[diagnostic.severity])
     shown.append(f": {safe(diagnostic.message)}")
-    source = [diagnostic.file] if is_option else lines
+    source = [name] if is_option else lines
     if place is not None and 0 < place.line <= len(source):
         number = "" if is_option else str(place.line)
         _append_frame(shown, diagnostic, place, source[place.line - 1], number, width)
@@ -81,15 +83,16 @@ def _count(diagnostics: Sequence[Diagnostic], name: str) -> Text:
     """ "2 errors, 1 warning in campaign.yaml" """
     counts = Counter(diagnostic.severity for diagnostic in diagnostics)
     found = [counted(counts[severity], severity.value) for severity in Severity if counts[severity]]
+    name = safe(masked_setting(name) if name.startswith(OPTION) else name)
     if not found:
-        return Text.assemble(("✓ ", "green"), f"no mistakes in {safe(name)}")
-    return Text(f"{', '.join(found)} in {safe(name)}")
+        return Text.assemble(("✓ ", "green"), f"no mistakes in {name}")
+    return Text(f"{', '.join(found)} in {name}")
 
 
 def _object(diagnostic: Diagnostic) -> dict[str, str | int | None]:
     span = diagnostic.span
     return {
-        "file": diagnostic.file,
+        "file": masked_setting(diagnostic.file) if diagnostic.file.startswith(OPTION) else diagnostic.file,
         "line": span.line if span else None,
         "column": span.column if span else None,
         "end_line": span.end_line if span else None,
@@ -106,7 +109,7 @@ def _command(diagnostic: Diagnostic) -> str:
     message = diagnostic.message + (f"\nhelp: {diagnostic.hint}" if diagnostic.hint else "")
     properties: dict[str, str | int] = {}
     if diagnostic.file.startswith(OPTION):
-        message = f"{diagnostic.file}: {message}"
+        message = f"{masked_setting(diagnostic.file)}: {message}"
     else:
         properties["file"] = diagnostic.file
         properties.update(_place(diagnostic.span))
