@@ -58,17 +58,17 @@ def doubt_about(path: Path, *, sticky: bool = False) -> Doubt | None:
         return Doubt(path, f"{what} {user_name(status.st_uid)}", foreign=True)
     if stat.S_ISLNK(status.st_mode) or (sticky and status.st_mode & stat.S_ISVTX):
         return None
-    writer = next(_writers(path, status), None)
+    writer = next(_writers(path, status), None) if _has_permissions(status.st_dev) else None
     return None if writer is None else Doubt(path, f"can be changed by {writer}", foreign=False)
 
 
 def doubt_about_open_folder(folder: Path) -> Doubt | None:
     """Whether everybody may rename and remove what lies in a folder, whoever owns it."""
     try:
-        mode = folder.stat().st_mode
+        status = folder.stat()
     except OSError:
         return None
-    is_open = mode & stat.S_IWOTH and not mode & stat.S_ISVTX
+    is_open = status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX and _has_permissions(status.st_dev)
     return Doubt(folder, f"can be changed by {_EVERYBODY}", foreign=False) if is_open else None
 
 
@@ -168,6 +168,23 @@ def _list_of_writers(path: Path) -> list[tuple[int, int]] | None:
     except (OSError, struct.error):
         return None
     return [(tag, number) for tag, rights, number in entries if rights & _WRITE]
+
+
+@cache
+def _has_permissions(device: int) -> bool:
+    """Not a drive of Windows as WSL mounts it: there all files look as if everybody may write, and Windows decides."""
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:  # noqa: PTH123
+            return not any(is_windows_drive(line, device) for line in mounts)
+    except OSError:
+        return True
+
+
+def is_windows_drive(line: str, device: int) -> bool:
+    """Whether a line of mountinfo(5) says so of a device."""
+    mount, _, system = line.partition(" - ")
+    is_drive = system.startswith("drvfs ") or (system.startswith("9p ") and "aname=drvfs" in system)
+    return is_drive and f" {os.major(device)}:{os.minor(device)} " in mount
 
 
 @cache

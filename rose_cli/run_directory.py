@@ -84,15 +84,22 @@ class RunDirectory:
     def doubt(self) -> Doubt | None:
         """What keeps the run from being the user's own: who can write here can have anything run in their name.
 
-        Its learners are left to `doubt_about_learners`.
+        What is deeper inside is left to `doubt_inside`.
         """
         files = (self.plan, self.journal, self.campaign_text, self.lock)
         folders = (self.path.resolve(), self.engine, self.requests, self.learners)
         place = (look(self.path) for look in (doubt_about_links, doubt_about_place))
         return next(filter(None, chain(place, map(doubt_about, (*folders, *files)))), None)
 
-    def doubt_about_learners(self, learners: Iterable[str]) -> Doubt | None:
-        """The same for the folders of learners. A workspace may be written by others: it has the user's umask."""
+    def doubt_inside(self, learners: Iterable[str]) -> Doubt | None:
+        """The same for what the engine keeps, and for the folders of learners.
+
+        A workspace may be written by others: it has the user's umask.
+        """
+        with suppress(OSError):
+            for path in sorted(self.engine.iterdir()):
+                if (doubt := doubt_about(path)) is not None:
+                    return doubt
         for learner in learners:
             workspace = doubt_about(self.workspace(learner))
             own = (self.learner(learner), self.snapshots(learner), self.learner(learner) / "logs")

@@ -77,7 +77,7 @@ def resume(argument: str | None, options: ResumeOptions) -> ExitCode:
     with RunLock.acquire(directory.path, steal=options.steal_lock):
         names = [learner.name for learner in plan.learners]
         refuse_links(directory, names)
-        refuse_doubtful(directory, "resume", trust=options.trust, doubt=directory.doubt_about_learners(names))
+        refuse_doubtful(directory, "resume", trust=options.trust, doubt=directory.doubt_inside(names))
         journal, state = _open(directory, plan)
         with journal:
             return _go_on(Whereabouts(directory, plan, state), journal, options)

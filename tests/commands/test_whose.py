@@ -249,20 +249,20 @@ def test_a_run_that_a_group_can_change_is_not_resumed(alice: Person) -> None:
 
 
 PLACES = [".", "plan.json", "journal.jsonl", "campaign.yaml", "lock", "engine", "requests", "learners"]
-INSIDE = ["learners/a", "learners/a/logs", "learners/a/snapshots"]
+INSIDE = ["engine/pilot-1", "learners/a", "learners/a/logs", "learners/a/snapshots"]
 
 
 @pytest.mark.parametrize("place", [*PLACES, *INSIDE])
 def test_everything_in_a_run_counts(tmp_path: Path, place: str) -> None:
     directory = RunDirectory.at(tmp_path / "r")
-    for inside in ("engine", "requests", "learners/a/logs", "learners/a/snapshots", "learners/a/workspace"):
+    for inside in ("engine/pilot-1", "requests", "learners/a/logs", "learners/a/snapshots", "learners/a/workspace"):
         (directory.path / inside).mkdir(parents=True, mode=0o755)
     for name in ("plan.json", "journal.jsonl", "campaign.yaml", "lock"):
         (directory.path / name).touch(0o644)
     path = directory.path / place
 
     def doubt() -> str | None:
-        found = directory.doubt or directory.doubt_about_learners(["a"])
+        found = directory.doubt or directory.doubt_inside(["a"])
         assert found is None or found.path.samefile(path)
         return None if found is None else found.what
 
@@ -285,10 +285,10 @@ def test_a_workspace_may_be_written_by_a_group_and_belongs_to_nobody_else(tmp_pa
     workspace = directory.workspace("a")
     workspace.mkdir(parents=True)
     workspace.chmod(0o777)
-    assert directory.doubt_about_learners(["a"]) is None
+    assert directory.doubt_inside(["a"]) is None
     if os.geteuid() == 0:
         os.chown(workspace, MALLORY, MALLORY)
-        found = directory.doubt_about_learners(["a"])
+        found = directory.doubt_inside(["a"])
         assert (found and found.what) == NOT_YOURS
 
 
@@ -325,6 +325,19 @@ def test_an_access_list_counts(tmp_path: Path, entries: list[tuple[int, int, int
         pytest.skip("this file system has no access lists")
     found = doubt_about(path)
     assert (found and found.what) == (who and f"can be changed by {who}")
+
+
+WSL_1 = "35 24 0:{minor} / /mnt/c rw,noatime - drvfs C: rw,uid=1000,gid=1000"
+WSL_2 = "60 58 0:{minor} / /mnt/c rw,noatime - 9p C:\\134 rw,dirsync,aname=drvfs;path=C:\\;uid=1000,mmap,access=client"
+PLAN_9 = "60 58 0:{minor} / /data rw,relatime - 9p share rw,sync,dirsync,access=client,trans=virtio"
+EXT4 = "29 1 0:{minor} / / rw,relatime - ext4 /dev/root rw"
+
+
+@pytest.mark.parametrize(("line", "is_one"), [(WSL_1, True), (WSL_2, True), (PLAN_9, False), (EXT4, False)])
+def test_on_a_drive_of_windows_the_permissions_say_nothing(line: str, is_one: bool) -> None:
+    device = os.makedev(0, 47)
+    assert ownership.is_windows_drive(line.format(minor=47), device) is is_one
+    assert not ownership.is_windows_drive(line.format(minor=471), device)
 
 
 def test_root_takes_the_runs_of_who_called_it_through_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
