@@ -115,6 +115,17 @@ def was_copied(holder: Holder, lock: Path) -> bool:
     return not is_same_file(original / lock.name, lock)
 
 
+def may_be_copied(holder: Holder, folder: Path) -> bool:
+    """Whether a folder that another host locked may not be this one: a file server gives it one number everywhere.
+
+    It is a hint and no proof: some file systems number files anew on each host.
+    """
+    try:
+        return holder.folder is not None and holder.folder.split("-")[1:] != folder_identity(folder).split("-")[1:]
+    except OSError:
+        return False
+
+
 def is_certainly_alive(holder: Holder | None) -> bool:
     """Whether that very process is there, by its start: not just one with the same number."""
     if holder is None or holder.start_ticks is None or not is_alive(holder):

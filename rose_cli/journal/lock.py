@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from rose_cli.errors import RunDirectoryError, RunLockedError
 from rose_cli.host import host_name
 from rose_cli.journal.claim import PREFIX, Claim, Found, look
-from rose_cli.journal.holder import Holder, is_alive, is_certainly_alive
+from rose_cli.journal.holder import Holder, is_alive, is_certainly_alive, may_be_copied
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +46,7 @@ _WAYS_OUT = {
 LOCK_NAME = "lock"
 _ATTEMPTS = 1000
 _SURE = "make sure that it is gone, then add `--steal-lock`"
+_COPY = "make sure that it is gone, or that this folder is a copy of that run, then add `--steal-lock`"
 
 
 def read_holder(run_directory: Path) -> Holder | None:
@@ -147,15 +148,17 @@ def _refusal(path: Path, found: Found) -> RunLockedError:
     if found.holder is None:
         message = f"run '{run}' is locked, and '{path}' does not say by whom"
         return RunLockedError(message, "make sure that no session works on it, then add `--steal-lock`")
-    return RunLockedError(f"run '{run}' is locked by {found.holder}", _way_out(shlex.quote(str(run)), found.holder))
+    return RunLockedError(f"run '{run}' is locked by {found.holder}", _way_out(run, found.holder))
 
 
-def _way_out(run: str, holder: Holder) -> str:
+def _way_out(path: Path, holder: Holder) -> str:
+    run = shlex.quote(str(path))
     if is_certainly_alive(holder):
         return f"it is alive: wait for it, or end it with `rose stop {run}`"
     alive = is_alive(holder)
     if alive is None:
-        return f"host '{host_name()}' cannot know whether it is alive: `rose stop {run}` there ends it; or {_SURE}"
+        way = f"host '{host_name()}' cannot know whether it is alive: `rose stop {run}` there ends it"
+        return f"{way}; or {_COPY if may_be_copied(holder, path) else _SURE}"
     if alive:
         return f"`rose stop {run}` ends it; or {_SURE}"
     return f"its process is not to be seen, but something holds the lock file open, maybe in a container: {_SURE}"

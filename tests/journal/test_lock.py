@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
+import subprocess
 import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
@@ -13,14 +15,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rose_cli.errors import RunDirectoryError, RunLockedError
-from rose_cli.host import boot_id, process_start_ticks
+from rose_cli.host import boot_id, folder_identity, process_start_ticks
 from rose_cli.journal.claim import look
 from rose_cli.journal.holder import this_session
 from rose_cli.journal.lock import Holder, RunLock, _guard_of, is_alive, read_holder
 from tests.journal.programs.refuse import supported
 
 if TYPE_CHECKING:
-    import subprocess
     from pathlib import Path
 
     from tests.journal.conftest import Starter
@@ -191,6 +192,32 @@ def test_the_lock_of_another_host_is_kept_whatever_its_age(tmp_path: Path) -> No
     assert path.read_bytes() == text
     RunLock.acquire(tmp_path, steal=True).release()
     assert left_in(tmp_path) == []
+
+
+def test_of_a_lock_of_another_host_it_is_said_that_it_may_have_been_copied(tmp_path: Path) -> None:
+    identity = folder_identity(tmp_path)
+    for folder, may_be in ((identity, False), (f"ff-{identity.split('-')[1]}", False), ("ff-1", True), (None, False)):
+        plant(tmp_path, replace(dead_holder(), host="elsewhere", boot_id="another", folder=folder))
+        with pytest.raises(RunLockedError) as caught:
+            RunLock.acquire(tmp_path)
+        assert ("or that this folder is a copy" in (caught.value.hint or "")) is may_be
+
+
+def test_the_lock_of_a_living_session_is_seen_through_another_mount(tmp_path: Path, start_program: Starter) -> None:
+    run, mounted = tmp_path / "run", tmp_path / "mounted"
+    run.mkdir()
+    mounted.mkdir()
+    own_mounts = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c")
+    mount = 'mount --bind "$0" "$1" && shift && exec "$@"'
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*own_mounts, mount, run, mounted, "true"], check=False, capture_output=True).returncode
+    ):
+        pytest.skip("needs a user namespace that may mount")
+    with RunLock.acquire(run):
+        inside = start_program("locker.py", prefix=(*own_mounts, mount, str(run), str(mounted)))
+        assert answer(inside) == "ready"
+        assert told(inside, mounted) == "lost"
 
 
 def test_a_stolen_lock_stays_the_thief_s(tmp_path: Path) -> None:
