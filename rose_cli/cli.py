@@ -259,6 +259,27 @@ def stop(
 
 
 @app.command()
+def clean(
+    run_name: NamedRun,
+    keep_logs: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(metavar="N", min=0, help="Also old logs: keep those of each learner's last N iterations."),
+    ] = None,
+    workspaces: Annotated[
+        bool, typer.Option("--workspaces", help="Also workspaces of learners that are done; these cannot be extended.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove it without a question.")] = False,
+    trust: Annotated[bool, typer.Option("--trust", help="Clean RUN although others own it or can change it.")] = False,
+) -> None:
+    """Free the space that a run no longer needs. Shows what would be removed, and asks."""
+    from rose_cli.commands.clean import CleanOptions
+    from rose_cli.commands.clean import clean as command
+
+    raise typer.Exit(command(run_name, CleanOptions(keep_logs, workspaces, dry_run, yes, trust)))
+
+
+@app.command()
 def doctor(
     pilot: Annotated[bool, typer.Option("--pilot", help="Start a pilot on this machine and run a task on it.")] = False,
     doctor_format: TextOrJson = "text",

@@ -40,6 +40,8 @@ MOST_DEEP = 32
 
 RUNS = "rose-runs"
 LATEST = "latest"
+LOST = "workspace.lost-"
+"""With a number, what a lost workspace is called that was set aside."""
 
 
 @dataclass(frozen=True)
@@ -392,7 +394,7 @@ def set_aside(workspace: Path, *, inside: Path) -> Path | None:
             if _is_nothing(folder, workspace.name):
                 return None
             names = set(folder.names())
-            aside = next(name for n in count(1) if (name := f"{workspace.name}.lost-{n}") not in names)
+            aside = next(name for n in count(1) if (name := f"{LOST}{n}") not in names)
             os.rename(workspace.name, aside, src_dir_fd=folder.descriptor, dst_dir_fd=folder.descriptor)
             return workspace.with_name(aside)
     except FileNotFoundError:

@@ -34,6 +34,8 @@ _limit: RunVar[anyio.CapacityLimiter] = RunVar("snapshots at once")
 
 _UNFINISHED = ".new"
 _DISCARDED = ".old"
+UNCOUNTED = (_UNFINISHED, _DISCARDED)
+"""What a session that was killed may have left beside snapshots."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ async def drop_snapshots(folder: Path, run: Path) -> None:
 
 
 def _clearing(folder: Folder) -> Steps:
-    for name in (_UNFINISHED, _DISCARDED):
+    for name in UNCOUNTED:
         yield from remove_entry(folder, name)
     for name in folder.names():
         yield from _discarding(folder, name)

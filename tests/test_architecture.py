@@ -27,7 +27,8 @@ SHARED = {"diagnostic", "errors", "host", "masking", "ownership", "regular", "sh
 ARROWS = {
     "__main__": {"cli", "errors", "shortage", "signals", "streams"},
     "cli": {"", "commands", "view", "errors", "masking", "shortage", "signals", "streams"},
-    "commands": {"", "spec", "plan", "loop", "engine", "journal", "view", "control", "run_directory", *SHARED},
+    "commands": {"", "spec", "plan", "loop", "engine", "journal", "view", "control", "run_directory", "snapshot",
+                 "tree", *SHARED},
     "view": {"loop.criterion", "journal.events", "journal.state", *SHARED},
     "loop": {"plan.model", "plan.render", "plan.secrets", "engine.base", "journal.events", "run_directory",
              "snapshot", "tree", "errors", "masking", "ownership", "regular", "shortage"},

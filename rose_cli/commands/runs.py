@@ -199,6 +199,8 @@ def _ways_out(directory: RunDirectory, doubt: Doubt, command: str) -> str:
     trusted = f"`rose {command} {run} --trust`"
     if command == "stop":
         return f"{trusted} asks it to stop all the same"
+    if command == "clean":
+        return f"{trusted} removes files in it all the same"
     risk = f"{trusted} runs its commands as you; `rose resume {run} --dry-run` shows what it would do"
     if doubt.foreign:
         return f"{risk}{_NOBODYS if f'(uid {OVERFLOW_UID})' in doubt.what else ''}"

@@ -26,6 +26,9 @@ class Loss:
     words: str
     total: bool = False
 
+    def __str__(self) -> str:
+        return self.words
+
 
 def lost_workspaces(directory: RunDirectory, plan: Plan, state: RunState, *, bear: bool = False) -> dict[str, Loss]:
     """Learners with finished steps whose workspace is gone, was emptied or lost files, each with what is wrong.

@@ -51,11 +51,11 @@ def kept_logs(most: int, criterion: CriterionPlan | None, learner: LearnerState)
     done = len(learner.iterations)
     best = best_value(criterion, learner.history)
     under_way = [learner.current] if learner.current else []
-    failed = [each for each in (*learner.iterations, *under_way) if each.failed][-most:]
+    failed = [each for each in (*learner.iterations, *under_way) if each.failed]
     return KeptLogs(
         first=max(0, done - most),
         best=None if best is None else learner.history.index(best),
-        failed={each.number: each.failed for each in failed},
+        failed={each.number: each.failed for each in failed[max(0, len(failed) - most) :]},
     )
 
 

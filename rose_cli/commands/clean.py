@@ -1,0 +1,271 @@
+"""`rose clean`: free the space that a run no longer needs, by a rule that is shown first."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+import sys
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rose_cli.commands.runs import find_own_run, find_run, refuse_doubtful, see
+from rose_cli.engine.pilot.records import RECORD
+from rose_cli.errors import ExitCode, RunDirectoryError
+from rose_cli.journal.lock import RunLock
+from rose_cli.loop.keeping import kept_logs, logged_iterations
+from rose_cli.ownership import close_to_others
+from rose_cli.regular import Folder
+from rose_cli.run_directory import LOST, refuse_links
+from rose_cli.snapshot import UNCOUNTED
+from rose_cli.tree import Tally, remove_entry, size_words, tallying
+from rose_cli.view.console import notice, say
+from rose_cli.view.summary import short_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from rose_cli.commands.runs import SeenRun
+    from rose_cli.plan.model import LearnerPlan
+
+DONE = ("criterion_met", "no_improvement", "max_iter", "cancelled")
+"""Why a learner stops for good; one that failed goes on with a resume."""
+
+_GOING = ".rose-clean"
+"""What a folder is called that is being removed: what is half gone bears no name that somebody relies on."""
+_PILOT = "pilot-"
+MOST_SHOWN = 5
+WORTH_A_WORD = 10 * 2**20
+USUAL_LOGS = 10
+
+
+@dataclass(frozen=True)
+class CleanOptions:
+    """`keep_logs` None: as many as the campaign itself keeps."""
+
+    keep_logs: int | None = None
+    workspaces: bool = False
+    dry_run: bool = False
+    yes: bool = False
+    trust: bool = False
+
+
+@dataclass(frozen=True, order=True)
+class Entry:
+    """Something in a run directory: a name in a folder. `counts`: others rely on that name being whole."""
+
+    folder: Path
+    name: str
+    counts: bool = False
+
+    @property
+    def path(self) -> Path:
+        return self.folder / self.name
+
+
+@dataclass
+class Heap:
+    """What is removed for one reason, and what it takes up."""
+
+    what: str
+    entries: list[Entry] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            self.entries.append(entry)
+            self.size += size_of(entry.path)
+
+
+def clean(argument: str, options: CleanOptions) -> ExitCode:
+    directory = find_run(argument) if options.dry_run else find_own_run(argument, "clean", trust=options.trust)
+    seen = _cleanable(see(directory))
+    heaps = _heaps(seen, options)
+    _show(seen, heaps, options)
+    if not heaps or options.dry_run or not (options.yes or _agreed(heaps)):
+        return ExitCode.OK
+    names = [learner.name for learner in seen.plan.learners]
+    close_to_others(~directory.path.stat().st_mode & 0o077)
+    with RunLock.acquire(directory.path):
+        refuse_links(directory, names)
+        refuse_doubtful(directory, "clean", trust=options.trust, doubt=directory.doubt_inside(names))
+        # a session may have worked on it while the question stood there: what was shown, and still is not needed
+        now = {entry for heap in _heaps(see(directory), options) for entry in heap.entries}
+        return _remove(seen, [entry for heap in heaps for entry in heap.entries if entry in now])
+
+
+def _cleanable(seen: SeenRun) -> SeenRun:
+    """Raises RunDirectoryError where nobody can know what the run still needs."""
+    if seen.damage is not None:
+        raise seen.damage
+    if seen.alive:
+        name = shlex.quote(short_path(seen.directory.path))
+        raise RunDirectoryError(
+            f"a session works on the run '{name}'", f"wait for it, or end it with `rose stop {name}`"
+        )
+    return seen
+
+
+# --- what can go ---------------------------------------------------------------------------------------------------
+
+
+def _heaps(seen: SeenRun, options: CleanOptions) -> list[Heap]:
+    aside, copies = Heap("lost workspaces that a resume has set aside"), Heap("snapshots that no resume needs")
+    logs, workspaces = Heap(_logs_words(seen, options)), Heap("workspaces of learners that are done")
+    remains, pilots = Heap("what an interrupted `rose clean` has left"), Heap("files of pilots that are over")
+    for plan in seen.plan.learners:
+        folder = seen.directory.learner(plan.name)
+        names, is_done = _names(folder, seen), _is_done(seen, plan)
+        aside.add(Entry(folder, name) for name in names if name.startswith(LOST))
+        remains.add(Entry(folder, name) for name in names if name.startswith(_GOING))
+        copies.add(_copies(seen, folder / "snapshots", everything=is_done))
+        logs.add(_logs(seen, plan, _most_logs(seen, options)))
+        if is_done and options.workspaces and "workspace" in names:
+            workspaces.add([Entry(folder, "workspace", counts=True)])
+    pilots.add(_pilots(seen))
+    return [heap for heap in (aside, remains, copies, logs, pilots, workspaces) if heap.entries]
+
+
+def _most_logs(seen: SeenRun, options: CleanOptions) -> int | None:
+    return seen.plan.keep.logs if options.keep_logs is None else options.keep_logs
+
+
+def _is_done(seen: SeenRun, plan: LearnerPlan) -> bool:
+    return seen.state.learners[plan.name].stop_reason in DONE
+
+
+def _names(folder: Path, seen: SeenRun) -> list[str]:
+    with suppress(OSError), Folder.at(folder, inside=seen.directory.path) as opened:
+        return sorted(opened.names())
+    return []
+
+
+def _copies(seen: SeenRun, folder: Path, *, everything: bool) -> Iterator[Entry]:
+    for name in _names(folder, seen):
+        if everything or name in UNCOUNTED or name.startswith(_GOING):
+            yield Entry(folder, name, counts=name not in UNCOUNTED)
+
+
+def _logs(seen: SeenRun, plan: LearnerPlan, most: int | None) -> Iterator[Entry]:
+    if most is None:
+        return
+    kept = kept_logs(most, plan.criterion, seen.state.learners[plan.name])
+    logs = seen.directory.learner(plan.name) / "logs"
+    for iteration in logged_iterations(logs, seen.directory.path):
+        if kept.is_whole(iteration):
+            continue
+        if iteration not in kept.failed:
+            yield Entry(logs, str(iteration))
+            continue
+        for name in _names(logs / str(iteration), seen):
+            if kept.drops(iteration, name):
+                yield Entry(logs / str(iteration), name)
+
+
+def _logs_words(seen: SeenRun, options: CleanOptions) -> str:
+    most = _most_logs(seen, options)
+    return f"logs, but for each learner's last {most} iterations, its best one, and what failed lately"
+
+
+def _pilots(seen: SeenRun) -> Iterator[Entry]:
+    """Those of which no end is known have a record. The latest stays as long as somebody may ask why it ended."""
+    folder = seen.directory.engine
+    names = [name for name in _names(folder, seen) if name.startswith(_PILOT) and name[len(_PILOT) :].isdecimal()]
+    names.sort(key=lambda name: int(name[len(_PILOT) :]))
+    for name in names if all(_is_done(seen, plan) for plan in seen.plan.learners) else names[:-1]:
+        if RECORD not in _names(folder / name, seen):
+            yield Entry(folder, name)
+
+
+def size_of(path: Path) -> int:
+    """What it takes up on the disk."""
+    tally = Tally()
+    with suppress(OSError):
+        status = path.lstat()
+        tally.size = status.st_blocks * 512
+        for _ in tallying(path, tally, sizes=True) if stat.S_ISDIR(status.st_mode) else ():
+            pass
+    return tally.size
+
+
+# --- what is said, and done ----------------------------------------------------------------------------------------
+
+
+def _show(seen: SeenRun, heaps: list[Heap], options: CleanOptions) -> None:
+    say(f"run {seen.directory.path}: {seen.status.value}")
+    if heaps:
+        say("to be removed:")
+    rows = [(heap.size, f"{heap.what}{_whose(heap, seen)}") for heap in heaps]
+    for size, words in [*rows, (sum(heap.size for heap in heaps), "in all")] if heaps else ():
+        say(f"  {size_words(size):>10}  {words}")
+    if not heaps:
+        run = shlex.quote(short_path(seen.directory.path))
+        say(f"there is nothing to remove; `rm -r {run}` removes the whole run")
+    for line in _more(seen, options):
+        say(line)
+
+
+def _whose(heap: Heap, seen: SeenRun) -> str:
+    top = seen.directory.path / "learners"
+    names = {entry.folder.relative_to(top).parts[0] for entry in heap.entries if entry.folder.is_relative_to(top)}
+    shown = [learner.name for learner in seen.plan.learners if learner.name in names]
+    if not shown:
+        return ""
+    more = f" and {len(shown) - MOST_SHOWN} more" if len(shown) > MOST_SHOWN else ""
+    return f" ({', '.join(shown[:MOST_SHOWN])}{more})"
+
+
+def _more(seen: SeenRun, options: CleanOptions) -> Iterator[str]:
+    """What else takes up space, and how it goes."""
+    learners = seen.plan.learners
+    if not options.workspaces:
+        size = sum(size_of(seen.directory.workspace(plan.name)) for plan in learners if _is_done(seen, plan))
+        if size >= WORTH_A_WORD:
+            yield f"--workspaces frees {size_words(size)} more, and learners that are done can then not be extended"
+    if options.keep_logs is None:
+        entries = [entry for plan in learners for entry in _logs(seen, plan, USUAL_LOGS)]
+        size = sum(size_of(entry.path) for entry in entries)
+        if size >= WORTH_A_WORD:
+            yield f"--keep-logs {USUAL_LOGS} frees {size_words(size)} more: logs of older iterations"
+
+
+def _agreed(heaps: list[Heap]) -> bool:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        notice("nothing was removed: --yes removes it without a question")
+        return False
+    sys.stdout.write(f"remove {size_words(sum(heap.size for heap in heaps))}? [y/N] ")
+    sys.stdout.flush()
+    if sys.stdin.readline().strip().lower() in ("y", "yes"):
+        return True
+    notice("nothing was removed")
+    return False
+
+
+def _remove(seen: SeenRun, entries: list[Entry]) -> ExitCode:
+    freed, refused = 0, []
+    for entry in entries:
+        size = size_of(entry.path)
+        try:
+            _remove_entry(entry, seen.directory.path)
+        except OSError as error:
+            refused.append(f"'{short_path(entry.path)}': {str(error.strerror).lower()}")
+        else:
+            freed += size
+    notice(f"removed {size_words(freed)}")
+    if refused:
+        more = f"; and {len(refused) - MOST_SHOWN} more" if len(refused) > MOST_SHOWN else ""
+        message = f"cannot remove {'; '.join(refused[:MOST_SHOWN])}{more}"
+        raise RunDirectoryError(message, "see that their folders can be written, then try again")
+    return ExitCode.OK
+
+
+def _remove_entry(entry: Entry, run: Path) -> None:
+    with Folder.at(entry.folder, inside=run) as folder:
+        name = entry.name
+        if entry.counts:
+            name = f"{_GOING}-{os.getpid()}-{entry.name}"
+            os.rename(entry.name, name, src_dir_fd=folder.descriptor, dst_dir_fd=folder.descriptor)
+        for _ in remove_entry(folder, name):
+            pass
