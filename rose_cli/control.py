@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import uuid
@@ -10,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rose_cli.ownership import make_folders
+from rose_cli.regular import Folder, open_regular, read_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,13 +26,24 @@ class StopRequest:
 
 def send_request(folder: Path, request: StopRequest) -> Path:
     """Leave a request; the file is gone once the session has taken it. Raises OSError."""
-    if folder.is_symlink():
-        raise OSError(errno.ELOOP, "it is a link", str(folder))
-    make_folders(folder)
-    path = folder / f"{uuid.uuid4().hex}.json"
-    temporary = path.with_suffix(".new")
-    temporary.write_text(json.dumps({"stop": request.learner}), encoding="utf-8")
-    return temporary.rename(path)
+    name = uuid.uuid4().hex
+    with _opened(folder, make=True) as opened:
+        here = opened.descriptor
+        descriptor = open_regular(f"{name}.new", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644, dir_fd=here)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            json.dump({"stop": request.learner}, file)
+        os.rename(f"{name}.new", f"{name}.json", src_dir_fd=here, dst_dir_fd=here)
+    return folder / f"{name}.json"
+
+
+def withdraw_request(path: Path) -> bool:
+    """Take a request back; whether no session has taken it."""
+    try:
+        with _opened(path.parent) as folder:
+            os.unlink(path.name, dir_fd=folder.descriptor)
+    except OSError:
+        return False
+    return True
 
 
 def take_requests(folder: Path) -> list[StopRequest]:
@@ -41,38 +51,44 @@ def take_requests(folder: Path) -> list[StopRequest]:
 
     Whoever may write into the folder can leave anything there: nothing of it ends a session or holds it up.
     """
-    if folder.is_symlink() or not folder.is_dir():
-        return []
-    taken = [_take(path) for path in sorted(folder.glob("*.json"), key=_age)]
-    return [request for request in taken if request is not None]
+    with suppress(OSError), _opened(folder) as opened:
+        taken = [_take(opened, name) for _, name in _waiting(opened)]
+        return [request for request in taken if request is not None]
+    return []
 
 
-def _age(path: Path) -> int:
+def drop_requests(folder: Path, before_ns: int) -> list[StopRequest]:
+    """Remove the requests that are older than that: they were meant for a session that is gone."""
+    with suppress(OSError), _opened(folder) as opened:
+        taken = [_take(opened, name) for age, name in _waiting(opened) if age < before_ns]
+        return [request for request in taken if request is not None]
+    return []
+
+
+def _opened(folder: Path, *, make: bool = False) -> Folder:
+    return Folder.at(folder, inside=folder.parent, make=make)
+
+
+def _waiting(folder: Folder) -> list[tuple[int, str]]:
+    """When each was written, and its name."""
+    return sorted((_age(folder, name), name) for name in folder.names() if name.endswith(".json"))
+
+
+def _age(folder: Folder, name: str) -> int:
     try:
-        return path.lstat().st_mtime_ns
+        return os.lstat(name, dir_fd=folder.descriptor).st_mtime_ns
     except OSError:
         return 0
 
 
-def _take(path: Path) -> StopRequest | None:
+def _take(folder: Folder, name: str) -> StopRequest | None:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        text = read_regular(name, MOST_BYTES, dir_fd=folder.descriptor)
     except OSError:
         text = b""
-    else:
-        text = _read(descriptor)
     with suppress(OSError):  # a folder
-        path.unlink()
+        os.unlink(name, dir_fd=folder.descriptor)
     return _understood(text)
-
-
-def _read(descriptor: int) -> bytes:
-    try:
-        return os.read(descriptor, MOST_BYTES)
-    except OSError:
-        return b""
-    finally:
-        os.close(descriptor)
 
 
 def _understood(text: bytes) -> StopRequest | None:

@@ -111,11 +111,15 @@ def open_as_the_user_does(descriptor: int) -> None:
     Raises OSError.
     """
     mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
-    given = 0o022 & ~umask_of_user() if _UMASK_OF_USER else 0
     # no more than they may read: a run may be private
-    wanted = mode | given & (mode & 0o044) >> 1
+    wanted = mode | write_of_others() & (mode & 0o044) >> 1
     if wanted != mode:
         os.fchmod(descriptor, wanted)
+
+
+def write_of_others() -> int:
+    """The permissions to write that the user's umask leaves to others, and `close_to_others` keeps from them."""
+    return 0o022 & ~umask_of_user() if _UMASK_OF_USER else 0
 
 
 def own_uids() -> frozenset[int]:

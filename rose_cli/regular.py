@@ -8,13 +8,19 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from rose_cli.ownership import own_uids
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     from typing_extensions import Self
 
+_CHUNK_BYTES = 1 << 20
 _ALWAYS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_STEP = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+"""To go through a folder that may not be read, where the system knows that."""
+_MOST_LINKS = 40
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -22,18 +28,20 @@ def open_regular(path: Path | str, flags: int = os.O_RDONLY, mode: int = 0o644, 
     """The descriptor of a regular file.
 
     Raises OSError as os.open does, ELOOP for a link, and EINVAL for a folder, a pipe, a socket or a device, none of
-    which is waited for.
+    which is waited for. Its `strerror` says what it is.
     """
     try:
         # truncated below, once it is known to be a file
         descriptor = os.open(path, flags & ~os.O_TRUNC | _ALWAYS, mode, dir_fd=dir_fd)
     except OSError as error:
-        if error.errno in (errno.ENXIO, errno.EISDIR):  # a pipe without a reader, or a socket; a folder
-            raise _not_a_file(path) from error
+        # a link; a pipe without a reader, or a socket; a folder
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+            raise _not_a_file(path, os.lstat(path, dir_fd=dir_fd).st_mode) from error
         raise
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise _not_a_file(path)
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            raise _not_a_file(path, mode)
         if flags & os.O_TRUNC:
             os.ftruncate(descriptor, 0)
     except OSError:
@@ -42,17 +50,63 @@ def open_regular(path: Path | str, flags: int = os.O_RDONLY, mode: int = 0o644, 
     return descriptor
 
 
-def _not_a_file(path: Path | str) -> OSError:
-    return OSError(errno.EINVAL, "not a regular file", str(path))
+def open_alone(path: Path | str, flags: int, mode: int = 0o644, *, dir_fd: int | None = None) -> int:
+    """As `open_regular`, for writing: what has other names too, by hard links, is left to them and made anew here."""
+    descriptor = open_regular(path, flags & ~os.O_TRUNC | os.O_CREAT, mode, dir_fd=dir_fd)
+    try:
+        if os.fstat(descriptor).st_nlink > 1:
+            os.unlink(path, dir_fd=dir_fd)
+            alone = open_regular(path, flags | os.O_CREAT | os.O_EXCL, mode, dir_fd=dir_fd)
+            os.close(descriptor)
+            return alone
+        if flags & os.O_TRUNC:
+            os.ftruncate(descriptor, 0)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
-def read_regular(path: Path | str, most_bytes: int, *, dir_fd: int | None = None) -> bytes:
-    """All of a regular file. Raises OSError, EFBIG where it is longer than `most_bytes`."""
-    with open(open_regular(path, dir_fd=dir_fd), "rb") as file:
-        data = file.read(most_bytes + 1)
-    if len(data) > most_bytes:
-        raise OSError(errno.EFBIG, f"larger than {most_bytes:,} bytes", str(path))
-    return data
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def _not_a_file(path: Path | str, mode: int) -> OSError:
+    if stat.S_ISLNK(mode):
+        return OSError(errno.ELOOP, "it is a link, and rose did not make it one", str(path))
+    kind = _KINDS.get(stat.S_IFMT(mode), "something else")
+    return OSError(errno.EINVAL, f"it is {kind}, not a regular file", str(path))
+
+
+def what_helps(error: OSError) -> str | None:
+    """What to do where something else stands in the place of a file of a run."""
+    if error.errno in (errno.ELOOP, errno.EINVAL, errno.EFBIG):
+        return "rose did not put that there: see whose it is with `ls -l`, then put the file back or remove that run"
+    return None
+
+
+def read_regular(path: Path | str, most_bytes: int, *, text: bool = False, dir_fd: int | None = None) -> bytes:
+    """All of a regular file. Raises OSError, EFBIG where it is longer than `most_bytes`.
+
+    `text`: it cannot hold NUL, so that a file that is little more than a hole costs nothing.
+    """
+    chunks, wanted = [], most_bytes + 1
+    with open(open_regular(path, dir_fd=dir_fd), "rb", buffering=0) as file:
+        if os.fstat(file.fileno()).st_size > most_bytes:
+            wanted = 0
+        while wanted and (chunk := file.read(min(wanted, _CHUNK_BYTES))):
+            if text and b"\0" in chunk:
+                raise OSError(errno.EINVAL, "it is no text: it holds NUL bytes", str(path))
+            chunks.append(chunk)
+            wanted -= len(chunk)
+    if not wanted:
+        raise OSError(errno.EFBIG, f"it is larger than {most_bytes:,} bytes", str(path))
+    return b"".join(chunks)
 
 
 class Folder:
@@ -156,3 +210,99 @@ def sync_file_system(descriptor: int) -> None:
     if ctypes.CDLL(None, use_errno=True).syncfs(descriptor):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+
+
+def open_inside(top: Folder, name: str, *, own_links_out: bool = False) -> int:
+    """A regular file below `top`, by whatever name, where others may put links.
+
+    These are followed where they stay below `top`; out of it, with `own_links_out`, only those that belong to us or to
+    root, all the way. Raises OSError, ELOOP where that is not so.
+    """
+    with _Walk(top, own_links_out=own_links_out) as walk:
+        return walk.opened(name)
+
+
+class _Walk:
+    """From folder to folder, each opened by its name in the one before, as the kernel goes along a path."""
+
+    def __init__(self, top: Folder, *, own_links_out: bool) -> None:
+        self._top = top
+        self._own_links_out = own_links_out
+        self._is_outside = False
+        self._way = [os.dup(top.descriptor)]
+        self._left: list[str] = []
+        self._links = 0
+        self._foreign = False
+
+    def opened(self, name: str) -> int:
+        self._go(name)
+        while self._left:
+            part = self._left.pop()
+            if part == "..":
+                self._go_up()
+            elif part not in {"", "."}:
+                mode = self._looked_at(part)
+                if not self._left and not stat.S_ISLNK(mode):
+                    return open_regular(part, dir_fd=self._way[-1])
+                if not stat.S_ISLNK(mode):
+                    self._way.append(os.open(part, _STEP, dir_fd=self._way[-1]))
+        raise OSError(errno.EINVAL, "it is a folder, not a regular file", name)
+
+    def _looked_at(self, part: str) -> int:
+        """The kind of an entry; what a link leads to comes next."""
+        status = os.lstat(part, dir_fd=self._way[-1])
+        if stat.S_ISLNK(status.st_mode):
+            self._links += 1
+            if self._links > _MOST_LINKS:
+                raise OSError(errno.ELOOP, "links lead round in a circle", part)
+            self._foreign = self._foreign or status.st_uid not in own_uids()
+            if self._is_outside:
+                self._refuse_foreign()
+            self._go(os.readlink(part, dir_fd=self._way[-1]))
+        return status.st_mode
+
+    def _go(self, path: str) -> None:
+        """Where a name or a link leads from here; an absolute one may lead to the top again."""
+        if path.startswith("/"):
+            for place in (self._top.path, os.path.realpath(self._top.path)):
+                if path.startswith(f"{place}/"):
+                    self._begin(self._top.descriptor, is_outside=False)
+                    path = path[len(place) :]
+                    break
+            else:
+                self._begin_outside()
+        self._left += reversed(path.split("/"))
+
+    def _go_up(self) -> None:
+        if len(self._way) > 1:
+            os.close(self._way.pop())
+        elif not self._is_outside:
+            self._begin_outside()
+            self._left += reversed(os.path.dirname(os.path.realpath(self._top.path)).split("/"))
+
+    def _begin_outside(self) -> None:
+        if not self._own_links_out:
+            raise OSError(errno.ELOOP, "a link leads out of the run directory")
+        self._refuse_foreign()
+        root = os.open("/", _STEP)
+        self._begin(root, is_outside=True)
+        os.close(root)
+
+    def _refuse_foreign(self) -> None:
+        if self._foreign:
+            raise OSError(errno.ELOOP, "another user's link leads out of the run directory")
+
+    def _begin(self, descriptor: int, *, is_outside: bool) -> None:
+        self._is_outside = is_outside
+        self._close()
+        self._way = [os.dup(descriptor)]
+
+    def _close(self) -> None:
+        while self._way:
+            os.close(self._way.pop())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._close()

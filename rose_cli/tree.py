@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from rose_cli.ownership import write_of_others
 from rose_cli.regular import (
     Folder,
     can_be_synced_as_one,
@@ -438,7 +439,7 @@ class _Copy:
         # where the folder gives a list to what is made in it, the bits of the group are that list's mask
         mode = status.st_mode & _PERMISSIONS if _list_of(new) else _plain_mode(old)
         kept = there & stat.S_ISGID  # a new folder has it from the one that it was made in
-        wanted = kept | (mode if self.exact else mode & (there | ~_WRITE_OF_OTHERS))
+        wanted = kept | (mode if self.exact else mode & (there | ~_WRITE_OF_OTHERS | write_of_others()))
         if wanted != there:
             os.fchmod(new, wanted)
         os.utime(new, ns=(status.st_atime_ns, status.st_mtime_ns))

@@ -14,8 +14,10 @@ from rose_cli.errors import RoseError
 from rose_cli.journal import events as e
 from rose_cli.masking import masked_entry, masked_words
 from rose_cli.plan.model import Adaptive
-from rose_cli.spec.document import read_document
+from rose_cli.regular import read_regular
+from rose_cli.spec.document import parse_document, read_document
 from rose_cli.spec.expression import parse
+from rose_cli.spec.reader.text import MAX_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +31,7 @@ MOST_SHOWN = 8
 
 def campaign_changes(directory: RunDirectory, plan: Plan) -> Iterator[str]:
     """A line for each value that differs between the run's own text and the file as it is now."""
-    then, now = _values(directory.campaign_text), _values(Path(plan.campaign_file))
+    then, now = _values(directory.campaign_text, is_copy=True), _values(Path(plan.campaign_file))
     if then is not None and now is None:
         state = "cannot be read as a campaign any more" if os.path.exists(plan.campaign_file) else "is gone"  # noqa: PTH110
         yield f"'{plan.campaign_file}' {state}; the run goes on as it was"
@@ -123,11 +125,16 @@ class _Value:
     shown: str = field(compare=False)
 
 
-def _values(path: Path) -> dict[str, _Value] | None:
-    """Every single value of a campaign file by its key path, None where the file cannot be read."""
+def _values(path: Path, *, is_copy: bool = False) -> dict[str, _Value] | None:
+    """Every single value of a campaign file by its key path, None where the file cannot be read.
+
+    The run's own copy is no link.
+    """
     try:
+        if is_copy:
+            return dict(_flat(parse_document(read_regular(path, MAX_BYTES), str(path)).data, ""))
         return dict(_flat(read_document(path).data, ""))
-    except RoseError:
+    except (RoseError, OSError):
         return None
 
 

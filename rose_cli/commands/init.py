@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from rose_cli.errors import ExitCode, UsageError
+from rose_cli.run_directory import write_new
 from rose_cli.view.console import say
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def init(folder: Path) -> ExitCode:
     """Write the files; one that is there already is never overwritten."""
     templates = [entry for entry in files("rose_cli").joinpath("templates").iterdir() if _is_template(entry.name)]
-    there = [entry.name for entry in templates if (folder / entry.name).exists()]
+    there = [entry.name for entry in templates if os.path.lexists(folder / entry.name)]
     if there:
-        message = f"'{folder}' already has {', '.join(sorted(there))}"
-        raise UsageError(message, "choose another folder: rose init NEW_FOLDER")
+        raise _already_has(folder, there)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for entry in templates:
-            (folder / entry.name).write_bytes(entry.read_bytes())
+            write_new(folder / entry.name, entry.read_text(encoding="utf-8"), private=False)
+    except FileExistsError as error:
+        raise _already_has(folder, [Path(error.filename).name]) from error
     except OSError as error:
         message = f"cannot write to '{folder}': {error.strerror}"
         raise UsageError(message, "choose another folder") from error
     say(f"wrote {', '.join(sorted(entry.name for entry in templates))} to '{folder}'")
     say(f"next: rose run {shlex.quote(str(folder / 'campaign.yaml'))}")
     return ExitCode.OK
+
+
+def _already_has(folder: Path, names: list[str]) -> UsageError:
+    """Also where it is a link that leads nowhere: through that a file would be made elsewhere."""
+    message = f"'{folder}' already has {', '.join(sorted(names))}"
+    return UsageError(message, "choose another folder: rose init NEW_FOLDER")
 
 
 def _is_template(name: str) -> bool:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import stat
 import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rose_cli.commands.runs import SeenRun, find_run, mention_doubt, see
@@ -13,16 +17,21 @@ from rose_cli.diagnostic import did_you_mean
 from rose_cli.errors import ExitCode, UsageError
 from rose_cli.journal.events import StepKey
 from rose_cli.loop.keeping import logged_iterations
+from rose_cli.regular import Folder, open_regular
 from rose_cli.view.console import Filter, notice, say
 from rose_cli.view.outlet import encodable
+from rose_cli.view.summary import short_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+    from rose_cli.run_directory import RunDirectory
+
+MOST_SHOWN = 8
 POLL_SECONDS = 0.3
 CHUNK_BYTES = 1 << 16
 
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
 _NAME = re.compile(r"(?P<task>[^.]+)(?:\.r(?P<replica>\d+))?\.(?P<attempt>\d+)\.(?P<stream>out|err)")
 
 
@@ -61,15 +70,17 @@ def logs(argument: str, wanted: Wanted, *, follow: bool, raw: bool) -> ExitCode:
     seen = see(find_run(argument))
     mention_doubt(seen)
     _check(seen, wanted)
-    printer = _Printer(filtered=sys.stdout.isatty() and not raw)
-    printer.print_all(_find(seen, wanted))
+    skipped = _Skipped()
+    printer = _Printer(seen.directory.path, skipped, filtered=sys.stdout.isatty() and not raw)
+    printer.print_all(_find(seen, wanted, skipped))
     while follow and seen.alive:
         time.sleep(POLL_SECONDS)
         seen = see(seen.directory)
-        printer.print_all(_find(seen, wanted))
+        printer.print_all(_find(seen, wanted, skipped))
     printer.finish()
     for line in _told_gone(seen, wanted):
         notice(line)
+    skipped.tell()
     if printer.is_blank:
         notice("nothing was printed" if not wanted.failed else "no attempt failed, or it printed nothing")
     return ExitCode.OK
@@ -86,22 +97,37 @@ def _check(seen: SeenRun, wanted: Wanted) -> None:
         raise UsageError(message, did_you_mean(wanted.task, tasks) or f"there are {', '.join(sorted(tasks))}")
 
 
-def _find(seen: SeenRun, wanted: Wanted) -> list[Log]:
-    return sorted(log for log in _all_logs(seen, wanted) if not wanted.failed or _has_failed(seen, log))
+class _Skipped:
+    """What lies among the logs and is none: somebody else's links and pipes, or a folder of the user's."""
+
+    def __init__(self) -> None:
+        self._reasons: dict[str, str] = {}
+
+    def add(self, path: Path | str, error: OSError) -> None:
+        self._reasons[str(path)] = error.strerror or str(error)
+
+    def tell(self) -> None:
+        for path, reason in list(self._reasons.items())[:MOST_SHOWN]:
+            notice(f"skipped '{short_path(Path(path))}': {reason}")
+        if len(self._reasons) > MOST_SHOWN:
+            notice(f"skipped {len(self._reasons) - MOST_SHOWN} more")
 
 
-def _all_logs(seen: SeenRun, wanted: Wanted) -> Iterator[Log]:
+def _find(seen: SeenRun, wanted: Wanted, skipped: _Skipped) -> list[Log]:
+    return sorted(log for log in _all_logs(seen, wanted, skipped) if not wanted.failed or _has_failed(seen, log))
+
+
+def _all_logs(seen: SeenRun, wanted: Wanted, skipped: _Skipped) -> Iterator[Log]:
     for learner in seen.plan.learners:
         if wanted.learner not in (None, learner.name):
             continue
         order = {step.task: position for position, step in enumerate(learner.all_steps)}
-        folder = seen.directory.learner(learner.name) / "logs"
-        for path in folder.glob("*/*") if wanted.iteration is None else folder.glob(f"{wanted.iteration}/*"):
-            match = _NAME.fullmatch(path.name)
+        for iteration, name in _names(seen.directory, learner.name, wanted, skipped):
+            match = _NAME.fullmatch(name)
             if match is None or wanted.task not in (None, match["task"]):
                 continue
             place = order.get(match["task"], len(order)), int(match["replica"] or 0), int(match["attempt"])
-            iteration = int(path.parent.name)
+            path = seen.directory.logs(learner.name, iteration) / name
             yield Log(learner.index, iteration, *place, match["stream"], learner.name, match["task"], path)
 
 
@@ -121,6 +147,33 @@ def _told_gone(seen: SeenRun, wanted: Wanted) -> Iterator[str]:
         yield f"the logs of {gone} iteration{'s' if gone > 1 else ''} are no longer there: {why}"
 
 
+def _names(directory: RunDirectory, learner: str, wanted: Wanted, skipped: _Skipped) -> Iterator[tuple[int, str]]:
+    """What lies in the folders of the iterations, each of which has the iteration's number for a name."""
+    path = directory.learner(learner) / "logs"
+    try:
+        with Folder.at(path, inside=directory.path) as logs:
+            for number in logs.names() if wanted.iteration is None else (str(wanted.iteration),):
+                yield from ((int(number), name) for name in _names_of_iteration(logs, number, skipped))
+    except FileNotFoundError:  # nothing has run yet
+        return
+    except OSError as error:
+        skipped.add(path, error)
+
+
+def _names_of_iteration(logs: Folder, number: str, skipped: _Skipped) -> list[str]:
+    try:
+        if _NUMBER.fullmatch(number):
+            with logs.folder(number) as iteration:
+                return iteration.names()
+        if not stat.S_ISREG(os.lstat(number, dir_fd=logs.descriptor).st_mode):  # else it is a note of the user's
+            raise OSError(errno.EINVAL, "it is not the folder of an iteration", number)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        skipped.add(f"{logs.path}/{number}", error)
+    return []
+
+
 def _has_failed(seen: SeenRun, log: Log) -> bool:
     step = StepKey(log.learner, log.iteration, log.task, log.replica)
     return (step, log.attempt) in seen.failed_attempts
@@ -133,6 +186,8 @@ class _Printer:
     What tasks wrote is passed on byte by byte, `filtered` as text of which nothing acts on a terminal but its colours.
     """
 
+    run: Path
+    skipped: _Skipped
     filtered: bool
     _filters: dict[Path, Filter] = field(default_factory=dict)
     _shown: dict[Path, int] = field(default_factory=dict)
@@ -155,8 +210,19 @@ class _Printer:
             sys.stdout.flush()
 
     def _print(self, log: Log) -> None:
+        try:
+            with Folder.at(log.path.parent, inside=self.run) as folder:
+                descriptor = open_regular(log.path.name, dir_fd=folder.descriptor)
+        except FileNotFoundError:  # removed since it was found
+            return
+        except OSError as error:
+            self.skipped.add(log.path, error)
+            return
+        self._pass_on_from(descriptor, log)
+
+    def _pass_on_from(self, descriptor: int, log: Log) -> None:
         start = self._shown.get(log.path, 0)
-        with log.path.open("rb") as file:
+        with open(descriptor, "rb") as file:
             file.seek(start)
             while chunk := file.read(CHUNK_BYTES):
                 if self._current != log.path:

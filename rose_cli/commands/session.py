@@ -18,10 +18,11 @@ import anyio
 import anyio.to_thread
 
 from rose_cli.commands.engines import make_engine, mark_of_run, missing_cores, missing_gpus
-from rose_cli.control import take_requests
+from rose_cli.control import drop_requests, take_requests
 from rose_cli.errors import EngineError, ExitCode, RoseError
 from rose_cli.host import boot_id, folder_identity, process_start_ticks, steady_clock
 from rose_cli.journal import events as e
+from rose_cli.journal.lock import begin_of_lock
 from rose_cli.journal.recorder import Recorder
 from rose_cli.loop.crew import Crew, Ending
 from rose_cli.loop.deadline import deadline_of
@@ -207,7 +208,7 @@ async def _crew(work: Work, recorder: Recorder, engine: Engine, screen: Screen, 
         group.start_soon(screen.run)
         group.start_soon(_end_in_time, deadline, engine)
         group.start_soon(_obey_signals, crew, engine, screen, inbox)
-        group.start_soon(_obey_requests, crew, work.directory)
+        group.start_soon(_obey_requests, crew, work.directory, screen)
         async with engine:
             ending = await crew.run()
         group.cancel_scope.cancel()
@@ -241,7 +242,10 @@ async def _obey_signals(crew: Crew, engine: Engine, screen: Screen, inbox: _Inbo
     engine.kill()
 
 
-async def _obey_requests(crew: Crew, directory: RunDirectory) -> None:
+async def _obey_requests(crew: Crew, directory: RunDirectory, screen: Screen) -> None:
+    for old in drop_requests(directory.requests, before_ns=begin_of_lock(directory.path)):
+        whom = "the run" if old.learner is None else f"learner '{old.learner}'"
+        screen.warn(f"ignored a request to stop {whom}: it was left for an earlier session")
     while True:
         for request in take_requests(directory.requests):
             if request.learner is None:

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from rose_cli.commands.runs import SeenRun, find_own_run, see
-from rose_cli.control import StopRequest, send_request
+from rose_cli.control import StopRequest, send_request, withdraw_request
 from rose_cli.diagnostic import did_you_mean
 from rose_cli.errors import ExitCode, RunDirectoryError, UsageError
 from rose_cli.ownership import close_to_others
@@ -35,11 +35,17 @@ def stop(argument: str, learner: str | None, *, trust: bool) -> ExitCode:
     except OSError as error:
         message = f"cannot leave a request in '{seen.directory.requests}': {error.strerror}"
         raise RunDirectoryError(message) from error
-    if learner is None:
-        _report(seen, "the run", lambda: not see(seen.directory).alive)
-    else:
-        _report(seen, f"learner '{learner}'", lambda: _has_stopped(seen, learner))
-    path.unlink(missing_ok=True)
+    try:
+        if learner is None:
+            is_done = _report(seen, "the run", lambda: not see(seen.directory).alive)
+        else:
+            is_done = _report(seen, f"learner '{learner}'", lambda: _has_stopped(seen, learner))
+    except BaseException:
+        if withdraw_request(path):
+            notice("the request is taken back: no session has seen it")
+        raise
+    if is_done:
+        withdraw_request(path)
     return ExitCode.OK
 
 
@@ -48,11 +54,12 @@ def _has_stopped(seen: SeenRun, learner: str) -> bool:
     return not now.alive or now.state.learners[learner].stop_reason is not None
 
 
-def _report(seen: SeenRun, what: str, is_done: Callable[[], bool]) -> None:
+def _report(seen: SeenRun, what: str, is_done: Callable[[], bool]) -> bool:
     end = time.monotonic() + PATIENCE_SECONDS
     while not is_done():
         if time.monotonic() > end:
             notice(f"asked {what} to stop; it has not yet: see rose status {shlex.quote(str(seen.directory.path))}")
-            return
+            return False
         time.sleep(POLL_SECONDS)
     notice(f"{what} has stopped")
+    return True

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from rose_cli.errors import RunDirectoryError
 from rose_cli.host import folder_identity, is_same_file
 from rose_cli.journal import events as e
+from rose_cli.journal.reader import MOST_BYTES, open_journal
 from rose_cli.journal.record import decode, is_whole
-from rose_cli.regular import open_regular
 from rose_cli.run_directory import RunDirectory, is_same_folder
 
 if TYPE_CHECKING:
@@ -125,8 +125,8 @@ class Whereabouts:
 def _run_id(run: Path) -> str | None:
     """The run that a directory holds, by the first record of its journal."""
     try:
-        with open(open_regular(RunDirectory.at(run).journal), "rb") as journal:  # noqa: PTH123
-            line = journal.readline(1 << 20)
+        with open_journal(RunDirectory.at(run).journal) as journal:
+            line = journal.readline(MOST_BYTES)
         event = decode(line).event if is_whole(line) else None
     except (OSError, ValueError, KeyError, RecursionError):
         return None

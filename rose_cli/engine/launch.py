@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rose_cli.engine.programs import NotStartedError, explain, look_up, short_of
 from rose_cli.engine.shell import note_beside, shell_words
 from rose_cli.ownership import make_folders, umask_of_user
+from rose_cli.regular import Folder, open_alone
 from rose_cli.shortage import shortage
 
 if TYPE_CHECKING:
@@ -45,9 +46,9 @@ def spawn(request: TaskRequest, environment: Mapping[str, str]) -> subprocess.Po
     """Start the request's program, leader of its own session; raises NotStartedError with a message for the user."""
     launch = prepare(request, environment)
     with ExitStack() as stack:
-        stdout, stderr = open_output(request.stdout, stack), open_output(request.stderr, stack)
+        stdout, stderr = open_output(request, request.stdout, stack), open_output(request, request.stderr, stack)
         if request.pre_exec:
-            open_output(note_beside(request.stderr).path, stack)
+            open_output(request, note_beside(request.stderr).path, stack)
         try:
             # no preexec_fn: it costs four times as much, and 80 ms with a big parent
             return subprocess.Popen(
@@ -66,23 +67,16 @@ def in_shell(request: TaskRequest, note: Note) -> Launch:
     return Launch(words[0], words)
 
 
-def open_output(path: Path, stack: ExitStack) -> int:
+def open_output(request: TaskRequest, path: Path, stack: ExitStack) -> int:
+    """A file that a task writes: made or emptied, and reached through no link from the folder of the learner."""
     try:
-        descriptor = _open_emptied_below(path)
+        inside = request.directory.parent
+        if not path.is_relative_to(inside):
+            inside = path.parent
+            make_folders(inside)
+        with Folder.at(path.parent, inside=inside, make=True) as folder:
+            descriptor = open_alone(path.name, os.O_WRONLY | os.O_TRUNC, dir_fd=folder.descriptor)
     except OSError as error:
         raise NotStartedError(f"the output file '{path}' cannot be written: {short_of(error)}") from error
     stack.callback(os.close, descriptor)
     return descriptor
-
-
-def _open_emptied_below(path: Path) -> int:
-    """Its folder is made only where it is missing, which is known once the file could not be opened."""
-    try:
-        return _open_emptied(path)
-    except FileNotFoundError:
-        make_folders(path.parent)
-        return _open_emptied(path)
-
-
-def _open_emptied(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)

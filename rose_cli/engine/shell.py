@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from rose_cli.engine.base import Ended
 from rose_cli.engine.programs import why_not_executed
+from rose_cli.regular import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from rose_cli.engine.base import TaskOutcome, TaskRequest
 
 _SHOWN_WIDTH = 80
+_MOST_BYTES = 1 << 20
 
 # The lines are taken one by one: each that is whole, together with those that wait before it, is run and judged by its
 # exit code. Whether it is whole, the shell's own parser says, which makes a function of it: so `if` blocks and
@@ -100,7 +102,7 @@ class Note:
 
     def _read(self) -> list[str]:
         try:
-            text = self.path.read_text(encoding="utf-8", errors="surrogateescape")
+            text = read_regular(self.path, _MOST_BYTES).decode("utf-8", "surrogateescape")
         except OSError:
             return []
         head, _, tail = text.partition("\n")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from rose_cli.engine.processes import MARK_VARIABLE
 from rose_cli.errors import RunDirectoryError
+from rose_cli.regular import open_alone
 from rose_cli.shortage import process_shortage, shortage
 from rose_cli.signals import STOPS
 
@@ -28,7 +29,6 @@ from rose_cli.engine.leftovers import guard
 guard()
 """
 _PACKAGE = Path(__file__).parent.parent
-_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Watchdog:
@@ -68,12 +68,12 @@ class Watchdog:
 
     def _open_log(self) -> int:
         try:
-            return os.open(self._log, _APPEND, 0o644)
+            return open_alone(self._log, os.O_WRONLY | os.O_APPEND)
         except OSError as error:
             if (short := shortage(error)) is not None:
                 raise short from error
             message = f"cannot write the watchdog's log '{self._log}': {error.strerror}"
-            raise RunDirectoryError(message, "mend that, then `rose resume`") from error
+            raise RunDirectoryError(message, "remove it, or see that it can be written; then `rose resume`") from error
 
     def ensure(self) -> None:
         """Start another where somebody ended it; costs a microsecond where nobody did."""

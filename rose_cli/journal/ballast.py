@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from rose_cli.regular import open_alone
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 _SIZE_BYTES = 64 * 1024
 """Room for a few hundred records."""
-
-_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Ballast:
@@ -23,7 +23,7 @@ class Ballast:
     def take_on(self) -> None:
         """Noise and not zeros, which a compressing file system would keep in no space at all."""
         try:
-            descriptor = os.open(self._path, _FLAGS, 0o600)
+            descriptor = open_alone(self._path, os.O_WRONLY | os.O_TRUNC, 0o600)
         except OSError:
             return
         try:

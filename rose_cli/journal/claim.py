@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rose_cli.journal.holder import Holder, is_alive, this_session, was_copied
+from rose_cli.regular import open_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +20,6 @@ PREFIX = ".lock-"
 
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL})
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Claim:
 def look(path: Path) -> Found | None:
     """What is there, None for nothing. A symbolic link, or whatever else is no file of ours, has no content."""
     try:
-        descriptor = os.open(path, _LOOK)
+        descriptor = open_regular(path)
     except OSError as error:
         return None if error.errno in (errno.ENOENT, errno.ESTALE) else Found(b"", False, path)
     try:

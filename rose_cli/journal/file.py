@@ -16,7 +16,7 @@ from rose_cli.errors import JournalError
 from rose_cli.journal.ballast import Ballast
 from rose_cli.journal.reader import DamagedJournalError, JournalContents, read_journal
 from rose_cli.journal.record import Record, encode
-from rose_cli.regular import Folder, sync
+from rose_cli.regular import Folder, open_regular, sync, what_helps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["DamagedJournalError", "JournalContents", "JournalFile", "Record", "encode", "read_journal"]
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-_FLAGS = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+_FLAGS = os.O_RDWR | os.O_APPEND
 _sync = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 
 
@@ -175,7 +175,7 @@ class JournalFile:
 def _opened(path: Path, flags: int) -> Iterator[int]:
     """The descriptor of the journal: to keep where all goes well, else closed."""
     try:
-        descriptor = os.open(path, flags, 0o644)
+        descriptor = open_regular(path, flags, 0o644)
         try:
             yield descriptor
         except BaseException:
@@ -190,7 +190,7 @@ def _failure(path: Path, error: OSError) -> JournalError:
         return JournalError(f"the disk of '{path}' is full", "free some space, then `rose resume`")
     if error.errno == errno.EEXIST:
         return JournalError(f"there is a journal '{path}' already", "`rose resume` goes on with that run")
-    return JournalError(f"cannot write to journal '{path}': {error.strerror}")
+    return JournalError(f"cannot write to journal '{path}': {error.strerror}", what_helps(error))
 
 
 def _taken_over(path: Path) -> JournalError:

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from rose_cli.errors import JournalError
 from rose_cli.journal.events import UnfitError
 from rose_cli.journal.record import decode, holds_whole_line, is_whole, may_be_first
+from rose_cli.regular import open_regular, what_helps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -25,6 +28,8 @@ Consumer: TypeAlias = "Callable[[Record], object]"
 
 _CHUNK_BYTES = 1 << 20
 _NOT_OURS = "rose never writes such a record: put the journal back from a copy, or start a new run"
+MOST_BYTES = 1 << 25
+"""No record is longer: the names of a hundred thousand learners have room in one."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,8 @@ def read_journal(path: Path, consume: Consumer) -> JournalContents:
     records = good_bytes = 0
     last = b""
     try:
-        with path.open("rb", buffering=_CHUNK_BYTES) as lines:
+        with open_journal(path) as file:
+            lines = iter(partial(file.readline, MOST_BYTES), b"")
             for line in lines:
                 record = _understood(path, records + 1, line)
                 if record is None or record.sequence != records + 1:
@@ -80,8 +86,13 @@ def read_journal(path: Path, consume: Consumer) -> JournalContents:
         raise JournalError(msg, _NOT_OURS) from error
     except OSError as error:
         msg = f"cannot read journal '{path}': {error.strerror}"
-        raise JournalError(msg) from error
+        raise JournalError(msg, what_helps(error)) from error
     return JournalContents(records, good_bytes)
+
+
+def open_journal(path: Path) -> BinaryIO:
+    """Raises OSError, also for a link and for what is no regular file."""
+    return open(open_regular(path), "rb", buffering=_CHUNK_BYTES)  # noqa: PTH123
 
 
 def _understood(path: Path, line_number: int, line: bytes) -> Record | None:
@@ -106,7 +117,9 @@ def _with_tail(
     if contents.records == 0 and not may_be_first(first):
         raise DamagedJournalError(path, contents, "a journal of rose does not begin like this")
     torn_bytes = 0
-    for line in (first, *rest):
+    for line in chain((first,), rest):
+        if len(line) == MOST_BYTES:
+            raise DamagedJournalError(path, contents, "it is longer than any record of rose")
         # the last record written twice says nothing new: it goes with the tail
         if holds_whole_line(line) or (is_whole(line) and line != last_good):
             raise DamagedJournalError(path, contents, _damage(first))

@@ -9,6 +9,7 @@ format, so that an old rose can tell a journal of a newer one from a damaged one
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from zlib import crc32
@@ -22,6 +23,8 @@ _TRAILER = b',"crc":"%08x"}\n'
 _TRAILER_LENGTH = len(_TRAILER % 0)
 _START = b'{"seq":'
 _LAST_SECOND = 253_370_764_800  # of the year 9998: what comes later is a date in no calendar of Python's
+_LIKE_TRAILER = re.compile(rb',"crc":"[0-9a-f]{8}"}\n')
+_MOST_BYTES_CHECKED = 1 << 28
 
 # ASCII only: whatever separates lines for some reader, and half a surrogate pair, is escaped
 _encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
@@ -71,13 +74,19 @@ def decode(line: bytes) -> Record:
 
 
 def holds_whole_line(damaged: bytes) -> bool:
-    """Whether a whole record stands behind the damage, glued to it because the newline between them is gone."""
-    start = damaged.find(_START, 1)
-    while start > 0:
+    """Whether a whole record stands behind the damage, glued to it because the newline between them is gone.
+
+    What takes too long to find out is taken to hold one: no crash leaves so many beginnings of records in a line.
+    """
+    if _LIKE_TRAILER.fullmatch(damaged[-_TRAILER_LENGTH:]) is None:
+        return False
+    start, effort = damaged.find(_START, 1), _MOST_BYTES_CHECKED
+    while start > 0 and effort > 0:
         if is_whole(damaged[start:]):
             return True
+        effort -= len(damaged) - start
         start = damaged.find(_START, start + 1)
-    return False
+    return start > 0
 
 
 def may_be_first(line: bytes) -> bool:

@@ -14,7 +14,7 @@ from rose_cli.engine.base import Ended, TaskOutcome, TaskRequest
 from rose_cli.errors import EngineError, JournalError
 from rose_cli.journal import events as e
 from rose_cli.loop.metric import NoMetricError, read_metric
-from rose_cli.loop.output import last_lines, report_of, same_content, signature_of_report
+from rose_cli.loop.output import last_lines, remove_old_report, report_of, same_content
 from rose_cli.masking import Secrets, masked_command, masked_options
 from rose_cli.plan.model import CRITERION
 from rose_cli.plan.render import Command, NoCommandError, Place, render
@@ -52,7 +52,6 @@ class Attempt:
         self._command: Command | None = None
         self._started = False
         self._metric_file_before: str | None = None
-        self._report_before: str | None = None
 
     async def run(self) -> bool:
         """Whether it succeeded. The fact is durable when this returns, also where it is cancelled."""
@@ -127,7 +126,7 @@ class Attempt:
         self._runner.check_deadline()
         check_memory()
         self._metric_file_before = self._look_at_metric_file()
-        self._report_before = signature_of_report(self._result)
+        remove_old_report(self._result, inside=self._crew.directory.path)
         self._started = True
         await self._crew.recorder.record(e.AttemptStarted(*self._where, self._shown_options(command)))
         watched.begin()
@@ -185,7 +184,7 @@ class Attempt:
                 value = self._metric()
             except NoMetricError as error:
                 return self._failure(outcome, argv, "no_metric", str(error))
-        report = report_of(self._result, self._stdout, self._report_before)
+        report = report_of(self._result, self._stdout, inside=self._crew.directory.path)
         return e.AttemptSucceeded(
             *self._where,
             outcome.seconds,
@@ -212,8 +211,9 @@ class Attempt:
         self._refuse_stale_metric_file()
         if (file := self._runner.metric_file) is not None:
             criterion = replace(criterion, reading=replace(criterion.reading, file=file.name))
-        workspace = self._crew.directory.workspace(self._runner.learner.name)
-        return read_metric(criterion, self._stdout, workspace, self._secrets.masked)
+        directory = self._crew.directory
+        workspace = directory.workspace(self._runner.learner.name)
+        return read_metric(criterion, self._stdout, workspace, self._secrets.masked, inside=directory.path)
 
     def _refuse_stale_metric_file(self) -> None:
         """Raises NoMetricError where neither this attempt nor one before it in this iteration has written the file."""
@@ -246,7 +246,7 @@ class Attempt:
             seconds=outcome.seconds,
             exit_code=outcome.exit_code,
             signal=outcome.signal,
-            stderr_tail=last_lines(self._stderr, self._secrets),
+            stderr_tail=last_lines(self._stderr, self._secrets, inside=self._crew.directory.path),
             metric_file=self._written_metric_file(),
         )
 

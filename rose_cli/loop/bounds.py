@@ -16,7 +16,7 @@ import anyio
 
 from rose_cli.engine.base import Ended, TaskOutcome
 from rose_cli.ownership import make_folders
-from rose_cli.regular import open_regular
+from rose_cli.regular import open_alone
 from rose_cli.shortage import in_slices, is_to_spare
 from rose_cli.tree import Tally, size_words, tallying
 
@@ -44,7 +44,7 @@ class _Output:
         """Before the engine opens it: later the task may have removed it already."""
         with suppress(OSError):
             make_folders(self.path.parent)
-            descriptor = open_regular(self.path, os.O_RDONLY | os.O_CREAT)
+            descriptor = open_alone(self.path, os.O_RDONLY)
             if is_to_spare(descriptor):
                 self.descriptor = descriptor
             else:

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from rose_cli.loop.metric import METRIC_BYTES
-from rose_cli.loop.output import end_of
+from rose_cli.loop.metric import metric_end
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,16 +29,17 @@ COARSE_GRAIN_SECONDS = 2.1
 class MetricFile:
     """The file that a learner's criterion reads, watched from attempt to attempt."""
 
-    def __init__(self, name: str, workspace: Path) -> None:
+    def __init__(self, name: str, workspace: Path, *, inside: Path) -> None:
         self.name = name
         self._path = workspace / name
+        self._inside = inside
         self._signature: str | None = None
         self._since = 0.0
         self._grain_seconds = GRAIN_SECONDS
 
     def look(self) -> str | None:
         """The signature now; None where there is no such file."""
-        end = end_of(self._path, METRIC_BYTES)
+        end = metric_end(self._path, inside=self._inside)
         signature = end.signature if end else None
         if end is not None and signature != self._signature:
             self._since = anyio.current_time()
@@ -54,7 +54,7 @@ class MetricFile:
 
     def why_stale(self, plan: LearnerPlan, state: LearnerState, run_started: float | None) -> str:
         """Where the file comes from, if no attempt that counts has written it, and what to do."""
-        end = end_of(self._path, METRIC_BYTES)
+        end = metric_end(self._path, inside=self._inside)
         written = end.mtime_ns / 1e9 if end else 0.0
         origin = next((o for o in reversed(state.file_origins) if end and o.signature == end.signature), None)
         if origin is not None and origin.failed:

@@ -99,10 +99,13 @@ class LearnerLoop:
 
     def _watch_metric_file(self, moment: Moment) -> None:
         """One that is read in every iteration goes on being watched."""
-        workspace = self._crew.directory.workspace(self._plan.name)
+        directory = self._crew.directory
+        workspace = directory.workspace(self._plan.name)
         name = metric_file(self._crew.plan, self._plan, moment, str(workspace))
-        if name is None or self._metric_file is None or self._metric_file.name != name:
-            self._metric_file = MetricFile(name, workspace) if name is not None else None
+        if name is None:
+            self._metric_file = None
+        elif self._metric_file is None or self._metric_file.name != name:
+            self._metric_file = MetricFile(name, workspace, inside=directory.path)
 
     def _moment(self) -> Moment:
         history = self._state.history

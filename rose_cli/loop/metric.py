@@ -6,8 +6,10 @@ found and what to print instead.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 import re
 import unicodedata
 from typing import TYPE_CHECKING, Any
@@ -23,7 +25,7 @@ from rose_cli.loop.numerals import (
     number_of,
     number_paths,
 )
-from rose_cli.loop.output import FileEnd, end_of
+from rose_cli.loop.output import FileEnd, end_of, opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,14 +44,24 @@ class NoMetricError(ValueError):
     """The criterion gave no number; the message says what it gave and what was expected."""
 
 
-def read_metric(criterion: CriterionPlan, stdout: Path, workspace: Path, hide: Callable[[str], str] = str) -> float:
-    """The criterion's value. Raises NoMetricError where there is none; `hide` takes secrets out of what it cites."""
+def metric_end(path: Path, *, inside: Path) -> FileEnd | None:
+    """The end of the file with the metric, which a task may have put elsewhere, with a link in its place."""
+    return end_of(path, METRIC_BYTES, inside=inside, own_links_out=True)
+
+
+def read_metric(
+    criterion: CriterionPlan, stdout: Path, workspace: Path, hide: Callable[[str], str] = str, *, inside: Path
+) -> float:
+    """The criterion's value, in the run directory `inside`.
+
+    Raises NoMetricError where there is none; `hide` takes secrets out of what it cites.
+    """
     reading = criterion.reading
     path = workspace / reading.file if reading.file is not None else stdout
     source = f"'{reading.file}'" if reading.file is not None else "its standard output"
-    end = end_of(path, METRIC_BYTES)
+    end = metric_end(path, inside=inside)
     if end is None:
-        raise NoMetricError(f"expected the metric in {source}: {_what_is_there(path)}")
+        raise NoMetricError(f"expected the metric in {source}: {_what_is_there(path, inside)}")
     text = _whole_lines(end)
     lines = cleaned(text)
     if not end.is_whole and not lines.strip():
@@ -59,10 +71,16 @@ def read_metric(criterion: CriterionPlan, stdout: Path, workspace: Path, hide: C
     return _in_range(value, criterion)
 
 
-def _what_is_there(path: Path) -> str:
+def _what_is_there(path: Path, inside: Path) -> str:
     if path.is_dir():
         return "that is a folder"
-    return "that is not a regular file" if path.exists() else "there is no such file in the workspace"
+    try:
+        os.close(opened(path, inside=inside, own_links_out=True))
+    except (FileNotFoundError, NotADirectoryError):
+        return "there is no such file in the workspace"
+    except OSError as error:
+        return f"{error.strerror}, and is not followed" if error.errno == errno.ELOOP else "that is not a regular file"
+    return "it came a moment too late"
 
 
 def _whole_lines(end: FileEnd) -> str:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import codecs
 import json
 import os
-import stat
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+from rose_cli.errors import RunDirectoryError
 from rose_cli.journal.events import is_shallow
 from rose_cli.loop.numerals import cleaned
+from rose_cli.regular import Folder, open_inside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,11 +58,14 @@ def same_content(signature: str, other: str | None) -> bool:
     return other is not None and signature.split(":")[::2] == other.split(":")[::2]
 
 
-def end_of(path: Path, size: int) -> FileEnd | None:
-    """The last `size` bytes of a regular file, through links; None where there is none, or it cannot be read."""
+def end_of(path: Path, size: int, *, inside: Path, own_links_out: bool = False) -> FileEnd | None:
+    """The last `size` bytes of a regular file; None where there is none, or it cannot be read.
+
+    It is reached from the run directory `inside`, through links as `open_inside` has it.
+    """
     try:
         # opened, and not only looked at: a network file system then asks its server what is there now
-        with open(_opened(path), "rb") as file:
+        with open(opened(path, inside=inside, own_links_out=own_links_out), "rb") as file:
             status = os.fstat(file.fileno())
             file.seek(max(0, status.st_size - size))
             return FileEnd(status.st_size, status.st_mtime_ns, file.read(size))
@@ -69,16 +73,11 @@ def end_of(path: Path, size: int) -> FileEnd | None:
         return None
 
 
-def _opened(path: Path) -> int:
-    """A descriptor of a regular file. Raises OSError."""
+def opened(path: Path, *, inside: Path, own_links_out: bool) -> int:
+    """The descriptor of such a file. Raises OSError."""
     _refresh(path.parent)
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise OSError("not a regular file")
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # something else took its place
-        os.close(descriptor)
-        raise OSError("not a regular file")
-    return descriptor
+    with Folder.at(inside, inside=inside) as top:
+        return open_inside(top, os.path.relpath(path, inside), own_links_out=own_links_out)
 
 
 def _refresh(folder: Path) -> None:
@@ -87,9 +86,9 @@ def _refresh(folder: Path) -> None:
         os.close(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
 
 
-def last_lines(path: Path, secrets: Secrets, count: int = SHOWN_LINES) -> tuple[str, ...]:
+def last_lines(path: Path, secrets: Secrets, count: int = SHOWN_LINES, *, inside: Path) -> tuple[str, ...]:
     """The last lines of a file that are not blank, without secrets, each cut to a width that a screen can show."""
-    end = end_of(path, count * 4096 + secrets.longest)
+    end = end_of(path, count * 4096 + secrets.longest, inside=inside)
     text = secrets.masked(end.data.decode("utf-8", "replace")) if end else ""
     if end and not end.is_whole:
         text = text[secrets.longest :]  # the rest of one that began before
@@ -105,19 +104,14 @@ class Report:
     problem: str | None = None
 
 
-def report_of(result_file: Path, stdout: Path, before: str | None = None) -> Report:
-    """The JSON object in the result file, or on the last line of standard output.
-
-    A result file with the signature `before` was there before the task: it is not its report.
-    """
+def report_of(result_file: Path, stdout: Path, *, inside: Path) -> Report:
+    """The JSON object in the result file, or on the last line of standard output."""
     _refresh(result_file.parent)
     if not os.path.lexists(result_file):
-        return _report_in_output(stdout)
-    end = end_of(result_file, REPORT_BYTES + SLACK_BYTES)
+        return _report_in_output(stdout, inside)
+    end = end_of(result_file, REPORT_BYTES + SLACK_BYTES, inside=inside)
     if end is None:
-        return Report(problem="$ROSE_RESULT is not a regular file that can be read")
-    if end.signature == before:
-        return _report_in_output(stdout)
+        return Report(problem="$ROSE_RESULT is not a regular file of the run that can be read")
     data = end.data.strip()
     if not end.is_whole or len(data) > REPORT_BYTES:
         return Report(problem=_too_large("$ROSE_RESULT", end.size))
@@ -125,14 +119,23 @@ def report_of(result_file: Path, stdout: Path, before: str | None = None) -> Rep
     return Report(problem=f"$ROSE_RESULT {report}") if isinstance(report, str) else Report(report)
 
 
-def signature_of_report(result_file: Path) -> str | None:
-    """The signature of a result file that is there already."""
-    end = end_of(result_file, REPORT_BYTES + SLACK_BYTES) if os.path.lexists(result_file) else None
-    return end.signature if end else None
+def remove_old_report(result_file: Path, *, inside: Path) -> None:
+    """What lies there before an attempt is not its report, and a link there might lead anywhere.
+
+    Raises RunDirectoryError.
+    """
+    try:
+        with Folder.at(result_file.parent, inside=inside) as folder:
+            os.unlink(result_file.name, dir_fd=folder.descriptor)
+    except (FileNotFoundError, IsADirectoryError):  # a folder is no report
+        pass
+    except OSError as error:
+        message = f"cannot remove '{result_file}', which was there before its task: {error.strerror}"
+        raise RunDirectoryError(message, "remove it, then `rose resume`") from error
 
 
-def _report_in_output(stdout: Path) -> Report:
-    end = end_of(stdout, REPORT_BYTES + SLACK_BYTES)
+def _report_in_output(stdout: Path, inside: Path) -> Report:
+    end = end_of(stdout, REPORT_BYTES + SLACK_BYTES, inside=inside)
     if end is None:
         return Report()
     text = end.data.rstrip()

@@ -7,7 +7,6 @@ moved by itself finds its campaign where it was; format 1 had absolute paths, an
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from contextlib import suppress
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING
 from rose_cli.errors import RunDirectoryError
 from rose_cli.plan.decode import PlanFault, decode, encode
 from rose_cli.plan.model import Origin, Plan
-from rose_cli.regular import open_regular
+from rose_cli.regular import read_regular, what_helps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 2
 MOST_BYTES = 1 << 30
 """A plan of a million commands, the most that a campaign may have, takes less."""
+MOST_CAMPAIGN_BYTES = 1 << 21
 CAMPAIGN_TEXT = "campaign.yaml"
 """The run's own copy of its campaign file, beside plan.json."""
 
@@ -52,8 +52,8 @@ def load_plan(path: Path) -> Plan:
         is_known = _is_known(version)
         plan = _rooted(_of_place(decode(document["plan"]), version), path.parent.absolute()) if is_known else None
     except OSError as error:
-        why = "it is a link, and rose did not make it one" if error.errno == errno.ELOOP else error.strerror
-        raise RunDirectoryError(f"cannot read '{path}': {why}", "is this the folder of a run?") from error
+        message = f"cannot read '{path}': {error.strerror}"
+        raise RunDirectoryError(message, what_helps(error) or "is this the folder of a run?") from error
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         message = f"'{path}' is damaged: {error}"
         raise RunDirectoryError(message, "put the file back from a copy, or start a new run") from error
@@ -63,15 +63,11 @@ def load_plan(path: Path) -> Plan:
     return plan
 
 
-def _text_of(path: Path) -> str:
-    """What is no JSON object from its first byte on is not read into memory."""
-    with open(open_regular(path), "rb") as file:  # noqa: PTH123
-        if os.fstat(file.fileno()).st_size > MOST_BYTES:
-            raise OSError(errno.EFBIG, f"larger than {MOST_BYTES:,} bytes")
-        start = file.read(64)
-        if start.strip()[:1] != b"{":
-            raise ValueError("it holds no plan")
-        return (start + file.read(MOST_BYTES)).decode("utf-8")
+def _text_of(path: Path) -> bytes:
+    data = read_regular(path, MOST_BYTES, text=True)
+    if data[:64].strip()[:1] != b"{":
+        raise ValueError("it holds no plan")
+    return data
 
 
 def _is_known(version: object) -> bool:
@@ -169,7 +165,7 @@ def _folder_now(origin: Origin, run: Path, way: str, name: str) -> str:
 def _has_text_of(run: Path, file: Path) -> bool:
     """Whether the file is, letter by letter, the campaign file that the run was made from."""
     try:
-        return file.read_bytes() == (run / CAMPAIGN_TEXT).read_bytes()
+        return _text_of_campaign(file) == read_regular(run / CAMPAIGN_TEXT, MOST_CAMPAIGN_BYTES)
     except OSError:
         return False
 
@@ -187,10 +183,15 @@ def _campaign_file_now(folder: Path, name: str, run: Path) -> Path:
     if os.path.isfile(path):  # noqa: PTH113
         return path
     try:
-        text = (run / CAMPAIGN_TEXT).read_bytes()
-        return next((other for other in _campaign_files(folder) if other.read_bytes() == text), path)
+        text = read_regular(run / CAMPAIGN_TEXT, MOST_CAMPAIGN_BYTES)
+        return next((other for other in _campaign_files(folder) if _text_of_campaign(other) == text), path)
     except OSError:
         return path
+
+
+def _text_of_campaign(file: Path) -> bytes:
+    """Of the user's own file, which may well be a link."""
+    return read_regular(os.path.realpath(file), MOST_CAMPAIGN_BYTES)
 
 
 def _campaign_files(folder: Path) -> Iterator[Path]:

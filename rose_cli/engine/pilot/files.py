@@ -72,7 +72,7 @@ class TaskFiles:
         argv = in_shell(request, script.note).argv if request.pre_exec else request.argv
         with ExitStack() as stack:
             for path in (request.stdout, request.stderr, *([script.note.path] if request.pre_exec else ())):
-                open_output(path, stack)
+                open_output(request, path, stack)
         name = f"{self._session}.{pilot.number}"
         generation = Generation(name, pilot.over_file, self._locks, self._pipe if pilot.here else None)
         places = request.directory, request.stdout, request.stderr
