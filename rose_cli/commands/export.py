@@ -28,6 +28,10 @@ ExportFormat: TypeAlias = Literal["csv", "jsonl"]
 _ODD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """Control characters besides tab and newline, other ends of lines, and halves of surrogate pairs."""
 
+_FORMULA = re.compile(r"[=+\-@\t\n\uff1d\uff0b\uff0d\uff20]")
+"""How a formula of a spreadsheet begins."""
+_NUMBER = re.compile(r"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|inf|nan)")
+
 _COLUMNS = ("learner", "iteration", "metric_name", "metric_value", "stop_reason", "started", "seconds")
 
 
@@ -86,7 +90,7 @@ def _write_csv(seen: SeenRun, stream: TextIO) -> None:
     for row in rows(seen):
         columns.update(dict.fromkeys(row))
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([_escaped(column) for column in columns])
+    writer.writerow([_escaped(_no_formula(column)) for column in columns])
     for row in rows(seen):
         writer.writerow([_escaped(_cell(row.get(column))) for column in columns])
 
@@ -101,7 +105,12 @@ def _cell(value: Any) -> str:  # noqa: ANN401 - an option's or a result's value
         return ""
     if isinstance(value, bool):
         return str(value).lower()
-    return json.dumps(value) if isinstance(value, list | dict | tuple) else str(value)
+    return json.dumps(value) if isinstance(value, list | dict | tuple) else _no_formula(str(value))
+
+
+def _no_formula(text: str) -> str:
+    """With an apostrophe before it where a spreadsheet would take it for a formula; numbers stay as they are."""
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
 
 
 @contextmanager

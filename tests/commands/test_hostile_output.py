@@ -117,7 +117,7 @@ def test_csv_has_all_rows_with_as_many_cells(run: Rose, place: dict[str, str]) -
         "nul\\u0000nul",
         "\\u001b[2J\\u001b]0;title\\u0007",
     ]
-    assert whole[9:11] == list(HOSTILE[9:11])
+    assert whole[9:11] == [f"'{HOSTILE[9]}", HOSTILE[10]]
     assert call(run, "export", "r", "-o", "out.csv", **place)[0] == 0
     assert (run.folder / "out.csv").read_bytes() == out.encode()
 
@@ -311,3 +311,32 @@ def test_a_folder_that_a_locale_lacks_is_no_bug(rose: Rose, latin_1: dict[str, A
     called = rose("run", "campaign.yaml", **latin_1)
     assert called.code == 4
     assert "cannot name a file here: the encoding of this terminal is latin-1" in called.err
+
+
+FORMULAS = ["=HYPERLINK(1)", "=cmd|' /C calc'!A0", "+1+1", "-1-1", "@SUM(1)", "\t=1", "\n=1", "--option", "\uff1d1+1"]
+NUMBERS = ["-0.5", "+1e-3", "-inf", "-.5", "-7", "1e5", "plain", "a=b", " =1", "'=1"]
+
+
+def test_no_cell_of_csv_is_a_formula(rose: Rose) -> None:
+    """Keys, values, options and names; and numbers come back as they were, be they typed or texts."""
+    texts = {str(position): text for position, text in enumerate((*FORMULAS, *NUMBERS))}
+    report = {**texts, "=key": -0.25, "@key": float("-inf"), "list": ["=1", -1]}
+    tasks = {"sim": {"executable": "./sim.sh", "options": {"--n": "=1+1", "--m": -0.5}}}
+    (rose.folder / "report").write_text(json.dumps(report) + "\n", encoding="utf-8")
+    (rose.folder / "sim.sh").write_text('#!/bin/sh\ncat "$ROSE_CAMPAIGN_DIR/report"\n', encoding="utf-8")
+    (rose.folder / "sim.sh").chmod(0o755)
+    rose.write(json.dumps({"max_iter": 1, "learners": [{"name": "=learner"}], "tasks": tasks}))
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 0
+    (row,) = csv.DictReader(io.StringIO(rose("export", "r").out, newline=""))
+    cells = [*row, *row.values()]
+    number = re.compile("[-+]?[0-9.]+(e[-+]?[0-9]+)?|-inf")
+    assert [cell for cell in cells if cell[:1] in tuple("=+-@\t\n\uff1d") and cell and not number.fullmatch(cell)] == []
+    for position, text in enumerate(FORMULAS):
+        assert row[f"result.{position}"] == f"'{text}"
+    for position, text in enumerate(NUMBERS, len(FORMULAS)):
+        assert row[f"result.{position}"] == text
+    assert (row["result.=key"], row["result.@key"], row["result.list"]) == ("-0.25", "-inf", '["=1", -1]')
+    assert (row["learner"], row["option.sim.--n"], row["option.sim.--m"]) == ("'=learner", "'=1+1", "-0.5")
+    lines = json.loads(rose("export", "r", "--format", "jsonl").out)
+    assert [lines[f"result.{position}"] for position in range(len(FORMULAS))] == FORMULAS
+    assert lines["learner"] == "=learner"
