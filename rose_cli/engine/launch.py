@@ -37,7 +37,7 @@ def prepare(request: TaskRequest, environment: Mapping[str, str]) -> Launch:
     if not request.directory.is_dir():
         raise NotStartedError(f"the working folder '{request.directory}' does not exist")
     if request.pre_exec:
-        return in_shell(request, note_beside(request.stderr))
+        return Launch(request.argv[0], request.argv)
     search_path = environment.get("PATH", os.defpath)
     return Launch(look_up(request.argv[0], search_path, request.directory), request.argv)
 
@@ -48,7 +48,7 @@ def spawn(request: TaskRequest, environment: Mapping[str, str]) -> subprocess.Po
     with ExitStack() as stack:
         stdout, stderr = open_output(request, request.stdout, stack), open_output(request, request.stderr, stack)
         if request.pre_exec:
-            open_output(request, note_beside(request.stderr).path, stack)
+            launch = in_shell(request, note_beside(request.stderr), stack)
         try:
             # no preexec_fn: it costs four times as much, and 80 ms with a big parent
             return subprocess.Popen(
@@ -62,8 +62,14 @@ def spawn(request: TaskRequest, environment: Mapping[str, str]) -> subprocess.Po
             raise NotStartedError(explain(error, launch.program, launch.argv, environment)) from error
 
 
-def in_shell(request: TaskRequest, note: Note) -> Launch:
-    words = shell_words(request, note)
+def in_shell(request: TaskRequest, note: Note, stack: ExitStack) -> Launch:
+    """The shell that runs the lines of `pre_exec` first, with the files that it needs."""
+    for path in (note.path, note.text):
+        open_output(request, path, stack)
+    try:
+        words = shell_words(request, note)
+    except OSError as error:
+        raise NotStartedError(f"'{note.text}' cannot be written: {short_of(error)}") from error
     return Launch(words[0], words)
 
 

@@ -7,6 +7,7 @@ sourced file that does the same, it cannot look like a program that ran.
 
 from __future__ import annotations
 
+import os
 import shlex
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from rose_cli.engine.base import Ended
 from rose_cli.engine.programs import why_not_executed
-from rose_cli.regular import read_regular
+from rose_cli.regular import open_regular, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
 
 _SHOWN_WIDTH = 80
 _MOST_BYTES = 1 << 20
+
+# The text is in a file, and not among the words of the command line, which every user of the machine can read: it may
+# hold secrets. The shell evaluates it: what is sourced has another `$0` in messages, and may `return`.
+_READ = 'IFS= read -r -d "" rose_text <"$2" || :\neval "$rose_text"'
+_SH_READ = """\
+rose_text=
+while IFS= read -r rose_wait || [ "$rose_wait" ]; do rose_text="$rose_text$rose_wait
+"; done <"$2"
+eval "$rose_text\""""
 
 # The lines are taken one by one: each that is whole, together with those that wait before it, is run and judged by its
 # exit code. Whether it is whole, the shell's own parser says, which makes a function of it: so `if` blocks and
@@ -54,7 +64,9 @@ rose_add() {
 }
 trap 'rose_end "$?"' EXIT
 """
-_BASH_BEGIN = 'rose_note=$1 rose_wait= rose_run= rose_line=; shift; rose_command=("$@"); set --\n' + _COMMON
+_BASH_BEGIN = (
+    'rose_note=$1 rose_text= rose_wait= rose_run= rose_line=; shift 2; rose_command=("$@"); set --\n' + _COMMON
+)
 _BASH_LINE = 'rose_add {number} {line} 2>/dev/null\neval "$rose_run"\nrose_judge "$?"\n'
 _BASH_END = """\
 eval "$rose_wait"
@@ -62,13 +74,15 @@ rose_judge "$?"
 rose_say program || exit 126
 trap - EXIT
 set -- "${rose_command[@]}"
-unset rose_command rose_wait rose_run rose_line; export -n rose_note
+unset rose_command rose_text rose_wait rose_run rose_line; export -n rose_note
 shopt -s execfail
 exec "$@" || rose_absent "$?"
 """
 # Where there is no bash there are no arrays: a function keeps the words of the command from the lines.
 _SH_BEGIN = (
-    "rose_note=$1 rose_wait= rose_run= rose_line=; shift\n" + _COMMON + 'rose_do() { set --; eval "$rose_run"; }\n'
+    "rose_note=$1 rose_text= rose_wait= rose_run= rose_line=; shift 2\n"
+    + _COMMON
+    + 'rose_do() { set --; eval "$rose_run"; }\n'
 )
 _SH_LINE = 'rose_add {number} {line} 2>/dev/null\nrose_do\nrose_judge "$?"\n'
 _SH_END = """\
@@ -83,13 +97,25 @@ exec "$@"
 
 @dataclass(frozen=True)
 class Note:
-    """The file in which the shell says how far it has come."""
+    """The file in which the shell says how far it has come; `text` is what the shell reads, for its user alone."""
 
     path: Path
 
+    @property
+    def text(self) -> Path:
+        return self.path.with_suffix(".lines")
+
     def remove(self) -> None:
-        with suppress(OSError):
-            self.path.unlink()
+        for path in (self.path, self.text):
+            with suppress(OSError):
+                path.unlink()
+
+    def write_text(self, text: str) -> None:
+        """Raises OSError."""
+        descriptor = open_regular(self.text, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            os.fchmod(descriptor, 0o600)
+            file.write(text)
 
     def judged(self, request: TaskRequest, outcome: TaskOutcome) -> TaskOutcome:
         """The outcome, or, where the program was not reached, that it was not started and why."""
@@ -115,12 +141,18 @@ def note_beside(path: Path) -> Note:
 
 
 def shell_words(request: TaskRequest, note: Note, shell: Path | None = None) -> tuple[str, ...]:
-    """The command line of the shell that runs the lines and becomes the program; bash where there is one."""
+    """The command line of the shell that runs the lines, which it reads from a file of the note's, and becomes the
+    program; bash where there is one. Raises OSError where the file cannot be written."""
     bash = Path("/bin/bash")
     shell = shell or (bash if bash.exists() else Path("/bin/sh"))
-    begin, line, end = (_BASH_BEGIN, _BASH_LINE, _BASH_END) if shell.name == "bash" else (_SH_BEGIN, _SH_LINE, _SH_END)
+    read, begin, line, end = (
+        (_READ, _BASH_BEGIN, _BASH_LINE, _BASH_END)
+        if shell.name == "bash"
+        else (_SH_READ, _SH_BEGIN, _SH_LINE, _SH_END)
+    )
     lines = [line.format(number=number, line=shlex.quote(text)) for number, text in enumerate(_lines(request), 1)]
-    return str(shell), "-c", "".join((begin, *lines, end)), "rose", str(note.path), *request.argv
+    note.write_text("".join((begin, *lines, end)))
+    return str(shell), "-c", read, "rose", str(note.path), str(note.text), *request.argv
 
 
 def _lines(request: TaskRequest) -> list[str]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -180,6 +183,32 @@ async def test_a_program_that_was_not_reached_is_no_success(engine: Engine, fold
     assert f"pre_exec line 2, '{line}', ended the shell with exit code 0" in (outcome.message or "")
     assert not (folder.path / "ran").exists()
     assert list(folder.path.glob("*.pre_exec")) == []
+
+
+def command_lines() -> list[bytes]:
+    """Of all processes, as everybody can read them."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            found.append(path.read_bytes())
+    return found
+
+
+async def test_shell_lines_stand_on_no_command_line(engine: Engine, folder: Folder) -> None:
+    """Whoever is on the machine can read those; the file that has the lines is for its owner, and goes."""
+    gate, secret = folder.gate(), f"s3cr3t-{os.getpid()}"
+    request = folder.request("true", pre_exec=(f"export A_TOKEN={secret}", f"cat {shlex.quote(str(gate.path))}"))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run, engine, request)
+        held = await gate.reached()
+        commands = command_lines()
+        files = [path for path in folder.path.rglob("*") if path.is_file() and secret in path.read_text()]
+        modes = {path.stat().st_mode & 0o777 for path in files}
+        os.close(held)
+    assert any(str(gate.path).encode() in command for command in commands)
+    assert not any(secret.encode() in command for command in commands)
+    assert modes <= {0o600}
+    assert list(folder.path.rglob("*.lines")) == []
 
 
 async def test_shell_lines_are_judged_by_their_own_exit_codes(engine: Engine, folder: Folder) -> None:

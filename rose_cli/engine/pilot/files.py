@@ -69,10 +69,10 @@ class TaskFiles:
         if pilot.here:
             prepare(request, environment)  # for its complaints
         script = TaskScript(self._scripts / f"{number}.sh")
-        argv = in_shell(request, script.note).argv if request.pre_exec else request.argv
         with ExitStack() as stack:
-            for path in (request.stdout, request.stderr, *([script.note.path] if request.pre_exec else ())):
+            for path in (request.stdout, request.stderr):
                 open_output(request, path, stack)
+            argv = in_shell(request, script.note, stack).argv if request.pre_exec else request.argv
         name = f"{self._session}.{pilot.number}"
         generation = Generation(name, pilot.over_file, self._locks, self._pipe if pilot.here else None)
         places = request.directory, request.stdout, request.stderr
