@@ -30,6 +30,9 @@ app = typer.Typer(
 )
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The campaign file.", show_default=False)]
+FileOrRun = Annotated[
+    str, typer.Argument(metavar="FILE", help="The campaign file; or a run's folder or name.", show_default=False)
+]
 RunName = Annotated[
     Optional[str],  # noqa: UP045 - typer on Python 3.10 reads this form
     typer.Argument(metavar="RUN", help="A run's folder or name, or a campaign file; default: the latest run here."),
@@ -96,7 +99,7 @@ def validate(
 
 @app.command()
 def plan(
-    file: File,
+    file: FileOrRun,
     learner: Learners = None,
     iteration: Annotated[
         Optional[list[int]],  # noqa: UP045
@@ -106,7 +109,7 @@ def plan(
     smoke: Annotated[bool, typer.Option("--smoke", help="The plan of `rose run --smoke`.")] = False,
     plan_format: TextOrJson = "text",
 ) -> None:
-    """Show what each learner would run at each iteration."""
+    """Show what each learner would run at each iteration, by a campaign file or by the plan of a run."""
     from rose_cli.commands.campaign_file import parse_setting
     from rose_cli.commands.plan import PlanOptions, show_plan
 
@@ -142,7 +145,7 @@ def run(
     if dry_run:
         from rose_cli.commands.plan import PlanOptions, show_plan
 
-        raise typer.Exit(show_plan(file, PlanOptions(given, learner or (), smoke=smoke)))
+        raise typer.Exit(show_plan(str(file), PlanOptions(given, learner or (), smoke=smoke)))
     if smoke:
         from rose_cli.commands.smoke import smoke as command
 

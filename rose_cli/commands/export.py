@@ -37,7 +37,7 @@ _COLUMNS = ("learner", "iteration", "metric_name", "metric_value", "stop_reason"
 
 def export(argument: str | None, export_format: ExportFormat, output: Path | None) -> ExitCode:
     seen = see(find_run(argument))
-    mention_doubt(seen)
+    mention_doubt(seen.doubt)
     if seen.damage is not None:  # a file that lacks rows looks like one that has them all
         raise seen.damage
     with _opened(output) as stream:

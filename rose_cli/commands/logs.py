@@ -68,7 +68,7 @@ class Log:
 
 def logs(argument: str, wanted: Wanted, *, follow: bool, raw: bool) -> ExitCode:
     seen = see(find_run(argument))
-    mention_doubt(seen)
+    mention_doubt(seen.doubt)
     _check(seen, wanted)
     skipped = _Skipped()
     printer = _Printer(seen.directory.path, skipped, filtered=sys.stdout.isatty() and not raw)

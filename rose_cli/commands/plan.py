@@ -1,4 +1,4 @@
-"""`rose plan`: what each learner would run at each iteration; nothing runs."""
+"""`rose plan`: what each learner would run at each iteration, by a campaign file or a run; nothing runs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from rose_cli.commands.campaign_file import (
@@ -16,18 +17,20 @@ from rose_cli.commands.campaign_file import (
     only_learners,
     smoke_settings,
 )
+from rose_cli.commands.programs import files_lines, program_of, settled_lines, told_doubts
+from rose_cli.commands.runs import find_run, mention_doubt
 from rose_cli.commands.surroundings import task_environment
 from rose_cli.errors import ExitCode, UsageError
 from rose_cli.masking import Secrets, masked_command
+from rose_cli.plan.file import load_plan
 from rose_cli.plan.render import Command, Moment, NoCommandError, NoValueError, Place, render
 from rose_cli.plan.secrets import as_shown
-from rose_cli.view.console import say
+from rose_cli.view.console import notice, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from rose_cli.plan.model import LearnerPlan, Plan, StepPlan
+    from rose_cli.plan.model import CommandPlan, LearnerPlan, Plan, StepPlan
     from rose_cli.plan.render import ResolvedOption
 
 PlanFormat: TypeAlias = Literal["text", "json"]
@@ -54,38 +57,82 @@ class PlannedTask:
     unknown: str | None = None
 
 
-def show_plan(file: Path, options: PlanOptions) -> ExitCode:
+def show_plan(argument: str, options: PlanOptions) -> ExitCode:
+    """The plan of a campaign file, or the one that a run works from."""
     environment = task_environment(os.environ)
-    settings = smoke_settings(options.settings) if options.smoke else options.settings
-    checked = check_campaign(file, environment, settings)
-    plan = only_learners(checked.good_smoke_plan if options.smoke else checked.good_plan, options.learners)
-    if not options.smoke:
-        mention_settings(file, environment, options.settings, checked)
+    plan = (
+        _plan_of_file(Path(argument), options, environment)
+        if _names_a_file(argument)
+        else _plan_of_run(argument, options)
+    )
+    plan = only_learners(plan, options.learners)
     for learner in plan.learners:
         _check_iterations(learner, options.iterations)
     if options.plan_format == "json":
-        _write_json(plan, options.iterations)
+        _write_json(plan, options.iterations, environment)
     else:
-        for line in _lines(plan, options.iterations):
+        for line in _lines(plan, options.iterations, environment):
             say(line)
+    ran = (task.command for learner in plan.learners for task in planned_tasks(plan, learner, 0))
+    for line in told_doubts(_once(command for command in ran if command is not None), environment):
+        notice(line)
     return ExitCode.OK
+
+
+def _names_a_file(argument: str) -> bool:
+    """A campaign file, also one that is not there: whoever wrote such a name means no run."""
+    path = Path(argument)
+    return path.name != "plan.json" and (path.is_file() or path.suffix in (".yaml", ".yml")) and not path.is_dir()
+
+
+def _plan_of_file(file: Path, options: PlanOptions, environment: dict[str, str]) -> Plan:
+    settings = smoke_settings(options.settings) if options.smoke else options.settings
+    checked = check_campaign(file, environment, settings)
+    plan = checked.good_smoke_plan if options.smoke else checked.good_plan
+    if not options.smoke:
+        mention_settings(file, environment, options.settings, checked)
+    return plan
+
+
+def _plan_of_run(argument: str, options: PlanOptions) -> Plan:
+    if options.settings or options.smoke:
+        message = "--set and --smoke go with a campaign file: the plan of a run is settled"
+        raise UsageError(message, "leave them out, or name the campaign file")
+    directory = find_run(str(Path(argument).parent) if Path(argument).name == "plan.json" else argument)
+    plan = load_plan(directory.plan)
+    mention_doubt(directory.doubt)
+    return plan
+
+
+def _once(commands: Iterable[Command]) -> Iterator[Command]:
+    """One of those with the same words: thousands of learners may differ in their values only."""
+    return iter({(command.argv[:2], command.pre_exec): command for command in commands}.values())
 
 
 def planned_tasks(plan: Plan, learner: LearnerPlan, iteration: int) -> list[PlannedTask]:
     """What the learner would run in `iteration`, the criterion last; secrets are masked."""
-    return [_planned(plan, learner, step, iteration) for step in learner.all_steps]
+    return [_planned(plan, learner, step, step.command(iteration), iteration) for step in learner.all_steps]
 
 
-def _planned(plan: Plan, learner: LearnerPlan, step: StepPlan, iteration: int) -> PlannedTask:
-    moment = Moment(iteration, learner.max_iter)
-    place = Place("{workspace}", "{result}")
+def _planned(plan: Plan, learner: LearnerPlan, step: StepPlan, planned: CommandPlan, iteration: int) -> PlannedTask:
+    return planned_task(plan, learner, step.task, planned, Moment(iteration, learner.max_iter))
+
+
+def planned_task(
+    plan: Plan,
+    learner: LearnerPlan,
+    task: str,
+    planned: CommandPlan,
+    moment: Moment,
+    place: Place = Place("{workspace}", "{result}"),  # noqa: B008 - frozen
+) -> PlannedTask:
     try:
-        command = render(plan, learner, step.task, step.command(iteration), moment, place)
+        command = render(plan, learner, task, planned, moment, place)
     except NoValueError as error:
-        return PlannedTask(step.task, None, f"only a run can tell: {error.reason}")
+        return PlannedTask(task, None, f"only a run can tell: {error.reason}")
     except NoCommandError as error:
-        return PlannedTask(step.task, None, f"cannot run: {error}")
-    return PlannedTask(step.task, as_shown(command))
+        return PlannedTask(task, None, f"cannot run: {error}")
+    return PlannedTask(task, as_shown(command))
 
 
 def _iterations(learner: LearnerPlan, wanted: Sequence[int]) -> Iterable[int]:
@@ -99,15 +146,16 @@ def _check_iterations(learner: LearnerPlan, wanted: Sequence[int]) -> None:
             raise UsageError(message, f"they count from 0 to {(learner.max_iter or 0) - 1}; --learner names one")
 
 
-def _write_json(plan: Plan, wanted: Sequence[int]) -> None:
+def _write_json(plan: Plan, wanted: Sequence[int], environment: Mapping[str, str]) -> None:
     learners = [
         {
             "name": learner.name,
             "index": learner.index,
             "seed": learner.seed,
             "max_iter": learner.max_iter,
+            "files": [{"source": f.source, "target": f.target, "copy": f.copied} for f in learner.files],
             "iterations": [
-                {"iteration": i, "tasks": [_task_object(task) for task in planned_tasks(plan, learner, i)]}
+                {"iteration": i, "tasks": [_task_object(task, environment) for task in planned_tasks(plan, learner, i)]}
                 for i in _iterations(learner, wanted)
             ],
         }
@@ -125,19 +173,21 @@ def _as_json(value: ResolvedOption) -> object:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _task_object(task: PlannedTask) -> dict[str, Any]:
+def _task_object(task: PlannedTask, environment: Mapping[str, str]) -> dict[str, Any]:
     if task.command is None:
-        return {"name": task.name, "command": None, "options": None, "env": None, "unknown": task.unknown}
+        nothing = {"command": None, "program": None, "options": None, "env": None}
+        return {"name": task.name, **nothing, "unknown": task.unknown}
     return {
         "name": task.name,
         "command": list(task.command.argv),
+        "program": program_of(task.command, environment),
         "options": {name: _as_json(value) for name, value in task.command.options.items()},
         "env": dict(task.command.environment),
         **({"pre_exec": list(task.command.pre_exec)} if task.command.pre_exec else {}),
     }
 
 
-def _lines(plan: Plan, wanted: Sequence[int]) -> Iterator[str]:
+def _lines(plan: Plan, wanted: Sequence[int], environment: Mapping[str, str]) -> Iterator[str]:
     count = len(plan.learners)
     yield f"{plan.campaign}: {count} learner{'' if count == 1 else 's'}, engine {plan.engine.kind}"
     for learner in plan.learners:
@@ -147,10 +197,24 @@ def _lines(plan: Plan, wanted: Sequence[int]) -> Iterator[str]:
         for iteration in _iterations(learner, wanted):
             for position, task in enumerate(planned_tasks(plan, learner, iteration)):
                 number = str(iteration) if position == 0 else ""
-                yield f"  {number:>4}  {task.name:<14} {_command_text(task)}"
+                yield f"  {number:>4}  {task.name:<14} {command_text(task)}"
+    yield from files_lines(plan)
+    yield from settled_lines(_all_commands(plan), environment)
 
 
-def _command_text(task: PlannedTask) -> str:
+def _all_commands(plan: Plan) -> dict[str, list[tuple[CommandPlan, Command | None]]]:
+    """Every command of the plan, by its task, each once: learners share what they do not change."""
+    found: dict[str, dict[int, tuple[CommandPlan, Command | None]]] = {}
+    for learner in plan.learners:
+        for step in learner.all_steps:
+            of_task = found.setdefault(step.task, {})
+            for iteration, command in ((None, step.otherwise), *step.at.items()):
+                if id(command) not in of_task:
+                    of_task[id(command)] = command, _planned(plan, learner, step, command, iteration or 0).command
+    return {task: list(commands.values()) for task, commands in found.items()}
+
+
+def command_text(task: PlannedTask) -> str:
     return f"({task.unknown})" if task.command is None else masked_command(task.command.argv, Secrets())
 
 

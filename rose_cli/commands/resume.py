@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rose_cli.commands.changes import bound_changes, campaign_changes, file_changes, told_file_changes
 from rose_cli.commands.ending import carry_through, exit_code
 from rose_cli.commands.engines import mark_of_run
+from rose_cli.commands.outlook import next_commands, outlook_lines
 from rose_cli.commands.run import record_creation, write_plan
 from rose_cli.commands.runs import (
     before_all,
@@ -48,8 +49,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from rose_cli.commands.workspaces import Loss
-    from rose_cli.journal.state import LearnerState, RunState, SessionState, StepState
-    from rose_cli.plan.model import LearnerPlan, Plan
+    from rose_cli.journal.state import LearnerState, RunState, SessionState
+    from rose_cli.plan.model import Plan
     from rose_cli.run_directory import RunDirectory
     from rose_cli.view.screen import Output
 
@@ -135,17 +136,15 @@ def explain(argument: str | None, options: ResumeOptions) -> ExitCode:
         if not isinstance(event, e.AttemptLost):
             seen.state.apply(_Supposed(event, seen.state.last_time))
     reopened = {event.learner: event.reason for event in intent.opening if isinstance(event, e.LearnerReopened)}
-    for planned in seen.plan.learners:
-        learner = seen.state.learners[planned.name]
-        what = intent.left_out.get(learner.name)
-        outlook = f"cannot go on: {what}" if what else _outlook(planned, learner, reopened.get(learner.name))
-        say(f"  {learner.name}: {outlook}{FRESH if learner.name in intent.fresh else ''}")
+    for line in outlook_lines(seen.plan, seen.state, intent.left_out, intent.fresh, reopened):
+        say(line)
+    names = [name for name, learner in seen.state.learners.items() if learner.stop_reason is None]
+    names = [name for name in names if name not in intent.left_out]
+    for line in next_commands(seen.directory, seen.plan, seen.state, names, task_environment(os.environ)):
+        say(line)
     if intent.left_out:
         raise _refusal(seen.directory, intent.left_out)
     return ExitCode.OK
-
-
-FRESH = "; its workspace is made anew"
 
 
 @dataclass(frozen=True)
@@ -319,26 +318,3 @@ def _chosen(state: RunState, names: Sequence[str]) -> list[LearnerState]:
             message = f"there is no learner '{name}' in this run"
             raise UsageError(message, did_you_mean(name, state.learners))
     return [learner for learner in state.learners.values() if not names or learner.name in names]
-
-
-def _outlook(planned: LearnerPlan, learner: LearnerState, reopened: str | None) -> str:
-    done = len(learner.iterations)
-    kept = f"keeps {done} iteration{'' if done == 1 else 's'}"
-    if learner.stop_reason is not None:
-        return f"{kept}; has stopped ({learner.stop_reason})"
-    why = f" ({reopened})" if reopened else ""
-    steps = learner.current.steps if learner.current else {}
-    finished = [task for (task, _), step in steps.items() if step.over]
-    put_back = {step.task for step in planned.all_steps if step.command(done).snapshot}
-    again = [_again(task, step, in_order=task in put_back) for (task, _), step in steps.items() if not step.over]
-    parts = [f"goes on in iteration {done}{why}"]
-    if finished:
-        parts.append(f"keeps {', '.join(finished)} of it")
-    if again:
-        parts.append(f"runs again {', '.join(again)}")
-    return f"{kept}; {'; '.join(parts)}"
-
-
-def _again(task: str, step: StepState, *, in_order: bool) -> str:
-    how = "was under way" if step.running else "did not succeed"
-    return f"{task} (attempt {step.attempt} {how}{'; the workspace is put back before' if in_order else ''})"

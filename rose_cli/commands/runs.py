@@ -184,10 +184,10 @@ def refuse_doubtful(directory: RunDirectory, command: str, *, trust: bool, doubt
         raise RunDirectoryError(told_doubt(doubt), _ways_out(directory, doubt, command))
 
 
-def mention_doubt(seen: SeenRun) -> None:
+def mention_doubt(doubt: Doubt | None) -> None:
     """For a command that shows a run: that others have a say in it, and so in what is shown."""
-    if seen.doubt is not None:
-        notice(f"this run is not {'yours' if seen.doubt.foreign else 'yours alone'}: {told_doubt(seen.doubt)}")
+    if doubt is not None:
+        notice(f"this run is not {'yours' if doubt.foreign else 'yours alone'}: {told_doubt(doubt)}")
 
 
 def told_doubt(doubt: Doubt) -> str:

@@ -39,7 +39,7 @@ def status(argument: str | None, status_format: StatusFormat) -> ExitCode:
         sys.stdout.write("\n")
     else:
         print_status(seen.plan, seen.state, alive=seen.alive, directory=seen.directory, own=seen.doubt is None)
-    mention_doubt(seen)
+    mention_doubt(seen.doubt)
     where = Whereabouts(seen.directory, seen.plan, seen.state)
     for line in [where.lost_campaign] if where.lost_campaign else where.told():
         notice(line)
@@ -53,7 +53,7 @@ def status(argument: str | None, status_format: StatusFormat) -> ExitCode:
 def watch(argument: str | None) -> ExitCode:
     """Draw the table again and again until the run has ended."""
     directory = find_run(argument)
-    mention_doubt(see(directory))
+    mention_doubt(directory.doubt)
     watch_status(lambda: _look(see(directory)))
     return ExitCode.OK
 
