@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from rose_cli.loop.bounds import Watched
     from rose_cli.loop.step import StepRunner
+    from rose_cli.plan.model import CriterionPlan
 
 
 STOP_NOTICE_SECONDS = 1.0
@@ -52,6 +53,7 @@ class Attempt:
         self._command: Command | None = None
         self._started = False
         self._metric_file_before: str | None = None
+        self._metric: float | NoMetricError | None = None
 
     async def run(self) -> bool:
         """Whether it succeeded. The fact is durable when this returns, also where it is cancelled."""
@@ -66,6 +68,7 @@ class Attempt:
         try:
             outcome = await self._run(command)
             await self._hear_of_a_stop(outcome)
+            await self._read_metric(outcome)
         except anyio.get_cancelled_exc_class():
             await self._record_cancellation()
             raise
@@ -178,18 +181,14 @@ class Attempt:
             return e.AttemptLost(*self._where, self._secrets.masked(outcome.message or "the engine no longer knows it"))
         if not outcome.succeeded:
             return self._failure(outcome, argv, outcome.ended.value, describe(outcome, self._plan.timeout_seconds))
-        value = None
-        if self._runner.step.task == CRITERION:
-            try:
-                value = self._metric()
-            except NoMetricError as error:
-                return self._failure(outcome, argv, "no_metric", str(error))
+        if isinstance(self._metric, NoMetricError):
+            return self._failure(outcome, argv, "no_metric", str(self._metric))
         report = report_of(self._result, self._stdout, inside=self._crew.directory.path)
         return e.AttemptSucceeded(
             *self._where,
             outcome.seconds,
             self._secrets.hidden(report.result) if report.result else report.result,
-            value,
+            self._metric,
             report_problem=self._secrets.masked(report.problem) if report.problem else None,
             metric_file=self._written_metric_file(),
         )
@@ -203,17 +202,23 @@ class Attempt:
     def _shown_options(self, command: Command) -> Mapping[str, Any]:
         return self._secrets.hidden(masked_options(command.options)) if command.options else command.options
 
-    def _metric(self) -> float:
+    async def _read_metric(self, outcome: TaskOutcome) -> None:
+        """Of a criterion that has succeeded. Nothing else waits for a search that takes long."""
         criterion = self._runner.learner.criterion
-        if criterion is None:
-            message = "a criterion step without a criterion"
-            raise AssertionError(message)
+        if self._runner.step.task != CRITERION or criterion is None or not outcome.succeeded:
+            return
+        try:
+            self._metric = await self._value(criterion)
+        except NoMetricError as error:
+            self._metric = error
+
+    async def _value(self, criterion: CriterionPlan) -> float:
         self._refuse_stale_metric_file()
         if (file := self._runner.metric_file) is not None:
             criterion = replace(criterion, reading=replace(criterion.reading, file=file.name))
         directory = self._crew.directory
         workspace = directory.workspace(self._runner.learner.name)
-        return read_metric(criterion, self._stdout, workspace, self._secrets.masked, inside=directory.path)
+        return await read_metric(criterion, self._stdout, workspace, self._secrets.masked, inside=directory.path)
 
     def _refuse_stale_metric_file(self) -> None:
         """Raises NoMetricError where neither this attempt nor one before it in this iteration has written the file."""

@@ -14,6 +14,7 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
+from rose_cli.loop.matching import SECONDS, SlowMatchError, find_last
 from rose_cli.loop.numerals import (
     Wanted,
     advice_on_line,
@@ -21,7 +22,6 @@ from rose_cli.loop.numerals import (
     advice_on_word,
     cleaned,
     last_line,
-    last_match,
     number_of,
     number_paths,
 )
@@ -49,7 +49,7 @@ def metric_end(path: Path, *, inside: Path) -> FileEnd | None:
     return end_of(path, METRIC_BYTES, inside=inside, own_links_out=True)
 
 
-def read_metric(
+async def read_metric(
     criterion: CriterionPlan, stdout: Path, workspace: Path, hide: Callable[[str], str] = str, *, inside: Path
 ) -> float:
     """The criterion's value, in the run directory `inside`.
@@ -67,7 +67,7 @@ def read_metric(
     if not end.is_whole and not lines.strip():
         raise NoMetricError(f"expected the metric in {source}: its last line is longer than the megabyte that is read")
     wanted = Wanted(criterion.metric, (criterion.lowest, criterion.highest) == (0.0, 1.0), reading.file)
-    value = _Reader(reading, source, wanted, hide).value(lines, text)
+    value = await _Reader(reading, source, wanted, hide).value(lines, text)
     return _in_range(value, criterion)
 
 
@@ -101,11 +101,11 @@ class _Reader:
         self._source = source
         self._wanted = wanted
 
-    def value(self, text: str, raw: str) -> float:
+    async def value(self, text: str, raw: str) -> float:
         if self._reading.json_path is not None:
             return self._from_json(text, self._reading.json_path)
         if self._reading.regex is not None:
-            return self._from_regex(text, raw, self._reading.regex)
+            return await self._from_regex(text, raw, self._reading.regex)
         line = last_line(text)
         if (number := number_of(line)) is not None:
             return number
@@ -151,11 +151,18 @@ class _Reader:
         message = f"expected JSON in {self._source}; {self._ending(line)}{f'; {hint}' if hint else ''}"
         raise NoMetricError(message)
 
-    def _from_regex(self, text: str, raw: str, regex: str) -> float:
+    async def _from_regex(self, text: str, raw: str, regex: str) -> float:
         """Where it finds nothing in what a person would see, it may be made for what was printed, byte by byte."""
-        found = last_match(regex, text)
-        if found is None:
-            found = last_match(regex, raw)
+        try:
+            found = await find_last(regex, text)
+            if found is None and raw != text:
+                found = await find_last(regex, raw)
+        except SlowMatchError:
+            message = (
+                f"the search for '{regex}' in {self._source} was ended after {SECONDS} seconds of processor time; "
+            )
+            message += "write an expression without repeats inside of repeats, such as (a+)+ or (.*,)*"
+            raise NoMetricError(message) from None
         if found is None:
             raise NoMetricError(f"expected {self._source} to match '{regex}'; {self._ending(last_line(text))}")
         found = cleaned(found)

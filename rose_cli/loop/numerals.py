@@ -12,6 +12,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rose_cli.loop.matching import is_quick, last_match
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -49,14 +51,6 @@ def number_of(text: str) -> float | None:
 def last_line(text: str) -> str:
     """The last line of a cleaned text that is not blank."""
     return text.rstrip().rpartition("\n")[2]
-
-
-def last_match(regex: str, text: str) -> str | None:
-    """The first group of the last match, or all of it; None where nothing matches."""
-    last = None
-    for match in re.finditer(regex, text, re.MULTILINE):
-        last = match
-    return None if last is None else last.group(1 if last.re.groups else 0) or ""
 
 
 @dataclass(frozen=True)
@@ -106,7 +100,7 @@ def advice_on_regex(found: str, regex: str, text: str, wanted: Wanted) -> str | 
         return said
     for group in _GROUPS:
         better = regex.replace(r"(\S+)", group).replace("(.*)", group).replace("(.+)", group)
-        there = last_match(better, text) if better != regex else None
+        there = last_match(better, text) if better != regex and is_quick(better, text) else None
         if there is not None and [token.value for token in _tokens(found)] == [number_of(there)]:
             return f"write {_quoted(better)}"
     return None

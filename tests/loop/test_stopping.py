@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from rose_cli.loop.matching import is_quick, last_match
+from tests.conftest import wait_until
 
 if TYPE_CHECKING:
     from tests.conftest import Rose
@@ -199,6 +203,9 @@ READINGS = {
     "lines of windows by regex": ("read: {regex: '^mse=(\\S+)$'},", "printf 'mse=0.25\\r\\nend\\r\\n'", 0.25),
     "a progress bar by regex": ("read: {regex: '^mse=(\\S+)$'},", "printf 'step 9\\rmse=0.25\\rend'", 0.25),
     "regex made for windows": ("read: {regex: 'mse=([.0-9]+)\\r'},", "printf 'mse=0.25\\r\\n'", 0.25),
+    "a regex of a long output": ("read: {regex: 'mse=(.*)'},", "seq 100000; echo mse=0.1; echo mse=0.25; seq 9", 0.25),
+    "a regex with repeats in a repeat": (r"read: {regex: 'mse=((?:\d+|[.])+)$'},", "echo mse=0.25", 0.25),
+    "a regex that finds nothing in a file": ("read: {file: é, regex: 'é=(.+)+$'},", "echo é=0.25 > é", 0.25),
     "fortran in a file": ("read: {file: out.txt, regex: 'E=(\\S+)'},", "echo E=2.5D-01 > out.txt", 0.25),
     "a little less than none": ("", "echo -1e-7", -1e-7),
     "exact digits": ("", "echo 0.1000000000000000055511151231257827", 0.1),
@@ -211,6 +218,59 @@ def test_where_the_value_is_read(rose: Rose, name: str) -> None:
     rose.script(f"#!/bin/sh\n{line}\n", "check.sh")
     campaign(rose, f"{{metric: mse, threshold: 0.01, {read} executable: ./check.sh}}", max_iter="max_iter: 1")
     assert run(rose)["learner-0"]["history"] == [value]
+
+
+ENDLESS = "read: {regex: '^(x+x+)+y'}, executable: ./check.sh"
+
+
+def test_a_search_without_an_end_fails_its_attempt_and_holds_up_nobody(rose: Rose) -> None:
+    rose.script("#!/bin/sh\necho 1; echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n", "check.sh")
+    campaign(
+        rose,
+        "{metric: mse, threshold: 0.5, executable: ./values.sh 1 0.1}",
+        f"[{{name: endless, stop: {{{ENDLESS}}}}}, {{name: other}}]",
+    )
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 1
+    learners = rose.learners("r")
+    error = learners["endless"]["error"]
+    assert (error["task"], error["kind"]) == ("criterion", "no_metric")
+    assert "the search for '^(x+x+)+y' in its standard output was ended after 2 seconds" in error["message"]
+    assert learners["other"]["stop_reason"] == "criterion_met"
+    failed = [event["event"] for event in rose.events("r")].index("attempt_failed")
+    assert [event["learner"] for event in rose.events("r")[failed:] if event["event"] == "attempt_started"] == []
+
+
+def test_a_search_without_an_end_can_be_interrupted(rose: Rose) -> None:
+    rose.script("#!/bin/sh\necho xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n", "check.sh")
+    campaign(rose, f"{{metric: mse, threshold: 0.5, {ENDLESS}}}")
+    process = rose.start("run", "campaign.yaml", "--run-dir", "r")
+    out = rose.folder / "r/learners/learner-0/logs/0/criterion.1.out"
+    wait_until(lambda: out.is_file() and out.read_text())
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert [event["event"] for event in rose.events("r") if event.get("task") == "criterion"][-1] == "attempt_cancelled"
+
+
+@pytest.mark.parametrize(
+    ("regex", "length", "quick"),
+    [
+        (r"mse=(\S+)", 1000, True),
+        (r"^mse\s*=\s*(\S+)", 30, True),
+        ("x*x*x*x*x*y", 9, True),
+        ("x*x*x*x*x*y", 50, False),
+        ("x{1,9}x{1,9}x{1,9}x{1,9}x{1,9}y", 50, False),
+        ("(x|x)(x|x)(x|x)(x|x)(x|x)(x|x)(x|x)(x|x)(x|x)(x|x)(x|x)(x|x)(x|x)(x|x)(x|x)(x|x)y", 1000, False),
+        ("x?" * 30 + "x" * 30, 30, False),
+        ("(x+)+y", 1, False),
+        ("(?:x+){2}y", 1, False),
+        ("(x)?y", 1, False),
+        ("(.*)y", 1_000_000, False),
+    ],
+)
+def test_only_what_is_surely_quick_is_searched_for_at_once(regex: str, length: int, quick: bool) -> None:
+    assert is_quick(regex, "x" * length) == quick
+    assert not quick or last_match(regex, "x" * length) is None
 
 
 NO_NUMBER = {
