@@ -106,7 +106,7 @@ def record_creation(journal: JournalFile, plan: Plan, state: RunState) -> Record
 def _directory(plan: Plan, file: Path, wanted: Path | None) -> RunDirectory:
     """The folder of a new run, with no rights for those who may not read its campaign file either."""
     status = file.stat()
-    close_to_others(_withheld(plan, status))
+    close_to_others()
     if wanted is not None:
         directory = claim_run_directory(wanted)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections import Counter
 from contextlib import suppress
@@ -203,7 +204,8 @@ def _ways_out(directory: RunDirectory, doubt: Doubt, command: str) -> str:
         return f"{trusted} removes files in it all the same"
     risk = f"{trusted} runs its commands as you; `rose resume {run} --dry-run` shows what it would do"
     if doubt.foreign:
-        return f"{risk}{_NOBODYS if f'(uid {OVERFLOW_UID})' in doubt.what else ''}"
+        is_nobodys = f"(uid {OVERFLOW_UID})" in doubt.what
+        return f"{'call rose as that user; ' if os.geteuid() == 0 else ''}{risk}{_NOBODYS if is_nobodys else ''}"
     place, inside = directory.path.resolve(), doubt.path.resolve()
     if inside.is_relative_to(place):
         return f"make sure that nobody has changed it, then `chmod -R go-w {run}`; {risk}"

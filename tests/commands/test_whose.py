@@ -88,20 +88,17 @@ def test_resume_passes_over_a_run_that_somebody_else_put_there(project: Person, 
     assert project.status(own)["status"] == "done"
 
 
-@pytest.mark.parametrize("lookup", [(), ("campaign.yaml",), (".",), ("rose-runs",)])
-def test_where_there_is_only_that_run_nothing_is_resumed(
-    project: Person, mallory: Person, lookup: tuple[str, ...]
-) -> None:
+def test_where_there_is_only_that_run_nothing_is_resumed(project: Person, mallory: Person) -> None:
     project.sh("mkdir -m 1777 rose-runs")
     planted = plant(mallory, project)
-    if lookup == ("campaign.yaml",):  # the plan of a run says which file it is of, and may lie
-        text = (planted / "plan.json").read_text().replace("theirs.yaml", "campaign.yaml")
-        mallory.sh(f"cat > {planted}/plan.json", text)
-        mallory.sh(f"touch -d 2099-01-01 {planted}/plan.json")
-    called = project("resume", *lookup)
-    assert (called.code, trace(project)) == (4, None)
-    assert f"'rose-runs/ours-20990101-2' {NOT_YOURS}" in called.err
-    assert "`rose resume rose-runs/ours-20990101-2 --trust` runs its commands as you" in one_line(called.err)
+    # the plan of a run says which file it is of, and may lie
+    text = (planted / "plan.json").read_text().replace("theirs.yaml", "campaign.yaml")
+    mallory.sh(f"cat > {planted}/plan.json && touch -d 2099-01-01 {planted}/plan.json", text)
+    for lookup in ((), ("campaign.yaml",), ("rose-runs",), ("--max-iter", "9")):
+        called = project("resume", *lookup)
+        assert (called.code, trace(project)) == (4, None)
+        assert f"'rose-runs/ours-20990101-2' {NOT_YOURS}" in called.err
+        assert "`rose resume rose-runs/ours-20990101-2 --trust` runs its commands as you" in one_line(called.err)
 
 
 def test_named_it_is_refused_until_it_is_trusted(project: Person, mallory: Person) -> None:
@@ -197,17 +194,16 @@ def test_latest_is_not_followed_to_somebody_elses_run(project: Person, mallory: 
 # --- a place for a run ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", ["755", "777", "1777"])
-def test_a_place_that_belongs_to_somebody_else_takes_no_run(project: Person, mallory: Person, mode: str) -> None:
-    mallory.at(project.folder).sh(f"mkdir -m {mode} rose-runs planted")
-    for words in ((), ("--run-dir", "planted")):
-        called = project("run", "campaign.yaml", *words)
-        assert called.code == 4
-        place = "planted" if words else "rose-runs"
-        assert f"/{place}' {NOT_YOURS}, who could replace your run" in one_line(called.err)
-        assert "--run-dir" in called.err
-    assert not any((project.folder / "planted").iterdir())
-    assert not any((project.folder / "rose-runs").iterdir())
+def test_a_place_that_belongs_to_somebody_else_takes_no_run(project: Person, mallory: Person) -> None:
+    theirs = mallory.at(project.folder)
+    for mode in ("755", "777", "1777"):
+        theirs.sh(f"rm -rf rose-runs planted; mkdir -m {mode} rose-runs planted")
+        for words, place in (((), "rose-runs"), (("--run-dir", "planted"), "planted")):
+            called = project("run", "campaign.yaml", *words)
+            assert called.code == 4
+            assert f"/{place}' {NOT_YOURS}, who could replace your run" in one_line(called.err)
+            assert "--run-dir" in called.err
+            assert not any((project.folder / place).iterdir())
 
 
 def test_a_place_that_everybody_can_change_takes_no_run(rose: Rose) -> None:
@@ -366,12 +362,14 @@ def test_a_run_is_as_private_as_its_campaign_file(rose: Rose, given: int, folder
     (rose.folder / "campaign.yaml").chmod(given)
     (rose.folder / "ok").touch()
     (rose.folder / "there").mkdir(mode=0o755)
-    for name in ("made", "there"):
-        assert rose("run", "campaign.yaml", "--run-dir", name).code == 0
-        assert rose("resume", name, "--max-iter", "3").code == 0
-        found = modes(rose.folder / name)
-        assert found["."] == folder
-        assert {found[each] for each in (*FILES, "learners/a/logs/2/sim.1.err")} == {file}
+    assert rose("run", "campaign.yaml", "--run-dir", "there").code == 0
+    assert rose("resume", "there", "--max-iter", "3").code == 0
+    found = modes(rose.folder / "there")
+    assert found["."] == folder
+    assert {found[each] for each in (*FILES, "learners/a/logs/2/sim.1.err")} == {file}
+    (rose.folder / "ok").unlink()
+    run = failed_run(rose)
+    assert (modes(run)["."], modes(run.parent)["."]) == (folder, 0o755), "there may be other runs beside it"
 
 
 def test_who_reads_the_file_by_its_group_is_not_who_reads_the_run_by_another(alice: Person) -> None:
@@ -504,7 +502,7 @@ def test_no_journal_ends_a_process_that_is_not_its_runs(rose: Rose) -> None:
             called = rose("resume", "r")
             assert called.code == 0, called.err
             assert "ended" not in called.err
-            assert f"process {pid} is left alone" in called.err or facts.get("directory", "").endswith("nowhere")
+            assert f"process {pid} is left alone" in called.err or "directory" in facts
             assert (stranger.poll(), process_is_running(task, None)) == (None, True)
     finally:
         stranger.kill()
