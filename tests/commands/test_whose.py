@@ -298,6 +298,50 @@ def test_a_group_of_ones_own_is_nobody_else(alice: Person) -> None:
     assert (called.code, called.err) == (0, "")
 
 
+PEOPLE = f"root:x:0:0::/:/bin/sh\nalice:x:{ALICE}:{ALICE}::/:/bin/sh\nmallory:x:{MALLORY}:{MALLORY}::/:/bin/sh\n"
+COLLEAGUE = f"bob:x:4003:{ALICE}::/:/bin/sh\n"
+GROUPS = f"root:x:0:\nmallory:x:{MALLORY}:\nteam:x:{TEAM}:alice,mallory\n"
+NAMED = 'mount --bind passwd /etc/passwd && mount --bind group /etc/group && exec setpriv "$@"'
+
+
+@pytest.mark.parametrize(
+    ("passwd", "group", "owner", "found"),
+    [
+        (PEOPLE, f"alice:x:{ALICE}:", (ALICE, ALICE), None),
+        (PEOPLE, f"alice:x:{ALICE}:alice", (ALICE, ALICE), None),
+        (PEOPLE, f"alice:x:{ALICE}:alice,mallory", (ALICE, ALICE), "can be changed by the group 'alice'"),
+        (PEOPLE + COLLEAGUE, f"alice:x:{ALICE}:", (ALICE, ALICE), "can be changed by the group 'alice'"),
+        (PEOPLE, f"users:x:{ALICE}:", (ALICE, ALICE), "can be changed by the group 'users'"),
+        (PEOPLE, f"alice:x:{ALICE}:", (ALICE, TEAM), "can be changed by the group 'team'"),
+        (PEOPLE, f"alice:x:{ALICE}:", (MALLORY, ALICE), f"belongs to mallory (uid {MALLORY})"),
+    ],
+)
+def test_people_and_groups_with_names(
+    alice: Person, passwd: str, group: str, owner: tuple[int, int], found: str | None
+) -> None:
+    campaign(alice)
+    alice.write(passwd, "passwd")
+    alice.write(f"{GROUPS}{group}\n", "group")
+    (alice.folder / "r").mkdir()
+    RunDirectory.at(alice.folder / "r").plan.touch()
+    os.chown(alice.folder / "r", ALICE, ALICE)
+    os.chown(alice.folder / "r/plan.json", *owner)
+    (alice.folder / "r/plan.json").chmod(0o664)
+    doubt = "from rose_cli.run_directory import RunDirectory as R, Path; d = R.at(Path('r')).doubt; print(d and d.what)"
+    words = (f"--reuid={ALICE}", f"--regid={ALICE}", f"--groups={TEAM}", alice.python, "-c", doubt)
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", NAMED, "sh", *words],
+        cwd=alice.folder,
+        env=alice.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "mount" in done.stderr or "unshare" in done.stderr:
+        pytest.skip(f"nothing may be mounted: {done.stderr}")
+    assert (done.stdout.strip(), done.stderr) == (str(found), "")
+
+
 OWN, NAMED_USER, OWN_GROUP, NAMED_GROUP, MOST, OTHERS = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
 R, RW, NOBODY = 4, 6, 0xFFFFFFFF
 ACCESS_LISTS: list[tuple[list[tuple[int, int, int]], str | None]] = [
