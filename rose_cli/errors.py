@@ -75,6 +75,10 @@ class RunDirectoryError(RoseError):
     exit_code = ExitCode.RUN_DIRECTORY
 
 
+class LearnerFoldersError(RunDirectoryError):
+    """Something is wrong with the folders of one learner: the others can go on."""
+
+
 class RunLockedError(RunDirectoryError):
     """A living session holds the run."""
 

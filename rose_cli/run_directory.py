@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from rose_cli.errors import RunDirectoryError
+from rose_cli.errors import LearnerFoldersError, RunDirectoryError
 from rose_cli.ownership import (
     Doubt,
     doubt_about,
@@ -123,12 +123,12 @@ class RunDirectory:
         return self.learner(learner) / "logs" / str(iteration)
 
     def refuse_linked_logs(self, learner: str, iteration: int) -> None:
-        """Raises RunDirectoryError where the folder for the logs of an iteration, or the one above, is a link."""
+        """Raises LearnerFoldersError where the folder for the logs of an iteration, or the one above, is a link."""
         logs = self.logs(learner, iteration)
         for path in (logs.parent, logs):
             if path.is_symlink():
                 message = f"'{path}' is a link, and rose did not make it one"
-                raise RunDirectoryError(message, "remove it, then `rose resume`")
+                raise LearnerFoldersError(message, "remove it, then `rose resume`")
 
     def log(self, learner: str, iteration: int, task: str, replica: int, attempt: int, ending: str) -> Path:
         """`<task>.<attempt>.<ending>`; from the second replica on, `<task>.r<replica>.<attempt>.<ending>`."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import anyio
 from anyio.lowlevel import RunVar
 
-from rose_cli.errors import RunDirectoryError
+from rose_cli.errors import LearnerFoldersError, RunDirectoryError
 from rose_cli.regular import Folder, sync
 from rose_cli.shortage import in_slices, shortage
 from rose_cli.tree import copy_contents, open_to_empty, remove_contents, remove_entry
@@ -36,6 +36,10 @@ _UNFINISHED = ".new"
 _DISCARDED = ".old"
 UNCOUNTED = (_UNFINISHED, _DISCARDED)
 """What a session that was killed may have left beside snapshots."""
+
+
+_OF_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE, errno.EINTR)
+"""What a disk answers that the whole run is on."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class Snapshot:
         if not self.path.is_dir():
             message = f"'{self.path}', the workspace as it was before '{self.task}', is no longer there"
             hint = f"rose resume --from-iteration {self.iteration} goes on with the workspace as it is"
-            raise RunDirectoryError(message, hint)
+            raise LearnerFoldersError(message, hint)
         with _explained(f"cannot put '{self.path}' back into '{self.workspace}'"):
             await _drive(self._putting_back())
 
@@ -158,4 +162,5 @@ def _explained(what: str) -> Iterator[None]:
         place = f" ('{error.filename}')" if error.filename else ""
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         remedy = "free some space" if full else "see that it can be read and written"
-        raise RunDirectoryError(f"{what}: {error.strerror}{place}", f"{remedy}, then `rose resume`") from error
+        kind = RunDirectoryError if error.errno in _OF_ALL else LearnerFoldersError
+        raise kind(f"{what}: {error.strerror}{place}", f"{remedy}, then `rose resume`") from error

@@ -36,11 +36,11 @@ class Person(Rose):
 
     @property
     def python(self) -> str:
-        return str(_python())
+        return str(python_of_others())
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**_environment(), "HOME": str(self.home), "USER": self.home.name}
+        return {**environment_of_others(), "HOME": str(self.home), "USER": self.home.name}
 
     @property
     def as_whom(self) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def why_not(folder: Path) -> str | None:
     """Why nobody else can use rose in `folder` here; None where they can."""
     if os.geteuid() != 0:
         return "only root can act for two users"
-    if _python() is None:
+    if python_of_others() is None:
         return "other users can read no Python of this version together with rose and what it needs"
     if not _works(ALICE, "/bin/sh", "-c", f"cd '{folder}'"):
         return f"other users cannot enter '{folder}'"
@@ -105,7 +105,7 @@ def why_not(folder: Path) -> str | None:
 
 
 @cache
-def _python() -> str | None:
+def python_of_others() -> str | None:
     """An interpreter with which other users can call rose."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     names = [sys.executable, f"/usr/bin/{version}", f"/usr/local/bin/{version}"]
@@ -116,7 +116,7 @@ def _python() -> str | None:
 def _works(uid: int, *words: str) -> bool:
     try:
         done = subprocess.run(
-            words, cwd="/", env=_environment(), capture_output=True, timeout=60, check=False, **_as(uid)
+            words, cwd="/", env=environment_of_others(), capture_output=True, timeout=60, check=False, **_as(uid)
         )
     except OSError:  # it may not be executed
         return False
@@ -127,7 +127,7 @@ def _as(uid: int) -> dict[str, Any]:
     return {"user": uid, "group": uid, "extra_groups": [TEAM]}
 
 
-def _environment() -> dict[str, str]:
+def environment_of_others() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SUDO_", "XDG_", "VIRTUAL_"))}
     path = f"{REPOSITORY}:{sysconfig.get_path('purelib')}"
     return {**kept, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}

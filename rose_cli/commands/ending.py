@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rose_cli.commands.session import carry_on
 from rose_cli.errors import ExitCode
+from rose_cli.view.console import complain
 from rose_cli.view.summary import print_summary
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from rose_cli.journal.state import RunState
     from rose_cli.loop.crew import Ending
 
+MOST_TOLD = 8
 _STOPPED = {
     "interrupted": ExitCode.INTERRUPTED,
     "terminated": ExitCode.TERMINATED,
@@ -26,7 +28,10 @@ def carry_through(work: Work, *, require_criterion: bool) -> ExitCode:
     with work.journal:
         ending = carry_on(work)
     print_summary(work.output, work.plan, work.state, work.directory, ending)
-    return exit_code(work.state, ending, require_criterion=require_criterion)
+    code = exit_code(work.state, ending, require_criterion=require_criterion)
+    for name, error in list(ending.broken.items())[:MOST_TOLD]:
+        complain(f"learner '{name}' cannot go on: {error.message}", error.hint)
+    return ExitCode.RUN_DIRECTORY if ending.broken and code in (ExitCode.OK, ExitCode.LEARNER_FAILED) else code
 
 
 def exit_code(state: RunState, ending: Ending, *, require_criterion: bool) -> ExitCode:

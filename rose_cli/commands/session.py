@@ -202,6 +202,7 @@ async def _crew(work: Work, recorder: Recorder, engine: Engine, screen: Screen, 
     deadline = deadline_of(work.plan.limits.wall_time_seconds, work.environment, grace, time.time())
     secrets = Secrets.of(secrets_of_environment(work.environment))
     crew = Crew(work.plan, work.state, recorder, engine, work.directory, deadline, secrets, work.left_out)
+    crew.warn = screen.warn
     if deadline.notice is not None:
         screen.warn(deadline.notice)
     async with anyio.create_task_group() as group:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from dataclasses import dataclass
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import anyio
 
+from rose_cli.errors import LearnerFoldersError
 from rose_cli.journal import events as e
 from rose_cli.loop.bounds import Bounds
 from rose_cli.loop.breaker import Breaker
@@ -17,7 +18,7 @@ from rose_cli.masking import Secrets
 from rose_cli.snapshot import drop_snapshots
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection, Mapping
 
     from rose_cli.engine.base import Engine
     from rose_cli.journal.recorder import Recorder
@@ -27,12 +28,20 @@ if TYPE_CHECKING:
     from rose_cli.run_directory import RunDirectory
 
 
+def _words(learner: str, error: LearnerFoldersError) -> str:
+    return f"learner '{learner}' cannot go on: {error.message}"
+
+
 @dataclass(frozen=True)
 class Ending:
-    """Why the learners are through: finished, failed, wall_time, or what `stop` was given."""
+    """Why the learners are through: finished, failed, wall_time, or what `stop` was given.
+
+    `broken`: learners that could not go on, as something is wrong with their own folders.
+    """
 
     reason: str
     message: str | None = None
+    broken: Mapping[str, LearnerFoldersError] = field(default_factory=dict)
 
 
 class Crew:
@@ -68,6 +77,8 @@ class Crew:
         self._learner_scopes: dict[str, anyio.CancelScope] = {}
         self._messages: dict[str, str] = {}
         self._ending: Ending | None = None
+        self._broken: dict[str, LearnerFoldersError] = {}
+        self.warn: Callable[[str], object] = lambda _: None
         self._timed = anyio.CancelScope()
         self._rests = False
 
@@ -90,6 +101,9 @@ class Crew:
         if self._rests:
             message = f"no task would finish in the time that is left: {source}"
             self._ending = self._ending or Ending("wall_time", message)
+        if self._broken:
+            message = "; ".join(_words(name, error) for name, error in self._broken.items())
+            return replace(self._ending or Ending("failed", message), broken=self._broken)
         return self._ending or Ending("finished")
 
     def _waiting(self) -> list[LearnerPlan]:
@@ -144,12 +158,16 @@ class Crew:
                     await LearnerLoop(self, learner).run()
                 except WallTimeReached:
                     self._rests = True  # others may have shorter tasks, and can still be stopped
+                except LearnerFoldersError as error:
+                    self._broken[learner.name] = error
+                    self.warn(_words(learner.name, error))  # at once: the others may go on for days
         del self._learner_scopes[learner.name]
         if scope.cancelled_caught:
             message = self._messages[learner.name]
             with anyio.CancelScope(shield=True):
                 await self.recorder.record(e.LearnerStopped(learner.name, "cancelled", message))
-                await drop_snapshots(self.directory.snapshots(learner.name), self.directory.path)
+                with suppress(LearnerFoldersError):  # what stays of them, `rose clean` removes
+                    await drop_snapshots(self.directory.snapshots(learner.name), self.directory.path)
         self._after_converged()
 
     def _after_converged(self) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from rose_cli.errors import LearnerFoldersError
 from rose_cli.journal import events as e
 from rose_cli.loop.criterion import best_value, why_stop
 from rose_cli.loop.deadline import WallTimeReached
@@ -121,19 +122,19 @@ class LearnerLoop:
         return await self._all(runners)
 
     async def _all(self, runners: list[StepRunner]) -> StepEnd:
-        ends: list[StepEnd | WallTimeReached] = []
+        ends: list[StepEnd | WallTimeReached | LearnerFoldersError] = []
 
         async def collect(runner: StepRunner) -> None:
             try:
                 ends.append(await runner.run())
-            except WallTimeReached as reached:
-                ends.append(reached)
+            except (WallTimeReached, LearnerFoldersError) as turn:
+                ends.append(turn)
 
         async with anyio.create_task_group() as group:
             for runner in runners:
                 group.start_soon(collect, runner)
         for end in ends:
-            if isinstance(end, WallTimeReached):
+            if isinstance(end, Exception):
                 raise end
         return StepEnd.FAILED if StepEnd.FAILED in ends else StepEnd.DONE
 

@@ -81,6 +81,10 @@ _SAYS: tuple[tuple[str, str], ...] = (
         "the Python that ran it lacks the package: activate its environment, or name its python",
     ),
     (r"Argument list too long", "pass values in a file"),
+    (
+        r"[Cc]annot fork|fork: (retry: )?Resource temporarily unavailable|can't start new thread",
+        "no more processes or threads are allowed ('ulimit -u'): let it start fewer, or run fewer tasks at once",
+    ),
 )
 """What is said by programs that do not find what they need, and what helps."""
 

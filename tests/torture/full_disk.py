@@ -32,10 +32,11 @@ def cannot_mount() -> str | None:
 
 
 @contextmanager
-def small_disk(place: Path, size_kb: int = _SIZE_KB) -> Iterator[Path]:
+def small_disk(place: Path, size_kb: int = _SIZE_KB, inodes: int | None = None) -> Iterator[Path]:
     """A tmpfs at `place`; gone with all that is on it when this is left."""
     place.mkdir(parents=True)
-    options = ["-t", "tmpfs", "-o", f"size={size_kb}k", "tmpfs"]
+    bounds = f"size={size_kb}k" if inodes is None else f"size={size_kb}k,nr_inodes={inodes}"
+    options = ["-t", "tmpfs", "-o", bounds, "tmpfs"]
     subprocess.run(["mount", *options, str(place)], check=True, capture_output=True)
     try:
         yield place

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Rose
 
-_ERRORS = (errno.ENOSPC, errno.EIO, errno.EINTR)
+_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EINTR)
 _RESULTS = frozenset({"attempt_succeeded", "attempt_failed", "iteration_finished", "learner_stopped"})
 
 
