@@ -15,6 +15,7 @@ import anyio
 
 from rose_cli.engine.processes import signal_group
 from rose_cli.ownership import umask_of_user
+from rose_cli.regular import open_alone
 from rose_cli.shortage import process_shortage
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class HostLink:
 
     def __init__(self, log: Path, folder: Path, environment: Mapping[str, str]) -> None:
         try:
-            with log.open("ab") as file:
+            with open(open_alone(log, os.O_WRONLY | os.O_APPEND), "ab") as file:  # noqa: PTH123
                 self._process = subprocess.Popen(
                     [sys.executable, "-B", "-c", _PROGRAM, str(_PACKAGE)],
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, bufsize=0,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from rose_cli.engine.shell import note_beside
 from rose_cli.ownership import make_folders
+from rose_cli.regular import open_alone, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from rose_cli.engine.shell import Note
 
+_MOST_BYTES = 1 << 12
 SCRIPTS = "tasks"
 LOCKS = "locks"
 
@@ -95,7 +97,7 @@ class TaskScript:
 
     def read_record(self) -> str | None:
         try:
-            return self.record.read_text(encoding="ascii").strip()
+            return read_regular(self.record, _MOST_BYTES).decode("ascii", "replace").strip()
         except OSError:
             return None
 
@@ -133,7 +135,7 @@ def write_script(
     words = ["env", *(["-i"] if exact else []), *(f"{name}={value}" for name, value in environment.items()), *argv]
     lines.append(f"task() {{ (exec {shlex.join(words)}) </dev/null >>{stdout} 2>>{stderr}; }}")
     # not for others to read: variables may be secrets
-    descriptor = os.open(script.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    descriptor = open_alone(script.path, os.O_WRONLY | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write("\n".join([*lines, ""]))
 

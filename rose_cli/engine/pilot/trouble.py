@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
+
+from rose_cli.regular import open_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +36,8 @@ def last_words(folder: Path) -> str | None:
 
 def _tail(path: Path) -> str:
     try:
-        return path.read_bytes()[-_TAIL_BYTES:].decode("utf-8", "replace")
+        with open(open_regular(path), "rb") as file:  # noqa: PTH123
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
+            return file.read(_TAIL_BYTES).decode("utf-8", "replace")
     except OSError:
         return ""
