@@ -108,6 +108,7 @@ def test_a_run_that_cannot_be_read_does_not_hide_the_others(rose: Rose) -> None:
             instead(bad / place, kind)
     listed = {each["name"]: each for each in rose.json("list", "--format", "json")}
     assert listed.pop("good")["status"] == "failed"
+    assert len(listed) == 2 * len(KINDS)
     assert {each["status"] for each in listed.values()} == {"unreadable"}
     for kind in KINDS:
         assert SAID[kind] in listed[f"journal.jsonl-{kind.__name__}"]["note"]

@@ -223,7 +223,7 @@ def _settle(where: Whereabouts) -> None:
     try:
         write_plan(where.directory, where.plan)
     except OSError as error:
-        message = f"cannot write '{where.directory.plan}': {error.strerror}"
+        message = f"cannot write '{error.filename or where.directory.plan}': {error.strerror}"
         raise RunDirectoryError(message, "see that it can be written, then `rose resume`") from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 from collections import Counter
@@ -260,7 +261,7 @@ def runs_of(folder: Path) -> Iterator[RunDirectory]:
 def _time_of(run: Path) -> int:
     """By this runs are put in order; one that has gone meanwhile comes last."""
     try:
-        return (run / "plan.json").stat().st_mtime_ns
+        return (run / "plan.json").lstat().st_mtime_ns
     except OSError:
         return 0
 
@@ -336,7 +337,14 @@ def _campaign_of(directory: RunDirectory) -> Path | None:
 
 
 def _is_run(path: Path) -> bool:
-    return (path / "plan.json").is_file()
+    """Also where something else stands in the place of the plan: whoever reads it says what."""
+    try:
+        (path / "plan.json").lstat()
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise
+        return False
+    return True
 
 
 def _may_be_read(path: Path) -> bool:
