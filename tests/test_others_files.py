@@ -211,6 +211,23 @@ def test_what_has_other_names_is_not_written_to(rose: Rose) -> None:
     assert rose.learners("r")["a"]["result"] == {"n": 1}
 
 
+def test_a_backup_of_hard_links_is_left_alone(rose: Rose) -> None:
+    """`cp -al` gives every file of a run a second name."""
+    run = failed_run(rose)
+    backup = rose.folder / "backup"
+    for path in run.rglob("*"):
+        if path.is_file():
+            place = backup / path.relative_to(run)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.hardlink_to(path)
+    before = {path: path.read_bytes() for path in backup.rglob("*") if path.is_file()}
+    mode = stat.S_IMODE((run / "journal.jsonl").stat().st_mode)
+    assert rose("resume", "r").code == 0
+    assert {path: path.read_bytes() for path in backup.rglob("*") if path.is_file()} == before
+    assert stat.S_IMODE((run / "journal.jsonl").stat().st_mode) == mode
+    assert not (run / "journal.new").exists()
+
+
 def test_a_file_of_its_own_is_emptied_and_not_made_anew(tmp_path: Path) -> None:
     (tmp_path / "f").write_text("old")
     before = (tmp_path / "f").stat().st_ino

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from contextlib import contextmanager
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from rose_cli.errors import JournalError
 from rose_cli.journal.ballast import Ballast
@@ -74,6 +75,7 @@ class JournalFile:
         What was handed out is durable when this returns: the session that wrote it may have died before its sync.
         """
         contents = read_journal(path, consume)
+        _leave_to_others(path)
         with _opened(path, _FLAGS) as descriptor:
             if os.fstat(descriptor).st_size != contents.good_bytes + contents.torn_bytes:
                 raise _taken_over(path)
@@ -183,6 +185,30 @@ def _opened(path: Path, flags: int) -> Iterator[int]:
             raise
     except OSError as error:
         raise _failure(path, error) from error
+
+
+def _leave_to_others(path: Path) -> None:
+    """Make the journal a file of its own where it has other names too, as in a backup made with `cp -al`."""
+    try:
+        with open(open_regular(path), "rb") as old:  # noqa: PTH123
+            status = os.fstat(old.fileno())
+            if status.st_nlink > 1:
+                _make_anew(path, old, status.st_mode & 0o755)
+    except OSError as error:
+        raise _failure(path, error) from error
+
+
+def _make_anew(path: Path, old: BinaryIO, mode: int) -> None:
+    own = path.with_suffix(".new")
+    own.unlink(missing_ok=True)
+    with open(open_regular(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as copy:  # noqa: PTH123
+        shutil.copyfileobj(old, copy)
+        os.fchmod(copy.fileno(), mode)
+        copy.flush()
+        os.fsync(copy.fileno())
+    own.replace(path)
+    with Folder.at(path.parent, inside=path.parent) as folder:
+        sync(folder.descriptor)
 
 
 def _failure(path: Path, error: OSError) -> JournalError:
