@@ -262,10 +262,13 @@ def prepare_workspace(workspace: Path, files: Iterable[FilePlan], *, inside: Pat
     except OSError as error:
         place = f" ('{error.filename}')" if error.filename and error.filename != str(workspace) else ""
         message = f"cannot prepare workspace '{workspace}': {error.strerror or error}{place}"
-        raise RunDirectoryError(message, f"{_WAYS_OUT.get(error.errno or 0, _WAY_OUT)}, then `rose resume`") from error
+        is_foreign = error.errno in (errno.ENOTDIR, errno.ELOOP) and str(error.filename).startswith(str(inside))
+        way = _NOT_ROSES if is_foreign else f"{_WAYS_OUT.get(error.errno or 0, _WAY_OUT)}, then `rose resume`"
+        raise RunDirectoryError(message, way) from error
 
 
 _WAY_OUT = "see that its 'files' can be read and there is space"
+_NOT_ROSES = "rose did not put that there: see whose it is with `ls -l`, and remove it; then `rose resume`"
 _WAYS_OUT = {
     errno.ENAMETOOLONG: "give the run a shorter place (--run-dir), or its learners and files shorter names",
     errno.ENOSPC: "free some space",
@@ -420,11 +423,17 @@ def lead_links(folders: Iterable[Path], moves: Mapping[str, str], *, inside: Pat
 
     Tasks make links of their own, by absolute paths: those are led along as well. Raises RunDirectoryError.
     """
-    led = 0
-    for path in folders:
-        with suppress(FileNotFoundError, PermissionError), Folder.at(path, inside=inside) as folder:
-            led += sum(_lead(*link, moves) for link in links_in(folder))
-    return led
+    return sum(_led_below(path, moves, inside) for path in folders)
+
+
+def _led_below(path: Path, moves: Mapping[str, str], inside: Path) -> int:
+    try:
+        with Folder.at(path, inside=inside) as folder:
+            return sum(_lead(*link, moves) for link in links_in(folder))
+    except (FileNotFoundError, PermissionError):  # there is none yet, or nobody may look into it
+        return 0
+    except OSError as error:
+        raise RunDirectoryError(f"cannot look into '{path}': {error.strerror}", _NOT_ROSES) from error
 
 
 def _lead(folder: int, name: str, path: str, moves: Mapping[str, str]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -19,7 +20,7 @@ from rose_cli.errors import JournalError, RunDirectoryError
 from rose_cli.journal.file import JournalFile, Record, read_journal
 from rose_cli.journal.record import holds_whole_line
 from rose_cli.regular import Folder, open_alone, open_inside
-from rose_cli.run_directory import RunDirectory
+from rose_cli.run_directory import RunDirectory, lead_links, prepare_workspace
 from tests.conftest import wait_until
 from tests.two_users import TEAM
 
@@ -175,6 +176,24 @@ def test_pipes_for_the_reserve_and_for_the_watchdogs_log_do_not_freeze_a_resume(
     (run / "engine/watchdog.log").unlink()
     instead(run / "journal.ballast", a_pipe)
     assert rose("resume", "r", timeout_seconds=30).code == 0
+
+
+def test_a_pipe_in_the_place_of_the_logs_of_an_iteration_fails_the_attempt(rose: Rose) -> None:
+    run = failed_run(rose)
+    shutil.rmtree(run / "learners/a/logs/0")
+    os.mkfifo(run / "learners/a/logs/0")
+    called = rose("resume", "r")
+    assert (called.code, "cannot be written: Not a directory" in called.out.replace("\n", " ")) == (1, True), called.out
+
+
+def test_a_pipe_in_the_place_of_a_folder_is_told(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "snapshots")
+    with pytest.raises(RunDirectoryError, match="cannot look into") as caught:
+        lead_links([tmp_path / "snapshots"], {"/old": "/new"}, inside=tmp_path)
+    assert "rose did not put that there" in str(caught.value.hint)
+    with pytest.raises(RunDirectoryError, match="cannot prepare workspace") as caught:
+        prepare_workspace(tmp_path / "snapshots", [], inside=tmp_path)
+    assert "rose did not put that there" in str(caught.value.hint)
 
 
 def test_a_task_that_puts_a_pipe_in_the_place_of_its_log_holds_up_nobody(rose: Rose) -> None:

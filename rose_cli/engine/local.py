@@ -94,7 +94,9 @@ class LocalEngine:
             make_folders(self._directory)
         except OSError as error:
             message = f"cannot make the engine's folder '{self._directory}': {error.strerror}"
-            raise RunDirectoryError(message, "mend that, then `rose resume`") from error
+            raise RunDirectoryError(
+                message, "remove what is there, or see that it can be written; then `rose resume`"
+            ) from error
         self._watchdog.start()
         self._census = Census(self._mark)
         self._slots = Slots(self._capacity)

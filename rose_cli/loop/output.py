@@ -127,7 +127,8 @@ def remove_old_report(result_file: Path, *, inside: Path) -> None:
     try:
         with Folder.at(result_file.parent, inside=inside) as folder:
             os.unlink(result_file.name, dir_fd=folder.descriptor)
-    except (FileNotFoundError, IsADirectoryError):  # a folder is no report
+    # a folder is no report; where there can be none at all, the attempt will not start
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         pass
     except OSError as error:
         message = f"cannot remove '{result_file}', which was there before its task: {error.strerror}"
