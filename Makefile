@@ -8,7 +8,8 @@ PIP  := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 # more for pytest or uv: make test ARGS='-k journal', make lock ARGS=--upgrade
 ARGS ?=
 
-.PHONY: help demo check test field torture lint types smoke format picture bench bench-pilot venv pilot python lock wheel clean
+.PHONY: help demo check test field torture lint types smoke format picture bench bench-pilot venv pilot python lock \
+  bounds wheel sbom clean
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -130,14 +131,35 @@ LOCK    = $(BIN)/uv --no-config --system-certs pip compile --quiet --universal -
 BUILT   = $(shell echo $(SOURCES) netifaces | tr , ' ')
 lock: $(BIN)/uv ## pin what pyproject.toml asks for (ARGS=--upgrade: the newest)
 	$(LOCK) --extra examples --group dev $(ARGS) --output-file requirements/lock.txt pyproject.toml
+	$(LOCK) --constraint requirements/lock.txt --output-file requirements/rose.txt pyproject.toml
 	$(LOCK) $(patsubst %,--no-binary %,$(BUILT)) --no-emit-package netifaces \
 	  --constraint requirements/lock.txt --group pilot $(ARGS) --output-file requirements/pilot.txt
+
+# Both ends of the ranges in pyproject.toml: an environment for each, resolved now, and all tests that need no pilot.
+# CI= : radical.pilot, which is not there, is then no reason to fail.
+BOUNDS  = lowest-direct highest
+bounds: $(BIN)/uv ## run the tests with the lowest and the newest versions allowed (BOUNDS=lowest-direct)
+	@set -e; for end in $(BOUNDS); do \
+	  there=$(abspath $(VENV))/$$end; echo "making $$there"; rm -rf "$$there"; mkdir -p "$$there"; \
+	  $(BIN)/uv --no-config --system-certs pip compile --quiet --resolution $$end --no-python-downloads \
+	    --python $(BIN)/python --generate-hashes --only-binary :all: --extra examples --group dev \
+	    --output-file "$$there.txt" pyproject.toml >/dev/null; \
+	  $(BIN)/uv --no-config venv --quiet --clear --python $(BIN)/python "$$there"; \
+	  $(BIN)/uv --no-config --system-certs pip install --quiet --python "$$there" --require-hashes -r "$$there.txt"; \
+	  $(BIN)/uv --no-config --system-certs pip install --quiet --python "$$there" --no-deps --no-build-isolation -e .; \
+	  CI= "$$there/bin/python" -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup \
+	    --ignore tests/engine/test_pilot.py --ignore tests/commands/test_pilot.py --ignore tests/torture $(ARGS); \
+	done
 
 $(BIN)/uv: $(VENV)/.ready
 	$(PIP) install 'uv>=0.13,<1'
 
-wheel: $(VENV)/.ready ## build the wheel and the source archive into dist/
+wheel: $(VENV)/.ready ## build the wheel and the source archive into dist/, the same bytes each time
 	$(BIN)/python -m hatchling build
+
+sbom: $(VENV)/.ready $(VENV)/.pilot ## list the packages with their hashes in dist/, for a release
+	@mkdir -p dist
+	$(BIN)/python -m tools.packages sbom dist/rose-cli.cdx.json
 
 clean: ## remove what make has made, the environment too; runs stay
 	@$(DISCARD)

@@ -260,7 +260,9 @@ def test_the_workflow_on_the_page_is_the_file() -> None:
 
 def test_the_pythons_that_are_supported_are_those_that_ci_runs() -> None:
     workflow = yaml.safe_load((REPOSITORY / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
-    (pythons,) = {tuple(job["strategy"]["matrix"]["python"]) for job in workflow["jobs"].values() if "strategy" in job}
+    pythons = workflow["jobs"]["check"]["strategy"]["matrix"]["python"]
+    ends = {each["python"]: each["end"] for each in workflow["jobs"]["bounds"]["strategy"]["matrix"]["include"]}
+    assert ends == {pythons[0]: "lowest-direct", pythons[-1]: "highest"}
     page = (DOCS / "from-laptop-to-cluster.md").read_text(encoding="utf-8")
     assert f"Python {pythons[0]} to {pythons[-1]} are supported." in page
 

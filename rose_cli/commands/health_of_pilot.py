@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SCRIPTS = ("radical-pilot-bridge", "radical-pilot-component", "radical-pilot-agent_0", "radical-pilot-agent_n")
 LAUNCHERS = ("mpiexec", "mpirun", "srun")
 BATCH_SYSTEMS = {"Slurm": "sbatch", "PBS": "qsub", "LSF": "bsub"}
-_INSTALL = "pip install 'rose-cli[pilot]' (needs a C compiler and Python's headers)"
+_INSTALL = "pip install 'rose-cli[pilot]' (needs a C compiler and Python's headers; brings packages under GPL and AGPL)"
 _INSTALL_AGAIN = "pip install --force-reinstall --no-deps radical.pilot"
 _FIRST, _AFTER = (1, 103), (2,)
 _NOT_YET = (3, 14)

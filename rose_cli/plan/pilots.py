@@ -116,7 +116,7 @@ def check_engine(engine: Engine, around: Surroundings) -> Iterator[Finding]:
         yield Finding("wrong-value", "a pilot is asked for a number of GPUs, not for ids", ("engine", "gpus"), hint)
     if around.labels is None:
         message = "radical.pilot is not installed here: its resource label is not checked, and `rose run` cannot start"
-        hint = "install it into this environment: pip install 'rose-cli[pilot]'"
+        hint = "install it into this environment: pip install 'rose-cli[pilot]' (brings packages under GPL and AGPL)"
         yield Finding("not-installed", message, ("engine",), hint, Severity.WARNING)
     elif not around.broken.touches(("engine", "resource")):
         yield from _check_label(engine, around.labels)

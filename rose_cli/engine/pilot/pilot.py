@@ -182,7 +182,8 @@ class Pilot:
 
     def _why(self, message: Json) -> str:
         if message.get("missing"):
-            return f"radical.pilot is not installed where rose is ({message['message']}): pip install 'rose-cli[pilot]'"
+            hint = "pip install 'rose-cli[pilot]' (brings packages under GPL and AGPL)"
+            return f"radical.pilot is not installed where rose is ({message['message']}): {hint}"
         said = message.get("message") or last_words(self._workplace.path)
         if not self.active.is_set():
             return f"no pilot on '{self._wanted.resource}': {said or 'it ended before it was active'}{self._logs()}"
