@@ -54,7 +54,11 @@ RequireCriterion = Annotated[
     bool, typer.Option("--require-criterion", help="Exit 1 unless every learner meets its criterion.")
 ]
 Trust = Annotated[
-    bool, typer.Option("--trust", help="Use RUN although others own it or can change it: what it runs, it runs as you.")
+    bool,
+    typer.Option(
+        "--trust",
+        help="Use RUN although others own it or can change it, or its plan was edited: what it runs, it runs as you.",
+    ),
 ]
 TextOrJson = Annotated[Literal["text", "json"], typer.Option("--format", help="For people or for programs.")]
 

@@ -89,25 +89,29 @@ class Host:
 
 
 def check_campaign(
-    path: Path, environment: Mapping[str, str], settings: Sequence[Setting] = (), host: Host | None = None
+    path: Path,
+    environment: Mapping[str, str],
+    settings: Sequence[Setting] = (),
+    host: Host | None = None,
+    at: Path | None = None,
 ) -> Checked:
-    """Read, check and compile, for `host` or else this one. Nothing runs.
+    """Read, check and compile, for `host` or else this one, as if it lay `at` another place. Nothing runs.
 
     No file is read but this one and, for a pilot, the descriptions of machines that radical.pilot brings along.
     Raises UsageError where there is no such file; what is wrong *in* it is a diagnostic.
     """
     with _no_collecting():
-        return _check(path, environment, settings, host or Host.this(environment))
+        return _check(path, environment, settings, host or Host.this(environment), at or path)
 
 
-def _check(path: Path, environment: Mapping[str, str], settings: Sequence[Setting], host: Host) -> Checked:
+def _check(path: Path, environment: Mapping[str, str], settings: Sequence[Setting], host: Host, at: Path) -> Checked:
     read = read_all(path, [(setting.path, setting.text, setting.source) for setting in settings])
     if read.document is None:
         return Checked(read.text, _fit_to_show(read.diagnostics, read.text, settings), None)
     loaded = load(read.document, read.broken)
     findings, compiled = list(loaded.findings), None
     around = Surroundings(
-        campaign_file=Path(path).absolute(),
+        campaign_file=Path(at).absolute(),
         environment=environment,
         machine=host.machine,
         task_names=declared_tasks(read.document) | read.lost_names,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from rose_cli.commands.altered import altered, told_altered
 from rose_cli.commands.campaign_file import (
     Setting,
     check_campaign,
@@ -18,7 +19,7 @@ from rose_cli.commands.campaign_file import (
     smoke_settings,
 )
 from rose_cli.commands.programs import files_lines, program_of, settled_lines, told_doubts
-from rose_cli.commands.runs import find_run, mention_doubt
+from rose_cli.commands.runs import find_run, mention_doubt, seen_or_why
 from rose_cli.commands.surroundings import task_environment
 from rose_cli.errors import ExitCode, UsageError
 from rose_cli.masking import Secrets, masked_command
@@ -101,6 +102,11 @@ def _plan_of_run(argument: str, options: PlanOptions) -> Plan:
     directory = find_run(str(Path(argument).parent) if Path(argument).name == "plan.json" else argument)
     plan = load_plan(directory.plan)
     mention_doubt(directory.doubt)
+    seen, why_not = seen_or_why(directory)
+    for line in told_altered(directory, plan, altered(directory, seen.state)) if seen is not None else ():
+        notice(line)
+    if seen is None:
+        notice(f"whether plan.json is as rose wrote it cannot be told: {why_not}")
     return plan
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from rose_cli.commands.altered import altered, checksum, checksums, refusal, told_altered, unknown_checksums
 from rose_cli.commands.changes import bound_changes, campaign_changes, file_changes, told_file_changes
 from rose_cli.commands.ending import carry_through, exit_code
 from rose_cli.commands.engines import mark_of_run
@@ -38,7 +39,7 @@ from rose_cli.journal.lock import RunLock
 from rose_cli.loop.crew import Ending
 from rose_cli.masking import remember
 from rose_cli.ownership import close_to_others
-from rose_cli.plan.file import load_plan
+from rose_cli.plan.file import dump_plan, load_plan
 from rose_cli.plan.named import fingerprints
 from rose_cli.plan.secrets import secrets_of_plan
 from rose_cli.run_directory import refuse_links, set_aside
@@ -46,8 +47,9 @@ from rose_cli.view.console import complain, notice, say
 from rose_cli.view.summary import short_path
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
+    from rose_cli.commands.runs import SeenRun
     from rose_cli.commands.workspaces import Loss
     from rose_cli.journal.state import LearnerState, RunState, SessionState
     from rose_cli.plan.model import Plan
@@ -81,6 +83,8 @@ def resume(argument: str | None, options: ResumeOptions) -> ExitCode:
         refuse_doubtful(directory, "resume", trust=options.trust, doubt=directory.doubt_inside(names))
         journal, state = _open(directory, plan)
         with journal:
+            if (changed := altered(directory, state)) and not options.trust:
+                raise _told(directory, plan, changed)
             return _go_on(Whereabouts(directory, plan, state), journal, options)
 
 
@@ -98,7 +102,6 @@ def _go_on(where: Whereabouts, journal: JournalFile, options: ResumeOptions) -> 
     is_copy = where.original is not None
     if not is_copy:
         _end_remains(where, force=options.force)
-    _settle(where)
     if plan.engine.pilot is not None:  # a record says nothing of an engine that has none
         forget_pilots(directory.engine, of_a_copy=is_copy)
     for name in intent.fresh:
@@ -107,15 +110,24 @@ def _go_on(where: Whereabouts, journal: JournalFile, options: ResumeOptions) -> 
     for name, what in intent.left_out.items():
         notice(f"learner '{name}' is left out: {what}")
     environment = task_environment(os.environ)
+    known, rewrite = _settled(where)
     work = Work(
-        directory, plan, journal, state, intent.opening, (), environment, options.output, intent.files, intent.left_out
-    )
+        directory, plan, journal, state, intent.opening, (), environment, options.output, intent.files, intent.left_out,
+        unknown_checksums(state, known), rewrite,
+    )  # fmt: skip
     code = carry_through(work, require_criterion=options.require_criterion)
     if intent.left_out:
-        refusal = _refusal(directory, intent.left_out)
-        complain(refusal.message, refusal.hint)
-        return refusal.exit_code if code in (ExitCode.OK, ExitCode.LEARNER_FAILED) else code
+        reason = _refusal(directory, intent.left_out)
+        complain(reason.message, reason.hint)
+        return reason.exit_code if code in (ExitCode.OK, ExitCode.LEARNER_FAILED) else code
     return code
+
+
+def _told(directory: RunDirectory, plan: Plan, changed: list[str]) -> RunDirectoryError:
+    """Why the run is not resumed, once it was said what differs."""
+    for line in told_altered(directory, plan, changed):
+        notice(line)
+    return refusal(directory, changed)
 
 
 def explain(argument: str | None, options: ResumeOptions) -> ExitCode:
@@ -127,24 +139,34 @@ def explain(argument: str | None, options: ResumeOptions) -> ExitCode:
     where = Whereabouts(seen.directory, seen.plan, seen.state)
     intent = _intent(where, options)
     say(f"run {seen.directory.path}: {seen.status.value}")
+    changed = altered(seen.directory, seen.state)
+    for line in told_altered(seen.directory, seen.plan, changed):
+        say(line)
     if seen.doubt is not None:
         say(f"{told_doubt(seen.doubt)}: it is resumed with `--trust` only, and runs its commands as you")
     where.refuse_what_is_missing()
     for line in intent.news:
         say(line)
-    for event in intent.opening:
-        if not isinstance(event, e.AttemptLost):
-            seen.state.apply(_Supposed(event, seen.state.last_time))
-    reopened = {event.learner: event.reason for event in intent.opening if isinstance(event, e.LearnerReopened)}
-    for line in outlook_lines(seen.plan, seen.state, intent.left_out, intent.fresh, reopened):
+    for line in _outlook(seen, intent):
         say(line)
-    names = [name for name, learner in seen.state.learners.items() if learner.stop_reason is None]
-    names = [name for name in names if name not in intent.left_out]
-    for line in next_commands(seen.directory, seen.plan, seen.state, names, task_environment(os.environ)):
-        say(line)
+    if changed and not options.trust:
+        raise refusal(seen.directory, changed)
     if intent.left_out:
         raise _refusal(seen.directory, intent.left_out)
     return ExitCode.OK
+
+
+def _outlook(seen: SeenRun, intent: _Intent) -> Iterator[str]:
+    """What becomes of each learner, and the commands that come next."""
+    state = seen.state
+    for event in intent.opening:
+        if not isinstance(event, e.AttemptLost):
+            state.apply(_Supposed(event, state.last_time))
+    reopened = {event.learner: event.reason for event in intent.opening if isinstance(event, e.LearnerReopened)}
+    yield from outlook_lines(seen.plan, state, intent.left_out, intent.fresh, reopened)
+    going = [name for name, learner in state.learners.items() if learner.stop_reason is None]
+    names = [name for name in going if name not in intent.left_out]
+    yield from next_commands(seen.directory, seen.plan, state, names, task_environment(os.environ))
 
 
 @dataclass(frozen=True)
@@ -212,19 +234,29 @@ def _open(directory: RunDirectory, plan: Plan) -> tuple[JournalFile, RunState]:
         notice(f"repaired the journal: cut {journal.repaired_bytes} bytes of an unfinished record at its end")
     if not state.run_id:
         notice("nothing had been recorded yet: the run begins now")
-        record_creation(journal, plan, state)
+        record_creation(directory, journal, plan, state)
     return journal, state
 
 
-def _settle(where: Whereabouts) -> None:
-    """Note in the plan where run and campaign lie from now on, so that the next move is seen as one from here."""
+def _settled(where: Whereabouts) -> tuple[dict[str, str], Callable[[], None] | None]:
+    """The checksums that the new session notes; where run or campaign lie elsewhere now, what writes that to plan.json.
+
+    The next move is then seen as one from here. The plan is written once the journal knows it: a session that ends in
+    between leaves one that the journal knows as well.
+    """
+    now = checksums(where.directory)
     if not where.has_moved:
-        return
-    try:
-        write_plan(where.directory, where.plan)
-    except OSError as error:
-        message = f"cannot write '{error.filename or where.directory.plan}': {error.strerror}"
-        raise RunDirectoryError(message, "see that it can be written, then `rose resume`") from error
+        return now, None
+
+    def write() -> None:
+        try:
+            write_plan(where.directory, where.plan)
+        except OSError as error:
+            message = f"cannot write '{error.filename or where.directory.plan}': {error.strerror}"
+            raise RunDirectoryError(message, "see that it can be written, then `rose resume`") from error
+
+    text = dump_plan(where.plan, where.directory.path)
+    return {**now, where.directory.plan.name: checksum(text.encode())}, write
 
 
 def _end_remains(where: Whereabouts, *, force: bool) -> None:

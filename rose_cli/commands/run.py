@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rose_cli import __version__
+from rose_cli.commands.altered import checksums
 from rose_cli.commands.campaign_file import Checked, Setting, check_campaign, mention_settings, only_learners
 from rose_cli.commands.ending import carry_through
 from rose_cli.commands.runs import before_all
@@ -79,7 +80,7 @@ def begin(directory: RunDirectory, plan: Plan, text: str, environment: dict[str,
         message = f"cannot write to '{directory.path}': {error.strerror}"
         raise RunDirectoryError(message, "free some space, or choose another place with --run-dir") from error
     state = before_all(plan)
-    created = record_creation(journal, plan, state)
+    created = record_creation(directory, journal, plan, state)
     return Work(directory, plan, journal, state, (), [created], environment, output, fingerprints(plan))
 
 
@@ -94,10 +95,11 @@ def write_plan(directory: RunDirectory, plan: Plan) -> None:
     unfinished.rename(directory.plan)
 
 
-def record_creation(journal: JournalFile, plan: Plan, state: RunState) -> Record:
+def record_creation(directory: RunDirectory, journal: JournalFile, plan: Plan, state: RunState) -> Record:
     """The first record of a journal, written and folded."""
     names = tuple(learner.name for learner in plan.learners)
-    created = Record(1, time.time(), e.RunCreated(uuid.uuid4().hex, plan.campaign, __version__, names))
+    begun = e.RunCreated(uuid.uuid4().hex, plan.campaign, __version__, names, checksums=checksums(directory))
+    created = Record(1, time.time(), begun)
     journal.append([created])
     state.apply(created)
     return created

@@ -57,7 +57,8 @@ class Work:
 
     `recorded` are the facts that are in the journal already and nobody has been shown, `opening` those that the
     session begins with. `files` are fingerprints of the files that the plan names, as far as they are news.
-    `left_out` are learners that cannot go on as they are.
+    `left_out` are learners that cannot go on as they are. `checksums` are those of files that the journal does not know
+    yet; `rewrite` writes one of these once it does.
     """
 
     directory: RunDirectory
@@ -70,6 +71,8 @@ class Work:
     output: Output
     files: Mapping[str, str] = field(default_factory=dict)
     left_out: Collection[str] = ()
+    checksums: Mapping[str, str] = field(default_factory=dict)
+    rewrite: Callable[[], None] | None = None
 
 
 def carry_on(work: Work) -> Ending:
@@ -177,8 +180,11 @@ async def _session(work: Work, inbox: _Inbox) -> Ending:
             work.files,
             boot_id(),
             process_start_ticks(os.getpid()),
+            work.checksums,
         )
         await recorder.record(started, *work.opening)
+        if work.rewrite is not None:
+            work.rewrite()
         if (few := missing_cores(work.plan)) is not None:
             screen.warn(few)
         if (missing := missing_gpus(work.plan, work.environment)) is not None:

@@ -33,11 +33,14 @@ class StepKey:
 
 @dataclass(frozen=True)
 class RunCreated:
+    """`checksums`: of plan.json and of the run's copy of its campaign file, by their names, as rose wrote them."""
+
     run_id: str
     campaign: str
     rose_version: str
     learners: tuple[str, ...]
     format: int = FORMAT_VERSION
+    checksums: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class SessionStarted:
 
     `pid` and `start_ticks` name its process, in the boot of the machine that is called `boot`.
     `files`: fingerprints of the files that the plan names, where they are not those of the session before; empty for
-    one that is gone.
+    one that is gone. `checksums`: as in `RunCreated`, of what rose wrote anew, or the user has said to trust.
     """
 
     session: int
@@ -59,6 +62,7 @@ class SessionStarted:
     files: Mapping[str, str] = field(default_factory=dict)
     boot: str | None = None
     start_ticks: int | None = None
+    checksums: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

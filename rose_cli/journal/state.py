@@ -184,6 +184,7 @@ class SessionState:
 class RunState:
     """What a run has come to. `last_time` is the time of the latest record, in UNIX seconds.
 
+    `checksums` are those that were noted of files in the run directory, by name: only such a file is as rose left it.
     `max_iter` is the bound that a resume gave last; which learners it holds for, `bound` tells. `files` has the
     fingerprints of the files that the plan names, as the latest session found them.
     """
@@ -200,6 +201,7 @@ class RunState:
     earlier_seconds: float = 0.0
     longest_seconds: dict[str, float] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
+    checksums: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _now: float = 0.0
     _tasks: Mapping[str, Collection[str]] | None = None
 
@@ -244,6 +246,7 @@ class RunState:
             raise e.UnfitError("it is the journal of another run: the plan has other learners")
         self.run_id, self.campaign, self.started = event.run_id, event.campaign, self._now
         self.learners = {name: LearnerState(name) for name in event.learners}
+        self._note_checksums(event.checksums)
 
     @_fold.register
     def _(self, event: e.SessionStarted) -> None:
@@ -254,6 +257,7 @@ class RunState:
         self.session.campaign_dir = event.campaign_dir
         self.session.boot, self.session.start_ticks = event.boot, event.start_ticks
         self.files = {name: text for name, text in {**self.files, **event.files}.items() if text}
+        self._note_checksums(event.checksums)
         for learner in self.learners.values():
             if learner.stop_reason is None:
                 learner.status = Status.PENDING
@@ -372,6 +376,9 @@ class RunState:
         self.max_iter = event.max_iter
         for name in event.learners or self.learners:
             self._learner(name).max_iter = event.max_iter
+
+    def _note_checksums(self, news: Mapping[str, str]) -> None:
+        self.checksums.update({name: (*self.checksums.get(name, ()), text) for name, text in news.items()})
 
     def _check_begun(self) -> None:
         if self._tasks is not None and not self.run_id:

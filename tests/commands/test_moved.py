@@ -371,7 +371,7 @@ def old(here: Rose) -> Rose:
             file["source"] = str(here.folder / file["source"])
             del file["fixed"]
     path.write_text(json.dumps({"format": 1, "plan": plan}))
-    rewrite_journal(run_in(here) / "journal.jsonl", ("directory", "identity", "campaign_dir", "files"))
+    rewrite_journal(run_in(here) / "journal.jsonl", ("directory", "identity", "campaign_dir", "files", "checksums"))
     return here
 
 

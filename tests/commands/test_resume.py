@@ -307,7 +307,7 @@ def test_a_pilot_that_may_be_at_work_elsewhere_is_named(ended: Rose, pilot: dict
         "pilot": asdict(PilotPlan("lab.cluster", 10, None, None, None, None, 0)),
     }
     path.write_text(json.dumps(document))
-    refused = ended("resume", "r", "--max-iter", "4")
+    refused = ended("resume", "r", "--max-iter", "4", "--trust")  # the plan was edited
     assert (refused.code, said in refused.err, "rose resume --force" in refused.err) == (4, True, True), refused.err
     assert bounds(ended)["a"] == (2, 2)
     settle_pilots(record.parents[1], force=True)

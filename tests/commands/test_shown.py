@@ -123,7 +123,7 @@ def test_nothing_that_is_shown_acts_on_a_terminal(failed: Rose) -> None:
     forge.change_plan(run, change)
     failed_event = next(entry for entry in forge.records(run) if entry["event"] == "learner_stopped")
     forge.append(run, {**failed_event, "reason": odd, "learner": "b"})
-    for words in (("plan", "r"), ("resume", "r", "--dry-run")):
+    for words in (("plan", "r"), ("resume", "r", "--dry-run", "--trust")):
         called = failed(*words)
         assert called.code == 0, called.err
         assert not set("\x1b\x07\x9b\u202e\r") & set(called.out + called.err)
