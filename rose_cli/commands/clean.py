@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import stat
@@ -54,11 +55,15 @@ class CleanOptions:
 
 @dataclass(frozen=True, order=True)
 class Entry:
-    """Something in a run directory: a name in a folder. `counts`: others rely on that name being whole."""
+    """Something in a run directory: a name in a folder.
+
+    `counts`: others rely on that name being whole. `idle`: no session ever looks at it.
+    """
 
     folder: Path
     name: str
     counts: bool = False
+    idle: bool = False
 
     @property
     def path(self) -> Path:
@@ -88,12 +93,27 @@ def clean(argument: str, options: CleanOptions) -> ExitCode:
         return ExitCode.OK
     names = [learner.name for learner in seen.plan.learners]
     close_to_others(~directory.path.stat().st_mode & 0o077)
-    with RunLock.acquire(directory.path):
-        refuse_links(directory, names)
-        refuse_doubtful(directory, "clean", trust=options.trust, doubt=directory.doubt_inside(names))
+    shown = [entry for heap in heaps for entry in heap.entries]
+    refuse_links(directory, names)
+    refuse_doubtful(directory, "clean", trust=options.trust, doubt=directory.doubt_inside(names))
+    with _locked(seen, shown):
         # a session may have worked on it while the question stood there: what was shown, and still is not needed
         now = {entry for heap in _heaps(see(directory), options) for entry in heap.entries}
-        return _remove(seen, [entry for heap in heaps for entry in heap.entries if entry in now])
+        return _remove(seen, [entry for entry in shown if entry in now])
+
+
+def _locked(seen: SeenRun, shown: list[Entry]) -> RunLock:
+    """The lock of the run. Where the disk is too full for one, what no session ever looks at goes first."""
+    try:
+        return RunLock.acquire(seen.directory.path)
+    except RunDirectoryError as error:
+        if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        idle = [entry for entry in shown if entry.idle]
+        if not idle:
+            raise
+        _remove(seen, idle)
+        return RunLock.acquire(seen.directory.path)
 
 
 def _cleanable(seen: SeenRun) -> SeenRun:
@@ -118,8 +138,8 @@ def _heaps(seen: SeenRun, options: CleanOptions) -> list[Heap]:
     for plan in seen.plan.learners:
         folder = seen.directory.learner(plan.name)
         names, is_done = _names(folder, seen), _is_done(seen, plan)
-        aside.add(Entry(folder, name) for name in names if name.startswith(LOST))
-        remains.add(Entry(folder, name) for name in names if name.startswith(_GOING))
+        aside.add(Entry(folder, name, idle=True) for name in names if name.startswith(LOST))
+        remains.add(Entry(folder, name, idle=True) for name in names if name.startswith(_GOING))
         copies.add(_copies(seen, folder / "snapshots", everything=is_done))
         logs.add(_logs(seen, plan, _most_logs(seen, options)))
         if is_done and options.workspaces and "workspace" in names:
@@ -157,11 +177,11 @@ def _logs(seen: SeenRun, plan: LearnerPlan, most: int | None) -> Iterator[Entry]
         if kept.is_whole(iteration):
             continue
         if iteration not in kept.failed:
-            yield Entry(logs, str(iteration))
+            yield Entry(logs, str(iteration), idle=True)
             continue
         for name in _names(logs / str(iteration), seen):
             if kept.drops(iteration, name):
-                yield Entry(logs / str(iteration), name)
+                yield Entry(logs / str(iteration), name, idle=True)
 
 
 def _logs_words(seen: SeenRun, options: CleanOptions) -> str:

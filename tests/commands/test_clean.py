@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import REPOSITORY, wait_until
+from tests.conftest import REPOSITORY, Rose, wait_until
+from tests.torture.full_disk import cannot_mount, small_disk
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.conftest import Rose
     from tests.two_users import Person
 
 CAMPAIGN = """
@@ -187,6 +187,23 @@ def test_what_cannot_be_removed_is_named_and_the_rest_goes(alice: Person) -> Non
     assert called.code == 4
     assert "cannot remove 'r/learners/a/workspace.lost-1': permission denied" in called.err
     assert alice.sh("cd r/learners; ls -d */workspace.lost-1") == "a/workspace.lost-1\n"
+
+
+def test_on_a_disk_without_room_for_a_lock(tmp_path: Path) -> None:
+    """Who is told to free some space can do so with it."""
+    if why := cannot_mount():
+        pytest.skip(why)
+    with small_disk(tmp_path / "disk", 4000) as disk:
+        rose = Rose(disk)
+        rose.write("{max_iter: 9, tasks: {s: {executable: head -c 100000 /dev/zero}}, learners: [{name: a}]}")
+        assert rose("run", "campaign.yaml", "--run-dir", "r").code == 0
+        subprocess.run(f"cat /dev/zero > {disk}/big", shell=True, check=False, stderr=subprocess.DEVNULL)
+        called = rose("clean", "r", "--yes")
+        assert (called.code, "--keep-logs" in called.out) == (0, False)  # nothing to remove needs no lock
+        called = rose("clean", "r", "--keep-logs", "2", "--yes", "--workspaces")
+        assert called.code == 0, called.err
+        assert len(list((disk / "r/learners/a/logs").iterdir())) == 2
+        assert not (disk / "r/learners/a/workspace").exists()
 
 
 def test_never_somebody_elses_run(alice: Person, mallory: Person) -> None:
