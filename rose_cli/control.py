@@ -6,7 +6,8 @@ import json
 import os
 import uuid
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from rose_cli.regular import Folder, open_regular, read_regular
@@ -15,13 +16,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MOST_BYTES = 1 << 16
+MOST_AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
 class StopRequest:
-    """Stop the whole run, or one learner of it."""
+    """Stop the whole run, or one learner of it. `is_old`: it was left for an earlier session."""
 
     learner: str | None = None
+    is_old: bool = False
 
 
 def send_request(folder: Path, request: StopRequest) -> Path:
@@ -46,22 +49,15 @@ def withdraw_request(path: Path) -> bool:
     return True
 
 
-def take_requests(folder: Path) -> list[StopRequest]:
+def take_requests(folder: Path, since_ns: int = 0) -> list[StopRequest]:
     """The requests that wait, oldest first; each is removed. What is no request is removed too, or passed over.
 
-    Whoever may write into the folder can leave anything there: nothing of it ends a session or holds it up.
+    Whoever may write into the folder can leave anything there: nothing of it ends a session or holds it up. What was
+    left before `since_ns`, by the clock of the file system, was meant for a session that is gone.
     """
     with suppress(OSError), _opened(folder) as opened:
-        taken = [_take(opened, name) for _, name in _waiting(opened)]
-        return [request for request in taken if request is not None]
-    return []
-
-
-def drop_requests(folder: Path, before_ns: int) -> list[StopRequest]:
-    """Remove the requests that are older than that: they were meant for a session that is gone."""
-    with suppress(OSError), _opened(folder) as opened:
-        taken = [_take(opened, name) for age, name in _waiting(opened) if age < before_ns]
-        return [request for request in taken if request is not None]
+        taken = [(age, _take(opened, name)) for age, name in _waiting(opened)]
+        return [replace(request, is_old=age < since_ns) for age, request in taken if request is not None]
     return []
 
 
@@ -70,8 +66,10 @@ def _opened(folder: Path, *, make: bool = False) -> Folder:
 
 
 def _waiting(folder: Folder) -> list[tuple[int, str]]:
-    """When each was written, and its name."""
-    return sorted((_age(folder, name), name) for name in folder.names() if name.endswith(".json"))
+    """When each was written, and its name; of very many some, for this time."""
+    with os.scandir(folder.descriptor) as entries:
+        names = [entry.name for entry in islice(entries, MOST_AT_ONCE) if entry.name.endswith(".json")]
+    return sorted((_age(folder, name), name) for name in names)
 
 
 def _age(folder: Folder, name: str) -> int:

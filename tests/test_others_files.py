@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rose_cli.commands.runs import see
+from rose_cli.control import MOST_AT_ONCE, StopRequest, send_request, take_requests
 from rose_cli.errors import JournalError, RunDirectoryError
 from rose_cli.journal.file import JournalFile, Record, read_journal
 from rose_cli.journal.record import holds_whole_line
@@ -434,6 +435,14 @@ def test_a_request_that_nobody_took_does_not_stop_the_next_session(rose: Rose) -
     assert list((run / "requests").iterdir()) == []
 
 
+def test_of_a_flood_of_requests_some_are_taken_at_a_time(tmp_path: Path) -> None:
+    for number in range(MOST_AT_ONCE + 50):
+        (tmp_path / f"{number}.json").touch()
+    send_request(tmp_path, StopRequest("a"))
+    assert take_requests(tmp_path) + take_requests(tmp_path) == [StopRequest("a")]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_stop_that_is_interrupted_takes_its_request_back(rose: Rose) -> None:
     rose.script("#!/bin/sh\nsleep 1000\n", "sim.sh")
     rose.write(CAMPAIGN)
@@ -490,6 +499,37 @@ def test_who_shares_a_group_folder_cannot_have_a_private_folder_emptied(alice: P
         racer.communicate(timeout=60)
     assert called.code in (1, 4), called.err  # it may find that somebody keeps changing the workspace
     assert sorted(path.name for path in (alice.home / "private").iterdir()) == sorted(names)
+
+
+def test_a_link_that_a_colleague_puts_in_the_place_of_a_metric_is_not_read(alice: Person, mallory: Person) -> None:
+    """The message would cite the private file, in a journal that others may read."""
+    alice = alice.with_umask(0o002).at("project")
+    alice.sh(f"chgrp {TEAM} . && chmod 2775 . && echo hunter2 > {alice.home}/private")
+    waits = "echo 1 > m; touch $ROSE_CAMPAIGN_DIR/here; until [ -L m ]; do sleep 0.1; done"
+    alice.sh("cat > sim.sh && chmod +x sim.sh", f"#!/bin/sh\n{waits}\n")
+    stop = "stop: {metric: mse, threshold: 0.1, executable: 'true', read: {file: m}}"
+    alice.write(CAMPAIGN.replace("max_iter", f"{stop}, max_iter"))
+    session = alice.start("run", "campaign.yaml", "--run-dir", "r")
+    wait_until((alice.folder / "here").exists)
+    mallory.sh(f"cd {alice.folder}/r/learners/a/workspace && rm m && ln -s {alice.home}/private m")
+    said, _ = session.communicate(timeout=60)
+    assert "another user's link leads out of the run directory, and is not followed" in said.replace("\n", " ")
+    assert "hunter2" not in said + (alice.folder / "r/journal.jsonl").read_text()
+
+
+def test_a_private_file_gets_into_no_run_of_a_colleague(alice: Person, mallory: Person) -> None:
+    theirs = mallory.at("theirs")
+    theirs.sh("cat > sim.sh && chmod +x sim.sh", '#!/bin/sh\n[ -e "$ROSE_CAMPAIGN_DIR/ok" ]\n')
+    theirs.write(CAMPAIGN)
+    assert theirs("run", "campaign.yaml", "--run-dir", "r").code == 1
+    alice.sh(f'echo \'{{"token": "s3cr3t"}}\' > {alice.home}/private')
+    for name in ("sim.2.result.json", "sim.9.out"):
+        theirs.sh(f"ln -s {alice.home}/private r/learners/a/logs/0/{name}")
+    theirs.sh("touch ok && chmod -R a+rwX r")
+    called = alice("logs", theirs.folder / "r")
+    assert ("s3cr3t" in called.out, "sim.9.out': it is a link" in called.err.replace("\n", " ")) == (False, True)
+    assert alice("resume", theirs.folder / "r", "--trust").code == 0
+    assert "s3cr3t" not in (theirs.folder / "r/journal.jsonl").read_text()
 
 
 def test_a_program_of_a_colleague_does_not_become_one_with_my_rights(alice: Person, mallory: Person) -> None:

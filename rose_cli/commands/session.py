@@ -18,7 +18,7 @@ import anyio
 import anyio.to_thread
 
 from rose_cli.commands.engines import make_engine, mark_of_run, missing_cores, missing_gpus
-from rose_cli.control import drop_requests, take_requests
+from rose_cli.control import take_requests
 from rose_cli.errors import EngineError, ExitCode, RoseError
 from rose_cli.host import boot_id, folder_identity, process_start_ticks, steady_clock
 from rose_cli.journal import events as e
@@ -250,12 +250,13 @@ async def _obey_signals(crew: Crew, engine: Engine, screen: Screen, inbox: _Inbo
 
 
 async def _obey_requests(crew: Crew, directory: RunDirectory, screen: Screen) -> None:
-    for old in drop_requests(directory.requests, before_ns=begin_of_lock(directory.path)):
-        whom = "the run" if old.learner is None else f"learner '{old.learner}'"
-        screen.warn(f"ignored a request to stop {whom}: it was left for an earlier session")
+    since = begin_of_lock(directory.path)
     while True:
-        for request in take_requests(directory.requests):
-            if request.learner is None:
+        for request in take_requests(directory.requests, since):
+            if request.is_old:
+                whom = "the run" if request.learner is None else f"learner '{request.learner}'"
+                screen.warn(f"ignored a request to stop {whom}: it was left for an earlier session")
+            elif request.learner is None:
                 crew.stop("stop_requested", "by rose stop")
             else:
                 crew.stop_learner(request.learner, "by rose stop")
