@@ -198,12 +198,7 @@ def told_doubt(doubt: Doubt) -> str:
 
 def _ways_out(directory: RunDirectory, doubt: Doubt, command: str) -> str:
     run = shlex.quote(short_path(directory.path))
-    trusted = f"`rose {command} {run} --trust`"
-    if command == "stop":
-        return f"{trusted} asks it to stop all the same"
-    if command == "clean":
-        return f"{trusted} removes files in it all the same"
-    risk = f"{trusted} runs its commands as you; `rose resume {run} --dry-run` shows what it would do"
+    risk = f"`rose {command} {run} --trust` {_RISKS[command].format(run=run)}"
     if doubt.foreign:
         is_nobodys = f"(uid {OVERFLOW_UID})" in doubt.what
         return f"{'call rose as that user; ' if os.geteuid() == 0 else ''}{risk}{_NOBODYS if is_nobodys else ''}"
@@ -214,6 +209,11 @@ def _ways_out(directory: RunDirectory, doubt: Doubt, command: str) -> str:
     return f"`chmod go-w {folder}`, or `chmod +t {folder}` where others have runs in it too; {risk}"
 
 
+_RISKS = {
+    "resume": "runs its commands as you; `rose resume {run} --dry-run` shows what it would do",
+    "stop": "asks it to stop all the same",
+    "clean": "removes files in it all the same",
+}
 _NOBODYS = "; a container or a file server may show your own files as nobody's"
 
 
