@@ -130,6 +130,11 @@ class RunDirectory:
                 message = f"'{path}' is a link, and rose did not make it one"
                 raise LearnerFoldersError(message, "remove it, then `rose resume`")
 
+    def inside(self, name: str) -> Path | None:
+        """What lies at a relative path in here; None where links lead out: whoever is told of it may hand it on."""
+        path = self.path / name
+        return path if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.path)) else None
+
     def log(self, learner: str, iteration: int, task: str, replica: int, attempt: int, ending: str) -> Path:
         """`<task>.<attempt>.<ending>`; from the second replica on, `<task>.r<replica>.<attempt>.<ending>`."""
         copy = f"{task}.r{replica}" if replica else task

@@ -158,7 +158,7 @@ def _error_object(seen: SeenRun, learner: LearnerState) -> dict[str, Any] | None
         "exit_code": error.exit_code,
         "signal": error.signal,
         "stderr_tail": list(error.stderr_tail),
-        "log": str((seen.directory.path / error.log).absolute()),
+        "log": str(log) if (log := seen.directory.inside(error.log)) is not None else None,
     }
 
 

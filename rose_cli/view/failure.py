@@ -56,8 +56,8 @@ def told(error: AttemptFailed, directory: RunDirectory) -> Iterator[Text]:
     where = f"'{safe(error.task)}'{replica} failed in iteration {error.iteration}, attempt {error.attempt}"
     yield Text.assemble(("✗ ", "bold red"), (safe(error.learner), "bold"), f": {where}: {_how(error)}")
     yield labelled("command", safe(error.command))
-    if has_log(error):
-        yield labelled("log", safe(str((directory.path / error.log).absolute())))
+    if has_log(error) and (log := directory.inside(error.log)) is not None:
+        yield labelled("log", safe(str(log)))
     for number, line in enumerate(error.stderr_tail):
         yield labelled("" if number else "stderr", safe(line.expandtabs()))
     if (hint := advice(error)) is not None:

@@ -246,6 +246,26 @@ def test_what_a_plan_names_outside_is_neither_removed_nor_written(failed: Rose) 
     assert (victim / "chapter1").read_text() == "precious"
 
 
+def test_the_log_of_a_failure_lies_in_the_run_directory(failed: Rose, capsys: pytest.CaptureFixture[str]) -> None:
+    """A program may upload what it is told of."""
+    run = failed.folder / "rose-runs/good"
+
+    def told() -> tuple[str | None, bool]:
+        status.status(str(run), "json")
+        (learner,) = json.loads(capsys.readouterr().out)["learners"]
+        status.status(str(run), "text")
+        return learner["error"]["log"], "sim.1.err" in capsys.readouterr().out
+
+    log = run / "learners/a/logs/0/sim.1.err"
+    assert told() == (str(log), True)
+    log.unlink()
+    log.symlink_to("/etc/passwd")
+    assert told() == (None, False)
+    shutil.rmtree(log.parent)
+    log.parent.symlink_to("/etc")
+    assert told() == (None, False)
+
+
 # --- all that can be said of a field --------------------------------------------------------------------------------
 
 
