@@ -409,10 +409,9 @@ def _report_bug(error: Exception) -> ExitCode:
     import tempfile
     import traceback
 
-    from rose_cli.masking import fit_to_show, masked_words, remember, secrets_of_words
+    from rose_cli.masking import fit_to_show, masked_words
     from rose_cli.view.console import complain
 
-    remember(lambda: secrets_of_words(sys.argv))
     with tempfile.NamedTemporaryFile(
         "w", prefix="rose-bug-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
     ) as file:

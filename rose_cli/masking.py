@@ -14,10 +14,11 @@ import json
 import os
 import re
 import shlex
+import sys
 from bisect import bisect_right
 from functools import cached_property, lru_cache
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus, unquote
 
 if TYPE_CHECKING:
@@ -33,8 +34,9 @@ SHORTEST_LINE = 6
 
 # --- names -----------------------------------------------------------------------------------------------------------
 
-NONE, WEAK, STRONG, CERTAIN = range(4)
-"""What a name says of its value: nothing, a secret if it looks like one, one unless it is a small number, a secret."""
+NONE, DOUBTFUL, WEAK, STRONG, CERTAIN = range(5)
+"""What a name says of its value: nothing; a secret unless it is a word or an identifier; unless it is an everyday word
+or a number; unless it is a small number; a secret."""
 
 _WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
 _CERTAIN_PARTS = re.compile(
@@ -42,7 +44,7 @@ _CERTAIN_PARTS = re.compile(
     "|AUTHKEY|AUTHTOKEN|SECRET(?!ION|AR[YI]|OR[YI]|IVE|ED$|ES$)"
 )
 _STRONG_WORDS = frozenset(("JWT", "JWTS", "CRED", "CREDS", "BEARER", "AUTHORIZATION", "WEBHOOK", "WEBHOOKS", "PWDS"))
-_WEAK_WORDS = frozenset(("KEY", "KEYS", "PAT", "PATS", "AUTH", "PASS", "COOKIE", "COOKIES", "OTP"))
+_WEAK_WORDS = frozenset(("PAT", "PATS", "AUTH", "PASS", "COOKIE", "COOKIES", "OTP"))
 _HARMLESS_ENDS = frozenset(
     ("FILE", "FILES", "FILENAME", "PATH", "PATHS", "DIR", "DIRS", "DIRECTORY", "FOLDER", "SOCK", "SOCKET", "URL",
      "URI", "ENDPOINT", "HOST", "HOSTNAME", "SERVER", "PORT", "NAME", "NAMES", "TYPE", "TYPES", "METHOD", "MODE",
@@ -88,12 +90,15 @@ def strength(name: str) -> int:
     if any(word in _STRONG_WORDS or _is_strong(word, words) for word in words):
         return STRONG
     is_weak = any(word in _WEAK_WORDS or word == "TOKENS" or _JOINED_KEY.search(word) for word in words)
-    return WEAK if is_weak or (words[-1] == "PW" and len(words) > 1) else NONE
+    if is_weak or (words[-1] == "PW" and len(words) > 1):
+        return WEAK
+    return DOUBTFUL if any(word in ("KEY", "KEYS", "TOKEN") for word in words) else NONE
 
 
 def _is_strong(word: str, words: Sequence[str]) -> bool:
     if word.endswith(("TOKEN", "TOKENS")):
-        return word != "TOKENS" and _JOINED_TOKEN.search(f".{word}") is not None
+        is_last = word == words[-1] or len(word) > len("TOKEN")  # `--token-mixer attention`
+        return word != "TOKENS" and is_last and _JOINED_TOKEN.search(f".{word}") is not None
     if word.endswith("PWD"):
         return word != "PWD" or len(words) > 1
     return word.endswith("PASS") and (word != "PASS" or len(words) > 1) and _JOINED_PASS.search(word) is not None
@@ -109,8 +114,11 @@ _EVERYDAY = frozenset(
      "user", "username", "value", "x-access-token", "x-oauth-basic", *_SWITCHES)
 )  # fmt: skip
 """Words that texts are full of: nobody would be served by a mask in their place."""
+_IDENTIFIER = re.compile(r"[A-Za-z]+(?:[_.-][A-Za-z]+)*[_.-]?\d{0,3}")
+_A_NUMBER = re.compile(r"[-+]?[\d.,]{1,8}(?:[eE][-+]?\d+)?")
 _NUMBERS = {
-    WEAK: re.compile(r"[-+]?[\d.,]{1,8}(?:[eE][-+]?\d+)?"),
+    DOUBTFUL: _A_NUMBER,
+    WEAK: _A_NUMBER,
     STRONG: re.compile(r"[-+]?(?:\d{1,5}|\d*\.\d*(?:[eE][-+]?\d+)?)"),
 }
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----")
@@ -119,6 +127,7 @@ _KNOWN_FORM = re.compile(
     r"|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|hf_[A-Za-z0-9]{20,}|sk-[\w-]{20,}"
     r"|xox[abeoprs]-[\w-]{10,}|AKIA[A-Z0-9]{16}|npm_[A-Za-z0-9]{30,}|pypi-[\w-]{40,}|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]+"
 )
+_LIKE_A_KEY = re.compile(r"(?=.*\d)(?=.*[a-z])(?=.*[A-Z])[A-Za-z0-9+/=_-]{16,}|[0-9a-f]{24,}")
 _RANDOM = re.compile(r"(?=.*\d)(?=.*[A-Za-z])\S{8,}|\S{20,}")
 
 
@@ -127,15 +136,17 @@ def _holds_secret(level: int, value: str) -> bool:
     folded = value.strip().casefold()
     if level == NONE or not folded or folded in _SWITCHES or set(value) == {"*"}:
         return False
-    if (level == WEAK and folded in _EVERYDAY) or (level in _NUMBERS and _NUMBERS[level].fullmatch(folded)):
+    if level <= WEAK and (folded in _EVERYDAY or (level == DOUBTFUL and _IDENTIFIER.fullmatch(value))):
+        return False
+    if level in _NUMBERS and _NUMBERS[level].fullmatch(folded):
         return False
     return not _is_path(value)
 
 
 def _option_holds_secret(name: str, value: str) -> bool:
-    """`--key column` and `--pass 2` are no secrets, `--api-key …` is."""
+    """`--keys x1,y1,z1` and `--pass 2` are no secrets, `--api-key …` is."""
     level = strength(name)
-    if level == WEAK and not re.search(r"\w[_-]\w", name) and not _RANDOM.fullmatch(value):
+    if level <= WEAK and not re.search(r"\w[_-]\w", name) and not _LIKE_A_KEY.fullmatch(value):
         return False
     return _holds_secret(level, value)
 
@@ -169,7 +180,7 @@ def _parts(value: str, level: int = STRONG) -> Iterator[str]:
     if rest and scheme.casefold() in ("basic", "bearer", "token"):
         yield from _parts(rest.strip())
         yield from _of_basic(rest.strip())
-    if level == WEAK:  # several in one text, as plural names have them; `user:password`
+    if level <= WEAK:  # several in one text, as plural names have them; `user:password`
         yield from (part for part in re.split(r"[\s,;:]+", value) if len(part) >= SHORTEST_IN_WORDS)
     yield from (value[start:end] for start, end, _ in _in_urls(value))
 
@@ -232,7 +243,7 @@ Found = tuple[int, int, str]
 """From where to where a secret stands, and its value without quotes."""
 
 
-def _found(text: str, least: int = WEAK, *, by_shell: bool = True) -> Iterator[Found]:
+def _found(text: str, least: int = DOUBTFUL, *, by_shell: bool = True) -> Iterator[Found]:
     """Secrets under names that say so at least that much, in a text of pairs, or one that a shell may read."""
     if _SIGN.search(text):
         for names, values in _NAMED:
@@ -290,7 +301,7 @@ def _is_user(text: str, start: int, value: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def secrets_in(text: str, least: int = WEAK) -> frozenset[str]:
+def secrets_in(text: str, least: int = DOUBTFUL) -> frozenset[str]:
     """The values of the secrets that stand in a text."""
     values = {value for start, _, value in _found(text, least) if not _is_user(text, start, value)}
     values |= {text} if _PRIVATE_KEY.search(text) else set()
@@ -447,9 +458,9 @@ def _is_secret_option(name: str, value: object) -> bool:
 
 # --- texts without them ----------------------------------------------------------------------------------------------
 
-_ANCHOR = 12
-"""As much of a long secret's beginning or end gives it away where the rest was cut off."""
+_BLOCK = 12
 _LONG = 16
+"""As much of a secret that is not shorter gives it away, and of its beginning or end a block."""
 _BREAK = re.compile(r"\\?[ \t]*\r?\n[ \t]*")
 _AS_BASE64 = re.compile(r"[A-Za-z0-9+/_=-]{0,4}")
 _BEFORE_WORD = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f]{2})|(?<=\[\dm)|(?<=\[\d\dm)|(?<=\[\d;\d\dm))"
@@ -498,7 +509,7 @@ class Secrets:
         spans = [(start, end) for start, end, _ in _in_urls(text)]
         spans += [match.span("value") for match in _HEADER.finditer(text)]
         if self.values:
-            spans += _occurrences(text, self._forms)
+            spans += self._wanted.in_text(text)
             spans += [match.span() for match in self._words.finditer(text)] if self._words else []
             spans += self._wrapped(text) if "\n" in text else []
         return spans
@@ -513,18 +524,13 @@ class Secrets:
         def place(at: int) -> int:
             return at + gone[bisect_right(starts, at)]
 
-        return [(place(start), place(end - 1) + 1) for start, end in _occurrences(joined, self._long_forms)]
+        return [(place(start), place(end - 1) + 1) for start, end in self._wanted.parts_in(joined)]
 
     @cached_property
-    def _forms(self) -> list[_Form]:
+    def _wanted(self) -> _Wanted:
         long_enough = (value for value in self.values if len(value) >= SHORTEST_IN_WORDS)
         forms = {form for value in long_enough for form in _as_text(value)}
-        forms |= {form for value in self.values for form in _as_base64(value)}
-        return [each for form in forms for each in _searched(form)]
-
-    @cached_property
-    def _long_forms(self) -> list[_Form]:
-        return [form for form in self._forms if len(form.text) >= _ANCHOR]
+        return _Wanted(forms | {form for value in self.values for form in _as_base64(value)})
 
     @cached_property
     def _words(self) -> re.Pattern[str] | None:
@@ -533,49 +539,58 @@ class Secrets:
         return re.compile(f"{_BEFORE_WORD}(?:{words}){_AFTER_WORD}") if words else None
 
 
-_MARKERS = re.compile(r"-----BEGIN [A-Z0-9 ]+-----\W*")
-"""Many keys begin alike."""
+class _Wanted:
+    """Forms to look for in texts: short ones as a whole, long ones by their blocks, so that parts are found too."""
+
+    def __init__(self, forms: Iterable[str]) -> None:
+        self._short: list[tuple[str, bool]] = []
+        self._blocks: dict[str, tuple[str, int, bool]] = {}
+        for marked in forms:
+            form, is_encoded = marked.removeprefix(_ENCODED), marked.startswith(_ENCODED)
+            if len(form) < _LONG:
+                self._short.append((form, is_encoded))
+                continue
+            step = _BLOCK if len(form) > 4 * _BLOCK else 4
+            for at in (*range(0, len(form) - _BLOCK, step), len(form) - _BLOCK):
+                self._blocks.setdefault(form[at : at + _BLOCK], (form, at, is_encoded))
+
+    def in_text(self, text: str) -> Iterator[tuple[int, int]]:
+        """From where to where they stand in it."""
+        for form, is_encoded in self._short:
+            start = text.find(form)
+            while start >= 0:
+                end = start + len(form)
+                yield _with_edges(text, start, end) if is_encoded else (start, end)
+                start = text.find(form, end)
+        yield from self.parts_in(text)
+
+    def parts_in(self, text: str) -> Iterator[tuple[int, int]]:
+        """Those of long forms only."""
+        passed: dict[str, int] = {}
+        for at in range(len(text) - _BLOCK + 1) if self._blocks else ():
+            # forms that have a block in common differ in another one, and that is found as well
+            if (found := self._blocks.get(text[at : at + _BLOCK])) is None or at < passed.get(found[0], 0):
+                continue
+            form, offset, is_encoded = found
+            start, end = _extent(text, at, form, offset)
+            passed[form] = end
+            is_an_end = start == at - offset or end - at == len(form) - offset
+            if is_an_end or end - start >= _LONG:
+                yield _with_edges(text, start, end) if is_encoded else (start, end)
 
 
-class _Form(NamedTuple):
-    """What is looked for: `text`, which is all of a form, or of a long one a part near its beginning or its end."""
-
-    text: str
-    before: str = ""
-    after: str = ""
-    is_encoded: bool = False
+def _extent(text: str, at: int, form: str, offset: int) -> tuple[int, int]:
+    """How far the text agrees with the form around the block that stands in it there."""
+    start = at - _in_common(text[max(0, at - offset) : at][::-1], form[:offset][::-1])
+    end = at + _BLOCK
+    return start, end + _in_common(text[end : end + len(form)], form[offset + _BLOCK :])
 
 
-def _searched(form: str) -> Iterator[_Form]:
-    encoded = form.startswith(_ENCODED)
-    form = form.removeprefix(_ENCODED)
-    if len(form) < _LONG:
-        yield _Form(form, is_encoded=encoded)
-    else:
-        head, tail = _MARKERS.match(form), form.find("-----END ")
-        for wanted in (head.end() if head else 0, (tail if tail > 0 else len(form)) - _ANCHOR):
-            start = max(0, min(wanted, len(form) - _ANCHOR))
-            end = start + _ANCHOR
-            yield _Form(form[start:end], form[:start], form[end:], encoded)
-
-
-def _occurrences(text: str, forms: Iterable[_Form]) -> list[tuple[int, int]]:
-    found = []
-    for form in forms:
-        start = text.find(form.text)
-        while start >= 0:
-            end = start + len(form.text)
-            if form.after:
-                end += _in_common(text[end : end + len(form.after)], form.after)
-            if form.before:
-                start -= _in_common(text[max(0, start - len(form.before)) : start][::-1], form.before[::-1])
-            if form.is_encoded:  # its first and last letters have bits of what stands beside it
-                end = match.end() if (match := _AS_BASE64.match(text, end)) else end
-                before = text[max(0, start - 4) : start]
-                start -= len(before) - len(before.rstrip(_BASE64_LETTERS))
-            found.append((start, end))
-            start = text.find(form.text, end)
-    return found
+def _with_edges(text: str, start: int, end: int) -> tuple[int, int]:
+    """In base64 the letters beside a form have bits of it."""
+    before = text[max(0, start - 4) : start]
+    match = _AS_BASE64.match(text, end)
+    return start - len(before) + len(before.rstrip(_BASE64_LETTERS)), match.end() if match else end
 
 
 def _in_common(text: str, other: str) -> int:
@@ -594,7 +609,7 @@ _ENCODED = "\0"
 _BASE64_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-"
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=4096)
 def _as_text(value: str) -> frozenset[str]:
     """The value as it is, and as JSON, URLs, Python, HTML and shells write it."""
     escaped = json.dumps(value)[1:-1]
@@ -616,11 +631,11 @@ def _as_text(value: str) -> frozenset[str]:
     for written in (quote(bare), quote(bare, safe=""), quote(bare, safe="!*'()"), quote_plus(bare)):
         plain |= {written, re.sub("%..", lambda match: match[0].lower(), written)}
     plain |= {value.replace("'", "'\"'\"'"), value.replace("'", "'\\''"), re.sub(r'[$`"\\!]', r"\\\g<0>", value)}
-    plain |= {re.sub(r"[^\w@%+=:,./\n-]", r"\\\g<0>", value), repr(bare)[2:-1]}
+    plain |= {re.sub(r"[^\w@%+=:,./\n-]", r"\\\g<0>", value), repr(bare)[2:-1], bare.hex(), bare.hex().upper()}
     return frozenset(form for form in plain if len(form) >= SHORTEST)
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=4096)
 def _as_base64(value: str) -> frozenset[str]:
     """What is sure to stand in the base64 of any text that holds the value, wherever it begins in it."""
     data = value.encode("utf-8", "surrogateescape")
@@ -690,7 +705,10 @@ def _mapped(value: Any, change: Callable[[Any], Any]) -> Any:  # noqa: ANN401 - 
 
 # --- what this process has come to know ------------------------------------------------------------------------------
 
-_sources: list[Callable[[], Iterable[str]]] = [lambda: secrets_of_environment(os.environ)]
+_sources: list[Callable[[], Iterable[str]]] = [
+    lambda: secrets_of_environment(os.environ),
+    lambda: secrets_of_words(sys.argv),
+]
 
 
 def remember(source: Callable[[], Iterable[str]]) -> None:
@@ -700,7 +718,7 @@ def remember(source: Callable[[], Iterable[str]]) -> None:
 
 
 def fit_to_show(text: str) -> str:
-    """A message without the secrets that are known by now, those of the terminal included."""
+    """A message without the secrets that are known by now, those of the terminal and the command line included."""
     return _known().masked(text)
 
 

@@ -100,11 +100,13 @@ PRINTED: Mapping[str, Callable[[str], str]] = {
     "a header": lambda value: f"Authorization: Basic {base64.b64encode(f'user:{value}'.encode()).decode()}",
     "base64": lambda value: f"x {base64.b64encode(f'a{value}'.encode()).decode()} x",
     "base64 in lines": lambda value: "\n".join(textwrap.wrap(base64.b64encode(f"ab{value}\n".encode()).decode(), 76)),
+    "hexadecimal": lambda value: value.encode().hex(),
     "base64 for URLs": lambda value: base64.urlsafe_b64encode(f"{value}:".encode()).decode().rstrip("="),
     "broken into lines": lambda value: "\n".join(value[at : at + 40] for at in range(0, len(value), 40)),
     "broken and set in": lambda value: "\n    ".join(value[at : at + 60] for at in range(0, len(value), 60)),
     "its beginning": lambda value: f"{value[: max(20, len(value) * 2 // 3)]}...",
     "its end": lambda value: f"...{value[-max(20, len(value) * 2 // 3) :]}",
+    "a part of it": lambda value: f"...{value[len(value) // 4 : len(value) // 4 + max(24, len(value) // 2)]}...",
     "in colour": lambda value: f"\x1b[1;31m{value}\x1b[0m",
 }
 

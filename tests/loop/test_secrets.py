@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import stat
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -51,6 +53,14 @@ def test_a_secret_is_found_however_it_is_printed(value: str) -> None:
         assert shown.endswith(" after")
 
 
+def test_every_name_makes_a_secret_of_every_value() -> None:
+    pairs = [(name, make(f"{form} {name}")) for name in NAMES for form, make in VALUES.items()]
+    assert len(pairs) >= 60 * 20
+    for name, value in pairs:
+        assert masked_environment({name: value}) == {name: MASK}
+        assert value in secrets_of_environment({name: value})
+
+
 def _leaks(text: str, *seeds: str) -> list[str]:
     """Pieces of secrets with these seeds that the text holds."""
     grams = {text[at : at + GRAM] for at in range(len(text) - GRAM + 1)}
@@ -76,25 +86,25 @@ sys.exit(os.environ["ROSE_TASK"] == "fails")
 
 
 def test_no_secret_of_the_corpus_comes_out_of_a_session(rose: Rose) -> None:
-    """A learner for every form of values, each with all names; one with harmless names; one that has the terminal's."""
+    """Learners with all names, each with values of another form; one with harmless names; one with the terminal's."""
     rose.write(SHOWS_ITS_SECRETS, "shows.py")
     command = {"executable": "{python} -S {campaign_dir}/shows.py", "args": [str(REPOSITORY)]}
     learners = [
-        {"name": f"form-{number}", "env": {name: _as_given(make(f"{form} {name}")) for name in NAMES}}
-        for number, (form, make) in enumerate(VALUES.items())
+        {"name": f"shift-{shift}", "env": {name: _as_given(_value(name, f"{shift} {name}", shift)) for name in NAMES}}
+        for shift in SHIFTS
     ]
     learners += [{"name": "harmless", "env": {name: f"plain {name}" for name in HARMLESS}}, {"name": "terminal"}]
     tasks = {"reports": command, "fails": {**command, "on_failure": "continue"}}
     rose.write(json.dumps({"max_iter": 1, "tasks": tasks, "learners": learners}, ensure_ascii=False))
-    terminal = {name: VALUES["a JWT of 483 letters"](f"terminal {name}") for name in NAMES}
-    run = rose("run", "campaign.yaml", "--run-dir", "r", "--output", "json", timeout_seconds=60, **terminal)
+    terminal = {name: _value(name, f"terminal {name}") for name in NAMES}
+    run = rose("run", "campaign.yaml", "--run-dir", "r", "--output", "json", timeout_seconds=200, **terminal)
     outputs = {"run": run.out + run.err, "journal": (rose.folder / "r/journal.jsonl").read_text(encoding="utf-8")}
     looks = (
         ("plan", "campaign.yaml", "--format", "json"), ("resume", "r", "--dry-run"),
         ("status", "r", "--format", "json"), ("export", "r"),
     )  # fmt: skip
-    outputs |= {" ".join(words): rose(*words, timeout_seconds=60, **terminal).out for words in looks}
-    secret = {piece for form in ("terminal", *VALUES) for name in NAMES for piece in pieces(f"{form} {name}")}
+    outputs |= {" ".join(words): rose(*words, timeout_seconds=200, **terminal).out for words in looks}
+    secret = {piece for whose in ("terminal", *SHIFTS) for name in NAMES for piece in pieces(f"{whose} {name}")}
     for what, text in outputs.items():
         assert sorted({text[at : at + GRAM] for at in range(len(text) - GRAM + 1)} & secret) == [], what
     plain = {name: f"plain {name}" for name in HARMLESS}
@@ -105,8 +115,17 @@ def test_no_secret_of_the_corpus_comes_out_of_a_session(rose: Rose) -> None:
     assert all(list(report)[: len(NAMES)] == NAMES for report in reports)
     shown = json.loads(outputs["plan campaign.yaml --format json"])["learners"]
     variables = [learner["iterations"][0]["tasks"][0]["env"] for learner in shown]
-    assert all(env[name] == MASK for env in variables[: len(VALUES)] for name in NAMES)
+    assert all(env[name] == MASK for env in variables[: len(SHIFTS)] for name in NAMES)
     assert {name: variables[-2][name] for name in HARMLESS} == plain
+
+
+SHIFTS = range(0, len(VALUES), 4)
+
+
+def _value(name: str, seed: str, shift: int = 0) -> str:
+    """A value in a form that the name and the shift choose."""
+    makers = list(VALUES.values())
+    return makers[(NAMES.index(name) + shift) % len(makers)](seed)
 
 
 def _as_given(value: str) -> str:
@@ -118,7 +137,7 @@ def test_what_is_shown() -> None:
     assert masked_environment(variables) == {
         "TOKEN": MASK, "A": "x", "KEY": "", "DB": f"pg://u:{MASK}@h/d", "LEVEL": f"A_PASSWORD={MASK};B=y",
     }  # fmt: skip
-    secrets = Secrets(secrets_of_environment({"TOKEN": "abcdefgh", "OTHER_KEY": "abcdefghij", "PLAIN": "ghijkl"}))
+    secrets = Secrets(secrets_of_environment({"TOKEN": "abcdefgh", "OTHER_PASSWORD": "abcdefghij", "PLAIN": "ghijkl"}))
     assert secrets.hidden({"a": ["x abcdefghij", ("abcdefgh", 5, None)]}) == {"a": [f"x {MASK}", (MASK, 5, None)]}
     assert secrets.hidden({"abcdefgh": 1, "abcdefghij": 2}) == {MASK: 1, f"{MASK} (2)": 2}
     untouched = {"a": ["ghijkl", 1.5, None, True]}
@@ -171,7 +190,9 @@ IN_WORDS = {
     ("https://host/x?access_token=abc&n=1",): (f"https://host/x?access_token={MASK}&n=1",),
 }
 HARMLESS_WORDS = [
-    ("--key", "column"), ("--password", "--verbose"), ("--max-tokens", "400"), ("ssh://git@host/x", "git@host:x"),
+    ("--key", "column"), ("--keys", "x1,y1,z1"), ("--energy_key", "REF_energy"), ("--forces_key=REF_forces",),
+    ("--feature-key", "feature_12"), ("--token-mixer", "attention"), ("--token-dropout", "0.1"),
+    ("--password", "--verbose"), ("--max-tokens", "400"), ("ssh://git@host/x", "git@host:x"),
     ("--token-file", "/x/y"), ("--pass", "2"), ("--auth", "basic"), ("KEY=value",), ("--tokenizer", "bpe-large-v3"),
     ("sort_key=name",), ("http://host:8080/x@y",), ("--no-password",), ("sh", "-c", "TOKEN=$TOKEN run"),
 ]  # fmt: skip
@@ -181,6 +202,30 @@ HARMLESS_WORDS = [
 def test_secrets_among_words(words: tuple[str, ...]) -> None:
     assert masked_words(words) == IN_WORDS[words]
     assert any("abc" in secret or secret == "it's" for secret in secrets_of_words(words))
+
+
+def test_a_bug_report_holds_no_secret(rose: Rose) -> None:
+    """Neither the command line, nor what went wrong, nor variables."""
+    program = """\
+    import sys
+    from rose_cli import cli
+    given = "env.A_TOKEN=" + sys.argv[1], "--set=tasks.a.options.--api-key=" + sys.argv[2]
+    sys.argv[1:] = ["run", "x.yaml", "--set", *given]
+    try:
+        raise KeyError(" ".join(sys.argv))
+    except KeyError as error:
+        cli._report_bug(error)
+    """
+    rose.write(program, "bug.py")
+    done = subprocess.run(
+        [sys.executable, "bug.py", core("set"), core("option")], cwd=rose.folder, capture_output=True,
+        text=True, check=False, env={**rose.environment, "TMPDIR": str(rose.folder), "B_TOKEN": core("terminal")},
+    )  # fmt: skip
+    (report,) = rose.folder.glob("rose-bug-*.txt")
+    said = done.stdout + done.stderr
+    assert "this is a bug in rose: KeyError" in said
+    assert _leaks(said + report.read_text(), "set", "option", "terminal") == []
+    assert "env.A_TOKEN=********" in report.read_text()
 
 
 @pytest.mark.parametrize("words", HARMLESS_WORDS)
@@ -318,7 +363,7 @@ def test_validate_shows_no_secret(rose: Rose) -> None:
 
 
 LINES = {
-    "export A_TOKEN='a b' KEY=xyz12": f"export A_TOKEN={MASK} KEY={MASK}",
+    "export A_TOKEN='a b' KEY=x1y2z3": f"export A_TOKEN={MASK} KEY={MASK}",
     'B_TOKEN="c d"; C_TOKEN=$(date) D_TOKEN="$(cat x)" E_TOKEN=$F': f"B_TOKEN={MASK}; C_TOKEN=$(date) "
     'D_TOKEN="$(cat x)" E_TOKEN=$F',
     "if test x = y; then z; fi": "if test x = y; then z; fi",
