@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
 import shutil
@@ -27,6 +28,13 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).parent.parent
 CAMPAIGNS = REPOSITORY / "campaigns"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile rose once: where PYTHONDONTWRITEBYTECODE is set, each of some thousand calls would compile it anew."""
+    if not hasattr(config, "workerinput"):
+        for folder in ("rose_cli", "tests"):
+            compileall.compile_dir(REPOSITORY / folder, quiet=2)
 
 
 @dataclass(frozen=True)
