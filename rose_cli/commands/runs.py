@@ -149,11 +149,11 @@ def find_interrupted_run(argument: str | None, *, trust: bool) -> RunDirectory:
     if argument is not None and (_is_run(Path(argument)) or not Path(argument).exists()):
         return find_own_run(argument, "resume", trust=trust)
     folder, campaign = _place(argument)
-    passed_over: list[tuple[RunDirectory, Doubt]] = []
-    for directory in _own_runs(folder, passed_over):
+    skipped: list[tuple[RunDirectory, Doubt]] = []
+    for directory in _own_runs(folder, skipped):
         seen = seen_or_why(directory)[0] if campaign is None or _is_of(directory, campaign) else None
         if seen is not None and not seen.damage and not seen.alive and can_go_on(seen.state):
-            _tell_passed_over(passed_over)
+            _tell_skipped(skipped)
             return directory
     raise _cannot_go_on(folder, campaign)
 
@@ -266,31 +266,33 @@ def _time_of(run: Path) -> int:
         return 0
 
 
-def _own_runs(folder: Path, passed_over: list[tuple[RunDirectory, Doubt]]) -> Iterator[RunDirectory]:
-    """Those of the runs of a folder in which nobody else has a say, the newest first; the others are passed over."""
+def _own_runs(folder: Path, skipped: list[tuple[RunDirectory, Doubt]]) -> Iterator[RunDirectory]:
+    """Those of the runs of a folder in which nobody else has a say, the newest first; the others are skipped."""
     for directory in runs_of(folder):
         if (doubt := directory.doubt) is None:
             yield directory
         else:
-            passed_over.append((directory, doubt))
+            skipped.append((directory, doubt))
 
 
-def _tell_passed_over(passed_over: Sequence[tuple[RunDirectory, Doubt]]) -> None:
-    if not passed_over:
+def _tell_skipped(skipped: Sequence[tuple[RunDirectory, Doubt]]) -> None:
+    if not skipped:
         return
-    (directory, doubt), more = passed_over[0], len(passed_over) - 1
+    (directory, doubt), more = skipped[0], len(skipped) - 1
     others = f", and {more} more run{'s' if more > 1 else ''} that are not yours alone" if more else ""
-    notice(f"passed over '{short_path(directory.path)}': {told_doubt(doubt)}{others}")
+    is_itself = doubt.path == directory.path.resolve()
+    why = f"it {doubt.what}" if is_itself else told_doubt(doubt)
+    notice(f"skipped '{short_path(directory.path)}': {why}{others}")
 
 
 def _latest(folder: Path, campaign: Path | None, *, act: str | None = None) -> RunDirectory:
     """The user's own latest run; where there is none the latest of all, unless a command is to `act` on it."""
-    passed_over: list[tuple[RunDirectory, Doubt]] = []
-    for directory in _own_runs(folder, passed_over):
+    skipped: list[tuple[RunDirectory, Doubt]] = []
+    for directory in _own_runs(folder, skipped):
         if campaign is None or _is_of(directory, campaign):
-            _tell_passed_over(passed_over)
+            _tell_skipped(skipped)
             return directory
-    for directory, doubt in passed_over:
+    for directory, doubt in skipped:
         if campaign is None or _is_of(directory, campaign):
             if act is not None:
                 refuse_doubtful(directory, act, trust=False, doubt=doubt)

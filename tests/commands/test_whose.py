@@ -83,7 +83,7 @@ def test_resume_passes_over_a_run_that_somebody_else_put_there(project: Person, 
     for words in (("resume", "--dry-run"), ("resume",)):
         called = project(*words)
         assert called.code == 0, called.err
-        assert f"passed over 'rose-runs/ours-20990101-2': 'rose-runs/ours-20990101-2' {NOT_YOURS}" in called.err
+        assert f"skipped 'rose-runs/ours-20990101-2': it {NOT_YOURS}" in called.err
     assert trace(project) is None
     assert project.status(own)["status"] == "done"
 
@@ -129,7 +129,7 @@ def test_stop_goes_to_ones_own_run(project: Person, mallory: Person) -> None:
         mallory.sh(f"cat > {planted}/plan.json && touch -d 2099-01-01 {planted}/plan.json", text)
         called = project("stop", "campaign.yaml")
         assert called.code == 0, called.err
-        assert "passed over 'rose-runs/ours-20990101-2'" in called.err
+        assert "skipped 'rose-runs/ours-20990101-2'" in called.err
         assert process.wait(60) == 143
     finally:
         process.kill()
@@ -145,7 +145,7 @@ def test_commands_that_read_take_ones_own_first_and_mark_what_is_not(project: Pe
         called = project(*words, planted)
         assert called.code == 0
         assert f"this run is not yours: 'rose-runs/{planted.name}' {NOT_YOURS}" in called.err
-        assert "passed over" in project(*words, "." if words == ("logs",) else "campaign.yaml").err
+        assert "skipped" in project(*words, "." if words == ("logs",) else "campaign.yaml").err
     assert "rose resume" not in project("status", planted).out
     theirs, ours = project.status(planted), project.status(own)
     assert (theirs["owner"], theirs["untrusted"]) == (str(MALLORY), f"'rose-runs/{planted.name}' {NOT_YOURS}")
@@ -186,7 +186,7 @@ def test_latest_is_not_followed_to_somebody_elses_run(project: Person, mallory: 
     mallory.at(project.folder).sh(f"ln -s {planted.name} rose-runs/latest")
     called = project("status", "rose-runs/latest", "--format", "json")
     assert json.loads(called.out)["run"] == str(own)
-    assert "passed over" in called.err
+    assert "skipped" in called.err
     assert project("resume", "rose-runs/latest").code == 4
     assert trace(project) is None
 
