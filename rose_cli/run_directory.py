@@ -24,6 +24,7 @@ from rose_cli.ownership import (
     open_as_the_user_does,
 )
 from rose_cli.regular import Folder, open_regular
+from rose_cli.shortage import shortage
 from rose_cli.tree import copy_contents, copy_file, links_in, remove_entry
 
 if TYPE_CHECKING:
@@ -265,6 +266,8 @@ def prepare_workspace(workspace: Path, files: Iterable[FilePlan], *, inside: Pat
     try:
         _prepare(workspace, files, inside)
     except OSError as error:
+        if (short := shortage(error)) is not None:
+            raise short from error
         place = f" ('{error.filename}')" if error.filename and error.filename != str(workspace) else ""
         message = f"cannot prepare workspace '{workspace}': {error.strerror or error}{place}"
         is_foreign = error.errno in (errno.ENOTDIR, errno.ELOOP) and str(error.filename).startswith(str(inside))
@@ -438,7 +441,8 @@ def _led_below(path: Path, moves: Mapping[str, str], inside: Path) -> int:
     except (FileNotFoundError, PermissionError):  # there is none yet, or nobody may look into it
         return 0
     except OSError as error:
-        raise RunDirectoryError(f"cannot look into '{path}': {error.strerror}", _NOT_ROSES) from error
+        unreadable = RunDirectoryError(f"cannot look into '{path}': {error.strerror}", _NOT_ROSES)
+        raise shortage(error) or unreadable from error
 
 
 def _lead(folder: int, name: str, path: str, moves: Mapping[str, str]) -> bool:

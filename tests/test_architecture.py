@@ -37,7 +37,7 @@ ARROWS = {
     "engine": {"tree", "errors", "host", "ownership", "regular", "shortage", "signals"},
     "journal": {"errors", "host", "regular", "shortage"},
     "spec": {"diagnostic", "errors", "regular"},
-    "run_directory": {"tree", "errors", "ownership", "regular"},
+    "run_directory": {"tree", "errors", "ownership", "regular", "shortage"},
     "snapshot": {"tree", "errors", "regular", "shortage"},
     "tree": {"ownership", "regular"},
     "control": {"regular"},

@@ -18,6 +18,7 @@ from rose_cli.journal.ballast import Ballast
 from rose_cli.journal.reader import DamagedJournalError, JournalContents, read_journal
 from rose_cli.journal.record import Record, encode
 from rose_cli.regular import Folder, open_regular, sync, what_helps
+from rose_cli.shortage import shortage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -184,7 +185,7 @@ def _opened(path: Path, flags: int) -> Iterator[int]:
             os.close(descriptor)
             raise
     except OSError as error:
-        raise _failure(path, error) from error
+        raise shortage(error) or _failure(path, error) from error
 
 
 def _leave_to_others(path: Path) -> None:
@@ -195,7 +196,7 @@ def _leave_to_others(path: Path) -> None:
             if status.st_nlink > 1:
                 _make_anew(path, old, status.st_mode & 0o755)
     except OSError as error:
-        raise _failure(path, error) from error
+        raise shortage(error) or _failure(path, error) from error
 
 
 def _make_anew(path: Path, old: BinaryIO, mode: int) -> None:

@@ -18,6 +18,7 @@ from rose_cli.errors import RunDirectoryError
 from rose_cli.journal.events import is_shallow
 from rose_cli.loop.numerals import cleaned
 from rose_cli.regular import Folder, open_inside
+from rose_cli.shortage import shortage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -132,7 +133,7 @@ def remove_old_report(result_file: Path, *, inside: Path) -> None:
         pass
     except OSError as error:
         message = f"cannot remove '{result_file}', which was there before its task: {error.strerror}"
-        raise RunDirectoryError(message, "remove it, then `rose resume`") from error
+        raise shortage(error) or RunDirectoryError(message, "remove it, then `rose resume`") from error
 
 
 def _report_in_output(stdout: Path, inside: Path) -> Report:
