@@ -81,10 +81,10 @@ def test_a_plan_as_json(campaign: Rose) -> None:
     plan = campaign.json("plan", "campaign.yaml", "--format", "json")
     assert list(plan) == ["campaign", "file", "engine", "learners"]
     adaptive, short = plan["learners"]
-    assert list(adaptive) == ["name", "index", "seed", "max_iter", "iterations"]
+    assert list(adaptive) == ["name", "index", "seed", "max_iter", "files", "iterations"]
     assert [entry["iteration"] for entry in adaptive["iterations"]] == [0, 1, 2, 3]
     first, second, _, last = (entry["tasks"][0] for entry in adaptive["iterations"])
-    assert list(first) == ["name", "command", "options", "env"]
+    assert list(first) == ["name", "command", "program", "options", "env"]
     words = [sys.executable, str(campaign.folder / "sim.py"), "--n", "1", "--rate", "1e-3"]
     assert first["command"] == [*words, "--noise", "0.1", "--last", "0"]
     assert last["command"] == [*words, "--noise", str(0.1 * 0.95**3), "--last", "0"]
