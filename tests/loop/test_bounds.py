@@ -63,10 +63,17 @@ FILLING = {
     "many-files": ("mkdir d; cd d; i=0; while :; do i=$((i+1)); : > $i; done", "files"),
     "many-folders": ("i=0; while :; do i=$((i+1)); mkdir $i; done", "files"),
     "many-links": ("mkdir -p .h/i; i=0; while :; do i=$((i+1)); ln -s /etc .h/i/$i; done", "files"),
+    "deep": ("exec python3 $ROSE_CAMPAIGN_DIR/deep.py", "files"),
     "soon-over": ("seq 300 | xargs touch", "files"),
     "large": ("head -c 20000000 /dev/urandom > big; exec sleep 1000", "workspace"),
     "replica": ("[ $ROSE_REPLICA = 0 ] || exec sleep 1000; seq 300 | xargs touch", "files"),
 }
+DEEP = """\
+    import os
+    for _ in range(400):  # to a path that is longer than any call takes
+        os.mkdir("d" * 50)
+        os.chdir("d" * 50)
+    """
 KEPT_WITHIN = {
     "sparse-file": "truncate -s 10G big",
     "one-file-with-many-names": "head -c 3000000 /dev/urandom > a; for i in 1 2 3 4 5; do ln a $i; done",
@@ -83,6 +90,7 @@ def test_a_workspace_beyond_its_bounds_ends_its_tasks_and_nobody_elses(rose: Ros
     lines = {name: line for name, (line, _) in FILLING.items()} | KEPT_WITHIN
     for name, line in lines.items():
         rose.script(f"#!/bin/sh\n{line}\n", f"{name}.sh")
+    rose.write(DEEP, "deep.py")
     others = ", ".join(f"{{name: {name}}}" for name in lines if name != "replica")
     rose.write(
         f"""
