@@ -39,17 +39,22 @@ def make_engine(plan: Plan, run_id: str, session: int, directory: Path, environm
     )
 
 
-def missing_cores(plan: Plan) -> str | None:
+def shortcomings(plan: Plan, environment: Mapping[str, str]) -> list[str]:
+    """What a session has to say at its start, as this machine has less than the plan counts on."""
+    return [said for said in (_missing_cores(plan), _missing_gpus(plan, environment)) if said is not None]
+
+
+def _missing_cores(plan: Plan) -> str | None:
     """Where the local engine is told of more cores than this process may use, what is to be said."""
     asked, there = plan.engine.cores or 0, machine_capacity().cores
     return few_cores(asked, there) if plan.engine.pilot is None and asked > there else None
 
 
-def missing_gpus(plan: Plan, environment: Mapping[str, str]) -> str | None:
+def _missing_gpus(plan: Plan, environment: Mapping[str, str]) -> str | None:
     """What is to be said where the plan asks for more GPUs than this session may use, else None."""
     asked, visible = plan.engine.gpus, visible_gpus(environment)
     if isinstance(asked, int) and visible is not None and asked > len(visible.ids):
-        return few_gpus(asked, visible)
+        return f"{few_gpus(asked, visible)}: tasks get no others"
     return None
 
 

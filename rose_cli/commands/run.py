@@ -17,6 +17,7 @@ from rose_cli import __version__
 from rose_cli.commands.altered import checksums
 from rose_cli.commands.campaign_file import Checked, Setting, check_campaign, mention_settings, only_learners
 from rose_cli.commands.ending import carry_through
+from rose_cli.commands.engines import shortcomings
 from rose_cli.commands.runs import before_all
 from rose_cli.commands.session import Work
 from rose_cli.commands.surroundings import task_environment
@@ -32,7 +33,7 @@ from rose_cli.run_directory import RUNS, RunDirectory, claim_run_directory, crea
 from rose_cli.view.console import notice
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rose_cli.errors import ExitCode
     from rose_cli.journal.state import RunState
@@ -54,17 +55,20 @@ def run(file: Path, options: RunOptions) -> ExitCode:
     checked = check_campaign(file, environment, options.settings)
     plan = only_learners(checked.good_plan, options.learners)
     mention_settings(file, environment, options.settings, checked)
-    mention_warnings(file, checked, options.settings)
+    mention_warnings(file, checked, options.settings, plan, environment)
     directory = _directory(plan, file, options.run_directory)
     with RunLock.acquire(directory.path):
         work = begin(directory, plan, checked.text, environment, options.output)
         return carry_through(work, require_criterion=options.require_criterion)
 
 
-def mention_warnings(file: Path, checked: Checked, settings: Sequence[Setting]) -> None:
+def mention_warnings(
+    file: Path, checked: Checked, settings: Sequence[Setting], plan: Plan, environment: Mapping[str, str]
+) -> None:
     """A run does not go over the warnings about the file again; that there are some should not go unsaid."""
     sources = {setting.source for setting in settings}
-    count = sum(diagnostic.file not in sources for diagnostic in checked.diagnostics)
+    later = " ".join(shortcomings(plan, environment))  # the session says it
+    count = sum(each.file not in sources and each.message not in later for each in checked.diagnostics)
     if count:
         notice(f"{count} warning{'' if count == 1 else 's'} in '{file}': see rose validate {shlex.quote(str(file))}")
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.to_thread
 
-from rose_cli.commands.engines import make_engine, mark_of_run, missing_cores, missing_gpus
+from rose_cli.commands.engines import make_engine, mark_of_run, shortcomings
 from rose_cli.control import take_requests
 from rose_cli.errors import EngineError, ExitCode, RoseError
 from rose_cli.host import boot_id, folder_identity, process_start_ticks, steady_clock
@@ -185,10 +185,8 @@ async def _session(work: Work, inbox: _Inbox) -> Ending:
         await recorder.record(started, *work.opening)
         if work.rewrite is not None:
             work.rewrite()
-        if (few := missing_cores(work.plan)) is not None:
-            screen.warn(few)
-        if (missing := missing_gpus(work.plan, work.environment)) is not None:
-            screen.warn(f"{missing}: tasks get no others")
+        for shortcoming in shortcomings(work.plan, work.environment):
+            screen.warn(shortcoming)
         ending = await _crew(work, recorder, engine, screen, inbox)
         await recorder.record(e.SessionEnded(number, ending.reason, ending.message))
         return ending
