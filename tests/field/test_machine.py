@@ -20,7 +20,7 @@ UUIDS = "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6,MIG-GPU-8932f937-d72c-4106-c12
 GPUS = """\
 name: gpus
 max_iter: 1
-engine: {kind: local, cores: 3, gpus: 2}
+engine: {kind: local, cores: 2, gpus: 2}
 tasks:
   train: {executable: 'echo "$VARIABLE=$(printenv $VARIABLE)"', shell: true, gpus_per_rank: 1}
   check: {executable: 'echo "$VARIABLE=$(printenv $VARIABLE)"', shell: true}
