@@ -220,13 +220,13 @@ _A_WORD = re.compile(_WORD)
 _A_SCALAR = re.compile(
     r"""(?!//)(?:(?:Basic|Bearer|Token|ApiKey)\s+)?(?P<value>"(?:[^"\\]|\\.)+"|'[^']+'|[^\s'",}\]]+)""", re.IGNORECASE
 )
-_ASSIGNED = re.compile(r"""(?<![\w$.])(-{0,2}[A-Za-z_][\w.\-]*(?:\."[^"=]*")?)\+?=""")
+_ASSIGNED = re.compile(r"""(?<![\w$.])(-{0,2}[A-Za-z_][\w.\-]{0,100}(?:\."[^"=]{0,100}")?)\+?=""")
 _OPTION = re.compile(r"""(?<![^\s\['"(,])(-{1,2}[A-Za-z][\w.-]*|\bsetenv\s+\w+)['"]?,?\s+(?!-)""")
-_KEY = re.compile(r"""(?<![\w$.])["']?(-{0,2}[A-Za-z_][\w.-]*)["']?\s*:\s*""")
+_KEY = re.compile(r"""(?<![\w$.])["']?(-{0,2}[A-Za-z_][\w.-]{0,100})["']?\s*:\s*""")
 _NAMED = ((_ASSIGNED, _A_WORD), (_OPTION, _A_WORD), (_KEY, _A_SCALAR))
 _LOGIN = re.compile(
-    rf"""\b(?:curl|wget|https?|xh)\b[^|;&\n]*?\s(?:-u|-U|--user|--proxy-user)[\s=]*['"]?[^\s:'"]+:(?P<login>[^\s'"]+)"""
-    rf"""|\bsshpass\s+-p\s*(?P<sshpass>{_WORD})|\b(?:mysql|mysqldump|mysqladmin|mariadb)\b[^|;&\n]*?\s-p(?P<mysql>{_WORD})"""
+    rf"""\b(?:curl|wget|https?|xh)\b[^|;&\n]{{0,1000}}?\s(?:-u|-U|--user|--proxy-user)[\s=]*['"]?[^\s:'"]+:(?P<login>[^\s'"]+)"""
+    rf"""|\bsshpass\s+-p\s*(?P<sshpass>{_WORD})|\b(?:mysql|mysqldump|mysqladmin|mariadb)\b[^|;&\n]{{0,1000}}?\s-p(?P<mysql>{_WORD})"""
 )
 _URL = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,30})://(?P<user>[^\s/?#'\"<>@:]*)(?::(?P<password>[^\s/?#'\"<>@]*))?@"
@@ -461,7 +461,7 @@ def _is_secret_option(name: str, value: object) -> bool:
 _BLOCK = 12
 _LONG = 16
 """As much of a secret that is not shorter gives it away, and of its beginning or end a block."""
-_BREAK = re.compile(r"\\?[ \t]*\r?\n[ \t]*")
+_BREAK = re.compile(r"(?:\\[ \t]*|(?<![ \t\\])[ \t]*)(?:\r?\n[ \t]*)+")
 _AS_BASE64 = re.compile(r"[A-Za-z0-9+/_=-]{0,4}")
 _BEFORE_WORD = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f]{2})|(?<=\[\dm)|(?<=\[\d\dm)|(?<=\[\d;\d\dm))"
 _AFTER_WORD = r"(?![A-Za-z0-9])"

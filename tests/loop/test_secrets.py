@@ -158,6 +158,26 @@ def test_a_number_that_is_a_secret_is_masked_as_a_number_too() -> None:
     assert secrets.hidden({"pin": 86753091, "loss": 0.25, "n": 8}) == {"pin": MASK, "loss": 0.25, "n": 8}
 
 
+@pytest.mark.parametrize("blank", [" ", "\\ "])
+def test_an_output_full_of_blanks_is_looked_through_in_time_that_grows_as_it_does(blank: str) -> None:
+    """Minutes, else, and the session waits for as long."""
+    secrets = Secrets(["s3cr3t-value-of-some-length"])
+    wrapped, rest = "s3cr3t-val\t\n \r\n\tue-of-so\\ \nme-length", f" x\n y{blank * 60_000}z"
+    shown = secrets.masked(f"{wrapped}{rest}")
+    assert shown.startswith(MASK)
+    assert shown.endswith(rest)
+    assert "of-so" not in shown
+
+
+@pytest.mark.parametrize("word", ["key-", "curl ", "mysql "])
+def test_a_line_is_looked_through_in_time_that_grows_as_it_does(word: str) -> None:
+    """Minutes, else."""
+    line = word * 20_000
+    shown = masked_line(f"{line} A_TOKEN=xyz12")
+    assert len(shown) == len(line) + len(f" A_TOKEN={MASK}")
+    assert shown.endswith(f" A_TOKEN={MASK}")
+
+
 def test_paths_are_no_secrets(tmp_path: Path) -> None:
     (tmp_path / "id_rsa").touch()
     paths = {"SSH_KEY": str(tmp_path / "id_rsa"), "GCP_CREDENTIALS": str(tmp_path / "not-there.json"), "A_KEY": "./k"}
