@@ -6,6 +6,7 @@ read. Neither is believed once somebody has changed it, unless the user says so.
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 from hashlib import sha256
@@ -17,7 +18,7 @@ from rose_cli.commands.surroundings import task_environment
 from rose_cli.errors import RoseError, RunDirectoryError
 from rose_cli.plan.decode import encode
 from rose_cli.plan.file import MOST_BYTES
-from rose_cli.regular import read_regular
+from rose_cli.regular import open_regular
 from rose_cli.view.summary import short_path
 
 if TYPE_CHECKING:
@@ -46,7 +47,13 @@ def checksums(directory: RunDirectory) -> dict[str, str]:
 
 def _checksum_of(path: Path) -> str | None:
     try:
-        return checksum(read_regular(path, MOST_BYTES))
+        with open(open_regular(path), "rb") as file:  # noqa: PTH123
+            if os.fstat(file.fileno()).st_size > MOST_BYTES:
+                raise OSError(errno.EFBIG, f"larger than {MOST_BYTES:,} bytes")
+            digest = sha256()
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+            return digest.hexdigest()
     except FileNotFoundError:
         return None
     except OSError as error:
