@@ -208,6 +208,12 @@ def test_a_task_that_puts_a_pipe_in_the_place_of_its_log_holds_up_nobody(rose: R
     assert {name: each["status"] for name, each in rose.learners("r").items()} == {"a": "failed", "b": "done"}
 
 
+def test_a_folder_in_the_place_of_the_lock_is_told(rose: Rose) -> None:
+    (failed_run(rose) / "lock").mkdir()
+    called = rose("resume", "r", "--steal-lock")
+    assert (called.code, "remove the folder `lock`" in called.err.replace("\n", " ")) == (4, True), called.err
+
+
 PLACES = [
     "learners/a/logs/0/sim.2.out",
     "learners/a/logs/0/sim.2.result.json",

@@ -34,8 +34,10 @@ if TYPE_CHECKING:
 
 __all__ = ["LOCK_NAME", "Holder", "RunLock", "is_alive", "is_hidden", "read_holder"]
 
+LOCK_NAME = "lock"
 _READ_ONLY = "`rose status`, `logs` and `export` only read it; to go on, make the folder writable or work on a copy"
 _WAYS_OUT = {
+    errno.EISDIR: f"remove the folder `{LOCK_NAME}` in it, which rose did not make",
     errno.EACCES: _READ_ONLY,
     errno.EPERM: _READ_ONLY,
     errno.EROFS: _READ_ONLY,
@@ -43,7 +45,6 @@ _WAYS_OUT = {
     errno.EDQUOT: "free some space, then `rose resume`: your quota is used up",
 }
 
-LOCK_NAME = "lock"
 _ATTEMPTS = 1000
 _SURE = "make sure that it is gone, then add `--steal-lock`"
 _COPY = "make sure that it is gone, or that this folder is a copy of that run, then add `--steal-lock`"
