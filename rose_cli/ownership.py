@@ -75,9 +75,32 @@ def doubt_about_open_folder(folder: Path) -> Doubt | None:
 def doubt_about_links(path: Path) -> Doubt | None:
     """The first link on the way to `path`, or in its place, that belongs to somebody else."""
     for place in (*reversed(path.absolute().parents), path.absolute()):
-        if place.is_symlink() and (doubt := doubt_about(place)) is not None:
+        if place.is_symlink() and (doubt := doubt_about(place)) is not None and not _is_of_the_system(place):
             return doubt
     return None
+
+
+def may_be_roots(path: Path) -> bool:
+    """Whether it is shown as nobody's where root's files are too: in a container that was started without root."""
+    try:
+        return path.lstat().st_uid == OVERFLOW_UID and not _is_root_known()
+    except OSError:
+        return False
+
+
+def _is_of_the_system(link: Path) -> bool:
+    """Whether it may be root's, and lies in a folder of the same owner where nobody else can have put it."""
+    return may_be_roots(link) and may_be_roots(link.parent) and not link.parent.stat().st_mode & 0o022
+
+
+@cache
+def _is_root_known() -> bool:
+    """Whether root of the machine has a number in this process's user namespace: see user_namespaces(7)."""
+    try:
+        with open("/proc/self/uid_map", encoding="ascii") as file:  # noqa: PTH123
+            return any(line.split()[1] == "0" for line in file)
+    except (OSError, IndexError):
+        return True
 
 
 def make_folders(path: Path, mode: int = 0o755) -> None:

@@ -193,7 +193,11 @@ def _refuse(doubt: Doubt | None) -> None:
         return
     elsewhere = "choose another place with --run-dir"
     if doubt.path.is_symlink():
-        raise RunDirectoryError(f"'{doubt.path}' {doubt.what}", f"remove it, or {elsewhere}")
+        target = shlex.quote(os.path.realpath(doubt.path))
+        way = f"if you trust what it leads to, name that instead: {target}; or {elsewhere}"
+        raise RunDirectoryError(
+            f"'{doubt.path}' {doubt.what}", f"remove it, or {elsewhere}" if doubt.path.name == RUNS else way
+        )
     message = f"'{doubt.path}' {doubt.what}, who could replace your run"
     if doubt.path.stat().st_uid != os.geteuid():
         raise RunDirectoryError(message, elsewhere)

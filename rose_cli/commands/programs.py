@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rose_cli.masking import MASK, masked_environment, masked_line
-from rose_cli.ownership import Doubt, doubt_about
+from rose_cli.ownership import Doubt, doubt_about, may_be_roots
 from rose_cli.plan.secrets import secrets_given
 
 if TYPE_CHECKING:
@@ -108,7 +108,8 @@ def told_doubts(commands: Iterable[Command], environment: Mapping[str, str]) -> 
     found: dict[Path, Doubt] = {}
     for path in dict.fromkeys(_files_run(commands, environment)):
         for place in _way_to(Path(path)):
-            if place not in found and (doubt := doubt_about(place, sticky=place.is_dir())) is not None:
+            doubt = None if place in found else doubt_about(place, sticky=place.is_dir())
+            if doubt is not None and not may_be_roots(place):
                 found[place] = doubt
     if found:
         shown = [f"'{place}' {doubt.what}" for place, doubt in list(found.items())[:MOST_NAMED]]

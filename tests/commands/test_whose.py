@@ -179,6 +179,45 @@ def test_a_link_of_somebody_elses_is_not_followed_to_act(project: Person, mallor
     assert project("resume", "mine").code == 0
 
 
+def test_a_link_of_somebody_elses_on_the_way_is_told_with_where_it_leads(project: Person, mallory: Person) -> None:
+    """That of who leads a project, most often."""
+    mallory.at(project.folder).sh("ln -s . shortcut")
+    called = project("run", "shortcut/campaign.yaml")
+    assert called.code == 4
+    assert "shortcut' is a link that belongs to another user" in one_line(called.err)
+    assert f"name that instead: {project.folder.resolve()}" in one_line(called.err)
+
+
+CONTAINER = "unshare --user --map-user=$(id -u) --map-group=$(id -g)"
+"""As in a container that was started without root: what is not the user's own is shown as nobody's."""
+
+
+def in_container(person: Person, *words: str) -> subprocess.CompletedProcess[str]:
+    if person.attempt(f"{CONTAINER} true").returncode:
+        pytest.skip("needs a user namespace of a user's own")
+    return person.attempt(f"COLUMNS=200 {CONTAINER} {person.python} -m rose_cli {' '.join(words)}")
+
+
+def test_in_a_container_that_knows_no_root_the_machines_own_files_are_no_news(project: Person) -> None:
+    project.write("{max_iter: 1, learners: 1, tasks: {a: {executable: /bin/true}}}")
+    place = project.folder.with_name("storage")
+    place.mkdir()
+    (place / "link").symlink_to(project.folder)
+    for words in (("plan", "campaign.yaml"), ("run", f"{place}/link/campaign.yaml"), ("list", ".")):
+        called = in_container(project, *words)
+        assert (called.returncode, "nobody" in called.stderr, "not yours" in called.stdout) == (0, False, False), called
+
+
+def test_in_such_a_container_others_are_others_all_the_same(project: Person, mallory: Person) -> None:
+    planted = plant(mallory, project, "theirs")
+    called = in_container(project, "resume", str(planted))
+    assert (called.returncode, "belongs to" in called.stderr) == (4, True)
+    mallory.at(project.folder).sh("ln -s . shortcut")
+    called = in_container(project, "run", "shortcut/campaign.yaml")
+    assert (called.returncode, "is a link that belongs to another user" in called.stderr) == (4, True)
+    assert trace(project) is None
+
+
 def test_latest_is_not_followed_to_somebody_elses_run(project: Person, mallory: Person) -> None:
     own = failed_run(project)
     project.sh("chmod 1777 rose-runs; rm rose-runs/latest")
