@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 import socket
+import subprocess
+import sys
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -83,3 +87,38 @@ def test_what_is_too_large_is_refused_after_a_look(tmp_path: Path) -> None:
     os.truncate(tmp_path / "f", 1 << 40)
     with pytest.raises(OSError, match="larger than 1,000 bytes"):
         read_regular(tmp_path / "f", 1000)
+
+
+LEASE = """
+import fcntl, os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGIO])
+file = os.open(sys.argv[1], os.O_RDONLY)
+fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+print(flush=True)
+signal.sigwait([signal.SIGIO])
+print(flush=True)
+sys.stdin.read(1)
+fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+"""
+
+
+@pytest.mark.skipif(not hasattr(fcntl, "F_SETLEASE"), reason="there are no leases here")
+def test_a_file_that_a_client_of_this_file_server_holds_is_had_once_it_is_given_back(tmp_path: Path) -> None:
+    """The kernel asks for it at the first try, and refuses that one, as nothing here waits in it."""
+    path = tmp_path / "file"
+    path.touch()
+    words = (sys.executable, "-c", LEASE, path)
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
+        assert client.stdin is not None
+        assert client.stdout is not None
+        if not client.stdout.readline():
+            pytest.skip("this file system has no leases")
+        found: list[int] = []
+        opening = threading.Thread(target=lambda: found.append(open_regular(path, os.O_RDWR)))
+        opening.start()
+        assert client.stdout.readline()  # it was asked, and has the file yet
+        assert not found
+        client.stdin.write(b"x")
+        client.stdin.close()
+        opening.join()
+    os.close(found[0])
