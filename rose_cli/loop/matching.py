@@ -21,6 +21,9 @@ SECONDS = 2
 _MOST_STEPS = 2_000_000
 """Some hundredths of a second."""
 _REPEATED_GROUP = re.compile(r"\)[*+?{]")
+_MAY_LEAVE_LINE = re.compile(r"\\(?![dSw]|[^\w\s])|\[\^|\(\?(?![:=!]|P<|<[=!])|[\x00-\x1f]")
+"""What may match the end of a line, and more: of escapes only such are surely not among it."""
+_CHARACTERS = re.compile(r"\\.|\[(?:\\.|[^\]\\])+\]")
 _POLL_SECONDS = 0.01
 _WAS_FOUND, _WAS_NOT_FOUND = 10, 11
 
@@ -54,9 +57,12 @@ def is_quick(regex: str, text: str) -> bool:
     """Whether no search of the text can take long, by the most steps that so many repeats and choices allow."""
     if _REPEATED_GROUP.search(regex):
         return False
+    parts = [text]
+    if not _MAY_LEAVE_LINE.search(regex):
+        regex, parts = _CHARACTERS.sub(".", regex), text.split("\n")
     repeats = sum(map(regex.count, "*+{"))
     choices = sum(map(regex.count, "?|"))
-    steps: int = (len(text) + 1) ** (repeats + 1) << choices
+    steps: int = sum((len(part) + 1) ** (repeats + 1) for part in parts) << choices
     return steps <= _MOST_STEPS
 
 
