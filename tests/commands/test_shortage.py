@@ -97,7 +97,7 @@ def _cannot_be_another() -> bool:
 @pytest.mark.parametrize(("number", "text"), [*((number, FEW) for number in range(9)), (4, MANY), (12, MANY)])
 def test_few_processes(rose: Rose, number: int, text: str) -> None:
     rose.write(text)
-    rose.folder.chmod(0o777)
+    os.chown(rose.folder, 12345, -1)
     done = limited(rose, f"-u {number}", *_another_user())
     assert done.returncode in (0, 1, 5), done.stdout
     assert (done.returncode == 0) != ("ulimit -u" in done.stdout), done.stdout
