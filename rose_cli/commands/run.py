@@ -124,8 +124,21 @@ def _directory(plan: Plan, file: Path, wanted: Path | None) -> RunDirectory:
         withheld = 0o077
     close_to_others(withheld)
     if made.st_mode & withheld:
-        directory.path.chmod(stat.S_IMODE(made.st_mode) & ~withheld)
+        _close(directory.path, stat.S_IMODE(made.st_mode) & ~withheld)
     return directory
+
+
+def _close(run: Path, mode: int) -> None:
+    """Raises RunDirectoryError where the folder is not the user's; one of a disk without permissions stays as it is."""
+    try:
+        run.chmod(mode)
+    except OSError as error:
+        if run.stat().st_uid != os.geteuid():
+            message = f"'{run}' cannot be closed to others, as this run is private: {str(error.strerror).lower()}"
+            raise RunDirectoryError(
+                message, f"let rose make a folder in it: --run-dir {shlex.quote(str(run / 'run'))}"
+            ) from error
+        notice(f"warning: others may read this run: '{run}' is on a disk that keeps no permissions")
 
 
 def _withheld(plan: Plan, file: os.stat_result) -> int:

@@ -233,6 +233,22 @@ def test_latest_is_not_followed_to_somebody_elses_run(project: Person, mallory: 
 # --- a place for a run ----------------------------------------------------------------------------------------------
 
 
+def test_a_private_run_in_a_folder_that_the_administrator_made(project: Person) -> None:
+    """It is as good as one's own, but nobody else can close it: a new folder in it can be closed."""
+    scratch = project.folder / "scratch"
+    scratch.mkdir(mode=0o770)
+    os.chown(scratch, 0, ALICE)
+    scratch.chmod(0o770)
+    (project.folder / "campaign.yaml").chmod(0o600)
+    called = project("run", "campaign.yaml", "--run-dir", scratch)
+    assert (called.code, list(scratch.iterdir())) == (4, [])
+    assert "cannot be closed to others, as this run is private" in one_line(called.err)
+    way = f"--run-dir {scratch}/run"
+    assert way in one_line(called.err)
+    project("run", "campaign.yaml", *way.split())
+    assert stat.S_IMODE((scratch / "run").stat().st_mode) == 0o700
+
+
 def test_a_place_that_belongs_to_somebody_else_takes_no_run(project: Person, mallory: Person) -> None:
     theirs = mallory.at(project.folder)
     for mode in ("755", "777", "1777"):
