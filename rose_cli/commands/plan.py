@@ -7,6 +7,7 @@ import math
 import os
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -22,10 +23,10 @@ from rose_cli.commands.programs import files_lines, program_of, settled_lines, t
 from rose_cli.commands.runs import find_run, mention_doubt, seen_or_why
 from rose_cli.commands.surroundings import task_environment
 from rose_cli.errors import ExitCode, UsageError
-from rose_cli.masking import Secrets, masked_command
+from rose_cli.masking import Secrets, masked_command, remember
 from rose_cli.plan.file import load_plan
 from rose_cli.plan.render import Command, Moment, NoCommandError, NoValueError, Place, render
-from rose_cli.plan.secrets import as_shown
+from rose_cli.plan.secrets import as_shown, secrets_of_plan
 from rose_cli.view.console import notice, say
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def _plan_of_run(argument: str, options: PlanOptions) -> Plan:
         raise UsageError(message, "leave them out, or name the campaign file")
     directory = find_run(str(Path(argument).parent) if Path(argument).name == "plan.json" else argument)
     plan = load_plan(directory.plan)
+    remember(partial(secrets_of_plan, plan))
     mention_doubt(directory.doubt)
     seen, why_not = seen_or_why(directory)
     for line in told_altered(directory, plan, altered(directory, seen.state)) if seen is not None else ():

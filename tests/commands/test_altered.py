@@ -75,6 +75,26 @@ def test_an_edited_plan_is_refused_with_what_differs_until_it_is_trusted(failed:
     assert failed("resume", "r", "--max-iter", "3", "--output", "quiet").code == 0, "what was trusted once is known"
 
 
+def test_what_differs_is_told_without_secrets(rose: Rose) -> None:
+    rose.write(
+        """
+        max_iter: 1
+        learners: 1
+        env: {A_TOKEN: of-the-file-12}
+        tasks: {a: {executable: 'false', args: [--password, of-the-file-34]}}
+        """
+    )
+    assert rose("run", "campaign.yaml", "--run-dir", "r", "--output", "quiet").code == 1
+    plan = rose.folder / "r/plan.json"
+    plan.write_text(plan.read_text().replace("of-the-file", "of-somebody-else"))
+    for words in (("plan", "r"), ("plan", "r", "--format", "json"), ("resume", "r", "--dry-run"), ("resume", "r")):
+        called = rose(*words)
+        said = f"{called.out}{called.err}"
+        assert "A_TOKEN: plan.json has ********, campaign.yaml gives ********" in said.replace("\n", " "), words
+        assert "of-somebody-else" not in said, words
+        assert "of-the-file" not in said, words
+
+
 def test_a_copy_of_the_campaign_that_lies_about_the_plan_is_found_out(failed: Rose) -> None:
     path = failed.folder / "r/campaign.yaml"
     path.write_text(path.read_text().replace("--n: 5", "--n: 6"))
