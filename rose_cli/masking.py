@@ -41,7 +41,7 @@ or a number; unless it is a small number; a secret."""
 _WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
 _CERTAIN_PARTS = re.compile(
     "PASSWORD|PASSWD|PASSPHRASE|PASSCODE|CREDENTIAL|(?:API|ACCESS|PRIVATE|SECRET|ACCOUNT|STORAGE|MASTER|SIGNING|ENCRYPTION)KEY"
-    "|AUTHKEY|AUTHTOKEN|SECRET(?!ION|AR[YI]|OR[YI]|IVE|ED$|ES$)"
+    "|AUTHKEY|AUTHTOKEN|STORAGESAS|SECRET(?!ION|AR[YI]|OR[YI]|IVE|ED$|ES$)"
 )
 _STRONG_WORDS = frozenset(("JWT", "JWTS", "CRED", "CREDS", "BEARER", "AUTHORIZATION", "WEBHOOK", "WEBHOOKS", "PWDS"))
 _WEAK_WORDS = frozenset(("PAT", "PATS", "AUTH", "PASS", "COOKIE", "COOKIES", "OTP"))
@@ -67,7 +67,7 @@ _JOINED_TOKEN = re.compile(r"(?<!.MAX)(?<!.MIN)(?<!.NUM)(?<!SUB)TOKENS?$")
 _JOINED_PASS = re.compile(
     r"(?<!^COM)(?<!^BY)(?<!TRES)(?<!SUR)(?<!ENCOM)(?<!OVER)(?<!UNDER)(?<!HIGH)(?<!LOW)(?<!BAND)(?<!ASK)PASS$"
 )
-_JOINED_KEY = re.compile(r"(?:API|SSH|AUTH|ACCESS|SECRET|PRIVATE|OPENAI|HF|LICENSE|GPG|RSA|APP|HOST|DEPLOY)KEYS?$")
+_JOINED_KEY = re.compile(r"(?:API|SSH|AUTH|ACCESS|SECRET|PRIVATE|PASS|OPENAI|HF|LICENSE|GPG|RSA|APP|HOST|DEPLOY)KEYS?$")
 _NO_SECRETS = frozenset(("PWD", "OLDPWD", "GOOGLE_APPLICATION_CREDENTIALS", "SINGULARITY_PWD", "APPTAINER_PWD"))
 
 
@@ -81,7 +81,8 @@ def strength(name: str) -> int:
     """What the name says, by its words: between `_`, `-` and points, or where a capital begins one."""
     last = name.strip("\"'").rpartition(".")[2] if not name.startswith(".") else name
     words = [word.upper() for word in _WORDS.findall(last)]
-    if not words or last.upper() in _NO_SECRETS or (words[-1] in _HARMLESS_ENDS and "WEBHOOK" not in words):
+    is_known = last.upper() in _NO_SECRETS and last != "pwd"  # `$PWD` is a folder, `--pwd` may be a password
+    if not words or is_known or (words[-1] in _HARMLESS_ENDS and "WEBHOOK" not in words):
         return NONE
     if _CERTAIN_PARTS.search("".join(words)):
         return CERTAIN
@@ -92,7 +93,8 @@ def strength(name: str) -> int:
     is_weak = any(word in _WEAK_WORDS or word == "TOKENS" or _JOINED_KEY.search(word) for word in words)
     if is_weak or (words[-1] == "PW" and len(words) > 1):
         return WEAK
-    return DOUBTFUL if any(word in ("KEY", "KEYS", "TOKEN") for word in words) else NONE
+    is_doubtful = words in (["PW"], ["PWD"]) or any(word in ("KEY", "KEYS", "TOKEN") for word in words)
+    return DOUBTFUL if is_doubtful else NONE
 
 
 def _is_strong(word: str, words: Sequence[str]) -> bool:
@@ -125,7 +127,8 @@ _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----")
 _KNOWN_FORM = re.compile(
     r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----(?:[^-]|-(?!----END ))*(?:-----END [A-Z0-9 ]*PRIVATE KEY-----)?"
     r"|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|hf_[A-Za-z0-9]{20,}|sk-[\w-]{20,}"
-    r"|xox[abeoprs]-[\w-]{10,}|AKIA[A-Z0-9]{16}|npm_[A-Za-z0-9]{30,}|pypi-[\w-]{40,}|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]+"
+    r"|xox[abeoprs]-[\w-]{10,}|AKIA[A-Z0-9]{16}|npm_[A-Za-z0-9]{30,}|pypi-[\w-]{40,}|dckr_pat_[\w-]{20,}"
+    r"|[sr]k_(?:live|test)_[A-Za-z0-9]{16,}|AIza[\w-]{35}|SG\.[\w-]{20,}\.[\w-]{20,}|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]+"
 )
 _LIKE_A_KEY = re.compile(r"(?=.*\d)(?=.*[a-z])(?=.*[A-Z])[A-Za-z0-9+/=_-]{16,}|[0-9a-f]{24,}")
 _RANDOM = re.compile(r"(?=.*\d)(?=.*[A-Za-z])\S{8,}|\S{20,}")
@@ -235,7 +238,7 @@ _HEADER = re.compile(r"(?i)\bauthorization['\"]?\s*[:=]\s*['\"]?(?:(?:basic|bear
 
 _SIGN = re.compile(
     r"(?i)pass|pwd|pw\b|secret|token|key|auth|cred|jwt|pat|cookie|otp|webhook|bearer|login|://|curl|wget|http|xh\b|mysql|maria"
-    r"|gh[pousr]_|glpat-|hf_|sk-|xox|AKIA|npm_|pypi-|eyJ|BEGIN"
+    r"|gh[pousr]_|glpat-|hf_|sk-|[sr]k_|AIza|dckr_|SG\.|storage|xox|AKIA|npm_|pypi-|eyJ|BEGIN"
 )
 """What every text with a secret of its own has: most have none of it."""
 

@@ -188,6 +188,8 @@ def test_paths_are_no_secrets(tmp_path: Path) -> None:
 
 def test_secrets_known_by_their_form() -> None:
     known = [f"ghp_{core('a', 36)}", f"hf_{core('b', 34)}", VALUES["a JWT of 483 letters"]("c"), f"sk-{core('d', 40)}"]
+    known += [f"sk_live_{core('e', 24)}", f"AIza{core('e', 35)}", f"dckr_pat_{core('e', 27)}"]
+    known += [f"SG.{core('e', 22)}.{core('e', 43)}"]
     for secret in (*known, VALUES["a key of eight lines"]("e")):
         variables = {"PLAIN": secret}
         assert masked_environment(variables) == {"PLAIN": MASK}
@@ -197,6 +199,8 @@ def test_secrets_known_by_their_form() -> None:
 
 IN_WORDS = {
     ("--password", "abc"): ("--password", MASK),
+    ("--pw", "2-abc-K8-abc-J7mq"): ("--pw", MASK),
+    ("pwd=1abc2d4e", "x"): (f"pwd={MASK}", "x"),
     ("--api-key=abc", "x"): (f"--api-key={MASK}", "x"),
     ("API_TOKEN=it's", "env"): (f"API_TOKEN={MASK}", "env"),
     ("-H", "Authorization: Bearer abc"): ("-H", f"Authorization: Bearer {MASK}"),
@@ -210,6 +214,7 @@ IN_WORDS = {
     ("https://host/x?access_token=abc&n=1",): (f"https://host/x?access_token={MASK}&n=1",),
 }
 HARMLESS_WORDS = [
+    ("--pw", "pw.x"), ("--pwd", "/work/case7"), ("PWD=1a2b3c4d",),
     ("--key", "column"), ("--keys", "x1,y1,z1"), ("--energy_key", "REF_energy"), ("--forces_key=REF_forces",),
     ("--feature-key", "feature_12"), ("--token-mixer", "attention"), ("--token-dropout", "0.1"),
     ("--password", "--verbose"), ("--max-tokens", "400"), ("ssh://git@host/x", "git@host:x"),
