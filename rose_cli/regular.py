@@ -158,9 +158,10 @@ class Folder:
         path = os.path.join(self.path, name)
         try:
             refuse_way_out(name)
-            if make:
-                with suppress(FileExistsError):
-                    os.mkdir(name, mode, dir_fd=self.descriptor)
+            with suppress(*((FileNotFoundError,) if make else ())):
+                return Folder(open_folder(name, dir_fd=self.descriptor), path)
+            with suppress(FileExistsError):
+                os.mkdir(name, mode, dir_fd=self.descriptor)
             return Folder(open_folder(name, dir_fd=self.descriptor), path)
         except OSError as error:
             error.filename = path

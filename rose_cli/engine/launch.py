@@ -46,7 +46,7 @@ def spawn(request: TaskRequest, environment: Mapping[str, str]) -> subprocess.Po
     """Start the request's program, leader of its own session; raises NotStartedError with a message for the user."""
     launch = prepare(request, environment)
     with ExitStack() as stack:
-        stdout, stderr = open_output(request, request.stdout, stack), open_output(request, request.stderr, stack)
+        stdout, stderr = open_outputs(request, stack, request.stdout, request.stderr)
         if request.pre_exec:
             launch = in_shell(request, note_beside(request.stderr), stack)
         try:
@@ -64,8 +64,7 @@ def spawn(request: TaskRequest, environment: Mapping[str, str]) -> subprocess.Po
 
 def in_shell(request: TaskRequest, note: Note, stack: ExitStack) -> Launch:
     """The shell that runs the lines of `pre_exec` first, with the files that it needs."""
-    for path in (note.path, note.text):
-        open_output(request, path, stack)
+    open_outputs(request, stack, note.path, note.text)
     try:
         words = shell_words(request, note)
     except OSError as error:
@@ -73,16 +72,26 @@ def in_shell(request: TaskRequest, note: Note, stack: ExitStack) -> Launch:
     return Launch(words[0], words)
 
 
-def open_output(request: TaskRequest, path: Path, stack: ExitStack) -> int:
-    """A file that a task writes: made or emptied, and reached through no link from the folder of the learner."""
-    try:
-        inside = request.directory.parent
-        if not path.is_relative_to(inside):
-            inside = path.parent
-            make_folders(inside)
-        with Folder.at(path.parent, inside=inside, make=True) as folder:
-            descriptor = open_alone(path.name, os.O_WRONLY | os.O_TRUNC, dir_fd=folder.descriptor)
-    except OSError as error:
-        raise NotStartedError(f"the output file '{path}' cannot be written: {short_of(error)}") from error
-    stack.callback(os.close, descriptor)
-    return descriptor
+def open_outputs(request: TaskRequest, stack: ExitStack, *paths: Path) -> list[int]:
+    """Files that a task writes: made or emptied, and reached through no link from the folder of the learner."""
+    found = []
+    with ExitStack() as opened:
+        folders: dict[Path, Folder] = {}  # one for all, most often: each is a question to the server of a network disk
+        for path in paths:
+            try:
+                if path.parent not in folders:
+                    folders[path.parent] = opened.enter_context(_folder_of(request, path))
+                folder = folders[path.parent].descriptor
+                found.append(open_alone(path.name, os.O_WRONLY | os.O_TRUNC, dir_fd=folder))
+            except OSError as error:
+                raise NotStartedError(f"the output file '{path}' cannot be written: {short_of(error)}") from error
+            stack.callback(os.close, found[-1])
+    return found
+
+
+def _folder_of(request: TaskRequest, path: Path) -> Folder:
+    inside = request.directory.parent
+    if not path.is_relative_to(inside):
+        inside = path.parent
+        make_folders(inside)
+    return Folder.at(path.parent, inside=inside, make=True)

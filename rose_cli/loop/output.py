@@ -125,6 +125,9 @@ def remove_old_report(result_file: Path, *, inside: Path) -> None:
 
     Raises RunDirectoryError.
     """
+    _refresh(result_file.parent)
+    if not os.path.lexists(result_file):  # nothing is there, most often
+        return
     try:
         with Folder.at(result_file.parent, inside=inside) as folder:
             os.unlink(result_file.name, dir_fd=folder.descriptor)

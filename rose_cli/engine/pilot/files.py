@@ -10,7 +10,7 @@ from collections import deque
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
-from rose_cli.engine.launch import in_shell, open_output, prepare
+from rose_cli.engine.launch import in_shell, open_outputs, prepare
 from rose_cli.engine.pilot.attempt import Attempt
 from rose_cli.engine.pilot.notices import Notices
 from rose_cli.engine.pilot.script import LOCKS, SCRIPTS, Generation, TaskScript, write_common, write_script
@@ -70,8 +70,7 @@ class TaskFiles:
             prepare(request, environment)  # for its complaints
         script = TaskScript(self._scripts / f"{number}.sh")
         with ExitStack() as stack:
-            for path in (request.stdout, request.stderr):
-                open_output(request, path, stack)
+            open_outputs(request, stack, request.stdout, request.stderr)
             argv = in_shell(request, script.note, stack).argv if request.pre_exec else request.argv
         name = f"{self._session}.{pilot.number}"
         generation = Generation(name, pilot.over_file, self._locks, self._pipe if pilot.here else None)
