@@ -36,8 +36,8 @@ def open_regular(path: Path | str, flags: int = os.O_RDONLY, mode: int = 0o644, 
         # truncated below, once it is known to be a file
         descriptor = _opened(path, flags & ~os.O_TRUNC | _ALWAYS, mode, dir_fd)
     except OSError as error:
-        # a link; a pipe without a reader, or a socket; a folder
-        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+        # a link; a pipe without a reader, or a socket; a socket on macOS; a folder
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EOPNOTSUPP, errno.EISDIR):
             raise _not_a_file(path, os.lstat(path, dir_fd=dir_fd).st_mode) from error
         raise
     try:
@@ -115,7 +115,7 @@ def read_regular(path: Path | str, most_bytes: int, *, text: bool = False, dir_f
             wanted = 0
         while wanted and (chunk := file.read(min(wanted, _CHUNK_BYTES))):
             if text and b"\0" in chunk:
-                raise OSError(errno.EINVAL, "it is no text: it holds NUL bytes", str(path))
+                raise OSError(errno.EINVAL, "it is not text: it holds NUL bytes", str(path))
             chunks.append(chunk)
             wanted -= len(chunk)
     if not wanted:

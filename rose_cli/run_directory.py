@@ -454,7 +454,7 @@ def _lead(folder: int, name: str, path: str, moves: Mapping[str, str]) -> bool:
     try:
         return _is_led(folder, name, moves)
     except OSError as error:
-        message = f"cannot lead '{path}' to the new place: {error.strerror}"
+        message = f"cannot point the link '{path}' to the new place: {error.strerror}"
         raise RunDirectoryError(message, "see that it can be written, then `rose resume`") from error
 
 

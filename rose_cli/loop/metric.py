@@ -80,7 +80,7 @@ def _what_is_there(path: Path, inside: Path) -> str:
         return "there is no such file in the workspace"
     except OSError as error:
         return f"{error.strerror}, and is not followed" if error.errno == errno.ELOOP else "that is not a regular file"
-    return "it came a moment too late"
+    return "it appeared only after the task had ended"
 
 
 def _whole_lines(end: FileEnd) -> str:

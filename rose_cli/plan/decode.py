@@ -179,7 +179,7 @@ def _names(cls: type) -> frozenset[str]:
 
 def _number(key: str) -> int:
     if not (key.isascii() and key.isdigit() and len(key) < 9):
-        raise PlanFault("is no iteration")
+        raise PlanFault("is not an iteration")
     return int(key)
 
 
@@ -239,7 +239,7 @@ def _learner_name(name: str) -> str | None:
 
 
 def _task_name(name: str) -> str | None:
-    return None if is_task_name(name) else f"{_cannot_be(name)}: that is no name of a task"
+    return None if is_task_name(name) else f"{_cannot_be(name)}: a task cannot have that name"
 
 
 def _target(target: str) -> str | None:
@@ -272,7 +272,7 @@ def _expression(text: str) -> str | None:
     try:
         parse(text)
     except ExpressionError as error:
-        return f"holds no expression: {error.message}"
+        return f"holds an expression with a mistake: {error.message}"
     return None
 
 
@@ -281,12 +281,12 @@ def _written_number(number: m.Number) -> str | None:
         is_one = math.isfinite(number.value) and number.text == number.text.strip()
     except (ValueError, OverflowError):
         is_one = False
-    return None if is_one else f"holds no number, but {number.text!r:.60}"
+    return None if is_one else f"is not a number: {number.text!r:.60}"
 
 
 def _regex(pattern: str) -> str | None:
     fault = regex_fault(pattern) if 0 < len(pattern) <= MAX_REGEX_CHARACTERS else "its length is out of bounds"
-    return None if fault is None else f"is no regular expression: {fault}"
+    return None if fault is None else f"is not a regular expression: {fault}"
 
 
 def _json_path(path: str) -> str | None:
@@ -294,7 +294,7 @@ def _json_path(path: str) -> str | None:
 
 
 def _absolute(path: str) -> str | None:
-    return None if os.path.isabs(path) else f"{_cannot_be(path)}: it is no absolute path"  # noqa: PTH117
+    return None if os.path.isabs(path) else f"{_cannot_be(path)}: it is not an absolute path"  # noqa: PTH117
 
 
 def _gpus(gpus: tuple[str, ...] | int) -> str | None:
@@ -374,7 +374,11 @@ def _check_learner(learner: m.LearnerPlan) -> str | None:
 
 
 def _check_engine(engine: m.EnginePlan) -> str | None:
-    return None if (engine.kind == "radical.pilot") == (engine.pilot is not None) else "is of two kinds"
+    return (
+        None
+        if (engine.kind == "radical.pilot") == (engine.pilot is not None)
+        else "names one engine and configures another"
+    )
 
 
 def _check_plan(plan: m.Plan) -> str | None:

@@ -48,7 +48,7 @@ class PilotRecord:
         """Raises ValueError where that is no record."""
         entries = json.loads(text)
         if not isinstance(entries, dict):
-            raise ValueError("it is no JSON object")
+            raise ValueError("it is not a JSON object")
         for field in fields(cls):
             is_fit = _FIT[str(field.type)]
             if field.name in entries and not is_fit(entries[field.name]):
