@@ -124,10 +124,18 @@ class RunDirectory:
         return self.learner(learner) / "logs" / str(iteration)
 
     def refuse_linked_logs(self, learner: str, iteration: int) -> None:
-        """Raises LearnerFoldersError where the folder for the logs of an iteration, or the one above, is a link."""
+        """Raises LearnerFoldersError where the folder for the logs of an iteration, or the one above, is a link.
+
+        So it does where that cannot be told, as a task has taken away the right to enter the folder.
+        """
         logs = self.logs(learner, iteration)
         for path in (logs.parent, logs):
-            if path.is_symlink():
+            try:
+                is_link = path.is_symlink()
+            except OSError as error:
+                message = f"cannot use '{path}': {error.strerror}"
+                raise LearnerFoldersError(message, "see that it can be read and written, then `rose resume`") from error
+            if is_link:
                 message = f"'{path}' is a link, and rose did not make it one"
                 raise LearnerFoldersError(message, "remove it, then `rose resume`")
 

@@ -13,6 +13,7 @@ import errno
 import os
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import anyio
@@ -66,17 +67,18 @@ class Snapshot:
 
     async def put_back(self) -> None:
         """Make the workspace what it was when the snapshot was taken. Raises RunDirectoryError."""
-        if not self.path.is_dir():
-            message = f"'{self.path}', the workspace as it was before '{self.task}', is no longer there"
-            hint = f"rose resume --from-iteration {self.iteration} goes on with the workspace as it is"
-            raise LearnerFoldersError(message, hint)
         with _explained(f"cannot put '{self.path}' back into '{self.workspace}'"):
+            if not self.path.is_dir():
+                message = f"'{self.path}', the workspace as it was before '{self.task}', is no longer there"
+                whose = f"{quote(str(self.run))} --from-iteration {self.iteration} --learner {self.folder.parent.name}"
+                hint = f"`rose resume {whose}` goes on with the workspace as it is"
+                raise LearnerFoldersError(message, hint)
             await _drive(self._putting_back())
 
     async def drop(self) -> None:
         """Remove it, where there is one: the step is over."""
-        if self.path.exists():
-            with _explained(f"cannot remove '{self.path}'"):
+        with _explained(f"cannot remove '{self.path}'"):
+            if self.path.exists():
                 await _drive(self._dropping())
 
     @property

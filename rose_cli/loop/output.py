@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from rose_cli.errors import RunDirectoryError
+from rose_cli.errors import LearnerFoldersError, RunDirectoryError
 from rose_cli.journal.events import is_shallow
 from rose_cli.loop.numerals import cleaned
 from rose_cli.regular import Folder, open_inside
@@ -123,7 +123,7 @@ def report_of(result_file: Path, stdout: Path, *, inside: Path) -> Report:
 def remove_old_report(result_file: Path, *, inside: Path) -> None:
     """What lies there before an attempt is not its report, and a link there might lead anywhere.
 
-    Raises RunDirectoryError.
+    Raises RunDirectoryError; LearnerFoldersError where a task has taken away the right to look.
     """
     _refresh(result_file.parent)
     if not os.path.lexists(result_file):  # nothing is there, most often
@@ -134,6 +134,9 @@ def remove_old_report(result_file: Path, *, inside: Path) -> None:
     # a folder is no report; where there can be none at all, the attempt will not start
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         pass
+    except PermissionError as error:
+        message = f"cannot use '{result_file.parent}': {error.strerror}"
+        raise LearnerFoldersError(message, "see that it can be read and written, then `rose resume`") from error
     except OSError as error:
         message = f"cannot remove '{result_file}', which was there before its task: {error.strerror}"
         raise shortage(error) or RunDirectoryError(message, "remove it, then `rose resume`") from error

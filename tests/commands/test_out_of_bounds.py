@@ -17,6 +17,8 @@ from tests.two_users import environment_of_others, python_of_others
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.two_users import Person
+
 REMOVED = {
     "whole-folder": 'cd /; rm -rf "$(dirname "$ROSE_WORKSPACE")"',
     "whole-folder-and-fails": 'cd /; rm -rf "$(dirname "$ROSE_WORKSPACE")"; exit 1',
@@ -74,6 +76,39 @@ def _settings(name: str) -> str:
     if "snapshot" in name or name == "whole-folder-and-fails":
         return ", s: {snapshot: true, retries: {times: 1, pause: 0}}"
     return ", t: {replicas: 2}" if "replicas" in name else ""
+
+
+CLOSED = {
+    "logs-of-an-iteration": "chmod 000 ../logs/0; exit 1",
+    "logs": "chmod 000 ../logs; exit 1",
+    "logs-of-the-next": "chmod 000 ../logs",
+    "snapshots": "chmod 000 ../snapshots; exit 1",
+    "snapshots-not-needed": "chmod 000 ../snapshots",
+    "whole-folder": "chmod 000 ..; exit 1",
+}
+
+
+def test_folders_closed_by_a_task_end_its_own_learner_only(alice: Person) -> None:
+    for name, line in CLOSED.items():
+        alice.write(f"#!/bin/sh\n{line}\n", f"{name}.sh")
+    alice.write("#!/bin/sh\nsleep 0.5\n", "good.sh")
+    learners = ", ".join(f"{{name: {name}}}" for name in (*CLOSED, "good"))
+    alice.write(
+        f"""
+        max_iter: 3
+        engine: {{kind: local, cores: 20, grace: 0.3}}
+        tasks:
+          s: {{executable: "sh -c 'exec sh $ROSE_CAMPAIGN_DIR/$ROSE_LEARNER.sh'", snapshot: true, retries: 1}}
+        learners: [{learners}]
+        """
+    )
+    called = alice("run", "campaign.yaml", "--run-dir", "r", "--output", "plain")
+    alice.sh("chmod -R u+rwX r")
+    assert called.code == 4, called.err
+    assert alice.learners("r")["good"]["iterations_done"] == 3
+    for name in CLOSED:
+        (line,) = [line for line in called.err.splitlines() if line.startswith(f"error: learner '{name}' cannot go on")]
+        assert "Permission denied" in line
 
 
 def test_a_hundred_thousand_files_cost_rose_little(rose: Rose) -> None:

@@ -144,9 +144,10 @@ def test_a_snapshot_that_is_gone_is_said_to_be(rose: Rose) -> None:
     called = rose("resume", "r")
     assert called.code == 4
     assert "no longer there" in called.err
-    assert "--from-iteration 0" in called.err
+    name = learner_folder(rose).name
+    assert f"`rose resume {rose.folder / 'r'} --from-iteration 0 --learner {name}` goes on" in called.err
     rose.script("#!/bin/sh\n", "sim.sh")
-    assert rose("resume", "r", "--from-iteration", "0").code == 0
+    assert rose("resume", str(rose.folder / "r"), "--from-iteration", "0", "--learner", name).code == 0
 
 
 def test_a_learner_that_is_stopped_for_good_leaves_no_snapshot(rose: Rose) -> None:
