@@ -24,8 +24,9 @@ _MPI_WORDS = 3
 
 def program_of(command: Command, environment: Mapping[str, str]) -> str | None:
     """The file that will be executed; None where only the run can tell, or it is not there."""
-    is_sure = "/" in command.argv[0] or not command.pre_exec
-    return _found(command.argv[0], command, environment) if is_sure else None
+    word = command.argv[0]
+    is_sure = "/" in word or not (command.pre_exec or _may_come_from_workspace(word, command, environment))
+    return _found(word, command, environment) if is_sure else None
 
 
 def _found(word: str, command: Command, environment: Mapping[str, str]) -> str | None:
@@ -33,8 +34,22 @@ def _found(word: str, command: Command, environment: Mapping[str, str]) -> str |
     if "/" in word:
         is_there = os.path.isabs(word) and os.path.isfile(word) and os.access(word, os.X_OK)  # noqa: PTH113, PTH117
         return os.path.normpath(word) if is_there else None
-    found = shutil.which(word, path=command.environment.get("PATH", environment.get("PATH", os.defpath)))
-    return found if found is not None and os.path.isabs(found) else None  # noqa: PTH117
+    folders = filter(os.path.isabs, _path(command, environment).split(os.pathsep))
+    return shutil.which(word, path=os.pathsep.join(folders))
+
+
+def _path(command: Command, environment: Mapping[str, str]) -> str:
+    return command.environment.get("PATH", environment.get("PATH", os.defpath))
+
+
+def _may_come_from_workspace(word: str, command: Command, environment: Mapping[str, str]) -> bool:
+    """Whether `.`, an empty entry or the like comes on the PATH before the folder that has the program."""
+    for entry in _path(command, environment).split(os.pathsep):
+        if not os.path.isabs(entry):  # noqa: PTH117
+            return True
+        if shutil.which(word, path=entry) is not None:
+            return False
+    return False
 
 
 def settled_lines(
@@ -73,7 +88,9 @@ def _places(command: Command, environment: Mapping[str, str]) -> Iterator[tuple[
     for word in _programs(command):
         if "/" not in word and "{" not in word:
             found = _found(word, command, environment) or "not found on PATH"
-            yield word, f"{found}, unless pre_exec brings another" if command.pre_exec else found
+            others = ["pre_exec brings another"] if command.pre_exec else []
+            others += ["the workspace has one"] if _may_come_from_workspace(word, command, environment) else []
+            yield word, f"{found}, unless {' or '.join(others)}" if others else found
 
 
 def _programs(command: Command) -> list[str]:

@@ -95,6 +95,27 @@ def test_files_variables_lines_and_programs_are_shown(once: Rose) -> None:
     assert (sim["program"], train["program"]) == (f"{here}/sim.sh", None)
 
 
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        (".:{programs}:/bin", ", unless the workspace has one"),
+        (":{programs}:/bin", ", unless the workspace has one"),
+        ("{programs}:/bin:.", ""),
+    ],
+)
+def test_a_program_that_may_come_from_the_workspace_is_said_to(rose: Rose, path: str, said: str) -> None:
+    """A folder of the PATH without a full path is looked up where the task runs, and not where rose does."""
+    programs = rose.folder / "programs"
+    programs.mkdir()
+    rose.script("#!/bin/sh\n", "programs/tool")
+    rose.script("#!/bin/sh\n", "tool")
+    rose.write("{max_iter: 1, tasks: {sim: {executable: tool}}, learners: 1}")
+    path = path.format(programs=programs)
+    assert f"\n  tool  {programs}/tool{said}  (sim)" in rose("plan", "campaign.yaml", PATH=path).out
+    (learner,) = json.loads(rose("plan", "campaign.yaml", "--format", "json", PATH=path).out)["learners"]
+    assert learner["iterations"][0]["tasks"][0]["program"] == (None if said else f"{programs}/tool")
+
+
 def test_what_a_plan_runs_is_shown_and_not_what_the_campaign_file_beside_it_says(failed: Rose) -> None:
     run = failed.folder / "rose-runs/r"
 
