@@ -178,13 +178,15 @@ def resume(
     ] = False,
     force: Annotated[
         bool,
-        typer.Option("--force", help="Go on although a pilot may be at work elsewhere, or a workspace has lost files."),
+        typer.Option(
+            "--force", help="Continue even if a pilot may be at work elsewhere or a workspace has lost files."
+        ),
     ] = False,
     trust: Trust = False,
     require_criterion: RequireCriterion = False,
     output: Output = "auto",
 ) -> None:
-    """Go on with an interrupted or failed run."""
+    """Continue an interrupted or failed run."""
     from rose_cli.commands.resume import ResumeOptions, explain
     from rose_cli.commands.resume import resume as command
 
@@ -200,7 +202,7 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Redraw until the run has ended.")] = False,
     status_format: TextOrJson = "text",
 ) -> None:
-    """Show the table of a run that goes on, was interrupted, or has finished."""
+    """Show the table of a run, whether it is running, was interrupted or has finished."""
     from rose_cli.commands import status as commands
 
     raise typer.Exit(
@@ -226,7 +228,7 @@ def logs(
     iteration: Annotated[Optional[int], typer.Argument(metavar="ITERATION", help="Only this one.")] = None,  # noqa: UP045
     task: Annotated[Optional[str], typer.Argument(metavar="TASK", help="Only this task.")] = None,  # noqa: UP045
     failed: Annotated[bool, typer.Option("--failed", help="Only attempts that failed.")] = False,
-    follow: Annotated[bool, typer.Option("--follow", help="Go on until the run has ended.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Keep printing until the run has ended.")] = False,
     raw: Annotated[
         bool, typer.Option("--raw", help="Also on a terminal byte by byte, control sequences included.")
     ] = False,
@@ -259,7 +261,7 @@ def stop(
     learner: Annotated[Optional[str], typer.Option(metavar="NAME", help="Only this learner.")] = None,  # noqa: UP045
     trust: Trust = False,
 ) -> None:
-    """Ask a going run, from another terminal, to stop cleanly."""
+    """Ask a running campaign, from another terminal, to stop cleanly."""
     from rose_cli.commands.stop import stop as command
 
     raise typer.Exit(command(run_name, learner, trust=trust))
@@ -402,7 +404,8 @@ def _refusal(error: Exception) -> RunDirectoryError | None:
     if not isinstance(error, OSError) or error.errno not in _REFUSALS:
         return None
     what = f"use '{os.fsdecode(error.filename)}'" if error.filename else "write the output"
-    return RunDirectoryError(f"cannot {what}: {os.strerror(error.errno).lower()}")
+    hint = "check its owner and permissions: ls -l" if error.filename and error.errno == errno.EACCES else None
+    return RunDirectoryError(f"cannot {what}: {os.strerror(error.errno).lower()}", hint)
 
 
 def _report_bug(error: Exception) -> ExitCode:

@@ -39,6 +39,11 @@ class Parameter:
         return f"{', '.join(self.spellings)} {value}".strip()
 
     @property
+    def place(self) -> str:
+        """An argument in a usage line: `[RUN]` where it may be left out."""
+        return self.words if self.default is inspect.Parameter.empty else f"[{self.words}]"
+
+    @property
     def spellings(self) -> tuple[str, ...]:
         # within Annotated, typer keeps the first spelling in the place of the default, and takes it from there
         given = [word for word in (self.info.default, *(self.info.param_decls or ())) if isinstance(word, str)]
@@ -74,7 +79,7 @@ def _parameter(parameter: inspect.Parameter, hint: object) -> Parameter:
 
 def _section(command: CommandInfo) -> Iterator[str]:
     name, given = command_name(command), parameters(command)
-    arguments = [each.words for each in given if each.is_argument]
+    arguments = [each.place for each in given if each.is_argument]
     options = ["[OPTIONS]"] if len(arguments) < len(given) else []
     yield f"### `rose {name}`\n\n{inspect.getdoc(command.callback)}\n\n"
     yield f"```\n{' '.join(['rose', name, *options, *arguments])}\n```\n\n"
@@ -82,5 +87,4 @@ def _section(command: CommandInfo) -> Iterator[str]:
 
 
 def _row(parameter: Parameter) -> tuple[str, str]:
-    words = parameter.words.strip("[]") if parameter.is_argument else parameter.words
-    return f"`{words}`", parameter.meaning
+    return f"`{parameter.words}`", parameter.meaning

@@ -58,7 +58,7 @@ def _checksum_of(path: Path) -> str | None:
         return None
     except OSError as error:
         message = f"cannot read '{path}': {(error.strerror or str(error)).lower()}"
-        raise RunDirectoryError(message, "put the file back from a copy, or start a new run") from error
+        raise RunDirectoryError(message, "restore the file from a backup, or start a new run") from error
 
 
 def unknown_checksums(state: RunState, now: Mapping[str, str]) -> dict[str, str]:
@@ -74,10 +74,10 @@ def altered(directory: RunDirectory, state: RunState) -> list[str]:
 def refusal(directory: RunDirectory, names: list[str]) -> RunDirectoryError:
     run = shlex.quote(short_path(directory.path))
     files = " and ".join(f"'{short_path(directory.path / name)}'" for name in names)
-    message = f"{files} {'is' if len(names) == 1 else 'are'} not as rose wrote {'it' if len(names) == 1 else 'them'}"
-    it = "it" if len(names) == 1 else "them"
-    hint = f"put {it} back from a copy; or, if the change is meant, `rose resume {run} --trust`"
-    return RunDirectoryError(message, f"{hint}, which runs what plan.json says: `rose plan {run}` shows it")
+    were, it = ("was", "it") if len(names) == 1 else ("were", "them")
+    hint = f"restore {it} from a backup; or, if you want the change, run `rose resume {run} --trust`"
+    hint += f", which runs what plan.json says (`rose plan {run}` shows it)"
+    return RunDirectoryError(f"{files} {were} changed after rose wrote {it}", hint)
 
 
 def told_altered(directory: RunDirectory, plan: Plan, names: list[str]) -> Iterator[str]:
@@ -95,7 +95,7 @@ def told_altered(directory: RunDirectory, plan: Plan, names: list[str]) -> Itera
         yield from lines[:MOST_SHOWN]
         if len(lines) > MOST_SHOWN:
             yield f"  and {len(lines) - MOST_SHOWN} more differences"
-        yield "  (what --set and other options gave when the run began is among these as well)"
+        yield "  (values that --set and other options gave this run are listed here too)"
 
 
 def _differences(directory: RunDirectory, plan: Plan) -> dict[str, list[str]] | None:

@@ -29,16 +29,25 @@ if TYPE_CHECKING:
 MOST_SHOWN = 8
 
 
-def campaign_changes(directory: RunDirectory, plan: Plan) -> Iterator[str]:
-    """A line for each value that differs between the run's own text and the file as it is now."""
+def campaign_changes(directory: RunDirectory, plan: Plan, state: RunState) -> Iterator[str]:
+    """A line for each value that differs between the run's own text and the file as it is now.
+
+    None where the run's own text was edited since: then it does not tell what the file said when the run began.
+    """
+    from rose_cli.commands.altered import checksums
+
+    name = directory.campaign_text.name
+    noted = state.checksums.get(name)
+    if noted and checksums(directory).get(name) != noted[0]:
+        return
     then, now = _values(directory.campaign_text, is_copy=True), _values(Path(plan.campaign_file))
     if then is not None and now is None:
-        state = "cannot be read as a campaign any more" if os.path.exists(plan.campaign_file) else "is gone"  # noqa: PTH110
-        yield f"'{plan.campaign_file}' {state}; the run goes on as it was"
+        what = "cannot be read as a campaign any more" if os.path.exists(plan.campaign_file) else "is gone"  # noqa: PTH110
+        yield f"'{plan.campaign_file}' {what}; the run keeps the values that it began with"
     if then is None or now is None or then == now:
         return
     changed = [path for path in {**then, **now} if then.get(path) != now.get(path)]
-    yield f"'{plan.campaign_file}' has changed since this run began; the run goes on as it was:"
+    yield f"'{plan.campaign_file}' has changed since this run began; the run keeps the values that it began with:"
     for path in changed[:MOST_SHOWN]:
         yield f"  {path}: {_shown(path, then)} → {_shown(path, now)} (not applied)"
     if len(changed) > MOST_SHOWN:

@@ -22,6 +22,7 @@ from rose_cli.run_directory import LOST, refuse_links
 from rose_cli.snapshot import UNCOUNTED
 from rose_cli.tree import Tally, remove_entry, size_words, tallying
 from rose_cli.view.console import notice, say
+from rose_cli.view.standing import status_words
 from rose_cli.view.summary import short_path
 
 if TYPE_CHECKING:
@@ -133,7 +134,8 @@ def _cleanable(seen: SeenRun) -> SeenRun:
 
 def _heaps(seen: SeenRun, options: CleanOptions) -> list[Heap]:
     aside, copies = Heap("lost workspaces that a resume has set aside"), Heap("snapshots that no resume needs")
-    logs, workspaces = Heap(_logs_words(seen, options)), Heap("workspaces of learners that are done")
+    logs = Heap(_logs_words(seen, options))
+    workspaces = Heap("workspaces of learners that are done, which cannot be extended without them")
     remains, pilots = Heap("what an interrupted `rose clean` has left"), Heap("files of pilots that are over")
     for plan in seen.plan.learners:
         folder = seen.directory.learner(plan.name)
@@ -186,7 +188,8 @@ def _logs(seen: SeenRun, plan: LearnerPlan, most: int | None) -> Iterator[Entry]
 
 def _logs_words(seen: SeenRun, options: CleanOptions) -> str:
     most = _most_logs(seen, options)
-    return f"logs, but for each learner's last {most} iterations, its best one, and what failed lately"
+    last = "iteration" if most == 1 else f"{most} iterations"
+    return f"logs, except those of each learner's last {last}, its best one, and what failed lately"
 
 
 def _pilots(seen: SeenRun) -> Iterator[Entry]:
@@ -214,7 +217,7 @@ def size_of(path: Path) -> int:
 
 
 def _show(seen: SeenRun, heaps: list[Heap], options: CleanOptions) -> None:
-    say(f"run {seen.directory.path}: {seen.status.value}")
+    say(f"run {seen.directory.path}: {status_words(seen.status)}")
     if heaps:
         say("to be removed:")
     rows = [(heap.size, f"{heap.what}{_whose(heap, seen)}") for heap in heaps]

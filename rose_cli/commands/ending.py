@@ -30,7 +30,7 @@ def carry_through(work: Work, *, require_criterion: bool) -> ExitCode:
     print_summary(work.output, work.plan, work.state, work.directory, ending)
     code = exit_code(work.state, ending, require_criterion=require_criterion)
     for name, error in list(ending.broken.items())[:MOST_TOLD]:
-        complain(f"learner '{name}' cannot go on: {error.message}", error.hint)
+        complain(f"learner '{name}' cannot continue: {error.message}", error.hint)
     return ExitCode.RUN_DIRECTORY if ending.broken and code in (ExitCode.OK, ExitCode.LEARNER_FAILED) else code
 
 

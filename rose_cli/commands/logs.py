@@ -78,12 +78,23 @@ def logs(argument: str, wanted: Wanted, *, follow: bool, raw: bool) -> ExitCode:
         seen = see(seen.directory)
         printer.print_all(_find(seen, wanted, skipped))
     printer.finish()
-    for line in _told_gone(seen, wanted):
+    gone = list(_told_gone(seen, wanted))
+    for line in gone:
         notice(line)
     skipped.tell()
-    if printer.is_blank:
-        notice("nothing was printed" if not wanted.failed else "no attempt failed, or it printed nothing")
+    if printer.is_blank and not gone:
+        notice(_why_blank(seen, wanted))
     return ExitCode.OK
+
+
+def _why_blank(seen: SeenRun, wanted: Wanted) -> str:
+    if wanted.failed:
+        return "no attempt failed, or it printed nothing"
+    learners = [seen.state.learners[wanted.learner]] if wanted.learner is not None else seen.state.learners.values()
+    begun = max((len(learner.iterations) + (learner.current is not None) for learner in learners), default=0)
+    if wanted.iteration is not None and wanted.iteration >= begun:
+        return f"iteration {wanted.iteration} has not begun{f' in {wanted.learner!r}' if wanted.learner else ''}"
+    return "nothing was printed"
 
 
 def _check(seen: SeenRun, wanted: Wanted) -> None:

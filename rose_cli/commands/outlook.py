@@ -32,7 +32,7 @@ def outlook_lines(
     for planned in plan.learners:
         learner = state.learners[planned.name]
         what = left_out.get(learner.name)
-        outlook = f"cannot go on: {what}" if what else _outlook(planned, learner, reopened.get(learner.name))
+        outlook = f"cannot continue: {what}" if what else _outlook(planned, learner, reopened.get(learner.name))
         lines.setdefault(f"{outlook}{FRESH if learner.name in fresh else ''}", []).append(learner.name)
     if len(plan.learners) <= MOST_ALONE:
         whole = {name: line for line, names in lines.items() for name in names}
@@ -45,23 +45,23 @@ def _outlook(planned: LearnerPlan, learner: LearnerState, reopened: str | None) 
     done = len(learner.iterations)
     kept = f"keeps {done} iteration{'' if done == 1 else 's'}"
     if learner.stop_reason is not None:
-        return f"{kept}; has stopped ({learner.stop_reason})"
+        return f"{kept}; has stopped ({learner.stop_reason.replace('_', ' ')})"
     why = f" ({reopened})" if reopened else ""
     steps = learner.current.steps if learner.current else {}
     finished = [task for (task, _), step in steps.items() if step.over]
     put_back = {step.task for step in planned.all_steps if step.command(done).snapshot}
     again = [_again(task, step, in_order=task in put_back) for (task, _), step in steps.items() if not step.over]
-    parts = [f"goes on in iteration {done}{why}"]
+    parts = [f"continues in iteration {done}{why}"]
     if finished:
-        parts.append(f"keeps {', '.join(finished)} of it")
+        parts.append(f"keeps its {', '.join(finished)}")
     if again:
-        parts.append(f"runs again {', '.join(again)}")
+        parts.append(f"reruns {', '.join(again)}")
     return f"{kept}; {'; '.join(parts)}"
 
 
 def _again(task: str, step: StepState, *, in_order: bool) -> str:
     how = "was under way" if step.running else "did not succeed"
-    return f"{task} (attempt {step.attempt} {how}{'; the workspace is put back before' if in_order else ''})"
+    return f"{task} (attempt {step.attempt} {how}{'; its workspace is restored first' if in_order else ''})"
 
 
 def next_commands(

@@ -130,7 +130,7 @@ def told_doubts(commands: Iterable[Command], environment: Mapping[str, str]) -> 
                 found[place] = doubt
     if found:
         shown = [f"'{place}' {doubt.what}" for place, doubt in list(found.items())[:MOST_NAMED]]
-        more = f"; and so {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+        more = f"; and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
         yield f"warning: others can change what runs here as you: {'; '.join(shown)}{more}"
 
 

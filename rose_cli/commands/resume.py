@@ -44,6 +44,7 @@ from rose_cli.plan.named import fingerprints
 from rose_cli.plan.secrets import secrets_of_plan
 from rose_cli.run_directory import refuse_links, set_aside
 from rose_cli.view.console import complain, notice, say
+from rose_cli.view.standing import status_words
 from rose_cli.view.summary import short_path
 
 if TYPE_CHECKING:
@@ -138,12 +139,12 @@ def explain(argument: str | None, options: ResumeOptions) -> ExitCode:
         raise seen.damage
     where = Whereabouts(seen.directory, seen.plan, seen.state)
     intent = _intent(where, options)
-    say(f"run {seen.directory.path}: {seen.status.value}")
+    say(f"run {seen.directory.path}: {status_words(seen.status)}")
     changed = altered(seen.directory, seen.state)
     for line in told_altered(seen.directory, seen.plan, changed):
         say(line)
     if seen.doubt is not None:
-        say(f"{told_doubt(seen.doubt)}: it is resumed with `--trust` only, and runs its commands as you")
+        say(f"{told_doubt(seen.doubt)}: to resume it, add `--trust`; its commands then run as you")
     where.refuse_what_is_missing()
     for line in intent.news:
         say(line)
@@ -197,7 +198,7 @@ def _intent(where: Whereabouts, options: ResumeOptions) -> _Intent:
     files = file_changes(plan, state, fingerprints(plan))
     news = [
         *where.told(),
-        *campaign_changes(directory, plan),
+        *campaign_changes(directory, plan, state),
         *told_file_changes(plan, state, files),
         *told_changed_workspaces(directory, state),
         *bound_changes(plan, state, kept),
@@ -207,7 +208,7 @@ def _intent(where: Whereabouts, options: ResumeOptions) -> _Intent:
 
 def _refusal(directory: RunDirectory, left_out: Mapping[str, Loss]) -> RunDirectoryError:
     """Why learners were left out, and the way on."""
-    lines = [f"learner '{name}' cannot go on: {loss.words}" for name, loss in list(left_out.items())[:MOST_SHOWN]]
+    lines = [f"learner '{name}' cannot continue: {loss.words}" for name, loss in list(left_out.items())[:MOST_SHOWN]]
     more = len(left_out) - len(lines)
     message = "; ".join([*lines, *([f"and {more} more learners"] if more else [])])
     return RunDirectoryError(message, way_on(shlex.quote(short_path(directory.path)), left_out))

@@ -183,7 +183,9 @@ def refuse_doubtful(directory: RunDirectory, command: str, *, trust: bool, doubt
     """Raises RunDirectoryError where others have a say in the run, by `doubt` or what is found at its top."""
     doubt = doubt or directory.doubt
     if doubt is not None and not trust:
-        raise RunDirectoryError(told_doubt(doubt), _ways_out(directory, doubt, command))
+        run = short_path(directory.path)
+        message = f"the run '{run}' is not {'yours' if doubt.foreign else 'yours alone'}: {told_doubt(doubt)}"
+        raise RunDirectoryError(message, _ways_out(directory, doubt, command))
 
 
 def mention_doubt(doubt: Doubt | None) -> None:
@@ -200,6 +202,9 @@ def _ways_out(directory: RunDirectory, doubt: Doubt, command: str) -> str:
     run = shlex.quote(short_path(directory.path))
     risk = f"`rose {command} {run} --trust` {_RISKS[command].format(run=run)}"
     if doubt.foreign:
+        if command == "resume" and not os.access(directory.path, os.W_OK):
+            look = f"`rose resume {run} --dry-run` shows the commands, which then run as you"
+            return f"you cannot write to it: resume a copy of your own (`cp -r {run} DIR`); {look}"
         is_nobodys = f"(uid {OVERFLOW_UID})" in doubt.what
         return f"{'call rose as that user; ' if os.geteuid() == 0 else ''}{risk}{_NOBODYS if is_nobodys else ''}"
     place, inside = directory.path.resolve(), doubt.path.resolve()
@@ -210,9 +215,9 @@ def _ways_out(directory: RunDirectory, doubt: Doubt, command: str) -> str:
 
 
 _RISKS = {
-    "resume": "runs its commands as you; `rose resume {run} --dry-run` shows what it would do",
-    "stop": "asks it to stop all the same",
-    "clean": "removes files in it all the same",
+    "resume": "runs its commands as you; look at them first with `rose resume {run} --dry-run`",
+    "stop": "asks it to stop anyway",
+    "clean": "removes files in it anyway",
 }
 _NOBODYS = "; a container or a file server may show your own files as nobody's"
 
@@ -229,9 +234,9 @@ def _cannot_go_on(folder: Path, campaign: Path | None) -> RoseError:
     if seen.alive:
         hint = f"watch it with `rose status {name} --watch`, or end it with `rose stop {name}`"
         return RunDirectoryError(f"a session works on the run '{name}'", hint)
-    for line in campaign_changes(seen.directory, seen.plan):
+    for line in campaign_changes(seen.directory, seen.plan, seen.state):
         notice(line)
-    message = f"no run in '{folder}' can go on: the latest, '{name}', has ended ({reasons(seen.state)})"
+    message = f"no run in '{folder}' can be resumed: the latest, '{name}', has ended ({reasons(seen.state)})"
     file = shlex.quote(short_path(Path(seen.plan.campaign_file)))
     way = f"`rose resume {name}` with {ways_on(seen.state)}"
     return UsageError(message, f"{way}; `rose run {file}` starts a new run of the file as it is now")

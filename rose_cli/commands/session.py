@@ -235,14 +235,14 @@ def _facts(engine: Engine, now: float) -> Facts:
 async def _obey_signals(crew: Crew, engine: Engine, screen: Screen, inbox: _Inbox) -> None:
     """The first signal ends tasks with grace, the second at once."""
     number = await inbox.get()
-    stopping = "stopping: running tasks are being ended; once more to end them at once"
+    stopping = "stopping: ending the running tasks; {} kills them at once"
     if number == signal.SIGINT:
         crew.stop("interrupted")
-        screen.warn(stopping)
+        screen.warn(stopping.format("Ctrl-C again"))
     else:
         name = signal.Signals(number).name
         crew.stop("terminated", f"by {name}")
-        screen.warn(f"{name} received, {stopping}")
+        screen.warn(f"{name} received, {stopping.format('a second signal')}")
     await inbox.get()
     engine.kill()
 

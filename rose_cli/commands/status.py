@@ -95,7 +95,7 @@ def _told_losses(seen: SeenRun) -> Iterator[str]:
     through = {name: words for name, words in lost.items() if seen.state.learners[name].stop_reason == "max_iter"}
     waiting = {name: words for name, words in lost.items() if name not in through}
     for name, words in list(waiting.items())[:REPORTS_SHOWN]:
-        yield f"learner '{name}' cannot go on: {words}"
+        yield f"learner '{name}' cannot continue: {words}"
     if len(waiting) > REPORTS_SHOWN:
         yield f"and {len(waiting) - REPORTS_SHOWN} more learners"
     for name, words in list(through.items())[:1]:

@@ -12,6 +12,8 @@ from rose_cli.diagnostic import did_you_mean
 from rose_cli.errors import ExitCode, RunDirectoryError, UsageError
 from rose_cli.ownership import close_to_others
 from rose_cli.view.console import notice
+from rose_cli.view.standing import status_words
+from rose_cli.view.summary import short_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +27,7 @@ def stop(argument: str, learner: str | None, *, trust: bool) -> ExitCode:
     close_to_others()
     seen = see(find_own_run(argument, "stop", trust=trust))
     if not seen.alive:
-        message = f"no session works on '{seen.directory.path}': it is {seen.status.value}"
+        message = f"'{short_path(seen.directory.path)}' is not running: its status is '{status_words(seen.status)}'"
         raise RunDirectoryError(message, "there is nothing to stop")
     if learner is not None and learner not in seen.state.learners:
         message = f"there is no learner '{learner}' in this run"

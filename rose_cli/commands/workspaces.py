@@ -56,7 +56,7 @@ def told_changed_workspaces(directory: RunDirectory, state: RunState) -> Iterato
                 lines.append(f"in the workspace of '{name}', {_names(changed)} changed since its last step")
     yield from lines[:MOST_SHOWN]
     if len(lines) > MOST_SHOWN:
-        yield f"and so in the workspaces of {len(lines) - MOST_SHOWN} more learners"
+        yield f"and in the workspaces of {len(lines) - MOST_SHOWN} more learners"
 
 
 def _will_be_put_back(directory: RunDirectory, planned: LearnerPlan, learner: LearnerState) -> bool:

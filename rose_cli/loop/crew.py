@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def _words(learner: str, error: LearnerFoldersError) -> str:
-    return f"learner '{learner}' cannot go on: {error.message}"
+    return f"learner '{learner}' cannot continue: {error.message}"
 
 
 @dataclass(frozen=True)

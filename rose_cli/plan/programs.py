@@ -99,7 +99,11 @@ class Programs:
             return hint
         if "$" in command.environment.get("PATH", ""):
             return "PATH is taken as it stands under 'env:': extend it under 'pre_exec:', export PATH=…:$PATH"
-        near = self._nearest(program, INTERPRETERS - {program})
+        search = self.around.search_path(command)
+        if program == "python" and self._which("python3", search) is not None:
+            return "write python3, or {python} for the interpreter that runs rose"
+        others = (word for word in sorted(INTERPRETERS - {program}) if self._which(word, search) is not None)
+        near = self._nearest(program, others)
         if near is not None:
             return near
         if "/" in program:

@@ -65,6 +65,12 @@ _BY_STATUS = {
 }
 
 
+def status_words(status: str) -> str:
+    """The status of a whole run for a person: an interrupted one is not cancelled for good."""
+    word = status.value if isinstance(status, Status) else status
+    return Standing.INTERRUPTED.words if word == Status.CANCELLED.value else word
+
+
 def standing_of(learner: LearnerState, *, alive: bool) -> Standing:
     """`alive`: whether a session works on the run."""
     if learner.stop_reason is not None:

@@ -16,6 +16,7 @@ from rose_cli.view.console import can_redraw, notice, open_console, safe, termin
 from rose_cli.view.failure import dropped_reports, failures, labelled
 from rose_cli.view.grid import Column, line_of
 from rose_cli.view.region import Region
+from rose_cli.view.standing import status_words
 from rose_cli.view.summary import LAST_PAGE_LINES, failure_lines, how_to_go_on, short_path, where_it_is
 from rose_cli.view.table import Facts, campaign_table, final_lines
 
@@ -70,7 +71,7 @@ def print_status(plan: Plan, state: RunState, *, alive: bool, directory: RunDire
     parts += _reported(state)
     reason = state.session.reason if state.session else None
     parts += [*failure_lines(failures(plan, state, reason), directory), *dropped_reports(plan, state)]
-    parts += [labelled("status", run_status(state, alive=alive).value), *where_it_is(directory.path)]
+    parts += [labelled("status", status_words(run_status(state, alive=alive))), *where_it_is(directory.path)]
     console.print(Group(*parts, *([] if alive or not own else how_to_go_on(state, directory.path))))
 
 
@@ -139,7 +140,8 @@ def _draw_until_over(look: Look) -> None:
 def print_runs(runs: Sequence[Listed], folder: Path) -> None:
     """A line for each run."""
     if not runs:
-        notice(f"no runs in '{short_path(folder)}'; start one: rose run campaign.yaml")
+        where = "" if folder.is_dir() else ": there is no such folder"
+        notice(f"no runs in '{short_path(folder)}'{where or '; start one: rose run campaign.yaml'}")
         return
     with_owner = any(run.untrusted for run in runs)
     rows = [_cells(run, with_owner=with_owner) for run in runs]
@@ -156,7 +158,7 @@ def _cells(run: Listed, *, with_owner: bool) -> tuple[str, ...]:
     started = "" if run.started is None else f"{datetime.fromtimestamp(run.started).astimezone():%Y-%m-%d %H:%M}"
     count = f"{run.learners_done}/{run.learners}" if run.learners else ""
     owner = (safe(run.owner or "?"),) if with_owner else ()
-    return safe(run.name), safe(run.campaign), run.status, count, started, *owner, safe(run.note or "")
+    return safe(run.name), safe(run.campaign), status_words(run.status), count, started, *owner, safe(run.note or "")
 
 
 def _facts(state: RunState, *, alive: bool) -> Facts:

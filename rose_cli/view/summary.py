@@ -98,7 +98,7 @@ def where_it_is(path: Path) -> Iterator[Text]:
 def how_to_go_on(state: RunState, path: Path) -> Iterator[Text]:
     """The command that resumes the run, if there is anything left to do."""
     if can_go_on(state):
-        yield labelled("go on", safe(f"rose resume {shlex.quote(short_path(path))}"))
+        yield labelled("resume", safe(f"rose resume {shlex.quote(short_path(path))}"))
 
 
 def short_path(path: Path) -> str:

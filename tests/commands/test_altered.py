@@ -61,11 +61,11 @@ def test_an_edited_plan_is_refused_with_what_differs_until_it_is_trusted(failed:
     refused = failed("resume", "r")
     said = refused.err.replace("\n", " ")
     assert (refused.code, (failed.folder / "pwned").exists()) == (4, False)
-    assert "'r/plan.json' is not as rose wrote it" in said
+    assert "'r/plan.json' was changed after rose wrote it" in said
     assert (
         "sim.words: plan.json has /bin/sh -c 'touch $ROSE_CAMPAIGN_DIR/pwned', campaign.yaml gives true (a, b)" in said
     )
-    assert "put it back from a copy; or, if the change is meant, `rose resume r --trust`" in said
+    assert "restore it from a backup; or, if you want the change, run `rose resume r --trust`" in said
     assert (run / "journal.jsonl").read_bytes() == before
     dry = failed("resume", "r", "--dry-run")
     assert (dry.code, "campaign.yaml gives true" in dry.out, "/bin/sh -c 'touch" in dry.out) == (4, True, True)
@@ -101,8 +101,9 @@ def test_a_copy_of_the_campaign_that_lies_about_the_plan_is_found_out(failed: Ro
     refused = failed("resume", "r")
     said = refused.err.replace("\n", " ")
     assert refused.code == 4
-    assert "'r/campaign.yaml' is not as rose wrote it" in said
+    assert "'r/campaign.yaml' was changed after rose wrote it" in said
     assert "sim.options.--n: plan.json has 5, campaign.yaml gives 6 (a, b)" in said
+    assert "has changed since this run began" not in failed("resume", "r", "--dry-run").out, "the user's file did not"
     path.write_text(path.read_text().replace("--n: 6", "--n: 5"))
     assert failed("resume", "r", "--output", "quiet").code == 0, "put back, it is as it was"
 
@@ -115,7 +116,7 @@ def test_both_files_together_are_found_out_too(failed: Rose) -> None:
     refused = failed("resume", "r")
     said = refused.err.replace("\n", " ")
     assert refused.code == 4
-    assert "'r/plan.json' and 'r/campaign.yaml' are not as rose wrote them" in said
+    assert "'r/plan.json' and 'r/campaign.yaml' were changed after rose wrote them" in said
     assert "does not alter what plan.json and campaign.yaml say" in said
 
 
@@ -145,7 +146,7 @@ def test_a_run_from_before_checksums_goes_on_and_has_them_from_then_on(failed: R
     assert failed("resume", "r", "--output", "quiet").code == 0
     forge.change_plan(run, runs_something_else)
     refused = failed("resume", "r", "--max-iter", "5")
-    assert (refused.code, "is not as rose wrote it" in refused.err.replace("\n", " ")) == (4, True)
+    assert (refused.code, "was changed after rose wrote it" in refused.err.replace("\n", " ")) == (4, True)
 
 
 def test_a_run_that_was_given_values_goes_on_as_any_other(rose: Rose) -> None:

@@ -96,9 +96,9 @@ def test_files_that_come_and_go_are_named(ended: Rose) -> None:
 
 def test_a_campaign_file_that_is_gone_or_broken_is_said(ended: Rose) -> None:
     ended.write("tasks: [", "campaign.yaml")
-    assert "cannot be read as a campaign any more; the run goes on as it was" in told(ended)
+    assert "cannot be read as a campaign any more; the run keeps the values that it began with" in told(ended)
     (ended.folder / "campaign.yaml").unlink()
-    assert "campaign.yaml' is gone; the run goes on as it was" in told(ended)
+    assert "campaign.yaml' is gone; the run keeps the values that it began with" in told(ended)
 
 
 def test_a_resume_that_does_not_come_about_takes_nothing_for_known(ended: Rose) -> None:

@@ -154,7 +154,7 @@ def test_a_status_names_the_failure(rose: Rose) -> None:
     called = rose("status", "r")
     assert called.code == 0
     assert "✗ learner-0: 's' failed in iteration 0, attempt 1: exit code 4" in called.out
-    assert called.out.splitlines()[-1] == "  go on    rose resume r"
+    assert called.out.splitlines()[-1] == "  resume   rose resume r"
 
 
 def test_a_status_for_people(ended: Rose) -> None:
@@ -210,7 +210,7 @@ def test_logs_of_a_learner_an_iteration_a_task(ended: Rose) -> None:
     assert ended("logs", "r", "adaptiv").code == 2
     assert ended("logs", "r", "adaptive", "0", "nothing").code == 2
     called = ended("logs", "r", "adaptive", "99")
-    assert (called.code, called.out, called.err) == (0, "", "nothing was printed\n")
+    assert (called.code, called.out, called.err) == (0, "", "iteration 99 has not begun in 'adaptive'\n")
 
 
 def test_logs_of_what_failed(rose: Rose) -> None:

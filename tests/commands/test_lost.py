@@ -103,8 +103,8 @@ def test_a_learner_whose_workspace_is_lost_is_refused_and_the_others_go_on(
 ) -> None:
     lose(workspace(ended))
     dry = ended("resume", "r", "--max-iter", "5", "--dry-run")
-    assert (dry.code, "a: cannot go on: " in dry.out, says in dry.out) == (4, True, True), dry.out
-    assert "b: keeps 3 iterations; goes on in iteration 3" in dry.out
+    assert (dry.code, "a: cannot continue: " in dry.out, says in dry.out) == (4, True, True), dry.out
+    assert "b: keeps 3 iterations; continues in iteration 3" in dry.out
     assert (says in ended("status", "r").err, says in ended.learners("r")["a"]["lost"]) == (True, True)
     called = ended("resume", "r", "--max-iter", "5")
     assert (called.code, says in called.err) == (4, True), called.err
@@ -168,8 +168,8 @@ def test_when_nobody_can_go_on_nothing_begins(ended: Rose) -> None:
         gone(workspace(ended, learner))
     called = ended("resume", "r", "--max-iter", "5")
     assert called.code == 4
-    assert "learner 'a' cannot go on" in called.err
-    assert "learner 'b' cannot go on" in called.err
+    assert "learner 'a' cannot continue" in called.err
+    assert "learner 'b' cannot continue" in called.err
     assert "--from-iteration 0 --learner a --learner b`" in called.err
     assert (ended.folder / "r/journal.jsonl").read_bytes() == before
 
@@ -249,7 +249,7 @@ def test_steps_of_the_iteration_under_way_are_lost_too(rose: Rose, lose: Callabl
     (rose.folder / "go").touch()
     lose(workspace(rose))
     refused = rose("resume", "r")
-    assert (refused.code, "learner 'a' cannot go on" in refused.err) == (4, True), refused.err
+    assert (refused.code, "learner 'a' cannot continue" in refused.err) == (4, True), refused.err
     assert rose("resume", "r", "--from-iteration", "0", "--learner", "a").code == 0
     assert (workspace(rose) / "made-by-first").exists()
 

@@ -36,7 +36,7 @@ def test_a_resume_of_an_edited_file_shows_what_changed_and_the_ways_on(ended: Ro
         assert (called.code, called.out) == (2, "")
         assert "max_iter: 1 → 4 (not applied)" in called.err
         assert "learners[1].name: not there → b (not applied)" in called.err
-        assert f"can go on: the latest, 'rose-runs/{name_of(ended)}', has ended (1 max iter)" in called.err
+        assert f"can be resumed: the latest, 'rose-runs/{name_of(ended)}', has ended (1 max iter)" in called.err
         assert f"`rose resume rose-runs/{name_of(ended)}` with --max-iter N extends the run" in called.err
         assert "`rose run campaign.yaml` starts a new run of the file as it is now" in called.err
 

@@ -26,7 +26,7 @@ def test_it_is_pending(never_begun: Rose) -> None:
     assert [learner["iterations_done"] for learner in status["learners"]] == [0]
     assert "pending" in never_begun("status", "r").out
     assert len(never_begun("export", "r").out.splitlines()) <= 1
-    assert "goes on in iteration 0" in never_begun("resume", "r", "--dry-run").out
+    assert "continues in iteration 0" in never_begun("resume", "r", "--dry-run").out
 
 
 def test_resume_begins_it(never_begun: Rose) -> None:

@@ -69,7 +69,7 @@ def test_folders_removed_by_a_task_end_its_own_learner_only(rose: Rose) -> None:
     assert "help: " in called.err
     last = rose.events("r")[-1]
     assert (last["event"], last["reason"]) == ("session_ended", "failed")
-    assert "learner 'snapshot' cannot go on: " in last["message"]
+    assert "learner 'snapshot' cannot continue: " in last["message"]
 
 
 def _settings(name: str) -> str:

@@ -172,7 +172,7 @@ def test_a_failed_run_goes_on_once_the_cause_is_gone(rose: Rose) -> None:
     assert rose("run", "campaign.yaml", "--run-dir", "r").code == 1
     (rose.folder / "ok").touch()
     told = rose("resume", "r", "--dry-run").out
-    assert "goes on in iteration 0 (resumed after a failure); keeps first of it; runs again sim (attempt 1" in told
+    assert "continues in iteration 0 (resumed after a failure); keeps its first; reruns sim (attempt 1" in told
     assert rose("resume", "r").code == 0
     assert {name: each["iterations_done"] for name, each in rose.learners("r").items()} == {
         "learner-0": 2,
@@ -185,7 +185,7 @@ def test_resume_finds_the_latest_run_that_can_go_on(campaign: Rose) -> None:
     assert campaign("run", "campaign.yaml", "--output", "quiet").code == 0
     called = campaign("resume")
     assert called.code == 2
-    assert "can go on" in called.err
+    assert "can be resumed" in called.err
     process = campaign.start("run", "campaign.yaml", "--output", "quiet")
     (run,) = wait_for_second_run(campaign.folder / "rose-runs")
     wait_for_work(campaign, str(run), 1)

@@ -84,7 +84,7 @@ def test_a_failed_learner_is_told_in_full_and_is_exit_code_1(rose: Rose) -> None
         f"  log      {rose.folder}/r/learners/a/logs/0/sim.1.err",
         "  stderr   oh no",
     ]
-    assert tail[-1] == "  go on    rose resume r"
+    assert tail[-1] == "  resume   rose resume r"
     assert rose.learners("r")["b"]["stop_reason"] == "max_iter"
 
 
@@ -218,7 +218,7 @@ def test_wall_time_is_exit_code_143_and_can_go_on(rose: Rose) -> None:
     rose.write("{max_iter: 3, limits: {wall_time: 1}, tasks: {s: {executable: 'sleep 0.8'}}, learners: 1}")
     called = rose("run", "campaign.yaml", "--run-dir", "r")
     assert called.code == 143
-    assert called.out.splitlines()[-1] == "  go on    rose resume r"
+    assert called.out.splitlines()[-1] == "  resume   rose resume r"
     assert rose.status("r")["status"] == "cancelled"
 
 
@@ -230,7 +230,7 @@ def test_a_signal_before_the_first_task_has_ended(rose: Rose, number: int, code:
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert process.returncode == code, err
-    assert out.splitlines()[-1] == "  go on    rose resume r"
+    assert out.splitlines()[-1] == "  resume   rose resume r"
 
 
 @pytest.mark.parametrize("package", ["typer", "pydantic"])

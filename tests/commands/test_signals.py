@@ -69,7 +69,7 @@ def test_each_ends_a_session_cleanly_and_is_named(rose: Rose, name: str) -> None
     assert (process.returncode, err) == (143, "")
     assert f"{name} received, stopping" in out
     assert f"  by {name}\n" in out
-    assert out.splitlines()[-1] == "  go on    rose resume r"
+    assert out.splitlines()[-1] == "  resume   rose resume r"
     assert (workspace(rose) / "ended").exists()
     assert [event["event"] for event in rose.events("r")][-2:] == ["attempt_cancelled", "session_ended"]
 

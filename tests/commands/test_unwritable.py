@@ -37,7 +37,7 @@ def put_a_folder(path: Path) -> None:
     [
         ("engine", put_a_file, "cannot make the engine's folder"),
         ("engine/watchdog.log", put_a_folder, "cannot write the watchdog's log"),
-        ("learners", put_a_file, "cannot go on: its workspace"),
+        ("learners", put_a_file, "cannot continue: its workspace"),
     ],
 )
 def test_what_stands_in_the_way_is_named(finished: Rose, place: str, put: Callable[[Path], None], says: str) -> None:

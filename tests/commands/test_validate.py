@@ -140,3 +140,12 @@ def test_looking_at_a_campaign_starts_nothing_of_it(rose: Rose, command: str) ->
     called = rose(command, "campaign.yaml", PATH=f"{rose.folder}:{os.environ['PATH']}")
     assert called.code == 0, called.err
     assert not list(rose.folder.rglob("ran"))
+
+
+def test_where_only_python3_is_there_the_hint_names_it(rose: Rose) -> None:
+    (rose.folder / "bin").mkdir()
+    rose.script("#!/bin/sh\n", "bin/python3")
+    rose.write('{max_iter: 1, tasks: {a: {executable: python -V, env: {PATH: "{campaign_dir}/bin"}}}, learners: 1}')
+    said = rose("validate", "campaign.yaml").out
+    assert "there is no program 'python'" in said
+    assert "help: write python3, or {python} for the interpreter that runs rose" in said

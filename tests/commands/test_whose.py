@@ -112,7 +112,7 @@ def test_named_it_is_refused_until_it_is_trusted(project: Person, mallory: Perso
             assert f"rose {command} rose-runs/ours-20990101-2 --trust" in one_line(called.err)
     shown = project("resume", "ours-20990101-2", "--dry-run")
     assert (shown.code, trace(project)) == (0, None)
-    assert f"{NOT_YOURS}: it is resumed with `--trust` only" in shown.out
+    assert f"{NOT_YOURS}: to resume it, add `--trust`" in shown.out
     assert project("resume", "ours-20990101-2", "--trust").code == 1
     assert trace(project) == f"{ALICE}\n", "whoever trusts a run has it run in their name"
 

@@ -93,7 +93,7 @@ def test_a_purged_workspace_is_not_taken_for_a_fresh_one(rose: Rose) -> None:
     shutil.rmtree(rose.folder / "rose-runs/latest/learners/learner-0")
     for words in (("--dry-run",), ()):
         called = rose("resume", "--max-iter", "5", *words)
-        assert (called.code, "learner 'learner-0' cannot go on" in called.err) == (4, True), called.err
+        assert (called.code, "learner 'learner-0' cannot continue" in called.err) == (4, True), called.err
     assert rose.learners("campaign.yaml")["learner-0"]["history"] == [1, 2, 3]
     called = rose("resume", "--max-iter", "5", "--from-iteration", "0", "--learner", "learner-0")
     assert called.code == 0, called.err

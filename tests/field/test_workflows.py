@@ -327,7 +327,7 @@ def test_retries_are_counted_and_the_others_go_on(rose: Rose) -> None:
     )
     called = rose("run", "campaign.yaml", "--run-dir", "r")
     assert called.code == 1
-    assert "go on    rose resume r" in called.out
+    assert "resume   rose resume r" in called.out
     started = [event for event in rose.events("r") if event["event"] == "attempt_started"]
     count = {name: sum(event["learner"] == name for event in started) for name in ("never", "second", "always")}
     assert count == {"never": 3, "second": 4, "always": 2}

@@ -80,7 +80,7 @@ def test_a_task_that_appends_runs_as_if_never_interrupted(rose: Rose, number: in
         process.communicate(timeout=60)
         (rose.folder / "half-way").unlink()
         assert (learner_folder(rose) / "snapshots/1.appends/input/1").is_file()
-    again = "keeps before of it; runs again appends (attempt 3 did not succeed; the workspace is put back before)"
+    again = "keeps its before; reruns appends (attempt 3 did not succeed; its workspace is restored first)"
     if number == signal.SIGKILL:
         again = again.replace("did not succeed", "was under way")
     assert again in rose("resume", "r", "--dry-run").out

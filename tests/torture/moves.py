@@ -74,7 +74,8 @@ def purge_between_sessions(folder: Path, seed: random.Random, times: int) -> Rep
         called = rose("resume", run.name, "--output", "quiet", timeout_seconds=300)
         report.expect(called.code == (4 if lost else 0), f"{number}: exit code {called.code}: {called.err}")
         for victim in lost:
-            report.expect(f"'{victim}' cannot go on" in called.err, f"{number}: '{victim}' is not named: {called.err}")
+            is_named = f"'{victim}' cannot continue" in called.err
+            report.expect(is_named, f"{number}: '{victim}' is not named: {called.err}")
         others = {name: found for name, found in history(rose, run.name).items() if name not in lost}
         report.expect(others == {name: whole[name] for name in others}, f"{number}: others came to {others}")
         if lost:

@@ -115,7 +115,7 @@ def _read_texts(report: Report, rose: Rose) -> None:
             report.count("outputs read")
             text = process.stdout.decode("utf-8", "replace")
             # one of the learners has removed its own workspace, which a resume refuses by name
-            is_refused = process.returncode == 4 and b"'removes-workspace' cannot go on" in process.stderr
+            is_refused = process.returncode == 4 and b"'removes-workspace' cannot continue" in process.stderr
             is_right = is_refused if "--dry-run" in command else process.returncode == 0
             report.expect(is_right, f"rose {command}: exit code {process.returncode}: {process.stderr!r}")
             report.expect(text.encode("utf-8") == process.stdout, f"rose {command}: not UTF-8")

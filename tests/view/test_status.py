@@ -35,8 +35,8 @@ def test_a_run_that_was_interrupted_says_how_to_go_on(tmp_path: Path, capsys: py
     print_status(story.plan, story.state, alive=False, directory=RunDirectory.at(tmp_path))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("parallel-tutorial · ")
-    assert lines[-3:-1] == ["  status   cancelled", f"  run      {tmp_path}"]
-    assert lines[-1].startswith("  go on    rose resume ")
+    assert lines[-3:-1] == ["  status   interrupted", f"  run      {tmp_path}"]
+    assert lines[-1].startswith("  resume   rose resume ")
 
 
 def test_what_failed_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

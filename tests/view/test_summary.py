@@ -47,7 +47,7 @@ def test_the_end_of_an_interrupted_run(tmp_path: Path, monkeypatch: pytest.Monke
         ✗ parallel-tutorial interrupted after 2:31: 1 criterion met, 1 failed, 2 interrupted
           best     adaptive, mean_squared_error_mse 0.0934 in iteration 6
           run      {run}
-          go on    rose resume 'rose-runs/my run-1'
+          resume   rose resume 'rose-runs/my run-1'
         """
     )
 
@@ -155,7 +155,7 @@ def test_where_each_output_says_it(
     assert [bool(captured.out), bool(captured.err)] == [out, err]
     text = captured.out + captured.err
     assert "ValueError: no data" in text
-    assert text.splitlines()[-1].startswith("  go on    rose resume ")
+    assert text.splitlines()[-1].startswith("  resume   rose resume ")
     assert ("learner  " in text) == (output in ("plain", "auto"))
 
 
