@@ -97,7 +97,7 @@ def test_logs_and_workspaces_go_where_that_is_asked_for(rose: Rose) -> None:
     assert "the logs of 7 iterations are no longer there" in rose("logs", "r").err
     before = everything(run)
     called = rose("clean", "r", "--workspaces", "--yes")
-    assert "workspaces of learners that are done (a, b)" in called.out
+    assert "workspaces of learners that are done, which cannot be extended without them (a, b)" in called.out
     assert gone(before, run) == {"learners/a/workspace", "learners/b/workspace"}
     assert rose("status", "r").code == 0
     assert rose("export", "r").code == 0
