@@ -244,8 +244,8 @@ async def test_listeners_hear_each_record_once_in_order_after_the_fold(path: Pat
     async with recording(path) as (recorder, folded):
         heard: list[tuple[int, int]] = []
         recorder.subscribe(lambda record: heard.append((record.sequence, len(folded.records))))
-        for number in range(3):
-            await recorder.record(MaxIterChanged(number), MaxIterChanged(-number))
+        for number in range(1, 4):
+            await recorder.record(MaxIterChanged(number), MaxIterChanged(10 * number))
         assert heard == [(number, number) for number in range(1, 7)]
 
 
