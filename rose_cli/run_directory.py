@@ -105,7 +105,7 @@ class RunDirectory:
                     return doubt
         for learner in learners:
             workspace = doubt_about(self.workspace(learner))
-            own = (self.learner(learner), self.snapshots(learner), self.learner(learner) / "logs")
+            own = (self.learner(learner), self.snapshots(learner), self.all_logs(learner))
             doubts = (*map(doubt_about, own), workspace if workspace and workspace.foreign else None)
             if (doubt := next(filter(None, doubts), None)) is not None:
                 return doubt
@@ -120,8 +120,11 @@ class RunDirectory:
     def snapshots(self, learner: str) -> Path:
         return self.learner(learner) / "snapshots"
 
+    def all_logs(self, learner: str) -> Path:
+        return self.learner(learner) / "logs"
+
     def logs(self, learner: str, iteration: int) -> Path:
-        return self.learner(learner) / "logs" / str(iteration)
+        return self.all_logs(learner) / str(iteration)
 
     def refuse_linked_logs(self, learner: str, iteration: int) -> None:
         """Raises LearnerFoldersError where the folder for the logs of an iteration, or the one above, is a link.
@@ -242,7 +245,7 @@ def refuse_links(directory: RunDirectory, learners: Iterable[str]) -> None:
     own = [directory.engine, directory.requests, directory.learners]
     for learner in learners:
         own += [directory.learner(learner), directory.workspace(learner)]
-        own += [directory.snapshots(learner), directory.learner(learner) / "logs"]
+        own += [directory.snapshots(learner), directory.all_logs(learner)]
     for path in own:
         if path.is_symlink():
             message = f"'{path}' is a link, and rose did not make it one"

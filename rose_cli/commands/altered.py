@@ -6,24 +6,20 @@ read. Neither is believed once somebody has changed it, unless the user says so.
 
 from __future__ import annotations
 
-import errno
 import os
 import shlex
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from rose_cli.commands.campaign_file import check_campaign
+from rose_cli.commands.changes import unknown_checksums
 from rose_cli.commands.programs import some
 from rose_cli.commands.surroundings import task_environment
 from rose_cli.errors import RoseError, RunDirectoryError
 from rose_cli.plan.decode import encode
-from rose_cli.plan.file import MOST_BYTES
-from rose_cli.regular import open_regular
 from rose_cli.view.summary import short_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from rose_cli.journal.state import RunState
     from rose_cli.plan.model import Plan
@@ -35,40 +31,9 @@ MOST_LETTERS = 200
 _OF_THE_PLACE = ("origin", "campaign_dir", "campaign_file", "beside", "index")
 
 
-def checksum(data: bytes) -> str:
-    return sha256(data).hexdigest()
-
-
-def checksums(directory: RunDirectory) -> dict[str, str]:
-    """Of the files that say what a run does, as they are now, by name; without one that is not there."""
-    found = {path.name: _checksum_of(path) for path in (directory.plan, directory.campaign_text)}
-    return {name: text for name, text in found.items() if text is not None}
-
-
-def _checksum_of(path: Path) -> str | None:
-    try:
-        with open(open_regular(path), "rb") as file:  # noqa: PTH123
-            if os.fstat(file.fileno()).st_size > MOST_BYTES:
-                raise OSError(errno.EFBIG, f"larger than {MOST_BYTES:,} bytes")
-            digest = sha256()
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-            return digest.hexdigest()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        message = f"cannot read '{path}': {(error.strerror or str(error)).lower()}"
-        raise RunDirectoryError(message, "restore the file from a backup, or start a new run") from error
-
-
-def unknown_checksums(state: RunState, now: Mapping[str, str]) -> dict[str, str]:
-    """Those of `now` that are not in the journal."""
-    return {name: text for name, text in now.items() if text not in state.checksums.get(name, ())}
-
-
-def altered(directory: RunDirectory, state: RunState) -> list[str]:
-    """Which of the files are not as rose wrote them; none of a run from before their checksums were noted."""
-    return [name for name in unknown_checksums(state, checksums(directory)) if name in state.checksums]
+def altered(state: RunState, now: Mapping[str, str]) -> list[str]:
+    """Which of the files with these checksums are not as rose wrote them; none of a run that has noted none."""
+    return [name for name in unknown_checksums(state, now) if name in state.checksums]
 
 
 def refusal(directory: RunDirectory, names: list[str]) -> RunDirectoryError:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose_cli.errors import RoseError
+from rose_cli.errors import RoseError, RunDirectoryError
 from rose_cli.journal import events as e
 from rose_cli.masking import masked_entry, masked_words
+from rose_cli.plan.file import MOST_BYTES
 from rose_cli.plan.model import Adaptive
 from rose_cli.regular import read_regular
 from rose_cli.spec.document import parse_document, read_document
@@ -34,11 +36,8 @@ def campaign_changes(directory: RunDirectory, plan: Plan, state: RunState) -> It
 
     None where the run's own text was edited since: then it does not tell what the file said when the run began.
     """
-    from rose_cli.commands.altered import checksums
-
-    name = directory.campaign_text.name
-    noted = state.checksums.get(name)
-    if noted and checksums(directory).get(name) != noted[0]:
+    noted = state.checksums.get(directory.campaign_text.name)
+    if noted and _checksum_of(directory.campaign_text) != noted[0]:
         return
     then, now = _values(directory.campaign_text, is_copy=True), _values(Path(plan.campaign_file))
     if then is not None and now is None:
@@ -52,6 +51,31 @@ def campaign_changes(directory: RunDirectory, plan: Plan, state: RunState) -> It
         yield f"  {path}: {_shown(path, then)} → {_shown(path, now)} (not applied)"
     if len(changed) > MOST_SHOWN:
         yield f"  and {len(changed) - MOST_SHOWN} more"
+
+
+def checksum(data: bytes) -> str:
+    return sha256(data).hexdigest()
+
+
+def checksums(directory: RunDirectory) -> dict[str, str]:
+    """Of the files that say what a run does, as they are now, by name; without one that is not there."""
+    found = {path.name: _checksum_of(path) for path in (directory.plan, directory.campaign_text)}
+    return {name: text for name, text in found.items() if text is not None}
+
+
+def _checksum_of(path: Path) -> str | None:
+    try:
+        return checksum(read_regular(path, MOST_BYTES))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        message = f"cannot read '{path}': {(error.strerror or str(error)).lower()}"
+        raise RunDirectoryError(message, "restore the file from a backup, or start a new run") from error
+
+
+def unknown_checksums(state: RunState, now: Mapping[str, str]) -> dict[str, str]:
+    """Those of `now` that are not in the journal."""
+    return {name: text for name, text in now.items() if text not in state.checksums.get(name, ())}
 
 
 def bound_changes(plan: Plan, state: RunState, opening: Sequence[e.Event]) -> Iterator[str]:

@@ -142,7 +142,7 @@ def _heaps(seen: SeenRun, options: CleanOptions) -> list[Heap]:
         names, is_done = _names(folder, seen), _is_done(seen, plan)
         aside.add(Entry(folder, name, idle=True) for name in names if name.startswith(LOST))
         remains.add(Entry(folder, name, idle=True) for name in names if name.startswith(_GOING))
-        copies.add(_copies(seen, folder / "snapshots", everything=is_done))
+        copies.add(_copies(seen, seen.directory.snapshots(plan.name), everything=is_done))
         logs.add(_logs(seen, plan, _most_logs(seen, options)))
         if is_done and options.workspaces and "workspace" in names:
             workspaces.add([Entry(folder, "workspace", counts=True)])
@@ -174,7 +174,7 @@ def _logs(seen: SeenRun, plan: LearnerPlan, most: int | None) -> Iterator[Entry]
     if most is None:
         return
     kept = kept_logs(most, plan.criterion, seen.state.learners[plan.name])
-    logs = seen.directory.learner(plan.name) / "logs"
+    logs = seen.directory.all_logs(plan.name)
     for iteration in logged_iterations(logs, seen.directory.path):
         if kept.is_whole(iteration):
             continue

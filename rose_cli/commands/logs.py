@@ -148,7 +148,7 @@ def _told_gone(seen: SeenRun, wanted: Wanted) -> Iterator[str]:
     gone = 0
     for learner in seen.plan.learners:
         if wanted.learner in (None, learner.name):
-            there = set(logged_iterations(seen.directory.learner(learner.name) / "logs", seen.directory.path))
+            there = set(logged_iterations(seen.directory.all_logs(learner.name), seen.directory.path))
             done = {each.number for each in seen.state.learners[learner.name].iterations}
             asked = done if wanted.iteration is None else done & {wanted.iteration}
             gone += sum(failed is None or (learner.name, number) in failed for number in asked - there)
@@ -160,7 +160,7 @@ def _told_gone(seen: SeenRun, wanted: Wanted) -> Iterator[str]:
 
 def _names(directory: RunDirectory, learner: str, wanted: Wanted, skipped: _Skipped) -> Iterator[tuple[int, str]]:
     """What lies in the folders of the iterations, each of which has the iteration's number for a name."""
-    path = directory.learner(learner) / "logs"
+    path = directory.all_logs(learner)
     try:
         with Folder.at(path, inside=directory.path) as logs:
             for number in logs.names() if wanted.iteration is None else (str(wanted.iteration),):

@@ -19,6 +19,7 @@ from rose_cli.commands.campaign_file import (
     only_learners,
     smoke_settings,
 )
+from rose_cli.commands.changes import checksums
 from rose_cli.commands.programs import files_lines, program_of, settled_lines, told_doubts
 from rose_cli.commands.runs import find_run, mention_doubt, seen_or_why
 from rose_cli.commands.surroundings import task_environment
@@ -105,7 +106,7 @@ def _plan_of_run(argument: str, options: PlanOptions) -> Plan:
     remember(partial(secrets_of_plan, plan))
     mention_doubt(directory.doubt)
     seen, why_not = seen_or_why(directory)
-    for line in told_altered(directory, plan, altered(directory, seen.state)) if seen is not None else ():
+    for line in told_altered(directory, plan, altered(seen.state, checksums(directory))) if seen is not None else ():
         notice(line)
     if seen is None:
         notice(f"whether plan.json is as rose wrote it cannot be told: {why_not}")

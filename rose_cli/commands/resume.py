@@ -8,8 +8,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from rose_cli.commands.altered import altered, checksum, checksums, refusal, told_altered, unknown_checksums
-from rose_cli.commands.changes import bound_changes, campaign_changes, file_changes, told_file_changes
+from rose_cli.commands.altered import altered, refusal, told_altered
+from rose_cli.commands.changes import (
+    bound_changes,
+    campaign_changes,
+    checksum,
+    checksums,
+    file_changes,
+    told_file_changes,
+    unknown_checksums,
+)
 from rose_cli.commands.ending import carry_through, exit_code
 from rose_cli.commands.engines import mark_of_run
 from rose_cli.commands.outlook import next_commands, outlook_lines
@@ -84,12 +92,13 @@ def resume(argument: str | None, options: ResumeOptions) -> ExitCode:
         refuse_doubtful(directory, "resume", trust=options.trust, doubt=directory.doubt_inside(names))
         journal, state = _open(directory, plan)
         with journal:
-            if (changed := altered(directory, state)) and not options.trust:
+            sums = checksums(directory)
+            if (changed := altered(state, sums)) and not options.trust:
                 raise _told(directory, plan, changed)
-            return _go_on(Whereabouts(directory, plan, state), journal, options)
+            return _go_on(Whereabouts(directory, plan, state), journal, options, sums)
 
 
-def _go_on(where: Whereabouts, journal: JournalFile, options: ResumeOptions) -> ExitCode:
+def _go_on(where: Whereabouts, journal: JournalFile, options: ResumeOptions, sums: Mapping[str, str]) -> ExitCode:
     directory, plan, state = where.directory, where.plan, where.state
     intent = _intent(where, options)
     where.refuse_what_is_missing()
@@ -111,7 +120,7 @@ def _go_on(where: Whereabouts, journal: JournalFile, options: ResumeOptions) -> 
     for name, what in intent.left_out.items():
         notice(f"learner '{name}' is left out: {what}")
     environment = task_environment(os.environ)
-    known, rewrite = _settled(where)
+    known, rewrite = _settled(where, sums)
     work = Work(
         directory, plan, journal, state, intent.opening, (), environment, options.output, intent.files, intent.left_out,
         unknown_checksums(state, known), rewrite,
@@ -140,7 +149,7 @@ def explain(argument: str | None, options: ResumeOptions) -> ExitCode:
     where = Whereabouts(seen.directory, seen.plan, seen.state)
     intent = _intent(where, options)
     say(f"run {seen.directory.path}: {status_words(seen.status)}")
-    changed = altered(seen.directory, seen.state)
+    changed = altered(seen.state, checksums(seen.directory))
     for line in told_altered(seen.directory, seen.plan, changed):
         say(line)
     if seen.doubt is not None:
@@ -239,13 +248,13 @@ def _open(directory: RunDirectory, plan: Plan) -> tuple[JournalFile, RunState]:
     return journal, state
 
 
-def _settled(where: Whereabouts) -> tuple[dict[str, str], Callable[[], None] | None]:
-    """The checksums that the new session notes; where run or campaign lie elsewhere now, what writes that to plan.json.
+def _settled(where: Whereabouts, now: Mapping[str, str]) -> tuple[Mapping[str, str], Callable[[], None] | None]:
+    """The checksums that the new session notes: `now`, as they were checked; and where run or campaign lie elsewhere
+    now, what writes that to plan.json.
 
     The next move is then seen as one from here. The plan is written once the journal knows it: a session that ends in
     between leaves one that the journal knows as well.
     """
-    now = checksums(where.directory)
     if not where.has_moved:
         return now, None
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rose_cli import __version__
-from rose_cli.commands.altered import checksums
 from rose_cli.commands.campaign_file import Checked, Setting, check_campaign, mention_settings, only_learners
+from rose_cli.commands.changes import checksums
 from rose_cli.commands.ending import carry_through
 from rose_cli.commands.engines import shortcomings
 from rose_cli.commands.runs import before_all

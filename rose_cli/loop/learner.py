@@ -37,8 +37,7 @@ class LearnerLoop:
         self._metric_file: MetricFile | None = None
         self._log_keeper: LogKeeper | None = None
         if (most := crew.plan.keep.logs) is not None:
-            logs = crew.directory.learner(plan.name) / "logs"
-            self._log_keeper = LogKeeper(most, plan.criterion, logs, crew.directory.path)
+            self._log_keeper = LogKeeper(most, plan.criterion, crew.directory.all_logs(plan.name), crew.directory.path)
 
     async def run(self) -> None:
         check_memory()

@@ -10,10 +10,8 @@ from typing import Any
 
 import pytest
 
-from rose_cli.commands.altered import altered
-from rose_cli.commands.runs import before_all
+from rose_cli.commands.changes import checksums
 from rose_cli.errors import RunDirectoryError
-from rose_cli.plan.file import load_plan
 from rose_cli.run_directory import RunDirectory
 from tests import forge
 from tests.conftest import Rose
@@ -166,11 +164,11 @@ def test_what_cannot_be_compared_is_refused_all_the_same(failed: Rose) -> None:
     with (run / "campaign.yaml").open("wb") as file:
         file.truncate(4 << 30)  # not read into memory
     with pytest.raises(RunDirectoryError, match="larger than"):
-        altered(RunDirectory.at(run), before_all(load_plan(run / "plan.json")))
+        checksums(RunDirectory.at(run))
     (run / "campaign.yaml").unlink()
     os.mkfifo(run / "campaign.yaml")  # nor waited for
     with pytest.raises(RunDirectoryError, match="cannot read"):
-        altered(RunDirectory.at(run), before_all(load_plan(run / "plan.json")))
+        checksums(RunDirectory.at(run))
     (run / "campaign.yaml").unlink()
     assert failed("resume", "r").code == 4
     assert json.loads((run / "plan.json").read_text())["format"] == 2
