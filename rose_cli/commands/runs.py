@@ -204,7 +204,8 @@ def _ways_out(directory: RunDirectory, doubt: Doubt, command: str) -> str:
     if doubt.foreign:
         if command == "resume" and not os.access(directory.path, os.W_OK):
             look = f"`rose resume {run} --dry-run` shows the commands, which then run as you"
-            return f"you cannot write to it: resume a copy of your own (`cp -r {run} DIR`); {look}"
+            itself = shlex.quote(short_path(directory.path.resolve()))  # of a link, cp would copy the link
+            return f"you cannot write to it: resume a copy of your own (`cp -r {itself} DIR`); {look}"
         is_nobodys = f"(uid {OVERFLOW_UID})" in doubt.what
         return f"{'call rose as that user; ' if os.geteuid() == 0 else ''}{risk}{_NOBODYS if is_nobodys else ''}"
     place, inside = directory.path.resolve(), doubt.path.resolve()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import stat
 import struct
@@ -216,6 +217,17 @@ def test_in_such_a_container_others_are_others_all_the_same(project: Person, mal
     called = in_container(project, "run", "shortcut/campaign.yaml")
     assert (called.returncode, "is a link that belongs to another user" in called.stderr) == (4, True)
     assert trace(project) is None
+
+
+def test_the_copy_that_is_proposed_of_latest_is_no_link(project: Person, mallory: Person) -> None:
+    failed_run(project)
+    looking = mallory.at(project.folder)
+    called = looking("resume", "rose-runs/latest")
+    said = re.search(r"`cp -r (\S+) DIR`", one_line(called.err))
+    assert said is not None, called.err
+    looking.sh(
+        f"cp -r {said[1]} {mallory.home}/copy; test -f {mallory.home}/copy/plan.json; ! test -L {mallory.home}/copy"
+    )
 
 
 def test_latest_is_not_followed_to_somebody_elses_run(project: Person, mallory: Person) -> None:
