@@ -29,6 +29,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+COMMAND_NAMES = ("rose", "rose-cli")
+"""The names that the command is installed under."""
+
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The campaign file.", show_default=False)]
 FileOrRun = Annotated[
     str, typer.Argument(metavar="FILE", help="The campaign file; or a run's folder or name.", show_default=False)
@@ -346,6 +349,13 @@ def _stopped(stopped: Stopped) -> ExitCode:
     return stopped.stop_code
 
 
+def _name_used() -> str:
+    """How usage lines and completion call the program: `rose-cli` where it was called so, for another package installs
+    a `rose` too."""
+    name = Path(sys.argv[0]).name
+    return name if name in COMMAND_NAMES else COMMAND_NAMES[0]
+
+
 _READERS = (["status"], ["list"], ["logs"], ["export"])
 """Commands that only show something: one that is ended has nothing to say, as with `tail -f`."""
 
@@ -353,7 +363,7 @@ _READERS = (["status"], ["list"], ["logs"], ["export"])
 def _call() -> None:
     """Run the command, and have its output written: at the interpreter's end a full disk would be told as exit 120."""
     try:
-        app(prog_name="rose")
+        app(prog_name=_name_used())
     except Stopped:
         give_up(sys.stdout)  # whoever reads it may have stopped reading
         raise

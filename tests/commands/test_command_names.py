@@ -1,0 +1,68 @@
+"""The command is installed as `rose` and as `rose-cli`; usage lines and completion show the name used."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rose_cli.cli import COMMAND_NAMES
+from tests.conftest import REPOSITORY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_ENTRY_POINT = """import sys
+from rose_cli.__main__ import main
+sys.argv[0] = "/usr/bin/NAME"
+main()
+"""
+"""What pip makes of an entry point of pyproject.toml."""
+
+
+def call(folder: Path, name: str, *arguments: str, **variables: str) -> str:
+    program = _ENTRY_POINT.replace("NAME", name)
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "100", **variables},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+def test_both_names_are_installed() -> None:
+    project = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
+    scripts = project.partition("[project.scripts]\n")[2].partition("\n\n")[0]
+    installed = dict(re.findall(r'^([\w-]+) = "([^"]+)"', scripts, re.MULTILINE))
+    assert installed == dict.fromkeys(COMMAND_NAMES, "rose_cli.__main__:main")
+
+
+@pytest.mark.parametrize("name", COMMAND_NAMES)
+@pytest.mark.parametrize("arguments", [("--help",), ("run", "--help"), ("run",)], ids=" ".join)
+def test_usage_lines_show_the_name_used(tmp_path: Path, name: str, arguments: tuple[str, ...]) -> None:
+    words = " ".join([name, *(word for word in arguments if word != "--help"), ""])
+    assert re.search(rf"Usage: {words}\[OPTIONS\]", call(tmp_path, name, *arguments))
+
+
+def test_any_other_name_is_shown_as_rose(tmp_path: Path) -> None:
+    """`python -m rose_cli`, or a symbolic link of the user's."""
+    assert "Usage: rose [OPTIONS]" in call(tmp_path, "__main__.py", "--help")
+
+
+@pytest.mark.parametrize("name", COMMAND_NAMES)
+def test_completion_works_for_both_names(tmp_path: Path, name: str) -> None:
+    variable = f"_{name.replace('-', '_').upper()}_COMPLETE"
+    script = call(tmp_path, name, **{variable: "source_bash"})
+    assert re.search(rf"{variable}=complete_bash\b", script)
+    assert re.search(rf"^complete .* {name}$", script, re.MULTILINE)
+    typed = {"COMP_WORDS": f"{name} st", "COMP_CWORD": "1"}
+    assert call(tmp_path, name, **{variable: "complete_bash"}, **typed).split() == ["status", "stop"]
