@@ -108,9 +108,12 @@ def test_every_block_says_what_it_is() -> None:
 
 
 def test_the_first_campaign_of_the_readme_runs(rose: Rose) -> None:
-    """It is `rose init`'s, cut short: its scripts are those that `rose init` writes."""
+    """It is the campaign that `rose init` writes: every line of it, from its name to its last learner."""
     first = next(block for block in blocks("yaml") if block.page == "README.md")
     rose("init")
+    written = (rose.folder / "campaign.yaml").read_text(encoding="utf-8")
+    assert first.text in written
+    assert yaml.safe_load(first.text).items() == yaml.safe_load(written.partition("\nsmoke:")[0]).items()
     rose.write(first.text)
     assert rose("run", "campaign.yaml", "--output", "quiet", "--run-dir", "run").code == 0
     assert "criterion_met" in {learner["stop_reason"] for learner in rose.learners("run").values()}

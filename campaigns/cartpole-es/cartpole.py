@@ -1,6 +1,6 @@
-"""A pole hinged on a cart, kept upright by pushing the cart left or right: many of them at once.
+"""A pole hinged on a cart, kept upright by pushing the cart left or right; many carts are simulated together.
 
-The equations and sizes are those of Barto, Sutton and Anderson (1983); an episode ends when the pole leans by more
+The equations and parameters are those of Barto, Sutton and Anderson (1983); an episode ends when the pole leans by more
 than 12 degrees, when the cart leaves the track, or after 500 steps. The reward is the number of steps it lasted.
 """
 
@@ -14,7 +14,7 @@ TRACK, LEAN = 2.4, np.radians(12)
 
 
 def move(state: np.ndarray, push: np.ndarray) -> np.ndarray:
-    """One step. The state of each cart: position, speed, angle of the pole, its angular speed."""
+    """Advance by one step. The state of each cart: position, speed, angle and angular speed of the pole."""
     _, speed, angle, turning = state
     mass = CART_MASS + POLE_MASS
     pull = (push + POLE_MASS * HALF_LENGTH * turning**2 * np.sin(angle)) / mass
@@ -25,7 +25,7 @@ def move(state: np.ndarray, push: np.ndarray) -> np.ndarray:
 
 
 def rewards(policies: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One episode for each policy: four weights, one for each part of the state; their sum says how hard to push."""
+    """Run one episode per policy. A policy is four weights, one per state variable; the weighted sum is the push."""
     state = rng.uniform(-0.1, 0.1, (4, len(policies)))
     lasted = np.zeros(len(policies))
     upright = np.ones(len(policies), dtype=bool)

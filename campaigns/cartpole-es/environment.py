@@ -1,4 +1,4 @@
-"""The environment: try the policy out with small random changes. Each replica tries changes of its own."""
+"""The environment: try out the policy with small random changes. Each replica tries its own changes."""
 
 import argparse
 import json
@@ -12,7 +12,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("replica", help="the number of this replica")
     parser.add_argument("--changes", type=int, default=2, help="each is tried in both directions")
-    parser.add_argument("--size", type=float, default=0.5, help="of the changes")
+    parser.add_argument("--size", type=float, default=0.5, help="standard deviation of the changes")
     options = parser.parse_args()
 
     policy = load("policy", ITERATION - 1)[0] if ITERATION else np.zeros(4)

@@ -1,4 +1,4 @@
-"""The criterion: how many steps the policy keeps the pole upright, on average over 50 episodes; 500 is the most."""
+"""The criterion: the number of steps that the policy keeps the pole upright, averaged over 50 episodes; at most 500."""
 
 import numpy as np
 from cartpole import rewards

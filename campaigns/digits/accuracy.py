@@ -1,4 +1,4 @@
-"""The criterion: the share of test images, never in the pool, that the classifier recognises."""
+"""The criterion: the share of test images (never in the pool) that the classifier recognises."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What the acquisitions share: ask for the images of the pool that are worth most and not labelled yet."""
+"""Shared by the acquisition functions: request the unlabelled images of the pool that are worth most."""
 
 import json
 

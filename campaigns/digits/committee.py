@@ -1,4 +1,4 @@
-"""Query by committee: an image is worth a label where the members vote for different digits (entropy of the votes)."""
+"""Query by committee: an image is worth a label if the members vote for different digits (entropy of the votes)."""
 
 import numpy as np
 from acquisition import ask_for

@@ -1,7 +1,7 @@
-"""The oracle: hand out the labels of the images that the last iteration asked for.
+"""The oracle: label the images that the previous iteration requested.
 
 1,797 images of written digits, 8 by 8 pixels (scikit-learn's `load_digits`, from the UCI repository); the label of
-each is known, but a learner sees only those it has asked for. 1,000 images are the pool, the others are the test.
+each is known, but a learner sees only those that it requested. 1,000 images are the pool; the others are the test set.
 """
 
 import argparse
@@ -14,7 +14,7 @@ POOL = 1000
 
 
 def begin(start: int, count: int) -> np.ndarray:
-    """Iteration 0: put the images into the workspace, and ask for a few at random, the same for every learner."""
+    """Iteration 0: put the images into the workspace and request a few at random, the same for every learner."""
     from sklearn.datasets import load_digits  # slow to import, and needed only once
 
     images, labels = load_digits(return_X_y=True)

@@ -1,4 +1,4 @@
-"""Margin acquisition: an image is worth a label where the classifier hesitates between its two likeliest digits."""
+"""Margin acquisition: an image is worth a label if the classifier hesitates between the two most likely digits."""
 
 import numpy as np
 from acquisition import ask_for

@@ -1,4 +1,4 @@
-"""Random acquisition, what the others must beat: every image of the pool is worth the same."""
+"""Random acquisition, the baseline: every image of the pool is worth the same."""
 
 from acquisition import ask_for
 from label import POOL

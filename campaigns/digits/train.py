@@ -1,6 +1,6 @@
-"""The training: one classifier on all that is labelled, and a committee of others, each on a random part of it.
+"""The training: one classifier on all labelled images, and a committee of classifiers, each on a random part of them.
 
-It leaves what the models say of every image for the steps after it, so that those need no model at all.
+It saves the predictions of all models for every image, so that later steps need no model at all.
 """
 
 import argparse
@@ -14,13 +14,13 @@ CLASSES = 10
 
 
 def similarity(some: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """1 for two images alike, towards 0 the more they differ (a radial kernel)."""
+    """1 for two identical images, approaching 0 the more they differ (a radial kernel)."""
     squares = (some**2).sum(axis=1)[:, None] + (others**2).sum(axis=1) - 2 * some @ others.T
     return np.exp(-0.08 * squares)
 
 
 def scores(images: np.ndarray, labels: np.ndarray, everything: np.ndarray) -> np.ndarray:
-    """Kernel ridge classification: for each of `everything`, towards 1 for its digit and -1 for the others."""
+    """Kernel ridge classification: for each of `everything`, close to 1 for its digit and to -1 for the others."""
     targets = 2 * np.eye(CLASSES)[labels] - 1
     weights = np.linalg.solve(similarity(images, images) + 0.1 * np.eye(len(images)), targets)
     return similarity(everything, images) @ weights

@@ -1,7 +1,7 @@
-"""A learner's files, one per name and iteration, and the random numbers of one step.
+"""The files of a learner, one per name and iteration, and the random numbers of one step.
 
-A step reads what earlier steps wrote and writes one file of its own, whole or not at all. Its random numbers depend
-on the learner's seed and the iteration only. So a step that was interrupted and runs again gives the same bytes.
+A step reads the files of earlier steps and writes its own file completely or not at all. Its random numbers depend
+only on the learner's seed and the iteration. An interrupted step that runs again therefore gives the same bytes.
 """
 
 import os
@@ -24,7 +24,7 @@ def load(name: str, iteration: int = ITERATION) -> list[np.ndarray]:
 
 
 def save(name: str, *arrays: np.ndarray) -> None:
-    """Write under another name first: whoever reads the file sees all of it, even after a power cut."""
+    """Write to a temporary file first: readers see the whole file or none of it, even after a power failure."""
     path = path_of(name, ITERATION)
     unfinished = path.with_suffix(".unfinished")
     with unfinished.open("wb") as file:

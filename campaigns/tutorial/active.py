@@ -1,4 +1,4 @@
-"""The active learning: ask for labels where the members of the committee disagree."""
+"""The active-learning step: request labels where the members of the committee disagree."""
 
 import argparse
 import json
@@ -17,7 +17,7 @@ def main() -> None:
     random = rng("candidates")
     candidates = random.random((options.n_candidates, points.shape[1]))
     variance = predict(load("model"), candidates).var(axis=0)
-    # drawn by their variance: always taking the largest would ask for one and the same corner fifty times
+    # drawn in proportion to their variance: always taking the largest would request the same corner fifty times
     wanted = random.choice(candidates, options.n_wanted, replace=False, p=variance / variance.sum())
     save("wanted", wanted)
     print(json.dumps({"uncertainty": variance.mean()}))

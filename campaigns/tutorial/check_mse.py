@@ -1,6 +1,6 @@
-"""The criterion: the mean squared error on points never trained on.
+"""The criterion: the mean squared error on points never used for training.
 
-In units of their variance: 1 is no better than always saying the mean, 0 is perfect.
+In units of the variance: 1 is no better than always predicting the mean, 0 is perfect.
 """
 
 import numpy as np

@@ -1,11 +1,11 @@
-"""The simulation: label the points that the last iteration asked for, by solving an equation of motion for each.
+"""The simulation: label the points that the previous iteration requested, by solving an equation of motion for each.
 
-A ball between two valleys (a double well) is pushed and comes to rest by friction, mostly in one of them:
+A ball between two valleys (a double well) is pushed, and friction brings it to rest, mostly in one of them:
 
     x'' = x - x³ + tilt - friction x'
 
-The label is its position x at the end, as measured. It turns from one valley to the other at narrow fronts, and that
-is where labels are worth having. The first `--n_features` of the parameters vary, the others stay put.
+The label is its measured final position x. It changes from one valley to the other at narrow fronts, and there labels
+are most useful. The first `--n_features` parameters vary; the others are constant.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import sys
 import numpy as np
 from workspace import ITERATION, load, rng, save
 
-FIRST = 100  # labels in iteration 0; after that, as many as the last iteration asked for
+FIRST = 100  # labels in iteration 0; after that, as many as the previous iteration requested
 HELD_OUT = 200
 END = 15.0
 #                 push  friction tilt start
@@ -25,8 +25,8 @@ HIGH = np.array([2.75, 0.55, 0.2, -0.6])
 
 
 def position(points: np.ndarray) -> np.ndarray:
-    """Where the ball is at the end, for points in the unit cube."""
-    from scipy.integrate import solve_ivp  # slow to import, and not needed once there are labels enough
+    """The final position of the ball, for points in the unit cube."""
+    from scipy.integrate import solve_ivp  # slow to import, and not needed once there are enough labels
 
     count, varied = points.shape
     parameters = np.tile(USUAL, (count, 1))
@@ -41,7 +41,7 @@ def position(points: np.ndarray) -> np.ndarray:
 
 
 def begin(n_features: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Iteration 0: nothing is labelled, points all over are wanted, and the test for all iterations is set."""
+    """Iteration 0: label nothing yet, request points all over, and create the test set for all iterations."""
     held_out = np.random.default_rng([*b"held out"]).random((HELD_OUT, n_features))  # the same for every learner
     save("heldout", held_out, position(held_out))
     return np.empty((0, n_features)), np.empty(0), rng("first").random((FIRST, n_features))

@@ -10,7 +10,7 @@ HIDDEN = 32
 
 
 def new_committee(n_features: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Two hidden layers; every member begins elsewhere."""
+    """Two hidden layers; every member starts from different weights."""
     weights = []
     for inputs, outputs in ((n_features, HIDDEN), (HIDDEN, HIDDEN), (HIDDEN, 1)):
         weights.append(rng.normal(0, 1 / np.sqrt(inputs), (MEMBERS, inputs, outputs)))
@@ -19,7 +19,7 @@ def new_committee(n_features: int, rng: np.random.Generator) -> list[np.ndarray]
 
 
 def layers(weights: list[np.ndarray], points: np.ndarray) -> list[np.ndarray]:
-    """What goes through the network for points in the unit cube: the input first, the prediction last."""
+    """The activations of all layers for points in the unit cube: the input first, the prediction last."""
     w1, b1, w2, b2, w3, b3 = weights
     x = 2 * points - 1
     first = np.tanh(x @ w1 + b1)
@@ -28,7 +28,7 @@ def layers(weights: list[np.ndarray], points: np.ndarray) -> list[np.ndarray]:
 
 
 def predict(weights: list[np.ndarray], points: np.ndarray) -> np.ndarray:
-    """What each member says of each point: an array of members by points."""
+    """The prediction of each member for each point: an array of members by points."""
     return layers(weights, points)[-1][..., 0]
 
 
@@ -37,7 +37,7 @@ def transposed(matrices: np.ndarray) -> np.ndarray:
 
 
 def gradients(weights: list[np.ndarray], points: np.ndarray, labels: np.ndarray) -> list[np.ndarray]:
-    """The slope of the mean squared error by each weight (back-propagation); every member has a batch of its own."""
+    """The gradient of the mean squared error by each weight (back-propagation); every member has its own batch."""
     x, first, second, prediction = layers(weights, points)
     slope = 2 * (prediction - labels[..., None]) / labels.shape[1]
     slope2 = slope @ transposed(weights[4]) * (1 - second**2)
@@ -58,7 +58,7 @@ def fit(
     batch_size: int,
     epochs: int,
 ) -> None:
-    """Train on, in place, with Adam; every member sees the data in an order of its own."""
+    """Continue training, in place, with Adam; every member sees the data in a different order."""
     mean, square = [0 * w for w in weights], [0 * w for w in weights]
     step = 0
     for _ in range(epochs):

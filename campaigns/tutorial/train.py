@@ -1,4 +1,4 @@
-"""The training: go on training the surrogate of the last iteration, on all that is labelled by now."""
+"""The training: continue to train the surrogate of the previous iteration on all labels collected so far."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""The active learning: choose the points to measure next."""
+"""The active-learning step: choose the points to measure next."""
 
 import argparse
 import json
@@ -10,7 +10,7 @@ CANDIDATES = 200
 
 
 def most_uncertain(surrogate: Surrogate, candidates: list[float], n_wanted: int) -> list[float]:
-    """Where the members of the committee disagree most, away from what is measured and from each other."""
+    """The candidates on which the committee disagrees most, away from measured points and from each other."""
     uncertainty = {x: surrogate.uncertainty(x) for x in candidates}
     wanted: list[float] = []
     for _ in range(n_wanted):
@@ -22,7 +22,7 @@ def most_uncertain(surrogate: Surrogate, candidates: list[float], n_wanted: int)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--strategy", choices=("committee", "random"), default="committee")
-    parser.add_argument("--n_wanted", type=int, default=3, help="how many points to ask for")
+    parser.add_argument("--n_wanted", type=int, default=3, help="how many points to request")
     options = parser.parse_args()
 
     numbers = random_numbers("candidates")

@@ -1,4 +1,4 @@
-"""The criterion: the mean squared error of the surrogate, where nothing was measured."""
+"""The criterion: the mean squared error of the surrogate on an even grid of points."""
 
 from sim import curve
 from surrogate import Surrogate

@@ -1,6 +1,6 @@
-"""The simulation: measure the unknown curve at the points that the last iteration asked for.
+"""The simulation: measure the unknown curve at the points that the previous iteration requested.
 
-Your own program would stand here: a solver, a code on many cores, an instrument.
+Replace it with your own program: a solver, a parallel code, an instrument.
 """
 
 import argparse
@@ -13,7 +13,7 @@ FIRST_POINTS = 4
 
 
 def curve(x: float) -> float:
-    """What is to be found out, for x from 0 to 1: a wave with a narrow peak on it."""
+    """The unknown function, for x from 0 to 1: a wave with a narrow peak on it."""
     return math.sin(5 * x) + math.exp(-(((x - 0.7) / 0.06) ** 2))
 
 
@@ -31,7 +31,7 @@ def main() -> None:
     noise = random_numbers("noise")
     values += [curve(x) + noise.gauss(0, options.noise_level) for x in wanted]
     save("measured", {"points": points + wanted, "values": values})
-    print(json.dumps({"measured": len(values)}))  # an object on the last line is kept with the iteration
+    print(json.dumps({"measured": len(values)}))  # rose stores a JSON object on the last line with the iteration
 
 
 if __name__ == "__main__":

@@ -4,23 +4,23 @@ import math
 from statistics import mean, stdev
 from typing import Any
 
-LENGTHS = (0.05, 0.07, 0.1)  # how far each member sees
+LENGTHS = (0.05, 0.07, 0.1)  # the length scale of each member
 
 
 def kernel(x: float, y: float, length: float) -> float:
-    """How much a measurement at y says of x: all at no distance, next to nothing from three lengths on."""
+    """How much a measurement at y says about x: 1 at distance zero, almost 0 beyond three length scales."""
     return math.exp(-(((x - y) / length) ** 2) / 2)
 
 
 class Surrogate:
-    """`model` holds the points that were measured and, for each member, the weights that they got in the training."""
+    """`model` holds the measured points and, for each member, the weight that training gave to each point."""
 
     def __init__(self, model: dict[str, Any]) -> None:
         self.points: list[float] = model["points"]
         self._weights: list[list[float]] = model["weights"]
 
     def members(self, x: float) -> list[float]:
-        """What each member says of x."""
+        """The prediction of each member at x."""
         return [
             sum(weight * kernel(x, point, length) for weight, point in zip(weights, self.points, strict=True))
             for weights, length in zip(self._weights, LENGTHS, strict=True)

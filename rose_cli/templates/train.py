@@ -1,4 +1,4 @@
-"""The training: fit a committee of smooth curves to the measurements, from wavy to stiff (kernel ridge regression)."""
+"""The training: fit a committee of smooth curves, from flexible to stiff, to the measurements (kernel ridge)."""
 
 import argparse
 
@@ -7,7 +7,7 @@ from workspace import load, save
 
 
 def solve(matrix: list[list[float]], right: list[float]) -> list[float]:
-    """The solution of a system of linear equations, by elimination; no pivots, since the matrix is positive."""
+    """Solve a system of linear equations by elimination; it needs no pivoting, as the matrix is positive definite."""
     rows = [[*row, value] for row, value in zip(matrix, right, strict=True)]
     for column in range(len(rows)):
         rows[column] = [value / rows[column][column] for value in rows[column]]
@@ -18,7 +18,7 @@ def solve(matrix: list[list[float]], right: list[float]) -> list[float]:
 
 
 def fit(points: list[float], values: list[float], length: float, ridge: float) -> list[float]:
-    """The weights of one member of the committee, one for each point."""
+    """The weights of one committee member, one per point."""
     matrix = [[kernel(x, y, length) for y in points] for x in points]
     for number in range(len(points)):
         matrix[number][number] += ridge
@@ -27,7 +27,7 @@ def fit(points: list[float], values: list[float], length: float, ridge: float) -
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--ridge", type=float, default=0.001, help="how much noise to smooth away")
+    parser.add_argument("--ridge", type=float, default=0.001, help="how much noise to smooth out")
     options = parser.parse_args()
 
     measured = load("measured")

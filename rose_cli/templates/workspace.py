@@ -1,7 +1,7 @@
-"""A learner's files, one per name and iteration, and its random numbers.
+"""The files of a learner, one per name and iteration, and its random numbers.
 
-rose runs every task in its learner's workspace. A step reads what earlier steps wrote and writes a file of its own,
-whole or not at all: when it was interrupted and runs again, it finds the same and gives the same.
+rose runs every task in its learner's workspace. A step reads the files of earlier steps and writes its
+own file completely or not at all: an interrupted step that runs again finds the same input and gives the same result.
 """
 
 import json
@@ -24,7 +24,7 @@ def load(name: str, iteration: int = ITERATION) -> dict[str, Any]:
 
 
 def save(name: str, value: dict[str, Any]) -> None:
-    """Write under another name first: whoever reads the file sees all of it, even after a power cut."""
+    """Write to a temporary file first: readers see the whole file or none of it, even after a power failure."""
     path = path_of(name, ITERATION)
     unfinished = path.with_suffix(".unfinished")
     with unfinished.open("w") as file:
@@ -35,5 +35,5 @@ def save(name: str, value: dict[str, Any]) -> None:
 
 
 def random_numbers(purpose: str) -> random.Random:
-    """Random numbers for one purpose in this iteration: the same at every run."""
+    """Random numbers for one purpose in this iteration, the same in every run."""
     return random.Random(f"{SEED} {ITERATION} {purpose}")
