@@ -215,7 +215,7 @@ def test_export_gives_what_is_documented(rose: Rose) -> None:
 def test_validate_gives_what_is_documented(rose: Rose) -> None:
     rose.write("{tasks: {simulation: {executable: 'true'}}, learners: 1, max_iter: many}")
     found = json.loads(rose("validate", "campaign.yaml", "--format", "json").out)
-    assert list(found[0]) == first_column(COMMANDS_PAGE, "Mistakes as JSON")
+    assert list(found[0]) == first_column(COMMANDS_PAGE, "Diagnostics as JSON")
 
 
 def test_plan_gives_what_is_documented(rose: Rose) -> None:
