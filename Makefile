@@ -8,7 +8,7 @@ PIP  := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 # more for pytest or uv: make test ARGS='-k journal', make lock ARGS=--upgrade
 ARGS ?=
 
-.PHONY: help demo check test field torture lint types smoke format picture bench bench-pilot venv pilot python lock \
+.PHONY: help demo check test field torture lint types smoke format docs picture bench bench-pilot venv pilot python lock \
   bounds wheel sbom clean
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,11 @@ smoke: $(VENV)/.ready ## try one iteration of every file in campaigns/
 format: $(VENV)/.ready ## mend what can be mended, and format
 	$(BIN)/python -m ruff check --fix
 	$(BIN)/python -m ruff format
+
+# Strictly: a link or an anchor that leads nowhere fails. Pages load nothing from elsewhere, and can be read from the disk.
+docs: $(VENV)/.ready $(VENV)/.docs ## build the documentation as a site: build/site/index.html
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --fresh-env --quiet \
+	  -c docs -d build/doctrees -b html . build/site
 
 picture: $(VENV)/.ready ## make the README's picture of the table, from a real run
 	$(BIN)/python -m tools.picture docs/table.svg
@@ -122,6 +127,13 @@ $(VENV)/.pilot: $(VENV)/.locked requirements/pilot.txt
 	elif test -z "$$CI"; then echo 'radical.pilot cannot be installed here: its tests will be skipped' >&2; \
 	else exit 1; fi
 
+# Sphinx, for the site alone, so that `make test` need not wait for it. The newest Sphinx needs more than Python 3.10.
+$(VENV)/.docs: $(VENV)/.locked requirements/docs.txt
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo 'the site is built with Python >= 3.11: make docs VENV=... PYTHON=python3.12' >&2; exit 1; }
+	@$(PIP) install --require-hashes --only-binary :all: --requirement requirements/docs.txt
+	@touch $@
+
 # ---- the release
 
 # Each file serves every Python from 3.10 on, and nothing in it needs a compiler: lock.txt is wheels only; pilot.txt is
@@ -134,6 +146,8 @@ lock: $(BIN)/uv ## pin what pyproject.toml asks for (ARGS=--upgrade: the newest)
 	$(LOCK) --constraint requirements/lock.txt --output-file requirements/rose.txt pyproject.toml
 	$(LOCK) $(patsubst %,--no-binary %,$(BUILT)) --no-emit-package netifaces \
 	  --constraint requirements/lock.txt --group pilot $(ARGS) --output-file requirements/pilot.txt
+	$(subst 3.10,3.11,$(LOCK)) --constraint requirements/lock.txt --constraint requirements/pilot.txt --group docs $(ARGS) \
+	  --output-file requirements/docs.txt
 
 # Both ends of the ranges in pyproject.toml: an environment for each, resolved now, and all tests that need no pilot.
 # CI= : radical.pilot, which is not there, is then no reason to fail.

@@ -25,7 +25,7 @@ from tools.markdown import table
 
 REPOSITORY = Path(__file__).parent.parent
 PAGE = REPOSITORY / "docs" / "licences.md"
-LOCKS = [REPOSITORY / "requirements" / name for name in ("lock.txt", "pilot.txt")]
+LOCKS = [REPOSITORY / "requirements" / name for name in ("lock.txt", "pilot.txt", "docs.txt")]
 LEFT_OUT = "netifaces"
 """radical.pilot asks for it, and pilot.txt has netifaces2 in its place."""
 
@@ -39,7 +39,7 @@ _SCOPES = {"rose": "required", "`examples`": "optional", "`pilot`": "optional", 
 _SAME = {
     "Apache 2.0": "Apache-2.0", "Apache Software License": "Apache-2.0", "MIT License": "MIT", "ISC License": "ISC",
     "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0", "BSD License": "BSD", "GPL3": "GPL-3.0", "AGPL": "AGPL-3.0",
-    "GNU General Public License v3 (GPLv3)": "GPL-3.0",
+    "GNU General Public License v3 (GPLv3)": "GPL-3.0", "GNU General Public License (GPL)": "GPL",
     "GNU Affero General Public License v3 or later (AGPLv3+)": "AGPL-3.0",
 }  # fmt: skip
 """What packages call their licences, and the short name."""
