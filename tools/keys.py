@@ -14,47 +14,47 @@ KINDS: tuple[tuple[object, str], ...] = (
     (numbers.Number, "number"),
     (numbers.Difference, "number from 0"),
     (numbers.ValueRange, "`[lowest, highest]`, or `any`"),
-    (numbers.Count, "whole number from 1"),
-    (numbers.Natural, "whole number from 0"),
-    (numbers.Minutes, "minutes, a whole number from 1"),
-    (numbers.Megabytes, "megabytes, a whole number"),
+    (numbers.Count, "integer from 1"),
+    (numbers.Natural, "integer from 0"),
+    (numbers.Minutes, "minutes, an integer from 1"),
+    (numbers.Megabytes, "megabytes, an integer"),
     (numbers.Size, "[size](#sizes)"),
-    (numbers.Seed, "whole number from 0"),
+    (numbers.Seed, "integer from 0"),
     (numbers.Duration, "[duration](#durations)"),
     (numbers.Pause, "[duration](#durations), or 0"),
-    (names.Text, "text"),
-    (names.FilledText, "text"),
-    (values.FilledFile, "text"),
-    (names.Lines, "text or list of texts"),
-    (names.CampaignName, "text"),
+    (names.Text, "string"),
+    (names.FilledText, "string"),
+    (values.FilledFile, "string"),
+    (names.Lines, "string or list of strings"),
+    (names.CampaignName, "string"),
     (names.LearnerName, "[name](#names)"),
     (names.TaskName, "[name](#names)"),
     (names.VariableName, "name"),
     (names.OptionName, "name"),
-    (reading.JsonPath, "keys with points between them"),
+    (reading.JsonPath, "dotted path"),
     (reading.Regex, "regular expression"),
     (values.Boolean, "`true` or `false`"),
-    (values.Command, "text, or list of words"),
+    (values.Command, "string, or list of arguments"),
     (values.Option, "[value](#options)"),
     (values.AdaptiveValue, "[expression](#expressions)"),
-    (values.Argument, "text or number"),
-    (values.VariableValue, "text or number"),
+    (values.Argument, "string or number"),
+    (values.VariableValue, "string or number"),
     (values.OperatorWord, "`<`, `<=`, `>`, `>=` or `==`"),
     (values.OnFailureWord, "`stop_learner`, `stop_campaign` or `continue`"),
     (campaign.Task, "[task](#a-task)"),
     (campaign.Stop, "[criterion](#the-stop-criterion)"),
     (campaign.StopOverride, "[criterion](#the-stop-criterion), or `null`"),
-    (campaign.Read, "[where to read](#where-the-value-stands)"),
-    (campaign.Retries, "whole number, or [map](#when-a-task-fails)"),
-    (campaign.File, "path, or [map](#files)"),
-    (campaign.Engine, "`local`, or [map](#the-engine)"),
-    (campaign.Limits, "[map](#limits)"),
-    (campaign.Keep, "[map](#keeping-logs)"),
-    (campaign.StopCampaign, "[map](#ending-the-others)"),
-    (campaign.Smoke, "[map](#smoke-runs)"),
+    (campaign.Read, "[where to read](#reading-the-value)"),
+    (campaign.Retries, "integer, or [mapping](#when-a-task-fails)"),
+    (campaign.File, "path, or [mapping](#files)"),
+    (campaign.Engine, "`local`, or [mapping](#the-engine)"),
+    (campaign.Limits, "[mapping](#limits)"),
+    (campaign.Keep, "[mapping](#keeping-logs)"),
+    (campaign.StopCampaign, "[mapping](#stopping-the-other-learners)"),
+    (campaign.Smoke, "[mapping](#smoke-runs)"),
 )
 BY_NAME = {"learners": "list of [learners](#a-learner), or their number", "gpus": "list of ids, or their number"}
-"""What a user calls the values of each type, with the place on the page that says more."""
+"""What a user calls the values of each type, with a link to the section that explains them."""
 
 
 def keys(model: type[BaseModel], *, without: type[BaseModel] | None = None) -> str:
@@ -69,7 +69,7 @@ def _key_row(model: type[BaseModel], name: str, hint: object) -> tuple[str, str,
     field = model.model_fields[name]
     meaning = (field.description or "").replace("<", "&lt;")
     if field.is_required():
-        meaning = f"needed; {meaning}"
+        meaning = f"required; {meaning}"
     elif (default := _default(field.default)) and "default" not in meaning:
         meaning = f"{meaning} (default `{default}`)"
     return f"`{field.alias or name}`", BY_NAME.get(name) or kind(hint), meaning
@@ -96,7 +96,7 @@ def kind(hint: Any) -> str:  # noqa: ANN401 - an annotation
     if origin is Literal:
         return ", ".join(f"`{value}`" for value in arguments)
     if origin is dict:
-        return f"map of {kind(arguments[0])} → {kind(arguments[1])}"
+        return f"mapping of {kind(arguments[0])} → {kind(arguments[1])}"
     if origin is tuple:
         return f"list: {kind(arguments[0])}"
     message = f"no words for {hint!r}: add it to KINDS"

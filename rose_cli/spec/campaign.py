@@ -68,8 +68,8 @@ class Model(BaseModel):
 
 
 class Retries(Model):
-    times: Natural = Field(description="how many further attempts a failed step gets", examples=["3"])
-    pause: Pause = Field(default=1.0, description="how long to wait before each of them", examples=["30s"])
+    times: Natural = Field(description="number of further attempts for a failed step", examples=["3"])
+    pause: Pause = Field(default=1.0, description="delay before each of them", examples=["30s"])
 
 
 class TaskFields(Model):
@@ -77,7 +77,7 @@ class TaskFields(Model):
 
     executable: Command | None = Field(
         default=None,
-        description="the command: a string split as a shell splits words, or a list of words",
+        description="the command: a string, split as by a shell, or a list of arguments",
         examples=["python sim.py"],
     )
     shell: Boolean | None = Field(
@@ -88,7 +88,7 @@ class TaskFields(Model):
     )
     options: dict[OptionName, Option] | None = Field(
         default=None,
-        description="name → value; `null` takes an option of the layer below away",
+        description="name → value; `null` removes an option that a lower level has set",
         examples=["{--n_labeled: 300}"],
     )
     adaptive: dict[OptionName, AdaptiveValue] | None = Field(
@@ -103,7 +103,7 @@ class TaskFields(Model):
         default=None, description="shell lines that run before the command", examples=["[module load python]"]
     )
     timeout: Duration | None = Field(
-        default=None, description="an attempt that takes longer is ended and has failed", examples=["30m"]
+        default=None, description="an attempt that takes longer is terminated and fails", examples=["30m"]
     )
     retries: Annotated[Retries, BeforeValidator(shapes.retries_form)] | None = Field(
         default=None,
@@ -112,21 +112,21 @@ class TaskFields(Model):
     )
     on_failure: OnFailureWord | None = Field(
         default=None,
-        description="when the last attempt failed: stop_learner, stop_campaign or continue",
+        description="what to do when the last attempt has failed: stop_learner, stop_campaign or continue",
         examples=["continue"],
     )
     replicas: Count | None = Field(
-        default=None, description="so many at once, each with its own {replica}", examples=["3"]
+        default=None, description="number of parallel copies, each with its own {replica}", examples=["3"]
     )
     snapshot: Boolean | None = Field(
         default=None,
-        description="true: an attempt after the first finds the workspace as the first one found it",
+        description="true: every later attempt finds the workspace as the first one found it",
         examples=["true"],
     )
     ranks: Count | None = Field(default=None, description="MPI ranks", examples=["4"])
-    cores_per_rank: Count | None = Field(default=None, description="processor cores for each rank", examples=["2"])
-    gpus_per_rank: Natural | None = Field(default=None, description="GPUs for each rank", examples=["1"])
-    mem_per_rank: Megabytes | None = Field(default=None, description="memory for each rank, in MB", examples=["4096"])
+    cores_per_rank: Count | None = Field(default=None, description="processor cores per rank", examples=["2"])
+    gpus_per_rank: Natural | None = Field(default=None, description="GPUs per rank", examples=["1"])
+    mem_per_rank: Megabytes | None = Field(default=None, description="memory per rank, in MB", examples=["4096"])
 
     @model_validator(mode="before")
     @classmethod
@@ -139,7 +139,7 @@ class TaskFields(Model):
 
 class Task(TaskFields):
     executable: Command = Field(
-        description="the command: a string split as a shell splits words, or a list of words",
+        description="the command: a string, split as by a shell, or a list of arguments",
         examples=["python sim.py"],
     )
 
@@ -175,7 +175,7 @@ class Iterations(Model):
 
     # by an alias that no key of a user can have: errors name it in their location
     at: dict[IterationKey, Override] = Field(alias="<at>")
-    hold: Boolean = Field(default=False, description="true: a key counts from its iteration on, not only in it")
+    hold: Boolean = Field(default=False, description="true: a key applies from its iteration on, not only in it")
 
     @model_validator(mode="before")
     @classmethod
@@ -199,11 +199,11 @@ class Read(Model):
 
     file: FilledFile | None = Field(
         default=None,
-        description="a file, relative to the workspace, instead of standard output; placeholders are filled in",
+        description="a file to read instead of standard output, relative to the workspace; placeholders are replaced",
         examples=["metrics.json"],
     )
     json_path: JsonPath | None = Field(
-        default=None, alias="json", description="keys into a JSON object: `val.mse`", examples=["val.mse"]
+        default=None, alias="json", description="dotted path into a JSON object: `val.mse`", examples=["val.mse"]
     )
     regex: Regex | None = Field(
         default=None, description="the first group of the last match", examples=["'acc=(\\S+)'"]
@@ -219,40 +219,40 @@ class Read(Model):
 
 class StopFields(TaskFields):
     metric: FilledText | None = Field(
-        default=None, description="a standard metric, or a name of one's own with an operator", examples=["mse"]
+        default=None, description="a standard metric, or a custom name with an operator", examples=["mse"]
     )
-    threshold: Number | None = Field(default=None, description="the value to be reached", examples=["0.1"])
+    threshold: Number | None = Field(default=None, description="the value to reach", examples=["0.1"])
     operator: OperatorWord | None = Field(
-        default=None, description="the metric stops the learner when metric ∘ threshold", examples=["'<'"]
+        default=None, description="the learner stops when `metric operator threshold` is true", examples=["'<'"]
     )
     range: ValueRange | None = Field(
         default=None,
-        description="the values that the metric can take, `null` for an open end (default: those of a standard metric)",
+        description="the possible values of the metric, `null` for an open end (default: those of the standard metric)",
         examples=["[0, 100]"],
     )
     read: Annotated[Read, BeforeValidator(shapes.read_form)] | None = Field(
         default=None,
-        description="where the value stands: last_line (default), {json:}, {regex:}, {file:}",
+        description="where to read the value: last_line (default), {json:}, {regex:}, {file:}",
         examples=["{json: val.mse}"],
     )
     patience: Count | None = Field(
-        default=None, description="stop after so many iterations without improvement", examples=["5"]
+        default=None, description="number of iterations without improvement after which to stop", examples=["5"]
     )
     min_delta: Difference | None = Field(
-        default=None, description="what counts as improvement (default 0: anything)", examples=["0.001"]
+        default=None,
+        description="smallest change that counts as improvement (default 0: any change)",
+        examples=["0.001"],
     )
     min_iter: Count | None = Field(
-        default=None, description="never stop before so many iterations are complete", examples=["3"]
+        default=None, description="number of iterations to finish before stopping", examples=["3"]
     )
 
 
 class Stop(StopFields):
     """The criterion, checked after the tasks of every iteration."""
 
-    metric: FilledText = Field(
-        description="a standard metric, or a name of one's own with an operator", examples=["mse"]
-    )
-    executable: Command = Field(description="prints the value", examples=["python check_mse.py"])
+    metric: FilledText = Field(description="a standard metric, or a custom name with an operator", examples=["mse"])
+    executable: Command = Field(description="the command that prints the value", examples=["python check_mse.py"])
 
 
 class StopOverride(StopFields):
@@ -262,9 +262,11 @@ class StopOverride(StopFields):
 class File(Model):
     path: FilledText = Field(description="relative to the campaign file", examples=["data.csv"])
     to: FilledText | None = Field(
-        default=None, description="the place in the workspace (default: the same relative path)", examples=["data.csv"]
+        default=None, description="path in the workspace (default: the same relative path)", examples=["data.csv"]
     )
-    copy_: Boolean = Field(default=False, alias="copy", description="true: a copy, not a link", examples=["true"])
+    copy_: Boolean = Field(
+        default=False, alias="copy", description="true: a copy, not a symbolic link", examples=["true"]
+    )
 
 
 Files = Annotated[tuple[Annotated[File, BeforeValidator(shapes.file_form)], ...], BeforeValidator(shapes.files_form)]
@@ -277,17 +279,21 @@ class Learner(Model):
     __pydantic_extra__: dict[str, Schedule] = Field(init=False)
 
     name: LearnerName | None = Field(default=None, description="default: learner-<index>", examples=["small-steps"])
-    max_iter: Count | None = Field(default=None, description="its own number of iterations", examples=["15"])
-    seed: Seed | None = Field(default=None, description="its own seed, as given", examples=["2024"])
-    stop: StopOverride | None = Field(
-        default=None, description="laid over the campaign's criterion; null: none", examples=["{threshold: 0.05}"]
+    max_iter: Count | None = Field(
+        default=None, description="maximum number of iterations of this learner", examples=["15"]
     )
-    files: Files | None = Field(default=None, description="further files of its workspace", examples=["[data.csv]"])
+    seed: Seed | None = Field(default=None, description="seed of this learner, used unchanged", examples=["2024"])
+    stop: StopOverride | None = Field(
+        default=None,
+        description="overrides the criterion of the campaign; `null` removes it",
+        examples=["{threshold: 0.05}"],
+    )
+    files: Files | None = Field(default=None, description="additional files for its workspace", examples=["[data.csv]"])
     env: dict[VariableName, VariableValue] | None = Field(
         default=None, description="environment variables", examples=["{OMP_NUM_THREADS: 1}"]
     )
     pre_exec: Lines | None = Field(
-        default=None, description="shell lines before each of its commands", examples=["[module load python]"]
+        default=None, description="shell lines that run before each of its commands", examples=["[module load python]"]
     )
 
     @property
@@ -319,53 +325,51 @@ class Engine(Model):
     )
     cores: Count | None = Field(
         default=None,
-        description="how many to use (default: those of this machine, or of the pilot's nodes)",
+        description="number of cores to use (default: those of this machine, or of the nodes of the pilot)",
         examples=["8"],
     )
     gpus: Annotated[tuple[Text, ...], BeforeValidator(shapes.gpu_ids)] = Field(
-        default=(), description="their number; on this machine also the ids of those to share out", examples=["[0, 1]"]
+        default=(), description="how many to use or, on this machine, which ones", examples=["[0, 1]"]
     )
-    grace: Pause = Field(default=5.0, description="time between TERM and KILL when a task has to end", examples=["10s"])
+    grace: Pause = Field(
+        default=5.0, description="time between TERM and KILL when a task is terminated", examples=["10s"]
+    )
     resource: FilledText = Field(
         default="local.localhost",
-        description="radical.pilot's label of the machine",
+        description="the label of the machine in radical.pilot",
         examples=["tacc.frontera"],
     )
-    runtime: Minutes = Field(default=30, description="minutes that the pilot is asked for", examples=["120"])
-    nodes: Count | None = Field(default=None, description="nodes that the pilot is asked for", examples=["2"])
-    project: FilledText | None = Field(default=None, description="the allocation that is charged", examples=["abc123"])
-    queue: FilledText | None = Field(default=None, description="the batch system's queue", examples=["normal"])
+    runtime: Minutes = Field(default=30, description="run time to request for the pilot, in minutes", examples=["120"])
+    nodes: Count | None = Field(default=None, description="number of nodes to request for the pilot", examples=["2"])
+    project: FilledText | None = Field(default=None, description="the allocation to charge", examples=["abc123"])
+    queue: FilledText | None = Field(default=None, description="the queue of the batch system", examples=["normal"])
     access_schema: FilledText | None = Field(
-        default=None, description="how to reach the machine, where it has several ways", examples=["interactive"]
+        default=None, description="how to access the machine, if there are several ways", examples=["interactive"]
     )
-    restarts: Natural = Field(
-        default=0, description="how many fresh pilots may follow one that was lost", examples=["2"]
-    )
+    restarts: Natural = Field(default=0, description="how many times a lost pilot may be replaced", examples=["2"])
 
 
 class Limits(Model):
     max_parallel_learners: Count | None = Field(
-        default=None, description="learners that are under way at once", examples=["8"]
+        default=None, description="maximum number of learners that run at the same time", examples=["8"]
     )
     wall_time: Duration | None = Field(
-        default=None, description="stop cleanly before a session takes longer", examples=["11h30m"]
+        default=None, description="maximum time of a session; it stops cleanly before that", examples=["11h30m"]
     )
     same_failure: Count | None = Field(
         default=None,
-        description="the same failure so many times in a row, over all learners, stops the campaign",
+        description="number of identical failures in a row, over all learners, that stops the campaign",
         examples=["5"],
     )
     output: Size | None = Field(
         default=10 * 2**30,
-        description="what one attempt may print, stdout and stderr together (default `10 GB`; `null`: any amount)",
+        description="maximum output of one attempt, stdout and stderr together (default `10 GB`; `null`: no limit)",
         examples=["1 GB"],
     )
     files: Count | None = Field(
-        default=None, description="how many files and folders a workspace may hold", examples=["100000"]
+        default=None, description="maximum number of files and directories in a workspace", examples=["100000"]
     )
-    workspace: Size | None = Field(
-        default=None, description="how much space a workspace may take up", examples=["50 GB"]
-    )
+    workspace: Size | None = Field(default=None, description="maximum disk space of a workspace", examples=["50 GB"])
 
 
 class Keep(Model):
@@ -373,14 +377,14 @@ class Keep(Model):
 
     logs: Count | None = Field(
         default=None,
-        description="logs of each learner's last so many iterations, and of its best one (default: of all)",
+        description="number of latest iterations per learner whose logs to keep, besides its best one (default: all)",
         examples=["10"],
     )
 
 
 class StopCampaign(Model):
     after_converged: Count = Field(
-        description="end the others once so many learners have met their criterion", examples=["1"]
+        description="number of learners that must meet their criterion before the others are stopped", examples=["1"]
     )
 
 
@@ -409,15 +413,20 @@ NotSupported = Annotated[None, PlainValidator(_not_supported)]
 class Campaign(Model):
     """The whole file."""
 
-    name: CampaignName | None = Field(default=None, description="default: the file's stem", examples=["my-campaign"])
+    name: CampaignName | None = Field(
+        default=None, description="default: the name of the file without its extension", examples=["my-campaign"]
+    )
     engine: Annotated[Engine, BeforeValidator(shapes.engine_form)] = Field(
-        default=Engine(), description="`local`, or a map", examples=["local"]
+        default=Engine(), description="`local`, or a mapping", examples=["local"]
     )
     max_iter: Count | None = Field(
-        default=None, description="iterations per learner; needed where there is no stop", examples=["15"]
+        default=None,
+        description="maximum number of iterations per learner; required if there is no `stop`",
+        examples=["15"],
     )
     tasks: Annotated[dict[TaskName, Task], BeforeValidator(shapes.tasks_form)] = Field(
-        description="name → task, in the order of an iteration", examples=["{simulation: {executable: python sim.py}}"]
+        description="name → task, in the order in which they run",
+        examples=["{simulation: {executable: python sim.py}}"],
     )
     stop: Stop | None = Field(
         default=None,
@@ -426,25 +435,27 @@ class Campaign(Model):
     )
     learners: Annotated[
         tuple[Annotated[Learner, BeforeValidator(shapes.learner_form)], ...], BeforeValidator(_learners)
-    ] = Field(description="a list, or a number of learners alike", examples=["3"])
-    seed: Seed = Field(default=0, description="each learner's own seed is derived from it", examples=["2024"])
-    files: Files = Field(default=(), description="what every workspace starts with", examples=["[data.csv]"])
+    ] = Field(description="a list, or a number of identical learners", examples=["3"])
+    seed: Seed = Field(default=0, description="the seed of each learner is derived from it", examples=["2024"])
+    files: Files = Field(default=(), description="initial contents of every workspace", examples=["[data.csv]"])
     env: dict[VariableName, VariableValue] = Field(
         default={}, description="environment variables of every task", examples=["{OMP_NUM_THREADS: 1}"]
     )
-    pre_exec: Lines = Field(default=(), description="shell lines before every task", examples=["[module load python]"])
+    pre_exec: Lines = Field(
+        default=(), description="shell lines that run before every task", examples=["[module load python]"]
+    )
     retries: Annotated[Retries, BeforeValidator(shapes.retries_form)] | None = Field(
         default=None, description="for every task", examples=["3"]
     )
     timeout: Duration | None = Field(default=None, description="for every task", examples=["30m"])
     on_failure: OnFailureWord = Field(default="stop_learner", description="for every task", examples=["continue"])
-    limits: Limits = Field(default=Limits(), description="bounds of the whole run", examples=["{wall_time: 11h30m}"])
-    keep: Keep = Field(default=Keep(), description="what stays of iterations that are over", examples=["{logs: 10}"])
+    limits: Limits = Field(default=Limits(), description="limits of the whole run", examples=["{wall_time: 11h30m}"])
+    keep: Keep = Field(default=Keep(), description="what to keep of finished iterations", examples=["{logs: 10}"])
     stop_campaign: StopCampaign | None = Field(
-        default=None, description="when to end the learners that go on", examples=["{after_converged: 1}"]
+        default=None, description="when to stop the remaining learners", examples=["{after_converged: 1}"]
     )
     smoke: Smoke = Field(
-        default=Smoke(), description="laid over the rest by `rose run --smoke`", examples=["{max_iter: 1}"]
+        default=Smoke(), description="overrides everything else in `rose run --smoke`", examples=["{max_iter: 1}"]
     )
     sweep: NotSupported = Field(default=None, description="not supported by this version")
     track: NotSupported = Field(default=None, description="not supported by this version")
