@@ -36,6 +36,7 @@ torture: $(VENV)/.ready $(VENV)/.pilot ## attack rose at length, and say what he
 lint: $(VENV)/.ready $(VENV)/.pilot ## look for mistakes and for unformatted files
 	$(BIN)/python -m ruff check
 	$(BIN)/python -m ruff format --check
+	$(BIN)/lint-imports --no-logo
 	@echo '$(BIN)/python -m pip check'; $(BIN)/python -m pip check >$(VENV)/.check || { \
 	  grep -v -e 'requires netifaces, which is not installed' $(VENV)/.check; test $$? = 1; }
 

@@ -18,8 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rose_cli.journal.codec import Record, encode
 from rose_cli.journal.events import AttemptStarted, AttemptSucceeded, Event, IterationFinished, LearnerStarted
-from rose_cli.journal.file import JournalFile, Record, encode, read_journal
+from rose_cli.journal.file import JournalFile, read_journal
 from rose_cli.journal.recorder import Recorder
 
 if TYPE_CHECKING:

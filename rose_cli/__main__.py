@@ -12,9 +12,9 @@ _NEEDED_MEGABYTES = 32
 
 def main() -> None:
     try:
-        from rose_cli.shortage import check_room
-        from rose_cli.signals import listen
-        from rose_cli.streams import in_utf8
+        from rose_cli.util.shortage import check_room
+        from rose_cli.util.signals import listen
+        from rose_cli.util.streams import in_utf8
 
         in_utf8()
         listen()
@@ -30,9 +30,9 @@ def main() -> None:
 def _end(error: BaseException) -> NoReturn:
     """Where memory is short, not even what tells so may be there."""
     try:
-        from rose_cli.errors import EngineError
-        from rose_cli.shortage import shortage
-        from rose_cli.signals import Stopped, raised
+        from rose_cli.util.errors import EngineError
+        from rose_cli.util.shortage import shortage
+        from rose_cli.util.signals import Stopped, raised
     except (MemoryError, ImportError, OSError):
         os.write(2, b"error: there is not enough memory to load rose; see 'ulimit -v'\n")
         os._exit(5)

@@ -16,10 +16,10 @@ from typing import Annotated, Literal, NoReturn, Optional
 import typer
 
 from rose_cli import __version__
-from rose_cli.errors import CampaignError, ExitCode, RoseError, RunDirectoryError, ShortageError, UsageError
-from rose_cli.shortage import shortage
-from rose_cli.signals import Stopped, end_with, raised
-from rose_cli.streams import escape_what_has_no_encoding, give_up, stand_in_for_closed
+from rose_cli.util.errors import CampaignError, ExitCode, RoseError, RunDirectoryError, ShortageError, UsageError
+from rose_cli.util.shortage import shortage
+from rose_cli.util.signals import Stopped, end_with, raised
+from rose_cli.util.streams import escape_what_has_no_encoding, give_up, stand_in_for_closed
 
 app = typer.Typer(
     name="rose",
@@ -117,7 +117,7 @@ def plan(
     plan_format: TextOrJson = "text",
 ) -> None:
     """Show what each learner would run at each iteration, by a campaign file or by the plan of a run."""
-    from rose_cli.commands.campaign_file import parse_setting
+    from rose_cli.campaign_file import parse_setting
     from rose_cli.commands.plan import PlanOptions, show_plan
 
     given = [parse_setting(text) for text in settings or ()]
@@ -140,7 +140,7 @@ def run(
     output: Output = "auto",
 ) -> None:
     """Run a campaign."""
-    from rose_cli.commands.campaign_file import Setting, parse_setting
+    from rose_cli.campaign_file import Setting, parse_setting
 
     given = [parse_setting(text) for text in settings or ()]
     if engine is not None:
@@ -219,7 +219,7 @@ def list_(
     list_format: TextOrJson = "text",
 ) -> None:
     """List the runs of a folder."""
-    from rose_cli.commands.status import list_runs
+    from rose_cli.commands.list_runs import list_runs
 
     raise typer.Exit(list_runs(folder, list_format))
 
@@ -422,7 +422,7 @@ def _report_bug(error: Exception) -> ExitCode:
     import tempfile
     import traceback
 
-    from rose_cli.masking import fit_to_show, masked_words
+    from rose_cli.util.redact import fit_to_show, masked_words
     from rose_cli.view.console import complain
 
     with tempfile.NamedTemporaryFile(

@@ -15,8 +15,8 @@ import yaml
 from typer.main import get_command
 
 from rose_cli.cli import app
-from rose_cli.errors import ExitCode
-from rose_cli.spec.placeholders import PLACEHOLDERS
+from rose_cli.config.placeholders import PLACEHOLDERS
+from rose_cli.util.errors import ExitCode
 from tests.conftest import CAMPAIGNS, REPOSITORY, Rose
 from tests.pages import PAGES, Block, anchors, blocks, calls, links, name_of
 from tools.commands import command_name, parameters

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rose_cli.commands.runs import see
-from rose_cli.control import MOST_AT_ONCE, StopRequest, send_request, take_requests
-from rose_cli.errors import JournalError, RunDirectoryError
-from rose_cli.journal.file import JournalFile, Record, read_journal
-from rose_cli.journal.record import holds_whole_line
-from rose_cli.regular import Folder, open_alone, open_inside
-from rose_cli.run_directory import RunDirectory, lead_links, prepare_workspace
+from rose_cli.find_runs import see
+from rose_cli.journal.codec import Record, holds_whole_line
+from rose_cli.journal.file import JournalFile, read_journal
+from rose_cli.runs.directory import RunDirectory, lead_links, prepare_workspace
+from rose_cli.runs.stop_requests import MOST_AT_ONCE, StopRequest, send_request, take_requests
+from rose_cli.util.errors import JournalError, RunDirectoryError
+from rose_cli.util.files import Folder, open_alone, open_inside
 from tests.conftest import wait_until
 from tests.two_users import TEAM
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from rose_cli.commands.health_of_pilot import installation
+from rose_cli.commands.doctor import installation
 from tests.conftest import REPOSITORY
 from tools.packages import LOCKS, PAGE, Pin, bill_of_materials, licence, licences, pins, used_by
 
@@ -65,7 +65,7 @@ def test_who_is_told_to_install_the_extra_is_told_of_the_licences(monkeypatch: p
     def missing(_name: str) -> str:
         raise PackageNotFoundError
 
-    monkeypatch.setattr("rose_cli.commands.health_of_pilot.version", missing)
+    monkeypatch.setattr("rose_cli.commands.doctor.version", missing)
     (check,) = installation()
     assert "GPL and AGPL" in str(check.hint)
     places = [path for path in (REPOSITORY / "rose_cli").rglob("*.py") if "rose-cli[pilot]" in path.read_text()]

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rose_cli.control import StopRequest, send_request, take_requests
-from rose_cli.errors import RunDirectoryError
-from rose_cli.run_directory import claim_run_directory, create_run_directory, prepare_workspace, write_new
+from rose_cli.runs.directory import claim_run_directory, create_run_directory, prepare_workspace, write_new
+from rose_cli.runs.stop_requests import StopRequest, send_request, take_requests
+from rose_cli.util.errors import RunDirectoryError
 
 if TYPE_CHECKING:
     from pathlib import Path

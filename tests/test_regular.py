@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rose_cli.regular import open_regular, read_regular
+from rose_cli.util.files import open_regular, read_regular
 
 if TYPE_CHECKING:
     from pathlib import Path

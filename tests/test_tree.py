@@ -20,13 +20,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rose_cli import regular, tree
-from rose_cli.errors import RunDirectoryError
 from rose_cli.plan.model import FilePlan
-from rose_cli.regular import Folder, can_be_synced_as_one, sync_file_system
-from rose_cli.run_directory import prepare_workspace
-from rose_cli.snapshot import Snapshot, drop_snapshots
-from rose_cli.tree import copy_contents, copy_file, remove_contents, remove_entry, shares_blocks
+from rose_cli.runs.directory import prepare_workspace
+from rose_cli.runs.snapshot import Snapshot, drop_snapshots
+from rose_cli.util import files, trees
+from rose_cli.util.errors import RunDirectoryError
+from rose_cli.util.files import Folder, can_be_synced_as_one, sync_file_system
+from rose_cli.util.trees import copy_contents, copy_file, remove_contents, remove_entry, shares_blocks
 from tests.conftest import REPOSITORY
 
 if TYPE_CHECKING:
@@ -306,8 +306,8 @@ def test_whoever_exchanges_a_folder_and_a_link_all_the_time_gets_nothing(tmp_pat
 DEEP = """\
 import os, resource, sys
 from pathlib import Path
-from rose_cli.regular import Folder, can_be_synced_as_one, sync_file_system
-from rose_cli.tree import copy_contents, links_in, remove_entry
+from rose_cli.util.files import Folder, can_be_synced_as_one, sync_file_system
+from rose_cli.util.trees import copy_contents, links_in, remove_entry
 root, depth = Path(sys.argv[1]), 2000
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 here = os.open(root, os.O_RDONLY)
@@ -485,7 +485,7 @@ def test_a_snapshot_holds_whatever_crash_comes_while_it_is_taken_or_put_back(odd
 def test_a_snapshot_that_is_half_removed_is_none(odd: Path) -> None:
     snapshot = Snapshot(odd.parent, odd.parent / "snapshots", odd, 0, "a")
     anyio.run(snapshot.take)
-    from rose_cli.snapshot import _discarding
+    from rose_cli.runs.snapshot import _discarding
 
     with opened(snapshot.folder) as snapshots, pytest.raises(Crash):
         crashing(_discarding(snapshots, snapshot.path.name), 2)
@@ -527,8 +527,8 @@ def watched_syncs(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[tuple[s
 
         return sync_and_tell
 
-    monkeypatch.setattr(tree, "sync", spied("file", regular.sync))
-    monkeypatch.setattr(tree, "sync_file_system", spied("all", regular.sync_file_system))
+    monkeypatch.setattr(trees, "sync", spied("file", files.sync))
+    monkeypatch.setattr(trees, "sync_file_system", spied("all", files.sync_file_system))
     return seen
 
 
@@ -540,7 +540,7 @@ def test_many_files_are_synced_as_one_before_the_snapshot_counts(
     snapshot = snapshot_of(tmp_path, 500)
     seen = watched_syncs(monkeypatch, tmp_path)
     anyio.run(snapshot.take)
-    assert [kind for kind, *_ in seen] == ["file"] * tree.MOST_SYNCED + ["all"]
+    assert [kind for kind, *_ in seen] == ["file"] * trees.MOST_SYNCED + ["all"]
     assert seen[-1][1:] == (500, [".new"])
     assert described(snapshot.path) == described(tmp_path / "workspace")
     few = snapshot_of(tmp_path / "few", 5)
@@ -553,7 +553,7 @@ def test_where_a_file_system_cannot_be_synced_as_one_every_file_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     snapshot = snapshot_of(tmp_path, 300)
-    monkeypatch.setattr(tree, "can_be_synced_as_one", lambda _: False)
+    monkeypatch.setattr(trees, "can_be_synced_as_one", lambda _: False)
     seen = watched_syncs(monkeypatch, tmp_path)
     anyio.run(snapshot.take)
     assert [kind for kind, *_ in seen] == ["file"] * (300 + 7 + 1)

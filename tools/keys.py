@@ -7,51 +7,52 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from pydantic import BaseModel
 
-from rose_cli.spec import campaign, names, numbers, reading, values
+from rose_cli.config import command, models
+from rose_cli.config import types as field_types
 from tools.markdown import table
 
 KINDS: tuple[tuple[object, str], ...] = (
-    (numbers.Number, "number"),
-    (numbers.Difference, "number from 0"),
-    (numbers.ValueRange, "`[lowest, highest]`, or `any`"),
-    (numbers.Count, "integer from 1"),
-    (numbers.Natural, "integer from 0"),
-    (numbers.Minutes, "minutes, an integer from 1"),
-    (numbers.Megabytes, "megabytes, an integer"),
-    (numbers.Size, "[size](#sizes)"),
-    (numbers.Seed, "integer from 0"),
-    (numbers.Duration, "[duration](#durations)"),
-    (numbers.Pause, "[duration](#durations), or 0"),
-    (names.Text, "string"),
-    (names.FilledText, "string"),
-    (values.FilledFile, "string"),
-    (names.Lines, "string or list of strings"),
-    (names.CampaignName, "string"),
-    (names.LearnerName, "[name](#names)"),
-    (names.TaskName, "[name](#names)"),
-    (names.VariableName, "name"),
-    (names.OptionName, "name"),
-    (reading.JsonPath, "dotted path"),
-    (reading.Regex, "regular expression"),
-    (values.Boolean, "`true` or `false`"),
-    (values.Command, "string, or list of arguments"),
-    (values.Option, "[value](#options)"),
-    (values.AdaptiveValue, "[expression](#expressions)"),
-    (values.Argument, "string or number"),
-    (values.VariableValue, "string or number"),
-    (values.OperatorWord, "`<`, `<=`, `>`, `>=` or `==`"),
-    (values.OnFailureWord, "`stop_learner`, `stop_campaign` or `continue`"),
-    (campaign.Task, "[task](#a-task)"),
-    (campaign.Stop, "[criterion](#the-stop-criterion)"),
-    (campaign.StopOverride, "[criterion](#the-stop-criterion), or `null`"),
-    (campaign.Read, "[where to read](#reading-the-value)"),
-    (campaign.Retries, "integer, or [mapping](#when-a-task-fails)"),
-    (campaign.File, "path, or [mapping](#files)"),
-    (campaign.Engine, "`local`, or [mapping](#the-engine)"),
-    (campaign.Limits, "[mapping](#limits)"),
-    (campaign.Keep, "[mapping](#keeping-logs)"),
-    (campaign.StopCampaign, "[mapping](#stopping-the-other-learners)"),
-    (campaign.Smoke, "[mapping](#smoke-runs)"),
+    (field_types.Number, "number"),
+    (field_types.Difference, "number from 0"),
+    (field_types.ValueRange, "`[lowest, highest]`, or `any`"),
+    (field_types.Count, "integer from 1"),
+    (field_types.Natural, "integer from 0"),
+    (field_types.Minutes, "minutes, an integer from 1"),
+    (field_types.Megabytes, "megabytes, an integer"),
+    (field_types.Size, "[size](#sizes)"),
+    (field_types.Seed, "integer from 0"),
+    (field_types.Duration, "[duration](#durations)"),
+    (field_types.Pause, "[duration](#durations), or 0"),
+    (field_types.Text, "string"),
+    (field_types.FilledText, "string"),
+    (command.FilledFile, "string"),
+    (field_types.Lines, "string or list of strings"),
+    (field_types.CampaignName, "string"),
+    (field_types.LearnerName, "[name](#names)"),
+    (field_types.TaskName, "[name](#names)"),
+    (field_types.VariableName, "name"),
+    (field_types.OptionName, "name"),
+    (field_types.JsonPath, "dotted path"),
+    (field_types.Regex, "regular expression"),
+    (command.Boolean, "`true` or `false`"),
+    (command.Command, "string, or list of arguments"),
+    (command.Option, "[value](#options)"),
+    (command.AdaptiveValue, "[expression](#expressions)"),
+    (command.Argument, "string or number"),
+    (command.VariableValue, "string or number"),
+    (command.OperatorWord, "`<`, `<=`, `>`, `>=` or `==`"),
+    (command.OnFailureWord, "`stop_learner`, `stop_campaign` or `continue`"),
+    (models.Task, "[task](#a-task)"),
+    (models.Stop, "[criterion](#the-stop-criterion)"),
+    (models.StopOverride, "[criterion](#the-stop-criterion), or `null`"),
+    (models.Read, "[where to read](#reading-the-value)"),
+    (models.Retries, "integer, or [mapping](#when-a-task-fails)"),
+    (models.File, "path, or [mapping](#files)"),
+    (models.Engine, "`local`, or [mapping](#the-engine)"),
+    (models.Limits, "[mapping](#limits)"),
+    (models.Keep, "[mapping](#keeping-logs)"),
+    (models.StopCampaign, "[mapping](#stopping-the-other-learners)"),
+    (models.Smoke, "[mapping](#smoke-runs)"),
 )
 BY_NAME = {"learners": "list of [learners](#a-learner), or their number", "gpus": "list of ids, or their number"}
 """What a user calls the values of each type, with a link to the section that explains them."""
@@ -61,7 +62,7 @@ def keys(model: type[BaseModel], *, without: type[BaseModel] | None = None) -> s
     """A table of the keys of a model: those that it adds to another one, where one is given."""
     hints = get_type_hints(model, include_extras=True)
     inherited = without.model_fields if without is not None else {}
-    shown = [name for name in model.model_fields if name not in inherited and hints[name] != campaign.NotSupported]
+    shown = [name for name in model.model_fields if name not in inherited and hints[name] != models.NotSupported]
     return table(("key", "value", "meaning"), [_key_row(model, name, hints[name]) for name in shown])
 
 

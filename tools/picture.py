@@ -9,12 +9,16 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rose_cli.journal.file import Record, read_journal
+from rose_cli.journal.file import read_journal
 from rose_cli.journal.state import RunState
 from rose_cli.plan.file import load_plan
-from rose_cli.run_directory import RunDirectory
+from rose_cli.runs.directory import RunDirectory
 from rose_cli.view.picture import WIDTH, replayed_facts, table_svg
+
+if TYPE_CHECKING:
+    from rose_cli.journal.codec import Record
 
 CAMPAIGN = Path(__file__).parent.parent / "campaigns" / "tutorial" / "campaign.yaml"
 SHARE_OF_RECORDS = 0.75

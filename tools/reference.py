@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rose_cli.config import models
+from rose_cli.config.expression.functions import FUNCTION_TABLE
 from rose_cli.plan.metrics import STANDARD_METRICS, StandardMetric
-from rose_cli.spec import campaign
-from rose_cli.spec.adaptive.arithmetic import FUNCTION_TABLE
 from tools.commands import commands
 from tools.keys import keys
 from tools.markdown import table
@@ -54,18 +54,18 @@ def functions() -> str:
 
 
 PARTS: dict[str, Callable[[], str]] = {
-    "campaign": lambda: keys(campaign.Campaign),
-    "task": lambda: keys(campaign.Task),
-    "learner": lambda: keys(campaign.Learner),
-    "stop": lambda: keys(campaign.Stop, without=campaign.TaskFields),
-    "read": lambda: keys(campaign.Read),
-    "retries": lambda: keys(campaign.Retries),
-    "file": lambda: keys(campaign.File),
-    "engine": lambda: keys(campaign.Engine),
-    "limits": lambda: keys(campaign.Limits),
-    "keep": lambda: keys(campaign.Keep),
-    "stop_campaign": lambda: keys(campaign.StopCampaign),
-    "smoke": lambda: keys(campaign.Smoke),
+    "campaign": lambda: keys(models.Campaign),
+    "task": lambda: keys(models.Task),
+    "learner": lambda: keys(models.Learner),
+    "stop": lambda: keys(models.Stop, without=models.TaskFields),
+    "read": lambda: keys(models.Read),
+    "retries": lambda: keys(models.Retries),
+    "file": lambda: keys(models.File),
+    "engine": lambda: keys(models.Engine),
+    "limits": lambda: keys(models.Limits),
+    "keep": lambda: keys(models.Keep),
+    "stop_campaign": lambda: keys(models.StopCampaign),
+    "smoke": lambda: keys(models.Smoke),
     "metrics": metrics,
     "functions": functions,
     "commands": commands,

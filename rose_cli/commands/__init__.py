@@ -1,1 +1,1 @@
-"""One file per verb: it wires the parts and decides nothing."""
+"""One file per command."""

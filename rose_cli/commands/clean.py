@@ -11,25 +11,25 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rose_cli.commands.runs import find_own_run, find_run, refuse_doubtful, see
 from rose_cli.engine.pilot.records import RECORD
-from rose_cli.errors import ExitCode, RunDirectoryError
-from rose_cli.journal.lock import RunLock
-from rose_cli.loop.keeping import kept_logs, logged_iterations
-from rose_cli.ownership import close_to_others
-from rose_cli.regular import Folder
-from rose_cli.run_directory import LOST, refuse_links
-from rose_cli.snapshot import UNCOUNTED
-from rose_cli.tree import Tally, remove_entry, size_words, tallying
+from rose_cli.find_runs import find_own_run, find_run, refuse_doubtful, see
+from rose_cli.loop.retention import kept_logs, logged_iterations
+from rose_cli.runs.directory import LOST, refuse_links
+from rose_cli.runs.lock import RunLock
+from rose_cli.runs.snapshot import UNCOUNTED
+from rose_cli.util.errors import ExitCode, RunDirectoryError
+from rose_cli.util.files import Folder
+from rose_cli.util.ownership import close_to_others
+from rose_cli.util.trees import Tally, remove_entry, size_words, tallying
 from rose_cli.view.console import notice, say
-from rose_cli.view.standing import status_words
+from rose_cli.view.progress import status_words
 from rose_cli.view.summary import short_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from rose_cli.commands.runs import SeenRun
+    from rose_cli.find_runs import SeenRun
     from rose_cli.plan.model import LearnerPlan
 
 DONE = ("criterion_met", "no_improvement", "max_iter", "cancelled")

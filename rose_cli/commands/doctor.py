@@ -4,24 +4,340 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import shutil
+import subprocess
 import sys
-from dataclasses import asdict
+import tempfile
+import time
+from dataclasses import asdict, replace
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from uuid import uuid4
 
-from rose_cli.commands.engine_trial import try_local, try_pilot
-from rose_cli.commands.health import Check, Section
-from rose_cli.commands.health_of_machine import folder, machine
-from rose_cli.commands.health_of_pilot import installation, surroundings
-from rose_cli.commands.surroundings import task_environment
-from rose_cli.errors import ExitCode
+import anyio
+
+from rose_cli.campaign_file import check_campaign, task_environment
+from rose_cli.engine.base import TaskRequest
+from rose_cli.engine.machine import machine_capacity, visible_gpus
+from rose_cli.engines import make_engine
+from rose_cli.journal.file import JournalFile
+from rose_cli.runs.lock import RunLock
+from rose_cli.util.errors import CampaignError, ExitCode, RoseError
+from rose_cli.util.host import process_start_ticks
 from rose_cli.view.console import notice
-from rose_cli.view.health import print_health
+from rose_cli.view.doctor import Check, Section, print_health
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rose_cli.engine.base import Capacity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from rose_cli.engine.base import Engine
+
+    MakeEngine = Callable[[Path], Engine]
+
+LOCAL = "{kind: local}"
+
+PILOT = "{kind: radical.pilot, resource: local.localhost, runtime: 10, cores: 1}"
+
+_CAMPAIGN = "{engine: %s, learners: 1, max_iter: 1, tasks: {simulation: {executable: sh}}}\n"
+
+_ANSWER = "rose was here"
+
+
+def try_local(environment: Mapping[str, str]) -> Check:
+    """Run a task on the local engine."""
+    return try_engine(_maker(LOCAL, environment), environment)
+
+
+def try_pilot(environment: Mapping[str, str]) -> Check:
+    """Run a task on a pilot of this machine. Where that fails, what the pilot wrote stays, and the hint says where."""
+    return try_engine(_maker(PILOT, environment), environment, keep=True)
+
+
+def _maker(engine: str, environment: Mapping[str, str]) -> MakeEngine:
+    """Makes the engine as a session would, from a campaign file that asks for it."""
+
+    def make(folder: Path) -> Engine:
+        campaign = folder / "campaign.yaml"
+        campaign.write_text(_CAMPAIGN % engine, encoding="utf-8")
+        plan = check_campaign(campaign, environment).good_plan
+        return make_engine(plan, f"doctor-{uuid4().hex}", 1, folder / "engine", environment)
+
+    return make
+
+
+def try_engine(make: MakeEngine, environment: Mapping[str, str], *, keep: bool = False) -> Check:
+    """Make the engine and start it, run one task on it, end it.
+
+    `make` is given a folder for what the engine writes. With `keep` it stays where the engine failed.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="rose-doctor-"))
+    kept = False
+    try:
+        check = anyio.run(_check, make, folder, environment)
+        kept = keep and check.verdict != "ok" and check.hint is None
+        return replace(check, hint=f"what it wrote is in '{folder}'") if kept else check
+    finally:
+        if not kept:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _check(make: MakeEngine, folder: Path, environment: Mapping[str, str]) -> Check:
+    try:
+        (folder / "engine").mkdir()
+        return await _try(make(folder), folder, environment)
+    except CampaignError as error:
+        wrong = error.diagnostics[0]
+        return Check("a task", "missing", wrong.message, wrong.hint)
+    except RoseError as error:  # its hint is for somebody who has a run
+        return Check("a task", "missing", error.message)
+    except OSError as error:
+        return Check("a task", "missing", f"it cannot be run: {error}")
+
+
+async def _try(engine: Engine, folder: Path, environment: Mapping[str, str]) -> Check:
+    request = TaskRequest(
+        uid="doctor",
+        argv=("sh", "-c", f"echo {_ANSWER}"),
+        environment={"PATH": environment["PATH"]} if "PATH" in environment else {},
+        directory=folder,
+        stdout=folder / "task.out",
+        stderr=folder / "task.err",
+    )
+    start = time.monotonic()
+    async with engine:
+        outcome = await engine.run(request, _nothing)
+        done = time.monotonic()
+    ended = time.monotonic()
+    printed = request.stdout.read_text(errors="replace").strip() if request.stdout.exists() else ""
+    if outcome.succeeded and printed == _ANSWER:
+        said = f"ran: {done - start:.2f} s until its result, {ended - done:.2f} s to end all"
+        return Check("a task", "ok", said)
+    why = outcome.message or f"it {outcome.ended.value}, exit code {outcome.exit_code}, and printed {printed!r}"
+    return Check("a task", "missing", f"'sh' does not run: {why}")
+
+
+async def _nothing() -> None:
+    """Nothing has to be written down before this task starts."""
+
+
+SLOW_SYNC_SECONDS = 0.1
+
+_SYNCS = 5
+
+_PROGRAM_SECONDS = 20
+
+_FULL = "run campaigns from a folder on another file system"
+
+
+def machine(environment: Mapping[str, str]) -> Section:
+    capacity = machine_capacity()
+    checks = (_python(), _cores(capacity), _memory(capacity), _gpus(environment), _proc(), _pidfd())
+    return Section("this machine", checks)
+
+
+def _python() -> Check:
+    return Check("Python", "ok", f"{platform.python_version()}, {sys.executable}")
+
+
+def _cores(capacity: Capacity) -> Check:
+    there = os.cpu_count() or capacity.cores
+    limited = f" of {there}: affinity or a cgroup keeps the others" if capacity.cores < there else ""
+    return Check("cores", "ok", f"{capacity.cores}{limited}")
+
+
+def _memory(capacity: Capacity) -> Check:
+    return Check("memory", "ok", f"{(capacity.memory_mb or 0) / 1024:.1f} GB")
+
+
+def _gpus(environment: Mapping[str, str]) -> Check:
+    program = shutil.which("nvidia-smi", path=environment.get("PATH"))
+    if program is None:
+        return Check("GPUs", "ok", "none seen: no 'nvidia-smi' on PATH")
+    code, text = output_of([program, "-L"])
+    cards = [line for line in text.splitlines() if line.startswith("GPU ")]
+    if code != 0:
+        return Check("GPUs", "warn", f"'nvidia-smi -L' fails: {_first_line(text)}", "ask who looks after this machine")
+    if not cards:
+        return Check("GPUs", "ok", "none")
+    visible = visible_gpus(environment)
+    count = len(cards) if visible is None else len(visible.ids)
+    limited = "" if visible is None else f": {visible.source} leaves {count or 'none'} to this session"
+    hint = f"share them out with `engine: {{kind: local, gpus: {count}}}`" if count else None
+    return Check("GPUs", "ok", f"{len(cards)}{limited}", hint)
+
+
+def output_of(argv: list[str]) -> tuple[int, str]:
+    """Exit code of a small program and all that it printed; it gets some seconds, and no input."""
+    try:
+        done = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=_PROGRAM_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return 1, f"no answer after {_PROGRAM_SECONDS} s"
+    except OSError as error:
+        return 1, error.strerror or str(error)
+    return done.returncode, done.stdout
+
+
+def _first_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[0].strip() if lines else "it says nothing"
+
+
+def _proc() -> Check:
+    if process_start_ticks(os.getpid()) is not None:
+        return Check("/proc", "ok", "what a task leaves behind is found and ended")
+    return Check("/proc", "warn", "none: of what a task leaves behind, only its process group is ended")
+
+
+def _pidfd() -> Check:
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):  # macOS, or Linux before 5.3
+        return Check("pidfd", "warn", "none: every running task needs a thread of rose that waits for it")
+    return Check("pidfd", "ok", "the end of a task is seen at once")
+
+
+def folder(path: Path) -> Section:
+    """Whether runs can be kept in this folder: tried out, in a folder of its own that is gone afterwards."""
+    title = "this folder"
+    try:
+        with tempfile.TemporaryDirectory(prefix=".rose-doctor-", dir=path) as scratch:
+            return Section(title, (Check("writing", "ok", "files can be made"), *_durability(Path(scratch))))
+    except OSError as error:
+        said = f"no folder can be made: {error.strerror}"
+        return Section(title, (Check("writing", "missing", said, "go to a folder of your own"),))
+
+
+def _durability(scratch: Path) -> tuple[Check, Check]:
+    return _lock(scratch), _sync(scratch)
+
+
+def _lock(scratch: Path) -> Check:
+    try:
+        with RunLock.acquire(scratch):
+            return Check("locks", "ok", "two sessions cannot work on one run")
+    except RoseError as error:
+        return Check("locks", "missing", error.message, _FULL)
+
+
+def _sync(scratch: Path) -> Check:
+    try:
+        with JournalFile.create(scratch / "journal.jsonl") as journal:
+            seconds = median(_seconds_to_append(journal) for _ in range(_SYNCS))
+    except RoseError as error:
+        return Check("fsync", "missing", error.message, _FULL)
+    said = f"{seconds * 1000:.1f} ms until a line of the journal is on disk"
+    if seconds > SLOW_SYNC_SECONDS:
+        return Check("fsync", "warn", said, "steps wait for it: a local disk is quicker")
+    return Check("fsync", "ok", said)
+
+
+def _seconds_to_append(journal: JournalFile) -> float:
+    start = time.monotonic()
+    journal.append_lines([b"{}\n"])
+    return time.monotonic() - start
+
+
+SCRIPTS = ("radical-pilot-bridge", "radical-pilot-component", "radical-pilot-agent_0", "radical-pilot-agent_n")
+
+LAUNCHERS = ("mpiexec", "mpirun", "srun")
+
+BATCH_SYSTEMS = {"Slurm": "sbatch", "PBS": "qsub", "LSF": "bsub"}
+
+_INSTALL = "pip install 'rose-cli[pilot]' (needs a C compiler and Python's headers; brings packages under GPL and AGPL)"
+
+_INSTALL_AGAIN = "pip install --force-reinstall --no-deps radical.pilot"
+
+_FIRST, _AFTER = (1, 103), (2,)
+
+_NOT_YET = (3, 14)
+
+
+def installation(programs: Path = Path(sys.executable).parent) -> tuple[Check, ...]:
+    """What radical.pilot needs to start at all. `programs` is where its scripts should lie."""
+    try:
+        found = version("radical.pilot")
+    except PackageNotFoundError:
+        return (Check("radical.pilot", "missing", "not installed", _INSTALL),)
+    return (_version(found), _netifaces(), _scripts(programs))
+
+
+def _version(found: str) -> Check:
+    numbers = tuple(int(part) for part in found.split(".")[:2] if part.isdecimal())
+    if not _FIRST <= numbers < _AFTER:
+        return Check("radical.pilot", "warn", f"{found}: rose is made for 1.103 and later, before 2", _INSTALL)
+    if sys.version_info >= _NOT_YET:
+        return Check("radical.pilot", "warn", f"{found}, which is not made for this Python", "use Python 3.10 to 3.13")
+    return Check("radical.pilot", "ok", found)
+
+
+def _netifaces() -> Check:
+    if find_spec("netifaces") is None:
+        return Check("netifaces", "missing", "not installed; radical.pilot needs it", "pip install netifaces2")
+    return Check("netifaces", "ok", "installed")
+
+
+def _scripts(programs: Path) -> Check:
+    absent = [name for name in SCRIPTS if not os.access(programs / name, os.X_OK)]
+    if absent:
+        return Check("its scripts", "missing", f"not in '{programs}': {', '.join(absent)}", _INSTALL_AGAIN)
+    return Check("its scripts", "ok", f"in '{programs}'")
+
+
+def surroundings(environment: Mapping[str, str]) -> tuple[Check, ...]:
+    """What tasks of several ranks, and pilots on a cluster, need besides."""
+    return (mpi_launcher(environment), _batch_system(environment))
+
+
+def mpi_launcher(environment: Mapping[str, str]) -> Check:
+    """The program that starts the ranks of a task, and whether it starts them for this user."""
+    path = environment.get("PATH")
+    found = next((place for name in LAUNCHERS if (place := shutil.which(name, path=path))), None)
+    if found is None:
+        hint = "install one, or load its module (Debian, Ubuntu: apt install mpich)"
+        return Check("MPI launcher", "warn", f"none of {', '.join(LAUNCHERS)}: no task with `ranks` above 1", hint)
+    if os.geteuid() == 0 and _is_open_mpi(found) and not _lets_root_in(environment):
+        hint = "export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1, or be another user"
+        return Check("MPI launcher", "warn", f"'{found}' is Open MPI's, which refuses root", hint)
+    return Check("MPI launcher", "ok", found)
+
+
+def _is_open_mpi(launcher: str) -> bool:
+    return any(word in output_of([launcher, "--version"])[1] for word in ("Open MPI", "OpenRTE", "open-mpi"))
+
+
+def _lets_root_in(environment: Mapping[str, str]) -> bool:
+    return all(environment.get(f"OMPI_ALLOW_RUN_AS_ROOT{end}") == "1" for end in ("", "_CONFIRM"))
+
+
+def _batch_system(environment: Mapping[str, str]) -> Check:
+    path = environment.get("PATH")
+    found = [f"{name} ({program})" for name, program in BATCH_SYSTEMS.items() if shutil.which(program, path=path)]
+    if found:
+        return Check("batch system", "ok", ", ".join(found))
+    programs = ", ".join(BATCH_SYSTEMS.values())
+    return Check("batch system", "ok", f"none of {programs}: pilots run on this machine alone")
+
+
 ReportFormat: TypeAlias = Literal["text", "json"]
+
 _LOCAL, _PILOT = "engine local", "engine radical.pilot"
 
 

@@ -7,8 +7,8 @@ import shlex
 from importlib.resources import files
 from pathlib import Path
 
-from rose_cli.errors import ExitCode, UsageError
-from rose_cli.run_directory import write_new
+from rose_cli.runs.directory import write_new
+from rose_cli.util.errors import ExitCode, UsageError
 from rose_cli.view.console import say
 
 

@@ -12,20 +12,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose_cli.commands.runs import SeenRun, find_run, mention_doubt, see
-from rose_cli.diagnostic import did_you_mean
-from rose_cli.errors import ExitCode, UsageError
+from rose_cli.find_runs import SeenRun, find_run, mention_doubt, see
 from rose_cli.journal.events import StepKey
-from rose_cli.loop.keeping import logged_iterations
-from rose_cli.regular import Folder, open_regular
-from rose_cli.view.console import Filter, notice, say
-from rose_cli.view.outlet import encodable
+from rose_cli.loop.retention import logged_iterations
+from rose_cli.util.errors import ExitCode, UsageError, did_you_mean
+from rose_cli.util.files import Folder, open_regular
+from rose_cli.view.console import Filter, encodable, notice, say
 from rose_cli.view.summary import short_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rose_cli.run_directory import RunDirectory
+    from rose_cli.runs.directory import RunDirectory
 
 MOST_SHOWN = 8
 POLL_SECONDS = 0.3

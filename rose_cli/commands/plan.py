@@ -11,30 +11,38 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from rose_cli.commands.altered import altered, told_altered
-from rose_cli.commands.campaign_file import (
+from rose_cli.campaign_file import (
     Setting,
     check_campaign,
     mention_settings,
     only_learners,
     smoke_settings,
+    task_environment,
 )
-from rose_cli.commands.changes import checksums
-from rose_cli.commands.programs import files_lines, program_of, settled_lines, told_doubts
-from rose_cli.commands.runs import find_run, mention_doubt, seen_or_why
-from rose_cli.commands.surroundings import task_environment
-from rose_cli.errors import ExitCode, UsageError
-from rose_cli.masking import Secrets, masked_command, remember
+from rose_cli.find_runs import find_run, mention_doubt, seen_or_why
+from rose_cli.integrity import altered, told_altered
 from rose_cli.plan.file import load_plan
-from rose_cli.plan.render import Command, Moment, NoCommandError, NoValueError, Place, render
-from rose_cli.plan.secrets import as_shown, secrets_of_plan
+from rose_cli.plan.secrets import secrets_of_plan
+from rose_cli.preview import (
+    PlannedTask,
+    _planned,
+    command_text,
+    files_lines,
+    planned_tasks,
+    program_of,
+    settled_lines,
+    told_doubts,
+)
+from rose_cli.runs.changes import checksums
+from rose_cli.util.errors import ExitCode, UsageError
+from rose_cli.util.redact import remember
 from rose_cli.view.console import notice, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from rose_cli.plan.model import CommandPlan, LearnerPlan, Plan, StepPlan
-    from rose_cli.plan.render import ResolvedOption
+    from rose_cli.plan.model import CommandPlan, LearnerPlan, Plan
+    from rose_cli.plan.render import Command, ResolvedOption
 
 PlanFormat: TypeAlias = Literal["text", "json"]
 
@@ -49,15 +57,6 @@ class PlanOptions:
     iterations: Sequence[int] = ()
     plan_format: PlanFormat = "text"
     smoke: bool = False
-
-
-@dataclass(frozen=True)
-class PlannedTask:
-    """A task at one iteration; `unknown` says why where it depends on results that are not there yet."""
-
-    name: str
-    command: Command | None
-    unknown: str | None = None
 
 
 def show_plan(argument: str, options: PlanOptions) -> ExitCode:
@@ -116,32 +115,6 @@ def _plan_of_run(argument: str, options: PlanOptions) -> Plan:
 def _once(commands: Iterable[Command]) -> Iterator[Command]:
     """One of those with the same words: thousands of learners may differ in their values only."""
     return iter({(command.argv[:2], command.pre_exec): command for command in commands}.values())
-
-
-def planned_tasks(plan: Plan, learner: LearnerPlan, iteration: int) -> list[PlannedTask]:
-    """What the learner would run in `iteration`, the criterion last; secrets are masked."""
-    return [_planned(plan, learner, step, step.command(iteration), iteration) for step in learner.all_steps]
-
-
-def _planned(plan: Plan, learner: LearnerPlan, step: StepPlan, planned: CommandPlan, iteration: int) -> PlannedTask:
-    return planned_task(plan, learner, step.task, planned, Moment(iteration, learner.max_iter))
-
-
-def planned_task(
-    plan: Plan,
-    learner: LearnerPlan,
-    task: str,
-    planned: CommandPlan,
-    moment: Moment,
-    place: Place = Place("{workspace}", "{result}"),  # noqa: B008 - frozen
-) -> PlannedTask:
-    try:
-        command = render(plan, learner, task, planned, moment, place)
-    except NoValueError as error:
-        return PlannedTask(task, None, f"only a run can tell: {error.reason}")
-    except NoCommandError as error:
-        return PlannedTask(task, None, f"cannot run: {error}")
-    return PlannedTask(task, as_shown(command))
 
 
 def _iterations(learner: LearnerPlan, wanted: Sequence[int]) -> Iterable[int]:
@@ -221,10 +194,6 @@ def _all_commands(plan: Plan) -> dict[str, list[tuple[CommandPlan, Command | Non
                 if id(command) not in of_task:
                     of_task[id(command)] = command, _planned(plan, learner, step, command, iteration or 0).command
     return {task: list(commands.values()) for task, commands in found.items()}
-
-
-def command_text(task: PlannedTask) -> str:
-    return f"({task.unknown})" if task.command is None else masked_command(task.command.argv, Secrets())
 
 
 def _stop_text(learner: LearnerPlan) -> str:

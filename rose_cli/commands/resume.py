@@ -8,21 +8,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from rose_cli.commands.altered import altered, refusal, told_altered
-from rose_cli.commands.changes import (
-    bound_changes,
-    campaign_changes,
-    checksum,
-    checksums,
-    file_changes,
-    told_file_changes,
-    unknown_checksums,
-)
-from rose_cli.commands.ending import carry_through, exit_code
-from rose_cli.commands.engines import mark_of_run
-from rose_cli.commands.outlook import next_commands, outlook_lines
+from rose_cli.campaign_file import task_environment
 from rose_cli.commands.run import record_creation, write_plan
-from rose_cli.commands.runs import (
+from rose_cli.engine.cleanup import Claims, end_leftovers
+from rose_cli.engine.pilot.records import forget_pilots, settle_pilots
+from rose_cli.engines import mark_of_run
+from rose_cli.find_runs import (
     before_all,
     find_interrupted_run,
     find_own_run,
@@ -32,37 +23,43 @@ from rose_cli.commands.runs import (
     told_doubt,
     ways_on,
 )
-from rose_cli.commands.session import Work
-from rose_cli.commands.surroundings import task_environment
-from rose_cli.commands.whereabouts import Whereabouts
-from rose_cli.commands.workspaces import lost_workspaces, told_changed_workspaces, way_on
-from rose_cli.diagnostic import did_you_mean
-from rose_cli.engine.local import Claims, end_leftovers
-from rose_cli.engine.pilot.remains import forget_pilots, settle_pilots
-from rose_cli.errors import ExitCode, RunDirectoryError, UsageError
-from rose_cli.host import boot_id, folder_identity, host_name, process_is_running
+from rose_cli.integrity import altered, refusal, told_altered
 from rose_cli.journal import events as e
 from rose_cli.journal.file import JournalFile
-from rose_cli.journal.lock import RunLock
-from rose_cli.loop.crew import Ending
-from rose_cli.masking import remember
-from rose_cli.ownership import close_to_others
+from rose_cli.loop.supervisor import Ending
 from rose_cli.plan.file import dump_plan, load_plan
-from rose_cli.plan.named import fingerprints
 from rose_cli.plan.secrets import secrets_of_plan
-from rose_cli.run_directory import refuse_links, set_aside
+from rose_cli.preview import next_commands, outlook_lines
+from rose_cli.run_session import Work, carry_through, exit_code
+from rose_cli.runs.changes import (
+    bound_changes,
+    campaign_changes,
+    checksum,
+    checksums,
+    file_changes,
+    fingerprints,
+    told_file_changes,
+    unknown_checksums,
+)
+from rose_cli.runs.directory import refuse_links, set_aside
+from rose_cli.runs.lock import RunLock
+from rose_cli.runs.moves import Whereabouts, lost_workspaces, told_changed_workspaces, way_on
+from rose_cli.util.errors import ExitCode, RunDirectoryError, UsageError, did_you_mean
+from rose_cli.util.host import boot_id, folder_identity, host_name, process_is_running
+from rose_cli.util.ownership import close_to_others
+from rose_cli.util.redact import remember
 from rose_cli.view.console import complain, notice, say
-from rose_cli.view.standing import status_words
+from rose_cli.view.progress import status_words
 from rose_cli.view.summary import short_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    from rose_cli.commands.runs import SeenRun
-    from rose_cli.commands.workspaces import Loss
+    from rose_cli.find_runs import SeenRun
     from rose_cli.journal.state import LearnerState, RunState, SessionState
     from rose_cli.plan.model import Plan
-    from rose_cli.run_directory import RunDirectory
+    from rose_cli.runs.directory import RunDirectory
+    from rose_cli.runs.moves import Loss
     from rose_cli.view.screen import Output
 
 

@@ -14,30 +14,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rose_cli import __version__
-from rose_cli.commands.campaign_file import Checked, Setting, check_campaign, mention_settings, only_learners
-from rose_cli.commands.changes import checksums
-from rose_cli.commands.ending import carry_through
-from rose_cli.commands.engines import shortcomings
-from rose_cli.commands.runs import before_all
-from rose_cli.commands.session import Work
-from rose_cli.commands.surroundings import task_environment
-from rose_cli.errors import RunDirectoryError
+from rose_cli.campaign_file import Checked, Setting, check_campaign, mention_settings, only_learners, task_environment
+from rose_cli.engines import shortcomings
+from rose_cli.find_runs import before_all
 from rose_cli.journal import events as e
-from rose_cli.journal.file import JournalFile, Record
-from rose_cli.journal.lock import RunLock
-from rose_cli.ownership import close_to_others
+from rose_cli.journal.codec import Record
+from rose_cli.journal.file import JournalFile
 from rose_cli.plan.file import dump_plan
-from rose_cli.plan.named import fingerprints
 from rose_cli.plan.secrets import has_secrets
-from rose_cli.run_directory import RUNS, RunDirectory, claim_run_directory, create_run_directory, write_new
+from rose_cli.run_session import Work, carry_through
+from rose_cli.runs.changes import checksums, fingerprints
+from rose_cli.runs.directory import RUNS, RunDirectory, claim_run_directory, create_run_directory, write_new
+from rose_cli.runs.lock import RunLock
+from rose_cli.util.errors import RunDirectoryError
+from rose_cli.util.ownership import close_to_others
 from rose_cli.view.console import notice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rose_cli.errors import ExitCode
     from rose_cli.journal.state import RunState
     from rose_cli.plan.model import Plan
+    from rose_cli.util.errors import ExitCode
     from rose_cli.view.screen import Output
 
 

@@ -10,24 +10,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose_cli.commands.campaign_file import Setting, check_campaign, only_learners, smoke_settings
-from rose_cli.commands.ending import exit_code
+from rose_cli.campaign_file import Setting, check_campaign, only_learners, smoke_settings, task_environment
 from rose_cli.commands.run import begin
-from rose_cli.commands.session import carry_on
-from rose_cli.commands.surroundings import task_environment
-from rose_cli.errors import ExitCode
-from rose_cli.journal.lock import RunLock
-from rose_cli.run_directory import RunDirectory
-from rose_cli.signals import Stopped, handed_to
+from rose_cli.run_session import carry_on, exit_code
+from rose_cli.runs.directory import RunDirectory
+from rose_cli.runs.lock import RunLock
+from rose_cli.util.errors import ExitCode
+from rose_cli.util.signals import Stopped, handed_to
 from rose_cli.view.console import notice, safe
 from rose_cli.view.summary import print_summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rose_cli.commands.session import Work
     from rose_cli.journal.state import RunState
     from rose_cli.plan.model import Plan
+    from rose_cli.run_session import Work
     from rose_cli.view.screen import Output
 
 

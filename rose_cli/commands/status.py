@@ -6,29 +6,26 @@ import json
 import math
 import sys
 import time
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from rose_cli.commands.runs import SeenRun, find_run, mention_doubt, runs_of, see, seen_or_why, told_doubt
-from rose_cli.commands.whereabouts import Whereabouts
-from rose_cli.commands.workspaces import lost_workspaces
-from rose_cli.errors import ExitCode
-from rose_cli.journal.state import LearnerState, Status, learner_status
+from rose_cli.find_runs import SeenRun, find_run, mention_doubt, see, told_doubt
+from rose_cli.journal.state import LearnerState, learner_status
 from rose_cli.loop.criterion import best_value
-from rose_cli.ownership import owner_of
+from rose_cli.runs.moves import Whereabouts, lost_workspaces
+from rose_cli.util.errors import ExitCode
+from rose_cli.util.ownership import owner_of
 from rose_cli.view.console import complain, notice
-from rose_cli.view.status import print_runs, print_status, watch_status
+from rose_cli.view.status import print_status, watch_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from rose_cli.journal.state import IterationState
     from rose_cli.plan.model import LearnerPlan
-    from rose_cli.run_directory import RunDirectory
 
 StatusFormat: TypeAlias = Literal["text", "json"]
+
 REPORTS_SHOWN = 8
 
 
@@ -180,44 +177,3 @@ def iso_time(seconds: float | None) -> str | None:
     if seconds is None:
         return None
     return datetime.fromtimestamp(seconds, tz=timezone.utc).isoformat(timespec="milliseconds")
-
-
-@dataclass(frozen=True)
-class ListedRun:
-    """A run as `rose list` shows it; `note` says what is wrong where it cannot be read.
-
-    `untrusted` says what keeps it from being the user's own.
-    """
-
-    name: str
-    campaign: str
-    status: str
-    learners_done: int
-    learners: int
-    started: float | None
-    note: str | None = None
-    owner: str | None = None
-    untrusted: str | None = None
-
-
-def list_runs(folder: Path, status_format: StatusFormat) -> ExitCode:
-    runs = [_listed(directory) for directory in runs_of(folder)]
-    if status_format == "json":
-        objects = [{**vars(run), "started": iso_time(run.started)} for run in runs]
-        json.dump(objects, sys.stdout, indent=1)
-        sys.stdout.write("\n")
-    else:
-        print_runs(runs, folder)
-    return ExitCode.OK
-
-
-def _listed(directory: RunDirectory) -> ListedRun:
-    path, doubt = directory.path, directory.doubt
-    whose = owner_of(path), told_doubt(doubt) if doubt else None
-    seen, why_not = seen_or_why(directory)
-    if seen is None:
-        return ListedRun(path.name, "?", "unreadable", 0, 0, None, why_not, *whose)
-    learners, state = seen.state.learners.values(), seen.state
-    done = sum(learner.status in (Status.DONE, Status.FAILED) for learner in learners)
-    note = seen.damage.message if seen.damage else None
-    return ListedRun(path.name, seen.plan.campaign, seen.status.value, done, len(learners), state.started, note, *whose)

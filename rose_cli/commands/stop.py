@@ -6,13 +6,12 @@ import shlex
 import time
 from typing import TYPE_CHECKING
 
-from rose_cli.commands.runs import SeenRun, find_own_run, see
-from rose_cli.control import StopRequest, send_request, withdraw_request
-from rose_cli.diagnostic import did_you_mean
-from rose_cli.errors import ExitCode, RunDirectoryError, UsageError
-from rose_cli.ownership import close_to_others
+from rose_cli.find_runs import SeenRun, find_own_run, see
+from rose_cli.runs.stop_requests import StopRequest, send_request, withdraw_request
+from rose_cli.util.errors import ExitCode, RunDirectoryError, UsageError, did_you_mean
+from rose_cli.util.ownership import close_to_others
 from rose_cli.view.console import notice
-from rose_cli.view.standing import status_words
+from rose_cli.view.progress import status_words
 from rose_cli.view.summary import short_path
 
 if TYPE_CHECKING:

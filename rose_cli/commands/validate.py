@@ -6,10 +6,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from rose_cli.commands.campaign_file import Checked, check_campaign
-from rose_cli.commands.surroundings import task_environment
-from rose_cli.diagnostic import Diagnostic
-from rose_cli.errors import ExitCode, UsageError
+from rose_cli.campaign_file import Checked, check_campaign, task_environment
+from rose_cli.util.errors import Diagnostic, ExitCode, UsageError
 from rose_cli.view.diagnostics import diagnostics_github, diagnostics_json, print_diagnostics
 
 if TYPE_CHECKING:

@@ -1,25 +1,302 @@
-"""From a request to a running process: the shell lines wrapped, the output files opened, the program executed."""
+"""From a request to a running process: the program found, `pre_exec` wrapped around it, its output opened.
+
+The shell writes into the note, a file, how far it has come: which line is under way, which one failed, and, as the last
+thing before it becomes the program, that the lines are through. Whatever a line does, be it `exit 0`, `exec true` or a
+sourced file that does the same, it cannot look like a program that ran.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
+import shlex
 import subprocess
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose_cli.engine.programs import NotStartedError, explain, look_up, short_of
-from rose_cli.engine.shell import note_beside, shell_words
-from rose_cli.ownership import make_folders, umask_of_user
-from rose_cli.regular import Folder, open_alone
-from rose_cli.shortage import shortage
+from rose_cli.engine.base import Ended
+from rose_cli.util.files import Folder, open_alone, open_regular, read_regular
+from rose_cli.util.ownership import make_folders, umask_of_user
+from rose_cli.util.shortage import shortage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
-    from rose_cli.engine.base import TaskRequest
-    from rose_cli.engine.shell import Note
+    from rose_cli.engine.base import TaskOutcome, TaskRequest
+
+_FEWER = "or give the engine fewer cores"
+
+_SHORTAGES: dict[int | None, str] = {
+    errno.ENOMEM: f"there is not enough memory; raise 'ulimit -v', {_FEWER}",
+    errno.EMFILE: f"rose has too many files open; raise 'ulimit -n', {_FEWER}",
+    errno.ENFILE: f"this machine has too many files open; {_FEWER[3:]}",
+    errno.EAGAIN: f"there are too many processes; raise 'ulimit -u', {_FEWER}",
+}
+
+
+class NotStartedError(Exception):
+    """The program of a task could not be started; the message says why, and what to do."""
+
+
+def look_up(name: str, search_path: str, directory: Path) -> str:
+    """What a shell in that folder would execute; raises NotStartedError with what is wrong where it could not."""
+    if "/" in name:
+        program = directory / name
+        if problem := _problem(program):
+            raise NotStartedError(problem)
+        return str(program)
+    found = [directory / folder / name for folder in search_path.split(":")]
+    for program in found:
+        if os.access(program, os.X_OK) and program.is_file():
+            return str(program)
+    for program in found:
+        if program.is_file():
+            raise NotStartedError(_problem(program) or f"'{program}' is not executable")
+    raise NotStartedError(
+        f"no program '{name}' on the PATH of the task ('{search_path}'); write its full path, or set PATH in 'env'"
+    )
+
+
+def why_not_executed(argv: Sequence[str], search_path: str, directory: Path) -> str | None:
+    """Why a shell did not get to execute that command; None where nothing is wrong that can be seen from here."""
+    try:
+        program = look_up(argv[0], search_path, directory)
+        with open(program, "rb") as file:  # noqa: PTH123
+            words = file.read(256).partition(b"\n")[0].split()
+    except NotStartedError as error:
+        return str(error)
+    except OSError:
+        return None
+    if words and words[0].startswith(b"#!/") and not os.path.exists(words[0][2:]):  # noqa: PTH110 - bytes
+        return explain(FileNotFoundError(errno.ENOENT, "no interpreter"), program, argv)
+    return None
+
+
+def explain(
+    error: OSError | ValueError, program: str, argv: Sequence[str], environment: Mapping[str, str] | None = None
+) -> str:
+    """Why the kernel, or subprocess before it, refused to execute a file that is there."""
+    number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, UnicodeEncodeError):
+        lacking = error.object[error.start : error.end]
+        return f"the encoding of this terminal, {error.encoding}, lacks '{lacking}': call rose with PYTHONUTF8=1"
+    if number == errno.ENOENT:
+        return _missing_interpreter(program)
+    if number == errno.ENOEXEC:
+        return (
+            f"'{program}' is no program that this machine can run: it has no first line like "
+            "'#!/bin/sh', or was built for another kind of machine"
+        )
+    if number == errno.EACCES:
+        return f"'{program}' may not be executed: check its interpreter, and 'noexec' on its file system"
+    if number == errno.E2BIG:
+        return f"{_what_is_too_long(argv, environment or {})}; pass values in a file"
+    return f"'{program}' could not be started: {_SHORTAGES.get(number, str(error))}"
+
+
+def short_of(error: OSError) -> str:
+    """What the machine is short of, or what else is wrong."""
+    return _SHORTAGES.get(error.errno) or error.strerror or str(error)
+
+
+def _problem(program: Path) -> str | None:
+    if program.is_dir():
+        return f"'{program}' is a folder, not a program"
+    if not program.exists():
+        return f"'{program}' does not exist"
+    if not os.access(program, os.X_OK):
+        return (
+            f"'{program}' is not executable; 'chmod +x' it, or name its interpreter before it ('python {program.name}')"
+        )
+    return None
+
+
+_MAX_WORD_BYTES = 32 * 4096
+"""What Linux takes of a single word or variable, however much room there is in all: MAX_ARG_STRLEN."""
+
+
+def _what_is_too_long(argv: Sequence[str], environment: Mapping[str, str]) -> str:
+    words = {f"the word '{word[:20]}…' of the command": len(os.fsencode(word)) + 1 for word in argv}
+    variables = {f"the variable {name}": len(os.fsencode(f"{name}={value}")) + 1 for name, value in environment.items()}
+    what, size = max({**words, **variables}.items(), key=lambda item: item[1])
+    if size > _MAX_WORD_BYTES:
+        return f"{what} is too long for this system ({size} bytes, at most {_MAX_WORD_BYTES})"
+    sizes = sum(words.values()), sum(variables.values())
+    return f"the command ({sizes[0]} bytes) and its environment ({sizes[1]} bytes) are too long for this system"
+
+
+def _missing_interpreter(program: str) -> str:
+    with open(program, "rb") as file:  # noqa: PTH123
+        first_line = file.readline(256).rstrip(b"\n")
+    if not first_line.startswith(b"#!"):
+        return f"'{program}' needs a loader that this machine does not have: it was built for another system"
+    interpreter = os.fsdecode(first_line[2:].strip(b" \t"))
+    hint = "; save it with Unix line ends" if interpreter.endswith("\r") else "; correct its first line"
+    return f"'{program}' asks for the interpreter {interpreter!r}, which does not exist{hint}"
+
+
+_SHOWN_WIDTH = 80
+
+_MOST_BYTES = 1 << 20
+
+# The text is in a file, and not among the words of the command line, which every user of the machine can read: it may
+# hold secrets. The shell evaluates it: what is sourced has another `$0` in messages, and may `return`.
+_READ = 'IFS= read -r -d "" rose_text <"$2" || :\neval "$rose_text"'
+
+_SH_READ = """\
+rose_text=
+while IFS= read -r rose_wait || [ "$rose_wait" ]; do rose_text="$rose_text$rose_wait
+"; done <"$2"
+eval "$rose_text\""""
+
+# The lines are taken one by one: each that is whole, together with those that wait before it, is run and judged by its
+# exit code. Whether it is whole, the shell's own parser says, which makes a function of it: so `if` blocks and
+# here-documents may span lines. It is asked in a subshell, as some shells end over half a command.
+#
+# Not under `set -e`: what vendors and conda have for sourcing has inner commands that fail. And not in a function or a
+# loop of ours: there `declare`, `return` and `break` mean something else.
+#
+# The command is put away before the lines run: a line like `source setvars.sh` hands the positional parameters on,
+# and such scripts read them as their own. Its words never reach the shell's parser. `>|`: somebody may `set -C`.
+#
+# Of several ranks the first writes the note. The others make sure that no exit code of theirs looks like a success.
+_COMMON = """\
+rose_say() { [ "${RP_RANK:-0}" != 0 ] || printf '%s\\n' "$@" >|"$rose_note"; }
+rose_end() {
+  echo "rose: pre_exec ended at line ${rose_line:-0}; the program was not started" >&2
+  [ "${RP_RANK:-0}" = 0 ] || [ "$1" != 0 ] || exit 1
+}
+rose_judge() { [ "$1" = 0 ] || { rose_say "failed $rose_line"; exit "$1"; }; }
+rose_absent() { rose_say "absent $1" "$PWD" "$PATH"; exit "$1"; }
+rose_whole() { (eval "rose_probe() { :
+$rose_wait}"); }
+rose_add() {
+  [ "$rose_wait" ] || { rose_line=$1; rose_say "line $1"; }
+  rose_wait="$rose_wait$2
+"
+  if rose_whole; then rose_run=$rose_wait rose_wait=; else rose_run=; fi
+}
+trap 'rose_end "$?"' EXIT
+"""
+
+_BASH_BEGIN = (
+    'rose_note=$1 rose_text= rose_wait= rose_run= rose_line=; shift 2; rose_command=("$@"); set --\n' + _COMMON
+)
+
+_BASH_LINE = 'rose_add {number} {line} 2>/dev/null\neval "$rose_run"\nrose_judge "$?"\n'
+
+_BASH_END = """\
+eval "$rose_wait"
+rose_judge "$?"
+rose_say program || exit 126
+trap - EXIT
+set -- "${rose_command[@]}"
+unset rose_command rose_text rose_wait rose_run rose_line; export -n rose_note
+shopt -s execfail
+exec "$@" || rose_absent "$?"
+"""
+
+# Where there is no bash there are no arrays: a function keeps the words of the command from the lines.
+_SH_BEGIN = (
+    "rose_note=$1 rose_text= rose_wait= rose_run= rose_line=; shift 2\n"
+    + _COMMON
+    + 'rose_do() { set --; eval "$rose_run"; }\n'
+)
+
+_SH_LINE = 'rose_add {number} {line} 2>/dev/null\nrose_do\nrose_judge "$?"\n'
+
+_SH_END = """\
+rose_run=$rose_wait
+rose_do
+rose_judge "$?"
+rose_say program || exit 126
+trap 'rose_absent "$?"' EXIT
+exec "$@"
+"""
+
+
+@dataclass(frozen=True)
+class Note:
+    """The file in which the shell says how far it has come; `text` is what the shell reads, for its user alone."""
+
+    path: Path
+
+    @property
+    def text(self) -> Path:
+        return self.path.with_suffix(".lines")
+
+    def remove(self) -> None:
+        for path in (self.path, self.text):
+            with suppress(OSError):
+                path.unlink()
+
+    def write_text(self, text: str) -> None:
+        """Raises OSError."""
+        descriptor = open_regular(self.text, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            os.fchmod(descriptor, 0o600)
+            file.write(text)
+
+    def judged(self, request: TaskRequest, outcome: TaskOutcome) -> TaskOutcome:
+        """The outcome, or, where the program was not reached, that it was not started and why."""
+        if outcome.ended not in (Ended.EXITED, Ended.SIGNALLED):
+            return outcome
+        word, *rest = self._read() or ["nothing"]
+        if word == "program":
+            return outcome
+        return replace(outcome, ended=Ended.NOT_STARTED, message=_why_not(request, outcome, word, rest))
+
+    def _read(self) -> list[str]:
+        try:
+            text = read_regular(self.path, _MOST_BYTES).decode("utf-8", "surrogateescape")
+        except OSError:
+            return []
+        head, _, tail = text.partition("\n")
+        return [*head.split(" "), *tail.split("\n")] if head else []
+
+
+def note_beside(path: Path) -> Note:
+    """That of the attempt whose standard error, or script, the path is."""
+    return Note(path.absolute().with_suffix(".pre_exec"))
+
+
+def shell_words(request: TaskRequest, note: Note, shell: Path | None = None) -> tuple[str, ...]:
+    """The command line of the shell that runs the lines, which it reads from a file of the note's, and becomes the
+    program; bash where there is one. Raises OSError where the file cannot be written."""
+    bash = Path("/bin/bash")
+    shell = shell or (bash if bash.exists() else Path("/bin/sh"))
+    read, begin, line, end = (
+        (_READ, _BASH_BEGIN, _BASH_LINE, _BASH_END)
+        if shell.name == "bash"
+        else (_SH_READ, _SH_BEGIN, _SH_LINE, _SH_END)
+    )
+    lines = [line.format(number=number, line=shlex.quote(text)) for number, text in enumerate(_lines(request), 1)]
+    note.write_text("".join((begin, *lines, end)))
+    return str(shell), "-c", read, "rose", str(note.path), str(note.text), *request.argv
+
+
+def _lines(request: TaskRequest) -> list[str]:
+    return "\n".join(request.pre_exec).split("\n")
+
+
+def _why_not(request: TaskRequest, outcome: TaskOutcome, word: str, rest: Sequence[str]) -> str:
+    if word == "absent":
+        code, directory, search_path = rest[0], rest[1], "\n".join(rest[2:]).removesuffix("\n")
+        why = why_not_executed(request.argv, search_path, Path(directory))
+        return why or f"'{request.argv[0]}' could not be executed (exit code {code}); its standard error says more"
+    if word == "nothing":
+        return f"the shell ended with {outcome.how} before the first line of pre_exec; the program was not started"
+    number = int(rest[0])
+    line = request.hide(_lines(request)[number - 1].strip())
+    shown = line if len(line) <= _SHOWN_WIDTH else f"{line[: _SHOWN_WIDTH - 1]}…"
+    if outcome.signal is not None:
+        did = f"was ended by {outcome.how}"
+    else:
+        did = f"ended {'with' if word == 'failed' else 'the shell with'} {outcome.how}"
+    hint = "; if it may, write '|| true' after it" if word == "failed" and "&&" in line and "||" not in line else ""
+    return f"pre_exec line {number}, '{shown}', {did}; the program was not started{hint}"
 
 
 @dataclass(frozen=True)

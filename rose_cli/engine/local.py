@@ -1,31 +1,40 @@
-"""The local engine: every task a process of this machine, as many at once as its slots allow."""
+"""The local engine: every task is a process group of this machine, as many at once as its slots allow."""
 
 from __future__ import annotations
 
+import math
+import os
+import select
 import signal
+import sys
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import anyio
 
-from rose_cli.engine.base import Ended, TaskOutcome
-from rose_cli.engine.census import Census
-from rose_cli.engine.child import start_child
-from rose_cli.engine.ending import Ending
-from rose_cli.engine.gpus import gpu_variables
-from rose_cli.engine.leftovers import Claims, end_leftovers
-from rose_cli.engine.machine import machine_capacity
-from rose_cli.engine.outcome import ended, timed_out
-from rose_cli.engine.processes import send_signal, session_mark
-from rose_cli.engine.programs import NotStartedError
-from rose_cli.engine.shell import note_beside
+from rose_cli.engine.base import Ended, ExitStatus, TaskOutcome, ended, timed_out
+from rose_cli.engine.cleanup import Ending
+from rose_cli.engine.launch import NotStartedError, note_beside, spawn
+from rose_cli.engine.machine import gpu_variables
 from rose_cli.engine.slots import Slots
 from rose_cli.engine.watchdog import Watchdog
-from rose_cli.errors import EngineError, RunDirectoryError
-from rose_cli.host import process_start_ticks
-from rose_cli.ownership import make_folders
+from rose_cli.util.errors import EngineError, RunDirectoryError, ShortageError
+from rose_cli.util.ownership import make_folders
+from rose_cli.util.processes import (
+    MARK_VARIABLE,
+    Census,
+    Process,
+    open_pidfd,
+    read_process,
+    send_signal,
+    session_mark,
+    signal_group,
+)
+from rose_cli.util.shortage import check_thread, is_to_spare, shortage
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Awaitable, Callable, Mapping
     from collections.abc import Set as AbstractSet
     from pathlib import Path
@@ -33,12 +42,156 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from rose_cli.engine.base import Activity, Capacity, TaskRequest
-    from rose_cli.engine.child import Child
-    from rose_cli.engine.processes import Identity, Process
+    from rose_cli.util.processes import Identity
 
-__all__ = ["Claims", "LocalEngine", "end_leftovers", "machine_capacity", "process_start_ticks"]
+# Once a task is over its helpers may end by themselves before they are asked to: `tee` behind a `> >(tee log)` still
+# writes the last lines, multiprocessing's resource tracker still takes shared memory back.
+_LINGER_SECONDS = 0.5
+
+_POLL_SECONDS = 0.05  # where neither a descriptor nor a thread can be had to wait with
+
+
+class Child:
+    """A process that leads its own session and group.
+
+    It is reaped last: while its entry stays in the process table nobody else can get its number, so that signals to
+    the group hit nothing but the group.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], mark: str, census: Census) -> None:
+        self._process = process
+        self._mark = mark
+        self._census = census
+        self._pidfd = _open_to_wait(process.pid)  # where there is none a thread waits
+        census.add_leader(process.pid, mark)
+        self.pid = process.pid
+        started = read_process(process.pid)
+        self.start_ticks = 0 if started is None else started.start_ticks
+        self._ending: Ending | None = None
+        self.status: ExitStatus | None = None
+
+    @property
+    def reaped(self) -> bool:
+        return self._process.returncode is not None
+
+    async def ended(self) -> None:
+        """Wait until the leader has ended; may be cancelled, and waited for again."""
+        if self._pidfd is not None:
+            await anyio.wait_readable(self._pidfd)
+            return
+        try:
+            check_thread()
+            await anyio.to_thread.run_sync(
+                _wait_unreaped, self.pid, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(math.inf)
+            )
+        except (ShortageError, RuntimeError) as error:
+            if (isinstance(error, RuntimeError) and shortage(error) is None) or not hasattr(os, "waitid"):
+                raise
+            while not self.has_ended:  # noqa: ASYNC110 - nobody is there to tell
+                await anyio.sleep(_POLL_SECONDS)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the leader has ended, also where nobody has heard of it yet: this process may have been suspended."""
+        if not hasattr(os, "waitid"):  # macOS before Python 3.13
+            return False
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
+        except ChildProcessError:  # somebody else took its status
+            return True
+
+    async def end(self, grace_seconds: float) -> Ending:
+        """End the whole tree: TERM, the grace, KILL. `status` tells afterwards how the leader ended."""
+        return await self._drive(Ending(self._members, grace_seconds, group=self.pid))
+
+    async def clear(self, grace_seconds: float) -> Ending:
+        """The leader has ended by itself: end what it left behind, after a moment to end by itself as well."""
+        return await self._drive(Ending(self._members, grace_seconds, patience_seconds=_LINGER_SECONDS, group=self.pid))
+
+    def kill(self) -> None:
+        """KILL the group now, and let whoever else is on the way to an end have no more time."""
+        if self._ending is not None:
+            self._ending.hurry()
+        if not self.reaped:
+            signal_group(self.pid, signal.SIGKILL)
+
+    def reap(self) -> None:
+        """Take the exit status, which lets the number go; without effect while the leader is still alive."""
+        if self.reaped:
+            return
+        try:
+            # not Popen.poll, which calls it a success where somebody else took the status
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+        except ChildProcessError:
+            self._process.returncode = 0  # for Popen alone, that it does not look for it ever after
+            return
+        if pid:
+            code = self._process.returncode = os.waitstatus_to_exitcode(status)
+            self.status = ExitStatus(code=code) if code >= 0 else ExitStatus(signal=-code)
+
+    def close(self) -> None:
+        self._census.drop_leader(self.pid)
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = None
+
+    async def _drive(self, ending: Ending) -> Ending:
+        """Shielded, for nobody may leave before it is done; what comes through all the same kills at once."""
+        self._ending = ending
+        try:
+            with anyio.CancelScope(shield=True):
+                for pause_seconds in ending.steps():
+                    await anyio.sleep(pause_seconds)
+        finally:
+            # on the way out of a finished ending the group is empty but for the leader's entry, or for what was
+            # forked while we looked
+            self.kill()
+            self.reap()
+        return ending
+
+    def _members(self, known: AbstractSet[Identity]) -> list[Process]:
+        found = self._census.members(lambda mark: mark == self._mark, group=self.pid, roots=known)
+        return found if found or self._census.sees else _unseen_group(self.pid)
+
+
+def start_child(request: TaskRequest, environment: Mapping[str, str], mark: str, census: Census) -> Child:
+    """Start the request's program under the mark; raises NotStartedError with a message for the user."""
+    return Child(spawn(request, {**environment, MARK_VARIABLE: mark}), mark, census)
+
+
+def _unseen_group(group: int) -> list[Process]:
+    """Where there is no /proc: the group as one, while any of it lives (macOS does not count zombies)."""
+    try:
+        os.killpg(group, 0)
+    except (ProcessLookupError, PermissionError):
+        return []
+    return [Process(pid=group, state="?", parent=0, group=group, flags=0, threads=1, start_ticks=-1)]
+
+
+def _open_to_wait(pid: int) -> int | None:
+    """A descriptor to wait on, unless it is one of the last: with those the next tasks are started."""
+    descriptor = open_pidfd(pid)
+    if descriptor is None or is_to_spare(descriptor):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _wait_unreaped(pid: int) -> None:
+    """Block until the child has ended, and leave it in the process table."""
+    try:
+        if sys.platform == "darwin":  # waitid came to it with Python 3.13
+            event = select.kevent(pid, select.KQ_FILTER_PROC, select.KQ_EV_ADD, select.KQ_NOTE_EXIT)
+            with closing(select.kqueue()) as queue:
+                queue.control([event], 1)
+        else:
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    except (ChildProcessError, ProcessLookupError):
+        return  # it has ended; or nobody waits for this any more, and it was reaped meanwhile
+
 
 _NOT_RUNNING = "the local engine is not running"
+
 _KILLED = "ended at once, with the engine"
 
 

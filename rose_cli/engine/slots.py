@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from rose_cli.errors import EngineError
+from rose_cli.util.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose_cli.engine.processes import MARK_VARIABLE
-from rose_cli.errors import RunDirectoryError
-from rose_cli.regular import open_alone
-from rose_cli.shortage import process_shortage, shortage
-from rose_cli.signals import STOPS
+from rose_cli.util.errors import RunDirectoryError
+from rose_cli.util.files import open_alone
+from rose_cli.util.processes import MARK_VARIABLE
+from rose_cli.util.shortage import process_shortage, shortage
+from rose_cli.util.signals import STOPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,7 +25,7 @@ _PROGRAM = """\
 import sys, types
 package = sys.modules["rose_cli"] = types.ModuleType("rose_cli")
 package.__path__ = [sys.argv.pop(1)]
-from rose_cli.engine.leftovers import guard
+from rose_cli.engine.cleanup import guard
 guard()
 """
 _PACKAGE = Path(__file__).parent.parent

@@ -1,1 +1,1 @@
-"""What happened: the only memory."""
+"""What happened: the only memory of a run."""

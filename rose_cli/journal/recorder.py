@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import anyio
 
-from rose_cli.errors import JournalError
-from rose_cli.journal.record import Record, decode, encode
-from rose_cli.shortage import check_thread, shortage
+from rose_cli.journal.codec import Record, decode, encode
+from rose_cli.util.errors import JournalError
+from rose_cli.util.shortage import check_thread, shortage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

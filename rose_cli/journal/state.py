@@ -13,6 +13,7 @@ from functools import singledispatchmethod
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rose_cli.journal import events as e
+from rose_cli.journal.codec import UnfitError, is_inside
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -241,9 +242,9 @@ class RunState:
     @_fold.register
     def _(self, event: e.RunCreated) -> None:
         if self._tasks is not None and self.run_id:
-            raise e.UnfitError("a run that has begun begins again")
+            raise UnfitError("a run that has begun begins again")
         if self._tasks is not None and set(event.learners) != set(self._tasks):
-            raise e.UnfitError("it is the journal of another run: the plan has other learners")
+            raise UnfitError("it is the journal of another run: the plan has other learners")
         self.run_id, self.campaign, self.started = event.run_id, event.campaign, self._now
         self.learners = {name: LearnerState(name) for name in event.learners}
         self._note_checksums(event.checksums)
@@ -382,18 +383,18 @@ class RunState:
 
     def _check_begun(self) -> None:
         if self._tasks is not None and not self.run_id:
-            raise e.UnfitError("the first record of a run says what began")
+            raise UnfitError("the first record of a run says what began")
 
     def _learner(self, name: str) -> LearnerState:
         learner = self.learners.get(name)
         if learner is None:
-            raise e.UnfitError(f"the run has no learner {name!r}")
+            raise UnfitError(f"the run has no learner {name!r}")
         return learner
 
     def _learner_of(self, event: e.AttemptEvent) -> LearnerState:
         learner = self._learner(event.learner)
         if self._tasks is not None and event.task not in self._tasks[learner.name]:
-            raise e.UnfitError(f"learner {learner.name!r} has no task {event.task!r}")
+            raise UnfitError(f"learner {learner.name!r} has no task {event.task!r}")
         return learner
 
     def _step(self, event: e.AttemptEvent) -> StepState:
@@ -420,8 +421,8 @@ def _note_files(learner: LearnerState, news: Mapping[str, int]) -> None:
             files.pop(name, None)
         elif name in files:
             files[name] = size
-        elif not e.is_inside(name):
-            raise e.UnfitError(f"there can be no file {name!r} in a workspace")
+        elif not is_inside(name):
+            raise UnfitError(f"there can be no file {name!r} in a workspace")
         else:
             files[sys.intern(name)] = size  # ten thousand learners have the same names
     learner.files_are_known = not learner.running_steps()

@@ -1,1 +1,1 @@
-"""The running: learners, iterations, steps, attempts."""
+"""The running of a campaign: learners, iterations, steps, attempts."""

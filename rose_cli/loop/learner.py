@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from rose_cli.errors import LearnerFoldersError
 from rose_cli.journal import events as e
 from rose_cli.loop.criterion import best_value, why_stop
-from rose_cli.loop.deadline import WallTimeReached
-from rose_cli.loop.freshness import MetricFile
-from rose_cli.loop.keeping import LogKeeper
+from rose_cli.loop.limits import WallTimeReached
+from rose_cli.loop.metric import MetricFile
+from rose_cli.loop.retention import LogKeeper
 from rose_cli.loop.step import StepEnd, StepRunner
 from rose_cli.plan.model import CRITERION
 from rose_cli.plan.render import Moment, metric_file
-from rose_cli.run_directory import lead_links, moves_between, news_of_files, prepare_workspace
-from rose_cli.shortage import check_memory, in_slices, in_thread
+from rose_cli.runs.directory import lead_links, moves_between, news_of_files, prepare_workspace
+from rose_cli.util.errors import LearnerFoldersError
+from rose_cli.util.shortage import check_memory, in_slices, in_thread
 
 if TYPE_CHECKING:
     from rose_cli.journal.state import LearnerState
-    from rose_cli.loop.crew import Crew
+    from rose_cli.loop.supervisor import Crew
     from rose_cli.plan.model import LearnerPlan, StepPlan
 
 

@@ -1,4 +1,8 @@
-"""The criterion's value: found where `read` says, a number in a form of one meaning, within the metric's range.
+"""The criterion's value: where it is read, whether the file is of this iteration, and whether it is in range.
+
+It counts where an attempt that succeeded has written it: of the criterion now, or of another task in this iteration.
+Written is what has another signature after the attempt than before it; no clock is asked. What an attempt wrote is in
+the journal, so that a resume decides the same.
 
 Only the end of an output or file is read. Whatever is not surely the metric's number is none: the message says what was
 found and what to print instead.
@@ -10,11 +14,14 @@ import errno
 import json
 import math
 import os
+import os.path
 import re
+import time
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
-from rose_cli.loop.matching import SECONDS, SlowMatchError, find_last
+import anyio
+
 from rose_cli.loop.numerals import (
     Wanted,
     advice_on_line,
@@ -26,16 +33,88 @@ from rose_cli.loop.numerals import (
     number_paths,
 )
 from rose_cli.loop.output import FileEnd, end_of, opened
+from rose_cli.loop.regex import SECONDS, SlowMatchError, find_last
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from rose_cli.plan.model import CriterionPlan, Reading
+    from rose_cli.journal.state import LearnerState
+    from rose_cli.plan.model import CriterionPlan, LearnerPlan, Reading
+
+GRAIN_SECONDS = 0.02
+
+COARSE_GRAIN_SECONDS = 2.1
+"""After so long a file that is written anew has another time: systems count in ticks, some file systems in seconds."""
+
+
+class MetricFile:
+    """The file that a learner's criterion reads, watched from attempt to attempt."""
+
+    def __init__(self, name: str, workspace: Path, *, inside: Path) -> None:
+        self.name = name
+        self._path = workspace / name
+        self._inside = inside
+        self._signature: str | None = None
+        self._since = 0.0
+        self._grain_seconds = GRAIN_SECONDS
+
+    def look(self) -> str | None:
+        """The signature now; None where there is no such file."""
+        end = metric_end(self._path, inside=self._inside)
+        signature = end.signature if end else None
+        if end is not None and signature != self._signature:
+            self._since = anyio.current_time()
+            self._grain_seconds = COARSE_GRAIN_SECONDS if end.mtime_ns % 10**9 == 0 else GRAIN_SECONDS
+        self._signature = signature
+        return signature
+
+    async def settle(self) -> None:
+        """Wait until the same bytes, written anew, would have another signature."""
+        if self.look() is not None:
+            await anyio.sleep(max(0.0, self._since + self._grain_seconds - anyio.current_time()))
+
+    def why_stale(self, plan: LearnerPlan, state: LearnerState, run_started: float | None) -> str:
+        """Where the file comes from, if no attempt that counts has written it, and what to do."""
+        end = metric_end(self._path, inside=self._inside)
+        written = end.mtime_ns / 1e9 if end else 0.0
+        origin = next((o for o in reversed(state.file_origins) if end and o.signature == end.signature), None)
+        if origin is not None and origin.failed:
+            where = f"an attempt of '{origin.task}' wrote it in iteration {origin.iteration}, and failed"
+        elif origin is not None:
+            where = f"it is from iteration {origin.iteration}"
+        elif any(_holds(file.target, self.name) for file in plan.files):
+            where = "'files' brought it"
+        elif run_started is not None and written < run_started:
+            where = "it is older than this run"
+        else:
+            where = "no attempt that succeeded wrote it"
+        message = f"'{self.name}' was not written in this iteration: {where}{_age(written)}"
+        return f"{message}; write it in every iteration, and remove the old file where the criterion starts"
+
+
+def _holds(target: str, name: str) -> bool:
+    """Whether a file or folder at `target` of the workspace brings what `name` is."""
+    target, name = os.path.normpath(target), os.path.normpath(name)
+    return name == target or name.startswith(f"{target}/")
+
+
+_UNITS = ((86400, "days"), (3600, "hours"), (60, "min"), (1, "s"))
+
+
+def _age(written: float) -> str:
+    """How old the file is; nothing where the clocks of here and of its file system do not agree."""
+    seconds = time.time() - written
+    unit, name = next(((unit, name) for unit, name in _UNITS if seconds >= 2 * unit), (1, "s"))
+    return f" ({seconds / unit:.0f} {name} old)" if seconds >= 0 else ""
+
 
 METRIC_BYTES = 1 << 20
+
 _LINE_END = re.compile(r"\r+\n?|\n")
+
 MOST_CITED = 1 << 12
+
 ROUNDING = 1e-6
 """What a value may lie beyond the metric's range, of an end or of 1: a score of 1 comes out of floats as 1.0000001."""
 

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rose_cli.loop.matching import is_quick, last_match
+from rose_cli.loop.regex import is_quick, last_match
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

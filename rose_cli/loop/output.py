@@ -14,17 +14,17 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from rose_cli.errors import LearnerFoldersError, RunDirectoryError
-from rose_cli.journal.events import is_shallow
+from rose_cli.journal.codec import is_shallow
 from rose_cli.loop.numerals import cleaned
-from rose_cli.regular import Folder, open_inside
-from rose_cli.shortage import shortage
+from rose_cli.util.errors import LearnerFoldersError, RunDirectoryError
+from rose_cli.util.files import Folder, open_inside
+from rose_cli.util.shortage import shortage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from rose_cli.masking import Secrets
+    from rose_cli.util.redact import Secrets
 
 REPORT_BYTES = 1 << 16
 SLACK_BYTES = 1 << 12

@@ -1,1 +1,1 @@
-"""What will run: nothing left to default, every path absolute."""
+"""What will run: the compiled campaign, with every default filled in."""

@@ -1,30 +1,187 @@
-"""Campaign → Plan. Cross-references are checked on the way; what is wrong becomes findings, never an exception."""
+"""Compiles a campaign into a plan: layers merged, criteria completed, paths made absolute."""
 
 from __future__ import annotations
 
 import hashlib
+import math
+import os
 import os.path
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from rose_cli.plan.checks import Checker
-from rose_cli.plan.files import target_of
-from rose_cli.plan.layers import Ground, merge
-from rose_cli.plan.model import FilePlan, Keep, LearnerPlan, Limits, Plan, StepPlan
-from rose_cli.plan.pilots import compile_engine, local_stand_in
-from rose_cli.plan.stop import compile_criterion, is_whole
+from rose_cli.config.command import written_number
+from rose_cli.config.models import Campaign, Iterations, Learner, StopFields, TaskFields
+from rose_cli.engine.base import Resources
+from rose_cli.plan.engine import compile_engine, local_stand_in
+from rose_cli.plan.metrics import StandardMetric, standard_metric
+from rose_cli.plan.model import (
+    CRITERION,
+    Adaptive,
+    CommandPlan,
+    CriterionPlan,
+    FilePlan,
+    Keep,
+    LearnerPlan,
+    Limits,
+    Number,
+    OptionScalar,
+    OptionValue,
+    Plan,
+    Reading,
+    StepPlan,
+)
 from rose_cli.plan.words import looked_up
-from rose_cli.spec.campaign import Campaign, Iterations, Learner, StopFields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Mapping, Sequence
 
-    from rose_cli.diagnostic import Finding
-    from rose_cli.plan.model import CommandPlan, CriterionPlan
-    from rose_cli.plan.surroundings import Surroundings
-    from rose_cli.spec.campaign import File, Override, Task
+    from rose_cli.config.models import File, Override, Task
+    from rose_cli.plan.context import Surroundings
+    from rose_cli.plan.model import Operator
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What lies under every task of one learner: the campaign's settings and the learner's own."""
+
+    campaign: Campaign
+    learner: Learner
+    beside: Callable[[tuple[str, ...]], tuple[int, ...]] = lambda _: ()
+    """The positions of the words of a command that name files beside the campaign file."""
+
+    @property
+    def pre_exec(self) -> tuple[str, ...]:
+        return (*self.campaign.pre_exec, *(self.learner.pre_exec or ()))
+
+
+def merge(ground: Ground, layers: Sequence[TaskFields]) -> CommandPlan:
+    """The command that `layers` give, the task's declaration first.
+
+    `options`, `adaptive` and `env` are laid over each other key by key (`None` takes a key away), all other fields
+    as a whole. A variable of the learner goes before one of the task, one of the learner's own task before both.
+    """
+    declared, *particular = layers
+    variables = [ground.campaign.env, declared.env, ground.learner.env, *(layer.env for layer in particular)]
+    retries = _last(layers, "retries", ground.campaign.retries)
+    ranks = _last(layers, "ranks", None) or 1
+    words, shell = [(layer.executable.words, bool(layer.shell)) for layer in layers if layer.executable is not None][-1]
+    return CommandPlan(
+        words=words,
+        shell=shell,
+        args=_last(layers, "args", None) or (),
+        options=_options(layers),
+        environment=_variables(variables),
+        pre_exec=(*ground.pre_exec, *(_last(layers, "pre_exec", None) or ())),
+        timeout_seconds=_last(layers, "timeout", ground.campaign.timeout),
+        retries=retries.times if retries else 0,
+        retry_pause_seconds=retries.pause if retries else 0.0,
+        on_failure=_last(layers, "on_failure", None) or ground.campaign.on_failure,
+        replicas=_last(layers, "replicas", None) or 1,
+        ranks=ranks,
+        resources=_resources(layers, ranks),
+        snapshot=bool(_last(layers, "snapshot", None)),
+        beside=() if shell else ground.beside(words),
+    )
+
+
+def _last(layers: Sequence[TaskFields], field: str, default: Any) -> Any:  # noqa: ANN401 - the field's own type
+    """The value of the last layer that gives the field; a given `null` counts."""
+    given = [getattr(layer, field) for layer in layers if field in layer.model_fields_set]
+    return given[-1] if given else default
+
+
+def _options(layers: Sequence[TaskFields]) -> dict[str, OptionValue]:
+    """In the order in which they are first named, also where a `null` takes one away in between."""
+    merged: dict[str, OptionValue | None] = {}
+    for layer in layers:
+        merged.update({name: _as_written(value) for name, value in (layer.options or {}).items()})
+        merged.update({name: Adaptive(e.text) if e else None for name, e in (layer.adaptive or {}).items()})
+    return {name: value for name, value in merged.items() if value is not None}
+
+
+def _as_written(value: OptionValue | None) -> OptionValue | None:
+    if isinstance(value, tuple):
+        return tuple(_number_or(entry) for entry in value)
+    return value if value is None or isinstance(value, Adaptive) else _number_or(value)
+
+
+def _number_or(value: OptionScalar) -> OptionScalar:
+    text = written_number(value)
+    return value if text is None else Number(text)
+
+
+def _variables(layers: Sequence[Mapping[str, str | None] | None]) -> dict[str, str]:
+    merged: dict[str, str | None] = {}
+    for layer in layers:
+        merged.update(layer or {})
+    return {name: value for name, value in merged.items() if value is not None}
+
+
+def _resources(layers: Sequence[TaskFields], ranks: int) -> Resources:
+    return Resources(
+        cores=ranks * (_last(layers, "cores_per_rank", None) or 1),
+        gpus=ranks * (_last(layers, "gpus_per_rank", None) or 0),
+        memory_mb=ranks * (_last(layers, "mem_per_rank", None) or 0),
+    )
+
+
+_OWN_FIELDS = frozenset(StopFields.model_fields) - frozenset(TaskFields.model_fields)
+
+
+def is_whole(stop: StopFields) -> bool:
+    """Whether a learner's `stop` can stand without one of the campaign."""
+    return stop.metric is not None and stop.executable is not None
+
+
+def merged_stop(layers: Sequence[StopFields]) -> StopFields:
+    """The keys of the criterion itself, later layers over earlier ones.
+
+    A layer that names another metric does not inherit the operator and the range: they belonged to the old one.
+    """
+    merged = layers[0]
+    for layer in layers[1:]:
+        changes = {name: getattr(layer, name) for name in layer.model_fields_set & _OWN_FIELDS}
+        if layer.metric not in (None, merged.metric):
+            changes = {"operator": None, "range": None, **changes}
+        merged = merged.model_copy(update=changes)
+    return merged
+
+
+def operator_of(stop: StopFields) -> Operator | None:
+    """The operator given, or the one that a standard metric brings."""
+    standard = standard_metric(stop.metric or "")
+    return stop.operator or (standard.operator if standard else None)
+
+
+def measured(stop: StopFields) -> StandardMetric | None:
+    """The metric with its operator and the values that it can take, as given or by its name; None: no operator."""
+    standard, operator = standard_metric(stop.metric or ""), operator_of(stop)
+    if operator is None:
+        return None
+    metric = replace(standard, operator=operator) if standard else StandardMetric(operator)
+    if stop.range is None:
+        return metric
+    lowest, highest = stop.range
+    return StandardMetric(operator, -math.inf if lowest is None else lowest, math.inf if highest is None else highest)
+
+
+def compile_criterion(layers: Sequence[StopFields], ground: Ground) -> CriterionPlan:
+    stop = merged_stop(layers)
+    read, metric = stop.read, measured(stop)
+    return CriterionPlan(
+        step=StepPlan(CRITERION, merge(ground, layers), {}, hold=False),
+        metric=stop.metric or "",
+        operator=operator_of(stop) or "<",
+        threshold=stop.threshold,
+        reading=Reading(read.file, read.json_path, read.regex) if read else Reading(None, None, None),
+        patience=stop.patience,
+        min_delta=stop.min_delta or 0.0,
+        min_iter=stop.min_iter or 1,
+        lowest=metric.lowest if metric and math.isfinite(metric.lowest) else None,
+        highest=metric.highest if metric and math.isfinite(metric.highest) else None,
+    )
 
 
 @dataclass(frozen=True)
@@ -38,18 +195,6 @@ class Overlay:
     @classmethod
     def smoke(cls, campaign: Campaign) -> Overlay:
         return cls(is_smoke=True, max_iter=campaign.smoke.max_iter, tasks=campaign.smoke.overrides)
-
-
-def compile_campaign(
-    campaign: Campaign, around: Surroundings, overlay: Overlay | None = None
-) -> tuple[Plan, list[Finding]]:
-    """The plan, and every finding of the cross-checks; the plan is good to run where none of them is an error."""
-    plan = _plan(campaign, around, overlay or Overlay())
-    checker = Checker(campaign, around)
-    checker.check_campaign(plan)
-    for compiled, learner in zip(plan.learners, campaign.learners, strict=True):
-        checker.check_learner(compiled, learner)
-    return plan, checker.findings
 
 
 def _plan(campaign: Campaign, around: Surroundings, overlay: Overlay) -> Plan:
@@ -169,3 +314,9 @@ class _Compiler:
 def with_learners(plan: Plan, names: frozenset[str]) -> Plan:
     """The plan with only the named learners; they keep their index and seed."""
     return replace(plan, learners=tuple(learner for learner in plan.learners if learner.name in names))
+
+
+def target_of(file: File, campaign_dir: Path) -> str:
+    """Its place in the workspace: the same relative path, so that scripts find it; of what lies elsewhere, its name."""
+    relative = os.path.relpath(os.path.normpath(campaign_dir / file.path), campaign_dir)
+    return os.path.normpath(file.to or (Path(file.path).name if relative.startswith("..") else relative))

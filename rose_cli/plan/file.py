@@ -15,10 +15,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose_cli.errors import RunDirectoryError
-from rose_cli.plan.decode import PlanFault, decode, encode
+from rose_cli.plan.codec import PlanFault, decode, encode
 from rose_cli.plan.model import Origin, Plan
-from rose_cli.regular import read_regular, what_helps
+from rose_cli.util.errors import RunDirectoryError
+from rose_cli.util.files import read_regular, what_helps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rose_cli.diagnostic import nearest
+from rose_cli.util.errors import nearest
 
 if TYPE_CHECKING:
     from rose_cli.plan.model import Operator

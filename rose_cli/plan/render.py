@@ -9,11 +9,13 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
+from rose_cli.config.expression.compiler import Expression, parse
+from rose_cli.config.expression.parser import ExpressionError, Value
+from rose_cli.config.placeholders import fill_placeholders, placeholder_mistakes
 from rose_cli.plan.model import Adaptive, Number, OptionScalar, OptionValue
-from rose_cli.plan.shell import UnsafeValueError, scan, unquoted
+from rose_cli.plan.shell_quoting import UnsafeValueError, unquoted
+from rose_cli.plan.shell_scanner import scan
 from rose_cli.plan.words import Code, code_at, is_beside, path_beside
-from rose_cli.spec.expression import Expression, ExpressionError, Value, parse
-from rose_cli.spec.placeholders import fill_placeholders, placeholder_mistakes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

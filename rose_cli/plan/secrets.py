@@ -9,18 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rose_cli.masking import (
-    Secrets,
-    masked_environment,
-    masked_line,
-    masked_options,
-    masked_words,
-    secrets_in,
-    secrets_of_environment,
-    secrets_of_options,
-    secrets_of_words,
-)
 from rose_cli.plan.model import Adaptive, Number
+from rose_cli.util.redact import Secrets, masked_environment, masked_line, masked_options, masked_words
+from rose_cli.util.secrets import secrets_in, secrets_of_environment, secrets_of_options, secrets_of_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from rose_cli.spec.placeholders import fill_placeholders, has_placeholder
+from rose_cli.config.placeholders import fill_placeholders, has_placeholder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -1,1 +1,1 @@
-"""What it looks like on a screen."""
+"""What people see."""

@@ -1,4 +1,4 @@
-"""Owns how text reaches a terminal: the one place that makes rich consoles, and that makes foreign text harmless."""
+"""Text to a terminal: the one place that makes rich consoles, and that makes foreign text harmless."""
 
 from __future__ import annotations
 
@@ -6,16 +6,70 @@ import codecs
 import os
 import re
 import sys
+import threading
 from typing import IO, TYPE_CHECKING, cast
 
 from rich.console import Console
 from rich.text import Text
 
-from rose_cli.masking import fit_to_show
-from rose_cli.view.outlet import Outlet, encodable
+from rose_cli.util.redact import fit_to_show
+from rose_cli.util.streams import give_up
 
 if TYPE_CHECKING:
     from typing import TextIO
+
+# One cell for one cell, so that a table stays a table where the encoding knows no more than ASCII.
+_PLAIN_LETTERS = str.maketrans("…━╌▁▂▃▄▅▆▇█✓✗▸■•→↑↓≤│─·★☆—", "~=-_.,-~=^#+x>#*>^v<|-.*o-")
+
+
+class Outlet:
+    """Looks like a text stream to `rich` and to `print`, and never raises: a run goes on without its listener.
+
+    Several threads may write; each call goes out whole.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+        self.is_gone = False
+        """Nobody reads any more: `rose run … | head`, a closed terminal, a full disk."""
+
+    @property
+    def encoding(self) -> str:
+        return getattr(self._stream, "encoding", None) or "utf-8"
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def write(self, text: str) -> int:
+        """Write and flush."""
+        with self._lock:
+            if not self.is_gone:
+                try:
+                    self._stream.write(encodable(text, self.encoding))
+                    self._stream.flush()
+                except (OSError, ValueError):  # ValueError: the stream was closed
+                    self.is_gone = True
+                    give_up(self._stream)
+        return len(text)
+
+    def flush(self) -> None:
+        """Every write is flushed."""
+
+
+def encodable(text: str, encoding: str) -> str:
+    """The text with plainer letters where the encoding lacks the fine ones."""
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.translate(_PLAIN_LETTERS).encode(encoding, "replace").decode(encoding)
+    except LookupError:
+        return text
+    return text
+
 
 WIDTH_OFF_TERMINAL = 100
 """Columns of a table in a file or a pipe, unless COLUMNS says otherwise."""
@@ -26,7 +80,9 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _HARMFUL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 _COLOUR = re.compile(r"(\x1b\[[0-9;:]{0,40}m)")
+
 _UNFINISHED = re.compile(r"(?:\x1b(?:\[[0-9;:]{0,40})?|\r)\Z")
+
 _LINE_END = re.compile(r"\r\n?")
 
 

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 import anyio
 
 from rose_cli.journal import events as e
-from rose_cli.journal.events import to_json
-from rose_cli.view.console import notice, open_console, safe
-from rose_cli.view.failure import dropped_report, has_log
-from rose_cli.view.layout import threshold_text
-from rose_cli.view.outlet import Outlet
-from rose_cli.view.scribe import Scribe
+from rose_cli.journal.codec import to_json
+from rose_cli.view.columns import threshold_text
+from rose_cli.view.console import Outlet, notice, open_console, safe
+from rose_cli.view.failures import dropped_report, has_log
+from rose_cli.view.live import Scribe
 from rose_cli.view.wording import REASONS, clock, counted, number, short_time, waited
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from rose_cli.journal.record import Record
+    from rose_cli.journal.codec import Record
     from rose_cli.journal.state import RunState
     from rose_cli.plan.model import LearnerPlan, Plan
     from rose_cli.view.table import Facts

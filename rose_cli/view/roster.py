@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from rose_cli.journal.state import LearnerState
 from rose_cli.loop.criterion import best_value
-from rose_cli.view.layout import Measures, measure
-from rose_cli.view.standing import Standing, standing_of
+from rose_cli.view.columns import Measures, measure
+from rose_cli.view.progress import Standing, standing_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from rose_cli.journal.record import Record
+    from rose_cli.journal.codec import Record
     from rose_cli.journal.state import RunState
     from rose_cli.plan.model import Plan
     from rose_cli.view.table import Facts

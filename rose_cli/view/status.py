@@ -12,11 +12,11 @@ from rich.console import Group
 from rich.text import Text
 
 from rose_cli.journal.state import run_status
+from rose_cli.view.columns import Column, line_of
 from rose_cli.view.console import can_redraw, notice, open_console, safe, terminal_size
-from rose_cli.view.failure import dropped_reports, failures, labelled
-from rose_cli.view.grid import Column, line_of
-from rose_cli.view.region import Region
-from rose_cli.view.standing import status_words
+from rose_cli.view.failures import dropped_reports, failures, labelled
+from rose_cli.view.live import Region
+from rose_cli.view.progress import status_words
 from rose_cli.view.summary import LAST_PAGE_LINES, failure_lines, how_to_go_on, short_path, where_it_is
 from rose_cli.view.table import Facts, campaign_table, final_lines
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from rose_cli.journal.state import IterationState, RunState
     from rose_cli.plan.model import Plan
-    from rose_cli.run_directory import RunDirectory
+    from rose_cli.runs.directory import RunDirectory
 
     Look: TypeAlias = Callable[[], tuple[Plan, RunState, bool]]
 

@@ -14,10 +14,10 @@ from rich.text import Text
 from rose_cli.journal.state import LearnerState, can_go_on
 from rose_cli.loop.criterion import best_value
 from rose_cli.view.console import open_console, safe
-from rose_cli.view.failure import dropped_reports, failures, labelled, told
+from rose_cli.view.failures import dropped_reports, failures, labelled, told
+from rose_cli.view.progress import Standing, standing_of
 from rose_cli.view.roster import Roster
 from rose_cli.view.screen import resolved
-from rose_cli.view.standing import Standing, standing_of
 from rose_cli.view.table import Facts, campaign_table, final_lines
 from rose_cli.view.wording import duration, number
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from rose_cli.journal.events import AttemptFailed
     from rose_cli.journal.state import RunState
-    from rose_cli.loop.crew import Ending
+    from rose_cli.loop.supervisor import Ending
     from rose_cli.plan.model import Plan
-    from rose_cli.run_directory import RunDirectory
+    from rose_cli.runs.directory import RunDirectory
     from rose_cli.view.screen import Output
 
 SHOWN_FAILURES = 10

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from rose_cli.commands.changes import checksums
-from rose_cli.errors import RunDirectoryError
-from rose_cli.run_directory import RunDirectory
+from rose_cli.runs.changes import checksums
+from rose_cli.runs.directory import RunDirectory
+from rose_cli.util.errors import RunDirectoryError
 from tests import forge
 from tests.conftest import Rose
 

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rose_cli.commands.engine_trial import try_engine
-from rose_cli.commands.health_of_machine import folder
-from rose_cli.commands.health_of_pilot import SCRIPTS, installation, mpi_launcher, surroundings
+from rose_cli.commands.doctor import SCRIPTS, folder, installation, mpi_launcher, surroundings, try_engine
 from rose_cli.engine.base import Capacity
 from rose_cli.engine.local import LocalEngine
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rose_cli.plan.named import MOST_WHOLE_BYTES, fingerprint
+from rose_cli.runs.changes import MOST_WHOLE_BYTES, fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,11 +15,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rose_cli.commands import export, logs, resume, runs, status
-from rose_cli.errors import ExitCode, RoseError, RunDirectoryError, UsageError
+from rose_cli.commands import export, logs, resume, status
+from rose_cli.find_runs import see
 from rose_cli.plan.file import load_plan
 from rose_cli.plan.render import Moment, NoCommandError, Place, render
-from rose_cli.run_directory import RunDirectory, prepare_workspace
+from rose_cli.runs.directory import RunDirectory, prepare_workspace
+from rose_cli.util.errors import ExitCode, RoseError, RunDirectoryError, UsageError
 from tests import forge
 from tests.conftest import Rose
 from tests.forge import anything
@@ -215,7 +216,7 @@ def test_an_odd_run_is_refused_by_every_command_with_what_to_do(failed: Rose, na
     run = failed.folder / "rose-runs/good"
     ODD[name](run)
     for call in (
-        lambda: runs.see(RunDirectory.at(run)),
+        lambda: see(RunDirectory.at(run)),
         lambda: status.status(str(run), "json"),
         lambda: resume.resume(str(run), resume.ResumeOptions(output="quiet")),
         lambda: resume.explain(str(run), resume.ResumeOptions(max_iter=3)),
@@ -311,7 +312,7 @@ learners:
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A campaign with a run of it that has all that a plan can hold; its journal is not of this run."""
-    from rose_cli.commands.campaign_file import check_campaign
+    from rose_cli.campaign_file import check_campaign
     from rose_cli.plan.file import dump_plan
 
     folder = tmp_path_factory.mktemp("recorded")
@@ -397,7 +398,7 @@ ENTRIES = ["host", "boot_id", "pid", "start_ticks", "time", "user", "job_id", "t
 @settings(max_examples=100, deadline=None)
 @given(entries=st.dictionaries(st.sampled_from(ENTRIES), anything), whole=st.booleans())
 def test_any_lock_is_judged(tmp_path_factory: pytest.TempPathFactory, entries: dict[str, Any], whole: bool) -> None:
-    from rose_cli.journal.lock import is_alive, read_holder
+    from rose_cli.runs.lock import is_alive, read_holder
 
     folder = tmp_path_factory.mktemp("lock")
     if whole:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rose_cli.run_directory import GONE, MOST_KNOWN_FILES, news_of_files
+from rose_cli.runs.directory import GONE, MOST_KNOWN_FILES, news_of_files
 from tests.conftest import Rose, wait_until
 
 if TYPE_CHECKING:

@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rose_cli.host import process_is_running
-from rose_cli.journal.events import from_json, to_json
-from rose_cli.journal.holder import this_session
-from rose_cli.journal.lock import read_holder
-from rose_cli.journal.record import decode, encode
-from rose_cli.run_directory import lead_links, moves_between
+from rose_cli.journal.codec import decode, encode, from_json, to_json
+from rose_cli.runs.directory import lead_links, moves_between
+from rose_cli.runs.lock import read_holder, this_session
+from rose_cli.util.host import process_is_running
 from tests.conftest import Rose, wait_until
 
 if TYPE_CHECKING:

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rose_cli.commands.engines import mark_of_run
-from rose_cli.engine.census import Census
-from rose_cli.engine.processes import run_mark
-from rose_cli.host import folder_identity
+from rose_cli.engines import mark_of_run
+from rose_cli.util.host import folder_identity
+from rose_cli.util.processes import Census, run_mark
 from tests.conftest import Rose
 from tests.engine.conftest import require_pilot
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rose_cli.engine.pilot.remains import settle_pilots
+from rose_cli.engine.pilot.records import settle_pilots
 from rose_cli.plan.model import PilotPlan
 from tests.conftest import wait_until
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rose_cli import __version__
-from rose_cli.commands.surroundings import task_environment
+from rose_cli.campaign_file import task_environment
 from tests.conftest import REPOSITORY, Rose, wait_until
 
 if TYPE_CHECKING:

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rose_cli.commands.campaign_file import check_campaign
-from rose_cli.commands.outlook import next_commands
-from rose_cli.commands.plan import PlanOptions, planned_tasks, show_plan
-from rose_cli.commands.programs import told_doubts
-from rose_cli.commands.runs import before_all
+from rose_cli.campaign_file import check_campaign
+from rose_cli.commands.plan import PlanOptions, show_plan
+from rose_cli.find_runs import before_all
 from rose_cli.journal.state import LearnerState
-from rose_cli.run_directory import RunDirectory
+from rose_cli.preview import next_commands, planned_tasks, told_doubts
+from rose_cli.runs.directory import RunDirectory
 from tests import forge
 from tests.conftest import Rose
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rose_cli.host import process_is_running
+from rose_cli.util.host import process_is_running
 from tests.conftest import REPOSITORY, wait_until
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def signalled_at(rose: Rose, module: str, number: int, *arguments: str) -> subpr
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("module", ["typer", "rose_cli.cli", "pydantic", "rose_cli.commands.session"])
+@pytest.mark.parametrize("module", ["typer", "rose_cli.cli", "pydantic", "rose_cli.run_session"])
 def test_before_a_session_it_ends_rose_with_a_word(rose: Rose, module: str) -> None:
     rose.write("{max_iter: 1, tasks: {s: {executable: 'true'}}, learners: 1}")
     done = signalled_at(rose, module, signal.SIGUSR1, "run", "campaign.yaml", "--run-dir", "r")
@@ -194,7 +194,9 @@ Last()
 def test_where_code_that_cannot_raise_is_hit_no_session_begins(rose: Rose) -> None:
     rose.write("{max_iter: 1, tasks: {s: {executable: 'true'}}, learners: 1}")
     rose.write(LAST_WORDS, "last_words.py")
-    code = "from rose_cli.signals import listen; listen(); import last_words; from rose_cli.cli import main; main()"
+    code = (
+        "from rose_cli.util.signals import listen; listen(); import last_words; from rose_cli.cli import main; main()"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code, "run", "campaign.yaml", "--run-dir", "r"], cwd=rose.folder, check=False,
         env={**os.environ, "PYTHONPATH": f"{REPOSITORY}:{rose.folder}"}, capture_output=True, text=True, timeout=60,

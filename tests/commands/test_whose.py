@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rose_cli import ownership
-from rose_cli.host import folder_identity, process_is_running, process_start_ticks
 from rose_cli.journal import events as e
-from rose_cli.journal.record import Record, decode, encode
-from rose_cli.ownership import doubt_about
-from rose_cli.run_directory import RunDirectory
+from rose_cli.journal.codec import Record, decode, encode
+from rose_cli.runs.directory import RunDirectory
+from rose_cli.util import ownership
+from rose_cli.util.host import folder_identity, process_is_running, process_start_ticks
+from rose_cli.util.ownership import doubt_about
 from tests.conftest import wait_until
 from tests.two_users import ALICE, MALLORY, TEAM
 
@@ -394,7 +394,9 @@ def test_people_and_groups_with_names(
     os.chown(alice.folder / "r", ALICE, ALICE)
     os.chown(alice.folder / "r/plan.json", *owner)
     (alice.folder / "r/plan.json").chmod(0o664)
-    doubt = "from rose_cli.run_directory import RunDirectory as R, Path; d = R.at(Path('r')).doubt; print(d and d.what)"
+    doubt = (
+        "from rose_cli.runs.directory import RunDirectory as R, Path; d = R.at(Path('r')).doubt; print(d and d.what)"
+    )
     words = (f"--reuid={ALICE}", f"--regid={ALICE}", f"--groups={TEAM}", alice.python, "-c", doubt)
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", NAMED, "sh", *words],

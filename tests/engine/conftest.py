@@ -20,12 +20,11 @@ import anyio
 import pytest
 
 from rose_cli.engine.base import Capacity, Engine, TaskRequest
-from rose_cli.engine.census import Census
 from rose_cli.engine.local import LocalEngine
 from rose_cli.engine.pilot.engine import PilotEngine
 from rose_cli.engine.pilot.pilot import Pilot
-from rose_cli.engine.pilot.wanted import PilotWanted
-from rose_cli.engine.processes import read_process, run_mark
+from rose_cli.engine.pilot.workplace import PilotWanted
+from rose_cli.util.processes import Census, read_process, run_mark
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

@@ -16,8 +16,8 @@ import anyio
 import pytest
 
 from rose_cli.engine.base import Capacity, Ended, Resources
-from rose_cli.errors import EngineError
-from rose_cli.host import process_start_ticks
+from rose_cli.util.errors import EngineError
+from rose_cli.util.host import process_start_ticks
 from tests.engine.conftest import CAPACITY, GRACE_SECONDS, gone, nothing, run, until_gone
 
 if TYPE_CHECKING:

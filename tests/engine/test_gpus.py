@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rose_cli.engine.gpus import VisibleGpus, gpu_variables, visible_gpus
+from rose_cli.engine.machine import VisibleGpus, gpu_variables, visible_gpus
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,10 +20,10 @@ import anyio
 import pytest
 
 from rose_cli.engine.base import Capacity, Ended, Resources
+from rose_cli.engine.launch import explain
 from rose_cli.engine.local import LocalEngine
-from rose_cli.engine.processes import MARK_VARIABLE, mark_of, read_process
-from rose_cli.engine.programs import explain
-from rose_cli.signals import STOPS
+from rose_cli.util.processes import MARK_VARIABLE, mark_of, read_process
+from rose_cli.util.signals import STOPS
 from tests.conftest import REPOSITORY
 from tests.engine.conftest import CAPACITY, PROGRAMS, RUN_ID, alive, gone, nothing, open_local, run, until_gone
 

@@ -13,12 +13,11 @@ import anyio
 import pytest
 
 from rose_cli.engine.base import Ended, Resources
-from rose_cli.engine.census import Census
 from rose_cli.engine.pilot.engine import PilotEngine
 from rose_cli.engine.pilot.pilot import Pilot
-from rose_cli.engine.pilot.wanted import PilotWanted, host_environment
-from rose_cli.engine.processes import MARK_VARIABLE, run_mark
-from rose_cli.errors import EngineError
+from rose_cli.engine.pilot.workplace import PilotWanted, host_environment
+from rose_cli.util.errors import EngineError
+from rose_cli.util.processes import MARK_VARIABLE, Census, run_mark
 from tests.engine.conftest import CAPACITY, PILOT_MARKS, RUN_ID, Lease, nothing, open_on, require_pilot, run
 
 if TYPE_CHECKING:

@@ -14,18 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rose_cli.engine.census import Census
-from rose_cli.engine.ending import Ending
-from rose_cli.engine.leftovers import Claims, end_leftovers
-from rose_cli.engine.processes import (
-    MARK_VARIABLE,
-    mark_of,
-    read_process,
-    run_mark,
-    send_signal,
-    session_mark,
-)
-from rose_cli.host import process_start_ticks
+from rose_cli.engine.cleanup import Claims, Ending, end_leftovers
+from rose_cli.util.host import process_start_ticks
+from rose_cli.util.processes import MARK_VARIABLE, Census, mark_of, read_process, run_mark, send_signal, session_mark
 from tests.engine.conftest import PROGRAMS, gone
 
 if TYPE_CHECKING:

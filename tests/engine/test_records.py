@@ -11,11 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rose_cli.engine.pilot.records import RECORD, PilotRecord, open_records, write_record
-from rose_cli.engine.pilot.remains import forget_pilots, settle_pilots
+from rose_cli.engine.pilot.records import RECORD, PilotRecord, forget_pilots, open_records, settle_pilots, write_record
 from rose_cli.engine.pilot.script import make_anew
-from rose_cli.engine.pilot.wanted import Workplace
-from rose_cli.errors import RunDirectoryError
+from rose_cli.engine.pilot.workplace import Workplace
+from rose_cli.util.errors import RunDirectoryError
 from tests.forge import anything
 
 if TYPE_CHECKING:

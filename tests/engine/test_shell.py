@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rose_cli.engine.base import Ended, TaskOutcome, TaskRequest
-from rose_cli.engine.shell import note_beside, shell_words
+from rose_cli.engine.launch import note_beside, shell_words
 
 SHELLS = [
     pytest.param(Path(path), marks=pytest.mark.skipif(not Path(path).exists(), reason=f"there is no {path}"))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rose_cli.engine.base import Capacity, Resources
 from rose_cli.engine.slots import Slots
-from rose_cli.errors import EngineError
+from rose_cli.util.errors import EngineError
 
 pytestmark = pytest.mark.anyio
 

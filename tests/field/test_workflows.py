@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rose_cli.errors import RunDirectoryError
 from rose_cli.plan.model import FilePlan
-from rose_cli.run_directory import prepare_workspace
+from rose_cli.runs.directory import prepare_workspace
+from rose_cli.util.errors import RunDirectoryError
 from tests.conftest import REPOSITORY, wait_until
 
 if TYPE_CHECKING:

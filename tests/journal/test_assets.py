@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
+from rose_cli.journal.codec import encode
 from rose_cli.journal.events import FORMAT_VERSION, Event
-from rose_cli.journal.reader import read_journal
-from rose_cli.journal.record import encode
+from rose_cli.journal.file import read_journal
 from rose_cli.journal.state import RunState
 from rose_cli.plan.file import load_plan
 from tests.journal.assets.record import PLACE, plain
 
 if TYPE_CHECKING:
-    from rose_cli.journal.record import Record
+    from rose_cli.journal.codec import Record
     from tests.conftest import Rose
 
 ASSETS = Path(__file__).parent / "assets"

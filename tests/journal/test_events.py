@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rose_cli.journal.codec import Record, UnfitError, decode, encode, from_json, is_inside, is_whole, to_json
 from rose_cli.journal.events import (
     FORMAT_VERSION,
     AttemptStarted,
@@ -18,12 +19,7 @@ from rose_cli.journal.events import (
     Event,
     IterationFinished,
     RunCreated,
-    UnfitError,
-    from_json,
-    is_inside,
-    to_json,
 )
-from rose_cli.journal.record import Record, decode, encode, is_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,9 +11,10 @@ from zlib import crc32
 
 import pytest
 
-from rose_cli.errors import JournalError
+from rose_cli.journal.codec import Record, encode
 from rose_cli.journal.events import AttemptSucceeded, Event, IterationFinished, LearnerStarted, RunCreated
-from rose_cli.journal.file import DamagedJournalError, JournalContents, JournalFile, Record, encode, read_journal
+from rose_cli.journal.file import DamagedJournalError, JournalContents, JournalFile, read_journal
+from rose_cli.util.errors import JournalError
 from tests.journal.programs.refuse import supported
 
 if TYPE_CHECKING:

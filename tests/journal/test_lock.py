@@ -14,11 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rose_cli.errors import RunDirectoryError, RunLockedError
-from rose_cli.host import boot_id, folder_identity, process_start_ticks
-from rose_cli.journal.claim import look
-from rose_cli.journal.holder import this_session
-from rose_cli.journal.lock import Holder, RunLock, _guard_of, is_alive, read_holder
+from rose_cli.runs.lock import Holder, RunLock, _guard_of, is_alive, look, read_holder, this_session
+from rose_cli.util.errors import RunDirectoryError, RunLockedError
+from rose_cli.util.host import boot_id, folder_identity, process_start_ticks
 from tests.journal.programs.refuse import supported
 
 if TYPE_CHECKING:

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from rose_cli.errors import JournalError
+from rose_cli.journal.codec import Record
 from rose_cli.journal.events import AttemptStarted, IterationFinished, LearnerStarted, MaxIterChanged
-from rose_cli.journal.file import JournalFile, Record, read_journal
+from rose_cli.journal.file import JournalFile, read_journal
 from rose_cli.journal.recorder import Recorder
+from rose_cli.util.errors import JournalError
 from tests.journal.programs.refuse import supported
 
 if TYPE_CHECKING:

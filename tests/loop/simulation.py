@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import anyio
 import anyio.to_thread
 
-from rose_cli.commands.campaign_file import Host, check_campaign
+from rose_cli.campaign_file import Host, check_campaign
 from rose_cli.commands.resume import ResumeOptions, _open, _opening
 from rose_cli.commands.run import begin
 from rose_cli.engine.base import Capacity, Ended, TaskOutcome
 from rose_cli.engine.slots import Slots
-from rose_cli.errors import RoseError
 from rose_cli.journal import events as e
 from rose_cli.journal.recorder import Recorder
-from rose_cli.loop.crew import Crew, Ending
-from rose_cli.loop.deadline import deadline_of
-from rose_cli.run_directory import RunDirectory
+from rose_cli.loop.limits import deadline_of
+from rose_cli.loop.supervisor import Crew, Ending
+from rose_cli.runs.directory import RunDirectory
+from rose_cli.util.errors import RoseError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from rose_cli.loop.bounds import Bounds
+from rose_cli.loop.limits import Bounds
 from rose_cli.plan.model import Limits
-from rose_cli.tree import size_words
+from rose_cli.util.trees import size_words
 
 if TYPE_CHECKING:
     from pathlib import Path

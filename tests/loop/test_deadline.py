@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rose_cli.journal.reader import read_journal
-from rose_cli.loop.crew import Ending
-from rose_cli.loop.deadline import Deadline, WallTimeReached, deadline_of
+from rose_cli.journal.file import read_journal
+from rose_cli.loop.limits import Deadline, WallTimeReached, deadline_of
+from rose_cli.loop.supervisor import Ending
 from tests.loop.simulation import Fate, Try, World, interrupt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from rose_cli.journal.record import Record
+    from rose_cli.journal.codec import Record
     from tests.conftest import Rose
 
 CAMPAIGN = """

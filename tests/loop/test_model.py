@@ -27,17 +27,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rose_cli.journal import events as e
-from rose_cli.journal.reader import read_journal
-from rose_cli.loop.crew import Ending
+from rose_cli.journal.file import read_journal
+from rose_cli.loop.supervisor import Ending
 from tests.loop.reference import Life, live
 from tests.loop.simulation import Fate, Try, World, end_of_job, interrupt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rose_cli.errors import RoseError
-    from rose_cli.journal.record import Record
+    from rose_cli.journal.codec import Record
     from rose_cli.journal.state import LearnerState
+    from rose_cli.util.errors import RoseError
     from tests.loop.simulation import Deed
 
 MOST_SESSIONS = 60

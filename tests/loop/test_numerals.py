@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rose_cli.loop.matching import last_match
 from rose_cli.loop.numerals import Wanted, advice_on_line, cleaned, last_line, number_of
+from rose_cli.loop.regex import last_match
 
 MSE = Wanted("mse")
 NUMBERS = {

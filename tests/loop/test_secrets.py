@@ -10,17 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rose_cli.masking import (
-    MASK,
-    Secrets,
-    is_secret,
-    masked_environment,
-    masked_line,
-    masked_words,
-    secrets_in,
-    secrets_of_environment,
-    secrets_of_words,
-)
+from rose_cli.util.redact import MASK, Secrets, masked_environment, masked_line, masked_words
+from rose_cli.util.secrets import is_secret, secrets_in, secrets_of_environment, secrets_of_words
 from tests.conftest import REPOSITORY
 from tests.loop.secrets_corpus import GRAM, HARMLESS, NAMES, PRINTED, VALUES, core, pieces
 

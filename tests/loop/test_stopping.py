@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rose_cli.loop.matching import is_quick, last_match
+from rose_cli.loop.regex import is_quick, last_match
 from tests.conftest import wait_until
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rose_cli.commands.campaign_file import Setting, parse_setting
+from rose_cli.campaign_file import Setting, parse_setting
 from rose_cli.plan.compile import learner_seed, with_learners
 from rose_cli.plan.model import CRITERION, Adaptive, EnginePlan, FilePlan, PilotPlan
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rose_cli.plan.model import LearnerPlan, Plan
+    from tests.config.bench import Bench
     from tests.plan.conftest import Compile
-    from tests.spec.bench import Bench
 
 
 def only(plan: Plan) -> LearnerPlan:

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rose_cli.commands.campaign_file import check_campaign
-from rose_cli.errors import RunDirectoryError
+from rose_cli.campaign_file import check_campaign
 from rose_cli.plan.file import dump_plan, load_plan
+from rose_cli.util.errors import RunDirectoryError
+from tests.config.bench import HERE
 from tests.conftest import CAMPAIGNS
-from tests.spec.bench import HERE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from rose_cli.plan.model import Plan
+    from tests.config.bench import Bench
     from tests.plan.conftest import Compile
-    from tests.spec.bench import Bench
 
 EXAMPLES = sorted(CAMPAIGNS.glob("*/*.yaml"))
 RIGHT = sorted((HERE / "right").glob("*.yaml"))

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rose_cli.config.models import Campaign, Learner, Override, Task
 from rose_cli.engine.base import Resources
-from rose_cli.plan.layers import Ground, merge
+from rose_cli.plan.compile import Ground, merge
 from rose_cli.plan.model import Adaptive
-from rose_cli.spec.campaign import Campaign, Learner, Override, Task
 
 if TYPE_CHECKING:
     from rose_cli.plan.model import CommandPlan

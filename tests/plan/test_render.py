@@ -16,8 +16,8 @@ from rose_cli.plan.render import Moment, NoCommandError, NoValueError, Place, op
 if TYPE_CHECKING:
     from rose_cli.plan.model import OptionScalar, Plan
     from rose_cli.plan.render import Command
+    from tests.config.bench import Bench
     from tests.plan.conftest import Compile
-    from tests.spec.bench import Bench
 
 PLACE = Place(workspace="/run/learners/a/workspace", result_file="/run/result.json", attempt=2, replica=1)
 

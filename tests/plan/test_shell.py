@@ -15,7 +15,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from rose_cli.plan.shell import UnsafeValueError, scan
+from rose_cli.plan.shell_quoting import UnsafeValueError
+from rose_cli.plan.shell_scanner import scan
 
 SHELLS = [name for name in ("sh", "dash", "bash", "busybox", "ksh", "mksh", "zsh") if shutil.which(name)]
 HOSTILE = [
@@ -446,7 +447,7 @@ LONG = {
 @pytest.mark.parametrize("what", LONG)
 def test_long_lines_are_scanned_at_once_and_whole(what: str) -> None:
     line = LONG[what]
-    code = "import resource, sys; from rose_cli.plan.shell import scan; line = scan(sys.stdin.read())"
+    code = "import resource, sys; from rose_cli.plan.shell_scanner import scan; line = scan(sys.stdin.read())"
     code += (
         "; print(sum(len(p) if isinstance(p, str) else p.length for p in line.parts), resource.getrusage(0).ru_utime)"
     )

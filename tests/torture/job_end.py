@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rose_cli.engine.pilot.pilot import AGENT
-from rose_cli.engine.processes import mark_of
+from rose_cli.util.processes import mark_of
 from tests.torture.campaign import LOCAL, Ground, history, whole_history, write_campaign
 from tests.torture.session import Session
 from tests.torture.verdict import Report, events_of, judge, processes_of, run_id, watchdogs_of

@@ -11,9 +11,10 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rose_cli.errors import JournalError
-from rose_cli.journal.file import DamagedJournalError, JournalFile, Record
+from rose_cli.journal.codec import Record
+from rose_cli.journal.file import DamagedJournalError, JournalFile
 from rose_cli.journal.state import RunState
+from rose_cli.util.errors import JournalError
 from tests.torture.campaign import LOCAL, Ground, history, whole_history, write_campaign
 from tests.torture.session import interrupted_run
 from tests.torture.verdict import Report, finished_twice, judge

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rose_cli.commands.engines import mark_of_run
-from rose_cli.host import folder_identity
+from rose_cli.engines import mark_of_run
+from rose_cli.util.host import folder_identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rose_cli.engine.base import Resources
 from rose_cli.journal import events as e
-from rose_cli.journal.record import Record
+from rose_cli.journal.codec import Record
 from rose_cli.journal.state import RunState
 from rose_cli.plan.model import (
     CRITERION,

@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.text import Text
 
-from rose_cli.view.console import can_redraw, complain, open_console, safe, terminal_size
-from rose_cli.view.outlet import Outlet, encodable
+from rose_cli.view.console import Outlet, can_redraw, complain, encodable, open_console, safe, terminal_size
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from rose_cli.diagnostic import Diagnostic, Severity, Span
-from rose_cli.view.diagnostics import diagnostics_github, diagnostics_json, diagnostics_text, print_diagnostics
-from rose_cli.view.frame import frame
+from rose_cli.util.errors import Diagnostic, Severity, Span
+from rose_cli.view.diagnostics import diagnostics_github, diagnostics_json, diagnostics_text, frame, print_diagnostics
 
 
 def mistake(line: int, column: int, length: int = 1, **more: object) -> Diagnostic:

@@ -18,9 +18,7 @@ import anyio
 import pytest
 
 from rose_cli.journal import events as e
-from rose_cli.view.divert import Diverted
-from rose_cli.view.live import LiveScreen
-from rose_cli.view.region import HIDE_CURSOR, SHOW_CURSOR, Region
+from rose_cli.view.live import HIDE_CURSOR, SHOW_CURSOR, Diverted, LiveScreen, Region
 from rose_cli.view.table import Facts
 from tests.view.stories import Story, make_plan, tutorial
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-from rose_cli.journal.record import encode
+from rose_cli.journal.codec import encode
 from rose_cli.plan.file import dump_plan
-from rose_cli.run_directory import RunDirectory
+from rose_cli.runs.directory import RunDirectory
 from tests.view.stories import tutorial
 from tools.picture import run_svg
 

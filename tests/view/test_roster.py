@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from rose_cli.journal import events as e
+from rose_cli.view.progress import Standing
 from rose_cli.view.roster import Roster, yardstick_of
-from rose_cli.view.standing import Standing
 from tests.view.stories import Story, crowd, make_criterion, make_plan
 
 

@@ -21,10 +21,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rose_cli.journal import events as e
-from rose_cli.view.outlet import Outlet
+from rose_cli.view.console import Outlet
+from rose_cli.view.live import Scribe
 from rose_cli.view.plain import PlainScreen
 from rose_cli.view.screen import open_screen, resolved
-from rose_cli.view.scribe import Scribe
 from rose_cli.view.table import Facts
 from tests.view.stories import START, TRACEBACK, Story, make_plan
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rose_cli.journal import events as e
-from rose_cli.loop.crew import Ending
-from rose_cli.run_directory import RunDirectory
+from rose_cli.loop.supervisor import Ending
+from rose_cli.runs.directory import RunDirectory
 from rose_cli.view.summary import print_summary, short_path, summary
 from tests.view.rendering import rendered
 from tests.view.stories import Story, make_criterion, make_plan, tutorial

@@ -1,37 +1,169 @@
-"""One pilot, from the start of its host process to the end of its last process on this machine."""
+"""One pilot: its bridge process, its start, its health and its end."""
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
 import time
 from contextlib import suppress
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from rose_cli.engine.census import Census
-from rose_cli.engine.ending import Ending
-from rose_cli.engine.pilot.link import HostLink
+from rose_cli.engine.cleanup import Ending
 from rose_cli.engine.pilot.records import RECORD
 from rose_cli.engine.pilot.script import make_anew
-from rose_cli.engine.pilot.trouble import last_words
-from rose_cli.engine.pilot.vitals import Vitals
-from rose_cli.engine.pilot.wanted import HOME, Workplace, bring_home, host_environment, user_configs
-from rose_cli.engine.processes import MARK_VARIABLE, run_mark, session_mark
-from rose_cli.errors import EngineError
+from rose_cli.engine.pilot.workplace import HOME, Workplace, bring_home, host_environment, user_configs
+from rose_cli.util.errors import EngineError
+from rose_cli.util.files import open_alone, open_regular
+from rose_cli.util.ownership import umask_of_user
+from rose_cli.util.processes import MARK_VARIABLE, Census, read_process, run_mark, session_mark, signal_group
+from rose_cli.util.shortage import process_shortage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Callable, Collection, Mapping
 
-    from rose_cli.engine.pilot.wanted import PilotWanted
+    from rose_cli.engine.pilot.workplace import PilotWanted
+    from rose_cli.util.processes import Process
 
 Json = dict[str, Any]
 
+# As with the watchdog, a stub stands in the package's place: nothing of rose is loaded but what the host needs.
+_PROGRAM = """\
+import sys, types
+package = sys.modules["rose_cli"] = types.ModuleType("rose_cli")
+package.__path__ = [sys.argv.pop(1)]
+from rose_cli.engine.pilot.bridge import main
+main()
+"""
+
+_PACKAGE = Path(__file__).parents[2]
+
+
+class HostLink:
+    """One host process. It leads its own session: no Ctrl-C of a terminal reaches it."""
+
+    def __init__(self, log: Path, folder: Path, environment: Mapping[str, str]) -> None:
+        try:
+            with open(open_alone(log, os.O_WRONLY | os.O_APPEND), "ab") as file:  # noqa: PTH123
+                self._process = subprocess.Popen(
+                    [sys.executable, "-B", "-c", _PROGRAM, str(_PACKAGE)],
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, bufsize=0,
+                    cwd=folder, env=environment, start_new_session=True, umask=umask_of_user(),
+                )  # fmt: skip
+        except (OSError, MemoryError) as error:
+            raise process_shortage("the process for radical.pilot", error) from error
+        assert self._process.stdin is not None  # noqa: S101 - it was asked for
+        assert self._process.stdout is not None  # noqa: S101
+        self._input, self._output = self._process.stdin, self._process.stdout
+        os.set_blocking(self._output.fileno(), False)
+
+    def send(self, message: Json) -> None:
+        """What goes in is small and read at once, in a thread of its own; a host that is gone is told by `messages`."""
+        with suppress(OSError, ValueError):
+            self._input.write(json.dumps(message).encode() + b"\n")
+
+    async def messages(self) -> AsyncIterator[Json]:
+        """All that it says, until it has ended."""
+        rest = b""
+        while True:
+            await anyio.wait_readable(self._output)
+            chunk = os.read(self._output.fileno(), 1 << 16)
+            if not chunk:
+                return
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                yield json.loads(line)
+
+    def kill(self) -> None:
+        """At once. The processes that it started elsewhere than in its group carry its mark."""
+        if self._process.returncode is None:
+            signal_group(self._process.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """After its end, or after `kill`."""
+        self._process.wait()
+        for pipe in (self._input, self._output):
+            with suppress(OSError):
+                pipe.close()
+
+
+# the most telling first
+_LOGS = (
+    "client/*/pmgr_launching.*.log",
+    "agent/**/agent_0.err",
+    "agent/**/agent.0.log",
+    "agent/**/bootstrap_0.err",
+    "agent/**/bootstrap_0.out",
+)
+
+_ERROR = re.compile(r"^\s*(?:\w+\.)*\w*(?:Error|Exception|Fault)\b.*|.*\b(?:ERROR|error):.*|.*\bnot found\b.*")
+
+_TAIL_BYTES = 20_000
+
+_LONGEST = 300
+
+
+def last_words(folder: Path) -> str | None:
+    """The last line that names an error, of the first log that has one."""
+    for pattern in _LOGS:
+        for path in sorted(folder.glob(pattern)):
+            found = [line.strip() for line in _tail(path).splitlines() if _ERROR.match(line)]
+            if found:
+                return found[-1][:_LONGEST]
+    return None
+
+
+def _tail(path: Path) -> str:
+    try:
+        with open(open_regular(path), "rb") as file:  # noqa: PTH123
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
+            return file.read(_TAIL_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+_TITLE = "rp."  # what radical.pilot's long-lived processes call themselves
+
+
+class Vitals:
+    """Made when a pilot is active; all parts are there then, and none ends before the pilot does."""
+
+    def __init__(self, marks: Collection[str]) -> None:
+        members = Census().members(lambda mark: mark in marks)
+        self._parts = {process.identity: title for process in members if (title := _title(process))}
+
+    def missed(self) -> str | None:
+        for (pid, start_ticks), title in self._parts.items():
+            process = read_process(pid)
+            if process is None or process.finished or process.start_ticks != start_ticks:
+                return title
+        return None
+
+
+def _title(process: Process) -> str | None:
+    try:
+        words = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+    except OSError:
+        return None
+    title = words.replace(b"\0", b" ").decode("utf-8", "replace").strip()
+    return title if title.startswith(_TITLE) else None
+
+
 _START_SECONDS = 240.0  # for all that happens on this machine: ten times what it takes where nothing else runs
+
 _LOOK_SECONDS = 1.0
+
 _WORD_SECONDS = 5.0
+
 _CLOSE_SECONDS = 20.0
+
 AGENT = "agent"
 
 

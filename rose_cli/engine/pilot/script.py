@@ -1,4 +1,4 @@
-"""What runs on the node: a shell script around every attempt, which tells when it starts, how it ends, and when not."""
+"""What runs on the node: a shell script around every attempt, and the pipe through which it reports."""
 
 from __future__ import annotations
 
@@ -10,18 +10,49 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
-from rose_cli.engine.shell import note_beside
-from rose_cli.ownership import make_folders
-from rose_cli.regular import open_alone, read_regular
+import anyio
+
+from rose_cli.engine.launch import note_beside
+from rose_cli.util.files import open_alone, read_regular
+from rose_cli.util.ownership import make_folders
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from pathlib import Path
 
-    from rose_cli.engine.shell import Note
+    from rose_cli.engine.launch import Note
+
+
+class Notices:
+    """A line is a task's number, `start` or `end`, and what belongs to it. It is shorter than what a pipe may split."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        make_folders(path.parent)
+        path.unlink(missing_ok=True)
+        os.mkfifo(path, 0o600)
+        # for writing as well: else it would be at its end whenever no task has it open
+        self._descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+
+    async def lines(self) -> AsyncIterator[tuple[int, list[str]]]:
+        rest = b""
+        while True:
+            await anyio.wait_readable(self._descriptor)
+            *lines, rest = (rest + os.read(self._descriptor, 1 << 16)).split(b"\n")
+            for line in lines:
+                number, *words = line.decode("ascii").split()
+                yield int(number), words
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+        with suppress(OSError):
+            self.path.unlink()
+
 
 _MOST_BYTES = 1 << 12
+
 SCRIPTS = "tasks"
+
 LOCKS = "locks"
 
 # One file for all tasks, $1 is that of the task at hand. It is the parent of the task's program, and hears TERM and the

@@ -16,8 +16,8 @@ from dataclasses import is_dataclass, replace
 from pathlib import Path
 
 from rose_cli.journal import events as e
-from rose_cli.journal.reader import read_journal
-from rose_cli.journal.record import Record, encode
+from rose_cli.journal.codec import Record, encode
+from rose_cli.journal.file import read_journal
 from rose_cli.journal.state import RunState
 from tests.conftest import Rose
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from rose_cli.journal.codec import Record
 from rose_cli.journal.events import LearnerStarted
-from rose_cli.journal.file import JournalFile, Record
+from rose_cli.journal.file import JournalFile
 
 journal = JournalFile.open(Path(sys.argv[1]))
 while True:

@@ -8,10 +8,11 @@ import json
 import sys
 from pathlib import Path
 
-from rose_cli.errors import JournalError
+from rose_cli.journal.codec import Record
 from rose_cli.journal.events import LearnerStarted
-from rose_cli.journal.file import JournalFile, Record
+from rose_cli.journal.file import JournalFile
 from rose_cli.journal.recorder import Recorder
+from rose_cli.util.errors import JournalError
 from tests.journal.programs.refuse import refuse
 
 

@@ -13,8 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from rose_cli.errors import RunLockedError
-from rose_cli.journal.lock import RunLock
+from rose_cli.runs.lock import RunLock
+from rose_cli.util.errors import RunLockedError
 from tests.journal.programs.refuse import refuse
 
 

@@ -1,0 +1,249 @@
+"""From the path of a campaign file to a checked plan: what run, validate and plan share."""
+
+from __future__ import annotations
+
+import gc
+import os
+import re
+import shutil
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rose_cli.check.campaign import compile_campaign
+from rose_cli.config.load import declared_tasks, diagnose, load
+from rose_cli.config.recovery import read_all
+from rose_cli.engine.labels import known_labels
+from rose_cli.engine.machine import machine_capacity
+from rose_cli.plan.compile import Overlay, with_learners
+from rose_cli.plan.context import Surroundings
+from rose_cli.plan.secrets import secrets_of_plan
+from rose_cli.util.errors import CampaignError, UsageError, did_you_mean
+from rose_cli.util.redact import Secrets, masked_setting, remember
+from rose_cli.util.secrets import secrets_of_document, secrets_of_words
+from rose_cli.view.console import notice
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from rose_cli.config.models import Campaign
+    from rose_cli.engine.base import Capacity
+    from rose_cli.engine.labels import ResourceLabel
+    from rose_cli.plan.model import Plan
+    from rose_cli.util.errors import Diagnostic, KeyPath
+
+
+def task_environment(environment: Mapping[str, str], interpreter: str = sys.executable) -> dict[str, str]:
+    """The environment under every task: the terminal's, and Python's output is not held back unless that says so.
+
+    Called by its path (`.venv/bin/rose`), rose behaves as if its environment were activated: `python` in a campaign
+    is then the interpreter that has the campaign's packages, not whatever the system offers. Called by its name, or
+    in an activated environment, the PATH is the user's own choice and stays as it is.
+    """
+    environment = {"PYTHONUNBUFFERED": "1", **environment}
+    programs = Path(interpreter).parent
+    path = environment.get("PATH", os.defpath)
+    found = shutil.which("rose", path=path)
+    chosen = "VIRTUAL_ENV" in environment or "CONDA_PREFIX" in environment
+    if chosen or str(programs) in path.split(os.pathsep) or (found and Path(found).resolve().parent == programs):
+        return environment
+    return {**environment, "PATH": f"{programs}{os.pathsep}{path}"}
+
+
+MOST_COMPARED_LEARNERS = 200
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A value given on the command line for a place in the file; `source` is how the user wrote it."""
+
+    path: KeyPath
+    text: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A campaign file that was read: its text, every diagnostic, and a plan where none of them is an error."""
+
+    text: str
+    diagnostics: tuple[Diagnostic, ...]
+    plan: Plan | None
+    _compiled_from: tuple[Campaign, Surroundings] | None = field(default=None, repr=False)
+
+    @property
+    def good_plan(self) -> Plan:
+        """The plan. Raises CampaignError where there is none."""
+        if self.plan is None:
+            raise CampaignError(self.diagnostics, self.text)
+        return self.plan
+
+    @property
+    def good_smoke_plan(self) -> Plan:
+        """The plan of `rose run --smoke`. Raises CampaignError where there is none."""
+        if self.smoke_plan is None:
+            raise CampaignError(self.diagnostics, self.text)
+        return self.smoke_plan
+
+    @cached_property
+    def smoke_plan(self) -> Plan | None:
+        """The plan of `rose run --smoke`, where there is a plan."""
+        if self.plan is None or self._compiled_from is None:
+            return None
+        campaign, around = self._compiled_from
+        return compile_campaign(campaign, around, Overlay.smoke(campaign))[0]
+
+
+@dataclass(frozen=True)
+class Host:
+    """What a campaign is checked for: a machine, and the resource labels that a pilot can have there."""
+
+    machine: Capacity
+    find_labels: Callable[[], dict[str, ResourceLabel] | None]
+
+    @classmethod
+    def this(cls, environment: Mapping[str, str]) -> Host:
+        return cls(machine_capacity(), partial(known_labels, environment))
+
+
+def check_campaign(
+    path: Path,
+    environment: Mapping[str, str],
+    settings: Sequence[Setting] = (),
+    host: Host | None = None,
+    at: Path | None = None,
+) -> Checked:
+    """Read, check and compile, for `host` or else this one, as if it lay `at` another place. Nothing runs.
+
+    No file is read but this one and, for a pilot, the descriptions of machines that radical.pilot brings along.
+    Raises UsageError where there is no such file; what is wrong *in* it is a diagnostic.
+    """
+    with _no_collecting():
+        return _check(path, environment, settings, host or Host.this(environment), at or path)
+
+
+def _check(path: Path, environment: Mapping[str, str], settings: Sequence[Setting], host: Host, at: Path) -> Checked:
+    read = read_all(path, [(setting.path, setting.text, setting.source) for setting in settings])
+    if read.document is None:
+        return Checked(read.text, _fit_to_show(read.diagnostics, read.text, settings), None)
+    loaded = load(read.document, read.broken)
+    findings, compiled = list(loaded.findings), None
+    around = Surroundings(
+        campaign_file=Path(at).absolute(),
+        environment=environment,
+        machine=host.machine,
+        task_names=declared_tasks(read.document) | read.lost_names,
+        broken=loaded.broken,
+        find_labels=host.find_labels,
+    )
+    if loaded.campaign is not None:
+        compiled, found = compile_campaign(loaded.campaign, around)
+        remember(partial(secrets_of_plan, compiled))
+        findings += found
+    shown = (*read.diagnostics, *diagnose(read.document, findings))
+    diagnostics = in_order(_fit_to_show(shown, read.text, settings), str(path))
+    if loaded.campaign is None or any(diagnostic.is_error for diagnostic in diagnostics):
+        return Checked(read.text, diagnostics, None)
+    return Checked(read.text, diagnostics, compiled, (loaded.campaign, around))
+
+
+def _fit_to_show(diagnostics: Sequence[Diagnostic], text: str, settings: Sequence[Setting]) -> tuple[Diagnostic, ...]:
+    """The diagnostics without secrets of the file and of the command line in what they cite."""
+    if not diagnostics:
+        return ()
+    given = (secrets_of_words([setting.source.partition(" ")[2]]) for setting in settings)
+    secrets = Secrets.of(secrets_of_document(text).union(*given))
+    return tuple(
+        replace(each, message=secrets.masked(each.message), hint=secrets.masked(each.hint) if each.hint else None)
+        for each in diagnostics
+    )
+
+
+@contextmanager
+def _no_collecting() -> Iterator[None]:
+    """Nothing of what is made here is garbage: to look for some takes a third of the time of a large file."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def in_order(diagnostics: Sequence[Diagnostic], name: str) -> tuple[Diagnostic, ...]:
+    """In the order of the file; what is wrong with the command line comes last."""
+    return tuple(sorted(diagnostics, key=lambda d: (d.file != name, d.file, d.span is None, d.span, d.code)))
+
+
+def only_learners(plan: Plan, names: Sequence[str]) -> Plan:
+    """The plan with only the named learners, or as it is where none is named."""
+    known = [learner.name for learner in plan.learners]
+    for name in names:
+        if name not in known:
+            message = f"there is no learner '{name}'"
+            raise UsageError(message, did_you_mean(name, known) or f"there are {', '.join(known[:20])}")
+    return with_learners(plan, frozenset(names)) if names else plan
+
+
+def smoke_settings(settings: Sequence[Setting]) -> list[Setting]:
+    """`--max-iter` is meant for the smoke run itself, and goes before the number in the file's `smoke`."""
+    given = [setting for setting in settings if setting.path == ("max_iter",)]
+    return [*settings, *(Setting(("smoke", "max_iter"), setting.text, setting.source) for setting in given)]
+
+
+def parse_setting(text: str) -> Setting:
+    """`key.path=value` as of `--set`; a part that is a number is a position in a list or an iteration."""
+    parts, rest = _key_path(text)
+    if not rest.startswith("=") or not all(part != "" for part in parts):
+        message = f"--set takes key.path=value, not '{masked_setting(text)}'"
+        raise UsageError(message, "for example --set max_iter=3 or --set limits.wall_time=1h")
+    return Setting(parts, rest[1:], f"--set {text}")
+
+
+_PART = re.compile(
+    r"""(?P<quote>["'])(?P<quoted>.*?)(?P=quote)(?=[.=])|(?P<option>--[^=]*)|(?P<plain>(?!["'])[^.=]*)""", re.DOTALL
+)
+"""A part in quotes may hold points and equals signs; an option such as `--model.lr` goes up to the equals sign."""
+
+
+def _key_path(text: str) -> tuple[KeyPath, str]:
+    """The parts before the equals sign, and the rest of the text."""
+    parts: list[str | int] = []
+    while (match := _PART.match(text)) is not None:
+        word = match[match.lastgroup or "plain"]
+        is_number = match.lastgroup == "plain" and re.fullmatch(r"-?[0-9]+", word) is not None
+        parts.append(int(word) if is_number else word)
+        text = text[match.end() :]
+        if not text.startswith("."):
+            break
+        text = text[1:]
+    return tuple(parts), text
+
+
+def mention_settings(file: Path, environment: Mapping[str, str], settings: Sequence[Setting], checked: Checked) -> None:
+    """Say what is odd about values of the command line: `rose validate` never sees them."""
+    for diagnostic in checked.diagnostics:
+        if diagnostic.file in {setting.source for setting in settings}:
+            hint = f" ({diagnostic.hint})" if diagnostic.hint else ""
+            notice(f"warning: {masked_setting(diagnostic.file)}: {diagnostic.message}{hint}")
+    for setting in _idle(file, environment, settings, checked.plan):
+        why = "learners have values of their own, or have this one"
+        notice(f"warning: {masked_setting(setting.source)} changes nothing: {why}")
+
+
+def _idle(
+    file: Path, environment: Mapping[str, str], settings: Sequence[Setting], plan: Plan | None
+) -> Iterator[Setting]:
+    """The settings without which the plan would be the same. For a large campaign it would take too long to tell."""
+    if plan is None or len(plan.learners) > MOST_COMPARED_LEARNERS:
+        return
+    host = Host.this(environment)
+    for setting in settings:
+        rest = [other for other in settings if other is not setting]
+        is_in_plan = setting.path[0] not in ("engine", "smoke")
+        if is_in_plan and check_campaign(file, environment, rest, host).plan == plan:
+            yield setting

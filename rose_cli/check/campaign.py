@@ -1,0 +1,172 @@
+"""Compiles a campaign and checks it: all that no single value shows."""
+
+from __future__ import annotations
+
+import os
+import os.path
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rose_cli.check.commands import Commands
+from rose_cli.check.criterion import check_common_stop, check_end
+from rose_cli.check.engine import check_engine
+from rose_cli.check.files import check_files
+from rose_cli.check.literals import check_lines, check_texts, check_variables
+from rose_cli.check.schedules import Horizon, Trial, check_keys
+from rose_cli.config.models import RESERVED_TASK_NAMES, Campaign, Iterations, Learner, TaskFields
+from rose_cli.config.rules import folded
+from rose_cli.config.validation import unknown_task
+from rose_cli.plan.compile import Overlay, _plan
+from rose_cli.util.errors import Finding, KeyPath
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from rose_cli.plan.context import Surroundings
+    from rose_cli.plan.model import LearnerPlan, Plan
+
+
+@dataclass
+class Checker:
+    """Collects findings, each once, however many learners share its place; without what only follows from others."""
+
+    campaign: Campaign
+    around: Surroundings
+    _findings: dict[tuple[str, KeyPath], Finding] = field(default_factory=dict)
+    _names: dict[str, tuple[str, KeyPath]] = field(default_factory=dict)
+    _trial: Trial = field(default_factory=Trial)
+    _horizons: set[Horizon] = field(default_factory=set)
+    _has_seen_plain: bool = False
+
+    def __post_init__(self) -> None:
+        self._commands = Commands(self.campaign, self.around)
+
+    @property
+    def findings(self) -> list[Finding]:
+        return list(self._findings.values())
+
+    def check_campaign(self, plan: Plan) -> None:
+        self._take(self._check_tasks())
+        self._take(self._check_counts(plan))
+        self._take(check_engine(self.campaign.engine, self.around))
+        self._take(check_files(self.campaign.files, ("files",), self.around))
+        self._take(check_common_stop(self.campaign, self.around))
+        self._take(check_variables(self.campaign.env, ("env",)))
+        self._take(check_lines(self.campaign.pre_exec, ("pre_exec",), self.around.campaign_dir))
+        self._take(self._check_stop_texts(self.campaign.stop, ()))
+        self._take(self._check_smoke())
+        self._take(self._commands.check_smoke())
+
+    def check_learner(self, plan: LearnerPlan, learner: Learner) -> None:
+        path: KeyPath = ("learners", plan.index)
+        self._take(self._check_name(plan.name, path))
+        if learner.is_plain and self._has_seen_plain:
+            return
+        self._has_seen_plain |= learner.is_plain
+        self._take(self._check_task_names(learner, path))
+        self._take(check_files(learner.files or (), (*path, "files"), self.around))
+        self._take(check_end(self.campaign, learner, plan, self.around))
+        self._take(self._commands.check_learner(plan, learner))
+        self._take(check_variables(learner.env, (*path, "env")))
+        self._take(check_lines(learner.pre_exec, (*path, "pre_exec"), self.around.campaign_dir))
+        self._take(self._check_stop_texts(learner.stop, path))
+        self._take(self._check_schedules(plan, learner, path))
+
+    def _take(self, findings: Iterable[Finding]) -> None:
+        for finding in findings:
+            if not self.around.broken.explains(finding):
+                self._findings.setdefault((finding.code, finding.path), finding)
+
+    def _check_tasks(self) -> Iterator[Finding]:
+        if not self.around.task_names:
+            hint = "for example simulation: {executable: python sim.py}"
+            yield Finding("no-tasks", "no task is declared", ("tasks",), hint)
+        known: dict[str, str] = {}
+        for task in self.campaign.tasks:
+            if task in RESERVED_TASK_NAMES:
+                message = f"'{task}' cannot name a task: it is a key of its own"
+                yield Finding("bad-name", message, ("tasks", task), "give the task another name", at_key=True)
+            other = known.setdefault(folded(task), task)
+            if other != task:
+                message = f"the tasks '{other}' and '{task}' differ by case only: they would name one log file"
+                yield Finding("duplicate-name", message, ("tasks", task), "rename one of the two", at_key=True)
+
+    def _check_counts(self, plan: Plan) -> Iterator[Finding]:
+        wanted, there, broken = plan.stop_after_converged, len(plan.learners), self.around.broken
+        at = ("stop_campaign", "after_converged")
+        if wanted is None or broken.lacks(("learners",)):
+            return
+        if wanted > there:
+            message = f"{wanted} learners cannot converge: there {'is' if there == 1 else 'are'} {there}"
+            yield Finding("out-of-range", message, at, f"write at most {there}")
+        can_stop = any(learner.criterion for learner in plan.learners)
+        if not can_stop and not broken.touches(("stop",)) and not broken.touches(("learners",)):
+            yield Finding("missing-key", "no learner can converge: there is no 'stop'", at, "add a 'stop'")
+
+    def _check_name(self, name: str, path: KeyPath) -> Iterator[Finding]:
+        """Names that differ by case or form alone would share a folder on some file systems."""
+        other, first = self._names.setdefault(folded(name), (name, path))
+        if first != path:
+            message = f"two learners are named '{name}'"
+            if other != name:
+                message = f"the learners '{other}' and '{name}' would share a folder where case does not count"
+            yield Finding("duplicate-name", message, (*path, "name"), "give each learner a name of its own")
+        try:
+            os.fsencode(name)
+        except UnicodeEncodeError as error:
+            message = f"no folder can be called '{name}' here: the encoding of this terminal is {error.encoding}"
+            yield Finding("bad-name", message, (*path, "name"), "call rose with PYTHONUTF8=1, or choose another name")
+
+    def _check_task_names(self, learner: Learner, path: KeyPath) -> Iterator[Finding]:
+        names = self.around.task_names
+        for task in learner.schedules if names else ():
+            if task not in names:
+                yield unknown_task(task, (*path, task), names, learner.schedules)
+
+    def _check_schedules(self, plan: LearnerPlan, learner: Learner, path: KeyPath) -> Iterator[Finding]:
+        horizon = self._horizon(plan, path)
+        for task, declared in self.campaign.tasks.items() if horizon not in self._horizons else ():
+            yield from self._check_fields(declared, ("tasks", task), horizon)
+        self._horizons.add(horizon)
+        for task, schedule in learner.schedules.items():
+            if isinstance(schedule, Iterations):
+                yield from check_keys(schedule, (*path, task), horizon.max_iter, self.around)
+                yield from self._trial.try_schedule(schedule, (*path, task), horizon)
+                for key, entry in schedule.at.items():
+                    yield from check_texts(entry, (*path, task, key), self.around.campaign_dir)
+            else:
+                yield from self._check_fields(schedule, (*path, task), horizon)
+
+    def _check_fields(self, fields: TaskFields, path: KeyPath, horizon: Horizon) -> Iterator[Finding]:
+        yield from self._trial.try_fields(fields, path, horizon)
+        yield from check_texts(fields, path, self.around.campaign_dir)
+
+    def _check_stop_texts(self, stop: TaskFields | None, path: KeyPath) -> Iterator[Finding]:
+        if stop is not None:
+            yield from check_texts(stop, (*path, "stop"), self.around.campaign_dir)
+
+    def _horizon(self, plan: LearnerPlan, path: KeyPath) -> Horizon:
+        broken = self.around.broken
+        is_known = not broken.touches(("max_iter",)) and not broken.touches((*path, "max_iter"))
+        may_stop = plan.criterion is not None or broken.touches(("stop",)) or broken.touches((*path, "stop"))
+        return Horizon(plan.max_iter if is_known else None, is_known, may_stop)
+
+    def _check_smoke(self) -> Iterator[Finding]:
+        smoke, names = self.campaign.smoke, self.around.task_names
+        horizon = Horizon(smoke.max_iter, is_known=True, has_metric=True)
+        for task, override in smoke.overrides.items():
+            yield from self._check_fields(override, ("smoke", task), horizon)
+            if names and task not in names:
+                yield unknown_task(task, ("smoke", task), names, smoke.overrides)
+
+
+def compile_campaign(
+    campaign: Campaign, around: Surroundings, overlay: Overlay | None = None
+) -> tuple[Plan, list[Finding]]:
+    """The plan, and every finding of the cross-checks; the plan is good to run where none of them is an error."""
+    plan = _plan(campaign, around, overlay or Overlay())
+    checker = Checker(campaign, around)
+    checker.check_campaign(plan)
+    for compiled, learner in zip(plan.learners, campaign.learners, strict=True):
+        checker.check_learner(compiled, learner)
+    return plan, checker.findings

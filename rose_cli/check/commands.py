@@ -1,0 +1,168 @@
+"""Checks the program and the resources of every command, each once."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rose_cli.check.engine import gpu_advice
+from rose_cli.check.literals import Lines
+from rose_cli.check.origin import Layer, giver, stop_layers, task_layers
+from rose_cli.check.programs import Programs
+from rose_cli.config.models import Iterations, Learner, TaskFields
+from rose_cli.plan.compile import Ground, merge
+from rose_cli.plan.engine import engine_cores, engine_gpus, engine_memory_mb, node_of, runs_here
+from rose_cli.util.errors import Finding, KeyPath
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rose_cli.config.models import Campaign, Engine, Override
+    from rose_cli.engine.labels import ResourceLabel
+    from rose_cli.plan.context import Surroundings
+    from rose_cli.plan.model import CommandPlan, LearnerPlan
+
+_ONLY_ARGUMENTS = frozenset({"options", "adaptive", "args"})
+
+
+@dataclass
+class Commands:
+    campaign: Campaign
+    around: Surroundings
+    _seen: set[KeyPath] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._programs = Programs(self.campaign, self.around)
+        self._lines = Lines(self.campaign, self.around)
+        self._unseen = list(self.campaign.tasks)
+
+    def check_learner(self, plan: LearnerPlan, learner: Learner) -> Iterator[Finding]:
+        """What it gives itself, and of the declared commands those that no learner before it has run as they are."""
+        steps = {step.task: step for step in plan.steps} if self._unseen or learner.schedules else {}
+        declared = [task for task in self._unseen if _runs_as_declared(learner.schedules.get(task))]
+        self._unseen = [task for task in self._unseen if task not in declared] if declared else self._unseen
+        for task in declared:
+            yield from self._check(steps[task].otherwise, [Layer(("tasks", task), self.campaign.tasks[task])])
+        for task in learner.schedules:
+            for key, layers in task_layers(self.campaign, learner, plan.index, task) if task in steps else ():
+                if not _is_declared(layers[0].fields):
+                    yield from self._check(steps[task].at.get(key, steps[task].otherwise), layers)
+        if plan.criterion is not None:
+            yield from self._check(plan.criterion.step.otherwise, stop_layers(self.campaign, learner, plan.index))
+
+    def check_smoke(self) -> Iterator[Finding]:
+        ground = Ground(self.campaign, Learner())
+        for task, override in self.campaign.smoke.overrides.items():
+            declared = self.campaign.tasks.get(task)
+            if declared is not None and not _is_declared(override):
+                layers: list[Layer[TaskFields]] = [Layer(("smoke", task), override), Layer(("tasks", task), declared)]
+                yield from self._check(merge(ground, [declared, override]), layers)
+
+    def _check(self, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Finding]:
+        if layers[0].path not in self._seen:
+            self._seen.add(layers[0].path)
+            yield from self._programs.check(command, layers)
+            yield from self._lines.check(command, layers)
+            yield from check_resources(command, layers, self.campaign.engine, self.around)
+            yield from check_snapshot(command, layers)
+
+
+def _is_declared(fields: TaskFields) -> bool:
+    """Whether a layer leaves program and resources as they were."""
+    return fields.model_fields_set <= _ONLY_ARGUMENTS
+
+
+def _runs_as_declared(schedule: Iterations | Override | None) -> bool:
+    if isinstance(schedule, Iterations):
+        return -1 not in schedule.at
+    return schedule is None or _is_declared(schedule)
+
+
+def check_resources(
+    command: CommandPlan, layers: Sequence[Layer[TaskFields]], engine: Engine, around: Surroundings
+) -> Iterator[Finding]:
+    wanted, broken = command.resources, around.broken
+    decisive = ("cores",) if engine.cores is not None else ("cores", "kind", "resource", "nodes")
+    if not any(broken.touches(("engine", key)) for key in decisive):
+        at, there = giver(layers, "cores_per_rank", "ranks"), engine_cores(engine, around)
+        hint = f"ask for at most {there}"
+        if engine.cores is not None:
+            hint += f", or write {_in_engine(engine, 'cores', wanted.cores)}"
+        yield from _check(wanted.cores, there, "core", at, hint)
+    if not broken.touches(("engine", "gpus")):
+        at, there = giver(layers, "gpus_per_rank", "ranks"), engine_gpus(engine, around)
+        hint = f"write {_in_engine(engine, 'gpus', wanted.gpus)}, if there are as many"
+        if there < len(engine.gpus) and around.gpus is not None:
+            hint = f"{around.gpus.source} leaves {there or 'none'} of the {len(engine.gpus)}; {gpu_advice(there)}"
+        yield from _check(wanted.gpus, there, "GPU", at, hint)
+    at, there = giver(layers, "mem_per_rank", "ranks"), engine_memory_mb(engine, around)
+    yield from _check(wanted.memory_mb, there, "MB of memory", at, "ask for less")
+    if not broken.touches(("engine", "resource")):
+        yield from _check_rank(command, layers, node_of(engine, around))
+    if runs_here(engine, around) and not broken.touches(("engine", "kind")):
+        yield from _check_launcher(command, layers, engine, around)
+
+
+def _in_engine(engine: Engine, key: str, count: int) -> str:
+    return f"engine: {{{key}: {count}}}" if engine.kind == "local" else f"{key}: {count} in 'engine'"
+
+
+def _check(wanted: int, there: int | None, what: str, path: KeyPath, hint: str) -> Iterator[Finding]:
+    """`there` None: not known."""
+    if there is not None and wanted > there:
+        message = f"asks for {_counted(wanted, what)}, the engine has {there}"
+        yield Finding("too-many-resources", message, path, hint)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' if count > 1 and ' ' not in what else ''}"
+
+
+def _check_rank(
+    command: CommandPlan, layers: Sequence[Layer[TaskFields]], node: ResourceLabel | None
+) -> Iterator[Finding]:
+    """A rank is on one node, however many the pilot has."""
+    if node is None:
+        return
+    wanted, ranks = command.resources, command.launched_ranks
+    for key, each, there, what in (
+        ("cores_per_rank", wanted.cores // ranks, node.cores_per_node, "core"),
+        ("gpus_per_rank", wanted.gpus // ranks, node.gpus_per_node, "GPU"),
+        ("mem_per_rank", wanted.memory_mb // ranks, node.memory_mb_per_node, "MB of memory"),
+    ):
+        if there is not None and each > max(there, 1 if what == "core" else 0):
+            message = f"asks for {_counted(each, what)} in one rank, a node has {there}"
+            hint = f"ask for at most {there}" + (", and more ranks" if there else ", or choose nodes that have some")
+            yield Finding("too-many-resources", message, giver(layers, key, "ranks"), hint)
+
+
+_LAUNCHERS = {"local": ("mpiexec",), "radical.pilot": ("mpirun", "mpiexec")}
+"""Of these one has to be there: the first is what a message names."""
+
+
+def _check_launcher(
+    command: CommandPlan, layers: Sequence[Layer[TaskFields]], engine: Engine, around: Surroundings
+) -> Iterator[Finding]:
+    """A pilot looks for its launcher where rose runs, before any `pre_exec`; the local engine right before the task."""
+    launchers = _LAUNCHERS[engine.kind]
+    path = around.environment.get("PATH", "")
+    if engine.kind == "local":
+        search = around.search_path(command)
+        if command.pre_exec or not search.is_whole:
+            return
+        path = search.known
+    if command.launched_ranks > 1 and not any(shutil.which(launcher, path=path) for launcher in launchers):
+        names = " and no ".join(f"'{launcher}'" for launcher in launchers)
+        message = f"{command.ranks} ranks need an MPI launcher: there is no {names} on PATH"
+        yield Finding(
+            "missing-program", message, giver(layers, "ranks"), "install one (Open MPI, MPICH), or set ranks: 1"
+        )
+
+
+def check_snapshot(command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Finding]:
+    """Replicas work in one workspace at once: to put it back for one would take it from under the others."""
+    if command.snapshot and command.replicas > 1:
+        message = f"'snapshot' cannot go with {command.replicas} replicas, which share one workspace"
+        hint = "take one of the two out, or give each replica a learner of its own"
+        yield Finding("conflicting-keys", message, giver(layers, "snapshot", "replicas"), hint, at_key=True)

@@ -1,0 +1,121 @@
+"""Checks what the engine is asked for against this machine and radical.pilot's resource labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rose_cli.config.document import PILOT_KEYS
+from rose_cli.util.errors import Finding, Severity, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rose_cli.config.models import Engine
+    from rose_cli.engine.labels import ResourceLabel
+    from rose_cli.engine.machine import VisibleGpus
+    from rose_cli.plan.context import Surroundings
+
+_ON_A_NODE = (("cores", "cores_per_node", "core"), ("gpus", "gpus_per_node", "GPU"))
+
+
+def check_engine(engine: Engine, around: Surroundings) -> Iterator[Finding]:
+    if around.broken.touches(("engine", "kind")):
+        return
+    if engine.kind == "local":
+        yield from _check_foreign(engine)
+        yield from _check_cores(engine, around.machine.cores)
+        yield from _check_visible(engine, around.gpus)
+        return
+    if any(engine.gpus) and engine.gpus != tuple(str(number) for number in range(len(engine.gpus))):
+        hint = f"write gpus: {len(engine.gpus)}; which ones they are is for the pilot to say"
+        yield Finding("wrong-value", "a pilot is asked for a number of GPUs, not for ids", ("engine", "gpus"), hint)
+    if around.labels is None:
+        message = "radical.pilot is not installed here: its resource label is not checked, and `rose run` cannot start"
+        hint = "install it into this environment: pip install 'rose-cli[pilot]' (brings packages under GPL and AGPL)"
+        yield Finding("not-installed", message, ("engine",), hint, Severity.WARNING)
+    elif not around.broken.touches(("engine", "resource")):
+        yield from _check_label(engine, around.labels)
+
+
+def _check_foreign(engine: Engine) -> Iterator[Finding]:
+    for key in PILOT_KEYS:
+        if key in engine.model_fields_set:
+            hint = f"take it out, or write kind: radical.pilot beside '{key}'"
+            yield Finding("unused-key", f"'{key}' is for a pilot, and this is the local engine", ("engine", key), hint,
+                          at_key=True)  # fmt: skip
+
+
+def _check_cores(engine: Engine, there: int) -> Iterator[Finding]:
+    """Campaigns are written on one machine and run on another: that it fits here is not for certain what is meant."""
+    if engine.cores is not None and engine.cores > there:
+        hint = f"write cores: {there}, or take it out: rose then uses as many as there are"
+        yield Finding("too-many-resources", few_cores(engine.cores, there), ("engine", "cores"), hint, Severity.WARNING)
+
+
+def few_cores(asked: int, there: int) -> str:
+    """What is to be said where the local engine is told of more cores than this process may use."""
+    return f"the engine counts on {asked} cores, and rose may use {there} here: tasks may slow each other down"
+
+
+def _check_visible(engine: Engine, visible: VisibleGpus | None) -> Iterator[Finding]:
+    if visible is None:
+        return
+    at, asked, there = ("engine", "gpus"), len(engine.gpus), len(visible.ids)
+    hidden = [gpu for gpu in engine.gpus if visible.lacks(gpu)]
+    if not any(engine.gpus) and asked > there:
+        yield Finding("too-many-resources", few_gpus(asked, visible), at, gpu_advice(there), Severity.WARNING)
+    elif any(engine.gpus) and hidden:
+        named = f"GPU {hidden[0]} is" if len(hidden) == 1 else f"GPUs {', '.join(hidden)} are"
+        message = f"{named} not among those that {visible.source} leaves: somebody else may be using {_them(hidden)}"
+        hint = f"write gpus: {asked}, for any {asked} that this session may use"
+        yield Finding("not-visible", message, at, hint, Severity.WARNING)
+
+
+def few_gpus(asked: int, visible: VisibleGpus) -> str:
+    """What is to be said where a session may use fewer GPUs than the engine asks for."""
+    there = len(visible.ids)
+    return f"the engine asks for {asked} GPU{'s' if asked > 1 else ''}, and {visible.source} leaves {there or 'none'}"
+
+
+def gpu_advice(there: int) -> str:
+    return f"ask for at most {there}, or get more from the batch system" if there else "run this where GPUs are visible"
+
+
+def _them(several: Sequence[str]) -> str:
+    return "it" if len(several) == 1 else "them"
+
+
+def _check_label(engine: Engine, labels: dict[str, ResourceLabel]) -> Iterator[Finding]:
+    at, label = ("engine", "resource"), labels.get(engine.resource)
+    if label is None:
+        hint = did_you_mean(engine.resource, labels) or _same_site(engine.resource, labels)
+        yield Finding("unknown-resource", f"radical.pilot knows no resource '{engine.resource}'", at, hint)
+        return
+    if engine.access_schema is not None and label.schemas and engine.access_schema not in label.schemas:
+        hint = did_you_mean(engine.access_schema, label.schemas) or f"it has {', '.join(label.schemas)}"
+        message = f"'{engine.resource}' has no access schema '{engine.access_schema}'"
+        yield Finding("wrong-value", message, ("engine", "access_schema"), hint)
+    for key in label.mandatory:
+        if key in PILOT_KEYS and getattr(engine, key) is None:
+            message = f"'{engine.resource}' needs a '{key}'"
+            yield Finding("missing-key", message, ("engine", key), f"add {key}: to 'engine'")
+    if engine.nodes is not None:
+        yield from _check_nodes(engine, label, engine.nodes)
+
+
+def _check_nodes(engine: Engine, label: ResourceLabel, nodes: int) -> Iterator[Finding]:
+    asked = {"cores": engine.cores or 0, "gpus": len(engine.gpus)}
+    for key, field, what in _ON_A_NODE:
+        each = getattr(label, field)
+        if each is not None and asked[key] > nodes * each and not label.forks:
+            message = f"{asked[key]} {what}s on {nodes} node{'s' if nodes > 1 else ''} of {each}"
+            yield Finding(
+                "too-many-resources", message, ("engine", key), f"ask for at most {nodes * each}, or more nodes"
+            )
+
+
+def _same_site(resource: str, labels: dict[str, ResourceLabel]) -> str:
+    site = resource.partition(".")[0] + "."
+    near = [name for name in labels if name.startswith(site)] or sorted({name.partition(".")[0] for name in labels})
+    what = f"those of '{site[:-1]}' are" if near[0].startswith(site) else "it is site.machine, with the sites"
+    return f"{what} {', '.join(near[:20])}"

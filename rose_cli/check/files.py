@@ -1,0 +1,78 @@
+"""Whether the files that workspaces start with are there, and where they would go."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rose_cli.config.rules import leads_out
+from rose_cli.plan.compile import target_of
+from rose_cli.util.errors import SAME_LOOKS, Finding, KeyPath, lookalike
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rose_cli.config.models import File
+    from rose_cli.plan.context import Surroundings
+
+
+def check_files(files: Sequence[File], path: KeyPath, around: Surroundings) -> Iterator[Finding]:
+    targets: set[str] = set()
+    linked: set[str] = set()
+    for position, file in enumerate(files):
+        at = (*path, position)
+        if not os.path.exists(around.campaign_dir / file.path):  # noqa: PTH110 - pathlib's raises for a name too long
+            yield _missing(file.path, (*at, "path"), around)
+        elif file.copy_:
+            yield from _check_copied(file.path, (*at, "path"), around)
+        target = target_of(file, around.campaign_dir)
+        if leads_out(target):
+            message = f"'{file.to or file.path}' would not lie inside the workspace"
+            to = (*at, "to") if file.to else (*at, "path")
+            yield Finding("outside-workspace", message, to, "write to: and a relative path without '..'")
+        elif target in targets:
+            message = f"two of these would go to '{target}' in the workspace"
+            to = (*at, "to") if file.to else (*at, "path")
+            yield Finding("duplicate-name", message, to, "name another place with to:, or take one away")
+        elif outer := next((other for other in linked if _lies_in(target, other) or _lies_in(other, target)), None):
+            message = f"'{target}' and '{outer}' lie in one another, and a link leads to your own folder"
+            to = (*at, "to") if file.to else (*at, "path")
+            hint = "write copy: true at the folder, or name another place with to:"
+            yield Finding("duplicate-name", message, to, hint)
+        targets.add(target)
+        linked |= set() if file.copy_ else {target}
+
+
+def _lies_in(inner: str, outer: str) -> bool:
+    return inner.startswith(f"{outer}/")
+
+
+def _check_copied(path: str, at: KeyPath, around: Surroundings) -> Iterator[Finding]:
+    """A link may lead anywhere; a copy ends."""
+    source = (around.campaign_dir / path).resolve()
+    if around.campaign_dir.resolve().is_relative_to(source):
+        message = f"'{path}' holds the campaign file, and with it all runs: it would be copied into itself"
+        yield Finding("cannot-copy", message, at, "name the files and folders in it that the tasks need")
+    elif not (source.is_file() or source.is_dir()):
+        message = f"'{path}' is a pipe, a socket or a device, and cannot be copied"
+        yield Finding("cannot-copy", message, at, "take copy: true away for a link")
+
+
+def _missing(path: str, at: KeyPath, around: Surroundings) -> Finding:
+    hint = f"paths are relative to {around.where_paths_start}"
+    if any(sign in path for sign in "*?["):
+        hint = "patterns are not filled in: name the folder, or each file"
+    elif path.startswith("~"):
+        hint = "write the whole path instead of '~'"
+    elif lookalike(Path(path).name, listed(around.campaign_dir / Path(path).parent)):
+        hint = SAME_LOOKS
+    return Finding("missing-file", f"there is no file or folder '{path}'", at, hint)
+
+
+def listed(folder: Path) -> list[str]:
+    """The names in a folder, at most a thousand; none where it cannot be read. No file in it is opened."""
+    try:
+        return sorted(os.listdir(folder))[:1000]  # noqa: PTH208 - names are all it needs
+    except (OSError, ValueError):
+        return []

@@ -1,0 +1,239 @@
+"""Finds values that are passed literally although something else was meant, and placeholders in code."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from rose_cli.check.origin import giver, word_place
+from rose_cli.config.expression.compiler import parse
+from rose_cli.config.expression.parser import ExpressionError
+from rose_cli.plan.shell_quoting import unquoted
+from rose_cli.plan.shell_scanner import NUMBERS, scan
+from rose_cli.plan.words import Code, code_at
+from rose_cli.util.errors import Finding, KeyPath, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from rose_cli.check.origin import Layer
+    from rose_cli.config.models import Campaign, TaskFields
+    from rose_cli.plan.context import Surroundings
+    from rose_cli.plan.model import CommandPlan
+    from rose_cli.plan.shell_quoting import ShellLine, Spot, Style
+
+_LOOKS_COMPUTED = re.compile(r"(?=.*\bi\b)(?=.*([*+/%(]| - ))")
+
+_HOME = r"~(?:[\w.-]*/|(?=:|$))[^:=]*"
+
+# the dynamic linker knows three of its own
+_VARIABLE = r"\$(?!\{*(?:ORIGIN|LIB|PLATFORM)\b)(?:\{+\w+[^{}]*\}+|\([^()]+\)|[A-Za-z_]\w*)[^:=]*"
+
+# at the beginning, in a list such as PATH, or in --name=value
+_FOR_A_SHELL = re.compile(f"(?:^|[:=])({_HOME}|{_VARIABLE}|`[^`]+`)")
+
+_DASHES = "\N{HYPHEN}\N{NON-BREAKING HYPHEN}\N{FIGURE DASH}\N{EN DASH}\N{EM DASH}\N{HORIZONTAL BAR}\N{MINUS SIGN}"
+
+# curly quotes, low ones, and those that point
+_TYPOGRAPHIC = re.compile(f"-?[{_DASHES}](?=[^\\W\\d]|-)|[\u2018-\u201f\u00ab\u00bb]")
+
+_WHOLE_PATH = "no shell reads this: write the whole path, or begin with {campaign_dir} or {workspace}"
+
+_SOURCED = re.compile(r"(?:^|[;&|]\s*)(?:source|\.)\s+([\"']?)([\w.][\w./+ -]*?)\1(?=\s|$|[;&|])")
+
+
+def check_texts(fields: TaskFields, path: KeyPath, campaign_dir: Path) -> Iterator[Finding]:
+    """What one layer gives of a command."""
+    yield from check_lines(fields.pre_exec, (*path, "pre_exec"), campaign_dir)
+    for position, argument in enumerate(fields.args or ()):
+        yield from _check_text(argument, (*path, "args", position))
+    for name, value in (fields.options or {}).items():
+        at = (*path, "options", name)
+        yield from _check_computed(name, value, at)
+        yield from _check_sign(name, at, at_key=True)
+        for below, text in _texts(value):
+            yield from _check_text(text, (*at, *below))
+    for name in fields.adaptive or {}:
+        yield from _check_sign(name, (*path, "adaptive", name), at_key=True)
+    line = None if fields.shell else fields.executable
+    for position, word in enumerate(line.words if line is not None else ()):
+        place, inside = line.place(position) if line is not None else ((), None)
+        yield from _check_sign(word, (*path, "executable", *place), inside=inside)
+    yield from check_variables(fields.env, (*path, "env"))
+
+
+def check_variables(variables: Mapping[str, str | None] | None, path: KeyPath) -> Iterator[Finding]:
+    for name, value in (variables or {}).items():
+        if value is not None and (found := _FOR_A_SHELL.search(value)):
+            message = f"'{found[1]}' is handed on as it stands: rose fills in no variables and no '~'"
+            hint = f'write the whole path, or under pre_exec: export {name}="{_for_export(value)}"'
+            yield Finding("shell-sign", message, (*path, name), hint, Severity.WARNING)
+
+
+def check_lines(lines: Sequence[str] | None, path: KeyPath, campaign_dir: Path) -> Iterator[Finding]:
+    """`source .venv/bin/activate`: the lines run in the workspace, which has no such file."""
+    for line in lines or ():
+        for _, name in _SOURCED.findall(line):
+            if os.path.isfile(campaign_dir / name):  # noqa: PTH113 - pathlib's raises for a name too long
+                message = f"'{name}' is looked up in the workspace, where the lines of pre_exec run"
+                hint = f'write "$ROSE_CAMPAIGN_DIR/{name}", or bring it along with files:'
+                yield Finding("relative-path", message, path, hint, Severity.WARNING)
+
+
+def _for_export(value: str) -> str:
+    """As a shell takes it within double quotes, where it fills in no `~`."""
+    plain = value.replace("{{", "{").replace("}}", "}")
+    return re.sub(r"(^|[:=])~(?=/|:|$)", r"\1$HOME", plain)
+
+
+def _texts(value: object) -> Iterator[tuple[tuple[int, ...], str]]:
+    if isinstance(value, str):
+        yield (), value
+    elif isinstance(value, tuple):
+        yield from (((position,), entry) for position, entry in enumerate(value) if isinstance(entry, str))
+
+
+def _check_text(text: str, path: KeyPath) -> Iterator[Finding]:
+    if found := _FOR_A_SHELL.search(text):
+        message = f"'{found[1]}' is handed on as it stands: rose fills in no variables and no '~'"
+        yield Finding("shell-sign", message, path, _WHOLE_PATH, Severity.WARNING)
+    yield from _check_sign(text, path)
+
+
+def _check_sign(
+    word: str, path: KeyPath, *, at_key: bool = False, inside: tuple[int, int] | None = None
+) -> Iterator[Finding]:
+    """`—rate` and `“text”`: word processors and web pages write them, programs do not know them."""
+    if found := _TYPOGRAPHIC.match(word):
+        sign = found[0][-1]
+        meant = f"write --{word[found.end() :].lstrip('-')} or -{word[found.end() :].lstrip('-')}"
+        what, hint = ("hyphen", meant) if sign in _DASHES else ("quote", "write ' or \" where a quote is meant")
+        message = f"'{sign}' (U+{ord(sign):04X}) is no {what}: the program gets it as it stands"
+        yield Finding("typographic-sign", message, path, hint, Severity.WARNING, at_key=at_key, inside=inside)
+
+
+def _check_computed(name: str, value: object, path: KeyPath) -> Iterator[Finding]:
+    """`--n: 100 + i*50` outside of `adaptive`."""
+    if isinstance(value, str) and _LOOKS_COMPUTED.match(value) and _is_expression(value):
+        message = f"'{value}' is handed on as a text: only under 'adaptive' it is computed"
+        hint = f"write adaptive: {{{name}: {value}}}"
+        yield Finding("computed-option", message, path, hint, Severity.WARNING)
+
+
+def _is_expression(text: str) -> bool:
+    try:
+        return "i" in parse(text).names
+    except ExpressionError:
+        return False
+
+
+_LAUNCHER = re.compile(
+    r"\b(mpiexec|mpirun|orterun|prun|prterun|srun|jsrun|lrun|aprun|ibrun|flux|charmrun|torchrun|accelerate|deepspeed)\b"
+)
+
+
+@dataclass(frozen=True)
+class Lines:
+    campaign: Campaign
+    around: Surroundings
+
+    def check(self, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Finding]:
+        if command.shell:
+            line = scan(command.words[0])
+            yield from self._check_spots(line, 0, layers)
+            yield from _check_ending(line, command, layers)
+            yield from _check_failures(line, layers)
+            yield from _check_ranks(command, layers)
+        elif (found := code_at(command.words)) is not None:
+            position, code = found
+            word = command.words[position]
+            line = scan(word) if code is Code.SHELL else unquoted(word, code)
+            yield from self._check_spots(line, position, layers)
+
+    def _check_spots(self, line: ShellLine, position: int, layers: Sequence[Layer[TaskFields]]) -> Iterator[Finding]:
+        """Of those in doubt the first, of those that cannot be filled in as things are rather than of others."""
+        path, word = word_place(layers, position)
+        findings = [finding for spot in line.spots if (finding := self._check_spot(spot, path, word)) is not None]
+        yield from sorted(findings, key=lambda finding: finding.severity is Severity.WARNING)[:1]
+
+    def _check_spot(self, spot: Spot, path: KeyPath, word: tuple[int, int] | None) -> Finding | None:
+        name = f"{{{spot.name}}}"
+        refused = self._refused(spot)
+        is_doubtful = spot.reason is not None and spot.name not in NUMBERS
+        if refused is not None:
+            reason = spot.reason or "in a here-document, which it could end"
+            message = f"'{name}' stands {reason}, and '{refused}' would be read as code"
+        elif is_doubtful:
+            message = f"'{name}' stands {spot.reason}: its value cannot be quoted there, and has to be plain"
+        elif spot.after_dollar:
+            message = f"'${name}' is a dollar sign and the value of '{name}'"
+        else:
+            return None
+        severity = Severity.ERROR if refused is not None else Severity.WARNING
+        # a text that was split has its words in quotes: the whole word is shown
+        is_exact = word is None or word[0] == 0
+        inside = (spot.offset, spot.length) if is_exact else word
+        return Finding("doubtful-placeholder", message, path, spot.way_out, severity, inside=inside)
+
+    def _refused(self, spot: Spot) -> str | None:
+        """The first known value that cannot stand there. There may be thousands of learners, and of spots."""
+        values = self._values.get(spot.name, {})
+        if spot.name != "learner":
+            return next((value for value in values if not spot.takes(value)), None)
+        if spot.is_in_document:
+            return spot.ending_name(values)
+        if spot.style not in self._refused_names:
+            self._refused_names[spot.style] = next((name for name in values if not spot.takes(name)), None)
+        return self._refused_names[spot.style]
+
+    @cached_property
+    def _refused_names(self) -> dict[Style, str | None]:
+        return {}
+
+    @cached_property
+    def _values(self) -> dict[str, dict[str, None]]:
+        """What is known of the values that placeholders will have."""
+        folder = str(self.around.campaign_dir)
+        learners = [learner.name for learner in self.campaign.learners if learner.name is not None]
+        known = {"campaign_dir": [folder], "workspace": [folder], "python": [sys.executable], "learner": learners}
+        return {name: dict.fromkeys(values) for name, values in known.items()}
+
+
+def _check_ending(line: ShellLine, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Finding]:
+    if line.ending is not None and (command.args or command.options):
+        what = "args" if command.args else "options"
+        message = f"'{what}' cannot be put at the end of the line: {line.ending}"
+        hint = "write them into the line, or let the line end in the command that takes them"
+        path, _ = word_place(layers, 0)
+        yield Finding("lost-arguments", message, path, hint)
+
+
+_HIDDEN = {
+    "pipe": (
+        "a pipe ends as its last command does: that one before it has failed goes unseen",
+        "leave shell: true out and write [bash, -o, pipefail, -c, '…']",
+    ),
+    "lines": (
+        "a shell goes on after a line that failed: the task ends as its last line does",
+        "begin with a line 'set -e'",
+    ),
+}
+
+
+def _check_failures(line: ShellLine, layers: Sequence[Layer[TaskFields]]) -> Iterator[Finding]:
+    if line.hides_failures is not None:
+        message, hint = _HIDDEN[line.hides_failures]
+        path, _ = word_place(layers, 0)
+        yield Finding("hidden-failure", message, path, hint, Severity.WARNING)
+
+
+def _check_ranks(command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Finding]:
+    if command.ranks > 1 and not _LAUNCHER.search(command.words[0]):
+        message = f"{command.ranks} ranks are asked for, but the line starts no MPI launcher: it runs once"
+        hint = f"write mpiexec -n {command.ranks} in the line, or ask for cores_per_rank: {command.ranks} instead"
+        yield Finding("no-launcher", message, giver(layers, "ranks"), hint, Severity.WARNING)

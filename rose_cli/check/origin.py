@@ -1,0 +1,64 @@
+"""Which layer of a campaign gives a field of a command, so that a finding points at what the user wrote."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from rose_cli.config.models import Iterations, StopFields, TaskFields
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rose_cli.config.models import Campaign, Learner
+    from rose_cli.util.errors import KeyPath
+
+Fields_co = TypeVar("Fields_co", bound=TaskFields, covariant=True)
+
+
+@dataclass(frozen=True)
+class Layer(Generic[Fields_co]):
+    path: KeyPath
+    fields: Fields_co
+
+    def gives(self, name: str) -> bool:
+        return name in self.fields.model_fields_set
+
+
+def giver(layers: Sequence[Layer[TaskFields]], *names: str) -> KeyPath:
+    """Where the first of the fields is given, or would be: the declaration stands in where no layer gives any.
+
+    `layers` go from the most particular to the declaration.
+    """
+    for layer in layers:
+        if name := next((name for name in names if layer.gives(name)), None):
+            return (*layer.path, name)
+    return (*layers[-1].path, names[0])
+
+
+def word_place(layers: Sequence[Layer[TaskFields]], position: int) -> tuple[KeyPath, tuple[int, int] | None]:
+    """Where a word of the command stands: a path, and the stretch inside of the text there."""
+    layer = next((layer for layer in layers if layer.fields.executable is not None), layers[-1])
+    line = layer.fields.executable
+    below, inside = line.place(position) if line is not None else ((), None)
+    return (*layer.path, "executable", *below), inside
+
+
+def task_layers(
+    campaign: Campaign, learner: Learner, index: int, task: str
+) -> Iterator[tuple[int, list[Layer[TaskFields]]]]:
+    """Every variant of a task's command that the learner gives: its iteration key, -1 for none, and its layers."""
+    path: KeyPath = ("learners", index, task)
+    declared: Layer[TaskFields] = Layer(("tasks", task), campaign.tasks[task])
+    schedule = learner.schedules[task]
+    if isinstance(schedule, Iterations):
+        for key, entry in schedule.at.items():
+            yield key, [Layer((*path, key), entry), declared]
+    else:
+        yield -1, [Layer(path, schedule), declared]
+
+
+def stop_layers(campaign: Campaign, learner: Learner, index: int) -> list[Layer[StopFields]]:
+    """The learner's `stop`, where it has one, then the campaign's."""
+    given = ((("learners", index, "stop"), learner.stop), (("stop",), campaign.stop))
+    return [Layer(path, stop) for path, stop in given if stop is not None]

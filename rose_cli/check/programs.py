@@ -1,0 +1,325 @@
+"""Checks whether the program and the script of a command will be there when it runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import stat
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain
+from pathlib import PurePath
+from typing import TYPE_CHECKING, NamedTuple
+
+from rose_cli.check.files import listed
+from rose_cli.check.origin import word_place
+from rose_cli.config.placeholders import has_placeholder
+from rose_cli.plan.words import INTERPRETERS, RUNNERS, code_at, is_beside, is_path, path_beside, scripts
+from rose_cli.util.errors import SAME_LOOKS, Finding, Severity, lookalike, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from rose_cli.check.origin import Layer
+    from rose_cli.config.models import Campaign, TaskFields
+    from rose_cli.plan.context import SearchPath, Surroundings
+    from rose_cli.plan.model import CommandPlan
+
+_WORDS_OF_THE_SHELL = ("cd", "source", ".", "export", "module", "eval", "exec", "set", "unset", "ulimit", "if", "for")
+
+_SHELL_SIGN = re.compile(r"\|\|?|&&?|;|[012&]?>>?(&[012])?|<<?|[012]?>&[012]|\$\w.*|\$[{(].*|.*`.*|~(/.*)?")
+
+MAX_GUESSES = 100
+
+
+@dataclass(frozen=True)
+class Programs:
+    campaign: Campaign
+    around: Surroundings
+
+    def check(self, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Finding]:
+        if command.shell:
+            return
+        missing = self._missing_program(command) or self._fault(command)
+        if missing is not None:
+            yield self._finding(layers, 0, *missing)
+        if _of_the_shell(command.words[0]):
+            return
+        missing_scripts = [
+            f for position in scripts(command.words) for f in self._check_script(command, position, layers)
+        ]
+        yield from missing_scripts
+        if missing is None and not missing_scripts:
+            yield from self._check_signs(command, layers)
+        yield from self._check_bare_words(command, layers)
+
+    def _finding(
+        self, layers: Sequence[Layer[TaskFields]], position: int, code: str, message: str, hint: str
+    ) -> Finding:
+        path, inside = word_place(layers, position)
+        return Finding(code, message, path, hint, inside=inside)
+
+    def _missing_program(self, command: CommandPlan) -> tuple[str, str, str] | None:
+        """Code, message and hint, where the program cannot be started."""
+        word = command.words[0]
+        program = self._in_place(word)
+        # what pre_exec loads, or a placeholder names, is known only when it runs
+        if "{" in program or command.pre_exec or self._may_be_there(program, command):
+            return None
+        beside = self.around.campaign_dir / program
+        if not is_path(program) and os.path.isfile(beside):  # noqa: PTH113
+            return "missing-program", *self._only_beside(word)
+        if os.path.isdir(beside):  # noqa: PTH112 - those of pathlib raise for a name too long
+            return "missing-program", f"'{word}' is a folder", "name the program in it"
+        if os.path.isfile(beside):  # noqa: PTH113
+            runner = RUNNERS.get(beside.suffix, ("python",))[0]
+            hint = f"chmod +x {shlex.quote(word)}, or name what runs it: {runner} {shlex.quote(word)}"
+            return "not-executable", f"'{word}' is not executable", hint
+        where = "" if "/" in word else " on PATH"
+        return "missing-program", f"there is no program '{word}'{where}", self._program_hint(word, command)
+
+    def _fault(self, command: CommandPlan) -> tuple[str, str, str] | None:
+        """The same, where it is there and the kernel would not execute it."""
+        word, search = command.words[0], self.around.search_path(command)
+        found = None if "{" in self._in_place(word) else self._which(self._in_place(word), search)
+        fault = fault_of_program(found, word, search.known) if found is not None else None
+        # what pre_exec loads may well be what its first line asks for
+        is_sure = search.is_whole and not command.pre_exec
+        return None if fault is not None and fault.code == "missing-interpreter" and not is_sure else fault
+
+    @staticmethod
+    def _only_beside(word: str) -> tuple[str, str]:
+        message = f"there is no program '{word}' on PATH, and a bare name is not looked up beside the campaign file"
+        return message, f"write ./{word} for the file there"
+
+    def _program_hint(self, program: str, command: CommandPlan) -> str:
+        if (hint := _of_the_shell(program)) is not None:
+            return hint
+        if "$" in command.environment.get("PATH", ""):
+            return "PATH is taken as it stands under 'env:': extend it under 'pre_exec:', export PATH=…:$PATH"
+        search = self.around.search_path(command)
+        if program == "python" and self._which("python3", search) is not None:
+            return "write python3, or {python} for the interpreter that runs rose"
+        others = (word for word in sorted(INTERPRETERS - {program}) if self._which(word, search) is not None)
+        near = self._nearest(program, others)
+        if near is not None:
+            return near
+        if "/" in program:
+            return self._where_paths_start(program)
+        return "install it, activate its environment, or use {python} for the interpreter that runs rose"
+
+    def _may_be_there(self, program: str, command: CommandPlan) -> bool:
+        """Whether the program is there, or in a folder that is known only when the command runs."""
+        search = self.around.search_path(command)
+        is_far = "/" not in program and not search.is_whole
+        return is_far or self._which(program, search) is not None
+
+    def _which(self, program: str, search: SearchPath) -> str | None:
+        folder = str(self.around.campaign_dir)
+        found = path_beside(program, folder) if is_path(program) and is_beside(program, folder) else program
+        if "/" in found and not os.path.isabs(found):  # noqa: PTH117
+            return None  # else it would be looked up from where rose was called
+        return shutil.which(found, path=search.known)
+
+    def _check_script(
+        self, command: CommandPlan, position: int, layers: Sequence[Layer[TaskFields]]
+    ) -> Iterator[Finding]:
+        word = command.words[position]
+        script = self._in_place(word)
+        moves = any("cd " in line or "pushd " in line for line in command.pre_exec)
+        if script.endswith(".sh") and (fault := fault_of_shell_script(str(self.around.campaign_dir / script), word)):
+            yield self._finding(layers, position, *fault)
+        if "{" in script or moves or self._will_be_there(script):
+            return
+        where = "" if script.startswith("/") else " beside the campaign file"
+        message = f"there is no file '{word}'{where}"
+        yield self._finding(layers, position, "missing-script", message, self._script_hint(word))
+
+    def _script_hint(self, script: str) -> str:
+        near = self._nearest(script)
+        if near is not None:
+            return near
+        if script.startswith(("~", "/", "{")):
+            return self._where_paths_start(script)
+        return f"name it relative to {self._folder}; one that a task writes is '{{workspace}}/{script}'"
+
+    def _will_be_there(self, script: str) -> bool:
+        if self.around.broken.touches(("files",)):
+            return True
+        path = PurePath(script)
+        return os.path.isfile(self.around.campaign_dir / script) or not self._given.isdisjoint({path, *path.parents})  # noqa: PTH113
+
+    @cached_property
+    def _given(self) -> frozenset[PurePath]:
+        """Where `files` of the campaign and of any learner go in workspaces."""
+        files = chain(self.campaign.files, *(learner.files or () for learner in self.campaign.learners))
+        return frozenset(PurePath(file.to or file.path) for file in files)
+
+    def _check_signs(self, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Finding]:
+        """What a shell would act on, where there is no shell."""
+        for position, word in enumerate(command.words[1:], start=1):
+            _, inside = word_place(layers, position)
+            if inside is not None and inside[1] == len(word) and _SHELL_SIGN.fullmatch(word):
+                message = f"'{word}' is handed on as it is: no shell reads this command"
+                hint = "set shell: true beside 'executable', or put quotes around it if that is meant"
+                path, _ = word_place(layers, position)
+                yield Finding("shell-sign", message, path, hint, Severity.WARNING, inside=inside)
+                return
+
+    def _check_bare_words(self, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Finding]:
+        """Words that happen to be files beside the campaign file: they may be meant, or may be plain words."""
+        code, folder = code_at(command.words), str(self.around.campaign_dir)
+        looked_up = set(command.beside or ()) | ({code[0]} if code else set())
+        bare = [
+            position
+            for position, word in enumerate(command.words)
+            if position not in looked_up and not is_path(word) and not has_placeholder(word) and is_beside(word, folder)
+        ]
+        if bare and bare[0] == 0 and command.pre_exec:
+            word = command.words[0]
+            message, hint = self._only_beside(word)
+            hint += f", or leave it where 'pre_exec' brings {word}"
+            yield replace(self._finding(layers, 0, "bare-word", message, hint), severity=Severity.WARNING)
+        # what lies in the workspace is found there
+        meant = [at for at in bare if at > 0 and PurePath(command.words[at]) not in self._given]
+        if meant:
+            words = ", ".join(f"'{command.words[at]}'" for at in meant)
+            is_one = len(meant) == 1
+            message = f"{words} {'is' if is_one else 'are'} handed on as {'it is' if is_one else 'they are'}, "
+            message += f"although there {'is a file' if is_one else 'are files'} of that name beside the campaign file"
+            first = command.words[meant[0]]
+            hint = f"write ./{first} for that file; where the word is meant, put it under 'args:'"
+            yield replace(self._finding(layers, meant[0], "bare-word", message, hint), severity=Severity.WARNING)
+
+    def _nearest(self, word: str, known: Iterable[str] = ()) -> str | None:
+        """The hint at a file in the place that the word names, or at one of the known words.
+
+        For the first mistakes only: it is slow.
+        """
+        self._guesses.append(word)
+        if len(self._guesses) > MAX_GUESSES:
+            return None
+        before, slash, name = word.rpartition("/")
+        folder = self._in_place(before) or slash
+        there = listed(self.around.campaign_dir / folder)
+        if lookalike(name, there):
+            return SAME_LOOKS
+        near = nearest(name, [*there, *(known if not slash else ())], ratio=0.7)
+        return None if near is None else f"did you mean '{before}{slash}{near}'?"
+
+    @cached_property
+    def _guesses(self) -> list[str]:
+        return []
+
+    def _in_place(self, word: str) -> str:
+        return word.replace("{campaign_dir}", str(self.around.campaign_dir))
+
+    def _where_paths_start(self, word: str) -> str:
+        if word.startswith("~"):
+            return "no shell reads this command: write the whole path"
+        if word.startswith(("/", "{")):
+            return "check the path"
+        return f"a relative path starts at {self.around.where_paths_start}"
+
+    @property
+    def _folder(self) -> str:
+        return f"'{self.around.campaign_dir.name or '/'}/'"
+
+
+def _of_the_shell(program: str) -> str | None:
+    """What to do about a word that only a shell makes something of."""
+    if program in _WORDS_OF_THE_SHELL:
+        return "it is a word of the shell: set shell: true, or put the line under 'pre_exec:'"
+    if re.match(r"[A-Za-z_]\w*=", program):
+        return "put variables under 'env:'"
+    if program.startswith(("~", "$")):
+        return "no shell reads this command: write the whole path, or set shell: true"
+    return None
+
+
+_HEAD_BYTES = 4096
+
+_FIRST_LINE_BYTES = 253
+"""Of a first line after '#!', its line end apart: BINPRM_BUF_SIZE. Environments in deep folders have longer ones."""
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class Fault(NamedTuple):
+    code: str
+    message: str
+    hint: str
+
+
+def fault_of_program(path: str, word: str, search_path: str) -> Fault | None:
+    """Why a file that may be executed could not be; `word` is what the user calls it."""
+    head = _head(path)
+    if head.startswith(_BYTE_ORDER_MARK + b"#!"):
+        message = f"'{word}' begins with a byte order mark, which hides its first line"
+        return Fault("bad-script", message, "save it as UTF-8 without a byte order mark")
+    if not head.startswith(b"#!"):
+        return None if not head or _is_binary(head) else _no_first_line(word)
+    return _fault_of_first_line(os.fsdecode(head[2:].partition(b"\n")[0]), word, search_path)
+
+
+def _fault_of_first_line(line: str, word: str, search_path: str) -> Fault | None:
+    if len(line) > _FIRST_LINE_BYTES:
+        message = f"the first line of '{word}' is longer than the {_FIRST_LINE_BYTES} bytes that Linux reads"
+        return Fault("bad-script", message, "name what runs it before it, or begin with '#!/usr/bin/env …'")
+    if line.endswith("\r"):
+        return windows_line_ends(word)
+    wanted = _interpreter(line.split())
+    if wanted is None or (os.path.isabs(wanted) and os.access(wanted, os.X_OK)):  # noqa: PTH117
+        return None
+    if "/" not in wanted and shutil.which(wanted, path=search_path):
+        return None
+    where = "does not exist" if "/" in wanted else "is not on PATH"
+    message = f"'{word}' asks for '{wanted}' in its first line, which {where}"
+    return Fault("missing-interpreter", message, "correct its first line, or name what runs it before it")
+
+
+def fault_of_shell_script(path: str, word: str) -> Fault | None:
+    """Why a shell would stumble over a script; other interpreters know Windows line ends."""
+    return windows_line_ends(word) if b"\r\n" in _head(path) else None
+
+
+def windows_line_ends(word: str) -> Fault:
+    message = f"'{word}' has Windows line ends, which no shell and no first line may have"
+    return Fault(
+        "bad-script", message, f"save it with Unix line ends: sed -i 's/\\r$//' {shlex.quote(PurePath(word).name)}"
+    )
+
+
+def _no_first_line(word: str) -> Fault:
+    runner = "python" if word.endswith(".py") else "sh"
+    hint = f"begin it with a line such as '#!/usr/bin/env {runner}', or name what runs it: {runner} {shlex.quote(word)}"
+    return Fault("bad-script", f"'{word}' does not say what runs it: it has no first line with '#!'", hint)
+
+
+def _interpreter(words: list[str]) -> str | None:
+    """What the first line asks for: for `env`, the program that it looks up."""
+    if not words:
+        return None
+    if PurePath(words[0]).name != "env":
+        return words[0]
+    return next((word for word in words[1:] if not word.startswith("-") and "=" not in word), None)
+
+
+def _head(path: str) -> bytes:
+    """The beginning of a regular file; nothing where it cannot be read."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except (OSError, ValueError):
+        return b""
+    try:
+        return os.read(descriptor, _HEAD_BYTES) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)
+
+
+def _is_binary(head: bytes) -> bool:
+    return b"\0" in head

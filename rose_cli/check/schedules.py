@@ -1,0 +1,173 @@
+"""Checks schedules: keys that never apply, and expressions tried at every iteration that can be known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain, pairwise
+from typing import TYPE_CHECKING
+
+from rose_cli.config.expression.parser import ExpressionError
+from rose_cli.plan.render import Moment
+from rose_cli.util.errors import Finding, KeyPath, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from rose_cli.config.expression.compiler import Expression
+    from rose_cli.config.models import Iterations, TaskFields
+    from rose_cli.plan.context import Surroundings
+
+
+def check_keys(schedule: Iterations, path: KeyPath, max_iter: int | None, around: Surroundings) -> Iterator[Finding]:
+    """`max_iter` None: there is none, or it is not known."""
+    keys = sorted(key for key in schedule.at if key >= 0)
+    late = [key for key in keys if max_iter is not None and key >= max_iter]
+    for key in late:
+        message = f"iteration {key} never comes: with max_iter {max_iter} the last one is {(max_iter or 0) - 1}"
+        hint = "iterations count from 0; set a larger max_iter, or take the key out"
+        # people shorten runs to try them: what would come later does no harm
+        yield Finding("iteration-never-comes", message, (*path, key), hint, Severity.WARNING, at_key=True)
+    if around.broken.touches(path):
+        return
+    yield from _check_rest(schedule, path, keys, max_iter)
+    if not schedule.hold and not late:
+        yield from _check_starts(path, keys, others=-1 in schedule.at)
+
+
+def _check_rest(schedule: Iterations, path: KeyPath, keys: Sequence[int], max_iter: int | None) -> Iterator[Finding]:
+    if -1 not in schedule.at or not keys:
+        return
+    message = None
+    if schedule.hold and keys[0] == 0:
+        message = "-1 is never used: with 'hold' the key 0 counts from the first iteration on"
+    elif not schedule.hold and max_iter is not None and sum(key < max_iter for key in keys) == max_iter:
+        message = "-1 is never used: every iteration has a key of its own"
+    if message:
+        yield Finding("unused-key", message, (*path, -1), "take it out", Severity.WARNING, at_key=True)
+
+
+def _check_starts(path: KeyPath, keys: Sequence[int], *, others: bool) -> Iterator[Finding]:
+    """With a key for the first iteration, or none for the others, keys far apart may be meant as starts."""
+    apart = all(later - earlier > 1 for earlier, later in pairwise(keys))
+    if len(keys) < 2 or not apart or (others and keys[0] != 0):
+        return
+    rest = "what -1 gives" if others else "the task as declared"
+    message = f"each key is one iteration, not a start: iteration {keys[0] + 1} takes {rest}, not what {keys[0]} gives"
+    hint = "add 'hold: true' beside the keys if each is to count from there on"
+    yield Finding("keys-look-like-starts", message, path, hint, Severity.WARNING, at_key=True)
+
+
+MAX_PARTS = 1_000_000
+"""Operations and values that are worked out for a whole campaign, about a quarter of a second."""
+
+MAX_OF_EACH = 10_000
+
+UNBOUNDED_ITERATIONS = 1_000
+"""How many iterations are tried where there is no max_iter."""
+
+_RESULTS = frozenset({"metric", "best"})
+
+
+@dataclass(frozen=True)
+class Span:
+    """The iterations in which an expression counts: `within`, without the `apart` ones."""
+
+    within: range
+    apart: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Horizon:
+    """How long a learner may go on. `max_iter` None: there is none, or (`is_known` false) it is a mistake.
+
+    `has_metric`: whether it has a criterion, which gives `metric` and `best` their values from iteration 1 on.
+    """
+
+    max_iter: int | None
+    is_known: bool
+    has_metric: bool
+
+    @property
+    def all_iterations(self) -> Span:
+        return Span(range(self.max_iter or UNBOUNDED_ITERATIONS))
+
+
+class Trial:
+    """Tries each expression once for each iteration in which it counts; what was tried is not tried again."""
+
+    def __init__(self) -> None:
+        self._left = MAX_PARTS
+        self._tried: dict[tuple[str, Span, Horizon], tuple[ExpressionError, int] | None] = {}
+
+    def try_schedule(self, schedule: Iterations, path: KeyPath, horizon: Horizon) -> Iterator[Finding]:
+        for key, entry in schedule.at.items():
+            if entry.adaptive:
+                yield from self.try_fields(entry, (*path, key), horizon, _counting(schedule, key, horizon))
+
+    def try_fields(
+        self, fields: TaskFields, path: KeyPath, horizon: Horizon, span: Span | None = None
+    ) -> Iterator[Finding]:
+        """Findings of the expressions of `fields`, which lie at `path`; `span` None: all iterations."""
+        for name, expression in (fields.adaptive or {}).items():
+            if expression is not None:
+                yield from self._try(expression, (*path, "adaptive", name), horizon, span or horizon.all_iterations)
+
+    def _try(self, expression: Expression, path: KeyPath, horizon: Horizon, span: Span) -> Iterator[Finding]:
+        if "max_iter" in expression.names and not horizon.is_known:
+            return
+        key = (expression.text, span, horizon)
+        if key not in self._tried:
+            self._tried[key] = self._first_failure(expression, horizon, span)
+        failure = self._tried[key]
+        if failure is not None:
+            yield _finding(*failure, path, horizon)
+
+    def _first_failure(
+        self, expression: Expression, horizon: Horizon, span: Span
+    ) -> tuple[ExpressionError, int] | None:
+        iterations = self._within_bound(span, expression.parts)
+        if expression.names & _RESULTS and horizon.has_metric:
+            iterations = [0] if 0 in span.within and 0 not in span.apart else []
+        for iteration in iterations:
+            try:
+                expression.evaluate(Moment(iteration, horizon.max_iter).scope)
+            except ExpressionError as error:  # noqa: PERF203 - the failing iteration is what is looked for
+                return error, iteration
+        return None
+
+    def _within_bound(self, span: Span, parts: int) -> Iterable[int]:
+        """All iterations, or where that is too much the first and last of them."""
+        most, count = min(self._left // max(1, parts), MAX_OF_EACH), len(span.within)
+        self._left -= min(count, most) * parts
+        half = max(1, most // 2)
+        tried = (span.within,) if count <= most else (span.within[:half], span.within[-half:])
+        return (iteration for iteration in chain(*tried) if iteration not in span.apart)
+
+
+def _finding(error: ExpressionError, iteration: int, path: KeyPath, horizon: Horizon) -> Finding:
+    message, hint = error.message, error.hint
+    if "no value yet" in message and not horizon.has_metric:
+        message, hint = "`metric` and `best` never have a value here: there is no 'stop'", "add a 'stop'"
+    elif "i=" not in message:
+        message = f"at i={iteration}: {message}"
+        hint = hint or _way_out(error.message, iteration)
+    return Finding("bad-expression", message, path, hint, inside=(error.offset, error.length))
+
+
+def _way_out(message: str, iteration: int) -> str | None:
+    if "zero" in message:
+        return f"write … if i != {iteration} else …"
+    if "too large" in message or "infinite" in message:
+        return f"keep what grows small, for example with min(i, {max(iteration - 1, 0)})"
+    return "keep it in range, with min(…), max(…) or clip(x, lo, hi)"
+
+
+def _counting(schedule: Iterations, key: int, horizon: Horizon) -> Span:
+    """The iterations in which the entry under `key` is the one that counts."""
+    upto = horizon.max_iter or UNBOUNDED_ITERATIONS
+    keys = sorted(k for k in schedule.at if k >= 0)
+    if not schedule.hold:
+        return Span(range(key, key + 1)) if key >= 0 else Span(range(upto), frozenset(keys))
+    if key < 0:
+        return Span(range(keys[0] if keys else upto))
+    return Span(range(key, next((later for later in keys if later > key), max(upto, key + 1))))

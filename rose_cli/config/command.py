@@ -1,0 +1,285 @@
+"""Commands and their values: words, options, expressions and variables."""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, get_args
+
+from pydantic import PlainValidator
+
+from rose_cli.config.errors import Slip, expected, reject, reject_any
+from rose_cli.config.expression.compiler import Expression, parse
+from rose_cli.config.expression.parser import ExpressionError
+from rose_cli.config.placeholders import placeholder_mistakes
+from rose_cli.config.types import filled_text
+from rose_cli.config.yaml.nodes import WrittenExponent, WrittenFloat, WrittenInt
+from rose_cli.util.errors import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rose_cli.util.errors import KeyPath
+
+MAX_MISTAKES = 20
+
+EXAMPLE = "for example executable: python sim.py"
+
+# The parts of a command line as a shell, and Python's shlex, see them: what none of these is never ends.
+_PART = re.compile(
+    r"""(?P<blank>[ \t\r\n]+) | '[^']*' | "(?:\\.|[^"\\])*" | \\. | [^ \t\r\n'"\\]+ | (?P<open>.)""",
+    re.VERBOSE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class ForShell:
+    """What was given as a command beside `shell: true`."""
+
+    value: object
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """`stretches` holds offset and length of each word where a text was given, None where a list was."""
+
+    words: tuple[str, ...]
+    stretches: tuple[tuple[int, int], ...] | None = None
+
+    def place(self, position: int) -> tuple[KeyPath, tuple[int, int] | None]:
+        """Where a word stands: what leads from the command to it, and its stretch inside of the text there."""
+        return ((position,), None) if self.stretches is None else ((), self.stretches[position])
+
+
+def command_line(value: object) -> CommandLine:
+    """The command that a user gave: words in a text or a list, or one line for a shell, whatever is in it."""
+    if isinstance(value, ForShell):
+        return _shell_line(value.value)
+    if isinstance(value, list | tuple) and value:
+        return _listed(value)
+    return _split(_text(value))
+
+
+def _shell_line(value: object) -> CommandLine:
+    if isinstance(value, list | tuple):
+        if len(value) != 1:
+            reject("wrong-type", "expected one line for the shell, not a list of words", "write it as one text")
+        return _listed(value)
+    text = _text(value)
+    reject_any(placeholder_slips(text))
+    return CommandLine((text,), ((0, len(text)),))
+
+
+def _listed(words: list[object] | tuple[object, ...]) -> CommandLine:
+    reject_any(slip for position, word in enumerate(words) for slip in _word_slips(word, position))
+    return CommandLine(tuple(str(word) for word in words))
+
+
+def _word_slips(word: object, position: int) -> Iterator[Slip]:
+    if isinstance(word, bool) or not isinstance(word, str | int | float):
+        hint = "take it out, or quote it where it is a word"
+        yield Slip("wrong-type", expected("a word of the command", word), hint, (position,))
+    elif word == "" and position == 0:
+        yield Slip("wrong-type", "expected the name of a program, but it is empty", EXAMPLE, (position,))
+    else:
+        yield from placeholder_slips(str(word), (position,))
+
+
+def _split(text: str) -> CommandLine:
+    reject_any([*placeholder_slips(text), *_unclosed(text)])
+    words = tuple(shlex.split(text))
+    if not words or not words[0]:
+        reject("wrong-type", expected("a command", None), EXAMPLE)
+    return CommandLine(words, tuple(_stretches(text)))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        # there are programs of these names
+        hint = f"quote it: '{str(value).lower()}'" if isinstance(value, bool) else EXAMPLE
+        reject("wrong-type", expected("a command", None if value == [] or isinstance(value, str) else value), hint)
+    return value
+
+
+def placeholder_slips(text: str, below: KeyPath = ()) -> Iterator[Slip]:
+    """The first mistakes of a text: one that has more of them is made for another program."""
+    for mistake in islice(placeholder_mistakes(text), MAX_MISTAKES):
+        place = (mistake.offset, mistake.length)
+        yield Slip("bad-placeholder", mistake.message, mistake.hint, below, place)
+
+
+def _unclosed(text: str) -> Iterator[Slip]:
+    for part in _PART.finditer(text):
+        if part["open"] == "\\":
+            yield Slip("bad-quotes", "the backslash stands before nothing", "take it out", (), (part.start(), 1))
+        elif part["open"]:
+            hint = f"close it with {part['open']}, or write \\{part['open']} where it belongs to a word"
+            message = "the quote that opens here is never closed"
+            yield Slip("bad-quotes", message, hint, (), (part.start(), 1))
+            return
+
+
+def _stretches(text: str) -> Iterator[tuple[int, int]]:
+    """Offset and length of each word, its quotes included."""
+    start = None
+    for part in _PART.finditer(text):
+        if part["blank"] is None:
+            start = part.start() if start is None else start
+        elif start is not None:
+            yield start, part.start() - start
+            start = None
+    if start is not None:
+        yield start, len(text) - start
+
+
+OptionScalar: TypeAlias = str | int | float | bool
+
+OptionValue: TypeAlias = OptionScalar | tuple[OptionScalar, ...] | None
+
+Operator: TypeAlias = Literal["<", "<=", ">", ">=", "=="]
+
+OnFailure: TypeAlias = Literal["stop_learner", "stop_campaign", "continue"]
+
+
+def _option(value: object) -> object:
+    if value is None:
+        return None
+    is_list = isinstance(value, list | tuple)
+    entries = list(value) if isinstance(value, list | tuple) else [value]
+    slips = [slip for n, entry in enumerate(entries) for slip in _option_slips(entry, (n,) if is_list else ())]
+    reject_any(slips)
+    return tuple(_entry(entry) for entry in entries) if is_list else value
+
+
+def _entry(entry: object) -> object:
+    """An entry of a list is a word: `true` is no flag there, and keeps the form that it has in the file."""
+    return str(entry).lower() if isinstance(entry, bool) else entry
+
+
+def written_number(value: object) -> str | None:
+    """The letters of a number that was written in another way than Python would print it."""
+    is_number = isinstance(value, WrittenInt | WrittenFloat)
+    is_number |= isinstance(value, WrittenExponent) and math.isfinite(float(value))
+    return str(value) if is_number else None
+
+
+def _option_slips(entry: object, below: tuple[int, ...]) -> list[Slip]:
+    if isinstance(entry, str):
+        return list(placeholder_slips(entry, below))
+    if isinstance(entry, int | float):
+        return []
+    hint = "write it as one text" if below else "write a number, a text, or a list of them"
+    if isinstance(entry, dict):
+        hint = "a map cannot stand on a command line; expressions of i go under 'adaptive:'"
+    return [Slip("wrong-type", expected("a number, a text, true or false", entry), hint, below)]
+
+
+def _argument(value: object) -> str:
+    if value is None or isinstance(value, bool) or not isinstance(value, str | int | float):
+        hint = f"quote it: '{str(value).lower()}'" if isinstance(value, bool) else "write a text or a number"
+        reject("wrong-type", expected("a text or a number", value), hint)
+    return _filled_in_later(str(value))
+
+
+_EXAMPLE = "for example 100 + i*50, or 0.1 * 0.95**i"
+
+
+def _adaptive(value: object) -> Expression | None:
+    """The expression of an adaptive option; a plain number stands for itself, `null` takes the option away."""
+    if value is None:
+        return None
+    if not isinstance(value, str | int | float):
+        reject("wrong-type", expected("an expression of i", value), _EXAMPLE)
+    try:
+        return parse(value if isinstance(value, str) else repr(value))
+    except ExpressionError as error:
+        inside = (error.offset, error.length) if isinstance(value, str) and error.length else None
+        reject("bad-expression", error.message, error.hint or _EXAMPLE, inside=inside)
+
+
+def _variable_value(value: object) -> str | None:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value is not None and not isinstance(value, str | int | float):
+        reject("wrong-type", expected("the text of a variable", value), "write a text or a number")
+    return None if value is None else _filled_in_later(str(value))
+
+
+def _filled_in_later(text: str) -> str:
+    """`text`, if every brace in it is a known placeholder or doubled."""
+    slips = list(placeholder_slips(text))
+    reject_any(slips)
+    return text
+
+
+# --- words out of a few --------------------------------------------------------------------------------------------
+
+_TRUTH_MEANT = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
+
+
+def _boolean(value: object) -> bool:
+    if not isinstance(value, bool):
+        word = str(value).strip().lower()
+        hint = f"write {_TRUTH_MEANT[word]}" if word in _TRUTH_MEANT else None
+        if word in ("true", "false"):
+            hint = f"write {word} without quotes"
+        reject("wrong-type", expected("true or false", value), hint)
+    return value
+
+
+OPERATORS = get_args(Operator)
+
+_OPERATORS_MEANT = {
+    "=": "==", "===": "==", "eq": "==", "equal": "==", "equals": "==",
+    "=<": "<=", "≤": "<=", "le": "<=", "lte": "<=", "lt": "<", "less": "<", "less than": "<", "below": "<", "min": "<",
+    "=>": ">=", "≥": ">=", "ge": ">=", "gte": ">=", "gt": ">", "greater": ">", "greater than": ">", "above": ">",
+    "max": ">", "minimize": "<", "maximize": ">",
+}  # fmt: skip
+
+
+def _operator(value: object) -> object:
+    word = str(value).strip()
+    if word not in OPERATORS:
+        meant = _OPERATORS_MEANT.get(word.lower())
+        hint = f"write '{meant}', with the quotes" if meant else "write it in quotes, for example operator: '<'"
+        reject("wrong-value", expected("one of <, <=, >, >= and ==", value), hint)
+    return word
+
+
+FAILURE_WORDS = get_args(OnFailure)
+
+_FAILURE_WORDS_MEANT = {"ignore": "continue", "stop": "stop_learner", "abort": "stop_campaign", "fail": "stop_learner"}
+
+
+def _on_failure(value: object) -> object:
+    if value not in FAILURE_WORDS:
+        near = _FAILURE_WORDS_MEANT.get(str(value)) or nearest(str(value), FAILURE_WORDS)
+        hint = f"did you mean '{near}'?" if near else None
+        reject("wrong-value", expected("stop_learner, stop_campaign or continue", value), hint)
+    return value
+
+
+def _filled_file(value: object) -> str:
+    return _filled_in_later(filled_text(value))
+
+
+Boolean = Annotated[bool, PlainValidator(_boolean)]
+
+Command = Annotated[CommandLine, PlainValidator(command_line)]
+
+Option = Annotated[OptionValue, PlainValidator(_option)]
+
+AdaptiveValue = Annotated[Expression | None, PlainValidator(_adaptive)]
+
+FilledFile = Annotated[str, PlainValidator(_filled_file)]
+
+Argument = Annotated[str, PlainValidator(_argument)]
+
+VariableValue = Annotated[str | None, PlainValidator(_variable_value)]
+
+OperatorWord = Annotated[Operator, PlainValidator(_operator)]
+
+OnFailureWord = Annotated[OnFailure, PlainValidator(_on_failure)]

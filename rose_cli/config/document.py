@@ -1,0 +1,321 @@
+"""A campaign file as plain values that know their place; `--set` and engine overrides.
+
+file ─► reader.text ─► reader.syntax ─► reader.builder ─► Document
+        characters     events           nodes, mistakes   values, places
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from rose_cli.config.yaml import pitfalls
+from rose_cli.config.yaml.builder import MAX_DEPTH, MAX_NODES, build
+from rose_cli.config.yaml.nodes import (
+    Entry,
+    ListNode,
+    MapNode,
+    Node,
+    ScalarNode,
+    Stretch,
+    Value,
+    child,
+    followed,
+    plain,
+    stretch_inside,
+    with_entry,
+    with_item,
+    without_entry,
+)
+from rose_cli.config.yaml.pitfalls import QUOTE_IT
+from rose_cli.config.yaml.source import Source, decode, read_bytes, shown
+from rose_cli.util.errors import CampaignError, Diagnostic, KeyPath, Span, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a value was written: the spans point into `text`, which is what messages call `source`."""
+
+    key: Span | None
+    value: Span
+    source: str
+    text: str
+
+    @property
+    def line(self) -> str:
+        """The line that the value begins on."""
+        return self.text.splitlines()[self.value.line - 1] if self.text else ""
+
+
+@dataclass(frozen=True)
+class Document:
+    """`name` is what the user calls the file, `text` what it holds (without a byte order mark).
+
+    A path leads from the top to a value: keys of maps, positions in lists. For a path that is not in the document,
+    such as that of a missing key, the nearest place around it is given.
+    """
+
+    name: str
+    text: str
+    data: Value
+    warnings: tuple[Diagnostic, ...] = ()
+    root: Node = field(kw_only=True, repr=False, compare=False)
+    overrides: tuple[Source, ...] = field(default=(), kw_only=True, repr=False)
+
+    def place(self, path: KeyPath) -> Place:
+        node, key, _ = self._walk(path)
+        source = node.at.source
+        return Place(_span(key) if key else None, _span(node.at), source.name, source.text)
+
+    def key_span(self, path: KeyPath) -> Span | None:
+        """Of the key that the path ends in; None for a list item, and where the path is not in the document."""
+        return self.place(path).key
+
+    def value_span(self, path: KeyPath) -> Span:
+        return self.place(path).value
+
+    def locate(self, path: KeyPath) -> tuple[str, Span]:
+        """What messages call the file or the `--set` option that the value comes from, and the span in there."""
+        place = self.place(path)
+        return place.source, place.value
+
+    def inside(self, path: KeyPath, offset: int, length: int = 1) -> Span:
+        """The span of `length` characters of a scalar's value from `offset` on; for an alias, where it is defined.
+
+        The whole value where it stands on several lines or is no scalar.
+        """
+        node, _, is_there = self._walk(path)
+        target = followed(node)
+        if not is_there or not isinstance(target, ScalarNode):
+            return _span(node.at)
+        return _span(stretch_inside(target, offset, length))
+
+    def text_of(self, source: str) -> str | None:
+        """The text that spans point into, by the name that `locate` gives."""
+        texts = {self.name: self.text, **{override.name: override.text for override in self.overrides}}
+        return texts.get(source)
+
+    def with_value(self, path: KeyPath, text: str, source: str) -> Document:
+        """The document with the value at `path` replaced by `text`, read as a file reads a value on one line.
+
+        `source` names where it comes from, such as `--set max_iter=5`: whatever is said later of anything under the
+        path points in there. Maps that are missing on the way are made. Raises `CampaignError` for a mistake in the
+        text, `UsageError` where the path cannot be followed.
+        """
+        override = read_override(text, source)
+        root = placed(self.root, path, override)
+        return replace(
+            self,
+            data=plain(root),
+            warnings=self.warnings + override.warnings,
+            root=root,
+            overrides=(*self.overrides, override.key.source),
+        )
+
+    def without(self, key: str, under: str) -> Document:
+        """The document without a key of the map that stands under `under` at the top, where they are there."""
+        top = followed(self.root)
+        entry = top.entries.get(under) if isinstance(top, MapNode) else None
+        inner = followed(entry.value) if entry is not None else None
+        if not (isinstance(top, MapNode) and entry is not None and isinstance(inner, MapNode)):
+            return self
+        root = with_entry(top, under, Entry(entry.key, without_entry(inner, key)))
+        return replace(self, data=plain(root), root=root)
+
+    def _walk(self, path: KeyPath) -> tuple[Node, Stretch | None, bool]:
+        """How far the path leads: the node, its key, and whether that is all the way."""
+        node, key = self.root, None
+        for part in path:
+            found = child(node, part)
+            if found is None:
+                return node, None, False
+            node, key = (found.value, found.key) if isinstance(found, Entry) else (found, None)
+        return node, key, True
+
+
+def read_document(path: Path, name: str | None = None) -> Document:
+    """Raises `UsageError` where there is nothing to read, `CampaignError` with every mistake in what there is."""
+    name = str(path) if name is None else name
+    return parse_document(read_bytes(path, name), name)
+
+
+def parse_document(text: str | bytes, name: str) -> Document:
+    """Raises `CampaignError` with every mistake found; reads hostile texts in bounded time and memory."""
+    source, diagnostics = decode(text, name)
+    root, found = build(source)
+    diagnostics += found
+    if not any(diagnostic.is_error for diagnostic in diagnostics):
+        diagnostics += _top_level(source, root)
+    diagnostics.sort(key=lambda diagnostic: (diagnostic.span is None, diagnostic.span))
+    if root is None or any(diagnostic.is_error for diagnostic in diagnostics):
+        raise CampaignError(diagnostics, source.text)
+    return Document(name, source.text, plain(root), tuple(diagnostics), root=root)
+
+
+def _top_level(source: Source, root: Node | None) -> list[Diagnostic]:
+    if isinstance(root, MapNode):
+        return []
+    if root is None or (isinstance(root, ScalarNode) and root.at.start == root.at.end):
+        hint = "begin with 'tasks:'; 'rose init' writes a small campaign to start from"
+        return [source.diagnostic("empty-file", "the file is empty", (0, 0), hint)]
+    missing = pitfalls.missing_space(source, root.at.start) if isinstance(root, ScalarNode) else None
+    if missing:
+        return [missing]
+    what = "a list" if isinstance(root, ListNode) else "a single value"
+    message = f"the file holds {what}, not a map of keys such as 'tasks' and 'learners'"
+    hint = "write 'key: value', with a space after the colon"
+    return [source.diagnostic("not-a-map", message, (root.at.start, root.at.end), hint)]
+
+
+def _span(at: Stretch) -> Span:
+    return at.source.span(at.start, at.end)
+
+
+class Override(NamedTuple):
+    """A value, and the stretch of the option that names its key path."""
+
+    key: Stretch
+    value: Node
+    warnings: tuple[Diagnostic, ...]
+
+
+def read_override(text: str, name: str) -> Override:
+    """The value that `text` is; offsets count in `name` where that ends with the text, as `--set a=1` does with `1`."""
+    begin = len(name) - len(text) if name.endswith(text) and name.isprintable() else 0
+    source, diagnostics = decode(name if begin else text, name)
+    node, found = build(source, begin)
+    diagnostics += found
+    if not any(diagnostic.is_error for diagnostic in diagnostics):
+        diagnostics += _not_on_one_line(source, node, begin)
+    if any(diagnostic.is_error for diagnostic in diagnostics):
+        raise CampaignError(diagnostics, source.text)
+    value = node or ScalarNode(Stretch(source, begin, begin), None, "plain")
+    return Override(_key(source, begin, value), value, tuple(diagnostics))
+
+
+def _key(source: Source, begin: int, value: Node) -> Stretch:
+    """`a.b` in `--set a.b=1`."""
+    before = source.text[:begin].removesuffix("=")
+    if len(before) != begin - 1:
+        return value.at
+    return Stretch(source, before.rfind(" ") + 1, len(before))
+
+
+def _not_on_one_line(source: Source, node: Node | None, begin: int) -> list[Diagnostic]:
+    end = begin if node is None else node.at.end
+    if source.text[end:].strip():
+        message = "what follows the # is a comment, and is ignored"
+        return [source.diagnostic("cut-by-comment", message, (end, len(source.text)), QUOTE_IT)]
+    if isinstance(node, (ListNode, MapNode)) and not node.flow:
+        example = "[1, 2]" if isinstance(node, ListNode) else "{key: value}"
+        message = f"{shown(source.text[begin:])} is a {'list' if isinstance(node, ListNode) else 'map'}"
+        hint = f"write it in brackets, as in {example}, or in quotes if it is a text"
+        return [source.diagnostic("block-value", message, (node.at.start, node.at.end), hint)]
+    return []
+
+
+def placed(root: Node, path: KeyPath, override: Override) -> Node:
+    """The tree with the value at the path. Raises `UsageError` where the path leads through something else."""
+    if not path or len(path) + override.value.height > MAX_DEPTH:
+        raise UsageError(f"cannot set {_name(path)}: {'nested too deeply' if path else 'no key is given'}")
+    result = _placed(root, path, 0, override)
+    if result.size > MAX_NODES:
+        raise UsageError(f"cannot set {_name(path)}: the document becomes too large")
+    return result
+
+
+def _placed(node: Node | None, path: KeyPath, depth: int, override: Override) -> Node:
+    if depth == len(path):
+        return override.value
+    target = None if node is None else followed(node)
+    if isinstance(target, ListNode):
+        return _in_list(target, path, depth, override)
+    if target is None or (isinstance(target, ScalarNode) and target.value is None):
+        target = MapNode(override.value.at, {}, 1, 1, flow=False)
+    if isinstance(target, MapNode):
+        return _in_map(target, path, depth, override)
+    is_what = f"{_name(path[:depth])} is {shown(str(target.value))}"
+    raise UsageError(f"cannot set {_name(path)}: {is_what}, which has no keys", "set the whole value instead")
+
+
+def _in_list(node: ListNode, path: KeyPath, depth: int, override: Override) -> ListNode:
+    """By the position of an item, or by its `name`."""
+    part, names = path[depth], [_item_name(item) for item in node.items]
+    index = _as_index(part)
+    if (index is None or index >= len(names)) and str(part) in names:
+        index = names.index(str(part))
+    if index is None or not 0 <= index < len(names):
+        count = len(names)
+        known = f"a list of {count}, counted from 0" if count else "an empty list"
+        message = f"cannot set {_name(path)}: {_name(path[:depth])} is {known}, and has no {shown(str(part))}"
+        raise UsageError(message, _item_hint(part, [name for name in names if name is not None]))
+    return with_item(node, index, _placed(node.items[index], path, depth + 1, override))
+
+
+def _item_name(item: Node) -> str | None:
+    target = followed(item)
+    entry = target.entries.get("name") if isinstance(target, MapNode) else None
+    name = followed(entry.value) if entry is not None else None
+    return str(name.value) if isinstance(name, ScalarNode) and name.value is not None else None
+
+
+def _item_hint(part: str | int, names: list[str]) -> str:
+    if isinstance(part, str) and names:
+        return did_you_mean(part, names) or f"name one by its place or by its name: {', '.join(names[:10])}"
+    return "an item can be replaced, not added; set the whole list instead"
+
+
+def _in_map(node: MapNode, path: KeyPath, depth: int, override: Override) -> MapNode:
+    key, used = _known_key(node, path[depth:])
+    old = node.entries.get(key)
+    value = _placed(old.value if old else None, path, depth + used, override)
+    is_from_file = old is not None and old.key.source is value.at.source
+    return with_entry(node, key, Entry(old.key if old and is_from_file else override.key, value))
+
+
+def _known_key(node: MapNode, parts: KeyPath) -> tuple[str | int, int]:
+    """The key that the parts begin with, and how many they are: `a.b` may be a key, `0` the key 0 or the key "0"."""
+    for used in range(len(parts), 1, -1):
+        joined = ".".join(map(str, parts[:used]))
+        if joined in node.entries:
+            return joined, used
+    part = parts[0]
+    other = _as_index(part) if isinstance(part, str) else str(part)
+    return (other if part not in node.entries and other in node.entries and other is not None else part), 1
+
+
+def _as_index(part: str | int) -> int | None:
+    if isinstance(part, str):
+        return int(part) if part.isascii() and part.isdigit() and len(part) < 10 else None
+    return part
+
+
+def _name(path: KeyPath) -> str:
+    return shown(".".join(map(str, path)))
+
+
+KINDS = ("local", "radical.pilot")
+
+PILOT_KEYS = ("resource", "runtime", "nodes", "project", "queue", "access_schema", "restarts")
+
+
+def with_engine(document: Document, text: str, source: str) -> Document:
+    """The document with `engine` set to `text`.
+
+    A kind over a map of another kind changes the kind alone, so that one file serves a laptop and a cluster. To a
+    pilot everything stays, GPUs as their number; to local what was said of the pilot counts for nothing, its cores and
+    GPUs included.
+    """
+    before = document.data.get("engine") if isinstance(document.data, dict) else None
+    if not isinstance(before, dict) or text not in KINDS:
+        return document.with_value(("engine",), text, source)
+    if text == before.get("kind", "local"):
+        return document
+    for key in ("cores", "gpus", *PILOT_KEYS) if text == "local" else ():
+        document = document.without(key, under="engine")
+    if text == "radical.pilot" and isinstance(gpus := before.get("gpus"), list):
+        document = document.with_value(("engine", "gpus"), str(len(gpus)), f"{source} gpus={len(gpus)}")
+    return document.with_value(("engine", "kind"), text, source)

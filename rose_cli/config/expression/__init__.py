@@ -1,0 +1,1 @@
+"""Adaptive expressions of the iteration, evaluated safely."""

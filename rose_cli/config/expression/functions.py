@@ -1,0 +1,131 @@
+"""The arithmetic and the functions of expressions, within bounds."""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rose_cli.config.expression.parser import LIMIT, MAX_BITS, MAX_CHARACTERS, MAX_DIGITS, Number, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NAN_GUARD = "write `... if metric == metric else ...`: nan alone differs from itself"
+
+
+def _power(base: Number, exponent: Number) -> Number | complex:
+    whole = isinstance(base, int) and isinstance(exponent, int)
+    # The least that the power can be: above it nothing is worked out, below it the power has at most twice the bits.
+    # Powers of -1, 0 and 1 are small for every exponent.
+    if whole and abs(base) > 1 and (int(base).bit_length() - 1) * exponent >= MAX_BITS:
+        raise OverflowError
+    power: Number | complex = base**exponent
+    if isinstance(power, int) and not -LIMIT < power < LIMIT:
+        raise OverflowError
+    return power
+
+
+def _round(x: Number, digits: Number | None = None) -> Number:
+    if digits is None:
+        return round(x)
+    if isinstance(digits, float) or abs(digits) > MAX_DIGITS:
+        raise ValueError
+    return round(x, digits)
+
+
+def _clip(x: Number, low: Number, high: Number) -> Number:
+    if x != x or not low <= high:  # noqa: PLR0124 - nan
+        raise ValueError
+    return min(max(x, low), high)
+
+
+def _ordered(choose: Callable[..., Number]) -> Callable[..., Number]:
+    """`min` or `max` that refuses nan: Python's answer would depend on the order of the arguments."""
+
+    def call(*values: Number) -> Number:
+        for value in values:
+            if value != value:  # noqa: PLR0124 - math.isnan fails for large whole numbers
+                raise ValueError
+        return choose(values)
+
+    return call
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function, how it is written, how many arguments it takes, and what it asks of them."""
+
+    call: Callable[..., Number]
+    shape: str
+    least: int = 1
+    most: int = 1
+    domain: str | None = None
+
+
+_NAN_ORDER = "nan is neither smaller nor greater than a number"
+
+FUNCTION_TABLE = {
+    "abs": Function(abs, "abs(x)"),
+    "min": Function(_ordered(min), "min(a, b, ...)", 2, MAX_CHARACTERS, _NAN_ORDER),
+    "max": Function(_ordered(max), "max(a, b, ...)", 2, MAX_CHARACTERS, _NAN_ORDER),
+    "round": Function(_round, "round(x) or round(x, n)", 1, 2, "n is a whole number from -15 to 15"),
+    "floor": Function(math.floor, "floor(x)"),
+    "ceil": Function(math.ceil, "ceil(x)"),
+    "sqrt": Function(math.sqrt, "sqrt(x)", domain="x must be at least 0"),
+    "exp": Function(math.exp, "exp(x)"),
+    "log": Function(math.log, "log(x)", domain="x must be greater than 0"),
+    "log2": Function(math.log2, "log2(x)", domain="x must be greater than 0"),
+    "log10": Function(math.log10, "log10(x)", domain="x must be greater than 0"),
+    "sin": Function(math.sin, "sin(x)"),
+    "cos": Function(math.cos, "cos(x)"),
+    "tan": Function(math.tan, "tan(x)"),
+    "tanh": Function(math.tanh, "tanh(x)"),
+    "clip": Function(_clip, "clip(x, lo, hi)", 3, 3, "lo must not be greater than hi, and none of them nan"),
+}
+
+FUNCTIONS = tuple(FUNCTION_TABLE)
+
+ARITHMETIC: dict[type[ast.operator], tuple[str, Callable[[Any, Any], Any]]] = {
+    ast.Add: ("+", operator.add),
+    ast.Sub: ("-", operator.sub),
+    ast.Mult: ("*", operator.mul),
+    ast.Div: ("/", operator.truediv),
+    ast.FloorDiv: ("//", operator.floordiv),
+    ast.Mod: ("%", operator.mod),
+    ast.Pow: ("**", _power),
+}
+
+UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
+    ast.UAdd: operator.pos,
+    ast.USub: operator.neg,
+    ast.Not: operator.not_,
+}
+
+COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+}
+
+
+def bounded(value: object, place: Place, label: str) -> Number:
+    """The value, where it is a finite float or a whole number of at most `MAX_BITS` bits."""
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return value
+        if math.isnan(value):
+            raise place.error(f"the result of {label} is nan", NAN_GUARD)
+        raise place.error(f"the result of {label} is infinite (over 1.8e308)")
+    if not isinstance(value, int):
+        message = f"the result of {label} is complex"
+        raise place.error(message, "a negative number has no power with a fraction")
+    if -LIMIT < value < LIMIT:
+        return value
+    message = f"the result of {label} is too large (over {MAX_BITS} bits)"
+    raise place.error(message, "write a float, e.g. 2.0 instead of 2")

@@ -1,0 +1,248 @@
+"""From a document to a campaign and every mistake in it, each with its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from rose_cli.config.models import LEARNER_KEYS, Campaign, Smoke
+from rose_cli.config.recovery import NOTHING, Broken
+from rose_cli.config.validation import findings_of, unknown_task, value_at
+from rose_cli.util.errors import Diagnostic, Finding, KeyPath, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rose_cli.config.document import Document, Place
+
+MAX_ROUNDS = 8
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What could be made of a document: the campaign, None where nothing, has stand-ins at the `broken` paths."""
+
+    campaign: Campaign | None
+    findings: tuple[Finding, ...]
+    broken: Broken
+
+
+def load(document: Document, broken: Broken = NOTHING) -> Loaded:
+    """Every mistake at once: what is wrong is reported and repaired, and the rest is looked at again.
+
+    `broken` are the places that are known to be wrong from reading the document.
+    """
+    data, tasks = document.data, declared_tasks(document)
+    findings: list[Finding] = []
+    for _ in range(MAX_ROUNDS):
+        try:
+            return Loaded(Campaign.model_validate(data), tuple(findings), broken)
+        except ValidationError as error:
+            found = _about_tasks(findings_of(error, data), data, tasks)
+        findings += _telling(found, broken)
+        broken = broken.with_paths(path for finding in found for path in _broken(finding))
+        data = repaired(data, found)
+    return Loaded(None, tuple(findings), broken)
+
+
+def declared_tasks(document: Document) -> frozenset[str]:
+    """All that the file declares, broken ones too."""
+    tasks = document.data.get("tasks") if isinstance(document.data, dict) else None
+    return frozenset(str(name) for name in tasks) if isinstance(tasks, dict) else frozenset()
+
+
+def diagnose(document: Document, findings: Iterable[Finding]) -> list[Diagnostic]:
+    """The findings at their places."""
+    return [_diagnostic(document, finding) for finding in findings]
+
+
+def _diagnostic(document: Document, finding: Finding) -> Diagnostic:
+    file, around = document.locate(finding.path)
+    span = span_of(document, finding) or around
+    hint = finding.hint if file == document.name else _hint_on_command_line(finding)
+    return Diagnostic(finding.code, finding.message, file, span, hint, finding.severity)
+
+
+def _hint_on_command_line(finding: Finding) -> str | None:
+    """What helps where the value is that of a `--set`, which lies over the keys of the file."""
+    if finding.code == "unknown-key" and finding.hint and finding.hint.startswith("take it out: '"):
+        return f"did you mean '{finding.hint.split(chr(39))[1]}'?"
+    if finding.code == "wrong-type" and finding.message.endswith("not a map"):
+        return "a key with a point in it stands in quotes: --set 'options.\"model.lr\"=0.1'"
+    return finding.hint
+
+
+# --- which findings to tell ----------------------------------------------------------------------------------------
+
+
+def _telling(found: Sequence[Finding], broken: Broken) -> list[Finding]:
+    """Without those that follow from others: from an earlier round, a misspelt key, or one that is wrong itself."""
+    guesses = {(*f.path[:-1], _guess(f)) for f in found if f.code == "unknown-key"}
+    keys = Broken(frozenset(f.path for f in found if f.at_key))
+    return [
+        finding
+        for finding in found
+        if not broken.explains(finding)
+        and not (finding.code == "missing-key" and finding.path in guesses)
+        and not (keys.explains(finding) and not finding.at_key)
+    ]
+
+
+def _guess(finding: Finding) -> str:
+    """The key that was meant."""
+    return finding.hint.split("'")[1] if finding.hint and finding.hint.startswith("did you mean '") else ""
+
+
+def _broken(finding: Finding) -> list[KeyPath]:
+    if finding.code == "not-supported":
+        return [finding.path[:1]]
+    return [finding.path, (*finding.path[:-1], _guess(finding))] if _guess(finding) else [finding.path]
+
+
+def _about_tasks(found: Sequence[Finding], data: Any, tasks: frozenset[str]) -> list[Finding]:  # noqa: ANN401
+    """With one finding on the key where a learner's `nme: a` was taken for the options of a task `nme`."""
+    misnamed = {path for finding in found if (path := _task_path(finding.path)) and _is_misnamed(path, data, tasks)}
+    unknown = [unknown_task(str(path[-1]), path, tasks, value_at(path[:-1], data)) for path in misnamed]
+    return [finding for finding in found if _task_path(finding.path) not in misnamed] + unknown
+
+
+def _task_path(path: KeyPath) -> KeyPath | None:
+    """What of a path leads to the key of a task, in a learner or in `smoke`."""
+    length = {"learners": 3, "smoke": 2}.get(str(path[0])) if path else None
+    return path[:length] if length and len(path) >= length else None
+
+
+def _is_misnamed(path: KeyPath, data: Any, tasks: frozenset[str]) -> bool:  # noqa: ANN401
+    own = LEARNER_KEYS if path[0] == "learners" else Smoke.model_fields
+    is_map = isinstance(value_at(path, data), dict)
+    return bool(tasks) and path[-1] not in tasks and path[-1] not in own and not is_map
+
+
+# For keys that a model must have. What is said of them later is not shown.
+_FILLERS: dict[str, Any] = {
+    "tasks": {},
+    "learners": [{}],
+    "executable": "{python}",
+    "metric": "metric",
+    "path": "file",
+    "times": 0,
+    "after_converged": 1,
+}
+
+
+def repaired(data: Any, findings: Iterable[Finding]) -> Any:  # noqa: ANN401 - plain values
+    """A copy of `data` in which what the findings point at is taken out or filled in."""
+    data = _copied(data)
+    for path, is_key in sorted({_cut(finding) for finding in findings}, key=lambda cut: -len(cut[0])):
+        if path:
+            _mend(data, path, is_key=is_key)
+    return data
+
+
+def _copied(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, dict):
+        return {key: _copied(entry) for key, entry in value.items()}
+    return [_copied(entry) for entry in value] if isinstance(value, list) else value
+
+
+def _cut(finding: Finding) -> tuple[KeyPath, bool]:
+    if finding.code == "not-supported":  # with all that is beside it
+        return finding.path[:1], True
+    return finding.path, finding.at_key
+
+
+def _mend(data: Any, path: KeyPath, *, is_key: bool) -> None:  # noqa: ANN401
+    for part in path[:-1]:
+        data = data[part]
+    last = path[-1]
+    if isinstance(data, list):
+        data[int(last)] = {} if path[0] == "learners" and len(path) == 2 else f"item {last}"
+    elif not isinstance(data, dict):
+        return
+    elif is_key:
+        data.pop(last, None)
+    elif path[:1] == ("tasks",) and len(path) == 2:
+        data[last] = {"executable": "{python}"}
+    elif last in _FILLERS:
+        data[last] = _FILLERS[str(last)]
+    else:
+        data.pop(last, None)
+
+
+def span_of(document: Document, finding: Finding) -> Span | None:
+    """None where nothing better is known than the nearest place around."""
+    path = as_written(document, finding.path)
+    if finding.at_key:
+        return document.key_span(path)
+    if not is_there(document, path):
+        return _head(document, path[:-1])
+    if finding.inside is not None:
+        return _inside(document, path, *finding.inside)
+    span = document.value_span(path)
+    is_empty = (span.line, span.column) == (span.end_line, span.end_column)
+    return document.key_span(path) if is_empty else span
+
+
+def as_written(document: Document, path: KeyPath) -> KeyPath:
+    """Without `options` and `path`, where the user wrote a bare map of options, or the bare path of a file."""
+    for key in ("options", "path"):
+        if key in path and not is_there(document, path):
+            at = path.index(key)
+            bare = (*path[:at], *path[at + 1 :])
+            path = bare if is_there(document, bare) else path
+    return path
+
+
+def is_there(document: Document, path: KeyPath) -> bool:
+    data: Any = document.data
+    for part in path:
+        if not (isinstance(data, dict) and part in data) and not (isinstance(data, list) and isinstance(part, int)):
+            return False
+        data = data[part]  # type: ignore[index]
+    return True
+
+
+def _head(document: Document, path: KeyPath) -> Span | None:
+    """Where a map that lacks a key begins: its key; of the whole file the first key, of an item its first line."""
+    if not path:
+        first = next(iter(document.data), None) if isinstance(document.data, dict) else None
+        return document.key_span((first,)) if first is not None else None
+    key, place = document.key_span(path), document.place(path)
+    if key is not None or place.value.line == place.value.end_line:
+        return key
+    return Span(place.value.line, place.value.column, place.value.line, len(place.line.rstrip()) + 1)
+
+
+def _inside(document: Document, path: KeyPath, offset: int, length: int) -> Span:
+    """As the document has it; in a text over several lines, found by counting what is not blank."""
+    place, value = document.place(path), document.data
+    if place.value.line == place.value.end_line:
+        return document.inside(path, offset, length)
+    for part in path:
+        value = value[part]  # type: ignore[index]
+    return _in_lines(place, str(value), offset, length) or document.inside(path, offset, length)
+
+
+def _in_lines(place: Place, value: str, offset: int, length: int) -> Span | None:
+    """Folding and indentation change blanks only, so the n-th other character of the value is that of the source."""
+    while offset and value[offset].isspace():  # shown at the last character before
+        offset -= 1
+    wanted = len("".join(value[:offset].split()))
+    lines = place.text.splitlines()
+    is_block = lines[place.value.line - 1][place.value.column - 1 :].startswith(("|", ">"))
+    seen = 0
+    for number in range(place.value.line + is_block, place.value.end_line + 1):
+        line, start = lines[number - 1], place.value.column - 1 if number == place.value.line else 0
+        there = len("".join(line[start:].split()))
+        if seen + there <= wanted:
+            seen += there
+            continue
+        for column in range(start, len(line)):
+            if not line[column].isspace():
+                if seen == wanted:
+                    is_right = line[column] == value[offset : offset + 1]
+                    return Span(number, column + 1, number, column + 1 + length) if is_right else None
+                seen += 1
+    return None

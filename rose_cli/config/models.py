@@ -1,0 +1,483 @@
+"""The campaign as the user wrote it: frozen models of every key that a campaign file may hold.
+
+A field that is None was not given; `model_fields_set` tells a given `null` from that. What a key means is said in its
+description, from which the reference in docs/ is made; its first example is what a message shows.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainValidator,
+    Tag,
+    ValidationInfo,
+    model_validator,
+)
+
+from rose_cli.config import forms
+from rose_cli.config.command import (
+    AdaptiveValue,
+    Argument,
+    Boolean,
+    Command,
+    FilledFile,
+    ForShell,
+    OnFailureWord,
+    OperatorWord,
+    Option,
+    VariableValue,
+)
+from rose_cli.config.errors import reject
+from rose_cli.config.types import (
+    CampaignName,
+    Count,
+    Difference,
+    Duration,
+    FilledText,
+    JsonPath,
+    LearnerName,
+    Lines,
+    Megabytes,
+    Minutes,
+    Natural,
+    Number,
+    OptionName,
+    Pause,
+    Regex,
+    Seed,
+    Size,
+    TaskName,
+    Text,
+    ValueRange,
+    VariableName,
+)
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Retries(Model):
+    times: Natural = Field(description="number of further attempts for a failed step", examples=["3"])
+    pause: Pause = Field(default=1.0, description="delay before each of them", examples=["30s"])
+
+
+class TaskFields(Model):
+    """What a task declares, and what a learner may lay over it."""
+
+    executable: Command | None = Field(
+        default=None,
+        description="the command: a string, split as by a shell, or a list of arguments",
+        examples=["python sim.py"],
+    )
+    shell: Boolean | None = Field(
+        default=None, description="true: `executable` is one line for a shell", examples=["true"]
+    )
+    args: tuple[Argument, ...] | None = Field(
+        default=None, description="positional arguments, before the options", examples=["[data.csv, 5]"]
+    )
+    options: dict[OptionName, Option] | None = Field(
+        default=None,
+        description="name → value; `null` removes an option that a lower level has set",
+        examples=["{--n_labeled: 300}"],
+    )
+    adaptive: dict[OptionName, AdaptiveValue] | None = Field(
+        default=None,
+        description="name → expression of i, max_iter, metric, best",
+        examples=["{--n_labeled: 100 + i*50}"],
+    )
+    env: dict[VariableName, VariableValue] | None = Field(
+        default=None, description="environment variables", examples=["{OMP_NUM_THREADS: 1}"]
+    )
+    pre_exec: Lines | None = Field(
+        default=None, description="shell lines that run before the command", examples=["[module load python]"]
+    )
+    timeout: Duration | None = Field(
+        default=None, description="an attempt that takes longer is terminated and fails", examples=["30m"]
+    )
+    retries: Annotated[Retries, BeforeValidator(forms.retries_form)] | None = Field(
+        default=None,
+        description="further attempts after a failure: a number, or {times: 3, pause: 30s}",
+        examples=["3"],
+    )
+    on_failure: OnFailureWord | None = Field(
+        default=None,
+        description="what to do when the last attempt has failed: stop_learner, stop_campaign or continue",
+        examples=["continue"],
+    )
+    replicas: Count | None = Field(
+        default=None, description="number of parallel copies, each with its own {replica}", examples=["3"]
+    )
+    snapshot: Boolean | None = Field(
+        default=None,
+        description="true: every later attempt finds the workspace as the first one found it",
+        examples=["true"],
+    )
+    ranks: Count | None = Field(default=None, description="MPI ranks", examples=["4"])
+    cores_per_rank: Count | None = Field(default=None, description="processor cores per rank", examples=["2"])
+    gpus_per_rank: Natural | None = Field(default=None, description="GPUs per rank", examples=["1"])
+    mem_per_rank: Megabytes | None = Field(default=None, description="memory per rank, in MB", examples=["4096"])
+
+    @model_validator(mode="before")
+    @classmethod
+    def _mark_shell_lines(cls, value: object) -> object:
+        """What `executable` may be depends on the key after it."""
+        if isinstance(value, dict) and value.get("shell") is True and "executable" in value:
+            return {**value, "executable": ForShell(value["executable"])}
+        return value
+
+
+class Task(TaskFields):
+    executable: Command = Field(
+        description="the command: a string, split as by a shell, or a list of arguments",
+        examples=["python sim.py"],
+    )
+
+    @model_validator(mode="after")
+    def _one_value_for_each_option(self) -> Task:
+        forms.refuse_double_options(self.options, self.adaptive)
+        return self
+
+
+class Override(TaskFields):
+    """What a learner lays over a task: the full form, or a bare map of options."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _full_form(cls, value: object) -> object:
+        return forms.override_form(value, TaskFields.model_fields)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Override:
+        forms.refuse_double_options(self.options, self.adaptive)
+        if self.shell is not None and self.executable is None:
+            hint = "give the line for the shell here too, or take 'shell' out"
+            reject("conflicting-keys", "'shell' is said of an 'executable' beside it, and there is none", hint,
+                   below=("shell",), at_key=True)  # fmt: skip
+        return self
+
+
+IterationKey = Annotated[int, PlainValidator(forms.iteration_key)]
+
+
+class Iterations(Model):
+    """Overrides by iteration: exact checkpoints, or starts with `hold`."""
+
+    # by an alias that no key of a user can have: errors name it in their location
+    at: dict[IterationKey, Override] = Field(alias="<at>")
+    hold: Boolean = Field(default=False, description="true: a key applies from its iteration on, not only in it")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keys(cls, value: dict[Any, Any]) -> dict[str, Any]:
+        entries = {key: entry for key, entry in value.items() if key != "hold"}
+        return {"<at>": entries, "hold": value["hold"]} if "hold" in value else {"<at>": entries}
+
+
+def _schedule_kind(value: object) -> str:
+    return "<iterations>" if forms.is_by_iteration(value) else "<override>"
+
+
+Schedule = Annotated[
+    Annotated[Iterations, Tag("<iterations>")] | Annotated[Override, Tag("<override>")],
+    Discriminator(_schedule_kind),
+]
+
+
+class Read(Model):
+    """Where the criterion's value stands: the last line of standard output unless said otherwise."""
+
+    file: FilledFile | None = Field(
+        default=None,
+        description="a file to read instead of standard output, relative to the workspace; placeholders are replaced",
+        examples=["metrics.json"],
+    )
+    json_path: JsonPath | None = Field(
+        default=None, alias="json", description="dotted path into a JSON object: `val.mse`", examples=["val.mse"]
+    )
+    regex: Regex | None = Field(
+        default=None, description="the first group of the last match", examples=["'acc=(\\S+)'"]
+    )
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Read:
+        if self.json_path is not None and self.regex is not None:
+            message = "'json' and 'regex' cannot both say where the value stands"
+            reject("conflicting-keys", message, "take one of the two out", below=("regex",), at_key=True)
+        return self
+
+
+class StopFields(TaskFields):
+    metric: FilledText | None = Field(
+        default=None, description="a standard metric, or a custom name with an operator", examples=["mse"]
+    )
+    threshold: Number | None = Field(default=None, description="the value to reach", examples=["0.1"])
+    operator: OperatorWord | None = Field(
+        default=None, description="the learner stops when `metric operator threshold` is true", examples=["'<'"]
+    )
+    range: ValueRange | None = Field(
+        default=None,
+        description="the possible values of the metric, `null` for an open end (default: those of the standard metric)",
+        examples=["[0, 100]"],
+    )
+    read: Annotated[Read, BeforeValidator(forms.read_form)] | None = Field(
+        default=None,
+        description="where to read the value: last_line (default), {json:}, {regex:}, {file:}",
+        examples=["{json: val.mse}"],
+    )
+    patience: Count | None = Field(
+        default=None, description="number of iterations without improvement after which to stop", examples=["5"]
+    )
+    min_delta: Difference | None = Field(
+        default=None,
+        description="smallest change that counts as improvement (default 0: any change)",
+        examples=["0.001"],
+    )
+    min_iter: Count | None = Field(
+        default=None, description="number of iterations to finish before stopping", examples=["3"]
+    )
+
+
+class Stop(StopFields):
+    """The criterion, checked after the tasks of every iteration."""
+
+    metric: FilledText = Field(description="a standard metric, or a custom name with an operator", examples=["mse"])
+    executable: Command = Field(description="the command that prints the value", examples=["python check_mse.py"])
+
+
+class StopOverride(StopFields):
+    """What a learner lays over the campaign's criterion; with a metric and executable of its own, all of it."""
+
+
+class File(Model):
+    path: FilledText = Field(description="relative to the campaign file", examples=["data.csv"])
+    to: FilledText | None = Field(
+        default=None, description="path in the workspace (default: the same relative path)", examples=["data.csv"]
+    )
+    copy_: Boolean = Field(
+        default=False, alias="copy", description="true: a copy, not a symbolic link", examples=["true"]
+    )
+
+
+Files = Annotated[tuple[Annotated[File, BeforeValidator(forms.file_form)], ...], BeforeValidator(forms.files_form)]
+
+
+class Learner(Model):
+    """One independent loop. Every further key is the name of a task, with what is laid over it."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, Schedule] = Field(init=False)
+
+    name: LearnerName | None = Field(default=None, description="default: learner-<index>", examples=["small-steps"])
+    max_iter: Count | None = Field(
+        default=None, description="maximum number of iterations of this learner", examples=["15"]
+    )
+    seed: Seed | None = Field(default=None, description="seed of this learner, used unchanged", examples=["2024"])
+    stop: StopOverride | None = Field(
+        default=None,
+        description="overrides the criterion of the campaign; `null` removes it",
+        examples=["{threshold: 0.05}"],
+    )
+    files: Files | None = Field(default=None, description="additional files for its workspace", examples=["[data.csv]"])
+    env: dict[VariableName, VariableValue] | None = Field(
+        default=None, description="environment variables", examples=["{OMP_NUM_THREADS: 1}"]
+    )
+    pre_exec: Lines | None = Field(
+        default=None, description="shell lines that run before each of its commands", examples=["[module load python]"]
+    )
+
+    @property
+    def schedules(self) -> dict[str, Iterations | Override]:
+        return dict(self.__pydantic_extra__ or {})
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing at all is said of it."""
+        return not self.model_fields_set
+
+
+_PLAIN = Learner()
+
+
+def _learners(value: object) -> object:
+    if isinstance(value, list) and not value:
+        reject("no-learners", "there is no learner", "write a number, or a list like [{}]")
+    return value if isinstance(value, list | tuple) else (_PLAIN,) * forms.learner_count(value)
+
+
+class Engine(Model):
+    """Where tasks run."""
+
+    kind: Literal["local", "radical.pilot"] = Field(
+        default="local",
+        description="local: processes on this machine; radical.pilot: tasks of a pilot",
+        examples=["local"],
+    )
+    cores: Count | None = Field(
+        default=None,
+        description="number of cores to use (default: those of this machine, or of the nodes of the pilot)",
+        examples=["8"],
+    )
+    gpus: Annotated[tuple[Text, ...], BeforeValidator(forms.gpu_ids)] = Field(
+        default=(), description="how many to use or, on this machine, which ones", examples=["[0, 1]"]
+    )
+    grace: Pause = Field(
+        default=5.0, description="time between TERM and KILL when a task is terminated", examples=["10s"]
+    )
+    resource: FilledText = Field(
+        default="local.localhost",
+        description="the label of the machine in radical.pilot",
+        examples=["tacc.frontera"],
+    )
+    runtime: Minutes = Field(default=30, description="run time to request for the pilot, in minutes", examples=["120"])
+    nodes: Count | None = Field(default=None, description="number of nodes to request for the pilot", examples=["2"])
+    project: FilledText | None = Field(default=None, description="the allocation to charge", examples=["abc123"])
+    queue: FilledText | None = Field(default=None, description="the queue of the batch system", examples=["normal"])
+    access_schema: FilledText | None = Field(
+        default=None, description="how to access the machine, if there are several ways", examples=["interactive"]
+    )
+    restarts: Natural = Field(default=0, description="how many times a lost pilot may be replaced", examples=["2"])
+
+
+class Limits(Model):
+    max_parallel_learners: Count | None = Field(
+        default=None, description="maximum number of learners that run at the same time", examples=["8"]
+    )
+    wall_time: Duration | None = Field(
+        default=None, description="maximum time of a session; it stops cleanly before that", examples=["11h30m"]
+    )
+    same_failure: Count | None = Field(
+        default=None,
+        description="number of identical failures in a row, over all learners, that stops the campaign",
+        examples=["5"],
+    )
+    output: Size | None = Field(
+        default=10 * 2**30,
+        description="maximum output of one attempt, stdout and stderr together (default `10 GB`; `null`: no limit)",
+        examples=["1 GB"],
+    )
+    files: Count | None = Field(
+        default=None, description="maximum number of files and directories in a workspace", examples=["100000"]
+    )
+    workspace: Size | None = Field(default=None, description="maximum disk space of a workspace", examples=["50 GB"])
+
+
+class Keep(Model):
+    """What stays of iterations that are over."""
+
+    logs: Count | None = Field(
+        default=None,
+        description="number of latest iterations per learner whose logs to keep, besides its best one (default: all)",
+        examples=["10"],
+    )
+
+
+class StopCampaign(Model):
+    after_converged: Count = Field(
+        description="number of learners that must meet their criterion before the others are stopped", examples=["1"]
+    )
+
+
+class Smoke(Model):
+    """What `rose run --smoke` lays over the rest. Further keys are tasks, with options for every learner."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, Override] = Field(init=False)
+
+    max_iter: Count = Field(default=1, description="iterations of a smoke run", examples=["1"])
+
+    @property
+    def overrides(self) -> dict[str, Override]:
+        return dict(self.__pydantic_extra__ or {})
+
+
+def _not_supported(_value: object, info: ValidationInfo) -> object:
+    hint = "take it out, and write the learners one by one" if info.field_name == "sweep" else "take it out"
+    message = f"'{info.field_name}' is not supported by this version"
+    reject("not-supported", message, hint, at_key=True)
+
+
+NotSupported = Annotated[None, PlainValidator(_not_supported)]
+
+
+class Campaign(Model):
+    """The whole file."""
+
+    name: CampaignName | None = Field(
+        default=None, description="default: the name of the file without its extension", examples=["my-campaign"]
+    )
+    engine: Annotated[Engine, BeforeValidator(forms.engine_form)] = Field(
+        default=Engine(), description="`local`, or a mapping", examples=["local"]
+    )
+    max_iter: Count | None = Field(
+        default=None,
+        description="maximum number of iterations per learner; required if there is no `stop`",
+        examples=["15"],
+    )
+    tasks: Annotated[dict[TaskName, Task], BeforeValidator(forms.tasks_form)] = Field(
+        description="name → task, in the order in which they run",
+        examples=["{simulation: {executable: python sim.py}}"],
+    )
+    stop: Stop | None = Field(
+        default=None,
+        description="the criterion",
+        examples=["{metric: mse, threshold: 0.1, executable: python check_mse.py}"],
+    )
+    learners: Annotated[
+        tuple[Annotated[Learner, BeforeValidator(forms.learner_form)], ...], BeforeValidator(_learners)
+    ] = Field(description="a list, or a number of identical learners", examples=["3"])
+    seed: Seed = Field(default=0, description="the seed of each learner is derived from it", examples=["2024"])
+    files: Files = Field(default=(), description="initial contents of every workspace", examples=["[data.csv]"])
+    env: dict[VariableName, VariableValue] = Field(
+        default={}, description="environment variables of every task", examples=["{OMP_NUM_THREADS: 1}"]
+    )
+    pre_exec: Lines = Field(
+        default=(), description="shell lines that run before every task", examples=["[module load python]"]
+    )
+    retries: Annotated[Retries, BeforeValidator(forms.retries_form)] | None = Field(
+        default=None, description="for every task", examples=["3"]
+    )
+    timeout: Duration | None = Field(default=None, description="for every task", examples=["30m"])
+    on_failure: OnFailureWord = Field(default="stop_learner", description="for every task", examples=["continue"])
+    limits: Limits = Field(default=Limits(), description="limits of the whole run", examples=["{wall_time: 11h30m}"])
+    keep: Keep = Field(default=Keep(), description="what to keep of finished iterations", examples=["{logs: 10}"])
+    stop_campaign: StopCampaign | None = Field(
+        default=None, description="when to stop the remaining learners", examples=["{after_converged: 1}"]
+    )
+    smoke: Smoke = Field(
+        default=Smoke(), description="overrides everything else in `rose run --smoke`", examples=["{max_iter: 1}"]
+    )
+    sweep: NotSupported = Field(default=None, description="not supported by this version")
+    track: NotSupported = Field(default=None, description="not supported by this version")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_is_left_out(cls, value: object) -> object:
+        """A key with nothing under it, such as `env:` with all of its lines commented out, is not given."""
+        if not isinstance(value, dict):
+            return value
+        return {k: v for k, v in value.items() if v is not None or k not in cls.model_fields or k in _NEEDED}
+
+    @model_validator(mode="after")
+    def _is_of_a_size(self) -> Campaign:
+        """Every learner has every task: what is compiled grows with both."""
+        commands = len(self.tasks) * len(self.learners)
+        if commands > MAX_COMMANDS:
+            message = f"{len(self.learners)} learners with {len(self.tasks)} tasks each are {commands} commands"
+            reject("too-large", message, f"at most {MAX_COMMANDS} are allowed", below=("learners",))
+        return self
+
+
+MAX_COMMANDS = 1_000_000
+
+_NEEDED = ("tasks", "learners")
+
+LEARNER_KEYS = frozenset(Learner.model_fields)
+
+RESERVED_TASK_NAMES = LEARNER_KEYS | set(Smoke.model_fields) | {"criterion", "hold"}

@@ -1,0 +1,77 @@
+"""Placeholders in commands: `{learner}` and the like, with a doubled brace for a brace."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from rose_cli.util.errors import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+PLACEHOLDERS = ("learner", "iteration", "workspace", "campaign_dir", "python", "replica", "seed")
+
+_TOKEN = re.compile(r"\{\{|\}\}|\{([A-Za-z_]\w*)\}|[{}]")
+
+
+class PlaceholderMistake(NamedTuple):
+    """What is wrong with a brace, what to do, and where it stands in the text."""
+
+    message: str
+    hint: str
+    offset: int
+    length: int
+
+
+def placeholder_mistakes(text: str) -> Iterator[PlaceholderMistake]:
+    for match in _TOKEN.finditer(text) if "{" in text or "}" in text else ():
+        token, name = match.group(0), match.group(1)
+        if token in ("{", "}"):
+            hint = f"write '{token * 2}' for a brace that the command is to see"
+            yield PlaceholderMistake(f"a single '{token}' is no placeholder", hint, match.start(), 1)
+        elif name is not None and name not in PLACEHOLDERS:
+            hint = _instead_of(name, of_shell=text[: match.start()].endswith("$"))
+            yield PlaceholderMistake(f"unknown placeholder '{token}'", hint, match.start(), len(token))
+
+
+def _instead_of(name: str, *, of_shell: bool) -> str:
+    if of_shell:
+        return f"write ${{{{{name}}}}} where a shell reads it; rose itself fills in no variables"
+    near = nearest(name, PLACEHOLDERS)
+    if near is not None:
+        return f"did you mean '{{{near}}}'?"
+    known = ", ".join(f"{{{known}}}" for known in PLACEHOLDERS)
+    return f"known are {known}; write '{{{{{name}}}}}' for the braces themselves"
+
+
+def has_placeholder(text: str) -> bool:
+    return any(match.group(1) for match in _TOKEN.finditer(text)) if "{" in text else False
+
+
+def pieces_of(text: str) -> Iterator[tuple[str, str | None, int]]:
+    """The parts of `text`: what stands there, the placeholder's name where it is one, and where it begins."""
+    end = 0
+    for match in _TOKEN.finditer(text):
+        if match.start() > end:
+            yield text[end : match.start()], None, end
+        name = match.group(1)
+        yield (match.group(0) if name else match.group(0)[0]), name, match.start()
+        end = match.end()
+    if end < len(text):
+        yield text[end:], None, end
+
+
+def fill_placeholders(text: str, values: Mapping[str, str]) -> str:
+    """`text` with `{name}` replaced from `values`; a doubled brace becomes a brace."""
+
+    def replacement(match: re.Match[str]) -> str:
+        return values[match.group(1)] if match.group(1) else match.group(0)[0]
+
+    return _TOKEN.sub(replacement, text) if "{" in text or "}" in text else text
+
+
+def fill_known(text: str, values: Mapping[str, str]) -> str | None:
+    """`text` with its placeholders filled; None where one of them is not among `values`."""
+    names = {name for _, name, _ in pieces_of(text) if name is not None}
+    return fill_placeholders(text, values) if names <= values.keys() else None

@@ -1,0 +1,84 @@
+"""What names, counts and texts may be: in a campaign file, and in a plan that comes back from a disk.
+
+Plain functions: what only reads runs does without the models of campaign files.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+import warnings
+
+MAX_NAME_BYTES = 100
+
+MAX_COUNT = 10_000_000
+
+MAX_SEED = 2**63 - 1
+
+MAX_SIZE = 2**60
+
+MAX_REGEX_CHARACTERS = 1000
+
+_TASK_NAME = re.compile(r"[^\W\d][\w-]*")
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+OWN_VARIABLES = "ROSE_"
+"""What the names of variables begin with that rose sets itself."""
+
+
+def folder_fault(name: str) -> tuple[str, str] | None:
+    """Why a name cannot be that of a learner, whose folder bears it: what stands in the way, and what to do.
+
+    The odd sign of a message is to be shortened by whoever shows it.
+    """
+    # a look-alike, as full-width points, is harmless here, and '..' wherever somebody normalises it
+    return _folder_fault(name) or _folder_fault(unicodedata.normalize("NFKC", name))
+
+
+def _folder_fault(name: str) -> tuple[str, str] | None:
+    if not name.strip():
+        return "it is empty", "leave 'name' out for the name learner-<index>"
+    odd = next((c for c in name if c in "/\\" or not c.isprintable()), None)
+    if odd is not None:
+        return f"it holds '{odd if odd.isprintable() else repr(odd)[1:-1]}'", "write - or _ instead"
+    if name[0] in "-. " or name[-1] in ". ":
+        return f"it begins or ends with '{name[0] if name[0] in '-. ' else name[-1]}'", "take it away"
+    if len(name.encode()) > MAX_NAME_BYTES:
+        return f"it is longer than {MAX_NAME_BYTES} bytes", "shorten it"
+    return None
+
+
+def folded(name: str) -> str:
+    """Names that are equal in this form would share a folder or a log where case or form does not count."""
+    return unicodedata.normalize("NFKC", name).casefold()
+
+
+def is_task_name(name: str) -> bool:
+    return _TASK_NAME.fullmatch(name) is not None and len(name.encode()) <= MAX_NAME_BYTES
+
+
+def is_variable_name(name: str) -> bool:
+    return _VARIABLE.fullmatch(name) is not None
+
+
+def is_option_name(name: str) -> bool:
+    return name != "" and not any(c.isspace() or not c.isprintable() for c in name)
+
+
+def leads_out(target: str) -> bool:
+    """Whether what is laid at `target` (normalised) would not lie inside the workspace."""
+    return target.startswith(("/", "..")) or target == "."
+
+
+def regex_fault(pattern: str) -> re.error | str | None:
+    """Why it is no regular expression. Compiled only to see that it can be: nothing is searched with it here."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            re.compile(pattern)
+    except re.error as error:
+        return error
+    except (RecursionError, OverflowError, MemoryError):
+        return "this regular expression is too large"
+    return None

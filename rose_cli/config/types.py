@@ -1,0 +1,372 @@
+"""Field types of a campaign file: names, numbers, durations, and ways to read a metric."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from typing import Annotated
+
+from pydantic import PlainValidator
+from pydantic_core import PydanticCustomError
+
+from rose_cli.config.errors import Slip, expected, reject, reject_any, shortened
+from rose_cli.config.rules import (
+    MAX_COUNT,
+    MAX_NAME_BYTES,
+    MAX_REGEX_CHARACTERS,
+    MAX_SEED,
+    MAX_SIZE,
+    OWN_VARIABLES,
+    folder_fault,
+    is_option_name,
+    is_task_name,
+    is_variable_name,
+    regex_fault,
+)
+from rose_cli.config.yaml.nodes import plain_value
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        hint = f"quote it: '{str(value).lower()}'" if isinstance(value, bool) else None
+        reject("wrong-type", expected("a text", value), hint)
+    return str(value)
+
+
+def filled_text(value: object) -> str:
+    text = _text(value)
+    if not text.strip():
+        reject("wrong-type", "expected a text, but it is empty")
+    return text
+
+
+def _lines(value: object) -> tuple[str, ...]:
+    """Shell lines, which nothing is filled into: braces are the shell's own."""
+    if not isinstance(value, list | tuple):
+        return (_text(value),)
+    slips = [
+        Slip("wrong-type", expected("a line for a shell", line), "write each line as one text", (position,))
+        for position, line in enumerate(value)
+        if isinstance(line, bool) or not isinstance(line, str | int | float)
+    ]
+    reject_any(slips)
+    return tuple(str(line) for line in value)
+
+
+def _campaign_name(value: object) -> str:
+    name = _text(value)
+    if not name.strip() or not name.isprintable() or len(name.encode()) > MAX_NAME_BYTES:
+        hint = f"a line of text, up to {MAX_NAME_BYTES} bytes"
+        reject("bad-name", f"'{shortened(name)}' cannot name a campaign", hint)
+    return name
+
+
+def _learner_name(value: object) -> str:
+    name = _text(value)
+    fault = folder_fault(name)
+    if fault is not None:
+        message = f"'{shortened(name)}' cannot name a learner, whose folder bears the name: {fault[0]}"
+        reject("bad-name", message, fault[1])
+    return name
+
+
+def _task_name(value: object) -> str:
+    if not isinstance(value, str) or not is_task_name(value):
+        hint = "write letters, digits, '_' and '-', beginning with a letter"
+        reject("bad-name", f"'{shortened(str(value))}' cannot name a task", hint)
+    return value
+
+
+def _variable_name(value: object) -> str:
+    if not isinstance(value, str) or not is_variable_name(value):
+        hint = "write letters, digits and '_', beginning with a letter"
+        reject("bad-name", f"'{shortened(str(value))}' cannot name an environment variable", hint)
+    if value.startswith(OWN_VARIABLES):
+        hint = "choose a name that does not begin with ROSE_"
+        reject("bad-name", f"'{shortened(value)}' cannot be set: names with ROSE_ are set by rose itself", hint)
+    return value
+
+
+def _option_name(value: object) -> str:
+    name = str(value)
+    if not is_option_name(name):
+        reject("bad-name", f"'{shortened(name)}' cannot name an option", "a word without blanks, like --n_labeled")
+    return name
+
+
+Text = Annotated[str, PlainValidator(_text)]
+
+FilledText = Annotated[str, PlainValidator(filled_text)]
+
+Lines = Annotated[tuple[str, ...], PlainValidator(_lines)]
+
+CampaignName = Annotated[str, PlainValidator(_campaign_name)]
+
+LearnerName = Annotated[str, PlainValidator(_learner_name)]
+
+TaskName = Annotated[str, PlainValidator(_task_name)]
+
+VariableName = Annotated[str, PlainValidator(_variable_name)]
+
+OptionName = Annotated[str, PlainValidator(_option_name)]
+
+_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
+
+
+def _number(value: object, what: str = "a number") -> int | float:
+    """`1e-3` is a text to YAML, and a number here; `'15'` was quoted, and is none."""
+    if isinstance(value, str):
+        value = _number_from(value, what)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        reject("wrong-type", expected(what, value))
+    if isinstance(value, float) and not math.isfinite(value):
+        reject("wrong-type", expected("a finite number", value))
+    return value
+
+
+def _number_from(text: str, what: str) -> str | float:
+    plain = plain_value(text.strip())
+    if isinstance(plain, int | float) and not isinstance(plain, bool):
+        reject("wrong-type", expected(what, text), f"write {text.strip()} without quotes")
+    if not _NUMBER.fullmatch(text):
+        reject("wrong-type", expected(what, text), _number_hint(text))
+    if re.match(r"[-+]?0[0-9]", text):
+        reject("wrong-type", expected(what, text), f"write {float(text):g}")
+    return float(text)
+
+
+def _number_hint(text: str) -> str | None:
+    bare = text.replace("_", "").replace(" ", "")
+    if _NUMBER.fullmatch(bare):
+        return f"write {bare}"
+    if _NUMBER.fullmatch(bare.replace(",", ".", 1)):
+        return f"write {bare.replace(',', '.', 1)}: a decimal has a point"
+    if bare.endswith("%") and _NUMBER.fullmatch(bare[:-1]):
+        return f"write {float(bare[:-1]) / 100:g}"
+    return None
+
+
+def _integer(value: object) -> int:
+    number = _number(value, "a whole number")
+    if not float(number).is_integer():
+        reject("wrong-type", expected("a whole number", number))
+    return int(number)
+
+
+def whole_number(value: object, least: int, most: int = MAX_COUNT) -> int:
+    number = _integer(value)
+    if number < least:
+        reject("out-of-range", expected(f"at least {least}", number).replace("the number ", ""))
+    if number > most:
+        reject("out-of-range", expected(f"at most {most}", number).replace("the number ", ""))
+    return number
+
+
+def _count(value: object) -> int:
+    return whole_number(value, 1)
+
+
+def _natural(value: object) -> int:
+    return whole_number(value, 0)
+
+
+def _seed(value: object) -> int:
+    return whole_number(value, 0, MAX_SEED)
+
+
+_SIZE = re.compile(r"([0-9.]+) *([kmgt])i?b?", re.IGNORECASE)
+
+_MEGABYTES = {"k": 2**-10, "m": 1.0, "g": 2.0**10, "t": 2.0**20}
+
+
+def _megabytes(value: object) -> int:
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if match is not None and _NUMBER.fullmatch(match[1]):
+        meant = float(match[1]) * _MEGABYTES[match[2].lower()]
+        reject("wrong-type", expected("megabytes as a number", value), f"write {meant:.0f}")
+    return whole_number(value, 0)
+
+
+def _size(value: object) -> int:
+    """Bytes from `500 MB`, `10GB`, `1.5 T`; 1 GB is 1024 MB."""
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None or not _NUMBER.fullmatch(match[1]):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        hint = f"add its unit: {value} MB, or {value} GB" if is_number else "write for example 500 MB, 10 GB or 1 TB"
+        reject("wrong-type", expected("a size with its unit", value), hint)
+    size = int(float(match[1]) * _MEGABYTES[match[2].lower()] * 2**20)
+    if not 1 <= size <= MAX_SIZE:
+        reject("out-of-range", f"expected a size above zero and up to {MAX_SIZE // 2**40} TB, not {value}")
+    return size
+
+
+def _difference(value: object) -> float:
+    number = _number(value)
+    if number < 0:
+        reject("out-of-range", f"expected at least 0, not {number}")
+    return number
+
+
+_ANY = "any"
+
+_TWO_NUMBERS = re.compile(r"[\[(]?\s*(\S+?)\s*(?:-|\.\.+|:|,|\bto\b)\s*(\S+?)\s*[\])]?")
+
+_LOWEST_WORDS, _HIGHEST_WORDS = ("lowest", "min", "low", "from"), ("highest", "max", "high", "to")
+
+
+def _value_range(value: object) -> tuple[float | None, float | None]:
+    """`any`, or the lowest and the highest value; an end is open that is null or infinite."""
+    if value == _ANY:
+        return None, None
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        reject("wrong-type", expected("[lowest, highest] or any", value), _value_range_hint(value))
+    lowest, highest = (_end(entry, place) for place, entry in enumerate(value))
+    if lowest is not None and highest is not None and lowest >= highest:
+        message = f"no value lies between {lowest:g} and {highest:g}"
+        hint = f"write [{highest:g}, {lowest:g}]" if highest < lowest else "write the lowest value, then the highest"
+        reject("out-of-range", message, hint)
+    return lowest, highest
+
+
+def _end(entry: object, place: int) -> float | None:
+    """One end of a range."""
+    if entry is None or (isinstance(entry, float) and entry == (-math.inf, math.inf)[place]):
+        return None
+    try:
+        return float(_number(entry))
+    except PydanticCustomError as error:
+        hint = "write null for an open end"
+        slips = (error.context or {})["slips"]
+        reject_any(replace(slip, below=(place,), hint=slip.hint or hint) for slip in slips)
+        raise
+
+
+def _value_range_hint(value: object) -> str:
+    if isinstance(value, dict):
+        ends = [
+            next((value[word] for word in words if word in value), None) for words in (_LOWEST_WORDS, _HIGHEST_WORDS)
+        ]
+        if ends != [None, None]:
+            return f"write [{', '.join('null' if end is None else str(end) for end in ends)}]"
+    if isinstance(value, str):
+        if value.strip().lower() in ("percent", "percentage", "%"):
+            return "write [0, 100]"
+        match = _TWO_NUMBERS.fullmatch(value.strip())
+        if match and all(_NUMBER.fullmatch(end) for end in match.groups()):
+            return f"write [{match[1]}, {match[2]}]"
+    return "write for example [0, 1], [0, null] for an open end, or any"
+
+
+_DURATION = re.compile(
+    r"(?:([0-9]+(?:\.[0-9]+)?)d)?(?:([0-9]+(?:\.[0-9]+)?)h)?(?:([0-9]+(?:\.[0-9]+)?)m)?(?:([0-9]+(?:\.[0-9]+)?)s)?"
+)
+
+_CLOCK = re.compile(r"([0-9]+):([0-5][0-9]):([0-5][0-9])")
+
+_UNIT = re.compile(r"([0-9.]+)(?:(s)ec(?:ond)?s?|(m)in(?:ute)?s?|(h)(?:ou)?rs?|(d)ays?)", re.IGNORECASE)
+
+_UNIT_SECONDS = (86400, 3600, 60, 1)
+
+
+def _seconds(value: object) -> float:
+    """Seconds from `90`, `1.5`, `30s`, `11h30m`, `2d`, `01:30:00`."""
+    if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
+        return _seconds_from(value)
+    number = float(value) if isinstance(value, str) else float(_number(value, "a duration"))
+    if not math.isfinite(number):
+        reject("wrong-type", expected("a finite duration", value))
+    return number
+
+
+def _seconds_from(text: str) -> float:
+    bare = text.replace(" ", "")
+    clock, parts = _CLOCK.fullmatch(bare), _DURATION.fullmatch(bare)
+    if clock:
+        hours, minutes, seconds = (int(part) for part in clock.groups())
+        return float(hours * 3600 + minutes * 60 + seconds)
+    if parts is None or not bare:
+        reject("wrong-type", expected("a duration", text if bare else None), _duration_hint(bare))
+    return sum(float(part or 0) * unit for part, unit in zip(parts.groups(), _UNIT_SECONDS, strict=True))
+
+
+def _duration_hint(text: str) -> str:
+    meant = _UNIT.sub(lambda part: part[1] + "".join(letter or "" for letter in part.groups()[1:]), text).lower()
+    if text and _DURATION.fullmatch(meant):
+        return f"write {meant}"
+    return "write seconds as a number, or 90s, 30m, 11h30m, 2d, 01:30:00"
+
+
+def _duration(value: object) -> float:
+    seconds = _seconds(value)
+    if seconds <= 0:
+        reject("out-of-range", f"expected a duration above zero, not {value}")
+    return seconds
+
+
+def _pause(value: object) -> float:
+    seconds = _seconds(value)
+    if seconds < 0:
+        reject("out-of-range", f"expected a duration of zero or more, not {value}")
+    return seconds
+
+
+def _minutes(value: object) -> int:
+    """As a batch system takes them: `120`, and a hint for `2h`."""
+    if isinstance(value, str) and not _NUMBER.fullmatch(value) and re.search("[a-z:]", value, re.IGNORECASE):
+        seconds = _seconds_from(value)
+        reject("wrong-type", expected("minutes as a number", value), f"write {max(1, math.ceil(seconds / 60))}")
+    return whole_number(value, 1)
+
+
+Number = Annotated[float, PlainValidator(_number)]
+
+ValueRange = Annotated[tuple[float | None, float | None], PlainValidator(_value_range)]
+
+Difference = Annotated[float, PlainValidator(_difference)]
+
+Count = Annotated[int, PlainValidator(_count)]
+
+Natural = Annotated[int, PlainValidator(_natural)]
+
+Megabytes = Annotated[int, PlainValidator(_megabytes)]
+
+Size = Annotated[int, PlainValidator(_size)]
+
+Seed = Annotated[int, PlainValidator(_seed)]
+
+Minutes = Annotated[int, PlainValidator(_minutes)]
+
+Duration = Annotated[float, PlainValidator(_duration)]
+
+Pause = Annotated[float, PlainValidator(_pause)]
+
+
+def _json_path(value: object) -> str:
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        reject("wrong-type", expected("keys with points between them", value))
+    path = str(value)
+    if not all(path.split(".")):
+        reject("wrong-value", f"'{path}' holds an empty key", "write keys with points between them, as in val.mse")
+    return path
+
+
+def _regex(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        reject("wrong-type", expected("a regular expression", value or None))
+    if len(value) > MAX_REGEX_CHARACTERS:
+        message = f"a regular expression of {len(value)} characters, at most {MAX_REGEX_CHARACTERS} are allowed"
+        reject("bad-regex", message, "make it shorter")
+    fault = regex_fault(value)
+    if isinstance(fault, re.error):
+        place = min(fault.pos or 0, len(value) - 1)
+        hint = "put a \\ before a sign that stands for itself; Python's re module has the syntax"
+        reject("bad-regex", f"this is no regular expression: {fault.msg}", hint, inside=(place, 1))
+    if fault is not None:
+        reject("bad-regex", fault, "make it shorter")
+    return value
+
+
+JsonPath = Annotated[str, PlainValidator(_json_path)]
+
+Regex = Annotated[str, PlainValidator(_regex)]

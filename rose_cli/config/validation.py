@@ -1,0 +1,266 @@
+"""Validation errors in rose's words, each at its key path; unknown keys, with what was probably meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, get_origin
+
+from pydantic import BaseModel
+
+from rose_cli.config.errors import expected, shortened
+from rose_cli.config.models import (
+    LEARNER_KEYS,
+    Campaign,
+    Engine,
+    File,
+    Keep,
+    Learner,
+    Limits,
+    Override,
+    Read,
+    Retries,
+    Smoke,
+    Stop,
+    StopCampaign,
+    StopFields,
+    Task,
+    TaskFields,
+)
+from rose_cli.util.errors import Finding, KeyPath, did_you_mean, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
+
+_EXPECTED = {
+    "dict_type": "a map",
+    "model_type": "a map",
+    "model_attributes_type": "a map",
+    "tuple_type": "a list",
+    "list_type": "a list",
+}
+
+
+def findings_of(error: ValidationError, data: Any) -> list[Finding]:  # noqa: ANN401 - what was validated
+    """One or more for each error, in pydantic's order."""
+    return [finding for details in error.errors(include_url=False) for finding in _findings(details, data)]
+
+
+def _findings(error: ErrorDetails, data: Any) -> Iterator[Finding]:  # noqa: ANN401
+    path, at_key = _document_path(error["loc"], data)
+    if error["type"] != "slips":
+        yield _finding(error, path, data)
+        return
+    for slip in error["ctx"]["slips"]:
+        at = (*path, *slip.below)
+        text, hint = _labelled(slip.message, at, data), slip.hint or _example(slip.message, at)
+        yield Finding(slip.code, text, at, hint, at_key=at_key or slip.at_key, inside=slip.inside)
+
+
+def _finding(error: ErrorDetails, path: KeyPath, data: Any) -> Finding:  # noqa: ANN401
+    last, given = str(error["loc"][-1]), error["input"]
+    match error["type"]:
+        case "extra_forbidden" | "invalid_key":
+            return _unknown_key(path, error["loc"], value_at(path[:-1], data))
+        case "missing":
+            return Finding("missing-key", _missing(path, last), (*path, last), example_of((*path, last)))
+        case "literal_error":
+            words = error["ctx"]["expected"]
+            hint = did_you_mean(str(given), re.findall(r"'([^']*)'", words)) or f"write {words.replace(chr(39), '')}"
+            return Finding("wrong-value", _labelled(expected(words, given), path, data), path, hint)
+        case kind:
+            text = expected(_EXPECTED.get(kind, error["msg"].lower()), given)
+            return Finding("wrong-type", _labelled(text, path, data), path, _hint(path, given))
+
+
+def _unknown_key(path: KeyPath, loc: tuple[int | str, ...], beside: Iterable[object]) -> Finding:
+    key, model = str(loc[-1]), model_at(loc[:-1])
+    hint = _unless_there(unknown_key_hint(key, known_keys(model), model), beside)
+    if model is Override and hint.startswith("known"):
+        hint = f"put an option under 'options:', as in {{options: {{{shortened(key)}: …}}}}"
+    return Finding("unknown-key", f"unknown key '{shortened(key)}'", path, hint, at_key=True)
+
+
+def _unless_there(hint: str, beside: Iterable[object]) -> str:
+    """A guess is none where that key is there as well."""
+    meant = hint.split("'")[1] if hint.startswith("did you mean") else None
+    return f"take it out: '{meant}' is there already" if meant in beside else hint
+
+
+def unknown_task(task: str, path: KeyPath, tasks: frozenset[str], beside: Iterable[object]) -> Finding:
+    """A key of a learner, or of `smoke`, that neither is one of its own nor names a task; `beside` it are others."""
+    model, own = (Smoke, frozenset(Smoke.model_fields)) if path[0] == "smoke" else (Learner, LEARNER_KEYS)
+    hint = unknown_key_hint(task, tuple(sorted(tasks | own)), model)
+    if hint.startswith("known"):
+        hint = f"known here: the tasks {', '.join(sorted(tasks))}; the keys {', '.join(sorted(own))}"
+    hint = _unless_there(hint, beside)
+    return Finding("unknown-key", f"unknown key '{shortened(task)}'", path, hint, at_key=True)
+
+
+def _missing(path: KeyPath, key: str) -> str:
+    if not path:
+        return f"'{key}' is missing"
+    where = f"task '{path[1]}'" if path[0] == "tasks" and len(path) == 2 else f"'{path[-1]}'"
+    if isinstance(path[-1], int):
+        where = f"{path[-2]}[{path[-1]}]"
+    return f"{where} has no '{key}'"
+
+
+def _hint(path: KeyPath, given: object) -> str | None:
+    if path[:1] == ("tasks",) and len(path) == 2 and isinstance(given, str):
+        return f"write {path[1]}: {{executable: {shortened(given)}}}"
+    if path == ("tasks",) and isinstance(given, list):
+        return "write a map, in the order of an iteration: simulation: {executable: python sim.py}"
+    if path == ("files",) and isinstance(given, str):
+        return f"write a list: files: [{shortened(given)}]"
+    if path[:1] == ("tasks",) and len(path) == 2:
+        return f"for example {path[1]}: {{executable: python {path[1]}.py}}"
+    return example_of(path)
+
+
+def _example(message: str, path: KeyPath) -> str | None:
+    """The example of the key, where it is the value that is wrong."""
+    if not message.startswith("expected"):
+        return None
+    return example_of(path) or example_of(path[:-1]) or "write another value, or take it out"
+
+
+def _labelled(message: str, path: KeyPath, data: Any) -> str:  # noqa: ANN401
+    """`max_iter: expected at least 1, not 0`: the message stands alone in a list of annotations."""
+    if not path or not message.startswith("expected"):
+        return message
+    last = path[-1]
+    if isinstance(last, str):
+        return f"{shortened(last)}: {message}"
+    is_item = not isinstance(value_at(path[:-1], data), Mapping)
+    return f"{path[-2]}[{last}]: {message}" if is_item else f"iteration {last}: {message}"
+
+
+def value_at(path: KeyPath, data: Any) -> Any:  # noqa: ANN401
+    for part in path:
+        data = data[part]
+    return data
+
+
+def _document_path(loc: tuple[int | str, ...], data: Any) -> tuple[KeyPath, bool]:  # noqa: ANN401
+    """The parts of a pydantic location that are in the document, and whether it is about the last key."""
+    path: list[str | int] = []
+    for part in loc:
+        if isinstance(data, Mapping):
+            key = part if part in data else _as_integer(part)
+            if key in data:
+                path.append(key)
+                data = data[key]
+        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+            path.append(part)
+            data = data[part]
+    return tuple(path), loc[-1:] == ("[key]",)
+
+
+def _as_integer(part: int | str) -> int | str:
+    """Pydantic gives an integer key of a map as text."""
+    return int(part) if isinstance(part, str) and part.removeprefix("-").isdecimal() else part
+
+
+STANDARD_TASKS = ("simulation", "training", "active_learn")
+
+_HOMES: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("at the top of the file", Campaign),
+    ("under a task", TaskFields),
+    ("under a learner", Learner),
+    ("under 'stop'", Stop),
+    ("under 'limits'", Limits),
+    ("under 'keep'", Keep),
+    ("under 'engine'", Engine),
+    ("under 'stop_campaign'", StopCampaign),
+)
+
+
+@cache
+def known_keys(model: type[BaseModel]) -> tuple[str, ...]:
+    """Without those that this version does not support."""
+    keys = (field.alias or name for name, field in model.model_fields.items())
+    return tuple(key for key in keys if key not in ("sweep", "track"))
+
+
+def example_of(path: KeyPath) -> str | None:
+    """`for example max_iter: 15`, of the key that the path ends in."""
+    if not path:
+        return None
+    key = str(path[-1])
+    if path[:-1] == ("limits",):
+        return _LIMITS_EXAMPLES.get(key)
+    return _STOP_EXAMPLES.get(key) if "stop" in path[:-1] else _EXAMPLES.get(key)
+
+
+def _examples(models: Iterable[type[BaseModel]]) -> dict[str, str]:
+    """Of several models that have a key, the first gives the example."""
+    examples: dict[str, str] = {}
+    for name, field in ((field.alias or name, field) for model in models for name, field in model.model_fields.items()):
+        if field.examples:
+            examples.setdefault(name, f"for example {name}: {field.examples[0]}")
+    return examples
+
+
+_EXAMPLES = _examples([Campaign, Task, Stop, Learner, Engine, Limits, Keep, StopCampaign, Smoke, Retries, File, Read])
+
+_STOP_EXAMPLES = _examples([Stop, Retries, Read])
+
+_LIMITS_EXAMPLES = _examples([Limits])
+
+
+@lru_cache(maxsize=1024)
+def unknown_key_hint(key: str, known: tuple[str, ...], model: type[BaseModel]) -> str:
+    """What to write instead of `key`, which is not one of the `known` ones that `model` takes."""
+    near = nearest(key, known, ratio=0.85)
+    home = _home(key, model)
+    if near is None and home is not None:
+        return home
+    near = near or nearest(key, known)
+    if near is not None:
+        return f"did you mean '{near}'?"
+    if issubclass(model, StopFields):
+        known = tuple(key for key in known if key not in TaskFields.model_fields)
+        return f"known here are {', '.join(known)}, and the keys of a task"
+    return f"known here are {', '.join(known)}"
+
+
+def _home(key: str, model: type[BaseModel]) -> str | None:
+    if model is Campaign and key in STANDARD_TASKS:
+        return "it belongs under 'tasks'"
+    homes = [home for home, other in _HOMES if key in _own_keys(other) and not issubclass(model, other)]
+    return f"it belongs {' or '.join(homes)}" if homes else None
+
+
+def _own_keys(model: type[BaseModel]) -> set[str]:
+    keys = set(known_keys(model))
+    return keys - set(TaskFields.model_fields) if model is Stop else keys
+
+
+def model_at(loc: Iterable[int | str]) -> type[BaseModel]:
+    """The model that a pydantic location leads to."""
+    model: type[BaseModel] = Campaign
+    for part in loc:
+        model = _below(model, part)
+    return model
+
+
+def _below(model: type[BaseModel], part: int | str) -> type[BaseModel]:
+    for name, field in model.model_fields.items():
+        if part in (name, field.alias):
+            return _model_in(field.annotation) or model
+    by_task = isinstance(part, str) and model in (Learner, Smoke)
+    return Override if by_task else model
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401
+    """The model that an annotation holds, however deep in unions, tuples and maps."""
+    # up to Python 3.10, dict[str, Task] is a type too
+    if isinstance(annotation, type) and get_origin(annotation) is None and issubclass(annotation, BaseModel):
+        return annotation
+    found = (_model_in(argument) for argument in getattr(annotation, "__args__", ()))
+    return next((model for model in found if model is not None), None)

@@ -1,0 +1,103 @@
+"""Owns what may stand before a node: an anchor (`&name`), whose value aliases repeat, and a tag, which is refused."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rose_cli.config.yaml import pitfalls
+from rose_cli.config.yaml.nodes import Stretch
+from rose_cli.config.yaml.source import shown
+from rose_cli.util.errors import Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rose_cli.config.yaml.nodes import Node
+    from rose_cli.config.yaml.parser import Event
+    from rose_cli.config.yaml.source import Source
+    from rose_cli.util.errors import Diagnostic
+
+_ANCHOR = re.compile(r"&[0-9A-Za-z_-]+")
+
+_TAG = re.compile(r"![^ \t\r\n]*")
+
+_PROPERTIES = re.compile(r"(?:(?:&[0-9A-Za-z_-]+|![^ \t\r\n]*)(?:[ \t\r\n]+(?:#[^\r\n]*)?)*)+")
+
+
+def content_start(source: Source, event: Event) -> int:
+    """Where the node itself begins, after its anchor and its tag."""
+    if event.anchor is None and event.tag is None:
+        return event.start
+    properties = _PROPERTIES.match(source.text, event.start, event.end)
+    return properties.end() if properties else event.end
+
+
+def tag(source: Source, start: int, end: int) -> Diagnostic:
+    """The tag in a stretch that holds one."""
+    found = _TAG.search(source.text, start, end)
+    place = found.span() if found else (start, end)
+    message = f"{shown(source.text[slice(*place)])} is a tag to YAML, and not allowed"
+    return source.diagnostic("tag", message, place, pitfalls.QUOTE_IT)
+
+
+@dataclass(slots=True)
+class _Anchor:
+    """`node` is None as long as the node that bears the anchor is open."""
+
+    at: Stretch
+    node: Node | None = None
+    used: bool = False
+
+
+class Anchors:
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self._anchors: dict[str, _Anchor] = {}
+
+    def begin(self, name: str, start: int, end: int) -> Iterator[Diagnostic]:
+        """An anchor in the stretch before its node."""
+        found = _ANCHOR.search(self.source.text, start, end)
+        at = Stretch(self.source, *(found.span() if found else (start, end)))
+        if name in self._anchors:
+            line = self.source.line_number(self._anchors[name].at.start)
+            message = f"duplicate anchor {shown('&' + name)} (first at line {line})"
+            yield self.source.diagnostic("duplicate-anchor", message, (at.start, at.end), "rename one of the two")
+        else:
+            self._anchors[name] = _Anchor(at)
+
+    def complete(self, name: str, node: Node) -> Iterator[Diagnostic]:
+        """The node that bears the anchor. `lr: &i` is an anchor on nothing, and was meant as a text."""
+        anchor = self._anchors[name]
+        anchor.node = node
+        if node.at.start == node.at.end:
+            anchor.used = True
+            place, hint = (anchor.at.start, anchor.at.end), pitfalls.quote_it("&" + name)
+            message = f"{shown('&' + name)} names a value, and there is none"
+            yield self.source.diagnostic("bare-anchor", message, place, hint)
+
+    def target(self, name: str) -> Node | None:
+        """What an alias stands for; None where that is unknown, or still open."""
+        anchor = self._anchors.get(name)
+        if anchor is None:
+            return None
+        anchor.used = True
+        return anchor.node
+
+    def no_target(self, name: str, at: Stretch) -> Diagnostic:
+        """Why an alias stands for nothing."""
+        place = (at.start, at.end)
+        if name in self._anchors:
+            message = f"{shown('*' + name)} stands inside what it refers to"
+            return self.source.diagnostic("recursive-alias", message, place, "write the value out")
+        message = f"{shown('*' + name)} refers to an anchor {shown('&' + name)}, and there is none above"
+        return self.source.diagnostic("unknown-alias", message, place, pitfalls.quote_it("*" + name))
+
+    def unused(self) -> Iterator[Diagnostic]:
+        for name, anchor in self._anchors.items():
+            if not anchor.used:
+                place = (anchor.at.start, anchor.at.end)
+                message = f"the anchor {shown('&' + name)} is never used"
+                warning = Severity.WARNING
+                yield self.source.diagnostic("unused-anchor", message, place, pitfalls.QUOTE_IT, warning)

@@ -1,0 +1,349 @@
+"""Builds the node tree from parser events, within bounds on depth and size.
+
+It keeps a stack of its own, so that no depth of nesting reaches Python's or libyaml's.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from rose_cli.config.yaml import pitfalls
+from rose_cli.config.yaml.anchors import Anchors, content_start, tag
+from rose_cli.config.yaml.nodes import AliasNode, Entry, ListNode, MapNode, Node, ScalarNode, Stretch, plain_value
+from rose_cli.config.yaml.parser import Event, Kind, SyntaxProblem, events
+from rose_cli.config.yaml.source import BLANKS, shown
+from rose_cli.config.yaml.syntax_errors import explain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from rose_cli.config.yaml.source import Source
+    from rose_cli.util.errors import Diagnostic
+
+MAX_DEPTH = 32
+
+MAX_NODES = 50_000
+
+MAX_MISTAKES = 100
+
+
+class _Stop(Exception):  # noqa: N818 - a signal, not an error
+    """What follows is not worth reading."""
+
+
+def build(source: Source, begin: int = 0) -> tuple[Node | None, list[Diagnostic]]:
+    """The root of the one document in the text, and what is wrong.
+
+    The root is None where the text is empty, and where it could not be read to its end. What stands before `begin` is
+    not read.
+    """
+    builder = _Builder(source)
+    try:
+        builder.read(" " * begin + source.text[begin:])
+    except _Stop:
+        return None, builder.diagnostics
+    return builder.root, builder.diagnostics
+
+
+class _Builder:
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.root: Node | None = None
+        self.diagnostics: list[Diagnostic] = []
+        self.frames: list[Frame] = []
+        self.anchors = Anchors(source)
+        self.multiline: list[tuple[int, int]] = []
+        self.documents = 0
+        self.nodes = 0
+        self.last_end = 0
+        self.has_traps = pitfalls.are_in(source.text)
+        self.has_question_mark = "?" in source.text
+
+    def read(self, text: str) -> None:
+        directives = list(islice(pitfalls.directives(self.source), MAX_MISTAKES))
+        if directives:
+            self._report_all(directives)
+            raise _Stop
+        try:
+            for event in events(text):
+                self._take(event)
+        except SyntaxProblem as problem:
+            self._report_all(self._syntax(problem))
+            raise _Stop from None
+        self._report_all(pitfalls.tab_indents(self.source, self.multiline, len(text)))
+        self._report_all(islice(self.anchors.unused(), MAX_MISTAKES))
+
+    def _take(self, event: Event) -> None:
+        if event.kind is Kind.SCALAR:
+            self._scalar(event)
+        elif event.kind is Kind.ALIAS:
+            self._alias(event)
+        elif event.kind is Kind.END:
+            self._close(event)
+        elif event.kind is Kind.DOCUMENT:
+            self._begin_document(event)
+        else:
+            self._open(event)
+
+    def _begin_document(self, event: Event) -> None:
+        self.documents += 1
+        if self.documents > 1:
+            self._stop("second-document", "a second document begins here", event.start, "a campaign is one document")
+
+    def _scalar(self, event: Event) -> None:
+        start = self._content_start(event)
+        if event.style == "plain":
+            node = ScalarNode(Stretch(self.source, start, event.end), plain_value(event.value), "plain")
+            if self.has_traps and len(self.diagnostics) < MAX_MISTAKES:
+                self._report_all(pitfalls.in_plain_text(self.source, node.at))
+        else:
+            node = self._quoted(event, start)
+        self._attach(node, event.anchor)
+        self.last_end = event.end
+
+    def _quoted(self, event: Event, start: int) -> ScalarNode:
+        """A text in quotes, or one after `|` or `>`, which the parser takes to end where the next thing begins."""
+        text = self.source.text[start : event.end].rstrip(BLANKS)
+        at = Stretch(self.source, start, start + len(text))
+        if "\n" in text:
+            self.multiline.append((at.start, at.end))
+        if event.style == '"':
+            self._report_all(pitfalls.in_double_quotes(self.source, at, event.value))
+        elif event.style != "'":
+            self._report_all(pitfalls.in_block_text(self.source, at))
+        return ScalarNode(at, event.value, event.style)
+
+    def _alias(self, event: Event) -> None:
+        at, name = Stretch(self.source, event.start, event.end), event.anchor or ""
+        target = self.anchors.target(name)
+        if target is None:
+            self._report(self.anchors.no_target(name, at))
+            self._attach(ScalarNode(at, None, "plain"), None)
+        else:
+            self._check_depth(len(self.frames) + target.height, event.start)
+            self._attach(AliasNode(at, target), None)
+        self.last_end = event.end
+
+    def _open(self, event: Event) -> None:
+        start = self._content_start(event)
+        self._check_depth(len(self.frames) + 1, start)
+        frame = MapFrame if event.kind is Kind.MAP else ListFrame
+        self.frames.append(frame(self.source, self._report, start, event.anchor, flow=event.flow))
+        self.last_end = start + event.flow
+
+    def _close(self, event: Event) -> None:
+        frame = self.frames.pop()
+        if frame.flow:
+            self.last_end = event.end
+        self._attach(frame.node(event.end), frame.anchor)
+
+    def _content_start(self, event: Event) -> int:
+        start = content_start(self.source, event)
+        if event.tag is not None:
+            self._report(tag(self.source, event.start, start))
+        if event.anchor is not None:
+            self._report_all(self.anchors.begin(event.anchor, event.start, start))
+        return start
+
+    def _attach(self, node: Node, anchor: str | None) -> None:
+        if anchor is not None:
+            self._report_all(self.anchors.complete(anchor, node))
+        if not self.frames:
+            self.root = node
+            return
+        frame = self.frames[-1]
+        if self.has_question_mark and isinstance(frame, MapFrame) and frame.key is None:
+            self._report_all(pitfalls.explicit_key(self.source, self.last_end, node.at.start))
+        frame.add(node)
+        self.nodes += 1
+        # Aliases count as what they stand for, each time: ten lines of them can come to 10**10 values.
+        if self.nodes > MAX_NODES or frame.size > MAX_NODES:
+            message = f"more than {MAX_NODES} keys and values, aliases counted each time"
+            self._stop("too-large", message, node.at.start, "is this the campaign file?")
+
+    def _check_depth(self, depth: int, offset: int) -> None:
+        if depth > MAX_DEPTH:
+            message = f"nested more than {MAX_DEPTH} levels deep"
+            self._stop("too-deep", message, offset, "is a bracket left open, or is this not the campaign file?")
+
+    def _stop(self, code: str, message: str, offset: int, hint: str) -> None:
+        self._report(self.source.diagnostic(code, message, (offset, offset + 1), hint))
+        raise _Stop
+
+    def _report(self, found: Diagnostic) -> None:
+        """Stops after the hundredth mistake; warnings beyond that are dropped."""
+        if found.is_error or len(self.diagnostics) < MAX_MISTAKES:
+            self.diagnostics.append(found)
+        if found.is_error and sum(d.is_error for d in self.diagnostics) >= MAX_MISTAKES:
+            raise _Stop
+
+    def _report_all(self, found: Iterable[Diagnostic]) -> None:
+        for diagnostic in found:
+            self._report(diagnostic)
+
+    def _syntax(self, problem: SyntaxProblem) -> list[Diagnostic]:
+        """Where the parser stopped; nothing where a mistake that is known already explains it."""
+        tabs = pitfalls.tab_indents(self.source, self.multiline, problem.at)
+        if tabs:
+            return tabs
+        line = self.source.line_number(problem.at)
+        if any(d.code == "split-by-comma" and d.span and d.span.line == line for d in self.diagnostics):
+            return []  # the rest of `f(1, [2])` seldom is good YAML
+        brackets = [frame.start for frame in self.frames if frame.flow]
+        return [explain(problem, self.source, brackets[-1] if brackets else None)]
+
+
+# Python's hash of a larger int repeats every 2**61 - 1: a map of 40,000 such keys takes minutes to fill.
+MAX_KEY = 10**18
+
+
+class Key(NamedTuple):
+    """A key that waits for its value. `name` is None where it was refused: then the value is read and dropped.
+
+    `is_rest`: it is no key at all, but what a comma has cut off a text.
+    """
+
+    at: Stretch
+    name: str | int | None
+    plain: bool
+    is_rest: bool = False
+
+
+class Frame:
+    """`size` and `height` as in the node to come; `cut` counts the parentheses that a comma has left open.
+
+    `searches` bounds how often a closing one is looked for in vain.
+    """
+
+    def __init__(
+        self, source: Source, report: Callable[[Diagnostic], None], start: int, anchor: str | None, *, flow: bool
+    ) -> None:
+        self.source = source
+        self.report = report
+        self.start = start
+        self.end = start + 1
+        self.anchor = anchor
+        self.flow = flow
+        self.size = 1
+        self.height = 1
+        self.cut = 0
+        self.searches = 3
+
+    def add(self, node: Node) -> None:
+        """Take the next node in, and report what is wrong with it there."""
+        self.size += node.size
+        if node.height >= self.height:
+            self.height = node.height + 1
+        self.end = node.at.end
+        if self.flow and isinstance(node, ScalarNode) and node.style == "plain":
+            self._watch_parentheses(node.at)
+
+    def node(self, end: int) -> Node:
+        """`end` is where the closing bracket ends; what has none ends with its last child."""
+        raise NotImplementedError
+
+    def _stretch(self, end: int) -> Stretch:
+        return Stretch(self.source, self.start, end if self.flow else self.end)
+
+    def _watch_parentheses(self, at: Stretch) -> None:
+        text = self.source.text
+        balance = text.count("(", at.start, at.end) - text.count(")", at.start, at.end)
+        if self.cut:
+            self.cut = max(0, self.cut + balance)
+        elif balance > 0 and self.searches > 0 and text.startswith(",", at.end):
+            found = pitfalls.split_by_comma(self.source, at)
+            if found is None:
+                self.searches -= 1
+            else:
+                self.cut = balance
+                self.report(found)
+
+    def _wrong(self, code: str, message: str, at: Stretch, hint: str) -> None:
+        self.report(self.source.diagnostic(code, message, (at.start, at.end), hint))
+
+
+class ListFrame(Frame):
+    def __init__(
+        self, source: Source, report: Callable[[Diagnostic], None], start: int, anchor: str | None, *, flow: bool
+    ) -> None:
+        super().__init__(source, report, start, anchor, flow=flow)
+        self.items: list[Node] = []
+
+    def add(self, node: Node) -> None:
+        super().add(node)
+        self.items.append(node)
+
+    def node(self, end: int) -> ListNode:
+        return ListNode(self._stretch(end), tuple(self.items), self.size, self.height, self.flow)
+
+
+class MapFrame(Frame):
+    def __init__(
+        self, source: Source, report: Callable[[Diagnostic], None], start: int, anchor: str | None, *, flow: bool
+    ) -> None:
+        super().__init__(source, report, start, anchor, flow=flow)
+        self.entries: dict[str | int, Entry] = {}
+        self.key: Key | None = None
+
+    def node(self, end: int) -> MapNode:
+        return MapNode(self._stretch(end), self.entries, self.size, self.height, self.flow)
+
+    def add(self, node: Node) -> None:
+        is_rest = self.cut > 0
+        super().add(node)
+        if self.key is None:
+            plain = isinstance(node, ScalarNode) and node.style == "plain"
+            self.key = Key(node.at, None if is_rest else self._new_name(node), plain, is_rest)
+        else:
+            self._add_value(self.key, node)
+            self.key = None
+
+    def _new_name(self, node: Node) -> str | int | None:
+        name = node.value if isinstance(node, ScalarNode) else None
+        mistake = _odd_key(node)
+        if mistake is not None:
+            self._wrong("odd-key", mistake[0], node.at, mistake[1])
+        elif isinstance(name, (str, int)):
+            name = str(name) if isinstance(name, str) else int(name)  # as a key, `+1` is 1
+            if name not in self.entries:
+                return name
+            line = self.source.line_number(self.entries[name].key.start)
+            message = f"duplicate key {shown(str(name))} (first at line {line})"
+            self._wrong("duplicate-key", message, node.at, "take one of the two away")
+        return None
+
+    def _add_value(self, key: Key, node: Node) -> None:
+        if self.flow and key.plain and not key.is_rest:
+            has_colon = ":" in self.source.text[key.at.end : max(key.at.end, node.at.start)]
+            if not has_colon:
+                self.report(pitfalls.missing_value(self.source, key.at))
+        if isinstance(node, ScalarNode) and node.at.start == node.at.end:
+            node = self._right_after_colon(key, node)
+        if key.name is not None:
+            self.entries[key.name] = Entry(key.at, node)
+
+    def _right_after_colon(self, key: Key, node: ScalarNode) -> ScalarNode:
+        """The two parsers place an empty value differently: after its colon, or before what comes next."""
+        colon = self.source.text.find(":", key.at.end, node.at.start)
+        offset = key.at.end if colon < 0 else colon + 1
+        return node._replace(at=Stretch(self.source, offset, offset))
+
+
+def _odd_key(node: Node) -> tuple[str, str] | None:
+    """What is wrong with a key, and what to do."""
+    if not isinstance(node, ScalarNode):
+        return "a key must be a text or a whole number, not a list, a map or an alias", pitfalls.QUOTE_IT
+    if node.style in ("|", ">"):
+        return "a key must stand on one line", "write 'key: value'"
+    value = node.value
+    if isinstance(value, str):
+        is_merge = value == "<<" and node.style == "plain"
+        return ("merge keys ('<<') are not supported", "write the keys out") if is_merge else None
+    if isinstance(value, int) and not isinstance(value, bool):
+        hint = "an iteration counts from 0; -1 stands for all others"
+        return ("the number is too large for a key", hint) if abs(value) > MAX_KEY else None
+    if node.at.start == node.at.end:
+        return "a key is missing before this colon", pitfalls.QUOTE_IT
+    text = node.at.source.text[node.at.start : node.at.end]
+    return f"{shown(text)} is no text and no whole number, so it cannot be a key", pitfalls.quote_it(text)

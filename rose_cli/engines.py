@@ -1,0 +1,108 @@
+"""Which engine a session runs on: the one place where concrete engines are named."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rose_cli.check.engine import few_cores, few_gpus
+from rose_cli.engine.base import Capacity
+from rose_cli.engine.local import LocalEngine
+from rose_cli.engine.machine import machine_capacity, visible_gpus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from rose_cli.engine.base import Engine
+    from rose_cli.plan.model import EnginePlan, PilotPlan, Plan
+
+
+def mark_of_run(run_id: str, identity: str) -> str:
+    """What the processes of a run are known by. A copy has the same run id; its processes are others."""
+    return f"{run_id}-{identity}"
+
+
+def make_engine(plan: Plan, run_id: str, session: int, directory: Path, environment: Mapping[str, str]) -> Engine:
+    """The engine that the plan asks for, not yet started; `directory` takes what it writes."""
+    engine, machine = plan.engine, machine_capacity()
+    cores, gpus = engine.cores or machine.cores, _gpus(engine, environment)
+    if engine.pilot is not None:
+        capacity = Capacity(cores, gpus)
+        return _pilot_engine(plan, engine.pilot, capacity, run_id, session, directory, environment)
+    return LocalEngine(
+        capacity=Capacity(cores, gpus, machine.memory_mb),
+        run_id=run_id,
+        session=session,
+        directory=directory,
+        grace_seconds=engine.grace_seconds,
+        base_environment=environment,
+    )
+
+
+def shortcomings(plan: Plan, environment: Mapping[str, str]) -> list[str]:
+    """What a session has to say at its start, as this machine has less than the plan counts on."""
+    return [said for said in (_missing_cores(plan), _missing_gpus(plan, environment)) if said is not None]
+
+
+def _missing_cores(plan: Plan) -> str | None:
+    """Where the local engine is told of more cores than this process may use, what is to be said."""
+    asked, there = plan.engine.cores or 0, machine_capacity().cores
+    return few_cores(asked, there) if plan.engine.pilot is None and asked > there else None
+
+
+def _missing_gpus(plan: Plan, environment: Mapping[str, str]) -> str | None:
+    """What is to be said where the plan asks for more GPUs than this session may use, else None."""
+    asked, visible = plan.engine.gpus, visible_gpus(environment)
+    if isinstance(asked, int) and visible is not None and asked > len(visible.ids):
+        return f"{few_gpus(asked, visible)}: tasks get no others"
+    return None
+
+
+def _gpus(engine: EnginePlan, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The ids; of a number, the first of those that this session may use."""
+    if not isinstance(engine.gpus, int):
+        return engine.gpus
+    visible = visible_gpus(environment)
+    ids = visible.ids if visible is not None else tuple(str(number) for number in range(engine.gpus))
+    return ids[: engine.gpus]
+
+
+def _pilot_engine(
+    plan: Plan,
+    pilot: PilotPlan,
+    capacity: Capacity,
+    run_id: str,
+    session: int,
+    directory: Path,
+    environment: Mapping[str, str],
+) -> Engine:
+    from rose_cli.engine.pilot.engine import PilotEngine
+    from rose_cli.engine.pilot.pilot import Pilot
+    from rose_cli.engine.pilot.workplace import PilotWanted
+
+    wanted = PilotWanted(
+        resource=pilot.resource,
+        runtime_minutes=pilot.runtime_minutes,
+        cores=capacity.cores,
+        gpus=len(capacity.gpus),
+        nodes=pilot.nodes,
+        project=pilot.project,
+        queue=pilot.queue,
+        access_schema=pilot.access_schema,
+        ranks=_has_ranks(plan),
+    )
+    return PilotEngine(
+        capacity=capacity,
+        run_id=run_id,
+        session=session,
+        directory=directory,
+        grace_seconds=plan.engine.grace_seconds,
+        base_environment=environment,
+        launch=lambda number: Pilot(wanted, directory / f"pilot-{session}.{number}", run_id, session, number),
+        restarts=pilot.restarts,
+    )
+
+
+def _has_ranks(plan: Plan) -> bool:
+    steps = {id(step): step for learner in plan.learners for step in learner.all_steps}  # many share theirs
+    return any(command.launched_ranks > 1 for step in steps.values() for command in step.commands)

@@ -1,0 +1,113 @@
+"""Whether plan.json and the run's copy of its campaign file are as rose wrote them, and what differs if they are not.
+
+The journal holds their checksums. What a resume runs is what plan.json says; the campaign file beside it is what people
+read. Neither is believed once somebody has changed it, unless the user says so.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from rose_cli.campaign_file import check_campaign, task_environment
+from rose_cli.plan.codec import encode
+from rose_cli.preview import some
+from rose_cli.runs.changes import unknown_checksums
+from rose_cli.util.errors import RoseError, RunDirectoryError
+from rose_cli.view.summary import short_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from rose_cli.journal.state import RunState
+    from rose_cli.plan.model import Plan
+    from rose_cli.runs.directory import RunDirectory
+
+MOST_SHOWN = 8
+
+MOST_COMPARED = 200
+
+MOST_LETTERS = 200
+
+_OF_THE_PLACE = ("origin", "campaign_dir", "campaign_file", "beside", "index")
+
+
+def altered(state: RunState, now: Mapping[str, str]) -> list[str]:
+    """Which of the files with these checksums are not as rose wrote them; none of a run that has noted none."""
+    return [name for name in unknown_checksums(state, now) if name in state.checksums]
+
+
+def refusal(directory: RunDirectory, names: list[str]) -> RunDirectoryError:
+    run = shlex.quote(short_path(directory.path))
+    files = " and ".join(f"'{short_path(directory.path / name)}'" for name in names)
+    were, it = ("was", "it") if len(names) == 1 else ("were", "them")
+    hint = f"restore {it} from a backup; or, if you want the change, run `rose resume {run} --trust`"
+    hint += f", which runs what plan.json says (`rose plan {run}` shows it)"
+    return RunDirectoryError(f"{files} {were} changed after rose wrote {it}", hint)
+
+
+def told_altered(directory: RunDirectory, plan: Plan, names: list[str]) -> Iterator[str]:
+    """Lines about what was changed, as far as plan.json and the campaign file beside it tell by comparison."""
+    if not names:
+        return
+    yield f"{' and '.join(names)} of this run {'was' if len(names) == 1 else 'were'} changed after rose wrote it:"
+    found = _differences(directory, plan)
+    if found is None:
+        yield "  what differs cannot be told: the run's campaign.yaml gives no plan to compare with"
+    elif not found:
+        yield "  the change does not alter what plan.json and campaign.yaml say of commands, files and bounds"
+    else:
+        lines = [f"  {where} ({some(whose)})" if whose else f"  {where}" for where, whose in found.items()]
+        yield from lines[:MOST_SHOWN]
+        if len(lines) > MOST_SHOWN:
+            yield f"  and {len(lines) - MOST_SHOWN} more differences"
+        yield "  (values that --set and other options gave this run are listed here too)"
+
+
+def _differences(directory: RunDirectory, plan: Plan) -> dict[str, list[str]] | None:
+    """What plan.json says otherwise than the run's campaign file, each with the learners of which it says so."""
+    from pathlib import Path
+
+    try:
+        at = Path(plan.campaign_file)
+        given = check_campaign(directory.campaign_text, task_environment(os.environ), at=at).plan
+    except RoseError:
+        given = None
+    if given is None:
+        return None
+    found: dict[str, list[str]] = {}
+    theirs = {learner.name: learner for learner in given.learners}
+    for learner in plan.learners[:MOST_COMPARED]:
+        if learner.name not in theirs:
+            found.setdefault("campaign.yaml has no such learner:", []).append(learner.name)
+        elif learner != theirs[learner.name]:
+            for line in _unlike("", _named(encode(learner)), _named(encode(theirs[learner.name]))):
+                found.setdefault(line, []).append(learner.name)
+    rest = (_named({**encode(each), "learners": []}) for each in (plan, given))
+    found.update((line, []) for line in _unlike("", *rest))
+    return found
+
+
+def _named(value: Any) -> Any:  # noqa: ANN401 - any part of a plan
+    """Lists of what has a name as maps by that name, for a reader to find it; without what depends on the place."""
+    if isinstance(value, dict):
+        return {key: _named(entry) for key, entry in value.items() if key not in _OF_THE_PLACE}
+    if isinstance(value, list) and value and all(isinstance(entry, dict) and "task" in entry for entry in value):
+        return {entry["task"]: _named({k: v for k, v in entry.items() if k != "task"}) for entry in value}
+    return value
+
+
+def _unlike(way: str, one: Any, other: Any) -> Iterator[str]:  # noqa: ANN401
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in {**one, **other}:
+            yield from _unlike(f"{way}.{key}" if way else str(key), one.get(key), other.get(key))
+    elif one != other:
+        place = way.removeprefix("steps.").replace(".otherwise", "")
+        yield f"{place}: plan.json has {_shown(one)}, campaign.yaml gives {_shown(other)}"
+
+
+def _shown(value: object) -> str:
+    is_words = isinstance(value, list) and all(isinstance(word, str) for word in value)
+    text = shlex.join(value) if is_words and isinstance(value, list) else "nothing" if value is None else str(value)
+    return text if len(text) <= MOST_LETTERS else f"{text[: MOST_LETTERS - 1]}…"

@@ -1,0 +1,326 @@
+"""Events as JSON objects, and records as lines that can tell by themselves whether they are whole.
+
+{"seq":7,"time":1767225600.25,"event":"learner_started","learner":"a","crc":"5f0c1d22"}
+
+The checksum (CRC-32, eight hexadecimal digits) is over the bytes before `,"crc"`. This frame stays the same in every
+format, so that an old rose can tell a journal of a newer one from a damaged one.
+
+Field names are the keys in the file. Times and durations are seconds. A number that JSON has no word for
+(`nan`, `inf`) is written as that word in quotes; a `value` or `seconds` comes back as the number, what stands inside
+`options` and `result` as the word. There, keys come back as text and tuples as lists.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from dataclasses import MISSING, dataclass, fields
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from zlib import crc32
+
+from rose_cli.journal.events import FORMAT_VERSION, Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_TRAILER = b',"crc":"%08x"}\n'
+
+_TRAILER_LENGTH = len(_TRAILER % 0)
+
+_START = b'{"seq":'
+
+_LAST_SECOND = 253_370_764_800  # of the year 9998: what comes later is a date in no calendar of Python's
+
+_LIKE_TRAILER = re.compile(rb',"crc":"[0-9a-f]{8}"}\n')
+
+_MOST_BYTES_CHECKED = 1 << 28
+
+# ASCII only: whatever separates lines for some reader, and half a surrogate pair, is escaped
+_encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
+
+_decode = json.JSONDecoder().raw_decode
+
+
+@dataclass(frozen=True)
+class Record:
+    """An event with its place in the journal, counted from 1, and its time in UNIX seconds."""
+
+    sequence: int
+    time: float
+    event: Event
+
+
+def encode(record: Record) -> bytes:
+    """The record as one line. Raises TypeError or ValueError for values that JSON cannot hold."""
+    entries = {"seq": record.sequence, "time": record.time, **to_json(record.event)}
+    body = _encode(entries)[:-1].encode("ascii")
+    return body + _TRAILER % crc32(body)
+
+
+def is_whole(line: bytes) -> bool:
+    """Whether the line is, byte for byte, one that was written in full."""
+    body = line[:-_TRAILER_LENGTH]
+    return line.startswith(_START) and line[-_TRAILER_LENGTH:] == _TRAILER % crc32(body)
+
+
+def decode(line: bytes) -> Record:
+    """The record of a whole line.
+
+    Raises ValueError, KeyError or RecursionError where this version cannot understand it; of these, UnfitError where
+    rose never wrote what stands there.
+    """
+    entries, _ = _decode(line.decode("ascii"))
+    written_format = entries.get("format", 0)
+    if isinstance(written_format, int) and written_format > FORMAT_VERSION:
+        msg = f"written by a newer rose (format {written_format}; this one reads up to format {FORMAT_VERSION})"
+        raise ValueError(msg)
+    sequence, time = entries.pop("seq"), entries.pop("time")
+    entries.pop("crc", None)
+    if type(sequence) is not int or type(time) not in (float, int) or not 0 <= time < _LAST_SECOND:
+        raise UnfitError(f"'seq' and 'time' cannot be {str(sequence)[:40]} and {str(time)[:40]}")
+    record = object.__new__(Record)
+    vars(record).update(sequence=sequence, time=time, event=from_json(entries))  # as there, for speed
+    return record
+
+
+def holds_whole_line(damaged: bytes) -> bool:
+    """Whether a whole record stands behind the damage, glued to it because the newline between them is gone.
+
+    What takes too long to find out is taken to hold one: no crash leaves so many beginnings of records in a line.
+    """
+    if _LIKE_TRAILER.fullmatch(damaged[-_TRAILER_LENGTH:]) is None:
+        return False
+    start, effort = damaged.find(_START, 1), _MOST_BYTES_CHECKED
+    while start > 0 and effort > 0:
+        if is_whole(damaged[start:]):
+            return True
+        effort -= len(damaged) - start
+        start = damaged.find(_START, start + 1)
+    return start > 0
+
+
+def may_be_first(line: bytes) -> bool:
+    """Whether this can be what a crash left of a journal's first record; zeros never reached the disk."""
+    start = _START + b"1,"
+    return line[: len(start)] == start[: len(line)] or not line.strip(b"\0")
+
+
+class UnfitError(ValueError):
+    """What stands in a record whose checksum is right, and that rose never wrote so: the message says what."""
+
+
+_NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+
+
+def _event_name(cls: type) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+
+
+_CLASSES: dict[str, type] = {_event_name(cls): cls for cls in get_args(Event)}
+
+_NAMES: dict[type, str] = {cls: name for name, cls in _CLASSES.items()}
+
+_FIELDS: dict[type, tuple[str, ...]] = {cls: tuple(f.name for f in fields(cls)) for cls in _NAMES}
+
+_SPARED: dict[type, frozenset[str]] = {
+    cls: frozenset(
+        f.name for f in fields(cls) if f.default in (None, ()) or f.default is False or f.default_factory is dict
+    )
+    for cls in _NAMES
+}
+
+# --- what may stand in a field: a journal is input, and a checksum no signature ---------------------------------------
+
+MOST_DEPTH = 400
+"""How deep a report may be nested: with more, not every reader of JSON comes to its end."""
+
+_MOST = 2**53
+
+_MOST_SECONDS = 1e12
+
+_KINDS: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool, "tuple": tuple, "Mapping": dict}
+
+_LEAST = {"pid": 1, "exit_code": -(2**31)}
+
+
+def is_inside(path: str) -> bool:
+    """Whether a path in a record leads nowhere but into the folder that it starts at."""
+    return _is_path(path) and path[0] != "/" and (".." not in path or ".." not in path.split("/"))
+
+
+def _is_place(path: str) -> bool:
+    return _is_path(path) and path[0] == "/" and path.strip("/") != ""
+
+
+def _is_path(path: str) -> bool:
+    try:
+        return path != "" and b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+
+
+def _is_name(text: str) -> bool:
+    return text.isprintable() and 0 < len(text) <= 100
+
+
+def is_shallow(value: dict[str, Any]) -> bool:
+    """Whether a report is nested no deeper than MOST_DEPTH."""
+    for entry in value.values():
+        if type(entry) is dict or type(entry) is list:
+            return _ends(value)
+    return True
+
+
+def _ends(value: Any) -> bool:  # noqa: ANN401 - out of JSON
+    inside = [value]
+    for _ in range(MOST_DEPTH + 1):
+        found = [entry for outer in inside for entry in (outer.values() if type(outer) is dict else outer)]
+        inside = [entry for entry in found if type(entry) is dict or type(entry) is list]
+        if not inside:
+            return True
+    return False
+
+
+def _are_sizes(files: dict[str, Any]) -> bool:
+    for size in files.values():  # noqa: SIM110 - a journal is long, and this is four times as fast as all(…)
+        if type(size) is not int:
+            return False
+    return True
+
+
+def _are_prints(files: dict[str, Any]) -> bool:
+    return all(type(text) is str and "\0" not in name for name, text in files.items())
+
+
+_JUDGES: dict[str, Callable[[Any], bool]] = {
+    "run_id": _is_name,
+    "directory": _is_place,
+    "campaign_dir": _is_place,
+    "log": is_inside,
+    "seconds": lambda seconds: 0 <= seconds < _MOST_SECONDS,
+    "Mapping[str, Any]": is_shallow,
+    "Mapping[str, int]": _are_sizes,
+    "Mapping[str, str]": _are_prints,
+    "tuple[str, ...]": lambda entries: all(type(entry) is str for entry in entries),
+}
+
+
+class _Shape(NamedTuple):
+    """What is to be done with objects that have the same keys with values of the same types: found out once."""
+
+    cls: type
+    defaults: dict[str, Any]
+    maps: tuple[str, ...]
+    unknown: tuple[str, ...]
+    numbers: tuple[tuple[str, int], ...]
+    judged: tuple[tuple[str, Callable[[Any], bool]], ...]
+    converted: tuple[tuple[str, Callable[[Any], Any]], ...]
+
+
+_shapes: dict[tuple[object, ...], _Shape] = {}
+
+_MOST_SHAPES = 1_000
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """The event as an object that `json.dumps(allow_nan=False)` takes. What is empty, as by default, is left out."""
+    cls = type(event)
+    entries: dict[str, Any] = {"event": _NAMES[cls]}
+    for name in _FIELDS[cls]:
+        value = getattr(event, name)
+        if name in _SPARED[cls] and (value is None or value is False or value in ((), {})):
+            continue
+        entries[name] = _encodable(value)
+    return entries
+
+
+def from_json(entries: Mapping[str, Any]) -> Event:
+    """The event of such an object.
+
+    Raises ValueError where it is none that this version knows, UnfitError where a field holds what rose never writes.
+    """
+    key = (entries.get("event"), *entries, *map(type, entries.values()))
+    try:
+        shape = _shapes.get(key)
+    except TypeError:  # the event's name is a list
+        shape = None
+    shape = shape or _learn(key, entries)
+    known = {**shape.defaults, **entries}
+    for name, least in shape.numbers:
+        if not least <= known[name] < _MOST:
+            raise _unfit(shape.cls, name, known[name])
+    for name, convert in shape.converted:
+        known[name] = convert(known[name])
+    for name, is_fit in shape.judged:
+        if not is_fit(known[name]):
+            raise _unfit(shape.cls, name, known[name])
+    for name in shape.maps:
+        known[name] = {}
+    for name in shape.unknown:
+        del known[name]
+    event: Event = object.__new__(shape.cls)
+    vars(event).update(known)  # a call of a frozen class takes thrice as long, and journals are long
+    return event
+
+
+def _learn(key: tuple[object, ...], entries: Mapping[str, Any]) -> _Shape:
+    """The shape of such an object, whose values have the right types. Raises ValueError."""
+    word = entries.get("event")
+    cls = _CLASSES.get(word) if isinstance(word, str) else None
+    if cls is None:
+        raise ValueError(f"unknown event {word!r}")
+    given = [f for f in fields(cls) if f.name in entries]
+    missing = [f for f in fields(cls) if f.name not in entries]
+    if lacking := [f.name for f in missing if f.default is MISSING and f.default_factory is MISSING]:
+        raise UnfitError(f"event {word!r} has no {lacking[0]!r}")
+    converted = {f.name: _converter(cls, f.name, str(f.type), entries[f.name]) for f in given}
+    there = [f for f in given if entries[f.name] is not None]
+    judges = {f.name: _JUDGES.get(f.name) or _JUDGES.get(str(f.type)) for f in there}
+    shape = _Shape(
+        cls,
+        {f.name: f.default for f in missing if f.default is not MISSING},
+        tuple(f.name for f in missing if f.default is MISSING),
+        tuple(name for name in entries if name not in converted),
+        tuple((f.name, _LEAST.get(f.name, 0)) for f in there if type(entries[f.name]) is int and "int" in str(f.type)),
+        tuple((name, judge) for name, judge in judges.items() if judge is not None),
+        tuple((name, convert) for name, convert in converted.items() if convert is not None),
+    )
+    if len(_shapes) < _MOST_SHAPES:
+        _shapes[key] = shape
+    return shape
+
+
+def _converter(cls: type, name: str, hint: str, value: Any) -> Callable[[Any], Any] | None:  # noqa: ANN401 - out of JSON
+    """What makes the value what it was, where JSON has no such values; UnfitError where none of that type is meant."""
+    kind = _KINDS[re.split(r"\W", hint)[0]]
+    if type(value) is kind or (value is None and hint.endswith("| None")):
+        return None
+    if kind is tuple and type(value) is list:
+        return tuple
+    if kind is float and type(value) in (int, str):
+
+        def number(value: int | str) -> float:
+            try:
+                return float(value) if isinstance(value, int) else _NON_FINITE[value]
+            except (KeyError, OverflowError):
+                raise _unfit(cls, name, value) from None
+
+        return number
+    raise _unfit(cls, name, value)
+
+
+def _unfit(cls: type, field_name: str, value: object) -> UnfitError:
+    what = "this" if isinstance(value, dict | list | tuple) else repr(value)[:60]
+    return UnfitError(f"event {_NAMES[cls]!r}: {field_name!r} cannot be {what}")
+
+
+def _encodable(value: Any) -> Any:  # noqa: ANN401 - whatever a task reported
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, dict):
+        return {str(key): _encodable(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encodable(entry) for entry in value]
+    return value

@@ -1,0 +1,78 @@
+"""What a campaign is compiled against: the folder it lies in, the machine, and what is known to be wrong in it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from rose_cli.config.placeholders import fill_known
+from rose_cli.config.recovery import NOTHING, Broken
+from rose_cli.engine.machine import VisibleGpus, visible_gpus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from rose_cli.engine.base import Capacity
+    from rose_cli.engine.labels import ResourceLabel
+    from rose_cli.plan.model import CommandPlan
+
+
+@dataclass(frozen=True)
+class SearchPath:
+    """The folders in which a command's program is looked for, as far as they are known; `is_whole`: they are all."""
+
+    known: str
+    is_whole: bool
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """`task_names` are all that the file declares, broken ones too.
+
+    `find_labels` gives what the installed radical.pilot knows, None where there is none; it is called where it matters.
+    """
+
+    campaign_file: Path
+    environment: Mapping[str, str]
+    machine: Capacity
+    task_names: frozenset[str]
+    broken: Broken = NOTHING
+    find_labels: Callable[[], dict[str, ResourceLabel] | None] = lambda: None
+
+    @cached_property
+    def campaign_dir(self) -> Path:
+        return self.campaign_file.parent
+
+    def search_path(self, command: CommandPlan) -> SearchPath:
+        """A folder that depends on the learner, or lies below its workspace, is known only when the command runs."""
+        given = command.environment.get("PATH")
+        if given is None:
+            return SearchPath(self.environment.get("PATH", ""), is_whole=True)
+        folders = [fill_known(folder, self.known_values) for folder in given.split(":")]
+        known = [folder for folder in folders if folder is not None and folder.startswith(("/", "$"))]
+        return SearchPath(":".join(known), is_whole=len(known) == len(folders))
+
+    @cached_property
+    def known_values(self) -> dict[str, str]:
+        """Those of the placeholders that stand for the same in every command."""
+        return {"campaign_dir": str(self.campaign_dir), "python": sys.executable}
+
+    @cached_property
+    def where_paths_start(self) -> str:
+        """In the words of a hint."""
+        place = f"'{self.campaign_dir.name or '/'}/', the folder of the campaign file"
+        if self.campaign_file.is_symlink():
+            return f"{place}: that of the link, not that of '{self.campaign_file.resolve()}'"
+        return place
+
+    @cached_property
+    def labels(self) -> dict[str, ResourceLabel] | None:
+        return self.find_labels()
+
+    @cached_property
+    def gpus(self) -> VisibleGpus | None:
+        """The GPUs that a session in this environment may use; None where nothing limits it."""
+        return visible_gpus(self.environment)

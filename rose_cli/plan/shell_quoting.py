@@ -1,0 +1,199 @@
+"""Quotes the value of a placeholder for the place where a shell reads it.
+
+The line is scanned by the rules of POSIX for words, quotes and substitutions. At each placeholder the scanner knows how
+a value is written so that it arrives as it is; where it cannot know, only a value that is plain everywhere is let in.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from rose_cli.config.placeholders import pieces_of
+from rose_cli.config.rules import MAX_NAME_BYTES
+from rose_cli.plan.words import Code
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+_BARE = re.compile(r"[A-Za-z0-9_./-]*[0-9_./-][A-Za-z0-9_./-]*")  # letters alone may be a word of the shell
+
+_PLAIN = re.compile(r"[A-Za-z0-9_./@%+:,-]+")
+
+_PLAIN_IN_A_LANGUAGE = re.compile(r"[\w ./@%+=:,~-]+")
+
+_HOLE = "\0"
+
+_HOLES = "\0\0"
+
+
+class UnsafeValueError(ValueError):
+    """A value would be read as code where its placeholder stands; the message says what to write instead."""
+
+    def __init__(self, spot: Spot, value: str, reason: str) -> None:
+        super().__init__(f"{{{spot.name}}} stands {reason}, and '{value}' would be read as code; {spot.way_out}")
+
+
+class Style(Enum):
+    """How a value is written at its place."""
+
+    WORD = auto()
+    QUOTED_WORD = auto()
+    DOUBLE = auto()
+    SINGLE = auto()
+    HERE = auto()
+    HERE_AS_IT_IS = auto()
+    COMMENT = auto()
+    ONLY_PLAIN = auto()
+    ONLY_PLAIN_IN_A_LANGUAGE = auto()
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A placeholder and its place in the line; `reason` says why only plain values are let in, where that is so.
+
+    `after_dollar`: a `$` stands before it, as in `${learner}`. `delimiter`: that of the here-document it is in, where
+    `line` is its line, without text where there are others in it.
+    """
+
+    name: str
+    offset: int
+    style: Style
+    reason: str | None = None
+    in_backticks: bool = False
+    after_dollar: bool = False
+    delimiter: str = ""
+    line: str = ""
+
+    @property
+    def length(self) -> int:
+        return len(self.name) + 2
+
+    @property
+    def way_out(self) -> str:
+        """What to write there instead."""
+        variable = f"ROSE_{self.name.upper()}"
+        if self.after_dollar and self.reason is None:
+            return f"write ${{{{{self.name}}}}} for a variable of the shell, or {{{self.name}}} without the dollar sign"
+        if self.name == "python":
+            return "hand it over as an argument of that code"
+        if self.style is Style.ONLY_PLAIN_IN_A_LANGUAGE:
+            return f"read the variable {variable} there: every task has it"
+        if self.is_code:
+            return f'put the code in single quotes, with "${variable}" in it: every task has this variable'
+        return f'write "${variable}" there: every task has this variable'
+
+    @property
+    def is_code(self) -> bool:
+        return self.reason in (reason_of(Code.SHELL), reason_of(Code.COMMAND))
+
+    @property
+    def is_in_document(self) -> bool:
+        return self.style in (Style.HERE, Style.HERE_AS_IT_IS)
+
+    def takes(self, value: str) -> bool:
+        """Whether the value can stand there."""
+        try:
+            _written(self, value)
+        except UnsafeValueError:
+            return False
+        return True
+
+    def ending_name(self, names: Collection[str]) -> str | None:
+        """One of the names that could end its here-document, found without a look at each; names hold no blanks."""
+        if self.line == _HOLES:
+            whole = len(self.delimiter)
+            parts = (
+                self.delimiter[begin:end]
+                for begin in range(whole)
+                for end in range(begin + 1, min(begin + MAX_NAME_BYTES, whole) + 1)
+            )
+            return next((part for part in parts if part in names), None)
+        before, _, after = self.line.partition(_HOLE)
+        name = self.delimiter[len(before.lstrip("\t")) : len(self.delimiter) - len(after)]
+        return name if name in names and not self.takes(name) else None
+
+
+Part: TypeAlias = str | Spot
+
+HiddenBy: TypeAlias = Literal["pipe", "lines"]
+
+
+@dataclass(frozen=True)
+class ShellLine:
+    """A line in parts; `ending` says why words cannot be put at its end, where that is so.
+
+    `hides_failures`: a command of it may fail, and the line succeeds all the same.
+    """
+
+    parts: tuple[Part, ...]
+    ending: str | None
+    hides_failures: HiddenBy | None = None
+
+    @property
+    def spots(self) -> list[Spot]:
+        return [part for part in self.parts if isinstance(part, Spot)]
+
+    def filled(self, values: Mapping[str, str]) -> str:
+        """Raises UnsafeValueError."""
+        return "".join(part if isinstance(part, str) else _written(part, values[part.name]) for part in self.parts)
+
+
+def unquoted(text: str, code: Code) -> ShellLine:
+    """Code that is no line for a shell of POSIX: only a value that is plain there is let in."""
+    style = Style.ONLY_PLAIN_IN_A_LANGUAGE if code is Code.LANGUAGE else Style.ONLY_PLAIN
+    pieces = list(pieces_of(text))
+    return ShellLine(
+        tuple(piece if name is None else Spot(name, at, style, reason_of(code)) for piece, name, at in pieces), None
+    )
+
+
+def reason_of(code: Code) -> str:
+    return f"in code that {code.value} reads"
+
+
+# --- values ----------------------------------------------------------------------------------------------------------
+
+
+def _written(spot: Spot, value: str) -> str:
+    if spot.name == "workspace" and value == "{workspace}":  # in a plan, where it is not known
+        return value
+    text = _in_style(spot, value)
+    return text.replace("\\", "\\\\").replace("`", "\\`") if spot.in_backticks else text
+
+
+def _in_style(spot: Spot, value: str) -> str:
+    if spot.is_in_document and _could_end(spot, value):
+        raise UnsafeValueError(spot, value, "in a here-document, which it could end")
+    plain = _PLAIN_WHERE.get(spot.style)
+    if plain is not None and not plain.fullmatch(value):
+        raise UnsafeValueError(spot, value, spot.reason or "where it cannot be quoted")
+    if spot.style is Style.WORD and _BARE.fullmatch(value):
+        return value
+    write = _WRITE.get(spot.style)
+    return write(value) if write is not None else value
+
+
+def _could_end(spot: Spot, value: str) -> bool:
+    """Whether the value may make a line of a here-document that ends it."""
+    if "\n" in value or spot.line == _HOLES:  # with another value in the line
+        return "\n" in value or value in spot.delimiter
+    return spot.line.replace(_HOLE, value).lstrip("\t") == spot.delimiter
+
+
+def _in_single_quotes(value: str) -> str:
+    return "'" + value.replace("'", "'\\''") + "'"
+
+
+_PLAIN_WHERE = {Style.ONLY_PLAIN: _PLAIN, Style.ONLY_PLAIN_IN_A_LANGUAGE: _PLAIN_IN_A_LANGUAGE}
+
+_WRITE: Mapping[Style, Callable[[str], str]] = {
+    Style.WORD: _in_single_quotes,
+    Style.QUOTED_WORD: _in_single_quotes,
+    Style.SINGLE: lambda value: value.replace("'", "'\\''"),
+    Style.DOUBLE: lambda value: re.sub(r'[\\$`"]', r"\\\g<0>", value),
+    Style.HERE: lambda value: re.sub(r"[\\$`]", r"\\\g<0>", value),
+    Style.COMMENT: lambda value: value.replace("\n", " "),
+}

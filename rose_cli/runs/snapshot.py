@@ -1,0 +1,170 @@
+"""The snapshot of a workspace: a copy from before a step, for the next attempt to begin with the same files.
+
+It lies beside the workspace, in `snapshots/<iteration>.<task>`. Its name appears once the copy is whole and on the
+disk, and goes before any of it is removed, so that whoever finds the name can rely on it. Putting back empties the
+workspace and copies into it; the snapshot stays as it is, and a crash in the middle only means to put back again.
+
+A learner goes through its steps one after the other: there is never more than one snapshot that counts.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from shlex import quote
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio.lowlevel import RunVar
+
+from rose_cli.util.errors import LearnerFoldersError, RunDirectoryError
+from rose_cli.util.files import Folder, sync
+from rose_cli.util.shortage import in_slices, shortage
+from rose_cli.util.trees import copy_contents, open_to_empty, remove_contents, remove_entry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from rose_cli.util.trees import Steps
+
+MOST_AT_ONCE = 8
+
+_limit: RunVar[anyio.CapacityLimiter] = RunVar("snapshots at once")
+
+_UNFINISHED = ".new"
+
+_DISCARDED = ".old"
+
+UNCOUNTED = (_UNFINISHED, _DISCARDED)
+"""What a session that was killed may have left beside snapshots."""
+
+_OF_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE, errno.EINTR)
+"""What a disk answers that the whole run is on."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The one of a step. `folder` holds the snapshots of one learner, whose workspace is `workspace`.
+
+    Both lie in the run directory `run`, in which rose goes through no link.
+    """
+
+    run: Path
+    folder: Path
+    workspace: Path
+    iteration: int
+    task: str
+
+    @property
+    def path(self) -> Path:
+        return self.folder / self._name
+
+    async def take(self) -> None:
+        """Copy the workspace, in place of whatever snapshots there were. Raises RunDirectoryError."""
+        with _explained(f"cannot copy '{self.workspace}' to '{self.folder}'"):
+            await _drive(self._taking())
+
+    async def put_back(self) -> None:
+        """Make the workspace what it was when the snapshot was taken. Raises RunDirectoryError."""
+        with _explained(f"cannot put '{self.path}' back into '{self.workspace}'"):
+            if not self.path.is_dir():
+                message = f"'{self.path}', the workspace as it was before '{self.task}', is no longer there"
+                whose = f"{quote(str(self.run))} --from-iteration {self.iteration} --learner {self.folder.parent.name}"
+                hint = f"`rose resume {whose}` goes on with the workspace as it is"
+                raise LearnerFoldersError(message, hint)
+            await _drive(self._putting_back())
+
+    async def drop(self) -> None:
+        """Remove it, where there is one: the step is over."""
+        with _explained(f"cannot remove '{self.path}'"):
+            if self.path.exists():
+                await _drive(self._dropping())
+
+    @property
+    def _name(self) -> str:
+        return f"{self.iteration}.{self.task}"
+
+    def _opened(self, path: Path, *, make: bool = False) -> Folder:
+        return Folder.at(path, inside=self.run, make=make)
+
+    def _taking(self) -> Steps:
+        with (
+            Folder.at(self.folder, inside=self.run, make=True, mode=0o700) as folder,
+            self._opened(self.workspace) as workspace,
+        ):
+            yield from _clearing(folder)
+            os.mkdir(_UNFINISHED, 0o700, dir_fd=folder.descriptor)
+            with folder.folder(_UNFINISHED) as unfinished:
+                yield from copy_contents(workspace, unfinished, durable=True)
+            _rename(folder, _UNFINISHED, self._name)
+            sync(folder.descriptor)
+
+    def _putting_back(self) -> Steps:
+        with (
+            self._opened(self.path) as snapshot,
+            self._opened(self.workspace.parent, make=True) as learner,
+            open_to_empty(learner, self.workspace.name) as workspace,
+        ):
+            yield from remove_contents(workspace)
+            yield from copy_contents(snapshot, workspace)
+
+    def _dropping(self) -> Steps:
+        with self._opened(self.folder) as folder:
+            yield from _discarding(folder, self._name)
+
+
+async def drop_snapshots(folder: Path, run: Path) -> None:
+    """Remove all snapshots of a learner of that run that has ended for good."""
+
+    def clearing() -> Steps:
+        with Folder.at(folder, inside=run) as opened:
+            yield from _clearing(opened)
+
+    with _explained(f"cannot empty '{folder}'"), suppress(FileNotFoundError):
+        await _drive(clearing())
+
+
+def _clearing(folder: Folder) -> Steps:
+    for name in UNCOUNTED:
+        yield from remove_entry(folder, name)
+    for name in folder.names():
+        yield from _discarding(folder, name)
+
+
+def _discarding(folder: Folder, name: str) -> Steps:
+    """Remove a snapshot; what is half gone never bears the name of one that counts."""
+    yield from remove_entry(folder, _DISCARDED)
+    _rename(folder, name, _DISCARDED)
+    yield from remove_entry(folder, _DISCARDED)
+
+
+def _rename(folder: Folder, name: str, other: str) -> None:
+    os.rename(name, other, src_dir_fd=folder.descriptor, dst_dir_fd=folder.descriptor)
+
+
+async def _drive(work: Steps) -> None:
+    """Each holds folders open, so only a few are done at a time."""
+    try:
+        limit = _limit.get()
+    except LookupError:
+        _limit.set(limit := anyio.CapacityLimiter(MOST_AT_ONCE))
+    async with limit:
+        with closing(work):
+            await in_slices(work)
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if (short := shortage(error)) is not None:
+            raise short from error
+        place = f" ('{error.filename}')" if error.filename else ""
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        remedy = "free some space" if full else "see that it can be read and written"
+        kind = RunDirectoryError if error.errno in _OF_ALL else LearnerFoldersError
+        raise kind(f"{what}: {error.strerror}{place}", f"{remedy}, then `rose resume`") from error

@@ -1,0 +1,98 @@
+"""Requests to a going session from another terminal or host: files in the run directory, each written in one step."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from rose_cli.util.files import Folder, open_regular, read_regular
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MOST_BYTES = 1 << 16
+
+MOST_AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class StopRequest:
+    """Stop the whole run, or one learner of it. `is_old`: it was left for an earlier session."""
+
+    learner: str | None = None
+    is_old: bool = False
+
+
+def send_request(folder: Path, request: StopRequest) -> Path:
+    """Leave a request; the file is gone once the session has taken it. Raises OSError."""
+    name = uuid.uuid4().hex
+    with _opened(folder, make=True) as opened:
+        here = opened.descriptor
+        descriptor = open_regular(f"{name}.new", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644, dir_fd=here)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            json.dump({"stop": request.learner}, file)
+        os.rename(f"{name}.new", f"{name}.json", src_dir_fd=here, dst_dir_fd=here)
+    return folder / f"{name}.json"
+
+
+def withdraw_request(path: Path) -> bool:
+    """Take a request back; whether no session has taken it."""
+    try:
+        with _opened(path.parent) as folder:
+            os.unlink(path.name, dir_fd=folder.descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def take_requests(folder: Path, since_ns: int = 0) -> list[StopRequest]:
+    """The requests that wait, oldest first; each is removed. What is no request is removed too, or passed over.
+
+    Whoever may write into the folder can leave anything there: nothing of it ends a session or holds it up. What was
+    left before `since_ns`, by the clock of the file system, was meant for a session that is gone.
+    """
+    with suppress(OSError), _opened(folder) as opened:
+        taken = [(age, _take(opened, name)) for age, name in _waiting(opened)]
+        return [replace(request, is_old=age < since_ns) for age, request in taken if request is not None]
+    return []
+
+
+def _opened(folder: Path, *, make: bool = False) -> Folder:
+    return Folder.at(folder, inside=folder.parent, make=make)
+
+
+def _waiting(folder: Folder) -> list[tuple[int, str]]:
+    """When each was written, and its name; of very many some, for this time."""
+    with os.scandir(folder.descriptor) as entries:
+        names = [entry.name for entry in islice(entries, MOST_AT_ONCE) if entry.name.endswith(".json")]
+    return sorted((_age(folder, name), name) for name in names)
+
+
+def _age(folder: Folder, name: str) -> int:
+    try:
+        return os.lstat(name, dir_fd=folder.descriptor).st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _take(folder: Folder, name: str) -> StopRequest | None:
+    try:
+        text = read_regular(name, MOST_BYTES, dir_fd=folder.descriptor)
+    except OSError:
+        text = b""
+    with suppress(OSError):  # a folder
+        os.unlink(name, dir_fd=folder.descriptor)
+    return _understood(text)
+
+
+def _understood(text: bytes) -> StopRequest | None:
+    try:
+        learner = json.loads(text)["stop"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return StopRequest(learner) if learner is None or isinstance(learner, str) else None

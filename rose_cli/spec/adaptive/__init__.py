@@ -1,1 +1,0 @@
-"""Adaptive expressions from text to closures; `spec.expression` is the door."""

@@ -1,1 +1,0 @@
-"""Untrusted text → nodes with their places: everything between the bytes of a file and a `Document`."""

@@ -1,0 +1,179 @@
+"""What can stop rose from doing its work, with the exit code of each; and mistakes in files, with their place.
+
+RoseError
+    ├── UsageError               2    the command line is wrong
+    │   └── CampaignError        2    the campaign file is wrong; carries every diagnostic
+    ├── RunDirectoryError        4    the run directory cannot be used
+    │   ├── RunLockedError       4    a living session works on it
+    │   └── JournalError         4    full or not writable
+    │       └── DamagedJournalError   (journal.reader) carries what could be read
+    └── EngineError              5    the engine could not start or was lost
+        └── ShortageError        5    of memory, threads, processes or open files
+
+A task that fails is not an error of rose: it is a value (`engine.base.TaskOutcome`).
+Any other exception is a bug (exit code 3).
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from contextlib import suppress
+from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import Enum, IntEnum
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+class ExitCode(IntEnum):
+    """What the process of rose ends with."""
+
+    OK = 0
+    LEARNER_FAILED = 1
+    USAGE = 2
+    BUG = 3
+    RUN_DIRECTORY = 4
+    ENGINE = 5
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class RoseError(Exception):
+    """An error with a message for the user and, where there is one, a hint on what to do."""
+
+    exit_code: ClassVar[ExitCode]
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def say(self) -> None:
+        """To standard error, plainly: for where nothing more can be loaded."""
+        lines = [f"error: {self.message}", *([f"help: {self.hint}"] if self.hint else [])]
+        with suppress(OSError):
+            os.write(2, "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace"))
+
+
+class UsageError(RoseError):
+    exit_code = ExitCode.USAGE
+
+
+class CampaignError(UsageError):
+    """The campaign file is wrong: `diagnostics` holds every mistake found, `text` what they point into."""
+
+    def __init__(self, diagnostics: Sequence[Diagnostic], text: str | None) -> None:
+        count = sum(d.is_error for d in diagnostics)
+        super().__init__(f"{count} {'mistake' if count == 1 else 'mistakes'} in the campaign file")
+        self.diagnostics = tuple(diagnostics)
+        self.text = text
+
+
+class RunDirectoryError(RoseError):
+    exit_code = ExitCode.RUN_DIRECTORY
+
+
+class LearnerFoldersError(RunDirectoryError):
+    """Something is wrong with the folders of one learner: the others can go on."""
+
+
+class RunLockedError(RunDirectoryError):
+    """A living session holds the run."""
+
+
+class JournalError(RunDirectoryError):
+    """The journal is damaged, or cannot be written."""
+
+
+class EngineError(RoseError):
+    exit_code = ExitCode.ENGINE
+
+
+class ShortageError(EngineError):
+    """This machine, or a limit of it, does not let rose have what it needs to work at all."""
+
+
+KeyPath: TypeAlias = tuple[str | int, ...]
+"""The way from the top of a document to a value: keys of maps and positions in lists."""
+
+
+class Severity(str, Enum):
+    """An error keeps a campaign from running; a warning names what may not be meant."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, order=True)
+class Span:
+    """A stretch of text. Lines and columns count from 1, columns in characters; the end is exclusive."""
+
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+
+    def within(self, offset: int, length: int = 1) -> Span:
+        """The stretch of `length` characters that begins `offset` characters into this one, on its line."""
+        start = self.column + offset
+        return Span(self.line, start, self.line, start + max(1, length))
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """One mistake: `code` is a stable kebab-case word for programs, `message` what is wrong, `hint` what to do."""
+
+    code: str
+    message: str
+    file: str
+    span: Span | None = None
+    hint: str | None = None
+    severity: Severity = Severity.ERROR
+
+    @property
+    def is_error(self) -> bool:
+        return self.severity is Severity.ERROR
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A mistake at a key path: what a check knows that has never seen the text.
+
+    `at_key` points at the key instead of its value; `inside` is an offset and a length within a scalar's text.
+    """
+
+    code: str
+    message: str
+    path: KeyPath
+    hint: str | None = None
+    severity: Severity = Severity.ERROR
+    at_key: bool = False
+    inside: tuple[int, int] | None = None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """A hint with the known word nearest to `word`, if one is near."""
+    known = list(known)
+    if (same := lookalike(word, known)) is not None:
+        return f"'{same}' looks the same, and its accents are written in another Unicode form: copy it from here"
+    near = nearest(word, known)
+    return f"did you mean '{near}'?" if near is not None else None
+
+
+def nearest(word: str, known: Iterable[str], ratio: float = 0.6) -> str | None:
+    """The known word nearest to `word`, if one is near (difflib's ratio of at least `ratio`, case ignored)."""
+    by_folded = {name.casefold(): name for name in known}
+    matches = get_close_matches(word.casefold()[:100], by_folded, n=1, cutoff=ratio)
+    return by_folded[matches[0]] if matches else None
+
+
+def lookalike(word: str, known: Iterable[str]) -> str | None:
+    """The known word that looks like `word` and is another: accents are written in two ways, and macOS prefers one."""
+    form = unicodedata.normalize("NFC", word)
+    return next((name for name in known if name != word and unicodedata.normalize("NFC", name) == form), None)
+
+
+SAME_LOOKS = "a name that looks the same is there: its accents are written in another Unicode form; rename it"

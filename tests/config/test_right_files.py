@@ -1,0 +1,27 @@
+"""Right campaign files, however odd: no error, and no warning."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.config.bench import HERE, Bench, shown
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RIGHT = sorted((HERE / "right").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    return Bench.set_up(tmp_path_factory.mktemp("right"))
+
+
+@pytest.mark.parametrize("file", RIGHT, ids=lambda file: file.stem)
+def test_nothing_is_wrong_with_it(bench: Bench, file: Path) -> None:
+    checked = bench.check(file)
+    assert shown(checked) == "\n"
+    assert checked.plan is not None
+    assert checked.smoke_plan is not None
