@@ -1,11 +1,11 @@
-# What one runs here: `make` lists it, `make check` is what CI runs.
+# The developer commands: `make` lists them, `make check` runs what CI runs.
 # Needs make and Python >= 3.10; everything else comes from requirements/lock.txt, by hash, into $(VENV).
-# Kept to what GNU make 3.81 and a POSIX shell know, which is what macOS has.
+# Limited to GNU make 3.81 and a POSIX shell, for macOS.
 
 VENV ?= .venv
 BIN  := $(VENV)/bin
 PIP  := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
-# more for pytest or uv: make test ARGS='-k journal', make lock ARGS=--upgrade
+# extra arguments for pytest or uv: make test ARGS='-k journal', make lock ARGS=--upgrade
 ARGS ?=
 
 .PHONY: help demo check test field torture lint types smoke format docs picture bench bench-pilot venv pilot python lock \
@@ -13,77 +13,77 @@ ARGS ?=
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# ---- what people run
+# ---- for users and developers
 
 demo: $(VENV)/.ready ## run the tutorial campaign with its live table
 	$(BIN)/rose run campaigns/tutorial/campaign.yaml
 
-check: lint types test smoke ## all that CI runs
+check: lint types test smoke ## run everything that CI runs
 
-# The tests start real processes: more than four workers only make them wait for each other.
-# Tests that must not run side by side share a mark: @pytest.mark.xdist_group("name").
+# The tests start real processes: with more than four workers, they only wait for each other.
+# Tests that must not run in parallel share a mark: @pytest.mark.xdist_group("name").
 test: $(VENV)/.ready $(VENV)/.pilot ## run every test
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup $(ARGS)
 
-field: $(VENV)/.ready ## try what people report about tools like rose (tests/field/)
+field: $(VENV)/.ready ## try problems reported for similar tools (tests/field/)
 	$(BIN)/python -m pytest --verbose tests/field $(ARGS)
 
 # Half an hour of attacks: kill -9, faulty disks, damaged journals, clocks, load. ARGS='--seed 2 --kills 500', ARGS=kills
-torture: $(VENV)/.ready $(VENV)/.pilot ## attack rose at length, and say what held
+torture: $(VENV)/.ready $(VENV)/.pilot ## attack rose at length and report the results
 	$(BIN)/python -m tests.torture $(ARGS)
 
-# pip check: what the lock brought is still what pyproject.toml asks for, but for netifaces (see lock).
-lint: $(VENV)/.ready $(VENV)/.pilot ## look for mistakes and for unformatted files
+# pip check: the locked packages still satisfy pyproject.toml, except for netifaces (see lock).
+lint: $(VENV)/.ready $(VENV)/.pilot ## check for errors and for unformatted files
 	$(BIN)/python -m ruff check
 	$(BIN)/python -m ruff format --check
 	$(BIN)/lint-imports --no-logo
 	@echo '$(BIN)/python -m pip check'; $(BIN)/python -m pip check >$(VENV)/.check || { \
 	  grep -v -e 'requires netifaces, which is not installed' $(VENV)/.check; test $$? = 1; }
 
-types: $(VENV)/.ready ## check the types, strictly
+types: $(VENV)/.ready ## check the types in strict mode
 	$(BIN)/python -m mypy
 
-# Every campaign is tried, also after one has failed, and finding none is a failure too.
+# Every campaign runs, even after one has failed; finding none is a failure too.
 CAMPAIGNS = $(shell find campaigns -name rose-runs -prune -o -name '*.yaml' -print | sort)
-smoke: $(VENV)/.ready ## try one iteration of every file in campaigns/
+smoke: $(VENV)/.ready ## run one iteration of every file in campaigns/
 	@test -n '$(CAMPAIGNS)' || { echo 'no campaign file in campaigns/' >&2; exit 1; }
 	@failed=; for file in $(CAMPAIGNS); do \
 	  echo "$(BIN)/rose run --smoke $$file"; \
 	  $(BIN)/rose run --smoke "$$file" </dev/null || failed="$$failed $$file"; \
 	done; test -z "$$failed" || { echo "smoke failed:$$failed" >&2; exit 1; }
 
-format: $(VENV)/.ready ## mend what can be mended, and format
+format: $(VENV)/.ready ## fix what can be fixed automatically, and format
 	$(BIN)/python -m ruff check --fix
 	$(BIN)/python -m ruff format
 
-# Strictly: a link or an anchor that leads nowhere fails. Pages load nothing from elsewhere, and can be read from the disk.
+# Strict: a broken link or anchor is an error. Pages load nothing from other sites, and can be read from disk.
 docs: $(VENV)/.ready $(VENV)/.docs ## build the documentation as a site: build/site/index.html
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --fresh-env --quiet \
 	  -c docs -d build/doctrees -b html . build/site
 
-picture: $(VENV)/.ready ## make the README's picture of the table, from a real run
+picture: $(VENV)/.ready ## draw the picture of the table for the README, from a real run
 	$(BIN)/python -m tools.picture docs/table.svg
 
 bench: $(VENV)/.ready ## run the benchmarks, one after the other
 	@test -n '$(wildcard benchmarks/*.py)' || { echo 'no benchmark in benchmarks/' >&2; exit 1; }
 	@set -e; for file in $(sort $(wildcard benchmarks/*.py)); do echo "$$file"; $(BIN)/python "$$file"; done
 
-# Apart from the others: it starts pilots and takes some minutes.
-bench-pilot: $(VENV)/.ready $(VENV)/.pilot ## compare a campaign on a pilot with the same by hand
+# Separate from the others, because it starts pilots and takes some minutes.
+bench-pilot: $(VENV)/.ready $(VENV)/.pilot ## compare a campaign on a pilot with a hand-written equivalent
 	$(BIN)/python benchmarks/pilot/chains.py $(ARGS)
 
 # ---- the environment
 
-venv: $(VENV)/.ready $(VENV)/.pilot ## make the environment, or bring it up to date
+venv: $(VENV)/.ready $(VENV)/.pilot ## create or update the virtual environment
 
-# Debian packs ensurepip apart from Python; pip, where it is there, can stand in for it.
-# /usr/local/bin is where Python images and installers put theirs, and a bare PATH may lack it.
+# Debian packages ensurepip separately from Python; pip can replace it if available.
+# Python images and installers use /usr/local/bin, which a minimal PATH may lack.
 PYTHONS    = $(or $(PYTHON),python3.13 python3.12 python3.11 python3.10 python3 /usr/local/bin/python3)
 IS_FIT     = import importlib.util as u, sys, venv; \
              sys.exit(sys.version_info < (3, 10) or not (u.find_spec("ensurepip") or u.find_spec("pip")))
 SET_PYTHON = for python in $(PYTHONS) ""; do "$$python" -c '$(IS_FIT)' 2>/dev/null && break; done; \
   test -n "$$python" || { \
-    echo 'none of these is a Python >= 3.10 that can make an environment: $(PYTHONS)' >&2; \
+    echo 'none of these is a Python >= 3.10 that can create a virtual environment: $(PYTHONS)' >&2; \
     echo 'install one (Debian, Ubuntu: apt install python3-venv) or name one: make PYTHON=/path/to/python3' >&2; \
     exit 1; }
 
@@ -91,14 +91,14 @@ MAKE_VENV  = if "$$python" -c 'import ensurepip' 2>/dev/null; then "$$python" -m
   "$$python" -m venv --without-pip $(VENV) && PIP_ROOT_USER_ACTION=ignore "$$python" -m pip install --quiet pip \
     --target "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"; fi
 
-pilot: $(VENV)/.ready $(VENV)/.pilot ## add radical.pilot to the environment, no compiler needed
+pilot: $(VENV)/.ready $(VENV)/.pilot ## add radical.pilot to the environment; needs no compiler
 
-python: ## print the interpreter that an environment would be made with
+python: ## print the interpreter for a new environment
 	@$(SET_PYTHON); echo "$$python"
 
-# .made-by-make is there from the first moment, .locked and .ready only once all went well: what was interrupted is
-# made again from nothing, while an environment that make did not make is used as it is and never removed.
-# .locked holds the place: scripts name their interpreter by its full path, so a clone that was moved needs new ones.
+# .made-by-make exists from the start, .locked and .ready only after success: an interrupted environment is created again
+# from scratch, while an environment that make did not create is used unchanged and never removed.
+# .locked contains the path: scripts name their interpreter by its full path, so a clone that was moved needs new ones.
 DISCARD = if test -e $(VENV)/.made-by-make; then rm -rf $(VENV); fi
 ifneq ($(shell test -x $(BIN)/python && cat $(VENV)/.locked 2>/dev/null),$(abspath $(VENV)))
 .PHONY: $(VENV)/.locked
@@ -107,11 +107,11 @@ $(VENV)/.locked: requirements/lock.txt
 	@$(DISCARD)
 	@if test -z "$$(ls -A $(VENV) 2>/dev/null)"; then \
 	  $(SET_PYTHON); \
-	  echo "making $(VENV) with $$("$$python" -V), about a minute"; \
+	  echo "creating $(VENV) with $$("$$python" -V), about a minute"; \
 	  mkdir -p $(VENV) && touch $(VENV)/.made-by-make && $(MAKE_VENV); \
 	fi
 	@test -x $(BIN)/python || { \
-	  echo '$(VENV) is there and is no environment: remove it, or name another place: make VENV=...' >&2; exit 1; }
+	  echo '$(VENV) exists but is not a virtual environment: remove it, or choose another path: make VENV=...' >&2; exit 1; }
 	@$(PIP) install --require-hashes --only-binary :all: --requirement requirements/lock.txt
 	@echo '$(abspath $(VENV))' >$@
 
@@ -120,15 +120,15 @@ $(VENV)/.ready: $(VENV)/.locked pyproject.toml
 	@touch $@
 
 SOURCES = radical.pilot,radical.utils,radical.gtod,rc.process,psij-python
-# radical.pilot, for the tests alone; a machine that cannot have it goes without, except where CI is set
+# radical.pilot, only for the tests; a machine that cannot install it does without, unless CI is set
 $(VENV)/.pilot: $(VENV)/.locked requirements/pilot.txt
-	@echo 'adding radical.pilot, half a minute'
+	@echo 'installing radical.pilot, about half a minute'
 	@if PIP_USE_PEP517=1 $(PIP) install --require-hashes --no-deps --no-build-isolation \
 	  --only-binary :all: --no-binary $(SOURCES) --requirement requirements/pilot.txt; then touch $@; \
 	elif test -z "$$CI"; then echo 'radical.pilot cannot be installed here: its tests will be skipped' >&2; \
 	else exit 1; fi
 
-# Sphinx, for the site alone, so that `make test` need not wait for it. The newest Sphinx needs more than Python 3.10.
+# Sphinx, only for the site, so that `make test` does not wait for it. The newest Sphinx needs Python > 3.10.
 $(VENV)/.docs: $(VENV)/.locked requirements/docs.txt
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo 'the site is built with Python >= 3.11: make docs VENV=... PYTHON=python3.12' >&2; exit 1; }
@@ -137,12 +137,12 @@ $(VENV)/.docs: $(VENV)/.locked requirements/docs.txt
 
 # ---- the release
 
-# Each file serves every Python from 3.10 on, and nothing in it needs a compiler: lock.txt is wheels only; pilot.txt is
-# what radical.pilot brings, in part as source without C, and goes without netifaces, for which netifaces2 stands in.
+# Each file works for every Python from 3.10 on, and needs no compiler: lock.txt contains only wheels; pilot.txt contains the
+# dependencies of radical.pilot, partly as source without C, with netifaces2 in place of netifaces.
 LOCK    = $(BIN)/uv --no-config --system-certs pip compile --quiet --universal --python-version 3.10 --no-python-downloads \
   --generate-hashes --only-binary :all: --custom-compile-command 'make lock'
 BUILT   = $(shell echo $(SOURCES) netifaces | tr , ' ')
-lock: $(BIN)/uv ## pin what pyproject.toml asks for (ARGS=--upgrade: the newest)
+lock: $(BIN)/uv ## pin the dependencies of pyproject.toml (ARGS=--upgrade: the newest)
 	$(LOCK) --extra examples --group dev $(ARGS) --output-file requirements/lock.txt pyproject.toml
 	$(LOCK) --constraint requirements/lock.txt --output-file requirements/rose.txt pyproject.toml
 	$(LOCK) $(patsubst %,--no-binary %,$(BUILT)) --no-emit-package netifaces \
@@ -150,12 +150,12 @@ lock: $(BIN)/uv ## pin what pyproject.toml asks for (ARGS=--upgrade: the newest)
 	$(subst 3.10,3.11,$(LOCK)) --constraint requirements/lock.txt --constraint requirements/pilot.txt --group docs $(ARGS) \
 	  --output-file requirements/docs.txt
 
-# Both ends of the ranges in pyproject.toml: an environment for each, resolved now, and all tests that need no pilot.
-# CI= : radical.pilot, which is not there, is then no reason to fail.
+# Both ends of the version ranges in pyproject.toml: resolve an environment for each and run all tests without pilots.
+# CI= : missing radical.pilot is not a failure here.
 BOUNDS  = lowest-direct highest
-bounds: $(BIN)/uv ## run the tests with the lowest and the newest versions allowed (BOUNDS=lowest-direct)
+bounds: $(BIN)/uv ## run the tests with the lowest and newest allowed versions (BOUNDS=lowest-direct)
 	@set -e; for end in $(BOUNDS); do \
-	  there=$(abspath $(VENV))/$$end; echo "making $$there"; rm -rf "$$there"; mkdir -p "$$there"; \
+	  there=$(abspath $(VENV))/$$end; echo "creating $$there"; rm -rf "$$there"; mkdir -p "$$there"; \
 	  $(BIN)/uv --no-config --system-certs pip compile --quiet --resolution $$end --no-python-downloads \
 	    --python $(BIN)/python --generate-hashes --only-binary :all: --extra examples --group dev \
 	    --output-file "$$there.txt" pyproject.toml >/dev/null; \
@@ -169,14 +169,14 @@ bounds: $(BIN)/uv ## run the tests with the lowest and the newest versions allow
 $(BIN)/uv: $(VENV)/.ready
 	$(PIP) install 'uv>=0.13,<1'
 
-wheel: $(VENV)/.ready ## build the wheel and the source archive into dist/, the same bytes each time
+wheel: $(VENV)/.ready ## build the wheel and the source archive reproducibly in dist/
 	$(BIN)/python -m hatchling build
 
 sbom: $(VENV)/.ready $(VENV)/.pilot ## list the packages with their hashes in dist/, for a release
 	@mkdir -p dist
 	$(BIN)/python -m tools.packages sbom dist/rose-cli.cdx.json
 
-clean: ## remove what make has made, the environment too; runs stay
+clean: ## remove everything that make created, including the environment; keep runs
 	@$(DISCARD)
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find $(wildcard rose_cli tests campaigns benchmarks) -name __pycache__ -prune -exec rm -rf {} +
