@@ -163,7 +163,7 @@ bounds: $(BIN)/uv ## run the tests with the lowest and newest allowed versions (
 	  $(BIN)/uv --no-config --system-certs pip install --quiet --python "$$there" --require-hashes -r "$$there.txt"; \
 	  $(BIN)/uv --no-config --system-certs pip install --quiet --python "$$there" --no-deps --no-build-isolation -e .; \
 	  CI= "$$there/bin/python" -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup \
-	    --ignore tests/engine/test_pilot.py --ignore tests/commands/test_pilot.py --ignore tests/torture --ignore tests/test_packages.py $(ARGS); \
+	    --ignore tests/engine/pilot/test_engine.py --ignore tests/integration/test_pilot.py --ignore tests/torture --ignore tests/test_packages.py $(ARGS); \
 	done
 
 $(BIN)/uv: $(VENV)/.ready

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 from hypothesis import settings
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).parent.parent
 CAMPAIGNS = REPOSITORY / "campaigns"
+PROGRAMS = Path(__file__).parent / "programs"
+Starter: TypeAlias = "Callable[..., subprocess.Popen[str]]"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -138,6 +140,25 @@ def anyio_backend() -> str:
 @pytest.fixture
 def rose(tmp_path: Path) -> Rose:
     return Rose(tmp_path)
+
+
+@pytest.fixture
+def start_program() -> Iterator[Starter]:
+    """Starts a program of tests/programs with pipes for its standard streams; kills it when the test ends."""
+    started: list[subprocess.Popen[str]] = []
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+
+    def start(name: str, *arguments: Any, prefix: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+        argv = [*prefix, sys.executable, str(PROGRAMS / name), *map(str, arguments)]
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 @pytest.fixture

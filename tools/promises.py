@@ -3,7 +3,7 @@
 A comment behind sentences names what holds them, back to the comment before it or to the start of their block (a
 paragraph, a list item or a row of a table):
 
-    Paths are filled in. <!-- held by: tests/plan/test_render.py::test_placeholders, tests/loop/test_crew.py -->
+    Paths are filled in. <!-- held by: tests/plan/test_render.py::test_placeholders, tests/loop/test_model.py -->
 
 A comment on a line of its own below a list or a table holds for each item and row that has none itself. What promises
 nothing that a test could hold, such as an introduction or advice, has `<!-- no promise -->` in its place. A row that

@@ -1,0 +1,1 @@
+"""Tests of each command as a user calls it."""

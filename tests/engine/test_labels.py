@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rose_cli.engine.labels import MAX_BYTES, known_labels, labels_in
-from tests.config.bench import HERE
+from tests.check.fixture import HERE
 
 if TYPE_CHECKING:
     from pathlib import Path

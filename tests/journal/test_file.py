@@ -15,12 +15,12 @@ from rose_cli.journal.codec import Record, encode
 from rose_cli.journal.events import AttemptSucceeded, Event, IterationFinished, LearnerStarted, RunCreated
 from rose_cli.journal.file import DamagedJournalError, JournalContents, JournalFile, read_journal
 from rose_cli.util.errors import JournalError
-from tests.journal.programs.refuse import supported
+from tests.programs.refuse import supported
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.journal.conftest import Starter
+    from tests.conftest import Starter
 
 EVENTS: tuple[Event, ...] = (
     RunCreated("r1", "c", "0.1", ("a",)),

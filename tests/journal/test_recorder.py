@@ -19,13 +19,13 @@ from rose_cli.journal.events import AttemptStarted, IterationFinished, LearnerSt
 from rose_cli.journal.file import JournalFile, read_journal
 from rose_cli.journal.recorder import Recorder
 from rose_cli.util.errors import JournalError
-from tests.journal.programs.refuse import supported
+from tests.programs.refuse import supported
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
-    from tests.journal.conftest import Starter
+    from tests.conftest import Starter
 
 pytestmark = pytest.mark.anyio
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from tests.config.bench import Bench, shown
+from tests.check.fixture import Bench, shown
 
 if TYPE_CHECKING:
     from rose_cli.plan.model import Plan

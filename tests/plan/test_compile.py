@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rose_cli.plan.model import LearnerPlan, Plan
-    from tests.config.bench import Bench
+    from tests.check.fixture import Bench
     from tests.plan.conftest import Compile
 
 

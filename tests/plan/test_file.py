@@ -11,14 +11,14 @@ import pytest
 from rose_cli.campaign_file import check_campaign
 from rose_cli.plan.file import dump_plan, load_plan
 from rose_cli.util.errors import RunDirectoryError
-from tests.config.bench import HERE
+from tests.check.fixture import HERE
 from tests.conftest import CAMPAIGNS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from rose_cli.plan.model import Plan
-    from tests.config.bench import Bench
+    from tests.check.fixture import Bench
     from tests.plan.conftest import Compile
 
 EXAMPLES = sorted(CAMPAIGNS.glob("*/*.yaml"))

@@ -16,7 +16,7 @@ from rose_cli.plan.render import Moment, NoCommandError, NoValueError, Place, op
 if TYPE_CHECKING:
     from rose_cli.plan.model import OptionScalar, Plan
     from rose_cli.plan.render import Command
-    from tests.config.bench import Bench
+    from tests.check.fixture import Bench
     from tests.plan.conftest import Compile
 
 PLACE = Place(workspace="/run/learners/a/workspace", result_file="/run/result.json", attempt=2, replica=1)

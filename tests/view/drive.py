@@ -11,7 +11,7 @@ import anyio
 from rose_cli.journal import events as e
 from rose_cli.view.screen import Output, Screen, open_screen
 from rose_cli.view.table import Facts
-from tests.view.stories import Story, live_story, make_plan
+from tests.view.scenarios import Story, live_story, make_plan
 
 
 async def show(learners: int, seconds: float, output: Output) -> None:

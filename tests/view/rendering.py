@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from rose_cli.view.roster import Roster
-    from tests.view.stories import Story
+    from tests.view.scenarios import Story
 
 
 def rendered(renderable: RenderableType, width: int = 100, *, color: bool = False) -> str:

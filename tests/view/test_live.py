@@ -20,7 +20,7 @@ import pytest
 from rose_cli.journal import events as e
 from rose_cli.view.live import HIDE_CURSOR, SHOW_CURSOR, Diverted, LiveScreen, Region
 from rose_cli.view.table import Facts
-from tests.view.stories import Story, make_plan, tutorial
+from tests.view.scenarios import Story, make_plan, tutorial
 
 if TYPE_CHECKING:
     from collections import deque

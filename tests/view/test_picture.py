@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 from rose_cli.journal.codec import encode
 from rose_cli.plan.file import dump_plan
 from rose_cli.runs.directory import RunDirectory
-from tests.view.stories import tutorial
+from tests.view.scenarios import tutorial
 from tools.picture import run_svg
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import math
 from rose_cli.journal import events as e
 from rose_cli.view.progress import Standing
 from rose_cli.view.roster import Roster, yardstick_of
-from tests.view.stories import Story, crowd, make_criterion, make_plan
+from tests.view.scenarios import Story, crowd, make_criterion, make_plan
 
 
 def roster_of(story: Story) -> Roster:

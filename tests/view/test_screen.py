@@ -26,7 +26,7 @@ from rose_cli.view.live import Scribe
 from rose_cli.view.plain import PlainScreen
 from rose_cli.view.screen import open_screen, resolved
 from rose_cli.view.table import Facts
-from tests.view.stories import START, TRACEBACK, Story, make_plan
+from tests.view.scenarios import START, TRACEBACK, Story, make_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rose_cli.journal import events as e
 from rose_cli.runs.directory import RunDirectory
 from rose_cli.view.status import print_runs, print_status, watch_status
-from tests.view.stories import tutorial
+from tests.view.scenarios import tutorial
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ from rose_cli.loop.supervisor import Ending
 from rose_cli.runs.directory import RunDirectory
 from rose_cli.view.summary import print_summary, short_path, summary
 from tests.view.rendering import rendered
-from tests.view.stories import Story, make_criterion, make_plan, tutorial
+from tests.view.scenarios import Story, make_criterion, make_plan, tutorial
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ from rose_cli.journal import events as e
 from rose_cli.view.roster import Roster
 from rose_cli.view.table import Facts, campaign_table
 from tests.view.rendering import fits, rendered, table_lines
-from tests.view.stories import Story, crowd, make_criterion, make_plan, tutorial
+from tests.view.scenarios import Story, crowd, make_criterion, make_plan, tutorial
 
 if TYPE_CHECKING:
     from rose_cli.plan.model import CriterionPlan

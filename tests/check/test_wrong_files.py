@@ -1,6 +1,6 @@
 """Wrong campaign files, each with exactly the mistakes that its .txt says, all at once.
 
-After a change that is meant: `python -m tests.config.test_wrong_files`, and read the difference.
+After a change that is meant: `python -m tests.check.test_wrong_files`, and read the difference.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rose_cli.campaign_file import Setting
-from tests.config.bench import HERE, Bench, shown
+from tests.check.fixture import HERE, Bench, shown
 
 if TYPE_CHECKING:
     from rose_cli.util.errors import Diagnostic

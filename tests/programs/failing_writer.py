@@ -13,7 +13,7 @@ from rose_cli.journal.codec import Record
 from rose_cli.journal.events import LearnerStarted
 from rose_cli.journal.file import JournalFile
 from rose_cli.util.errors import JournalError
-from tests.journal.programs.refuse import refuse
+from tests.programs.refuse import refuse
 
 
 def main(path: Path, kind: str) -> None:

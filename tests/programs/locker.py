@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rose_cli.runs.lock import RunLock
 from rose_cli.util.errors import RunLockedError
-from tests.journal.programs.refuse import refuse
+from tests.programs.refuse import refuse
 
 
 def say(line: str) -> None:

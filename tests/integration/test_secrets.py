@@ -13,7 +13,7 @@ import pytest
 from rose_cli.util.redact import MASK, Secrets, masked_environment, masked_line, masked_words
 from rose_cli.util.secrets import is_secret, secrets_in, secrets_of_environment, secrets_of_words
 from tests.conftest import REPOSITORY
-from tests.loop.secrets_corpus import GRAM, HARMLESS, NAMES, PRINTED, VALUES, core, pieces
+from tests.integration.secrets_corpus import GRAM, HARMLESS, NAMES, PRINTED, VALUES, core, pieces
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,7 +61,7 @@ def _leaks(text: str, *seeds: str) -> list[str]:
 SHOWS_ITS_SECRETS = """\
 import json, os, sys
 sys.path.insert(0, sys.argv[1])
-from tests.loop.secrets_corpus import HARMLESS, NAMES, PRINTED
+from tests.integration.secrets_corpus import HARMLESS, NAMES, PRINTED
 ways, shift = list(PRINTED), int(os.environ["ROSE_LEARNER_INDEX"])
 printed = {
     name: PRINTED[ways[(shift + number) % len(ways)]](os.environ[name])

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.commands.test_moved import rewrite_journal
 from tests.conftest import wait_until
+from tests.integration.test_moved_runs import rewrite_journal
 
 if TYPE_CHECKING:
     from tests.conftest import Rose

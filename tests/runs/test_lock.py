@@ -17,12 +17,12 @@ import pytest
 from rose_cli.runs.lock import Holder, RunLock, _guard_of, is_alive, look, read_holder, this_session
 from rose_cli.util.errors import RunDirectoryError, RunLockedError
 from rose_cli.util.host import boot_id, folder_identity, process_start_ticks
-from tests.journal.programs.refuse import supported
+from tests.programs.refuse import supported
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.journal.conftest import Starter
+    from tests.conftest import Starter
 
 NOBODY = 1 << 22  # Linux hands out no number from here on
 needs_seccomp = pytest.mark.skipif(not supported(), reason="needs seccomp")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.config.bench import HERE, Bench, shown
+from tests.check.fixture import HERE, Bench, shown
 
 if TYPE_CHECKING:
     from pathlib import Path

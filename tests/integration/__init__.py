@@ -1,0 +1,1 @@
+"""Tests of the whole program, each about a subject that several commands and packages share."""
