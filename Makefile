@@ -9,7 +9,7 @@ PIP  := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 ARGS ?=
 
 .PHONY: help demo check test field torture lint types smoke format docs picture bench bench-pilot venv pilot python lock \
-  bounds wheel sbom clean
+  bounds wheel dist-check sbom clean
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -171,6 +171,9 @@ $(BIN)/uv: $(VENV)/.ready
 
 wheel: $(VENV)/.ready ## build the wheel and the source archive reproducibly in dist/
 	$(BIN)/python -m hatchling build
+
+dist-check: $(VENV)/.ready ## install the wheel for each Python on this machine, and try it (ARGS=python3.12)
+	$(BIN)/python -m tools.dist_check $(ARGS)
 
 sbom: $(VENV)/.ready $(VENV)/.pilot ## list the packages with their hashes in dist/, for a release
 	@mkdir -p dist

@@ -20,6 +20,7 @@ from rose_cli.util.errors import ExitCode
 from tests.conftest import CAMPAIGNS, REPOSITORY, Rose
 from tests.pages import PAGES, Block, anchors, blocks, calls, links, name_of
 from tools.commands import command_name, parameters
+from tools.dist_check import supported
 from tools.promises import PAGES as PROMISING
 from tools.promises import is_there, sentences, without_test
 from tools.reference import PART, PARTS, reference
@@ -142,9 +143,9 @@ def test_the_commands_are_all_of_the_program() -> None:
 
 
 def test_every_make_target_named_exists() -> None:
-    targets = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     for page in PAGES:
-        named = set(re.findall(r"(?:`|^\$ )make ([a-z]+)", page.read_text(encoding="utf-8"), re.MULTILINE))
+        named = set(re.findall(r"(?:`|^\$ )make ([a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE))
         assert named <= targets, name_of(page)
 
 
@@ -264,6 +265,7 @@ def test_the_workflow_on_the_page_is_the_file() -> None:
 def test_the_pythons_that_are_supported_are_those_that_ci_runs() -> None:
     workflow = yaml.safe_load((REPOSITORY / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
     pythons = workflow["jobs"]["check"]["strategy"]["matrix"]["python"]
+    assert pythons == supported()
     ends = {each["python"]: each["end"] for each in workflow["jobs"]["bounds"]["strategy"]["matrix"]["include"]}
     assert ends == {pythons[0]: "lowest-direct", pythons[-1]: "highest"}
     page = (DOCS / "from-laptop-to-cluster.md").read_text(encoding="utf-8")
