@@ -32,7 +32,7 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -126,6 +126,10 @@ class Activity:
     since: float
 
 
+OnStart: TypeAlias = "Callable[[], Awaitable[None]]"
+OnSpawn: TypeAlias = "Callable[[int, int], None]"
+
+
 class Engine(Protocol):
     """Used as an async context manager: entering starts it, leaving ends everything that it started."""
 
@@ -147,12 +151,7 @@ class Engine(Protocol):
         """Whether tasks that were lost just now may be run again: what was lost is being replaced."""
         ...
 
-    async def run(
-        self,
-        request: TaskRequest,
-        on_start: Callable[[], Awaitable[None]],
-        on_spawn: Callable[[int, int], None] | None = None,
-    ) -> TaskOutcome: ...
+    async def run(self, request: TaskRequest, on_start: OnStart, on_spawn: OnSpawn | None = None) -> TaskOutcome: ...
 
     def kill(self) -> None:
         """End everything at once, without grace; for the second interrupt. Safe to call from anywhere in the loop.

@@ -17,8 +17,7 @@ from rose_cli.engine.base import Ended, ExitStatus, TaskOutcome, ended, timed_ou
 from rose_cli.engine.cleanup import Ending
 from rose_cli.engine.launch import NotStartedError, note_beside, spawn
 from rose_cli.engine.machine import gpu_variables
-from rose_cli.engine.slots import Slots
-from rose_cli.engine.watchdog import Watchdog
+from rose_cli.engine.slot_engine import LINGER_SECONDS, SlotEngine
 from rose_cli.util.errors import EngineError, RunDirectoryError, ShortageError
 from rose_cli.util.ownership import make_folders
 from rose_cli.util.processes import (
@@ -27,26 +26,20 @@ from rose_cli.util.processes import (
     Process,
     open_pidfd,
     read_process,
-    send_signal,
-    session_mark,
     signal_group,
 )
 from rose_cli.util.shortage import check_thread, is_to_spare, shortage
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Mapping
     from collections.abc import Set as AbstractSet
     from pathlib import Path
 
     from typing_extensions import Self
 
-    from rose_cli.engine.base import Activity, Capacity, TaskRequest
+    from rose_cli.engine.base import Capacity, OnSpawn, OnStart, TaskRequest
     from rose_cli.util.processes import Identity
-
-# Once a task is over its helpers may end by themselves before they are asked to: `tee` behind a `> >(tee log)` still
-# writes the last lines, multiprocessing's resource tracker still takes shared memory back.
-_LINGER_SECONDS = 0.5
 
 _POLL_SECONDS = 0.05  # where neither a descriptor nor a thread can be had to wait with
 
@@ -106,7 +99,7 @@ class Child:
 
     async def clear(self, grace_seconds: float) -> Ending:
         """The leader has ended by itself: end what it left behind, after a moment to end by itself as well."""
-        return await self._drive(Ending(self._members, grace_seconds, patience_seconds=_LINGER_SECONDS, group=self.pid))
+        return await self._drive(Ending(self._members, grace_seconds, patience_seconds=LINGER_SECONDS, group=self.pid))
 
     def kill(self) -> None:
         """KILL the group now, and let whoever else is on the way to an end have no more time."""
@@ -190,18 +183,8 @@ def _wait_unreaped(pid: int) -> None:
         return  # it has ended; or nobody waits for this any more, and it was reaped meanwhile
 
 
-_NOT_RUNNING = "the local engine is not running"
-
-_KILLED = "ended at once, with the engine"
-
-
-class LocalEngine:
-    """Runs tasks as processes of this machine; the contract is that of `base.Engine`.
-
-    `run_id` and `session` go into the mark that every process of a task carries in its environment. The run id must
-    be one in the world, and the session one in the run: by that mark processes are ended. `directory` takes what the
-    engine itself writes, the watchdog's log. `base_environment` is all that tasks see besides their own variables.
-    """
+class LocalEngine(SlotEngine):
+    """Runs tasks as processes of this machine. `base_environment` is all that tasks see besides their own variables."""
 
     def __init__(
         self,
@@ -213,33 +196,12 @@ class LocalEngine:
         grace_seconds: float = 5.0,
         base_environment: Mapping[str, str],
     ) -> None:
-        self._capacity = capacity
-        self._mark = session_mark(run_id, session)
-        self._directory = directory
-        self._grace_seconds = grace_seconds
+        super().__init__(
+            "local", capacity=capacity, run_id=run_id, session=session, directory=directory, grace_seconds=grace_seconds
+        )
         self._base_environment = dict(base_environment)
-        self._slots = Slots(capacity)
-        self._slots.close(_NOT_RUNNING)
-        self._watchdog = Watchdog(self._mark, grace_seconds, directory / "watchdog.log")
         self._children: set[Child] = set()
         self._unreaped: list[Child] = []
-        self._over: str | None = None
-
-    @property
-    def capacity(self) -> Capacity:
-        return self._capacity
-
-    @property
-    def busy_cores(self) -> int:
-        return self._slots.busy_cores
-
-    @property
-    def activity(self) -> Activity | None:
-        return None
-
-    @property
-    def recovers(self) -> bool:
-        return False
 
     async def __aenter__(self) -> Self:
         _hear_of_children()
@@ -250,64 +212,36 @@ class LocalEngine:
             raise RunDirectoryError(
                 message, "remove what is there, or see that it can be written; then `rose resume`"
             ) from error
-        self._watchdog.start()
-        self._census = Census(self._mark)
-        self._slots = Slots(self._capacity)
-        return self
+        return await super().__aenter__()
 
-    async def __aexit__(self, *exc: object) -> None:
-        self._close(_NOT_RUNNING)
-        ending = Ending(self._everyone, self._grace_seconds)
-        with anyio.CancelScope(shield=True):
-            for pause_seconds in ending.steps():
-                await anyio.sleep(pause_seconds)
+    async def _stop(self) -> None:
         for child in self._unreaped:
             child.reap()
-        if not ending.left:  # else, and where this is cut short, the watchdog stays and acts once rose is gone
-            self._watchdog.stop()
 
-    async def run(
-        self,
-        request: TaskRequest,
-        on_start: Callable[[], Awaitable[None]],
-        on_spawn: Callable[[int, int], None] | None = None,
+    async def _run_in_slot(
+        self, request: TaskRequest, gpu_ids: tuple[str, ...], on_start: OnStart, on_spawn: OnSpawn | None
     ) -> TaskOutcome:
-        async with self._slots.hold(request.resources) as gpu_ids:
-            await on_start()
-            started = time.monotonic()
-            try:
-                child = self._start(request, gpu_ids)
-            except NotStartedError as error:
-                return TaskOutcome(Ended.NOT_STARTED, time.monotonic() - started, message=str(error))
-            self._children.add(child)
-            try:
-                outcome = await self._follow(child, request.timeout_seconds, on_spawn, started)
-                if request.pre_exec:
-                    outcome = note_beside(request.stderr).judged(request, outcome)
-            finally:
-                self._leave(child)
-                if request.pre_exec:
-                    note_beside(request.stderr).remove()
-        if self._over is not None:  # then how it ended says nothing about the task
-            return TaskOutcome(Ended.LOST, outcome.seconds, message=self._over)
-        return outcome
+        await on_start()
+        started = time.monotonic()
+        try:
+            child = self._start(request, gpu_ids)
+        except NotStartedError as error:
+            return TaskOutcome(Ended.NOT_STARTED, time.monotonic() - started, message=str(error))
+        self._children.add(child)
+        try:
+            outcome = await self._follow(child, request.timeout_seconds, on_spawn, started)
+            return note_beside(request.stderr).judged(request, outcome) if request.pre_exec else outcome
+        finally:
+            self._leave(child)
+            if request.pre_exec:
+                note_beside(request.stderr).remove()
 
-    def kill(self) -> None:
-        self._close(_KILLED)
-        self._grace_seconds = 0.0
-        everyone = self._everyone()  # as long as parents live, by whom some are known
+    def _kill_now(self) -> None:
         for child in self._children:
             child.kill()
-        for process in everyone:
-            send_signal(process, signal.SIGKILL)
-
-    def _close(self, reason: str) -> None:
-        self._over = self._over or reason
-        self._slots.close(self._over)
 
     def _start(self, request: TaskRequest, gpu_ids: tuple[str, ...]) -> Child:
-        if self._over is not None:
-            raise EngineError(self._over)
+        self._check_running()
         self._watchdog.ensure()
         environment = {**self._base_environment, **request.environment}
         if self._capacity.gpus:
@@ -316,11 +250,7 @@ class LocalEngine:
         return start_child(request, environment, self._mark + request.uid, self._census)
 
     async def _follow(
-        self,
-        child: Child,
-        timeout_seconds: float | None,
-        on_spawn: Callable[[int, int], None] | None,
-        started: float,
+        self, child: Child, timeout_seconds: float | None, on_spawn: OnSpawn | None, started: float
     ) -> TaskOutcome:
         try:
             if on_spawn is not None:
@@ -334,7 +264,7 @@ class LocalEngine:
             ending = await child.end(self._grace_seconds)
             return timed_out(timeout_seconds, ending, time.monotonic() - started)
         seconds = time.monotonic() - started
-        ending = await (child.clear if self._over is None else child.end)(self._grace_seconds)
+        ending = await (child.clear if self._closed is None else child.end)(self._grace_seconds)
         return ended(child.status, ending, seconds)
 
     def _leave(self, child: Child) -> None:
@@ -342,9 +272,6 @@ class LocalEngine:
         child.close()
         if not child.reaped:  # its end was cut short: killed just now, or not even that helps
             self._unreaped.append(child)
-
-    def _everyone(self, known: AbstractSet[Identity] = frozenset()) -> list[Process]:
-        return Census().members(lambda mark: mark.startswith(self._mark), roots=known)
 
 
 def _hear_of_children() -> None:

@@ -31,7 +31,7 @@ def test_this_machine_has_something_to_give() -> None:
 def test_cores_that_may_not_be_used_do_not_count() -> None:
     program = (
         "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]);"
-        "from rose_cli.engine.local import machine_capacity; print(machine_capacity().cores)"
+        "from rose_cli.engine.machine import machine_capacity; print(machine_capacity().cores)"
     )
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     assert subprocess.check_output([sys.executable, "-c", program], env=environment, text=True) == "1\n"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import time
-from contextlib import AsyncExitStack
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +14,9 @@ from rose_cli.engine.launch import NotStartedError
 from rose_cli.engine.pilot.attempt import TaskFiles
 from rose_cli.engine.pilot.pilot import AGENT
 from rose_cli.engine.pilot.script import command_line
-from rose_cli.engine.slots import Slots
-from rose_cli.engine.watchdog import Watchdog
+from rose_cli.engine.slot_engine import LINGER_SECONDS, SlotEngine
 from rose_cli.util.errors import EngineError
-from rose_cli.util.processes import MARK_VARIABLE, Census, send_signal, session_mark
+from rose_cli.util.processes import MARK_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -28,9 +25,10 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from rose_cli.engine.base import Capacity, TaskRequest
+    from rose_cli.engine.base import Capacity, OnSpawn, OnStart, TaskRequest
     from rose_cli.engine.pilot.attempt import Attempt
     from rose_cli.engine.pilot.pilot import Pilot
+    from rose_cli.engine.pilot.script import Notices
     from rose_cli.util.processes import Identity, Process
 
 
@@ -106,18 +104,12 @@ class Fleet:
 
 Json = dict[str, Any]
 
-_NOT_RUNNING = "the pilot engine is not running"
-
-_KILLED = "ended at once, with the engine"
-
 _NO_PILOT = "its pilot is over"
-
-_LINGER_SECONDS = 0.5  # as on the local engine: what a task leaves may end by itself
 
 _ELSEWHERE_SECONDS = 30.0  # for a cancel to be obeyed where no signal of ours reaches
 
 
-class PilotEngine:
+class PilotEngine(SlotEngine):
     """Runs tasks on pilots that `launch` makes; `restarts` fresh ones may follow one that was lost.
 
     The arguments are else those of the local engine. Tasks on this machine are followed and ended as its processes;
@@ -136,29 +128,15 @@ class PilotEngine:
         restarts: int = 0,
         grace_seconds: float = 5.0,
     ) -> None:
-        self._capacity = capacity
-        self._mark = session_mark(run_id, session)
-        self._grace_seconds = grace_seconds
+        super().__init__(
+            "pilot", capacity=capacity, run_id=run_id, session=session, directory=directory, grace_seconds=grace_seconds
+        )
         self._files = TaskFiles(directory, session, self._mark, base_environment, shows_gpus=bool(capacity.gpus))
         self._fleet = Fleet(launch, restarts, self._lose)
-        self._slots = Slots(capacity)
-        self._slots.close(_NOT_RUNNING)
-        self._watchdog = Watchdog(self._mark, grace_seconds, directory / "watchdog.log")
         self._numbers = count(1)
         self._attempts: dict[int, Attempt] = {}
         self._beginning = 0
         self._idle = anyio.Event()
-        self._endings: set[Ending] = set()
-        self._over: str | None = None
-        self._stack = AsyncExitStack()
-
-    @property
-    def capacity(self) -> Capacity:
-        return self._capacity
-
-    @property
-    def busy_cores(self) -> int:
-        return self._slots.busy_cores
 
     @property
     def activity(self) -> Activity | None:
@@ -166,73 +144,50 @@ class PilotEngine:
 
     @property
     def recovers(self) -> bool:
-        return self._over is None and self._fleet.recovers
+        return self._closed is None and self._fleet.recovers
 
     async def __aenter__(self) -> Self:
         """The pilot starts meanwhile; tasks wait for it."""
-        self._notices = self._files.make()
-        self._watchdog.start()
-        self._census = Census(self._mark)
-        self._slots = Slots(self._capacity)
-        tasks = await self._stack.enter_async_context(anyio.create_task_group())
-        tasks.start_soon(self._fleet.keep)
-        tasks.start_soon(self._listen)
-        self._tasks = tasks
+        notices = self._files.make()
+        self._opened.callback(notices.close)
+        await super().__aenter__()
+        background = await self._opened.enter_async_context(anyio.create_task_group())
+        self._opened.callback(background.cancel_scope.cancel)
+        background.start_soon(self._fleet.keep)
+        background.start_soon(self._listen, notices)
         return self
 
-    async def __aexit__(self, *exc: object) -> None:
-        self._close(_NOT_RUNNING)
-        ending = Ending(self._everyone, self._grace_seconds)
-        try:
-            with anyio.CancelScope(shield=True):
-                await self._drive(ending)
-                for attempt in self._attempts.values():
-                    attempt.lose(_NOT_RUNNING)
-                await self._fleet.end()
-        finally:
-            self._tasks.cancel_scope.cancel()
-            await self._stack.aclose()
-            self._notices.close()
-        if not ending.left:
-            self._watchdog.stop()
-            self._files.tidy()
+    async def _stop(self) -> None:
+        for attempt in self._attempts.values():
+            attempt.lose(self._not_running)
+        await self._fleet.end()
 
-    async def run(
-        self,
-        request: TaskRequest,
-        on_start: Callable[[], Awaitable[None]],
-        on_spawn: Callable[[int, int], None] | None = None,
-    ) -> TaskOutcome:
-        self._slots.check(request.resources)
-        while True:
-            await self._fleet.ready()
-            async with self._slots.hold(request.resources) as gpu_ids:
-                pilot = self._fleet.usable
-                if pilot is not None:
-                    return await self._run_on(pilot, request, gpu_ids, on_start, on_spawn)
+    def _tidy(self) -> None:
+        self._files.tidy()
 
-    def kill(self) -> None:
-        self._close(_KILLED)
-        self._grace_seconds = 0.0
-        everyone = self._everyone()
-        for ending in self._endings:
-            ending.hurry()
-        for process in everyone:
-            send_signal(process, signal.SIGKILL)
+    async def _ready(self) -> None:
+        await self._fleet.ready()
+
+    def _close(self, reason: str) -> None:
+        super()._close(reason)
+        self._fleet.close(reason)
+
+    def _kill_now(self) -> None:
         self._fleet.kill()
         for attempt in self._attempts.values():
-            attempt.lose(_KILLED)
+            attempt.lose(self._closed or self._not_running)
+
+    def _is_of_a_task(self, mark: str) -> bool:
+        return super()._is_of_a_task(mark) and not mark.startswith(f"{self._mark}{AGENT}.")
 
     # ---- one task
 
-    async def _run_on(
-        self,
-        pilot: Pilot,
-        request: TaskRequest,
-        gpu_ids: tuple[str, ...],
-        on_start: Callable[[], Awaitable[None]],
-        on_spawn: Callable[[int, int], None] | None,
-    ) -> TaskOutcome:
+    async def _run_in_slot(
+        self, request: TaskRequest, gpu_ids: tuple[str, ...], on_start: OnStart, on_spawn: OnSpawn | None
+    ) -> TaskOutcome | None:
+        pilot = self._fleet.usable
+        if pilot is None:
+            return None
         await self._begin(on_start)
         if not pilot.usable:
             return TaskOutcome(Ended.LOST, 0.0, message=pilot.reason or _NO_PILOT)
@@ -245,16 +200,13 @@ class PilotEngine:
             return TaskOutcome(Ended.NOT_STARTED, time.monotonic() - asked, message=str(error))
         self._attempts[number] = attempt
         try:
-            outcome = await self._follow(pilot, attempt, on_spawn)
+            return await self._follow(pilot, attempt, on_spawn)
         finally:
             del self._attempts[number]
             attempt.script.remove()
             self._tell_idle()
-        if self._over is not None:
-            return TaskOutcome(Ended.LOST, outcome.seconds, message=self._over)
-        return outcome
 
-    async def _begin(self, on_start: Callable[[], Awaitable[None]]) -> None:
+    async def _begin(self, on_start: OnStart) -> None:
         """Who has said that it starts counts as under way: a pilot that is lost meanwhile loses it too."""
         self._beginning += 1
         try:
@@ -264,12 +216,7 @@ class PilotEngine:
             self._tell_idle()
         self._check_running()
 
-    async def _follow(
-        self,
-        pilot: Pilot,
-        attempt: Attempt,
-        on_spawn: Callable[[int, int], None] | None,
-    ) -> TaskOutcome:
+    async def _follow(self, pilot: Pilot, attempt: Attempt, on_spawn: OnSpawn | None) -> TaskOutcome:
         uid = pilot.submit(_described(pilot, attempt), attempt.on_message)
         try:
             await attempt.started.wait()
@@ -285,7 +232,7 @@ class PilotEngine:
             return timed_out(attempt.request.timeout_seconds, ending, time.monotonic() - attempt.began)
         if attempt.lost is None:
             await attempt.script_gone()
-        patience_seconds = _LINGER_SECONDS if attempt.lost is None else 0.0
+        patience_seconds = LINGER_SECONDS if attempt.lost is None else 0.0
         ending = Ending(self._members(attempt), self._grace_seconds, patience_seconds=patience_seconds)
         with anyio.CancelScope(shield=True):
             await self._drive(ending)
@@ -308,8 +255,8 @@ class PilotEngine:
 
     # ---- all of them
 
-    async def _listen(self) -> None:
-        async for number, words in self._notices.lines():
+    async def _listen(self, notices: Notices) -> None:
+        async for number, words in notices.lines():
             attempt = self._attempts.get(number)
             if attempt is not None:
                 attempt.on_notice(words)
@@ -330,27 +277,6 @@ class PilotEngine:
     def _tell_idle(self) -> None:
         if not self._attempts and not self._beginning:
             self._idle.set()
-
-    async def _drive(self, ending: Ending) -> None:
-        self._endings.add(ending)
-        try:
-            for pause_seconds in ending.steps():
-                await anyio.sleep(pause_seconds)
-        finally:
-            self._endings.discard(ending)
-
-    def _everyone(self, known: AbstractSet[Identity] = frozenset()) -> list[Process]:
-        agents = f"{self._mark}{AGENT}."
-        return Census().members(lambda m: m.startswith(self._mark) and not m.startswith(agents), roots=known)
-
-    def _check_running(self) -> None:
-        if self._over is not None:
-            raise EngineError(self._over)
-
-    def _close(self, reason: str) -> None:
-        self._over = self._over or reason
-        self._slots.close(self._over)
-        self._fleet.close(self._over)
 
 
 def _described(pilot: Pilot, attempt: Attempt) -> Json:
