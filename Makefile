@@ -11,14 +11,17 @@ ARGS ?=
 .PHONY: help demo check test field torture lint types smoke format docs picture bench bench-pilot venv pilot python lock \
   bounds wheel dist-check sbom clean
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^# ---- / {print "\n" substr($$0, 8)} /^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' \
+	  $(MAKEFILE_LIST)
 
-# ---- for users and developers
+# ---- Try
 
 demo: $(VENV)/.ready ## run the tutorial campaign with its live table
 	$(BIN)/rose run campaigns/tutorial/campaign.yaml
 
-check: lint types test smoke ## run everything that CI runs
+# ---- Check
+
+check: lint types docs test smoke dist-check ## run everything that CI runs
 
 # The tests start real processes: with more than four workers, they only wait for each other.
 # Tests that must not run in parallel share a mark: @pytest.mark.xdist_group("name").
@@ -52,17 +55,23 @@ smoke: $(VENV)/.ready ## run one iteration of every file in campaigns/
 	  $(BIN)/rose run --smoke "$$file" </dev/null || failed="$$failed $$file"; \
 	done; test -z "$$failed" || { echo "smoke failed:$$failed" >&2; exit 1; }
 
+# ---- Write
+
 format: $(VENV)/.ready ## fix what can be fixed automatically, and format
 	$(BIN)/python -m ruff check --fix
 	$(BIN)/python -m ruff format
 
 # Strict: a broken link or anchor is an error. Pages load nothing from other sites, and can be read from disk.
-docs: $(VENV)/.ready $(VENV)/.docs ## build the documentation as a site: build/site/index.html
-	$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --fresh-env --quiet \
-	  -c docs -d build/doctrees -b html . build/site
+docs: $(VENV)/.ready $(VENV)/.docs ## build the documentation as a site in build/site/
+	@if $(FITS_SPHINX); then set -x; \
+	  $(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --fresh-env --quiet \
+	    -c docs -d build/doctrees -b html . build/site; \
+	else echo 'skipped: the site needs Python 3.11 or later' >&2; fi
 
 picture: $(VENV)/.ready ## draw the picture of the table for the README, from a real run
 	$(BIN)/python -m tools.picture docs/table.svg
+
+# ---- Measure
 
 bench: $(VENV)/.ready ## run the benchmarks, one after the other
 	@test -n '$(wildcard benchmarks/*.py)' || { echo 'no benchmark in benchmarks/' >&2; exit 1; }
@@ -72,7 +81,7 @@ bench: $(VENV)/.ready ## run the benchmarks, one after the other
 bench-pilot: $(VENV)/.ready $(VENV)/.pilot ## compare a campaign on a pilot with a hand-written equivalent
 	$(BIN)/python benchmarks/pilot/chains.py $(ARGS)
 
-# ---- the environment
+# ---- Environment
 
 venv: $(VENV)/.ready $(VENV)/.pilot ## create or update the virtual environment
 
@@ -95,6 +104,11 @@ pilot: $(VENV)/.ready $(VENV)/.pilot ## add radical.pilot to the environment; ne
 
 python: ## print the interpreter for a new environment
 	@$(SET_PYTHON); echo "$$python"
+
+clean: ## remove everything that make created, including the environment; keep runs
+	@$(DISCARD)
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	find $(wildcard rose_cli tests campaigns benchmarks) -name __pycache__ -prune -exec rm -rf {} +
 
 # .made-by-make exists from the start, .locked and .ready only after success: an interrupted environment is created again
 # from scratch, while an environment that make did not create is used unchanged and never removed.
@@ -128,14 +142,14 @@ $(VENV)/.pilot: $(VENV)/.locked requirements/pilot.txt
 	elif test -z "$$CI"; then echo 'radical.pilot cannot be installed here: its tests will be skipped' >&2; \
 	else exit 1; fi
 
-# Sphinx, only for the site, so that `make test` does not wait for it. The newest Sphinx needs Python > 3.10.
+# Sphinx, only for the site, so that `make test` does not wait for it; the newest does not support Python 3.10
+FITS_SPHINX = $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 $(VENV)/.docs: $(VENV)/.locked requirements/docs.txt
-	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo 'the site is built with Python >= 3.11: make docs VENV=... PYTHON=python3.12' >&2; exit 1; }
-	@$(PIP) install --require-hashes --only-binary :all: --requirement requirements/docs.txt
+	@if $(FITS_SPHINX); then \
+	  $(PIP) install --require-hashes --only-binary :all: --requirement requirements/docs.txt; fi
 	@touch $@
 
-# ---- the release
+# ---- Release
 
 # Each file works for every Python from 3.10 on, and needs no compiler: lock.txt contains only wheels; pilot.txt contains the
 # dependencies of radical.pilot, partly as source without C, with netifaces2 in place of netifaces.
@@ -178,8 +192,3 @@ dist-check: $(VENV)/.ready ## install the wheel for each Python on this machine,
 sbom: $(VENV)/.ready $(VENV)/.pilot ## list the packages with their hashes in dist/, for a release
 	@mkdir -p dist
 	$(BIN)/python -m tools.packages sbom dist/rose-cli.cdx.json
-
-clean: ## remove everything that make created, including the environment; keep runs
-	@$(DISCARD)
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
-	find $(wildcard rose_cli tests campaigns benchmarks) -name __pycache__ -prune -exec rm -rf {} +
