@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rose_cli.check.campaign import compile_campaign
-from rose_cli.config.load import declared_tasks, diagnose, load
+from rose_cli.config.load import declared_tasks, load, located
 from rose_cli.config.recovery import read_all
 from rose_cli.engine.labels import known_labels
 from rose_cli.engine.machine import machine_capacity
@@ -130,7 +130,7 @@ def _check(path: Path, environment: Mapping[str, str], settings: Sequence[Settin
     if read.document is None:
         return Checked(read.text, _fit_to_show(read.diagnostics, read.text, settings), None)
     loaded = load(read.document, read.broken)
-    findings, compiled = list(loaded.findings), None
+    diagnostics, compiled = list(loaded.diagnostics), None
     around = Surroundings(
         campaign_file=Path(at).absolute(),
         environment=environment,
@@ -142,12 +142,12 @@ def _check(path: Path, environment: Mapping[str, str], settings: Sequence[Settin
     if loaded.campaign is not None:
         compiled, found = compile_campaign(loaded.campaign, around)
         remember(partial(secrets_of_plan, compiled))
-        findings += found
-    shown = (*read.diagnostics, *diagnose(read.document, findings))
-    diagnostics = in_order(_fit_to_show(shown, read.text, settings), str(path))
-    if loaded.campaign is None or any(diagnostic.is_error for diagnostic in diagnostics):
-        return Checked(read.text, diagnostics, None)
-    return Checked(read.text, diagnostics, compiled, (loaded.campaign, around))
+        diagnostics += found
+    found_all = (*read.diagnostics, *(located(read.document, each) for each in diagnostics))
+    shown = in_order(_fit_to_show(found_all, read.text, settings), str(path))
+    if loaded.campaign is None or any(diagnostic.is_error for diagnostic in shown):
+        return Checked(read.text, shown, None)
+    return Checked(read.text, shown, compiled, (loaded.campaign, around))
 
 
 def _fit_to_show(diagnostics: Sequence[Diagnostic], text: str, settings: Sequence[Setting]) -> tuple[Diagnostic, ...]:

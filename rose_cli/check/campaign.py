@@ -17,7 +17,7 @@ from rose_cli.config.models import RESERVED_TASK_NAMES, Campaign, Iterations, Le
 from rose_cli.config.rules import folded
 from rose_cli.config.validation import unknown_task
 from rose_cli.plan.compile import Overlay, _plan
-from rose_cli.util.errors import Finding, KeyPath
+from rose_cli.util.errors import Diagnostic, KeyPath
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class Checker:
-    """Collects findings, each once, however many learners share its place; without what only follows from others."""
+    """Collects diagnostics, each once, however many learners share its place; without what only follows from others."""
 
     campaign: Campaign
     around: Surroundings
-    _findings: dict[tuple[str, KeyPath], Finding] = field(default_factory=dict)
+    _findings: dict[tuple[str, KeyPath], Diagnostic] = field(default_factory=dict)
     _names: dict[str, tuple[str, KeyPath]] = field(default_factory=dict)
     _trial: Trial = field(default_factory=Trial)
     _horizons: set[Horizon] = field(default_factory=set)
@@ -42,7 +42,7 @@ class Checker:
         self._commands = Commands(self.campaign, self.around)
 
     @property
-    def findings(self) -> list[Finding]:
+    def diagnostics(self) -> list[Diagnostic]:
         return list(self._findings.values())
 
     def check_campaign(self, plan: Plan) -> None:
@@ -72,58 +72,60 @@ class Checker:
         self._take(self._check_stop_texts(learner.stop, path))
         self._take(self._check_schedules(plan, learner, path))
 
-    def _take(self, findings: Iterable[Finding]) -> None:
-        for finding in findings:
-            if not self.around.broken.explains(finding):
-                self._findings.setdefault((finding.code, finding.path), finding)
+    def _take(self, diagnostics: Iterable[Diagnostic]) -> None:
+        for diagnostic in diagnostics:
+            if not self.around.broken.explains(diagnostic):
+                self._findings.setdefault((diagnostic.code, diagnostic.path), diagnostic)
 
-    def _check_tasks(self) -> Iterator[Finding]:
+    def _check_tasks(self) -> Iterator[Diagnostic]:
         if not self.around.task_names:
             hint = "for example simulation: {executable: python sim.py}"
-            yield Finding("no-tasks", "no task is declared", ("tasks",), hint)
+            yield Diagnostic("no-tasks", "no task is declared", ("tasks",), hint)
         known: dict[str, str] = {}
         for task in self.campaign.tasks:
             if task in RESERVED_TASK_NAMES:
                 message = f"'{task}' cannot name a task: it is a key of its own"
-                yield Finding("bad-name", message, ("tasks", task), "give the task another name", at_key=True)
+                yield Diagnostic("bad-name", message, ("tasks", task), "give the task another name", at_key=True)
             other = known.setdefault(folded(task), task)
             if other != task:
                 message = f"the tasks '{other}' and '{task}' differ by case only: they would name one log file"
-                yield Finding("duplicate-name", message, ("tasks", task), "rename one of the two", at_key=True)
+                yield Diagnostic("duplicate-name", message, ("tasks", task), "rename one of the two", at_key=True)
 
-    def _check_counts(self, plan: Plan) -> Iterator[Finding]:
+    def _check_counts(self, plan: Plan) -> Iterator[Diagnostic]:
         wanted, there, broken = plan.stop_after_converged, len(plan.learners), self.around.broken
         at = ("stop_campaign", "after_converged")
         if wanted is None or broken.lacks(("learners",)):
             return
         if wanted > there:
             message = f"{wanted} learners cannot converge: there {'is' if there == 1 else 'are'} {there}"
-            yield Finding("out-of-range", message, at, f"write at most {there}")
+            yield Diagnostic("out-of-range", message, at, f"write at most {there}")
         can_stop = any(learner.criterion for learner in plan.learners)
         if not can_stop and not broken.touches(("stop",)) and not broken.touches(("learners",)):
-            yield Finding("missing-key", "no learner can converge: there is no 'stop'", at, "add a 'stop'")
+            yield Diagnostic("missing-key", "no learner can converge: there is no 'stop'", at, "add a 'stop'")
 
-    def _check_name(self, name: str, path: KeyPath) -> Iterator[Finding]:
+    def _check_name(self, name: str, path: KeyPath) -> Iterator[Diagnostic]:
         """Names that differ by case or form alone would share a folder on some file systems."""
         other, first = self._names.setdefault(folded(name), (name, path))
         if first != path:
             message = f"two learners are named '{name}'"
             if other != name:
                 message = f"the learners '{other}' and '{name}' would share a folder where case does not count"
-            yield Finding("duplicate-name", message, (*path, "name"), "give each learner a name of its own")
+            yield Diagnostic("duplicate-name", message, (*path, "name"), "give each learner a name of its own")
         try:
             os.fsencode(name)
         except UnicodeEncodeError as error:
             message = f"no folder can be called '{name}' here: the encoding of this terminal is {error.encoding}"
-            yield Finding("bad-name", message, (*path, "name"), "call rose with PYTHONUTF8=1, or choose another name")
+            yield Diagnostic(
+                "bad-name", message, (*path, "name"), "call rose with PYTHONUTF8=1, or choose another name"
+            )
 
-    def _check_task_names(self, learner: Learner, path: KeyPath) -> Iterator[Finding]:
+    def _check_task_names(self, learner: Learner, path: KeyPath) -> Iterator[Diagnostic]:
         names = self.around.task_names
         for task in learner.schedules if names else ():
             if task not in names:
                 yield unknown_task(task, (*path, task), names, learner.schedules)
 
-    def _check_schedules(self, plan: LearnerPlan, learner: Learner, path: KeyPath) -> Iterator[Finding]:
+    def _check_schedules(self, plan: LearnerPlan, learner: Learner, path: KeyPath) -> Iterator[Diagnostic]:
         horizon = self._horizon(plan, path)
         for task, declared in self.campaign.tasks.items() if horizon not in self._horizons else ():
             yield from self._check_fields(declared, ("tasks", task), horizon)
@@ -137,11 +139,11 @@ class Checker:
             else:
                 yield from self._check_fields(schedule, (*path, task), horizon)
 
-    def _check_fields(self, fields: TaskFields, path: KeyPath, horizon: Horizon) -> Iterator[Finding]:
+    def _check_fields(self, fields: TaskFields, path: KeyPath, horizon: Horizon) -> Iterator[Diagnostic]:
         yield from self._trial.try_fields(fields, path, horizon)
         yield from check_texts(fields, path, self.around.campaign_dir)
 
-    def _check_stop_texts(self, stop: TaskFields | None, path: KeyPath) -> Iterator[Finding]:
+    def _check_stop_texts(self, stop: TaskFields | None, path: KeyPath) -> Iterator[Diagnostic]:
         if stop is not None:
             yield from check_texts(stop, (*path, "stop"), self.around.campaign_dir)
 
@@ -151,7 +153,7 @@ class Checker:
         may_stop = plan.criterion is not None or broken.touches(("stop",)) or broken.touches((*path, "stop"))
         return Horizon(plan.max_iter if is_known else None, is_known, may_stop)
 
-    def _check_smoke(self) -> Iterator[Finding]:
+    def _check_smoke(self) -> Iterator[Diagnostic]:
         smoke, names = self.campaign.smoke, self.around.task_names
         horizon = Horizon(smoke.max_iter, is_known=True, has_metric=True)
         for task, override in smoke.overrides.items():
@@ -162,11 +164,11 @@ class Checker:
 
 def compile_campaign(
     campaign: Campaign, around: Surroundings, overlay: Overlay | None = None
-) -> tuple[Plan, list[Finding]]:
-    """The plan, and every finding of the cross-checks; the plan is good to run where none of them is an error."""
+) -> tuple[Plan, list[Diagnostic]]:
+    """The plan, and every diagnostic of the cross-checks; the plan is good to run where none of them is an error."""
     plan = _plan(campaign, around, overlay or Overlay())
     checker = Checker(campaign, around)
     checker.check_campaign(plan)
     for compiled, learner in zip(plan.learners, campaign.learners, strict=True):
         checker.check_learner(compiled, learner)
-    return plan, checker.findings
+    return plan, checker.diagnostics

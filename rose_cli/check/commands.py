@@ -13,7 +13,7 @@ from rose_cli.check.programs import Programs
 from rose_cli.config.models import Iterations, Learner, TaskFields
 from rose_cli.plan.compile import Ground, merge
 from rose_cli.plan.engine import engine_cores, engine_gpus, engine_memory_mb, node_of, runs_here
-from rose_cli.util.errors import Finding, KeyPath
+from rose_cli.util.errors import Diagnostic, KeyPath
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,7 +37,7 @@ class Commands:
         self._lines = Lines(self.campaign, self.around)
         self._unseen = list(self.campaign.tasks)
 
-    def check_learner(self, plan: LearnerPlan, learner: Learner) -> Iterator[Finding]:
+    def check_learner(self, plan: LearnerPlan, learner: Learner) -> Iterator[Diagnostic]:
         """What it gives itself, and of the declared commands those that no learner before it has run as they are."""
         steps = {step.task: step for step in plan.steps} if self._unseen or learner.schedules else {}
         declared = [task for task in self._unseen if _runs_as_declared(learner.schedules.get(task))]
@@ -51,7 +51,7 @@ class Commands:
         if plan.criterion is not None:
             yield from self._check(plan.criterion.step.otherwise, stop_layers(self.campaign, learner, plan.index))
 
-    def check_smoke(self) -> Iterator[Finding]:
+    def check_smoke(self) -> Iterator[Diagnostic]:
         ground = Ground(self.campaign, Learner())
         for task, override in self.campaign.smoke.overrides.items():
             declared = self.campaign.tasks.get(task)
@@ -59,7 +59,7 @@ class Commands:
                 layers: list[Layer[TaskFields]] = [Layer(("smoke", task), override), Layer(("tasks", task), declared)]
                 yield from self._check(merge(ground, [declared, override]), layers)
 
-    def _check(self, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Finding]:
+    def _check(self, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:
         if layers[0].path not in self._seen:
             self._seen.add(layers[0].path)
             yield from self._programs.check(command, layers)
@@ -81,7 +81,7 @@ def _runs_as_declared(schedule: Iterations | Override | None) -> bool:
 
 def check_resources(
     command: CommandPlan, layers: Sequence[Layer[TaskFields]], engine: Engine, around: Surroundings
-) -> Iterator[Finding]:
+) -> Iterator[Diagnostic]:
     wanted, broken = command.resources, around.broken
     decisive = ("cores",) if engine.cores is not None else ("cores", "kind", "resource", "nodes")
     if not any(broken.touches(("engine", key)) for key in decisive):
@@ -108,11 +108,11 @@ def _in_engine(engine: Engine, key: str, count: int) -> str:
     return f"engine: {{{key}: {count}}}" if engine.kind == "local" else f"{key}: {count} in 'engine'"
 
 
-def _check(wanted: int, there: int | None, what: str, path: KeyPath, hint: str) -> Iterator[Finding]:
+def _check(wanted: int, there: int | None, what: str, path: KeyPath, hint: str) -> Iterator[Diagnostic]:
     """`there` None: not known."""
     if there is not None and wanted > there:
         message = f"asks for {_counted(wanted, what)}, the engine has {there}"
-        yield Finding("too-many-resources", message, path, hint)
+        yield Diagnostic("too-many-resources", message, path, hint)
 
 
 def _counted(count: int, what: str) -> str:
@@ -121,7 +121,7 @@ def _counted(count: int, what: str) -> str:
 
 def _check_rank(
     command: CommandPlan, layers: Sequence[Layer[TaskFields]], node: ResourceLabel | None
-) -> Iterator[Finding]:
+) -> Iterator[Diagnostic]:
     """A rank is on one node, however many the pilot has."""
     if node is None:
         return
@@ -134,7 +134,7 @@ def _check_rank(
         if there is not None and each > max(there, 1 if what == "core" else 0):
             message = f"asks for {_counted(each, what)} in one rank, a node has {there}"
             hint = f"ask for at most {there}" + (", and more ranks" if there else ", or choose nodes that have some")
-            yield Finding("too-many-resources", message, giver(layers, key, "ranks"), hint)
+            yield Diagnostic("too-many-resources", message, giver(layers, key, "ranks"), hint)
 
 
 _LAUNCHERS = {"local": ("mpiexec",), "radical.pilot": ("mpirun", "mpiexec")}
@@ -143,7 +143,7 @@ _LAUNCHERS = {"local": ("mpiexec",), "radical.pilot": ("mpirun", "mpiexec")}
 
 def _check_launcher(
     command: CommandPlan, layers: Sequence[Layer[TaskFields]], engine: Engine, around: Surroundings
-) -> Iterator[Finding]:
+) -> Iterator[Diagnostic]:
     """A pilot looks for its launcher where rose runs, before any `pre_exec`; the local engine right before the task."""
     launchers = _LAUNCHERS[engine.kind]
     path = around.environment.get("PATH", "")
@@ -155,14 +155,14 @@ def _check_launcher(
     if command.launched_ranks > 1 and not any(shutil.which(launcher, path=path) for launcher in launchers):
         names = " and no ".join(f"'{launcher}'" for launcher in launchers)
         message = f"{command.ranks} ranks need an MPI launcher: there is no {names} on PATH"
-        yield Finding(
+        yield Diagnostic(
             "missing-program", message, giver(layers, "ranks"), "install one (Open MPI, MPICH), or set ranks: 1"
         )
 
 
-def check_snapshot(command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Finding]:
+def check_snapshot(command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:
     """Replicas work in one workspace at once: to put it back for one would take it from under the others."""
     if command.snapshot and command.replicas > 1:
         message = f"'snapshot' cannot go with {command.replicas} replicas, which share one workspace"
         hint = "take one of the two out, or give each replica a learner of its own"
-        yield Finding("conflicting-keys", message, giver(layers, "snapshot", "replicas"), hint, at_key=True)
+        yield Diagnostic("conflicting-keys", message, giver(layers, "snapshot", "replicas"), hint, at_key=True)

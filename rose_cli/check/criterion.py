@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rose_cli.check.origin import Layer, giver, stop_layers
 from rose_cli.plan.compile import is_whole, measured, merged_stop
 from rose_cli.plan.metrics import can_be_met, is_always_met, nearest_metric, probable_metric, standard_metric
-from rose_cli.util.errors import Finding, KeyPath, Severity
+from rose_cli.util.errors import Diagnostic, KeyPath, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rose_cli.plan.model import CriterionPlan, LearnerPlan
 
 
-def check_end(campaign: Campaign, learner: Learner, plan: LearnerPlan, around: Surroundings) -> Iterator[Finding]:
+def check_end(campaign: Campaign, learner: Learner, plan: LearnerPlan, around: Surroundings) -> Iterator[Diagnostic]:
     path: KeyPath = ("learners", plan.index)
     is_half = campaign.stop is None and learner.stop is not None and not is_whole(learner.stop)
     if is_half and not _touched(around, path, "stop"):
@@ -31,15 +31,15 @@ def check_end(campaign: Campaign, learner: Learner, plan: LearnerPlan, around: S
         yield _endless(campaign, path)
 
 
-def check_common_stop(campaign: Campaign, around: Surroundings) -> Iterator[Finding]:
+def check_common_stop(campaign: Campaign, around: Surroundings) -> Iterator[Diagnostic]:
     """The campaign's criterion by itself, where every learner lays something over it: that may hide what is wrong."""
     learners = campaign.learners
     if campaign.stop is None or not all(learner.stop is not None for learner in learners):
         return
     is_completed = all(learner.stop and (learner.stop.operator or learner.stop.metric) for learner in learners)
-    for finding in check_criterion([Layer(("stop",), campaign.stop)], around.broken):
-        if finding.code != "missing-key" and not (finding.code == "missing-operator" and is_completed):
-            yield finding
+    for diagnostic in check_criterion([Layer(("stop",), campaign.stop)], around.broken):
+        if diagnostic.code != "missing-key" and not (diagnostic.code == "missing-operator" and is_completed):
+            yield diagnostic
 
 
 def _touched(around: Surroundings, path: KeyPath, *names: str) -> bool:
@@ -47,31 +47,31 @@ def _touched(around: Surroundings, path: KeyPath, *names: str) -> bool:
     return any(around.broken.touches(place) for name in names for place in ((name,), (*path, name)))
 
 
-def _half_a_stop(learner: Learner, path: KeyPath) -> Finding:
+def _half_a_stop(learner: Learner, path: KeyPath) -> Diagnostic:
     lacking = "' and '".join(key for key in ("metric", "executable") if getattr(learner.stop, key) is None)
     message = f"this 'stop' has no '{lacking}', and there is none at the top of the file to lay it over"
     hint = "add what is missing, or a 'stop' at the top of the file"
-    return Finding("missing-key", message, (*path, "stop"), hint, at_key=True)
+    return Diagnostic("missing-key", message, (*path, "stop"), hint, at_key=True)
 
 
-def _endless(campaign: Campaign, path: KeyPath) -> Finding:
+def _endless(campaign: Campaign, path: KeyPath) -> Diagnostic:
     """Said once of the whole file, or of the learner that lacks what others have."""
     has_others = any(learner.max_iter or learner.stop for learner in campaign.learners)
     message, hint = "nothing ends this: there is no 'max_iter' and no 'stop'", "add max_iter: 15, or a 'stop'"
     if campaign.stop is None and not has_others:
-        return Finding("missing-key", message, ("max_iter",), hint)
-    return Finding("missing-key", message.replace("this", "this learner"), (*path, "max_iter"), hint)
+        return Diagnostic("missing-key", message, ("max_iter",), hint)
+    return Diagnostic("missing-key", message.replace("this", "this learner"), (*path, "max_iter"), hint)
 
 
-def _check_length(criterion: CriterionPlan, max_iter: int, layers: Sequence[Layer[StopFields]]) -> Iterator[Finding]:
+def _check_length(criterion: CriterionPlan, max_iter: int, layers: Sequence[Layer[StopFields]]) -> Iterator[Diagnostic]:
     if criterion.min_iter > max_iter:
         message = f"min_iter {criterion.min_iter} is more than max_iter {max_iter}: no check would count"
         hint = f"write at most {max_iter}"
-        yield Finding("out-of-range", message, giver(layers, "min_iter"), hint, Severity.WARNING)
+        yield Diagnostic("out-of-range", message, giver(layers, "min_iter"), hint, Severity.WARNING)
     if (criterion.patience or 0) >= max_iter:
         message = f"a patience of {criterion.patience} never ends a learner before max_iter {max_iter} does"
         hint = "write less, or take it out"
-        yield Finding("patience-too-long", message, giver(layers, "patience"), hint, Severity.WARNING)
+        yield Diagnostic("patience-too-long", message, giver(layers, "patience"), hint, Severity.WARNING)
 
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ if TYPE_CHECKING:
 _OPERATORS = "<, <=, >, >= or =="
 
 
-def check_criterion(layers: Layers, broken: Broken) -> Iterator[Finding]:
+def check_criterion(layers: Layers, broken: Broken) -> Iterator[Diagnostic]:
     """`layers` go from the most particular to the campaign's `stop`; what is `broken` is not looked at again."""
     stop = merged_stop([layer.fields for layer in reversed(layers)])
 
@@ -99,7 +99,7 @@ def check_criterion(layers: Layers, broken: Broken) -> Iterator[Finding]:
         yield from _check_range(stop, layers, operator_is_sound=is_sound("operator"))
     if stop.threshold is None and stop.patience is None and is_sound("threshold", "patience"):
         hint = "write threshold: the value that stops a learner; or patience: 5 for when it no longer improves"
-        yield Finding("missing-key", "'stop' has no 'threshold'", giver(layers, "threshold"), hint)
+        yield Diagnostic("missing-key", "'stop' has no 'threshold'", giver(layers, "threshold"), hint)
     yield from _check_rest(stop, layers, is_sound("patience"))
 
 
@@ -113,7 +113,7 @@ def _is_sound(name: str, layers: Layers, broken: Broken) -> bool:
     return True
 
 
-def _check_operator(stop: StopFields, layers: Layers) -> Iterator[Finding]:
+def _check_operator(stop: StopFields, layers: Layers) -> Iterator[Diagnostic]:
     metric, at = stop.metric or "", giver(layers, "metric")
     standard = standard_metric(metric)
     if standard is None and stop.operator is None:
@@ -121,17 +121,17 @@ def _check_operator(stop: StopFields, layers: Layers) -> Iterator[Finding]:
         hint = f"write operator: and one of {_OPERATORS}, in quotes"
         if near:
             hint = f"did you mean '{near}'? a metric of your own needs an operator: {_OPERATORS}"
-        yield Finding("missing-operator", f"'{metric}' is no standard metric, and there is no 'operator'", at, hint)
+        yield Diagnostic("missing-operator", f"'{metric}' is no standard metric, and there is no 'operator'", at, hint)
     elif standard is None and (probable := probable_metric(metric)):
         message = f"'{metric}' is no standard metric"
-        yield Finding("metric-name", message, at, f"did you mean '{probable}'?", Severity.WARNING)
+        yield Diagnostic("metric-name", message, at, f"did you mean '{probable}'?", Severity.WARNING)
     elif standard is not None and stop.operator not in (None, standard.operator):
         message = f"the standard operator of '{metric}' is '{standard.operator}', not '{stop.operator}'"
         hint = f"take it out, unless '{stop.operator}' is meant"
-        yield Finding("unusual-operator", message, giver(layers, "operator"), hint, Severity.WARNING)
+        yield Diagnostic("unusual-operator", message, giver(layers, "operator"), hint, Severity.WARNING)
 
 
-def _check_range(stop: StopFields, layers: Layers, *, operator_is_sound: bool) -> Iterator[Finding]:
+def _check_range(stop: StopFields, layers: Layers, *, operator_is_sound: bool) -> Iterator[Diagnostic]:
     """Where the operator is not known, only what neither the standard one nor == could meet."""
     metric, threshold = measured(stop), stop.threshold
     if metric is None or threshold is None:
@@ -142,13 +142,15 @@ def _check_range(stop: StopFields, layers: Layers, *, operator_is_sound: bool) -
     if not operator_is_sound and can_be_met(metric, "==", threshold):
         return
     if not can_be_met(metric, operator, threshold):
-        yield Finding("threshold-never-met", f"{text} can never be met: {values}", at, _range_hint(metric, threshold))
+        yield Diagnostic(
+            "threshold-never-met", f"{text} can never be met: {values}", at, _range_hint(metric, threshold)
+        )
     elif metric.highest == 100 and 0 < threshold <= 1 and (standard_metric(stop.metric or "") or metric).is_share:
         message = f"the range is one of percent, and {threshold:g} would be {threshold:g} %"
-        yield Finding("threshold-in-percent", message, at, f"write {threshold * 100:g}", Severity.WARNING)
+        yield Diagnostic("threshold-in-percent", message, at, f"write {threshold * 100:g}", Severity.WARNING)
     elif operator_is_sound and is_always_met(metric, operator, threshold):
         hint = "the learner would stop at once; set another threshold or operator"
-        yield Finding("threshold-always-met", f"{text} is always met: {values}", at, hint, Severity.WARNING)
+        yield Diagnostic("threshold-always-met", f"{text} is always met: {values}", at, hint, Severity.WARNING)
 
 
 def _range_hint(metric: StandardMetric, threshold: float) -> str:
@@ -163,12 +165,12 @@ def _range_hint(metric: StandardMetric, threshold: float) -> str:
     return f"set a threshold of at most {metric.highest:g}"
 
 
-def _check_rest(stop: StopFields, layers: Layers, patience_is_sound: bool) -> Iterator[Finding]:
+def _check_rest(stop: StopFields, layers: Layers, patience_is_sound: bool) -> Iterator[Diagnostic]:
     replicas = next((layer.fields.replicas for layer in layers if layer.gives("replicas")), None)
     if (replicas or 1) > 1:
         message = "the criterion gives one value: it cannot have replicas"
-        yield Finding("criterion-replicas", message, giver(layers, "replicas"), "take 'replicas' out")
+        yield Diagnostic("criterion-replicas", message, giver(layers, "replicas"), "take 'replicas' out")
     if stop.min_delta is not None and stop.patience is None and patience_is_sound:
         message = "'min_delta' says nothing without 'patience'"
         hint = "add patience: 5 to stop a learner that no longer improves by as much"
-        yield Finding("unused-key", message, giver(layers, "min_delta"), hint, Severity.WARNING, at_key=True)
+        yield Diagnostic("unused-key", message, giver(layers, "min_delta"), hint, Severity.WARNING, at_key=True)

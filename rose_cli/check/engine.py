@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rose_cli.config.document import PILOT_KEYS
-from rose_cli.util.errors import Finding, Severity, did_you_mean
+from rose_cli.util.errors import Diagnostic, Severity, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _ON_A_NODE = (("cores", "cores_per_node", "core"), ("gpus", "gpus_per_node", "GPU"))
 
 
-def check_engine(engine: Engine, around: Surroundings) -> Iterator[Finding]:
+def check_engine(engine: Engine, around: Surroundings) -> Iterator[Diagnostic]:
     if around.broken.touches(("engine", "kind")):
         return
     if engine.kind == "local":
@@ -28,28 +28,30 @@ def check_engine(engine: Engine, around: Surroundings) -> Iterator[Finding]:
         return
     if any(engine.gpus) and engine.gpus != tuple(str(number) for number in range(len(engine.gpus))):
         hint = f"write gpus: {len(engine.gpus)}; which ones they are is for the pilot to say"
-        yield Finding("wrong-value", "a pilot is asked for a number of GPUs, not for ids", ("engine", "gpus"), hint)
+        yield Diagnostic("wrong-value", "a pilot is asked for a number of GPUs, not for ids", ("engine", "gpus"), hint)
     if around.labels is None:
         message = "radical.pilot is not installed here: its resource label is not checked, and `rose run` cannot start"
         hint = "install it into this environment: pip install 'rose-cli[pilot]' (brings packages under GPL and AGPL)"
-        yield Finding("not-installed", message, ("engine",), hint, Severity.WARNING)
+        yield Diagnostic("not-installed", message, ("engine",), hint, Severity.WARNING)
     elif not around.broken.touches(("engine", "resource")):
         yield from _check_label(engine, around.labels)
 
 
-def _check_foreign(engine: Engine) -> Iterator[Finding]:
+def _check_foreign(engine: Engine) -> Iterator[Diagnostic]:
     for key in PILOT_KEYS:
         if key in engine.model_fields_set:
             hint = f"take it out, or write kind: radical.pilot beside '{key}'"
-            yield Finding("unused-key", f"'{key}' is for a pilot, and this is the local engine", ("engine", key), hint,
-                          at_key=True)  # fmt: skip
+            message = f"'{key}' is for a pilot, and this is the local engine"
+            yield Diagnostic("unused-key", message, ("engine", key), hint, at_key=True)
 
 
-def _check_cores(engine: Engine, there: int) -> Iterator[Finding]:
+def _check_cores(engine: Engine, there: int) -> Iterator[Diagnostic]:
     """Campaigns are written on one machine and run on another: that it fits here is not for certain what is meant."""
     if engine.cores is not None and engine.cores > there:
         hint = f"write cores: {there}, or take it out: rose then uses as many as there are"
-        yield Finding("too-many-resources", few_cores(engine.cores, there), ("engine", "cores"), hint, Severity.WARNING)
+        yield Diagnostic(
+            "too-many-resources", few_cores(engine.cores, there), ("engine", "cores"), hint, Severity.WARNING
+        )
 
 
 def few_cores(asked: int, there: int) -> str:
@@ -57,18 +59,18 @@ def few_cores(asked: int, there: int) -> str:
     return f"the engine counts on {asked} cores, and rose may use {there} here: tasks may slow each other down"
 
 
-def _check_visible(engine: Engine, visible: VisibleGpus | None) -> Iterator[Finding]:
+def _check_visible(engine: Engine, visible: VisibleGpus | None) -> Iterator[Diagnostic]:
     if visible is None:
         return
     at, asked, there = ("engine", "gpus"), len(engine.gpus), len(visible.ids)
     hidden = [gpu for gpu in engine.gpus if visible.lacks(gpu)]
     if not any(engine.gpus) and asked > there:
-        yield Finding("too-many-resources", few_gpus(asked, visible), at, gpu_advice(there), Severity.WARNING)
+        yield Diagnostic("too-many-resources", few_gpus(asked, visible), at, gpu_advice(there), Severity.WARNING)
     elif any(engine.gpus) and hidden:
         named = f"GPU {hidden[0]} is" if len(hidden) == 1 else f"GPUs {', '.join(hidden)} are"
         message = f"{named} not among those that {visible.source} leaves: somebody else may be using {_them(hidden)}"
         hint = f"write gpus: {asked}, for any {asked} that this session may use"
-        yield Finding("not-visible", message, at, hint, Severity.WARNING)
+        yield Diagnostic("not-visible", message, at, hint, Severity.WARNING)
 
 
 def few_gpus(asked: int, visible: VisibleGpus) -> str:
@@ -85,31 +87,31 @@ def _them(several: Sequence[str]) -> str:
     return "it" if len(several) == 1 else "them"
 
 
-def _check_label(engine: Engine, labels: dict[str, ResourceLabel]) -> Iterator[Finding]:
+def _check_label(engine: Engine, labels: dict[str, ResourceLabel]) -> Iterator[Diagnostic]:
     at, label = ("engine", "resource"), labels.get(engine.resource)
     if label is None:
         hint = did_you_mean(engine.resource, labels) or _same_site(engine.resource, labels)
-        yield Finding("unknown-resource", f"radical.pilot knows no resource '{engine.resource}'", at, hint)
+        yield Diagnostic("unknown-resource", f"radical.pilot knows no resource '{engine.resource}'", at, hint)
         return
     if engine.access_schema is not None and label.schemas and engine.access_schema not in label.schemas:
         hint = did_you_mean(engine.access_schema, label.schemas) or f"it has {', '.join(label.schemas)}"
         message = f"'{engine.resource}' has no access schema '{engine.access_schema}'"
-        yield Finding("wrong-value", message, ("engine", "access_schema"), hint)
+        yield Diagnostic("wrong-value", message, ("engine", "access_schema"), hint)
     for key in label.mandatory:
         if key in PILOT_KEYS and getattr(engine, key) is None:
             message = f"'{engine.resource}' needs a '{key}'"
-            yield Finding("missing-key", message, ("engine", key), f"add {key}: to 'engine'")
+            yield Diagnostic("missing-key", message, ("engine", key), f"add {key}: to 'engine'")
     if engine.nodes is not None:
         yield from _check_nodes(engine, label, engine.nodes)
 
 
-def _check_nodes(engine: Engine, label: ResourceLabel, nodes: int) -> Iterator[Finding]:
+def _check_nodes(engine: Engine, label: ResourceLabel, nodes: int) -> Iterator[Diagnostic]:
     asked = {"cores": engine.cores or 0, "gpus": len(engine.gpus)}
     for key, field, what in _ON_A_NODE:
         each = getattr(label, field)
         if each is not None and asked[key] > nodes * each and not label.forks:
             message = f"{asked[key]} {what}s on {nodes} node{'s' if nodes > 1 else ''} of {each}"
-            yield Finding(
+            yield Diagnostic(
                 "too-many-resources", message, ("engine", key), f"ask for at most {nodes * each}, or more nodes"
             )
 

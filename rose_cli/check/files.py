@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rose_cli.config.rules import leads_out
 from rose_cli.plan.compile import target_of
-from rose_cli.util.errors import SAME_LOOKS, Finding, KeyPath, lookalike
+from rose_cli.util.errors import SAME_LOOKS, Diagnostic, KeyPath, lookalike
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rose_cli.plan.context import Surroundings
 
 
-def check_files(files: Sequence[File], path: KeyPath, around: Surroundings) -> Iterator[Finding]:
+def check_files(files: Sequence[File], path: KeyPath, around: Surroundings) -> Iterator[Diagnostic]:
     targets: set[str] = set()
     linked: set[str] = set()
     for position, file in enumerate(files):
@@ -30,16 +30,16 @@ def check_files(files: Sequence[File], path: KeyPath, around: Surroundings) -> I
         if leads_out(target):
             message = f"'{file.to or file.path}' would not lie inside the workspace"
             to = (*at, "to") if file.to else (*at, "path")
-            yield Finding("outside-workspace", message, to, "write to: and a relative path without '..'")
+            yield Diagnostic("outside-workspace", message, to, "write to: and a relative path without '..'")
         elif target in targets:
             message = f"two of these would go to '{target}' in the workspace"
             to = (*at, "to") if file.to else (*at, "path")
-            yield Finding("duplicate-name", message, to, "name another place with to:, or take one away")
+            yield Diagnostic("duplicate-name", message, to, "name another place with to:, or take one away")
         elif outer := next((other for other in linked if _lies_in(target, other) or _lies_in(other, target)), None):
             message = f"'{target}' and '{outer}' lie in one another, and a link leads to your own folder"
             to = (*at, "to") if file.to else (*at, "path")
             hint = "write copy: true at the folder, or name another place with to:"
-            yield Finding("duplicate-name", message, to, hint)
+            yield Diagnostic("duplicate-name", message, to, hint)
         targets.add(target)
         linked |= set() if file.copy_ else {target}
 
@@ -48,18 +48,18 @@ def _lies_in(inner: str, outer: str) -> bool:
     return inner.startswith(f"{outer}/")
 
 
-def _check_copied(path: str, at: KeyPath, around: Surroundings) -> Iterator[Finding]:
+def _check_copied(path: str, at: KeyPath, around: Surroundings) -> Iterator[Diagnostic]:
     """A link may lead anywhere; a copy ends."""
     source = (around.campaign_dir / path).resolve()
     if around.campaign_dir.resolve().is_relative_to(source):
         message = f"'{path}' holds the campaign file, and with it all runs: it would be copied into itself"
-        yield Finding("cannot-copy", message, at, "name the files and folders in it that the tasks need")
+        yield Diagnostic("cannot-copy", message, at, "name the files and folders in it that the tasks need")
     elif not (source.is_file() or source.is_dir()):
         message = f"'{path}' is a pipe, a socket or a device, and cannot be copied"
-        yield Finding("cannot-copy", message, at, "take copy: true away for a link")
+        yield Diagnostic("cannot-copy", message, at, "take copy: true away for a link")
 
 
-def _missing(path: str, at: KeyPath, around: Surroundings) -> Finding:
+def _missing(path: str, at: KeyPath, around: Surroundings) -> Diagnostic:
     hint = f"paths are relative to {around.where_paths_start}"
     if any(sign in path for sign in "*?["):
         hint = "patterns are not filled in: name the folder, or each file"
@@ -67,7 +67,7 @@ def _missing(path: str, at: KeyPath, around: Surroundings) -> Finding:
         hint = "write the whole path instead of '~'"
     elif lookalike(Path(path).name, listed(around.campaign_dir / Path(path).parent)):
         hint = SAME_LOOKS
-    return Finding("missing-file", f"there is no file or folder '{path}'", at, hint)
+    return Diagnostic("missing-file", f"there is no file or folder '{path}'", at, hint)
 
 
 def listed(folder: Path) -> list[str]:

@@ -15,7 +15,7 @@ from rose_cli.config.expression.parser import ExpressionError
 from rose_cli.plan.shell_quoting import unquoted
 from rose_cli.plan.shell_scanner import NUMBERS, scan
 from rose_cli.plan.words import Code, code_at
-from rose_cli.util.errors import Finding, KeyPath, Severity
+from rose_cli.util.errors import Diagnostic, KeyPath, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -47,7 +47,7 @@ _WHOLE_PATH = "no shell reads this: write the whole path, or begin with {campaig
 _SOURCED = re.compile(r"(?:^|[;&|]\s*)(?:source|\.)\s+([\"']?)([\w.][\w./+ -]*?)\1(?=\s|$|[;&|])")
 
 
-def check_texts(fields: TaskFields, path: KeyPath, campaign_dir: Path) -> Iterator[Finding]:
+def check_texts(fields: TaskFields, path: KeyPath, campaign_dir: Path) -> Iterator[Diagnostic]:
     """What one layer gives of a command."""
     yield from check_lines(fields.pre_exec, (*path, "pre_exec"), campaign_dir)
     for position, argument in enumerate(fields.args or ()):
@@ -67,22 +67,22 @@ def check_texts(fields: TaskFields, path: KeyPath, campaign_dir: Path) -> Iterat
     yield from check_variables(fields.env, (*path, "env"))
 
 
-def check_variables(variables: Mapping[str, str | None] | None, path: KeyPath) -> Iterator[Finding]:
+def check_variables(variables: Mapping[str, str | None] | None, path: KeyPath) -> Iterator[Diagnostic]:
     for name, value in (variables or {}).items():
         if value is not None and (found := _FOR_A_SHELL.search(value)):
             message = f"'{found[1]}' is handed on as it stands: rose fills in no variables and no '~'"
             hint = f'write the whole path, or under pre_exec: export {name}="{_for_export(value)}"'
-            yield Finding("shell-sign", message, (*path, name), hint, Severity.WARNING)
+            yield Diagnostic("shell-sign", message, (*path, name), hint, Severity.WARNING)
 
 
-def check_lines(lines: Sequence[str] | None, path: KeyPath, campaign_dir: Path) -> Iterator[Finding]:
+def check_lines(lines: Sequence[str] | None, path: KeyPath, campaign_dir: Path) -> Iterator[Diagnostic]:
     """`source .venv/bin/activate`: the lines run in the workspace, which has no such file."""
     for line in lines or ():
         for _, name in _SOURCED.findall(line):
             if os.path.isfile(campaign_dir / name):  # noqa: PTH113 - pathlib's raises for a name too long
                 message = f"'{name}' is looked up in the workspace, where the lines of pre_exec run"
                 hint = f'write "$ROSE_CAMPAIGN_DIR/{name}", or bring it along with files:'
-                yield Finding("relative-path", message, path, hint, Severity.WARNING)
+                yield Diagnostic("relative-path", message, path, hint, Severity.WARNING)
 
 
 def _for_export(value: str) -> str:
@@ -98,31 +98,31 @@ def _texts(value: object) -> Iterator[tuple[tuple[int, ...], str]]:
         yield from (((position,), entry) for position, entry in enumerate(value) if isinstance(entry, str))
 
 
-def _check_text(text: str, path: KeyPath) -> Iterator[Finding]:
+def _check_text(text: str, path: KeyPath) -> Iterator[Diagnostic]:
     if found := _FOR_A_SHELL.search(text):
         message = f"'{found[1]}' is handed on as it stands: rose fills in no variables and no '~'"
-        yield Finding("shell-sign", message, path, _WHOLE_PATH, Severity.WARNING)
+        yield Diagnostic("shell-sign", message, path, _WHOLE_PATH, Severity.WARNING)
     yield from _check_sign(text, path)
 
 
 def _check_sign(
     word: str, path: KeyPath, *, at_key: bool = False, inside: tuple[int, int] | None = None
-) -> Iterator[Finding]:
+) -> Iterator[Diagnostic]:
     """`—rate` and `“text”`: word processors and web pages write them, programs do not know them."""
     if found := _TYPOGRAPHIC.match(word):
         sign = found[0][-1]
         meant = f"write --{word[found.end() :].lstrip('-')} or -{word[found.end() :].lstrip('-')}"
         what, hint = ("hyphen", meant) if sign in _DASHES else ("quote", "write ' or \" where a quote is meant")
         message = f"'{sign}' (U+{ord(sign):04X}) is no {what}: the program gets it as it stands"
-        yield Finding("typographic-sign", message, path, hint, Severity.WARNING, at_key=at_key, inside=inside)
+        yield Diagnostic("typographic-sign", message, path, hint, Severity.WARNING, at_key=at_key, inside=inside)
 
 
-def _check_computed(name: str, value: object, path: KeyPath) -> Iterator[Finding]:
+def _check_computed(name: str, value: object, path: KeyPath) -> Iterator[Diagnostic]:
     """`--n: 100 + i*50` outside of `adaptive`."""
     if isinstance(value, str) and _LOOKS_COMPUTED.match(value) and _is_expression(value):
         message = f"'{value}' is handed on as a text: only under 'adaptive' it is computed"
         hint = f"write adaptive: {{{name}: {value}}}"
-        yield Finding("computed-option", message, path, hint, Severity.WARNING)
+        yield Diagnostic("computed-option", message, path, hint, Severity.WARNING)
 
 
 def _is_expression(text: str) -> bool:
@@ -142,7 +142,7 @@ class Lines:
     campaign: Campaign
     around: Surroundings
 
-    def check(self, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Finding]:
+    def check(self, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:
         if command.shell:
             line = scan(command.words[0])
             yield from self._check_spots(line, 0, layers)
@@ -155,13 +155,15 @@ class Lines:
             line = scan(word) if code is Code.SHELL else unquoted(word, code)
             yield from self._check_spots(line, position, layers)
 
-    def _check_spots(self, line: ShellLine, position: int, layers: Sequence[Layer[TaskFields]]) -> Iterator[Finding]:
+    def _check_spots(self, line: ShellLine, position: int, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:
         """Of those in doubt the first, of those that cannot be filled in as things are rather than of others."""
         path, word = word_place(layers, position)
-        findings = [finding for spot in line.spots if (finding := self._check_spot(spot, path, word)) is not None]
-        yield from sorted(findings, key=lambda finding: finding.severity is Severity.WARNING)[:1]
+        diagnostics = [
+            diagnostic for spot in line.spots if (diagnostic := self._check_spot(spot, path, word)) is not None
+        ]
+        yield from sorted(diagnostics, key=lambda diagnostic: diagnostic.severity is Severity.WARNING)[:1]
 
-    def _check_spot(self, spot: Spot, path: KeyPath, word: tuple[int, int] | None) -> Finding | None:
+    def _check_spot(self, spot: Spot, path: KeyPath, word: tuple[int, int] | None) -> Diagnostic | None:
         name = f"{{{spot.name}}}"
         refused = self._refused(spot)
         is_doubtful = spot.reason is not None and spot.name not in NUMBERS
@@ -178,7 +180,7 @@ class Lines:
         # a text that was split has its words in quotes: the whole word is shown
         is_exact = word is None or word[0] == 0
         inside = (spot.offset, spot.length) if is_exact else word
-        return Finding("doubtful-placeholder", message, path, spot.way_out, severity, inside=inside)
+        return Diagnostic("doubtful-placeholder", message, path, spot.way_out, severity, inside=inside)
 
     def _refused(self, spot: Spot) -> str | None:
         """The first known value that cannot stand there. There may be thousands of learners, and of spots."""
@@ -204,13 +206,13 @@ class Lines:
         return {name: dict.fromkeys(values) for name, values in known.items()}
 
 
-def _check_ending(line: ShellLine, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Finding]:
+def _check_ending(line: ShellLine, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:
     if line.ending is not None and (command.args or command.options):
         what = "args" if command.args else "options"
         message = f"'{what}' cannot be put at the end of the line: {line.ending}"
         hint = "write them into the line, or let the line end in the command that takes them"
         path, _ = word_place(layers, 0)
-        yield Finding("lost-arguments", message, path, hint)
+        yield Diagnostic("lost-arguments", message, path, hint)
 
 
 _HIDDEN = {
@@ -225,15 +227,15 @@ _HIDDEN = {
 }
 
 
-def _check_failures(line: ShellLine, layers: Sequence[Layer[TaskFields]]) -> Iterator[Finding]:
+def _check_failures(line: ShellLine, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:
     if line.hides_failures is not None:
         message, hint = _HIDDEN[line.hides_failures]
         path, _ = word_place(layers, 0)
-        yield Finding("hidden-failure", message, path, hint, Severity.WARNING)
+        yield Diagnostic("hidden-failure", message, path, hint, Severity.WARNING)
 
 
-def _check_ranks(command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Finding]:
+def _check_ranks(command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:
     if command.ranks > 1 and not _LAUNCHER.search(command.words[0]):
         message = f"{command.ranks} ranks are asked for, but the line starts no MPI launcher: it runs once"
         hint = f"write mpiexec -n {command.ranks} in the line, or ask for cores_per_rank: {command.ranks} instead"
-        yield Finding("no-launcher", message, giver(layers, "ranks"), hint, Severity.WARNING)
+        yield Diagnostic("no-launcher", message, giver(layers, "ranks"), hint, Severity.WARNING)

@@ -1,4 +1,4 @@
-"""Which layer of a campaign gives a field of a command, so that a finding points at what the user wrote."""
+"""Which layer of a campaign gives a field of a command, so that a diagnostic points at what the user wrote."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from rose_cli.check.files import listed
 from rose_cli.check.origin import word_place
 from rose_cli.config.placeholders import has_placeholder
 from rose_cli.plan.words import INTERPRETERS, RUNNERS, code_at, is_beside, is_path, path_beside, scripts
-from rose_cli.util.errors import SAME_LOOKS, Finding, Severity, lookalike, nearest
+from rose_cli.util.errors import SAME_LOOKS, Diagnostic, Severity, lookalike, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -39,12 +39,12 @@ class Programs:
     campaign: Campaign
     around: Surroundings
 
-    def check(self, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Finding]:
+    def check(self, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:
         if command.shell:
             return
         missing = self._missing_program(command) or self._fault(command)
         if missing is not None:
-            yield self._finding(layers, 0, *missing)
+            yield self._diagnostic(layers, 0, *missing)
         if _of_the_shell(command.words[0]):
             return
         missing_scripts = [
@@ -55,11 +55,11 @@ class Programs:
             yield from self._check_signs(command, layers)
         yield from self._check_bare_words(command, layers)
 
-    def _finding(
+    def _diagnostic(
         self, layers: Sequence[Layer[TaskFields]], position: int, code: str, message: str, hint: str
-    ) -> Finding:
+    ) -> Diagnostic:
         path, inside = word_place(layers, position)
-        return Finding(code, message, path, hint, inside=inside)
+        return Diagnostic(code, message, path, hint, inside=inside)
 
     def _missing_program(self, command: CommandPlan) -> tuple[str, str, str] | None:
         """Code, message and hint, where the program cannot be started."""
@@ -125,17 +125,17 @@ class Programs:
 
     def _check_script(
         self, command: CommandPlan, position: int, layers: Sequence[Layer[TaskFields]]
-    ) -> Iterator[Finding]:
+    ) -> Iterator[Diagnostic]:
         word = command.words[position]
         script = self._in_place(word)
         moves = any("cd " in line or "pushd " in line for line in command.pre_exec)
         if script.endswith(".sh") and (fault := fault_of_shell_script(str(self.around.campaign_dir / script), word)):
-            yield self._finding(layers, position, *fault)
+            yield self._diagnostic(layers, position, *fault)
         if "{" in script or moves or self._will_be_there(script):
             return
         where = "" if script.startswith("/") else " beside the campaign file"
         message = f"there is no file '{word}'{where}"
-        yield self._finding(layers, position, "missing-script", message, self._script_hint(word))
+        yield self._diagnostic(layers, position, "missing-script", message, self._script_hint(word))
 
     def _script_hint(self, script: str) -> str:
         near = self._nearest(script)
@@ -157,7 +157,7 @@ class Programs:
         files = chain(self.campaign.files, *(learner.files or () for learner in self.campaign.learners))
         return frozenset(PurePath(file.to or file.path) for file in files)
 
-    def _check_signs(self, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Finding]:
+    def _check_signs(self, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:
         """What a shell would act on, where there is no shell."""
         for position, word in enumerate(command.words[1:], start=1):
             _, inside = word_place(layers, position)
@@ -165,10 +165,10 @@ class Programs:
                 message = f"'{word}' is handed on as it is: no shell reads this command"
                 hint = "set shell: true beside 'executable', or put quotes around it if that is meant"
                 path, _ = word_place(layers, position)
-                yield Finding("shell-sign", message, path, hint, Severity.WARNING, inside=inside)
+                yield Diagnostic("shell-sign", message, path, hint, Severity.WARNING, inside=inside)
                 return
 
-    def _check_bare_words(self, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Finding]:
+    def _check_bare_words(self, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:
         """Words that happen to be files beside the campaign file: they may be meant, or may be plain words."""
         code, folder = code_at(command.words), str(self.around.campaign_dir)
         looked_up = set(command.beside or ()) | ({code[0]} if code else set())
@@ -181,7 +181,7 @@ class Programs:
             word = command.words[0]
             message, hint = self._only_beside(word)
             hint += f", or leave it where 'pre_exec' brings {word}"
-            yield replace(self._finding(layers, 0, "bare-word", message, hint), severity=Severity.WARNING)
+            yield replace(self._diagnostic(layers, 0, "bare-word", message, hint), severity=Severity.WARNING)
         # what lies in the workspace is found there
         meant = [at for at in bare if at > 0 and PurePath(command.words[at]) not in self._given]
         if meant:
@@ -191,7 +191,7 @@ class Programs:
             message += f"although there {'is a file' if is_one else 'are files'} of that name beside the campaign file"
             first = command.words[meant[0]]
             hint = f"write ./{first} for that file; where the word is meant, put it under 'args:'"
-            yield replace(self._finding(layers, meant[0], "bare-word", message, hint), severity=Severity.WARNING)
+            yield replace(self._diagnostic(layers, meant[0], "bare-word", message, hint), severity=Severity.WARNING)
 
     def _nearest(self, word: str, known: Iterable[str] = ()) -> str | None:
         """The hint at a file in the place that the word names, or at one of the known words.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rose_cli.config.expression.parser import ExpressionError
 from rose_cli.plan.render import Moment
-from rose_cli.util.errors import Finding, KeyPath, Severity
+from rose_cli.util.errors import Diagnostic, KeyPath, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rose_cli.plan.context import Surroundings
 
 
-def check_keys(schedule: Iterations, path: KeyPath, max_iter: int | None, around: Surroundings) -> Iterator[Finding]:
+def check_keys(schedule: Iterations, path: KeyPath, max_iter: int | None, around: Surroundings) -> Iterator[Diagnostic]:
     """`max_iter` None: there is none, or it is not known."""
     keys = sorted(key for key in schedule.at if key >= 0)
     late = [key for key in keys if max_iter is not None and key >= max_iter]
@@ -26,7 +26,7 @@ def check_keys(schedule: Iterations, path: KeyPath, max_iter: int | None, around
         message = f"iteration {key} never comes: with max_iter {max_iter} the last one is {(max_iter or 0) - 1}"
         hint = "iterations count from 0; set a larger max_iter, or take the key out"
         # people shorten runs to try them: what would come later does no harm
-        yield Finding("iteration-never-comes", message, (*path, key), hint, Severity.WARNING, at_key=True)
+        yield Diagnostic("iteration-never-comes", message, (*path, key), hint, Severity.WARNING, at_key=True)
     if around.broken.touches(path):
         return
     yield from _check_rest(schedule, path, keys, max_iter)
@@ -34,7 +34,7 @@ def check_keys(schedule: Iterations, path: KeyPath, max_iter: int | None, around
         yield from _check_starts(path, keys, others=-1 in schedule.at)
 
 
-def _check_rest(schedule: Iterations, path: KeyPath, keys: Sequence[int], max_iter: int | None) -> Iterator[Finding]:
+def _check_rest(schedule: Iterations, path: KeyPath, keys: Sequence[int], max_iter: int | None) -> Iterator[Diagnostic]:
     if -1 not in schedule.at or not keys:
         return
     message = None
@@ -43,10 +43,10 @@ def _check_rest(schedule: Iterations, path: KeyPath, keys: Sequence[int], max_it
     elif not schedule.hold and max_iter is not None and sum(key < max_iter for key in keys) == max_iter:
         message = "-1 is never used: every iteration has a key of its own"
     if message:
-        yield Finding("unused-key", message, (*path, -1), "take it out", Severity.WARNING, at_key=True)
+        yield Diagnostic("unused-key", message, (*path, -1), "take it out", Severity.WARNING, at_key=True)
 
 
-def _check_starts(path: KeyPath, keys: Sequence[int], *, others: bool) -> Iterator[Finding]:
+def _check_starts(path: KeyPath, keys: Sequence[int], *, others: bool) -> Iterator[Diagnostic]:
     """With a key for the first iteration, or none for the others, keys far apart may be meant as starts."""
     apart = all(later - earlier > 1 for earlier, later in pairwise(keys))
     if len(keys) < 2 or not apart or (others and keys[0] != 0):
@@ -54,7 +54,7 @@ def _check_starts(path: KeyPath, keys: Sequence[int], *, others: bool) -> Iterat
     rest = "what -1 gives" if others else "the task as declared"
     message = f"each key is one iteration, not a start: iteration {keys[0] + 1} takes {rest}, not what {keys[0]} gives"
     hint = "add 'hold: true' beside the keys if each is to count from there on"
-    yield Finding("keys-look-like-starts", message, path, hint, Severity.WARNING, at_key=True)
+    yield Diagnostic("keys-look-like-starts", message, path, hint, Severity.WARNING, at_key=True)
 
 
 MAX_PARTS = 1_000_000
@@ -99,20 +99,20 @@ class Trial:
         self._left = MAX_PARTS
         self._tried: dict[tuple[str, Span, Horizon], tuple[ExpressionError, int] | None] = {}
 
-    def try_schedule(self, schedule: Iterations, path: KeyPath, horizon: Horizon) -> Iterator[Finding]:
+    def try_schedule(self, schedule: Iterations, path: KeyPath, horizon: Horizon) -> Iterator[Diagnostic]:
         for key, entry in schedule.at.items():
             if entry.adaptive:
                 yield from self.try_fields(entry, (*path, key), horizon, _counting(schedule, key, horizon))
 
     def try_fields(
         self, fields: TaskFields, path: KeyPath, horizon: Horizon, span: Span | None = None
-    ) -> Iterator[Finding]:
+    ) -> Iterator[Diagnostic]:
         """Findings of the expressions of `fields`, which lie at `path`; `span` None: all iterations."""
         for name, expression in (fields.adaptive or {}).items():
             if expression is not None:
                 yield from self._try(expression, (*path, "adaptive", name), horizon, span or horizon.all_iterations)
 
-    def _try(self, expression: Expression, path: KeyPath, horizon: Horizon, span: Span) -> Iterator[Finding]:
+    def _try(self, expression: Expression, path: KeyPath, horizon: Horizon, span: Span) -> Iterator[Diagnostic]:
         if "max_iter" in expression.names and not horizon.is_known:
             return
         key = (expression.text, span, horizon)
@@ -120,7 +120,7 @@ class Trial:
             self._tried[key] = self._first_failure(expression, horizon, span)
         failure = self._tried[key]
         if failure is not None:
-            yield _finding(*failure, path, horizon)
+            yield _diagnostic(*failure, path, horizon)
 
     def _first_failure(
         self, expression: Expression, horizon: Horizon, span: Span
@@ -144,14 +144,14 @@ class Trial:
         return (iteration for iteration in chain(*tried) if iteration not in span.apart)
 
 
-def _finding(error: ExpressionError, iteration: int, path: KeyPath, horizon: Horizon) -> Finding:
+def _diagnostic(error: ExpressionError, iteration: int, path: KeyPath, horizon: Horizon) -> Diagnostic:
     message, hint = error.message, error.hint
     if "no value yet" in message and not horizon.has_metric:
         message, hint = "`metric` and `best` never have a value here: there is no 'stop'", "add a 'stop'"
     elif "i=" not in message:
         message = f"at i={iteration}: {message}"
         hint = hint or _way_out(error.message, iteration)
-    return Finding("bad-expression", message, path, hint, inside=(error.offset, error.length))
+    return Diagnostic("bad-expression", message, path, hint, inside=(error.offset, error.length))
 
 
 def _way_out(message: str, iteration: int) -> str | None:

@@ -36,4 +36,4 @@ def _checked(file: Path, environment: Mapping[str, str]) -> Checked:
     try:
         return check_campaign(file, environment)
     except UsageError as error:
-        return Checked("", (Diagnostic("cannot-read", error.message, str(file), hint=error.hint),), None)
+        return Checked("", (Diagnostic("cannot-read", error.message, hint=error.hint, file=str(file)),), None)

@@ -5,26 +5,26 @@ from __future__ import annotations
 import math
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, get_args
 
 from pydantic import PlainValidator
 
-from rose_cli.config.errors import Slip, expected, reject, reject_any
+from rose_cli.config.errors import expected, fail, fail_if_any
 from rose_cli.config.expression.compiler import Expression, parse
 from rose_cli.config.expression.parser import ExpressionError
-from rose_cli.config.placeholders import placeholder_mistakes
+from rose_cli.config.placeholders import placeholder_errors
 from rose_cli.config.types import filled_text
 from rose_cli.config.yaml.nodes import WrittenExponent, WrittenFloat, WrittenInt
-from rose_cli.util.errors import nearest
+from rose_cli.util.errors import Diagnostic, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rose_cli.util.errors import KeyPath
 
-MAX_MISTAKES = 20
+MAX_ERRORS = 20
 
 EXAMPLE = "for example executable: python sim.py"
 
@@ -66,33 +66,33 @@ def command_line(value: object) -> CommandLine:
 def _shell_line(value: object) -> CommandLine:
     if isinstance(value, list | tuple):
         if len(value) != 1:
-            reject("wrong-type", "expected one line for the shell, not a list of words", "write it as one text")
+            fail("wrong-type", "expected one line for the shell, not a list of words", "write it as one text")
         return _listed(value)
     text = _text(value)
-    reject_any(placeholder_slips(text))
+    fail_if_any(_placeholder_errors(text))
     return CommandLine((text,), ((0, len(text)),))
 
 
 def _listed(words: list[object] | tuple[object, ...]) -> CommandLine:
-    reject_any(slip for position, word in enumerate(words) for slip in _word_slips(word, position))
+    fail_if_any(error for position, word in enumerate(words) for error in _errors_in_word(word, position))
     return CommandLine(tuple(str(word) for word in words))
 
 
-def _word_slips(word: object, position: int) -> Iterator[Slip]:
+def _errors_in_word(word: object, position: int) -> Iterator[Diagnostic]:
     if isinstance(word, bool) or not isinstance(word, str | int | float):
         hint = "take it out, or quote it where it is a word"
-        yield Slip("wrong-type", expected("a word of the command", word), hint, (position,))
+        yield Diagnostic("wrong-type", expected("a word of the command", word), (position,), hint)
     elif word == "" and position == 0:
-        yield Slip("wrong-type", "expected the name of a program, but it is empty", EXAMPLE, (position,))
+        yield Diagnostic("wrong-type", "expected the name of a program, but it is empty", (position,), EXAMPLE)
     else:
-        yield from placeholder_slips(str(word), (position,))
+        yield from _placeholder_errors(str(word), (position,))
 
 
 def _split(text: str) -> CommandLine:
-    reject_any([*placeholder_slips(text), *_unclosed(text)])
+    fail_if_any([*_placeholder_errors(text), *_unclosed(text)])
     words = tuple(shlex.split(text))
     if not words or not words[0]:
-        reject("wrong-type", expected("a command", None), EXAMPLE)
+        fail("wrong-type", expected("a command", None), EXAMPLE)
     return CommandLine(words, tuple(_stretches(text)))
 
 
@@ -100,25 +100,24 @@ def _text(value: object) -> str:
     if not isinstance(value, str) or not value.strip():
         # there are programs of these names
         hint = f"quote it: '{str(value).lower()}'" if isinstance(value, bool) else EXAMPLE
-        reject("wrong-type", expected("a command", None if value == [] or isinstance(value, str) else value), hint)
+        fail("wrong-type", expected("a command", None if value == [] or isinstance(value, str) else value), hint)
     return value
 
 
-def placeholder_slips(text: str, below: KeyPath = ()) -> Iterator[Slip]:
-    """The first mistakes of a text: one that has more of them is made for another program."""
-    for mistake in islice(placeholder_mistakes(text), MAX_MISTAKES):
-        place = (mistake.offset, mistake.length)
-        yield Slip("bad-placeholder", mistake.message, mistake.hint, below, place)
+def _placeholder_errors(text: str, below: KeyPath = ()) -> Iterator[Diagnostic]:
+    """The first errors of a string: one with more of them is written for another program."""
+    return (replace(error, path=below) for error in islice(placeholder_errors(text), MAX_ERRORS))
 
 
-def _unclosed(text: str) -> Iterator[Slip]:
+def _unclosed(text: str) -> Iterator[Diagnostic]:
     for part in _PART.finditer(text):
         if part["open"] == "\\":
-            yield Slip("bad-quotes", "the backslash stands before nothing", "take it out", (), (part.start(), 1))
+            message, hint = "the backslash stands before nothing", "take it out"
+            yield Diagnostic("bad-quotes", message, (), hint, inside=(part.start(), 1))
         elif part["open"]:
             hint = f"close it with {part['open']}, or write \\{part['open']} where it belongs to a word"
             message = "the quote that opens here is never closed"
-            yield Slip("bad-quotes", message, hint, (), (part.start(), 1))
+            yield Diagnostic("bad-quotes", message, (), hint, inside=(part.start(), 1))
             return
 
 
@@ -149,8 +148,7 @@ def _option(value: object) -> object:
         return None
     is_list = isinstance(value, list | tuple)
     entries = list(value) if isinstance(value, list | tuple) else [value]
-    slips = [slip for n, entry in enumerate(entries) for slip in _option_slips(entry, (n,) if is_list else ())]
-    reject_any(slips)
+    fail_if_any(error for n, entry in enumerate(entries) for error in _errors_in_option(entry, (n,) if is_list else ()))
     return tuple(_entry(entry) for entry in entries) if is_list else value
 
 
@@ -166,21 +164,21 @@ def written_number(value: object) -> str | None:
     return str(value) if is_number else None
 
 
-def _option_slips(entry: object, below: tuple[int, ...]) -> list[Slip]:
+def _errors_in_option(entry: object, below: tuple[int, ...]) -> list[Diagnostic]:
     if isinstance(entry, str):
-        return list(placeholder_slips(entry, below))
+        return list(_placeholder_errors(entry, below))
     if isinstance(entry, int | float):
         return []
     hint = "write it as one text" if below else "write a number, a text, or a list of them"
     if isinstance(entry, dict):
         hint = "a map cannot stand on a command line; expressions of i go under 'adaptive:'"
-    return [Slip("wrong-type", expected("a number, a text, true or false", entry), hint, below)]
+    return [Diagnostic("wrong-type", expected("a number, a text, true or false", entry), below, hint)]
 
 
 def _argument(value: object) -> str:
     if value is None or isinstance(value, bool) or not isinstance(value, str | int | float):
         hint = f"quote it: '{str(value).lower()}'" if isinstance(value, bool) else "write a text or a number"
-        reject("wrong-type", expected("a text or a number", value), hint)
+        fail("wrong-type", expected("a text or a number", value), hint)
     return _filled_in_later(str(value))
 
 
@@ -192,26 +190,25 @@ def _adaptive(value: object) -> Expression | None:
     if value is None:
         return None
     if not isinstance(value, str | int | float):
-        reject("wrong-type", expected("an expression of i", value), _EXAMPLE)
+        fail("wrong-type", expected("an expression of i", value), _EXAMPLE)
     try:
         return parse(value if isinstance(value, str) else repr(value))
     except ExpressionError as error:
         inside = (error.offset, error.length) if isinstance(value, str) and error.length else None
-        reject("bad-expression", error.message, error.hint or _EXAMPLE, inside=inside)
+        fail("bad-expression", error.message, error.hint or _EXAMPLE, inside=inside)
 
 
 def _variable_value(value: object) -> str | None:
     if isinstance(value, bool):
         return str(value).lower()
     if value is not None and not isinstance(value, str | int | float):
-        reject("wrong-type", expected("the text of a variable", value), "write a text or a number")
+        fail("wrong-type", expected("the text of a variable", value), "write a text or a number")
     return None if value is None else _filled_in_later(str(value))
 
 
 def _filled_in_later(text: str) -> str:
     """`text`, if every brace in it is a known placeholder or doubled."""
-    slips = list(placeholder_slips(text))
-    reject_any(slips)
+    fail_if_any(_placeholder_errors(text))
     return text
 
 
@@ -226,7 +223,7 @@ def _boolean(value: object) -> bool:
         hint = f"write {_TRUTH_MEANT[word]}" if word in _TRUTH_MEANT else None
         if word in ("true", "false"):
             hint = f"write {word} without quotes"
-        reject("wrong-type", expected("true or false", value), hint)
+        fail("wrong-type", expected("true or false", value), hint)
     return value
 
 
@@ -245,7 +242,7 @@ def _operator(value: object) -> object:
     if word not in OPERATORS:
         meant = _OPERATORS_MEANT.get(word.lower())
         hint = f"write '{meant}', with the quotes" if meant else "write it in quotes, for example operator: '<'"
-        reject("wrong-value", expected("one of <, <=, >, >= and ==", value), hint)
+        fail("wrong-value", expected("one of <, <=, >, >= and ==", value), hint)
     return word
 
 
@@ -258,7 +255,7 @@ def _on_failure(value: object) -> object:
     if value not in FAILURE_WORDS:
         near = _FAILURE_WORDS_MEANT.get(str(value)) or nearest(str(value), FAILURE_WORDS)
         hint = f"did you mean '{near}'?" if near else None
-        reject("wrong-value", expected("stop_learner, stop_campaign or continue", value), hint)
+        fail("wrong-value", expected("stop_learner, stop_campaign or continue", value), hint)
     return value
 
 

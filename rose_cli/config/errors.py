@@ -1,31 +1,23 @@
-"""How a value is refused in the words of rose: one or more slips, each at its place at or below the value."""
+"""How a validator rejects a value: with diagnostics, each with the path from that value to its location."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from pydantic_core import PydanticCustomError
+
+from rose_cli.util.errors import Diagnostic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rose_cli.util.errors import KeyPath
 
-
-@dataclass(frozen=True)
-class Slip:
-    """One mistake in a value: `below` leads from the value to the place, `inside` is a stretch of the text there."""
-
-    code: str
-    message: str
-    hint: str | None = None
-    below: KeyPath = ()
-    inside: tuple[int, int] | None = None
-    at_key: bool = False
+DIAGNOSTICS = "diagnostics"
+"""The type of the pydantic error that carries ours, and their key in its context."""
 
 
-def reject(
+def fail(
     code: str,
     message: str,
     hint: str | None = None,
@@ -34,16 +26,25 @@ def reject(
     inside: tuple[int, int] | None = None,
     at_key: bool = False,
 ) -> NoReturn:
-    """Raise one slip; `findings` turns it into a finding with its place."""
-    slip = Slip(code, message, hint, below, inside, at_key)
-    raise PydanticCustomError("slips", "{message}", {"message": message, "slips": (slip,)})
+    """Reject a value; `below` leads from it to the location of the error."""
+    raise _failure((Diagnostic(code, message, below, hint, at_key=at_key, inside=inside),))
 
 
-def reject_any(slips: Iterable[Slip]) -> None:
-    """Raise the slips, where there is one."""
-    found = tuple(slips)
+def fail_if_any(errors: Iterable[Diagnostic]) -> None:
+    """Reject a value if there are any errors in it; their paths lead from the value to their locations."""
+    found = tuple(errors)
     if found:
-        raise PydanticCustomError("slips", "{message}", {"message": found[0].message, "slips": found})
+        raise _failure(found)
+
+
+def _failure(found: tuple[Diagnostic, ...]) -> PydanticCustomError:
+    return PydanticCustomError(DIAGNOSTICS, "{message}", {"message": found[0].message, DIAGNOSTICS: found})
+
+
+def errors_of(failure: PydanticCustomError) -> tuple[Diagnostic, ...]:
+    """Those that `fail` or `fail_if_any` put into it."""
+    found: tuple[Diagnostic, ...] = (failure.context or {})[DIAGNOSTICS]
+    return found
 
 
 def expected(what: str, value: object) -> str:

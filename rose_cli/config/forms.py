@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from rose_cli.config.errors import Slip, expected, reject, reject_any, shortened
+from rose_cli.config.errors import expected, fail, fail_if_any, shortened
 from rose_cli.config.types import whole_number
-from rose_cli.util.errors import nearest
+from rose_cli.util.errors import Diagnostic, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -34,18 +34,18 @@ def learner_count(value: object) -> int:
     """The number of learners where no list is given."""
     if isinstance(value, dict):
         hint = "write each as an item of a list: - {name: a, …}"
-        reject("wrong-type", expected("a list of learners or their number", value), hint)
+        fail("wrong-type", expected("a list of learners or their number", value), hint)
     if not isinstance(value, int | float | str) or isinstance(value, bool):
-        reject("wrong-type", expected("a list of learners or their number", value))
+        fail("wrong-type", expected("a list of learners or their number", value))
     if isinstance(value, str) and not _DIGITS.fullmatch(value.strip()):
-        reject("wrong-type", expected("a list of learners or their number", value))
+        fail("wrong-type", expected("a list of learners or their number", value))
     return whole_number(value, 1, MAX_LEARNERS)
 
 
 def learner_form(value: object) -> object:
     if value is not None and isinstance(value, str | int | float | list):
         hint = f"write {{name: {value}}}" if isinstance(value, str) else "write {} for a learner without settings"
-        reject("wrong-type", expected("a map of settings for each learner", value), hint)
+        fail("wrong-type", expected("a map of settings for each learner", value), hint)
     return {} if value is None else value
 
 
@@ -58,9 +58,9 @@ def engine_form(value: object) -> object:
     if isinstance(kind, str) and kind != "radical.pilot" and _CALLED_PILOT.fullmatch(kind):
         message = expected("'local' or 'radical.pilot'", kind)
         below = ("kind",) if isinstance(value, dict) else ()
-        reject("wrong-value", message, "did you mean 'radical.pilot'?", below=below)
+        fail("wrong-value", message, "did you mean 'radical.pilot'?", below=below)
     if not isinstance(value, dict | str):
-        reject("wrong-type", expected("'local', 'radical.pilot' or a map", value))
+        fail("wrong-type", expected("'local', 'radical.pilot' or a map", value))
     return {"kind": value} if isinstance(value, str) else value
 
 
@@ -69,19 +69,20 @@ def gpu_ids(value: object) -> object:
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 1024:
         return [""] * value
     if not isinstance(value, list | tuple):
-        reject("wrong-type", expected("the number of GPUs, or a list of their ids", value), "for example gpus: [0, 1]")
+        fail("wrong-type", expected("the number of GPUs, or a list of their ids", value), "for example gpus: [0, 1]")
     first: dict[str, int] = {}
-    slips = [
-        Slip("duplicate-name", f"GPU '{each}' is named twice", "name each GPU once", (position,))
+    errors = [
+        Diagnostic("duplicate-name", f"GPU '{each}' is named twice", (position,), "name each GPU once")
         for position, each in enumerate(value)
         if first.setdefault(str(each), position) != position
     ]
-    slips += [
-        Slip("wrong-value", "a GPU's id is empty", "write a number of GPUs, or their ids: gpus: [0, 1]", (position,))
+    hint = "write a number of GPUs, or their ids: gpus: [0, 1]"
+    errors += [
+        Diagnostic("wrong-value", "a GPU's id is empty", (position,), hint)
         for position, each in enumerate(value)
         if str(each).strip() == ""
     ]
-    reject_any(slips)
+    fail_if_any(errors)
     return value
 
 
@@ -99,7 +100,7 @@ def files_form(value: object) -> object:
 def bounded(value: object, most: int, what: str, hint: str) -> object:
     """`value`, if it is a list or a map of at most so many entries."""
     if isinstance(value, list | dict) and len(value) > most:
-        reject("too-large", f"expected at most {most} {what}, not {len(value)}", hint)
+        fail("too-large", f"expected at most {most} {what}, not {len(value)}", hint)
     return value
 
 
@@ -112,7 +113,7 @@ def read_form(value: object) -> object:
         return {}
     if not isinstance(value, dict):
         hint = "write last_line, {json: KEY}, {regex: 'acc=(\\S+)'} or {file: metrics.json, json: KEY}"
-        reject("wrong-type", expected("last_line or a map", value), hint)
+        fail("wrong-type", expected("last_line or a map", value), hint)
     return value
 
 
@@ -132,49 +133,47 @@ def override_form(value: object, known: Collection[str]) -> dict[Any, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        reject("wrong-type", expected("a map of options", value), _override_hint(value))
+        fail("wrong-type", expected("a map of options", value), _override_hint(value))
     if any(key in known for key in value):
         _refuse_options_among(value, known)
         return value
-    slips = [slip for key, entry in value.items() for slip in _slips_of_bare(key, entry, known)]
-    reject_any(slips)
+    fail_if_any(error for key, entry in value.items() for error in _errors_in_bare(key, entry, known))
     return {"options": value}
 
 
-def _slips_of_bare(key: str | int, entry: object, known: Collection[str]) -> list[Slip]:
+def _errors_in_bare(key: str | int, entry: object, known: Collection[str]) -> list[Diagnostic]:
     if isinstance(key, int) and isinstance(entry, dict):
         hint = "iterations stand right under the task of a learner"
-        return [Slip("wrong-type", f"iteration {key} cannot stand here", hint, (key,), at_key=True)]
+        return [Diagnostic("wrong-type", f"iteration {key} cannot stand here", (key,), hint, at_key=True)]
     if key == "hold":
         hint = "write 'hold' beside the keys of iterations, as in {0: {--n: 10}, 5: {--n: 20}, hold: true}"
-        return [Slip("unknown-key", "'hold' goes with iterations, and there are none", hint, ("hold",), at_key=True)]
+        message = "'hold' goes with iterations, and there are none"
+        return [Diagnostic("unknown-key", message, (key,), hint, at_key=True)]
     word = nearest(str(key), known, ratio=0.8) if not str(key).startswith("-") else None
     if word is None:
         return []
     hint = f"did you mean '{word}'? an option of this name goes under 'options:'"
-    return [Slip("unknown-key", f"unknown key '{shortened(str(key))}'", hint, (key,), at_key=True)]
+    return [Diagnostic("unknown-key", f"unknown key '{shortened(str(key))}'", (key,), hint, at_key=True)]
 
 
 def _refuse_options_among(value: dict[Any, Any], known: Collection[str]) -> None:
     """`{--n: 5, timeout: 30m}`: beside a key of a task, options stand under `options`."""
     beside = next(key for key in value if key in known)
     message = f"the option '{{}}' stands beside '{beside}'"
-    slips = [
-        Slip("unknown-key", message.format(shortened(key)), _UNDER_OPTIONS, (key,), at_key=True)
+    fail_if_any(
+        Diagnostic("unknown-key", message.format(shortened(key)), (key,), _UNDER_OPTIONS, at_key=True)
         for key in value
         if isinstance(key, str) and key.startswith("-")
-    ]
-    reject_any(slips)
+    )
 
 
 def refuse_double_options(options: Mapping[str, object] | None, adaptive: Mapping[str, object] | None) -> None:
     message, hint = "'{}' stands under 'options' too", "take one of the two away"
-    slips = [
-        Slip("duplicate-key", message.format(name), hint, ("adaptive", name), at_key=True)
+    fail_if_any(
+        Diagnostic("duplicate-key", message.format(name), ("adaptive", name), hint, at_key=True)
         for name in adaptive or ()
         if name in (options or ())
-    ]
-    reject_any(slips)
+    )
 
 
 # --- schedules by iteration ----------------------------------------------------------------------------------------
@@ -192,10 +191,10 @@ def is_by_iteration(value: object) -> bool:
 
 def iteration_key(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        reject("bad-iteration-key", f"'{shortened(str(value))}' is no iteration", _iteration_hint(str(value)))
+        fail("bad-iteration-key", f"'{shortened(str(value))}' is no iteration", _iteration_hint(str(value)))
     if value < -1:
         hint = "iterations count from 0; -1 stands for all that have no key of their own"
-        reject("bad-iteration-key", f"{value} is no iteration", hint)
+        fail("bad-iteration-key", f"{value} is no iteration", hint)
     return value
 
 

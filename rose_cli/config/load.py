@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from rose_cli.config.models import LEARNER_KEYS, Campaign, Smoke
 from rose_cli.config.recovery import NOTHING, Broken
-from rose_cli.config.validation import findings_of, unknown_task, value_at
-from rose_cli.util.errors import Diagnostic, Finding, KeyPath, Span
+from rose_cli.config.validation import diagnostics_of, unknown_task, value_at
+from rose_cli.util.errors import Diagnostic, KeyPath, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -25,7 +25,7 @@ class Loaded:
     """What could be made of a document: the campaign, None where nothing, has stand-ins at the `broken` paths."""
 
     campaign: Campaign | None
-    findings: tuple[Finding, ...]
+    diagnostics: tuple[Diagnostic, ...]
     broken: Broken
 
 
@@ -35,16 +35,16 @@ def load(document: Document, broken: Broken = NOTHING) -> Loaded:
     `broken` are the places that are known to be wrong from reading the document.
     """
     data, tasks = document.data, declared_tasks(document)
-    findings: list[Finding] = []
+    diagnostics: list[Diagnostic] = []
     for _ in range(MAX_ROUNDS):
         try:
-            return Loaded(Campaign.model_validate(data), tuple(findings), broken)
+            return Loaded(Campaign.model_validate(data), tuple(diagnostics), broken)
         except ValidationError as error:
-            found = _about_tasks(findings_of(error, data), data, tasks)
-        findings += _telling(found, broken)
-        broken = broken.with_paths(path for finding in found for path in _broken(finding))
+            found = _about_tasks(diagnostics_of(error, data), data, tasks)
+        diagnostics += _telling(found, broken)
+        broken = broken.with_paths(path for diagnostic in found for path in _broken(diagnostic))
         data = repaired(data, found)
-    return Loaded(None, tuple(findings), broken)
+    return Loaded(None, tuple(diagnostics), broken)
 
 
 def declared_tasks(document: Document) -> frozenset[str]:
@@ -53,59 +53,56 @@ def declared_tasks(document: Document) -> frozenset[str]:
     return frozenset(str(name) for name in tasks) if isinstance(tasks, dict) else frozenset()
 
 
-def diagnose(document: Document, findings: Iterable[Finding]) -> list[Diagnostic]:
-    """The findings at their places."""
-    return [_diagnostic(document, finding) for finding in findings]
+def located(document: Document, diagnostic: Diagnostic) -> Diagnostic:
+    """The diagnostic with the file and the span of its path."""
+    file, around = document.locate(diagnostic.path)
+    hint = diagnostic.hint if file == document.name else _hint_on_command_line(diagnostic)
+    return replace(diagnostic, hint=hint, file=file, span=span_of(document, diagnostic) or around)
 
 
-def _diagnostic(document: Document, finding: Finding) -> Diagnostic:
-    file, around = document.locate(finding.path)
-    span = span_of(document, finding) or around
-    hint = finding.hint if file == document.name else _hint_on_command_line(finding)
-    return Diagnostic(finding.code, finding.message, file, span, hint, finding.severity)
-
-
-def _hint_on_command_line(finding: Finding) -> str | None:
+def _hint_on_command_line(diagnostic: Diagnostic) -> str | None:
     """What helps where the value is that of a `--set`, which lies over the keys of the file."""
-    if finding.code == "unknown-key" and finding.hint and finding.hint.startswith("take it out: '"):
-        return f"did you mean '{finding.hint.split(chr(39))[1]}'?"
-    if finding.code == "wrong-type" and finding.message.endswith("not a map"):
+    if diagnostic.code == "unknown-key" and diagnostic.hint and diagnostic.hint.startswith("take it out: '"):
+        return f"did you mean '{diagnostic.hint.split(chr(39))[1]}'?"
+    if diagnostic.code == "wrong-type" and diagnostic.message.endswith("not a map"):
         return "a key with a point in it stands in quotes: --set 'options.\"model.lr\"=0.1'"
-    return finding.hint
+    return diagnostic.hint
 
 
-# --- which findings to tell ----------------------------------------------------------------------------------------
+# --- which errors to report ----------------------------------------------------------------------------------------
 
 
-def _telling(found: Sequence[Finding], broken: Broken) -> list[Finding]:
+def _telling(found: Sequence[Diagnostic], broken: Broken) -> list[Diagnostic]:
     """Without those that follow from others: from an earlier round, a misspelt key, or one that is wrong itself."""
     guesses = {(*f.path[:-1], _guess(f)) for f in found if f.code == "unknown-key"}
     keys = Broken(frozenset(f.path for f in found if f.at_key))
     return [
-        finding
-        for finding in found
-        if not broken.explains(finding)
-        and not (finding.code == "missing-key" and finding.path in guesses)
-        and not (keys.explains(finding) and not finding.at_key)
+        diagnostic
+        for diagnostic in found
+        if not broken.explains(diagnostic)
+        and not (diagnostic.code == "missing-key" and diagnostic.path in guesses)
+        and not (keys.explains(diagnostic) and not diagnostic.at_key)
     ]
 
 
-def _guess(finding: Finding) -> str:
+def _guess(diagnostic: Diagnostic) -> str:
     """The key that was meant."""
-    return finding.hint.split("'")[1] if finding.hint and finding.hint.startswith("did you mean '") else ""
+    return diagnostic.hint.split("'")[1] if diagnostic.hint and diagnostic.hint.startswith("did you mean '") else ""
 
 
-def _broken(finding: Finding) -> list[KeyPath]:
-    if finding.code == "not-supported":
-        return [finding.path[:1]]
-    return [finding.path, (*finding.path[:-1], _guess(finding))] if _guess(finding) else [finding.path]
+def _broken(diagnostic: Diagnostic) -> list[KeyPath]:
+    if diagnostic.code == "not-supported":
+        return [diagnostic.path[:1]]
+    return [diagnostic.path, (*diagnostic.path[:-1], _guess(diagnostic))] if _guess(diagnostic) else [diagnostic.path]
 
 
-def _about_tasks(found: Sequence[Finding], data: Any, tasks: frozenset[str]) -> list[Finding]:  # noqa: ANN401
-    """With one finding on the key where a learner's `nme: a` was taken for the options of a task `nme`."""
-    misnamed = {path for finding in found if (path := _task_path(finding.path)) and _is_misnamed(path, data, tasks)}
+def _about_tasks(found: Sequence[Diagnostic], data: Any, tasks: frozenset[str]) -> list[Diagnostic]:  # noqa: ANN401
+    """With one diagnostic on the key where a learner's `nme: a` was taken for the options of a task `nme`."""
+    misnamed = {
+        path for diagnostic in found if (path := _task_path(diagnostic.path)) and _is_misnamed(path, data, tasks)
+    }
     unknown = [unknown_task(str(path[-1]), path, tasks, value_at(path[:-1], data)) for path in misnamed]
-    return [finding for finding in found if _task_path(finding.path) not in misnamed] + unknown
+    return [diagnostic for diagnostic in found if _task_path(diagnostic.path) not in misnamed] + unknown
 
 
 def _task_path(path: KeyPath) -> KeyPath | None:
@@ -132,10 +129,10 @@ _FILLERS: dict[str, Any] = {
 }
 
 
-def repaired(data: Any, findings: Iterable[Finding]) -> Any:  # noqa: ANN401 - plain values
-    """A copy of `data` in which what the findings point at is taken out or filled in."""
+def repaired(data: Any, diagnostics: Iterable[Diagnostic]) -> Any:  # noqa: ANN401 - plain values
+    """A copy of `data` in which what the diagnostics point at is taken out or filled in."""
     data = _copied(data)
-    for path, is_key in sorted({_cut(finding) for finding in findings}, key=lambda cut: -len(cut[0])):
+    for path, is_key in sorted({_cut(diagnostic) for diagnostic in diagnostics}, key=lambda cut: -len(cut[0])):
         if path:
             _mend(data, path, is_key=is_key)
     return data
@@ -147,10 +144,10 @@ def _copied(value: Any) -> Any:  # noqa: ANN401
     return [_copied(entry) for entry in value] if isinstance(value, list) else value
 
 
-def _cut(finding: Finding) -> tuple[KeyPath, bool]:
-    if finding.code == "not-supported":  # with all that is beside it
-        return finding.path[:1], True
-    return finding.path, finding.at_key
+def _cut(diagnostic: Diagnostic) -> tuple[KeyPath, bool]:
+    if diagnostic.code == "not-supported":  # with all that is beside it
+        return diagnostic.path[:1], True
+    return diagnostic.path, diagnostic.at_key
 
 
 def _mend(data: Any, path: KeyPath, *, is_key: bool) -> None:  # noqa: ANN401
@@ -171,15 +168,15 @@ def _mend(data: Any, path: KeyPath, *, is_key: bool) -> None:  # noqa: ANN401
         data.pop(last, None)
 
 
-def span_of(document: Document, finding: Finding) -> Span | None:
+def span_of(document: Document, diagnostic: Diagnostic) -> Span | None:
     """None where nothing better is known than the nearest place around."""
-    path = as_written(document, finding.path)
-    if finding.at_key:
+    path = as_written(document, diagnostic.path)
+    if diagnostic.at_key:
         return document.key_span(path)
     if not is_there(document, path):
         return _head(document, path[:-1])
-    if finding.inside is not None:
-        return _inside(document, path, *finding.inside)
+    if diagnostic.inside is not None:
+        return _inside(document, path, *diagnostic.inside)
     span = document.value_span(path)
     is_empty = (span.line, span.column) == (span.end_line, span.end_column)
     return document.key_span(path) if is_empty else span

@@ -33,7 +33,7 @@ from rose_cli.config.command import (
     Option,
     VariableValue,
 )
-from rose_cli.config.errors import reject
+from rose_cli.config.errors import fail
 from rose_cli.config.types import (
     CampaignName,
     Count,
@@ -158,7 +158,7 @@ class Override(TaskFields):
         forms.refuse_double_options(self.options, self.adaptive)
         if self.shell is not None and self.executable is None:
             hint = "give the line for the shell here too, or take 'shell' out"
-            reject("conflicting-keys", "'shell' is said of an 'executable' beside it, and there is none", hint,
+            fail("conflicting-keys", "'shell' is said of an 'executable' beside it, and there is none", hint,
                    below=("shell",), at_key=True)  # fmt: skip
         return self
 
@@ -209,7 +209,7 @@ class Read(Model):
     def _one_place(self) -> Read:
         if self.json_path is not None and self.regex is not None:
             message = "'json' and 'regex' cannot both say where the value stands"
-            reject("conflicting-keys", message, "take one of the two out", below=("regex",), at_key=True)
+            fail("conflicting-keys", message, "take one of the two out", below=("regex",), at_key=True)
         return self
 
 
@@ -307,7 +307,7 @@ _PLAIN = Learner()
 
 def _learners(value: object) -> object:
     if isinstance(value, list) and not value:
-        reject("no-learners", "there is no learner", "write a number, or a list like [{}]")
+        fail("no-learners", "there is no learner", "write a number, or a list like [{}]")
     return value if isinstance(value, list | tuple) else (_PLAIN,) * forms.learner_count(value)
 
 
@@ -400,7 +400,7 @@ class Smoke(Model):
 def _not_supported(_value: object, info: ValidationInfo) -> object:
     hint = "take it out, and write the learners one by one" if info.field_name == "sweep" else "take it out"
     message = f"'{info.field_name}' is not supported by this version"
-    reject("not-supported", message, hint, at_key=True)
+    fail("not-supported", message, hint, at_key=True)
 
 
 NotSupported = Annotated[None, PlainValidator(_not_supported)]
@@ -470,7 +470,7 @@ class Campaign(Model):
         commands = len(self.tasks) * len(self.learners)
         if commands > MAX_COMMANDS:
             message = f"{len(self.learners)} learners with {len(self.tasks)} tasks each are {commands} commands"
-            reject("too-large", message, f"at most {MAX_COMMANDS} are allowed", below=("learners",))
+            fail("too-large", message, f"at most {MAX_COMMANDS} are allowed", below=("learners",))
         return self
 
 

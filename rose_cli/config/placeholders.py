@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from rose_cli.util.errors import nearest
+from rose_cli.util.errors import Diagnostic, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -15,24 +15,20 @@ PLACEHOLDERS = ("learner", "iteration", "workspace", "campaign_dir", "python", "
 _TOKEN = re.compile(r"\{\{|\}\}|\{([A-Za-z_]\w*)\}|[{}]")
 
 
-class PlaceholderMistake(NamedTuple):
-    """What is wrong with a brace, what to do, and where it stands in the text."""
-
-    message: str
-    hint: str
-    offset: int
-    length: int
-
-
-def placeholder_mistakes(text: str) -> Iterator[PlaceholderMistake]:
+def placeholder_errors(text: str) -> Iterator[Diagnostic]:
+    """Braces that are not doubled and not those of a placeholder."""
     for match in _TOKEN.finditer(text) if "{" in text or "}" in text else ():
         token, name = match.group(0), match.group(1)
         if token in ("{", "}"):
             hint = f"write '{token * 2}' for a brace that the command is to see"
-            yield PlaceholderMistake(f"a single '{token}' is no placeholder", hint, match.start(), 1)
+            yield _error(f"a single '{token}' is no placeholder", hint, match)
         elif name is not None and name not in PLACEHOLDERS:
             hint = _instead_of(name, of_shell=text[: match.start()].endswith("$"))
-            yield PlaceholderMistake(f"unknown placeholder '{token}'", hint, match.start(), len(token))
+            yield _error(f"unknown placeholder '{token}'", hint, match)
+
+
+def _error(message: str, hint: str, match: re.Match[str]) -> Diagnostic:
+    return Diagnostic("bad-placeholder", message, hint=hint, inside=(match.start(), len(match.group())))
 
 
 def _instead_of(name: str, *, of_shell: bool) -> str:

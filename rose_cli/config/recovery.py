@@ -1,4 +1,4 @@
-"""Error recovery: what can be read of a file with YAML syntax errors, and which findings follow from them."""
+"""Error recovery: what can be read of a file with YAML syntax errors, and which diagnostics follow from them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rose_cli.config.yaml.nodes import Node
-    from rose_cli.util.errors import Diagnostic, Finding, KeyPath, Span
+    from rose_cli.util.errors import Diagnostic, KeyPath, Span
 
 _OF_ABSENCE = frozenset({"missing-key", "no-tasks", "no-learners"})
 
@@ -50,9 +50,9 @@ class Broken:
         """Whether the value at the path may not be all of what the user meant."""
         return path in self._around or self.lacks(path) or path[:-1] in self.partial
 
-    def explains(self, finding: Finding) -> bool:
-        """Whether a finding may only be there because of another mistake."""
-        path, is_of_absence = finding.path, finding.code in _OF_ABSENCE or finding.message.endswith("is empty")
+    def explains(self, diagnostic: Diagnostic) -> bool:
+        """Whether a diagnostic may only be there because of another mistake."""
+        path, is_of_absence = diagnostic.path, diagnostic.code in _OF_ABSENCE or diagnostic.message.endswith("is empty")
         return self.holds(path) or (is_of_absence and (self.lacks(path) or path[:-1] in self.partial))
 
     @cached_property

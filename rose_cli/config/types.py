@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import PlainValidator
 from pydantic_core import PydanticCustomError
 
-from rose_cli.config.errors import Slip, expected, reject, reject_any, shortened
+from rose_cli.config.errors import errors_of, expected, fail, fail_if_any, shortened
 from rose_cli.config.rules import (
     MAX_COUNT,
     MAX_NAME_BYTES,
@@ -25,19 +25,20 @@ from rose_cli.config.rules import (
     regex_fault,
 )
 from rose_cli.config.yaml.nodes import plain_value
+from rose_cli.util.errors import Diagnostic
 
 
 def _text(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         hint = f"quote it: '{str(value).lower()}'" if isinstance(value, bool) else None
-        reject("wrong-type", expected("a text", value), hint)
+        fail("wrong-type", expected("a text", value), hint)
     return str(value)
 
 
 def filled_text(value: object) -> str:
     text = _text(value)
     if not text.strip():
-        reject("wrong-type", "expected a text, but it is empty")
+        fail("wrong-type", "expected a text, but it is empty")
     return text
 
 
@@ -45,12 +46,11 @@ def _lines(value: object) -> tuple[str, ...]:
     """Shell lines, which nothing is filled into: braces are the shell's own."""
     if not isinstance(value, list | tuple):
         return (_text(value),)
-    slips = [
-        Slip("wrong-type", expected("a line for a shell", line), "write each line as one text", (position,))
+    fail_if_any(
+        Diagnostic("wrong-type", expected("a line for a shell", line), (position,), "write each line as one text")
         for position, line in enumerate(value)
         if isinstance(line, bool) or not isinstance(line, str | int | float)
-    ]
-    reject_any(slips)
+    )
     return tuple(str(line) for line in value)
 
 
@@ -58,7 +58,7 @@ def _campaign_name(value: object) -> str:
     name = _text(value)
     if not name.strip() or not name.isprintable() or len(name.encode()) > MAX_NAME_BYTES:
         hint = f"a line of text, up to {MAX_NAME_BYTES} bytes"
-        reject("bad-name", f"'{shortened(name)}' cannot name a campaign", hint)
+        fail("bad-name", f"'{shortened(name)}' cannot name a campaign", hint)
     return name
 
 
@@ -67,31 +67,31 @@ def _learner_name(value: object) -> str:
     fault = folder_fault(name)
     if fault is not None:
         message = f"'{shortened(name)}' cannot name a learner, whose folder bears the name: {fault[0]}"
-        reject("bad-name", message, fault[1])
+        fail("bad-name", message, fault[1])
     return name
 
 
 def _task_name(value: object) -> str:
     if not isinstance(value, str) or not is_task_name(value):
         hint = "write letters, digits, '_' and '-', beginning with a letter"
-        reject("bad-name", f"'{shortened(str(value))}' cannot name a task", hint)
+        fail("bad-name", f"'{shortened(str(value))}' cannot name a task", hint)
     return value
 
 
 def _variable_name(value: object) -> str:
     if not isinstance(value, str) or not is_variable_name(value):
         hint = "write letters, digits and '_', beginning with a letter"
-        reject("bad-name", f"'{shortened(str(value))}' cannot name an environment variable", hint)
+        fail("bad-name", f"'{shortened(str(value))}' cannot name an environment variable", hint)
     if value.startswith(OWN_VARIABLES):
         hint = "choose a name that does not begin with ROSE_"
-        reject("bad-name", f"'{shortened(value)}' cannot be set: names with ROSE_ are set by rose itself", hint)
+        fail("bad-name", f"'{shortened(value)}' cannot be set: names with ROSE_ are set by rose itself", hint)
     return value
 
 
 def _option_name(value: object) -> str:
     name = str(value)
     if not is_option_name(name):
-        reject("bad-name", f"'{shortened(name)}' cannot name an option", "a word without blanks, like --n_labeled")
+        fail("bad-name", f"'{shortened(name)}' cannot name an option", "a word without blanks, like --n_labeled")
     return name
 
 
@@ -119,20 +119,20 @@ def _number(value: object, what: str = "a number") -> int | float:
     if isinstance(value, str):
         value = _number_from(value, what)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        reject("wrong-type", expected(what, value))
+        fail("wrong-type", expected(what, value))
     if isinstance(value, float) and not math.isfinite(value):
-        reject("wrong-type", expected("a finite number", value))
+        fail("wrong-type", expected("a finite number", value))
     return value
 
 
 def _number_from(text: str, what: str) -> str | float:
     plain = plain_value(text.strip())
     if isinstance(plain, int | float) and not isinstance(plain, bool):
-        reject("wrong-type", expected(what, text), f"write {text.strip()} without quotes")
+        fail("wrong-type", expected(what, text), f"write {text.strip()} without quotes")
     if not _NUMBER.fullmatch(text):
-        reject("wrong-type", expected(what, text), _number_hint(text))
+        fail("wrong-type", expected(what, text), _number_hint(text))
     if re.match(r"[-+]?0[0-9]", text):
-        reject("wrong-type", expected(what, text), f"write {float(text):g}")
+        fail("wrong-type", expected(what, text), f"write {float(text):g}")
     return float(text)
 
 
@@ -150,16 +150,16 @@ def _number_hint(text: str) -> str | None:
 def _integer(value: object) -> int:
     number = _number(value, "a whole number")
     if not float(number).is_integer():
-        reject("wrong-type", expected("a whole number", number))
+        fail("wrong-type", expected("a whole number", number))
     return int(number)
 
 
 def whole_number(value: object, least: int, most: int = MAX_COUNT) -> int:
     number = _integer(value)
     if number < least:
-        reject("out-of-range", expected(f"at least {least}", number).replace("the number ", ""))
+        fail("out-of-range", expected(f"at least {least}", number).replace("the number ", ""))
     if number > most:
-        reject("out-of-range", expected(f"at most {most}", number).replace("the number ", ""))
+        fail("out-of-range", expected(f"at most {most}", number).replace("the number ", ""))
     return number
 
 
@@ -184,7 +184,7 @@ def _megabytes(value: object) -> int:
     match = _SIZE.fullmatch(value) if isinstance(value, str) else None
     if match is not None and _NUMBER.fullmatch(match[1]):
         meant = float(match[1]) * _MEGABYTES[match[2].lower()]
-        reject("wrong-type", expected("megabytes as a number", value), f"write {meant:.0f}")
+        fail("wrong-type", expected("megabytes as a number", value), f"write {meant:.0f}")
     return whole_number(value, 0)
 
 
@@ -194,17 +194,17 @@ def _size(value: object) -> int:
     if match is None or not _NUMBER.fullmatch(match[1]):
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         hint = f"add its unit: {value} MB, or {value} GB" if is_number else "write for example 500 MB, 10 GB or 1 TB"
-        reject("wrong-type", expected("a size with its unit", value), hint)
+        fail("wrong-type", expected("a size with its unit", value), hint)
     size = int(float(match[1]) * _MEGABYTES[match[2].lower()] * 2**20)
     if not 1 <= size <= MAX_SIZE:
-        reject("out-of-range", f"expected a size above zero and up to {MAX_SIZE // 2**40} TB, not {value}")
+        fail("out-of-range", f"expected a size above zero and up to {MAX_SIZE // 2**40} TB, not {value}")
     return size
 
 
 def _difference(value: object) -> float:
     number = _number(value)
     if number < 0:
-        reject("out-of-range", f"expected at least 0, not {number}")
+        fail("out-of-range", f"expected at least 0, not {number}")
     return number
 
 
@@ -220,12 +220,12 @@ def _value_range(value: object) -> tuple[float | None, float | None]:
     if value == _ANY:
         return None, None
     if not isinstance(value, list | tuple) or len(value) != 2:
-        reject("wrong-type", expected("[lowest, highest] or any", value), _value_range_hint(value))
+        fail("wrong-type", expected("[lowest, highest] or any", value), _value_range_hint(value))
     lowest, highest = (_end(entry, place) for place, entry in enumerate(value))
     if lowest is not None and highest is not None and lowest >= highest:
         message = f"no value lies between {lowest:g} and {highest:g}"
         hint = f"write [{highest:g}, {lowest:g}]" if highest < lowest else "write the lowest value, then the highest"
-        reject("out-of-range", message, hint)
+        fail("out-of-range", message, hint)
     return lowest, highest
 
 
@@ -237,8 +237,7 @@ def _end(entry: object, place: int) -> float | None:
         return float(_number(entry))
     except PydanticCustomError as error:
         hint = "write null for an open end"
-        slips = (error.context or {})["slips"]
-        reject_any(replace(slip, below=(place,), hint=slip.hint or hint) for slip in slips)
+        fail_if_any(replace(each, path=(place,), hint=each.hint or hint) for each in errors_of(error))
         raise
 
 
@@ -275,7 +274,7 @@ def _seconds(value: object) -> float:
         return _seconds_from(value)
     number = float(value) if isinstance(value, str) else float(_number(value, "a duration"))
     if not math.isfinite(number):
-        reject("wrong-type", expected("a finite duration", value))
+        fail("wrong-type", expected("a finite duration", value))
     return number
 
 
@@ -286,7 +285,7 @@ def _seconds_from(text: str) -> float:
         hours, minutes, seconds = (int(part) for part in clock.groups())
         return float(hours * 3600 + minutes * 60 + seconds)
     if parts is None or not bare:
-        reject("wrong-type", expected("a duration", text if bare else None), _duration_hint(bare))
+        fail("wrong-type", expected("a duration", text if bare else None), _duration_hint(bare))
     return sum(float(part or 0) * unit for part, unit in zip(parts.groups(), _UNIT_SECONDS, strict=True))
 
 
@@ -300,14 +299,14 @@ def _duration_hint(text: str) -> str:
 def _duration(value: object) -> float:
     seconds = _seconds(value)
     if seconds <= 0:
-        reject("out-of-range", f"expected a duration above zero, not {value}")
+        fail("out-of-range", f"expected a duration above zero, not {value}")
     return seconds
 
 
 def _pause(value: object) -> float:
     seconds = _seconds(value)
     if seconds < 0:
-        reject("out-of-range", f"expected a duration of zero or more, not {value}")
+        fail("out-of-range", f"expected a duration of zero or more, not {value}")
     return seconds
 
 
@@ -315,7 +314,7 @@ def _minutes(value: object) -> int:
     """As a batch system takes them: `120`, and a hint for `2h`."""
     if isinstance(value, str) and not _NUMBER.fullmatch(value) and re.search("[a-z:]", value, re.IGNORECASE):
         seconds = _seconds_from(value)
-        reject("wrong-type", expected("minutes as a number", value), f"write {max(1, math.ceil(seconds / 60))}")
+        fail("wrong-type", expected("minutes as a number", value), f"write {max(1, math.ceil(seconds / 60))}")
     return whole_number(value, 1)
 
 
@@ -344,26 +343,26 @@ Pause = Annotated[float, PlainValidator(_pause)]
 
 def _json_path(value: object) -> str:
     if not isinstance(value, str | int) or isinstance(value, bool):
-        reject("wrong-type", expected("keys with points between them", value))
+        fail("wrong-type", expected("keys with points between them", value))
     path = str(value)
     if not all(path.split(".")):
-        reject("wrong-value", f"'{path}' holds an empty key", "write keys with points between them, as in val.mse")
+        fail("wrong-value", f"'{path}' holds an empty key", "write keys with points between them, as in val.mse")
     return path
 
 
 def _regex(value: object) -> str:
     if not isinstance(value, str) or not value:
-        reject("wrong-type", expected("a regular expression", value or None))
+        fail("wrong-type", expected("a regular expression", value or None))
     if len(value) > MAX_REGEX_CHARACTERS:
         message = f"a regular expression of {len(value)} characters, at most {MAX_REGEX_CHARACTERS} are allowed"
-        reject("bad-regex", message, "make it shorter")
+        fail("bad-regex", message, "make it shorter")
     fault = regex_fault(value)
     if isinstance(fault, re.error):
         place = min(fault.pos or 0, len(value) - 1)
         hint = "put a \\ before a sign that stands for itself; Python's re module has the syntax"
-        reject("bad-regex", f"this is no regular expression: {fault.msg}", hint, inside=(place, 1))
+        fail("bad-regex", f"this is no regular expression: {fault.msg}", hint, inside=(place, 1))
     if fault is not None:
-        reject("bad-regex", fault, "make it shorter")
+        fail("bad-regex", fault, "make it shorter")
     return value
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, get_origin
 
 from pydantic import BaseModel
 
-from rose_cli.config.errors import expected, shortened
+from rose_cli.config.errors import DIAGNOSTICS, expected, shortened
 from rose_cli.config.models import (
     LEARNER_KEYS,
     Campaign,
@@ -28,7 +29,7 @@ from rose_cli.config.models import (
     Task,
     TaskFields,
 )
-from rose_cli.util.errors import Finding, KeyPath, did_you_mean, nearest
+from rose_cli.util.errors import Diagnostic, KeyPath, did_you_mean, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -45,44 +46,44 @@ _EXPECTED = {
 }
 
 
-def findings_of(error: ValidationError, data: Any) -> list[Finding]:  # noqa: ANN401 - what was validated
+def diagnostics_of(error: ValidationError, data: Any) -> list[Diagnostic]:  # noqa: ANN401 - what was validated
     """One or more for each error, in pydantic's order."""
-    return [finding for details in error.errors(include_url=False) for finding in _findings(details, data)]
+    return [each for details in error.errors(include_url=False) for each in _diagnostics(details, data)]
 
 
-def _findings(error: ErrorDetails, data: Any) -> Iterator[Finding]:  # noqa: ANN401
+def _diagnostics(error: ErrorDetails, data: Any) -> Iterator[Diagnostic]:  # noqa: ANN401
     path, at_key = _document_path(error["loc"], data)
-    if error["type"] != "slips":
-        yield _finding(error, path, data)
+    if error["type"] != DIAGNOSTICS:
+        yield _in_our_words(error, path, data)
         return
-    for slip in error["ctx"]["slips"]:
-        at = (*path, *slip.below)
-        text, hint = _labelled(slip.message, at, data), slip.hint or _example(slip.message, at)
-        yield Finding(slip.code, text, at, hint, at_key=at_key or slip.at_key, inside=slip.inside)
+    for each in error["ctx"][DIAGNOSTICS]:
+        at = (*path, *each.path)
+        message, hint = _labelled(each.message, at, data), each.hint or _example(each.message, at)
+        yield replace(each, path=at, message=message, hint=hint, at_key=at_key or each.at_key)
 
 
-def _finding(error: ErrorDetails, path: KeyPath, data: Any) -> Finding:  # noqa: ANN401
+def _in_our_words(error: ErrorDetails, path: KeyPath, data: Any) -> Diagnostic:  # noqa: ANN401
     last, given = str(error["loc"][-1]), error["input"]
     match error["type"]:
         case "extra_forbidden" | "invalid_key":
             return _unknown_key(path, error["loc"], value_at(path[:-1], data))
         case "missing":
-            return Finding("missing-key", _missing(path, last), (*path, last), example_of((*path, last)))
+            return Diagnostic("missing-key", _missing(path, last), (*path, last), example_of((*path, last)))
         case "literal_error":
             words = error["ctx"]["expected"]
             hint = did_you_mean(str(given), re.findall(r"'([^']*)'", words)) or f"write {words.replace(chr(39), '')}"
-            return Finding("wrong-value", _labelled(expected(words, given), path, data), path, hint)
+            return Diagnostic("wrong-value", _labelled(expected(words, given), path, data), path, hint)
         case kind:
             text = expected(_EXPECTED.get(kind, error["msg"].lower()), given)
-            return Finding("wrong-type", _labelled(text, path, data), path, _hint(path, given))
+            return Diagnostic("wrong-type", _labelled(text, path, data), path, _hint(path, given))
 
 
-def _unknown_key(path: KeyPath, loc: tuple[int | str, ...], beside: Iterable[object]) -> Finding:
+def _unknown_key(path: KeyPath, loc: tuple[int | str, ...], beside: Iterable[object]) -> Diagnostic:
     key, model = str(loc[-1]), model_at(loc[:-1])
     hint = _unless_there(unknown_key_hint(key, known_keys(model), model), beside)
     if model is Override and hint.startswith("known"):
         hint = f"put an option under 'options:', as in {{options: {{{shortened(key)}: …}}}}"
-    return Finding("unknown-key", f"unknown key '{shortened(key)}'", path, hint, at_key=True)
+    return Diagnostic("unknown-key", f"unknown key '{shortened(key)}'", path, hint, at_key=True)
 
 
 def _unless_there(hint: str, beside: Iterable[object]) -> str:
@@ -91,14 +92,14 @@ def _unless_there(hint: str, beside: Iterable[object]) -> str:
     return f"take it out: '{meant}' is there already" if meant in beside else hint
 
 
-def unknown_task(task: str, path: KeyPath, tasks: frozenset[str], beside: Iterable[object]) -> Finding:
+def unknown_task(task: str, path: KeyPath, tasks: frozenset[str], beside: Iterable[object]) -> Diagnostic:
     """A key of a learner, or of `smoke`, that neither is one of its own nor names a task; `beside` it are others."""
     model, own = (Smoke, frozenset(Smoke.model_fields)) if path[0] == "smoke" else (Learner, LEARNER_KEYS)
     hint = unknown_key_hint(task, tuple(sorted(tasks | own)), model)
     if hint.startswith("known"):
         hint = f"known here: the tasks {', '.join(sorted(tasks))}; the keys {', '.join(sorted(own))}"
     hint = _unless_there(hint, beside)
-    return Finding("unknown-key", f"unknown key '{shortened(task)}'", path, hint, at_key=True)
+    return Diagnostic("unknown-key", f"unknown key '{shortened(task)}'", path, hint, at_key=True)
 
 
 def _missing(path: KeyPath, key: str) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union, get_args, get_
 
 from rose_cli.config.expression.compiler import parse
 from rose_cli.config.expression.parser import ExpressionError
-from rose_cli.config.placeholders import placeholder_mistakes
+from rose_cli.config.placeholders import placeholder_errors
 from rose_cli.config.rules import (
     MAX_COUNT,
     MAX_REGEX_CHARACTERS,
@@ -230,8 +230,8 @@ def _fillable(text: str) -> str | None:
     """Every brace in it is a known placeholder or doubled."""
     if "{" not in text and "}" not in text:
         return None
-    mistake = next(iter(placeholder_mistakes(text)), None)
-    return None if mistake is None else f"holds a mistake: {mistake.message}"
+    error = next(iter(placeholder_errors(text)), None)
+    return None if error is None else f"holds a mistake: {error.message}"
 
 
 def _learner_name(name: str) -> str | None:

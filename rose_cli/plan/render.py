@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from rose_cli.config.expression.compiler import Expression, parse
 from rose_cli.config.expression.parser import ExpressionError, Value
-from rose_cli.config.placeholders import fill_placeholders, placeholder_mistakes
+from rose_cli.config.placeholders import fill_placeholders, placeholder_errors
 from rose_cli.plan.model import Adaptive, Number, OptionScalar, OptionValue
 from rose_cli.plan.shell_quoting import UnsafeValueError, unquoted
 from rose_cli.plan.shell_scanner import scan
@@ -103,7 +103,7 @@ def render(plan: Plan, learner: LearnerPlan, task: str, command: CommandPlan, mo
 def metric_file(plan: Plan, learner: LearnerPlan, moment: Moment, workspace: str) -> str | None:
     """The file that the criterion reads in this iteration; None: its standard output."""
     file = learner.criterion.reading.file if learner.criterion is not None else None
-    if file is None or any(placeholder_mistakes(file)):  # a plan from before anything was filled in here
+    if file is None or any(placeholder_errors(file)):  # a plan from before anything was filled in here
         return file
     return fill_placeholders(file, _placeholders(plan, learner, moment, Place(workspace, "")))
 

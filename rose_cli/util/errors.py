@@ -124,34 +124,27 @@ class Span:
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """One mistake: `code` is a stable kebab-case word for programs, `message` what is wrong, `hint` what to do."""
+    """An error or a warning in a campaign file; `code` is a stable kebab-case word for programs.
 
-    code: str
-    message: str
-    file: str
-    span: Span | None = None
-    hint: str | None = None
-    severity: Severity = Severity.ERROR
-
-    @property
-    def is_error(self) -> bool:
-        return self.severity is Severity.ERROR
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A mistake at a key path: what a check knows that has never seen the text.
-
-    `at_key` points at the key instead of its value; `inside` is an offset and a length within a scalar's text.
+    One type from where it is found to where it is shown; only its location is filled in on the way. What checks a value
+    sees no text and knows a key path: `path`, with `at_key` for the key instead of its value, and `inside` for an
+    offset and a length within a string. What reads the text knows `file` and `span`; `config.load.located` adds them
+    to the others.
     """
 
     code: str
     message: str
-    path: KeyPath
+    path: KeyPath = ()
     hint: str | None = None
     severity: Severity = Severity.ERROR
     at_key: bool = False
     inside: tuple[int, int] | None = None
+    file: str = ""
+    span: Span | None = None
+
+    @property
+    def is_error(self) -> bool:
+        return self.severity is Severity.ERROR
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:

@@ -85,7 +85,7 @@ class Source:
         severity: Severity = Severity.ERROR,
     ) -> Diagnostic:
         """`place` is the first offset and the one after the last."""
-        return Diagnostic(code, message, self.name, self.span(*place), hint, severity)
+        return Diagnostic(code, message, hint=hint, severity=severity, file=self.name, span=self.span(*place))
 
 
 def read_bytes(path: Path, name: str) -> bytes:
@@ -123,7 +123,7 @@ def _cannot_read(name: str, error: Exception) -> UsageError:
 
 def too_large(name: str) -> CampaignError:
     message = f"the file is larger than {MAX_BYTES // 1024} KiB, which no campaign file needs"
-    return CampaignError([Diagnostic("file-too-large", message, name, hint="is this the campaign file?")], "")
+    return CampaignError([Diagnostic("file-too-large", message, hint="is this the campaign file?", file=name)], "")
 
 
 def decode(data: bytes | str, name: str) -> tuple[Source, list[Diagnostic]]:
@@ -136,7 +136,7 @@ def decode(data: bytes | str, name: str) -> tuple[Source, list[Diagnostic]]:
     if isinstance(data, bytes):
         if _UTF_16_OR_32.match(data):
             message, hint = "the file is in UTF-16 or UTF-32, not in UTF-8", "save it as UTF-8"
-            raise CampaignError([Diagnostic("not-utf8", message, name, Span(1, 1, 1, 1), hint)], "")
+            raise CampaignError([Diagnostic("not-utf8", message, hint=hint, file=name, span=Span(1, 1, 1, 1))], "")
         data = data.decode("utf-8", errors="surrogateescape")
     text = data.removeprefix("\ufeff")
     if not _ODD.search(text):
