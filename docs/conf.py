@@ -17,7 +17,7 @@ PAGES = {
     "Using rose": ["docs/campaign-file", "docs/commands", "docs/from-laptop-to-cluster", "docs/ci"],
     "Coming from ROSE": ["docs/from-the-rose-tutorial"],
     "What to rely on": ["docs/guarantees", "SECURITY", "CHANGELOG", "docs/licences"],
-    "Developing rose": ["docs/how-it-works", "tests/field/README"],
+    "Developing rose": ["CONTRIBUTING", "docs/how-it-works", "tests/field/README"],
 }
 """The navigation; a page that is missing here is an error."""
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PAGES = [
-    *(REPOSITORY / f"{name}.md" for name in ("README", "CHANGELOG", "SECURITY")),
+    *(REPOSITORY / f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING", "SECURITY")),
     *sorted((REPOSITORY / "docs").glob("*.md")),
 ]
 

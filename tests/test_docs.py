@@ -277,6 +277,14 @@ def test_no_page_names_a_place_of_one_machine() -> None:
         assert not re.search(r"(?<!\w)/(?:work|root|home|tmp)/", page.read_text(encoding="utf-8")), name_of(page)
 
 
+def test_contributors_find_every_package_in_the_list() -> None:
+    page = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(?:rose_cli/)?(\w+)/`|\(rose_cli/(\w+\.py)\)", page))
+    there = {path.name for path in (REPOSITORY / "rose_cli").iterdir() if (path / "__init__.py").exists()}
+    there |= {path.name for path in (REPOSITORY / "rose_cli").glob("[a-z]*.py")} | {"templates"}
+    assert {package or module for package, module in named} >= there
+
+
 # --- promises ------------------------------------------------------------------------------------------------------
 
 COMPLETE = {"campaign-file.md", "ci.md", "commands.md", "from-laptop-to-cluster.md", "guarantees.md"}
