@@ -34,7 +34,7 @@ class Parameter:
     def words(self) -> str:
         """How it is written: `--learner NAME`."""
         if self.is_argument:
-            return f"{self.info.metavar}{'...' if get_origin(self.kind) is list else ''}"
+            return str(self.info.metavar)
         value = self.info.metavar or "|".join(get_args(self.kind))
         return f"{', '.join(self.spellings)} {value}".strip()
 
