@@ -1,7 +1,7 @@
-"""A whole campaign of tasks that do nothing, against plain loops that start the same processes and remember nothing.
+"""Compare a campaign of tasks that do nothing with plain loops that start the same processes and record nothing.
 
-Both run in turn; what counts is the ratio in one run, since the speed of a shared machine drifts. The difference is
-what rose adds: a journal on disk before and after each task, logs, a queue, a table's worth of state.
+Both alternate; the ratio within one run counts, because the speed of a shared machine drifts. The difference is what
+rose adds: a journal on disk before and after each task, logs, a queue, and the state for the table.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ STEPS = LEARNERS * ITERATIONS * 2
 
 
 def plain_loop() -> None:
-    """The same chains by subprocess.Popen in threads, as many at once; output thrown away."""
+    """The same chains with subprocess.Popen in as many threads; the output is discarded."""
 
     def chain(_: int) -> None:
         for _step in range(ITERATIONS * 2):

@@ -1,7 +1,7 @@
-"""What the local engine costs: ms per `/bin/true`, one after the other and 64 at once, against bare subprocess.Popen.
+"""Overhead of the local engine: ms per `/bin/true`, one at a time and 64 in parallel, compared with subprocess.Popen.
 
-Run it with `python benchmarks/engine.py`. Both are measured in short turns within the same run; times are the best of
-all rounds, the ratio is the median over the rounds, so that little of it is the doing of other programs.
+Run it with `python benchmarks/engine.py`. Both are measured in short, alternating rounds; times are the best of
+all rounds and the ratio is their median, to reduce the influence of other programs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What the journal costs: reading against json.loads alone, appending against write + fdatasync alone, group commit.
+"""Overhead of the journal: reading compared with json.loads, appending compared with write + fdatasync, group commit.
 
-Run it with `python benchmarks/journal.py [MEGABYTES]`. Both sides of a ratio are measured in turns in the same run, so
-that the ratios hold on a busy machine too.
+Run it with `python benchmarks/journal.py [MEGABYTES]`. Both sides of a ratio are measured alternately in the same run,
+so that the ratios are valid on a busy machine too.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Nothing:
 
 
 def one_iteration(number: int) -> tuple[Event, ...]:
-    """The facts of an iteration of three tasks, as the loop records them."""
+    """The events of an iteration with three tasks, as the loop records them."""
     learner, options = (
         f"learner-{number % 32}",
         {"--n_labeled": 100 + number, "--noise_level": 0.1 * 0.95 ** (number % 50)},
@@ -53,7 +53,7 @@ def one_iteration(number: int) -> tuple[Event, ...]:
 
 
 def write_large(path: Path, megabytes: int) -> int:
-    """Without a sync for each: only reading is to be measured. The number of records."""
+    """Write records without syncing each, because only reading is measured; return their number."""
     sequence = number = 0
     with path.open("wb", buffering=1 << 20) as file:
         while file.tell() < megabytes << 20:
@@ -109,7 +109,7 @@ def appending(folder: Path) -> None:
     line = encode(Record(1, 1.5, event))
     ours: list[float] = []
     alone: list[float] = []
-    for _ in range(ROUNDS):  # in blocks: a file system serves two files in strict turns much worse than either
+    for _ in range(ROUNDS):  # in blocks: file systems are much slower if writes strictly alternate between two files
         for _ in range(APPENDS // ROUNDS):
             record = Record(journal.next_sequence, 1.5, event)
             ours.append(seconds(partial(journal.append, [record])))

@@ -1,1 +1,1 @@
-"""Programs for those who work on rose; none of them is installed."""
+"""Programs for developers of rose; they are not installed."""

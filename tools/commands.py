@@ -1,4 +1,4 @@
-"""The commands as tables, from the functions behind them."""
+"""Tables of the commands, generated from the functions that implement them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Parameter:
-    """An argument or option of a command; `info` is what typer was told of it."""
+    """An argument or option of a command; `info` is its declaration for typer."""
 
     name: str
     kind: Any
@@ -32,7 +32,7 @@ class Parameter:
 
     @property
     def words(self) -> str:
-        """How it is written: `--learner NAME`."""
+        """The form in which users write it: `--learner NAME`."""
         if self.is_argument:
             return str(self.info.metavar)
         value = self.info.metavar or "|".join(get_args(self.kind))
@@ -40,12 +40,12 @@ class Parameter:
 
     @property
     def place(self) -> str:
-        """An argument in a usage line: `[RUN]` where it may be left out."""
+        """An argument in a usage line: `[RUN]` if it is optional."""
         return self.words if self.default is inspect.Parameter.empty else f"[{self.words}]"
 
     @property
     def spellings(self) -> tuple[str, ...]:
-        # within Annotated, typer keeps the first spelling in the place of the default, and takes it from there
+        # within Annotated, typer stores the first spelling in place of the default, and reads it from there
         given = [word for word in (self.info.default, *(self.info.param_decls or ())) if isinstance(word, str)]
         return tuple(given) or (f"--{self.name.replace('_', '-')}",)
 

@@ -1,4 +1,4 @@
-"""The keys of the campaign file as tables, from the models that read it."""
+"""Tables of the keys of the campaign file, generated from the models that parse it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ BY_NAME = {"learners": "list of [learners](#a-learner), or their number", "gpus"
 
 
 def keys(model: type[BaseModel], *, without: type[BaseModel] | None = None) -> str:
-    """A table of the keys of a model: those that it adds to another one, where one is given."""
+    """A table of the keys of a model; with `without`, only of the keys that it adds to that model."""
     hints = get_type_hints(model, include_extras=True)
     inherited = without.model_fields if without is not None else {}
     shown = [name for name in model.model_fields if name not in inherited and hints[name] != models.NotSupported]
@@ -85,7 +85,7 @@ def _default(value: object) -> str:
 
 
 def kind(hint: Any) -> str:  # noqa: ANN401 - an annotation
-    """What a user calls the values that an annotation takes."""
+    """What a user calls the values that an annotation accepts."""
     for known, words in KINDS:
         if hint == known:
             return words

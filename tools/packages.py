@@ -1,10 +1,10 @@
-"""The packages that requirements/ pins: their licences as a page of docs/, and a list of them for a release.
+"""The packages pinned in requirements/: their licences as a page of docs/, and a list of them for a release.
 
-    python -m tools.packages                  writes the table of docs/licences.md anew
+    python -m tools.packages                  rewrites the table in docs/licences.md
     python -m tools.packages sbom FILE        writes a software bill of materials (CycloneDX, JSON) with all hashes
 
-A licence is what the metadata of an installed package says. What is not installed here, as it is for another Python or
-system, keeps what the page says.
+A licence is read from the metadata of the installed package. A package that is not installed, because it is for another
+Python or system, keeps the licence on the page.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ REPOSITORY = Path(__file__).parent.parent
 PAGE = REPOSITORY / "docs" / "licences.md"
 LOCKS = [REPOSITORY / "requirements" / name for name in ("lock.txt", "pilot.txt", "docs.txt")]
 LEFT_OUT = "netifaces"
-"""radical.pilot asks for it, and pilot.txt has netifaces2 in its place."""
+"""radical.pilot requires it; pilot.txt contains netifaces2 in its place."""
 
 _ENTRY = re.compile(r"^(?P<name>[\w.-]+)==(?P<version>[^ \\\n]+)(?: ; (?P<marker>[^\\\n]+?))? \\\n", re.MULTILINE)
 _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
@@ -42,7 +42,7 @@ _SAME = {
     "GNU General Public License v3 (GPLv3)": "GPL-3.0", "GNU General Public License (GPL)": "GPL",
     "GNU Affero General Public License v3 or later (AGPLv3+)": "AGPL-3.0",
 }  # fmt: skip
-"""What packages call their licences, and the short name."""
+"""The names that packages use for their licences, and the short names."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Pin:
 
 
 def pins() -> list[Pin]:
-    """Every version that is pinned, each once; some packages have one for each of several Pythons."""
+    """Every pinned version, once; some packages have different versions for different Pythons."""
     found = {}
     for lock in LOCKS:
         text = lock.read_text(encoding="utf-8")
@@ -71,24 +71,24 @@ def pins() -> list[Pin]:
 
 
 def licence(name: str) -> str:
-    """Raises PackageNotFoundError where it is not installed, and LookupError where it says nothing."""
+    """Raises PackageNotFoundError if it is not installed, and LookupError if it states no licence."""
     said = metadata(name)
     named = [word.rpartition(" :: ")[2] for word in said.get_all("Classifier") or () if word.startswith("License ::")]
     short = [text for text in (said["License-Expression"], said["License"]) if text and len(text) < 80]
     for text in (*short, " OR ".join(_SAME.get(each, each) for each in named if each != "DFSG approved")):
         if text:
             return _SAME.get(text, text)
-    message = f"{name} does not say what its licence is"
+    message = f"{name} does not state its licence"
     raise LookupError(message)
 
 
 def licences() -> dict[str, str]:
-    """By package, as the page says them."""
+    """The licences on the page, by package."""
     return {row["name"]: row["licence"] for row in _ROW.finditer(PAGE.read_text(encoding="utf-8"))}
 
 
 def used_by() -> dict[str, str]:
-    """What brings each package: rose itself, one of its extras, or its tests and tools."""
+    """What requires each package: rose itself, one of its extras, or its tests and tools."""
     found: dict[str, str] = {}
     for words, extra in _USES:
         _add("rose-cli", extra, words, found)
@@ -96,7 +96,7 @@ def used_by() -> dict[str, str]:
 
 
 def _add(name: str, extra: str, words: str, found: dict[str, str]) -> None:
-    """With all that it brings, for whatever Python and system."""
+    """The packages with all their dependencies, for every Python and system."""
     for line in _requires(name):
         wanted = Requirement(line)
         of_extra = re.findall(r'extra == "([^"]+)"', str(wanted.marker or ""))
@@ -114,7 +114,7 @@ def _requires(name: str) -> list[str]:
 
 
 def page(before: str) -> str:
-    """The page with its table as the packages are now."""
+    """The page with an up-to-date table."""
     known, uses = licences(), used_by()
     rows = []
     for name in uses:
@@ -129,7 +129,7 @@ def page(before: str) -> str:
 
 
 def bill_of_materials() -> dict[str, Any]:
-    """CycloneDX 1.6. The same for the same pins: it holds no time and no random number."""
+    """CycloneDX 1.6. Reproducible: it contains no time and no random number."""
     said, uses = licences(), used_by()
     root = {"type": "application", "name": "rose-cli", "version": rose_cli.__version__}
     url = f"pkg:pypi/rose-cli@{rose_cli.__version__}"

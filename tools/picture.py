@@ -1,4 +1,4 @@
-"""The picture of the live table in the README: a real run of the tutorial, as it stood in the middle.
+"""The picture of the live table in the README: a real run of the tutorial, about halfway.
 
 python -m tools.picture docs/table.svg
 """
@@ -25,7 +25,7 @@ SHARE_OF_RECORDS = 0.75
 
 
 def run_svg(directory: RunDirectory, records: int | None = None, width: int = WIDTH) -> str:
-    """The table of a real run as it stood after so many records of its journal; None: after the last."""
+    """The table of a real run after a number of records of its journal; None: after the last one."""
     plan, state = load_plan(directory.plan), RunState()
 
     def consume(record: Record) -> None:

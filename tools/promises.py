@@ -1,14 +1,14 @@
-"""Which test holds each promise of the docs: `python -m tools.promises` lists the sentences that name none.
+"""The test behind each promise in the docs: `python -m tools.promises` lists sentences that name no test.
 
-A comment behind sentences names what holds them, back to the comment before it or to the start of their block (a
-paragraph, a list item or a row of a table):
+A comment names the tests of the sentences before it, back to the previous comment or to the start of their block (a
+paragraph, a list item or a table row):
 
-    Paths are filled in. <!-- held by: tests/plan/test_render.py::test_placeholders, tests/loop/test_model.py -->
+    Placeholders are replaced. <!-- held by: tests/plan/test_render.py::test_placeholders, tests/loop/test_model.py -->
 
-A comment on a line of its own below a list or a table holds for each item and row that has none itself. What promises
-nothing that a test could hold, such as an introduction or advice, has `<!-- no promise -->` in its place. A row that
-names a file of tests/ in one of its cells needs no comment. Code, headings and what is made from the code are no
-sentences: other tests hold those.
+A comment on a separate line below a list or a table applies to each item or row without its own comment. Text that
+promises nothing testable, such as an introduction or advice, has `<!-- no promise -->` instead. A row with the name of
+a file in tests/ in one of its cells needs no comment. Code, headings and generated parts are not sentences: other
+tests check those.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ _NUMBER = re.compile(r" *\d+\. ")
 _RULE = re.compile(r"\|[ :|-]+\|?")
 _END = re.compile(r"(?<=[.!?])\s+(?=[A-Z`*\[-])")
 _BREAK = "\0"
-"""Stands where something else than prose stood: what is before it and after it does not belong together."""
+"""Replaces anything that is not prose: the text before it and the text after it do not belong together."""
 _NAMED = re.compile(r"tests/[\w./-]+")
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """`tests` is None where nothing is named; empty where a comment says that it promises nothing."""
+    """`tests` is None if no test is named, and empty if a comment says that the sentence promises nothing."""
 
     page: Path
     line: int
@@ -91,7 +91,7 @@ def without_test(page: Path) -> list[Sentence]:
 
 
 def _blocks(text: str) -> Iterator[_Block]:
-    """Paragraphs, items of lists, rows of tables, and comments that stand alone; the lines count as in the page."""
+    """Paragraphs, list items, table rows, and separate comments; line numbers are those of the page."""
     kept: list[str] = []
     start = 0
     for number, line in enumerate([*_prose(text).splitlines(), ""], start=1):
@@ -107,19 +107,19 @@ def _blocks(text: str) -> Iterator[_Block]:
 
 
 def _is_whole(lines: Sequence[str]) -> bool:
-    """Whether a comment on the next line belongs to a list or a table, or follows a comment, and not to a paragraph."""
+    """Whether a comment on the next line belongs to a list or a table, or follows a comment, instead of a paragraph."""
     return lines[0].startswith("|") or bool(_ITEM.match(lines[0])) or lines[0].lstrip().startswith("<!--")
 
 
 def _prose(text: str) -> str:
-    """The text with as many lines, without code, headings and parts made from the code."""
+    """The text without code, headings and generated parts, with the same number of lines."""
     for pattern in (PART, _NO_PROSE):
         text = pattern.sub(lambda match: _BREAK + "\n" * match[0].count("\n"), text)
     return text
 
 
 def _held(page: Path, group: Sequence[_Block], below: tuple[str, ...] | None) -> Iterator[Sentence]:
-    """The sentences of blocks that belong together; `below` holds those that no comment of their own does."""
+    """The sentences of blocks that belong together; `below` applies to those without their own comment."""
     heads = 1 if len(group) > 1 and group[0].text.startswith("|") else 0  # the first row names the columns
     for block in group[heads:]:
         number = _NUMBER.match(block.text)
@@ -149,7 +149,7 @@ def _tests(comment: str) -> tuple[str, ...]:
 
 
 def is_there(test: str) -> bool:
-    """Whether a test is there: a folder or file below tests/, or `file::function`."""
+    """Whether a test exists: a directory or file below tests/, or `file::function`."""
     file, _, name = test.partition("::")
     path = REPOSITORY / file
     if not name:

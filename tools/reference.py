@@ -1,6 +1,6 @@
-"""Owns the parts of docs/ that are made from the code: `python -m tools.reference` writes them anew.
+"""The parts of docs/ that are generated from the code: `python -m tools.reference` updates them.
 
-A part stands between `<!-- made from the code: NAME -->` and `<!-- end -->`; NAME is a key of `PARTS`.
+A part is between `<!-- made from the code: NAME -->` and `<!-- end -->`; NAME is a key of `PARTS`.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ PART = re.compile(r"(<!-- made from the code: (?P<name>[\w -]+) -->\n).*?(<!-- e
 
 
 def reference(page: str) -> str:
-    """The page with each of its parts as the code is now."""
+    """The page with all its generated parts up to date."""
     return PART.sub(lambda part: f"{part[1]}\n{PARTS[part['name']]()}\n{part[3]}", page)
 
 
 def metrics() -> str:
-    """The standard metrics by their operator and range."""
+    """The standard metrics, by operator and range."""
     groups: dict[tuple[str, str], list[str]] = {}
     for name, metric in STANDARD_METRICS.items():
         groups.setdefault((f"`{metric.operator}`", _range(metric)), []).append(f"`{name}`")

@@ -1,6 +1,6 @@
-"""Chains of tasks written by hand for radical.pilot: `by_hand.py CHAINS LENGTH CORES COMMAND`. Says what they took.
+"""Hand-written chains of tasks for radical.pilot: `by_hand.py CHAINS LENGTH CORES COMMAND`. Prints the time they took.
 
-The next task of a chain is submitted from the callback that tells the end of the one before.
+The next task of a chain is submitted from the callback that reports the end of the previous one.
 """
 
 from __future__ import annotations

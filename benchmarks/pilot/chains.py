@@ -1,8 +1,8 @@
-"""What rose costs on a pilot: 16 learners of 8 tasks each, against a script by hand that runs the same chains.
+"""Overhead of rose on a pilot: 16 learners with 8 tasks each, compared with a hand-written script for the same chains.
 
 Run it with `make bench-pilot`, or `python benchmarks/pilot/chains.py [ROUNDS]`; a round takes about a minute and a
-half. The two take turns. Compared are the chains alone, from the first task to the last, and all of it, with the start
-and the end of the pilot. A ratio below 1 means that rose is the faster one.
+half. The two alternate. The comparison covers the chains alone, from the first task to the last, and the whole call,
+including start and end of the pilot. A ratio below 1 means that rose is faster.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ max_iter: {LENGTH}
 
 
 def called(command: list[str], folder: Path) -> tuple[float, str]:
-    """Seconds of the whole call, and what it said; with the scripts of this environment on PATH, as both want."""
+    """Seconds of the whole call, and its output; both need the scripts of this environment on the PATH."""
     environment = {
         **os.environ, "HOME": str(folder), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "VIRTUAL_ENV": sys.prefix, "PWD": str(folder),
