@@ -12,6 +12,7 @@ import sys
 import sysconfig
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,10 @@ ALICE, MALLORY = 4001, 4002
 """Each is the number of a user and of a group of their own, of which this machine knows no name."""
 TEAM = 4100
 """A group that both are members of."""
+
+# The entries of an access control list as Linux stores it
+OWN, NAMED_USER, OWN_GROUP, NAMED_GROUP, MOST, OTHERS = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
+R, RW, NOBODY = 4, 6, 0xFFFFFFFF
 
 
 @dataclass(frozen=True)

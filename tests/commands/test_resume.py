@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -19,6 +20,8 @@ from rose_cli.plan.model import PilotPlan
 from tests.conftest import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.conftest import Rose
 
 TASK = """\
@@ -334,3 +337,81 @@ def test_stop_from_another_terminal(campaign: Rose) -> None:
     process.communicate(timeout=20)
     assert process.returncode == 143
     assert campaign("stop", "r").code == 4
+
+
+# --- a session killed before its first record: a plan, and an empty or torn journal --------------------------------
+
+
+@pytest.fixture(params=[0, 1, 40])
+def never_started(rose: Rose, request: pytest.FixtureRequest) -> Rose:
+    """Run `r`, of whose journal only so many bytes were written."""
+    rose.write("{max_iter: 2, tasks: {sim: {executable: 'true'}}, learners: [{name: a}]}")
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 0
+    journal = rose.folder / "r" / "journal.jsonl"
+    journal.write_bytes(journal.read_bytes()[: request.param])
+    return rose
+
+
+def test_a_run_that_was_never_started_is_pending(never_started: Rose) -> None:
+    status = never_started.status("r")
+    assert status["status"] == "pending"
+    assert [learner["iterations_done"] for learner in status["learners"]] == [0]
+    assert "pending" in never_started("status", "r").out
+    assert len(never_started("export", "r").out.splitlines()) <= 1
+    assert "continues in iteration 0" in never_started("resume", "r", "--dry-run").out
+
+
+def test_a_run_that_was_never_started_starts_on_resume(never_started: Rose) -> None:
+    called = never_started("resume", "r")
+    assert called.code == 0
+    assert "the run begins now" in called.err
+    assert never_started.learners("r")["a"]["iterations_done"] == 2
+
+
+# --- places in a run directory that cannot be written: each a message, never a bug ---------------------------------
+
+
+@pytest.fixture
+def finished(rose: Rose) -> Rose:
+    """Run `r`, which has run one iteration and can be extended."""
+    rose.write("{max_iter: 1, tasks: {sim: {executable: 'true'}}, learners: [{name: a}]}")
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 0
+    return rose
+
+
+def put_a_file(path: Path) -> None:
+    shutil.rmtree(path)
+    path.touch()
+
+
+def put_a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("place", "put", "says"),
+    [
+        ("engine", put_a_file, "cannot make the engine's folder"),
+        ("engine/watchdog.log", put_a_folder, "cannot write the watchdog's log"),
+        ("learners", put_a_file, "cannot continue: its workspace"),
+    ],
+)
+def test_what_stands_in_the_way_is_named(finished: Rose, place: str, put: Callable[[Path], None], says: str) -> None:
+    put(finished.folder / "r" / place)
+    called = finished("resume", "r", "--max-iter", "2")
+    assert called.code == 4
+    assert says in called.err
+
+
+def test_logs_that_cannot_be_made_are_the_tasks_failure(finished: Rose) -> None:
+    logs = finished.folder / "r/learners/a/logs"
+    put_a_file(logs)
+    called = finished("resume", "r", "--max-iter", "2")
+    assert called.code == 1
+    assert "cannot be written: Not a directory" in finished.learners("r")["a"]["error"]["message"]
+
+
+def test_a_request_that_cannot_be_removed_is_obeyed(finished: Rose) -> None:
+    (finished.folder / "r/requests/all.json").mkdir(parents=True)  # no request, and no file either
+    assert finished("resume", "r", "--max-iter", "2").code == 0

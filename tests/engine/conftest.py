@@ -24,7 +24,8 @@ from rose_cli.engine.local import LocalEngine
 from rose_cli.engine.pilot.engine import PilotEngine
 from rose_cli.engine.pilot.pilot import Pilot
 from rose_cli.engine.pilot.workplace import PilotWanted
-from rose_cli.util.processes import Census, read_process, run_mark
+from rose_cli.util.processes import Census, run_mark
+from tests.processes import gone
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -188,12 +189,6 @@ async def run(engine: Engine, request: TaskRequest) -> TaskOutcome:
 
 def alive(run_id: str = RUN_ID) -> list[int]:
     return [process.pid for process in Census().members(lambda mark: mark.startswith(run_mark(run_id)))]
-
-
-def gone(pid: str | int) -> bool:
-    """Whether the process is no more, or a zombie: whoever has lost its parent waits for init to reap it."""
-    process = read_process(int(pid))
-    return process is None or process.finished
 
 
 async def until_gone(pid: str | int) -> None:

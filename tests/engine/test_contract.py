@@ -18,7 +18,8 @@ import pytest
 from rose_cli.engine.base import Capacity, Ended, Resources
 from rose_cli.util.errors import EngineError
 from rose_cli.util.host import process_start_ticks
-from tests.engine.conftest import CAPACITY, GRACE_SECONDS, gone, nothing, run, until_gone
+from tests.engine.conftest import CAPACITY, GRACE_SECONDS, nothing, run, until_gone
+from tests.processes import gone
 
 if TYPE_CHECKING:
     from rose_cli.engine.base import Engine, TaskOutcome, TaskRequest

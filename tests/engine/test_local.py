@@ -25,7 +25,8 @@ from rose_cli.engine.local import LocalEngine
 from rose_cli.util.processes import MARK_VARIABLE, mark_of, read_process
 from rose_cli.util.signals import STOPS
 from tests.conftest import REPOSITORY
-from tests.engine.conftest import CAPACITY, PROGRAMS, RUN_ID, alive, gone, nothing, open_local, run, until_gone
+from tests.engine.conftest import CAPACITY, PROGRAMS, RUN_ID, alive, nothing, open_local, run, until_gone
+from tests.processes import gone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from rose_cli.runs.directory import GONE, MOST_KNOWN_FILES, news_of_files
 from tests.conftest import Rose, wait_until
 
 if TYPE_CHECKING:
@@ -297,39 +296,6 @@ def test_a_workspace_that_goes_in_mid_session_is_not_made_again(rose: Rose, on_f
     assert (refused.code, "is gone" in refused.err) == (4, True), refused.err
 
 
-# --- what is known of a workspace ------------------------------------------------------------------------------------
-
-
-def known_after(*changes: Callable[[], Any], place: Path) -> list[dict[str, int]]:
-    """The news after each change, all before it being known."""
-    known: dict[str, int] = {}
-    found = []
-    for change in changes:
-        change()
-        news = news_of_files(place, known, inside=place)
-        found.append(news)
-        known = {name: size for name, size in {**known, **news}.items() if size != GONE}
-    return found
-
-
-def test_the_news_of_a_workspace(tmp_path: Path) -> None:
-    (tmp_path / "deep").mkdir()
-    outside = tmp_path.with_name("outside")
-    outside.write_text("outside")
-    news = known_after(
-        lambda: (tmp_path / "a").write_text("12"),
-        lambda: (tmp_path / "deep/b").write_text("1"),
-        lambda: (tmp_path / "a").write_text("123"),
-        lambda: (tmp_path / "link").symlink_to(outside),
-        lambda: (tmp_path / "a").rename(tmp_path / "c"),
-        lambda: shutil.rmtree(tmp_path / "deep"),
-        lambda: (tmp_path / ".hidden").write_text("1"),
-        place=tmp_path,
-    )
-    assert news == [{"a": 2}, {"deep/b": 1}, {"a": 3}, {}, {"a": GONE, "c": 3}, {"deep/b": GONE}, {}]
-    assert news_of_files(tmp_path / "gone", {"a": 1}, inside=tmp_path) == {}
-
-
 def test_a_folder_with_many_files_hides_no_other(rose: Rose) -> None:
     rose.script(
         "#!/bin/sh\nmkdir -p ckpt\nfor k in $(seq 120); do echo x > s-$ROSE_ITERATION-$k; done\necho x >> ckpt/model\n",
@@ -340,15 +306,3 @@ def test_a_folder_with_many_files_hides_no_other(rose: Rose) -> None:
     shutil.rmtree(rose.folder / "r/learners/a/workspace/ckpt")
     called = rose("resume", "r", "--max-iter", "4")
     assert (called.code, "ckpt/model" in called.err) == (4, True), called.err
-
-
-def test_only_so_many_files_are_known(tmp_path: Path) -> None:
-    for number in range(3 * MOST_KNOWN_FILES):
-        (tmp_path / f"{number % 6}").mkdir(exist_ok=True)
-        (tmp_path / f"{number % 6}/{number}").touch()
-    known = news_of_files(tmp_path, {}, inside=tmp_path)
-    assert len(known) == MOST_KNOWN_FILES
-    assert news_of_files(tmp_path, known, inside=tmp_path) == {}
-    for name in list(known)[:10]:
-        (tmp_path / name).unlink()
-    assert sorted(news_of_files(tmp_path, known, inside=tmp_path).values()) == [GONE] * 10 + [0] * 10

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rose_cli.journal.codec import decode, encode, from_json, to_json
-from rose_cli.runs.directory import lead_links, moves_between
-from rose_cli.runs.lock import read_holder, this_session
 from rose_cli.util.host import process_is_running
 from tests.conftest import Rose, wait_until
 
@@ -416,56 +414,8 @@ def test_a_run_of_an_older_rose_that_stayed(old: Rose) -> None:
     assert (called.code, "moved" in called.err or "copy" in called.err) == (0, False), called.err
 
 
-# --- the parts -------------------------------------------------------------------------------------------------------
-
-
 def test_a_plan_on_disk_holds_no_path_but_where_it_was_made(here: Rose) -> None:
     text = (run_in(here) / "plan.json").read_text()
     origin = json.loads(text)["plan"]["origin"]
     assert origin == {"run": str(run_in(here)), "campaign": str(here.folder)}
     assert text.count(str(here.folder)) == 2
-
-
-def test_a_lock_that_was_copied_holds_nobody(tmp_path: Path) -> None:
-    original, copy = tmp_path / "original", tmp_path / "copy"
-    original.mkdir()
-    copy.mkdir()
-    text = this_session(original).encode()
-    for folder in (original, copy):
-        (folder / "lock").write_bytes(text)
-    assert read_holder(original) is not None
-    assert read_holder(copy) is None
-    of_another_host = replace(this_session(original), host="elsewhere", boot_id="another")
-    (copy / "lock").write_bytes(of_another_host.encode())
-    assert read_holder(copy) is not None, "another machine may know this very folder by another number"
-
-
-@pytest.mark.parametrize(
-    ("target", "expected"),
-    [
-        ("/old/data", "/new/data"),
-        ("/old", "/new"),
-        ("/old/rose-runs/r/x", "/moved/x"),
-        ("/older/data", "/older/data"),
-        ("old/data", "old/data"),
-        ("../old", "../old"),
-        ("/", "/"),
-    ],
-)
-def test_links_are_led_by_whole_folder_names(tmp_path: Path, target: str, expected: str) -> None:
-    moves = moves_between(("/old/rose-runs/r", "/old"), ("/moved", "/new"))
-    (tmp_path / "deep").mkdir()
-    (tmp_path / "deep/link").symlink_to(target)
-    lead_links([tmp_path], moves, inside=tmp_path)
-    assert str((tmp_path / "deep/link").readlink()) == expected
-    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["link"]
-
-
-def test_links_are_not_followed(tmp_path: Path) -> None:
-    outside, inside = tmp_path / "outside", tmp_path / "inside"
-    outside.mkdir()
-    inside.mkdir()
-    (outside / "link").symlink_to("/old/data")
-    (inside / "way-out").symlink_to(outside)
-    assert lead_links([inside, tmp_path / "gone"], {"/old": "/new"}, inside=tmp_path) == 0
-    assert str((outside / "link").readlink()) == "/old/data"

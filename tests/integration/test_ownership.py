@@ -18,15 +18,12 @@ import pytest
 from rose_cli.journal import events as e
 from rose_cli.journal.codec import Record, decode, encode
 from rose_cli.runs.directory import RunDirectory
-from rose_cli.util import ownership
 from rose_cli.util.host import folder_identity, process_is_running, process_start_ticks
-from rose_cli.util.ownership import doubt_about
 from tests.conftest import wait_until
-from tests.two_users import ALICE, MALLORY, TEAM
+from tests.two_users import ALICE, MALLORY, MOST, NAMED_GROUP, NOBODY, OTHERS, OWN, OWN_GROUP, TEAM, Person
 
 if TYPE_CHECKING:
     from tests.conftest import Rose
-    from tests.two_users import Person
 
 CAMPAIGN = "{max_iter: 2, tasks: {sim: {executable: ./sim.sh}}, learners: [{name: a}]}"
 FAILS_UNTIL_OK = '#!/bin/sh\n[ -e "$ROSE_CAMPAIGN_DIR/ok" ]\n'
@@ -311,50 +308,6 @@ def test_a_run_that_a_group_can_change_is_not_resumed(alice: Person) -> None:
     assert alice("resume", "r").code == 0
 
 
-PLACES = [".", "plan.json", "journal.jsonl", "campaign.yaml", "lock", "engine", "requests", "learners"]
-INSIDE = ["engine/pilot-1", "learners/a", "learners/a/logs", "learners/a/snapshots"]
-
-
-@pytest.mark.parametrize("place", [*PLACES, *INSIDE])
-def test_everything_in_a_run_counts(tmp_path: Path, place: str) -> None:
-    directory = RunDirectory.at(tmp_path / "r")
-    for inside in ("engine/pilot-1", "requests", "learners/a/logs", "learners/a/snapshots", "learners/a/workspace"):
-        (directory.path / inside).mkdir(parents=True, mode=0o755)
-    for name in ("plan.json", "journal.jsonl", "campaign.yaml", "lock"):
-        (directory.path / name).touch(0o644)
-    path = directory.path / place
-
-    def doubt() -> str | None:
-        found = directory.doubt or directory.doubt_inside(["a"])
-        assert found is None or found.path.samefile(path)
-        return None if found is None else found.what
-
-    assert doubt() is None
-    mode = stat.S_IMODE(path.stat().st_mode)
-    path.chmod(mode | 0o002)
-    assert doubt() == "can be changed by everybody on this machine"
-    path.chmod(mode)
-    if os.geteuid() == 0:
-        os.chown(path, 0, TEAM)
-        path.chmod(mode | 0o020)
-        assert doubt() == f"can be changed by the group {TEAM}"
-        path.chmod(mode)
-        os.chown(path, MALLORY, 0)
-        assert doubt() == NOT_YOURS
-
-
-def test_a_workspace_may_be_written_by_a_group_and_belongs_to_nobody_else(tmp_path: Path) -> None:
-    directory = RunDirectory.at(tmp_path)
-    workspace = directory.workspace("a")
-    workspace.mkdir(parents=True)
-    workspace.chmod(0o777)
-    assert directory.doubt_inside(["a"]) is None
-    if os.geteuid() == 0:
-        os.chown(workspace, MALLORY, MALLORY)
-        found = directory.doubt_inside(["a"])
-        assert (found and found.what) == NOT_YOURS
-
-
 def test_a_group_of_ones_own_is_nobody_else(alice: Person) -> None:
     """The umask is 002 where every user has a group of their own."""
     alice = alice.with_umask(0o002)
@@ -409,54 +362,6 @@ def test_people_and_groups_with_names(
     if "mount" in done.stderr or "unshare" in done.stderr:
         pytest.skip(f"nothing may be mounted: {done.stderr}")
     assert (done.stdout.strip(), done.stderr) == (str(found), "")
-
-
-OWN, NAMED_USER, OWN_GROUP, NAMED_GROUP, MOST, OTHERS = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
-R, RW, NOBODY = 4, 6, 0xFFFFFFFF
-ACCESS_LISTS: list[tuple[list[tuple[int, int, int]], str | None]] = [
-    ([(NAMED_USER, RW, MALLORY), (OWN_GROUP, R, NOBODY), (MOST, RW, NOBODY)], f"uid {MALLORY}"),
-    ([(OWN_GROUP, R, NOBODY), (NAMED_GROUP, RW, TEAM), (MOST, RW, NOBODY)], f"the group {TEAM}"),
-    ([(NAMED_USER, RW, MALLORY), (OWN_GROUP, R, NOBODY), (MOST, R, NOBODY)], None),
-    ([(NAMED_USER, R, MALLORY), (OWN_GROUP, R, NOBODY), (MOST, RW, NOBODY)], None),
-]
-
-
-@pytest.mark.skipif(not hasattr(os, "setxattr"), reason="there are no access lists here")
-@pytest.mark.parametrize(("entries", "who"), ACCESS_LISTS)
-def test_an_access_list_counts(tmp_path: Path, entries: list[tuple[int, int, int]], who: str | None) -> None:
-    path = tmp_path / "plan.json"
-    path.touch(0o644)
-    whole = [(OWN, RW, NOBODY), *entries, (OTHERS, R, NOBODY)]
-    data = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in whole)
-    try:
-        os.setxattr(path, "system.posix_acl_access", data)
-    except OSError:
-        pytest.skip("this file system has no access lists")
-    found = doubt_about(path)
-    assert (found and found.what) == (who and f"can be changed by {who}")
-
-
-WSL_1 = "35 24 0:{minor} / /mnt/c rw,noatime - drvfs C: rw,uid=1000,gid=1000"
-WSL_2 = "60 58 0:{minor} / /mnt/c rw,noatime - 9p C:\\134 rw,dirsync,aname=drvfs;path=C:\\;uid=1000,mmap,access=client"
-PLAN_9 = "60 58 0:{minor} / /data rw,relatime - 9p share rw,sync,dirsync,access=client,trans=virtio"
-EXT4 = "29 1 0:{minor} / / rw,relatime - ext4 /dev/root rw"
-
-
-@pytest.mark.parametrize(("line", "is_one"), [(WSL_1, True), (WSL_2, True), (PLAN_9, False), (EXT4, False)])
-def test_on_a_drive_of_windows_the_permissions_say_nothing(line: str, is_one: bool) -> None:
-    device = os.makedev(0, 47)
-    assert ownership.is_windows_drive(line.format(minor=47), device) is is_one
-    assert not ownership.is_windows_drive(line.format(minor=471), device)
-
-
-def test_root_takes_the_runs_of_who_called_it_through_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.delenv("SUDO_UID", raising=False)
-    assert ownership.own_uids() == {0}
-    monkeypatch.setenv("SUDO_UID", "4001")
-    assert ownership.own_uids() == {0, 4001}
-    monkeypatch.setattr(os, "geteuid", lambda: 4002)
-    assert ownership.own_uids() == {0, 4002}, "the variable is believed of root alone"
 
 
 # --- modes ---------------------------------------------------------------------------------------------------------

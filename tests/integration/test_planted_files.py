@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
@@ -21,12 +20,12 @@ from rose_cli.journal.file import JournalFile, read_journal
 from rose_cli.runs.directory import RunDirectory, lead_links, prepare_workspace
 from rose_cli.runs.stop_requests import MOST_AT_ONCE, StopRequest, send_request, take_requests
 from rose_cli.util.errors import JournalError, RunDirectoryError
-from rose_cli.util.files import Folder, open_alone, open_inside
+from rose_cli.util.files import open_alone
 from tests.conftest import wait_until
 from tests.two_users import TEAM
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.conftest import Rose
@@ -281,89 +280,6 @@ def test_a_report_is_not_read_through_a_link_that_leads_out_of_the_run(rose: Ros
     assert rose("run", "campaign.yaml", "--run-dir", "r").code == 0
     assert "s3cr3t" not in (rose.folder / "r/journal.jsonl").read_text()
     assert "is not a regular file" in rose.learners("r")["a"]["report_problem"]["message"]
-
-
-@pytest.fixture
-def places(tmp_path: Path) -> Iterator[Folder]:
-    """A folder `top` with a file, a folder in it, and a private file outside."""
-    (tmp_path / "top/deep").mkdir(parents=True)
-    (tmp_path / "top/file").write_text("inside")
-    (tmp_path / "top/deep/file").write_text("deep inside")
-    (tmp_path / "outside").mkdir()
-    (tmp_path / "outside/file").write_text("outside")
-    with Folder.at(tmp_path / "top", inside=tmp_path) as top:
-        yield top
-
-
-def text_of(top: Folder, name: str, *, own_links_out: bool = True) -> str:
-    with os.fdopen(open_inside(top, name, own_links_out=own_links_out)) as file:
-        return file.read()
-
-
-INSIDE = {
-    "file": "inside", "deep/../file": "inside", "deep/file": "deep inside", "deep/up": "inside",
-    "round/file": "deep inside", "far": "deep inside", "twice": "deep inside",
-}  # fmt: skip
-OUTSIDE = {"out": "outside", "to/file": "outside", "deep/climbs": "outside", "../outside/file": "outside"}
-
-
-@pytest.fixture
-def links(places: Folder, tmp_path: Path) -> Folder:
-    top = tmp_path / "top"
-    (top / "deep/up").symlink_to("../file")
-    (top / "round").symlink_to("deep/../deep/.")
-    (top / "far").symlink_to(top / "deep/file")
-    (top / "twice").symlink_to("far")
-    (top / "out").symlink_to(tmp_path / "outside/file")
-    (top / "to").symlink_to("../outside")
-    (top / "deep/climbs").symlink_to("../../outside/file")
-    return places
-
-
-@pytest.mark.parametrize("name", INSIDE)
-def test_links_within_a_workspace_are_followed(links: Folder, name: str) -> None:
-    for own_links_out in (False, True):
-        assert text_of(links, name, own_links_out=own_links_out) == INSIDE[name]
-
-
-@pytest.mark.parametrize("name", OUTSIDE)
-def test_links_out_of_it_only_where_they_may(links: Folder, name: str) -> None:
-    assert text_of(links, name) == OUTSIDE[name]
-    with pytest.raises(OSError, match="leads out of the run directory"):
-        text_of(links, name, own_links_out=False)
-
-
-@needs_root
-def test_links_of_somebody_else_do_not_lead_out(links: Folder, tmp_path: Path) -> None:
-    for path in tmp_path.rglob("*"):
-        if path.is_symlink():
-            os.lchown(path, NOBODY, NOBODY)
-    for name, expected in INSIDE.items():
-        assert text_of(links, name) == expected
-    for name in OUTSIDE:
-        if not name.startswith(".."):
-            with pytest.raises(OSError, match="another user's link"):
-                text_of(links, name)
-
-
-@needs_root
-def test_nor_does_a_link_of_ones_own_to_a_link_of_somebody_else(links: Folder, tmp_path: Path) -> None:
-    (tmp_path / "outside/theirs").symlink_to("file")
-    os.lchown(tmp_path / "outside/theirs", NOBODY, NOBODY)
-    (tmp_path / "top/mine").symlink_to(tmp_path / "outside/theirs")
-    with pytest.raises(OSError, match="another user's link"):
-        text_of(links, "mine")
-
-
-def test_links_in_a_circle_and_what_is_no_file(links: Folder, tmp_path: Path) -> None:
-    (tmp_path / "top/a").symlink_to("b")
-    (tmp_path / "top/b").symlink_to("a")
-    os.mkfifo(tmp_path / "top/pipe")
-    (tmp_path / "top/to-pipe").symlink_to("pipe")
-    for name, number in {"a": errno.ELOOP, "to-pipe": errno.EINVAL, "deep": errno.EINVAL, "none": errno.ENOENT}.items():
-        with pytest.raises(OSError, match=r"\w") as caught:
-            text_of(links, name)
-        assert caught.value.errno == number
 
 
 def test_a_metric_is_read_through_the_links_that_tasks_make(rose: Rose) -> None:

@@ -5,15 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import anyio
-
-from rose_cli.loop.limits import Bounds
-from rose_cli.plan.model import Limits
-from rose_cli.util.trees import size_words
-
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.conftest import Rose
 
 TOO_MUCH_OUTPUT = "wrote more than 1 MB of output (limits.output)"
@@ -154,30 +146,3 @@ def test_by_default_ten_gigabytes_are_too_much_and_null_is_any_amount(rose: Rose
     assert rose.learners("r")["learner-0"]["error"]["message"] == "wrote more than 10 GB of output (limits.output)"
     rose.write(f"{text}limits: {{output: null}}\n")
     assert rose("run", "campaign.yaml", "--run-dir", "any").code == 0
-
-
-def test_what_the_watch_holds_open_is_closed_again(tmp_path: Path) -> None:
-    anyio.run(_hold_and_close, tmp_path)
-
-
-async def _hold_and_close(tmp_path: Path) -> None:
-    bounds = Bounds(Limits(None, None, None, output_bytes=1), lambda _: tmp_path)
-    files = tmp_path / "logs/out", tmp_path / "logs/err"
-    with bounds.watched("a", files) as watched:
-        watched.begin()
-        held = [output.descriptor for output in watched.outputs]
-        assert None not in held
-        files[0].write_text("more than one")
-        assert watched.size == 13
-    assert [output.descriptor for output in watched.outputs] == [None, None]
-    (tmp_path / "link").symlink_to("/etc/passwd")
-    with bounds.watched("a", (tmp_path / "link", tmp_path)) as watched:
-        watched.begin()
-        assert [output.descriptor for output in watched.outputs] == [None, None]
-
-
-def test_sizes_in_words() -> None:
-    sizes = (0, 1023, 1024, 1536, 1_000_000, 10 * 2**30, 1.5 * 2**40, 5000 * 2**40)
-    assert [size_words(size) for size in sizes] == [
-        "0 bytes", "1023 bytes", "1 KB", "1.5 KB", "977 KB", "10 GB", "1.5 TB", "5,000 TB",
-    ]  # fmt: skip

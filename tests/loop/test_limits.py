@@ -7,11 +7,13 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 
 from rose_cli.journal.file import read_journal
-from rose_cli.loop.limits import Deadline, WallTimeReached, deadline_of
+from rose_cli.loop.limits import Bounds, Deadline, WallTimeReached, deadline_of
 from rose_cli.loop.supervisor import Ending
+from rose_cli.plan.model import Limits
 from tests.loop.simulation import Fate, Try, World, interrupt
 
 if TYPE_CHECKING:
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rose_cli.journal.codec import Record
-    from tests.conftest import Rose
 
 CAMPAIGN = """
 {{limits: {{wall_time: {wall_time}}}, engine: {{kind: local, grace: 0}}, max_iter: 100,
@@ -222,57 +223,21 @@ def test_the_end_of_a_slurm_allocation_in_the_simulation(tmp_path: Path) -> None
     assert (done(world), world.seconds) == ([3], 30.0)  # 35 s: without the grace of 5 and the ten seconds
 
 
-def test_an_allocation_that_ends_in_seconds_starts_nothing_and_says_so(rose: Rose) -> None:
-    rose.write("{max_iter: 2, tasks: {s: {executable: 'true'}}, learners: 2}")
-    called = rose("run", "campaign.yaml", "--run-dir", "r", SLURM_JOB_END_TIME=str(int(time.time()) + 12))
-    assert called.code == 143
-    assert "there is no time for any task: $SLURM_JOB_END_TIME (" in called.out
-    assert "`unset SLURM_JOB_END_TIME` if this is no job" in called.out
-    assert "rose resume" in called.out
-    assert [event for event in rose.events("r") if event["event"] == "attempt_started"] == []
-    assert "the wall time is over: $SLURM_JOB_END_TIME (" in rose.events("r")[-1]["message"]
-    assert rose("resume", "r").code == 0
+def test_what_the_watch_holds_open_is_closed_again(tmp_path: Path) -> None:
+    anyio.run(_hold_and_close, tmp_path)
 
 
-STUBBORN = """
-    max_iter: 1
-    limits: {{wall_time: {wall_time}}}
-    engine: {{kind: local, grace: {grace}}}
-    tasks: {{s: {{executable: "trap '' TERM; while :; do sleep 0.05; done", shell: true}}}}
-    learners: 1
-"""
-
-
-@pytest.mark.parametrize(("wall_time", "grace"), [(3, 1.5), (3, 60)])
-def test_a_session_is_over_by_the_wall_time_also_with_a_task_that_ignores_term(
-    rose: Rose, wall_time: int, grace: float
-) -> None:
-    rose.write(STUBBORN.format(wall_time=wall_time, grace=grace))
-    called = rose("run", "campaign.yaml", "--run-dir", "r")
-    assert called.code == 143
-    facts = rose.events("r")
-    began = next(fact["time"] for fact in facts if fact["event"] == "session_started")
-    ended = next(fact["time"] for fact in facts if fact["event"] == "attempt_cancelled")
-    # the KILL comes at the wall time; with the whole grace of a minute it would come 58 seconds later
-    assert wall_time - 1.5 <= ended - began < wall_time + 30
-    assert f"limits.wall_time ({wall_time}s, less 1.5s to end tasks)" in called.out
-
-
-def test_the_end_of_an_allocation_for_real(rose: Rose) -> None:
-    """On whatever machine: what is started has, by its durations so far, time enough. Loaded ones get less far."""
-    rose.write(
-        "{engine: {kind: local, grace: 1}, max_iter: 1000, tasks: {s: {executable: sleep 0.4}}, learners: 2}",
-    )
-    end = int(time.time()) + 14
-    called = rose("run", "campaign.yaml", "--run-dir", "r", SLURM_JOB_END_TIME=str(end))
-    assert called.code == 143
-    assert "rose resume" in called.out
-    facts = rose.events("r")
-    assert facts[-1]["reason"] == "wall_time"
-    longest: dict[str, float] = {}
-    for fact in facts:
-        if fact["event"] == "attempt_succeeded":
-            longest[fact["learner"]] = max(fact["seconds"], longest.get(fact["learner"], 0.0))
-        elif fact["event"] == "attempt_started" and fact["learner"] in longest:
-            assert fact["time"] + longest[fact["learner"]] < end - 11 + 0.5  # half a second for the time stamp
-    assert rose("resume", "r", "--dry-run").code == 0
+async def _hold_and_close(tmp_path: Path) -> None:
+    bounds = Bounds(Limits(None, None, None, output_bytes=1), lambda _: tmp_path)
+    files = tmp_path / "logs/out", tmp_path / "logs/err"
+    with bounds.watched("a", files) as watched:
+        watched.begin()
+        held = [output.descriptor for output in watched.outputs]
+        assert None not in held
+        files[0].write_text("more than one")
+        assert watched.size == 13
+    assert [output.descriptor for output in watched.outputs] == [None, None]
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    with bounds.watched("a", (tmp_path / "link", tmp_path)) as watched:
+        watched.begin()
+        assert [output.descriptor for output in watched.outputs] == [None, None]

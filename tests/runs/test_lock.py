@@ -10,6 +10,7 @@ import socket
 import subprocess
 import time
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -366,3 +367,17 @@ def test_of_racing_starters_exactly_one_wins(tmp_path: Path, start_program: Star
         if words:
             plant(run, replace(dead_holder(), host="elsewhere", boot_id="another"))
         assert race(racers, run).count("won") == 1
+
+
+def test_a_lock_that_was_copied_holds_nobody(tmp_path: Path) -> None:
+    original, copy = tmp_path / "original", tmp_path / "copy"
+    original.mkdir()
+    copy.mkdir()
+    text = this_session(original).encode()
+    for folder in (original, copy):
+        (folder / "lock").write_bytes(text)
+    assert read_holder(original) is not None
+    assert read_holder(copy) is None
+    of_another_host = replace(this_session(original), host="elsewhere", boot_id="another")
+    (copy / "lock").write_bytes(of_another_host.encode())
+    assert read_holder(copy) is not None, "another machine may know this very folder by another number"

@@ -1,9 +1,8 @@
-"""Folder trees: everything comes along, nothing is followed, and a snapshot survives a crash at every point."""
+"""Copying and removing directory trees: everything comes along, and no symbolic link is followed."""
 
 from __future__ import annotations
 
 import os
-import random
 import socket
 import stat
 import struct
@@ -15,82 +14,23 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rose_cli.plan.model import FilePlan
 from rose_cli.runs.directory import prepare_workspace
-from rose_cli.runs.snapshot import Snapshot, drop_snapshots
-from rose_cli.util import files, trees
-from rose_cli.util.errors import RunDirectoryError
-from rose_cli.util.files import Folder, can_be_synced_as_one, sync_file_system
-from rose_cli.util.trees import copy_contents, copy_file, remove_contents, remove_entry, shares_blocks
+from rose_cli.util.trees import copy_contents, copy_file, remove_contents, shares_blocks, size_words
 from tests.conftest import REPOSITORY
+from tests.trees import copy, described, odd_tree, opened, remove, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-def described(folder: Path) -> dict[str, tuple[object, ...]]:
-    """All that a copy has to bring along, by path."""
-    found: dict[str, tuple[object, ...]] = {}
-    for path in sorted(folder.rglob("*")):
-        status = path.lstat()
-        kind, mode = stat.S_IFMT(status.st_mode), stat.S_IMODE(status.st_mode)
-        what: object = None
-        if stat.S_ISLNK(status.st_mode):
-            what = str(path.readlink())
-        elif stat.S_ISREG(status.st_mode):
-            what = path.read_bytes()
-        found[str(path.relative_to(folder))] = (kind, mode, status.st_mtime_ns, what)
-    return found
-
-
 @pytest.fixture
 def odd(tmp_path: Path) -> Path:
-    """A workspace with everything odd that a task may leave in one."""
-    folder = tmp_path / "workspace"
-    (folder / "deep/er/still").mkdir(parents=True)
-    (folder / "deep/er/still/x").write_bytes(random.Random(1).randbytes(3 << 20))
-    (folder / "empty").mkdir()
-    (folder / "none").touch()
-    (folder / "program").write_text("#!/bin/sh\n")
-    (folder / "program").chmod(0o755)
-    (folder / "read-only").write_text("x")
-    (folder / "read-only").chmod(0o400)
-    (folder / "outside").symlink_to("/etc")
-    (folder / "dangling").symlink_to("nowhere")
-    (folder / "within").symlink_to("deep/er")
-    (folder / "loop").symlink_to(".")
-    os.mkfifo(folder / "pipe")
-    (folder / "a b\n'\"$(x)").write_text("odd name")
-    open(os.fsencode(folder) + b"/not-utf8-\xff", "wb").close()  # noqa: PTH123
-    os.utime(folder / "none", (1_000_000_000, 1_000_000_000))
-    (folder / "closed").mkdir()
-    (folder / "closed/inner").write_text("x")
-    (folder / "closed").chmod(0o500)
-    return folder
-
-
-def run(work: Iterator[None]) -> None:
-    for _ in work:
-        pass
-
-
-def opened(path: Path) -> Folder:
-    return Folder.at(path, inside=path.parent)
-
-
-def copy(source: Path, target: Path, *, durable: bool = False, exact: bool = True) -> None:
-    with opened(source) as old, opened(target) as new:
-        run(copy_contents(old, new, durable=durable, exact=exact))
-
-
-def remove(path: Path) -> None:
-    with opened(path.parent) as folder:
-        run(remove_entry(folder, path.name))
+    return odd_tree(tmp_path / "workspace")
 
 
 def test_a_copy_is_the_same_in_everything(odd: Path, tmp_path: Path) -> None:
@@ -442,130 +382,8 @@ def test_the_access_control_list_of_where_it_is_copied_to_holds(tmp_path: Path) 
     assert (len(after), mode_of(workspace / "file") & ~0o770) == (len(before), 0)
 
 
-class Crash(BaseException):
-    """Nothing may handle it, as nothing handles `kill -9`."""
-
-
-def crashing(work: Iterator[None], after: int) -> None:
-    for number, _ in enumerate(work):
-        if number == after:
-            raise Crash
-
-
-def steps(work: Iterator[None]) -> int:
-    return sum(1 for _ in work)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_a_snapshot_holds_whatever_crash_comes_while_it_is_taken_or_put_back(odd: Path, seed: int) -> None:
-    snapshot = Snapshot(odd.parent, odd.parent / "snapshots", odd, 3, "training")
-    before = described(odd)
-    count = steps(snapshot._taking())
-    moments = random.Random(seed)
-    for _ in range(6):  # crashes while it is taken: the workspace is untouched, and it is taken anew
-        with pytest.raises(Crash):
-            crashing(snapshot._taking(), moments.randrange(count))
-        assert described(odd) == before
-    anyio.run(snapshot.take)
-    (odd / "program").write_text("changed")
-    (odd / "new").mkdir()
-    remove(odd / "deep")
-    count = steps(snapshot._putting_back())
-    for _ in range(6):  # crashes while it is put back: the snapshot is untouched, and it is put back again
-        (odd / "more").write_text("written by the attempt that crashed")
-        with suppress(Crash):  # what is left to remove, and so the number of steps, is never the same
-            crashing(snapshot._putting_back(), moments.randrange(count))
-        assert described(snapshot.path) == before
-    anyio.run(snapshot.put_back)
-    assert described(odd) == before
-    anyio.run(snapshot.drop)
-    assert list(snapshot.folder.iterdir()) == []
-
-
-def test_a_snapshot_that_is_half_removed_is_none(odd: Path) -> None:
-    snapshot = Snapshot(odd.parent, odd.parent / "snapshots", odd, 0, "a")
-    anyio.run(snapshot.take)
-    from rose_cli.runs.snapshot import _discarding
-
-    with opened(snapshot.folder) as snapshots, pytest.raises(Crash):
-        crashing(_discarding(snapshots, snapshot.path.name), 2)
-    assert not snapshot.path.exists()
-    anyio.run(snapshot.take)
-    assert described(snapshot.path) == described(odd)
-    assert [path.name for path in snapshot.folder.iterdir()] == ["0.a"]
-    anyio.run(drop_snapshots, snapshot.folder, snapshot.run)
-    assert list(snapshot.folder.iterdir()) == []
-
-
-def test_a_workspace_that_cannot_be_read_is_an_error_that_names_it(tmp_path: Path) -> None:
-    snapshot = Snapshot(tmp_path, tmp_path / "snapshots", tmp_path / "no-workspace", 0, "a")
-    with pytest.raises(RunDirectoryError, match="no-workspace"):
-        anyio.run(snapshot.take)
-
-
-# --- durability of many files --------------------------------------------------------------------------------------
-
-
-def snapshot_of(folder: Path, files: int) -> Snapshot:
-    for number in range(files):
-        (folder / "workspace" / f"d{number % 7}").mkdir(parents=True, exist_ok=True)
-        (folder / "workspace" / f"d{number % 7}" / str(number)).touch()
-    return Snapshot(folder, folder / "snapshots", folder / "workspace", 0, "t")
-
-
-def watched_syncs(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[tuple[str, int, list[str]]]:
-    """Every sync that really is done: its kind, with how many files copied and under which names."""
-    seen: list[tuple[str, int, list[str]]] = []
-
-    def spied(kind: str, call: Callable[[int], None]) -> Callable[[int], None]:
-        def sync_and_tell(descriptor: int) -> None:
-            there = folder / "snapshots"
-            seen.append(
-                (kind, sum(path.is_file() for path in there.rglob("*")), [path.name for path in there.iterdir()])
-            )
-            call(descriptor)
-
-        return sync_and_tell
-
-    monkeypatch.setattr(trees, "sync", spied("file", files.sync))
-    monkeypatch.setattr(trees, "sync_file_system", spied("all", files.sync_file_system))
-    return seen
-
-
-def test_many_files_are_synced_as_one_before_the_snapshot_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not can_be_synced_as_one_at(tmp_path):
-        pytest.skip("the temporary folder lies on a file system that is synced file by file")
-    snapshot = snapshot_of(tmp_path, 500)
-    seen = watched_syncs(monkeypatch, tmp_path)
-    anyio.run(snapshot.take)
-    assert [kind for kind, *_ in seen] == ["file"] * trees.MOST_SYNCED + ["all"]
-    assert seen[-1][1:] == (500, [".new"])
-    assert described(snapshot.path) == described(tmp_path / "workspace")
-    few = snapshot_of(tmp_path / "few", 5)
-    seen = watched_syncs(monkeypatch, tmp_path / "few")
-    anyio.run(few.take)
-    assert {kind for kind, *_ in seen} == {"file"}
-
-
-def test_where_a_file_system_cannot_be_synced_as_one_every_file_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    snapshot = snapshot_of(tmp_path, 300)
-    monkeypatch.setattr(trees, "can_be_synced_as_one", lambda _: False)
-    seen = watched_syncs(monkeypatch, tmp_path)
-    anyio.run(snapshot.take)
-    assert [kind for kind, *_ in seen] == ["file"] * (300 + 7 + 1)
-
-
-def can_be_synced_as_one_at(folder: Path) -> bool:
-    with opened(folder) as place:
-        return can_be_synced_as_one(place.descriptor)
-
-
-def test_which_file_systems_are_synced_as_one() -> None:
-    assert not can_be_synced_as_one_at(Path("/proc/sys"))
-    assert not can_be_synced_as_one(-1)
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        sync_file_system(-1)
+def test_sizes_in_words() -> None:
+    sizes = (0, 1023, 1024, 1536, 1_000_000, 10 * 2**30, 1.5 * 2**40, 5000 * 2**40)
+    assert [size_words(size) for size in sizes] == [
+        "0 bytes", "1023 bytes", "1 KB", "1.5 KB", "977 KB", "10 GB", "1.5 TB", "5,000 TB",
+    ]  # fmt: skip

@@ -120,3 +120,9 @@ def pieces(seed: str) -> set[str]:
     shifted = (b" " * offset + text[:24].encode() for text in cores for offset in range(3))
     encoded = [base64.b64encode(data).decode("ascii")[4:-4] for data in shifted]
     return {text[at : at + GRAM] for text in (*cores, *encoded) for at in range(len(text) - GRAM + 1)}
+
+
+def leaks(text: str, *seeds: str) -> list[str]:
+    """Pieces of secrets with these seeds that the text holds."""
+    grams = {text[at : at + GRAM] for at in range(len(text) - GRAM + 1)}
+    return sorted(piece for seed in seeds for piece in pieces(seed) & grams)

@@ -1,0 +1,72 @@
+"""`rose status`: a run as it is, once or until it ends."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from tests.conftest import Rose
+
+
+def test_a_status_as_json(ended: Rose) -> None:
+    status = ended.status("r")
+    assert (status["run"], status["campaign"], status["status"]) == (str(ended.folder / "r"), "looks", "done")
+    adaptive, short = status["learners"]
+    assert adaptive["history"] == [0.1 + 0.2, 1e-300, None, 0.7]
+    assert (adaptive["metric_value"], adaptive["best_value"]) == (0.7, 1e-300)
+    assert (adaptive["metric_name"], adaptive["operator"], adaptive["threshold"]) == ("own", "<=", 0.0)
+    assert adaptive["result"] == {"labeled_count": 30, "share": 1 / 3}
+    assert (short["stop_reason"], short["iterations_done"], short["max_iter"]) == ("max_iter", 1, 1)
+    assert short["error"] is None
+
+
+def test_a_status_names_the_failure(rose: Rose) -> None:
+    rose.write("{max_iter: 2, tasks: {s: {executable: sh -c 'echo why >&2; exit 4'}}, learners: 1}")
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 1
+    (learner,) = rose.status("r")["learners"]
+    assert learner["error"] == {
+        "task": "s",
+        "iteration": 0,
+        "attempt": 1,
+        "kind": "exited",
+        "message": "exit code 4",
+        "command": "sh -c 'echo why >&2; exit 4'",
+        "exit_code": 4,
+        "signal": None,
+        "stderr_tail": ["why"],
+        "log": str(rose.folder / "r/learners/learner-0/logs/0/s.1.err"),
+    }
+    called = rose("status", "r")
+    assert called.code == 0
+    assert "✗ learner-0: 's' failed in iteration 0, attempt 1: exit code 4" in called.out
+    assert called.out.splitlines()[-1] == "  resume   rose resume r"
+
+
+def test_a_status_for_people(ended: Rose) -> None:
+    lines = ended("status", "r").out.splitlines()
+    assert lines[0] == "looks · until own <= 0 · local engine"
+    assert lines[2].split() == ["learner", "done", "now", "own", "threshold", "status", "elapsed", "left"]
+    assert lines[3].split()[1:4] == ["adaptive", "━━━━━━━━", "4/4"]
+    assert "  adaptive: labeled_count 30, share 0.333333" in lines
+    assert lines[-2:] == ["  status   done", f"  run      {ended.folder}/r"]
+
+
+def test_a_run_is_looked_at_and_followed_while_it_goes_on(rose: Rose, going: subprocess.Popen[str]) -> None:
+    status = rose.status("r")
+    assert status["status"] == "running"
+    assert {learner["status"] for learner in status["learners"]} == {"running"}
+    assert "  status   running\n" in rose("status", "r").out
+    follower = rose.start("logs", "r", "a", "--follow")
+    watcher = rose.start("status", "r", "--watch")
+    assert follower.stdout is not None
+    seen = [line for _, line in zip(range(40), follower.stdout, strict=False) if line.startswith("──")]
+    assert len(seen) == len(set(seen)) == 20
+    going.send_signal(signal.SIGTERM)
+    assert follower.wait(timeout=30) == 0
+    out, _ = watcher.communicate(timeout=30)
+    assert watcher.returncode == 0
+    assert "2 interrupted" in out
+    follower.stdout.close()

@@ -1,0 +1,67 @@
+"""Wall time and allocations, for real: a session ends in time."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import Rose
+
+
+def test_an_allocation_that_ends_in_seconds_starts_nothing_and_says_so(rose: Rose) -> None:
+    rose.write("{max_iter: 2, tasks: {s: {executable: 'true'}}, learners: 2}")
+    called = rose("run", "campaign.yaml", "--run-dir", "r", SLURM_JOB_END_TIME=str(int(time.time()) + 12))
+    assert called.code == 143
+    assert "there is no time for any task: $SLURM_JOB_END_TIME (" in called.out
+    assert "`unset SLURM_JOB_END_TIME` if this is no job" in called.out
+    assert "rose resume" in called.out
+    assert [event for event in rose.events("r") if event["event"] == "attempt_started"] == []
+    assert "the wall time is over: $SLURM_JOB_END_TIME (" in rose.events("r")[-1]["message"]
+    assert rose("resume", "r").code == 0
+
+
+STUBBORN = """
+    max_iter: 1
+    limits: {{wall_time: {wall_time}}}
+    engine: {{kind: local, grace: {grace}}}
+    tasks: {{s: {{executable: "trap '' TERM; while :; do sleep 0.05; done", shell: true}}}}
+    learners: 1
+"""
+
+
+@pytest.mark.parametrize(("wall_time", "grace"), [(3, 1.5), (3, 60)])
+def test_a_session_is_over_by_the_wall_time_also_with_a_task_that_ignores_term(
+    rose: Rose, wall_time: int, grace: float
+) -> None:
+    rose.write(STUBBORN.format(wall_time=wall_time, grace=grace))
+    called = rose("run", "campaign.yaml", "--run-dir", "r")
+    assert called.code == 143
+    facts = rose.events("r")
+    began = next(fact["time"] for fact in facts if fact["event"] == "session_started")
+    ended = next(fact["time"] for fact in facts if fact["event"] == "attempt_cancelled")
+    # the KILL comes at the wall time; with the whole grace of a minute it would come 58 seconds later
+    assert wall_time - 1.5 <= ended - began < wall_time + 30
+    assert f"limits.wall_time ({wall_time}s, less 1.5s to end tasks)" in called.out
+
+
+def test_the_end_of_an_allocation_for_real(rose: Rose) -> None:
+    """On whatever machine: what is started has, by its durations so far, time enough. Loaded ones get less far."""
+    rose.write(
+        "{engine: {kind: local, grace: 1}, max_iter: 1000, tasks: {s: {executable: sleep 0.4}}, learners: 2}",
+    )
+    end = int(time.time()) + 14
+    called = rose("run", "campaign.yaml", "--run-dir", "r", SLURM_JOB_END_TIME=str(end))
+    assert called.code == 143
+    assert "rose resume" in called.out
+    facts = rose.events("r")
+    assert facts[-1]["reason"] == "wall_time"
+    longest: dict[str, float] = {}
+    for fact in facts:
+        if fact["event"] == "attempt_succeeded":
+            longest[fact["learner"]] = max(fact["seconds"], longest.get(fact["learner"], 0.0))
+        elif fact["event"] == "attempt_started" and fact["learner"] in longest:
+            assert fact["time"] + longest[fact["learner"]] < end - 11 + 0.5  # half a second for the time stamp
+    assert rose("resume", "r", "--dry-run").code == 0
