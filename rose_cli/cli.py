@@ -1,6 +1,6 @@
 """The command line: options in, exit code out, and the one place where errors become messages.
 
-Commands are imported when they are called, so that `rose --help` answers at once.
+A command is imported only when it is called, so that `rose --help` answers immediately.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn, Optional
+from typing import Annotated, Any, Literal, NoReturn, Optional
 
 import typer
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from rose_cli import __version__
 from rose_cli.util.errors import CampaignError, ExitCode, RoseError, RunDirectoryError, ShortageError, UsageError
@@ -21,8 +22,42 @@ from rose_cli.util.shortage import shortage
 from rose_cli.util.signals import Stopped, end_with, raised
 from rose_cli.util.streams import escape_what_has_no_encoding, give_up, stand_in_for_closed
 
+
+class _Command(TyperCommand):
+    """A command with a brief help: `FILE` in the usage line, not `{FILE}`, and no types of flags and arguments."""
+
+    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - types of the click inside typer
+        return _brief(super().get_params(ctx))
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ANN401
+        arguments = [param for param in self.get_params(ctx) if isinstance(param, TyperArgument)]
+        return ["[OPTIONS]", *map(_usage, arguments)]
+
+
+class _Group(TyperGroup):
+    """As `_Command`, for `rose` itself."""
+
+    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - types of the click inside typer
+        return _brief(super().get_params(ctx))
+
+
+def _brief(params: list[Any]) -> list[Any]:
+    for param in params:
+        if isinstance(param, TyperOption) and param.is_flag:
+            param.metavar = ""
+        elif isinstance(param, TyperArgument):
+            vars(param)["display_type_rich"] = lambda ctx: None  # noqa: ARG005
+    return params
+
+
+def _usage(argument: TyperArgument) -> str:
+    name = f"{argument.metavar}{'' if argument.nargs == 1 else '...'}"
+    return name if argument.required else f"[{name}]"
+
+
 app = typer.Typer(
     name="rose",
+    cls=_Group,
     help="Parallel active learning from one YAML file.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -32,38 +67,50 @@ app = typer.Typer(
 COMMAND_NAMES = ("rose", "rose-cli")
 """The names that the command is installed under."""
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="The campaign file.", show_default=False)]
+_RUN, _LOOK, _RECOVER, _MACHINE = "Run", "Look", "Recover", "Machine"
+"""The panels of commands in the help."""
+
+_CHANGE, _TRY, _WHAT, _OVERRIDE = "Change the campaign", "Try it first", "What to resume", "Override a safeguard"
+"""The panels of options in the help."""
+
+_RUN_HELP = "Run directory, run name or campaign file."
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="Campaign file.", show_default=False)]
 FileOrRun = Annotated[
-    str, typer.Argument(metavar="FILE", help="The campaign file; or a run's folder or name.", show_default=False)
+    str,
+    typer.Argument(metavar="FILE|RUN", help="Campaign file; or a run directory or run name.", show_default=False),
 ]
 RunName = Annotated[
     Optional[str],  # noqa: UP045 - typer on Python 3.10 reads this form
-    typer.Argument(metavar="RUN", help="A run's folder or name, or a campaign file; default: the latest run here."),
+    typer.Argument(metavar="RUN", help=f"{_RUN_HELP} Default: the latest run here."),
 ]
-NamedRun = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder or name, or a campaign file.")]
+NamedRun = Annotated[str, typer.Argument(metavar="RUN", help=_RUN_HELP)]
 Learners = Annotated[
     Optional[list[str]],  # noqa: UP045
-    typer.Option("--learner", metavar="NAME", help="Only this learner; repeatable."),
+    typer.Option("--learner", metavar="NAME", help="Only this learner (repeatable).", rich_help_panel=_CHANGE),
 ]
 Settings = Annotated[
     Optional[list[str]],  # noqa: UP045
-    typer.Option("--set", metavar="KEY.PATH=VALUE", help="Lay a value over the file's; repeatable."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a value in the campaign file (repeatable).",
+        rich_help_panel=_CHANGE,
+    ),
 ]
 OutputKind = Literal["auto", "live", "plain", "json", "quiet"]
 Output = Annotated[
-    OutputKind, typer.Option("--output", help="auto: a live table on a terminal, plain lines elsewhere.")
-]
-RequireCriterion = Annotated[
-    bool, typer.Option("--require-criterion", help="Exit 1 unless every learner meets its criterion.")
-]
-Trust = Annotated[
-    bool,
+    OutputKind,
     typer.Option(
-        "--trust",
-        help="Use RUN although others own it or can change it, or its plan was edited: what it runs, it runs as you.",
+        "--output",
+        metavar="MODE",
+        help="live (a table), plain (lines), json (events), quiet, or auto: live on a terminal, plain elsewhere.",
     ),
 ]
-TextOrJson = Annotated[Literal["text", "json"], typer.Option("--format", help="For people or for programs.")]
+RequireCriterion = Annotated[
+    bool, typer.Option("--require-criterion", help="Exit with code 1 unless every learner meets its criterion.")
+]
+TextOrJson = Annotated[Literal["text", "json"], typer.Option("--format", help="Output format.")]
 
 
 def _version(wanted: bool) -> None:
@@ -81,42 +128,44 @@ def _root(
     pass
 
 
-@app.command()
+@app.command(cls=_Command, rich_help_panel=_RUN)
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write it.")] = Path(),
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Directory to write to, created if missing.")
+    ] = Path(),
 ) -> None:
-    """Write a small campaign that runs as it is."""
+    """Write a small example campaign, ready to run."""
     from rose_cli.commands.init import init as command
 
-    raise typer.Exit(command(folder))
+    raise typer.Exit(command(directory))
 
 
-@app.command()
+@app.command(cls=_Command, rich_help_panel=_RUN)
 def validate(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Campaign files.", show_default=False)],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Campaign files.", show_default=False)],
     report_format: Annotated[
-        Literal["text", "json", "github"], typer.Option("--format", help="How to report.")
+        Literal["text", "json", "github"], typer.Option("--format", help="Report format.")
     ] = "text",
 ) -> None:
-    """Show every mistake in campaign files at once; nothing runs."""
+    """Check campaign files and report every error. Runs nothing."""
     from rose_cli.commands.validate import validate as command
 
     raise typer.Exit(command(files, report_format))
 
 
-@app.command()
+@app.command(cls=_Command, rich_help_panel=_RUN)
 def plan(
     file: FileOrRun,
     learner: Learners = None,
     iteration: Annotated[
         Optional[list[int]],  # noqa: UP045
-        typer.Option("--iteration", metavar="N", help="Only this iteration; repeatable."),
+        typer.Option("--iteration", metavar="N", help="Only this iteration (repeatable)."),
     ] = None,
     settings: Settings = None,
-    smoke: Annotated[bool, typer.Option("--smoke", help="The plan of `rose run --smoke`.")] = False,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Show the plan of `rose run --smoke`.")] = False,
     plan_format: TextOrJson = "text",
 ) -> None:
-    """Show what each learner would run at each iteration, by a campaign file or by the plan of a run."""
+    """Show what each learner would run in each iteration. Runs nothing."""
     from rose_cli.campaign_file import parse_setting
     from rose_cli.commands.plan import PlanOptions, show_plan
 
@@ -124,17 +173,26 @@ def plan(
     raise typer.Exit(show_plan(file, PlanOptions(given, learner or (), iteration or (), plan_format, smoke)))
 
 
-@app.command()
+@app.command(cls=_Command, rich_help_panel=_RUN)
 def run(
     file: File,
-    engine: Annotated[Optional[str], typer.Option(metavar="KIND", help="The engine: local or radical.pilot.")] = None,  # noqa: UP045
-    max_iter: Annotated[Optional[str], typer.Option(metavar="N", help="Iterations per learner.")] = None,  # noqa: UP045
+    engine: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="KIND", help="Engine: local or radical.pilot.", rich_help_panel=_CHANGE),
+    ] = None,
+    max_iter: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="N", help="Iterations per learner.", rich_help_panel=_CHANGE),
+    ] = None,
     learner: Learners = None,
-    run_dir: Annotated[Optional[Path], typer.Option(metavar="DIR", help="The run directory to make.")] = None,  # noqa: UP045
+    run_dir: Annotated[Optional[Path], typer.Option(metavar="DIR", help="Run directory to create.")] = None,  # noqa: UP045
     settings: Settings = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan; run nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan without running anything.", rich_help_panel=_TRY)
+    ] = False,
     smoke: Annotated[
-        bool, typer.Option("--smoke", help="One quick iteration of every learner, then clean up.")
+        bool,
+        typer.Option("--smoke", help="Run one quick iteration of every learner, then clean up.", rich_help_panel=_TRY),
     ] = False,
     require_criterion: RequireCriterion = False,
     output: Output = "auto",
@@ -144,11 +202,11 @@ def run(
 
     given = [parse_setting(text) for text in settings or ()]
     if engine is not None:
-        given.insert(0, Setting(("engine",), engine, f"--engine {engine}"))  # --set engine.… lies over it
+        given.insert(0, Setting(("engine",), engine, f"--engine {engine}"))  # so that `--set engine.…` overrides it
     if max_iter is not None:
         given.append(Setting(("max_iter",), max_iter, f"--max-iter {max_iter}"))
     if smoke and (run_dir is not None or require_criterion):
-        raise UsageError("--smoke goes with neither --run-dir nor --require-criterion", "leave them out")
+        raise UsageError("--smoke cannot be combined with --run-dir or --require-criterion", "remove them")
     if dry_run:
         from rose_cli.commands.plan import PlanOptions, show_plan
 
@@ -163,33 +221,133 @@ def run(
     raise typer.Exit(command_run(file, RunOptions(given, learner or (), run_dir, output, require_criterion)))
 
 
-@app.command()
+@app.command(cls=_Command, rich_help_panel=_RUN)
+def stop(
+    run_name: NamedRun,
+    learner: Annotated[Optional[str], typer.Option(metavar="NAME", help="Only this learner.")] = None,  # noqa: UP045
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Stop RUN even if other users own it or can modify it.")
+    ] = False,
+) -> None:
+    """Ask a running campaign to stop cleanly."""
+    from rose_cli.commands.stop import stop as command
+
+    raise typer.Exit(command(run_name, learner, trust=trust))
+
+
+@app.command(cls=_Command, rich_help_panel=_LOOK)
+def status(
+    run_name: RunName = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh until the run ends.")] = False,
+    status_format: TextOrJson = "text",
+) -> None:
+    """Show the status of a run."""
+    from rose_cli.commands import status as commands
+
+    raise typer.Exit(
+        commands.watch(run_name) if watch and status_format == "text" else commands.status(run_name, status_format)
+    )
+
+
+@app.command(name="list", cls=_Command, rich_help_panel=_LOOK)
+def list_(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of the campaigns.")] = Path(),
+    list_format: TextOrJson = "text",
+) -> None:
+    """List the runs in a directory."""
+    from rose_cli.commands.list_runs import list_runs
+
+    raise typer.Exit(list_runs(directory, list_format))
+
+
+@app.command(cls=_Command, rich_help_panel=_LOOK)
+def logs(
+    run_name: NamedRun,
+    learner: Annotated[Optional[str], typer.Argument(metavar="LEARNER", help="Only this learner.")] = None,  # noqa: UP045
+    iteration: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Argument(metavar="ITERATION", help="Only this iteration."),
+    ] = None,
+    task: Annotated[Optional[str], typer.Argument(metavar="TASK", help="Only this task.")] = None,  # noqa: UP045
+    failed: Annotated[bool, typer.Option("--failed", help="Only failed attempts.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Follow new output until the run ends.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Print control sequences unchanged, even on a terminal.")] = False,
+) -> None:
+    """Show the output of tasks."""
+    from rose_cli.commands.logs import Wanted
+    from rose_cli.commands.logs import logs as command
+
+    raise typer.Exit(command(run_name, Wanted(learner, iteration, task, failed), follow=follow, raw=raw))
+
+
+@app.command(cls=_Command, rich_help_panel=_LOOK)
+def export(
+    run_name: RunName = None,
+    export_format: Annotated[
+        Literal["csv", "jsonl"], typer.Option("--format", help="Output format: CSV or JSON Lines.")
+    ] = "csv",
+    output: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--output", "-o", metavar="FILE", help="Output file. Default: standard output."),
+    ] = None,
+) -> None:
+    """Export the finished iterations of a run as a table."""
+    from rose_cli.commands.export import export as command
+
+    raise typer.Exit(command(run_name, export_format, output))
+
+
+@app.command(cls=_Command, rich_help_panel=_RECOVER)
 def resume(
     run_name: RunName = None,
-    max_iter: Annotated[Optional[int], typer.Option(metavar="N", min=1, help="Extend to N iterations.")] = None,  # noqa: UP045
+    max_iter: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(metavar="N", min=1, help="Raise max_iter to N.", rich_help_panel=_WHAT),
+    ] = None,
     from_iteration: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(metavar="N", min=0, help="Go back to iteration N."),
+        typer.Option(metavar="N", min=0, help="Rerun from iteration N.", rich_help_panel=_WHAT),
     ] = None,
     learner: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Option(metavar="NAME", help="Of those that have stopped, take up only this one; repeatable."),
+        typer.Option(
+            metavar="NAME",
+            help="Of the learners that have stopped, resume only this one (repeatable).",
+            rich_help_panel=_WHAT,
+        ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is kept and what runs again.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be kept and what would be rerun.")
+    ] = False,
     steal_lock: Annotated[
-        bool, typer.Option("--steal-lock", help="Take the run over although another host seems to hold it.")
+        bool,
+        typer.Option(
+            "--steal-lock",
+            help="Take over the run even if another host appears to hold its lock.",
+            rich_help_panel=_OVERRIDE,
+        ),
     ] = False,
     force: Annotated[
         bool,
         typer.Option(
-            "--force", help="Continue even if a pilot may be at work elsewhere or a workspace has lost files."
+            "--force",
+            help="Resume even if a pilot may still be running elsewhere or a workspace has lost files.",
+            rich_help_panel=_OVERRIDE,
         ),
     ] = False,
-    trust: Trust = False,
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust",
+            help="Resume even if other users own the run or can modify it, or its plan was edited."
+            " Its commands then run as you.",
+            rich_help_panel=_OVERRIDE,
+        ),
+    ] = False,
     require_criterion: RequireCriterion = False,
     output: Output = "auto",
 ) -> None:
-    """Continue an interrupted or failed run."""
+    """Resume an interrupted or failed run."""
     from rose_cli.commands.resume import ResumeOptions, explain
     from rose_cli.commands.resume import resume as command
 
@@ -199,111 +357,45 @@ def resume(
     raise typer.Exit(explain(run_name, options) if dry_run else command(run_name, options))
 
 
-@app.command()
-def status(
-    run_name: RunName = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Redraw until the run has ended.")] = False,
-    status_format: TextOrJson = "text",
-) -> None:
-    """Show the table of a run, whether it is running, was interrupted or has finished."""
-    from rose_cli.commands import status as commands
-
-    raise typer.Exit(
-        commands.watch(run_name) if watch and status_format == "text" else commands.status(run_name, status_format)
-    )
-
-
-@app.command(name="list")
-def list_(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the campaigns.")] = Path(),
-    list_format: TextOrJson = "text",
-) -> None:
-    """List the runs of a folder."""
-    from rose_cli.commands.list_runs import list_runs
-
-    raise typer.Exit(list_runs(folder, list_format))
-
-
-@app.command()
-def logs(
-    run_name: NamedRun,
-    learner: Annotated[Optional[str], typer.Argument(metavar="LEARNER", help="Only this learner.")] = None,  # noqa: UP045
-    iteration: Annotated[Optional[int], typer.Argument(metavar="ITERATION", help="Only this one.")] = None,  # noqa: UP045
-    task: Annotated[Optional[str], typer.Argument(metavar="TASK", help="Only this task.")] = None,  # noqa: UP045
-    failed: Annotated[bool, typer.Option("--failed", help="Only attempts that failed.")] = False,
-    follow: Annotated[bool, typer.Option("--follow", help="Keep printing until the run has ended.")] = False,
-    raw: Annotated[
-        bool, typer.Option("--raw", help="Also on a terminal byte by byte, control sequences included.")
-    ] = False,
-) -> None:
-    """Show what tasks printed."""
-    from rose_cli.commands.logs import Wanted
-    from rose_cli.commands.logs import logs as command
-
-    raise typer.Exit(command(run_name, Wanted(learner, iteration, task, failed), follow=follow, raw=raw))
-
-
-@app.command()
-def export(
-    run_name: RunName = None,
-    export_format: Annotated[Literal["csv", "jsonl"], typer.Option("--format", help="CSV or JSON Lines.")] = "csv",
-    output: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--output", "-o", metavar="FILE", help="Default: standard output."),
-    ] = None,
-) -> None:
-    """Export the iterations of a run."""
-    from rose_cli.commands.export import export as command
-
-    raise typer.Exit(command(run_name, export_format, output))
-
-
-@app.command()
-def stop(
-    run_name: NamedRun,
-    learner: Annotated[Optional[str], typer.Option(metavar="NAME", help="Only this learner.")] = None,  # noqa: UP045
-    trust: Trust = False,
-) -> None:
-    """Ask a running campaign, from another terminal, to stop cleanly."""
-    from rose_cli.commands.stop import stop as command
-
-    raise typer.Exit(command(run_name, learner, trust=trust))
-
-
-@app.command()
+@app.command(cls=_Command, rich_help_panel=_RECOVER)
 def clean(
     run_name: NamedRun,
     keep_logs: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(metavar="N", min=0, help="Also old logs: keep those of each learner's last N iterations."),
+        typer.Option(metavar="N", min=0, help="Also delete old logs; keep those of each learner's last N iterations."),
     ] = None,
     workspaces: Annotated[
-        bool, typer.Option("--workspaces", help="Also workspaces of learners that are done; these cannot be extended.")
+        bool,
+        typer.Option(
+            "--workspaces", help="Also delete the workspaces of finished learners, which then cannot be extended."
+        ),
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove it without a question.")] = False,
-    trust: Annotated[bool, typer.Option("--trust", help="Clean RUN although others own it or can change it.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be deleted without deleting it.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Clean RUN even if other users own it or can modify it.")
+    ] = False,
 ) -> None:
-    """Free the space that a run no longer needs. Shows what would be removed, and asks."""
+    """Delete what a run no longer needs. Shows it first, and asks."""
     from rose_cli.commands.clean import CleanOptions
     from rose_cli.commands.clean import clean as command
 
     raise typer.Exit(command(run_name, CleanOptions(keep_logs, workspaces, dry_run, yes, trust)))
 
 
-@app.command()
+@app.command(cls=_Command, rich_help_panel=_MACHINE)
 def doctor(
     pilot: Annotated[bool, typer.Option("--pilot", help="Start a pilot on this machine and run a task on it.")] = False,
     doctor_format: TextOrJson = "text",
 ) -> None:
-    """Tell whether this machine can run each engine."""
+    """Check which engines this machine can run."""
     from rose_cli.commands.doctor import doctor as command
 
     raise typer.Exit(command(doctor_format, with_pilot=pilot))
 
 
 def main() -> NoReturn:
-    """The `rose` command. What is wrong with the command line itself, typer has said and ended in exit code 2."""
+    """The `rose` command. Typer reports a wrong command line by itself, with exit code 2."""
     stand_in_for_closed()
     escape_what_has_no_encoding()
     code: int = ExitCode.OK
@@ -311,32 +403,32 @@ def main() -> NoReturn:
         _call()
     except Stopped as stopped:
         code = _stopped(stopped)
-    except SystemExit as ended:  # of typer
-        code = ended.code if isinstance(ended.code, int) else ExitCode.OK
+    except SystemExit as exit_of_typer:
+        code = exit_of_typer.code if isinstance(exit_of_typer.code, int) else ExitCode.OK
     except KeyboardInterrupt:
         code = ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the boundary
-        code = _stopped(lost) if (lost := raised()) else _tell(error)
+        code = _stopped(signalled) if (signalled := raised()) else _report(error)
     end_with(code)
     sys.exit(code)
 
 
-def _tell(error: Exception) -> ExitCode:
-    """Anything that is neither an error of rose's own nor the machine's is a bug."""
+def _report(error: Exception) -> ExitCode:
+    """An error that is neither rose's own nor the machine's is a bug."""
     if isinstance(error, CampaignError):
-        return _show_mistakes(error)
+        return _report_diagnostics(error)
     short = error if isinstance(error, ShortageError) else shortage(error)
     if short is not None:
-        _leave(short)
-    known = error if isinstance(error, RoseError) else _refusal(error)
+        _exit_short(short)
+    known = error if isinstance(error, RoseError) else _machine_error(error)
     try:
-        return _say(known) if known else _report_bug(error)
+        return _report_known(known) if known else _report_bug(error)
     except MemoryError as late:
-        _leave(shortage(late) or ShortageError("there is not enough memory"))
+        _exit_short(shortage(late) or ShortageError("there is not enough memory"))
 
 
-def _leave(short: ShortageError) -> NoReturn:
-    """At once: what the interpreter does at its end may need what is not there. The watchdog ends tasks, if need be."""
+def _exit_short(short: ShortageError) -> NoReturn:
+    """Exit immediately: the interpreter's own shutdown may need what is missing. The watchdog kills tasks, if any."""
     short.say()
     with suppress(OSError, ValueError):
         sys.stdout.flush()
@@ -350,22 +442,22 @@ def _stopped(stopped: Stopped) -> ExitCode:
 
 
 def _name_used() -> str:
-    """How usage lines and completion call the program: `rose-cli` where it was called so, for another package installs
-    a `rose` too."""
+    """The program's name in usage lines and completion: `rose-cli` if it was called that way, since another package
+    also installs a `rose`."""
     name = Path(sys.argv[0]).name
     return name if name in COMMAND_NAMES else COMMAND_NAMES[0]
 
 
 _READERS = (["status"], ["list"], ["logs"], ["export"])
-"""Commands that only show something: one that is ended has nothing to say, as with `tail -f`."""
+"""Commands that only show something: when terminated they say nothing, like `tail -f`."""
 
 
 def _call() -> None:
-    """Run the command, and have its output written: at the interpreter's end a full disk would be told as exit 120."""
+    """Run the command and flush its output: at interpreter shutdown a full disk would become exit code 120."""
     try:
         app(prog_name=_name_used())
     except Stopped:
-        give_up(sys.stdout)  # whoever reads it may have stopped reading
+        give_up(sys.stdout)  # its reader may have stopped reading
         raise
     finally:
         try:
@@ -377,7 +469,7 @@ def _call() -> None:
             raise
 
 
-def _show_mistakes(error: CampaignError) -> ExitCode:
+def _report_diagnostics(error: CampaignError) -> ExitCode:
     from rose_cli.view.diagnostics import print_diagnostics
 
     name = error.diagnostics[0].file if error.diagnostics else "campaign file"
@@ -385,7 +477,7 @@ def _show_mistakes(error: CampaignError) -> ExitCode:
     return error.exit_code
 
 
-def _say(error: RoseError) -> ExitCode:
+def _report_known(error: RoseError) -> ExitCode:
     try:
         from rose_cli.view.console import complain
 
@@ -395,23 +487,23 @@ def _say(error: RoseError) -> ExitCode:
     return error.exit_code
 
 
-_REFUSALS = frozenset(
+_MACHINE_ERRNOS = frozenset(
     (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE,
      errno.EINTR)
 )  # fmt: skip
-"""What a machine may answer without a mistake in rose: rights, bounds, full, broken and far-away disks."""
+"""Errors of the machine rather than of rose: permissions, limits, and full, broken or remote disks."""
 
 
-def _refusal(error: Exception) -> RunDirectoryError | None:
-    """What there is to say where the machine refused a file, or room for the output."""
-    if isinstance(error, FileNotFoundError) and error.filename is None:  # out of os.getcwd
-        return RunDirectoryError("the folder that rose was called in is gone", "change to one that is there")
+def _machine_error(error: Exception) -> RunDirectoryError | None:
+    """The error to report if the machine refused access to a file or space for the output."""
+    if isinstance(error, FileNotFoundError) and error.filename is None:  # raised by os.getcwd
+        return RunDirectoryError("the current directory no longer exists", "cd to an existing one")
     if isinstance(error, UnicodeEncodeError) and codecs.lookup(error.encoding) == codecs.lookup(
         sys.getfilesystemencoding()
     ):
         message = f"'{error.object}' cannot name a file here: the encoding of this terminal is {error.encoding}"
         return RunDirectoryError(message, "call rose with PYTHONUTF8=1")
-    if not isinstance(error, OSError) or error.errno not in _REFUSALS:
+    if not isinstance(error, OSError) or error.errno not in _MACHINE_ERRNOS:
         return None
     what = f"use '{os.fsdecode(error.filename)}'" if error.filename else "write the output"
     hint = "check its owner and permissions: ls -l" if error.filename and error.errno == errno.EACCES else None

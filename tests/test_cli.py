@@ -1,4 +1,4 @@
-"""The command is installed as `rose` and as `rose-cli`; usage lines and completion show the name used."""
+"""The command's two names, `rose` and `rose-cli`; its help shows the words of the command line, in 80 columns."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from typer.main import get_command
 
-from rose_cli.cli import COMMAND_NAMES
+from rose_cli.cli import COMMAND_NAMES, app
 from tests.conftest import REPOSITORY
 
 if TYPE_CHECKING:
@@ -65,4 +66,34 @@ def test_completion_works_for_both_names(tmp_path: Path, name: str) -> None:
     assert re.search(rf"{variable}=complete_bash\b", script)
     assert re.search(rf"^complete .* {name}$", script, re.MULTILINE)
     typed = {"COMP_WORDS": f"{name} st", "COMP_CWORD": "1"}
-    assert call(tmp_path, name, **{variable: "complete_bash"}, **typed).split() == ["status", "stop"]
+    assert call(tmp_path, name, **{variable: "complete_bash"}, **typed).split() == ["stop", "status"]
+
+
+def help_of(*arguments: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-m", "rose_cli", *arguments, "--help"],
+        cwd=REPOSITORY,
+        env={**os.environ, "COLUMNS": "80"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+@pytest.mark.parametrize("name", ["", *get_command(app).commands])  # type: ignore[attr-defined]
+def test_help_shows_no_types_and_fits_the_terminal(name: str) -> None:
+    text = help_of(*name.split())
+    assert max(map(len, text.splitlines())) <= 80
+    for type_of_python in ("<bool>", "<str>", "<int>", "<path>", "list["):
+        assert type_of_python not in text
+
+
+def test_usage_lines_have_the_names_of_the_arguments() -> None:
+    assert "Usage: rose run [OPTIONS] FILE  " in help_of("run")
+    assert "Usage: rose validate [OPTIONS] FILE...  " in help_of("validate")
+    assert "Usage: rose logs [OPTIONS] RUN [LEARNER] [ITERATION] [TASK]  " in help_of("logs")
+
+
+def test_every_command_is_in_one_of_the_panels() -> None:
+    panels = [line.split()[1] for line in help_of().splitlines() if line.startswith("╭─")]
+    assert panels == ["Options", "Run", "Look", "Recover", "Machine"]

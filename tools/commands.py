@@ -34,7 +34,7 @@ class Parameter:
     def words(self) -> str:
         """The form in which users write it: `--learner NAME`."""
         if self.is_argument:
-            return str(self.info.metavar)
+            return f"{self.info.metavar}{'...' if get_origin(self.kind) is list else ''}"
         value = self.info.metavar or "|".join(get_args(self.kind))
         return f"{', '.join(self.spellings)} {value}".strip()
 
