@@ -13,13 +13,13 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose_cli.check.campaign import compile_campaign
+from rose_cli.check.campaign import check_plan
 from rose_cli.config.load import declared_tasks, load, located
-from rose_cli.config.recovery import read_all
+from rose_cli.config.recovery import read_with_recovery
 from rose_cli.engine.labels import known_labels
 from rose_cli.engine.machine import machine_capacity
-from rose_cli.plan.compile import Overlay, with_learners
-from rose_cli.plan.context import Surroundings
+from rose_cli.plan.compile import Overlay, compile_plan, with_learners
+from rose_cli.plan.context import CheckContext
 from rose_cli.plan.secrets import secrets_of_plan
 from rose_cli.util.errors import CampaignError, UsageError, did_you_mean
 from rose_cli.util.redact import Secrets, masked_setting, remember
@@ -72,7 +72,7 @@ class Checked:
     text: str
     diagnostics: tuple[Diagnostic, ...]
     plan: Plan | None
-    _compiled_from: tuple[Campaign, Surroundings] | None = field(default=None, repr=False)
+    _compiled_from: tuple[Campaign, CheckContext] | None = field(default=None, repr=False)
 
     @property
     def good_plan(self) -> Plan:
@@ -93,8 +93,8 @@ class Checked:
         """The plan of `rose run --smoke`, where there is a plan."""
         if self.plan is None or self._compiled_from is None:
             return None
-        campaign, around = self._compiled_from
-        return compile_campaign(campaign, around, Overlay.smoke(campaign))[0]
+        campaign, ctx = self._compiled_from
+        return compile_plan(campaign, ctx, Overlay.smoke(campaign))
 
 
 @dataclass(frozen=True)
@@ -126,28 +126,27 @@ def check_campaign(
 
 
 def _check(path: Path, environment: Mapping[str, str], settings: Sequence[Setting], host: Host, at: Path) -> Checked:
-    read = read_all(path, [(setting.path, setting.text, setting.source) for setting in settings])
+    read = read_with_recovery(path, [(setting.path, setting.text, setting.source) for setting in settings])
     if read.document is None:
         return Checked(read.text, _fit_to_show(read.diagnostics, read.text, settings), None)
-    loaded = load(read.document, read.broken)
+    loaded = load(read.document, read.invalid)
     diagnostics, compiled = list(loaded.diagnostics), None
-    around = Surroundings(
+    ctx = CheckContext(
         campaign_file=Path(at).absolute(),
         environment=environment,
         machine=host.machine,
         task_names=declared_tasks(read.document) | read.lost_names,
-        broken=loaded.broken,
         find_labels=host.find_labels,
     )
     if loaded.campaign is not None:
-        compiled, found = compile_campaign(loaded.campaign, around)
+        compiled = compile_plan(loaded.campaign, ctx)
         remember(partial(secrets_of_plan, compiled))
-        diagnostics += found
+        diagnostics += check_plan(loaded.campaign, compiled, ctx, loaded.invalid)
     found_all = (*read.diagnostics, *(located(read.document, each) for each in diagnostics))
     shown = in_order(_fit_to_show(found_all, read.text, settings), str(path))
     if loaded.campaign is None or any(diagnostic.is_error for diagnostic in shown):
         return Checked(read.text, shown, None)
-    return Checked(read.text, shown, compiled, (loaded.campaign, around))
+    return Checked(read.text, shown, compiled, (loaded.campaign, ctx))
 
 
 def _fit_to_show(diagnostics: Sequence[Diagnostic], text: str, settings: Sequence[Setting]) -> tuple[Diagnostic, ...]:

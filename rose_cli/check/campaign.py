@@ -16,22 +16,23 @@ from rose_cli.check.schedules import Horizon, Trial, check_keys
 from rose_cli.config.models import RESERVED_TASK_NAMES, Campaign, Iterations, Learner, TaskFields
 from rose_cli.config.rules import folded
 from rose_cli.config.validation import unknown_task
-from rose_cli.plan.compile import Overlay, _plan
 from rose_cli.util.errors import Diagnostic, KeyPath
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from rose_cli.plan.context import Surroundings
+    from rose_cli.config.recovery import InvalidPaths
+    from rose_cli.plan.context import CheckContext
     from rose_cli.plan.model import LearnerPlan, Plan
 
 
 @dataclass
-class Checker:
+class _Checker:
     """Collects diagnostics, each once, however many learners share its place; without what only follows from others."""
 
     campaign: Campaign
-    around: Surroundings
+    ctx: CheckContext
+    invalid: InvalidPaths
     _findings: dict[tuple[str, KeyPath], Diagnostic] = field(default_factory=dict)
     _names: dict[str, tuple[str, KeyPath]] = field(default_factory=dict)
     _trial: Trial = field(default_factory=Trial)
@@ -39,7 +40,7 @@ class Checker:
     _has_seen_plain: bool = False
 
     def __post_init__(self) -> None:
-        self._commands = Commands(self.campaign, self.around)
+        self._commands = Commands(self.campaign, self.ctx)
 
     @property
     def diagnostics(self) -> list[Diagnostic]:
@@ -48,11 +49,11 @@ class Checker:
     def check_campaign(self, plan: Plan) -> None:
         self._take(self._check_tasks())
         self._take(self._check_counts(plan))
-        self._take(check_engine(self.campaign.engine, self.around))
-        self._take(check_files(self.campaign.files, ("files",), self.around))
-        self._take(check_common_stop(self.campaign, self.around))
+        self._take(check_engine(self.campaign.engine, self.ctx))
+        self._take(check_files(self.campaign.files, ("files",), self.ctx))
+        self._take(check_common_stop(self.campaign))
         self._take(check_variables(self.campaign.env, ("env",)))
-        self._take(check_lines(self.campaign.pre_exec, ("pre_exec",), self.around.campaign_dir))
+        self._take(check_lines(self.campaign.pre_exec, ("pre_exec",), self.ctx.campaign_dir))
         self._take(self._check_stop_texts(self.campaign.stop, ()))
         self._take(self._check_smoke())
         self._take(self._commands.check_smoke())
@@ -64,21 +65,21 @@ class Checker:
             return
         self._has_seen_plain |= learner.is_plain
         self._take(self._check_task_names(learner, path))
-        self._take(check_files(learner.files or (), (*path, "files"), self.around))
-        self._take(check_end(self.campaign, learner, plan, self.around))
+        self._take(check_files(learner.files or (), (*path, "files"), self.ctx))
+        self._take(check_end(self.campaign, learner, plan))
         self._take(self._commands.check_learner(plan, learner))
         self._take(check_variables(learner.env, (*path, "env")))
-        self._take(check_lines(learner.pre_exec, (*path, "pre_exec"), self.around.campaign_dir))
+        self._take(check_lines(learner.pre_exec, (*path, "pre_exec"), self.ctx.campaign_dir))
         self._take(self._check_stop_texts(learner.stop, path))
         self._take(self._check_schedules(plan, learner, path))
 
     def _take(self, diagnostics: Iterable[Diagnostic]) -> None:
         for diagnostic in diagnostics:
-            if not self.around.broken.explains(diagnostic):
+            if not self.invalid.hide(diagnostic):
                 self._findings.setdefault((diagnostic.code, diagnostic.path), diagnostic)
 
     def _check_tasks(self) -> Iterator[Diagnostic]:
-        if not self.around.task_names:
+        if not self.ctx.task_names:
             hint = "for example simulation: {executable: python sim.py}"
             yield Diagnostic("no-tasks", "no task is declared", ("tasks",), hint)
         known: dict[str, str] = {}
@@ -92,16 +93,17 @@ class Checker:
                 yield Diagnostic("duplicate-name", message, ("tasks", task), "rename one of the two", at_key=True)
 
     def _check_counts(self, plan: Plan) -> Iterator[Diagnostic]:
-        wanted, there, broken = plan.stop_after_converged, len(plan.learners), self.around.broken
+        wanted, there = plan.stop_after_converged, len(plan.learners)
         at = ("stop_campaign", "after_converged")
-        if wanted is None or broken.lacks(("learners",)):
+        if wanted is None:
             return
+        one_more = ("learners", there)
         if wanted > there:
             message = f"{wanted} learners cannot converge: there {'is' if there == 1 else 'are'} {there}"
-            yield Diagnostic("out-of-range", message, at, f"write at most {there}")
-        can_stop = any(learner.criterion for learner in plan.learners)
-        if not can_stop and not broken.touches(("stop",)) and not broken.touches(("learners",)):
-            yield Diagnostic("missing-key", "no learner can converge: there is no 'stop'", at, "add a 'stop'")
+            yield Diagnostic("out-of-range", message, at, f"write at most {there}", depends_on=(one_more,))
+        if not any(learner.criterion for learner in plan.learners):
+            message, needed = "no learner can converge: there is no 'stop'", (("stop",), ("learners",))
+            yield Diagnostic("missing-key", message, at, "add a 'stop'", depends_on=needed)
 
     def _check_name(self, name: str, path: KeyPath) -> Iterator[Diagnostic]:
         """Names that differ by case or form alone would share a folder on some file systems."""
@@ -120,55 +122,46 @@ class Checker:
             )
 
     def _check_task_names(self, learner: Learner, path: KeyPath) -> Iterator[Diagnostic]:
-        names = self.around.task_names
+        names = self.ctx.task_names
         for task in learner.schedules if names else ():
             if task not in names:
                 yield unknown_task(task, (*path, task), names, learner.schedules)
 
     def _check_schedules(self, plan: LearnerPlan, learner: Learner, path: KeyPath) -> Iterator[Diagnostic]:
-        horizon = self._horizon(plan, path)
+        horizon = Horizon(plan.max_iter, plan.criterion is not None, ((), path))
         for task, declared in self.campaign.tasks.items() if horizon not in self._horizons else ():
             yield from self._check_fields(declared, ("tasks", task), horizon)
         self._horizons.add(horizon)
         for task, schedule in learner.schedules.items():
             if isinstance(schedule, Iterations):
-                yield from check_keys(schedule, (*path, task), horizon.max_iter, self.around)
+                yield from check_keys(schedule, (*path, task), horizon)
                 yield from self._trial.try_schedule(schedule, (*path, task), horizon)
                 for key, entry in schedule.at.items():
-                    yield from check_texts(entry, (*path, task, key), self.around.campaign_dir)
+                    yield from check_texts(entry, (*path, task, key), self.ctx.campaign_dir)
             else:
                 yield from self._check_fields(schedule, (*path, task), horizon)
 
     def _check_fields(self, fields: TaskFields, path: KeyPath, horizon: Horizon) -> Iterator[Diagnostic]:
         yield from self._trial.try_fields(fields, path, horizon)
-        yield from check_texts(fields, path, self.around.campaign_dir)
+        yield from check_texts(fields, path, self.ctx.campaign_dir)
 
     def _check_stop_texts(self, stop: TaskFields | None, path: KeyPath) -> Iterator[Diagnostic]:
         if stop is not None:
-            yield from check_texts(stop, (*path, "stop"), self.around.campaign_dir)
-
-    def _horizon(self, plan: LearnerPlan, path: KeyPath) -> Horizon:
-        broken = self.around.broken
-        is_known = not broken.touches(("max_iter",)) and not broken.touches((*path, "max_iter"))
-        may_stop = plan.criterion is not None or broken.touches(("stop",)) or broken.touches((*path, "stop"))
-        return Horizon(plan.max_iter if is_known else None, is_known, may_stop)
+            yield from check_texts(stop, (*path, "stop"), self.ctx.campaign_dir)
 
     def _check_smoke(self) -> Iterator[Diagnostic]:
-        smoke, names = self.campaign.smoke, self.around.task_names
-        horizon = Horizon(smoke.max_iter, is_known=True, has_metric=True)
+        smoke, names = self.campaign.smoke, self.ctx.task_names
+        horizon = Horizon(smoke.max_iter, has_metric=True)
         for task, override in smoke.overrides.items():
             yield from self._check_fields(override, ("smoke", task), horizon)
             if names and task not in names:
                 yield unknown_task(task, ("smoke", task), names, smoke.overrides)
 
 
-def compile_campaign(
-    campaign: Campaign, around: Surroundings, overlay: Overlay | None = None
-) -> tuple[Plan, list[Diagnostic]]:
-    """The plan, and every diagnostic of the cross-checks; the plan is good to run where none of them is an error."""
-    plan = _plan(campaign, around, overlay or Overlay())
-    checker = Checker(campaign, around)
+def check_plan(campaign: Campaign, plan: Plan, ctx: CheckContext, invalid: InvalidPaths) -> list[Diagnostic]:
+    """Every error and warning of the cross-checks, without those that only follow from what is `invalid`."""
+    checker = _Checker(campaign, ctx, invalid)
     checker.check_campaign(plan)
     for compiled, learner in zip(plan.learners, campaign.learners, strict=True):
         checker.check_learner(compiled, learner)
-    return plan, checker.diagnostics
+    return checker.diagnostics

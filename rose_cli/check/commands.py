@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rose_cli.check.engine import gpu_advice
 from rose_cli.check.literals import Lines
-from rose_cli.check.origin import Layer, giver, stop_layers, task_layers
+from rose_cli.check.origin import Layer, depending, origin_of, stop_layers, task_layers
 from rose_cli.check.programs import Programs
 from rose_cli.config.models import Iterations, Learner, TaskFields
 from rose_cli.plan.compile import Ground, merge
@@ -16,11 +16,11 @@ from rose_cli.plan.engine import engine_cores, engine_gpus, engine_memory_mb, no
 from rose_cli.util.errors import Diagnostic, KeyPath
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from rose_cli.config.models import Campaign, Engine, Override
     from rose_cli.engine.labels import ResourceLabel
-    from rose_cli.plan.context import Surroundings
+    from rose_cli.plan.context import CheckContext
     from rose_cli.plan.model import CommandPlan, LearnerPlan
 
 _ONLY_ARGUMENTS = frozenset({"options", "adaptive", "args"})
@@ -29,12 +29,12 @@ _ONLY_ARGUMENTS = frozenset({"options", "adaptive", "args"})
 @dataclass
 class Commands:
     campaign: Campaign
-    around: Surroundings
+    ctx: CheckContext
     _seen: set[KeyPath] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._programs = Programs(self.campaign, self.around)
-        self._lines = Lines(self.campaign, self.around)
+        self._programs = Programs(self.campaign, self.ctx)
+        self._lines = Lines(self.campaign, self.ctx)
         self._unseen = list(self.campaign.tasks)
 
     def check_learner(self, plan: LearnerPlan, learner: Learner) -> Iterator[Diagnostic]:
@@ -64,7 +64,7 @@ class Commands:
             self._seen.add(layers[0].path)
             yield from self._programs.check(command, layers)
             yield from self._lines.check(command, layers)
-            yield from check_resources(command, layers, self.campaign.engine, self.around)
+            yield from check_resources(command, layers, self.campaign.engine, self.ctx)
             yield from check_snapshot(command, layers)
 
 
@@ -80,39 +80,39 @@ def _runs_as_declared(schedule: Iterations | Override | None) -> bool:
 
 
 def check_resources(
-    command: CommandPlan, layers: Sequence[Layer[TaskFields]], engine: Engine, around: Surroundings
+    command: CommandPlan, layers: Sequence[Layer[TaskFields]], engine: Engine, ctx: CheckContext
 ) -> Iterator[Diagnostic]:
-    wanted, broken = command.resources, around.broken
+    wanted = command.resources
+    at, there = origin_of(layers, "cores_per_rank", "ranks"), engine_cores(engine, ctx)
+    hint = f"ask for at most {there}"
+    if engine.cores is not None:
+        hint += f", or write {_in_engine(engine, 'cores', wanted.cores)}"
     decisive = ("cores",) if engine.cores is not None else ("cores", "kind", "resource", "nodes")
-    if not any(broken.touches(("engine", key)) for key in decisive):
-        at, there = giver(layers, "cores_per_rank", "ranks"), engine_cores(engine, around)
-        hint = f"ask for at most {there}"
-        if engine.cores is not None:
-            hint += f", or write {_in_engine(engine, 'cores', wanted.cores)}"
-        yield from _check(wanted.cores, there, "core", at, hint)
-    if not broken.touches(("engine", "gpus")):
-        at, there = giver(layers, "gpus_per_rank", "ranks"), engine_gpus(engine, around)
-        hint = f"write {_in_engine(engine, 'gpus', wanted.gpus)}, if there are as many"
-        if there < len(engine.gpus) and around.gpus is not None:
-            hint = f"{around.gpus.source} leaves {there or 'none'} of the {len(engine.gpus)}; {gpu_advice(there)}"
-        yield from _check(wanted.gpus, there, "GPU", at, hint)
-    at, there = giver(layers, "mem_per_rank", "ranks"), engine_memory_mb(engine, around)
-    yield from _check(wanted.memory_mb, there, "MB of memory", at, "ask for less")
-    if not broken.touches(("engine", "resource")):
-        yield from _check_rank(command, layers, node_of(engine, around))
-    if runs_here(engine, around) and not broken.touches(("engine", "kind")):
-        yield from _check_launcher(command, layers, engine, around)
+    yield from _check(wanted.cores, there, "core", at, hint, decisive)
+    at, gpus = origin_of(layers, "gpus_per_rank", "ranks"), engine_gpus(engine, ctx)
+    hint = f"write {_in_engine(engine, 'gpus', wanted.gpus)}, if there are as many"
+    if gpus < len(engine.gpus) and ctx.gpus is not None:
+        hint = f"{ctx.gpus.source} leaves {gpus or 'none'} of the {len(engine.gpus)}; {gpu_advice(gpus)}"
+    yield from _check(wanted.gpus, gpus, "GPU", at, hint, ("gpus",))
+    at, there = origin_of(layers, "mem_per_rank", "ranks"), engine_memory_mb(engine, ctx)
+    yield from _check(wanted.memory_mb, there, "MB of memory", at, "ask for less", ())
+    yield from depending(_check_rank(command, layers, node_of(engine, ctx)), ("engine", "resource"))
+    if runs_here(engine, ctx):
+        yield from depending(_check_launcher(command, layers, engine, ctx), ("engine", "kind"))
 
 
 def _in_engine(engine: Engine, key: str, count: int) -> str:
     return f"engine: {{{key}: {count}}}" if engine.kind == "local" else f"{key}: {count} in 'engine'"
 
 
-def _check(wanted: int, there: int | None, what: str, path: KeyPath, hint: str) -> Iterator[Diagnostic]:
-    """`there` None: not known."""
+def _check(
+    wanted: int, there: int | None, what: str, path: KeyPath, hint: str, decisive: Iterable[str]
+) -> Iterator[Diagnostic]:
+    """`there` None: not known. `decisive`: the keys of the engine that say how much there is."""
     if there is not None and wanted > there:
         message = f"asks for {_counted(wanted, what)}, the engine has {there}"
-        yield Diagnostic("too-many-resources", message, path, hint)
+        depends_on = tuple(("engine", key) for key in decisive)
+        yield Diagnostic("too-many-resources", message, path, hint, depends_on=depends_on)
 
 
 def _counted(count: int, what: str) -> str:
@@ -134,7 +134,7 @@ def _check_rank(
         if there is not None and each > max(there, 1 if what == "core" else 0):
             message = f"asks for {_counted(each, what)} in one rank, a node has {there}"
             hint = f"ask for at most {there}" + (", and more ranks" if there else ", or choose nodes that have some")
-            yield Diagnostic("too-many-resources", message, giver(layers, key, "ranks"), hint)
+            yield Diagnostic("too-many-resources", message, origin_of(layers, key, "ranks"), hint)
 
 
 _LAUNCHERS = {"local": ("mpiexec",), "radical.pilot": ("mpirun", "mpiexec")}
@@ -142,13 +142,13 @@ _LAUNCHERS = {"local": ("mpiexec",), "radical.pilot": ("mpirun", "mpiexec")}
 
 
 def _check_launcher(
-    command: CommandPlan, layers: Sequence[Layer[TaskFields]], engine: Engine, around: Surroundings
+    command: CommandPlan, layers: Sequence[Layer[TaskFields]], engine: Engine, ctx: CheckContext
 ) -> Iterator[Diagnostic]:
     """A pilot looks for its launcher where rose runs, before any `pre_exec`; the local engine right before the task."""
     launchers = _LAUNCHERS[engine.kind]
-    path = around.environment.get("PATH", "")
+    path = ctx.environment.get("PATH", "")
     if engine.kind == "local":
-        search = around.search_path(command)
+        search = ctx.search_path(command)
         if command.pre_exec or not search.is_whole:
             return
         path = search.known
@@ -156,7 +156,7 @@ def _check_launcher(
         names = " and no ".join(f"'{launcher}'" for launcher in launchers)
         message = f"{command.ranks} ranks need an MPI launcher: there is no {names} on PATH"
         yield Diagnostic(
-            "missing-program", message, giver(layers, "ranks"), "install one (Open MPI, MPICH), or set ranks: 1"
+            "missing-program", message, origin_of(layers, "ranks"), "install one (Open MPI, MPICH), or set ranks: 1"
         )
 
 
@@ -165,4 +165,4 @@ def check_snapshot(command: CommandPlan, layers: Sequence[Layer[TaskFields]]) ->
     if command.snapshot and command.replicas > 1:
         message = f"'snapshot' cannot go with {command.replicas} replicas, which share one workspace"
         hint = "take one of the two out, or give each replica a learner of its own"
-        yield Diagnostic("conflicting-keys", message, giver(layers, "snapshot", "replicas"), hint, at_key=True)
+        yield Diagnostic("conflicting-keys", message, origin_of(layers, "snapshot", "replicas"), hint, at_key=True)

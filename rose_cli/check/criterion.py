@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rose_cli.check.origin import Layer, giver, stop_layers
+from rose_cli.check.origin import Layer, depending, origin_of, sources_of, stop_layers
 from rose_cli.plan.compile import is_whole, measured, merged_stop
 from rose_cli.plan.metrics import can_be_met, is_always_met, nearest_metric, probable_metric, standard_metric
 from rose_cli.util.errors import Diagnostic, KeyPath, Severity
@@ -13,38 +14,33 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rose_cli.config.models import Campaign, Learner, StopFields
-    from rose_cli.plan.context import Surroundings
     from rose_cli.plan.model import CriterionPlan, LearnerPlan
 
 
-def check_end(campaign: Campaign, learner: Learner, plan: LearnerPlan, around: Surroundings) -> Iterator[Diagnostic]:
+def check_end(campaign: Campaign, learner: Learner, plan: LearnerPlan) -> Iterator[Diagnostic]:
     path: KeyPath = ("learners", plan.index)
     is_half = campaign.stop is None and learner.stop is not None and not is_whole(learner.stop)
-    if is_half and not _touched(around, path, "stop"):
-        yield _half_a_stop(learner, path)
+    stops, lengths = (("stop",), (*path, "stop")), (("max_iter",), (*path, "max_iter"))
+    if is_half:
+        yield from depending([_half_a_stop(learner, path)], *stops)
     if plan.criterion is not None:
         layers = stop_layers(campaign, learner, plan.index)
-        yield from check_criterion(layers, around.broken)
-        if plan.max_iter is not None and not _touched(around, path, "max_iter"):
-            yield from _check_length(plan.criterion, plan.max_iter, layers)
-    elif plan.max_iter is None and not is_half and not _touched(around, path, "stop", "max_iter"):
-        yield _endless(campaign, path)
+        yield from check_criterion(layers)
+        if plan.max_iter is not None:
+            yield from depending(_check_length(plan.criterion, plan.max_iter, layers), *lengths)
+    elif plan.max_iter is None and not is_half:
+        yield from depending([_endless(campaign, path)], *stops, *lengths)
 
 
-def check_common_stop(campaign: Campaign, around: Surroundings) -> Iterator[Diagnostic]:
+def check_common_stop(campaign: Campaign) -> Iterator[Diagnostic]:
     """The campaign's criterion by itself, where every learner lays something over it: that may hide what is wrong."""
     learners = campaign.learners
     if campaign.stop is None or not all(learner.stop is not None for learner in learners):
         return
     is_completed = all(learner.stop and (learner.stop.operator or learner.stop.metric) for learner in learners)
-    for diagnostic in check_criterion([Layer(("stop",), campaign.stop)], around.broken):
+    for diagnostic in check_criterion([Layer(("stop",), campaign.stop)]):
         if diagnostic.code != "missing-key" and not (diagnostic.code == "missing-operator" and is_completed):
             yield diagnostic
-
-
-def _touched(around: Surroundings, path: KeyPath, *names: str) -> bool:
-    """Whether the learner's or the campaign's key of one of the names is a mistake itself."""
-    return any(around.broken.touches(place) for name in names for place in ((name,), (*path, name)))
 
 
 def _half_a_stop(learner: Learner, path: KeyPath) -> Diagnostic:
@@ -67,18 +63,17 @@ def _check_length(criterion: CriterionPlan, max_iter: int, layers: Sequence[Laye
     if criterion.min_iter > max_iter:
         message = f"min_iter {criterion.min_iter} is more than max_iter {max_iter}: no check would count"
         hint = f"write at most {max_iter}"
-        yield Diagnostic("out-of-range", message, giver(layers, "min_iter"), hint, Severity.WARNING)
+        yield Diagnostic("out-of-range", message, origin_of(layers, "min_iter"), hint, Severity.WARNING)
     if (criterion.patience or 0) >= max_iter:
         message = f"a patience of {criterion.patience} never ends a learner before max_iter {max_iter} does"
         hint = "write less, or take it out"
-        yield Diagnostic("patience-too-long", message, giver(layers, "patience"), hint, Severity.WARNING)
+        yield Diagnostic("patience-too-long", message, origin_of(layers, "patience"), hint, Severity.WARNING)
 
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rose_cli.config.models import StopFields
-    from rose_cli.config.recovery import Broken
     from rose_cli.plan.metrics import StandardMetric
 
     Layers = Sequence[Layer[StopFields]]
@@ -86,35 +81,20 @@ if TYPE_CHECKING:
 _OPERATORS = "<, <=, >, >= or =="
 
 
-def check_criterion(layers: Layers, broken: Broken) -> Iterator[Diagnostic]:
-    """`layers` go from the most particular to the campaign's `stop`; what is `broken` is not looked at again."""
+def check_criterion(layers: Layers) -> Iterator[Diagnostic]:
+    """`layers` go from the most particular to the campaign's `stop`."""
     stop = merged_stop([layer.fields for layer in reversed(layers)])
-
-    def is_sound(*names: str) -> bool:
-        return all(_is_sound(name, layers, broken) for name in names)
-
-    if is_sound("metric", "operator"):
-        yield from _check_operator(stop, layers)
-    if is_sound("metric", "threshold", "range"):
-        yield from _check_range(stop, layers, operator_is_sound=is_sound("operator"))
-    if stop.threshold is None and stop.patience is None and is_sound("threshold", "patience"):
+    yield from depending(_check_operator(stop, layers), *sources_of(layers, "metric", "operator"))
+    yield from depending(_check_range(stop, layers), *sources_of(layers, "metric", "threshold", "range"))
+    if stop.threshold is None and stop.patience is None:
         hint = "write threshold: the value that stops a learner; or patience: 5 for when it no longer improves"
-        yield Diagnostic("missing-key", "'stop' has no 'threshold'", giver(layers, "threshold"), hint)
-    yield from _check_rest(stop, layers, is_sound("patience"))
-
-
-def _is_sound(name: str, layers: Layers, broken: Broken) -> bool:
-    """Whether the layer that gives the key, or would have, is right about it."""
-    for layer in layers:
-        if broken.touches((*layer.path, name)):
-            return False
-        if layer.gives(name):
-            return True
-    return True
+        missing = Diagnostic("missing-key", "'stop' has no 'threshold'", origin_of(layers, "threshold"), hint)
+        yield replace(missing, depends_on=sources_of(layers, "threshold", "patience"))
+    yield from _check_rest(stop, layers)
 
 
 def _check_operator(stop: StopFields, layers: Layers) -> Iterator[Diagnostic]:
-    metric, at = stop.metric or "", giver(layers, "metric")
+    metric, at = stop.metric or "", origin_of(layers, "metric")
     standard = standard_metric(metric)
     if standard is None and stop.operator is None:
         near = nearest_metric(metric)
@@ -128,29 +108,34 @@ def _check_operator(stop: StopFields, layers: Layers) -> Iterator[Diagnostic]:
     elif standard is not None and stop.operator not in (None, standard.operator):
         message = f"the standard operator of '{metric}' is '{standard.operator}', not '{stop.operator}'"
         hint = f"take it out, unless '{stop.operator}' is meant"
-        yield Diagnostic("unusual-operator", message, giver(layers, "operator"), hint, Severity.WARNING)
+        yield Diagnostic("unusual-operator", message, origin_of(layers, "operator"), hint, Severity.WARNING)
 
 
-def _check_range(stop: StopFields, layers: Layers, *, operator_is_sound: bool) -> Iterator[Diagnostic]:
-    """Where the operator is not known, only what neither the standard one nor == could meet."""
+def _check_range(stop: StopFields, layers: Layers) -> Iterator[Diagnostic]:
+    """What not even == could meet does not depend on the operator."""
     metric, threshold = measured(stop), stop.threshold
     if metric is None or threshold is None:
         return
     operator = metric.operator
-    text, at = f"'{stop.metric} {operator} {threshold:g}'", giver(layers, "threshold")
+    text, at = f"'{stop.metric} {operator} {threshold:g}'", origin_of(layers, "threshold")
     values = f"{stop.metric} {metric.range_text}{' here' if stop.range else ''}"
-    if not operator_is_sound and can_be_met(metric, "==", threshold):
-        return
+    by_operator = sources_of(layers, "operator")
+    depends_on = by_operator if can_be_met(metric, "==", threshold) else ()
     if not can_be_met(metric, operator, threshold):
-        yield Diagnostic(
-            "threshold-never-met", f"{text} can never be met: {values}", at, _range_hint(metric, threshold)
-        )
+        message, hint = f"{text} can never be met: {values}", _range_hint(metric, threshold)
+        yield Diagnostic("threshold-never-met", message, at, hint, depends_on=depends_on)
     elif metric.highest == 100 and 0 < threshold <= 1 and (standard_metric(stop.metric or "") or metric).is_share:
-        message = f"the range is one of percent, and {threshold:g} would be {threshold:g} %"
-        yield Diagnostic("threshold-in-percent", message, at, f"write {threshold * 100:g}", Severity.WARNING)
-    elif operator_is_sound and is_always_met(metric, operator, threshold):
-        hint = "the learner would stop at once; set another threshold or operator"
-        yield Diagnostic("threshold-always-met", f"{text} is always met: {values}", at, hint, Severity.WARNING)
+        message, hint = (
+            f"the range is one of percent, and {threshold:g} would be {threshold:g} %",
+            f"write {threshold * 100:g}",
+        )
+        yield Diagnostic("threshold-in-percent", message, at, hint, Severity.WARNING, depends_on=depends_on)
+    elif is_always_met(metric, operator, threshold):
+        message, hint = (
+            f"{text} is always met: {values}",
+            "the learner would stop at once; set another threshold or operator",
+        )
+        yield Diagnostic("threshold-always-met", message, at, hint, Severity.WARNING, depends_on=by_operator)
 
 
 def _range_hint(metric: StandardMetric, threshold: float) -> str:
@@ -165,12 +150,13 @@ def _range_hint(metric: StandardMetric, threshold: float) -> str:
     return f"set a threshold of at most {metric.highest:g}"
 
 
-def _check_rest(stop: StopFields, layers: Layers, patience_is_sound: bool) -> Iterator[Diagnostic]:
-    replicas = next((layer.fields.replicas for layer in layers if layer.gives("replicas")), None)
+def _check_rest(stop: StopFields, layers: Layers) -> Iterator[Diagnostic]:
+    replicas = next((layer.fields.replicas for layer in layers if layer.defines("replicas")), None)
     if (replicas or 1) > 1:
         message = "the criterion gives one value: it cannot have replicas"
-        yield Diagnostic("criterion-replicas", message, giver(layers, "replicas"), "take 'replicas' out")
-    if stop.min_delta is not None and stop.patience is None and patience_is_sound:
+        yield Diagnostic("criterion-replicas", message, origin_of(layers, "replicas"), "take 'replicas' out")
+    if stop.min_delta is not None and stop.patience is None:
         message = "'min_delta' says nothing without 'patience'"
         hint = "add patience: 5 to stop a learner that no longer improves by as much"
-        yield Diagnostic("unused-key", message, giver(layers, "min_delta"), hint, Severity.WARNING, at_key=True)
+        unused = Diagnostic("unused-key", message, origin_of(layers, "min_delta"), hint, Severity.WARNING, at_key=True)
+        yield replace(unused, depends_on=sources_of(layers, "patience"))

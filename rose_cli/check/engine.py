@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rose_cli.check.origin import depending
 from rose_cli.config.document import PILOT_KEYS
 from rose_cli.util.errors import Diagnostic, Severity, did_you_mean
 
@@ -13,28 +14,30 @@ if TYPE_CHECKING:
     from rose_cli.config.models import Engine
     from rose_cli.engine.labels import ResourceLabel
     from rose_cli.engine.machine import VisibleGpus
-    from rose_cli.plan.context import Surroundings
+    from rose_cli.plan.context import CheckContext
 
 _ON_A_NODE = (("cores", "cores_per_node", "core"), ("gpus", "gpus_per_node", "GPU"))
 
 
-def check_engine(engine: Engine, around: Surroundings) -> Iterator[Diagnostic]:
-    if around.broken.touches(("engine", "kind")):
-        return
+def check_engine(engine: Engine, ctx: CheckContext) -> Iterator[Diagnostic]:
+    yield from depending(_check_kind(engine, ctx), ("engine", "kind"))
+
+
+def _check_kind(engine: Engine, ctx: CheckContext) -> Iterator[Diagnostic]:
     if engine.kind == "local":
         yield from _check_foreign(engine)
-        yield from _check_cores(engine, around.machine.cores)
-        yield from _check_visible(engine, around.gpus)
+        yield from _check_cores(engine, ctx.machine.cores)
+        yield from _check_visible(engine, ctx.gpus)
         return
     if any(engine.gpus) and engine.gpus != tuple(str(number) for number in range(len(engine.gpus))):
         hint = f"write gpus: {len(engine.gpus)}; which ones they are is for the pilot to say"
         yield Diagnostic("wrong-value", "a pilot is asked for a number of GPUs, not for ids", ("engine", "gpus"), hint)
-    if around.labels is None:
+    if ctx.labels is None:
         message = "radical.pilot is not installed here: its resource label is not checked, and `rose run` cannot start"
         hint = "install it into this environment: pip install 'rose-cli[pilot]' (brings packages under GPL and AGPL)"
         yield Diagnostic("not-installed", message, ("engine",), hint, Severity.WARNING)
-    elif not around.broken.touches(("engine", "resource")):
-        yield from _check_label(engine, around.labels)
+    else:
+        yield from depending(_check_label(engine, ctx.labels), ("engine", "resource"))
 
 
 def _check_foreign(engine: Engine) -> Iterator[Diagnostic]:

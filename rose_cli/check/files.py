@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rose_cli.config.models import File
-    from rose_cli.plan.context import Surroundings
+    from rose_cli.plan.context import CheckContext
 
 
-def check_files(files: Sequence[File], path: KeyPath, around: Surroundings) -> Iterator[Diagnostic]:
+def check_files(files: Sequence[File], path: KeyPath, ctx: CheckContext) -> Iterator[Diagnostic]:
     targets: set[str] = set()
     linked: set[str] = set()
     for position, file in enumerate(files):
         at = (*path, position)
-        if not os.path.exists(around.campaign_dir / file.path):  # noqa: PTH110 - pathlib's raises for a name too long
-            yield _missing(file.path, (*at, "path"), around)
+        if not os.path.exists(ctx.campaign_dir / file.path):  # noqa: PTH110 - pathlib's raises for a name too long
+            yield _missing(file.path, (*at, "path"), ctx)
         elif file.copy_:
-            yield from _check_copied(file.path, (*at, "path"), around)
-        target = target_of(file, around.campaign_dir)
+            yield from _check_copied(file.path, (*at, "path"), ctx)
+        target = target_of(file, ctx.campaign_dir)
         if leads_out(target):
             message = f"'{file.to or file.path}' would not lie inside the workspace"
             to = (*at, "to") if file.to else (*at, "path")
@@ -48,10 +48,10 @@ def _lies_in(inner: str, outer: str) -> bool:
     return inner.startswith(f"{outer}/")
 
 
-def _check_copied(path: str, at: KeyPath, around: Surroundings) -> Iterator[Diagnostic]:
+def _check_copied(path: str, at: KeyPath, ctx: CheckContext) -> Iterator[Diagnostic]:
     """A link may lead anywhere; a copy ends."""
-    source = (around.campaign_dir / path).resolve()
-    if around.campaign_dir.resolve().is_relative_to(source):
+    source = (ctx.campaign_dir / path).resolve()
+    if ctx.campaign_dir.resolve().is_relative_to(source):
         message = f"'{path}' holds the campaign file, and with it all runs: it would be copied into itself"
         yield Diagnostic("cannot-copy", message, at, "name the files and folders in it that the tasks need")
     elif not (source.is_file() or source.is_dir()):
@@ -59,13 +59,13 @@ def _check_copied(path: str, at: KeyPath, around: Surroundings) -> Iterator[Diag
         yield Diagnostic("cannot-copy", message, at, "take copy: true away for a link")
 
 
-def _missing(path: str, at: KeyPath, around: Surroundings) -> Diagnostic:
-    hint = f"paths are relative to {around.where_paths_start}"
+def _missing(path: str, at: KeyPath, ctx: CheckContext) -> Diagnostic:
+    hint = f"paths are relative to {ctx.where_paths_start}"
     if any(sign in path for sign in "*?["):
         hint = "patterns are not filled in: name the folder, or each file"
     elif path.startswith("~"):
         hint = "write the whole path instead of '~'"
-    elif lookalike(Path(path).name, listed(around.campaign_dir / Path(path).parent)):
+    elif lookalike(Path(path).name, listed(ctx.campaign_dir / Path(path).parent)):
         hint = SAME_LOOKS
     return Diagnostic("missing-file", f"there is no file or folder '{path}'", at, hint)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from rose_cli.check.origin import giver, word_place
+from rose_cli.check.origin import origin_of, word_location
 from rose_cli.config.expression.compiler import parse
 from rose_cli.config.expression.parser import ExpressionError
 from rose_cli.plan.shell_quoting import unquoted
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from rose_cli.check.origin import Layer
     from rose_cli.config.models import Campaign, TaskFields
-    from rose_cli.plan.context import Surroundings
+    from rose_cli.plan.context import CheckContext
     from rose_cli.plan.model import CommandPlan
     from rose_cli.plan.shell_quoting import ShellLine, Spot, Style
 
@@ -140,7 +140,7 @@ _LAUNCHER = re.compile(
 @dataclass(frozen=True)
 class Lines:
     campaign: Campaign
-    around: Surroundings
+    ctx: CheckContext
 
     def check(self, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:
         if command.shell:
@@ -157,7 +157,7 @@ class Lines:
 
     def _check_spots(self, line: ShellLine, position: int, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:
         """Of those in doubt the first, of those that cannot be filled in as things are rather than of others."""
-        path, word = word_place(layers, position)
+        path, word = word_location(layers, position)
         diagnostics = [
             diagnostic for spot in line.spots if (diagnostic := self._check_spot(spot, path, word)) is not None
         ]
@@ -200,7 +200,7 @@ class Lines:
     @cached_property
     def _values(self) -> dict[str, dict[str, None]]:
         """What is known of the values that placeholders will have."""
-        folder = str(self.around.campaign_dir)
+        folder = str(self.ctx.campaign_dir)
         learners = [learner.name for learner in self.campaign.learners if learner.name is not None]
         known = {"campaign_dir": [folder], "workspace": [folder], "python": [sys.executable], "learner": learners}
         return {name: dict.fromkeys(values) for name, values in known.items()}
@@ -211,7 +211,7 @@ def _check_ending(line: ShellLine, command: CommandPlan, layers: Sequence[Layer[
         what = "args" if command.args else "options"
         message = f"'{what}' cannot be put at the end of the line: {line.ending}"
         hint = "write them into the line, or let the line end in the command that takes them"
-        path, _ = word_place(layers, 0)
+        path, _ = word_location(layers, 0)
         yield Diagnostic("lost-arguments", message, path, hint)
 
 
@@ -230,7 +230,7 @@ _HIDDEN = {
 def _check_failures(line: ShellLine, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:
     if line.hides_failures is not None:
         message, hint = _HIDDEN[line.hides_failures]
-        path, _ = word_place(layers, 0)
+        path, _ = word_location(layers, 0)
         yield Diagnostic("hidden-failure", message, path, hint, Severity.WARNING)
 
 
@@ -238,4 +238,4 @@ def _check_ranks(command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> I
     if command.ranks > 1 and not _LAUNCHER.search(command.words[0]):
         message = f"{command.ranks} ranks are asked for, but the line starts no MPI launcher: it runs once"
         hint = f"write mpiexec -n {command.ranks} in the line, or ask for cores_per_rank: {command.ranks} instead"
-        yield Diagnostic("no-launcher", message, giver(layers, "ranks"), hint, Severity.WARNING)
+        yield Diagnostic("no-launcher", message, origin_of(layers, "ranks"), hint, Severity.WARNING)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from rose_cli.config.models import Iterations, StopFields, TaskFields
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from rose_cli.config.models import Campaign, Learner
-    from rose_cli.util.errors import KeyPath
+    from rose_cli.util.errors import Diagnostic, KeyPath
 
 Fields_co = TypeVar("Fields_co", bound=TaskFields, covariant=True)
 
@@ -21,22 +21,38 @@ class Layer(Generic[Fields_co]):
     path: KeyPath
     fields: Fields_co
 
-    def gives(self, name: str) -> bool:
+    def defines(self, name: str) -> bool:
         return name in self.fields.model_fields_set
 
 
-def giver(layers: Sequence[Layer[TaskFields]], *names: str) -> KeyPath:
+def origin_of(layers: Sequence[Layer[TaskFields]], *names: str) -> KeyPath:
     """Where the first of the fields is given, or would be: the declaration stands in where no layer gives any.
 
     `layers` go from the most particular to the declaration.
     """
     for layer in layers:
-        if name := next((name for name in names if layer.gives(name)), None):
+        if name := next((name for name in names if layer.defines(name)), None):
             return (*layer.path, name)
     return (*layers[-1].path, names[0])
 
 
-def word_place(layers: Sequence[Layer[TaskFields]], position: int) -> tuple[KeyPath, tuple[int, int] | None]:
+def sources_of(layers: Sequence[Layer[TaskFields]], *names: str) -> tuple[KeyPath, ...]:
+    """Every location that decides the values of the fields: in each layer down to the one that defines the field."""
+    found: list[KeyPath] = []
+    for name in names:
+        for layer in layers:
+            found.append((*layer.path, name))
+            if layer.defines(name):
+                break
+    return tuple(found)
+
+
+def depending(diagnostics: Iterable[Diagnostic], *paths: KeyPath) -> Iterator[Diagnostic]:
+    """The diagnostics, which also depend on the values at these paths."""
+    return (replace(each, depends_on=(*each.depends_on, *paths)) for each in diagnostics)
+
+
+def word_location(layers: Sequence[Layer[TaskFields]], position: int) -> tuple[KeyPath, tuple[int, int] | None]:
     """Where a word of the command stands: a path, and the stretch inside of the text there."""
     layer = next((layer for layer in layers if layer.fields.executable is not None), layers[-1])
     line = layer.fields.executable

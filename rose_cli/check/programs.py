@@ -14,7 +14,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
 from rose_cli.check.files import listed
-from rose_cli.check.origin import word_place
+from rose_cli.check.origin import word_location
 from rose_cli.config.placeholders import has_placeholder
 from rose_cli.plan.words import INTERPRETERS, RUNNERS, code_at, is_beside, is_path, path_beside, scripts
 from rose_cli.util.errors import SAME_LOOKS, Diagnostic, Severity, lookalike, nearest
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from rose_cli.check.origin import Layer
     from rose_cli.config.models import Campaign, TaskFields
-    from rose_cli.plan.context import SearchPath, Surroundings
+    from rose_cli.plan.context import CheckContext, SearchPath
     from rose_cli.plan.model import CommandPlan
 
 _WORDS_OF_THE_SHELL = ("cd", "source", ".", "export", "module", "eval", "exec", "set", "unset", "ulimit", "if", "for")
@@ -37,7 +37,7 @@ MAX_GUESSES = 100
 @dataclass(frozen=True)
 class Programs:
     campaign: Campaign
-    around: Surroundings
+    ctx: CheckContext
 
     def check(self, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:
         if command.shell:
@@ -58,7 +58,7 @@ class Programs:
     def _diagnostic(
         self, layers: Sequence[Layer[TaskFields]], position: int, code: str, message: str, hint: str
     ) -> Diagnostic:
-        path, inside = word_place(layers, position)
+        path, inside = word_location(layers, position)
         return Diagnostic(code, message, path, hint, inside=inside)
 
     def _missing_program(self, command: CommandPlan) -> tuple[str, str, str] | None:
@@ -68,7 +68,7 @@ class Programs:
         # what pre_exec loads, or a placeholder names, is known only when it runs
         if "{" in program or command.pre_exec or self._may_be_there(program, command):
             return None
-        beside = self.around.campaign_dir / program
+        beside = self.ctx.campaign_dir / program
         if not is_path(program) and os.path.isfile(beside):  # noqa: PTH113
             return "missing-program", *self._only_beside(word)
         if os.path.isdir(beside):  # noqa: PTH112 - those of pathlib raise for a name too long
@@ -82,7 +82,7 @@ class Programs:
 
     def _fault(self, command: CommandPlan) -> tuple[str, str, str] | None:
         """The same, where it is there and the kernel would not execute it."""
-        word, search = command.words[0], self.around.search_path(command)
+        word, search = command.words[0], self.ctx.search_path(command)
         found = None if "{" in self._in_place(word) else self._which(self._in_place(word), search)
         fault = fault_of_program(found, word, search.known) if found is not None else None
         # what pre_exec loads may well be what its first line asks for
@@ -99,7 +99,7 @@ class Programs:
             return hint
         if "$" in command.environment.get("PATH", ""):
             return "PATH is taken as it stands under 'env:': extend it under 'pre_exec:', export PATH=…:$PATH"
-        search = self.around.search_path(command)
+        search = self.ctx.search_path(command)
         if program == "python" and self._which("python3", search) is not None:
             return "write python3, or {python} for the interpreter that runs rose"
         others = (word for word in sorted(INTERPRETERS - {program}) if self._which(word, search) is not None)
@@ -112,12 +112,12 @@ class Programs:
 
     def _may_be_there(self, program: str, command: CommandPlan) -> bool:
         """Whether the program is there, or in a folder that is known only when the command runs."""
-        search = self.around.search_path(command)
+        search = self.ctx.search_path(command)
         is_far = "/" not in program and not search.is_whole
         return is_far or self._which(program, search) is not None
 
     def _which(self, program: str, search: SearchPath) -> str | None:
-        folder = str(self.around.campaign_dir)
+        folder = str(self.ctx.campaign_dir)
         found = path_beside(program, folder) if is_path(program) and is_beside(program, folder) else program
         if "/" in found and not os.path.isabs(found):  # noqa: PTH117
             return None  # else it would be looked up from where rose was called
@@ -129,13 +129,14 @@ class Programs:
         word = command.words[position]
         script = self._in_place(word)
         moves = any("cd " in line or "pushd " in line for line in command.pre_exec)
-        if script.endswith(".sh") and (fault := fault_of_shell_script(str(self.around.campaign_dir / script), word)):
+        if script.endswith(".sh") and (fault := fault_of_shell_script(str(self.ctx.campaign_dir / script), word)):
             yield self._diagnostic(layers, position, *fault)
         if "{" in script or moves or self._will_be_there(script):
             return
         where = "" if script.startswith("/") else " beside the campaign file"
         message = f"there is no file '{word}'{where}"
-        yield self._diagnostic(layers, position, "missing-script", message, self._script_hint(word))
+        missing = self._diagnostic(layers, position, "missing-script", message, self._script_hint(word))
+        yield replace(missing, depends_on=(("files",),))
 
     def _script_hint(self, script: str) -> str:
         near = self._nearest(script)
@@ -146,10 +147,8 @@ class Programs:
         return f"name it relative to {self._folder}; one that a task writes is '{{workspace}}/{script}'"
 
     def _will_be_there(self, script: str) -> bool:
-        if self.around.broken.touches(("files",)):
-            return True
         path = PurePath(script)
-        return os.path.isfile(self.around.campaign_dir / script) or not self._given.isdisjoint({path, *path.parents})  # noqa: PTH113
+        return os.path.isfile(self.ctx.campaign_dir / script) or not self._given.isdisjoint({path, *path.parents})  # noqa: PTH113
 
     @cached_property
     def _given(self) -> frozenset[PurePath]:
@@ -160,17 +159,17 @@ class Programs:
     def _check_signs(self, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:
         """What a shell would act on, where there is no shell."""
         for position, word in enumerate(command.words[1:], start=1):
-            _, inside = word_place(layers, position)
+            _, inside = word_location(layers, position)
             if inside is not None and inside[1] == len(word) and _SHELL_SIGN.fullmatch(word):
                 message = f"'{word}' is handed on as it is: no shell reads this command"
                 hint = "set shell: true beside 'executable', or put quotes around it if that is meant"
-                path, _ = word_place(layers, position)
+                path, _ = word_location(layers, position)
                 yield Diagnostic("shell-sign", message, path, hint, Severity.WARNING, inside=inside)
                 return
 
     def _check_bare_words(self, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:
         """Words that happen to be files beside the campaign file: they may be meant, or may be plain words."""
-        code, folder = code_at(command.words), str(self.around.campaign_dir)
+        code, folder = code_at(command.words), str(self.ctx.campaign_dir)
         looked_up = set(command.beside or ()) | ({code[0]} if code else set())
         bare = [
             position
@@ -203,7 +202,7 @@ class Programs:
             return None
         before, slash, name = word.rpartition("/")
         folder = self._in_place(before) or slash
-        there = listed(self.around.campaign_dir / folder)
+        there = listed(self.ctx.campaign_dir / folder)
         if lookalike(name, there):
             return SAME_LOOKS
         near = nearest(name, [*there, *(known if not slash else ())], ratio=0.7)
@@ -214,18 +213,18 @@ class Programs:
         return []
 
     def _in_place(self, word: str) -> str:
-        return word.replace("{campaign_dir}", str(self.around.campaign_dir))
+        return word.replace("{campaign_dir}", str(self.ctx.campaign_dir))
 
     def _where_paths_start(self, word: str) -> str:
         if word.startswith("~"):
             return "no shell reads this command: write the whole path"
         if word.startswith(("/", "{")):
             return "check the path"
-        return f"a relative path starts at {self.around.where_paths_start}"
+        return f"a relative path starts at {self.ctx.where_paths_start}"
 
     @property
     def _folder(self) -> str:
-        return f"'{self.around.campaign_dir.name or '/'}/'"
+        return f"'{self.ctx.campaign_dir.name or '/'}/'"
 
 
 def _of_the_shell(program: str) -> str | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
+from rose_cli.check.origin import depending
 from rose_cli.config.expression.parser import ExpressionError
 from rose_cli.plan.render import Moment
 from rose_cli.util.errors import Diagnostic, KeyPath, Severity
@@ -15,23 +16,21 @@ if TYPE_CHECKING:
 
     from rose_cli.config.expression.compiler import Expression
     from rose_cli.config.models import Iterations, TaskFields
-    from rose_cli.plan.context import Surroundings
 
 
-def check_keys(schedule: Iterations, path: KeyPath, max_iter: int | None, around: Surroundings) -> Iterator[Diagnostic]:
-    """`max_iter` None: there is none, or it is not known."""
+def check_keys(schedule: Iterations, path: KeyPath, horizon: Horizon) -> Iterator[Diagnostic]:
+    max_iter = horizon.max_iter
     keys = sorted(key for key in schedule.at if key >= 0)
     late = [key for key in keys if max_iter is not None and key >= max_iter]
     for key in late:
         message = f"iteration {key} never comes: with max_iter {max_iter} the last one is {(max_iter or 0) - 1}"
         hint = "iterations count from 0; set a larger max_iter, or take the key out"
         # people shorten runs to try them: what would come later does no harm
-        yield Diagnostic("iteration-never-comes", message, (*path, key), hint, Severity.WARNING, at_key=True)
-    if around.broken.touches(path):
-        return
-    yield from _check_rest(schedule, path, keys, max_iter)
+        late_key = Diagnostic("iteration-never-comes", message, (*path, key), hint, Severity.WARNING, at_key=True)
+        yield replace(late_key, depends_on=horizon.sources("max_iter"))
+    yield from depending(_check_rest(schedule, path, keys, max_iter), path)
     if not schedule.hold and not late:
-        yield from _check_starts(path, keys, others=-1 in schedule.at)
+        yield from depending(_check_starts(path, keys, others=-1 in schedule.at), path)
 
 
 def _check_rest(schedule: Iterations, path: KeyPath, keys: Sequence[int], max_iter: int | None) -> Iterator[Diagnostic]:
@@ -78,14 +77,19 @@ class Span:
 
 @dataclass(frozen=True)
 class Horizon:
-    """How long a learner may go on. `max_iter` None: there is none, or (`is_known` false) it is a mistake.
+    """How many iterations a learner can have. `max_iter` None: no limit.
 
     `has_metric`: whether it has a criterion, which gives `metric` and `best` their values from iteration 1 on.
+    `levels`: the paths to the campaign and to the learner, whose keys decide this.
     """
 
     max_iter: int | None
-    is_known: bool
     has_metric: bool
+    levels: tuple[KeyPath, ...] = field(default=(), compare=False)
+
+    def sources(self, *names: str) -> tuple[KeyPath, ...]:
+        """The locations of these keys at every level."""
+        return tuple((*level, name) for name in names for level in self.levels)
 
     @property
     def all_iterations(self) -> Span:
@@ -113,14 +117,14 @@ class Trial:
                 yield from self._try(expression, (*path, "adaptive", name), horizon, span or horizon.all_iterations)
 
     def _try(self, expression: Expression, path: KeyPath, horizon: Horizon, span: Span) -> Iterator[Diagnostic]:
-        if "max_iter" in expression.names and not horizon.is_known:
-            return
         key = (expression.text, span, horizon)
         if key not in self._tried:
             self._tried[key] = self._first_failure(expression, horizon, span)
         failure = self._tried[key]
         if failure is not None:
-            yield _diagnostic(*failure, path, horizon)
+            names = [name for name in ("max_iter",) if name in expression.names]
+            names += ["stop"] if expression.names & _RESULTS and not horizon.has_metric else []
+            yield replace(_diagnostic(*failure, path, horizon), depends_on=horizon.sources(*names))
 
     def _first_failure(
         self, expression: Expression, horizon: Horizon, span: Span

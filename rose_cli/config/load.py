@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from rose_cli.config.models import LEARNER_KEYS, Campaign, Smoke
-from rose_cli.config.recovery import NOTHING, Broken
+from rose_cli.config.recovery import NO_PATHS, InvalidPaths
 from rose_cli.config.validation import diagnostics_of, unknown_task, value_at
 from rose_cli.util.errors import Diagnostic, KeyPath, Span
 
@@ -22,33 +22,33 @@ MAX_ROUNDS = 8
 
 @dataclass(frozen=True)
 class Loaded:
-    """What could be made of a document: the campaign, None where nothing, has stand-ins at the `broken` paths."""
+    """What could be made of a document: the campaign, None where nothing, has stand-ins at the `invalid` paths."""
 
     campaign: Campaign | None
     diagnostics: tuple[Diagnostic, ...]
-    broken: Broken
+    invalid: InvalidPaths
 
 
-def load(document: Document, broken: Broken = NOTHING) -> Loaded:
+def load(document: Document, invalid: InvalidPaths = NO_PATHS) -> Loaded:
     """Every mistake at once: what is wrong is reported and repaired, and the rest is looked at again.
 
-    `broken` are the places that are known to be wrong from reading the document.
+    `invalid` are the places that are known to be wrong from reading the document.
     """
     data, tasks = document.data, declared_tasks(document)
     diagnostics: list[Diagnostic] = []
     for _ in range(MAX_ROUNDS):
         try:
-            return Loaded(Campaign.model_validate(data), tuple(diagnostics), broken)
+            return Loaded(Campaign.model_validate(data), tuple(diagnostics), invalid)
         except ValidationError as error:
             found = _about_tasks(diagnostics_of(error, data), data, tasks)
-        diagnostics += _telling(found, broken)
-        broken = broken.with_paths(path for diagnostic in found for path in _broken(diagnostic))
+        diagnostics += _telling(found, invalid)
+        invalid = invalid.with_paths(path for diagnostic in found for path in _invalid_paths(diagnostic))
         data = repaired(data, found)
-    return Loaded(None, tuple(diagnostics), broken)
+    return Loaded(None, tuple(diagnostics), invalid)
 
 
 def declared_tasks(document: Document) -> frozenset[str]:
-    """All that the file declares, broken ones too."""
+    """All that the file declares, invalid ones too."""
     tasks = document.data.get("tasks") if isinstance(document.data, dict) else None
     return frozenset(str(name) for name in tasks) if isinstance(tasks, dict) else frozenset()
 
@@ -72,16 +72,16 @@ def _hint_on_command_line(diagnostic: Diagnostic) -> str | None:
 # --- which errors to report ----------------------------------------------------------------------------------------
 
 
-def _telling(found: Sequence[Diagnostic], broken: Broken) -> list[Diagnostic]:
+def _telling(found: Sequence[Diagnostic], invalid: InvalidPaths) -> list[Diagnostic]:
     """Without those that follow from others: from an earlier round, a misspelt key, or one that is wrong itself."""
     guesses = {(*f.path[:-1], _guess(f)) for f in found if f.code == "unknown-key"}
-    keys = Broken(frozenset(f.path for f in found if f.at_key))
+    keys = InvalidPaths(frozenset(f.path for f in found if f.at_key))
     return [
-        diagnostic
-        for diagnostic in found
-        if not broken.explains(diagnostic)
-        and not (diagnostic.code == "missing-key" and diagnostic.path in guesses)
-        and not (keys.explains(diagnostic) and not diagnostic.at_key)
+        each
+        for each in found
+        if not invalid.hide(each)
+        and not (each.code == "missing-key" and each.path in guesses)
+        and not (keys.hide(each) and not each.at_key)
     ]
 
 
@@ -90,7 +90,7 @@ def _guess(diagnostic: Diagnostic) -> str:
     return diagnostic.hint.split("'")[1] if diagnostic.hint and diagnostic.hint.startswith("did you mean '") else ""
 
 
-def _broken(diagnostic: Diagnostic) -> list[KeyPath]:
+def _invalid_paths(diagnostic: Diagnostic) -> list[KeyPath]:
     if diagnostic.code == "not-supported":
         return [diagnostic.path[:1]]
     return [diagnostic.path, (*diagnostic.path[:-1], _guess(diagnostic))] if _guess(diagnostic) else [diagnostic.path]
@@ -98,11 +98,9 @@ def _broken(diagnostic: Diagnostic) -> list[KeyPath]:
 
 def _about_tasks(found: Sequence[Diagnostic], data: Any, tasks: frozenset[str]) -> list[Diagnostic]:  # noqa: ANN401
     """With one diagnostic on the key where a learner's `nme: a` was taken for the options of a task `nme`."""
-    misnamed = {
-        path for diagnostic in found if (path := _task_path(diagnostic.path)) and _is_misnamed(path, data, tasks)
-    }
+    misnamed = {path for each in found if (path := _task_path(each.path)) and _is_misnamed(path, data, tasks)}
     unknown = [unknown_task(str(path[-1]), path, tasks, value_at(path[:-1], data)) for path in misnamed]
-    return [diagnostic for diagnostic in found if _task_path(diagnostic.path) not in misnamed] + unknown
+    return [each for each in found if _task_path(each.path) not in misnamed] + unknown
 
 
 def _task_path(path: KeyPath) -> KeyPath | None:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from rose_cli.config.models import File, Override, Task
-    from rose_cli.plan.context import Surroundings
+    from rose_cli.plan.context import CheckContext
     from rose_cli.plan.model import Operator
 
 
@@ -197,17 +197,18 @@ class Overlay:
         return cls(is_smoke=True, max_iter=campaign.smoke.max_iter, tasks=campaign.smoke.overrides)
 
 
-def _plan(campaign: Campaign, around: Surroundings, overlay: Overlay) -> Plan:
-    compiler = _Compiler(campaign, around.campaign_dir, overlay)
+def compile_plan(campaign: Campaign, ctx: CheckContext, overlay: Overlay | None = None) -> Plan:
+    overlay = overlay or Overlay()
+    compiler = _Compiler(campaign, ctx.campaign_dir, overlay)
     limits = campaign.limits
     learners = tuple(compiler.learner(learner, index) for index, learner in enumerate(campaign.learners))
     return Plan(
-        campaign=campaign.name or around.campaign_file.stem,
-        campaign_file=str(around.campaign_file),
-        campaign_dir=str(around.campaign_dir),
-        engine=local_stand_in(campaign.engine, learners, around)
+        campaign=campaign.name or ctx.campaign_file.stem,
+        campaign_file=str(ctx.campaign_file),
+        campaign_dir=str(ctx.campaign_dir),
+        engine=local_stand_in(campaign.engine, learners, ctx)
         if overlay.is_smoke
-        else compile_engine(campaign.engine, around),
+        else compile_engine(campaign.engine, ctx),
         learners=learners,
         limits=Limits(
             limits.max_parallel_learners,

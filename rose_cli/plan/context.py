@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from rose_cli.config.placeholders import fill_known
-from rose_cli.config.recovery import NOTHING, Broken
 from rose_cli.engine.machine import VisibleGpus, visible_gpus
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ class SearchPath:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class CheckContext:
     """`task_names` are all that the file declares, broken ones too.
 
     `find_labels` gives what the installed radical.pilot knows, None where there is none; it is called where it matters.
@@ -39,7 +38,6 @@ class Surroundings:
     environment: Mapping[str, str]
     machine: Capacity
     task_names: frozenset[str]
-    broken: Broken = NOTHING
     find_labels: Callable[[], dict[str, ResourceLabel] | None] = lambda: None
 
     @cached_property

@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
     from rose_cli.config.models import Engine
     from rose_cli.engine.labels import ResourceLabel
-    from rose_cli.plan.context import Surroundings
+    from rose_cli.plan.context import CheckContext
     from rose_cli.plan.model import LearnerPlan
 
 
-def compile_engine(engine: Engine, around: Surroundings) -> EnginePlan:
+def compile_engine(engine: Engine, ctx: CheckContext) -> EnginePlan:
     if engine.kind == "local":
         gpus = len(engine.gpus) if engine.gpus and not any(engine.gpus) else engine.gpus
         return EnginePlan("local", engine.cores, gpus, engine.grace)
@@ -23,26 +23,26 @@ def compile_engine(engine: Engine, around: Surroundings) -> EnginePlan:
         engine.resource, engine.runtime, engine.nodes, engine.project, engine.queue, engine.access_schema,
         engine.restarts,
     )  # fmt: skip
-    gpus = tuple(str(number) for number in range(pilot_gpus(engine, around)))
-    return EnginePlan("radical.pilot", pilot_cores(engine, around), gpus, engine.grace, pilot)
+    gpus = tuple(str(number) for number in range(pilot_gpus(engine, ctx)))
+    return EnginePlan("radical.pilot", pilot_cores(engine, ctx), gpus, engine.grace, pilot)
 
 
-def local_stand_in(engine: Engine, learners: Sequence[LearnerPlan], around: Surroundings) -> EnginePlan:
+def local_stand_in(engine: Engine, learners: Sequence[LearnerPlan], ctx: CheckContext) -> EnginePlan:
     """The local engine, where a smoke run tries what is meant for a pilot: with as much as its largest task wants."""
     if engine.kind == "local":
-        return compile_engine(engine, around)
+        return compile_engine(engine, ctx)
     wanted = [command.resources for learner in learners for step in learner.all_steps for command in step.commands]
     cores = max((resources.cores for resources in wanted), default=1)
     gpus = max((resources.gpus for resources in wanted), default=0)
-    enough = None if cores <= around.machine.cores else cores
-    visible = around.gpus
+    enough = None if cores <= ctx.machine.cores else cores
+    visible = ctx.gpus
     there = gpus if visible is None or len(visible.ids) >= gpus else tuple(str(number) for number in range(gpus))
     return EnginePlan("local", enough, there, engine.grace)
 
 
-def pilot_cores(engine: Engine, around: Surroundings) -> int | None:
+def pilot_cores(engine: Engine, ctx: CheckContext) -> int | None:
     """What a pilot has: as asked for, else all of its nodes; None where that is this machine, or not known."""
-    label = _label(engine, around)
+    label = _label(engine, ctx)
     if engine.cores is not None or label is None or label.cores_per_node is None:
         return engine.cores
     if label.forks and engine.nodes is None:  # whatever such a label claims, it is this machine
@@ -50,49 +50,49 @@ def pilot_cores(engine: Engine, around: Surroundings) -> int | None:
     return (engine.nodes or 1) * label.cores_per_node
 
 
-def pilot_gpus(engine: Engine, around: Surroundings) -> int:
+def pilot_gpus(engine: Engine, ctx: CheckContext) -> int:
     """As asked for; whole nodes of another machine come with theirs."""
-    label = _label(engine, around)
+    label = _label(engine, ctx)
     if "gpus" in engine.model_fields_set or engine.nodes is None or label is None or label.forks:
         return len(engine.gpus)
     return engine.nodes * (label.gpus_per_node or 0)
 
 
-def engine_gpus(engine: Engine, around: Surroundings) -> int:
+def engine_gpus(engine: Engine, ctx: CheckContext) -> int:
     """What tasks can have at most: of a number, no more than the session may use."""
     if engine.kind != "local":
-        return pilot_gpus(engine, around)
-    visible = None if any(engine.gpus) else around.gpus
+        return pilot_gpus(engine, ctx)
+    visible = None if any(engine.gpus) else ctx.gpus
     return len(engine.gpus) if visible is None else min(len(engine.gpus), len(visible.ids))
 
 
-def node_of(engine: Engine, around: Surroundings) -> ResourceLabel | None:
+def node_of(engine: Engine, ctx: CheckContext) -> ResourceLabel | None:
     """What a single node has, where it is not this machine: no rank can have more."""
-    label = _label(engine, around)
+    label = _label(engine, ctx)
     return None if label is None or label.forks else label
 
 
-def engine_cores(engine: Engine, around: Surroundings) -> int | None:
+def engine_cores(engine: Engine, ctx: CheckContext) -> int | None:
     """What tasks can have at most; None where that is not known."""
-    asked = engine.cores if engine.kind == "local" else pilot_cores(engine, around)
-    return around.machine.cores if asked is None and runs_here(engine, around) else asked
+    asked = engine.cores if engine.kind == "local" else pilot_cores(engine, ctx)
+    return ctx.machine.cores if asked is None and runs_here(engine, ctx) else asked
 
 
-def engine_memory_mb(engine: Engine, around: Surroundings) -> int | None:
+def engine_memory_mb(engine: Engine, ctx: CheckContext) -> int | None:
     """Megabytes that tasks can have at most; None where that is not known."""
-    if runs_here(engine, around):
-        return around.machine.memory_mb
-    label = _label(engine, around)
+    if runs_here(engine, ctx):
+        return ctx.machine.memory_mb
+    label = _label(engine, ctx)
     if label is None or label.memory_mb_per_node is None:
         return None
     return (engine.nodes or 1) * label.memory_mb_per_node
 
 
-def runs_here(engine: Engine, around: Surroundings) -> bool:
+def runs_here(engine: Engine, ctx: CheckContext) -> bool:
     """Whether tasks are processes of this machine."""
-    label = _label(engine, around)
+    label = _label(engine, ctx)
     return engine.kind == "local" or (label is not None and label.forks)
 
 
-def _label(engine: Engine, around: Surroundings) -> ResourceLabel | None:
-    return (around.labels or {}).get(engine.resource) if engine.kind == "radical.pilot" else None
+def _label(engine: Engine, ctx: CheckContext) -> ResourceLabel | None:
+    return (ctx.labels or {}).get(engine.resource) if engine.kind == "radical.pilot" else None

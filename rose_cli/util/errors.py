@@ -130,6 +130,9 @@ class Diagnostic:
     sees no text and knows a key path: `path`, with `at_key` for the key instead of its value, and `inside` for an
     offset and a length within a string. What reads the text knows `file` and `span`; `config.load.located` adds them
     to the others.
+
+    `depends_on`: other locations whose values it follows from. If one of them is wrong itself, nobody can know whether
+    this is an error too.
     """
 
     code: str
@@ -139,6 +142,7 @@ class Diagnostic:
     severity: Severity = Severity.ERROR
     at_key: bool = False
     inside: tuple[int, int] | None = None
+    depends_on: tuple[KeyPath, ...] = ()
     file: str = ""
     span: Span | None = None
 
