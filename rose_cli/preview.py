@@ -186,9 +186,9 @@ def _outlook(planned: LearnerPlan, learner: LearnerState, reopened: str | None) 
         return f"{kept}; has stopped ({learner.stop_reason.replace('_', ' ')})"
     why = f" ({reopened})" if reopened else ""
     steps = learner.current.steps if learner.current else {}
-    finished = [task for (task, _), step in steps.items() if step.over]
+    finished = [task for (task, _), step in steps.items() if step.finished]
     put_back = {step.task for step in planned.all_steps if step.command(done).snapshot}
-    again = [_again(task, step, in_order=task in put_back) for (task, _), step in steps.items() if not step.over]
+    again = [_again(task, step, in_order=task in put_back) for (task, _), step in steps.items() if not step.finished]
     parts = [f"continues in iteration {done}{why}"]
     if finished:
         parts.append(f"keeps its {', '.join(finished)}")
@@ -245,7 +245,7 @@ def _next(
         (step, replica)
         for step in (*planned.all_steps, planned.all_steps[-1])
         for replica in range(step.command(number).replicas)
-        if not learner.step(step.task, replica).over or step is planned.all_steps[-1]
+        if not learner.step(step.task, replica).finished or step is planned.all_steps[-1]
     )
     command, attempt = step.command(number), learner.next_attempt(step.task, replica)
     bound = state.bound(planned.name, planned.max_iter)

@@ -1,4 +1,4 @@
-"""Runs one session of a run to its end: what `rose run` and `rose resume` share."""
+"""Run one session of a run: what `rose run`, `rose resume` and `rose smoke` share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from rose_cli.engines import make_engine, mark_of_run, shortcomings
 from rose_cli.journal import events as e
 from rose_cli.journal.recorder import Recorder
 from rose_cli.loop.limits import deadline_of
-from rose_cli.loop.supervisor import Crew, Ending
+from rose_cli.loop.session import Session
+from rose_cli.loop.supervisor import Supervisor
 from rose_cli.runs.lock import begin_of_lock
 from rose_cli.runs.stop_requests import take_requests
 from rose_cli.util.errors import EngineError, ExitCode, RoseError
@@ -43,27 +44,37 @@ if TYPE_CHECKING:
     from rose_cli.journal.file import JournalFile
     from rose_cli.journal.state import RunState
     from rose_cli.loop.limits import Deadline
+    from rose_cli.loop.session import SessionResult
     from rose_cli.plan.model import Plan
     from rose_cli.runs.directory import RunDirectory
     from rose_cli.view.screen import Output, Screen
 
 _THREADS = 8
-"""At most so many at once, for what is done in the files of workspaces."""
+"""Threads for work on the files of workspaces."""
 
 _LAST_SECONDS = 20.0
 
 POLL_SECONDS = 0.5
-"""How often a session looks for requests: a stat of one folder."""
+"""How often a session looks for requests: a stat of one directory."""
+
+MOST_SHOWN = 8
+
+_EXIT_CODES = {
+    "interrupted": ExitCode.INTERRUPTED,
+    "terminated": ExitCode.TERMINATED,
+    "stop_requested": ExitCode.TERMINATED,
+    "wall_time": ExitCode.TERMINATED,
+}
 
 
 @dataclass(frozen=True)
-class Work:
-    """What a session is to carry on with.
+class SessionSetup:
+    """What a session starts from.
 
-    `recorded` are the facts that are in the journal already and nobody has been shown, `opening` those that the
-    session begins with. `files` are fingerprints of the files that the plan names, as far as they are news.
-    `left_out` are learners that cannot go on as they are. `checksums` are those of files that the journal does not know
-    yet; `rewrite` writes one of these once it does.
+    `recorded` are records that are in the journal already and have not been shown; `opening` are events that the
+    session begins with. `files` are fingerprints of the files that the plan names, if they have changed. `left_out`
+    are learners that cannot continue in their present state. `checksums` are those of files that the journal does not
+    know yet; `rewrite` writes such a file once the journal does.
     """
 
     directory: RunDirectory
@@ -80,22 +91,45 @@ class Work:
     rewrite: Callable[[], None] | None = None
 
 
-def carry_on(work: Work) -> Ending:
-    """Run the session to its end; every fact is in the journal when this returns.
+def run_and_report(setup: SessionSetup, *, require_criterion: bool) -> ExitCode:
+    """Run the session, close the journal and print a summary."""
+    with setup.journal:
+        result = run_session(setup)
+    print_summary(setup.output, setup.plan, setup.state, setup.directory, result)
+    code = exit_code(setup.state, result, require_criterion=require_criterion)
+    for name, error in list(result.broken.items())[:MOST_SHOWN]:
+        complain(f"learner '{name}' cannot continue: {error.message}", error.hint)
+    return ExitCode.RUN_DIRECTORY if result.broken and code in (ExitCode.OK, ExitCode.LEARNER_FAILED) else code
 
-    Raises EngineError and JournalError; whatever happens, no task is left running.
+
+def exit_code(state: RunState, result: SessionResult, *, require_criterion: bool) -> ExitCode:
+    """As in the table of exit codes: an interruption has priority over a failure, since the run can be resumed."""
+    reasons = [learner.stop_reason for learner in state.learners.values()]
+    if result.reason in _EXIT_CODES and not all(reasons):
+        return _EXIT_CODES[result.reason]
+    if result.reason == "failed" or "failed" in reasons:
+        return ExitCode.LEARNER_FAILED
+    if require_criterion and any(reason != "criterion_met" for reason in reasons):
+        return ExitCode.LEARNER_FAILED
+    return ExitCode.OK
+
+
+def run_session(setup: SessionSetup) -> SessionResult:
+    """Run the session to its end; every event is in the journal when this returns.
+
+    Raises EngineError and JournalError. In every case, no task is left running.
     """
     if (stopped := raised()) is not None:
         raise stopped
     be_sparing()
     check_memory()
-    inbox = _Inbox()
+    inbox = _SignalInbox()
     with handed_to(inbox.put):
-        return anyio.run(_session, work, inbox)
+        return anyio.run(_run, setup, inbox)
 
 
-class _Inbox:
-    """The signals of a session, in their order. The third that is in a hurry leaves everything as it is, at once."""
+class _SignalInbox:
+    """The signals that the session receives, in order. The third urgent one exits immediately, without cleaning up."""
 
     def __init__(self) -> None:
         self._numbers: deque[int] = deque()
@@ -103,7 +137,7 @@ class _Inbox:
         self._wake: Callable[[], object] = lambda: None
 
     def put(self, number: int) -> None:
-        """For a signal handler."""
+        """Called by the signal handler."""
         if self._count and number not in URGENT:
             return
         self._count += 1
@@ -118,28 +152,123 @@ class _Inbox:
         while True:
             event = asyncio.Event()
             self._wake = partial(loop.call_soon_threadsafe, event.set)
-            if self._numbers:  # looked at after the event is in its place: no signal can come in between
+            if self._numbers:  # checked after the event is in place, so that no signal can slip through
                 return self._numbers.popleft()
             await event.wait()
 
 
-def _cause(error: BaseException) -> BaseException:
-    """What went wrong, out of the groups that concurrent tasks wrap it in; an error of rose's own first."""
-    leaves = list(_leaves(error))
-    known = (leaf for leaf in leaves if isinstance(leaf, RoseError))
-    short = (found for leaf in leaves if (found := shortage(leaf)) is not None)
-    return next(known, None) or next(short, None) or leaves[0]
+async def _run(setup: SessionSetup, inbox: _SignalInbox) -> SessionResult:
+    anyio.to_thread.current_default_thread_limiter().total_tokens = _THREADS
+    lost = _collect_lost_errors(setup.plan.engine.grace_seconds)
+    state = setup.state
+    clock = steady_clock()  # the durations of the run are computed from the times in its journal
+    recorder = Recorder(setup.journal, state, clock)
+    number = state.session.number + 1 if state.session else 1
+    identity = folder_identity(setup.directory.path)
+    mark = mark_of_run(state.run_id, identity)
+    engine = make_engine(setup.plan, mark, number, setup.directory.engine, setup.environment)
+    screen = open_screen(setup.output, setup.plan, state, lambda: _facts(engine, clock()), sys.stdout)
+    for record in setup.recorded:
+        screen.on_record(record)
+    recorder.subscribe(screen.on_record)
+    try:
+        started = e.SessionStarted(
+            number,
+            socket.gethostname(),
+            os.getpid(),
+            setup.plan.engine.kind,
+            str(setup.directory.path),
+            identity,
+            setup.plan.campaign_dir,
+            setup.files,
+            boot_id(),
+            process_start_ticks(os.getpid()),
+            setup.checksums,
+        )
+        await recorder.record(started, *setup.opening)
+        if setup.rewrite is not None:
+            setup.rewrite()
+        for shortcoming in shortcomings(setup.plan, setup.environment):
+            screen.warn(shortcoming)
+        result = await _supervise(setup, recorder, engine, screen, inbox)
+        await recorder.record(e.SessionEnded(number, result.reason, result.message))
+        return result
+    except BaseException as error:
+        cause = _cause(lost[0] if lost else error)
+        if isinstance(cause, EngineError):
+            with suppress(Exception):  # the first error is the one to report
+                await recorder.record(e.SessionEnded(number, "engine_lost", cause.message))
+        raise cause from error
+    finally:
+        with anyio.CancelScope(shield=True):
+            await recorder.close()
 
 
-def _leaves(error: BaseException) -> list[BaseException]:
-    inner = getattr(error, "exceptions", None)
-    return [leaf for part in inner for leaf in _leaves(part)] if inner else [error]
+async def _supervise(
+    setup: SessionSetup, recorder: Recorder, engine: Engine, screen: Screen, inbox: _SignalInbox
+) -> SessionResult:
+    grace = setup.plan.engine.grace_seconds
+    deadline = deadline_of(setup.plan.limits.wall_time_seconds, setup.environment, grace, time.time())
+    secrets = Secrets.of(secrets_of_environment(setup.environment))
+    session = Session(setup.plan, setup.state, recorder, engine, setup.directory, deadline, secrets, screen.warn)
+    if deadline.notice is not None:
+        screen.warn(deadline.notice)
+    async with anyio.create_task_group() as group:
+        group.start_soon(screen.run)
+        group.start_soon(_kill_at_deadline, deadline, engine)
+        group.start_soon(_obey_signals, session, screen, inbox)
+        group.start_soon(_obey_requests, session, screen)
+        async with engine:
+            result = await Supervisor(session, setup.left_out).supervise()
+        group.cancel_scope.cancel()
+    return result
 
 
-def _hear_of_lost_errors(grace_seconds: float) -> list[BaseException]:
-    """What a callback of the event loop raises would be logged and lost, and somebody wait for it for ever.
+async def _kill_at_deadline(deadline: Deadline, engine: Engine) -> None:
+    """If the wall time is too short for the whole grace period, tasks that are left at its end are killed."""
+    await anyio.sleep(max(0.0, deadline.kill_at - deadline.clock()))
+    engine.kill()
 
-    The session ends with it; where not even that succeeds, as memory is short at every step, the process does.
+
+async def _obey_signals(session: Session, screen: Screen, inbox: _SignalInbox) -> None:
+    """The first signal terminates the tasks, the second kills them."""
+    number = await inbox.get()
+    stopping = "terminating running tasks; {} to kill them now"
+    if number == signal.SIGINT:
+        session.stop("interrupted")
+        screen.warn(stopping.format("press Ctrl-C again"))
+    else:
+        name = signal.Signals(number).name
+        session.stop("terminated", f"by {name}")
+        screen.warn(f"{name} received, {stopping.format('send a second signal')}")
+    await inbox.get()
+    session.engine.kill()
+
+
+async def _obey_requests(session: Session, screen: Screen) -> None:
+    since = begin_of_lock(session.directory.path)
+    while True:
+        for request in take_requests(session.directory.requests, since):
+            if request.is_old:
+                whom = "the run" if request.learner is None else f"learner '{request.learner}'"
+                screen.warn(f"ignored a request to stop {whom}: it was left for an earlier session")
+            elif request.learner is None:
+                session.stop("stop_requested", "by rose stop")
+            else:
+                session.stop_learner(request.learner, "by rose stop")
+        await anyio.sleep(POLL_SECONDS)
+
+
+def _facts(engine: Engine, now: float) -> Facts:
+    activity = engine.activity
+    doing = (activity.words, activity.since) if activity else None
+    return Facts(now, engine.busy_cores, engine.capacity.cores, doing=doing)
+
+
+def _collect_lost_errors(grace_seconds: float) -> list[BaseException]:
+    """Errors in callbacks of the event loop, which would otherwise only be logged, while others wait in vain.
+
+    Such an error cancels the session. If not even that works, because memory is short, the process exits.
     """
     lost: list[BaseException] = []
     session = asyncio.current_task()
@@ -159,141 +288,14 @@ def _hear_of_lost_errors(grace_seconds: float) -> list[BaseException]:
     return lost
 
 
-async def _session(work: Work, inbox: _Inbox) -> Ending:
-    anyio.to_thread.current_default_thread_limiter().total_tokens = _THREADS
-    lost = _hear_of_lost_errors(work.plan.engine.grace_seconds)
-    state = work.state
-    clock = steady_clock()  # the run's durations are worked out from the times in its journal
-    recorder = Recorder(work.journal, state, clock)
-    number = state.session.number + 1 if state.session else 1
-    identity = folder_identity(work.directory.path)
-    mark = mark_of_run(state.run_id, identity)
-    engine = make_engine(work.plan, mark, number, work.directory.engine, work.environment)
-    screen = open_screen(work.output, work.plan, state, lambda: _facts(engine, clock()), sys.stdout)
-    for record in work.recorded:
-        screen.on_record(record)
-    recorder.subscribe(screen.on_record)
-    try:
-        started = e.SessionStarted(
-            number,
-            socket.gethostname(),
-            os.getpid(),
-            work.plan.engine.kind,
-            str(work.directory.path),
-            identity,
-            work.plan.campaign_dir,
-            work.files,
-            boot_id(),
-            process_start_ticks(os.getpid()),
-            work.checksums,
-        )
-        await recorder.record(started, *work.opening)
-        if work.rewrite is not None:
-            work.rewrite()
-        for shortcoming in shortcomings(work.plan, work.environment):
-            screen.warn(shortcoming)
-        ending = await _crew(work, recorder, engine, screen, inbox)
-        await recorder.record(e.SessionEnded(number, ending.reason, ending.message))
-        return ending
-    except BaseException as error:
-        cause = _cause(lost[0] if lost else error)
-        if isinstance(cause, EngineError):
-            with suppress(Exception):  # what went wrong first is what is told
-                await recorder.record(e.SessionEnded(number, "engine_lost", cause.message))
-        raise cause from error
-    finally:
-        with anyio.CancelScope(shield=True):
-            await recorder.close()
+def _cause(error: BaseException) -> BaseException:
+    """The error behind the groups that concurrent tasks wrap it in; one of rose's own first."""
+    leaves = list(_leaves(error))
+    known = (leaf for leaf in leaves if isinstance(leaf, RoseError))
+    short = (found for leaf in leaves if (found := shortage(leaf)) is not None)
+    return next(known, None) or next(short, None) or leaves[0]
 
 
-async def _crew(work: Work, recorder: Recorder, engine: Engine, screen: Screen, inbox: _Inbox) -> Ending:
-    grace = work.plan.engine.grace_seconds
-    deadline = deadline_of(work.plan.limits.wall_time_seconds, work.environment, grace, time.time())
-    secrets = Secrets.of(secrets_of_environment(work.environment))
-    crew = Crew(work.plan, work.state, recorder, engine, work.directory, deadline, secrets, work.left_out)
-    crew.warn = screen.warn
-    if deadline.notice is not None:
-        screen.warn(deadline.notice)
-    async with anyio.create_task_group() as group:
-        group.start_soon(screen.run)
-        group.start_soon(_end_in_time, deadline, engine)
-        group.start_soon(_obey_signals, crew, engine, screen, inbox)
-        group.start_soon(_obey_requests, crew, work.directory, screen)
-        async with engine:
-            ending = await crew.run()
-        group.cancel_scope.cancel()
-    return ending
-
-
-async def _end_in_time(deadline: Deadline, engine: Engine) -> None:
-    """Where the wall time is too short for the whole grace, what is left at its end has none."""
-    await anyio.sleep(max(0.0, deadline.kill_at - deadline.clock()))
-    engine.kill()
-
-
-def _facts(engine: Engine, now: float) -> Facts:
-    activity = engine.activity
-    doing = (activity.words, activity.since) if activity else None
-    return Facts(now, engine.busy_cores, engine.capacity.cores, doing=doing)
-
-
-async def _obey_signals(crew: Crew, engine: Engine, screen: Screen, inbox: _Inbox) -> None:
-    """The first signal ends tasks with grace, the second at once."""
-    number = await inbox.get()
-    stopping = "stopping: ending the running tasks; {} kills them at once"
-    if number == signal.SIGINT:
-        crew.stop("interrupted")
-        screen.warn(stopping.format("Ctrl-C again"))
-    else:
-        name = signal.Signals(number).name
-        crew.stop("terminated", f"by {name}")
-        screen.warn(f"{name} received, {stopping.format('a second signal')}")
-    await inbox.get()
-    engine.kill()
-
-
-async def _obey_requests(crew: Crew, directory: RunDirectory, screen: Screen) -> None:
-    since = begin_of_lock(directory.path)
-    while True:
-        for request in take_requests(directory.requests, since):
-            if request.is_old:
-                whom = "the run" if request.learner is None else f"learner '{request.learner}'"
-                screen.warn(f"ignored a request to stop {whom}: it was left for an earlier session")
-            elif request.learner is None:
-                crew.stop("stop_requested", "by rose stop")
-            else:
-                crew.stop_learner(request.learner, "by rose stop")
-        await anyio.sleep(POLL_SECONDS)
-
-
-MOST_TOLD = 8
-
-_STOPPED = {
-    "interrupted": ExitCode.INTERRUPTED,
-    "terminated": ExitCode.TERMINATED,
-    "stop_requested": ExitCode.TERMINATED,
-    "wall_time": ExitCode.TERMINATED,
-}
-
-
-def carry_through(work: Work, *, require_criterion: bool) -> ExitCode:
-    """Run the session, close the journal, show a summary, and say how it ended."""
-    with work.journal:
-        ending = carry_on(work)
-    print_summary(work.output, work.plan, work.state, work.directory, ending)
-    code = exit_code(work.state, ending, require_criterion=require_criterion)
-    for name, error in list(ending.broken.items())[:MOST_TOLD]:
-        complain(f"learner '{name}' cannot continue: {error.message}", error.hint)
-    return ExitCode.RUN_DIRECTORY if ending.broken and code in (ExitCode.OK, ExitCode.LEARNER_FAILED) else code
-
-
-def exit_code(state: RunState, ending: Ending, *, require_criterion: bool) -> ExitCode:
-    """As in the table of exit codes: an interruption goes before a failure, since the run can go on."""
-    reasons = [learner.stop_reason for learner in state.learners.values()]
-    if ending.reason in _STOPPED and not all(reasons):
-        return _STOPPED[ending.reason]
-    if ending.reason == "failed" or "failed" in reasons:
-        return ExitCode.LEARNER_FAILED
-    if require_criterion and any(reason != "criterion_met" for reason in reasons):
-        return ExitCode.LEARNER_FAILED
-    return ExitCode.OK
+def _leaves(error: BaseException) -> list[BaseException]:
+    inner = getattr(error, "exceptions", None)
+    return [leaf for part in inner for leaf in _leaves(part)] if inner else [error]

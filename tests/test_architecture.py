@@ -108,7 +108,7 @@ def covers(allowed: Iterable[str], module: str) -> bool:
 
 def test_the_imports_are_found() -> None:
     """The tests below prove nothing where the reader sees nothing."""
-    assert Import("loop.supervisor", "engine.base", own=True, only_types=True) in all_imports()
+    assert Import("loop.session", "engine.base", own=True, only_types=True) in all_imports()
     assert Import("cli", "commands.run", own=True, only_types=False) in all_imports()
     assert Import("cli", "typer", own=False, only_types=False) in all_imports()
 

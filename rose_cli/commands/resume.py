@@ -26,11 +26,11 @@ from rose_cli.find_runs import (
 from rose_cli.integrity import altered, refusal, told_altered
 from rose_cli.journal import events as e
 from rose_cli.journal.file import JournalFile
-from rose_cli.loop.supervisor import Ending
+from rose_cli.loop.session import SessionResult
 from rose_cli.plan.file import dump_plan, load_plan
 from rose_cli.plan.secrets import secrets_of_plan
 from rose_cli.preview import next_commands, outlook_lines
-from rose_cli.run_session import Work, carry_through, exit_code
+from rose_cli.run_session import SessionSetup, exit_code, run_and_report
 from rose_cli.runs.changes import (
     bound_changes,
     campaign_changes,
@@ -103,7 +103,7 @@ def _go_on(where: Whereabouts, journal: JournalFile, options: ResumeOptions, sum
         notice(line)
     if not intent.goes_on and not intent.left_out:
         notice(f"nothing to do: every learner has stopped ({reasons(state)}); {ways_on(state)}")
-        return exit_code(state, Ending("finished"), require_criterion=options.require_criterion)
+        return exit_code(state, SessionResult("finished"), require_criterion=options.require_criterion)
     if not intent.goes_on:
         raise _refusal(directory, intent.left_out)
     is_copy = where.original is not None
@@ -118,11 +118,11 @@ def _go_on(where: Whereabouts, journal: JournalFile, options: ResumeOptions, sum
         notice(f"learner '{name}' is left out: {what}")
     environment = task_environment(os.environ)
     known, rewrite = _settled(where, sums)
-    work = Work(
+    setup = SessionSetup(
         directory, plan, journal, state, intent.opening, (), environment, options.output, intent.files, intent.left_out,
         unknown_checksums(state, known), rewrite,
     )  # fmt: skip
-    code = carry_through(work, require_criterion=options.require_criterion)
+    code = run_and_report(setup, require_criterion=options.require_criterion)
     if intent.left_out:
         reason = _refusal(directory, intent.left_out)
         complain(reason.message, reason.hint)

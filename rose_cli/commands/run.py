@@ -22,7 +22,7 @@ from rose_cli.journal.codec import Record
 from rose_cli.journal.file import JournalFile
 from rose_cli.plan.file import dump_plan
 from rose_cli.plan.secrets import has_secrets
-from rose_cli.run_session import Work, carry_through
+from rose_cli.run_session import SessionSetup, run_and_report
 from rose_cli.runs.changes import checksums, fingerprints
 from rose_cli.runs.directory import RUNS, RunDirectory, claim_run_directory, create_run_directory, write_new
 from rose_cli.runs.lock import RunLock
@@ -57,7 +57,7 @@ def run(file: Path, options: RunOptions) -> ExitCode:
     directory = _directory(plan, file, options.run_directory)
     with RunLock.acquire(directory.path):
         work = begin(directory, plan, checked.text, environment, options.output)
-        return carry_through(work, require_criterion=options.require_criterion)
+        return run_and_report(work, require_criterion=options.require_criterion)
 
 
 def mention_warnings(
@@ -71,7 +71,7 @@ def mention_warnings(
         notice(f"{count} warning{'' if count == 1 else 's'} in '{file}': see rose validate {shlex.quote(str(file))}")
 
 
-def begin(directory: RunDirectory, plan: Plan, text: str, environment: dict[str, str], output: Output) -> Work:
+def begin(directory: RunDirectory, plan: Plan, text: str, environment: dict[str, str], output: Output) -> SessionSetup:
     """Write what a run starts with; the plan last, since a folder with a plan is a run."""
     try:
         private = has_secrets(plan)
@@ -83,7 +83,7 @@ def begin(directory: RunDirectory, plan: Plan, text: str, environment: dict[str,
         raise RunDirectoryError(message, "free some space, or choose another place with --run-dir") from error
     state = before_all(plan)
     created = record_creation(directory, journal, plan, state)
-    return Work(directory, plan, journal, state, (), [created], environment, output, fingerprints(plan))
+    return SessionSetup(directory, plan, journal, state, (), [created], environment, output, fingerprints(plan))
 
 
 def write_plan(directory: RunDirectory, plan: Plan) -> None:

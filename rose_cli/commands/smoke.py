@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rose_cli.campaign_file import Setting, check_campaign, only_learners, smoke_settings, task_environment
 from rose_cli.commands.run import begin
-from rose_cli.run_session import carry_on, exit_code
+from rose_cli.run_session import exit_code, run_session
 from rose_cli.runs.directory import RunDirectory
 from rose_cli.runs.lock import RunLock
 from rose_cli.util.errors import ExitCode
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from rose_cli.journal.state import RunState
     from rose_cli.plan.model import Plan
-    from rose_cli.run_session import Work
+    from rose_cli.run_session import SessionSetup
     from rose_cli.view.screen import Output
 
 
@@ -66,10 +66,10 @@ def _never_left_behind(folder: Path, file: Path) -> Iterator[None]:
         raise
 
 
-def _carry_out(work: Work) -> ExitCode:
+def _carry_out(work: SessionSetup) -> ExitCode:
     """A summary only where something went wrong: it points into a folder that is removed otherwise."""
     with work.journal:
-        ending = carry_on(work)
+        ending = run_session(work)
     code = exit_code(work.state, ending, require_criterion=False)
     if code is not ExitCode.OK:
         print_summary(work.output, work.plan, work.state, work.directory, ending)

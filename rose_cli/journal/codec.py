@@ -20,7 +20,7 @@ from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 from zlib import crc32
 
-from rose_cli.journal.events import FORMAT_VERSION, Event
+from rose_cli.journal.events import FORMAT_VERSION, Event, StepSkipped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -114,8 +114,12 @@ class UnfitError(ValueError):
 _NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
+_OTHER_NAMES: dict[type, str] = {StepSkipped: "step_given_up"}
+"""What journals call events whose class was renamed later."""
+
+
 def _event_name(cls: type) -> str:
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+    return _OTHER_NAMES.get(cls) or re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
 
 
 _CLASSES: dict[str, type] = {_event_name(cls): cls for cls in get_args(Event)}

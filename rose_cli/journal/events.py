@@ -164,7 +164,7 @@ class AttemptLost(AttemptEvent):
 
 
 @dataclass(frozen=True)
-class StepGivenUp(AttemptEvent):
+class StepSkipped(AttemptEvent):
     """Failed in its last attempt; `on_failure: continue` lets the learner go on without it."""
 
 
@@ -220,7 +220,7 @@ Event: TypeAlias = (
     | AttemptFailed
     | AttemptCancelled
     | AttemptLost
-    | StepGivenUp
+    | StepSkipped
     | IterationFinished
     | LearnerStopped
     | LearnerReopened

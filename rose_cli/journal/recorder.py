@@ -92,7 +92,7 @@ class Recorder:
         if failure is not None:
             raise failure
 
-    def note(self, event: Event) -> None:
+    def append_nowait(self, event: Event) -> None:
         """The event goes with the next write, or soon by itself; that it fails is left to the next `record` to say."""
         if self._failure is None:
             self._take((event,), None)

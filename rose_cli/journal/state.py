@@ -52,7 +52,7 @@ class StepState:
     failures: int = 0
     over_limit: bool = False
     running: bool = False
-    over: bool = False
+    finished: bool = False
     started: float = 0.0
     value: float | None = None
     process: tuple[int, int] | None = None
@@ -130,7 +130,8 @@ class LearnerState:
     @property
     def has_progress(self) -> bool:
         """Whether it has finished anything that lives on in its workspace."""
-        return bool(self.iterations) or any(step.over for step in (self.current.steps if self.current else {}).values())
+        current = self.current.steps.values() if self.current else ()
+        return bool(self.iterations) or any(step.finished for step in current)
 
     @property
     def history(self) -> list[float | None]:
@@ -305,7 +306,7 @@ class RunState:
     @_fold.register
     def _(self, event: e.AttemptSucceeded) -> None:
         step = self._end_attempt(event)
-        step.over, step.value = True, event.value
+        step.finished, step.value = True, event.value
         learner = self.learners[event.learner]
         _note_files(learner, event.files)
         if learner.current is not None and event.result:
@@ -342,8 +343,8 @@ class RunState:
         self._end_attempt(event)
 
     @_fold.register
-    def _(self, event: e.StepGivenUp) -> None:
-        self._step(event).over = True
+    def _(self, event: e.StepSkipped) -> None:
+        self._step(event).finished = True
 
     @_fold.register
     def _(self, event: e.IterationFinished) -> None:

@@ -1,4 +1,4 @@
-"""One learner: its workspace, then iteration after iteration until its own criterion, its bound or a failure."""
+"""One learner: its workspace, then iteration after iteration until its criterion, its limit or a failure stops it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rose_cli.loop.criterion import best_value, why_stop
 from rose_cli.loop.limits import WallTimeReached
 from rose_cli.loop.metric import MetricFile
 from rose_cli.loop.retention import LogKeeper
-from rose_cli.loop.step import StepEnd, StepRunner
+from rose_cli.loop.step import StepResult, StepRunner
 from rose_cli.plan.model import CRITERION
 from rose_cli.plan.render import Moment, metric_file
 from rose_cli.runs.directory import lead_links, moves_between, news_of_files, prepare_workspace
@@ -23,51 +23,52 @@ from rose_cli.util.shortage import check_memory, in_slices, in_thread
 
 if TYPE_CHECKING:
     from rose_cli.journal.state import LearnerState
-    from rose_cli.loop.supervisor import Crew
+    from rose_cli.loop.session import Session
     from rose_cli.plan.model import LearnerPlan, StepPlan
 
 
 class LearnerLoop:
-    """Goes on from wherever the state says that the learner stands."""
+    """Runs one learner, from wherever its state says that it is."""
 
-    def __init__(self, crew: Crew, plan: LearnerPlan) -> None:
-        self._crew = crew
+    def __init__(self, session: Session, plan: LearnerPlan) -> None:
+        self._session = session
         self._plan = plan
-        self._max_iter = crew.max_iter(plan)
+        self._max_iter = session.max_iter(plan)
         self._metric_file: MetricFile | None = None
         self._log_keeper: LogKeeper | None = None
-        if (most := crew.plan.keep.logs) is not None:
-            self._log_keeper = LogKeeper(most, plan.criterion, crew.directory.all_logs(plan.name), crew.directory.path)
+        if (most := session.plan.keep.logs) is not None:
+            directory = session.directory
+            self._log_keeper = LogKeeper(most, plan.criterion, directory.all_logs(plan.name), directory.path)
 
-    async def run(self) -> None:
+    async def run_learner(self) -> None:
         check_memory()
         await self._prepare()
         reason = why_stop(self._plan.criterion, self._state.history, self._max_iter)
         if reason is not None:
-            await self._crew.recorder.record(e.LearnerStopped(self._plan.name, reason))
-        await self._let_logs_go()
+            await self._session.recorder.record(e.LearnerStopped(self._plan.name, reason))
+        await self._remove_old_logs()
         while self._state.stop_reason is None:
-            await self._iteration()
-            await self._let_logs_go()
+            await self._run_iteration()
+            await self._remove_old_logs()
 
     @property
     def _state(self) -> LearnerState:
-        return self._crew.state.learners[self._plan.name]
+        return self._session.state.learners[self._plan.name]
 
     async def _prepare(self) -> None:
-        """Make the workspace, once: tasks change what is in it, and what they have left cannot be made again."""
-        workspace = self._crew.directory.workspace(self._plan.name)
+        """Create the workspace, once: it belongs to the tasks from then on, and their results cannot be recreated."""
+        workspace = self._session.directory.workspace(self._plan.name)
         if self._state.prepared and workspace.is_dir():
-            await self._lead_home()
+            await self._update_links()
         elif not self._state.has_progress:
-            inside = self._crew.directory.path
+            inside = self._session.directory.path
             await in_thread(partial(prepare_workspace, workspace, self._plan.files, inside=inside))
             files = await in_thread(partial(news_of_files, workspace, {}, inside=inside))
-            await self._crew.recorder.record(e.LearnerStarted(self._plan.name, files))
+            await self._session.recorder.record(e.LearnerStarted(self._plan.name, files))
 
-    async def _lead_home(self) -> None:
-        """Where run or campaign were moved or copied, no link of the workspace may lead into the old place."""
-        plan, directory, name = self._crew.plan, self._crew.directory, self._plan.name
+    async def _update_links(self) -> None:
+        """If run or campaign were moved or copied, make links that point to the old place point to the new one."""
+        plan, directory, name = self._session.plan, self._session.directory, self._plan.name
         origin = (plan.origin.run, plan.origin.campaign) if plan.origin else (None, None)
         run_then, campaign_then = self._state.home or origin
         now = (str(directory.path), plan.campaign_dir, *(file.source for file in self._plan.files))
@@ -78,77 +79,76 @@ class LearnerLoop:
             await in_thread(partial(lead_links, folders, moves, inside=directory.path))
             known = dict(self._state.files)
             files = await in_thread(partial(news_of_files, directory.workspace(name), known, inside=directory.path))
-            await self._crew.recorder.record(e.LearnerStarted(name, files))
+            await self._session.recorder.record(e.LearnerStarted(name, files))
 
-    async def _iteration(self) -> None:
-        started = time.monotonic()
-        moment = self._moment()
-        self._watch_metric_file(moment)
-        for step in self._plan.all_steps:
-            if await self._step(step, moment) is StepEnd.FAILED:
-                await self._fail(step, moment.iteration)
-                return
-        await self._finish(moment.iteration, time.monotonic() - started)
-
-    async def _let_logs_go(self) -> None:
-        """Those that `keep` does not keep; what refuses to go is tried again by the next session."""
-        removal = self._log_keeper.letting_go(self._state) if self._log_keeper is not None else None
+    async def _remove_old_logs(self) -> None:
+        """Those that `keep` does not keep; the next session tries again to remove what cannot be removed now."""
+        removal = self._log_keeper.removal(self._state) if self._log_keeper is not None else None
         if removal is not None:
             with suppress(OSError):
                 await in_slices(removal)
 
-    def _watch_metric_file(self, moment: Moment) -> None:
-        """One that is read in every iteration goes on being watched."""
-        directory = self._crew.directory
-        workspace = directory.workspace(self._plan.name)
-        name = metric_file(self._crew.plan, self._plan, moment, str(workspace))
-        if name is None:
-            self._metric_file = None
-        elif self._metric_file is None or self._metric_file.name != name:
-            self._metric_file = MetricFile(name, workspace, inside=directory.path)
+    async def _run_iteration(self) -> None:
+        started = time.monotonic()
+        moment = self._moment()
+        self._watch_metric_file(moment)
+        for step in self._plan.all_steps:
+            if await self._run_replicas(step, moment) is StepResult.FAILED:
+                await self._fail(step, moment.iteration)
+                return
+        await self._finish(moment.iteration, time.monotonic() - started)
 
     def _moment(self) -> Moment:
         history = self._state.history
         best = best_value(self._plan.criterion, history)
         return Moment(len(history), self._max_iter, history[-1] if history else None, best)
 
-    async def _step(self, step: StepPlan, moment: Moment) -> StepEnd:
-        """All replicas at once; the step ends when all have, and fails where one does."""
-        replicas = range(step.command(moment.iteration).replicas)
-        runners = [StepRunner(self._crew, self._plan, step, replica, moment, self._metric_file) for replica in replicas]
-        if len(runners) == 1:
-            return await runners[0].run()
-        return await self._all(runners)
+    def _watch_metric_file(self, moment: Moment) -> None:
+        """A file that is read in every iteration stays watched."""
+        directory = self._session.directory
+        workspace = directory.workspace(self._plan.name)
+        name = metric_file(self._session.plan, self._plan, moment, str(workspace))
+        if name is None:
+            self._metric_file = None
+        elif self._metric_file is None or self._metric_file.name != name:
+            self._metric_file = MetricFile(name, workspace, inside=directory.path)
 
-    async def _all(self, runners: list[StepRunner]) -> StepEnd:
-        ends: list[StepEnd | WallTimeReached | LearnerFoldersError] = []
+    async def _run_replicas(self, step: StepPlan, moment: Moment) -> StepResult:
+        """All replicas at the same time; the step ends when all have ended, and has failed if one of them failed."""
+        replicas = range(step.command(moment.iteration).replicas)
+        runners = [
+            StepRunner(self._session, self._plan, step, replica, moment, self._metric_file) for replica in replicas
+        ]
+        if len(runners) == 1:
+            return await runners[0].run_step()
+        results: list[StepResult | WallTimeReached | LearnerFoldersError] = []
 
         async def collect(runner: StepRunner) -> None:
             try:
-                ends.append(await runner.run())
-            except (WallTimeReached, LearnerFoldersError) as turn:
-                ends.append(turn)
+                results.append(await runner.run_step())
+            except (WallTimeReached, LearnerFoldersError) as error:  # the others run to their end
+                results.append(error)
 
         async with anyio.create_task_group() as group:
             for runner in runners:
                 group.start_soon(collect, runner)
-        for end in ends:
-            if isinstance(end, Exception):
-                raise end
-        return StepEnd.FAILED if StepEnd.FAILED in ends else StepEnd.DONE
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+        return StepResult.FAILED if StepResult.FAILED in results else StepResult.DONE
 
     async def _finish(self, iteration: int, seconds: float) -> None:
         value = self._state.step(CRITERION, 0).value
         finished = e.IterationFinished(self._plan.name, iteration, seconds, value)
         reason = why_stop(self._plan.criterion, [*self._state.history, value], self._max_iter)
         if reason is None:
-            await self._crew.recorder.record(finished)
+            await self._session.recorder.record(finished)
         else:
-            await self._crew.recorder.record(finished, e.LearnerStopped(self._plan.name, reason))
+            await self._session.recorder.record(finished, e.LearnerStopped(self._plan.name, reason))
 
     async def _fail(self, step: StepPlan, iteration: int) -> None:
         error = self._state.error
         message = f"'{step.task}' failed in iteration {iteration}" + (f": {error.message}" if error else "")
-        await self._crew.recorder.record(e.LearnerStopped(self._plan.name, "failed", message))
+        await self._session.recorder.record(e.LearnerStopped(self._plan.name, "failed", message))
         if step.command(iteration).on_failure == "stop_campaign":
-            self._crew.stop("failed", f"learner '{self._plan.name}': {message}")
+            self._session.stop("failed", f"learner '{self._plan.name}': {message}")

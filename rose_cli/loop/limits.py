@@ -1,8 +1,4 @@
-"""The key `limits`: wall time, the circuit breaker for equal failures, and what tasks may leave on the disk.
-
-Both are watched while an attempt is under way, at a small part of the time, and looked at once more when it has ended:
-whether it fails does not depend on when somebody looked.
-"""
+"""The key `limits`: circuit breaker for repeated failures, wall time, and how much tasks may write to the disk."""
 
 from __future__ import annotations
 
@@ -29,44 +25,45 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Breaker:
-    """Trips when one task has failed in the same way `limit` times in a row, without a success of that task between.
+class CircuitBreaker:
+    """Trips when one task has failed in the same way `limit` times in a row, with no success of that task in between.
 
-    `limit` None never trips.
+    Without a `limit` it never trips.
     """
 
     limit: int | None
-    _rows: dict[str, tuple[object, int]] = field(default_factory=dict)
+    _failures: dict[str, tuple[object, int]] = field(default_factory=dict)
 
-    def succeeded(self, task: str) -> None:
-        self._rows.pop(task, None)
+    def reset(self, task: str) -> None:
+        """The task has succeeded."""
+        self._failures.pop(task, None)
 
-    def failed(self, task: str, *, way: object) -> bool:
-        """Count a failure; True where it trips."""
-        before, count = self._rows.get(task, (None, 0))
-        count = count + 1 if before == way else 1
-        self._rows[task] = (way, count)
+    def trips(self, task: str, *, kind: object) -> bool:
+        """Count a failure of the task; whether it is one too many."""
+        before, count = self._failures.get(task, (None, 0))
+        count = count + 1 if before == kind else 1
+        self._failures[task] = (kind, count)
         return self.limit is not None and count >= self.limit
 
 
 MARGIN_SECONDS = 10.0
-"""Left for ending tasks and closing the journal before an allocation ends."""
+"""Reserved before the end of an allocation, to stop tasks and close the journal."""
 
 _SLURM = "SLURM_JOB_END_TIME"
 
-_LAST_SECOND = 253_402_300_799  # of the year 9999: what is beyond is no time
+_LAST_SECOND = 253_402_300_799  # of the year 9999, the last that Python can format
 
 
-class WallTimeReached(Exception):  # noqa: N818 - a turn of events, not an error
-    """A task would not finish in the time that is left: its learner rests until the next session."""
+class WallTimeReached(Exception):  # noqa: N818 - not an error
+    """A task would not finish in the time that is left: its learner waits for the next session."""
 
 
 @dataclass(frozen=True)
 class Deadline:
-    """When the tasks of a session are told to end, on a monotonic clock; infinite where nothing bounds the session.
+    """When the tasks of a session are terminated, on a monotonic clock; infinite if nothing limits the session.
 
-    `source` says what bounds it. At `kill_at` nothing may be left, where that is before the grace is over. `notice` is
-    what the user should know about it at the start.
+    `source` says what limits it. At `kill_at`, if that is before the end of the grace period, all tasks are killed.
+    `notice` is what the user should know about it at the start.
     """
 
     at: float = math.inf
@@ -80,7 +77,7 @@ class Deadline:
         return self.at - self.clock()
 
     def check(self, expected_seconds: float) -> None:
-        """Raises WallTimeReached where what takes `expected_seconds` would not finish."""
+        """Raise WallTimeReached if a task that takes `expected_seconds` would not finish."""
         if expected_seconds >= self.seconds_left:
             raise WallTimeReached
 
@@ -92,35 +89,35 @@ def deadline_of(
     now: float,
     clock: Callable[[], float] = time.monotonic,
 ) -> Deadline:
-    """The nearer of the two bounds. `now` is the UNIX time; `$SLURM_JOB_END_TIME` is UNIX time in seconds.
+    """The earlier of the two limits. `now` is UNIX time, as `$SLURM_JOB_END_TIME` is.
 
-    An allocation that is over is not the one that this session runs in: its variables outlive it in a terminal.
+    An allocation that has ended is not the one that this session runs in: its variables outlive it in a terminal.
     """
     start, notice = clock(), None
-    bounds = [Deadline(clock=clock)]
+    limits = [Deadline(clock=clock)]
     if wall_time_seconds is not None:
-        bounds.append(_of_wall_time(wall_time_seconds, grace_seconds, start, clock))
+        limits.append(_of_wall_time(wall_time_seconds, grace_seconds, start, clock))
     end = _slurm_end(environment)
     if end is not None and end > now:
         left = end - now - grace_seconds - MARGIN_SECONDS
-        source = f"${_SLURM} ({_moment(end)}, less {_span(grace_seconds + MARGIN_SECONDS)} to end tasks)"
-        bounds.append(Deadline(start + left, clock, source))
+        source = f"${_SLURM} ({_moment(end)}, less {_span(grace_seconds + MARGIN_SECONDS)} to stop tasks)"
+        limits.append(Deadline(start + left, clock, source))
         if left <= 0:
             notice = (
-                f"there is no time for any task: {source}; go on in a new job, or `unset {_SLURM}` if this is no job"
+                f"not enough time for any task: {source}; resume in a new job, or `unset {_SLURM}` outside of a job"
             )
     elif end:
-        notice = f"${_SLURM} ({_moment(end)}) is ignored: that job is over"
-    nearest = min(bounds, key=lambda bound: bound.at)
+        notice = f"${_SLURM} ({_moment(end)}) is ignored: that job has ended"
+    nearest = min(limits, key=lambda limit: limit.at)
     return Deadline(nearest.at, clock, nearest.source, nearest.kill_at, notice)
 
 
 def _of_wall_time(seconds: float, grace_seconds: float, start: float, clock: Callable[[], float]) -> Deadline:
-    """Tasks are told early enough to be gone by then, and not before half of the time is over."""
-    ending = min(grace_seconds, seconds / 2)
-    less = f", less {_span(ending)} to end tasks" if ending else ""
-    kill_at = start + seconds if ending < grace_seconds else math.inf
-    return Deadline(start + seconds - ending, clock, f"limits.wall_time ({_span(seconds)}{less})", kill_at)
+    """Tasks are terminated early enough to be gone by then, but not before half of the time has passed."""
+    grace = min(grace_seconds, seconds / 2)
+    less = f", less {_span(grace)} to stop tasks" if grace else ""
+    kill_at = start + seconds if grace < grace_seconds else math.inf
+    return Deadline(start + seconds - grace, clock, f"limits.wall_time ({_span(seconds)}{less})", kill_at)
 
 
 def _slurm_end(environment: Mapping[str, str]) -> int | None:
@@ -135,7 +132,7 @@ def _moment(seconds: int) -> str:
 
 
 def _span(seconds: float) -> str:
-    """As it is written in a campaign file: "11h30m", "90s" as "1m30s", "0.5s"."""
+    """A duration as in a campaign file: "11h30m", "1m30s", "0.5s"."""
     minutes, rest = divmod(seconds, 60)
     hours, minutes = divmod(int(minutes), 60)
     parts = (f"{hours}h" if hours else "", f"{minutes}m" if minutes else "", f"{rest:g}s" if rest else "")
@@ -145,21 +142,21 @@ def _span(seconds: float) -> str:
 OUTPUT_SECONDS = 0.25
 
 WORKSPACE_SECONDS = 1.0
-"""How often they are looked at."""
+"""How often output and workspaces are measured."""
 
 SHARE = 50
-"""A workspace is counted at most in one part of so many of the time."""
+"""Measuring workspaces takes at most one part in so many of the time."""
 
 
 @dataclass
 class _Output:
-    """A file that an attempt writes; held open where that can be afforded, as a task may remove it and write on."""
+    """A file that an attempt writes; kept open if descriptors suffice, since a task may delete it and write on."""
 
     path: Path
     descriptor: int | None = None
 
-    def hold(self) -> None:
-        """Before the engine opens it: later the task may have removed it already."""
+    def open(self) -> None:
+        """Before the engine opens it: the task might delete it right away."""
         with suppress(OSError):
             make_folders(self.path.parent)
             descriptor = open_alone(self.path, os.O_RDONLY)
@@ -182,45 +179,49 @@ class _Output:
 
 
 @dataclass(eq=False)
-class Watched:
-    """An attempt under way. What runs in `scope` is cancelled once a bound is crossed; `crossed` then says which."""
+class WatchedAttempt:
+    """A running attempt. `scope` is cancelled as soon as it exceeds a limit; `exceeded` then says which."""
 
     learner: str
     outputs: tuple[_Output, ...]
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
-    crossed: str | None = None
+    exceeded: str | None = None
     started: float = field(default_factory=time.monotonic)
 
     @property
-    def size(self) -> int:
+    def output_size(self) -> int:
         return sum(output.size for output in self.outputs)
 
     def begin(self) -> None:
-        """It has its place in the engine, and what it prints goes into its files from now on."""
+        """It has its slot in the engine, and its output goes into its files from now on."""
         self.started = time.monotonic()
         for output in self.outputs:
-            output.hold()
+            output.open()
 
-    def end(self, crossed: str) -> None:
-        if self.crossed is None:
-            self.crossed = crossed
+    def cancel(self, exceeded: str) -> None:
+        if self.exceeded is None:
+            self.exceeded = exceeded
             self.scope.cancel()
 
 
-class Bounds:
-    """Those of one run. `workspace` tells where a learner works."""
+class DiskLimits:
+    """The limits of one run on output and workspaces. `workspace` returns the path of a learner's workspace.
+
+    They are measured now and then while an attempt runs, and once more when it has ended: whether it fails does not
+    depend on when they were measured.
+    """
 
     def __init__(self, limits: Limits, workspace: Callable[[str], Path]) -> None:
         self._limits = limits
         self._workspace = workspace
-        self._watched: set[Watched] = set()
-        self._some = anyio.Event()
+        self._watched: set[WatchedAttempt] = set()
+        self._any_watched = anyio.Event()
 
     @contextmanager
-    def watched(self, learner: str, outputs: tuple[Path, ...]) -> Iterator[Watched]:
-        watched = Watched(learner, tuple(map(_Output, outputs)))
+    def watched(self, learner: str, outputs: tuple[Path, ...]) -> Iterator[WatchedAttempt]:
+        watched = WatchedAttempt(learner, tuple(map(_Output, outputs)))
         self._watched.add(watched)
-        self._some.set()
+        self._any_watched.set()
         try:
             yield watched
         finally:
@@ -228,69 +229,69 @@ class Bounds:
             for output in watched.outputs:
                 output.close()
             if not self._watched:
-                self._some = anyio.Event()
+                self._any_watched = anyio.Event()
 
-    async def judged(self, watched: Watched, outcome: TaskOutcome | None) -> TaskOutcome:
-        """How the attempt ended, bounds considered; None: it was cancelled for one."""
+    async def judged(self, watched: WatchedAttempt, outcome: TaskOutcome | None) -> TaskOutcome:
+        """The outcome of the attempt, limits considered; None: it was cancelled because it exceeded one."""
         if outcome is None:
-            return TaskOutcome(Ended.OVER_LIMIT, time.monotonic() - watched.started, message=watched.crossed)
+            return TaskOutcome(Ended.OVER_LIMIT, time.monotonic() - watched.started, message=watched.exceeded)
         if outcome.ended not in (Ended.EXITED, Ended.SIGNALLED):
             return outcome
-        crossed = watched.crossed or self._printed_too_much(watched) or await self._holds_too_much(watched.learner)
-        if crossed is None:
+        exceeded = watched.exceeded or self._excess_of_output(watched) or await self._excess_in(watched.learner)
+        if exceeded is None:
             return outcome
-        return replace(outcome, ended=Ended.OVER_LIMIT, exit_code=None, signal=None, message=crossed)
+        return replace(outcome, ended=Ended.OVER_LIMIT, exit_code=None, signal=None, message=exceeded)
 
     async def watch_output(self) -> None:
-        """For ever, as `watch_workspaces`; each returns at once where there is nothing to watch for."""
+        """Run until cancelled, like `watch_workspaces`; each returns immediately if nothing has to be watched."""
         while self._limits.output_bytes is not None:
-            await self._some.wait()
+            await self._any_watched.wait()
             await anyio.sleep(OUTPUT_SECONDS)
             for watched in self._watched:
-                if (crossed := self._printed_too_much(watched)) is not None:
-                    watched.end(crossed)
+                if (exceeded := self._excess_of_output(watched)) is not None:
+                    watched.cancel(exceeded)
 
     async def watch_workspaces(self) -> None:
-        pause_seconds = WORKSPACE_SECONDS
-        while self._counts_workspaces:
-            await self._some.wait()
-            await anyio.sleep(pause_seconds)
-            begun = anyio.current_time()
+        interval_seconds = WORKSPACE_SECONDS
+        while self._limits_workspaces:
+            await self._any_watched.wait()
+            await anyio.sleep(interval_seconds)
+            started = anyio.current_time()
             for learner in {watched.learner for watched in self._watched}:
-                crossed = await self._holds_too_much(learner)
+                exceeded = await self._excess_in(learner)
                 for watched in self._watched:
-                    if crossed is not None and watched.learner == learner:
-                        watched.end(crossed)
-            pause_seconds = max(WORKSPACE_SECONDS, SHARE * (anyio.current_time() - begun))
+                    if exceeded is not None and watched.learner == learner:
+                        watched.cancel(exceeded)
+            interval_seconds = max(WORKSPACE_SECONDS, SHARE * (anyio.current_time() - started))
 
     @property
-    def _counts_workspaces(self) -> bool:
+    def _limits_workspaces(self) -> bool:
         return self._limits.workspace_files is not None or self._limits.workspace_bytes is not None
 
-    def _printed_too_much(self, watched: Watched) -> str | None:
+    def _excess_of_output(self, watched: WatchedAttempt) -> str | None:
         most = self._limits.output_bytes
-        if most is None or watched.size <= most:
+        if most is None or watched.output_size <= most:
             return None
         return f"wrote more than {size_words(most)} of output (limits.output)"
 
-    async def _holds_too_much(self, learner: str) -> str | None:
-        if not self._counts_workspaces:
+    async def _excess_in(self, learner: str) -> str | None:
+        if not self._limits_workspaces:
             return None
         tally = Tally()
         await in_slices(self._counting(self._workspace(learner), tally))
-        return self._too_much(tally)
+        return self._excess(tally)
 
     def _counting(self, workspace: Path, tally: Tally) -> Iterator[None]:
-        """No further than to what is too much."""
+        """Counts until a limit is exceeded, and no further."""
         for _ in tallying(workspace, tally, sizes=self._limits.workspace_bytes is not None):
-            if self._too_much(tally) is not None:
+            if self._excess(tally) is not None:
                 return
             yield
 
-    def _too_much(self, tally: Tally) -> str | None:
+    def _excess(self, tally: Tally) -> str | None:
         files, size = self._limits.workspace_files, self._limits.workspace_bytes
         if files is not None and tally.files > files:
-            return f"its workspace holds more than {files:,} files (limits.files)"
+            return f"its workspace contains more than {files:,} files (limits.files)"
         if size is not None and tally.size > size:
-            return f"its workspace takes up more than {size_words(size)} (limits.workspace)"
+            return f"its workspace is larger than {size_words(size)} (limits.workspace)"
         return None

@@ -96,7 +96,7 @@ class LogKeeper:
         self._run = run
         self._kept: KeptLogs | None = None
 
-    def letting_go(self, learner: LearnerState) -> Iterator[None] | None:
+    def removal(self, learner: LearnerState) -> Iterator[None] | None:
         """The removal of what no longer stays, where there is any: the first time by what is there."""
         kept = kept_logs(self._most, self._criterion, learner)
         if self._kept is None:

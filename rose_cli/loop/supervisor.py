@@ -1,178 +1,107 @@
-"""All learners of a run side by side: who starts when, and what ends them together."""
+"""The supervisor of a session: runs its learners side by side and stops them together."""
 
 from __future__ import annotations
 
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
 
 from rose_cli.journal import events as e
 from rose_cli.loop.learner import LearnerLoop
-from rose_cli.loop.limits import Bounds, Breaker, WallTimeReached
-from rose_cli.runs.snapshot import drop_snapshots
+from rose_cli.loop.limits import WallTimeReached
+from rose_cli.loop.session import SessionResult
+from rose_cli.runs.snapshot import delete_snapshots
 from rose_cli.util.errors import LearnerFoldersError
-from rose_cli.util.redact import Secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Collection
 
-    from rose_cli.engine.base import Engine
-    from rose_cli.journal.recorder import Recorder
-    from rose_cli.journal.state import RunState
-    from rose_cli.loop.limits import Deadline
-    from rose_cli.plan.model import LearnerPlan, Plan
-    from rose_cli.runs.directory import RunDirectory
+    from rose_cli.loop.session import Session
+    from rose_cli.plan.model import LearnerPlan
 
 
-def _words(learner: str, error: LearnerFoldersError) -> str:
-    return f"learner '{learner}' cannot continue: {error.message}"
+class Supervisor:
+    """Runs the learners of a session. They share its engine and its journal, and nothing else.
 
-
-@dataclass(frozen=True)
-class Ending:
-    """Why the learners are through: finished, failed, wall_time, or what `stop` was given.
-
-    `broken`: learners that could not go on, as something is wrong with their own folders.
+    `left_out` are learners that cannot continue in their present state; they are not touched.
     """
 
-    reason: str
-    message: str | None = None
-    broken: Mapping[str, LearnerFoldersError] = field(default_factory=dict)
-
-
-class Crew:
-    """The learners of one session. They share the engine and the journal, and nothing else.
-
-    `secrets` are those of the session's environment, which the journal is not to hold. `left_out` are learners that
-    cannot go on as they are; nothing of them is touched.
-    """
-
-    def __init__(
-        self,
-        plan: Plan,
-        state: RunState,
-        recorder: Recorder,
-        engine: Engine,
-        directory: RunDirectory,
-        deadline: Deadline,
-        secrets: Secrets = Secrets(),  # noqa: B008 - nothing in it changes
-        left_out: Collection[str] = (),
-    ) -> None:
-        self.plan = plan
-        self.state = state
-        self.recorder = recorder
-        self.engine = engine
-        self.directory = directory
-        self.deadline = deadline
-        self.secrets = secrets
-        self.left_out = left_out
-        self.breaker = Breaker(plan.limits.same_failure)
-        self.bounds = Bounds(plan.limits, directory.workspace)
-        self._scope = anyio.CancelScope()
-        self._file_locks: dict[str, anyio.Lock] = {}
-        self._learner_scopes: dict[str, anyio.CancelScope] = {}
-        self._messages: dict[str, str] = {}
-        self._ending: Ending | None = None
+    def __init__(self, session: Session, left_out: Collection[str] = ()) -> None:
+        self._session = session
+        self._left_out = left_out
         self._broken: dict[str, LearnerFoldersError] = {}
-        self.warn: Callable[[str], object] = lambda _: None
-        self._timed = anyio.CancelScope()
-        self._rests = False
+        self._out_of_time = False
 
-    async def run(self) -> Ending:
-        """Until every learner has stopped, or `stop` was called, or the time is over."""
-        most = self.plan.limits.max_parallel_learners
-        places = anyio.Semaphore(most) if most is not None else nullcontext()
-        self._timed.deadline = anyio.current_time() + self.deadline.seconds_left
-        with self._timed, self._scope:
+    async def supervise(self) -> SessionResult:
+        """Run every learner until it stops, the session is stopped, or the wall-time limit is reached."""
+        session = self._session
+        most = session.plan.limits.max_parallel_learners
+        turns = anyio.Semaphore(most) if most is not None else nullcontext()
+        session.timed_scope.deadline = anyio.current_time() + session.deadline.seconds_left
+        with session.timed_scope, session.scope:
             async with anyio.create_task_group() as watch:
-                watch.start_soon(self.bounds.watch_output)
-                watch.start_soon(self.bounds.watch_workspaces)
+                watch.start_soon(session.disk_limits.watch_output)
+                watch.start_soon(session.disk_limits.watch_workspaces)
                 async with anyio.create_task_group() as group:
                     for learner in self._waiting():
-                        group.start_soon(self._run_learner, learner, places)
+                        group.start_soon(self._run_learner, learner, turns)
                 watch.cancel_scope.cancel()
-        source = self.deadline.source
-        if self._timed.cancelled_caught:
-            self._ending = self._ending or Ending("wall_time", f"the wall time is over: {source}")
-        if self._rests:
-            message = f"no task would finish in the time that is left: {source}"
-            self._ending = self._ending or Ending("wall_time", message)
-        if self._broken:
-            message = "; ".join(_words(name, error) for name, error in self._broken.items())
-            return replace(self._ending or Ending("failed", message), broken=self._broken)
-        return self._ending or Ending("finished")
+        return self._result()
 
     def _waiting(self) -> list[LearnerPlan]:
-        """Who has not stopped, those first that failed least: one that fails again at every resume, and takes up the
-        wall time with its retries, must not keep the others from their turn."""
-        states = self.state.learners
-        waiting = [learner for learner in self.plan.learners if states[learner.name].stop_reason is None]
-        waiting = [learner for learner in waiting if learner.name not in self.left_out]
+        """The learners that have not stopped, fewest failures first.
+
+        A learner that fails again at every resume, and uses up the wall time with its retries, must not keep the
+        others from their turn.
+        """
+        states = self._session.state.learners
+        waiting = [learner for learner in self._session.plan.learners if states[learner.name].stop_reason is None]
+        waiting = [learner for learner in waiting if learner.name not in self._left_out]
         return sorted(waiting, key=lambda learner: states[learner.name].failures)
 
-    def stop(self, reason: str, message: str | None = None) -> None:
-        """End all learners; what is under way is ended and can be resumed. Only the first call counts."""
-        if self._ending is None:
-            self._ending = Ending(reason, message)
-            self._scope.cancel()
-
-    def stop_learner(self, name: str, message: str) -> bool:
-        """End one learner for good; False where it has stopped already."""
-        if name not in self._learner_scopes:
-            return False
-        self._messages[name] = message
-        self._learner_scopes[name].cancel()
-        return True
-
-    def max_iter(self, learner: LearnerPlan) -> int | None:
-        """Its bound, or the one that `rose resume --max-iter` gave later."""
-        return self.state.bound(learner.name, learner.max_iter)
-
-    def why_cancelled(self, learner: str) -> str:
-        if self._ending is not None:
-            return self._ending.reason
-        if learner in self._messages:
-            return "learner_stopped"
-        return "wall_time" if self._timed.cancel_called else "session_failed"
-
-    def look_at_files(self, learner: str) -> anyio.Lock:
-        """Held while somebody looks at the learner's workspace and records what is new."""
-        return self._file_locks.setdefault(learner, anyio.Lock())
-
-    def on_failure(self, failure: e.AttemptFailed) -> None:
-        """Count a failed attempt; the same again and again stops the campaign."""
-        way = (failure.kind, failure.exit_code, failure.signal)
-        if self.breaker.failed(failure.task, way=way):
-            times = self.plan.limits.same_failure
-            self.stop("failed", f"'{failure.task}' failed in the same way {times} times in a row: {failure.message}")
-
-    async def _run_learner(self, learner: LearnerPlan, places: anyio.Semaphore | nullcontext[None]) -> None:
+    async def _run_learner(self, learner: LearnerPlan, turns: anyio.Semaphore | nullcontext[None]) -> None:
+        session = self._session
         with anyio.CancelScope() as scope:
-            self._learner_scopes[learner.name] = scope
-            async with places:
+            session.learner_scopes[learner.name] = scope
+            async with turns:
                 try:
-                    await LearnerLoop(self, learner).run()
+                    await LearnerLoop(session, learner).run_learner()
                 except WallTimeReached:
-                    self._rests = True  # others may have shorter tasks, and can still be stopped
+                    self._out_of_time = True  # others may have shorter tasks, and can still be stopped
                 except LearnerFoldersError as error:
                     self._broken[learner.name] = error
-                    self.warn(_words(learner.name, error))  # at once: the others may go on for days
-        del self._learner_scopes[learner.name]
+                    session.warn(_cannot_continue(learner.name, error))  # now: the others may run for days
+        del session.learner_scopes[learner.name]
         if scope.cancelled_caught:
-            message = self._messages[learner.name]
+            message = session.cancelled[learner.name]
             with anyio.CancelScope(shield=True):
-                await self.recorder.record(e.LearnerStopped(learner.name, "cancelled", message))
-                with suppress(LearnerFoldersError):  # what stays of them, `rose clean` removes
-                    await drop_snapshots(self.directory.snapshots(learner.name), self.directory.path)
-        self._after_converged()
+                await session.recorder.record(e.LearnerStopped(learner.name, "cancelled", message))
+                with suppress(LearnerFoldersError):  # `rose clean` removes the rest
+                    await delete_snapshots(session.directory.snapshots(learner.name), session.directory.path)
+        self._stop_after_converged()
 
-    def _after_converged(self) -> None:
-        wanted = self.plan.stop_after_converged
-        if wanted is None:
+    def _stop_after_converged(self) -> None:
+        needed = self._session.plan.stop_after_converged
+        if needed is None:
             return
-        met = sum(learner.stop_reason == "criterion_met" for learner in self.state.learners.values())
-        if met >= wanted:
-            for name in list(self._learner_scopes):
-                self.stop_learner(name, f"{met} of {wanted} learners have met their criterion")
+        met = sum(learner.stop_reason == "criterion_met" for learner in self._session.state.learners.values())
+        if met >= needed:
+            for name in list(self._session.learner_scopes):
+                self._session.stop_learner(name, f"{met} of {needed} learners have met their criterion")
+
+    def _result(self) -> SessionResult:
+        result, source = self._session.result, self._session.deadline.source
+        if result is None and self._session.timed_scope.cancelled_caught:
+            result = SessionResult("wall_time", f"wall-time limit reached: {source}")
+        if result is None and self._out_of_time:
+            result = SessionResult("wall_time", f"not enough time left to finish another task: {source}")
+        if self._broken:
+            message = "; ".join(_cannot_continue(name, error) for name, error in self._broken.items())
+            return replace(result or SessionResult("failed", message), broken=self._broken)
+        return result or SessionResult("finished")
+
+
+def _cannot_continue(learner: str, error: LearnerFoldersError) -> str:
+    return f"learner '{learner}' cannot continue: {error.message}"

@@ -179,7 +179,9 @@ def told_changed_workspaces(directory: RunDirectory, state: RunState) -> Iterato
 def _will_be_put_back(directory: RunDirectory, planned: LearnerPlan, learner: LearnerState) -> bool:
     """Whether the step that comes next begins with the snapshot from before its first attempt."""
     number = len(learner.iterations)
-    begun = {task for (task, _), step in (learner.current.steps if learner.current else {}).items() if not step.over}
+    begun = {
+        task for (task, _), step in (learner.current.steps if learner.current else {}).items() if not step.finished
+    }
     return any(
         step.task in begun
         and step.command(number).snapshot

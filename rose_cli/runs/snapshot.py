@@ -67,7 +67,7 @@ class Snapshot:
         with _explained(f"cannot copy '{self.workspace}' to '{self.folder}'"):
             await _drive(self._taking())
 
-    async def put_back(self) -> None:
+    async def restore(self) -> None:
         """Make the workspace what it was when the snapshot was taken. Raises RunDirectoryError."""
         with _explained(f"cannot put '{self.path}' back into '{self.workspace}'"):
             if not self.path.is_dir():
@@ -75,13 +75,13 @@ class Snapshot:
                 whose = f"{quote(str(self.run))} --from-iteration {self.iteration} --learner {self.folder.parent.name}"
                 hint = f"`rose resume {whose}` goes on with the workspace as it is"
                 raise LearnerFoldersError(message, hint)
-            await _drive(self._putting_back())
+            await _drive(self._restoring())
 
-    async def drop(self) -> None:
+    async def delete(self) -> None:
         """Remove it, where there is one: the step is over."""
         with _explained(f"cannot remove '{self.path}'"):
             if self.path.exists():
-                await _drive(self._dropping())
+                await _drive(self._deleting())
 
     @property
     def _name(self) -> str:
@@ -102,7 +102,7 @@ class Snapshot:
             _rename(folder, _UNFINISHED, self._name)
             sync(folder.descriptor)
 
-    def _putting_back(self) -> Steps:
+    def _restoring(self) -> Steps:
         with (
             self._opened(self.path) as snapshot,
             self._opened(self.workspace.parent, make=True) as learner,
@@ -111,12 +111,12 @@ class Snapshot:
             yield from remove_contents(workspace)
             yield from copy_contents(snapshot, workspace)
 
-    def _dropping(self) -> Steps:
+    def _deleting(self) -> Steps:
         with self._opened(self.folder) as folder:
             yield from _discarding(folder, self._name)
 
 
-async def drop_snapshots(folder: Path, run: Path) -> None:
+async def delete_snapshots(folder: Path, run: Path) -> None:
     """Remove all snapshots of a learner of that run that has ended for good."""
 
     def clearing() -> Steps:

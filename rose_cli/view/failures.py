@@ -45,7 +45,7 @@ def _was_given_up(plan: LearnerPlan, learner: LearnerState, error: AttemptFailed
     iterations = [*learner.iterations, *([learner.current] if learner.current else [])]
     for iteration in iterations:
         step = iteration.steps.get((error.task, error.replica))
-        if iteration.number == error.iteration and step is not None and step.over:
+        if iteration.number == error.iteration and step is not None and step.finished:
             retries = [each.command(error.iteration).retries for each in plan.all_steps if each.task == error.task]
             return bool(retries) and (step.failures > retries[0] or step.over_limit)
     return False

@@ -127,7 +127,7 @@ class PlainScreen:
         return self._line(event.learner, self._done(event.learner), f"{_task(event)} was lost: {safe(event.reason)}")
 
     @_said.register
-    def _(self, event: e.StepGivenUp) -> str:
+    def _(self, event: e.StepSkipped) -> str:
         return self._line(event.learner, self._done(event.learner), f"goes on without {_task(event)}")
 
     def _line(self, learner: str, done: int, *words: str) -> str:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from rose_cli.journal.events import AttemptFailed
     from rose_cli.journal.state import RunState
-    from rose_cli.loop.supervisor import Ending
+    from rose_cli.loop.session import SessionResult
     from rose_cli.plan.model import Plan
     from rose_cli.runs.directory import RunDirectory
     from rose_cli.view.screen import Output
@@ -60,7 +60,7 @@ def print_summary(
     plan: Plan,
     state: RunState,
     directory: RunDirectory,
-    ending: Ending,
+    ending: SessionResult,
     stream: TextIO | None = None,
 ) -> None:
     """The end of a session, as the output that was asked for wants it.
@@ -79,7 +79,7 @@ def print_summary(
 
 
 def summary(
-    plan: Plan, state: RunState, directory: RunDirectory, ending: Ending, table_width: int | None = None
+    plan: Plan, state: RunState, directory: RunDirectory, ending: SessionResult, table_width: int | None = None
 ) -> RenderableType:
     """All that is to be said at the end; with a table of that width, or (None) without one."""
     parts: list[RenderableType] = []
@@ -110,7 +110,7 @@ def short_path(path: Path) -> str:
         return str(path)
 
 
-def _quiet_lines(plan: Plan, state: RunState, directory: RunDirectory, ending: Ending) -> Iterator[Text]:
+def _quiet_lines(plan: Plan, state: RunState, directory: RunDirectory, ending: SessionResult) -> Iterator[Text]:
     found = failures(plan, state, ending.reason)
     yield from failure_lines(found, directory)
     if found or ending.reason != "finished":
@@ -130,7 +130,7 @@ def failure_lines(found: list[AttemptFailed], directory: RunDirectory) -> Iterat
         yield Text()
 
 
-def _headline(plan: Plan, state: RunState, ending: Ending) -> Text:
+def _headline(plan: Plan, state: RunState, ending: SessionResult) -> Text:
     """ "✓ parallel-tutorial finished in 2:31: 3 criterion met, 1 max iter" """
     counts = Counter(
         standing_of(state.learners.get(p.name) or LearnerState(p.name), alive=False) for p in plan.learners
@@ -143,7 +143,7 @@ def _headline(plan: Plan, state: RunState, ending: Ending) -> Text:
     return line
 
 
-def _mark(counts: Counter[Standing], ending: Ending) -> tuple[str, str]:
+def _mark(counts: Counter[Standing], ending: SessionResult) -> tuple[str, str]:
     if counts[Standing.FAILED] or ending.reason in ("failed", "engine_lost"):
         return f"{Standing.FAILED.mark} ", Standing.FAILED.style
     standing = Standing.CRITERION_MET if ending.reason == "finished" else Standing.INTERRUPTED

@@ -95,14 +95,14 @@ def test_the_end_of_a_job_long_over_limits_nothing(rose: Rose) -> None:
     rose.write("{max_iter: 1, tasks: {t: {executable: 'true'}}, learners: 1}")
     called = rose("run", "campaign.yaml", "--run-dir", "r", SLURM_JOB_END_TIME="1700000000")
     assert called.code == 0
-    assert re.search(r"\$SLURM_JOB_END_TIME \(2023-11-1\d .*\) is ignored: that job is over", called.out)
+    assert re.search(r"\$SLURM_JOB_END_TIME \(2023-11-1\d .*\) is ignored: that job has ended", called.out)
 
 
 def test_a_wall_time_that_is_over_is_named(rose: Rose) -> None:
     rose.write("{max_iter: 1, tasks: {t: {executable: sleep 60}}, limits: {wall_time: 2s}, learners: 1}")
     called = rose("run", "campaign.yaml", "--run-dir", "r")
     assert called.code == 143
-    assert "the wall time is over: limits.wall_time (2s, less 1s to end tasks)" in called.out
+    assert "wall-time limit reached: limits.wall_time (2s, less 1s to stop tasks)" in called.out
     assert rose.status("r")["status"] == "cancelled"
 
 

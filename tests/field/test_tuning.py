@@ -392,7 +392,7 @@ def test_what_a_task_printed_before_it_was_ended_is_not_lost(attempts: Rose) -> 
 
 def test_a_task_that_hangs_is_ended_by_its_timeout(attempts: Rose) -> None:
     error = attempts.learners("run")["deaf"]["error"]
-    assert (error["kind"], error["message"]) == ("timed_out", "ended by rose after its timeout of 1 s")
+    assert (error["kind"], error["message"]) == ("timed_out", "killed by rose after its timeout of 1 s")
     assert not Path("/proc", printed(attempts, "deaf").strip()).exists()
 
 

@@ -209,7 +209,7 @@ def test_terminated_and_then_at_once(campaign: Callable[..., Rose]) -> None:
     process = start(rose, "run", "campaign.yaml", "--run-dir", "r")
     until(lambda: len(list(rose.folder.glob("r/learners/*/workspace/point.0"))) == 2, process)
     process.send_signal(signal.SIGTERM)
-    until(lambda: "a second signal kills them at once" in (rose.folder.parent / "rose.log").read_text(), process)
+    until(lambda: "send a second signal to kill them now" in (rose.folder.parent / "rose.log").read_text(), process)
     process.send_signal(signal.SIGTERM)
     code, said = ended(rose, process)
     assert code == 143, said

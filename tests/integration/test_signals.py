@@ -298,7 +298,7 @@ def test_where_rose_is_not_stopped_it_is_a_failure_like_any(rose: Rose) -> None:
     job(rose, "kill -KILL $$\n")
     assert rose("run", "campaign.yaml", "--run-dir", "r").code == 1
     error = rose.learners("r")["learner-0"]["error"]
-    assert (error["kind"], error["signal"], error["message"]) == ("signalled", 9, "ended by SIGKILL (signal 9)")
+    assert (error["kind"], error["signal"], error["message"]) == ("signalled", 9, "killed by SIGKILL (signal 9)")
 
 
 def test_while_it_waits_to_be_judged_it_holds_no_cores(rose: Rose) -> None:

@@ -73,8 +73,8 @@ KEPT_WITHIN = {
     "removes-them-again": "for n in 1 2 3 4; do seq 100 | xargs touch; seq 100 | xargs rm; done",
 }
 TOO_MUCH = {
-    "files": "its workspace holds more than 200 files (limits.files)",
-    "workspace": "its workspace takes up more than 5 MB (limits.workspace)",
+    "files": "its workspace contains more than 200 files (limits.files)",
+    "workspace": "its workspace is larger than 5 MB (limits.workspace)",
 }
 
 

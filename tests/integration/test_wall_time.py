@@ -15,11 +15,11 @@ def test_an_allocation_that_ends_in_seconds_starts_nothing_and_says_so(rose: Ros
     rose.write("{max_iter: 2, tasks: {s: {executable: 'true'}}, learners: 2}")
     called = rose("run", "campaign.yaml", "--run-dir", "r", SLURM_JOB_END_TIME=str(int(time.time()) + 12))
     assert called.code == 143
-    assert "there is no time for any task: $SLURM_JOB_END_TIME (" in called.out
-    assert "`unset SLURM_JOB_END_TIME` if this is no job" in called.out
+    assert "not enough time for any task: $SLURM_JOB_END_TIME (" in called.out
+    assert "`unset SLURM_JOB_END_TIME` outside of a job" in called.out
     assert "rose resume" in called.out
     assert [event for event in rose.events("r") if event["event"] == "attempt_started"] == []
-    assert "the wall time is over: $SLURM_JOB_END_TIME (" in rose.events("r")[-1]["message"]
+    assert "wall-time limit reached: $SLURM_JOB_END_TIME (" in rose.events("r")[-1]["message"]
     assert rose("resume", "r").code == 0
 
 
@@ -44,7 +44,7 @@ def test_a_session_is_over_by_the_wall_time_also_with_a_task_that_ignores_term(
     ended = next(fact["time"] for fact in facts if fact["event"] == "attempt_cancelled")
     # the KILL comes at the wall time; with the whole grace of a minute it would come 58 seconds later
     assert wall_time - 1.5 <= ended - began < wall_time + 30
-    assert f"limits.wall_time ({wall_time}s, less 1.5s to end tasks)" in called.out
+    assert f"limits.wall_time ({wall_time}s, less 1.5s to stop tasks)" in called.out
 
 
 def test_the_end_of_an_allocation_for_real(rose: Rose) -> None:

@@ -215,7 +215,7 @@ async def test_closing_in_a_cancelled_scope_writes_everything(path: Path) -> Non
         recorder = Recorder(file, folded)
         with anyio.CancelScope() as scope:
             scope.cancel()
-            recorder.note(LearnerStarted("a"))
+            recorder.append_nowait(LearnerStarted("a"))
             await recorder.close()
     assert in_file(path) == folded.records
     assert folded.sequences == [1]
@@ -223,7 +223,7 @@ async def test_closing_in_a_cancelled_scope_writes_everything(path: Path) -> Non
 
 async def test_a_note_goes_with_the_next_write(path: Path) -> None:
     async with recording_slowly(path) as (recorder, folded, file):
-        recorder.note(LearnerStarted("a"))
+        recorder.append_nowait(LearnerStarted("a"))
         file.go.release()
         await recorder.record(LearnerStarted("b"))
         assert folded.sequences == [1, 2]
@@ -234,7 +234,7 @@ async def test_a_note_is_soon_written_by_itself(path: Path) -> None:
     seen = anyio.Event()
     async with recording(path) as (recorder, folded):
         recorder.subscribe(lambda _: seen.set())
-        recorder.note(LearnerStarted("a"))
+        recorder.append_nowait(LearnerStarted("a"))
         assert folded.records == []
         with anyio.fail_after(10):
             await seen.wait()
@@ -281,7 +281,7 @@ async def test_after_closing_nothing_is_taken(path: Path) -> None:
     async with recording(path) as (recorder, folded):
         await recorder.record(LearnerStarted("a"))
     await recorder.close()
-    recorder.note(LearnerStarted("b"))
+    recorder.append_nowait(LearnerStarted("b"))
     with pytest.raises(JournalError, match="was closed"):
         await recorder.record(LearnerStarted("c"))
     assert in_file(path) == folded.records
@@ -311,7 +311,7 @@ async def test_a_write_that_fails_is_told_to_everyone_and_folded_by_nobody(path:
 async def test_a_note_that_cannot_be_written_is_told_when_closing(path: Path) -> None:
     with JournalFile.create(path) as file:
         recorder = Recorder(file, Folded())
-        recorder.note(LearnerStarted("a"))
+        recorder.append_nowait(LearnerStarted("a"))
         file.close()
         with pytest.raises(JournalError, match="closed"):
             await recorder.close()

@@ -23,7 +23,8 @@ from rose_cli.engine.slots import Slots
 from rose_cli.journal import events as e
 from rose_cli.journal.recorder import Recorder
 from rose_cli.loop.limits import deadline_of
-from rose_cli.loop.supervisor import Crew, Ending
+from rose_cli.loop.session import Session, SessionResult
+from rose_cli.loop.supervisor import Supervisor
 from rose_cli.runs.directory import RunDirectory
 from rose_cli.util.errors import RoseError
 
@@ -100,18 +101,18 @@ class Fate:
     printed: str = ""
 
 
-Deed: TypeAlias = "tuple[float, Callable[[Crew], object]]"
+Deed: TypeAlias = "tuple[float, Callable[[Session], object]]"
 """What happens to a session from outside, and after how many simulated seconds."""
 
 
 def interrupt(seconds: float) -> Deed:
-    return seconds, lambda crew: crew.stop("interrupted")
+    return seconds, lambda session: session.stop("interrupted")
 
 
 def end_of_job(seconds: float, later: float) -> list[Deed]:
     """A batch system ends all tasks, and rose so much later; or, below zero, before."""
     at, stop = max(0.0, seconds), max(0.0, seconds + later)
-    return [(at, lambda crew: crew.engine.end_tasks()), (stop, lambda crew: crew.stop("terminated"))]
+    return [(at, lambda session: session.engine.end_tasks()), (stop, lambda session: session.stop("terminated"))]
 
 
 class SimulatedEngine:
@@ -215,13 +216,13 @@ class World:
     def directory(self) -> RunDirectory:
         return RunDirectory.at(self.folder / "run")
 
-    def run(self, *deeds: Deed) -> Ending | RoseError:
+    def run(self, *deeds: Deed) -> SessionResult | RoseError:
         """The first session."""
         self.directory.path.mkdir()
         work = begin(self.directory, self.plan, self.text, {}, "quiet")
         return self._session(work.journal, work.state, (), deeds)
 
-    def resume(self, *deeds: Deed) -> Ending | RoseError:
+    def resume(self, *deeds: Deed) -> SessionResult | RoseError:
         journal, state = _open(self.directory, self.plan)
         return self._session(journal, state, _opening(self.plan, state, ResumeOptions()), deeds)
 
@@ -232,7 +233,7 @@ class World:
 
     def _session(
         self, journal: JournalFile, state: RunState, opening: Sequence[e.Event], deeds: Sequence[Deed]
-    ) -> Ending | RoseError:
+    ) -> SessionResult | RoseError:
         with journal:
             return anyio.run(
                 self._main, journal, state, opening, deeds, backend_options={"loop_factory": SimulatedLoop}
@@ -240,7 +241,7 @@ class World:
 
     async def _main(
         self, journal: JournalFile, state: RunState, opening: Sequence[e.Event], deeds: Sequence[Deed]
-    ) -> Ending | RoseError:
+    ) -> SessionResult | RoseError:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, SimulatedLoop)
         loop.jumping.threads = anyio.to_thread.current_default_thread_limiter()
@@ -250,18 +251,18 @@ class World:
         engine = SimulatedEngine(Capacity(self.cores), self.script, state)
         wall_time = self.plan.limits.wall_time_seconds
         deadline = deadline_of(wall_time, self.environment, self.plan.engine.grace_seconds, 0.0, loop.time)
-        crew = Crew(self.plan, state, recorder, engine, self.directory, deadline)
+        session = Session(self.plan, state, recorder, engine, self.directory, deadline)
         for seconds, deed in deeds:
-            loop.call_at(seconds, deed, crew)
+            loop.call_at(seconds, deed, session)
         try:
-            ending = await crew.run()
+            result = await Supervisor(session).supervise()
         except BaseException as error:  # noqa: BLE001 - what is none of rose's own is raised again
             cause = _cause(error)
             await recorder.record(e.SessionEnded(number, "engine_lost", cause.message))
             return cause
         else:
-            await recorder.record(e.SessionEnded(number, ending.reason, ending.message))
-            return ending
+            await recorder.record(e.SessionEnded(number, result.reason, result.message))
+            return result
         finally:
             self.seconds = loop.time()
             self.most_under_way = max(self.most_under_way, engine.most_under_way)

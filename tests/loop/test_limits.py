@@ -11,8 +11,8 @@ import anyio
 import pytest
 
 from rose_cli.journal.file import read_journal
-from rose_cli.loop.limits import Bounds, Deadline, WallTimeReached, deadline_of
-from rose_cli.loop.supervisor import Ending
+from rose_cli.loop.limits import Deadline, DiskLimits, WallTimeReached, deadline_of
+from rose_cli.loop.session import SessionResult
 from rose_cli.plan.model import Limits
 from tests.loop.simulation import Fate, Try, World, interrupt
 
@@ -44,7 +44,9 @@ def events(world: World, name: str) -> list[Any]:
 
 def test_a_learners_own_record_decides(tmp_path: Path) -> None:
     world = World.of(tmp_path, CAMPAIGN.format(wall_time=35, n=1), takes(10))
-    assert world.run() == Ending("wall_time", "no task would finish in the time that is left: limits.wall_time (35s)")
+    assert world.run() == SessionResult(
+        "wall_time", "not enough time left to finish another task: limits.wall_time (35s)"
+    )
     assert (done(world), world.seconds) == ([3], 30.0)
     assert events(world, "AttemptCancelled") == []
     assert world.look().session is not None
@@ -75,7 +77,9 @@ def test_the_longest_time_so_far_counts(tmp_path: Path) -> None:
 def test_without_a_record_of_its_own_that_of_other_learners_counts(tmp_path: Path) -> None:
     text = CAMPAIGN.format(wall_time=15, n="[{name: a, max_iter: 1}, {name: b}]")
     world = World.of(tmp_path, text.replace("wall_time", "max_parallel_learners: 1, wall_time"), takes(10))
-    assert world.run() == Ending("wall_time", "no task would finish in the time that is left: limits.wall_time (15s)")
+    assert world.run() == SessionResult(
+        "wall_time", "not enough time left to finish another task: limits.wall_time (15s)"
+    )
     assert (done(world), world.seconds) == ([1, 0], 10.0)
     assert [event.learner for event in events(world, "AttemptStarted")] == ["a"]
 
@@ -89,7 +93,7 @@ def test_its_own_record_goes_before_a_longer_one_of_others(tmp_path: Path) -> No
 
 def test_a_task_that_nobody_has_finished_is_started_and_ended_at_the_wall_time(tmp_path: Path) -> None:
     world = World.of(tmp_path, CAMPAIGN.format(wall_time=15, n=1), takes(20))
-    assert world.run() == Ending("wall_time", "the wall time is over: limits.wall_time (15s)")
+    assert world.run() == SessionResult("wall_time", "wall-time limit reached: limits.wall_time (15s)")
     assert (done(world), world.seconds) == ([0], 15.0)
     assert [event.reason for event in events(world, "AttemptCancelled")] == ["wall_time"]
 
@@ -119,7 +123,7 @@ def test_a_learner_that_rests_leaves_the_others_to_their_shorter_tasks(tmp_path:
 def test_an_interrupt_is_heeded_also_while_a_learner_rests(tmp_path: Path) -> None:
     text = CAMPAIGN.format(wall_time=35, n="[{name: slow}, {name: fast}]")
     world = World.of(tmp_path, text, lambda t: Fate(10.0 if t.learner == "slow" else 1.0))
-    assert world.run(interrupt(32.5)) == Ending("interrupted")
+    assert world.run(interrupt(32.5)) == SessionResult("interrupted")
     assert (done(world), world.seconds) == ([3, 32], 32.5)
 
 
@@ -140,7 +144,7 @@ def test_replicas_rest_together(tmp_path: Path) -> None:
 
 def test_a_run_that_is_through_before_the_wall_time_has_just_finished(tmp_path: Path) -> None:
     world = World.of(tmp_path, CAMPAIGN.format(wall_time=35, n=1).replace("max_iter: 100", "max_iter: 3"), takes(10))
-    assert world.run() == Ending("finished")
+    assert world.run() == SessionResult("finished")
 
 
 # --- the end of an allocation --------------------------------------------------------------------------------------
@@ -164,10 +168,10 @@ def test_the_nearer_bound_counts() -> None:
 @pytest.mark.parametrize(
     ("wall_time", "end", "source"),
     [
-        (3600, None, "limits.wall_time (1h, less 5s to end tasks)"),
-        (5430.5, None, "limits.wall_time (1h30m30.5s, less 5s to end tasks)"),
-        (4, None, "limits.wall_time (4s, less 2s to end tasks)"),
-        (None, "1000100", "$SLURM_JOB_END_TIME (1970-01-12 13:48:20, less 15s to end tasks)"),
+        (3600, None, "limits.wall_time (1h, less 5s to stop tasks)"),
+        (5430.5, None, "limits.wall_time (1h30m30.5s, less 5s to stop tasks)"),
+        (4, None, "limits.wall_time (4s, less 2s to stop tasks)"),
+        (None, "1000100", "$SLURM_JOB_END_TIME (1970-01-12 13:48:20, less 15s to stop tasks)"),
         (None, None, ""),
     ],
 )
@@ -188,9 +192,9 @@ def test_every_bound_names_its_source(
 @pytest.mark.parametrize("end", ["1", "999999", "1000000"])
 def test_an_allocation_that_was_over_before_is_anothers(end: str) -> None:
     deadline = deadline_of(100, {"SLURM_JOB_END_TIME": end}, 5.0, 1_000_000.0, lambda: 7.0)
-    assert (deadline.seconds_left, deadline.source) == (95, "limits.wall_time (1m40s, less 5s to end tasks)")
+    assert (deadline.seconds_left, deadline.source) == (95, "limits.wall_time (1m40s, less 5s to stop tasks)")
     assert deadline.notice is not None
-    assert re.fullmatch(r"\$SLURM_JOB_END_TIME \(1970-01-.*\) is ignored: that job is over", deadline.notice)
+    assert re.fullmatch(r"\$SLURM_JOB_END_TIME \(1970-01-.*\) is ignored: that job has ended", deadline.notice)
 
 
 def test_nothing_is_said_of_what_is_no_time() -> None:
@@ -228,14 +232,14 @@ def test_what_the_watch_holds_open_is_closed_again(tmp_path: Path) -> None:
 
 
 async def _hold_and_close(tmp_path: Path) -> None:
-    bounds = Bounds(Limits(None, None, None, output_bytes=1), lambda _: tmp_path)
+    bounds = DiskLimits(Limits(None, None, None, output_bytes=1), lambda _: tmp_path)
     files = tmp_path / "logs/out", tmp_path / "logs/err"
     with bounds.watched("a", files) as watched:
         watched.begin()
         held = [output.descriptor for output in watched.outputs]
         assert None not in held
         files[0].write_text("more than one")
-        assert watched.size == 13
+        assert watched.output_size == 13
     assert [output.descriptor for output in watched.outputs] == [None, None]
     (tmp_path / "link").symlink_to("/etc/passwd")
     with bounds.watched("a", (tmp_path / "link", tmp_path)) as watched:

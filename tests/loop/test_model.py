@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 
 from rose_cli.journal import events as e
 from rose_cli.journal.file import read_journal
-from rose_cli.loop.supervisor import Ending
+from rose_cli.loop.session import SessionResult
 from tests.loop.reference import Life, live
 from tests.loop.simulation import Fate, Try, World, end_of_job, interrupt
 
@@ -185,13 +185,13 @@ def test_every_learner_comes_to_what_the_naive_model_says(case: Case) -> None:
     with scratch() as folder:
         world = World.of(folder, _text(case.campaign), case.script, cores=case.cores)
         lives = {each["name"]: live(case.campaign, each, case.script.calm) for each in case.campaign["learners"]}
-        ending = _carry_through(case, world, lives)
-        _check_lives(case, ending, world, lives)
+        result = _carry_through(case, world, lives)
+        _check_lives(case, result, world, lives)
         _check_journal(case, world)
         assert world.most_under_way <= case.cores
 
 
-def _carry_through(case: Case, world: World, lives: dict[str, Life]) -> Ending:
+def _carry_through(case: Case, world: World, lives: dict[str, Life]) -> SessionResult:
     """Sessions until one ends by itself, with everything on the way that the case has in store.
 
     Where several learners fail again at every resume, and all their retries do not fit into one wall time, none does.
@@ -202,17 +202,17 @@ def _carry_through(case: Case, world: World, lives: dict[str, Life]) -> Ending:
         kind, where = disturbances.pop(0) if disturbances else ("", 0.0)
         if kind == "crash":
             _cut(world.directory.journal, where)
-        elif isinstance(how, Ending) and how.reason not in OUTSIDE and not disturbances:
+        elif isinstance(how, SessionResult) and how.reason not in OUTSIDE and not disturbances:
             return how
         elif _rests(how) and not disturbances and _only_fail_again(world, lives):
-            return Ending("wall_time")
+            return SessionResult("wall_time")
         how = world.resume(*_deeds(case, disturbances))
     message = f"no end in sight: {how}"
     raise AssertionError(message)
 
 
-def _rests(how: Ending | RoseError) -> bool:
-    return isinstance(how, Ending) and how.reason == "wall_time"
+def _rests(how: SessionResult | RoseError) -> bool:
+    return isinstance(how, SessionResult) and how.reason == "wall_time"
 
 
 def _only_fail_again(world: World, lives: dict[str, Life]) -> bool:
@@ -239,7 +239,7 @@ def _deeds(case: Case, disturbances: list[tuple[str, float]]) -> list[Deed]:
         return end_of_job(where * 25, (where * 1000 % 1) * 1.4 - 0.5)
     if kind == "stop learner":
         name = case.campaign["learners"][-1]["name"]
-        return [(where * 25, lambda crew: crew.stop_learner(name, "asked to"))]
+        return [(where * 25, lambda session: session.stop_learner(name, "asked to"))]
     return []
 
 
@@ -253,7 +253,7 @@ def _cut(journal: Path, where: float) -> None:
 # --- what has to hold ----------------------------------------------------------------------------------------------
 
 
-def _check_lives(case: Case, ending: Ending, world: World, lives: dict[str, Life]) -> None:
+def _check_lives(case: Case, result: SessionResult, world: World, lives: dict[str, Life]) -> None:
     state = world.look()
     met = sum(learner.stop_reason == "criterion_met" for learner in state.learners.values())
     for name, life in lives.items():
@@ -265,10 +265,10 @@ def _check_lives(case: Case, ending: Ending, world: World, lives: dict[str, Life
         elif learner.stop_reason == "cancelled":
             assert "asked to" in str(learner.message) or met >= case.campaign["stop_campaign"]["after_converged"]
         else:
-            assert ending.reason == "failed" or _is_doomed(learner, life), (name, ending)
+            assert result.reason == "failed" or _is_doomed(learner, life), (name, result)
         _check_options(learner, life)
     if not case.mutual:
-        assert ending == Ending("finished") or (_rests(ending) and _several_fail(lives))
+        assert result == SessionResult("finished") or (_rests(result) and _several_fail(lives))
 
 
 def _check_options(learner: LearnerState, life: Life) -> None:
@@ -370,7 +370,7 @@ def _check_steps(events: list[e.Event]) -> None:
             assert event.step in running, event
             running.discard(event.step)
             over |= {event.step} if isinstance(event, e.AttemptSucceeded) else set()
-        elif isinstance(event, e.StepGivenUp):
+        elif isinstance(event, e.StepSkipped):
             over.add(event.step)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from rose_cli.runs.snapshot import Snapshot, drop_snapshots
+from rose_cli.runs.snapshot import Snapshot, delete_snapshots
 from rose_cli.util import files, trees
 from rose_cli.util.errors import RunDirectoryError
 from rose_cli.util.files import can_be_synced_as_one, sync_file_system
@@ -53,15 +53,15 @@ def test_a_snapshot_holds_whatever_crash_comes_while_it_is_taken_or_put_back(odd
     (odd / "program").write_text("changed")
     (odd / "new").mkdir()
     remove(odd / "deep")
-    count = steps(snapshot._putting_back())
+    count = steps(snapshot._restoring())
     for _ in range(6):  # crashes while it is put back: the snapshot is untouched, and it is put back again
         (odd / "more").write_text("written by the attempt that crashed")
         with suppress(Crash):  # what is left to remove, and so the number of steps, is never the same
-            crashing(snapshot._putting_back(), moments.randrange(count))
+            crashing(snapshot._restoring(), moments.randrange(count))
         assert described(snapshot.path) == before
-    anyio.run(snapshot.put_back)
+    anyio.run(snapshot.restore)
     assert described(odd) == before
-    anyio.run(snapshot.drop)
+    anyio.run(snapshot.delete)
     assert list(snapshot.folder.iterdir()) == []
 
 
@@ -76,7 +76,7 @@ def test_a_snapshot_that_is_half_removed_is_none(odd: Path) -> None:
     anyio.run(snapshot.take)
     assert described(snapshot.path) == described(odd)
     assert [path.name for path in snapshot.folder.iterdir()] == ["0.a"]
-    anyio.run(drop_snapshots, snapshot.folder, snapshot.run)
+    anyio.run(delete_snapshots, snapshot.folder, snapshot.run)
     assert list(snapshot.folder.iterdir()) == []
 
 

@@ -60,7 +60,7 @@ def test_a_line_for_each_thing_worth_telling() -> None:
     story.fail("[b]b[/b]\x1b", "training", stderr=TRACEBACK)
     screen.warn("stopping:\x1b[2J wait")
     story.fail("[b]b[/b]\x1b", "training", attempt=2)
-    story.tell(e.StepGivenUp("[b]b[/b]\x1b", 0, "training", 0, 2))
+    story.tell(e.StepSkipped("[b]b[/b]\x1b", 0, "training", 0, 2))
     where = story.start("adaptive", "simulation")
     story.tell(e.AttemptLost(*where, reason="its session ended"))
     story.stop("adaptive", "failed", "'training' failed in iteration 2")

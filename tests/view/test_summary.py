@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rose_cli.journal import events as e
-from rose_cli.loop.supervisor import Ending
+from rose_cli.loop.session import SessionResult
 from rose_cli.runs.directory import RunDirectory
 from rose_cli.view.summary import print_summary, short_path, summary
 from tests.view.rendering import rendered
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from rose_cli.view.screen import Output
 
 
-def over(story: Story, reason: str = "finished", message: str | None = None) -> Ending:
+def over(story: Story, reason: str = "finished", message: str | None = None) -> SessionResult:
     story.tell(e.SessionEnded(1, reason, message))
-    return Ending(reason, message)
+    return SessionResult(reason, message)
 
 
-def told(story: Story, directory: Path, ending: Ending, table_width: int | None = None) -> str:
+def told(story: Story, directory: Path, ending: SessionResult, table_width: int | None = None) -> str:
     return rendered(summary(story.plan, story.state, RunDirectory(directory), ending, table_width), 400)
 
 
@@ -72,9 +72,9 @@ def test_a_run_that_is_through_has_nothing_to_go_on_with(tmp_path: Path) -> None
 
 def test_many_learners_are_shown_by_those_that_matter(tmp_path: Path) -> None:
     story = Story.begin(make_plan([f"l{number}" for number in range(60)]))
-    lines = told(story, tmp_path, over(story, "wall_time", "the wall time is over"), table_width=100).splitlines()
+    lines = told(story, tmp_path, over(story, "wall_time", "wall-time limit reached"), table_width=100).splitlines()
     assert any(line.startswith("… and ") for line in lines)
-    assert "  the wall time is over" in lines
+    assert "  wall-time limit reached" in lines
 
 
 def test_a_failure_that_another_attempt_made_up_for_is_not_told(tmp_path: Path) -> None:
@@ -88,13 +88,13 @@ def test_a_failure_that_another_attempt_made_up_for_is_not_told(tmp_path: Path) 
 def test_a_step_that_was_given_up_and_what_stopped_the_campaign_are_told(tmp_path: Path) -> None:
     story = Story.begin(make_plan(("a", "b")))
     story.fail("a", "simulation")
-    story.tell(e.StepGivenUp("a", 0, "simulation", 0, 1))
+    story.tell(e.StepSkipped("a", 0, "simulation", 0, 1))
     for task in ("training", "active_learn", "criterion"):
         story.run("a", task)
     story.tell(e.IterationFinished("a", 0, 4.0, 0.5))
     story.fail("b", "training")
-    assert "✗ a: 'simulation' failed in iteration 0" in told(story, tmp_path, Ending("interrupted"))
-    assert "✗ b: " not in told(story, tmp_path, Ending("interrupted"))
+    assert "✗ a: 'simulation' failed in iteration 0" in told(story, tmp_path, SessionResult("interrupted"))
+    assert "✗ b: " not in told(story, tmp_path, SessionResult("interrupted"))
     text = told(story, tmp_path, over(story, "failed", "'training' failed in the same way 5 times"))
     assert "✗ b: 'training' failed" in text
     assert "✗ parallel-tutorial failed after 0:05: 2 interrupted\n  'training' failed in the same" in text

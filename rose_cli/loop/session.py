@@ -1,0 +1,108 @@
+"""What the supervisor, the learners and the steps of one session share, and how any of them stops the session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import anyio
+
+from rose_cli.loop.limits import CircuitBreaker, DiskLimits
+from rose_cli.util.redact import Secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from rose_cli.engine.base import Engine
+    from rose_cli.journal.events import AttemptFailed
+    from rose_cli.journal.recorder import Recorder
+    from rose_cli.journal.state import RunState
+    from rose_cli.loop.limits import Deadline
+    from rose_cli.plan.model import LearnerPlan, Plan
+    from rose_cli.runs.directory import RunDirectory
+    from rose_cli.util.errors import LearnerFoldersError
+
+
+@dataclass(frozen=True)
+class SessionResult:
+    """Why a session ended: finished, failed, wall_time, or the reason passed to `Session.stop`.
+
+    `broken`: learners that could not continue because of a problem with their own directories.
+    """
+
+    reason: str
+    message: str | None = None
+    broken: Mapping[str, LearnerFoldersError] = field(default_factory=dict)
+
+
+class Session:
+    """The state of a running session. It knows its parts (engine, journal, limits), and nobody who runs on them.
+
+    `secrets` come from the session's environment and must not reach the journal. `result` is set once the session has
+    been told to stop; `cancelled` has a message for each learner that was stopped on its own.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        state: RunState,
+        recorder: Recorder,
+        engine: Engine,
+        directory: RunDirectory,
+        deadline: Deadline,
+        secrets: Secrets = Secrets(),  # noqa: B008 - immutable
+        warn: Callable[[str], object] = lambda _: None,
+    ) -> None:
+        self.plan = plan
+        self.state = state
+        self.recorder = recorder
+        self.engine = engine
+        self.directory = directory
+        self.deadline = deadline
+        self.secrets = secrets
+        self.warn = warn
+        self.circuit_breaker = CircuitBreaker(plan.limits.same_failure)
+        self.disk_limits = DiskLimits(plan.limits, directory.workspace)
+        self.result: SessionResult | None = None
+        self.cancelled: dict[str, str] = {}
+        self.scope = anyio.CancelScope()
+        self.timed_scope = anyio.CancelScope()
+        self.learner_scopes: dict[str, anyio.CancelScope] = {}
+        self._workspace_locks: dict[str, anyio.Lock] = {}
+
+    def stop(self, reason: str, message: str | None = None) -> None:
+        """Stop all learners; the steps that are running can be resumed. Only the first call has an effect."""
+        if self.result is None:
+            self.result = SessionResult(reason, message)
+            self.scope.cancel()
+
+    def stop_learner(self, name: str, message: str) -> bool:
+        """Stop one learner permanently; False if it is not running."""
+        if name not in self.learner_scopes:
+            return False
+        self.cancelled[name] = message
+        self.learner_scopes[name].cancel()
+        return True
+
+    def why_cancelled(self, learner: str) -> str:
+        """Why the steps of a learner are being cancelled."""
+        if self.result is not None:
+            return self.result.reason
+        if learner in self.cancelled:
+            return "learner_stopped"
+        return "wall_time" if self.timed_scope.cancel_called else "session_failed"
+
+    def max_iter(self, learner: LearnerPlan) -> int | None:
+        """The learner's `max_iter`, or the one that `rose resume --max-iter` set later."""
+        return self.state.bound(learner.name, learner.max_iter)
+
+    def workspace_lock(self, learner: str) -> anyio.Lock:
+        """Held while the learner's workspace is inspected and the changes in it are recorded."""
+        return self._workspace_locks.setdefault(learner, anyio.Lock())
+
+    def on_failure(self, failure: AttemptFailed) -> None:
+        """Count a failed attempt; the same failure too many times in a row stops the session."""
+        kind = (failure.kind, failure.exit_code, failure.signal)
+        if self.circuit_breaker.trips(failure.task, kind=kind):
+            times = self.plan.limits.same_failure
+            self.stop("failed", f"'{failure.task}' failed in the same way {times} times in a row: {failure.message}")
