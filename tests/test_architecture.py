@@ -113,6 +113,33 @@ def test_the_imports_are_found() -> None:
     assert Import("cli", "typer", own=False, only_types=False) in all_imports()
 
 
+def test_the_picture_of_the_packages_shows_the_layers_that_are_checked() -> None:
+    layers = (
+        (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8").partition("\nlayers = [\n")[2].partition("\n]")[0]
+    )
+    page = (REPOSITORY / "docs" / "how-it-works.md").read_text(encoding="utf-8")
+    picture = page.partition("```text\n")[2].partition("```")[0]
+    checked = [sorted(re.findall(r"\w+", line)) for line in layers.splitlines()]
+    shown = [sorted(re.findall(r"\w+", line.replace(".py", ""))) for line in picture.splitlines()]
+    assert shown == [sorted(["__main__", "cli"]), *checked[2:]]
+
+
+def test_the_table_of_the_packages_names_them_all_with_what_they_import() -> None:
+    page = (REPOSITORY / "docs" / "how-it-works.md").read_text(encoding="utf-8").partition("## How a campaign")[0]
+    rows = re.findall(r"^\| `(\w+)[^|]*\|[^|]*\|([^|]*)\|$", page, re.MULTILINE)
+    assert {name for name, _ in rows} == rooms() - {"__main__", "__init__"}
+    owned = {(place.partition(".")[0], package) for package, places in OWNERS.items() for place in places}
+    shown = {(name, each.partition(".")[0]) for name, packages in rows for each in packages.split(", ") if each.strip()}
+    assert {(name, each.strip()) for name, each in shown} == owned - {("config", "pydantic_core")}
+
+
+def rooms() -> set[str]:
+    """What lies in the package: its subpackages and modules, and the templates."""
+    return {
+        path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir() and path.name != "__pycache__"
+    }
+
+
 def test_every_package_has_its_owner() -> None:
     foreign = [each for each in all_imports() if not each.own and each.package not in sys.stdlib_module_names]
     used = {each.package for each in foreign if not each.only_types}
