@@ -136,7 +136,9 @@ def test_the_table_of_the_packages_names_them_all_with_what_they_import() -> Non
 def rooms() -> set[str]:
     """What lies in the package: its subpackages and modules, and the templates."""
     return {
-        path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir() and path.name != "__pycache__"
+        path.stem
+        for path in PACKAGE.iterdir()
+        if path.suffix == ".py" or (path.is_dir() and path.name != "__pycache__")
     }
 
 
