@@ -21,7 +21,7 @@ from rose_cli.engine.machine import machine_capacity
 from rose_cli.plan.compile import Overlay, compile_plan, with_learners
 from rose_cli.plan.context import CheckContext
 from rose_cli.plan.secrets import secrets_of_plan
-from rose_cli.util.errors import CampaignError, UsageError, did_you_mean
+from rose_cli.util.errors import CampaignError, UsageError, check_known
 from rose_cli.util.redact import Secrets, masked_setting, remember
 from rose_cli.util.secrets import secrets_of_document, secrets_of_words
 from rose_cli.view.console import notice
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from rose_cli.util.errors import Diagnostic, KeyPath
 
 
-def task_environment(environment: Mapping[str, str], interpreter: str = sys.executable) -> dict[str, str]:
+def task_environment(environment: Mapping[str, str] = os.environ, interpreter: str = sys.executable) -> dict[str, str]:
     """The environment under every task: the terminal's, and Python's output is not held back unless that says so.
 
     Called by its path (`.venv/bin/rose`), rose behaves as if its environment were activated: `python` in a campaign
@@ -182,9 +182,7 @@ def only_learners(plan: Plan, names: Sequence[str]) -> Plan:
     """The plan with only the named learners, or as it is where none is named."""
     known = [learner.name for learner in plan.learners]
     for name in names:
-        if name not in known:
-            message = f"there is no learner '{name}'"
-            raise UsageError(message, did_you_mean(name, known) or f"there are {', '.join(known[:20])}")
+        check_known("learner", name, known)
     return with_learners(plan, frozenset(names)) if names else plan
 
 

@@ -6,16 +6,15 @@ read. Neither is believed once somebody has changed it, unless the user says so.
 
 from __future__ import annotations
 
-import os
 import shlex
 from typing import TYPE_CHECKING, Any
 
 from rose_cli.campaign_file import check_campaign, task_environment
 from rose_cli.plan.codec import encode
-from rose_cli.preview import some
 from rose_cli.runs.changes import unknown_checksums
 from rose_cli.util.errors import RoseError, RunDirectoryError
 from rose_cli.view.summary import short_path
+from rose_cli.view.wording import some
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,7 +46,7 @@ def refusal(directory: RunDirectory, names: list[str]) -> RunDirectoryError:
     return RunDirectoryError(f"{files} {were} changed after rose wrote {it}", hint)
 
 
-def told_altered(directory: RunDirectory, plan: Plan, names: list[str]) -> Iterator[str]:
+def altered_lines(directory: RunDirectory, plan: Plan, names: list[str]) -> Iterator[str]:
     """Lines about what was changed, as far as plan.json and the campaign file beside it tell by comparison."""
     if not names:
         return
@@ -71,7 +70,7 @@ def _differences(directory: RunDirectory, plan: Plan) -> dict[str, list[str]] | 
 
     try:
         at = Path(plan.campaign_file)
-        given = check_campaign(directory.campaign_text, task_environment(os.environ), at=at).plan
+        given = check_campaign(directory.campaign_text, task_environment(), at=at).plan
     except RoseError:
         given = None
     if given is None:

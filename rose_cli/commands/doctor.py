@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
@@ -28,18 +27,14 @@ from rose_cli.journal.file import JournalFile
 from rose_cli.runs.lock import RunLock
 from rose_cli.util.errors import CampaignError, ExitCode, RoseError
 from rose_cli.util.host import process_start_ticks
+from rose_cli.util.json_output import write_json
 from rose_cli.view.console import notice
 from rose_cli.view.doctor import Check, Section, print_health
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from rose_cli.engine.base import Capacity
-
-if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from rose_cli.engine.base import Engine
+    from rose_cli.engine.base import Capacity, Engine
 
     MakeEngine = Callable[[Path], Engine]
 
@@ -343,14 +338,13 @@ _LOCAL, _PILOT = "engine local", "engine radical.pilot"
 
 def doctor(report_format: ReportFormat, *, with_pilot: bool) -> ExitCode:
     """Show the report. Without `with_pilot`, radical.pilot is not asked for: what it lacks does not count."""
-    environment = task_environment(os.environ)
+    environment = task_environment()
     here = folder(Path())
     local = Section(_LOCAL, (try_local(environment),))
     pilot = _pilot(environment, start_one=with_pilot)
     sections = [machine(environment), here, local, pilot]
     if report_format == "json":
-        json.dump([_object(section) for section in sections], sys.stdout, indent=1)
-        sys.stdout.write("\n")
+        write_json([_object(section) for section in sections])
     else:
         print_health(sections)
     if not local.usable or (with_pilot and not pilot.usable):

@@ -11,10 +11,11 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias
 
-from rose_cli.commands.status import iso_time, json_safe, replica_results
+from rose_cli.commands.status import replica_results
 from rose_cli.find_runs import SeenRun, find_run, mention_doubt, see
 from rose_cli.plan.model import CRITERION
 from rose_cli.util.errors import ExitCode, UsageError
+from rose_cli.util.json_output import iso_time, json_safe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from rose_cli.commands.status import StatusFormat, iso_time
 from rose_cli.find_runs import runs_of, seen_or_why, told_doubt
 from rose_cli.journal.state import Status
 from rose_cli.util.errors import ExitCode
+from rose_cli.util.json_output import iso_time, write_json
 from rose_cli.util.ownership import owner_of
-from rose_cli.view.status import print_runs
+from rose_cli.view.status import ListedRun, print_runs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,30 +17,11 @@ if TYPE_CHECKING:
     from rose_cli.runs.directory import RunDirectory
 
 
-@dataclass(frozen=True)
-class ListedRun:
-    """A run as `rose list` shows it; `note` says what is wrong where it cannot be read.
-
-    `untrusted` says what keeps it from being the user's own.
-    """
-
-    name: str
-    campaign: str
-    status: str
-    learners_done: int
-    learners: int
-    started: float | None
-    note: str | None = None
-    owner: str | None = None
-    untrusted: str | None = None
-
-
-def list_runs(folder: Path, status_format: StatusFormat) -> ExitCode:
+def list_runs(folder: Path, list_format: Literal["text", "json"]) -> ExitCode:
     runs = [_listed(directory) for directory in runs_of(folder)]
-    if status_format == "json":
+    if list_format == "json":
         objects = [{**vars(run), "started": iso_time(run.started)} for run in runs]
-        json.dump(objects, sys.stdout, indent=1)
-        sys.stdout.write("\n")
+        write_json(objects)
     else:
         print_runs(runs, folder)
     return ExitCode.OK

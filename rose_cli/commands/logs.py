@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from rose_cli.find_runs import SeenRun, find_run, mention_doubt, see
 from rose_cli.journal.events import StepKey
 from rose_cli.loop.retention import logged_iterations
-from rose_cli.util.errors import ExitCode, UsageError, did_you_mean
+from rose_cli.util.errors import ExitCode, check_known
 from rose_cli.util.files import Folder, open_regular
 from rose_cli.view.console import Filter, encodable, notice, say
 from rose_cli.view.summary import short_path
@@ -96,14 +96,11 @@ def _why_blank(seen: SeenRun, wanted: Wanted) -> str:
 
 
 def _check(seen: SeenRun, wanted: Wanted) -> None:
-    names = [learner.name for learner in seen.plan.learners]
-    if wanted.learner is not None and wanted.learner not in names:
-        message = f"there is no learner '{wanted.learner}' in this run"
-        raise UsageError(message, did_you_mean(wanted.learner, names) or f"there are {', '.join(names[:20])}")
-    tasks = {step.task for learner in seen.plan.learners for step in learner.all_steps}
-    if wanted.task is not None and wanted.task not in tasks:
-        message = f"there is no task '{wanted.task}' in this run"
-        raise UsageError(message, did_you_mean(wanted.task, tasks) or f"there are {', '.join(sorted(tasks))}")
+    if wanted.learner is not None:
+        check_known("learner", wanted.learner, [learner.name for learner in seen.plan.learners], " in this run")
+    if wanted.task is not None:
+        tasks = {step.task for learner in seen.plan.learners for step in learner.all_steps}
+        check_known("task", wanted.task, sorted(tasks), " in this run")
 
 
 class _Skipped:

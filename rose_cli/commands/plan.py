@@ -1,11 +1,8 @@
-"""`rose plan`: what each learner would run at each iteration, by a campaign file or a run; nothing runs."""
+"""`rose plan`: what each learner would run in each iteration, by a campaign file or by the plan of a run."""
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,34 +17,30 @@ from rose_cli.campaign_file import (
     task_environment,
 )
 from rose_cli.find_runs import find_run, mention_doubt, seen_or_why
-from rose_cli.integrity import altered, told_altered
+from rose_cli.integrity import altered, altered_lines
 from rose_cli.plan.file import load_plan
 from rose_cli.plan.secrets import secrets_of_plan
-from rose_cli.preview import (
-    PlannedTask,
-    _planned,
-    command_text,
-    files_lines,
-    planned_tasks,
-    program_of,
-    settled_lines,
-    told_doubts,
-)
 from rose_cli.runs.changes import checksums
 from rose_cli.util.errors import ExitCode, UsageError
+from rose_cli.util.json_output import write_json
 from rose_cli.util.redact import remember
 from rose_cli.view.console import notice, say
+from rose_cli.view.plan import (
+    PlannedTask,
+    plan_lines,
+    planned_tasks,
+    program_of,
+    shown_iterations,
+    warn_of_other_writers,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from rose_cli.plan.model import CommandPlan, LearnerPlan, Plan
+    from rose_cli.plan.model import LearnerPlan, Plan
     from rose_cli.plan.render import Command, ResolvedOption
 
 PlanFormat: TypeAlias = Literal["text", "json"]
-
-UNBOUNDED_SHOWN = 10
-"""How many iterations are shown of a learner without max_iter, unless some are asked for."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +53,8 @@ class PlanOptions:
 
 
 def show_plan(argument: str, options: PlanOptions) -> ExitCode:
-    """The plan of a campaign file, or the one that a run works from."""
-    environment = task_environment(os.environ)
+    """Show the plan of a campaign file, or the one that a run works from."""
+    environment = task_environment()
     plan = (
         _plan_of_file(Path(argument), options, environment)
         if _names_a_file(argument)
@@ -71,18 +64,18 @@ def show_plan(argument: str, options: PlanOptions) -> ExitCode:
     for learner in plan.learners:
         _check_iterations(learner, options.iterations)
     if options.plan_format == "json":
-        _write_json(plan, options.iterations, environment)
+        write_json(_plan_object(plan, options.iterations, environment))
     else:
-        for line in _lines(plan, options.iterations, environment):
+        for line in plan_lines(plan, options.iterations, environment):
             say(line)
-    ran = (task.command for learner in plan.learners for task in planned_tasks(plan, learner, 0))
-    for line in told_doubts(_once(command for command in ran if command is not None), environment):
+    commands = (task.command for learner in plan.learners for task in planned_tasks(plan, learner, 0))
+    for line in warn_of_other_writers(_once(command for command in commands if command is not None), environment):
         notice(line)
     return ExitCode.OK
 
 
 def _names_a_file(argument: str) -> bool:
-    """A campaign file, also one that is not there: whoever wrote such a name means no run."""
+    """Whether it names a campaign file, even a missing one: such a name never means a run."""
     path = Path(argument)
     return path.name != "plan.json" and (path.is_file() or path.suffix in (".yaml", ".yml")) and not path.is_dir()
 
@@ -98,37 +91,35 @@ def _plan_of_file(file: Path, options: PlanOptions, environment: dict[str, str])
 
 def _plan_of_run(argument: str, options: PlanOptions) -> Plan:
     if options.settings or options.smoke:
-        message = "--set and --smoke go with a campaign file: the plan of a run is settled"
-        raise UsageError(message, "leave them out, or name the campaign file")
+        message = "--set and --smoke apply only to a campaign file: the plan of a run is fixed"
+        raise UsageError(message, "remove them, or name the campaign file")
     directory = find_run(str(Path(argument).parent) if Path(argument).name == "plan.json" else argument)
     plan = load_plan(directory.plan)
     remember(partial(secrets_of_plan, plan))
     mention_doubt(directory.doubt)
     seen, why_not = seen_or_why(directory)
-    for line in told_altered(directory, plan, altered(seen.state, checksums(directory))) if seen is not None else ():
+    for line in altered_lines(directory, plan, altered(seen.state, checksums(directory))) if seen is not None else ():
         notice(line)
     if seen is None:
-        notice(f"whether plan.json is as rose wrote it cannot be told: {why_not}")
+        notice(f"cannot tell whether plan.json is as rose wrote it: {why_not}")
     return plan
 
 
 def _once(commands: Iterable[Command]) -> Iterator[Command]:
-    """One of those with the same words: thousands of learners may differ in their values only."""
+    """One command of each program: thousands of learners may differ only in their values."""
     return iter({(command.argv[:2], command.pre_exec): command for command in commands}.values())
-
-
-def _iterations(learner: LearnerPlan, wanted: Sequence[int]) -> Iterable[int]:
-    return wanted or range(UNBOUNDED_SHOWN if learner.max_iter is None else learner.max_iter)
 
 
 def _check_iterations(learner: LearnerPlan, wanted: Sequence[int]) -> None:
     for iteration in wanted:
         if iteration < 0 or (learner.max_iter is not None and iteration >= learner.max_iter):
             message = f"learner '{learner.name}' has no iteration {iteration}"
-            raise UsageError(message, f"they count from 0 to {(learner.max_iter or 0) - 1}; --learner names one")
+            hint = f"iterations are numbered from 0 to {(learner.max_iter or 0) - 1}; select a learner with --learner"
+            raise UsageError(message, hint)
 
 
-def _write_json(plan: Plan, wanted: Sequence[int], environment: Mapping[str, str]) -> None:
+def _plan_object(plan: Plan, wanted: Sequence[int], environment: Mapping[str, str]) -> dict[str, Any]:
+    """The object of `--format json`."""
     learners = [
         {
             "name": learner.name,
@@ -138,21 +129,13 @@ def _write_json(plan: Plan, wanted: Sequence[int], environment: Mapping[str, str
             "files": [{"source": f.source, "target": f.target, "copy": f.copied} for f in learner.files],
             "iterations": [
                 {"iteration": i, "tasks": [_task_object(task, environment) for task in planned_tasks(plan, learner, i)]}
-                for i in _iterations(learner, wanted)
+                for i in shown_iterations(learner, wanted)
             ],
         }
         for learner in plan.learners
     ]
     head = {"campaign": plan.campaign, "file": plan.campaign_file, "engine": plan.engine.kind}
-    json.dump({**head, "learners": learners}, sys.stdout, indent=1, allow_nan=False)
-    sys.stdout.write("\n")
-
-
-def _as_json(value: ResolvedOption) -> object:
-    """As in exports: JSON has no word for `nan` and infinity."""
-    if isinstance(value, tuple):
-        return [_as_json(entry) for entry in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+    return {**head, "learners": learners}
 
 
 def _task_object(task: PlannedTask, environment: Mapping[str, str]) -> dict[str, Any]:
@@ -163,42 +146,14 @@ def _task_object(task: PlannedTask, environment: Mapping[str, str]) -> dict[str,
         "name": task.name,
         "command": list(task.command.argv),
         "program": program_of(task.command, environment),
-        "options": {name: _as_json(value) for name, value in task.command.options.items()},
+        "options": {name: _option_object(value) for name, value in task.command.options.items()},
         "env": dict(task.command.environment),
         **({"pre_exec": list(task.command.pre_exec)} if task.command.pre_exec else {}),
     }
 
 
-def _lines(plan: Plan, wanted: Sequence[int], environment: Mapping[str, str]) -> Iterator[str]:
-    count = len(plan.learners)
-    yield f"{plan.campaign}: {count} learner{'' if count == 1 else 's'}, engine {plan.engine.kind}"
-    for learner in plan.learners:
-        bound = "no max_iter" if learner.max_iter is None else f"max_iter {learner.max_iter}"
-        yield ""
-        yield f"{learner.name} ({bound}, {_stop_text(learner)}, seed {learner.seed})"
-        for iteration in _iterations(learner, wanted):
-            for position, task in enumerate(planned_tasks(plan, learner, iteration)):
-                number = str(iteration) if position == 0 else ""
-                yield f"  {number:>4}  {task.name:<14} {command_text(task)}"
-    yield from files_lines(plan)
-    yield from settled_lines(_all_commands(plan), environment)
-
-
-def _all_commands(plan: Plan) -> dict[str, list[tuple[CommandPlan, Command | None]]]:
-    """Every command of the plan, by its task, each once: learners share what they do not change."""
-    found: dict[str, dict[int, tuple[CommandPlan, Command | None]]] = {}
-    for learner in plan.learners:
-        for step in learner.all_steps:
-            of_task = found.setdefault(step.task, {})
-            for iteration, command in ((None, step.otherwise), *step.at.items()):
-                if id(command) not in of_task:
-                    of_task[id(command)] = command, _planned(plan, learner, step, command, iteration or 0).command
-    return {task: list(commands.values()) for task, commands in found.items()}
-
-
-def _stop_text(learner: LearnerPlan) -> str:
-    criterion = learner.criterion
-    if criterion is None:
-        return "no criterion"
-    threshold = "" if criterion.threshold is None else f" {criterion.operator} {criterion.threshold:g}"
-    return f"stops at {criterion.metric}{threshold}"
+def _option_object(value: ResolvedOption) -> object:
+    """Numbers that JSON has no words for, such as nan, are strings, as in exports."""
+    if isinstance(value, tuple):
+        return [_option_object(entry) for entry in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -23,13 +23,12 @@ from rose_cli.find_runs import (
     told_doubt,
     ways_on,
 )
-from rose_cli.integrity import altered, refusal, told_altered
+from rose_cli.integrity import altered, altered_lines, refusal
 from rose_cli.journal import events as e
 from rose_cli.journal.file import JournalFile
 from rose_cli.loop.session import SessionResult
 from rose_cli.plan.file import dump_plan, load_plan
 from rose_cli.plan.secrets import secrets_of_plan
-from rose_cli.preview import next_commands, outlook_lines
 from rose_cli.run_session import SessionSetup, exit_code, run_and_report
 from rose_cli.runs.changes import (
     bound_changes,
@@ -44,13 +43,15 @@ from rose_cli.runs.changes import (
 from rose_cli.runs.directory import refuse_links, set_aside
 from rose_cli.runs.lock import RunLock
 from rose_cli.runs.moves import Whereabouts, lost_workspaces, told_changed_workspaces, way_on
-from rose_cli.util.errors import ExitCode, RunDirectoryError, UsageError, did_you_mean
+from rose_cli.util.errors import ExitCode, RunDirectoryError, UsageError, check_known
 from rose_cli.util.host import boot_id, folder_identity, host_name, process_is_running
 from rose_cli.util.ownership import close_to_others
 from rose_cli.util.redact import remember
 from rose_cli.view.console import complain, notice, say
 from rose_cli.view.progress import status_words
+from rose_cli.view.resume import next_command_lines, preview_lines
 from rose_cli.view.summary import short_path
+from rose_cli.view.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -116,7 +117,7 @@ def _go_on(where: Whereabouts, journal: JournalFile, options: ResumeOptions, sum
             notice(f"what is left of the workspace of '{name}' is in '{aside}'")
     for name, what in intent.left_out.items():
         notice(f"learner '{name}' is left out: {what}")
-    environment = task_environment(os.environ)
+    environment = task_environment()
     known, rewrite = _settled(where, sums)
     setup = SessionSetup(
         directory, plan, journal, state, intent.opening, (), environment, options.output, intent.files, intent.left_out,
@@ -132,7 +133,7 @@ def _go_on(where: Whereabouts, journal: JournalFile, options: ResumeOptions, sum
 
 def _told(directory: RunDirectory, plan: Plan, changed: list[str]) -> RunDirectoryError:
     """Why the run is not resumed, once it was said what differs."""
-    for line in told_altered(directory, plan, changed):
+    for line in altered_lines(directory, plan, changed):
         notice(line)
     return refusal(directory, changed)
 
@@ -147,14 +148,14 @@ def explain(argument: str | None, options: ResumeOptions) -> ExitCode:
     intent = _intent(where, options)
     say(f"run {seen.directory.path}: {status_words(seen.status)}")
     changed = altered(seen.state, checksums(seen.directory))
-    for line in told_altered(seen.directory, seen.plan, changed):
+    for line in altered_lines(seen.directory, seen.plan, changed):
         say(line)
     if seen.doubt is not None:
         say(f"{told_doubt(seen.doubt)}: to resume it, add `--trust`; its commands then run as you")
     where.refuse_what_is_missing()
     for line in intent.news:
         say(line)
-    for line in _outlook(seen, intent):
+    for line in _preview(seen, intent):
         say(line)
     if changed and not options.trust:
         raise refusal(seen.directory, changed)
@@ -163,17 +164,17 @@ def explain(argument: str | None, options: ResumeOptions) -> ExitCode:
     return ExitCode.OK
 
 
-def _outlook(seen: SeenRun, intent: _Intent) -> Iterator[str]:
+def _preview(seen: SeenRun, intent: _Intent) -> Iterator[str]:
     """What becomes of each learner, and the commands that come next."""
     state = seen.state
     for event in intent.opening:
         if not isinstance(event, e.AttemptLost):
             state.apply(_Supposed(event, state.last_time))
     reopened = {event.learner: event.reason for event in intent.opening if isinstance(event, e.LearnerReopened)}
-    yield from outlook_lines(seen.plan, state, intent.left_out, intent.fresh, reopened)
+    yield from preview_lines(seen.plan, state, intent.left_out, intent.fresh, reopened)
     going = [name for name, learner in state.learners.items() if learner.stop_reason is None]
     names = [name for name in going if name not in intent.left_out]
-    yield from next_commands(seen.directory, seen.plan, state, names, task_environment(os.environ))
+    yield from next_command_lines(seen.directory, seen.plan, state, names, task_environment())
 
 
 @dataclass(frozen=True)
@@ -275,7 +276,7 @@ def _end_remains(where: Whereabouts, *, force: bool) -> None:
     claims = None if session is None or not _was_here(session) else _claims(where, session)
     ended = end_leftovers(mark, grace_seconds=plan.engine.grace_seconds, claims=claims)
     if ended:
-        notice(f"ended {ended} left-over process{'es' if ended > 1 else ''} of an earlier session")
+        notice(f"killed {counted(ended, 'leftover process', 'leftover processes')} of an earlier session")
     for pid, ticks in claims.processes if claims is not None and not where.is_another_folder else ():
         if process_is_running(pid, ticks):
             notice(f"process {pid} is left alone: only the journal says that it is a task of this run")
@@ -353,7 +354,5 @@ def _sent_back(learner: LearnerState, options: ResumeOptions, *, is_lost: bool) 
 
 def _chosen(state: RunState, names: Sequence[str]) -> list[LearnerState]:
     for name in names:
-        if name not in state.learners:
-            message = f"there is no learner '{name}' in this run"
-            raise UsageError(message, did_you_mean(name, state.learners))
+        check_known("learner", name, state.learners, " in this run")
     return [learner for learner in state.learners.values() if not names or learner.name in names]

@@ -49,7 +49,7 @@ class RunOptions:
 
 
 def run(file: Path, options: RunOptions) -> ExitCode:
-    environment = task_environment(os.environ)
+    environment = task_environment()
     checked = check_campaign(file, environment, options.settings)
     plan = only_learners(checked.good_plan, options.learners)
     mention_settings(file, environment, options.settings, checked)

@@ -33,7 +33,7 @@ _ENDED = {ExitCode.INTERRUPTED: "was interrupted", ExitCode.TERMINATED: "was sto
 
 
 def smoke(file: Path, settings: Sequence[Setting], learners: Sequence[str], output: Output) -> ExitCode:
-    environment = task_environment(os.environ)
+    environment = task_environment()
     checked = check_campaign(file, environment, smoke_settings(settings))
     plan = only_learners(checked.good_smoke_plan, learners)
     directory = RunDirectory.at(Path(tempfile.gettempdir()) / f"rose-smoke-{uuid.uuid4().hex[:12]}")

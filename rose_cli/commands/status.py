@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import math
-import sys
 import time
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from rose_cli.find_runs import SeenRun, find_run, mention_doubt, see, told_doubt
@@ -14,6 +10,7 @@ from rose_cli.journal.state import LearnerState, learner_status
 from rose_cli.loop.criterion import best_value
 from rose_cli.runs.moves import Whereabouts, lost_workspaces
 from rose_cli.util.errors import ExitCode
+from rose_cli.util.json_output import finite, iso_time, json_safe, write_json
 from rose_cli.util.ownership import owner_of
 from rose_cli.view.console import complain, notice
 from rose_cli.view.status import print_status, watch_status
@@ -32,8 +29,7 @@ REPORTS_SHOWN = 8
 def status(argument: str | None, status_format: StatusFormat) -> ExitCode:
     seen = see(find_run(argument))
     if status_format == "json":
-        json.dump(status_object(seen), sys.stdout, indent=1, allow_nan=False)
-        sys.stdout.write("\n")
+        write_json(status_object(seen))
     else:
         print_status(seen.plan, seen.state, alive=seen.alive, directory=seen.directory, own=seen.doubt is None)
     mention_doubt(seen.doubt)
@@ -157,23 +153,3 @@ def _error_object(seen: SeenRun, learner: LearnerState) -> dict[str, Any] | None
         "stderr_tail": list(error.stderr_tail),
         "log": str(log) if (log := seen.directory.inside(error.log)) is not None else None,
     }
-
-
-def json_safe(value: Any) -> Any:  # noqa: ANN401 - whatever tasks report
-    """The value with null for what JSON has no word for."""
-    if isinstance(value, float):
-        return finite(value)
-    if isinstance(value, dict):
-        return {key: json_safe(entry) for key, entry in value.items()}
-    return [json_safe(entry) for entry in value] if isinstance(value, list | tuple) else value
-
-
-def finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
-
-
-def iso_time(seconds: float | None) -> str | None:
-    """UNIX seconds as ISO 8601 in UTC."""
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, tz=timezone.utc).isoformat(timespec="milliseconds")

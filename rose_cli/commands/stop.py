@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rose_cli.find_runs import SeenRun, find_own_run, see
 from rose_cli.runs.stop_requests import StopRequest, send_request, withdraw_request
-from rose_cli.util.errors import ExitCode, RunDirectoryError, UsageError, did_you_mean
+from rose_cli.util.errors import ExitCode, RunDirectoryError, check_known
 from rose_cli.util.ownership import close_to_others
 from rose_cli.view.console import notice
 from rose_cli.view.progress import status_words
@@ -28,9 +28,8 @@ def stop(argument: str, learner: str | None, *, trust: bool) -> ExitCode:
     if not seen.alive:
         message = f"'{short_path(seen.directory.path)}' is not running: its status is '{status_words(seen.status)}'"
         raise RunDirectoryError(message, "there is nothing to stop")
-    if learner is not None and learner not in seen.state.learners:
-        message = f"there is no learner '{learner}' in this run"
-        raise UsageError(message, did_you_mean(learner, seen.state.learners))
+    if learner is not None:
+        check_known("learner", learner, seen.state.learners, " in this run")
     try:
         path = send_request(seen.directory.requests, StopRequest(learner))
     except OSError as error:

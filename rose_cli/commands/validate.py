@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from rose_cli.campaign_file import Checked, check_campaign, task_environment
 from rose_cli.util.errors import Diagnostic, ExitCode, UsageError
-from rose_cli.view.diagnostics import diagnostics_github, diagnostics_json, print_diagnostics
+from rose_cli.util.json_output import write_json
+from rose_cli.view.diagnostics import diagnostic_objects, diagnostics_github, print_diagnostics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,11 +18,11 @@ ReportFormat: TypeAlias = Literal["text", "json", "github"]
 
 
 def validate(files: Sequence[Path], report_format: ReportFormat) -> ExitCode:
-    environment = task_environment(os.environ)
+    environment = task_environment()
     checked = [(file, _checked(file, environment)) for file in files]
     diagnostics = [diagnostic for _, each in checked for diagnostic in each.diagnostics]
     if report_format == "json":
-        sys.stdout.write(diagnostics_json(diagnostics) + "\n")
+        write_json(diagnostic_objects(diagnostics))
     elif report_format == "github":
         sys.stdout.write(diagnostics_github(diagnostics))
     else:

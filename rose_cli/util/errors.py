@@ -25,7 +25,7 @@ from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
 
 class ExitCode(IntEnum):
@@ -158,6 +158,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
         return f"'{same}' looks the same, and its accents are written in another Unicode form: copy it from here"
     near = nearest(word, known)
     return f"did you mean '{near}'?" if near is not None else None
+
+
+def check_known(what: str, name: str, known: Collection[str], where: str = "") -> None:
+    """Raises UsageError, with a hint, if `name` is not among the `known` names of learners, tasks, … (`what`)."""
+    if name not in known:
+        hint = did_you_mean(name, known) or f"there are {', '.join(list(known)[:20])}"
+        raise UsageError(f"there is no {what} '{name}'{where}", hint)
 
 
 def nearest(word: str, known: Iterable[str], ratio: float = 0.6) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -100,9 +99,9 @@ def diagnostics_text(diagnostics: Sequence[Diagnostic], text: str, name: str, wi
     return Text("\n\n").join([*found, _count(diagnostics, name)])
 
 
-def diagnostics_json(diagnostics: Iterable[Diagnostic]) -> str:
-    """A list of objects; lines and columns count from 1, ends are exclusive, what there is not is null."""
-    return json.dumps([_object(diagnostic) for diagnostic in diagnostics], indent=1)
+def diagnostic_objects(diagnostics: Iterable[Diagnostic]) -> list[dict[str, str | int | None]]:
+    """For JSON. Lines and columns count from 1, ends are exclusive; a missing part is null."""
+    return [_object(diagnostic) for diagnostic in diagnostics]
 
 
 def diagnostics_github(diagnostics: Iterable[Diagnostic]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -19,53 +19,6 @@ STYLES = {"ok": "green", "warn": "yellow", "missing": "bold red"}
 _MARK_WIDTH = max(map(len, STYLES))
 
 _NAME_WIDTH = 13
-
-
-class Checked(Protocol):
-    """A check; `verdict` is one of STYLES."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def verdict(self) -> str: ...
-    @property
-    def detail(self) -> str: ...
-    @property
-    def hint(self) -> str | None: ...
-
-
-class Examined(Protocol):
-    """The checks of one thing."""
-
-    @property
-    def title(self) -> str: ...
-    @property
-    def usable(self) -> bool: ...
-    @property
-    def checks(self) -> Sequence[Checked]: ...
-
-
-def print_health(sections: Sequence[Examined]) -> None:
-    console = open_console(sys.stdout)
-    for number, section in enumerate(sections):
-        if number:
-            console.print()
-        said, style = ("usable", "green") if section.usable else ("not usable", "bold red")
-        console.print(Text.assemble((section.title, "bold"), ": ", (said, style)))
-        for check in section.checks:
-            console.print(_line(check))
-
-
-def _line(check: Checked) -> Text:
-    mark = (check.verdict.ljust(_MARK_WIDTH), STYLES[check.verdict])
-    name = safe(check.name)
-    line = Text.assemble("  ", mark, "  ", name + " " * (_NAME_WIDTH - cell_len(name)), "  ", safe(check.detail))
-    if check.hint:
-        indent = " " * (_MARK_WIDTH + _NAME_WIDTH + 6)
-        line.append("\n")
-        line.append(f"{indent}help: ", "bold")
-        line.append(safe(check.hint))
-    return line
 
 
 Verdict: TypeAlias = Literal["ok", "warn", "missing"]
@@ -91,3 +44,26 @@ class Section:
     @property
     def usable(self) -> bool:
         return all(check.verdict != "missing" for check in self.checks)
+
+
+def print_health(sections: Sequence[Section]) -> None:
+    console = open_console(sys.stdout)
+    for number, section in enumerate(sections):
+        if number:
+            console.print()
+        said, style = ("usable", "green") if section.usable else ("not usable", "bold red")
+        console.print(Text.assemble((section.title, "bold"), ": ", (said, style)))
+        for check in section.checks:
+            console.print(_line(check))
+
+
+def _line(check: Check) -> Text:
+    mark = (check.verdict.ljust(_MARK_WIDTH), STYLES[check.verdict])
+    name = safe(check.name)
+    line = Text.assemble("  ", mark, "  ", name + " " * (_NAME_WIDTH - cell_len(name)), "  ", safe(check.detail))
+    if check.hint:
+        indent = " " * (_MARK_WIDTH + _NAME_WIDTH + 6)
+        line.append("\n")
+        line.append(f"{indent}help: ", "bold")
+        line.append(safe(check.hint))
+    return line

@@ -14,7 +14,7 @@ from rose_cli.view.columns import threshold_text
 from rose_cli.view.console import Outlet, notice, open_console, safe
 from rose_cli.view.failures import dropped_report, has_log
 from rose_cli.view.live import Scribe
-from rose_cli.view.wording import REASONS, clock, counted, number, short_time, waited
+from rose_cli.view.wording import REASONS, clock, counted, number, short_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +71,7 @@ class PlainScreen:
         while self._facts is not None:
             facts = self._facts()
             if facts.doing != told and told is not None:
-                self._scribe.post(f"{clock(facts.now)} {told[0]} took {waited(facts.now - told[1])}\n")
+                self._scribe.post(f"{clock(facts.now)} {told[0]} took {short_time(facts.now - told[1])}\n")
             if facts.doing != told and facts.doing is not None:
                 self._scribe.post(f"{clock(facts.now)} {facts.doing[0]} …\n")
             told = facts.doing

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rich.cells import cell_len
 from rich.console import Group
@@ -37,30 +38,22 @@ REPORTS_SHOWN = 20
 REPORT_WIDTH = 200
 
 
-class Listed(Protocol):
-    """A run as a list shows it. `started` in UNIX seconds; `note` says what is wrong with a run.
+@dataclass(frozen=True)
+class ListedRun:
+    """A run as `rose list` shows it; `note` says what is wrong where it cannot be read.
 
-    `untrusted`: it is not the user's own.
+    `untrusted` says what keeps it from being the user's own.
     """
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def campaign(self) -> str: ...
-    @property
-    def status(self) -> str: ...
-    @property
-    def learners_done(self) -> int: ...
-    @property
-    def learners(self) -> int: ...
-    @property
-    def started(self) -> float | None: ...
-    @property
-    def note(self) -> str | None: ...
-    @property
-    def owner(self) -> str | None: ...
-    @property
-    def untrusted(self) -> str | None: ...
+    name: str
+    campaign: str
+    status: str
+    learners_done: int
+    learners: int
+    started: float | None
+    note: str | None = None
+    owner: str | None = None
+    untrusted: str | None = None
 
 
 def print_status(plan: Plan, state: RunState, *, alive: bool, directory: RunDirectory, own: bool = True) -> None:
@@ -137,7 +130,7 @@ def _draw_until_over(look: Look) -> None:
         region.leave()
 
 
-def print_runs(runs: Sequence[Listed], folder: Path) -> None:
+def print_runs(runs: Sequence[ListedRun], folder: Path) -> None:
     """A line for each run."""
     if not runs:
         where = "" if folder.is_dir() else ": there is no such folder"
@@ -154,7 +147,7 @@ def print_runs(runs: Sequence[Listed], folder: Path) -> None:
         console.print(line_of(columns, [((text, ""),) for text in row]))
 
 
-def _cells(run: Listed, *, with_owner: bool) -> tuple[str, ...]:
+def _cells(run: ListedRun, *, with_owner: bool) -> tuple[str, ...]:
     started = "" if run.started is None else f"{datetime.fromtimestamp(run.started).astimezone():%Y-%m-%d %H:%M}"
     count = f"{run.learners_done}/{run.learners}" if run.learners else ""
     owner = (safe(run.owner or "?"),) if with_owner else ()

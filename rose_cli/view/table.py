@@ -28,7 +28,7 @@ from rose_cli.view.columns import (
 )
 from rose_cli.view.progress import Standing, arrow, is_improvement, sparkline
 from rose_cli.view.roster import Roster
-from rose_cli.view.wording import counted, duration, short_number, waited
+from rose_cli.view.wording import counted, duration, short_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -325,7 +325,7 @@ class _Table:
             pieces.append((counted(state.attempts_failed, "failed attempt"), "red"))
         if facts.doing is not None:
             words, since = facts.doing
-            pieces.append((f"{words} … {waited(facts.now - since)}", "yellow"))
+            pieces.append((f"{words} … {duration(facts.now - since)}", "yellow"))
         elif facts.cores and facts.alive and state.session is not None and state.session.ended is None:
             pieces.append((f"{facts.cores_busy}/{facts.cores} cores", ""))
         return [*pieces, (duration(state.seconds(facts.now)), "")]

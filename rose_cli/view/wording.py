@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MOST_NAMED = 3
 
 REASONS = {
     "criterion_met": "criterion met",
@@ -41,11 +47,6 @@ def duration(seconds: float) -> str:
     return f"{days}d {hours_of_day:02}h" if days < 10 else f"{days} d"
 
 
-def waited(seconds: float) -> str:
-    """How long something has taken so far: "12 s", from two minutes on as `duration` has it."""
-    return f"{max(0, int(seconds))} s" if seconds < 120 else duration(seconds)
-
-
 def short_time(seconds: float) -> str:
     """How long one thing took: "3.2 s", "42 s", "2:03"."""
     if seconds < 9.95:
@@ -58,5 +59,12 @@ def clock(seconds: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(seconds))
 
 
-def counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """ "1 learner", "2 learners" """
+    return f"{count} {noun if count == 1 else plural or f'{noun}s'}"
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few names: "a, b, c and 9,997 more"."""
+    shown = ", ".join(names[:MOST_NAMED])
+    return shown if len(names) <= MOST_NAMED else f"{shown} and {len(names) - MOST_NAMED:,} more"

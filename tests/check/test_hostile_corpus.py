@@ -59,8 +59,8 @@ BATCH = """
 import json, os, resource, sys, traceback
 from pathlib import Path
 from rose_cli.campaign_file import check_campaign
-from rose_cli.commands.plan import planned_tasks
-from rose_cli.view.diagnostics import diagnostics_json, print_diagnostics
+from rose_cli.view.plan import planned_tasks
+from rose_cli.view.diagnostics import diagnostic_objects, print_diagnostics
 
 def one(text):
     path = Path("campaign.yaml")
@@ -69,7 +69,7 @@ def one(text):
     checked = check_campaign(path, {"PATH": "/usr/bin:/bin"})
     with open(os.devnull, "w") as nowhere:
         print_diagnostics(checked.diagnostics, checked.text, str(path), nowhere)
-    diagnostics_json(checked.diagnostics)
+    json.dumps(diagnostic_objects(checked.diagnostics))
     if checked.plan is None:
         assert any(found.is_error for found in checked.diagnostics)
         return

@@ -123,7 +123,7 @@ def test_what_is_left_of_a_workspace_is_kept_when_it_is_made_anew(ended: Rose) -
     for number in (1, 2):
         lost_a_file(workspace(ended))
         dry = ended("resume", "r", "--from-iteration", "0", "--learner", "a", "--dry-run")
-        assert (dry.code, "a: keeps 0 iterations; " in dry.out, "its workspace is made anew" in dry.out) == (
+        assert (dry.code, "a: keeps 0 iterations; " in dry.out, "starts with a new workspace" in dry.out) == (
             0,
             True,
             True,

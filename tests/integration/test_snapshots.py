@@ -80,9 +80,9 @@ def test_a_task_that_appends_runs_as_if_never_interrupted(rose: Rose, number: in
         process.communicate(timeout=60)
         (rose.folder / "half-way").unlink()
         assert (learner_folder(rose) / "snapshots/1.appends/input/1").is_file()
-    again = "keeps its before; reruns appends (attempt 3 did not succeed; its workspace is restored first)"
+    again = "keeps its before; reruns appends (attempt 3 was interrupted; its workspace is restored first)"
     if number == signal.SIGKILL:
-        again = again.replace("did not succeed", "was under way")
+        again = again.replace("was interrupted", "was running")
     assert again in rose("resume", "r", "--dry-run").out
     (rose.folder / "go").touch()
     assert rose("resume", "r").code == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from textwrap import dedent
 
 import pytest
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from rose_cli.util.errors import Diagnostic, Severity, Span
-from rose_cli.view.diagnostics import diagnostics_github, diagnostics_json, diagnostics_text, frame, print_diagnostics
+from rose_cli.view.diagnostics import diagnostic_objects, diagnostics_github, diagnostics_text, frame, print_diagnostics
 
 
 def mistake(line: int, column: int, length: int = 1, **more: object) -> Diagnostic:
@@ -131,7 +130,7 @@ def test_any_place_in_any_line_is_within_the_width(line: str, column: int, lengt
 
 
 def test_json_has_everything_and_null_for_nothing() -> None:
-    objects = json.loads(diagnostics_json([mistake(3, 5, 9, hint="h"), mistake(1, 1, span=None)]))
+    objects = diagnostic_objects([mistake(3, 5, 9, hint="h"), mistake(1, 1, span=None)])
     assert objects[0] == {
         "file": "c.yaml",
         "line": 3,
@@ -144,7 +143,7 @@ def test_json_has_everything_and_null_for_nothing() -> None:
         "hint": "h",
     }
     assert [objects[1][key] for key in ("line", "column", "end_line", "end_column", "hint")] == [None] * 5
-    assert json.loads(diagnostics_json([])) == []
+    assert diagnostic_objects([]) == []
 
 
 def test_github_gets_a_command_a_line_with_everything_escaped() -> None:

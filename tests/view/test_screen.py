@@ -116,7 +116,7 @@ async def test_what_the_engine_does_is_told_when_it_begins_and_when_it_is_over()
         await until(lambda: "starting pilot …" in stream.getvalue())
         doing.clear()
         now[0] = 119.9
-        await until(lambda: "starting pilot took 19 s" in stream.getvalue())
+        await until(lambda: "starting pilot took 20 s" in stream.getvalue())
         group.cancel_scope.cancel()
     assert len(stream.getvalue().splitlines()) == 3
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from rose_cli.journal import events as e
 from rose_cli.runs.directory import RunDirectory
-from rose_cli.view.status import print_runs, print_status, watch_status
+from rose_cli.view.status import ListedRun, print_runs, print_status, watch_status
 from tests.view.scenarios import tutorial
 
 if TYPE_CHECKING:
@@ -16,17 +16,8 @@ if TYPE_CHECKING:
     import pytest
 
 
-@dataclass(frozen=True)
-class Run:
-    name: str
-    campaign: str = "tutorial"
-    status: str = "done"
-    learners_done: int = 4
-    learners: int = 4
-    started: float | None = 1_767_225_600.0
-    note: str | None = None
-    owner: str | None = "alice"
-    untrusted: str | None = None
+def listed(name: str, **changes: Any) -> ListedRun:
+    return replace(ListedRun(name, "tutorial", "done", 4, 4, 1_767_225_600.0, owner="alice"), **changes)
 
 
 def test_a_run_that_was_interrupted_says_how_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,8 +63,8 @@ def test_watching_off_a_terminal_waits_for_the_end(
 
 def test_the_list_of_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = [
-        Run("tutorial-1"),
-        Run("a-longer\x1b-name-2", status="unreadable", learners=0, started=None, note="damaged"),
+        listed("tutorial-1"),
+        listed("a-longer\x1b-name-2", status="unreadable", learners=0, started=None, note="damaged"),
     ]
     print_runs(runs, tmp_path)
     lines = capsys.readouterr().out.splitlines()
@@ -83,7 +74,10 @@ def test_the_list_of_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_the_owners_are_listed_where_one_is_somebody_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    runs = [Run("tutorial-1"), Run("ours-1", owner="mallory", untrusted="'ours-1' belongs to mallory", note="damaged")]
+    runs = [
+        listed("tutorial-1"),
+        listed("ours-1", owner="mallory", untrusted="'ours-1' belongs to mallory", note="damaged"),
+    ]
     print_runs(runs, tmp_path)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["run", "campaign", "status", "learners", "started", "owner"]
@@ -92,7 +86,7 @@ def test_the_owners_are_listed_where_one_is_somebody_else(tmp_path: Path, capsys
 
 
 def test_wide_names_are_shown_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    print_runs([Run("学習-1", campaign="学習キャンペーン"), Run("b-1")], tmp_path)
+    print_runs([listed("学習-1", campaign="学習キャンペーン"), listed("b-1")], tmp_path)
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].startswith("学習-1  学習キャンペーン  done")
     assert lines[2].startswith("b-1     tutorial          done")

@@ -43,7 +43,7 @@ def test_four_learners_in_a_window_of_80_by_24() -> None:
     )
 
 
-@pytest.mark.parametrize(("seconds", "shown"), [(0.9, "0 s"), (12.4, "12 s"), (119, "119 s"), (3725, "1h 02m")])
+@pytest.mark.parametrize(("seconds", "shown"), [(0.9, "0:00"), (12.4, "0:12"), (119, "1:59"), (3725, "1h 02m")])
 def test_what_the_engine_does_stands_in_the_place_of_the_cores(seconds: float, shown: str) -> None:
     story = tutorial()
     facts = Facts(story.now, cores=2, doing=("starting pilot", story.now - seconds))

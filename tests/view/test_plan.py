@@ -15,8 +15,9 @@ from rose_cli.campaign_file import check_campaign
 from rose_cli.commands.plan import PlanOptions, show_plan
 from rose_cli.find_runs import before_all
 from rose_cli.journal.state import LearnerState
-from rose_cli.preview import next_commands, planned_tasks, told_doubts
 from rose_cli.runs.directory import RunDirectory
+from rose_cli.view.plan import planned_tasks, warn_of_other_writers
+from rose_cli.view.resume import next_command_lines
 from tests import forge
 from tests.conftest import Rose
 
@@ -74,7 +75,7 @@ def test_the_plan_of_a_run_is_shown_as_that_of_its_file(
 def test_a_run_has_no_settings_left(once: Rose) -> None:
     for words in (("--set", "max_iter=1"), ("--smoke",)):
         called = once("plan", "r", *words)
-        assert (called.code, "is settled" in called.err) == (2, True)
+        assert (called.code, "is fixed" in called.err) == (2, True)
     assert once("plan", "nowhere.yaml").code == 2
     assert "there is no run" in once("plan", "nowhere").err
 
@@ -83,7 +84,7 @@ def test_files_variables_lines_and_programs_are_shown(once: Rose) -> None:
     out = once("plan", "r").out
     here = once.folder
     assert f"\n  sim.sh: a link to {here}/sim.sh\n  in/data.csv: a copy of {here}/data.csv\n" in out
-    assert "\nvariables of sim, train:\n  MESH='fine one'\n  HF_TOKEN=********\n" in out
+    assert "\nenvironment variables of sim, train:\n  MESH='fine one'\n  HF_TOKEN=********\n" in out
     assert "\nbefore each command of train:\n  export STAGE=2\n" in out
     assert "\n  sh  /" in out
     assert "unless pre_exec brings another" in out
@@ -181,10 +182,10 @@ def test_thousands_of_learners_share_lines(tmp_path: Path) -> None:
     names = [learner.name for learner in plan.learners]
     state = before_all(plan)
     state.learners = {name: LearnerState(name) for name in names}
-    lines = list(next_commands(RunDirectory.at(tmp_path), plan, state, names, {"PATH": "/usr/bin:/bin"}))
+    lines = list(next_command_lines(RunDirectory.at(tmp_path), plan, state, names, {"PATH": "/usr/bin:/bin"}))
     assert len(lines) < 12
-    assert "learner-0, learner-1, learner-2 and 2,997 more: sim (here 'learner-0'" in lines[1]
-    assert list(next_commands(RunDirectory.at(tmp_path), plan, state, [], {})) == []
+    assert "learner-0, learner-1, learner-2 and 2,997 more: sim (shown for 'learner-0'" in lines[1]
+    assert list(next_command_lines(RunDirectory.at(tmp_path), plan, state, [], {})) == []
 
 
 def test_a_program_that_others_can_change_is_named_once(rose: Rose) -> None:
@@ -210,8 +211,8 @@ def test_a_program_of_somebody_else_is_named(rose: Rose, tmp_path: Path) -> None
     (learner,) = compiled(tmp_path, "{s: {executable: ./mine.sh}, t: {executable: ./run.sh}}", 1).learners
     plan = compiled(tmp_path, "{s: {executable: ./mine.sh}, t: {executable: ./run.sh}}", 1)
     commands = [task.command for task in planned_tasks(plan, learner, 0) if task.command is not None]
-    assert list(told_doubts(commands, dict(os.environ))) == []
+    assert list(warn_of_other_writers(commands, dict(os.environ))) == []
     os.chown(tmp_path / "run.sh", 4002, 4002)
-    (line,) = told_doubts(commands, dict(os.environ))
+    (line,) = warn_of_other_writers(commands, dict(os.environ))
     assert f"'{tmp_path}/run.sh' belongs to uid 4002" in line
     assert "mine.sh" not in line

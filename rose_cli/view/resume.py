@@ -1,0 +1,126 @@
+"""What a resume would keep and rerun, and the commands that would run next, as text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rose_cli.loop.criterion import best_value
+from rose_cli.plan.render import Command, Moment, Place
+from rose_cli.view.plan import PlannedTask, command_text, details_of_commands, planned_task, warn_of_other_writers
+from rose_cli.view.wording import counted, some
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from rose_cli.journal.state import IterationState, LearnerState, RunState, StepState
+    from rose_cli.plan.model import CommandPlan, LearnerPlan, Plan, StepPlan
+    from rose_cli.runs.directory import RunDirectory
+
+MOST_ALONE = 20
+"""Up to so many learners have a line each; of more, learners with the same line share it."""
+
+MOST_COMMANDS = 20
+
+
+def preview_lines(
+    plan: Plan, state: RunState, left_out: Mapping[str, object], fresh: Collection[str], reopened: Mapping[str, str]
+) -> Iterator[str]:
+    """What a resume would do with each learner."""
+    lines: dict[str, list[str]] = {}
+    for planned in plan.learners:
+        learner = state.learners[planned.name]
+        what = left_out.get(learner.name)
+        preview = f"cannot continue: {what}" if what else _preview(planned, learner, reopened.get(learner.name))
+        workspace = "; starts with a new workspace" if learner.name in fresh else ""
+        lines.setdefault(f"{preview}{workspace}", []).append(learner.name)
+    if len(plan.learners) <= MOST_ALONE:
+        by_learner = {name: line for line, names in lines.items() for name in names}
+        yield from (f"  {planned.name}: {by_learner[planned.name]}" for planned in plan.learners)
+    else:
+        yield from (f"  {some(names)}: {line}" for line, names in lines.items())
+
+
+def _preview(planned: LearnerPlan, learner: LearnerState, reopened: str | None) -> str:
+    done = len(learner.iterations)
+    kept = f"keeps {counted(done, 'iteration')}"
+    if learner.stop_reason is not None:
+        return f"{kept}; has stopped ({learner.stop_reason.replace('_', ' ')})"
+    why = f" ({reopened})" if reopened else ""
+    parts = [f"continues at iteration {done}{why}"]
+    if learner.current is not None:
+        parts += _preview_of_steps(planned, learner.current)
+    return f"{kept}; {'; '.join(parts)}"
+
+
+def _preview_of_steps(planned: LearnerPlan, current: IterationState) -> Iterator[str]:
+    restored = {step.task for step in planned.all_steps if step.command(current.number).snapshot}
+    finished = [task for (task, _), step in current.steps.items() if step.finished]
+    again = [
+        f"{task} (attempt {step.attempt} {_state_of(current, task, replica, step)}"
+        f"{'; its workspace is restored first' if task in restored else ''})"
+        for (task, replica), step in current.steps.items()
+        if not step.finished
+    ]
+    if finished:
+        yield f"keeps its {', '.join(finished)}"
+    if again:
+        yield f"reruns {', '.join(again)}"
+
+
+def _state_of(current: IterationState, task: str, replica: int, step: StepState) -> str:
+    if step.running:
+        return "was running"
+    return "failed" if (task, replica, step.attempt) in current.failed else "was interrupted"
+
+
+def next_command_lines(
+    directory: RunDirectory, plan: Plan, state: RunState, names: Sequence[str], environment: Mapping[str, str]
+) -> Iterator[str]:
+    """The commands that run next for the learners of these names, with their variables, programs and so on.
+
+    If there are many learners, those that run the same command share a line; one of them is shown in full.
+    """
+    wanted = set(names)
+    groups: dict[tuple[object, ...], list[tuple[str, PlannedTask]]] = {}
+    commands: dict[int, tuple[CommandPlan, PlannedTask]] = {}
+    for planned in plan.learners:
+        if planned.name in wanted:
+            step, command, task = _next(directory, plan, state, planned)
+            alone = planned.name if len(wanted) <= MOST_ALONE else None
+            key = (alone, step.task, command.words, command.shell, command.args, command.pre_exec)
+            groups.setdefault(key, []).append((planned.name, task))
+            commands.setdefault(id(command), (command, task))
+    if groups:
+        yield "runs next:"
+    for group in list(groups.values())[:MOST_COMMANDS]:
+        texts = [command_text(task) for _, task in group]
+        differ = f" (shown for '{group[0][0]}'; the others differ in their values)" if len(set(texts)) > 1 else ""
+        yield f"  {some([name for name, _ in group])}: {group[0][1].name}{differ}"
+        yield f"    {texts[0]}"
+    if len(groups) > MOST_COMMANDS:
+        yield f"  and {len(groups) - MOST_COMMANDS:,} more commands"
+    by_task: dict[str, list[tuple[CommandPlan, Command | None]]] = {}
+    for command, task in commands.values():
+        by_task.setdefault(task.name, []).append((command, task.command))
+    yield from details_of_commands(by_task, environment)
+    yield from warn_of_other_writers([t.command for _, t in commands.values() if t.command is not None], environment)
+
+
+def _next(
+    directory: RunDirectory, plan: Plan, state: RunState, planned: LearnerPlan
+) -> tuple[StepPlan, CommandPlan, PlannedTask]:
+    """The first unfinished step, as its next attempt would run."""
+    learner = state.learners[planned.name]
+    number, history = len(learner.iterations), learner.history
+    step, replica = next(
+        (step, replica)
+        for step in (*planned.all_steps, planned.all_steps[-1])
+        for replica in range(step.command(number).replicas)
+        if not learner.step(step.task, replica).finished or step is planned.all_steps[-1]
+    )
+    command, attempt = step.command(number), learner.next_attempt(step.task, replica)
+    bound = state.bound(planned.name, planned.max_iter)
+    moment = Moment(number, bound, history[-1] if history else None, best_value(planned.criterion, history))
+    result = directory.log(planned.name, number, step.task, replica, attempt, "result.json")
+    place = Place(str(directory.workspace(planned.name)), str(result), attempt, replica)
+    return step, command, planned_task(plan, planned, step.task, command, moment, place)
