@@ -66,7 +66,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedCampaign:
     """A campaign file that was read: its text, every diagnostic, and a plan where none of them is an error."""
 
     text: str
@@ -98,14 +98,14 @@ class Checked:
 
 
 @dataclass(frozen=True)
-class Host:
+class Target:
     """What a campaign is checked for: a machine, and the resource labels that a pilot can have there."""
 
     machine: Capacity
     find_labels: Callable[[], dict[str, ResourceLabel] | None]
 
     @classmethod
-    def this(cls, environment: Mapping[str, str]) -> Host:
+    def this(cls, environment: Mapping[str, str]) -> Target:
         return cls(machine_capacity(), partial(known_labels, environment))
 
 
@@ -113,30 +113,32 @@ def check_campaign(
     path: Path,
     environment: Mapping[str, str],
     settings: Sequence[Setting] = (),
-    host: Host | None = None,
+    target: Target | None = None,
     at: Path | None = None,
-) -> Checked:
-    """Read, check and compile, for `host` or else this one, as if it lay `at` another place. Nothing runs.
+) -> CheckedCampaign:
+    """Read, check and compile, for `target` or else this one, as if it lay `at` another place. Nothing runs.
 
     No file is read but this one and, for a pilot, the descriptions of machines that radical.pilot brings along.
     Raises UsageError where there is no such file; what is wrong *in* it is a diagnostic.
     """
     with _no_collecting():
-        return _check(path, environment, settings, host or Host.this(environment), at or path)
+        return _check(path, environment, settings, target or Target.this(environment), at or path)
 
 
-def _check(path: Path, environment: Mapping[str, str], settings: Sequence[Setting], host: Host, at: Path) -> Checked:
+def _check(
+    path: Path, environment: Mapping[str, str], settings: Sequence[Setting], target: Target, at: Path
+) -> CheckedCampaign:
     read = read_with_recovery(path, [(setting.path, setting.text, setting.source) for setting in settings])
     if read.document is None:
-        return Checked(read.text, _fit_to_show(read.diagnostics, read.text, settings), None)
+        return CheckedCampaign(read.text, _fit_to_show(read.diagnostics, read.text, settings), None)
     loaded = load(read.document, read.invalid)
     diagnostics, compiled = list(loaded.diagnostics), None
     ctx = CheckContext(
         campaign_file=Path(at).absolute(),
         environment=environment,
-        machine=host.machine,
+        machine=target.machine,
         task_names=declared_tasks(read.document) | read.lost_names,
-        find_labels=host.find_labels,
+        find_labels=target.find_labels,
     )
     if loaded.campaign is not None:
         compiled = compile_plan(loaded.campaign, ctx)
@@ -145,8 +147,8 @@ def _check(path: Path, environment: Mapping[str, str], settings: Sequence[Settin
     found_all = (*read.diagnostics, *(located(read.document, each) for each in diagnostics))
     shown = in_order(_fit_to_show(found_all, read.text, settings), str(path))
     if loaded.campaign is None or any(diagnostic.is_error for diagnostic in shown):
-        return Checked(read.text, shown, None)
-    return Checked(read.text, shown, compiled, (loaded.campaign, ctx))
+        return CheckedCampaign(read.text, shown, None)
+    return CheckedCampaign(read.text, shown, compiled, (loaded.campaign, ctx))
 
 
 def _fit_to_show(diagnostics: Sequence[Diagnostic], text: str, settings: Sequence[Setting]) -> tuple[Diagnostic, ...]:
@@ -221,7 +223,9 @@ def _key_path(text: str) -> tuple[KeyPath, str]:
     return tuple(parts), text
 
 
-def mention_settings(file: Path, environment: Mapping[str, str], settings: Sequence[Setting], checked: Checked) -> None:
+def mention_settings(
+    file: Path, environment: Mapping[str, str], settings: Sequence[Setting], checked: CheckedCampaign
+) -> None:
     """Say what is odd about values of the command line: `rose validate` never sees them."""
     for diagnostic in checked.diagnostics:
         if diagnostic.file in {setting.source for setting in settings}:
@@ -238,9 +242,9 @@ def _idle(
     """The settings without which the plan would be the same. For a large campaign it would take too long to tell."""
     if plan is None or len(plan.learners) > MOST_COMPARED_LEARNERS:
         return
-    host = Host.this(environment)
+    target = Target.this(environment)
     for setting in settings:
         rest = [other for other in settings if other is not setting]
         is_in_plan = setting.path[0] not in ("engine", "smoke")
-        if is_in_plan and check_campaign(file, environment, rest, host).plan == plan:
+        if is_in_plan and check_campaign(file, environment, rest, target).plan == plan:
             yield setting

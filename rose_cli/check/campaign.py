@@ -7,12 +7,12 @@ import os.path
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rose_cli.check.commands import Commands
+from rose_cli.check.commands import CommandChecker
 from rose_cli.check.criterion import check_common_stop, check_end
 from rose_cli.check.engine import check_engine
 from rose_cli.check.files import check_files
 from rose_cli.check.literals import check_lines, check_texts, check_variables
-from rose_cli.check.schedules import Horizon, Trial, check_keys
+from rose_cli.check.schedules import ExpressionProbe, Horizon, check_keys
 from rose_cli.config.models import RESERVED_TASK_NAMES, Campaign, Iterations, Learner, TaskFields
 from rose_cli.config.rules import folded
 from rose_cli.config.validation import unknown_task
@@ -35,12 +35,12 @@ class _Checker:
     invalid: InvalidPaths
     _findings: dict[tuple[str, KeyPath], Diagnostic] = field(default_factory=dict)
     _names: dict[str, tuple[str, KeyPath]] = field(default_factory=dict)
-    _trial: Trial = field(default_factory=Trial)
+    _probe: ExpressionProbe = field(default_factory=ExpressionProbe)
     _horizons: set[Horizon] = field(default_factory=set)
     _has_seen_plain: bool = False
 
     def __post_init__(self) -> None:
-        self._commands = Commands(self.campaign, self.ctx)
+        self._commands = CommandChecker(self.campaign, self.ctx)
 
     @property
     def diagnostics(self) -> list[Diagnostic]:
@@ -135,14 +135,14 @@ class _Checker:
         for task, schedule in learner.schedules.items():
             if isinstance(schedule, Iterations):
                 yield from check_keys(schedule, (*path, task), horizon)
-                yield from self._trial.try_schedule(schedule, (*path, task), horizon)
+                yield from self._probe.probe_schedule(schedule, (*path, task), horizon)
                 for key, entry in schedule.at.items():
                     yield from check_texts(entry, (*path, task, key), self.ctx.campaign_dir)
             else:
                 yield from self._check_fields(schedule, (*path, task), horizon)
 
     def _check_fields(self, fields: TaskFields, path: KeyPath, horizon: Horizon) -> Iterator[Diagnostic]:
-        yield from self._trial.try_fields(fields, path, horizon)
+        yield from self._probe.probe_fields(fields, path, horizon)
         yield from check_texts(fields, path, self.ctx.campaign_dir)
 
     def _check_stop_texts(self, stop: TaskFields | None, path: KeyPath) -> Iterator[Diagnostic]:

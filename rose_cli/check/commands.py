@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rose_cli.check.engine import gpu_advice
-from rose_cli.check.literals import Lines
+from rose_cli.check.literals import ShellLineChecker
 from rose_cli.check.origin import Layer, depending, origin_of, stop_layers, task_layers
-from rose_cli.check.programs import Programs
+from rose_cli.check.programs import ProgramChecker
 from rose_cli.config.models import Iterations, Learner, TaskFields
-from rose_cli.plan.compile import Ground, merge
+from rose_cli.plan.compile import Inherited, merge
 from rose_cli.plan.engine import engine_cores, engine_gpus, engine_memory_mb, node_of, runs_here
 from rose_cli.util.errors import Diagnostic, KeyPath
 
@@ -27,14 +27,14 @@ _ONLY_ARGUMENTS = frozenset({"options", "adaptive", "args"})
 
 
 @dataclass
-class Commands:
+class CommandChecker:
     campaign: Campaign
     ctx: CheckContext
     _seen: set[KeyPath] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._programs = Programs(self.campaign, self.ctx)
-        self._lines = Lines(self.campaign, self.ctx)
+        self._programs = ProgramChecker(self.campaign, self.ctx)
+        self._lines = ShellLineChecker(self.campaign, self.ctx)
         self._unseen = list(self.campaign.tasks)
 
     def check_learner(self, plan: LearnerPlan, learner: Learner) -> Iterator[Diagnostic]:
@@ -52,12 +52,12 @@ class Commands:
             yield from self._check(plan.criterion.step.otherwise, stop_layers(self.campaign, learner, plan.index))
 
     def check_smoke(self) -> Iterator[Diagnostic]:
-        ground = Ground(self.campaign, Learner())
+        inherited = Inherited(self.campaign, Learner())
         for task, override in self.campaign.smoke.overrides.items():
             declared = self.campaign.tasks.get(task)
             if declared is not None and not _is_declared(override):
                 layers: list[Layer[TaskFields]] = [Layer(("smoke", task), override), Layer(("tasks", task), declared)]
-                yield from self._check(merge(ground, [declared, override]), layers)
+                yield from self._check(merge(inherited, [declared, override]), layers)
 
     def _check(self, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:
         if layers[0].path not in self._seen:

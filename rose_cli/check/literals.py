@@ -138,7 +138,7 @@ _LAUNCHER = re.compile(
 
 
 @dataclass(frozen=True)
-class Lines:
+class ShellLineChecker:
     campaign: Campaign
     ctx: CheckContext
 

@@ -35,7 +35,7 @@ MAX_GUESSES = 100
 
 
 @dataclass(frozen=True)
-class Programs:
+class ProgramChecker:
     campaign: Campaign
     ctx: CheckContext
 

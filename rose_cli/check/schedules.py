@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rose_cli.check.origin import depending
 from rose_cli.config.expression.parser import ExpressionError
-from rose_cli.plan.render import Moment
+from rose_cli.plan.render import EvaluationContext
 from rose_cli.util.errors import Diagnostic, KeyPath, Severity
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ _RESULTS = frozenset({"metric", "best"})
 
 
 @dataclass(frozen=True)
-class Span:
+class IterationRange:
     """The iterations in which an expression counts: `within`, without the `apart` ones."""
 
     within: range
@@ -92,31 +92,33 @@ class Horizon:
         return tuple((*level, name) for name in names for level in self.levels)
 
     @property
-    def all_iterations(self) -> Span:
-        return Span(range(self.max_iter or UNBOUNDED_ITERATIONS))
+    def all_iterations(self) -> IterationRange:
+        return IterationRange(range(self.max_iter or UNBOUNDED_ITERATIONS))
 
 
-class Trial:
+class ExpressionProbe:
     """Tries each expression once for each iteration in which it counts; what was tried is not tried again."""
 
     def __init__(self) -> None:
         self._left = MAX_PARTS
-        self._tried: dict[tuple[str, Span, Horizon], tuple[ExpressionError, int] | None] = {}
+        self._tried: dict[tuple[str, IterationRange, Horizon], tuple[ExpressionError, int] | None] = {}
 
-    def try_schedule(self, schedule: Iterations, path: KeyPath, horizon: Horizon) -> Iterator[Diagnostic]:
+    def probe_schedule(self, schedule: Iterations, path: KeyPath, horizon: Horizon) -> Iterator[Diagnostic]:
         for key, entry in schedule.at.items():
             if entry.adaptive:
-                yield from self.try_fields(entry, (*path, key), horizon, _counting(schedule, key, horizon))
+                yield from self.probe_fields(entry, (*path, key), horizon, _counting(schedule, key, horizon))
 
-    def try_fields(
-        self, fields: TaskFields, path: KeyPath, horizon: Horizon, span: Span | None = None
+    def probe_fields(
+        self, fields: TaskFields, path: KeyPath, horizon: Horizon, span: IterationRange | None = None
     ) -> Iterator[Diagnostic]:
         """Findings of the expressions of `fields`, which lie at `path`; `span` None: all iterations."""
         for name, expression in (fields.adaptive or {}).items():
             if expression is not None:
                 yield from self._try(expression, (*path, "adaptive", name), horizon, span or horizon.all_iterations)
 
-    def _try(self, expression: Expression, path: KeyPath, horizon: Horizon, span: Span) -> Iterator[Diagnostic]:
+    def _try(
+        self, expression: Expression, path: KeyPath, horizon: Horizon, span: IterationRange
+    ) -> Iterator[Diagnostic]:
         key = (expression.text, span, horizon)
         if key not in self._tried:
             self._tried[key] = self._first_failure(expression, horizon, span)
@@ -127,19 +129,19 @@ class Trial:
             yield replace(_diagnostic(*failure, path, horizon), depends_on=horizon.sources(*names))
 
     def _first_failure(
-        self, expression: Expression, horizon: Horizon, span: Span
+        self, expression: Expression, horizon: Horizon, span: IterationRange
     ) -> tuple[ExpressionError, int] | None:
         iterations = self._within_bound(span, expression.parts)
         if expression.names & _RESULTS and horizon.has_metric:
             iterations = [0] if 0 in span.within and 0 not in span.apart else []
         for iteration in iterations:
             try:
-                expression.evaluate(Moment(iteration, horizon.max_iter).scope)
+                expression.evaluate(EvaluationContext(iteration, horizon.max_iter).scope)
             except ExpressionError as error:  # noqa: PERF203 - the failing iteration is what is looked for
                 return error, iteration
         return None
 
-    def _within_bound(self, span: Span, parts: int) -> Iterable[int]:
+    def _within_bound(self, span: IterationRange, parts: int) -> Iterable[int]:
         """All iterations, or where that is too much the first and last of them."""
         most, count = min(self._left // max(1, parts), MAX_OF_EACH), len(span.within)
         self._left -= min(count, most) * parts
@@ -166,12 +168,12 @@ def _way_out(message: str, iteration: int) -> str | None:
     return "keep it in range, with min(…), max(…) or clip(x, lo, hi)"
 
 
-def _counting(schedule: Iterations, key: int, horizon: Horizon) -> Span:
+def _counting(schedule: Iterations, key: int, horizon: Horizon) -> IterationRange:
     """The iterations in which the entry under `key` is the one that counts."""
     upto = horizon.max_iter or UNBOUNDED_ITERATIONS
     keys = sorted(k for k in schedule.at if k >= 0)
     if not schedule.hold:
-        return Span(range(key, key + 1)) if key >= 0 else Span(range(upto), frozenset(keys))
+        return IterationRange(range(key, key + 1)) if key >= 0 else IterationRange(range(upto), frozenset(keys))
     if key < 0:
-        return Span(range(keys[0] if keys else upto))
-    return Span(range(key, next((later for later in keys if later > key), max(upto, key + 1))))
+        return IterationRange(range(keys[0] if keys else upto))
+    return IterationRange(range(key, next((later for later in keys if later > key), max(upto, key + 1))))

@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rose_cli import __version__
-from rose_cli.campaign_file import Checked, Setting, check_campaign, mention_settings, only_learners, task_environment
+from rose_cli.campaign_file import (
+    CheckedCampaign,
+    Setting,
+    check_campaign,
+    mention_settings,
+    only_learners,
+    task_environment,
+)
 from rose_cli.engines import shortcomings
 from rose_cli.find_runs import before_all
 from rose_cli.journal import events as e
@@ -61,7 +68,7 @@ def run(file: Path, options: RunOptions) -> ExitCode:
 
 
 def mention_warnings(
-    file: Path, checked: Checked, settings: Sequence[Setting], plan: Plan, environment: Mapping[str, str]
+    file: Path, checked: CheckedCampaign, settings: Sequence[Setting], plan: Plan, environment: Mapping[str, str]
 ) -> None:
     """A run does not go over the warnings about the file again; that there are some should not go unsaid."""
     sources = {setting.source for setting in settings}

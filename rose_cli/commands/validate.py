@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from rose_cli.campaign_file import Checked, check_campaign, task_environment
+from rose_cli.campaign_file import CheckedCampaign, check_campaign, task_environment
 from rose_cli.util.errors import Diagnostic, ExitCode, UsageError
 from rose_cli.util.json_output import write_json
 from rose_cli.view.diagnostics import diagnostic_objects, diagnostics_github, print_diagnostics
@@ -31,9 +31,9 @@ def validate(files: Sequence[Path], report_format: ReportFormat) -> ExitCode:
     return ExitCode.USAGE if any(diagnostic.is_error for diagnostic in diagnostics) else ExitCode.OK
 
 
-def _checked(file: Path, environment: Mapping[str, str]) -> Checked:
+def _checked(file: Path, environment: Mapping[str, str]) -> CheckedCampaign:
     """A file that cannot be read is a mistake among those of the others."""
     try:
         return check_campaign(file, environment)
     except UsageError as error:
-        return Checked("", (Diagnostic("cannot-read", error.message, hint=error.hint, file=str(file)),), None)
+        return CheckedCampaign("", (Diagnostic("cannot-read", error.message, hint=error.hint, file=str(file)),), None)

@@ -265,7 +265,7 @@ def _filled_file(value: object) -> str:
 
 Boolean = Annotated[bool, PlainValidator(_boolean)]
 
-Command = Annotated[CommandLine, PlainValidator(command_line)]
+Executable = Annotated[CommandLine, PlainValidator(command_line)]
 
 Option = Annotated[OptionValue, PlainValidator(_option)]
 

@@ -14,15 +14,15 @@ from rose_cli.config.yaml.builder import MAX_DEPTH, MAX_NODES, build
 from rose_cli.config.yaml.nodes import (
     Entry,
     ListNode,
-    MapNode,
+    MappingNode,
     Node,
     ScalarNode,
-    Stretch,
+    SourceRange,
     Value,
     child,
     followed,
     plain,
-    stretch_inside,
+    range_inside,
     with_entry,
     with_item,
     without_entry,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Place:
+class SourceLocation:
     """Where a value was written: the spans point into `text`, which is what messages call `source`."""
 
     key: Span | None
@@ -65,10 +65,10 @@ class Document:
     root: Node = field(kw_only=True, repr=False, compare=False)
     overrides: tuple[Source, ...] = field(default=(), kw_only=True, repr=False)
 
-    def place(self, path: KeyPath) -> Place:
+    def place(self, path: KeyPath) -> SourceLocation:
         node, key, _ = self._walk(path)
         source = node.at.source
-        return Place(_span(key) if key else None, _span(node.at), source.name, source.text)
+        return SourceLocation(_span(key) if key else None, _span(node.at), source.name, source.text)
 
     def key_span(self, path: KeyPath) -> Span | None:
         """Of the key that the path ends in; None for a list item, and where the path is not in the document."""
@@ -91,7 +91,7 @@ class Document:
         target = followed(node)
         if not is_there or not isinstance(target, ScalarNode):
             return _span(node.at)
-        return _span(stretch_inside(target, offset, length))
+        return _span(range_inside(target, offset, length))
 
     def text_of(self, source: str) -> str | None:
         """The text that spans point into, by the name that `locate` gives."""
@@ -105,7 +105,7 @@ class Document:
         path points in there. Maps that are missing on the way are made. Raises `CampaignError` for a mistake in the
         text, `UsageError` where the path cannot be followed.
         """
-        override = read_override(text, source)
+        override = read_setting(text, source)
         root = placed(self.root, path, override)
         return replace(
             self,
@@ -118,14 +118,14 @@ class Document:
     def without(self, key: str, under: str) -> Document:
         """The document without a key of the map that stands under `under` at the top, where they are there."""
         top = followed(self.root)
-        entry = top.entries.get(under) if isinstance(top, MapNode) else None
+        entry = top.entries.get(under) if isinstance(top, MappingNode) else None
         inner = followed(entry.value) if entry is not None else None
-        if not (isinstance(top, MapNode) and entry is not None and isinstance(inner, MapNode)):
+        if not (isinstance(top, MappingNode) and entry is not None and isinstance(inner, MappingNode)):
             return self
         root = with_entry(top, under, Entry(entry.key, without_entry(inner, key)))
         return replace(self, data=plain(root), root=root)
 
-    def _walk(self, path: KeyPath) -> tuple[Node, Stretch | None, bool]:
+    def _walk(self, path: KeyPath) -> tuple[Node, SourceRange | None, bool]:
         """How far the path leads: the node, its key, and whether that is all the way."""
         node, key = self.root, None
         for part in path:
@@ -156,7 +156,7 @@ def parse_document(text: str | bytes, name: str) -> Document:
 
 
 def _top_level(source: Source, root: Node | None) -> list[Diagnostic]:
-    if isinstance(root, MapNode):
+    if isinstance(root, MappingNode):
         return []
     if root is None or (isinstance(root, ScalarNode) and root.at.start == root.at.end):
         hint = "begin with 'tasks:'; 'rose init' writes a small campaign to start from"
@@ -170,19 +170,19 @@ def _top_level(source: Source, root: Node | None) -> list[Diagnostic]:
     return [source.diagnostic("not-a-map", message, (root.at.start, root.at.end), hint)]
 
 
-def _span(at: Stretch) -> Span:
+def _span(at: SourceRange) -> Span:
     return at.source.span(at.start, at.end)
 
 
-class Override(NamedTuple):
+class SettingNode(NamedTuple):
     """A value, and the stretch of the option that names its key path."""
 
-    key: Stretch
+    key: SourceRange
     value: Node
     warnings: tuple[Diagnostic, ...]
 
 
-def read_override(text: str, name: str) -> Override:
+def read_setting(text: str, name: str) -> SettingNode:
     """The value that `text` is; offsets count in `name` where that ends with the text, as `--set a=1` does with `1`."""
     begin = len(name) - len(text) if name.endswith(text) and name.isprintable() else 0
     source, diagnostics = decode(name if begin else text, name)
@@ -192,16 +192,16 @@ def read_override(text: str, name: str) -> Override:
         diagnostics += _not_on_one_line(source, node, begin)
     if any(diagnostic.is_error for diagnostic in diagnostics):
         raise CampaignError(diagnostics, source.text)
-    value = node or ScalarNode(Stretch(source, begin, begin), None, "plain")
-    return Override(_key(source, begin, value), value, tuple(diagnostics))
+    value = node or ScalarNode(SourceRange(source, begin, begin), None, "plain")
+    return SettingNode(_key(source, begin, value), value, tuple(diagnostics))
 
 
-def _key(source: Source, begin: int, value: Node) -> Stretch:
+def _key(source: Source, begin: int, value: Node) -> SourceRange:
     """`a.b` in `--set a.b=1`."""
     before = source.text[:begin].removesuffix("=")
     if len(before) != begin - 1:
         return value.at
-    return Stretch(source, before.rfind(" ") + 1, len(before))
+    return SourceRange(source, before.rfind(" ") + 1, len(before))
 
 
 def _not_on_one_line(source: Source, node: Node | None, begin: int) -> list[Diagnostic]:
@@ -209,7 +209,7 @@ def _not_on_one_line(source: Source, node: Node | None, begin: int) -> list[Diag
     if source.text[end:].strip():
         message = "what follows the # is a comment, and is ignored"
         return [source.diagnostic("cut-by-comment", message, (end, len(source.text)), QUOTE_IT)]
-    if isinstance(node, (ListNode, MapNode)) and not node.flow:
+    if isinstance(node, (ListNode, MappingNode)) and not node.flow:
         example = "[1, 2]" if isinstance(node, ListNode) else "{key: value}"
         message = f"{shown(source.text[begin:])} is a {'list' if isinstance(node, ListNode) else 'map'}"
         hint = f"write it in brackets, as in {example}, or in quotes if it is a text"
@@ -217,7 +217,7 @@ def _not_on_one_line(source: Source, node: Node | None, begin: int) -> list[Diag
     return []
 
 
-def placed(root: Node, path: KeyPath, override: Override) -> Node:
+def placed(root: Node, path: KeyPath, override: SettingNode) -> Node:
     """The tree with the value at the path. Raises `UsageError` where the path leads through something else."""
     if not path or len(path) + override.value.height > MAX_DEPTH:
         raise UsageError(f"cannot set {_name(path)}: {'nested too deeply' if path else 'no key is given'}")
@@ -227,21 +227,21 @@ def placed(root: Node, path: KeyPath, override: Override) -> Node:
     return result
 
 
-def _placed(node: Node | None, path: KeyPath, depth: int, override: Override) -> Node:
+def _placed(node: Node | None, path: KeyPath, depth: int, override: SettingNode) -> Node:
     if depth == len(path):
         return override.value
     target = None if node is None else followed(node)
     if isinstance(target, ListNode):
         return _in_list(target, path, depth, override)
     if target is None or (isinstance(target, ScalarNode) and target.value is None):
-        target = MapNode(override.value.at, {}, 1, 1, flow=False)
-    if isinstance(target, MapNode):
+        target = MappingNode(override.value.at, {}, 1, 1, flow=False)
+    if isinstance(target, MappingNode):
         return _in_map(target, path, depth, override)
     is_what = f"{_name(path[:depth])} is {shown(str(target.value))}"
     raise UsageError(f"cannot set {_name(path)}: {is_what}, which has no keys", "set the whole value instead")
 
 
-def _in_list(node: ListNode, path: KeyPath, depth: int, override: Override) -> ListNode:
+def _in_list(node: ListNode, path: KeyPath, depth: int, override: SettingNode) -> ListNode:
     """By the position of an item, or by its `name`."""
     part, names = path[depth], [_item_name(item) for item in node.items]
     index = _as_index(part)
@@ -257,7 +257,7 @@ def _in_list(node: ListNode, path: KeyPath, depth: int, override: Override) -> L
 
 def _item_name(item: Node) -> str | None:
     target = followed(item)
-    entry = target.entries.get("name") if isinstance(target, MapNode) else None
+    entry = target.entries.get("name") if isinstance(target, MappingNode) else None
     name = followed(entry.value) if entry is not None else None
     return str(name.value) if isinstance(name, ScalarNode) and name.value is not None else None
 
@@ -268,7 +268,7 @@ def _item_hint(part: str | int, names: list[str]) -> str:
     return "an item can be replaced, not added; set the whole list instead"
 
 
-def _in_map(node: MapNode, path: KeyPath, depth: int, override: Override) -> MapNode:
+def _in_map(node: MappingNode, path: KeyPath, depth: int, override: SettingNode) -> MappingNode:
     key, used = _known_key(node, path[depth:])
     old = node.entries.get(key)
     value = _placed(old.value if old else None, path, depth + used, override)
@@ -276,7 +276,7 @@ def _in_map(node: MapNode, path: KeyPath, depth: int, override: Override) -> Map
     return with_entry(node, key, Entry(old.key if old and is_from_file else override.key, value))
 
 
-def _known_key(node: MapNode, parts: KeyPath) -> tuple[str | int, int]:
+def _known_key(node: MappingNode, parts: KeyPath) -> tuple[str | int, int]:
     """The key that the parts begin with, and how many they are: `a.b` may be a key, `0` the key 0 or the key "0"."""
     for used in range(len(parts), 1, -1):
         joined = ".".join(map(str, parts[:used]))

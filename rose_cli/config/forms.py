@@ -26,7 +26,7 @@ _CALLED_PILOT = re.compile(r"(radical|rp|pilot)([._ -]?pilot)?", re.IGNORECASE)
 # --- tasks and learners ----------------------------------------------------------------------------------------------
 
 
-def tasks_form(value: object) -> object:
+def bounded_tasks(value: object) -> object:
     return bounded(value, MAX_TASKS, "tasks", "let one program do the work of several")
 
 
@@ -42,7 +42,7 @@ def learner_count(value: object) -> int:
     return whole_number(value, 1, MAX_LEARNERS)
 
 
-def learner_form(value: object) -> object:
+def normalize_learner(value: object) -> object:
     if value is not None and isinstance(value, str | int | float | list):
         hint = f"write {{name: {value}}}" if isinstance(value, str) else "write {} for a learner without settings"
         fail("wrong-type", expected("a map of settings for each learner", value), hint)
@@ -52,7 +52,7 @@ def learner_form(value: object) -> object:
 # --- the engine ----------------------------------------------------------------------------------------------------
 
 
-def engine_form(value: object) -> object:
+def normalize_engine(value: object) -> object:
     """`local` for `{kind: local}`."""
     kind = value.get("kind") if isinstance(value, dict) else value
     if isinstance(kind, str) and kind != "radical.pilot" and _CALLED_PILOT.fullmatch(kind):
@@ -89,11 +89,11 @@ def gpu_ids(value: object) -> object:
 # --- small ones ----------------------------------------------------------------------------------------------------
 
 
-def retries_form(value: object) -> object:
+def normalize_retries(value: object) -> object:
     return value if isinstance(value, dict) else {"times": value}
 
 
-def files_form(value: object) -> object:
+def bounded_files(value: object) -> object:
     return bounded(value, MAX_FILES, "files", "name the folder that they lie in")
 
 
@@ -104,11 +104,11 @@ def bounded(value: object, most: int, what: str, hint: str) -> object:
     return value
 
 
-def file_form(value: object) -> object:
+def normalize_file(value: object) -> object:
     return value if isinstance(value, dict) else {"path": value}
 
 
-def read_form(value: object) -> object:
+def normalize_read(value: object) -> object:
     if value in ("last_line", "last line"):
         return {}
     if not isinstance(value, dict):
@@ -128,7 +128,7 @@ def _override_hint(value: object) -> str:
     return "for example {--n_labeled: 300}, or in full {options: {--n_labeled: 300}, timeout: 30m}"
 
 
-def override_form(value: object, known: Collection[str]) -> dict[Any, Any]:
+def normalize_override(value: object, known: Collection[str]) -> dict[Any, Any]:
     """The full form: a bare map of options becomes `{options: …}`, where no key of it is one that a task has."""
     if value is None:
         return {}

@@ -15,7 +15,7 @@ from rose_cli.util.errors import Diagnostic, KeyPath, Span
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from rose_cli.config.document import Document, Place
+    from rose_cli.config.document import Document, SourceLocation
 
 MAX_ROUNDS = 8
 
@@ -220,7 +220,7 @@ def _inside(document: Document, path: KeyPath, offset: int, length: int) -> Span
     return _in_lines(place, str(value), offset, length) or document.inside(path, offset, length)
 
 
-def _in_lines(place: Place, value: str, offset: int, length: int) -> Span | None:
+def _in_lines(place: SourceLocation, value: str, offset: int, length: int) -> Span | None:
     """Folding and indentation change blanks only, so the n-th other character of the value is that of the source."""
     while offset and value[offset].isspace():  # shown at the last character before
         offset -= 1

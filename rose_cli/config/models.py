@@ -25,7 +25,7 @@ from rose_cli.config.command import (
     AdaptiveValue,
     Argument,
     Boolean,
-    Command,
+    Executable,
     FilledFile,
     ForShell,
     OnFailureWord,
@@ -42,7 +42,6 @@ from rose_cli.config.types import (
     FilledText,
     JsonPath,
     LearnerName,
-    Lines,
     Megabytes,
     Minutes,
     Natural,
@@ -51,6 +50,7 @@ from rose_cli.config.types import (
     Pause,
     Regex,
     Seed,
+    ShellLines,
     Size,
     TaskName,
     Text,
@@ -71,7 +71,7 @@ class Retries(Model):
 class TaskFields(Model):
     """What a task declares, and what a learner may lay over it."""
 
-    executable: Command | None = Field(
+    executable: Executable | None = Field(
         default=None,
         description="the command: a string, split as by a shell, or a list of arguments",
         examples=["python sim.py"],
@@ -95,13 +95,13 @@ class TaskFields(Model):
     env: dict[VariableName, VariableValue] | None = Field(
         default=None, description="environment variables", examples=["{OMP_NUM_THREADS: 1}"]
     )
-    pre_exec: Lines | None = Field(
+    pre_exec: ShellLines | None = Field(
         default=None, description="shell lines that run before the command", examples=["[module load python]"]
     )
     timeout: Duration | None = Field(
         default=None, description="an attempt that takes longer is terminated and fails", examples=["30m"]
     )
-    retries: Annotated[Retries, BeforeValidator(forms.retries_form)] | None = Field(
+    retries: Annotated[Retries, BeforeValidator(forms.normalize_retries)] | None = Field(
         default=None,
         description="further attempts after a failure: a number, or {times: 3, pause: 30s}",
         examples=["3"],
@@ -134,7 +134,7 @@ class TaskFields(Model):
 
 
 class Task(TaskFields):
-    executable: Command = Field(
+    executable: Executable = Field(
         description="the command: a string, split as by a shell, or a list of arguments",
         examples=["python sim.py"],
     )
@@ -151,7 +151,7 @@ class Override(TaskFields):
     @model_validator(mode="before")
     @classmethod
     def _full_form(cls, value: object) -> object:
-        return forms.override_form(value, TaskFields.model_fields)
+        return forms.normalize_override(value, TaskFields.model_fields)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Override:
@@ -226,7 +226,7 @@ class StopFields(TaskFields):
         description="the possible values of the metric, `null` for an open end (default: those of the standard metric)",
         examples=["[0, 100]"],
     )
-    read: Annotated[Read, BeforeValidator(forms.read_form)] | None = Field(
+    read: Annotated[Read, BeforeValidator(forms.normalize_read)] | None = Field(
         default=None,
         description="where to read the value: last_line (default), {json:}, {regex:}, {file:}",
         examples=["{json: val.mse}"],
@@ -248,7 +248,7 @@ class Stop(StopFields):
     """The criterion, checked after the tasks of every iteration."""
 
     metric: FilledText = Field(description="a standard metric, or a custom name with an operator", examples=["mse"])
-    executable: Command = Field(description="the command that prints the value", examples=["python check_mse.py"])
+    executable: Executable = Field(description="the command that prints the value", examples=["python check_mse.py"])
 
 
 class StopOverride(StopFields):
@@ -265,7 +265,9 @@ class File(Model):
     )
 
 
-Files = Annotated[tuple[Annotated[File, BeforeValidator(forms.file_form)], ...], BeforeValidator(forms.files_form)]
+Files = Annotated[
+    tuple[Annotated[File, BeforeValidator(forms.normalize_file)], ...], BeforeValidator(forms.bounded_files)
+]
 
 
 class Learner(Model):
@@ -288,7 +290,7 @@ class Learner(Model):
     env: dict[VariableName, VariableValue] | None = Field(
         default=None, description="environment variables", examples=["{OMP_NUM_THREADS: 1}"]
     )
-    pre_exec: Lines | None = Field(
+    pre_exec: ShellLines | None = Field(
         default=None, description="shell lines that run before each of its commands", examples=["[module load python]"]
     )
 
@@ -412,7 +414,7 @@ class Campaign(Model):
     name: CampaignName | None = Field(
         default=None, description="default: the name of the file without its extension", examples=["my-campaign"]
     )
-    engine: Annotated[Engine, BeforeValidator(forms.engine_form)] = Field(
+    engine: Annotated[Engine, BeforeValidator(forms.normalize_engine)] = Field(
         default=Engine(), description="`local`, or a mapping", examples=["local"]
     )
     max_iter: Count | None = Field(
@@ -420,7 +422,7 @@ class Campaign(Model):
         description="maximum number of iterations per learner; required if there is no `stop`",
         examples=["15"],
     )
-    tasks: Annotated[dict[TaskName, Task], BeforeValidator(forms.tasks_form)] = Field(
+    tasks: Annotated[dict[TaskName, Task], BeforeValidator(forms.bounded_tasks)] = Field(
         description="name → task, in the order in which they run",
         examples=["{simulation: {executable: python sim.py}}"],
     )
@@ -430,17 +432,17 @@ class Campaign(Model):
         examples=["{metric: mse, threshold: 0.1, executable: python check_mse.py}"],
     )
     learners: Annotated[
-        tuple[Annotated[Learner, BeforeValidator(forms.learner_form)], ...], BeforeValidator(_learners)
+        tuple[Annotated[Learner, BeforeValidator(forms.normalize_learner)], ...], BeforeValidator(_learners)
     ] = Field(description="a list, or a number of identical learners", examples=["3"])
     seed: Seed = Field(default=0, description="the seed of each learner is derived from it", examples=["2024"])
     files: Files = Field(default=(), description="initial contents of every workspace", examples=["[data.csv]"])
     env: dict[VariableName, VariableValue] = Field(
         default={}, description="environment variables of every task", examples=["{OMP_NUM_THREADS: 1}"]
     )
-    pre_exec: Lines = Field(
+    pre_exec: ShellLines = Field(
         default=(), description="shell lines that run before every task", examples=["[module load python]"]
     )
-    retries: Annotated[Retries, BeforeValidator(forms.retries_form)] | None = Field(
+    retries: Annotated[Retries, BeforeValidator(forms.normalize_retries)] | None = Field(
         default=None, description="for every task", examples=["3"]
     )
     timeout: Duration | None = Field(default=None, description="for every task", examples=["30m"])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from rose_cli.config.document import Document, read_document, with_engine
 from rose_cli.config.yaml.builder import build
-from rose_cli.config.yaml.nodes import ListNode, MapNode, ScalarNode, plain
+from rose_cli.config.yaml.nodes import ListNode, MappingNode, ScalarNode, plain
 from rose_cli.config.yaml.source import Source
 from rose_cli.util.errors import CampaignError, UsageError
 
@@ -127,7 +127,7 @@ def _recovered(text: str, name: str, diagnostics: tuple[Diagnostic, ...]) -> Par
     parsed = _blank_invalid_blocks(text, name)
     known = {(diagnostic.span, diagnostic.code) for diagnostic in diagnostics}
     found = (*diagnostics, *(d for d in parsed.found if (d.span, d.code) not in known))
-    if not isinstance(parsed.root, MapNode):
+    if not isinstance(parsed.root, MappingNode):
         return ParseResult(text, None, found)
     document = Document(name, text, plain(parsed.root), found, root=parsed.root)
     lost = frozenset(key for block in parsed.skipped for key in _lost_keys(block))
@@ -149,7 +149,7 @@ _HOPELESS = frozenset({"too-large", "too-deep", "directive"})
 
 @dataclass(frozen=True)
 class _SkippedBlock:
-    """Lines that were blanked (from 0, `last` included), and their text; `margin` is their indentation."""
+    """ShellLines that were blanked (from 0, `last` included), and their text; `margin` is their indentation."""
 
     first: int
     last: int
@@ -319,7 +319,7 @@ def _path_at(root: Node, offset: int) -> tuple[KeyPath, Node, bool]:
 
 def _step(node: Node, offset: int) -> tuple[str | int, Node, bool] | None:
     """One level down, to where the offset is: key or position, node, and whether the offset is on the key."""
-    if isinstance(node, MapNode):
+    if isinstance(node, MappingNode):
         for key, entry in node.entries.items():
             if entry.key.start <= offset < max(entry.value.at.end, entry.key.end + 1):
                 return key, entry.value, offset < entry.value.at.start  # a tag stands between the two

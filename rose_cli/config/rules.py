@@ -27,16 +27,16 @@ OWN_VARIABLES = "ROSE_"
 """What the names of variables begin with that rose sets itself."""
 
 
-def folder_fault(name: str) -> tuple[str, str] | None:
+def directory_name_error(name: str) -> tuple[str, str] | None:
     """Why a name cannot be that of a learner, whose folder bears it: what stands in the way, and what to do.
 
     The odd sign of a message is to be shortened by whoever shows it.
     """
     # a look-alike, as full-width points, is harmless here, and '..' wherever somebody normalises it
-    return _folder_fault(name) or _folder_fault(unicodedata.normalize("NFKC", name))
+    return _directory_name_error(name) or _directory_name_error(unicodedata.normalize("NFKC", name))
 
 
-def _folder_fault(name: str) -> tuple[str, str] | None:
+def _directory_name_error(name: str) -> tuple[str, str] | None:
     if not name.strip():
         return "it is empty", "leave 'name' out for the name learner-<index>"
     odd = next((c for c in name if c in "/\\" or not c.isprintable()), None)
@@ -71,7 +71,7 @@ def leads_out(target: str) -> bool:
     return target.startswith(("/", "..")) or target == "."
 
 
-def regex_fault(pattern: str) -> re.error | str | None:
+def regex_error(pattern: str) -> re.error | str | None:
     """Why it is no regular expression. Compiled only to see that it can be: nothing is searched with it here."""
     try:
         with warnings.catch_warnings():

@@ -18,11 +18,11 @@ from rose_cli.config.rules import (
     MAX_SEED,
     MAX_SIZE,
     OWN_VARIABLES,
-    folder_fault,
+    directory_name_error,
     is_option_name,
     is_task_name,
     is_variable_name,
-    regex_fault,
+    regex_error,
 )
 from rose_cli.config.yaml.nodes import plain_value
 from rose_cli.util.errors import Diagnostic
@@ -64,7 +64,7 @@ def _campaign_name(value: object) -> str:
 
 def _learner_name(value: object) -> str:
     name = _text(value)
-    fault = folder_fault(name)
+    fault = directory_name_error(name)
     if fault is not None:
         message = f"'{shortened(name)}' cannot name a learner, whose folder bears the name: {fault[0]}"
         fail("bad-name", message, fault[1])
@@ -99,7 +99,7 @@ Text = Annotated[str, PlainValidator(_text)]
 
 FilledText = Annotated[str, PlainValidator(filled_text)]
 
-Lines = Annotated[tuple[str, ...], PlainValidator(_lines)]
+ShellLines = Annotated[tuple[str, ...], PlainValidator(_lines)]
 
 CampaignName = Annotated[str, PlainValidator(_campaign_name)]
 
@@ -356,7 +356,7 @@ def _regex(value: object) -> str:
     if len(value) > MAX_REGEX_CHARACTERS:
         message = f"a regular expression of {len(value)} characters, at most {MAX_REGEX_CHARACTERS} are allowed"
         fail("bad-regex", message, "make it shorter")
-    fault = regex_fault(value)
+    fault = regex_error(value)
     if isinstance(fault, re.error):
         place = min(fault.pos or 0, len(value) - 1)
         hint = "put a \\ before a sign that stands for itself; Python's re module has the syntax"

@@ -16,7 +16,7 @@ from rose_cli.loop.metric import MetricFile
 from rose_cli.loop.retention import LogKeeper
 from rose_cli.loop.step import StepResult, StepRunner
 from rose_cli.plan.model import CRITERION
-from rose_cli.plan.render import Moment, metric_file
+from rose_cli.plan.render import EvaluationContext, metric_file
 from rose_cli.runs.directory import lead_links, moves_between, news_of_files, prepare_workspace
 from rose_cli.util.errors import LearnerFoldersError
 from rose_cli.util.shortage import check_memory, in_slices, in_thread
@@ -90,34 +90,34 @@ class LearnerLoop:
 
     async def _run_iteration(self) -> None:
         started = time.monotonic()
-        moment = self._moment()
-        self._watch_metric_file(moment)
+        context = self._context()
+        self._watch_metric_file(context)
         for step in self._plan.all_steps:
-            if await self._run_replicas(step, moment) is StepResult.FAILED:
-                await self._fail(step, moment.iteration)
+            if await self._run_replicas(step, context) is StepResult.FAILED:
+                await self._fail(step, context.iteration)
                 return
-        await self._finish(moment.iteration, time.monotonic() - started)
+        await self._finish(context.iteration, time.monotonic() - started)
 
-    def _moment(self) -> Moment:
+    def _context(self) -> EvaluationContext:
         history = self._state.history
         best = best_value(self._plan.criterion, history)
-        return Moment(len(history), self._max_iter, history[-1] if history else None, best)
+        return EvaluationContext(len(history), self._max_iter, history[-1] if history else None, best)
 
-    def _watch_metric_file(self, moment: Moment) -> None:
+    def _watch_metric_file(self, context: EvaluationContext) -> None:
         """A file that is read in every iteration stays watched."""
         directory = self._session.directory
         workspace = directory.workspace(self._plan.name)
-        name = metric_file(self._session.plan, self._plan, moment, str(workspace))
+        name = metric_file(self._session.plan, self._plan, context, str(workspace))
         if name is None:
             self._metric_file = None
         elif self._metric_file is None or self._metric_file.name != name:
             self._metric_file = MetricFile(name, workspace, inside=directory.path)
 
-    async def _run_replicas(self, step: StepPlan, moment: Moment) -> StepResult:
+    async def _run_replicas(self, step: StepPlan, context: EvaluationContext) -> StepResult:
         """All replicas at the same time; the step ends when all have ended, and has failed if one of them failed."""
-        replicas = range(step.command(moment.iteration).replicas)
+        replicas = range(step.command(context.iteration).replicas)
         runners = [
-            StepRunner(self._session, self._plan, step, replica, moment, self._metric_file) for replica in replicas
+            StepRunner(self._session, self._plan, step, replica, context, self._metric_file) for replica in replicas
         ]
         if len(runners) == 1:
             return await runners[0].run_step()

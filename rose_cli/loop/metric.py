@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rose_cli.journal.state import LearnerState
-    from rose_cli.plan.model import CriterionPlan, LearnerPlan, Reading
+    from rose_cli.plan.model import CriterionPlan, LearnerPlan, MetricSource
 
 GRAIN_SECONDS = 0.02
 
@@ -174,7 +174,7 @@ def _whole_lines(end: FileEnd) -> str:
 class _Reader:
     """Finds a number the way that `read` says, in `source`, as messages call it."""
 
-    def __init__(self, reading: Reading, source: str, wanted: Wanted, hide: Callable[[str], str]) -> None:
+    def __init__(self, reading: MetricSource, source: str, wanted: Wanted, hide: Callable[[str], str]) -> None:
         self._hide = hide
         self._reading = reading
         self._source = source

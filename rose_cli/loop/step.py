@@ -16,7 +16,7 @@ from rose_cli.journal import events as e
 from rose_cli.loop.metric import NoMetricError, read_metric
 from rose_cli.loop.output import last_lines, remove_old_report, report_of, same_content
 from rose_cli.plan.model import CRITERION
-from rose_cli.plan.render import Command, NoCommandError, Place, render
+from rose_cli.plan.render import AttemptPaths, Command, NoCommandError, render
 from rose_cli.plan.secrets import plain_words, secrets_given, secrets_of
 from rose_cli.runs.directory import news_of_files
 from rose_cli.runs.snapshot import Snapshot
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from rose_cli.loop.metric import MetricFile
     from rose_cli.loop.session import Session
     from rose_cli.plan.model import CommandPlan, CriterionPlan, LearnerPlan, StepPlan
-    from rose_cli.plan.render import Moment
+    from rose_cli.plan.render import EvaluationContext
 
 STOP_NOTICE_SECONDS = 1.0
 """How long the judgement of an attempt that was killed by a signal waits, in case rose is being stopped too."""
@@ -53,7 +53,7 @@ class StepResult(Enum):
 
 @dataclass
 class StepRunner:
-    """Runs one step: a task (one replica of it) of a learner, in the iteration that `moment` names.
+    """Runs one step: a task (one replica of it) of a learner, in the iteration that `context` names.
 
     `metric_file`: the file that the learner's criterion reads, if it reads one.
     """
@@ -62,7 +62,7 @@ class StepRunner:
     learner: LearnerPlan
     step: StepPlan
     replica: int
-    moment: Moment
+    context: EvaluationContext
     metric_file: MetricFile | None = None
 
     async def run_step(self) -> StepResult:
@@ -101,7 +101,7 @@ class StepRunner:
     @property
     def key(self) -> tuple[str, int, str, int]:
         """The first fields of every event of this step."""
-        return self.learner.name, self.moment.iteration, self.step.task, self.replica
+        return self.learner.name, self.context.iteration, self.step.task, self.replica
 
     def check_deadline(self, pause_seconds: float = 0.0) -> None:
         """Raise WallTimeReached if, by past durations, an attempt that starts after the pause would not finish."""
@@ -110,7 +110,7 @@ class StepRunner:
 
     @property
     def _command(self) -> CommandPlan:
-        return self.step.command(self.moment.iteration)
+        return self.step.command(self.context.iteration)
 
     @property
     def _state(self) -> StepState:
@@ -120,7 +120,7 @@ class StepRunner:
     def _snapshot(self) -> Snapshot:
         name, directory = self.learner.name, self.session.directory
         folder, workspace = directory.snapshots(name), directory.workspace(name)
-        return Snapshot(directory.path, folder, workspace, self.moment.iteration, self.step.task)
+        return Snapshot(directory.path, folder, workspace, self.context.iteration, self.step.task)
 
 
 class Attempt:
@@ -129,7 +129,7 @@ class Attempt:
     def __init__(self, runner: StepRunner) -> None:
         self._runner = runner
         self._session = runner.session
-        self._plan = runner.step.command(runner.moment.iteration)
+        self._plan = runner.step.command(runner.context.iteration)
         state = runner.session.state.learners[runner.learner.name]
         self._number = state.next_attempt(runner.step.task, runner.replica)
         self._key = (*runner.key, self._number)
@@ -141,7 +141,7 @@ class Attempt:
 
     async def run_attempt(self) -> bool:
         """Whether it succeeded. The event is durable when this returns, even if the attempt is cancelled."""
-        self._session.directory.refuse_linked_logs(self._runner.learner.name, self._runner.moment.iteration)
+        self._session.directory.refuse_linked_logs(self._runner.learner.name, self._runner.context.iteration)
         try:
             command = self._command = self._rendered()
         except NoCommandError as error:
@@ -184,8 +184,8 @@ class Attempt:
     def _rendered(self) -> Command:
         runner = self._runner
         workspace = str(self._session.directory.workspace(runner.learner.name))
-        place = Place(workspace, str(self._result), self._number, runner.replica)
-        return render(self._session.plan, runner.learner, runner.step.task, self._plan, runner.moment, place)
+        paths = AttemptPaths(workspace, str(self._result), self._number, runner.replica)
+        return render(self._session.plan, runner.learner, runner.step.task, self._plan, runner.context, paths)
 
     def _request(self, command: Command) -> TaskRequest:
         learner, iteration, task, replica = self._runner.key

@@ -22,13 +22,13 @@ from rose_cli.config.rules import (
     MAX_SEED,
     MAX_SIZE,
     OWN_VARIABLES,
+    directory_name_error,
     folded,
-    folder_fault,
     is_option_name,
     is_task_name,
     is_variable_name,
     leads_out,
-    regex_fault,
+    regex_error,
 )
 from rose_cli.engine.base import Resources
 from rose_cli.plan import model as m
@@ -43,7 +43,7 @@ _REPEATED = (m.StepPlan, m.CriterionPlan, m.FilePlan)
 """What thousands of learners have alike: each is looked at once, and shared."""
 
 
-class PlanFault(ValueError):  # noqa: N818 - what is wrong with a plan
+class InvalidPlanError(ValueError):
     """What is wrong, and where: the way to it grows from the inside."""
 
     def __init__(self, why: str, *way: str | int) -> None:
@@ -54,8 +54,8 @@ class PlanFault(ValueError):  # noqa: N818 - what is wrong with a plan
     def __str__(self) -> str:
         return f"'{'.'.join(map(str, self.way))}' {self.why}" if self.way else self.why
 
-    def below(self, step: str | int) -> PlanFault:
-        return PlanFault(self.why, step, *self.way)
+    def below(self, step: str | int) -> InvalidPlanError:
+        return InvalidPlanError(self.why, step, *self.way)
 
 
 def encode(value: Any) -> Any:  # noqa: ANN401 - any part of a plan
@@ -69,7 +69,7 @@ def encode(value: Any) -> Any:  # noqa: ANN401 - any part of a plan
 
 
 def decode(value: object) -> m.Plan:
-    """The plan. Raises PlanFault for what no campaign file gives."""
+    """The plan. Raises InvalidPlanError for what no campaign file gives."""
     plan: m.Plan = _Decoder().of(m.Plan)(value)
     return plan
 
@@ -110,7 +110,7 @@ class _Decoder:
         def decoded(value: Any) -> Any:  # noqa: ANN401
             found = table.get(type(value))
             if found is None:
-                raise PlanFault(_cannot_be(value))
+                raise InvalidPlanError(_cannot_be(value))
             return found(value)
 
         return decoded
@@ -136,7 +136,7 @@ class _Decoder:
     def _entry(self, kind: Any, place: str | int, value: Any) -> Any:  # noqa: ANN401
         try:
             return self.of(kind)(value)
-        except PlanFault as fault:
+        except InvalidPlanError as fault:
             raise fault.below(place) from None
 
     def _object(self, cls: type) -> Decode:
@@ -148,13 +148,13 @@ class _Decoder:
         def made(value: dict[str, Any]) -> Any:  # noqa: ANN401
             entries = {name: self._entry(hint, name, value[name]) for name, hint in hints.items() if name in value}
             if lacking := [name for name in needed if name not in entries]:
-                raise PlanFault("is missing", lacking[0])
+                raise InvalidPlanError("is missing", lacking[0])
             for name, entry in entries.items():
                 if entry is not None and (why := rules[name](entry)) is not None:
-                    raise PlanFault(why, name)
+                    raise InvalidPlanError(why, name)
             result = cls(**entries)
             if check is not None and (why := check(result)) is not None:
-                raise PlanFault(why)
+                raise InvalidPlanError(why)
             return result
 
         return _once(made) if cls in _REPEATED else made
@@ -180,14 +180,14 @@ def _names(cls: type) -> frozenset[str]:
 
 def _number(key: str) -> int:
     if not (key.isascii() and key.isdigit() and len(key) < 9):
-        raise PlanFault("is not an iteration")
+        raise InvalidPlanError("is not an iteration")
     return int(key)
 
 
 def _one_out_of(words: tuple[Any, ...]) -> Decode:
     def decoded(value: str) -> str:
         if value not in words:
-            raise PlanFault(_cannot_be(value))
+            raise InvalidPlanError(_cannot_be(value))
         return value
 
     return decoded
@@ -196,7 +196,7 @@ def _one_out_of(words: tuple[Any, ...]) -> Decode:
 def _plain(value: Any) -> Any:  # noqa: ANN401 - text, number or truth value
     """Texts end up in paths and command lines, which end at a zero byte."""
     if isinstance(value, str) and "\0" in value:
-        raise PlanFault("holds a zero byte")
+        raise InvalidPlanError("holds a zero byte")
     return value
 
 
@@ -235,7 +235,7 @@ def _fillable(text: str) -> str | None:
 
 
 def _learner_name(name: str) -> str | None:
-    fault = folder_fault(name)
+    fault = directory_name_error(name)
     return None if fault is None else f"cannot name a learner, whose folder bears the name: {fault[0]}"
 
 
@@ -286,7 +286,7 @@ def _written_number(number: m.Number) -> str | None:
 
 
 def _regex(pattern: str) -> str | None:
-    fault = regex_fault(pattern) if 0 < len(pattern) <= MAX_REGEX_CHARACTERS else "its length is out of bounds"
+    fault = regex_error(pattern) if 0 < len(pattern) <= MAX_REGEX_CHARACTERS else "its length is out of bounds"
     return None if fault is None else f"is not a regular expression: {fault}"
 
 
@@ -333,9 +333,9 @@ _RULES: dict[tuple[type, str], Fault] = {
     (Resources, "cores"): _within(1, MAX_COUNT**2),
     (Resources, "gpus"): _share,
     (Resources, "memory_mb"): _share,
-    (m.Reading, "file"): _filled,
-    (m.Reading, "json_path"): _json_path,
-    (m.Reading, "regex"): _regex,
+    (m.MetricSource, "file"): _filled,
+    (m.MetricSource, "json_path"): _json_path,
+    (m.MetricSource, "regex"): _regex,
     (m.CriterionPlan, "threshold"): _finite,
     (m.CriterionPlan, "lowest"): _finite,
     (m.CriterionPlan, "highest"): _finite,

@@ -25,11 +25,11 @@ from rose_cli.plan.model import (
     Keep,
     LearnerPlan,
     Limits,
+    MetricSource,
     Number,
     OptionScalar,
     OptionValue,
     Plan,
-    Reading,
     StepPlan,
 )
 from rose_cli.plan.words import looked_up
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Ground:
+class Inherited:
     """What lies under every task of one learner: the campaign's settings and the learner's own."""
 
     campaign: Campaign
@@ -56,15 +56,15 @@ class Ground:
         return (*self.campaign.pre_exec, *(self.learner.pre_exec or ()))
 
 
-def merge(ground: Ground, layers: Sequence[TaskFields]) -> CommandPlan:
+def merge(inherited: Inherited, layers: Sequence[TaskFields]) -> CommandPlan:
     """The command that `layers` give, the task's declaration first.
 
     `options`, `adaptive` and `env` are laid over each other key by key (`None` takes a key away), all other fields
     as a whole. A variable of the learner goes before one of the task, one of the learner's own task before both.
     """
     declared, *particular = layers
-    variables = [ground.campaign.env, declared.env, ground.learner.env, *(layer.env for layer in particular)]
-    retries = _last(layers, "retries", ground.campaign.retries)
+    variables = [inherited.campaign.env, declared.env, inherited.learner.env, *(layer.env for layer in particular)]
+    retries = _last(layers, "retries", inherited.campaign.retries)
     ranks = _last(layers, "ranks", None) or 1
     words, shell = [(layer.executable.words, bool(layer.shell)) for layer in layers if layer.executable is not None][-1]
     return CommandPlan(
@@ -73,16 +73,16 @@ def merge(ground: Ground, layers: Sequence[TaskFields]) -> CommandPlan:
         args=_last(layers, "args", None) or (),
         options=_options(layers),
         environment=_variables(variables),
-        pre_exec=(*ground.pre_exec, *(_last(layers, "pre_exec", None) or ())),
-        timeout_seconds=_last(layers, "timeout", ground.campaign.timeout),
+        pre_exec=(*inherited.pre_exec, *(_last(layers, "pre_exec", None) or ())),
+        timeout_seconds=_last(layers, "timeout", inherited.campaign.timeout),
         retries=retries.times if retries else 0,
         retry_pause_seconds=retries.pause if retries else 0.0,
-        on_failure=_last(layers, "on_failure", None) or ground.campaign.on_failure,
+        on_failure=_last(layers, "on_failure", None) or inherited.campaign.on_failure,
         replicas=_last(layers, "replicas", None) or 1,
         ranks=ranks,
         resources=_resources(layers, ranks),
         snapshot=bool(_last(layers, "snapshot", None)),
-        beside=() if shell else ground.beside(words),
+        beside=() if shell else inherited.beside(words),
     )
 
 
@@ -167,15 +167,15 @@ def measured(stop: StopFields) -> StandardMetric | None:
     return StandardMetric(operator, -math.inf if lowest is None else lowest, math.inf if highest is None else highest)
 
 
-def compile_criterion(layers: Sequence[StopFields], ground: Ground) -> CriterionPlan:
+def compile_criterion(layers: Sequence[StopFields], inherited: Inherited) -> CriterionPlan:
     stop = merged_stop(layers)
     read, metric = stop.read, measured(stop)
     return CriterionPlan(
-        step=StepPlan(CRITERION, merge(ground, layers), {}, hold=False),
+        step=StepPlan(CRITERION, merge(inherited, layers), {}, hold=False),
         metric=stop.metric or "",
         operator=operator_of(stop) or "<",
         threshold=stop.threshold,
-        reading=Reading(read.file, read.json_path, read.regex) if read else Reading(None, None, None),
+        reading=MetricSource(read.file, read.json_path, read.regex) if read else MetricSource(None, None, None),
         patience=stop.patience,
         min_delta=stop.min_delta or 0.0,
         min_iter=stop.min_iter or 1,
@@ -257,54 +257,54 @@ class _Compiler:
     @cached_property
     def _plain(self) -> LearnerPlan:
         """A learner of which nothing is said: others share with it what they do not change."""
-        ground = Ground(self.campaign, Learner(), self._beside)
+        inherited = Inherited(self.campaign, Learner(), self._beside)
         return LearnerPlan(
             name="",
             index=0,
             seed=0,
             max_iter=self.overlay.max_iter or self.campaign.max_iter,
-            steps=tuple(self._step(ground, task, declared) for task, declared in self.campaign.tasks.items()),
-            criterion=self._criterion(ground),
+            steps=tuple(self._step(inherited, task, declared) for task, declared in self.campaign.tasks.items()),
+            criterion=self._criterion(inherited),
             files=tuple(self._file(file) for file in self.campaign.files),
         )
 
     def _particular(self, learner: Learner) -> LearnerPlan:
-        plain, ground = self._plain, Ground(self.campaign, learner, self._beside)
+        plain, inherited = self._plain, Inherited(self.campaign, learner, self._beside)
         changes_all = learner.env is not None or learner.pre_exec is not None
         steps, criterion = plain.steps, plain.criterion
         if changes_all or learner.schedules:
             changed = self.campaign.tasks if changes_all else learner.schedules
             steps = tuple(
-                self._step(ground, step.task, self.campaign.tasks[step.task]) if step.task in changed else step
+                self._step(inherited, step.task, self.campaign.tasks[step.task]) if step.task in changed else step
                 for step in steps
             )
         if changes_all or "stop" in learner.model_fields_set:
-            criterion = self._criterion(ground)
+            criterion = self._criterion(inherited)
         files = (*plain.files, *(self._file(file) for file in learner.files or ()))
         max_iter = self.overlay.max_iter or learner.max_iter or self.campaign.max_iter
         return replace(plain, max_iter=max_iter, steps=steps, criterion=criterion, files=files)
 
-    def _step(self, ground: Ground, task: str, declared: Task) -> StepPlan:
-        schedule = ground.learner.schedules.get(task)
+    def _step(self, inherited: Inherited, task: str, declared: Task) -> StepPlan:
+        schedule = inherited.learner.schedules.get(task)
         top = self.overlay.tasks.get(task)
 
         def merged(entry: Override | None) -> CommandPlan:
-            return merge(ground, [layer for layer in (declared, entry, top) if layer is not None])
+            return merge(inherited, [layer for layer in (declared, entry, top) if layer is not None])
 
         if not isinstance(schedule, Iterations):
             return StepPlan(task, merged(schedule), {}, hold=False)
         at = {key: merged(entry) for key, entry in schedule.at.items() if key >= 0}
         return StepPlan(task, merged(schedule.at.get(-1)), at, schedule.hold)
 
-    def _criterion(self, ground: Ground) -> CriterionPlan | None:
+    def _criterion(self, inherited: Inherited) -> CriterionPlan | None:
         """The campaign's criterion with the learner's laid over it; a learner's `stop: null` takes it away."""
-        declared, given = self.campaign.stop, ground.learner.stop
-        if given is None and "stop" in ground.learner.model_fields_set:
+        declared, given = self.campaign.stop, inherited.learner.stop
+        if given is None and "stop" in inherited.learner.model_fields_set:
             return None
         if declared is None and (given is None or not is_whole(given)):
             return None
         # without a declaration the learner's own still lies above the learner's variables, as it does over one
-        return compile_criterion([declared or StopFields(), *([given] if given is not None else [])], ground)
+        return compile_criterion([declared or StopFields(), *([given] if given is not None else [])], inherited)
 
     def _file(self, file: File) -> FilePlan:
         source = os.path.normpath(self.campaign_dir / file.path)

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose_cli.plan.codec import PlanFault, decode, encode
+from rose_cli.plan.codec import InvalidPlanError, decode, encode
 from rose_cli.plan.model import Origin, Plan
 from rose_cli.util.errors import RunDirectoryError
 from rose_cli.util.files import read_regular, what_helps
@@ -77,12 +77,12 @@ def _is_known(version: object) -> bool:
 
 
 def _of_place(plan: Plan, version: int) -> Plan:
-    """The plan, if its places are told in the way of that format. Raises PlanFault."""
+    """The plan, if its places are told in the way of that format. Raises InvalidPlanError."""
     name = os.path.basename(plan.campaign_file)  # noqa: PTH119
     is_relative = name == plan.campaign_file and name not in (".", "..")
     is_absolute = os.path.dirname(plan.campaign_file) == plan.campaign_dir and os.path.isabs(plan.campaign_dir)  # noqa: PTH117, PTH120
     if (version == 1) != (plan.origin is None) or not (is_absolute if version == 1 else is_relative):
-        raise PlanFault("does not lie in 'campaign_dir'", "campaign_file")
+        raise InvalidPlanError("does not lie in 'campaign_dir'", "campaign_file")
     return plan
 
 

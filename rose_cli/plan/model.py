@@ -102,7 +102,7 @@ class StepPlan:
 
 
 @dataclass(frozen=True)
-class Reading:
+class MetricSource:
     """Where the criterion's value stands; all None: the last line of standard output."""
 
     file: str | None
@@ -122,7 +122,7 @@ class CriterionPlan:
     metric: str
     operator: Operator
     threshold: float | None
-    reading: Reading
+    reading: MetricSource
     patience: int | None
     min_delta: float
     min_iter: int

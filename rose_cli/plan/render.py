@@ -1,4 +1,4 @@
-"""A step at one moment: the argument list, option values and environment that its command gets."""
+"""A step in one iteration: the argument list, option values and environment that its command gets."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class NoValueError(NoCommandError):
 
 
 @dataclass(frozen=True)
-class Moment:
+class EvaluationContext:
     """When a step runs: what an adaptive expression can see. None means that there is no value (yet)."""
 
     iteration: int
@@ -53,7 +53,7 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class Place:
+class AttemptPaths:
     """Where a step runs and as which of its copies; the folders are absolute."""
 
     workspace: str
@@ -72,13 +72,15 @@ class Command:
     pre_exec: tuple[str, ...]
 
 
-def render(plan: Plan, learner: LearnerPlan, task: str, command: CommandPlan, moment: Moment, place: Place) -> Command:
+def render(
+    plan: Plan, learner: LearnerPlan, task: str, command: CommandPlan, context: EvaluationContext, paths: AttemptPaths
+) -> Command:
     """The command of one attempt.
 
     Raises NoValueError where an adaptive option has no value, NoCommandError where a value would be read as code.
     """
-    names = _placeholders(plan, learner, moment, place)
-    given = {name: _resolved(value, moment, names) for name, value in command.options.items()}
+    names = _placeholders(plan, learner, context, paths)
+    given = {name: _resolved(value, context, names) for name, value in command.options.items()}
     options = {name: _recorded(value) for name, value in given.items()}
     try:
         words, args = _filled_words(command, names)
@@ -95,17 +97,17 @@ def render(plan: Plan, learner: LearnerPlan, task: str, command: CommandPlan, mo
         # radical.pilot starts ranks by itself, in the way of the machine
         argv=("mpiexec", "-n", str(ranks), *argv) if ranks > 1 and plan.engine.pilot is None else argv,
         options=options,
-        environment={**environment, **_rose_variables(plan, learner, task, moment, place)},
+        environment={**environment, **_rose_variables(plan, learner, task, context, paths)},
         pre_exec=command.pre_exec,
     )
 
 
-def metric_file(plan: Plan, learner: LearnerPlan, moment: Moment, workspace: str) -> str | None:
+def metric_file(plan: Plan, learner: LearnerPlan, context: EvaluationContext, workspace: str) -> str | None:
     """The file that the criterion reads in this iteration; None: its standard output."""
     file = learner.criterion.reading.file if learner.criterion is not None else None
     if file is None or any(placeholder_errors(file)):  # a plan from before anything was filled in here
         return file
-    return fill_placeholders(file, _placeholders(plan, learner, moment, Place(workspace, "")))
+    return fill_placeholders(file, _placeholders(plan, learner, context, AttemptPaths(workspace, "")))
 
 
 def option_words(options: Mapping[str, OptionScalar | tuple[OptionScalar, ...]]) -> list[str]:
@@ -140,9 +142,11 @@ def _recorded(value: OptionScalar | tuple[OptionScalar, ...]) -> ResolvedOption:
     return value.value if isinstance(value, Number) else value
 
 
-def _resolved(value: OptionValue, moment: Moment, names: Mapping[str, str]) -> OptionScalar | tuple[OptionScalar, ...]:
+def _resolved(
+    value: OptionValue, context: EvaluationContext, names: Mapping[str, str]
+) -> OptionScalar | tuple[OptionScalar, ...]:
     if isinstance(value, Adaptive):
-        return _evaluated(value.expression, moment)
+        return _evaluated(value.expression, context)
     if isinstance(value, tuple):
         return tuple(_filled(entry, names) for entry in value)
     return _filled(value, names)
@@ -152,9 +156,9 @@ def _filled(value: OptionScalar, names: Mapping[str, str]) -> OptionScalar:
     return fill_placeholders(value, names) if isinstance(value, str) else value
 
 
-def _evaluated(text: str, moment: Moment) -> Value:
+def _evaluated(text: str, context: EvaluationContext) -> Value:
     try:
-        return _parsed(text).evaluate(moment.scope)
+        return _parsed(text).evaluate(context.scope)
     except ExpressionError as error:
         raise NoValueError(error.message) from error
 
@@ -184,7 +188,7 @@ def _filled_code(word: str, code: Code, names: Mapping[str, str]) -> str:
 def _argv(plan: Plan, command: CommandPlan, words: list[str], rest: list[str]) -> tuple[str, ...]:
     positions = range(len(words)) if command.beside is None else command.beside
     for position in positions:
-        # one that was found when the plan was made is named by its place, even if it is gone
+        # one that was found when the plan was made is named by its path, even if it is gone
         is_found = command.beside is not None and "{" not in command.words[position]
         if is_found or is_beside(words[position], plan.campaign_dir):
             words[position] = path_beside(words[position], plan.campaign_dir)
@@ -197,29 +201,31 @@ def _shell_line(line: str, rest: list[str]) -> tuple[str, ...]:
     return ("/bin/sh", "-c", f"{ended} {shlex.join(rest)}" if rest else line)
 
 
-def _placeholders(plan: Plan, learner: LearnerPlan, moment: Moment, place: Place) -> dict[str, str]:
+def _placeholders(plan: Plan, learner: LearnerPlan, context: EvaluationContext, paths: AttemptPaths) -> dict[str, str]:
     return {
         "learner": learner.name,
-        "iteration": str(moment.iteration),
-        "workspace": place.workspace,
+        "iteration": str(context.iteration),
+        "workspace": paths.workspace,
         "campaign_dir": plan.campaign_dir,
         "python": sys.executable,
-        "replica": str(place.replica),
+        "replica": str(paths.replica),
         "seed": str(learner.seed),
     }
 
 
-def _rose_variables(plan: Plan, learner: LearnerPlan, task: str, moment: Moment, place: Place) -> dict[str, str]:
+def _rose_variables(
+    plan: Plan, learner: LearnerPlan, task: str, context: EvaluationContext, paths: AttemptPaths
+) -> dict[str, str]:
     return {
         "ROSE_CAMPAIGN": plan.campaign,
         "ROSE_LEARNER": learner.name,
         "ROSE_LEARNER_INDEX": str(learner.index),
-        "ROSE_ITERATION": str(moment.iteration),
+        "ROSE_ITERATION": str(context.iteration),
         "ROSE_TASK": task,
-        "ROSE_ATTEMPT": str(place.attempt),
-        "ROSE_REPLICA": str(place.replica),
+        "ROSE_ATTEMPT": str(paths.attempt),
+        "ROSE_REPLICA": str(paths.replica),
         "ROSE_SEED": str(learner.seed),
-        "ROSE_WORKSPACE": place.workspace,
+        "ROSE_WORKSPACE": paths.workspace,
         "ROSE_CAMPAIGN_DIR": plan.campaign_dir,
-        "ROSE_RESULT": place.result_file,
+        "ROSE_RESULT": paths.result_file,
     }

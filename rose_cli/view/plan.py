@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose_cli.plan.render import Command, Moment, NoCommandError, NoValueError, Place, render
+from rose_cli.plan.render import AttemptPaths, Command, EvaluationContext, NoCommandError, NoValueError, render
 from rose_cli.plan.secrets import as_shown, secrets_given
 from rose_cli.util.ownership import Doubt, doubt_about, may_be_roots
 from rose_cli.util.redact import MASK, Secrets, masked_command, masked_environment, masked_line
@@ -44,7 +44,7 @@ def planned_tasks(plan: Plan, learner: LearnerPlan, iteration: int) -> list[Plan
 
 
 def _planned(plan: Plan, learner: LearnerPlan, step: StepPlan, planned: CommandPlan, iteration: int) -> PlannedTask:
-    return planned_task(plan, learner, step.task, planned, Moment(iteration, learner.max_iter))
+    return planned_task(plan, learner, step.task, planned, EvaluationContext(iteration, learner.max_iter))
 
 
 def planned_task(
@@ -52,11 +52,11 @@ def planned_task(
     learner: LearnerPlan,
     task: str,
     planned: CommandPlan,
-    moment: Moment,
-    place: Place = Place("{workspace}", "{result}"),  # noqa: B008 - frozen
+    context: EvaluationContext,
+    paths: AttemptPaths = AttemptPaths("{workspace}", "{result}"),  # noqa: B008 - frozen
 ) -> PlannedTask:
     try:
-        command = render(plan, learner, task, planned, moment, place)
+        command = render(plan, learner, task, planned, context, paths)
     except NoValueError as error:
         return PlannedTask(task, None, f"known only during the run: {error.reason}")
     except NoCommandError as error:

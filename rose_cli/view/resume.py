@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rose_cli.loop.criterion import best_value
-from rose_cli.plan.render import Command, Moment, Place
+from rose_cli.plan.render import AttemptPaths, Command, EvaluationContext
 from rose_cli.view.plan import PlannedTask, command_text, details_of_commands, planned_task, warn_of_other_writers
 from rose_cli.view.wording import counted, some
 
@@ -120,7 +120,7 @@ def _next(
     )
     command, attempt = step.command(number), learner.next_attempt(step.task, replica)
     bound = state.bound(planned.name, planned.max_iter)
-    moment = Moment(number, bound, history[-1] if history else None, best_value(planned.criterion, history))
+    context = EvaluationContext(number, bound, history[-1] if history else None, best_value(planned.criterion, history))
     result = directory.log(planned.name, number, step.task, replica, attempt, "result.json")
-    place = Place(str(directory.workspace(planned.name)), str(result), attempt, replica)
-    return step, command, planned_task(plan, planned, step.task, command, moment, place)
+    paths = AttemptPaths(str(directory.workspace(planned.name)), str(result), attempt, replica)
+    return step, command, planned_task(plan, planned, step.task, command, context, paths)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose_cli.campaign_file import Checked, Host, check_campaign
+from rose_cli.campaign_file import CheckedCampaign, Target, check_campaign
 from rose_cli.engine.base import Capacity
 from rose_cli.engine.labels import labels_in
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rose_cli.util.errors import Diagnostic
 
 HERE = Path(__file__).parent
-HOST = Host(Capacity(cores=4, memory_mb=8000), lambda: labels_in(HERE / "labels"))
+TARGET = Target(Capacity(cores=4, memory_mb=8000), lambda: labels_in(HERE / "labels"))
 SCRIPTS = (
     "sim.py",
     "train.py",
@@ -48,20 +48,20 @@ class Bench:
             path.touch(mode=0o755 if ".." in name else 0o644)
         return bench
 
-    def check(self, file: Path, settings: Sequence[Setting] = ()) -> Checked:
+    def check(self, file: Path, settings: Sequence[Setting] = ()) -> CheckedCampaign:
         """As if the file lay in the folder."""
         copy = self.folder / file.name
         if copy != file:
             shutil.copyfile(file, copy)
-        return check_campaign(copy, {"PATH": str(self.folder.parent / "bin")}, settings, HOST)
+        return check_campaign(copy, {"PATH": str(self.folder.parent / "bin")}, settings, TARGET)
 
-    def check_text(self, text: str, settings: Sequence[Setting] = ()) -> Checked:
+    def check_text(self, text: str, settings: Sequence[Setting] = ()) -> CheckedCampaign:
         path = self.folder / "campaign.yaml"
         path.write_text(text, encoding="utf-8")
         return self.check(path, settings)
 
 
-def shown(checked: Checked) -> str:
+def shown(checked: CheckedCampaign) -> str:
     """Every diagnostic with its place, the line, carets and the hint: what the .txt files hold."""
     lines = checked.text.splitlines()
     return "\n".join(_shown(diagnostic, lines) for diagnostic in checked.diagnostics) + "\n"

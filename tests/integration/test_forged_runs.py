@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from rose_cli.commands import export, logs, resume, status
 from rose_cli.find_runs import see
 from rose_cli.plan.file import load_plan
-from rose_cli.plan.render import Moment, NoCommandError, Place, render
+from rose_cli.plan.render import AttemptPaths, EvaluationContext, NoCommandError, render
 from rose_cli.runs.directory import RunDirectory, prepare_workspace
 from rose_cli.util.errors import ExitCode, RoseError, RunDirectoryError, UsageError
 from tests import forge
@@ -358,7 +358,14 @@ def test_any_plan_is_refused_or_harms_nothing_outside(recorded: Path, data: st.D
         for step in learner.all_steps:
             assert directory.log(learner.name, 0, step.task, 0, 1, "out").resolve().is_relative_to(run.resolve())
             with contextlib.suppress(NoCommandError):
-                render(plan, learner, step.task, step.command(1), Moment(1, learner.max_iter), Place("/w", "/r"))
+                render(
+                    plan,
+                    learner,
+                    step.task,
+                    step.command(1),
+                    EvaluationContext(1, learner.max_iter),
+                    AttemptPaths("/w", "/r"),
+                )
     assert outside(recorded.parent.parent, run) == before
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import anyio
 import anyio.to_thread
 
-from rose_cli.campaign_file import Host, check_campaign
+from rose_cli.campaign_file import Target, check_campaign
 from rose_cli.commands.resume import ResumeOptions, _open, _opening
 from rose_cli.commands.run import begin
 from rose_cli.engine.base import Capacity, Ended, TaskOutcome
@@ -207,8 +207,8 @@ class World:
         folder.mkdir(exist_ok=True)
         file = folder / "campaign.yaml"
         file.write_text(text, encoding="utf-8")
-        host = Host(Capacity(cores=8, memory_mb=8000), lambda: None)
-        checked = check_campaign(file, {"PATH": "/usr/bin:/bin"}, host=host)
+        target = Target(Capacity(cores=8, memory_mb=8000), lambda: None)
+        checked = check_campaign(file, {"PATH": "/usr/bin:/bin"}, target=target)
         assert checked.plan is not None, checked.diagnostics
         return cls(folder, checked.plan, text, script, **more)
 

@@ -8,7 +8,7 @@ import pytest
 
 from rose_cli.config.models import Campaign, Learner, Override, Task
 from rose_cli.engine.base import Resources
-from rose_cli.plan.compile import Ground, merge
+from rose_cli.plan.compile import Inherited, merge
 from rose_cli.plan.model import Adaptive
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ def merged(
     task: Map | None = None, override: Map | None = None, campaign: Map | None = None, learner: Map | None = None
 ) -> CommandPlan:
     whole = {"tasks": {}, "learners": 1, **(campaign or {})}
-    ground = Ground(Campaign.model_validate(whole), Learner.model_validate(learner or {}))
+    inherited = Inherited(Campaign.model_validate(whole), Learner.model_validate(learner or {}))
     declared = Task.model_validate({"executable": "python sim.py", **(task or {})})
-    return merge(ground, [declared] if override is None else [declared, Override.model_validate(override)])
+    return merge(inherited, [declared] if override is None else [declared, Override.model_validate(override)])
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_an_option_that_was_taken_away_and_given_again_is_where_it_was_first_nam
         Override.model_validate({"--a": None}),
         top,
     ]
-    assert list(merge(Ground(whole, Learner()), layers).options.items()) == [("--a", 9), ("--b", 2)]
+    assert list(merge(Inherited(whole, Learner()), layers).options.items()) == [("--a", 9), ("--b", 2)]
 
 
 def test_null_in_the_declaration_names_a_place() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from rose_cli.plan.file import dump_plan, load_plan
 from rose_cli.plan.model import EnginePlan, Number
-from rose_cli.plan.render import Moment, NoCommandError, NoValueError, Place, option_words, render
+from rose_cli.plan.render import AttemptPaths, EvaluationContext, NoCommandError, NoValueError, option_words, render
 
 if TYPE_CHECKING:
     from rose_cli.plan.model import OptionScalar, Plan
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from tests.check.fixture import Bench
     from tests.plan.conftest import Compile
 
-PLACE = Place(workspace="/run/learners/a/workspace", result_file="/run/result.json", attempt=2, replica=1)
+PATHS = AttemptPaths(workspace="/run/learners/a/workspace", result_file="/run/result.json", attempt=2, replica=1)
 
 
-def rendered(plan: Plan, moment: Moment | None = None, place: Place = PLACE) -> Command:
+def rendered(plan: Plan, context: EvaluationContext | None = None, paths: AttemptPaths = PATHS) -> Command:
     learner = plan.learners[0]
-    moment = moment or Moment(3, 10)
+    context = context or EvaluationContext(3, 10)
     step = learner.steps[0]
-    return render(plan, learner, step.task, step.command(moment.iteration), moment, place)
+    return render(plan, learner, step.task, step.command(context.iteration), context, paths)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_an_expression_is_worked_out_for_its_iteration(compiled: Compile) -> Non
                 --best: best if i > 0 else 1
                 --of: max_iter - i
     """)
-    command = rendered(plan, Moment(3, 10, metric=0.5, best=0.25))
+    command = rendered(plan, EvaluationContext(3, 10, metric=0.5, best=0.25))
     assert dict(command.options) == {
         "--n": 250,
         "--rate": 0.1 * 0.95**3,
@@ -220,9 +220,9 @@ def test_an_expression_without_a_value_says_so(compiled: Compile) -> None:
         learners: [{simulation: {adaptive: {--n: 1 / metric if i > 0 else 1}}}]
     """)
     with pytest.raises(NoValueError, match="division by zero"):
-        rendered(plan, Moment(3, 10, metric=0.0))
+        rendered(plan, EvaluationContext(3, 10, metric=0.0))
     with pytest.raises(NoValueError, match="no value yet"):
-        rendered(plan, Moment(3, 10))
+        rendered(plan, EvaluationContext(3, 10))
 
 
 def test_a_line_for_a_shell_gets_arguments_and_options_quoted_at_its_end(compiled: Compile) -> None:
@@ -249,17 +249,17 @@ def test_arguments_go_to_the_last_command_of_a_block(compiled: Compile) -> None:
 
 
 def test_values_are_quoted_where_a_shell_reads_them(compiled: Compile) -> None:
-    hostile = Place(workspace="/a b/$(touch x)", result_file="/r")
+    hostile = AttemptPaths(workspace="/a b/$(touch x)", result_file="/r")
     plan = compiled("""
         tasks: {simulation: {executable: "cd {workspace} && echo '{workspace}' \\"{workspace}\\"", shell: true}}
     """)
     line = "cd '/a b/$(touch x)' && echo '/a b/$(touch x)' \"/a b/\\$(touch x)\""
-    assert rendered(plan, place=hostile).argv == ("/bin/sh", "-c", line)
+    assert rendered(plan, paths=hostile).argv == ("/bin/sh", "-c", line)
     plan = compiled("""
         tasks: {simulation: {executable: [bash, -o, pipefail, -c, "cd {workspace} && ls | sort", x, "{workspace}"]}}
     """)
     words = ("bash", "-o", "pipefail", "-c", "cd '/a b/$(touch x)' && ls | sort", "x", "/a b/$(touch x)")
-    assert rendered(plan, place=hostile).argv == words
+    assert rendered(plan, paths=hostile).argv == words
 
 
 @pytest.mark.parametrize(
@@ -274,7 +274,7 @@ def test_a_value_that_would_be_read_as_code_is_not_run(compiled: Compile, comman
     plan = compiled(f"tasks: {{simulation: {command}}}")
     rendered(plan)
     with pytest.raises(NoCommandError, match="would be read as code"):
-        rendered(plan, place=Place(workspace="/a'b;touch x", result_file="/r"))
+        rendered(plan, paths=AttemptPaths(workspace="/a'b;touch x", result_file="/r"))
 
 
 def test_a_line_for_a_shell_starts_its_ranks_by_itself(compiled: Compile) -> None:

@@ -17,8 +17,8 @@ from rose_cli.plan.model import (
     EnginePlan,
     LearnerPlan,
     Limits,
+    MetricSource,
     Plan,
-    Reading,
     StepPlan,
 )
 
@@ -55,7 +55,7 @@ def make_criterion(
     metric: str = "mean_squared_error_mse", operator: Operator = "<", threshold: float | None = 0.1
 ) -> CriterionPlan:
     patience = 5 if threshold is None else None
-    reading = Reading(None, None, None)
+    reading = MetricSource(None, None, None)
     return CriterionPlan(
         make_step(CRITERION), metric, operator, threshold, reading, patience, min_delta=0.0, min_iter=1
     )

@@ -28,12 +28,12 @@ from rose_cli.config.expression.parser import (
     MAX_BITS,
     NAMES,
     ExpressionError,
-    Place,
     Run,
     Scope,
+    TextRange,
     Value,
     end_of,
-    place_of,
+    range_of,
     syntax_tree,
 )
 
@@ -148,21 +148,21 @@ class Compiler:
         return kind(node)
 
     def _constant(self, node: ast.Constant) -> Run:
-        value, place = node.value, place_of(node)
+        value, where = node.value, range_of(node)
         if isinstance(value, str):
             hint = "it may be the whole result, a branch of `a if c else b`, or a side of =="
-            raise place.error("quoted text has no place in arithmetic", hint)
+            raise where.error("quoted text has no place in arithmetic", hint)
         if not isinstance(value, (int, float)):
-            raise place.error(f"{self._source(node)!r} is not a number")
+            raise where.error(f"{self._source(node)!r} is not a number")
         if not -LIMIT < value < LIMIT:  # an infinite float, too
-            raise place.error(f"the number is too large (over {MAX_BITS} bits)")
+            raise where.error(f"the number is too large (over {MAX_BITS} bits)")
         return _always(value)
 
     def _name(self, node: ast.Name) -> Run:
         if node.id not in NAMES:
-            raise place_of(node).error(*unknown_name(node.id))
+            raise range_of(node).error(*unknown_name(node.id))
         self.names.add(node.id)
-        return _load(node.id, place_of(node))
+        return _load(node.id, range_of(node))
 
     def _unary(self, node: ast.UnaryOp) -> Run:
         """A chain of signs at once: as many as there are characters would be too deep for Python's stack."""
@@ -203,7 +203,7 @@ class Compiler:
         symbol, operate = _operation(ARITHMETIC, node.op, node)
         right = self.number(node.right)
         # Nodes know nothing of their operator: only blanks and brackets may stand beside it, between the operands.
-        place = Place(self.text.index(symbol, end_of(node.left)), len(symbol))
+        where = TextRange(self.text.index(symbol, end_of(node.left)), len(symbol))
         divisor = self._source(node.right)
 
         def step(first: Value, scope: Scope) -> Value:
@@ -211,30 +211,30 @@ class Compiler:
             try:
                 value = operate(first, second)
             except ZeroDivisionError:
-                raise place.error("division by zero", from_zero(divisor, scope)) from None
+                raise where.error("division by zero", from_zero(divisor, scope)) from None
             except OverflowError:
-                raise place.error(*overflow(symbol, first, second)) from None
-            return bounded(value, place, symbol)
+                raise where.error(*overflow(symbol, first, second)) from None
+            return bounded(value, where, symbol)
 
         return step
 
     def _call(self, node: ast.Call) -> Run:
         name, function = self._function(node)
         arguments = [self.number(argument) for argument in node.args]
-        place, count = place_of(node), len(arguments)
+        where, count = range_of(node), len(arguments)
         if not function.least <= count <= function.most:
             given = f"{count} argument{'' if count == 1 else 's'}"
-            raise place.error(f"{name} is given {given}, expected {function.shape}")
+            raise where.error(f"{name} is given {given}, expected {function.shape}")
 
         def run(scope: Scope) -> Value:
             values = [argument(scope) for argument in arguments]
             try:
                 value = function.call(*values)
             except ValueError:
-                raise place.error(f"{call_text(name, values)} is not defined", function.domain) from None
+                raise where.error(f"{call_text(name, values)} is not defined", function.domain) from None
             except OverflowError:
-                raise place.error(f"{call_text(name, values)} is too large for a float") from None
-            return bounded(value, place, name)
+                raise where.error(f"{call_text(name, values)} is too large for a float") from None
+            return bounded(value, where, name)
 
         return run
 
@@ -242,13 +242,13 @@ class Compiler:
         called = node.func
         if isinstance(called, ast.Name) and called.id not in NAMES:
             if called.id not in FUNCTION_TABLE:
-                raise place_of(called).error(*unknown_function(called.id))
+                raise range_of(called).error(*unknown_function(called.id))
             return called.id, FUNCTION_TABLE[called.id]
         if isinstance(called, ast.Attribute):
             raise self._attribute(called, arguments=self.text[end_of(called) : end_of(node)])
         self.number(called)  # a lambda, a list: their own mistakes come first
         message = f"{self._source(called)!r} is not a function"
-        raise place_of(called).error(message, "write * to multiply")
+        raise range_of(called).error(message, "write * to multiply")
 
     def _comparison(self, node: ast.Compare) -> Run:
         operands = [node.left, *node.comparators]
@@ -288,27 +288,27 @@ class Compiler:
     def _refused(self, node: ast.expr) -> ExpressionError:
         if isinstance(node, ast.Attribute):
             return self._attribute(node, arguments="")
-        return place_of(node).error(*REFUSED.get(type(node), ("this is not allowed in an expression", None)))
+        return range_of(node).error(*REFUSED.get(type(node), ("this is not allowed in an expression", None)))
 
     def _attribute(self, node: ast.Attribute, arguments: str) -> ExpressionError:
         written, attribute = self._source(node), node.attr
         if not isinstance(node.value, ast.Name):
-            return place_of(node).error(f"the attribute '.{attribute}' is not allowed")
+            return range_of(node).error(f"the attribute '.{attribute}' is not allowed")
         if attribute in FUNCTION_TABLE:
             hint: str | None = f"write {attribute}{arguments or '(...)'}"
         else:
             hint = (unknown_function if arguments else unknown_name)(attribute)[1]
-        return place_of(node).error(f"{written!r} is not allowed", hint)
+        return range_of(node).error(f"{written!r} is not allowed", hint)
 
     def _source(self, node: ast.expr) -> str:
         return self.text[node.col_offset : end_of(node)]
 
 
 def _operation(table: Mapping[type[_Op], _T], operation: _Op, node: ast.expr) -> _T:
-    """`_SLIPS` names the others by their sign; whatever it may have missed ends here."""
+    """`_FORBIDDEN_WORDS` names the others by their sign; whatever it may have missed ends here."""
     found = table.get(type(operation))
     if found is None:
-        raise place_of(node).error("this operator is not allowed")
+        raise range_of(node).error("this operator is not allowed")
     return found
 
 
@@ -316,22 +316,22 @@ def _always(value: Value) -> Run:
     return lambda _: value
 
 
-def _load(name: str, place: Place) -> Run:
+def _load(name: str, where: TextRange) -> Run:
     def run(scope: Scope) -> Value:
         value = scope.get(name)
         if isinstance(value, float):
             return float(value)  # numpy's floats warn where Python's raise
         if isinstance(value, int) and -LIMIT < value < LIMIT:
             return value
-        raise place.error(*no_value(name, value, scope))
+        raise where.error(*no_value(name, value, scope))
 
     return run
 
 
-def checked_result(run: Run, place: Place) -> Run:
+def checked_result(run: Run, where: TextRange) -> Run:
     def checked(scope: Scope) -> Value:
         value = run(scope)
-        return value if isinstance(value, str) else bounded(value, place, "the expression")
+        return value if isinstance(value, str) else bounded(value, where, "the expression")
 
     return checked
 
@@ -357,5 +357,5 @@ def parse(text: str) -> Expression:
     """Compile `text`; an `ExpressionError` says where and why it is no expression."""
     tree = syntax_tree(text)
     compiler = Compiler(text)
-    run = checked_result(compiler.value(tree), place_of(tree))
+    run = checked_result(compiler.value(tree), range_of(tree))
     return Expression(text, frozenset(compiler.names), compiler.parts, run)

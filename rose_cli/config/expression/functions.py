@@ -8,7 +8,7 @@ import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rose_cli.config.expression.parser import LIMIT, MAX_BITS, MAX_CHARACTERS, MAX_DIGITS, Number, Place
+from rose_cli.config.expression.parser import LIMIT, MAX_BITS, MAX_CHARACTERS, MAX_DIGITS, Number, TextRange
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,18 +114,18 @@ COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
 }
 
 
-def bounded(value: object, place: Place, label: str) -> Number:
+def bounded(value: object, where: TextRange, label: str) -> Number:
     """The value, where it is a finite float or a whole number of at most `MAX_BITS` bits."""
     if isinstance(value, float):
         if math.isfinite(value):
             return value
         if math.isnan(value):
-            raise place.error(f"the result of {label} is nan", NAN_GUARD)
-        raise place.error(f"the result of {label} is infinite (over 1.8e308)")
+            raise where.error(f"the result of {label} is nan", NAN_GUARD)
+        raise where.error(f"the result of {label} is infinite (over 1.8e308)")
     if not isinstance(value, int):
         message = f"the result of {label} is complex"
-        raise place.error(message, "a negative number has no power with a fraction")
+        raise where.error(message, "a negative number has no power with a fraction")
     if -LIMIT < value < LIMIT:
         return value
     message = f"the result of {label} is too large (over {MAX_BITS} bits)"
-    raise place.error(message, "write a float, e.g. 2.0 instead of 2")
+    raise where.error(message, "write a float, e.g. 2.0 instead of 2")

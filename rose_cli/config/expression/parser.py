@@ -43,7 +43,7 @@ class ExpressionError(Exception):
 
 
 @dataclass(frozen=True)
-class Place:
+class TextRange:
     """A stretch of the text that a mistake can be pinned to."""
 
     offset: int
@@ -53,8 +53,8 @@ class Place:
         return ExpressionError(message, self.offset, self.length, hint)
 
 
-def place_of(node: ast.expr) -> Place:
-    return Place(node.col_offset, end_of(node) - node.col_offset)
+def range_of(node: ast.expr) -> TextRange:
+    return TextRange(node.col_offset, end_of(node) - node.col_offset)
 
 
 def end_of(node: ast.expr) -> int:
@@ -90,7 +90,7 @@ _ONLY = "write only the expression"
 _PLAIN = "write names plain, as in 100 + i*50"
 
 # What no expression contains, the first that fits: (pattern, message, hint), filled in with the match and its groups.
-_SLIPS: tuple[tuple[str, str, str | None], ...] = (
+_FORBIDDEN_WORDS: tuple[tuple[str, str, str | None], ...] = (
     (r"\^", "operator ^ is not allowed; use ** for powers", None),
     (r"&&?", "operator {0} is not allowed; use and", None),
     (r"\|\|?", "operator {0} is not allowed; use or", None),
@@ -116,7 +116,7 @@ _SLIPS: tuple[tuple[str, str, str | None], ...] = (
 
 _UNFINISHED = re.compile(r"(?:[-+*/%<>=,.]+|\b(?:and|or|not|if|else))$")
 
-_ANY_SLIP = re.compile("|".join(pattern for pattern, _, _ in _SLIPS))
+_ANY_FORBIDDEN_WORD = re.compile("|".join(pattern for pattern, _, _ in _FORBIDDEN_WORDS))
 
 
 def syntax_tree(text: str) -> ast.expr:
@@ -174,9 +174,9 @@ def _blank(quoted: re.Match[str]) -> str:
 
 def _check_words(masked: str) -> None:
     """Refuse what has no place in the language, so that Python's parser need not cope with it, nor explain it."""
-    if not _ANY_SLIP.search(masked):
+    if not _ANY_FORBIDDEN_WORD.search(masked):
         return
-    for pattern, message, hint in _SLIPS:
+    for pattern, message, hint in _FORBIDDEN_WORDS:
         found = re.search(pattern, masked)
         if found:
             parts = (found[0], *found.groups())
@@ -216,7 +216,7 @@ def _python_tree(source: str, masked: str) -> ast.expr:
 
 def _syntax_error(error: SyntaxError, masked: str) -> ExpressionError:
     unfinished = _UNFINISHED.search(masked)
-    if unfinished:  # Python's place for it differs by version
+    if unfinished:  # Python's position for it differs by version
         return ExpressionError("the expression ends where a value is expected", unfinished.start(), len(unfinished[0]))
     offset = min(max(0, (error.offset or 1) - 1), len(masked) - 1)
     length = max(1, min((error.end_offset or 0) - 1, len(masked)) - offset)

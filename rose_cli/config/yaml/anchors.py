@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rose_cli.config.yaml import pitfalls
-from rose_cli.config.yaml.nodes import Stretch
+from rose_cli.config.yaml.nodes import SourceRange
 from rose_cli.config.yaml.source import shown
 from rose_cli.util.errors import Severity
 
@@ -46,7 +46,7 @@ def tag(source: Source, start: int, end: int) -> Diagnostic:
 class _Anchor:
     """`node` is None as long as the node that bears the anchor is open."""
 
-    at: Stretch
+    at: SourceRange
     node: Node | None = None
     used: bool = False
 
@@ -59,7 +59,7 @@ class Anchors:
     def begin(self, name: str, start: int, end: int) -> Iterator[Diagnostic]:
         """An anchor in the stretch before its node."""
         found = _ANCHOR.search(self.source.text, start, end)
-        at = Stretch(self.source, *(found.span() if found else (start, end)))
+        at = SourceRange(self.source, *(found.span() if found else (start, end)))
         if name in self._anchors:
             line = self.source.line_number(self._anchors[name].at.start)
             message = f"duplicate anchor {shown('&' + name)} (first at line {line})"
@@ -85,7 +85,7 @@ class Anchors:
         anchor.used = True
         return anchor.node
 
-    def no_target(self, name: str, at: Stretch) -> Diagnostic:
+    def no_target(self, name: str, at: SourceRange) -> Diagnostic:
         """Why an alias stands for nothing."""
         place = (at.start, at.end)
         if name in self._anchors:

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rose_cli.config.yaml import pitfalls
 from rose_cli.config.yaml.anchors import Anchors, content_start, tag
-from rose_cli.config.yaml.nodes import AliasNode, Entry, ListNode, MapNode, Node, ScalarNode, Stretch, plain_value
+from rose_cli.config.yaml.nodes import (
+    AliasNode,
+    Entry,
+    ListNode,
+    MappingNode,
+    Node,
+    ScalarNode,
+    SourceRange,
+    plain_value,
+)
 from rose_cli.config.yaml.parser import Event, Kind, SyntaxProblem, events
 from rose_cli.config.yaml.source import BLANKS, shown
 from rose_cli.config.yaml.syntax_errors import explain
@@ -51,13 +60,13 @@ class _Builder:
         self.source = source
         self.root: Node | None = None
         self.diagnostics: list[Diagnostic] = []
-        self.frames: list[Frame] = []
+        self.open_nodes: list[OpenNode] = []
         self.anchors = Anchors(source)
         self.multiline: list[tuple[int, int]] = []
         self.documents = 0
         self.nodes = 0
         self.last_end = 0
-        self.has_traps = pitfalls.are_in(source.text)
+        self.has_pitfalls = pitfalls.are_in(source.text)
         self.has_question_mark = "?" in source.text
 
     def read(self, text: str) -> None:
@@ -94,8 +103,8 @@ class _Builder:
     def _scalar(self, event: Event) -> None:
         start = self._content_start(event)
         if event.style == "plain":
-            node = ScalarNode(Stretch(self.source, start, event.end), plain_value(event.value), "plain")
-            if self.has_traps and len(self.diagnostics) < MAX_MISTAKES:
+            node = ScalarNode(SourceRange(self.source, start, event.end), plain_value(event.value), "plain")
+            if self.has_pitfalls and len(self.diagnostics) < MAX_MISTAKES:
                 self._report_all(pitfalls.in_plain_text(self.source, node.at))
         else:
             node = self._quoted(event, start)
@@ -105,7 +114,7 @@ class _Builder:
     def _quoted(self, event: Event, start: int) -> ScalarNode:
         """A text in quotes, or one after `|` or `>`, which the parser takes to end where the next thing begins."""
         text = self.source.text[start : event.end].rstrip(BLANKS)
-        at = Stretch(self.source, start, start + len(text))
+        at = SourceRange(self.source, start, start + len(text))
         if "\n" in text:
             self.multiline.append((at.start, at.end))
         if event.style == '"':
@@ -115,28 +124,28 @@ class _Builder:
         return ScalarNode(at, event.value, event.style)
 
     def _alias(self, event: Event) -> None:
-        at, name = Stretch(self.source, event.start, event.end), event.anchor or ""
+        at, name = SourceRange(self.source, event.start, event.end), event.anchor or ""
         target = self.anchors.target(name)
         if target is None:
             self._report(self.anchors.no_target(name, at))
             self._attach(ScalarNode(at, None, "plain"), None)
         else:
-            self._check_depth(len(self.frames) + target.height, event.start)
+            self._check_depth(len(self.open_nodes) + target.height, event.start)
             self._attach(AliasNode(at, target), None)
         self.last_end = event.end
 
     def _open(self, event: Event) -> None:
         start = self._content_start(event)
-        self._check_depth(len(self.frames) + 1, start)
-        frame = MapFrame if event.kind is Kind.MAP else ListFrame
-        self.frames.append(frame(self.source, self._report, start, event.anchor, flow=event.flow))
+        self._check_depth(len(self.open_nodes) + 1, start)
+        kind = OpenMapping if event.kind is Kind.MAP else OpenList
+        self.open_nodes.append(kind(self.source, self._report, start, event.anchor, flow=event.flow))
         self.last_end = start + event.flow
 
     def _close(self, event: Event) -> None:
-        frame = self.frames.pop()
-        if frame.flow:
+        top = self.open_nodes.pop()
+        if top.flow:
             self.last_end = event.end
-        self._attach(frame.node(event.end), frame.anchor)
+        self._attach(top.node(event.end), top.anchor)
 
     def _content_start(self, event: Event) -> int:
         start = content_start(self.source, event)
@@ -149,16 +158,16 @@ class _Builder:
     def _attach(self, node: Node, anchor: str | None) -> None:
         if anchor is not None:
             self._report_all(self.anchors.complete(anchor, node))
-        if not self.frames:
+        if not self.open_nodes:
             self.root = node
             return
-        frame = self.frames[-1]
-        if self.has_question_mark and isinstance(frame, MapFrame) and frame.key is None:
+        top = self.open_nodes[-1]
+        if self.has_question_mark and isinstance(top, OpenMapping) and top.key is None:
             self._report_all(pitfalls.explicit_key(self.source, self.last_end, node.at.start))
-        frame.add(node)
+        top.add(node)
         self.nodes += 1
         # Aliases count as what they stand for, each time: ten lines of them can come to 10**10 values.
-        if self.nodes > MAX_NODES or frame.size > MAX_NODES:
+        if self.nodes > MAX_NODES or top.size > MAX_NODES:
             message = f"more than {MAX_NODES} keys and values, aliases counted each time"
             self._stop("too-large", message, node.at.start, "is this the campaign file?")
 
@@ -190,7 +199,7 @@ class _Builder:
         line = self.source.line_number(problem.at)
         if any(d.code == "split-by-comma" and d.span and d.span.line == line for d in self.diagnostics):
             return []  # the rest of `f(1, [2])` seldom is good YAML
-        brackets = [frame.start for frame in self.frames if frame.flow]
+        brackets = [top.start for top in self.open_nodes if top.flow]
         return [explain(problem, self.source, brackets[-1] if brackets else None)]
 
 
@@ -204,13 +213,13 @@ class Key(NamedTuple):
     `is_rest`: it is no key at all, but what a comma has cut off a text.
     """
 
-    at: Stretch
+    at: SourceRange
     name: str | int | None
     plain: bool
     is_rest: bool = False
 
 
-class Frame:
+class OpenNode:
     """`size` and `height` as in the node to come; `cut` counts the parentheses that a comma has left open.
 
     `searches` bounds how often a closing one is looked for in vain.
@@ -243,10 +252,10 @@ class Frame:
         """`end` is where the closing bracket ends; what has none ends with its last child."""
         raise NotImplementedError
 
-    def _stretch(self, end: int) -> Stretch:
-        return Stretch(self.source, self.start, end if self.flow else self.end)
+    def _stretch(self, end: int) -> SourceRange:
+        return SourceRange(self.source, self.start, end if self.flow else self.end)
 
-    def _watch_parentheses(self, at: Stretch) -> None:
+    def _watch_parentheses(self, at: SourceRange) -> None:
         text = self.source.text
         balance = text.count("(", at.start, at.end) - text.count(")", at.start, at.end)
         if self.cut:
@@ -259,11 +268,11 @@ class Frame:
                 self.cut = balance
                 self.report(found)
 
-    def _wrong(self, code: str, message: str, at: Stretch, hint: str) -> None:
+    def _wrong(self, code: str, message: str, at: SourceRange, hint: str) -> None:
         self.report(self.source.diagnostic(code, message, (at.start, at.end), hint))
 
 
-class ListFrame(Frame):
+class OpenList(OpenNode):
     def __init__(
         self, source: Source, report: Callable[[Diagnostic], None], start: int, anchor: str | None, *, flow: bool
     ) -> None:
@@ -278,7 +287,7 @@ class ListFrame(Frame):
         return ListNode(self._stretch(end), tuple(self.items), self.size, self.height, self.flow)
 
 
-class MapFrame(Frame):
+class OpenMapping(OpenNode):
     def __init__(
         self, source: Source, report: Callable[[Diagnostic], None], start: int, anchor: str | None, *, flow: bool
     ) -> None:
@@ -286,8 +295,8 @@ class MapFrame(Frame):
         self.entries: dict[str | int, Entry] = {}
         self.key: Key | None = None
 
-    def node(self, end: int) -> MapNode:
-        return MapNode(self._stretch(end), self.entries, self.size, self.height, self.flow)
+    def node(self, end: int) -> MappingNode:
+        return MappingNode(self._stretch(end), self.entries, self.size, self.height, self.flow)
 
     def add(self, node: Node) -> None:
         is_rest = self.cut > 0
@@ -327,7 +336,7 @@ class MapFrame(Frame):
         """The two parsers place an empty value differently: after its colon, or before what comes next."""
         colon = self.source.text.find(":", key.at.end, node.at.start)
         offset = key.at.end if colon < 0 else colon + 1
-        return node._replace(at=Stretch(self.source, offset, offset))
+        return node._replace(at=SourceRange(self.source, offset, offset))
 
 
 def _odd_key(node: Node) -> tuple[str, str] | None:

@@ -93,7 +93,7 @@ Style = Literal["plain", "'", '"', "|", ">"]
 Value = Scalar | list["Value"] | dict[str | int, "Value"]
 
 
-class Stretch(NamedTuple):
+class SourceRange(NamedTuple):
     """The stretch [start, end) of a source."""
 
     source: Source
@@ -102,7 +102,7 @@ class Stretch(NamedTuple):
 
 
 class ScalarNode(NamedTuple):
-    at: Stretch
+    at: SourceRange
     value: Scalar
     style: Style
 
@@ -119,7 +119,7 @@ class ScalarNode(NamedTuple):
 class AliasNode:
     """`*name`: stands for the node that `&name` marks, and counts as much each time."""
 
-    at: Stretch
+    at: SourceRange
     target: Node
 
     @property
@@ -135,7 +135,7 @@ class AliasNode:
 class ListNode:
     """`size` counts nodes with every alias expanded, `height` the levels below."""
 
-    at: Stretch
+    at: SourceRange
     items: tuple[Node, ...]
     size: int
     height: int
@@ -143,23 +143,23 @@ class ListNode:
 
 
 class Entry(NamedTuple):
-    key: Stretch
+    key: SourceRange
     value: Node
 
 
 @dataclass(frozen=True, slots=True)
-class MapNode:
-    at: Stretch
+class MappingNode:
+    at: SourceRange
     entries: Mapping[str | int, Entry]
     size: int
     height: int
     flow: bool
 
 
-Node = ScalarNode | AliasNode | ListNode | MapNode
+Node = ScalarNode | AliasNode | ListNode | MappingNode
 
 
-def followed(node: Node) -> ScalarNode | ListNode | MapNode:
+def followed(node: Node) -> ScalarNode | ListNode | MappingNode:
     """The node itself, or what it is an alias of."""
     while isinstance(node, AliasNode):
         node = node.target
@@ -179,7 +179,7 @@ def plain(node: Node) -> Value:
 def child(node: Node, part: str | int) -> Entry | Node | None:
     """One step down: an entry of a map, an item of a list, None where there is none."""
     node = followed(node)
-    if isinstance(node, MapNode):
+    if isinstance(node, MappingNode):
         return node.entries.get(part)
     if isinstance(node, ListNode) and isinstance(part, int) and 0 <= part < len(node.items):
         return node.items[part]
@@ -192,13 +192,13 @@ def with_item(node: ListNode, index: int, item: Node) -> ListNode:
     return replace(node, items=items, size=size, height=height)
 
 
-def with_entry(node: MapNode, key: str | int, entry: Entry) -> MapNode:
+def with_entry(node: MappingNode, key: str | int, entry: Entry) -> MappingNode:
     entries = {**node.entries, key: entry}
     size, height = measure(tuple(each.value for each in entries.values()))
     return replace(node, entries=entries, size=size + len(entries), height=height)
 
 
-def without_entry(node: MapNode, key: str | int) -> MapNode:
+def without_entry(node: MappingNode, key: str | int) -> MappingNode:
     entries = {each: entry for each, entry in node.entries.items() if each != key}
     size, height = measure(tuple(each.value for each in entries.values()))
     return replace(node, entries=entries, size=size + len(entries), height=height)
@@ -216,7 +216,7 @@ _UNITS = {
 }
 
 
-def stretch_inside(node: ScalarNode, offset: int, length: int) -> Stretch:
+def range_inside(node: ScalarNode, offset: int, length: int) -> SourceRange:
     """The source of `length` characters of the value from `offset` on; all of it where that cannot be told."""
     text = node.at.source.text[node.at.start : node.at.end]
     if node.style in ("|", ">") or "\n" in text or "\r" in text:
@@ -227,7 +227,7 @@ def stretch_inside(node: ScalarNode, offset: int, length: int) -> Stretch:
     first = min(max(offset, 0), len(starts) - 1)
     last = min(first + max(length, 1), len(starts) - 1)
     begin = node.at.start + before
-    return Stretch(node.at.source, begin + starts[first], begin + starts[last])
+    return SourceRange(node.at.source, begin + starts[first], begin + starts[last])
 
 
 @lru_cache(maxsize=8)  # there may be many mistakes in one text

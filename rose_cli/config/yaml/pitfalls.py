@@ -12,7 +12,7 @@ from rose_cli.util.errors import Severity
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rose_cli.config.yaml.nodes import Stretch
+    from rose_cli.config.yaml.nodes import SourceRange
     from rose_cli.config.yaml.source import Source
     from rose_cli.util.errors import Diagnostic
 
@@ -49,7 +49,7 @@ def are_in(text: str) -> bool:
     return bool(_CUT_BY_COMMENT.search(text) or _INVISIBLE.search(text))
 
 
-def in_plain_text(source: Source, at: Stretch) -> Iterator[Diagnostic]:
+def in_plain_text(source: Source, at: SourceRange) -> Iterator[Diagnostic]:
     cut = _CUT_BY_COMMENT.match(source.text, at.end)
     if cut and at.start < at.end:
         text = shown(source.text[at.start : at.end])
@@ -63,13 +63,13 @@ def in_plain_text(source: Source, at: Stretch) -> Iterator[Diagnostic]:
         yield source.diagnostic("invisible-character", message, found.span(), hint, Severity.WARNING)
 
 
-def in_double_quotes(source: Source, at: Stretch, value: str) -> Iterator[Diagnostic]:
+def in_double_quotes(source: Source, at: SourceRange, value: str) -> Iterator[Diagnostic]:
     if "\0" in value:
         message = "an escape in here gives the character NUL, which no program can be handed"
         yield source.diagnostic("bad-escape", message, (at.start, at.end), "leave the escape out")
 
 
-def in_block_text(source: Source, at: Stretch) -> Iterator[Diagnostic]:
+def in_block_text(source: Source, at: SourceRange) -> Iterator[Diagnostic]:
     """`operator: >` is the beginning of a folded text, and of an empty one where nothing is indented below it."""
     text = source.text[at.start : at.end]
     head, _, body = text.partition("\n")
@@ -93,7 +93,7 @@ def quote_it(text: str) -> str:
     return f'quote it: "{text}"' if len(text) < 40 and text.isprintable() and '"' not in text else "quote it"
 
 
-def split_by_comma(source: Source, at: Stretch) -> Diagnostic | None:
+def split_by_comma(source: Source, at: SourceRange) -> Diagnostic | None:
     """`{lr: min(64, 32)}` is two entries to YAML: `lr: min(64` and `32)`."""
     end = _closing_parenthesis(source.text, at.start)
     if end is None:
@@ -117,7 +117,7 @@ def _closing_parenthesis(text: str, start: int) -> int | None:
     return None
 
 
-def missing_value(source: Source, key: Stretch) -> Diagnostic:
+def missing_value(source: Source, key: SourceRange) -> Diagnostic:
     """`{a:1}` and `{a}` are maps with a key that has no value."""
     text = source.text[key.start : key.end]
     name, colon, _ = text.partition(":")

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from rose_cli.config.yaml.source import Source
     from rose_cli.util.errors import Diagnostic
 
-    Rule = Callable[["Complaint"], Diagnostic | None]
+    Rule = Callable[["ParserError"], Diagnostic | None]
 
 CLOSING = {"[": "]", "{": "}"}
 
 
-class Complaint:
+class ParserError:
     """`at` is where the parser stopped, `since` where it began what it could not finish.
 
     `bracket` is where the innermost open [ or { stands, if one is open.
@@ -91,14 +91,14 @@ class Complaint:
             end = start
 
 
-def _colon_in_brackets(it: Complaint) -> Diagnostic | None:
+def _colon_in_brackets(it: ParserError) -> Diagnostic | None:
     """`{a:[1]}`."""
     if "unexpected ':'" not in it.problem:
         return None
     return pitfalls.space_after_colon(it.source, it.text.find(":", it.at))
 
 
-def _second_colon(it: Complaint) -> Diagnostic | None:
+def _second_colon(it: ParserError) -> Diagnostic | None:
     """`a: b: c`, a key that is indented under a value, a line without a colon above one that has one."""
     if "mapping values are not allowed" not in it.problem:
         return None
@@ -117,7 +117,7 @@ def _second_colon(it: Complaint) -> Diagnostic | None:
     return it.found("this key is indented under a value that is complete", place, hint, "indentation")
 
 
-def _no_colon(it: Complaint) -> Diagnostic | None:
+def _no_colon(it: ParserError) -> Diagnostic | None:
     if "could not find expected ':'" not in it.problem:
         return None
     if it.text[it.since : it.since + 1] in CLOSING:
@@ -125,7 +125,7 @@ def _no_colon(it: Complaint) -> Diagnostic | None:
     return pitfalls.missing_space(it.source, it.since) or it.no_colon(it.since)
 
 
-def _after_quote(it: Complaint) -> Diagnostic | None:
+def _after_quote(it: ParserError) -> Diagnostic | None:
     """`'it's'`, `"a" b`."""
     quoted = re.search(r"(['\"])[ \t]*$", it.before)
     if not quoted or "expected" not in it.problem or it.character in ("", "\n", "\r"):
@@ -137,7 +137,7 @@ def _after_quote(it: Complaint) -> Diagnostic | None:
     return it.here("the value ends with the quote before this", hint, "unclosed-quote")
 
 
-def _in_brackets(it: Complaint) -> Diagnostic | None:
+def _in_brackets(it: ParserError) -> Diagnostic | None:
     opening = it.since if "flow" in it.context and it.text[it.since : it.since + 1] in CLOSING else it.bracket
     if opening is None or it.text[opening] not in CLOSING:
         return None
@@ -158,20 +158,20 @@ def _in_brackets(it: Complaint) -> Diagnostic | None:
     return it.here(f"',' or '{closing}' was expected before this", hint)
 
 
-def _list_on_line_of_key(it: Complaint) -> Diagnostic | None:
+def _list_on_line_of_key(it: ParserError) -> Diagnostic | None:
     if "sequence entries" not in it.problem:
         return None
     return it.here("a list cannot begin on this line", "begin it on the next line, or quote the whole value")
 
 
-def _unopened(it: Complaint) -> Diagnostic | None:
+def _unopened(it: ParserError) -> Diagnostic | None:
     if it.character not in ("]", "}", ",") or "expected" not in it.problem:
         return None
     what = "stands outside of brackets" if it.character == "," else "has no bracket that it closes"
     return it.here(f"this '{it.character}' {what}", pitfalls.QUOTE_IT)
 
 
-def _indentation(it: Complaint) -> Diagnostic | None:
+def _indentation(it: ParserError) -> Diagnostic | None:
     """A line that begins where no key or list item around it does."""
     if "expected" not in it.problem or it.before.strip():
         return None
@@ -189,7 +189,7 @@ def _indentation(it: Complaint) -> Diagnostic | None:
     return it.found(message, place, _possible_indentations(it), "indentation")
 
 
-def _mixed(it: Complaint) -> str | None:
+def _mixed(it: ParserError) -> str | None:
     if re.match(r"-(\s|$)", it.text[it.at : it.at + 2]):
         return "a list item stands where a key was expected"
     is_beside_items = any(indentation == len(it.before) for indentation, _ in it.lines_above())
@@ -198,7 +198,7 @@ def _mixed(it: Complaint) -> str | None:
     return None
 
 
-def _possible_indentations(it: Complaint) -> str:
+def _possible_indentations(it: ParserError) -> str:
     """Those of the lines above that are still open."""
     found: list[int] = []
     for indentation, _ in it.lines_above():
@@ -209,7 +209,7 @@ def _possible_indentations(it: Complaint) -> str:
     return f"indent it by {' or '.join(map(str, reversed(found or [0])))}, like the lines above"
 
 
-def _left_over(it: Complaint) -> Diagnostic | None:
+def _left_over(it: ParserError) -> Diagnostic | None:
     if "expected" not in it.problem:
         return None
     place = it.to_end_of_line(it.at)
@@ -239,7 +239,7 @@ _ESCAPE = re.compile(
 
 def explain(problem: SyntaxProblem, source: Source, bracket: int | None) -> Diagnostic:
     """The first rule that knows the error; `bracket` is where the innermost open [ or { stands."""
-    complaint = Complaint(problem, source, bracket)
+    complaint = ParserError(problem, source, bracket)
     for rule in (*_RULES, *_LAYOUT_RULES):
         found = rule(complaint)
         if found is not None:
@@ -248,14 +248,14 @@ def explain(problem: SyntaxProblem, source: Source, bracket: int | None) -> Diag
     return complaint.here(message, "look at the brackets, quotes and indentation before it")
 
 
-def _tab(it: Complaint) -> Diagnostic | None:
+def _tab(it: ParserError) -> Diagnostic | None:
     if (it.character == "\t" and "token" in it.problem) or "tab character" in it.problem:
         offset = it.text.find("\t", it.at)
         return pitfalls.tab(it.source, it.at if offset < 0 else offset)
     return None
 
 
-def _first_character(it: Complaint) -> Diagnostic | None:
+def _first_character(it: ParserError) -> Diagnostic | None:
     """`@`, a backtick and `%` are reserved; `|` and `>` cannot begin a text block inside of brackets."""
     if "cannot start any token" not in it.problem:
         return None
@@ -265,14 +265,14 @@ def _first_character(it: Complaint) -> Diagnostic | None:
     return it.here(f"a plain value cannot begin with '{it.character}'", hint)
 
 
-def _value_from(it: Complaint, start: int) -> str:
+def _value_from(it: ParserError, start: int) -> str:
     """The value that begins there, as far as one can tell: up to the end of the line, or a comma inside brackets."""
     begin, end = it.to_end_of_line(start)
     text = it.text[begin:end]
     return text if it.bracket is None else re.split(r"[,\]}]", text, maxsplit=1)[0]
 
 
-def _name_of_anchor(it: Complaint) -> Diagnostic | None:
+def _name_of_anchor(it: ParserError) -> Diagnostic | None:
     """`*.py`, `& b`."""
     if not it.context.endswith(("an alias", "an anchor")):
         return None
@@ -284,20 +284,20 @@ def _name_of_anchor(it: Complaint) -> Diagnostic | None:
     return it.found(f"a plain value cannot begin with '{it.text[start : start + 1]}'", place, pitfalls.quote_it(text))
 
 
-def _tag(it: Complaint) -> Diagnostic | None:
+def _tag(it: ParserError) -> Diagnostic | None:
     if "tag" not in it.context and "tag" not in it.problem:
         return None
     start = it.text.rfind("!", it.line_start, it.at + 1)
     return anchors.tag(it.source, it.since if start < 0 else start, len(it.text))
 
 
-def _directive(it: Complaint) -> Diagnostic | None:
+def _directive(it: ParserError) -> Diagnostic | None:
     if "directive" not in it.context and "incompatible" not in it.problem:
         return None
     return pitfalls.directive(it.source, it.to_end_of_line(it.source.line_start(it.since)))
 
 
-def _quoted(it: Complaint) -> Diagnostic | None:
+def _quoted(it: ParserError) -> Diagnostic | None:
     if "quoted scalar" not in it.context and "double-quoted" not in it.context:
         return None
     if "escape" in it.problem or "hexadecimal" in it.problem:
@@ -307,7 +307,7 @@ def _quoted(it: Complaint) -> Diagnostic | None:
     return it.found("the quote that opens here is never closed", (it.since, it.since + 1), hint, "unclosed-quote")
 
 
-def _bad_escape(it: Complaint) -> Diagnostic:
+def _bad_escape(it: ParserError) -> Diagnostic:
     wrong = (match for match in _ESCAPE.finditer(it.text, it.since) if _is_wrong(match))
     start, end = next((match.span() for match in wrong), (it.at, it.at + 1))
     hint = "use single quotes, where a backslash is a backslash, or double it"
@@ -322,11 +322,11 @@ def _is_wrong(escape: re.Match[str]) -> bool:
     return escape["unknown"] is not None or 0xD800 <= number <= 0xDFFF or number > 0x10FFFF
 
 
-def _block_text(it: Complaint) -> Diagnostic | None:
+def _block_text(it: ParserError) -> Diagnostic | None:
     return pitfalls.block_text(it.source, it.since) if it.context.endswith("a block scalar") else None
 
 
-def _question_mark(it: Complaint) -> Diagnostic | None:
+def _question_mark(it: ParserError) -> Diagnostic | None:
     if "mapping keys are not allowed" not in it.problem:
         return None
     return it.here("a '?' marks a key here", f"write 'key: value'; {pitfalls.QUOTE_IT}", "odd-key")
