@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rose_cli.plan.model import EnginePlan, PilotPlan, Plan
 
 
-def mark_of_run(run_id: str, identity: str) -> str:
-    """What the processes of a run are known by. A copy has the same run id; its processes are others."""
+def unique_run_id(run_id: str, identity: str) -> str:
+    """The run id in the tags of a run's processes. A copy of a run has the same run id, but processes of its own."""
     return f"{run_id}-{identity}"
 
 

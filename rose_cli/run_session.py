@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.to_thread
 
-from rose_cli.engines import make_engine, mark_of_run, shortcomings
+from rose_cli.engines import make_engine, shortcomings, unique_run_id
 from rose_cli.journal import events as e
 from rose_cli.journal.recorder import Recorder
 from rose_cli.loop.limits import deadline_of
@@ -26,7 +26,9 @@ from rose_cli.loop.supervisor import Supervisor
 from rose_cli.runs.lock import begin_of_lock
 from rose_cli.runs.stop_requests import take_requests
 from rose_cli.util.errors import EngineError, ExitCode, RoseError
-from rose_cli.util.host import boot_id, folder_identity, process_start_ticks, steady_clock
+from rose_cli.util.files import directory_identity
+from rose_cli.util.host import boot_id, steady_clock
+from rose_cli.util.processes import process_start_ticks
 from rose_cli.util.redact import Secrets
 from rose_cli.util.secrets import secrets_of_environment
 from rose_cli.util.shortage import be_sparing, check_memory, shortage
@@ -164,9 +166,9 @@ async def _run(setup: SessionSetup, inbox: _SignalInbox) -> SessionResult:
     clock = steady_clock()  # the durations of the run are computed from the times in its journal
     recorder = Recorder(setup.journal, state, clock)
     number = state.session.number + 1 if state.session else 1
-    identity = folder_identity(setup.directory.path)
-    mark = mark_of_run(state.run_id, identity)
-    engine = make_engine(setup.plan, mark, number, setup.directory.engine, setup.environment)
+    identity = directory_identity(setup.directory.path)
+    run_id = unique_run_id(state.run_id, identity)
+    engine = make_engine(setup.plan, run_id, number, setup.directory.engine, setup.environment)
     screen = open_screen(setup.output, setup.plan, state, lambda: _facts(engine, clock()), sys.stdout)
     for record in setup.recorded:
         screen.on_record(record)

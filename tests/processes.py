@@ -8,7 +8,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rose_cli.util.processes import MARK_VARIABLE, Census, read_process
+from rose_cli.util.processes import TAG_VARIABLE, ProcessScan, read_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,9 +18,9 @@ SLEEP = ("sleep", "1000")
 
 
 @contextmanager
-def started(*argv: str, mark: str | None = None, **options: object) -> Iterator[subprocess.Popen[bytes]]:
+def started(*argv: str, tag: str | None = None, **options: object) -> Iterator[subprocess.Popen[bytes]]:
     """A process, reaped by a thread as soon as it ends, as the init process would do."""
-    environment = {**os.environ, **({} if mark is None else {MARK_VARIABLE: mark})}
+    environment = {**os.environ, **({} if tag is None else {TAG_VARIABLE: tag})}
     process = subprocess.Popen(argv, env=environment, **options)  # type: ignore[call-overload]
     reaper = threading.Thread(target=process.wait)
     reaper.start()
@@ -31,8 +31,8 @@ def started(*argv: str, mark: str | None = None, **options: object) -> Iterator[
         reaper.join()
 
 
-def marked(prefix: str) -> list[int]:
-    return [process.pid for process in Census().members(lambda mark: mark.startswith(prefix))]
+def tagged(prefix: str) -> list[int]:
+    return [process.pid for process in ProcessScan().find(lambda tag: tag.startswith(prefix))]
 
 
 def gone(pid: str | int) -> bool:

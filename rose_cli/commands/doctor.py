@@ -26,8 +26,8 @@ from rose_cli.engines import make_engine
 from rose_cli.journal.file import JournalFile
 from rose_cli.runs.lock import RunLock
 from rose_cli.util.errors import CampaignError, ExitCode, RoseError
-from rose_cli.util.host import process_start_ticks
 from rose_cli.util.json_output import write_json
+from rose_cli.util.processes import process_start_ticks
 from rose_cli.view.console import notice
 from rose_cli.view.doctor import Check, Section, print_health
 
@@ -116,7 +116,7 @@ async def _try(engine: Engine, folder: Path, environment: Mapping[str, str]) -> 
     if outcome.succeeded and printed == _ANSWER:
         said = f"ran: {done - start:.2f} s until its result, {ended - done:.2f} s to end all"
         return Check("a task", "ok", said)
-    why = outcome.message or f"it {outcome.ended.value}, exit code {outcome.exit_code}, and printed {printed!r}"
+    why = outcome.message or f"it {outcome.reason.value}, exit code {outcome.exit_code}, and printed {printed!r}"
     return Check("a task", "missing", f"'sh' does not run: {why}")
 
 

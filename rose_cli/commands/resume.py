@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from rose_cli.campaign_file import task_environment
 from rose_cli.commands.run import record_creation, write_plan
-from rose_cli.engine.cleanup import Claims, end_leftovers
 from rose_cli.engine.pilot.records import forget_pilots, settle_pilots
-from rose_cli.engines import mark_of_run
+from rose_cli.engine.termination import RecordedProcesses, terminate_leftovers
+from rose_cli.engines import unique_run_id
 from rose_cli.find_runs import (
     before_all,
     find_interrupted_run,
@@ -44,8 +44,10 @@ from rose_cli.runs.directory import refuse_links, set_aside
 from rose_cli.runs.lock import RunLock
 from rose_cli.runs.moves import Whereabouts, lost_workspaces, told_changed_workspaces, way_on
 from rose_cli.util.errors import ExitCode, RunDirectoryError, UsageError, check_known
-from rose_cli.util.host import boot_id, folder_identity, host_name, process_is_running
+from rose_cli.util.files import directory_identity
+from rose_cli.util.host import boot_id, host_name
 from rose_cli.util.ownership import close_to_others
+from rose_cli.util.processes import process_is_running
 from rose_cli.util.redact import remember
 from rose_cli.view.console import complain, notice, say
 from rose_cli.view.progress import status_words
@@ -272,12 +274,12 @@ def _end_remains(where: Whereabouts, *, force: bool) -> None:
     plan, state, session = where.plan, where.state, where.state.session
     if plan.engine.pilot is not None:
         settle_pilots(where.directory.engine, force=force)
-    mark = mark_of_run(state.run_id, folder_identity(where.directory.path))
-    claims = None if session is None or not _was_here(session) else _claims(where, session)
-    ended = end_leftovers(mark, grace_seconds=plan.engine.grace_seconds, claims=claims)
+    run_id = unique_run_id(state.run_id, directory_identity(where.directory.path))
+    recorded = None if session is None or not _was_here(session) else _recorded_processes(where, session)
+    ended = terminate_leftovers(run_id, grace_seconds=plan.engine.grace_seconds, recorded=recorded)
     if ended:
         notice(f"killed {counted(ended, 'leftover process', 'leftover processes')} of an earlier session")
-    for pid, ticks in claims.processes if claims is not None and not where.is_another_folder else ():
+    for pid, ticks in recorded.processes if recorded is not None and not where.is_another_folder else ():
         if process_is_running(pid, ticks):
             notice(f"process {pid} is left alone: only the journal says that it is a task of this run")
 
@@ -287,14 +289,14 @@ def _was_here(session: SessionState) -> bool:
     return session.host == host_name() if session.boot is None else session.boot == boot_id()
 
 
-def _claims(where: Whereabouts, session: SessionState) -> Claims:
-    """The journalled processes; and the marks that they had in a folder that was mounted anew, or by an older rose."""
+def _recorded_processes(where: Whereabouts, session: SessionState) -> RecordedProcesses:
+    """The journalled processes, and the run ids in their tags if the directory was remounted or rose was older."""
     steps = [step for learner in where.state.learners.values() for _, step in learner.running_steps()]
     processes = [step.process for step in steps if step.process is not None]
     run_id, identity = where.state.run_id, session.identity
-    is_same = identity == folder_identity(where.directory.path)
-    marks = [] if is_same else [run_id if identity is None else mark_of_run(run_id, identity)]
-    return Claims(processes, marks, os.path.realpath(where.directory.learners))
+    is_same = identity == directory_identity(where.directory.path)
+    run_ids = [] if is_same else [run_id if identity is None else unique_run_id(run_id, identity)]
+    return RecordedProcesses(processes, run_ids, os.path.realpath(where.directory.learners))
 
 
 def _opening(

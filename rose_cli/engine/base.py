@@ -1,29 +1,30 @@
-"""The contract between the loop and whatever runs tasks, and what the end of a process says about its task.
+"""The contract between the loop and whatever runs tasks, and what the end of a process means for its task.
 
-An engine takes a `TaskRequest` and gives back a `TaskOutcome`. What it promises:
+An engine takes a `TaskRequest` and returns a `TaskOutcome`. It promises:
 
-- Tasks wait for their resources first come, first served; none starves. No more runs than there are slots. What asks
-  for more than the capacity raises `EngineError` at once.
-- `on_start` is awaited once the slots are the task's own and *before* its program starts, so that the caller can
-  make the start durable. Where it raises, nothing is started. It is awaited just once for every request that comes to
-  an outcome, also where the program then cannot be started.
-- `on_spawn(pid, start_ticks)` is called as soon as the process exists, for the caller to write down: on this host, and
-  until it boots again, the two name the process for ever (`start_ticks` is 0 where the system does not tell). Where it
-  raises, the task is ended and the error goes through. It is not called for a program that could not be started, nor
-  by an engine whose tasks are no processes of this host.
-- The program sees the request's environment laid over the engine's base environment, its working folder is
-  `directory`, its standard input is empty, its output goes straight into the two files, which are emptied before; their
-  folders are made. Where the capacity names GPUs, `CUDA_VISIBLE_DEVICES` holds those that are the task's own.
-- A program that fails, is ended by a signal, runs out of time or cannot be started is an outcome, not an exception.
-  With `pre_exec` it could not be started, either, where the lines before it did not come to their end, whatever the
-  exit code: the message names the line.
-- When the call returns, or is cancelled, nothing of the task is alive: neither its process group nor what left it.
-  After a timeout and a cancel all get TERM, and KILL after the grace period; what a task leaves behind when it ends by
-  itself gets a moment to end as well, then the same.
-- An engine that learns of a task's end from a shell (the pilot's) takes the exit codes from 129 on that name a signal
-  for that signal, as a shell has it. Where its tasks run on other machines it can end them only through what runs them
-  there: it asks, and KILL may follow before the grace is over; it does what it can to have nothing left.
-- A task that comes out as lost may be run again on the same engine where `recovers` says so.
+- Tasks wait for their resources first come, first served; none starves. No more tasks run than there are slots. A task
+  that asks for more than the capacity raises `EngineError` immediately.
+- `on_start` is awaited once the task holds its slots and *before* its program starts, so that the caller can make the
+  start durable. If it raises, nothing is started. It is awaited exactly once for every request that comes to an
+  outcome, even if the program then cannot be started.
+- `on_spawn(pid, start_ticks)` is called as soon as the process exists, so that the caller can record it: on this host,
+  and until it boots again, the two identify the process permanently (`start_ticks` is 0 if the system does not tell).
+  If it raises, the task is terminated and the error is passed on. It is not called for a program that could not be
+  started, nor by an engine whose tasks are not processes of this host.
+- The program sees the request's environment merged over the engine's base environment; its working directory is
+  `directory`, its standard input is empty, and its output goes straight into the two files, which are emptied before.
+  Their directories are created. If the capacity names GPUs, `CUDA_VISIBLE_DEVICES` lists those that the task holds.
+- A program that fails, is killed by a signal, runs out of time or cannot be started is an outcome, not an exception.
+  With `pre_exec` it also counts as not started if its lines did not run to the end, regardless of the exit code: the
+  message names the line.
+- When the call returns or is cancelled, nothing of the task is alive: neither its process group nor what left it.
+  After a timeout or a cancellation all processes get TERM, and KILL after the grace period. Processes that a task
+  leaves behind when it ends on its own get a moment to end as well, then the same.
+- An engine that learns about the end of a task from a shell (the pilot's) takes an exit code above 128 that stands for
+  a signal as that signal, as a shell does. If its tasks run on other machines, it can terminate them only through the
+  program that runs them there: it asks, and KILL may follow before the grace period ends; it does its best to leave
+  nothing behind.
+- A lost task may be run again on the same engine if `recovers` is true.
 - `EngineError` means that the engine itself could not do its work.
 """
 
@@ -40,12 +41,12 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from rose_cli.engine.cleanup import Ending
+    from rose_cli.engine.termination import Terminator
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What one task holds while it runs. Memory is in megabytes; 0 means not counted."""
+    """The resources that one task holds while it runs. Memory is in megabytes; 0 means not counted."""
 
     cores: int = 1
     gpus: int = 0
@@ -54,7 +55,7 @@ class Resources:
 
 @dataclass(frozen=True)
 class Capacity:
-    """What an engine has to give: processor cores, the ids of its GPUs, megabytes of memory (None: not counted)."""
+    """The resources of an engine: cores, the ids of its GPUs, megabytes of memory (None: not counted)."""
 
     cores: int
     gpus: tuple[str, ...] = ()
@@ -65,10 +66,10 @@ class Capacity:
 class TaskRequest:
     """One attempt of one step, ready to run.
 
-    `uid` names it uniquely within a session; `argv[0]` is looked up on the PATH of the task's own environment;
-    `pre_exec` are shell lines that run before it, in the same shell; where one ends with an exit code other than 0, the
-    program is not started. `resources` are those of all `ranks` together; the local engine starts one process,
-    whatever their number. `hide` takes secrets out of a text, before a part of it is cited in a message.
+    `uid` is unique within a session. `argv[0]` is looked up on the PATH of the task's own environment. `pre_exec` are
+    shell lines that run before it, in the same shell; if one ends with an exit code other than 0, the program is not
+    started. `resources` are those of all `ranks` together; the local engine always starts one process. `hide` masks
+    the secrets in a string before a part of it is quoted in a message.
     """
 
     uid: str
@@ -84,14 +85,14 @@ class TaskRequest:
     hide: Callable[[str], str] = str
 
 
-class Ended(str, Enum):
-    """How an attempt ended."""
+class ExitReason(str, Enum):
+    """Why an attempt ended."""
 
-    EXITED = "exited"  # by itself, with an exit code
+    EXITED = "exited"  # on its own, with an exit code
     SIGNALLED = "signalled"  # by a signal that rose did not send
-    TIMED_OUT = "timed_out"  # ended by rose, after its timeout
+    TIMED_OUT = "timed_out"  # terminated by rose after its timeout
     NOT_STARTED = "not_started"  # the program could not be started; `message` says why
-    OVER_LIMIT = "over_limit"  # ended by whoever called the engine, for what it left on the disk; `message` says what
+    OVER_LIMIT = "over_limit"  # terminated by the caller of the engine because of its disk usage; see `message`
     LOST = "lost"  # the engine no longer knows
 
 
@@ -99,7 +100,7 @@ class Ended(str, Enum):
 class TaskOutcome:
     """How a task ended. `seconds` is wall time from start to end, on a monotonic clock."""
 
-    ended: Ended
+    reason: ExitReason
     seconds: float
     exit_code: int | None = None
     signal: int | None = None
@@ -107,11 +108,11 @@ class TaskOutcome:
 
     @property
     def succeeded(self) -> bool:
-        return self.ended is Ended.EXITED and self.exit_code == 0
+        return self.reason is ExitReason.EXITED and self.exit_code == 0
 
     @property
-    def how(self) -> str:
-        """What the kernel said of its end: "exit code 3" or "SIGKILL (signal 9)"."""
+    def exit_status(self) -> str:
+        """As a message shows it: "exit code 3" or "SIGKILL (signal 9)"."""
         if self.signal is None:
             return f"exit code {self.exit_code}"
         known = self.signal in set(signal.Signals)
@@ -120,7 +121,7 @@ class TaskOutcome:
 
 @dataclass(frozen=True)
 class Activity:
-    """For a screen: a few words, and since when (UNIX seconds)."""
+    """What an engine is doing, in a few words for the screen, and since when (UNIX seconds)."""
 
     words: str
     since: float
@@ -131,32 +132,32 @@ OnSpawn: TypeAlias = "Callable[[int, int], None]"
 
 
 class Engine(Protocol):
-    """Used as an async context manager: entering starts it, leaving ends everything that it started."""
+    """An async context manager: entering starts the engine, leaving stops everything that it started."""
 
     @property
     def capacity(self) -> Capacity: ...
 
     @property
     def busy_cores(self) -> int:
-        """Cores that running tasks hold at this moment."""
+        """The number of cores that running tasks hold at this moment."""
         ...
 
     @property
     def activity(self) -> Activity | None:
-        """What the engine itself is doing that tasks have to wait for."""
+        """What the engine itself is doing while tasks have to wait."""
         ...
 
     @property
     def recovers(self) -> bool:
-        """Whether tasks that were lost just now may be run again: what was lost is being replaced."""
+        """Whether tasks that have just been lost may be run again, because the engine replaces what it lost."""
         ...
 
     async def run(self, request: TaskRequest, on_start: OnStart, on_spawn: OnSpawn | None = None) -> TaskOutcome: ...
 
     def kill(self) -> None:
-        """End everything at once, without grace; for the second interrupt. Safe to call from anywhere in the loop.
+        """Kill everything immediately, without grace, after a second interrupt. Safe to call anywhere in the loop.
 
-        Tasks under way come out as lost, queued and later ones raise EngineError.
+        Running tasks come out as lost; queued and later ones raise EngineError.
         """
         ...
 
@@ -167,31 +168,32 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class ExitStatus:
-    """What the kernel kept of a process: one of the two."""
+    """The exit status that the kernel kept of a process: either a code or a signal."""
 
     code: int | None = None
     signal: int | None = None
 
 
-def ended(status: ExitStatus | None, ending: Ending, seconds: float) -> TaskOutcome:
-    """The leader ended by itself; `ending` is that of what it left behind."""
-    message = _stuck(ending)
+def exited(status: ExitStatus | None, terminator: Terminator, seconds: float) -> TaskOutcome:
+    """The outcome of a task whose first process ended on its own; `terminator` dealt with what it left behind."""
+    message = _survivors(terminator)
     if status is None:
-        return TaskOutcome(Ended.LOST, seconds, message=message or "somebody else took its exit status")
-    if message is None and ending.signalled:
-        message = f"it left {ending.signalled} in the background, which rose ended"
-    how = Ended.EXITED if status.signal is None else Ended.SIGNALLED
-    return TaskOutcome(how, seconds, status.code, status.signal, message)
+        return TaskOutcome(ExitReason.LOST, seconds, message=message or "its exit status was lost")
+    if message is None and terminator.signalled:
+        several = terminator.signalled > 1
+        message = f"rose terminated {terminator.signalled} background process{'es' if several else ''} that it left"
+    reason = ExitReason.EXITED if status.signal is None else ExitReason.SIGNALLED
+    return TaskOutcome(reason, seconds, status.code, status.signal, message)
 
 
-def timed_out(timeout_seconds: float | None, ending: Ending, seconds: float) -> TaskOutcome:
-    """Rose ended it after its timeout; how it then went down says nothing."""
-    message = _stuck(ending) or f"not done after {timeout_seconds:g} s"
-    return TaskOutcome(Ended.TIMED_OUT, seconds, message=message)
+def timed_out(timeout_seconds: float | None, terminator: Terminator, seconds: float) -> TaskOutcome:
+    """The outcome of a task that rose terminated after its timeout; its exit status says nothing."""
+    message = _survivors(terminator) or f"not finished after {timeout_seconds:g} s"
+    return TaskOutcome(ExitReason.TIMED_OUT, seconds, message=message)
 
 
-def _stuck(ending: Ending) -> str | None:
-    if not ending.left:
+def _survivors(terminator: Terminator) -> str | None:
+    if not terminator.survivors:
         return None
-    pids = ", ".join(str(process.pid) for process in ending.left)
-    return f"processes that not even KILL could end: {pids}"
+    pids = ", ".join(str(process.pid) for process in terminator.survivors)
+    return f"processes that survived SIGKILL: {pids}"

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose_cli.engine.base import Ended
+from rose_cli.engine.base import ExitReason
 from rose_cli.util.files import Folder, open_alone, open_regular, read_regular
 from rose_cli.util.ownership import make_folders, umask_of_user
 from rose_cli.util.shortage import shortage
@@ -241,12 +241,12 @@ class Note:
 
     def judged(self, request: TaskRequest, outcome: TaskOutcome) -> TaskOutcome:
         """The outcome, or, where the program was not reached, that it was not started and why."""
-        if outcome.ended not in (Ended.EXITED, Ended.SIGNALLED):
+        if outcome.reason not in (ExitReason.EXITED, ExitReason.SIGNALLED):
             return outcome
         word, *rest = self._read() or ["nothing"]
         if word == "program":
             return outcome
-        return replace(outcome, ended=Ended.NOT_STARTED, message=_why_not(request, outcome, word, rest))
+        return replace(outcome, reason=ExitReason.NOT_STARTED, message=_why_not(request, outcome, word, rest))
 
     def _read(self) -> list[str]:
         try:
@@ -287,14 +287,14 @@ def _why_not(request: TaskRequest, outcome: TaskOutcome, word: str, rest: Sequen
         why = why_not_executed(request.argv, search_path, Path(directory))
         return why or f"'{request.argv[0]}' could not be executed (exit code {code}); its standard error says more"
     if word == "nothing":
-        return f"the shell ended with {outcome.how} before the first line of pre_exec; the program was not started"
+        return f"the shell ended with {outcome.exit_status} before the first pre_exec line; the program was not started"
     number = int(rest[0])
     line = request.hide(_lines(request)[number - 1].strip())
     shown = line if len(line) <= _SHOWN_WIDTH else f"{line[: _SHOWN_WIDTH - 1]}…"
     if outcome.signal is not None:
-        did = f"was ended by {outcome.how}"
+        did = f"was ended by {outcome.exit_status}"
     else:
-        did = f"ended {'with' if word == 'failed' else 'the shell with'} {outcome.how}"
+        did = f"ended {'with' if word == 'failed' else 'the shell with'} {outcome.exit_status}"
     hint = "; if it may, write '|| true' after it" if word == "failed" and "&&" in line and "||" not in line else ""
     return f"pre_exec line {number}, '{shown}', {did}; the program was not started{hint}"
 

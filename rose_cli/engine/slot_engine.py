@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from rose_cli.engine.base import Ended, TaskOutcome
-from rose_cli.engine.cleanup import Ending
+from rose_cli.engine.base import ExitReason, TaskOutcome
 from rose_cli.engine.slots import Slots
+from rose_cli.engine.termination import Terminator
 from rose_cli.engine.watchdog import Watchdog
 from rose_cli.util.errors import EngineError
-from rose_cli.util.processes import Census, send_signal, session_mark
+from rose_cli.util.processes import ProcessScan, send_signal, session_tag
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from rose_cli.util.processes import Identity, Process
 
 LINGER_SECONDS = 0.5
-"""Once a task has finished, its helpers may end on their own before they are asked to: `tee` behind a `> >(tee log)`
-still writes the last lines, multiprocessing's resource tracker still cleans up shared memory."""
+"""For the helpers of a finished task to end on their own: `tee` in `> >(tee log)` still writes the last lines,
+multiprocessing's resource tracker still cleans up shared memory."""
 
-_KILLED = "killed, together with the engine"
+_KILLED = "killed together with the engine"
 
 
 class SlotEngine(ABC):
@@ -48,14 +48,14 @@ class SlotEngine(ABC):
     ) -> None:
         self._not_running = f"the {name} engine is not running"
         self._capacity = capacity
-        self._mark = session_mark(run_id, session)
+        self._tag = session_tag(run_id, session)
         self._directory = directory
         self._grace_seconds = grace_seconds
         self._slots = Slots(capacity)
         self._slots.close(self._not_running)
-        self._watchdog = Watchdog(self._mark, grace_seconds, directory / "watchdog.log")
-        self._endings: set[Ending] = set()
-        self._opened = AsyncExitStack()  # closed last when the engine stops
+        self._watchdog = Watchdog(self._tag, grace_seconds, directory / "watchdog.log")
+        self._terminators: set[Terminator] = set()
+        self._opened = AsyncExitStack()  # closed when the engine stops, after its tasks
         self._closed: str | None = None
 
     @property
@@ -76,20 +76,20 @@ class SlotEngine(ABC):
 
     async def __aenter__(self) -> Self:
         self._watchdog.start()
-        self._census = Census(self._mark)
+        self._scan = ProcessScan(self._tag)
         self._slots = Slots(self._capacity)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         self._close(self._not_running)
-        ending = Ending(self._everyone, self._grace_seconds)
+        terminator = Terminator(self._everyone, self._grace_seconds)
         try:
             with anyio.CancelScope(shield=True):
-                await self._drive(ending)
+                await self._drive(terminator)
                 await self._stop()
         finally:
             await self._opened.aclose()
-        if not ending.left:  # else, and where this is cut short, the watchdog stays and acts once rose is gone
+        if not terminator.survivors:  # otherwise, and if this is cut short, the watchdog acts once rose is gone
             self._watchdog.stop()
             self._tidy()
 
@@ -100,16 +100,16 @@ class SlotEngine(ABC):
             await self._ready()
             async with self._slots.hold(request.resources) as gpu_ids:
                 outcome = await self._run_in_slot(request, gpu_ids, on_start, on_spawn)
-        if self._closed is not None:  # then how it ended says nothing about the task
-            return TaskOutcome(Ended.LOST, outcome.seconds, message=self._closed)
+        if self._closed is not None:  # how the process ended then says nothing about the task
+            return TaskOutcome(ExitReason.LOST, outcome.seconds, message=self._closed)
         return outcome
 
     def kill(self) -> None:
         self._close(_KILLED)
         self._grace_seconds = 0.0
-        everyone = self._everyone()  # while parents live: some are known by them alone
-        for ending in self._endings:
-            ending.hurry()
+        everyone = self._everyone()  # while the parents live, by whom some of them are found
+        for terminator in self._terminators:
+            terminator.hurry()
         self._kill_now()
         for process in everyone:
             send_signal(process, signal.SIGKILL)
@@ -120,7 +120,7 @@ class SlotEngine(ABC):
     async def _run_in_slot(
         self, request: TaskRequest, gpu_ids: tuple[str, ...], on_start: OnStart, on_spawn: OnSpawn | None
     ) -> TaskOutcome | None:
-        """Run the task, which holds its resources. None, without a call of `on_start`: not ready any more."""
+        """Run the task, which holds its resources; None, before `on_start`, if the engine is no longer ready."""
 
     @abstractmethod
     async def _stop(self) -> None:
@@ -143,21 +143,21 @@ class SlotEngine(ABC):
             raise EngineError(self._closed)
 
     def _close(self, reason: str) -> None:
-        """No task starts any more. The first reason counts."""
+        """Start no more tasks. The first reason is kept."""
         self._closed = self._closed or reason
         self._slots.close(self._closed)
 
-    async def _drive(self, ending: Ending) -> None:
-        self._endings.add(ending)
+    async def _drive(self, terminator: Terminator) -> None:
+        self._terminators.add(terminator)
         try:
-            for pause_seconds in ending.steps():
+            for pause_seconds in terminator.steps():
                 await anyio.sleep(pause_seconds)
         finally:
-            self._endings.discard(ending)
+            self._terminators.discard(terminator)
 
     def _everyone(self, known: AbstractSet[Identity] = frozenset()) -> list[Process]:
         """Every process of this session's tasks."""
-        return Census().members(self._is_of_a_task, roots=known)
+        return ProcessScan().find(self._is_of_a_task, roots=known)
 
-    def _is_of_a_task(self, mark: str) -> bool:
-        return mark.startswith(self._mark)
+    def _is_of_a_task(self, tag: str) -> bool:
+        return tag.startswith(self._tag)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @dataclass(eq=False)
 class _Waiter:
     resources: Resources
-    called: anyio.Event = field(default_factory=anyio.Event)
+    turn: anyio.Event = field(default_factory=anyio.Event)
     gpu_ids: tuple[str, ...] = ()
 
 
@@ -32,7 +32,7 @@ class Slots:
         self._free_cores = capacity.cores
         self._free_gpus = list(capacity.gpus)
         self._free_memory_mb = capacity.memory_mb
-        # an OrderedDict and no plain dict: taking the first of many out of a dict walks over those taken before
+        # not a plain dict, in which finding the first entry means skipping all those removed before
         self._queue: OrderedDict[_Waiter, None] = OrderedDict()
         self._closed: str | None = None
 
@@ -42,16 +42,16 @@ class Slots:
 
     @asynccontextmanager
     async def hold(self, resources: Resources) -> AsyncIterator[tuple[str, ...]]:
-        """Wait for the resources, hold them for the length of the block; gives the ids of the GPUs that are ours.
+        """Wait for the resources and hold them during the block, which gets the ids of its GPUs.
 
-        Raises EngineError where they can never be had, or once the slots are closed.
+        Raises EngineError if they can never be available, or once the slots are closed.
         """
         self.check(resources)
         waiter = _Waiter(resources)
         self._queue[waiter] = None
-        self._call_next()
+        self._serve_queue()
         try:
-            await waiter.called.wait()
+            await waiter.turn.wait()
             if self._closed is not None:
                 raise EngineError(self._closed)
             yield waiter.gpu_ids
@@ -59,13 +59,13 @@ class Slots:
             self._leave(waiter)
 
     def close(self, reason: str) -> None:
-        """Nobody gets a slot any more: those who wait, and those who will ask, are told the reason."""
+        """Give out no more slots: whoever waits or asks later gets the reason as an EngineError."""
         self._closed = reason
         for waiter in self._queue:
-            waiter.called.set()
+            waiter.turn.set()
 
     def check(self, resources: Resources) -> None:
-        """Raise EngineError where they can never be had."""
+        """Raise EngineError if they can never be available."""
         if self._closed is not None:
             raise EngineError(self._closed)
         for asked, given, unit in (
@@ -75,18 +75,18 @@ class Slots:
         ):
             if given is not None and asked > given:
                 raise EngineError(
-                    f"a task asks for {asked} {unit}, the engine has {given}",
-                    hint="ask for less, or give the engine more",
+                    f"a task requests {asked} {unit}, but the engine has {given}",
+                    hint="request less, or give the engine more",
                 )
 
-    def _call_next(self) -> None:
+    def _serve_queue(self) -> None:
         while self._queue and self._closed is None:
             waiter = next(iter(self._queue))
             if not self._fits(waiter.resources):
                 return
             del self._queue[waiter]
             self._take(waiter)
-            waiter.called.set()
+            waiter.turn.set()
 
     def _fits(self, resources: Resources) -> bool:
         return (
@@ -104,10 +104,10 @@ class Slots:
 
     def _leave(self, waiter: _Waiter) -> None:
         if waiter in self._queue:
-            del self._queue[waiter]  # it may have been the big one that all others waited behind
+            del self._queue[waiter]  # it may have been the big request that all others waited behind
         else:
             self._give_back(waiter)
-        self._call_next()
+        self._serve_queue()
 
     def _give_back(self, waiter: _Waiter) -> None:
         self._free_cores += waiter.resources.cores

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from rose_cli.engine.base import Ended, TaskOutcome
+from rose_cli.engine.base import ExitReason, TaskOutcome
 from rose_cli.util.files import open_alone
 from rose_cli.util.ownership import make_folders
 from rose_cli.util.shortage import in_slices, is_to_spare
@@ -234,13 +234,13 @@ class DiskLimits:
     async def judged(self, watched: WatchedAttempt, outcome: TaskOutcome | None) -> TaskOutcome:
         """The outcome of the attempt, limits considered; None: it was cancelled because it exceeded one."""
         if outcome is None:
-            return TaskOutcome(Ended.OVER_LIMIT, time.monotonic() - watched.started, message=watched.exceeded)
-        if outcome.ended not in (Ended.EXITED, Ended.SIGNALLED):
+            return TaskOutcome(ExitReason.OVER_LIMIT, time.monotonic() - watched.started, message=watched.exceeded)
+        if outcome.reason not in (ExitReason.EXITED, ExitReason.SIGNALLED):
             return outcome
         exceeded = watched.exceeded or self._excess_of_output(watched) or await self._excess_in(watched.learner)
         if exceeded is None:
             return outcome
-        return replace(outcome, ended=Ended.OVER_LIMIT, exit_code=None, signal=None, message=exceeded)
+        return replace(outcome, reason=ExitReason.OVER_LIMIT, exit_code=None, signal=None, message=exceeded)
 
     async def watch_output(self) -> None:
         """Run until cancelled, like `watch_workspaces`; each returns immediately if nothing has to be watched."""

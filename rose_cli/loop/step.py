@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from rose_cli.engine.base import Ended, TaskOutcome, TaskRequest
+from rose_cli.engine.base import ExitReason, TaskOutcome, TaskRequest
 from rose_cli.journal import events as e
 from rose_cli.loop.metric import NoMetricError, read_metric
 from rose_cli.loop.output import last_lines, remove_old_report, report_of, same_content
@@ -145,7 +145,7 @@ class Attempt:
         try:
             command = self._command = self._rendered()
         except NoCommandError as error:
-            outcome = TaskOutcome(Ended.NOT_STARTED, 0.0, message=str(error))
+            outcome = TaskOutcome(ExitReason.NOT_STARTED, 0.0, message=str(error))
             return await self._settle(outcome, (), e.AttemptStarted(*self._key))
         if self._runner.metric_file is not None:
             await self._runner.metric_file.settle()
@@ -175,7 +175,8 @@ class Attempt:
 
         A batch system that ends a job may signal the tasks first and rose a moment later. No slot is held meanwhile.
         """
-        if outcome.ended in (Ended.EXITED, Ended.SIGNALLED, Ended.NOT_STARTED) and not outcome.succeeded:
+        ended = outcome.reason in (ExitReason.EXITED, ExitReason.SIGNALLED, ExitReason.NOT_STARTED)
+        if ended and not outcome.succeeded:
             await anyio.sleep(STOP_NOTICE_SECONDS if _may_be_the_end_of_a_job(outcome) else 0)
 
     def _log(self, suffix: str) -> Path:
@@ -261,10 +262,10 @@ class Attempt:
     def _judged(
         self, outcome: TaskOutcome, argv: tuple[str, ...]
     ) -> e.AttemptSucceeded | e.AttemptFailed | e.AttemptLost:
-        if outcome.ended is Ended.LOST:
+        if outcome.reason is ExitReason.LOST:
             return e.AttemptLost(*self._key, self._secrets.masked(outcome.message or "the engine no longer knows it"))
         if not outcome.succeeded:
-            return self._failure(outcome, argv, outcome.ended.value, describe(outcome, self._plan.timeout_seconds))
+            return self._failure(outcome, argv, outcome.reason.value, describe(outcome, self._plan.timeout_seconds))
         if isinstance(self._metric, NoMetricError):
             return self._failure(outcome, argv, "no_metric", str(self._metric))
         report = report_of(self._result, self._stdout, inside=self._session.directory.path)
@@ -342,7 +343,7 @@ class Attempt:
     def _log_of(self, kind: str) -> Path:
         """The log that explains a failure: standard error, or standard output if that is the larger of too much."""
         with suppress(OSError):
-            if kind == Ended.OVER_LIMIT and self._stdout.lstat().st_size > self._stderr.lstat().st_size:
+            if kind == ExitReason.OVER_LIMIT and self._stdout.lstat().st_size > self._stderr.lstat().st_size:
                 return self._stdout
         return self._stderr
 
@@ -355,14 +356,14 @@ def _may_be_the_end_of_a_job(outcome: TaskOutcome) -> bool:
 
 def describe(outcome: TaskOutcome, timeout_seconds: float | None) -> str:
     """How a failed task ended, in words."""
-    match outcome.ended:
-        case Ended.SIGNALLED:
-            return f"killed by {outcome.how}"
-        case Ended.TIMED_OUT:
+    match outcome.reason:
+        case ExitReason.SIGNALLED:
+            return f"killed by {outcome.exit_status}"
+        case ExitReason.TIMED_OUT:
             return f"killed by rose after its timeout of {timeout_seconds:g} s"
-        case Ended.NOT_STARTED:
+        case ExitReason.NOT_STARTED:
             return outcome.message or "could not be started"
-        case Ended.OVER_LIMIT:
+        case ExitReason.OVER_LIMIT:
             return outcome.message or "exceeded a limit"
         case _:
-            return outcome.how
+            return outcome.exit_status

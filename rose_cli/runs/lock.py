@@ -31,15 +31,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rose_cli.util.errors import RunDirectoryError, RunLockedError
-from rose_cli.util.files import open_regular
-from rose_cli.util.host import (
-    boot_id,
-    folder_identity,
-    host_name,
-    is_same_file,
-    process_is_running,
-    process_start_ticks,
-)
+from rose_cli.util.files import directory_identity, is_same_file, open_regular
+from rose_cli.util.host import boot_id, host_name
+from rose_cli.util.processes import process_is_running, process_start_ticks
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -108,7 +102,7 @@ def this_session(folder: Path | None = None) -> Holder:
         user=_user(),
         job_id=job_id,
         token=secrets.token_hex(8),
-        folder=None if folder is None else folder_identity(folder),
+        folder=None if folder is None else directory_identity(folder),
         path=None if folder is None else str(folder.absolute()),
     )
 
@@ -139,7 +133,7 @@ def was_copied(holder: Holder, lock: Path) -> bool:
         return False
     original = Path(holder.path)
     try:
-        if folder_identity(lock.parent) == holder.folder or folder_identity(original) != holder.folder:
+        if directory_identity(lock.parent) == holder.folder or directory_identity(original) != holder.folder:
             return False
     except OSError:
         return False
@@ -152,7 +146,7 @@ def may_be_copied(holder: Holder, folder: Path) -> bool:
     It is a hint and no proof: some file systems number files anew on each host.
     """
     try:
-        return holder.folder is not None and holder.folder.split("-")[1:] != folder_identity(folder).split("-")[1:]
+        return holder.folder is not None and holder.folder.split("-")[1:] != directory_identity(folder).split("-")[1:]
     except OSError:
         return False
 

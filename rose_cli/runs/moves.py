@@ -13,7 +13,7 @@ from rose_cli.journal.codec import decode, is_whole
 from rose_cli.journal.file import MOST_BYTES, open_journal
 from rose_cli.runs.directory import GONE, RunDirectory, changed_files, is_same_folder
 from rose_cli.util.errors import RunDirectoryError
-from rose_cli.util.host import folder_identity, is_same_file
+from rose_cli.util.files import directory_identity, is_same_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -43,7 +43,7 @@ class Whereabouts:
         """Whether the latest session worked in another folder: what it left on this machine is not this run's."""
         identity = self.state.session.identity if self.state.session else None
         run, _ = self._before
-        if identity is not None and identity == folder_identity(self.directory.path):
+        if identity is not None and identity == directory_identity(self.directory.path):
             return False
         if run is None or not os.path.exists(run):  # noqa: PTH110 - it may have been moved, and what it left is this run's
             return identity is not None

@@ -326,3 +326,25 @@ class _Walk:
 
     def __exit__(self, *exc: object) -> None:
         self._close()
+
+
+def directory_identity(directory: Path) -> str:
+    """Which directory this is: the same by every path and after a move within a file system, another for a copy.
+
+    That is as this host sees it: on another host, or after a reboot, the same directory may have another identity.
+    Raises OSError.
+    """
+    status = directory.stat()
+    return f"{status.st_dev:x}-{status.st_ino:x}"
+
+
+def is_same_file(one: Path, other: Path) -> bool:
+    """Whether two paths lead to the same file, even through two mounts, where its device and number may differ.
+
+    A copy is recognized by the time when its status last changed, which no program can set.
+    """
+    try:
+        here, there = one.stat(), other.stat()
+    except OSError:
+        return False
+    return os.path.samestat(here, there) or (here.st_ctime_ns, here.st_size) == (there.st_ctime_ns, there.st_size)

@@ -392,7 +392,7 @@ def put_a_folder(path: Path) -> None:
 @pytest.mark.parametrize(
     ("place", "put", "says"),
     [
-        ("engine", put_a_file, "cannot make the engine's folder"),
+        ("engine", put_a_file, "cannot create the engine's directory"),
         ("engine/watchdog.log", put_a_folder, "cannot write the watchdog's log"),
         ("learners", put_a_file, "cannot continue: its workspace"),
     ],

@@ -24,7 +24,7 @@ from rose_cli.engine.local import LocalEngine
 from rose_cli.engine.pilot.engine import PilotEngine
 from rose_cli.engine.pilot.pilot import Pilot
 from rose_cli.engine.pilot.workplace import PilotWanted
-from rose_cli.util.processes import Census, run_mark
+from rose_cli.util.processes import ProcessScan, run_tag
 from tests.processes import gone
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ async def run(engine: Engine, request: TaskRequest) -> TaskOutcome:
 
 
 def alive(run_id: str = RUN_ID) -> list[int]:
-    return [process.pid for process in Census().members(lambda mark: mark.startswith(run_mark(run_id)))]
+    return [process.pid for process in ProcessScan().find(lambda tag: tag.startswith(run_tag(run_id)))]
 
 
 async def until_gone(pid: str | int) -> None:

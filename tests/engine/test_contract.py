@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from rose_cli.engine.base import Capacity, Ended, Resources
+from rose_cli.engine.base import Capacity, ExitReason, Resources
 from rose_cli.util.errors import EngineError
-from rose_cli.util.host import process_start_ticks
+from rose_cli.util.processes import process_start_ticks
 from tests.engine.conftest import CAPACITY, GRACE_SECONDS, nothing, run, until_gone
 from tests.processes import gone
 
@@ -44,7 +44,7 @@ async def shown(engine: Engine, request: TaskRequest) -> Any:
 @pytest.mark.parametrize("code", [0, 1, 3, 255])
 async def test_an_exit_code_comes_back(engine: Engine, folder: Folder, code: int) -> None:
     outcome = await run(engine, folder.request("sh", "-c", f"exit {code}"))
-    assert (outcome.ended, outcome.exit_code, outcome.signal) == (Ended.EXITED, code, None)
+    assert (outcome.reason, outcome.exit_code, outcome.signal) == (ExitReason.EXITED, code, None)
     assert outcome.succeeded == (code == 0)
     assert outcome.seconds > 0
 
@@ -52,13 +52,13 @@ async def test_an_exit_code_comes_back(engine: Engine, folder: Folder, code: int
 async def test_a_signal_comes_back(engine: Engine, folder: Folder) -> None:
     request = folder.program("dies_half_way")
     outcome = await run(engine, request)
-    assert (outcome.ended, outcome.signal, outcome.exit_code) == (Ended.SIGNALLED, signal.SIGUSR1, None)
+    assert (outcome.reason, outcome.signal, outcome.exit_code) == (ExitReason.SIGNALLED, signal.SIGUSR1, None)
     assert request.stdout.read_text() == "half\n"
 
 
 async def test_a_program_that_is_not_there_is_an_outcome(engine: Engine, folder: Folder) -> None:
     outcome = await run(engine, folder.request("no-such-program", "x"))
-    assert outcome.ended is Ended.NOT_STARTED
+    assert outcome.reason is ExitReason.NOT_STARTED
     assert "'no-such-program'" in (outcome.message or "")
 
 
@@ -66,19 +66,19 @@ async def test_a_file_that_is_no_program_is_an_outcome(engine: Engine, folder: F
     plain = folder.script("#!/bin/sh\n", "plain.sh")
     plain.chmod(0o644)
     outcome = await run(engine, folder.request(str(plain)))
-    assert outcome.ended is Ended.NOT_STARTED
+    assert outcome.reason is ExitReason.NOT_STARTED
     assert "plain.sh' is not executable" in (outcome.message or "")
 
 
 async def test_a_folder_is_no_program(engine: Engine, folder: Folder) -> None:
     outcome = await run(engine, folder.request(str(folder.path)))
-    assert outcome.ended is Ended.NOT_STARTED
+    assert outcome.reason is ExitReason.NOT_STARTED
     assert "is a folder" in (outcome.message or "")
 
 
 async def test_a_working_folder_that_is_not_there_is_an_outcome(engine: Engine, folder: Folder) -> None:
     outcome = await run(engine, folder.request("true", directory=folder.path / "nowhere"))
-    assert outcome.ended is Ended.NOT_STARTED
+    assert outcome.reason is ExitReason.NOT_STARTED
     assert "nowhere' does not exist" in (outcome.message or "")
 
 
@@ -169,7 +169,7 @@ async def test_shell_lines_prepare_for_the_program(engine: Engine, folder: Folde
 async def test_a_shell_line_that_fails_keeps_the_program_from_starting(engine: Engine, folder: Folder) -> None:
     request = folder.request("echo", "ran", pre_exec=("true", "sh -c 'exit 4'", "echo went on"))
     outcome = await run(engine, request)
-    assert (outcome.ended, outcome.exit_code) == (Ended.NOT_STARTED, 4)
+    assert (outcome.reason, outcome.exit_code) == (ExitReason.NOT_STARTED, 4)
     assert "pre_exec line 2, 'sh -c 'exit 4'', ended with exit code 4" in (outcome.message or "")
     assert request.stdout.read_text() == ""
     assert "pre_exec ended at line 2" in request.stderr.read_text()
@@ -180,7 +180,7 @@ async def test_a_program_that_was_not_reached_is_no_success(engine: Engine, fold
     folder.script("exit 0\n", "leaves.sh")
     request = folder.request("touch", "ran", pre_exec=("true", line))
     outcome = await run(engine, request)
-    assert (outcome.ended, outcome.exit_code, outcome.succeeded) == (Ended.NOT_STARTED, 0, False)
+    assert (outcome.reason, outcome.exit_code, outcome.succeeded) == (ExitReason.NOT_STARTED, 0, False)
     assert f"pre_exec line 2, '{line}', ended the shell with exit code 0" in (outcome.message or "")
     assert not (folder.path / "ran").exists()
     assert list(folder.path.glob("*.pre_exec")) == []
@@ -222,7 +222,7 @@ async def test_shell_lines_are_judged_by_their_own_exit_codes(engine: Engine, fo
 async def test_behind_shell_lines_a_missing_program_is_an_outcome(engine: Engine, folder: Folder) -> None:
     request = folder.request("no-such-program", pre_exec=("PATH=/bin:/nowhere",))
     outcome = await run(engine, request)
-    assert (outcome.ended, outcome.exit_code) == (Ended.NOT_STARTED, 127)
+    assert (outcome.reason, outcome.exit_code) == (ExitReason.NOT_STARTED, 127)
     assert "no program 'no-such-program' on the PATH of the task ('/bin:/nowhere')" in (outcome.message or "")
     assert "no-such-program" in request.stderr.read_text()
 
@@ -238,7 +238,7 @@ async def test_shell_lines_may_change_the_path(engine: Engine, folder: Folder) -
 
 async def test_a_timeout_asks_first(engine: Engine, folder: Folder) -> None:
     outcome = await run(engine, folder.program("obeys_term", timeout_seconds=TIMEOUT_SECONDS))
-    assert outcome.ended is Ended.TIMED_OUT
+    assert outcome.reason is ExitReason.TIMED_OUT
     assert not outcome.succeeded
     assert outcome.seconds >= TIMEOUT_SECONDS
     assert (folder.path / "ended-well").exists()
@@ -247,7 +247,7 @@ async def test_a_timeout_asks_first(engine: Engine, folder: Folder) -> None:
 
 async def test_a_timeout_ends_what_does_not_obey_and_asks_it_once(engine: Engine, folder: Folder) -> None:
     outcome = await run(engine, folder.program("ignores_term", timeout_seconds=TIMEOUT_SECONDS))
-    assert outcome.ended is Ended.TIMED_OUT
+    assert outcome.reason is ExitReason.TIMED_OUT
     assert outcome.seconds >= TIMEOUT_SECONDS + GRACE_SECONDS
     assert await folder.said("terms") == "1"
     assert gone(await folder.said("pid"))
@@ -267,7 +267,7 @@ async def test_what_has_ended_while_rose_was_suspended_is_not_ended_by_its_timeo
 @pytest.mark.parametrize("manner", [(), ("deaf",), ("bare",), ("deaf", "bare")])
 async def test_a_timeout_reaches_what_left_the_session(engine: Engine, folder: Folder, manner: tuple[str, ...]) -> None:
     outcome = await run(engine, folder.program("leaves_session", *manner, timeout_seconds=TIMEOUT_SECONDS))
-    assert outcome.ended is Ended.TIMED_OUT
+    assert outcome.reason is ExitReason.TIMED_OUT
     assert gone(await folder.said("grandchild"))
 
 
@@ -434,9 +434,9 @@ async def test_without_gpus_of_its_own_the_engine_leaves_the_variable_alone(
 @pytest.mark.parametrize(
     ("resources", "words"),
     [
-        (Resources(cores=3), "3 cores, the engine has 2"),
-        (Resources(gpus=3), "3 GPUs, the engine has 2"),
-        (Resources(memory_mb=1001), "1001 MB of memory, the engine has 1000"),
+        (Resources(cores=3), "3 cores, but the engine has 2"),
+        (Resources(gpus=3), "3 GPUs, but the engine has 2"),
+        (Resources(memory_mb=1001), "1001 MB of memory, but the engine has 1000"),
     ],
 )
 async def test_more_than_there_is_cannot_be_waited_for(
@@ -490,7 +490,7 @@ async def test_the_start_is_told_also_of_what_then_cannot_start(engine: Engine, 
         told.append("start")
 
     outcome = await engine.run(folder.request("no-such-program"), on_start, lambda *_: told.append("spawn"))
-    assert outcome.ended is Ended.NOT_STARTED
+    assert outcome.reason is ExitReason.NOT_STARTED
     assert told == ["start"]
 
 
@@ -545,7 +545,7 @@ async def test_a_kill_ends_everything_without_grace(open_engine: OpenEngine, fol
             engine.kill()
         with pytest.raises(EngineError):
             await run(engine, folder.request("touch", "ran"))
-    assert [outcome.ended for outcome in outcomes] == [Ended.LOST]
+    assert [outcome.reason for outcome in outcomes] == [ExitReason.LOST]
     assert len(refused) == 1
     assert not (folder.path / "ran").exists()
 
@@ -585,7 +585,7 @@ async def test_leaving_the_engine_ends_what_still_runs(open_engine: OpenEngine, 
     async with anyio.create_task_group() as tasks, open_engine() as engine:
         tasks.start_soon(one)
         await folder.said("pid")
-    assert [outcome.ended for outcome in outcomes] == [Ended.LOST]
+    assert [outcome.reason for outcome in outcomes] == [ExitReason.LOST]
 
 
 async def test_an_engine_that_does_not_run_says_so(open_engine: OpenEngine, folder: Folder) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rose_cli.engine.base import Ended, TaskOutcome, TaskRequest
+from rose_cli.engine.base import ExitReason, TaskOutcome, TaskRequest
 from rose_cli.engine.launch import note_beside, shell_words
 
 SHELLS = [
@@ -37,7 +37,7 @@ def outcome_of(folder: Path, shell: Path, *lines: str, argv: tuple[str, ...] = P
         text=True, check=False,
     )  # fmt: skip
     code, signal = (done.returncode, None) if done.returncode >= 0 else (None, -done.returncode)
-    how = Ended.EXITED if signal is None else Ended.SIGNALLED
+    how = ExitReason.EXITED if signal is None else ExitReason.SIGNALLED
     return note.judged(request, TaskOutcome(how, 0.0, code, signal, message=done.stdout))
 
 
@@ -68,7 +68,7 @@ REACHED = {
 @pytest.mark.parametrize(("lines", "given"), REACHED.values(), ids=REACHED)
 def test_the_program_runs(tmp_path: Path, shell: Path, lines: tuple[str, ...], given: str) -> None:
     outcome = outcome_of(tmp_path, shell, *lines)
-    assert (outcome.ended, outcome.exit_code, outcome.message) == (Ended.EXITED, 0, f"{given}\n")
+    assert (outcome.reason, outcome.exit_code, outcome.message) == (ExitReason.EXITED, 0, f"{given}\n")
 
 
 UNREACHED = {
@@ -93,7 +93,7 @@ UNREACHED = {
 @pytest.mark.parametrize(("lines", "said"), UNREACHED.values(), ids=UNREACHED)
 def test_the_program_is_not_started(tmp_path: Path, shell: Path, lines: tuple[str, ...], said: str) -> None:
     outcome = outcome_of(tmp_path, shell, *lines, argv=("touch", "ran"))
-    assert outcome.ended is Ended.NOT_STARTED
+    assert outcome.reason is ExitReason.NOT_STARTED
     assert (outcome.message or "").startswith(f"pre_exec {said}")
     assert "the program was not started" in (outcome.message or "")
     assert not (tmp_path / "ran").exists()
@@ -101,13 +101,13 @@ def test_the_program_is_not_started(tmp_path: Path, shell: Path, lines: tuple[st
 
 def test_a_condition_that_does_not_hold_is_a_failure_with_a_way_out(tmp_path: Path, shell: Path) -> None:
     outcome = outcome_of(tmp_path, shell, "[ -f nowhere ] && . nowhere")
-    assert outcome.ended is Ended.NOT_STARTED
+    assert outcome.reason is ExitReason.NOT_STARTED
     assert (outcome.message or "").endswith("if it may, write '|| true' after it")
 
 
 def test_the_path_of_the_lines_counts(tmp_path: Path, shell: Path) -> None:
     missing = outcome_of(tmp_path, shell, "PATH=/nowhere")
-    assert missing.ended is Ended.NOT_STARTED
+    assert missing.reason is ExitReason.NOT_STARTED
     assert "no program 'printenv' on the PATH of the task ('/nowhere')" in (missing.message or "")
 
 
@@ -116,29 +116,29 @@ def test_a_program_that_cannot_be_executed_says_why(tmp_path: Path, shell: Path)
     bad.write_text("#!/nowhere/python\n")
     bad.chmod(0o755)
     outcome = outcome_of(tmp_path, shell, "true", argv=(str(bad),))
-    assert outcome.ended is Ended.NOT_STARTED
+    assert outcome.reason is ExitReason.NOT_STARTED
     assert "asks for the interpreter '/nowhere/python', which does not exist" in (outcome.message or "")
 
 
 def test_a_program_that_fails_was_started(tmp_path: Path, shell: Path) -> None:
     for code in (1, 126, 127, 137):
         outcome = outcome_of(tmp_path, shell, "true", argv=("sh", "-c", f"exit {code}"))
-        assert (outcome.ended, outcome.exit_code) == (Ended.EXITED, code)
+        assert (outcome.reason, outcome.exit_code) == (ExitReason.EXITED, code)
 
 
 def test_a_note_that_cannot_be_written_keeps_the_program_from_starting(tmp_path: Path, shell: Path) -> None:
     outcome = outcome_of(tmp_path, shell, f"rm '{tmp_path}/task.pre_exec'; mkdir '{tmp_path}/task.pre_exec'")
-    assert outcome.ended is Ended.NOT_STARTED
+    assert outcome.reason is ExitReason.NOT_STARTED
 
 
 def test_a_shell_that_ended_before_the_first_line_started_nothing(tmp_path: Path) -> None:
     note = note_beside(tmp_path / "task.err")
     note.path.touch()  # and nothing in it, as where BASH_ENV names a file that exits
     request = TaskRequest("uid", PROGRAM, {}, tmp_path, tmp_path / "task.out", tmp_path / "task.err", ("true",))
-    outcome = note.judged(request, TaskOutcome(Ended.EXITED, 0.0, 0))
-    assert (outcome.ended, outcome.message) == (
-        Ended.NOT_STARTED,
-        "the shell ended with exit code 0 before the first line of pre_exec; the program was not started",
+    outcome = note.judged(request, TaskOutcome(ExitReason.EXITED, 0.0, 0))
+    assert (outcome.reason, outcome.message) == (
+        ExitReason.NOT_STARTED,
+        "the shell ended with exit code 0 before the first pre_exec line; the program was not started",
     )
 
 
@@ -148,4 +148,4 @@ def test_what_only_bash_knows(tmp_path: Path) -> None:
     lines = ("declare -A m", "m[a]=1", "shopt -s extglob", "GIVEN=${m[a]}!(x)", "source ./inner.sh", "set -o posix")
     assert outcome_of(tmp_path, bash, *lines).message == "yes\n"
     returned = outcome_of(tmp_path, bash, "return 0")
-    assert returned.ended is Ended.NOT_STARTED
+    assert returned.reason is ExitReason.NOT_STARTED

@@ -1,4 +1,4 @@
-"""What only the local engine promises: marks, messages, descriptors, and the watchdog."""
+"""What only the local engine promises: tags, messages, descriptors, and the watchdog."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from rose_cli.engine.base import Capacity, Ended, Resources
+from rose_cli.engine.base import Capacity, ExitReason, Resources
 from rose_cli.engine.launch import explain
 from rose_cli.engine.local import LocalEngine
-from rose_cli.util.processes import MARK_VARIABLE, mark_of, read_process
+from rose_cli.util.processes import TAG_VARIABLE, read_process, read_tag
 from rose_cli.util.signals import STOPS
 from tests.conftest import REPOSITORY
 from tests.engine.conftest import CAPACITY, PROGRAMS, RUN_ID, alive, nothing, open_local, run, until_gone
@@ -41,7 +41,7 @@ def open_engine(tmp_path: Path) -> OpenEngine:
     return open_local(tmp_path / "engine")
 
 
-# ---- marks and messages
+# ---- tags and messages
 
 
 async def test_the_mark_names_run_session_and_task(folder: Folder, tmp_path: Path) -> None:
@@ -50,9 +50,9 @@ async def test_the_mark_names_run_session_and_task(folder: Folder, tmp_path: Pat
         run_id=RUN_ID,
         session=1_000_001,
         directory=tmp_path,
-        base_environment={**os.environ, MARK_VARIABLE: "another's"},
+        base_environment={**os.environ, TAG_VARIABLE: "another's"},
     )
-    request = folder.request("printenv", MARK_VARIABLE, uid="1.2.training", environment={MARK_VARIABLE: "mine"})
+    request = folder.request("printenv", TAG_VARIABLE, uid="1.2.training", environment={TAG_VARIABLE: "mine"})
     async with engine:
         await run(engine, request)
     assert request.stdout.read_text() == f"{RUN_ID}.1000001.1.2.training\n"
@@ -65,7 +65,7 @@ async def test_only_the_given_environment_is_seen(folder: Folder, tmp_path: Path
     request = folder.request("/usr/bin/env", uid="x", environment={"B": "2"})
     async with engine:
         assert (await run(engine, request)).succeeded
-    assert sorted(request.stdout.read_text().splitlines()) == ["A=1", "B=2", f"{MARK_VARIABLE}={RUN_ID}.1000002.x"]
+    assert sorted(request.stdout.read_text().splitlines()) == ["A=1", "B=2", f"{TAG_VARIABLE}={RUN_ID}.1000002.x"]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ async def test_what_the_kernel_refuses_is_explained(
 ) -> None:
     async with open_engine() as engine:
         outcome = await run(engine, folder.request(str(folder.script(text))))
-    assert outcome.ended is Ended.NOT_STARTED
+    assert outcome.reason is ExitReason.NOT_STARTED
     assert re.search(words, outcome.message or ""), outcome.message
 
 
@@ -89,7 +89,7 @@ async def test_a_command_that_is_too_long_is_explained(open_engine: OpenEngine, 
     async with open_engine() as engine:
         outcome = await run(engine, folder.request("true", "x" * 200_000))
         many = await run(engine, folder.request("true", *["x" * 100_000] * 100))
-    assert (outcome.ended, many.ended) == (Ended.NOT_STARTED, Ended.NOT_STARTED)
+    assert (outcome.reason, many.reason) == (ExitReason.NOT_STARTED, ExitReason.NOT_STARTED)
     assert re.search(r"the word 'x+…' of the command is too long .*\(200001 bytes", outcome.message or "")
     assert re.search(r"the command \(\d+ bytes\) and its environment \(\d+ bytes\) are too long", many.message or "")
 
@@ -100,7 +100,7 @@ async def test_what_no_kernel_can_start_is_an_outcome(
 ) -> None:
     async with open_engine() as engine:
         outcome = await run(engine, folder.request(*argv))
-    assert outcome.ended is Ended.NOT_STARTED
+    assert outcome.reason is ExitReason.NOT_STARTED
     assert outcome.message
 
 
@@ -108,7 +108,7 @@ async def test_output_that_cannot_be_written_is_an_outcome(open_engine: OpenEngi
     async with open_engine() as engine:
         for path in (folder.path, folder.script("") / "below"):
             outcome = await run(engine, folder.request("true", stdout=path))
-            assert outcome.ended is Ended.NOT_STARTED
+            assert outcome.reason is ExitReason.NOT_STARTED
             assert f"'{path}' cannot be written" in (outcome.message or "")
 
 
@@ -131,7 +131,7 @@ async def test_shell_lines_do_not_see_the_command(open_engine: OpenEngine, folde
 async def test_what_was_left_in_the_background_is_told(open_engine: OpenEngine, folder: Folder) -> None:
     async with open_engine() as engine:
         outcome = await run(engine, folder.program("keeps_stdout"))
-    assert outcome.message == "it left 1 in the background, which rose ended"
+    assert outcome.message == "rose terminated 1 background process that it left"
 
 
 # ---- what it costs
@@ -222,7 +222,7 @@ async def test_it_works_where_there_is_no_pidfd(
     async with open_engine() as engine:
         assert (await run(engine, folder.request("sh", "-c", "exit 3"))).exit_code == 3
         outcome = await run(engine, folder.program("leaves_session", "deaf", timeout_seconds=1.5))
-    assert outcome.ended is Ended.TIMED_OUT
+    assert outcome.reason is ExitReason.TIMED_OUT
     assert gone(await folder.said("grandchild"))
 
 
@@ -284,7 +284,7 @@ async def test_when_rose_is_killed_nothing_is_left(folder: Folder) -> None:
     await wait_until_none_is_alive(run_id)
     assert (folder.path / "obeys_term" / "ended-well").exists()
     assert await folder.said("ignores_term/terms") == "1"
-    assert re.search(r"rose is gone, ended [45] of its processes", await log_of(folder.path / "engine"))
+    assert re.search(r"rose is gone; terminated [45] of its processes", await log_of(folder.path / "engine"))
 
 
 async def log_of(directory: Path) -> str:
@@ -298,7 +298,7 @@ async def log_of(directory: Path) -> str:
 
 def watchdogs() -> list[int]:
     """Those of this process, by what they run."""
-    return [pid for pid in children() if b"guard()" in command_line(pid)]
+    return [pid for pid in children() if b"watch()" in command_line(pid)]
 
 
 def command_line(pid: int) -> bytes:
@@ -323,10 +323,10 @@ async def test_the_watchdog_comes_and_goes_with_the_engine(open_engine: OpenEngi
 async def test_a_watchdog_is_not_swept_with_the_task_that_rose_runs_in(
     open_engine: OpenEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(MARK_VARIABLE, f"{RUN_ID}.0.outer")
+    monkeypatch.setenv(TAG_VARIABLE, f"{RUN_ID}.0.outer")
     async with open_engine():
         (watchdog,) = watchdogs()
-        assert mark_of(watchdog) is None
+        assert read_tag(watchdog) is None
         assert alive() == []
 
 
@@ -377,5 +377,5 @@ async def test_an_exit_status_taken_by_others_is_no_success(open_engine: OpenEng
             os.waitpid(pid, 0)
 
         outcome = await engine.run(folder.waiting(gate, resources=Resources(cores=2)), nothing, steal)
-    assert outcome.ended is Ended.LOST
-    assert outcome.message == "somebody else took its exit status"
+    assert outcome.reason is ExitReason.LOST
+    assert outcome.message == "its exit status was lost"

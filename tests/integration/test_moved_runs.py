@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rose_cli.journal.codec import decode, encode, from_json, to_json
-from rose_cli.util.host import process_is_running
+from rose_cli.util.processes import process_is_running
 from tests.conftest import Rose, wait_until
 
 if TYPE_CHECKING:

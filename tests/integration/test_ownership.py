@@ -18,7 +18,8 @@ import pytest
 from rose_cli.journal import events as e
 from rose_cli.journal.codec import Record, decode, encode
 from rose_cli.runs.directory import RunDirectory
-from rose_cli.util.host import folder_identity, process_is_running, process_start_ticks
+from rose_cli.util.files import directory_identity
+from rose_cli.util.processes import process_is_running, process_start_ticks
 from tests.conftest import wait_until
 from tests.two_users import ALICE, MALLORY, MOST, NAMED_GROUP, NOBODY, OTHERS, OWN, OWN_GROUP, TEAM, Person
 
@@ -502,7 +503,7 @@ def test_no_journal_ends_a_process_that_is_not_its_runs(rose: Rose) -> None:
         journal = rose.folder / "living/journal.jsonl"
         wait_until(lambda: journal.exists() and b'"process_spawned"' in journal.read_bytes())
         task = next(event["pid"] for event in rose.events("living") if event["event"] == "process_spawned")
-        living, identity = rose.events("living")[0]["run_id"], folder_identity(rose.folder / "living")
+        living, identity = rose.events("living")[0]["run_id"], directory_identity(rose.folder / "living")
         run = rose.folder / "r"
         claims: list[tuple[str, dict[str, Any]]] = [
             ("x", {}),
@@ -516,7 +517,7 @@ def test_no_journal_ends_a_process_that_is_not_its_runs(rose: Rose) -> None:
             pid = task if number > 1 else stranger.pid
             shutil.rmtree(run, ignore_errors=True)
             shutil.copytree(rose.folder / "pristine", run)
-            forge(run, run_id, pid, **{"identity": folder_identity(run), "directory": str(run), **facts})
+            forge(run, run_id, pid, **{"identity": directory_identity(run), "directory": str(run), **facts})
             called = rose("resume", "r")
             assert called.code == 0, called.err
             assert "ended" not in called.err

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rose_cli.engines import mark_of_run
-from rose_cli.util.host import folder_identity
-from rose_cli.util.processes import Census, run_mark
+from rose_cli.engines import unique_run_id
+from rose_cli.util.files import directory_identity
+from rose_cli.util.processes import ProcessScan, run_tag
 from tests.conftest import Rose
 from tests.engine.conftest import require_pilot
 
@@ -107,8 +107,8 @@ def alive(rose: Rose) -> list[int]:
     created = events(rose, "run_created")
     if not created:
         return []
-    run = run_mark(mark_of_run(created[0]["run_id"], folder_identity(rose.folder / "r")))
-    return [process.pid for process in Census().members(lambda mark: mark.startswith(run))]
+    run = run_tag(unique_run_id(created[0]["run_id"], directory_identity(rose.folder / "r")))
+    return [process.pid for process in ProcessScan().find(lambda tag: tag.startswith(run))]
 
 
 def part(rose: Rose, title: str) -> int | None:

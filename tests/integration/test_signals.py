@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rose_cli.util.host import process_is_running
+from rose_cli.util.processes import process_is_running
 from tests.conftest import REPOSITORY, wait_until
 
 if TYPE_CHECKING:

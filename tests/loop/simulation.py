@@ -18,7 +18,7 @@ import anyio.to_thread
 from rose_cli.campaign_file import Target, check_campaign
 from rose_cli.commands.resume import ResumeOptions, _open, _opening
 from rose_cli.commands.run import begin
-from rose_cli.engine.base import Capacity, Ended, TaskOutcome
+from rose_cli.engine.base import Capacity, ExitReason, TaskOutcome
 from rose_cli.engine.slots import Slots
 from rose_cli.journal import events as e
 from rose_cli.journal.recorder import Recorder
@@ -157,14 +157,14 @@ class SimulatedEngine:
         timeout = request.timeout_seconds
         with anyio.move_on_after(min(fate.seconds, math.inf if timeout is None else timeout)):
             await self._ends.wait()
-            return TaskOutcome(Ended.SIGNALLED, 0.0, signal=signal.SIGTERM)
+            return TaskOutcome(ExitReason.SIGNALLED, 0.0, signal=signal.SIGTERM)
         if timeout is not None and fate.seconds > timeout:
-            return TaskOutcome(Ended.TIMED_OUT, timeout)
+            return TaskOutcome(ExitReason.TIMED_OUT, timeout)
         request.stdout.parent.mkdir(parents=True, exist_ok=True)
         request.stdout.write_text(fate.printed)
         if fate.exit_code is None:
-            return TaskOutcome(Ended.LOST, fate.seconds, message="it was lost")
-        return TaskOutcome(Ended.EXITED, fate.seconds, exit_code=fate.exit_code)
+            return TaskOutcome(ExitReason.LOST, fate.seconds, message="it was lost")
+        return TaskOutcome(ExitReason.EXITED, fate.seconds, exit_code=fate.exit_code)
 
     def _try(self, request: TaskRequest) -> Try:
         given = request.environment

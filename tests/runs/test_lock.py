@@ -17,7 +17,9 @@ import pytest
 
 from rose_cli.runs.lock import Holder, RunLock, _guard_of, is_alive, look, read_holder, this_session
 from rose_cli.util.errors import RunDirectoryError, RunLockedError
-from rose_cli.util.host import boot_id, folder_identity, process_start_ticks
+from rose_cli.util.files import directory_identity
+from rose_cli.util.host import boot_id
+from rose_cli.util.processes import process_start_ticks
 from tests.programs.refuse import supported
 
 if TYPE_CHECKING:
@@ -194,7 +196,7 @@ def test_the_lock_of_another_host_is_kept_whatever_its_age(tmp_path: Path) -> No
 
 
 def test_of_a_lock_of_another_host_it_is_said_that_it_may_have_been_copied(tmp_path: Path) -> None:
-    identity = folder_identity(tmp_path)
+    identity = directory_identity(tmp_path)
     for folder, may_be in ((identity, False), (f"ff-{identity.split('-')[1]}", False), ("ff-1", True), (None, False)):
         plant(tmp_path, replace(dead_holder(), host="elsewhere", boot_id="another", folder=folder))
         with pytest.raises(RunLockedError) as caught:

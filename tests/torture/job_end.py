@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rose_cli.engine.pilot.pilot import AGENT
-from rose_cli.util.processes import mark_of
+from rose_cli.util.processes import read_tag
 from tests.torture.campaign import LOCAL, Ground, history, whole_history, write_campaign
 from tests.torture.session import Session
 from tests.torture.verdict import Report, events_of, judge, processes_of, run_id, watchdogs_of
@@ -87,11 +87,11 @@ def _tasks(run: Path) -> list[int]:
     if name is None:
         return []
     tasks = set(processes_of(name)) - set(watchdogs_of(name))
-    return sorted(pid for pid in tasks if not _is_of_a_pilot(mark_of(pid) or "", name))
+    return sorted(pid for pid in tasks if not _is_of_a_pilot(read_tag(pid) or "", name))
 
 
-def _is_of_a_pilot(mark: str, name: str) -> bool:
-    words = mark.removeprefix(f"{name}.").split(".")
+def _is_of_a_pilot(tag: str, name: str) -> bool:
+    words = tag.removeprefix(f"{name}.").split(".")
     return "host" in words[:1] or AGENT in words[1:2]
 
 

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rose_cli.util.host import process_start_ticks
+from rose_cli.util.processes import process_start_ticks
 from tests.torture.campaign import history, whole_history, write_campaign
 from tests.torture.session import interrupted_run
 from tests.torture.verdict import Report, events_of, judge

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rose_cli.engines import mark_of_run
-from rose_cli.util.host import folder_identity
+from rose_cli.engines import unique_run_id
+from rose_cli.util.files import directory_identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +53,7 @@ def events_of(run: Path) -> list[dict[str, Any]]:
 def run_id(run: Path) -> str | None:
     """What its processes are known by; None where the session died before it recorded anything."""
     name = next((event["run_id"] for event in events_of(run) if event["event"] == "run_created"), None)
-    return None if name is None else mark_of_run(name, folder_identity(run))
+    return None if name is None else unique_run_id(name, directory_identity(run))
 
 
 def key_of(event: dict[str, Any]) -> tuple[str, ...]:

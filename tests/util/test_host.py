@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from rose_cli.util.host import boot_id, host_name, process_is_running, process_start_ticks, steady_clock
+from rose_cli.util.host import boot_id, host_name, steady_clock
+from rose_cli.util.processes import process_is_running, process_start_ticks
 
 on_linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 

@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rose_cli.util.host import process_start_ticks
-from rose_cli.util.processes import Census, mark_of, read_process, run_mark, send_signal, session_mark
+from rose_cli.util.processes import (
+    ProcessScan,
+    process_start_ticks,
+    read_process,
+    read_tag,
+    run_tag,
+    send_signal,
+    session_tag,
+)
 from tests.processes import SLEEP, gone, started
 
 if TYPE_CHECKING:
@@ -33,22 +40,22 @@ def test_a_name_does_not_confuse(tmp_path: Path, name: str) -> None:
     assert abs(found.start_ticks - (process_start_ticks(os.getpid()) or 0)) < 10**7
 
 
-def test_the_mark_is_read_back(run_id: str) -> None:
-    mark = session_mark(run_id, 1) + 'a task\'s uid, with "all" of it = ü'
-    with started(*SLEEP, mark=mark) as process:
-        assert mark_of(process.pid) == mark
-    assert mark_of(process.pid) is None
+def test_the_tag_is_read_back(run_id: str) -> None:
+    tag = session_tag(run_id, 1) + 'a task\'s uid, with "all" of it = ü'
+    with started(*SLEEP, tag=tag) as process:
+        assert read_tag(process.pid) == tag
+    assert read_tag(process.pid) is None
 
 
-def test_no_mark_begins_with_that_of_another_run_or_session() -> None:
-    assert not session_mark("a.1", 2).startswith(run_mark("a"))
-    assert not session_mark("ab", 2).startswith(run_mark("a"))
-    assert not session_mark("a", 11).startswith(session_mark("a", 1))
-    assert not session_mark("a%2E1", 1).startswith(run_mark("a.1"))
+def test_no_tag_begins_with_that_of_another_run_or_session() -> None:
+    assert not session_tag("a.1", 2).startswith(run_tag("a"))
+    assert not session_tag("ab", 2).startswith(run_tag("a"))
+    assert not session_tag("a", 11).startswith(session_tag("a", 1))
+    assert not session_tag("a%2E1", 1).startswith(run_tag("a.1"))
 
 
 def test_whoever_got_the_number_of_another_is_left_alone(run_id: str) -> None:
-    with started(*SLEEP, mark=session_mark(run_id, 1)) as process:
+    with started(*SLEEP, tag=session_tag(run_id, 1)) as process:
         found = read_process(process.pid)
         assert found is not None
         send_signal(found._replace(start_ticks=found.start_ticks - 1), signal.SIGKILL)
@@ -59,7 +66,7 @@ def test_whoever_got_the_number_of_another_is_left_alone(run_id: str) -> None:
 
 def test_signals_arrive_where_there_is_no_pidfd(run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "pidfd_open")
-    with started(*SLEEP, mark=session_mark(run_id, 1)) as process:
+    with started(*SLEEP, tag=session_tag(run_id, 1)) as process:
         found = read_process(process.pid)
         assert found is not None
         send_signal(found._replace(start_ticks=found.start_ticks - 1), signal.SIGKILL)
@@ -69,14 +76,14 @@ def test_signals_arrive_where_there_is_no_pidfd(run_id: str, monkeypatch: pytest
 
 
 def test_a_census_for_many_looks_sees_who_comes_and_goes(run_id: str) -> None:
-    session = session_mark(run_id, 1)
-    with started(*SLEEP, mark=session + "early"):
-        census = Census(session)
+    session = session_tag(run_id, 1)
+    with started(*SLEEP, tag=session + "early"):
+        scan = ProcessScan(session)
 
         def look(uid: str) -> list[int]:
-            return [process.pid for process in census.members(lambda mark: mark == session + uid)]
+            return [process.pid for process in scan.find(lambda tag: tag == session + uid)]
 
-        with started(*SLEEP, mark=session + "a") as first, started(*SLEEP, mark=session + "b") as second:
+        with started(*SLEEP, tag=session + "a") as first, started(*SLEEP, tag=session + "b") as second:
             assert (look("a"), look("b"), look("early")) == ([first.pid], [second.pid], [])
             assert look("a") == [first.pid]
         assert (look("a"), look("b")) == ([], [])

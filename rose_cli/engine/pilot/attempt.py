@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from rose_cli.engine.base import Ended, ExitStatus, TaskOutcome, ended
+from rose_cli.engine.base import ExitReason, ExitStatus, TaskOutcome, exited
 from rose_cli.engine.launch import NotStartedError, in_shell, open_outputs, prepare, why_not_executed
 from rose_cli.engine.pilot.script import LOCKS, SCRIPTS, Generation, Notices, TaskScript, write_common, write_script
 from rose_cli.util.errors import EngineError
 from rose_cli.util.files import Folder
-from rose_cli.util.processes import MARK_VARIABLE, open_pidfd, read_process
+from rose_cli.util.processes import TAG_VARIABLE, open_pidfd, read_process
 from rose_cli.util.trees import remove_entry
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rose_cli.engine.base import TaskRequest
-    from rose_cli.engine.cleanup import Ending
     from rose_cli.engine.pilot.pilot import Pilot
+    from rose_cli.engine.termination import Terminator
     from rose_cli.util.processes import Identity
 
 # Variables of the place that rose runs at, which would be wrong on another node or within MPI.
@@ -38,13 +38,13 @@ _OF_THIS_PLACE = re.compile(
 
 
 class TaskFiles:
-    """`mark` is what the processes of this session are known by; `shows_gpus`: tasks are told which GPUs are theirs."""
+    """`tag` is what the processes of this session are known by; `shows_gpus`: tasks are told which GPUs are theirs."""
 
     def __init__(
-        self, directory: Path, session: int, mark: str, base_environment: Mapping[str, str], *, shows_gpus: bool
+        self, directory: Path, session: int, tag: str, base_environment: Mapping[str, str], *, shows_gpus: bool
     ) -> None:
         self._session = session
-        self._mark = mark
+        self._tag = tag
         self._scripts = directory / f"{SCRIPTS}-{session}"
         self._locks = directory / LOCKS
         self._base_environment = dict(base_environment)
@@ -96,7 +96,7 @@ class TaskFiles:
         base = self._base_environment
         if not _is_exact(pilot, request):
             base = {name: value for name, value in base.items() if not _OF_THIS_PLACE.fullmatch(name)}
-        environment = {**base, **request.environment, MARK_VARIABLE: self._mark + request.uid}
+        environment = {**base, **request.environment, TAG_VARIABLE: self._tag + request.uid}
         if self._shows_gpus and pilot.here:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpu_ids)
         return environment
@@ -132,9 +132,9 @@ class Attempt:
         self._final: Json | None = None
 
     @property
-    def mark(self) -> str:
+    def tag(self) -> str:
         """What its processes are known by."""
-        return self._environment[MARK_VARIABLE]
+        return self._environment[TAG_VARIABLE]
 
     def on_notice(self, words: list[str]) -> None:
         """From its script, on this machine."""
@@ -183,22 +183,22 @@ class Attempt:
         finally:
             os.close(descriptor)
 
-    def outcome(self, ending: Ending) -> TaskOutcome:
-        """How it ended; `ending` is that of what it left behind. Raises EngineError where it must not run at all."""
+    def outcome(self, terminator: Terminator) -> TaskOutcome:
+        """How it ended; `terminator` dealt with what it left behind. Raises EngineError if it must not run at all."""
         seconds = self.ended - self.began
         if self.lost is not None:
-            return TaskOutcome(Ended.LOST, seconds, message=self.lost)
+            return TaskOutcome(ExitReason.LOST, seconds, message=self.lost)
         code = self._code or self.script.read_record() or self._exit_code()
         if code == "held":
             raise EngineError(f"a task of an earlier pilot still works in '{self.request.directory}'")
         if code == "over":
-            return TaskOutcome(Ended.LOST, seconds, message="its pilot was given up before it began")
+            return TaskOutcome(ExitReason.LOST, seconds, message="its pilot was given up before it began")
         if code is None or code == "nowhere":
-            return TaskOutcome(Ended.NOT_STARTED, seconds, message=self._unstarted())
+            return TaskOutcome(ExitReason.NOT_STARTED, seconds, message=self._unstarted())
         number = int(code)
         if number in _NO_PROGRAM and not self.request.pre_exec and (why := self._no_program()):
-            return TaskOutcome(Ended.NOT_STARTED, seconds, message=why)
-        outcome = ended(_status(number), ending, seconds)
+            return TaskOutcome(ExitReason.NOT_STARTED, seconds, message=why)
+        outcome = exited(_status(number), terminator, seconds)
         return self.script.note.judged(self.request, outcome) if self.request.pre_exec else outcome
 
     def _start(self) -> None:

@@ -62,7 +62,7 @@ def launcher_missing() -> bool:
 
 
 def adapted(resource: Json, wanted: Json, *, here: bool) -> Json:
-    """The resource with the mark of this session on its agent; on this machine also what makes it start faster.
+    """The resource with the tag of this session on its agent; on this machine also what makes it start faster.
 
     radical.pilot gives local.localhost eight cores whatever the machine has; here it gets those that were asked for.
     """

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from rose_cli.engine.base import Activity, Ended, TaskOutcome, timed_out
-from rose_cli.engine.cleanup import Ending
+from rose_cli.engine.base import Activity, ExitReason, TaskOutcome, timed_out
 from rose_cli.engine.launch import NotStartedError
 from rose_cli.engine.pilot.attempt import TaskFiles
 from rose_cli.engine.pilot.pilot import AGENT
 from rose_cli.engine.pilot.script import command_line
 from rose_cli.engine.slot_engine import LINGER_SECONDS, SlotEngine
+from rose_cli.engine.termination import Terminator
 from rose_cli.util.errors import EngineError
-from rose_cli.util.processes import MARK_VARIABLE
+from rose_cli.util.processes import TAG_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -131,7 +131,7 @@ class PilotEngine(SlotEngine):
         super().__init__(
             "pilot", capacity=capacity, run_id=run_id, session=session, directory=directory, grace_seconds=grace_seconds
         )
-        self._files = TaskFiles(directory, session, self._mark, base_environment, shows_gpus=bool(capacity.gpus))
+        self._files = TaskFiles(directory, session, self._tag, base_environment, shows_gpus=bool(capacity.gpus))
         self._fleet = Fleet(launch, restarts, self._lose)
         self._numbers = count(1)
         self._attempts: dict[int, Attempt] = {}
@@ -177,8 +177,8 @@ class PilotEngine(SlotEngine):
         for attempt in self._attempts.values():
             attempt.lose(self._closed or self._not_running)
 
-    def _is_of_a_task(self, mark: str) -> bool:
-        return super()._is_of_a_task(mark) and not mark.startswith(f"{self._mark}{AGENT}.")
+    def _is_of_a_task(self, tag: str) -> bool:
+        return super()._is_of_a_task(tag) and not tag.startswith(f"{self._tag}{AGENT}.")
 
     # ---- one task
 
@@ -190,14 +190,14 @@ class PilotEngine(SlotEngine):
             return None
         await self._begin(on_start)
         if not pilot.usable:
-            return TaskOutcome(Ended.LOST, 0.0, message=pilot.reason or _NO_PILOT)
+            return TaskOutcome(ExitReason.LOST, 0.0, message=pilot.reason or _NO_PILOT)
         asked = time.monotonic()
         number = next(self._numbers)
         self._watchdog.ensure()
         try:
             attempt = self._files.attempt(pilot, request, gpu_ids, number)
         except NotStartedError as error:
-            return TaskOutcome(Ended.NOT_STARTED, time.monotonic() - asked, message=str(error))
+            return TaskOutcome(ExitReason.NOT_STARTED, time.monotonic() - asked, message=str(error))
         self._attempts[number] = attempt
         try:
             return await self._follow(pilot, attempt, on_spawn)
@@ -228,30 +228,30 @@ class PilotEngine(SlotEngine):
             await self._end(pilot, attempt, uid)
             raise
         if limit.cancelled_caught and not attempt.has_ended():
-            ending = await self._end(pilot, attempt, uid)
-            return timed_out(attempt.request.timeout_seconds, ending, time.monotonic() - attempt.began)
+            terminator = await self._end(pilot, attempt, uid)
+            return timed_out(attempt.request.timeout_seconds, terminator, time.monotonic() - attempt.began)
         if attempt.lost is None:
             await attempt.script_gone()
         patience_seconds = LINGER_SECONDS if attempt.lost is None else 0.0
-        ending = Ending(self._members(attempt), self._grace_seconds, patience_seconds=patience_seconds)
+        terminator = Terminator(self._members(attempt), self._grace_seconds, patience_seconds=patience_seconds)
         with anyio.CancelScope(shield=True):
-            await self._drive(ending)
-        return attempt.outcome(ending)
+            await self._drive(terminator)
+        return attempt.outcome(terminator)
 
-    async def _end(self, pilot: Pilot, attempt: Attempt, uid: str) -> Ending:
+    async def _end(self, pilot: Pilot, attempt: Attempt, uid: str) -> Terminator:
         """End its whole tree; what has not begun yet does not begin."""
         attempt.script.withdraw()
-        ending = Ending(self._members(attempt), self._grace_seconds)
+        terminator = Terminator(self._members(attempt), self._grace_seconds)
         with anyio.CancelScope(shield=True):
-            await self._drive(ending)
+            await self._drive(terminator)
             if not pilot.here and pilot.usable:
                 pilot.cancel(uid)
                 with anyio.move_on_after(self._grace_seconds + _ELSEWHERE_SECONDS):
                     await attempt.over.wait()
-        return ending
+        return terminator
 
     def _members(self, attempt: Attempt) -> Callable[[AbstractSet[Identity]], list[Process]]:
-        return lambda known: self._census.members(lambda mark: mark == attempt.mark, roots=known)
+        return lambda known: self._scan.find(lambda tag: tag == attempt.tag, roots=known)
 
     # ---- all of them
 
@@ -283,7 +283,7 @@ def _described(pilot: Pilot, attempt: Attempt) -> Json:
     """The task in radical.pilot's words."""
     resources, ranks = attempt.request.resources, attempt.request.ranks
     description: Json = {
-        "executable": command_line(attempt.script, (MARK_VARIABLE, attempt.mark)),
+        "executable": command_line(attempt.script, (TAG_VARIABLE, attempt.tag)),
         "ranks": ranks,
         "cores_per_rank": max(1, resources.cores // ranks),
     }

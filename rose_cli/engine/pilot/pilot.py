@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from rose_cli.engine.cleanup import Ending
 from rose_cli.engine.pilot.records import RECORD
 from rose_cli.engine.pilot.script import make_anew
 from rose_cli.engine.pilot.workplace import HOME, Workplace, bring_home, host_environment, user_configs
+from rose_cli.engine.termination import Terminator
 from rose_cli.util.errors import EngineError
 from rose_cli.util.files import open_alone, open_regular
 from rose_cli.util.ownership import umask_of_user
-from rose_cli.util.processes import MARK_VARIABLE, Census, read_process, run_mark, session_mark, signal_group
+from rose_cli.util.processes import TAG_VARIABLE, ProcessScan, read_process, run_tag, session_tag, signal_group
 from rose_cli.util.shortage import process_shortage
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class HostLink:
                 yield json.loads(line)
 
     def kill(self) -> None:
-        """At once. The processes that it started elsewhere than in its group carry its mark."""
+        """At once. The processes that it started elsewhere than in its group carry its tag."""
         if self._process.returncode is None:
             signal_group(self._process.pid, signal.SIGKILL)
 
@@ -135,8 +135,8 @@ _TITLE = "rp."  # what radical.pilot's long-lived processes call themselves
 class Vitals:
     """Made when a pilot is active; all parts are there then, and none ends before the pilot does."""
 
-    def __init__(self, marks: Collection[str]) -> None:
-        members = Census().members(lambda mark: mark in marks)
+    def __init__(self, tags: Collection[str]) -> None:
+        members = ProcessScan().find(lambda tag: tag in tags)
         self._parts = {process.identity: title for process in members if (title := _title(process))}
 
     def missed(self) -> str | None:
@@ -170,7 +170,7 @@ AGENT = "agent"
 class Pilot:
     """`number` counts the pilots of a session. `folder` takes what radical.pilot writes.
 
-    `active` and `over` are set once each, `reason` then says why it is over. Agents on this machine carry the mark of
+    `active` and `over` are set once each, `reason` then says why it is over. Agents on this machine carry the tag of
     the session, so that the watchdog ends them with its tasks; the host carries one of the run alone, for it still has
     to end what runs elsewhere.
     """
@@ -179,8 +179,8 @@ class Pilot:
         self._wanted = wanted
         self._folder = folder
         self._workplace = Workplace(folder / HOME)
-        self._host_mark = f"{run_mark(run_id)}host.{session}.{number}"
-        self._agent_mark = f"{session_mark(run_id, session)}{AGENT}.{number}"
+        self._host_tag = f"{run_tag(run_id)}host.{session}.{number}"
+        self._agent_tag = f"{session_tag(run_id, session)}{AGENT}.{number}"
         self._session = f"rose.{session}.{number}"
         self._link: HostLink | None = None
         self._numbers = count(1)
@@ -240,14 +240,16 @@ class Pilot:
             self.over_file.parent.mkdir(parents=True, exist_ok=True)
             self.over_file.touch()
         self.kill()
-        marks = (self._host_mark, self._agent_mark)
-        ending = Ending(lambda known: Census().members(lambda mark: mark in marks, roots=known), grace_seconds=0.0)
-        for pause_seconds in ending.steps():
+        tags = (self._host_tag, self._agent_tag)
+        terminator = Terminator(
+            lambda known: ProcessScan().find(lambda tag: tag in tags, roots=known), grace_seconds=0.0
+        )
+        for pause_seconds in terminator.steps():
             await anyio.sleep(pause_seconds)
         if self._link is not None:
             self._link.close()
             self._link = None
-        if self._final or (self.here and not ending.left):
+        if self._final or (self.here and not terminator.survivors):
             with suppress(OSError):
                 (self._folder / RECORD).unlink()
         bring_home(self._workplace.path, self._workplace.home)
@@ -264,7 +266,7 @@ class Pilot:
         make_anew(self._folder)
         self._workplace.make(user_configs())
         place = self._workplace.path
-        environment = host_environment(self._wanted, place, (MARK_VARIABLE, self._host_mark))
+        environment = host_environment(self._wanted, place, (TAG_VARIABLE, self._host_tag))
         self._link = HostLink(self._folder / "host.log", place, environment)
         wanted = self._wanted
         self._send(
@@ -273,7 +275,7 @@ class Pilot:
                 "token": self._workplace.token,
                 "over": str(self.over_file),
                 "record": str(self._folder / RECORD),
-                "agent": {MARK_VARIABLE: self._agent_mark}, "resource": wanted.resource,
+                "agent": {TAG_VARIABLE: self._agent_tag}, "resource": wanted.resource,
                 "runtime_minutes": wanted.runtime_minutes, "cores": wanted.cores, "gpus": wanted.gpus,
                 "nodes": wanted.nodes, "project": wanted.project, "queue": wanted.queue,
                 "access_schema": wanted.access_schema, "ranks": wanted.ranks,
@@ -298,7 +300,7 @@ class Pilot:
                 self.here = message["here"]
             case "active":
                 if self.here:  # at once: a part that has died before the first look would not be missed
-                    self._vitals = Vitals({self._host_mark, self._agent_mark})
+                    self._vitals = Vitals({self._host_tag, self._agent_tag})
                 self.active.set()
             case "running" | "final":
                 self._tell(message)

@@ -126,7 +126,7 @@ _LOOK_SECONDS = 0.2
 def settle_pilots(engine_folder: Path, *, force: bool) -> None:
     """Return once no pilot of an earlier session can be at work, but for those whose processes are on this host.
 
-    These the caller ends by their marks. Raises RunDirectoryError where a pilot may still be at work elsewhere;
+    These the caller ends by their tags. Raises RunDirectoryError where a pilot may still be at work elsewhere;
     with `force` the user has made sure that none is.
     """
     if force:

@@ -171,9 +171,9 @@ def write_script(
         file.write("\n".join([*lines, ""]))
 
 
-def command_line(script: TaskScript, mark: tuple[str, str]) -> str:
-    """What radical.pilot pastes into a shell script of its own; the mark is for ours and all that it starts."""
-    name, value = mark
+def command_line(script: TaskScript, tag: tuple[str, str]) -> str:
+    """What radical.pilot pastes into a shell script of its own; the tag is for ours and all that it starts."""
+    name, value = tag
     return shlex.join(
         ["env", f"{name}={value}", "/bin/bash", str(script.path.with_name("common.sh")), str(script.path)]
     )

@@ -30,7 +30,7 @@ SETTINGS = {
     "RADICAL_PROFILE": "FALSE",
     "RADICAL_REPORT": "FALSE",
     "RADICAL_LOG_LVL": "ERROR",
-    # setproctitle writes over the environment else, and with it over the mark
+    # setproctitle writes over the environment else, and with it over the tag
     "SPT_NOENV": "1",
 }
 
@@ -127,7 +127,7 @@ def bring_home(workplace: Path, home: Path) -> None:
     shutil.rmtree(workplace, ignore_errors=True)
 
 
-def host_environment(wanted: PilotWanted, workplace: Path, mark: tuple[str, str]) -> dict[str, str]:
+def host_environment(wanted: PilotWanted, workplace: Path, tag: tuple[str, str]) -> dict[str, str]:
     """What the host process sees, and with it a pilot on this machine.
 
     radical.pilot finds its own scripts on PATH only, whose folder need not be there where rose was called by its
@@ -146,7 +146,7 @@ def host_environment(wanted: PilotWanted, workplace: Path, mark: tuple[str, str]
         "TMPDIR": str(workplace / "tmp"),
         "RADICAL_BASE": str(workplace / "home"),
         "RADICAL_CONFIG_USER_DIR": str(workplace / "config"),
-        mark[0]: mark[1],
+        tag[0]: tag[1],
     }
 
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from rose_cli.engine.base import Ended, Resources
+from rose_cli.engine.base import ExitReason, Resources
 from rose_cli.engine.pilot.engine import PilotEngine
 from rose_cli.engine.pilot.pilot import Pilot
 from rose_cli.engine.pilot.workplace import PilotWanted, host_environment
 from rose_cli.util.errors import EngineError
-from rose_cli.util.processes import MARK_VARIABLE, Census, run_mark
+from rose_cli.util.processes import TAG_VARIABLE, ProcessScan, run_tag
 from tests.engine.conftest import CAPACITY, PILOT_MARKS, RUN_ID, Lease, nothing, open_on, require_pilot, run
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ async def test_only_the_given_environment_is_seen(pilot: Pilot, folder: Folder, 
     async with engine:
         assert (await run(engine, request)).succeeded
     assert sorted(request.stdout.read_text().splitlines()) == [
-        "A=1", "B=2", "BASH_FUNC_f%%=() { :; }", "CUDA_VISIBLE_DEVICES=", f"{MARK_VARIABLE}={RUN_ID}.2000001.x"
+        "A=1", "B=2", "BASH_FUNC_f%%=() { :; }", "CUDA_VISIBLE_DEVICES=", f"{TAG_VARIABLE}={RUN_ID}.2000001.x"
     ]  # fmt: skip
 
 
@@ -58,7 +58,7 @@ async def test_nothing_is_left_where_the_engine_worked(open_engine: OpenEngine, 
 async def test_an_interpreter_that_is_not_there_is_explained(open_engine: OpenEngine, folder: Folder) -> None:
     async with open_engine() as engine:
         outcome = await run(engine, folder.request(str(folder.script("#!/no/such/interpreter\n"))))
-    assert outcome.ended is Ended.NOT_STARTED
+    assert outcome.reason is ExitReason.NOT_STARTED
     assert "asks for the interpreter '/no/such/interpreter', which does not exist" in (outcome.message or "")
 
 
@@ -113,7 +113,7 @@ async def why_not(wanted: PilotWanted, tmp_path: Path, folder: Folder) -> str:
     async with engine:
         with pytest.raises(EngineError) as raised, anyio.fail_after(100):
             await engine.run(folder.request("touch", "ran"), nothing)
-    assert Census().members(lambda mark: mark.startswith(run_mark(run_id))) == []
+    assert ProcessScan().find(lambda tag: tag.startswith(run_tag(run_id))) == []
     assert not (folder.path / "ran").exists()
     return raised.value.message
 
@@ -151,11 +151,11 @@ async def test_a_host_process_that_dies_is_told(tmp_path: Path, folder: Folder) 
         launch=lambda _: pilot, restarts=3,
     )  # fmt: skip
     async with engine:
-        host = f"{run_mark(RUN_ID)}host.3000001.1"
+        host = f"{run_tag(RUN_ID)}host.3000001.1"
 
         async def end_host() -> None:
             with anyio.fail_after(60):
-                while not (found := Census().members(lambda mark: mark == host)):  # noqa: ASYNC110
+                while not (found := ProcessScan().find(lambda tag: tag == host)):  # noqa: ASYNC110
                     await anyio.sleep(0.01)
             os.kill(found[0].pid, signal.SIGKILL)
 
@@ -181,13 +181,13 @@ async def test_nobody_gives_up_before_all_that_was_lost_is_known(pilot: Pilot, f
 
     async def second() -> None:
         outcome = await engine.run(folder.request("true", uid="second"), begin_slowly)
-        assert (outcome.ended, outcome.message) == (Ended.LOST, "the lease is over")
+        assert (outcome.reason, outcome.message) == (ExitReason.LOST, "the lease is over")
 
     async with engine, anyio.create_task_group() as tasks:
         tasks.start_soon(second)
         await beginning.wait()
         lost = await engine.run(folder.request("sleep", "1000", uid="first"), nothing, lambda *_: lease.kill())
-        assert (lost.ended, engine.recovers) == (Ended.LOST, True)
+        assert (lost.reason, engine.recovers) == (ExitReason.LOST, True)
         go_on.set()
         with pytest.raises(EngineError, match="the lease is over"):
             await engine.run(folder.request("true", uid="third"), nothing)

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rose_cli.engine.cleanup import Claims, Ending, end_leftovers
-from rose_cli.util.host import process_start_ticks
-from rose_cli.util.processes import Census, run_mark, session_mark
+from rose_cli.engine.termination import RecordedProcesses, Terminator, terminate_leftovers
+from rose_cli.util.processes import ProcessScan, process_start_ticks, run_tag, session_tag
 from tests.engine.conftest import PROGRAMS
-from tests.processes import SLEEP, gone, marked, started
+from tests.processes import SLEEP, gone, started, tagged
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,48 +25,48 @@ def run_id() -> str:
     return f"run {uuid.uuid4().hex}"
 
 
-def test_children_without_a_mark_belong_to_their_parents(run_id: str) -> None:
+def test_children_without_a_tag_belong_to_their_parents(run_id: str) -> None:
     script = "env -i setsid sleep 1000 & echo $!; wait"
-    with started("sh", "-c", script, mark=session_mark(run_id, 1), stdout=subprocess.PIPE) as process:
+    with started("sh", "-c", script, tag=session_tag(run_id, 1), stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         child = int(process.stdout.readline())
         process.stdout.close()
-        assert set(marked(run_mark(run_id))) >= {process.pid, child}
-        end_leftovers(run_id, grace_seconds=0.1)
+        assert set(tagged(run_tag(run_id))) >= {process.pid, child}
+        terminate_leftovers(run_id, grace_seconds=0.1)
         assert gone(child)
 
 
 def test_leftovers_end_but_for_the_session_kept(run_id: str) -> None:
     with (
-        started(*SLEEP, mark=session_mark(run_id, 1) + "a"),
-        started(*SLEEP, mark=session_mark(run_id, 2) + "a"),
-        started(*SLEEP, mark=session_mark(run_id, 3) + "a") as kept,
-        started(*SLEEP, mark=session_mark(run_id + "0", 1) + "a") as another,
+        started(*SLEEP, tag=session_tag(run_id, 1) + "a"),
+        started(*SLEEP, tag=session_tag(run_id, 2) + "a"),
+        started(*SLEEP, tag=session_tag(run_id, 3) + "a") as kept,
+        started(*SLEEP, tag=session_tag(run_id + "0", 1) + "a") as another,
     ):
-        assert end_leftovers(run_id, keep_session=3) == 2
-        assert marked(run_mark(run_id)) == [kept.pid]
+        assert terminate_leftovers(run_id, keep_session=3) == 2
+        assert tagged(run_tag(run_id)) == [kept.pid]
         assert not gone(another.pid)
-        assert end_leftovers(run_id) == 1
-        assert end_leftovers(run_id) == 0
+        assert terminate_leftovers(run_id) == 1
+        assert terminate_leftovers(run_id) == 0
 
 
 def test_leftovers_that_do_not_obey_end_too(run_id: str, tmp_path: Path) -> None:
     argv = (sys.executable, "-S", str(PROGRAMS / "ignores_term.py"))
-    with started(*argv, mark=session_mark(run_id, 1), cwd=tmp_path) as process:
+    with started(*argv, tag=session_tag(run_id, 1), cwd=tmp_path) as process:
         while not (tmp_path / "pid").exists():
             time.sleep(0.002)
-        assert end_leftovers(run_id, grace_seconds=3.0) == 1
+        assert terminate_leftovers(run_id, grace_seconds=3.0) == 1
         assert process.wait() == -signal.SIGKILL
     assert (tmp_path / "terms").read_text() == "1"
 
 
 def test_a_stopped_process_gets_to_act_on_term(run_id: str, tmp_path: Path) -> None:
     argv = (sys.executable, "-S", str(PROGRAMS / "obeys_term.py"))
-    with started(*argv, mark=session_mark(run_id, 1), cwd=tmp_path) as process:
+    with started(*argv, tag=session_tag(run_id, 1), cwd=tmp_path) as process:
         while not (tmp_path / "pid").exists():
             time.sleep(0.002)
         process.send_signal(signal.SIGSTOP)
-        assert end_leftovers(run_id, grace_seconds=60) == 1
+        assert terminate_leftovers(run_id, grace_seconds=60) == 1
         assert process.wait() == 0
     assert (tmp_path / "ended-well").exists()
 
@@ -88,26 +87,26 @@ def test_a_process_written_down_is_ended_with_its_group_where_it_prints_into_the
         assert ticks is not None
         this = (process.pid, ticks)
         for claimed, folder in (([(process.pid, ticks + 1), (1 << 22, 5)], logs), ([this], others)):
-            assert end_leftovers(run_id, claims=Claims(claimed, [], str(folder))) == 0
+            assert terminate_leftovers(run_id, recorded=RecordedProcesses(claimed, [], str(folder))) == 0
         assert not gone(process.pid)
-        assert end_leftovers(run_id, claims=Claims([this], [], str(logs))) == 2
+        assert terminate_leftovers(run_id, recorded=RecordedProcesses([this], [], str(logs))) == 2
         assert gone(process.pid)
         assert gone(child)
 
 
-def test_a_mark_that_is_only_claimed_proves_nothing(run_id: str, tmp_path: Path) -> None:
+def test_a_tag_that_is_only_claimed_proves_nothing(run_id: str, tmp_path: Path) -> None:
     logs, other = tmp_path.resolve(), f"{run_id}-of-another"
-    with started(*SLEEP, mark=session_mark(other, 1)) as process:
-        assert end_leftovers(run_id, claims=Claims([], [other], str(logs))) == 0
+    with started(*SLEEP, tag=session_tag(other, 1)) as process:
+        assert terminate_leftovers(run_id, recorded=RecordedProcesses([], [other], str(logs))) == 0
         assert not gone(process.pid)
-    with (logs / "err").open("wb") as err, started(*SLEEP, mark=session_mark(other, 1), stderr=err):
-        assert end_leftovers(run_id, claims=Claims([], [other], str(logs))) == 1
+    with (logs / "err").open("wb") as err, started(*SLEEP, tag=session_tag(other, 1), stderr=err):
+        assert terminate_leftovers(run_id, recorded=RecordedProcesses([], [other], str(logs))) == 1
 
 
 def test_an_ending_gives_up_on_nobody_it_was_patient_with(run_id: str) -> None:
-    with started("sleep", "0.1", mark=session_mark(run_id, 1)):
-        ending = Ending(
-            lambda _: Census().members(lambda mark: mark.startswith(run_mark(run_id))), 0.0, patience_seconds=60
+    with started("sleep", "0.1", tag=session_tag(run_id, 1)):
+        terminator = Terminator(
+            lambda _: ProcessScan().find(lambda tag: tag.startswith(run_tag(run_id))), 0.0, patience_seconds=60
         )
-        ending.run()
-    assert (ending.signalled, ending.left) == (0, [])
+        terminator.run_blocking()
+    assert (terminator.signalled, terminator.survivors) == (0, [])
