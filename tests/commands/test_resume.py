@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -15,13 +17,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rose_cli.commands.resume import ResumeOptions, _opening
 from rose_cli.engine.pilot.records import settle_pilots
+from rose_cli.journal import events as e
+from rose_cli.journal.codec import Record
+from rose_cli.journal.state import RunState
 from rose_cli.plan.model import PilotPlan
+from rose_cli.util.errors import UsageError
 from tests.conftest import wait_until
+from tests.loop.simulation import Fate, World
+from tests.processes import gone
+from tests.torture.verdict import run_id, watchdogs_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rose_cli.plan.model import Plan
     from tests.conftest import Rose
 
 TASK = """\
@@ -115,6 +126,19 @@ def test_kill_9_again_and_again(campaign: Rose) -> None:
     assert history(campaign, "r") == history(campaign, "whole")
     assert finished_twice(campaign, "r") == []
     assert left_running(campaign.folder / "r") == []
+    assert ends_by_attempt(campaign, "r") == {1}
+
+
+def ends_by_attempt(rose: Rose, run: str) -> set[int]:
+    """How many ends the attempts have that were started."""
+    counts: dict[tuple[Any, ...], int] = {}
+    for event in rose.events(run):
+        attempt = tuple(event.get(key) for key in ("learner", "iteration", "task", "replica", "attempt"))
+        if event["event"] == "attempt_started":
+            counts[attempt] = 0
+        elif event["event"] in {"attempt_succeeded", "attempt_failed", "attempt_cancelled", "attempt_lost"}:
+            counts[attempt] += 1
+    return set(counts.values())
 
 
 def kill_after(process: subprocess.Popen[str], seconds: float) -> None:
@@ -415,3 +439,158 @@ def test_logs_that_cannot_be_made_are_the_tasks_failure(finished: Rose) -> None:
 def test_a_request_that_cannot_be_removed_is_obeyed(finished: Rose) -> None:
     (finished.folder / "r/requests/all.json").mkdir(parents=True)  # no request, and no file either
     assert finished("resume", "r", "--max-iter", "2").code == 0
+
+
+# --- what a session begins with ------------------------------------------------------------------------------------
+
+
+THREE = """
+    {max_iter: 3, tasks: {t: {executable: 'true'}}, learners: [{name: a}, {name: b, max_iter: 9}, {name: c}]}
+    """
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    return World.of(tmp_path, THREE, lambda _: Fate()).plan
+
+
+def stands(*events: e.Event, iterations: int = 3) -> RunState:
+    """What learner `a` has come to: so many iterations, and what else was recorded."""
+    state = RunState()
+    work = [
+        event
+        for number in range(iterations)
+        for event in (e.AttemptStarted("a", number, "t", 0, 1), e.IterationFinished("a", number, 1.0, 0.5))
+    ]
+    opening = (e.RunCreated("r", "c", "0.1", ("a", "b", "c")), e.SessionStarted(1, "h", 1, "local"))
+    for sequence, event in enumerate([*opening, *work, *events], 1):
+        state.apply(Record(sequence, float(sequence), event))
+    return state
+
+
+def opening(plan: Plan, state: RunState, *, lost: tuple[str, ...] = (), **options: Any) -> list[e.Event]:
+    return _opening(plan, state, ResumeOptions(**options), lost)
+
+
+AT_MAX_ITER = e.LearnerStopped("a", "max_iter")
+
+
+def test_nothing_is_noted_where_nothing_is_lost_or_asked_for(plan: Plan) -> None:
+    assert opening(plan, stands()) == []
+    assert opening(plan, stands(AT_MAX_ITER)) == [], "it has no bound to be extended to"
+    assert opening(plan, stands(e.LearnerStopped("a", "criterion_met"))) == []
+    assert opening(plan, stands(e.LearnerStopped("a", "cancelled"))) == []
+
+
+def test_every_attempt_that_was_under_way_is_lost(plan: Plan) -> None:
+    state = stands(
+        e.AttemptStarted("a", 3, "t", 0, 1), e.AttemptFailed("a", 3, "t", 0, 1, "exited", "m", "c", "l", 1.0),
+        e.AttemptStarted("a", 3, "t", 0, 2), e.AttemptStarted("b", 0, "t", 0, 1), e.AttemptStarted("b", 0, "t", 1, 1),
+        e.AttemptSucceeded("b", 0, "t", 0, 1, 1.0),
+    )  # fmt: skip
+    assert opening(plan, state) == [
+        e.AttemptLost("a", 3, "t", 0, 2, "its session ended"),
+        e.AttemptLost("b", 0, "t", 1, 1, "its session ended"),
+    ]
+
+
+def test_a_learner_that_failed_is_reopened_and_no_other(plan: Plan) -> None:
+    state = stands(AT_MAX_ITER, e.LearnerStopped("b", "failed"))
+    assert opening(plan, state) == [e.LearnerReopened("b", "resumed after a failure")]
+    assert opening(plan, state, learners=("a",)) == []
+
+
+def test_a_bound_is_for_those_it_takes_further(plan: Plan) -> None:
+    state = stands(AT_MAX_ITER)
+    extended = e.LearnerReopened("a", "extended to 5 iterations")
+    assert opening(plan, state, max_iter=5) == [e.MaxIterChanged(5, ("a", "c")), extended]
+    assert opening(plan, state, max_iter=5, learners=("a",)) == [e.MaxIterChanged(5, ("a",)), extended]
+    assert opening(plan, state, max_iter=10) == [
+        e.MaxIterChanged(10, ()), e.LearnerReopened("a", "extended to 10 iterations"),
+    ]  # fmt: skip
+    with pytest.raises(UsageError, match="does not extend any of the 3 learners: they have 3 or 9 already"):
+        opening(plan, state, max_iter=3)
+    with pytest.raises(UsageError, match="does not extend learner 'b': it has 9 already"):
+        opening(plan, state, max_iter=9, learners=("b",))
+
+
+def test_an_earlier_extension_counts(plan: Plan) -> None:
+    state = stands(e.MaxIterChanged(5, ("a", "c")))
+    assert opening(plan, state, max_iter=6) == [e.MaxIterChanged(6, ("a", "c"))]
+    for less in (4, 5):
+        with pytest.raises(UsageError, match="they have 5 or 9 already"):
+            opening(plan, state, max_iter=less)
+
+
+def test_a_bound_that_an_older_rose_noted_for_all_still_takes_further_who_stands_below(plan: Plan) -> None:
+    state = stands(e.MaxIterChanged(5), AT_MAX_ITER)
+    extended = [e.MaxIterChanged(5, ("a",)), e.LearnerReopened("a", "extended to 5 iterations")]
+    assert opening(plan, state, max_iter=5) == extended
+    with pytest.raises(UsageError):
+        opening(plan, stands(e.MaxIterChanged(5), e.LearnerStopped("a", "criterion_met")), max_iter=5)
+    with pytest.raises(UsageError):
+        opening(plan, stands(e.MaxIterChanged(5), AT_MAX_ITER, iterations=5), max_iter=5)
+
+
+@pytest.mark.parametrize("number", [0, 1, 3])
+def test_a_learner_is_sent_back_to_any_iteration_up_to_the_one_under_way(plan: Plan, number: int) -> None:
+    sent = e.LearnerReopened("a", f"sent back to iteration {number}", number)
+    assert opening(plan, stands(AT_MAX_ITER), from_iteration=number, learners=("a",)) == [sent]
+
+
+def test_a_learner_is_not_sent_forward(plan: Plan) -> None:
+    with pytest.raises(UsageError, match="it has finished 3") as refused:
+        opening(plan, stands(), from_iteration=4, learners=("a",))
+    assert refused.value.hint is not None
+    assert "from 0 to 3" in refused.value.hint
+
+
+def test_only_from_the_start_a_lost_workspace_is_made_anew(plan: Plan) -> None:
+    def is_fresh(number: int, *lost: str) -> bool:
+        (event,) = opening(plan, stands(), from_iteration=number, learners=("a",), lost=lost)
+        assert isinstance(event, e.LearnerReopened)
+        return event.fresh
+
+    assert is_fresh(0, "a")
+    assert not is_fresh(1, "a")
+    assert not is_fresh(0, "b")
+
+
+def test_a_learner_that_is_not_in_the_run_is_named(plan: Plan) -> None:
+    with pytest.raises(UsageError, match="no learner 'd'"):
+        opening(plan, stands(), learners=("a", "d"), max_iter=5)
+
+
+def test_a_finished_run_is_found_to_be_taken_further_or_back(rose: Rose) -> None:
+    rose.write("{max_iter: 2, tasks: {t: {executable: echo}}, learners: [{name: a}]}")
+    assert rose("run", "campaign.yaml").code == 0
+    assert rose("resume").code == 2
+    for words in (("--from-iteration", "1"), ("--max-iter", "3")):
+        called = rose("resume", *words, "--dry-run")
+        assert (called.code, "learner 'a'" in called.out or "a:" in called.out) == (0, True), called
+
+
+def test_a_task_that_outlived_rose_and_its_watchdog_is_ended_before_it_runs_again(rose: Rose) -> None:
+    rose.script("#!/bin/sh\n[ -e pid ] && exit 0\necho $$ > pid.new\nmv pid.new pid\nexec sleep 1000\n", "task.sh")
+    rose.write("{max_iter: 1, tasks: {t: {executable: ./task.sh}}, learners: [{name: a}]}")
+    process = rose.start("run", "campaign.yaml", "--run-dir", "r", "--output", "quiet")
+    pid = rose.folder / "r/learners/a/workspace/pid"
+    wait_until(pid.exists)
+    process.send_signal(signal.SIGSTOP)
+    name = run_id(rose.folder / "r")
+    watchdogs = watchdogs_of(name) if name is not None else []
+    assert watchdogs
+    for watchdog in watchdogs:
+        os.kill(watchdog, signal.SIGKILL)
+    kill_after(process, 0)
+    task = pid.read_text().strip()
+    assert not gone(task), "nobody was left to end it"
+    called = rose("resume", "r", "--output", "quiet")
+    assert called.code == 0, called.err
+    assert re.search(r"1 left-?over process\b", called.err)
+    assert gone(task)
+    ends = {"attempt_lost", "attempt_succeeded", "attempt_failed", "attempt_cancelled"}
+    assert [event["event"] for event in rose.events("r") if event["event"] in ends] == [
+        "attempt_lost",
+        "attempt_succeeded",
+    ]
