@@ -70,7 +70,7 @@ def test_an_attempt_has_no_process_until_its_own_is_noted() -> None:
 def test_an_attempt_runs_from_its_start_to_its_end() -> None:
     state = begun(started(1))
     step = state.learners["a"].step("s", 0)
-    assert (step.attempt, step.running, step.over, step.started) == (1, True, False, 103.0)
+    assert (step.attempt, step.running, step.finished, step.started) == (1, True, False, 103.0)
     assert state.learners["a"].status is Status.RUNNING
     assert state.learners["a"].task == "s"
     assert state.learners["a"].running_steps() == [(e.StepKey("a", 0, "s", 0), step)]
@@ -83,7 +83,7 @@ def test_an_attempt_runs_from_its_start_to_its_end() -> None:
         step = state.learners["a"].step("s", 0)
         assert not step.running
         assert state.learners["a"].task is None
-        assert step.over == isinstance(end, e.AttemptSucceeded)
+        assert step.finished == isinstance(end, e.AttemptSucceeded)
         assert step.failures == isinstance(end, e.AttemptFailed)
 
 
@@ -122,9 +122,9 @@ def test_a_failure_is_counted_and_kept() -> None:
     assert state.steps_done == 0
 
 
-def test_a_step_that_was_given_up_is_over() -> None:
-    state = begun(started(), failed(), e.StepGivenUp(*WHERE, 1))
-    assert state.learners["a"].step("s", 0).over
+def test_a_step_that_was_skipped_is_finished() -> None:
+    state = begun(started(), failed(), e.StepSkipped(*WHERE, 1))
+    assert state.learners["a"].step("s", 0).finished
     assert state.learners["a"].has_progress
 
 
