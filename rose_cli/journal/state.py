@@ -23,11 +23,14 @@ KEPT_ORIGINS = 16
 
 
 class Status(str, Enum):
+    """The status of a run or a learner. `CANCELLED` is permanent; `INTERRUPTED` and `LOST` can be resumed."""
+
     PENDING = "pending"
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
     LOST = "lost"
 
 
@@ -412,7 +415,7 @@ _FINAL = {"failed": Status.FAILED, "cancelled": Status.CANCELLED}
 
 def _interrupted(reason: str | None) -> Status:
     """What had not come to its end when the session ended for that reason."""
-    return Status.LOST if reason == "engine_lost" else Status.CANCELLED
+    return Status.LOST if reason == "engine_lost" else Status.INTERRUPTED
 
 
 def _note_files(learner: LearnerState, news: Mapping[str, int]) -> None:
@@ -460,7 +463,7 @@ def learner_status(learner: LearnerState, *, alive: bool) -> Status:
 
 
 def run_status(state: RunState, *, alive: bool) -> Status:
-    """The status of the whole run. Interrupted runs are cancelled; lost where session or engine was."""
+    """The status of the whole run. It is lost if its session died or lost its engine."""
     if alive:
         return Status.RUNNING
     reasons = [learner.stop_reason for learner in state.learners.values()]

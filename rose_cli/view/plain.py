@@ -162,7 +162,7 @@ class JsonScreen:
 
     def on_record(self, record: Record) -> None:
         # ASCII only: no encoding and no reader of lines can stumble over it
-        entries = {"sequence": record.sequence, "time": record.time, **to_json(record.event)}
+        entries = {"seq": record.sequence, "time": record.time, **to_json(record.event)}
         self._scribe.post(json.dumps(entries, allow_nan=False) + "\n")
 
     async def run(self) -> None:

@@ -123,15 +123,10 @@ _BY_STATUS = {
     Status.RUNNING: Standing.RUNNING,
     Status.DONE: Standing.MAX_ITER,
     Status.FAILED: Standing.FAILED,
-    Status.CANCELLED: Standing.INTERRUPTED,
+    Status.CANCELLED: Standing.CANCELLED,
+    Status.INTERRUPTED: Standing.INTERRUPTED,
     Status.LOST: Standing.LOST,
 }
-
-
-def status_words(status: str) -> str:
-    """The status of a whole run for a person: an interrupted one is not cancelled for good."""
-    word = status.value if isinstance(status, Status) else status
-    return Standing.INTERRUPTED.words if word == Status.CANCELLED.value else word
 
 
 def standing_of(learner: LearnerState, *, alive: bool) -> Standing:

@@ -17,7 +17,6 @@ from rose_cli.view.columns import Column, line_of
 from rose_cli.view.console import can_redraw, notice, open_console, safe, terminal_size
 from rose_cli.view.failures import dropped_reports, failures, labelled
 from rose_cli.view.live import Region
-from rose_cli.view.progress import status_words
 from rose_cli.view.summary import LAST_PAGE_LINES, failure_lines, how_to_go_on, short_path, where_it_is
 from rose_cli.view.table import Facts, campaign_table, final_lines
 
@@ -64,7 +63,7 @@ def print_status(plan: Plan, state: RunState, *, alive: bool, directory: RunDire
     parts += _reported(state)
     reason = state.session.reason if state.session else None
     parts += [*failure_lines(failures(plan, state, reason), directory), *dropped_reports(plan, state)]
-    parts += [labelled("status", status_words(run_status(state, alive=alive))), *where_it_is(directory.path)]
+    parts += [labelled("status", run_status(state, alive=alive).value), *where_it_is(directory.path)]
     console.print(Group(*parts, *([] if alive or not own else how_to_go_on(state, directory.path))))
 
 
@@ -151,7 +150,7 @@ def _cells(run: ListedRun, *, with_owner: bool) -> tuple[str, ...]:
     started = "" if run.started is None else f"{datetime.fromtimestamp(run.started).astimezone():%Y-%m-%d %H:%M}"
     count = f"{run.learners_done}/{run.learners}" if run.learners else ""
     owner = (safe(run.owner or "?"),) if with_owner else ()
-    return safe(run.name), safe(run.campaign), status_words(run.status), count, started, *owner, safe(run.note or "")
+    return safe(run.name), safe(run.campaign), run.status, count, started, *owner, safe(run.note or "")
 
 
 def _facts(state: RunState, *, alive: bool) -> Facts:

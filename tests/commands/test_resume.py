@@ -107,7 +107,7 @@ def test_a_signal_ends_a_session_cleanly_and_resume_goes_on(campaign: Rose, numb
     assert process.returncode == code, err
     assert "rose resume" in out.strip().splitlines()[-1]
     assert left_running(campaign.folder / "r") == []
-    assert campaign.status("r")["status"] == "cancelled"
+    assert campaign.status("r")["status"] == "interrupted"
     assert campaign("resume", "r").code == 0
     assert history(campaign, "r") == history(campaign, "whole")
     assert finished_twice(campaign, "r") == []
@@ -165,7 +165,7 @@ def test_a_second_interrupt_ends_at_once(campaign: Rose) -> None:
     wait_until(started.exists)
     process.send_signal(signal.SIGINT)
     assert process.stdout is not None
-    assert any("stopping" in line for line in process.stdout)
+    assert any("to kill them now" in line for line in process.stdout)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=20)
     assert process.returncode == 130

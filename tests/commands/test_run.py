@@ -60,7 +60,7 @@ def test_plain_lines_and_a_summary_off_a_terminal(rose: Rose) -> None:
 def test_json_is_an_event_a_line_and_nothing_else(rose: Rose) -> None:
     called = rose("run", rose.write(GOOD), "--run-dir", "r", "--output", "json")
     events = [json.loads(line) for line in called.out.splitlines()]
-    assert [event["sequence"] for event in events] == list(range(1, len(events) + 1))
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     assert [event["event"] for event in events][:2] == ["run_created", "session_started"]
     assert events[-1]["event"] == "session_ended"
     assert [event["event"] for event in rose.events("r")] == [event["event"] for event in events]
@@ -219,7 +219,7 @@ def test_wall_time_is_exit_code_143_and_can_go_on(rose: Rose) -> None:
     called = rose("run", "campaign.yaml", "--run-dir", "r")
     assert called.code == 143
     assert called.out.splitlines()[-1] == "  resume   rose resume r"
-    assert rose.status("r")["status"] == "cancelled"
+    assert rose.status("r")["status"] == "interrupted"
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

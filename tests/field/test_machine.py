@@ -103,7 +103,7 @@ def test_a_wall_time_that_is_over_is_named(rose: Rose) -> None:
     called = rose("run", "campaign.yaml", "--run-dir", "r")
     assert called.code == 143
     assert "wall-time limit reached: limits.wall_time (2s, less 1s to stop tasks)" in called.out
-    assert rose.status("r")["status"] == "cancelled"
+    assert rose.status("r")["status"] == "interrupted"
 
 
 def test_half_of_an_emoji_is_exported(rose: Rose) -> None:

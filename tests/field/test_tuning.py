@@ -323,7 +323,7 @@ def test_every_output_for_programs_is_strict_json(rose: Rose) -> None:
     plan = strict(rose("plan", "campaign.yaml", "--format", "json").out)
     assert plan["learners"][0]["iterations"][0]["tasks"][0]["options"] == {"--x": "nan", "--y": ["-inf", 1]}
     events = rose("run", "campaign.yaml", "--output", "json", "--run-dir", "run").out
-    assert all(strict(line)["sequence"] for line in events.splitlines())
+    assert all(strict(line)["seq"] for line in events.splitlines())
     assert strict(rose("status", "run", "--format", "json").out)["learners"][0]["history"] == [None]
     assert strict(rose("export", "run", "--format", "jsonl").out)["option.s.--x"] == "nan"
 

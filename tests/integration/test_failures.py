@@ -118,7 +118,7 @@ def test_on_failure_stop_campaign_ends_the_others(rose: Rose) -> None:
     assert time.monotonic() - started < 20
     status = rose.status("r")
     assert status["status"] == "failed"
-    assert [learner["status"] for learner in status["learners"]] == ["failed", "cancelled"]
+    assert [learner["status"] for learner in status["learners"]] == ["failed", "interrupted"]
 
 
 def test_the_breaker_stops_a_campaign_in_which_everything_fails_alike(rose: Rose) -> None:

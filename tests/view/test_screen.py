@@ -155,9 +155,9 @@ def test_every_event_is_a_line_of_strict_json(capsys: pytest.CaptureFixture[str]
     lines = stream.getvalue().splitlines()
     assert stream.getvalue().isascii()
     objects = [json.loads(line, parse_constant=pytest.fail) for line in lines]
-    assert [entry["sequence"] for entry in objects] == list(range(3, 3 + len(objects)))
+    assert [entry["seq"] for entry in objects] == list(range(3, 3 + len(objects)))
     assert objects[-2] == {
-        "sequence": 11,
+        "seq": 11,
         "time": START + 4.0,
         "event": "iteration_finished",
         "learner": "a\n\ud800\x1b",
