@@ -13,6 +13,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rose_cli import COMMAND_NAMES
 from rose_cli.check.campaign import check_plan
 from rose_cli.config.load import declared_tasks, load, located
 from rose_cli.config.recovery import read_with_recovery
@@ -46,9 +47,10 @@ def task_environment(environment: Mapping[str, str] = os.environ, interpreter: s
     environment = {"PYTHONUNBUFFERED": "1", **environment}
     programs = Path(interpreter).parent
     path = environment.get("PATH", os.defpath)
-    found = shutil.which("rose", path=path)
+    named = [shutil.which(name, path=path) for name in COMMAND_NAMES]
     chosen = "VIRTUAL_ENV" in environment or "CONDA_PREFIX" in environment
-    if chosen or str(programs) in path.split(os.pathsep) or (found and Path(found).resolve().parent == programs):
+    by_name = any(found and Path(found).resolve().parent == programs for found in named)
+    if chosen or by_name or str(programs) in path.split(os.pathsep):
         return environment
     return {**environment, "PATH": f"{programs}{os.pathsep}{path}"}
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, NoReturn, Optional
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
-from rose_cli import __version__
+from rose_cli import COMMAND_NAMES, __version__
 from rose_cli.util.errors import CampaignError, ExitCode, RoseError, RunDirectoryError, ShortageError, UsageError
 from rose_cli.util.shortage import shortage
 from rose_cli.util.signals import Stopped, end_with, raised
@@ -63,9 +63,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-
-COMMAND_NAMES = ("rose", "rose-cli")
-"""The names that the command is installed under."""
 
 _RUN, _LOOK, _RECOVER, _MACHINE = "Run", "Look", "Recover", "Machine"
 """The panels of commands in the help."""

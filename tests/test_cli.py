@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.main import get_command
 
-from rose_cli.cli import COMMAND_NAMES, app
+from rose_cli import COMMAND_NAMES
+from rose_cli.cli import app
 from tests.conftest import REPOSITORY
 
 if TYPE_CHECKING:

@@ -164,6 +164,18 @@ def test_an_environment_that_is_not_active_comes_first_on_the_path(tmp_path: Pat
     assert path(PATH=f"/usr/bin:{tmp_path}") == f"/usr/bin:{tmp_path}", "called by its name"
 
 
+def test_called_as_rose_cli_the_path_is_the_users_own_too(tmp_path: Path) -> None:
+    """Also where ROSE's own `rose` comes first on it."""
+    programs, links, others = (tmp_path / name for name in ("venv/bin", "links", "others"))
+    for directory in (programs, links, others):
+        directory.mkdir(parents=True)
+    (programs / "rose-cli").touch(mode=0o755)
+    (others / "rose").touch(mode=0o755)
+    (links / "rose-cli").symlink_to(programs / "rose-cli")
+    given = f"{others}:{links}"
+    assert task_environment({"PATH": given}, str(programs / "python"))["PATH"] == given
+
+
 def test_warnings_are_counted(rose: Rose) -> None:
     called = rose("run", rose.write(GOOD.replace("threshold: 0.1", "threshold: 0.1, operator: <=")), "--run-dir", "r")
     assert called.code == 0
