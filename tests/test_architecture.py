@@ -138,7 +138,7 @@ def rooms() -> set[str]:
     return {
         path.stem
         for path in PACKAGE.iterdir()
-        if path.suffix == ".py" or (path.is_dir() and path.name != "__pycache__")
+        if path.suffix == ".py" or any(path.glob("*.py"))  # git leaves __pycache__ behind where a package was
     }
 
 
