@@ -5,6 +5,7 @@ from __future__ import annotations
 import compileall
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,11 +30,26 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).parent.parent
 CAMPAIGNS = REPOSITORY / "campaigns"
 PROGRAMS = Path(__file__).parent / "programs"
+PATIENCE = 300
+"""How long a test waits for what has to come: many times what that takes, so that a busy machine fails no test."""
+
 Starter: TypeAlias = "Callable[..., subprocess.Popen[str]]"
 
 
+NOT_ASKED_FOR = re.compile(
+    r"(SLURM|PBS|LSB|COBALT|FLUX|GITHUB|ROSE|RADICAL|SUDO)_.*|.*_VISIBLE_DEVICES|GPU_DEVICE_ORDINAL|ZE_AFFINITY_MASK"
+    r"|COLUMNS|LINES|NO_COLOR|FORCE_COLOR|VIRTUAL_ENV|CONDA_PREFIX"
+)
+"""Variables that rose reads, and that this terminal, job or CI may have: a test that needs one sets it."""
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Compile rose once: where PYTHONDONTWRITEBYTECODE is set, each of some thousand calls would compile it anew."""
+    """Forget what the tests have not asked for, and compile rose once.
+
+    Where PYTHONDONTWRITEBYTECODE is set, each of some thousand calls would compile it again.
+    """
+    for name in filter(NOT_ASKED_FOR.fullmatch, list(os.environ)):
+        del os.environ[name]
     if not hasattr(config, "workerinput"):
         for folder in ("rose_cli", "tests"):
             compileall.compile_dir(REPOSITORY / folder, quiet=2)
@@ -67,7 +83,7 @@ class Rose:
         """What `subprocess` is to be told for it to be somebody else's process."""
         return {}
 
-    def __call__(self, *arguments: str | Path, timeout_seconds: float = 60, **variables: str) -> Called:
+    def __call__(self, *arguments: str | Path, **variables: str) -> Called:
         done = subprocess.run(
             [self.python, "-m", "rose_cli", *map(str, arguments)],
             cwd=self.folder,
@@ -75,7 +91,7 @@ class Rose:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=timeout_seconds,
+            timeout=PATIENCE,
             check=False,
             **self.as_whom,
         )
@@ -126,7 +142,7 @@ class Rose:
 
 
 def wait_until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < end, "it never came"
         time.sleep(0.02)

@@ -13,7 +13,7 @@ from typer.main import get_command
 
 from rose_cli import COMMAND_NAMES
 from rose_cli.cli import app
-from tests.conftest import REPOSITORY
+from tests.conftest import PATIENCE, REPOSITORY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +35,7 @@ def call(folder: Path, name: str, *arguments: str, **variables: str) -> str:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     return done.stdout + done.stderr

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import Rose, wait_until
+from tests.conftest import PATIENCE, Rose, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +56,7 @@ def test_a_resume_of_a_run_that_is_at_work_says_so(tmp_path: Path) -> None:
     wait_until(lambda: any((tmp_path / "rose-runs").glob("c-*/learners/a/workspace")))
     called = rose("resume", "campaign.yaml")
     (tmp_path / "go").touch()
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     assert (called.code, "a session works on the run 'rose-runs/c-" in called.err) == (4, True), called.err
     assert "rose stop" in called.err
 

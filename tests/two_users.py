@@ -16,7 +16,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
-from tests.conftest import REPOSITORY, Rose
+from tests.conftest import PATIENCE, REPOSITORY, Rose
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,7 +80,7 @@ class Person(Rose):
             input=given,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
             **self.as_whom,
         )
@@ -121,7 +121,13 @@ def python_of_others() -> str | None:
 def _works(uid: int, *words: str) -> bool:
     try:
         done = subprocess.run(
-            words, cwd="/", env=environment_of_others(), capture_output=True, timeout=60, check=False, **_as(uid)
+            words,
+            cwd="/",
+            env=environment_of_others(),
+            capture_output=True,
+            timeout=PATIENCE,
+            check=False,
+            **_as(uid),
         )
     except OSError:  # it may not be executed
         return False

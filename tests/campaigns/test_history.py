@@ -17,9 +17,7 @@ LEARNERS = {"random-1": ("random_acquisition.py", 1), "margin-2": ("margin.py", 
 def test_the_history_is_that_of_a_plain_loop(rose: Rose, tmp_path: Path) -> None:
     campaign = CAMPAIGNS / "digits" / "campaign.yaml"
     chosen = [word for name in LEARNERS for word in ("--learner", name)]
-    called = rose(
-        "run", campaign, "--run-dir", "r", "--max-iter", "4", *chosen, "--output", "quiet", timeout_seconds=110
-    )
+    called = rose("run", campaign, "--run-dir", "r", "--max-iter", "4", *chosen, "--output", "quiet")
     assert called.code == 0, called.err
     plan = rose.json("plan", campaign, "--format", "json", "--iteration", "0")
     seeds = {learner["name"]: learner["seed"] for learner in plan["learners"]}

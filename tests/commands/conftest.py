@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import wait_until
+from tests.conftest import PATIENCE, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +65,7 @@ def going(rose: Rose) -> Any:
     yield process
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE)
 
 
 def has_finished(run: Path, iterations: int) -> bool:

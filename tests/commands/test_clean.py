@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import REPOSITORY, Rose, wait_until
+from tests.conftest import PATIENCE, REPOSITORY, Rose, wait_until
 from tests.torture.full_disk import cannot_mount, small_disk
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def test_never_of_a_run_at_work(rose: Rose) -> None:
     assert (called.code, (rose.folder / "r/learners/a/workspace.lost-1").exists()) == (4, True)
     assert "a session works on the run 'r'" in called.err
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     assert rose("clean", "r", "--yes").code == 0
     assert not (rose.folder / "r/learners/a/workspace.lost-1").exists()
 
@@ -174,7 +174,7 @@ def test_on_a_terminal_it_asks(rose: Rose, answer: str, *, goes: bool) -> None:
         shown += os.read(terminal, 10_000)
     assert b"workspace" in shown
     os.write(terminal, f"{answer}\n".encode())
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=PATIENCE) == 0
     os.close(terminal)
     assert aside.exists() is not goes
 

@@ -31,7 +31,7 @@ needs_pilot = pytest.mark.skipif(
 
 def sections(rose: Rose, *options: str, code: int = 0, **variables: str) -> dict[str, dict[str, Any]]:
     """What it reports, by section and by the name of the check."""
-    called = rose("doctor", "--format", "json", *options, timeout_seconds=110, **variables)
+    called = rose("doctor", "--format", "json", *options, **variables)
     assert called.code == code, called.err
     report = json.loads(called.out)
     assert {tuple(each) for each in report} == {("section", "usable", "checks")}

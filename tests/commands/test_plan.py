@@ -23,7 +23,7 @@ def test_a_plan_as_json(campaign: Rose) -> None:
     assert first["options"] == {"--n": 1, "--rate": 0.001, "--noise": 0.1, "--last": 0}
     assert first["env"]["ROSE_LEARNER"] == "adaptive"
     assert second["command"] is None
-    assert second["unknown"] == "only a run can tell: `metric` has no value yet at i=1"
+    assert second["unknown"] == "known only during the run: `metric` has no value yet at i=1"
     assert [task["name"] for task in short["iterations"][0]["tasks"]] == ["simulation", "criterion"]
     assert short["iterations"][0]["tasks"][0]["options"] == {"--rate": 0.001, "--flag": True}
 

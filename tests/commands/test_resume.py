@@ -24,7 +24,7 @@ from rose_cli.journal.codec import Record
 from rose_cli.journal.state import RunState
 from rose_cli.plan.model import PilotPlan
 from rose_cli.util.errors import UsageError
-from tests.conftest import wait_until
+from tests.conftest import PATIENCE, wait_until
 from tests.loop.simulation import Fate, World
 from tests.processes import gone
 from tests.torture.verdict import run_id, watchdogs_of
@@ -67,7 +67,7 @@ def history(rose: Rose, run: str) -> dict[str, Any]:
 def wait_for_work(rose: Rose, run: str, steps: int) -> None:
     """Until so many more steps have been recorded."""
     path = rose.folder / run / "journal.jsonl"
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE
     while not path.exists() or path.read_text().count("attempt_succeeded") < steps:
         assert time.monotonic() < end, "nothing happens"
         time.sleep(0.01)
@@ -103,7 +103,7 @@ def test_a_signal_ends_a_session_cleanly_and_resume_goes_on(campaign: Rose, numb
     process = campaign.start("run", "campaign.yaml", "--run-dir", "r", "--output", "plain")
     wait_for_work(campaign, "r", 5)
     process.send_signal(number)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == code, err
     assert "rose resume" in out.strip().splitlines()[-1]
     assert left_running(campaign.folder / "r") == []
@@ -144,7 +144,7 @@ def ends_by_attempt(rose: Rose, run: str) -> set[int]:
 def kill_after(process: subprocess.Popen[str], seconds: float) -> None:
     time.sleep(seconds)
     process.kill()
-    process.communicate(timeout=20)
+    process.communicate(timeout=PATIENCE)
 
 
 def test_a_second_interrupt_ends_at_once(campaign: Rose) -> None:
@@ -167,7 +167,7 @@ def test_a_second_interrupt_ends_at_once(campaign: Rose) -> None:
     assert process.stdout is not None
     assert any("to kill them now" in line for line in process.stdout)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=20)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert left_running(campaign.folder / "r") == []
 
@@ -179,7 +179,7 @@ def test_only_one_session_works_on_a_run(campaign: Rose) -> None:
     assert called.code == 4
     assert str(process.pid) in called.err
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=20)
+    process.communicate(timeout=PATIENCE)
 
 
 def test_a_torn_last_line_is_repaired(campaign: Rose) -> None:
@@ -217,7 +217,7 @@ def test_resume_finds_the_latest_run_that_can_go_on(campaign: Rose) -> None:
     (run,) = wait_for_second_run(campaign.folder / "rose-runs")
     wait_for_work(campaign, str(run), 1)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=20)
+    process.communicate(timeout=PATIENCE)
     assert campaign("resume").code == 0
     assert campaign.status("campaign.yaml")["run"] == str(run)
     assert [each["status"] for each in campaign.json("list", "--format", "json")] == ["done", "done"]
@@ -358,7 +358,7 @@ def test_stop_from_another_terminal(campaign: Rose) -> None:
     assert campaign.learners("r")["a"]["stop_reason"] == "cancelled"
     assert campaign.status("r")["status"] == "running"
     assert campaign("stop", "r").code == 0
-    process.communicate(timeout=20)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == 143
     assert campaign("stop", "r").code == 4
 

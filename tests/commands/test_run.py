@@ -17,7 +17,7 @@ import pytest
 
 from rose_cli import __version__
 from rose_cli.campaign_file import task_environment
-from tests.conftest import REPOSITORY, Rose, wait_until
+from tests.conftest import PATIENCE, REPOSITORY, Rose, wait_until
 
 if TYPE_CHECKING:
     from tests.conftest import Called
@@ -240,7 +240,7 @@ def test_a_signal_before_the_first_task_has_ended(rose: Rose, number: int, code:
     process = rose.start("run", "campaign.yaml", "--run-dir", "r")
     wait_until((rose.folder / "r/learners/learner-0/workspace/begun").exists)
     process.send_signal(number)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == code, err
     assert out.splitlines()[-1] == "  resume   rose resume r"
 
@@ -349,7 +349,7 @@ def test_a_smoke_run_that_is_interrupted_leaves_no_folder_without_a_word(rose: R
             while process.poll() is None and not list((rose.folder / "tmp").glob(pattern)):
                 pass  # no pause: the moment is what counts
             process.send_signal(number)
-            out, err = process.communicate(timeout=60)
+            out, err = process.communicate(timeout=PATIENCE)
             assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[number], (name, out, err)
             for folder in kept(rose):
                 assert f"its folder is kept: {folder}" in err, (name, out, err)
@@ -396,7 +396,7 @@ def test_more_cores_than_rose_may_use_are_a_warning(rose: Rose) -> None:
     one = min(os.sched_getaffinity(0))
     for call in ("validate campaign.yaml", "run campaign.yaml --output plain --run-dir r"):
         called = subprocess.run(
-            [sys.executable, "-m", "rose_cli", *call.split()], cwd=rose.folder, timeout=60, check=False,
+            [sys.executable, "-m", "rose_cli", *call.split()], cwd=rose.folder, timeout=PATIENCE, check=False,
             env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True,
             preexec_fn=lambda: os.sched_setaffinity(0, {one}),
         )  # fmt: skip

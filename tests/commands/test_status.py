@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
+from tests.conftest import PATIENCE
+
 if TYPE_CHECKING:
     import subprocess
 
@@ -65,8 +67,8 @@ def test_a_run_is_looked_at_and_followed_while_it_goes_on(rose: Rose, going: sub
     seen = [line for _, line in zip(range(40), follower.stdout, strict=False) if line.startswith("──")]
     assert len(seen) == len(set(seen)) == 20
     going.send_signal(signal.SIGTERM)
-    assert follower.wait(timeout=30) == 0
-    out, _ = watcher.communicate(timeout=30)
+    assert follower.wait(timeout=PATIENCE) == 0
+    out, _ = watcher.communicate(timeout=PATIENCE)
     assert watcher.returncode == 0
     assert "2 interrupted" in out
     follower.stdout.close()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.conftest import PATIENCE
+
 if TYPE_CHECKING:
     import subprocess
 
@@ -18,5 +20,5 @@ def test_stop_ends_one_learner_and_then_the_run(rose: Rose, going: subprocess.Po
     assert rose.status("r")["status"] == "running"
     called = rose("stop", "r")
     assert (called.code, called.err) == (0, "the run has stopped\n")
-    assert going.wait(timeout=30) == 143
+    assert going.wait(timeout=PATIENCE) == 143
     assert rose("stop", "r").code == 4

@@ -115,7 +115,7 @@ def test_a_value_of_the_command_line_is_named_as_the_place(rose: Rose) -> None:
 )
 def test_hostile_files_end_in_a_diagnostic_and_execute_nothing(rose: Rose, text: str) -> None:
     rose.write(text)
-    called = rose("validate", "campaign.yaml", timeout_seconds=20)
+    called = rose("validate", "campaign.yaml")
     assert called.code == 2
     assert "error[" in called.out
     assert not list(rose.folder.rglob("pwned"))

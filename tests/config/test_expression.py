@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from rose_cli.config.expression.compiler import parse
 from rose_cli.config.expression.functions import FUNCTIONS
 from rose_cli.config.expression.parser import NAMES, ExpressionError, Value
+from tests.conftest import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -312,19 +313,22 @@ UNPRINTABLE = [
 
 MEASURE = """
 import json, os, resource, sys, time
+from tests.work import on_an_idle_machine
 from rose_cli.config.expression.parser import ExpressionError
 from rose_cli.config.expression.compiler import parse
 if os.fork():  # exec hands down the peak of whoever started it, here of pytest; a fork does not
     sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
 ended = []
 for text in json.load(sys.stdin):
-    value, start = None, time.perf_counter()
+    value, start = None, time.process_time()
     try:
         value = parse(text).evaluate({"i": 0, "max_iter": 9, "metric": 0.5, "best": None})
     except ExpressionError as error:
         assert 0 <= error.offset <= error.offset + error.length <= len(text), (text[:80], error.offset, error.length)
-    ended.append((text, value, time.perf_counter() - start))
-print(json.dumps({"ended": ended, "peak_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}))
+    ended.append((text, value, time.process_time() - start))
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+longest = on_an_idle_machine(max(seconds for _, _, seconds in ended))
+print(json.dumps({"ended": ended, "longest": longest, "peak_kib": peak}))
 """
 HARMLESS = {  # of the hostile ones, those that have a bounded value
     *("(-1)**1000000000000", "1**1000000000000", "0**1000000000000", "True**1000000000000", "2**-1000000000000"),
@@ -338,12 +342,18 @@ def test_hostile_expressions_end_at_once_and_in_little_memory() -> None:
     texts = [*printable, *UNPRINTABLE]
     command = [sys.executable, "-c", MEASURE]
     done = subprocess.run(
-        command, input=json.dumps(texts), capture_output=True, text=True, timeout=60, cwd=REPOSITORY, check=False
+        command,
+        input=json.dumps(texts),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        cwd=REPOSITORY,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
     report = json.loads(done.stdout)
     assert len(report["ended"]) == len(texts) > 250
-    assert max(report["ended"], key=lambda entry: entry[2])[2] < 0.5
+    assert report["longest"] < 0.5, max(report["ended"], key=lambda entry: entry[2])
     assert report["peak_kib"] < 200 * 1024
     assert {text for text, value, _ in report["ended"] if value is not None} & {*printable} == HARMLESS
 

@@ -25,6 +25,7 @@ from rose_cli.engine.pilot.engine import PilotEngine
 from rose_cli.engine.pilot.pilot import Pilot
 from rose_cli.engine.pilot.workplace import PilotWanted
 from rose_cli.util.processes import ProcessScan, run_tag
+from tests.conftest import PATIENCE
 from tests.processes import gone
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ GRACE_SECONDS = 1.0  # in which a program that obeys has to be heard, on a machi
 CAPACITY = Capacity(cores=2, gpus=("3", "5"), memory_mb=1000)
 RUN_ID = uuid.uuid4().hex
 
-PILOT_MARKS = [pytest.mark.xdist_group("pilot"), pytest.mark.timeout(400)]
+PILOT_MARKS = [pytest.mark.xdist_group("pilot")]
 """One process has all tests on the shared pilot; the first of them waits for its start, which others may slow down."""
 
 _numbers = count(1)
@@ -125,7 +126,7 @@ class Gate:
 
     async def reached(self) -> int:
         """Wait until a program stands before the gate; closing the descriptor lets it pass."""
-        with anyio.fail_after(30):
+        with anyio.fail_after(PATIENCE):
             while True:
                 try:
                     return os.open(self.path, os.O_WRONLY | os.O_NONBLOCK)
@@ -172,7 +173,7 @@ class Folder:
     async def said(self, name: str) -> str:
         """What a program has said under that name, once it has."""
         path = self.path / name
-        with anyio.fail_after(30):
+        with anyio.fail_after(PATIENCE):
             while not path.exists():  # noqa: ASYNC110 - another process makes it
                 await anyio.sleep(0.002)
         return path.read_text(encoding="utf-8")
@@ -183,7 +184,7 @@ async def nothing() -> None:
 
 
 async def run(engine: Engine, request: TaskRequest) -> TaskOutcome:
-    with anyio.fail_after(60):
+    with anyio.fail_after(PATIENCE):
         return await engine.run(request, nothing)
 
 
@@ -192,7 +193,7 @@ def alive(run_id: str = RUN_ID) -> list[int]:
 
 
 async def until_gone(pid: str | int) -> None:
-    with anyio.fail_after(30):
+    with anyio.fail_after(PATIENCE):
         while not gone(pid):  # noqa: ASYNC110 - the kernel ends it
             await anyio.sleep(0.001)
 

@@ -24,7 +24,7 @@ from rose_cli.engine.launch import explain
 from rose_cli.engine.local import LocalEngine
 from rose_cli.util.processes import TAG_VARIABLE, read_process, read_tag
 from rose_cli.util.signals import STOPS
-from tests.conftest import REPOSITORY
+from tests.conftest import PATIENCE, REPOSITORY
 from tests.engine.conftest import CAPACITY, PROGRAMS, RUN_ID, alive, nothing, open_local, run, until_gone
 from tests.processes import gone
 
@@ -248,7 +248,7 @@ async def test_a_kill_needs_no_event_loop(open_engine: OpenEngine, folder: Folde
         tasks.start_soon(run, engine, folder.program("leaves_session", "deaf"))
         pid, grandchild = await folder.said("pid"), await folder.said("grandchild")
         engine.kill()
-        until = time.monotonic() + 30
+        until = time.monotonic() + PATIENCE
         while not (gone(pid) and gone(grandchild)):
             assert time.monotonic() < until
             time.sleep(0.001)  # noqa: ASYNC251 - that is the point
@@ -262,7 +262,7 @@ def environment() -> dict[str, str]:
 
 
 async def wait_until_none_is_alive(run_id: str) -> None:
-    with anyio.fail_after(30):
+    with anyio.fail_after(PATIENCE):
         while alive(run_id):  # noqa: ASYNC110 - another process ends them
             await anyio.sleep(0.01)
 
@@ -279,7 +279,7 @@ async def test_when_rose_is_killed_nothing_is_left(folder: Folder) -> None:
         await folder.said(name)
     session.kill()
     # would the watchdog or a task hold the pipe, this were to wait for it
-    output, _ = session.communicate(timeout=30)
+    output, _ = session.communicate(timeout=PATIENCE)
     assert output == b""
     await wait_until_none_is_alive(run_id)
     assert (folder.path / "obeys_term" / "ended-well").exists()
@@ -290,7 +290,7 @@ async def test_when_rose_is_killed_nothing_is_left(folder: Folder) -> None:
 async def log_of(directory: Path) -> str:
     """What the watchdog wrote down before it went."""
     log = directory / "watchdog.log"
-    with anyio.fail_after(30):
+    with anyio.fail_after(PATIENCE):
         while not log.read_text().endswith("\n"):  # noqa: ASYNC110 - another process writes it
             await anyio.sleep(0.01)
     return log.read_text()
@@ -362,7 +362,7 @@ def test_exit_codes_come_back_whatever_was_ignored(folder: Folder, trap: str) ->
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert (done.stdout, done.stderr) == ("3\n", "")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import REPOSITORY
+from tests.conftest import PATIENCE, REPOSITORY
 
 if TYPE_CHECKING:
     from tests.conftest import Rose
@@ -165,6 +165,6 @@ def test_ctrl_c_right_at_the_start_of_a_smoke_run(rose: Rose) -> None:
     while process.poll() is None and not list(temporary.iterdir()):
         pass
     process.send_signal(signal.SIGINT)
-    err = process.communicate(timeout=60)[1]
+    err = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 130
     assert all(str(folder) in err for folder in temporary.iterdir())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import REPOSITORY, wait_until
+from tests.conftest import PATIENCE, REPOSITORY, wait_until
 
 if TYPE_CHECKING:
     from tests.conftest import Rose
@@ -70,7 +70,7 @@ def test_the_signals_of_batch_systems_stop_a_run_cleanly(rose: Rose, name: str) 
     process = rose.start("run", "campaign.yaml", "--run-dir", "r")
     wait_until(lambda: started(rose))
     process.send_signal(signal.Signals[name])
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, err) == (143, "")
     assert f"by {name}" in out
     assert "rose resume r" in out
@@ -104,7 +104,7 @@ def test_the_end_of_a_job_is_no_failure_of_its_tasks(rose: Rose, on_failure: str
     wait_until(lambda: pid.exists() and pid.read_text())
     os.kill(int(pid.read_text()), signal.SIGTERM)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == 143
     assert [event["event"] for event in rose.events("r")][-2:] == ["attempt_cancelled", "session_ended"]
 
@@ -113,7 +113,7 @@ def limited(rose: Rose, limit: str) -> subprocess.CompletedProcess[str]:
     rose.write("{max_iter: 1, learners: 1, tasks: {t: {executable: echo ok}}}")
     command = [sys.executable, "-m", "rose_cli", "run", "campaign.yaml", "--run-dir", "r", "--output", "plain"]
     return subprocess.run(
-        ["sh", "-c", f'ulimit {limit}; exec "$@"', "sh", *command], cwd=rose.folder, timeout=60, check=False,
+        ["sh", "-c", f'ulimit {limit}; exec "$@"', "sh", *command], cwd=rose.folder, timeout=PATIENCE, check=False,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
     )  # fmt: skip
 

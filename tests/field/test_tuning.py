@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Rose
+from tests.conftest import PATIENCE, Rose
 
 ECHO = """\
 import json, sys
@@ -476,7 +476,7 @@ def test_a_resume_after_early_stopping_says_what_can_be_done(metrics: Rose) -> N
 def test_one_folder_takes_one_run(rose: Rose) -> None:
     rose.write("{max_iter: 1, tasks: {s: {executable: sleep 0.2}}, learners: 1}")
     calls = [rose.start("run", "campaign.yaml", "--run-dir", "same", "--output", "quiet") for _ in range(4)]
-    ended = [(call.communicate(timeout=60)[1], call.returncode) for call in calls]
+    ended = [(call.communicate(timeout=PATIENCE)[1], call.returncode) for call in calls]
     assert sorted(code for _, code in ended) == [0, 4, 4, 4]
     assert all("'same' is not empty" in said or "works on" in said for said, code in ended if code == 4)
     assert rose.status("same")["status"] == "done"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -113,9 +112,7 @@ def test_on_failure_stop_campaign_ends_the_others(rose: Rose) -> None:
         learners: [{name: bad}, {name: good}]
         """
     )
-    started = time.monotonic()
     assert rose("run", "campaign.yaml", "--run-dir", "r").code == 1
-    assert time.monotonic() - started < 20
     status = rose.status("r")
     assert status["status"] == "failed"
     assert [learner["status"] for learner in status["learners"]] == ["failed", "interrupted"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import Rose
+from tests.conftest import PATIENCE, Rose
 from tests.torture.full_disk import cannot_mount, small_disk
 from tests.two_users import environment_of_others, python_of_others
 
@@ -129,7 +129,7 @@ def test_a_hundred_thousand_files_cost_rose_little(rose: Rose) -> None:
         """
     )
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    assert rose("run", "campaign.yaml", "--run-dir", "r", timeout_seconds=300).code == 0
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 0
     assert (rose.folder / "r/journal.jsonl").stat().st_size < 10_000
     assert max(before, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) < 200_000
     subprocess.run(["rm", "-r", str(rose.folder / "r")], check=True)
@@ -171,7 +171,8 @@ def test_a_fork_bomb_within_its_limit_is_ended_whole(shared: Path) -> None:
     done = subprocess.run(
         [str(python_of_others()), "-m", "rose_cli", "run", "campaign.yaml", "--run-dir", "r"],
         cwd=folder, preexec_fn=bound,
-        env={**environment_of_others(), "HOME": str(folder)}, capture_output=True, text=True, timeout=60, check=False,
+        env={**environment_of_others(), "HOME": str(folder)}, capture_output=True, text=True,
+        timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
     learners = rose.learners("r")

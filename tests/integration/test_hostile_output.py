@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rose_cli.view.console import Filter
-from tests.conftest import REPOSITORY, Rose
+from tests.conftest import PATIENCE, REPOSITORY, Rose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,7 +88,7 @@ def call(rose: Rose, *words: str, **variables: str) -> tuple[int, str, str]:
         env={**os.environ, "PYTHONPATH": str(REPOSITORY), **variables},
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
     out, err = done.stdout.decode("utf-8"), done.stderr.decode("utf-8")
@@ -181,7 +181,7 @@ def test_a_report_of_a_bug_is_written_whatever_the_message_is(rose: Rose) -> Non
     program = "from rose_cli import cli; raise SystemExit(cli._report_bug(ValueError('\\ud83d\\x1b[2J')))"
     done = subprocess.run(
         [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(REPOSITORY), "TMPDIR": str(rose.folder)},
-        capture_output=True, check=False, timeout=60,
+        capture_output=True, check=False, timeout=PATIENCE,
     )  # fmt: skip
     assert done.returncode == 3
     assert b"\x1b" not in done.stderr
@@ -239,7 +239,8 @@ def test_a_log_is_passed_on_as_it_is_when_asked_for_and_to_a_file(rose: Rose) ->
     write_log(rose, PRINTED)
     assert PRINTED.replace(b"\n", b"\r\n") in on_terminal(rose, "logs", "r", "--raw")
     done = subprocess.run(
-        [sys.executable, "-m", "rose_cli", "logs", "r"], cwd=rose.folder, capture_output=True, check=True, timeout=60,
+        [sys.executable, "-m", "rose_cli", "logs", "r"], cwd=rose.folder, capture_output=True, check=True,
+        timeout=PATIENCE,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
     )  # fmt: skip
     assert done.stdout.endswith(PRINTED)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import Rose, wait_until
+from tests.conftest import PATIENCE, Rose, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -201,7 +201,7 @@ def interrupted(rose: Rose, task: str) -> None:
     process = rose.start("run", "campaign.yaml", "--run-dir", "r", "--output", "quiet")
     wait_until((rose.folder / "r/learners/a/workspace/begun").exists)
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     assert [event["task"] for event in rose.events("r") if event["event"] == "attempt_started"][-1] == task
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import wait_until
+from tests.conftest import PATIENCE, wait_until
 from tests.integration.test_moved_runs import rewrite_journal
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def learners(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "stop: {metric: mse, threshold: 0.1, executable: 'true', retries: {times: 1, pause: 0}}\n"
         "learners:\n" + "\n".join(lines) + "\n"
     )
-    assert rose("run", "campaign.yaml", "--run-dir", "r", timeout_seconds=120).code == 1
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 1
     return rose.learners("r")
 
 
@@ -148,7 +148,7 @@ def killed_half_way(rose: Rose, training: str, criterion: str) -> None:
     process = rose.start("run", "campaign.yaml", "--run-dir", "r", "--output", "quiet")
     wait_until((rose.folder / "half-way").exists)
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     (rose.folder / "go").touch()
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from rose_cli.journal.codec import decode, encode, from_json, to_json
 from rose_cli.util.processes import process_is_running
-from tests.conftest import Rose, wait_until
+from tests.conftest import PATIENCE, Rose, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -295,7 +295,7 @@ def working(tmp_path: Path) -> Iterator[tuple[Rose, subprocess.Popen[str]]]:
     wait_until(lambda: any((rose.folder / "rose-runs").glob("*-1/learners/a/workspace/begun")))
     yield rose, process
     (rose.folder / "go").touch()
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("line", ["cp -a here there", "cp -r here there"])
@@ -315,7 +315,7 @@ def test_a_copy_neither_waits_for_the_original_nor_ends_its_tasks(
     assert "left-over" not in called.err
     assert process.poll() is None
     (here.folder / "go").touch()
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     kinds = [event["event"] for event in here.events(run_in(here))]
     assert ("attempt_failed" in kinds, "attempt_lost" in kinds, kinds.count("attempt_started")) == (False, False, 1)
@@ -336,7 +336,7 @@ def test_what_a_killed_session_left_is_ended_by_the_original_and_not_by_a_copy(t
     for watchdog in children(process.pid) - {pid}:
         shell(f"kill -9 {watchdog}", tmp_path)
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     assert process_is_running(pid, None)
     shell("cp -a here there; touch there/go here/go", tmp_path)
     assert Rose(tmp_path / "there")("resume").code == 0

@@ -20,7 +20,7 @@ from rose_cli.journal.codec import Record, decode, encode
 from rose_cli.runs.directory import RunDirectory
 from rose_cli.util.files import directory_identity
 from rose_cli.util.processes import process_is_running, process_start_ticks
-from tests.conftest import wait_until
+from tests.conftest import PATIENCE, wait_until
 from tests.two_users import ALICE, MALLORY, MOST, NAMED_GROUP, NOBODY, OTHERS, OWN, OWN_GROUP, TEAM, Person
 
 if TYPE_CHECKING:
@@ -527,4 +527,4 @@ def test_no_journal_ends_a_process_that_is_not_its_runs(rose: Rose) -> None:
         stranger.kill()
         stranger.wait()
         rose("stop", "living")
-        session.communicate(timeout=60)
+        session.communicate(timeout=PATIENCE)

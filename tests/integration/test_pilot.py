@@ -15,16 +15,13 @@ import pytest
 from rose_cli.engines import unique_run_id
 from rose_cli.util.files import directory_identity
 from rose_cli.util.processes import ProcessScan, run_tag
-from tests.conftest import Rose
+from tests.conftest import PATIENCE, Rose
 from tests.engine.conftest import require_pilot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-pytestmark = [pytest.mark.xdist_group("pilot runs"), pytest.mark.timeout(400)]
-
-BOUND_SECONDS = 240.0
-"""For anything that a pilot does on a machine that others use too; it is waited for, never slept through."""
+pytestmark = [pytest.mark.xdist_group("pilot runs")]
 
 CAMPAIGN = """\
     engine: {{kind: radical.pilot, resource: local.localhost, runtime: 20, cores: 2, grace: 1, restarts: {restarts}}}
@@ -81,13 +78,13 @@ def start(rose: Rose, *arguments: str, most_files: int | None = None) -> subproc
 
 def ended(rose: Rose, process: subprocess.Popen[str]) -> tuple[int, str]:
     """The exit code, and all that was said."""
-    code = process.wait(timeout=BOUND_SECONDS)
+    code = process.wait(timeout=PATIENCE)
     return code, (rose.folder.parent / "rose.log").read_text(encoding="utf-8")
 
 
 def until(condition: Callable[[], Any], process: subprocess.Popen[str] | None = None) -> Any:
     """Wait for it, and for nothing else; gives what it gives."""
-    deadline = time.monotonic() + BOUND_SECONDS
+    deadline = time.monotonic() + PATIENCE
     while not (found := condition()):
         assert time.monotonic() < deadline, "waited in vain"
         assert process is None or process.poll() is None, f"rose ended before, with {process.returncode}"
@@ -150,7 +147,7 @@ def test_killed_and_resumed_a_run_has_the_history_of_one_on_this_machine(campaig
         assert (written / "host.log").is_file()
         assert {path.name for path in (written / "radical").iterdir()} >= {"client", "agent"}
     on_pilot = {name: learner["history"] for name, learner in rose.learners("r").items()}
-    called = rose("run", "campaign.yaml", "--run-dir", "local", "--engine", "local", timeout_seconds=BOUND_SECONDS)
+    called = rose("run", "campaign.yaml", "--run-dir", "local", "--engine", "local")
     assert called.code == 0, called.err
     assert on_pilot == {name: learner["history"] for name, learner in rose.learners("local").items()}
 

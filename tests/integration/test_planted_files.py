@@ -21,7 +21,7 @@ from rose_cli.runs.directory import RunDirectory, lead_links, prepare_workspace
 from rose_cli.runs.stop_requests import MOST_AT_ONCE, StopRequest, send_request, take_requests
 from rose_cli.util.errors import JournalError, RunDirectoryError
 from rose_cli.util.files import open_alone
-from tests.conftest import wait_until
+from tests.conftest import PATIENCE, wait_until
 from tests.two_users import TEAM
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def test_a_run_that_cannot_be_read_does_not_hide_the_others(rose: Rose) -> None:
 def test_a_pipe_for_a_journal_freezes_no_command(rose: Rose, command: str) -> None:
     run = failed_run(rose)
     instead(run / "journal.jsonl", a_pipe)
-    called = rose(command, "r", timeout_seconds=30)
+    called = rose(command, "r")
     said = called.err.replace("\n", " ")
     assert (called.code, "it is a pipe" in said, "rose did not put that there" in said) == (4, True, True), called.err
 
@@ -163,7 +163,7 @@ def test_a_line_full_of_beginnings_of_records_costs_no_time() -> None:
 def test_a_log_that_cannot_be_one_fails_its_attempt(rose: Rose, kind: Callable[[Path], None]) -> None:
     run = failed_run(rose)
     kind(run / "learners/a/logs/0/sim.2.out")
-    called = rose("resume", "r", timeout_seconds=30)
+    called = rose("resume", "r")
     assert (called.code, "cannot be written: it is a" in called.out.replace("\n", " ")) == (1, True), called.out
 
 
@@ -171,11 +171,11 @@ def test_pipes_for_the_reserve_and_for_the_watchdogs_log_do_not_freeze_a_resume(
     run = failed_run(rose)
     (run / "engine").mkdir(exist_ok=True)
     instead(run / "engine/watchdog.log", a_pipe)
-    called = rose("resume", "r", timeout_seconds=30)
+    called = rose("resume", "r")
     assert (called.code, "watchdog.log': it is a pipe" in called.err.replace("\n", " ")) == (4, True), called.err
     (run / "engine/watchdog.log").unlink()
     instead(run / "journal.ballast", a_pipe)
-    assert rose("resume", "r", timeout_seconds=30).code == 0
+    assert rose("resume", "r").code == 0
 
 
 def test_a_pipe_in_the_place_of_the_logs_of_an_iteration_fails_the_attempt(rose: Rose) -> None:
@@ -203,7 +203,7 @@ def test_a_task_that_puts_a_pipe_in_the_place_of_its_log_holds_up_nobody(rose: R
         "sim.sh",
     )
     rose.write(CAMPAIGN.replace("{name: a}", "{name: a}, {name: b}"))
-    assert rose("run", "campaign.yaml", "--run-dir", "r", timeout_seconds=30).code == 1
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 1
     assert {name: each["status"] for name, each in rose.learners("r").items()} == {"a": "failed", "b": "done"}
 
 
@@ -316,7 +316,7 @@ def test_logs_are_not_read_through_links_and_what_is_none_is_said(rose: Rose) ->
     (rose.folder / "elsewhere/sim.1.out").write_text("s3cr3t\n")
     (logs / "1").symlink_to(rose.folder / "elsewhere")
     (logs / "notes.txt").touch()
-    called = rose("logs", "r", timeout_seconds=30)
+    called = rose("logs", "r")
     assert (called.code, "good" in called.out, "s3cr3t" in called.out, "odd" in called.out) == (0, True, False, False)
     said = called.err.replace("\n", " ")
     for name in ("0/sim.2.out", "0/sim.3.out", "0/sim.4.out", "logs/abc", "logs/1"):
@@ -375,13 +375,13 @@ def test_a_stop_that_is_interrupted_takes_its_request_back(rose: Rose) -> None:
         stop = rose.start("stop", "r")
         wait_until(lambda: list((rose.folder / "r").glob("requests/*.json")))
         stop.send_signal(signal.SIGINT)
-        _, said = stop.communicate(timeout=60)
+        _, said = stop.communicate(timeout=PATIENCE)
         assert (stop.returncode, "taken back" in said) == (130, True), said
         assert list((rose.folder / "r/requests").iterdir()) == []
     finally:
         session.send_signal(signal.SIGCONT)
         session.terminate()
-        session.communicate(timeout=60)
+        session.communicate(timeout=PATIENCE)
 
 
 # --- two users -----------------------------------------------------------------------------------------------------
@@ -418,7 +418,7 @@ def test_who_shares_a_group_folder_cannot_have_a_private_folder_emptied(alice: P
         called = alice("run", "campaign.yaml", "--run-dir", "r")
     finally:
         racer.kill()
-        racer.communicate(timeout=60)
+        racer.communicate(timeout=PATIENCE)
     assert called.code in (1, 4), called.err  # it may find that somebody keeps changing the workspace
     assert sorted(path.name for path in (alice.home / "private").iterdir()) == sorted(names)
 
@@ -434,7 +434,7 @@ def test_a_link_that_a_colleague_puts_in_the_place_of_a_metric_is_not_read(alice
     session = alice.start("run", "campaign.yaml", "--run-dir", "r")
     wait_until((alice.folder / "here").exists)
     mallory.sh(f"cd {alice.folder}/r/learners/a/workspace && rm m && ln -s {alice.home}/private m")
-    said, _ = session.communicate(timeout=60)
+    said, _ = session.communicate(timeout=PATIENCE)
     assert "another user's link leads out of the run directory, and is not followed" in said.replace("\n", " ")
     assert "hunter2" not in said + (alice.folder / "r/journal.jsonl").read_text()
 

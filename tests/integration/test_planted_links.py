@@ -13,6 +13,7 @@ import pytest
 from rose_cli.runs.directory import claim_run_directory, create_run_directory, prepare_workspace, write_new
 from rose_cli.runs.stop_requests import StopRequest, send_request, take_requests
 from rose_cli.util.errors import RunDirectoryError
+from tests.conftest import PATIENCE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -155,7 +156,7 @@ def test_a_pipe_among_the_requests_does_not_hold_up_a_session(rose: Rose) -> Non
     rose.write(CAMPAIGN)
     process = rose.start("run", "campaign.yaml", "--run-dir", "r", "--output", "quiet")
     journal = rose.folder / "r/journal.jsonl"
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE
     while not journal.exists() or b"attempt_started" not in journal.read_bytes():
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -163,7 +164,7 @@ def test_a_pipe_among_the_requests_does_not_hold_up_a_session(rose: Rose) -> Non
     os.mkfifo(rose.folder / "r/requests/pipe.json")
     assert rose("stop", "r").code == 0
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
 
 
 # --- the folders of runs -------------------------------------------------------------------------------------------

@@ -80,7 +80,7 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Rose, Any, str]:
         learner["sim"]["executable"] = ["{python}", "{campaign_dir}/report.py"]  # type: ignore[index]
         learner["sim"]["args"] = [word.replace("{", "{{").replace("}", "}}") for word in learner["sim"]["args"]]  # type: ignore[index]
     rose.write(json.dumps({"max_iter": 1, "tasks": {"sim": {"executable": "true"}}, "learners": learners}))
-    called = rose("run", "campaign.yaml", "--run-dir", "r", "--output", "plain", timeout_seconds=300)
+    called = rose("run", "campaign.yaml", "--run-dir", "r", "--output", "plain")
     assert called.code == 0, called.out + called.err
     return rose, rose.learners("r"), called.out
 

@@ -51,13 +51,13 @@ def test_no_secret_of_the_corpus_comes_out_of_a_session(rose: Rose) -> None:
     tasks = {"reports": command, "fails": {**command, "on_failure": "continue"}}
     rose.write(json.dumps({"max_iter": 1, "tasks": tasks, "learners": learners}, ensure_ascii=False))
     terminal = {name: _value(name, f"terminal {name}") for name in NAMES}
-    run = rose("run", "campaign.yaml", "--run-dir", "r", "--output", "json", timeout_seconds=200, **terminal)
+    run = rose("run", "campaign.yaml", "--run-dir", "r", "--output", "json", **terminal)
     outputs = {"run": run.out + run.err, "journal": (rose.folder / "r/journal.jsonl").read_text(encoding="utf-8")}
     looks = (
         ("plan", "campaign.yaml", "--format", "json"), ("resume", "r", "--dry-run"),
         ("status", "r", "--format", "json"), ("export", "r"),
     )  # fmt: skip
-    outputs |= {" ".join(words): rose(*words, timeout_seconds=200, **terminal).out for words in looks}
+    outputs |= {" ".join(words): rose(*words, **terminal).out for words in looks}
     secret = {piece for whose in ("terminal", *SHIFTS) for name in NAMES for piece in pieces(f"{whose} {name}")}
     for what, text in outputs.items():
         assert sorted({text[at : at + GRAM] for at in range(len(text) - GRAM + 1)} & secret) == [], what

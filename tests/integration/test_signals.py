@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rose_cli.util.processes import process_is_running
-from tests.conftest import REPOSITORY, wait_until
+from tests.conftest import PATIENCE, REPOSITORY, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +65,7 @@ def workspace(rose: Rose) -> Path:
 def test_each_ends_a_session_cleanly_and_is_named(rose: Rose, name: str) -> None:
     process = waiting(rose)
     process.send_signal(signal.Signals[name])
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, err) == (143, "")
     assert f"{name} received, stopping" in out
     assert f"  by {name}\n" in out
@@ -82,7 +82,7 @@ def test_what_a_machine_sends_again_and_again_is_no_haste(rose: Rose) -> None:
     for _ in range(5):
         process.send_signal(signal.SIGXCPU)
         process.send_signal(signal.SIGUSR2)
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == 143
     assert (workspace(rose) / "ended").exists()
 
@@ -103,7 +103,7 @@ def test_what_was_ignored_stays_without_effect_and_is_not_handed_on(rose: Rose) 
     for name in ("SIGHUP", "SIGUSR1"):
         process.send_signal(signal.Signals[name])
     process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 143
     assert "  by SIGTERM\n" in out
     assert signals_of_the_task(rose) == [0, 0]
@@ -115,7 +115,7 @@ def test_what_was_blocked_is_heard_and_not_handed_on(rose: Rose) -> None:
     code = f"import os, signal, sys; {block}; os.execv(sys.argv[1], sys.argv[1:])"
     process = waiting(rose, sys.executable, "-c", code)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == 143
     assert signals_of_the_task(rose) == [0, 0]
 
@@ -124,7 +124,7 @@ def test_a_script_may_interrupt_what_it_has_in_the_background(rose: Rose) -> Non
     """A shell ignores INT for it."""
     process = waiting(rose, "sh", "-c", "trap '' INT QUIT; exec \"$@\"", "sh")
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
 
 
@@ -150,7 +150,7 @@ def signalled_at(rose: Rose, module: str, number: int, *arguments: str) -> subpr
     return subprocess.run(
         [sys.executable, "-c", INJECTED.format(module=module, number=int(number)), *arguments],
         cwd=rose.folder, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
 
 
@@ -199,7 +199,8 @@ def test_where_code_that_cannot_raise_is_hit_no_session_begins(rose: Rose) -> No
     )
     done = subprocess.run(
         [sys.executable, "-c", code, "run", "campaign.yaml", "--run-dir", "r"], cwd=rose.folder, check=False,
-        env={**os.environ, "PYTHONPATH": f"{REPOSITORY}:{rose.folder}"}, capture_output=True, text=True, timeout=60,
+        env={**os.environ, "PYTHONPATH": f"{REPOSITORY}:{rose.folder}"}, capture_output=True, text=True,
+        timeout=PATIENCE,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (143, "", "rose: ended by SIGUSR1\n")
     assert [event["event"] for event in rose.events("r")] == ["run_created"]
@@ -224,7 +225,7 @@ def test_after_the_session_it_ends_what_nobody_reads(rose: Rose) -> None:
         process.send_signal(signal.SIGUSR2)
         with suppress(subprocess.TimeoutExpired):
             process.wait(2)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=PATIENCE)
     os.close(reading)
     os.close(writing)
     assert (process.returncode, err) == (143, "rose: ended by SIGUSR2\n")
@@ -272,7 +273,7 @@ def test_a_task_that_was_ended_with_its_job_was_cancelled(rose: Rose, on_failure
         os.kill(pid, signal.SIGTERM)
     wait_until(lambda: all(gone(pid) for pid in pids))
     process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 143, out
     assert events_named(rose, "attempt_failed") == []
     assert [event["reason"] for event in events_named(rose, "attempt_cancelled")] == ["terminated"] * 3
@@ -289,7 +290,7 @@ def test_a_code_that_names_the_signal_counts_like_the_signal(rose: Rose) -> None
     os.kill(pid, signal.SIGTERM)
     wait_until(lambda: gone(pid))
     process.send_signal(signal.SIGUSR1)
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == 143
     assert (events_named(rose, "attempt_failed"), len(events_named(rose, "attempt_cancelled"))) == ([], 1)
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.conftest import PATIENCE
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -37,7 +39,7 @@ CAMPAIGN = """
 
 
 def wait_for(path: Path) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE
     while not path.exists():
         assert time.monotonic() < end, f"'{path}' never came"
         time.sleep(0.02)
@@ -58,7 +60,7 @@ def history_of_killed_and_resumed(rose: Rose, campaign: str) -> str:
     process = rose.start("run", "campaign.yaml", "--run-dir", "r", "--output", "quiet")
     wait_for(rose.folder / "half-way")
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     (rose.folder / "go").touch()
     assert rose("resume", "r").code == 0
     return (learner_folder(rose) / "workspace/history").read_text()
@@ -77,7 +79,7 @@ def test_a_task_that_appends_runs_as_if_never_interrupted(rose: Rose, number: in
         process = rose.start(*words, "--output", "quiet")
         wait_for(rose.folder / "half-way")
         process.send_signal(number)
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE)
         (rose.folder / "half-way").unlink()
         assert (learner_folder(rose) / "snapshots/1.appends/input/1").is_file()
     again = "keeps its before; reruns appends (attempt 3 was interrupted; its workspace is restored first)"
@@ -156,7 +158,7 @@ def test_a_learner_that_is_stopped_for_good_leaves_no_snapshot(rose: Rose) -> No
     process = rose.start("run", "campaign.yaml", "--run-dir", "r", "--output", "quiet")
     wait_for(rose.folder / "half-way")
     assert rose("stop", "r", "--learner", "learner-0").code == 0
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     assert list((learner_folder(rose) / "snapshots").iterdir()) == []
 
 
@@ -199,7 +201,7 @@ def test_no_process_of_the_task_is_alive_when_it_is_put_back(rose: Rose) -> None
     wait_for(rose.folder / "half-way")
     process.kill()
     with suppress(ProcessLookupError):
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE)
     (rose.folder / "go").touch()
     assert rose("resume", "r").code == 0
     assert (learner_folder(rose) / "workspace/first").read_text() == "mine\n"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import wait_until
+from tests.conftest import PATIENCE, wait_until
 
 if TYPE_CHECKING:
     from tests.conftest import Rose
@@ -246,7 +246,7 @@ def test_a_search_without_an_end_can_be_interrupted(rose: Rose) -> None:
     out = rose.folder / "r/learners/learner-0/logs/0/criterion.1.out"
     wait_until(lambda: out.is_file() and out.read_text())
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert [event["event"] for event in rose.events("r") if event.get("task") == "criterion"][-1] == "attempt_cancelled"
 

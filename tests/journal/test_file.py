@@ -15,6 +15,7 @@ from rose_cli.journal.codec import Record, encode
 from rose_cli.journal.events import AttemptSucceeded, Event, IterationFinished, LearnerStarted, RunCreated
 from rose_cli.journal.file import DamagedJournalError, JournalContents, JournalFile, read_journal
 from rose_cli.util.errors import JournalError
+from tests.conftest import PATIENCE
 from tests.programs.refuse import supported
 
 if TYPE_CHECKING:
@@ -309,7 +310,7 @@ def test_killed_in_the_middle_of_writing_nothing_acknowledged_is_lost(path: Path
 
 
 def said_by(process: subprocess.Popen[str]) -> dict[str, Any]:
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     said: dict[str, Any] = json.loads(out)
     return said

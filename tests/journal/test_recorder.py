@@ -19,6 +19,7 @@ from rose_cli.journal.events import AttemptStarted, IterationFinished, LearnerSt
 from rose_cli.journal.file import JournalFile, read_journal
 from rose_cli.journal.recorder import Recorder
 from rose_cli.util.errors import JournalError
+from tests.conftest import PATIENCE
 from tests.programs.refuse import supported
 
 if TYPE_CHECKING:
@@ -236,7 +237,7 @@ async def test_a_note_is_soon_written_by_itself(path: Path) -> None:
         recorder.subscribe(lambda _: seen.set())
         recorder.append_nowait(LearnerStarted("a"))
         assert folded.records == []
-        with anyio.fail_after(10):
+        with anyio.fail_after(PATIENCE):
             await seen.wait()
         assert in_file(path) == folded.records
 
@@ -332,7 +333,7 @@ async def test_where_the_thread_takes_nothing_more_nobody_waits_for_ever(path: P
     async with recording(path) as (recorder, folded):
         await recorder.record(LearnerStarted("a"))
         recorder._thread.shutdown()
-        with anyio.fail_after(30):
+        with anyio.fail_after(PATIENCE):
             for name in ("b", "c"):
                 with pytest.raises(RuntimeError):
                     await recorder.record(LearnerStarted(name))

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from rose_cli.plan.shell_quoting import UnsafeValueError
 from rose_cli.plan.shell_scanner import scan
+from tests.conftest import PATIENCE
 
 SHELLS = [name for name in ("sh", "dash", "bash", "busybox", "ksh", "mksh", "zsh") if shutil.which(name)]
 HOSTILE = [
@@ -174,7 +175,7 @@ def _nothing_is_left() -> object:
     shutil.rmtree(folder())
 
 
-def printed(shell: str, line: str, timeout_seconds: float = 60) -> tuple[int, bytes, bytes]:
+def printed(shell: str, line: str, timeout_seconds: float = PATIENCE) -> tuple[int, bytes, bytes]:
     command = [shell, "sh", "-c", line] if shell == "busybox" else [shell, "-c", line]
     done = subprocess.run(
         list(map(os.fsencode, command)), cwd=folder(), capture_output=True, timeout=timeout_seconds, check=False,
@@ -452,7 +453,7 @@ def test_long_lines_are_scanned_at_once_and_whole(what: str) -> None:
         "; print(sum(len(p) if isinstance(p, str) else p.length for p in line.parts), resource.getrusage(0).ru_utime)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], input=line, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code], input=line, capture_output=True, text=True, check=True, timeout=PATIENCE
     )
     length, seconds = done.stdout.split()
     assert int(length) == len(line.replace("{{", "{").replace("}}", "}"))

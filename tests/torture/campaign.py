@@ -95,6 +95,6 @@ def history(rose: Rose, run: str | Path) -> dict[str, Any]:
 
 def whole_history(rose: Rose) -> dict[str, Any]:
     """The history of a run that nobody disturbs."""
-    called = rose("run", "campaign.yaml", "--run-dir", "whole", "--output", "quiet", timeout_seconds=300)
+    called = rose("run", "campaign.yaml", "--run-dir", "whole", "--output", "quiet")
     assert called.code == 0, called.err
     return history(rose, "whole")

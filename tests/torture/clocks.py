@@ -6,7 +6,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from tests.conftest import Rose
+from tests.conftest import PATIENCE, Rose
 from tests.torture.campaign import LOCAL, Ground, history, whole_history, write_campaign
 from tests.torture.session import Session
 from tests.torture.shim import build_shim
@@ -90,7 +90,7 @@ def set_the_clock(folder: Path, seed: random.Random, times: int, ground: Ground 
     report.findings += _impossible_durations(rose)
     for command in ("status r", "export r", "logs r", "list", "resume r --dry-run"):
         clock.write_text(str(seed.choice(_JUMPS)))
-        called = rose(*command.split(), timeout_seconds=60, **variables)
+        called = rose(*command.split(), **variables)
         report.expect(called.code == 0, f"rose {command}: exit code {called.code}: {called.err}")
     judge(report, folder / "r", history(rose, "r"), whole)
     return report
@@ -114,7 +114,7 @@ def run_out_of_wall_time(folder: Path, _seed: random.Random, ground: Ground = LO
     command: tuple[str, ...] = (*_RUN, *ground.options, "--set", wall_time, "--output", "plain")
     code = None
     for _ in range(60):
-        called = rose(*command, timeout_seconds=300)
+        called = rose(*command)
         code = called.code
         if code == 0:
             break
@@ -151,7 +151,7 @@ def sleep_through_wall_time(folder: Path, _seed: random.Random, ground: Ground =
     session.send_signal(signal.SIGSTOP)
     time.sleep(wall_time_seconds + 1)
     session.send_signal(signal.SIGCONT)
-    out, err = session.communicate(timeout=60)
+    out, err = session.communicate(timeout=PATIENCE)
     report.count("sessions")
     report.expect(session.returncode == 143, f"exit code {session.returncode}: {out}{err}")
     report.expect("rose resume r" in out, f"no way on: {out}")
@@ -160,7 +160,7 @@ def sleep_through_wall_time(folder: Path, _seed: random.Random, ground: Ground =
     report.findings += left_running(folder / "r")
     (folder / "quick").touch()
     for _ in range(20):  # on a busy machine a pilot may take all of a session's wall time to start
-        called = rose("resume", "r", "--output", "quiet", timeout_seconds=300)
+        called = rose("resume", "r", "--output", "quiet")
         if called.code != 143:
             break
     report.expect(called.code == 0, f"resume: exit code {called.code}: {called.err}")

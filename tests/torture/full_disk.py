@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from tests.conftest import PATIENCE
 from tests.torture.campaign import history, whole_history, write_campaign
 from tests.torture.system_calls import said
 from tests.torture.verdict import Report, events_of, judge, key_of
@@ -69,7 +70,7 @@ def _arguments(run: Path) -> tuple[str, ...]:
 
 
 def _last_session(rose: Rose, run: Path) -> int:
-    return rose(*_arguments(run), timeout_seconds=300).code
+    return rose(*_arguments(run)).code
 
 
 def _session(report: Report, rose: Rose, run: Path, seed: random.Random) -> int:
@@ -80,7 +81,7 @@ def _session(report: Report, rose: Rose, run: Path, seed: random.Random) -> int:
     with suppress(subprocess.TimeoutExpired):
         process.wait(seed.uniform(0, 4))
     _fill(filler, free_kb)
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=PATIENCE)
     filler.unlink()
     report.count("fills")
     report.count(f"x exit {process.returncode}")

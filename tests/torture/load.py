@@ -53,7 +53,7 @@ def crowd(folder: Path, _seed: random.Random, learners: int, iterations: int, gr
     report.expect(peak.files <= MOST_FILES, f"rose had {peak.files} files open")
     most = MEGABYTES_ALONE + learners * (KILOBYTES_A_LEARNER + KILOBYTES_AN_ITERATION * iterations) / 1024
     report.expect(peak.megabytes < most, f"rose grew to {peak.megabytes:.0f} MB; at most {most:.0f} were expected")
-    status = rose("status", "r", "--format", "json", timeout_seconds=600)  # seconds, on a machine that is not busy
+    status = rose("status", "r", "--format", "json")  # seconds, on a machine that is not busy
     report.expect(status.code == 0, f"rose status: exit code {status.code}: {status.err}")
     done = [learner["iterations_done"] for learner in json.loads(status.out)["learners"]]
     report.expect(done == [iterations] * learners, f"only {sum(done)} iterations were done")

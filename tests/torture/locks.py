@@ -31,7 +31,7 @@ def race(folder: Path, seed: random.Random, races: int) -> Report:
     run = interrupted_run(rose, 5)
     for _ in range(races):
         _one_race(report, rose, run, seed.randint(2, 5))
-    called = rose("resume", run.name, "--output", "quiet", timeout_seconds=300)
+    called = rose("resume", run.name, "--output", "quiet")
     report.expect(called.code == 0, f"the last resume ended with {called.code}: {called.err}")
     judge(report, run, history(rose, run.name), whole)
     return report

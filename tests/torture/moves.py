@@ -71,7 +71,7 @@ def purge_between_sessions(folder: Path, seed: random.Random, times: int) -> Rep
             report.count("purges")
         stopped = {event["learner"] for event in events_of(run) if event["event"] == "learner_stopped"}
         lost = [victim for victim in victims if victim not in stopped]
-        called = rose("resume", run.name, "--output", "quiet", timeout_seconds=300)
+        called = rose("resume", run.name, "--output", "quiet")
         report.expect(called.code == (4 if lost else 0), f"{number}: exit code {called.code}: {called.err}")
         for victim in lost:
             is_named = f"'{victim}' cannot continue" in called.err
@@ -80,7 +80,7 @@ def purge_between_sessions(folder: Path, seed: random.Random, times: int) -> Rep
         report.expect(others == {name: whole[name] for name in others}, f"{number}: others came to {others}")
         if lost:
             chosen = [word for victim in lost for word in ("--learner", victim)]
-            over = rose("resume", run.name, "--from-iteration", "0", *chosen, "--output", "quiet", timeout_seconds=300)
+            over = rose("resume", run.name, "--from-iteration", "0", *chosen, "--output", "quiet")
             report.expect(over.code == 0, f"{number}: started over: {over.code}: {over.err}")
         found = history(rose, run.name)
         report.expect(found == whole, f"{number}: the history differs: {found} instead of {whole}")
@@ -88,7 +88,7 @@ def purge_between_sessions(folder: Path, seed: random.Random, times: int) -> Rep
 
 
 def _bring_to_its_end(report: Report, rose: Rose, whole: dict[str, object]) -> None:
-    called = rose("resume", "origin", "--output", "quiet", timeout_seconds=300)
+    called = rose("resume", "origin", "--output", "quiet")
     report.expect(called.code == 0, f"{rose.folder.name}: the last session ended with {called.code}: {called.err}")
     judge(report, rose.folder / "origin", history(rose, "origin"), whole)
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.conftest import REPOSITORY, Rose
+from tests.conftest import PATIENCE, REPOSITORY, Rose
 from tests.torture.campaign import LOCAL, Ground
 from tests.torture.full_disk import small_disk
 from tests.torture.gauge import watch
@@ -110,7 +110,8 @@ def _read_texts(report: Report, rose: Rose) -> None:
         for variables in ({}, locale):
             process = subprocess.run(
                 [sys.executable, "-m", "rose_cli", *command.split()], cwd=rose.folder, capture_output=True, check=False,
-                env={**os.environ, "PYTHONPATH": str(REPOSITORY), **variables}, stdin=subprocess.DEVNULL, timeout=120,
+                env={**os.environ, "PYTHONPATH": str(REPOSITORY), **variables}, stdin=subprocess.DEVNULL,
+                timeout=PATIENCE,
             )  # fmt: skip
             report.count("outputs read")
             text = process.stdout.decode("utf-8", "replace")
@@ -151,13 +152,13 @@ def fill_the_workspace(folder: Path, _seed: random.Random) -> Report:
         rose = Rose(disk)
         rose.script("#!/bin/sh\n[ -e ../../../../ok ] && exit 0\nexec head -c 100000000 /dev/zero > big\n", "greedy.sh")
         rose.write("{max_iter: 3, tasks: {a: {executable: ./greedy.sh}}, learners: 4, engine: {kind: local, cores: 1}}")
-        called = rose("run", "campaign.yaml", "--run-dir", "r", timeout_seconds=300)
+        called = rose("run", "campaign.yaml", "--run-dir", "r")
         report.count(f"x exit {called.code}")
         report.expect(called.code in (1, 4), f"exit code {called.code}: {called.err}")
         for file in disk.glob("r/learners/*/workspace/big"):
             file.unlink()
         (disk / "ok").touch()
-        called = rose("resume", "r", timeout_seconds=300)
+        called = rose("resume", "r")
         report.expect(called.code == 0, f"resume ended with {called.code}: {called.err}")
         done = [learner["iterations_done"] for learner in rose.learners("r").values()]
         report.expect(done == [3] * 4, f"iterations done: {done}")

@@ -8,6 +8,7 @@ import shutil
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from tests.conftest import PATIENCE
 from tests.torture.campaign import LOCAL, Ground, history, whole_history, write_campaign
 from tests.torture.shim import FOR_GOOD, NO_FAULT, SystemCallFault, build_shim, failed_calls_in
 from tests.torture.verdict import Report, events_of, judge, key_of
@@ -43,7 +44,7 @@ def fail_system_calls(folder: Path, seed: random.Random, count: int, ground: Gro
             report.count("that never began")
             shutil.rmtree(run, ignore_errors=True)
             continue
-        called = rose("resume", run.name, "--output", "quiet", timeout_seconds=300)
+        called = rose("resume", run.name, "--output", "quiet")
         report.expect(called.code == 0, f"{fault}: resume ended with {called.code}: {called.err}")
         judge(report, run, history(rose, run.name), whole)
     return report
@@ -66,14 +67,14 @@ class _Attack:
 
     def count_calls(self) -> Counter[str]:
         """How many calls of each name a run makes that nothing disturbs."""
-        self._start("count", NO_FAULT).communicate(timeout=300)
+        self._start("count", NO_FAULT).communicate(timeout=PATIENCE)
         shutil.rmtree(self._rose.folder / "count")
         names = [line.split()[0] for line in failed_calls_in(self._log)]
         return Counter([*names, *("any" for _ in names)])
 
     def run(self, run: Path, fault: SystemCallFault) -> None:
         process = self._start(run.name, fault)
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate(timeout=PATIENCE)
         failed = failed_calls_in(self._log)
         self._report.count("faults" if failed else "faults that never came")
         self._report.count(f"x exit {process.returncode}")

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 needs_shim = pytest.mark.skipif(missing() is not None, reason=missing() or "")
 pytestmark = [
-    pytest.mark.timeout(600),  # for a machine that has other things to do; unloaded, each takes some seconds
     pytest.mark.skipif(sys.platform != "linux", reason="the verdict looks into /proc"),
 ]
 

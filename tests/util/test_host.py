@@ -11,14 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from rose_cli.util.host import boot_id, host_name, steady_clock
+from rose_cli.util.host import boot_id, steady_clock
 from rose_cli.util.processes import process_is_running, process_start_ticks
 
 on_linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
-
-
-def test_the_host_has_the_name_that_the_system_gives_it() -> None:
-    assert host_name() == os.uname().nodename
 
 
 def test_the_steady_clock_begins_with_the_wall_clock_and_goes_on() -> None:

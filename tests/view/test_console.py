@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from rich.text import Text
 
 from rose_cli.view.console import Outlet, can_redraw, complain, encodable, open_console, safe, terminal_size
+from tests.conftest import PATIENCE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +48,12 @@ def printed(environment: dict[str, str], *, code: str) -> str:
     """What a process of its own prints; the console reads the environment when it is made."""
     base = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS")}
     done = subprocess.run(
-        [sys.executable, "-c", code], env=base | environment, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code],
+        env=base | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE,
     )
     return done.stdout
 

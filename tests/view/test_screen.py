@@ -26,6 +26,7 @@ from rose_cli.view.live import Scribe
 from rose_cli.view.plain import PlainScreen
 from rose_cli.view.screen import open_screen, resolved
 from rose_cli.view.table import Facts
+from tests.conftest import PATIENCE
 from tests.view.scenarios import START, TRACEBACK, Story, make_plan
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ async def test_what_the_engine_does_is_told_when_it_begins_and_when_it_is_over()
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    with anyio.fail_after(30):
+    with anyio.fail_after(PATIENCE):
         while not condition():  # noqa: ASYNC110 - a thread of the screen's own writes
             await anyio.sleep(0.01)
 
@@ -218,7 +219,7 @@ def test_a_run_goes_on_without_its_reader(output: str) -> None:
         process.stdout.readline()
         process.stdout.close()
         errors = process.stderr.read()
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=PATIENCE) == 0
     assert b"Traceback" not in errors
     assert b"Broken" not in errors
 

@@ -16,6 +16,7 @@ from rose_cli.view.roster import Roster
 from rose_cli.view.table import Facts, campaign_table
 from tests.view.rendering import fits, rendered, table_lines
 from tests.view.scenarios import Story, crowd, make_criterion, make_plan, tutorial
+from tests.work import on_an_idle_machine
 
 if TYPE_CHECKING:
     from rose_cli.plan.model import CriterionPlan
@@ -267,7 +268,7 @@ def test_ten_thousand_learners_are_redrawn_in_20_milliseconds() -> None:
         lines = table_lines(story, 120, 40, roster)
         seconds.append(time.process_time() - began)
         assert fits(lines, 120, 40)
-    assert min(seconds) < 0.020  # what it costs; more than that is what others take from us
+    assert on_an_idle_machine(min(seconds)) < 0.020
 
 
 NAMES = st.text(st.characters(exclude_categories=()), max_size=30)

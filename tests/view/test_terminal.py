@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.cells import cell_len
 
-from tests.conftest import wait_until
+from tests.conftest import PATIENCE, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).parent.parent.parent
 DRIVE = f"{shlex.quote(sys.executable)} -m tests.view.drive"
 TITLE = "parallel-tutorial · until"
-PATIENCE_SECONDS = 20.0
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux"),
@@ -44,7 +43,7 @@ class Tmux:
     def call(self, *arguments: str) -> str:
         command = ["tmux", "-f", os.devnull, "-S", self.socket, *arguments]
         environment = {**os.environ, "LC_ALL": "C.UTF-8", "NO_COLOR": ""}
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20, env=environment)
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE, env=environment)
         return done.stdout
 
     def start(self, columns: int, lines: int) -> None:
@@ -71,7 +70,7 @@ class Tmux:
 
     def until(self, holds: Callable[[], bool]) -> None:
         """Wait for the screen to show it; a failure shows the screen."""
-        end = time.monotonic() + PATIENCE_SECONDS
+        end = time.monotonic() + PATIENCE
         while not holds():
             assert time.monotonic() < end, "\n".join(self.screen())
             time.sleep(0.05)
@@ -183,4 +182,4 @@ def test_watching_a_run_can_be_broken_off(tmux: Tmux, rose: Rose) -> None:
         assert tmux.cursor_is_visible
     finally:
         going.terminate()
-        going.communicate(timeout=30)
+        going.communicate(timeout=PATIENCE)

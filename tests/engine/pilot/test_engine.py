@@ -18,6 +18,7 @@ from rose_cli.engine.pilot.pilot import Pilot
 from rose_cli.engine.pilot.workplace import PilotWanted, host_environment
 from rose_cli.util.errors import EngineError
 from rose_cli.util.processes import TAG_VARIABLE, ProcessScan, run_tag
+from tests.conftest import PATIENCE
 from tests.engine.conftest import CAPACITY, PILOT_MARKS, RUN_ID, Lease, nothing, open_on, require_pilot, run
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ async def why_not(wanted: PilotWanted, tmp_path: Path, folder: Folder) -> str:
         launch=lambda number: Pilot(wanted, tmp_path / "engine" / f"pilot-1.{number}", run_id, 1, number),
     )  # fmt: skip
     async with engine:
-        with pytest.raises(EngineError) as raised, anyio.fail_after(100):
+        with pytest.raises(EngineError) as raised, anyio.fail_after(PATIENCE):
             await engine.run(folder.request("touch", "ran"), nothing)
     assert ProcessScan().find(lambda tag: tag.startswith(run_tag(run_id))) == []
     assert not (folder.path / "ran").exists()
@@ -125,8 +126,25 @@ async def test_an_unknown_resource_is_said(tmp_path: Path, folder: Folder) -> No
     assert str(tmp_path / "engine" / "pilot-1.1") in message
 
 
-async def test_a_batch_system_that_is_not_there_is_said(tmp_path: Path, folder: Folder) -> None:
+def hide_program(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave everything on the PATH but this program, which this machine may have."""
+    path = []
+    for number, place in enumerate(os.environ["PATH"].split(os.pathsep)):
+        path.append(place)
+        if place and Path(place, name).exists():
+            path[-1] = str(tmp_path / f"bin-{number}")
+            Path(path[-1]).mkdir()
+            for program in Path(place).iterdir():
+                if program.name != name:
+                    Path(path[-1], program.name).symlink_to(program)
+    monkeypatch.setenv("PATH", os.pathsep.join(path))
+
+
+async def test_a_batch_system_that_is_not_there_is_said(
+    tmp_path: Path, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     require_pilot()
+    hide_program("sbatch", tmp_path, monkeypatch)
     wanted = PilotWanted("tacc.frontera", 10, cores=56, nodes=1, project="p", queue="q")
     assert "'sbatch'" in await why_not(wanted, tmp_path, folder)
 
@@ -154,7 +172,7 @@ async def test_a_host_process_that_dies_is_told(tmp_path: Path, folder: Folder) 
         host = f"{run_tag(RUN_ID)}host.3000001.1"
 
         async def end_host() -> None:
-            with anyio.fail_after(60):
+            with anyio.fail_after(PATIENCE):
                 while not (found := ProcessScan().find(lambda tag: tag == host)):  # noqa: ASYNC110
                     await anyio.sleep(0.01)
             os.kill(found[0].pid, signal.SIGKILL)

@@ -19,7 +19,7 @@ from rose_cli.journal import events as e
 from rose_cli.journal.codec import Record, encode
 from rose_cli.journal.file import read_journal
 from rose_cli.journal.state import RunState
-from tests.conftest import Rose
+from tests.conftest import PATIENCE, Rose
 
 HERE = Path(__file__).parent
 PLACE = "/home/user/oscillator"
@@ -64,22 +64,22 @@ def _live(rose: Rose) -> None:
     process = rose.start("run", "campaign.yaml", "--run-dir", "run", "--output", "quiet")
     _wait_for(rose, "iteration_finished", 2)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     process = rose.start("resume", "run", "--output", "quiet")
     _wait_for(rose, "iteration_finished", 5)
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     process = rose.start("resume", "run", "--output", "quiet")
     _wait_for(rose, "learner_stopped", 5)
     rose("stop", "run", "--learner", "stopped")
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     rose("resume", "run", "--max-iter", "6", "--output", "quiet")
     rose("resume", "run", "--from-iteration", "3", "--learner", "adaptive", "--output", "quiet")
 
 
 def _wait_for(rose: Rose, event: str, count: int) -> None:
     path = rose.folder / "run/journal.jsonl"
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE
     while not path.exists() or path.read_text().count(f'"event":"{event}"') < count:
         if time.monotonic() > end:
             raise TimeoutError(event)
