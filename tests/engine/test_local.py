@@ -22,6 +22,7 @@ import pytest
 from rose_cli.engine.base import Capacity, ExitReason, Resources
 from rose_cli.engine.launch import explain
 from rose_cli.engine.local import LocalEngine
+from rose_cli.util import processes
 from rose_cli.util.processes import TAG_VARIABLE, read_process, read_tag
 from rose_cli.util.signals import STOPS
 from tests.conftest import PATIENCE, REPOSITORY
@@ -147,11 +148,11 @@ async def test_waiting_in_the_queue_opens_nothing(open_engine: OpenEngine, folde
     async with open_engine(Capacity(1)) as engine, anyio.create_task_group() as tasks:
         tasks.start_soon(run, engine, folder.waiting(gate))
         held = await gate.reached()
-        before = descriptors()
+        before = len(descriptors())
         for _ in range(10_000):
             tasks.start_soon(engine.run, folder.request("true"), nothing)
         await anyio.wait_all_tasks_blocked()
-        assert descriptors() == before
+        assert len(descriptors()) == before
         tasks.cancel_scope.cancel()
     os.close(held)
 
@@ -348,6 +349,38 @@ async def test_a_watchdog_that_was_killed_is_replaced(open_engine: OpenEngine, f
         (second,) = watchdogs()
     assert second != first
     assert watchdogs() == []
+
+
+async def test_a_watchdog_that_is_killed_again_and_again_costs_no_descriptors(
+    open_engine: OpenEngine, folder: Folder
+) -> None:
+    async with open_engine() as engine:
+        await run(engine, folder.request("true"))
+        before = len(descriptors())
+        for _ in range(5):
+            (watchdog,) = watchdogs()
+            os.kill(watchdog, signal.SIGKILL)
+            await until_gone(watchdog)
+            await run(engine, folder.request("true"))
+        assert len(descriptors()) == before
+
+
+async def test_a_task_is_known_without_a_look_at_its_environment(
+    open_engine: OpenEngine, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rose has started it: that saves a question for each task, and a zombie could not be asked any more."""
+    asked: list[int] = []
+    started: list[int] = []
+
+    def ask(pid: int) -> str | None:
+        asked.append(pid)
+        return read_tag(pid)
+
+    monkeypatch.setattr(processes, "read_tag", ask)
+    async with open_engine() as engine:
+        await engine.run(folder.request("true"), nothing, lambda pid, _: started.append(pid))
+    assert asked
+    assert set(started).isdisjoint(asked)
 
 
 # ---- what rose inherits

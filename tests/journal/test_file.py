@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import pytest
 
+from rose_cli.journal import file
 from rose_cli.journal.codec import Record, encode
 from rose_cli.journal.events import AttemptSucceeded, Event, IterationFinished, LearnerStarted, RunCreated
 from rose_cli.journal.file import DamagedJournalError, JournalContents, JournalFile, read_journal
@@ -19,8 +22,6 @@ from tests.conftest import PATIENCE
 from tests.programs.refuse import supported
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.conftest import Starter
 
 EVENTS: tuple[Event, ...] = (
@@ -366,3 +367,42 @@ def test_after_a_failed_sync_the_journal_is_closed_for_good(path: Path, start_pr
     if kind == "fdatasync":
         assert_holds_what_was_acknowledged(path, said)
     assert append_one(path)[1].sequence >= 4
+
+
+# --- what is made durable ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of files and folders that were made durable, in their order, without the reserve."""
+    names: list[str] = []
+
+    def note(descriptor: int) -> None:
+        name = Path(f"/proc/self/fd/{descriptor}").readlink().name
+        names.extend([name] if not name.endswith(".ballast") else [])
+
+    for name in ("fsync", "fdatasync"):
+        monkeypatch.setattr(os, name, note)
+    monkeypatch.setattr(file, "_sync", note)
+    return names
+
+
+def test_a_new_journal_is_durable_with_its_name(path: Path, synced: list[str]) -> None:
+    JournalFile.create(path).close()
+    assert synced == [path.name, path.parent.name]
+
+
+def test_what_was_handed_out_is_durable(path: Path, synced: list[str]) -> None:
+    """The session that wrote it may have died before its own sync."""
+    path.write_bytes(TEXT)
+    with JournalFile.open(path) as journal:
+        assert synced == [path.name]
+        journal.append([Record(journal.next_sequence, 200.0, NEXT)])
+        assert synced == [path.name] * 2
+
+
+def test_a_journal_with_other_names_is_durable_under_its_own(path: Path, synced: list[str]) -> None:
+    path.write_bytes(TEXT)
+    os.link(path, path.with_name("backup"))
+    JournalFile.open(path).close()
+    assert synced == ["journal.new", path.parent.name, path.name]

@@ -21,6 +21,7 @@ from rose_cli.commands.run import begin
 from rose_cli.engine.base import Capacity, ExitReason, TaskOutcome
 from rose_cli.engine.slots import Slots
 from rose_cli.journal import events as e
+from rose_cli.journal.file import read_journal
 from rose_cli.journal.recorder import Recorder
 from rose_cli.loop.limits import deadline_of
 from rose_cli.loop.session import Session, SessionResult
@@ -94,11 +95,16 @@ class Try:
 
 @dataclass(frozen=True)
 class Fate:
-    """How an attempt goes: `seconds` of simulated time, then the exit code (None: the engine loses it)."""
+    """How an attempt goes: `seconds` of simulated time, then the exit code (None: the engine loses it).
+
+    `not_started`: why it could not be started, if it could not; `lost`: what the engine says of one that it loses.
+    """
 
     seconds: float = 1.0
     exit_code: int | None = 0
     printed: str = ""
+    not_started: str | None = None
+    lost: str = "it was lost"
 
 
 Deed: TypeAlias = "tuple[float, Callable[[Session], object]]"
@@ -155,6 +161,8 @@ class SimulatedEngine:
 
     async def _go(self, request: TaskRequest, fate: Fate) -> TaskOutcome:
         timeout = request.timeout_seconds
+        if fate.not_started is not None:
+            return TaskOutcome(ExitReason.NOT_STARTED, 0.0, message=fate.not_started)
         with anyio.move_on_after(min(fate.seconds, math.inf if timeout is None else timeout)):
             await self._ends.wait()
             return TaskOutcome(ExitReason.SIGNALLED, 0.0, signal=signal.SIGTERM)
@@ -163,7 +171,7 @@ class SimulatedEngine:
         request.stdout.parent.mkdir(parents=True, exist_ok=True)
         request.stdout.write_text(fate.printed)
         if fate.exit_code is None:
-            return TaskOutcome(ExitReason.LOST, fate.seconds, message="it was lost")
+            return TaskOutcome(ExitReason.LOST, fate.seconds, message=fate.lost)
         return TaskOutcome(ExitReason.EXITED, fate.seconds, exit_code=fate.exit_code)
 
     def _try(self, request: TaskRequest) -> Try:
@@ -226,10 +234,21 @@ class World:
         journal, state = _open(self.directory, self.plan)
         return self._session(journal, state, _opening(self.plan, state, ResumeOptions()), deeds)
 
+    def resume_with(self, *opening: e.Event) -> SessionResult | RoseError:
+        """A session that begins with these facts."""
+        journal, state = _open(self.directory, self.plan)
+        return self._session(journal, state, opening, ())
+
     def look(self) -> RunState:
         journal, state = _open(self.directory, self.plan)
         journal.close()
         return state
+
+    def events(self) -> list[e.Event]:
+        """What the journal says, in its order."""
+        found: list[e.Event] = []
+        read_journal(self.directory.journal, lambda record: found.append(record.event))
+        return found
 
     def _session(
         self, journal: JournalFile, state: RunState, opening: Sequence[e.Event], deeds: Sequence[Deed]

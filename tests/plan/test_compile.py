@@ -166,6 +166,14 @@ def test_the_environment_of_a_learner_is_in_all_its_commands_and_in_no_others(co
     assert all(step.command(0).environment == {} and step.command(0).pre_exec == () for step in plain.all_steps)
 
 
+def test_a_learner_has_an_environment_or_lines_before_its_commands_alone(compiled: Compile) -> None:
+    plan = compiled("learners: [{env: {A: 1}}, {pre_exec: [b]}]")
+    given = [
+        (dict(step.command(0).environment), step.command(0).pre_exec) for each in plan.learners for step in each.steps
+    ]
+    assert given == [({"A": "1"}, ()), ({}, ("b",))]
+
+
 # --- the end -------------------------------------------------------------------------------------------------------
 
 

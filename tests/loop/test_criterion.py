@@ -1,0 +1,139 @@
+"""When a learner stops, and which of its values is the best, for each operator."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rose_cli.loop.criterion import best_value, compare, is_met, why_stop
+from rose_cli.plan.model import CriterionPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rose_cli.plan.model import Operator
+
+
+def criterion(
+    operator: Operator = "<",
+    threshold: float | None = 1.0,
+    *,
+    patience: int | None = None,
+    min_delta: float = 0.0,
+    min_iter: int = 1,
+) -> CriterionPlan:
+    """Only what decides; how the metric is computed and read is not asked here."""
+    nothing: Any = None
+    return CriterionPlan(nothing, "m", operator, threshold, nothing, patience, min_delta, min_iter)
+
+
+@pytest.mark.parametrize(
+    ("operator", "below", "equal", "above"),
+    [
+        ("<", True, False, False), ("<=", True, True, False), (">", False, False, True), (">=", False, True, True),
+        ("==", False, True, False),
+    ],
+)  # fmt: skip
+def test_an_operator_holds(operator: Operator, below: bool, equal: bool, above: bool) -> None:
+    assert [compare(value, operator, 1.0) for value in (0.5, 1.0, 1.5)] == [below, equal, above]
+
+
+def test_equal_is_what_looks_equal() -> None:
+    assert compare(0.1 + 0.2, "==", 0.3)
+    assert not compare(0.3000001, "==", 0.3)
+
+
+@pytest.mark.parametrize("value", [None, math.nan, -math.inf])
+def test_what_is_no_number_meets_nothing(value: float | None) -> None:
+    assert not is_met(criterion("<", 1.0), value)
+
+
+def test_without_a_threshold_nothing_is_met() -> None:
+    assert not is_met(criterion("<", None), 0.5)
+    assert is_met(criterion("<", 1.0), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("operator", "threshold", "expected"),
+    [
+        ("<", 1.0, 0.1),
+        ("<=", 1.0, 0.1),
+        (">", 1.0, 7.0),
+        (">=", 1.0, 7.0),
+        ("==", 5.0, 4.9),
+        ("<", None, 0.1),
+        (">", None, 7.0),
+    ],
+)
+def test_the_best_value_is_the_one_that_comes_nearest(
+    operator: Operator, threshold: float | None, expected: float
+) -> None:
+    assert best_value(criterion(operator, threshold), [4.9, None, 0.1, math.nan, 7.0, -math.inf, math.inf]) == expected
+
+
+def test_of_equals_the_first_is_the_best() -> None:
+    assert best_value(criterion("==", 5.0), [6.0, 4.0]) == 6.0
+
+
+def test_there_is_no_best_value_without_a_criterion_or_a_number() -> None:
+    assert best_value(None, [0.5]) is None
+    assert best_value(criterion(), [None, math.nan]) is None
+
+
+@pytest.mark.parametrize(
+    ("history", "max_iter", "expected"),
+    [
+        ([], None, None), ([], 0, "max_iter"), ([2.0], None, None), ([2.0], 2, None), ([2.0, 2.0], 2, "max_iter"),
+        ([2.0, 2.0, 2.0], 2, "max_iter"), ([0.5], None, "criterion_met"), ([0.5], 1, "criterion_met"),
+        ([0.5, 2.0], None, None),
+    ],
+)  # fmt: skip
+def test_a_learner_stops(history: Sequence[float], max_iter: int | None, expected: str | None) -> None:
+    assert why_stop(criterion(), history, max_iter) == expected
+
+
+def test_without_a_criterion_only_the_bound_stops() -> None:
+    assert why_stop(None, [0.5], None) is None
+    assert why_stop(None, [0.5], 1) == "max_iter"
+
+
+def test_a_criterion_counts_from_min_iter_on() -> None:
+    late = criterion(min_iter=2)
+    assert why_stop(late, [0.5], None) is None
+    assert why_stop(late, [0.5, 0.5], None) == "criterion_met"
+    assert why_stop(criterion(min_iter=0), [], None) is None, "there is no value yet"
+
+
+@pytest.mark.parametrize(
+    ("history", "expected"),
+    [
+        ([2.0, 2.0], None),
+        ([3.0, 2.0, 2.0], None),
+        ([2.0, 2.0, 2.0], "no_improvement"),
+        ([2.0, 3.0, 2.0], "no_improvement"),
+        ([2.0, 3.0, 1.9], None),
+        ([1.9, 2.0, 3.0, 1.9], "no_improvement"),
+        ([None, None], "no_improvement"),
+        ([None], None),
+        ([None, 2.0], None),
+        ([None, None, 2.0], None),
+        ([2.0, None, None], "no_improvement"),
+        ([2.0, 1.5, None, None], "no_improvement"),
+    ],
+)
+def test_patience(history: Sequence[float | None], expected: str | None) -> None:
+    """With a patience of two."""
+    assert why_stop(criterion(patience=2), history, None) == expected
+
+
+@pytest.mark.parametrize(("operator", "history"), [("<", [2.0, 1.5]), (">", [0.2, 0.7]), ("==", [3.0, 2.5])])
+def test_an_improvement_is_more_than_min_delta(operator: Operator, history: Sequence[float]) -> None:
+    assert why_stop(criterion(operator, patience=1, min_delta=0.4), history, None) is None
+    assert why_stop(criterion(operator, patience=1, min_delta=0.5), history, None) == "no_improvement"
+
+
+def test_an_improvement_is_told_by_the_decimals() -> None:
+    """In binary, 1 - 0.99 is more than 0.01."""
+    assert why_stop(criterion(threshold=0.0, patience=1, min_delta=0.01), [1.0, 0.99], None) == "no_improvement"

@@ -1,0 +1,192 @@
+"""A step and its attempts, in a simulated world: what is recorded, and what is kept out of the journal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rose_cli.journal import events as e
+from rose_cli.journal.recorder import Recorder
+from rose_cli.loop.session import SessionResult
+from rose_cli.util.errors import EngineError, JournalError
+from tests.loop.simulation import Fate, Try, World, interrupt
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+ONE = "{max_iter: 1, tasks: {s: {executable: 'true'}}, learners: [{name: a}]}"
+SECRET = "hunter2-correct-horse"
+
+
+def named(world: World, *kinds: type) -> list[e.Event]:
+    return [event for event in world.events() if isinstance(event, kinds)]
+
+
+def test_nothing_is_started_once_the_journal_is_on_its_reserve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[Try] = []
+
+    def script(attempt: Try) -> Fate:
+        tried.append(attempt)
+        return Fate()
+
+    world = World.of(tmp_path, ONE, script)
+    monkeypatch.setattr(Recorder, "nearly_full", True)
+    result = world.run()
+    assert isinstance(result, JournalError)
+    assert "disk is full" in result.message
+    assert tried == []
+    assert named(world, e.AttemptStarted) == []
+
+
+def test_an_attempt_that_is_cancelled_is_recorded_before_the_session_ends(tmp_path: Path) -> None:
+    world = World.of(tmp_path, ONE, lambda _: Fate(10))
+    world.run(interrupt(2))
+    assert world.events()[-2:] == [
+        e.AttemptCancelled("a", 0, "s", 0, 1, "interrupted"),
+        e.SessionEnded(1, "interrupted"),
+    ]
+
+
+def test_an_attempt_that_waits_for_a_core_is_in_no_journal(tmp_path: Path) -> None:
+    text = "{max_iter: 1, tasks: {s: {executable: 'true'}}, learners: [{name: a}, {name: b}]}"
+    world = World.of(tmp_path, text, lambda _: Fate(10), cores=1)
+    world.run(interrupt(2))
+    found = [event for event in world.events() if isinstance(event, e.AttemptEvent)]
+    assert [type(event) for event in found] == [e.AttemptStarted, e.ProcessSpawned, e.AttemptCancelled]
+
+
+def test_what_stops_the_session_is_recorded_although_the_session_stops(tmp_path: Path) -> None:
+    """The failure that trips the circuit breaker cancels its own attempt, before it is in the journal."""
+    text = "{limits: {same_failure: 1}, max_iter: 1, tasks: {s: {executable: 'true'}}, learners: [{name: a}]}"
+    world = World.of(tmp_path, text, lambda _: Fate(exit_code=3))
+    result = world.run()
+    assert isinstance(result, SessionResult)
+    assert result.reason == "failed"
+    assert [event.exit_code for event in named(world, e.AttemptFailed) if isinstance(event, e.AttemptFailed)] == [3]
+    assert named(world, e.AttemptCancelled) == []
+
+
+def test_an_attempt_that_the_engine_lost_is_recorded_and_ends_the_session(tmp_path: Path) -> None:
+    world = World.of(tmp_path, ONE, lambda _: Fate(exit_code=None))
+    result = world.run()
+    assert isinstance(result, EngineError)
+    assert "'s' of learner 'a'" in result.message
+    assert named(world, e.AttemptLost) == [e.AttemptLost("a", 0, "s", 0, 1, "it was lost")]
+
+
+def failure(world: World) -> e.AttemptFailed:
+    world.run()
+    (found,) = named(world, e.AttemptFailed)
+    assert isinstance(found, e.AttemptFailed)
+    return found
+
+
+def test_a_failure_has_no_secret_in_its_command_and_its_message(tmp_path: Path) -> None:
+    text = f"""
+        max_iter: 1
+        tasks:
+          s: {{executable: 'true', args: [{SECRET}, --, plain], env: {{API_TOKEN: {SECRET}}}, options: {{--n: 1}}}}
+        learners: [{{name: a}}]
+        """
+    world = World.of(tmp_path, text, lambda _: Fate(not_started=f"cannot start 'true {SECRET}'"))
+    found = failure(world)
+    assert SECRET not in found.command
+    assert found.command.startswith("true ")
+    assert "plain" in found.command
+    assert SECRET not in found.message
+    assert found.message.startswith("cannot start 'true ")
+
+
+def test_a_criterion_that_prints_a_secret_and_no_number_fails_without_it(tmp_path: Path) -> None:
+    text = f"""
+        max_iter: 1
+        tasks: {{s: {{executable: 'true'}}}}
+        stop: {{metric: mse, threshold: 0.1, executable: 'true', env: {{API_TOKEN: {SECRET}}}}}
+        learners: [{{name: a}}]
+        """
+    found = failure(World.of(tmp_path, text, lambda attempt: Fate(printed=SECRET if attempt.task != "s" else "")))
+    assert found.kind == "no_metric"
+    assert SECRET not in found.message
+
+
+def test_a_lost_attempt_has_no_secret_in_its_reason(tmp_path: Path) -> None:
+    text = (
+        f"{{max_iter: 1, tasks: {{s: {{executable: 'true', env: {{API_TOKEN: {SECRET}}}}}}}, learners: [{{name: a}}]}}"
+    )
+    world = World.of(tmp_path, text, lambda _: Fate(exit_code=None, lost=f"'{SECRET}' is lost"))
+    world.run()
+    (found,) = named(world, e.AttemptLost)
+    assert isinstance(found, e.AttemptLost)
+    assert SECRET not in found.reason
+    assert "is lost" in found.reason
+
+
+def test_a_step_is_tried_as_often_as_its_retries_say(tmp_path: Path) -> None:
+    text = """
+        max_iter: 2
+        tasks: {s: {executable: 'true', retries: {times: 2, pause: 5s}, on_failure: continue}, t: {executable: 'true'}}
+        learners: [{name: a}]
+        """
+    world = World.of(tmp_path, text, lambda attempt: Fate(exit_code=1 if attempt.task == "s" else 0))
+    assert world.run() == SessionResult("finished")
+    assert len(named(world, e.AttemptFailed)) == 6
+    assert named(world, e.StepSkipped) == [e.StepSkipped("a", 0, "s", 0, 3), e.StepSkipped("a", 1, "s", 0, 3)]
+    assert world.seconds == 2 * (3 * 1 + 2 * 5 + 1)
+
+
+def test_a_step_that_fails_for_good_fails_its_learner(tmp_path: Path) -> None:
+    text = "{max_iter: 2, tasks: {s: {executable: 'true', retries: 1}, t: {executable: 'true'}}, learners: [{name: a}]}"
+    world = World.of(tmp_path, text, lambda attempt: Fate(exit_code=1 if attempt.task == "s" else 0))
+    world.run()
+    assert len(named(world, e.AttemptFailed)) == 2
+    (stopped,) = named(world, e.LearnerStopped)
+    assert stopped == e.LearnerStopped("a", "failed", "'s' failed in iteration 0: exit code 1")
+    assert named(world, e.AttemptSucceeded) == []
+
+
+def test_a_step_that_has_finished_does_not_run_again(tmp_path: Path) -> None:
+    text = "{max_iter: 1, tasks: {s: {executable: 'true'}, t: {executable: 'true'}}, learners: [{name: a}]}"
+    world = World.of(tmp_path, text, lambda _: Fate(10))
+    world.run(interrupt(15))
+    world.resume()
+    started = [event for event in named(world, e.AttemptStarted) if isinstance(event, e.AttemptStarted)]
+    assert [(event.task, event.attempt) for event in started] == [("s", 1), ("t", 1), ("t", 2)]
+
+
+def test_a_signal_from_outside_waits_to_be_told_from_the_end_of_a_job(tmp_path: Path) -> None:
+    """A batch system may signal the tasks first: had rose judged at once, they would all have failed."""
+    world = World.of(tmp_path, ONE, lambda _: Fate(10))
+    world.run(
+        (2, lambda session: session.engine.end_tasks()),  # type: ignore[attr-defined]
+        (2.9, lambda session: session.stop("terminated")),
+    )
+    assert named(world, e.AttemptFailed) == []
+    assert named(world, e.AttemptCancelled) == [e.AttemptCancelled("a", 0, "s", 0, 1, "terminated")]
+
+
+def test_a_signal_that_comes_alone_is_a_failure(tmp_path: Path) -> None:
+    world = World.of(tmp_path, ONE, lambda _: Fate(10))
+    world.run((2, lambda session: session.engine.end_tasks()))  # type: ignore[attr-defined]
+    (found,) = named(world, e.AttemptFailed)
+    assert isinstance(found, e.AttemptFailed)
+    assert (found.kind, found.signal, world.seconds) == ("signalled", 15, 3.0)
+
+
+def test_a_timeout_is_named(tmp_path: Path) -> None:
+    text = "{max_iter: 1, tasks: {s: {executable: 'true', timeout: 5s}}, learners: [{name: a}]}"
+    found = failure(World.of(tmp_path, text, lambda _: Fate(10)))
+    assert (found.kind, found.seconds) == ("timed_out", 5.0)
+    assert "timeout of 5 s" in found.message
+
+
+def test_the_files_of_the_workspace_are_recorded_with_the_attempt_that_changed_them(tmp_path: Path) -> None:
+    def script(_: Try) -> Fate:
+        (world.directory.workspace("a") / "made").write_text("four")
+        return Fate()
+
+    world = World.of(tmp_path, ONE, script)
+    world.run()
+    (found,) = named(world, e.AttemptSucceeded)
+    assert isinstance(found, e.AttemptSucceeded)
+    assert found.files == {"made": 4}
