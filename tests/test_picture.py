@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def recorded(path: Path) -> RunDirectory:
-    story = tutorial()
+    scenario = tutorial()
     directory = RunDirectory(path)
-    directory.plan.write_text(dump_plan(story.plan, path), encoding="utf-8")
-    directory.journal.write_bytes(b"".join(map(encode, story.records)))
+    directory.plan.write_text(dump_plan(scenario.plan, path), encoding="utf-8")
+    directory.journal.write_bytes(b"".join(map(encode, scenario.records)))
     return directory
 
 

@@ -1,4 +1,4 @@
-"""A folder in which campaign files can be checked: scripts beside them, programs on a PATH, a machine of known size."""
+"""A directory in which campaign files can be checked, with scripts, programs on a PATH, and a machine of known size."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ PROGRAMS = ("python", "python3", "bash", "echo")
 
 
 @dataclass(frozen=True)
-class Bench:
+class Campaigns:
     """`folder` has the scripts, none of them executable; the PATH has the programs, and no mpiexec."""
 
     folder: Path
 
     @classmethod
-    def set_up(cls, place: Path) -> Bench:
-        bench = cls(place / "campaign")
+    def set_up(cls, place: Path) -> Campaigns:
+        made = cls(place / "campaign")
         for name in (*SCRIPTS, *(f"../bin/{program}" for program in PROGRAMS)):
-            path = bench.folder / name
+            path = made.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(mode=0o755 if ".." in name else 0o644)
-        return bench
+        return made
 
     def check(self, file: Path, settings: Sequence[Setting] = ()) -> CheckedCampaign:
         """As if the file lay in the folder."""

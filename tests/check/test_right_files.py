@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.check.fixture import HERE, Bench, shown
+from tests.check.fixture import HERE, Campaigns, shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,13 +15,13 @@ RIGHT = sorted((HERE / "right").glob("*.yaml"))
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    return Bench.set_up(tmp_path_factory.mktemp("right"))
+def campaigns(tmp_path_factory: pytest.TempPathFactory) -> Campaigns:
+    return Campaigns.set_up(tmp_path_factory.mktemp("right"))
 
 
 @pytest.mark.parametrize("file", RIGHT, ids=lambda file: file.stem)
-def test_nothing_is_wrong_with_it(bench: Bench, file: Path) -> None:
-    checked = bench.check(file)
+def test_nothing_is_wrong_with_it(campaigns: Campaigns, file: Path) -> None:
+    checked = campaigns.check(file)
     assert shown(checked) == "\n"
     assert checked.plan is not None
     assert checked.smoke_plan is not None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rose_cli.campaign_file import Setting
-from tests.check.fixture import HERE, Bench, shown
+from tests.check.fixture import HERE, Campaigns, shown
 
 if TYPE_CHECKING:
     from rose_cli.util.errors import Diagnostic
@@ -22,18 +22,18 @@ WRONG = sorted((HERE / "wrong").glob("*.yaml"))
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    return Bench.set_up(tmp_path_factory.mktemp("wrong"))
+def campaigns(tmp_path_factory: pytest.TempPathFactory) -> Campaigns:
+    return Campaigns.set_up(tmp_path_factory.mktemp("wrong"))
 
 
 @pytest.mark.parametrize("file", WRONG, ids=lambda file: file.stem)
-def test_the_mistakes_are_these_and_no_others(bench: Bench, file: Path) -> None:
-    assert shown(bench.check(file)) == file.with_suffix(".txt").read_text(encoding="utf-8")
+def test_the_mistakes_are_these_and_no_others(campaigns: Campaigns, file: Path) -> None:
+    assert shown(campaigns.check(file)) == file.with_suffix(".txt").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("file", WRONG, ids=lambda file: file.stem)
-def test_each_mistake_is_told_once_in_full_and_where_it_is(bench: Bench, file: Path) -> None:
-    checked = bench.check(file)
+def test_each_mistake_is_told_once_in_full_and_where_it_is(campaigns: Campaigns, file: Path) -> None:
+    checked = campaigns.check(file)
     lines = checked.text.splitlines() or [""]
     assert checked.diagnostics
     assert checked.plan is None or not any(diagnostic.is_error for diagnostic in checked.diagnostics)
@@ -51,9 +51,9 @@ def test_each_mistake_is_told_once_in_full_and_where_it_is(bench: Bench, file: P
     assert len({(d.span, d.code, d.message) for d in checked.diagnostics}) == len(checked.diagnostics)
 
 
-def test_the_mistakes_come_in_the_order_of_the_file(bench: Bench) -> None:
+def test_the_mistakes_come_in_the_order_of_the_file(campaigns: Campaigns) -> None:
     for file in WRONG:
-        places = [(d.span.line, d.span.column) for d in bench.check(file).diagnostics if d.span is not None]
+        places = [(d.span.line, d.span.column) for d in campaigns.check(file).diagnostics if d.span is not None]
         assert places == sorted(places)
 
 
@@ -170,8 +170,8 @@ def edited(choice: dict[int, str]) -> str:
     return "\n".join([choice.get(number, line) for number, line in enumerate(lines, start=1)]) + "\n"
 
 
-def told(bench: Bench, choice: dict[int, str]) -> list[tuple[int, str]]:
-    return [place_and_code(diagnostic) for diagnostic in bench.check_text(edited(choice)).diagnostics]
+def told(campaigns: Campaigns, choice: dict[int, str]) -> list[tuple[int, str]]:
+    return [place_and_code(diagnostic) for diagnostic in campaigns.check_text(edited(choice)).diagnostics]
 
 
 def place_and_code(diagnostic: Diagnostic) -> tuple[int, str]:
@@ -179,23 +179,23 @@ def place_and_code(diagnostic: Diagnostic) -> tuple[int, str]:
     return diagnostic.span.line, diagnostic.code
 
 
-def test_the_right_file_is_right(bench: Bench) -> None:
-    assert told(bench, {}) == []
+def test_the_right_file_is_right(campaigns: Campaigns) -> None:
+    assert told(campaigns, {}) == []
 
 
 @pytest.mark.parametrize(
     ("line", "wrong", "code"), [(line, wrong, code) for line, each in MISTAKES.items() for wrong, code in each]
 )
-def test_one_mistake_gives_one_diagnostic(bench: Bench, line: int, wrong: str, code: str) -> None:
-    assert told(bench, {line: wrong}) == [(line, code)]
+def test_one_mistake_gives_one_diagnostic(campaigns: Campaigns, line: int, wrong: str, code: str) -> None:
+    assert told(campaigns, {line: wrong}) == [(line, code)]
 
 
 @pytest.mark.parametrize("number", range(60))
-def test_any_mistakes_together_are_told_together(bench: Bench, number: int) -> None:
+def test_any_mistakes_together_are_told_together(campaigns: Campaigns, number: int) -> None:
     chance = random.Random(number)
     lines = chance.sample(sorted(MISTAKES), chance.randint(2, len(MISTAKES)))
     chosen = {line: chance.choice(MISTAKES[line]) for line in sorted(lines)}
-    found = told(bench, {line: wrong for line, (wrong, _) in chosen.items()})
+    found = told(campaigns, {line: wrong for line, (wrong, _) in chosen.items()})
     expected = {(line, code) for line, (_, code) in chosen.items()}
     optional = {each for each in expected if DEPENDS.get(each, set()) & set(chosen)}
     assert len(set(found)) == len(found)
@@ -218,16 +218,16 @@ def test_any_mistakes_together_are_told_together(bench: Bench, number: int) -> N
     ],
 )
 def test_a_mistake_on_the_command_line_points_there(
-    bench: Bench, path: tuple[str | int, ...], text: str, code: str, message: str
+    campaigns: Campaigns, path: tuple[str | int, ...], text: str, code: str, message: str
 ) -> None:
     source = f"--set {'.'.join(map(str, path))}={text}"
-    (found,) = bench.check_text(RIGHT, [Setting(path, text, source)]).diagnostics
+    (found,) = campaigns.check_text(RIGHT, [Setting(path, text, source)]).diagnostics
     assert (found.file, found.code, found.message) == (source, code, message)
 
 
-def test_mistakes_of_the_file_and_of_the_command_line_come_together(bench: Bench) -> None:
+def test_mistakes_of_the_file_and_of_the_command_line_come_together(campaigns: Campaigns) -> None:
     settings = [Setting(("seed",), "-1", "--set seed=-1"), Setting(("max_iter",), "[", "--set max_iter=[")]
-    found = bench.check_text(edited({7: "timeout: soon", 28: "    simulaton: {}"}), settings).diagnostics
+    found = campaigns.check_text(edited({7: "timeout: soon", 28: "    simulaton: {}"}), settings).diagnostics
     assert [(d.file.rpartition("/")[2], d.code) for d in found] == [
         ("campaign.yaml", "wrong-type"),
         ("campaign.yaml", "unknown-key"),
@@ -237,14 +237,14 @@ def test_mistakes_of_the_file_and_of_the_command_line_come_together(bench: Bench
 
 
 @pytest.mark.parametrize("by", ["the file", "the command line"])
-def test_a_schedule_may_go_beyond_max_iter(bench: Bench, by: str) -> None:
+def test_a_schedule_may_go_beyond_max_iter(campaigns: Campaigns, by: str) -> None:
     """People shorten runs to try them."""
     lines, setting = {29: "    training: {0: {}, 9: {--lr: 1}}", 24: "  min_iter: 8"}, []
     if by == "the file":
         lines[2] = "max_iter: 3"
     else:
         setting = [Setting(("max_iter",), "3", "--max-iter 3")]
-    checked = bench.check_text(edited(lines), setting)
+    checked = campaigns.check_text(edited(lines), setting)
     assert checked.plan is not None
     assert all(not diagnostic.is_error for diagnostic in checked.diagnostics)
     assert [(d.code, d.is_error) for d in checked.diagnostics if d.code == "iteration-never-comes"] == [
@@ -254,9 +254,9 @@ def test_a_schedule_may_go_beyond_max_iter(bench: Bench, by: str) -> None:
 
 def update() -> None:
     with tempfile.TemporaryDirectory() as place:
-        bench = Bench.set_up(Path(place))
+        campaigns = Campaigns.set_up(Path(place))
         for file in WRONG:
-            file.with_suffix(".txt").write_text(shown(bench.check(file)), encoding="utf-8")
+            file.with_suffix(".txt").write_text(shown(campaigns.check(file)), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -349,7 +349,8 @@ def test_people_and_groups_with_names(
     os.chown(alice.folder / "r/plan.json", *owner)
     (alice.folder / "r/plan.json").chmod(0o664)
     doubt = (
-        "from rose_cli.runs.directory import RunDirectory as R, Path; d = R.at(Path('r')).doubt; print(d and d.what)"
+        "from pathlib import Path; from rose_cli.runs.directory import RunDirectory\n"
+        "doubt = RunDirectory.at(Path('r')).doubt; print(doubt and doubt.what)"
     )
     words = (f"--reuid={ALICE}", f"--regid={ALICE}", f"--groups={TEAM}", alice.python, "-c", doubt)
     done = subprocess.run(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from tests.check.fixture import Bench, shown
+from tests.check.fixture import Campaigns, shown
 
 if TYPE_CHECKING:
     from rose_cli.plan.model import Plan
@@ -19,14 +19,14 @@ class Compile(Protocol):
 
 
 @pytest.fixture
-def bench(tmp_path: object) -> Bench:
+def campaigns(tmp_path: object) -> Campaigns:
     from pathlib import Path
 
-    return Bench.set_up(Path(str(tmp_path)))
+    return Campaigns.set_up(Path(str(tmp_path)))
 
 
 @pytest.fixture
-def compiled(bench: Bench) -> Compile:
+def compiled(campaigns: Campaigns) -> Compile:
     """The plan of a campaign; the keys that every campaign needs are added where they are not given."""
 
     def compile_text(text: str, *, smoke: bool = False) -> Plan:
@@ -34,7 +34,7 @@ def compiled(bench: Bench) -> Compile:
         for line in ("max_iter: 10", "tasks: {simulation: {executable: python sim.py}}", "learners: 1"):
             key = line.partition(":")[0]
             text = text if re.search(rf"^{key}:", text, re.MULTILINE) else f"{text}\n{line}\n"
-        checked = bench.check_text(text)
+        checked = campaigns.check_text(text)
         plan = checked.smoke_plan if smoke else checked.plan
         assert plan is not None, shown(checked)
         return plan

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rose_cli.plan.model import LearnerPlan, Plan
-    from tests.check.fixture import Bench
+    from tests.check.fixture import Campaigns
     from tests.plan.conftest import Compile
 
 
@@ -233,9 +233,9 @@ def test_a_learners_own_number_of_iterations_goes_before_the_campaigns(compiled:
     assert [learner.max_iter for learner in plan.learners] == [5, 7]
 
 
-def test_without_max_iter_there_is_no_bound(compiled: Compile, bench: Bench) -> None:
+def test_without_max_iter_there_is_no_bound(compiled: Compile, campaigns: Campaigns) -> None:
     text = "tasks: {a: {executable: python sim.py}}\nlearners: 1\n"
-    checked = bench.check_text(text + "stop: {metric: mse, threshold: 0.1, executable: python check.py}\n")
+    checked = campaigns.check_text(text + "stop: {metric: mse, threshold: 0.1, executable: python check.py}\n")
     assert checked.plan is not None
     assert only(checked.plan).max_iter is None
 
@@ -243,14 +243,14 @@ def test_without_max_iter_there_is_no_bound(compiled: Compile, bench: Bench) -> 
 # --- the rest ------------------------------------------------------------------------------------------------------
 
 
-def test_files_lie_at_the_same_relative_path_unless_said_otherwise(compiled: Compile, bench: Bench) -> None:
+def test_files_lie_at_the_same_relative_path_unless_said_otherwise(compiled: Compile, campaigns: Campaigns) -> None:
     learner = only(
         compiled("""
         files: [scripts/prepare.py, {path: data.csv, to: a/./b.csv, copy: true}, ../bin/python]
         learners: [{files: [data.csv]}]
         """)
     )
-    folder: Path = bench.folder
+    folder: Path = campaigns.folder
     assert learner.files == (
         FilePlan(str(folder / "scripts/prepare.py"), "scripts/prepare.py", copied=False),
         FilePlan(str(folder / "data.csv"), "a/b.csv", copied=True),
@@ -349,11 +349,11 @@ def test_a_smoke_run_stays_on_this_machine(compiled: Compile) -> None:
     ],
 )
 def test_an_engine_given_on_the_command_line(
-    bench: Bench, engine: str, option: str, expected: tuple[str, int | None]
+    campaigns: Campaigns, engine: str, option: str, expected: tuple[str, int | None]
 ) -> None:
     """It changes the kind, and nothing where the file names that kind already."""
     text = f"max_iter: 1\nengine: {engine}\ntasks: {{simulation: {{executable: python sim.py}}}}\nlearners: 1\n"
-    plan = bench.check_text(text, [Setting(("engine",), option, f"--engine {option}")]).good_plan
+    plan = campaigns.check_text(text, [Setting(("engine",), option, f"--engine {option}")]).good_plan
     assert (plan.engine.kind, plan.engine.cores) == expected
 
 
@@ -361,16 +361,16 @@ def settings(*texts: str) -> list[Setting]:
     return [parse_setting(text) for text in texts]
 
 
-def test_what_stays_of_an_engine_whose_kind_is_changed(bench: Bench) -> None:
+def test_what_stays_of_an_engine_whose_kind_is_changed(campaigns: Campaigns) -> None:
     text = "max_iter: 1\nengine: {0}\ntasks: {{simulation: {{executable: python sim.py}}}}\nlearners: 1\n"
     here = text.format("{cores: 3, gpus: [2, 3], grace: 1m}")
-    pilot = bench.check_text(here, settings("engine=radical.pilot")).good_plan.engine
+    pilot = campaigns.check_text(here, settings("engine=radical.pilot")).good_plan.engine
     assert (pilot.cores, pilot.gpus, pilot.grace_seconds) == (3, ("0", "1"), 60.0)
     there = text.format(
         "{kind: radical.pilot, resource: lab.cluster, project: p, nodes: 2, cores: 9, gpus: 1, grace: 1m}"
     )
-    assert bench.check_text(there, settings("engine=local")).good_plan.engine == EnginePlan("local", None, (), 60.0)
-    assert bench.check_text(there, settings("engine=local", "engine.cores=2")).good_plan.engine.cores == 2
+    assert campaigns.check_text(there, settings("engine=local")).good_plan.engine == EnginePlan("local", None, (), 60.0)
+    assert campaigns.check_text(there, settings("engine=local", "engine.cores=2")).good_plan.engine.cores == 2
 
 
 def test_whole_nodes_come_with_their_gpus(compiled: Compile) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rose_cli.plan.model import Plan
-    from tests.check.fixture import Bench
+    from tests.check.fixture import Campaigns
     from tests.plan.conftest import Compile
 
 EXAMPLES = sorted(CAMPAIGNS.glob("*/*.yaml"))
@@ -32,15 +32,15 @@ def read_back(plan: Plan, folder: Path) -> Plan:
 
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.parent.name)
-def test_the_plans_of_all_campaigns_come_back_as_they_were(bench: Bench, file: Path, tmp_path: Path) -> None:
-    plan = check_campaign(file, {"PATH": str(bench.folder.parent / "bin")}).plan
+def test_the_plans_of_all_campaigns_come_back_as_they_were(campaigns: Campaigns, file: Path, tmp_path: Path) -> None:
+    plan = check_campaign(file, {"PATH": str(campaigns.folder.parent / "bin")}).plan
     assert plan is not None
     assert read_back(plan, tmp_path) == plan
 
 
 @pytest.mark.parametrize("file", RIGHT, ids=lambda file: file.stem)
-def test_the_plans_of_odd_campaigns_come_back_as_they_were(bench: Bench, file: Path, tmp_path: Path) -> None:
-    checked = bench.check(file)
+def test_the_plans_of_odd_campaigns_come_back_as_they_were(campaigns: Campaigns, file: Path, tmp_path: Path) -> None:
+    checked = campaigns.check(file)
     for plan in (checked.plan, checked.smoke_plan):
         assert plan is not None
         back = read_back(plan, tmp_path)

@@ -16,7 +16,7 @@ from rose_cli.plan.render import AttemptPaths, EvaluationContext, NoCommandError
 if TYPE_CHECKING:
     from rose_cli.plan.model import OptionScalar, Plan
     from rose_cli.plan.render import Command
-    from tests.check.fixture import Bench
+    from tests.check.fixture import Campaigns
     from tests.plan.conftest import Compile
 
 PATHS = AttemptPaths(workspace="/run/learners/a/workspace", result_file="/run/result.json", attempt=2, replica=1)
@@ -75,23 +75,35 @@ def test_a_name_that_ends_in_an_equals_sign_is_one_word_with_its_value(
     assert option_words({"n=": value}) == words
 
 
-def test_a_number_stands_as_it_was_written_and_counts_as_a_number(compiled: Compile, bench: Bench) -> None:
+def test_a_number_stands_as_it_was_written_and_counts_as_a_number(compiled: Compile, campaigns: Campaigns) -> None:
     plan = compiled("""
         tasks: {s: {executable: echo, options: {--a: 0.10, --b: 1e-3, --c: [.5, 0x1F, +2], --d: "1e-3", --e: 1e400}}}
     """)
-    stored = bench.folder / "plan.json"
-    stored.write_text(dump_plan(plan, bench.folder), encoding="utf-8")
+    stored = campaigns.folder / "plan.json"
+    stored.write_text(dump_plan(plan, campaigns.folder), encoding="utf-8")
     command = rendered(load_plan(stored))
     assert " ".join(command.argv) == "echo --a 0.10 --b 1e-3 --c .5 0x1F +2 --d 1e-3 --e 1e400"
     assert command.options == {"--a": 0.1, "--b": 0.001, "--c": (0.5, 31, 2), "--d": "1e-3", "--e": "1e400"}
 
 
-def test_arguments_come_before_options_and_both_after_the_words(compiled: Compile, bench: Bench) -> None:
+def test_arguments_come_before_options_and_both_after_the_words(compiled: Compile, campaigns: Campaigns) -> None:
     plan = compiled("""
         tasks: {simulation: {executable: python sim.py --fast, args: [data.csv, 5], options: {--b: 1, --a: [2, 3]}}}
         learners: [{simulation: {--c: true, --b: 4}}]
     """)
-    expected = ("python", str(bench.folder / "sim.py"), "--fast", "data.csv", "5", "--b", "4", "--a", "2", "3", "--c")
+    expected = (
+        "python",
+        str(campaigns.folder / "sim.py"),
+        "--fast",
+        "data.csv",
+        "5",
+        "--b",
+        "4",
+        "--a",
+        "2",
+        "3",
+        "--c",
+    )
     assert rendered(plan).argv == expected
 
 
@@ -120,36 +132,36 @@ def test_arguments_come_before_options_and_both_after_the_words(compiled: Compil
     ],
 )
 def test_the_program_its_script_and_paths_are_looked_up_beside_the_campaign(
-    compiled: Compile, bench: Bench, executable: str, words: str
+    compiled: Compile, campaigns: Campaigns, executable: str, words: str
 ) -> None:
     """Not words that happen to be files, and nothing in `args` and `options`."""
     for path in ("solver", "tool.sh"):
-        (bench.folder / path).chmod(0o755)
+        (campaigns.folder / path).chmod(0o755)
     plan = compiled(f"""
         tasks: {{simulation: {{executable: {executable}, args: [sim.py], options: {{--x: ./sim.py}}}}}}
         learners: [{{name: prepare}}]
     """)
-    expected = words.replace("@", f"{bench.folder}/").replace("{python}", sys.executable).split()
+    expected = words.replace("@", f"{campaigns.folder}/").replace("{python}", sys.executable).split()
     assert rendered(plan).argv == (*expected, "sim.py", "--x", "./sim.py")
 
 
-def test_what_is_beside_the_campaign_is_settled_when_the_plan_is_made(compiled: Compile, bench: Bench) -> None:
+def test_what_is_beside_the_campaign_is_settled_when_the_plan_is_made(compiled: Compile, campaigns: Campaigns) -> None:
     plan = compiled("tasks: {simulation: {executable: python sim.py scripts/later.py}}")
-    (bench.folder / "sim.py").unlink()
-    (bench.folder / "scripts/later.py").touch()
-    assert rendered(plan).argv == ("python", str(bench.folder / "sim.py"), "scripts/later.py")
+    (campaigns.folder / "sim.py").unlink()
+    (campaigns.folder / "scripts/later.py").touch()
+    assert rendered(plan).argv == ("python", str(campaigns.folder / "sim.py"), "scripts/later.py")
 
 
-def test_a_plan_of_an_older_rose_looks_up_every_word(compiled: Compile, bench: Bench) -> None:
+def test_a_plan_of_an_older_rose_looks_up_every_word(compiled: Compile, campaigns: Campaigns) -> None:
     plan = compiled("tasks: {simulation: {executable: python sim.py data.csv --mode train}}")
     step = plan.learners[0].steps[0]
     older = replace(step, otherwise=replace(step.otherwise, beside=None))
     plan = replace(plan, learners=(replace(plan.learners[0], steps=(older,)),))
-    folder = bench.folder
+    folder = campaigns.folder
     assert rendered(plan).argv == ("python", f"{folder}/sim.py", f"{folder}/data.csv", "--mode", f"{folder}/train")
 
 
-def test_placeholders_are_filled_in_everywhere(compiled: Compile, bench: Bench) -> None:
+def test_placeholders_are_filled_in_everywhere(compiled: Compile, campaigns: Campaigns) -> None:
     plan = compiled("""
         tasks:
           simulation:
@@ -162,10 +174,10 @@ def test_placeholders_are_filled_in_everywhere(compiled: Compile, bench: Bench) 
     command = rendered(plan)
     assert command.argv == (
         sys.executable,
-        str(bench.folder / "sim.py"),
+        str(campaigns.folder / "sim.py"),
         "3",
         "/run/learners/a/workspace/x",
-        str(bench.folder),
+        str(campaigns.folder),
         "--l",
         "a",
         "--r",
@@ -295,7 +307,7 @@ def test_ranks_are_started_by_a_launcher_or_by_the_pilot(compiled: Compile) -> N
     assert rendered(local).argv == ("mpiexec", "-n", "2", *on_pilot)
 
 
-def test_a_task_is_told_who_and_where_it_is(compiled: Compile, bench: Bench) -> None:
+def test_a_task_is_told_who_and_where_it_is(compiled: Compile, campaigns: Campaigns) -> None:
     plan = compiled("name: all\nlearners: [{name: a, seed: 7}]")
     assert dict(rendered(plan).environment) == {
         "ROSE_CAMPAIGN": "all",
@@ -307,7 +319,7 @@ def test_a_task_is_told_who_and_where_it_is(compiled: Compile, bench: Bench) -> 
         "ROSE_REPLICA": "1",
         "ROSE_SEED": "7",
         "ROSE_WORKSPACE": "/run/learners/a/workspace",
-        "ROSE_CAMPAIGN_DIR": str(bench.folder),
+        "ROSE_CAMPAIGN_DIR": str(campaigns.folder),
         "ROSE_RESULT": "/run/result.json",
     }
 

@@ -11,30 +11,30 @@ import anyio
 from rose_cli.journal import events as e
 from rose_cli.view.screen import Output, Screen, open_screen
 from rose_cli.view.table import Facts
-from tests.view.scenarios import Story, live_story, make_plan
+from tests.view.scenarios import Scenario, live_scenario, make_plan
 
 
 async def show(learners: int, seconds: float, output: Output) -> None:
     names = ["adaptive", "per-iteration", "static", "learner-4"]
     names += [f"learner-{number:03}" for number in range(5, learners + 1)]
     rounds = 15
-    story = Story.begin(make_plan(names[:learners], max_iter=rounds), time.time())
-    screen = open_screen(output, story.plan, story.state, lambda: Facts(time.time(), 2, 2))
-    story.on_record = screen.on_record
+    scenario = Scenario.begin(make_plan(names[:learners], max_iter=rounds), time.time())
+    screen = open_screen(output, scenario.plan, scenario.state, lambda: Facts(time.time(), 2, 2))
+    scenario.on_record = screen.on_record
     async with anyio.create_task_group() as group:
         group.start_soon(screen.run)
-        await tell(story, screen, seconds)
+        await tell(scenario, screen, seconds)
         group.cancel_scope.cancel()
-    story.tell(e.SessionEnded(1, "finished"))
+    scenario.tell(e.SessionEnded(1, "finished"))
     screen.close()
     sys.stdout.write("THE END\n")
 
 
-async def tell(story: Story, screen: Screen, seconds: float) -> None:
-    """The story at the speed of the clock; in between somebody warns, and somebody else prints."""
+async def tell(scenario: Scenario, screen: Screen, seconds: float) -> None:
+    """The scenario at the speed of the clock; in between somebody warns, and somebody else prints."""
     began = time.time()
-    for count, _ in enumerate(live_story(story)):
-        story.now = time.time()
+    for count, _ in enumerate(live_scenario(scenario)):
+        scenario.now = time.time()
         if count == 5:
             screen.warn("stopping: this is only a warning")
             sys.stderr.write("a library's \x1b[2J warning\n")

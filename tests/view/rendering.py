@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from rose_cli.view.roster import Roster
-    from tests.view.scenarios import Story
+    from tests.view.scenarios import Scenario
 
 
 def rendered(renderable: RenderableType, width: int = 100, *, color: bool = False) -> str:
@@ -31,9 +31,9 @@ def rendered(renderable: RenderableType, width: int = 100, *, color: bool = Fals
     return capture.get()
 
 
-def table_lines(story: Story, width: int, height: int, roster: Roster | None = None) -> list[str]:
-    facts = Facts(story.now, cores_busy=2, cores=2)
-    table = campaign_table(story.plan, story.state, facts, (width, height), roster)
+def table_lines(scenario: Scenario, width: int, height: int, roster: Roster | None = None) -> list[str]:
+    facts = Facts(scenario.now, cores_busy=2, cores=2)
+    table = campaign_table(scenario.plan, scenario.state, facts, (width, height), roster)
     return rendered(table, width).splitlines()
 
 

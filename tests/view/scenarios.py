@@ -97,7 +97,7 @@ def make_plan(
 
 
 @dataclass
-class Story:
+class Scenario:
     """A run that is told event by event. `seconds` pass only where the teller says so."""
 
     plan: Plan
@@ -107,11 +107,11 @@ class Story:
     on_record: Callable[[Record], None] | None = None
 
     @classmethod
-    def begin(cls, plan: Plan, now: float = START) -> Story:
-        story = cls(plan, now=now)
-        story.tell(e.RunCreated("r1", plan.campaign, "0.1", tuple(learner.name for learner in plan.learners)))
-        story.tell(e.SessionStarted(1, "host", 1234, "local"))
-        return story
+    def begin(cls, plan: Plan, now: float = START) -> Scenario:
+        scenario = cls(plan, now=now)
+        scenario.tell(e.RunCreated("r1", plan.campaign, "0.1", tuple(learner.name for learner in plan.learners)))
+        scenario.tell(e.SessionStarted(1, "host", 1234, "local"))
+        return scenario
 
     def tell(self, *events: e.Event) -> None:
         for event in events:
@@ -160,53 +160,53 @@ class Story:
         self.tell(e.LearnerStopped(learner, reason, message))
 
 
-def tutorial(plan: Plan | None = None) -> Story:
+def tutorial(plan: Plan | None = None) -> Scenario:
     """Four learners: one has met its criterion, one is at its second try, one waits, one has failed."""
-    story = Story.begin(plan or make_plan(("adaptive", "per-iteration", "static", "learner-4"), retries=2))
-    story.iterate("adaptive", 0.61, 0.48, 0.52, 0.31, 0.19, 0.13, 0.0934, seconds=2.0)
-    story.stop("adaptive", "criterion_met")
-    story.iterate("per-iteration", 0.71, 0.55, 0.42, 0.2311, seconds=3.0)
-    story.run("per-iteration", "simulation", 2.0)
-    story.fail("per-iteration", "training")
-    story.start("per-iteration", "training", attempt=2)
-    story.iterate("static", 0.82, math.nan, 0.77, 0.81)
-    story.run("static", "simulation")
-    story.iterate("learner-4", 0.9)
+    scenario = Scenario.begin(plan or make_plan(("adaptive", "per-iteration", "static", "learner-4"), retries=2))
+    scenario.iterate("adaptive", 0.61, 0.48, 0.52, 0.31, 0.19, 0.13, 0.0934, seconds=2.0)
+    scenario.stop("adaptive", "criterion_met")
+    scenario.iterate("per-iteration", 0.71, 0.55, 0.42, 0.2311, seconds=3.0)
+    scenario.run("per-iteration", "simulation", 2.0)
+    scenario.fail("per-iteration", "training")
+    scenario.start("per-iteration", "training", attempt=2)
+    scenario.iterate("static", 0.82, math.nan, 0.77, 0.81)
+    scenario.run("static", "simulation")
+    scenario.iterate("learner-4", 0.9)
     for attempt in (1, 2, 3):
-        story.fail("learner-4", "training", attempt, stderr=TRACEBACK)
-    story.stop("learner-4", "failed", "'training' failed in iteration 1: exit code 1")
-    story.now += 20.0
-    return story
+        scenario.fail("learner-4", "training", attempt, stderr=TRACEBACK)
+    scenario.stop("learner-4", "failed", "'training' failed in iteration 1: exit code 1")
+    scenario.now += 20.0
+    return scenario
 
 
-def crowd(count: int, done: int, running: int, failed: int, active: int = 2) -> Story:
+def crowd(count: int, done: int, running: int, failed: int, active: int = 2) -> Scenario:
     """Many learners: the first are done or failed, those that follow run, the rest has not begun."""
     names = [f"learner-{number:03}" for number in range(1, count + 1)]
-    story = Story.begin(make_plan(names))
+    scenario = Scenario.begin(make_plan(names))
     for number, name in enumerate(names[: done + running + failed]):
-        story.iterate(name, *(0.9 - 0.1 * step + number * 1e-4 for step in range(number % 4 + 1)), seconds=0.01)
+        scenario.iterate(name, *(0.9 - 0.1 * step + number * 1e-4 for step in range(number % 4 + 1)), seconds=0.01)
         if number < done:
-            story.stop(name, "max_iter" if number % 3 else "criterion_met")
+            scenario.stop(name, "max_iter" if number % 3 else "criterion_met")
         elif number < done + failed:
-            story.fail(name, "training", seconds=0.01)
-            story.stop(name, "failed", "'training' failed in iteration 2: exit code 1")
+            scenario.fail(name, "training", seconds=0.01)
+            scenario.stop(name, "failed", "'training' failed in iteration 2: exit code 1")
     for name in names[done + failed : done + failed + active]:
-        story.start(name, "simulation")
-    return story
+        scenario.start(name, "simulation")
+    return scenario
 
 
-def live_story(story: Story) -> Iterator[None]:
-    """All learners of a story taking turns until each has reached its bound; it waits after every event."""
-    names = [learner.name for learner in story.plan.learners]
-    for number in range(story.plan.learners[0].max_iter or 0):
+def live_scenario(scenario: Scenario) -> Iterator[None]:
+    """All learners of a scenario taking turns until each has reached its bound; it waits after every event."""
+    names = [learner.name for learner in scenario.plan.learners]
+    for number in range(scenario.plan.learners[0].max_iter or 0):
         for place, name in enumerate(names):
             value = 1.0 / (number + 1 + place % 7)
             for task in (*TASKS, CRITERION):
-                where = story.start(name, task)
+                where = scenario.start(name, task)
                 yield
-                story.tell(e.AttemptSucceeded(*where, seconds=0.05, value=value if task == CRITERION else None))
-            story.tell(e.IterationFinished(name, number, 0.2, value))
+                scenario.tell(e.AttemptSucceeded(*where, seconds=0.05, value=value if task == CRITERION else None))
+            scenario.tell(e.IterationFinished(name, number, 0.2, value))
             yield
     for name in names:
-        story.stop(name, "max_iter")
+        scenario.stop(name, "max_iter")
         yield

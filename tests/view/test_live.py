@@ -20,7 +20,7 @@ import pytest
 from rose_cli.journal import events as e
 from rose_cli.view.live import HIDE_CURSOR, SHOW_CURSOR, Diverted, LiveScreen, Region
 from rose_cli.view.table import Facts
-from tests.view.scenarios import Story, make_plan, tutorial
+from tests.view.scenarios import Scenario, make_plan, tutorial
 
 if TYPE_CHECKING:
     from collections import deque
@@ -63,9 +63,9 @@ def open_terminal(columns: int, lines: int) -> Iterator[Terminal]:
     os.close(master)
 
 
-def screen_of(story: Story, terminal: Terminal) -> LiveScreen:
-    screen = LiveScreen(story.plan, story.state, lambda: Facts(story.now, 2, 2), terminal.stream)
-    story.on_record = screen.on_record
+def screen_of(scenario: Scenario, terminal: Terminal) -> LiveScreen:
+    screen = LiveScreen(scenario.plan, scenario.state, lambda: Facts(scenario.now, 2, 2), terminal.stream)
+    scenario.on_record = screen.on_record
     return screen
 
 
@@ -87,16 +87,16 @@ def test_nothing_is_drawn_again_where_nothing_changed() -> None:
 
 
 def test_a_thousand_records_are_one_frame() -> None:
-    story = Story.begin(make_plan(("a",), max_iter=None))
+    scenario = Scenario.begin(make_plan(("a",), max_iter=None))
     with open_terminal(100, 30) as terminal:
         terminal.reads.set()
-        screen = screen_of(story, terminal)
+        screen = screen_of(scenario, terminal)
 
         async def tell() -> None:
             async with anyio.create_task_group() as group:
                 group.start_soon(screen.run)
                 await anyio.sleep(0.02)
-                story.iterate("a", *[0.5] * 200)
+                scenario.iterate("a", *[0.5] * 200)
                 await anyio.sleep(0.2)
                 group.cancel_scope.cancel()
 
@@ -106,13 +106,13 @@ def test_a_thousand_records_are_one_frame() -> None:
 
 
 def test_the_end_of_the_session_is_drawn_over_the_last_frame() -> None:
-    story = tutorial()
+    scenario = tutorial()
     with open_terminal(100, 30) as terminal:
         terminal.reads.set()
-        screen = screen_of(story, terminal)
+        screen = screen_of(scenario, terminal)
         anyio.run(frames, screen, 1)
-        story.tell(e.SessionEnded(1, "interrupted"))
-        story.tell(e.MaxIterChanged(5))  # nothing follows the last table
+        scenario.tell(e.SessionEnded(1, "interrupted"))
+        scenario.tell(e.MaxIterChanged(5))  # nothing follows the last table
         screen.close()
     before, final = terminal.text.split(SHOW_CURSOR)
     assert before.count(HIDE_CURSOR) == 1
@@ -122,10 +122,10 @@ def test_the_end_of_the_session_is_drawn_over_the_last_frame() -> None:
 
 
 def test_the_cursor_is_restored_when_drawing_fails() -> None:
-    story = tutorial()
+    scenario = tutorial()
     with open_terminal(100, 30) as terminal:
         terminal.reads.set()
-        screen = screen_of(story, terminal)
+        screen = screen_of(scenario, terminal)
         calls = []
 
         def facts() -> Facts:
@@ -133,7 +133,7 @@ def test_the_cursor_is_restored_when_drawing_fails() -> None:
             if len(calls) == 3:
                 message = "a bug"
                 raise RuntimeError(message)
-            return Facts(story.now)
+            return Facts(scenario.now)
 
         screen._facts = facts
         out, err = sys.stdout, sys.stderr
@@ -144,15 +144,15 @@ def test_the_cursor_is_restored_when_drawing_fails() -> None:
 
 
 def test_a_terminal_that_was_stopped_does_not_stop_the_run() -> None:
-    story = Story.begin(make_plan([f"l{number}" for number in range(60)]))
+    scenario = Scenario.begin(make_plan([f"l{number}" for number in range(60)]))
     with open_terminal(200, 60) as terminal:
-        screen = screen_of(story, terminal)
+        screen = screen_of(scenario, terminal)
 
         async def tell() -> None:
             async with anyio.create_task_group() as group:
                 group.start_soon(screen.run)
                 for number in range(12):  # a few frames are more than a pseudo-terminal takes unread
-                    story.iterate(f"l{number}", 0.5)
+                    scenario.iterate(f"l{number}", 0.5)
                     await anyio.sleep(0.13)
                 terminal.reads.set()
                 group.cancel_scope.cancel()
@@ -164,10 +164,10 @@ def test_a_terminal_that_was_stopped_does_not_stop_the_run() -> None:
 
 
 def test_what_others_print_stands_above_the_table() -> None:
-    story = tutorial()
+    scenario = tutorial()
     with open_terminal(100, 30) as terminal:
         terminal.reads.set()
-        screen = screen_of(story, terminal)
+        screen = screen_of(scenario, terminal)
         screen.warn("stopping\x1b[2J")
         stdout, sys.stdout = sys.stdout, terminal.stream
         try:

@@ -27,7 +27,7 @@ from rose_cli.view.plain import PlainScreen
 from rose_cli.view.screen import open_screen, resolved
 from rose_cli.view.table import Facts
 from tests.conftest import PATIENCE
-from tests.view.scenarios import START, TRACEBACK, Story, make_plan
+from tests.view.scenarios import START, TRACEBACK, Scenario, make_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,13 +38,13 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).parent.parent.parent
 
 
-def begin(output: Output, plan: Plan, stream: io.StringIO) -> tuple[Story, Screen]:
-    story = Story(plan)
-    screen = open_screen(output, plan, story.state, lambda: Facts(story.now), stream)
+def begin(output: Output, plan: Plan, stream: io.StringIO) -> tuple[Scenario, Screen]:
+    scenario = Scenario(plan)
+    screen = open_screen(output, plan, scenario.state, lambda: Facts(scenario.now), stream)
     names = tuple(learner.name for learner in plan.learners)
-    story.tell(e.RunCreated("r1", plan.campaign, "0.1", names), e.SessionStarted(1, "host", 1, "local"))
-    story.on_record = screen.on_record
-    return story, screen
+    scenario.tell(e.RunCreated("r1", plan.campaign, "0.1", names), e.SessionStarted(1, "host", 1, "local"))
+    scenario.on_record = screen.on_record
+    return scenario, screen
 
 
 @pytest.fixture(autouse=True)
@@ -56,18 +56,18 @@ def in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_line_for_each_thing_worth_telling() -> None:
     stream = io.StringIO()
-    story, screen = begin("plain", make_plan(("adaptive", "[b]b[/b]\x1b"), retries=1), stream)
-    story.iterate("adaptive", 0.61, 0.123456789, seconds=30.0)
-    story.fail("[b]b[/b]\x1b", "training", stderr=TRACEBACK)
+    scenario, screen = begin("plain", make_plan(("adaptive", "[b]b[/b]\x1b"), retries=1), stream)
+    scenario.iterate("adaptive", 0.61, 0.123456789, seconds=30.0)
+    scenario.fail("[b]b[/b]\x1b", "training", stderr=TRACEBACK)
     screen.warn("stopping:\x1b[2J wait")
-    story.fail("[b]b[/b]\x1b", "training", attempt=2)
-    story.tell(e.StepSkipped("[b]b[/b]\x1b", 0, "training", 0, 2))
-    where = story.start("adaptive", "simulation")
-    story.tell(e.AttemptLost(*where, reason="its session ended"))
-    story.stop("adaptive", "failed", "'training' failed in iteration 2")
-    story.tell(e.LearnerReopened("adaptive", "resumed"), e.LearnerReopened("adaptive", "sent back", 1))
-    story.tell(e.MaxIterChanged(100))
-    story.iterate("adaptive", None)
+    scenario.fail("[b]b[/b]\x1b", "training", attempt=2)
+    scenario.tell(e.StepSkipped("[b]b[/b]\x1b", 0, "training", 0, 2))
+    where = scenario.start("adaptive", "simulation")
+    scenario.tell(e.AttemptLost(*where, reason="its session ended"))
+    scenario.stop("adaptive", "failed", "'training' failed in iteration 2")
+    scenario.tell(e.LearnerReopened("adaptive", "resumed"), e.LearnerReopened("adaptive", "sent back", 1))
+    scenario.tell(e.MaxIterChanged(100))
+    scenario.iterate("adaptive", None)
     screen.close()
     text = re.sub(r"\(log: learners/\[b\]b\[/b\]␛/logs/0/training\.(\d)\.err\)", r"(\1)", stream.getvalue())
     assert text == dedent(
@@ -90,18 +90,18 @@ def test_a_line_for_each_thing_worth_telling() -> None:
 
 def test_lost_attempts_do_not_count_towards_the_retries() -> None:
     stream = io.StringIO()
-    story, screen = begin("plain", make_plan(("a",), retries=2), stream)
-    where = story.start("a", "training")
-    story.tell(e.AttemptLost(*where, reason="its session ended"))
-    story.fail("a", "training", attempt=2)
+    scenario, screen = begin("plain", make_plan(("a",), retries=2), stream)
+    where = scenario.start("a", "training")
+    scenario.tell(e.AttemptLost(*where, reason="its session ended"))
+    scenario.fail("a", "training", attempt=2)
     screen.close()
     assert "attempt 2: exit code 1; attempt 3 of 4 follows" in stream.getvalue()
 
 
 def test_a_learner_without_criterion_or_bound() -> None:
     stream = io.StringIO()
-    story, screen = begin("plain", make_plan(("a",), max_iter=None, criterion=None), stream)
-    story.iterate("a", None)
+    scenario, screen = begin("plain", make_plan(("a",), max_iter=None, criterion=None), stream)
+    scenario.iterate("a", None)
     screen.close()
     assert stream.getvalue() == "parallel-tutorial: 1 learner on the local engine\n00:00:03 a 1 3.0 s\n"
 
@@ -109,9 +109,11 @@ def test_a_learner_without_criterion_or_bound() -> None:
 @pytest.mark.anyio
 async def test_what_the_engine_does_is_told_when_it_begins_and_when_it_is_over() -> None:
     stream, doing = io.StringIO(), [("starting pilot", 100.0)]
-    story = Story.begin(make_plan(("a",)))
+    scenario = Scenario.begin(make_plan(("a",)))
     now = [102.0]
-    screen = PlainScreen(story.plan, story.state, stream, lambda: Facts(now[0], doing=doing[0] if doing else None))
+    screen = PlainScreen(
+        scenario.plan, scenario.state, stream, lambda: Facts(now[0], doing=doing[0] if doing else None)
+    )
     async with anyio.create_task_group() as group:
         group.start_soon(screen.run)
         await until(lambda: "starting pilot …" in stream.getvalue())
@@ -128,18 +130,18 @@ async def until(condition: Callable[[], bool]) -> None:
             await anyio.sleep(0.01)
 
 
-async def show(screen: Screen, story: Story) -> None:
+async def show(screen: Screen, scenario: Scenario) -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(screen.run)
         await anyio.lowlevel.checkpoint()
-        story.iterate("a", 0.5)
+        scenario.iterate("a", 0.5)
         group.cancel_scope.cancel()
 
 
 def test_all_is_written_when_run_returns() -> None:
     stream = io.StringIO()
-    story, screen = begin("plain", make_plan(("a",)), stream)
-    anyio.run(show, screen, story)
+    scenario, screen = begin("plain", make_plan(("a",)), stream)
+    anyio.run(show, screen, scenario)
     assert stream.getvalue().splitlines() == [
         "parallel-tutorial: 1 learner on the local engine",
         "00:00:04 a  1/15 mean_squared_error_mse 0.5 (< 0.1) 4.0 s",
@@ -148,10 +150,10 @@ def test_all_is_written_when_run_returns() -> None:
 
 def test_every_event_is_a_line_of_strict_json(capsys: pytest.CaptureFixture[str]) -> None:
     stream = io.StringIO()
-    story, screen = begin("json", make_plan(("a\n\ud800\x1b",)), stream)
-    story.iterate("a\n\ud800\x1b", float("nan"))
+    scenario, screen = begin("json", make_plan(("a\n\ud800\x1b",)), stream)
+    scenario.iterate("a\n\ud800\x1b", float("nan"))
     screen.warn("only for people")
-    story.tell(e.SessionEnded(1, "finished"))
+    scenario.tell(e.SessionEnded(1, "finished"))
     screen.close()
     lines = stream.getvalue().splitlines()
     assert stream.getvalue().isascii()
@@ -176,17 +178,17 @@ RESULTS = st.dictionaries(st.text(), st.one_of(st.floats(), st.text(), st.lists(
 @given(RESULTS, st.floats())
 def test_any_result_stays_on_its_line(result: dict[str, object], value: float) -> None:
     stream = io.StringIO()
-    story, screen = begin("json", make_plan(("a",)), stream)
-    where = story.start("a", "criterion")
-    story.tell(e.AttemptSucceeded(*where, seconds=1.0, result=result, value=value))
+    scenario, screen = begin("json", make_plan(("a",)), stream)
+    where = scenario.start("a", "criterion")
+    scenario.tell(e.AttemptSucceeded(*where, seconds=1.0, result=result, value=value))
     screen.close()
     assert len([json.loads(line, parse_constant=pytest.fail) for line in stream.getvalue().splitlines()]) == 2
 
 
 def test_quiet_says_nothing() -> None:
     stream = io.StringIO()
-    story, screen = begin("quiet", make_plan(("a",)), stream)
-    anyio.run(show, screen, story)
+    scenario, screen = begin("quiet", make_plan(("a",)), stream)
+    anyio.run(show, screen, scenario)
     screen.close()
     assert stream.getvalue() == ""
 

@@ -21,9 +21,9 @@ def listed(name: str, **changes: Any) -> ListedRun:
 
 
 def test_a_run_that_was_interrupted_says_how_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    story = tutorial()
-    story.tell(e.SessionEnded(1, "interrupted"))
-    print_status(story.plan, story.state, alive=False, directory=RunDirectory.at(tmp_path))
+    scenario = tutorial()
+    scenario.tell(e.SessionEnded(1, "interrupted"))
+    print_status(scenario.plan, scenario.state, alive=False, directory=RunDirectory.at(tmp_path))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("parallel-tutorial · ")
     assert lines[-3:-1] == ["  status   interrupted", f"  run      {tmp_path}"]
@@ -31,11 +31,11 @@ def test_a_run_that_was_interrupted_says_how_to_go_on(tmp_path: Path, capsys: py
 
 
 def test_what_failed_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    story = tutorial()
-    story.tell(e.SessionEnded(1, "finished"))
-    print_status(story.plan, story.state, alive=False, directory=RunDirectory.at(tmp_path))
+    scenario = tutorial()
+    scenario.tell(e.SessionEnded(1, "finished"))
+    print_status(scenario.plan, scenario.state, alive=False, directory=RunDirectory.at(tmp_path))
     out = capsys.readouterr().out
-    failed = [name for name, learner in story.state.learners.items() if learner.stop_reason == "failed"]
+    failed = [name for name, learner in scenario.state.learners.items() if learner.stop_reason == "failed"]
     assert failed
     for name in failed:
         assert f"✗ {name}: " in out
@@ -43,8 +43,8 @@ def test_what_failed_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 
 def test_a_run_that_goes_on_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    story = tutorial()
-    print_status(story.plan, story.state, alive=True, directory=RunDirectory.at(tmp_path))
+    scenario = tutorial()
+    print_status(scenario.plan, scenario.state, alive=True, directory=RunDirectory.at(tmp_path))
     lines = capsys.readouterr().out.splitlines()
     assert lines[-2:] == ["  status   running", f"  run      {tmp_path}"]
 
@@ -53,9 +53,9 @@ def test_watching_off_a_terminal_waits_for_the_end(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rose_cli.view.status.WATCH_SECONDS", 0.01)
-    story = tutorial()
+    scenario = tutorial()
     looks = iter([True, True, False])
-    watch_status(lambda: (story.plan, story.state, next(looks)))
+    watch_status(lambda: (scenario.plan, scenario.state, next(looks)))
     text = capsys.readouterr().out
     assert text.count("parallel-tutorial") == 1
     assert " lost " in text

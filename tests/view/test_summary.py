@@ -13,7 +13,7 @@ from rose_cli.loop.session import SessionResult
 from rose_cli.runs.directory import RunDirectory
 from rose_cli.view.summary import print_summary, short_path, summary
 from tests.view.rendering import rendered
-from tests.view.scenarios import Story, make_criterion, make_plan, tutorial
+from tests.view.scenarios import Scenario, make_criterion, make_plan, tutorial
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from rose_cli.view.screen import Output
 
 
-def over(story: Story, reason: str = "finished", message: str | None = None) -> SessionResult:
-    story.tell(e.SessionEnded(1, reason, message))
+def over(scenario: Scenario, reason: str = "finished", message: str | None = None) -> SessionResult:
+    scenario.tell(e.SessionEnded(1, reason, message))
     return SessionResult(reason, message)
 
 
-def told(story: Story, directory: Path, ending: SessionResult, table_width: int | None = None) -> str:
-    return rendered(summary(story.plan, story.state, RunDirectory(directory), ending, table_width), 400)
+def told(scenario: Scenario, directory: Path, ending: SessionResult, table_width: int | None = None) -> str:
+    return rendered(summary(scenario.plan, scenario.state, RunDirectory(directory), ending, table_width), 400)
 
 
 def test_the_end_of_an_interrupted_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    story = tutorial()
+    scenario = tutorial()
     run = tmp_path / "rose-runs" / "my run-1"
-    text = told(story, run, over(story, "interrupted"))
+    text = told(scenario, run, over(scenario, "interrupted"))
     assert text == dedent(
         f"""
         ✗ learner-4: 'training' failed in iteration 1, attempt 3: exit code 1
@@ -53,60 +53,62 @@ def test_the_end_of_an_interrupted_run(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_the_table_comes_first_where_no_screen_has_left_one(tmp_path: Path) -> None:
-    story = tutorial()
-    lines = told(story, tmp_path, over(story), table_width=120).splitlines()
+    scenario = tutorial()
+    lines = told(scenario, tmp_path, over(scenario), table_width=120).splitlines()
     assert lines[1] == "parallel-tutorial · until mean_squared_error_mse < 0.1 · local engine"
     assert [line[:15].strip() for line in lines[4:8]] == ["✓ adaptive", "■ per-iteration", "■ static", "✗ learner-4"]
 
 
 def test_a_run_that_is_through_has_nothing_to_go_on_with(tmp_path: Path) -> None:
-    story = Story.begin(make_plan(("a", "b")))
+    scenario = Scenario.begin(make_plan(("a", "b")))
     for name in ("a", "b"):
-        story.iterate(name, 0.05)
-        story.stop(name, "criterion_met")
-    lines = told(story, tmp_path, over(story)).splitlines()
+        scenario.iterate(name, 0.05)
+        scenario.stop(name, "criterion_met")
+    lines = told(scenario, tmp_path, over(scenario)).splitlines()
     assert lines[1] == "✓ parallel-tutorial finished in 0:08: 2 criterion met"
     assert lines[-1] == f"  run      {tmp_path}"
     assert not any("resume" in line for line in lines)
 
 
 def test_many_learners_are_shown_by_those_that_matter(tmp_path: Path) -> None:
-    story = Story.begin(make_plan([f"l{number}" for number in range(60)]))
-    lines = told(story, tmp_path, over(story, "wall_time", "wall-time limit reached"), table_width=100).splitlines()
+    scenario = Scenario.begin(make_plan([f"l{number}" for number in range(60)]))
+    lines = told(
+        scenario, tmp_path, over(scenario, "wall_time", "wall-time limit reached"), table_width=100
+    ).splitlines()
     assert any(line.startswith("… and ") for line in lines)
     assert "  wall-time limit reached" in lines
 
 
 def test_a_failure_that_another_attempt_made_up_for_is_not_told(tmp_path: Path) -> None:
-    story = Story.begin(make_plan(("a",), retries=1))
-    story.fail("a", "simulation")
-    story.run("a", "simulation")
-    story.stop("a", "max_iter")
-    assert "✗" not in told(story, tmp_path, over(story))
+    scenario = Scenario.begin(make_plan(("a",), retries=1))
+    scenario.fail("a", "simulation")
+    scenario.run("a", "simulation")
+    scenario.stop("a", "max_iter")
+    assert "✗" not in told(scenario, tmp_path, over(scenario))
 
 
 def test_a_step_that_was_given_up_and_what_stopped_the_campaign_are_told(tmp_path: Path) -> None:
-    story = Story.begin(make_plan(("a", "b")))
-    story.fail("a", "simulation")
-    story.tell(e.StepSkipped("a", 0, "simulation", 0, 1))
+    scenario = Scenario.begin(make_plan(("a", "b")))
+    scenario.fail("a", "simulation")
+    scenario.tell(e.StepSkipped("a", 0, "simulation", 0, 1))
     for task in ("training", "active_learn", "criterion"):
-        story.run("a", task)
-    story.tell(e.IterationFinished("a", 0, 4.0, 0.5))
-    story.fail("b", "training")
-    assert "✗ a: 'simulation' failed in iteration 0" in told(story, tmp_path, SessionResult("interrupted"))
-    assert "✗ b: " not in told(story, tmp_path, SessionResult("interrupted"))
-    text = told(story, tmp_path, over(story, "failed", "'training' failed in the same way 5 times"))
+        scenario.run("a", task)
+    scenario.tell(e.IterationFinished("a", 0, 4.0, 0.5))
+    scenario.fail("b", "training")
+    assert "✗ a: 'simulation' failed in iteration 0" in told(scenario, tmp_path, SessionResult("interrupted"))
+    assert "✗ b: " not in told(scenario, tmp_path, SessionResult("interrupted"))
+    text = told(scenario, tmp_path, over(scenario, "failed", "'training' failed in the same way 5 times"))
     assert "✗ b: 'training' failed" in text
     assert "✗ parallel-tutorial failed after 0:05: 2 interrupted\n  'training' failed in the same" in text
 
 
 def test_hundreds_of_failures_are_counted(tmp_path: Path) -> None:
     names = [f"l{number}" for number in range(100)]
-    story = Story.begin(make_plan(names))
+    scenario = Scenario.begin(make_plan(names))
     for name in names:
-        story.fail(name, "simulation")
-        story.stop(name, "failed")
-    text = told(story, tmp_path, over(story))
+        scenario.fail(name, "simulation")
+        scenario.stop(name, "failed")
+    text = told(scenario, tmp_path, over(scenario))
     assert text.count("  command  ") == 10
     assert f"✗ and 90 more: rose logs {shlex.quote(short_path(tmp_path))} --failed" in text
 
@@ -117,29 +119,29 @@ def test_the_best_of_each_thing_that_is_measured(tmp_path: Path) -> None:
         make_criterion("accuracy", ">", 0.9),
         make_criterion("accuracy", ">", 0.8),
     )
-    story = Story.begin(make_plan(("a", "b", "c"), criterion=lambda index: criteria[index]))
-    story.iterate("a", 0.3, 0.2, 0.4)
-    story.iterate("b", 0.95)
-    story.iterate("c", 0.7, 0.96, 0.96)
-    lines = told(story, tmp_path, over(story)).splitlines()
+    scenario = Scenario.begin(make_plan(("a", "b", "c"), criterion=lambda index: criteria[index]))
+    scenario.iterate("a", 0.3, 0.2, 0.4)
+    scenario.iterate("b", 0.95)
+    scenario.iterate("c", 0.7, 0.96, 0.96)
+    lines = told(scenario, tmp_path, over(scenario)).splitlines()
     assert lines[2:4] == ["  best     a, mse 0.2 in iteration 1", "  best     c, accuracy 0.96 in iteration 1"]
 
 
 def test_what_tasks_printed_cannot_act_on_the_terminal(tmp_path: Path) -> None:
-    story = Story.begin(make_plan(("[red]a[/red]",)))
-    story.fail("[red]a[/red]", "simulation", stderr=("\x1b]0;owned\x07", "[bold]x[/bold]\t|", "\x9b2J\u202e"))
-    story.stop("[red]a[/red]", "failed")
-    text = told(story, tmp_path, over(story))
+    scenario = Scenario.begin(make_plan(("[red]a[/red]",)))
+    scenario.fail("[red]a[/red]", "simulation", stderr=("\x1b]0;owned\x07", "[bold]x[/bold]\t|", "\x9b2J\u202e"))
+    scenario.stop("[red]a[/red]", "failed")
+    text = told(scenario, tmp_path, over(scenario))
     assert "✗ [red]a[/red]: 'simulation'" in text
     assert "  stderr   ␛]0;owned␇\n           [bold]x[/bold]  |\n           �2J�\n" in text
 
 
 def test_the_exit_code_is_told_also_where_the_message_is_about_something_else(tmp_path: Path) -> None:
-    story = Story.begin(make_plan(("a",)))
-    where = story.start("a", "criterion")
-    story.tell(e.AttemptFailed(*where, "no_metric", "expected a number", "python c.py", "x.err", 1.0, exit_code=0))
-    story.stop("a", "failed")
-    assert "attempt 1: expected a number (exit code 0)\n" in told(story, tmp_path, over(story))
+    scenario = Scenario.begin(make_plan(("a",)))
+    where = scenario.start("a", "criterion")
+    scenario.tell(e.AttemptFailed(*where, "no_metric", "expected a number", "python c.py", "x.err", 1.0, exit_code=0))
+    scenario.stop("a", "failed")
+    assert "attempt 1: expected a number (exit code 0)\n" in told(scenario, tmp_path, over(scenario))
 
 
 @pytest.mark.parametrize(
@@ -149,8 +151,8 @@ def test_the_exit_code_is_told_also_where_the_message_is_about_something_else(tm
 def test_where_each_output_says_it(
     output: Output, out: bool, err: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    story = tutorial()
-    print_summary(output, story.plan, story.state, RunDirectory(tmp_path), over(story))
+    scenario = tutorial()
+    print_summary(output, scenario.plan, scenario.state, RunDirectory(tmp_path), over(scenario))
     captured = capsys.readouterr()
     assert [bool(captured.out), bool(captured.err)] == [out, err]
     text = captured.out + captured.err
@@ -160,8 +162,8 @@ def test_where_each_output_says_it(
 
 
 def test_quiet_says_nothing_where_all_went_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    story = Story.begin(make_plan(("a",)))
-    story.stop("a", "max_iter")
-    print_summary("quiet", story.plan, story.state, RunDirectory(tmp_path), over(story))
+    scenario = Scenario.begin(make_plan(("a",)))
+    scenario.stop("a", "max_iter")
+    print_summary("quiet", scenario.plan, scenario.state, RunDirectory(tmp_path), over(scenario))
     captured = capsys.readouterr()
     assert captured.out + captured.err == ""

@@ -15,7 +15,7 @@ from rose_cli.journal import events as e
 from rose_cli.view.roster import Roster
 from rose_cli.view.table import Facts, campaign_table
 from tests.view.rendering import fits, rendered, table_lines
-from tests.view.scenarios import Story, crowd, make_criterion, make_plan, tutorial
+from tests.view.scenarios import Scenario, crowd, make_criterion, make_plan, tutorial
 from tests.work import on_an_idle_machine
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ def test_four_learners_in_a_window_of_80_by_24() -> None:
 
 @pytest.mark.parametrize(("seconds", "shown"), [(0.9, "0:00"), (12.4, "0:12"), (119, "1:59"), (3725, "1h 02m")])
 def test_what_the_engine_does_stands_in_the_place_of_the_cores(seconds: float, shown: str) -> None:
-    story = tutorial()
-    facts = Facts(story.now, cores=2, doing=("starting pilot", story.now - seconds))
-    lines = rendered(campaign_table(story.plan, story.state, facts, (80, 24)), 80).splitlines()
+    scenario = tutorial()
+    facts = Facts(scenario.now, cores=2, doing=("starting pilot", scenario.now - seconds))
+    lines = rendered(campaign_table(scenario.plan, scenario.state, facts, (80, 24)), 80).splitlines()
     assert lines[-1] == f"66 tasks done · 4 failed attempts · starting pilot … {shown} · 2:31"
 
 
@@ -92,19 +92,19 @@ def test_four_learners_in_a_window_of_40_by_5() -> None:
 
 
 def test_columns_do_not_move_while_the_run_goes_on() -> None:
-    story = Story.begin(tutorial().plan)
-    head = table_lines(story, 100, 24)[2]
+    scenario = Scenario.begin(tutorial().plan)
+    head = table_lines(scenario, 100, 24)[2]
     for record in tutorial().records[2:]:
-        story.now = record.time
-        story.tell(record.event)
-        assert table_lines(story, 100, 24)[2] == head
+        scenario.now = record.time
+        scenario.tell(record.event)
+        assert table_lines(scenario, 100, 24)[2] == head
 
 
 def test_nan_is_shown_as_such_and_in_red() -> None:
-    story = Story.begin(make_plan(("a",)))
-    story.iterate("a", 0.5, math.nan)
-    assert "     nan   ▄?" in table_lines(story, 100, 24)[3]
-    table = campaign_table(story.plan, story.state, Facts(story.now), (100, 24))
+    scenario = Scenario.begin(make_plan(("a",)))
+    scenario.iterate("a", 0.5, math.nan)
+    assert "     nan   ▄?" in table_lines(scenario, 100, 24)[3]
+    table = campaign_table(scenario.plan, scenario.state, Facts(scenario.now), (100, 24))
     assert "\x1b[1;31m     nan" in rendered(table, 100, color=True)
 
 
@@ -121,17 +121,17 @@ def test_colour_and_star_of_a_value_say_whether_it_got_better(
     operator: str, values: tuple[float, float], looks: str
 ) -> None:
     criterion = make_criterion("own", operator, 0.1)  # type: ignore[arg-type]
-    story = Story.begin(make_plan(("a", "b"), criterion=criterion))
-    story.iterate("a", *values)
-    shown = rendered(campaign_table(story.plan, story.state, Facts(story.now), (100, 24)), 100, color=True)
+    scenario = Scenario.begin(make_plan(("a", "b"), criterion=criterion))
+    scenario.iterate("a", *values)
+    shown = rendered(campaign_table(scenario.plan, scenario.state, Facts(scenario.now), (100, 24)), 100, color=True)
     assert f"\x1b[{looks}{values[1]:.4f}" in shown
 
 
 def test_a_metric_without_value_and_a_campaign_without_criterion() -> None:
-    story = Story.begin(make_plan(("a",)))
-    story.iterate("a", None, 0.4)
-    assert " 0.4000   ·▄ " in table_lines(story, 100, 24)[3]
-    bare = Story.begin(make_plan(("a", "b"), criterion=None))
+    scenario = Scenario.begin(make_plan(("a",)))
+    scenario.iterate("a", None, 0.4)
+    assert " 0.4000   ·▄ " in table_lines(scenario, 100, 24)[3]
+    bare = Scenario.begin(make_plan(("a", "b"), criterion=None))
     bare.iterate("a", None)
     lines = table_lines(bare, 100, 24)
     assert lines[0] == "parallel-tutorial · local engine"
@@ -140,18 +140,18 @@ def test_a_metric_without_value_and_a_campaign_without_criterion() -> None:
 
 
 def test_without_max_iter_there_is_no_bound_and_nothing_left_to_tell() -> None:
-    story = Story.begin(make_plan(("a",), max_iter=None))
-    story.iterate("a", 0.5, 0.4)
-    lines = table_lines(story, 120, 24)
+    scenario = Scenario.begin(make_plan(("a",), max_iter=None))
+    scenario.iterate("a", 0.5, 0.4)
+    lines = table_lines(scenario, 120, 24)
     assert "left" not in lines[2].split()
     assert lines[3].split()[:3] == ["▸", "a", "2"]
 
 
 def test_a_bound_that_was_given_later_counts() -> None:
-    story = Story.begin(make_plan(("a",), max_iter=2))
-    story.iterate("a", 0.5, 0.4)
-    story.tell(e.MaxIterChanged(20))
-    assert " 2/20 " in table_lines(story, 80, 24)[3]
+    scenario = Scenario.begin(make_plan(("a",), max_iter=2))
+    scenario.iterate("a", 0.5, 0.4)
+    scenario.tell(e.MaxIterChanged(20))
+    assert " 2/20 " in table_lines(scenario, 80, 24)[3]
 
 
 def test_different_criteria_are_named_in_their_lines() -> None:
@@ -161,11 +161,11 @@ def test_different_criteria_are_named_in_their_lines() -> None:
         make_criterion("accuracy", ">", None),
         None,
     )
-    story = Story.begin(make_plan(("a", "b", "c", "d"), criterion=lambda index: criteria[index]))
-    story.iterate("a", 0.5)
-    story.iterate("b", 0.5)
-    story.iterate("c", 0.6)
-    lines = table_lines(story, 120, 24)
+    scenario = Scenario.begin(make_plan(("a", "b", "c", "d"), criterion=lambda index: criteria[index]))
+    scenario.iterate("a", 0.5)
+    scenario.iterate("b", 0.5)
+    scenario.iterate("c", 0.6)
+    lines = table_lines(scenario, 120, 24)
     assert lines[0] == "parallel-tutorial · local engine"
     assert "mse < 0.1" in lines[3]
     assert "accuracy > 0.95" in lines[4]
@@ -176,34 +176,34 @@ def test_different_criteria_are_named_in_their_lines() -> None:
 
 def test_replicas_and_attempts_stay_readable_where_the_name_is_cut() -> None:
     task = "a-very-long-name-of-a-task"
-    story = Story.begin(make_plan(("a", "b"), tasks=(task,)))
-    story.start("a", task, replica=0)
-    story.start("a", task, replica=1)
-    story.start("b", task, attempt=12)
-    assert "a-very-long… x2 " in table_lines(story, 80, 24)[3]
-    assert "a-very-lon… #12 " in table_lines(story, 80, 24)[4]
+    scenario = Scenario.begin(make_plan(("a", "b"), tasks=(task,)))
+    scenario.start("a", task, replica=0)
+    scenario.start("a", task, replica=1)
+    scenario.start("b", task, attempt=12)
+    assert "a-very-long… x2 " in table_lines(scenario, 80, 24)[3]
+    assert "a-very-lon… #12 " in table_lines(scenario, 80, 24)[4]
 
 
 def test_time_between_two_sessions_is_nobodys_time() -> None:
-    story = Story.begin(make_plan(("a",)))
-    story.iterate("a", 0.5, seconds=10.0)
-    where = story.start("a", "simulation")
-    story.now += 5.0
-    story.tell(e.AttemptCancelled(*where, reason="interrupted"), e.SessionEnded(1, "interrupted"))
-    assert "interrupted" in table_lines(story, 80, 24)[3]
-    story.now += 86400.0
-    story.tell(e.SessionStarted(2, "host", 1, "local"))
-    assert "pending" in table_lines(story, 80, 24)[3]
-    story.start("a", "simulation", attempt=2)
-    story.now += 3.0
-    assert "simulation #2" in table_lines(story, 80, 24)[3]
-    assert " 0:43 " in table_lines(story, 80, 24)[3]
-    assert table_lines(story, 80, 24)[-1].endswith(" 0:48")
+    scenario = Scenario.begin(make_plan(("a",)))
+    scenario.iterate("a", 0.5, seconds=10.0)
+    where = scenario.start("a", "simulation")
+    scenario.now += 5.0
+    scenario.tell(e.AttemptCancelled(*where, reason="interrupted"), e.SessionEnded(1, "interrupted"))
+    assert "interrupted" in table_lines(scenario, 80, 24)[3]
+    scenario.now += 86400.0
+    scenario.tell(e.SessionStarted(2, "host", 1, "local"))
+    assert "pending" in table_lines(scenario, 80, 24)[3]
+    scenario.start("a", "simulation", attempt=2)
+    scenario.now += 3.0
+    assert "simulation #2" in table_lines(scenario, 80, 24)[3]
+    assert " 0:43 " in table_lines(scenario, 80, 24)[3]
+    assert table_lines(scenario, 80, 24)[-1].endswith(" 0:48")
 
 
 def test_a_learner_whose_session_died_is_lost() -> None:
-    story = tutorial()
-    table = campaign_table(story.plan, story.state, Facts(story.now, alive=False), (120, 24))
+    scenario = tutorial()
+    table = campaign_table(scenario.plan, scenario.state, Facts(scenario.now, alive=False), (120, 24))
     lines = rendered(table, 120).splitlines()
     assert [" lost " in line for line in lines[3:7]] == [False, True, True, False]
     assert "cores" not in lines[-1]
@@ -225,29 +225,29 @@ def test_a_learner_whose_session_died_is_lost() -> None:
 )
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (40, 5), (17, 9), (1, 1)])
 def test_any_name_fits_and_nothing_of_it_acts(name: str, size: tuple[int, int]) -> None:
-    story = Story.begin(make_plan((name, "b"), campaign=name, criterion=make_criterion(name)))
-    story.iterate(name, 0.5)
-    lines = table_lines(story, *size)
+    scenario = Scenario.begin(make_plan((name, "b"), campaign=name, criterion=make_criterion(name)))
+    scenario.iterate(name, 0.5)
+    lines = table_lines(scenario, *size)
     assert fits(lines, *size)
     assert not set("".join(lines)) & set("\x1b\x07\r\t\u202e")
 
 
 def test_markup_in_a_name_is_just_its_name() -> None:
-    story = Story.begin(make_plan(("[red]x[/red]", ":boom:")))
-    lines = table_lines(story, 80, 24)
+    scenario = Scenario.begin(make_plan(("[red]x[/red]", ":boom:")))
+    lines = table_lines(scenario, 80, 24)
     assert lines[3].startswith("· [red]x[/red] ")
     assert lines[4].startswith("· :boom: ")
 
 
 def test_long_names_keep_both_ends() -> None:
     names = [f"training.--learning_rate={rate},simulation.--n_features=4" for rate in (0.1, 0.01)]
-    lines = table_lines(Story.begin(make_plan(names)), 80, 24)
+    lines = table_lines(Scenario.begin(make_plan(names)), 80, 24)
     assert lines[3].startswith("· traini…ures=4 ")
 
 
 def test_three_hundred_learners_show_those_that_matter_and_count_the_rest() -> None:
-    story = crowd(300, done=81, running=17, failed=2)
-    lines = table_lines(story, 80, 24)
+    scenario = crowd(300, done=81, running=17, failed=2)
+    lines = table_lines(scenario, 80, 24)
     assert len(lines) == 24
     names = [line.split()[1] for line in lines[3:20]]
     assert names[:5] == ["learner-004", "learner-082", "learner-083", "learner-084", "learner-085"]
@@ -257,15 +257,15 @@ def test_three_hundred_learners_show_those_that_matter_and_count_the_rest() -> N
 
 
 def test_ten_thousand_learners_are_redrawn_in_20_milliseconds() -> None:
-    story = crowd(10_000, done=3000, running=600, failed=50, active=64)
-    roster = Roster(story.plan, story.state)
-    table_lines(story, 120, 40, roster)
+    scenario = crowd(10_000, done=3000, running=600, failed=50, active=64)
+    roster = Roster(scenario.plan, scenario.state)
+    table_lines(scenario, 120, 40, roster)
     seconds = []
     for number in range(15):
         for place in range(3051 + number, 3115 + number):
             roster.touch(f"learner-{place:03}")
         began = time.process_time()
-        lines = table_lines(story, 120, 40, roster)
+        lines = table_lines(scenario, 120, 40, roster)
         seconds.append(time.process_time() - began)
         assert fits(lines, 120, 40)
     assert on_an_idle_machine(min(seconds)) < 0.020
@@ -276,48 +276,48 @@ VALUES = st.one_of(st.none(), st.floats())
 
 
 @st.composite
-def stories(draw: st.DrawFn) -> Story:
+def scenarios(draw: st.DrawFn) -> Scenario:
     """Runs of any length with any names and values, stopped anywhere."""
     names = draw(st.lists(NAMES, min_size=1, max_size=12, unique=True))
     criterion = draw(st.sampled_from([None, make_criterion(), make_criterion("accuracy", ">=", 0.9)]))
     max_iter = draw(st.sampled_from([None, 1, 15, 10**9]))
     tasks = draw(st.lists(NAMES, min_size=1, max_size=3, unique=True))
-    story = Story.begin(make_plan(names, max_iter, criterion, tasks, campaign=draw(NAMES)))
+    scenario = Scenario.begin(make_plan(names, max_iter, criterion, tasks, campaign=draw(NAMES)))
     for name in names:
-        story.iterate(name, *draw(st.lists(VALUES, max_size=4)), seconds=draw(st.sampled_from([0.0, 7.0, 4e6])))
-        _leave_off(draw, story, name, tasks[0])
+        scenario.iterate(name, *draw(st.lists(VALUES, max_size=4)), seconds=draw(st.sampled_from([0.0, 7.0, 4e6])))
+        _leave_off(draw, scenario, name, tasks[0])
     if draw(st.booleans()):
-        story.tell(e.SessionEnded(1, "interrupted"))
-    return story
+        scenario.tell(e.SessionEnded(1, "interrupted"))
+    return scenario
 
 
-def _leave_off(draw: st.DrawFn, story: Story, name: str, task: str) -> None:
+def _leave_off(draw: st.DrawFn, scenario: Scenario, name: str, task: str) -> None:
     match draw(st.sampled_from(["waits", "runs", "fails", "stops"])):
         case "runs":
-            story.start(name, task, draw(st.integers(1, 1000)))
+            scenario.start(name, task, draw(st.integers(1, 1000)))
         case "fails":
-            story.fail(name, task)
-            story.stop(name, "failed")
+            scenario.fail(name, task)
+            scenario.stop(name, "failed")
         case "stops":
-            story.stop(name, draw(st.sampled_from(["criterion_met", "max_iter", "no_improvement", "cancelled"])))
+            scenario.stop(name, draw(st.sampled_from(["criterion_met", "max_iter", "no_improvement", "cancelled"])))
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(stories(), st.integers(1, 200), st.integers(1, 40))
-def test_the_table_is_never_larger_than_its_window(story: Story, width: int, height: int) -> None:
-    assert fits(table_lines(story, width, height), width, height)
+@given(scenarios(), st.integers(1, 200), st.integers(1, 40))
+def test_the_table_is_never_larger_than_its_window(scenario: Scenario, width: int, height: int) -> None:
+    assert fits(table_lines(scenario, width, height), width, height)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(stories(), st.integers(1, 60), st.integers(1, 200))
-def test_a_kept_roster_draws_what_a_new_one_would(story: Story, height: int, width: int) -> None:
-    told = Story(story.plan)
+@given(scenarios(), st.integers(1, 60), st.integers(1, 200))
+def test_a_kept_roster_draws_what_a_new_one_would(scenario: Scenario, height: int, width: int) -> None:
+    told = Scenario(scenario.plan)
     roster = Roster(told.plan, told.state)
-    for record in story.records:
+    for record in scenario.records:
         told.now = record.time
         told.tell(record.event)
         roster.touch(getattr(record.event, "learner", None))
         roster.refresh()
-    told.now = story.now
-    height = max(height, len(story.plan.learners) + 10)  # where all are shown, there is no memory of who was
-    assert table_lines(told, width, height, roster) == table_lines(story, width, height)
+    told.now = scenario.now
+    height = max(height, len(scenario.plan.learners) + 10)  # where all are shown, there is no memory of who was
+    assert table_lines(told, width, height, roster) == table_lines(scenario, width, height)
