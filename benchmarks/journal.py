@@ -32,7 +32,7 @@ CALLERS, CALLS = 64, 20
 
 
 class Nothing:
-    """A fold that costs nothing."""
+    """Applies records at no cost."""
 
     def apply(self, record: Record) -> None:
         del record
@@ -122,7 +122,7 @@ def appending(folder: Path) -> None:
 
 async def recording(folder: Path) -> None:
     with JournalFile.create(folder / "recorded.jsonl") as journal:
-        recorder = Recorder(journal, Nothing())
+        recorder = Recorder(journal, Nothing().apply)
         waits = []
         for _ in range(APPENDS):
             start = time.perf_counter()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from rose_cli.journal import events as e
 from rose_cli.journal.file import DamagedJournalError, read_journal
-from rose_cli.journal.state import LearnerState, RunState, Status, can_go_on, run_status
+from rose_cli.journal.state import LearnerState, RunState, Status, can_resume, run_status
 from rose_cli.plan.file import load_plan
 from rose_cli.runs.changes import campaign_changes
 from rose_cli.runs.directory import LATEST, RUNS, RunDirectory
@@ -154,7 +154,7 @@ def find_interrupted_run(argument: str | None, *, trust: bool) -> RunDirectory:
     skipped: list[tuple[RunDirectory, Doubt]] = []
     for directory in _own_runs(folder, skipped):
         seen = seen_or_why(directory)[0] if campaign is None or _is_of(directory, campaign) else None
-        if seen is not None and not seen.damage and not seen.alive and can_go_on(seen.state):
+        if seen is not None and not seen.damage and not seen.alive and can_resume(seen.state):
             _tell_skipped(skipped)
             return directory
     raise _cannot_go_on(folder, campaign)

@@ -164,7 +164,7 @@ async def _run(setup: SessionSetup, inbox: _SignalInbox) -> SessionResult:
     lost = _collect_lost_errors(setup.plan.engine.grace_seconds)
     state = setup.state
     clock = steady_clock()  # the durations of the run are computed from the times in its journal
-    recorder = Recorder(setup.journal, state, clock)
+    recorder = Recorder(setup.journal, state.apply, clock)
     number = state.session.number + 1 if state.session else 1
     identity = directory_identity(setup.directory.path)
     run_id = unique_run_id(state.run_id, identity)

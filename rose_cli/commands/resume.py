@@ -25,6 +25,7 @@ from rose_cli.find_runs import (
 )
 from rose_cli.integrity import altered, altered_lines, refusal
 from rose_cli.journal import events as e
+from rose_cli.journal.codec import Record
 from rose_cli.journal.file import JournalFile
 from rose_cli.loop.session import SessionResult
 from rose_cli.plan.file import dump_plan, load_plan
@@ -170,7 +171,7 @@ def _preview(seen: SeenRun, intent: _Intent) -> Iterator[str]:
     state = seen.state
     for event in intent.opening:
         if not isinstance(event, e.AttemptLost):
-            state.apply(_Supposed(event, state.last_time))
+            state.apply(Record(0, state.last_time, event))
     reopened = {event.learner: event.reason for event in intent.opening if isinstance(event, e.LearnerReopened)}
     yield from preview_lines(seen.plan, state, intent.left_out, intent.fresh, reopened)
     going = [name for name, learner in state.learners.items() if learner.stop_reason is None]
@@ -220,14 +221,6 @@ def _refusal(directory: RunDirectory, left_out: Mapping[str, Loss]) -> RunDirect
     more = len(left_out) - len(lines)
     message = "; ".join([*lines, *([f"and {more} more learners"] if more else [])])
     return RunDirectoryError(message, way_on(shlex.quote(short_path(directory.path)), left_out))
-
-
-@dataclass(frozen=True)
-class _Supposed:
-    """A record that is only imagined."""
-
-    event: e.Event
-    time: float
 
 
 def _find(argument: str | None, options: ResumeOptions, *, trust: bool) -> RunDirectory:

@@ -1,9 +1,4 @@
-"""The facts of a run: one frozen class each, named in the past tense, and their form as JSON objects.
-
-Field names are the keys in the file. Times and durations are seconds. A number that JSON has no word for
-(`nan`, `inf`) is written as that word in quotes; a `value` or `seconds` comes back as the number, what stands inside
-`options` and `result` as the word. There, keys come back as text and tuples as lists.
-"""
+"""The events of a run: one frozen class each, named in the past tense. Times and durations are in seconds."""
 
 from __future__ import annotations
 
@@ -14,12 +9,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FORMAT_VERSION = 1
-"""Counts up whenever a journal of the new kind could not be read by an older rose."""
+"""Raised whenever an older rose could not read the journals of a newer one."""
 
 
 @dataclass(frozen=True)
 class StepKey:
-    """A place in a learner's life: one task (and one of its replicas) in one iteration."""
+    """Identifies a step: one task (one of its replicas) in one iteration of a learner."""
 
     learner: str
     iteration: int
@@ -29,7 +24,7 @@ class StepKey:
 
 @dataclass(frozen=True)
 class RunCreated:
-    """`checksums`: of plan.json and of the run's copy of its campaign file, by their names, as rose wrote them."""
+    """`checksums`: of plan.json and of the run's copy of its campaign file, by name, as rose wrote them."""
 
     run_id: str
     campaign: str
@@ -41,11 +36,11 @@ class RunCreated:
 
 @dataclass(frozen=True)
 class SessionStarted:
-    """`directory` and `campaign_dir`: where run and campaign lay; `identity`: which folder the run directory was.
+    """`directory`, `campaign_dir`: where run and campaign were; `identity`: identifies the run directory.
 
-    `pid` and `start_ticks` name its process, in the boot of the machine that is called `boot`.
-    `files`: fingerprints of the files that the plan names, where they are not those of the session before; empty for
-    one that is gone. `checksums`: as in `RunCreated`, of what rose wrote anew, or the user has said to trust.
+    `pid` and `start_ticks` identify its process, `boot` the boot of the machine that it runs on.
+    `files`: fingerprints of the files that the plan names, if they differ from those of the session before; empty for
+    a missing file. `checksums`: as in `RunCreated`, of files that rose has rewritten or the user has decided to trust.
     """
 
     session: int
@@ -72,7 +67,7 @@ class SessionEnded:
 
 @dataclass(frozen=True)
 class LearnerStarted:
-    """The learner's workspace holds its files; `files` as in `AttemptEvent`."""
+    """The learner's workspace contains its files; `files` as in `AttemptEvent`."""
 
     learner: str
     files: Mapping[str, int] = field(default_factory=dict)
@@ -80,10 +75,10 @@ class LearnerStarted:
 
 @dataclass(frozen=True)
 class AttemptEvent:
-    """What every fact about an attempt says first: which one.
+    """The base of all events of an attempt: says which attempt.
 
-    Those that tell of its end have `files`: what is news in the workspace, each file with its size, -1 for one that is
-    gone. By that a resume knows whether a workspace is still the one that the steps have left.
+    Events that end an attempt have `files`: what has changed in the workspace, by file, as its size, or -1 if it no
+    longer exists. A resume compares them with the workspace, to see whether it is still the one that the steps left.
     """
 
     learner: str
@@ -99,14 +94,14 @@ class AttemptEvent:
 
 @dataclass(frozen=True)
 class AttemptStarted(AttemptEvent):
-    """About to start; durable before the process exists. `options` are the values of this iteration."""
+    """About to start; durable before the process exists. `options` are the values in this iteration."""
 
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class ProcessSpawned(AttemptEvent):
-    """Which process it became; a help for ending it later, never waited for."""
+    """The process of the attempt, for killing it later; nothing waits until this event is durable."""
 
     pid: int
     start_ticks: int
@@ -114,10 +109,10 @@ class ProcessSpawned(AttemptEvent):
 
 @dataclass(frozen=True)
 class AttemptSucceeded(AttemptEvent):
-    """`result` is what the task reported; `value` the metric, where the task is the criterion.
+    """`result` is the report of the task; `value` the metric, if the task is the criterion.
 
-    `report_problem` says why a report that it made was not kept; `metric_file` is the signature of the file that the
-    criterion reads, where the attempt wrote it.
+    `report_problem` says why its report was not kept; `metric_file` is the signature of the file that the criterion
+    reads, if the attempt wrote it.
     """
 
     seconds: float
@@ -130,9 +125,9 @@ class AttemptSucceeded(AttemptEvent):
 
 @dataclass(frozen=True)
 class AttemptFailed(AttemptEvent):
-    """`kind`: exited, signalled, timed_out, not_started, over_limit, lost, or no_metric for a criterion without one.
+    """`kind`: exited, signalled, timed_out, not_started, over_limit, or no_metric for a criterion without one.
 
-    `metric_file` is the signature of the file that the criterion reads, where the attempt wrote it.
+    `metric_file` is the signature of the file that the criterion reads, if the attempt wrote it.
     """
 
     kind: str
@@ -149,7 +144,10 @@ class AttemptFailed(AttemptEvent):
 
 @dataclass(frozen=True)
 class AttemptCancelled(AttemptEvent):
-    """Ended by rose before it was done: an interruption, a stop. `reason` says which."""
+    """Stopped by rose before it was done. `reason` says why: an interruption, a stop, the wall time.
+
+    `seconds` is always 0: it belongs to the lines of format 1, and nobody reads it.
+    """
 
     reason: str
     seconds: float = 0.0
@@ -158,19 +156,19 @@ class AttemptCancelled(AttemptEvent):
 
 @dataclass(frozen=True)
 class AttemptLost(AttemptEvent):
-    """Was under way when an earlier session or the engine died; nothing of it is alive any more."""
+    """Was running when an earlier session or the engine died; none of its processes is alive."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class StepSkipped(AttemptEvent):
-    """Failed in its last attempt; `on_failure: continue` lets the learner go on without it."""
+    """Failed in its last attempt; with `on_failure: continue` the learner continues without it."""
 
 
 @dataclass(frozen=True)
 class IterationFinished:
-    """All tasks of the iteration are through. `value` is the metric, if there is a criterion that gave one."""
+    """All tasks of the iteration have finished. `value` is the metric, if there is a criterion and it gave one."""
 
     learner: str
     iteration: int
@@ -189,10 +187,10 @@ class LearnerStopped:
 
 @dataclass(frozen=True)
 class LearnerReopened:
-    """Goes on although it had stopped: resumed after a failure, extended, or sent back.
+    """Continues although it had stopped: resumed after a failure, extended, or rerun from an earlier iteration.
 
-    Sent back: iterations from `from_iteration` on, and every step in them, count as not done. `fresh`: its workspace
-    was lost, and is made anew.
+    Rerun: all iterations from `from_iteration` on, and every step in them, count as not done. `fresh`: its workspace
+    was lost, and is created again.
     """
 
     learner: str
@@ -203,7 +201,7 @@ class LearnerReopened:
 
 @dataclass(frozen=True)
 class MaxIterChanged:
-    """A bound on iterations that a resume gave: to `learners`, or to all where none is named."""
+    """A new `max_iter`, set by a resume for `learners`, or for all learners if none is named."""
 
     max_iter: int
     learners: tuple[str, ...] = ()

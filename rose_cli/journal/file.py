@@ -1,10 +1,10 @@
-"""The journal file: one writer, durable before anyone acts on it; one pass to read it; a reserve for a full disk.
+"""The journal file: read in one pass, written by one writer, durable before anyone acts on it.
 
-Readers take no lock. What a crash, or a write under way, can leave is a bad *tail*: it is ignored. Damage with whole
-records behind it is something else, and nobody repairs it by guessing. A file that has bytes but not a single whole
-record, and does not begin as a journal does, is not taken for a torn one: it may be anything.
+Readers take no lock. A crash, or a write in progress, can leave a bad *tail*: it is ignored. Damage that is followed
+by whole records is something else, and is not repaired by guessing. A file that has content but no whole record, and
+does not begin like a journal, is not taken for a torn one: it may be anything.
 
-A journal without a single whole record, empty or torn in its first line, is a run of which nothing had been
+A journal without a single whole record, empty or torn in its first line, belongs to a run of which nothing has been
 acknowledged: it opens with `next_sequence == 1`.
 """
 
@@ -33,52 +33,19 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-_SIZE_BYTES = 64 * 1024
-"""Room for a few hundred records."""
-
-
-class Ballast:
-    """A file of noise beside the journal. A disk without room for it costs the reserve, not the run."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def take_on(self) -> None:
-        """Noise and not zeros, which a compressing file system would keep in no space at all."""
-        try:
-            descriptor = open_alone(self._path, os.O_WRONLY | os.O_TRUNC, 0o600)
-        except OSError:
-            return
-        try:
-            os.write(descriptor, os.urandom(_SIZE_BYTES))
-            os.fsync(descriptor)
-        except OSError:
-            self.drop()
-        finally:
-            os.close(descriptor)
-
-    def drop(self) -> bool:
-        """Gives the space back; whether there was any."""
-        try:
-            self._path.unlink()
-        except OSError:
-            return False
-        return True
-
-
 Consumer: TypeAlias = "Callable[[Record], object]"
 
 _CHUNK_BYTES = 1 << 20
 
-_NOT_OURS = "rose never writes such a record: put the journal back from a copy, or start a new run"
+_NOT_OURS = "rose never writes such a record: restore the journal from a backup, or start a new run"
 
 MOST_BYTES = 1 << 25
-"""No record is longer: the names of a hundred thousand learners have room in one."""
+"""No record is longer: one can list the names of a hundred thousand learners."""
 
 
 @dataclass(frozen=True)
 class JournalContents:
-    """What one pass over a journal found: so many records in `good_bytes`; `torn_bytes` behind them are none."""
+    """The result of one pass over a journal: `records` in `good_bytes`, then a bad tail of `torn_bytes`."""
 
     records: int
     good_bytes: int
@@ -86,7 +53,7 @@ class JournalContents:
 
 
 class DamagedJournalError(JournalError):
-    """Whole records stand behind the damage in `line`. Those before it, `contents`, have been handed out."""
+    """Whole records follow the damage in `line`. Those before it, `contents`, have been passed to the consumer."""
 
     def __init__(self, path: Path, contents: JournalContents, what: str) -> None:
         self.contents = contents
@@ -96,20 +63,20 @@ class DamagedJournalError(JournalError):
 
 def _way_out(path: Path, contents: JournalContents) -> str:
     if contents.records == 0:
-        return "check that this is the directory of a run; the file was left as it is"
+        return "check that this is a run directory; the file was not changed"
     journal, copy = shlex.quote(str(path)), shlex.quote(f"{path}.damaged")
     return (
-        f"the {contents.records} records before it are good; to go on from there: "
+        f"the {contents.records} records before it are good; to resume from there: "
         f"`cp {journal} {copy} && head -c {contents.good_bytes} {copy} > {journal}`, then `rose resume`; "
-        "what was recorded later is done again"
+        "everything that was recorded later is rerun"
     )
 
 
 def read_journal(path: Path, consume: Consumer) -> JournalContents:
-    """Hands every record to `consume`, in order and one at a time, and ignores a bad tail. Takes no lock.
+    """Pass every record to `consume`, in order and one at a time, and ignore a bad tail. Takes no lock.
 
-    Raises DamagedJournalError for damage in the middle, when all records before it have been consumed: who can make do
-    with those catches it. Raises JournalError where the file cannot be read or a newer rose wrote it.
+    Raises DamagedJournalError for damage in the middle, after all records before it have been consumed: callers that
+    can work with those catch it. Raises JournalError if the file cannot be read or a newer rose wrote it.
     """
     records = good_bytes = 0
     last = b""
@@ -135,12 +102,12 @@ def read_journal(path: Path, consume: Consumer) -> JournalContents:
 
 
 def open_journal(path: Path) -> BinaryIO:
-    """Raises OSError, also for a link and for what is no regular file."""
+    """Raises OSError, even for a symbolic link and for anything that is not a regular file."""
     return open(open_regular(path), "rb", buffering=_CHUNK_BYTES)  # noqa: PTH123
 
 
 def _understood(path: Path, line_number: int, line: bytes) -> Record | None:
-    """The record of a whole line, None for a damaged one. A whole one that means nothing to us is no damage."""
+    """The record in a line, None if it is damaged. Raises JournalError for a record that this rose cannot read."""
     if not is_whole(line):
         return None
     try:
@@ -157,14 +124,14 @@ def _understood(path: Path, line_number: int, line: bytes) -> Record | None:
 def _with_tail(
     path: Path, contents: JournalContents, first: bytes, last_good: bytes, rest: Iterable[bytes]
 ) -> JournalContents:
-    """`contents` with everything from `first` on as its bad tail, if that is what it is."""
+    """`contents` with everything from `first` on as its tail. Raises DamagedJournalError if it is more than that."""
     if contents.records == 0 and not may_be_first(first):
-        raise DamagedJournalError(path, contents, "a journal of rose does not begin like this")
+        raise DamagedJournalError(path, contents, "not a rose journal")
     torn_bytes = 0
     for line in chain((first,), rest):
         if len(line) == MOST_BYTES:
-            raise DamagedJournalError(path, contents, "it is longer than any record of rose")
-        # the last record written twice says nothing new: it goes with the tail
+            raise DamagedJournalError(path, contents, "it is longer than any record that rose writes")
+        # a second copy of the last record says nothing new: it belongs to the tail
         if holds_whole_line(line) or (is_whole(line) and line != last_good):
             raise DamagedJournalError(path, contents, _damage(first))
         torn_bytes += len(line)
@@ -177,7 +144,7 @@ def _damage(line: bytes) -> str:
     return "its checksum is wrong, and whole records follow it"
 
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 _FLAGS = os.O_RDWR | os.O_APPEND
 
@@ -185,15 +152,15 @@ _sync = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 
 
 def _ignore(record: Record) -> None:
-    """For whoever opens a journal only to write."""
+    """For callers that open a journal only to write."""
 
 
 class JournalFile:
     """The single writer of a journal; the caller holds the run's lock.
 
-    `repaired_bytes` says how much of a bad tail was cut when it was opened, `next_sequence` what the next record must
-    bear. `nearly_full` becomes true when the disk is full and the reserve is in use: time to start nothing new.
-    Safe to use from several threads.
+    `repaired_bytes`: how much of a bad tail was cut when it was opened; `next_sequence`: the number of the next record.
+    `nearly_full` becomes true when the disk is full and the reserve is in use: callers should start nothing new.
+    Thread-safe.
     """
 
     def __init__(self, path: Path, descriptor: int, contents: JournalContents) -> None:
@@ -205,12 +172,12 @@ class JournalFile:
         self._size = contents.good_bytes
         self._closed: str | None = None
         self._mutex = Lock()
-        self._ballast = Ballast(path.with_suffix(".ballast"))
-        self._ballast.take_on()
+        self._reserve = ReserveFile(path.with_suffix(".ballast"))
+        self._reserve.allocate()
 
     @classmethod
     def create(cls, path: Path) -> Self:
-        """A new, empty journal, durable in its directory. Raises JournalError where there is one already."""
+        """Create an empty journal, durable in its directory. Raises JournalError if there is one already."""
         with _opened(path, _FLAGS | os.O_CREAT | os.O_EXCL) as descriptor:
             os.fsync(descriptor)
             with Folder.at(path.parent, inside=path.parent) as folder:
@@ -219,12 +186,12 @@ class JournalFile:
 
     @classmethod
     def open(cls, path: Path, consume: Consumer = _ignore) -> Self:
-        """The journal, checked from end to end, its records handed to `consume`, and rid of a bad tail.
+        """Open a journal: check all of it, pass its records to `consume`, and cut a bad tail.
 
-        What was handed out is durable when this returns: the session that wrote it may have died before its sync.
+        These records are durable when this returns: the session that wrote them may have died before its sync.
         """
         contents = read_journal(path, consume)
-        _leave_to_others(path)
+        _detach_hard_links(path)
         with _opened(path, _FLAGS) as descriptor:
             if os.fstat(descriptor).st_size != contents.good_bytes + contents.torn_bytes:
                 raise _taken_over(path)
@@ -234,15 +201,15 @@ class JournalFile:
         return cls(path, descriptor, contents)
 
     def append(self, records: Sequence[Record]) -> None:
-        """Writes the records, all or none, and returns when they are durable. Raises JournalError."""
+        """Write the records, all or none, and return when they are durable. Raises JournalError."""
         expected = range(self.next_sequence, self.next_sequence + len(records))
         if [record.sequence for record in records] != list(expected):
-            msg = f"records must bear the sequence numbers {expected}"
+            msg = f"records must have the sequence numbers {expected}"
             raise ValueError(msg)
         self.append_lines([encode(record) for record in records])
 
     def append_lines(self, lines: Sequence[bytes]) -> None:
-        """The same for records that are encoded already, the first of them with `next_sequence`."""
+        """The same for records that are already encoded, starting with number `next_sequence`."""
         with self._mutex:
             self._check_usable()
             try:
@@ -269,29 +236,29 @@ class JournalFile:
 
     def _check_usable(self) -> None:
         if self._closed is not None:
-            msg = f"journal '{self.path}' takes no more records: {self._closed}"
+            msg = f"journal '{self.path}' accepts no more records: {self._closed}"
             raise JournalError(msg)
         try:
             found = os.fstat(self._descriptor)
-        except OSError as error:  # a network file system says so of a file that is gone
+        except OSError as error:  # a network file system reports a deleted file like this
             self._give_up(_failure(self.path, error), error)
         if found.st_nlink == 0:
-            self._give_up(JournalError(f"journal '{self.path}' was removed", "what it held is gone: start a new run"))
+            self._give_up(JournalError(f"journal '{self.path}' was removed", "its records are lost: start a new run"))
         if found.st_size != self._size:
             self._give_up(_taken_over(self.path))
 
     def _write(self, data: bytes) -> None:
-        """All of it or nothing. On a full disk the reserve is given up first."""
+        """Write all of it or nothing. On a full disk, release the reserve first."""
         try:
             self._write_whole(data)
         except OSError as error:
-            if error.errno not in _FULL or not self._ballast.drop():
+            if error.errno not in _DISK_FULL or not self._reserve.release():
                 raise
             self.nearly_full = True
             self._write_whole(data)
 
     def _write_whole(self, data: bytes) -> None:
-        """One write(2), unless the kernel takes less; Python itself goes on after EINTR."""
+        """One write(2), unless the kernel accepts less; Python itself retries after EINTR."""
         left = memoryview(data)
         try:
             while left:
@@ -301,16 +268,16 @@ class JournalFile:
             raise
 
     def _cut_back(self) -> None:
-        """Back to the last record that is durable. Where not even that works, half a line may be there: the end."""
+        """Truncate to the last durable record. If not even that works, half a line may remain: close the journal."""
         try:
             os.ftruncate(self._descriptor, self._size)
         except OSError as error:
             self._give_up(_failure(self.path, error), error)
 
     def _give_up(self, failure: JournalError, cause: OSError | None = None) -> NoReturn:
-        """The end of this journal as far as this session goes.
+        """Close the journal for the rest of this session.
 
-        After a failed sync nobody knows what is on the disk, and a second one would report success all the same.
+        After a failed sync nobody knows what is on the disk, and a second sync would report success nevertheless.
         """
         self._close(failure.message)
         raise failure from cause
@@ -319,12 +286,48 @@ class JournalFile:
         if self._closed is None:
             self._closed = why
             os.close(self._descriptor)
-            self._ballast.drop()
+            self._reserve.release()
+
+
+_RESERVE_BYTES = 64 * 1024
+"""Enough for a few hundred records."""
+
+
+class ReserveFile:
+    """A file of random bytes beside the journal; deleting it makes room for the last records on a full disk.
+
+    Where there is no room even for the reserve, the run does without.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def allocate(self) -> None:
+        """Random bytes, not zeros, which a compressing file system would store in no space at all."""
+        try:
+            descriptor = open_alone(self._path, os.O_WRONLY | os.O_TRUNC, 0o600)
+        except OSError:
+            return
+        try:
+            os.write(descriptor, os.urandom(_RESERVE_BYTES))
+            os.fsync(descriptor)
+        except OSError:
+            self.release()
+        finally:
+            os.close(descriptor)
+
+    def release(self) -> bool:
+        """Free the space; whether there was any."""
+        try:
+            self._path.unlink()
+        except OSError:
+            return False
+        return True
 
 
 @contextmanager
 def _opened(path: Path, flags: int) -> Iterator[int]:
-    """The descriptor of the journal: to keep where all goes well, else closed."""
+    """The descriptor of the journal, closed if the block fails."""
     try:
         descriptor = open_regular(path, flags, 0o644)
         try:
@@ -336,18 +339,18 @@ def _opened(path: Path, flags: int) -> Iterator[int]:
         raise shortage(error) or _failure(path, error) from error
 
 
-def _leave_to_others(path: Path) -> None:
-    """Make the journal a file of its own where it has other names too, as in a backup made with `cp -al`."""
+def _detach_hard_links(path: Path) -> None:
+    """Replace the journal with a copy if it has other hard links, as after a backup with `cp -al`."""
     try:
         with open(open_regular(path), "rb") as old:  # noqa: PTH123
             status = os.fstat(old.fileno())
             if status.st_nlink > 1:
-                _make_anew(path, old, status.st_mode & 0o755)
+                _copy(path, old, status.st_mode & 0o755)
     except OSError as error:
         raise shortage(error) or _failure(path, error) from error
 
 
-def _make_anew(path: Path, old: BinaryIO, mode: int) -> None:
+def _copy(path: Path, old: BinaryIO, mode: int) -> None:
     own = path.with_suffix(".new")
     own.unlink(missing_ok=True)
     with open(open_regular(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as copy:  # noqa: PTH123
@@ -361,15 +364,15 @@ def _make_anew(path: Path, old: BinaryIO, mode: int) -> None:
 
 
 def _failure(path: Path, error: OSError) -> JournalError:
-    if error.errno in _FULL:
+    if error.errno in _DISK_FULL:
         return JournalError(f"the disk of '{path}' is full", "free some space, then `rose resume`")
     if error.errno == errno.EEXIST:
-        return JournalError(f"there is a journal '{path}' already", "`rose resume` goes on with that run")
+        return JournalError(f"there is a journal '{path}' already", "`rose resume` continues that run")
     return JournalError(f"cannot write to journal '{path}': {error.strerror}", what_helps(error))
 
 
 def _taken_over(path: Path) -> JournalError:
     return JournalError(
         f"journal '{path}' was changed by another session",
-        "a session took the run over (`--steal-lock`); see `rose status` for who works on it",
+        "a session took the run over (`--steal-lock`); `rose status` shows which one",
     )

@@ -1,6 +1,6 @@
-"""The fold of the journal: what a run has come to. The live table, `rose status` and `rose resume` read this alone.
+"""The state of a run, replayed from its journal. The live table, `rose status` and `rose resume` read nothing else.
 
-`RunState.apply` takes the records in their order and changes the state in place: a copy for each record would cost
+`RunState.apply` applies one record after the other and changes the state in place: a copy for each record would cost
 more than the work that it records. Everything else only reads.
 """
 
@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import singledispatchmethod
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from rose_cli.journal import events as e
 from rose_cli.journal.codec import UnfitError, is_inside
@@ -18,6 +18,7 @@ from rose_cli.journal.codec import UnfitError, is_inside
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from rose_cli.journal.codec import Record
 
 KEPT_ORIGINS = 16
 
@@ -34,21 +35,11 @@ class Status(str, Enum):
     LOST = "lost"
 
 
-class Timed(Protocol):
-    """A record as the fold needs it."""
-
-    @property
-    def time(self) -> float: ...
-
-    @property
-    def event(self) -> e.Event: ...
-
-
 @dataclass
 class StepState:
-    """One step of the iteration under way. `failures` counts failed attempts towards the retries.
+    """One step of the current iteration. `failures` counts the failed attempts towards the retries.
 
-    `over_limit`: one of them crossed a bound, which no retry makes good.
+    `finished`: it succeeded or was skipped. `over_limit`: an attempt exceeded a limit, and no other follows.
     """
 
     attempt: int = 0
@@ -63,7 +54,7 @@ class StepState:
 
 @dataclass(frozen=True)
 class FileOrigin:
-    """Who wrote the file that the criterion reads: the file by its signature."""
+    """Which attempt wrote the file that the criterion reads; `signature` identifies its content."""
 
     signature: str
     iteration: int
@@ -73,11 +64,11 @@ class FileOrigin:
 
 @dataclass
 class IterationState:
-    """An iteration, finished or under way. `options` are by task, `reports` by task and replica.
+    """An iteration, finished or current. `options` are by task, `reports` by task and replica.
 
-    `metric_file`: while under way, the signature of the criterion's file as an attempt that succeeded wrote it. Not
-    watched where an older rose began the iteration: it did not look who wrote that file. `failed` names the attempts
-    that failed, by task, replica and number.
+    `metric_file`: in the current one, the signature of the criterion's file as a successful attempt wrote it. It is not
+    watched if an older rose started the iteration, which did not record who wrote that file. `failed` lists the
+    attempts that failed, by task, replica and number.
     """
 
     number: int
@@ -93,23 +84,24 @@ class IterationState:
 
     @property
     def result(self) -> dict[str, Any]:
-        """All reports as one: a later task goes before an earlier one, and a lower replica before a higher one."""
+        """All reports merged: a later task has precedence over an earlier one, a lower replica over a higher one."""
         tasks = dict.fromkeys(task for task, _ in self.reports)
         ordered = [key for task in tasks for key in sorted(self.reports, reverse=True) if key[0] == task]
         return {name: value for key in ordered for name, value in self.reports[key].items()}
 
     def reports_of(self, task: str, replicas: int) -> list[Mapping[str, Any]]:
-        """What each replica of the task reported; empty for one that reported nothing."""
+        """The report of each replica of the task; empty if it reported nothing."""
         return [self.reports.get((task, replica), {}) for replica in range(replicas)]
 
 
 @dataclass
 class LearnerState:
-    """`home`: where run and campaign lay when its workspace was made, or was last led to its place. `files`: what was
-    in the workspace when an attempt ended last, with sizes; `files_are_known`: no other has begun since.
+    """The state of one learner.
 
-    `file_origins`: the latest writers of the file that the criterion reads. `unreported`: the latest attempt with a
-    report that was not kept.
+    `home`: where run and campaign were when its workspace was created, or its links were last updated. `files`: the
+    files in the workspace, with sizes, when the last attempt ended; `files_are_known`: no other has started since.
+    `file_origins`: the latest attempts that wrote the file that the criterion reads. `unreported`: the latest attempt
+    whose report was not kept.
     """
 
     name: str
@@ -132,7 +124,7 @@ class LearnerState:
 
     @property
     def has_progress(self) -> bool:
-        """Whether it has finished anything that lives on in its workspace."""
+        """Whether it has finished anything that its workspace depends on."""
         current = self.current.steps.values() if self.current else ()
         return bool(self.iterations) or any(step.finished for step in current)
 
@@ -143,17 +135,17 @@ class LearnerState:
 
     @property
     def task(self) -> str | None:
-        """The task that is under way now."""
+        """The task that is running."""
         steps = self.current.steps if self.current else {}
         return next((task for (task, _), step in steps.items() if step.running), None)
 
     def step(self, task: str, replica: int) -> StepState:
-        """The state of a step of the iteration under way; a new one where it has none yet."""
+        """The state of a step of the current iteration; a new one if it has none yet."""
         steps = self.current.steps if self.current else {}
         return steps.get((task, replica), StepState())
 
     def next_attempt(self, task: str, replica: int) -> int:
-        """The number of the next attempt in the iteration under way; never one that was used before."""
+        """The number of the next attempt in the current iteration; never one that was used before."""
         number = len(self.iterations)
         return 1 + max(self.step(task, replica).attempt, self.earlier_attempts.get((number, task, replica), 0))
 
@@ -187,11 +179,11 @@ class SessionState:
 
 @dataclass
 class RunState:
-    """What a run has come to. `last_time` is the time of the latest record, in UNIX seconds.
+    """The state of a run. `last_time` is the time of the latest record, in UNIX seconds.
 
-    `checksums` are those that were noted of files in the run directory, by name: only such a file is as rose left it.
-    `max_iter` is the bound that a resume gave last; which learners it holds for, `bound` tells. `files` has the
-    fingerprints of the files that the plan names, as the latest session found them.
+    `checksums`: for each file of the run directory, those of the contents that rose wrote or the user trusts.
+    `max_iter`: the one that a resume set last; `bound` returns a learner's. `files`: the fingerprints of the files that
+    the plan names, as the latest session found them.
     """
 
     run_id: str = ""
@@ -212,64 +204,64 @@ class RunState:
 
     @classmethod
     def planned(cls, tasks: Mapping[str, Collection[str]]) -> RunState:
-        """The state of a run before its first record, whose plan has these learners with these tasks, and no others."""
+        """The state of a run before its first record. Its plan has exactly these learners, with these tasks."""
         state = cls()
         state._tasks = tasks
         return state
 
     def seconds(self, now: float) -> float:
-        """Time that sessions have worked on the run, up to `now` for one that goes on."""
+        """How long sessions have worked on the run, up to `now` for a session that is running."""
         if self.session is None or self.session.ended is not None:
             return self.earlier_seconds
         return self.earlier_seconds + max(0.0, now - self.session.started)
 
     def expected_seconds(self, learner: str, task: str) -> float:
-        """The longest time that the task has taken in this learner; else in any other; 0 where it never succeeded."""
+        """The longest duration of the task in this learner, else in any other; 0 if it has never succeeded."""
         own = self.learners[learner].longest_seconds
         return own[task] if task in own else self.longest_seconds.get(task, 0.0)
 
     def bound(self, learner: str, planned: int | None) -> int | None:
-        """The learner's `max_iter`: the one that a resume gave, else the planned one."""
+        """The learner's `max_iter`: the one that a resume set, else the planned one."""
         state = self.learners.get(learner)
         return planned if state is None or state.max_iter is None else state.max_iter
 
-    def apply(self, record: Timed) -> None:
-        """Raises UnfitError for a record that cannot be of this run."""
+    def apply(self, record: Record) -> None:
+        """Apply one record. Raises UnfitError for a record that cannot belong to this run."""
         self._now = record.time
-        self._fold(record.event)
+        self._apply_event(record.event)
         self.last_time = record.time
 
     @singledispatchmethod
-    def _fold(self, event: e.Event) -> None:
+    def _apply_event(self, event: e.Event) -> None:
         raise NotImplementedError(type(event).__name__)
 
-    @_fold.register
+    @_apply_event.register
     def _(self, event: e.RunCreated) -> None:
         if self._tasks is not None and self.run_id:
-            raise UnfitError("a run that has begun begins again")
+            raise UnfitError("the run is created a second time")
         if self._tasks is not None and set(event.learners) != set(self._tasks):
-            raise UnfitError("it is the journal of another run: the plan has other learners")
+            raise UnfitError("the journal belongs to another run: the plan has other learners")
         self.run_id, self.campaign, self.started = event.run_id, event.campaign, self._now
         self.learners = {name: LearnerState(name) for name in event.learners}
-        self._note_checksums(event.checksums)
+        self._add_checksums(event.checksums)
 
-    @_fold.register
+    @_apply_event.register
     def _(self, event: e.SessionStarted) -> None:
-        self._check_begun()
+        self._check_created()
         self._close_session(self.last_time)
         self.session = SessionState(event.session, event.host, event.pid, event.engine, self._now)
         self.session.directory, self.session.identity = event.directory, event.identity
         self.session.campaign_dir = event.campaign_dir
         self.session.boot, self.session.start_ticks = event.boot, event.start_ticks
         self.files = {name: text for name, text in {**self.files, **event.files}.items() if text}
-        self._note_checksums(event.checksums)
+        self._add_checksums(event.checksums)
         for learner in self.learners.values():
             if learner.stop_reason is None:
                 learner.status = Status.PENDING
 
-    @_fold.register
+    @_apply_event.register
     def _(self, event: e.SessionEnded) -> None:
-        self._check_begun()
+        self._check_created()
         self._close_session(self._now)
         if self.session is not None:
             self.session.reason, self.session.message = event.reason, event.message
@@ -282,15 +274,15 @@ class RunState:
             self.session.ended = time
             self.earlier_seconds += max(0.0, time - self.session.started)
 
-    @_fold.register
+    @_apply_event.register
     def _(self, event: e.LearnerStarted) -> None:
         learner, session = self._learner(event.learner), self.session
         learner.prepared = True
-        _note_files(learner, event.files)
+        _update_files(learner, event.files)
         if session is not None and session.directory is not None and session.campaign_dir is not None:
             learner.home = (session.directory, session.campaign_dir)
 
-    @_fold.register
+    @_apply_event.register
     def _(self, event: e.AttemptStarted) -> None:
         learner = self._learner_of(event)
         learner.status, learner.files_are_known = Status.RUNNING, False
@@ -302,16 +294,16 @@ class RunState:
         step = learner.current.steps.setdefault((event.task, event.replica), StepState())
         step.attempt, step.running, step.started, step.process = event.attempt, True, self._now, None
 
-    @_fold.register
+    @_apply_event.register
     def _(self, event: e.ProcessSpawned) -> None:
         self._step(event).process = (event.pid, event.start_ticks)
 
-    @_fold.register
+    @_apply_event.register
     def _(self, event: e.AttemptSucceeded) -> None:
         step = self._end_attempt(event)
         step.finished, step.value = True, event.value
         learner = self.learners[event.learner]
-        _note_files(learner, event.files)
+        _update_files(learner, event.files)
         if learner.current is not None and event.result:
             learner.current.reports[event.task, event.replica] = event.result
         if learner.current is not None and event.metric_file is not None:
@@ -323,7 +315,7 @@ class RunState:
             longest[event.task] = max(event.seconds, longest.get(event.task, 0.0))
         self.steps_done += 1
 
-    @_fold.register
+    @_apply_event.register
     def _(self, event: e.AttemptFailed) -> None:
         step = self._end_attempt(event)
         step.failures += 1
@@ -332,24 +324,24 @@ class RunState:
         if learner.current is not None:
             learner.current.failed += ((event.task, event.replica, event.attempt),)
         learner.error, learner.failures = event, learner.failures + 1
-        _note_files(learner, event.files)
+        _update_files(learner, event.files)
         _keep_origin(learner, event)
         self.attempts_failed += 1
 
-    @_fold.register
+    @_apply_event.register
     def _(self, event: e.AttemptCancelled) -> None:
         self._end_attempt(event)
-        _note_files(self.learners[event.learner], event.files)
+        _update_files(self.learners[event.learner], event.files)
 
-    @_fold.register
+    @_apply_event.register
     def _(self, event: e.AttemptLost) -> None:
         self._end_attempt(event)
 
-    @_fold.register
+    @_apply_event.register
     def _(self, event: e.StepSkipped) -> None:
         self._step(event).finished = True
 
-    @_fold.register
+    @_apply_event.register
     def _(self, event: e.IterationFinished) -> None:
         learner = self._learner(event.learner)
         iteration = learner.current or IterationState(event.iteration, self._now)
@@ -357,13 +349,13 @@ class RunState:
         learner.iterations.append(iteration)
         learner.current = None
 
-    @_fold.register
+    @_apply_event.register
     def _(self, event: e.LearnerStopped) -> None:
         learner = self._learner(event.learner)
         learner.stop_reason, learner.message = event.reason, event.message
         learner.status = _FINAL.get(event.reason, Status.DONE)
 
-    @_fold.register
+    @_apply_event.register
     def _(self, event: e.LearnerReopened) -> None:
         learner = self._learner(event.learner)
         learner.stop_reason = learner.message = learner.error = None
@@ -371,23 +363,23 @@ class RunState:
         for step in learner.current.steps.values() if learner.current else ():
             step.failures, step.over_limit = 0, False
         if event.from_iteration is not None:
-            _send_back(learner, event.from_iteration)
+            _rewind(learner, event.from_iteration)
         if event.fresh:
             learner.prepared, learner.files = False, {}
 
-    @_fold.register
+    @_apply_event.register
     def _(self, event: e.MaxIterChanged) -> None:
-        self._check_begun()
+        self._check_created()
         self.max_iter = event.max_iter
         for name in event.learners or self.learners:
             self._learner(name).max_iter = event.max_iter
 
-    def _note_checksums(self, news: Mapping[str, str]) -> None:
+    def _add_checksums(self, news: Mapping[str, str]) -> None:
         self.checksums.update({name: (*self.checksums.get(name, ()), text) for name, text in news.items()})
 
-    def _check_begun(self) -> None:
+    def _check_created(self) -> None:
         if self._tasks is not None and not self.run_id:
-            raise UnfitError("the first record of a run says what began")
+            raise UnfitError("the first record of a run must be run_created")
 
     def _learner(self, name: str) -> LearnerState:
         learner = self.learners.get(name)
@@ -414,11 +406,11 @@ _FINAL = {"failed": Status.FAILED, "cancelled": Status.CANCELLED}
 
 
 def _interrupted(reason: str | None) -> Status:
-    """What had not come to its end when the session ended for that reason."""
+    """The status of everything that was unfinished when the session ended for that reason."""
     return Status.LOST if reason == "engine_lost" else Status.INTERRUPTED
 
 
-def _note_files(learner: LearnerState, news: Mapping[str, int]) -> None:
+def _update_files(learner: LearnerState, news: Mapping[str, int]) -> None:
     files = learner.files
     for name, size in news.items():
         if size < 0:
@@ -426,14 +418,14 @@ def _note_files(learner: LearnerState, news: Mapping[str, int]) -> None:
         elif name in files:
             files[name] = size
         elif not is_inside(name):
-            raise UnfitError(f"there can be no file {name!r} in a workspace")
+            raise UnfitError(f"a workspace cannot contain a file {name!r}")
         else:
-            files[sys.intern(name)] = size  # ten thousand learners have the same names
+            files[sys.intern(name)] = size  # ten thousand learners have files of the same names
     learner.files_are_known = not learner.running_steps()
 
 
 def _share_options(learner: LearnerState, event: e.AttemptStarted) -> None:
-    """Remember the options of a step; equal ones of the iteration before are kept once."""
+    """Store the options of a step; if they equal those of the iteration before, only once."""
     if learner.current is None:
         return
     before = learner.iterations[-1].options.get(event.task) if learner.iterations else None
@@ -447,8 +439,8 @@ def _keep_origin(learner: LearnerState, event: e.AttemptSucceeded | e.AttemptFai
         learner.file_origins = (origin, *learner.file_origins[: KEPT_ORIGINS - 1])
 
 
-def _send_back(learner: LearnerState, iteration: int) -> None:
-    """Forget iterations from `iteration` on, but not the numbers of their attempts: their logs stay."""
+def _rewind(learner: LearnerState, iteration: int) -> None:
+    """Forget the iterations from `iteration` on, but not the numbers of their attempts: their logs stay."""
     undone = [*learner.iterations[iteration:], *([learner.current] if learner.current else [])]
     for entry in undone:
         for (task, replica), step in entry.steps.items():
@@ -458,7 +450,7 @@ def _send_back(learner: LearnerState, iteration: int) -> None:
 
 
 def learner_status(learner: LearnerState, *, alive: bool) -> Status:
-    """The status as seen from outside: what no living session runs any more is lost."""
+    """The status as seen from outside: a learner that was running is lost if its session is not alive."""
     return Status.LOST if learner.status is Status.RUNNING and not alive else learner.status
 
 
@@ -475,6 +467,6 @@ def run_status(state: RunState, *, alive: bool) -> Status:
     return Status.LOST if session.ended is None else _interrupted(session.reason)
 
 
-def can_go_on(state: RunState) -> bool:
+def can_resume(state: RunState) -> bool:
     """Whether `rose resume` has anything to do."""
     return any(learner.stop_reason in (None, "failed") for learner in state.learners.values())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.text import Text
 
-from rose_cli.journal.state import LearnerState, can_go_on
+from rose_cli.journal.state import LearnerState, can_resume
 from rose_cli.loop.criterion import best_value
 from rose_cli.view.console import open_console, safe
 from rose_cli.view.failures import dropped_reports, failures, labelled, told
@@ -97,7 +97,7 @@ def where_it_is(path: Path) -> Iterator[Text]:
 
 def how_to_go_on(state: RunState, path: Path) -> Iterator[Text]:
     """The command that resumes the run, if there is anything left to do."""
-    if can_go_on(state):
+    if can_resume(state):
         yield labelled("resume", safe(f"rose resume {shlex.quote(short_path(path))}"))
 
 

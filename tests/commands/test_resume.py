@@ -208,7 +208,7 @@ def test_a_failed_run_goes_on_once_the_cause_is_gone(rose: Rose) -> None:
     assert finished_twice(rose, "r") == []
 
 
-def test_resume_finds_the_latest_run_that_can_go_on(campaign: Rose) -> None:
+def test_resume_finds_the_latest_run_that_can_resume(campaign: Rose) -> None:
     assert campaign("run", "campaign.yaml", "--output", "quiet").code == 0
     called = campaign("resume")
     assert called.code == 2

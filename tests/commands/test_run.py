@@ -226,7 +226,7 @@ def test_a_damaged_journal_is_exit_code_4(rose: Rose) -> None:
     assert "line 4" in called.err
 
 
-def test_wall_time_is_exit_code_143_and_can_go_on(rose: Rose) -> None:
+def test_wall_time_is_exit_code_143_and_can_resume(rose: Rose) -> None:
     rose.write("{max_iter: 3, limits: {wall_time: 1}, tasks: {s: {executable: 'sleep 0.8'}}, learners: 1}")
     called = rose("run", "campaign.yaml", "--run-dir", "r")
     assert called.code == 143

@@ -421,7 +421,7 @@ def test_no_attempt_overwrites_the_log_of_another(rose: Rose) -> None:
 # --- going on ------------------------------------------------------------------------------------------------------
 
 
-def test_a_campaign_that_failed_fast_can_go_on(rose: Rose) -> None:
+def test_a_campaign_that_failed_fast_can_resume(rose: Rose) -> None:
     rose.script("#!/bin/sh\ntest -e $ROSE_CAMPAIGN_DIR/ok || sleep 60\n", "slow.sh")
     rose.script("#!/bin/sh\ntest -e $ROSE_CAMPAIGN_DIR/ok\n", "failing.sh")
     rose.write(

@@ -161,7 +161,7 @@ def test_the_user_may_know_better(ended: Rose) -> None:
     assert ended("resume", "r", "--max-iter", "5", "--force").code == 4, "nobody knows better than nothing"
 
 
-def test_when_nobody_can_go_on_nothing_begins(ended: Rose) -> None:
+def test_when_nobody_can_resume_nothing_begins(ended: Rose) -> None:
     before = (ended.folder / "r/journal.jsonl").read_bytes()
     for learner in "ab":
         gone(workspace(ended, learner))

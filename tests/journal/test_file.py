@@ -270,7 +270,7 @@ def test_another_writer_is_noticed_before_anything_is_overwritten(path: Path) ->
         second.append(RECORDS[1:2])
     with pytest.raises(JournalError, match="changed by another session"):
         first.append(RECORDS[1:2])
-    with pytest.raises(JournalError, match="takes no more records"):
+    with pytest.raises(JournalError, match="accepts no more records"):
         first.append(RECORDS[1:2])
     assert path.read_bytes() == TEXT[: ENDS[2]]
 
@@ -363,7 +363,7 @@ def test_on_a_full_disk_the_reserve_records_the_end(tmp_path: Path, start_progra
 def test_after_a_failed_sync_the_journal_is_closed_for_good(path: Path, start_program: Starter, kind: str) -> None:
     said = said_by(start_program("failing_writer.py", path, kind))
     assert "Input/output error" in said["first"]["message"]
-    assert "takes no more records" in said["second"]["message"]
+    assert "accepts no more records" in said["second"]["message"]
     if kind == "fdatasync":
         assert_holds_what_was_acknowledged(path, said)
     assert append_one(path)[1].sequence >= 4

@@ -1,4 +1,4 @@
-"""Durable, folded, in order: with many callers, cancelled callers and disks that fail."""
+"""Durable, applied, in order: with many callers, cancelled callers and disks that fail."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ pytestmark = pytest.mark.anyio
 
 
 @dataclass
-class Folded:
-    """A fold that keeps what it was given."""
+class Applied:
+    """Keeps the records that were applied."""
 
     records: list[Record] = field(default_factory=list)
 
@@ -72,21 +72,21 @@ def empty(path: Path) -> None:
 
 
 @asynccontextmanager
-async def recording(path: Path) -> AsyncIterator[tuple[Recorder, Folded]]:
-    folded = Folded()
+async def recording(path: Path) -> AsyncIterator[tuple[Recorder, Applied]]:
+    applied = Applied()
     with JournalFile.create(path) as file:
-        recorder = Recorder(file, folded, clock=lambda: 5.0)
-        yield recorder, folded
+        recorder = Recorder(file, applied.apply, clock=lambda: 5.0)
+        yield recorder, applied
         await recorder.close()
 
 
 @asynccontextmanager
-async def recording_slowly(path: Path) -> AsyncIterator[tuple[Recorder, Folded, SlowJournal]]:
-    folded = Folded()
+async def recording_slowly(path: Path) -> AsyncIterator[tuple[Recorder, Applied, SlowJournal]]:
+    applied = Applied()
     with SlowJournal.create(path) as file:
         file.hold()
-        recorder = Recorder(file, folded)
-        yield recorder, folded, file
+        recorder = Recorder(file, applied.apply)
+        yield recorder, applied, file
         for _ in range(100):
             file.go.release()
         await recorder.close()
@@ -102,27 +102,27 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "journal.jsonl"
 
 
-async def test_when_it_returns_the_record_is_on_disk_and_folded(path: Path) -> None:
-    async with recording(path) as (recorder, folded):
+async def test_when_it_returns_the_record_is_on_disk_and_applied(path: Path) -> None:
+    async with recording(path) as (recorder, applied):
         await recorder.record(LearnerStarted("a"))
-        assert in_file(path) == folded.records == [Record(1, 5.0, LearnerStarted("a"))]
+        assert in_file(path) == applied.records == [Record(1, 5.0, LearnerStarted("a"))]
 
 
 async def test_it_goes_on_where_the_journal_ends(path: Path) -> None:
     async with recording(path) as (recorder, _):
         await recorder.record(LearnerStarted("a"), LearnerStarted("b"))
     with JournalFile.open(path) as file:
-        recorder = Recorder(file, Folded())
+        recorder = Recorder(file, Applied().apply)
         await recorder.record(LearnerStarted("c"))
         await recorder.close()
     assert [record.sequence for record in in_file(path)] == [1, 2, 3]
 
 
-async def test_what_is_folded_is_what_a_resume_will_read(path: Path) -> None:
-    async with recording(path) as (recorder, folded):
+async def test_what_is_applied_is_what_a_resume_will_read(path: Path) -> None:
+    async with recording(path) as (recorder, applied):
         await recorder.record(AttemptStarted("a", 0, "t", 0, 1, {"--layers": (1, 2), "--x": float("inf")}))
         await recorder.record(IterationFinished("a", 0, 1, 2))
-        assert folded.records == in_file(path)
+        assert applied.records == in_file(path)
 
 
 async def test_many_callers_share_few_writes_and_none_is_torn_apart(path: Path) -> None:
@@ -130,14 +130,14 @@ async def test_many_callers_share_few_writes_and_none_is_torn_apart(path: Path) 
         for number in range(5):
             await recorder.record(*(LearnerStarted(f"{name}.{number}.{part}") for part in range(3)))
 
-    async with recording_slowly(path) as (recorder, folded, file), anyio.create_task_group() as group:
+    async with recording_slowly(path) as (recorder, applied, file), anyio.create_task_group() as group:
         for _ in range(1000):
             file.go.release()
         for name in range(40):
             group.start_soon(learner, recorder, str(name))
-    names = [str(getattr(record.event, "learner", "")) for record in folded.records]
-    assert folded.sequences == list(range(1, 601))
-    assert [record.event for record in in_file(path)] == [record.event for record in folded.records]
+    names = [str(getattr(record.event, "learner", "")) for record in applied.records]
+    assert applied.sequences == list(range(1, 601))
+    assert [record.event for record in in_file(path)] == [record.event for record in applied.records]
     for first in range(0, 600, 3):
         stem = names[first].rpartition(".")[0]
         assert names[first : first + 3] == [f"{stem}.{part}" for part in range(3)]
@@ -145,35 +145,35 @@ async def test_many_callers_share_few_writes_and_none_is_torn_apart(path: Path) 
 
 
 async def test_all_that_comes_in_during_a_write_goes_into_the_next(path: Path) -> None:
-    async with recording_slowly(path) as (recorder, folded, file), anyio.create_task_group() as group:
+    async with recording_slowly(path) as (recorder, applied, file), anyio.create_task_group() as group:
         group.start_soon(recorder.record, LearnerStarted("first"))
         await entered(file)
         for number in range(20):
             group.start_soon(recorder.record, LearnerStarted(str(number)))
         await anyio.wait_all_tasks_blocked()
-        assert folded.records == []
+        assert applied.records == []
         file.go.release()
         await entered(file)
-        assert folded.sequences == [1]
+        assert applied.sequences == [1]
         file.go.release()
     assert file.writes == [1, 20]
 
 
 async def test_the_loop_runs_on_while_the_disk_is_slow(path: Path) -> None:
-    async with recording_slowly(path) as (recorder, folded, file), anyio.create_task_group() as group:
+    async with recording_slowly(path) as (recorder, applied, file), anyio.create_task_group() as group:
         group.start_soon(recorder.record, LearnerStarted("a"))
         await entered(file)
         turns = 0
         for _ in range(1000):
             await anyio.lowlevel.checkpoint()
             turns += 1
-        assert (turns, folded.records) == (1000, [])
+        assert (turns, applied.records) == (1000, [])
         file.go.release()
 
 
 @pytest.mark.parametrize("under_way", [True, False])
 async def test_a_caller_cancelled_by_its_scope_loses_nothing(path: Path, under_way: bool) -> None:
-    async with recording_slowly(path) as (recorder, folded, file):
+    async with recording_slowly(path) as (recorder, applied, file):
         async with anyio.create_task_group() as group:
             group.start_soon(recorder.record, LearnerStarted("a"), LearnerStarted("b"))
             if under_way:
@@ -181,95 +181,95 @@ async def test_a_caller_cancelled_by_its_scope_loses_nothing(path: Path, under_w
             else:
                 await anyio.wait_all_tasks_blocked()
             group.cancel_scope.cancel()
-        assert folded.records == []
+        assert applied.records == []
         file.go.release()
         file.go.release()
         await recorder.record(LearnerStarted("c"))
-        assert folded.sequences == [1, 2, 3]
+        assert applied.sequences == [1, 2, 3]
     assert [record.sequence for record in in_file(path)] == [1, 2, 3]
 
 
 async def test_a_caller_cancelled_by_hand_loses_nothing(path: Path) -> None:
-    async with recording_slowly(path) as (recorder, folded, file):
+    async with recording_slowly(path) as (recorder, applied, file):
         tasks = [asyncio.ensure_future(recorder.record(LearnerStarted(name))) for name in "abc"]
         await entered(file)
         tasks[1].cancel()
         file.go.release()
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
         assert [type(outcome) for outcome in outcomes] == [type(None), asyncio.CancelledError, type(None)]
-        assert folded.sequences == [1, 2, 3]
+        assert applied.sequences == [1, 2, 3]
 
 
 async def test_a_caller_in_a_scope_that_is_cancelled_already_still_records(path: Path) -> None:
-    async with recording(path) as (recorder, folded):
+    async with recording(path) as (recorder, applied):
         with anyio.CancelScope() as scope:
             scope.cancel()
             await recorder.record(LearnerStarted("a"))
         assert scope.cancelled_caught
-    assert folded.sequences == [1]
-    assert in_file(path) == folded.records
+    assert applied.sequences == [1]
+    assert in_file(path) == applied.records
 
 
 async def test_closing_in_a_cancelled_scope_writes_everything(path: Path) -> None:
-    folded = Folded()
+    applied = Applied()
     with JournalFile.create(path) as file:
-        recorder = Recorder(file, folded)
+        recorder = Recorder(file, applied.apply)
         with anyio.CancelScope() as scope:
             scope.cancel()
             recorder.append_nowait(LearnerStarted("a"))
             await recorder.close()
-    assert in_file(path) == folded.records
-    assert folded.sequences == [1]
+    assert in_file(path) == applied.records
+    assert applied.sequences == [1]
 
 
 async def test_a_note_goes_with_the_next_write(path: Path) -> None:
-    async with recording_slowly(path) as (recorder, folded, file):
+    async with recording_slowly(path) as (recorder, applied, file):
         recorder.append_nowait(LearnerStarted("a"))
         file.go.release()
         await recorder.record(LearnerStarted("b"))
-        assert folded.sequences == [1, 2]
+        assert applied.sequences == [1, 2]
         assert file.writes == [2]
 
 
 async def test_a_note_is_soon_written_by_itself(path: Path) -> None:
     seen = anyio.Event()
-    async with recording(path) as (recorder, folded):
+    async with recording(path) as (recorder, applied):
         recorder.subscribe(lambda _: seen.set())
         recorder.append_nowait(LearnerStarted("a"))
-        assert folded.records == []
+        assert applied.records == []
         with anyio.fail_after(PATIENCE):
             await seen.wait()
-        assert in_file(path) == folded.records
+        assert in_file(path) == applied.records
 
 
-async def test_listeners_hear_each_record_once_in_order_after_the_fold(path: Path) -> None:
-    async with recording(path) as (recorder, folded):
+async def test_listeners_hear_each_record_once_in_order_after_it_is_applied(path: Path) -> None:
+    async with recording(path) as (recorder, applied):
         heard: list[tuple[int, int]] = []
-        recorder.subscribe(lambda record: heard.append((record.sequence, len(folded.records))))
+        recorder.subscribe(lambda record: heard.append((record.sequence, len(applied.records))))
         for number in range(1, 4):
             await recorder.record(MaxIterChanged(number), MaxIterChanged(10 * number))
         assert heard == [(number, number) for number in range(1, 7)]
 
 
 async def test_an_event_that_cannot_be_written_harms_only_its_caller(path: Path) -> None:
-    async with recording(path) as (recorder, folded):
+    async with recording(path) as (recorder, applied):
         for value in (object(), {1, 2}, b"bytes"):
             with pytest.raises(TypeError):
                 await recorder.record(LearnerStarted("a"), AttemptStarted("a", 0, "t", 0, 1, {"x": value}))
         await recorder.record(LearnerStarted("b"))
-        assert [record.event for record in folded.records] == [LearnerStarted("b")]
-        assert in_file(path) == folded.records
+        assert [record.event for record in applied.records] == [LearnerStarted("b")]
+        assert in_file(path) == applied.records
 
 
 async def test_a_fold_that_fails_ends_everything_at_once(path: Path) -> None:
-    class Stumbling(Folded):
+    class Stumbling(Applied):
         def apply(self, record: Record) -> None:
             super().apply(record)
             if record.event == LearnerStarted("bad"):
                 raise ZeroDivisionError
 
     with JournalFile.create(path) as file:
-        recorder = Recorder(file, Stumbling())
+        recorder = Recorder(file, Stumbling().apply)
         tasks = [asyncio.ensure_future(recorder.record(LearnerStarted(name))) for name in ("bad", "good")]
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
         assert [type(outcome) for outcome in outcomes] == [ZeroDivisionError, ZeroDivisionError]
@@ -279,17 +279,17 @@ async def test_a_fold_that_fails_ends_everything_at_once(path: Path) -> None:
 
 
 async def test_after_closing_nothing_is_taken(path: Path) -> None:
-    async with recording(path) as (recorder, folded):
+    async with recording(path) as (recorder, applied):
         await recorder.record(LearnerStarted("a"))
     await recorder.close()
     recorder.append_nowait(LearnerStarted("b"))
     with pytest.raises(JournalError, match="was closed"):
         await recorder.record(LearnerStarted("c"))
-    assert in_file(path) == folded.records
+    assert in_file(path) == applied.records
 
 
-async def test_a_write_that_fails_is_told_to_everyone_and_folded_by_nobody(path: Path) -> None:
-    async with recording_slowly(path) as (recorder, folded, file):
+async def test_a_write_that_fails_is_told_to_everyone_and_applied_by_nobody(path: Path) -> None:
+    async with recording_slowly(path) as (recorder, applied, file):
         file.go.release()
         await recorder.record(LearnerStarted("a"))
         await entered(file)
@@ -305,13 +305,13 @@ async def test_a_write_that_fails_is_told_to_everyone_and_folded_by_nobody(path:
         assert [type(outcome) for outcome in outcomes] == [JournalError] * 3
         with pytest.raises(JournalError, match="another session"):
             await recorder.record(LearnerStarted("f"))
-        assert folded.sequences == [1]
+        assert applied.sequences == [1]
         assert len(file.writes) == 2
 
 
 async def test_a_note_that_cannot_be_written_is_told_when_closing(path: Path) -> None:
     with JournalFile.create(path) as file:
-        recorder = Recorder(file, Folded())
+        recorder = Recorder(file, Applied().apply)
         recorder.append_nowait(LearnerStarted("a"))
         file.close()
         with pytest.raises(JournalError, match="closed"):
@@ -324,17 +324,17 @@ async def test_a_disk_that_does_not_sync_shows_nothing(path: Path, start_program
     assert err == ""
     said = json.loads(out)
     assert said["errors"] == [f"cannot write to journal '{path}': {os.strerror(errno.EIO)}"] * 6
-    assert said["folded"] == [1, 2]
+    assert said["applied"] == [1, 2]
     assert [record.sequence for record in in_file(path)] == [1, 2]
 
 
 async def test_where_the_thread_takes_nothing_more_nobody_waits_for_ever(path: Path) -> None:
     """Memory, or threads, may be short at any write."""
-    async with recording(path) as (recorder, folded):
+    async with recording(path) as (recorder, applied):
         await recorder.record(LearnerStarted("a"))
         recorder._thread.shutdown()
         with anyio.fail_after(PATIENCE):
             for name in ("b", "c"):
                 with pytest.raises(RuntimeError):
                     await recorder.record(LearnerStarted(name))
-    assert folded.sequences == [1]
+    assert applied.sequences == [1]

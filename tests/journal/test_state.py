@@ -15,7 +15,7 @@ from rose_cli.journal.state import (
     LearnerState,
     RunState,
     Status,
-    can_go_on,
+    can_resume,
     learner_status,
     run_status,
 )
@@ -232,7 +232,7 @@ def test_files_are_not_known_while_an_attempt_runs() -> None:
 
 
 def test_a_file_outside_the_workspace_is_refused() -> None:
-    with pytest.raises(UnfitError, match="no file"):
+    with pytest.raises(UnfitError, match="cannot contain a file"):
         begun(e.LearnerStarted("a", {"../f": 1}))
 
 
@@ -314,7 +314,7 @@ def test_a_workspace_is_at_home_where_the_session_works_that_made_it() -> None:
 
 @pytest.mark.parametrize(
     ("reason", "status"),
-    [("interrupted", Status.CANCELLED), ("engine_lost", Status.LOST), ("failed", Status.CANCELLED)],
+    [("interrupted", Status.INTERRUPTED), ("engine_lost", Status.LOST), ("failed", Status.INTERRUPTED)],
 )
 def test_who_runs_when_a_session_ends_was_interrupted(reason: str, status: Status) -> None:
     state = begun(started(), e.SessionEnded(1, reason))
@@ -393,8 +393,8 @@ A_FAILED = e.LearnerStopped("a", "failed")
         ([], Status.LOST),
         ([A_DONE, B_DONE], Status.DONE),
         ([A_FAILED, B_DONE], Status.FAILED),
-        ([A_DONE, e.SessionEnded(1, "interrupted")], Status.CANCELLED),
-        ([A_DONE, e.SessionEnded(1, "wall_time")], Status.CANCELLED),
+        ([A_DONE, e.SessionEnded(1, "interrupted")], Status.INTERRUPTED),
+        ([A_DONE, e.SessionEnded(1, "wall_time")], Status.INTERRUPTED),
         ([A_DONE, e.SessionEnded(1, "engine_lost")], Status.LOST),
         ([A_DONE, e.SessionEnded(1, "failed")], Status.FAILED),
         ([A_DONE, B_DONE, e.SessionEnded(1, "finished")], Status.DONE),
@@ -419,5 +419,5 @@ def test_a_run_without_a_session_is_pending() -> None:
         ([e.LearnerStopped("a", "cancelled"), B_DONE], False),
     ],
 )
-def test_who_has_not_stopped_or_failed_can_go_on(events: list[e.Event], expected: bool) -> None:
-    assert can_go_on(begun(*events)) is expected
+def test_who_has_not_stopped_or_failed_can_resume(events: list[e.Event], expected: bool) -> None:
+    assert can_resume(begun(*events)) is expected

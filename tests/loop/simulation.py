@@ -264,7 +264,7 @@ class World:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, SimulatedLoop)
         loop.jumping.threads = anyio.to_thread.current_default_thread_limiter()
-        recorder = Recorder(journal, state, loop.time)
+        recorder = Recorder(journal, state.apply, loop.time)
         number = state.session.number + 1 if state.session else 1
         await recorder.record(e.SessionStarted(number, "simulated", 1, "local", identity="simulated"), *opening)
         engine = SimulatedEngine(Capacity(self.cores), self.script, state)

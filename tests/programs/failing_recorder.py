@@ -16,27 +16,27 @@ from rose_cli.util.errors import JournalError
 from tests.programs.refuse import refuse
 
 
-class Folded(list[Record]):
+class Applied(list[Record]):
     def apply(self, record: Record) -> None:
         self.append(record)
 
 
 async def main(path: Path) -> None:
-    folded = Folded()
+    applied = Applied()
     with JournalFile.create(path) as file:
-        recorder = Recorder(file, folded)
+        recorder = Recorder(file, applied.apply)
         await recorder.record(LearnerStarted("a"))
         await recorder.record(LearnerStarted("b"))
         await recorder.close()
         refuse("fdatasync", errno.EIO)
         # a new recorder: the refusal holds for this thread and those that it starts from now on
-        recorder = Recorder(file, folded)
+        recorder = Recorder(file, applied.apply)
         at_once = [recorder.record(LearnerStarted(name)) for name in "cdefg"]
         outcomes = await asyncio.gather(*at_once, return_exceptions=True)
         outcomes += await asyncio.gather(recorder.record(LearnerStarted("h")), return_exceptions=True)
         await recorder.close()
     errors = [outcome.message for outcome in outcomes if isinstance(outcome, JournalError)]
-    sys.stdout.write(json.dumps({"errors": errors, "folded": [record.sequence for record in folded]}))
+    sys.stdout.write(json.dumps({"errors": errors, "applied": [record.sequence for record in applied]}))
 
 
 asyncio.run(main(Path(sys.argv[1])))
