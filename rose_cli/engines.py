@@ -77,10 +77,9 @@ def _pilot_engine(
     environment: Mapping[str, str],
 ) -> Engine:
     from rose_cli.engine.pilot.engine import PilotEngine
-    from rose_cli.engine.pilot.pilot import Pilot
-    from rose_cli.engine.pilot.workplace import PilotWanted
+    from rose_cli.engine.pilot.pilot import Pilot, PilotSpec
 
-    wanted = PilotWanted(
+    wanted = PilotSpec(
         resource=pilot.resource,
         runtime_minutes=pilot.runtime_minutes,
         cores=capacity.cores,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rose_cli.campaign_file import task_environment
 from rose_cli.commands.run import record_creation, write_plan
-from rose_cli.engine.pilot.records import forget_pilots, settle_pilots
+from rose_cli.engine.pilot.records import forget_pilots, wait_for_pilots
 from rose_cli.engine.termination import RecordedProcesses, terminate_leftovers
 from rose_cli.engines import unique_run_id
 from rose_cli.find_runs import (
@@ -265,7 +265,7 @@ def _end_remains(where: Whereabouts, *, force: bool) -> None:
     """Nothing of an earlier session may still work in a workspace when a step runs again."""
     plan, state, session = where.plan, where.state, where.state.session
     if plan.engine.pilot is not None:
-        settle_pilots(where.directory.engine, force=force)
+        wait_for_pilots(where.directory.engine, force=force)
     run_id = unique_run_id(state.run_id, directory_identity(where.directory.path))
     recorded = None if session is None or not _was_here(session) else _recorded_processes(where, session)
     ended = terminate_leftovers(run_id, grace_seconds=plan.engine.grace_seconds, recorded=recorded)

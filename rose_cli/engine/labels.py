@@ -11,14 +11,15 @@ import re
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from rose_cli.util.json_output import JsonObject
+
 MAX_BYTES = 1 << 20
 """Of one file: the largest of radical.pilot 1.103 has 12 kB."""
-Json = dict[str, Any]
 _FILES = "resource_*.json"
 _COMMENT = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
 
@@ -49,7 +50,7 @@ def known_labels(environment: Mapping[str, str]) -> dict[str, ResourceLabel] | N
 
 def labels_in(*folders: Path) -> dict[str, ResourceLabel]:
     """The labels that the configuration files of the folders describe; a later one adds to what an earlier one says."""
-    machines: dict[str, Json] = {}
+    machines: dict[str, JsonObject] = {}
     for path in (path for folder in folders for path in sorted(folder.glob(_FILES))):
         site = path.stem.removeprefix("resource_")
         for machine, entries in _machines_in(path):
@@ -58,7 +59,7 @@ def labels_in(*folders: Path) -> dict[str, ResourceLabel]:
     return {name: _label(entries) for name, entries in machines.items()}
 
 
-def _laid_over(below: Json, above: Json) -> Json:
+def _laid_over(below: JsonObject, above: JsonObject) -> JsonObject:
     """As radical.pilot lays the user's descriptions over its own: key by key, maps within maps too."""
     both = {key: _laid_over(below[key], above[key]) for key in below.keys() & above.keys()
             if isinstance(below[key], dict) and isinstance(above[key], dict)}  # fmt: skip
@@ -70,7 +71,7 @@ def _of_the_user(environment: Mapping[str, str]) -> Path:
     return Path(base) / ".radical" / "pilot" / "configs"
 
 
-def _machines_in(path: Path) -> Iterator[tuple[str, Json]]:
+def _machines_in(path: Path) -> Iterator[tuple[str, JsonObject]]:
     """What is no configuration is passed over: radical.pilot itself says so once it is used."""
     if not path.is_file():  # a pipe would be waited for
         return
@@ -84,7 +85,7 @@ def _machines_in(path: Path) -> Iterator[tuple[str, Json]]:
             yield machine, entries
 
 
-def _label(entries: Json) -> ResourceLabel:
+def _label(entries: JsonObject) -> ResourceLabel:
     return ResourceLabel(
         cores_per_node=_count(entries.get("cores_per_node")),
         gpus_per_node=_count(entries.get("gpus_per_node"), least=0),

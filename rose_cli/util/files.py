@@ -21,6 +21,8 @@ _CHUNK_BYTES = 1 << 20
 
 _ALWAYS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
 _STEP = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 """To go through a folder that may not be read, where the system knows that."""
 
@@ -67,6 +69,11 @@ def _opened(path: Path | str, flags: int, mode: int, dir_fd: int | None) -> int:
             if time.monotonic() > end or os.lstat(path, dir_fd=dir_fd).st_uid not in own_uids():
                 raise
             time.sleep(_LOOK_SECONDS)
+
+
+def create_new(path: Path | str, mode: int = 0o644, *, dir_fd: int | None = None) -> int:
+    """The descriptor of a new file, never through a link and never of an existing one. Raises OSError."""
+    return os.open(path, _NEW, mode, dir_fd=dir_fd)
 
 
 def open_alone(path: Path | str, flags: int, mode: int = 0o644, *, dir_fd: int | None = None) -> int:

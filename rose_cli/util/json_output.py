@@ -6,7 +6,9 @@ import json
 import math
 import sys
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, TypeAlias
+
+JsonObject: TypeAlias = "dict[str, Any]"
 
 
 def write_json(value: object) -> None:

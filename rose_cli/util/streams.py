@@ -1,4 +1,4 @@
-"""Standard streams: closed, read by nobody, or with an encoding that lacks what is to be said."""
+"""Streams: standard streams that are closed, unread or lack characters, and bytes that are to be split into lines."""
 
 from __future__ import annotations
 
@@ -49,3 +49,18 @@ def give_up(stream: TextIO) -> None:
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, stream.fileno())
         os.close(nothing)
+
+
+class LineBuffer:
+    """Splits a stream of bytes into lines.
+
+    Not a file object: a process forked while a thread reads from one would wait for its lock for ever.
+    """
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """The lines that the chunk completes."""
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        return lines

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from rose_cli.util.files import (
     Folder,
     can_be_synced_as_one,
+    create_new,
     open_folder,
     open_regular,
     refuse_way_out,
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 Steps: TypeAlias = "Generator[None, None, None]"
-
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _PIECE, _MOST_AT_ONCE = 1 << 20, 1 << 28
 
@@ -429,7 +428,7 @@ class _Copy:
         return open_folder(name, dir_fd=parent)
 
     def file(self, old: int, parent: int, name: str) -> None:
-        new = os.open(name, _NEW, self._first_mode(old, stat.S_IRUSR | stat.S_IWUSR), dir_fd=parent)
+        new = create_new(name, self._first_mode(old, stat.S_IRUSR | stat.S_IWUSR), dir_fd=parent)
         try:
             if not shares_blocks(old, new):
                 size = os.fstat(old).st_size

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rose_cli.commands.resume import ResumeOptions, _opening
-from rose_cli.engine.pilot.records import settle_pilots
+from rose_cli.engine.pilot.records import wait_for_pilots
 from rose_cli.journal import events as e
 from rose_cli.journal.codec import Record
 from rose_cli.journal.state import RunState
@@ -314,8 +314,8 @@ PILOT = {"host": "elsewhere", "resource": "lab.cluster", "here": False, "runtime
 @pytest.mark.parametrize(
     ("pilot", "said"),
     [
-        (PILOT, "a pilot of this run on 'lab.cluster' may still be queued or at work"),
-        ({**PILOT, "here": True}, "a pilot of this run may still be at work on host 'elsewhere'"),
+        (PILOT, "a pilot of this run on 'lab.cluster' may still be queued or running"),
+        ({**PILOT, "here": True}, "a pilot of this run may still be running on host 'elsewhere'"),
         ({**PILOT, "active": 5.0}, None),  # its runtime has been over for years
     ],
 )
@@ -325,7 +325,7 @@ def test_a_pilot_that_may_be_at_work_elsewhere_is_named(ended: Rose, pilot: dict
     record.parent.mkdir(parents=True)
     record.write_text(json.dumps(pilot))
     if said is None:
-        settle_pilots(record.parents[1], force=False)
+        wait_for_pilots(record.parents[1], force=False)
         return
     path = ended.folder / "r/plan.json"
     document = json.loads(path.read_text())
@@ -337,7 +337,7 @@ def test_a_pilot_that_may_be_at_work_elsewhere_is_named(ended: Rose, pilot: dict
     refused = ended("resume", "r", "--max-iter", "4", "--trust")  # the plan was edited
     assert (refused.code, said in refused.err, "rose resume --force" in refused.err) == (4, True, True), refused.err
     assert bounds(ended)["a"] == (2, 2)
-    settle_pilots(record.parents[1], force=True)
+    wait_for_pilots(record.parents[1], force=True)
 
 
 def test_a_changed_campaign_is_named_and_not_applied(campaign: Rose) -> None:

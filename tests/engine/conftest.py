@@ -22,8 +22,7 @@ import pytest
 from rose_cli.engine.base import Capacity, Engine, TaskRequest
 from rose_cli.engine.local import LocalEngine
 from rose_cli.engine.pilot.engine import PilotEngine
-from rose_cli.engine.pilot.pilot import Pilot
-from rose_cli.engine.pilot.workplace import PilotWanted
+from rose_cli.engine.pilot.pilot import Pilot, PilotSpec
 from rose_cli.util.processes import ProcessScan, run_tag
 from tests.conftest import PATIENCE
 from tests.processes import gone
@@ -208,7 +207,7 @@ async def pilot(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pilot
     if os.geteuid() == 0:  # as in a container; Open MPI wants to be told twice
         os.environ.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
     has_launcher = any(shutil.which(program) for program in ("mpirun", "mpiexec"))
-    wanted = PilotWanted("local.localhost", runtime_minutes=60, cores=2, ranks=has_launcher)
+    wanted = PilotSpec("local.localhost", runtime_minutes=60, cores=2, ranks=has_launcher)
     pilot = Pilot(wanted, tmp_path_factory.mktemp("pilot"), uuid.uuid4().hex, 1, 1)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(pilot.run)

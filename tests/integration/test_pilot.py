@@ -164,11 +164,11 @@ def test_what_is_lost_is_run_again_on_another_pilot_as_often_as_allowed(campaign
     before = len(events(rose, "iteration_finished"))
     until(lambda: len(events(rose, "iteration_finished")) > before + 3, process)
     assert not events(rose, "attempt_failed"), "lost is not failed"
-    os.kill(until(lambda: part(rose, sys.executable), process), signal.SIGKILL)  # the host process
+    os.kill(until(lambda: part(rose, sys.executable), process), signal.SIGKILL)  # the bridge process
     code, said = ended(rose, process)
     assert code == 5, said
     assert "starting another pilot" in said
-    assert "host process of radical.pilot ended" in said
+    assert "bridge process of radical.pilot ended" in said
     assert str(rose.folder / "r/engine/pilot-1.2") in said
     assert rose.events("r")[-1]["reason"] == "engine_lost"
     assert len(events(rose, "attempt_lost")) > len(lost)

@@ -1,4 +1,4 @@
-"""What runs on the node: a shell script around every attempt, and the pipe through which it reports."""
+"""The part of a task that runs on the node: a shell script around every task, and the pipe through which it reports."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import anyio
 from rose_cli.engine.launch import note_beside
 from rose_cli.util.files import open_alone, read_regular
 from rose_cli.util.ownership import make_folders
+from rose_cli.util.streams import LineBuffer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -22,49 +23,18 @@ if TYPE_CHECKING:
 
     from rose_cli.engine.launch import Note
 
-
-class Notices:
-    """A line is a task's number, `start` or `end`, and what belongs to it. It is shorter than what a pipe may split."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        make_folders(path.parent)
-        path.unlink(missing_ok=True)
-        os.mkfifo(path, 0o600)
-        # for writing as well: else it would be at its end whenever no task has it open
-        self._descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-
-    async def lines(self) -> AsyncIterator[tuple[int, list[str]]]:
-        rest = b""
-        while True:
-            await anyio.wait_readable(self._descriptor)
-            *lines, rest = (rest + os.read(self._descriptor, 1 << 16)).split(b"\n")
-            for line in lines:
-                number, *words = line.decode("ascii").split()
-                yield int(number), words
-
-    def close(self) -> None:
-        os.close(self._descriptor)
-        with suppress(OSError):
-            self.path.unlink()
-
-
 _MOST_BYTES = 1 << 12
 
-SCRIPTS = "tasks"
-
-LOCKS = "locks"
-
-# One file for all tasks, $1 is that of the task at hand. It is the parent of the task's program, and hears TERM and the
-# like without obeying: it has to tell how the program ended. Notices go into a named pipe that rose reads; opened for
-# reading and writing, so that nobody hangs there when rose is gone. With several ranks each runs this script, and only
-# the first speaks; that all have ended is then for radical.pilot to say.
+# One file for all tasks; $1 is the file of the task at hand. It is the parent of the task's program, and receives TERM
+# and the like without obeying: it has to report how the program ended. Events go into a named pipe that rose reads; it
+# is opened for reading and writing so that nobody hangs there when rose is gone. With several ranks each runs this
+# script, and only the first reports; only radical.pilot knows that all have ended.
 _COMMON = r"""
 trap : TERM INT HUP QUIT USR1 USR2 XCPU ALRM
 rank=${RP_RANK:-0} ranks=${RP_RANKS:-1}
 . "$1" || exit 75
-[ "$rank" = 0 ] || { cd -- "$folder" && task; exit; }
-say() { [ -z "$notices" ] || printf '%s %s\n' "$number" "$*" 1<>"$notices"; }
+[ "$rank" = 0 ] || { cd -- "$directory" && task; exit; }
+say() { [ -z "$events" ] || printf '%s %s\n' "$number" "$*" 1<>"$events"; }
 finish() {
   printf '%s\n' "$1" >"$record.new" && mv -f -- "$record.new" "$record"
   say end "$1"
@@ -80,7 +50,7 @@ for other in "$locks".*; do
   exec 8>&-
 done
 [ ! -e "$over" ] || finish over 75
-cd -- "$folder" || finish nowhere 75
+cd -- "$directory" || finish nowhere 75
 if read -r stat <"/proc/$$/stat"; then stat=${stat##*) }; set -- $stat; else set --; fi 2>/dev/null
 say start $$ "${20:-0}"
 task
@@ -92,17 +62,17 @@ finish "$code" "$code"
 
 @dataclass(frozen=True)
 class Generation:
-    """What the tasks of one pilot have in common. `notices`: None where they run on other machines."""
+    """What the tasks of one pilot have in common. `events`: None if they run on other machines."""
 
     name: str
     over: Path
     locks: Path
-    notices: Path | None
+    events: Path | None
 
 
 @dataclass(frozen=True)
 class TaskScript:
-    """One attempt's files: its script, and the record of how it ended."""
+    """The files of one task: its script, and the record of how it ended."""
 
     path: Path
 
@@ -112,15 +82,15 @@ class TaskScript:
 
     @property
     def note(self) -> Note:
-        """How far the lines of `pre_exec` came."""
+        """How far the lines of `pre_exec` got."""
         return note_beside(self.path)
 
     def withdraw(self) -> None:
-        """It starts no more, wherever it is on its way; one that has begun has read it and goes on. Raises OSError."""
+        """Keep it from starting, wherever it is queued; a script that has started continues. Raises OSError."""
         self.path.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """It has ended: what cannot be removed now may stay, and goes with the folder."""
+        """It has ended. A file that cannot be removed now may stay, and is removed with the directory."""
         for path in (self.path, self.record):
             with suppress(OSError):
                 path.unlink()
@@ -133,17 +103,17 @@ class TaskScript:
             return None
 
 
-def make_anew(folder: Path) -> None:
-    """A folder that nobody has put anything into. What stands in its place, whatever it is, gets another name."""
-    if os.path.lexists(folder):
-        names = (folder.with_name(f"{folder.name}.before-{n}") for n in count(1))
-        folder.rename(next(name for name in names if not os.path.lexists(name)))
-    make_folders(folder)
+def make_fresh(directory: Path) -> None:
+    """Create a directory that nobody has put anything into. Whatever is in its place is renamed."""
+    if os.path.lexists(directory):
+        names = (directory.with_name(f"{directory.name}.before-{n}") for n in count(1))
+        directory.rename(next(name for name in names if not os.path.lexists(name)))
+    make_folders(directory)
 
 
-def write_common(folder: Path) -> None:
-    make_anew(folder)
-    (folder / "common.sh").write_text(_COMMON, encoding="utf-8")
+def write_common(directory: Path) -> None:
+    make_fresh(directory)
+    (directory / "common.sh").write_text(_COMMON, encoding="utf-8")
 
 
 def write_script(
@@ -151,29 +121,63 @@ def write_script(
     generation: Generation,
     argv: Sequence[str],
     environment: Mapping[str, str],
-    places: tuple[Path, Path, Path],
+    paths: tuple[Path, Path, Path],
     *,
     exact: bool,
 ) -> None:
-    """`places` are the working folder and the files for output. `exact`: the program sees no variable besides."""
-    directory, stdout, stderr = (shlex.quote(str(path)) for path in places)
+    """`paths` are the working directory and the files for output. `exact`: the program sees no other variables."""
+    directory, stdout, stderr = (shlex.quote(str(path)) for path in paths)
     values = {
-        "number": script.path.stem, "folder": places[0], "record": script.record, "over": generation.over,
-        "notices": generation.notices or "", "generation": generation.name,
+        "number": script.path.stem, "directory": paths[0], "record": script.record, "over": generation.over,
+        "events": generation.events or "", "generation": generation.name,
         "locks": generation.locks / hashlib.sha256(directory.encode()).hexdigest()[:16],
     }  # fmt: skip
     lines = [f"{name}={shlex.quote(str(value))}" for name, value in values.items()]
     words = ["env", *(["-i"] if exact else []), *(f"{name}={value}" for name, value in environment.items()), *argv]
     lines.append(f"task() {{ (exec {shlex.join(words)}) </dev/null >>{stdout} 2>>{stderr}; }}")
-    # not for others to read: variables may be secrets
+    # readable only for its owner: variables may be secrets
     descriptor = open_alone(script.path, os.O_WRONLY | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write("\n".join([*lines, ""]))
 
 
 def command_line(script: TaskScript, tag: tuple[str, str]) -> str:
-    """What radical.pilot pastes into a shell script of its own; the tag is for ours and all that it starts."""
+    """The command that radical.pilot pastes into its own shell script; the tag is for it and all that it starts."""
     name, value = tag
     return shlex.join(
         ["env", f"{name}={value}", "/bin/bash", str(script.path.with_name("common.sh")), str(script.path)]
     )
+
+
+class EventFifo:
+    """A line is a task's number, `start` or `end`, and its values: shorter than what a pipe may split."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        make_folders(path.parent)
+        path.unlink(missing_ok=True)
+        os.mkfifo(path, 0o600)
+        # also for writing: otherwise it would be at its end whenever no task has it open
+        self._descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+
+    async def events(self) -> AsyncIterator[tuple[int, list[str]]]:
+        async for line in lines_of(self._descriptor):
+            number, *words = line.decode("ascii").split()
+            yield int(number), words
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+        with suppress(OSError):
+            self.path.unlink()
+
+
+async def lines_of(descriptor: int) -> AsyncIterator[bytes]:
+    """All lines of a pipe, until its other end is closed."""
+    lines = LineBuffer()
+    while True:
+        await anyio.wait_readable(descriptor)
+        chunk = os.read(descriptor, 1 << 16)
+        if not chunk:
+            return
+        for line in lines.feed(chunk):
+            yield line

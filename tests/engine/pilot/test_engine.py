@@ -14,8 +14,8 @@ import pytest
 
 from rose_cli.engine.base import ExitReason, Resources
 from rose_cli.engine.pilot.engine import PilotEngine
-from rose_cli.engine.pilot.pilot import Pilot
-from rose_cli.engine.pilot.workplace import PilotWanted, host_environment
+from rose_cli.engine.pilot.pilot import Pilot, PilotSpec
+from rose_cli.engine.pilot.work_dir import bridge_environment
 from rose_cli.util.errors import EngineError
 from rose_cli.util.processes import TAG_VARIABLE, ProcessScan, run_tag
 from tests.conftest import PATIENCE
@@ -66,7 +66,7 @@ async def test_an_interpreter_that_is_not_there_is_explained(open_engine: OpenEn
 async def test_a_task_waits_for_no_other_pilots_task_in_its_folder(
     open_engine: OpenEngine, folder: Folder, tmp_path: Path
 ) -> None:
-    """Who holds the lock of an earlier pilot still works there: the second copy does not pass."""
+    """Who holds the lock of an earlier pilot is still running there: the second copy does not pass."""
     async with open_engine() as engine:
         await run(engine, folder.request("true"))
         (lock,) = (tmp_path / "engine" / "locks").iterdir()
@@ -76,7 +76,7 @@ async def test_a_task_waits_for_no_other_pilots_task_in_its_folder(
         )
         assert holder.stdout is not None
         await holder.stdout.receive()
-        with pytest.raises(EngineError, match="an earlier pilot still works"):
+        with pytest.raises(EngineError, match="an earlier pilot is still running"):
             await run(engine, folder.request("touch", "ran"))
         os.killpg(holder.pid, signal.SIGKILL)
         await holder.wait()
@@ -105,7 +105,7 @@ async def test_ranks_are_started_by_the_pilot(open_engine: OpenEngine, folder: F
 # ---- pilots that do not come
 
 
-async def why_not(wanted: PilotWanted, tmp_path: Path, folder: Folder) -> str:
+async def why_not(wanted: PilotSpec, tmp_path: Path, folder: Folder) -> str:
     run_id = uuid.uuid4().hex
     engine = PilotEngine(
         capacity=CAPACITY, run_id=run_id, session=1, directory=tmp_path / "engine", base_environment=os.environ,
@@ -121,8 +121,8 @@ async def why_not(wanted: PilotWanted, tmp_path: Path, folder: Folder) -> str:
 
 async def test_an_unknown_resource_is_said(tmp_path: Path, folder: Folder) -> None:
     require_pilot()
-    message = await why_not(PilotWanted("local.nowhere", 10, 1), tmp_path, folder)
-    assert "knows no resource 'local.nowhere'" in message
+    message = await why_not(PilotSpec("local.nowhere", 10, 1), tmp_path, folder)
+    assert "does not know the resource 'local.nowhere'" in message
     assert str(tmp_path / "engine" / "pilot-1.1") in message
 
 
@@ -145,7 +145,7 @@ async def test_a_batch_system_that_is_not_there_is_said(
 ) -> None:
     require_pilot()
     hide_program("sbatch", tmp_path, monkeypatch)
-    wanted = PilotWanted("tacc.frontera", 10, cores=56, nodes=1, project="p", queue="q")
+    wanted = PilotSpec("tacc.frontera", 10, cores=56, nodes=1, project="p", queue="q")
     assert "'sbatch'" in await why_not(wanted, tmp_path, folder)
 
 
@@ -156,14 +156,14 @@ async def test_that_radical_pilot_is_not_installed_is_said(
     hiding.mkdir(parents=True)
     (hiding / "__init__.py").touch()
     monkeypatch.setenv("PYTHONPATH", str(hiding.parent))
-    message = await why_not(PilotWanted("local.localhost", 10, 1), tmp_path, folder)
+    message = await why_not(PilotSpec("local.localhost", 10, 1), tmp_path, folder)
     assert "radical.pilot is not installed" in message
     assert "pip install 'rose-cli[pilot]'" in message
 
 
 async def test_a_host_process_that_dies_is_told(tmp_path: Path, folder: Folder) -> None:
     require_pilot()
-    pilot = Pilot(PilotWanted("local.localhost", 10, 1), tmp_path / "pilot-1.1", RUN_ID, 3_000_001, 1)
+    pilot = Pilot(PilotSpec("local.localhost", 10, 1), tmp_path / "pilot-1.1", RUN_ID, 3_000_001, 1)
     engine = PilotEngine(
         capacity=CAPACITY, run_id=RUN_ID, session=3_000_001, directory=tmp_path, base_environment=os.environ,
         launch=lambda _: pilot, restarts=3,
@@ -179,7 +179,7 @@ async def test_a_host_process_that_dies_is_told(tmp_path: Path, folder: Folder) 
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(end_host)
-            with pytest.raises(EngineError, match=r"host process of radical\.pilot ended"):
+            with pytest.raises(EngineError, match=r"bridge process of radical\.pilot ended"):
                 await engine.run(folder.request("true"), nothing)
         assert not engine.recovers, "one that never was active is not tried again"
 
@@ -212,11 +212,11 @@ async def test_nobody_gives_up_before_all_that_was_lost_is_known(pilot: Pilot, f
         assert not engine.recovers
 
 
-def test_the_host_finds_its_scripts_and_sees_no_other_pilot(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_bridge_finds_its_scripts_and_sees_no_other_pilot(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("RP_PILOT_ID", "pilot.0000")
     monkeypatch.setenv("PATH", "/bin")
-    for resource in ("local.localhost", "tacc.frontera"):
-        environment = host_environment(PilotWanted(resource, 10, 1), tmp_path, ("M", "m"))
+    for is_local in (True, False):
+        environment = bridge_environment(tmp_path, ("M", "m"), is_local=is_local)
         first, *rest = environment["PATH"].split(":")
         assert Path(first, "python").exists()
         assert (rest, environment["HOME"], environment["M"]) == (["/bin"], str(tmp_path / "home"), "m")

@@ -11,9 +11,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rose_cli.engine.pilot.records import RECORD, PilotRecord, forget_pilots, open_records, settle_pilots, write_record
-from rose_cli.engine.pilot.script import make_anew
-from rose_cli.engine.pilot.workplace import Workplace
+from rose_cli.engine.pilot.records import (
+    RECORD,
+    PilotRecord,
+    forget_pilots,
+    open_records,
+    wait_for_pilots,
+    write_record,
+)
+from rose_cli.engine.pilot.script import make_fresh
+from rose_cli.engine.pilot.work_dir import WorkDirectory
 from rose_cli.util.errors import RunDirectoryError
 from tests.forge import anything
 
@@ -103,9 +110,9 @@ def test_a_folder_of_the_right_name_needs_the_right_token(engine: Path, tmp_path
 def test_a_temporary_workplace_comes_home_also_after_the_run_was_moved(tmp_path: Path) -> None:
     engine = tmp_path / "it's a run" / "engine"
     (engine / "pilot-1.1").mkdir(parents=True)
-    workplace = Workplace(engine / "pilot-1.1" / "radical")
-    assert not workplace.is_plain
-    workplace.make(tmp_path / "no configs")
+    workplace = WorkDirectory(engine / "pilot-1.1" / "radical")
+    assert not workplace.needs_no_quotes
+    workplace.create(tmp_path / "no configs")
     (workplace.path / "client" / "log").write_text("words")
     (workplace.path / "tmp" / "scratch").write_text("x")
     path = engine / "pilot-1.1" / RECORD
@@ -161,10 +168,10 @@ ODD = ["{", "[]", "null", "5", '{"x": 1}', "[" * 100_000, '{"host": 1}', json.du
 def test_what_is_no_record_is_a_message_and_no_bug(engine: Path, text: str) -> None:
     path = engine / "pilot-1.1" / RECORD
     path.write_text(text)
-    with pytest.raises(RunDirectoryError, match="does not tell of a pilot") as caught:
-        settle_pilots(engine, force=False)
+    with pytest.raises(RunDirectoryError, match="is not a pilot record") as caught:
+        wait_for_pilots(engine, force=False)
     assert "--force" in (caught.value.hint or "")
-    settle_pilots(engine, force=True)
+    wait_for_pilots(engine, force=True)
     forget_pilots(engine)
     assert not path.exists()
 
@@ -172,7 +179,7 @@ def test_what_is_no_record_is_a_message_and_no_bug(engine: Path, text: str) -> N
 def test_a_pipe_in_the_place_of_a_record_is_not_waited_for(engine: Path) -> None:
     os.mkfifo(engine / "pilot-1.1" / RECORD)
     with pytest.raises(RunDirectoryError, match="not a regular file"):
-        settle_pilots(engine, force=False)
+        wait_for_pilots(engine, force=False)
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -181,9 +188,9 @@ def test_any_record_is_refused_or_harms_nothing(engine: Path, mine: Path, key: s
     (engine / "pilot-1.1").mkdir(exist_ok=True)
     write(engine, {**record(workplace=str(mine), home=str(mine)), key: value})
     try:
-        settle_pilots(engine, force=False)
+        wait_for_pilots(engine, force=False)
     except RunDirectoryError:
-        settle_pilots(engine, force=True)
+        wait_for_pilots(engine, force=True)
     forget_pilots(engine)
     assert untouched(mine)
 
@@ -204,8 +211,8 @@ def test_a_run_on_this_machine_does_not_look_at_records_of_pilots(rose: Rose, mi
 def test_folders_of_a_session_are_its_own(engine: Path, mine: Path) -> None:
     """What was laid ready in their place is put aside, a link as well as a folder with links in it."""
     (engine / "tasks-1").symlink_to(mine)
-    make_anew(engine / "tasks-1")
-    make_anew(engine / "tasks-1")
+    make_fresh(engine / "tasks-1")
+    make_fresh(engine / "tasks-1")
     assert list((engine / "tasks-1").iterdir()) == []
     assert (engine / "tasks-1.before-1").is_symlink()
     assert untouched(mine)

@@ -1,4 +1,4 @@
-"""One attempt on a pilot: its files, and what its messages say about its end."""
+"""One task on a pilot: its files, and its outcome as its script and radical.pilot report it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import stat
 import time
 from collections import deque
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 
 from rose_cli.engine.base import ExitReason, ExitStatus, TaskOutcome, exited
 from rose_cli.engine.launch import NotStartedError, in_shell, open_outputs, prepare, why_not_executed
-from rose_cli.engine.pilot.script import LOCKS, SCRIPTS, Generation, Notices, TaskScript, write_common, write_script
+from rose_cli.engine.pilot.script import EventFifo, Generation, TaskScript, write_common, write_script
+from rose_cli.engine.pilot.work_dir import LOCKS, SCRIPTS
 from rose_cli.util.errors import EngineError
 from rose_cli.util.files import Folder
 from rose_cli.util.processes import TAG_VARIABLE, open_pidfd, read_process
@@ -29,16 +30,15 @@ if TYPE_CHECKING:
     from rose_cli.engine.base import TaskRequest
     from rose_cli.engine.pilot.pilot import Pilot
     from rose_cli.engine.termination import Terminator
+    from rose_cli.util.json_output import JsonObject
     from rose_cli.util.processes import Identity
 
-# Variables of the place that rose runs at, which would be wrong on another node or within MPI.
-_OF_THIS_PLACE = re.compile(
-    r"(SLURM|PBS|LSB|LSF|FLUX|COBALT|RP|RADICAL|OMPI|PMI|PMIX|PRTE|MPI)_\w+|HOSTNAME|PBSCOREDIR"
-)
+# Variables that describe where rose runs, and would be wrong on another node or within MPI.
+_OF_THIS_NODE = re.compile(r"(SLURM|PBS|LSB|LSF|FLUX|COBALT|RP|RADICAL|OMPI|PMI|PMIX|PRTE|MPI)_\w+|HOSTNAME|PBSCOREDIR")
 
 
 class TaskFiles:
-    """`tag` is what the processes of this session are known by; `shows_gpus`: tasks are told which GPUs are theirs."""
+    """The files of a session's tasks. `tag` is the session's; `shows_gpus`: tasks learn which GPUs they hold."""
 
     def __init__(
         self, directory: Path, session: int, tag: str, base_environment: Mapping[str, str], *, shows_gpus: bool
@@ -49,53 +49,53 @@ class TaskFiles:
         self._locks = directory / LOCKS
         self._base_environment = dict(base_environment)
         self._shows_gpus = shows_gpus
-        self._pipe = self._scripts / "notices"
+        self._events = self._scripts / "events"
 
-    def make(self) -> Notices:
-        """Raises EngineError where something else stands in their place."""
+    def create(self) -> EventFifo:
+        """Raises EngineError if something else is in their place."""
         try:
             write_common(self._scripts)
-            self._make_locks()
+            self._create_locks()
         except OSError as error:
-            message = f"cannot make '{error.filename}' for the tasks: {error.strerror}"
-            raise EngineError(message, "remove what is there, then `rose resume`") from error
-        return Notices(self._pipe)
+            message = f"cannot create '{error.filename}' for the tasks: {error.strerror}"
+            raise EngineError(message, "remove what is in its place, then `rose resume`") from error
+        return EventFifo(self._events)
 
-    def _make_locks(self) -> None:
-        """Those of earlier sessions may be held. What is no file was put there: opening it could take for ever."""
+    def _create_locks(self) -> None:
+        """Locks of earlier sessions may be held. Anything but a file was planted: opening it could block for ever."""
         with Folder.at(self._locks, inside=self._locks.parent, make=True) as folder:
             for name in folder.names():
                 if not stat.S_ISREG(os.lstat(name, dir_fd=folder.descriptor).st_mode):
                     deque(remove_entry(folder, name), 0)
 
-    def attempt(self, pilot: Pilot, request: TaskRequest, gpu_ids: tuple[str, ...], number: int) -> Attempt:
-        """One try of a task, with its script. Raises NotStartedError where it can be seen that it would not start."""
+    def task(self, pilot: Pilot, request: TaskRequest, gpu_ids: tuple[str, ...], number: int) -> PilotTask:
+        """A task with its script. Raises NotStartedError if it is clear that it would not start."""
         environment = self._environment(pilot, request, gpu_ids)
         if pilot.here:
-            prepare(request, environment)  # for its complaints
+            prepare(request, environment)  # for its errors
         script = TaskScript(self._scripts / f"{number}.sh")
         with ExitStack() as stack:
             open_outputs(request, stack, request.stdout, request.stderr)
             argv = in_shell(request, script.note, stack).argv if request.pre_exec else request.argv
         name = f"{self._session}.{pilot.number}"
-        generation = Generation(name, pilot.over_file, self._locks, self._pipe if pilot.here else None)
-        places = request.directory, request.stdout, request.stderr
+        generation = Generation(name, pilot.over_file, self._locks, self._events if pilot.here else None)
+        paths = request.directory, request.stdout, request.stderr
         exact = _is_exact(pilot, request)
-        write_script(script, generation, argv, environment, places, exact=exact)
-        return Attempt(request, script, environment, here=pilot.here)
+        write_script(script, generation, argv, environment, paths, exact=exact)
+        return PilotTask(request, script, environment, here=pilot.here)
 
     def tidy(self) -> None:
-        """Nothing runs any more: no lock is held, and no script will be read. What cannot be removed stays."""
+        """Nothing is running any more: no lock is held, no script will be read. What cannot be removed stays."""
         shutil.rmtree(self._scripts, ignore_errors=True)
         with suppress(OSError):
             for path in self._locks.glob(f"*.{self._session}.*"):
                 path.unlink()
-            self._locks.rmdir()  # unless those of an earlier session are there
+            self._locks.rmdir()  # unless locks of an earlier session are in it
 
     def _environment(self, pilot: Pilot, request: TaskRequest, gpu_ids: tuple[str, ...]) -> dict[str, str]:
         base = self._base_environment
         if not _is_exact(pilot, request):
-            base = {name: value for name, value in base.items() if not _OF_THIS_PLACE.fullmatch(name)}
+            base = {name: value for name, value in base.items() if not _OF_THIS_NODE.fullmatch(name)}
         environment = {**base, **request.environment, TAG_VARIABLE: self._tag + request.uid}
         if self._shows_gpus and pilot.here:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpu_ids)
@@ -103,19 +103,17 @@ class TaskFiles:
 
 
 def _is_exact(pilot: Pilot, request: TaskRequest) -> bool:
-    """Whether the program sees no variable but ours. Elsewhere it needs those of its node, several ranks need MPI's."""
+    """Whether the program sees only our variables. Elsewhere it needs its node's, and several ranks need MPI's."""
     return pilot.here and request.ranks == 1
 
-
-Json = dict[str, Any]
 
 _NO_PROGRAM = (126, 127)
 
 _BY_SIGNAL = 128
 
 
-class Attempt:
-    """It starts and ends once, whoever tells first: the task's own script, radical.pilot, or the end of the pilot."""
+class PilotTask:
+    """It starts and ends once, whoever reports it first: its own script, radical.pilot, or the end of the pilot."""
 
     def __init__(self, request: TaskRequest, script: TaskScript, environment: Mapping[str, str], *, here: bool) -> None:
         self.request = request
@@ -126,18 +124,17 @@ class Attempt:
         self.started = anyio.Event()
         self.over = anyio.Event()
         self.lost: str | None = None
-        self.began = time.monotonic()
-        self.ended = self.began
+        self.started_at = time.monotonic()
+        self.ended_at = self.started_at
         self._code: str | None = None
-        self._final: Json | None = None
+        self._final: JsonObject | None = None
 
     @property
     def tag(self) -> str:
-        """What its processes are known by."""
         return self._environment[TAG_VARIABLE]
 
-    def on_notice(self, words: list[str]) -> None:
-        """From its script, on this machine."""
+    def on_event(self, words: list[str]) -> None:
+        """An event from its script on this machine."""
         if words[0] == "start":
             self.process = int(words[1]), int(words[2])
             self._start()
@@ -145,23 +142,23 @@ class Attempt:
             self._code = words[1]
             self._end()
 
-    def on_message(self, message: Json) -> None:
-        """From radical.pilot."""
+    def on_message(self, message: JsonObject) -> None:
+        """A message from radical.pilot."""
         if message["kind"] == "running":
-            if not self._here:  # it comes a moment before the start, which its script tells
+            if not self._here:  # else a moment too early: its script reports the actual start
                 self._start()
         else:
             self._final = message
             self._end()
 
     def has_ended(self) -> bool:
-        """Whether it has, also where that was not heard yet: rose may have been suspended."""
+        """Whether it has ended, even if that was not noticed yet: rose may have been suspended."""
         if self.script.read_record() is not None:
             self._end()
         return self.over.is_set()
 
     def give_up(self, reason: str) -> None:
-        """However it ends from now on, that says nothing about the task."""
+        """From now on, how it ends says nothing about the task."""
         if not self.over.is_set():
             self.lost = self.lost or reason
 
@@ -170,7 +167,7 @@ class Attempt:
         self._end()
 
     async def script_gone(self) -> None:
-        """The script has told its end and is about to end itself."""
+        """Wait for the script, which has reported the end of its task and is about to end itself."""
         if self.process is None:
             return
         descriptor = open_pidfd(self.process[0])
@@ -185,16 +182,16 @@ class Attempt:
 
     def outcome(self, terminator: Terminator) -> TaskOutcome:
         """How it ended; `terminator` dealt with what it left behind. Raises EngineError if it must not run at all."""
-        seconds = self.ended - self.began
+        seconds = self.ended_at - self.started_at
         if self.lost is not None:
             return TaskOutcome(ExitReason.LOST, seconds, message=self.lost)
         code = self._code or self.script.read_record() or self._exit_code()
         if code == "held":
-            raise EngineError(f"a task of an earlier pilot still works in '{self.request.directory}'")
+            raise EngineError(f"a task of an earlier pilot is still running in '{self.request.directory}'")
         if code == "over":
-            return TaskOutcome(ExitReason.LOST, seconds, message="its pilot was given up before it began")
+            return TaskOutcome(ExitReason.LOST, seconds, message="its pilot was given up before it started")
         if code is None or code == "nowhere":
-            return TaskOutcome(ExitReason.NOT_STARTED, seconds, message=self._unstarted())
+            return TaskOutcome(ExitReason.NOT_STARTED, seconds, message=self._why_not_started())
         number = int(code)
         if number in _NO_PROGRAM and not self.request.pre_exec and (why := self._no_program()):
             return TaskOutcome(ExitReason.NOT_STARTED, seconds, message=why)
@@ -203,12 +200,12 @@ class Attempt:
 
     def _start(self) -> None:
         if not self.started.is_set():
-            self.began = time.monotonic()
+            self.started_at = time.monotonic()
             self.started.set()
 
     def _end(self) -> None:
         if not self.over.is_set():
-            self.ended = time.monotonic()
+            self.ended_at = time.monotonic()
             self.started.set()
             self.over.set()
 
@@ -216,12 +213,12 @@ class Attempt:
         code = self._final and self._final["exit_code"]
         return None if code is None else str(code)
 
-    def _unstarted(self) -> str:
+    def _why_not_started(self) -> str:
         said = self._final and self._final["message"]
         return self._no_program() or f"radical.pilot could not start it{f': {said}' if said else ''}"
 
     def _no_program(self) -> str | None:
-        """Why the program could not be started; None where it could."""
+        """Why the program could not be started; None if it could."""
         try:
             prepare(self.request, self._environment)
         except NotStartedError as error:
@@ -233,9 +230,9 @@ class Attempt:
 
 
 def _status(code: int) -> ExitStatus:
-    """A shell tells of a signal as 128 and its number; a program that exits with such a code looks the same.
+    """A shell reports a signal as 128 plus its number; a program that exits with such a code looks the same.
 
-    Where the script was ended as well, radical.pilot has the number of the signal below zero.
+    If the script was killed as well, radical.pilot reports the signal as a negative number.
     """
     if code < 0:
         return ExitStatus(signal=-code)
