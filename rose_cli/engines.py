@@ -1,4 +1,4 @@
-"""Which engine a session runs on: the one place where concrete engines are named."""
+"""The engine that a session runs on: the only place where concrete engines are chosen."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def unique_run_id(run_id: str, identity: str) -> str:
 
 
 def make_engine(plan: Plan, run_id: str, session: int, directory: Path, environment: Mapping[str, str]) -> Engine:
-    """The engine that the plan asks for, not yet started; `directory` takes what it writes."""
+    """The engine that the plan requests, not started yet; `directory` is for the files that it writes."""
     engine, machine = plan.engine, machine_capacity()
     cores, gpus = engine.cores or machine.cores, _gpus(engine, environment)
     if engine.pilot is not None:
@@ -40,18 +40,16 @@ def make_engine(plan: Plan, run_id: str, session: int, directory: Path, environm
 
 
 def shortcomings(plan: Plan, environment: Mapping[str, str]) -> list[str]:
-    """What a session has to say at its start, as this machine has less than the plan counts on."""
-    return [said for said in (_missing_cores(plan), _missing_gpus(plan, environment)) if said is not None]
+    """Warnings for the start of a session on a machine that has less than the plan expects."""
+    return [warning for warning in (_missing_cores(plan), _missing_gpus(plan, environment)) if warning is not None]
 
 
 def _missing_cores(plan: Plan) -> str | None:
-    """Where the local engine is told of more cores than this process may use, what is to be said."""
     asked, there = plan.engine.cores or 0, machine_capacity().cores
     return few_cores(asked, there) if plan.engine.pilot is None and asked > there else None
 
 
 def _missing_gpus(plan: Plan, environment: Mapping[str, str]) -> str | None:
-    """What is to be said where the plan asks for more GPUs than this session may use, else None."""
     asked, visible = plan.engine.gpus, visible_gpus(environment)
     if isinstance(asked, int) and visible is not None and asked > len(visible.ids):
         return f"{few_gpus(asked, visible)}: tasks get no others"
@@ -59,7 +57,7 @@ def _missing_gpus(plan: Plan, environment: Mapping[str, str]) -> str | None:
 
 
 def _gpus(engine: EnginePlan, environment: Mapping[str, str]) -> tuple[str, ...]:
-    """The ids; of a number, the first of those that this session may use."""
+    """The ids; if the plan has a number, the first that this session may use."""
     if not isinstance(engine.gpus, int):
         return engine.gpus
     visible = visible_gpus(environment)
@@ -79,7 +77,7 @@ def _pilot_engine(
     from rose_cli.engine.pilot.engine import PilotEngine
     from rose_cli.engine.pilot.pilot import Pilot, PilotSpec
 
-    wanted = PilotSpec(
+    spec = PilotSpec(
         resource=pilot.resource,
         runtime_minutes=pilot.runtime_minutes,
         cores=capacity.cores,
@@ -97,11 +95,11 @@ def _pilot_engine(
         directory=directory,
         grace_seconds=plan.engine.grace_seconds,
         base_environment=environment,
-        launch=lambda number: Pilot(wanted, directory / f"pilot-{session}.{number}", run_id, session, number),
+        launch=lambda number: Pilot(spec, directory / f"pilot-{session}.{number}", run_id, session, number),
         restarts=pilot.restarts,
     )
 
 
 def _has_ranks(plan: Plan) -> bool:
-    steps = {id(step): step for learner in plan.learners for step in learner.all_steps}  # many share theirs
+    steps = {id(step): step for learner in plan.learners for step in learner.all_steps}  # many learners share them
     return any(command.launched_ranks > 1 for step in steps.values() for command in step.commands)

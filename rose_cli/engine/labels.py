@@ -1,7 +1,7 @@
-"""The resource labels of the installed radical.pilot, read from its configuration files: nothing of it is imported.
+"""The resource labels of the installed radical.pilot, read from its configuration files without importing it.
 
-Besides its own there are those of the user, under `~/.radical/pilot/configs` or `$RADICAL_CONFIG_USER_DIR`. No path is
-ever made from what a campaign says.
+The user may add their own, in `~/.radical/pilot/configs` or `$RADICAL_CONFIG_USER_DIR`. No path is ever built from a
+value in a campaign file.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ if TYPE_CHECKING:
     from rose_cli.util.json_output import JsonObject
 
 MAX_BYTES = 1 << 20
-"""Of one file: the largest of radical.pilot 1.103 has 12 kB."""
+"""The limit for one file: the largest of radical.pilot 1.103 has 12 kB."""
+
 _FILES = "resource_*.json"
 _COMMENT = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class ResourceLabel:
-    """What radical.pilot knows of a machine; a number is None where it finds out only once the pilot runs.
+    """A machine as radical.pilot describes it; a number is None if it is known only once the pilot runs.
 
-    `mandatory`: what a pilot there has to be given, such as `project`. `forks`: the pilot is a process of this host.
+    `mandatory`: the settings that a pilot there requires, such as `project`. `forks`: it is a process of this host.
     """
 
     cores_per_node: int | None
@@ -40,7 +41,7 @@ class ResourceLabel:
 
 
 def known_labels(environment: Mapping[str, str]) -> dict[str, ResourceLabel] | None:
-    """Every label, `site.machine`; None where radical.pilot is not installed."""
+    """Every label, `site.machine`; None if radical.pilot is not installed."""
     try:
         own = Path(str(distribution("radical.pilot").locate_file("radical/pilot/configs")))
     except PackageNotFoundError:
@@ -48,20 +49,20 @@ def known_labels(environment: Mapping[str, str]) -> dict[str, ResourceLabel] | N
     return labels_in(own, _of_the_user(environment))
 
 
-def labels_in(*folders: Path) -> dict[str, ResourceLabel]:
-    """The labels that the configuration files of the folders describe; a later one adds to what an earlier one says."""
+def labels_in(*directories: Path) -> dict[str, ResourceLabel]:
+    """The labels in the configuration files of the directories; later ones are merged over earlier ones."""
     machines: dict[str, JsonObject] = {}
-    for path in (path for folder in folders for path in sorted(folder.glob(_FILES))):
+    for path in (path for directory in directories for path in sorted(directory.glob(_FILES))):
         site = path.stem.removeprefix("resource_")
         for machine, entries in _machines_in(path):
             name = f"{site}.{machine}"
-            machines[name] = _laid_over(machines.get(name, {}), entries)
+            machines[name] = _merged(machines.get(name, {}), entries)
     return {name: _label(entries) for name, entries in machines.items()}
 
 
-def _laid_over(below: JsonObject, above: JsonObject) -> JsonObject:
-    """As radical.pilot lays the user's descriptions over its own: key by key, maps within maps too."""
-    both = {key: _laid_over(below[key], above[key]) for key in below.keys() & above.keys()
+def _merged(below: JsonObject, above: JsonObject) -> JsonObject:
+    """Key by key and recursively, as radical.pilot merges the user's descriptions over its own."""
+    both = {key: _merged(below[key], above[key]) for key in below.keys() & above.keys()
             if isinstance(below[key], dict) and isinstance(above[key], dict)}  # fmt: skip
     return {**below, **above, **both}
 
@@ -72,8 +73,8 @@ def _of_the_user(environment: Mapping[str, str]) -> Path:
 
 
 def _machines_in(path: Path) -> Iterator[tuple[str, JsonObject]]:
-    """What is no configuration is passed over: radical.pilot itself says so once it is used."""
-    if not path.is_file():  # a pipe would be waited for
+    """Skips files that are not configurations: radical.pilot itself reports them once it is used."""
+    if not path.is_file():  # reading a pipe would block
         return
     try:
         with path.open(encoding="utf-8") as file:

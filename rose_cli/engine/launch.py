@@ -1,8 +1,8 @@
-"""From a request to a running process: the program found, `pre_exec` wrapped around it, its output opened.
+"""From a request to a running process: finds the program, wraps `pre_exec` around it, opens its output files.
 
-The shell writes into the note, a file, how far it has come: which line is under way, which one failed, and, as the last
-thing before it becomes the program, that the lines are through. Whatever a line does, be it `exit 0`, `exec true` or a
-sourced file that does the same, it cannot look like a program that ran.
+The shell records its progress in a file, the note: which line is running, which one failed and, just before it becomes
+the program, that all lines have run. So whatever a line does, be it `exit 0`, `exec true` or a sourced file that does
+the same, it cannot pass for a program that ran.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import shlex
+import shutil
 import subprocess
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
@@ -26,13 +27,11 @@ if TYPE_CHECKING:
 
     from rose_cli.engine.base import TaskOutcome, TaskRequest
 
-_FEWER = "or give the engine fewer cores"
-
 _SHORTAGES: dict[int | None, str] = {
-    errno.ENOMEM: f"there is not enough memory; raise 'ulimit -v', {_FEWER}",
-    errno.EMFILE: f"rose has too many files open; raise 'ulimit -n', {_FEWER}",
-    errno.ENFILE: f"this machine has too many files open; {_FEWER[3:]}",
-    errno.EAGAIN: f"there are too many processes; raise 'ulimit -u', {_FEWER}",
+    errno.ENOMEM: "there is not enough memory; raise 'ulimit -v', or give the engine fewer cores",
+    errno.EMFILE: "rose has too many files open; raise 'ulimit -n', or give the engine fewer cores",
+    errno.ENFILE: "this machine has too many files open; give the engine fewer cores",
+    errno.EAGAIN: "there are too many processes; raise 'ulimit -u', or give the engine fewer cores",
 }
 
 
@@ -41,26 +40,26 @@ class NotStartedError(Exception):
 
 
 def look_up(name: str, search_path: str, directory: Path) -> str:
-    """What a shell in that folder would execute; raises NotStartedError with what is wrong where it could not."""
+    """The file that a shell in that directory would execute; raises NotStartedError, which says why it could not."""
     if "/" in name:
         program = directory / name
         if problem := _problem(program):
             raise NotStartedError(problem)
         return str(program)
-    found = [directory / folder / name for folder in search_path.split(":")]
-    for program in found:
-        if os.access(program, os.X_OK) and program.is_file():
-            return str(program)
-    for program in found:
+    directories = [str(directory / entry) for entry in search_path.split(":")]
+    found = shutil.which(name, path=os.pathsep.join(directories))
+    if found is not None:
+        return found
+    for program in (Path(entry, name) for entry in directories):
         if program.is_file():
             raise NotStartedError(_problem(program) or f"'{program}' is not executable")
     raise NotStartedError(
-        f"no program '{name}' on the PATH of the task ('{search_path}'); write its full path, or set PATH in 'env'"
+        f"there is no program '{name}' on the task's PATH ('{search_path}'); write its full path, or set PATH in 'env'"
     )
 
 
 def why_not_executed(argv: Sequence[str], search_path: str, directory: Path) -> str | None:
-    """Why a shell did not get to execute that command; None where nothing is wrong that can be seen from here."""
+    """Why a shell failed to execute that command; None if no reason is visible from here."""
     try:
         program = look_up(argv[0], search_path, directory)
         with open(program, "rb") as file:  # noqa: PTH123
@@ -77,53 +76,54 @@ def why_not_executed(argv: Sequence[str], search_path: str, directory: Path) -> 
 def explain(
     error: OSError | ValueError, program: str, argv: Sequence[str], environment: Mapping[str, str] | None = None
 ) -> str:
-    """Why the kernel, or subprocess before it, refused to execute a file that is there."""
+    """Why the kernel, or subprocess before it, refused to execute an existing file."""
     number = error.errno if isinstance(error, OSError) else None
     if isinstance(error, UnicodeEncodeError):
         lacking = error.object[error.start : error.end]
-        return f"the encoding of this terminal, {error.encoding}, lacks '{lacking}': call rose with PYTHONUTF8=1"
+        return f"the terminal's encoding, {error.encoding}, lacks '{lacking}'; call rose with PYTHONUTF8=1"
     if number == errno.ENOENT:
         return _missing_interpreter(program)
     if number == errno.ENOEXEC:
         return (
-            f"'{program}' is no program that this machine can run: it has no first line like "
-            "'#!/bin/sh', or was built for another kind of machine"
+            f"'{program}' is not an executable for this machine: it has no first line like "
+            "'#!/bin/sh', or was built for another architecture"
         )
     if number == errno.EACCES:
-        return f"'{program}' may not be executed: check its interpreter, and 'noexec' on its file system"
+        return f"'{program}' must not be executed: check its interpreter, and whether its file system is 'noexec'"
     if number == errno.E2BIG:
         return f"{_what_is_too_long(argv, environment or {})}; pass values in a file"
     return f"'{program}' could not be started: {_SHORTAGES.get(number, str(error))}"
 
 
 def short_of(error: OSError) -> str:
-    """What the machine is short of, or what else is wrong."""
+    """The resource that ran out, or the reason for another error."""
     return _SHORTAGES.get(error.errno) or error.strerror or str(error)
 
 
 def _problem(program: Path) -> str | None:
     if program.is_dir():
-        return f"'{program}' is a folder, not a program"
+        return f"'{program}' is a directory, not a program"
     if not program.exists():
         return f"'{program}' does not exist"
     if not os.access(program, os.X_OK):
-        return (
-            f"'{program}' is not executable; 'chmod +x' it, or name its interpreter before it ('python {program.name}')"
-        )
+        return f"'{program}' is not executable; 'chmod +x' it, or call its interpreter ('python {program.name}')"
     return None
 
 
-_MAX_WORD_BYTES = 32 * 4096
-"""What Linux takes of a single word or variable, however much room there is in all: MAX_ARG_STRLEN."""
+_MAX_ARGUMENT_BYTES = 32 * 4096
+"""Linux's limit for a single argument or variable, MAX_ARG_STRLEN."""
 
 
 def _what_is_too_long(argv: Sequence[str], environment: Mapping[str, str]) -> str:
-    words = {f"the word '{word[:20]}…' of the command": len(os.fsencode(word)) + 1 for word in argv}
-    variables = {f"the variable {name}": len(os.fsencode(f"{name}={value}")) + 1 for name, value in environment.items()}
-    what, size = max({**words, **variables}.items(), key=lambda item: item[1])
-    if size > _MAX_WORD_BYTES:
-        return f"{what} is too long for this system ({size} bytes, at most {_MAX_WORD_BYTES})"
-    sizes = sum(words.values()), sum(variables.values())
+    arguments = {f"the command's argument '{word[:20]}…'": len(os.fsencode(word)) + 1 for word in argv}
+    variables = {
+        f"the environment variable {name}": len(os.fsencode(f"{name}={value}")) + 1
+        for name, value in environment.items()
+    }
+    what, size = max({**arguments, **variables}.items(), key=lambda item: item[1])
+    if size > _MAX_ARGUMENT_BYTES:
+        return f"{what} is too long for this system ({size} bytes, at most {_MAX_ARGUMENT_BYTES})"
+    sizes = sum(arguments.values()), sum(variables.values())
     return f"the command ({sizes[0]} bytes) and its environment ({sizes[1]} bytes) are too long for this system"
 
 
@@ -133,16 +133,16 @@ def _missing_interpreter(program: str) -> str:
     if not first_line.startswith(b"#!"):
         return f"'{program}' needs a loader that this machine does not have: it was built for another system"
     interpreter = os.fsdecode(first_line[2:].strip(b" \t"))
-    hint = "; save it with Unix line ends" if interpreter.endswith("\r") else "; correct its first line"
-    return f"'{program}' asks for the interpreter {interpreter!r}, which does not exist{hint}"
+    hint = "; save it with Unix line endings" if interpreter.endswith("\r") else "; fix its first line"
+    return f"'{program}' needs the interpreter {interpreter!r}, which does not exist{hint}"
 
 
 _SHOWN_WIDTH = 80
 
 _MOST_BYTES = 1 << 20
 
-# The text is in a file, and not among the words of the command line, which every user of the machine can read: it may
-# hold secrets. The shell evaluates it: what is sourced has another `$0` in messages, and may `return`.
+# The script is in a file and not on the command line, which every user of the machine can read: it may hold secrets.
+# The shell evaluates it, because a sourced file has another `$0` in messages, and may `return`.
 _READ = 'IFS= read -r -d "" rose_text <"$2" || :\neval "$rose_text"'
 
 _SH_READ = """\
@@ -151,17 +151,17 @@ while IFS= read -r rose_wait || [ "$rose_wait" ]; do rose_text="$rose_text$rose_
 "; done <"$2"
 eval "$rose_text\""""
 
-# The lines are taken one by one: each that is whole, together with those that wait before it, is run and judged by its
-# exit code. Whether it is whole, the shell's own parser says, which makes a function of it: so `if` blocks and
-# here-documents may span lines. It is asked in a subshell, as some shells end over half a command.
+# The lines are handled one by one: as soon as a line completes a command, together with the lines waiting before it, it
+# is run and judged by its exit code. The shell's own parser decides whether it is complete, by making a function of it,
+# so `if` blocks and here-documents may span lines. It does so in a subshell, because some shells exit on half of one.
 #
-# Not under `set -e`: what vendors and conda have for sourcing has inner commands that fail. And not in a function or a
-# loop of ours: there `declare`, `return` and `break` mean something else.
+# Not under `set -e`: the scripts of vendors and conda that people source contain commands that fail. And not in a
+# function or a loop of ours: `declare`, `return` and `break` mean something else there.
 #
-# The command is put away before the lines run: a line like `source setvars.sh` hands the positional parameters on,
-# and such scripts read them as their own. Its words never reach the shell's parser. `>|`: somebody may `set -C`.
+# The command is saved before the lines run: a line like `source setvars.sh` passes the positional parameters on, and
+# such scripts read them as their own. Its arguments never reach the shell's parser. `>|`: a line may `set -C`.
 #
-# Of several ranks the first writes the note. The others make sure that no exit code of theirs looks like a success.
+# Of several ranks the first writes the note. The others make sure that none of their exit codes looks like a success.
 _COMMON = """\
 rose_say() { [ "${RP_RANK:-0}" != 0 ] || printf '%s\\n' "$@" >|"$rose_note"; }
 rose_end() {
@@ -198,7 +198,7 @@ shopt -s execfail
 exec "$@" || rose_absent "$?"
 """
 
-# Where there is no bash there are no arrays: a function keeps the words of the command from the lines.
+# Without bash there are no arrays: a function keeps the arguments of the command away from the lines.
 _SH_BEGIN = (
     "rose_note=$1 rose_text= rose_wait= rose_run= rose_line=; shift 2\n"
     + _COMMON
@@ -219,28 +219,28 @@ exec "$@"
 
 @dataclass(frozen=True)
 class Note:
-    """The file in which the shell says how far it has come; `text` is what the shell reads, for its user alone."""
+    """The file in which the shell records its progress. `script` is what the shell reads, only for its user."""
 
     path: Path
 
     @property
-    def text(self) -> Path:
+    def script(self) -> Path:
         return self.path.with_suffix(".lines")
 
     def remove(self) -> None:
-        for path in (self.path, self.text):
+        for path in (self.path, self.script):
             with suppress(OSError):
                 path.unlink()
 
-    def write_text(self, text: str) -> None:
+    def write_script(self, text: str) -> None:
         """Raises OSError."""
-        descriptor = open_regular(self.text, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        descriptor = open_regular(self.script, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             os.fchmod(descriptor, 0o600)
             file.write(text)
 
     def judged(self, request: TaskRequest, outcome: TaskOutcome) -> TaskOutcome:
-        """The outcome, or, where the program was not reached, that it was not started and why."""
+        """The outcome, or, if the program was not reached, that it was not started and why."""
         if outcome.reason not in (ExitReason.EXITED, ExitReason.SIGNALLED):
             return outcome
         word, *rest = self._read() or ["nothing"]
@@ -258,13 +258,15 @@ class Note:
 
 
 def note_beside(path: Path) -> Note:
-    """That of the attempt whose standard error, or script, the path is."""
+    """The note of the attempt that has this file for standard error, or this script."""
     return Note(path.absolute().with_suffix(".pre_exec"))
 
 
 def shell_words(request: TaskRequest, note: Note, shell: Path | None = None) -> tuple[str, ...]:
-    """The command line of the shell that runs the lines, which it reads from a file of the note's, and becomes the
-    program; bash where there is one. Raises OSError where the file cannot be written."""
+    """The command line of the shell that runs the lines and becomes the program; bash if there is one.
+
+    The shell reads the lines from the script beside the note. Raises OSError if that cannot be written.
+    """
     bash = Path("/bin/bash")
     shell = shell or (bash if bash.exists() else Path("/bin/sh"))
     read, begin, line, end = (
@@ -273,8 +275,8 @@ def shell_words(request: TaskRequest, note: Note, shell: Path | None = None) -> 
         else (_SH_READ, _SH_BEGIN, _SH_LINE, _SH_END)
     )
     lines = [line.format(number=number, line=shlex.quote(text)) for number, text in enumerate(_lines(request), 1)]
-    note.write_text("".join((begin, *lines, end)))
-    return str(shell), "-c", read, "rose", str(note.path), str(note.text), *request.argv
+    note.write_script("".join((begin, *lines, end)))
+    return str(shell), "-c", read, "rose", str(note.path), str(note.script), *request.argv
 
 
 def _lines(request: TaskRequest) -> list[str]:
@@ -285,34 +287,36 @@ def _why_not(request: TaskRequest, outcome: TaskOutcome, word: str, rest: Sequen
     if word == "absent":
         code, directory, search_path = rest[0], rest[1], "\n".join(rest[2:]).removesuffix("\n")
         why = why_not_executed(request.argv, search_path, Path(directory))
-        return why or f"'{request.argv[0]}' could not be executed (exit code {code}); its standard error says more"
+        return why or f"'{request.argv[0]}' could not be executed (exit code {code}); see its standard error"
     if word == "nothing":
         return f"the shell ended with {outcome.exit_status} before the first pre_exec line; the program was not started"
     number = int(rest[0])
     line = request.hide(_lines(request)[number - 1].strip())
     shown = line if len(line) <= _SHOWN_WIDTH else f"{line[: _SHOWN_WIDTH - 1]}…"
     if outcome.signal is not None:
-        did = f"was ended by {outcome.exit_status}"
+        did = f"was killed by {outcome.exit_status}"
     else:
         did = f"ended {'with' if word == 'failed' else 'the shell with'} {outcome.exit_status}"
-    hint = "; if it may, write '|| true' after it" if word == "failed" and "&&" in line and "||" not in line else ""
+    hint = (
+        "; if it may fail, write '|| true' after it" if word == "failed" and "&&" in line and "||" not in line else ""
+    )
     return f"pre_exec line {number}, '{shown}', {did}; the program was not started{hint}"
 
 
 @dataclass(frozen=True)
 class Launch:
-    """`program` is the file that is executed, `argv` the words that it is given."""
+    """`program` is the file that is executed, `argv` its arguments, from argument 0."""
 
     program: str
     argv: tuple[str, ...]
 
 
 def prepare(request: TaskRequest, environment: Mapping[str, str]) -> Launch:
-    """Find what to execute. With `pre_exec` the shell looks the program up: the lines may well change its PATH."""
+    """Find the program. With `pre_exec` the shell looks it up, because the lines may change its PATH."""
     if not request.argv or not request.argv[0]:
         raise NotStartedError("the command is empty")
     if not request.directory.is_dir():
-        raise NotStartedError(f"the working folder '{request.directory}' does not exist")
+        raise NotStartedError(f"the working directory '{request.directory}' does not exist")
     if request.pre_exec:
         return Launch(request.argv[0], request.argv)
     search_path = environment.get("PATH", os.defpath)
@@ -327,7 +331,7 @@ def spawn(request: TaskRequest, environment: Mapping[str, str]) -> subprocess.Po
         if request.pre_exec:
             launch = in_shell(request, note_beside(request.stderr), stack)
         try:
-            # no preexec_fn: it costs four times as much, and 80 ms with a big parent
+            # without preexec_fn: with it a start takes four times as long, and 80 ms in a big process
             return subprocess.Popen(
                 launch.argv, executable=launch.program, cwd=request.directory, env=environment,
                 stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, start_new_session=True,
@@ -340,25 +344,25 @@ def spawn(request: TaskRequest, environment: Mapping[str, str]) -> subprocess.Po
 
 
 def in_shell(request: TaskRequest, note: Note, stack: ExitStack) -> Launch:
-    """The shell that runs the lines of `pre_exec` first, with the files that it needs."""
-    open_outputs(request, stack, note.path, note.text)
+    """The shell that runs the lines of `pre_exec` first; writes the files that it needs."""
+    open_outputs(request, stack, note.path, note.script)
     try:
         words = shell_words(request, note)
     except OSError as error:
-        raise NotStartedError(f"'{note.text}' cannot be written: {short_of(error)}") from error
+        raise NotStartedError(f"'{note.script}' cannot be written: {short_of(error)}") from error
     return Launch(words[0], words)
 
 
 def open_outputs(request: TaskRequest, stack: ExitStack, *paths: Path) -> list[int]:
-    """Files that a task writes: made or emptied, and reached through no link from the folder of the learner."""
+    """Open files that a task writes: created or emptied, and reached from the learner's directory without links."""
     found = []
     with ExitStack() as opened:
-        folders: dict[Path, Folder] = {}  # one for all, most often: each is a question to the server of a network disk
+        directories: dict[Path, Folder] = {}  # usually one for all: on a network disk each one is a query to its server
         for path in paths:
             try:
-                if path.parent not in folders:
-                    folders[path.parent] = opened.enter_context(_folder_of(request, path))
-                folder = folders[path.parent].descriptor
+                if path.parent not in directories:
+                    directories[path.parent] = opened.enter_context(_directory_of(request, path))
+                folder = directories[path.parent].descriptor
                 found.append(open_alone(path.name, os.O_WRONLY | os.O_TRUNC, dir_fd=folder))
             except OSError as error:
                 raise NotStartedError(f"the output file '{path}' cannot be written: {short_of(error)}") from error
@@ -366,7 +370,7 @@ def open_outputs(request: TaskRequest, stack: ExitStack, *paths: Path) -> list[i
     return found
 
 
-def _folder_of(request: TaskRequest, path: Path) -> Folder:
+def _directory_of(request: TaskRequest, path: Path) -> Folder:
     inside = request.directory.parent
     if not path.is_relative_to(inside):
         inside = path.parent

@@ -1,7 +1,7 @@
-"""What this machine gives to the process that asks: cores, memory and GPUs.
+"""The cores, memory and GPUs of this machine that the current process may use.
 
-A batch system or a person limits a session by environment variables, each vendor by others. What they list is all
-that tasks may be given: on a node without device cgroups, every other GPU is somebody else's.
+Environment variables, different ones for each vendor, tell a session which GPUs it may use. Tasks get no others: on a
+node without device cgroups, all other GPUs belong to another user's job.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ def machine_capacity() -> Capacity:
 
 
 def cgroup_limits(mount: Path, membership: str) -> tuple[float, float]:
-    """The tightest (cores, bytes of memory) of the groups named in `membership` and all above them; inf for none.
+    """The tightest limits (cores, bytes of memory) of the groups in `membership` and all their parents; inf for none.
 
-    `membership` is the text of /proc/self/cgroup, `mount` where the hierarchies of version 1 and 2 are mounted.
+    `membership` is the content of /proc/self/cgroup; below `mount` are the hierarchies of version 1 and 2.
     """
     cores, memory = math.inf, math.inf
-    for folder in _folders(mount, membership):
-        cores = min(cores, _quota(_text(folder / "cpu.max") or _version_1_quota(folder)))
-        limit = _text(folder / "memory.max") or _text(folder / "memory.limit_in_bytes") or "max"
+    for directory in _directories(mount, membership):
+        cores = min(cores, _quota(_text(directory / "cpu.max") or _version_1_quota(directory)))
+        limit = _text(directory / "memory.max") or _text(directory / "memory.limit_in_bytes") or "max"
         memory = min(memory, math.inf if limit == "max" else float(limit))
     return cores, memory
 
 
-def _folders(mount: Path, membership: str) -> Iterator[Path]:
+def _directories(mount: Path, membership: str) -> Iterator[Path]:
     for line in membership.splitlines():
         _, controllers, path = line.split(":", 2)
         for name in controllers.split(",") if controllers else ("", "unified"):
             top = mount / name
             inner = top / path.lstrip("/")
-            # in a container the path may be the host's, while what is mounted is the container's own top
+            # in a container the path may be the host's, while the container's own hierarchy is mounted
             yield from (inner, *(above for above in inner.parents if above.is_relative_to(top)))
 
 
@@ -58,8 +58,8 @@ def _quota(text: str) -> float:
     return math.inf if quota in ("max", "-1") or not period else float(quota) / float(period)
 
 
-def _version_1_quota(folder: Path) -> str:
-    quota, period = _text(folder / "cpu.cfs_quota_us"), _text(folder / "cpu.cfs_period_us")
+def _version_1_quota(directory: Path) -> str:
+    quota, period = _text(directory / "cpu.cfs_quota_us"), _text(directory / "cpu.cfs_period_us")
     return f"{quota} {period}" if quota and period else "max"
 
 
@@ -89,23 +89,23 @@ _ID = {
     _OPENCL: re.compile(r"\d+", re.ASCII),
     _LEVEL_ZERO: re.compile(r"\d+(?:\.\d+)*", re.ASCII),
 }
-"""The variables that name GPUs, in the order in which they are believed, with what one of their entries looks like."""
+"""The variables that list GPUs, the most trusted first, with the pattern of one entry."""
 
 _NOTHING = {_CUDA: "", _ROCR: "", _HIP: "-1", _OPENCL: "-1", _LEVEL_ZERO: "9999"}
-"""What hides every GPU. Where that is not the empty text, the vendor takes the empty text for all of them."""
+"""The value that hides every GPU. If it is not the empty string, an empty string means all of them."""
 
 _SLURM = ("SLURM_STEP_GPUS", "SLURM_JOB_GPUS")
 
 
 @dataclass(frozen=True)
 class VisibleGpus:
-    """What a session may use: `ids` by their place, and `source`, the setting that says so."""
+    """The GPUs that a session may use: `ids` in order, and `source`, the setting that lists them."""
 
     ids: tuple[str, ...]
     source: str
 
     def lacks(self, gpu: str) -> bool:
-        """Whether a GPU that was asked for by its id is surely none of these; an index and a UUID may be the same."""
+        """Whether the GPU with this id is surely not among them; an index and a UUID may name the same GPU."""
         if any(each.isdigit() != gpu.isdigit() for each in self.ids):
             return False
         if gpu.isdigit():
@@ -114,7 +114,7 @@ class VisibleGpus:
 
 
 def visible_gpus(environment: Mapping[str, str], devices: Path = Path("/dev")) -> VisibleGpus | None:
-    """None where nothing limits the session. `devices` is the folder of the device files."""
+    """None if nothing limits the session. `devices` is the directory of the device files."""
     lists = _lists(environment)
     if lists:
         filled = {name: ids for name, ids in lists.items() if ids}
@@ -124,7 +124,7 @@ def visible_gpus(environment: Mapping[str, str], devices: Path = Path("/dev")) -
     for name in _SLURM:
         ids = _slurm_ids(environment.get(name, ""))
         if ids:
-            # within a device cgroup the driver counts what the job was given from 0 on, while Slurm names the node's
+            # in a device cgroup the driver counts the job's GPUs from 0, while Slurm lists their numbers on the node
             is_renumbered = _is_fenced(ids, devices)
             shown = tuple(str(number) for number in range(len(ids))) if is_renumbered else ids
             return VisibleGpus(shown, _setting(environment, name))
@@ -136,37 +136,37 @@ def _setting(environment: Mapping[str, str], name: str) -> str:
 
 
 def gpu_variables(environment: Mapping[str, str], mine: Sequence[str]) -> dict[str, str]:
-    """What tells a task of its GPUs, none for an empty `mine`: the variables that the session has, with other values.
+    """The variables that tell a task which GPUs it holds, none for an empty `mine`: the session's, with new values.
 
-    With none of them set it is CUDA_VISIBLE_DEVICES, which programs for AMD's HIP read as well.
+    If the session has none of them, it is CUDA_VISIBLE_DEVICES, which programs for AMD's HIP read as well.
     """
     lists = _lists(environment)
-    told = {name: _told(name, _same_places(ids, lists, mine)) for name, ids in (lists or {_CUDA: ()}).items()}
-    if _ROCR in told:
-        # what ROCR leaves is counted from 0 on; HIP reads CUDA's variable, with the ids of the node, where it has none
-        counted = [str(number) for number in range(len(_same_places(lists[_ROCR], lists, mine)))]
-        told.update({name: _told(name, counted) for name in (_HIP, _OPENCL) if name in told or name == _HIP})
-    return told
+    values = {name: _value(name, _same_positions(ids, lists, mine)) for name, ids in (lists or {_CUDA: ()}).items()}
+    if _ROCR in values:
+        # HIP counts from 0 what ROCR leaves; without its own variable it reads CUDA's, with the ids of the node
+        counted = [str(number) for number in range(len(_same_positions(lists[_ROCR], lists, mine)))]
+        values.update({name: _value(name, counted) for name in (_HIP, _OPENCL) if name in values or name == _HIP})
+    return values
 
 
-def _told(name: str, ids: Iterable[str]) -> str:
+def _value(name: str, ids: Iterable[str]) -> str:
     return ",".join(ids) or _NOTHING[name]
 
 
-def _same_places(ids: tuple[str, ...], lists: Mapping[str, tuple[str, ...]], mine: Sequence[str]) -> list[str]:
-    """The entries of one variable that stand where `mine` stand in the one that they were taken from.
+def _same_positions(ids: tuple[str, ...], lists: Mapping[str, tuple[str, ...]], mine: Sequence[str]) -> list[str]:
+    """The entries of one variable at the positions that `mine` have in the variable that they were taken from.
 
     A variable that hides all of its vendor's GPUs keeps doing so.
     """
     taken_from = next((each for each in lists.values() if each), ())
     if lists and not ids and taken_from:
         return []
-    places = [taken_from.index(gpu) if gpu in taken_from else len(ids) for gpu in mine]
-    return [ids[place] if place < len(ids) else gpu for place, gpu in zip(places, mine, strict=True)]
+    positions = [taken_from.index(gpu) if gpu in taken_from else len(ids) for gpu in mine]
+    return [ids[at] if at < len(ids) else gpu for at, gpu in zip(positions, mine, strict=True)]
 
 
 def _lists(environment: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """The ids that each variable lists, as its vendor reads it. HIP's and OpenCL's are places in what ROCR leaves."""
+    """The ids that each variable lists, as its vendor reads it. HIP's and OpenCL's are positions in ROCR's list."""
     lists = {}
     for name, pattern in _ID.items():
         text = environment.get(name)
@@ -179,7 +179,7 @@ def _lists(environment: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
 
 
 def _valid(text: str, pattern: re.Pattern[str]) -> tuple[str, ...]:
-    """Up to the first entry that is none (`-1`, `NoDevFiles`, a blank, one that was there before)."""
+    """The entries up to the first invalid one (`-1`, `NoDevFiles`, a space, a duplicate)."""
     ids: list[str] = []
     for entry in text.split(","):
         gpu = entry.strip()
@@ -189,15 +189,15 @@ def _valid(text: str, pattern: re.Pattern[str]) -> tuple[str, ...]:
     return tuple(ids)
 
 
-def _among(ids: tuple[str, ...], places: tuple[str, ...] | None) -> tuple[str, ...]:
-    """The ids at these places; all of them where the places are none, such as a batch system's ids once more."""
-    if places is None or any(place.isdigit() and int(place) >= len(ids) for place in places):
+def _among(ids: tuple[str, ...], positions: tuple[str, ...] | None) -> tuple[str, ...]:
+    """The ids at these positions; all of them if those are not positions, such as a batch system's ids again."""
+    if positions is None or any(at.isdigit() and int(at) >= len(ids) for at in positions):
         return ids
-    return tuple(ids[int(place)] if place.isdigit() else place for place in places)
+    return tuple(ids[int(at)] if at.isdigit() else at for at in positions)
 
 
 def _slurm_ids(text: str) -> tuple[str, ...]:
-    """ "0,2-3" as 0, 2 and 3; nothing where it is anything else."""
+    """ "0,2-3" as 0, 2 and 3; nothing for anything else."""
     ids: list[str] = []
     for part in text.split(","):
         match = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", part.strip(), re.ASCII)
@@ -209,6 +209,6 @@ def _slurm_ids(text: str) -> tuple[str, ...]:
 
 
 def _is_fenced(ids: Sequence[str], devices: Path) -> bool:
-    """Whether a device cgroup keeps the node's other GPUs away: they cannot even be opened."""
+    """Whether a device cgroup fences off the node's other GPUs: they cannot even be opened."""
     others = [path for path in devices.glob("nvidia[0-9]*") if path.name.removeprefix("nvidia") not in ids]
     return bool(others) and not any(os.access(path, os.R_OK | os.W_OK) for path in others)

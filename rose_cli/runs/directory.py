@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from rose_cli.util.errors import LearnerFoldersError, RunDirectoryError
-from rose_cli.util.files import Folder, open_regular
+from rose_cli.util.files import Folder, create_new, open_regular
 from rose_cli.util.ownership import (
     Doubt,
     doubt_about,
@@ -260,8 +260,7 @@ def refuse_links(directory: RunDirectory, learners: Iterable[str]) -> None:
 
 def write_new(path: Path, text: str, *, private: bool) -> None:
     """A new file, never through a link and never over another one; durable. `private`: for nobody else to read."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with open(os.open(path, flags, 0o600 if private else 0o644), "w", encoding="utf-8") as file:
+    with open(create_new(path, 0o600 if private else 0o644), "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

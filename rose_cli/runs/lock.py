@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rose_cli.util.errors import RunDirectoryError, RunLockedError
-from rose_cli.util.files import directory_identity, is_same_file, open_regular
+from rose_cli.util.files import create_new, directory_identity, is_same_file, open_regular
 from rose_cli.util.host import boot_id, host_name
 from rose_cli.util.processes import process_is_running, process_start_ticks
 
@@ -170,8 +170,6 @@ PREFIX = ".lock-"
 
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL})
 
-_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-
 
 @dataclass(frozen=True)
 class Found:
@@ -277,7 +275,7 @@ def _is_flocked(descriptor: int) -> bool:
 
 def _write_new(path: Path, text: bytes) -> int:
     """The descriptor of a new, durable file, flocked where that is supported before it says anything."""
-    descriptor = os.open(path, _NEW, 0o600)
+    descriptor = create_new(path, 0o600)
     try:
         with suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -99,7 +99,7 @@ def test_what_was_never_started_has_no_log_to_look_at(rose: Rose) -> None:
     """)
     called = rose("run", "campaign.yaml", "--run-dir", "r")
     assert called.code == 1
-    assert "asks for the interpreter '/no/such/interpreter'" in called.out
+    assert "needs the interpreter '/no/such/interpreter'" in called.out
     assert f"  command  {rose.folder}/r/learners/learner-0/workspace/sim.sh\n" in called.out
     assert "sim.1.err" not in called.out
 

@@ -73,7 +73,7 @@ async def test_a_file_that_is_no_program_is_an_outcome(engine: Engine, folder: F
 async def test_a_folder_is_no_program(engine: Engine, folder: Folder) -> None:
     outcome = await run(engine, folder.request(str(folder.path)))
     assert outcome.reason is ExitReason.NOT_STARTED
-    assert "is a folder" in (outcome.message or "")
+    assert "is a directory" in (outcome.message or "")
 
 
 async def test_a_working_folder_that_is_not_there_is_an_outcome(engine: Engine, folder: Folder) -> None:
@@ -223,7 +223,7 @@ async def test_behind_shell_lines_a_missing_program_is_an_outcome(engine: Engine
     request = folder.request("no-such-program", pre_exec=("PATH=/bin:/nowhere",))
     outcome = await run(engine, request)
     assert (outcome.reason, outcome.exit_code) == (ExitReason.NOT_STARTED, 127)
-    assert "no program 'no-such-program' on the PATH of the task ('/bin:/nowhere')" in (outcome.message or "")
+    assert "no program 'no-such-program' on the task's PATH ('/bin:/nowhere')" in (outcome.message or "")
     assert "no-such-program" in request.stderr.read_text()
 
 

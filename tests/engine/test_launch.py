@@ -83,7 +83,7 @@ UNREACHED = {
     "an exit under a trap": (("trap : EXIT", "exit 0"), "line 2, 'exit 0', ended the shell with exit code 0"),
     "set -e of one's own": (("set -e", "false; true"), "line 2, 'false; true', ended the shell with exit code 1"),
     "set -u of one's own": (("set -u", ": $NOWHERE"), "line 2, ': $NOWHERE', ended the shell with exit code "),
-    "a signal": (("kill -KILL $$",), "line 1, 'kill -KILL $$', was ended by SIGKILL (signal 9)"),
+    "a signal": (("kill -KILL $$",), "line 1, 'kill -KILL $$', was killed by SIGKILL (signal 9)"),
     "half a command": (("true", "if true; then"), "line 2, 'if true; then', ended "),
     "no command": (("true", "fi"), "line 2, 'fi', ended "),
     "a long line": ((f"false {'x' * 500}",), f"line 1, 'false {'x' * 73}…', ended with exit code 1"),
@@ -102,13 +102,13 @@ def test_the_program_is_not_started(tmp_path: Path, shell: Path, lines: tuple[st
 def test_a_condition_that_does_not_hold_is_a_failure_with_a_way_out(tmp_path: Path, shell: Path) -> None:
     outcome = outcome_of(tmp_path, shell, "[ -f nowhere ] && . nowhere")
     assert outcome.reason is ExitReason.NOT_STARTED
-    assert (outcome.message or "").endswith("if it may, write '|| true' after it")
+    assert (outcome.message or "").endswith("if it may fail, write '|| true' after it")
 
 
 def test_the_path_of_the_lines_counts(tmp_path: Path, shell: Path) -> None:
     missing = outcome_of(tmp_path, shell, "PATH=/nowhere")
     assert missing.reason is ExitReason.NOT_STARTED
-    assert "no program 'printenv' on the PATH of the task ('/nowhere')" in (missing.message or "")
+    assert "no program 'printenv' on the task's PATH ('/nowhere')" in (missing.message or "")
 
 
 def test_a_program_that_cannot_be_executed_says_why(tmp_path: Path, shell: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_program_that_cannot_be_executed_says_why(tmp_path: Path, shell: Path)
     bad.chmod(0o755)
     outcome = outcome_of(tmp_path, shell, "true", argv=(str(bad),))
     assert outcome.reason is ExitReason.NOT_STARTED
-    assert "asks for the interpreter '/nowhere/python', which does not exist" in (outcome.message or "")
+    assert "needs the interpreter '/nowhere/python', which does not exist" in (outcome.message or "")
 
 
 def test_a_program_that_fails_was_started(tmp_path: Path, shell: Path) -> None:

@@ -73,8 +73,8 @@ async def test_only_the_given_environment_is_seen(folder: Folder, tmp_path: Path
     ("text", "words"),
     [
         ("echo no first line\n", "has no first line like '#!/bin/sh'"),
-        ("#!/no/such/interpreter\n", "asks for the interpreter '/no/such/interpreter', which does not exist"),
-        ("#!/bin/sh\r\n", re.escape(r"asks for the interpreter '/bin/sh\r'") + ".*Unix line ends"),
+        ("#!/no/such/interpreter\n", "needs the interpreter '/no/such/interpreter', which does not exist"),
+        ("#!/bin/sh\r\n", re.escape(r"needs the interpreter '/bin/sh\r'") + ".*Unix line endings"),
     ],
 )
 async def test_what_the_kernel_refuses_is_explained(
@@ -91,7 +91,7 @@ async def test_a_command_that_is_too_long_is_explained(open_engine: OpenEngine, 
         outcome = await run(engine, folder.request("true", "x" * 200_000))
         many = await run(engine, folder.request("true", *["x" * 100_000] * 100))
     assert (outcome.reason, many.reason) == (ExitReason.NOT_STARTED, ExitReason.NOT_STARTED)
-    assert re.search(r"the word 'x+…' of the command is too long .*\(200001 bytes", outcome.message or "")
+    assert re.search(r"the command's argument 'x+…' is too long .*\(200001 bytes", outcome.message or "")
     assert re.search(r"the command \(\d+ bytes\) and its environment \(\d+ bytes\) are too long", many.message or "")
 
 

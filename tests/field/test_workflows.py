@@ -272,8 +272,8 @@ def test_what_is_too_long_is_named(rose: Rose) -> None:
         f"  - {{name: a, env: {{BIG: {'x' * 140_000}}}}}\n  - {{name: b, t: {{--ids: {'y' * 140_000}}}}}\n"
     )
     out = rose("run", "campaign.yaml").out
-    assert "the variable BIG is too long for this system (140005 bytes, at most 131072)" in out
-    assert "the word 'yyyyyyyyyyyyyyyyyyyy…' of the command is too long for this system (140001 bytes" in out
+    assert "the environment variable BIG is too long for this system (140005 bytes, at most 131072)" in out
+    assert "the command's argument 'yyyyyyyyyyyyyyyyyyyy…' is too long for this system (140001 bytes" in out
 
 
 @pytest.mark.skipif(not shutil.which("setpriv"), reason="needs setpriv to be without root's rights")

@@ -304,7 +304,7 @@ def test_a_word_of_a_command_that_a_locale_lacks_fails_its_task_and_says_so(
     rose.write("{max_iter: 1, tasks: {t: {executable: echo, options: {--name: 表}}}, learners: 1}")
     called = rose("run", "campaign.yaml", "--run-dir", "r", **latin_1)
     assert called.code == 1
-    assert "the encoding of this terminal, latin-1, lacks" in called.out
+    assert "the terminal's encoding, latin-1, lacks" in called.out
 
 
 def test_a_folder_that_a_locale_lacks_is_no_bug(rose: Rose, latin_1: dict[str, Any]) -> None:

@@ -60,7 +60,7 @@ async def test_an_interpreter_that_is_not_there_is_explained(open_engine: OpenEn
     async with open_engine() as engine:
         outcome = await run(engine, folder.request(str(folder.script("#!/no/such/interpreter\n"))))
     assert outcome.reason is ExitReason.NOT_STARTED
-    assert "asks for the interpreter '/no/such/interpreter', which does not exist" in (outcome.message or "")
+    assert "needs the interpreter '/no/such/interpreter', which does not exist" in (outcome.message or "")
 
 
 async def test_a_task_waits_for_no_other_pilots_task_in_its_folder(
