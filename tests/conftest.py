@@ -17,9 +17,12 @@ from textwrap import dedent
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("long", max_examples=10_000, deadline=None)
+settings.register_profile("patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""How long an example takes is a matter of the machine."""
+settings.load_profile("patient")
+settings.register_profile("long", settings(), max_examples=10_000)
 """`pytest --hypothesis-profile=long`: for the tests that do not say how many examples they need."""
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Processor time as it would be on an idle machine.
+"""Time on a machine that others use too: what work would take if they did not, and what a program takes to begin.
 
 Processor time itself grows where others use the same caches and cores: by half, or twofold. A bound on it holds
 everywhere once it is compared with the time that a known piece of work takes at the same moment.
@@ -6,6 +6,8 @@ everywhere once it is compared with the time that a known piece of work takes at
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 
 NOMINAL_SECONDS = 0.06
@@ -22,3 +24,10 @@ def _known_work() -> float:
     table = {str(number): [number] for number in range(80_000)}
     sorted(table, key=lambda key: key[::-1])
     return time.process_time() - began
+
+
+def time_for_programs(seconds: float) -> float:
+    """In which any small program has surely come to its point; more than `seconds` on a machine that is busy now."""
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-S", "-c", ""], check=True)
+    return max(seconds, 20 * (time.monotonic() - began))

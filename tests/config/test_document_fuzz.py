@@ -160,7 +160,7 @@ def _encoded(encoding: str) -> st.SearchStrategy[bytes]:
     return YAMLISH.map(lambda text: text.encode(encoding, "surrogatepass"))
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(st.one_of(YAMLISH, YAMLISH.map("a: ".__add__), st.text(), st.binary(), _encoded("utf-8"), _encoded("utf-16")))
 @example("a: |\n  x\n\t\nb: 1")
 @example('"\\')
@@ -229,7 +229,7 @@ STYLES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(MAPS, STYLES)
 @pytest.mark.parametrize("parser", PARSERS)
 def test_what_pyyaml_writes_is_read_back_and_every_span_cuts_out_its_value(
@@ -292,7 +292,7 @@ def _ways_to_write(character: str, style: str) -> list[str]:
     return ways
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(written(), written(), st.sampled_from(["é: ", "é:   ", "é: [1, ", "é: {'😀': ", "- [😀, "]), st.data())
 @pytest.mark.parametrize("parser", PARSERS)
 def test_inside_points_at_each_character(
@@ -314,7 +314,7 @@ def test_inside_points_at_each_character(
     assert offsets(text, read.inside(path, first, last - first)) == expected
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(MAPS, TREES, st.data())
 def test_with_value_changes_that_value_and_its_place_and_nothing_else(
     data: dict[Any, Any], value: Any, choice: st.DataObject
@@ -333,7 +333,7 @@ def test_with_value_changes_that_value_and_its_place_and_nothing_else(
         offsets(changed.text_of(f"--set {text}") or "", changed.value_span(under))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.lists(st.one_of(st.integers(-2, 3), st.sampled_from(["a", "b", "0", "c"])), max_size=5), YAMLISH | st.text())
 def test_any_option_is_set_or_refused(path: list[Any], text: str) -> None:
     read = parse_document("a: [1, {b: 2}]\nb: {0: x, '1': y}\nc:\n", "x")

@@ -26,6 +26,7 @@ from rose_cli.engine.pilot.pilot import Pilot, PilotSpec
 from rose_cli.util.processes import ProcessScan, run_tag
 from tests.conftest import PATIENCE
 from tests.processes import gone
+from tests.work import time_for_programs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from rose_cli.engine.base import TaskOutcome
 
 PROGRAMS = Path(__file__).parent / "programs"
-GRACE_SECONDS = 1.0  # in which a program that obeys has to be heard, on a machine that is busy
+GRACE_SECONDS = time_for_programs(1.0)
 CAPACITY = Capacity(cores=2, gpus=("3", "5"), memory_mb=1000)
 RUN_ID = uuid.uuid4().hex
 

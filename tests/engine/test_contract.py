@@ -20,6 +20,7 @@ from rose_cli.util.errors import EngineError
 from rose_cli.util.processes import process_start_ticks
 from tests.engine.conftest import CAPACITY, GRACE_SECONDS, nothing, run, until_gone
 from tests.processes import gone
+from tests.work import time_for_programs
 
 if TYPE_CHECKING:
     from rose_cli.engine.base import Engine, TaskOutcome, TaskRequest
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-TIMEOUT_SECONDS = 1.5  # within which a program must have come to its point
+TIMEOUT_SECONDS = time_for_programs(1.5)
 AWKWARD = ("a b", "", "it's", '"', "$HOME", "`id`", "*", "\\", "line\nbreak", "-n", "ü", "; exit 9", "{x}")
 
 

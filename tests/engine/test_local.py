@@ -28,6 +28,7 @@ from rose_cli.util.signals import STOPS
 from tests.conftest import PATIENCE, REPOSITORY
 from tests.engine.conftest import CAPACITY, PROGRAMS, RUN_ID, alive, nothing, open_local, run, until_gone
 from tests.processes import gone
+from tests.work import time_for_programs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -222,7 +223,7 @@ async def test_it_works_where_there_is_no_pidfd(
     monkeypatch.delattr(os, "pidfd_open")
     async with open_engine() as engine:
         assert (await run(engine, folder.request("sh", "-c", "exit 3"))).exit_code == 3
-        outcome = await run(engine, folder.program("leaves_session", "deaf", timeout_seconds=1.5))
+        outcome = await run(engine, folder.program("leaves_session", "deaf", timeout_seconds=time_for_programs(1.5)))
     assert outcome.reason is ExitReason.TIMED_OUT
     assert gone(await folder.said("grandchild"))
 

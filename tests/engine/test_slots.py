@@ -102,7 +102,7 @@ requests = st.builds(
 deeds = st.lists(st.one_of(requests, st.tuples(st.sampled_from(["let go", "cancel"]), st.integers(0, 30))), max_size=40)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(deeds)
 def test_whatever_happens_the_order_holds_and_nothing_is_given_twice(
     deeds: list[Resources | tuple[str, int]],

@@ -363,13 +363,13 @@ def attempts(tmp_path_factory: pytest.TempPathFactory) -> Rose:
         """
         max_iter: 1
         engine: {kind: local, cores: 8, grace: 0.2s}
-        tasks: {s: {executable: "true", timeout: 1s}}
+        tasks: {s: {executable: "true", timeout: 3s}}
         learners:
           - {name: held, s: {executable: "{python} hold.py"}}
           - {name: own, env: {PYTHONUNBUFFERED: ""}, s: {executable: "{python} hold.py"}}
           - {name: deaf, s: {executable: ./deaf.sh}}
           - {name: again, s: {executable: ./again.sh, retries: {times: 1, pause: 0}}}
-          - {name: later, s: {executable: sleep 0.5}}
+          - {name: later, s: {executable: sleep 1.5}}
         """
     )
     # the environment of whoever runs the tests may have one
@@ -392,7 +392,7 @@ def test_what_a_task_printed_before_it_was_ended_is_not_lost(attempts: Rose) -> 
 
 def test_a_task_that_hangs_is_ended_by_its_timeout(attempts: Rose) -> None:
     error = attempts.learners("run")["deaf"]["error"]
-    assert (error["kind"], error["message"]) == ("timed_out", "killed by rose after its timeout of 1 s")
+    assert (error["kind"], error["message"]) == ("timed_out", "killed by rose after its timeout of 3 s")
     assert not Path("/proc", printed(attempts, "deaf").strip()).exists()
 
 

@@ -174,9 +174,9 @@ def test_limits_on_learners_that_are_under_way_at_once(rose: Rose) -> None:
 def test_near_the_wall_time_no_task_starts_that_would_not_finish(rose: Rose) -> None:
     rose.write(
         """
-        limits: {wall_time: 2s}
+        limits: {wall_time: 6s}
         max_iter: 100
-        tasks: {s: {executable: sleep 0.5}}
+        tasks: {s: {executable: sleep 1.5}}
         learners: 1
         """
     )

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rose_cli.plan.shell_quoting import UnsafeValueError
@@ -225,7 +225,7 @@ def test_the_word_that_arrives_is_the_value(shell: str, line: str, expected: str
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(values=st.lists(VALUES, min_size=1, max_size=30), place=st.sampled_from(PLACES))
 def test_whatever_the_value(shell: str, values: list[str], place: tuple[str, str]) -> None:
     check(shell, *place, values)
@@ -329,7 +329,7 @@ RUNS_IF_READ = [  # whatever is split off from it is no command
 
 
 @pytest.mark.parametrize("shell", [name for name in SHELLS if name in ("dash", "bash", "sh")])
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(tokens=st.lists(st.sampled_from(TOKENS), min_size=3, max_size=25), value=st.sampled_from(RUNS_IF_READ))
 @example(
     tokens=["$", "${{X#", "done", " #", "| sh ", '"', "{learner}", "case x in x) ", '"', "{learner}"],

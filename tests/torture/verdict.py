@@ -16,7 +16,7 @@ from rose_cli.util.files import directory_identity
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-GONE_WITHIN_SECONDS = 20.0
+GONE_WITHIN_SECONDS = 60.0
 """Grace, and the time that a loaded machine needs."""
 
 

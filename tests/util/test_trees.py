@@ -111,7 +111,7 @@ def test_a_hole_in_a_file_stays_a_hole(tmp_path: Path) -> None:
     assert blocks(tmp_path / "to/only") <= 16
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 200_000), st.binary(min_size=1, max_size=9000)), max_size=6), st.data())
 def test_any_file_is_copied_byte_for_byte(written: list[tuple[int, bytes]], data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:

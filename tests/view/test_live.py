@@ -138,7 +138,7 @@ def test_the_cursor_is_restored_when_drawing_fails() -> None:
         screen._facts = facts
         out, err = sys.stdout, sys.stderr
         with pytest.raises(BaseException, match=r"a bug|unhandled errors"):
-            anyio.run(frames, screen, 4)
+            anyio.run(frames, screen, 1000)
         assert (sys.stdout, sys.stderr) == (out, err)
     assert terminal.text.endswith(SHOW_CURSOR)
 

@@ -182,7 +182,7 @@ def test_a_pipe_in_the_place_of_a_record_is_not_waited_for(engine: Path) -> None
         wait_for_pilots(engine, force=False)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(key=st.sampled_from(sorted({*record(), "token", "home"})), value=anything)
 def test_any_record_is_refused_or_harms_nothing(engine: Path, mine: Path, key: str, value: object) -> None:
     (engine / "pilot-1.1").mkdir(exist_ok=True)
