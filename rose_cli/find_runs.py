@@ -24,6 +24,7 @@ from rose_cli.util.errors import RoseError, RunDirectoryError, UsageError, did_y
 from rose_cli.util.ownership import OVERFLOW_UID
 from rose_cli.view.console import notice
 from rose_cli.view.summary import short_path
+from rose_cli.view.wording import REASONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -247,9 +248,9 @@ def _cannot_go_on(folder: Path, campaign: Path | None) -> RoseError:
 
 
 def reasons(state: RunState) -> str:
-    """Why learners have stopped: "2 max iter, 1 criterion met"."""
+    """Why learners have stopped: "2 reached max_iter, 1 met the criterion"."""
     counts = Counter(learner.stop_reason for learner in state.learners.values() if learner.stop_reason)
-    return ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in counts.items())
+    return ", ".join(f"{count} {REASONS.get(reason, reason)}" for reason, count in counts.items())
 
 
 def ways_on(state: RunState) -> str:

@@ -36,7 +36,7 @@ def test_a_resume_of_an_edited_file_shows_what_changed_and_the_ways_on(ended: Ro
         assert (called.code, called.out) == (2, "")
         assert "max_iter: 1 → 4 (not applied)" in called.err
         assert "learners[1].name: not there → b (not applied)" in called.err
-        assert f"can be resumed: the latest, 'rose-runs/{name_of(ended)}', has ended (1 max iter)" in called.err
+        assert f"can be resumed: the latest, 'rose-runs/{name_of(ended)}', has ended (1 reached max_iter)" in called.err
         assert f"`rose resume rose-runs/{name_of(ended)}` with --max-iter N extends the run" in called.err
         assert "`rose run campaign.yaml` starts a new run of the file as it is now" in called.err
 
@@ -45,7 +45,9 @@ def test_a_resume_of_a_run_that_has_met_its_criterion_offers_no_extension(ended:
     ended.write(CAMPAIGN.replace("tasks:", "stop: {metric: mse, threshold: 1, executable: echo 0}, tasks:"))
     assert ended("run", "campaign.yaml").code == 0
     called = ended("resume", "campaign.yaml")
-    assert (called.code, "1 criterion met" in called.err, "--max-iter" in called.err) == (2, True, False), called.err
+    assert (called.code, "1 met the criterion" in called.err, "--max-iter" in called.err) == (2, True, False), (
+        called.err
+    )
 
 
 def test_a_resume_of_a_run_that_is_at_work_says_so(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from rose_cli.util.files import Folder
 from rose_cli.util.ownership import close_to_others
 from rose_cli.util.trees import Tally, remove_entry, size_words, tallying
 from rose_cli.view.console import notice, say
+from rose_cli.view.progress import status_words
 from rose_cli.view.summary import short_path
 
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ def size_of(path: Path) -> int:
 
 
 def _show(seen: SeenRun, heaps: list[Heap], options: CleanOptions) -> None:
-    say(f"run {seen.directory.path}: {seen.status.value}")
+    say(f"run {seen.directory.path}: {status_words(seen.status)}")
     if heaps:
         say("to be removed:")
     rows = [(heap.size, f"{heap.what}{_whose(heap, seen)}") for heap in heaps]

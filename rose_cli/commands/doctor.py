@@ -29,7 +29,7 @@ from rose_cli.util.errors import CampaignError, ExitCode, RoseError
 from rose_cli.util.json_output import write_json
 from rose_cli.util.processes import process_start_ticks
 from rose_cli.view.console import notice
-from rose_cli.view.doctor import Check, Section, print_health
+from rose_cli.view.doctor import Check, Section, print_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -346,7 +346,7 @@ def doctor(report_format: ReportFormat, *, with_pilot: bool) -> ExitCode:
     if report_format == "json":
         write_json([_object(section) for section in sections])
     else:
-        print_health(sections)
+        print_report(sections)
     if not local.usable or (with_pilot and not pilot.usable):
         return ExitCode.ENGINE
     return ExitCode.OK if here.usable else ExitCode.RUN_DIRECTORY

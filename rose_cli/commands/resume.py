@@ -51,6 +51,7 @@ from rose_cli.util.ownership import close_to_others
 from rose_cli.util.processes import process_is_running
 from rose_cli.util.redact import remember
 from rose_cli.view.console import complain, notice, say
+from rose_cli.view.progress import status_words
 from rose_cli.view.resume import next_command_lines, preview_lines
 from rose_cli.view.summary import short_path
 from rose_cli.view.wording import counted
@@ -148,7 +149,7 @@ def explain(argument: str | None, options: ResumeOptions) -> ExitCode:
         raise seen.damage
     where = Whereabouts(seen.directory, seen.plan, seen.state)
     intent = _intent(where, options)
-    say(f"run {seen.directory.path}: {seen.status.value}")
+    say(f"run {seen.directory.path}: {status_words(seen.status)}")
     changed = altered(seen.state, checksums(seen.directory))
     for line in altered_lines(seen.directory, seen.plan, changed):
         say(line)

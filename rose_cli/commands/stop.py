@@ -11,6 +11,7 @@ from rose_cli.runs.stop_requests import StopRequest, send_request, withdraw_requ
 from rose_cli.util.errors import ExitCode, RunDirectoryError, check_known
 from rose_cli.util.ownership import close_to_others
 from rose_cli.view.console import notice
+from rose_cli.view.progress import status_words
 from rose_cli.view.summary import short_path
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def stop(argument: str, learner: str | None, *, trust: bool) -> ExitCode:
     close_to_others()
     seen = see(find_own_run(argument, "stop", trust=trust))
     if not seen.alive:
-        message = f"'{short_path(seen.directory.path)}' is not running: its status is '{seen.status.value}'"
+        message = f"'{short_path(seen.directory.path)}' is not running (status: {status_words(seen.status)})"
         raise RunDirectoryError(message, "there is nothing to stop")
     if learner is not None:
         check_known("learner", learner, seen.state.learners, " in this run")

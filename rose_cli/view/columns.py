@@ -1,6 +1,6 @@
-"""The columns of the table: which fit a given width, and text cut and padded to cells.
+"""The columns of the table: which of them fit a given width, and lines whose text is cut and padded to columns.
 
-All of it follows from the plan and the window, nothing from what happens: columns do not move during a run.
+The columns depend only on the plan and the window, so they do not move during a run.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.text import Text
 
-from rose_cli.view.console import safe
-from rose_cli.view.progress import Standing
+from rose_cli.view.console import safe, shortened
+from rose_cli.view.progress import DisplayStatus
 from rose_cli.view.wording import number
 
 if TYPE_CHECKING:
@@ -22,18 +22,16 @@ if TYPE_CHECKING:
     from rose_cli.plan.model import CriterionPlan, Plan
 
 Piece: TypeAlias = tuple[str, str]
-"""A text and its style."""
+"""A string and its style."""
 
 Cell: TypeAlias = tuple[Piece, ...]
 
 GAP = 2
 
-ELLIPSIS = "…"
-
 
 @dataclass(frozen=True)
 class Column:
-    """`key` says what stands in it; `width` is in terminal cells."""
+    """`key` says what it shows; `width` is in terminal cells."""
 
     key: str
     title: str
@@ -41,37 +39,8 @@ class Column:
     align: Literal["left", "right"] = "left"
 
 
-def shortened(text: str, width: int) -> str:
-    """The text in at most `width` cells; what is too much is taken from its end."""
-    text = safe(text)
-    if cell_len(text) <= width:
-        return text
-    return f"{_head(text, width - 1)}{ELLIPSIS}" if width > 0 else ""
-
-
-def shortened_in_middle(text: str, width: int) -> str:
-    """As `shortened`, but both ends stay: names of a sweep differ at their ends."""
-    text = safe(text)
-    if cell_len(text) <= width or width < 5:
-        return shortened(text, width)
-    tail_width = (width - 1) // 2
-    return f"{_head(text, width - 1 - tail_width)}{ELLIPSIS}{_tail(text, tail_width)}"
-
-
-def _head(text: str, width: int) -> str:
-    """As much of the beginning as fits into `width` cells."""
-    return set_cell_size(text, max(0, width)).rstrip() if cell_len(text) > width else text
-
-
-def _tail(text: str, width: int) -> str:
-    start = len(text)
-    while start > 0 and cell_len(text[start - 1 :]) <= width:
-        start -= 1
-    return text[start:].lstrip()
-
-
 def line_of(columns: Sequence[Column], cells: Sequence[Cell]) -> Text:
-    """One line of the table, as wide as the columns and the gaps between them."""
+    """One line of the table; a cell that is too long is cut."""
     line = unbroken()
     for position, (column, cell) in enumerate(zip(columns, cells, strict=True)):
         if position:
@@ -82,38 +51,31 @@ def line_of(columns: Sequence[Column], cells: Sequence[Cell]) -> Text:
 
 
 def _append(line: Text, column: Column, cell: Cell) -> None:
-    used = sum(cell_len(text) for text, _ in cell)
-    if used > column.width:
-        cell = ((shortened("".join(text for text, _ in cell), column.width), cell[0][1]),)
-        used = cell_len(cell[0][0])
-    padding = " " * (column.width - used)
-    if column.align == "right":
-        line.append(padding)
-    for text, style in cell:
-        line.append(text, style)
-    if column.align == "left":
-        line.append(padding)
+    text = Text.assemble(*cell)
+    text.truncate(column.width, overflow="ellipsis")
+    text.align(column.align, column.width)
+    line.append_text(text)
 
 
 def width_of(columns: Sequence[Column]) -> int:
-    """Of all columns with the gaps between them."""
+    """The width of all columns and the gaps between them."""
     gaps = sum(1 if column.key == "mark" else GAP for column in columns[:-1])
     return sum(column.width for column in columns) + gaps
 
 
 def unbroken(text: str = "", style: str = "") -> Text:
-    """A line that is cut where the window ends, and never goes on in the next."""
+    """A line that is cut at the edge of the window and never wraps."""
     return Text(text, style, no_wrap=True, overflow="crop", end="\n")
 
 
 def joined(pieces: Sequence[Piece], separator: str, width: int) -> Text:
-    """As many of the pieces as fit into a line; the first is cut where even it does not."""
+    """As many of the pieces as fit into a line; the first is cut if even it does not fit."""
     line, used = unbroken(), 0
     for text, style in pieces:
         before = separator if used else ""
         if used and used + cell_len(before) + cell_len(text) > width:
             break
-        text = shortened(text, width)  # noqa: PLW2901 - the same text, made to fit
+        text = shortened(text, width)  # noqa: PLW2901 - the same text, cut to fit
         line.append(before)
         line.append(text, style)
         used += cell_len(before) + cell_len(text)
@@ -126,7 +88,7 @@ VALUE_WIDTH = 8
 
 BAR_WIDTH = 8
 
-STATUS_WIDTH = max(len(standing.words) for standing in Standing)
+STATUS_WIDTH = max(len(status.words) for status in DisplayStatus)
 
 MIN_TREND, GOOD_TREND, MAX_TREND = 3, 8, 16
 
@@ -134,7 +96,7 @@ FAIR_NAME = 13
 
 GOOD_NAME = 32
 
-# From much to little: the first that fits is taken. `doing` is `now` and `status` in one.
+# The first layout that fits is used. `doing` combines `now` and `status`.
 _LAYOUTS: tuple[tuple[str, ...], ...] = (
     ("mark", "learner", "bar", "done", "now", "metric+trend", "threshold", "status", "elapsed", "left"),
     ("mark", "learner", "done", "now", "metric+trend", "threshold", "status", "elapsed", "left"),
@@ -153,7 +115,7 @@ _LAYOUTS: tuple[tuple[str, ...], ...] = (
 
 @dataclass(frozen=True)
 class Measures:
-    """How much room the plan's own words take, in terminal cells, and what there is to show at all."""
+    """How wide the plan's names are, in terminal cells, and which columns have anything to show."""
 
     name: int
     task: int
@@ -167,7 +129,7 @@ class Measures:
 
 
 def measure(plan: Plan, state: RunState) -> Measures:
-    """`metric` and `criterion` are set where all learners share it."""
+    """`metric` and `criterion` are set if all learners share them."""
     criteria = [learner.criterion for learner in plan.learners if learner.criterion is not None]
     bounds = [bound for learner in plan.learners if (bound := state.bound(learner.name, learner.max_iter))]
     metrics = {criterion.metric for criterion in criteria}
@@ -189,7 +151,7 @@ def measure(plan: Plan, state: RunState) -> Measures:
 
 
 def threshold_text(criterion: CriterionPlan, *, with_metric: bool) -> str:
-    """ "< 0.1"; where there is only a patience, that."""
+    """ "< 0.1", or the patience if there is no threshold."""
     if criterion.threshold is not None:
         text = f"{criterion.operator} {number(criterion.threshold)}"
     else:
@@ -198,9 +160,9 @@ def threshold_text(criterion: CriterionPlan, *, with_metric: bool) -> str:
 
 
 def choose_columns(measures: Measures, width: int) -> tuple[Column, ...]:
-    """The richest columns that fit into `width` cells."""
+    """The most informative columns that fit into `width` cells."""
     for keys in _LAYOUTS:
-        widths = {key: _least(key, measures, keys) for key in keys if _has_something_to_say(key, measures)}
+        widths = {key: _least(key, measures, keys) for key in keys if _has_content(key, measures)}
         spare = width - width_of(_columns(widths, measures))
         if spare >= 0:
             _share_out(spare, widths, measures)
@@ -208,14 +170,14 @@ def choose_columns(measures: Measures, width: int) -> tuple[Column, ...]:
     return ()
 
 
-def _has_something_to_say(key: str, measures: Measures) -> bool:
+def _has_content(key: str, measures: Measures) -> bool:
     if key in ("metric", "metric+trend", "threshold"):
         return measures.has_criteria
     return measures.has_bounds or key not in ("bar", "left")
 
 
 def _least(key: str, measures: Measures, keys: tuple[str, ...]) -> int:
-    """How little a column can do with. Where there are few of them, names and tasks are cut before one is left out."""
+    """The smallest useful width of a column. In short layouts, names and tasks are cut before a column is dropped."""
     return {
         "mark": 1,
         "learner": min(measures.name, FAIR_NAME if "elapsed" in keys else 8 if "doing" in keys else 1),
@@ -233,13 +195,13 @@ def _least(key: str, measures: Measures, keys: tuple[str, ...]) -> int:
 
 
 def _task_width(measures: Measures) -> int:
-    """For "waiting", and a task with its attempt."""
+    """Wide enough for "waiting", and for a task with its attempt."""
     return min(max(7, measures.task + 3), 15)
 
 
 def _share_out(spare: int, widths: Widths, measures: Measures) -> None:
-    """Status and names first, then the title of the threshold, a longer trend, the attempt in words, long names."""
-    wishes = (
+    """Widen status and names first, then the threshold's title, the trend, the attempt in words, long names."""
+    targets = (
         ("doing", max(_task_width(measures), STATUS_WIDTH)),
         ("learner", min(measures.name, GOOD_NAME)),
         ("threshold", 9),
@@ -248,9 +210,9 @@ def _share_out(spare: int, widths: Widths, measures: Measures) -> None:
         ("metric+trend", VALUE_WIDTH + 3 + MAX_TREND),
         ("learner", measures.name),
     )
-    for key, wish in wishes:
+    for key, target in targets:
         if key in widths:
-            more = max(0, min(spare, wish - widths[key]))
+            more = max(0, min(spare, target - widths[key]))
             widths[key] += more
             spare -= more
 

@@ -1,4 +1,4 @@
-"""Text to a terminal: the one place that makes rich consoles, and that makes foreign text harmless."""
+"""Text for a terminal: rich consoles, text cut to fit, and foreign text made harmless. All output goes through here."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 import threading
 from typing import IO, TYPE_CHECKING, cast
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
@@ -18,21 +19,21 @@ from rose_cli.util.streams import give_up
 if TYPE_CHECKING:
     from typing import TextIO
 
-# One cell for one cell, so that a table stays a table where the encoding knows no more than ASCII.
+# One cell for each cell, so that a table stays aligned if the encoding has only ASCII.
 _PLAIN_LETTERS = str.maketrans("…━╌▁▂▃▄▅▆▇█✓✗▸■•→↑↓≤│─·★☆—", "~=-_.,-~=^#+x>#*>^v<|-.*o-")
 
 
-class Outlet:
-    """Looks like a text stream to `rich` and to `print`, and never raises: a run goes on without its listener.
+class SafeStream:
+    """A text stream, for `rich` and `print`, that never raises: a run continues even if nobody reads its output.
 
-    Several threads may write; each call goes out whole.
+    Several threads may write; each call is written whole.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._lock = threading.Lock()
         self.is_gone = False
-        """Nobody reads any more: `rose run … | head`, a closed terminal, a full disk."""
+        """No more output is possible: `rose run … | head`, a closed terminal, a full disk."""
 
     @property
     def encoding(self) -> str:
@@ -61,7 +62,7 @@ class Outlet:
 
 
 def encodable(text: str, encoding: str) -> str:
-    """The text with plainer letters where the encoding lacks the fine ones."""
+    """The text with ASCII substitutes for characters that the encoding lacks."""
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
@@ -72,11 +73,13 @@ def encodable(text: str, encoding: str) -> str:
 
 
 WIDTH_OFF_TERMINAL = 100
-"""Columns of a table in a file or a pipe, unless COLUMNS says otherwise."""
+"""Columns of a table in a file or a pipe, unless COLUMNS sets another number."""
+
+ELLIPSIS = "…"
 
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
-# Controls of both sets, line breaks, half surrogates, and what turns the direction of the text around it.
+# C0 and C1 control characters, line breaks, lone surrogates, and characters that change the direction of text.
 _HARMFUL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 _COLOUR = re.compile(r"(\x1b\[[0-9;:]{0,40}m)")
@@ -87,25 +90,58 @@ _LINE_END = re.compile(r"\r\n?")
 
 
 def safe(text: str, *, keep: str = "") -> str:
-    """Foreign text (a name, what a task printed) for one line of a terminal: as long as before, nothing of it acts.
+    """Foreign text (a name, a task's output) for one line of a terminal: of the same length, with no effect on it.
 
-    ESC becomes "␛", a newline "␊", and so on for all that ASCII has a picture of; the rest becomes "�". What is in
-    `keep` stays.
+    ESC becomes "␛", a newline "␊", and so on for every ASCII control character; others become "�". Characters in
+    `keep` stay.
     """
     return _HARMFUL.sub(lambda match: match.group() if match.group() in keep else _picture(match), text)
 
 
+def shortened(text: str, width: int) -> str:
+    """The text in at most `width` cells, its end replaced by an ellipsis if it is too long.
+
+    Rich's `Text.truncate` does the same, but leaves a space before the ellipsis.
+    """
+    text = safe(text)
+    if cell_len(text) <= width:
+        return text
+    return f"{head(text, width - 1)}{ELLIPSIS}" if width > 0 else ""
+
+
+def shortened_in_middle(text: str, width: int) -> str:
+    """As `shortened`, but both ends stay: names of a sweep differ at their ends."""
+    text = safe(text)
+    if cell_len(text) <= width or width < 5:
+        return shortened(text, width)
+    tail_width = (width - 1) // 2
+    return f"{head(text, width - 1 - tail_width)}{ELLIPSIS}{tail(text, tail_width)}"
+
+
+def head(text: str, width: int) -> str:
+    """As much of the beginning as fits into `width` cells."""
+    return set_cell_size(text, max(0, width)).rstrip() if cell_len(text) > width else text
+
+
+def tail(text: str, width: int) -> str:
+    """As much of the end as fits into `width` cells."""
+    start = len(text)
+    while start > 0 and cell_len(text[start - 1 :]) <= width:
+        start -= 1
+    return text[start:].lstrip()
+
+
 def say(text: str) -> None:
-    """A line of the output proper, as a person is to read it: on standard output."""
+    """Print a human-readable line to standard output."""
     line = safe(fit_to_show(text), keep="\n\t") + "\n"
     sys.stdout.write(encodable(line, sys.stdout.encoding))
 
 
 class Filter:
-    """What a program has printed, bytes for bytes, as text for a terminal on which only its colours act.
+    """The output of a program, fed as bytes, as text that affects a terminal only by its colours.
 
-    Lines, tabs and colours stay, and all else is shown as `safe` does it; a CR by itself, as of a progress bar, ends a
-    line. What is half there, at the end of the bytes, waits for the rest.
+    Lines, tabs and colours stay; anything else is shown as by `safe`. A lone CR, as of a progress bar, ends a line. An
+    incomplete sequence at the end of the bytes waits for the rest.
     """
 
     def __init__(self) -> None:
@@ -121,14 +157,14 @@ class Filter:
         return self._filtered(text[:cut])
 
     def finish(self) -> str:
-        """What is left; the colours of the terminal are then its own again."""
+        """The rest of the output; afterwards the terminal has its default colours."""
         text = self._filtered(self._held + self._decoder.decode(b"", final=True))
         self._held = ""
         is_coloured, self._is_coloured = self._is_coloured, False
         return text + ("\x1b[0m" if is_coloured else "")
 
     def _filtered(self, text: str) -> str:
-        parts = _COLOUR.split(text)  # every second one is a colour
+        parts = _COLOUR.split(text)  # every second part is a colour
         self._is_coloured |= len(parts) > 1
         parts[::2] = [safe(_LINE_END.sub("\n", part), keep="\n\t") for part in parts[::2]]
         return "".join(parts)
@@ -141,16 +177,16 @@ def _picture(match: re.Match[str]) -> str:
     return "\N{SYMBOL FOR DELETE}" if number == 0x7F else _REPLACEMENT
 
 
-def open_console(stream: TextIO | Outlet) -> Console:
-    """A console that takes text as it is: no markup, no emoji codes, no guessing at what to highlight.
+def open_console(stream: TextIO | SafeStream) -> Console:
+    """A console that prints text unchanged: no markup, no emoji codes, no automatic highlighting.
 
-    Colours as the terminal has them; NO_COLOR and FORCE_COLOR are obeyed. Lines are not broken: a command must be
-    fit to be copied.
+    It uses the terminal's colours and respects NO_COLOR and FORCE_COLOR. Lines are not wrapped, so that commands can
+    be copied.
     """
-    outlet = stream if isinstance(stream, Outlet) else Outlet(stream)
+    safe_stream = stream if isinstance(stream, SafeStream) else SafeStream(stream)
     return Console(
-        file=cast("IO[str]", outlet),
-        width=None if outlet.isatty() else _width_off_terminal(),
+        file=cast("IO[str]", safe_stream),
+        width=None if safe_stream.isatty() else _width_off_terminal(),
         markup=False,
         emoji=False,
         highlight=False,
@@ -160,8 +196,8 @@ def open_console(stream: TextIO | Outlet) -> Console:
     )
 
 
-def terminal_size(stream: TextIO | Outlet) -> tuple[int, int]:
-    """Columns and lines of the window behind the stream, as they are now; 80 by 24 where it does not know."""
+def terminal_size(stream: TextIO | SafeStream) -> tuple[int, int]:
+    """Columns and lines of the stream's terminal as they are now; 80 by 24 if unknown."""
     try:
         columns, lines = os.get_terminal_size(stream.fileno())
     except (OSError, ValueError):
@@ -169,16 +205,16 @@ def terminal_size(stream: TextIO | Outlet) -> tuple[int, int]:
     return columns or 80, lines or 24
 
 
-def can_redraw(stream: TextIO | Outlet) -> bool:
-    """Whether the stream is a terminal on which the cursor can be moved."""
+def can_redraw(stream: TextIO | SafeStream) -> bool:
+    """Whether the stream is a terminal whose cursor can be moved."""
     try:
         return stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
     except ValueError:  # closed
         return False
 
 
-def is_in_foreground(stream: TextIO | Outlet) -> bool:
-    """Whether the terminal is ours to draw on; it is the shell's while rose runs with `&` or after Ctrl-Z and `bg`."""
+def is_in_foreground(stream: TextIO | SafeStream) -> bool:
+    """Whether rose may draw on the terminal; it may not while it runs with `&`, or after Ctrl-Z and `bg`."""
     try:
         return os.tcgetpgrp(stream.fileno()) == os.getpgrp()
     except (OSError, ValueError):
@@ -186,12 +222,12 @@ def is_in_foreground(stream: TextIO | Outlet) -> bool:
 
 
 def notice(message: str) -> None:
-    """A line for the user beside the output proper: on standard error."""
+    """Print a line for the user to standard error."""
     open_console(sys.stderr).print(Text(safe(fit_to_show(message))))
 
 
 def complain(message: str, hint: str | None = None) -> None:
-    """Why rose could not do its work, and what to do about it; on standard error."""
+    """Print an error, and a hint on what to do about it, to standard error."""
     line = Text.assemble(("error:", "bold red"), f" {safe(fit_to_show(message))}")
     if hint:
         line.append("\n")

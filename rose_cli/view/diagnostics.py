@@ -1,4 +1,4 @@
-"""Mistakes in a campaign file as shown to a person, to a program and to GitHub."""
+"""Errors in campaign files: as text with the lines that they are in, as JSON, and as annotations for GitHub."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.text import Text
 
 from rose_cli.util.errors import Severity
 from rose_cli.util.redact import masked_document, masked_setting
-from rose_cli.view.console import open_console, safe
+from rose_cli.view.console import ELLIPSIS, head, open_console, safe, tail
 from rose_cli.view.wording import counted
 
 if TYPE_CHECKING:
@@ -22,15 +22,13 @@ if TYPE_CHECKING:
 
 TAB_WIDTH = 4
 
-ELLIPSIS = "…"
-
 CONTEXT = 24
-"""Cells of a long line that are shown before the place, at least."""
+"""Cells of a long line that are shown before the error, at least."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Two lines of equal indent: the text, and blanks with carets below it."""
+    """A line of text, and carets below the part in error, after as many `blanks`."""
 
     text: str
     blanks: str
@@ -38,9 +36,9 @@ class Frame:
 
 
 def frame(line: str, span: Span, width: int) -> Frame:
-    """`line` is the one that `span` begins on; the text takes at most `width` cells, and the carets are within."""
+    """`line` is the first line of `span`; text and carets take at most `width` cells."""
     start = min(span.column - 1, len(line))
-    # a span over several lines points at what it has of its first
+    # of a span over several lines, the part in its first line is marked
     end = len(line) if span.end_line > span.line else min(span.end_column - 1, len(line))
     before, meant, after = (_shown(part) for part in (line[:start], line[start:end], line[end:]))
     meant, after = meant.rstrip() or meant, after.rstrip()
@@ -48,54 +46,40 @@ def frame(line: str, span: Span, width: int) -> Frame:
 
 
 def _shown(text: str) -> str:
-    """Each tab as so many blanks, whatever comes before it: carets follow whatever is between."""
+    """Tabs become a fixed number of spaces, so that the carets stay aligned."""
     return safe(text.replace("\t", " " * TAB_WIDTH))
 
 
 def _cut(before: str, meant: str, after: str, width: int) -> Frame:
-    """Leave out what is far from the place."""
+    """Omit text far from the error."""
     if cell_len(before + meant + after) > width:
         room = max(CONTEXT, width - cell_len(meant) - CONTEXT)
         if cell_len(before) > room:
-            before = ELLIPSIS + _tail(before, room - 1)
+            before = ELLIPSIS + tail(before, room - 1)
         room = width - cell_len(before)
         if cell_len(meant) > room:
-            meant, after = _head(meant, room - 1) + ELLIPSIS, ""
+            meant, after = head(meant, room - 1) + ELLIPSIS, ""
         elif cell_len(meant + after) > room:
-            after = _head(after, room - cell_len(meant) - 1) + ELLIPSIS
+            after = head(after, room - cell_len(meant) - 1) + ELLIPSIS
     return Frame(before + meant + after, " " * cell_len(before), "^" * max(1, cell_len(meant)))
 
 
-def _head(text: str, width: int) -> str:
-    end = min(len(text), width)
-    while cell_len(text[:end]) > width:
-        end -= 1
-    return text[:end]
-
-
-def _tail(text: str, width: int) -> str:
-    start = max(0, len(text) - width)
-    while cell_len(text[start:]) > width:
-        start += 1
-    return text[start:]
-
-
 OPTION = "--"
-"""What a diagnostic about the command line calls its file begins so: `--set max_iter=abc`. It is its own text."""
+"""A diagnostic about the command line has the option as its file, `--set max_iter=abc`, which is also its text."""
 
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold magenta"}
 
 
 def print_diagnostics(diagnostics: Sequence[Diagnostic], text: str, name: str, stream: TextIO) -> None:
-    """Each mistake with its place in `text`, and how many there are in the file called `name`."""
+    """Print each error with its location in `text`, and how many there are in the file called `name`."""
     console = open_console(stream)
     console.print(diagnostics_text(diagnostics, text, name, console.width))
 
 
 def diagnostics_text(diagnostics: Sequence[Diagnostic], text: str, name: str, width: int) -> Text:
-    """For a person; source lines take at most `width` cells."""
+    """Human-readable; source lines take at most `width` cells."""
     lines = masked_document(text).splitlines()
-    found = [_for_person(diagnostic, lines, width) for diagnostic in diagnostics]
+    found = [_as_text(diagnostic, lines, width) for diagnostic in diagnostics]
     return Text("\n\n").join([*found, _count(diagnostics, name)])
 
 
@@ -105,11 +89,11 @@ def diagnostic_objects(diagnostics: Iterable[Diagnostic]) -> list[dict[str, str 
 
 
 def diagnostics_github(diagnostics: Iterable[Diagnostic]) -> str:
-    """A workflow command a line, for annotations at the places in the file."""
+    """One workflow command per line, for annotations in the file."""
     return "".join(f"{_command(diagnostic)}\n" for diagnostic in diagnostics)
 
 
-def _for_person(diagnostic: Diagnostic, lines: Sequence[str], width: int) -> Text:
+def _as_text(diagnostic: Diagnostic, lines: Sequence[str], width: int) -> Text:
     is_option = diagnostic.file.startswith(OPTION)
     shown = Text()
     place = diagnostic.span
@@ -145,7 +129,7 @@ def _count(diagnostics: Sequence[Diagnostic], name: str) -> Text:
     found = [counted(counts[severity], severity.value) for severity in Severity if counts[severity]]
     name = safe(masked_setting(name) if name.startswith(OPTION) else name)
     if not found:
-        return Text.assemble(("✓ ", "green"), f"no mistakes in {name}")
+        return Text.assemble(("✓ ", "green"), f"no errors in {name}")
     return Text(f"{', '.join(found)} in {name}")
 
 
@@ -165,7 +149,7 @@ def _object(diagnostic: Diagnostic) -> dict[str, str | int | None]:
 
 
 def _command(diagnostic: Diagnostic) -> str:
-    """Columns only where the place is on one line: GitHub has no use for them otherwise."""
+    """Columns are included only if the error is in one line: GitHub ignores them otherwise."""
     message = diagnostic.message + (f"\nhelp: {diagnostic.hint}" if diagnostic.hint else "")
     properties: dict[str, str | int] = {}
     if diagnostic.file.startswith(OPTION):

@@ -1,4 +1,4 @@
-"""The page of `rose doctor`: a line for each check, in sections."""
+"""The report of `rose doctor`: sections with one line for each check."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Verdict: TypeAlias = Literal["ok", "warn", "missing"]
 
 @dataclass(frozen=True)
 class Check:
-    """One fact. `warn`: rose works, with less; `missing`: something cannot be done. `hint` is what to do about it."""
+    """The result of one check. `warn`: rose works, with limits; `missing`: something does not work."""
 
     name: str
     verdict: Verdict
@@ -36,7 +36,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Section:
-    """The checks of one thing; it is usable where nothing is missing."""
+    """Checks that belong together; usable if none of them is missing."""
 
     title: str
     checks: tuple[Check, ...]
@@ -46,13 +46,13 @@ class Section:
         return all(check.verdict != "missing" for check in self.checks)
 
 
-def print_health(sections: Sequence[Section]) -> None:
+def print_report(sections: Sequence[Section]) -> None:
     console = open_console(sys.stdout)
     for number, section in enumerate(sections):
         if number:
             console.print()
-        said, style = ("usable", "green") if section.usable else ("not usable", "bold red")
-        console.print(Text.assemble((section.title, "bold"), ": ", (said, style)))
+        verdict, style = ("usable", "green") if section.usable else ("not usable", "bold red")
+        console.print(Text.assemble((section.title, "bold"), ": ", (verdict, style)))
         for check in section.checks:
             console.print(_line(check))
 

@@ -1,4 +1,4 @@
-"""Owns how a failure is told: who, where, what was run, what it said last, and where all of it can be read."""
+"""Failures as text: learner, task, command, last lines of output, log, and advice. Also reports that were ignored."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from rose_cli.view.console import safe
-from rose_cli.view.progress import Standing, standing_of
+from rose_cli.view.progress import DisplayStatus, display_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ SHOWN_REPORTS = 3
 
 
 def failures(plan: Plan, state: RunState, reason: str | None) -> list[AttemptFailed]:
-    """Those that had consequences: not what a further attempt made up for. `reason`: why the session ended."""
+    """The failures that had consequences, so not those that a retry made good. `reason`: why the session ended."""
     return [
         learner.error
         for learner_plan in plan.learners
@@ -35,13 +35,13 @@ def failures(plan: Plan, state: RunState, reason: str | None) -> list[AttemptFai
 
 
 def _had_consequences(plan: LearnerPlan, learner: LearnerState, error: AttemptFailed, reason: str | None) -> bool:
-    if standing_of(learner, alive=True) is Standing.FAILED:
+    if display_status(learner, alive=True) is DisplayStatus.FAILED:
         return True
     return (reason == "failed" and learner.stop_reason is None) or _was_given_up(plan, learner, error)
 
 
 def _was_given_up(plan: LearnerPlan, learner: LearnerState, error: AttemptFailed) -> bool:
-    """With `on_failure: continue` the learner went on without the step."""
+    """Whether the learner continued without the step, by `on_failure: continue`."""
     iterations = [*learner.iterations, *([learner.current] if learner.current else [])]
     for iteration in iterations:
         step = iteration.steps.get((error.task, error.replica))
@@ -51,8 +51,8 @@ def _was_given_up(plan: LearnerPlan, learner: LearnerState, error: AttemptFailed
     return False
 
 
-def told(error: AttemptFailed, directory: RunDirectory) -> Iterator[Text]:
-    """The lines about one failure."""
+def failure_lines(error: AttemptFailed, directory: RunDirectory) -> Iterator[Text]:
+    """One failure in full."""
     replica = f" (replica {error.replica})" if error.replica else ""
     where = f"'{safe(error.task)}'{replica} failed in iteration {error.iteration}, attempt {error.attempt}"
     yield Text.assemble(("✗ ", "bold red"), (safe(error.learner), "bold"), f": {where}: {_how(error)}")
@@ -65,71 +65,71 @@ def told(error: AttemptFailed, directory: RunDirectory) -> Iterator[Text]:
         yield labelled("help", hint)
 
 
-_NEEDS_A_LOGIN = "it comes with a login shell: begin pre_exec with the file that brings it, such as"
+_NEEDS_A_LOGIN = "only login shells define it: start pre_exec with the file that does, for example"
 
-_SAYS: tuple[tuple[str, str], ...] = (
+_BY_OUTPUT: tuple[tuple[str, str], ...] = (
     (r"\b(module|ml)\b: (command )?not found", f"{_NEEDS_A_LOGIN} 'source /etc/profile'"),
     (
         r"\bconda: (command )?not found|Run 'conda init'|configured to use 'conda activate'",
         f"{_NEEDS_A_LOGIN} 'source <conda>/etc/profile.d/conda.sh'",
     ),
-    ("\\\\r['\u2019]?: |\\^M: ", "a script has Windows line ends: sed -i 's/\\r$//' SCRIPT"),
+    ("\\\\r['\u2019]?: |\\^M: ", "a script has Windows line endings: sed -i 's/\\r$//' SCRIPT"),
     (
         r"rose: line \d+: [^/$][^:]*: No such file",
-        "pre_exec runs in the workspace: a file beside the campaign file is $ROSE_CAMPAIGN_DIR/…",
+        "pre_exec runs in the workspace: the path of a file beside the campaign file is $ROSE_CAMPAIGN_DIR/…",
     ),
     (
         r"ModuleNotFoundError: No module named",
-        "the Python that ran it lacks the package: activate its environment, or name its python",
+        "the Python that ran it lacks the package: activate the right environment, or use the path of its python",
     ),
     (r"Argument list too long", "pass values in a file"),
     (
         r"[Cc]annot fork|fork: (retry: )?Resource temporarily unavailable|can't start new thread",
-        "no more processes or threads are allowed ('ulimit -u'): let it start fewer, or run fewer tasks at once",
+        "the limit of processes or threads is reached ('ulimit -u'): make it start fewer, or run fewer tasks at once",
     ),
 )
-"""What is said by programs that do not find what they need, and what helps."""
+"""Advice by the last lines of standard error."""
 
-_ENDED: dict[int, str] = {
-    signal.SIGKILL: "rose did not send KILL: most often memory had run out; use less, or run fewer at once",
+_BY_SIGNAL: dict[int, str] = {
+    signal.SIGKILL: "rose did not send KILL: most likely memory ran out; use less, or run fewer tasks at once",
     signal.SIGSEGV: "a program crashed",
     signal.SIGBUS: "a program crashed",
     signal.SIGFPE: "a program crashed",
-    signal.SIGABRT: "a program ended itself",
+    signal.SIGABRT: "a program aborted itself",
     signal.SIGILL: "a program crashed: it may have been built for another processor",
-    signal.SIGPIPE: "a program wrote to a pipe that nobody read any more, as before '| head'",
+    signal.SIGPIPE: "a program wrote to a pipe whose reader had exited, as with '| head'",
     signal.SIGXFSZ: "a file grew beyond 'ulimit -f'",
     signal.SIGXCPU: "a program used more processor time than 'ulimit -t' allows",
 }
 
-_EXIT_CODES = {
-    126: "a program that it called could not be executed: see its permissions, and 'noexec' on its file system",
-    127: "a program that it called is not there: see the PATH, or what pre_exec has to load",
+_BY_EXIT_CODE = {
+    126: "a program that it called could not be executed: check its permissions, and 'noexec' on its file system",
+    127: "a program that it called was not found: check the PATH, or what pre_exec should load",
 }
 
 
 def advice(error: AttemptFailed) -> str | None:
-    """What will help, where how it ended says so."""
+    """What may fix it, as far as output, signal and exit code tell."""
     if error.kind in ("timed_out", "no_metric"):
         return None
     if error.kind == "over_limit":
-        return "it was not tried again; 'limits' in the campaign file can allow more, in a new run"
-    said = "\n".join(error.stderr_tail)
-    for sign, help_ in _SAYS:
-        if re.search(sign, said):
-            return help_
+        return "it was not retried; raise the limit under 'limits' in the campaign file, and start a new run"
+    output = "\n".join(error.stderr_tail)
+    for pattern, hint in _BY_OUTPUT:
+        if re.search(pattern, output):
+            return hint
     if error.signal is not None:
-        return _ENDED.get(error.signal)
+        return _BY_SIGNAL.get(error.signal)
     code = error.exit_code or 0
-    if code in _EXIT_CODES:
-        return _EXIT_CODES[code]
-    # a shell's word for a program that a signal ended
-    within = _ENDED.get(code - 128)
+    if code in _BY_EXIT_CODE:
+        return _BY_EXIT_CODE[code]
+    # a shell's exit code for a program that a signal terminated
+    within = _BY_SIGNAL.get(code - 128)
     return f"{signal.Signals(code - 128).name} within it: {within}" if within is not None else None
 
 
 def dropped_reports(plan: Plan, state: RunState) -> Iterator[Text]:
-    """Reports of tasks that were not kept: the latest of each learner, as far as a page can take it."""
+    """Reports of tasks that were ignored: the latest of each learner, as many as fit on a page."""
     events = [learner.unreported for each in plan.learners if (learner := state.learners.get(each.name)) is not None]
     found = [event for event in events if event is not None]
     for event in found[:SHOWN_REPORTS]:
@@ -141,22 +141,22 @@ def dropped_reports(plan: Plan, state: RunState) -> Iterator[Text]:
 
 
 def dropped_report(event: AttemptSucceeded) -> str:
-    """ "what 'sim' reported in iteration 3 is not kept: the last line of its output is empty" """
+    """ "the report of 'sim' in iteration 3 was ignored: the last line of its output is empty" """
     replica = f" (replica {event.replica})" if event.replica else ""
-    where = f"what '{safe(event.task)}'{replica} reported in iteration {event.iteration}"
-    return f"{where} is not kept: {safe(event.report_problem or '')}"
+    where = f"the report of '{safe(event.task)}'{replica} in iteration {event.iteration}"
+    return f"{where} was ignored: {safe(event.report_problem or '')}"
 
 
 def has_log(error: AttemptFailed) -> bool:
-    """What was never started has printed nothing."""
+    """A task that never started has no output."""
     return error.kind != "not_started"
 
 
 def _how(error: AttemptFailed) -> str:
-    """The message, and the exit code where the message is about something else."""
-    said = safe(error.message)
+    """The message, with the exit code unless the message has it."""
+    message = safe(error.message)
     code = f"exit code {error.exit_code}"
-    return said if error.exit_code is None or code in said else f"{said} ({code})"
+    return message if error.exit_code is None or code in message else f"{message} ({code})"
 
 
 def labelled(label: str, text: str, *, indent: int = 2) -> Text:

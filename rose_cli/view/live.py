@@ -1,15 +1,17 @@
-"""The live table: when it is redrawn, what others print meanwhile, and a terminal left as it was found.
+"""The live table: when it is redrawn, where other output goes meanwhile, and how the terminal is restored.
 
-A terminal that was stopped with Ctrl-S, or a pager that is not read on, holds up the writing and never the run.
+Why not `rich.live.Live`? It writes from the program's own threads, so that a terminal stopped with Ctrl-S, or a pager
+that nobody reads, would stop the run; here a background writer waits, and the run continues. It places the cursor
+below its frame and moves it up again by the number of lines, which is wrong after the window was resized, and it knows
+nothing of Ctrl-Z and `fg`.
 
 Between two frames the cursor rests, hidden, on the *first* cell of the region. When the window is resized, a terminal
-keeps the cursor on its character and breaks or cuts the lines below it: so "erase from the cursor to the end" removes
-the old frame whatever has become of it. With the cursor below the frame one would have to know how many lines it now
-takes, and terminals differ.
+keeps the cursor on its character and wraps or cuts the lines below it: so "erase from the cursor to the end" removes
+the old frame, whatever its size is now.
 
-A program learns of a resize later than the terminal (tmux waits up to 0.25 s), so a frame may come that is too large.
-Therefore frames are drawn with line wrapping off, and go from line to line by moving the cursor, which never scrolls;
-the room for them is made beforehand, once.
+A program learns of a resize later than the terminal (tmux waits up to 0.25 s), so a frame may be too large. Therefore
+frames are drawn with line wrapping off, and move the cursor from line to line, which never scrolls; the space for them
+is made once, beforehand.
 """
 
 from __future__ import annotations
@@ -29,8 +31,8 @@ import anyio
 
 from rose_cli.journal import events as e
 from rose_cli.util.shortage import start_thread
-from rose_cli.view.console import Outlet, is_in_foreground, open_console, safe, terminal_size
-from rose_cli.view.roster import Roster
+from rose_cli.view.console import SafeStream, is_in_foreground, open_console, safe, terminal_size
+from rose_cli.view.selection import LearnerSelection
 from rose_cli.view.table import campaign_table, final_lines
 
 if TYPE_CHECKING:
@@ -45,34 +47,34 @@ if TYPE_CHECKING:
     from rose_cli.view.table import Facts
 
 
-class Scribe:
-    """Writes what is posted, in order. After `finish` nothing is pending, and a post is written when it returns."""
+class BackgroundWriter:
+    """Writes text in order, from a thread. After `finish` nothing is pending, and `post` writes before it returns."""
 
-    def __init__(self, outlet: Outlet) -> None:
-        self.outlet = outlet
+    def __init__(self, stream: SafeStream) -> None:
+        self.stream = stream
         self._queue: Queue[str | None] = Queue()
         self._thread: threading.Thread | None = None
         self.is_finished = False
 
     @property
     def is_idle(self) -> bool:
-        """Whether all that was posted has been written."""
+        """Whether everything posted has been written."""
         return self._queue.unfinished_tasks == 0
 
     def post(self, text: str) -> None:
         if self._thread is None and not self.is_finished:
             self._thread = start_thread(self._write_all, "screen")
-        if self._thread is None:  # or none could be had
-            self.outlet.write(text)
+        if self._thread is None:  # finished, or no thread could be started
+            self.stream.write(text)
         else:
             self._queue.put(text)
 
     def drain(self) -> None:
-        """Wait until all that was posted has been written."""
+        """Wait until everything posted has been written."""
         self._queue.join()
 
     def finish(self) -> None:
-        """Wait for the last time; the thread ends."""
+        """Wait until everything is written, and end the thread."""
         self.is_finished = True
         if self._thread is not None:
             self._queue.put(None)
@@ -81,18 +83,18 @@ class Scribe:
 
     def _write_all(self) -> None:
         while (text := self._queue.get()) is not None:
-            self.outlet.write(text)
+            self.stream.write(text)
             self._queue.task_done()
         self._queue.task_done()
 
 
-class Diverted(io.TextIOBase):
-    """A stream that keeps whole lines, made harmless, until the screen takes them. Any thread may write."""
+class RedirectedLines(io.TextIOBase):
+    """A stream that collects whole lines, made harmless, for the screen. Any thread may write."""
 
     def __init__(self, lines: deque[str]) -> None:
         super().__init__()
         self._lines = lines
-        self._begun = ""
+        self._partial = ""
         self._lock = threading.Lock()
 
     def writable(self) -> bool:
@@ -100,21 +102,21 @@ class Diverted(io.TextIOBase):
 
     def write(self, text: str) -> int:
         with self._lock:
-            *whole, self._begun = (self._begun + text).split("\n")
+            *whole, self._partial = (self._partial + text).split("\n")
             self._lines.extend(safe(line.expandtabs().rstrip("\r")) for line in whole)
         return len(text)
 
     def end(self) -> None:
-        """What was begun is a line too."""
-        if self._begun:
+        """Turn an unfinished line into a whole one."""
+        if self._partial:
             self.write("\n")
 
 
 @contextmanager
-def diverted(stream: TextIO, lines: deque[str]) -> Iterator[None]:
-    """While the block runs, what others print to the terminal behind `stream` is added to `lines`."""
-    out, err = Diverted(lines), Diverted(lines)
-    # standard error that goes to a file stays as it is
+def redirected(stream: TextIO, lines: deque[str]) -> Iterator[None]:
+    """While the block runs, other output to the terminal behind `stream` is added to `lines`."""
+    out, err = RedirectedLines(lines), RedirectedLines(lines)
+    # standard error that goes to a file is not redirected
     err_stream = err if stream is sys.stdout and _is_terminal(sys.stderr) else sys.stderr
     with redirect_stdout(out if stream is sys.stdout else sys.stdout), redirect_stderr(err_stream):
         try:
@@ -135,12 +137,13 @@ HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 
 WRAP_OFF, WRAP_ON = "\x1b[?7l", "\x1b[?7h"
 
-BEGIN_FRAME, END_FRAME = "\x1b[?2026h", "\x1b[?2026l"  # terminals that know it show a frame at once, others ignore it
+# terminals that know these show the whole frame at once; others ignore them
+BEGIN_FRAME, END_FRAME = "\x1b[?2026h", "\x1b[?2026l"
 
 ERASE_LINE = "\x1b[2K"
 
-# From the first cell of the window, tmux would take a plain "erase below" for a cleared screen, and keep the old frame
-# in its history: so the line goes first, and the rest from its second cell on.
+# At the first cell of the window, tmux takes a plain "erase below" for a cleared screen and keeps the old frame in its
+# history: so erase the line first, and the rest from its second cell on.
 ERASE_BELOW = f"\r{ERASE_LINE}\x1b[C\x1b[J\r"
 
 NEW_LINE, NEXT_LINE = "\r\n", "\r\x1b[B"
@@ -153,76 +156,76 @@ def _up(lines: int) -> str:
 
 
 class Region:
-    """`write` gets each frame in one piece. A frame has fewer lines than the window."""
+    """A part of the terminal, lower than the window, that is redrawn in place. `write` gets each frame whole."""
 
     def __init__(self, write: Callable[[str], object]) -> None:
         self._write = write
         self._height = 0
         self._size: tuple[int, int] | None = None
         self._is_open = False
-        self._stands = False
+        self._is_left = False
 
     def draw(self, lines: Sequence[str], size: tuple[int, int], above: Sequence[str] = ()) -> None:
-        """A new frame in place of the one before; the lines `above` it are printed to stay."""
+        """Draw a frame in place of the one before; the lines `above` it are printed permanently."""
         parts = [BEGIN_FRAME, "\r" if self._is_open else HIDE_CURSOR]
         if above or size != self._size or len(lines) != self._height or not self._is_open:
             room = max(0, len(lines) - 1)
             parts += [ERASE_BELOW, *(f"{line}{NEW_LINE}" for line in above), NEW_LINE * room, _up(room)]
         parts += [SAVE_CURSOR, WRAP_OFF, NEXT_LINE.join(f"{ERASE_LINE}{line}" for line in lines), WRAP_ON]
         parts += [RESTORE_CURSOR, END_FRAME]
-        self._height, self._size, self._is_open, self._stands = len(lines), size, True, False
+        self._height, self._size, self._is_open, self._is_left = len(lines), size, True, False
         self._write("".join(parts))
 
     def leave(self) -> None:
-        """Put the cursor below the frame and show it: the frame stands, and others may write."""
+        """Show the cursor below the frame: the frame stays, and others may write."""
         if self._is_open:
-            self._is_open, self._stands = False, True
+            self._is_open, self._is_left = False, True
             self._write(NEW_LINE * self._height + SHOW_CURSOR)
 
     def forget(self) -> None:
-        """Others write now: what stands here is never drawn over again."""
-        self._stands = False
+        """Others write now: never draw over the last frame again."""
+        self._is_left = False
 
     def replace(self, lines: Sequence[str]) -> None:
-        """Put something final, of any height, in the place of the frame that was left standing."""
-        before = _up(self._height) + ERASE_BELOW if self._stands else ""
-        self._stands = False
+        """Print final lines, of any number, in place of the frame that `leave` left on the screen."""
+        before = _up(self._height) + ERASE_BELOW if self._is_left else ""
+        self._is_left = False
         self._write(before + "".join(f"{line}{NEW_LINE}" for line in lines))
 
 
 FRAME_SECONDS = 1 / 8
-"""At most so often is anything drawn."""
+"""The shortest time between two frames."""
 
 DRAWING_SHARE = 0.1
-"""At most this share of the time goes into drawing."""
+"""At most this share of the time is spent on drawing."""
 
 
 class LiveScreen:
-    """The table of a run that goes on. Draws only while `run` runs; the last frame stays on the screen."""
+    """The table of a running campaign. Draws only while `run` is running; the last frame stays on the screen."""
 
     def __init__(self, plan: Plan, state: RunState, facts: Callable[[], Facts], stream: TextIO) -> None:
         self._plan = plan
         self._state = state
         self._facts = facts
         self._stream = stream
-        self._scribe = Scribe(Outlet(stream))
-        self._console = open_console(self._scribe.outlet)
-        self._region = Region(self._scribe.post)
-        self._roster = Roster(plan, state)
+        self._writer = BackgroundWriter(SafeStream(stream))
+        self._console = open_console(self._writer.stream)
+        self._region = Region(self._writer.post)
+        self._selection = LearnerSelection(plan, state)
         self._above: deque[str] = deque()
         self._has_changed = True
         self._drawn: tuple[int, tuple[int, int]] | None = None
 
     def on_record(self, record: Record) -> None:
-        """Draws nothing while `run` runs: however many records come, frames come at their own pace."""
-        self._roster.touch(getattr(record.event, "learner", None))
+        """Draws nothing while `run` is running: frames have their own pace, however many records there are."""
+        self._selection.touch(getattr(record.event, "learner", None))
         self._has_changed = True
-        if isinstance(record.event, e.SessionEnded) and self._scribe.is_finished:
+        if isinstance(record.event, e.SessionEnded) and self._writer.is_finished:
             self._region.replace(self._final_table())
 
     async def run(self) -> None:
         try:
-            with diverted(self._stream, self._above):
+            with redirected(self._stream, self._above):
                 async with anyio.create_task_group() as group:
                     if threading.current_thread() is threading.main_thread():
                         group.start_soon(self._obey_job_control)
@@ -233,22 +236,22 @@ class LiveScreen:
     def warn(self, message: str) -> None:
         self._above.append(safe(message))
 
-    def close(self, ending: RenderableType | None = None) -> None:
+    def close(self, footer: RenderableType | None = None) -> None:
         self._leave()
-        if ending is not None:
-            self._console.print(ending)
+        if footer is not None:
+            self._console.print(footer)
 
     async def _redraw(self) -> None:
         while True:
-            began = time.perf_counter()
+            start = time.perf_counter()
             if self._is_due():
                 self._draw()
-            cost = time.perf_counter() - began
+            cost = time.perf_counter() - start
             await anyio.sleep(max(FRAME_SECONDS, cost / DRAWING_SHARE))
 
     def _is_due(self) -> bool:
-        """Something changed, or a second went by; and the terminal is ours and has taken the frame before."""
-        if not self._scribe.is_idle or not is_in_foreground(self._stream):
+        """Whether something changed or a second passed, the terminal is free, and the frame before has been written."""
+        if not self._writer.is_idle or not is_in_foreground(self._stream):
             return False
         moment = int(self._facts().now), terminal_size(self._stream)
         return self._has_changed or bool(self._above) or moment != self._drawn
@@ -257,34 +260,34 @@ class LiveScreen:
         facts, size = self._facts(), terminal_size(self._stream)
         self._has_changed, self._drawn = False, (int(facts.now), size)
         above = [self._above.popleft() for _ in range(len(self._above))]
-        # a line less than the window: leaving the region must not scroll its first line away
+        # one line less than the window: leaving the region must not scroll its first line away
         self._region.draw(self._rendered(facts, (size[0], max(1, size[1] - 1))), size, above)
 
     def _rendered(self, facts: Facts, size: tuple[int, int]) -> list[str]:
-        table = campaign_table(self._plan, self._state, facts, size, self._roster)
+        table = campaign_table(self._plan, self._state, facts, size, self._selection)
         with self._console.capture() as capture:
             self._console.print(table, end="", width=size[0])
         return capture.get().splitlines()
 
     def _leave(self) -> None:
-        """The last frame; from here on the terminal belongs to others again."""
-        if not self._scribe.is_finished:
+        """Draw the last frame and release the terminal."""
+        if not self._writer.is_finished:
             if is_in_foreground(self._stream):
                 self._draw()
             self._region.leave()
-            self._scribe.finish()
+            self._writer.finish()
 
     def _final_table(self) -> list[str]:
         columns, lines = terminal_size(self._stream)
         return self._rendered(self._facts(), (columns, final_lines(len(self._plan.learners), lines)))
 
     async def _obey_job_control(self) -> None:
-        """Ctrl-Z: hand over a clean terminal, stop as the shell wants it, and begin anew below after `fg`."""
+        """On Ctrl-Z, release the terminal and stop as the shell expects; after `fg`, draw again below."""
         with anyio.open_signal_receiver(signal.SIGTSTP) as received:
             async for _ in received:
                 self._draw()  # over the ^Z
                 self._region.leave()
                 self._region.forget()
-                self._scribe.drain()
+                self._writer.drain()
                 os.kill(os.getpid(), signal.SIGSTOP)
                 self._has_changed = True

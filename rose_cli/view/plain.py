@@ -1,4 +1,4 @@
-"""Owns what a run says off a terminal: a line for each thing worth telling, or every event as JSON."""
+"""Screens for pipes, files and programs: a line for each important event, every event as JSON, or nothing."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import anyio
 from rose_cli.journal import events as e
 from rose_cli.journal.codec import to_json
 from rose_cli.view.columns import threshold_text
-from rose_cli.view.console import Outlet, notice, open_console, safe
+from rose_cli.view.console import SafeStream, notice, open_console, safe
 from rose_cli.view.failures import dropped_report, has_log
-from rose_cli.view.live import Scribe
+from rose_cli.view.live import BackgroundWriter
 from rose_cli.view.wording import REASONS, clock, counted, number, short_time
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ LOOK_SECONDS = 0.5
 
 
 class PlainScreen:
-    """Lines for a log: no control characters, nothing that is drawn over."""
+    """Lines for a log: no control characters, nothing is redrawn."""
 
     def __init__(self, plan: Plan, state: RunState, stream: TextIO, facts: Callable[[], Facts] | None = None) -> None:
         self._plan = plan
@@ -40,95 +40,97 @@ class PlainScreen:
         self._state = state
         self._learners = {learner.name: learner for learner in plan.learners}
         self._name_width = min(MAX_NAME, max((len(safe(name)) for name in self._learners), default=0))
-        self._scribe = Scribe(Outlet(stream))
+        self._writer = BackgroundWriter(SafeStream(stream))
         self._is_open = False
         self._unreported: set[tuple[str, str]] = set()
 
     def on_record(self, record: Record) -> None:
-        text = self._said(record.event)
+        text = self._event_text(record.event)
         if text is not None:
             self._open()
-            self._scribe.post(f"{clock(record.time)} {text}\n")
+            self._writer.post(f"{clock(record.time)} {text}\n")
 
     async def run(self) -> None:
         self._open()
         try:
-            await self._tell_doings()
+            await self._report_activity()
         finally:
-            self._scribe.finish()
+            self._writer.finish()
 
     def warn(self, message: str) -> None:
-        self._scribe.post(f"{safe(message)}\n")
+        self._writer.post(f"{safe(message)}\n")
 
-    def close(self, ending: RenderableType | None = None) -> None:
-        self._scribe.finish()
-        if ending is not None:
-            open_console(self._scribe.outlet).print(ending)
+    def close(self, footer: RenderableType | None = None) -> None:
+        self._writer.finish()
+        if footer is not None:
+            open_console(self._writer.stream).print(footer)
 
-    async def _tell_doings(self) -> None:
-        """A line when the engine does something that tasks wait for, and one when that is over."""
-        told: tuple[str, float] | None = None
+    async def _report_activity(self) -> None:
+        """A line when the engine starts something that tasks wait for, and one when it has finished."""
+        before: tuple[str, float] | None = None
         while self._facts is not None:
             facts = self._facts()
-            if facts.doing != told and told is not None:
-                self._scribe.post(f"{clock(facts.now)} {told[0]} took {short_time(facts.now - told[1])}\n")
-            if facts.doing != told and facts.doing is not None:
-                self._scribe.post(f"{clock(facts.now)} {facts.doing[0]} …\n")
-            told = facts.doing
+            if facts.doing != before and before is not None:
+                self._writer.post(f"{clock(facts.now)} {before[0]} took {short_time(facts.now - before[1])}\n")
+            if facts.doing != before and facts.doing is not None:
+                self._writer.post(f"{clock(facts.now)} {facts.doing[0]} …\n")
+            before = facts.doing
             await anyio.sleep(LOOK_SECONDS)
         await anyio.sleep_forever()
 
     def _open(self) -> None:
-        """The line above all others, once: what a resume begins with is recorded before `run` is called."""
+        """The first line, once: the first events of a resume are recorded before `run` is called."""
         if not self._is_open:
             self._is_open = True
             plan = self._plan
             count = counted(len(plan.learners), "learner")
-            self._scribe.post(f"{safe(plan.campaign)}: {count} on the {plan.engine.kind} engine\n")
+            self._writer.post(f"{safe(plan.campaign)}: {count} on the {plan.engine.kind} engine\n")
 
     @singledispatchmethod
-    def _said(self, event: e.Event) -> str | None:  # noqa: ARG002 - most events say nothing
+    def _event_text(self, event: e.Event) -> str | None:  # noqa: ARG002 - most events are not reported
         return None
 
-    @_said.register
+    @_event_text.register
     def _(self, event: e.IterationFinished) -> str:
         learner = self._learners.get(event.learner)
         metric = _metric(learner, event.value)
         return self._line(event.learner, event.iteration + 1, *metric, short_time(event.seconds))
 
-    @_said.register
+    @_event_text.register
     def _(self, event: e.LearnerStopped) -> str:
         reason = REASONS.get(event.reason, event.reason)
-        message = f": {safe(event.message)}" if event.message else ""
-        return self._line(event.learner, self._done(event.learner), f"stopped, {reason}{message}")
+        message = f", {safe(event.message)}" if event.message else ""
+        return self._line(event.learner, self._done(event.learner), f"stopped: {reason}{message}")
 
-    @_said.register
+    @_event_text.register
     def _(self, event: e.LearnerReopened) -> str:
         back = "" if event.from_iteration is None else f" from iteration {event.from_iteration}"
-        return self._line(event.learner, self._done(event.learner), f"goes on{back}, {safe(event.reason)}")
+        return self._line(event.learner, self._done(event.learner), f"continues{back}, {safe(event.reason)}")
 
-    @_said.register
+    @_event_text.register
     def _(self, event: e.AttemptSucceeded) -> str | None:
-        """A report that is not kept, once for each task of a learner."""
+        """A report that was ignored, once for each task of a learner."""
         if event.report_problem is None or (event.learner, event.task) in self._unreported:
             return None
         self._unreported.add((event.learner, event.task))
         return self._line(event.learner, self._done(event.learner), dropped_report(event))
 
-    @_said.register
+    @_event_text.register
     def _(self, event: e.AttemptFailed) -> str:
         where = f"failed in iteration {event.iteration}, attempt {event.attempt}"
         text = f"{_task(event)} {where}: {safe(event.message)}; {self._next(event)}"
         log = f" (log: {safe(event.log)})" if has_log(event) else ""
         return self._line(event.learner, self._done(event.learner), f"{text}{log}")
 
-    @_said.register
+    @_event_text.register
     def _(self, event: e.AttemptLost) -> str:
-        return self._line(event.learner, self._done(event.learner), f"{_task(event)} was lost: {safe(event.reason)}")
+        return self._line(
+            event.learner, self._done(event.learner), f"{_task(event)} was interrupted: {safe(event.reason)}"
+        )
 
-    @_said.register
+    @_event_text.register
     def _(self, event: e.StepSkipped) -> str:
-        return self._line(event.learner, self._done(event.learner), f"goes on without {_task(event)}")
+        return self._line(event.learner, self._done(event.learner), f"continues without {_task(event)}")
 
     def _line(self, learner: str, done: int, *words: str) -> str:
         plan = self._learners.get(learner)
@@ -141,45 +143,45 @@ class PlainScreen:
         return len(state.iterations) if state else 0
 
     def _next(self, event: e.AttemptFailed) -> str:
-        """What comes after a failed attempt. Lost and cancelled ones do not count towards the retries."""
+        """What follows a failed attempt. Lost and cancelled attempts use up no retry."""
         plan, state = self._learners.get(event.learner), self._state.learners.get(event.learner)
         steps = [step for step in plan.all_steps if step.task == event.task] if plan else []
         if not steps or state is None:
-            return "no attempt follows"
+            return "no retry follows"
         left = steps[0].command(event.iteration).retries + 1 - state.step(event.task, event.replica).failures
         if event.kind == "over_limit":
-            return "it is not tried again"
+            return "it is not retried"
         if left <= 0:
-            return "no attempt is left"
+            return "no retries left"
         return f"attempt {event.attempt + 1} of {event.attempt + left} follows"
 
 
 class JsonScreen:
-    """Every event as a JSON object on a line of its own; nothing else goes to the stream."""
+    """Every event as a JSON object in its own line; nothing else is written to the stream."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._scribe = Scribe(Outlet(stream))
+        self._writer = BackgroundWriter(SafeStream(stream))
 
     def on_record(self, record: Record) -> None:
-        # ASCII only: no encoding and no reader of lines can stumble over it
+        # ASCII only, for readers of any encoding and with any idea of a line break
         entries = {"seq": record.sequence, "time": record.time, **to_json(record.event)}
-        self._scribe.post(json.dumps(entries, allow_nan=False) + "\n")
+        self._writer.post(json.dumps(entries, allow_nan=False) + "\n")
 
     async def run(self) -> None:
         try:
             await anyio.sleep_forever()
         finally:
-            self._scribe.finish()
+            self._writer.finish()
 
     def warn(self, message: str) -> None:
         notice(message)
 
-    def close(self, ending: RenderableType | None = None) -> None:  # noqa: ARG002 - all has been said
-        self._scribe.finish()
+    def close(self, footer: RenderableType | None = None) -> None:  # noqa: ARG002 - only events go to this stream
+        self._writer.finish()
 
 
 class QuietScreen:
-    """Says nothing while all goes well."""
+    """Shows nothing but warnings."""
 
     def on_record(self, record: Record) -> None:
         """Nothing."""
@@ -190,8 +192,8 @@ class QuietScreen:
     def warn(self, message: str) -> None:
         notice(message)
 
-    def close(self, ending: RenderableType | None = None) -> None:
-        """Nothing; the summary has a quiet form of its own."""
+    def close(self, footer: RenderableType | None = None) -> None:
+        """Nothing; the summary has a quiet form."""
 
 
 def _metric(learner: LearnerPlan | None, value: float | None) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""How a learner stands: its status in words, the course of its metric as a sparkline, and whether it improves."""
+"""The progress of a learner: its status in words, its metric as a sparkline, and whether it improves."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from rose_cli.journal.state import Status, learner_status
 from rose_cli.loop.criterion import best_value
-from rose_cli.view.wording import REASONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +23,7 @@ NOT_A_NUMBER = "?"
 
 
 def sparkline(values: Sequence[float | None], width: int) -> str:
-    """The last `width` values as bars between the least and the greatest of them; "?" is nan, "·" no value."""
+    """The last `width` values as bars between their minimum and maximum; "?" is nan, "·" no value."""
     shown = values[-width:] if width > 0 else ()
     finite = [value for value in shown if value is not None and math.isfinite(value)]
     low, high = (min(finite), max(finite)) if finite else (0.0, 0.0)
@@ -40,13 +39,13 @@ def _bar(value: float | None, low: float, high: float) -> str:
         return BARS[-1] if value > 0 else BARS[0]
     if high == low:
         return BARS[len(BARS) // 2 - 1]
-    # halved first: the difference of two great numbers may be infinite
+    # halved first: the difference of two large numbers may be infinite
     share = (value / 2 - low / 2) / (high / 2 - low / 2)
     return BARS[min(len(BARS) - 1, int(share * len(BARS)))]
 
 
 def arrow(values: Sequence[float | None]) -> str:
-    """Where the last value lies against the one before: "↓", "↑", "→"; a blank where there is nothing to compare."""
+    """The direction from the value before to the last one: "↓", "↑", "→"; a space if there is nothing to compare."""
     pair = _last_pair(values)
     if pair is None:
         return " "
@@ -55,7 +54,7 @@ def arrow(values: Sequence[float | None]) -> str:
 
 
 def is_improvement(criterion: CriterionPlan, values: Sequence[float | None]) -> bool | None:
-    """Whether the last value is better than the one before; None where it is neither better nor worse."""
+    """Whether the last value is better than the one before; None if it is neither better nor worse."""
     pair = _last_pair(values)
     if pair is None or pair[0] == pair[1]:
         return None
@@ -66,7 +65,7 @@ def is_improvement(criterion: CriterionPlan, values: Sequence[float | None]) -> 
 
 
 def _last_pair(values: Sequence[float | None]) -> tuple[float, float] | None:
-    """The last value and the number before it. A last value that is none is compared with nothing."""
+    """The last value and the number before it; None if the last value is missing or nan."""
     last = values[-1] if values else None
     if last is None or math.isnan(last):
         return None
@@ -74,17 +73,19 @@ def _last_pair(values: Sequence[float | None]) -> tuple[float, float] | None:
     return None if before is None else (before, last)
 
 
-class Standing(Enum):
-    """Mark, words, colour. The words say everything; no case is told from another by its colour alone."""
+class DisplayStatus(Enum):
+    """How a learner's status is shown: a mark, words and a colour. No two differ only in colour.
+
+    A learner whose session was killed is shown as interrupted, like one whose session stopped: both can be resumed.
+    """
 
     RUNNING = ("▸", "running", "blue")
-    FAILED = ("✗", REASONS["failed"], "bold red")
-    CRITERION_MET = ("✓", REASONS["criterion_met"], "green")
-    MAX_ITER = ("•", REASONS["max_iter"], "")
-    NO_IMPROVEMENT = ("•", REASONS["no_improvement"], "")
-    CANCELLED = ("■", REASONS["cancelled"], "magenta")
+    FAILED = ("✗", "failed", "bold red")
+    CRITERION_MET = ("✓", "criterion met", "green")
+    MAX_ITER = ("•", "max_iter", "")
+    NO_IMPROVEMENT = ("•", "no improvement", "")
+    CANCELLED = ("■", "cancelled", "magenta")
     INTERRUPTED = ("■", "interrupted", "magenta")
-    LOST = ("■", "lost", "magenta")
     PENDING = ("·", "pending", "")
 
     @property
@@ -101,36 +102,42 @@ class Standing(Enum):
 
     @property
     def is_done(self) -> bool:
-        """Ended as a learner should."""
-        return self in (Standing.CRITERION_MET, Standing.MAX_ITER, Standing.NO_IMPROVEMENT)
+        """Whether the learner stopped as planned."""
+        return self in (DisplayStatus.CRITERION_MET, DisplayStatus.MAX_ITER, DisplayStatus.NO_IMPROVEMENT)
 
     @property
     def group(self) -> str:
-        """The word under which a whole campaign counts it."""
+        """The words under which a campaign's learners are counted."""
         return "done" if self.is_done else self.words
 
 
 _BY_REASON = {
-    "criterion_met": Standing.CRITERION_MET,
-    "max_iter": Standing.MAX_ITER,
-    "no_improvement": Standing.NO_IMPROVEMENT,
-    "failed": Standing.FAILED,
-    "cancelled": Standing.CANCELLED,
+    "criterion_met": DisplayStatus.CRITERION_MET,
+    "max_iter": DisplayStatus.MAX_ITER,
+    "no_improvement": DisplayStatus.NO_IMPROVEMENT,
+    "failed": DisplayStatus.FAILED,
+    "cancelled": DisplayStatus.CANCELLED,
 }
 
 _BY_STATUS = {
-    Status.PENDING: Standing.PENDING,
-    Status.RUNNING: Standing.RUNNING,
-    Status.DONE: Standing.MAX_ITER,
-    Status.FAILED: Standing.FAILED,
-    Status.CANCELLED: Standing.CANCELLED,
-    Status.INTERRUPTED: Standing.INTERRUPTED,
-    Status.LOST: Standing.LOST,
+    Status.PENDING: DisplayStatus.PENDING,
+    Status.RUNNING: DisplayStatus.RUNNING,
+    Status.DONE: DisplayStatus.MAX_ITER,
+    Status.FAILED: DisplayStatus.FAILED,
+    Status.CANCELLED: DisplayStatus.CANCELLED,
+    Status.INTERRUPTED: DisplayStatus.INTERRUPTED,
+    Status.LOST: DisplayStatus.INTERRUPTED,
 }
 
 
-def standing_of(learner: LearnerState, *, alive: bool) -> Standing:
-    """`alive`: whether a session works on the run."""
+def status_words(status: str) -> str:
+    """The status of a run in words: whether a signal stopped its session or killed it, it was interrupted."""
+    word = status.value if isinstance(status, Status) else status
+    return DisplayStatus.INTERRUPTED.words if word == Status.LOST.value else word
+
+
+def display_status(learner: LearnerState, *, alive: bool) -> DisplayStatus:
+    """`alive`: whether a session is running."""
     if learner.stop_reason is not None:
-        return _BY_REASON.get(learner.stop_reason, Standing.MAX_ITER)
+        return _BY_REASON.get(learner.stop_reason, DisplayStatus.MAX_ITER)
     return _BY_STATUS[learner_status(learner, alive=alive)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rose_cli.loop.criterion import best_value
 from rose_cli.plan.render import AttemptPaths, Command, EvaluationContext
 from rose_cli.view.plan import PlannedTask, command_text, details_of_commands, planned_task, warn_of_other_writers
-from rose_cli.view.wording import counted, some
+from rose_cli.view.wording import REASONS, counted, some
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -44,7 +44,7 @@ def _preview(planned: LearnerPlan, learner: LearnerState, reopened: str | None) 
     done = len(learner.iterations)
     kept = f"keeps {counted(done, 'iteration')}"
     if learner.stop_reason is not None:
-        return f"{kept}; has stopped ({learner.stop_reason.replace('_', ' ')})"
+        return f"{kept}; has stopped ({REASONS.get(learner.stop_reason, learner.stop_reason)})"
     why = f" ({reopened})" if reopened else ""
     parts = [f"continues at iteration {done}{why}"]
     if learner.current is not None:

@@ -1,4 +1,4 @@
-"""Owns the choice of how a run is shown while it goes on, and what every way of showing it can do."""
+"""How a running campaign is shown: the interface of all screens, and the choice of one."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ Output: TypeAlias = Literal["auto", "live", "plain", "json", "quiet"]
 
 
 class Screen(Protocol):
-    """Where a run is shown. Nothing here raises for a reader that is slow or gone, or waits for one."""
+    """Where a run is shown. No method waits for a slow reader, or raises if the reader has gone."""
 
     def on_record(self, record: Record) -> None:
-        """A record is durable and folded into the state."""
+        """A record has been written to disk and applied to the state."""
         ...
 
     async def run(self) -> None:
-        """Show what there is to show until cancelled. What is printed when this has returned stays."""
+        """Keep the screen up to date until cancelled. Output that is printed afterwards stays."""
         ...
 
     def warn(self, message: str) -> None:
-        """A line for the user in between."""
+        """Show a line for the user."""
         ...
 
-    def close(self, ending: RenderableType | None = None) -> None:
-        """Leave the terminal as it was found, whether or not `run` was ever called, and print `ending` below."""
+    def close(self, footer: RenderableType | None = None) -> None:
+        """Restore the terminal, even if `run` was never called, and print `footer` below."""
         ...
 
 
 def open_screen(
     output: Output, plan: Plan, state: RunState, facts: Callable[[], Facts], stream: TextIO = sys.stdout
 ) -> Screen:
-    """The screen for the wanted output; `state` is read whenever something is drawn."""
-    from rose_cli.view import plain  # what is not wanted is not imported
+    """The screen for the requested output; `state` is read whenever something is drawn."""
+    from rose_cli.view import plain  # only what is needed is imported
 
     match resolved(output, stream):
         case "live":
@@ -61,7 +61,7 @@ def open_screen(
 
 
 def resolved(output: Output, stream: TextIO) -> Output:
-    """What `auto` and `live` come to: a table needs a terminal that can be drawn on."""
+    """The output that `auto` and `live` stand for: a table needs a terminal whose cursor can be moved."""
     if output in ("auto", "live"):
         return "live" if can_redraw(stream) else "plain"
     return output

@@ -1,4 +1,4 @@
-"""Owns how runs look from outside: one of them as a table, once or again and again, and the list of all."""
+"""The output of `rose status` and `rose list`: one run as a table, once or repeatedly, and a list of runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from rose_cli.view.columns import Column, line_of
 from rose_cli.view.console import can_redraw, notice, open_console, safe, terminal_size
 from rose_cli.view.failures import dropped_reports, failures, labelled
 from rose_cli.view.live import Region
-from rose_cli.view.summary import LAST_PAGE_LINES, failure_lines, how_to_go_on, short_path, where_it_is
+from rose_cli.view.progress import status_words
+from rose_cli.view.summary import LAST_PAGE_LINES, all_failure_lines, next_steps, run_path_lines, short_path
 from rose_cli.view.table import Facts, campaign_table, final_lines
 
 if TYPE_CHECKING:
@@ -39,10 +40,7 @@ REPORT_WIDTH = 200
 
 @dataclass(frozen=True)
 class ListedRun:
-    """A run as `rose list` shows it; `note` says what is wrong where it cannot be read.
-
-    `untrusted` says what keeps it from being the user's own.
-    """
+    """A line of `rose list`. `note`: why the run cannot be read; `untrusted`: why it is not only the user's own."""
 
     name: str
     campaign: str
@@ -56,19 +54,19 @@ class ListedRun:
 
 
 def print_status(plan: Plan, state: RunState, *, alive: bool, directory: RunDirectory, own: bool = True) -> None:
-    """The table of a run, once, and what went wrong in it. `alive`: a session works on it; `own`: it is the user's."""
+    """Print the table of a run, and its failures. `alive`: a session is running; `own`: the run is the user's own."""
     console = open_console(sys.stdout)
     size = (console.width, final_lines(len(plan.learners), LAST_PAGE_LINES))
     parts: list[RenderableType] = [campaign_table(plan, state, _facts(state, alive=alive), size), Text()]
     parts += _reported(state)
     reason = state.session.reason if state.session else None
-    parts += [*failure_lines(failures(plan, state, reason), directory), *dropped_reports(plan, state)]
-    parts += [labelled("status", run_status(state, alive=alive).value), *where_it_is(directory.path)]
-    console.print(Group(*parts, *([] if alive or not own else how_to_go_on(state, directory.path))))
+    parts += [*all_failure_lines(failures(plan, state, reason), directory), *dropped_reports(plan, state)]
+    parts += [labelled("status", status_words(run_status(state, alive=alive))), *run_path_lines(directory.path)]
+    console.print(Group(*parts, *([] if alive or not own else next_steps(state, directory.path))))
 
 
 def _reported(state: RunState) -> Iterator[Text]:
-    """What the tasks of each learner's latest iteration reported, as far as a screen can take it."""
+    """The values that the tasks of each learner's latest iteration reported, as many as fit on a page."""
     learners = [learner for learner in state.learners.values() if learner.iterations and learner.iterations[-1].result]
     for learner in learners[:REPORTS_SHOWN]:
         shown = ", ".join(_entries(learner.iterations[-1]))
@@ -78,7 +76,7 @@ def _reported(state: RunState) -> Iterator[Text]:
 
 
 def _entries(iteration: IterationState) -> Iterator[str]:
-    """What was reported, key by key: by the last task that reported it, and each of its replicas in their order."""
+    """The reported values by key: those of the last task that reported it, in the order of its replicas."""
     values: dict[str, list[Any]] = {}
     for task in dict.fromkeys(task for task, _ in iteration.reports):
         reports = [
@@ -94,9 +92,9 @@ def _entries(iteration: IterationState) -> Iterator[str]:
 
 
 def watch_status(look: Look) -> None:
-    """The table again and again until no session works on the run; off a terminal once, when that is so."""
+    """Redraw the table until no session is running; if this is not a terminal, print it once at the end."""
     if can_redraw(sys.stdout):
-        _draw_until_over(look)
+        _draw_until_end(look)
         return
     while True:
         plan, state, alive = look()
@@ -107,13 +105,13 @@ def watch_status(look: Look) -> None:
         time.sleep(WATCH_SECONDS)
 
 
-def _draw_until_over(look: Look) -> None:
+def _draw_until_end(look: Look) -> None:
     console = open_console(sys.stdout)
     region = Region(console.file.write)
     alive, shown = True, None
     try:
         while alive:
-            began = time.monotonic()
+            start = time.monotonic()
             plan, state, alive = look()
             columns, lines = terminal_size(sys.stdout)
             table = campaign_table(plan, state, _facts(state, alive=alive), (columns, max(1, lines - 1)))
@@ -121,18 +119,18 @@ def _draw_until_over(look: Look) -> None:
                 console.print(table, end="", width=columns)
             shown = capture.get().splitlines(), (columns, lines)
             region.draw(*shown)
-            # a journal of a great run takes a while to read: at most half of the time goes into it
-            time.sleep(max(WATCH_SECONDS, time.monotonic() - began) if alive else 0.0)
+            # the journal of a large run takes a while to read: spend at most half of the time on it
+            time.sleep(max(WATCH_SECONDS, time.monotonic() - start) if alive else 0.0)
     finally:
         if shown is not None:
-            region.draw(*shown)  # over the ^C that the terminal has written
+            region.draw(*shown)  # over the ^C that the terminal shows
         region.leave()
 
 
 def print_runs(runs: Sequence[ListedRun], folder: Path) -> None:
-    """A line for each run."""
+    """Print a line for each run."""
     if not runs:
-        where = "" if folder.is_dir() else ": there is no such folder"
+        where = "" if folder.is_dir() else ": there is no such directory"
         notice(f"no runs in '{short_path(folder)}'{where or '; start one: rose run campaign.yaml'}")
         return
     with_owner = any(run.untrusted for run in runs)
@@ -150,7 +148,7 @@ def _cells(run: ListedRun, *, with_owner: bool) -> tuple[str, ...]:
     started = "" if run.started is None else f"{datetime.fromtimestamp(run.started).astimezone():%Y-%m-%d %H:%M}"
     count = f"{run.learners_done}/{run.learners}" if run.learners else ""
     owner = (safe(run.owner or "?"),) if with_owner else ()
-    return safe(run.name), safe(run.campaign), run.status, count, started, *owner, safe(run.note or "")
+    return safe(run.name), safe(run.campaign), status_words(run.status), count, started, *owner, safe(run.note or "")
 
 
 def _facts(state: RunState, *, alive: bool) -> Facts:

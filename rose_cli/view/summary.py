@@ -1,4 +1,4 @@
-"""Owns what stays on the screen when a session is over: the table, what failed, what was best, and how to go on."""
+"""The summary that a session prints at its end: the table, failures, best values, and next steps."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from rich.text import Text
 from rose_cli.journal.state import LearnerState, can_resume
 from rose_cli.loop.criterion import best_value
 from rose_cli.view.console import open_console, safe
-from rose_cli.view.failures import dropped_reports, failures, labelled, told
-from rose_cli.view.progress import Standing, standing_of
-from rose_cli.view.roster import Roster
+from rose_cli.view.failures import dropped_reports, failure_lines, failures, labelled
+from rose_cli.view.progress import DisplayStatus, display_status
 from rose_cli.view.screen import resolved
+from rose_cli.view.selection import LearnerSelection
 from rose_cli.view.table import Facts, campaign_table, final_lines
-from rose_cli.view.wording import duration, number
+from rose_cli.view.wording import REASONS, duration, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 SHOWN_FAILURES = 10
 SHOWN_BEST = 3
 LAST_PAGE_LINES = 30
-"""Lines of the table of a run with too many learners to show them all."""
+"""Lines of the table of a run with too many learners to show all."""
 
-_ENDINGS = {
+_VERBS = {
     "finished": "finished in",
     "failed": "failed after",
     "interrupted": "interrupted after",
@@ -51,8 +51,8 @@ _ENDINGS = {
 }
 
 
-_ORDER = sorted(Standing, key=lambda standing: not standing.is_done)
-"""What ended well comes first."""
+_ORDER = sorted(DisplayStatus, key=lambda status: not status.is_done)
+"""Learners that stopped as planned come first."""
 
 
 def print_summary(
@@ -60,68 +60,73 @@ def print_summary(
     plan: Plan,
     state: RunState,
     directory: RunDirectory,
-    ending: SessionResult,
+    result: SessionResult,
     stream: TextIO | None = None,
 ) -> None:
-    """The end of a session, as the output that was asked for wants it.
+    """Print the end of a session in the form of the requested output.
 
-    A live screen has left its last table standing; JSON keeps standard output to itself; quiet names failures only.
+    A live screen has left its last table on the terminal; JSON has standard output to itself; quiet shows only
+    failures.
     """
     stream = stream or sys.stdout
     mode = resolved(output, stream)
     console = open_console(sys.stderr if mode == "json" else stream)
     if mode == "quiet":
-        for line in _quiet_lines(plan, state, directory, ending):
+        for line in _quiet_lines(plan, state, directory, result):
             console.print(line)
         return
     width = console.width if mode == "plain" else None
-    console.print(summary(plan, state, directory, ending, table_width=width))
+    console.print(summary(plan, state, directory, result, table_width=width))
 
 
 def summary(
-    plan: Plan, state: RunState, directory: RunDirectory, ending: SessionResult, table_width: int | None = None
+    plan: Plan, state: RunState, directory: RunDirectory, result: SessionResult, table_width: int | None = None
 ) -> RenderableType:
-    """All that is to be said at the end; with a table of that width, or (None) without one."""
+    """The whole summary; with a table of that width, or without one if it is None."""
     parts: list[RenderableType] = []
     if table_width is not None:
         size = (table_width, final_lines(len(plan.learners), LAST_PAGE_LINES))
         parts += [Text(), campaign_table(plan, state, Facts(state.last_time), size)]
-    parts += [Text(), *failure_lines(failures(plan, state, ending.reason), directory), *dropped_reports(plan, state)]
-    parts += [_headline(plan, state, ending), *_best_lines(plan, state), *where_it_is(directory.path)]
-    return Group(*parts, *how_to_go_on(state, directory.path))
+    parts += [
+        Text(),
+        *all_failure_lines(failures(plan, state, result.reason), directory),
+        *dropped_reports(plan, state),
+    ]
+    parts += [_headline(plan, state, result), *_best_lines(plan, state), *run_path_lines(directory.path)]
+    return Group(*parts, *next_steps(state, directory.path))
 
 
-def where_it_is(path: Path) -> Iterator[Text]:
+def run_path_lines(path: Path) -> Iterator[Text]:
     yield labelled("run", safe(str(path.absolute())))
 
 
-def how_to_go_on(state: RunState, path: Path) -> Iterator[Text]:
-    """The command that resumes the run, if there is anything left to do."""
+def next_steps(state: RunState, path: Path) -> Iterator[Text]:
+    """The command that resumes the run, if anything is left to do."""
     if can_resume(state):
         yield labelled("resume", safe(f"rose resume {shlex.quote(short_path(path))}"))
 
 
 def short_path(path: Path) -> str:
-    """As it can be typed here: relative to the working folder where that is shorter."""
+    """As it can be typed here: relative to the current directory if that is shorter."""
     try:
         absolute = str(path.absolute())
         return min(os.path.relpath(absolute), absolute, key=len)
-    except OSError:  # the working folder is gone
+    except OSError:  # the current directory no longer exists
         return str(path)
 
 
-def _quiet_lines(plan: Plan, state: RunState, directory: RunDirectory, ending: SessionResult) -> Iterator[Text]:
-    found = failures(plan, state, ending.reason)
-    yield from failure_lines(found, directory)
-    if found or ending.reason != "finished":
-        yield _headline(plan, state, ending)
-        yield from how_to_go_on(state, directory.path)
+def _quiet_lines(plan: Plan, state: RunState, directory: RunDirectory, result: SessionResult) -> Iterator[Text]:
+    found = failures(plan, state, result.reason)
+    yield from all_failure_lines(found, directory)
+    if found or result.reason != "finished":
+        yield _headline(plan, state, result)
+        yield from next_steps(state, directory.path)
 
 
-def failure_lines(found: list[AttemptFailed], directory: RunDirectory) -> Iterator[Text]:
-    """Each failure in full, as far as a page can take it."""
+def all_failure_lines(found: list[AttemptFailed], directory: RunDirectory) -> Iterator[Text]:
+    """Each failure in full, as many as fit on a page."""
     for error in found[:SHOWN_FAILURES]:
-        yield from told(error, directory)
+        yield from failure_lines(error, directory)
         yield Text()
     more = len(found) - SHOWN_FAILURES
     if more > 0:
@@ -130,32 +135,36 @@ def failure_lines(found: list[AttemptFailed], directory: RunDirectory) -> Iterat
         yield Text()
 
 
-def _headline(plan: Plan, state: RunState, ending: SessionResult) -> Text:
-    """ "✓ parallel-tutorial finished in 2:31: 3 criterion met, 1 max iter" """
+def _headline(plan: Plan, state: RunState, result: SessionResult) -> Text:
+    """ "✓ parallel-tutorial finished in 2:31: 3 met the criterion, 1 reached max_iter" """
     counts = Counter(
-        standing_of(state.learners.get(p.name) or LearnerState(p.name), alive=False) for p in plan.learners
+        display_status(state.learners.get(p.name) or LearnerState(p.name), alive=False) for p in plan.learners
     )
-    words = ", ".join(f"{counts[standing]} {standing.words}" for standing in _ORDER if counts[standing])
-    what = f"{_ENDINGS.get(ending.reason, 'ended after')} {duration(state.seconds(state.last_time))}"
-    line = Text.assemble(_mark(counts, ending), (safe(plan.campaign), "bold"), f" {what}: {words}")
-    if ending.message:
-        line.append(f"\n  {safe(ending.message)}")
+    words = ", ".join(f"{counts[status]} {_words(status)}" for status in _ORDER if counts[status])
+    what = f"{_VERBS.get(result.reason, 'ended after')} {duration(state.seconds(state.last_time))}"
+    line = Text.assemble(_mark(counts, result), (safe(plan.campaign), "bold"), f" {what}: {words}")
+    if result.message:
+        line.append(f"\n  {safe(result.message)}")
     return line
 
 
-def _mark(counts: Counter[Standing], ending: SessionResult) -> tuple[str, str]:
-    if counts[Standing.FAILED] or ending.reason in ("failed", "engine_lost"):
-        return f"{Standing.FAILED.mark} ", Standing.FAILED.style
-    standing = Standing.CRITERION_MET if ending.reason == "finished" else Standing.INTERRUPTED
-    return f"{standing.mark} ", standing.style
+def _words(status: DisplayStatus) -> str:
+    return REASONS.get(status.name.lower(), status.words)
+
+
+def _mark(counts: Counter[DisplayStatus], result: SessionResult) -> tuple[str, str]:
+    if counts[DisplayStatus.FAILED] or result.reason in ("failed", "engine_lost"):
+        return f"{DisplayStatus.FAILED.mark} ", DisplayStatus.FAILED.style
+    status = DisplayStatus.CRITERION_MET if result.reason == "finished" else DisplayStatus.INTERRUPTED
+    return f"{status.mark} ", status.style
 
 
 def _best_lines(plan: Plan, state: RunState) -> Iterator[Text]:
-    """Who has the best value of each thing that is measured, and when it had it."""
-    roster = Roster(plan, state)
-    roster.refresh()
-    for name in roster.champions[:SHOWN_BEST]:
-        criterion, history = roster.plan(name).criterion, roster.state(name).history
+    """The learner with the best value of each metric, and when it reached it."""
+    selection = LearnerSelection(plan, state)
+    selection.refresh()
+    for name in selection.best_learners[:SHOWN_BEST]:
+        criterion, history = selection.plan(name).criterion, selection.state(name).history
         value = best_value(criterion, history)
         if criterion is not None and value is not None:
             text = f"{safe(criterion.metric)} {number(value, 6)} in iteration {history.index(value)}"

@@ -1,6 +1,6 @@
-"""The table of a campaign: one line per learner.
+"""The table of a campaign: one line for each learner.
 
-It never has more lines than the window, nor a line wider than it.
+It never has more lines or wider lines than the window.
 """
 
 from __future__ import annotations
@@ -21,48 +21,41 @@ from rose_cli.view.columns import (
     choose_columns,
     joined,
     line_of,
-    shortened,
-    shortened_in_middle,
     threshold_text,
     unbroken,
 )
-from rose_cli.view.progress import Standing, arrow, is_improvement, sparkline
-from rose_cli.view.roster import Roster
+from rose_cli.view.console import shortened, shortened_in_middle
+from rose_cli.view.progress import DisplayStatus, arrow, is_improvement, sparkline
+from rose_cli.view.selection import LearnerSelection
 from rose_cli.view.wording import counted, duration, short_number
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from rich.text import Text
 
-    from rose_cli.journal.state import RunState
-    from rose_cli.plan.model import Plan
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from rose_cli.journal.state import LearnerState
-    from rose_cli.plan.model import LearnerPlan
-    from rose_cli.view.roster import Digest
+    from rose_cli.journal.state import LearnerState, RunState
+    from rose_cli.plan.model import LearnerPlan, Plan
+    from rose_cli.view.selection import LearnerSummary
 
     MakeCell: TypeAlias = Callable[["Row", Column], Cell]
 
 NOTHING: Cell = (("—", ""),)
 
 RECENT_ITERATIONS = 5
-"""So many of the last iterations say how long the next ones will take."""
+"""How many of the last iterations are used to estimate the next ones."""
 
 RECENT_VALUES = 64
-"""No window shows more of a history than this."""
+"""No window shows more values of a history than this."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """All that one line is drawn from. `since` is when the session under way began; times are UNIX seconds."""
+    """The contents of one line. `since` is the start of the current session; times are UNIX seconds."""
 
     plan: LearnerPlan
     state: LearnerState
-    digest: Digest
+    summary: LearnerSummary
     max_iter: int | None
     is_best: bool
     with_metric: bool
@@ -73,19 +66,19 @@ class Row:
         return [_CELLS[column.key](self, column) for column in columns]
 
     @property
-    def standing(self) -> Standing:
-        return self.digest.standing
+    def status(self) -> DisplayStatus:
+        return self.summary.status
 
     @property
     def current_seconds(self) -> float | None:
-        """Of the iteration under way: what this session spent on it, since nobody worked between two sessions."""
-        if self.state.current is None or self.standing is not Standing.RUNNING:
+        """The time spent on the current iteration in this session: nothing ran between two sessions."""
+        if self.state.current is None or self.status is not DisplayStatus.RUNNING:
             return None
         return max(0.0, self.now - max(self.state.current.started, self.since))
 
 
 def _mark(row: Row, _: Column) -> Cell:
-    return ((row.standing.mark, row.standing.style),)
+    return ((row.status.mark, row.status.style),)
 
 
 def _learner(row: Row, column: Column) -> Cell:
@@ -95,49 +88,49 @@ def _learner(row: Row, column: Column) -> Cell:
 def _bar(row: Row, _: Column) -> Cell:
     if row.max_iter is None:
         return ()
-    full = math.floor(min(1.0, row.digest.done / row.max_iter) * BAR_WIDTH)
-    return (("━" * full, row.standing.style), ("╌" * (BAR_WIDTH - full), "dim"))
+    full = math.floor(min(1.0, row.summary.done / row.max_iter) * BAR_WIDTH)
+    return (("━" * full, row.status.style), ("╌" * (BAR_WIDTH - full), "dim"))
 
 
 def _done(row: Row, _: Column) -> Cell:
-    return ((f"{row.digest.done}/{row.max_iter}" if row.max_iter else f"{row.digest.done}", ""),)
+    return ((f"{row.summary.done}/{row.max_iter}" if row.max_iter else f"{row.summary.done}", ""),)
 
 
 def _status(row: Row, _: Column) -> Cell:
-    return ((row.standing.words, row.standing.style),)
+    return ((row.status.words, row.status.style),)
 
 
 def _now(row: Row, column: Column) -> Cell:
-    return ((_task(row, column.width), ""),) if row.standing is Standing.RUNNING else NOTHING
+    return ((_task(row, column.width), ""),) if row.status is DisplayStatus.RUNNING else NOTHING
 
 
 def _doing(row: Row, column: Column) -> Cell:
-    """What it does now or, where it does nothing, why."""
-    return _now(row, column) if row.standing is Standing.RUNNING else _status(row, column)
+    """The current task or, if there is none, the status."""
+    return _now(row, column) if row.status is DisplayStatus.RUNNING else _status(row, column)
 
 
 def _task(row: Row, width: int) -> str:
-    """The task under way; that it is not the first attempt, or that there are several, is never cut off."""
-    running = row.state.running_steps() if row.digest.has_task else []
+    """The current task. A number of attempts or of replicas is never cut off."""
+    running = row.state.running_steps() if row.summary.has_task else []
     if not running:
         return "waiting"
     step, state = running[0]
     if len(running) > 1:
-        return _with_end(step.task, f" x{len(running)}", width)
+        return _with_suffix(step.task, f" x{len(running)}", width)
     if state.attempt > 1:
         words = f", attempt {state.attempt}"
-        return _with_end(step.task, words if len(step.task + words) <= width else f" #{state.attempt}", width)
+        return _with_suffix(step.task, words if len(step.task + words) <= width else f" #{state.attempt}", width)
     return shortened(step.task, width)
 
 
-def _with_end(text: str, end: str, width: int) -> str:
-    return shortened(text, max(1, width - len(end))) + end
+def _with_suffix(text: str, suffix: str, width: int) -> str:
+    return shortened(text, max(1, width - len(suffix))) + suffix
 
 
 def _metric(row: Row, column: Column) -> Cell:
-    """The value, with a star for the best of all, where it went, and its course.
+    """The value, with a star if it is the best of all learners, an arrow for its direction, and a sparkline.
 
-    The star is hollow where the learner had that best value in an earlier iteration.
+    The star is hollow if the learner reached that best value in an earlier iteration.
     """
     history = [iteration.value for iteration in row.state.iterations[-RECENT_VALUES:]]
     value = history[-1] if history else None
@@ -152,7 +145,7 @@ def _metric(row: Row, column: Column) -> Cell:
 def _star(row: Row, value: float) -> str:
     if not row.is_best:
         return ""
-    return "★" if value == row.digest.best else "☆"
+    return "★" if value == row.summary.best else "☆"
 
 
 def _trend(history: list[float | None], width: int) -> tuple[Piece, ...]:
@@ -174,19 +167,19 @@ def _threshold(row: Row, column: Column) -> Cell:
 
 
 def _elapsed(row: Row, _: Column) -> Cell:
-    """Time at work on the learner; nothing where it has not begun."""
-    if row.current_seconds is None and not row.digest.done:
+    """Time spent on the learner; empty if it has not started."""
+    if row.current_seconds is None and not row.summary.done:
         return ()
-    return ((duration(row.digest.done_seconds + (row.current_seconds or 0.0)), ""),)
+    return ((duration(row.summary.done_seconds + (row.current_seconds or 0.0)), ""),)
 
 
 def _left(row: Row, _: Column) -> Cell:
-    """What is left if it goes on until `max_iter` as it did lately: a bound where a criterion may end it sooner."""
+    """Time until `max_iter` at the recent speed: an upper bound if a criterion may stop the learner sooner."""
     recent = [iteration.seconds for iteration in row.state.iterations[-RECENT_ITERATIONS:]]
-    if row.max_iter is None or not recent or row.standing is not Standing.RUNNING:
+    if row.max_iter is None or not recent or row.status is not DisplayStatus.RUNNING:
         return ()
     usual = sum(recent) / len(recent)
-    after_this = max(0, row.max_iter - row.digest.done - 1) * usual
+    after_this = max(0, row.max_iter - row.summary.done - 1) * usual
     text = duration(after_this + max(0.0, usual - (row.current_seconds or 0.0)))
     sign = "≤" if row.plan.criterion is not None else "~"
     return ((f"{sign} {text}" if len(text) < 6 else f"{sign}{text}", ""),)
@@ -210,19 +203,19 @@ _CELLS: dict[str, MakeCell] = {
 SEPARATOR = " · "
 
 COMPLETE_LINES = 14
-"""From so many lines on the table has its title and two lines below."""
+"""From this many lines on, the table has a title and two lines below."""
 
 FINAL_LEARNERS = 40
 
 TITLED_LINES = 8
-"""From so many lines on its columns have titles."""
+"""From this many lines on, its columns have titles."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What the journal does not know. `now` in UNIX seconds; `cores` 0: not known; `alive`: a session is at work.
+    """What the journal does not know. `now` in UNIX seconds; `cores` 0: not known; `alive`: a session is running.
 
-    `doing`: what the engine does that tasks wait for, in words, and since when.
+    `doing`: an activity of the engine that tasks wait for, in words, and when it started.
     """
 
     now: float
@@ -233,18 +226,18 @@ class Facts:
 
 
 def campaign_table(
-    plan: Plan, state: RunState, facts: Facts, size: tuple[int, int], roster: Roster | None = None
+    plan: Plan, state: RunState, facts: Facts, size: tuple[int, int], selection: LearnerSelection | None = None
 ) -> Group:
-    """The table for a window of `size` (columns, lines). A `roster` kept between calls keeps their cost low."""
+    """The table for a window of `size` (columns, lines). A `selection` kept between calls keeps their cost low."""
     width, height = max(1, size[0]), max(1, size[1])
-    if roster is None:
-        roster = Roster(plan, state, alive=facts.alive)
-    roster.refresh()
-    return Group(*_Table(plan, state, facts, width, roster).lines(height))
+    if selection is None:
+        selection = LearnerSelection(plan, state, alive=facts.alive)
+    selection.refresh()
+    return Group(*_Table(plan, state, facts, width, selection).lines(height))
 
 
 def final_lines(learners: int, window_lines: int) -> int:
-    """How many lines a table may have that is not drawn again: all learners where that is a page or so."""
+    """How many lines a table may have that is drawn once: enough for all learners if that is about a page."""
     return COMPLETE_LINES + learners if learners <= FINAL_LEARNERS else max(COMPLETE_LINES, window_lines)
 
 
@@ -254,16 +247,16 @@ class _Table:
     state: RunState
     facts: Facts
     width: int
-    roster: Roster
+    selection: LearnerSelection
 
     def lines(self, height: int) -> list[Text]:
-        columns = choose_columns(self.roster.measures, self.width)
+        columns = choose_columns(self.selection.measures, self.width)
         head, foot = self._head(columns, height), self._foot(height)
         room = max(0, height - len(head) - len(foot))
-        names = self.roster.choose(room)
+        names = self.selection.choose(room)
         if len(names) == len(self.plan.learners):
             return [*head, *self._rows(columns, names), *foot]
-        names = self.roster.choose(room - 1)
+        names = self.selection.choose(room - 1)
         return [*head, *self._rows(columns, names), *self._rest(names, room), *foot]
 
     def _head(self, columns: Sequence[Column], height: int) -> list[Text]:
@@ -274,7 +267,7 @@ class _Table:
 
     def _title(self) -> Text:
         pieces: list[Piece] = [(shortened_in_middle(self.plan.campaign, self.width), "bold")]
-        criterion = self.roster.measures.criterion
+        criterion = self.selection.measures.criterion
         if criterion:
             pieces.append((f"until {criterion}", ""))
         pieces.append((f"{self.plan.engine.kind} engine", ""))
@@ -284,30 +277,30 @@ class _Table:
         return [line_of(columns, self._row(name).cells(columns)) for name in names]
 
     def _row(self, name: str) -> Row:
-        learner = self.roster.plan(name)
+        learner = self.selection.plan(name)
         return Row(
             plan=learner,
-            state=self.roster.state(name),
-            digest=self.roster.digest(name),
+            state=self.selection.state(name),
+            summary=self.selection.summary(name),
             max_iter=self.state.bound(name, learner.max_iter),
-            is_best=self.roster.is_best(learner),
-            with_metric=self.roster.measures.is_mixed,
+            is_best=self.selection.is_best(learner),
+            with_metric=self.selection.measures.is_mixed,
             now=self.facts.now,
             since=self.state.session.started if self.state.session else 0.0,
         )
 
     def _rest(self, shown: Sequence[str], room: int) -> list[Text]:
-        """How many are not shown, and how they stand."""
+        """How many learners are not shown, and their status."""
         if room == 0:
             return []
-        hidden = Counter(self.roster.standings)
-        hidden.subtract(self.roster.digest(name).standing for name in shown)
+        hidden = Counter(self.selection.counts)
+        hidden.subtract(self.selection.summary(name).status for name in shown)
         counts = ", ".join(text for text, _ in _by_group(hidden))
         line = f"… and {sum(hidden.values())} more: {counts}" if shown else counts
         return [unbroken(shortened(line, self.width))]
 
     def _foot(self, height: int) -> list[Text]:
-        learners = _by_group(self.roster.standings)
+        learners = _by_group(self.selection.counts)
         if height >= COMPLETE_LINES:
             total = (counted(len(self.plan.learners), "learner"), "")
             return [
@@ -331,10 +324,10 @@ class _Table:
         return [*pieces, (duration(state.seconds(facts.now)), "")]
 
 
-def _by_group(standings: Mapping[Standing, int]) -> list[Piece]:
-    """The counts of learners by how they stand: "2 running", "1 failed"."""
-    counts: dict[str, int] = {}
-    for standing in Standing:
-        counts[standing.group] = counts.get(standing.group, 0) + standings[standing]
-    styles = {standing.group: standing.style for standing in (Standing.FAILED, Standing.CRITERION_MET)}
-    return [(f"{count} {group}", styles.get(group, "")) for group, count in counts.items() if count]
+def _by_group(counts: Mapping[DisplayStatus, int]) -> list[Piece]:
+    """How many learners have which status: "2 running", "1 failed"."""
+    by_group: dict[str, int] = {}
+    for status in DisplayStatus:
+        by_group[status.group] = by_group.get(status.group, 0) + counts[status]
+    styles = {status.group: status.style for status in (DisplayStatus.FAILED, DisplayStatus.CRITERION_MET)}
+    return [(f"{count} {group}", styles.get(group, "")) for group, count in by_group.items() if count]

@@ -1,4 +1,4 @@
-"""Owns how numbers, times and reasons are written, wherever a person reads them."""
+"""Numbers, times, counts and stop reasons as people read them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ if TYPE_CHECKING:
 MOST_NAMED = 3
 
 REASONS = {
-    "criterion_met": "criterion met",
-    "max_iter": "max iter",
-    "no_improvement": "no improvement",
+    "criterion_met": "met the criterion",
+    "max_iter": "reached max_iter",
+    "no_improvement": "stopped improving",
     "failed": "failed",
     "cancelled": "cancelled",
 }
+"""Why learners stopped: "2 met the criterion", "stopped: reached max_iter"."""
 
 
 def number(value: float, digits: int = 4) -> str:
@@ -25,16 +26,16 @@ def number(value: float, digits: int = 4) -> str:
 
 
 def short_number(value: float, width: int) -> str:
-    """A metric's value for a column, in at most `width` (7 is enough for any) characters, with up to four digits.
+    """A metric's value for a column, in at most `width` characters (at least 7), with up to four digits.
 
-    Zeros at the end stay, so that values stand below each other: "0.8100", "12.30".
+    Trailing zeros stay, so that values are aligned: "0.8100", "12.30".
     """
     texts = [f"{value:#.{digits}g}".removesuffix(".") for digits in (4, 3, 2)]
     return next((text for text in texts if len(text) <= width), number(value, 1))
 
 
 def duration(seconds: float) -> str:
-    """A stretch of time in at most six characters: "0:42", "12:03", "1h 02m", "3d 04h", "123 d"."""
+    """A duration in at most six characters: "0:42", "12:03", "1h 02m", "3d 04h", "123 d"."""
     minutes, rest = divmod(max(0, int(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours_of_day = divmod(hours, 24)
@@ -48,14 +49,14 @@ def duration(seconds: float) -> str:
 
 
 def short_time(seconds: float) -> str:
-    """How long one thing took: "3.2 s", "42 s", "2:03"."""
+    """A duration, exact if short: "3.2 s", "42 s", "2:03"."""
     if seconds < 9.95:
         return f"{max(0.0, seconds):.1f} s"
     return f"{seconds:.0f} s" if seconds < 99.5 else duration(seconds)
 
 
 def clock(seconds: float) -> str:
-    """A moment in UNIX seconds as the time of day here."""
+    """A time in UNIX seconds as the local time of day."""
     return time.strftime("%H:%M:%S", time.localtime(seconds))
 
 

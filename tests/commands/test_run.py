@@ -52,7 +52,7 @@ def test_plain_lines_and_a_summary_off_a_terminal(rose: Rose) -> None:
     assert "\x1b" not in called.out
     assert called.out.startswith("good: 2 learners on the local engine\n")
     assert " a 1/2 mse 0.5 (< 0.1) " in called.out
-    assert " b 1/2 stopped, criterion met\n" in called.out
+    assert " b 1/2 stopped: met the criterion\n" in called.out
     assert "✓ good finished in 0:0" in called.out
     assert called.err == ""
 
@@ -323,7 +323,7 @@ def test_a_smoke_run_is_one_iteration_of_every_learner_whether_or_not_they_learn
     called = smoke(rose)
     assert called.code == 0
     assert " a 1/1 mse 0.5" in called.out
-    assert " b 1/1 stopped, criterion met\n" in called.out
+    assert " b 1/1 stopped: met the criterion\n" in called.out
 
 
 def test_a_smoke_run_prints_plain_lines_on_a_terminal_too(rose: Rose) -> None:

@@ -101,7 +101,7 @@ def test_code_that_rose_hands_to_a_shell_is_quoted_too(rose: Rose) -> None:
           c: {executable: "sh -c '\\"{campaign_dir}/prepare\\" >> out.txt'"}
         learners: 1
     """)
-    assert "no mistakes" in inner("validate", "campaign.yaml").out
+    assert "no errors" in inner("validate", "campaign.yaml").out
     assert inner("run", "campaign.yaml", "--run-dir", "r").code == 0
     assert (inner.folder / "r/learners/learner-0/workspace/out.txt").read_text() == "b\na\na\nb\nb\na\n"
     assert list(rose.folder.rglob("x")) == []

@@ -53,7 +53,7 @@ def seen_by(rose: Rose, task: str) -> set[str]:
 def test_a_number_of_gpus_is_taken_from_what_the_session_may_use(rose: Rose, variable: str, value: str) -> None:
     rose.write(GPUS)
     terminal: dict[str, Any] = {variable: value, "VARIABLE": variable}
-    assert "no mistakes" in rose("validate", "campaign.yaml", **terminal).out
+    assert "no errors" in rose("validate", "campaign.yaml", **terminal).out
     assert rose("run", "campaign.yaml", **terminal).code == 0
     assert seen_by(rose, "train") <= {f"{variable}={gpu}" for gpu in value.split(",")[:2]}
     assert seen_by(rose, "check") == {f"{variable}={NO_GPUS[variable]}"}
@@ -88,7 +88,7 @@ def test_gpus_named_by_an_id_that_is_hidden_are_warned_of(rose: Rose) -> None:
     assert "warning[not-visible]: GPU 0 is not among those that CUDA_VISIBLE_DEVICES=2,3 leaves" in seen
     assert "write gpus: 2" in seen
     rose.write(GPUS.replace("gpus: 2", "gpus: [3, 2]"))
-    assert "no mistakes" in rose("validate", "campaign.yaml", CUDA_VISIBLE_DEVICES="2,3").out
+    assert "no errors" in rose("validate", "campaign.yaml", CUDA_VISIBLE_DEVICES="2,3").out
 
 
 def test_the_end_of_a_job_long_over_limits_nothing(rose: Rose) -> None:

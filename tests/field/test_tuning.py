@@ -516,4 +516,4 @@ def test_a_pipe_gets_plain_lines(rose: Rose) -> None:
         called = rose("run", "campaign.yaml", *words, TERM=term, FORCE_COLOR=force, CI=ci)
         assert called.out.startswith("campaign: 1 learner on the local engine\n")
         assert re.sub(r"\x1b\[[0-9;]*m|\n", "", called.out).isprintable()
-        assert "learner-0 1/1 stopped, max iter" in called.out
+        assert "learner-0 1/1 stopped: reached max_iter" in called.out

@@ -226,14 +226,14 @@ ENDS = {
     "module": ("pre_exec: module load x", "begin pre_exec with"),
     "conda": ("pre_exec: conda activate x", "etc/profile.d/conda.sh"),
     "here": ("pre_exec: source ./env.sh", "$ROSE_CAMPAIGN_DIR/"),
-    "kill": ("executable: sh -c 'kill -9 $$'", "memory had run out"),
+    "kill": ("executable: sh -c 'kill -9 $$'", "memory ran out"),
     "137": ("executable: sh -c 'exit 137'", "SIGKILL within it"),
     "139": ("executable: sh -c 'exit 139'", "SIGSEGV within it"),
     "141": ("executable: sh -c 'exit 141'", "'| head'"),
-    "127": ("executable: sh -c nothing-like-it", "what pre_exec has to load"),
+    "127": ("executable: sh -c nothing-like-it", "what pre_exec should load"),
     "126": ("executable: sh -c /etc/passwd", "could not be executed"),
-    "python": ("executable: python3 -c 'import nothing_like_it'", "activate its environment"),
-    "crlf": ("executable: [sh, -c, 'printf \"x%sr: not found\" \\\\ >&2; exit 127']", "Windows line ends"),
+    "python": ("executable: python3 -c 'import nothing_like_it'", "activate the right environment"),
+    "crlf": ("executable: [sh, -c, 'printf \"x%sr: not found\" \\\\ >&2; exit 127']", "Windows line endings"),
     "3": ("executable: sh -c 'exit 3'", None),
 }
 """How a task fails, and what the help has."""

@@ -98,7 +98,7 @@ def test_a_report_that_is_not_kept_is_told(reported: tuple[Rose, Any, str], name
     assert learner["result"] == {}
     assert (problem["task"], problem["iteration"], problem["attempt"]) == ("sim", 0, 1)
     assert DROPPED[name][2] in problem["message"]
-    assert f"what 'sim' reported in iteration 0 is not kept: {problem['message']}" in said
+    assert f"the report of 'sim' in iteration 0 was ignored: {problem['message']}" in said
 
 
 @pytest.mark.parametrize("name", NONE)
@@ -109,7 +109,7 @@ def test_what_is_no_report_is_no_matter(reported: tuple[Rose, Any, str], name: s
 
 def test_the_status_tells_of_some_reports_that_are_not_kept(reported: tuple[Rose, Any, str]) -> None:
     shown = reported[0]("status", "r").out
-    assert "! 65537 bytes: what 'sim' reported in iteration 0 is not kept" in shown
+    assert "! 65537 bytes: the report of 'sim' in iteration 0 was ignored" in shown
     assert f"! and reports of {len(DROPPED) - 3} more learners" in shown
 
 

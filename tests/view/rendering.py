@@ -13,7 +13,7 @@ from rose_cli.view.table import Facts, campaign_table
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from rose_cli.view.roster import Roster
+    from rose_cli.view.selection import LearnerSelection
     from tests.view.scenarios import Scenario
 
 
@@ -31,9 +31,9 @@ def rendered(renderable: RenderableType, width: int = 100, *, color: bool = Fals
     return capture.get()
 
 
-def table_lines(scenario: Scenario, width: int, height: int, roster: Roster | None = None) -> list[str]:
+def table_lines(scenario: Scenario, width: int, height: int, selection: LearnerSelection | None = None) -> list[str]:
     facts = Facts(scenario.now, cores_busy=2, cores=2)
-    table = campaign_table(scenario.plan, scenario.state, facts, (width, height), roster)
+    table = campaign_table(scenario.plan, scenario.state, facts, (width, height), selection)
     return rendered(table, width).splitlines()
 
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.text import Text
 
-from rose_cli.view.console import Outlet, can_redraw, complain, encodable, open_console, safe, terminal_size
+from rose_cli.view.console import SafeStream, can_redraw, complain, encodable, open_console, safe, terminal_size
 from tests.conftest import PATIENCE
 
 if TYPE_CHECKING:
@@ -124,12 +124,12 @@ def test_plainer_letters_where_the_encoding_has_no_fine_ones(tmp_path: Path) -> 
 def test_a_reader_that_went_away_is_no_error() -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    with os.fdopen(writer, "w", encoding="utf-8") as stream:
-        outlet = Outlet(stream)
-        outlet.write("to nobody\n" * 10_000)
-        assert outlet.is_gone
-        outlet.write("to nobody\n")
-        open_console(outlet).print(Text("to nobody"))
+    with os.fdopen(writer, "w", encoding="utf-8") as pipe:
+        stream = SafeStream(pipe)
+        stream.write("to nobody\n" * 10_000)
+        assert stream.is_gone
+        stream.write("to nobody\n")
+        open_console(stream).print(Text("to nobody"))
 
 
 def test_an_error_and_what_to_do_about_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -108,7 +108,7 @@ def test_a_mistake_without_a_place_and_one_behind_the_text() -> None:
 
 
 def test_no_mistakes_is_worth_a_line() -> None:
-    assert shown("name: x") == "✓ no mistakes in c.yaml"
+    assert shown("name: x") == "✓ no errors in c.yaml"
 
 
 def test_printing_neither_wraps_nor_acts() -> None:

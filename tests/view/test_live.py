@@ -18,7 +18,7 @@ import anyio
 import pytest
 
 from rose_cli.journal import events as e
-from rose_cli.view.live import HIDE_CURSOR, SHOW_CURSOR, Diverted, LiveScreen, Region
+from rose_cli.view.live import HIDE_CURSOR, SHOW_CURSOR, LiveScreen, RedirectedLines, Region
 from rose_cli.view.table import Facts
 from tests.view.scenarios import Scenario, make_plan, tutorial
 
@@ -193,7 +193,7 @@ def test_a_diverted_stream_gives_whole_lines(monkeypatch: pytest.MonkeyPatch) ->
     from collections import deque
 
     lines: deque[str] = deque()
-    stream = Diverted(lines)
+    stream = RedirectedLines(lines)
     for text in ("a", "b\nc\td\r\n", "\n", "e"):
         stream.write(text)
     assert list(lines) == ["ab", "c       d", ""]

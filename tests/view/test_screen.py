@@ -21,8 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rose_cli.journal import events as e
-from rose_cli.view.console import Outlet
-from rose_cli.view.live import Scribe
+from rose_cli.view.console import SafeStream
+from rose_cli.view.live import BackgroundWriter
 from rose_cli.view.plain import PlainScreen
 from rose_cli.view.screen import open_screen, resolved
 from rose_cli.view.table import Facts
@@ -77,12 +77,12 @@ def test_a_line_for_each_thing_worth_telling() -> None:
         00:04:00 adaptive   2/15 mean_squared_error_mse 0.123457 (< 0.1) 2:00
         00:04:01 [b]b[/b]␛  0/15 'training' failed in iteration 0, attempt 1: exit code 1; attempt 2 of 2 follows (1)
         stopping:␛[2J wait
-        00:04:02 [b]b[/b]␛  0/15 'training' failed in iteration 0, attempt 2: exit code 1; no attempt is left (2)
-        00:04:02 [b]b[/b]␛  0/15 goes on without 'training'
-        00:04:02 adaptive   2/15 'simulation' was lost: its session ended
-        00:04:02 adaptive   2/15 stopped, failed: 'training' failed in iteration 2
-        00:04:02 adaptive   2/15 goes on, resumed
-        00:04:02 adaptive   1/15 goes on from iteration 1, sent back
+        00:04:02 [b]b[/b]␛  0/15 'training' failed in iteration 0, attempt 2: exit code 1; no retries left (2)
+        00:04:02 [b]b[/b]␛  0/15 continues without 'training'
+        00:04:02 adaptive   2/15 'simulation' was interrupted: its session ended
+        00:04:02 adaptive   2/15 stopped: failed, 'training' failed in iteration 2
+        00:04:02 adaptive   2/15 continues, resumed
+        00:04:02 adaptive   1/15 continues from iteration 1, sent back
         00:04:06 adaptive    2/100 mean_squared_error_mse no value (< 0.1) 4.0 s
         """
     )
@@ -229,7 +229,7 @@ def test_a_run_goes_on_without_its_reader(output: str) -> None:
 def test_a_reader_that_does_not_read_holds_nobody_up() -> None:
     reader, writer = os.pipe()
     with os.fdopen(writer, "w", encoding="utf-8") as stream:
-        scribe = Scribe(Outlet(stream))
+        scribe = BackgroundWriter(SafeStream(stream))
         text = "x" * 100_000 + "\n"  # more than a pipe holds
         for _ in range(5):
             scribe.post(text)

@@ -58,7 +58,7 @@ def test_watching_off_a_terminal_waits_for_the_end(
     watch_status(lambda: (scenario.plan, scenario.state, next(looks)))
     text = capsys.readouterr().out
     assert text.count("parallel-tutorial") == 1
-    assert " lost " in text
+    assert " interrupted " in text
 
 
 def test_the_list_of_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

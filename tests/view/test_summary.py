@@ -44,7 +44,7 @@ def test_the_end_of_an_interrupted_run(tmp_path: Path, monkeypatch: pytest.Monke
                      File "training.py", line 12, in <module>
                    ValueError: no data
 
-        ✗ parallel-tutorial interrupted after 2:31: 1 criterion met, 1 failed, 2 interrupted
+        ✗ parallel-tutorial interrupted after 2:31: 1 met the criterion, 1 failed, 2 interrupted
           best     adaptive, mean_squared_error_mse 0.0934 in iteration 6
           run      {run}
           resume   rose resume 'rose-runs/my run-1'
@@ -65,7 +65,7 @@ def test_a_run_that_is_through_has_nothing_to_go_on_with(tmp_path: Path) -> None
         scenario.iterate(name, 0.05)
         scenario.stop(name, "criterion_met")
     lines = told(scenario, tmp_path, over(scenario)).splitlines()
-    assert lines[1] == "✓ parallel-tutorial finished in 0:08: 2 criterion met"
+    assert lines[1] == "✓ parallel-tutorial finished in 0:08: 2 met the criterion"
     assert lines[-1] == f"  run      {tmp_path}"
     assert not any("resume" in line for line in lines)
 

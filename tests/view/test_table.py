@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rose_cli.journal import events as e
-from rose_cli.view.roster import Roster
+from rose_cli.view.selection import LearnerSelection
 from rose_cli.view.table import Facts, campaign_table
 from tests.view.rendering import fits, rendered, table_lines
 from tests.view.scenarios import Scenario, crowd, make_criterion, make_plan, tutorial
@@ -205,7 +205,7 @@ def test_a_learner_whose_session_died_is_lost() -> None:
     scenario = tutorial()
     table = campaign_table(scenario.plan, scenario.state, Facts(scenario.now, alive=False), (120, 24))
     lines = rendered(table, 120).splitlines()
-    assert [" lost " in line for line in lines[3:7]] == [False, True, True, False]
+    assert [" interrupted " in line for line in lines[3:7]] == [False, True, True, False]
     assert "cores" not in lines[-1]
 
 
@@ -258,14 +258,14 @@ def test_three_hundred_learners_show_those_that_matter_and_count_the_rest() -> N
 
 def test_ten_thousand_learners_are_redrawn_in_20_milliseconds() -> None:
     scenario = crowd(10_000, done=3000, running=600, failed=50, active=64)
-    roster = Roster(scenario.plan, scenario.state)
-    table_lines(scenario, 120, 40, roster)
+    selection = LearnerSelection(scenario.plan, scenario.state)
+    table_lines(scenario, 120, 40, selection)
     seconds = []
     for number in range(15):
         for place in range(3051 + number, 3115 + number):
-            roster.touch(f"learner-{place:03}")
+            selection.touch(f"learner-{place:03}")
         began = time.process_time()
-        lines = table_lines(scenario, 120, 40, roster)
+        lines = table_lines(scenario, 120, 40, selection)
         seconds.append(time.process_time() - began)
         assert fits(lines, 120, 40)
     assert on_an_idle_machine(min(seconds)) < 0.020
@@ -312,12 +312,12 @@ def test_the_table_is_never_larger_than_its_window(scenario: Scenario, width: in
 @given(scenarios(), st.integers(1, 60), st.integers(1, 200))
 def test_a_kept_roster_draws_what_a_new_one_would(scenario: Scenario, height: int, width: int) -> None:
     told = Scenario(scenario.plan)
-    roster = Roster(told.plan, told.state)
+    selection = LearnerSelection(told.plan, told.state)
     for record in scenario.records:
         told.now = record.time
         told.tell(record.event)
-        roster.touch(getattr(record.event, "learner", None))
-        roster.refresh()
+        selection.touch(getattr(record.event, "learner", None))
+        selection.refresh()
     told.now = scenario.now
     height = max(height, len(scenario.plan.learners) + 10)  # where all are shown, there is no memory of who was
-    assert table_lines(told, width, height, roster) == table_lines(scenario, width, height)
+    assert table_lines(told, width, height, selection) == table_lines(scenario, width, height)

@@ -138,7 +138,7 @@ def test_the_end_stays_and_the_terminal_is_as_before(tmux: Tmux) -> None:
     ]
     assert lines[4].startswith(TITLE)
     assert is_whole(lines[4:end], 4, 100)
-    assert sum("interrupted" in line or "max iter" in line for line in lines[6:end]) == 4 + 1
+    assert sum("interrupted" in line or "max_iter" in line for line in lines[6:end]) == 4 + 1
     tmux.until(lambda: tmux.cursor_is_visible and tmux.all_lines()[-1] == "$")
     tmux.type("echo typed", "Enter")
     tmux.until(lambda: "typed" in tmux.screen())

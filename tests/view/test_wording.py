@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from rose_cli.view.columns import shortened, shortened_in_middle
+from rose_cli.view.console import shortened, shortened_in_middle
 from rose_cli.view.progress import arrow, is_improvement, sparkline
 from rose_cli.view.wording import duration, short_number, short_time
 from tests.view.scenarios import make_criterion

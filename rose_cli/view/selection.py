@@ -1,6 +1,6 @@
-"""Owns which learners a table shows where it cannot show all, and what has to be known of all of them for that.
+"""Which learners a table shows if it cannot show all, chosen by a summary of each of them.
 
-Only what changed is looked at again: the cost of a redraw does not grow with the history of the run.
+Only summaries of learners that changed are updated: the cost of a redraw does not grow with the history of the run.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from rose_cli.journal.state import LearnerState
 from rose_cli.loop.criterion import best_value
 from rose_cli.view.columns import Measures, measure
-from rose_cli.view.progress import Standing, standing_of
+from rose_cli.view.progress import DisplayStatus, display_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from rose_cli.journal.state import IterationState, RunState
     from rose_cli.plan.model import LearnerPlan, Plan
 
-Yardstick: TypeAlias = tuple[str, str, float | None]
-"""What makes the values of two learners comparable: the metric, its direction and, for `==`, the threshold."""
+MetricKey: TypeAlias = tuple[str, str, float | None]
+"""Values of learners with the same key can be compared: the metric, its direction and, for `==`, the threshold."""
 
 FAILED_SHARE = 0.4
-"""At most this share of the lines goes to failed learners while others are at work."""
+"""At most this share of the lines goes to failed learners while others are running."""
 
 
 @dataclass(frozen=True)
-class Digest:
-    """What is known of one learner: how it stands, and the sums over its finished iterations."""
+class LearnerSummary:
+    """The status of a learner, and totals over its finished iterations."""
 
-    standing: Standing
+    status: DisplayStatus
     has_task: bool
     done: int = 0
     done_seconds: float = 0.0
@@ -42,21 +42,21 @@ class Digest:
 
     @property
     def tier(self) -> int:
-        """How much it matters: failed, a task under way, waiting, broken off, done, not begun."""
-        if self.standing is Standing.FAILED:
+        """By importance: failed, running a task, waiting, interrupted, done, not started."""
+        if self.status is DisplayStatus.FAILED:
             return 0
-        if self.standing is Standing.RUNNING:
+        if self.status is DisplayStatus.RUNNING:
             return 1 if self.has_task else 2
-        if self.standing is Standing.PENDING:
+        if self.status is DisplayStatus.PENDING:
             return 5
-        return 4 if self.standing.is_done else 3
+        return 4 if self.status.is_done else 3
 
 
 TIERS = 6
 
 
-class Roster:
-    """All learners of a run. `touch` what changed; `refresh` before reading."""
+class LearnerSelection:
+    """The learners of a run. Call `touch` for learners that changed, and `refresh` before reading."""
 
     def __init__(self, plan: Plan, state: RunState, *, alive: bool = True) -> None:
         self._learners = {learner.name: learner for learner in plan.learners}
@@ -64,37 +64,37 @@ class Roster:
         self._plan = plan
         self._state = state
         self._alive = alive
-        self._digests: dict[str, Digest] = {}
+        self._summaries: dict[str, LearnerSummary] = {}
         self._tiers: list[set[int]] = [set() for _ in range(TIERS)]
         self._changed = set(self._learners)
         self._shown: frozenset[int] = frozenset()
         self._names = tuple(self._learners)
         self._measures: tuple[int | None, Measures] | None = None
-        self.standings: Counter[Standing] = Counter()
-        """How many learners stand how."""
-        self.best: dict[Yardstick, str] = {}
-        """The learner with the best value, for each thing that is measured."""
+        self.counts: Counter[DisplayStatus] = Counter()
+        """How many learners have which status."""
+        self.best: dict[MetricKey, str] = {}
+        """The learner with the best value, by metric key."""
 
     def touch(self, learner: str | None = None) -> None:
-        """Something happened to the learner; None: to the run as a whole."""
+        """The learner has changed; None: the run as a whole has."""
         if learner is None:
             self._changed.update(self._learners)
         elif learner in self._learners:
             self._changed.add(learner)
 
     def refresh(self) -> None:
-        """Look again at what was touched."""
+        """Update the summaries of learners that changed."""
         for name in self._changed:
-            old = self._digests.get(name)
-            new = self._digest(name, old)
-            self._enter(name, old, new)
+            old = self._summaries.get(name)
+            new = self._summarize(name, old)
+            self._replace(name, old, new)
             if old is None or old.best != new.best:
-                self._contend(name, old)
+                self._update_best(name, old)
         self._changed.clear()
 
     @property
     def measures(self) -> Measures:
-        """Of the plan; they can only change with the bound on iterations."""
+        """The plan's measures; they can change only with `max_iter`."""
         if self._measures is None or self._measures[0] != self._state.max_iter:
             self._measures = (self._state.max_iter, measure(self._plan, self._state))
         return self._measures[1]
@@ -102,26 +102,26 @@ class Roster:
     def plan(self, learner: str) -> LearnerPlan:
         return self._learners[learner]
 
-    def digest(self, learner: str) -> Digest:
-        return self._digests[learner]
+    def summary(self, learner: str) -> LearnerSummary:
+        return self._summaries[learner]
 
     def state(self, learner: str) -> LearnerState:
         return self._state.learners.get(learner) or LearnerState(learner)
 
     def is_best(self, learner: LearnerPlan) -> bool:
-        """Whether it has the best value of several that can be compared."""
-        yardstick = yardstick_of(learner)
-        return yardstick is not None and self.best.get(yardstick) == learner.name and len(self._learners) > 1
+        """Whether it has the best value of several learners that can be compared."""
+        key = metric_key(learner)
+        return key is not None and self.best.get(key) == learner.name and len(self._learners) > 1
 
     @property
-    def champions(self) -> list[str]:
+    def best_learners(self) -> list[str]:
         """The best learners, in the order of the plan."""
         return sorted(self.best.values(), key=self._places.__getitem__)
 
     def choose(self, count: int) -> list[str]:
-        """The learners that matter most, in the order of the plan.
+        """The most important learners, in the order of the plan.
 
-        Whoever is shown stays as long as nobody matters more, so that lines keep their places.
+        A learner that is shown stays until a more important one needs the line, so that lines do not jump.
         """
         if count >= len(self._names):
             return list(self._names)
@@ -136,11 +136,11 @@ class Roster:
         return [self._names[place] for place in sorted(chosen)]
 
     def _best_places(self, count: int) -> set[int]:
-        names = self.champions[: max(1, count // 4)] if count > 1 else []
+        names = self.best_learners[: max(1, count // 4)] if count > 1 else []
         return {self._places[name] for name in names}
 
     def _pick(self, members: set[int], count: int) -> set[int]:
-        """Those who are shown already, then the first of the others."""
+        """Members that are shown already, then the first of the others."""
         if count <= 0:
             return set()
         shown = members & self._shown
@@ -148,52 +148,52 @@ class Roster:
             return set(heapq.nsmallest(count, shown))
         return shown | set(heapq.nsmallest(count - len(shown), members - shown))
 
-    def _digest(self, name: str, old: Digest | None) -> Digest:
+    def _summarize(self, name: str, old: LearnerSummary | None) -> LearnerSummary:
         learner = self.state(name)
-        standing = standing_of(learner, alive=self._alive)
-        has_task = standing is Standing.RUNNING and learner.task is not None
+        status = display_status(learner, alive=self._alive)
+        has_task = status is DisplayStatus.RUNNING and learner.task is not None
         done, last = len(learner.iterations), learner.iterations[-1] if learner.iterations else None
         if old is not None and old.done == done and old.last is last:
-            return Digest(standing, has_task, done, old.done_seconds, old.best, last)
+            return LearnerSummary(status, has_task, done, old.done_seconds, old.best, last)
         seconds = sum(iteration.seconds for iteration in learner.iterations)
         best = best_value(self._learners[name].criterion, learner.history)
-        return Digest(standing, has_task, done, seconds, best, last)
+        return LearnerSummary(status, has_task, done, seconds, best, last)
 
-    def _enter(self, name: str, old: Digest | None, new: Digest) -> None:
+    def _replace(self, name: str, old: LearnerSummary | None, new: LearnerSummary) -> None:
         place = self._places[name]
         if old is not None:
-            self.standings[old.standing] -= 1
+            self.counts[old.status] -= 1
             self._tiers[old.tier].discard(place)
-        self.standings[new.standing] += 1
+        self.counts[new.status] += 1
         self._tiers[new.tier].add(place)
-        self._digests[name] = new
+        self._summaries[name] = new
 
-    def _contend(self, name: str, old: Digest | None) -> None:
-        """A learner has another best value than before: it may be the best of all now, or no longer."""
+    def _update_best(self, name: str, old: LearnerSummary | None) -> None:
+        """The best value of a learner has changed: it may have become the best of all, or ceased to be."""
         learner = self._learners[name]
-        yardstick = yardstick_of(learner)
-        if yardstick is None:
+        key = metric_key(learner)
+        if key is None:
             return
-        champion = self.best.get(yardstick)
-        if champion != name:
-            self._crown(yardstick, [name] if champion is None else [champion, name])
-        elif old is not None and best_value(learner.criterion, [old.best, self._digests[name].best]) == old.best:
-            # only where iterations were undone: all others have to be looked at again
-            self._crown(yardstick, [other for other in self._digests if self._measures_with(yardstick, other)])
+        holder = self.best.get(key)
+        if holder != name:
+            self._set_best(key, [name] if holder is None else [holder, name])
+        elif old is not None and best_value(learner.criterion, [old.best, self._summaries[name].best]) == old.best:
+            # only if iterations were undone: compare all learners again
+            self._set_best(key, [other for other in self._summaries if self._has_key(key, other)])
 
-    def _measures_with(self, yardstick: Yardstick, name: str) -> bool:
-        return yardstick_of(self._learners[name]) == yardstick
+    def _has_key(self, key: MetricKey, name: str) -> bool:
+        return metric_key(self._learners[name]) == key
 
-    def _crown(self, yardstick: Yardstick, names: Iterable[str]) -> None:
-        """The best of these learners, of equals the first in the plan."""
-        entries = [(best, name) for name in names if (best := self._digests[name].best) is not None]
-        self.best.pop(yardstick, None)
+    def _set_best(self, key: MetricKey, names: Iterable[str]) -> None:
+        """Note the best of these learners; of equals, the first in the plan."""
+        entries = [(best, name) for name in names if (best := self._summaries[name].best) is not None]
+        self.best.pop(key, None)
         if entries:
             best = best_value(self._learners[entries[0][1]].criterion, [value for value, _ in entries])
-            self.best[yardstick] = min((name for value, name in entries if value == best), key=self._places.__getitem__)
+            self.best[key] = min((name for value, name in entries if value == best), key=self._places.__getitem__)
 
 
-def yardstick_of(learner: LearnerPlan) -> Yardstick | None:
+def metric_key(learner: LearnerPlan) -> MetricKey | None:
     criterion = learner.criterion
     if criterion is None:
         return None
