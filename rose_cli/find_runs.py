@@ -19,7 +19,7 @@ from rose_cli.journal.state import LearnerState, RunState, Status, can_resume, r
 from rose_cli.plan.file import load_plan
 from rose_cli.runs.changes import campaign_changes
 from rose_cli.runs.directory import LATEST, RUNS, RunDirectory
-from rose_cli.runs.lock import Holder, is_alive, is_hidden, read_holder
+from rose_cli.runs.lock import LockOwner, is_alive, is_hidden, read_owner
 from rose_cli.util.errors import RoseError, RunDirectoryError, UsageError, did_you_mean
 from rose_cli.util.ownership import OVERFLOW_UID
 from rose_cli.view.console import notice
@@ -78,14 +78,14 @@ def see(directory: RunDirectory) -> SeenRun:
     """Read a run: its plan, the fold of its journal, and whether a session works on it."""
     plan = load_plan(directory.plan)
     # looked at before the journal: the last record of a session that ends now is then among those read
-    holder, is_somebody_elses = read_holder(directory.path), is_hidden(directory.path)
+    owner, is_somebody_elses = read_owner(directory.path), is_hidden(directory.path)
     state = before_all(plan)
     damage = _read_good(directory, state.apply)
     if is_somebody_elses and state.session is not None and state.session.ended is None:
         session = state.session
-        holder = Holder(session.host, session.boot, session.pid, session.start_ticks, session.started, "", None, "")
-    # a holder on another host cannot be asked: it counts as alive until someone there says otherwise
-    alive = holder is not None and is_alive(holder) is not False
+        owner = LockOwner(session.host, session.boot, session.pid, session.start_ticks, session.started, "", None, "")
+    # an owner on another host cannot be asked: it counts as alive until someone there says otherwise
+    alive = owner is not None and is_alive(owner) is not False
     if not state.run_id:
         if damage is not None:
             raise damage

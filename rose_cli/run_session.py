@@ -23,7 +23,7 @@ from rose_cli.journal.recorder import Recorder
 from rose_cli.loop.limits import deadline_of
 from rose_cli.loop.session import Session
 from rose_cli.loop.supervisor import Supervisor
-from rose_cli.runs.lock import begin_of_lock
+from rose_cli.runs.lock import lock_time
 from rose_cli.runs.stop_requests import take_requests
 from rose_cli.util.errors import EngineError, ExitCode, RoseError
 from rose_cli.util.files import directory_identity
@@ -248,7 +248,7 @@ async def _obey_signals(session: Session, screen: Screen, inbox: _SignalInbox) -
 
 
 async def _obey_requests(session: Session, screen: Screen) -> None:
-    since = begin_of_lock(session.directory.path)
+    since = lock_time(session.directory.path)
     while True:
         for request in take_requests(session.directory.requests, since):
             if request.is_old:

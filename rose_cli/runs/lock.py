@@ -1,16 +1,21 @@
-"""The lock of a run: one session at a time, on any file system, also after the last one was killed.
+"""The lock of a run: one session at a time, on any file system, even after the last session was killed.
 
-The lock is a file `lock` in the run directory that says who holds it. It appears whole and at once, by link(2), and is
-the holder's because it has the holder's content: on a network file system a call may report failure and have worked.
+The lock is a file `lock` in the run directory that names its owner. It appears complete and atomically, by link(2), and
+belongs to the owner because of its content: on a network file system a call may report failure although it worked.
 
-A lock is stale only where that is certain: on the holder's machine, which was booted since, where the process is gone,
-or where the lock came along with a copy of the run. There are no time-outs: a session may sleep for days. Breaking one
-is the delicate part (remove and create anew gave several winners in half of all races): a breaker first takes a second
-lock, a *guard* named after the content that it is about to break, looks again, and renames its own file over the stale
-one. The lock is never absent, no content comes twice, and a guard whose owner died is broken in the same way.
+A lock is stale only if that is certain: its owner ran on this machine and the machine has booted since, or the process
+no longer exists; or the lock was copied along with the run. There are no timeouts: a session may sleep for days.
+Breaking a stale lock is the delicate part (removing and recreating it had several winners in half of all races): a
+breaker first acquires a second lock, a *guard* named after the content that it is about to break, looks again, and
+renames its own file over the stale one. The lock is never absent, no content comes twice, and a guard whose owner died
+is broken in the same way.
 
-Besides, the holder keeps its lock file flocked where that is supported: it tells of a holder whose process number
-cannot be seen, in another container of the same machine.
+The owner also keeps its lock file flocked, where that is supported: this reveals an owner whose process cannot be seen,
+in another container on the same machine.
+
+Why no library: the algorithm is that of flufl.lock (a file of one's own, then link(2), safe on NFS), and filelock has a
+similar SoftFileLock. Both break a lock by its age, which would let a second session into a run; neither knows which
+machine, boot and process own a lock, nor that a run directory was copied.
 """
 
 from __future__ import annotations
@@ -42,10 +47,10 @@ _JOB_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "FLUX_JOB_ID", "COBA
 
 
 @dataclass(frozen=True)
-class Holder:
-    """Who holds a lock. `time` is UNIX seconds; `token` makes each content the only one of its kind.
+class LockOwner:
+    """The owner of a lock. `time` is in UNIX seconds; `token` makes each content unique.
 
-    `folder` is the identity of the folder that was locked, `path` where it lay: in a copy of it the lock says nothing.
+    `folder` identifies the directory that was locked, `path` is where it was: in a copy of it the lock has no effect.
     """
 
     host: str
@@ -65,8 +70,8 @@ class Holder:
         return f"process {self.pid} on host '{self.host}' (user '{self.user}'{job}) since {since}"
 
     @property
-    def _is_sound(self) -> bool:
-        """Whether every entry is of its kind: anybody may have written the file."""
+    def _is_valid(self) -> bool:
+        """Whether every entry has the right type: anyone may have written the file."""
         texts, perhaps = (self.host, self.user, self.token), (self.boot_id, self.job_id, self.folder, self.path)
         if not all(type(text) is str for text in (*texts, *(text for text in perhaps if text is not None))):
             return False
@@ -78,22 +83,22 @@ class Holder:
         return json.dumps(asdict(self)).encode() + b"\n"
 
     @classmethod
-    def decode(cls, text: bytes) -> Holder | None:
-        """The holder that such a text names; None where it names none."""
+    def decode(cls, text: bytes) -> LockOwner | None:
+        """The owner that the content of a lock names; None if it names none."""
         try:
             entries = json.loads(text)
             known = {f.name: entries[f.name] for f in fields(cls) if f.default is MISSING or f.name in entries}
-            holder = cls(**known)
-            return holder if holder._is_sound and str(holder) else None
+            owner = cls(**known)
+            return owner if owner._is_valid and str(owner) else None
         except (ValueError, LookupError, TypeError, OSError, OverflowError, RecursionError):
             return None
 
 
-def this_session(folder: Path | None = None) -> Holder:
-    """This process as the holder of a lock of `folder`. Raises OSError where the folder is gone."""
+def current_owner(folder: Path | None = None) -> LockOwner:
+    """This process as the owner of a lock of `folder`. Raises OSError if the directory no longer exists."""
     pid = os.getpid()
     job_id = next((os.environ[name] for name in _JOB_VARIABLES if os.environ.get(name)), None)
-    return Holder(
+    return LockOwner(
         host=host_name(),
         boot_id=boot_id(),
         pid=pid,
@@ -107,55 +112,55 @@ def this_session(folder: Path | None = None) -> Holder:
     )
 
 
-def is_alive(holder: Holder) -> bool | None:
-    """Whether the holder's process can still do something; None: it runs on another host, and nobody here can know.
+def is_alive(owner: LockOwner) -> bool | None:
+    """Whether the owner's process is alive; None: it runs on another host, and nobody here can know.
 
-    The boot has a name of its own: under that this is the holder's machine, also where its host name has changed since.
+    A boot has its own ID, which identifies the owner's machine even if its host name has changed since.
     """
     boot = boot_id()
-    is_this_boot = boot is not None and boot == holder.boot_id
-    if holder.host != host_name() and not is_this_boot:
+    is_this_boot = boot is not None and boot == owner.boot_id
+    if owner.host != host_name() and not is_this_boot:
         return None
-    if None not in (boot, holder.boot_id) and not is_this_boot:
+    if None not in (boot, owner.boot_id) and not is_this_boot:
         return False
-    return process_is_running(holder.pid, holder.start_ticks)
+    return process_is_running(owner.pid, owner.start_ticks)
 
 
-def was_copied(holder: Holder, lock: Path) -> bool:
-    """Whether a lock file came where it is with a copy of the folder that its holder locked.
+def was_copied(owner: LockOwner, lock: Path) -> bool:
+    """Whether a lock file is a copy, made together with the directory that its owner locked.
 
-    Only the machine of the holder, in the same boot, can tell. It is certain where the holder's own folder is still
-    there with another file for a lock; a folder that only looks like another one, through a second mount, is no copy.
+    Only the owner's machine, in the same boot, can tell. It is certain if the owner's directory still exists with
+    another lock file; a directory that only looks like another one, through a second mount, is not a copy.
     """
-    if holder.boot_id != boot_id() or (boot_id() is None and holder.host != host_name()):
+    if owner.boot_id != boot_id() or (boot_id() is None and owner.host != host_name()):
         return False
-    if holder.folder is None or holder.path is None:
+    if owner.folder is None or owner.path is None:
         return False
-    original = Path(holder.path)
+    original = Path(owner.path)
     try:
-        if directory_identity(lock.parent) == holder.folder or directory_identity(original) != holder.folder:
+        if directory_identity(lock.parent) == owner.folder or directory_identity(original) != owner.folder:
             return False
     except OSError:
         return False
     return not is_same_file(original / lock.name, lock)
 
 
-def may_be_copied(holder: Holder, folder: Path) -> bool:
-    """Whether a folder that another host locked may not be this one: a file server gives it one number everywhere.
+def may_be_copied(owner: LockOwner, folder: Path) -> bool:
+    """Whether another host may have locked a different directory: on a file server, one has the same number everywhere.
 
-    It is a hint and no proof: some file systems number files anew on each host.
+    This is a hint, not a proof: on some file systems each host numbers the files differently.
     """
     try:
-        return holder.folder is not None and holder.folder.split("-")[1:] != directory_identity(folder).split("-")[1:]
+        return owner.folder is not None and owner.folder.split("-")[1:] != directory_identity(folder).split("-")[1:]
     except OSError:
         return False
 
 
-def is_certainly_alive(holder: Holder | None) -> bool:
-    """Whether that very process is there, by its start: not just one with the same number."""
-    if holder is None or holder.start_ticks is None or not is_alive(holder):
+def is_certainly_alive(owner: LockOwner | None) -> bool:
+    """Whether that very process exists, by its start time: not just one with the same number."""
+    if owner is None or owner.start_ticks is None or not is_alive(owner):
         return False
-    return process_start_ticks(holder.pid) == holder.start_ticks
+    return process_start_ticks(owner.pid) == owner.start_ticks
 
 
 def _user() -> str:
@@ -166,61 +171,61 @@ def _user() -> str:
 
 
 PREFIX = ".lock-"
-"""How the names of all files begin that help in taking a lock."""
+"""The prefix of all files that are needed to acquire a lock."""
 
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL})
 
 
 @dataclass(frozen=True)
-class Found:
-    """What stands in the lock file `path`, and whether a living process on this kernel still has it open."""
+class FoundLock:
+    """The content of the lock file `path`, and whether a process on this kernel still has it open."""
 
     text: bytes
     flocked: bool
     path: Path
 
     @property
-    def holder(self) -> Holder | None:
-        return Holder.decode(self.text)
+    def owner(self) -> LockOwner | None:
+        return LockOwner.decode(self.text)
 
     @property
     def is_copied(self) -> bool:
-        """Whether it came with a copy of the folder that was locked; the original is none of our business."""
-        holder = self.holder
-        return holder is not None and not self.flocked and was_copied(holder, self.path)
+        """Whether it came with a copy of the locked directory; then the original does not matter here."""
+        owner = self.owner
+        return owner is not None and not self.flocked and was_copied(owner, self.path)
 
     @property
     def is_stale(self) -> bool:
-        holder = self.holder
-        return holder is not None and not self.flocked and (is_alive(holder) is False or self.is_copied)
+        owner = self.owner
+        return owner is not None and not self.flocked and (is_alive(owner) is False or self.is_copied)
 
 
-class Claim:
-    """A file with this session's content, flocked for as long as it is open. It becomes a lock by link or rename."""
+class _LockFile:
+    """A file with this session's content, flocked while it is open. A link or a rename makes it a lock."""
 
     def __init__(self, directory: Path) -> None:
-        holder = this_session(directory)
-        self._text = holder.encode()
-        self._file = directory / f"{PREFIX}{holder.token}"
+        owner = current_owner(directory)
+        self._text = owner.encode()
+        self._file = directory / f"{PREFIX}{owner.token}"
         self._descriptors = [_write_new(self._file, self._text)]
 
     def holds(self, path: Path) -> bool:
-        found = look(path)
+        found = read_lock(path)
         return found is not None and found.text == self._text
 
-    def put(self, path: Path) -> bool:
-        """Makes `path` this claim's where nothing is there; whether it is."""
+    def acquire(self, path: Path) -> bool:
+        """Link it to `path`, unless that exists; whether the lock is this session's."""
         try:
             os.link(self._file, path)
         except OSError as error:
             if error.errno in _NO_LINKS:
-                return self._put_exclusively(path)
+                return self._create(path)
             if error.errno != errno.EEXIST and not self.holds(path):
                 raise
         return self.holds(path)
 
-    def _put_exclusively(self, path: Path) -> bool:
-        """For file systems without links. Whoever looks too early sees a lock that says nothing, and keeps off."""
+    def _create(self, path: Path) -> bool:
+        """For file systems without hard links. A reader that comes too early sees an empty lock, and respects it."""
         try:
             self._descriptors.append(_write_new(path, self._text))
         except FileExistsError:
@@ -228,9 +233,9 @@ class Claim:
         return True
 
     def replace(self, path: Path) -> bool:
-        """Puts this claim in the place of what is there; whether it is there."""
+        """Rename a link to it over `path`; whether the lock is this session's."""
         spare = self._file.with_name(self._file.name + "-spare")
-        self.put(spare)
+        self.acquire(spare)
         try:
             spare.replace(path)
         except OSError:
@@ -238,27 +243,27 @@ class Claim:
                 raise
         return self.holds(path)
 
-    def withdraw(self, path: Path) -> None:
+    def release(self, path: Path) -> None:
         if self.holds(path):
             path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        with suppress(OSError):  # a file that is left is swept away by the next session
+        with suppress(OSError):  # the next session deletes a file that is left
             self._file.unlink(missing_ok=True)
         while self._descriptors:
             os.close(self._descriptors.pop())
 
 
-def look(path: Path) -> Found | None:
-    """What is there, None for nothing. A symbolic link, or whatever else is no file of ours, has no content."""
+def read_lock(path: Path) -> FoundLock | None:
+    """The lock at `path`, None if there is none. A symbolic link, or anything else but a file, has no content."""
     try:
         descriptor = open_regular(path)
     except OSError as error:
-        return None if error.errno in (errno.ENOENT, errno.ESTALE) else Found(b"", False, path)
+        return None if error.errno in (errno.ENOENT, errno.ESTALE) else FoundLock(b"", False, path)
     try:
-        return Found(os.read(descriptor, 1 << 16), _is_flocked(descriptor), path)
+        return FoundLock(os.read(descriptor, 1 << 16), _is_flocked(descriptor), path)
     except OSError:
-        return Found(b"", False, path)
+        return FoundLock(b"", False, path)
     finally:
         os.close(descriptor)
 
@@ -274,7 +279,7 @@ def _is_flocked(descriptor: int) -> bool:
 
 
 def _write_new(path: Path, text: bytes) -> int:
-    """The descriptor of a new, durable file, flocked where that is supported before it says anything."""
+    """The descriptor of a new, durable file, flocked (where that is supported) before it has any content."""
     descriptor = create_new(path, 0o600)
     try:
         with suppress(OSError):
@@ -290,10 +295,10 @@ def _write_new(path: Path, text: bytes) -> int:
 
 LOCK_NAME = "lock"
 
-_READ_ONLY = "`rose status`, `logs` and `export` only read it; to go on, make the folder writable or work on a copy"
+_READ_ONLY = "`rose status`, `logs` and `export` only read it; to resume, make the directory writable or copy the run"
 
-_WAYS_OUT = {
-    errno.EISDIR: f"remove the folder `{LOCK_NAME}` in it, which rose did not make",
+_HINTS = {
+    errno.EISDIR: f"remove the directory `{LOCK_NAME}` in it, which rose did not create",
     errno.EACCES: _READ_ONLY,
     errno.EPERM: _READ_ONLY,
     errno.EROFS: _READ_ONLY,
@@ -303,25 +308,27 @@ _WAYS_OUT = {
 
 _ATTEMPTS = 1000
 
-_SURE = "make sure that it is gone, then add `--steal-lock`"
+_STEAL = "make sure it is no longer running, then retry with `--steal-lock`"
 
-_COPY = "make sure that it is gone, or that this folder is a copy of that run, then add `--steal-lock`"
+_STEAL_COPY = (
+    "make sure it is no longer running, or that this directory is a copy of that run, then retry with `--steal-lock`"
+)
 
 
-def read_holder(run_directory: Path) -> Holder | None:
-    """Who holds the run's lock; None where nobody does, where it cannot be read, and where it is another folder's."""
-    found = look(run_directory / LOCK_NAME)
-    return None if found is None or found.is_copied else found.holder
+def read_owner(run_directory: Path) -> LockOwner | None:
+    """The owner of the run's lock; None if it is not locked, cannot be read, or was copied from another directory."""
+    found = read_lock(run_directory / LOCK_NAME)
+    return None if found is None or found.is_copied else found.owner
 
 
 def is_hidden(run_directory: Path) -> bool:
-    """Whether there is a lock that this user may not read: its holder alone may, lest others hold it open."""
+    """Whether there is a lock that this user cannot read: only its owner can, so that no other user keeps it open."""
     lock = run_directory / LOCK_NAME
     return os.path.lexists(lock) and not os.access(lock, os.R_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
-def begin_of_lock(run_directory: Path) -> int:
-    """When the lock was taken, by the clock of its file system, in nanoseconds; 0 where nobody can tell."""
+def lock_time(run_directory: Path) -> int:
+    """When the lock was acquired, by the clock of its file system, in nanoseconds; 0 if unknown."""
     try:
         return (run_directory / LOCK_NAME).lstat().st_mtime_ns
     except OSError:
@@ -329,41 +336,41 @@ def begin_of_lock(run_directory: Path) -> int:
 
 
 class RunLock:
-    """The right to work on a run; a context manager that gives it back."""
+    """The right to work on a run; a context manager that releases it."""
 
-    def __init__(self, path: Path, claim: Claim) -> None:
+    def __init__(self, path: Path, lock_file: _LockFile) -> None:
         self._path = path
-        self._claim = claim
+        self._lock_file = lock_file
 
     @classmethod
     def acquire(cls, run_directory: Path, *, steal: bool = False) -> Self:
-        """The lock of the run, after breaking a stale one.
+        """Acquire the lock of the run, breaking a stale one.
 
-        With `steal`, whoever is found to hold it at this moment loses it too: for a user who has made sure. Only a
-        process that is certainly alive keeps it: two sessions in one run are what the lock is against.
-        Raises RunLockedError where somebody holds it, RunDirectoryError where the directory cannot be written.
+        With `steal`, also break the lock that is found at this moment, for a user who knows that its owner is gone,
+        unless that process is certainly alive: there must never be two sessions in one run.
+        Raises RunLockedError if another session owns it, RunDirectoryError if the directory cannot be written.
         """
         path = run_directory / LOCK_NAME
         try:
             stealable = _stealable(path) if steal else None
-            claim = Claim(run_directory)
+            lock_file = _LockFile(run_directory)
             try:
-                _take(claim, path, stealable)
+                _acquire(lock_file, path, stealable)
             except BaseException:
-                claim.close()
+                lock_file.close()
                 raise
         except OSError as error:
             msg = f"cannot lock run '{run_directory}': {error.strerror}"
-            raise RunDirectoryError(msg, _WAYS_OUT.get(error.errno or 0)) from error
+            raise RunDirectoryError(msg, _HINTS.get(error.errno or 0)) from error
         with suppress(OSError):
             _sweep(run_directory)
-        return cls(path, claim)
+        return cls(path, lock_file)
 
     def release(self) -> None:
-        """Lets go. A lock that was stolen meanwhile stays its new holder's."""
-        with suppress(OSError):  # what cannot be removed is stale as soon as this process has ended
-            self._claim.withdraw(self._path)
-        self._claim.close()
+        """Release it. A lock that was stolen meanwhile stays its new owner's."""
+        with suppress(OSError):  # a lock that cannot be removed is stale as soon as this process ends
+            self._lock_file.release(self._path)
+        self._lock_file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -372,68 +379,68 @@ class RunLock:
         self.release()
 
 
-def _take(claim: Claim, path: Path, stealable: bytes | None) -> None:
-    """Makes `path` the claim's, over a stale content or the stealable one, or raises RunLockedError."""
+def _acquire(lock_file: _LockFile, path: Path, stealable: bytes | None) -> None:
+    """Make `path` this session's lock, replacing a stale or stealable one. Raises RunLockedError."""
     for _ in range(_ATTEMPTS):
-        if claim.put(path):
+        if lock_file.acquire(path):
             return
-        found = look(path)
-        if found is None:  # released since
+        found = read_lock(path)
+        if found is None:  # released meanwhile
             continue
         if found.text != stealable and not found.is_stale:
             raise _refusal(path, found)
-        if _break(claim, path, found.text):
+        if _break(lock_file, path, found.text):
             return
-    raise OSError(errno.EDEADLK, f"'{path.name}' appears and disappears")
+    raise OSError(errno.EDEADLK, "the lock keeps changing hands")
 
 
 def _stealable(path: Path) -> bytes | None:
-    found = look(path)
-    return None if found is None or (is_certainly_alive(found.holder) and not found.is_copied) else found.text
+    found = read_lock(path)
+    return None if found is None or (is_certainly_alive(found.owner) and not found.is_copied) else found.text
 
 
-def _break(claim: Claim, path: Path, broken: bytes) -> bool:
-    """Replaces the lock of that content, if it still is there. Only who holds the content's guard may."""
+def _break(lock_file: _LockFile, path: Path, broken: bytes) -> bool:
+    """Replace the lock with that content, if it still exists. Only the owner of its guard may do that."""
     guard = _guard_of(path, broken)
-    _take(claim, guard, None)
+    _acquire(lock_file, guard, None)
     try:
-        found = look(path)
-        return found is not None and found.text == broken and claim.replace(path)
+        found = read_lock(path)
+        return found is not None and found.text == broken and lock_file.replace(path)
     finally:
-        claim.withdraw(guard)
+        lock_file.release(guard)
 
 
 def _guard_of(path: Path, text: bytes) -> Path:
     return path.with_name(f"{PREFIX}break-{sha256(text).hexdigest()[:20]}")
 
 
-def _refusal(path: Path, found: Found) -> RunLockedError:
+def _refusal(path: Path, found: FoundLock) -> RunLockedError:
     run = path.parent
     if path.name != LOCK_NAME:
-        message = f"run '{run}' is being taken over by {found.holder or 'another session'}"
-        return RunLockedError(message, f"try again; if that process died meanwhile, remove '{path}'")
-    if found.holder is None:
+        message = f"run '{run}' is being taken over by {found.owner or 'another session'}"
+        return RunLockedError(message, f"try again; if that process has died, remove '{path}'")
+    if found.owner is None:
         message = f"run '{run}' is locked, and '{path}' does not say by whom"
-        return RunLockedError(message, "make sure that no session works on it, then add `--steal-lock`")
-    return RunLockedError(f"run '{run}' is locked by {found.holder}", _way_out(run, found.holder))
+        return RunLockedError(message, "make sure that no session is working on it, then retry with `--steal-lock`")
+    return RunLockedError(f"run '{run}' is locked by {found.owner}", _hint(run, found.owner))
 
 
-def _way_out(path: Path, holder: Holder) -> str:
+def _hint(path: Path, owner: LockOwner) -> str:
     run = shlex.quote(str(path))
-    if is_certainly_alive(holder):
-        return f"it is alive: wait for it, or end it with `rose stop {run}`"
-    alive = is_alive(holder)
+    if is_certainly_alive(owner):
+        return f"it is alive: wait for it, or stop it with `rose stop {run}`"
+    alive = is_alive(owner)
     if alive is None:
-        way = f"host '{host_name()}' cannot know whether it is alive: `rose stop {run}` there ends it"
-        return f"{way}; or {_COPY if may_be_copied(holder, path) else _SURE}"
+        way = f"host '{host_name()}' cannot know whether it is alive: `rose stop {run}` stops it"
+        return f"{way}; or {_STEAL_COPY if may_be_copied(owner, path) else _STEAL}"
     if alive:
-        return f"`rose stop {run}` ends it; or {_SURE}"
-    return f"its process is not to be seen, but something holds the lock file open, maybe in a container: {_SURE}"
+        return f"`rose stop {run}` stops it; or {_STEAL}"
+    return f"its process is not visible, but the lock is still held, possibly from a container: {_STEAL}"
 
 
 def _sweep(directory: Path) -> None:
-    """Removes what sessions left behind that died while they took the lock."""
+    """Delete files of sessions that died while they acquired the lock."""
     for path in directory.glob(f"{PREFIX}*"):
-        found = look(path)
+        found = read_lock(path)
         if found is not None and found.is_stale:
             path.unlink(missing_ok=True)

@@ -405,7 +405,7 @@ ENTRIES = ["host", "boot_id", "pid", "start_ticks", "time", "user", "job_id", "t
 @settings(max_examples=100, deadline=None)
 @given(entries=st.dictionaries(st.sampled_from(ENTRIES), anything), whole=st.booleans())
 def test_any_lock_is_judged(tmp_path_factory: pytest.TempPathFactory, entries: dict[str, Any], whole: bool) -> None:
-    from rose_cli.runs.lock import is_alive, read_holder
+    from rose_cli.runs.lock import is_alive, read_owner
 
     folder = tmp_path_factory.mktemp("lock")
     if whole:
@@ -413,5 +413,5 @@ def test_any_lock_is_judged(tmp_path_factory: pytest.TempPathFactory, entries: d
                  "token": "t"}  # fmt: skip
         entries = {**first, **entries}
     (folder / "lock").write_text(json.dumps(entries))
-    holder = read_holder(folder)
-    assert holder is None or is_alive(holder) in (True, False, None)
+    owner = read_owner(folder)
+    assert owner is None or is_alive(owner) in (True, False, None)
