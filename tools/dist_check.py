@@ -88,7 +88,14 @@ def check(interpreter: str, wheel: Path, installer: Path) -> str:
         directory = Path(name)
         programs = directory / "environment" / "bin"
         _run([interpreter, "-m", "venv", "--without-pip", str(programs.parent)], directory)
-        install = [str(programs / "python"), str(installer), "--quiet", "--disable-pip-version-check", "install"]
+        install = [
+            str(programs / "python"),
+            str(installer),
+            "--quiet",
+            "--disable-pip-version-check",
+            "install",
+            "--no-compile",
+        ]
         pins = str(REPOSITORY / "requirements" / "rose.txt")
         _run([*install, "--only-binary", ":all:", "--require-hashes", "--requirement", pins], directory)
         _run([*install, "--no-deps", str(wheel)], directory)
