@@ -12,13 +12,13 @@ _NEEDED_MEGABYTES = 32
 
 def main() -> None:
     try:
-        from rose_cli.util.shortage import check_room
-        from rose_cli.util.signals import listen
-        from rose_cli.util.streams import in_utf8
+        from rose_cli.util.shortage import check_memory_available
+        from rose_cli.util.signals import install_handlers
+        from rose_cli.util.streams import restart_in_utf8
 
-        in_utf8()
-        listen()
-        check_room(_NEEDED_MEGABYTES)
+        restart_in_utf8()
+        install_handlers()
+        check_memory_available(_NEEDED_MEGABYTES)
         from rose_cli.cli import main as command_line
     except KeyboardInterrupt:
         sys.exit(130)
@@ -32,11 +32,11 @@ def _end(error: BaseException) -> NoReturn:
     try:
         from rose_cli.util.errors import EngineError
         from rose_cli.util.shortage import shortage
-        from rose_cli.util.signals import Stopped, raised
+        from rose_cli.util.signals import StopRequested, raised_stop
     except (MemoryError, ImportError, OSError):
         os.write(2, b"error: there is not enough memory to load rose; see 'ulimit -v'\n")
         os._exit(5)
-    stopped = error if isinstance(error, Stopped) else raised()
+    stopped = error if isinstance(error, StopRequested) else raised_stop()
     if stopped is not None:
         stopped.say()
         raise stopped from None

@@ -19,8 +19,8 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from rose_cli import COMMAND_NAMES, __version__
 from rose_cli.util.errors import CampaignError, ExitCode, RoseError, RunDirectoryError, ShortageError, UsageError
 from rose_cli.util.shortage import shortage
-from rose_cli.util.signals import Stopped, end_with, raised
-from rose_cli.util.streams import escape_what_has_no_encoding, give_up, stand_in_for_closed
+from rose_cli.util.signals import StopRequested, exit_on_signal, raised_stop
+from rose_cli.util.streams import discard_output, escape_unencodable, replace_closed_streams
 
 
 class _Command(TyperCommand):
@@ -393,20 +393,20 @@ def doctor(
 
 def main() -> NoReturn:
     """The `rose` command. Typer reports a wrong command line by itself, with exit code 2."""
-    stand_in_for_closed()
-    escape_what_has_no_encoding()
+    replace_closed_streams()
+    escape_unencodable()
     code: int = ExitCode.OK
     try:
         _call()
-    except Stopped as stopped:
+    except StopRequested as stopped:
         code = _stopped(stopped)
     except SystemExit as exit_of_typer:
         code = exit_of_typer.code if isinstance(exit_of_typer.code, int) else ExitCode.OK
     except KeyboardInterrupt:
         code = ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the boundary
-        code = _stopped(signalled) if (signalled := raised()) else _report(error)
-    end_with(code)
+        code = _stopped(signalled) if (signalled := raised_stop()) else _report(error)
+    exit_on_signal(code)
     sys.exit(code)
 
 
@@ -432,10 +432,10 @@ def _exit_short(short: ShortageError) -> NoReturn:
     os._exit(short.exit_code)
 
 
-def _stopped(stopped: Stopped) -> ExitCode:
+def _stopped(stopped: StopRequested) -> ExitCode:
     if sys.argv[1:2] not in _READERS:
         stopped.say()
-    return stopped.stop_code
+    return stopped.exit_code
 
 
 def _name_used() -> str:
@@ -453,16 +453,16 @@ def _call() -> None:
     """Run the command and flush its output: at interpreter shutdown a full disk would become exit code 120."""
     try:
         app(prog_name=_name_used())
-    except Stopped:
-        give_up(sys.stdout)  # its reader may have stopped reading
+    except StopRequested:
+        discard_output(sys.stdout)  # its reader may have stopped reading
         raise
     finally:
         try:
             sys.stdout.flush()
         except BrokenPipeError:  # `rose plan … | head` has read enough
-            give_up(sys.stdout)
+            discard_output(sys.stdout)
         except OSError:
-            give_up(sys.stdout)
+            discard_output(sys.stdout)
             raise
 
 

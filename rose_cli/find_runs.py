@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from rose_cli.journal.codec import Record
     from rose_cli.plan.model import Plan
-    from rose_cli.util.ownership import Doubt
+    from rose_cli.util.ownership import OwnershipProblem
 
 MOST_SHOWN = 3
 
@@ -58,7 +58,7 @@ class SeenRun:
         return run_status(self.state, alive=self.alive)
 
     @cached_property
-    def doubt(self) -> Doubt | None:
+    def doubt(self) -> OwnershipProblem | None:
         return self.directory.doubt
 
     @cached_property
@@ -152,7 +152,7 @@ def find_interrupted_run(argument: str | None, *, trust: bool) -> RunDirectory:
     if argument is not None and (_is_run(Path(argument)) or not Path(argument).exists()):
         return find_own_run(argument, "resume", trust=trust)
     folder, campaign = _place(argument)
-    skipped: list[tuple[RunDirectory, Doubt]] = []
+    skipped: list[tuple[RunDirectory, OwnershipProblem]] = []
     for directory in _own_runs(folder, skipped):
         seen = seen_or_why(directory)[0] if campaign is None or _is_of(directory, campaign) else None
         if seen is not None and not seen.damage and not seen.alive and can_resume(seen.state):
@@ -182,7 +182,9 @@ def _place(argument: str | None) -> tuple[Path, Path | None]:
     return (path.parent, path) if path.is_file() else (path, None)
 
 
-def refuse_doubtful(directory: RunDirectory, command: str, *, trust: bool, doubt: Doubt | None = None) -> None:
+def refuse_doubtful(
+    directory: RunDirectory, command: str, *, trust: bool, doubt: OwnershipProblem | None = None
+) -> None:
     """Raises RunDirectoryError where others have a say in the run, by `doubt` or what is found at its top."""
     doubt = doubt or directory.doubt
     if doubt is not None and not trust:
@@ -191,17 +193,17 @@ def refuse_doubtful(directory: RunDirectory, command: str, *, trust: bool, doubt
         raise RunDirectoryError(message, _ways_out(directory, doubt, command))
 
 
-def mention_doubt(doubt: Doubt | None) -> None:
+def mention_doubt(doubt: OwnershipProblem | None) -> None:
     """For a command that shows a run: that others have a say in it, and so in what is shown."""
     if doubt is not None:
         notice(f"this run is not {'yours' if doubt.foreign else 'yours alone'}: {told_doubt(doubt)}")
 
 
-def told_doubt(doubt: Doubt) -> str:
+def told_doubt(doubt: OwnershipProblem) -> str:
     return f"'{short_path(doubt.path)}' {doubt.what}"
 
 
-def _ways_out(directory: RunDirectory, doubt: Doubt, command: str) -> str:
+def _ways_out(directory: RunDirectory, doubt: OwnershipProblem, command: str) -> str:
     run = shlex.quote(short_path(directory.path))
     risk = f"`rose {command} {run} --trust` {_RISKS[command].format(run=run)}"
     if doubt.foreign:
@@ -276,7 +278,7 @@ def _time_of(run: Path) -> int:
         return 0
 
 
-def _own_runs(folder: Path, skipped: list[tuple[RunDirectory, Doubt]]) -> Iterator[RunDirectory]:
+def _own_runs(folder: Path, skipped: list[tuple[RunDirectory, OwnershipProblem]]) -> Iterator[RunDirectory]:
     """Those of the runs of a folder in which nobody else has a say, the newest first; the others are skipped."""
     for directory in runs_of(folder):
         if (doubt := directory.doubt) is None:
@@ -285,7 +287,7 @@ def _own_runs(folder: Path, skipped: list[tuple[RunDirectory, Doubt]]) -> Iterat
             skipped.append((directory, doubt))
 
 
-def _tell_skipped(skipped: Sequence[tuple[RunDirectory, Doubt]]) -> None:
+def _tell_skipped(skipped: Sequence[tuple[RunDirectory, OwnershipProblem]]) -> None:
     if not skipped:
         return
     (directory, doubt), more = skipped[0], len(skipped) - 1
@@ -297,7 +299,7 @@ def _tell_skipped(skipped: Sequence[tuple[RunDirectory, Doubt]]) -> None:
 
 def _latest(folder: Path, campaign: Path | None, *, act: str | None = None) -> RunDirectory:
     """The user's own latest run; where there is none the latest of all, unless a command is to `act` on it."""
-    skipped: list[tuple[RunDirectory, Doubt]] = []
+    skipped: list[tuple[RunDirectory, OwnershipProblem]] = []
     for directory in _own_runs(folder, skipped):
         if campaign is None or _is_of(directory, campaign):
             _tell_skipped(skipped)

@@ -31,8 +31,8 @@ from rose_cli.util.host import boot_id, steady_clock
 from rose_cli.util.processes import process_start_ticks
 from rose_cli.util.redact import Secrets
 from rose_cli.util.secrets import secrets_of_environment
-from rose_cli.util.shortage import be_sparing, check_memory, shortage
-from rose_cli.util.signals import URGENT, end_within, handed_to, raised, stop_code
+from rose_cli.util.shortage import check_memory, limit_malloc_arenas, shortage
+from rose_cli.util.signals import URGENT_SIGNALS, exit_within, handled_by, raised_stop, stop_exit_code
 from rose_cli.view.console import complain
 from rose_cli.view.screen import open_screen
 from rose_cli.view.summary import print_summary
@@ -121,12 +121,12 @@ def run_session(setup: SessionSetup) -> SessionResult:
 
     Raises EngineError and JournalError. In every case, no task is left running.
     """
-    if (stopped := raised()) is not None:
+    if (stopped := raised_stop()) is not None:
         raise stopped
-    be_sparing()
+    limit_malloc_arenas()
     check_memory()
     inbox = _SignalInbox()
-    with handed_to(inbox.put):
+    with handled_by(inbox.put):
         return anyio.run(_run, setup, inbox)
 
 
@@ -140,11 +140,11 @@ class _SignalInbox:
 
     def put(self, number: int) -> None:
         """Called by the signal handler."""
-        if self._count and number not in URGENT:
+        if self._count and number not in URGENT_SIGNALS:
             return
         self._count += 1
         if self._count > 2:
-            os._exit(stop_code(number))
+            os._exit(stop_exit_code(number))
         self._numbers.append(number)
         with suppress(RuntimeError):  # the event loop has closed
             self._wake()
@@ -284,7 +284,7 @@ def _collect_lost_errors(grace_seconds: float) -> list[BaseException]:
         if session is not None:
             session.cancel()
         if shortage(error) is not None:
-            end_within(grace_seconds + _LAST_SECONDS, ExitCode.ENGINE)
+            exit_within(grace_seconds + _LAST_SECONDS, ExitCode.ENGINE)
 
     asyncio.get_running_loop().set_exception_handler(on_error)
     return lost

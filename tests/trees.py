@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose_cli.util.files import Folder
+from rose_cli.util.files import OpenDirectory
 from rose_cli.util.trees import copy_contents, remove_entry
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ def run(work: Iterator[None]) -> None:
         pass
 
 
-def opened(path: Path) -> Folder:
-    return Folder.at(path, inside=path.parent)
+def opened(path: Path) -> OpenDirectory:
+    return OpenDirectory.at(path, inside=path.parent)
 
 
 def copy(source: Path, target: Path, *, durable: bool = False, exact: bool = True) -> None:

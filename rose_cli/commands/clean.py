@@ -18,9 +18,9 @@ from rose_cli.runs.directory import LOST, refuse_links
 from rose_cli.runs.lock import RunLock
 from rose_cli.runs.snapshot import UNCOUNTED
 from rose_cli.util.errors import ExitCode, RunDirectoryError
-from rose_cli.util.files import Folder
-from rose_cli.util.ownership import close_to_others
-from rose_cli.util.trees import Tally, remove_entry, size_words, tallying
+from rose_cli.util.files import OpenDirectory
+from rose_cli.util.ownership import restrict_umask
+from rose_cli.util.trees import DiskUsage, count_usage, format_size, remove_entry
 from rose_cli.view.console import notice, say
 from rose_cli.view.progress import status_words
 from rose_cli.view.summary import short_path
@@ -93,7 +93,7 @@ def clean(argument: str, options: CleanOptions) -> ExitCode:
     if not heaps or options.dry_run or not (options.yes or _agreed(heaps)):
         return ExitCode.OK
     names = [learner.name for learner in seen.plan.learners]
-    close_to_others(~directory.path.stat().st_mode & 0o077)
+    restrict_umask(~directory.path.stat().st_mode & 0o077)
     shown = [entry for heap in heaps for entry in heap.entries]
     refuse_links(directory, names)
     refuse_doubtful(directory, "clean", trust=options.trust, doubt=directory.doubt_inside(names))
@@ -159,7 +159,7 @@ def _is_done(seen: SeenRun, plan: LearnerPlan) -> bool:
 
 
 def _names(folder: Path, seen: SeenRun) -> list[str]:
-    with suppress(OSError), Folder.at(folder, inside=seen.directory.path) as opened:
+    with suppress(OSError), OpenDirectory.at(folder, inside=seen.directory.path) as opened:
         return sorted(opened.names())
     return []
 
@@ -204,11 +204,11 @@ def _pilots(seen: SeenRun) -> Iterator[Entry]:
 
 def size_of(path: Path) -> int:
     """What it takes up on the disk."""
-    tally = Tally()
+    tally = DiskUsage()
     with suppress(OSError):
         status = path.lstat()
         tally.size = status.st_blocks * 512
-        for _ in tallying(path, tally, sizes=True) if stat.S_ISDIR(status.st_mode) else ():
+        for _ in count_usage(path, tally, sizes=True) if stat.S_ISDIR(status.st_mode) else ():
             pass
     return tally.size
 
@@ -222,7 +222,7 @@ def _show(seen: SeenRun, heaps: list[Heap], options: CleanOptions) -> None:
         say("to be removed:")
     rows = [(heap.size, f"{heap.what}{_whose(heap, seen)}") for heap in heaps]
     for size, words in [*rows, (sum(heap.size for heap in heaps), "in all")] if heaps else ():
-        say(f"  {size_words(size):>10}  {words}")
+        say(f"  {format_size(size):>10}  {words}")
     if not heaps:
         run = shlex.quote(short_path(seen.directory.path))
         say(f"there is nothing to remove; `rm -r {run}` removes the whole run")
@@ -246,19 +246,19 @@ def _more(seen: SeenRun, options: CleanOptions) -> Iterator[str]:
     if not options.workspaces:
         size = sum(size_of(seen.directory.workspace(plan.name)) for plan in learners if _is_done(seen, plan))
         if size >= WORTH_A_WORD:
-            yield f"--workspaces frees {size_words(size)} more, and learners that are done can then not be extended"
+            yield f"--workspaces frees {format_size(size)} more, and learners that are done can then not be extended"
     if options.keep_logs is None:
         entries = [entry for plan in learners for entry in _logs(seen, plan, USUAL_LOGS)]
         size = sum(size_of(entry.path) for entry in entries)
         if size >= WORTH_A_WORD:
-            yield f"--keep-logs {USUAL_LOGS} frees {size_words(size)} more: logs of older iterations"
+            yield f"--keep-logs {USUAL_LOGS} frees {format_size(size)} more: logs of older iterations"
 
 
 def _agreed(heaps: list[Heap]) -> bool:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         notice("nothing was removed: --yes removes it without a question")
         return False
-    sys.stdout.write(f"remove {size_words(sum(heap.size for heap in heaps))}? [y/N] ")
+    sys.stdout.write(f"remove {format_size(sum(heap.size for heap in heaps))}? [y/N] ")
     sys.stdout.flush()
     if sys.stdin.readline().strip().lower() in ("y", "yes"):
         return True
@@ -276,7 +276,7 @@ def _remove(seen: SeenRun, entries: list[Entry]) -> ExitCode:
             refused.append(f"'{short_path(entry.path)}': {str(error.strerror).lower()}")
         else:
             freed += size
-    notice(f"removed {size_words(freed)}")
+    notice(f"removed {format_size(freed)}")
     if refused:
         more = f"; and {len(refused) - MOST_SHOWN} more" if len(refused) > MOST_SHOWN else ""
         message = f"cannot remove {'; '.join(refused[:MOST_SHOWN])}{more}"
@@ -285,7 +285,7 @@ def _remove(seen: SeenRun, entries: list[Entry]) -> ExitCode:
 
 
 def _remove_entry(entry: Entry, run: Path) -> None:
-    with Folder.at(entry.folder, inside=run) as folder:
+    with OpenDirectory.at(entry.folder, inside=run) as folder:
         name = entry.name
         if entry.counts:
             name = f"{_GOING}-{os.getpid()}-{entry.name}"

@@ -8,7 +8,7 @@ from rose_cli.find_runs import runs_of, seen_or_why, told_doubt
 from rose_cli.journal.state import Status
 from rose_cli.util.errors import ExitCode
 from rose_cli.util.json_output import iso_time, write_json
-from rose_cli.util.ownership import owner_of
+from rose_cli.util.ownership import owner_name
 from rose_cli.view.status import ListedRun, print_runs
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def list_runs(folder: Path, list_format: Literal["text", "json"]) -> ExitCode:
 
 def _listed(directory: RunDirectory) -> ListedRun:
     path, doubt = directory.path, directory.doubt
-    whose = owner_of(path), told_doubt(doubt) if doubt else None
+    whose = owner_name(path), told_doubt(doubt) if doubt else None
     seen, why_not = seen_or_why(directory)
     if seen is None:
         return ListedRun(path.name, "?", "unreadable", 0, 0, None, why_not, *whose)

@@ -16,7 +16,7 @@ from rose_cli.find_runs import SeenRun, find_run, mention_doubt, see
 from rose_cli.journal.events import StepKey
 from rose_cli.loop.retention import logged_iterations
 from rose_cli.util.errors import ExitCode, check_known
-from rose_cli.util.files import Folder, open_regular
+from rose_cli.util.files import OpenDirectory, open_regular
 from rose_cli.view.console import Filter, encodable, notice, say
 from rose_cli.view.summary import short_path
 
@@ -157,7 +157,7 @@ def _names(directory: RunDirectory, learner: str, wanted: Wanted, skipped: _Skip
     """What lies in the folders of the iterations, each of which has the iteration's number for a name."""
     path = directory.all_logs(learner)
     try:
-        with Folder.at(path, inside=directory.path) as logs:
+        with OpenDirectory.at(path, inside=directory.path) as logs:
             for number in logs.names() if wanted.iteration is None else (str(wanted.iteration),):
                 yield from ((int(number), name) for name in _names_of_iteration(logs, number, skipped))
     except FileNotFoundError:  # nothing has run yet
@@ -166,10 +166,10 @@ def _names(directory: RunDirectory, learner: str, wanted: Wanted, skipped: _Skip
         skipped.add(path, error)
 
 
-def _names_of_iteration(logs: Folder, number: str, skipped: _Skipped) -> list[str]:
+def _names_of_iteration(logs: OpenDirectory, number: str, skipped: _Skipped) -> list[str]:
     try:
         if _NUMBER.fullmatch(number):
-            with logs.folder(number) as iteration:
+            with logs.subdirectory(number) as iteration:
                 return iteration.names()
         if not stat.S_ISREG(os.lstat(number, dir_fd=logs.descriptor).st_mode):  # else it is a note of the user's
             raise OSError(errno.EINVAL, "it is not the folder of an iteration", number)
@@ -217,7 +217,7 @@ class _Printer:
 
     def _print(self, log: Log) -> None:
         try:
-            with Folder.at(log.path.parent, inside=self.run) as folder:
+            with OpenDirectory.at(log.path.parent, inside=self.run) as folder:
                 descriptor = open_regular(log.path.name, dir_fd=folder.descriptor)
         except FileNotFoundError:  # removed since it was found
             return

@@ -47,7 +47,7 @@ from rose_cli.runs.moves import Whereabouts, lost_workspaces, told_changed_works
 from rose_cli.util.errors import ExitCode, RunDirectoryError, UsageError, check_known
 from rose_cli.util.files import directory_identity
 from rose_cli.util.host import boot_id, host_name
-from rose_cli.util.ownership import close_to_others
+from rose_cli.util.ownership import restrict_umask
 from rose_cli.util.processes import process_is_running
 from rose_cli.util.redact import remember
 from rose_cli.view.console import complain, notice, say
@@ -84,7 +84,7 @@ class ResumeOptions:
 
 def resume(argument: str | None, options: ResumeOptions) -> ExitCode:
     directory = _find(argument, options, trust=options.trust)
-    close_to_others(~directory.path.stat().st_mode & 0o077)
+    restrict_umask(~directory.path.stat().st_mode & 0o077)
     plan = load_plan(directory.plan)
     remember(partial(secrets_of_plan, plan))
     with RunLock.acquire(directory.path, steal=options.steal_lock):

@@ -34,7 +34,7 @@ from rose_cli.runs.changes import checksums, fingerprints
 from rose_cli.runs.directory import RUNS, RunDirectory, claim_run_directory, create_run_directory, write_new
 from rose_cli.runs.lock import RunLock
 from rose_cli.util.errors import RunDirectoryError
-from rose_cli.util.ownership import close_to_others
+from rose_cli.util.ownership import restrict_umask
 from rose_cli.view.console import notice
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def record_creation(directory: RunDirectory, journal: JournalFile, plan: Plan, s
 def _directory(plan: Plan, file: Path, wanted: Path | None) -> RunDirectory:
     """The folder of a new run, with no rights for those who may not read its campaign file either."""
     status = file.stat()
-    close_to_others()
+    restrict_umask()
     if wanted is not None:
         directory = claim_run_directory(wanted)
     else:
@@ -127,7 +127,7 @@ def _directory(plan: Plan, file: Path, wanted: Path | None) -> RunDirectory:
     made = directory.path.stat()
     if withheld and made.st_gid != status.st_gid:  # readers of the file by its group are not those of the folder's
         withheld = 0o077
-    close_to_others(withheld)
+    restrict_umask(withheld)
     if made.st_mode & withheld:
         _close(directory.path, stat.S_IMODE(made.st_mode) & ~withheld)
     return directory

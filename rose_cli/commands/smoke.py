@@ -16,7 +16,7 @@ from rose_cli.run_session import exit_code, run_session
 from rose_cli.runs.directory import RunDirectory
 from rose_cli.runs.lock import RunLock
 from rose_cli.util.errors import ExitCode
-from rose_cli.util.signals import Stopped, handed_to
+from rose_cli.util.signals import StopRequested, handled_by
 from rose_cli.view.console import notice, safe
 from rose_cli.view.summary import print_summary
 
@@ -57,9 +57,9 @@ def _never_left_behind(folder: Path, file: Path) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        with handed_to(lambda _: None):
+        with handled_by(lambda _: None):
             is_empty = not (folder / "learners").exists()
-            if is_empty and isinstance(error, Stopped | KeyboardInterrupt):
+            if is_empty and isinstance(error, StopRequested | KeyboardInterrupt):
                 shutil.rmtree(folder, ignore_errors=True)
             if folder.exists():
                 notice(f"smoke run of '{file}' did not come to its end; its folder is kept: {folder}")

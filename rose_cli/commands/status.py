@@ -11,7 +11,7 @@ from rose_cli.loop.criterion import best_value
 from rose_cli.runs.moves import Whereabouts, lost_workspaces
 from rose_cli.util.errors import ExitCode
 from rose_cli.util.json_output import finite, iso_time, json_safe, write_json
-from rose_cli.util.ownership import owner_of
+from rose_cli.util.ownership import owner_name
 from rose_cli.view.console import complain, notice
 from rose_cli.view.status import print_status, watch_status
 
@@ -69,7 +69,7 @@ def status_object(seen: SeenRun) -> dict[str, Any]:
         "started": iso_time(state.started),
         "elapsed_seconds": state.seconds(now),
         "damage": seen.damage.message if seen.damage else None,
-        "owner": owner_of(seen.directory.path),
+        "owner": owner_name(seen.directory.path),
         "untrusted": told_doubt(seen.doubt) if seen.doubt else None,
         "learners": [_learner_object(seen, learner, lost.get(learner.name)) for learner in seen.plan.learners],
     }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rose_cli.find_runs import SeenRun, find_own_run, see
 from rose_cli.runs.stop_requests import StopRequest, send_request, withdraw_request
 from rose_cli.util.errors import ExitCode, RunDirectoryError, check_known
-from rose_cli.util.ownership import close_to_others
+from rose_cli.util.ownership import restrict_umask
 from rose_cli.view.console import notice
 from rose_cli.view.progress import status_words
 from rose_cli.view.summary import short_path
@@ -23,7 +23,7 @@ PATIENCE_SECONDS = 60.0
 
 def stop(argument: str, learner: str | None, *, trust: bool) -> ExitCode:
     """Returns once it has stopped; after a minute it says that the request was left and returns all the same."""
-    close_to_others()
+    restrict_umask()
     seen = see(find_own_run(argument, "stop", trust=trust))
     if not seen.alive:
         message = f"'{short_path(seen.directory.path)}' is not running (status: {status_words(seen.status)})"

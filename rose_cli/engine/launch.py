@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rose_cli.engine.base import ExitReason
-from rose_cli.util.files import Folder, open_alone, open_regular, read_regular
-from rose_cli.util.ownership import make_folders, umask_of_user
+from rose_cli.util.files import OpenDirectory, open_regular, open_unshared, read_regular
+from rose_cli.util.ownership import make_directories, user_umask
 from rose_cli.util.shortage import shortage
 
 if TYPE_CHECKING:
@@ -335,7 +335,7 @@ def spawn(request: TaskRequest, environment: Mapping[str, str]) -> subprocess.Po
             return subprocess.Popen(
                 launch.argv, executable=launch.program, cwd=request.directory, env=environment,
                 stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, start_new_session=True,
-                umask=umask_of_user(),
+                umask=user_umask(),
             )  # fmt: skip
         except MemoryError as error:
             raise NotStartedError(f"'{launch.program}' could not be started: {shortage(error)}") from error
@@ -357,22 +357,22 @@ def open_outputs(request: TaskRequest, stack: ExitStack, *paths: Path) -> list[i
     """Open files that a task writes: created or emptied, and reached from the learner's directory without links."""
     found = []
     with ExitStack() as opened:
-        directories: dict[Path, Folder] = {}  # usually one for all: on a network disk each one is a query to its server
+        directories: dict[Path, OpenDirectory] = {}  # usually one: each is a query to a network disk
         for path in paths:
             try:
                 if path.parent not in directories:
                     directories[path.parent] = opened.enter_context(_directory_of(request, path))
                 folder = directories[path.parent].descriptor
-                found.append(open_alone(path.name, os.O_WRONLY | os.O_TRUNC, dir_fd=folder))
+                found.append(open_unshared(path.name, os.O_WRONLY | os.O_TRUNC, dir_fd=folder))
             except OSError as error:
                 raise NotStartedError(f"the output file '{path}' cannot be written: {short_of(error)}") from error
             stack.callback(os.close, found[-1])
     return found
 
 
-def _directory_of(request: TaskRequest, path: Path) -> Folder:
+def _directory_of(request: TaskRequest, path: Path) -> OpenDirectory:
     inside = request.directory.parent
     if not path.is_relative_to(inside):
         inside = path.parent
-        make_folders(inside)
-    return Folder.at(path.parent, inside=inside, make=True)
+        make_directories(inside)
+    return OpenDirectory.at(path.parent, inside=inside, make=True)

@@ -19,7 +19,7 @@ from rose_cli.engine.machine import gpu_variables
 from rose_cli.engine.slot_engine import LINGER_SECONDS, SlotEngine
 from rose_cli.engine.termination import Terminator
 from rose_cli.util.errors import EngineError, RunDirectoryError, ShortageError
-from rose_cli.util.ownership import make_folders
+from rose_cli.util.ownership import make_directories
 from rose_cli.util.processes import (
     TAG_VARIABLE,
     Process,
@@ -28,7 +28,7 @@ from rose_cli.util.processes import (
     read_process,
     signal_group,
 )
-from rose_cli.util.shortage import check_thread, is_to_spare, shortage
+from rose_cli.util.shortage import check_thread, is_spare_descriptor, shortage
 
 if TYPE_CHECKING:
     import subprocess
@@ -166,7 +166,7 @@ def _group_without_proc(group: int) -> list[Process]:
 def _open_to_wait(pid: int) -> int | None:
     """A descriptor to wait on, unless it is one of the last: those are needed to start the next tasks."""
     descriptor = open_pidfd(pid)
-    if descriptor is None or is_to_spare(descriptor):
+    if descriptor is None or is_spare_descriptor(descriptor):
         return descriptor
     os.close(descriptor)
     return None
@@ -208,7 +208,7 @@ class LocalEngine(SlotEngine):
     async def __aenter__(self) -> Self:
         _accept_exit_codes()
         try:
-            make_folders(self._directory)
+            make_directories(self._directory)
         except OSError as error:
             message = f"cannot create the engine's directory '{self._directory}': {error.strerror}"
             hint = "remove what is in its place, or make it writable, then `rose resume`"

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rose_cli.util.errors import RunDirectoryError
-from rose_cli.util.files import open_alone
+from rose_cli.util.files import open_unshared
 from rose_cli.util.processes import TAG_VARIABLE, module_command
 from rose_cli.util.shortage import process_shortage, shortage
-from rose_cli.util.signals import STOPS
+from rose_cli.util.signals import STOP_SIGNALS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -45,7 +45,7 @@ class Watchdog:
             raise process_shortage("the watchdog", error) from error
         environment = {name: value for name, value in os.environ.items() if name != TAG_VARIABLE}
         try:
-            with _blocked(STOPS):
+            with _blocked(STOP_SIGNALS):
                 self._process = subprocess.Popen(
                     self._command, stdin=read_end, stdout=log, stderr=log,
                     cwd="/", env=environment, start_new_session=True,
@@ -73,7 +73,7 @@ class Watchdog:
 
     def _open_log(self) -> int:
         try:
-            return open_alone(self._log, os.O_WRONLY | os.O_APPEND)
+            return open_unshared(self._log, os.O_WRONLY | os.O_APPEND)
         except OSError as error:
             if (short := shortage(error)) is not None:
                 raise short from error

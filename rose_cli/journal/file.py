@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from rose_cli.journal.codec import Record, UnfitError, decode, encode, holds_whole_line, is_whole, may_be_first
 from rose_cli.util.errors import JournalError
-from rose_cli.util.files import Folder, open_alone, open_regular, sync, what_helps
+from rose_cli.util.files import OpenDirectory, open_regular, open_unshared, planted_file_hint, sync
 from rose_cli.util.shortage import shortage
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def read_journal(path: Path, consume: Consumer) -> JournalContents:
         raise JournalError(msg, _NOT_OURS) from error
     except OSError as error:
         msg = f"cannot read journal '{path}': {error.strerror}"
-        raise JournalError(msg, what_helps(error)) from error
+        raise JournalError(msg, planted_file_hint(error)) from error
     return JournalContents(records, good_bytes)
 
 
@@ -180,7 +180,7 @@ class JournalFile:
         """Create an empty journal, durable in its directory. Raises JournalError if there is one already."""
         with _opened(path, _FLAGS | os.O_CREAT | os.O_EXCL) as descriptor:
             os.fsync(descriptor)
-            with Folder.at(path.parent, inside=path.parent) as folder:
+            with OpenDirectory.at(path.parent, inside=path.parent) as folder:
                 sync(folder.descriptor)
         return cls(path, descriptor, JournalContents(0, 0))
 
@@ -305,7 +305,7 @@ class ReserveFile:
     def allocate(self) -> None:
         """Random bytes, not zeros, which a compressing file system would store in no space at all."""
         try:
-            descriptor = open_alone(self._path, os.O_WRONLY | os.O_TRUNC, 0o600)
+            descriptor = open_unshared(self._path, os.O_WRONLY | os.O_TRUNC, 0o600)
         except OSError:
             return
         try:
@@ -359,7 +359,7 @@ def _copy(path: Path, old: BinaryIO, mode: int) -> None:
         copy.flush()
         os.fsync(copy.fileno())
     own.replace(path)
-    with Folder.at(path.parent, inside=path.parent) as folder:
+    with OpenDirectory.at(path.parent, inside=path.parent) as folder:
         sync(folder.descriptor)
 
 
@@ -368,7 +368,7 @@ def _failure(path: Path, error: OSError) -> JournalError:
         return JournalError(f"the disk of '{path}' is full", "free some space, then `rose resume`")
     if error.errno == errno.EEXIST:
         return JournalError(f"there is a journal '{path}' already", "`rose resume` continues that run")
-    return JournalError(f"cannot write to journal '{path}': {error.strerror}", what_helps(error))
+    return JournalError(f"cannot write to journal '{path}': {error.strerror}", planted_file_hint(error))
 
 
 def _taken_over(path: Path) -> JournalError:

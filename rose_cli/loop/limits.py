@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import anyio
 
 from rose_cli.engine.base import ExitReason, TaskOutcome
-from rose_cli.util.files import open_alone
-from rose_cli.util.ownership import make_folders
-from rose_cli.util.shortage import in_slices, is_to_spare
-from rose_cli.util.trees import Tally, size_words, tallying
+from rose_cli.util.files import open_unshared
+from rose_cli.util.ownership import make_directories
+from rose_cli.util.shortage import in_slices, is_spare_descriptor
+from rose_cli.util.trees import DiskUsage, count_usage, format_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -158,9 +158,9 @@ class _Output:
     def open(self) -> None:
         """Before the engine opens it: the task might delete it right away."""
         with suppress(OSError):
-            make_folders(self.path.parent)
-            descriptor = open_alone(self.path, os.O_RDONLY)
-            if is_to_spare(descriptor):
+            make_directories(self.path.parent)
+            descriptor = open_unshared(self.path, os.O_RDONLY)
+            if is_spare_descriptor(descriptor):
                 self.descriptor = descriptor
             else:
                 os.close(descriptor)
@@ -272,26 +272,26 @@ class DiskLimits:
         most = self._limits.output_bytes
         if most is None or watched.output_size <= most:
             return None
-        return f"wrote more than {size_words(most)} of output (limits.output)"
+        return f"wrote more than {format_size(most)} of output (limits.output)"
 
     async def _excess_in(self, learner: str) -> str | None:
         if not self._limits_workspaces:
             return None
-        tally = Tally()
+        tally = DiskUsage()
         await in_slices(self._counting(self._workspace(learner), tally))
         return self._excess(tally)
 
-    def _counting(self, workspace: Path, tally: Tally) -> Iterator[None]:
+    def _counting(self, workspace: Path, tally: DiskUsage) -> Iterator[None]:
         """Counts until a limit is exceeded, and no further."""
-        for _ in tallying(workspace, tally, sizes=self._limits.workspace_bytes is not None):
+        for _ in count_usage(workspace, tally, sizes=self._limits.workspace_bytes is not None):
             if self._excess(tally) is not None:
                 return
             yield
 
-    def _excess(self, tally: Tally) -> str | None:
+    def _excess(self, tally: DiskUsage) -> str | None:
         files, size = self._limits.workspace_files, self._limits.workspace_bytes
         if files is not None and tally.files > files:
             return f"its workspace contains more than {files:,} files (limits.files)"
         if size is not None and tally.size > size:
-            return f"its workspace is larger than {size_words(size)} (limits.workspace)"
+            return f"its workspace is larger than {format_size(size)} (limits.workspace)"
         return None

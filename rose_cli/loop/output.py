@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rose_cli.journal.codec import is_shallow
 from rose_cli.loop.numerals import cleaned
 from rose_cli.util.errors import LearnerFoldersError, RunDirectoryError
-from rose_cli.util.files import Folder, open_inside
+from rose_cli.util.files import OpenDirectory, open_inside
 from rose_cli.util.shortage import shortage
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def end_of(path: Path, size: int, *, inside: Path, own_links_out: bool = False) 
 def opened(path: Path, *, inside: Path, own_links_out: bool) -> int:
     """The descriptor of such a file. Raises OSError."""
     _refresh(path.parent)
-    with Folder.at(inside, inside=inside) as top:
+    with OpenDirectory.at(inside, inside=inside) as top:
         return open_inside(top, os.path.relpath(path, inside), own_links_out=own_links_out)
 
 
@@ -129,7 +129,7 @@ def remove_old_report(result_file: Path, *, inside: Path) -> None:
     if not os.path.lexists(result_file):  # nothing is there, most often
         return
     try:
-        with Folder.at(result_file.parent, inside=inside) as folder:
+        with OpenDirectory.at(result_file.parent, inside=inside) as folder:
             os.unlink(result_file.name, dir_fd=folder.descriptor)
     # a folder is no report; where there can be none at all, the attempt will not start
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rose_cli.loop.criterion import best_value
-from rose_cli.util.files import Folder
+from rose_cli.util.files import OpenDirectory
 from rose_cli.util.trees import remove_entry
 
 if TYPE_CHECKING:
@@ -61,19 +61,19 @@ def kept_logs(most: int, criterion: CriterionPlan | None, learner: LearnerState)
 
 def logged_iterations(logs: Path, run: Path) -> list[int]:
     """Whose logs are there."""
-    with suppress(OSError), Folder.at(logs, inside=run) as folder:
+    with suppress(OSError), OpenDirectory.at(logs, inside=run) as folder:
         return sorted(int(name) for name in folder.names() if name.isdecimal() and name.isascii())
     return []
 
 
 def removing_logs(logs: Path, run: Path, iterations: Iterable[int], kept: KeptLogs) -> Steps:
     """Remove what does not stay of these iterations. Raises OSError."""
-    with Folder.at(logs, inside=run) as folder:
+    with OpenDirectory.at(logs, inside=run) as folder:
         for iteration in iterations:
             if iteration not in kept.failed:
                 yield from remove_entry(folder, str(iteration))
                 continue
-            with suppress(FileNotFoundError), folder.folder(str(iteration)) as inside:
+            with suppress(FileNotFoundError), folder.subdirectory(str(iteration)) as inside:
                 for name in inside.names():
                     if kept.drops(iteration, name):
                         yield from remove_entry(inside, name)

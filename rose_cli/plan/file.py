@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from rose_cli.plan.codec import InvalidPlanError, decode, encode
 from rose_cli.plan.model import Origin, Plan
 from rose_cli.util.errors import RunDirectoryError
-from rose_cli.util.files import read_regular, what_helps
+from rose_cli.util.files import planted_file_hint, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,7 +53,7 @@ def load_plan(path: Path) -> Plan:
         plan = _rooted(_of_place(decode(document["plan"]), version), path.parent.absolute()) if is_known else None
     except OSError as error:
         message = f"cannot read '{path}': {error.strerror}"
-        raise RunDirectoryError(message, what_helps(error) or "is this the folder of a run?") from error
+        raise RunDirectoryError(message, planted_file_hint(error) or "is this the folder of a run?") from error
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         message = f"'{path}' is damaged: {error}"
         raise RunDirectoryError(message, "put the file back from a copy, or start a new run") from error

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from rose_cli.util.errors import LearnerFoldersError, RunDirectoryError
-from rose_cli.util.files import Folder, create_new, open_regular
+from rose_cli.util.files import OpenDirectory, create_new, open_regular
 from rose_cli.util.ownership import (
-    Doubt,
-    doubt_about,
-    doubt_about_links,
-    doubt_about_open_folder,
-    make_folders,
-    open_as_the_user_does,
+    OwnershipProblem,
+    apply_user_umask,
+    foreign_link_problem,
+    make_directories,
+    ownership_problem,
+    world_writable_problem,
 )
 from rose_cli.util.shortage import shortage
-from rose_cli.util.trees import copy_contents, copy_file, links_in, remove_entry
+from rose_cli.util.trees import copy_contents, copy_file, find_links, remove_entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -90,29 +90,29 @@ class RunDirectory:
         return self.path / "requests"
 
     @property
-    def doubt(self) -> Doubt | None:
+    def doubt(self) -> OwnershipProblem | None:
         """What keeps the run from being the user's own: who can write here can have anything run in their name.
 
         What is deeper inside is left to `doubt_inside`.
         """
         files = (self.plan, self.journal, self.campaign_text, self.lock)
         folders = (self.path.resolve(), self.engine, self.requests, self.learners)
-        place = (look(self.path) for look in (doubt_about_links, doubt_about_place))
-        return next(filter(None, chain(place, map(doubt_about, (*folders, *files)))), None)
+        place = (look(self.path) for look in (foreign_link_problem, doubt_about_place))
+        return next(filter(None, chain(place, map(ownership_problem, (*folders, *files)))), None)
 
-    def doubt_inside(self, learners: Iterable[str]) -> Doubt | None:
+    def doubt_inside(self, learners: Iterable[str]) -> OwnershipProblem | None:
         """The same for what the engine keeps, and for the folders of learners.
 
         A workspace may be written by others: it has the user's umask.
         """
         with suppress(OSError):
             for path in sorted(self.engine.iterdir()):
-                if (doubt := doubt_about(path)) is not None:
+                if (doubt := ownership_problem(path)) is not None:
                     return doubt
         for learner in learners:
-            workspace = doubt_about(self.workspace(learner))
+            workspace = ownership_problem(self.workspace(learner))
             own = (self.learner(learner), self.snapshots(learner), self.all_logs(learner))
-            doubts = (*map(doubt_about, own), workspace if workspace and workspace.foreign else None)
+            doubts = (*map(ownership_problem, own), workspace if workspace and workspace.foreign else None)
             if (doubt := next(filter(None, doubts), None)) is not None:
                 return doubt
         return None
@@ -145,7 +145,7 @@ class RunDirectory:
                 message = f"cannot use '{path}': {error.strerror}"
                 raise LearnerFoldersError(message, "see that it can be read and written, then `rose resume`") from error
             if is_link:
-                message = f"'{path}' is a link, and rose did not make it one"
+                message = f"'{path}' is a symbolic link that rose did not create"
                 raise LearnerFoldersError(message, "remove it, then `rose resume`")
 
     def inside(self, name: str) -> Path | None:
@@ -162,9 +162,9 @@ class RunDirectory:
 def create_run_directory(parent: Path, name: str, day: str) -> RunDirectory:
     """A new folder `<name>-<day>-<n>` under `parent`, which is made where it is missing."""
     try:
-        _refuse(doubt_about_links(parent))
-        make_folders(parent)
-        _refuse(doubt_about(parent.resolve(), sticky=True))
+        _refuse(foreign_link_problem(parent))
+        make_directories(parent)
+        _refuse(ownership_problem(parent.resolve(), sticky=True))
         for number in range(1, 1_000_000):
             path = parent / f"{name}-{day}-{number}"
             try:
@@ -183,14 +183,14 @@ def create_run_directory(parent: Path, name: str, day: str) -> RunDirectory:
 def claim_run_directory(path: Path) -> RunDirectory:
     """The folder that the user named for a new run: it has to be new, or their own and empty."""
     try:
-        _refuse(doubt_about_links(path))
-        make_folders(path)
-        doubt = doubt_about(path.resolve())
+        _refuse(foreign_link_problem(path))
+        make_directories(path)
+        doubt = ownership_problem(path.resolve())
         if doubt is not None and doubt.foreign:
             _refuse(doubt)
         used = any(path.iterdir())
         if not used:
-            _refuse(doubt_about_place(path) or doubt_about_open_folder(path.resolve()))
+            _refuse(doubt_about_place(path) or world_writable_problem(path.resolve()))
             if doubt is not None:  # of a group: a run is for one person to write
                 path.chmod(stat.S_IMODE(path.stat().st_mode) & ~0o022)
     except OSError as error:
@@ -204,7 +204,7 @@ def claim_run_directory(path: Path) -> RunDirectory:
     return RunDirectory.at(path)
 
 
-def _refuse(doubt: Doubt | None) -> None:
+def _refuse(doubt: OwnershipProblem | None) -> None:
     """One's own link to a larger disk is welcome; somebody else's folder or link is no place for a run."""
     if doubt is None:
         return
@@ -236,14 +236,14 @@ def _elsewhere(path: Path) -> str:
     return "choose another place with --run-dir"
 
 
-def doubt_about_place(run: Path) -> Doubt | None:
+def doubt_about_place(run: Path) -> OwnershipProblem | None:
     """Whoever may rename what lies in the folder of a run can put another run in its place.
 
     `rose-runs` is the user's, as rose makes it. Another folder may be that of people who work together, but not of
     everybody.
     """
     named, place = run.absolute().parent, run.resolve().parent
-    return doubt_about(place, sticky=True) if RUNS in (named.name, place.name) else doubt_about_open_folder(place)
+    return ownership_problem(place, sticky=True) if RUNS in (named.name, place.name) else world_writable_problem(place)
 
 
 def refuse_links(directory: RunDirectory, learners: Iterable[str]) -> None:
@@ -254,7 +254,7 @@ def refuse_links(directory: RunDirectory, learners: Iterable[str]) -> None:
         own += [directory.snapshots(learner), directory.all_logs(learner)]
     for path in own:
         if path.is_symlink():
-            message = f"'{path}' is a link, and rose did not make it one"
+            message = f"'{path}' is a symbolic link that rose did not create"
             raise RunDirectoryError(message, "put the folder itself there, then `rose resume`")
 
 
@@ -297,7 +297,7 @@ def prepare_workspace(workspace: Path, files: Iterable[FilePlan], *, inside: Pat
 
 _WAY_OUT = "see that its 'files' can be read and there is space"
 
-_NOT_ROSES = "rose did not put that there: see whose it is with `ls -l`, and remove it; then `rose resume`"
+_NOT_ROSES = "rose did not create that: find its owner with `ls -l`, remove it, then `rose resume`"
 
 _WAYS_OUT = {
     errno.ENAMETOOLONG: "give the run a shorter place (--run-dir), or its learners and files shorter names",
@@ -309,19 +309,19 @@ _WAYS_OUT = {
 
 
 def _prepare(workspace: Path, files: Iterable[FilePlan], inside: Path) -> None:
-    with Folder.at(workspace, inside=inside, make=True, mode=0o777) as folder:
-        open_as_the_user_does(folder.descriptor)
+    with OpenDirectory.at(workspace, inside=inside, make=True, mode=0o777) as folder:
+        apply_user_umask(folder.descriptor)
         for file in files:
             *parents, name = PurePath(file.target).parts or (".",)
             with folder.below(parents, make=True, mode=0o777) as parent:
-                open_as_the_user_does(parent.descriptor)
+                apply_user_umask(parent.descriptor)
                 for _ in remove_entry(parent, name):
                     pass
                 _place(file, parent, name)
     workspace.lstat()  # tasks will be given its path, which may be too long
 
 
-def _place(file: FilePlan, folder: Folder, name: str) -> None:
+def _place(file: FilePlan, folder: OpenDirectory, name: str) -> None:
     if not file.copied:
         os.symlink(file.source, name, dir_fd=folder.descriptor)
         return
@@ -329,7 +329,7 @@ def _place(file: FilePlan, folder: Folder, name: str) -> None:
     if Path(folder.path).resolve().is_relative_to(source):
         raise OSError(errno.EINVAL, "a folder cannot be copied into itself", file.source)
     if source.is_dir():
-        with Folder.at(source, inside=source.parent) as old, folder.folder(name, make=True) as new:
+        with OpenDirectory.at(source, inside=source.parent) as old, folder.subdirectory(name, make=True) as new:
             for _ in copy_contents(old, new, exact=False):
                 pass
     elif source.is_file():
@@ -346,7 +346,7 @@ def news_of_files(workspace: Path, known: Mapping[str, int], *, inside: Path) ->
     of one folder, none that is hidden, nothing behind links. Nothing is news in a folder that is not there.
     """
     try:
-        with Folder.at(workspace, inside=inside) as folder:
+        with OpenDirectory.at(workspace, inside=inside) as folder:
             news = _changed(folder, known)
             room = MOST_KNOWN_FILES - len(known) + sum(size == GONE for size in news.values())
             if room > 0:
@@ -357,7 +357,7 @@ def news_of_files(workspace: Path, known: Mapping[str, int], *, inside: Path) ->
         return {}
 
 
-def _fresh(workspace: Folder, known: Mapping[str, int], taken: Counter[str]) -> Iterator[tuple[str, int]]:
+def _fresh(workspace: OpenDirectory, known: Mapping[str, int], taken: Counter[str]) -> Iterator[tuple[str, int]]:
     for name, size in islice(_files(workspace), MOST_LOOKED_AT):
         folder = os.path.dirname(name)
         if name not in known and taken[folder] < MOST_KNOWN_IN_A_FOLDER:
@@ -368,7 +368,7 @@ def _fresh(workspace: Folder, known: Mapping[str, int], taken: Counter[str]) -> 
 def changed_files(workspace: Path, known: Mapping[str, int], *, inside: Path) -> dict[str, int]:
     """Of the files in `known`, those with another size now, or GONE."""
     try:
-        with Folder.at(workspace, inside=inside) as folder:
+        with OpenDirectory.at(workspace, inside=inside) as folder:
             return _changed(folder, known)
     except (FileNotFoundError, NotADirectoryError):
         return dict.fromkeys(known, GONE)
@@ -376,7 +376,7 @@ def changed_files(workspace: Path, known: Mapping[str, int], *, inside: Path) ->
         return {}
 
 
-def _changed(workspace: Folder, known: Mapping[str, int]) -> dict[str, int]:
+def _changed(workspace: OpenDirectory, known: Mapping[str, int]) -> dict[str, int]:
     news = {}
     for place, names in groupby(sorted(known, key=os.path.dirname), key=os.path.dirname):
         sizes = _sizes(workspace, place, list(names))
@@ -384,7 +384,7 @@ def _changed(workspace: Folder, known: Mapping[str, int]) -> dict[str, int]:
     return news
 
 
-def _sizes(workspace: Folder, place: str, names: list[str]) -> dict[str, int]:
+def _sizes(workspace: OpenDirectory, place: str, names: list[str]) -> dict[str, int]:
     """Those of files in one folder, as far as they can be told: what lies behind a link is not looked at."""
     try:
         with workspace.below(place.split("/") if place else ()) as folder:
@@ -405,7 +405,7 @@ def _size(folder: int, name: str) -> int | None:
         return None
 
 
-def _files(workspace: Folder) -> Iterator[tuple[str, int]]:
+def _files(workspace: OpenDirectory) -> Iterator[tuple[str, int]]:
     """Files and their sizes, those nearest to the top first."""
     folders: deque[tuple[str, ...]] = deque([()])
     while folders:
@@ -423,7 +423,7 @@ def _files(workspace: Folder) -> Iterator[tuple[str, int]]:
 def set_aside(workspace: Path, *, inside: Path) -> Path | None:
     """Make room for a fresh workspace; where what was left of the old one lies now. Raises RunDirectoryError."""
     try:
-        with Folder.at(workspace.parent, inside=inside) as folder:
+        with OpenDirectory.at(workspace.parent, inside=inside) as folder:
             if _is_nothing(folder, workspace.name):
                 return None
             names = set(folder.names())
@@ -437,10 +437,10 @@ def set_aside(workspace: Path, *, inside: Path) -> Path | None:
         raise RunDirectoryError(message, "see that its folder can be written, then `rose resume`") from error
 
 
-def _is_nothing(folder: Folder, name: str) -> bool:
+def _is_nothing(folder: OpenDirectory, name: str) -> bool:
     """Whether there is nothing of that name, or an empty folder."""
     try:
-        with folder.folder(name) as found:
+        with folder.subdirectory(name) as found:
             return not found.names()
     except FileNotFoundError:
         return True
@@ -458,8 +458,8 @@ def lead_links(folders: Iterable[Path], moves: Mapping[str, str], *, inside: Pat
 
 def _led_below(path: Path, moves: Mapping[str, str], inside: Path) -> int:
     try:
-        with Folder.at(path, inside=inside) as folder:
-            return sum(_lead(*link, moves) for link in links_in(folder))
+        with OpenDirectory.at(path, inside=inside) as folder:
+            return sum(_lead(*link, moves) for link in find_links(folder))
     except (FileNotFoundError, PermissionError):  # there is none yet, or nobody may look into it
         return 0
     except OSError as error:

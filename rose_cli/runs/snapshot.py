@@ -20,9 +20,9 @@ import anyio
 from anyio.lowlevel import RunVar
 
 from rose_cli.util.errors import LearnerFoldersError, RunDirectoryError
-from rose_cli.util.files import Folder, sync
+from rose_cli.util.files import OpenDirectory, sync
 from rose_cli.util.shortage import in_slices, shortage
-from rose_cli.util.trees import copy_contents, open_to_empty, remove_contents, remove_entry
+from rose_cli.util.trees import copy_contents, open_writable, remove_contents, remove_entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,17 +87,17 @@ class Snapshot:
     def _name(self) -> str:
         return f"{self.iteration}.{self.task}"
 
-    def _opened(self, path: Path, *, make: bool = False) -> Folder:
-        return Folder.at(path, inside=self.run, make=make)
+    def _opened(self, path: Path, *, make: bool = False) -> OpenDirectory:
+        return OpenDirectory.at(path, inside=self.run, make=make)
 
     def _taking(self) -> Steps:
         with (
-            Folder.at(self.folder, inside=self.run, make=True, mode=0o700) as folder,
+            OpenDirectory.at(self.folder, inside=self.run, make=True, mode=0o700) as folder,
             self._opened(self.workspace) as workspace,
         ):
             yield from _clearing(folder)
             os.mkdir(_UNFINISHED, 0o700, dir_fd=folder.descriptor)
-            with folder.folder(_UNFINISHED) as unfinished:
+            with folder.subdirectory(_UNFINISHED) as unfinished:
                 yield from copy_contents(workspace, unfinished, durable=True)
             _rename(folder, _UNFINISHED, self._name)
             sync(folder.descriptor)
@@ -106,7 +106,7 @@ class Snapshot:
         with (
             self._opened(self.path) as snapshot,
             self._opened(self.workspace.parent, make=True) as learner,
-            open_to_empty(learner, self.workspace.name) as workspace,
+            open_writable(learner, self.workspace.name) as workspace,
         ):
             yield from remove_contents(workspace)
             yield from copy_contents(snapshot, workspace)
@@ -120,28 +120,28 @@ async def delete_snapshots(folder: Path, run: Path) -> None:
     """Remove all snapshots of a learner of that run that has ended for good."""
 
     def clearing() -> Steps:
-        with Folder.at(folder, inside=run) as opened:
+        with OpenDirectory.at(folder, inside=run) as opened:
             yield from _clearing(opened)
 
     with _explained(f"cannot empty '{folder}'"), suppress(FileNotFoundError):
         await _drive(clearing())
 
 
-def _clearing(folder: Folder) -> Steps:
+def _clearing(folder: OpenDirectory) -> Steps:
     for name in UNCOUNTED:
         yield from remove_entry(folder, name)
     for name in folder.names():
         yield from _discarding(folder, name)
 
 
-def _discarding(folder: Folder, name: str) -> Steps:
+def _discarding(folder: OpenDirectory, name: str) -> Steps:
     """Remove a snapshot; what is half gone never bears the name of one that counts."""
     yield from remove_entry(folder, _DISCARDED)
     _rename(folder, name, _DISCARDED)
     yield from remove_entry(folder, _DISCARDED)
 
 
-def _rename(folder: Folder, name: str, other: str) -> None:
+def _rename(folder: OpenDirectory, name: str, other: str) -> None:
     os.rename(name, other, src_dir_fd=folder.descriptor, dst_dir_fd=folder.descriptor)
 
 

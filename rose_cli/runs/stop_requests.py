@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from rose_cli.util.files import Folder, open_regular, read_regular
+from rose_cli.util.files import OpenDirectory, open_regular, read_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,25 +62,25 @@ def take_requests(folder: Path, since_ns: int = 0) -> list[StopRequest]:
     return []
 
 
-def _opened(folder: Path, *, make: bool = False) -> Folder:
-    return Folder.at(folder, inside=folder.parent, make=make)
+def _opened(folder: Path, *, make: bool = False) -> OpenDirectory:
+    return OpenDirectory.at(folder, inside=folder.parent, make=make)
 
 
-def _waiting(folder: Folder) -> list[tuple[int, str]]:
+def _waiting(folder: OpenDirectory) -> list[tuple[int, str]]:
     """When each was written, and its name; of very many some, for this time."""
     with os.scandir(folder.descriptor) as entries:
         names = [entry.name for entry in islice(entries, MOST_AT_ONCE) if entry.name.endswith(".json")]
     return sorted((_age(folder, name), name) for name in names)
 
 
-def _age(folder: Folder, name: str) -> int:
+def _age(folder: OpenDirectory, name: str) -> int:
     try:
         return os.lstat(name, dir_fd=folder.descriptor).st_mtime_ns
     except OSError:
         return 0
 
 
-def _take(folder: Folder, name: str) -> StopRequest | None:
+def _take(folder: OpenDirectory, name: str) -> StopRequest | None:
     try:
         text = read_regular(name, MOST_BYTES, dir_fd=folder.descriptor)
     except OSError:

@@ -1,4 +1,4 @@
-"""Files and folders where others may put something else: opened without waiting, never through a link."""
+"""Files and directories in which others may plant something else: opened without blocking, never through a link."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ _ALWAYS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _STEP = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-"""To go through a folder that may not be read, where the system knows that."""
+"""To pass through a directory that must not be read, if the system supports that."""
 
 _MOST_LINKS = 40
 
 _LEASE_SECONDS, _LOOK_SECONDS = 5.0, 0.01
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def open_regular(path: Path | str, flags: int = os.O_RDONLY, mode: int = 0o644, *, dir_fd: int | None = None) -> int:
     """The descriptor of a regular file.
 
-    Raises OSError as os.open does, ELOOP for a link, and EINVAL for a folder, a pipe, a socket or a device, none of
-    which is waited for. Its `strerror` says what it is.
+    Raises OSError as os.open does, ELOOP for a link, and EINVAL, without blocking, for a directory, a pipe, a socket or
+    a device. Its `strerror` says what it is.
     """
     try:
-        # truncated below, once it is known to be a file
-        descriptor = _opened(path, flags & ~os.O_TRUNC | _ALWAYS, mode, dir_fd)
+        # truncated below, once it is known to be a regular file
+        descriptor = _open(path, flags & ~os.O_TRUNC | _ALWAYS, mode, dir_fd)
     except OSError as error:
-        # a link; a pipe without a reader, or a socket; a socket on macOS; a folder
+        # a link; a pipe without a reader, or a socket; a socket on macOS; a directory
         if error.errno in (errno.ELOOP, errno.ENXIO, errno.EOPNOTSUPP, errno.EISDIR):
             raise _not_a_file(path, os.lstat(path, dir_fd=dir_fd).st_mode) from error
         raise
@@ -59,8 +59,8 @@ def open_regular(path: Path | str, flags: int = os.O_RDONLY, mode: int = 0o644, 
     return descriptor
 
 
-def _opened(path: Path | str, flags: int, mode: int, dir_fd: int | None) -> int:
-    """As os.open. On a file server, clients may hold one's own file: they are asked for it, and give it in no time."""
+def _open(path: Path | str, flags: int, mode: int, dir_fd: int | None) -> int:
+    """Like os.open, but waits for a lease: a file server asks the client that holds one for it."""
     end = time.monotonic() + _LEASE_SECONDS
     while True:
         try:
@@ -76,8 +76,8 @@ def create_new(path: Path | str, mode: int = 0o644, *, dir_fd: int | None = None
     return os.open(path, _NEW, mode, dir_fd=dir_fd)
 
 
-def open_alone(path: Path | str, flags: int, mode: int = 0o644, *, dir_fd: int | None = None) -> int:
-    """As `open_regular`, for writing: what has other names too, by hard links, is left to them and made anew here."""
+def open_unshared(path: Path | str, flags: int, mode: int = 0o644, *, dir_fd: int | None = None) -> int:
+    """Like `open_regular`, for writing. A file with other names (hard links) is left to them and replaced here."""
     descriptor = open_regular(path, flags & ~os.O_TRUNC | os.O_CREAT, mode, dir_fd=dir_fd)
     try:
         if os.fstat(descriptor).st_nlink > 1:
@@ -94,7 +94,7 @@ def open_alone(path: Path | str, flags: int, mode: int = 0o644, *, dir_fd: int |
 
 
 _KINDS = {
-    stat.S_IFDIR: "a folder",
+    stat.S_IFDIR: "a directory",
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a device",
@@ -104,22 +104,22 @@ _KINDS = {
 
 def _not_a_file(path: Path | str, mode: int) -> OSError:
     if stat.S_ISLNK(mode):
-        return OSError(errno.ELOOP, "it is a link, and rose did not make it one", str(path))
+        return OSError(errno.ELOOP, "it is a symbolic link that rose did not create", str(path))
     kind = _KINDS.get(stat.S_IFMT(mode), "something else")
     return OSError(errno.EINVAL, f"it is {kind}, not a regular file", str(path))
 
 
-def what_helps(error: OSError) -> str | None:
-    """What to do where something else stands in the place of a file of a run."""
+def planted_file_hint(error: OSError) -> str | None:
+    """What to do if something else is in the place of a file of a run."""
     if error.errno in (errno.ELOOP, errno.EINVAL, errno.EFBIG):
-        return "rose did not put that there: see whose it is with `ls -l`, then put the file back or remove that run"
+        return "rose did not create that: find its owner with `ls -l`, then restore the file or remove the run"
     return None
 
 
 def read_regular(path: Path | str, most_bytes: int, *, text: bool = False, dir_fd: int | None = None) -> bytes:
-    """All of a regular file. Raises OSError, EFBIG where it is longer than `most_bytes`.
+    """The content of a regular file. Raises OSError, EFBIG if it is longer than `most_bytes`.
 
-    `text`: it cannot hold NUL, so that a file that is little more than a hole costs nothing.
+    `text`: it must not contain NUL bytes, so reading a file that is little more than a hole costs nothing.
     """
     chunks, wanted = [], most_bytes + 1
     with open(open_regular(path, dir_fd=dir_fd), "rb", buffering=0) as file:
@@ -127,7 +127,7 @@ def read_regular(path: Path | str, most_bytes: int, *, text: bool = False, dir_f
             wanted = 0
         while wanted and (chunk := file.read(min(wanted, _CHUNK_BYTES))):
             if text and b"\0" in chunk:
-                raise OSError(errno.EINVAL, "it is not text: it holds NUL bytes", str(path))
+                raise OSError(errno.EINVAL, "it is not text: it contains NUL bytes", str(path))
             chunks.append(chunk)
             wanted -= len(chunk)
     if not wanted:
@@ -135,8 +135,8 @@ def read_regular(path: Path | str, most_bytes: int, *, text: bool = False, dir_f
     return b"".join(chunks)
 
 
-class Folder:
-    """An open folder: what is done in it is done in that very folder, whatever stands at its path by now.
+class OpenDirectory:
+    """An open directory: all work in it is done in this very directory, whatever is at its path by now.
 
     A context manager. `path` is where it was found, for messages.
     """
@@ -146,35 +146,35 @@ class Folder:
         self.path = path
 
     @classmethod
-    def at(cls, path: Path, *, inside: Path, make: bool = False, mode: int = 0o755) -> Folder:
-        """The folder `path`, reached from `inside` through no link. `make`: also where it is not there yet.
+    def at(cls, path: Path, *, inside: Path, make: bool = False, mode: int = 0o755) -> OpenDirectory:
+        """The directory `path`, reached from `inside` without following a link. `make`: create it if necessary.
 
-        What is made above it is for its owner alone to write; `mode` is that of the folder itself. Raises OSError,
-        ELOOP where a link is on the way and ENOTDIR for anything else that is no folder.
+        Directories created above it are writable only for their owner; `mode` is that of the directory itself. Raises
+        OSError, ELOOP if there is a link on the way, and ENOTDIR for anything else that is not a directory.
         """
-        with cls(os.open(inside, _FOLDER & ~os.O_NOFOLLOW), str(inside)) as top:
+        with cls(os.open(inside, _DIRECTORY & ~os.O_NOFOLLOW), str(inside)) as top:
             names = path.relative_to(inside).parts
             with top.below(names[:-1], make=make) as above:
                 return above.below(names[-1:], make=make, mode=mode)
 
-    def below(self, names: Iterable[str], *, make: bool = False, mode: int = 0o755) -> Folder:
-        """The folder that is reached from this one by these names, each a folder and no link."""
-        folder = Folder(os.dup(self.descriptor), self.path)
+    def below(self, names: Iterable[str], *, make: bool = False, mode: int = 0o755) -> OpenDirectory:
+        """The directory reached from this one by these names, each of which is a directory and not a link."""
+        directory = OpenDirectory(os.dup(self.descriptor), self.path)
         for name in names:
-            with folder:
-                folder = folder.folder(name, make=make, mode=mode)
-        return folder
+            with directory:
+                directory = directory.subdirectory(name, make=make, mode=mode)
+        return directory
 
-    def folder(self, name: str, *, make: bool = False, mode: int = 0o755) -> Folder:
-        """A folder in this one."""
+    def subdirectory(self, name: str, *, make: bool = False, mode: int = 0o755) -> OpenDirectory:
+        """The directory with this name in this one."""
         path = os.path.join(self.path, name)
         try:
-            refuse_way_out(name)
+            check_entry_name(name)
             with suppress(*((FileNotFoundError,) if make else ())):
-                return Folder(open_folder(name, dir_fd=self.descriptor), path)
+                return OpenDirectory(open_directory(name, dir_fd=self.descriptor), path)
             with suppress(FileExistsError):
                 os.mkdir(name, mode, dir_fd=self.descriptor)
-            return Folder(open_folder(name, dir_fd=self.descriptor), path)
+            return OpenDirectory(open_directory(name, dir_fd=self.descriptor), path)
         except OSError as error:
             error.filename = path
             raise
@@ -189,24 +189,24 @@ class Folder:
         os.close(self.descriptor)
 
 
-def refuse_way_out(name: str) -> None:
-    """Raises OSError for what is not the name of an entry of a folder."""
+def check_entry_name(name: str) -> None:
+    """Raises OSError for anything but the name of an entry of a directory."""
     if name in {"", ".", ".."} or "/" in name:
-        raise OSError(errno.EINVAL, "it leads out of its folder", name)
+        raise OSError(errno.EINVAL, "it escapes from its directory", name)
 
 
-def open_folder(name: str, *, dir_fd: int) -> int:
-    """The descriptor of a folder. Raises OSError, ELOOP for a link."""
+def open_directory(name: str, *, dir_fd: int) -> int:
+    """The descriptor of a directory. Raises OSError, ELOOP for a link."""
     try:
-        return os.open(name, _FOLDER, dir_fd=dir_fd)
-    except NotADirectoryError as error:  # so says Linux of a link as well
+        return os.open(name, _DIRECTORY, dir_fd=dir_fd)
+    except NotADirectoryError as error:  # from Linux for a link as well
         if stat.S_ISLNK(os.lstat(name, dir_fd=dir_fd).st_mode):
-            raise OSError(errno.ELOOP, "it is a link", name) from error
+            raise OSError(errno.ELOOP, "it is a symbolic link", name) from error
         raise
 
 
 def sync(descriptor: int) -> None:
-    """Make a file, or the entries of a folder, durable; for folders some network file systems cannot and need not."""
+    """Make a file or the entries of a directory durable. Some network file systems cannot sync the latter."""
     try:
         os.fsync(descriptor)
     except OSError as error:
@@ -215,23 +215,23 @@ def sync(descriptor: int) -> None:
 
 
 _SYNCED_AS_ONE = frozenset((0xEF53, 0x58465342, 0x9123683E, 0x01021994, 0x794C7630, 0xF2F52010, 0x2FC12FC1, 0xCA451A4E))
-"""ext4, XFS, Btrfs, tmpfs, overlayfs, F2FS, ZFS, bcachefs: what syncfs(2) promises holds there. Network file systems
-and FUSE leave it to their servers."""
+"""ext4, XFS, Btrfs, tmpfs, overlayfs, F2FS, ZFS, bcachefs: they keep the promise of syncfs(2). Network file systems and
+FUSE leave it to their servers."""
 
 
-def can_be_synced_as_one(descriptor: int) -> bool:
-    """Whether `sync_file_system` makes durable whatever has been written to the file system of that file."""
+def supports_syncfs(descriptor: int) -> bool:
+    """Whether `sync_file_system` makes everything durable that was written to the file system of that file."""
     with suppress(ImportError, AttributeError, OSError):
         import ctypes
 
         libc = ctypes.CDLL(None)
-        status = (ctypes.c_long * 64)()  # struct statfs begins with the type, and is smaller
+        status = (ctypes.c_long * 64)()  # struct statfs starts with the type, and is smaller
         return bool(libc.syncfs) and not libc.fstatfs(descriptor, status) and status[0] & 0xFFFFFFFF in _SYNCED_AS_ONE
     return False
 
 
 def sync_file_system(descriptor: int) -> None:
-    """Make durable all that has been written to a file system. Raises OSError."""
+    """Make everything durable that was written to a file system. Raises OSError."""
     import ctypes
 
     if ctypes.CDLL(None, use_errno=True).syncfs(descriptor):
@@ -239,20 +239,20 @@ def sync_file_system(descriptor: int) -> None:
         raise OSError(number, os.strerror(number))
 
 
-def open_inside(top: Folder, name: str, *, own_links_out: bool = False) -> int:
-    """A regular file below `top`, by whatever name, where others may put links.
+def open_inside(top: OpenDirectory, name: str, *, own_links_out: bool = False) -> int:
+    """The descriptor of a regular file below `top`, where others may plant links.
 
-    These are followed where they stay below `top`; out of it, with `own_links_out`, only those that belong to us or to
-    root, all the way. Raises OSError, ELOOP where that is not so.
+    Links are followed while they stay below `top`. With `own_links_out`, links out of it are followed if all of them
+    belong to us or to root. Raises OSError, ELOOP for any other link.
     """
-    with _Walk(top, own_links_out=own_links_out) as walk:
+    with _PathWalk(top, own_links_out=own_links_out) as walk:
         return walk.opened(name)
 
 
-class _Walk:
-    """From folder to folder, each opened by its name in the one before, as the kernel goes along a path."""
+class _PathWalk:
+    """Walks from directory to directory, as the kernel resolves a path, and opens each by its name in the last one."""
 
-    def __init__(self, top: Folder, *, own_links_out: bool) -> None:
+    def __init__(self, top: OpenDirectory, *, own_links_out: bool) -> None:
         self._top = top
         self._own_links_out = own_links_out
         self._is_outside = False
@@ -268,20 +268,20 @@ class _Walk:
             if part == "..":
                 self._go_up()
             elif part not in {"", "."}:
-                mode = self._looked_at(part)
+                mode = self._visit(part)
                 if not self._left and not stat.S_ISLNK(mode):
                     return open_regular(part, dir_fd=self._way[-1])
                 if not stat.S_ISLNK(mode):
                     self._way.append(os.open(part, _STEP, dir_fd=self._way[-1]))
-        raise OSError(errno.EINVAL, "it is a folder, not a regular file", name)
+        raise OSError(errno.EINVAL, "it is a directory, not a regular file", name)
 
-    def _looked_at(self, part: str) -> int:
-        """The kind of an entry; what a link leads to comes next."""
+    def _visit(self, part: str) -> int:
+        """The mode of an entry; the target of a link is visited next."""
         status = os.lstat(part, dir_fd=self._way[-1])
         if stat.S_ISLNK(status.st_mode):
             self._links += 1
             if self._links > _MOST_LINKS:
-                raise OSError(errno.ELOOP, "links lead round in a circle", part)
+                raise OSError(errno.ELOOP, "the links form a loop", part)
             self._foreign = self._foreign or status.st_uid not in own_uids()
             if self._is_outside:
                 self._refuse_foreign()
@@ -289,12 +289,12 @@ class _Walk:
         return status.st_mode
 
     def _go(self, path: str) -> None:
-        """Where a name or a link leads from here; an absolute one may lead to the top again."""
+        """Continue with the parts of a name or of a link's target; an absolute one may point into the top again."""
         if path.startswith("/"):
-            for place in (self._top.path, os.path.realpath(self._top.path)):
-                if path.startswith(f"{place}/"):
+            for top in (self._top.path, os.path.realpath(self._top.path)):
+                if path.startswith(f"{top}/"):
                     self._begin(self._top.descriptor, is_outside=False)
-                    path = path[len(place) :]
+                    path = path[len(top) :]
                     break
             else:
                 self._begin_outside()
@@ -309,7 +309,7 @@ class _Walk:
 
     def _begin_outside(self) -> None:
         if not self._own_links_out:
-            raise OSError(errno.ELOOP, "a link leads out of the run directory")
+            raise OSError(errno.ELOOP, "a symbolic link points outside the run directory")
         self._refuse_foreign()
         root = os.open("/", _STEP)
         self._begin(root, is_outside=True)
@@ -317,7 +317,7 @@ class _Walk:
 
     def _refuse_foreign(self) -> None:
         if self._foreign:
-            raise OSError(errno.ELOOP, "another user's link leads out of the run directory")
+            raise OSError(errno.ELOOP, "another user's symbolic link points outside the run directory")
 
     def _begin(self, descriptor: int, *, is_outside: bool) -> None:
         self._is_outside = is_outside

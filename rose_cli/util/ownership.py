@@ -1,8 +1,8 @@
-"""Whose files these are: a path counts as the user's own only where nobody but they and root can have a say in it.
+"""Ownership of paths: a path is the user's own only if nobody except them and root can change it.
 
-The rules are those of OpenSSH's `StrictModes` and of git's `safe.directory`: the owner is the user or root (for root,
-also who called it through sudo), and neither everybody nor a group may write. A group that nobody else is in is no
-group: there are systems that give one to each user, with a umask of 002.
+The rules are those of OpenSSH's `StrictModes` and git's `safe.directory`: the owner is the user or root (for root, also
+the user who called sudo), and neither everybody nor a group may write. A group without other members does not count:
+some systems give one to each user, with a umask of 002.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OVERFLOW_UID = 65534
-"""What a container, or a file server, shows where it does not know whose a file is."""
+"""The owner that a container or a file server shows for a file whose owner it does not know."""
 
 _UMASK_OF_USER: list[int] = []
 
@@ -36,10 +36,10 @@ _WRITE = 0x02
 
 
 @dataclass(frozen=True)
-class Doubt:
-    """Why a path is not the user's own: `what` says it ("belongs to mallory (uid 4002)").
+class OwnershipProblem:
+    """Why a path is not the user's own, as `what` says: "belongs to mallory (uid 4002)".
 
-    `foreign`: it belongs to somebody else; otherwise somebody else may write to it.
+    `foreign`: it belongs to another user; otherwise another user may write to it.
     """
 
     path: Path
@@ -47,45 +47,45 @@ class Doubt:
     foreign: bool
 
 
-def doubt_about(path: Path, *, sticky: bool = False) -> Doubt | None:
-    """What keeps a path, which is not followed, from being the user's own; None where nothing does.
+def ownership_problem(path: Path, *, sticky: bool = False) -> OwnershipProblem | None:
+    """Why a path is not the user's own; None if it is. A link is not followed.
 
-    In a folder with the sticky bit others may make files, but neither rename nor remove those of the user: with
-    `sticky`, that is enough.
+    In a directory with the sticky bit others may create files, but neither rename nor remove those of the user: with
+    `sticky`, that is good enough.
     """
     try:
         status = path.lstat()
-    except OSError:  # it is not there, or will be refused when it is used
+    except OSError:  # it does not exist, or will be refused when it is used
         return None
     if status.st_uid not in own_uids():
-        what = "is a link that belongs to another user:" if stat.S_ISLNK(status.st_mode) else "belongs to"
-        return Doubt(path, f"{what} {user_name(status.st_uid)}", foreign=True)
+        what = "is a symbolic link that belongs to another user:" if stat.S_ISLNK(status.st_mode) else "belongs to"
+        return OwnershipProblem(path, f"{what} {user_name(status.st_uid)}", foreign=True)
     if stat.S_ISLNK(status.st_mode) or (sticky and status.st_mode & stat.S_ISVTX):
         return None
     writer = next(_writers(path, status), None) if _has_permissions(status.st_dev) else None
-    return None if writer is None else Doubt(path, f"can be changed by {writer}", foreign=False)
+    return None if writer is None else OwnershipProblem(path, f"can be changed by {writer}", foreign=False)
 
 
-def doubt_about_open_folder(folder: Path) -> Doubt | None:
-    """Whether everybody may rename and remove what lies in a folder, whoever owns it."""
+def world_writable_problem(directory: Path) -> OwnershipProblem | None:
+    """Reported if everybody may rename and remove the entries of a directory, whoever owns them."""
     try:
-        status = folder.stat()
+        status = directory.stat()
     except OSError:
         return None
     is_open = status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX and _has_permissions(status.st_dev)
-    return Doubt(folder, f"can be changed by {_EVERYBODY}", foreign=False) if is_open else None
+    return OwnershipProblem(directory, f"can be changed by {_EVERYBODY}", foreign=False) if is_open else None
 
 
-def doubt_about_links(path: Path) -> Doubt | None:
-    """The first link on the way to `path`, or in its place, that belongs to somebody else."""
+def foreign_link_problem(path: Path) -> OwnershipProblem | None:
+    """The first link that belongs to another user on the way to `path`, or in its place."""
     for place in (*reversed(path.absolute().parents), path.absolute()):
-        if place.is_symlink() and (doubt := doubt_about(place)) is not None and not _is_of_the_system(place):
+        if place.is_symlink() and (doubt := ownership_problem(place)) is not None and not _is_of_the_system(place):
             return doubt
     return None
 
 
-def may_be_roots(path: Path) -> bool:
-    """Whether it is shown as nobody's where root's files are too: in a container that was started without root."""
+def may_belong_to_root(path: Path) -> bool:
+    """Whether its owner is unknown, as root is too: in a container that was started without root."""
     try:
         return path.lstat().st_uid == OVERFLOW_UID and not _is_root_known()
     except OSError:
@@ -93,13 +93,13 @@ def may_be_roots(path: Path) -> bool:
 
 
 def _is_of_the_system(link: Path) -> bool:
-    """Whether it may be root's, and lies in a folder of the same owner where nobody else can have put it."""
-    return may_be_roots(link) and may_be_roots(link.parent) and not link.parent.stat().st_mode & 0o022
+    """Whether it may be root's, in a directory of the same owner into which nobody else can have put it."""
+    return may_belong_to_root(link) and may_belong_to_root(link.parent) and not link.parent.stat().st_mode & 0o022
 
 
 @cache
 def _is_root_known() -> bool:
-    """Whether root of the machine has a number in this process's user namespace: see user_namespaces(7)."""
+    """Whether the machine's root has a uid in this process's user namespace: see user_namespaces(7)."""
     try:
         with open("/proc/self/uid_map", encoding="ascii") as file:  # noqa: PTH123
             return any(line.split()[1] == "0" for line in file)
@@ -107,50 +107,50 @@ def _is_root_known() -> bool:
         return True
 
 
-def make_folders(path: Path, mode: int = 0o755) -> None:
-    """A folder, and those above it, where they are missing. Nobody else may write there, whatever they inherit.
+def make_directories(path: Path, mode: int = 0o755) -> None:
+    """Create a directory and its missing parents. Nobody else may write there, whatever permissions they inherit.
 
     Raises OSError.
     """
     if not path.is_dir():
-        make_folders(path.parent)
+        make_directories(path.parent)
         path.mkdir(mode, exist_ok=True)
 
 
-def close_to_others(withheld: int = 0) -> None:
-    """From now on nobody else may write what this process makes, nor have any of the rights in `withheld`.
+def restrict_umask(withheld: int = 0) -> None:
+    """From now on nobody else gets write permission for new files of this process, nor any right in `withheld`.
 
-    It is not for tasks, which go by the user's umask: `umask_of_user`.
+    Tasks are not affected: they get the user's own umask, `user_umask`.
     """
     before = os.umask(0o077)
     _UMASK_OF_USER.append(before)
     os.umask(before | 0o022 | withheld)
 
 
-def umask_of_user() -> int:
-    """The umask that this process was called with, for what is not rose's own; -1 is subprocess's word for it."""
+def user_umask() -> int:
+    """The umask that rose was called with, for the files of tasks; -1, as in subprocess, for an unchanged one."""
     return _UMASK_OF_USER[0] if _UMASK_OF_USER else -1
 
 
-def open_as_the_user_does(descriptor: int) -> None:
-    """Let others write into a folder as the user's umask has it, which `close_to_others` keeps from them.
+def apply_user_umask(descriptor: int) -> None:
+    """Let others write into a directory as far as the user's umask allows, despite `restrict_umask`.
 
     Raises OSError.
     """
     mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
-    # no more than they may read: a run may be private
-    wanted = mode | write_of_others() & (mode & 0o044) >> 1
+    # only those who may read: a run may be private
+    wanted = mode | user_umask_writable() & (mode & 0o044) >> 1
     if wanted != mode:
         os.fchmod(descriptor, wanted)
 
 
-def write_of_others() -> int:
-    """The permissions to write that the user's umask leaves to others, and `close_to_others` keeps from them."""
-    return 0o022 & ~umask_of_user() if _UMASK_OF_USER else 0
+def user_umask_writable() -> int:
+    """The write permissions of others that the user's umask allows and `restrict_umask` withholds."""
+    return 0o022 & ~user_umask() if _UMASK_OF_USER else 0
 
 
 def own_uids() -> frozenset[int]:
-    """Whose files are the user's own: theirs and root's, and for root those of who called it through sudo."""
+    """Whose files are the user's own: theirs and root's, and for root those of the user who called sudo."""
     uids = {os.geteuid(), 0}
     if os.geteuid() == 0:
         with suppress(KeyError, ValueError):
@@ -159,13 +159,13 @@ def own_uids() -> frozenset[int]:
 
 
 def user_name(uid: int) -> str:
-    """ "mallory (uid 4002)", or "uid 4002" where this machine knows no name."""
+    """ "mallory (uid 4002)", or "uid 4002" if this machine knows no name."""
     name = _name_of(uid)
     return f"uid {uid}" if name is None else f"{name} (uid {uid})"
 
 
-def owner_of(path: Path) -> str | None:
-    """The name of whom a path belongs to, its number where there is no name; None where nothing is there."""
+def owner_name(path: Path) -> str | None:
+    """The name of a path's owner, or their uid if there is no name; None if the path does not exist."""
     try:
         uid = path.stat().st_uid
     except OSError:
@@ -174,10 +174,10 @@ def owner_of(path: Path) -> str | None:
 
 
 def _writers(path: Path, status: os.stat_result) -> Iterator[str]:
-    """Everybody else who may write, in words."""
+    """All others who may write, as messages name them."""
     if status.st_mode & stat.S_IWOTH:
         yield _EVERYBODY
-    if not status.st_mode & stat.S_IWGRP:  # with an access list, these bits are the most that it can give
+    if not status.st_mode & stat.S_IWGRP:  # with an access control list, these bits are its upper limit
         return
     listed = _list_of_writers(path)
     for tag, number in [(_GROUP_ITSELF, 0)] if listed is None else listed:
@@ -190,7 +190,7 @@ def _writers(path: Path, status: os.stat_result) -> Iterator[str]:
 
 
 def _list_of_writers(path: Path) -> list[tuple[int, int]] | None:
-    """To whom an access list gives the right to write, as (tag, number of the user or group); None without a list."""
+    """Who may write by an access control list, as (tag, number of the user or group); None without a list."""
     if not hasattr(os, "getxattr"):
         return None
     try:
@@ -203,7 +203,7 @@ def _list_of_writers(path: Path) -> list[tuple[int, int]] | None:
 
 @cache
 def _has_permissions(device: int) -> bool:
-    """Not a drive of Windows as WSL mounts it: there all files look as if everybody may write, and Windows decides."""
+    """False for a Windows drive as WSL mounts it: all files there look writable for everybody, and Windows decides."""
     try:
         with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:  # noqa: PTH123
             return not any(is_windows_drive(line, device) for line in mounts)
@@ -212,7 +212,7 @@ def _has_permissions(device: int) -> bool:
 
 
 def is_windows_drive(line: str, device: int) -> bool:
-    """Whether a line of mountinfo(5) says so of a device."""
+    """Whether a line of mountinfo(5) mounts that device as a Windows drive."""
     mount, _, system = line.partition(" - ")
     is_drive = system.startswith("drvfs ") or (system.startswith("9p ") and "aname=drvfs" in system)
     return is_drive and f" {os.major(device)}:{os.minor(device)} " in mount
@@ -220,9 +220,9 @@ def is_windows_drive(line: str, device: int) -> bool:
 
 @cache
 def _is_private(gid: int) -> bool:
-    """Whether it is a user's own group, with the user's name and nobody else in it.
+    """Whether it is a user's own group, with the user's name and no other member.
 
-    Where the machine has no names for user and group, as in a container, the same number says so.
+    If the machine has no names for user and group, as in a container, they must have the same number.
     """
     owner = next((uid for uid in sorted(own_uids(), reverse=True) if _is_group_of(gid, uid)), None)
     return owner is not None and not any(uid not in own_uids() for uid in _users_of(gid))
@@ -238,7 +238,7 @@ def _is_group_of(gid: int, uid: int) -> bool:
 
 
 def _users_of(gid: int) -> Iterator[int]:
-    """Those who have the group as their first one, as far as this machine's own list goes: a directory may be huge."""
+    """Users with this primary group, according to this machine's own list: a directory service may be huge."""
     with suppress(OSError), open("/etc/passwd", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
         for line in file:
             entries = line.split(":")

@@ -1,6 +1,7 @@
-"""What this machine is short of: memory, threads, processes, open files; which limit says so, and doing with less.
+"""Shortages of memory, threads, processes and open files: which limit causes them, and how to work with less.
 
-A limit on address space (`ulimit -v`, `h_vmem`) can hit anywhere. What is caught here is told as what it is.
+A limit on address space (`ulimit -v`, `h_vmem`) can strike anywhere, as many kinds of error; each is reported as the
+shortage that it is.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ Result = TypeVar("Result")
 _MEGABYTE = 1 << 20
 
 RESERVED_DESCRIPTORS = 64
-"""Starting a task takes five for a moment, and the journal, the screen and workspaces want some as well."""
+"""Starting a task takes five for a moment; the journal, the screen and workspaces need some as well."""
 
 SLICE_SECONDS = 0.2
-"""How long a thread works before it looks whether it is still wanted."""
+"""How long a thread works before it checks whether it was cancelled."""
 
-_STACK_MEGABYTES = 2  # nothing recurses in a thread of rose's, and the usual 8 count in full towards `ulimit -v`
+_STACK_MEGABYTES = 2  # rose's threads do not recurse, and the usual 8 count in full towards `ulimit -v`
 
 _RESERVE_MEGABYTES = 16
 
@@ -53,9 +54,9 @@ _NO_THREAD = "can't start new thread"
 
 
 def shortage(error: BaseException) -> ShortageError | None:
-    """What the error says in the user's words, where it is that something is short; else None."""
+    """The shortage that caused the error, in the user's words; None if it has another cause."""
     number = error.errno if isinstance(error, OSError) else None
-    if _began_with_memory(error) or number == errno.ENOMEM:
+    if _caused_by_memory(error) or number == errno.ENOMEM:
         return _short("there is not enough memory", _MEMORY, _DATA)
     if isinstance(error, ImportError) and "failed to map" in str(error):
         return _short("there is not enough memory to load a library", _MEMORY, _DATA)
@@ -66,8 +67,8 @@ def shortage(error: BaseException) -> ShortageError | None:
     return None
 
 
-def _began_with_memory(error: BaseException | None) -> bool:
-    """Libraries make errors of their own of it."""
+def _caused_by_memory(error: BaseException | None) -> bool:
+    """Libraries turn it into their own errors."""
     for _ in range(10):
         if error is None or isinstance(error, MemoryError):
             return error is not None
@@ -76,7 +77,7 @@ def _began_with_memory(error: BaseException | None) -> bool:
 
 
 def process_shortage(what: str, error: OSError | MemoryError) -> EngineError:
-    """Why a process of rose's own could not be started."""
+    """Why one of rose's own processes could not be started."""
     known = shortage(error)
     if isinstance(error, OSError) and error.errno == errno.EAGAIN:
         known = _short("there are too many processes", _PROCESSES)
@@ -86,7 +87,7 @@ def process_shortage(what: str, error: OSError | MemoryError) -> EngineError:
 
 
 def _short(message: str, *bounds: tuple[str, str, str]) -> ShortageError:
-    """With the limits that are set: "no thread can be started ('ulimit -u' allows 4 processes and threads)"."""
+    """Adds the limits that are set: "no thread can be started ('ulimit -u' allows 4 processes and threads)"."""
     allowed, commands = [], []
     for name, command, unit in bounds:
         most = resource.getrlimit(getattr(resource, name))[0] if hasattr(resource, name) else resource.RLIM_INFINITY
@@ -94,12 +95,12 @@ def _short(message: str, *bounds: tuple[str, str, str]) -> ShortageError:
             allowed.append(f"'{command}' allows {most // _MEGABYTE if unit.startswith('MB') else most} {unit}")
             commands.append(f"'{command}'")
     if not allowed:
-        return ShortageError(message, "end other programs, or use a larger machine")
+        return ShortageError(message, "close other programs, or use a larger machine")
     return ShortageError(f"{message} ({', '.join(allowed)})", f"raise {' or '.join(commands)}")
 
 
-def check_room(megabytes: int) -> None:
-    """Raises ShortageError where so much memory cannot be had at this moment; it is not taken."""
+def check_memory_available(megabytes: int) -> None:
+    """Raises ShortageError if that much memory is not available now; none is taken."""
     try:
         mmap.mmap(-1, megabytes * _MEGABYTE, mmap.MAP_PRIVATE).close()
     except (OSError, MemoryError) as error:
@@ -107,14 +108,16 @@ def check_room(megabytes: int) -> None:
 
 
 def check_memory() -> None:
-    """Raises ShortageError before the last of the memory is used up that a limit allows: Python itself, and what it has
-    loaded, may crash or hang where there is none at all."""
+    """Raises ShortageError before the memory that a limit allows is used up.
+
+    Without any memory Python itself, and the libraries that it has loaded, may crash or hang.
+    """
     if _is_limited():
-        check_room(_RESERVE_MEGABYTES)
+        check_memory_available(_RESERVE_MEGABYTES)
 
 
-def be_sparing() -> None:
-    """Where memory is limited, let no thread reserve some 64 MB of it for itself, as malloc of glibc would."""
+def limit_malloc_arenas() -> None:
+    """If memory is limited, keep glibc's malloc from reserving some 64 MB of it for each thread."""
     if _is_limited() and sys.platform == "linux":
         import ctypes
 
@@ -128,12 +131,12 @@ def _is_limited() -> bool:
 
 
 def check_thread() -> None:
-    """Raises ShortageError where there is no room for a thread.
+    """Raises ShortageError if there is not enough memory for a thread.
 
-    Where memory is short it may start and die before Python has heard of it, which then waits for that for ever.
+    With too little, a thread may start and die before Python notices, which then waits for it for ever.
     """
     threading.stack_size(_STACK_MEGABYTES * _MEGABYTE)
-    check_room(_THREAD_MEGABYTES)
+    check_memory_available(_THREAD_MEGABYTES)
 
 
 def has_room_for_thread() -> bool:
@@ -145,7 +148,7 @@ def has_room_for_thread() -> bool:
 
 
 def start_thread(function: Callable[[], object], name: str) -> threading.Thread | None:
-    """A thread that does not keep the process alive; None where none can be had."""
+    """Start a thread that does not keep the process alive; None if none can be started."""
     try:
         check_thread()
         thread = threading.Thread(target=function, name=name, daemon=True)
@@ -155,26 +158,26 @@ def start_thread(function: Callable[[], object], name: str) -> threading.Thread 
     return thread
 
 
-def is_to_spare(descriptor: int) -> bool:
-    """Whether it can be held for long: not one of the last, with which the next tasks are started."""
+def is_spare_descriptor(descriptor: int) -> bool:
+    """Whether it can be held for long: it is not one of the last, which are needed to start the next tasks."""
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return most == resource.RLIM_INFINITY or descriptor < most - min(RESERVED_DESCRIPTORS, most // 4)
 
 
 async def in_slices(work: Iterator[object]) -> None:
-    """Do the work in a thread, slice by slice; cancelling ends it between two slices."""
+    """Do the work in a thread, slice by slice; it can be cancelled between two slices."""
     while not await in_thread(_slice, work):
         pass
 
 
 def _slice(work: Iterator[object]) -> bool:
-    """Work for a while; whether all is done."""
+    """Work for a while; whether all work is done."""
     end = time.monotonic() + SLICE_SECONDS
     return not any(time.monotonic() > end for _ in work)
 
 
 async def in_thread(function: Callable[[Unpack[Arguments]], Result], *arguments: Unpack[Arguments]) -> Result:
-    """Call it in a thread, or, where none can be had, here: all else then waits for it."""
+    """Call it in a thread. If none can be started, call it here, and everything else waits for it."""
     from anyio import lowlevel, to_thread
 
     if has_room_for_thread():

@@ -1,4 +1,4 @@
-"""The signals that ask rose to stop, heard from the first moment of the process to its last."""
+"""The signals that ask rose to stop, handled from the first moment of the process to its last."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 _FROM_PEOPLE = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
 
-# USR1, USR2: batch systems announce the end of a job with them. XCPU, VTALRM, PROF: its processor time is used up.
-# ALRM: `perl -e 'alarm …; exec …'`. PWR: a container is being shut down. Each of them would end rose without a word.
+# USR1, USR2: batch systems announce the end of a job with them. XCPU, VTALRM, PROF: the CPU time is used up.
+# ALRM: `perl -e 'alarm …; exec …'`. PWR: a container is being shut down. By default each of them kills a process.
 _FROM_MACHINES = ("SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGPWR")
 
 
@@ -25,97 +25,100 @@ def _known(names: tuple[str, ...]) -> frozenset[signal.Signals]:
     return frozenset(signal.Signals[name] for name in names if name in signal.Signals.__members__)
 
 
-URGENT = _known(_FROM_PEOPLE)
-"""Sent again, these mean: at once. The others may come again and again, as XCPU does every second."""
+URGENT_SIGNALS = _known(_FROM_PEOPLE)
+"""The second of these means: immediately. The others may be repeated, as XCPU is every second."""
 
 _BY_SHELLS = _known(("SIGINT", "SIGQUIT"))
 
-STOPS = URGENT | _known(_FROM_MACHINES)
+STOP_SIGNALS = URGENT_SIGNALS | _known(_FROM_MACHINES)
 
 
-class Stopped(SystemExit):
-    """Such a signal came while nobody took it; it goes through everything, and ends the process."""
+class StopRequested(SystemExit):
+    """Raised by a stop signal that nobody handles; it passes through everything and ends the process."""
 
     def __init__(self, number: int) -> None:
-        self.stop_code = stop_code(number)
-        super().__init__(int(self.stop_code))
+        self.exit_code = stop_exit_code(number)
+        super().__init__(int(self.exit_code))
         self.number = number
 
     def say(self) -> None:
-        """Ctrl-C needs no word."""
+        """To standard error; Ctrl-C needs no message."""
         if self.number == signal.SIGINT:
             return
         with suppress(AttributeError, OSError, ValueError):  # it may be closed
-            sys.stderr.write(f"rose: ended by {signal.Signals(self.number).name}\n")
+            sys.stderr.write(f"rose: stopped by {signal.Signals(self.number).name}\n")
 
 
-def stop_code(number: int) -> ExitCode:
+def stop_exit_code(number: int) -> ExitCode:
     return ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.TERMINATED
 
 
-def listen() -> None:
-    """From now on none of them ends the process unheard; for the main thread.
+def install_handlers() -> None:
+    """From now on no stop signal ends the process unhandled. Call it in the main thread.
 
-    What whoever started rose has told it to ignore (`nohup`) stays without effect, but is not ignored as the kernel
-    means it: tasks would inherit that. Nor would they be rid of a signal that was blocked. INT and QUIT are heard all
-    the same: a shell ignores them for whatever a script starts with `&`, which that script may well want to interrupt.
+    A signal that rose's parent has set to be ignored (`nohup`) has no effect, but is not ignored by the kernel, which
+    tasks would inherit. Blocked signals are unblocked for the same reason. INT and QUIT are handled regardless: a shell
+    ignores them for everything that a script starts with `&`, and that script may well want to interrupt rose.
     """
-    for number in STOPS:
+    for number in STOP_SIGNALS:
         ignored = number not in _BY_SHELLS and signal.getsignal(number) is signal.SIG_IGN
-        signal.signal(number, _unheard if ignored else _heard)
+        signal.signal(number, _ignore if ignored else _handle)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    sys.unraisablehook = _tell_lost
+    sys.unraisablehook = _report_unraisable
 
 
 @contextmanager
-def handed_to(taker: Callable[[int], None]) -> Iterator[None]:
-    """While the block runs nothing is raised: `taker` is called, in the main thread, between any two steps of it."""
-    global _taker  # noqa: PLW0603 - a process has one set of signal handlers
-    before, _taker = _taker, taker
+def handled_by(handler: Callable[[int], None]) -> Iterator[None]:
+    """During the block no exception is raised: `handler` is called, in the main thread, between any two steps."""
+    global _handler  # noqa: PLW0603 - a process has one set of signal handlers
+    before, _handler = _handler, handler
     try:
         yield
     finally:
-        _taker = before
+        _handler = before
 
 
-def raised() -> Stopped | None:
-    """What a signal has raised already. It may have got lost on its way: Python before 3.12 makes a RuntimeError of
-    what comes through `__set_name__`, and nothing comes out of a `__del__`."""
+def raised_stop() -> StopRequested | None:
+    """The exception that a signal has already raised.
+
+    It may have been lost on its way: Python before 3.12 turns an exception in `__set_name__` into a RuntimeError, and
+    none leaves a `__del__`.
+    """
     return _raised
 
 
-def end_with(code: int) -> None:
-    """The process is about to end with that code: a signal only makes it quicker."""
-    global _taker  # noqa: PLW0603
-    _taker = lambda _: os._exit(code)  # noqa: E731
+def exit_on_signal(code: int) -> None:
+    """The process is about to exit with this code: from now on a signal makes it exit immediately."""
+    global _handler  # noqa: PLW0603
+    _handler = lambda _: os._exit(code)  # noqa: E731
 
 
-def end_within(seconds: float, code: int) -> None:
-    """Whatever else happens, the process is over by then."""
+def exit_within(seconds: float, code: int) -> None:
+    """Exit after this time, whatever happens until then."""
     signal.signal(signal.SIGALRM, lambda *_: os._exit(code))
     signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _raise(number: int) -> None:
     global _raised  # noqa: PLW0603
-    _raised = Stopped(number)
+    _raised = StopRequested(number)
     raise _raised
 
 
-_raised: Stopped | None = None
+_raised: StopRequested | None = None
 
-_taker: Callable[[int], None] = _raise
-
-
-def _heard(number: int, _frame: FrameType | None) -> None:
-    _taker(number)
+_handler: Callable[[int], None] = _raise
 
 
-def _tell_lost(lost: sys.UnraisableHookArgs) -> None:
-    """Code that cannot raise, such as a `__del__`, would show a traceback; `raised` has it already."""
-    if not isinstance(lost.exc_value, Stopped):
+def _handle(number: int, _frame: FrameType | None) -> None:
+    _handler(number)
+
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing."""
+
+
+def _report_unraisable(lost: sys.UnraisableHookArgs) -> None:
+    """Show no traceback for a StopRequested in code that cannot raise, such as a `__del__`: `raised_stop` has it."""
+    if not isinstance(lost.exc_value, StopRequested):
         sys.__unraisablehook__(lost)
-
-
-def _unheard(_number: int, _frame: FrameType | None) -> None:
-    """Nothing."""

@@ -1,4 +1,4 @@
-"""Streams: standard streams that are closed, unread or lack characters, and bytes that are to be split into lines."""
+"""Standard streams that are closed, unread or limited in their encoding, and byte streams that consist of lines."""
 
 from __future__ import annotations
 
@@ -12,49 +12,49 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 
-def stand_in_for_closed() -> None:
-    """Put the null device in the place of each standard stream that the caller has closed (`rose run … >&-`).
+def replace_closed_streams() -> None:
+    """Open the null device for each standard stream that the caller has closed (`rose run … >&-`).
 
-    Python has None there, and the next file that is opened, perhaps the journal, would get that stream's number and
-    whatever others print to it.
+    Otherwise Python has None there, and the next file to be opened, perhaps the journal, would get that stream's
+    descriptor and everything that others print to it.
     """
     for name in ("stdin", "stdout", "stderr"):
-        if getattr(sys, name) is None:  # in this order: the lowest free number is given out
+        if getattr(sys, name) is None:  # in this order, because the lowest free descriptor is used first
             setattr(sys, name, open(os.devnull, "r+", encoding="utf-8"))  # noqa: SIM115, PTH123 - it stays open
 
 
-def escape_what_has_no_encoding() -> None:
-    """Let what an encoding lacks be written as an escape, on every stream.
+def escape_unencodable() -> None:
+    """Write characters that an encoding lacks as escapes, on every output stream.
 
-    Half of a surrogate pair, and a byte of a file name that is no UTF-8, would end the command, or leave it as it is.
+    Half a surrogate pair, or a byte of a file name that is not UTF-8, would otherwise end the command.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
-def in_utf8() -> None:
-    """Begin again in UTF-8 mode where names of files are held to be ASCII: `LC_ALL=C PYTHONUTF8=0`.
+def restart_in_utf8() -> None:
+    """Start again in UTF-8 mode if Python takes file names for ASCII: `LC_ALL=C PYTHONUTF8=0`.
 
-    A learner called "größe" could get no folder there. What tasks inherit stays as it is.
+    A learner called "größe" could not have a directory there. The environment of tasks stays unchanged.
     """
     if sys.getfilesystemencoding() == "ascii" and not sys.flags.utf8_mode and sys.executable:
         with suppress(OSError):
             os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606 - it is rose
 
 
-def give_up(stream: TextIO) -> None:
-    """Point its descriptor, if it has one, at nothing, so that the interpreter's own flush at its end does not fail."""
+def discard_output(stream: TextIO) -> None:
+    """Connect its descriptor, if it has one, to the null device, so that the interpreter can flush it at exit."""
     with suppress(OSError, ValueError):
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, stream.fileno())
-        os.close(nothing)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
 
 
 class LineBuffer:
     """Splits a stream of bytes into lines.
 
-    Not a file object: a process forked while a thread reads from one would wait for its lock for ever.
+    Unlike a file object it has no lock, for which a process forked while a thread reads would wait for ever.
     """
 
     def __init__(self) -> None:

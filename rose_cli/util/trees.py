@@ -1,8 +1,9 @@
-"""Folder trees as they stand: copied with everything in them, sharing blocks where the file system can, and removed.
+"""Copies, removes and measures directory trees.
 
-Links stay links and are never followed, not even where somebody who may write into the tree puts one in the place of a
-folder meanwhile: every folder is opened once, and all that is done in it is done by its descriptor. Of these only the
-deepest few are open. All works in small steps, so that whoever drives them can stop in between.
+Copies share their blocks with the original if the file system supports it. Links stay links and are never followed,
+even if somebody who may write into the tree replaces a directory by one meanwhile: every directory is opened once, and
+all work in it is done through its descriptor. Only the deepest few of these are open. All work is done in small steps,
+so that the caller can stop in between.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from rose_cli.util.files import (
-    Folder,
-    can_be_synced_as_one,
+    OpenDirectory,
+    check_entry_name,
     create_new,
-    open_folder,
+    open_directory,
     open_regular,
-    refuse_way_out,
+    supports_syncfs,
     sync,
     sync_file_system,
 )
-from rose_cli.util.ownership import write_of_others
+from rose_cli.util.ownership import user_umask_writable
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -38,24 +39,24 @@ Steps: TypeAlias = "Generator[None, None, None]"
 _PIECE, _MOST_AT_ONCE = 1 << 20, 1 << 28
 
 _FICLONE = 0x40049409
-"""ioctl_ficlone(2): the new file shares the blocks of the old one until one of them is written to."""
+"""ioctl_ficlone(2): the new file shares the blocks of the old one until one of them is modified."""
 
 _MOST_OPEN = 8
 
 _MOST_TRIES = 100
-"""How often a name may turn out to be something else than a moment ago, as somebody exchanges it all the time."""
+"""How often a name may turn out to be something else than a moment ago, because somebody keeps replacing it."""
 
 _CHANGED = (errno.ELOOP, errno.ENOTDIR, errno.EINVAL)
 
-_IS_FOLDER = (errno.EISDIR, errno.EPERM)  # so POSIX has it
+_IS_DIRECTORY = (errno.EISDIR, errno.EPERM)  # the latter according to POSIX
 
 _NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST)
 
-_NOT_TO_BE_REMOVED = "somebody keeps changing it"
+_CANNOT_BE_REMOVED = "somebody keeps changing it"
 
 MOST_SYNCED = 100
-"""So many files are synced one by one. With more, the whole file system is, once: a few milliseconds for each would be
-minutes, but all that other programs have written there has to be waited for as well."""
+"""Up to this number files are synced one by one; with more, the whole file system is synced once. A few milliseconds a
+file add up to minutes, but syncing a file system means waiting for the data of all other programs too."""
 
 _PERMISSIONS = 0o777
 
@@ -66,10 +67,10 @@ _ACL, _ACL_HEADER, _ACL_ENTRY = "system.posix_acl_access", 4, struct.Struct("<HH
 _GROUP, _MASK = 0x04, 0x10
 
 
-class _Way:
-    """The folders from the top of a tree, which is its caller's to close, down to where the work is."""
+class _Descent:
+    """The directories from the top of a tree, which its caller closes, down to the current one."""
 
-    def __init__(self, top: Folder) -> None:
+    def __init__(self, top: OpenDirectory) -> None:
         self._path = top.path
         self._names: list[str] = []
         self._open: list[int | None] = [top.descriptor]
@@ -79,7 +80,7 @@ class _Way:
     def here(self) -> int:
         descriptor = self._open[-1]
         if descriptor is None:
-            raise AssertionError("the deepest folder is always open")
+            raise AssertionError("the deepest directory is always open")
         return descriptor
 
     def path(self, name: str = "") -> str:
@@ -97,13 +98,13 @@ class _Way:
 
     @contextmanager
     def left(self) -> Iterator[int]:
-        """Back to the folder above, for good; the one that is left stays open for that long."""
+        """Return to the parent directory for good; the one that is left stays open during the block."""
         left = self.here
         if self._open[-2] is None:
-            above = open_folder("..", dir_fd=left)
+            above = open_directory("..", dir_fd=left)
             if _identity(above) != self._identities[-2]:
                 os.close(above)
-                raise OSError(errno.ESTALE, "it was moved meanwhile", self.path())
+                raise OSError(errno.ESTALE, "it has been moved meanwhile", self.path())
             self._open[-2] = above
         del self._open[-1], self._identities[-1], self._names[-1]
         try:
@@ -126,8 +127,8 @@ def _identity(descriptor: int) -> tuple[int, int]:
 
 
 @contextmanager
-def _placed(*ways: _Way) -> Iterator[list[str]]:
-    """What goes wrong is told with the path from the top, that of the name last put into the list."""
+def _with_full_path(*ways: _Descent) -> Iterator[list[str]]:
+    """An OSError gets the path from the top to the name that was last put into the list."""
     names = [""]
     try:
         yield names
@@ -139,66 +140,66 @@ def _placed(*ways: _Way) -> Iterator[list[str]]:
 # --- removing ------------------------------------------------------------------------------------------------------
 
 
-def remove_contents(folder: Folder) -> Steps:
-    """Remove all that is in a folder, also what nobody may enter; one entry a step."""
-    _make_usable(folder.descriptor)
-    yield from _remove(folder, folder.names())
+def remove_contents(directory: OpenDirectory) -> Steps:
+    """Remove the contents of a directory, even of directories that nobody may enter; one entry per step."""
+    _make_usable(directory.descriptor)
+    yield from _remove(directory, directory.names())
 
 
-def open_to_empty(parent: Folder, name: str) -> Folder:
-    """A folder in which we may do everything, made where it is not there yet."""
+def open_writable(parent: OpenDirectory, name: str) -> OpenDirectory:
+    """A directory in which we have all permissions; created if necessary."""
     with suppress(FileExistsError):
         os.mkdir(name, dir_fd=parent.descriptor)
-    descriptor = _entered(parent.descriptor, name)
-    return parent.folder(name) if descriptor is None else Folder(descriptor, f"{parent.path}/{name}")
+    descriptor = _open_usable(parent.descriptor, name)
+    return parent.subdirectory(name) if descriptor is None else OpenDirectory(descriptor, f"{parent.path}/{name}")
 
 
-def remove_entry(folder: Folder, name: str) -> Steps:
-    """Remove what has that name in the folder, if anything: a tree, a link or a file."""
-    refuse_way_out(name)
-    yield from _remove(folder, [name])
+def remove_entry(directory: OpenDirectory, name: str) -> Steps:
+    """Remove the entry with that name, if there is one: a tree, a link or a file."""
+    check_entry_name(name)
+    yield from _remove(directory, [name])
 
 
-def _remove(folder: Folder, names: list[str]) -> Steps:
-    with _Way(folder) as way, _placed(way) as at:
+def _remove(directory: OpenDirectory, names: list[str]) -> Steps:
+    with _Descent(directory) as descent, _with_full_path(descent) as at:
         pending = [[(name, _MOST_TRIES) for name in names]]
         while pending[-1] or len(pending) > 1:
-            if not pending[-1]:  # the folder is empty: back to its own name
+            if not pending[-1]:  # the directory is empty: back to its own name
                 pending.pop()
-                with way.left():
+                with descent.left():
                     continue
             name, tries = pending[-1].pop()
             at[0] = name
-            if not _is_removed(way.here, name):
+            if not _is_removed(descent.here, name):
                 if not tries:
-                    raise OSError(errno.ENOTEMPTY, _NOT_TO_BE_REMOVED, name)
+                    raise OSError(errno.ENOTEMPTY, _CANNOT_BE_REMOVED, name)
                 pending[-1].append((name, tries - 1))
-                descriptor = _entered(way.here, name)
+                descriptor = _open_usable(descent.here, name)
                 if descriptor is not None:
-                    way.enter(descriptor, name)
+                    descent.enter(descriptor, name)
                     pending.append([(inner, _MOST_TRIES) for inner in os.listdir(descriptor)])
             yield
 
 
-def _is_removed(folder: int, name: str) -> bool:
-    """Whether nothing of that name is there any more; a folder that is not empty stays."""
+def _is_removed(directory: int, name: str) -> bool:
+    """Whether the name is gone; a directory that is not empty stays."""
     try:
-        os.unlink(name, dir_fd=folder)
+        os.unlink(name, dir_fd=directory)
     except FileNotFoundError:
         return True
     except OSError as error:
-        if error.errno not in _IS_FOLDER:
+        if error.errno not in _IS_DIRECTORY:
             raise
         refusal = error
     else:
         return True
     try:
-        os.rmdir(name, dir_fd=folder)
+        os.rmdir(name, dir_fd=directory)
     except FileNotFoundError:
         return True
     except NotADirectoryError:
         if refusal.errno == errno.EPERM:
-            raise refusal from None  # a file that may not be removed
+            raise refusal from None  # a file that must not be removed
         return False
     except OSError as error:
         if error.errno not in _NOT_EMPTY:
@@ -207,14 +208,14 @@ def _is_removed(folder: int, name: str) -> bool:
     return True
 
 
-def _entered(parent: int, name: str) -> int | None:
-    """The descriptor of a folder in which we may do everything; None where something else has taken its place."""
+def _open_usable(parent: int, name: str) -> int | None:
+    """The descriptor of a directory in which we have all permissions; None if something else has taken its place."""
     try:
         try:
-            descriptor = open_folder(name, dir_fd=parent)
+            descriptor = open_directory(name, dir_fd=parent)
         except PermissionError:
             _change_mode(parent, name, stat.S_IFDIR, stat.S_IRWXU)
-            descriptor = open_folder(name, dir_fd=parent)
+            descriptor = open_directory(name, dir_fd=parent)
     except OSError as error:
         if error.errno in (*_CHANGED, errno.ENOENT):
             return None
@@ -223,15 +224,15 @@ def _entered(parent: int, name: str) -> int | None:
     return descriptor
 
 
-def _make_usable(folder: int) -> None:
-    mode = stat.S_IMODE(os.fstat(folder).st_mode)
+def _make_usable(directory: int) -> None:
+    mode = stat.S_IMODE(os.fstat(directory).st_mode)
     if mode & stat.S_IRWXU != stat.S_IRWXU:
-        with suppress(OSError):  # it is another's: what comes next will tell
-            os.fchmod(folder, mode | stat.S_IRWXU)
+        with suppress(OSError):  # it is another user's: the next operation will fail
+            os.fchmod(directory, mode | stat.S_IRWXU)
 
 
 def _change_mode(parent: int, name: str, kind: int, mode: int) -> None:
-    """Of an entry that cannot be opened, or must not be; never through a link."""
+    """For an entry that cannot or must not be opened; never through a link."""
     if os.chmod in os.supports_follow_symlinks:
         os.chmod(name, mode, dir_fd=parent, follow_symlinks=False)
         return
@@ -244,75 +245,75 @@ def _change_mode(parent: int, name: str, kind: int, mode: int) -> None:
         os.close(entry)
 
 
-# --- looking -------------------------------------------------------------------------------------------------------
+# --- measuring -------------------------------------------------------------------------------------------------------
 
 
-def _folders(top: Folder) -> Iterator[tuple[_Way, list[str]]]:
-    """Every folder of a tree: the way to it, and a list for the names of those in it that are to come as well.
+def _directories(top: OpenDirectory) -> Iterator[tuple[_Descent, list[str]]]:
+    """Every directory of a tree: the descent to it, and a list for the names of subdirectories to visit.
 
-    What nobody may look into, and what goes meanwhile, is passed over.
+    Directories that cannot be read, or disappear meanwhile, are skipped.
     """
-    with _Way(top) as way:
+    with _Descent(top) as descent:
         pending: list[list[str]] = [[]]
-        yield way, pending[-1]
+        yield descent, pending[-1]
         while pending:
             if not pending[-1]:
                 pending.pop()
                 if pending:
-                    with way.left():
+                    with descent.left():
                         continue
-            elif (descriptor := _looked_into(way.here, name := pending[-1].pop())) is not None:
-                way.enter(descriptor, name)
+            elif (descriptor := _open_readable(descent.here, name := pending[-1].pop())) is not None:
+                descent.enter(descriptor, name)
                 pending.append([])
-                yield way, pending[-1]
+                yield descent, pending[-1]
 
 
-def _looked_into(parent: int, name: str) -> int | None:
+def _open_readable(parent: int, name: str) -> int | None:
     try:
-        return open_folder(name, dir_fd=parent)
+        return open_directory(name, dir_fd=parent)
     except OSError:
         return None
 
 
-def links_in(folder: Folder) -> Iterator[tuple[int, str, str]]:
-    """All links in a tree, each by the descriptor of its folder and its name, with its path for messages."""
-    for way, folders in _folders(folder):
-        for name in os.listdir(way.here):
+def find_links(directory: OpenDirectory) -> Iterator[tuple[int, str, str]]:
+    """All links in a tree: the descriptor of its directory, its name, and its path for messages."""
+    for descent, subdirectories in _directories(directory):
+        for name in os.listdir(descent.here):
             mode = 0
             with suppress(OSError):
-                mode = os.lstat(name, dir_fd=way.here).st_mode
+                mode = os.lstat(name, dir_fd=descent.here).st_mode
             if stat.S_ISLNK(mode):
-                yield way.here, name, way.path(name)
+                yield descent.here, name, descent.path(name)
             elif stat.S_ISDIR(mode):
-                folders.append(name)
+                subdirectories.append(name)
 
 
 @dataclass
-class Tally:
-    """What there is in a folder: entries of every kind, and bytes that they take up on the disk."""
+class DiskUsage:
+    """The number of entries of all kinds in a directory, and the bytes that they occupy on the disk."""
 
     files: int = 0
     size: int = 0
 
 
-def tallying(folder: Path, tally: Tally, *, sizes: bool) -> Steps:
-    """Count what is in a folder, one entry a step; what cannot be looked at, or goes meanwhile, counts for nothing."""
+def count_usage(directory: Path, usage: DiskUsage, *, sizes: bool) -> Steps:
+    """Count the contents of a directory, one entry per step, without those that cannot be read or disappear."""
     linked: set[tuple[int, int]] = set()
-    with suppress(OSError), Folder.at(folder, inside=folder.parent) as top:
-        for way, folders in _folders(top):
-            with suppress(OSError), os.scandir(way.here) as entries:
+    with suppress(OSError), OpenDirectory.at(directory, inside=directory.parent) as top:
+        for descent, subdirectories in _directories(top):
+            with suppress(OSError), os.scandir(descent.here) as entries:
                 for entry in entries:
-                    tally.files += 1
+                    usage.files += 1
                     with suppress(OSError):
                         if entry.is_dir(follow_symlinks=False):
-                            folders.append(entry.name)
+                            subdirectories.append(entry.name)
                         if sizes:
-                            tally.size += _blocks(entry.stat(follow_symlinks=False), linked)
+                            usage.size += _blocks(entry.stat(follow_symlinks=False), linked)
                     yield
 
 
 def _blocks(status: os.stat_result, linked: set[tuple[int, int]]) -> int:
-    """Bytes on the disk; a file with several names has them once."""
+    """Bytes on the disk; a file with several names counts once."""
     if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
         if (status.st_dev, status.st_ino) in linked:
             return 0
@@ -320,7 +321,7 @@ def _blocks(status: os.stat_result, linked: set[tuple[int, int]]) -> int:
     return status.st_blocks * 512
 
 
-def size_words(size: float) -> str:
+def format_size(size: float) -> str:
     """ "1.5 GB"; 1 GB is 1024 MB."""
     for unit in ("bytes", "KB", "MB", "GB"):
         if size < 1024:
@@ -332,27 +333,27 @@ def size_words(size: float) -> str:
 # --- copying -------------------------------------------------------------------------------------------------------
 
 
-def copy_contents(source: Folder, target: Folder, *, durable: bool = False, exact: bool = True) -> Steps:
-    """Copy all that is in `source` into `target`, an empty folder; one entry a step.
+def copy_contents(source: OpenDirectory, target: OpenDirectory, *, durable: bool = False, exact: bool = True) -> Steps:
+    """Copy the contents of `source` into `target`, an empty directory; one entry per step.
 
-    The permissions come along, without the set-user-ID, set-group-ID and sticky bits and without access control lists:
-    those of a colleague's file would make the copy his. Times and user attributes come along too; hard links become
-    files of their own. Sockets and devices are left out: they mean nothing without the process behind them.
+    Permissions are copied, except for the set-user-ID, set-group-ID and sticky bits and access control lists: those of
+    a colleague's file would make the copy theirs. Times and user attributes are copied too; hard links become separate
+    files. Sockets and devices are omitted: they mean nothing without the process behind them.
 
-    `exact`: the permissions as they are, else nobody may write to the copies whom the umask keeps from writing to new
-    files. With `durable`, all is on the disk at the end.
+    `exact`: permissions stay unchanged; otherwise the umask restricts who may write to the copies. With `durable`,
+    everything is on the disk at the end.
     """
-    with _Way(source) as old, _Way(target) as new, _placed(old) as at:
+    with _Descent(source) as old, _Descent(target) as new, _with_full_path(old) as at:
         copy = _Copy(exact=exact, durable=durable)
         pending = [os.listdir(old.here)]
         while True:
             if pending[-1]:
                 at[0] = name = pending[-1].pop()
-                folder = copy.entry(old.here, new.here, name)
-                if folder is not None:
-                    old.enter(folder, name)
-                    new.enter(copy.new_folder(folder, new.here, name), name)
-                    pending.append(os.listdir(folder))
+                directory = copy.entry(old.here, new.here, name)
+                if directory is not None:
+                    old.enter(directory, name)
+                    new.enter(copy.new_directory(directory, new.here, name), name)
+                    pending.append(os.listdir(directory))
             else:
                 at[0] = ""
                 pending.pop()
@@ -365,14 +366,14 @@ def copy_contents(source: Folder, target: Folder, *, durable: bool = False, exac
         copy.settle(target.descriptor)
 
 
-def copy_file(source: int, folder: Folder, name: str, *, durable: bool = False, exact: bool = True) -> None:
-    """Copy an open file into one that is not there yet. Holes stay holes."""
-    _Copy(exact=exact, durable=durable).file(source, folder.descriptor, name)
+def copy_file(source: int, directory: OpenDirectory, name: str, *, durable: bool = False, exact: bool = True) -> None:
+    """Copy an open file into a new one. Holes stay holes."""
+    _Copy(exact=exact, durable=durable).file(source, directory.descriptor, name)
 
 
-def shares_blocks(old: int, new: int) -> bool:
-    """Make the new file a reflink of the old one; whether the file system can."""
-    with suppress(ImportError, OSError):  # no Linux; another file system, or one without reflinks
+def clone_file(old: int, new: int) -> bool:
+    """Make the new file a reflink of the old one; false if the file system does not support that."""
+    with suppress(ImportError, OSError):  # not Linux, or a file system without reflinks
         import fcntl
 
         fcntl.ioctl(new, _FICLONE, old)
@@ -382,7 +383,7 @@ def shares_blocks(old: int, new: int) -> bool:
 
 @dataclass
 class _Copy:
-    """Copies single entries from folder to folder, in the way of `copy_contents`."""
+    """Copies single entries from directory to directory, as `copy_contents` does."""
 
     exact: bool
     durable: bool
@@ -390,12 +391,12 @@ class _Copy:
     as_one: bool = False
 
     def entry(self, old: int, new: int, name: str) -> int | None:
-        """Copy what has that name; a folder is only opened, and its descriptor given back."""
+        """Copy the entry with that name; a directory is only opened, and its descriptor returned."""
         for tries in reversed(range(_MOST_TRIES)):
             status = os.lstat(name, dir_fd=old)
             try:
                 if stat.S_ISDIR(status.st_mode):
-                    return open_folder(name, dir_fd=old)
+                    return open_directory(name, dir_fd=old)
                 self._entry(old, new, name, status)
             except OSError as error:
                 if not tries or error.errno not in _CHANGED:
@@ -423,14 +424,14 @@ class _Copy:
             return
         os.utime(name, ns=(status.st_atime_ns, status.st_mtime_ns), dir_fd=new, follow_symlinks=False)
 
-    def new_folder(self, old: int, parent: int, name: str) -> int:
+    def new_directory(self, old: int, parent: int, name: str) -> int:
         os.mkdir(name, self._first_mode(old, stat.S_IRWXU), dir_fd=parent)
-        return open_folder(name, dir_fd=parent)
+        return open_directory(name, dir_fd=parent)
 
     def file(self, old: int, parent: int, name: str) -> None:
         new = create_new(name, self._first_mode(old, stat.S_IRUSR | stat.S_IWUSR), dir_fd=parent)
         try:
-            if not shares_blocks(old, new):
+            if not clone_file(old, new):
                 size = os.fstat(old).st_size
                 os.ftruncate(new, size)
                 for start, end in _data(old, size):
@@ -443,38 +444,38 @@ class _Copy:
         return needed if self.exact else needed | _plain_mode(old)
 
     def finish(self, old: int, new: int) -> None:
-        """What comes last of a file or folder: attributes, permissions, times."""
+        """Copy what comes last: attributes, permissions, times."""
         _copy_attributes(old, new)
         status, there = os.fstat(old), stat.S_IMODE(os.fstat(new).st_mode)
-        # where the folder gives a list to what is made in it, the bits of the group are that list's mask
-        mode = status.st_mode & _PERMISSIONS if _list_of(new) else _plain_mode(old)
-        kept = there & stat.S_ISGID  # a new folder has it from the one that it was made in
-        wanted = kept | (mode if self.exact else mode & (there | ~_WRITE_OF_OTHERS | write_of_others()))
+        # if the directory passes an access control list on to new entries, the bits of the group are its mask
+        mode = status.st_mode & _PERMISSIONS if _access_list(new) else _plain_mode(old)
+        kept = there & stat.S_ISGID  # a new directory inherits it from its parent
+        wanted = kept | (mode if self.exact else mode & (there | ~_WRITE_OF_OTHERS | user_umask_writable()))
         if wanted != there:
             os.fchmod(new, wanted)
         os.utime(new, ns=(status.st_atime_ns, status.st_mtime_ns))
         if self.durable and not self.as_one:
             sync(new)
             self.synced += 1
-            self.as_one = self.synced >= MOST_SYNCED and can_be_synced_as_one(new)
+            self.as_one = self.synced >= MOST_SYNCED and supports_syncfs(new)
 
-    def settle(self, folder: int) -> None:
-        """All that was copied is on the disk when this returns, if it has to be."""
+    def settle(self, directory: int) -> None:
+        """Make everything durable that is not yet, if required."""
         if self.as_one:
-            sync_file_system(folder)
+            sync_file_system(directory)
 
 
 def _plain_mode(descriptor: int) -> int:
-    """Permissions without an access control list: with one, the group's bits are what it grants to anybody else."""
+    """Permissions without an access control list: with one, the bits of the group are the most that it grants."""
     mode = os.fstat(descriptor).st_mode & _PERMISSIONS
     granted = dict.fromkeys((_GROUP, _MASK), 0o7)
-    for tag, permissions, _ in _ACL_ENTRY.iter_unpack(_list_of(descriptor)):
+    for tag, permissions, _ in _ACL_ENTRY.iter_unpack(_access_list(descriptor)):
         granted[tag] = permissions
     return mode & (~stat.S_IRWXG | (granted[_GROUP] & granted[_MASK]) << 3)
 
 
-def _list_of(descriptor: int) -> bytes:
-    """The entries of an access control list; none where it has none, and where there are no such lists."""
+def _access_list(descriptor: int) -> bytes:
+    """The entries of the access control list; empty if there is none, or no support for them."""
     try:
         return os.getxattr(descriptor, _ACL)[_ACL_HEADER:]
     except (OSError, AttributeError):
@@ -482,7 +483,7 @@ def _list_of(descriptor: int) -> bytes:
 
 
 def _copy_attributes(old: int, new: int) -> None:
-    """What users set themselves; all other attributes give somebody rights, or are the file system's own."""
+    """Only those that users set: all others grant permissions or belong to the file system."""
     with suppress(OSError, AttributeError):
         for name in os.listxattr(old):
             if name.startswith("user."):
@@ -491,7 +492,7 @@ def _copy_attributes(old: int, new: int) -> None:
 
 
 def _data(file: int, size: int) -> Iterator[tuple[int, int]]:
-    """Where in a file something is written; all of it where the file system cannot tell."""
+    """The ranges of a file that hold data; the whole file if the file system cannot tell."""
     at = 0
     while at < size:
         try:
@@ -500,14 +501,14 @@ def _data(file: int, size: int) -> Iterator[tuple[int, int]]:
         except OSError as error:
             if error.errno != errno.ENXIO:
                 yield at, size
-            return  # ENXIO: nothing but a hole is left
+            return  # ENXIO: only a hole is left
         yield start, end
         at = end
 
 
 def _copy_range(old: int, new: int, start: int, end: int) -> None:
-    """By the kernel alone where it can; on network file systems nothing then goes over the network."""
-    with suppress(AttributeError, OSError):  # no Linux; file systems or a kernel that cannot: the rest is done by hand
+    """In the kernel if it can: on a network file system the server then copies, without any transfer."""
+    with suppress(AttributeError, OSError):  # not Linux, or no support: the rest is copied below
         while start < end and (count := os.copy_file_range(old, new, min(end - start, _MOST_AT_ONCE), start, start)):
             start += count
     while start < end and (data := os.pread(old, min(end - start, _PIECE), start)):

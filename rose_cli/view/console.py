@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from rose_cli.util.redact import fit_to_show
-from rose_cli.util.streams import give_up
+from rose_cli.util.streams import discard_output
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -54,7 +54,7 @@ class SafeStream:
                     self._stream.flush()
                 except (OSError, ValueError):  # ValueError: the stream was closed
                     self.is_gone = True
-                    give_up(self._stream)
+                    discard_output(self._stream)
         return len(text)
 
     def flush(self) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rose_cli.plan.render import AttemptPaths, Command, EvaluationContext, NoCommandError, NoValueError, render
 from rose_cli.plan.secrets import as_shown, secrets_given
-from rose_cli.util.ownership import Doubt, doubt_about, may_be_roots
+from rose_cli.util.ownership import OwnershipProblem, may_belong_to_root, ownership_problem
 from rose_cli.util.redact import MASK, Secrets, masked_command, masked_environment, masked_line
 from rose_cli.view.wording import counted, some
 
@@ -204,11 +204,11 @@ def _programs(command: Command) -> list[str]:
 
 def warn_of_other_writers(commands: Iterable[Command], environment: Mapping[str, str]) -> Iterator[str]:
     """A line if users other than this one and root can modify a program or a script that will run."""
-    found: dict[Path, Doubt] = {}
+    found: dict[Path, OwnershipProblem] = {}
     for path in dict.fromkeys(_files_run(commands, environment)):
         for place in _with_parents(Path(path)):
-            doubt = None if place in found else doubt_about(place, sticky=place.is_dir())
-            if doubt is not None and not may_be_roots(place):
+            doubt = None if place in found else ownership_problem(place, sticky=place.is_dir())
+            if doubt is not None and not may_belong_to_root(place):
                 found[place] = doubt
     if found:
         shown = [f"'{place}' {doubt.what}" for place, doubt in list(found.items())[:MOST_NAMED]]

@@ -153,7 +153,7 @@ def test_nothing_goes_through_a_link(rose: Rose) -> None:
     (run / "learners/a/workspace.lost-1").mkdir()
     called = rose("clean", "r", "--yes", "--workspaces")
     assert called.code == 4
-    assert "is a link, and rose did not make it one" in called.err
+    assert "is a symbolic link that rose did not create" in called.err
     assert sorted(path.name for path in (rose.folder / "mine").iterdir()) == ["1.sim", "precious"]
 
 

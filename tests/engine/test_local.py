@@ -24,7 +24,7 @@ from rose_cli.engine.launch import explain
 from rose_cli.engine.local import LocalEngine
 from rose_cli.util import processes
 from rose_cli.util.processes import TAG_VARIABLE, read_process, read_tag
-from rose_cli.util.signals import STOPS
+from rose_cli.util.signals import STOP_SIGNALS
 from tests.conftest import PATIENCE, REPOSITORY
 from tests.engine.conftest import CAPACITY, PROGRAMS, RUN_ID, alive, nothing, open_local, run, until_gone
 from tests.processes import gone
@@ -335,7 +335,7 @@ async def test_a_watchdog_is_not_swept_with_the_task_that_rose_runs_in(
 async def test_the_watchdog_hears_nothing_but_the_end_of_rose(open_engine: OpenEngine) -> None:
     async with open_engine():
         (watchdog,) = watchdogs()
-        for number in STOPS:
+        for number in STOP_SIGNALS:
             os.kill(watchdog, number)
         await anyio.sleep(0.05)
         assert watchdogs() == [watchdog]

@@ -37,8 +37,8 @@ SAID = {
     "file-for-workspace": "exit code 1",
     "snapshot": "is no longer there",
     "file-for-snapshots": "snapshots",
-    "link-for-logs": "is a link, and rose did not make it one",
-    "link-for-logs-of-replicas": "is a link, and rose did not make it one",
+    "link-for-logs": "is a symbolic link that rose did not create",
+    "link-for-logs-of-replicas": "is a symbolic link that rose did not create",
 }
 """What is told of each; without logs there is nothing to tell."""
 

@@ -20,7 +20,7 @@ from rose_cli.journal.file import JournalFile, read_journal
 from rose_cli.runs.directory import RunDirectory, lead_links, prepare_workspace
 from rose_cli.runs.stop_requests import MOST_AT_ONCE, StopRequest, send_request, take_requests
 from rose_cli.util.errors import JournalError, RunDirectoryError
-from rose_cli.util.files import open_alone
+from rose_cli.util.files import open_unshared
 from tests.conftest import PATIENCE, wait_until
 from tests.two_users import TEAM
 
@@ -73,10 +73,10 @@ def a_hole(path: Path) -> None:
 KINDS: list[Callable[[Path], None]] = [a_pipe, a_folder, a_socket, a_link, a_link_to_a_device, a_hole]
 SAID: dict[Callable[[Path], None], str] = {
     a_pipe: "it is a pipe, not a regular file",
-    a_folder: "it is a folder, not a regular file",
+    a_folder: "it is a directory, not a regular file",
     a_socket: "it is a socket, not a regular file",
-    a_link: "it is a link, and rose did not make it one",
-    a_link_to_a_device: "it is a link, and rose did not make it one",
+    a_link: "it is a symbolic link that rose did not create",
+    a_link_to_a_device: "it is a symbolic link that rose did not create",
     a_hole: "i",
 }
 
@@ -122,7 +122,7 @@ def test_a_pipe_for_a_journal_freezes_no_command(rose: Rose, command: str) -> No
     instead(run / "journal.jsonl", a_pipe)
     called = rose(command, "r")
     said = called.err.replace("\n", " ")
-    assert (called.code, "it is a pipe" in said, "rose did not put that there" in said) == (4, True, True), called.err
+    assert (called.code, "it is a pipe" in said, "rose did not create that" in said) == (4, True, True), called.err
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -190,10 +190,10 @@ def test_a_pipe_in_the_place_of_a_folder_is_told(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "snapshots")
     with pytest.raises(RunDirectoryError, match="cannot look into") as caught:
         lead_links([tmp_path / "snapshots"], {"/old": "/new"}, inside=tmp_path)
-    assert "rose did not put that there" in str(caught.value.hint)
+    assert "rose did not create that" in str(caught.value.hint)
     with pytest.raises(RunDirectoryError, match="cannot prepare workspace") as caught:
         prepare_workspace(tmp_path / "snapshots", [], inside=tmp_path)
-    assert "rose did not put that there" in str(caught.value.hint)
+    assert "rose did not create that" in str(caught.value.hint)
 
 
 def test_a_task_that_puts_a_pipe_in_the_place_of_its_log_holds_up_nobody(rose: Rose) -> None:
@@ -256,7 +256,7 @@ def test_a_backup_of_hard_links_is_left_alone(rose: Rose) -> None:
 def test_a_file_of_its_own_is_emptied_and_not_made_anew(tmp_path: Path) -> None:
     (tmp_path / "f").write_text("old")
     before = (tmp_path / "f").stat().st_ino
-    os.close(open_alone(tmp_path / "f", os.O_WRONLY | os.O_TRUNC))
+    os.close(open_unshared(tmp_path / "f", os.O_WRONLY | os.O_TRUNC))
     assert ((tmp_path / "f").stat().st_ino, (tmp_path / "f").read_text()) == (before, "")
 
 
@@ -330,7 +330,8 @@ def test_a_link_in_the_place_of_all_logs_is_not_followed(rose: Rose) -> None:
     (rose.folder / "moved/0/sim.1.out").write_text("s3cr3t\n")
     (run / "learners/a/logs").symlink_to(rose.folder / "moved")
     called = rose("logs", "r")
-    assert ("s3cr3t" in called.out, "it is a link" in called.err.replace("\n", " ")) == (False, True), called.err
+    assert "s3cr3t" not in called.out
+    assert "it is a symbolic link" in called.err.replace("\n", " ")
 
 
 def test_init_makes_no_file_through_a_link(rose: Rose) -> None:
@@ -435,7 +436,8 @@ def test_a_link_that_a_colleague_puts_in_the_place_of_a_metric_is_not_read(alice
     wait_until((alice.folder / "here").exists)
     mallory.sh(f"cd {alice.folder}/r/learners/a/workspace && rm m && ln -s {alice.home}/private m")
     said, _ = session.communicate(timeout=PATIENCE)
-    assert "another user's link leads out of the run directory, and is not followed" in said.replace("\n", " ")
+    refusal = "another user's symbolic link points outside the run directory, and is not followed"
+    assert refusal in said.replace("\n", " ")
     assert "hunter2" not in said + (alice.folder / "r/journal.jsonl").read_text()
 
 
@@ -449,7 +451,8 @@ def test_a_private_file_gets_into_no_run_of_a_colleague(alice: Person, mallory: 
         theirs.sh(f"ln -s {alice.home}/private r/learners/a/logs/0/{name}")
     theirs.sh("touch ok && chmod -R a+rwX r")
     called = alice("logs", theirs.folder / "r")
-    assert ("s3cr3t" in called.out, "sim.9.out': it is a link" in called.err.replace("\n", " ")) == (False, True)
+    assert "s3cr3t" not in called.out
+    assert "sim.9.out': it is a symbolic link" in called.err.replace("\n", " ")
     assert alice("resume", theirs.folder / "r", "--trust").code == 0
     assert "s3cr3t" not in (theirs.folder / "r/journal.jsonl").read_text()
 

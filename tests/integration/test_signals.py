@@ -158,7 +158,7 @@ def signalled_at(rose: Rose, module: str, number: int, *arguments: str) -> subpr
 def test_before_a_session_it_ends_rose_with_a_word(rose: Rose, module: str) -> None:
     rose.write("{max_iter: 1, tasks: {s: {executable: 'true'}}, learners: 1}")
     done = signalled_at(rose, module, signal.SIGUSR1, "run", "campaign.yaml", "--run-dir", "r")
-    assert (done.returncode, done.stdout, done.stderr) == (143, "", "rose: ended by SIGUSR1\n")
+    assert (done.returncode, done.stdout, done.stderr) == (143, "", "rose: stopped by SIGUSR1\n")
     assert not (rose.folder / "r").exists()
 
 
@@ -195,14 +195,15 @@ def test_where_code_that_cannot_raise_is_hit_no_session_begins(rose: Rose) -> No
     rose.write("{max_iter: 1, tasks: {s: {executable: 'true'}}, learners: 1}")
     rose.write(LAST_WORDS, "last_words.py")
     code = (
-        "from rose_cli.util.signals import listen; listen(); import last_words; from rose_cli.cli import main; main()"
+        "from rose_cli.util.signals import install_handlers; install_handlers(); "
+        "import last_words; from rose_cli.cli import main; main()"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, "run", "campaign.yaml", "--run-dir", "r"], cwd=rose.folder, check=False,
         env={**os.environ, "PYTHONPATH": f"{REPOSITORY}:{rose.folder}"}, capture_output=True, text=True,
         timeout=PATIENCE,
     )  # fmt: skip
-    assert (done.returncode, done.stdout, done.stderr) == (143, "", "rose: ended by SIGUSR1\n")
+    assert (done.returncode, done.stdout, done.stderr) == (143, "", "rose: stopped by SIGUSR1\n")
     assert [event["event"] for event in rose.events("r")] == ["run_created"]
 
 
@@ -228,7 +229,7 @@ def test_after_the_session_it_ends_what_nobody_reads(rose: Rose) -> None:
     _, err = process.communicate(timeout=PATIENCE)
     os.close(reading)
     os.close(writing)
-    assert (process.returncode, err) == (143, "rose: ended by SIGUSR2\n")
+    assert (process.returncode, err) == (143, "rose: stopped by SIGUSR2\n")
     assert rose.learners("r")["learner-0"]["status"] == "failed"
 
 

@@ -13,7 +13,7 @@ import pytest
 from rose_cli.runs.snapshot import Snapshot, delete_snapshots
 from rose_cli.util import files, trees
 from rose_cli.util.errors import RunDirectoryError
-from rose_cli.util.files import can_be_synced_as_one, sync_file_system
+from rose_cli.util.files import supports_syncfs, sync_file_system
 from tests.trees import described, odd_tree, opened, remove
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def test_where_a_file_system_cannot_be_synced_as_one_every_file_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     snapshot = snapshot_of(tmp_path, 300)
-    monkeypatch.setattr(trees, "can_be_synced_as_one", lambda _: False)
+    monkeypatch.setattr(trees, "supports_syncfs", lambda _: False)
     seen = watched_syncs(monkeypatch, tmp_path)
     anyio.run(snapshot.take)
     assert [kind for kind, *_ in seen] == ["file"] * (300 + 7 + 1)
@@ -141,11 +141,11 @@ def test_where_a_file_system_cannot_be_synced_as_one_every_file_is(
 
 def can_be_synced_as_one_at(folder: Path) -> bool:
     with opened(folder) as place:
-        return can_be_synced_as_one(place.descriptor)
+        return supports_syncfs(place.descriptor)
 
 
 def test_which_file_systems_are_synced_as_one() -> None:
     assert not can_be_synced_as_one_at(Path("/proc/sys"))
-    assert not can_be_synced_as_one(-1)
+    assert not supports_syncfs(-1)
     with pytest.raises(OSError, match="Bad file descriptor"):
         sync_file_system(-1)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rose_cli.util.files import Folder, open_inside, open_regular, read_regular
+from rose_cli.util.files import OpenDirectory, open_inside, open_regular, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,18 +133,18 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a 
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> Iterator[Folder]:
+def places(tmp_path: Path) -> Iterator[OpenDirectory]:
     """A folder `top` with a file, a folder in it, and a private file outside."""
     (tmp_path / "top/deep").mkdir(parents=True)
     (tmp_path / "top/file").write_text("inside")
     (tmp_path / "top/deep/file").write_text("deep inside")
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/file").write_text("outside")
-    with Folder.at(tmp_path / "top", inside=tmp_path) as top:
+    with OpenDirectory.at(tmp_path / "top", inside=tmp_path) as top:
         yield top
 
 
-def text_of(top: Folder, name: str, *, own_links_out: bool = True) -> str:
+def text_of(top: OpenDirectory, name: str, *, own_links_out: bool = True) -> str:
     with os.fdopen(open_inside(top, name, own_links_out=own_links_out)) as file:
         return file.read()
 
@@ -159,7 +159,7 @@ OUTSIDE = {"out": "outside", "to/file": "outside", "deep/climbs": "outside", "..
 
 
 @pytest.fixture
-def links(places: Folder, tmp_path: Path) -> Folder:
+def links(places: OpenDirectory, tmp_path: Path) -> OpenDirectory:
     top = tmp_path / "top"
     (top / "deep/up").symlink_to("../file")
     (top / "round").symlink_to("deep/../deep/.")
@@ -172,20 +172,20 @@ def links(places: Folder, tmp_path: Path) -> Folder:
 
 
 @pytest.mark.parametrize("name", INSIDE)
-def test_links_within_a_workspace_are_followed(links: Folder, name: str) -> None:
+def test_links_within_a_workspace_are_followed(links: OpenDirectory, name: str) -> None:
     for own_links_out in (False, True):
         assert text_of(links, name, own_links_out=own_links_out) == INSIDE[name]
 
 
 @pytest.mark.parametrize("name", OUTSIDE)
-def test_links_out_of_it_only_where_they_may(links: Folder, name: str) -> None:
+def test_links_out_of_it_only_where_they_may(links: OpenDirectory, name: str) -> None:
     assert text_of(links, name) == OUTSIDE[name]
-    with pytest.raises(OSError, match="leads out of the run directory"):
+    with pytest.raises(OSError, match="points outside the run directory"):
         text_of(links, name, own_links_out=False)
 
 
 @needs_root
-def test_links_of_somebody_else_do_not_lead_out(links: Folder, tmp_path: Path) -> None:
+def test_links_of_somebody_else_do_not_lead_out(links: OpenDirectory, tmp_path: Path) -> None:
     for path in tmp_path.rglob("*"):
         if path.is_symlink():
             os.lchown(path, NOBODY, NOBODY)
@@ -193,20 +193,20 @@ def test_links_of_somebody_else_do_not_lead_out(links: Folder, tmp_path: Path) -
         assert text_of(links, name) == expected
     for name in OUTSIDE:
         if not name.startswith(".."):
-            with pytest.raises(OSError, match="another user's link"):
+            with pytest.raises(OSError, match="another user's symbolic link"):
                 text_of(links, name)
 
 
 @needs_root
-def test_nor_does_a_link_of_ones_own_to_a_link_of_somebody_else(links: Folder, tmp_path: Path) -> None:
+def test_nor_does_a_link_of_ones_own_to_a_link_of_somebody_else(links: OpenDirectory, tmp_path: Path) -> None:
     (tmp_path / "outside/theirs").symlink_to("file")
     os.lchown(tmp_path / "outside/theirs", NOBODY, NOBODY)
     (tmp_path / "top/mine").symlink_to(tmp_path / "outside/theirs")
-    with pytest.raises(OSError, match="another user's link"):
+    with pytest.raises(OSError, match="another user's symbolic link"):
         text_of(links, "mine")
 
 
-def test_links_in_a_circle_and_what_is_no_file(links: Folder, tmp_path: Path) -> None:
+def test_links_in_a_circle_and_what_is_no_file(links: OpenDirectory, tmp_path: Path) -> None:
     (tmp_path / "top/a").symlink_to("b")
     (tmp_path / "top/b").symlink_to("a")
     os.mkfifo(tmp_path / "top/pipe")

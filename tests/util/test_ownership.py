@@ -11,7 +11,7 @@ import pytest
 
 from rose_cli.runs.directory import RunDirectory
 from rose_cli.util import ownership
-from rose_cli.util.ownership import doubt_about
+from rose_cli.util.ownership import ownership_problem
 from tests.two_users import MALLORY, MOST, NAMED_GROUP, NAMED_USER, NOBODY, OTHERS, OWN, OWN_GROUP, RW, TEAM, R
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def test_an_access_list_counts(tmp_path: Path, entries: list[tuple[int, int, int
         os.setxattr(path, "system.posix_acl_access", data)
     except OSError:
         pytest.skip("this file system has no access lists")
-    found = doubt_about(path)
+    found = ownership_problem(path)
     assert (found and found.what) == (who and f"can be changed by {who}")
 
 

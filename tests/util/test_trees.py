@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from rose_cli.plan.model import FilePlan
 from rose_cli.runs.directory import prepare_workspace
-from rose_cli.util.trees import copy_contents, copy_file, remove_contents, shares_blocks, size_words
+from rose_cli.util.trees import clone_file, copy_contents, copy_file, format_size, remove_contents
 from tests.conftest import REPOSITORY
 from tests.trees import copy, described, odd_tree, opened, remove, run
 
@@ -74,7 +74,7 @@ def test_a_file_is_copied_where_blocks_cannot_be_shared(tmp_path: Path) -> None:
     (tmp_path / "from/file").write_bytes(b"y" * 100_000)
     assert (tmp_path / "to/file").read_bytes() == b"x" * 100_000
     read, write = os.pipe()
-    assert not shares_blocks(read, write)
+    assert not clone_file(read, write)
     os.close(read)
     os.close(write)
 
@@ -246,8 +246,8 @@ def test_whoever_exchanges_a_folder_and_a_link_all_the_time_gets_nothing(tmp_pat
 DEEP = """\
 import os, resource, sys
 from pathlib import Path
-from rose_cli.util.files import Folder, can_be_synced_as_one, sync_file_system
-from rose_cli.util.trees import copy_contents, links_in, remove_entry
+from rose_cli.util.files import OpenDirectory, supports_syncfs, sync_file_system
+from rose_cli.util.trees import copy_contents, find_links, remove_entry
 root, depth = Path(sys.argv[1]), 2000
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 here = os.open(root, os.O_RDONLY)
@@ -260,13 +260,13 @@ os.close(os.open("file", os.O_CREAT | os.O_WRONLY, 0o640, dir_fd=here))
 os.symlink("file", "link", dir_fd=here)
 os.close(here)
 (root / "copy").mkdir()
-with Folder.at(root, inside=root) as top:
-    with top.folder("tree") as tree, top.folder("copy") as copy:
+with OpenDirectory.at(root, inside=root) as top:
+    with top.subdirectory("tree") as tree, top.subdirectory("copy") as copy:
         for _ in copy_contents(tree, copy):
             pass
     for name in ("tree", "copy"):
-        with top.folder(name) as folder:
-            print([path.count("/d") for _, _, path in links_in(folder)])
+        with top.subdirectory(name) as folder:
+            print([path.count("/d") for _, _, path in find_links(folder)])
         for _ in remove_entry(top, name):
             pass
     print(top.names())
@@ -384,6 +384,6 @@ def test_the_access_control_list_of_where_it_is_copied_to_holds(tmp_path: Path) 
 
 def test_sizes_in_words() -> None:
     sizes = (0, 1023, 1024, 1536, 1_000_000, 10 * 2**30, 1.5 * 2**40, 5000 * 2**40)
-    assert [size_words(size) for size in sizes] == [
+    assert [format_size(size) for size in sizes] == [
         "0 bytes", "1023 bytes", "1 KB", "1.5 KB", "977 KB", "10 GB", "1.5 TB", "5,000 TB",
     ]  # fmt: skip

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from rose_cli.engine.pilot.records import PilotRecord, write_record
 from rose_cli.engine.pilot.work_dir import collect_files
-from rose_cli.util.signals import STOPS
+from rose_cli.util.signals import STOP_SIGNALS
 from rose_cli.util.streams import LineBuffer
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def main() -> None:
     # radical.pilot forks: in a child, these descriptors would hide that the other end was closed
     os.register_at_fork(after_in_child=lambda: _close(orders, answers.fileno()))
     bridge = _Bridge(orders, answers)
-    for number in STOPS:
+    for number in STOP_SIGNALS:
         # handled, not ignored: a signal that is ignored here would also be ignored by every task
         signal.signal(number, lambda *_: bridge.stop())
     threading.Thread(target=bridge.listen, daemon=True).start()

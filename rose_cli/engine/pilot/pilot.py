@@ -21,8 +21,8 @@ from rose_cli.engine.pilot.script import lines_of, make_fresh
 from rose_cli.engine.pilot.work_dir import WORK_DIR, WorkDirectory, bridge_environment, collect_files, user_configs
 from rose_cli.engine.termination import Terminator
 from rose_cli.util.errors import EngineError
-from rose_cli.util.files import open_alone, open_regular
-from rose_cli.util.ownership import umask_of_user
+from rose_cli.util.files import open_regular, open_unshared
+from rose_cli.util.ownership import user_umask
 from rose_cli.util.processes import (
     TAG_VARIABLE,
     ProcessScan,
@@ -71,11 +71,11 @@ class BridgeClient:
 
     def __init__(self, log: Path, directory: Path, environment: Mapping[str, str]) -> None:
         try:
-            with open(open_alone(log, os.O_WRONLY | os.O_APPEND), "ab") as file:  # noqa: PTH123
+            with open(open_unshared(log, os.O_WRONLY | os.O_APPEND), "ab") as file:  # noqa: PTH123
                 self._process = subprocess.Popen(
                     module_command("rose_cli.engine.pilot.bridge", "main"),
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, bufsize=0,
-                    cwd=directory, env=environment, start_new_session=True, umask=umask_of_user(),
+                    cwd=directory, env=environment, start_new_session=True, umask=user_umask(),
                 )  # fmt: skip
         except (OSError, MemoryError) as error:
             raise process_shortage("the bridge process for radical.pilot", error) from error

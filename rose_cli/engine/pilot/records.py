@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from rose_cli.engine.pilot.work_dir import LOCKS, SCRIPTS, WORK_DIR, collect_files, verified
 from rose_cli.util.errors import RunDirectoryError
-from rose_cli.util.files import Folder, create_new, read_regular
+from rose_cli.util.files import OpenDirectory, create_new, read_regular
 from rose_cli.util.host import host_name
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def open_records(engine_dir: Path) -> dict[Path, PilotRecord]:
 def read_record(path: Path) -> PilotRecord | None:
     """None if it no longer exists. Raises RunDirectoryError if it is not a record."""
     try:
-        with Folder.at(path.parent, inside=path.parents[1]) as folder:
+        with OpenDirectory.at(path.parent, inside=path.parents[1]) as folder:
             return PilotRecord.decode(read_regular(path.name, _MOST_BYTES, dir_fd=folder.descriptor))
     except FileNotFoundError:
         return None  # the pilot has just ended

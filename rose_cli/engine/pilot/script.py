@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import anyio
 
 from rose_cli.engine.launch import note_beside
-from rose_cli.util.files import open_alone, read_regular
-from rose_cli.util.ownership import make_folders
+from rose_cli.util.files import open_unshared, read_regular
+from rose_cli.util.ownership import make_directories
 from rose_cli.util.streams import LineBuffer
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def make_fresh(directory: Path) -> None:
     if os.path.lexists(directory):
         names = (directory.with_name(f"{directory.name}.before-{n}") for n in count(1))
         directory.rename(next(name for name in names if not os.path.lexists(name)))
-    make_folders(directory)
+    make_directories(directory)
 
 
 def write_common(directory: Path) -> None:
@@ -136,7 +136,7 @@ def write_script(
     words = ["env", *(["-i"] if exact else []), *(f"{name}={value}" for name, value in environment.items()), *argv]
     lines.append(f"task() {{ (exec {shlex.join(words)}) </dev/null >>{stdout} 2>>{stderr}; }}")
     # readable only for its owner: variables may be secrets
-    descriptor = open_alone(script.path, os.O_WRONLY | os.O_TRUNC, 0o600)
+    descriptor = open_unshared(script.path, os.O_WRONLY | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write("\n".join([*lines, ""]))
 
@@ -154,7 +154,7 @@ class EventFifo:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        make_folders(path.parent)
+        make_directories(path.parent)
         path.unlink(missing_ok=True)
         os.mkfifo(path, 0o600)
         # also for writing: otherwise it would be at its end whenever no task has it open

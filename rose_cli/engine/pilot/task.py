@@ -19,7 +19,7 @@ from rose_cli.engine.launch import NotStartedError, in_shell, open_outputs, prep
 from rose_cli.engine.pilot.script import EventFifo, Generation, TaskScript, write_common, write_script
 from rose_cli.engine.pilot.work_dir import LOCKS, SCRIPTS
 from rose_cli.util.errors import EngineError
-from rose_cli.util.files import Folder
+from rose_cli.util.files import OpenDirectory
 from rose_cli.util.processes import TAG_VARIABLE, open_pidfd, read_process
 from rose_cli.util.trees import remove_entry
 
@@ -63,7 +63,7 @@ class TaskFiles:
 
     def _create_locks(self) -> None:
         """Locks of earlier sessions may be held. Anything but a file was planted: opening it could block for ever."""
-        with Folder.at(self._locks, inside=self._locks.parent, make=True) as folder:
+        with OpenDirectory.at(self._locks, inside=self._locks.parent, make=True) as folder:
             for name in folder.names():
                 if not stat.S_ISREG(os.lstat(name, dir_fd=folder.descriptor).st_mode):
                     deque(remove_entry(folder, name), 0)

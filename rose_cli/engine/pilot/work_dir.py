@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose_cli.util.files import Folder, create_new, read_regular
+from rose_cli.util.files import OpenDirectory, create_new, read_regular
 from rose_cli.util.trees import copy_contents, remove_contents, remove_entry
 
 if TYPE_CHECKING:
@@ -99,13 +99,13 @@ def collect_files(work_dir: Path, home: Path) -> None:
     """Keep in the run what may be read later, and leave nothing elsewhere."""
     engine = home.parents[1]
     if work_dir == home:
-        with suppress(OSError), Folder.at(home, inside=engine) as folder:
+        with suppress(OSError), OpenDirectory.at(home, inside=engine) as folder:
             deque(remove_entry(folder, "tmp"), 0)
         return
-    with suppress(OSError), Folder.at(work_dir, inside=work_dir) as source:
+    with suppress(OSError), OpenDirectory.at(work_dir, inside=work_dir) as source:
         deque(remove_entry(source, "tmp"), 0)
         os.unlink(_TOKEN, dir_fd=source.descriptor)
-        with Folder.at(home, inside=engine, make=True) as target:
+        with OpenDirectory.at(home, inside=engine, make=True) as target:
             deque(remove_contents(target), 0)  # from a session that ended during its own collection
             deque(copy_contents(source, target), 0)
     shutil.rmtree(work_dir, ignore_errors=True)
