@@ -149,11 +149,11 @@ async def test_waiting_in_the_queue_opens_nothing(open_engine: OpenEngine, folde
     async with open_engine(Capacity(1)) as engine, anyio.create_task_group() as tasks:
         tasks.start_soon(run, engine, folder.waiting(gate))
         held = await gate.reached()
-        before = len(descriptors())
+        before = descriptors()
         for _ in range(10_000):
             tasks.start_soon(engine.run, folder.request("true"), nothing)
         await anyio.wait_all_tasks_blocked()
-        assert len(descriptors()) == before
+        assert descriptors() == before
         tasks.cancel_scope.cancel()
     os.close(held)
 

@@ -379,3 +379,83 @@ def test_whole_nodes_come_with_their_gpus(compiled: Compile) -> None:
     assert compiled(f"engine: {{{at}, nodes: 2, gpus: 0}}").engine.gpus == ()
     assert compiled(f"engine: {{{at}}}").engine.gpus == ()
     assert compiled("engine: {kind: radical.pilot, nodes: 2}").engine.gpus == ()
+
+
+# --- what is not said ----------------------------------------------------------------------------------------------
+
+
+def test_what_is_not_said_has_its_default(compiled: Compile) -> None:
+    command = only(compiled("")).steps[0].command(0)
+    assert (command.retries, command.retry_pause_seconds, command.replicas, command.ranks) == (0, 0.0, 1, 1)
+    assert (command.resources.cores, command.resources.gpus, command.resources.memory_mb) == (1, 0, 0)
+    assert (command.timeout_seconds, command.snapshot, command.shell, command.args) == (None, False, False, ())
+    criterion = only(compiled("stop: {metric: own, operator: <, threshold: 1, executable: python check.py}")).criterion
+    assert criterion is not None
+    assert (criterion.min_delta, criterion.min_iter, criterion.patience) == (0.0, 1, None)
+    assert (criterion.lowest, criterion.highest, criterion.step.hold) == (None, None, False)
+
+
+def test_what_each_rank_needs_is_needed_as_often(compiled: Compile) -> None:
+    plan = compiled("""
+        engine: {kind: local, gpus: ["0", "1"]}
+        tasks:
+          s: {executable: python sim.py, shell: true, ranks: 2, cores_per_rank: 2, gpus_per_rank: 1, mem_per_rank: 10}
+    """)
+    resources = only(plan).steps[0].command(0).resources
+    assert (resources.cores, resources.gpus, resources.memory_mb) == (4, 2, 20)
+
+
+def test_a_null_of_a_learner_takes_the_campaigns_value_away(compiled: Compile) -> None:
+    plan = compiled("""
+        tasks: {s: {executable: python sim.py, args: [x], replicas: 3, snapshot: true, timeout: 60, pre_exec: [a]}}
+        learners: [{s: {args: null, replicas: null, snapshot: null, timeout: null, pre_exec: null}}]
+    """)
+    command = only(plan).steps[0].command(0)
+    assert (command.args, command.replicas, command.snapshot, command.pre_exec) == ((), 1, False, ())
+    assert command.timeout_seconds is None
+
+
+def test_a_metric_of_its_own_has_no_operator_and_no_range_of_another(compiled: Compile) -> None:
+    plan = compiled("""
+        stop: {metric: mse, range: [0, 5], threshold: 0.5, executable: python check.py}
+        learners:
+          - {stop: {metric: accuracy}}
+          - {stop: {threshold: 0.25}}
+          - {stop: {metric: mse}}
+          - {stop: null}
+    """)
+    found = [learner.criterion for learner in plan.learners]
+    assert [(c.metric, c.operator, c.lowest, c.highest, c.threshold) if c else None for c in found] == [
+        ("accuracy", ">=", 0.0, 1.0, 0.5), ("mse", "<", 0.0, 5.0, 0.25), ("mse", "<", 0.0, 5.0, 0.5), None,
+    ]  # fmt: skip
+
+
+def test_a_range_may_be_open_at_one_end(compiled: Compile) -> None:
+    text = "stop: {{metric: own, operator: <, range: {}, threshold: 0.5, executable: python check.py}}"
+    found = [only(compiled(text.format(given))).criterion for given in ("[0, null]", "[null, 1]", "[0, 1]")]
+    assert [(c.lowest, c.highest) for c in found if c] == [(0.0, None), (None, 1.0), (0.0, 1.0)]
+
+
+def test_a_learner_may_have_a_criterion_where_the_campaign_has_none(compiled: Compile) -> None:
+    plan = compiled("""
+        learners: [{stop: {metric: mse, threshold: 0.1, executable: python check.py}}, {}]
+    """)
+    assert [learner.criterion is not None for learner in plan.learners] == [True, False]
+
+
+def test_bounds_of_a_learner_and_of_a_smoke_run(compiled: Compile) -> None:
+    text = "max_iter: 7\nlearners: [{name: a}, {name: b, max_iter: 3}]\nsmoke: {max_iter: 2}"
+    assert [learner.max_iter for learner in compiled(text).learners] == [7, 3]
+    assert [learner.max_iter for learner in compiled(text, smoke=True).learners] == [2, 2]
+
+
+def test_places_of_files_are_plain(compiled: Compile, bench: Bench) -> None:
+    (bench.folder / "data").mkdir()
+    for file in (bench.folder / "data" / "pool.csv", bench.folder.parent / "other.csv"):
+        file.touch()
+    (learner,) = compiled("files: [./data/../data/pool.csv, ../other.csv]").learners
+    assert [(file.source, file.target) for file in learner.files] == [
+        (str(bench.folder / "data" / "pool.csv"), "data/pool.csv"),
+        (str(bench.folder.parent / "other.csv"), "other.csv"),
+    ]  # fmt: skip
+    assert [(file.copied, file.fixed) for file in learner.files] == [(False, False)] * 2

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,8 +17,6 @@ from tests.check.fixture import HERE
 from tests.conftest import CAMPAIGNS
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rose_cli.plan.model import Plan
     from tests.check.fixture import Campaigns
     from tests.plan.conftest import Compile
@@ -112,3 +112,197 @@ def test_a_file_of_a_newer_rose_is_said_to_be_one(compiled: Compile, tmp_path: P
 def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
     with pytest.raises(RunDirectoryError, match="cannot read"):
         load_plan(tmp_path / "plan.json")
+
+
+# --- places --------------------------------------------------------------------------------------------------------
+
+
+class Moves:
+    """A campaign with a run in `rose-runs/r`, to be moved about."""
+
+    def __init__(self, bench: Bench, compiled: Compile) -> None:
+        self.campaign = bench.folder
+        self.there = bench.folder.parent / "there"
+        self.there.mkdir()
+        for file in (self.campaign / "pool.csv", self.there / "other.csv"):
+            file.touch()
+        fixed = f"{{path: {self.there}/other.csv, to: fixed.csv}}"
+        plan = compiled(f"files: [pool.csv, ../there/other.csv, {fixed}]")
+        self.file = Path(plan.campaign_file)
+        self.run = self.campaign / "rose-runs" / "r"
+        self.run.mkdir(parents=True)
+        (self.run / "plan.json").write_text(dump_plan(plan, self.run))
+        (self.run / "campaign.yaml").write_bytes(self.file.read_bytes())
+
+    @property
+    def plan(self) -> Plan:
+        return load_plan(self.run / "plan.json")
+
+    def moved(self, source: Path, target: Path) -> None:
+        """What lies below `source` lies below `target` from now on."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.rename(target)
+        for name in ("campaign", "there", "file", "run"):
+            path = getattr(self, name)
+            if path == source or source in path.parents:
+                setattr(self, name, target / path.relative_to(source))
+
+    def sources(self) -> list[Path]:
+        return [Path(file.source) for file in self.plan.learners[0].files]
+
+
+@pytest.fixture
+def moves(bench: Bench, compiled: Compile) -> Moves:
+    return Moves(bench, compiled)
+
+
+def test_where_nothing_moved_everything_is_where_it_was(moves: Moves) -> None:
+    plan = moves.plan
+    assert (Path(plan.campaign_dir), Path(plan.campaign_file)) == (moves.campaign, moves.file)
+    assert moves.sources() == [moves.campaign / "pool.csv", moves.there / "other.csv", moves.there / "other.csv"]
+    document = json.loads((moves.run / "plan.json").read_text())["plan"]
+    written = [file["source"] for file in document["learners"][0]["files"]]
+    assert written == ["pool.csv", "../there/other.csv", str(moves.there / "other.csv")]
+    assert (document["campaign_dir"], document["campaign_file"]) == ("../..", moves.file.name)
+
+
+def test_a_campaign_that_moved_with_its_runs_takes_its_files_along(moves: Moves) -> None:
+    there, file = moves.there, moves.file.name
+    moves.moved(moves.campaign, moves.campaign.parent / "deep" / "moved")
+    assert Path(moves.plan.campaign_dir) == moves.campaign
+    assert Path(moves.plan.campaign_file) == moves.campaign / file
+    assert moves.sources() == [moves.campaign / "pool.csv", there / "other.csv", there / "other.csv"]
+
+
+def test_what_moved_along_beside_the_campaign_is_found_there(moves: Moves) -> None:
+    fixed = moves.there / "other.csv"
+    parent = moves.campaign.parent
+    moves.moved(moves.campaign, parent / "deep" / "moved")
+    moves.moved(moves.there, parent / "deep" / "there")
+    assert moves.sources() == [moves.campaign / "pool.csv", parent / "deep" / "there" / "other.csv", fixed]
+
+
+def test_a_run_that_moved_by_itself_finds_its_campaign(moves: Moves) -> None:
+    moves.moved(moves.run, moves.campaign.parent / "elsewhere" / "r")
+    assert Path(moves.plan.campaign_dir) == moves.campaign
+    assert Path(moves.plan.campaign_file) == moves.file
+
+
+def test_a_run_that_moved_to_another_campaign_is_still_of_its_own(moves: Moves) -> None:
+    other = moves.campaign.parent / "other"
+    (other / "rose-runs").mkdir(parents=True)
+    (other / moves.file.name).write_text("another: campaign")
+    moves.moved(moves.run, other / "rose-runs" / "r")
+    assert Path(moves.plan.campaign_dir) == moves.campaign
+    (other / moves.file.name).write_bytes(moves.file.read_bytes())
+    assert Path(moves.plan.campaign_dir) == other, "a copy of the campaign is one"
+
+
+def test_a_copy_belongs_to_the_campaign_that_was_copied_along(moves: Moves) -> None:
+    copy = moves.campaign.parent / "copy"
+    shutil.copytree(moves.campaign, copy)
+    (copy / moves.file.name).write_text("edited: true")
+    plan = load_plan(copy / "rose-runs" / "r" / "plan.json")
+    assert Path(plan.campaign_dir) == copy
+    assert Path(moves.plan.campaign_dir) == moves.campaign
+
+
+def test_a_campaign_file_with_another_name_is_known_by_its_text(moves: Moves) -> None:
+    (moves.campaign / "a.yaml").write_text("other: text")
+    (moves.campaign / "notes.txt").write_bytes(moves.file.read_bytes())
+    moves.file.rename(moves.campaign / "renamed.yml")
+    assert Path(moves.plan.campaign_file) == moves.campaign / "renamed.yml"
+    (moves.campaign / "renamed.yml").write_text("edited: text")
+    assert Path(moves.plan.campaign_file) == moves.file, "nothing has its text: it is where it was"
+    (moves.run / "campaign.yaml").unlink()
+    assert Path(moves.plan.campaign_file) == moves.file
+
+
+def test_a_link_to_the_campaign_file_is_one(moves: Moves) -> None:
+    moves.file.rename(moves.there / "real.yaml")
+    (moves.campaign / "link.yaml").symlink_to(moves.there / "real.yaml")
+    assert Path(moves.plan.campaign_file) == moves.campaign / "link.yaml"
+
+
+def test_a_moved_campaign_with_another_name_and_another_text_is_found_beside_its_runs(moves: Moves) -> None:
+    before = moves.campaign
+    moves.file.write_text("edited: true")
+    moves.file.rename(moves.campaign / "new.yaml")
+    moves.moved(moves.campaign, moves.campaign.parent / "moved")
+    assert Path(moves.plan.campaign_dir) == moves.campaign
+    (moves.campaign / "new.yaml").unlink()
+    assert Path(moves.plan.campaign_dir) == before, "no campaign is there"
+
+
+def test_nothing_of_the_campaign_is_left(moves: Moves) -> None:
+    before = moves.campaign
+    moves.moved(moves.run, moves.campaign.parent / "elsewhere" / "r")
+    shutil.rmtree(moves.campaign)
+    assert Path(moves.plan.campaign_dir) == before
+
+
+def old_format(moves: Moves) -> None:
+    """The plan as format 1 had it: absolute paths, and nothing of where it was."""
+    document = json.loads((moves.run / "plan.json").read_text())
+    plan = document["plan"]
+    plan["campaign_dir"], plan["campaign_file"], plan["origin"] = str(moves.campaign), str(moves.file), None
+    for learner in plan["learners"]:
+        for file in learner["files"]:
+            file["source"] = str((moves.campaign / file["source"]).resolve())
+    (moves.run / "plan.json").write_text(json.dumps({"format": 1, "plan": plan}))
+
+
+def test_format_1_is_read_where_it_is_and_where_it_was_moved_to(moves: Moves) -> None:
+    old_format(moves)
+    assert (Path(moves.plan.campaign_dir), Path(moves.plan.campaign_file)) == (moves.campaign, moves.file)
+    assert moves.plan.origin is not None
+    moves.moved(moves.campaign, moves.campaign.parent / "moved")
+    assert Path(moves.plan.campaign_dir) == moves.campaign
+    assert moves.sources()[0] == moves.campaign / "pool.csv"
+
+
+def test_format_1_of_a_run_elsewhere_has_its_campaign_where_it_was(moves: Moves) -> None:
+    old_format(moves)
+    moves.moved(moves.run, moves.campaign.parent / "elsewhere" / "r")
+    (moves.campaign / "rose-runs").rmdir()
+    plan = moves.plan
+    assert (Path(plan.campaign_dir), Path(plan.campaign_file)) == (moves.campaign, moves.file)
+    assert plan.origin is not None
+    assert plan.origin.run is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("campaign_file", "/abs/campaign.yaml"),
+        ("campaign_file", ".."),
+        ("campaign_file", "."),
+        ("campaign_file", "a/b"),
+    ],
+)
+def test_a_campaign_file_outside_of_its_folder_is_damage(moves: Moves, key: str, value: str) -> None:
+    document = json.loads((moves.run / "plan.json").read_text())
+    document["plan"][key] = value
+    (moves.run / "plan.json").write_text(json.dumps(document))
+    with pytest.raises(RunDirectoryError, match="campaign_dir"):
+        _ = moves.plan
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("campaign_file", "campaign.yaml"), ("campaign_dir", "."), ("campaign_dir", "/")]
+)
+def test_in_format_1_too(moves: Moves, key: str, value: str) -> None:
+    old_format(moves)
+    document = json.loads((moves.run / "plan.json").read_text())
+    document["plan"][key] = value
+    (moves.run / "plan.json").write_text(json.dumps(document))
+    with pytest.raises(RunDirectoryError, match="campaign_dir"):
+        _ = moves.plan
+
+
+@pytest.mark.parametrize("version", [0, -1, True, "1", 1.0, None])
+def test_a_format_is_a_number_from_one(moves: Moves, version: object) -> None:
+    document = json.loads((moves.run / "plan.json").read_text())
+    (moves.run / "plan.json").write_text(json.dumps({**document, "format": version}))
+    with pytest.raises(RunDirectoryError, match="there is no format"):
+        _ = moves.plan
