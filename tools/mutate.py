@@ -133,7 +133,7 @@ class Record:
                 mine.setdefault(int(line), set()).update(tests)
 
     def choice(self, mutant: Mutant, files: Sequence[str], seconds: float) -> list[str]:
-        """The tests to try, as many as fit in `seconds`: of each test function the quickest case, then the others."""
+        """The tests to try, as many as fit in `seconds`: quick ones first, and not many cases of one function."""
         lines = self.lines.get(mutant.path, {})
         first, last = mutant.lines if mutant.in_function else (0, sys.maxsize)
         running = {test for line, tests in lines.items() if first <= line <= last for test in tests}
@@ -146,8 +146,8 @@ class Record:
         ranked = []
         for taken, test in quick:
             function = test.partition("[")[0]
-            ranked.append((cases[function], taken, test))
             cases[function] += 1
+            ranked.append((taken * cases[function], taken, test))
         chosen: list[str] = []
         for _, taken, test in sorted(ranked):
             seconds -= taken

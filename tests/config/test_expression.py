@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 import re
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rose_cli.config.expression.compiler import parse
+from rose_cli.config.expression.compiler import Compiler, parse
 from rose_cli.config.expression.functions import FUNCTIONS
 from rose_cli.config.expression.parser import NAMES, ExpressionError, Value
 from tests.conftest import PATIENCE
@@ -275,6 +276,14 @@ MISTAKES = [  # the text, with the place of the mistake between « and »; the m
     ("10 * «max_iter»", "`max_iter` has no value: the campaign sets none", "set max_iter, or leave it out here"),
     ("0.1 * «metric»", "`metric` has no value yet at i=0", "write `... if i > 0 else ...`"),
     ("«best»", "`best` has no value yet at i=0", "write `... if i > 0 else ...`"),
+    ("3 «**» 700", "power too large (over 1024 bits); write a float base, e.g. 2.0**i", None),
+    ("0 «**» -2000", "division by zero", None),
+    ("(2**1023 - 1 + 2**1023) «/» 1", "the result of / is too large for a float", None),
+    (f"«{2**1024}»", "the number is too large (over 1024 bits)", None),
+    ("«zzz»(i)", "unknown function 'zzz'", f"known functions: {' '.join(FUNCTIONS)}"),
+    ("«np.mni»(i)", "'np.mni' is not allowed", "did you mean 'min'?"),
+    ("«sqrt(-12345678901234567890123)»", "sqrt(-12345678901234567890123) is not defined", "x must be at least 0"),
+    ("«sqrt(-123456789012345678901234)»", "sqrt(-1234567890123456789...) is not defined", "x must be at least 0"),
 ]  # fmt: skip
 
 
@@ -285,6 +294,54 @@ def test_a_mistake_says_where_what_and_what_to_do(marked: str, message: str, hin
     assert (error.message, error.hint) == (message, hint)
     assert str(error) == message
     assert (error.offset, error.length) == (len(before), len(wrong))
+
+
+def test_an_infinite_metric_has_no_power() -> None:
+    assert mistake_in("metric ** 2", metric=math.inf).message == "the result of ** is infinite (over 1.8e308)"
+
+
+def test_what_is_too_large_on_either_side_is_named() -> None:
+    for value in (2**1024, -(2**1024)):
+        assert mistake_in("i", i=value).message == "`i` is too large (over 1024 bits)"
+
+
+def test_a_range_of_one_value_clips_to_it() -> None:
+    assert value_of("clip(5, 2, 2)") == 2
+
+
+def test_without_an_iteration_no_hint_names_one() -> None:
+    error = mistake_in("best", i=None)
+    assert (error.message, error.hint) == ("`best` has no value yet", None)
+
+
+def test_parts_are_counted_alike_in_chains_and_beside_each_other() -> None:
+    assert parse("i").parts == 1
+    assert parse("- - -i").parts == 5
+    assert parse("1 + 2 + 3").parts == 6
+    assert parse("min(i, 1) if i else 2").parts == 5
+
+
+def test_an_expression_is_its_text() -> None:
+    assert parse("i + 1") == parse("i + 1") != parse("i + 2")
+    assert repr(parse("i")) == "Expression(text='i', names=frozenset({'i'}))"
+
+
+def test_an_operator_that_no_table_has_is_refused() -> None:
+    """The words and signs of all that Python has are refused before; a new one would come as far as here."""
+    with pytest.raises(ExpressionError, match="this operator is not allowed"):
+        Compiler("1 @ 2").value(ast.parse("1 @ 2", mode="eval").body)
+
+
+@pytest.mark.parametrize("error", [ValueError, RecursionError, MemoryError, OverflowError])
+def test_what_python_cannot_read_is_a_mistake_of_the_whole(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(ast, "parse", refuse)
+    found = mistake_in(" i + 1")
+    assert (found.message, found.offset, found.length) == ("the expression cannot be read", 1, 5)
 
 
 def test_a_scope_value_of_another_type_is_a_mistake() -> None:

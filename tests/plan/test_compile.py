@@ -449,13 +449,13 @@ def test_bounds_of_a_learner_and_of_a_smoke_run(compiled: Compile) -> None:
     assert [learner.max_iter for learner in compiled(text, smoke=True).learners] == [2, 2]
 
 
-def test_places_of_files_are_plain(compiled: Compile, bench: Bench) -> None:
-    (bench.folder / "data").mkdir()
-    for file in (bench.folder / "data" / "pool.csv", bench.folder.parent / "other.csv"):
+def test_places_of_files_are_plain(compiled: Compile, campaigns: Campaigns) -> None:
+    (campaigns.folder / "data").mkdir()
+    for file in (campaigns.folder / "data" / "pool.csv", campaigns.folder.parent / "other.csv"):
         file.touch()
     (learner,) = compiled("files: [./data/../data/pool.csv, ../other.csv]").learners
     assert [(file.source, file.target) for file in learner.files] == [
-        (str(bench.folder / "data" / "pool.csv"), "data/pool.csv"),
-        (str(bench.folder.parent / "other.csv"), "other.csv"),
+        (str(campaigns.folder / "data" / "pool.csv"), "data/pool.csv"),
+        (str(campaigns.folder.parent / "other.csv"), "other.csv"),
     ]  # fmt: skip
     assert [(file.copied, file.fixed) for file in learner.files] == [(False, False)] * 2

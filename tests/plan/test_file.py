@@ -120,9 +120,9 @@ def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
 class Moves:
     """A campaign with a run in `rose-runs/r`, to be moved about."""
 
-    def __init__(self, bench: Bench, compiled: Compile) -> None:
-        self.campaign = bench.folder
-        self.there = bench.folder.parent / "there"
+    def __init__(self, campaigns: Campaigns, compiled: Compile) -> None:
+        self.campaign = campaigns.folder
+        self.there = campaigns.folder.parent / "there"
         self.there.mkdir()
         for file in (self.campaign / "pool.csv", self.there / "other.csv"):
             file.touch()
@@ -152,8 +152,8 @@ class Moves:
 
 
 @pytest.fixture
-def moves(bench: Bench, compiled: Compile) -> Moves:
-    return Moves(bench, compiled)
+def moves(campaigns: Campaigns, compiled: Compile) -> Moves:
+    return Moves(campaigns, compiled)
 
 
 def test_where_nothing_moved_everything_is_where_it_was(moves: Moves) -> None:
