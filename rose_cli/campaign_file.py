@@ -234,8 +234,8 @@ def mention_settings(
             hint = f" ({diagnostic.hint})" if diagnostic.hint else ""
             notice(f"warning: {masked_setting(diagnostic.file)}: {diagnostic.message}{hint}")
     for setting in _idle(file, environment, settings, checked.plan):
-        why = "learners have values of their own, or have this one"
-        notice(f"warning: {masked_setting(setting.source)} changes nothing: {why}")
+        why = "every learner sets its own value, or has this one already"
+        notice(f"warning: {masked_setting(setting.source)} has no effect: {why}")
 
 
 def _idle(

@@ -85,11 +85,11 @@ class _Checker:
         known: dict[str, str] = {}
         for task in self.campaign.tasks:
             if task in RESERVED_TASK_NAMES:
-                message = f"'{task}' cannot name a task: it is a key of its own"
-                yield Diagnostic("bad-name", message, ("tasks", task), "give the task another name", at_key=True)
+                message = f"'{task}' cannot be the name of a task: it is a reserved key"
+                yield Diagnostic("bad-name", message, ("tasks", task), "rename the task", at_key=True)
             other = known.setdefault(folded(task), task)
             if other != task:
-                message = f"the tasks '{other}' and '{task}' differ by case only: they would name one log file"
+                message = f"the tasks '{other}' and '{task}' differ only in case: they would share log files"
                 yield Diagnostic("duplicate-name", message, ("tasks", task), "rename one of the two", at_key=True)
 
     def _check_counts(self, plan: Plan) -> Iterator[Diagnostic]:
@@ -99,7 +99,7 @@ class _Checker:
             return
         one_more = ("learners", there)
         if wanted > there:
-            message = f"{wanted} learners cannot converge: there {'is' if there == 1 else 'are'} {there}"
+            message = f"{wanted} learners cannot converge: there {'is' if there == 1 else 'are'} only {there}"
             yield Diagnostic("out-of-range", message, at, f"write at most {there}", depends_on=(one_more,))
         if not any(learner.criterion for learner in plan.learners):
             message, needed = "no learner can converge: there is no 'stop'", (("stop",), ("learners",))
@@ -111,12 +111,12 @@ class _Checker:
         if first != path:
             message = f"two learners are named '{name}'"
             if other != name:
-                message = f"the learners '{other}' and '{name}' would share a folder where case does not count"
-            yield Diagnostic("duplicate-name", message, (*path, "name"), "give each learner a name of its own")
+                message = f"the learners '{other}' and '{name}' would share a directory where case is ignored"
+            yield Diagnostic("duplicate-name", message, (*path, "name"), "give each learner a unique name")
         try:
             os.fsencode(name)
         except UnicodeEncodeError as error:
-            message = f"no folder can be called '{name}' here: the encoding of this terminal is {error.encoding}"
+            message = f"no directory can be named '{name}' here: the encoding of this terminal is {error.encoding}"
             yield Diagnostic(
                 "bad-name", message, (*path, "name"), "call rose with PYTHONUTF8=1, or choose another name"
             )

@@ -84,18 +84,18 @@ def check_resources(
 ) -> Iterator[Diagnostic]:
     wanted = command.resources
     at, there = origin_of(layers, "cores_per_rank", "ranks"), engine_cores(engine, ctx)
-    hint = f"ask for at most {there}"
+    hint = f"request at most {there}"
     if engine.cores is not None:
         hint += f", or write {_in_engine(engine, 'cores', wanted.cores)}"
     decisive = ("cores",) if engine.cores is not None else ("cores", "kind", "resource", "nodes")
     yield from _check(wanted.cores, there, "core", at, hint, decisive)
     at, gpus = origin_of(layers, "gpus_per_rank", "ranks"), engine_gpus(engine, ctx)
-    hint = f"write {_in_engine(engine, 'gpus', wanted.gpus)}, if there are as many"
+    hint = f"write {_in_engine(engine, 'gpus', wanted.gpus)}, if there are that many"
     if gpus < len(engine.gpus) and ctx.gpus is not None:
         hint = f"{ctx.gpus.source} leaves {gpus or 'none'} of the {len(engine.gpus)}; {gpu_advice(gpus)}"
     yield from _check(wanted.gpus, gpus, "GPU", at, hint, ("gpus",))
     at, there = origin_of(layers, "mem_per_rank", "ranks"), engine_memory_mb(engine, ctx)
-    yield from _check(wanted.memory_mb, there, "MB of memory", at, "ask for less", ())
+    yield from _check(wanted.memory_mb, there, "MB of memory", at, "request less", ())
     yield from depending(_check_rank(command, layers, node_of(engine, ctx)), ("engine", "resource"))
     if runs_here(engine, ctx):
         yield from depending(_check_launcher(command, layers, engine, ctx), ("engine", "kind"))
@@ -110,7 +110,7 @@ def _check(
 ) -> Iterator[Diagnostic]:
     """`there` None: not known. `decisive`: the keys of the engine that say how much there is."""
     if there is not None and wanted > there:
-        message = f"asks for {_counted(wanted, what)}, the engine has {there}"
+        message = f"requests {_counted(wanted, what)}, but the engine has {there or 'none'}"
         depends_on = tuple(("engine", key) for key in decisive)
         yield Diagnostic("too-many-resources", message, path, hint, depends_on=depends_on)
 
@@ -132,8 +132,8 @@ def _check_rank(
         ("mem_per_rank", wanted.memory_mb // ranks, node.memory_mb_per_node, "MB of memory"),
     ):
         if there is not None and each > max(there, 1 if what == "core" else 0):
-            message = f"asks for {_counted(each, what)} in one rank, a node has {there}"
-            hint = f"ask for at most {there}" + (", and more ranks" if there else ", or choose nodes that have some")
+            message = f"requests {_counted(each, what)} per rank, but a node has {there or 'none'}"
+            hint = f"request at most {there} per rank, and more ranks" if there else "choose nodes that have some"
             yield Diagnostic("too-many-resources", message, origin_of(layers, key, "ranks"), hint)
 
 
@@ -153,8 +153,8 @@ def _check_launcher(
             return
         path = search.known
     if command.launched_ranks > 1 and not any(shutil.which(launcher, path=path) for launcher in launchers):
-        names = " and no ".join(f"'{launcher}'" for launcher in launchers)
-        message = f"{command.ranks} ranks need an MPI launcher: there is no {names} on PATH"
+        names = " or ".join(f"'{launcher}'" for launcher in launchers)
+        message = f"{command.ranks} ranks need an MPI launcher, and there is no {names} on PATH"
         yield Diagnostic(
             "missing-program", message, origin_of(layers, "ranks"), "install one (Open MPI, MPICH), or set ranks: 1"
         )
@@ -163,6 +163,6 @@ def _check_launcher(
 def check_snapshot(command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:
     """Replicas work in one workspace at once: to put it back for one would take it from under the others."""
     if command.snapshot and command.replicas > 1:
-        message = f"'snapshot' cannot go with {command.replicas} replicas, which share one workspace"
-        hint = "take one of the two out, or give each replica a learner of its own"
+        message = f"'snapshot' cannot be combined with {command.replicas} replicas, which share one workspace"
+        hint = "remove one of the two, or use a learner for each replica"
         yield Diagnostic("conflicting-keys", message, origin_of(layers, "snapshot", "replicas"), hint, at_key=True)

@@ -45,7 +45,7 @@ def check_common_stop(campaign: Campaign) -> Iterator[Diagnostic]:
 
 def _half_a_stop(learner: Learner, path: KeyPath) -> Diagnostic:
     lacking = "' and '".join(key for key in ("metric", "executable") if getattr(learner.stop, key) is None)
-    message = f"this 'stop' has no '{lacking}', and there is none at the top of the file to lay it over"
+    message = f"this 'stop' has no '{lacking}', and there is no 'stop' at the top of the file to override"
     hint = "add what is missing, or a 'stop' at the top of the file"
     return Diagnostic("missing-key", message, (*path, "stop"), hint, at_key=True)
 
@@ -53,7 +53,7 @@ def _half_a_stop(learner: Learner, path: KeyPath) -> Diagnostic:
 def _endless(campaign: Campaign, path: KeyPath) -> Diagnostic:
     """Said once of the whole file, or of the learner that lacks what others have."""
     has_others = any(learner.max_iter or learner.stop for learner in campaign.learners)
-    message, hint = "nothing ends this: there is no 'max_iter' and no 'stop'", "add max_iter: 15, or a 'stop'"
+    message, hint = "this would never stop: there is no 'max_iter' and no 'stop'", "add max_iter: 15, or a 'stop'"
     if campaign.stop is None and not has_others:
         return Diagnostic("missing-key", message, ("max_iter",), hint)
     return Diagnostic("missing-key", message.replace("this", "this learner"), (*path, "max_iter"), hint)
@@ -61,12 +61,12 @@ def _endless(campaign: Campaign, path: KeyPath) -> Diagnostic:
 
 def _check_length(criterion: CriterionPlan, max_iter: int, layers: Sequence[Layer[StopFields]]) -> Iterator[Diagnostic]:
     if criterion.min_iter > max_iter:
-        message = f"min_iter {criterion.min_iter} is more than max_iter {max_iter}: no check would count"
+        message = f"min_iter {criterion.min_iter} is more than max_iter {max_iter}: the criterion would never apply"
         hint = f"write at most {max_iter}"
         yield Diagnostic("out-of-range", message, origin_of(layers, "min_iter"), hint, Severity.WARNING)
     if (criterion.patience or 0) >= max_iter:
-        message = f"a patience of {criterion.patience} never ends a learner before max_iter {max_iter} does"
-        hint = "write less, or take it out"
+        message = f"a patience of {criterion.patience} never stops a learner before max_iter {max_iter} does"
+        hint = "lower it, or remove it"
         yield Diagnostic("patience-too-long", message, origin_of(layers, "patience"), hint, Severity.WARNING)
 
 
@@ -87,7 +87,7 @@ def check_criterion(layers: Layers) -> Iterator[Diagnostic]:
     yield from depending(_check_operator(stop, layers), *sources_of(layers, "metric", "operator"))
     yield from depending(_check_range(stop, layers), *sources_of(layers, "metric", "threshold", "range"))
     if stop.threshold is None and stop.patience is None:
-        hint = "write threshold: the value that stops a learner; or patience: 5 for when it no longer improves"
+        hint = "set threshold: to the value to reach, or patience: 5 to stop a learner that no longer improves"
         missing = Diagnostic("missing-key", "'stop' has no 'threshold'", origin_of(layers, "threshold"), hint)
         yield replace(missing, depends_on=sources_of(layers, "threshold", "patience"))
     yield from _check_rest(stop, layers)
@@ -98,16 +98,18 @@ def _check_operator(stop: StopFields, layers: Layers) -> Iterator[Diagnostic]:
     standard = standard_metric(metric)
     if standard is None and stop.operator is None:
         near = nearest_metric(metric)
-        hint = f"write operator: and one of {_OPERATORS}, in quotes"
+        hint = f"set operator: to one of {_OPERATORS}, in quotes"
         if near:
-            hint = f"did you mean '{near}'? a metric of your own needs an operator: {_OPERATORS}"
-        yield Diagnostic("missing-operator", f"'{metric}' is no standard metric, and there is no 'operator'", at, hint)
+            hint = f"did you mean '{near}'? a custom metric needs an operator: {_OPERATORS}"
+        yield Diagnostic(
+            "missing-operator", f"'{metric}' is not a standard metric, and there is no 'operator'", at, hint
+        )
     elif standard is None and (probable := probable_metric(metric)):
-        message = f"'{metric}' is no standard metric"
+        message = f"'{metric}' is not a standard metric"
         yield Diagnostic("metric-name", message, at, f"did you mean '{probable}'?", Severity.WARNING)
     elif standard is not None and stop.operator not in (None, standard.operator):
         message = f"the standard operator of '{metric}' is '{standard.operator}', not '{stop.operator}'"
-        hint = f"take it out, unless '{stop.operator}' is meant"
+        hint = f"remove it, unless '{stop.operator}' is meant"
         yield Diagnostic("unusual-operator", message, origin_of(layers, "operator"), hint, Severity.WARNING)
 
 
@@ -126,21 +128,21 @@ def _check_range(stop: StopFields, layers: Layers) -> Iterator[Diagnostic]:
         yield Diagnostic("threshold-never-met", message, at, hint, depends_on=depends_on)
     elif metric.highest == 100 and 0 < threshold <= 1 and (standard_metric(stop.metric or "") or metric).is_share:
         message, hint = (
-            f"the range is one of percent, and {threshold:g} would be {threshold:g} %",
+            f"the range is in percent, so {threshold:g} means {threshold:g} %",
             f"write {threshold * 100:g}",
         )
         yield Diagnostic("threshold-in-percent", message, at, hint, Severity.WARNING, depends_on=depends_on)
     elif is_always_met(metric, operator, threshold):
         message, hint = (
             f"{text} is always met: {values}",
-            "the learner would stop at once; set another threshold or operator",
+            "the learner would stop immediately; set another threshold or operator",
         )
         yield Diagnostic("threshold-always-met", message, at, hint, Severity.WARNING, depends_on=by_operator)
 
 
 def _range_hint(metric: StandardMetric, threshold: float) -> str:
     if metric.is_share and 2 < threshold <= 100:
-        return f"write {threshold / 100:g} for {threshold:g} %, or range: [0, 100] where the criterion prints percent"
+        return f"write {threshold / 100:g} for {threshold:g} %, or range: [0, 100] if the criterion prints percent"
     if metric.operator == "<":
         return f"set a threshold above {metric.lowest:g}"
     if metric.operator == ">":
@@ -153,10 +155,10 @@ def _range_hint(metric: StandardMetric, threshold: float) -> str:
 def _check_rest(stop: StopFields, layers: Layers) -> Iterator[Diagnostic]:
     replicas = next((layer.fields.replicas for layer in layers if layer.defines("replicas")), None)
     if (replicas or 1) > 1:
-        message = "the criterion gives one value: it cannot have replicas"
-        yield Diagnostic("criterion-replicas", message, origin_of(layers, "replicas"), "take 'replicas' out")
+        message = "the criterion yields a single value: it cannot have replicas"
+        yield Diagnostic("criterion-replicas", message, origin_of(layers, "replicas"), "remove 'replicas'")
     if stop.min_delta is not None and stop.patience is None:
-        message = "'min_delta' says nothing without 'patience'"
-        hint = "add patience: 5 to stop a learner that no longer improves by as much"
+        message = "'min_delta' has no effect without 'patience'"
+        hint = "add patience: 5 to stop a learner that no longer improves by that much"
         unused = Diagnostic("unused-key", message, origin_of(layers, "min_delta"), hint, Severity.WARNING, at_key=True)
         yield replace(unused, depends_on=sources_of(layers, "patience"))

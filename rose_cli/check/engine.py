@@ -30,11 +30,11 @@ def _check_kind(engine: Engine, ctx: CheckContext) -> Iterator[Diagnostic]:
         yield from _check_visible(engine, ctx.gpus)
         return
     if any(engine.gpus) and engine.gpus != tuple(str(number) for number in range(len(engine.gpus))):
-        hint = f"write gpus: {len(engine.gpus)}; which ones they are is for the pilot to say"
-        yield Diagnostic("wrong-value", "a pilot is asked for a number of GPUs, not for ids", ("engine", "gpus"), hint)
+        hint = f"write gpus: {len(engine.gpus)}; the pilot chooses which ones"
+        yield Diagnostic("wrong-value", "a pilot takes a number of GPUs, not their IDs", ("engine", "gpus"), hint)
     if ctx.labels is None:
-        message = "radical.pilot is not installed here: its resource label is not checked, and `rose run` cannot start"
-        hint = "install it into this environment: pip install 'rose-cli[pilot]' (brings packages under GPL and AGPL)"
+        message = "radical.pilot is not installed: the resource label is not checked, and `rose run` cannot start"
+        hint = "install it into this environment: pip install 'rose-cli[pilot]' (adds packages under GPL and AGPL)"
         yield Diagnostic("not-installed", message, ("engine",), hint, Severity.WARNING)
     else:
         yield from depending(_check_label(engine, ctx.labels), ("engine", "resource"))
@@ -43,15 +43,15 @@ def _check_kind(engine: Engine, ctx: CheckContext) -> Iterator[Diagnostic]:
 def _check_foreign(engine: Engine) -> Iterator[Diagnostic]:
     for key in PILOT_KEYS:
         if key in engine.model_fields_set:
-            hint = f"take it out, or write kind: radical.pilot beside '{key}'"
-            message = f"'{key}' is for a pilot, and this is the local engine"
+            hint = f"remove it, or write kind: radical.pilot beside '{key}'"
+            message = f"'{key}' applies only to a pilot, and this is the local engine"
             yield Diagnostic("unused-key", message, ("engine", key), hint, at_key=True)
 
 
 def _check_cores(engine: Engine, there: int) -> Iterator[Diagnostic]:
     """Campaigns are written on one machine and run on another: that it fits here is not for certain what is meant."""
     if engine.cores is not None and engine.cores > there:
-        hint = f"write cores: {there}, or take it out: rose then uses as many as there are"
+        hint = f"write cores: {there}, or remove it to use all that there are"
         yield Diagnostic(
             "too-many-resources", few_cores(engine.cores, there), ("engine", "cores"), hint, Severity.WARNING
         )
@@ -59,7 +59,7 @@ def _check_cores(engine: Engine, there: int) -> Iterator[Diagnostic]:
 
 def few_cores(asked: int, there: int) -> str:
     """What is to be said where the local engine is told of more cores than this process may use."""
-    return f"the engine counts on {asked} cores, and rose may use {there} here: tasks may slow each other down"
+    return f"the engine is set to {asked} cores, but rose may use only {there} here: tasks may slow each other down"
 
 
 def _check_visible(engine: Engine, visible: VisibleGpus | None) -> Iterator[Diagnostic]:
@@ -71,19 +71,19 @@ def _check_visible(engine: Engine, visible: VisibleGpus | None) -> Iterator[Diag
         yield Diagnostic("too-many-resources", few_gpus(asked, visible), at, gpu_advice(there), Severity.WARNING)
     elif any(engine.gpus) and hidden:
         named = f"GPU {hidden[0]} is" if len(hidden) == 1 else f"GPUs {', '.join(hidden)} are"
-        message = f"{named} not among those that {visible.source} leaves: somebody else may be using {_them(hidden)}"
-        hint = f"write gpus: {asked}, for any {asked} that this session may use"
+        message = f"{named} not among those that {visible.source} leaves: another user may be using {_them(hidden)}"
+        hint = f"write gpus: {asked} to use any {asked} of those that are left"
         yield Diagnostic("not-visible", message, at, hint, Severity.WARNING)
 
 
 def few_gpus(asked: int, visible: VisibleGpus) -> str:
     """What is to be said where a session may use fewer GPUs than the engine asks for."""
     there = len(visible.ids)
-    return f"the engine asks for {asked} GPU{'s' if asked > 1 else ''}, and {visible.source} leaves {there or 'none'}"
+    return f"the engine requests {asked} GPU{'s' if asked > 1 else ''}, but {visible.source} leaves {there or 'none'}"
 
 
 def gpu_advice(there: int) -> str:
-    return f"ask for at most {there}, or get more from the batch system" if there else "run this where GPUs are visible"
+    return f"request at most {there}, or get more from the batch system" if there else "run this where GPUs are visible"
 
 
 def _them(several: Sequence[str]) -> str:
@@ -94,10 +94,10 @@ def _check_label(engine: Engine, labels: dict[str, ResourceLabel]) -> Iterator[D
     at, label = ("engine", "resource"), labels.get(engine.resource)
     if label is None:
         hint = did_you_mean(engine.resource, labels) or _same_site(engine.resource, labels)
-        yield Diagnostic("unknown-resource", f"radical.pilot knows no resource '{engine.resource}'", at, hint)
+        yield Diagnostic("unknown-resource", f"radical.pilot has no resource label '{engine.resource}'", at, hint)
         return
     if engine.access_schema is not None and label.schemas and engine.access_schema not in label.schemas:
-        hint = did_you_mean(engine.access_schema, label.schemas) or f"it has {', '.join(label.schemas)}"
+        hint = did_you_mean(engine.access_schema, label.schemas) or f"valid schemas: {', '.join(label.schemas)}"
         message = f"'{engine.resource}' has no access schema '{engine.access_schema}'"
         yield Diagnostic("wrong-value", message, ("engine", "access_schema"), hint)
     for key in label.mandatory:
@@ -113,14 +113,14 @@ def _check_nodes(engine: Engine, label: ResourceLabel, nodes: int) -> Iterator[D
     for key, field, what in _ON_A_NODE:
         each = getattr(label, field)
         if each is not None and asked[key] > nodes * each and not label.forks:
-            message = f"{asked[key]} {what}s on {nodes} node{'s' if nodes > 1 else ''} of {each}"
+            message = f"requests {asked[key]} {what}s on {nodes} node{'s' if nodes > 1 else ''} with {each} each"
             yield Diagnostic(
-                "too-many-resources", message, ("engine", key), f"ask for at most {nodes * each}, or more nodes"
+                "too-many-resources", message, ("engine", key), f"request at most {nodes * each}, or more nodes"
             )
 
 
 def _same_site(resource: str, labels: dict[str, ResourceLabel]) -> str:
     site = resource.partition(".")[0] + "."
     near = [name for name in labels if name.startswith(site)] or sorted({name.partition(".")[0] for name in labels})
-    what = f"those of '{site[:-1]}' are" if near[0].startswith(site) else "it is site.machine, with the sites"
+    what = f"labels of '{site[:-1]}':" if near[0].startswith(site) else "a label is site.machine; sites:"
     return f"{what} {', '.join(near[:20])}"

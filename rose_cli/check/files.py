@@ -28,17 +28,17 @@ def check_files(files: Sequence[File], path: KeyPath, ctx: CheckContext) -> Iter
             yield from _check_copied(file.path, (*at, "path"), ctx)
         target = target_of(file, ctx.campaign_dir)
         if leads_out(target):
-            message = f"'{file.to or file.path}' would not lie inside the workspace"
+            message = f"'{file.to or file.path}' would be outside the workspace"
             to = (*at, "to") if file.to else (*at, "path")
-            yield Diagnostic("outside-workspace", message, to, "write to: and a relative path without '..'")
+            yield Diagnostic("outside-workspace", message, to, "set 'to:' to a relative path without '..'")
         elif target in targets:
-            message = f"two of these would go to '{target}' in the workspace"
+            message = f"two of these files would be '{target}' in the workspace"
             to = (*at, "to") if file.to else (*at, "path")
-            yield Diagnostic("duplicate-name", message, to, "name another place with to:, or take one away")
+            yield Diagnostic("duplicate-name", message, to, "set another path with 'to:', or remove one of them")
         elif outer := next((other for other in linked if _lies_in(target, other) or _lies_in(other, target)), None):
-            message = f"'{target}' and '{outer}' lie in one another, and a link leads to your own folder"
+            message = f"one of '{target}' and '{outer}' is inside the other, which may be a link to your own directory"
             to = (*at, "to") if file.to else (*at, "path")
-            hint = "write copy: true at the folder, or name another place with to:"
+            hint = "set copy: true for the directory, or another path with 'to:'"
             yield Diagnostic("duplicate-name", message, to, hint)
         targets.add(target)
         linked |= set() if file.copy_ else {target}
@@ -52,22 +52,22 @@ def _check_copied(path: str, at: KeyPath, ctx: CheckContext) -> Iterator[Diagnos
     """A link may lead anywhere; a copy ends."""
     source = (ctx.campaign_dir / path).resolve()
     if ctx.campaign_dir.resolve().is_relative_to(source):
-        message = f"'{path}' holds the campaign file, and with it all runs: it would be copied into itself"
-        yield Diagnostic("cannot-copy", message, at, "name the files and folders in it that the tasks need")
+        message = f"'{path}' contains the campaign file and its runs: it would be copied into itself"
+        yield Diagnostic("cannot-copy", message, at, "name the files and directories in it that the tasks need")
     elif not (source.is_file() or source.is_dir()):
         message = f"'{path}' is a pipe, a socket or a device, and cannot be copied"
-        yield Diagnostic("cannot-copy", message, at, "take copy: true away for a link")
+        yield Diagnostic("cannot-copy", message, at, "remove copy: true to get a symbolic link")
 
 
 def _missing(path: str, at: KeyPath, ctx: CheckContext) -> Diagnostic:
     hint = f"paths are relative to {ctx.where_paths_start}"
     if any(sign in path for sign in "*?["):
-        hint = "patterns are not filled in: name the folder, or each file"
+        hint = "wildcards are not expanded: name the directory, or each file"
     elif path.startswith("~"):
-        hint = "write the whole path instead of '~'"
+        hint = "write the full path instead of '~'"
     elif lookalike(Path(path).name, listed(ctx.campaign_dir / Path(path).parent)):
         hint = SAME_LOOKS
-    return Diagnostic("missing-file", f"there is no file or folder '{path}'", at, hint)
+    return Diagnostic("missing-file", f"there is no file or directory '{path}'", at, hint)
 
 
 def listed(folder: Path) -> list[str]:

@@ -42,7 +42,7 @@ _DASHES = "\N{HYPHEN}\N{NON-BREAKING HYPHEN}\N{FIGURE DASH}\N{EN DASH}\N{EM DASH
 # curly quotes, low ones, and those that point
 _TYPOGRAPHIC = re.compile(f"-?[{_DASHES}](?=[^\\W\\d]|-)|[\u2018-\u201f\u00ab\u00bb]")
 
-_WHOLE_PATH = "no shell reads this: write the whole path, or begin with {campaign_dir} or {workspace}"
+_WHOLE_PATH = "no shell reads this: write the full path, or start with {campaign_dir} or {workspace}"
 
 _SOURCED = re.compile(r"(?:^|[;&|]\s*)(?:source|\.)\s+([\"']?)([\w.][\w./+ -]*?)\1(?=\s|$|[;&|])")
 
@@ -70,8 +70,8 @@ def check_texts(fields: TaskFields, path: KeyPath, campaign_dir: Path) -> Iterat
 def check_variables(variables: Mapping[str, str | None] | None, path: KeyPath) -> Iterator[Diagnostic]:
     for name, value in (variables or {}).items():
         if value is not None and (found := _FOR_A_SHELL.search(value)):
-            message = f"'{found[1]}' is handed on as it stands: rose fills in no variables and no '~'"
-            hint = f'write the whole path, or under pre_exec: export {name}="{_for_export(value)}"'
+            message = f"'{found[1]}' is passed literally: rose expands neither variables nor '~'"
+            hint = f'write the full path, or set it under pre_exec: export {name}="{_for_export(value)}"'
             yield Diagnostic("shell-sign", message, (*path, name), hint, Severity.WARNING)
 
 
@@ -80,8 +80,8 @@ def check_lines(lines: Sequence[str] | None, path: KeyPath, campaign_dir: Path) 
     for line in lines or ():
         for _, name in _SOURCED.findall(line):
             if os.path.isfile(campaign_dir / name):  # noqa: PTH113 - pathlib's raises for a name too long
-                message = f"'{name}' is looked up in the workspace, where the lines of pre_exec run"
-                hint = f'write "$ROSE_CAMPAIGN_DIR/{name}", or bring it along with files:'
+                message = f"'{name}' is looked up in the workspace, where pre_exec runs"
+                hint = f'write "$ROSE_CAMPAIGN_DIR/{name}", or add it to files:'
                 yield Diagnostic("relative-path", message, path, hint, Severity.WARNING)
 
 
@@ -100,7 +100,7 @@ def _texts(value: object) -> Iterator[tuple[tuple[int, ...], str]]:
 
 def _check_text(text: str, path: KeyPath) -> Iterator[Diagnostic]:
     if found := _FOR_A_SHELL.search(text):
-        message = f"'{found[1]}' is handed on as it stands: rose fills in no variables and no '~'"
+        message = f"'{found[1]}' is passed literally: rose expands neither variables nor '~'"
         yield Diagnostic("shell-sign", message, path, _WHOLE_PATH, Severity.WARNING)
     yield from _check_sign(text, path)
 
@@ -112,15 +112,15 @@ def _check_sign(
     if found := _TYPOGRAPHIC.match(word):
         sign = found[0][-1]
         meant = f"write --{word[found.end() :].lstrip('-')} or -{word[found.end() :].lstrip('-')}"
-        what, hint = ("hyphen", meant) if sign in _DASHES else ("quote", "write ' or \" where a quote is meant")
-        message = f"'{sign}' (U+{ord(sign):04X}) is no {what}: the program gets it as it stands"
+        what, hint = ("hyphen", meant) if sign in _DASHES else ("quote", "write ' or \" if a quote is meant")
+        message = f"'{sign}' (U+{ord(sign):04X}) is not a {what}: it is passed literally"
         yield Diagnostic("typographic-sign", message, path, hint, Severity.WARNING, at_key=at_key, inside=inside)
 
 
 def _check_computed(name: str, value: object, path: KeyPath) -> Iterator[Diagnostic]:
     """`--n: 100 + i*50` outside of `adaptive`."""
     if isinstance(value, str) and _LOOKS_COMPUTED.match(value) and _is_expression(value):
-        message = f"'{value}' is handed on as a text: only under 'adaptive' it is computed"
+        message = f"'{value}' is passed as plain text: expressions are evaluated only under 'adaptive'"
         hint = f"write adaptive: {{{name}: {value}}}"
         yield Diagnostic("computed-option", message, path, hint, Severity.WARNING)
 
@@ -169,11 +169,11 @@ class ShellLineChecker:
         is_doubtful = spot.reason is not None and spot.name not in NUMBERS
         if refused is not None:
             reason = spot.reason or "in a here-document, which it could end"
-            message = f"'{name}' stands {reason}, and '{refused}' would be read as code"
+            message = f"'{name}' is {reason}, and '{refused}' would be read as code"
         elif is_doubtful:
-            message = f"'{name}' stands {spot.reason}: its value cannot be quoted there, and has to be plain"
+            message = f"'{name}' is {spot.reason}: its value cannot be quoted there and must be plain"
         elif spot.after_dollar:
-            message = f"'${name}' is a dollar sign and the value of '{name}'"
+            message = f"'${name}' is a dollar sign followed by the value of '{name}'"
         else:
             return None
         severity = Severity.ERROR if refused is not None else Severity.WARNING
@@ -209,20 +209,20 @@ class ShellLineChecker:
 def _check_ending(line: ShellLine, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:
     if line.ending is not None and (command.args or command.options):
         what = "args" if command.args else "options"
-        message = f"'{what}' cannot be put at the end of the line: {line.ending}"
-        hint = "write them into the line, or let the line end in the command that takes them"
+        message = f"'{what}' cannot be appended to the line: {line.ending}"
+        hint = "write them in the line, or end the line with the command that takes them"
         path, _ = word_location(layers, 0)
         yield Diagnostic("lost-arguments", message, path, hint)
 
 
 _HIDDEN = {
     "pipe": (
-        "a pipe ends as its last command does: that one before it has failed goes unseen",
-        "leave shell: true out and write [bash, -o, pipefail, -c, '…']",
+        "the exit status of a pipe is that of its last command: earlier failures go unnoticed",
+        "remove shell: true and write [bash, -o, pipefail, -c, '…']",
     ),
     "lines": (
-        "a shell goes on after a line that failed: the task ends as its last line does",
-        "begin with a line 'set -e'",
+        "a shell continues after a failed line: the exit status is that of the last line",
+        "start with the line 'set -e'",
     ),
 }
 
@@ -236,6 +236,6 @@ def _check_failures(line: ShellLine, layers: Sequence[Layer[TaskFields]]) -> Ite
 
 def _check_ranks(command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:
     if command.ranks > 1 and not _LAUNCHER.search(command.words[0]):
-        message = f"{command.ranks} ranks are asked for, but the line starts no MPI launcher: it runs once"
-        hint = f"write mpiexec -n {command.ranks} in the line, or ask for cores_per_rank: {command.ranks} instead"
+        message = f"{command.ranks} ranks are requested, but the line starts no MPI launcher: it runs once"
+        hint = f"write mpiexec -n {command.ranks} in the line, or set cores_per_rank: {command.ranks} instead"
         yield Diagnostic("no-launcher", message, origin_of(layers, "ranks"), hint, Severity.WARNING)

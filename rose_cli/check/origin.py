@@ -53,7 +53,7 @@ def depending(diagnostics: Iterable[Diagnostic], *paths: KeyPath) -> Iterator[Di
 
 
 def word_location(layers: Sequence[Layer[TaskFields]], position: int) -> tuple[KeyPath, tuple[int, int] | None]:
-    """Where a word of the command stands: a path, and the stretch inside of the text there."""
+    """Where a word of the command stands: a path, and the stretch inside the text there."""
     layer = next((layer for layer in layers if layer.fields.executable is not None), layers[-1])
     line = layer.fields.executable
     below, inside = line.place(position) if line is not None else ((), None)

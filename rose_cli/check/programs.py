@@ -72,10 +72,10 @@ class ProgramChecker:
         if not is_path(program) and os.path.isfile(beside):  # noqa: PTH113
             return "missing-program", *self._only_beside(word)
         if os.path.isdir(beside):  # noqa: PTH112 - those of pathlib raise for a name too long
-            return "missing-program", f"'{word}' is a folder", "name the program in it"
+            return "missing-program", f"'{word}' is a directory", "name the program in it"
         if os.path.isfile(beside):  # noqa: PTH113
             runner = RUNNERS.get(beside.suffix, ("python",))[0]
-            hint = f"chmod +x {shlex.quote(word)}, or name what runs it: {runner} {shlex.quote(word)}"
+            hint = f"run chmod +x {shlex.quote(word)}, or name its interpreter: {runner} {shlex.quote(word)}"
             return "not-executable", f"'{word}' is not executable", hint
         where = "" if "/" in word else " on PATH"
         return "missing-program", f"there is no program '{word}'{where}", self._program_hint(word, command)
@@ -98,7 +98,7 @@ class ProgramChecker:
         if (hint := _of_the_shell(program)) is not None:
             return hint
         if "$" in command.environment.get("PATH", ""):
-            return "PATH is taken as it stands under 'env:': extend it under 'pre_exec:', export PATH=…:$PATH"
+            return "PATH under 'env:' is used literally: extend it under 'pre_exec:' with export PATH=…:$PATH"
         search = self.ctx.search_path(command)
         if program == "python" and self._which("python3", search) is not None:
             return "write python3, or {python} for the interpreter that runs rose"
@@ -144,7 +144,7 @@ class ProgramChecker:
             return near
         if script.startswith(("~", "/", "{")):
             return self._where_paths_start(script)
-        return f"name it relative to {self._folder}; one that a task writes is '{{workspace}}/{script}'"
+        return f"write a path relative to {self._folder}; a script that a task writes is '{{workspace}}/{script}'"
 
     def _will_be_there(self, script: str) -> bool:
         path = PurePath(script)
@@ -161,8 +161,8 @@ class ProgramChecker:
         for position, word in enumerate(command.words[1:], start=1):
             _, inside = word_location(layers, position)
             if inside is not None and inside[1] == len(word) and _SHELL_SIGN.fullmatch(word):
-                message = f"'{word}' is handed on as it is: no shell reads this command"
-                hint = "set shell: true beside 'executable', or put quotes around it if that is meant"
+                message = f"'{word}' is passed literally: the command does not run in a shell"
+                hint = "set shell: true beside 'executable', or quote it if this is meant"
                 path, _ = word_location(layers, position)
                 yield Diagnostic("shell-sign", message, path, hint, Severity.WARNING, inside=inside)
                 return
@@ -179,17 +179,17 @@ class ProgramChecker:
         if bare and bare[0] == 0 and command.pre_exec:
             word = command.words[0]
             message, hint = self._only_beside(word)
-            hint += f", or leave it where 'pre_exec' brings {word}"
+            hint += f", or leave it if 'pre_exec' provides {word}"
             yield replace(self._diagnostic(layers, 0, "bare-word", message, hint), severity=Severity.WARNING)
         # what lies in the workspace is found there
         meant = [at for at in bare if at > 0 and PurePath(command.words[at]) not in self._given]
         if meant:
             words = ", ".join(f"'{command.words[at]}'" for at in meant)
             is_one = len(meant) == 1
-            message = f"{words} {'is' if is_one else 'are'} handed on as {'it is' if is_one else 'they are'}, "
-            message += f"although there {'is a file' if is_one else 'are files'} of that name beside the campaign file"
+            exist = "a file with this name exists" if is_one else "files with these names exist"
+            message = f"{words} {'is' if is_one else 'are'} passed literally, although {exist} beside the campaign file"
             first = command.words[meant[0]]
-            hint = f"write ./{first} for that file; where the word is meant, put it under 'args:'"
+            hint = f"write ./{first} for that file; if the word itself is meant, put it under 'args:'"
             yield replace(self._diagnostic(layers, meant[0], "bare-word", message, hint), severity=Severity.WARNING)
 
     def _nearest(self, word: str, known: Iterable[str] = ()) -> str | None:
@@ -217,7 +217,7 @@ class ProgramChecker:
 
     def _where_paths_start(self, word: str) -> str:
         if word.startswith("~"):
-            return "no shell reads this command: write the whole path"
+            return "the command does not run in a shell: write the full path"
         if word.startswith(("/", "{")):
             return "check the path"
         return f"a relative path starts at {self.ctx.where_paths_start}"
@@ -230,11 +230,11 @@ class ProgramChecker:
 def _of_the_shell(program: str) -> str | None:
     """What to do about a word that only a shell makes something of."""
     if program in _WORDS_OF_THE_SHELL:
-        return "it is a word of the shell: set shell: true, or put the line under 'pre_exec:'"
+        return "it is a shell builtin or keyword: set shell: true, or put the line under 'pre_exec:'"
     if re.match(r"[A-Za-z_]\w*=", program):
-        return "put variables under 'env:'"
+        return "set environment variables under 'env:'"
     if program.startswith(("~", "$")):
-        return "no shell reads this command: write the whole path, or set shell: true"
+        return "the command does not run in a shell: write the full path, or set shell: true"
     return None
 
 
@@ -256,7 +256,7 @@ def fault_of_program(path: str, word: str, search_path: str) -> Fault | None:
     """Why a file that may be executed could not be; `word` is what the user calls it."""
     head = _head(path)
     if head.startswith(_BYTE_ORDER_MARK + b"#!"):
-        message = f"'{word}' begins with a byte order mark, which hides its first line"
+        message = f"'{word}' starts with a byte order mark, which hides its first line"
         return Fault("bad-script", message, "save it as UTF-8 without a byte order mark")
     if not head.startswith(b"#!"):
         return None if not head or _is_binary(head) else _no_first_line(word)
@@ -266,7 +266,7 @@ def fault_of_program(path: str, word: str, search_path: str) -> Fault | None:
 def _fault_of_first_line(line: str, word: str, search_path: str) -> Fault | None:
     if len(line) > _FIRST_LINE_BYTES:
         message = f"the first line of '{word}' is longer than the {_FIRST_LINE_BYTES} bytes that Linux reads"
-        return Fault("bad-script", message, "name what runs it before it, or begin with '#!/usr/bin/env …'")
+        return Fault("bad-script", message, "put its interpreter before it, or start it with '#!/usr/bin/env …'")
     if line.endswith("\r"):
         return windows_line_ends(word)
     wanted = _interpreter(line.split())
@@ -275,8 +275,8 @@ def _fault_of_first_line(line: str, word: str, search_path: str) -> Fault | None
     if "/" not in wanted and shutil.which(wanted, path=search_path):
         return None
     where = "does not exist" if "/" in wanted else "is not on PATH"
-    message = f"'{word}' asks for '{wanted}' in its first line, which {where}"
-    return Fault("missing-interpreter", message, "correct its first line, or name what runs it before it")
+    message = f"the first line of '{word}' names '{wanted}', which {where}"
+    return Fault("missing-interpreter", message, "fix its first line, or put its interpreter before it")
 
 
 def fault_of_shell_script(path: str, word: str) -> Fault | None:
@@ -285,16 +285,18 @@ def fault_of_shell_script(path: str, word: str) -> Fault | None:
 
 
 def windows_line_ends(word: str) -> Fault:
-    message = f"'{word}' has Windows line ends, which no shell and no first line may have"
+    message = f"'{word}' has Windows line endings, which neither a shell nor a first line may have"
     return Fault(
-        "bad-script", message, f"save it with Unix line ends: sed -i 's/\\r$//' {shlex.quote(PurePath(word).name)}"
+        "bad-script", message, f"save it with Unix line endings: sed -i 's/\\r$//' {shlex.quote(PurePath(word).name)}"
     )
 
 
 def _no_first_line(word: str) -> Fault:
     runner = "python" if word.endswith(".py") else "sh"
-    hint = f"begin it with a line such as '#!/usr/bin/env {runner}', or name what runs it: {runner} {shlex.quote(word)}"
-    return Fault("bad-script", f"'{word}' does not say what runs it: it has no first line with '#!'", hint)
+    hint = (
+        f"start it with a line such as '#!/usr/bin/env {runner}', or name its interpreter: {runner} {shlex.quote(word)}"
+    )
+    return Fault("bad-script", f"'{word}' does not name its interpreter: its first line has no '#!'", hint)
 
 
 def _interpreter(words: list[str]) -> str | None:

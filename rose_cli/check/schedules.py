@@ -23,8 +23,8 @@ def check_keys(schedule: Iterations, path: KeyPath, horizon: Horizon) -> Iterato
     keys = sorted(key for key in schedule.at if key >= 0)
     late = [key for key in keys if max_iter is not None and key >= max_iter]
     for key in late:
-        message = f"iteration {key} never comes: with max_iter {max_iter} the last one is {(max_iter or 0) - 1}"
-        hint = "iterations count from 0; set a larger max_iter, or take the key out"
+        message = f"iteration {key} is never reached: with max_iter {max_iter} the last one is {(max_iter or 0) - 1}"
+        hint = "iterations count from 0; raise max_iter, or remove the key"
         # people shorten runs to try them: what would come later does no harm
         late_key = Diagnostic("iteration-never-comes", message, (*path, key), hint, Severity.WARNING, at_key=True)
         yield replace(late_key, depends_on=horizon.sources("max_iter"))
@@ -38,11 +38,11 @@ def _check_rest(schedule: Iterations, path: KeyPath, keys: Sequence[int], max_it
         return
     message = None
     if schedule.hold and keys[0] == 0:
-        message = "-1 is never used: with 'hold' the key 0 counts from the first iteration on"
+        message = "-1 is never used: with 'hold', the key 0 applies from the first iteration on"
     elif not schedule.hold and max_iter is not None and sum(key < max_iter for key in keys) == max_iter:
-        message = "-1 is never used: every iteration has a key of its own"
+        message = "-1 is never used: every iteration has its own key"
     if message:
-        yield Diagnostic("unused-key", message, (*path, -1), "take it out", Severity.WARNING, at_key=True)
+        yield Diagnostic("unused-key", message, (*path, -1), "remove it", Severity.WARNING, at_key=True)
 
 
 def _check_starts(path: KeyPath, keys: Sequence[int], *, others: bool) -> Iterator[Diagnostic]:
@@ -50,9 +50,9 @@ def _check_starts(path: KeyPath, keys: Sequence[int], *, others: bool) -> Iterat
     apart = all(later - earlier > 1 for earlier, later in pairwise(keys))
     if len(keys) < 2 or not apart or (others and keys[0] != 0):
         return
-    rest = "what -1 gives" if others else "the task as declared"
-    message = f"each key is one iteration, not a start: iteration {keys[0] + 1} takes {rest}, not what {keys[0]} gives"
-    hint = "add 'hold: true' beside the keys if each is to count from there on"
+    rest = "what -1 sets" if others else "the task as declared"
+    message = f"each key is a single iteration: iteration {keys[0] + 1} uses {rest}, not what {keys[0]} sets"
+    hint = "add 'hold: true' beside the keys if each should apply from there on"
     yield Diagnostic("keys-look-like-starts", message, path, hint, Severity.WARNING, at_key=True)
 
 
@@ -164,7 +164,7 @@ def _way_out(message: str, iteration: int) -> str | None:
     if "zero" in message:
         return f"write … if i != {iteration} else …"
     if "too large" in message or "infinite" in message:
-        return f"keep what grows small, for example with min(i, {max(iteration - 1, 0)})"
+        return f"limit what grows, for example with min(i, {max(iteration - 1, 0)})"
     return "keep it in range, with min(…), max(…) or clip(x, lo, hi)"
 
 

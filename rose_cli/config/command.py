@@ -50,7 +50,7 @@ class CommandLine:
     stretches: tuple[tuple[int, int], ...] | None = None
 
     def place(self, position: int) -> tuple[KeyPath, tuple[int, int] | None]:
-        """Where a word stands: what leads from the command to it, and its stretch inside of the text there."""
+        """Where a word stands: what leads from the command to it, and its stretch inside the text there."""
         return ((position,), None) if self.stretches is None else ((), self.stretches[position])
 
 
@@ -66,7 +66,7 @@ def command_line(value: object) -> CommandLine:
 def _shell_line(value: object) -> CommandLine:
     if isinstance(value, list | tuple):
         if len(value) != 1:
-            fail("wrong-type", "expected one line for the shell, not a list of words", "write it as one text")
+            fail("wrong-type", "expected one shell line, not a list of arguments", "write it as one string")
         return _listed(value)
     text = _text(value)
     fail_if_any(_placeholder_errors(text))
@@ -80,10 +80,10 @@ def _listed(words: list[object] | tuple[object, ...]) -> CommandLine:
 
 def _errors_in_word(word: object, position: int) -> Iterator[Diagnostic]:
     if isinstance(word, bool) or not isinstance(word, str | int | float):
-        hint = "take it out, or quote it where it is a word"
-        yield Diagnostic("wrong-type", expected("a word of the command", word), (position,), hint)
+        hint = "remove it, or quote it if it is meant as an argument"
+        yield Diagnostic("wrong-type", expected("an argument of the command", word), (position,), hint)
     elif word == "" and position == 0:
-        yield Diagnostic("wrong-type", "expected the name of a program, but it is empty", (position,), EXAMPLE)
+        yield Diagnostic("wrong-type", "expected the name of a program, got nothing", (position,), EXAMPLE)
     else:
         yield from _placeholder_errors(str(word), (position,))
 
@@ -112,10 +112,10 @@ def _placeholder_errors(text: str, below: KeyPath = ()) -> Iterator[Diagnostic]:
 def _unclosed(text: str) -> Iterator[Diagnostic]:
     for part in _PART.finditer(text):
         if part["open"] == "\\":
-            message, hint = "the backslash stands before nothing", "take it out"
+            message, hint = "nothing follows this backslash", "remove it"
             yield Diagnostic("bad-quotes", message, (), hint, inside=(part.start(), 1))
         elif part["open"]:
-            hint = f"close it with {part['open']}, or write \\{part['open']} where it belongs to a word"
+            hint = f"close it with {part['open']}, or write \\{part['open']} if it is part of an argument"
             message = "the quote that opens here is never closed"
             yield Diagnostic("bad-quotes", message, (), hint, inside=(part.start(), 1))
             return
@@ -169,16 +169,16 @@ def _errors_in_option(entry: object, below: tuple[int, ...]) -> list[Diagnostic]
         return list(_placeholder_errors(entry, below))
     if isinstance(entry, int | float):
         return []
-    hint = "write it as one text" if below else "write a number, a text, or a list of them"
+    hint = "write it as one string" if below else "write a number, a string, or a list of these"
     if isinstance(entry, dict):
-        hint = "a map cannot stand on a command line; expressions of i go under 'adaptive:'"
-    return [Diagnostic("wrong-type", expected("a number, a text, true or false", entry), below, hint)]
+        hint = "a command line has no mappings; expressions of i belong under 'adaptive:'"
+    return [Diagnostic("wrong-type", expected("a number, a string, true or false", entry), below, hint)]
 
 
 def _argument(value: object) -> str:
     if value is None or isinstance(value, bool) or not isinstance(value, str | int | float):
-        hint = f"quote it: '{str(value).lower()}'" if isinstance(value, bool) else "write a text or a number"
-        fail("wrong-type", expected("a text or a number", value), hint)
+        hint = f"quote it: '{str(value).lower()}'" if isinstance(value, bool) else "write a string or a number"
+        fail("wrong-type", expected("a string or a number", value), hint)
     return _filled_in_later(str(value))
 
 
@@ -202,7 +202,7 @@ def _variable_value(value: object) -> str | None:
     if isinstance(value, bool):
         return str(value).lower()
     if value is not None and not isinstance(value, str | int | float):
-        fail("wrong-type", expected("the text of a variable", value), "write a text or a number")
+        fail("wrong-type", expected("the value of a variable", value), "write a string or a number")
     return None if value is None else _filled_in_later(str(value))
 
 

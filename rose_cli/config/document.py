@@ -159,13 +159,13 @@ def _top_level(source: Source, root: Node | None) -> list[Diagnostic]:
     if isinstance(root, MappingNode):
         return []
     if root is None or (isinstance(root, ScalarNode) and root.at.start == root.at.end):
-        hint = "begin with 'tasks:'; 'rose init' writes a small campaign to start from"
+        hint = "start with 'tasks:'; `rose init` creates a small campaign"
         return [source.diagnostic("empty-file", "the file is empty", (0, 0), hint)]
     missing = pitfalls.missing_space(source, root.at.start) if isinstance(root, ScalarNode) else None
     if missing:
         return [missing]
     what = "a list" if isinstance(root, ListNode) else "a single value"
-    message = f"the file holds {what}, not a map of keys such as 'tasks' and 'learners'"
+    message = f"the file contains {what}, not a mapping with keys such as 'tasks' and 'learners'"
     hint = "write 'key: value', with a space after the colon"
     return [source.diagnostic("not-a-map", message, (root.at.start, root.at.end), hint)]
 
@@ -207,12 +207,12 @@ def _key(source: Source, begin: int, value: Node) -> SourceRange:
 def _not_on_one_line(source: Source, node: Node | None, begin: int) -> list[Diagnostic]:
     end = begin if node is None else node.at.end
     if source.text[end:].strip():
-        message = "what follows the # is a comment, and is ignored"
+        message = "everything after the # is a comment and is ignored"
         return [source.diagnostic("cut-by-comment", message, (end, len(source.text)), QUOTE_IT)]
     if isinstance(node, (ListNode, MappingNode)) and not node.flow:
         example = "[1, 2]" if isinstance(node, ListNode) else "{key: value}"
-        message = f"{shown(source.text[begin:])} is a {'list' if isinstance(node, ListNode) else 'map'}"
-        hint = f"write it in brackets, as in {example}, or in quotes if it is a text"
+        message = f"{shown(source.text[begin:])} is a {'list' if isinstance(node, ListNode) else 'mapping'}"
+        hint = f"write it in brackets, as in {example}, or in quotes if it is a string"
         return [source.diagnostic("block-value", message, (node.at.start, node.at.end), hint)]
     return []
 
@@ -264,8 +264,8 @@ def _item_name(item: Node) -> str | None:
 
 def _item_hint(part: str | int, names: list[str]) -> str:
     if isinstance(part, str) and names:
-        return did_you_mean(part, names) or f"name one by its place or by its name: {', '.join(names[:10])}"
-    return "an item can be replaced, not added; set the whole list instead"
+        return did_you_mean(part, names) or f"refer to an item by its position or its name: {', '.join(names[:10])}"
+    return "items can be replaced but not added; set the whole list instead"
 
 
 def _in_map(node: MappingNode, path: KeyPath, depth: int, override: SettingNode) -> MappingNode:

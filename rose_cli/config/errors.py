@@ -48,12 +48,12 @@ def errors_of(failure: PydanticCustomError) -> tuple[Diagnostic, ...]:
 
 
 def expected(what: str, value: object) -> str:
-    """`expected a map, not the text 'abc'`."""
-    return f"expected {what}, but it is empty" if value is None else f"expected {what}, not {kind_of(value)}"
+    """`expected a mapping, not the string 'abc'`."""
+    return f"expected {what}, got nothing" if value is None else f"expected {what}, not {kind_of(value)}"
 
 
 def kind_of(value: object) -> str:
-    """What a user calls the kind of this value, with the value where it is short: `the text 'abc'`, `a list`."""
+    """What a user calls the kind of this value, with the value where it is short: `the string 'abc'`, `a list`."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -61,8 +61,8 @@ def kind_of(value: object) -> str:
     if isinstance(value, int | float):
         return f"the number {value}" if len(str(value)) <= 40 else "a very long number"
     if isinstance(value, str):
-        return f"the text '{shortened(value)}'"
-    return "a list" if isinstance(value, list | tuple) else "a map"
+        return f"the string '{shortened(value)}'"
+    return "a list" if isinstance(value, list | tuple) else "a mapping"
 
 
 def shortened(text: str, width: int = 40) -> str:

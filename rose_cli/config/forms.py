@@ -27,25 +27,25 @@ _CALLED_PILOT = re.compile(r"(radical|rp|pilot)([._ -]?pilot)?", re.IGNORECASE)
 
 
 def bounded_tasks(value: object) -> object:
-    return bounded(value, MAX_TASKS, "tasks", "let one program do the work of several")
+    return bounded(value, MAX_TASKS, "tasks", "combine several tasks into one program")
 
 
 def learner_count(value: object) -> int:
     """The number of learners where no list is given."""
     if isinstance(value, dict):
-        hint = "write each as an item of a list: - {name: a, …}"
-        fail("wrong-type", expected("a list of learners or their number", value), hint)
+        hint = "write each learner as a list item: - {name: a, …}"
+        fail("wrong-type", expected("a list of learners or a number", value), hint)
     if not isinstance(value, int | float | str) or isinstance(value, bool):
-        fail("wrong-type", expected("a list of learners or their number", value))
+        fail("wrong-type", expected("a list of learners or a number", value))
     if isinstance(value, str) and not _DIGITS.fullmatch(value.strip()):
-        fail("wrong-type", expected("a list of learners or their number", value))
+        fail("wrong-type", expected("a list of learners or a number", value))
     return whole_number(value, 1, MAX_LEARNERS)
 
 
 def normalize_learner(value: object) -> object:
     if value is not None and isinstance(value, str | int | float | list):
         hint = f"write {{name: {value}}}" if isinstance(value, str) else "write {} for a learner without settings"
-        fail("wrong-type", expected("a map of settings for each learner", value), hint)
+        fail("wrong-type", expected("a mapping of settings for each learner", value), hint)
     return {} if value is None else value
 
 
@@ -60,7 +60,7 @@ def normalize_engine(value: object) -> object:
         below = ("kind",) if isinstance(value, dict) else ()
         fail("wrong-value", message, "did you mean 'radical.pilot'?", below=below)
     if not isinstance(value, dict | str):
-        fail("wrong-type", expected("'local', 'radical.pilot' or a map", value))
+        fail("wrong-type", expected("'local', 'radical.pilot' or a mapping", value))
     return {"kind": value} if isinstance(value, str) else value
 
 
@@ -69,16 +69,16 @@ def gpu_ids(value: object) -> object:
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 1024:
         return [""] * value
     if not isinstance(value, list | tuple):
-        fail("wrong-type", expected("the number of GPUs, or a list of their ids", value), "for example gpus: [0, 1]")
+        fail("wrong-type", expected("the number of GPUs or a list of their IDs", value), "for example gpus: [0, 1]")
     first: dict[str, int] = {}
     errors = [
-        Diagnostic("duplicate-name", f"GPU '{each}' is named twice", (position,), "name each GPU once")
+        Diagnostic("duplicate-name", f"GPU '{each}' is listed twice", (position,), "list each GPU once")
         for position, each in enumerate(value)
         if first.setdefault(str(each), position) != position
     ]
-    hint = "write a number of GPUs, or their ids: gpus: [0, 1]"
+    hint = "write a number of GPUs, or their IDs: gpus: [0, 1]"
     errors += [
-        Diagnostic("wrong-value", "a GPU's id is empty", (position,), hint)
+        Diagnostic("wrong-value", "a GPU ID is empty", (position,), hint)
         for position, each in enumerate(value)
         if str(each).strip() == ""
     ]
@@ -94,7 +94,7 @@ def normalize_retries(value: object) -> object:
 
 
 def bounded_files(value: object) -> object:
-    return bounded(value, MAX_FILES, "files", "name the folder that they lie in")
+    return bounded(value, MAX_FILES, "files", "name the directory that contains them")
 
 
 def bounded(value: object, most: int, what: str, hint: str) -> object:
@@ -113,7 +113,7 @@ def normalize_read(value: object) -> object:
         return {}
     if not isinstance(value, dict):
         hint = "write last_line, {json: KEY}, {regex: 'acc=(\\S+)'} or {file: metrics.json, json: KEY}"
-        fail("wrong-type", expected("last_line or a map", value), hint)
+        fail("wrong-type", expected("last_line or a mapping", value), hint)
     return value
 
 
@@ -133,7 +133,7 @@ def normalize_override(value: object, known: Collection[str]) -> dict[Any, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        fail("wrong-type", expected("a map of options", value), _override_hint(value))
+        fail("wrong-type", expected("a mapping of options", value), _override_hint(value))
     if any(key in known for key in value):
         _refuse_options_among(value, known)
         return value
@@ -143,23 +143,23 @@ def normalize_override(value: object, known: Collection[str]) -> dict[Any, Any]:
 
 def _errors_in_bare(key: str | int, entry: object, known: Collection[str]) -> list[Diagnostic]:
     if isinstance(key, int) and isinstance(entry, dict):
-        hint = "iterations stand right under the task of a learner"
-        return [Diagnostic("wrong-type", f"iteration {key} cannot stand here", (key,), hint, at_key=True)]
+        hint = "iterations belong directly under a task of a learner"
+        return [Diagnostic("wrong-type", f"iteration {key} is not allowed here", (key,), hint, at_key=True)]
     if key == "hold":
-        hint = "write 'hold' beside the keys of iterations, as in {0: {--n: 10}, 5: {--n: 20}, hold: true}"
-        message = "'hold' goes with iterations, and there are none"
+        hint = "put 'hold' beside iteration keys, as in {0: {--n: 10}, 5: {--n: 20}, hold: true}"
+        message = "'hold' needs iteration keys beside it, and there are none"
         return [Diagnostic("unknown-key", message, (key,), hint, at_key=True)]
     word = nearest(str(key), known, ratio=0.8) if not str(key).startswith("-") else None
     if word is None:
         return []
-    hint = f"did you mean '{word}'? an option of this name goes under 'options:'"
+    hint = f"did you mean '{word}'? an option with this name belongs under 'options:'"
     return [Diagnostic("unknown-key", f"unknown key '{shortened(str(key))}'", (key,), hint, at_key=True)]
 
 
 def _refuse_options_among(value: dict[Any, Any], known: Collection[str]) -> None:
     """`{--n: 5, timeout: 30m}`: beside a key of a task, options stand under `options`."""
     beside = next(key for key in value if key in known)
-    message = f"the option '{{}}' stands beside '{beside}'"
+    message = f"the option '{{}}' is on the same level as '{beside}'"
     fail_if_any(
         Diagnostic("unknown-key", message.format(shortened(key)), (key,), _UNDER_OPTIONS, at_key=True)
         for key in value
@@ -168,7 +168,7 @@ def _refuse_options_among(value: dict[Any, Any], known: Collection[str]) -> None
 
 
 def refuse_double_options(options: Mapping[str, object] | None, adaptive: Mapping[str, object] | None) -> None:
-    message, hint = "'{}' stands under 'options' too", "take one of the two away"
+    message, hint = "'{}' is also under 'options'", "remove one of the two"
     fail_if_any(
         Diagnostic("duplicate-key", message.format(name), ("adaptive", name), hint, at_key=True)
         for name in adaptive or ()
@@ -191,10 +191,10 @@ def is_by_iteration(value: object) -> bool:
 
 def iteration_key(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        fail("bad-iteration-key", f"'{shortened(str(value))}' is no iteration", _iteration_hint(str(value)))
+        fail("bad-iteration-key", f"'{shortened(str(value))}' is not an iteration", _iteration_hint(str(value)))
     if value < -1:
-        hint = "iterations count from 0; -1 stands for all that have no key of their own"
-        fail("bad-iteration-key", f"{value} is no iteration", hint)
+        hint = "iterations count from 0; -1 stands for all without a key of their own"
+        fail("bad-iteration-key", f"{value} is not an iteration", hint)
     return value
 
 
@@ -202,9 +202,9 @@ def _iteration_hint(word: str) -> str:
     if _DIGITS.fullmatch(word):
         return f"write {word} without quotes"
     if word.lower() in _EVERY_OTHER:
-        return "write -1 for all iterations that have no key of their own"
+        return "write -1 for all iterations without a key of their own"
     if re.fullmatch(r"[0-9]+ *(-|\.\.+|:|to) *[0-9]*|[0-9]+\+|[<>]=? *[0-9]+", word):
-        return "a key is one iteration; with 'hold: true' beside the keys each counts until the next one"
+        return "a key is one iteration; with 'hold: true' beside the keys, each applies until the next one"
     if re.fullmatch(r"\[?[0-9]+( *, *[0-9]+)+\]?", word):
         return "a key is one iteration: write an entry for each"
-    return "every key is a whole number from 0, or -1 for all others; options go inside, as in 0: {--n: 10}"
+    return "each key is an integer from 0, or -1 for all others; options go inside, as in 0: {--n: 10}"

@@ -62,10 +62,10 @@ def located(document: Document, diagnostic: Diagnostic) -> Diagnostic:
 
 def _hint_on_command_line(diagnostic: Diagnostic) -> str | None:
     """What helps where the value is that of a `--set`, which lies over the keys of the file."""
-    if diagnostic.code == "unknown-key" and diagnostic.hint and diagnostic.hint.startswith("take it out: '"):
+    if diagnostic.code == "unknown-key" and diagnostic.hint and diagnostic.hint.startswith("remove it: '"):
         return f"did you mean '{diagnostic.hint.split(chr(39))[1]}'?"
-    if diagnostic.code == "wrong-type" and diagnostic.message.endswith("not a map"):
-        return "a key with a point in it stands in quotes: --set 'options.\"model.lr\"=0.1'"
+    if diagnostic.code == "wrong-type" and diagnostic.message.endswith("not a mapping"):
+        return "put quotes around a key that contains a dot: --set 'options.\"model.lr\"=0.1'"
     return diagnostic.hint
 
 

@@ -157,8 +157,8 @@ class Override(TaskFields):
     def _fits_together(self) -> Override:
         forms.refuse_double_options(self.options, self.adaptive)
         if self.shell is not None and self.executable is None:
-            hint = "give the line for the shell here too, or take 'shell' out"
-            fail("conflicting-keys", "'shell' is said of an 'executable' beside it, and there is none", hint,
+            hint = "write the shell line here as well, or remove 'shell'"
+            fail("conflicting-keys", "'shell' needs an 'executable' beside it", hint,
                    below=("shell",), at_key=True)  # fmt: skip
         return self
 
@@ -208,8 +208,8 @@ class Read(Model):
     @model_validator(mode="after")
     def _one_place(self) -> Read:
         if self.json_path is not None and self.regex is not None:
-            message = "'json' and 'regex' cannot both say where the value stands"
-            fail("conflicting-keys", message, "take one of the two out", below=("regex",), at_key=True)
+            message = "'json' and 'regex' cannot be combined"
+            fail("conflicting-keys", message, "remove one of the two", below=("regex",), at_key=True)
         return self
 
 
@@ -309,7 +309,7 @@ _PLAIN = Learner()
 
 def _learners(value: object) -> object:
     if isinstance(value, list) and not value:
-        fail("no-learners", "there is no learner", "write a number, or a list like [{}]")
+        fail("no-learners", "there are no learners", "write a number, or a list like [{}]")
     return value if isinstance(value, list | tuple) else (_PLAIN,) * forms.learner_count(value)
 
 
@@ -400,7 +400,7 @@ class Smoke(Model):
 
 
 def _not_supported(_value: object, info: ValidationInfo) -> object:
-    hint = "take it out, and write the learners one by one" if info.field_name == "sweep" else "take it out"
+    hint = "remove it, and list the learners one by one" if info.field_name == "sweep" else "remove it"
     message = f"'{info.field_name}' is not supported by this version"
     fail("not-supported", message, hint, at_key=True)
 

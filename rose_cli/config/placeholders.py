@@ -20,8 +20,8 @@ def placeholder_errors(text: str) -> Iterator[Diagnostic]:
     for match in _TOKEN.finditer(text) if "{" in text or "}" in text else ():
         token, name = match.group(0), match.group(1)
         if token in ("{", "}"):
-            hint = f"write '{token * 2}' for a brace that the command is to see"
-            yield _error(f"a single '{token}' is no placeholder", hint, match)
+            hint = f"write '{token * 2}' for a literal brace"
+            yield _error(f"a single '{token}' is not a placeholder", hint, match)
         elif name is not None and name not in PLACEHOLDERS:
             hint = _instead_of(name, of_shell=text[: match.start()].endswith("$"))
             yield _error(f"unknown placeholder '{token}'", hint, match)
@@ -33,12 +33,12 @@ def _error(message: str, hint: str, match: re.Match[str]) -> Diagnostic:
 
 def _instead_of(name: str, *, of_shell: bool) -> str:
     if of_shell:
-        return f"write ${{{{{name}}}}} where a shell reads it; rose itself fills in no variables"
+        return f"write ${{{{{name}}}}} if a shell reads it; rose itself does not expand variables"
     near = nearest(name, PLACEHOLDERS)
     if near is not None:
         return f"did you mean '{{{near}}}'?"
     known = ", ".join(f"{{{known}}}" for known in PLACEHOLDERS)
-    return f"known are {known}; write '{{{{{name}}}}}' for the braces themselves"
+    return f"valid placeholders: {known}; write '{{{{{name}}}}}' for literal braces"
 
 
 def has_placeholder(text: str) -> bool:

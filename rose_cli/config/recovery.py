@@ -45,7 +45,7 @@ class InvalidPaths:
     def hide(self, diagnostic: Diagnostic) -> bool:
         """Whether a diagnostic might only follow from another error."""
         path = diagnostic.path
-        is_of_absence = diagnostic.code in _OF_ABSENCE or diagnostic.message.endswith("is empty")
+        is_of_absence = diagnostic.code in _OF_ABSENCE or diagnostic.message.endswith("got nothing")
         return (
             self._contain(path)
             or (is_of_absence and (self._may_lack_entries(path) or path[:-1] in self.unknown))

@@ -38,12 +38,12 @@ def directory_name_error(name: str) -> tuple[str, str] | None:
 
 def _directory_name_error(name: str) -> tuple[str, str] | None:
     if not name.strip():
-        return "it is empty", "leave 'name' out for the name learner-<index>"
+        return "it is empty", "omit 'name' to get the name learner-<index>"
     odd = next((c for c in name if c in "/\\" or not c.isprintable()), None)
     if odd is not None:
-        return f"it holds '{odd if odd.isprintable() else repr(odd)[1:-1]}'", "write - or _ instead"
+        return f"it contains '{odd if odd.isprintable() else repr(odd)[1:-1]}'", "write - or _ instead"
     if name[0] in "-. " or name[-1] in ". ":
-        return f"it begins or ends with '{name[0] if name[0] in '-. ' else name[-1]}'", "take it away"
+        return f"it starts or ends with '{name[0] if name[0] in '-. ' else name[-1]}'", "remove it"
     if len(name.encode()) > MAX_NAME_BYTES:
         return f"it is longer than {MAX_NAME_BYTES} bytes", "shorten it"
     return None

@@ -31,14 +31,14 @@ from rose_cli.util.errors import Diagnostic
 def _text(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         hint = f"quote it: '{str(value).lower()}'" if isinstance(value, bool) else None
-        fail("wrong-type", expected("a text", value), hint)
+        fail("wrong-type", expected("a string", value), hint)
     return str(value)
 
 
 def filled_text(value: object) -> str:
     text = _text(value)
     if not text.strip():
-        fail("wrong-type", "expected a text, but it is empty")
+        fail("wrong-type", "expected a string, got nothing")
     return text
 
 
@@ -47,7 +47,7 @@ def _lines(value: object) -> tuple[str, ...]:
     if not isinstance(value, list | tuple):
         return (_text(value),)
     fail_if_any(
-        Diagnostic("wrong-type", expected("a line for a shell", line), (position,), "write each line as one text")
+        Diagnostic("wrong-type", expected("a shell line", line), (position,), "write each line as one string")
         for position, line in enumerate(value)
         if isinstance(line, bool) or not isinstance(line, str | int | float)
     )
@@ -57,8 +57,8 @@ def _lines(value: object) -> tuple[str, ...]:
 def _campaign_name(value: object) -> str:
     name = _text(value)
     if not name.strip() or not name.isprintable() or len(name.encode()) > MAX_NAME_BYTES:
-        hint = f"a line of text, up to {MAX_NAME_BYTES} bytes"
-        fail("bad-name", f"'{shortened(name)}' cannot name a campaign", hint)
+        hint = f"write one line of text, up to {MAX_NAME_BYTES} bytes"
+        fail("bad-name", f"'{shortened(name)}' cannot be the name of a campaign", hint)
     return name
 
 
@@ -66,32 +66,40 @@ def _learner_name(value: object) -> str:
     name = _text(value)
     fault = directory_name_error(name)
     if fault is not None:
-        message = f"'{shortened(name)}' cannot name a learner, whose folder bears the name: {fault[0]}"
+        message = f"'{shortened(name)}' cannot be the name of a learner and its directory: {fault[0]}"
         fail("bad-name", message, fault[1])
     return name
 
 
 def _task_name(value: object) -> str:
     if not isinstance(value, str) or not is_task_name(value):
-        hint = "write letters, digits, '_' and '-', beginning with a letter"
-        fail("bad-name", f"'{shortened(str(value))}' cannot name a task", hint)
+        hint = "use letters, digits, '_' and '-', starting with a letter"
+        fail("bad-name", f"'{shortened(str(value))}' cannot be the name of a task", hint)
     return value
 
 
 def _variable_name(value: object) -> str:
     if not isinstance(value, str) or not is_variable_name(value):
-        hint = "write letters, digits and '_', beginning with a letter"
-        fail("bad-name", f"'{shortened(str(value))}' cannot name an environment variable", hint)
+        hint = "use letters, digits and '_', starting with a letter"
+        fail("bad-name", f"'{shortened(str(value))}' cannot be the name of an environment variable", hint)
     if value.startswith(OWN_VARIABLES):
-        hint = "choose a name that does not begin with ROSE_"
-        fail("bad-name", f"'{shortened(value)}' cannot be set: names with ROSE_ are set by rose itself", hint)
+        hint = "choose a name that does not start with ROSE_"
+        fail(
+            "bad-name",
+            f"'{shortened(value)}' cannot be set: rose itself sets the variables that start with ROSE_",
+            hint,
+        )
     return value
 
 
 def _option_name(value: object) -> str:
     name = str(value)
     if not is_option_name(name):
-        fail("bad-name", f"'{shortened(name)}' cannot name an option", "a word without blanks, like --n_labeled")
+        fail(
+            "bad-name",
+            f"'{shortened(name)}' cannot be the name of an option",
+            "use a name without spaces, like --n_labeled",
+        )
     return name
 
 
@@ -141,16 +149,16 @@ def _number_hint(text: str) -> str | None:
     if _NUMBER.fullmatch(bare):
         return f"write {bare}"
     if _NUMBER.fullmatch(bare.replace(",", ".", 1)):
-        return f"write {bare.replace(',', '.', 1)}: a decimal has a point"
+        return f"write {bare.replace(',', '.', 1)}, with a decimal point"
     if bare.endswith("%") and _NUMBER.fullmatch(bare[:-1]):
         return f"write {float(bare[:-1]) / 100:g}"
     return None
 
 
 def _integer(value: object) -> int:
-    number = _number(value, "a whole number")
+    number = _number(value, "an integer")
     if not float(number).is_integer():
-        fail("wrong-type", expected("a whole number", number))
+        fail("wrong-type", expected("an integer", number))
     return int(number)
 
 
@@ -184,7 +192,7 @@ def _megabytes(value: object) -> int:
     match = _SIZE.fullmatch(value) if isinstance(value, str) else None
     if match is not None and _NUMBER.fullmatch(match[1]):
         meant = float(match[1]) * _MEGABYTES[match[2].lower()]
-        fail("wrong-type", expected("megabytes as a number", value), f"write {meant:.0f}")
+        fail("wrong-type", expected("a number of megabytes", value), f"write {meant:.0f}")
     return whole_number(value, 0)
 
 
@@ -193,11 +201,11 @@ def _size(value: object) -> int:
     match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None or not _NUMBER.fullmatch(match[1]):
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        hint = f"add its unit: {value} MB, or {value} GB" if is_number else "write for example 500 MB, 10 GB or 1 TB"
-        fail("wrong-type", expected("a size with its unit", value), hint)
+        hint = f"add a unit: {value} MB or {value} GB" if is_number else "write for example 500 MB, 10 GB or 1 TB"
+        fail("wrong-type", expected("a size with a unit", value), hint)
     size = int(float(match[1]) * _MEGABYTES[match[2].lower()] * 2**20)
     if not 1 <= size <= MAX_SIZE:
-        fail("out-of-range", f"expected a size above zero and up to {MAX_SIZE // 2**40} TB, not {value}")
+        fail("out-of-range", f"expected a size above zero and at most {MAX_SIZE // 2**40} TB, not {value}")
     return size
 
 
@@ -223,7 +231,7 @@ def _value_range(value: object) -> tuple[float | None, float | None]:
         fail("wrong-type", expected("[lowest, highest] or any", value), _value_range_hint(value))
     lowest, highest = (_end(entry, place) for place, entry in enumerate(value))
     if lowest is not None and highest is not None and lowest >= highest:
-        message = f"no value lies between {lowest:g} and {highest:g}"
+        message = f"there is no value between {lowest:g} and {highest:g}"
         hint = f"write [{highest:g}, {lowest:g}]" if highest < lowest else "write the lowest value, then the highest"
         fail("out-of-range", message, hint)
     return lowest, highest
@@ -314,7 +322,7 @@ def _minutes(value: object) -> int:
     """As a batch system takes them: `120`, and a hint for `2h`."""
     if isinstance(value, str) and not _NUMBER.fullmatch(value) and re.search("[a-z:]", value, re.IGNORECASE):
         seconds = _seconds_from(value)
-        fail("wrong-type", expected("minutes as a number", value), f"write {max(1, math.ceil(seconds / 60))}")
+        fail("wrong-type", expected("a number of minutes", value), f"write {max(1, math.ceil(seconds / 60))}")
     return whole_number(value, 1)
 
 
@@ -343,10 +351,10 @@ Pause = Annotated[float, PlainValidator(_pause)]
 
 def _json_path(value: object) -> str:
     if not isinstance(value, str | int) or isinstance(value, bool):
-        fail("wrong-type", expected("keys with points between them", value))
+        fail("wrong-type", expected("a dotted path", value))
     path = str(value)
     if not all(path.split(".")):
-        fail("wrong-value", f"'{path}' holds an empty key", "write keys with points between them, as in val.mse")
+        fail("wrong-value", f"'{path}' contains an empty key", "write a single dot between two keys, as in val.mse")
     return path
 
 
@@ -354,15 +362,15 @@ def _regex(value: object) -> str:
     if not isinstance(value, str) or not value:
         fail("wrong-type", expected("a regular expression", value or None))
     if len(value) > MAX_REGEX_CHARACTERS:
-        message = f"a regular expression of {len(value)} characters, at most {MAX_REGEX_CHARACTERS} are allowed"
-        fail("bad-regex", message, "make it shorter")
+        message = f"the regular expression has {len(value)} characters; at most {MAX_REGEX_CHARACTERS} are allowed"
+        fail("bad-regex", message, "shorten it")
     fault = regex_error(value)
     if isinstance(fault, re.error):
         place = min(fault.pos or 0, len(value) - 1)
-        hint = "put a \\ before a sign that stands for itself; Python's re module has the syntax"
-        fail("bad-regex", f"this is no regular expression: {fault.msg}", hint, inside=(place, 1))
+        hint = "put a \\ before a character that is meant literally; the syntax is that of Python's re module"
+        fail("bad-regex", f"this is not a regular expression: {fault.msg}", hint, inside=(place, 1))
     if fault is not None:
-        fail("bad-regex", fault, "make it shorter")
+        fail("bad-regex", fault, "shorten it")
     return value
 
 

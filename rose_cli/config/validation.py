@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 _EXPECTED = {
-    "dict_type": "a map",
-    "model_type": "a map",
-    "model_attributes_type": "a map",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
     "tuple_type": "a list",
     "list_type": "a list",
 }
@@ -81,7 +81,7 @@ def _in_our_words(error: ErrorDetails, path: KeyPath, data: Any) -> Diagnostic: 
 def _unknown_key(path: KeyPath, loc: tuple[int | str, ...], beside: Iterable[object]) -> Diagnostic:
     key, model = str(loc[-1]), model_at(loc[:-1])
     hint = _unless_there(unknown_key_hint(key, known_keys(model), model), beside)
-    if model is Override and hint.startswith("known"):
+    if model is Override and hint.startswith("valid keys"):
         hint = f"put an option under 'options:', as in {{options: {{{shortened(key)}: …}}}}"
     return Diagnostic("unknown-key", f"unknown key '{shortened(key)}'", path, hint, at_key=True)
 
@@ -89,15 +89,15 @@ def _unknown_key(path: KeyPath, loc: tuple[int | str, ...], beside: Iterable[obj
 def _unless_there(hint: str, beside: Iterable[object]) -> str:
     """A guess is none where that key is there as well."""
     meant = hint.split("'")[1] if hint.startswith("did you mean") else None
-    return f"take it out: '{meant}' is there already" if meant in beside else hint
+    return f"remove it: '{meant}' is already there" if meant in beside else hint
 
 
 def unknown_task(task: str, path: KeyPath, tasks: frozenset[str], beside: Iterable[object]) -> Diagnostic:
     """A key of a learner, or of `smoke`, that neither is one of its own nor names a task; `beside` it are others."""
     model, own = (Smoke, frozenset(Smoke.model_fields)) if path[0] == "smoke" else (Learner, LEARNER_KEYS)
     hint = unknown_key_hint(task, tuple(sorted(tasks | own)), model)
-    if hint.startswith("known"):
-        hint = f"known here: the tasks {', '.join(sorted(tasks))}; the keys {', '.join(sorted(own))}"
+    if hint.startswith("valid keys"):
+        hint = f"valid here: the tasks {', '.join(sorted(tasks))}; the keys {', '.join(sorted(own))}"
     hint = _unless_there(hint, beside)
     return Diagnostic("unknown-key", f"unknown key '{shortened(task)}'", path, hint, at_key=True)
 
@@ -115,7 +115,7 @@ def _hint(path: KeyPath, given: object) -> str | None:
     if path[:1] == ("tasks",) and len(path) == 2 and isinstance(given, str):
         return f"write {path[1]}: {{executable: {shortened(given)}}}"
     if path == ("tasks",) and isinstance(given, list):
-        return "write a map, in the order of an iteration: simulation: {executable: python sim.py}"
+        return "write a mapping, in the order of execution: simulation: {executable: python sim.py}"
     if path == ("files",) and isinstance(given, str):
         return f"write a list: files: [{shortened(given)}]"
     if path[:1] == ("tasks",) and len(path) == 2:
@@ -127,7 +127,7 @@ def _example(message: str, path: KeyPath) -> str | None:
     """The example of the key, where it is the value that is wrong."""
     if not message.startswith("expected"):
         return None
-    return example_of(path) or example_of(path[:-1]) or "write another value, or take it out"
+    return example_of(path) or example_of(path[:-1]) or "write another value, or remove it"
 
 
 def _labelled(message: str, path: KeyPath, data: Any) -> str:  # noqa: ANN401
@@ -226,8 +226,8 @@ def unknown_key_hint(key: str, known: tuple[str, ...], model: type[BaseModel]) -
         return f"did you mean '{near}'?"
     if issubclass(model, StopFields):
         known = tuple(key for key in known if key not in TaskFields.model_fields)
-        return f"known here are {', '.join(known)}, and the keys of a task"
-    return f"known here are {', '.join(known)}"
+        return f"valid keys: {', '.join(known)}, and the keys of a task"
+    return f"valid keys: {', '.join(known)}"
 
 
 def _home(key: str, model: type[BaseModel]) -> str | None:

@@ -196,12 +196,12 @@ def _one_out_of(words: tuple[Any, ...]) -> Decode:
 def _plain(value: Any) -> Any:  # noqa: ANN401 - text, number or truth value
     """Texts end up in paths and command lines, which end at a zero byte."""
     if isinstance(value, str) and "\0" in value:
-        raise InvalidPlanError("holds a zero byte")
+        raise InvalidPlanError("contains a NUL character")
     return value
 
 
 def _cannot_be(value: object) -> str:
-    shown = {dict: "a map", list: "a list", type(None): "empty"}.get(type(value)) or repr(value)
+    shown = {dict: "a mapping", list: "a list", type(None): "empty"}.get(type(value)) or repr(value)
     return f"cannot be {shown if len(shown) <= 60 else f'{shown[:59]}…'}"
 
 
@@ -231,12 +231,12 @@ def _fillable(text: str) -> str | None:
     if "{" not in text and "}" not in text:
         return None
     error = next(iter(placeholder_errors(text)), None)
-    return None if error is None else f"holds a mistake: {error.message}"
+    return None if error is None else f"contains an error: {error.message}"
 
 
 def _learner_name(name: str) -> str | None:
     fault = directory_name_error(name)
-    return None if fault is None else f"cannot name a learner, whose folder bears the name: {fault[0]}"
+    return None if fault is None else f"cannot be the name of a learner and its directory: {fault[0]}"
 
 
 def _task_name(name: str) -> str | None:
@@ -245,7 +245,7 @@ def _task_name(name: str) -> str | None:
 
 def _target(target: str) -> str | None:
     way = os.path.normpath(target)
-    return f"{_cannot_be(target)}: it would not lie inside the workspace" if not target or leads_out(way) else None
+    return f"{_cannot_be(target)}: it would be outside the workspace" if not target or leads_out(way) else None
 
 
 def _variables(environment: Mapping[str, str]) -> str | None:
@@ -255,7 +255,7 @@ def _variables(environment: Mapping[str, str]) -> str | None:
 
 def _options(options: Mapping[str, m.OptionValue]) -> str | None:
     odd = next((name for name in options if not is_option_name(name) or "\0" in name), None)
-    return f"cannot name an option {odd!r:.60}" if odd is not None else _each(_option)(options.values())
+    return f"cannot have an option named {odd!r:.60}" if odd is not None else _each(_option)(options.values())
 
 
 def _option(value: m.OptionValue) -> str | None:
@@ -273,7 +273,7 @@ def _expression(text: str) -> str | None:
     try:
         parse(text)
     except ExpressionError as error:
-        return f"holds an expression with a mistake: {error.message}"
+        return f"contains an invalid expression: {error.message}"
     return None
 
 
@@ -291,7 +291,7 @@ def _regex(pattern: str) -> str | None:
 
 
 def _json_path(path: str) -> str | None:
-    return None if all(path.split(".")) else "holds an empty key"
+    return None if all(path.split(".")) else "contains an empty key"
 
 
 def _absolute(path: str) -> str | None:
@@ -361,18 +361,18 @@ _RULES: dict[tuple[type, str], Fault] = {
 
 def _check_command(command: m.CommandPlan) -> str | None:
     if not command.words or not command.words[0] or (command.shell and len(command.words) > 1):
-        return "holds no command"
+        return "contains no command"
     if any(not 0 <= position < len(command.words) for position in command.beside or ()):
-        return "looks up words that are not there"
+        return "refers to arguments that do not exist"
     return None
 
 
 def _check_learner(learner: m.LearnerPlan) -> str | None:
     names = [step.task for step in learner.steps]
     if len({folded(name) for name in names}) < len(names) or m.CRITERION in names:
-        return "has two tasks of one name"
+        return "has two tasks with the same name"
     if learner.criterion is not None and learner.criterion.step.task != m.CRITERION:
-        return f"has a criterion of another name than '{m.CRITERION}'"
+        return f"has a criterion that is not named '{m.CRITERION}'"
     return None
 
 
@@ -388,7 +388,7 @@ def _check_plan(plan: m.Plan) -> str | None:
     names = {folded(learner.name) for learner in plan.learners}
     indices = {learner.index for learner in plan.learners}
     is_clear = len(names) == len(indices) == len(plan.learners)
-    return None if is_clear else "there are two learners of one name or index"
+    return None if is_clear else "has two learners with the same name or index"
 
 
 _CHECKS: dict[type, Callable[[Any], str | None]] = {

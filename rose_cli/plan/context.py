@@ -61,9 +61,9 @@ class CheckContext:
     @cached_property
     def where_paths_start(self) -> str:
         """In the words of a hint."""
-        place = f"'{self.campaign_dir.name or '/'}/', the folder of the campaign file"
+        place = f"'{self.campaign_dir.name or '/'}/', the directory of the campaign file"
         if self.campaign_file.is_symlink():
-            return f"{place}: that of the link, not that of '{self.campaign_file.resolve()}'"
+            return f"{place}: that of the symbolic link, not that of '{self.campaign_file.resolve()}'"
         return place
 
     @cached_property

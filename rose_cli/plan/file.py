@@ -53,10 +53,10 @@ def load_plan(path: Path) -> Plan:
         plan = _rooted(_of_place(decode(document["plan"]), version), path.parent.absolute()) if is_known else None
     except OSError as error:
         message = f"cannot read '{path}': {error.strerror}"
-        raise RunDirectoryError(message, planted_file_hint(error) or "is this the folder of a run?") from error
+        raise RunDirectoryError(message, planted_file_hint(error) or "is this a run directory?") from error
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         message = f"'{path}' is damaged: {error}"
-        raise RunDirectoryError(message, "put the file back from a copy, or start a new run") from error
+        raise RunDirectoryError(message, "restore the file from a copy, or start a new run") from error
     if plan is None:
         message = f"'{path}' was written by a newer rose (format {version}, this one reads up to {FORMAT_VERSION})"
         raise RunDirectoryError(message, "update rose")
@@ -66,7 +66,7 @@ def load_plan(path: Path) -> Plan:
 def _text_of(path: Path) -> bytes:
     data = read_regular(path, MOST_BYTES, text=True)
     if data[:64].strip()[:1] != b"{":
-        raise ValueError("it holds no plan")
+        raise ValueError("it contains no plan")
     return data
 
 
@@ -82,7 +82,7 @@ def _of_place(plan: Plan, version: int) -> Plan:
     is_relative = name == plan.campaign_file and name not in (".", "..")
     is_absolute = os.path.dirname(plan.campaign_file) == plan.campaign_dir and os.path.isabs(plan.campaign_dir)  # noqa: PTH117, PTH120
     if (version == 1) != (plan.origin is None) or not (is_absolute if version == 1 else is_relative):
-        raise InvalidPlanError("does not lie in 'campaign_dir'", "campaign_file")
+        raise InvalidPlanError("is not in 'campaign_dir'", "campaign_file")
     return plan
 
 

@@ -35,7 +35,7 @@ class StandardMetric:
             return f"is never below {self.lowest:g}"
         if math.isinf(self.lowest):
             return f"is never above {self.highest:g}"
-        return f"lies between {self.lowest:g} and {self.highest:g}"
+        return f"is between {self.lowest:g} and {self.highest:g}"
 
 
 _FALLS = StandardMetric("<")

@@ -89,7 +89,7 @@ def render(
     filled = [*args, *option_words(given)]
     environment = {name: fill_placeholders(value, names) for name, value in command.environment.items()}
     if command.shell and filled and (ending := scan(command.words[0]).ending) is not None:
-        message = f"arguments and options cannot be put at the end of the line: {ending}"
+        message = f"arguments and options cannot be appended to the line: {ending}"
         raise NoCommandError(message)
     argv = _shell_line(words[0], filled) if command.shell else _argv(plan, command, words, filled)
     ranks = command.launched_ranks

@@ -33,7 +33,7 @@ class UnsafeValueError(ValueError):
     """A value would be read as code where its placeholder stands; the message says what to write instead."""
 
     def __init__(self, spot: Spot, value: str, reason: str) -> None:
-        super().__init__(f"{{{spot.name}}} stands {reason}, and '{value}' would be read as code; {spot.way_out}")
+        super().__init__(f"{{{spot.name}}} is {reason}, and '{value}' would be read as code; {spot.way_out}")
 
 
 class Style(Enum):
@@ -76,14 +76,14 @@ class Spot:
         """What to write there instead."""
         variable = f"ROSE_{self.name.upper()}"
         if self.after_dollar and self.reason is None:
-            return f"write ${{{{{self.name}}}}} for a variable of the shell, or {{{self.name}}} without the dollar sign"
+            return f"write ${{{{{self.name}}}}} for a shell variable, or {{{self.name}}} without the dollar sign"
         if self.name == "python":
-            return "hand it over as an argument of that code"
+            return "pass it as an argument to that code"
         if self.style is Style.ONLY_PLAIN_IN_A_LANGUAGE:
-            return f"read the variable {variable} there: every task has it"
+            return f"read the environment variable {variable} there; every task has it"
         if self.is_code:
-            return f'put the code in single quotes, with "${variable}" in it: every task has this variable'
-        return f'write "${variable}" there: every task has this variable'
+            return f'put the code in single quotes, with "${variable}" in it; every task has this variable'
+        return f'write "${variable}" there; every task has this variable'
 
     @property
     def is_code(self) -> bool:

@@ -220,16 +220,16 @@ class _Scanner:
         if self._ends_in is not None:
             return self._ends_in
         if len(self._frames) > 1:
-            return "something is still open there"
+            return "something is still open at its end"
         if self._frames[0].documents:
-            return "a here-document begins there"
+            return "a here-document starts at its end"
         code = re.sub(r"\\\n", "", self._text).rstrip()
         if code.endswith((";", "&", "|")) and not code.endswith("\\" + code[-1]):
             return f"it ends in '{code[-1]}'"
         return None
 
     def hides_failures(self) -> HiddenBy | None:
-        """Where its own text does nothing against it. What is inside of `if` and loops is not judged."""
+        """Where its own text does nothing against it. What is inside `if` and loops is not judged."""
         if self._has_pipe and "pipefail" not in self._text:
             return "pipe"
         return "lines" if self._has_lines and not _HEEDS_FAILURES.search(self._text) else None
@@ -264,12 +264,12 @@ class _Scanner:
         self._backticks += end == "`"
         self._quotes += kind is _Kind.DOUBLE
         if len(self._frames) > _MOST_OPEN:
-            self._lose("so deep inside of other code")
+            self._lose("nested too deeply in other code")
             self._as_it_is()
 
     def _pop(self, count: int = 1) -> None:
         if self._frames[-1].documents:
-            self._lose("after a here-document inside of $(…)")
+            self._lose("after a here-document inside $(…)")
         frame = self._frames.pop()
         self._backticks -= frame.end == "`"
         self._quotes -= frame.kind is _Kind.DOUBLE
@@ -335,7 +335,7 @@ class _Scanner:
     # --- what all kinds share
 
     def _dollar(self, style: Style, *, quoted: bool) -> None:
-        """`$` and what it begins; `quoted`: inside of double quotes or a here-document."""
+        """`$` and what it begins; `quoted`: inside double quotes or a here-document."""
         text, at, after = self._text, self._at, self._next()
         if after == _HOLE:
             self._emit("\\$")
@@ -351,7 +351,7 @@ class _Scanner:
         elif after == "{":
             self._braces(quoted=quoted)
         elif after == "[" or (after == "'" and not quoted):
-            self._lose(f"after '${after}', which not every shell knows")
+            self._lose(f"after '${after}', which not every shell supports")
             self._take()
         elif after and after in "$@*#?!-":
             self._take(2)
@@ -367,7 +367,7 @@ class _Scanner:
             self._take(len(whole[0]))
             return
         word = _PARAMETER_WITH_WORD.match(self._text, self._at)
-        unsure = None if word and not quoted else "inside of ${…}, where values cannot be quoted for every shell"
+        unsure = None if word and not quoted else "inside ${…}, where values cannot be quoted for every shell"
         self._push(_Kind.PARAMETER, "}", len(word[0]) if word else 2, unsure)
 
     def _backslash(self, kept: str) -> None:
@@ -377,14 +377,14 @@ class _Scanner:
             self._at += 1
         else:
             if self._backticks:
-                self._lose("after a backslash inside of `…`")
+                self._lose("after a backslash inside `…`")
             self._take(2)
 
     def _backtick(self, *, unsure: str | None = None) -> None:
         if self._frames[-1].end == "`":
             self._pop()
         elif self._backticks:
-            self._lose("where `…` ends inside of other code")
+            self._lose("where `…` ends inside other code")
             self._take()
         else:
             self._push(_Kind.CODE, "`", 1, unsure)
@@ -412,7 +412,7 @@ class _Scanner:
         """The first one of a word: what follows one is no name."""
         frame.bracketed = frame.start
         if _NAME.fullmatch(self._word_so_far()) and _sets_variables(frame.words):
-            self._lose("after a subscript, which some shells work out")
+            self._lose("after a subscript, which some shells evaluate")
 
     def _escape_in_code(self) -> None:
         if self._next() == _HOLE:
@@ -438,7 +438,7 @@ class _Scanner:
             frame.is_target = False
             return
         if not frame.words and word == "case" and frame.end:
-            self._lose("after a 'case' inside of other code")
+            self._lose("after a 'case' inside other code")
         if frame.words or not (word in _BEFORE_A_COMMAND or _ASSIGNMENT.fullmatch(word)):
             frame.add(word)
             frame.line.append(word)
@@ -498,18 +498,18 @@ class _Scanner:
             self._push(_Kind.CODE, ")", 1, unsure)
             return
         if before == "=":
-            self._lose("in or after an array, which not every shell knows")
+            self._lose("in or after an array, which not every shell supports")
         is_arithmetic = self._next() == "(" and not frame.words
         self._end_command(frame, pipes=frame.is_piped)
         if is_arithmetic:
-            self._push(_Kind.ARITHMETIC, "))", 2, "in ((…)), which some shells work out")
+            self._push(_Kind.ARITHMETIC, "))", 2, "in ((…)), which some shells evaluate")
         else:
             self._push(_Kind.CODE, ")", 1)
             self._frames[-1].is_piped, self._frames[-1].begin = frame.is_piped, frame.begin
 
     def _comment(self) -> None:
         if self._backticks:
-            self._lose("after a comment inside of `…`")
+            self._lose("after a comment inside `…`")
         while self._at < len(self._text) and self._text[self._at] != "\n":
             if text := _COMMENT.match(self._text, self._at):
                 self._take(len(text[0]))
@@ -559,14 +559,14 @@ class _Scanner:
         inner._code_reader = self._code_reader or code
         is_deep = self._nested > _MOST_DOCUMENTS
         if self._backticks or is_deep:
-            inner._lose("in a here-document inside of other code")
+            inner._lose("in a here-document inside other code")
         if is_quoted or is_deep:
             inner._as_it_is()
             inner._end_text()
         else:
             inner.run()
             if not inner.is_closed:
-                self._lose("after a here-document in which something is left open")
+                self._lose("after a here-document with something left open")
         for part in inner.parts:
             self._emit(part) if isinstance(part, str) else self._emit_spot(part)
 
@@ -586,7 +586,7 @@ class _Scanner:
             case "$":
                 self._dollar(Style.HERE, quoted=True)
             case "`":
-                self._backtick(unsure="in `…` inside of a here-document")
+                self._backtick(unsure="in `…` inside a here-document")
             case _:
                 self._take()
 
@@ -601,7 +601,7 @@ class _Scanner:
             case "$":
                 self._dollar(Style.DOUBLE, quoted=True)
             case "`":
-                self._backtick(unsure="in `…` inside of double quotes")
+                self._backtick(unsure="in `…` inside double quotes")
             case _:
                 self._newline_in_quotes(character)
 
@@ -615,15 +615,15 @@ class _Scanner:
 
     def _newline_in_quotes(self, character: str) -> None:
         if character == "\n" and any(frame.documents for frame in self._frames):
-            self._lose("after a here-document that begins before quotes of several lines")
+            self._lose("after a here-document that starts before a quoted string of several lines")
         if character in "\\`" and self._backticks:
-            self._lose("after a backslash inside of `…`")
+            self._lose("after a backslash inside `…`")
         self._take()
 
     def _parameter(self, character: str) -> None:
         is_quoted = self._quotes > 0
         if character in "'\"" and is_quoted:
-            self._lose('after quotes inside of "${…}"')
+            self._lose('after quotes inside "${…}"')
             self._take()
             return
         match character:
@@ -638,7 +638,7 @@ class _Scanner:
             case "$":
                 self._dollar(Style.QUOTED_WORD, quoted=is_quoted)
             case "`":
-                self._backtick(unsure="in `…` inside of ${…}")
+                self._backtick(unsure="in `…` inside ${…}")
             case _:
                 self._newline_in_quotes(character)
 
@@ -658,7 +658,7 @@ class _Scanner:
             case "$":
                 self._dollar(Style.ONLY_PLAIN, quoted=True)
             case ")" | "'" | '"' | "\\" | "`" | "\n" | "#":
-                self._lose("after '((', which is code or a sum")
+                self._lose("after '((', which is code or arithmetic")
                 self._take()
             case _:
                 self._take()

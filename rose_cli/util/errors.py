@@ -67,7 +67,7 @@ class CampaignError(UsageError):
 
     def __init__(self, diagnostics: Sequence[Diagnostic], text: str | None) -> None:
         count = sum(d.is_error for d in diagnostics)
-        super().__init__(f"{count} {'mistake' if count == 1 else 'mistakes'} in the campaign file")
+        super().__init__(f"{count} {'error' if count == 1 else 'errors'} in the campaign file")
         self.diagnostics = tuple(diagnostics)
         self.text = text
 
@@ -155,7 +155,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """A hint with the known word nearest to `word`, if one is near."""
     known = list(known)
     if (same := lookalike(word, known)) is not None:
-        return f"'{same}' looks the same, and its accents are written in another Unicode form: copy it from here"
+        return f"'{same}' looks the same, but its accents have another Unicode form: copy it from here"
     near = nearest(word, known)
     return f"did you mean '{near}'?" if near is not None else None
 
@@ -180,4 +180,4 @@ def lookalike(word: str, known: Iterable[str]) -> str | None:
     return next((name for name in known if name != word and unicodedata.normalize("NFC", name) == form), None)
 
 
-SAME_LOOKS = "a name that looks the same is there: its accents are written in another Unicode form; rename it"
+SAME_LOOKS = "there is a name that looks the same, but its accents have another Unicode form: rename it"

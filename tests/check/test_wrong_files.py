@@ -208,12 +208,12 @@ def test_any_mistakes_together_are_told_together(campaigns: Campaigns, number: i
 @pytest.mark.parametrize(
     ("path", "text", "code", "message"),
     [
-        (("max_iter",), "ten", "wrong-type", "max_iter: expected a whole number, not the text 'ten'"),
+        (("max_iter",), "ten", "wrong-type", "max_iter: expected an integer, not the string 'ten'"),
         (("max_iter",), "0", "out-of-range", "max_iter: expected at least 1, not 0"),
         (("max_itr",), "3", "unknown-key", "unknown key 'max_itr'"),
-        (("limits", "wall_time"), "soon", "wrong-type", "wall_time: expected a duration, not the text 'soon'"),
+        (("limits", "wall_time"), "soon", "wrong-type", "wall_time: expected a duration, not the string 'soon'"),
         (("learners", 1, "simulation", "adaptive", "--n"), "j", "bad-expression", "unknown name 'j'"),
-        (("engine",), "slurm", "wrong-value", "engine: expected 'local' or 'radical.pilot', not the text 'slurm'"),
+        (("engine",), "slurm", "wrong-value", "engine: expected 'local' or 'radical.pilot', not the string 'slurm'"),
         (("max_iter",), "[1", "unclosed-bracket", "the '[' that opens here is not closed before line 1"),
     ],
 )

@@ -401,7 +401,7 @@ def test_more_cores_than_rose_may_use_are_a_warning(rose: Rose) -> None:
             preexec_fn=lambda: os.sched_setaffinity(0, {one}),
         )  # fmt: skip
         assert called.returncode == 0, called.stderr
-        said = "the engine counts on 64 cores, and rose may use 1 here: tasks may slow each other down"
+        said = "the engine is set to 64 cores, but rose may use only 1 here: tasks may slow each other down"
         assert (called.stdout + called.stderr).count(said) == 1, called
         assert call.startswith("validate") or "1 warning in" not in called.stderr  # said once is enough
     rose.write("{engine: {kind: local, cores: 1}, max_iter: 1, tasks: {t: {executable: echo ok}}, learners: 1}")

@@ -57,7 +57,7 @@ def test_a_person_gets_the_line_a_caret_and_what_to_do(rose: Rose) -> None:
     rose.write(MANY)
     shown = rose("validate", "campaign.yaml").out
     assert "campaign.yaml:10:5: error[unknown-key]: unknown key 'simulaton'" in shown
-    assert "10 |     simulaton: {--n: 1}\n   |     ^^^^^^^^^\nhelp: take it out: 'simulation' is there already" in shown
+    assert "10 |     simulaton: {--n: 1}\n   |     ^^^^^^^^^\nhelp: remove it: 'simulation' is already there" in shown
     assert f"{len(FOUND)} errors" in shown
 
 

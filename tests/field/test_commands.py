@@ -169,7 +169,7 @@ def test_words_that_happen_to_be_files_stay_as_they_are(rose: Rose) -> None:
     """)
     called = rose("validate", "campaign.yaml")
     assert (called.code, called.out.count("warning[bare-word]")) == (0, 2)
-    assert "'train', 'water', '0.5' are handed on as they are" in called.out
+    assert "'train', 'water', '0.5' are passed literally" in called.out
     assert rose("run", "campaign.yaml", "--run-dir", "r").code == 0
     logs = rose.folder / "r/learners/learner-0/logs/0"
     printed = [(logs / f"{task}.1.out").read_text() for task in "abc"]

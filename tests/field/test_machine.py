@@ -66,7 +66,7 @@ def test_a_resume_in_another_allocation_takes_the_gpus_of_that_one(rose: Rose) -
         "resume", "campaign.yaml", "--max-iter", "2", VARIABLE="CUDA_VISIBLE_DEVICES", CUDA_VISIBLE_DEVICES="6"
     )
     assert resumed.code == 0
-    assert "the engine asks for 2 GPUs, and CUDA_VISIBLE_DEVICES=6 leaves 1" in resumed.out
+    assert "the engine requests 2 GPUs, but CUDA_VISIBLE_DEVICES=6 leaves 1" in resumed.out
     later = rose("logs", "campaign.yaml", "learner-1", "1", "train").out.splitlines()
     assert later[1:] == ["CUDA_VISIBLE_DEVICES=6"]
 
@@ -74,11 +74,11 @@ def test_a_resume_in_another_allocation_takes_the_gpus_of_that_one(rose: Rose) -
 def test_more_gpus_than_the_session_may_use_are_not_made_up(rose: Rose) -> None:
     rose.write(GPUS)
     seen = rose("validate", "campaign.yaml", CUDA_VISIBLE_DEVICES="3").out
-    assert "warning[too-many-resources]: the engine asks for 2 GPUs, and CUDA_VISIBLE_DEVICES=3 leaves 1" in seen
+    assert "warning[too-many-resources]: the engine requests 2 GPUs, but CUDA_VISIBLE_DEVICES=3 leaves 1" in seen
     rose.write(GPUS.replace("gpus_per_rank: 1", "gpus_per_rank: 2"))
     refused = rose("run", "campaign.yaml", CUDA_VISIBLE_DEVICES="3")
     assert refused.code == 2
-    assert "asks for 2 GPUs, the engine has 1" in refused.err
+    assert "requests 2 GPUs, but the engine has 1" in refused.err
     assert "CUDA_VISIBLE_DEVICES=3 leaves 1 of the 2" in refused.err
 
 

@@ -52,9 +52,9 @@ def test_what_only_a_shell_fills_in_is_warned_of(rose: Rose) -> None:
     assert [message.split("'")[1] for _, message, _ in found] == [
         "$HOME/data", "~/bin", "$SCRATCH/x", "$(RUNS)/y", "`date`", "${{A:-b}}", "~me/z", "~/a", "~/b", "$L", "${{C}}",
     ]  # fmt: skip
-    assert found[1][2] == 'write the whole path, or under pre_exec: export PATH="$HOME/bin:/usr/bin:/bin"'
+    assert found[1][2] == 'write the full path, or set it under pre_exec: export PATH="$HOME/bin:/usr/bin:/bin"'
     (unknown,) = mistakes(rose, ONE + "tasks: {t: {executable: echo, options: {--a: '${HOME}'}}}\n")
-    assert unknown[2] == "write ${{HOME}} where a shell reads it; rose itself fills in no variables"
+    assert unknown[2] == "write ${{HOME}} if a shell reads it; rose itself does not expand variables"
 
 
 def test_a_dollar_that_no_shell_would_take_is_left_alone(rose: Rose) -> None:
@@ -77,9 +77,9 @@ def test_dashes_and_quotes_of_word_processors_are_named(rose: Rose) -> None:
         "write --n or -n",
         "write --fasta or -fasta",
         "write --m or -m",
-        "write ' or \" where a quote is meant",
+        "write ' or \" if a quote is meant",
     ]
-    assert "'\u2013' (U+2013) is no hyphen" in found[1][1]
+    assert "'\u2013' (U+2013) is not a hyphen" in found[1][1]
     meant = "[a \u2013 b, 3\u20135, don\u2019t, \u22125]"
     assert mistakes(rose, ONE + f"tasks: {{t: {{executable: echo, args: {meant}}}}}\n") == []
 
@@ -90,7 +90,7 @@ def test_a_name_in_another_unicode_form_is_told_from_a_missing_one(rose: Rose) -
     text = ONE + "files: [höhe.csv, hohe.csv]\ntasks: {t: {executable: ./größe.sh}}\n"
     found = mistakes(rose, text)
     assert [code for code, _, _ in found] == ["missing-file", "missing-file", "missing-program"]
-    assert ["in another Unicode form" in hint for _, _, hint in found] == [True, False, True]
+    assert ["another Unicode form" in hint for _, _, hint in found] == [True, False, True]
     assert mistakes(rose, unicodedata.normalize("NFD", text.replace(", hohe.csv", ""))) == []
     learner = unicodedata.normalize("NFC", "größe")
     rose.write(f"{{max_iter: 1, tasks: {{t: {{executable: echo}}}}, learners: [{{name: {learner}}}]}}")
@@ -107,7 +107,9 @@ def test_a_campaign_file_that_is_a_link_is_said_to_be_one(rose: Rose) -> None:
     (rose.folder / "campaign.yaml").symlink_to(target)
     called = rose("validate", "campaign.yaml")
     assert called.code == 2
-    assert called.out.count(f"the folder of the campaign file: that of the link, not that of '{target}'") == 2
+    assert (
+        called.out.count(f"the directory of the campaign file: that of the symbolic link, not that of '{target}'") == 2
+    )
 
 
 def test_runs_behind_a_link_that_leads_nowhere(rose: Rose) -> None:
@@ -126,7 +128,7 @@ def test_a_folder_is_not_copied_into_itself(rose: Rose) -> None:
     for path in (".", "..", str(rose.folder)):
         ((code, message, _),) = mistakes(rose, text.format(path=path))
         assert code == "cannot-copy"
-        assert message == f"'{path}' holds the campaign file, and with it all runs: it would be copied into itself"
+        assert message == f"'{path}' contains the campaign file and its runs: it would be copied into itself"
     assert mistakes(rose, text.format(path=".").replace("copy: true, ", "")) == []  # a link
 
 
@@ -144,7 +146,7 @@ def test_pipes_and_devices_are_not_copied(rose: Rose) -> None:
     os.mkfifo(rose.folder / "p")
     text = ONE + "files: [{path: p, copy: true}, {path: /dev/zero, copy: true}]\ntasks: {t: {executable: 'true'}}\n"
     assert [(code, hint) for code, _, hint in mistakes(rose, text)] == [
-        ("cannot-copy", "take copy: true away for a link")
+        ("cannot-copy", "remove copy: true to get a symbolic link")
     ] * 2
     with pytest.raises(
         RunDirectoryError, match="a pipe, a socket or a device"
@@ -216,8 +218,8 @@ def test_scripts_that_could_not_be_executed_are_mistakes(rose: Rose) -> None:
         ("bad-script", "./deep.sh"),
         ("bad-script", "sourced.sh"),
     ]
-    assert found[0][2] == r"save it with Unix line ends: sed -i 's/\r$//' crlf.sh"
-    assert "asks for 'pythn' in its first line, which is not on PATH" in found[4][1]
+    assert found[0][2] == r"save it with Unix line endings: sed -i 's/\r$//' crlf.sh"
+    assert "names 'pythn', which is not on PATH" in found[4][1]
     loaded = ONE + "tasks: {t: {executable: ./env.py, pre_exec: export PATH=x}}\n"
     assert mistakes(rose, loaded) == []
 
@@ -260,8 +262,8 @@ def test_a_file_that_is_sourced_from_the_workspace_is_warned_of(rose: Rose) -> N
     found = mistakes(rose, ONE + f"pre_exec: {lines}\ntasks: {{t: {{executable: 'true'}}}}\n")
     assert found[0] == (
         "relative-path",
-        "'.venv/bin/activate' is looked up in the workspace, where the lines of pre_exec run",
-        'write "$ROSE_CAMPAIGN_DIR/.venv/bin/activate", or bring it along with files:',
+        "'.venv/bin/activate' is looked up in the workspace, where pre_exec runs",
+        'write "$ROSE_CAMPAIGN_DIR/.venv/bin/activate", or add it to files:',
     )
     assert len(found) == 1  # one for each key
 
@@ -392,7 +394,7 @@ def test_commands_in_messages_can_be_pasted(rose: Rose) -> None:
     assert f"`rose stop '{rose.folder}/my run'`" in locked.err
     rose.write("echo", "my tool.sh")
     (mistake,) = mistakes(rose, ONE + "tasks: {t: {executable: './my\\ tool.sh'}}\n")
-    assert mistake[2] == "chmod +x './my tool.sh', or name what runs it: sh './my tool.sh'"
+    assert mistake[2] == "run chmod +x './my tool.sh', or name its interpreter: sh './my tool.sh'"
 
 
 def test_lines_that_hide_failures_are_warned_of(rose: Rose) -> None:
@@ -410,9 +412,9 @@ def test_lines_that_hide_failures_are_warned_of(rose: Rose) -> None:
     tasks = "".join(f'  {name}: {{executable: "{line}", shell: true}}\n' for name, line in lines.items())
     found = mistakes(rose, ONE + "tasks:\n" + tasks)
     assert [(code, hint) for code, _, hint in found] == [
-        ("hidden-failure", "leave shell: true out and write [bash, -o, pipefail, -c, '…']"),
-        ("hidden-failure", "begin with a line 'set -e'"),
-        ("hidden-failure", "leave shell: true out and write [bash, -o, pipefail, -c, '…']"),
+        ("hidden-failure", "remove shell: true and write [bash, -o, pipefail, -c, '…']"),
+        ("hidden-failure", "start with the line 'set -e'"),
+        ("hidden-failure", "remove shell: true and write [bash, -o, pipefail, -c, '…']"),
     ]
     right = ONE + "tasks:\n  a: {executable: [bash, -o, pipefail, -c, 'false | cat']}\n"
     assert mistakes(rose, right) == []
@@ -441,7 +443,7 @@ def test_options_belong_to_the_last_command_of_a_line(rose: Rose) -> None:
     )
     assert (code, message) == (
         "lost-arguments",
-        "'options' cannot be put at the end of the line: it ends in a comment",
+        "'options' cannot be appended to the line: it ends in a comment",
     )
 
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 REFUSED: dict[type[ast.expr], tuple[str, str]] = {
-    ast.Tuple: ("a comma only separates the arguments of a function", "write decimals with a point, as in 1.5"),
+    ast.Tuple: ("a comma only separates the arguments of a function", "write decimals with a dot, as in 1.5"),
     ast.Starred: ("* and ** before an argument are not allowed", "write the arguments one by one"),
 }
 
@@ -53,8 +53,8 @@ _NAMES_ELSEWHERE = {
 }
 
 _FUNCTIONS_ELSEWHERE = {
-    "str": "leave str() out: values are printed as Python's str does",
-    "float": "leave float() out: / always gives a float",
+    "str": "remove str(): values are written as by Python's str()",
+    "float": "remove float(): / always gives a float",
     "int": "write floor(x), ceil(x) or round(x)",
     "pow": "write x**y",
     "power": "write x**y",
@@ -87,7 +87,7 @@ def no_value(name: str, value: object, scope: Scope) -> tuple[str, str | None]:
     if value is not None:
         return f"`{name}` is {value!r}, expected a number", None
     if name == "max_iter":
-        return "`max_iter` has no value: the campaign sets none", "set max_iter, or leave it out here"
+        return "`max_iter` has no value: the campaign sets none", "set max_iter, or do not use it here"
     if iteration is None:
         return f"`{name}` has no value yet", None
     return f"`{name}` has no value yet at i={iteration}", None if iteration else "write `... if i > 0 else ...`"
@@ -95,7 +95,7 @@ def no_value(name: str, value: object, scope: Scope) -> tuple[str, str | None]:
 
 def from_zero(divisor: str, scope: Scope) -> str | None:
     by_iteration = scope.get("i") == 0 and re.search(r"\bi\b", divisor)
-    return "i counts from 0: write, say, i + 1" if by_iteration else None
+    return "i counts from 0: write, for example, i + 1" if by_iteration else None
 
 
 def overflow(symbol: str, first: Value, second: Value) -> tuple[str, str | None]:
@@ -150,8 +150,8 @@ class Compiler:
     def _constant(self, node: ast.Constant) -> Run:
         value, where = node.value, range_of(node)
         if isinstance(value, str):
-            hint = "it may be the whole result, a branch of `a if c else b`, or a side of =="
-            raise where.error("quoted text has no place in arithmetic", hint)
+            hint = "it can be the whole result, a branch of `a if c else b`, or a side of =="
+            raise where.error("a quoted string cannot be used in arithmetic", hint)
         if not isinstance(value, (int, float)):
             raise where.error(f"{self._source(node)!r} is not a number")
         if not -LIMIT < value < LIMIT:  # an infinite float, too
@@ -224,7 +224,7 @@ class Compiler:
         where, count = range_of(node), len(arguments)
         if not function.least <= count <= function.most:
             given = f"{count} argument{'' if count == 1 else 's'}"
-            raise where.error(f"{name} is given {given}, expected {function.shape}")
+            raise where.error(f"{name} is called with {given}, expected {function.shape}")
 
         def run(scope: Scope) -> Value:
             values = [argument(scope) for argument in arguments]

@@ -13,7 +13,7 @@ from rose_cli.config.expression.parser import LIMIT, MAX_BITS, MAX_CHARACTERS, M
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-NAN_GUARD = "write `... if metric == metric else ...`: nan alone differs from itself"
+NAN_GUARD = "write `... if metric == metric else ...`: only nan differs from itself"
 
 
 def _power(base: Number, exponent: Number) -> Number | complex:
@@ -71,7 +71,7 @@ FUNCTION_TABLE = {
     "abs": Function(abs, "abs(x)"),
     "min": Function(_ordered(min), "min(a, b, ...)", 2, MAX_CHARACTERS, _NAN_ORDER),
     "max": Function(_ordered(max), "max(a, b, ...)", 2, MAX_CHARACTERS, _NAN_ORDER),
-    "round": Function(_round, "round(x) or round(x, n)", 1, 2, "n is a whole number from -15 to 15"),
+    "round": Function(_round, "round(x) or round(x, n)", 1, 2, "n must be an integer from -15 to 15"),
     "floor": Function(math.floor, "floor(x)"),
     "ceil": Function(math.ceil, "ceil(x)"),
     "sqrt": Function(math.sqrt, "sqrt(x)", domain="x must be at least 0"),
@@ -124,7 +124,7 @@ def bounded(value: object, where: TextRange, label: str) -> Number:
         raise where.error(f"the result of {label} is infinite (over 1.8e308)")
     if not isinstance(value, int):
         message = f"the result of {label} is complex"
-        raise where.error(message, "a negative number has no power with a fraction")
+        raise where.error(message, "a negative number cannot be raised to a fractional power")
     if -LIMIT < value < LIMIT:
         return value
     message = f"the result of {label} is too large (over {MAX_BITS} bits)"

@@ -69,11 +69,11 @@ _QUOTED = re.compile(r"""(?:(?<!\w)((?i:[bfrtu]|r[bft]|[bft]r)))?(?:'''.*?'''|\"
 _FORBIDDEN = re.compile(r"[^ -~]|[\\`#;]")
 
 _INSTEAD_OF_CHARACTER = {
-    "\\": "leave it out",
-    "`": "leave it out",
-    "#": "leave comments out",
+    "\\": "remove it",
+    "`": "remove it",
+    "#": "remove the comment",
     ";": "write one expression",
-    "\n": "write the expression in one line",
+    "\n": "write the expression on one line",
     "\t": "write a space",
     "\N{MINUS SIGN}": "write -",
     "\N{MULTIPLICATION SIGN}": "write *",
@@ -87,7 +87,7 @@ _CONDITIONAL = "write a if condition else b"
 
 _ONLY = "write only the expression"
 
-_PLAIN = "write names plain, as in 100 + i*50"
+_PLAIN = "write plain names, as in 100 + i*50"
 
 # What no expression contains, the first that fits: (pattern, message, hint), filled in with the match and its groups.
 _FORBIDDEN_WORDS: tuple[tuple[str, str, str | None], ...] = (
@@ -107,10 +107,10 @@ _FORBIDDEN_WORDS: tuple[tuple[str, str, str | None], ...] = (
     (r"\[", "square brackets are not allowed", "write one value"),
     (r"\{", "braces are not allowed", _PLAIN),
     (r"\$", "the character '$' is not allowed", _PLAIN),
-    (r"[(,]\s*([A-Za-z_]\w*\s*=)(?!=)", "arguments go by their position, not by name", "leave {1!r} out"),
+    (r"[(,]\s*([A-Za-z_]\w*\s*=)(?!=)", "arguments are passed by position, not by name", "remove {1!r}"),
     (r"(?<![<>=!])=(?!=)", "operator = is not allowed; use == to compare", None),
     (r"\b(?:AND|OR|NOT|IF|ELSE)\b", "{0!r} is not known", "write it in lower case"),
-    (r"^if\b|\bif\b(?!.*\belse\b)", "'if' stands between two values", _CONDITIONAL),
+    (r"^if\b|\bif\b(?!.*\belse\b)", "'if' goes between two values", _CONDITIONAL),
     (r"(?<![\w.])(\d+\.?\d*)(i|max_iter|metric|best)\b", "{0!r} is not a number", "write {1}*{2}"),
 )
 
@@ -123,7 +123,7 @@ def syntax_tree(text: str) -> ast.expr:
     """Python's tree of the text; every bound on what its parser is given holds before it is called."""
     source = text.strip(_BLANKS)
     if not source:
-        raise ExpressionError("the expression is empty", 0, len(text), "write a number or, say, 100 + i*50")
+        raise ExpressionError("the expression is empty", 0, len(text), "write a number, or for example 100 + i*50")
     shift = text.index(source)
     try:
         _check_characters(source)
@@ -148,7 +148,7 @@ def _move(tree: ast.expr, shift: int) -> None:
 
 def _check_characters(source: str) -> None:
     if len(source) > MAX_CHARACTERS:
-        message = f"the expression has {len(source)} characters, at most {MAX_CHARACTERS} are allowed"
+        message = f"the expression has {len(source)} characters; at most {MAX_CHARACTERS} are allowed"
         raise ExpressionError(message, MAX_CHARACTERS, len(source) - MAX_CHARACTERS)
     found = _FORBIDDEN.search(source)
     if found:
@@ -168,7 +168,7 @@ def _blank(quoted: re.Match[str]) -> str:
     prefix = quoted[1]
     if prefix:  # f-strings nest quotes from Python 3.12 on, and could hide what follows
         message = "f-strings are not allowed" if prefix in "fF" else f"the prefix {prefix!r} is not allowed"
-        raise ExpressionError(message, quoted.start(), len(quoted[0]), "write the bare expression or text")
+        raise ExpressionError(message, quoted.start(), len(quoted[0]), "write the bare expression or string")
     return " " * len(quoted[0])
 
 
@@ -190,11 +190,11 @@ def _check_brackets(masked: str) -> None:
     unclosed: list[int] = []
     for offset, character in enumerate(masked):
         if character in "'\"":
-            raise ExpressionError("the quoted text is never closed", offset, len(masked) - offset)
+            raise ExpressionError("the quoted string is never closed", offset, len(masked) - offset)
         if character == "(":
             unclosed.append(offset)
             if len(unclosed) > MAX_BRACKETS:
-                raise ExpressionError(f"more than {MAX_BRACKETS} brackets inside each other", offset, 1)
+                raise ExpressionError(f"more than {MAX_BRACKETS} nested brackets", offset, 1)
         elif character == ")":
             if not unclosed:
                 raise ExpressionError("')' closes nothing", offset, 1)
@@ -211,7 +211,7 @@ def _python_tree(source: str, masked: str) -> ast.expr:
     except SyntaxError as error:
         raise _syntax_error(error, masked) from None
     except (ValueError, RecursionError, MemoryError, OverflowError):
-        raise ExpressionError("the expression cannot be read", 0, len(source)) from None
+        raise ExpressionError("the expression cannot be parsed", 0, len(source)) from None
 
 
 def _syntax_error(error: SyntaxError, masked: str) -> ExpressionError:

@@ -38,7 +38,7 @@ def tag(source: Source, start: int, end: int) -> Diagnostic:
     """The tag in a stretch that holds one."""
     found = _TAG.search(source.text, start, end)
     place = found.span() if found else (start, end)
-    message = f"{shown(source.text[slice(*place)])} is a tag to YAML, and not allowed"
+    message = f"{shown(source.text[slice(*place)])} is a YAML tag, which is not allowed"
     return source.diagnostic("tag", message, place, pitfalls.QUOTE_IT)
 
 
@@ -62,7 +62,7 @@ class Anchors:
         at = SourceRange(self.source, *(found.span() if found else (start, end)))
         if name in self._anchors:
             line = self.source.line_number(self._anchors[name].at.start)
-            message = f"duplicate anchor {shown('&' + name)} (first at line {line})"
+            message = f"duplicate anchor {shown('&' + name)} (first on line {line})"
             yield self.source.diagnostic("duplicate-anchor", message, (at.start, at.end), "rename one of the two")
         else:
             self._anchors[name] = _Anchor(at)
@@ -74,7 +74,7 @@ class Anchors:
         if node.at.start == node.at.end:
             anchor.used = True
             place, hint = (anchor.at.start, anchor.at.end), pitfalls.quote_it("&" + name)
-            message = f"{shown('&' + name)} names a value, and there is none"
+            message = f"{shown('&' + name)} is an anchor without a value"
             yield self.source.diagnostic("bare-anchor", message, place, hint)
 
     def target(self, name: str) -> Node | None:
@@ -89,9 +89,9 @@ class Anchors:
         """Why an alias stands for nothing."""
         place = (at.start, at.end)
         if name in self._anchors:
-            message = f"{shown('*' + name)} stands inside what it refers to"
+            message = f"{shown('*' + name)} is inside the value that it refers to"
             return self.source.diagnostic("recursive-alias", message, place, "write the value out")
-        message = f"{shown('*' + name)} refers to an anchor {shown('&' + name)}, and there is none above"
+        message = f"{shown('*' + name)} refers to the anchor {shown('&' + name)}, which is not defined above"
         return self.source.diagnostic("unknown-alias", message, place, pitfalls.quote_it("*" + name))
 
     def unused(self) -> Iterator[Diagnostic]:

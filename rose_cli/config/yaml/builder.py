@@ -98,7 +98,7 @@ class _Builder:
     def _begin_document(self, event: Event) -> None:
         self.documents += 1
         if self.documents > 1:
-            self._stop("second-document", "a second document begins here", event.start, "a campaign is one document")
+            self._stop("second-document", "a second document starts here", event.start, "a campaign is one document")
 
     def _scalar(self, event: Event) -> None:
         start = self._content_start(event)
@@ -168,7 +168,7 @@ class _Builder:
         self.nodes += 1
         # Aliases count as what they stand for, each time: ten lines of them can come to 10**10 values.
         if self.nodes > MAX_NODES or top.size > MAX_NODES:
-            message = f"more than {MAX_NODES} keys and values, aliases counted each time"
+            message = f"more than {MAX_NODES} keys and values, counting each use of an alias"
             self._stop("too-large", message, node.at.start, "is this the campaign file?")
 
     def _check_depth(self, depth: int, offset: int) -> None:
@@ -318,8 +318,8 @@ class OpenMapping(OpenNode):
             if name not in self.entries:
                 return name
             line = self.source.line_number(self.entries[name].key.start)
-            message = f"duplicate key {shown(str(name))} (first at line {line})"
-            self._wrong("duplicate-key", message, node.at, "take one of the two away")
+            message = f"duplicate key {shown(str(name))} (first on line {line})"
+            self._wrong("duplicate-key", message, node.at, "remove one of the two")
         return None
 
     def _add_value(self, key: Key, node: Node) -> None:
@@ -342,17 +342,17 @@ class OpenMapping(OpenNode):
 def _odd_key(node: Node) -> tuple[str, str] | None:
     """What is wrong with a key, and what to do."""
     if not isinstance(node, ScalarNode):
-        return "a key must be a text or a whole number, not a list, a map or an alias", pitfalls.QUOTE_IT
+        return "a key must be a string or an integer, not a list, a mapping or an alias", pitfalls.QUOTE_IT
     if node.style in ("|", ">"):
-        return "a key must stand on one line", "write 'key: value'"
+        return "a key must be on one line", "write 'key: value'"
     value = node.value
     if isinstance(value, str):
         is_merge = value == "<<" and node.style == "plain"
         return ("merge keys ('<<') are not supported", "write the keys out") if is_merge else None
     if isinstance(value, int) and not isinstance(value, bool):
-        hint = "an iteration counts from 0; -1 stands for all others"
+        hint = "iterations count from 0; -1 stands for all others"
         return ("the number is too large for a key", hint) if abs(value) > MAX_KEY else None
     if node.at.start == node.at.end:
         return "a key is missing before this colon", pitfalls.QUOTE_IT
     text = node.at.source.text[node.at.start : node.at.end]
-    return f"{shown(text)} is no text and no whole number, so it cannot be a key", pitfalls.quote_it(text)
+    return f"{shown(text)} is neither a string nor an integer, so it cannot be a key", pitfalls.quote_it(text)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rose_cli.config.yaml.source import Source
     from rose_cli.util.errors import Diagnostic
 
-QUOTE_IT = "if it belongs to the text, put quotes around the whole value"
+QUOTE_IT = "if it is part of the string, put quotes around the whole value"
 
 _MAX_PARENTHESES_LENGTH = 400
 
@@ -53,20 +53,20 @@ def in_plain_text(source: Source, at: SourceRange) -> Iterator[Diagnostic]:
     cut = _CUT_BY_COMMENT.match(source.text, at.end)
     if cut and at.start < at.end:
         text = shown(source.text[at.start : at.end])
-        message = f"the value is {text} only: what follows the # is a comment"
+        message = f"the value is only {text}: everything after the # is a comment"
         place = (cut.start() + 1, cut.end())
         yield source.diagnostic("cut-by-comment", message, place, QUOTE_IT, Severity.WARNING)
     found = _INVISIBLE.search(source.text, at.start, at.end)
     if found:
-        message = f"the text holds the invisible character U+{ord(found.group()):04X}"
-        hint = "write an ordinary space, or quote the text if it is meant"
+        message = f"the string contains the invisible character U+{ord(found.group()):04X}"
+        hint = "write an ordinary space, or quote the string if this is meant"
         yield source.diagnostic("invisible-character", message, found.span(), hint, Severity.WARNING)
 
 
 def in_double_quotes(source: Source, at: SourceRange, value: str) -> Iterator[Diagnostic]:
     if "\0" in value:
-        message = "an escape in here gives the character NUL, which no program can be handed"
-        yield source.diagnostic("bad-escape", message, (at.start, at.end), "leave the escape out")
+        message = "an escape in here stands for the NUL character, which cannot be passed to a program"
+        yield source.diagnostic("bad-escape", message, (at.start, at.end), "remove the escape")
 
 
 def in_block_text(source: Source, at: SourceRange) -> Iterator[Diagnostic]:
@@ -83,7 +83,7 @@ def in_block_text(source: Source, at: SourceRange) -> Iterator[Diagnostic]:
 def block_text(source: Source, start: int) -> Diagnostic:
     """A `>` or `|` that was meant as such, as in `operator: >=`."""
     text = _COMMENT_OR_END.split(source.text[start : start + 80], maxsplit=1)[0]
-    message = f"'{text[0]}' begins a text block here, whose lines would follow below, indented"
+    message = f"'{text[0]}' starts a block of text here, whose lines would follow, indented"
     return source.diagnostic("block-text", message, (start, start + len(text.rstrip(BLANKS))), quote_it(text))
 
 
@@ -152,7 +152,7 @@ def directives(source: Source) -> Iterator[Diagnostic]:
 
 
 def directive(source: Source, place: tuple[int, int]) -> Diagnostic:
-    message = f"{shown(source.text[slice(*place)])} is a directive to YAML, and not allowed"
+    message = f"{shown(source.text[slice(*place)])} is a YAML directive, which is not allowed"
     return source.diagnostic("directive", message, place, "delete the line")
 
 
@@ -169,5 +169,5 @@ def tab_indents(source: Source, opaque: Sequence[tuple[int, int]], until: int) -
 
 
 def tab(source: Source, offset: int) -> Diagnostic:
-    message = "a tab indents this line"
-    return source.diagnostic("tab", message, (offset, offset + 1), "indent with spaces; YAML does not take tabs")
+    message = "this line is indented with a tab"
+    return source.diagnostic("tab", message, (offset, offset + 1), "indent with spaces; YAML does not allow tabs")

@@ -117,12 +117,12 @@ def _read_regular(descriptor: int, name: str) -> bytes:
 
 
 def _cannot_read(name: str, error: Exception) -> UsageError:
-    reason = (error.strerror or str(error)).lower() if isinstance(error, OSError) else "it is no file name"
+    reason = (error.strerror or str(error)).lower() if isinstance(error, OSError) else "it is not a file name"
     return UsageError(f"cannot read {shown(name)}: {reason}", "check the path and its permissions")
 
 
 def too_large(name: str) -> CampaignError:
-    message = f"the file is larger than {MAX_BYTES // 1024} KiB, which no campaign file needs"
+    message = f"the file is larger than {MAX_BYTES // 1024} KiB, more than any campaign file needs"
     return CampaignError([Diagnostic("file-too-large", message, hint="is this the campaign file?", file=name)], "")
 
 

@@ -106,13 +106,13 @@ def _second_colon(it: ParserError) -> Diagnostic | None:
     if missing:
         return missing
     if re.search(r":[ \t]", it.before):
-        hint = "quote the value if the colon belongs to it, or begin a new line for the next key"
+        hint = "quote the value if the colon is part of it, or start a new line for the next key"
         return it.here("a second ': ' on one line", hint)
     indentation = it.indentation(it.at)
     above = next(it.lines_above(), None)
     if above and above[0] >= indentation:
         return it.no_colon(above[1])
-    hint = "indent it like the keys beside it; a key that holds others has no value of its own"
+    hint = "indent it like the keys beside it; a key with keys below it cannot also have a value"
     place = (it.line_start + indentation, it.at)
     return it.found("this key is indented under a value that is complete", place, hint, "indentation")
 
@@ -146,28 +146,28 @@ def _in_brackets(it: ParserError) -> Diagnostic | None:
     if it.at_end_of_text or not (same_line or it.indentation(it.at) > it.indentation(opening)):
         return it.unclosed(opening)
     if it.character in ("]", "}"):
-        hint = f"each '{it.text[opening]}' needs a '{closing}' of its own"
-        return it.here(f"'{closing}' was expected here, not '{it.character}'", hint, "unclosed-bracket")
+        hint = f"each '{it.text[opening]}' needs its own '{closing}'"
+        return it.here(f"expected '{closing}' here, not '{it.character}'", hint, "unclosed-bracket")
     if it.character == ",":
-        return it.here("no value stands before this comma", "take the comma away, or write null")
+        return it.here("there is no value before this comma", "remove the comma, or write null")
     if it.character == ":" and ": " in re.split(r"[\[{,]", it.before)[-1]:
         return it.here(
-            "a second colon in one value", "quote the value if the colon belongs to it, or put a comma before the key"
+            "a second colon in one value", "quote the value if the colon is part of it, or put a comma before the key"
         )
-    hint = "put a comma between values, and quotes around a text that holds one of [ ] { } ,"
-    return it.here(f"',' or '{closing}' was expected before this", hint)
+    hint = "put a comma between values, and quotes around a string that contains one of [ ] { } ,"
+    return it.here(f"expected ',' or '{closing}' before this", hint)
 
 
 def _list_on_line_of_key(it: ParserError) -> Diagnostic | None:
     if "sequence entries" not in it.problem:
         return None
-    return it.here("a list cannot begin on this line", "begin it on the next line, or quote the whole value")
+    return it.here("a list cannot start on this line", "start it on the next line, or quote the whole value")
 
 
 def _unopened(it: ParserError) -> Diagnostic | None:
     if it.character not in ("]", "}", ",") or "expected" not in it.problem:
         return None
-    what = "stands outside of brackets" if it.character == "," else "has no bracket that it closes"
+    what = "is outside brackets" if it.character == "," else "closes no bracket"
     return it.here(f"this '{it.character}' {what}", pitfalls.QUOTE_IT)
 
 
@@ -183,18 +183,18 @@ def _indentation(it: ParserError) -> Diagnostic | None:
     place = it.to_end_of_line(it.at)
     mixed = _mixed(it)
     if mixed:
-        hint = "a map and a list do not mix: indent it like what it belongs to"
+        hint = "a mapping and a list cannot be mixed: indent it like what it belongs to"
         return it.found(mixed, place, hint, "indentation")
-    message = f"this line is indented by {len(it.before)}, and fits nothing above it"
+    message = f"this line is indented by {len(it.before)}, which matches nothing above it"
     return it.found(message, place, _possible_indentations(it), "indentation")
 
 
 def _mixed(it: ParserError) -> str | None:
     if re.match(r"-(\s|$)", it.text[it.at : it.at + 2]):
-        return "a list item stands where a key was expected"
+        return "this is a list item where a key was expected"
     is_beside_items = any(indentation == len(it.before) for indentation, _ in it.lines_above())
     if is_beside_items and ("'-'" in it.problem or "block collection" in it.context):
-        return "a key stands where a list item was expected"
+        return "this is a key where a list item was expected"
     return None
 
 
@@ -244,7 +244,7 @@ def explain(problem: SyntaxProblem, source: Source, bracket: int | None) -> Diag
         found = rule(complaint)
         if found is not None:
             return found
-    message = f"this is no YAML: {complaint.problem}"
+    message = f"this is not YAML: {complaint.problem}"
     return complaint.here(message, "look at the brackets, quotes and indentation before it")
 
 
@@ -256,13 +256,13 @@ def _tab(it: ParserError) -> Diagnostic | None:
 
 
 def _first_character(it: ParserError) -> Diagnostic | None:
-    """`@`, a backtick and `%` are reserved; `|` and `>` cannot begin a text block inside of brackets."""
+    """`@`, a backtick and `%` are reserved; `|` and `>` cannot begin a text block inside brackets."""
     if "cannot start any token" not in it.problem:
         return None
     if it.character in "|>":
         return pitfalls.block_text(it.source, it.at)
     hint = pitfalls.quote_it(_value_from(it, it.at))
-    return it.here(f"a plain value cannot begin with '{it.character}'", hint)
+    return it.here(f"an unquoted value cannot start with '{it.character}'", hint)
 
 
 def _value_from(it: ParserError, start: int) -> str:
@@ -281,7 +281,9 @@ def _name_of_anchor(it: ParserError) -> Diagnostic | None:
     start = it.since - len(anchor.group()) if anchor else it.since
     text = _value_from(it, start)
     place = (start, start + max(1, len(text)))
-    return it.found(f"a plain value cannot begin with '{it.text[start : start + 1]}'", place, pitfalls.quote_it(text))
+    return it.found(
+        f"an unquoted value cannot start with '{it.text[start : start + 1]}'", place, pitfalls.quote_it(text)
+    )
 
 
 def _tag(it: ParserError) -> Diagnostic | None:
@@ -310,8 +312,8 @@ def _quoted(it: ParserError) -> Diagnostic | None:
 def _bad_escape(it: ParserError) -> Diagnostic:
     wrong = (match for match in _ESCAPE.finditer(it.text, it.since) if _is_wrong(match))
     start, end = next((match.span() for match in wrong), (it.at, it.at + 1))
-    hint = "use single quotes, where a backslash is a backslash, or double it"
-    message = f"{shown(it.text[start:end])} is no escape that double quotes know"
+    hint = "double the backslash, or use single quotes, where it is literal"
+    message = f"{shown(it.text[start:end])} is not a valid escape sequence"
     return it.found(message, (start, end), hint, "bad-escape")
 
 
