@@ -6,19 +6,36 @@ import json
 import math
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, get_args
+from zlib import crc32
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rose_cli.journal.codec import Record, UnfitError, decode, encode, from_json, is_inside, is_whole, to_json
+from rose_cli.journal import codec
+from rose_cli.journal.codec import (
+    MOST_DEPTH,
+    Record,
+    UnfitError,
+    decode,
+    encode,
+    from_json,
+    holds_whole_line,
+    is_inside,
+    is_shallow,
+    is_whole,
+    may_be_first,
+    to_json,
+)
 from rose_cli.journal.events import (
     FORMAT_VERSION,
     AttemptStarted,
     AttemptSucceeded,
     Event,
     IterationFinished,
+    LearnerStarted,
     RunCreated,
+    SessionStarted,
 )
 
 if TYPE_CHECKING:
@@ -269,3 +286,130 @@ def test_one_wrong_bit_is_noticed(event: Event, data: st.DataObject) -> None:
     position = data.draw(st.integers(0, len(line) * 8 - 1))
     line[position // 8] ^= 1 << position % 8
     assert not is_whole(bytes(line))
+
+
+# --- edges ---------------------------------------------------------------------------------------------------------
+
+
+SAMPLE = LearnerStarted("a")
+
+
+def decoded(entries: dict[str, Any]) -> Event:
+    """The event of a record of that form, through the line of a file."""
+    body = json.dumps({"seq": 1, "time": 1.5, **entries}, separators=(",", ":"))[:-1].encode()
+    return decode(body + b',"crc":"%08x"}\n' % crc32(body)).event
+
+
+SESSION = {"event": "session_started", "session": 1, "host": "h", "pid": 5, "engine": "local"}
+FAILED = {"event": "attempt_failed", "learner": "a", "iteration": 0, "task": "s", "replica": 0, "attempt": 1,
+          "kind": "exited", "message": "m", "command": "c", "log": "l", "seconds": 1}  # fmt: skip
+SUCCEEDED = {"event": "attempt_succeeded", "learner": "a", "iteration": 0, "task": "s", "replica": 0, "attempt": 1,
+             "seconds": 1}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("entries", "field", "right", "wrong"),
+    [
+        (SESSION, "directory", ["/a", "/a/.."], ["", "a", "/", "//", "/a\0", "/\ud800\u1234"]),
+        (SESSION, "pid", [1, 2**53 - 1], [0, -1, 2**53]),
+        (SESSION, "session", [0, 1], [-1, 2**53, True, "1", 1.0, None]),
+        (SESSION, "start_ticks", [None, 0, 2**53 - 1], [-1, 2**53, 1.0, "x"]),
+        (SESSION, "host", ["", "x"], [None, 1]),
+        (SESSION, "files", [{}, {"x": "y"}], [{"x": 1}, {"x\0": "y"}, [], None, "x"]),
+        (FAILED, "log", ["l", "a/b", "a..b", "..a"], ["", "/l", "..", "a/../b", "l\0"]),
+        (FAILED, "seconds", [0, 0.5, 999_999_999_999], [-1, 1e12, "inf", "nan", "x", None, 10**400]),
+        (FAILED, "exit_code", [None, 0, -(2**31)], [-(2**31) - 1, "1", 1.5]),
+        (FAILED, "stderr_tail", [[], ["x"]], [[1], "x", None, {}]),
+        (SUCCEEDED, "value", [None, 1, 0.5, "nan", "inf", "-inf"], ["x", [], True, 10**400]),
+        (SUCCEEDED, "files", [{}, {"x": -1}, {"x": 2**60}], [{"x": 1.0}, {"x": "1"}, {"x": True}, {"x": None}]),
+        (SUCCEEDED, "iteration", [0], [-1, 0.5]),
+        (
+            {"event": "run_created", "run_id": "r", "campaign": "c", "rose_version": "1", "learners": ["a"]},
+            "run_id",
+            ["x", "x" * 100],
+            ["", "x" * 101, "a\n"],
+        ),
+        ({"event": "learner_reopened", "learner": "a", "reason": "r"}, "fresh", [True, False], [0, 1, None, "x"]),
+    ],
+)  # fmt: skip
+def test_a_field_holds_what_rose_writes(
+    entries: dict[str, Any], field: str, right: list[object], wrong: list[object]
+) -> None:
+    for value in right:
+        assert decoded({**entries, field: value}) is not None
+    for value in wrong:
+        with pytest.raises(UnfitError, match=f"'{field}' cannot be"):
+            decoded({**entries, field: value})
+
+
+def test_a_place_need_not_be_printable() -> None:
+    event = decoded({**SESSION, "directory": "/\udcff"})
+    assert isinstance(event, SessionStarted)
+    assert event.directory == "/\udcff"
+
+
+@pytest.mark.parametrize(("time", "is_fit"), [(0, True), (253370764799.5, True), (253370764800, False), (-0.5, False)])
+def test_the_time_of_a_record_is_one_of_the_calendar(time: float, is_fit: bool) -> None:
+    line = encode(Record(1, time, SAMPLE))
+    if is_fit:
+        assert decode(line).time == time
+    else:
+        with pytest.raises(UnfitError, match="'seq' and 'time' cannot be 1 and"):
+            decode(line)
+
+
+@pytest.mark.parametrize("time", ["true", '"1.5"', "null"])
+def test_a_time_is_a_number_and_nothing_else(time: str) -> None:
+    body = b'{"seq":1,"time":%s,"event":"learner_started","learner":"a"' % time.encode()
+    with pytest.raises(UnfitError):
+        decode(body + b',"crc":"%08x"}\n' % crc32(body))
+
+
+def levels(depth: int) -> dict[str, Any]:
+    value: Any = 1
+    for level in range(depth):
+        value = [value] if level % 2 else {"x": value}
+    return {"x": value}
+
+
+@pytest.mark.parametrize(("depth", "is_fit"), [(1, True), (MOST_DEPTH, True), (MOST_DEPTH + 1, False)])
+def test_a_report_is_nested_so_deep_at_most(depth: int, is_fit: bool) -> None:
+    assert is_shallow(levels(depth)) is is_fit
+    assert is_shallow({"flat": 1, **levels(depth)}) is is_fit
+
+
+def test_a_whole_record_behind_damage_is_found() -> None:
+    line = encode(Record(7, 1.5, SAMPLE))
+    assert holds_whole_line(b"garbage" + line)
+    assert holds_whole_line(line[:-5] + line)
+    assert holds_whole_line(line[:20] + line[:20] + line)
+    assert not holds_whole_line(line), "at its beginning it would be no damage"
+    assert not holds_whole_line(b"garbage" + line[:-1])
+    assert not holds_whole_line(b"garbage" + line.replace(b"learner", b"LEARNER", 1))
+    assert not holds_whole_line(b"garbage")
+
+
+def test_what_takes_too_long_to_tell_is_taken_to_hold_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codec, "_MOST_BYTES_CHECKED", 100)
+    line = encode(Record(7, 1.5, SAMPLE)).replace(b"learner", b"LEARNER", 1)
+    assert not holds_whole_line(b"garbage" + line)
+    assert holds_whole_line(b'{"seq":' * 50 + line)
+
+
+def test_a_first_record_may_be_cut_anywhere_and_zeros_are_none() -> None:
+    line = encode(Record(1, 1.5, SAMPLE))
+    assert all(may_be_first(line[:end]) for end in range(len(line)))
+    assert may_be_first(b"\0\0\0")
+    assert not may_be_first(b'{"seq":2,')
+    assert not may_be_first(b"\0x")
+
+
+def test_what_is_empty_is_left_out_and_what_is_zero_is_not() -> None:
+    assert to_json(AttemptSucceeded("a", 0, "s", 0, 1, 0.0)) == {
+        "event": "attempt_succeeded", "learner": "a", "iteration": 0, "task": "s", "replica": 0, "attempt": 1,
+        "seconds": 0.0,
+    }  # fmt: skip
+    assert to_json(AttemptSucceeded("a", 0, "s", 0, 1, 0.0, value=0.0))["value"] == 0.0
+    assert to_json(AttemptSucceeded("a", 0, "s", 0, 1, 0.0, {"x": (1, math.nan, {2: None})}))["result"] == {
+        "x": [1, "nan", {"2": None}]
+    }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
+import stat
 import subprocess
 import threading
 from pathlib import Path
@@ -22,6 +24,8 @@ from tests.conftest import PATIENCE
 from tests.programs.refuse import supported
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.conftest import Starter
 
 EVENTS: tuple[Event, ...] = (
@@ -406,3 +410,130 @@ def test_a_journal_with_other_names_is_durable_under_its_own(path: Path, synced:
     os.link(path, path.with_name("backup"))
     JournalFile.open(path).close()
     assert synced == ["journal.new", path.parent.name, path.name]
+
+
+# --- what else may stand in the way --------------------------------------------------------------------------------
+
+
+def test_a_line_longer_than_any_record_is_damage(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file, "MOST_BYTES", 400)
+    path.write_bytes(TEXT + b"x" * 399)
+    assert survey(path).torn_bytes == 399
+    path.write_bytes(TEXT + b"x" * 400)
+    with pytest.raises(DamagedJournalError, match="longer than any record"):
+        survey(path)
+
+
+def test_a_journal_that_grows_while_it_is_opened_is_anothers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path.write_bytes(TEXT)
+
+    def grow(path: Path, consume: Callable[[Record], object]) -> JournalContents:
+        contents = read_journal(path, consume)
+        path.write_bytes(path.read_bytes() + encode(Record(5, 200.0, NEXT)))
+        return contents
+
+    monkeypatch.setattr(file, "read_journal", grow)
+    with pytest.raises(JournalError, match="changed by another session"):
+        JournalFile.open(path)
+    assert path.read_bytes() == TEXT + encode(Record(5, 200.0, NEXT))
+
+
+def test_a_journal_is_cut_only_where_its_tail_is_bad(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cuts: list[int] = []
+
+    def cut(descriptor: int, size: int) -> None:
+        if Path(f"/proc/self/fd/{descriptor}").readlink().name == path.name:
+            cuts.append(size)
+
+    monkeypatch.setattr(os, "ftruncate", cut)
+    path.write_bytes(TEXT)
+    JournalFile.open(path).close()
+    assert cuts == []
+    path.write_bytes(TEXT + b"x")
+    JournalFile.open(path).close()
+    assert cuts == [len(TEXT)]
+
+
+def test_the_reserve_is_in_use_only_on_a_full_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with JournalFile.create(path) as journal:
+        journal.append(RECORDS[:1])
+        full = [journal.nearly_full]
+        write, errors = os.write, [errno.ENOSPC]
+
+        def refuse_once(descriptor: int, data: memoryview) -> int:
+            if errors:
+                raise OSError(errors.pop(), "full")
+            return write(descriptor, data)
+
+        monkeypatch.setattr(os, "write", refuse_once)
+        journal.append(RECORDS[1:2])
+        full.append(journal.nearly_full)
+        assert full == [False, True]
+        assert not path.with_suffix(".ballast").exists()
+        errors.append(errno.ENOSPC)
+        with pytest.raises(JournalError):
+            journal.append(RECORDS[2:3])
+    assert records_of(path) == lines_of(*RECORDS[:2])
+
+
+def test_another_error_of_a_write_leaves_the_reserve_alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EIO, "broken")
+
+    with JournalFile.create(path) as journal:
+        monkeypatch.setattr(os, "write", refuse)
+        with pytest.raises(JournalError, match=r"cannot write to journal '.*': broken"):
+            journal.append(RECORDS[:1])
+        assert not journal.nearly_full
+
+
+def test_a_journal_whose_file_nobody_can_ask_about_is_given_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a network file system says of a file that was removed elsewhere."""
+    with JournalFile.create(path) as journal:
+
+        def refuse(_: int) -> os.stat_result:
+            raise OSError(errno.ESTALE, "stale")
+
+        monkeypatch.setattr(os, "fstat", refuse)
+        with pytest.raises(JournalError, match="stale"):
+            journal.append(RECORDS[:1])
+        monkeypatch.undo()
+        with pytest.raises(JournalError, match="no more records"):
+            journal.append(RECORDS[:1])
+
+
+def test_a_journal_with_other_names_leaves_them_as_they_are(path: Path) -> None:
+    """As in a backup made with `cp -al`."""
+    backup = path.with_name("backup")
+    path.write_bytes(TEXT)
+    path.chmod(0o640)
+    os.link(path, backup)
+    path.with_suffix(".new").write_bytes(b"of a session that died here")
+    _, record = append_one(path)
+    assert backup.read_bytes() == TEXT
+    assert records_of(path) == lines_of(*RECORDS, record)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert not path.with_suffix(".new").exists()
+    inode = path.stat().st_ino
+    backup.unlink()
+    JournalFile.open(path).close()
+    assert path.stat().st_ino == inode
+
+
+def test_a_journal_that_cannot_be_opened_to_write_says_why(path: Path) -> None:
+    path.write_bytes(TEXT)
+    with pytest.raises(JournalError, match=r"there is a journal .* already|already exists"):
+        JournalFile.create(path)
+    path.unlink()
+    path.symlink_to("elsewhere")
+    with pytest.raises(JournalError, match="cannot read journal"):
+        JournalFile.open(path)
+
+
+def test_records_have_the_numbers_that_come_next(path: Path) -> None:
+    with JournalFile.create(path) as journal:
+        for records in (RECORDS[1:], RECORDS[::-1], [*RECORDS[:1], *RECORDS[:1]]):
+            with pytest.raises(ValueError, match="sequence numbers"):
+                journal.append(records)
+        journal.append(RECORDS)
+    assert journal.next_sequence == 5
