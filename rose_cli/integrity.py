@@ -70,7 +70,7 @@ def _differences(directory: RunDirectory, plan: Plan) -> dict[str, list[str]] | 
 
     try:
         at = Path(plan.campaign_file)
-        given = check_campaign(directory.campaign_text, task_environment(), at=at).plan
+        given = check_campaign(directory.campaign_copy, task_environment(), at=at).plan
     except RoseError:
         given = None
     if given is None:

@@ -101,7 +101,9 @@ def test_a_copy_of_the_campaign_that_lies_about_the_plan_is_found_out(failed: Ro
     assert refused.code == 4
     assert "'r/campaign.yaml' was changed after rose wrote it" in said
     assert "sim.options.--n: plan.json has 5, campaign.yaml gives 6 (a, b)" in said
-    assert "has changed since this run began" not in failed("resume", "r", "--dry-run").out, "the user's file did not"
+    assert "has changed since this run was started" not in failed("resume", "r", "--dry-run").out, (
+        "the user's file did not"
+    )
     path.write_text(path.read_text().replace("--n: 6", "--n: 5"))
     assert failed("resume", "r", "--output", "quiet").code == 0, "put back, it is as it was"
 

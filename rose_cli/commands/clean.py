@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from rose_cli.engine.pilot.records import RECORD
 from rose_cli.find_runs import find_own_run, find_run, refuse_doubtful, see
 from rose_cli.loop.retention import kept_logs, logged_iterations
-from rose_cli.runs.directory import LOST, refuse_links
+from rose_cli.runs.directory import refuse_links
 from rose_cli.runs.lock import RunLock
 from rose_cli.runs.snapshot import UNCOUNTED
+from rose_cli.runs.workspace import LOST
 from rose_cli.util.errors import ExitCode, RunDirectoryError
 from rose_cli.util.files import OpenDirectory
 from rose_cli.util.ownership import restrict_umask

@@ -36,14 +36,15 @@ from rose_cli.runs.changes import (
     campaign_changes,
     checksum,
     checksums,
+    file_change_lines,
     file_changes,
     fingerprints,
-    told_file_changes,
     unknown_checksums,
 )
-from rose_cli.runs.directory import refuse_links, set_aside
+from rose_cli.runs.directory import refuse_links
 from rose_cli.runs.lock import RunLock
-from rose_cli.runs.moves import Whereabouts, lost_workspaces, told_changed_workspaces, way_on
+from rose_cli.runs.moves import RunLocation, changed_workspace_lines, lost_workspace_hint, lost_workspaces
+from rose_cli.runs.workspace import set_aside
 from rose_cli.util.errors import ExitCode, RunDirectoryError, UsageError, check_known
 from rose_cli.util.files import directory_identity
 from rose_cli.util.host import boot_id, host_name
@@ -96,10 +97,10 @@ def resume(argument: str | None, options: ResumeOptions) -> ExitCode:
             sums = checksums(directory)
             if (changed := altered(state, sums)) and not options.trust:
                 raise _told(directory, plan, changed)
-            return _go_on(Whereabouts(directory, plan, state), journal, options, sums)
+            return _go_on(RunLocation(directory, plan, state), journal, options, sums)
 
 
-def _go_on(where: Whereabouts, journal: JournalFile, options: ResumeOptions, sums: Mapping[str, str]) -> ExitCode:
+def _go_on(where: RunLocation, journal: JournalFile, options: ResumeOptions, sums: Mapping[str, str]) -> ExitCode:
     directory, plan, state = where.directory, where.plan, where.state
     intent = _intent(where, options)
     where.refuse_what_is_missing()
@@ -147,7 +148,7 @@ def explain(argument: str | None, options: ResumeOptions) -> ExitCode:
     remember(partial(secrets_of_plan, seen.plan))
     if seen.damage is not None:
         raise seen.damage
-    where = Whereabouts(seen.directory, seen.plan, seen.state)
+    where = RunLocation(seen.directory, seen.plan, seen.state)
     intent = _intent(where, options)
     say(f"run {seen.directory.path}: {status_words(seen.status)}")
     changed = altered(seen.state, checksums(seen.directory))
@@ -196,9 +197,9 @@ class _Intent:
     goes_on: bool
 
 
-def _intent(where: Whereabouts, options: ResumeOptions) -> _Intent:
+def _intent(where: RunLocation, options: ResumeOptions) -> _Intent:
     directory, plan, state = where.directory, where.plan, where.state
-    lost = lost_workspaces(directory, plan, state, bear=options.force)
+    lost = lost_workspaces(directory, plan, state, ignore_partial=options.force)
     opening = _opening(plan, state, options, lost)
     reopened = {event.learner: event for event in opening if isinstance(event, e.LearnerReopened)}
     fresh = [name for name, event in reopened.items() if event.fresh]
@@ -207,10 +208,10 @@ def _intent(where: Whereabouts, options: ResumeOptions) -> _Intent:
     kept = [event for event in opening if not (isinstance(event, e.LearnerReopened) and event.learner in left_out)]
     files = file_changes(plan, state, fingerprints(plan))
     news = [
-        *where.told(),
+        *where.lines(),
         *campaign_changes(directory, plan, state),
-        *told_file_changes(plan, state, files),
-        *told_changed_workspaces(directory, state),
+        *file_change_lines(plan, state, files),
+        *changed_workspace_lines(directory, state),
         *bound_changes(plan, state, kept),
     ]
     return _Intent(kept, left_out, fresh, files, news, goes_on=len(left_out) < len(running))
@@ -221,7 +222,7 @@ def _refusal(directory: RunDirectory, left_out: Mapping[str, Loss]) -> RunDirect
     lines = [f"learner '{name}' cannot continue: {loss.words}" for name, loss in list(left_out.items())[:MOST_SHOWN]]
     more = len(left_out) - len(lines)
     message = "; ".join([*lines, *([f"and {more} more learners"] if more else [])])
-    return RunDirectoryError(message, way_on(shlex.quote(short_path(directory.path)), left_out))
+    return RunDirectoryError(message, lost_workspace_hint(shlex.quote(short_path(directory.path)), left_out))
 
 
 def _find(argument: str | None, options: ResumeOptions, *, trust: bool) -> RunDirectory:
@@ -241,7 +242,7 @@ def _open(directory: RunDirectory, plan: Plan) -> tuple[JournalFile, RunState]:
     return journal, state
 
 
-def _settled(where: Whereabouts, now: Mapping[str, str]) -> tuple[Mapping[str, str], Callable[[], None] | None]:
+def _settled(where: RunLocation, now: Mapping[str, str]) -> tuple[Mapping[str, str], Callable[[], None] | None]:
     """The checksums that the new session notes: `now`, as they were checked; and where run or campaign lie elsewhere
     now, what writes that to plan.json.
 
@@ -262,7 +263,7 @@ def _settled(where: Whereabouts, now: Mapping[str, str]) -> tuple[Mapping[str, s
     return {**now, where.directory.plan.name: checksum(text.encode())}, write
 
 
-def _end_remains(where: Whereabouts, *, force: bool) -> None:
+def _end_remains(where: RunLocation, *, force: bool) -> None:
     """Nothing of an earlier session may still work in a workspace when a step runs again."""
     plan, state, session = where.plan, where.state, where.state.session
     if plan.engine.pilot is not None:
@@ -272,7 +273,7 @@ def _end_remains(where: Whereabouts, *, force: bool) -> None:
     ended = terminate_leftovers(run_id, grace_seconds=plan.engine.grace_seconds, recorded=recorded)
     if ended:
         notice(f"killed {counted(ended, 'leftover process', 'leftover processes')} of an earlier session")
-    for pid, ticks in recorded.processes if recorded is not None and not where.is_another_folder else ():
+    for pid, ticks in recorded.processes if recorded is not None and not where.is_another_directory else ():
         if process_is_running(pid, ticks):
             notice(f"process {pid} is left alone: only the journal says that it is a task of this run")
 
@@ -282,7 +283,7 @@ def _was_here(session: SessionState) -> bool:
     return session.host == host_name() if session.boot is None else session.boot == boot_id()
 
 
-def _recorded_processes(where: Whereabouts, session: SessionState) -> RecordedProcesses:
+def _recorded_processes(where: RunLocation, session: SessionState) -> RecordedProcesses:
     """The journalled processes, and the run ids in their tags if the directory was remounted or rose was older."""
     steps = [step for learner in where.state.learners.values() for _, step in learner.running_steps()]
     processes = [step.process for step in steps if step.process is not None]

@@ -31,7 +31,7 @@ from rose_cli.plan.file import dump_plan
 from rose_cli.plan.secrets import has_secrets
 from rose_cli.run_session import SessionSetup, run_and_report
 from rose_cli.runs.changes import checksums, fingerprints
-from rose_cli.runs.directory import RUNS, RunDirectory, claim_run_directory, create_run_directory, write_new
+from rose_cli.runs.directory import RUNS, RunDirectory, create_run_directory, use_as_run_directory, write_new
 from rose_cli.runs.lock import RunLock
 from rose_cli.util.errors import RunDirectoryError
 from rose_cli.util.ownership import restrict_umask
@@ -82,7 +82,7 @@ def begin(directory: RunDirectory, plan: Plan, text: str, environment: dict[str,
     """Write what a run starts with; the plan last, since a folder with a plan is a run."""
     try:
         private = has_secrets(plan)
-        write_new(directory.campaign_text, text, private=private)
+        write_new(directory.campaign_copy, text, private=private)
         journal = JournalFile.create(directory.journal)
         write_plan(directory, plan)
     except OSError as error:
@@ -119,7 +119,7 @@ def _directory(plan: Plan, file: Path, wanted: Path | None) -> RunDirectory:
     status = file.stat()
     restrict_umask()
     if wanted is not None:
-        directory = claim_run_directory(wanted)
+        directory = use_as_run_directory(wanted)
     else:
         name = re.sub(r"[^\w.+=@-]+", "-", plan.campaign)
         directory = create_run_directory(Path(plan.campaign_dir) / RUNS, name, time.strftime("%Y%m%d"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from rose_cli.find_runs import SeenRun, find_run, mention_doubt, see, told_doubt
 from rose_cli.journal.state import LearnerState, learner_status
 from rose_cli.loop.criterion import best_value
-from rose_cli.runs.moves import Whereabouts, lost_workspaces
+from rose_cli.runs.moves import RunLocation, lost_workspaces
 from rose_cli.util.errors import ExitCode
 from rose_cli.util.json_output import finite, iso_time, json_safe, write_json
 from rose_cli.util.ownership import owner_name
@@ -33,8 +33,8 @@ def status(argument: str | None, status_format: StatusFormat) -> ExitCode:
     else:
         print_status(seen.plan, seen.state, alive=seen.alive, directory=seen.directory, own=seen.doubt is None)
     mention_doubt(seen.doubt)
-    where = Whereabouts(seen.directory, seen.plan, seen.state)
-    for line in [where.lost_campaign] if where.lost_campaign else where.told():
+    where = RunLocation(seen.directory, seen.plan, seen.state)
+    for line in [where.lost_campaign] if where.lost_campaign else where.lines():
         notice(line)
     for line in _told_losses(seen):
         notice(line)

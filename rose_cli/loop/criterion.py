@@ -1,4 +1,4 @@
-"""From the history of a metric to continue or stop: pure, so that a resume decides what the session before it did."""
+"""Decides from the history of a metric whether a learner stops: pure, so that a resume decides the same."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ History: TypeAlias = "Sequence[float | None]"
 
 
 def why_stop(criterion: CriterionPlan | None, history: History, max_iter: int | None) -> StopReason | None:
-    """Why a learner stops after `history`, its metric by finished iteration; None: it goes on."""
+    """Why a learner stops after `history`, its metric by finished iteration; None: it continues."""
     done = len(history)
     if criterion is not None and done >= criterion.min_iter:
         if done and is_met(criterion, history[-1]):
@@ -48,7 +48,7 @@ def compare(value: float, operator: Operator, threshold: float) -> bool:
 
 
 def best_value(criterion: CriterionPlan | None, history: History) -> float | None:
-    """The finite value that comes nearest to what the criterion wants; the first of equals."""
+    """The finite value that is best for the criterion; the first of equals."""
     values = [value for value in history if value is not None and math.isfinite(value)]
     if criterion is None or not values:
         return None
@@ -59,7 +59,7 @@ N = TypeVar("N", float, Fraction)
 
 
 def _distance(operator: Operator, value: N, threshold: N) -> N:
-    """Smaller is better, whatever the operator."""
+    """Smaller is better, regardless of the operator."""
     match operator:
         case "<" | "<=":
             return value
@@ -70,10 +70,10 @@ def _distance(operator: Operator, value: N, threshold: N) -> N:
 
 
 def _has_stalled(criterion: CriterionPlan, history: History) -> bool:
-    """Whether the last `patience` iterations brought nothing better, by more than `min_delta`, than all before them.
+    """Whether the last `patience` iterations are not better than all before them by more than `min_delta`.
 
-    A first number is better than none. What counts as more is told by the decimals that people see: 0.99 is better
-    than 1 by 0.01 and no more, whatever binary fractions make of it.
+    A first number is better than none. Differences are those of the printed decimals: 0.99 is better than 1 by exactly
+    0.01, regardless of its binary fraction.
     """
     patience = criterion.patience
     if patience is None or len(history) < patience:

@@ -17,7 +17,8 @@ from rose_cli.loop.retention import LogKeeper
 from rose_cli.loop.step import StepResult, StepRunner
 from rose_cli.plan.model import CRITERION
 from rose_cli.plan.render import EvaluationContext, metric_file
-from rose_cli.runs.directory import lead_links, moves_between, news_of_files, prepare_workspace
+from rose_cli.runs.moves import moves_between, relocate_links
+from rose_cli.runs.workspace import prepare_workspace, workspace_changes
 from rose_cli.util.errors import LearnerFoldersError
 from rose_cli.util.shortage import check_memory, in_slices, in_thread
 
@@ -63,7 +64,7 @@ class LearnerLoop:
         elif not self._state.has_progress:
             inside = self._session.directory.path
             await in_thread(partial(prepare_workspace, workspace, self._plan.files, inside=inside))
-            files = await in_thread(partial(news_of_files, workspace, {}, inside=inside))
+            files = await in_thread(partial(workspace_changes, workspace, {}, inside=inside))
             await self._session.recorder.record(e.LearnerStarted(self._plan.name, files))
 
     async def _update_links(self) -> None:
@@ -76,9 +77,9 @@ class LearnerLoop:
         moves = moves_between((run_then, campaign_then, *sources), now)
         if moves:
             folders = directory.workspace(name), directory.snapshots(name)
-            await in_thread(partial(lead_links, folders, moves, inside=directory.path))
+            await in_thread(partial(relocate_links, folders, moves, inside=directory.path))
             known = dict(self._state.files)
-            files = await in_thread(partial(news_of_files, directory.workspace(name), known, inside=directory.path))
+            files = await in_thread(partial(workspace_changes, directory.workspace(name), known, inside=directory.path))
             await self._session.recorder.record(e.LearnerStarted(name, files))
 
     async def _remove_old_logs(self) -> None:

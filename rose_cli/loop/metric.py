@@ -1,11 +1,11 @@
-"""The criterion's value: where it is read, whether the file is of this iteration, and whether it is in range.
+"""The metric of a criterion: read from output or a file, which must be of this iteration, and checked for its range.
 
-It counts where an attempt that succeeded has written it: of the criterion now, or of another task in this iteration.
-Written is what has another signature after the attempt than before it; no clock is asked. What an attempt wrote is in
-the journal, so that a resume decides the same.
+A file counts if a successful attempt has written it: of the criterion, or of another task in the same iteration. An
+attempt has written a file if its signature differs before and after; no clock is involved. The journal records what an
+attempt wrote, so that a resume comes to the same decision.
 
-Only the end of an output or file is read. Whatever is not surely the metric's number is none: the message says what was
-found and what to print instead.
+Only the end of an output or file is read. Anything that is not certainly the metric's number is rejected: the message
+says what was found and what to print instead.
 """
 
 from __future__ import annotations
@@ -42,98 +42,33 @@ if TYPE_CHECKING:
     from rose_cli.journal.state import LearnerState
     from rose_cli.plan.model import CriterionPlan, LearnerPlan, MetricSource
 
-GRAIN_SECONDS = 0.02
-
-COARSE_GRAIN_SECONDS = 2.1
-"""After so long a file that is written anew has another time: systems count in ticks, some file systems in seconds."""
-
-
-class MetricFile:
-    """The file that a learner's criterion reads, watched from attempt to attempt."""
-
-    def __init__(self, name: str, workspace: Path, *, inside: Path) -> None:
-        self.name = name
-        self._path = workspace / name
-        self._inside = inside
-        self._signature: str | None = None
-        self._since = 0.0
-        self._grain_seconds = GRAIN_SECONDS
-
-    def look(self) -> str | None:
-        """The signature now; None where there is no such file."""
-        end = metric_end(self._path, inside=self._inside)
-        signature = end.signature if end else None
-        if end is not None and signature != self._signature:
-            self._since = anyio.current_time()
-            self._grain_seconds = COARSE_GRAIN_SECONDS if end.mtime_ns % 10**9 == 0 else GRAIN_SECONDS
-        self._signature = signature
-        return signature
-
-    async def settle(self) -> None:
-        """Wait until the same bytes, written anew, would have another signature."""
-        if self.look() is not None:
-            await anyio.sleep(max(0.0, self._since + self._grain_seconds - anyio.current_time()))
-
-    def why_stale(self, plan: LearnerPlan, state: LearnerState, run_started: float | None) -> str:
-        """Where the file comes from, if no attempt that counts has written it, and what to do."""
-        end = metric_end(self._path, inside=self._inside)
-        written = end.mtime_ns / 1e9 if end else 0.0
-        origin = next((o for o in reversed(state.file_origins) if end and o.signature == end.signature), None)
-        if origin is not None and origin.failed:
-            where = f"an attempt of '{origin.task}' wrote it in iteration {origin.iteration}, and failed"
-        elif origin is not None:
-            where = f"it is from iteration {origin.iteration}"
-        elif any(_holds(file.target, self.name) for file in plan.files):
-            where = "'files' brought it"
-        elif run_started is not None and written < run_started:
-            where = "it is older than this run"
-        else:
-            where = "no attempt that succeeded wrote it"
-        message = f"'{self.name}' was not written in this iteration: {where}{_age(written)}"
-        return f"{message}; write it in every iteration, and remove the old file where the criterion starts"
-
-
-def _holds(target: str, name: str) -> bool:
-    """Whether a file or folder at `target` of the workspace brings what `name` is."""
-    target, name = os.path.normpath(target), os.path.normpath(name)
-    return name == target or name.startswith(f"{target}/")
-
-
-_UNITS = ((86400, "days"), (3600, "hours"), (60, "min"), (1, "s"))
-
-
-def _age(written: float) -> str:
-    """How old the file is; nothing where the clocks of here and of its file system do not agree."""
-    seconds = time.time() - written
-    unit, name = next(((unit, name) for unit, name in _UNITS if seconds >= 2 * unit), (1, "s"))
-    return f" ({seconds / unit:.0f} {name} old)" if seconds >= 0 else ""
-
-
 METRIC_BYTES = 1 << 20
-
-_LINE_END = re.compile(r"\r+\n?|\n")
 
 MOST_CITED = 1 << 12
 
 ROUNDING = 1e-6
-"""What a value may lie beyond the metric's range, of an end or of 1: a score of 1 comes out of floats as 1.0000001."""
+"""By how much (relative to the bound or 1) a value may exceed the range: in floats, a score of 1 may be 1.0000001."""
+
+GRAIN_SECONDS = 0.02
+
+COARSE_GRAIN_SECONDS = 2.1
+"""After this time a rewritten file has another timestamp: systems count in ticks, some file systems in seconds."""
+
+_LINE_END = re.compile(r"\r+\n?|\n")
+
+_UNITS = ((86400, "days"), (3600, "hours"), (60, "min"), (1, "s"))
 
 
 class NoMetricError(ValueError):
-    """The criterion gave no number; the message says what it gave and what was expected."""
-
-
-def metric_end(path: Path, *, inside: Path) -> FileEnd | None:
-    """The end of the file with the metric, which a task may have put elsewhere, with a link in its place."""
-    return end_of(path, METRIC_BYTES, inside=inside, own_links_out=True)
+    """The criterion gave no number; the message says what was found and what was expected."""
 
 
 async def read_metric(
     criterion: CriterionPlan, stdout: Path, workspace: Path, hide: Callable[[str], str] = str, *, inside: Path
 ) -> float:
-    """The criterion's value, in the run directory `inside`.
+    """Read the criterion's value, in the run directory `inside`.
 
-    Raises NoMetricError where there is none; `hide` takes secrets out of what it cites.
+    Raises NoMetricError if there is none; `hide` masks secrets in the text that it quotes.
     """
     reading = criterion.reading
     path = workspace / reading.file if reading.file is not None else stdout
@@ -144,15 +79,20 @@ async def read_metric(
     text = _whole_lines(end)
     lines = cleaned(text)
     if not end.is_whole and not lines.strip():
-        raise NoMetricError(f"expected the metric in {source}: its last line is longer than the megabyte that is read")
+        raise NoMetricError(f"expected the metric in {source}: its last line is longer than 1 MB")
     wanted = Wanted(criterion.metric, (criterion.lowest, criterion.highest) == (0.0, 1.0), reading.file)
     value = await _Reader(reading, source, wanted, hide).value(lines, text)
     return _in_range(value, criterion)
 
 
+def metric_end(path: Path, *, inside: Path) -> FileEnd | None:
+    """The end of the file with the metric, which may be a symbolic link, if a task has moved the file elsewhere."""
+    return end_of(path, METRIC_BYTES, inside=inside, own_links_out=True)
+
+
 def _what_is_there(path: Path, inside: Path) -> str:
     if path.is_dir():
-        return "that is a folder"
+        return "that is a directory"
     try:
         os.close(opened(path, inside=inside, own_links_out=True))
     except (FileNotFoundError, NotADirectoryError):
@@ -163,7 +103,7 @@ def _what_is_there(path: Path, inside: Path) -> str:
 
 
 def _whole_lines(end: FileEnd) -> str:
-    """The end of a great file without the line that is cut: half a number would be another one."""
+    """The end of a large file without the line that is cut off: part of a number is another number."""
     text = end.data.decode("utf-8", "replace")
     if end.is_whole:
         return text
@@ -171,8 +111,35 @@ def _whole_lines(end: FileEnd) -> str:
     return text[first_end.end() :] if first_end else ""
 
 
+def _in_range(value: float, criterion: CriterionPlan) -> float:
+    lowest, highest = criterion.lowest, criterion.highest
+    if lowest is not None and value < lowest - ROUNDING * max(1.0, abs(lowest)):
+        raise NoMetricError(_outside(value, criterion))
+    if highest is not None and value > highest + ROUNDING * max(1.0, abs(highest)):
+        raise NoMetricError(_outside(value, criterion))
+    return value
+
+
+def _outside(value: float, criterion: CriterionPlan) -> str:
+    """The message distinguishes percent from a fraction, and a value from one that stands for no value."""
+    lowest, highest = criterion.lowest, criterion.highest
+    match (lowest, highest):
+        case (None, _):
+            values = f"up to {highest:g}"
+        case (_, None):
+            values = f"{lowest:g} and above"
+        case _:
+            values = f"{lowest:g} to {highest:g}"
+    said = f"{value:.15g} is outside the range of '{criterion.metric}', {values}"
+    if (lowest, highest) == (0.0, 1.0) and 1 < value <= 100:
+        return f"{said}: print {value / 100:.15g} for {value:.15g} %, or set range: [0, 100] and a threshold in percent"
+    if math.isfinite(value):
+        return f"{said}: print nan if there is no value, or set range: any if such values are valid"
+    return f"{said}: print nan if there is no value"
+
+
 class _Reader:
-    """Finds a number the way that `read` says, in `source`, as messages call it."""
+    """Finds the number as `read` says; `source` is what messages call the output or file."""
 
     def __init__(self, reading: MetricSource, source: str, wanted: Wanted, hide: Callable[[str], str]) -> None:
         self._hide = hide
@@ -227,23 +194,21 @@ class _Reader:
             except (ValueError, RecursionError):  # noqa: PERF203 - two rounds
                 continue
         hint = advice_on_line(line, text, self._wanted) if line.lstrip().startswith("{") else None
-        message = f"expected JSON in {self._source}; {self._ending(line)}{f'; {hint}' if hint else ''}"
+        message = f"expected JSON in {self._source}; {self._last_part(line)}{f'; {hint}' if hint else ''}"
         raise NoMetricError(message)
 
     async def _from_regex(self, text: str, raw: str, regex: str) -> float:
-        """Where it finds nothing in what a person would see, it may be made for what was printed, byte by byte."""
+        """Search the text as a person sees it, then the raw output: the expression may be written for either."""
         try:
             found = await find_last(regex, text)
             if found is None and raw != text:
                 found = await find_last(regex, raw)
         except SlowMatchError:
-            message = (
-                f"the search for '{regex}' in {self._source} was ended after {SECONDS} seconds of processor time; "
-            )
-            message += "write an expression without repeats inside of repeats, such as (a+)+ or (.*,)*"
+            message = f"the search for '{regex}' in {self._source} was stopped after {SECONDS} seconds of CPU time; "
+            message += "write an expression without nested repeats, such as (a+)+ or (.*,)*"
             raise NoMetricError(message) from None
         if found is None:
-            raise NoMetricError(f"expected {self._source} to match '{regex}'; {self._ending(last_line(text))}")
+            raise NoMetricError(f"expected {self._source} to match '{regex}'; {self._last_part(last_line(text))}")
         found = cleaned(found)
         if (number := number_of(found)) is not None:
             return number
@@ -252,8 +217,8 @@ class _Reader:
             f"what '{regex}' finds in {self._source}", self._shown(found) if found.strip() else "nothing", advice
         )
 
-    def _ending(self, line: str) -> str:
-        return f"it ends in {self._shown(line)}" if line else "it is empty"
+    def _last_part(self, line: str) -> str:
+        return f"it ends with {self._shown(line)}" if line else "it is empty"
 
     def _shown(self, value: object) -> str:
         if isinstance(value, dict):
@@ -265,7 +230,7 @@ class _Reader:
 
 
 def _matching(value: object, keys: list[str]) -> int | None:
-    """How many of the keys name what is in `value`: one, or more where a key holds points; None: nothing is there."""
+    """How many of the keys name an entry of `value`: one, or more if a key contains dots; None: there is none."""
     if isinstance(value, dict):
         return next((used for used in range(len(keys), 0, -1) if ".".join(keys[:used]) in value), None)
     is_place = isinstance(value, list) and re.fullmatch(r"-?[0-9]{1,9}", keys[0]) is not None
@@ -275,7 +240,7 @@ def _matching(value: object, keys: list[str]) -> int | None:
 def _as_float(value: float) -> float:
     try:
         return float(value)
-    except OverflowError:  # a whole number that no float can hold, read as such a decimal is
+    except OverflowError:  # an integer too large for a float is infinite, as such a decimal number is
         return math.inf if value > 0 else -math.inf
 
 
@@ -283,36 +248,65 @@ def _no_number(place: str, found: str, advice: str | None) -> NoMetricError:
     return NoMetricError(f"expected a number on {place}, found {found}{f'; {advice}' if advice else ''}")
 
 
-def _in_range(value: float, criterion: CriterionPlan) -> float:
-    lowest, highest = criterion.lowest, criterion.highest
-    if lowest is not None and value < lowest - ROUNDING * max(1.0, abs(lowest)):
-        raise NoMetricError(_outside(value, criterion))
-    if highest is not None and value > highest + ROUNDING * max(1.0, abs(highest)):
-        raise NoMetricError(_outside(value, criterion))
-    return value
+def _visible(character: str) -> str:
+    """Spell out invisible characters, which may be why it is not a number; control characters are filtered later."""
+    is_hidden = character != " " and unicodedata.category(character) in ("Cf", "Zs", "Zl", "Zp")
+    return f"\\u{ord(character):04x}" if is_hidden else character
 
 
-def _outside(value: float, criterion: CriterionPlan) -> str:
-    """The message tells percent from a fraction, and a value from one that stands for none."""
-    lowest, highest = criterion.lowest, criterion.highest
-    match (lowest, highest):
-        case (None, _):
-            values = f"up to {highest:g}"
-        case (_, None):
-            values = f"{lowest:g} and above"
-        case _:
-            values = f"{lowest:g} to {highest:g}"
-    said = f"{value:.15g} lies outside of the range of '{criterion.metric}', {values}"
-    if (lowest, highest) == (0.0, 1.0) and 1 < value <= 100:
-        return (
-            f"{said}: print {value / 100:.15g} for {value:.15g} %, or write range: [0, 100] and a threshold in percent"
-        )
-    if math.isfinite(value):
-        return f"{said}: print nan where there is no value, or write range: any if such values are meant"
-    return f"{said}: print nan where there is no value"
+class MetricFile:
+    """The file that a learner's criterion reads, watched from attempt to attempt."""
+
+    def __init__(self, name: str, workspace: Path, *, inside: Path) -> None:
+        self.name = name
+        self._path = workspace / name
+        self._inside = inside
+        self._signature: str | None = None
+        self._since = 0.0
+        self._grain_seconds = GRAIN_SECONDS
+
+    def look(self) -> str | None:
+        """The present signature; None if there is no such file."""
+        end = metric_end(self._path, inside=self._inside)
+        signature = end.signature if end else None
+        if end is not None and signature != self._signature:
+            self._since = anyio.current_time()
+            self._grain_seconds = COARSE_GRAIN_SECONDS if end.mtime_ns % 10**9 == 0 else GRAIN_SECONDS
+        self._signature = signature
+        return signature
+
+    async def settle(self) -> None:
+        """Wait until the same bytes, if written again, would have another signature."""
+        if self.look() is not None:
+            await anyio.sleep(max(0.0, self._since + self._grain_seconds - anyio.current_time()))
+
+    def why_stale(self, plan: LearnerPlan, state: LearnerState, run_started: float | None) -> str:
+        """Where a file comes from that no successful attempt of this iteration has written, and what to do."""
+        end = metric_end(self._path, inside=self._inside)
+        written = end.mtime_ns / 1e9 if end else 0.0
+        origin = next((o for o in reversed(state.file_origins) if end and o.signature == end.signature), None)
+        if origin is not None and origin.failed:
+            where = f"an attempt of '{origin.task}' wrote it in iteration {origin.iteration}, and failed"
+        elif origin is not None:
+            where = f"it is from iteration {origin.iteration}"
+        elif any(_holds(file.target, self.name) for file in plan.files):
+            where = "it comes from 'files'"
+        elif run_started is not None and written < run_started:
+            where = "it is older than this run"
+        else:
+            where = "no successful attempt wrote it"
+        message = f"'{self.name}' was not written in this iteration: {where}{_age(written)}"
+        return f"{message}; write it in every iteration, and delete the old file when the criterion starts"
 
 
-def _visible(sign: str) -> str:
-    """What nobody sees may be the reason why it is no number; what acts on a terminal is filtered later."""
-    is_hidden = sign != " " and unicodedata.category(sign) in ("Cf", "Zs", "Zl", "Zp")
-    return f"\\u{ord(sign):04x}" if is_hidden else sign
+def _holds(target: str, name: str) -> bool:
+    """Whether `name` is the file at `target` in the workspace, or in the directory at `target`."""
+    target, name = os.path.normpath(target), os.path.normpath(name)
+    return name == target or name.startswith(f"{target}/")
+
+
+def _age(written: float) -> str:
+    """How old the file is; empty if the clocks of this machine and of the file system disagree."""
+    seconds = time.time() - written
+    unit, name = next(((unit, name) for unit, name in _UNITS if seconds >= 2 * unit), (1, "s"))
+    return f" ({seconds / unit:.0f} {name} old)" if seconds >= 0 else ""

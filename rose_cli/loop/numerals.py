@@ -1,7 +1,7 @@
-"""Numbers in what programs print: which texts are one, and what to say of a text that is none.
+"""Numbers in the output of programs: which strings are numbers, and what to do about those that are not.
 
-Read as a number is what has one meaning only: decimals, Fortran's exponent letter D, colours around it, `nan` and
-infinity. A hint never names what cannot help: a regular expression, or a key of JSON, is tried before it is proposed.
+Only strings with a single meaning are read as numbers: decimals, also with Fortran's exponent letter D or with colours
+around them, `nan` and infinity. Hints are tested: a regular expression, or a key of JSON, is only proposed if it works.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ _DECIMAL = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eEdD][-+]?\d+)?"
 _NUMBER = re.compile(rf"{_DECIMAL}|[-+]?(?:inf|infinity|nan)", re.IGNORECASE | re.ASCII)
 _COLOURS = re.compile(
     r"\x1b\[[\d;:]*m"  # colours
-    r"|\x1b\[0?K|^\x1b\[\d?K"  # erase what follows, or a line on which nothing stands yet
-    r"|\x1b\[\?[\d;]*[hl]"  # switches of the terminal, such as the cursor
+    r"|\x1b\[0?K|^\x1b\[\d?K"  # erases what follows, or an empty line
+    r"|\x1b\[\?[\d;]*[hl]"  # switches terminal modes, such as the cursor
     r"|\x1b[()][0-9AB]|\x0f"  # character sets
-    r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)",  # titles and links
+    r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)",  # titles and hyperlinks
     re.MULTILINE | re.ASCII,
 )
 MOST_NAMED = 10
 LONGEST_LINE = 1000
-"""In longer ones nobody looks for a number, and a search could take long."""
+"""Longer lines are not searched for a number: that could take long."""
 
 
 def cleaned(text: str) -> str:
-    """The text as a person sees it: every kind of line end is one, colours and byte order marks before lines are gone.
+    """The text as a person sees it: with uniform line ends, without colours and byte order marks.
 
-    A sequence that moves the cursor stays: what it would leave on a screen cannot be told from here.
+    A sequence that moves the cursor stays: its effect on a screen is unknown here.
     """
     text = re.sub(r"\r+\n?", "\n", text)
     text = re.sub(r"^\ufeff", "", text, flags=re.MULTILINE) if "\ufeff" in text else text
@@ -43,7 +43,7 @@ def cleaned(text: str) -> str:
 
 
 def number_of(text: str) -> float | None:
-    """The number that the text is, and nothing else; None where it is none."""
+    """The number that the whole text is; None if it is not a number."""
     text = text.strip()
     return float(text.lower().replace("d", "e")) if _NUMBER.fullmatch(text) else None
 
@@ -55,7 +55,7 @@ def last_line(text: str) -> str:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the text should have been: the metric's number, a share from 0 to 1 or not, out of a file or output."""
+    """What was expected: the metric's number, possibly a share from 0 to 1, from a file or standard output."""
 
     metric: str
     is_share: bool = False
@@ -66,7 +66,7 @@ class Wanted:
         return f"read: {{{f'file: {self.file}, ' if self.file else ''}{how}}}"
 
     def is_called(self, name: str) -> bool:
-        """Whether the name may be the metric's: `mse` for `mean_squared_error_mse`, `val_mse` for `mse`."""
+        """Whether the name may mean the metric: `mse` for `mean_squared_error_mse`, `val_mse` for `mse`."""
         mine, other = _folded(self.metric), _folded(name)
         return len(other) > 1 and (mine in other or other in mine)
 
@@ -79,7 +79,7 @@ def _folded(name: str) -> str:
 
 
 def advice_on_line(line: str, text: str, wanted: Wanted) -> str | None:
-    """What helps where the last line of `text` is no number."""
+    """What to do if the last line of `text` is not a number."""
     if len(line) > LONGEST_LINE:
         return None
     if line.lstrip().startswith("{"):
@@ -93,7 +93,7 @@ def advice_on_line(line: str, text: str, wanted: Wanted) -> str | None:
 
 
 def advice_on_regex(found: str, regex: str, text: str, wanted: Wanted) -> str | None:
-    """What helps where a regular expression finds something that is no number."""
+    """What to do if a regular expression finds something that is not a number."""
     if len(found) > LONGEST_LINE:
         return None
     if (said := advice_on_word(found.strip(), wanted) or _advice_on_words(found, wanted)) is not None:
@@ -120,26 +120,31 @@ _NOTHING = {"none", "null", "na", "n/a", "-", "--", "undefined", "nil", "missing
 
 
 def advice_on_word(word: str, wanted: Wanted) -> str | None:
-    """What to print where the word is a number in a form that has no single meaning, or is none by its look alone."""
+    """What to print instead of a word that means a number, in a form that is ambiguous or not accepted."""
     if len(word) > LONGEST_LINE:
         return None
     bare = _bare(word)
     if bare != word and number_of(bare) is not None:
         return f"print {bare} and nothing else"
     if word.casefold() in _NOTHING:
-        return "print nan where there is no value"
-    return _advice_on_languages(word) or _advice_on_percent(word, wanted) or _advice_on_signs(word) or _unwrapped(word)
+        return "print nan if there is no value"
+    return (
+        _advice_on_languages(word)
+        or _advice_on_percent(word, wanted)
+        or _advice_on_characters(word)
+        or _unwrapped(word)
+    )
 
 
 def _bare(word: str) -> str:
-    """Without quotes around it and a sign of punctuation after it."""
+    """Without quotes around it and punctuation after it."""
     return word.rstrip(".,;").strip("\"'`").rstrip(".,;")
 
 
 def _advice_on_languages(word: str) -> str | None:
     if match := _LETTERLESS.fullmatch(word):
         meant = f"{match[1]}E{match[2]}"
-        return f"Fortran may mean {meant}: give the exponent room for its letter, as in the format ES24.16E3"
+        return f"Fortran may mean {meant}: leave room for the letter of the exponent, as the format ES24.16E3 does"
     if len(word) > 1 and not word.strip("*"):
         return "Fortran prints asterisks for a number that is too long for its field: make the field wider"
     if re.fullmatch(rf"\[1\]\s+{_DECIMAL}", word, re.ASCII):
@@ -156,23 +161,24 @@ def _advice_on_percent(word: str, wanted: Wanted) -> str | None:
     return f"print {value / 100:.15g} for {shown} %" if wanted.is_share else f"print {shown} without the %"
 
 
-def _advice_on_signs(word: str) -> str | None:
-    """Other signs than a program understands: for thousands, for the decimal point, for minus; other digits."""
+def _advice_on_characters(word: str) -> str | None:
+    """Characters that programs do not understand: thousands separators, decimal commas, minus signs, other digits."""
     ascii_minus = word.translate(_DASHES)
     plain = _BLANKS.sub("", ascii_minus)
     if match := _COMMA.fullmatch(plain):
         also = (
-            f" (or {plain.replace(',', '')}, if the comma parts thousands)" if len(match[2]) == 3 and match[1] else ""
+            f" (or {plain.replace(',', '')}, if the comma separates thousands)"
+            if len(match[2]) == 3 and match[1]
+            else ""
         )
-        return f"print {plain.replace(',', '.')}{also}: the decimal sign is a point"
+        return f"print {plain.replace(',', '.')}{also}: use a dot as the decimal separator"
     for pattern, thousands in zip(_THOUSANDS, ",.", strict=True):
         if pattern.fullmatch(plain):
-            return f"print {plain.replace(thousands, '').replace(',', '.')}, without signs between thousands"
+            return f"print {plain.replace(thousands, '').replace(',', '.')}, without thousands separators"
     if number_of(plain) is not None:
-        return (
-            f"print {plain}, {'without signs between digits' if plain != ascii_minus else 'with an ASCII minus sign'}"
-        )
-    try:  # digits of other scripts, underscores, hexadecimal: Python knows what they mean
+        how = "without separators between digits" if plain != ascii_minus else "with an ASCII minus sign"
+        return f"print {plain}, {how}"
+    try:  # digits of other scripts, underscores, hexadecimal: Python understands them
         value = float.fromhex(plain) if "0x" in plain.lower() else float(plain)
     except (ValueError, OverflowError):
         return None
@@ -208,7 +214,7 @@ def _unwrapped(word: str) -> str | None:
 
 
 def _bare_print(value: str, name: str, *, is_bare: bool) -> str:
-    """The call of `print` that shows the number in `value`, which stands in `name(…)`, or by itself."""
+    """The call of `print` that shows only the number in `value`, which is inside `name(…)` or on its own."""
     if is_bare:
         return f"print(x{'[0]' * (len(value) - len(value.lstrip('[(')))})"
     has_item = value.startswith(("[", "(")) or not name or name.endswith("tensor")
@@ -228,7 +234,7 @@ def _advice_on_words(line: str, wanted: Wanted) -> str | None:
 
 @dataclass(frozen=True)
 class _Token:
-    """A number in a line, with what stands between the number before it and itself."""
+    """A number in a line; `before` is the text between the previous number and this one."""
 
     start: int
     end: int
@@ -242,7 +248,7 @@ _GLUED = re.compile(r"(?<=\d)[^\s\w.=|\-+](?=\d)")
 
 
 def _tokens(line: str) -> list[_Token]:
-    """The numbers of a line; none where signs between digits leave it open what they are."""
+    """The numbers in a line; none if separators between digits make them ambiguous."""
     found: list[_Token] = []
     for match in _TOKEN.finditer(line) if not _GLUED.search(line) else ():
         unit = _WITH_UNIT.fullmatch(match[0])
@@ -255,17 +261,17 @@ def _tokens(line: str) -> list[_Token]:
 
 
 def _advice_on_labelled(line: str, text: str, wanted: Wanted) -> str | None:
-    """A regular expression that finds the metric's number in the line, and in all that was printed."""
+    """A regular expression that finds the metric's number, in this line and in the whole output."""
     token = _the_one(line, wanted)
     for regex in _regexes(line, token, wanted) if token else ():
         found = last_match(regex, text)
         if found is not None and token is not None and number_of(found) == token.value:
-            return f"for the number in this line write {wanted.read(f'regex: {_quoted(regex)}')}"
+            return f"to read the number in this line, write {wanted.read(f'regex: {_quoted(regex)}')}"
     return None
 
 
 def _the_one(line: str, wanted: Wanted) -> _Token | None:
-    """The number that bears the metric's name, or the only one; not where it may be a part of a longer one."""
+    """The number with the metric's name, or the only number; None if it may be part of a longer one."""
     tokens = _tokens(line)
     named = [place for place, token in enumerate(tokens) if _name_in(token.before, wanted)]
     exact = [place for place in named if wanted.is_just(_name_in(tokens[place].before, wanted))]
@@ -306,11 +312,11 @@ def _quoted(regex: str) -> str:
 
 
 def _advice_on_others(line: str, text: str) -> str | None:
-    """Where no regular expression is sure to find it, or the number stands in an earlier line."""
+    """What to do if no regular expression finds it with certainty, or the number is in an earlier line."""
     if _tokens(line):
         return "print the value alone, as the last line"
     above = [each for each in text.splitlines() if number_of(each) is not None]
-    return f"print the value last: '{above[-1].strip()[:40]}' stands above it" if above else None
+    return f"print the value last: '{above[-1].strip()[:40]}' is above it" if above else None
 
 
 # --- JSON -----------------------------------------------------------------------------------------------------------
@@ -321,7 +327,7 @@ def _advice_on_object(line: str, wanted: Wanted) -> str | None:
         value = json.loads(line)
     except (ValueError, RecursionError):
         how = wanted.read("json: KEY")
-        return f"this is not JSON, as print(json.dumps(…)) writes it; with that, write {how}"
+        return f"this is not JSON: print it with print(json.dumps(…)) and write {how}"
     paths = list(number_paths(value))
     if not paths:
         return "there is no number in this JSON object"
@@ -329,13 +335,13 @@ def _advice_on_object(line: str, wanted: Wanted) -> str | None:
     exact = [path for path in named if wanted.is_just(path.rpartition(".")[2])]
     for found in (exact, named, paths):
         if len(found) == 1:
-            return f"for the number in this JSON object write {wanted.read(f'json: {found[0]}')}"
+            return f"to read the number in this JSON object, write {wanted.read(f'json: {found[0]}')}"
     keys = ", ".join(paths[:MOST_NAMED])
-    return f"for a number in this JSON object write {wanted.read('json: KEY')} with one of {keys}"
+    return f"to read a number in this JSON object, write {wanted.read('json: KEY')} with one of {keys}"
 
 
 def number_paths(value: Any, above: str = "", depth: int = 0) -> Iterator[str]:  # noqa: ANN401 - any JSON
-    """The paths to numbers that `read: {json: …}` can name; of a list the one to its last entry."""
+    """The paths of numbers that `read: {json: …}` can find; in a list, only that of its last entry."""
     if depth > MOST_NAMED:
         return
     if isinstance(value, list):

@@ -1,7 +1,7 @@
-"""What a task left behind: the last lines of its output, and a reported result.
+"""The output of a task: the last lines that it printed, and its report.
 
-Only the end of a file is read, so that a task that prints gigabytes costs nothing. What is no regular file is not
-opened: nothing here waits. Bytes that are no UTF-8 are shown as replacement characters and never fail a task.
+Only the end of a file is read, so that gigabytes of output cost nothing. Only regular files are opened: nothing here
+blocks. Bytes that are not UTF-8 are shown as replacement characters and never fail a task.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from rose_cli.journal.codec import is_shallow
 from rose_cli.loop.numerals import cleaned
-from rose_cli.util.errors import LearnerFoldersError, RunDirectoryError
+from rose_cli.runs.directory import unusable
+from rose_cli.util.errors import RunDirectoryError
 from rose_cli.util.files import OpenDirectory, open_inside
 from rose_cli.util.shortage import shortage
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 REPORT_BYTES = 1 << 16
 SLACK_BYTES = 1 << 12
-"""Blanks and line ends around a report do not count."""
+"""Allowed for spaces and line ends around a report."""
 SHOWN_LINES = 10
 SHOWN_WIDTH = 300
 
@@ -37,7 +38,7 @@ _LAST_LINE = "the last line of its output"
 
 @dataclass(frozen=True)
 class FileEnd:
-    """The end of a regular file, with its size and the time of its last change."""
+    """The end of a regular file, with the size and the modification time of the file."""
 
     size: int
     mtime_ns: int
@@ -49,23 +50,22 @@ class FileEnd:
 
     @property
     def signature(self) -> str:
-        """Changes whenever the file is written. It stays the same where it is copied with its times, linked, or
-        gets other permissions: that writes nothing anew."""
+        """Changes whenever the file is written; not if it is copied with its times, linked, or its mode is changed."""
         return f"{self.size}:{self.mtime_ns}:{blake2b(self.data, digest_size=8).hexdigest()}"
 
 
 def same_content(signature: str, other: str | None) -> bool:
-    """Whether two signatures are those of the same bytes, whenever they were written."""
+    """Whether two signatures belong to the same bytes, regardless of when they were written."""
     return other is not None and signature.split(":")[::2] == other.split(":")[::2]
 
 
 def end_of(path: Path, size: int, *, inside: Path, own_links_out: bool = False) -> FileEnd | None:
-    """The last `size` bytes of a regular file; None where there is none, or it cannot be read.
+    """The last `size` bytes of a regular file; None if it does not exist or cannot be read.
 
-    It is reached from the run directory `inside`, through links as `open_inside` has it.
+    It is reached from the run directory `inside`, following links as `open_inside` does.
     """
     try:
-        # opened, and not only looked at: a network file system then asks its server what is there now
+        # opening it makes a network file system ask its server for the present state
         with open(opened(path, inside=inside, own_links_out=own_links_out), "rb") as file:
             status = os.fstat(file.fileno())
             file.seek(max(0, status.st_size - size))
@@ -75,31 +75,31 @@ def end_of(path: Path, size: int, *, inside: Path, own_links_out: bool = False) 
 
 
 def opened(path: Path, *, inside: Path, own_links_out: bool) -> int:
-    """The descriptor of such a file. Raises OSError."""
+    """A descriptor of such a file. Raises OSError."""
     _refresh(path.parent)
     with OpenDirectory.at(inside, inside=inside) as top:
         return open_inside(top, os.path.relpath(path, inside), own_links_out=own_links_out)
 
 
 def _refresh(folder: Path) -> None:
-    """Opening a folder makes a network file system ask its server which files are there now."""
+    """Opening a directory makes a network file system ask its server which files exist."""
     with suppress(OSError):
         os.close(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
 
 
 def last_lines(path: Path, secrets: Secrets, count: int = SHOWN_LINES, *, inside: Path) -> tuple[str, ...]:
-    """The last lines of a file that are not blank, without secrets, each cut to a width that a screen can show."""
+    """The last lines of a file that are not blank, with secrets masked, each cut to a width that fits a screen."""
     end = end_of(path, count * 4096 + secrets.longest, inside=inside)
     text = secrets.masked(end.data.decode("utf-8", "replace")) if end else ""
     if end and not end.is_whole:
-        text = text[secrets.longest :]  # the rest of one that began before
+        text = text[secrets.longest :]  # the rest of a secret that is cut off
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
     return tuple(line if len(line) <= SHOWN_WIDTH else f"{line[: SHOWN_WIDTH - 1]}…" for line in lines[-count:])
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a task reported; `problem` says why a report that it made is not kept."""
+    """The report of a task; `problem` says why it is not kept."""
 
     result: Mapping[str, Any] = field(default_factory=dict)
     problem: str | None = None
@@ -112,7 +112,7 @@ def report_of(result_file: Path, stdout: Path, *, inside: Path) -> Report:
         return _report_in_output(stdout, inside)
     end = end_of(result_file, REPORT_BYTES + SLACK_BYTES, inside=inside)
     if end is None:
-        return Report(problem="$ROSE_RESULT is not a regular file of the run that can be read")
+        return Report(problem="$ROSE_RESULT is not a readable regular file inside the run")
     data = end.data.strip()
     if not end.is_whole or len(data) > REPORT_BYTES:
         return Report(problem=_too_large("$ROSE_RESULT", end.size))
@@ -121,24 +121,23 @@ def report_of(result_file: Path, stdout: Path, *, inside: Path) -> Report:
 
 
 def remove_old_report(result_file: Path, *, inside: Path) -> None:
-    """What lies there before an attempt is not its report, and a link there might lead anywhere.
+    """Delete a result file from before the attempt: it is not its report, and as a link it might point anywhere.
 
-    Raises RunDirectoryError; LearnerFoldersError where a task has taken away the right to look.
+    Raises RunDirectoryError; LearnerFoldersError if a task has removed the permission to do so.
     """
     _refresh(result_file.parent)
-    if not os.path.lexists(result_file):  # nothing is there, most often
+    if not os.path.lexists(result_file):  # the usual case
         return
     try:
         with OpenDirectory.at(result_file.parent, inside=inside) as folder:
             os.unlink(result_file.name, dir_fd=folder.descriptor)
-    # a folder is no report; where there can be none at all, the attempt will not start
+    # a directory is not a report; without the directory of the logs, the attempt will not start
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         pass
     except PermissionError as error:
-        message = f"cannot use '{result_file.parent}': {error.strerror}"
-        raise LearnerFoldersError(message, "see that it can be read and written, then `rose resume`") from error
+        raise unusable(result_file.parent, error) from error
     except OSError as error:
-        message = f"cannot remove '{result_file}', which was there before its task: {error.strerror}"
+        message = f"cannot remove '{result_file}', which existed before its task: {error.strerror}"
         raise shortage(error) or RunDirectoryError(message, "remove it, then `rose resume`") from error
 
 
@@ -162,21 +161,23 @@ def _report_in_output(stdout: Path, inside: Path) -> Report:
 
 
 def _report_in_long_line(text: bytes) -> Report:
-    """A line that is longer than any report may be: its end tells whether it was meant to be one."""
+    """A line that is longer than any report: its end shows whether it was meant to be one."""
     if not text.endswith(b"}"):
         return Report()
     return Report(problem=_too_large(f"{_LAST_LINE}, cut here,", len(text)))
 
 
 def _report_over_lines(text: bytes) -> Report:
-    """What `json.dumps(…, indent=2)` prints looks like a report to whoever wrote it."""
+    """The output of `json.dumps(…, indent=2)` was meant to be a report."""
     start = 0 if text.startswith(b"{") else text.rfind(b"\n{") + 1
     is_object = text[start : start + 1] == b"{" and isinstance(_parsed(text[start:]), dict)
-    return Report(problem="its output ends in JSON over several lines: print it as one line") if is_object else Report()
+    return (
+        Report(problem="its output ends with JSON over several lines: print it on one line") if is_object else Report()
+    )
 
 
 def _too_large(what: str, size: int) -> str:
-    return f"{what} has {size:,} bytes: a report may have {REPORT_BYTES:,}"
+    return f"{what} has {size:,} bytes; the maximum is {REPORT_BYTES:,}"
 
 
 def _parsed(data: bytes) -> dict[str, Any] | str:
@@ -190,7 +191,7 @@ def _parsed(data: bytes) -> dict[str, Any] | str:
     except json.JSONDecodeError as error:
         return f"is not JSON ({error.msg}, character {error.pos + 1}): print it with json.dumps"
     except ValueError:
-        return "holds a number with too many digits"
+        return "contains a number with too many digits"
     if isinstance(value, dict) and not is_shallow(value):
         return "is nested too deeply"
     return value if isinstance(value, dict) else 'is not a JSON object, as in {"loss": 0.1}'

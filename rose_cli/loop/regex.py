@@ -1,6 +1,6 @@
-"""What a user's regular expression finds: at once where it is surely quick, else in a process that can be ended.
+"""Searches with a user's regular expression: directly if that is certainly quick, else in a process that can be killed.
 
-Python's re holds the whole process while it searches, and an expression such as `(a+)+b` may search for years.
+Python's re blocks the whole process while it searches, and an expression such as `(a+)+b` may search for years.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import anyio
 from rose_cli.util.shortage import process_shortage
 
 SECONDS = 2
-"""Of processor time: a megabyte takes a hundredth of that."""
+"""Of CPU time: a megabyte takes a hundredth of that."""
 
 _MOST_STEPS = 2_000_000
-"""Some hundredths of a second."""
+"""A few hundredths of a second."""
 
 _REPEATED_GROUP = re.compile(r"\)[*+?{]")
 
 _MAY_LEAVE_LINE = re.compile(r"\\(?![dSw]|[^\w\s])|\[\^|\(\?(?![:=!]|P<|<[=!])|[\x00-\x1f]")
-"""What may match the end of a line, and more: of escapes only such are surely not among it."""
+"""What might match the end of a line: all escapes except those that certainly do not."""
 
 _CHARACTERS = re.compile(r"\\.|\[(?:\\.|[^\]\\])+\]")
 
@@ -60,7 +60,7 @@ class SlowMatchError(Exception):
 
 
 def is_quick(regex: str, text: str) -> bool:
-    """Whether no search of the text can take long, by the most steps that so many repeats and choices allow."""
+    """Whether no search of the text can take long, by the most steps that its repeats and choices allow."""
     if _REPEATED_GROUP.search(regex):
         return False
     parts = [text]
@@ -73,7 +73,7 @@ def is_quick(regex: str, text: str) -> bool:
 
 
 def last_match(regex: str, text: str) -> str | None:
-    """The first group of the last match, or all of it; None where nothing matches."""
+    """The first group of the last match, or the whole match if there is no group; None if nothing matches."""
     last = None
     for match in re.finditer(regex, text, re.MULTILINE):
         last = match
@@ -81,7 +81,7 @@ def last_match(regex: str, text: str) -> str | None:
 
 
 async def find_last(regex: str, text: str) -> str | None:
-    """The same, however long the search would take. Raises SlowMatchError."""
+    """The same, but never blocking, even if the search takes long. Raises SlowMatchError."""
     if is_quick(regex, text):
         return last_match(regex, text)
     pattern = regex.encode("utf-8", "surrogatepass")
@@ -98,17 +98,17 @@ async def find_last(regex: str, text: str) -> str | None:
 
 
 async def _searched(length: int, given: IO[bytes], found: IO[bytes]) -> int:
-    """The exit code of a process that searches, and ends by itself where it is not ended before."""
+    """The exit code of a process that searches; it limits its own CPU time."""
     numbers = map(str, (SECONDS, length, _MEGABYTES, _WAS_FOUND, _WAS_NOT_FOUND))
     try:
-        process = subprocess.Popen(  # noqa: ASYNC220 - forking is all that it waits for
+        process = subprocess.Popen(  # noqa: ASYNC220 - only waits for the fork
             [sys.executable, "-I", "-S", "-B", "-c", _PROGRAM, *numbers],
             stdin=given, stdout=found, stderr=subprocess.DEVNULL, cwd="/", start_new_session=True,
         )  # fmt: skip
     except (OSError, MemoryError) as error:
         raise process_shortage("the search for the metric", error) from error
     try:
-        while (code := process.poll()) is None:  # noqa: ASYNC110 - the kernel ends it
+        while (code := process.poll()) is None:  # noqa: ASYNC110 - the kernel kills it
             await anyio.sleep(_POLL_SECONDS)
     finally:
         process.kill()

@@ -1,7 +1,7 @@
-"""Which logs stay where not all do, by `keep` of the campaign or for `rose clean`; and how the others are removed.
+"""Which logs are kept, by `keep` in the campaign or for `rose clean`, and how the others are removed.
 
-Those stay of the last so many iterations, of the one with the best value, and of attempts that failed in the last so
-many iterations in which one failed. No resume reads a log of an iteration that is over.
+Those of the last N iterations are kept, of the iteration with the best value, and of the attempts that failed in the
+last N iterations in which any failed. No resume reads a log of a finished iteration.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from rose_cli.util.trees import Steps
 
 Attempts = tuple[tuple[str, int, int], ...]
-"""By task, replica and number."""
+"""Attempts by task, replica and number."""
 
 
 @dataclass(frozen=True)
 class KeptLogs:
-    """All from iteration `first` on and of the `best` one, and of those in `failed` what the named attempts printed."""
+    """All logs from iteration `first` on and of the `best` one, and those of the attempts in `failed`, by iteration."""
 
     first: int
     best: int | None
@@ -38,11 +38,11 @@ class KeptLogs:
         return iteration >= self.first or iteration == self.best
 
     def drops(self, iteration: int, name: str) -> bool:
-        """Whether the file of that name among the logs of an iteration does not stay."""
+        """Whether the file with that name in the logs of an iteration is removed."""
         return not self.is_whole(iteration) and not name.startswith(_prefixes(self.failed.get(iteration, ())))
 
     def fewer_than(self, before: KeptLogs) -> set[int]:
-        """Iterations of which more stayed before."""
+        """Iterations of which `before` kept more."""
         fewer = {*range(before.first, self.first), *(before.failed.keys() - self.failed.keys())}
         return {number for number in (*fewer, before.best) if number is not None and not self.is_whole(number)}
 
@@ -50,8 +50,8 @@ class KeptLogs:
 def kept_logs(most: int, criterion: CriterionPlan | None, learner: LearnerState) -> KeptLogs:
     done = len(learner.iterations)
     best = best_value(criterion, learner.history)
-    under_way = [learner.current] if learner.current else []
-    failed = [each for each in (*learner.iterations, *under_way) if each.failed]
+    current = [learner.current] if learner.current else []
+    failed = [each for each in (*learner.iterations, *current) if each.failed]
     return KeptLogs(
         first=max(0, done - most),
         best=None if best is None else learner.history.index(best),
@@ -60,14 +60,14 @@ def kept_logs(most: int, criterion: CriterionPlan | None, learner: LearnerState)
 
 
 def logged_iterations(logs: Path, run: Path) -> list[int]:
-    """Whose logs are there."""
+    """The iterations that have logs."""
     with suppress(OSError), OpenDirectory.at(logs, inside=run) as folder:
         return sorted(int(name) for name in folder.names() if name.isdecimal() and name.isascii())
     return []
 
 
 def removing_logs(logs: Path, run: Path, iterations: Iterable[int], kept: KeptLogs) -> Steps:
-    """Remove what does not stay of these iterations. Raises OSError."""
+    """Remove the logs of these iterations that are not kept. Raises OSError."""
     with OpenDirectory.at(logs, inside=run) as folder:
         for iteration in iterations:
             if iteration not in kept.failed:
@@ -80,14 +80,14 @@ def removing_logs(logs: Path, run: Path, iterations: Iterable[int], kept: KeptLo
 
 
 def _prefixes(attempts: Attempts) -> tuple[str, ...]:
-    """As `RunDirectory.log` has them."""
+    """The beginnings of their file names; see `RunDirectory.log`."""
     return tuple(
         f"{task}.r{replica}.{number}." if replica else f"{task}.{number}." for task, replica, number in attempts
     )
 
 
 class LogKeeper:
-    """Lets the logs of one learner go as its iterations pass."""
+    """Removes the logs of one learner while its iterations pass."""
 
     def __init__(self, most: int, criterion: CriterionPlan | None, logs: Path, run: Path) -> None:
         self._most = most
@@ -97,7 +97,7 @@ class LogKeeper:
         self._kept: KeptLogs | None = None
 
     def removal(self, learner: LearnerState) -> Iterator[None] | None:
-        """The removal of what no longer stays, where there is any: the first time by what is there."""
+        """The removal of logs that are no longer kept, if there are any; the first time, of all that are found."""
         kept = kept_logs(self._most, self._criterion, learner)
         if self._kept is None:
             numbers = {number for number in logged_iterations(self._logs, self._run) if not kept.is_whole(number)}

@@ -18,8 +18,8 @@ from rose_cli.loop.output import last_lines, remove_old_report, report_of, same_
 from rose_cli.plan.model import CRITERION
 from rose_cli.plan.render import AttemptPaths, Command, NoCommandError, render
 from rose_cli.plan.secrets import plain_words, secrets_given, secrets_of
-from rose_cli.runs.directory import news_of_files
 from rose_cli.runs.snapshot import Snapshot
+from rose_cli.runs.workspace import workspace_changes
 from rose_cli.util.errors import EngineError, JournalError
 from rose_cli.util.redact import Secrets, masked_command, masked_options
 from rose_cli.util.shortage import check_memory, in_thread
@@ -255,7 +255,7 @@ class Attempt:
         learner, directory = self._runner.learner.name, self._session.directory
         async with self._session.workspace_lock(learner):
             known = dict(self._session.state.learners[learner].files)
-            look = partial(news_of_files, directory.workspace(learner), known, inside=directory.path)
+            look = partial(workspace_changes, directory.workspace(learner), known, inside=directory.path)
             news = await in_thread(look)
             await self._session.recorder.record(*before, replace(event, files=news))
 

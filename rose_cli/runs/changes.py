@@ -1,11 +1,11 @@
-"""What has changed since a run began: its campaign file, the files that its plan names, and its bounds.
+"""What has changed since a run was started: its campaign file, the files that its plan names, and `max_iter`.
 
-Named are programs and scripts beside the campaign file, absolute paths, what `{campaign_dir}` leads to, the `files` of
-workspaces, and the modules that a named Python script imports from its own folder. A file of up to 16 MiB is read
-whole; of a larger one its size and both ends count. Of a folder, the first thousand files count, each with its size and
-its head.
+These files are programs and scripts beside the campaign file, absolute paths, paths below `{campaign_dir}`, the `files`
+of workspaces, and the modules that a named Python script imports from its own directory. A file of up to 16 MiB is read
+completely; of a larger one, its size and both ends; of a directory, the first thousand files, each with its size and
+its beginning.
 
-A resume says so. It does not apply what the campaign file says now.
+A resume reports the changes. It does not apply those of the campaign file.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from rose_cli.plan.model import CommandPlan, LearnerPlan, Plan
     from rose_cli.runs.directory import RunDirectory
 
+MOST_SHOWN = 8
+
 MOST_WHOLE_BYTES = 16 << 20
 
 _END_BYTES = 4 << 20
@@ -53,10 +55,140 @@ _BETWEEN_WORDS = re.compile(r"""[\s;|&<>()"'`]+""")
 _IMPORT = re.compile(rb"^[ \t]*(?:from[ \t]+(\w+)|import[ \t]+([\w., \t]+))", re.MULTILINE)
 
 
-def named_files(plan: Plan) -> dict[str, Path]:
-    """Every file and folder that the plan names and that is there, by its path relative to the campaign's folder.
+def campaign_changes(directory: RunDirectory, plan: Plan, state: RunState) -> Iterator[str]:
+    """A line for each value that differs between the run's copy of the campaign file and the present file.
 
-    What lies outside of that folder has its absolute path.
+    None if the copy was edited since: then it no longer shows the values that the run was started with.
+    """
+    noted = state.checksums.get(directory.campaign_copy.name)
+    if noted and _checksum_of(directory.campaign_copy) != noted[0]:
+        return
+    then, now = _values(directory.campaign_copy, is_copy=True), _values(Path(plan.campaign_file))
+    if then is not None and now is None:
+        what = "is no longer a valid campaign file" if os.path.exists(plan.campaign_file) else "no longer exists"  # noqa: PTH110
+        yield f"'{plan.campaign_file}' {what}; the run keeps its own values"
+    if then is None or now is None or then == now:
+        return
+    changed = [path for path in {**then, **now} if then.get(path) != now.get(path)]
+    yield f"'{plan.campaign_file}' has changed since this run was started; the run keeps its own values:"
+    for path in changed[:MOST_SHOWN]:
+        yield f"  {path}: {_shown(path, then)} → {_shown(path, now)} (not applied)"
+    if len(changed) > MOST_SHOWN:
+        yield f"  and {len(changed) - MOST_SHOWN} more"
+
+
+def _shown(path: str, values: dict[str, _Value]) -> str:
+    return values[path].shown if path in values else "missing"
+
+
+@dataclass(frozen=True)
+class _Value:
+    """A single value of a campaign file; `shown`: without secrets."""
+
+    text: str
+    shown: str = field(compare=False)
+
+
+def _values(path: Path, *, is_copy: bool = False) -> dict[str, _Value] | None:
+    """Every single value of a campaign file by its key path, None if the file cannot be read.
+
+    The run's own copy must not be a symbolic link.
+    """
+    try:
+        if is_copy:
+            return dict(_flat(parse_document(read_regular(path, MAX_BYTES), str(path)).data, ""))
+        return dict(_flat(read_document(path).data, ""))
+    except (RoseError, OSError):
+        return None
+
+
+def _flat(value: object, path: str, name: str = "") -> Iterator[tuple[str, _Value]]:
+    if isinstance(value, dict):
+        for key, entry in value.items():
+            yield from _flat(entry, f"{path}.{key}" if path else str(key), str(key))
+    elif isinstance(value, list):
+        shown = masked_words([str(entry) for entry in value])
+        for position, entry in enumerate(value):
+            if isinstance(entry, dict | list):
+                yield from _flat(entry, f"{path}[{position}]", name)
+            else:
+                yield f"{path}[{position}]", _Value(str(entry), masked_entry(name, shown[position]))
+    else:
+        yield path, _Value(str(value), masked_entry(name, str(value)))
+
+
+def file_changes(plan: Plan, state: RunState, now: Mapping[str, str]) -> dict[str, str]:
+    """The changed fingerprints of the files that the plan names; empty for a missing file."""
+    gone = [name for name in state.files if name not in now and not os.path.exists(Path(plan.campaign_dir, name))]  # noqa: PTH110
+    return {**{name: text for name, text in now.items() if state.files.get(name) != text}, **dict.fromkeys(gone, "")}
+
+
+def file_change_lines(plan: Plan, state: RunState, changes: Mapping[str, str]) -> Iterator[str]:
+    """A line for each file that has changed since the last session; none if that did not record them."""
+    if not state.files:
+        return
+    when = _when(state)
+    copied = {file.source for learner in plan.learners for file in learner.files if file.copied}
+    for name, text in list(changes.items())[:MOST_SHOWN]:
+        is_copied = str(Path(plan.campaign_dir, name)) in copied
+        effect = "workspaces keep their old copy" if is_copied else "from now on, tasks use the new one"
+        if not text:
+            yield f"'{name}' no longer exists; it existed {when}"
+        elif name not in state.files:
+            yield f"'{name}' is new; it did not exist {when}"
+        else:
+            yield f"'{name}' has changed since {when.removeprefix('when ')}; {effect}"
+    if len(changes) > MOST_SHOWN:
+        yield f"so have {len(changes) - MOST_SHOWN} more files"
+
+
+def _when(state: RunState) -> str:
+    """ "when iterations 0-2 ran" """
+    done = max((len(learner.iterations) for learner in state.learners.values()), default=0)
+    if done == 0:
+        return "when this run was started"
+    is_first = state.session is not None and state.session.number == 1
+    return f"when iterations 0-{done - 1} ran" if is_first and done > 1 else f"when iteration {done - 1} ran"
+
+
+def bound_changes(plan: Plan, state: RunState, opening: Sequence[e.Event]) -> Iterator[str]:
+    """A line for each expression that reads `max_iter`, if it changes after finished iterations."""
+    changed = next((event for event in opening if isinstance(event, e.MaxIterChanged)), None)
+    if changed is None:
+        return
+    sent_back = {event.learner: event.from_iteration for event in opening if isinstance(event, e.LearnerReopened)}
+    affected: dict[tuple[str, str, str], list[str]] = {}
+    for learner in plan.learners:
+        done = len(state.learners[learner.name].iterations)
+        kept = min(done, back) if (back := sent_back.get(learner.name)) is not None else done
+        if kept and learner.name in (changed.learners or state.learners):
+            was = state.bound(learner.name, learner.max_iter)
+            for place in _readers_of_max_iter(learner):
+                affected.setdefault(place, []).append(f"{learner.name} (0-{kept - 1} with {was})")
+    for (task, option, text), learners in list(affected.items())[:MOST_SHOWN]:
+        more = f" and {len(learners) - MOST_SHOWN} more" if len(learners) > MOST_SHOWN else ""
+        yield f"{task} {option} = {text} reads max_iter, which is {changed.max_iter} from here on;"
+        yield f"  finished iterations keep the values of the old max_iter: {', '.join(learners[:MOST_SHOWN])}{more}"
+    if len(affected) > MOST_SHOWN:
+        yield f"so do {len(affected) - MOST_SHOWN} more expressions"
+
+
+def _readers_of_max_iter(learner: LearnerPlan) -> Iterator[tuple[str, str, str]]:
+    """Task, option and source of each such expression, once."""
+    found = {
+        (step.task, name, value.expression)
+        for step in learner.all_steps
+        for command in step.commands
+        for name, value in command.options.items()
+        if isinstance(value, Adaptive) and "max_iter" in value.expression
+    }
+    yield from sorted(place for place in found if "max_iter" in parse(place[2]).names)
+
+
+def named_files(plan: Plan) -> dict[str, Path]:
+    """Every existing file and directory that the plan names, by its path relative to the directory of the campaign.
+
+    Files outside of that directory have their absolute paths.
     """
     folder = plan.campaign_dir
     found = {path: None for word in dict.fromkeys(_words(plan)) for path in _as_file(word, folder)}
@@ -67,19 +199,19 @@ def named_files(plan: Plan) -> dict[str, Path]:
 
 
 def fingerprints(plan: Plan) -> dict[str, str]:
-    """The fingerprint of every file that the plan names, is there and can be read."""
+    """The fingerprint of every file that the plan names and that can be read."""
     found = {name: fingerprint(path) for name, path in named_files(plan).items()}
     return {name: text for name, text in found.items() if text is not None}
 
 
 def fingerprint(path: Path) -> str | None:
-    """A text that is another one once the file or folder has changed; None where it cannot be read."""
+    """A string that differs once the file or directory has changed; None if it cannot be read."""
     try:
         if path.is_dir():
             return f"folder:{_folder_digest(path)}"
         status = path.stat()
         size = status.st_size
-        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe would block
             return None
         if size > MOST_WHOLE_BYTES:
             return f"ends:{size}:{_digest(path, _END_BYTES, ends=True)}"
@@ -89,8 +221,8 @@ def fingerprint(path: Path) -> str | None:
 
 
 def _words(plan: Plan) -> Iterator[tuple[str, bool]]:
-    """Words that may name files, and whether each is looked up beside the campaign file."""
-    steps = {id(step): step for learner in plan.learners for step in learner.all_steps}  # many share theirs
+    """Words that may name files, and whether each is searched beside the campaign file."""
+    steps = {id(step): step for learner in plan.learners for step in learner.all_steps}  # many learners share theirs
     commands = {id(command): command for step in steps.values() for command in step.commands}
     for command in commands.values():
         for position, word in enumerate(_command_words(command)):
@@ -124,7 +256,7 @@ def _as_file(word: tuple[str, bool], folder: str) -> Iterator[str]:
 
 
 def _modules(scripts: Iterable[str]) -> list[str]:
-    """The modules that Python scripts import from their own folder, and those that these import."""
+    """The modules that Python scripts import from their own directory, and those that these import."""
     found: dict[str, None] = {}
     waiting = [script for script in scripts if script.endswith(".py")]
     while waiting and len(found) < _MOST_MODULES:
@@ -183,38 +315,13 @@ def _folder_digest(folder: Path) -> str:
     return digest.hexdigest()[:32]
 
 
-MOST_SHOWN = 8
-
-
-def campaign_changes(directory: RunDirectory, plan: Plan, state: RunState) -> Iterator[str]:
-    """A line for each value that differs between the run's own text and the file as it is now.
-
-    None where the run's own text was edited since: then it does not tell what the file said when the run began.
-    """
-    noted = state.checksums.get(directory.campaign_text.name)
-    if noted and _checksum_of(directory.campaign_text) != noted[0]:
-        return
-    then, now = _values(directory.campaign_text, is_copy=True), _values(Path(plan.campaign_file))
-    if then is not None and now is None:
-        what = "cannot be read as a campaign any more" if os.path.exists(plan.campaign_file) else "is gone"  # noqa: PTH110
-        yield f"'{plan.campaign_file}' {what}; the run keeps the values that it began with"
-    if then is None or now is None or then == now:
-        return
-    changed = [path for path in {**then, **now} if then.get(path) != now.get(path)]
-    yield f"'{plan.campaign_file}' has changed since this run began; the run keeps the values that it began with:"
-    for path in changed[:MOST_SHOWN]:
-        yield f"  {path}: {_shown(path, then)} → {_shown(path, now)} (not applied)"
-    if len(changed) > MOST_SHOWN:
-        yield f"  and {len(changed) - MOST_SHOWN} more"
-
-
 def checksum(data: bytes) -> str:
     return sha256(data).hexdigest()
 
 
 def checksums(directory: RunDirectory) -> dict[str, str]:
-    """Of the files that say what a run does, as they are now, by name; without one that is not there."""
-    found = {path.name: _checksum_of(path) for path in (directory.plan, directory.campaign_text)}
+    """The present checksums of the files that define a run, by name, without missing ones."""
+    found = {path.name: _checksum_of(path) for path in (directory.plan, directory.campaign_copy)}
     return {name: text for name, text in found.items() if text is not None}
 
 
@@ -231,111 +338,3 @@ def _checksum_of(path: Path) -> str | None:
 def unknown_checksums(state: RunState, now: Mapping[str, str]) -> dict[str, str]:
     """Those of `now` that are not in the journal."""
     return {name: text for name, text in now.items() if text not in state.checksums.get(name, ())}
-
-
-def bound_changes(plan: Plan, state: RunState, opening: Sequence[e.Event]) -> Iterator[str]:
-    """A line for each expression that reads `max_iter` where a new bound follows finished iterations."""
-    changed = next((event for event in opening if isinstance(event, e.MaxIterChanged)), None)
-    if changed is None:
-        return
-    sent_back = {event.learner: event.from_iteration for event in opening if isinstance(event, e.LearnerReopened)}
-    affected: dict[tuple[str, str, str], list[str]] = {}
-    for learner in plan.learners:
-        done = len(state.learners[learner.name].iterations)
-        kept = min(done, back) if (back := sent_back.get(learner.name)) is not None else done
-        if kept and learner.name in (changed.learners or state.learners):
-            was = state.bound(learner.name, learner.max_iter)
-            for place in _readers_of_max_iter(learner):
-                affected.setdefault(place, []).append(f"{learner.name} (0-{kept - 1} with {was})")
-    for (task, option, text), learners in list(affected.items())[:MOST_SHOWN]:
-        more = f" and {len(learners) - MOST_SHOWN} more" if len(learners) > MOST_SHOWN else ""
-        yield f"{task} {option} = {text} reads max_iter, which is {changed.max_iter} from here on;"
-        yield f"  finished iterations keep the values of the old bound: {', '.join(learners[:MOST_SHOWN])}{more}"
-    if len(affected) > MOST_SHOWN:
-        yield f"so do {len(affected) - MOST_SHOWN} more expressions"
-
-
-def file_changes(plan: Plan, state: RunState, now: Mapping[str, str]) -> dict[str, str]:
-    """What is news among the fingerprints of the files that the plan names; empty for a file that is gone."""
-    gone = [name for name in state.files if name not in now and not os.path.exists(Path(plan.campaign_dir, name))]  # noqa: PTH110
-    return {**{name: text for name, text in now.items() if state.files.get(name) != text}, **dict.fromkeys(gone, "")}
-
-
-def told_file_changes(plan: Plan, state: RunState, changes: Mapping[str, str]) -> Iterator[str]:
-    """A line for each file that is not as the session before had it; nothing where that one did not look."""
-    if not state.files:
-        return
-    when = _when(state)
-    copied = {file.source for learner in plan.learners for file in learner.files if file.copied}
-    for name, text in list(changes.items())[:MOST_SHOWN]:
-        is_copied = str(Path(plan.campaign_dir, name)) in copied
-        effect = "workspaces keep the copy that they began with" if is_copied else "from here on tasks have the new one"
-        if not text:
-            yield f"'{name}' is gone; it was there {when}"
-        elif name not in state.files:
-            yield f"'{name}' is new; it was not there {when}"
-        else:
-            yield f"'{name}' has changed since {when.removeprefix('when ')}; {effect}"
-    if len(changes) > MOST_SHOWN:
-        yield f"so have {len(changes) - MOST_SHOWN} more files"
-
-
-def _when(state: RunState) -> str:
-    """ "when iterations 0-2 ran" """
-    done = max((len(learner.iterations) for learner in state.learners.values()), default=0)
-    if done == 0:
-        return "when this run began"
-    is_first = state.session is not None and state.session.number == 1
-    return f"when iterations 0-{done - 1} ran" if is_first and done > 1 else f"when iteration {done - 1} ran"
-
-
-def _readers_of_max_iter(learner: LearnerPlan) -> Iterator[tuple[str, str, str]]:
-    """Task, option and text of each such expression, once."""
-    found = {
-        (step.task, name, value.expression)
-        for step in learner.all_steps
-        for command in step.commands
-        for name, value in command.options.items()
-        if isinstance(value, Adaptive) and "max_iter" in value.expression
-    }
-    yield from sorted(place for place in found if "max_iter" in parse(place[2]).names)
-
-
-def _shown(path: str, values: dict[str, _Value]) -> str:
-    return values[path].shown if path in values else "not there"
-
-
-@dataclass(frozen=True)
-class _Value:
-    """A single value of a campaign file; `shown`: without secrets."""
-
-    text: str
-    shown: str = field(compare=False)
-
-
-def _values(path: Path, *, is_copy: bool = False) -> dict[str, _Value] | None:
-    """Every single value of a campaign file by its key path, None where the file cannot be read.
-
-    The run's own copy is no link.
-    """
-    try:
-        if is_copy:
-            return dict(_flat(parse_document(read_regular(path, MAX_BYTES), str(path)).data, ""))
-        return dict(_flat(read_document(path).data, ""))
-    except (RoseError, OSError):
-        return None
-
-
-def _flat(value: object, path: str, name: str = "") -> Iterator[tuple[str, _Value]]:
-    if isinstance(value, dict):
-        for key, entry in value.items():
-            yield from _flat(entry, f"{path}.{key}" if path else str(key), str(key))
-    elif isinstance(value, list):
-        shown = masked_words([str(entry) for entry in value])
-        for position, entry in enumerate(value):
-            if isinstance(entry, dict | list):
-                yield from _flat(entry, f"{path}[{position}]", name)
-            else:
-                yield f"{path}[{position}]", _Value(str(entry), masked_entry(name, shown[position]))
-    else:
-        yield path, _Value(str(value), masked_entry(name, str(value)))

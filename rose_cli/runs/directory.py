@@ -1,59 +1,37 @@
-"""The run directory: where everything of one run lies, and how a workspace gets its files."""
+"""The run directory: the paths of everything in it, and how a new one is created safely."""
 
 from __future__ import annotations
 
-import errno
 import os
 import shlex
 import stat
-from collections import Counter, deque
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain, count, groupby, islice
-from pathlib import Path, PurePath
+from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from rose_cli.util.errors import LearnerFoldersError, RunDirectoryError
-from rose_cli.util.files import OpenDirectory, create_new, open_regular
+from rose_cli.util.files import create_new
 from rose_cli.util.ownership import (
     OwnershipProblem,
-    apply_user_umask,
     foreign_link_problem,
     make_directories,
     ownership_problem,
     world_writable_problem,
 )
-from rose_cli.util.shortage import shortage
-from rose_cli.util.trees import copy_contents, copy_file, find_links, remove_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from rose_cli.plan.model import FilePlan
-
-GONE = -1
-"""The size of a file that is no longer there."""
-
-MOST_KNOWN_FILES = 100
-
-MOST_KNOWN_IN_A_FOLDER = 25
-
-MOST_LOOKED_AT = 2_000
-
-MOST_DEEP = 32
+    from collections.abc import Iterable
 
 RUNS = "rose-runs"
 
 LATEST = "latest"
 
-LOST = "workspace.lost-"
-"""With a number, what a lost workspace is called that was set aside."""
-
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """`path` is absolute: tasks get paths below it and work in other folders."""
+    """The paths in a run directory. `path` is absolute: tasks get paths below it and work in other directories."""
 
     path: Path
 
@@ -62,7 +40,7 @@ class RunDirectory:
         return cls(path.absolute())
 
     @property
-    def campaign_text(self) -> Path:
+    def campaign_copy(self) -> Path:
         return self.path / "campaign.yaml"
 
     @property
@@ -91,19 +69,19 @@ class RunDirectory:
 
     @property
     def doubt(self) -> OwnershipProblem | None:
-        """What keeps the run from being the user's own: who can write here can have anything run in their name.
+        """Why the run may not be the user's own: anyone who can write here can run anything as this user.
 
-        What is deeper inside is left to `doubt_inside`.
+        `doubt_inside` covers what is deeper inside.
         """
-        files = (self.plan, self.journal, self.campaign_text, self.lock)
+        files = (self.plan, self.journal, self.campaign_copy, self.lock)
         folders = (self.path.resolve(), self.engine, self.requests, self.learners)
         place = (look(self.path) for look in (foreign_link_problem, doubt_about_place))
         return next(filter(None, chain(place, map(ownership_problem, (*folders, *files)))), None)
 
     def doubt_inside(self, learners: Iterable[str]) -> OwnershipProblem | None:
-        """The same for what the engine keeps, and for the folders of learners.
+        """The same for the files of the engine and the directories of learners.
 
-        A workspace may be written by others: it has the user's umask.
+        Other users may write to a workspace: it has the user's umask.
         """
         with suppress(OSError):
             for path in sorted(self.engine.iterdir()):
@@ -133,34 +111,32 @@ class RunDirectory:
         return self.all_logs(learner) / str(iteration)
 
     def refuse_linked_logs(self, learner: str, iteration: int) -> None:
-        """Raises LearnerFoldersError where the folder for the logs of an iteration, or the one above, is a link.
+        """Raise LearnerFoldersError if the directory for the logs of an iteration, or its parent, is a symbolic link.
 
-        So it does where that cannot be told, as a task has taken away the right to enter the folder.
+        It is also raised if a task has removed the permission to find out.
         """
         logs = self.logs(learner, iteration)
         for path in (logs.parent, logs):
             try:
                 is_link = path.is_symlink()
             except OSError as error:
-                message = f"cannot use '{path}': {error.strerror}"
-                raise LearnerFoldersError(message, "see that it can be read and written, then `rose resume`") from error
+                raise unusable(path, error) from error
             if is_link:
-                message = f"'{path}' is a symbolic link that rose did not create"
-                raise LearnerFoldersError(message, "remove it, then `rose resume`")
+                raise LearnerFoldersError(_is_link(path), "remove it, then `rose resume`")
 
     def inside(self, name: str) -> Path | None:
-        """What lies at a relative path in here; None where links lead out: whoever is told of it may hand it on."""
+        """The absolute form of a path in the run; None if links lead out of it, since callers open the result."""
         path = self.path / name
         return path if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.path)) else None
 
-    def log(self, learner: str, iteration: int, task: str, replica: int, attempt: int, ending: str) -> Path:
-        """`<task>.<attempt>.<ending>`; from the second replica on, `<task>.r<replica>.<attempt>.<ending>`."""
+    def log(self, learner: str, iteration: int, task: str, replica: int, attempt: int, suffix: str) -> Path:
+        """`<task>.<attempt>.<suffix>`; from the second replica on, `<task>.r<replica>.<attempt>.<suffix>`."""
         copy = f"{task}.r{replica}" if replica else task
-        return self.logs(learner, iteration) / f"{copy}.{attempt}.{ending}"
+        return self.logs(learner, iteration) / f"{copy}.{attempt}.{suffix}"
 
 
 def create_run_directory(parent: Path, name: str, day: str) -> RunDirectory:
-    """A new folder `<name>-<day>-<n>` under `parent`, which is made where it is missing."""
+    """Create a directory `<name>-<day>-<n>` in `parent`, which is created if missing."""
     try:
         _refuse(foreign_link_problem(parent))
         make_directories(parent)
@@ -174,14 +150,14 @@ def create_run_directory(parent: Path, name: str, day: str) -> RunDirectory:
             _point_latest(parent, path.name)
             return RunDirectory.at(path)
     except OSError as error:
-        message = f"cannot create a run directory in '{parent}': {_why(parent, error)}"
+        message = f"cannot create a run directory in '{parent}': {_reason(parent, error)}"
         raise RunDirectoryError(message, _elsewhere(parent)) from error
     message = f"no free name for a run in '{parent}'"
     raise RunDirectoryError(message, "remove old runs")
 
 
-def claim_run_directory(path: Path) -> RunDirectory:
-    """The folder that the user named for a new run: it has to be new, or their own and empty."""
+def use_as_run_directory(path: Path) -> RunDirectory:
+    """Use the directory that the user named for a new run: it must be new, or their own and empty."""
     try:
         _refuse(foreign_link_problem(path))
         make_directories(path)
@@ -191,75 +167,84 @@ def claim_run_directory(path: Path) -> RunDirectory:
         used = any(path.iterdir())
         if not used:
             _refuse(doubt_about_place(path) or world_writable_problem(path.resolve()))
-            if doubt is not None:  # of a group: a run is for one person to write
+            if doubt is not None:  # writable for a group: a run has a single writer
                 path.chmod(stat.S_IMODE(path.stat().st_mode) & ~0o022)
     except OSError as error:
-        message = f"cannot use '{path}' as a run directory: {_why(path, error)}"
+        message = f"cannot use '{path}' as a run directory: {_reason(path, error)}"
         raise RunDirectoryError(message, _elsewhere(path)) from error
     if used:
         message = f"'{path}' is not empty"
         raise RunDirectoryError(
-            message, f"choose a new folder, or go on with that run: rose resume {shlex.quote(str(path))}"
+            message, f"choose a new directory, or resume that run: rose resume {shlex.quote(str(path))}"
         )
     return RunDirectory.at(path)
 
 
 def _refuse(doubt: OwnershipProblem | None) -> None:
-    """One's own link to a larger disk is welcome; somebody else's folder or link is no place for a run."""
+    """Refuse a directory or link of another user. A link of the user's own, to a larger disk, is welcome."""
     if doubt is None:
         return
-    elsewhere = "choose another place with --run-dir"
+    elsewhere = "choose another directory with --run-dir"
     if doubt.path.is_symlink():
         target = shlex.quote(os.path.realpath(doubt.path))
-        way = f"if you trust what it leads to, name that instead: {target}; or {elsewhere}"
+        hint = f"if you trust its target, name that instead: {target}; or {elsewhere}"
         raise RunDirectoryError(
-            f"'{doubt.path}' {doubt.what}", f"remove it, or {elsewhere}" if doubt.path.name == RUNS else way
+            f"'{doubt.path}' {doubt.what}", f"remove it, or {elsewhere}" if doubt.path.name == RUNS else hint
         )
     message = f"'{doubt.path}' {doubt.what}, who could replace your run"
     if doubt.path.stat().st_uid != os.geteuid():
         raise RunDirectoryError(message, elsewhere)
     folder = shlex.quote(str(doubt.path))
-    way = f"`chmod go-w {folder}`, or `chmod +t {folder}` where others have runs in it too; or {elsewhere}"
-    raise RunDirectoryError(message, way)
+    hint = f"`chmod go-w {folder}`, or `chmod +t {folder}` if others have runs in it too; or {elsewhere}"
+    raise RunDirectoryError(message, hint)
 
 
-def _why(path: Path, error: OSError) -> str:
-    """The machine's word on a folder that cannot be made, or a better one."""
+def _reason(path: Path, error: OSError) -> str:
+    """Why a directory cannot be created, in the words of the operating system or better ones."""
     if not isinstance(error, FileExistsError):
         return str(error.strerror).lower()
-    return "it is a link that leads nowhere" if path.is_symlink() and not path.exists() else "it is not a folder"
+    return "it is a dangling symbolic link" if path.is_symlink() and not path.exists() else "it is not a directory"
 
 
 def _elsewhere(path: Path) -> str:
     if os.path.islink(path) and not os.path.exists(path):
-        return f"make the folder that it leads to ('{path.readlink()}'), or choose another place with --run-dir"
-    return "choose another place with --run-dir"
+        return f"create its target ('{path.readlink()}'), or choose another directory with --run-dir"
+    return "choose another directory with --run-dir"
 
 
 def doubt_about_place(run: Path) -> OwnershipProblem | None:
-    """Whoever may rename what lies in the folder of a run can put another run in its place.
+    """Why others may be able to replace a run: they can if they may rename entries of its parent directory.
 
-    `rose-runs` is the user's, as rose makes it. Another folder may be that of people who work together, but not of
-    everybody.
+    `rose-runs` is the user's own, as rose creates it. Another directory may belong to people who work together, but not
+    to everyone.
     """
     named, place = run.absolute().parent, run.resolve().parent
     return ownership_problem(place, sticky=True) if RUNS in (named.name, place.name) else world_writable_problem(place)
 
 
 def refuse_links(directory: RunDirectory, learners: Iterable[str]) -> None:
-    """Nothing that rose itself makes in a run directory is a link: who planted one wants rose to write elsewhere."""
+    """Refuse symbolic links where rose creates none: whoever planted one wants rose to write elsewhere."""
     own = [directory.engine, directory.requests, directory.learners]
     for learner in learners:
         own += [directory.learner(learner), directory.workspace(learner)]
         own += [directory.snapshots(learner), directory.all_logs(learner)]
     for path in own:
         if path.is_symlink():
-            message = f"'{path}' is a symbolic link that rose did not create"
-            raise RunDirectoryError(message, "put the folder itself there, then `rose resume`")
+            raise RunDirectoryError(_is_link(path), "replace it with its target, then `rose resume`")
+
+
+def unusable(path: Path, error: OSError) -> LearnerFoldersError:
+    """The error for a directory of a learner that its tasks have made inaccessible."""
+    message = f"cannot use '{path}': {error.strerror}"
+    return LearnerFoldersError(message, "make it readable and writable, then `rose resume`")
+
+
+def _is_link(path: Path) -> str:
+    return f"'{path}' is a symbolic link that rose did not create"
 
 
 def write_new(path: Path, text: str, *, private: bool) -> None:
-    """A new file, never through a link and never over another one; durable. `private`: for nobody else to read."""
+    """Write a new file durably, never through a link or over another file. `private`: only its owner can read it."""
     with open(create_new(path, 0o600 if private else 0o644), "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
@@ -267,7 +252,7 @@ def write_new(path: Path, text: str, *, private: bool) -> None:
 
 
 def _point_latest(parent: Path, name: str) -> None:
-    """`latest` is replaced in one step; where links are not to be had, the newest folder is looked for instead."""
+    """Replace the link `latest` atomically. Without links, commands search for the newest directory instead."""
     temporary = parent / f".{LATEST}-{os.getpid()}"
     try:
         temporary.unlink(missing_ok=True)
@@ -276,231 +261,3 @@ def _point_latest(parent: Path, name: str) -> None:
     except OSError:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-
-
-def prepare_workspace(workspace: Path, files: Iterable[FilePlan], *, inside: Path) -> None:
-    """A fresh workspace with its files. What an interrupted preparation left there is made anew.
-
-    It is reached from `inside`, the run directory, through no link. Raises RunDirectoryError.
-    """
-    try:
-        _prepare(workspace, files, inside)
-    except OSError as error:
-        if (short := shortage(error)) is not None:
-            raise short from error
-        place = f" ('{error.filename}')" if error.filename and error.filename != str(workspace) else ""
-        message = f"cannot prepare workspace '{workspace}': {error.strerror or error}{place}"
-        is_foreign = error.errno in (errno.ENOTDIR, errno.ELOOP) and str(error.filename).startswith(str(inside))
-        way = _NOT_ROSES if is_foreign else f"{_WAYS_OUT.get(error.errno or 0, _WAY_OUT)}, then `rose resume`"
-        raise RunDirectoryError(message, way) from error
-
-
-_WAY_OUT = "see that its 'files' can be read and there is space"
-
-_NOT_ROSES = "rose did not create that: find its owner with `ls -l`, remove it, then `rose resume`"
-
-_WAYS_OUT = {
-    errno.ENAMETOOLONG: "give the run a shorter place (--run-dir), or its learners and files shorter names",
-    errno.ENOSPC: "free some space",
-    errno.EDQUOT: "free some space: your quota is used up",
-    errno.EROFS: "choose another place with --run-dir: nothing can be written there",
-    errno.EINVAL: "take it out of 'files', or leave 'copy: true' out for a link",
-}
-
-
-def _prepare(workspace: Path, files: Iterable[FilePlan], inside: Path) -> None:
-    with OpenDirectory.at(workspace, inside=inside, make=True, mode=0o777) as folder:
-        apply_user_umask(folder.descriptor)
-        for file in files:
-            *parents, name = PurePath(file.target).parts or (".",)
-            with folder.below(parents, make=True, mode=0o777) as parent:
-                apply_user_umask(parent.descriptor)
-                for _ in remove_entry(parent, name):
-                    pass
-                _place(file, parent, name)
-    workspace.lstat()  # tasks will be given its path, which may be too long
-
-
-def _place(file: FilePlan, folder: OpenDirectory, name: str) -> None:
-    if not file.copied:
-        os.symlink(file.source, name, dir_fd=folder.descriptor)
-        return
-    source = Path(file.source).resolve(strict=True)
-    if Path(folder.path).resolve().is_relative_to(source):
-        raise OSError(errno.EINVAL, "a folder cannot be copied into itself", file.source)
-    if source.is_dir():
-        with OpenDirectory.at(source, inside=source.parent) as old, folder.subdirectory(name, make=True) as new:
-            for _ in copy_contents(old, new, exact=False):
-                pass
-    elif source.is_file():
-        with open(open_regular(source), "rb") as old_file:
-            copy_file(old_file.fileno(), folder, name, exact=False)
-    else:
-        raise OSError(errno.EINVAL, "it is a pipe, a socket or a device, and cannot be copied", file.source)
-
-
-def news_of_files(workspace: Path, known: Mapping[str, int], *, inside: Path) -> dict[str, int]:
-    """What has changed in a workspace since `known`: each file with its size, GONE for one that is no longer there.
-
-    A sample that costs little, to tell later whether these files are still there: at most so many of them, and so many
-    of one folder, none that is hidden, nothing behind links. Nothing is news in a folder that is not there.
-    """
-    try:
-        with OpenDirectory.at(workspace, inside=inside) as folder:
-            news = _changed(folder, known)
-            room = MOST_KNOWN_FILES - len(known) + sum(size == GONE for size in news.values())
-            if room > 0:
-                taken = Counter(os.path.dirname(name) for name in known if news.get(name) != GONE)
-                news.update(islice(_fresh(folder, known, taken), room))
-            return news
-    except OSError:
-        return {}
-
-
-def _fresh(workspace: OpenDirectory, known: Mapping[str, int], taken: Counter[str]) -> Iterator[tuple[str, int]]:
-    for name, size in islice(_files(workspace), MOST_LOOKED_AT):
-        folder = os.path.dirname(name)
-        if name not in known and taken[folder] < MOST_KNOWN_IN_A_FOLDER:
-            taken[folder] += 1
-            yield name, size
-
-
-def changed_files(workspace: Path, known: Mapping[str, int], *, inside: Path) -> dict[str, int]:
-    """Of the files in `known`, those with another size now, or GONE."""
-    try:
-        with OpenDirectory.at(workspace, inside=inside) as folder:
-            return _changed(folder, known)
-    except (FileNotFoundError, NotADirectoryError):
-        return dict.fromkeys(known, GONE)
-    except OSError:  # they may be there
-        return {}
-
-
-def _changed(workspace: OpenDirectory, known: Mapping[str, int]) -> dict[str, int]:
-    news = {}
-    for place, names in groupby(sorted(known, key=os.path.dirname), key=os.path.dirname):
-        sizes = _sizes(workspace, place, list(names))
-        news.update({name: size for name, size in sizes.items() if size != known[name]})
-    return news
-
-
-def _sizes(workspace: OpenDirectory, place: str, names: list[str]) -> dict[str, int]:
-    """Those of files in one folder, as far as they can be told: what lies behind a link is not looked at."""
-    try:
-        with workspace.below(place.split("/") if place else ()) as folder:
-            sizes = {name: _size(folder.descriptor, os.path.basename(name)) for name in names}
-            return {name: size for name, size in sizes.items() if size is not None}
-    except (FileNotFoundError, NotADirectoryError):
-        return dict.fromkeys(names, GONE)
-    except OSError:
-        return {}
-
-
-def _size(folder: int, name: str) -> int | None:
-    try:
-        return os.lstat(name, dir_fd=folder).st_size
-    except (FileNotFoundError, NotADirectoryError):
-        return GONE
-    except OSError:
-        return None
-
-
-def _files(workspace: OpenDirectory) -> Iterator[tuple[str, int]]:
-    """Files and their sizes, those nearest to the top first."""
-    folders: deque[tuple[str, ...]] = deque([()])
-    while folders:
-        names = folders.popleft()
-        with suppress(OSError), workspace.below(names) as folder, os.scandir(folder.descriptor) as entries:
-            for entry in entries:
-                if entry.name.startswith(".") or entry.name == "__pycache__":
-                    continue
-                if entry.is_file(follow_symlinks=False):
-                    yield "/".join((*names, entry.name)), entry.stat(follow_symlinks=False).st_size
-                elif entry.is_dir(follow_symlinks=False) and len(names) < MOST_DEEP:
-                    folders.append((*names, entry.name))
-
-
-def set_aside(workspace: Path, *, inside: Path) -> Path | None:
-    """Make room for a fresh workspace; where what was left of the old one lies now. Raises RunDirectoryError."""
-    try:
-        with OpenDirectory.at(workspace.parent, inside=inside) as folder:
-            if _is_nothing(folder, workspace.name):
-                return None
-            names = set(folder.names())
-            aside = next(name for n in count(1) if (name := f"{LOST}{n}") not in names)
-            os.rename(workspace.name, aside, src_dir_fd=folder.descriptor, dst_dir_fd=folder.descriptor)
-            return workspace.with_name(aside)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        message = f"cannot rename '{workspace}': {error.strerror}"
-        raise RunDirectoryError(message, "see that its folder can be written, then `rose resume`") from error
-
-
-def _is_nothing(folder: OpenDirectory, name: str) -> bool:
-    """Whether there is nothing of that name, or an empty folder."""
-    try:
-        with folder.subdirectory(name) as found:
-            return not found.names()
-    except FileNotFoundError:
-        return True
-    except OSError:  # a link, a file, or closed
-        return False
-
-
-def lead_links(folders: Iterable[Path], moves: Mapping[str, str], *, inside: Path) -> int:
-    """Every link below `folders` that leads into an old place leads to its new one; how many did.
-
-    Tasks make links of their own, by absolute paths: those are led along as well. Raises RunDirectoryError.
-    """
-    return sum(_led_below(path, moves, inside) for path in folders)
-
-
-def _led_below(path: Path, moves: Mapping[str, str], inside: Path) -> int:
-    try:
-        with OpenDirectory.at(path, inside=inside) as folder:
-            return sum(_lead(*link, moves) for link in find_links(folder))
-    except (FileNotFoundError, PermissionError):  # there is none yet, or nobody may look into it
-        return 0
-    except OSError as error:
-        unreadable = RunDirectoryError(f"cannot look into '{path}': {error.strerror}", _NOT_ROSES)
-        raise shortage(error) or unreadable from error
-
-
-def _lead(folder: int, name: str, path: str, moves: Mapping[str, str]) -> bool:
-    """Whether that link had to be led elsewhere."""
-    try:
-        return _is_led(folder, name, moves)
-    except OSError as error:
-        message = f"cannot point the link '{path}' to the new place: {error.strerror}"
-        raise RunDirectoryError(message, "see that it can be written, then `rose resume`") from error
-
-
-def _is_led(folder: int, name: str, moves: Mapping[str, str]) -> bool:
-    target = os.readlink(name, dir_fd=folder)
-    old = next((old for old in moves if target == old or target.startswith(f"{old}/")), None)
-    if old is None:
-        return False
-    temporary = f".rose-{os.getpid()}-{uuid4().hex[:8]}"
-    os.symlink(moves[old] + target[len(old) :], temporary, dir_fd=folder)
-    os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-    return True
-
-
-def moves_between(before: Sequence[str | None], now: Sequence[str]) -> dict[str, str]:
-    """Old place → new place, the deepest first, under each of its names; nothing for what is where it was."""
-    pairs = {
-        name: there
-        for place, there in zip(before, now, strict=True)
-        if place is not None and place != there and not is_same_folder(place, there)
-        for name in (place, os.path.realpath(place))
-    }
-    return dict(sorted(pairs.items(), key=lambda pair: -len(pair[0])))
-
-
-def is_same_folder(one: str, other: str) -> bool:
-    """Whether both paths lead to one folder that is there."""
-    try:
-        return os.path.samefile(one, other)
-    except OSError:
-        return False

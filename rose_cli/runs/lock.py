@@ -43,257 +43,16 @@ from rose_cli.util.processes import process_is_running, process_start_ticks
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-_JOB_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "FLUX_JOB_ID", "COBALT_JOBID")
-
-
-@dataclass(frozen=True)
-class LockOwner:
-    """The owner of a lock. `time` is in UNIX seconds; `token` makes each content unique.
-
-    `folder` identifies the directory that was locked, `path` is where it was: in a copy of it the lock has no effect.
-    """
-
-    host: str
-    boot_id: str | None
-    pid: int
-    start_ticks: int | None
-    time: float
-    user: str
-    job_id: str | None
-    token: str
-    folder: str | None = None
-    path: str | None = None
-
-    def __str__(self) -> str:
-        since = datetime.fromtimestamp(self.time).astimezone().isoformat(sep=" ", timespec="seconds")
-        job = f", job {self.job_id}" if self.job_id else ""
-        return f"process {self.pid} on host '{self.host}' (user '{self.user}'{job}) since {since}"
-
-    @property
-    def _is_valid(self) -> bool:
-        """Whether every entry has the right type: anyone may have written the file."""
-        texts, perhaps = (self.host, self.user, self.token), (self.boot_id, self.job_id, self.folder, self.path)
-        if not all(type(text) is str for text in (*texts, *(text for text in perhaps if text is not None))):
-            return False
-        is_one = type(self.pid) is int and 0 < self.pid < 2**31 and type(self.start_ticks) in (int, type(None))
-        is_place = self.path is None or (self.path.startswith("/") and b"\0" not in os.fsencode(self.path))
-        return is_one and type(self.time) in (int, float) and is_place
-
-    def encode(self) -> bytes:
-        return json.dumps(asdict(self)).encode() + b"\n"
-
-    @classmethod
-    def decode(cls, text: bytes) -> LockOwner | None:
-        """The owner that the content of a lock names; None if it names none."""
-        try:
-            entries = json.loads(text)
-            known = {f.name: entries[f.name] for f in fields(cls) if f.default is MISSING or f.name in entries}
-            owner = cls(**known)
-            return owner if owner._is_valid and str(owner) else None
-        except (ValueError, LookupError, TypeError, OSError, OverflowError, RecursionError):
-            return None
-
-
-def current_owner(folder: Path | None = None) -> LockOwner:
-    """This process as the owner of a lock of `folder`. Raises OSError if the directory no longer exists."""
-    pid = os.getpid()
-    job_id = next((os.environ[name] for name in _JOB_VARIABLES if os.environ.get(name)), None)
-    return LockOwner(
-        host=host_name(),
-        boot_id=boot_id(),
-        pid=pid,
-        start_ticks=process_start_ticks(pid),
-        time=time.time(),
-        user=_user(),
-        job_id=job_id,
-        token=secrets.token_hex(8),
-        folder=None if folder is None else directory_identity(folder),
-        path=None if folder is None else str(folder.absolute()),
-    )
-
-
-def is_alive(owner: LockOwner) -> bool | None:
-    """Whether the owner's process is alive; None: it runs on another host, and nobody here can know.
-
-    A boot has its own ID, which identifies the owner's machine even if its host name has changed since.
-    """
-    boot = boot_id()
-    is_this_boot = boot is not None and boot == owner.boot_id
-    if owner.host != host_name() and not is_this_boot:
-        return None
-    if None not in (boot, owner.boot_id) and not is_this_boot:
-        return False
-    return process_is_running(owner.pid, owner.start_ticks)
-
-
-def was_copied(owner: LockOwner, lock: Path) -> bool:
-    """Whether a lock file is a copy, made together with the directory that its owner locked.
-
-    Only the owner's machine, in the same boot, can tell. It is certain if the owner's directory still exists with
-    another lock file; a directory that only looks like another one, through a second mount, is not a copy.
-    """
-    if owner.boot_id != boot_id() or (boot_id() is None and owner.host != host_name()):
-        return False
-    if owner.folder is None or owner.path is None:
-        return False
-    original = Path(owner.path)
-    try:
-        if directory_identity(lock.parent) == owner.folder or directory_identity(original) != owner.folder:
-            return False
-    except OSError:
-        return False
-    return not is_same_file(original / lock.name, lock)
-
-
-def may_be_copied(owner: LockOwner, folder: Path) -> bool:
-    """Whether another host may have locked a different directory: on a file server, one has the same number everywhere.
-
-    This is a hint, not a proof: on some file systems each host numbers the files differently.
-    """
-    try:
-        return owner.folder is not None and owner.folder.split("-")[1:] != directory_identity(folder).split("-")[1:]
-    except OSError:
-        return False
-
-
-def is_certainly_alive(owner: LockOwner | None) -> bool:
-    """Whether that very process exists, by its start time: not just one with the same number."""
-    if owner is None or owner.start_ticks is None or not is_alive(owner):
-        return False
-    return process_start_ticks(owner.pid) == owner.start_ticks
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container may have no entry for its user
-        return str(os.getuid())
-
+LOCK_NAME = "lock"
 
 PREFIX = ".lock-"
 """The prefix of all files that are needed to acquire a lock."""
 
+_ATTEMPTS = 1000
+
+_JOB_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "FLUX_JOB_ID", "COBALT_JOBID")
+
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL})
-
-
-@dataclass(frozen=True)
-class FoundLock:
-    """The content of the lock file `path`, and whether a process on this kernel still has it open."""
-
-    text: bytes
-    flocked: bool
-    path: Path
-
-    @property
-    def owner(self) -> LockOwner | None:
-        return LockOwner.decode(self.text)
-
-    @property
-    def is_copied(self) -> bool:
-        """Whether it came with a copy of the locked directory; then the original does not matter here."""
-        owner = self.owner
-        return owner is not None and not self.flocked and was_copied(owner, self.path)
-
-    @property
-    def is_stale(self) -> bool:
-        owner = self.owner
-        return owner is not None and not self.flocked and (is_alive(owner) is False or self.is_copied)
-
-
-class _LockFile:
-    """A file with this session's content, flocked while it is open. A link or a rename makes it a lock."""
-
-    def __init__(self, directory: Path) -> None:
-        owner = current_owner(directory)
-        self._text = owner.encode()
-        self._file = directory / f"{PREFIX}{owner.token}"
-        self._descriptors = [_write_new(self._file, self._text)]
-
-    def holds(self, path: Path) -> bool:
-        found = read_lock(path)
-        return found is not None and found.text == self._text
-
-    def acquire(self, path: Path) -> bool:
-        """Link it to `path`, unless that exists; whether the lock is this session's."""
-        try:
-            os.link(self._file, path)
-        except OSError as error:
-            if error.errno in _NO_LINKS:
-                return self._create(path)
-            if error.errno != errno.EEXIST and not self.holds(path):
-                raise
-        return self.holds(path)
-
-    def _create(self, path: Path) -> bool:
-        """For file systems without hard links. A reader that comes too early sees an empty lock, and respects it."""
-        try:
-            self._descriptors.append(_write_new(path, self._text))
-        except FileExistsError:
-            return False
-        return True
-
-    def replace(self, path: Path) -> bool:
-        """Rename a link to it over `path`; whether the lock is this session's."""
-        spare = self._file.with_name(self._file.name + "-spare")
-        self.acquire(spare)
-        try:
-            spare.replace(path)
-        except OSError:
-            if not self.holds(path):
-                raise
-        return self.holds(path)
-
-    def release(self, path: Path) -> None:
-        if self.holds(path):
-            path.unlink(missing_ok=True)
-
-    def close(self) -> None:
-        with suppress(OSError):  # the next session deletes a file that is left
-            self._file.unlink(missing_ok=True)
-        while self._descriptors:
-            os.close(self._descriptors.pop())
-
-
-def read_lock(path: Path) -> FoundLock | None:
-    """The lock at `path`, None if there is none. A symbolic link, or anything else but a file, has no content."""
-    try:
-        descriptor = open_regular(path)
-    except OSError as error:
-        return None if error.errno in (errno.ENOENT, errno.ESTALE) else FoundLock(b"", False, path)
-    try:
-        return FoundLock(os.read(descriptor, 1 << 16), _is_flocked(descriptor), path)
-    except OSError:
-        return FoundLock(b"", False, path)
-    finally:
-        os.close(descriptor)
-
-
-def _is_flocked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # not supported here
-        return False
-    return False
-
-
-def _write_new(path: Path, text: bytes) -> int:
-    """The descriptor of a new, durable file, flocked (where that is supported) before it has any content."""
-    descriptor = create_new(path, 0o600)
-    try:
-        with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.write(descriptor, text)
-        os.fsync(descriptor)
-    except BaseException:
-        os.close(descriptor)
-        path.unlink()
-        raise
-    return descriptor
-
-
-LOCK_NAME = "lock"
 
 _READ_ONLY = "`rose status`, `logs` and `export` only read it; to resume, make the directory writable or copy the run"
 
@@ -306,33 +65,11 @@ _HINTS = {
     errno.EDQUOT: "free some space, then `rose resume`: your quota is used up",
 }
 
-_ATTEMPTS = 1000
-
 _STEAL = "make sure it is no longer running, then retry with `--steal-lock`"
 
 _STEAL_COPY = (
     "make sure it is no longer running, or that this directory is a copy of that run, then retry with `--steal-lock`"
 )
-
-
-def read_owner(run_directory: Path) -> LockOwner | None:
-    """The owner of the run's lock; None if it is not locked, cannot be read, or was copied from another directory."""
-    found = read_lock(run_directory / LOCK_NAME)
-    return None if found is None or found.is_copied else found.owner
-
-
-def is_hidden(run_directory: Path) -> bool:
-    """Whether there is a lock that this user cannot read: only its owner can, so that no other user keeps it open."""
-    lock = run_directory / LOCK_NAME
-    return os.path.lexists(lock) and not os.access(lock, os.R_OK, effective_ids=os.access in os.supports_effective_ids)
-
-
-def lock_time(run_directory: Path) -> int:
-    """When the lock was acquired, by the clock of its file system, in nanoseconds; 0 if unknown."""
-    try:
-        return (run_directory / LOCK_NAME).lstat().st_mtime_ns
-    except OSError:
-        return 0
 
 
 class RunLock:
@@ -444,3 +181,264 @@ def _sweep(directory: Path) -> None:
         found = read_lock(path)
         if found is not None and found.is_stale:
             path.unlink(missing_ok=True)
+
+
+def read_owner(run_directory: Path) -> LockOwner | None:
+    """The owner of the run's lock; None if it is not locked, cannot be read, or was copied from another directory."""
+    found = read_lock(run_directory / LOCK_NAME)
+    return None if found is None or found.is_copied else found.owner
+
+
+def is_hidden(run_directory: Path) -> bool:
+    """Whether there is a lock that this user cannot read: only its owner can, so that no other user keeps it open."""
+    lock = run_directory / LOCK_NAME
+    return os.path.lexists(lock) and not os.access(lock, os.R_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
+def lock_time(run_directory: Path) -> int:
+    """When the lock was acquired, by the clock of its file system, in nanoseconds; 0 if unknown."""
+    try:
+        return (run_directory / LOCK_NAME).lstat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+@dataclass(frozen=True)
+class LockOwner:
+    """The owner of a lock. `time` is in UNIX seconds; `token` makes each content unique.
+
+    `folder` identifies the directory that was locked, `path` is where it was: in a copy of it the lock has no effect.
+    """
+
+    host: str
+    boot_id: str | None
+    pid: int
+    start_ticks: int | None
+    time: float
+    user: str
+    job_id: str | None
+    token: str
+    folder: str | None = None
+    path: str | None = None
+
+    def __str__(self) -> str:
+        since = datetime.fromtimestamp(self.time).astimezone().isoformat(sep=" ", timespec="seconds")
+        job = f", job {self.job_id}" if self.job_id else ""
+        return f"process {self.pid} on host '{self.host}' (user '{self.user}'{job}) since {since}"
+
+    @property
+    def _is_valid(self) -> bool:
+        """Whether every entry has the right type: anyone may have written the file."""
+        texts, perhaps = (self.host, self.user, self.token), (self.boot_id, self.job_id, self.folder, self.path)
+        if not all(type(text) is str for text in (*texts, *(text for text in perhaps if text is not None))):
+            return False
+        is_one = type(self.pid) is int and 0 < self.pid < 2**31 and type(self.start_ticks) in (int, type(None))
+        is_place = self.path is None or (self.path.startswith("/") and b"\0" not in os.fsencode(self.path))
+        return is_one and type(self.time) in (int, float) and is_place
+
+    def encode(self) -> bytes:
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+    @classmethod
+    def decode(cls, text: bytes) -> LockOwner | None:
+        """The owner that the content of a lock names; None if it names none."""
+        try:
+            entries = json.loads(text)
+            known = {f.name: entries[f.name] for f in fields(cls) if f.default is MISSING or f.name in entries}
+            owner = cls(**known)
+            return owner if owner._is_valid and str(owner) else None
+        except (ValueError, LookupError, TypeError, OSError, OverflowError, RecursionError):
+            return None
+
+
+def current_owner(folder: Path | None = None) -> LockOwner:
+    """This process as the owner of a lock of `folder`. Raises OSError if the directory no longer exists."""
+    pid = os.getpid()
+    job_id = next((os.environ[name] for name in _JOB_VARIABLES if os.environ.get(name)), None)
+    return LockOwner(
+        host=host_name(),
+        boot_id=boot_id(),
+        pid=pid,
+        start_ticks=process_start_ticks(pid),
+        time=time.time(),
+        user=_user(),
+        job_id=job_id,
+        token=secrets.token_hex(8),
+        folder=None if folder is None else directory_identity(folder),
+        path=None if folder is None else str(folder.absolute()),
+    )
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may have no entry for its user
+        return str(os.getuid())
+
+
+def is_alive(owner: LockOwner) -> bool | None:
+    """Whether the owner's process is alive; None: it runs on another host, and nobody here can know.
+
+    A boot has its own ID, which identifies the owner's machine even if its host name has changed since.
+    """
+    boot = boot_id()
+    is_this_boot = boot is not None and boot == owner.boot_id
+    if owner.host != host_name() and not is_this_boot:
+        return None
+    if None not in (boot, owner.boot_id) and not is_this_boot:
+        return False
+    return process_is_running(owner.pid, owner.start_ticks)
+
+
+def is_certainly_alive(owner: LockOwner | None) -> bool:
+    """Whether that very process exists, by its start time: not just one with the same number."""
+    if owner is None or owner.start_ticks is None or not is_alive(owner):
+        return False
+    return process_start_ticks(owner.pid) == owner.start_ticks
+
+
+def was_copied(owner: LockOwner, lock: Path) -> bool:
+    """Whether a lock file is a copy, made together with the directory that its owner locked.
+
+    Only the owner's machine, in the same boot, can tell. It is certain if the owner's directory still exists with
+    another lock file; a directory that only looks like another one, through a second mount, is not a copy.
+    """
+    if owner.boot_id != boot_id() or (boot_id() is None and owner.host != host_name()):
+        return False
+    if owner.folder is None or owner.path is None:
+        return False
+    original = Path(owner.path)
+    try:
+        if directory_identity(lock.parent) == owner.folder or directory_identity(original) != owner.folder:
+            return False
+    except OSError:
+        return False
+    return not is_same_file(original / lock.name, lock)
+
+
+def may_be_copied(owner: LockOwner, folder: Path) -> bool:
+    """Whether another host may have locked a different directory: on a file server, one has the same number everywhere.
+
+    This is a hint, not a proof: on some file systems each host numbers the files differently.
+    """
+    try:
+        return owner.folder is not None and owner.folder.split("-")[1:] != directory_identity(folder).split("-")[1:]
+    except OSError:
+        return False
+
+
+class _LockFile:
+    """A file with this session's content, flocked while it is open. A link or a rename makes it a lock."""
+
+    def __init__(self, directory: Path) -> None:
+        owner = current_owner(directory)
+        self._text = owner.encode()
+        self._file = directory / f"{PREFIX}{owner.token}"
+        self._descriptors = [_write_new(self._file, self._text)]
+
+    def holds(self, path: Path) -> bool:
+        found = read_lock(path)
+        return found is not None and found.text == self._text
+
+    def acquire(self, path: Path) -> bool:
+        """Link it to `path`, unless that exists; whether the lock is this session's."""
+        try:
+            os.link(self._file, path)
+        except OSError as error:
+            if error.errno in _NO_LINKS:
+                return self._create(path)
+            if error.errno != errno.EEXIST and not self.holds(path):
+                raise
+        return self.holds(path)
+
+    def _create(self, path: Path) -> bool:
+        """For file systems without hard links. A reader that comes too early sees an empty lock, and respects it."""
+        try:
+            self._descriptors.append(_write_new(path, self._text))
+        except FileExistsError:
+            return False
+        return True
+
+    def replace(self, path: Path) -> bool:
+        """Rename a link to it over `path`; whether the lock is this session's."""
+        spare = self._file.with_name(self._file.name + "-spare")
+        self.acquire(spare)
+        try:
+            spare.replace(path)
+        except OSError:
+            if not self.holds(path):
+                raise
+        return self.holds(path)
+
+    def release(self, path: Path) -> None:
+        if self.holds(path):
+            path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        with suppress(OSError):  # the next session deletes a file that is left
+            self._file.unlink(missing_ok=True)
+        while self._descriptors:
+            os.close(self._descriptors.pop())
+
+
+def _write_new(path: Path, text: bytes) -> int:
+    """The descriptor of a new, durable file, flocked (where that is supported) before it has any content."""
+    descriptor = create_new(path, 0o600)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.write(descriptor, text)
+        os.fsync(descriptor)
+    except BaseException:
+        os.close(descriptor)
+        path.unlink()
+        raise
+    return descriptor
+
+
+@dataclass(frozen=True)
+class FoundLock:
+    """The content of the lock file `path`, and whether a process on this kernel still has it open."""
+
+    text: bytes
+    flocked: bool
+    path: Path
+
+    @property
+    def owner(self) -> LockOwner | None:
+        return LockOwner.decode(self.text)
+
+    @property
+    def is_copied(self) -> bool:
+        """Whether it came with a copy of the locked directory; then the original does not matter here."""
+        owner = self.owner
+        return owner is not None and not self.flocked and was_copied(owner, self.path)
+
+    @property
+    def is_stale(self) -> bool:
+        owner = self.owner
+        return owner is not None and not self.flocked and (is_alive(owner) is False or self.is_copied)
+
+
+def read_lock(path: Path) -> FoundLock | None:
+    """The lock at `path`, None if there is none. A symbolic link, or anything else but a file, has no content."""
+    try:
+        descriptor = open_regular(path)
+    except OSError as error:
+        return None if error.errno in (errno.ENOENT, errno.ESTALE) else FoundLock(b"", False, path)
+    try:
+        return FoundLock(os.read(descriptor, 1 << 16), _is_flocked(descriptor), path)
+    except OSError:
+        return FoundLock(b"", False, path)
+    finally:
+        os.close(descriptor)
+
+
+def _is_flocked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # not supported here
+        return False
+    return False

@@ -1,10 +1,10 @@
-"""The snapshot of a workspace: a copy from before a step, for the next attempt to begin with the same files.
+"""The snapshot of a workspace: a copy from before a step, so that every attempt starts with the same files.
 
-It lies beside the workspace, in `snapshots/<iteration>.<task>`. Its name appears once the copy is whole and on the
-disk, and goes before any of it is removed, so that whoever finds the name can rely on it. Putting back empties the
-workspace and copies into it; the snapshot stays as it is, and a crash in the middle only means to put back again.
+It is beside the workspace, in `snapshots/<iteration>.<task>`. Its name appears once the copy is complete and durable,
+and disappears before any of it is removed, so that a snapshot with that name is always complete. Restoring empties the
+workspace and copies the snapshot into it; after a crash in the middle it is simply restored again.
 
-A learner goes through its steps one after the other: there is never more than one snapshot that counts.
+A learner runs its steps one after the other: there is never more than one valid snapshot.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ _UNFINISHED = ".new"
 _DISCARDED = ".old"
 
 UNCOUNTED = (_UNFINISHED, _DISCARDED)
-"""What a session that was killed may have left beside snapshots."""
+"""What a session that was killed may leave beside snapshots."""
 
-_OF_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE, errno.EINTR)
-"""What a disk answers that the whole run is on."""
+_RUN_WIDE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE, errno.EINTR)
+"""Errors of the disk that the whole run is on."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The one of a step. `folder` holds the snapshots of one learner, whose workspace is `workspace`.
+    """The snapshot of a step. `folder` contains the snapshots of one learner, whose workspace is `workspace`.
 
-    Both lie in the run directory `run`, in which rose goes through no link.
+    Both are in the run directory `run`, in which rose follows no links.
     """
 
     run: Path
@@ -63,22 +63,22 @@ class Snapshot:
         return self.folder / self._name
 
     async def take(self) -> None:
-        """Copy the workspace, in place of whatever snapshots there were. Raises RunDirectoryError."""
+        """Copy the workspace, replacing older snapshots. Raises RunDirectoryError."""
         with _explained(f"cannot copy '{self.workspace}' to '{self.folder}'"):
             await _drive(self._taking())
 
     async def restore(self) -> None:
-        """Make the workspace what it was when the snapshot was taken. Raises RunDirectoryError."""
-        with _explained(f"cannot put '{self.path}' back into '{self.workspace}'"):
+        """Make the workspace identical to the snapshot. Raises RunDirectoryError."""
+        with _explained(f"cannot restore '{self.path}' to '{self.workspace}'"):
             if not self.path.is_dir():
-                message = f"'{self.path}', the workspace as it was before '{self.task}', is no longer there"
+                message = f"'{self.path}', the snapshot of the workspace from before '{self.task}', no longer exists"
                 whose = f"{quote(str(self.run))} --from-iteration {self.iteration} --learner {self.folder.parent.name}"
-                hint = f"`rose resume {whose}` goes on with the workspace as it is"
+                hint = f"`rose resume {whose}` continues with the present workspace"
                 raise LearnerFoldersError(message, hint)
             await _drive(self._restoring())
 
     async def delete(self) -> None:
-        """Remove it, where there is one: the step is over."""
+        """Remove it, if it exists: the step has finished."""
         with _explained(f"cannot remove '{self.path}'"):
             if self.path.exists():
                 await _drive(self._deleting())
@@ -117,7 +117,7 @@ class Snapshot:
 
 
 async def delete_snapshots(folder: Path, run: Path) -> None:
-    """Remove all snapshots of a learner of that run that has ended for good."""
+    """Remove all snapshots of a learner that has stopped permanently."""
 
     def clearing() -> Steps:
         with OpenDirectory.at(folder, inside=run) as opened:
@@ -135,7 +135,7 @@ def _clearing(folder: OpenDirectory) -> Steps:
 
 
 def _discarding(folder: OpenDirectory, name: str) -> Steps:
-    """Remove a snapshot; what is half gone never bears the name of one that counts."""
+    """Remove a snapshot; while it is being removed it has another name, which marks it as incomplete."""
     yield from remove_entry(folder, _DISCARDED)
     _rename(folder, name, _DISCARDED)
     yield from remove_entry(folder, _DISCARDED)
@@ -146,7 +146,7 @@ def _rename(folder: OpenDirectory, name: str, other: str) -> None:
 
 
 async def _drive(work: Steps) -> None:
-    """Each holds folders open, so only a few are done at a time."""
+    """Each keeps directories open, so only a few run at the same time."""
     try:
         limit = _limit.get()
     except LookupError:
@@ -165,6 +165,6 @@ def _explained(what: str) -> Iterator[None]:
             raise short from error
         place = f" ('{error.filename}')" if error.filename else ""
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        remedy = "free some space" if full else "see that it can be read and written"
-        kind = RunDirectoryError if error.errno in _OF_ALL else LearnerFoldersError
+        remedy = "free some space" if full else "make it readable and writable"
+        kind = RunDirectoryError if error.errno in _RUN_WIDE_ERRORS else LearnerFoldersError
         raise kind(f"{what}: {error.strerror}{place}", f"{remedy}, then `rose resume`") from error

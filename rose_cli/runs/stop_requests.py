@@ -1,4 +1,4 @@
-"""Requests to a going session from another terminal or host: files in the run directory, each written in one step."""
+"""Requests to a running session from another terminal or host: files in the run directory, written atomically."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ MOST_AT_ONCE = 1000
 
 @dataclass(frozen=True)
 class StopRequest:
-    """Stop the whole run, or one learner of it. `is_old`: it was left for an earlier session."""
+    """Stop the whole run, or one of its learners. `is_old`: it was left for an earlier session."""
 
     learner: str | None = None
     is_old: bool = False
 
 
 def send_request(folder: Path, request: StopRequest) -> Path:
-    """Leave a request; the file is gone once the session has taken it. Raises OSError."""
+    """Write a request; the session deletes the file when it takes the request. Raises OSError."""
     name = uuid.uuid4().hex
     with _opened(folder, make=True) as opened:
         here = opened.descriptor
@@ -41,7 +41,7 @@ def send_request(folder: Path, request: StopRequest) -> Path:
 
 
 def withdraw_request(path: Path) -> bool:
-    """Take a request back; whether no session has taken it."""
+    """Withdraw a request; False if a session has already taken it."""
     try:
         with _opened(path.parent) as folder:
             os.unlink(path.name, dir_fd=folder.descriptor)
@@ -51,10 +51,10 @@ def withdraw_request(path: Path) -> bool:
 
 
 def take_requests(folder: Path, since_ns: int = 0) -> list[StopRequest]:
-    """The requests that wait, oldest first; each is removed. What is no request is removed too, or passed over.
+    """Take all pending requests, oldest first, and delete them; other files are deleted too, or ignored.
 
-    Whoever may write into the folder can leave anything there: nothing of it ends a session or holds it up. What was
-    left before `since_ns`, by the clock of the file system, was meant for a session that is gone.
+    Anyone who can write to the directory can leave anything there: none of it can break or block a session. A request
+    from before `since_ns`, by the clock of the file system, was meant for an earlier session.
     """
     with suppress(OSError), _opened(folder) as opened:
         taken = [(age, _take(opened, name)) for age, name in _waiting(opened)]
@@ -67,7 +67,7 @@ def _opened(folder: Path, *, make: bool = False) -> OpenDirectory:
 
 
 def _waiting(folder: OpenDirectory) -> list[tuple[int, str]]:
-    """When each was written, and its name; of very many some, for this time."""
+    """When each was written, and its name; of very many, only some this time."""
     with os.scandir(folder.descriptor) as entries:
         names = [entry.name for entry in islice(entries, MOST_AT_ONCE) if entry.name.endswith(".json")]
     return sorted((_age(folder, name), name) for name in names)
@@ -85,7 +85,7 @@ def _take(folder: OpenDirectory, name: str) -> StopRequest | None:
         text = read_regular(name, MOST_BYTES, dir_fd=folder.descriptor)
     except OSError:
         text = b""
-    with suppress(OSError):  # a folder
+    with suppress(OSError):  # a directory
         os.unlink(name, dir_fd=folder.descriptor)
     return _understood(text)
 

@@ -42,13 +42,13 @@ def test_a_file_that_was_brought(rose: Rose, copy: str) -> None:
     files = f"files: [{{path: mse.txt, copy: {copy}}}]"
     learner = run(rose, "metric: mse, threshold: 0.1, read: {file: mse.txt}", more=files)
     assert learner["history"] == []
-    assert "'files' brought it" in learner["error"]["message"]
+    assert "it comes from 'files'" in learner["error"]["message"]
 
 
 def test_a_share_given_in_percent(rose: Rose) -> None:
     learner = run(rose, "metric: accuracy, threshold: 0.95, executable: echo 80")
     assert (learner["history"], learner["stop_reason"]) == ([], "failed")
-    assert "print 0.8 for 80 %, or write range: [0, 100]" in learner["error"]["message"]
+    assert "print 0.8 for 80 %, or set range: [0, 100]" in learner["error"]["message"]
 
 
 @pytest.mark.parametrize("value", ["-1", "-inf"])
@@ -126,4 +126,4 @@ def test_a_report_of_64_kib(rose: Rose, size: int) -> None:
     if size == 65536:
         assert (len(learner["result"]["pad"]), learner["report_problem"]) == (size - 11, None)
     else:
-        assert (learner["result"], "65,537 bytes: a report may have 65,536" in called.out) == ({}, True)
+        assert (learner["result"], "65,537 bytes; the maximum is 65,536" in called.out) == ({}, True)

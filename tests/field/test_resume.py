@@ -74,7 +74,7 @@ def test_a_copy_runs_its_own_scripts(tmp_path: Path) -> None:
 def test_an_edited_script_is_named(tmp_path: Path) -> None:
     rose = campaign_in(tmp_path / "a")
     rose.script("#!/bin/sh\necho new >> log\n", "sim.sh")
-    wanted = "'sim.sh' has changed since iterations 0-1 ran; from here on tasks have the new one"
+    wanted = "'sim.sh' has changed since iterations 0-1 ran; from now on, tasks use the new one"
     assert wanted in rose("resume", "campaign.yaml", "--max-iter", "4", "--dry-run").out
     assert wanted in rose("resume", "campaign.yaml", "--max-iter", "4").err
     assert last_line(rose) == "new"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rose_cli.plan.model import FilePlan
-from rose_cli.runs.directory import prepare_workspace
+from rose_cli.runs.workspace import prepare_workspace
 from rose_cli.util.errors import RunDirectoryError
 from tests.conftest import REPOSITORY, wait_until
 
@@ -117,8 +117,8 @@ def test_runs_behind_a_link_that_leads_nowhere(rose: Rose) -> None:
     (rose.folder / "rose-runs").symlink_to(rose.folder / "scratch/runs")
     called = rose("run", "campaign.yaml")
     assert called.code == 4
-    assert "it is a link that leads nowhere" in called.err
-    assert f"make the folder that it leads to ('{rose.folder}/scratch/runs')" in called.err
+    assert "it is a dangling symbolic link" in called.err
+    assert f"create its target ('{rose.folder}/scratch/runs')" in called.err
     (rose.folder / "scratch/runs").mkdir(parents=True)
     assert rose("run", "campaign.yaml", "--output", "quiet").code == 0
 
@@ -138,7 +138,7 @@ def test_a_run_within_a_copied_folder(rose: Rose) -> None:
     rose.write(ONE + "files: [{path: data, copy: true}]\ntasks: {t: {executable: cat data/x.csv}}\n")
     called = rose("run", "campaign.yaml", "--run-dir", "data/run")
     assert called.code == 4
-    assert "a folder cannot be copied into itself" in called.err
+    assert "a directory cannot be copied into itself" in called.err
     assert rose("run", "campaign.yaml", "--run-dir", "run").code == 0
 
 
@@ -152,7 +152,7 @@ def test_pipes_and_devices_are_not_copied(rose: Rose) -> None:
         RunDirectoryError, match="a pipe, a socket or a device"
     ) as caught:  # in place by the time it runs
         prepare_workspace(rose.folder / "w", [FilePlan(str(rose.folder / "p"), "p", copied=True)], inside=rose.folder)
-    assert caught.value.hint == "take it out of 'files', or leave 'copy: true' out for a link, then `rose resume`"
+    assert caught.value.hint == "remove it from 'files', or omit 'copy: true' to get a link, then `rose resume`"
 
 
 def test_a_folder_with_a_pipe_and_a_socket_is_copied(rose: Rose, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +186,7 @@ def test_a_path_that_is_too_long_is_said_to_be(tmp_path: Path) -> None:
     with pytest.raises(RunDirectoryError) as caught:
         prepare_workspace(workspace, [], inside=tmp_path)
     assert str(caught.value).endswith("File name too long")
-    assert "a shorter place (--run-dir)" in str(caught.value.hint)
+    assert "a shorter path for the run (--run-dir)" in str(caught.value.hint)
 
 
 def test_scripts_that_could_not_be_executed_are_mistakes(rose: Rose) -> None:
@@ -518,4 +518,4 @@ def test_a_report_over_several_lines_is_not_lost_without_a_word(rose: Rose) -> N
     rose.write(ONE + 'tasks: {t: {executable: "{python} report.py"}}\n')
     called = rose("run", "campaign.yaml")
     assert called.code == 0
-    assert "its output ends in JSON over several lines: print it as one line" in called.out
+    assert "its output ends with JSON over several lines: print it on one line" in called.out

@@ -74,9 +74,7 @@ def test_what_nobody_named_may_change(ended: Rose) -> None:
 
 def test_a_copy_in_the_workspaces_stays_what_it_was(ended: Rose) -> None:
     ended.write("edited", "start.json")
-    assert "'start.json' has changed since iterations 0-1 ran; workspaces keep the copy that they began with" in told(
-        ended
-    )
+    assert "'start.json' has changed since iterations 0-1 ran; workspaces keep their old copy" in told(ended)
 
 
 def test_files_that_come_and_go_are_named(ended: Rose) -> None:
@@ -84,16 +82,16 @@ def test_files_that_come_and_go_are_named(ended: Rose) -> None:
     ended.write("import deep\nimport fresh\n", "helper.py")
     ended.write("", "fresh.py")
     said = told(ended)
-    assert "'other.py' is gone; it was there when iterations 0-1 ran" in said
-    assert "'fresh.py' is new; it was not there when iterations 0-1 ran" in said
+    assert "'other.py' no longer exists; it existed when iterations 0-1 ran" in said
+    assert "'fresh.py' is new; it did not exist when iterations 0-1 ran" in said
     assert "'helper.py' has changed" in said
 
 
 def test_a_campaign_file_that_is_gone_or_broken_is_said(ended: Rose) -> None:
     ended.write("tasks: [", "campaign.yaml")
-    assert "cannot be read as a campaign any more; the run keeps the values that it began with" in told(ended)
+    assert "is no longer a valid campaign file; the run keeps its own values" in told(ended)
     (ended.folder / "campaign.yaml").unlink()
-    assert "campaign.yaml' is gone; the run keeps the values that it began with" in told(ended)
+    assert "campaign.yaml' no longer exists; the run keeps its own values" in told(ended)
 
 
 def test_a_resume_that_does_not_come_about_takes_nothing_for_known(ended: Rose) -> None:

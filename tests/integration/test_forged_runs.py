@@ -19,7 +19,8 @@ from rose_cli.commands import export, logs, resume, status
 from rose_cli.find_runs import see
 from rose_cli.plan.file import load_plan
 from rose_cli.plan.render import AttemptPaths, EvaluationContext, NoCommandError, render
-from rose_cli.runs.directory import RunDirectory, prepare_workspace
+from rose_cli.runs.directory import RunDirectory
+from rose_cli.runs.workspace import prepare_workspace
 from rose_cli.util.errors import ExitCode, RoseError, RunDirectoryError, UsageError
 from tests import forge
 from tests.conftest import Rose

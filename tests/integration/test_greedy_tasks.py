@@ -32,10 +32,10 @@ REMOVED = {
 }
 SAID = {
     "whole-folder": "does not exist",
-    "whole-folder-and-fails": "is no longer there",
+    "whole-folder-and-fails": "no longer exists",
     "file-for-logs": "Not a directory",
     "file-for-workspace": "exit code 1",
-    "snapshot": "is no longer there",
+    "snapshot": "no longer exists",
     "file-for-snapshots": "snapshots",
     "link-for-logs": "is a symbolic link that rose did not create",
     "link-for-logs-of-replicas": "is a symbolic link that rose did not create",

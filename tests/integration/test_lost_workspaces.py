@@ -83,12 +83,12 @@ def truncated(place: Path) -> None:
 
 
 LOSSES: dict[Callable[[Path], None], str] = {
-    gone: "is gone",
-    gone_with_logs: "is gone",
-    a_file_in_its_place: "is gone",
+    gone: "no longer exists",
+    gone_with_logs: "no longer exists",
+    a_file_in_its_place: "no longer exists",
     emptied: "has been emptied",
-    purged_by_age: "none of its 3 files is there",
-    replaced: "has been replaced: none of its 3 files is there",
+    purged_by_age: "all of its 3 files are missing",
+    replaced: "has been replaced: all of its 3 files are missing",
     lost_a_file: "has lost 1 of its 3 files: 'labels.txt'",
     lost_a_file_below: "has lost 1 of its 3 files: 'model/weights'",
     truncated: "'labels.txt' became empty",
@@ -293,7 +293,7 @@ def test_a_workspace_that_goes_in_mid_session_is_not_made_again(rose: Rose, on_f
     assert {name: each["iterations_done"] for name, each in rose.learners("r").items()} == {"a": 1, "b": 4}
     assert not workspace(rose).exists()
     refused = rose("resume", "r")
-    assert (refused.code, "is gone" in refused.err) == (4, True), refused.err
+    assert (refused.code, "no longer exists" in refused.err) == (4, True), refused.err
 
 
 def test_a_folder_with_many_files_hides_no_other(rose: Rose) -> None:

@@ -66,9 +66,9 @@ STALE = {
     "another link to it": (1, "it is from iteration 0"),
     "put back from a copy": (1, "it is from iteration 0"),
     "moved away and back again": (2, "it is from iteration 0"),
-    "brought as a copy": (0, "'files' brought it"),
-    "brought as a link": (0, "'files' brought it"),
-    "brought in a folder": (0, "'files' brought it"),
+    "brought as a copy": (0, "it comes from 'files'"),
+    "brought as a link": (0, "it comes from 'files'"),
+    "brought in a folder": (0, "it comes from 'files'"),
     "left by a failed attempt": (0, "an attempt of 'criterion' wrote it in iteration 0, and failed"),
     "left by a failed task": (0, "an attempt of 'training' wrote it in iteration 0, and failed"),
     "overwritten by a failed attempt": (0, "an attempt of 'criterion' wrote it in iteration 0, and failed"),
@@ -179,7 +179,7 @@ def test_a_resume_believes_no_file_of_an_attempt_that_was_killed(rose: Rose) -> 
     assert rose("resume", "r").code == 1
     learner = rose.learners("r")["learner-0"]
     assert learner["history"] == [0.5]
-    assert "no attempt that succeeded wrote it" in learner["error"]["message"]
+    assert "no successful attempt wrote it" in learner["error"]["message"]
 
 
 def test_what_was_written_before_a_learner_was_sent_back_does_not_count(rose: Rose) -> None:

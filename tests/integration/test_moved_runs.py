@@ -117,8 +117,8 @@ def test_a_copy_works_with_its_own_files_and_leaves_the_original_alone(here: Ros
         called = there("resume", "campaign.yaml", "--max-iter", "3", *words)
         told = called.out + called.err
         assert called.code == 0, told
-        assert f"this is a copy of the run in '{run_in(here)}', which is left alone" in told
-        assert f"the campaign of this copy is the one in '{there.folder}'" in told
+        assert f"this is a copy of the run in '{run_in(here)}', which is not changed" in told
+        assert f"this copy uses the campaign in '{there.folder}'" in told
         assert "'sim.sh' has changed since iterations 0-1 ran" in told
     assert log(there) == ["here 0 here", "here 1 here", "there 2 there"]
     assert not any(link.startswith(str(here.folder)) for link in links(there))
@@ -185,7 +185,7 @@ def test_a_run_that_was_moved_by_itself_finds_its_campaign(here: Rose, tmp_path:
     here.folder.rename(tmp_path / "there")
     refused = Rose(tmp_path)("resume", "archive/run", "--max-iter", "4")
     assert refused.code == 4
-    assert f"the folder of the campaign, '{here.folder}', is gone" in refused.err
+    assert f"the directory of the campaign, '{here.folder}', no longer exists" in refused.err
     assert f"ln -s NEW_FOLDER {here.folder}" in refused.err
     for command in ("status", "logs", "export"):
         assert Rose(tmp_path)(command, "archive/run").code == 0
@@ -222,7 +222,7 @@ def test_what_did_not_move_along_is_named(here: Rose, tmp_path: Path) -> None:
         called = there("resume", "campaign.yaml", "--max-iter", "3", *words)
         assert called.code == 4
         assert f"the campaign has moved from '{here.folder}' to '{there.folder}'" in called.err
-        assert "'sim.sh', 'data.csv' did not come along" in called.err
+        assert "'sim.sh', 'data.csv' did not move with it" in called.err
     assert there.learners("campaign.yaml")["a"]["iterations_done"] == 2
 
 
@@ -406,7 +406,7 @@ def test_a_run_of_an_older_rose_misses_what_did_not_move_along(old: Rose, tmp_pa
     there = Rose(tmp_path / "there")
     (there.folder / "sim.sh").unlink()
     called = there("resume", "campaign.yaml", "--max-iter", "3")
-    assert (called.code, "'sim.sh' did not come along" in called.err) == (4, True), called.err
+    assert (called.code, "'sim.sh' did not move with it" in called.err) == (4, True), called.err
 
 
 def test_a_run_of_an_older_rose_that_stayed(old: Rose) -> None:

@@ -17,8 +17,10 @@ import pytest
 from rose_cli.find_runs import see
 from rose_cli.journal.codec import Record, holds_whole_line
 from rose_cli.journal.file import JournalFile, read_journal
-from rose_cli.runs.directory import RunDirectory, lead_links, prepare_workspace
+from rose_cli.runs.directory import RunDirectory
+from rose_cli.runs.moves import relocate_links
 from rose_cli.runs.stop_requests import MOST_AT_ONCE, StopRequest, send_request, take_requests
+from rose_cli.runs.workspace import prepare_workspace
 from rose_cli.util.errors import JournalError, RunDirectoryError
 from rose_cli.util.files import open_unshared
 from tests.conftest import PATIENCE, wait_until
@@ -188,8 +190,8 @@ def test_a_pipe_in_the_place_of_the_logs_of_an_iteration_fails_the_attempt(rose:
 
 def test_a_pipe_in_the_place_of_a_folder_is_told(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "snapshots")
-    with pytest.raises(RunDirectoryError, match="cannot look into") as caught:
-        lead_links([tmp_path / "snapshots"], {"/old": "/new"}, inside=tmp_path)
+    with pytest.raises(RunDirectoryError, match="cannot read") as caught:
+        relocate_links([tmp_path / "snapshots"], {"/old": "/new"}, inside=tmp_path)
     assert "rose did not create that" in str(caught.value.hint)
     with pytest.raises(RunDirectoryError, match="cannot prepare workspace") as caught:
         prepare_workspace(tmp_path / "snapshots", [], inside=tmp_path)

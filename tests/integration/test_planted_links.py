@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rose_cli.runs.directory import claim_run_directory, create_run_directory, prepare_workspace, write_new
+from rose_cli.runs.directory import create_run_directory, use_as_run_directory, write_new
 from rose_cli.runs.stop_requests import StopRequest, send_request, take_requests
+from rose_cli.runs.workspace import prepare_workspace
 from rose_cli.util.errors import RunDirectoryError
 from tests.conftest import PATIENCE
 
@@ -207,7 +208,7 @@ def test_somebody_elses_link_is_not(rose: Rose, victim: Path) -> None:
         assert (called.code, untouched(victim)) == (4, True)
         assert "another user" in called.err.replace("\n", " ")
     with pytest.raises(RunDirectoryError, match="another user"):
-        claim_run_directory(rose.folder / "planted")
+        use_as_run_directory(rose.folder / "planted")
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002, 0o000])

@@ -42,14 +42,14 @@ KEPT = {
     "through a link": ("none", "open('r', 'w').write(padded(99)), os.symlink(os.path.abspath('r'), ROSE_RESULT)"),
 }
 DROPPED = {
-    "65537 bytes": ("out", "padded(65537)", "the last line of its output has 65,537 bytes: a report may have 65,536"),
+    "65537 bytes": ("out", "padded(65537)", "the last line of its output has 65,537 bytes; the maximum is 65,536"),
     "65537 bytes in a file": ("file", "padded(65537)", "$ROSE_RESULT has 65,537 bytes"),
-    "a line of a megabyte": ("out", "padded(1 << 20)", "a report may have 65,536"),
+    "a line of a megabyte": ("out", "padded(1 << 20)", "the maximum is 65,536"),
     "a file of a megabyte": ("file", "padded(1 << 20)", "$ROSE_RESULT has 1,048,576 bytes"),
     "a dict of Python": ("out", "dict(n=1)", "is not JSON"),
     "cut JSON": ("out", "padded(99)[:50]", "is not JSON"),
     "cut JSON in a file": ("file", "padded(99)[:50]", "$ROSE_RESULT is not JSON"),
-    "over several lines": ("out", "padded(99, 2)", "JSON over several lines: print it as one line"),
+    "over several lines": ("out", "padded(99, 2)", "JSON over several lines: print it on one line"),
     "a list in a file": ("file", "'[1, 2]'", "$ROSE_RESULT is not a JSON object"),
     "an empty file": ("file", "''", "$ROSE_RESULT is empty"),
     "nested too deeply": ("out", "'{\"a\":' + '[' * 30000 + ']' * 30000 + '}'", "is nested too deeply"),

@@ -233,7 +233,7 @@ def test_a_search_without_an_end_fails_its_attempt_and_holds_up_nobody(rose: Ros
     learners = rose.learners("r")
     error = learners["endless"]["error"]
     assert (error["task"], error["kind"]) == ("criterion", "no_metric")
-    assert "the search for '^(x+x+)+y' in its standard output was ended after 2 seconds" in error["message"]
+    assert "the search for '^(x+x+)+y' in its standard output was stopped after 2 seconds" in error["message"]
     assert learners["other"]["stop_reason"] == "criterion_met"
     failed = [event["event"] for event in rose.events("r")].index("attempt_failed")
     assert [event["learner"] for event in rose.events("r")[failed:] if event["event"] == "attempt_started"] == []
@@ -263,20 +263,20 @@ NO_NUMBER = {
     "a tensor": ("", """echo "tensor(0.5, device='cuda:0')\"""", "print(x.item())"),
     "an exponent without its letter": ("", "echo 1.23-105", "Fortran may mean 1.23E-105"),
     "a cursor that moves": ("", "printf '0.5\\033[1D7\\n'", "found"),
-    "a number above": ("", "echo 0.5; echo done", "print the value last: '0.5' stands above it"),
+    "a number above": ("", "echo 0.5; echo done", "print the value last: '0.5' is above it"),
     "half a number at the edge of the last megabyte": (
         "read: {regex: '^([\\d.]+)$'},",
         "printf 'mse\\n1023.5\\n'; head -c 1048571 /dev/zero | tr '\\0' x",
         "to match",
     ),
-    "a last line of megabytes": ("", "head -c 2000000 /dev/zero | tr '\\0' 1", "longer than the megabyte that is read"),
+    "a last line of megabytes": ("", "head -c 2000000 /dev/zero | tr '\\0' 1", "longer than 1 MB"),
     "true in json": ("read: {json: mse},", """echo '{"mse": true}'""", "found 'true'"),
     "null in json": ("read: {json: mse},", """echo '{"mse": null}'""", "print nan"),
     "another key in json": ("read: {json: mse},", """echo '{"val": {"mse": 1}}'""", "did you mean 'val.mse'?"),
     "a regex that finds too much": ("read: {regex: 'mse=(\\S+)'},", "echo mse=0.5,", "print 0.5 and nothing else"),
     "a regex that finds a unit": ("read: {regex: 'mse=(\\S+)'},", "echo mse=0.5eV", r"write 'mse=([-+]?[.\d]+)'"),
     "a regex that finds a comma": ("read: {regex: 'mse=(\\S+)'},", "echo mse=0,5", "print 0.5"),
-    "a folder": ("read: {file: out},", "mkdir -p out", "that is a folder"),
+    "a folder": ("read: {file: out},", "mkdir -p out", "that is a directory"),
     "a pipe": ("read: {file: out},", "mkfifo out", "that is not a regular file"),
     "no file": ("read: {file: out},", "true", "there is no such file"),
 }
@@ -295,10 +295,10 @@ def test_a_criterion_that_prints_no_number_has_failed_and_says_what_it_printed(r
 
 
 OUTSIDE = {
-    "percent for a fraction": ("accuracy, threshold: 0.95", "80", "print 0.8 for 80 %, or write range: [0, 100]"),
-    "an error below 0": ("mse, threshold: 0.1", "-1", "'mse', 0 and above: print nan where there is no value"),
+    "percent for a fraction": ("accuracy, threshold: 0.95", "80", "print 0.8 for 80 %, or set range: [0, 100]"),
+    "an error below 0": ("mse, threshold: 0.1", "-1", "'mse', 0 and above: print nan if there is no value"),
     "minus infinity": ("mse, threshold: 0.1", "-inf", "-inf lies outside"),
-    "an r2 above 1": ("r2, threshold: 0.9", "1.2", "1.2 lies outside of the range of 'r2', up to 1"),
+    "an r2 above 1": ("r2, threshold: 0.9", "1.2", "1.2 is outside the range of 'r2', up to 1"),
     "another name of the same": ("Model-Accuracy, threshold: 0.9", "1.01", "0 to 1"),
     "percent beyond 100": ("f1, threshold: 0.9, range: [0, 100]", "101", "0 to 100"),
     "one's own range": ("mine, operator: '>', threshold: 3, range: [0, 5]", "-99", "0 to 5"),

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rose_cli.runs.directory import GONE, MOST_KNOWN_FILES, lead_links, moves_between, news_of_files
+from rose_cli.runs.moves import moves_between, relocate_links
+from rose_cli.runs.workspace import GONE, MOST_KNOWN_FILES, workspace_changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +22,7 @@ def known_after(*changes: Callable[[], Any], place: Path) -> list[dict[str, int]
     found = []
     for change in changes:
         change()
-        news = news_of_files(place, known, inside=place)
+        news = workspace_changes(place, known, inside=place)
         found.append(news)
         known = {name: size for name, size in {**known, **news}.items() if size != GONE}
     return found
@@ -42,19 +43,19 @@ def test_the_news_of_a_workspace(tmp_path: Path) -> None:
         place=tmp_path,
     )
     assert news == [{"a": 2}, {"deep/b": 1}, {"a": 3}, {}, {"a": GONE, "c": 3}, {"deep/b": GONE}, {}]
-    assert news_of_files(tmp_path / "gone", {"a": 1}, inside=tmp_path) == {}
+    assert workspace_changes(tmp_path / "gone", {"a": 1}, inside=tmp_path) == {}
 
 
 def test_only_so_many_files_are_known(tmp_path: Path) -> None:
     for number in range(3 * MOST_KNOWN_FILES):
         (tmp_path / f"{number % 6}").mkdir(exist_ok=True)
         (tmp_path / f"{number % 6}/{number}").touch()
-    known = news_of_files(tmp_path, {}, inside=tmp_path)
+    known = workspace_changes(tmp_path, {}, inside=tmp_path)
     assert len(known) == MOST_KNOWN_FILES
-    assert news_of_files(tmp_path, known, inside=tmp_path) == {}
+    assert workspace_changes(tmp_path, known, inside=tmp_path) == {}
     for name in list(known)[:10]:
         (tmp_path / name).unlink()
-    assert sorted(news_of_files(tmp_path, known, inside=tmp_path).values()) == [GONE] * 10 + [0] * 10
+    assert sorted(workspace_changes(tmp_path, known, inside=tmp_path).values()) == [GONE] * 10 + [0] * 10
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def test_links_are_led_by_whole_folder_names(tmp_path: Path, target: str, expect
     moves = moves_between(("/old/rose-runs/r", "/old"), ("/moved", "/new"))
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep/link").symlink_to(target)
-    lead_links([tmp_path], moves, inside=tmp_path)
+    relocate_links([tmp_path], moves, inside=tmp_path)
     assert str((tmp_path / "deep/link").readlink()) == expected
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["link"]
 
@@ -84,5 +85,5 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     inside.mkdir()
     (outside / "link").symlink_to("/old/data")
     (inside / "way-out").symlink_to(outside)
-    assert lead_links([inside, tmp_path / "gone"], {"/old": "/new"}, inside=tmp_path) == 0
+    assert relocate_links([inside, tmp_path / "gone"], {"/old": "/new"}, inside=tmp_path) == 0
     assert str((outside / "link").readlink()) == "/old/data"

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rose_cli.plan.model import FilePlan
-from rose_cli.runs.directory import prepare_workspace
+from rose_cli.runs.workspace import prepare_workspace
 from rose_cli.util.trees import clone_file, copy_contents, copy_file, format_size, remove_contents
 from tests.conftest import REPOSITORY
 from tests.trees import copy, described, odd_tree, opened, remove, run
