@@ -1,8 +1,7 @@
-"""Replaces secrets in texts: in commands, variables, documents, and whatever tasks print.
+"""Masks secrets: in commands, environment variables and documents, and in anything that tasks print.
 
-A secret is known by the name it goes by (`HF_TOKEN=…`, `--api-key …`, `Authorization: …`) or by its form (a private
-key, a URL with a password). It is masked where it stands, and its value wherever else it turns up: as it is, and the
-way programs print it, which may be escaped, encoded, wrapped over lines or cut.
+`util/secrets.py` detects secrets by their name or form, and the `masked_…` functions mask them there. `Secrets` masks
+known values wherever else they turn up: unchanged, or as programs print them: escaped, encoded, wrapped or cut.
 """
 
 from __future__ import annotations
@@ -21,25 +20,21 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
 from rose_cli.util.secrets import (
-    _AS_BASE64,
-    _BASE64_LETTERS,
-    _HEADER,
-    _PRIVATE_KEY,
     SHORTEST,
     SHORTEST_IN_WORDS,
     SHORTEST_LINE,
-    _found,
-    _holds_secret,
-    _in_document,
-    _in_pairs,
-    _in_urls,
-    _is_searched,
-    _is_secret_option,
-    _option_holds_secret,
-    _spans_of_word,
+    find_in_document,
+    find_in_headers,
+    find_in_urls,
+    find_in_word,
+    find_secrets,
+    is_searchable,
+    is_secret_entry,
+    is_secret_option,
+    is_secret_variable,
     secrets_of_environment,
     secrets_of_words,
-    strength,
+    with_previous,
 )
 
 if TYPE_CHECKING:
@@ -49,19 +44,20 @@ MASK = "********"
 
 
 def masked_line(text: str) -> str:
-    """The text with a mask where a secret stands."""
-    return _replaced(text, [(start, end) for start, end, _ in _found(text)])
+    """The string with a mask in place of every secret."""
+    return _replaced(text, [(start, end) for start, end, _ in find_secrets(text)])
 
 
 def masked_words(words: Sequence[str], *, keep_length: bool = False) -> tuple[str, ...]:
-    """The words of a command line with masks."""
+    """The arguments of a command with masks."""
     return tuple(
-        _replaced(word, _spans_of_word(previous, word), keep_length=keep_length) for previous, word in _in_pairs(words)
+        _replaced(word, find_in_word(previous, word), keep_length=keep_length)
+        for previous, word in with_previous(words)
     )
 
 
 def masked_command(words: Sequence[str], secrets: Secrets) -> str:
-    """A command line as it may be shown: masks in it need no quotes."""
+    """A command as it may be shown: masks in it need no quotes."""
     shown = [secrets.masked(word).replace(MASK, _STAND_IN) for word in masked_words(words)]
     return shlex.join(shown).replace(_STAND_IN, MASK)
 
@@ -70,21 +66,20 @@ _STAND_IN = "rose0has0masked0this"
 
 
 def masked_setting(text: str) -> str:
-    """What was given on rose's own command line, `--set env.TOKEN=…`, as long as before."""
+    """A `--set env.TOKEN=…` of rose's own command line; it keeps its length."""
     return " ".join(masked_words(text.split(" ", 1), keep_length=True))
 
 
 def masked_document(text: str) -> str:
-    """The text of a campaign file, every line as long as before."""
-    spans = [(start, end) for start, end, _ in _in_document(text) if end > start]
+    """The content of a campaign file; every line keeps its length."""
+    spans = [(start, end) for start, end, _ in find_in_document(text) if end > start]
     return _replaced(text, spans, keep_length=True)
 
 
 def masked_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables as they may be shown."""
+    """Environment variables as they may be shown."""
     return {
-        name: MASK if _holds_secret(strength(name), value) or _PRIVATE_KEY.search(value) else masked_line(value)
-        for name, value in environment.items()
+        name: MASK if is_secret_variable(name, value) else masked_line(value) for name, value in environment.items()
     }
 
 
@@ -98,22 +93,22 @@ def masked_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def masked_entry(name: str, value: str) -> str:
-    """The value of a key of a campaign file, be it a variable, an option or a line, as it may be shown."""
-    return MASK if _option_holds_secret(name, value) or _holds_secret(strength(name), value) else masked_line(value)
+    """The value of a key of a campaign file as it may be shown."""
+    return MASK if is_secret_entry(name, value) else masked_line(value)
 
 
 def _masked_option(name: str, value: Any) -> Any:  # noqa: ANN401 - as it came
-    if _is_secret_option(name, value):
+    if is_secret_option(name, value):
         return MASK
     return masked_line(value) if isinstance(value, str) else value
 
 
-# --- texts without them ----------------------------------------------------------------------------------------------
+# --- known values, anywhere -------------------------------------------------------------------------------------------
 
 _BLOCK = 12
 
 _LONG = 16
-"""As much of a secret that is not shorter gives it away, and of its beginning or end a block."""
+"""A part this long gives a secret away, as does a block (`_BLOCK`) at its beginning or end."""
 
 _BREAK = re.compile(r"(?:\\[ \t]*|(?<![ \t\\])[ \t]*)(?:\r?\n[ \t]*)+")
 
@@ -123,10 +118,10 @@ _AFTER_WORD = r"(?![A-Za-z0-9])"
 
 
 class Secrets:
-    """Texts that no output may hold. `hidden` gives a text, or something of texts, without them."""
+    """Values that no output may contain. `hidden` returns a string, or an object made of strings, without them."""
 
     def __init__(self, values: Iterable[str] = ()) -> None:
-        self.values = frozenset(value for value in values if _is_searched(value))
+        self.values = frozenset(value for value in values if is_searchable(value))
 
     def __or__(self, other: Secrets) -> Secrets:
         return Secrets.of(self.values | other.values) if other.values - self.values else self
@@ -134,20 +129,20 @@ class Secrets:
     @staticmethod
     @lru_cache(maxsize=64)
     def of(values: frozenset[str]) -> Secrets:
-        """The same object for the same values, as long as they are in use: what to look for is worked out once."""
+        """The same object for the same values while they are in use: preparing the search is done once."""
         return Secrets(values)
 
     def hidden(self, value: Any) -> Any:  # noqa: ANN401 - as it came
-        """The value with masks in the place of secrets; where there are none, the value itself."""
+        """The value with masks in place of secrets; the value itself if it has none."""
         if isinstance(value, str):
             return self.masked(value)
         texts = _texts_in(value)
-        joined = _BETWEEN.join(texts)  # looked through at once
+        joined = _BETWEEN.join(texts)  # searched in one go
         spans = self._spans(joined)
         if not spans:
             return value
         shown = _replaced(joined, spans).split(_BETWEEN)
-        if len(shown) != len(texts):  # one of them holds what stands between them
+        if len(shown) != len(texts):  # one of them contains the separator
             shown = [self.masked(text) for text in texts]
         changed = {text: other for text, other in zip(texts, shown, strict=True) if text != other}
         return _mapped(value, lambda entry: changed.get(str(entry), entry) if entry is not None else None)
@@ -157,20 +152,20 @@ class Secrets:
 
     @cached_property
     def longest(self) -> int:
-        """As many letters the longest form of one may have, with the line breaks that wrap it."""
+        """The length of the longest form of a value, with the line breaks that wrap it."""
         return max((len(form) for value in self.values for form in _as_text(value)), default=0) * 2
 
     def _spans(self, text: str) -> list[tuple[int, int]]:
-        spans = [(start, end) for start, end, _ in _in_urls(text)]
-        spans += [match.span("value") for match in _HEADER.finditer(text)]
+        spans = [(start, end) for start, end, _ in find_in_urls(text)]
+        spans += find_in_headers(text)
         if self.values:
-            spans += self._wanted.in_text(text)
+            spans += self._search.in_text(text)
             spans += [match.span() for match in self._words.finditer(text)] if self._words else []
             spans += self._wrapped(text) if "\n" in text else []
         return spans
 
     def _wrapped(self, text: str) -> list[tuple[int, int]]:
-        """Secrets that were broken into lines: found in the text without its line breaks."""
+        """Secrets that were broken into lines: found in the string without its line breaks."""
         breaks = [match.span() for match in _BREAK.finditer(text)]
         gone = list(accumulate((end - start for start, end in breaks), initial=0))
         starts = [start - before for (start, _), before in zip(breaks, gone, strict=False)]  # in the text without
@@ -179,13 +174,13 @@ class Secrets:
         def place(at: int) -> int:
             return at + gone[bisect_right(starts, at)]
 
-        return [(place(start), place(end - 1) + 1) for start, end in self._wanted.parts_in(joined)]
+        return [(place(start), place(end - 1) + 1) for start, end in self._search.parts_in(joined)]
 
     @cached_property
-    def _wanted(self) -> _Wanted:
+    def _search(self) -> _Search:
         long_enough = (value for value in self.values if len(value) >= SHORTEST_IN_WORDS)
         forms = {form for value in long_enough for form in _as_text(value)}
-        return _Wanted(forms | {form for value in self.values for form in _as_base64(value)})
+        return _Search(forms | {form for value in self.values for form in _as_base64(value)})
 
     @cached_property
     def _words(self) -> re.Pattern[str] | None:
@@ -194,8 +189,8 @@ class Secrets:
         return re.compile(f"{_BEFORE_WORD}(?:{words}){_AFTER_WORD}") if words else None
 
 
-class _Wanted:
-    """Forms to look for in texts: short ones as a whole, long ones by their blocks, so that parts are found too."""
+class _Search:
+    """Searches strings for forms: for short ones as a whole, for long ones by blocks, so that parts are found too."""
 
     def __init__(self, forms: Iterable[str]) -> None:
         self._short: list[tuple[str, bool]] = []
@@ -210,7 +205,7 @@ class _Wanted:
                 self._blocks.setdefault(form[at : at + _BLOCK], (form, at, is_encoded))
 
     def in_text(self, text: str) -> Iterator[tuple[int, int]]:
-        """From where to where they stand in it."""
+        """Where forms start and end in it."""
         for form, is_encoded in self._short:
             start = text.find(form)
             while start >= 0:
@@ -220,10 +215,10 @@ class _Wanted:
         yield from self.parts_in(text)
 
     def parts_in(self, text: str) -> Iterator[tuple[int, int]]:
-        """Those of long forms only."""
+        """Where long forms, or parts of them, start and end in it."""
         passed: dict[str, int] = {}
         for at in range(len(text) - _BLOCK + 1) if self._blocks else ():
-            # forms that have a block in common differ in another one, and that is found as well
+            # forms that share a block differ in another one, which is found as well
             if (found := self._blocks.get(text[at : at + _BLOCK])) is None or at < passed.get(found[0], 0):
                 continue
             form, offset, is_encoded = found
@@ -235,21 +230,21 @@ class _Wanted:
 
 
 def _extent(text: str, at: int, form: str, offset: int) -> tuple[int, int]:
-    """How far the text agrees with the form around the block that stands in it there."""
+    """How far the string agrees with the form around the block found there."""
     start = at - _in_common(text[max(0, at - offset) : at][::-1], form[:offset][::-1])
     end = at + _BLOCK
     return start, end + _in_common(text[end : end + len(form)], form[offset + _BLOCK :])
 
 
 def _with_edges(text: str, start: int, end: int) -> tuple[int, int]:
-    """In base64 the letters beside a form have bits of it."""
+    """In base64 the characters beside a form contain bits of it."""
     before = text[max(0, start - 4) : start]
     match = _AS_BASE64.match(text, end)
     return start - len(before) + len(before.rstrip(_BASE64_LETTERS)), match.end() if match else end
 
 
 def _in_common(text: str, other: str) -> int:
-    """How many letters both begin with."""
+    """The length of their common beginning."""
     if text == other:
         return len(other)
     low, high = 0, min(len(text), len(other))
@@ -259,13 +254,17 @@ def _in_common(text: str, other: str) -> int:
     return low
 
 
+_AS_BASE64 = re.compile(r"[A-Za-z0-9+/_=-]{0,4}")
+
+_BASE64_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-"
+
 _ENCODED = "\0"
-"""Marks a form in base64 until it is searched; no secret holds it."""
+"""Marks a form in base64 until it is searched for; no secret contains it."""
 
 
 @lru_cache(maxsize=4096)
 def _as_text(value: str) -> frozenset[str]:
-    """The value as it is, and as JSON, URLs, Python, HTML and shells write it."""
+    """The value itself, and as JSON, URLs, Python, HTML and shells write it."""
     escaped = json.dumps(value)[1:-1]
     plain = {value, value.strip(), value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")}
     plain |= {
@@ -291,7 +290,7 @@ def _as_text(value: str) -> frozenset[str]:
 
 @lru_cache(maxsize=4096)
 def _as_base64(value: str) -> frozenset[str]:
-    """What is sure to stand in the base64 of any text that holds the value, wherever it begins in it."""
+    """Strings of which one is in the base64 encoding of any string that contains the value, at any offset."""
     data = value.encode("utf-8", "surrogateescape")
     forms = set()
     for offset in range(3):
@@ -330,7 +329,7 @@ _BETWEEN = " \0 \0 "
 
 
 def _texts_in(value: Any) -> list[str]:  # noqa: ANN401 - of any depth
-    """All texts and numbers in the value."""
+    """All strings and numbers in the value."""
     texts, waiting = [], [value]
     while waiting:
         entry = waiting.pop()
@@ -348,7 +347,7 @@ def _mapped(value: Any, change: Callable[[Any], Any]) -> Any:  # noqa: ANN401 - 
         changed: dict[Any, Any] = {}
         for key, entry in value.items():
             name, number = change(key), 2
-            while name in changed:  # two keys of which only a secret tells one from the other
+            while name in changed:  # two keys that differ only in a secret
                 name, number = f"{change(key)} ({number})", number + 1
             changed[name] = _mapped(entry, change)
         return changed
@@ -357,7 +356,7 @@ def _mapped(value: Any, change: Callable[[Any], Any]) -> Any:  # noqa: ANN401 - 
     return change(value)
 
 
-# --- what this process has come to know ------------------------------------------------------------------------------
+# --- secrets known to this process ------------------------------------------------------------------------------
 
 _sources: list[Callable[[], Iterable[str]]] = [
     lambda: secrets_of_environment(os.environ),
@@ -366,13 +365,13 @@ _sources: list[Callable[[], Iterable[str]]] = [
 
 
 def remember(source: Callable[[], Iterable[str]]) -> None:
-    """Secrets that messages of this process are not to hold; the source is asked only once there is a message."""
+    """Mask these secrets in all messages of this process; the source is called only once there is a message."""
     _sources.append(source)
     _known.cache_clear()
 
 
 def fit_to_show(text: str) -> str:
-    """A message without the secrets that are known by now, those of the terminal and the command line included."""
+    """A message without known secrets, including those in the environment and on the command line."""
     return _known().masked(text)
 
 

@@ -1,8 +1,8 @@
-"""Recognizes secrets: by the name of an option or variable, by the form of a value, and inside texts.
+"""Detects secrets: by the name of an option or variable, by the form of a value, and inside strings.
 
-A secret is known by the name it goes by (`HF_TOKEN=…`, `--api-key …`, `Authorization: …`) or by its form (a private
-key, a URL with a password). It is masked where it stands, and its value wherever else it turns up: as it is, and the
-way programs print it, which may be escaped, encoded, wrapped over lines or cut.
+A secret is recognized by its name (`HF_TOKEN=…`, `--api-key …`, `Authorization: …`) or by its form (a private key, a
+URL with a password). The `find_…` functions return where it is, so that it can be masked there; the `secrets_…`
+functions return its values, which `util/redact.py` then masks wherever else they turn up.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 SHORTEST = 4
-"""Shorter values are masked where they stand only: elsewhere they would be found in every second word."""
+"""Shorter values are masked only under their name: elsewhere they would be found in every second word."""
 
 SHORTEST_IN_WORDS = 8
-"""Shorter ones are looked for as words of their own only."""
+"""Shorter ones are searched for only as whole words."""
 
 SHORTEST_LINE = 6
-"""Of a secret with several lines, each that is not shorter is a secret of its own."""
+"""Each line of a multi-line secret is a secret as well, unless it is shorter."""
 
 # --- names -----------------------------------------------------------------------------------------------------------
 
 NONE, DOUBTFUL, WEAK, STRONG, CERTAIN = range(5)
-"""What a name says of its value: nothing; a secret unless it is a word or an identifier; unless it is an everyday word
-or a number; unless it is a small number; a secret."""
+"""What a name says about its value: nothing; a secret unless it is a word or an identifier; unless it is an everyday
+word or a number; unless it is a small number; a secret."""
 
 _WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
 
@@ -64,7 +64,7 @@ _BESIDE_QUANTITIES = frozenset(
      "SECOND", "FORWARD", "BACKWARD", "SINGLE", "MULTI", "RATE", "THROUGH", "ORDER", "MERGE", "JOIN", "QUERY",
      "VALUE", "ATTENTION")
 )  # fmt: skip
-"""Beside them a token, key or pass is one of a language model, a table, a filter, not one that opens a door."""
+"""Beside these words a token, key or pass belongs to a language model, a table or a filter, and opens no door."""
 
 _JOINED_TOKEN = re.compile(r"(?<!.MAX)(?<!.MIN)(?<!.NUM)(?<!SUB)TOKENS?$")
 
@@ -78,16 +78,16 @@ _NO_SECRETS = frozenset(("PWD", "OLDPWD", "GOOGLE_APPLICATION_CREDENTIALS", "SIN
 
 
 def is_secret(name: str) -> bool:
-    """Whether a variable, an option or a key of this name is taken to hold a secret."""
+    """Whether a variable, an option or a key with this name is taken to hold a secret."""
     return strength(name) > NONE
 
 
 @lru_cache(maxsize=4096)
 def strength(name: str) -> int:
-    """What the name says, by its words: between `_`, `-` and points, or where a capital begins one."""
+    """What the name says, by its words, which are separated by `_`, `-`, dots or capitals."""
     last = name.strip("\"'").rpartition(".")[2] if not name.startswith(".") else name
     words = [word.upper() for word in _WORDS.findall(last)]
-    is_known = last.upper() in _NO_SECRETS and last != "pwd"  # `$PWD` is a folder, `--pwd` may be a password
+    is_known = last.upper() in _NO_SECRETS and last != "pwd"  # `$PWD` is a directory, `--pwd` may be a password
     if not words or is_known or (words[-1] in _HARMLESS_ENDS and "WEBHOOK" not in words):
         return NONE
     if _CERTAIN_PARTS.search("".join(words)):
@@ -122,7 +122,7 @@ _EVERYDAY = frozenset(
      "postgres", "postgresql", "prompt", "python", "redis", "required", "root", "rose", "secret", "test", "token",
      "user", "username", "value", "x-access-token", "x-oauth-basic", *_SWITCHES)
 )  # fmt: skip
-"""Words that texts are full of: nobody would be served by a mask in their place."""
+"""Words that are everywhere in ordinary text: masking them would help nobody."""
 
 _IDENTIFIER = re.compile(r"[A-Za-z]+(?:[_.-][A-Za-z]+)*[_.-]?\d{0,3}")
 
@@ -149,7 +149,7 @@ _RANDOM = re.compile(r"(?=.*\d)(?=.*[A-Za-z])\S{8,}|\S{20,}")
 
 
 def _holds_secret(level: int, value: str) -> bool:
-    """Whether the value of a name of that strength is one."""
+    """Whether the value under a name of that strength is a secret."""
     folded = value.strip().casefold()
     if level == NONE or not folded or folded in _SWITCHES or set(value) == {"*"}:
         return False
@@ -161,34 +161,47 @@ def _holds_secret(level: int, value: str) -> bool:
 
 
 def _option_holds_secret(name: str, value: str) -> bool:
-    """`--keys x1,y1,z1` and `--pass 2` are no secrets, `--api-key …` is."""
+    """`--keys x1,y1,z1` and `--pass 2` are not secrets, `--api-key …` is."""
     level = strength(name)
     if level <= WEAK and not re.search(r"\w[_-]\w", name) and not _LIKE_A_KEY.fullmatch(value):
         return False
     return _holds_secret(level, value)
 
 
+def is_secret_variable(name: str, value: str) -> bool:
+    return _holds_secret(strength(name), value) or _PRIVATE_KEY.search(value) is not None
+
+
+def is_secret_entry(name: str, value: str) -> bool:
+    """Whether a key of a campaign file, be it a variable, an option or anything else, has a secret value."""
+    return _option_holds_secret(name, value) or _holds_secret(strength(name), value)
+
+
+def is_secret_option(name: str, value: object) -> bool:
+    return _option_holds_secret(name.removesuffix("="), str(value))
+
+
 def _is_path(value: str) -> bool:
-    """The name of a file with a secret is none: it is there, or the folder for it is."""
+    """The path of a file that holds a secret is not a secret itself: the file exists, or its directory does."""
     if not value.startswith(("/", "~/", "./", "../")) or "\n" in value or len(value) > 4096:
         return False
     try:
         path = os.path.expanduser(value)  # noqa: PTH111
-        folder = os.path.dirname(path)  # noqa: PTH120
-        return value[0] == "." or os.path.exists(path) or (folder != "/" and os.path.isdir(folder))  # noqa: PTH110, PTH112
+        directory = os.path.dirname(path)  # noqa: PTH120
+        return value[0] == "." or os.path.exists(path) or (directory != "/" and os.path.isdir(directory))  # noqa: PTH110, PTH112
     except ValueError:
         return False
 
 
-def _is_searched(value: str) -> bool:
-    """Whether it is looked for in texts."""
+def is_searchable(value: str) -> bool:
+    """Whether the value is long and unusual enough to be searched for in any string."""
     if len(value) < SHORTEST or value.casefold() in _EVERYDAY:
         return False
     return len(value) >= SHORTEST_LINE or not value.isdigit()
 
 
 def _parts(value: str, level: int = STRONG) -> Iterator[str]:
-    """The secrets that a secret value consists of: itself, its lines, what a JSON text or a URL holds."""
+    """The secrets that a secret value consists of: itself, its lines, those in JSON or in a URL."""
     yield value
     yield from (line for line in map(str.strip, value.splitlines()) if len(line) >= SHORTEST_LINE and line != value)
     if value.lstrip().startswith(("{", "[")):
@@ -197,9 +210,9 @@ def _parts(value: str, level: int = STRONG) -> Iterator[str]:
     if rest and scheme.casefold() in ("basic", "bearer", "token"):
         yield from _parts(rest.strip())
         yield from _of_basic(rest.strip())
-    if level <= WEAK:  # several in one text, as plural names have them; `user:password`
+    if level <= WEAK:  # several in one value, as under plural names; `user:password`
         yield from (part for part in re.split(r"[\s,;:]+", value) if len(part) >= SHORTEST_IN_WORDS)
-    yield from (value[start:end] for start, end, _ in _in_urls(value))
+    yield from (value[start:end] for start, end, _ in find_in_urls(value))
 
 
 def _of_basic(encoded: str) -> Iterator[str]:
@@ -212,10 +225,10 @@ def _of_basic(encoded: str) -> Iterator[str]:
 
 
 def _leaves(text: str) -> Iterator[str]:
-    """The texts in a JSON text under names of secrets."""
+    """The strings in a JSON document under names of secrets."""
     try:
         found = [json.loads(text)]
-    except (ValueError, RecursionError):  # YAML, most likely
+    except (ValueError, RecursionError):  # most likely YAML
         yield from re.findall(rf"[^\s{{}}\[\],:'\"]{{{SHORTEST_IN_WORDS},}}", text)
         return
     while found:
@@ -230,7 +243,7 @@ def _leaves(text: str) -> Iterator[str]:
             found += value
 
 
-# --- secrets in lines of text ----------------------------------------------------------------------------------------
+# --- secrets inside strings ----------------------------------------------------------------------------------------
 
 _WORD = r"""(?:'[^']*'|"(?:[^"\\]|\\.)*"|\\.|[^\s'"`\\;&|<>()])+"""
 
@@ -259,30 +272,30 @@ _URL = re.compile(
 
 _HEADER = re.compile(r"(?i)\bauthorization['\"]?\s*[:=]\s*['\"]?(?:(?:basic|bearer|token)\s+)?(?P<value>[^\s'\",}]+)")
 
-_SIGN = re.compile(
+_HINT_OF_SECRET = re.compile(
     r"(?i)pass|pwd|pw\b|secret|token|key|auth|cred|jwt|pat|cookie|otp|webhook|bearer|login|://|curl|wget|http|xh\b|mysql|maria"
     r"|gh[pousr]_|glpat-|hf_|sk-|[sr]k_|AIza|dckr_|SG\.|storage|xox|AKIA|npm_|pypi-|eyJ|BEGIN"
 )
-"""What every text with a secret of its own has: most have none of it."""
+"""Every string with a named secret matches this; most others do not, and are done quickly."""
 
 Found = tuple[int, int, str]
-"""From where to where a secret stands, and its value without quotes."""
+"""The start and end of a secret, and its value without quotes."""
 
 
-def _found(text: str, least: int = DOUBTFUL, *, by_shell: bool = True) -> Iterator[Found]:
-    """Secrets under names that say so at least that much, in a text of pairs, or one that a shell may read."""
-    if _SIGN.search(text):
+def find_secrets(text: str, least: int = DOUBTFUL, *, by_shell: bool = True) -> Iterator[Found]:
+    """Secrets under names of at least that strength, in a string of pairs or one that a shell may read."""
+    if _HINT_OF_SECRET.search(text):
         for names, values in _NAMED:
-            yield from _under_names(text, names, values, least, by_shell=by_shell)
+            yield from _find_under_names(text, names, values, least, by_shell=by_shell)
         for match in _LOGIN.finditer(text):
             group = match.lastgroup or ""
             if (value := _read_by_shell(match[group])) and not value.isdigit():
                 yield match.start(group), match.end(group), value
-        yield from _in_urls(text)
-        yield from _in_known_forms(text)
+        yield from find_in_urls(text)
+        yield from _find_known_forms(text)
 
 
-def _under_names(
+def _find_under_names(
     text: str, names: re.Pattern[str], values: re.Pattern[str], least: int, *, by_shell: bool
 ) -> Iterator[Found]:
     end = 0
@@ -298,7 +311,7 @@ def _under_names(
 
 
 def _read_by_shell(word: str) -> str:
-    """The value of a word as a shell reads it; empty where that is a `$VARIABLE`."""
+    """The value of a word as a shell reads it; empty if that is a `$VARIABLE`."""
     if word.startswith(("$", '"$', '"`')):
         return ""
     try:
@@ -307,7 +320,7 @@ def _read_by_shell(word: str) -> str:
         return word.strip("'\"")
 
 
-def _in_urls(text: str) -> Iterator[Found]:
+def find_in_urls(text: str) -> Iterator[Found]:
     for match in _URL.finditer(text) if "://" in text else ():
         if match["password"]:
             yield *match.span("password"), match["password"]
@@ -317,29 +330,34 @@ def _in_urls(text: str) -> Iterator[Found]:
             yield *match.span("user"), match["user"]
 
 
-def _in_known_forms(text: str) -> Iterator[Found]:
+def find_in_headers(text: str) -> Iterator[tuple[int, int]]:
+    """Where the values of `Authorization` headers are."""
+    return (match.span("value") for match in _HEADER.finditer(text))
+
+
+def _find_known_forms(text: str) -> Iterator[Found]:
     yield from ((match.start(), match.end(), match.group()) for match in _KNOWN_FORM.finditer(text))
 
 
 def _is_user(text: str, start: int, value: str) -> bool:
-    """Whether it is the user of a URL that looks like a name: masked there, and not looked for elsewhere."""
+    """Whether it is the user name in a URL: masked there, and not searched for elsewhere."""
     return text[:start].endswith("://") and not _RANDOM.fullmatch(value)
 
 
 @lru_cache(maxsize=4096)
 def secrets_in(text: str, least: int = DOUBTFUL) -> frozenset[str]:
-    """The values of the secrets that stand in a text."""
-    values = {value for start, _, value in _found(text, least) if not _is_user(text, start, value)}
+    """The values of the secrets in a string."""
+    values = {value for start, _, value in find_secrets(text, least) if not _is_user(text, start, value)}
     values |= {text} if _PRIVATE_KEY.search(text) else set()
     return frozenset(part for value in values for part in (*_parts(value), unquote(value)))
 
 
 def secrets_of_words(words: Sequence[str]) -> frozenset[str]:
-    """The secrets among the words of a command line: the values of options, assignments, and what is in URLs."""
-    return frozenset(part for previous, word in _in_pairs(words) for part in _of_word(previous, word))
+    """The secrets among the arguments of a command: in options, assignments and URLs."""
+    return frozenset(part for previous, word in with_previous(words) for part in _of_word(previous, word))
 
 
-def _in_pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+def with_previous(words: Sequence[str]) -> Iterator[tuple[str, str]]:
     return zip(("", *words), words, strict=False)
 
 
@@ -348,16 +366,16 @@ def _of_word(previous: str, word: str) -> Iterable[str]:
     return secrets_in(word) if start is None else (*_parts(word[start:]), unquote(word[start:]))
 
 
-def _spans_of_word(previous: str, word: str) -> list[tuple[int, int]]:
+def find_in_word(previous: str, word: str) -> list[tuple[int, int]]:
     start = _start_in(previous, word)
-    return [(begin, end) for begin, end, _ in _found(word)] if start is None else [(start, len(word))]
+    return [(begin, end) for begin, end, _ in find_secrets(word)] if start is None else [(start, len(word))]
 
 
 _CODE_FOLLOWS = re.compile(r"-[A-Za-z]*c")
 
 
 def _start_in(previous: str, word: str) -> int | None:
-    """Where in a word of a command line the secret begins that it or the option before it names; no shell reads it."""
+    """Where the secret starts in an argument that is not read by a shell, by its own name or the option before it."""
     is_option = previous.startswith("-") and "=" not in previous and " " not in previous
     if is_option and not word.startswith("-") and _option_holds_secret(previous, word):
         return 0
@@ -370,8 +388,8 @@ _ENTRY = re.compile(
 )
 
 
-def _in_document(text: str) -> Iterator[Found]:
-    """Secrets in the text of a campaign file, however broken it may be: line by line."""
+def find_in_document(text: str) -> Iterator[Found]:
+    """Secrets in a campaign file, however broken it is: line by line."""
     at, block = 0, None
     for line in text.splitlines(keepends=True):
         indent = len(line) - len(line.lstrip(" \t"))
@@ -379,8 +397,8 @@ def _in_document(text: str) -> Iterator[Found]:
             yield at + indent, at + len(line.rstrip()), line.strip()
         else:
             block = None
-            if _SIGN.search(line):
-                yield from ((at + start, at + end, value) for start, end, value in _found(line, by_shell=False))
+            if _HINT_OF_SECRET.search(line):
+                yield from ((at + start, at + end, value) for start, end, value in find_secrets(line, by_shell=False))
                 entry = _ENTRY.match(line.rstrip("\r\n"))
                 level = strength(entry["name"]) if entry else NONE
                 if entry and level and entry["value"][:1] in ("|", ">"):
@@ -391,11 +409,11 @@ def _in_document(text: str) -> Iterator[Found]:
 
 
 def secrets_of_document(text: str) -> frozenset[str]:
-    return frozenset(part for _, _, value in _in_document(text) if value for part in _parts(value))
+    return frozenset(part for _, _, value in find_in_document(text) if value for part in _parts(value))
 
 
 def secrets_of_environment(environment: Mapping[str, str]) -> frozenset[str]:
-    """The secrets among variables."""
+    """The secrets among environment variables."""
     return frozenset(part for name, value in environment.items() for part in _of_variable(name, value))
 
 
@@ -410,18 +428,9 @@ def secrets_of_options(options: Mapping[str, Any]) -> frozenset[str]:
         part
         for name, value in options.items()
         for entry in (value if isinstance(value, tuple | list) else (value,))
-        for part in (_parts(str(entry)) if _is_secret_option(name, entry) else _of_text(entry))
+        for part in (_parts(str(entry)) if is_secret_option(name, entry) else _of_text(entry))
     )
 
 
 def _of_text(value: object) -> frozenset[str]:
     return secrets_in(value) if isinstance(value, str) else frozenset()
-
-
-def _is_secret_option(name: str, value: object) -> bool:
-    return _option_holds_secret(name.removesuffix("="), str(value))
-
-
-_AS_BASE64 = re.compile(r"[A-Za-z0-9+/_=-]{0,4}")
-
-_BASE64_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-"
