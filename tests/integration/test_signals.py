@@ -67,7 +67,7 @@ def test_each_ends_a_session_cleanly_and_is_named(rose: Rose, name: str) -> None
     process.send_signal(signal.Signals[name])
     out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, err) == (143, "")
-    assert f"{name} received, stopping" in out
+    assert f"{name} received, terminating running tasks" in out
     assert f"  by {name}\n" in out
     assert out.splitlines()[-1] == "  resume   rose resume r"
     assert (workspace(rose) / "ended").exists()
