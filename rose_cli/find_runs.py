@@ -1,4 +1,4 @@
-"""Finding runs: what RUN on a command line may name, and what a run has come to as seen from outside."""
+"""Finding and reading runs: what RUN on a command line refers to, and what a run directory says from outside."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from rose_cli.util.errors import RoseError, RunDirectoryError, UsageError, did_y
 from rose_cli.util.ownership import OVERFLOW_UID
 from rose_cli.view.console import notice
 from rose_cli.view.summary import short_path
-from rose_cli.view.wording import REASONS
+from rose_cli.view.wording import REASONS, counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -37,14 +37,14 @@ MOST_SHOWN = 3
 
 MOST_ABOVE = 3
 
-MOST_LOOKED_AT = 200
+MOST_SEARCHED = 200
 
 
 @dataclass(frozen=True)
-class SeenRun:
-    """A run as read from its directory, without touching it.
+class RunInfo:
+    """A run as read from its directory, without modifying it.
 
-    Where the journal is damaged in the middle, `state` is what stands before that, and `damage` says so.
+    If the journal is damaged, `state` is the one before the damage.
     """
 
     directory: RunDirectory
@@ -63,7 +63,7 @@ class SeenRun:
 
     @cached_property
     def failed_attempts(self) -> frozenset[tuple[e.StepKey, int]]:
-        """Every failed attempt of the run; the state only keeps each learner's latest."""
+        """Every failed attempt of the run; the state has only each learner's latest."""
         found: set[tuple[e.StepKey, int]] = set()
 
         def consume(record: Record) -> None:
@@ -74,52 +74,52 @@ class SeenRun:
         return frozenset(found)
 
 
-def see(directory: RunDirectory) -> SeenRun:
-    """Read a run: its plan, the fold of its journal, and whether a session works on it."""
+def read_run(directory: RunDirectory) -> RunInfo:
+    """Read a run: its plan, the state from its journal, and whether a session is running."""
     plan = load_plan(directory.plan)
-    # looked at before the journal: the last record of a session that ends now is then among those read
-    owner, is_somebody_elses = read_owner(directory.path), is_hidden(directory.path)
-    state = before_all(plan)
+    # read before the journal, so that the journal has the last record of a session that ends meanwhile
+    owner, is_hidden_by_other = read_owner(directory.path), is_hidden(directory.path)
+    state = initial_state(plan)
     damage = _read_good(directory, state.apply)
-    if is_somebody_elses and state.session is not None and state.session.ended is None:
+    if is_hidden_by_other and state.session is not None and state.session.ended is None:
         session = state.session
         owner = LockOwner(session.host, session.boot, session.pid, session.start_ticks, session.started, "", None, "")
-    # an owner on another host cannot be asked: it counts as alive until someone there says otherwise
+    # an owner on another host cannot be checked: it is assumed to be alive
     alive = owner is not None and is_alive(owner) is not False
     if not state.run_id:
         if damage is not None:
             raise damage
-        _suppose_begun(state, plan)
-    return SeenRun(directory, plan, state, alive, damage)
+        _assume_created(state, plan)
+    return RunInfo(directory, plan, state, alive, damage)
 
 
-def seen_or_why(directory: RunDirectory) -> tuple[SeenRun | None, str]:
-    """The run, or why it cannot be read: whatever is odd about one run of a folder, the others are still to be seen."""
+def try_read_run(directory: RunDirectory) -> tuple[RunInfo | None, str]:
+    """The run, or why it cannot be read: whatever is wrong with one run, the others must still be listed."""
     try:
-        return see(directory), ""
+        return read_run(directory), ""
     except RoseError as error:
         return None, error.message
     except MemoryError:
-        return None, "it takes more memory than there is"
-    except Exception as error:  # noqa: BLE001 - somebody else may have made it, and of anything
+        return None, "not enough memory to read it"
+    except Exception as error:  # noqa: BLE001 - another user may have written it, with any contents
         return None, f"{type(error).__name__}: {error}"
 
 
-def before_all(plan: Plan) -> RunState:
+def initial_state(plan: Plan) -> RunState:
     """The state of a run of this plan, before the first record of its journal."""
-    tasks: dict[tuple[str, ...], frozenset[str]] = {}  # thousands of learners have the same
+    tasks: dict[tuple[str, ...], frozenset[str]] = {}  # shared by thousands of learners
     names = {learner.name: tuple(step.task for step in learner.all_steps) for learner in plan.learners}
     return RunState.planned({name: tasks.setdefault(each, frozenset(each)) for name, each in names.items()})
 
 
-def _suppose_begun(state: RunState, plan: Plan) -> None:
-    """A session that was killed before its first record has left a plan, of which nothing is done."""
+def _assume_created(state: RunState, plan: Plan) -> None:
+    """The state of a run whose session was killed before its first record: nothing is done."""
     state.campaign = plan.campaign
     state.learners = {learner.name: LearnerState(learner.name) for learner in plan.learners}
 
 
 def _read_good(directory: RunDirectory, consume: Callable[[Record], object]) -> DamagedJournalError | None:
-    """Hand out the records of a journal as far as it can be trusted; the damage that ended that."""
+    """Pass the records of a journal to `consume`, up to the first damage, which is returned."""
     try:
         read_journal(directory.journal, consume)
     except DamagedJournalError as damage:
@@ -128,41 +128,43 @@ def _read_good(directory: RunDirectory, consume: Callable[[Record], object]) -> 
 
 
 def find_run(argument: str | None) -> RunDirectory:
-    """The run that RUN names, to be read: its folder, its name, or the latest of a campaign file or folder (default:
-    this one). The latest is one of the user's own, as long as there is any."""
+    """The run to show: RUN is its directory, its name, or a campaign file or directory, whose latest run is meant.
+
+    Default: the latest run here. The user's own runs come first.
+    """
     if argument is not None and (directory := _named(argument)) is not None:
         is_foreign_link = directory.path.name == LATEST and directory.path.is_symlink() and directory.doubt is not None
         return _latest(directory.path.parent, None) if is_foreign_link else directory
-    return _latest(*_place(argument))
+    return _latest(*_search_location(argument))
 
 
 def find_own_run(argument: str | None, command: str, *, trust: bool) -> RunDirectory:
-    """The run that RUN names, to act on: never one that others have a say in, unless it is named and to be trusted.
+    """The run to act on by `command`: one that other users own or can modify only if named, and with `trust`.
 
-    Raises RunDirectoryError where it is not the user's own. `command` is the one that would act.
+    Raises RunDirectoryError if it may not be used.
     """
     if argument is not None and (directory := _named(argument)) is not None:
-        refuse_doubtful(directory, command, trust=trust)
+        require_trust(directory, command, trust=trust)
         return directory
-    return _latest(*_place(argument), act=command)
+    return _latest(*_search_location(argument), act=command)
 
 
 def find_interrupted_run(argument: str | None, *, trust: bool) -> RunDirectory:
-    """For `rose resume` without a name: the latest run that can go on."""
+    """The run for `rose resume`: without a name, the latest one that can be resumed."""
     if argument is not None and (_is_run(Path(argument)) or not Path(argument).exists()):
         return find_own_run(argument, "resume", trust=trust)
-    folder, campaign = _place(argument)
+    folder, campaign = _search_location(argument)
     skipped: list[tuple[RunDirectory, OwnershipProblem]] = []
     for directory in _own_runs(folder, skipped):
-        seen = seen_or_why(directory)[0] if campaign is None or _is_of(directory, campaign) else None
-        if seen is not None and not seen.damage and not seen.alive and can_resume(seen.state):
-            _tell_skipped(skipped)
+        info = try_read_run(directory)[0] if campaign is None or _is_of(directory, campaign) else None
+        if info is not None and not info.damage and not info.alive and can_resume(info.state):
+            _notice_skipped(skipped)
             return directory
-    raise _cannot_go_on(folder, campaign)
+    raise _why_not_resumable(folder, campaign)
 
 
 def _named(argument: str) -> RunDirectory | None:
-    """The run whose folder or name it is; None where it names a campaign file or a folder with runs."""
+    """The run of that directory or name; None if it names a campaign file or a directory of runs."""
     path = Path(argument)
     if _is_run(path):
         return RunDirectory.at(path)
@@ -173,105 +175,105 @@ def _named(argument: str) -> RunDirectory | None:
         return RunDirectory.at(by_name)
     message = f"there is no run '{argument}'"
     near = did_you_mean(argument, [directory.path.name for directory in runs_of(Path())])
-    raise UsageError(message, near or "name its folder, a campaign file, or a name that 'rose list' shows")
+    raise UsageError(message, near or "give its directory, a campaign file, or a name that `rose list` shows")
 
 
-def _place(argument: str | None) -> tuple[Path, Path | None]:
-    """Where to look for the latest run, and of which campaign file."""
+def _search_location(argument: str | None) -> tuple[Path, Path | None]:
+    """The directory to search for the latest run, and its campaign file."""
     path = Path(argument or ".")
     return (path.parent, path) if path.is_file() else (path, None)
 
 
-def refuse_doubtful(
-    directory: RunDirectory, command: str, *, trust: bool, doubt: OwnershipProblem | None = None
-) -> None:
-    """Raises RunDirectoryError where others have a say in the run, by `doubt` or what is found at its top."""
+def require_trust(directory: RunDirectory, command: str, *, trust: bool, doubt: OwnershipProblem | None = None) -> None:
+    """Raises RunDirectoryError if other users own the run or can modify it: by `doubt`, or by its directory."""
     doubt = doubt or directory.doubt
     if doubt is not None and not trust:
         run = short_path(directory.path)
-        message = f"the run '{run}' is not {'yours' if doubt.foreign else 'yours alone'}: {told_doubt(doubt)}"
-        raise RunDirectoryError(message, _ways_out(directory, doubt, command))
+        message = f"the run '{run}' is not {'yours' if doubt.foreign else 'yours alone'}: {ownership_text(doubt)}"
+        raise RunDirectoryError(message, _trust_hint(directory, doubt, command))
 
 
-def mention_doubt(doubt: OwnershipProblem | None) -> None:
-    """For a command that shows a run: that others have a say in it, and so in what is shown."""
+def notice_ownership(doubt: OwnershipProblem | None) -> None:
+    """Tell the user if others own the run, or can modify it, and so what is shown of it."""
     if doubt is not None:
-        notice(f"this run is not {'yours' if doubt.foreign else 'yours alone'}: {told_doubt(doubt)}")
+        notice(f"this run is not {'yours' if doubt.foreign else 'yours alone'}: {ownership_text(doubt)}")
 
 
-def told_doubt(doubt: OwnershipProblem) -> str:
+def ownership_text(doubt: OwnershipProblem) -> str:
     return f"'{short_path(doubt.path)}' {doubt.what}"
 
 
-def _ways_out(directory: RunDirectory, doubt: OwnershipProblem, command: str) -> str:
+def _trust_hint(directory: RunDirectory, doubt: OwnershipProblem, command: str) -> str:
     run = shlex.quote(short_path(directory.path))
     risk = f"`rose {command} {run} --trust` {_RISKS[command].format(run=run)}"
     if doubt.foreign:
         if command == "resume" and not os.access(directory.path, os.W_OK):
             look = f"`rose resume {run} --dry-run` shows the commands, which then run as you"
-            itself = shlex.quote(short_path(directory.path.resolve()))  # of a link, cp would copy the link
-            return f"you cannot write to it: resume a copy of your own (`cp -r {itself} DIR`); {look}"
+            itself = shlex.quote(short_path(directory.path.resolve()))  # cp would copy a symbolic link as a link
+            return f"you cannot write to it: resume a copy of it (`cp -r {itself} DIR`); {look}"
         is_nobodys = f"(uid {OVERFLOW_UID})" in doubt.what
-        return f"{'call rose as that user; ' if os.geteuid() == 0 else ''}{risk}{_NOBODYS if is_nobodys else ''}"
+        return f"{'run rose as that user; ' if os.geteuid() == 0 else ''}{risk}{_NOBODYS if is_nobodys else ''}"
     place, inside = directory.path.resolve(), doubt.path.resolve()
     if inside.is_relative_to(place):
-        return f"make sure that nobody has changed it, then `chmod -R go-w {run}`; {risk}"
+        return f"make sure that nobody has modified it, then run `chmod -R go-w {run}`; {risk}"
     folder = shlex.quote(short_path(doubt.path))
-    return f"`chmod go-w {folder}`, or `chmod +t {folder}` where others have runs in it too; {risk}"
+    return f"run `chmod go-w {folder}`, or `chmod +t {folder}` if other users keep runs in it; {risk}"
 
 
 _RISKS = {
-    "resume": "runs its commands as you; look at them first with `rose resume {run} --dry-run`",
-    "stop": "asks it to stop anyway",
-    "clean": "removes files in it anyway",
+    "resume": "runs its commands as you; inspect them first with `rose resume {run} --dry-run`",
+    "stop": "stops it anyway",
+    "clean": "deletes files in it anyway",
 }
 
-_NOBODYS = "; a container or a file server may show your own files as nobody's"
+_NOBODYS = "; in a container or on a file server, your own files may appear to be nobody's"
 
 
-def _cannot_go_on(folder: Path, campaign: Path | None) -> RoseError:
-    """Why the latest run cannot go on, with what has changed in its file, and every way on."""
+def _why_not_resumable(folder: Path, campaign: Path | None) -> RoseError:
+    """Why the latest run cannot be resumed, and what can be done instead."""
     try:
-        seen = see(_latest(folder, campaign, act="resume"))
+        info = read_run(_latest(folder, campaign, act="resume"))
     except (UsageError, RunDirectoryError) as error:
         return error
-    name = shlex.quote(short_path(seen.directory.path))
-    if seen.damage is not None:
-        return seen.damage
-    if seen.alive:
-        hint = f"watch it with `rose status {name} --watch`, or end it with `rose stop {name}`"
-        return RunDirectoryError(f"a session works on the run '{name}'", hint)
-    for line in campaign_changes(seen.directory, seen.plan, seen.state):
+    name = shlex.quote(short_path(info.directory.path))
+    if info.damage is not None:
+        return info.damage
+    if info.alive:
+        hint = f"watch it with `rose status {name} --watch`, or stop it with `rose stop {name}`"
+        return RunDirectoryError(f"the run '{name}' is already running", hint)
+    for line in campaign_changes(info.directory, info.plan, info.state):
         notice(line)
-    message = f"no run in '{folder}' can be resumed: the latest, '{name}', has ended ({reasons(seen.state)})"
-    file = shlex.quote(short_path(Path(seen.plan.campaign_file)))
-    way = f"`rose resume {name}` with {ways_on(seen.state)}"
-    return UsageError(message, f"{way}; `rose run {file}` starts a new run of the file as it is now")
+    message = f"no run in '{folder}' can be resumed: the latest, '{name}', has finished ({stop_reasons(info.state)})"
+    file = shlex.quote(short_path(Path(info.plan.campaign_file)))
+    hint = f"{next_options(info.state, name)}; `rose run {file}` starts a new run of the current file"
+    return UsageError(message, hint)
 
 
-def reasons(state: RunState) -> str:
+def stop_reasons(state: RunState) -> str:
     """Why learners have stopped: "2 reached max_iter, 1 met the criterion"."""
     counts = Counter(learner.stop_reason for learner in state.learners.values() if learner.stop_reason)
     return ", ".join(f"{count} {REASONS.get(reason, reason)}" for reason, count in counts.items())
 
 
-def ways_on(state: RunState) -> str:
-    """What takes a run further of which every learner has stopped."""
+def next_options(state: RunState, run: str) -> str:
+    """How to continue a run whose learners have all stopped."""
+    rerun = f"`rose resume {run} --from-iteration N` reruns it from iteration N"
     if any(learner.stop_reason == "max_iter" for learner in state.learners.values()):
-        return "--max-iter N extends the run, with --from-iteration N goes back"
-    return "--from-iteration N goes back; for another criterion or patience start a new run"
+        return f"`rose resume {run} --max-iter N` extends it; {rerun}"
+    return f"{rerun}; for another criterion or patience, start a new run"
 
 
 def runs_of(folder: Path) -> Iterator[RunDirectory]:
-    """The runs of a folder, the newest first."""
+    """The runs in a directory, the newest first."""
     runs = folder if folder.name == RUNS else folder / RUNS
-    found = [path for path in runs.iterdir() if not path.is_symlink() and _may_be_read(path)] if runs.is_dir() else []
-    for path in sorted(found, key=_time_of, reverse=True):
+    entries = runs.iterdir() if runs.is_dir() else ()
+    found = [path for path in entries if not path.is_symlink() and _is_readable_run(path)]
+    for path in sorted(found, key=_modification_time, reverse=True):
         yield RunDirectory.at(path)
 
 
-def _time_of(run: Path) -> int:
-    """By this runs are put in order; one that has gone meanwhile comes last."""
+def _modification_time(run: Path) -> int:
+    """Of the plan, for sorting runs; a run that was deleted meanwhile comes last."""
     try:
         return (run / "plan.json").lstat().st_mtime_ns
     except OSError:
@@ -279,7 +281,7 @@ def _time_of(run: Path) -> int:
 
 
 def _own_runs(folder: Path, skipped: list[tuple[RunDirectory, OwnershipProblem]]) -> Iterator[RunDirectory]:
-    """Those of the runs of a folder in which nobody else has a say, the newest first; the others are skipped."""
+    """The runs in a directory that are only the user's own, the newest first; the others are added to `skipped`."""
     for directory in runs_of(folder):
         if (doubt := directory.doubt) is None:
             yield directory
@@ -287,53 +289,54 @@ def _own_runs(folder: Path, skipped: list[tuple[RunDirectory, OwnershipProblem]]
             skipped.append((directory, doubt))
 
 
-def _tell_skipped(skipped: Sequence[tuple[RunDirectory, OwnershipProblem]]) -> None:
+def _notice_skipped(skipped: Sequence[tuple[RunDirectory, OwnershipProblem]]) -> None:
     if not skipped:
         return
     (directory, doubt), more = skipped[0], len(skipped) - 1
-    others = f", and {more} more run{'s' if more > 1 else ''} that are not yours alone" if more else ""
+    others = f", and {counted(more, 'more run')} not only yours" if more else ""
     is_itself = doubt.path == directory.path.resolve()
-    why = f"it {doubt.what}" if is_itself else told_doubt(doubt)
+    why = f"it {doubt.what}" if is_itself else ownership_text(doubt)
     notice(f"skipped '{short_path(directory.path)}': {why}{others}")
 
 
 def _latest(folder: Path, campaign: Path | None, *, act: str | None = None) -> RunDirectory:
-    """The user's own latest run; where there is none the latest of all, unless a command is to `act` on it."""
+    """The user's own latest run; if there is none, the latest of all, which no command may `act` on."""
     skipped: list[tuple[RunDirectory, OwnershipProblem]] = []
     for directory in _own_runs(folder, skipped):
         if campaign is None or _is_of(directory, campaign):
-            _tell_skipped(skipped)
+            _notice_skipped(skipped)
             return directory
     for directory, doubt in skipped:
         if campaign is None or _is_of(directory, campaign):
             if act is not None:
-                refuse_doubtful(directory, act, trust=False, doubt=doubt)
+                require_trust(directory, act, trust=False, doubt=doubt)
             return directory
     if campaign is None:
-        raise UsageError(f"there is no run in '{folder}'", _elsewhere(folder) or "start one: rose run campaign.yaml")
+        hint = _other_locations(folder) or "start one: rose run campaign.yaml"
+        raise UsageError(f"there is no run in '{folder}'", hint)
     others = sorted({file.name for directory in runs_of(folder) if (file := _campaign_of(directory)) is not None})
     message = f"there is no run of '{campaign}' in '{folder}'"
     if others:
         shown = ", ".join(f"'{name}'" for name in others[:MOST_SHOWN])
         more = f" and {len(others) - MOST_SHOWN} more" if len(others) > MOST_SHOWN else ""
-        message = f"{message}: the runs there are of {shown}{more}"
-        raise UsageError(message, f"`rose list {shlex.quote(str(folder))}` shows them; each can be named by its folder")
-    raise UsageError(message, _elsewhere(folder) or f"start one: rose run {shlex.quote(str(campaign))}")
+        message = f"{message}; it has runs of {shown}{more}"
+        raise UsageError(message, f"`rose list {shlex.quote(str(folder))}` lists them; give the directory of one")
+    raise UsageError(message, _other_locations(folder) or f"start one: rose run {shlex.quote(str(campaign))}")
 
 
-def _elsewhere(folder: Path) -> str | None:
-    """Where runs are to be seen from here: around this folder, above it, or in the folders in it."""
+def _other_locations(folder: Path) -> str | None:
+    """A hint at runs nearby: around the directory, above it, or in its subdirectories."""
     here = folder.absolute()
     around = next((parent for parent in (here, *here.parents) if _is_run(parent)), None)
     if around is not None:
-        return f"this folder is inside a run: name it, as in `rose status {shlex.quote(short_path(around))}`"
+        return f"this directory is inside a run; try `rose status {shlex.quote(short_path(around))}`"
     with suppress(OSError):
-        below = islice((path for path in sorted(here.iterdir()) if path.is_dir()), MOST_LOOKED_AT)
+        below = islice((path for path in sorted(here.iterdir()) if path.is_dir()), MOST_SEARCHED)
         near = (*islice(here.parents, MOST_ABOVE), *below)
-        places = [place for place in near if _may_be_read(place) or any(runs_of(place))]
+        places = [place for place in near if _is_readable_run(place) or any(runs_of(place))]
         if places:
             shown = ", ".join(f"'{short_path(place)}'" for place in places[:MOST_SHOWN])
-            return f"there are runs in {shown}: name one, as in `rose status {shlex.quote(short_path(places[0]))}`"
+            return f"there are runs in {shown}; try `rose status {shlex.quote(short_path(places[0]))}`"
     return None
 
 
@@ -343,7 +346,7 @@ def _is_of(directory: RunDirectory, campaign: Path) -> bool:
 
 
 def _campaign_of(directory: RunDirectory) -> Path | None:
-    """The campaign file of a run where it lies now; None where its plan cannot be read."""
+    """The current path of a run's campaign file; None if the plan cannot be read."""
     try:
         return Path(load_plan(directory.plan).campaign_file)
     except (RunDirectoryError, MemoryError):
@@ -351,7 +354,7 @@ def _campaign_of(directory: RunDirectory) -> Path | None:
 
 
 def _is_run(path: Path) -> bool:
-    """Also where something else stands in the place of the plan: whoever reads it says what."""
+    """Even if `plan.json` is not a regular file: reading it then reports the reason."""
     try:
         (path / "plan.json").lstat()
     except OSError as error:
@@ -361,8 +364,8 @@ def _is_run(path: Path) -> bool:
     return True
 
 
-def _may_be_read(path: Path) -> bool:
-    """Whether it is a run, and not a folder that somebody else has closed."""
+def _is_readable_run(path: Path) -> bool:
+    """Whether it is a run; False for a directory that may not be read."""
     try:
         return _is_run(path)
     except PermissionError:

@@ -1,7 +1,7 @@
-"""Whether plan.json and the run's copy of its campaign file are as rose wrote them, and what differs if they are not.
+"""Whether plan.json and the run's copy of its campaign file are as rose wrote them and, if not, how they differ.
 
-The journal holds their checksums. What a resume runs is what plan.json says; the campaign file beside it is what people
-read. Neither is believed once somebody has changed it, unless the user says so.
+The journal has their checksums. A resume runs what plan.json says, while people read the campaign file beside it. If
+either was modified, rose refuses to resume the run unless the user trusts it.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ MOST_SHOWN = 8
 
 MOST_COMPARED = 200
 
-MOST_LETTERS = 200
+MOST_CHARACTERS = 200
 
-_OF_THE_PLACE = ("origin", "campaign_dir", "campaign_file", "beside", "index")
+_LOCATION_KEYS = ("origin", "campaign_dir", "campaign_file", "beside", "index")
 
 
 def altered(state: RunState, now: Mapping[str, str]) -> list[str]:
-    """Which of the files with these checksums are not as rose wrote them; none of a run that has noted none."""
+    """The files whose checksums (`now`) are not those in the journal; none if the journal has no checksums."""
     return [name for name in unknown_checksums(state, now) if name in state.checksums]
 
 
@@ -41,31 +41,32 @@ def refusal(directory: RunDirectory, names: list[str]) -> RunDirectoryError:
     run = shlex.quote(short_path(directory.path))
     files = " and ".join(f"'{short_path(directory.path / name)}'" for name in names)
     were, it = ("was", "it") if len(names) == 1 else ("were", "them")
-    hint = f"restore {it} from a backup; or, if you want the change, run `rose resume {run} --trust`"
-    hint += f", which runs what plan.json says (`rose plan {run}` shows it)"
-    return RunDirectoryError(f"{files} {were} changed after rose wrote {it}", hint)
+    hint = f"restore {it} from a backup; or, to accept the change, run `rose resume {run} --trust`"
+    hint += f", which follows plan.json (`rose plan {run}` shows it)"
+    return RunDirectoryError(f"{files} {were} modified after rose wrote {it}", hint)
 
 
 def altered_lines(directory: RunDirectory, plan: Plan, names: list[str]) -> Iterator[str]:
-    """Lines about what was changed, as far as plan.json and the campaign file beside it tell by comparison."""
+    """Lines about the modifications, as far as comparing plan.json with the campaign file shows them."""
     if not names:
         return
-    yield f"{' and '.join(names)} of this run {'was' if len(names) == 1 else 'were'} changed after rose wrote it:"
+    were, it = ("was", "it") if len(names) == 1 else ("were", "them")
+    yield f"{' and '.join(names)} of this run {were} modified after rose wrote {it}:"
     found = _differences(directory, plan)
     if found is None:
-        yield "  what differs cannot be told: the run's campaign.yaml gives no plan to compare with"
+        yield "  the difference is unknown: the run's campaign.yaml is not valid, so there is no plan to compare with"
     elif not found:
-        yield "  the change does not alter what plan.json and campaign.yaml say of commands, files and bounds"
+        yield "  the change does not affect commands, files or limits in plan.json and campaign.yaml"
     else:
         lines = [f"  {where} ({some(whose)})" if whose else f"  {where}" for where, whose in found.items()]
         yield from lines[:MOST_SHOWN]
         if len(lines) > MOST_SHOWN:
             yield f"  and {len(lines) - MOST_SHOWN} more differences"
-        yield "  (values that --set and other options gave this run are listed here too)"
+        yield "  (this includes values that --set and other options changed for this run)"
 
 
 def _differences(directory: RunDirectory, plan: Plan) -> dict[str, list[str]] | None:
-    """What plan.json says otherwise than the run's campaign file, each with the learners of which it says so."""
+    """The differences between plan.json and the run's campaign file, each with the learners that it applies to."""
     from pathlib import Path
 
     try:
@@ -89,24 +90,24 @@ def _differences(directory: RunDirectory, plan: Plan) -> dict[str, list[str]] | 
 
 
 def _named(value: Any) -> Any:  # noqa: ANN401 - any part of a plan
-    """Lists of what has a name as maps by that name, for a reader to find it; without what depends on the place."""
+    """Lists of named items as mappings by name, for readable paths; without what depends on the location."""
     if isinstance(value, dict):
-        return {key: _named(entry) for key, entry in value.items() if key not in _OF_THE_PLACE}
+        return {key: _named(entry) for key, entry in value.items() if key not in _LOCATION_KEYS}
     if isinstance(value, list) and value and all(isinstance(entry, dict) and "task" in entry for entry in value):
         return {entry["task"]: _named({k: v for k, v in entry.items() if k != "task"}) for entry in value}
     return value
 
 
-def _unlike(way: str, one: Any, other: Any) -> Iterator[str]:  # noqa: ANN401
+def _unlike(path: str, one: Any, other: Any) -> Iterator[str]:  # noqa: ANN401
     if isinstance(one, dict) and isinstance(other, dict):
         for key in {**one, **other}:
-            yield from _unlike(f"{way}.{key}" if way else str(key), one.get(key), other.get(key))
+            yield from _unlike(f"{path}.{key}" if path else str(key), one.get(key), other.get(key))
     elif one != other:
-        place = way.removeprefix("steps.").replace(".otherwise", "")
-        yield f"{place}: plan.json has {_shown(one)}, campaign.yaml gives {_shown(other)}"
+        place = path.removeprefix("steps.").replace(".otherwise", "")
+        yield f"{place}: plan.json has {_shown(one)}, campaign.yaml has {_shown(other)}"
 
 
 def _shown(value: object) -> str:
     is_words = isinstance(value, list) and all(isinstance(word, str) for word in value)
     text = shlex.join(value) if is_words and isinstance(value, list) else "nothing" if value is None else str(value)
-    return text if len(text) <= MOST_LETTERS else f"{text[: MOST_LETTERS - 1]}…"
+    return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 1]}…"

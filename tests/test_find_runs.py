@@ -36,7 +36,9 @@ def test_a_resume_of_an_edited_file_shows_what_changed_and_the_ways_on(ended: Ro
         assert (called.code, called.out) == (2, "")
         assert "max_iter: 1 → 4 (not applied)" in called.err
         assert "learners[1].name: not there → b (not applied)" in called.err
-        assert f"can be resumed: the latest, 'rose-runs/{name_of(ended)}', has ended (1 reached max_iter)" in called.err
+        assert (
+            f"can be resumed: the latest, 'rose-runs/{name_of(ended)}', has finished (1 reached max_iter)" in called.err
+        )
         assert f"`rose resume rose-runs/{name_of(ended)}` with --max-iter N extends the run" in called.err
         assert "`rose run campaign.yaml` starts a new run of the file as it is now" in called.err
 
@@ -59,7 +61,9 @@ def test_a_resume_of_a_run_that_is_at_work_says_so(tmp_path: Path) -> None:
     called = rose("resume", "campaign.yaml")
     (tmp_path / "go").touch()
     process.communicate(timeout=PATIENCE)
-    assert (called.code, "a session works on the run 'rose-runs/c-" in called.err) == (4, True), called.err
+    assert (called.code, "the run 'rose-runs/c-" in called.err and "is already running" in called.err) == (4, True), (
+        called.err
+    )
     assert "rose stop" in called.err
 
 
@@ -76,9 +80,9 @@ def test_runs_that_are_seen_from_here_are_named(ended: Rose, command: str) -> No
     (ended.folder / "deep").mkdir()
     run = ended.folder / "rose-runs" / name_of(ended)
     above, inside, below = map(Rose, (ended.folder / "deep", run / "learners/a", ended.folder.parent))
-    assert "there are runs in '..': name one, as in `rose status ..`" in above(command).err
-    assert "this folder is inside a run: name it, as in `rose status ../..`" in inside(command).err
-    assert "there are runs in 'here': name one, as in `rose status here`" in below(command).err
+    assert "there are runs in '..'; try `rose status ..`" in above(command).err
+    assert "this directory is inside a run; try `rose status ../..`" in inside(command).err
+    assert "there are runs in 'here'; try `rose status here`" in below(command).err
     for rose in (above, inside, below):
         assert rose(command).code == 2
 

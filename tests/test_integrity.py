@@ -59,15 +59,13 @@ def test_an_edited_plan_is_refused_with_what_differs_until_it_is_trusted(failed:
     refused = failed("resume", "r")
     said = refused.err.replace("\n", " ")
     assert (refused.code, (failed.folder / "pwned").exists()) == (4, False)
-    assert "'r/plan.json' was changed after rose wrote it" in said
-    assert (
-        "sim.words: plan.json has /bin/sh -c 'touch $ROSE_CAMPAIGN_DIR/pwned', campaign.yaml gives true (a, b)" in said
-    )
+    assert "'r/plan.json' was modified after rose wrote it" in said
+    assert "sim.words: plan.json has /bin/sh -c 'touch $ROSE_CAMPAIGN_DIR/pwned', campaign.yaml has true (a, b)" in said
     assert "restore it from a backup; or, if you want the change, run `rose resume r --trust`" in said
     assert (run / "journal.jsonl").read_bytes() == before
     dry = failed("resume", "r", "--dry-run")
-    assert (dry.code, "campaign.yaml gives true" in dry.out, "/bin/sh -c 'touch" in dry.out) == (4, True, True)
-    assert "was changed after rose wrote it" in failed("plan", "r").err.replace("\n", " ")
+    assert (dry.code, "campaign.yaml has true" in dry.out, "/bin/sh -c 'touch" in dry.out) == (4, True, True)
+    assert "was modified after rose wrote it" in failed("plan", "r").err.replace("\n", " ")
     assert failed("resume", "r", "--trust", "--output", "quiet").code == 0
     assert (failed.folder / "pwned").exists()
     assert failed("resume", "r", "--max-iter", "3", "--output", "quiet").code == 0, "what was trusted once is known"
@@ -88,7 +86,7 @@ def test_what_differs_is_told_without_secrets(rose: Rose) -> None:
     for words in (("plan", "r"), ("plan", "r", "--format", "json"), ("resume", "r", "--dry-run"), ("resume", "r")):
         called = rose(*words)
         said = f"{called.out}{called.err}"
-        assert "A_TOKEN: plan.json has ********, campaign.yaml gives ********" in said.replace("\n", " "), words
+        assert "A_TOKEN: plan.json has ********, campaign.yaml has ********" in said.replace("\n", " "), words
         assert "of-somebody-else" not in said, words
         assert "of-the-file" not in said, words
 
@@ -99,8 +97,8 @@ def test_a_copy_of_the_campaign_that_lies_about_the_plan_is_found_out(failed: Ro
     refused = failed("resume", "r")
     said = refused.err.replace("\n", " ")
     assert refused.code == 4
-    assert "'r/campaign.yaml' was changed after rose wrote it" in said
-    assert "sim.options.--n: plan.json has 5, campaign.yaml gives 6 (a, b)" in said
+    assert "'r/campaign.yaml' was modified after rose wrote it" in said
+    assert "sim.options.--n: plan.json has 5, campaign.yaml has 6 (a, b)" in said
     assert "has changed since this run was started" not in failed("resume", "r", "--dry-run").out, (
         "the user's file did not"
     )
@@ -116,8 +114,8 @@ def test_both_files_together_are_found_out_too(failed: Rose) -> None:
     refused = failed("resume", "r")
     said = refused.err.replace("\n", " ")
     assert refused.code == 4
-    assert "'r/plan.json' and 'r/campaign.yaml' were changed after rose wrote them" in said
-    assert "does not alter what plan.json and campaign.yaml say" in said
+    assert "'r/plan.json' and 'r/campaign.yaml' were modified after rose wrote them" in said
+    assert "does not affect commands, files or limits" in said
 
 
 @pytest.mark.parametrize("change", ["moved whole", "moved alone", "copied"])
@@ -146,7 +144,7 @@ def test_a_run_from_before_checksums_goes_on_and_has_them_from_then_on(failed: R
     assert failed("resume", "r", "--output", "quiet").code == 0
     forge.change_plan(run, runs_something_else)
     refused = failed("resume", "r", "--max-iter", "5")
-    assert (refused.code, "was changed after rose wrote it" in refused.err.replace("\n", " ")) == (4, True)
+    assert (refused.code, "was modified after rose wrote it" in refused.err.replace("\n", " ")) == (4, True)
 
 
 def test_a_run_that_was_given_values_goes_on_as_any_other(rose: Rose) -> None:
@@ -161,7 +159,7 @@ def test_what_cannot_be_compared_is_refused_all_the_same(failed: Rose) -> None:
     forge.change_plan(run, runs_something_else)
     (run / "campaign.yaml").write_text("tasks: [")
     refused = failed("resume", "r")
-    assert (refused.code, "what differs cannot be told" in refused.err.replace("\n", " ")) == (4, True)
+    assert (refused.code, "the difference is unknown" in refused.err.replace("\n", " ")) == (4, True)
     (run / "campaign.yaml").unlink()
     with (run / "campaign.yaml").open("wb") as file:
         file.truncate(4 << 30)  # not read into memory

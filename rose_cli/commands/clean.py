@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rose_cli.engine.pilot.records import RECORD
-from rose_cli.find_runs import find_own_run, find_run, refuse_doubtful, see
+from rose_cli.find_runs import find_own_run, find_run, read_run, require_trust
 from rose_cli.loop.retention import kept_logs, logged_iterations
 from rose_cli.runs.directory import refuse_links
 from rose_cli.runs.lock import RunLock
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from rose_cli.find_runs import SeenRun
+    from rose_cli.find_runs import RunInfo
     from rose_cli.plan.model import LearnerPlan
 
 DONE = ("criterion_met", "no_improvement", "max_iter", "cancelled")
@@ -88,118 +88,118 @@ class Heap:
 
 def clean(argument: str, options: CleanOptions) -> ExitCode:
     directory = find_run(argument) if options.dry_run else find_own_run(argument, "clean", trust=options.trust)
-    seen = _cleanable(see(directory))
-    heaps = _heaps(seen, options)
-    _show(seen, heaps, options)
+    info = _cleanable(read_run(directory))
+    heaps = _heaps(info, options)
+    _show(info, heaps, options)
     if not heaps or options.dry_run or not (options.yes or _agreed(heaps)):
         return ExitCode.OK
-    names = [learner.name for learner in seen.plan.learners]
+    names = [learner.name for learner in info.plan.learners]
     restrict_umask(~directory.path.stat().st_mode & 0o077)
     shown = [entry for heap in heaps for entry in heap.entries]
     refuse_links(directory, names)
-    refuse_doubtful(directory, "clean", trust=options.trust, doubt=directory.doubt_inside(names))
-    with _locked(seen, shown):
+    require_trust(directory, "clean", trust=options.trust, doubt=directory.doubt_inside(names))
+    with _locked(info, shown):
         # a session may have worked on it while the question stood there: what was shown, and still is not needed
-        now = {entry for heap in _heaps(see(directory), options) for entry in heap.entries}
-        return _remove(seen, [entry for entry in shown if entry in now])
+        now = {entry for heap in _heaps(read_run(directory), options) for entry in heap.entries}
+        return _remove(info, [entry for entry in shown if entry in now])
 
 
-def _locked(seen: SeenRun, shown: list[Entry]) -> RunLock:
+def _locked(info: RunInfo, shown: list[Entry]) -> RunLock:
     """The lock of the run. Where the disk is too full for one, what no session ever looks at goes first."""
     try:
-        return RunLock.acquire(seen.directory.path)
+        return RunLock.acquire(info.directory.path)
     except RunDirectoryError as error:
         if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         idle = [entry for entry in shown if entry.idle]
         if not idle:
             raise
-        _remove(seen, idle)
-        return RunLock.acquire(seen.directory.path)
+        _remove(info, idle)
+        return RunLock.acquire(info.directory.path)
 
 
-def _cleanable(seen: SeenRun) -> SeenRun:
+def _cleanable(info: RunInfo) -> RunInfo:
     """Raises RunDirectoryError where nobody can know what the run still needs."""
-    if seen.damage is not None:
-        raise seen.damage
-    if seen.alive:
-        name = shlex.quote(short_path(seen.directory.path))
+    if info.damage is not None:
+        raise info.damage
+    if info.alive:
+        name = shlex.quote(short_path(info.directory.path))
         raise RunDirectoryError(
-            f"a session works on the run '{name}'", f"wait for it, or end it with `rose stop {name}`"
+            f"the run '{name}' is already running", f"wait for it, or stop it with `rose stop {name}`"
         )
-    return seen
+    return info
 
 
 # --- what can go ---------------------------------------------------------------------------------------------------
 
 
-def _heaps(seen: SeenRun, options: CleanOptions) -> list[Heap]:
+def _heaps(info: RunInfo, options: CleanOptions) -> list[Heap]:
     aside, copies = Heap("lost workspaces that a resume has set aside"), Heap("snapshots that no resume needs")
-    logs = Heap(_logs_words(seen, options))
+    logs = Heap(_logs_words(info, options))
     workspaces = Heap("workspaces of learners that are done, which cannot be extended without them")
     remains, pilots = Heap("what an interrupted `rose clean` has left"), Heap("files of pilots that are over")
-    for plan in seen.plan.learners:
-        folder = seen.directory.learner(plan.name)
-        names, is_done = _names(folder, seen), _is_done(seen, plan)
+    for plan in info.plan.learners:
+        folder = info.directory.learner(plan.name)
+        names, is_done = _names(folder, info), _is_done(info, plan)
         aside.add(Entry(folder, name, idle=True) for name in names if name.startswith(LOST))
         remains.add(Entry(folder, name, idle=True) for name in names if name.startswith(_GOING))
-        copies.add(_copies(seen, seen.directory.snapshots(plan.name), everything=is_done))
-        logs.add(_logs(seen, plan, _most_logs(seen, options)))
+        copies.add(_copies(info, info.directory.snapshots(plan.name), everything=is_done))
+        logs.add(_logs(info, plan, _most_logs(info, options)))
         if is_done and options.workspaces and "workspace" in names:
             workspaces.add([Entry(folder, "workspace", counts=True)])
-    pilots.add(_pilots(seen))
+    pilots.add(_pilots(info))
     return [heap for heap in (aside, remains, copies, logs, pilots, workspaces) if heap.entries]
 
 
-def _most_logs(seen: SeenRun, options: CleanOptions) -> int | None:
-    return seen.plan.keep.logs if options.keep_logs is None else options.keep_logs
+def _most_logs(info: RunInfo, options: CleanOptions) -> int | None:
+    return info.plan.keep.logs if options.keep_logs is None else options.keep_logs
 
 
-def _is_done(seen: SeenRun, plan: LearnerPlan) -> bool:
-    return seen.state.learners[plan.name].stop_reason in DONE
+def _is_done(info: RunInfo, plan: LearnerPlan) -> bool:
+    return info.state.learners[plan.name].stop_reason in DONE
 
 
-def _names(folder: Path, seen: SeenRun) -> list[str]:
-    with suppress(OSError), OpenDirectory.at(folder, inside=seen.directory.path) as opened:
+def _names(folder: Path, info: RunInfo) -> list[str]:
+    with suppress(OSError), OpenDirectory.at(folder, inside=info.directory.path) as opened:
         return sorted(opened.names())
     return []
 
 
-def _copies(seen: SeenRun, folder: Path, *, everything: bool) -> Iterator[Entry]:
-    for name in _names(folder, seen):
+def _copies(info: RunInfo, folder: Path, *, everything: bool) -> Iterator[Entry]:
+    for name in _names(folder, info):
         if everything or name in UNCOUNTED or name.startswith(_GOING):
             yield Entry(folder, name, counts=name not in UNCOUNTED)
 
 
-def _logs(seen: SeenRun, plan: LearnerPlan, most: int | None) -> Iterator[Entry]:
+def _logs(info: RunInfo, plan: LearnerPlan, most: int | None) -> Iterator[Entry]:
     if most is None:
         return
-    kept = kept_logs(most, plan.criterion, seen.state.learners[plan.name])
-    logs = seen.directory.all_logs(plan.name)
-    for iteration in logged_iterations(logs, seen.directory.path):
+    kept = kept_logs(most, plan.criterion, info.state.learners[plan.name])
+    logs = info.directory.all_logs(plan.name)
+    for iteration in logged_iterations(logs, info.directory.path):
         if kept.is_whole(iteration):
             continue
         if iteration not in kept.failed:
             yield Entry(logs, str(iteration), idle=True)
             continue
-        for name in _names(logs / str(iteration), seen):
+        for name in _names(logs / str(iteration), info):
             if kept.drops(iteration, name):
                 yield Entry(logs / str(iteration), name, idle=True)
 
 
-def _logs_words(seen: SeenRun, options: CleanOptions) -> str:
-    most = _most_logs(seen, options)
+def _logs_words(info: RunInfo, options: CleanOptions) -> str:
+    most = _most_logs(info, options)
     last = "iteration" if most == 1 else f"{most} iterations"
     return f"logs, except those of each learner's last {last}, its best one, and what failed lately"
 
 
-def _pilots(seen: SeenRun) -> Iterator[Entry]:
+def _pilots(info: RunInfo) -> Iterator[Entry]:
     """Those of which no end is known have a record. The latest stays as long as somebody may ask why it ended."""
-    folder = seen.directory.engine
-    names = [name for name in _names(folder, seen) if name.startswith(_PILOT) and name[len(_PILOT) :].isdecimal()]
+    folder = info.directory.engine
+    names = [name for name in _names(folder, info) if name.startswith(_PILOT) and name[len(_PILOT) :].isdecimal()]
     names.sort(key=lambda name: int(name[len(_PILOT) :]))
-    for name in names if all(_is_done(seen, plan) for plan in seen.plan.learners) else names[:-1]:
-        if RECORD not in _names(folder / name, seen):
+    for name in names if all(_is_done(info, plan) for plan in info.plan.learners) else names[:-1]:
+        if RECORD not in _names(folder / name, info):
             yield Entry(folder, name)
 
 
@@ -217,39 +217,39 @@ def size_of(path: Path) -> int:
 # --- what is said, and done ----------------------------------------------------------------------------------------
 
 
-def _show(seen: SeenRun, heaps: list[Heap], options: CleanOptions) -> None:
-    say(f"run {seen.directory.path}: {status_words(seen.status)}")
+def _show(info: RunInfo, heaps: list[Heap], options: CleanOptions) -> None:
+    say(f"run {info.directory.path}: {status_words(info.status)}")
     if heaps:
         say("to be removed:")
-    rows = [(heap.size, f"{heap.what}{_whose(heap, seen)}") for heap in heaps]
+    rows = [(heap.size, f"{heap.what}{_whose(heap, info)}") for heap in heaps]
     for size, words in [*rows, (sum(heap.size for heap in heaps), "in all")] if heaps else ():
         say(f"  {format_size(size):>10}  {words}")
     if not heaps:
-        run = shlex.quote(short_path(seen.directory.path))
+        run = shlex.quote(short_path(info.directory.path))
         say(f"there is nothing to remove; `rm -r {run}` removes the whole run")
-    for line in _more(seen, options):
+    for line in _more(info, options):
         say(line)
 
 
-def _whose(heap: Heap, seen: SeenRun) -> str:
-    top = seen.directory.path / "learners"
+def _whose(heap: Heap, info: RunInfo) -> str:
+    top = info.directory.path / "learners"
     names = {entry.folder.relative_to(top).parts[0] for entry in heap.entries if entry.folder.is_relative_to(top)}
-    shown = [learner.name for learner in seen.plan.learners if learner.name in names]
+    shown = [learner.name for learner in info.plan.learners if learner.name in names]
     if not shown:
         return ""
     more = f" and {len(shown) - MOST_SHOWN} more" if len(shown) > MOST_SHOWN else ""
     return f" ({', '.join(shown[:MOST_SHOWN])}{more})"
 
 
-def _more(seen: SeenRun, options: CleanOptions) -> Iterator[str]:
+def _more(info: RunInfo, options: CleanOptions) -> Iterator[str]:
     """What else takes up space, and how it goes."""
-    learners = seen.plan.learners
+    learners = info.plan.learners
     if not options.workspaces:
-        size = sum(size_of(seen.directory.workspace(plan.name)) for plan in learners if _is_done(seen, plan))
+        size = sum(size_of(info.directory.workspace(plan.name)) for plan in learners if _is_done(info, plan))
         if size >= WORTH_A_WORD:
             yield f"--workspaces frees {format_size(size)} more, and learners that are done can then not be extended"
     if options.keep_logs is None:
-        entries = [entry for plan in learners for entry in _logs(seen, plan, USUAL_LOGS)]
+        entries = [entry for plan in learners for entry in _logs(info, plan, USUAL_LOGS)]
         size = sum(size_of(entry.path) for entry in entries)
         if size >= WORTH_A_WORD:
             yield f"--keep-logs {USUAL_LOGS} frees {format_size(size)} more: logs of older iterations"
@@ -267,12 +267,12 @@ def _agreed(heaps: list[Heap]) -> bool:
     return False
 
 
-def _remove(seen: SeenRun, entries: list[Entry]) -> ExitCode:
+def _remove(info: RunInfo, entries: list[Entry]) -> ExitCode:
     freed, refused = 0, []
     for entry in entries:
         size = size_of(entry.path)
         try:
-            _remove_entry(entry, seen.directory.path)
+            _remove_entry(entry, info.directory.path)
         except OSError as error:
             refused.append(f"'{short_path(entry.path)}': {str(error.strerror).lower()}")
         else:

@@ -1,4 +1,4 @@
-"""`rose export`: the finished iterations of a run as rows, for other programs to read."""
+"""`rose export`: the finished iterations of a run as rows, for other programs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias
 
 from rose_cli.commands.status import replica_results
-from rose_cli.find_runs import SeenRun, find_run, mention_doubt, see
+from rose_cli.find_runs import RunInfo, find_run, notice_ownership, read_run
 from rose_cli.plan.model import CRITERION
 from rose_cli.util.errors import ExitCode, UsageError
 from rose_cli.util.json_output import iso_time, json_safe
@@ -27,33 +27,33 @@ if TYPE_CHECKING:
 ExportFormat: TypeAlias = Literal["csv", "jsonl"]
 
 _ODD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-"""Control characters besides tab and newline, other ends of lines, and halves of surrogate pairs."""
+"""Control characters except tab and newline, Unicode line breaks, and lone surrogates."""
 
 _FORMULA = re.compile(r"[=+\-@\t\n\uff1d\uff0b\uff0d\uff20]")
-"""How a formula of a spreadsheet begins."""
+"""How a spreadsheet formula starts."""
 _NUMBER = re.compile(r"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|inf|nan)")
 
 _COLUMNS = ("learner", "iteration", "metric_name", "metric_value", "stop_reason", "started", "seconds")
 
 
 def export(argument: str | None, export_format: ExportFormat, output: Path | None) -> ExitCode:
-    seen = see(find_run(argument))
-    mention_doubt(seen.doubt)
-    if seen.damage is not None:  # a file that lacks rows looks like one that has them all
-        raise seen.damage
+    info = read_run(find_run(argument))
+    notice_ownership(info.doubt)
+    if info.damage is not None:  # nobody would notice that rows are missing
+        raise info.damage
     with _opened(output) as stream:
         if export_format == "csv":
-            _write_csv(seen, stream)
+            _write_csv(info, stream)
         else:
-            for row in rows(seen):
+            for row in rows(info):
                 stream.write(json.dumps(json_safe(row), allow_nan=False) + "\n")
     return ExitCode.OK
 
 
-def rows(seen: SeenRun) -> Iterator[dict[str, Any]]:
-    """A row per finished iteration, learner by learner."""
-    for plan in seen.plan.learners:
-        learner = seen.state.learners[plan.name]
+def rows(info: RunInfo) -> Iterator[dict[str, Any]]:
+    """One row for each finished iteration, learner by learner."""
+    for plan in info.plan.learners:
+        learner = info.state.learners[plan.name]
         for iteration in learner.iterations:
             yield _row(plan, learner, iteration)
 
@@ -85,19 +85,19 @@ def _row(plan: LearnerPlan, learner: LearnerState, iteration: IterationState) ->
     }
 
 
-def _write_csv(seen: SeenRun, stream: TextIO) -> None:
-    """Two passes, so that the columns are known without holding the rows."""
+def _write_csv(info: RunInfo, stream: TextIO) -> None:
+    """In two passes, so that the columns are known without keeping all rows in memory."""
     columns = dict.fromkeys(_COLUMNS)
-    for row in rows(seen):
+    for row in rows(info):
         columns.update(dict.fromkeys(row))
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([_escaped(_no_formula(column)) for column in columns])
-    for row in rows(seen):
+    for row in rows(info):
         writer.writerow([_escaped(_cell(row.get(column))) for column in columns])
 
 
 def _escaped(text: str) -> str:
-    """Without what ends a row or a file for some readers of CSV, as JSON Lines have it: "\\u0000"."""
+    """Escape characters that end a row or a file for some CSV readers, as in JSON: "\\u0000"."""
     return _ODD.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
 
 
@@ -110,14 +110,14 @@ def _cell(value: Any) -> str:  # noqa: ANN401 - an option's or a result's value
 
 
 def _no_formula(text: str) -> str:
-    """With an apostrophe before it where a spreadsheet would take it for a formula; numbers stay as they are."""
+    """Prefix text that a spreadsheet would take for a formula with an apostrophe; numbers stay unchanged."""
     return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
 
 
 @contextmanager
 def _opened(output: Path | None) -> Iterator[TextIO]:
     if output is None:
-        if isinstance(sys.stdout, io.TextIOWrapper):  # the same bytes as in a file, whatever the terminal is used to
+        if isinstance(sys.stdout, io.TextIOWrapper):  # the same bytes as in a file, whatever the terminal's encoding
             sys.stdout.reconfigure(encoding="utf-8", newline="")
         yield sys.stdout
         return
@@ -127,5 +127,5 @@ def _opened(output: Path | None) -> Iterator[TextIO]:
     except OSError as error:
         message = f"cannot write '{output}': {error.strerror}"
         is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        hint = "free some space, or name a place that has some" if is_full else "name a file in a folder that exists"
+        hint = "free some space, or choose another disk" if is_full else "choose a file in an existing directory"
         raise UsageError(message, hint) from error

@@ -1,4 +1,4 @@
-"""`rose init`: a small campaign that runs as it is, on the standard library alone."""
+"""`rose init`: write a small example campaign that needs only the standard library."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rose_cli.view.console import say
 
 
 def init(folder: Path) -> ExitCode:
-    """Write the files; one that is there already is never overwritten."""
+    """Write the files; existing ones are never overwritten."""
     templates = [entry for entry in files("rose_cli").joinpath("templates").iterdir() if _is_template(entry.name)]
     there = [entry.name for entry in templates if os.path.lexists(folder / entry.name)]
     if there:
@@ -26,16 +26,16 @@ def init(folder: Path) -> ExitCode:
         raise _already_has(folder, [Path(error.filename).name]) from error
     except OSError as error:
         message = f"cannot write to '{folder}': {error.strerror}"
-        raise UsageError(message, "choose another folder") from error
+        raise UsageError(message, "choose another directory") from error
     say(f"wrote {', '.join(sorted(entry.name for entry in templates))} to '{folder}'")
     say(f"next: rose run {shlex.quote(str(folder / 'campaign.yaml'))}")
     return ExitCode.OK
 
 
 def _already_has(folder: Path, names: list[str]) -> UsageError:
-    """Also where it is a link that leads nowhere: through that a file would be made elsewhere."""
+    """Even if it is a broken symbolic link: writing through it would create a file elsewhere."""
     message = f"'{folder}' already has {', '.join(sorted(names))}"
-    return UsageError(message, "choose another folder: rose init NEW_FOLDER")
+    return UsageError(message, "choose another directory: rose init NEW_DIRECTORY")
 
 
 def _is_template(name: str) -> bool:

@@ -1,10 +1,10 @@
-"""`rose list`: the runs below a directory."""
+"""`rose list`: the runs in a directory."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from rose_cli.find_runs import runs_of, seen_or_why, told_doubt
+from rose_cli.find_runs import ownership_text, runs_of, try_read_run
 from rose_cli.journal.state import Status
 from rose_cli.util.errors import ExitCode
 from rose_cli.util.json_output import iso_time, write_json
@@ -29,11 +29,11 @@ def list_runs(folder: Path, list_format: Literal["text", "json"]) -> ExitCode:
 
 def _listed(directory: RunDirectory) -> ListedRun:
     path, doubt = directory.path, directory.doubt
-    whose = owner_name(path), told_doubt(doubt) if doubt else None
-    seen, why_not = seen_or_why(directory)
-    if seen is None:
+    whose = owner_name(path), ownership_text(doubt) if doubt else None
+    info, why_not = try_read_run(directory)
+    if info is None:
         return ListedRun(path.name, "?", "unreadable", 0, 0, None, why_not, *whose)
-    learners, state = seen.state.learners.values(), seen.state
+    learners, state = info.state.learners.values(), info.state
     done = sum(learner.status in (Status.DONE, Status.FAILED) for learner in learners)
-    note = seen.damage.message if seen.damage else None
-    return ListedRun(path.name, seen.plan.campaign, seen.status.value, done, len(learners), state.started, note, *whose)
+    note = info.damage.message if info.damage else None
+    return ListedRun(path.name, info.plan.campaign, info.status.value, done, len(learners), state.started, note, *whose)

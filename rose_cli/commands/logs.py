@@ -1,4 +1,4 @@
-"""`rose logs`: what tasks printed."""
+"""`rose logs`: the output of tasks."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose_cli.find_runs import SeenRun, find_run, mention_doubt, see
+from rose_cli.find_runs import RunInfo, find_run, notice_ownership, read_run
 from rose_cli.journal.events import StepKey
 from rose_cli.loop.retention import logged_iterations
 from rose_cli.util.errors import ExitCode, check_known
 from rose_cli.util.files import OpenDirectory, open_regular
 from rose_cli.view.console import Filter, encodable, notice, say
 from rose_cli.view.summary import short_path
+from rose_cli.view.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +36,7 @@ _NAME = re.compile(r"(?P<task>[^.]+)(?:\.r(?P<replica>\d+))?\.(?P<attempt>\d+)\.
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which logs: None stands for all."""
+    """Which logs to print; None stands for all."""
 
     learner: str | None = None
     iteration: int | None = None
@@ -45,7 +46,7 @@ class Wanted:
 
 @dataclass(frozen=True, order=True)
 class Log:
-    """One stream of one attempt, in the order in which a reader wants them."""
+    """One stream of one attempt, sorted as they are printed."""
 
     learner_index: int
     iteration: int
@@ -65,46 +66,46 @@ class Log:
 
 
 def logs(argument: str, wanted: Wanted, *, follow: bool, raw: bool) -> ExitCode:
-    seen = see(find_run(argument))
-    mention_doubt(seen.doubt)
-    _check(seen, wanted)
+    info = read_run(find_run(argument))
+    notice_ownership(info.doubt)
+    _check(info, wanted)
     skipped = _Skipped()
-    printer = _Printer(seen.directory.path, skipped, filtered=sys.stdout.isatty() and not raw)
-    printer.print_all(_find(seen, wanted, skipped))
-    while follow and seen.alive:
+    printer = _Printer(info.directory.path, skipped, filtered=sys.stdout.isatty() and not raw)
+    printer.print_all(_find(info, wanted, skipped))
+    while follow and info.alive:
         time.sleep(POLL_SECONDS)
-        seen = see(seen.directory)
-        printer.print_all(_find(seen, wanted, skipped))
+        info = read_run(info.directory)
+        printer.print_all(_find(info, wanted, skipped))
     printer.finish()
-    gone = list(_told_gone(seen, wanted))
+    gone = list(_removed_lines(info, wanted))
     for line in gone:
         notice(line)
     skipped.tell()
     if printer.is_blank and not gone:
-        notice(_why_blank(seen, wanted))
+        notice(_why_blank(info, wanted))
     return ExitCode.OK
 
 
-def _why_blank(seen: SeenRun, wanted: Wanted) -> str:
+def _why_blank(info: RunInfo, wanted: Wanted) -> str:
     if wanted.failed:
-        return "no attempt failed, or it printed nothing"
-    learners = [seen.state.learners[wanted.learner]] if wanted.learner is not None else seen.state.learners.values()
-    begun = max((len(learner.iterations) + (learner.current is not None) for learner in learners), default=0)
-    if wanted.iteration is not None and wanted.iteration >= begun:
-        return f"iteration {wanted.iteration} has not begun{f' in {wanted.learner!r}' if wanted.learner else ''}"
-    return "nothing was printed"
+        return "no attempt failed, or those that did had no output"
+    learners = [info.state.learners[wanted.learner]] if wanted.learner is not None else info.state.learners.values()
+    started = max((len(learner.iterations) + (learner.current is not None) for learner in learners), default=0)
+    if wanted.iteration is not None and wanted.iteration >= started:
+        return f"iteration {wanted.iteration} has not started{f' in {wanted.learner!r}' if wanted.learner else ''}"
+    return "no output"
 
 
-def _check(seen: SeenRun, wanted: Wanted) -> None:
+def _check(info: RunInfo, wanted: Wanted) -> None:
     if wanted.learner is not None:
-        check_known("learner", wanted.learner, [learner.name for learner in seen.plan.learners], " in this run")
+        check_known("learner", wanted.learner, [learner.name for learner in info.plan.learners], " in this run")
     if wanted.task is not None:
-        tasks = {step.task for learner in seen.plan.learners for step in learner.all_steps}
+        tasks = {step.task for learner in info.plan.learners for step in learner.all_steps}
         check_known("task", wanted.task, sorted(tasks), " in this run")
 
 
 class _Skipped:
-    """What lies among the logs and is none: somebody else's links and pipes, or a folder of the user's."""
+    """Entries among the logs that are not logs, such as symbolic links and pipes of other users."""
 
     def __init__(self) -> None:
         self._reasons: dict[str, str] = {}
@@ -119,42 +120,42 @@ class _Skipped:
             notice(f"skipped {len(self._reasons) - MOST_SHOWN} more")
 
 
-def _find(seen: SeenRun, wanted: Wanted, skipped: _Skipped) -> list[Log]:
-    return sorted(log for log in _all_logs(seen, wanted, skipped) if not wanted.failed or _has_failed(seen, log))
+def _find(info: RunInfo, wanted: Wanted, skipped: _Skipped) -> list[Log]:
+    return sorted(log for log in _all_logs(info, wanted, skipped) if not wanted.failed or _has_failed(info, log))
 
 
-def _all_logs(seen: SeenRun, wanted: Wanted, skipped: _Skipped) -> Iterator[Log]:
-    for learner in seen.plan.learners:
+def _all_logs(info: RunInfo, wanted: Wanted, skipped: _Skipped) -> Iterator[Log]:
+    for learner in info.plan.learners:
         if wanted.learner not in (None, learner.name):
             continue
         order = {step.task: position for position, step in enumerate(learner.all_steps)}
-        for iteration, name in _names(seen.directory, learner.name, wanted, skipped):
+        for iteration, name in _names(info.directory, learner.name, wanted, skipped):
             match = _NAME.fullmatch(name)
             if match is None or wanted.task not in (None, match["task"]):
                 continue
             place = order.get(match["task"], len(order)), int(match["replica"] or 0), int(match["attempt"])
-            path = seen.directory.logs(learner.name, iteration) / name
+            path = info.directory.logs(learner.name, iteration) / name
             yield Log(learner.index, iteration, *place, match["stream"], learner.name, match["task"], path)
 
 
-def _told_gone(seen: SeenRun, wanted: Wanted) -> Iterator[str]:
-    """A line where logs that were asked for have been removed."""
-    failed = {(step.learner, step.iteration) for step, _ in seen.failed_attempts} if wanted.failed else None
+def _removed_lines(info: RunInfo, wanted: Wanted) -> Iterator[str]:
+    """A line if requested logs have been deleted."""
+    failed = {(step.learner, step.iteration) for step, _ in info.failed_attempts} if wanted.failed else None
     gone = 0
-    for learner in seen.plan.learners:
+    for learner in info.plan.learners:
         if wanted.learner in (None, learner.name):
-            there = set(logged_iterations(seen.directory.all_logs(learner.name), seen.directory.path))
-            done = {each.number for each in seen.state.learners[learner.name].iterations}
+            there = set(logged_iterations(info.directory.all_logs(learner.name), info.directory.path))
+            done = {each.number for each in info.state.learners[learner.name].iterations}
             asked = done if wanted.iteration is None else done & {wanted.iteration}
             gone += sum(failed is None or (learner.name, number) in failed for number in asked - there)
     if gone:
-        most = seen.plan.keep.logs
-        why = f"the campaign keeps those of each learner's last {most} (keep.logs)" if most else "they were removed"
-        yield f"the logs of {gone} iteration{'s' if gone > 1 else ''} are no longer there: {why}"
+        most = info.plan.keep.logs
+        why = f"the campaign keeps those of each learner's last {most} (keep.logs)" if most else "they were cleaned up"
+        yield f"the logs of {counted(gone, 'iteration')} have been deleted: {why}"
 
 
 def _names(directory: RunDirectory, learner: str, wanted: Wanted, skipped: _Skipped) -> Iterator[tuple[int, str]]:
-    """What lies in the folders of the iterations, each of which has the iteration's number for a name."""
+    """The entries in the directories of iterations, whose names are numbers."""
     path = directory.all_logs(learner)
     try:
         with OpenDirectory.at(path, inside=directory.path) as logs:
@@ -171,8 +172,8 @@ def _names_of_iteration(logs: OpenDirectory, number: str, skipped: _Skipped) -> 
         if _NUMBER.fullmatch(number):
             with logs.subdirectory(number) as iteration:
                 return iteration.names()
-        if not stat.S_ISREG(os.lstat(number, dir_fd=logs.descriptor).st_mode):  # else it is a note of the user's
-            raise OSError(errno.EINVAL, "it is not the folder of an iteration", number)
+        if not stat.S_ISREG(os.lstat(number, dir_fd=logs.descriptor).st_mode):  # a regular file is a note by the user
+            raise OSError(errno.EINVAL, "not the directory of an iteration", number)
     except FileNotFoundError:
         pass
     except OSError as error:
@@ -180,16 +181,16 @@ def _names_of_iteration(logs: OpenDirectory, number: str, skipped: _Skipped) -> 
     return []
 
 
-def _has_failed(seen: SeenRun, log: Log) -> bool:
+def _has_failed(info: RunInfo, log: Log) -> bool:
     step = StepKey(log.learner, log.iteration, log.task, log.replica)
-    return (step, log.attempt) in seen.failed_attempts
+    return (step, log.attempt) in info.failed_attempts
 
 
 @dataclass
 class _Printer:
-    """Prints what is new of each log, under its title.
+    """Prints what is new in each log, under its title.
 
-    What tasks wrote is passed on byte by byte, `filtered` as text of which nothing acts on a terminal but its colours.
+    Output is passed on byte by byte or, if `filtered`, as text that affects a terminal only by its colours.
     """
 
     run: Path
@@ -210,7 +211,7 @@ class _Printer:
         sys.stdout.flush()
 
     def finish(self) -> None:
-        """The end of what was printed last, which waited for more."""
+        """Print the end of the last log, which the filter held back."""
         if self._current in self._filters:
             self._write(self._filters[self._current].finish())
             sys.stdout.flush()
@@ -234,7 +235,7 @@ class _Printer:
                 if self._current != log.path:
                     self.finish()
                     self._current = log.path
-                    if self._is_within_line:  # what was printed before did not end its last line
+                    if self._is_within_line:  # the log before does not end with a newline
                         sys.stdout.write("\n")
                     say(f"── {log.title}")
                     sys.stdout.flush()

@@ -16,7 +16,7 @@ from rose_cli.campaign_file import (
     smoke_settings,
     task_environment,
 )
-from rose_cli.find_runs import find_run, mention_doubt, seen_or_why
+from rose_cli.find_runs import find_run, notice_ownership, try_read_run
 from rose_cli.integrity import altered, altered_lines
 from rose_cli.plan.file import load_plan
 from rose_cli.plan.secrets import secrets_of_plan
@@ -96,11 +96,11 @@ def _plan_of_run(argument: str, options: PlanOptions) -> Plan:
     directory = find_run(str(Path(argument).parent) if Path(argument).name == "plan.json" else argument)
     plan = load_plan(directory.plan)
     remember(partial(secrets_of_plan, plan))
-    mention_doubt(directory.doubt)
-    seen, why_not = seen_or_why(directory)
-    for line in altered_lines(directory, plan, altered(seen.state, checksums(directory))) if seen is not None else ():
+    notice_ownership(directory.doubt)
+    info, why_not = try_read_run(directory)
+    for line in altered_lines(directory, plan, altered(info.state, checksums(directory))) if info is not None else ():
         notice(line)
-    if seen is None:
+    if info is None:
         notice(f"cannot tell whether plan.json is as rose wrote it: {why_not}")
     return plan
 

@@ -14,14 +14,14 @@ from rose_cli.engine.pilot.records import forget_pilots, wait_for_pilots
 from rose_cli.engine.termination import RecordedProcesses, terminate_leftovers
 from rose_cli.engines import unique_run_id
 from rose_cli.find_runs import (
-    before_all,
     find_interrupted_run,
     find_own_run,
-    reasons,
-    refuse_doubtful,
-    see,
-    told_doubt,
-    ways_on,
+    initial_state,
+    next_options,
+    ownership_text,
+    read_run,
+    require_trust,
+    stop_reasons,
 )
 from rose_cli.integrity import altered, altered_lines, refusal
 from rose_cli.journal import events as e
@@ -60,7 +60,7 @@ from rose_cli.view.wording import counted
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    from rose_cli.find_runs import SeenRun
+    from rose_cli.find_runs import RunInfo
     from rose_cli.journal.state import LearnerState, RunState, SessionState
     from rose_cli.plan.model import Plan
     from rose_cli.runs.directory import RunDirectory
@@ -91,7 +91,7 @@ def resume(argument: str | None, options: ResumeOptions) -> ExitCode:
     with RunLock.acquire(directory.path, steal=options.steal_lock):
         names = [learner.name for learner in plan.learners]
         refuse_links(directory, names)
-        refuse_doubtful(directory, "resume", trust=options.trust, doubt=directory.doubt_inside(names))
+        require_trust(directory, "resume", trust=options.trust, doubt=directory.doubt_inside(names))
         journal, state = _open(directory, plan)
         with journal:
             sums = checksums(directory)
@@ -107,7 +107,8 @@ def _go_on(where: RunLocation, journal: JournalFile, options: ResumeOptions, sum
     for line in intent.news:
         notice(line)
     if not intent.goes_on and not intent.left_out:
-        notice(f"nothing to do: every learner has stopped ({reasons(state)}); {ways_on(state)}")
+        run = shlex.quote(short_path(directory.path))
+        notice(f"nothing to do: every learner has stopped ({stop_reasons(state)}); {next_options(state, run)}")
         return exit_code(state, SessionResult("finished"), require_criterion=options.require_criterion)
     if not intent.goes_on:
         raise _refusal(directory, intent.left_out)
@@ -144,41 +145,41 @@ def _told(directory: RunDirectory, plan: Plan, changed: list[str]) -> RunDirecto
 
 def explain(argument: str | None, options: ResumeOptions) -> ExitCode:
     """`--dry-run`: what is kept, what runs again and why; nothing is touched."""
-    seen = see(_find(argument, options, trust=True))
-    remember(partial(secrets_of_plan, seen.plan))
-    if seen.damage is not None:
-        raise seen.damage
-    where = RunLocation(seen.directory, seen.plan, seen.state)
+    info = read_run(_find(argument, options, trust=True))
+    remember(partial(secrets_of_plan, info.plan))
+    if info.damage is not None:
+        raise info.damage
+    where = RunLocation(info.directory, info.plan, info.state)
     intent = _intent(where, options)
-    say(f"run {seen.directory.path}: {status_words(seen.status)}")
-    changed = altered(seen.state, checksums(seen.directory))
-    for line in altered_lines(seen.directory, seen.plan, changed):
+    say(f"run {info.directory.path}: {status_words(info.status)}")
+    changed = altered(info.state, checksums(info.directory))
+    for line in altered_lines(info.directory, info.plan, changed):
         say(line)
-    if seen.doubt is not None:
-        say(f"{told_doubt(seen.doubt)}: to resume it, add `--trust`; its commands then run as you")
+    if info.doubt is not None:
+        say(f"{ownership_text(info.doubt)}: to resume it, add `--trust`; its commands then run as you")
     where.refuse_what_is_missing()
     for line in intent.news:
         say(line)
-    for line in _preview(seen, intent):
+    for line in _preview(info, intent):
         say(line)
     if changed and not options.trust:
-        raise refusal(seen.directory, changed)
+        raise refusal(info.directory, changed)
     if intent.left_out:
-        raise _refusal(seen.directory, intent.left_out)
+        raise _refusal(info.directory, intent.left_out)
     return ExitCode.OK
 
 
-def _preview(seen: SeenRun, intent: _Intent) -> Iterator[str]:
+def _preview(info: RunInfo, intent: _Intent) -> Iterator[str]:
     """What becomes of each learner, and the commands that come next."""
-    state = seen.state
+    state = info.state
     for event in intent.opening:
         if not isinstance(event, e.AttemptLost):
             state.apply(Record(0, state.last_time, event))
     reopened = {event.learner: event.reason for event in intent.opening if isinstance(event, e.LearnerReopened)}
-    yield from preview_lines(seen.plan, state, intent.left_out, intent.fresh, reopened)
+    yield from preview_lines(info.plan, state, intent.left_out, intent.fresh, reopened)
     going = [name for name, learner in state.learners.items() if learner.stop_reason is None]
     names = [name for name in going if name not in intent.left_out]
-    yield from next_command_lines(seen.directory, seen.plan, state, names, task_environment())
+    yield from next_command_lines(info.directory, info.plan, state, names, task_environment())
 
 
 @dataclass(frozen=True)
@@ -232,7 +233,7 @@ def _find(argument: str | None, options: ResumeOptions, *, trust: bool) -> RunDi
 
 
 def _open(directory: RunDirectory, plan: Plan) -> tuple[JournalFile, RunState]:
-    state = before_all(plan)
+    state = initial_state(plan)
     journal = JournalFile.open(directory.journal, state.apply)
     if journal.repaired_bytes:
         notice(f"repaired the journal: cut {journal.repaired_bytes} bytes of an unfinished record at its end")

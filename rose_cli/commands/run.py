@@ -23,7 +23,7 @@ from rose_cli.campaign_file import (
     task_environment,
 )
 from rose_cli.engines import shortcomings
-from rose_cli.find_runs import before_all
+from rose_cli.find_runs import initial_state
 from rose_cli.journal import events as e
 from rose_cli.journal.codec import Record
 from rose_cli.journal.file import JournalFile
@@ -88,7 +88,7 @@ def begin(directory: RunDirectory, plan: Plan, text: str, environment: dict[str,
     except OSError as error:
         message = f"cannot write to '{directory.path}': {error.strerror}"
         raise RunDirectoryError(message, "free some space, or choose another place with --run-dir") from error
-    state = before_all(plan)
+    state = initial_state(plan)
     created = record_creation(directory, journal, plan, state)
     return SessionSetup(directory, plan, journal, state, (), [created], environment, output, fingerprints(plan))
 

@@ -1,4 +1,4 @@
-"""`rose validate`: every mistake of campaign files at once; nothing runs."""
+"""`rose validate`: check campaign files and report every error; nothing runs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def validate(files: Sequence[Path], report_format: ReportFormat) -> ExitCode:
 
 
 def _checked(file: Path, environment: Mapping[str, str]) -> CheckedCampaign:
-    """A file that cannot be read is a mistake among those of the others."""
+    """A file that cannot be read becomes an error like others."""
     try:
         return check_campaign(file, environment)
     except UsageError as error:

@@ -94,7 +94,7 @@ def test_logs_and_workspaces_go_where_that_is_asked_for(rose: Rose) -> None:
     assert rose("clean", "r", "--keep-logs", "1", "--yes").code == 0
     logs = {f"learners/{name}/logs/{number}" for name in "ab" for number in (0, 1, 2)}
     assert gone(before, run) == logs | {"learners/fails/logs/0"}  # of its last finished iteration and of its failure
-    assert "the logs of 7 iterations are no longer there" in rose("logs", "r").err
+    assert "the logs of 7 iterations have been deleted" in rose("logs", "r").err
     before = everything(run)
     called = rose("clean", "r", "--workspaces", "--yes")
     assert "workspaces of learners that are done, which cannot be extended without them (a, b)" in called.out
@@ -124,7 +124,7 @@ def test_never_of_a_run_at_work(rose: Rose) -> None:
     (rose.folder / "r/learners/a/workspace.lost-1").mkdir()
     called = rose("clean", "r", "--yes")
     assert (called.code, (rose.folder / "r/learners/a/workspace.lost-1").exists()) == (4, True)
-    assert "a session works on the run 'r'" in called.err
+    assert "the run 'r' is already running" in called.err
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=PATIENCE)
     assert rose("clean", "r", "--yes").code == 0
@@ -214,7 +214,7 @@ def test_never_somebody_elses_run(alice: Person, mallory: Person) -> None:
     theirs.sh("mkdir r/learners/a/workspace.lost-1; chmod -R a+rwX r")
     called = alice("clean", "theirs/r", "--yes")
     assert called.code == 4
-    assert "--trust` removes files in it anyway" in called.err
+    assert "--trust` deletes files in it anyway" in called.err
     assert theirs.sh("ls -d r/learners/a/workspace.lost-1")
     assert "workspaces that a resume has set aside" in alice("clean", "theirs/r", "--dry-run").out
     assert alice("clean", "theirs/r", "--yes", "--trust").code == 0

@@ -23,7 +23,7 @@ def test_logs_of_a_learner_an_iteration_a_task(ended: Rose) -> None:
     assert ended("logs", "r", "adaptiv").code == 2
     assert ended("logs", "r", "adaptive", "0", "nothing").code == 2
     called = ended("logs", "r", "adaptive", "99")
-    assert (called.code, called.out, called.err) == (0, "", "iteration 99 has not begun in 'adaptive'\n")
+    assert (called.code, called.out, called.err) == (0, "", "iteration 99 has not started in 'adaptive'\n")
 
 
 def test_logs_of_what_failed(rose: Rose) -> None:

@@ -116,6 +116,6 @@ def test_a_resume_of_an_edited_file_shows_what_changed(tmp_path: Path) -> None:
 def test_runs_nearby_are_named(tmp_path: Path) -> None:
     rose = campaign_in(tmp_path / "a")
     assert "there are runs in 'a'" in Rose(tmp_path)("status").err
-    assert "this folder is inside a run" in Rose(rose.folder / "rose-runs/latest/learners")("status").err
+    assert "this directory is inside a run" in Rose(rose.folder / "rose-runs/latest/learners")("status").err
     rose.write("{max_iter: 1, tasks: {t: {executable: echo}}, learners: 1}", "other.yaml")
     assert "the runs there are of 'campaign.yaml'" in rose("status", "other.yaml").err

@@ -26,7 +26,7 @@ def test_status_shows_what_stands_before_the_damage_and_says_so(damaged: Rose) -
     called = damaged("status", "r")
     assert called.code == 0
     assert "2/3" in called.out
-    assert "this is not all" in called.err
+    assert "output incomplete" in called.err
     assert "is damaged at line" in called.err
     status = damaged.status("r")
     assert "is damaged at line" in status["damage"]

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rose_cli.commands import export, logs, resume, status
-from rose_cli.find_runs import see
+from rose_cli.find_runs import read_run
 from rose_cli.plan.file import load_plan
 from rose_cli.plan.render import AttemptPaths, EvaluationContext, NoCommandError, render
 from rose_cli.runs.directory import RunDirectory
@@ -217,7 +217,7 @@ def test_an_odd_run_is_refused_by_every_command_with_what_to_do(failed: Rose, na
     run = failed.folder / "rose-runs/good"
     ODD[name](run)
     for call in (
-        lambda: see(RunDirectory.at(run)),
+        lambda: read_run(RunDirectory.at(run)),
         lambda: status.status(str(run), "json"),
         lambda: resume.resume(str(run), resume.ResumeOptions(output="quiet")),
         lambda: resume.explain(str(run), resume.ResumeOptions(max_iter=3)),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rose_cli.find_runs import see
+from rose_cli.find_runs import read_run
 from rose_cli.journal.codec import Record, holds_whole_line
 from rose_cli.journal.file import JournalFile, read_journal
 from rose_cli.runs.directory import RunDirectory
@@ -132,10 +132,10 @@ def test_no_plan_or_journal_is_read_without_end(rose: Rose, tmp_path: Path, kind
     run = failed_run(rose)
     instead(run / "journal.jsonl", kind)
     with pytest.raises(JournalError, match=SAID[kind]):
-        see(RunDirectory.at(run))
+        read_run(RunDirectory.at(run))
     instead(run / "plan.json", kind)
     with pytest.raises(RunDirectoryError):
-        see(RunDirectory.at(run))
+        read_run(RunDirectory.at(run))
 
 
 def see_nothing(journal: Path) -> None:
@@ -379,7 +379,7 @@ def test_a_stop_that_is_interrupted_takes_its_request_back(rose: Rose) -> None:
         wait_until(lambda: list((rose.folder / "r").glob("requests/*.json")))
         stop.send_signal(signal.SIGINT)
         _, said = stop.communicate(timeout=PATIENCE)
-        assert (stop.returncode, "taken back" in said) == (130, True), said
+        assert (stop.returncode, "withdrawn" in said) == (130, True), said
         assert list((rose.folder / "r/requests").iterdir()) == []
     finally:
         session.send_signal(signal.SIGCONT)

@@ -54,11 +54,11 @@ def test_logs_of_the_last_iterations_of_the_best_and_of_failures_stay(rose: Rose
     }
     called = rose("logs", "r")
     assert [line for line in called.out.splitlines() if line.isdigit()].count("7") == 1
-    said = "the logs of 4 iterations are no longer there: the campaign keeps those of each learner's last 2 (keep.logs)"
+    said = "the logs of 4 iterations have been deleted: the campaign keeps those of each learner's last 2 (keep.logs)"
     assert said in called.err
-    assert "no longer there" not in rose("logs", "r", "a", "8").err
-    assert "the logs of 1 iteration are no longer there" in rose("logs", "r", "a", "0").err
-    assert "the logs of 1 iteration are no longer there" in rose("logs", "r", "--failed").err  # of iteration 0
+    assert "have been deleted" not in rose("logs", "r", "a", "8").err
+    assert "the logs of 1 iteration have been deleted" in rose("logs", "r", "a", "0").err
+    assert "the logs of 1 iteration have been deleted" in rose("logs", "r", "--failed").err  # of iteration 0
 
 
 def test_a_run_extended_or_sent_back_goes_on_and_keeps_its_bound(rose: Rose) -> None:

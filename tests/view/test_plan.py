@@ -13,7 +13,7 @@ import pytest
 
 from rose_cli.campaign_file import check_campaign
 from rose_cli.commands.plan import PlanOptions, show_plan
-from rose_cli.find_runs import before_all
+from rose_cli.find_runs import initial_state
 from rose_cli.journal.state import LearnerState
 from rose_cli.runs.directory import RunDirectory
 from rose_cli.view.plan import planned_tasks, warn_of_other_writers
@@ -180,7 +180,7 @@ def compiled(folder: Path, tasks: str, learners: int) -> Plan:
 def test_thousands_of_learners_share_lines(tmp_path: Path) -> None:
     plan = compiled(tmp_path, '{sim: {executable: "true", options: {--seed: "{seed}"}}, t: {executable: ls}}', 3000)
     names = [learner.name for learner in plan.learners]
-    state = before_all(plan)
+    state = initial_state(plan)
     state.learners = {name: LearnerState(name) for name in names}
     lines = list(next_command_lines(RunDirectory.at(tmp_path), plan, state, names, {"PATH": "/usr/bin:/bin"}))
     assert len(lines) < 12
