@@ -75,7 +75,7 @@ AREAS = {
     ))]),
 }  # fmt: skip
 
-_LONGEST_TEST = 10.0
+_LONGEST_TEST = 30.0
 _LOADED_BEFORE = ("anyio._backends._asyncio", "hypothesis.stateful", "pydantic", "rich.live", "typer", "yaml")
 _NOT_COPIED = (".*", "__pycache__", "rose-runs", "dist", "build", "*.egg-info")
 _LEAST_SECONDS = 20.0
