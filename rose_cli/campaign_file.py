@@ -1,4 +1,4 @@
-"""From the path of a campaign file to a checked plan: what run, validate and plan share."""
+"""From the path of a campaign file to a checked plan, for `run`, `validate`, `plan` and others."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 
 
 def task_environment(environment: Mapping[str, str] = os.environ, interpreter: str = sys.executable) -> dict[str, str]:
-    """The environment under every task: the terminal's, and Python's output is not held back unless that says so.
+    """The environment of every task: that of the terminal, with Python's output unbuffered unless it says otherwise.
 
     Called by its path (`.venv/bin/rose`), rose behaves as if its environment were activated: `python` in a campaign
-    is then the interpreter that has the campaign's packages, not whatever the system offers. Called by its name, or
-    in an activated environment, the PATH is the user's own choice and stays as it is.
+    then is the interpreter that has the campaign's packages, not that of the system. If rose is called by its name, or
+    in an activated environment, PATH is the user's own choice and stays unchanged.
     """
     environment = {"PYTHONUNBUFFERED": "1", **environment}
     programs = Path(interpreter).parent
@@ -60,7 +60,7 @@ MOST_COMPARED_LEARNERS = 200
 
 @dataclass(frozen=True)
 class Setting:
-    """A value given on the command line for a place in the file; `source` is how the user wrote it."""
+    """A value from the command line that overrides one in the file; `source` is how the user wrote it."""
 
     path: KeyPath
     text: str
@@ -69,7 +69,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class CheckedCampaign:
-    """A campaign file that was read: its text, every diagnostic, and a plan where none of them is an error."""
+    """The result of checking a campaign file: its text, all diagnostics, and a plan if none of them is an error."""
 
     text: str
     diagnostics: tuple[Diagnostic, ...]
@@ -78,21 +78,21 @@ class CheckedCampaign:
 
     @property
     def good_plan(self) -> Plan:
-        """The plan. Raises CampaignError where there is none."""
+        """The plan. Raises CampaignError if there is none."""
         if self.plan is None:
             raise CampaignError(self.diagnostics, self.text)
         return self.plan
 
     @property
     def good_smoke_plan(self) -> Plan:
-        """The plan of `rose run --smoke`. Raises CampaignError where there is none."""
+        """The plan of `rose run --smoke`. Raises CampaignError if there is none."""
         if self.smoke_plan is None:
             raise CampaignError(self.diagnostics, self.text)
         return self.smoke_plan
 
     @cached_property
     def smoke_plan(self) -> Plan | None:
-        """The plan of `rose run --smoke`, where there is a plan."""
+        """The plan of `rose run --smoke`, if there is a plan."""
         if self.plan is None or self._compiled_from is None:
             return None
         campaign, ctx = self._compiled_from
@@ -101,7 +101,7 @@ class CheckedCampaign:
 
 @dataclass(frozen=True)
 class Target:
-    """What a campaign is checked for: a machine, and the resource labels that a pilot can have there."""
+    """What a campaign is checked against: a machine, and the resource labels that a pilot can have there."""
 
     machine: Capacity
     find_labels: Callable[[], dict[str, ResourceLabel] | None]
@@ -118,10 +118,10 @@ def check_campaign(
     target: Target | None = None,
     at: Path | None = None,
 ) -> CheckedCampaign:
-    """Read, check and compile, for `target` or else this one, as if it lay `at` another place. Nothing runs.
+    """Read, check and compile, for `target` (by default this machine), as if the file were `at` another path.
 
-    No file is read but this one and, for a pilot, the descriptions of machines that radical.pilot brings along.
-    Raises UsageError where there is no such file; what is wrong *in* it is a diagnostic.
+    Runs nothing, and reads only this file and, for a pilot, radical.pilot's descriptions of machines.
+    Raises UsageError if there is no such file; errors *in* the file are diagnostics.
     """
     with _no_collecting():
         return _check(path, environment, settings, target or Target.this(environment), at or path)
@@ -154,7 +154,7 @@ def _check(
 
 
 def _fit_to_show(diagnostics: Sequence[Diagnostic], text: str, settings: Sequence[Setting]) -> tuple[Diagnostic, ...]:
-    """The diagnostics without secrets of the file and of the command line in what they cite."""
+    """The diagnostics, with the secrets of the file and of the command line masked in what they quote."""
     if not diagnostics:
         return ()
     given = (secrets_of_words([setting.source.partition(" ")[2]]) for setting in settings)
@@ -167,7 +167,7 @@ def _fit_to_show(diagnostics: Sequence[Diagnostic], text: str, settings: Sequenc
 
 @contextmanager
 def _no_collecting() -> Iterator[None]:
-    """Nothing of what is made here is garbage: to look for some takes a third of the time of a large file."""
+    """Nothing that is created here is garbage: searching for it takes a third of the time of a large file."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -178,12 +178,12 @@ def _no_collecting() -> Iterator[None]:
 
 
 def in_order(diagnostics: Sequence[Diagnostic], name: str) -> tuple[Diagnostic, ...]:
-    """In the order of the file; what is wrong with the command line comes last."""
+    """In the order of the file; errors on the command line come last."""
     return tuple(sorted(diagnostics, key=lambda d: (d.file != name, d.file, d.span is None, d.span, d.code)))
 
 
 def only_learners(plan: Plan, names: Sequence[str]) -> Plan:
-    """The plan with only the named learners, or as it is where none is named."""
+    """The plan with only the named learners; unchanged if no name is given."""
     known = [learner.name for learner in plan.learners]
     for name in names:
         check_known("learner", name, known)
@@ -191,13 +191,13 @@ def only_learners(plan: Plan, names: Sequence[str]) -> Plan:
 
 
 def smoke_settings(settings: Sequence[Setting]) -> list[Setting]:
-    """`--max-iter` is meant for the smoke run itself, and goes before the number in the file's `smoke`."""
+    """`--max-iter` is meant for the smoke run itself and overrides the number under `smoke`."""
     given = [setting for setting in settings if setting.path == ("max_iter",)]
     return [*settings, *(Setting(("smoke", "max_iter"), setting.text, setting.source) for setting in given)]
 
 
 def parse_setting(text: str) -> Setting:
-    """`key.path=value` as of `--set`; a part that is a number is a position in a list or an iteration."""
+    """Parse `key.path=value`, as in `--set`; a part that is a number is a position in a list or an iteration."""
     parts, rest = _key_path(text)
     if not rest.startswith("=") or not all(part != "" for part in parts):
         message = f"--set takes key.path=value, not '{masked_setting(text)}'"
@@ -208,7 +208,7 @@ def parse_setting(text: str) -> Setting:
 _PART = re.compile(
     r"""(?P<quote>["'])(?P<quoted>.*?)(?P=quote)(?=[.=])|(?P<option>--[^=]*)|(?P<plain>(?!["'])[^.=]*)""", re.DOTALL
 )
-"""A part in quotes may hold points and equals signs; an option such as `--model.lr` goes up to the equals sign."""
+"""A part in quotes may contain dots and equals signs; an option such as `--model.lr` ends at the equals sign."""
 
 
 def _key_path(text: str) -> tuple[KeyPath, str]:
@@ -228,7 +228,7 @@ def _key_path(text: str) -> tuple[KeyPath, str]:
 def mention_settings(
     file: Path, environment: Mapping[str, str], settings: Sequence[Setting], checked: CheckedCampaign
 ) -> None:
-    """Say what is odd about values of the command line: `rose validate` never sees them."""
+    """Print warnings about values from the command line, which `rose validate` never sees."""
     for diagnostic in checked.diagnostics:
         if diagnostic.file in {setting.source for setting in settings}:
             hint = f" ({diagnostic.hint})" if diagnostic.hint else ""
@@ -241,7 +241,7 @@ def mention_settings(
 def _idle(
     file: Path, environment: Mapping[str, str], settings: Sequence[Setting], plan: Plan | None
 ) -> Iterator[Setting]:
-    """The settings without which the plan would be the same. For a large campaign it would take too long to tell."""
+    """The settings without which the plan would be the same. Skipped for a large campaign: it would take too long."""
     if plan is None or len(plan.learners) > MOST_COMPARED_LEARNERS:
         return
     target = Target.this(environment)

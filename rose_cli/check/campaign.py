@@ -1,4 +1,4 @@
-"""Compiles a campaign and checks it: all that no single value shows."""
+"""Checks a compiled campaign: all that no single value shows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Checker:
-    """Collects diagnostics, each once, however many learners share its place; without what only follows from others."""
+    """Collects diagnostics, each once even if many learners share it, and drops those that follow from others."""
 
     campaign: Campaign
     ctx: CheckContext
@@ -106,7 +106,7 @@ class _Checker:
             yield Diagnostic("missing-key", message, at, "add a 'stop'", depends_on=needed)
 
     def _check_name(self, name: str, path: KeyPath) -> Iterator[Diagnostic]:
-        """Names that differ by case or form alone would share a folder on some file systems."""
+        """Names that differ only in case or Unicode form would share a directory on some file systems."""
         other, first = self._names.setdefault(folded(name), (name, path))
         if first != path:
             message = f"two learners are named '{name}'"

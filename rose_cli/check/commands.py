@@ -1,4 +1,4 @@
-"""Checks the program and the resources of every command, each once."""
+"""Checks the program, the resources and the snapshot of every command, each once."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class CommandChecker:
         self._unseen = list(self.campaign.tasks)
 
     def check_learner(self, plan: LearnerPlan, learner: Learner) -> Iterator[Diagnostic]:
-        """What it gives itself, and of the declared commands those that no learner before it has run as they are."""
+        """The commands that this learner changes, and the unchanged ones that no earlier learner runs."""
         steps = {step.task: step for step in plan.steps} if self._unseen or learner.schedules else {}
         declared = [task for task in self._unseen if _runs_as_declared(learner.schedules.get(task))]
         self._unseen = [task for task in self._unseen if task not in declared] if declared else self._unseen
@@ -69,7 +69,7 @@ class CommandChecker:
 
 
 def _is_declared(fields: TaskFields) -> bool:
-    """Whether a layer leaves program and resources as they were."""
+    """Whether a layer leaves program and resources unchanged."""
     return fields.model_fields_set <= _ONLY_ARGUMENTS
 
 
@@ -122,7 +122,7 @@ def _counted(count: int, what: str) -> str:
 def _check_rank(
     command: CommandPlan, layers: Sequence[Layer[TaskFields]], node: ResourceLabel | None
 ) -> Iterator[Diagnostic]:
-    """A rank is on one node, however many the pilot has."""
+    """A rank runs on a single node, regardless of the number of nodes."""
     if node is None:
         return
     wanted, ranks = command.resources, command.launched_ranks
@@ -138,13 +138,13 @@ def _check_rank(
 
 
 _LAUNCHERS = {"local": ("mpiexec",), "radical.pilot": ("mpirun", "mpiexec")}
-"""Of these one has to be there: the first is what a message names."""
+"""One of these must be available."""
 
 
 def _check_launcher(
     command: CommandPlan, layers: Sequence[Layer[TaskFields]], engine: Engine, ctx: CheckContext
 ) -> Iterator[Diagnostic]:
-    """A pilot looks for its launcher where rose runs, before any `pre_exec`; the local engine right before the task."""
+    """A pilot needs its launcher where rose runs, before any `pre_exec`; the local engine right before the task."""
     launchers = _LAUNCHERS[engine.kind]
     path = ctx.environment.get("PATH", "")
     if engine.kind == "local":
@@ -161,7 +161,7 @@ def _check_launcher(
 
 
 def check_snapshot(command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:
-    """Replicas work in one workspace at once: to put it back for one would take it from under the others."""
+    """Replicas share a workspace: restoring it for one would remove it from under the others."""
     if command.snapshot and command.replicas > 1:
         message = f"'snapshot' cannot be combined with {command.replicas} replicas, which share one workspace"
         hint = "remove one of the two, or use a learner for each replica"

@@ -1,4 +1,4 @@
-"""Checks whether a learner can end, and whether its criterion can be met."""
+"""Checks that a learner can stop, and that its criterion can be met."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def check_end(campaign: Campaign, learner: Learner, plan: LearnerPlan) -> Iterat
 
 
 def check_common_stop(campaign: Campaign) -> Iterator[Diagnostic]:
-    """The campaign's criterion by itself, where every learner lays something over it: that may hide what is wrong."""
+    """Check the campaign's own criterion if every learner overrides it, which could hide its errors."""
     learners = campaign.learners
     if campaign.stop is None or not all(learner.stop is not None for learner in learners):
         return
@@ -51,7 +51,7 @@ def _half_a_stop(learner: Learner, path: KeyPath) -> Diagnostic:
 
 
 def _endless(campaign: Campaign, path: KeyPath) -> Diagnostic:
-    """Said once of the whole file, or of the learner that lacks what others have."""
+    """Reported once for the whole file, or for the learner that lacks what others have."""
     has_others = any(learner.max_iter or learner.stop for learner in campaign.learners)
     message, hint = "this would never stop: there is no 'max_iter' and no 'stop'", "add max_iter: 15, or a 'stop'"
     if campaign.stop is None and not has_others:
@@ -82,7 +82,7 @@ _OPERATORS = "<, <=, >, >= or =="
 
 
 def check_criterion(layers: Layers) -> Iterator[Diagnostic]:
-    """`layers` go from the most particular to the campaign's `stop`."""
+    """`layers` go from the most specific one to the campaign's `stop`."""
     stop = merged_stop([layer.fields for layer in reversed(layers)])
     yield from depending(_check_operator(stop, layers), *sources_of(layers, "metric", "operator"))
     yield from depending(_check_range(stop, layers), *sources_of(layers, "metric", "threshold", "range"))

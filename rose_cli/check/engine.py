@@ -1,4 +1,4 @@
-"""Checks what the engine is asked for against this machine and radical.pilot's resource labels."""
+"""Checks the engine's settings against this machine and radical.pilot's resource labels."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _check_foreign(engine: Engine) -> Iterator[Diagnostic]:
 
 
 def _check_cores(engine: Engine, there: int) -> Iterator[Diagnostic]:
-    """Campaigns are written on one machine and run on another: that it fits here is not for certain what is meant."""
+    """A warning only: campaigns are written on one machine and run on another."""
     if engine.cores is not None and engine.cores > there:
         hint = f"write cores: {there}, or remove it to use all that there are"
         yield Diagnostic(
@@ -58,7 +58,7 @@ def _check_cores(engine: Engine, there: int) -> Iterator[Diagnostic]:
 
 
 def few_cores(asked: int, there: int) -> str:
-    """What is to be said where the local engine is told of more cores than this process may use."""
+    """The warning if the local engine is set to more cores than this process may use."""
     return f"the engine is set to {asked} cores, but rose may use only {there} here: tasks may slow each other down"
 
 
@@ -77,7 +77,7 @@ def _check_visible(engine: Engine, visible: VisibleGpus | None) -> Iterator[Diag
 
 
 def few_gpus(asked: int, visible: VisibleGpus) -> str:
-    """What is to be said where a session may use fewer GPUs than the engine asks for."""
+    """The warning if a session may use fewer GPUs than the engine requests."""
     there = len(visible.ids)
     return f"the engine requests {asked} GPU{'s' if asked > 1 else ''}, but {visible.source} leaves {there or 'none'}"
 

@@ -1,4 +1,4 @@
-"""Whether the files that workspaces start with are there, and where they would go."""
+"""Checks that the files of the workspaces exist, and where they would be put."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _lies_in(inner: str, outer: str) -> bool:
 
 
 def _check_copied(path: str, at: KeyPath, ctx: CheckContext) -> Iterator[Diagnostic]:
-    """A link may lead anywhere; a copy ends."""
+    """A symbolic link may point anywhere; a copy must come to an end."""
     source = (ctx.campaign_dir / path).resolve()
     if ctx.campaign_dir.resolve().is_relative_to(source):
         message = f"'{path}' contains the campaign file and its runs: it would be copied into itself"
@@ -70,9 +70,9 @@ def _missing(path: str, at: KeyPath, ctx: CheckContext) -> Diagnostic:
     return Diagnostic("missing-file", f"there is no file or directory '{path}'", at, hint)
 
 
-def listed(folder: Path) -> list[str]:
-    """The names in a folder, at most a thousand; none where it cannot be read. No file in it is opened."""
+def listed(directory: Path) -> list[str]:
+    """The names in a directory, at most a thousand; none if it cannot be read. Opens no file in it."""
     try:
-        return sorted(os.listdir(folder))[:1000]  # noqa: PTH208 - names are all it needs
+        return sorted(os.listdir(directory))[:1000]  # noqa: PTH208 - names are all it needs
     except (OSError, ValueError):
         return []

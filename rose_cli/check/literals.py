@@ -1,4 +1,4 @@
-"""Finds values that are passed literally although something else was meant, and placeholders in code."""
+"""Finds values that are passed literally although a shell or an expression was meant, and placeholders in code."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _SOURCED = re.compile(r"(?:^|[;&|]\s*)(?:source|\.)\s+([\"']?)([\w.][\w./+ -]*?)
 
 
 def check_texts(fields: TaskFields, path: KeyPath, campaign_dir: Path) -> Iterator[Diagnostic]:
-    """What one layer gives of a command."""
+    """Check what one layer sets of a command."""
     yield from check_lines(fields.pre_exec, (*path, "pre_exec"), campaign_dir)
     for position, argument in enumerate(fields.args or ()):
         yield from _check_text(argument, (*path, "args", position))
@@ -86,7 +86,7 @@ def check_lines(lines: Sequence[str] | None, path: KeyPath, campaign_dir: Path) 
 
 
 def _for_export(value: str) -> str:
-    """As a shell takes it within double quotes, where it fills in no `~`."""
+    """The value for double quotes in a shell line, where `~` is not expanded."""
     plain = value.replace("{{", "{").replace("}}", "}")
     return re.sub(r"(^|[:=])~(?=/|:|$)", r"\1$HOME", plain)
 
@@ -108,7 +108,7 @@ def _check_text(text: str, path: KeyPath) -> Iterator[Diagnostic]:
 def _check_sign(
     word: str, path: KeyPath, *, at_key: bool = False, inside: tuple[int, int] | None = None
 ) -> Iterator[Diagnostic]:
-    """`—rate` and `“text”`: word processors and web pages write them, programs do not know them."""
+    """`—rate` and `“text”`: word processors and web pages produce them, programs do not understand them."""
     if found := _TYPOGRAPHIC.match(word):
         sign = found[0][-1]
         meant = f"write --{word[found.end() :].lstrip('-')} or -{word[found.end() :].lstrip('-')}"
@@ -156,7 +156,7 @@ class ShellLineChecker:
             yield from self._check_spots(line, position, layers)
 
     def _check_spots(self, line: ShellLine, position: int, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:
-        """Of those in doubt the first, of those that cannot be filled in as things are rather than of others."""
+        """The first doubtful placeholder; one that cannot be filled in comes before the others."""
         path, word = word_location(layers, position)
         diagnostics = [
             diagnostic for spot in line.spots if (diagnostic := self._check_spot(spot, path, word)) is not None
@@ -177,13 +177,13 @@ class ShellLineChecker:
         else:
             return None
         severity = Severity.ERROR if refused is not None else Severity.WARNING
-        # a text that was split has its words in quotes: the whole word is shown
+        # a string that was split has its words in quotes: the whole word is shown
         is_exact = word is None or word[0] == 0
         inside = (spot.offset, spot.length) if is_exact else word
         return Diagnostic("doubtful-placeholder", message, path, spot.way_out, severity, inside=inside)
 
     def _refused(self, spot: Spot) -> str | None:
-        """The first known value that cannot stand there. There may be thousands of learners, and of spots."""
+        """The first known value that cannot be put there. There may be thousands of learners and of spots."""
         values = self._values.get(spot.name, {})
         if spot.name != "learner":
             return next((value for value in values if not spot.takes(value)), None)
@@ -199,10 +199,10 @@ class ShellLineChecker:
 
     @cached_property
     def _values(self) -> dict[str, dict[str, None]]:
-        """What is known of the values that placeholders will have."""
-        folder = str(self.ctx.campaign_dir)
+        """The values of placeholders that are known before a run."""
+        directory = str(self.ctx.campaign_dir)
         learners = [learner.name for learner in self.campaign.learners if learner.name is not None]
-        known = {"campaign_dir": [folder], "workspace": [folder], "python": [sys.executable], "learner": learners}
+        known = {"campaign_dir": [directory], "workspace": [directory], "python": [sys.executable], "learner": learners}
         return {name: dict.fromkeys(values) for name, values in known.items()}
 
 

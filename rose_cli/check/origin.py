@@ -1,4 +1,4 @@
-"""Which layer of a campaign gives a field of a command, so that a diagnostic points at what the user wrote."""
+"""Which layer of a campaign defines a field of a command, so that a diagnostic points at what the user wrote."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Layer(Generic[Fields_co]):
 
 
 def origin_of(layers: Sequence[Layer[TaskFields]], *names: str) -> KeyPath:
-    """Where the first of the fields is given, or would be: the declaration stands in where no layer gives any.
+    """The location of the first of the fields that a layer defines; in the declaration if no layer defines any.
 
-    `layers` go from the most particular to the declaration.
+    `layers` go from the most specific one to the declaration.
     """
     for layer in layers:
         if name := next((name for name in names if layer.defines(name)), None):
@@ -53,7 +53,7 @@ def depending(diagnostics: Iterable[Diagnostic], *paths: KeyPath) -> Iterator[Di
 
 
 def word_location(layers: Sequence[Layer[TaskFields]], position: int) -> tuple[KeyPath, tuple[int, int] | None]:
-    """Where a word of the command stands: a path, and the stretch inside the text there."""
+    """The location of a word of the command: a path, and the range within the string there."""
     layer = next((layer for layer in layers if layer.fields.executable is not None), layers[-1])
     line = layer.fields.executable
     below, inside = line.place(position) if line is not None else ((), None)
@@ -63,7 +63,7 @@ def word_location(layers: Sequence[Layer[TaskFields]], position: int) -> tuple[K
 def task_layers(
     campaign: Campaign, learner: Learner, index: int, task: str
 ) -> Iterator[tuple[int, list[Layer[TaskFields]]]]:
-    """Every variant of a task's command that the learner gives: its iteration key, -1 for none, and its layers."""
+    """Every variant of a task's command that the learner defines: its iteration key (-1 for none) and its layers."""
     path: KeyPath = ("learners", index, task)
     declared: Layer[TaskFields] = Layer(("tasks", task), campaign.tasks[task])
     schedule = learner.schedules[task]
@@ -75,6 +75,6 @@ def task_layers(
 
 
 def stop_layers(campaign: Campaign, learner: Learner, index: int) -> list[Layer[StopFields]]:
-    """The learner's `stop`, where it has one, then the campaign's."""
+    """The learner's `stop`, if it has one, then the campaign's."""
     given = ((("learners", index, "stop"), learner.stop), (("stop",), campaign.stop))
     return [Layer(path, stop) for path, stop in given if stop is not None]

@@ -1,4 +1,4 @@
-"""Checks whether the program and the script of a command will be there when it runs."""
+"""Checks that the program and the script of a command will exist when it runs."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class ProgramChecker:
         return Diagnostic(code, message, path, hint, inside=inside)
 
     def _missing_program(self, command: CommandPlan) -> tuple[str, str, str] | None:
-        """Code, message and hint, where the program cannot be started."""
+        """Code, message and hint if the program cannot be started."""
         word = command.words[0]
         program = self._in_place(word)
         # what pre_exec loads, or a placeholder names, is known only when it runs
@@ -81,11 +81,11 @@ class ProgramChecker:
         return "missing-program", f"there is no program '{word}'{where}", self._program_hint(word, command)
 
     def _fault(self, command: CommandPlan) -> tuple[str, str, str] | None:
-        """The same, where it is there and the kernel would not execute it."""
+        """The same, if it exists but the kernel would not execute it."""
         word, search = command.words[0], self.ctx.search_path(command)
         found = None if "{" in self._in_place(word) else self._which(self._in_place(word), search)
         fault = fault_of_program(found, word, search.known) if found is not None else None
-        # what pre_exec loads may well be what its first line asks for
+        # pre_exec may well load the interpreter that its first line names
         is_sure = search.is_whole and not command.pre_exec
         return None if fault is not None and fault.code == "missing-interpreter" and not is_sure else fault
 
@@ -111,16 +111,16 @@ class ProgramChecker:
         return "install it, activate its environment, or use {python} for the interpreter that runs rose"
 
     def _may_be_there(self, program: str, command: CommandPlan) -> bool:
-        """Whether the program is there, or in a folder that is known only when the command runs."""
+        """Whether the program exists, or might be in a directory that is known only when the command runs."""
         search = self.ctx.search_path(command)
         is_far = "/" not in program and not search.is_whole
         return is_far or self._which(program, search) is not None
 
     def _which(self, program: str, search: SearchPath) -> str | None:
-        folder = str(self.ctx.campaign_dir)
-        found = path_beside(program, folder) if is_path(program) and is_beside(program, folder) else program
+        directory = str(self.ctx.campaign_dir)
+        found = path_beside(program, directory) if is_path(program) and is_beside(program, directory) else program
         if "/" in found and not os.path.isabs(found):  # noqa: PTH117
-            return None  # else it would be looked up from where rose was called
+            return None  # otherwise it would be searched for from the current directory
         return shutil.which(found, path=search.known)
 
     def _check_script(
@@ -144,7 +144,7 @@ class ProgramChecker:
             return near
         if script.startswith(("~", "/", "{")):
             return self._where_paths_start(script)
-        return f"write a path relative to {self._folder}; a script that a task writes is '{{workspace}}/{script}'"
+        return f"write a path relative to {self._parent}; a script that a task writes is '{{workspace}}/{script}'"
 
     def _will_be_there(self, script: str) -> bool:
         path = PurePath(script)
@@ -152,12 +152,12 @@ class ProgramChecker:
 
     @cached_property
     def _given(self) -> frozenset[PurePath]:
-        """Where `files` of the campaign and of any learner go in workspaces."""
+        """The paths of all `files` of the campaign and of the learners in their workspaces."""
         files = chain(self.campaign.files, *(learner.files or () for learner in self.campaign.learners))
         return frozenset(PurePath(file.to or file.path) for file in files)
 
     def _check_signs(self, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:
-        """What a shell would act on, where there is no shell."""
+        """Operators of a shell in a command that no shell reads."""
         for position, word in enumerate(command.words[1:], start=1):
             _, inside = word_location(layers, position)
             if inside is not None and inside[1] == len(word) and _SHELL_SIGN.fullmatch(word):
@@ -168,13 +168,13 @@ class ProgramChecker:
                 return
 
     def _check_bare_words(self, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:
-        """Words that happen to be files beside the campaign file: they may be meant, or may be plain words."""
-        code, folder = code_at(command.words), str(self.ctx.campaign_dir)
+        """Words that are also the names of files beside the campaign file: the file or the word might be meant."""
+        code, parent = code_at(command.words), str(self.ctx.campaign_dir)
         looked_up = set(command.beside or ()) | ({code[0]} if code else set())
         bare = [
             position
             for position, word in enumerate(command.words)
-            if position not in looked_up and not is_path(word) and not has_placeholder(word) and is_beside(word, folder)
+            if position not in looked_up and not is_path(word) and not has_placeholder(word) and is_beside(word, parent)
         ]
         if bare and bare[0] == 0 and command.pre_exec:
             word = command.words[0]
@@ -193,16 +193,16 @@ class ProgramChecker:
             yield replace(self._diagnostic(layers, meant[0], "bare-word", message, hint), severity=Severity.WARNING)
 
     def _nearest(self, word: str, known: Iterable[str] = ()) -> str | None:
-        """The hint at a file in the place that the word names, or at one of the known words.
+        """A hint with a similar file in the directory that the word names, or with a similar known word.
 
-        For the first mistakes only: it is slow.
+        Only for the first errors, since it is slow.
         """
         self._guesses.append(word)
         if len(self._guesses) > MAX_GUESSES:
             return None
         before, slash, name = word.rpartition("/")
-        folder = self._in_place(before) or slash
-        there = listed(self.ctx.campaign_dir / folder)
+        directory = self._in_place(before) or slash
+        there = listed(self.ctx.campaign_dir / directory)
         if lookalike(name, there):
             return SAME_LOOKS
         near = nearest(name, [*there, *(known if not slash else ())], ratio=0.7)
@@ -223,12 +223,12 @@ class ProgramChecker:
         return f"a relative path starts at {self.ctx.where_paths_start}"
 
     @property
-    def _folder(self) -> str:
+    def _parent(self) -> str:
         return f"'{self.ctx.campaign_dir.name or '/'}/'"
 
 
 def _of_the_shell(program: str) -> str | None:
-    """What to do about a word that only a shell makes something of."""
+    """A hint for a word that only a shell understands."""
     if program in _WORDS_OF_THE_SHELL:
         return "it is a shell builtin or keyword: set shell: true, or put the line under 'pre_exec:'"
     if re.match(r"[A-Za-z_]\w*=", program):
@@ -241,7 +241,7 @@ def _of_the_shell(program: str) -> str | None:
 _HEAD_BYTES = 4096
 
 _FIRST_LINE_BYTES = 253
-"""Of a first line after '#!', its line end apart: BINPRM_BUF_SIZE. Environments in deep folders have longer ones."""
+"""The maximum length of a first line after '#!', without its line break (BINPRM_BUF_SIZE)."""
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -253,7 +253,7 @@ class Fault(NamedTuple):
 
 
 def fault_of_program(path: str, word: str, search_path: str) -> Fault | None:
-    """Why a file that may be executed could not be; `word` is what the user calls it."""
+    """Why an executable file could not be run; `word` is what the user calls it."""
     head = _head(path)
     if head.startswith(_BYTE_ORDER_MARK + b"#!"):
         message = f"'{word}' starts with a byte order mark, which hides its first line"
@@ -280,7 +280,7 @@ def _fault_of_first_line(line: str, word: str, search_path: str) -> Fault | None
 
 
 def fault_of_shell_script(path: str, word: str) -> Fault | None:
-    """Why a shell would stumble over a script; other interpreters know Windows line ends."""
+    """Why a shell could not run a script; other interpreters accept Windows line endings."""
     return windows_line_ends(word) if b"\r\n" in _head(path) else None
 
 
@@ -300,7 +300,7 @@ def _no_first_line(word: str) -> Fault:
 
 
 def _interpreter(words: list[str]) -> str | None:
-    """What the first line asks for: for `env`, the program that it looks up."""
+    """The interpreter that the first line names; for `env`, the program that it searches for."""
     if not words:
         return None
     if PurePath(words[0]).name != "env":
@@ -309,7 +309,7 @@ def _interpreter(words: list[str]) -> str | None:
 
 
 def _head(path: str) -> bytes:
-    """The beginning of a regular file; nothing where it cannot be read."""
+    """The beginning of a regular file; empty if it cannot be read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except (OSError, ValueError):

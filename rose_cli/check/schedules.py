@@ -1,4 +1,4 @@
-"""Checks schedules: keys that never apply, and expressions tried at every iteration that can be known."""
+"""Checks schedules: keys that never apply, and expressions that fail in one of their iterations."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def check_keys(schedule: Iterations, path: KeyPath, horizon: Horizon) -> Iterato
     for key in late:
         message = f"iteration {key} is never reached: with max_iter {max_iter} the last one is {(max_iter or 0) - 1}"
         hint = "iterations count from 0; raise max_iter, or remove the key"
-        # people shorten runs to try them: what would come later does no harm
+        # people shorten runs to try them: keys of later iterations do no harm
         late_key = Diagnostic("iteration-never-comes", message, (*path, key), hint, Severity.WARNING, at_key=True)
         yield replace(late_key, depends_on=horizon.sources("max_iter"))
     yield from depending(_check_rest(schedule, path, keys, max_iter), path)
@@ -46,7 +46,7 @@ def _check_rest(schedule: Iterations, path: KeyPath, keys: Sequence[int], max_it
 
 
 def _check_starts(path: KeyPath, keys: Sequence[int], *, others: bool) -> Iterator[Diagnostic]:
-    """With a key for the first iteration, or none for the others, keys far apart may be meant as starts."""
+    """With a key for the first iteration, or none for the others, keys far apart might be meant as starts."""
     apart = all(later - earlier > 1 for earlier, later in pairwise(keys))
     if len(keys) < 2 or not apart or (others and keys[0] != 0):
         return
@@ -57,19 +57,19 @@ def _check_starts(path: KeyPath, keys: Sequence[int], *, others: bool) -> Iterat
 
 
 MAX_PARTS = 1_000_000
-"""Operations and values that are worked out for a whole campaign, about a quarter of a second."""
+"""How many operations and values are evaluated for a whole campaign, about a quarter of a second."""
 
 MAX_OF_EACH = 10_000
 
 UNBOUNDED_ITERATIONS = 1_000
-"""How many iterations are tried where there is no max_iter."""
+"""How many iterations are probed if there is no max_iter."""
 
 _RESULTS = frozenset({"metric", "best"})
 
 
 @dataclass(frozen=True)
 class IterationRange:
-    """The iterations in which an expression counts: `within`, without the `apart` ones."""
+    """The iterations in which an expression applies: `within`, without the `apart` ones."""
 
     within: range
     apart: frozenset[int] = frozenset()
@@ -97,7 +97,7 @@ class Horizon:
 
 
 class ExpressionProbe:
-    """Tries each expression once for each iteration in which it counts; what was tried is not tried again."""
+    """Evaluates each expression once for each iteration in which it applies."""
 
     def __init__(self) -> None:
         self._left = MAX_PARTS
@@ -137,12 +137,12 @@ class ExpressionProbe:
         for iteration in iterations:
             try:
                 expression.evaluate(EvaluationContext(iteration, horizon.max_iter).scope)
-            except ExpressionError as error:  # noqa: PERF203 - the failing iteration is what is looked for
+            except ExpressionError as error:  # noqa: PERF203 - the failing iteration is wanted
                 return error, iteration
         return None
 
     def _within_bound(self, span: IterationRange, parts: int) -> Iterable[int]:
-        """All iterations, or where that is too much the first and last of them."""
+        """All iterations; if these are too many, the first and the last of them."""
         most, count = min(self._left // max(1, parts), MAX_OF_EACH), len(span.within)
         self._left -= min(count, most) * parts
         half = max(1, most // 2)
@@ -169,7 +169,7 @@ def _way_out(message: str, iteration: int) -> str | None:
 
 
 def _counting(schedule: Iterations, key: int, horizon: Horizon) -> IterationRange:
-    """The iterations in which the entry under `key` is the one that counts."""
+    """The iterations in which the entry under `key` applies."""
     upto = horizon.max_iter or UNBOUNDED_ITERATIONS
     keys = sorted(k for k in schedule.at if k >= 0)
     if not schedule.hold:

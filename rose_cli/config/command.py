@@ -1,4 +1,4 @@
-"""Commands and their values: words, options, expressions and variables."""
+"""Field types of a command: its words, options, expressions and environment variables."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MAX_ERRORS = 20
 
 EXAMPLE = "for example executable: python sim.py"
 
-# The parts of a command line as a shell, and Python's shlex, see them: what none of these is never ends.
+# The parts of a command line as a shell and Python's shlex see them; `open` is a quote that is never closed.
 _PART = re.compile(
     r"""(?P<blank>[ \t\r\n]+) | '[^']*' | "(?:\\.|[^"\\])*" | \\. | [^ \t\r\n'"\\]+ | (?P<open>.)""",
     re.VERBOSE | re.DOTALL,
@@ -37,25 +37,25 @@ _PART = re.compile(
 
 @dataclass(frozen=True)
 class ForShell:
-    """What was given as a command beside `shell: true`."""
+    """The value of `executable` beside `shell: true`."""
 
     value: object
 
 
 @dataclass(frozen=True)
 class CommandLine:
-    """`stretches` holds offset and length of each word where a text was given, None where a list was."""
+    """`ranges` has the offset and length of each word in a string; None if the command is a list."""
 
     words: tuple[str, ...]
-    stretches: tuple[tuple[int, int], ...] | None = None
+    ranges: tuple[tuple[int, int], ...] | None = None
 
     def place(self, position: int) -> tuple[KeyPath, tuple[int, int] | None]:
-        """Where a word stands: what leads from the command to it, and its stretch inside the text there."""
-        return ((position,), None) if self.stretches is None else ((), self.stretches[position])
+        """The location of a word: the path from the command to it, and its range within the string there."""
+        return ((position,), None) if self.ranges is None else ((), self.ranges[position])
 
 
 def command_line(value: object) -> CommandLine:
-    """The command that a user gave: words in a text or a list, or one line for a shell, whatever is in it."""
+    """The command: words in a string or a list, or one line for a shell."""
     if isinstance(value, ForShell):
         return _shell_line(value.value)
     if isinstance(value, list | tuple) and value:
@@ -93,12 +93,12 @@ def _split(text: str) -> CommandLine:
     words = tuple(shlex.split(text))
     if not words or not words[0]:
         fail("wrong-type", expected("a command", None), EXAMPLE)
-    return CommandLine(words, tuple(_stretches(text)))
+    return CommandLine(words, tuple(_ranges(text)))
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str) or not value.strip():
-        # there are programs of these names
+        # there are programs with these names
         hint = f"quote it: '{str(value).lower()}'" if isinstance(value, bool) else EXAMPLE
         fail("wrong-type", expected("a command", None if value == [] or isinstance(value, str) else value), hint)
     return value
@@ -121,8 +121,8 @@ def _unclosed(text: str) -> Iterator[Diagnostic]:
             return
 
 
-def _stretches(text: str) -> Iterator[tuple[int, int]]:
-    """Offset and length of each word, its quotes included."""
+def _ranges(text: str) -> Iterator[tuple[int, int]]:
+    """Offset and length of each word, including its quotes."""
     start = None
     for part in _PART.finditer(text):
         if part["blank"] is None:
@@ -153,12 +153,12 @@ def _option(value: object) -> object:
 
 
 def _entry(entry: object) -> object:
-    """An entry of a list is a word: `true` is no flag there, and keeps the form that it has in the file."""
+    """An entry of a list is an argument: `true` is not a flag there, and is passed as written."""
     return str(entry).lower() if isinstance(entry, bool) else entry
 
 
 def written_number(value: object) -> str | None:
-    """The letters of a number that was written in another way than Python would print it."""
+    """The text of a number that is not written as Python would print it."""
     is_number = isinstance(value, WrittenInt | WrittenFloat)
     is_number |= isinstance(value, WrittenExponent) and math.isfinite(float(value))
     return str(value) if is_number else None
@@ -186,7 +186,7 @@ _EXAMPLE = "for example 100 + i*50, or 0.1 * 0.95**i"
 
 
 def _adaptive(value: object) -> Expression | None:
-    """The expression of an adaptive option; a plain number stands for itself, `null` takes the option away."""
+    """The expression of an adaptive option; a number stands for itself, `null` removes the option."""
     if value is None:
         return None
     if not isinstance(value, str | int | float):
@@ -207,7 +207,7 @@ def _variable_value(value: object) -> str | None:
 
 
 def _filled_in_later(text: str) -> str:
-    """`text`, if every brace in it is a known placeholder or doubled."""
+    """`text`, if every brace in it is doubled or part of a known placeholder."""
     fail_if_any(_placeholder_errors(text))
     return text
 

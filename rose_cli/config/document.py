@@ -1,7 +1,7 @@
-"""A campaign file as plain values that know their place; `--set` and engine overrides.
+"""A campaign file as plain values that know their location, and the overrides of `--set` and `--engine`.
 
-file ─► reader.text ─► reader.syntax ─► reader.builder ─► Document
-        characters     events           nodes, mistakes   values, places
+file ─► yaml.source ─► yaml.parser ──► yaml.builder ───► Document
+        characters     events           nodes, errors   values, locations
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SourceLocation:
-    """Where a value was written: the spans point into `text`, which is what messages call `source`."""
+    """Where a value was written: the spans point into `text`, which messages call `source`."""
 
     key: Span | None
     value: Span
@@ -46,16 +46,16 @@ class SourceLocation:
 
     @property
     def line(self) -> str:
-        """The line that the value begins on."""
+        """The line on which the value starts."""
         return self.text.splitlines()[self.value.line - 1] if self.text else ""
 
 
 @dataclass(frozen=True)
 class Document:
-    """`name` is what the user calls the file, `text` what it holds (without a byte order mark).
+    """`name` is what the user calls the file, `text` its contents (without a byte order mark).
 
-    A path leads from the top to a value: keys of maps, positions in lists. For a path that is not in the document,
-    such as that of a missing key, the nearest place around it is given.
+    A path leads from the top to a value: keys of mappings, positions in lists. For a path that is not in the document,
+    such as that of a missing key, the location of the nearest value around it is used.
     """
 
     name: str
@@ -78,14 +78,14 @@ class Document:
         return self.place(path).value
 
     def locate(self, path: KeyPath) -> tuple[str, Span]:
-        """What messages call the file or the `--set` option that the value comes from, and the span in there."""
+        """The name of the file or of the `--set` option that the value comes from, and the span in it."""
         place = self.place(path)
         return place.source, place.value
 
     def inside(self, path: KeyPath, offset: int, length: int = 1) -> Span:
         """The span of `length` characters of a scalar's value from `offset` on; for an alias, where it is defined.
 
-        The whole value where it stands on several lines or is no scalar.
+        The span of the whole value if it covers several lines or is not a scalar.
         """
         node, _, is_there = self._walk(path)
         target = followed(node)
@@ -94,16 +94,16 @@ class Document:
         return _span(range_inside(target, offset, length))
 
     def text_of(self, source: str) -> str | None:
-        """The text that spans point into, by the name that `locate` gives."""
+        """The text that spans point into, by the name that `locate` returns."""
         texts = {self.name: self.text, **{override.name: override.text for override in self.overrides}}
         return texts.get(source)
 
     def with_value(self, path: KeyPath, text: str, source: str) -> Document:
         """The document with the value at `path` replaced by `text`, read as a file reads a value on one line.
 
-        `source` names where it comes from, such as `--set max_iter=5`: whatever is said later of anything under the
-        path points in there. Maps that are missing on the way are made. Raises `CampaignError` for a mistake in the
-        text, `UsageError` where the path cannot be followed.
+        `source` is where it comes from, such as `--set max_iter=5`: later diagnostics about anything under the path
+        point into it. Missing mappings on the way are created. Raises `CampaignError` for an error in the text,
+        `UsageError` if the path cannot be followed.
         """
         override = read_setting(text, source)
         root = placed(self.root, path, override)
@@ -116,7 +116,7 @@ class Document:
         )
 
     def without(self, key: str, under: str) -> Document:
-        """The document without a key of the map that stands under `under` at the top, where they are there."""
+        """The document without a key of the mapping under the top-level key `under`, if both exist."""
         top = followed(self.root)
         entry = top.entries.get(under) if isinstance(top, MappingNode) else None
         inner = followed(entry.value) if entry is not None else None
@@ -126,7 +126,7 @@ class Document:
         return replace(self, data=plain(root), root=root)
 
     def _walk(self, path: KeyPath) -> tuple[Node, SourceRange | None, bool]:
-        """How far the path leads: the node, its key, and whether that is all the way."""
+        """How far the path can be followed: the node, its key, and whether that is the whole path."""
         node, key = self.root, None
         for part in path:
             found = child(node, part)
@@ -137,13 +137,13 @@ class Document:
 
 
 def read_document(path: Path, name: str | None = None) -> Document:
-    """Raises `UsageError` where there is nothing to read, `CampaignError` with every mistake in what there is."""
+    """Raises `UsageError` if there is nothing to read, `CampaignError` with every error in the file."""
     name = str(path) if name is None else name
     return parse_document(read_bytes(path, name), name)
 
 
 def parse_document(text: str | bytes, name: str) -> Document:
-    """Raises `CampaignError` with every mistake found; reads hostile texts in bounded time and memory."""
+    """Raises `CampaignError` with every error found; reads hostile texts in bounded time and memory."""
     source, diagnostics = decode(text, name)
     root, found = build(source)
     diagnostics += found
@@ -175,7 +175,7 @@ def _span(at: SourceRange) -> Span:
 
 
 class SettingNode(NamedTuple):
-    """A value, and the stretch of the option that names its key path."""
+    """The value of a `--set` option, and the range of the option with its key path."""
 
     key: SourceRange
     value: Node
@@ -183,7 +183,7 @@ class SettingNode(NamedTuple):
 
 
 def read_setting(text: str, name: str) -> SettingNode:
-    """The value that `text` is; offsets count in `name` where that ends with the text, as `--set a=1` does with `1`."""
+    """Parse the value `text`; offsets count in `name` if that ends with the text, as `--set a=1` does with `1`."""
     begin = len(name) - len(text) if name.endswith(text) and name.isprintable() else 0
     source, diagnostics = decode(name if begin else text, name)
     node, found = build(source, begin)
@@ -218,7 +218,7 @@ def _not_on_one_line(source: Source, node: Node | None, begin: int) -> list[Diag
 
 
 def placed(root: Node, path: KeyPath, override: SettingNode) -> Node:
-    """The tree with the value at the path. Raises `UsageError` where the path leads through something else."""
+    """The tree with the value at the path. Raises `UsageError` if the path leads through a scalar."""
     if not path or len(path) + override.value.height > MAX_DEPTH:
         raise UsageError(f"cannot set {_name(path)}: {'nested too deeply' if path else 'no key is given'}")
     result = _placed(root, path, 0, override)
@@ -277,7 +277,7 @@ def _in_map(node: MappingNode, path: KeyPath, depth: int, override: SettingNode)
 
 
 def _known_key(node: MappingNode, parts: KeyPath) -> tuple[str | int, int]:
-    """The key that the parts begin with, and how many they are: `a.b` may be a key, `0` the key 0 or the key "0"."""
+    """The key at the start of the parts, and how many it takes: `a.b` may be one key, `0` the key 0 or the key "0"."""
     for used in range(len(parts), 1, -1):
         joined = ".".join(map(str, parts[:used]))
         if joined in node.entries:
@@ -305,9 +305,9 @@ PILOT_KEYS = ("resource", "runtime", "nodes", "project", "queue", "access_schema
 def with_engine(document: Document, text: str, source: str) -> Document:
     """The document with `engine` set to `text`.
 
-    A kind over a map of another kind changes the kind alone, so that one file serves a laptop and a cluster. To a
-    pilot everything stays, GPUs as their number; to local what was said of the pilot counts for nothing, its cores and
-    GPUs included.
+    If the file has a mapping of another kind, only the kind changes, so that one file serves a laptop and a cluster.
+    For a pilot, everything else stays, with GPUs as their number. For the local engine, the settings of the pilot are
+    removed, including its cores and GPUs.
     """
     before = document.data.get("engine") if isinstance(document.data, dict) else None
     if not isinstance(before, dict) or text not in KINDS:

@@ -53,7 +53,7 @@ def expected(what: str, value: object) -> str:
 
 
 def kind_of(value: object) -> str:
-    """What a user calls the kind of this value, with the value where it is short: `the string 'abc'`, `a list`."""
+    """What a user calls the type of this value, with the value if it is short: `the string 'abc'`, `a list`."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):

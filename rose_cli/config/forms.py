@@ -1,4 +1,4 @@
-"""Shorthand forms: each is brought into the one form that a model has."""
+"""Normalizes shorthand: each shorter way to write a value becomes the one form that its model has."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def bounded_tasks(value: object) -> object:
 
 
 def learner_count(value: object) -> int:
-    """The number of learners where no list is given."""
+    """The number of learners, if this is not a list of them."""
     if isinstance(value, dict):
         hint = "write each learner as a list item: - {name: a, …}"
         fail("wrong-type", expected("a list of learners or a number", value), hint)
@@ -65,7 +65,7 @@ def normalize_engine(value: object) -> object:
 
 
 def gpu_ids(value: object) -> object:
-    """For a number of GPUs so many without an id."""
+    """For a number of GPUs, that many without an ID."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 1024:
         return [""] * value
     if not isinstance(value, list | tuple):
@@ -98,7 +98,7 @@ def bounded_files(value: object) -> object:
 
 
 def bounded(value: object, most: int, what: str, hint: str) -> object:
-    """`value`, if it is a list or a map of at most so many entries."""
+    """`value`, unless it is a list or a mapping with more than `most` entries."""
     if isinstance(value, list | dict) and len(value) > most:
         fail("too-large", f"expected at most {most} {what}, not {len(value)}", hint)
     return value
@@ -129,7 +129,7 @@ def _override_hint(value: object) -> str:
 
 
 def normalize_override(value: object, known: Collection[str]) -> dict[Any, Any]:
-    """The full form: a bare map of options becomes `{options: …}`, where no key of it is one that a task has."""
+    """The full form: a bare mapping of options, which has no key of a task, becomes `{options: …}`."""
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -157,7 +157,7 @@ def _errors_in_bare(key: str | int, entry: object, known: Collection[str]) -> li
 
 
 def _refuse_options_among(value: dict[Any, Any], known: Collection[str]) -> None:
-    """`{--n: 5, timeout: 30m}`: beside a key of a task, options stand under `options`."""
+    """`{--n: 5, timeout: 30m}`: beside a key of a task, options belong under `options`."""
     beside = next(key for key in value if key in known)
     message = f"the option '{{}}' is on the same level as '{beside}'"
     fail_if_any(
@@ -180,7 +180,7 @@ def refuse_double_options(options: Mapping[str, object] | None, adaptive: Mappin
 
 
 def is_by_iteration(value: object) -> bool:
-    """By the majority of the keys, so that one stray key is what gets reported."""
+    """Decided by the majority of the keys, so that one stray key is reported as such."""
     if not isinstance(value, dict):
         return False
     keys = [key for key in value if key != "hold"]

@@ -1,4 +1,4 @@
-"""From a document to a campaign and every mistake in it, each with its place."""
+"""From a document to a campaign and all errors in it, each with its location."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_ROUNDS = 8
 
 @dataclass(frozen=True)
 class Loaded:
-    """What could be made of a document: the campaign, None where nothing, has stand-ins at the `invalid` paths."""
+    """The campaign of a document, with stand-ins for invalid values; None if that was not possible."""
 
     campaign: Campaign | None
     diagnostics: tuple[Diagnostic, ...]
@@ -30,9 +30,9 @@ class Loaded:
 
 
 def load(document: Document, invalid: InvalidPaths = NO_PATHS) -> Loaded:
-    """Every mistake at once: what is wrong is reported and repaired, and the rest is looked at again.
+    """Find all errors in one go: report invalid values, replace them, and validate the rest again.
 
-    `invalid` are the places that are known to be wrong from reading the document.
+    `invalid` are the paths that were already found invalid when the document was parsed.
     """
     data, tasks = document.data, declared_tasks(document)
     diagnostics: list[Diagnostic] = []
@@ -48,7 +48,7 @@ def load(document: Document, invalid: InvalidPaths = NO_PATHS) -> Loaded:
 
 
 def declared_tasks(document: Document) -> frozenset[str]:
-    """All that the file declares, invalid ones too."""
+    """The names of all tasks that the file declares, including invalid ones."""
     tasks = document.data.get("tasks") if isinstance(document.data, dict) else None
     return frozenset(str(name) for name in tasks) if isinstance(tasks, dict) else frozenset()
 
@@ -61,7 +61,7 @@ def located(document: Document, diagnostic: Diagnostic) -> Diagnostic:
 
 
 def _hint_on_command_line(diagnostic: Diagnostic) -> str | None:
-    """What helps where the value is that of a `--set`, which lies over the keys of the file."""
+    """The hint for a value of `--set`, which overrides the keys of the file."""
     if diagnostic.code == "unknown-key" and diagnostic.hint and diagnostic.hint.startswith("remove it: '"):
         return f"did you mean '{diagnostic.hint.split(chr(39))[1]}'?"
     if diagnostic.code == "wrong-type" and diagnostic.message.endswith("not a mapping"):
@@ -73,7 +73,7 @@ def _hint_on_command_line(diagnostic: Diagnostic) -> str | None:
 
 
 def _telling(found: Sequence[Diagnostic], invalid: InvalidPaths) -> list[Diagnostic]:
-    """Without those that follow from others: from an earlier round, a misspelt key, or one that is wrong itself."""
+    """Without errors that follow from others: from an earlier round, a misspelt key, or an invalid key."""
     guesses = {(*f.path[:-1], _guess(f)) for f in found if f.code == "unknown-key"}
     keys = InvalidPaths(frozenset(f.path for f in found if f.at_key))
     return [
@@ -104,7 +104,7 @@ def _about_tasks(found: Sequence[Diagnostic], data: Any, tasks: frozenset[str]) 
 
 
 def _task_path(path: KeyPath) -> KeyPath | None:
-    """What of a path leads to the key of a task, in a learner or in `smoke`."""
+    """The part of a path that leads to the key of a task, in a learner or in `smoke`."""
     length = {"learners": 3, "smoke": 2}.get(str(path[0])) if path else None
     return path[:length] if length and len(path) >= length else None
 
@@ -115,7 +115,7 @@ def _is_misnamed(path: KeyPath, data: Any, tasks: frozenset[str]) -> bool:  # no
     return bool(tasks) and path[-1] not in tasks and path[-1] not in own and not is_map
 
 
-# For keys that a model must have. What is said of them later is not shown.
+# For keys that a model requires. Later errors about them are not shown.
 _FILLERS: dict[str, Any] = {
     "tasks": {},
     "learners": [{}],
@@ -128,7 +128,7 @@ _FILLERS: dict[str, Any] = {
 
 
 def repaired(data: Any, diagnostics: Iterable[Diagnostic]) -> Any:  # noqa: ANN401 - plain values
-    """A copy of `data` in which what the diagnostics point at is taken out or filled in."""
+    """A copy of `data` in which invalid values are removed or replaced."""
     data = _copied(data)
     for path, is_key in sorted({_cut(diagnostic) for diagnostic in diagnostics}, key=lambda cut: -len(cut[0])):
         if path:
@@ -167,7 +167,7 @@ def _mend(data: Any, path: KeyPath, *, is_key: bool) -> None:  # noqa: ANN401
 
 
 def span_of(document: Document, diagnostic: Diagnostic) -> Span | None:
-    """None where nothing better is known than the nearest place around."""
+    """None if nothing better is known than the nearest value around it."""
     path = as_written(document, diagnostic.path)
     if diagnostic.at_key:
         return document.key_span(path)
@@ -181,7 +181,7 @@ def span_of(document: Document, diagnostic: Diagnostic) -> Span | None:
 
 
 def as_written(document: Document, path: KeyPath) -> KeyPath:
-    """Without `options` and `path`, where the user wrote a bare map of options, or the bare path of a file."""
+    """Without `options` or `path` if the user wrote a bare mapping of options, or the bare path of a file."""
     for key in ("options", "path"):
         if key in path and not is_there(document, path):
             at = path.index(key)
@@ -200,7 +200,7 @@ def is_there(document: Document, path: KeyPath) -> bool:
 
 
 def _head(document: Document, path: KeyPath) -> Span | None:
-    """Where a map that lacks a key begins: its key; of the whole file the first key, of an item its first line."""
+    """The start of a mapping that lacks a key: its own key; the first key of the file; the first line of an item."""
     if not path:
         first = next(iter(document.data), None) if isinstance(document.data, dict) else None
         return document.key_span((first,)) if first is not None else None
@@ -211,7 +211,7 @@ def _head(document: Document, path: KeyPath) -> Span | None:
 
 
 def _inside(document: Document, path: KeyPath, offset: int, length: int) -> Span:
-    """As the document has it; in a text over several lines, found by counting what is not blank."""
+    """The span in the document; in a string over several lines, found by counting non-whitespace characters."""
     place, value = document.place(path), document.data
     if place.value.line == place.value.end_line:
         return document.inside(path, offset, length)
@@ -221,7 +221,7 @@ def _inside(document: Document, path: KeyPath, offset: int, length: int) -> Span
 
 
 def _in_lines(place: SourceLocation, value: str, offset: int, length: int) -> Span | None:
-    """Folding and indentation change blanks only, so the n-th other character of the value is that of the source."""
+    """Folding and indentation change only whitespace: the n-th other character is the same in value and source."""
     while offset and value[offset].isspace():  # shown at the last character before
         offset -= 1
     wanted = len("".join(value[:offset].split()))

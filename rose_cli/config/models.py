@@ -1,7 +1,7 @@
 """The campaign as the user wrote it: frozen models of every key that a campaign file may hold.
 
-A field that is None was not given; `model_fields_set` tells a given `null` from that. What a key means is said in its
-description, from which the reference in docs/ is made; its first example is what a message shows.
+A field that is not given is None; `model_fields_set` distinguishes that from an explicit `null`. The description of a
+field is also its text in the reference in docs/; its first example is shown in messages.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Retries(Model):
 
 
 class TaskFields(Model):
-    """What a task declares, and what a learner may lay over it."""
+    """The keys of a task, which a learner may override."""
 
     executable: Executable | None = Field(
         default=None,
@@ -127,7 +127,7 @@ class TaskFields(Model):
     @model_validator(mode="before")
     @classmethod
     def _mark_shell_lines(cls, value: object) -> object:
-        """What `executable` may be depends on the key after it."""
+        """The type of `executable` depends on the key after it."""
         if isinstance(value, dict) and value.get("shell") is True and "executable" in value:
             return {**value, "executable": ForShell(value["executable"])}
         return value
@@ -146,7 +146,7 @@ class Task(TaskFields):
 
 
 class Override(TaskFields):
-    """What a learner lays over a task: the full form, or a bare map of options."""
+    """A learner's overrides of a task: the full form, or a bare mapping of options."""
 
     @model_validator(mode="before")
     @classmethod
@@ -169,7 +169,7 @@ IterationKey = Annotated[int, PlainValidator(forms.iteration_key)]
 class Iterations(Model):
     """Overrides by iteration: exact checkpoints, or starts with `hold`."""
 
-    # by an alias that no key of a user can have: errors name it in their location
+    # an alias that no key of a user can be: errors have it in their location
     at: dict[IterationKey, Override] = Field(alias="<at>")
     hold: Boolean = Field(default=False, description="true: a key applies from its iteration on, not only in it")
 
@@ -191,7 +191,7 @@ Schedule = Annotated[
 
 
 class Read(Model):
-    """Where the criterion's value stands: the last line of standard output unless said otherwise."""
+    """Where to read the criterion's value: by default in the last line of standard output."""
 
     file: FilledFile | None = Field(
         default=None,
@@ -252,7 +252,7 @@ class Stop(StopFields):
 
 
 class StopOverride(StopFields):
-    """What a learner lays over the campaign's criterion; with a metric and executable of its own, all of it."""
+    """A learner's overrides of the campaign's criterion; with its own metric and executable, a complete one."""
 
 
 class File(Model):
@@ -271,7 +271,7 @@ Files = Annotated[
 
 
 class Learner(Model):
-    """One independent loop. Every further key is the name of a task, with what is laid over it."""
+    """One independent loop. Every further key is the name of a task, with its overrides."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
     __pydantic_extra__: dict[str, Schedule] = Field(init=False)
@@ -300,7 +300,7 @@ class Learner(Model):
 
     @property
     def is_plain(self) -> bool:
-        """Whether nothing at all is said of it."""
+        """Whether it sets nothing at all."""
         return not self.model_fields_set
 
 
@@ -371,7 +371,7 @@ class Limits(Model):
 
 
 class Keep(Model):
-    """What stays of iterations that are over."""
+    """What is kept of finished iterations."""
 
     logs: Count | None = Field(
         default=None,
@@ -387,7 +387,7 @@ class StopCampaign(Model):
 
 
 class Smoke(Model):
-    """What `rose run --smoke` lays over the rest. Further keys are tasks, with options for every learner."""
+    """The overrides of `rose run --smoke`. Further keys are tasks, with options for every learner."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
     __pydantic_extra__: dict[str, Override] = Field(init=False)
@@ -461,14 +461,14 @@ class Campaign(Model):
     @model_validator(mode="before")
     @classmethod
     def _nothing_is_left_out(cls, value: object) -> object:
-        """A key with nothing under it, such as `env:` with all of its lines commented out, is not given."""
+        """A key with no value, such as `env:` with all its lines commented out, counts as not given."""
         if not isinstance(value, dict):
             return value
         return {k: v for k, v in value.items() if v is not None or k not in cls.model_fields or k in _NEEDED}
 
     @model_validator(mode="after")
     def _is_of_a_size(self) -> Campaign:
-        """Every learner has every task: what is compiled grows with both."""
+        """Every learner has every task: the size of the plan grows with both."""
         commands = len(self.tasks) * len(self.learners)
         if commands > MAX_COMMANDS:
             message = f"{len(self.learners)} learners with {len(self.tasks)} tasks each are {commands} commands"

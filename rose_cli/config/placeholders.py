@@ -1,4 +1,4 @@
-"""Placeholders in commands: `{learner}` and the like, with a doubled brace for a brace."""
+"""Placeholders in commands: `{learner}` and others; a doubled brace stands for a literal one."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def has_placeholder(text: str) -> bool:
 
 
 def pieces_of(text: str) -> Iterator[tuple[str, str | None, int]]:
-    """The parts of `text`: what stands there, the placeholder's name where it is one, and where it begins."""
+    """The parts of `text`: the string, the name if it is a placeholder, and its offset."""
     end = 0
     for match in _TOKEN.finditer(text):
         if match.start() > end:
@@ -59,7 +59,7 @@ def pieces_of(text: str) -> Iterator[tuple[str, str | None, int]]:
 
 
 def fill_placeholders(text: str, values: Mapping[str, str]) -> str:
-    """`text` with `{name}` replaced from `values`; a doubled brace becomes a brace."""
+    """`text` with `{name}` replaced from `values`; a doubled brace becomes a single one."""
 
     def replacement(match: re.Match[str]) -> str:
         return values[match.group(1)] if match.group(1) else match.group(0)[0]
@@ -68,6 +68,6 @@ def fill_placeholders(text: str, values: Mapping[str, str]) -> str:
 
 
 def fill_known(text: str, values: Mapping[str, str]) -> str | None:
-    """`text` with its placeholders filled; None where one of them is not among `values`."""
+    """`text` with its placeholders filled in; None if one of them is not among `values`."""
     names = {name for _, name, _ in pieces_of(text) if name is not None}
     return fill_placeholders(text, values) if names <= values.keys() else None

@@ -1,6 +1,6 @@
-"""What names, counts and texts may be: in a campaign file, and in a plan that comes back from a disk.
+"""Rules for names, numbers and strings, in a campaign file and in a plan that is read from disk.
 
-Plain functions: what only reads runs does without the models of campaign files.
+Plain functions without pydantic: commands that only read runs do not load the models of campaign files.
 """
 
 from __future__ import annotations
@@ -24,15 +24,12 @@ _TASK_NAME = re.compile(r"[^\W\d][\w-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 OWN_VARIABLES = "ROSE_"
-"""What the names of variables begin with that rose sets itself."""
+"""The prefix of the environment variables that rose sets itself."""
 
 
 def directory_name_error(name: str) -> tuple[str, str] | None:
-    """Why a name cannot be that of a learner, whose folder bears it: what stands in the way, and what to do.
-
-    The odd sign of a message is to be shortened by whoever shows it.
-    """
-    # a look-alike, as full-width points, is harmless here, and '..' wherever somebody normalises it
+    """Why a name cannot be that of a learner and its directory: message and hint."""
+    # full-width dots are harmless here, but become '..' wherever they are normalised
     return _directory_name_error(name) or _directory_name_error(unicodedata.normalize("NFKC", name))
 
 
@@ -50,7 +47,7 @@ def _directory_name_error(name: str) -> tuple[str, str] | None:
 
 
 def folded(name: str) -> str:
-    """Names that are equal in this form would share a folder or a log where case or form does not count."""
+    """Names that are equal in this form share a directory or a log file where case or Unicode form is ignored."""
     return unicodedata.normalize("NFKC", name).casefold()
 
 
@@ -67,12 +64,12 @@ def is_option_name(name: str) -> bool:
 
 
 def leads_out(target: str) -> bool:
-    """Whether what is laid at `target` (normalised) would not lie inside the workspace."""
+    """Whether a normalised path in a workspace would be outside it."""
     return target.startswith(("/", "..")) or target == "."
 
 
 def regex_error(pattern: str) -> re.error | str | None:
-    """Why it is no regular expression. Compiled only to see that it can be: nothing is searched with it here."""
+    """Why it is not a regular expression. Only compiled here: nothing is searched with it."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -43,7 +43,7 @@ def filled_text(value: object) -> str:
 
 
 def _lines(value: object) -> tuple[str, ...]:
-    """Shell lines, which nothing is filled into: braces are the shell's own."""
+    """Shell lines, without placeholders: their braces belong to the shell."""
     if not isinstance(value, list | tuple):
         return (_text(value),)
     fail_if_any(
@@ -123,7 +123,7 @@ _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 
 
 def _number(value: object, what: str = "a number") -> int | float:
-    """`1e-3` is a text to YAML, and a number here; `'15'` was quoted, and is none."""
+    """`1e-3` is a string in YAML and a number here; `'15'` was quoted and is not a number."""
     if isinstance(value, str):
         value = _number_from(value, what)
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -224,7 +224,7 @@ _LOWEST_WORDS, _HIGHEST_WORDS = ("lowest", "min", "low", "from"), ("highest", "m
 
 
 def _value_range(value: object) -> tuple[float | None, float | None]:
-    """`any`, or the lowest and the highest value; an end is open that is null or infinite."""
+    """`any`, or the lowest and the highest value; an end that is null or infinite is open."""
     if value == _ANY:
         return None, None
     if not isinstance(value, list | tuple) or len(value) != 2:
@@ -319,7 +319,7 @@ def _pause(value: object) -> float:
 
 
 def _minutes(value: object) -> int:
-    """As a batch system takes them: `120`, and a hint for `2h`."""
+    """Minutes, as batch systems take them: `120`; a hint for `2h`."""
     if isinstance(value, str) and not _NUMBER.fullmatch(value) and re.search("[a-z:]", value, re.IGNORECASE):
         seconds = _seconds_from(value)
         fail("wrong-type", expected("a number of minutes", value), f"write {max(1, math.ceil(seconds / 60))}")

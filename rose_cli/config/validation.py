@@ -1,4 +1,4 @@
-"""Validation errors in rose's words, each at its key path; unknown keys, with what was probably meant."""
+"""Pydantic's validation errors in rose's words, each at its key path; suggestions for unknown keys."""
 
 from __future__ import annotations
 
@@ -87,13 +87,13 @@ def _unknown_key(path: KeyPath, loc: tuple[int | str, ...], beside: Iterable[obj
 
 
 def _unless_there(hint: str, beside: Iterable[object]) -> str:
-    """A guess is none where that key is there as well."""
+    """Do not suggest a key that is already there."""
     meant = hint.split("'")[1] if hint.startswith("did you mean") else None
     return f"remove it: '{meant}' is already there" if meant in beside else hint
 
 
 def unknown_task(task: str, path: KeyPath, tasks: frozenset[str], beside: Iterable[object]) -> Diagnostic:
-    """A key of a learner, or of `smoke`, that neither is one of its own nor names a task; `beside` it are others."""
+    """The error for a key of a learner or of `smoke` that is neither known nor a task; `beside` are its siblings."""
     model, own = (Smoke, frozenset(Smoke.model_fields)) if path[0] == "smoke" else (Learner, LEARNER_KEYS)
     hint = unknown_key_hint(task, tuple(sorted(tasks | own)), model)
     if hint.startswith("valid keys"):
@@ -124,14 +124,14 @@ def _hint(path: KeyPath, given: object) -> str | None:
 
 
 def _example(message: str, path: KeyPath) -> str | None:
-    """The example of the key, where it is the value that is wrong."""
+    """The example of the key, if its value is wrong."""
     if not message.startswith("expected"):
         return None
     return example_of(path) or example_of(path[:-1]) or "write another value, or remove it"
 
 
 def _labelled(message: str, path: KeyPath, data: Any) -> str:  # noqa: ANN401
-    """`max_iter: expected at least 1, not 0`: the message stands alone in a list of annotations."""
+    """`max_iter: expected at least 1, not 0`: the message must make sense on its own in a list of annotations."""
     if not path or not message.startswith("expected"):
         return message
     last = path[-1]
@@ -163,7 +163,7 @@ def _document_path(loc: tuple[int | str, ...], data: Any) -> tuple[KeyPath, bool
 
 
 def _as_integer(part: int | str) -> int | str:
-    """Pydantic gives an integer key of a map as text."""
+    """Pydantic returns an integer key of a mapping as a string."""
     return int(part) if isinstance(part, str) and part.removeprefix("-").isdecimal() else part
 
 
@@ -199,7 +199,7 @@ def example_of(path: KeyPath) -> str | None:
 
 
 def _examples(models: Iterable[type[BaseModel]]) -> dict[str, str]:
-    """Of several models that have a key, the first gives the example."""
+    """If several models have a key, the first one provides the example."""
     examples: dict[str, str] = {}
     for name, field in ((field.alias or name, field) for model in models for name, field in model.model_fields.items()):
         if field.examples:
@@ -259,7 +259,7 @@ def _below(model: type[BaseModel], part: int | str) -> type[BaseModel]:
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401
-    """The model that an annotation holds, however deep in unions, tuples and maps."""
+    """The model that an annotation holds, however deep in unions, tuples and mappings."""
     # up to Python 3.10, dict[str, Task] is a type too
     if isinstance(annotation, type) and get_origin(annotation) is None and issubclass(annotation, BaseModel):
         return annotation

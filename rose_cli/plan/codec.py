@@ -1,7 +1,11 @@
-"""A plan as JSON, and back: by the types of its fields, and by the rules that a campaign file has to keep.
+"""A plan as JSON, and back: by the types of its fields, and by the rules of a campaign file.
 
-A plan on a disk is input like a campaign file: somebody may have edited it, or it may be somebody else's. Whatever
-comes out of `decode` could have been compiled.
+A plan on disk is input like a campaign file: it might have been edited, or be another user's. Every plan that `decode`
+returns could have been compiled.
+
+pydantic's TypeAdapter could do the types, but not the rules, which are half of this file. Measured: it adds 0.17 s of
+CPU time to every `rose status`, `logs` and `resume` (0.09 s to import pydantic, 0.08 s to build the adapter), a quarter
+of their start-up, and saves 0.15 s on a plan of 2,000 learners.
 """
 
 from __future__ import annotations
@@ -40,11 +44,11 @@ if TYPE_CHECKING:
     Fault: TypeAlias = Callable[[Any], str | None]
 
 _REPEATED = (m.StepPlan, m.CriterionPlan, m.FilePlan)
-"""What thousands of learners have alike: each is looked at once, and shared."""
+"""What thousands of learners have in common: each is decoded once, and shared."""
 
 
 class InvalidPlanError(ValueError):
-    """What is wrong, and where: the way to it grows from the inside."""
+    """Why a plan is invalid, and where: the path grows from the inside out."""
 
     def __init__(self, why: str, *way: str | int) -> None:
         super().__init__(why)
@@ -69,13 +73,13 @@ def encode(value: Any) -> Any:  # noqa: ANN401 - any part of a plan
 
 
 def decode(value: object) -> m.Plan:
-    """The plan. Raises InvalidPlanError for what no campaign file gives."""
+    """The plan. Raises InvalidPlanError for anything that no campaign file could produce."""
     plan: m.Plan = _Decoder().of(m.Plan)(value)
     return plan
 
 
 class _Decoder:
-    """The decoders of one plan, by type. What an older rose did not know has its default."""
+    """The decoders of one plan, by type. Fields that an older rose did not know have their defaults."""
 
     def __init__(self) -> None:
         self._made: dict[Any, Decode] = {}
@@ -87,7 +91,7 @@ class _Decoder:
         return self._made[hint]
 
     def _one_of(self, kinds: Iterable[Any]) -> Decode:
-        """By the type that a value has in JSON; a map is of the class that has its keys."""
+        """By the type of a value in JSON; a mapping belongs to the class that has its keys."""
         table: dict[type, Decode] = {}
         classes: list[type] = []
         for kind in kinds:
@@ -136,8 +140,8 @@ class _Decoder:
     def _entry(self, kind: Any, place: str | int, value: Any) -> Any:  # noqa: ANN401
         try:
             return self.of(kind)(value)
-        except InvalidPlanError as fault:
-            raise fault.below(place) from None
+        except InvalidPlanError as error:
+            raise error.below(place) from None
 
     def _object(self, cls: type) -> Decode:
         hints = get_type_hints(cls, localns={**vars(m), "Mapping": dict})
@@ -161,7 +165,7 @@ class _Decoder:
 
 
 def _once(made: Decode) -> Decode:
-    """Values that are alike are looked at once."""
+    """Decode equal values once."""
     seen: dict[str, Any] = {}
 
     def found(value: dict[str, Any]) -> Any:  # noqa: ANN401
@@ -193,8 +197,8 @@ def _one_out_of(words: tuple[Any, ...]) -> Decode:
     return decoded
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - text, number or truth value
-    """Texts end up in paths and command lines, which end at a zero byte."""
+def _plain(value: Any) -> Any:  # noqa: ANN401 - string, number or boolean
+    """Strings end up in paths and command lines, which end at a NUL character."""
     if isinstance(value, str) and "\0" in value:
         raise InvalidPlanError("contains a NUL character")
     return value
@@ -209,7 +213,7 @@ def _cannot_be(value: object) -> str:
 
 
 def _within(least: float, most: float) -> Fault:
-    """Also of an infinite number, and one that is none."""
+    """Rejects infinity and nan as well."""
     return lambda value: None if least <= value <= most else _cannot_be(value)
 
 
@@ -227,7 +231,7 @@ def _filled(text: str) -> str | None:
 
 
 def _fillable(text: str) -> str | None:
-    """Every brace in it is a known placeholder or doubled."""
+    """Whether every brace in it is doubled or part of a known placeholder."""
     if "{" not in text and "}" not in text:
         return None
     error = next(iter(placeholder_errors(text)), None)
@@ -356,7 +360,7 @@ _RULES: dict[tuple[type, str], Fault] = {
     (m.Limits, "workspace_files"): _positive,
     (m.Limits, "workspace_bytes"): _within(1, MAX_SIZE),
 }
-"""What a value has to be besides its type; a number that is not among these, no less than zero and of a size."""
+"""The rules for values besides their types; other numbers must be at least zero and not huge."""
 
 
 def _check_command(command: m.CommandPlan) -> str | None:
@@ -397,4 +401,4 @@ _CHECKS: dict[type, Callable[[Any], str | None]] = {
     m.EnginePlan: _check_engine,
     m.Plan: _check_plan,
 }
-"""What has to hold between the fields of an object."""
+"""The rules between the fields of an object."""

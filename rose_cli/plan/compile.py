@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Inherited:
-    """What lies under every task of one learner: the campaign's settings and the learner's own."""
+    """The settings that all tasks of a learner inherit: the campaign's and the learner's own."""
 
     campaign: Campaign
     learner: Learner
@@ -57,10 +57,10 @@ class Inherited:
 
 
 def merge(inherited: Inherited, layers: Sequence[TaskFields]) -> CommandPlan:
-    """The command that `layers` give, the task's declaration first.
+    """The command that `layers` define, the task's declaration first.
 
-    `options`, `adaptive` and `env` are laid over each other key by key (`None` takes a key away), all other fields
-    as a whole. A variable of the learner goes before one of the task, one of the learner's own task before both.
+    `options`, `adaptive` and `env` are merged key by key (`None` removes a key), all other fields are replaced. An
+    environment variable of the learner overrides that of the task; one of the learner's own task overrides both.
     """
     declared, *particular = layers
     variables = [inherited.campaign.env, declared.env, inherited.learner.env, *(layer.env for layer in particular)]
@@ -87,13 +87,13 @@ def merge(inherited: Inherited, layers: Sequence[TaskFields]) -> CommandPlan:
 
 
 def _last(layers: Sequence[TaskFields], field: str, default: Any) -> Any:  # noqa: ANN401 - the field's own type
-    """The value of the last layer that gives the field; a given `null` counts."""
+    """The value in the last layer that defines the field, even if it is `null`."""
     given = [getattr(layer, field) for layer in layers if field in layer.model_fields_set]
     return given[-1] if given else default
 
 
 def _options(layers: Sequence[TaskFields]) -> dict[str, OptionValue]:
-    """In the order in which they are first named, also where a `null` takes one away in between."""
+    """In the order in which they first appear, even if a `null` removes one in between."""
     merged: dict[str, OptionValue | None] = {}
     for layer in layers:
         merged.update({name: _as_written(value) for name, value in (layer.options or {}).items()})
@@ -131,14 +131,14 @@ _OWN_FIELDS = frozenset(StopFields.model_fields) - frozenset(TaskFields.model_fi
 
 
 def is_whole(stop: StopFields) -> bool:
-    """Whether a learner's `stop` can stand without one of the campaign."""
+    """Whether a learner's `stop` is complete without that of the campaign."""
     return stop.metric is not None and stop.executable is not None
 
 
 def merged_stop(layers: Sequence[StopFields]) -> StopFields:
-    """The keys of the criterion itself, later layers over earlier ones.
+    """The keys of the criterion itself; later layers override earlier ones.
 
-    A layer that names another metric does not inherit the operator and the range: they belonged to the old one.
+    A layer with another metric does not inherit the operator and the range, which belong to the old one.
     """
     merged = layers[0]
     for layer in layers[1:]:
@@ -150,13 +150,13 @@ def merged_stop(layers: Sequence[StopFields]) -> StopFields:
 
 
 def operator_of(stop: StopFields) -> Operator | None:
-    """The operator given, or the one that a standard metric brings."""
+    """The given operator, or that of the standard metric."""
     standard = standard_metric(stop.metric or "")
     return stop.operator or (standard.operator if standard else None)
 
 
 def measured(stop: StopFields) -> StandardMetric | None:
-    """The metric with its operator and the values that it can take, as given or by its name; None: no operator."""
+    """The metric with its operator and range, as given or from its name; None if there is no operator."""
     standard, operator = standard_metric(stop.metric or ""), operator_of(stop)
     if operator is None:
         return None
@@ -186,7 +186,7 @@ def compile_criterion(layers: Sequence[StopFields], inherited: Inherited) -> Cri
 
 @dataclass(frozen=True)
 class Overlay:
-    """What lies on top of every learner: the options by task and the iterations of a smoke run, on this machine."""
+    """The overrides of a smoke run for every learner: options by task, and the number of iterations."""
 
     is_smoke: bool = False
     max_iter: int | None = None
@@ -230,7 +230,7 @@ def learner_name(learner: Learner, index: int) -> str:
 def learner_seed(campaign_seed: int, name: str) -> int:
     """A learner's own seed: 31 bits of SHA-256 over the campaign's seed and the learner's name.
 
-    By name and not by place, so that a learner keeps its seed when others come or go.
+    It depends on the name, not the position, so that a learner keeps its seed if others are added or removed.
     """
     digest = hashlib.sha256(f"{campaign_seed}:{name}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
@@ -244,7 +244,7 @@ class _Compiler:
 
     @cached_property
     def _beside(self) -> Callable[[tuple[str, ...]], tuple[int, ...]]:
-        """Looks for each command once, however many learners share it."""
+        """Looks up each command once, even if many learners share it."""
         return cache(partial(looked_up, campaign_dir=str(self.campaign_dir)))
 
     def learner(self, learner: Learner, index: int) -> LearnerPlan:
@@ -256,7 +256,7 @@ class _Compiler:
 
     @cached_property
     def _plain(self) -> LearnerPlan:
-        """A learner of which nothing is said: others share with it what they do not change."""
+        """A learner without settings: others share with it what they do not change."""
         inherited = Inherited(self.campaign, Learner(), self._beside)
         return LearnerPlan(
             name="",
@@ -297,13 +297,13 @@ class _Compiler:
         return StepPlan(task, merged(schedule.at.get(-1)), at, schedule.hold)
 
     def _criterion(self, inherited: Inherited) -> CriterionPlan | None:
-        """The campaign's criterion with the learner's laid over it; a learner's `stop: null` takes it away."""
+        """The campaign's criterion with the learner's overrides; a learner's `stop: null` removes it."""
         declared, given = self.campaign.stop, inherited.learner.stop
         if given is None and "stop" in inherited.learner.model_fields_set:
             return None
         if declared is None and (given is None or not is_whole(given)):
             return None
-        # without a declaration the learner's own still lies above the learner's variables, as it does over one
+        # an empty declaration keeps the learner's own `stop` above the learner's variables
         return compile_criterion([declared or StopFields(), *([given] if given is not None else [])], inherited)
 
     def _file(self, file: File) -> FilePlan:
@@ -313,11 +313,11 @@ class _Compiler:
 
 
 def with_learners(plan: Plan, names: frozenset[str]) -> Plan:
-    """The plan with only the named learners; they keep their index and seed."""
+    """The plan with only the named learners, which keep their index and seed."""
     return replace(plan, learners=tuple(learner for learner in plan.learners if learner.name in names))
 
 
 def target_of(file: File, campaign_dir: Path) -> str:
-    """Its place in the workspace: the same relative path, so that scripts find it; of what lies elsewhere, its name."""
+    """Its path in the workspace: the same relative path, so that scripts find it; of files from elsewhere the name."""
     relative = os.path.relpath(os.path.normpath(campaign_dir / file.path), campaign_dir)
     return os.path.normpath(file.to or (Path(file.path).name if relative.startswith("..") else relative))

@@ -1,4 +1,4 @@
-"""What a campaign is compiled against: the folder it lies in, the machine, and what is known to be wrong in it."""
+"""What a campaign is compiled and checked against: its directory, the environment and the machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SearchPath:
-    """The folders in which a command's program is looked for, as far as they are known; `is_whole`: they are all."""
+    """The directories in which a command's program is searched for, as far as known; `is_whole`: all are known."""
 
     known: str
     is_whole: bool
@@ -29,9 +29,10 @@ class SearchPath:
 
 @dataclass(frozen=True)
 class CheckContext:
-    """`task_names` are all that the file declares, broken ones too.
+    """`task_names` are all tasks that the file declares, including invalid ones.
 
-    `find_labels` gives what the installed radical.pilot knows, None where there is none; it is called where it matters.
+    `find_labels` returns the resource labels of the installed radical.pilot, None if it is not installed; it is called
+    only when needed.
     """
 
     campaign_file: Path
@@ -45,22 +46,22 @@ class CheckContext:
         return self.campaign_file.parent
 
     def search_path(self, command: CommandPlan) -> SearchPath:
-        """A folder that depends on the learner, or lies below its workspace, is known only when the command runs."""
+        """A directory that depends on the learner or is in its workspace is known only when the command runs."""
         given = command.environment.get("PATH")
         if given is None:
             return SearchPath(self.environment.get("PATH", ""), is_whole=True)
-        folders = [fill_known(folder, self.known_values) for folder in given.split(":")]
-        known = [folder for folder in folders if folder is not None and folder.startswith(("/", "$"))]
-        return SearchPath(":".join(known), is_whole=len(known) == len(folders))
+        directories = [fill_known(directory, self.known_values) for directory in given.split(":")]
+        known = [directory for directory in directories if directory is not None and directory.startswith(("/", "$"))]
+        return SearchPath(":".join(known), is_whole=len(known) == len(directories))
 
     @cached_property
     def known_values(self) -> dict[str, str]:
-        """Those of the placeholders that stand for the same in every command."""
+        """The values of the placeholders that are the same in every command."""
         return {"campaign_dir": str(self.campaign_dir), "python": sys.executable}
 
     @cached_property
     def where_paths_start(self) -> str:
-        """In the words of a hint."""
+        """The directory that relative paths start at, for hints."""
         place = f"'{self.campaign_dir.name or '/'}/', the directory of the campaign file"
         if self.campaign_file.is_symlink():
             return f"{place}: that of the symbolic link, not that of '{self.campaign_file.resolve()}'"

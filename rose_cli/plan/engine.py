@@ -28,7 +28,7 @@ def compile_engine(engine: Engine, ctx: CheckContext) -> EnginePlan:
 
 
 def local_stand_in(engine: Engine, learners: Sequence[LearnerPlan], ctx: CheckContext) -> EnginePlan:
-    """The local engine, where a smoke run tries what is meant for a pilot: with as much as its largest task wants."""
+    """The local engine for a smoke run of a pilot's campaign: large enough for its largest task."""
     if engine.kind == "local":
         return compile_engine(engine, ctx)
     wanted = [command.resources for learner in learners for step in learner.all_steps for command in step.commands]
@@ -41,7 +41,7 @@ def local_stand_in(engine: Engine, learners: Sequence[LearnerPlan], ctx: CheckCo
 
 
 def pilot_cores(engine: Engine, ctx: CheckContext) -> int | None:
-    """What a pilot has: as asked for, else all of its nodes; None where that is this machine, or not known."""
+    """The cores of a pilot: as requested, otherwise those of all nodes; None for this machine, or if not known."""
     label = _label(engine, ctx)
     if engine.cores is not None or label is None or label.cores_per_node is None:
         return engine.cores
@@ -51,7 +51,7 @@ def pilot_cores(engine: Engine, ctx: CheckContext) -> int | None:
 
 
 def pilot_gpus(engine: Engine, ctx: CheckContext) -> int:
-    """As asked for; whole nodes of another machine come with theirs."""
+    """As requested; whole nodes of another machine include their GPUs."""
     label = _label(engine, ctx)
     if "gpus" in engine.model_fields_set or engine.nodes is None or label is None or label.forks:
         return len(engine.gpus)
@@ -59,7 +59,7 @@ def pilot_gpus(engine: Engine, ctx: CheckContext) -> int:
 
 
 def engine_gpus(engine: Engine, ctx: CheckContext) -> int:
-    """What tasks can have at most: of a number, no more than the session may use."""
+    """The maximum for tasks: of a number of GPUs, no more than the session may use."""
     if engine.kind != "local":
         return pilot_gpus(engine, ctx)
     visible = None if any(engine.gpus) else ctx.gpus
@@ -67,19 +67,19 @@ def engine_gpus(engine: Engine, ctx: CheckContext) -> int:
 
 
 def node_of(engine: Engine, ctx: CheckContext) -> ResourceLabel | None:
-    """What a single node has, where it is not this machine: no rank can have more."""
+    """The resources of a single node, unless it is this machine: no rank can have more."""
     label = _label(engine, ctx)
     return None if label is None or label.forks else label
 
 
 def engine_cores(engine: Engine, ctx: CheckContext) -> int | None:
-    """What tasks can have at most; None where that is not known."""
+    """The maximum for tasks; None if it is not known."""
     asked = engine.cores if engine.kind == "local" else pilot_cores(engine, ctx)
     return ctx.machine.cores if asked is None and runs_here(engine, ctx) else asked
 
 
 def engine_memory_mb(engine: Engine, ctx: CheckContext) -> int | None:
-    """Megabytes that tasks can have at most; None where that is not known."""
+    """The maximum for tasks in megabytes; None if it is not known."""
     if runs_here(engine, ctx):
         return ctx.machine.memory_mb
     label = _label(engine, ctx)

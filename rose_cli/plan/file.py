@@ -1,8 +1,8 @@
-"""plan.json, and the places in it.
+"""plan.json, and the paths in it.
 
-In memory every path is absolute. On disk the campaign's folder is relative to the run directory, and what lies in it
-relative to that folder: whoever moves or copies a folder with campaign and runs takes all of it along. A run that was
-moved by itself finds its campaign where it was; format 1 had absolute paths, and is read in the same way.
+In memory every path is absolute. On disk the campaign's directory is relative to the run directory, and its files are
+relative to that directory, so that a directory with campaign and runs can be moved or copied as a whole. A run that was
+moved on its own finds its campaign where it was. Format 1 had absolute paths, and is read in the same way.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 2
 MOST_BYTES = 1 << 30
-"""A plan of a million commands, the most that a campaign may have, takes less."""
+"""A plan of a million commands, the maximum, takes less."""
 MOST_CAMPAIGN_BYTES = 1 << 21
 CAMPAIGN_TEXT = "campaign.yaml"
 """The run's own copy of its campaign file, beside plan.json."""
 
 
 def dump_plan(plan: Plan, run: Path) -> str:
-    """The text of plan.json in the run directory `run`."""
+    """The contents of plan.json in the run directory `run`."""
     origin = Origin(str(run.absolute()), plan.campaign_dir)
     written = replace(_unrooted(plan, origin), origin=origin)
     return json.dumps({"format": FORMAT_VERSION, "plan": encode(written)}, indent=1) + "\n"
 
 
 def load_plan(path: Path) -> Plan:
-    """The plan in `path`, with the places of the campaign and its files as they are now.
+    """The plan in `path`, with the present paths of the campaign and its files.
 
-    Where nothing of the campaign is to be found, its paths are those of the place where it was.
-    Raises RunDirectoryError where the file is missing, damaged or of a newer rose.
+    If the campaign cannot be found, its paths are those where it was. Raises RunDirectoryError if the file is missing,
+    damaged or of a newer rose.
     """
     try:
         document = json.loads(_text_of(path))
@@ -77,7 +77,7 @@ def _is_known(version: object) -> bool:
 
 
 def _of_place(plan: Plan, version: int) -> Plan:
-    """The plan, if its places are told in the way of that format. Raises InvalidPlanError."""
+    """The plan, if its paths are those of that format. Raises InvalidPlanError."""
     name = os.path.basename(plan.campaign_file)  # noqa: PTH119
     is_relative = name == plan.campaign_file and name not in (".", "..")
     is_absolute = os.path.dirname(plan.campaign_file) == plan.campaign_dir and os.path.isabs(plan.campaign_dir)  # noqa: PTH117, PTH120
@@ -86,11 +86,11 @@ def _of_place(plan: Plan, version: int) -> Plan:
     return plan
 
 
-# --- places --------------------------------------------------------------------------------------------------------
+# --- paths ---------------------------------------------------------------------------------------------------------
 
 
 def _unrooted(plan: Plan, origin: Origin) -> Plan:
-    """With relative paths. What lies outside of the campaign's folder and has an absolute path in the file keeps it."""
+    """The plan with relative paths. Absolute paths in the file that lead outside its directory are kept."""
     campaign = origin.campaign
 
     @cache
@@ -106,8 +106,8 @@ def _unrooted(plan: Plan, origin: Origin) -> Plan:
 
 
 def _rooted(plan: Plan, run: Path) -> Plan:
-    """With absolute paths, by where the run lies now."""
-    if plan.origin is None:  # format 1: by default the run lay in a folder of the campaign's
+    """The plan with absolute paths, based on where the run is now."""
+    if plan.origin is None:  # format 1: by default the run was in a subdirectory of the campaign's directory
         origin = Origin(str(Path(plan.campaign_dir, run.parent.name, run.name)), plan.campaign_dir)
         if not os.path.exists(str(origin.run)) and os.path.isdir(origin.campaign):  # noqa: PTH110, PTH112
             return replace(plan, origin=Origin(None, plan.campaign_dir))
@@ -115,20 +115,20 @@ def _rooted(plan: Plan, run: Path) -> Plan:
     else:
         origin = plan.origin
     name = plan.campaign_file
-    folder = _folder_now(origin, run, plan.campaign_dir, name)
-    has_moved = folder != origin.campaign
+    directory = _directory_now(origin, run, plan.campaign_dir, name)
+    has_moved = directory != origin.campaign
 
     @cache
     def absolute(file: FilePlan) -> FilePlan:
-        source = os.path.normpath(os.path.join(folder, file.source))  # noqa: PTH118 - ten thousand learners
+        source = os.path.normpath(os.path.join(directory, file.source))  # noqa: PTH118 - ten thousand learners
         before = os.path.normpath(os.path.join(origin.campaign, file.source))  # noqa: PTH118
         stays = has_moved and _leads_out(file.source) and not os.path.exists(source)  # noqa: PTH110
         return replace(file, source=before if stays else source)
 
     return replace(
         _with_files(plan, absolute),
-        campaign_dir=folder,
-        campaign_file=str(_campaign_file_now(Path(folder), name, run)),
+        campaign_dir=directory,
+        campaign_file=str(_campaign_file_now(Path(directory), name, run)),
     )
 
 
@@ -144,26 +144,26 @@ def _leads_out(path: str) -> bool:
     return path.split(os.sep, 1)[0] in ("..", "")
 
 
-def _folder_now(origin: Origin, run: Path, way: str, name: str) -> str:
-    """The campaign's folder: as it lies to the run that was moved or copied along with it, else where it was."""
+def _directory_now(origin: Origin, run: Path, way: str, name: str) -> str:
+    """The campaign's directory: the one that was moved or copied with the run, otherwise the original one."""
     if origin.run is not None and _is_same(origin.run, run):
         return origin.campaign
     beside = list(dict.fromkeys((os.path.normpath(run / way), os.path.realpath(run / way))))
     was_there = os.path.isdir(origin.campaign)  # noqa: PTH112
-    # a run that was moved by itself to another campaign is still a run of its own
+    # a run that was moved on its own to another campaign still belongs to its own campaign
     is_alone = was_there and origin.run is not None and not os.path.isdir(origin.run)  # noqa: PTH112
-    for folder in beside:
-        file = _campaign_file_now(Path(folder), name, run)
+    for directory in beside:
+        file = _campaign_file_now(Path(directory), name, run)
         if os.path.isfile(file) and not (is_alone and not _has_text_of(run, file)):  # noqa: PTH113 - pathlib's raises for some errors
-            return folder
+            return directory
     if not was_there and origin.run is not None and Path(origin.run).parent.name == run.parent.name:
-        # the file has got another name and another text: what it needs will be looked for
-        return next((folder for folder in beside if any(_campaign_files(Path(folder)))), origin.campaign)
+        # the file has another name and other contents: what it needs will be searched for
+        return next((directory for directory in beside if any(_campaign_files(Path(directory)))), origin.campaign)
     return origin.campaign
 
 
 def _has_text_of(run: Path, file: Path) -> bool:
-    """Whether the file is, letter by letter, the campaign file that the run was made from."""
+    """Whether the file is byte for byte the campaign file that the run was created from."""
     try:
         return _text_of_campaign(file) == read_regular(run / CAMPAIGN_TEXT, MOST_CAMPAIGN_BYTES)
     except OSError:
@@ -177,23 +177,23 @@ def _is_same(path: str, run: Path) -> bool:
         return False
 
 
-def _campaign_file_now(folder: Path, name: str, run: Path) -> Path:
-    """The campaign file of that name in `folder`; where it is not there, one with the same text."""
-    path = folder / name
+def _campaign_file_now(directory: Path, name: str, run: Path) -> Path:
+    """The campaign file with that name in `directory`; if there is none, one with the same contents."""
+    path = directory / name
     if os.path.isfile(path):  # noqa: PTH113
         return path
     try:
         text = read_regular(run / CAMPAIGN_TEXT, MOST_CAMPAIGN_BYTES)
-        return next((other for other in _campaign_files(folder) if _text_of_campaign(other) == text), path)
+        return next((other for other in _campaign_files(directory) if _text_of_campaign(other) == text), path)
     except OSError:
         return path
 
 
 def _text_of_campaign(file: Path) -> bytes:
-    """Of the user's own file, which may well be a link."""
+    """The contents of the user's own file, which may be a symbolic link."""
     return read_regular(os.path.realpath(file), MOST_CAMPAIGN_BYTES)
 
 
-def _campaign_files(folder: Path) -> Iterator[Path]:
+def _campaign_files(directory: Path) -> Iterator[Path]:
     with suppress(OSError):
-        yield from sorted(path for path in folder.iterdir() if path.suffix in (".yaml", ".yml") and path.is_file())
+        yield from sorted(path for path in directory.iterdir() if path.suffix in (".yaml", ".yml") and path.is_file())

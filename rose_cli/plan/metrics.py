@@ -1,4 +1,4 @@
-"""The standard metrics: their operators and ranges.
+"""The standard metrics with their operators and ranges.
 
 Source of the long names and their operators: `rose/metrics.py` of upstream ROSE 0.3 (class `LearningMetrics`), whose
 `=` no metric uses. Short forms take the operator of the long name that they stand for; `r2`, `rmse`, `mae` and the
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StandardMetric:
-    """A metric with the operator that it brings and the values that it can take."""
+    """A metric with its standard operator and the range of its values."""
 
     operator: Operator
     lowest: float = -math.inf
@@ -109,14 +109,14 @@ def standard_metric(name: str) -> StandardMetric | None:
 
 
 def nearest_metric(name: str) -> str | None:
-    """The standard metric that a misspelt name may mean."""
+    """The standard metric that is similar to a misspelt name."""
     return nearest(_folded(name), STANDARD_METRICS, ratio=0.7)
 
 
 def probable_metric(name: str) -> str | None:
-    """The standard metric that a name most probably means, although it comes with an operator of its own.
+    """The standard metric that a name most probably means, although the campaign sets an operator for it.
 
-    Short names are near to each other by nature (`msle`, `mape`), and `val_accuracy` is a name of its own.
+    Short names are always similar to each other (`msle`, `mape`), and `val_accuracy` is a different metric.
     """
     folded = _folded(name)
     near = nearest(folded, STANDARD_METRICS, ratio=0.85)

@@ -1,7 +1,7 @@
-"""The plan: the compiled, frozen campaign. Nothing in it is left to default, every path is absolute.
+"""The plan: the compiled, frozen campaign. It contains no defaults, and every path is absolute.
 
-It knows neither YAML nor pydantic, and is what `plan.json` holds: `resume` works from it alone. On disk its paths are
-relative, so that a folder with campaign and runs can be moved and copied (`plan/file.py`).
+It needs neither YAML nor pydantic, and is stored as `plan.json`: `resume` needs nothing else. On disk its paths are
+relative, so that a directory with campaign and runs can be moved and copied (`plan/file.py`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Adaptive:
 
 @dataclass(frozen=True)
 class Number:
-    """An option's value that is a number, and stands on the command line as it was written: `0.10`, `1e-3`."""
+    """An option's value that is a number, passed as it was written: `0.10`, `1e-3`."""
 
     text: str
 
@@ -49,10 +49,10 @@ OptionValue: TypeAlias = OptionScalar | tuple[OptionScalar, ...] | Adaptive
 
 @dataclass(frozen=True)
 class CommandPlan:
-    """A task's command with all layers merged. Words, arguments, texts and variables may hold placeholders.
+    """A task's command with all layers merged. Words, arguments, options and variables may contain placeholders.
 
-    `beside` are the positions of the words that name files beside the campaign file; None, as an older rose left it:
-    every word that does so when it runs.
+    `beside` are the positions of the words that name files beside the campaign file; None, from an older rose: all
+    words that do so when it runs.
     """
 
     words: tuple[str, ...]
@@ -73,7 +73,7 @@ class CommandPlan:
 
     @property
     def launched_ranks(self) -> int:
-        """As many processes are started: a line for a shell runs once, and starts its ranks by itself."""
+        """The number of processes to start: a shell line runs once, and starts its ranks itself."""
         return 1 if self.shell else self.ranks
 
 
@@ -92,7 +92,7 @@ class StepPlan:
         return (self.otherwise, *self.at.values())
 
     def command(self, iteration: int) -> CommandPlan:
-        """What runs in iteration `iteration` (from 0)."""
+        """The command of iteration `iteration` (from 0)."""
         if not self.at:
             return self.otherwise
         if not self.hold:
@@ -103,7 +103,7 @@ class StepPlan:
 
 @dataclass(frozen=True)
 class MetricSource:
-    """Where the criterion's value stands; all None: the last line of standard output."""
+    """Where the criterion's value is read; all None: in the last line of standard output."""
 
     file: str | None
     json_path: str | None
@@ -115,7 +115,7 @@ class CriterionPlan:
     """When a learner stops: `metric ∘ threshold`, or no improvement by more than `min_delta` in `patience` checks.
 
     `operator` also says which way is better: down for < and <=, up for > and >=, towards the threshold for ==.
-    A value below `lowest` or above `highest` is none of the metric's; None leaves that end open.
+    A value below `lowest` or above `highest` is invalid; None leaves that end open.
     """
 
     step: StepPlan
@@ -132,9 +132,9 @@ class CriterionPlan:
 
 @dataclass(frozen=True)
 class FilePlan:
-    """A file or folder that a workspace starts with: `source` absolute, `target` relative to the workspace.
+    """A file or directory that a workspace starts with: `source` absolute, `target` relative to the workspace.
 
-    `fixed`: the campaign file names it by its absolute path, so that it stays where it is when the campaign moves.
+    `fixed`: the campaign file has its absolute path, so it stays where it is when the campaign moves.
     """
 
     source: str
@@ -143,7 +143,7 @@ class FilePlan:
     fixed: bool = False
 
     def source_from(self, campaign_dir: str, other: str) -> str:
-        """Where the source would lie if the campaign lay in `other` instead of `campaign_dir`."""
+        """The path of the source if the campaign were in `other` instead of `campaign_dir`."""
         if self.fixed:
             return self.source
         return os.path.normpath(os.path.join(other, os.path.relpath(self.source, campaign_dir)))  # noqa: PTH118
@@ -167,7 +167,7 @@ class LearnerPlan:
 
 @dataclass(frozen=True)
 class PilotPlan:
-    """What a pilot is asked for, in radical.pilot's words. `restarts`: fresh pilots that may follow a lost one."""
+    """The request for a pilot, in radical.pilot's terms. `restarts`: how many times a lost pilot is replaced."""
 
     resource: str
     runtime_minutes: int
@@ -182,9 +182,9 @@ class PilotPlan:
 class EnginePlan:
     """Where tasks run.
 
-    Local: `cores` None means as many as the machine has that the session runs on, and `gpus` are ids, or a number of
-    those that the session may use, whichever they are. On a pilot, `pilot` is there, `cores` None means what `nodes`
-    gives or the resource's one node, and `gpus` are "0" to "n-1".
+    Local: `cores` None means all cores of the session's machine; `gpus` are IDs, or a number of any that the session
+    may use. With a pilot, `pilot` is set, `cores` None means those of `nodes` or of the resource's single node, and
+    `gpus` are "0" to "n-1".
     """
 
     kind: Literal["local", "radical.pilot"]
@@ -196,7 +196,7 @@ class EnginePlan:
 
 @dataclass(frozen=True)
 class Limits:
-    """`output_bytes` bounds what one attempt prints, the last two each workspace; None: any amount."""
+    """`output_bytes` limits the output of one attempt, the last two limit each workspace; None: no limit."""
 
     max_parallel_learners: int | None
     wall_time_seconds: float | None
@@ -208,14 +208,14 @@ class Limits:
 
 @dataclass(frozen=True)
 class Keep:
-    """What stays of iterations that are over: the logs of the last so many, and some more; None: all."""
+    """What is kept of finished iterations: the logs of the last ones, and of the best one; None: all."""
 
     logs: int | None = None
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the run and its campaign lay when the run began: absolute paths. `run` None: an older rose did not say."""
+    """The absolute paths of run and campaign when the run was created. `run` None: from an older rose."""
 
     run: str | None
     campaign: str
@@ -223,7 +223,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Plan:
-    """`campaign_file` and `campaign_dir` are where the campaign lies now; `origin` is there in a plan that was read."""
+    """`campaign_file` and `campaign_dir` are the present paths; a plan that was read has an `origin`."""
 
     campaign: str
     campaign_file: str

@@ -27,11 +27,11 @@ ResolvedOption: TypeAlias = ResolvedScalar | tuple[ResolvedScalar, ...]
 
 
 class NoCommandError(ValueError):
-    """There is no command to run; the message says why."""
+    """There is no command to run; the message is the reason."""
 
 
 class NoValueError(NoCommandError):
-    """An adaptive option has no value in this iteration; `reason` says why."""
+    """An adaptive option has no value in this iteration; `reason` explains it."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"an adaptive option has no value: {reason}")
@@ -40,7 +40,7 @@ class NoValueError(NoCommandError):
 
 @dataclass(frozen=True)
 class EvaluationContext:
-    """When a step runs: what an adaptive expression can see. None means that there is no value (yet)."""
+    """The variables of an adaptive expression in one iteration. None means that there is no value (yet)."""
 
     iteration: int
     max_iter: int | None
@@ -54,7 +54,7 @@ class EvaluationContext:
 
 @dataclass(frozen=True)
 class AttemptPaths:
-    """Where a step runs and as which of its copies; the folders are absolute."""
+    """The absolute paths of an attempt, with its number and that of its replica."""
 
     workspace: str
     result_file: str
@@ -64,7 +64,7 @@ class AttemptPaths:
 
 @dataclass(frozen=True)
 class Command:
-    """What is handed to the engine. `environment` holds only what rose and the campaign set."""
+    """What is passed to the engine. `environment` contains only variables that rose and the campaign set."""
 
     argv: tuple[str, ...]
     options: Mapping[str, ResolvedOption]
@@ -77,7 +77,7 @@ def render(
 ) -> Command:
     """The command of one attempt.
 
-    Raises NoValueError where an adaptive option has no value, NoCommandError where a value would be read as code.
+    Raises NoValueError if an adaptive option has no value, NoCommandError if a value would be read as code.
     """
     names = _placeholders(plan, learner, context, paths)
     given = {name: _resolved(value, context, names) for name, value in command.options.items()}
@@ -94,7 +94,7 @@ def render(
     argv = _shell_line(words[0], filled) if command.shell else _argv(plan, command, words, filled)
     ranks = command.launched_ranks
     return Command(
-        # radical.pilot starts ranks by itself, in the way of the machine
+        # radical.pilot starts ranks itself, with the machine's launcher
         argv=("mpiexec", "-n", str(ranks), *argv) if ranks > 1 and plan.engine.pilot is None else argv,
         options=options,
         environment={**environment, **_rose_variables(plan, learner, task, context, paths)},
@@ -105,15 +105,15 @@ def render(
 def metric_file(plan: Plan, learner: LearnerPlan, context: EvaluationContext, workspace: str) -> str | None:
     """The file that the criterion reads in this iteration; None: its standard output."""
     file = learner.criterion.reading.file if learner.criterion is not None else None
-    if file is None or any(placeholder_errors(file)):  # a plan from before anything was filled in here
+    if file is None or any(placeholder_errors(file)):  # from an older rose, which did not fill in placeholders here
         return file
     return fill_placeholders(file, _placeholders(plan, learner, context, AttemptPaths(workspace, "")))
 
 
 def option_words(options: Mapping[str, OptionScalar | tuple[OptionScalar, ...]]) -> list[str]:
-    """Options as words of a command line: `true` is a bare flag, `false` nothing, a list several words.
+    """Options as arguments of a command: `true` is a bare flag, `false` nothing, a list several arguments.
 
-    A name that ends in `=` makes one word with its value, and takes `true` and `false` as values.
+    A name that ends in `=` is a single argument with its value, which may also be `true` or `false`.
     """
     words: list[str] = []
     for name, value in options.items():
@@ -136,7 +136,7 @@ def _word(value: OptionScalar) -> str:
 
 
 def _recorded(value: OptionScalar | tuple[OptionScalar, ...]) -> ResolvedOption:
-    """What goes into the journal: a number, however it was written."""
+    """The value for the journal: a number, regardless of how it was written."""
     if isinstance(value, tuple):
         return tuple(entry.value if isinstance(entry, Number) else entry for entry in value)
     return value.value if isinstance(value, Number) else value
@@ -169,7 +169,7 @@ def _parsed(text: str) -> Expression:
 
 
 def _filled_words(command: CommandPlan, names: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    """Words and arguments, every value quoted for the shell where one reads the word. Raises UnsafeValueError."""
+    """Words and arguments; values are quoted in words that a shell reads. Raises UnsafeValueError."""
     if command.shell:
         return [scan(command.words[0]).filled(names)], [fill_placeholders(word, names) for word in command.args]
     given = (*command.words, *command.args)
@@ -188,7 +188,7 @@ def _filled_code(word: str, code: Code, names: Mapping[str, str]) -> str:
 def _argv(plan: Plan, command: CommandPlan, words: list[str], rest: list[str]) -> tuple[str, ...]:
     positions = range(len(words)) if command.beside is None else command.beside
     for position in positions:
-        # one that was found when the plan was made is named by its path, even if it is gone
+        # a file that was found when the plan was compiled is used by its path, even if it no longer exists
         is_found = command.beside is not None and "{" not in command.words[position]
         if is_found or is_beside(words[position], plan.campaign_dir):
             words[position] = path_beside(words[position], plan.campaign_dir)
@@ -196,7 +196,7 @@ def _argv(plan: Plan, command: CommandPlan, words: list[str], rest: list[str]) -
 
 
 def _shell_line(line: str, rest: list[str]) -> tuple[str, ...]:
-    """Arguments go to the last command of the line; a line break at its end would make a command of them."""
+    """Arguments are appended to the last command of the line; after a line break they would be a command."""
     ended = line if not rest or line.endswith("\\\n") else line.rstrip("\n")
     return ("/bin/sh", "-c", f"{ended} {shlex.join(rest)}" if rest else line)
 

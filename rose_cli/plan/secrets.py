@@ -1,7 +1,7 @@
-"""The secrets of a plan: which its commands hold, and commands as they may be shown.
+"""The secrets in the commands of a plan, and commands with their secrets masked.
 
-They are in the campaign file, the run's copies of it (which then are for nobody else to read) and what tasks are given.
-They are in no output of rose, and not in the journal.
+Secrets are in the campaign file, in the run's copies of it (which then only their owner can read) and in the commands
+and environments of tasks. They are neither in the output of rose nor in the journal.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def secrets_of(command: Command) -> Secrets:
-    """Those of a command as it runs: in its words, its variables and the lines before it."""
+    """The secrets of a command as it runs: in its arguments, its environment and its `pre_exec`."""
     return Secrets.of(
         secrets_of_words(command.argv)
         | secrets_of_options(command.options)
@@ -31,7 +31,7 @@ def secrets_of(command: Command) -> Secrets:
 
 
 def as_shown(command: Command, secrets: Secrets | None = None) -> Command:
-    """The command with masks in the place of its secrets, and of others that are known."""
+    """The command with its secrets masked, and others that are known."""
     secrets = secrets_of(command) | (secrets or Secrets())
     return replace(
         command,
@@ -43,12 +43,12 @@ def as_shown(command: Command, secrets: Secrets | None = None) -> Command:
 
 
 def secrets_in_lines(lines: Iterable[str]) -> frozenset[str]:
-    """Those that lines for a shell hold."""
+    """The secrets in shell lines."""
     return frozenset(secret for line in lines for secret in secrets_in(line))
 
 
 def secrets_given(command: CommandPlan) -> Secrets:
-    """Those of a command that is not filled in."""
+    """The secrets of a command with placeholders."""
     return Secrets.of(_given(command))
 
 
@@ -57,7 +57,7 @@ def has_secrets(plan: Plan) -> bool:
 
 
 def secrets_of_plan(plan: Plan) -> frozenset[str]:
-    """All that the commands of a plan hold, as the campaign file has them: placeholders are not filled in."""
+    """All secrets in the commands of a plan, as in the campaign file: placeholders are not filled in."""
     return frozenset(secret for each in _commands(plan) for secret in _given(each))
 
 
@@ -71,7 +71,7 @@ def _given(command: CommandPlan) -> frozenset[str]:
 
 
 def plain_words(command: CommandPlan) -> tuple[str, ...]:
-    """The words of a command that is not filled in, without its options."""
+    """The arguments of a command with placeholders, without its options."""
     return (*(("/bin/sh", "-c") if command.shell else ()), *command.words, *command.args)
 
 
@@ -84,6 +84,6 @@ def _plain(value: OptionValue) -> object:
 
 
 def _commands(plan: Plan) -> Iterable[CommandPlan]:
-    """Each once: learners share what they do not change."""
+    """Each command once: learners share what they do not change."""
     steps = {id(step): step for learner in plan.learners for step in learner.all_steps}.values()
     return {id(each): each for step in steps for each in (step.otherwise, *step.at.values())}.values()

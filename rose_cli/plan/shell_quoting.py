@@ -1,7 +1,6 @@
-"""Quotes the value of a placeholder for the place where a shell reads it.
+"""Quotes the value of a placeholder for its position in a shell line, which `plan.shell_scanner` finds.
 
-The line is scanned by the rules of POSIX for words, quotes and substitutions. At each placeholder the scanner knows how
-a value is written so that it arrives as it is; where it cannot know, only a value that is plain everywhere is let in.
+Where a value cannot be quoted, only one that is plain everywhere is allowed.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from rose_cli.plan.words import Code
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-_BARE = re.compile(r"[A-Za-z0-9_./-]*[0-9_./-][A-Za-z0-9_./-]*")  # letters alone may be a word of the shell
+_BARE = re.compile(r"[A-Za-z0-9_./-]*[0-9_./-][A-Za-z0-9_./-]*")  # letters alone could be a shell keyword
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./@%+:,-]+")
 
@@ -30,14 +29,14 @@ _HOLES = "\0\0"
 
 
 class UnsafeValueError(ValueError):
-    """A value would be read as code where its placeholder stands; the message says what to write instead."""
+    """A value would be read as code at its placeholder; the message says what to write instead."""
 
     def __init__(self, spot: Spot, value: str, reason: str) -> None:
         super().__init__(f"{{{spot.name}}} is {reason}, and '{value}' would be read as code; {spot.way_out}")
 
 
 class Style(Enum):
-    """How a value is written at its place."""
+    """How a value is written at its placeholder."""
 
     WORD = auto()
     QUOTED_WORD = auto()
@@ -52,10 +51,10 @@ class Style(Enum):
 
 @dataclass(frozen=True)
 class Spot:
-    """A placeholder and its place in the line; `reason` says why only plain values are let in, where that is so.
+    """A placeholder and its position in the line; `reason` is why only plain values are allowed, if that is so.
 
-    `after_dollar`: a `$` stands before it, as in `${learner}`. `delimiter`: that of the here-document it is in, where
-    `line` is its line, without text where there are others in it.
+    `after_dollar`: a `$` is before it, as in `${learner}`. `delimiter`: that of the here-document it is in; `line` is
+    then its line, without its text if it contains other placeholders.
     """
 
     name: str
@@ -94,7 +93,7 @@ class Spot:
         return self.style in (Style.HERE, Style.HERE_AS_IT_IS)
 
     def takes(self, value: str) -> bool:
-        """Whether the value can stand there."""
+        """Whether the value is allowed there."""
         try:
             _written(self, value)
         except UnsafeValueError:
@@ -102,7 +101,7 @@ class Spot:
         return True
 
     def ending_name(self, names: Collection[str]) -> str | None:
-        """One of the names that could end its here-document, found without a look at each; names hold no blanks."""
+        """One of the names that could end its here-document, found without testing each; no name has whitespace."""
         if self.line == _HOLES:
             whole = len(self.delimiter)
             parts = (
@@ -123,9 +122,9 @@ HiddenBy: TypeAlias = Literal["pipe", "lines"]
 
 @dataclass(frozen=True)
 class ShellLine:
-    """A line in parts; `ending` says why words cannot be put at its end, where that is so.
+    """A line in parts; `ending` is why words cannot be appended to it, if that is so.
 
-    `hides_failures`: a command of it may fail, and the line succeeds all the same.
+    `hides_failures`: one of its commands may fail while the line still succeeds.
     """
 
     parts: tuple[Part, ...]
@@ -142,7 +141,7 @@ class ShellLine:
 
 
 def unquoted(text: str, code: Code) -> ShellLine:
-    """Code that is no line for a shell of POSIX: only a value that is plain there is let in."""
+    """Code that is not a POSIX shell line: only a value that is plain there is allowed."""
     style = Style.ONLY_PLAIN_IN_A_LANGUAGE if code is Code.LANGUAGE else Style.ONLY_PLAIN
     pieces = list(pieces_of(text))
     return ShellLine(
@@ -158,7 +157,7 @@ def reason_of(code: Code) -> str:
 
 
 def _written(spot: Spot, value: str) -> str:
-    if spot.name == "workspace" and value == "{workspace}":  # in a plan, where it is not known
+    if spot.name == "workspace" and value == "{workspace}":  # in a preview, where it is not known
         return value
     text = _in_style(spot, value)
     return text.replace("\\", "\\\\").replace("`", "\\`") if spot.in_backticks else text
@@ -177,7 +176,7 @@ def _in_style(spot: Spot, value: str) -> str:
 
 
 def _could_end(spot: Spot, value: str) -> bool:
-    """Whether the value may make a line of a here-document that ends it."""
+    """Whether the value could make a line of a here-document its last one."""
     if "\n" in value or spot.line == _HOLES:  # with another value in the line
         return "\n" in value or value in spot.delimiter
     return spot.line.replace(_HOLE, value).lstrip("\t") == spot.delimiter

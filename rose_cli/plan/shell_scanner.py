@@ -1,7 +1,8 @@
-"""Scans a shell line: in which kind of quoting each placeholder stands.
+"""Scans a shell line by the rules of POSIX for words, quotes and substitutions.
 
-The line is scanned by the rules of POSIX for words, quotes and substitutions. At each placeholder the scanner knows how
-a value is written so that it arrives as it is; where it cannot know, only a value that is plain everywhere is let in.
+At each placeholder the scanner knows how a value must be quoted to arrive unchanged; where it cannot know, only a value
+that is plain everywhere is allowed. It is one class in one file, although it is long: every kind of quoting can contain
+the others, so all of them change the same state.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 NUMBERS = frozenset({"iteration", "replica", "seed"})
-"""Placeholders whose values are digits: plain wherever they stand."""
+"""Placeholders whose values are digits: plain everywhere."""
 
 _BARE_AFTER = " \t\n=/-.:"
 
@@ -66,7 +67,7 @@ _MOST_DOCUMENTS = 10
 
 @lru_cache(maxsize=1024)
 def scan(line: str) -> ShellLine:
-    """In time that grows as the line does."""
+    """The parts of a shell line, in time proportional to its length."""
     texts: list[str] = []
     holes, at = {}, 0
     for piece, name, offset in pieces_of(line):
@@ -99,16 +100,16 @@ _RUNS = {
     _Kind.ARITHMETIC: re.compile(r"""[^\0()$'"\\`\n#]+"""),
     _Kind.HERE: re.compile(r"""[^\0\\$`]+"""),
 }
-"""What means nothing but itself, by where it stands."""
+"""Characters without a special meaning, by the kind of text around them."""
 
 
 @dataclass
 class _Frame:
-    """What is open: `end` closes it. `unsure` says why values in it cannot be quoted.
+    """Something open: `end` closes it. `unsure` is why values in it cannot be quoted.
 
-    Of code: the `words` of the command so far, those of the whole `line`, where the word began that goes on, whether
-    that is the target of a redirection, whether the command reads a pipe, and how many parts came before the frame.
-    `bracketed`: where the word began that has a bracket in it. `known`: what is known of these words.
+    For code: the `words` of the command so far, those of the whole `line`, the start of the current word, whether that
+    is the target of a redirection, whether the command reads a pipe, and the number of parts before the frame.
+    `bracketed`: the start of a word with a bracket in it. `known`: cached results about these words.
     """
 
     kind: _Kind
@@ -134,20 +135,20 @@ class _Frame:
         self.known.clear()
 
     def reads_next_word(self) -> Code | None:
-        """Who takes the word that follows for code."""
+        """Who reads the next word as code."""
         if "word" not in self.known:
             self.known["word"] = code_read_by_command(self.words) if self.words else None
         return self.known["word"]
 
     def reads_input(self) -> Code | None:
-        """Who takes for code what the command reads."""
+        """Who reads the input of the command as code."""
         if "input" not in self.known:
             self.known["input"] = code_read_from_input(self.words) if self.words else None
         return self.known["input"]
 
 
 class _Scanner:
-    """Walks through a text in which every placeholder is one character."""
+    """Walks through a text in which every placeholder is a single character."""
 
     def __init__(
         self, text: str, holes: Mapping[int, tuple[str, int]], *, document: str | None = None, nested: int = 0
@@ -155,8 +156,7 @@ class _Scanner:
         """`document`: the text is the body of a here-document with that delimiter.
 
         `_backticks`, `_quotes`: how many are open. `_sure`: which parts are placeholders without a reason.
-        `_word_end`, `_line`: where the word and the line end that the last placeholder stands in, as all others in them
-        need the same.
+        `_word_end`, `_line`: the ends of the word and the line with the last placeholder, for others in them.
         """
         self.parts: list[Part] = []
         self._texts: list[str] = []
@@ -229,12 +229,12 @@ class _Scanner:
         return None
 
     def hides_failures(self) -> HiddenBy | None:
-        """Where its own text does nothing against it. What is inside `if` and loops is not judged."""
+        """Unless its own text prevents it. Code in `if` and loops is not examined."""
         if self._has_pipe and "pipefail" not in self._text:
             return "pipe"
         return "lines" if self._has_lines and not _HEEDS_FAILURES.search(self._text) else None
 
-    # --- moving on
+    # --- moving forward
 
     def _take(self, count: int = 1) -> None:
         self._emit(self._text[self._at : self._at + count])
@@ -277,7 +277,7 @@ class _Scanner:
         self._take(count)
 
     def _lose(self, reason: str) -> None:
-        """From here on nobody knows for sure what is quoted."""
+        """From here on it is not known for sure what is quoted."""
         self._lost = self._lost or reason
 
     # --- placeholders
@@ -306,7 +306,7 @@ class _Scanner:
         return self._line_text
 
     def _reads_as_code(self) -> Code | None:
-        """Whether a command that the placeholder stands in a word of takes that word for code."""
+        """Who reads the word with the placeholder as code, if anyone."""
         found = (frame.reads_next_word() for frame in self._frames)
         return next((code for code in found if code is not None), None)
 
@@ -332,10 +332,10 @@ class _Scanner:
             self._word_end = rest.end()
         return self._text[self._word_end : self._word_end + 1] in ("<", ">")
 
-    # --- what all kinds share
+    # --- shared by all kinds
 
     def _dollar(self, style: Style, *, quoted: bool) -> None:
-        """`$` and what it begins; `quoted`: inside double quotes or a here-document."""
+        """`$` and what it starts; `quoted`: inside double quotes or a here-document."""
         text, at, after = self._text, self._at, self._next()
         if after == _HOLE:
             self._emit("\\$")
@@ -371,7 +371,7 @@ class _Scanner:
         self._push(_Kind.PARAMETER, "}", len(word[0]) if word else 2, unsure)
 
     def _backslash(self, kept: str) -> None:
-        """With what it escapes. Before a placeholder it is `kept`."""
+        """A backslash with what it escapes. Before a placeholder it is replaced by `kept`."""
         if self._next() == _HOLE:
             self._emit(kept)
             self._at += 1
@@ -409,7 +409,7 @@ class _Scanner:
             self._between_words(character)
 
     def _bracket(self, frame: _Frame) -> None:
-        """The first one of a word: what follows one is no name."""
+        """The first bracket of a word: after one, there is no name."""
         frame.bracketed = frame.start
         if _NAME.fullmatch(self._word_so_far()) and _sets_variables(frame.words):
             self._lose("after a subscript, which some shells evaluate")
@@ -444,7 +444,7 @@ class _Scanner:
             frame.line.append(word)
 
     def _end_command(self, frame: _Frame, *, pipes: bool = False) -> None:
-        """Where a shell reads what was piped to it, nobody knows how values have to be written in there."""
+        """If a shell reads a pipe as code, it is not known how values in that input must be quoted."""
         code = frame.reads_input() if frame.is_piped else None
         while code is not None and self._sure and self._sure[-1] >= frame.begin:
             at = self._sure.pop()
@@ -459,7 +459,7 @@ class _Scanner:
             self._comment()
         elif character == "\n":
             is_command = self._is_outermost and bool(frame.words)
-            # after a pipe, the command that reads it may stand on the next line
+            # after a pipe, the command that reads it may be on the next line
             self._end_command(frame, pipes=frame.is_piped and not frame.words)
             self._take()
             self._documents()
@@ -531,7 +531,7 @@ class _Scanner:
         self._take(len(begin[0]))
 
     def _documents(self) -> None:
-        """The bodies of the here-documents that the line before has begun."""
+        """The bodies of the here-documents that the previous line has started."""
         frame = self._frames[-1]
         code = code_read_from_input(frame.line) if frame.documents and frame.line else None
         code = code or (self._reads_as_code() if frame.documents else None)

@@ -1,4 +1,4 @@
-"""What the words of a command are: the program, the script that it is given, code that it reads, or plain words."""
+"""What the words of a command are: the program, a script, code that an interpreter or a shell reads, or plain words."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RUNNERS = {
     ".js": ("node",),
     ".m": ("octave", "matlab"),
 }
-"""What runs the scripts of each ending: the first word of a command, and what a hint offers."""
+"""The interpreters for each suffix of a script; a hint suggests the first."""
 INTERPRETERS = frozenset(name for names in RUNNERS.values() for name in names)
 
 _SHELLS = frozenset({"sh", "bash", "dash", "ash", "ksh", "mksh", "zsh"})
@@ -48,12 +48,12 @@ _OTHER_CODE_FOLLOWS = {
 }  # fmt: skip
 _VALUES_OF_SHELLS = frozenset({"pipefail", "errexit", "nounset", "xtrace", "posix"})
 _FAR_ENOUGH = 16
-"""As many words before the code are looked at: those of a shell and its options."""
+"""How many words before the code are examined: those of a shell and its options."""
 _FAR_SHELLS = frozenset({"ssh", "rsh"})
 _READ_INPUT = _SHELLS | _GIVE_TO_A_SHELL | _FAR_SHELLS | INTERPRETERS
 _MOST_WORDS = 64
 HERE_STRING = "<<<"
-"""Stands among the words of a command before a text that it reads."""
+"""Marks, among the words of a command, that the next one is its input."""
 _READS_ITS_WORDS_AS_CODE = frozenset({"eval", "trap", "let", "ssh", "rsh", "watch", "parallel"})
 
 
@@ -66,7 +66,7 @@ class Code(Enum):
 
 
 def scripts(words: Sequence[str]) -> Iterator[int]:
-    """The positions of the scripts that interpreters are given."""
+    """The positions of the scripts of interpreters."""
     for position, word in enumerate(words):
         at = _first_argument(words, position) if base_name(word) in INTERPRETERS else None
         if at is not None and PurePath(words[at]).suffix in RUNNERS:
@@ -74,7 +74,7 @@ def scripts(words: Sequence[str]) -> Iterator[int]:
 
 
 def code_at(words: Sequence[str]) -> tuple[int, Code] | None:
-    """The position of the word that the program of a command reads as code."""
+    """The position of the word that the program of a command reads as code, and its reader."""
     if not words:
         return None
     starts = range(len(words)) if base_name(words[0]) in _RUN_WHAT_FOLLOWS else range(1)
@@ -83,7 +83,7 @@ def code_at(words: Sequence[str]) -> tuple[int, Code] | None:
 
 
 def code_read_by_command(words: Sequence[str]) -> Code | None:
-    """Who reads the word after `words` as code, where these are a simple command of a shell's line."""
+    """Who reads the word after `words` as code, if these are the start of a simple command in a shell line."""
     if base_name(words[0]) in _READS_ITS_WORDS_AS_CODE:
         return Code.COMMAND
     if words[-1] == HERE_STRING:
@@ -98,7 +98,7 @@ def code_read_by_command(words: Sequence[str]) -> Code | None:
 def code_read_from_input(words: Sequence[str]) -> Code | None:
     """Who reads the standard input of a command, or of one of several in a line, as code.
 
-    Of more words than anybody looks through, a shell may do so.
+    In a command with too many words to examine, any shell might do so.
     """
     first, is_long = words[:_MOST_WORDS], len(words) > _MOST_WORDS
     for at, word in enumerate(first):
@@ -111,7 +111,7 @@ def code_read_from_input(words: Sequence[str]) -> Code | None:
 
 
 def _has_no_script(words: Sequence[str], position: int, *, is_far: bool) -> bool:
-    """Whether the shell or interpreter at `position` has nothing to run but what it reads; a far one has a host."""
+    """Whether the shell or interpreter at `position` runs only its input; a remote one has a host as an argument."""
     after = words[position + 1 :]
     if "-s" in after or "-" in after:
         return True
@@ -127,9 +127,8 @@ def _has_no_script(words: Sequence[str], position: int, *, is_far: bool) -> bool
 def looked_up(words: Sequence[str], campaign_dir: str) -> tuple[int, ...]:
     """The positions of the words that name files beside the campaign file.
 
-    The program and later words where they have a slash or the ending of a script; the script right after an
-    interpreter whatever its name. A word with a placeholder counts by its form; the file is looked for once it is
-    known.
+    The program and later words if they contain a slash or have the suffix of a script; the script right after an
+    interpreter regardless of its name. A word with a placeholder counts by its form; the file is looked up later.
     """
     code = code_at(words)
     script = _first_argument(words, 0) if base_name(words[0]) in INTERPRETERS else None
@@ -146,7 +145,7 @@ def looked_up(words: Sequence[str], campaign_dir: str) -> tuple[int, ...]:
 
 
 def is_path(word: str) -> bool:
-    """Whether a word has the form of a file's: a slash in it, or the ending of a script."""
+    """Whether a word looks like a path: with a slash in it, or the suffix of a script."""
     return "/" in word or PurePath(word).suffix in RUNNERS
 
 
@@ -160,12 +159,12 @@ def path_beside(word: str, campaign_dir: str) -> str:
 
 @lru_cache(maxsize=1024)
 def base_name(word: str) -> str:
-    """The name of a program without its folder and version: `/usr/bin/python3.11` is `python`."""
+    """The name of a program without its directory and version: `/usr/bin/python3.11` is `python`."""
     return PurePath(word).name.rstrip("0123456789.")
 
 
 def _first_argument(words: Sequence[str], position: int) -> int | None:
-    """The position of the first word after an interpreter that is no option, where it is no code or module."""
+    """The position of the first word after an interpreter that is not an option, unless it is code or a module."""
     previous = ""
     for at in range(position + 1, len(words)):
         word = words[at]
@@ -178,7 +177,7 @@ def _first_argument(words: Sequence[str], position: int) -> int | None:
 
 
 def _code_after(words: Sequence[str], start: int) -> tuple[int, Code] | None:
-    """The code that the program at `start` is given."""
+    """The code that the program at `start` reads."""
     name = base_name(words[start])
     if name in _SHELLS:
         return _code_of(words, start, _SHELL_CODE_FOLLOWS, Code.SHELL)
@@ -202,7 +201,7 @@ def _code_of(words: Sequence[str], start: int, option: re.Pattern[str], kind: Co
 
 
 def _word_after(words: Sequence[str], option: int, kind: Code) -> tuple[int, Code] | None:
-    """A shell takes further options between `-c` and the code."""
+    """A shell accepts further options between `-c` and the code."""
     at = option + 1
     while kind is Code.SHELL and at < len(words) and words[at].startswith(("-", "+")):
         at += 2 if words[at] in _TAKE_A_VALUE else 1

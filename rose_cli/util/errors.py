@@ -1,4 +1,4 @@
-"""What can stop rose from doing its work, with the exit code of each; and mistakes in files, with their place.
+"""The errors that stop rose, with their exit codes, and the diagnostics of a campaign file.
 
 RoseError
     ├── UsageError               2    the command line is wrong
@@ -63,7 +63,7 @@ class UsageError(RoseError):
 
 
 class CampaignError(UsageError):
-    """The campaign file is wrong: `diagnostics` holds every mistake found, `text` what they point into."""
+    """The campaign file has errors: `diagnostics` holds all of them, `text` is the text that their spans point into."""
 
     def __init__(self, diagnostics: Sequence[Diagnostic], text: str | None) -> None:
         count = sum(d.is_error for d in diagnostics)
@@ -97,11 +97,11 @@ class ShortageError(EngineError):
 
 
 KeyPath: TypeAlias = tuple[str | int, ...]
-"""The way from the top of a document to a value: keys of maps and positions in lists."""
+"""The path from the top of a document to a value: keys of mappings and positions in lists."""
 
 
 class Severity(str, Enum):
-    """An error keeps a campaign from running; a warning names what may not be meant."""
+    """An error keeps a campaign from running; a warning points at something that might not be intended."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -109,7 +109,7 @@ class Severity(str, Enum):
 
 @dataclass(frozen=True, order=True)
 class Span:
-    """A stretch of text. Lines and columns count from 1, columns in characters; the end is exclusive."""
+    """A range of text. Lines and columns count from 1, columns in characters; the end is exclusive."""
 
     line: int
     column: int
@@ -117,7 +117,7 @@ class Span:
     end_column: int
 
     def within(self, offset: int, length: int = 1) -> Span:
-        """The stretch of `length` characters that begins `offset` characters into this one, on its line."""
+        """The `length` characters that start `offset` characters into this span, on its first line."""
         start = self.column + offset
         return Span(self.line, start, self.line, start + max(1, length))
 
@@ -152,7 +152,7 @@ class Diagnostic:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """A hint with the known word nearest to `word`, if one is near."""
+    """A hint with the known word that is most similar to `word`, if one is similar."""
     known = list(known)
     if (same := lookalike(word, known)) is not None:
         return f"'{same}' looks the same, but its accents have another Unicode form: copy it from here"
@@ -168,14 +168,14 @@ def check_known(what: str, name: str, known: Collection[str], where: str = "") -
 
 
 def nearest(word: str, known: Iterable[str], ratio: float = 0.6) -> str | None:
-    """The known word nearest to `word`, if one is near (difflib's ratio of at least `ratio`, case ignored)."""
+    """The known word that is most similar to `word` (difflib's ratio of at least `ratio`, ignoring case), if any."""
     by_folded = {name.casefold(): name for name in known}
     matches = get_close_matches(word.casefold()[:100], by_folded, n=1, cutoff=ratio)
     return by_folded[matches[0]] if matches else None
 
 
 def lookalike(word: str, known: Iterable[str]) -> str | None:
-    """The known word that looks like `word` and is another: accents are written in two ways, and macOS prefers one."""
+    """The known word that looks like `word` but differs: accents have two Unicode forms, and macOS prefers one."""
     form = unicodedata.normalize("NFC", word)
     return next((name for name in known if name != word and unicodedata.normalize("NFC", name) == form), None)
 

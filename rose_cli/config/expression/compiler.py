@@ -1,8 +1,12 @@
-"""Compiles an expression into a function of the iteration. Nodes are allowed by name; nothing is passed to `eval`.
+"""Compiles an expression into a function of the iteration.
 
-Python's own parser reads the text, so that arithmetic is Python's to the last bit; a whitelist of its nodes becomes
-closures, and nothing is handed to `eval`. Time and memory are bounded by the length of the text, its brackets, and the
-size of every value on the way: a whole number of at most `MAX_BITS` bits or a finite float.
+Python's own parser reads the text, so that arithmetic is exactly Python's; a whitelist of its nodes becomes closures,
+and nothing is passed to `eval`. Time and memory are bounded by the length of the text, its brackets, and the size of
+every intermediate value: an integer of at most `MAX_BITS` bits or a finite float.
+
+simpleeval and asteval evaluate such expressions too, but not as needed here: an error must point at characters of the
+campaign file and come with a hint before anything runs, an expression is checked once and then evaluated in thousands
+of iterations, and huge integers, nan and infinity must be rejected at every step.
 """
 
 from __future__ import annotations
@@ -133,7 +137,7 @@ class Compiler:
         }
 
     def value(self, node: ast.expr) -> Run:
-        """Where quoted text may stand: a whole result, a branch of a conditional, a side of `==`."""
+        """Where a quoted string is allowed: as the whole result, a branch of a conditional, a side of `==`."""
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             return _always(node.value)
         if isinstance(node, ast.IfExp):
@@ -165,7 +169,7 @@ class Compiler:
         return _load(node.id, range_of(node))
 
     def _unary(self, node: ast.UnaryOp) -> Run:
-        """A chain of signs at once: as many as there are characters would be too deep for Python's stack."""
+        """A chain of signs in one go: hundreds of them would be too deep for Python's stack."""
         operations = [_operation(UNARY, node.op, node)]
         while isinstance(node.operand, ast.UnaryOp):
             node = node.operand
@@ -182,7 +186,7 @@ class Compiler:
         return run
 
     def _binary(self, node: ast.BinOp) -> Run:
-        """A chain to the left at once, as in `1 + 2 + 3`, for the same reason."""
+        """A chain to the left in one go, as in `1 + 2 + 3`, for the same reason."""
         chain = [node]
         while isinstance(chain[-1].left, ast.BinOp):
             chain.append(chain[-1].left)
@@ -202,7 +206,7 @@ class Compiler:
         """From the value of the left operand to that of the operation."""
         symbol, operate = _operation(ARITHMETIC, node.op, node)
         right = self.number(node.right)
-        # Nodes know nothing of their operator: only blanks and brackets may stand beside it, between the operands.
+        # Nodes do not know where their operator is: between the operands, with only spaces and brackets beside it.
         where = TextRange(self.text.index(symbol, end_of(node.left)), len(symbol))
         divisor = self._source(node.right)
 
@@ -246,7 +250,7 @@ class Compiler:
             return called.id, FUNCTION_TABLE[called.id]
         if isinstance(called, ast.Attribute):
             raise self._attribute(called, arguments=self.text[end_of(called) : end_of(node)])
-        self.number(called)  # a lambda, a list: their own mistakes come first
+        self.number(called)  # a lambda, a list: their own errors come first
         message = f"{self._source(called)!r} is not a function"
         raise range_of(called).error(message, "write * to multiply")
 
@@ -305,7 +309,7 @@ class Compiler:
 
 
 def _operation(table: Mapping[type[_Op], _T], operation: _Op, node: ast.expr) -> _T:
-    """`_FORBIDDEN_WORDS` names the others by their sign; whatever it may have missed ends here."""
+    """The parser rejects the known operators by name; this is for any that it might have missed."""
     found = table.get(type(operation))
     if found is None:
         raise range_of(node).error("this operator is not allowed")
@@ -338,9 +342,9 @@ def checked_result(run: Run, where: TextRange) -> Run:
 
 @dataclass(frozen=True)
 class Expression:
-    """A compiled expression. Two of the same text are equal.
+    """A compiled expression. Two with the same text are equal.
 
-    `names` are the declared names that it uses, `parts` the operations and values that one evaluation may take.
+    `names` are the variables that it uses, `parts` the number of operations and values of one evaluation.
     """
 
     text: str
@@ -349,12 +353,12 @@ class Expression:
     _run: Run = field(repr=False, compare=False)
 
     def evaluate(self, scope: Scope) -> Value:
-        """The value for the names in `scope`, where None means that a name has no value yet."""
+        """The value for the variables in `scope`, where None means that a variable has no value yet."""
         return self._run(scope)
 
 
 def parse(text: str) -> Expression:
-    """Compile `text`; an `ExpressionError` says where and why it is no expression."""
+    """Compile `text`. Raises ExpressionError with the reason and the position if it is not an expression."""
     tree = syntax_tree(text)
     compiler = Compiler(text)
     run = checked_result(compiler.value(tree), range_of(tree))

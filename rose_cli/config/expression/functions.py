@@ -1,4 +1,4 @@
-"""The arithmetic and the functions of expressions, within bounds."""
+"""The arithmetic and the functions of expressions, with bounds on their results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAN_GUARD = "write `... if metric == metric else ...`: only nan differs from its
 
 def _power(base: Number, exponent: Number) -> Number | complex:
     whole = isinstance(base, int) and isinstance(exponent, int)
-    # The least that the power can be: above it nothing is worked out, below it the power has at most twice the bits.
+    # A lower bound of the power: if it is small enough, the power has at most twice its bits.
     # Powers of -1, 0 and 1 are small for every exponent.
     if whole and abs(base) > 1 and (int(base).bit_length() - 1) * exponent >= MAX_BITS:
         raise OverflowError
@@ -43,11 +43,11 @@ def _clip(x: Number, low: Number, high: Number) -> Number:
 
 
 def _ordered(choose: Callable[..., Number]) -> Callable[..., Number]:
-    """`min` or `max` that refuses nan: Python's answer would depend on the order of the arguments."""
+    """`min` or `max` that rejects nan: Python's result would depend on the order of the arguments."""
 
     def call(*values: Number) -> Number:
         for value in values:
-            if value != value:  # noqa: PLR0124 - math.isnan fails for large whole numbers
+            if value != value:  # noqa: PLR0124 - math.isnan fails for large integers
                 raise ValueError
         return choose(values)
 
@@ -56,7 +56,7 @@ def _ordered(choose: Callable[..., Number]) -> Callable[..., Number]:
 
 @dataclass(frozen=True)
 class Function:
-    """A function, how it is written, how many arguments it takes, and what it asks of them."""
+    """A function: how it is called, how many arguments it takes, and their domain."""
 
     call: Callable[..., Number]
     shape: str
@@ -115,7 +115,7 @@ COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
 
 
 def bounded(value: object, where: TextRange, label: str) -> Number:
-    """The value, where it is a finite float or a whole number of at most `MAX_BITS` bits."""
+    """The value, if it is a finite float or an integer of at most `MAX_BITS` bits."""
     if isinstance(value, float):
         if math.isfinite(value):
             return value

@@ -1,4 +1,4 @@
-"""Parses an adaptive expression into Python's syntax tree, after checking every bound."""
+"""Parses an adaptive expression into Python's syntax tree, after checking all bounds."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LIMIT = 1 << MAX_BITS
 
 
 class ExpressionError(Exception):
-    """A mistake in an expression; `offset` (from 0) and `length` count characters of the text as it was given."""
+    """An error in an expression; `offset` (from 0) and `length` count characters of the original text."""
 
     def __init__(self, message: str, offset: int, length: int, hint: str | None = None) -> None:
         super().__init__(message)
@@ -44,7 +44,7 @@ class ExpressionError(Exception):
 
 @dataclass(frozen=True)
 class TextRange:
-    """A stretch of the text that a mistake can be pinned to."""
+    """A range of the text that an error can point at."""
 
     offset: int
     length: int
@@ -63,7 +63,7 @@ def end_of(node: ast.expr) -> int:
 
 _BLANKS = " \t\r\n"
 
-# Exactly Python's quoted texts, since there is neither a backslash nor a line break.
+# Exactly Python's quoted strings, since there is neither a backslash nor a line break.
 _QUOTED = re.compile(r"""(?:(?<!\w)((?i:[bfrtu]|r[bft]|[bft]r)))?(?:'''.*?'''|\"{3}.*?\"{3}|'[^']*'|"[^"]*\")""")
 
 _FORBIDDEN = re.compile(r"[^ -~]|[\\`#;]")
@@ -89,7 +89,7 @@ _ONLY = "write only the expression"
 
 _PLAIN = "write plain names, as in 100 + i*50"
 
-# What no expression contains, the first that fits: (pattern, message, hint), filled in with the match and its groups.
+# What no expression contains; the first that matches counts: (pattern, message, hint), with the match and its groups.
 _FORBIDDEN_WORDS: tuple[tuple[str, str, str | None], ...] = (
     (r"\^", "operator ^ is not allowed; use ** for powers", None),
     (r"&&?", "operator {0} is not allowed; use and", None),
@@ -120,7 +120,7 @@ _ANY_FORBIDDEN_WORD = re.compile("|".join(pattern for pattern, _, _ in _FORBIDDE
 
 
 def syntax_tree(text: str) -> ast.expr:
-    """Python's tree of the text; every bound on what its parser is given holds before it is called."""
+    """Python's tree of the text; all bounds are checked before Python's parser is called."""
     source = text.strip(_BLANKS)
     if not source:
         raise ExpressionError("the expression is empty", 0, len(text), "write a number, or for example 100 + i*50")
@@ -134,7 +134,7 @@ def syntax_tree(text: str) -> ast.expr:
     except ExpressionError as error:
         error.offset += shift
         raise
-    if shift:  # Python takes leading blanks for indentation, so it never saw them
+    if shift:  # Python takes leading spaces for indentation, so it never saw them
         _move(tree, shift)
     return tree
 
@@ -157,7 +157,7 @@ def _check_characters(source: str) -> None:
 
 
 def _shown(character: str) -> str:
-    """The character as a message can show it: by its name where it may be taken for another or not be seen."""
+    """The character as a message can show it: with its name if it could be mistaken for another or is invisible."""
     if character.isascii():
         return f"the character {character!r}"
     name = unicodedata.name(character, f"U+{ord(character):04X}").lower()
@@ -166,14 +166,14 @@ def _shown(character: str) -> str:
 
 def _blank(quoted: re.Match[str]) -> str:
     prefix = quoted[1]
-    if prefix:  # f-strings nest quotes from Python 3.12 on, and could hide what follows
+    if prefix:  # f-strings can nest quotes from Python 3.12 on, and could hide what follows
         message = "f-strings are not allowed" if prefix in "fF" else f"the prefix {prefix!r} is not allowed"
         raise ExpressionError(message, quoted.start(), len(quoted[0]), "write the bare expression or string")
     return " " * len(quoted[0])
 
 
 def _check_words(masked: str) -> None:
-    """Refuse what has no place in the language, so that Python's parser need not cope with it, nor explain it."""
+    """Reject what is not part of the language, so that Python's parser never sees it and need not explain it."""
     if not _ANY_FORBIDDEN_WORD.search(masked):
         return
     for pattern, message, hint in _FORBIDDEN_WORDS:
@@ -186,7 +186,7 @@ def _check_words(masked: str) -> None:
 
 
 def _check_brackets(masked: str) -> None:
-    """Python's own bounds differ by version. Quoted text is blank in `masked`."""
+    """Python's own bounds differ by version. Quoted strings are spaces in `masked`."""
     unclosed: list[int] = []
     for offset, character in enumerate(masked):
         if character in "'\"":

@@ -1,1 +1,1 @@
-"""YAML with the place of every value."""
+"""YAML with the location of every value."""

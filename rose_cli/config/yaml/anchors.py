@@ -1,4 +1,4 @@
-"""Owns what may stand before a node: an anchor (`&name`), whose value aliases repeat, and a tag, which is refused."""
+"""What may come before a node: an anchor (`&name`), whose value aliases repeat, and a tag, which is not allowed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PROPERTIES = re.compile(r"(?:(?:&[0-9A-Za-z_-]+|![^ \t\r\n]*)(?:[ \t\r\n]+(?:#[
 
 
 def content_start(source: Source, event: Event) -> int:
-    """Where the node itself begins, after its anchor and its tag."""
+    """Where the node itself starts, after its anchor and its tag."""
     if event.anchor is None and event.tag is None:
         return event.start
     properties = _PROPERTIES.match(source.text, event.start, event.end)
@@ -35,7 +35,7 @@ def content_start(source: Source, event: Event) -> int:
 
 
 def tag(source: Source, start: int, end: int) -> Diagnostic:
-    """The tag in a stretch that holds one."""
+    """The error for a tag, which is somewhere in this range."""
     found = _TAG.search(source.text, start, end)
     place = found.span() if found else (start, end)
     message = f"{shown(source.text[slice(*place)])} is a YAML tag, which is not allowed"
@@ -44,7 +44,7 @@ def tag(source: Source, start: int, end: int) -> Diagnostic:
 
 @dataclass(slots=True)
 class _Anchor:
-    """`node` is None as long as the node that bears the anchor is open."""
+    """`node` is None while the node with this anchor is open."""
 
     at: SourceRange
     node: Node | None = None
@@ -57,7 +57,7 @@ class Anchors:
         self._anchors: dict[str, _Anchor] = {}
 
     def begin(self, name: str, start: int, end: int) -> Iterator[Diagnostic]:
-        """An anchor in the stretch before its node."""
+        """An anchor, in the range before its node."""
         found = _ANCHOR.search(self.source.text, start, end)
         at = SourceRange(self.source, *(found.span() if found else (start, end)))
         if name in self._anchors:
@@ -68,7 +68,7 @@ class Anchors:
             self._anchors[name] = _Anchor(at)
 
     def complete(self, name: str, node: Node) -> Iterator[Diagnostic]:
-        """The node that bears the anchor. `lr: &i` is an anchor on nothing, and was meant as a text."""
+        """The node with the anchor. `lr: &i` has no node, and was meant as a string."""
         anchor = self._anchors[name]
         anchor.node = node
         if node.at.start == node.at.end:
@@ -78,7 +78,7 @@ class Anchors:
             yield self.source.diagnostic("bare-anchor", message, place, hint)
 
     def target(self, name: str) -> Node | None:
-        """What an alias stands for; None where that is unknown, or still open."""
+        """What an alias refers to; None if that is unknown or still open."""
         anchor = self._anchors.get(name)
         if anchor is None:
             return None
@@ -86,7 +86,7 @@ class Anchors:
         return anchor.node
 
     def no_target(self, name: str, at: SourceRange) -> Diagnostic:
-        """Why an alias stands for nothing."""
+        """Why an alias refers to nothing."""
         place = (at.start, at.end)
         if name in self._anchors:
             message = f"{shown('*' + name)} is inside the value that it refers to"

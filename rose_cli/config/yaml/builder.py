@@ -1,6 +1,6 @@
 """Builds the node tree from parser events, within bounds on depth and size.
 
-It keeps a stack of its own, so that no depth of nesting reaches Python's or libyaml's.
+It has its own stack, so that deep nesting does not exhaust that of Python or libyaml.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rose_cli.config.yaml.nodes import (
     plain_value,
 )
 from rose_cli.config.yaml.parser import Event, Kind, SyntaxProblem, events
-from rose_cli.config.yaml.source import BLANKS, shown
+from rose_cli.config.yaml.source import WHITESPACE, shown
 from rose_cli.config.yaml.syntax_errors import explain
 
 if TYPE_CHECKING:
@@ -34,18 +34,17 @@ MAX_DEPTH = 32
 
 MAX_NODES = 50_000
 
-MAX_MISTAKES = 100
+MAX_ERRORS = 100
 
 
 class _Stop(Exception):  # noqa: N818 - a signal, not an error
-    """What follows is not worth reading."""
+    """The rest is not worth parsing."""
 
 
 def build(source: Source, begin: int = 0) -> tuple[Node | None, list[Diagnostic]]:
-    """The root of the one document in the text, and what is wrong.
+    """The root of the document in the text, and its diagnostics.
 
-    The root is None where the text is empty, and where it could not be read to its end. What stands before `begin` is
-    not read.
+    The root is None if the text is empty or could not be parsed to its end. The text before `begin` is ignored.
     """
     builder = _Builder(source)
     try:
@@ -70,7 +69,7 @@ class _Builder:
         self.has_question_mark = "?" in source.text
 
     def read(self, text: str) -> None:
-        directives = list(islice(pitfalls.directives(self.source), MAX_MISTAKES))
+        directives = list(islice(pitfalls.directives(self.source), MAX_ERRORS))
         if directives:
             self._report_all(directives)
             raise _Stop
@@ -81,7 +80,7 @@ class _Builder:
             self._report_all(self._syntax(problem))
             raise _Stop from None
         self._report_all(pitfalls.tab_indents(self.source, self.multiline, len(text)))
-        self._report_all(islice(self.anchors.unused(), MAX_MISTAKES))
+        self._report_all(islice(self.anchors.unused(), MAX_ERRORS))
 
     def _take(self, event: Event) -> None:
         if event.kind is Kind.SCALAR:
@@ -104,7 +103,7 @@ class _Builder:
         start = self._content_start(event)
         if event.style == "plain":
             node = ScalarNode(SourceRange(self.source, start, event.end), plain_value(event.value), "plain")
-            if self.has_pitfalls and len(self.diagnostics) < MAX_MISTAKES:
+            if self.has_pitfalls and len(self.diagnostics) < MAX_ERRORS:
                 self._report_all(pitfalls.in_plain_text(self.source, node.at))
         else:
             node = self._quoted(event, start)
@@ -112,8 +111,8 @@ class _Builder:
         self.last_end = event.end
 
     def _quoted(self, event: Event, start: int) -> ScalarNode:
-        """A text in quotes, or one after `|` or `>`, which the parser takes to end where the next thing begins."""
-        text = self.source.text[start : event.end].rstrip(BLANKS)
+        """A string in quotes, or one after `|` or `>`, which to the parser ends where the next event starts."""
+        text = self.source.text[start : event.end].rstrip(WHITESPACE)
         at = SourceRange(self.source, start, start + len(text))
         if "\n" in text:
             self.multiline.append((at.start, at.end))
@@ -137,7 +136,7 @@ class _Builder:
     def _open(self, event: Event) -> None:
         start = self._content_start(event)
         self._check_depth(len(self.open_nodes) + 1, start)
-        kind = OpenMapping if event.kind is Kind.MAP else OpenList
+        kind = OpenMapping if event.kind is Kind.MAPPING else OpenList
         self.open_nodes.append(kind(self.source, self._report, start, event.anchor, flow=event.flow))
         self.last_end = start + event.flow
 
@@ -166,7 +165,7 @@ class _Builder:
             self._report_all(pitfalls.explicit_key(self.source, self.last_end, node.at.start))
         top.add(node)
         self.nodes += 1
-        # Aliases count as what they stand for, each time: ten lines of them can come to 10**10 values.
+        # Aliases count as what they refer to, each time: ten lines of them can amount to 10**10 values.
         if self.nodes > MAX_NODES or top.size > MAX_NODES:
             message = f"more than {MAX_NODES} keys and values, counting each use of an alias"
             self._stop("too-large", message, node.at.start, "is this the campaign file?")
@@ -181,10 +180,10 @@ class _Builder:
         raise _Stop
 
     def _report(self, found: Diagnostic) -> None:
-        """Stops after the hundredth mistake; warnings beyond that are dropped."""
-        if found.is_error or len(self.diagnostics) < MAX_MISTAKES:
+        """Stops after the hundredth error; warnings beyond that are dropped."""
+        if found.is_error or len(self.diagnostics) < MAX_ERRORS:
             self.diagnostics.append(found)
-        if found.is_error and sum(d.is_error for d in self.diagnostics) >= MAX_MISTAKES:
+        if found.is_error and sum(d.is_error for d in self.diagnostics) >= MAX_ERRORS:
             raise _Stop
 
     def _report_all(self, found: Iterable[Diagnostic]) -> None:
@@ -192,7 +191,7 @@ class _Builder:
             self._report(diagnostic)
 
     def _syntax(self, problem: SyntaxProblem) -> list[Diagnostic]:
-        """Where the parser stopped; nothing where a mistake that is known already explains it."""
+        """The error where the parser stopped; nothing if a known error already explains it."""
         tabs = pitfalls.tab_indents(self.source, self.multiline, problem.at)
         if tabs:
             return tabs
@@ -203,14 +202,14 @@ class _Builder:
         return [explain(problem, self.source, brackets[-1] if brackets else None)]
 
 
-# Python's hash of a larger int repeats every 2**61 - 1: a map of 40,000 such keys takes minutes to fill.
+# Python's hash of a larger int repeats every 2**61 - 1: a mapping of 40,000 such keys takes minutes to fill.
 MAX_KEY = 10**18
 
 
 class Key(NamedTuple):
-    """A key that waits for its value. `name` is None where it was refused: then the value is read and dropped.
+    """A key that waits for its value. `name` is None if it was rejected: then the value is dropped.
 
-    `is_rest`: it is no key at all, but what a comma has cut off a text.
+    `is_rest`: it is not a key, but what a comma has cut off a string.
     """
 
     at: SourceRange
@@ -220,9 +219,9 @@ class Key(NamedTuple):
 
 
 class OpenNode:
-    """`size` and `height` as in the node to come; `cut` counts the parentheses that a comma has left open.
+    """`size` and `height` of the future node; `cut` counts the parentheses that a comma has left open.
 
-    `searches` bounds how often a closing one is looked for in vain.
+    `searches` bounds the number of unsuccessful searches for a closing one.
     """
 
     def __init__(
@@ -240,7 +239,7 @@ class OpenNode:
         self.searches = 3
 
     def add(self, node: Node) -> None:
-        """Take the next node in, and report what is wrong with it there."""
+        """Add the next node, and report errors in its position."""
         self.size += node.size
         if node.height >= self.height:
             self.height = node.height + 1
@@ -249,10 +248,10 @@ class OpenNode:
             self._watch_parentheses(node.at)
 
     def node(self, end: int) -> Node:
-        """`end` is where the closing bracket ends; what has none ends with its last child."""
+        """`end` is where the closing bracket ends; a node without one ends with its last child."""
         raise NotImplementedError
 
-    def _stretch(self, end: int) -> SourceRange:
+    def _range(self, end: int) -> SourceRange:
         return SourceRange(self.source, self.start, end if self.flow else self.end)
 
     def _watch_parentheses(self, at: SourceRange) -> None:
@@ -284,7 +283,7 @@ class OpenList(OpenNode):
         self.items.append(node)
 
     def node(self, end: int) -> ListNode:
-        return ListNode(self._stretch(end), tuple(self.items), self.size, self.height, self.flow)
+        return ListNode(self._range(end), tuple(self.items), self.size, self.height, self.flow)
 
 
 class OpenMapping(OpenNode):
@@ -296,7 +295,7 @@ class OpenMapping(OpenNode):
         self.key: Key | None = None
 
     def node(self, end: int) -> MappingNode:
-        return MappingNode(self._stretch(end), self.entries, self.size, self.height, self.flow)
+        return MappingNode(self._range(end), self.entries, self.size, self.height, self.flow)
 
     def add(self, node: Node) -> None:
         is_rest = self.cut > 0
@@ -310,9 +309,9 @@ class OpenMapping(OpenNode):
 
     def _new_name(self, node: Node) -> str | int | None:
         name = node.value if isinstance(node, ScalarNode) else None
-        mistake = _odd_key(node)
-        if mistake is not None:
-            self._wrong("odd-key", mistake[0], node.at, mistake[1])
+        error = _odd_key(node)
+        if error is not None:
+            self._wrong("odd-key", error[0], node.at, error[1])
         elif isinstance(name, (str, int)):
             name = str(name) if isinstance(name, str) else int(name)  # as a key, `+1` is 1
             if name not in self.entries:
@@ -333,7 +332,7 @@ class OpenMapping(OpenNode):
             self.entries[key.name] = Entry(key.at, node)
 
     def _right_after_colon(self, key: Key, node: ScalarNode) -> ScalarNode:
-        """The two parsers place an empty value differently: after its colon, or before what comes next."""
+        """The two parsers place an empty value differently: after its colon, or before the next token."""
         colon = self.source.text.find(":", key.at.end, node.at.start)
         offset = key.at.end if colon < 0 else colon + 1
         return node._replace(at=SourceRange(self.source, offset, offset))

@@ -1,8 +1,8 @@
-"""The node tree between YAML and plain values; every node and every character of a scalar knows its place.
+"""The node tree between YAML and plain values; every node and every character of a scalar knows its location.
 
-Exponent forms (`1e-3`), leading zeros (`007`), dates, `1:30`, `1_000`, `yes` and `no` stay text, and so does a number
-of more than 64 characters; whoever wants a number makes it one. A number that Python would write in another way
-(`0.10`, `0x1F`) keeps its text, for whoever hands it on.
+Exponents (`1e-3`), leading zeros (`007`), dates, `1:30`, `1_000`, `yes` and `no` stay strings, and so does a number of
+more than 64 characters; field types of numbers convert them. A number that Python would print in another way (`0.10`,
+`0x1F`) keeps its text, so that it can be passed on as written.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Scalar = str | int | float | bool | None
 
 
 class WrittenInt(int):
-    """A whole number that prints as it was written, such as `0x1F`."""
+    """An integer that prints as it was written, such as `0x1F`."""
 
     text: str
 
@@ -41,7 +41,7 @@ class WrittenFloat(float):
 
 
 class WrittenExponent(str):
-    """`1e-3` without quotes: a text, and a number to whoever wants one."""
+    """`1e-3` without quotes: a string, which field types of numbers convert."""
 
     __slots__ = ()
 
@@ -94,7 +94,7 @@ Value = Scalar | list["Value"] | dict[str | int, "Value"]
 
 
 class SourceRange(NamedTuple):
-    """The stretch [start, end) of a source."""
+    """The range [start, end) of a source."""
 
     source: Source
     start: int
@@ -117,7 +117,7 @@ class ScalarNode(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AliasNode:
-    """`*name`: stands for the node that `&name` marks, and counts as much each time."""
+    """`*name`: refers to the node that `&name` marks, and has its size each time."""
 
     at: SourceRange
     target: Node
@@ -133,7 +133,7 @@ class AliasNode:
 
 @dataclass(frozen=True, slots=True)
 class ListNode:
-    """`size` counts nodes with every alias expanded, `height` the levels below."""
+    """`size` is the number of nodes with every alias expanded, `height` the number of levels below."""
 
     at: SourceRange
     items: tuple[Node, ...]
@@ -167,7 +167,7 @@ def followed(node: Node) -> ScalarNode | ListNode | MappingNode:
 
 
 def plain(node: Node) -> Value:
-    """The node as plain values, which share nothing: each alias becomes a copy of its own."""
+    """The node as plain values, which share nothing: each alias becomes a separate copy."""
     node = followed(node)
     if isinstance(node, ScalarNode):
         return node.value
@@ -177,7 +177,7 @@ def plain(node: Node) -> Value:
 
 
 def child(node: Node, part: str | int) -> Entry | Node | None:
-    """One step down: an entry of a map, an item of a list, None where there is none."""
+    """One step down: an entry of a mapping, an item of a list, None where there is none."""
     node = followed(node)
     if isinstance(node, MappingNode):
         return node.entries.get(part)
@@ -209,7 +209,7 @@ def measure(nodes: tuple[Node, ...]) -> tuple[int, int]:
     return 1 + sum(node.size for node in nodes), 1 + max((node.height for node in nodes), default=0)
 
 
-# What makes up one character of the value, for each style of quotes.
+# The source of one character of the value, for each style of quotes.
 _UNITS = {
     "'": re.compile(r"''|[^']"),
     '"': re.compile(r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[^xuU])|[^\\]"),
@@ -217,7 +217,7 @@ _UNITS = {
 
 
 def range_inside(node: ScalarNode, offset: int, length: int) -> SourceRange:
-    """The source of `length` characters of the value from `offset` on; all of it where that cannot be told."""
+    """The range of `length` characters of the value from `offset` on; the whole value if that is not known."""
     text = node.at.source.text[node.at.start : node.at.end]
     if node.style in ("|", ">") or "\n" in text or "\r" in text:
         return node.at
@@ -230,7 +230,7 @@ def range_inside(node: ScalarNode, offset: int, length: int) -> SourceRange:
     return SourceRange(node.at.source, begin + starts[first], begin + starts[last])
 
 
-@lru_cache(maxsize=8)  # there may be many mistakes in one text
+@lru_cache(maxsize=8)  # there may be many errors in one text
 def _starts(text: str, style: str) -> Sequence[int]:
-    """The offset of each character of the value in a text of one line, and last its length."""
+    """The offset of each character of the value in a string on one line, and finally its length."""
     return array("L", (*(unit.start() for unit in _UNITS[style].finditer(text)), len(text)))

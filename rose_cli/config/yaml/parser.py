@@ -1,7 +1,7 @@
 """YAML events with offsets into the text, on top of PyYAML; the same with and without libyaml.
 
-Only the parser is used: PyYAML's own tree builder recurses (the C one until it crashes), its resolvers surprise, and
-its constructors run code.
+Only its parser is used: PyYAML's tree builder recurses (the C one until it crashes), its resolvers surprise, and its
+constructors run code.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ class Kind(Enum):
     DOCUMENT = "document"
     SCALAR = "scalar"
     ALIAS = "alias"
-    MAP = "map"
+    MAPPING = "mapping"
     LIST = "list"
-    END = "end"  # of a map or a list
+    END = "end"  # of a mapping or a list
 
 
 class Event(NamedTuple):
-    """`start` takes in the anchor and the tag; `end` of a map or a list is for its first token only."""
+    """`start` includes the anchor and the tag; `end` of a mapping or a list is that of its first token."""
 
     kind: Kind
     start: int
@@ -62,7 +62,7 @@ class Event(NamedTuple):
 
 
 class SyntaxProblem(Exception):  # noqa: N818 - a signal on its way to a diagnostic
-    """What the parser said, where, and what it was doing since which offset."""
+    """The parser's message, its offset, and what it was parsing since which offset."""
 
     def __init__(self, problem: str, at: int, context: str = "", since: int | None = None) -> None:
         super().__init__(problem)
@@ -77,9 +77,9 @@ class EventParser(Protocol):
 
 
 class PurePythonParser(_YamlReader, _YamlScanner, _YamlParser):
-    """PyYAML's parser for where it was built without libyaml: slower, and made to read blanks and plain text alike.
+    """PyYAML's own parser, for installations without libyaml: slower, and changed to treat whitespace in the same way.
 
-    As it comes, it stumbles over the tab in `key:\tvalue` and the question mark in `{text: why?}`.
+    Unchanged, it fails on the tab in `key:\tvalue` and the question mark in `{text: why?}`.
     """
 
     def __init__(self, text: str) -> None:
@@ -127,7 +127,7 @@ class PurePythonParser(_YamlReader, _YamlScanner, _YamlParser):
         return word
 
     def _plain_blanks(self) -> str:
-        """What stands between two words of a plain text; nothing where the text ends here."""
+        """The whitespace between two words of an unquoted string; empty if the string ends here."""
         blanks = self._skip(_BLANKS)
         breaks = 0
         while self.scan_line_break():  # type: ignore[no-untyped-call]
@@ -159,7 +159,7 @@ _KINDS: dict[type, Kind] = {
     yaml.DocumentStartEvent: Kind.DOCUMENT,
     yaml.ScalarEvent: Kind.SCALAR,
     yaml.AliasEvent: Kind.ALIAS,
-    yaml.MappingStartEvent: Kind.MAP,
+    yaml.MappingStartEvent: Kind.MAPPING,
     yaml.SequenceStartEvent: Kind.LIST,
     yaml.MappingEndEvent: Kind.END,
     yaml.SequenceEndEvent: Kind.END,
@@ -167,7 +167,7 @@ _KINDS: dict[type, Kind] = {
 
 
 def events(text: str) -> Iterator[Event]:
-    """The events of a text that holds printable characters only. Raises `SyntaxProblem` where it is no YAML."""
+    """The events of a text of printable characters. Raises `SyntaxProblem` if it is not YAML."""
     parser = new_parser(_BLANK_LINE.sub(lambda blank: " " * len(blank.group()), text))
     try:
         while (event := parser.get_event()) is not None:
@@ -184,6 +184,6 @@ def _event(kind: Kind, event: Any) -> Event:  # noqa: ANN401
     start, end = event.start_mark.index, event.end_mark.index
     if kind is Kind.SCALAR:
         return Event(kind, start, end, event.anchor, event.tag, event.value, event.style or "plain")
-    if kind in (Kind.MAP, Kind.LIST):
+    if kind in (Kind.MAPPING, Kind.LIST):
         return Event(kind, start, end, event.anchor, event.tag, flow=bool(event.flow_style))
     return Event(kind, start, end, event.anchor if kind is Kind.ALIAS else None)

@@ -1,4 +1,4 @@
-"""Finds the places where YAML silently reads something else than the author meant."""
+"""Finds the pitfalls of YAML: places where it silently reads something other than the author meant."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
-from rose_cli.config.yaml.source import BLANKS, shown
+from rose_cli.config.yaml.source import WHITESPACE, shown
 from rose_cli.util.errors import Severity
 
 if TYPE_CHECKING:
@@ -40,12 +40,12 @@ _COMMENT_OR_END = re.compile(r"[ \t]#|[\r\n,\]}]")
 
 _CUT_BY_COMMENT = re.compile(r" #(?=\d)[^\r\n]*")
 
-# Blanks and marks that look like a space or like nothing; joiners and variation selectors make up emoji and scripts.
+# Characters that look like a space or like nothing; joiners and variation selectors are part of emoji and scripts.
 _INVISIBLE = re.compile(r"[\u00a0\u00ad\u2007\u200b\u200e\u200f\u202a-\u202f\u2060\u2066-\u2069\u3000]")
 
 
 def are_in(text: str) -> bool:
-    """Whether any plain text may hide something: asked once, since a file has many and nearly none does."""
+    """Whether any unquoted string may hide something: checked once for a whole file, where it is rarely true."""
     return bool(_CUT_BY_COMMENT.search(text) or _INVISIBLE.search(text))
 
 
@@ -70,12 +70,12 @@ def in_double_quotes(source: Source, at: SourceRange, value: str) -> Iterator[Di
 
 
 def in_block_text(source: Source, at: SourceRange) -> Iterator[Diagnostic]:
-    """`operator: >` is the beginning of a folded text, and of an empty one where nothing is indented below it."""
+    """`operator: >` starts a folded string, and an empty one if nothing is indented below it."""
     text = source.text[at.start : at.end]
     head, _, body = text.partition("\n")
-    if not _BLOCK_HEADER.match(head) or not body.strip(BLANKS):
+    if not _BLOCK_HEADER.match(head) or not body.strip(WHITESPACE):
         yield block_text(source, at.start)
-    indent = body[: len(body) - len(body.lstrip(BLANKS))]
+    indent = body[: len(body) - len(body.lstrip(WHITESPACE))]
     if "\t" in indent:
         yield tab(source, at.start + len(head) + 1 + indent.index("\t"))
 
@@ -84,12 +84,12 @@ def block_text(source: Source, start: int) -> Diagnostic:
     """A `>` or `|` that was meant as such, as in `operator: >=`."""
     text = _COMMENT_OR_END.split(source.text[start : start + 80], maxsplit=1)[0]
     message = f"'{text[0]}' starts a block of text here, whose lines would follow, indented"
-    return source.diagnostic("block-text", message, (start, start + len(text.rstrip(BLANKS))), quote_it(text))
+    return source.diagnostic("block-text", message, (start, start + len(text.rstrip(WHITESPACE))), quote_it(text))
 
 
 def quote_it(text: str) -> str:
-    """The hint that shows the text in quotes, where it is short enough for that."""
-    text = text.strip(BLANKS)
+    """The hint that shows the text in quotes, if it is short enough."""
+    text = text.strip(WHITESPACE)
     return f'quote it: "{text}"' if len(text) < 40 and text.isprintable() and '"' not in text else "quote it"
 
 
@@ -104,7 +104,7 @@ def split_by_comma(source: Source, at: SourceRange) -> Diagnostic | None:
 
 
 def _closing_parenthesis(text: str, start: int) -> int | None:
-    """Where the first parenthesis is closed again, on its line and before a bracket ends what it stands in."""
+    """Where the first parenthesis is closed, on its line and before a bracket closes around it."""
     parentheses = brackets = 0
     for match in _NESTING.finditer(text, start, start + _MAX_PARENTHESES_LENGTH):
         sign = match.group()
@@ -118,7 +118,7 @@ def _closing_parenthesis(text: str, start: int) -> int | None:
 
 
 def missing_value(source: Source, key: SourceRange) -> Diagnostic:
-    """`{a:1}` and `{a}` are maps with a key that has no value."""
+    """`{a:1}` and `{a}` are mappings with a key that has no value."""
     text = source.text[key.start : key.end]
     name, colon, _ = text.partition(":")
     hint = "write a space after the colon" if colon and name else "write 'key: value'"
@@ -137,7 +137,7 @@ def space_after_colon(source: Source, colon: int) -> Diagnostic:
 
 
 def explicit_key(source: Source, start: int, end: int) -> Iterator[Diagnostic]:
-    """`? key`, looked for in what stands before a key."""
+    """`? key`, searched for in the text before a key."""
     offset = _COMMENT.sub(lambda comment: " " * len(comment.group()), source.text[start:end]).find("?")
     if offset >= 0:
         place = (start + offset, start + offset + 1)
@@ -145,7 +145,7 @@ def explicit_key(source: Source, start: int, end: int) -> Iterator[Diagnostic]:
 
 
 def directives(source: Source) -> Iterator[Diagnostic]:
-    """Lines such as `%TAG` above the document; libyaml refuses those it does not know, PyYAML does not."""
+    """Lines such as `%TAG` above the document; libyaml rejects those that it does not know, PyYAML does not."""
     content = _CONTENT.search(source.text)
     for match in _DIRECTIVE.finditer(source.text, 0, content.start() if content else len(source.text)):
         yield directive(source, match.span())
@@ -157,7 +157,7 @@ def directive(source: Source, place: tuple[int, int]) -> Diagnostic:
 
 
 def tab_indents(source: Source, opaque: Sequence[tuple[int, int]], until: int) -> list[Diagnostic]:
-    """Tabs at the beginning of lines up to the one that holds `until`, but for those inside quoted and block texts."""
+    """Tabs at the start of lines up to the one with `until`, except inside quoted and block strings."""
     found: list[Diagnostic] = []
     for match in _TAB_INDENT.finditer(source.text):
         if match.start() > until or len(found) >= _MAX_TABS:

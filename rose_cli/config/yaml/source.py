@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1 << 20
 
-BLANKS = " \t\r\n"  # what YAML takes for blank; str.strip() takes more
+WHITESPACE = " \t\r\n"  # what YAML takes for whitespace; str.strip() takes more
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
-# Controls, the line breaks that YAML 1.1 and Python know but editors do not, and what cannot be encoded at all.
-# Without them a line is the same thing to YAML, to `str.splitlines` and to an editor.
+# Control characters, line breaks of YAML 1.1 and Python that editors do not know, and what cannot be encoded at all.
+# Without them a line is the same for YAML, for `str.splitlines` and for an editor.
 _ODD_RANGES = ((0x00, 0x08), (0x0B, 0x0C), (0x0E, 0x1F), (0x7F, 0x9F), (0x2028, 0x2029), (0xD800, 0xDFFF))
 
 _ODD_NUMBERS = (0xFEFF, 0xFFFE, 0xFFFF, *(n for first, last in _ODD_RANGES for n in range(first, last + 1)))
@@ -40,14 +40,14 @@ _MAX_ODD_LINES = 20
 
 
 def shown(text: str) -> str:
-    """The text in quotes, on one line, shortened, safe to print: how a message cites a value."""
+    """The text in quotes, on one line, shortened, safe to print: how a message quotes a value."""
     cut = text if len(text) <= _SHOWN_LENGTH else text[: _SHOWN_LENGTH - 1] + "…"
     return "'" + "".join(c if c.isprintable() else repr(c)[1:-1] for c in cut) + "'"
 
 
 @dataclass(frozen=True)
 class Source:
-    """A text and the name that messages call it by. Offsets count characters from 0, spans count from 1."""
+    """A text and its name in messages. Offsets count characters from 0, spans count from 1."""
 
     name: str
     text: str
@@ -66,7 +66,7 @@ class Source:
         return self._line_starts[self.line_number(offset) - 1]
 
     def line_at(self, offset: int) -> str:
-        """The whole line that holds the offset, without its line break."""
+        """The whole line at the offset, without its line break."""
         start = self.line_start(offset)
         end = _LINE_BREAK.search(self.text, start)
         return self.text[start : end.start() if end else len(self.text)]
@@ -89,7 +89,7 @@ class Source:
 
 
 def read_bytes(path: Path, name: str) -> bytes:
-    """The content of a regular file, at most one byte over the limit; anything else is a `UsageError`, at once."""
+    """The contents of a regular file, at most one byte over the limit; anything else is a `UsageError`."""
     try:
         # without O_NONBLOCK, opening a named pipe waits for its writer
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
@@ -127,9 +127,9 @@ def too_large(name: str) -> CampaignError:
 
 
 def decode(data: bytes | str, name: str) -> tuple[Source, list[Diagnostic]]:
-    """The text without its byte order mark, and what is wrong with its characters.
+    """The text without its byte order mark, and the errors in its characters.
 
-    A wrong character is replaced by one other, so that the text can be read on, printed, and pointed into.
+    Each wrong character is replaced by a single one, so that the text can be parsed, printed and pointed into.
     """
     if len(data) > MAX_BYTES:
         raise too_large(name)
@@ -146,7 +146,7 @@ def decode(data: bytes | str, name: str) -> tuple[Source, list[Diagnostic]]:
 
 
 def _odd_characters(text: str, source: Source) -> Iterator[Diagnostic]:
-    """The first of each line, on the first lines: a file that is no text at all has thousands."""
+    """The first of each line, on the first lines: a binary file has thousands."""
     offset = 0
     for _ in range(_MAX_ODD_LINES):
         match = _ODD.search(text, offset)

@@ -1,6 +1,6 @@
-"""Explains YAML syntax errors in the words of somebody who writes a campaign.
+"""Explains YAML syntax errors in the words of someone who writes a campaign file.
 
-libyaml and PyYAML word the same error differently, so a rule looks for what both say, and for what stands in the text.
+libyaml and PyYAML word the same error differently, so a rule looks for what both say, and at the text itself.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from rose_cli.config.yaml import anchors, pitfalls
-from rose_cli.config.yaml.source import BLANKS, shown
+from rose_cli.config.yaml.source import WHITESPACE, shown
 
 if TYPE_CHECKING:
     from rose_cli.config.yaml.parser import SyntaxProblem
@@ -29,9 +29,9 @@ CLOSING = {"[": "]", "{": "}"}
 
 
 class ParserError:
-    """`at` is where the parser stopped, `since` where it began what it could not finish.
+    """`at` is where the parser stopped, `since` where the token or node started that it could not finish.
 
-    `bracket` is where the innermost open [ or { stands, if one is open.
+    `bracket` is the position of the innermost open [ or {, if one is open.
     """
 
     def __init__(self, problem: SyntaxProblem, source: Source, bracket: int | None) -> None:
@@ -75,18 +75,18 @@ class ParserError:
         return start, max(start, end)
 
     def indentation(self, offset: int) -> int:
-        """Of the line that holds the offset."""
+        """The indentation of the line at the offset."""
         line = self.source.line_at(offset)
-        return len(line) - len(line.lstrip(BLANKS))
+        return len(line) - len(line.lstrip(WHITESPACE))
 
     def lines_above(self) -> Iterator[tuple[int, int]]:
-        """The indentation of each line above that holds something, and the offset where that begins."""
+        """The indentation of each non-empty line above, and the offset where its content starts."""
         end = self.line_start
         while end > 0:
             start = self.source.line_start(end - 1)
             line = self.text[start:end]
             if line.strip() and not line.lstrip().startswith("#"):
-                indentation = len(line) - len(line.lstrip(BLANKS))
+                indentation = len(line) - len(line.lstrip(WHITESPACE))
                 yield indentation, start + indentation
             end = start
 
@@ -172,7 +172,7 @@ def _unopened(it: ParserError) -> Diagnostic | None:
 
 
 def _indentation(it: ParserError) -> Diagnostic | None:
-    """A line that begins where no key or list item around it does."""
+    """A line that starts where no key or list item around it does."""
     if "expected" not in it.problem or it.before.strip():
         return None
     missing = pitfalls.missing_space(it.source, it.at)
@@ -199,7 +199,7 @@ def _mixed(it: ParserError) -> str | None:
 
 
 def _possible_indentations(it: ParserError) -> str:
-    """Those of the lines above that are still open."""
+    """The indentations of the open lines above."""
     found: list[int] = []
     for indentation, _ in it.lines_above():
         if not found or indentation < found[-1]:
@@ -238,7 +238,7 @@ _ESCAPE = re.compile(
 
 
 def explain(problem: SyntaxProblem, source: Source, bracket: int | None) -> Diagnostic:
-    """The first rule that knows the error; `bracket` is where the innermost open [ or { stands."""
+    """The explanation of the first rule that applies; `bracket` is the position of the innermost open [ or {."""
     complaint = ParserError(problem, source, bracket)
     for rule in (*_RULES, *_LAYOUT_RULES):
         found = rule(complaint)
@@ -256,7 +256,7 @@ def _tab(it: ParserError) -> Diagnostic | None:
 
 
 def _first_character(it: ParserError) -> Diagnostic | None:
-    """`@`, a backtick and `%` are reserved; `|` and `>` cannot begin a text block inside brackets."""
+    """`@`, a backtick and `%` are reserved; `|` and `>` cannot start a block string inside brackets."""
     if "cannot start any token" not in it.problem:
         return None
     if it.character in "|>":
@@ -266,7 +266,7 @@ def _first_character(it: ParserError) -> Diagnostic | None:
 
 
 def _value_from(it: ParserError, start: int) -> str:
-    """The value that begins there, as far as one can tell: up to the end of the line, or a comma inside brackets."""
+    """The value that probably starts there: up to the end of the line, or to a comma inside brackets."""
     begin, end = it.to_end_of_line(start)
     text = it.text[begin:end]
     return text if it.bracket is None else re.split(r"[,\]}]", text, maxsplit=1)[0]
@@ -318,7 +318,7 @@ def _bad_escape(it: ParserError) -> Diagnostic:
 
 
 def _is_wrong(escape: re.Match[str]) -> bool:
-    """Unknown, or the number of no character."""
+    """Unknown, or a number that is not a character."""
     digits = escape["x"] or escape["u"] or escape["U"]
     number = int(digits, 16) if digits else 0
     return escape["unknown"] is not None or 0xD800 <= number <= 0xDFFF or number > 0x10FFFF
