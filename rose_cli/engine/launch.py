@@ -362,8 +362,8 @@ def open_outputs(request: TaskRequest, stack: ExitStack, *paths: Path) -> list[i
             try:
                 if path.parent not in directories:
                     directories[path.parent] = opened.enter_context(_directory_of(request, path))
-                folder = directories[path.parent].descriptor
-                found.append(open_unshared(path.name, os.O_WRONLY | os.O_TRUNC, dir_fd=folder))
+                directory = directories[path.parent].descriptor
+                found.append(open_unshared(path.name, os.O_WRONLY | os.O_TRUNC, dir_fd=directory))
             except OSError as error:
                 raise NotStartedError(f"the output file '{path}' cannot be written: {short_of(error)}") from error
             stack.callback(os.close, found[-1])

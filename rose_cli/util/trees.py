@@ -97,7 +97,7 @@ class _Descent:
             os.close(above)
 
     @contextmanager
-    def left(self) -> Iterator[int]:
+    def leave(self) -> Iterator[int]:
         """Return to the parent directory for good; the one that is left stays open during the block."""
         left = self.here
         if self._open[-2] is None:
@@ -127,13 +127,13 @@ def _identity(descriptor: int) -> tuple[int, int]:
 
 
 @contextmanager
-def _with_full_path(*ways: _Descent) -> Iterator[list[str]]:
+def _with_full_path(descent: _Descent) -> Iterator[list[str]]:
     """An OSError gets the path from the top to the name that was last put into the list."""
     names = [""]
     try:
         yield names
     except OSError as error:
-        error.filename = ways[0].path(names[-1])
+        error.filename = descent.path(names[-1])
         raise
 
 
@@ -166,7 +166,7 @@ def _remove(directory: OpenDirectory, names: list[str]) -> Steps:
         while pending[-1] or len(pending) > 1:
             if not pending[-1]:  # the directory is empty: back to its own name
                 pending.pop()
-                with descent.left():
+                with descent.leave():
                     continue
             name, tries = pending[-1].pop()
             at[0] = name
@@ -260,7 +260,7 @@ def _directories(top: OpenDirectory) -> Iterator[tuple[_Descent, list[str]]]:
             if not pending[-1]:
                 pending.pop()
                 if pending:
-                    with descent.left():
+                    with descent.leave():
                         continue
             elif (descriptor := _open_readable(descent.here, name := pending[-1].pop())) is not None:
                 descent.enter(descriptor, name)
@@ -359,7 +359,7 @@ def copy_contents(source: OpenDirectory, target: OpenDirectory, *, durable: bool
                 pending.pop()
                 if not pending:
                     break
-                with old.left() as left, new.left() as made:
+                with old.leave() as left, new.leave() as made:
                     copy.finish(left, made)
             yield
         copy.finish(source.descriptor, target.descriptor)

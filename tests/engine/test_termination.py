@@ -103,7 +103,7 @@ def test_a_tag_that_is_only_claimed_proves_nothing(run_id: str, tmp_path: Path) 
         assert terminate_leftovers(run_id, recorded=RecordedProcesses([], [other], str(logs))) == 1
 
 
-def test_an_ending_gives_up_on_nobody_it_was_patient_with(run_id: str) -> None:
+def test_a_terminator_with_patience_lets_processes_end_on_their_own(run_id: str) -> None:
     with started("sleep", "0.1", tag=session_tag(run_id, 1)):
         terminator = Terminator(
             lambda _: ProcessScan().find(lambda tag: tag.startswith(run_tag(run_id))), 0.0, patience_seconds=60

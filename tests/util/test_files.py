@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rose_cli.util.files import OpenDirectory, open_inside, open_regular, read_regular
+from rose_cli.util.files import OpenDirectory, create_new, open_inside, open_regular, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,6 +82,18 @@ def test_a_file_is_opened_relative_to_a_folder_and_emptied(tmp_path: Path) -> No
     os.close(descriptor)
     os.close(folder)
     assert (tmp_path / "f").read_text() == "n"
+
+
+def test_a_new_file_replaces_nothing_and_follows_no_link(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("precious")
+    (tmp_path / "link").symlink_to("nowhere")
+    for name in ("file", "link"):
+        with pytest.raises(FileExistsError):
+            create_new(tmp_path / name)
+    assert ((tmp_path / "file").read_text(), (tmp_path / "nowhere").exists()) == ("precious", False)
+    with os.fdopen(create_new(tmp_path / "new", 0o600), "w", encoding="ascii") as new:
+        new.write("content")
+    assert ((tmp_path / "new").read_text(), (tmp_path / "new").stat().st_mode & 0o777) == ("content", 0o600)
 
 
 def test_what_is_too_large_is_refused_after_a_look(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_signals_arrive_where_there_is_no_pidfd(run_id: str, monkeypatch: pytest
         assert process.wait() == -signal.SIGTERM
 
 
-def test_a_census_for_many_looks_sees_who_comes_and_goes(run_id: str) -> None:
+def test_a_scan_for_many_looks_sees_who_comes_and_goes(run_id: str) -> None:
     session = session_tag(run_id, 1)
     with started(*SLEEP, tag=session + "early"):
         scan = ProcessScan(session)

@@ -245,10 +245,10 @@ class _Bridge:
         if here and spec["ranks"] and launcher_missing():
             message = "tasks with ranks need an MPI launcher, but neither 'mpirun' nor 'mpiexec' is on PATH"
             raise _RefusedError(message)
-        folder = Path(os.environ["RADICAL_CONFIG_USER_DIR"], ".radical", "pilot", "configs")
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "agent_rose.json").write_text(json.dumps(trimmed_agent()))
-        path = folder / f"resource_{site}.json"
+        configs_dir = Path(os.environ["RADICAL_CONFIG_USER_DIR"], ".radical", "pilot", "configs")
+        configs_dir.mkdir(parents=True, exist_ok=True)
+        (configs_dir / "agent_rose.json").write_text(json.dumps(trimmed_agent()))
+        path = configs_dir / f"resource_{site}.json"
         own = ru.read_json(str(path)) if path.exists() else {}
         path.write_text(json.dumps({**own, name: adapted(found, spec, here=here)}))
         return here

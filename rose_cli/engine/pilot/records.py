@@ -103,8 +103,8 @@ def open_records(engine_dir: Path) -> dict[Path, PilotRecord]:
 def read_record(path: Path) -> PilotRecord | None:
     """None if it no longer exists. Raises RunDirectoryError if it is not a record."""
     try:
-        with OpenDirectory.at(path.parent, inside=path.parents[1]) as folder:
-            return PilotRecord.decode(read_regular(path.name, _MOST_BYTES, dir_fd=folder.descriptor))
+        with OpenDirectory.at(path.parent, inside=path.parents[1]) as directory:
+            return PilotRecord.decode(read_regular(path.name, _MOST_BYTES, dir_fd=directory.descriptor))
     except FileNotFoundError:
         return None  # the pilot has just ended
     except (OSError, ValueError, RecursionError) as error:

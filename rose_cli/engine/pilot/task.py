@@ -63,10 +63,10 @@ class TaskFiles:
 
     def _create_locks(self) -> None:
         """Locks of earlier sessions may be held. Anything but a file was planted: opening it could block for ever."""
-        with OpenDirectory.at(self._locks, inside=self._locks.parent, make=True) as folder:
-            for name in folder.names():
-                if not stat.S_ISREG(os.lstat(name, dir_fd=folder.descriptor).st_mode):
-                    deque(remove_entry(folder, name), 0)
+        with OpenDirectory.at(self._locks, inside=self._locks.parent, make=True) as locks:
+            for name in locks.names():
+                if not stat.S_ISREG(os.lstat(name, dir_fd=locks.descriptor).st_mode):
+                    deque(remove_entry(locks, name), 0)
 
     def task(self, pilot: Pilot, request: TaskRequest, gpu_ids: tuple[str, ...], number: int) -> PilotTask:
         """A task with its script. Raises NotStartedError if it is clear that it would not start."""

@@ -99,8 +99,8 @@ def collect_files(work_dir: Path, home: Path) -> None:
     """Keep in the run what may be read later, and leave nothing elsewhere."""
     engine = home.parents[1]
     if work_dir == home:
-        with suppress(OSError), OpenDirectory.at(home, inside=engine) as folder:
-            deque(remove_entry(folder, "tmp"), 0)
+        with suppress(OSError), OpenDirectory.at(home, inside=engine) as directory:
+            deque(remove_entry(directory, "tmp"), 0)
         return
     with suppress(OSError), OpenDirectory.at(work_dir, inside=work_dir) as source:
         deque(remove_entry(source, "tmp"), 0)
