@@ -345,13 +345,13 @@ def resume(
     output: Output = "auto",
 ) -> None:
     """Resume an interrupted or failed run."""
-    from rose_cli.commands.resume import ResumeOptions, explain
+    from rose_cli.commands.resume import ResumeOptions, preview
     from rose_cli.commands.resume import resume as command
 
     options = ResumeOptions(
         max_iter, from_iteration, learner or (), output, require_criterion, steal_lock, force, trust
     )
-    raise typer.Exit(explain(run_name, options) if dry_run else command(run_name, options))
+    raise typer.Exit(preview(run_name, options) if dry_run else command(run_name, options))
 
 
 @app.command(cls=_Command, rich_help_panel=_RECOVER)

@@ -1,4 +1,4 @@
-"""`rose clean`: free the space that a run no longer needs, by a rule that is shown first."""
+"""`rose clean`: delete what a run no longer needs, after showing it."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ if TYPE_CHECKING:
     from rose_cli.plan.model import LearnerPlan
 
 DONE = ("criterion_met", "no_improvement", "max_iter", "cancelled")
-"""Why a learner stops for good; one that failed goes on with a resume."""
+"""Stop reasons of learners that a plain resume does not continue; it retries a learner that failed."""
 
-_GOING = ".rose-clean"
-"""What a folder is called that is being removed: what is half gone bears no name that somebody relies on."""
+_DELETING = ".rose-clean"
+"""The prefix of a directory that is being deleted: a half-deleted one must not have a name that others rely on."""
 _PILOT = "pilot-"
 MOST_SHOWN = 5
-WORTH_A_WORD = 10 * 2**20
+WORTH_MENTIONING = 10 * 2**20
 USUAL_LOGS = 10
 
 
 @dataclass(frozen=True)
 class CleanOptions:
-    """`keep_logs` None: as many as the campaign itself keeps."""
+    """`keep_logs` None: as many as the campaign keeps."""
 
     keep_logs: int | None = None
     workspaces: bool = False
@@ -57,9 +57,9 @@ class CleanOptions:
 
 @dataclass(frozen=True, order=True)
 class Entry:
-    """Something in a run directory: a name in a folder.
+    """A file or directory to delete: its name in a directory of the run.
 
-    `counts`: others rely on that name being whole. `idle`: no session ever looks at it.
+    `counts`: others rely on it being complete while it has that name. `idle`: no session reads it.
     """
 
     folder: Path
@@ -74,7 +74,7 @@ class Entry:
 
 @dataclass
 class Heap:
-    """What is removed for one reason, and what it takes up."""
+    """Entries that are deleted for the same reason, and their size."""
 
     what: str
     entries: list[Entry] = field(default_factory=list)
@@ -99,13 +99,13 @@ def clean(argument: str, options: CleanOptions) -> ExitCode:
     refuse_links(directory, names)
     require_trust(directory, "clean", trust=options.trust, doubt=directory.doubt_inside(names))
     with _locked(info, shown):
-        # a session may have worked on it while the question stood there: what was shown, and still is not needed
+        # a session may have run while rose waited for the answer: delete only what is still not needed
         now = {entry for heap in _heaps(read_run(directory), options) for entry in heap.entries}
         return _remove(info, [entry for entry in shown if entry in now])
 
 
 def _locked(info: RunInfo, shown: list[Entry]) -> RunLock:
-    """The lock of the run. Where the disk is too full for one, what no session ever looks at goes first."""
+    """The lock of the run. If the disk is too full for it, delete what no session reads first."""
     try:
         return RunLock.acquire(info.directory.path)
     except RunDirectoryError as error:
@@ -119,7 +119,7 @@ def _locked(info: RunInfo, shown: list[Entry]) -> RunLock:
 
 
 def _cleanable(info: RunInfo) -> RunInfo:
-    """Raises RunDirectoryError where nobody can know what the run still needs."""
+    """Raises RunDirectoryError if nobody can know what the run still needs."""
     if info.damage is not None:
         raise info.damage
     if info.alive:
@@ -130,19 +130,19 @@ def _cleanable(info: RunInfo) -> RunInfo:
     return info
 
 
-# --- what can go ---------------------------------------------------------------------------------------------------
+# --- what can be deleted -------------------------------------------------------------------------------------------
 
 
 def _heaps(info: RunInfo, options: CleanOptions) -> list[Heap]:
     aside, copies = Heap("lost workspaces that a resume has set aside"), Heap("snapshots that no resume needs")
     logs = Heap(_logs_words(info, options))
     workspaces = Heap("workspaces of learners that are done, which cannot be extended without them")
-    remains, pilots = Heap("what an interrupted `rose clean` has left"), Heap("files of pilots that are over")
+    remains, pilots = Heap("leftovers of an interrupted `rose clean`"), Heap("files of pilots that have ended")
     for plan in info.plan.learners:
         folder = info.directory.learner(plan.name)
         names, is_done = _names(folder, info), _is_done(info, plan)
         aside.add(Entry(folder, name, idle=True) for name in names if name.startswith(LOST))
-        remains.add(Entry(folder, name, idle=True) for name in names if name.startswith(_GOING))
+        remains.add(Entry(folder, name, idle=True) for name in names if name.startswith(_DELETING))
         copies.add(_copies(info, info.directory.snapshots(plan.name), everything=is_done))
         logs.add(_logs(info, plan, _most_logs(info, options)))
         if is_done and options.workspaces and "workspace" in names:
@@ -167,7 +167,7 @@ def _names(folder: Path, info: RunInfo) -> list[str]:
 
 def _copies(info: RunInfo, folder: Path, *, everything: bool) -> Iterator[Entry]:
     for name in _names(folder, info):
-        if everything or name in UNCOUNTED or name.startswith(_GOING):
+        if everything or name in UNCOUNTED or name.startswith(_DELETING):
             yield Entry(folder, name, counts=name not in UNCOUNTED)
 
 
@@ -190,11 +190,11 @@ def _logs(info: RunInfo, plan: LearnerPlan, most: int | None) -> Iterator[Entry]
 def _logs_words(info: RunInfo, options: CleanOptions) -> str:
     most = _most_logs(info, options)
     last = "iteration" if most == 1 else f"{most} iterations"
-    return f"logs, except those of each learner's last {last}, its best one, and what failed lately"
+    return f"logs, except those of each learner's last {last}, its best one, and recent failures"
 
 
 def _pilots(info: RunInfo) -> Iterator[Entry]:
-    """Those of which no end is known have a record. The latest stays as long as somebody may ask why it ended."""
+    """Pilots that may still be running have a record. The latest stays while its files may explain why it ended."""
     folder = info.directory.engine
     names = [name for name in _names(folder, info) if name.startswith(_PILOT) and name[len(_PILOT) :].isdecimal()]
     names.sort(key=lambda name: int(name[len(_PILOT) :]))
@@ -204,7 +204,7 @@ def _pilots(info: RunInfo) -> Iterator[Entry]:
 
 
 def size_of(path: Path) -> int:
-    """What it takes up on the disk."""
+    """The space that it takes on the disk."""
     tally = DiskUsage()
     with suppress(OSError):
         status = path.lstat()
@@ -214,19 +214,19 @@ def size_of(path: Path) -> int:
     return tally.size
 
 
-# --- what is said, and done ----------------------------------------------------------------------------------------
+# --- output and deletion -------------------------------------------------------------------------------------------
 
 
 def _show(info: RunInfo, heaps: list[Heap], options: CleanOptions) -> None:
     say(f"run {info.directory.path}: {status_words(info.status)}")
     if heaps:
-        say("to be removed:")
+        say("to be deleted:")
     rows = [(heap.size, f"{heap.what}{_whose(heap, info)}") for heap in heaps]
-    for size, words in [*rows, (sum(heap.size for heap in heaps), "in all")] if heaps else ():
+    for size, words in [*rows, (sum(heap.size for heap in heaps), "in total")] if heaps else ():
         say(f"  {format_size(size):>10}  {words}")
     if not heaps:
         run = shlex.quote(short_path(info.directory.path))
-        say(f"there is nothing to remove; `rm -r {run}` removes the whole run")
+        say(f"there is nothing to delete; `rm -r {run}` deletes the whole run")
     for line in _more(info, options):
         say(line)
 
@@ -242,28 +242,28 @@ def _whose(heap: Heap, info: RunInfo) -> str:
 
 
 def _more(info: RunInfo, options: CleanOptions) -> Iterator[str]:
-    """What else takes up space, and how it goes."""
+    """Options that would free much more space."""
     learners = info.plan.learners
     if not options.workspaces:
         size = sum(size_of(info.directory.workspace(plan.name)) for plan in learners if _is_done(info, plan))
-        if size >= WORTH_A_WORD:
-            yield f"--workspaces frees {format_size(size)} more, and learners that are done can then not be extended"
+        if size >= WORTH_MENTIONING:
+            yield f"--workspaces frees {format_size(size)} more; finished learners can then no longer be extended"
     if options.keep_logs is None:
         entries = [entry for plan in learners for entry in _logs(info, plan, USUAL_LOGS)]
         size = sum(size_of(entry.path) for entry in entries)
-        if size >= WORTH_A_WORD:
+        if size >= WORTH_MENTIONING:
             yield f"--keep-logs {USUAL_LOGS} frees {format_size(size)} more: logs of older iterations"
 
 
 def _agreed(heaps: list[Heap]) -> bool:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        notice("nothing was removed: --yes removes it without a question")
+        notice("nothing was deleted: this is not a terminal; use --yes to delete without asking")
         return False
-    sys.stdout.write(f"remove {format_size(sum(heap.size for heap in heaps))}? [y/N] ")
+    sys.stdout.write(f"delete {format_size(sum(heap.size for heap in heaps))}? [y/N] ")
     sys.stdout.flush()
     if sys.stdin.readline().strip().lower() in ("y", "yes"):
         return True
-    notice("nothing was removed")
+    notice("nothing was deleted")
     return False
 
 
@@ -277,11 +277,11 @@ def _remove(info: RunInfo, entries: list[Entry]) -> ExitCode:
             refused.append(f"'{short_path(entry.path)}': {str(error.strerror).lower()}")
         else:
             freed += size
-    notice(f"removed {format_size(freed)}")
+    notice(f"deleted {format_size(freed)}")
     if refused:
         more = f"; and {len(refused) - MOST_SHOWN} more" if len(refused) > MOST_SHOWN else ""
-        message = f"cannot remove {'; '.join(refused[:MOST_SHOWN])}{more}"
-        raise RunDirectoryError(message, "see that their folders can be written, then try again")
+        message = f"cannot delete {'; '.join(refused[:MOST_SHOWN])}{more}"
+        raise RunDirectoryError(message, "make their directories writable, then try again")
     return ExitCode.OK
 
 
@@ -289,7 +289,7 @@ def _remove_entry(entry: Entry, run: Path) -> None:
     with OpenDirectory.at(entry.folder, inside=run) as folder:
         name = entry.name
         if entry.counts:
-            name = f"{_GOING}-{os.getpid()}-{entry.name}"
+            name = f"{_DELETING}-{os.getpid()}-{entry.name}"
             os.rename(entry.name, name, src_dir_fd=folder.descriptor, dst_dir_fd=folder.descriptor)
         for _ in remove_entry(folder, name):
             pass

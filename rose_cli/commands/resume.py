@@ -1,4 +1,4 @@
-"""`rose resume`: go on with a run where it stands."""
+"""`rose resume`: continue a run where it stopped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from rose_cli.campaign_file import task_environment
-from rose_cli.commands.run import record_creation, write_plan
 from rose_cli.engine.pilot.records import forget_pilots, wait_for_pilots
 from rose_cli.engine.termination import RecordedProcesses, terminate_leftovers
 from rose_cli.engines import unique_run_id
@@ -28,6 +27,7 @@ from rose_cli.journal import events as e
 from rose_cli.journal.codec import Record
 from rose_cli.journal.file import JournalFile
 from rose_cli.loop.session import SessionResult
+from rose_cli.new_run import record_creation, write_plan
 from rose_cli.plan.file import dump_plan, load_plan
 from rose_cli.plan.secrets import secrets_of_plan
 from rose_cli.run_session import SessionSetup, exit_code, run_and_report
@@ -96,34 +96,34 @@ def resume(argument: str | None, options: ResumeOptions) -> ExitCode:
         with journal:
             sums = checksums(directory)
             if (changed := altered(state, sums)) and not options.trust:
-                raise _told(directory, plan, changed)
-            return _go_on(RunLocation(directory, plan, state), journal, options, sums)
+                raise _altered(directory, plan, changed)
+            return _resume(RunLocation(directory, plan, state), journal, options, sums)
 
 
-def _go_on(where: RunLocation, journal: JournalFile, options: ResumeOptions, sums: Mapping[str, str]) -> ExitCode:
+def _resume(where: RunLocation, journal: JournalFile, options: ResumeOptions, sums: Mapping[str, str]) -> ExitCode:
     directory, plan, state = where.directory, where.plan, where.state
     intent = _intent(where, options)
     where.refuse_what_is_missing()
     for line in intent.news:
         notice(line)
-    if not intent.goes_on and not intent.left_out:
+    if not intent.continues and not intent.left_out:
         run = shlex.quote(short_path(directory.path))
         notice(f"nothing to do: every learner has stopped ({stop_reasons(state)}); {next_options(state, run)}")
         return exit_code(state, SessionResult("finished"), require_criterion=options.require_criterion)
-    if not intent.goes_on:
+    if not intent.continues:
         raise _refusal(directory, intent.left_out)
     is_copy = where.original is not None
     if not is_copy:
-        _end_remains(where, force=options.force)
-    if plan.engine.pilot is not None:  # a record says nothing of an engine that has none
+        _terminate_leftovers(where, force=options.force)
+    if plan.engine.pilot is not None:  # other engines leave no records
         forget_pilots(directory.engine, of_a_copy=is_copy)
     for name in intent.fresh:
         if (aside := set_aside(directory.workspace(name), inside=directory.path)) is not None:
-            notice(f"what is left of the workspace of '{name}' is in '{aside}'")
+            notice(f"the remains of the workspace of '{name}' are in '{aside}'")
     for name, what in intent.left_out.items():
-        notice(f"learner '{name}' is left out: {what}")
+        notice(f"learner '{name}' is not resumed: {what}")
     environment = task_environment()
-    known, rewrite = _settled(where, sums)
+    known, rewrite = _checksums(where, sums)
     setup = SessionSetup(
         directory, plan, journal, state, intent.opening, (), environment, options.output, intent.files, intent.left_out,
         unknown_checksums(state, known), rewrite,
@@ -136,15 +136,15 @@ def _go_on(where: RunLocation, journal: JournalFile, options: ResumeOptions, sum
     return code
 
 
-def _told(directory: RunDirectory, plan: Plan, changed: list[str]) -> RunDirectoryError:
-    """Why the run is not resumed, once it was said what differs."""
+def _altered(directory: RunDirectory, plan: Plan, changed: list[str]) -> RunDirectoryError:
+    """The refusal to resume, after printing the differences."""
     for line in altered_lines(directory, plan, changed):
         notice(line)
     return refusal(directory, changed)
 
 
-def explain(argument: str | None, options: ResumeOptions) -> ExitCode:
-    """`--dry-run`: what is kept, what runs again and why; nothing is touched."""
+def preview(argument: str | None, options: ResumeOptions) -> ExitCode:
+    """`--dry-run`: show what would be kept and rerun, and why; nothing is modified."""
     info = read_run(_find(argument, options, trust=True))
     remember(partial(secrets_of_plan, info.plan))
     if info.damage is not None:
@@ -170,15 +170,15 @@ def explain(argument: str | None, options: ResumeOptions) -> ExitCode:
 
 
 def _preview(info: RunInfo, intent: _Intent) -> Iterator[str]:
-    """What becomes of each learner, and the commands that come next."""
+    """What a resume does with each learner, and the commands that run next."""
     state = info.state
     for event in intent.opening:
         if not isinstance(event, e.AttemptLost):
             state.apply(Record(0, state.last_time, event))
     reopened = {event.learner: event.reason for event in intent.opening if isinstance(event, e.LearnerReopened)}
     yield from preview_lines(info.plan, state, intent.left_out, intent.fresh, reopened)
-    going = [name for name, learner in state.learners.items() if learner.stop_reason is None]
-    names = [name for name in going if name not in intent.left_out]
+    unfinished = [name for name, learner in state.learners.items() if learner.stop_reason is None]
+    names = [name for name in unfinished if name not in intent.left_out]
     yield from next_command_lines(info.directory, info.plan, state, names, task_environment())
 
 
@@ -186,8 +186,8 @@ def _preview(info: RunInfo, intent: _Intent) -> Iterator[str]:
 class _Intent:
     """What a session would do.
 
-    `left_out`: learners that would go on, and cannot as they are, each with the reason; `fresh`: those that get a new
-    workspace. `files`: news among the files that the plan names. `news`: lines about what is not as it was.
+    `left_out`: learners that cannot be resumed, each with the reason; `fresh`: learners that get a new workspace.
+    `files`: fingerprints of files of the plan that have changed. `news`: lines about everything that has changed.
     """
 
     opening: Sequence[e.Event]
@@ -195,7 +195,7 @@ class _Intent:
     fresh: Sequence[str]
     files: Mapping[str, str]
     news: Sequence[str]
-    goes_on: bool
+    continues: bool
 
 
 def _intent(where: RunLocation, options: ResumeOptions) -> _Intent:
@@ -215,11 +215,11 @@ def _intent(where: RunLocation, options: ResumeOptions) -> _Intent:
         *changed_workspace_lines(directory, state),
         *bound_changes(plan, state, kept),
     ]
-    return _Intent(kept, left_out, fresh, files, news, goes_on=len(left_out) < len(running))
+    return _Intent(kept, left_out, fresh, files, news, continues=len(left_out) < len(running))
 
 
 def _refusal(directory: RunDirectory, left_out: Mapping[str, Loss]) -> RunDirectoryError:
-    """Why learners were left out, and the way on."""
+    """Why learners cannot be resumed, and what to do."""
     lines = [f"learner '{name}' cannot continue: {loss.words}" for name, loss in list(left_out.items())[:MOST_SHOWN]]
     more = len(left_out) - len(lines)
     message = "; ".join([*lines, *([f"and {more} more learners"] if more else [])])
@@ -238,17 +238,16 @@ def _open(directory: RunDirectory, plan: Plan) -> tuple[JournalFile, RunState]:
     if journal.repaired_bytes:
         notice(f"repaired the journal: cut {journal.repaired_bytes} bytes of an unfinished record at its end")
     if not state.run_id:
-        notice("nothing had been recorded yet: the run begins now")
+        notice("the journal was empty: the run starts now")
         record_creation(directory, journal, plan, state)
     return journal, state
 
 
-def _settled(where: RunLocation, now: Mapping[str, str]) -> tuple[Mapping[str, str], Callable[[], None] | None]:
-    """The checksums that the new session notes: `now`, as they were checked; and where run or campaign lie elsewhere
-    now, what writes that to plan.json.
+def _checksums(where: RunLocation, now: Mapping[str, str]) -> tuple[Mapping[str, str], Callable[[], None] | None]:
+    """The checksums for the journal, `now` as they were checked; and if the run was moved, how to update plan.json.
 
-    The next move is then seen as one from here. The plan is written once the journal knows it: a session that ends in
-    between leaves one that the journal knows as well.
+    A later move is then one from here. The plan is written after the journal knows its checksum: if the session ends
+    in between, the journal knows the old one too.
     """
     if not where.has_moved:
         return now, None
@@ -258,14 +257,14 @@ def _settled(where: RunLocation, now: Mapping[str, str]) -> tuple[Mapping[str, s
             write_plan(where.directory, where.plan)
         except OSError as error:
             message = f"cannot write '{error.filename or where.directory.plan}': {error.strerror}"
-            raise RunDirectoryError(message, "see that it can be written, then `rose resume`") from error
+            raise RunDirectoryError(message, "make it writable, then run `rose resume` again") from error
 
     text = dump_plan(where.plan, where.directory.path)
     return {**now, where.directory.plan.name: checksum(text.encode())}, write
 
 
-def _end_remains(where: RunLocation, *, force: bool) -> None:
-    """Nothing of an earlier session may still work in a workspace when a step runs again."""
+def _terminate_leftovers(where: RunLocation, *, force: bool) -> None:
+    """Terminate processes of earlier sessions, which must not use a workspace when a step is rerun."""
     plan, state, session = where.plan, where.state, where.state.session
     if plan.engine.pilot is not None:
         wait_for_pilots(where.directory.engine, force=force)
@@ -273,14 +272,14 @@ def _end_remains(where: RunLocation, *, force: bool) -> None:
     recorded = None if session is None or not _was_here(session) else _recorded_processes(where, session)
     ended = terminate_leftovers(run_id, grace_seconds=plan.engine.grace_seconds, recorded=recorded)
     if ended:
-        notice(f"killed {counted(ended, 'leftover process', 'leftover processes')} of an earlier session")
+        notice(f"terminated {counted(ended, 'leftover process', 'leftover processes')} from an earlier session")
     for pid, ticks in recorded.processes if recorded is not None and not where.is_another_directory else ():
         if process_is_running(pid, ticks):
-            notice(f"process {pid} is left alone: only the journal says that it is a task of this run")
+            notice(f"process {pid} is left alone: nothing but the journal says that it is a task of this run")
 
 
 def _was_here(session: SessionState) -> bool:
-    """Whether it worked on this machine since it booted."""
+    """Whether the session ran on this machine since it was booted."""
     return session.host == host_name() if session.boot is None else session.boot == boot_id()
 
 
@@ -297,7 +296,7 @@ def _recorded_processes(where: RunLocation, session: SessionState) -> RecordedPr
 def _opening(
     plan: Plan, state: RunState, options: ResumeOptions, lost_workspaces: Collection[str] = ()
 ) -> list[e.Event]:
-    """The facts that the new session begins with."""
+    """The first events of the new session."""
     lost = [
         e.AttemptLost(key.learner, key.iteration, key.task, key.replica, step.attempt, "its session ended")
         for learner in state.learners.values()
@@ -307,7 +306,7 @@ def _opening(
 
 
 def _extension(plan: Plan, state: RunState, options: ResumeOptions) -> Iterator[e.Event]:
-    """The new bound of those whom it takes further; whoever may go on for longer keeps its own."""
+    """The new bound of the learners that it extends; a learner with a higher bound keeps it."""
     if options.max_iter is None:
         return
     planned = {learner.name: learner.max_iter for learner in plan.learners}
@@ -325,7 +324,7 @@ def _extension(plan: Plan, state: RunState, options: ResumeOptions) -> Iterator[
 
 
 def _is_extended(learner: LearnerState, bound: int | None, options: ResumeOptions) -> bool:
-    """Also where an earlier rose noted the bound for learners that it did not take up."""
+    """Even if an earlier version recorded the bound for learners that it did not resume."""
     wanted = options.max_iter or 0
     stands_below = learner.stop_reason == "max_iter" and len(learner.iterations) < wanted
     return bound is None or bound < wanted or stands_below
@@ -344,8 +343,8 @@ def _reopened(state: RunState, options: ResumeOptions, lost_workspaces: Collecti
 def _sent_back(learner: LearnerState, options: ResumeOptions, *, is_lost: bool) -> e.LearnerReopened:
     number, done = options.from_iteration or 0, len(learner.iterations)
     if number > done:
-        message = f"learner '{learner.name}' cannot go back to iteration {number}: it has finished {done}"
-        raise UsageError(message, f"give a number from 0 to {done}, or name learners with --learner")
+        message = f"learner '{learner.name}' cannot be rerun from iteration {number}: it has finished only {done}"
+        raise UsageError(message, f"give a number from 0 to {done}, or select learners with --learner")
     return e.LearnerReopened(learner.name, f"sent back to iteration {number}", number, fresh=is_lost and number == 0)
 
 

@@ -1,4 +1,4 @@
-"""`rose run --smoke`: one quick iteration of every learner, in a folder that is kept only on failure."""
+"""`rose run --smoke`: one quick iteration of every learner, in a directory that is kept only after a failure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rose_cli.campaign_file import Setting, check_campaign, only_learners, smoke_settings, task_environment
-from rose_cli.commands.run import begin
+from rose_cli.new_run import begin
 from rose_cli.run_session import exit_code, run_session
 from rose_cli.runs.directory import RunDirectory
 from rose_cli.runs.lock import RunLock
@@ -45,15 +45,15 @@ def smoke(file: Path, settings: Sequence[Setting], learners: Sequence[str], outp
         _append_summary(os.environ.get("GITHUB_STEP_SUMMARY"), plan, work.state, code)
         if code is ExitCode.OK:
             shutil.rmtree(directory.path)
-            notice(f"smoke run of '{file}' passed; its folder is removed")
+            notice(f"smoke run of '{file}' passed; its directory has been deleted")
         else:
-            notice(f"smoke run of '{file}' {_ENDED.get(code, 'failed')}; its folder is kept: {directory.path}")
+            notice(f"smoke run of '{file}' {_ENDED.get(code, 'failed')}; its directory is kept: {directory.path}")
     return code
 
 
 @contextmanager
 def _never_left_behind(folder: Path, file: Path) -> Iterator[None]:
-    """Whatever ends the block, a signal at any moment included: the folder is removed, or its path is printed."""
+    """However the block ends, even by a signal: the directory is deleted, or its path printed."""
     try:
         yield
     except BaseException as error:
@@ -62,12 +62,12 @@ def _never_left_behind(folder: Path, file: Path) -> Iterator[None]:
             if is_empty and isinstance(error, StopRequested | KeyboardInterrupt):
                 shutil.rmtree(folder, ignore_errors=True)
             if folder.exists():
-                notice(f"smoke run of '{file}' did not come to its end; its folder is kept: {folder}")
+                notice(f"smoke run of '{file}' did not finish; its directory is kept: {folder}")
         raise
 
 
 def _carry_out(work: SessionSetup) -> ExitCode:
-    """A summary only where something went wrong: it points into a folder that is removed otherwise."""
+    """A summary is printed only after a failure: otherwise its paths would not exist."""
     with work.journal:
         ending = run_session(work)
     code = exit_code(work.state, ending, require_criterion=False)
@@ -83,7 +83,7 @@ def _append_summary(path: str | None, plan: Plan, state: RunState, code: ExitCod
         with Path(path).open("a", encoding="utf-8") as file:
             file.writelines(f"{safe(line)}\n" for line in _markdown(plan, state, code))
     except OSError as error:
-        notice(f"there is no summary for GitHub: cannot write '{path}', $GITHUB_STEP_SUMMARY: {error.strerror}")
+        notice(f"no summary for GitHub: cannot write '{path}' ($GITHUB_STEP_SUMMARY): {error.strerror}")
 
 
 def _markdown(plan: Plan, state: RunState, code: ExitCode) -> Iterator[str]:
@@ -93,14 +93,14 @@ def _markdown(plan: Plan, state: RunState, code: ExitCode) -> Iterator[str]:
     yield "| learner | iterations | metric | stop reason |"
     yield "| --- | --- | --- | --- |"
     for learner in plan.learners:
-        seen = state.learners[learner.name]
-        value = "" if not seen.history or seen.history[-1] is None else f"{seen.history[-1]:.6g}"
+        now = state.learners[learner.name]
+        value = "" if not now.history or now.history[-1] is None else f"{now.history[-1]:.6g}"
         metric = f"{learner.criterion.metric} {value}" if learner.criterion else ""
-        reason = seen.message or seen.stop_reason or "interrupted"
-        yield f"| {_cell(learner.name)} | {len(seen.history)} | {_cell(metric)} | {_cell(reason)} |"
+        reason = now.message or now.stop_reason or "interrupted"
+        yield f"| {_cell(learner.name)} | {len(now.history)} | {_cell(metric)} | {_cell(reason)} |"
     yield ""
 
 
 def _cell(text: str) -> str:
-    """Text that cannot end a cell of a Markdown table."""
+    """Escape text for a cell of a Markdown table."""
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ").replace("`", "\\`")

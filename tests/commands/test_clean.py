@@ -77,11 +77,11 @@ def test_what_is_left_over_goes_once_it_was_shown(rose: Rose) -> None:
         assert everything(run) == before
         for said in ("lost workspaces that a resume has set aside (a)", "snapshots that no resume needs (b, fails)"):
             assert said in called.out
-    assert "nothing was removed: --yes removes it" in rose("clean", "r").err
+    assert "use --yes to delete without asking" in rose("clean", "r").err
     called = rose("clean", "r", "--yes")
     assert (called.code, gone(before, run)) == (0, LEFT_OVER)
-    assert "removed " in called.err
-    assert "there is nothing to remove; `rm -r r` removes the whole run" in rose("clean", "r").out
+    assert "deleted " in called.err
+    assert "there is nothing to delete; `rm -r r` deletes the whole run" in rose("clean", "r").out
     (rose.folder / "ok").touch()
     assert rose("resume", "r").code == 0
     assert (run / "learners/fails/workspace/history").read_text() == "0\n1\n2\n3\n"  # put back from its snapshot
@@ -105,14 +105,14 @@ def test_logs_and_workspaces_go_where_that_is_asked_for(rose: Rose) -> None:
     assert rose("resume", "r").code == 0  # the one that failed goes on
     called = rose("resume", "r", "--max-iter", "6")
     assert called.code == 4
-    assert "learner 'a' is left out: its workspace" in called.err
+    assert "learner 'a' is not resumed: its workspace" in called.err
     assert rose.learners("r")["fails"]["iterations_done"] == 6
 
 
 def test_the_campaigns_own_keep_counts(rose: Rose) -> None:
     rose.write("{max_iter: 4, keep: {logs: 3}, tasks: {s: {executable: echo x}}, learners: [{name: a}]}")
     assert rose("run", "campaign.yaml", "--run-dir", "r").code == 0
-    assert "nothing to remove" in rose("clean", "r", "--yes").out
+    assert "nothing to delete" in rose("clean", "r", "--yes").out
     assert rose("clean", "r", "--keep-logs", "0", "--yes").code == 0
     assert not list((rose.folder / "r/learners/a/logs").iterdir())
 
@@ -185,7 +185,7 @@ def test_what_cannot_be_removed_is_named_and_the_rest_goes(alice: Person) -> Non
     alice.sh("mkdir r/learners/a/workspace.lost-1 r/learners/b/workspace.lost-1; chmod 555 r/learners/a")
     called = alice("clean", "r", "--yes")
     assert called.code == 4
-    assert "cannot remove 'r/learners/a/workspace.lost-1': permission denied" in called.err
+    assert "cannot delete 'r/learners/a/workspace.lost-1': permission denied" in called.err
     assert alice.sh("cd r/learners; ls -d */workspace.lost-1") == "a/workspace.lost-1\n"
 
 

@@ -352,7 +352,7 @@ def test_a_smoke_run_that_is_interrupted_leaves_no_folder_without_a_word(rose: R
             out, err = process.communicate(timeout=PATIENCE)
             assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[number], (name, out, err)
             for folder in kept(rose):
-                assert f"its folder is kept: {folder}" in err, (name, out, err)
+                assert f"its directory is kept: {folder}" in err, (name, out, err)
                 shutil.rmtree(folder)
 
 

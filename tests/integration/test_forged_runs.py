@@ -220,7 +220,7 @@ def test_an_odd_run_is_refused_by_every_command_with_what_to_do(failed: Rose, na
         lambda: read_run(RunDirectory.at(run)),
         lambda: status.status(str(run), "json"),
         lambda: resume.resume(str(run), resume.ResumeOptions(output="quiet")),
-        lambda: resume.explain(str(run), resume.ResumeOptions(max_iter=3)),
+        lambda: resume.preview(str(run), resume.ResumeOptions(max_iter=3)),
         lambda: export.export(str(run), "csv", None),
         lambda: logs.logs(str(run), logs.Wanted(), follow=False, raw=True),
     ):
@@ -391,7 +391,7 @@ def test_any_record_is_refused_or_can_be_shown_and_explained(tmp_path: Path, dat
             lambda: status.status(str(run), "json"),
             lambda: export.export(str(run), "csv", None),
             lambda: export.export(str(run), "jsonl", None),
-            lambda: resume.explain(str(run), resume.ResumeOptions(max_iter=9)),
+            lambda: resume.preview(str(run), resume.ResumeOptions(max_iter=9)),
         )
         for call in calls:
             with contextlib.suppress(RunDirectoryError, UsageError):

@@ -130,7 +130,7 @@ def test_what_is_left_of_a_workspace_is_kept_when_it_is_made_anew(ended: Rose) -
         )
         called = ended("resume", "r", "--from-iteration", "0", "--learner", "a")
         aside = workspace(ended).with_name(f"workspace.lost-{number}")
-        assert (called.code, f"is in '{aside}'" in called.err) == (0, True)
+        assert (called.code, f"are in '{aside}'" in called.err) == (0, True)
         assert sorted(path.name for path in aside.iterdir()) == ["model", "start.csv"]
 
 

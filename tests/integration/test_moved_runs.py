@@ -312,7 +312,7 @@ def test_a_copy_neither_waits_for_the_original_nor_ends_its_tasks(
     called = there("resume", "campaign.yaml")
     assert called.code == 0, called.err
     assert "this is a copy" in called.err
-    assert "left-over" not in called.err
+    assert "leftover" not in called.err
     assert process.poll() is None
     (here.folder / "go").touch()
     process.communicate(timeout=PATIENCE)
@@ -342,7 +342,7 @@ def test_what_a_killed_session_left_is_ended_by_the_original_and_not_by_a_copy(t
     assert Rose(tmp_path / "there")("resume").code == 0
     assert process_is_running(pid, None), "the copy ended a task of the original"
     called = here("resume")
-    assert (called.code, "ended 1 left-over process" in called.err) == (0, True), called.err
+    assert (called.code, "terminated 1 leftover process" in called.err) == (0, True), called.err
     assert not process_is_running(pid, None)
 
 

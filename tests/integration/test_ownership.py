@@ -252,7 +252,7 @@ def test_a_private_run_in_a_folder_that_the_administrator_made(project: Person) 
     (project.folder / "campaign.yaml").chmod(0o600)
     called = project("run", "campaign.yaml", "--run-dir", scratch)
     assert (called.code, list(scratch.iterdir())) == (4, [])
-    assert "cannot be closed to others, as this run is private" in one_line(called.err)
+    assert "cannot be made private, but this run has to be" in one_line(called.err)
     way = f"--run-dir {scratch}/run"
     assert way in one_line(called.err)
     project("run", "campaign.yaml", *way.split())

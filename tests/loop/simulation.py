@@ -17,7 +17,6 @@ import anyio.to_thread
 
 from rose_cli.campaign_file import Target, check_campaign
 from rose_cli.commands.resume import ResumeOptions, _open, _opening
-from rose_cli.commands.run import begin
 from rose_cli.engine.base import Capacity, ExitReason, TaskOutcome
 from rose_cli.engine.slots import Slots
 from rose_cli.journal import events as e
@@ -26,6 +25,7 @@ from rose_cli.journal.recorder import Recorder
 from rose_cli.loop.limits import deadline_of
 from rose_cli.loop.session import Session, SessionResult
 from rose_cli.loop.supervisor import Supervisor
+from rose_cli.new_run import begin
 from rose_cli.runs.directory import RunDirectory
 from rose_cli.util.errors import RoseError
 
