@@ -39,7 +39,7 @@ def make_engine(plan: Plan, run_id: str, session: int, directory: Path, environm
     )
 
 
-def shortcomings(plan: Plan, environment: Mapping[str, str]) -> list[str]:
+def capacity_warnings(plan: Plan, environment: Mapping[str, str]) -> list[str]:
     """Warnings for the start of a session on a machine that has less than the plan expects."""
     return [warning for warning in (_missing_cores(plan), _missing_gpus(plan, environment)) if warning is not None]
 

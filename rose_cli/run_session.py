@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.to_thread
 
-from rose_cli.engines import make_engine, shortcomings, unique_run_id
+from rose_cli.engines import capacity_warnings, make_engine, unique_run_id
 from rose_cli.journal import events as e
 from rose_cli.journal.recorder import Recorder
 from rose_cli.loop.limits import deadline_of
@@ -190,7 +190,7 @@ async def _run(setup: SessionSetup, inbox: _SignalInbox) -> SessionResult:
         await recorder.record(started, *setup.opening)
         if setup.rewrite is not None:
             setup.rewrite()
-        for shortcoming in shortcomings(setup.plan, setup.environment):
+        for shortcoming in capacity_warnings(setup.plan, setup.environment):
             screen.warn(shortcoming)
         result = await _supervise(setup, recorder, engine, screen, inbox)
         await recorder.record(e.SessionEnded(number, result.reason, result.message))

@@ -14,7 +14,7 @@ from rose_cli.campaign_file import (
     only_learners,
     task_environment,
 )
-from rose_cli.engines import shortcomings
+from rose_cli.engines import capacity_warnings
 from rose_cli.new_run import begin, new_run_directory
 from rose_cli.run_session import run_and_report
 from rose_cli.runs.lock import RunLock
@@ -56,7 +56,7 @@ def mention_warnings(
 ) -> None:
     """Tell the user how many warnings `rose validate` has for the file."""
     sources = {setting.source for setting in settings}
-    later = " ".join(shortcomings(plan, environment))  # the session shows these
+    later = " ".join(capacity_warnings(plan, environment))  # the session shows these
     count = sum(each.file not in sources and each.message not in later for each in checked.diagnostics)
     if count:
         notice(f"{counted(count, 'warning')} in '{file}': see rose validate {shlex.quote(str(file))}")
