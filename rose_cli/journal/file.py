@@ -180,8 +180,8 @@ class JournalFile:
         """Create an empty journal, durable in its directory. Raises JournalError if there is one already."""
         with _opened(path, _FLAGS | os.O_CREAT | os.O_EXCL) as descriptor:
             os.fsync(descriptor)
-            with OpenDirectory.at(path.parent, inside=path.parent) as folder:
-                sync(folder.descriptor)
+            with OpenDirectory.at(path.parent, inside=path.parent) as directory:
+                sync(directory.descriptor)
         return cls(path, descriptor, JournalContents(0, 0))
 
     @classmethod
@@ -359,8 +359,8 @@ def _copy(path: Path, old: BinaryIO, mode: int) -> None:
         copy.flush()
         os.fsync(copy.fileno())
     own.replace(path)
-    with OpenDirectory.at(path.parent, inside=path.parent) as folder:
-        sync(folder.descriptor)
+    with OpenDirectory.at(path.parent, inside=path.parent) as directory:
+        sync(directory.descriptor)
 
 
 def _failure(path: Path, error: OSError) -> JournalError:

@@ -19,7 +19,7 @@ from rose_cli.plan.model import CRITERION
 from rose_cli.plan.render import EvaluationContext, metric_file
 from rose_cli.runs.moves import moves_between, relocate_links
 from rose_cli.runs.workspace import prepare_workspace, workspace_changes
-from rose_cli.util.errors import LearnerFoldersError
+from rose_cli.util.errors import LearnerDirectoryError
 from rose_cli.util.shortage import check_memory, in_slices, in_thread
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ class LearnerLoop:
         sources = [file.source_from(plan.campaign_dir, campaign_then or "") for file in self._plan.files]
         moves = moves_between((run_then, campaign_then, *sources), now)
         if moves:
-            folders = directory.workspace(name), directory.snapshots(name)
-            await in_thread(partial(relocate_links, folders, moves, inside=directory.path))
+            directories = directory.workspace(name), directory.snapshots(name)
+            await in_thread(partial(relocate_links, directories, moves, inside=directory.path))
             known = dict(self._state.files)
             files = await in_thread(partial(workspace_changes, directory.workspace(name), known, inside=directory.path))
             await self._session.recorder.record(e.LearnerStarted(name, files))
@@ -122,12 +122,12 @@ class LearnerLoop:
         ]
         if len(runners) == 1:
             return await runners[0].run_step()
-        results: list[StepResult | WallTimeReached | LearnerFoldersError] = []
+        results: list[StepResult | WallTimeReached | LearnerDirectoryError] = []
 
         async def collect(runner: StepRunner) -> None:
             try:
                 results.append(await runner.run_step())
-            except (WallTimeReached, LearnerFoldersError) as error:  # the others run to their end
+            except (WallTimeReached, LearnerDirectoryError) as error:  # the others run to their end
                 results.append(error)
 
         async with anyio.create_task_group() as group:

@@ -81,10 +81,10 @@ def opened(path: Path, *, inside: Path, own_links_out: bool) -> int:
         return open_inside(top, os.path.relpath(path, inside), own_links_out=own_links_out)
 
 
-def _refresh(folder: Path) -> None:
+def _refresh(directory: Path) -> None:
     """Opening a directory makes a network file system ask its server which files exist."""
     with suppress(OSError):
-        os.close(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        os.close(os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
 
 
 def last_lines(path: Path, secrets: Secrets, count: int = SHOWN_LINES, *, inside: Path) -> tuple[str, ...]:
@@ -123,14 +123,14 @@ def report_of(result_file: Path, stdout: Path, *, inside: Path) -> Report:
 def remove_old_report(result_file: Path, *, inside: Path) -> None:
     """Delete a result file from before the attempt: it is not its report, and as a link it might point anywhere.
 
-    Raises RunDirectoryError; LearnerFoldersError if a task has removed the permission to do so.
+    Raises RunDirectoryError; LearnerDirectoryError if a task has removed the permission to do so.
     """
     _refresh(result_file.parent)
     if not os.path.lexists(result_file):  # the usual case
         return
     try:
-        with OpenDirectory.at(result_file.parent, inside=inside) as folder:
-            os.unlink(result_file.name, dir_fd=folder.descriptor)
+        with OpenDirectory.at(result_file.parent, inside=inside) as directory:
+            os.unlink(result_file.name, dir_fd=directory.descriptor)
     # a directory is not a report; without the directory of the logs, the attempt will not start
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         pass

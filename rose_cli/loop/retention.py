@@ -61,19 +61,19 @@ def kept_logs(most: int, criterion: CriterionPlan | None, learner: LearnerState)
 
 def logged_iterations(logs: Path, run: Path) -> list[int]:
     """The iterations that have logs."""
-    with suppress(OSError), OpenDirectory.at(logs, inside=run) as folder:
-        return sorted(int(name) for name in folder.names() if name.isdecimal() and name.isascii())
+    with suppress(OSError), OpenDirectory.at(logs, inside=run) as directory:
+        return sorted(int(name) for name in directory.names() if name.isdecimal() and name.isascii())
     return []
 
 
 def removing_logs(logs: Path, run: Path, iterations: Iterable[int], kept: KeptLogs) -> Steps:
     """Remove the logs of these iterations that are not kept. Raises OSError."""
-    with OpenDirectory.at(logs, inside=run) as folder:
+    with OpenDirectory.at(logs, inside=run) as directory:
         for iteration in iterations:
             if iteration not in kept.failed:
-                yield from remove_entry(folder, str(iteration))
+                yield from remove_entry(directory, str(iteration))
                 continue
-            with suppress(FileNotFoundError), folder.subdirectory(str(iteration)) as inside:
+            with suppress(FileNotFoundError), directory.subdirectory(str(iteration)) as inside:
                 for name in inside.names():
                     if kept.drops(iteration, name):
                         yield from remove_entry(inside, name)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rose_cli.loop.limits import Deadline
     from rose_cli.plan.model import LearnerPlan, Plan
     from rose_cli.runs.directory import RunDirectory
-    from rose_cli.util.errors import LearnerFoldersError
+    from rose_cli.util.errors import LearnerDirectoryError
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class SessionResult:
 
     reason: str
     message: str | None = None
-    broken: Mapping[str, LearnerFoldersError] = field(default_factory=dict)
+    broken: Mapping[str, LearnerDirectoryError] = field(default_factory=dict)
 
 
 class Session:

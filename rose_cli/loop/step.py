@@ -119,8 +119,8 @@ class StepRunner:
     @property
     def _snapshot(self) -> Snapshot:
         name, directory = self.learner.name, self.session.directory
-        folder, workspace = directory.snapshots(name), directory.workspace(name)
-        return Snapshot(directory.path, folder, workspace, self.context.iteration, self.step.task)
+        snapshots, workspace = directory.snapshots(name), directory.workspace(name)
+        return Snapshot(directory.path, snapshots, workspace, self.context.iteration, self.step.task)
 
 
 class Attempt:

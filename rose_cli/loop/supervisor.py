@@ -13,7 +13,7 @@ from rose_cli.loop.learner import LearnerLoop
 from rose_cli.loop.limits import WallTimeReached
 from rose_cli.loop.session import SessionResult
 from rose_cli.runs.snapshot import delete_snapshots
-from rose_cli.util.errors import LearnerFoldersError
+from rose_cli.util.errors import LearnerDirectoryError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -31,7 +31,7 @@ class Supervisor:
     def __init__(self, session: Session, left_out: Collection[str] = ()) -> None:
         self._session = session
         self._left_out = left_out
-        self._broken: dict[str, LearnerFoldersError] = {}
+        self._broken: dict[str, LearnerDirectoryError] = {}
         self._out_of_time = False
 
     async def supervise(self) -> SessionResult:
@@ -70,7 +70,7 @@ class Supervisor:
                     await LearnerLoop(session, learner).run_learner()
                 except WallTimeReached:
                     self._out_of_time = True  # others may have shorter tasks, and can still be stopped
-                except LearnerFoldersError as error:
+                except LearnerDirectoryError as error:
                     self._broken[learner.name] = error
                     session.warn(_cannot_continue(learner.name, error))  # now: the others may run for days
         del session.learner_scopes[learner.name]
@@ -78,7 +78,7 @@ class Supervisor:
             message = session.cancelled[learner.name]
             with anyio.CancelScope(shield=True):
                 await session.recorder.record(e.LearnerStopped(learner.name, "cancelled", message))
-                with suppress(LearnerFoldersError):  # `rose clean` removes the rest
+                with suppress(LearnerDirectoryError):  # `rose clean` removes the rest
                     await delete_snapshots(session.directory.snapshots(learner.name), session.directory.path)
         self._stop_after_converged()
 
@@ -103,5 +103,5 @@ class Supervisor:
         return result or SessionResult("finished")
 
 
-def _cannot_continue(learner: str, error: LearnerFoldersError) -> str:
+def _cannot_continue(learner: str, error: LearnerDirectoryError) -> str:
     return f"learner '{learner}' cannot continue: {error.message}"

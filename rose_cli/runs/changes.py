@@ -44,7 +44,7 @@ _END_BYTES = 4 << 20
 
 _HEAD_BYTES = 64 << 10
 
-_MOST_IN_FOLDER = 1_000
+_MOST_IN_DIRECTORY = 1_000
 
 _MOST_MODULES = 200
 
@@ -190,12 +190,12 @@ def named_files(plan: Plan) -> dict[str, Path]:
 
     Files outside of that directory have their absolute paths.
     """
-    folder = plan.campaign_dir
-    found = {path: None for word in dict.fromkeys(_words(plan)) for path in _as_file(word, folder)}
+    directory = plan.campaign_dir
+    found = {path: None for word in dict.fromkeys(_words(plan)) for path in _as_file(word, directory)}
     sources = {file.source for learner in plan.learners for file in learner.files}
     modules = _modules(found)
     there = [*found, *modules, *(source for source in sorted(sources) if os.path.exists(source))]  # noqa: PTH110
-    return {_key(path, folder): Path(path) for path in there}
+    return {_key(path, directory): Path(path) for path in there}
 
 
 def fingerprints(plan: Plan) -> dict[str, str]:
@@ -208,7 +208,7 @@ def fingerprint(path: Path) -> str | None:
     """A string that differs once the file or directory has changed; None if it cannot be read."""
     try:
         if path.is_dir():
-            return f"folder:{_folder_digest(path)}"
+            return f"folder:{_directory_digest(path)}"
         status = path.stat()
         size = status.st_size
         if not stat.S_ISREG(status.st_mode):  # reading a pipe would block
@@ -244,13 +244,13 @@ def _texts(command: CommandPlan) -> Iterator[str]:
         yield from _BETWEEN_WORDS.split(line)
 
 
-def _as_file(word: tuple[str, bool], folder: str) -> Iterator[str]:
+def _as_file(word: tuple[str, bool], directory: str) -> Iterator[str]:
     text, may_be_beside = word
-    path = _WAYS_TO_CAMPAIGN.sub(lambda _: folder, text)
-    if "{" in path.replace(folder, "") or "\0" in path:
+    path = _WAYS_TO_CAMPAIGN.sub(lambda _: directory, text)
+    if "{" in path.replace(directory, "") or "\0" in path:
         return
-    if may_be_beside and is_beside(path, folder):
-        path = path_beside(path, folder)
+    if may_be_beside and is_beside(path, directory):
+        path = path_beside(path, directory)
     if os.path.isabs(path) and os.path.isfile(path):  # noqa: PTH113, PTH117
         yield os.path.normpath(path)
 
@@ -268,7 +268,7 @@ def _modules(scripts: Iterable[str]) -> list[str]:
 
 
 def _imported(script: str) -> Iterator[str]:
-    folder = os.path.dirname(script)  # noqa: PTH120
+    directory = os.path.dirname(script)  # noqa: PTH120
     try:
         text = Path(script).read_bytes()[:MOST_WHOLE_BYTES]
     except OSError:
@@ -276,13 +276,13 @@ def _imported(script: str) -> Iterator[str]:
     for match in _IMPORT.finditer(text):
         for name in (match[1] or match[2]).split(b","):
             first = name.split()[0].partition(b".")[0].decode(errors="replace") if name.strip() else ""
-            path = os.path.join(folder, f"{first}.py")  # noqa: PTH118
+            path = os.path.join(directory, f"{first}.py")  # noqa: PTH118
             if first and os.path.isfile(path):  # noqa: PTH113
                 yield path
 
 
-def _key(path: str, folder: str) -> str:
-    relative = os.path.relpath(path, folder)
+def _key(path: str, directory: str) -> str:
+    relative = os.path.relpath(path, directory)
     return path if relative.split(os.sep, 1)[0] == ".." else relative
 
 
@@ -299,18 +299,18 @@ def _digest(path: Path, most: int, *, ends: bool = False) -> str:
     return digest.hexdigest()[:32]
 
 
-def _folder_digest(folder: Path) -> str:
+def _directory_digest(directory: Path) -> str:
     digest = sha256()
     count = 0
-    for where, folders, names in os.walk(folder):
-        folders.sort()
+    for where, directories, names in os.walk(directory):
+        directories.sort()
         for name in sorted(names):
-            if count == _MOST_IN_FOLDER:
+            if count == _MOST_IN_DIRECTORY:
                 return digest.hexdigest()[:32]
             count += 1
             path = Path(where, name)
             if path.is_file():
-                what = f"{path.relative_to(folder)}\0{path.stat().st_size}\0{_digest(path, _HEAD_BYTES)}\n"
+                what = f"{path.relative_to(directory)}\0{path.stat().st_size}\0{_digest(path, _HEAD_BYTES)}\n"
                 digest.update(os.fsencode(what))
     return digest.hexdigest()[:32]
 

@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose_cli.util.errors import LearnerFoldersError, RunDirectoryError
+from rose_cli.util.errors import LearnerDirectoryError, RunDirectoryError
 from rose_cli.util.files import create_new
 from rose_cli.util.ownership import (
     OwnershipProblem,
@@ -111,7 +111,7 @@ class RunDirectory:
         return self.all_logs(learner) / str(iteration)
 
     def refuse_linked_logs(self, learner: str, iteration: int) -> None:
-        """Raise LearnerFoldersError if the directory for the logs of an iteration, or its parent, is a symbolic link.
+        """Raise LearnerDirectoryError if the directory for the logs of an iteration, or its parent, is a symbolic link.
 
         It is also raised if a task has removed the permission to find out.
         """
@@ -122,7 +122,7 @@ class RunDirectory:
             except OSError as error:
                 raise unusable(path, error) from error
             if is_link:
-                raise LearnerFoldersError(_is_link(path), "remove it, then `rose resume`")
+                raise LearnerDirectoryError(_is_link(path), "remove it, then `rose resume`")
 
     def inside(self, name: str) -> Path | None:
         """The absolute form of a path in the run; None if links lead out of it, since callers open the result."""
@@ -233,10 +233,10 @@ def refuse_links(directory: RunDirectory, learners: Iterable[str]) -> None:
             raise RunDirectoryError(_is_link(path), "replace it with its target, then `rose resume`")
 
 
-def unusable(path: Path, error: OSError) -> LearnerFoldersError:
+def unusable(path: Path, error: OSError) -> LearnerDirectoryError:
     """The error for a directory of a learner that its tasks have made inaccessible."""
     message = f"cannot use '{path}': {error.strerror}"
-    return LearnerFoldersError(message, "make it readable and writable, then `rose resume`")
+    return LearnerDirectoryError(message, "make it readable and writable, then `rose resume`")
 
 
 def _is_link(path: Path) -> str:

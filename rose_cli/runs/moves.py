@@ -95,38 +95,38 @@ class RunLocation:
     @property
     def lost_campaign(self) -> str | None:
         """A message if the directory of the campaign no longer exists."""
-        folder = self.plan.campaign_dir
-        if os.path.isdir(folder):
+        directory = self.plan.campaign_dir
+        if os.path.isdir(directory):
             return None
-        return f"the directory of the campaign, '{folder}', no longer exists, and with it the programs of the tasks"
+        return f"the directory of the campaign, '{directory}', no longer exists, and with it the programs of the tasks"
 
     def refuse_what_is_missing(self) -> None:
         """Raise RunDirectoryError if the campaign, or a file that belongs to it, is missing."""
-        folder = self.plan.campaign_dir
+        directory = self.plan.campaign_dir
         again = f"`rose resume {shlex.quote(str(self.directory.path))}`"
         if self.lost_campaign is not None:
-            hint = f"move it back, or link to where it is now: `ln -s NEW_DIRECTORY {shlex.quote(folder)}`"
+            hint = f"move it back, or link to where it is now: `ln -s NEW_DIRECTORY {shlex.quote(directory)}`"
             raise RunDirectoryError(self.lost_campaign, f"{hint}; then {again}")
         _, before = self._before
-        if before is None or before == folder or is_same_directory(before, folder):
+        if before is None or before == directory or is_same_directory(before, directory):
             return
         missing = list(self._missing())
         if missing:
             names = ", ".join(f"'{name}'" for name in missing[:MOST_SHOWN])
             more = f" and {len(missing) - MOST_SHOWN} more" if len(missing) > MOST_SHOWN else ""
-            message = f"the campaign has moved from '{before}' to '{folder}', and {names}{more} did not move with it"
+            message = f"the campaign has moved from '{before}' to '{directory}', and {names}{more} did not move with it"
             raise RunDirectoryError(message, f"move {'it' if len(missing) == 1 else 'them'} there, then {again}")
 
     def _missing(self) -> Iterator[str]:
         """Files that tasks used before, or the plan clearly names, and that the directory of the campaign lacks."""
-        folder = self.plan.campaign_dir
+        directory = self.plan.campaign_dir
         noted = [name for name in self.state.files if not os.path.isabs(name)]
         steps = {id(step): step for learner in self.plan.learners for step in learner.all_steps}
         words = {command.words[0] for step in steps.values() for command in step.commands if not command.shell}
         clear = [word for word in words if "/" in word and "{" not in word and not word.startswith("/")]
-        sources = [os.path.relpath(file.source, folder) for learner in self.plan.learners for file in learner.files]
+        sources = [os.path.relpath(file.source, directory) for learner in self.plan.learners for file in learner.files]
         for name in dict.fromkeys((*noted, *map(os.path.normpath, sorted(clear)), *sources)):
-            if not os.path.exists(os.path.join(folder, name)):
+            if not os.path.exists(os.path.join(directory, name)):
                 yield name
 
 
@@ -141,18 +141,18 @@ def _run_id(run: Path) -> str | None:
     return event.run_id if isinstance(event, e.RunCreated) else None
 
 
-def relocate_links(folders: Iterable[Path], moves: Mapping[str, str], *, inside: Path) -> int:
-    """Make every link below `folders` that points into an old place point to its new one; how many did.
+def relocate_links(directories: Iterable[Path], moves: Mapping[str, str], *, inside: Path) -> int:
+    """Make every link below `directories` that points into an old place point to its new one; how many did.
 
     This includes links that tasks have created with absolute paths. Raises RunDirectoryError.
     """
-    return sum(_relocated_below(path, moves, inside) for path in folders)
+    return sum(_relocated_below(path, moves, inside) for path in directories)
 
 
 def _relocated_below(path: Path, moves: Mapping[str, str], inside: Path) -> int:
     try:
-        with OpenDirectory.at(path, inside=inside) as folder:
-            return sum(_relocate(*link, moves) for link in find_links(folder))
+        with OpenDirectory.at(path, inside=inside) as directory:
+            return sum(_relocate(*link, moves) for link in find_links(directory))
     except (FileNotFoundError, PermissionError):  # it does not exist yet, or cannot be read
         return 0
     except OSError as error:
@@ -160,23 +160,23 @@ def _relocated_below(path: Path, moves: Mapping[str, str], inside: Path) -> int:
         raise shortage(error) or unreadable from error
 
 
-def _relocate(folder: int, name: str, path: str, moves: Mapping[str, str]) -> bool:
+def _relocate(directory: int, name: str, path: str, moves: Mapping[str, str]) -> bool:
     """Whether the link had to be changed."""
     try:
-        return _is_relocated(folder, name, moves)
+        return _is_relocated(directory, name, moves)
     except OSError as error:
         message = f"cannot update the link '{path}': {error.strerror}"
         raise RunDirectoryError(message, "make its directory writable, then `rose resume`") from error
 
 
-def _is_relocated(folder: int, name: str, moves: Mapping[str, str]) -> bool:
-    target = os.readlink(name, dir_fd=folder)
+def _is_relocated(directory: int, name: str, moves: Mapping[str, str]) -> bool:
+    target = os.readlink(name, dir_fd=directory)
     old = next((old for old in moves if target == old or target.startswith(f"{old}/")), None)
     if old is None:
         return False
     temporary = f".rose-{os.getpid()}-{uuid4().hex[:8]}"
-    os.symlink(moves[old] + target[len(old) :], temporary, dir_fd=folder)
-    os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    os.symlink(moves[old] + target[len(old) :], temporary, dir_fd=directory)
+    os.replace(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
     return True
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import anyio
 from anyio.lowlevel import RunVar
 
-from rose_cli.util.errors import LearnerFoldersError, RunDirectoryError
+from rose_cli.util.errors import LearnerDirectoryError, RunDirectoryError
 from rose_cli.util.files import OpenDirectory, sync
 from rose_cli.util.shortage import in_slices, shortage
 from rose_cli.util.trees import copy_contents, open_writable, remove_contents, remove_entry
@@ -47,24 +47,24 @@ _RUN_WIDE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ES
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The snapshot of a step. `folder` contains the snapshots of one learner, whose workspace is `workspace`.
+    """The snapshot of a step. `directory` contains the snapshots of one learner, whose workspace is `workspace`.
 
     Both are in the run directory `run`, in which rose follows no links.
     """
 
     run: Path
-    folder: Path
+    directory: Path
     workspace: Path
     iteration: int
     task: str
 
     @property
     def path(self) -> Path:
-        return self.folder / self._name
+        return self.directory / self._name
 
     async def take(self) -> None:
         """Copy the workspace, replacing older snapshots. Raises RunDirectoryError."""
-        with _explained(f"cannot copy '{self.workspace}' to '{self.folder}'"):
+        with _explained(f"cannot copy '{self.workspace}' to '{self.directory}'"):
             await _drive(self._taking())
 
     async def restore(self) -> None:
@@ -72,9 +72,11 @@ class Snapshot:
         with _explained(f"cannot restore '{self.path}' to '{self.workspace}'"):
             if not self.path.is_dir():
                 message = f"'{self.path}', the snapshot of the workspace from before '{self.task}', no longer exists"
-                whose = f"{quote(str(self.run))} --from-iteration {self.iteration} --learner {self.folder.parent.name}"
+                whose = (
+                    f"{quote(str(self.run))} --from-iteration {self.iteration} --learner {self.directory.parent.name}"
+                )
                 hint = f"`rose resume {whose}` continues with the present workspace"
-                raise LearnerFoldersError(message, hint)
+                raise LearnerDirectoryError(message, hint)
             await _drive(self._restoring())
 
     async def delete(self) -> None:
@@ -92,15 +94,15 @@ class Snapshot:
 
     def _taking(self) -> Steps:
         with (
-            OpenDirectory.at(self.folder, inside=self.run, make=True, mode=0o700) as folder,
+            OpenDirectory.at(self.directory, inside=self.run, make=True, mode=0o700) as directory,
             self._opened(self.workspace) as workspace,
         ):
-            yield from _clearing(folder)
-            os.mkdir(_UNFINISHED, 0o700, dir_fd=folder.descriptor)
-            with folder.subdirectory(_UNFINISHED) as unfinished:
+            yield from _clearing(directory)
+            os.mkdir(_UNFINISHED, 0o700, dir_fd=directory.descriptor)
+            with directory.subdirectory(_UNFINISHED) as unfinished:
                 yield from copy_contents(workspace, unfinished, durable=True)
-            _rename(folder, _UNFINISHED, self._name)
-            sync(folder.descriptor)
+            _rename(directory, _UNFINISHED, self._name)
+            sync(directory.descriptor)
 
     def _restoring(self) -> Steps:
         with (
@@ -112,37 +114,37 @@ class Snapshot:
             yield from copy_contents(snapshot, workspace)
 
     def _deleting(self) -> Steps:
-        with self._opened(self.folder) as folder:
-            yield from _discarding(folder, self._name)
+        with self._opened(self.directory) as directory:
+            yield from _discarding(directory, self._name)
 
 
-async def delete_snapshots(folder: Path, run: Path) -> None:
+async def delete_snapshots(directory: Path, run: Path) -> None:
     """Remove all snapshots of a learner that has stopped permanently."""
 
     def clearing() -> Steps:
-        with OpenDirectory.at(folder, inside=run) as opened:
+        with OpenDirectory.at(directory, inside=run) as opened:
             yield from _clearing(opened)
 
-    with _explained(f"cannot empty '{folder}'"), suppress(FileNotFoundError):
+    with _explained(f"cannot empty '{directory}'"), suppress(FileNotFoundError):
         await _drive(clearing())
 
 
-def _clearing(folder: OpenDirectory) -> Steps:
+def _clearing(directory: OpenDirectory) -> Steps:
     for name in UNCOUNTED:
-        yield from remove_entry(folder, name)
-    for name in folder.names():
-        yield from _discarding(folder, name)
+        yield from remove_entry(directory, name)
+    for name in directory.names():
+        yield from _discarding(directory, name)
 
 
-def _discarding(folder: OpenDirectory, name: str) -> Steps:
+def _discarding(directory: OpenDirectory, name: str) -> Steps:
     """Remove a snapshot; while it is being removed it has another name, which marks it as incomplete."""
-    yield from remove_entry(folder, _DISCARDED)
-    _rename(folder, name, _DISCARDED)
-    yield from remove_entry(folder, _DISCARDED)
+    yield from remove_entry(directory, _DISCARDED)
+    _rename(directory, name, _DISCARDED)
+    yield from remove_entry(directory, _DISCARDED)
 
 
-def _rename(folder: OpenDirectory, name: str, other: str) -> None:
-    os.rename(name, other, src_dir_fd=folder.descriptor, dst_dir_fd=folder.descriptor)
+def _rename(directory: OpenDirectory, name: str, other: str) -> None:
+    os.rename(name, other, src_dir_fd=directory.descriptor, dst_dir_fd=directory.descriptor)
 
 
 async def _drive(work: Steps) -> None:
@@ -166,5 +168,5 @@ def _explained(what: str) -> Iterator[None]:
         place = f" ('{error.filename}')" if error.filename else ""
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         remedy = "free some space" if full else "make it readable and writable"
-        kind = RunDirectoryError if error.errno in _RUN_WIDE_ERRORS else LearnerFoldersError
+        kind = RunDirectoryError if error.errno in _RUN_WIDE_ERRORS else LearnerDirectoryError
         raise kind(f"{what}: {error.strerror}{place}", f"{remedy}, then `rose resume`") from error

@@ -28,65 +28,65 @@ class StopRequest:
     is_old: bool = False
 
 
-def send_request(folder: Path, request: StopRequest) -> Path:
+def send_request(directory: Path, request: StopRequest) -> Path:
     """Write a request; the session deletes the file when it takes the request. Raises OSError."""
     name = uuid.uuid4().hex
-    with _opened(folder, make=True) as opened:
+    with _opened(directory, make=True) as opened:
         here = opened.descriptor
         descriptor = open_regular(f"{name}.new", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644, dir_fd=here)
         with open(descriptor, "w", encoding="utf-8") as file:
             json.dump({"stop": request.learner}, file)
         os.rename(f"{name}.new", f"{name}.json", src_dir_fd=here, dst_dir_fd=here)
-    return folder / f"{name}.json"
+    return directory / f"{name}.json"
 
 
 def withdraw_request(path: Path) -> bool:
     """Withdraw a request; False if a session has already taken it."""
     try:
-        with _opened(path.parent) as folder:
-            os.unlink(path.name, dir_fd=folder.descriptor)
+        with _opened(path.parent) as directory:
+            os.unlink(path.name, dir_fd=directory.descriptor)
     except OSError:
         return False
     return True
 
 
-def take_requests(folder: Path, since_ns: int = 0) -> list[StopRequest]:
+def take_requests(directory: Path, since_ns: int = 0) -> list[StopRequest]:
     """Take all pending requests, oldest first, and delete them; other files are deleted too, or ignored.
 
     Anyone who can write to the directory can leave anything there: none of it can break or block a session. A request
     from before `since_ns`, by the clock of the file system, was meant for an earlier session.
     """
-    with suppress(OSError), _opened(folder) as opened:
+    with suppress(OSError), _opened(directory) as opened:
         taken = [(age, _take(opened, name)) for age, name in _waiting(opened)]
         return [replace(request, is_old=age < since_ns) for age, request in taken if request is not None]
     return []
 
 
-def _opened(folder: Path, *, make: bool = False) -> OpenDirectory:
-    return OpenDirectory.at(folder, inside=folder.parent, make=make)
+def _opened(directory: Path, *, make: bool = False) -> OpenDirectory:
+    return OpenDirectory.at(directory, inside=directory.parent, make=make)
 
 
-def _waiting(folder: OpenDirectory) -> list[tuple[int, str]]:
+def _waiting(directory: OpenDirectory) -> list[tuple[int, str]]:
     """When each was written, and its name; of very many, only some this time."""
-    with os.scandir(folder.descriptor) as entries:
+    with os.scandir(directory.descriptor) as entries:
         names = [entry.name for entry in islice(entries, MOST_AT_ONCE) if entry.name.endswith(".json")]
-    return sorted((_age(folder, name), name) for name in names)
+    return sorted((_age(directory, name), name) for name in names)
 
 
-def _age(folder: OpenDirectory, name: str) -> int:
+def _age(directory: OpenDirectory, name: str) -> int:
     try:
-        return os.lstat(name, dir_fd=folder.descriptor).st_mtime_ns
+        return os.lstat(name, dir_fd=directory.descriptor).st_mtime_ns
     except OSError:
         return 0
 
 
-def _take(folder: OpenDirectory, name: str) -> StopRequest | None:
+def _take(directory: OpenDirectory, name: str) -> StopRequest | None:
     try:
-        text = read_regular(name, MOST_BYTES, dir_fd=folder.descriptor)
+        text = read_regular(name, MOST_BYTES, dir_fd=directory.descriptor)
     except OSError:
         text = b""
     with suppress(OSError):  # a directory
-        os.unlink(name, dir_fd=folder.descriptor)
+        os.unlink(name, dir_fd=directory.descriptor)
     return _understood(text)
 
 

@@ -67,11 +67,11 @@ _HINTS = {
 
 
 def _prepare(workspace: Path, files: Iterable[FilePlan], inside: Path) -> None:
-    with OpenDirectory.at(workspace, inside=inside, make=True, mode=0o777) as folder:
-        apply_user_umask(folder.descriptor)
+    with OpenDirectory.at(workspace, inside=inside, make=True, mode=0o777) as directory:
+        apply_user_umask(directory.descriptor)
         for file in files:
             *parents, name = PurePath(file.target).parts or (".",)
-            with folder.below(parents, make=True, mode=0o777) as parent:
+            with directory.below(parents, make=True, mode=0o777) as parent:
                 apply_user_umask(parent.descriptor)
                 for _ in remove_entry(parent, name):
                     pass
@@ -79,20 +79,20 @@ def _prepare(workspace: Path, files: Iterable[FilePlan], inside: Path) -> None:
     workspace.lstat()  # tasks get its path, which may be too long
 
 
-def _put(file: FilePlan, folder: OpenDirectory, name: str) -> None:
+def _put(file: FilePlan, directory: OpenDirectory, name: str) -> None:
     if not file.copied:
-        os.symlink(file.source, name, dir_fd=folder.descriptor)
+        os.symlink(file.source, name, dir_fd=directory.descriptor)
         return
     source = Path(file.source).resolve(strict=True)
-    if Path(folder.path).resolve().is_relative_to(source):
+    if Path(directory.path).resolve().is_relative_to(source):
         raise OSError(errno.EINVAL, "a directory cannot be copied into itself", file.source)
     if source.is_dir():
-        with OpenDirectory.at(source, inside=source.parent) as old, folder.subdirectory(name, make=True) as new:
+        with OpenDirectory.at(source, inside=source.parent) as old, directory.subdirectory(name, make=True) as new:
             for _ in copy_contents(old, new, exact=False):
                 pass
     elif source.is_file():
         with open(open_regular(source), "rb") as old_file:
-            copy_file(old_file.fileno(), folder, name, exact=False)
+            copy_file(old_file.fileno(), directory, name, exact=False)
     else:
         raise OSError(errno.EINVAL, "it is a pipe, a socket or a device, and cannot be copied", file.source)
 
@@ -104,12 +104,12 @@ def workspace_changes(workspace: Path, known: Mapping[str, int], *, inside: Path
     directory, no hidden ones, none behind symbolic links. A missing workspace has no changes.
     """
     try:
-        with OpenDirectory.at(workspace, inside=inside) as folder:
-            changes = _changed(folder, known)
+        with OpenDirectory.at(workspace, inside=inside) as directory:
+            changes = _changed(directory, known)
             room = MOST_KNOWN_FILES - len(known) + sum(size == GONE for size in changes.values())
             if room > 0:
                 taken = Counter(os.path.dirname(name) for name in known if changes.get(name) != GONE)
-                changes.update(islice(_new_files(folder, known, taken), room))
+                changes.update(islice(_new_files(directory, known, taken), room))
             return changes
     except OSError:
         return {}
@@ -117,17 +117,17 @@ def workspace_changes(workspace: Path, known: Mapping[str, int], *, inside: Path
 
 def _new_files(workspace: OpenDirectory, known: Mapping[str, int], taken: Counter[str]) -> Iterator[tuple[str, int]]:
     for name, size in islice(_files(workspace), MOST_SCANNED):
-        folder = os.path.dirname(name)
-        if name not in known and taken[folder] < MOST_KNOWN_PER_DIRECTORY:
-            taken[folder] += 1
+        directory = os.path.dirname(name)
+        if name not in known and taken[directory] < MOST_KNOWN_PER_DIRECTORY:
+            taken[directory] += 1
             yield name, size
 
 
 def changed_files(workspace: Path, known: Mapping[str, int], *, inside: Path) -> dict[str, int]:
     """Those of the `known` files that have another size now, or are GONE."""
     try:
-        with OpenDirectory.at(workspace, inside=inside) as folder:
-            return _changed(folder, known)
+        with OpenDirectory.at(workspace, inside=inside) as directory:
+            return _changed(directory, known)
     except (FileNotFoundError, NotADirectoryError):
         return dict.fromkeys(known, GONE)
     except OSError:  # they may exist
@@ -145,8 +145,8 @@ def _changed(workspace: OpenDirectory, known: Mapping[str, int]) -> dict[str, in
 def _sizes(workspace: OpenDirectory, place: str, names: list[str]) -> dict[str, int]:
     """The sizes of files in one directory, if they can be determined; links are not followed."""
     try:
-        with workspace.below(place.split("/") if place else ()) as folder:
-            sizes = {name: _size(folder.descriptor, os.path.basename(name)) for name in names}
+        with workspace.below(place.split("/") if place else ()) as directory:
+            sizes = {name: _size(directory.descriptor, os.path.basename(name)) for name in names}
             return {name: size for name, size in sizes.items() if size is not None}
     except (FileNotFoundError, NotADirectoryError):
         return dict.fromkeys(names, GONE)
@@ -154,9 +154,9 @@ def _sizes(workspace: OpenDirectory, place: str, names: list[str]) -> dict[str, 
         return {}
 
 
-def _size(folder: int, name: str) -> int | None:
+def _size(directory: int, name: str) -> int | None:
     try:
-        return os.lstat(name, dir_fd=folder).st_size
+        return os.lstat(name, dir_fd=directory).st_size
     except (FileNotFoundError, NotADirectoryError):
         return GONE
     except OSError:
@@ -165,28 +165,28 @@ def _size(folder: int, name: str) -> int | None:
 
 def _files(workspace: OpenDirectory) -> Iterator[tuple[str, int]]:
     """All files with their sizes, those nearest to the top first."""
-    folders: deque[tuple[str, ...]] = deque([()])
-    while folders:
-        names = folders.popleft()
-        with suppress(OSError), workspace.below(names) as folder, os.scandir(folder.descriptor) as entries:
+    directories: deque[tuple[str, ...]] = deque([()])
+    while directories:
+        names = directories.popleft()
+        with suppress(OSError), workspace.below(names) as directory, os.scandir(directory.descriptor) as entries:
             for entry in entries:
                 if entry.name.startswith(".") or entry.name == "__pycache__":
                     continue
                 if entry.is_file(follow_symlinks=False):
                     yield "/".join((*names, entry.name)), entry.stat(follow_symlinks=False).st_size
                 elif entry.is_dir(follow_symlinks=False) and len(names) < MOST_LEVELS:
-                    folders.append((*names, entry.name))
+                    directories.append((*names, entry.name))
 
 
 def set_aside(workspace: Path, *, inside: Path) -> Path | None:
     """Rename what is left of a lost workspace, to make room for a new one; its new path. Raises RunDirectoryError."""
     try:
-        with OpenDirectory.at(workspace.parent, inside=inside) as folder:
-            if _is_missing_or_empty(folder, workspace.name):
+        with OpenDirectory.at(workspace.parent, inside=inside) as directory:
+            if _is_missing_or_empty(directory, workspace.name):
                 return None
-            names = set(folder.names())
+            names = set(directory.names())
             aside = next(name for n in count(1) if (name := f"{LOST}{n}") not in names)
-            os.rename(workspace.name, aside, src_dir_fd=folder.descriptor, dst_dir_fd=folder.descriptor)
+            os.rename(workspace.name, aside, src_dir_fd=directory.descriptor, dst_dir_fd=directory.descriptor)
             return workspace.with_name(aside)
     except FileNotFoundError:
         return None
@@ -195,10 +195,10 @@ def set_aside(workspace: Path, *, inside: Path) -> Path | None:
         raise RunDirectoryError(message, "make its directory writable, then `rose resume`") from error
 
 
-def _is_missing_or_empty(folder: OpenDirectory, name: str) -> bool:
+def _is_missing_or_empty(directory: OpenDirectory, name: str) -> bool:
     """Whether nothing has that name, or an empty directory."""
     try:
-        with folder.subdirectory(name) as found:
+        with directory.subdirectory(name) as found:
             return not found.names()
     except FileNotFoundError:
         return True

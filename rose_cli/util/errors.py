@@ -76,8 +76,8 @@ class RunDirectoryError(RoseError):
     exit_code = ExitCode.RUN_DIRECTORY
 
 
-class LearnerFoldersError(RunDirectoryError):
-    """Something is wrong with the folders of one learner: the others can go on."""
+class LearnerDirectoryError(RunDirectoryError):
+    """Something is wrong with the directories of one learner: the others can continue."""
 
 
 class RunLockedError(RunDirectoryError):

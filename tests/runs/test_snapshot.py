@@ -62,7 +62,7 @@ def test_a_snapshot_holds_whatever_crash_comes_while_it_is_taken_or_put_back(odd
     anyio.run(snapshot.restore)
     assert described(odd) == before
     anyio.run(snapshot.delete)
-    assert list(snapshot.folder.iterdir()) == []
+    assert list(snapshot.directory.iterdir()) == []
 
 
 def test_a_snapshot_that_is_half_removed_is_none(odd: Path) -> None:
@@ -70,14 +70,14 @@ def test_a_snapshot_that_is_half_removed_is_none(odd: Path) -> None:
     anyio.run(snapshot.take)
     from rose_cli.runs.snapshot import _discarding
 
-    with opened(snapshot.folder) as snapshots, pytest.raises(Crash):
+    with opened(snapshot.directory) as snapshots, pytest.raises(Crash):
         crashing(_discarding(snapshots, snapshot.path.name), 2)
     assert not snapshot.path.exists()
     anyio.run(snapshot.take)
     assert described(snapshot.path) == described(odd)
-    assert [path.name for path in snapshot.folder.iterdir()] == ["0.a"]
-    anyio.run(delete_snapshots, snapshot.folder, snapshot.run)
-    assert list(snapshot.folder.iterdir()) == []
+    assert [path.name for path in snapshot.directory.iterdir()] == ["0.a"]
+    anyio.run(delete_snapshots, snapshot.directory, snapshot.run)
+    assert list(snapshot.directory.iterdir()) == []
 
 
 def test_a_workspace_that_cannot_be_read_is_an_error_that_names_it(tmp_path: Path) -> None:
