@@ -35,7 +35,7 @@ def test_a_resume_of_an_edited_file_shows_what_changed_and_the_ways_on(ended: Ro
         called = ended("resume", *words)
         assert (called.code, called.out) == (2, "")
         assert "max_iter: 1 → 4 (not applied)" in called.err
-        assert "learners[1].name: not there → b (not applied)" in called.err
+        assert "learners[1].name: missing → b (not applied)" in called.err
         assert (
             f"can be resumed: the latest, 'rose-runs/{name_of(ended)}', has finished (1 reached max_iter)" in called.err
         )

@@ -283,7 +283,7 @@ def test_an_extension_names_the_expressions_that_read_the_bound(ended: Rose) -> 
         called = ended("resume", "r", "--max-iter", "4", "--learner", "a", "--learner", "c", *words)
         told = called.out + called.err
         assert "t --lr = 1 - i/max_iter reads max_iter, which is 4 from here on" in told
-        assert "old bound: a (0-1 with 2), c (0-2 with 3)" in told
+        assert "old max_iter: a (0-1 with 2), c (0-2 with 3)" in told
     called = ended("resume", "r", "--max-iter", "4", "--from-iteration", "0", "--learner", "b", "--dry-run")
     assert "reads max_iter" not in called.out, "nothing of it was computed with the old bound"
 

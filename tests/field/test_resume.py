@@ -108,7 +108,7 @@ def test_a_resume_of_an_edited_file_shows_what_changed(tmp_path: Path) -> None:
     called = rose("resume", "campaign.yaml")
     assert called.code == 2
     assert "max_iter: 2 → 9 (not applied)" in called.err
-    assert "learners[1].name: not there → b (not applied)" in called.err
+    assert "learners[1].name: missing → b (not applied)" in called.err
     assert "--max-iter N" in called.err
     assert "rose run campaign.yaml" in called.err
 

@@ -186,7 +186,7 @@ def test_a_run_that_was_moved_by_itself_finds_its_campaign(here: Rose, tmp_path:
     refused = Rose(tmp_path)("resume", "archive/run", "--max-iter", "4")
     assert refused.code == 4
     assert f"the directory of the campaign, '{here.folder}', no longer exists" in refused.err
-    assert f"ln -s NEW_FOLDER {here.folder}" in refused.err
+    assert f"ln -s NEW_DIRECTORY {here.folder}" in refused.err
     for command in ("status", "logs", "export"):
         assert Rose(tmp_path)(command, "archive/run").code == 0
     assert "is gone" in Rose(tmp_path)("status", "archive/run").err

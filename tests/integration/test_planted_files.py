@@ -212,7 +212,7 @@ def test_a_task_that_puts_a_pipe_in_the_place_of_its_log_holds_up_nobody(rose: R
 def test_a_folder_in_the_place_of_the_lock_is_told(rose: Rose) -> None:
     (failed_run(rose) / "lock").mkdir()
     called = rose("resume", "r", "--steal-lock")
-    assert (called.code, "remove the folder `lock`" in called.err.replace("\n", " ")) == (4, True), called.err
+    assert (called.code, "remove the directory `lock`" in called.err.replace("\n", " ")) == (4, True), called.err
 
 
 PLACES = [

@@ -145,9 +145,9 @@ def test_a_snapshot_that_is_gone_is_said_to_be(rose: Rose) -> None:
     (learner_folder(rose) / "snapshots/0.sim").rename(rose.folder / "elsewhere")
     called = rose("resume", "r")
     assert called.code == 4
-    assert "no longer there" in called.err
+    assert "no longer exists" in called.err
     name = learner_folder(rose).name
-    assert f"`rose resume {rose.folder / 'r'} --from-iteration 0 --learner {name}` goes on" in called.err
+    assert f"`rose resume {rose.folder / 'r'} --from-iteration 0 --learner {name}` continues" in called.err
     rose.script("#!/bin/sh\n", "sim.sh")
     assert rose("resume", str(rose.folder / "r"), "--from-iteration", "0", "--learner", name).code == 0
 
