@@ -19,7 +19,7 @@ from rose_cli.loop.output import (
     report_of,
     same_content,
 )
-from rose_cli.util.errors import LearnerFoldersError, RunDirectoryError
+from rose_cli.util.errors import LearnerDirectoryError, RunDirectoryError
 from rose_cli.util.redact import Secrets
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ def test_an_old_report_is_removed(result: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "kind"), [(PermissionError(13, "no"), LearnerFoldersError), (OSError(5, "broken"), RunDirectoryError)]
+    ("error", "kind"), [(PermissionError(13, "no"), LearnerDirectoryError), (OSError(5, "broken"), RunDirectoryError)]
 )
 def test_an_old_report_that_stays_is_an_error(
     result: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, kind: type[Exception]
