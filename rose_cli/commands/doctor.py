@@ -1,4 +1,4 @@
-"""`rose doctor`: whether this machine can run each engine, on one page."""
+"""`rose doctor`: which engines this machine can run, on one page."""
 
 from __future__ import annotations
 
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
     MakeEngine = Callable[[Path], Engine]
 
+# --- a task on an engine -------------------------------------------------------------------------------------------
+
 LOCAL = "{kind: local}"
 
 PILOT = "{kind: radical.pilot, resource: local.localhost, runtime: 10, cores: 1}"
@@ -53,12 +55,12 @@ def try_local(environment: Mapping[str, str]) -> Check:
 
 
 def try_pilot(environment: Mapping[str, str]) -> Check:
-    """Run a task on a pilot of this machine. Where that fails, what the pilot wrote stays, and the hint says where."""
+    """Run a task on a pilot on this machine. If that fails, the pilot's files are kept, and the hint names them."""
     return try_engine(_maker(PILOT, environment), environment, keep=True)
 
 
 def _maker(engine: str, environment: Mapping[str, str]) -> MakeEngine:
-    """Makes the engine as a session would, from a campaign file that asks for it."""
+    """A function that makes the engine as a session would, from a campaign file."""
 
     def make(folder: Path) -> Engine:
         campaign = folder / "campaign.yaml"
@@ -70,16 +72,16 @@ def _maker(engine: str, environment: Mapping[str, str]) -> MakeEngine:
 
 
 def try_engine(make: MakeEngine, environment: Mapping[str, str], *, keep: bool = False) -> Check:
-    """Make the engine and start it, run one task on it, end it.
+    """Make an engine, start it, run one task, and stop it.
 
-    `make` is given a folder for what the engine writes. With `keep` it stays where the engine failed.
+    `make` gets a directory for the engine's files. With `keep`, it is not deleted after a failure.
     """
     folder = Path(tempfile.mkdtemp(prefix="rose-doctor-"))
     kept = False
     try:
         check = anyio.run(_check, make, folder, environment)
         kept = keep and check.verdict != "ok" and check.hint is None
-        return replace(check, hint=f"what it wrote is in '{folder}'") if kept else check
+        return replace(check, hint=f"its files are in '{folder}'") if kept else check
     finally:
         if not kept:
             shutil.rmtree(folder, ignore_errors=True)
@@ -92,10 +94,10 @@ async def _check(make: MakeEngine, folder: Path, environment: Mapping[str, str])
     except CampaignError as error:
         wrong = error.diagnostics[0]
         return Check("a task", "missing", wrong.message, wrong.hint)
-    except RoseError as error:  # its hint is for somebody who has a run
+    except RoseError as error:  # its hint is about a run, and there is none
         return Check("a task", "missing", error.message)
     except OSError as error:
-        return Check("a task", "missing", f"it cannot be run: {error}")
+        return Check("a task", "missing", f"cannot run one: {error}")
 
 
 async def _try(engine: Engine, folder: Path, environment: Mapping[str, str]) -> Check:
@@ -114,15 +116,17 @@ async def _try(engine: Engine, folder: Path, environment: Mapping[str, str]) -> 
     ended = time.monotonic()
     printed = request.stdout.read_text(errors="replace").strip() if request.stdout.exists() else ""
     if outcome.succeeded and printed == _ANSWER:
-        said = f"ran: {done - start:.2f} s until its result, {ended - done:.2f} s to end all"
-        return Check("a task", "ok", said)
+        detail = f"ran: result after {done - start:.2f} s, shutdown in {ended - done:.2f} s"
+        return Check("a task", "ok", detail)
     why = outcome.message or f"it {outcome.reason.value}, exit code {outcome.exit_code}, and printed {printed!r}"
     return Check("a task", "missing", f"'sh' does not run: {why}")
 
 
 async def _nothing() -> None:
-    """Nothing has to be written down before this task starts."""
+    """Nothing has to be recorded before this task starts."""
 
+
+# --- machine and directory -----------------------------------------------------------------------------------------
 
 SLOW_SYNC_SECONDS = 0.1
 
@@ -130,7 +134,7 @@ _SYNCS = 5
 
 _PROGRAM_SECONDS = 20
 
-_FULL = "run campaigns from a folder on another file system"
+_FULL = "run campaigns from a directory on another file system"
 
 
 def machine(environment: Mapping[str, str]) -> Section:
@@ -145,7 +149,7 @@ def _python() -> Check:
 
 def _cores(capacity: Capacity) -> Check:
     there = os.cpu_count() or capacity.cores
-    limited = f" of {there}: affinity or a cgroup keeps the others" if capacity.cores < there else ""
+    limited = f" of {there}: limited by CPU affinity or a cgroup" if capacity.cores < there else ""
     return Check("cores", "ok", f"{capacity.cores}{limited}")
 
 
@@ -156,22 +160,22 @@ def _memory(capacity: Capacity) -> Check:
 def _gpus(environment: Mapping[str, str]) -> Check:
     program = shutil.which("nvidia-smi", path=environment.get("PATH"))
     if program is None:
-        return Check("GPUs", "ok", "none seen: no 'nvidia-smi' on PATH")
+        return Check("GPUs", "ok", "none found: no 'nvidia-smi' on PATH")
     code, text = output_of([program, "-L"])
     cards = [line for line in text.splitlines() if line.startswith("GPU ")]
     if code != 0:
-        return Check("GPUs", "warn", f"'nvidia-smi -L' fails: {_first_line(text)}", "ask who looks after this machine")
+        return Check("GPUs", "warn", f"'nvidia-smi -L' fails: {_first_line(text)}", "ask your system administrator")
     if not cards:
         return Check("GPUs", "ok", "none")
     visible = visible_gpus(environment)
     count = len(cards) if visible is None else len(visible.ids)
     limited = "" if visible is None else f": {visible.source} leaves {count or 'none'} to this session"
-    hint = f"share them out with `engine: {{kind: local, gpus: {count}}}`" if count else None
+    hint = f"use them with `engine: {{kind: local, gpus: {count}}}`" if count else None
     return Check("GPUs", "ok", f"{len(cards)}{limited}", hint)
 
 
 def output_of(argv: list[str]) -> tuple[int, str]:
-    """Exit code of a small program and all that it printed; it gets some seconds, and no input."""
+    """The exit code and the output of a small program; it has a time limit and no input."""
     try:
         done = subprocess.run(
             argv,
@@ -192,32 +196,36 @@ def output_of(argv: list[str]) -> tuple[int, str]:
 
 def _first_line(text: str) -> str:
     lines = text.strip().splitlines()
-    return lines[0].strip() if lines else "it says nothing"
+    return lines[0].strip() if lines else "no output"
 
 
 def _proc() -> Check:
     if process_start_ticks(os.getpid()) is not None:
-        return Check("/proc", "ok", "what a task leaves behind is found and ended")
-    return Check("/proc", "warn", "none: of what a task leaves behind, only its process group is ended")
+        return Check("/proc", "ok", "leftover processes of tasks can be found and killed")
+    return Check(
+        "/proc",
+        "warn",
+        "not available: only leftovers in the process group of a task can be killed",
+    )
 
 
 def _pidfd() -> Check:
     try:
         os.close(os.pidfd_open(os.getpid()))
     except (AttributeError, OSError):  # macOS, or Linux before 5.3
-        return Check("pidfd", "warn", "none: every running task needs a thread of rose that waits for it")
-    return Check("pidfd", "ok", "the end of a task is seen at once")
+        return Check("pidfd", "warn", "not available: rose needs a thread for every running task")
+    return Check("pidfd", "ok", "rose notices immediately when a task ends")
 
 
 def folder(path: Path) -> Section:
-    """Whether runs can be kept in this folder: tried out, in a folder of its own that is gone afterwards."""
-    title = "this folder"
+    """Whether runs can be stored here: tested in a temporary directory."""
+    title = "this directory"
     try:
         with tempfile.TemporaryDirectory(prefix=".rose-doctor-", dir=path) as scratch:
-            return Section(title, (Check("writing", "ok", "files can be made"), *_durability(Path(scratch))))
+            return Section(title, (Check("writing", "ok", "files can be created"), *_durability(Path(scratch))))
     except OSError as error:
-        said = f"no folder can be made: {error.strerror}"
-        return Section(title, (Check("writing", "missing", said, "go to a folder of your own"),))
+        detail = f"no directory can be created: {error.strerror}"
+        return Section(title, (Check("writing", "missing", detail, "cd to a directory of your own"),))
 
 
 def _durability(scratch: Path) -> tuple[Check, Check]:
@@ -227,7 +235,7 @@ def _durability(scratch: Path) -> tuple[Check, Check]:
 def _lock(scratch: Path) -> Check:
     try:
         with RunLock.acquire(scratch):
-            return Check("locks", "ok", "two sessions cannot work on one run")
+            return Check("locks", "ok", "a run cannot be used by two sessions at the same time")
     except RoseError as error:
         return Check("locks", "missing", error.message, _FULL)
 
@@ -238,10 +246,10 @@ def _sync(scratch: Path) -> Check:
             seconds = median(_seconds_to_append(journal) for _ in range(_SYNCS))
     except RoseError as error:
         return Check("fsync", "missing", error.message, _FULL)
-    said = f"{seconds * 1000:.1f} ms until a line of the journal is on disk"
+    detail = f"{seconds * 1000:.1f} ms until a line of the journal is on disk"
     if seconds > SLOW_SYNC_SECONDS:
-        return Check("fsync", "warn", said, "steps wait for it: a local disk is quicker")
-    return Check("fsync", "ok", said)
+        return Check("fsync", "warn", detail, "every step waits for it: a local disk is faster")
+    return Check("fsync", "ok", detail)
 
 
 def _seconds_to_append(journal: JournalFile) -> float:
@@ -249,6 +257,8 @@ def _seconds_to_append(journal: JournalFile) -> float:
     journal.append_lines([b"{}\n"])
     return time.monotonic() - start
 
+
+# --- radical.pilot -------------------------------------------------------------------------------------------------
 
 SCRIPTS = ("radical-pilot-bridge", "radical-pilot-component", "radical-pilot-agent_0", "radical-pilot-agent_n")
 
@@ -266,7 +276,7 @@ _NOT_YET = (3, 14)
 
 
 def installation(programs: Path = Path(sys.executable).parent) -> tuple[Check, ...]:
-    """What radical.pilot needs to start at all. `programs` is where its scripts should lie."""
+    """What radical.pilot needs to start. `programs` is the directory where its scripts should be."""
     try:
         found = version("radical.pilot")
     except PackageNotFoundError:
@@ -277,9 +287,9 @@ def installation(programs: Path = Path(sys.executable).parent) -> tuple[Check, .
 def _version(found: str) -> Check:
     numbers = tuple(int(part) for part in found.split(".")[:2] if part.isdecimal())
     if not _FIRST <= numbers < _AFTER:
-        return Check("radical.pilot", "warn", f"{found}: rose is made for 1.103 and later, before 2", _INSTALL)
+        return Check("radical.pilot", "warn", f"{found}: rose supports 1.103 and later, but not 2", _INSTALL)
     if sys.version_info >= _NOT_YET:
-        return Check("radical.pilot", "warn", f"{found}, which is not made for this Python", "use Python 3.10 to 3.13")
+        return Check("radical.pilot", "warn", f"{found}, which does not support this Python", "use Python 3.10 to 3.13")
     return Check("radical.pilot", "ok", found)
 
 
@@ -296,20 +306,22 @@ def _scripts(programs: Path) -> Check:
     return Check("its scripts", "ok", f"in '{programs}'")
 
 
-def surroundings(environment: Mapping[str, str]) -> tuple[Check, ...]:
-    """What tasks of several ranks, and pilots on a cluster, need besides."""
+def launcher_checks(environment: Mapping[str, str]) -> tuple[Check, ...]:
+    """What tasks with several ranks, and pilots on a cluster, also need."""
     return (mpi_launcher(environment), _batch_system(environment))
 
 
 def mpi_launcher(environment: Mapping[str, str]) -> Check:
-    """The program that starts the ranks of a task, and whether it starts them for this user."""
+    """The program that starts the ranks of a task, and whether it does so for this user."""
     path = environment.get("PATH")
     found = next((place for name in LAUNCHERS if (place := shutil.which(name, path=path))), None)
     if found is None:
         hint = "install one, or load its module (Debian, Ubuntu: apt install mpich)"
-        return Check("MPI launcher", "warn", f"none of {', '.join(LAUNCHERS)}: no task with `ranks` above 1", hint)
-    if os.geteuid() == 0 and _is_open_mpi(found) and not _lets_root_in(environment):
-        hint = "export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1, or be another user"
+        return Check(
+            "MPI launcher", "warn", f"none of {', '.join(LAUNCHERS)} found: tasks cannot have more than 1 rank", hint
+        )
+    if os.geteuid() == 0 and _is_open_mpi(found) and not _allows_root(environment):
+        hint = "export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1, or run as another user"
         return Check("MPI launcher", "warn", f"'{found}' is Open MPI's, which refuses root", hint)
     return Check("MPI launcher", "ok", found)
 
@@ -318,7 +330,7 @@ def _is_open_mpi(launcher: str) -> bool:
     return any(word in output_of([launcher, "--version"])[1] for word in ("Open MPI", "OpenRTE", "open-mpi"))
 
 
-def _lets_root_in(environment: Mapping[str, str]) -> bool:
+def _allows_root(environment: Mapping[str, str]) -> bool:
     return all(environment.get(f"OMPI_ALLOW_RUN_AS_ROOT{end}") == "1" for end in ("", "_CONFIRM"))
 
 
@@ -328,8 +340,10 @@ def _batch_system(environment: Mapping[str, str]) -> Check:
     if found:
         return Check("batch system", "ok", ", ".join(found))
     programs = ", ".join(BATCH_SYSTEMS.values())
-    return Check("batch system", "ok", f"none of {programs}: pilots run on this machine alone")
+    return Check("batch system", "ok", f"none of {programs} found: pilots can run only on this machine")
 
+
+# --- the report ----------------------------------------------------------------------------------------------------
 
 ReportFormat: TypeAlias = Literal["text", "json"]
 
@@ -337,7 +351,7 @@ _LOCAL, _PILOT = "engine local", "engine radical.pilot"
 
 
 def doctor(report_format: ReportFormat, *, with_pilot: bool) -> ExitCode:
-    """Show the report. Without `with_pilot`, radical.pilot is not asked for: what it lacks does not count."""
+    """Show the report. Without `with_pilot`, a radical.pilot that is not usable is not an error."""
     environment = task_environment()
     here = folder(Path())
     local = Section(_LOCAL, (try_local(environment),))
@@ -356,10 +370,10 @@ def _pilot(environment: Mapping[str, str], *, start_one: bool) -> Section:
     found = Section(_PILOT, installation())
     if not found.usable:
         return found
-    checks = (*found.checks, *surroundings(environment))
+    checks = (*found.checks, *launcher_checks(environment))
     if not start_one:
-        tried = Check("a task", "ok", "not tried: `rose doctor --pilot` starts a pilot here, and runs one on it")
-        return Section(_PILOT, (*checks, tried))
+        skipped = Check("a task", "ok", "skipped: run `rose doctor --pilot` to test a pilot here")
+        return Section(_PILOT, (*checks, skipped))
     notice("starting a pilot, about half a minute")
     return Section(_PILOT, (*checks, try_pilot(environment)))
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rose_cli.commands.doctor import SCRIPTS, folder, installation, mpi_launcher, surroundings, try_engine
+from rose_cli.commands.doctor import SCRIPTS, folder, installation, launcher_checks, mpi_launcher, try_engine
 from rose_cli.engine.base import Capacity
 from rose_cli.engine.local import LocalEngine
 
@@ -91,7 +91,7 @@ def test_an_engine_that_cannot_start_says_why_and_its_folder_stays_if_asked(
         assert check.verdict == "missing"
         assert str(tmp_path) in check.detail
         kept = list(tmp_path.glob("rose-doctor-*"))
-        assert check.hint == (f"what it wrote is in '{kept[0]}'" if keep else None)
+        assert check.hint == (f"its files are in '{kept[0]}'" if keep else None)
         assert len(kept) == keep
 
 
@@ -119,7 +119,7 @@ def test_a_folder_where_nothing_can_be_written() -> None:
     """Not even root can make a folder in /proc."""
     found = folder(Path("/proc/self"))
     assert not found.usable
-    assert "no folder can be made" in found.checks[0].detail
+    assert "no directory can be created" in found.checks[0].detail
     assert found.checks[0].hint
 
 
@@ -178,5 +178,5 @@ def test_scripts_that_are_not_beside_the_interpreter_are_named(tmp_path: Path) -
 
 def test_a_batch_system_is_seen_by_its_program(rose: Rose) -> None:
     path = program(rose, "exit 0", "sbatch")
-    batch = surroundings({"PATH": path})[1]
+    batch = launcher_checks({"PATH": path})[1]
     assert batch.detail == "Slurm (sbatch)"
