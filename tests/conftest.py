@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import preloaded
+
 settings.register_profile("patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """How long an example takes is a matter of the machine."""
 settings.load_profile("patient")
@@ -87,17 +89,21 @@ class Rose:
         return {}
 
     def __call__(self, *arguments: str | Path, **variables: str) -> Called:
-        done = subprocess.run(
-            [self.python, "-m", "rose_cli", *map(str, arguments)],
-            cwd=self.folder,
-            env={**self.environment, "COLUMNS": "120", **variables},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-            **self.as_whom,
-        )
+        environment = {**self.environment, "COLUMNS": "120", **variables}
+        if not self.as_whom and preloaded.can_stand_in(environment):
+            done = preloaded.call([*map(str, arguments)], self.folder, environment, PATIENCE)
+        else:
+            done = subprocess.run(
+                [self.python, "-m", "rose_cli", *map(str, arguments)],
+                cwd=self.folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+                check=False,
+                **self.as_whom,
+            )
         assert done.returncode != 3, f"a bug in rose: {done.stderr}"
         assert "Traceback" not in done.stderr, done.stderr
         return Called(done.returncode, done.stdout, done.stderr)

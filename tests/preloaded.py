@@ -1,0 +1,155 @@
+"""rose as a program of its own, started by an interpreter that has loaded the libraries already.
+
+Loading them is two thirds of what a short call of rose costs, and the tests make some thousand calls. So each process
+of the tests has one interpreter that loads them once, and forks for each call. Everything of rose itself is imported by
+each call, as `python -m rose_cli` does.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import pathlib
+import runpy
+import selectors
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+LIBRARIES = (
+    "anyio._backends._asyncio", "csv", "importlib.metadata", "pydantic.types", "rich.console", "rich.table",
+    "subprocess", "typer.core", "typer.main", "yaml",
+)  # fmt: skip
+_OF_INTERPRETERS = ("PYTHON", "LC_", "LANG", "LD_", "TZ", "COVERAGE_", "MALLOC_")
+"""Variables that an interpreter reads when it starts, by how they begin."""
+_HEADER_BYTES = 8
+_REPOSITORY = str(pathlib.Path(__file__).parent.parent)
+
+
+def can_stand_in(environment: Mapping[str, str]) -> bool:
+    """Whether an interpreter that was started in another environment behaves the same in this one."""
+    ours, theirs = (
+        {name: value for name, value in each.items() if name.startswith(_OF_INTERPRETERS)}
+        for each in (_environment(), environment)
+    )
+    return ours == theirs and not any(name.startswith("COVERAGE_") for name in ours)
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": _REPOSITORY}
+
+
+def call(
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str], timeout: float
+) -> subprocess.CompletedProcess[str]:
+    """Like `subprocess.run` of `python -m rose_cli`, with the output captured as text and nothing to read."""
+    with ExitStack() as stack:
+        pipes = [os.pipe() for _ in range(2)]
+        for reading, _ in pipes:
+            stack.callback(os.close, reading)
+        umask = os.umask(0)
+        os.umask(umask)
+        wanted = {"arguments": list(arguments), "folder": str(folder), "environment": dict(environment), "umask": umask}
+        data = json.dumps(wanted).encode()
+        connection = _interpreter()
+        header = len(data).to_bytes(_HEADER_BYTES, "big")
+        socket.send_fds(connection, [header], [writing for _, writing in pipes])
+        connection.sendall(data)
+        for _, writing in pipes:
+            os.close(writing)
+        pid = int.from_bytes(_received(connection), "big")
+        try:
+            out, err = _read_all([reading for reading, _ in pipes], time.monotonic() + timeout)
+        except TimeoutError:
+            os.kill(pid, 9)
+            raise subprocess.TimeoutExpired(list(arguments), timeout) from None
+        finally:
+            code = int.from_bytes(_received(connection), "big", signed=True)
+    return subprocess.CompletedProcess(list(arguments), code, out, err)
+
+
+def _read_all(descriptors: Sequence[int], end: float) -> list[str]:
+    read = dict.fromkeys(descriptors, b"")
+    with selectors.DefaultSelector() as selector:
+        for descriptor in descriptors:
+            selector.register(descriptor, selectors.EVENT_READ)
+        while selector.get_map():
+            ready = selector.select(max(0.0, end - time.monotonic()))
+            if not ready:
+                raise TimeoutError
+            for key, _ in ready:
+                data = os.read(key.fd, 1 << 16)
+                read[key.fd] += data
+                if not data:
+                    selector.unregister(key.fd)
+    return [read[descriptor].decode().replace("\r\n", "\n").replace("\r", "\n") for descriptor in descriptors]
+
+
+@cache
+def _interpreter() -> socket.socket:
+    """The connection to it; it ends when that is closed, with this process at the latest.
+
+    Its own output goes into pipes, as that of each call will: Python remembers what kind of file it had at first.
+    """
+    here, there = socket.socketpair()
+    subprocess.Popen(
+        [sys.executable, __file__, str(there.fileno())], pass_fds=[there.fileno()], env=_environment(),
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    there.close()
+    return here
+
+
+def _received(connection: socket.socket, count: int = _HEADER_BYTES) -> bytes:
+    data = b""
+    while len(data) < count:
+        more = connection.recv(count - len(data))
+        assert more, "the interpreter has ended"
+        data += more
+    return data
+
+
+def _fork_for_each_call(connection: socket.socket) -> None:
+    """Returns in each child, which is ready to run rose."""
+    while True:
+        header, descriptors, *_ = socket.recv_fds(connection, _HEADER_BYTES, 2)
+        if not header:
+            os._exit(0)
+        wanted = json.loads(_received(connection, int.from_bytes(header, "big")))
+        pid = os.fork()
+        if pid == 0:
+            connection.close()
+            for descriptor, standard in zip(descriptors, (1, 2), strict=True):
+                os.dup2(descriptor, standard)
+                os.close(descriptor)
+            os.umask(wanted["umask"])
+            os.chdir(wanted["folder"])
+            os.environ.clear()
+            os.environ.update(wanted["environment"])
+            sys.argv[1:] = wanted["arguments"]
+            sys.path.insert(0, wanted["folder"])
+            return
+        for descriptor in descriptors:
+            os.close(descriptor)
+        connection.sendall(pid.to_bytes(_HEADER_BYTES, "big"))
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        connection.sendall(code.to_bytes(_HEADER_BYTES, "big", signed=True))
+
+
+if __name__ == "__main__":
+    del sys.path[0]  # tests/, in which no library is to be found
+    for library in LIBRARIES:
+        __import__(library)
+    gc.collect()
+    gc.freeze()
+    _fork_for_each_call(socket.socket(fileno=int(sys.argv[1])))
+    runpy._run_module_as_main("rose_cli")  # type: ignore[attr-defined]  # what `python -m` does
