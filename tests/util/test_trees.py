@@ -266,7 +266,7 @@ with OpenDirectory.at(root, inside=root) as top:
             pass
     for name in ("tree", "copy"):
         with top.subdirectory(name) as folder:
-            print([path.count("/d") for _, _, path in find_links(folder)])
+            print([path.count("/d") - str(root).count("/d") for _, _, path in find_links(folder)])
         for _ in remove_entry(top, name):
             pass
     print(top.names())
