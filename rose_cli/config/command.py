@@ -7,7 +7,7 @@ import re
 import shlex
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from pydantic import PlainValidator
 
@@ -15,6 +15,7 @@ from rose_cli.config.errors import expected, fail, fail_if_any
 from rose_cli.config.expression.compiler import Expression, parse
 from rose_cli.config.expression.parser import ExpressionError
 from rose_cli.config.placeholders import placeholder_errors
+from rose_cli.config.rules import ON_FAILURE, OPERATORS, OnFailure, Operator
 from rose_cli.config.types import filled_text
 from rose_cli.config.yaml.nodes import WrittenExponent, WrittenFloat, WrittenInt
 from rose_cli.util.errors import Diagnostic, nearest
@@ -134,13 +135,9 @@ def _ranges(text: str) -> Iterator[tuple[int, int]]:
         yield start, len(text) - start
 
 
-OptionScalar: TypeAlias = str | int | float | bool
+GivenScalar: TypeAlias = str | int | float | bool
 
-OptionValue: TypeAlias = OptionScalar | tuple[OptionScalar, ...] | None
-
-Operator: TypeAlias = Literal["<", "<=", ">", ">=", "=="]
-
-OnFailure: TypeAlias = Literal["stop_learner", "stop_campaign", "continue"]
+GivenOption: TypeAlias = GivenScalar | tuple[GivenScalar, ...] | None
 
 
 def _option(value: object) -> object:
@@ -227,8 +224,6 @@ def _boolean(value: object) -> bool:
     return value
 
 
-OPERATORS = get_args(Operator)
-
 _OPERATORS_MEANT = {
     "=": "==", "===": "==", "eq": "==", "equal": "==", "equals": "==",
     "=<": "<=", "≤": "<=", "le": "<=", "lte": "<=", "lt": "<", "less": "<", "less than": "<", "below": "<", "min": "<",
@@ -246,14 +241,12 @@ def _operator(value: object) -> object:
     return word
 
 
-FAILURE_WORDS = get_args(OnFailure)
-
-_FAILURE_WORDS_MEANT = {"ignore": "continue", "stop": "stop_learner", "abort": "stop_campaign", "fail": "stop_learner"}
+_ON_FAILURE_MEANT = {"ignore": "continue", "stop": "stop_learner", "abort": "stop_campaign", "fail": "stop_learner"}
 
 
 def _on_failure(value: object) -> object:
-    if value not in FAILURE_WORDS:
-        near = _FAILURE_WORDS_MEANT.get(str(value)) or nearest(str(value), FAILURE_WORDS)
+    if value not in ON_FAILURE:
+        near = _ON_FAILURE_MEANT.get(str(value)) or nearest(str(value), ON_FAILURE)
         hint = f"did you mean '{near}'?" if near else None
         fail("wrong-value", expected("stop_learner, stop_campaign or continue", value), hint)
     return value
@@ -267,7 +260,7 @@ Boolean = Annotated[bool, PlainValidator(_boolean)]
 
 Executable = Annotated[CommandLine, PlainValidator(command_line)]
 
-Option = Annotated[OptionValue, PlainValidator(_option)]
+Option = Annotated[GivenOption, PlainValidator(_option)]
 
 AdaptiveValue = Annotated[Expression | None, PlainValidator(_adaptive)]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from rose_cli.config.rules import ENGINE_KINDS
 from rose_cli.config.yaml import pitfalls
 from rose_cli.config.yaml.builder import MAX_DEPTH, MAX_NODES, build
 from rose_cli.config.yaml.nodes import (
@@ -297,8 +298,6 @@ def _name(path: KeyPath) -> str:
     return shown(".".join(map(str, path)))
 
 
-KINDS = ("local", "radical.pilot")
-
 PILOT_KEYS = ("resource", "runtime", "nodes", "project", "queue", "access_schema", "restarts")
 
 
@@ -310,7 +309,7 @@ def with_engine(document: Document, text: str, source: str) -> Document:
     removed, including its cores and GPUs.
     """
     before = document.data.get("engine") if isinstance(document.data, dict) else None
-    if not isinstance(before, dict) or text not in KINDS:
+    if not isinstance(before, dict) or text not in ENGINE_KINDS:
         return document.with_value(("engine",), text, source)
     if text == before.get("kind", "local"):
         return document

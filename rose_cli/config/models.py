@@ -6,7 +6,7 @@ field is also its text in the reference in docs/; its first example is shown in 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
@@ -34,6 +34,7 @@ from rose_cli.config.command import (
     VariableValue,
 )
 from rose_cli.config.errors import fail
+from rose_cli.config.rules import EngineKind
 from rose_cli.config.types import (
     CampaignName,
     Count,
@@ -316,7 +317,7 @@ def _learners(value: object) -> object:
 class Engine(Model):
     """Where tasks run."""
 
-    kind: Literal["local", "radical.pilot"] = Field(
+    kind: EngineKind = Field(
         default="local",
         description="local: processes on this machine; radical.pilot: tasks of a pilot",
         examples=["local"],

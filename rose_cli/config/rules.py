@@ -8,6 +8,15 @@ from __future__ import annotations
 import re
 import unicodedata
 import warnings
+from typing import Literal, TypeAlias, get_args
+
+EngineKind: TypeAlias = Literal["local", "radical.pilot"]
+
+Operator: TypeAlias = Literal["<", "<=", ">", ">=", "=="]
+
+OnFailure: TypeAlias = Literal["stop_learner", "stop_campaign", "continue"]
+
+ENGINE_KINDS, OPERATORS, ON_FAILURE = get_args(EngineKind), get_args(Operator), get_args(OnFailure)
 
 MAX_NAME_BYTES = 100
 

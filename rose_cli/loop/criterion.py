@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rose_cli.plan.model import CriterionPlan, Operator
+    from rose_cli.config.rules import Operator
+    from rose_cli.plan.model import CriterionPlan
 
 StopReason: TypeAlias = Literal["criterion_met", "max_iter", "no_improvement", "failed", "cancelled"]
 History: TypeAlias = "Sequence[float | None]"

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from rose_cli.config.models import File, Override, Task
+    from rose_cli.config.rules import Operator
     from rose_cli.plan.context import CheckContext
-    from rose_cli.plan.model import Operator
 
 
 @dataclass(frozen=True)

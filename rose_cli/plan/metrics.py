@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from rose_cli.util.errors import nearest
 
 if TYPE_CHECKING:
-    from rose_cli.plan.model import Operator
+    from rose_cli.config.rules import Operator
 
 
 @dataclass(frozen=True)

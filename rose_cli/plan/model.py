@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from rose_cli.engine.base import Resources  # noqa: TC001 - plan/file.py reads the types of fields
+from rose_cli.config.rules import EngineKind, OnFailure, Operator  # noqa: TC001 - plan/codec.py reads the types
+from rose_cli.engine.base import Resources  # noqa: TC001
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-OnFailure: TypeAlias = Literal["stop_learner", "stop_campaign", "continue"]
-Operator: TypeAlias = Literal["<", "<=", ">", ">=", "=="]
 
 CRITERION = "criterion"
 """The name of the criterion where a task is named: in logs, in the journal, in `ROSE_TASK`."""
@@ -187,7 +185,7 @@ class EnginePlan:
     `gpus` are "0" to "n-1".
     """
 
-    kind: Literal["local", "radical.pilot"]
+    kind: EngineKind
     cores: int | None
     gpus: tuple[str, ...] | int
     grace_seconds: float

@@ -405,4 +405,4 @@ def test_more_cores_than_rose_may_use_are_a_warning(rose: Rose) -> None:
         assert (called.stdout + called.stderr).count(said) == 1, called
         assert call.startswith("validate") or "1 warning in" not in called.stderr  # said once is enough
     rose.write("{engine: {kind: local, cores: 1}, max_iter: 1, tasks: {t: {executable: echo ok}}, learners: 1}")
-    assert "counts on" not in rose("run", "campaign.yaml", "--run-dir", "s").err
+    assert "the engine is set to" not in rose("run", "campaign.yaml", "--run-dir", "s").err

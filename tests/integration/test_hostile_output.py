@@ -293,7 +293,7 @@ def test_names_that_a_locale_lacks_are_refused_before_anything_runs(rose: Rose, 
     rose.write("{max_iter: 1, tasks: {t: {executable: 'true'}}, learners: [{name: 表}]}")
     called = rose("run", "campaign.yaml", "--run-dir", "r", **latin_1)
     assert called.code == 2
-    assert "error[bad-name]: no folder can be called" in called.err
+    assert "error[bad-name]: no directory can be named" in called.err
     assert "PYTHONUTF8=1" in called.err
     assert rose("run", "campaign.yaml", "--run-dir", "r", **latin_1, PYTHONUTF8="1").code == 0
 

@@ -238,7 +238,7 @@ def test_a_file_laid_into_a_linked_folder_is_a_mistake_and_removes_nothing(rose:
     for files in ("[data, data/pool.csv]", "[data/pool.csv, data]", "[data, {path: sim.sh, to: data/new}]"):
         rose.write(CAMPAIGN.replace("max_iter", f"files: {files}, max_iter"))
         called = rose("validate", "campaign.yaml")
-        assert (called.code, "lie in one another" in called.out) == (2, True), called.out
+        assert (called.code, "is inside the other" in called.out) == (2, True), called.out
     # one from the campaign, one from the learner: found when the workspace is made
     rose.write(
         CAMPAIGN.replace("max_iter", "files: [data], max_iter").replace("name: a", "name: a, files: [data/pool.csv]")

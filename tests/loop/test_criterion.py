@@ -13,7 +13,7 @@ from rose_cli.plan.model import CriterionPlan
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rose_cli.plan.model import Operator
+    from rose_cli.config.rules import Operator
 
 
 def criterion(

@@ -25,7 +25,7 @@ from rose_cli.plan.model import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from rose_cli.plan.model import OnFailure, Operator
+    from rose_cli.config.rules import OnFailure, Operator
 
 TASKS = ("simulation", "training", "active_learn")
 TRACEBACK = ("Traceback (most recent call last):", '  File "training.py", line 12, in <module>', "ValueError: no data")
