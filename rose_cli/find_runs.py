@@ -20,11 +20,12 @@ from rose_cli.plan.file import load_plan
 from rose_cli.runs.changes import campaign_changes
 from rose_cli.runs.directory import LATEST, RUNS, RunDirectory
 from rose_cli.runs.lock import LockOwner, is_alive, is_hidden, read_owner
-from rose_cli.util.errors import RoseError, RunDirectoryError, UsageError, did_you_mean
+from rose_cli.util.errors import RoseError, RunDirectoryError, UsageError
 from rose_cli.util.ownership import OVERFLOW_UID
+from rose_cli.util.text import counted, did_you_mean
 from rose_cli.view.console import notice
 from rose_cli.view.summary import short_path
-from rose_cli.view.wording import REASONS, counted
+from rose_cli.view.wording import REASONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

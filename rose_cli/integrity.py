@@ -13,6 +13,7 @@ from rose_cli.campaign_file import check_campaign, task_environment
 from rose_cli.plan.codec import encode
 from rose_cli.runs.changes import unknown_checksums
 from rose_cli.util.errors import RoseError, RunDirectoryError
+from rose_cli.util.text import cut
 from rose_cli.view.summary import short_path
 from rose_cli.view.wording import some
 
@@ -110,4 +111,4 @@ def _unlike(path: str, one: Any, other: Any) -> Iterator[str]:  # noqa: ANN401
 def _shown(value: object) -> str:
     is_words = isinstance(value, list) and all(isinstance(word, str) for word in value)
     text = shlex.join(value) if is_words and isinstance(value, list) else "nothing" if value is None else str(value)
-    return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 1]}…"
+    return cut(text, MOST_CHARACTERS)

@@ -14,6 +14,7 @@ from rose_cli.config.models import Iterations, Learner, TaskFields
 from rose_cli.plan.compile import Inherited, merge
 from rose_cli.plan.engine import engine_cores, engine_gpus, engine_memory_mb, node_of, runs_here
 from rose_cli.util.errors import Diagnostic, KeyPath
+from rose_cli.util.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -116,7 +117,7 @@ def _check(
 
 
 def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'s' if count > 1 and ' ' not in what else ''}"
+    return counted(count, what, what if " " in what else None)  # no plural of "MB of memory"
 
 
 def _check_rank(

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from rose_cli.check.origin import depending
 from rose_cli.config.document import PILOT_KEYS
-from rose_cli.util.errors import Diagnostic, Severity, did_you_mean
+from rose_cli.util.errors import Diagnostic, Severity
+from rose_cli.util.text import counted, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -79,7 +80,7 @@ def _check_visible(engine: Engine, visible: VisibleGpus | None) -> Iterator[Diag
 def few_gpus(asked: int, visible: VisibleGpus) -> str:
     """The warning if a session may use fewer GPUs than the engine requests."""
     there = len(visible.ids)
-    return f"the engine requests {asked} GPU{'s' if asked > 1 else ''}, but {visible.source} leaves {there or 'none'}"
+    return f"the engine requests {counted(asked, 'GPU')}, but {visible.source} leaves {there or 'none'}"
 
 
 def gpu_advice(there: int) -> str:
@@ -113,7 +114,7 @@ def _check_nodes(engine: Engine, label: ResourceLabel, nodes: int) -> Iterator[D
     for key, field, what in _ON_A_NODE:
         each = getattr(label, field)
         if each is not None and asked[key] > nodes * each and not label.forks:
-            message = f"requests {asked[key]} {what}s on {nodes} node{'s' if nodes > 1 else ''} with {each} each"
+            message = f"requests {counted(asked[key], what)} on {counted(nodes, 'node')} with {each} each"
             yield Diagnostic(
                 "too-many-resources", message, ("engine", key), f"request at most {nodes * each}, or more nodes"
             )

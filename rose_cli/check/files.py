@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from rose_cli.config.rules import leads_out
 from rose_cli.plan.compile import target_of
-from rose_cli.util.errors import SAME_LOOKS, Diagnostic, KeyPath, lookalike
+from rose_cli.util.errors import Diagnostic, KeyPath
+from rose_cli.util.text import SAME_LOOKS, lookalike
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -17,7 +17,8 @@ from rose_cli.check.files import listed
 from rose_cli.check.origin import word_location
 from rose_cli.config.placeholders import has_placeholder
 from rose_cli.plan.words import INTERPRETERS, RUNNERS, code_at, is_beside, is_path, path_beside, scripts
-from rose_cli.util.errors import SAME_LOOKS, Diagnostic, Severity, lookalike, nearest
+from rose_cli.util.errors import Diagnostic, Severity
+from rose_cli.util.text import SAME_LOOKS, lookalike, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

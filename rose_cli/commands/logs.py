@@ -17,9 +17,9 @@ from rose_cli.journal.events import StepKey
 from rose_cli.loop.retention import logged_iterations
 from rose_cli.util.errors import ExitCode, check_known
 from rose_cli.util.files import OpenDirectory, open_regular
+from rose_cli.util.text import counted
 from rose_cli.view.console import Filter, encodable, notice, say
 from rose_cli.view.summary import short_path
-from rose_cli.view.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

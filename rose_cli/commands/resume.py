@@ -51,11 +51,11 @@ from rose_cli.util.host import boot_id, host_name
 from rose_cli.util.ownership import restrict_umask
 from rose_cli.util.processes import process_is_running
 from rose_cli.util.redact import remember
+from rose_cli.util.text import counted
 from rose_cli.view.console import complain, notice, say
 from rose_cli.view.progress import status_words
 from rose_cli.view.resume import next_command_lines, preview_lines
 from rose_cli.view.summary import short_path
-from rose_cli.view.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence

@@ -18,8 +18,8 @@ from rose_cli.engines import capacity_warnings
 from rose_cli.new_run import begin, new_run_directory
 from rose_cli.run_session import run_and_report
 from rose_cli.runs.lock import RunLock
+from rose_cli.util.text import counted
 from rose_cli.view.console import notice
-from rose_cli.view.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,9 +12,9 @@ from rose_cli.runs.moves import RunLocation, lost_workspaces
 from rose_cli.util.errors import ExitCode
 from rose_cli.util.json_output import finite, iso_time, json_safe, write_json
 from rose_cli.util.ownership import owner_name
+from rose_cli.util.text import counted
 from rose_cli.view.console import complain, notice
 from rose_cli.view.status import print_status, watch_status
-from rose_cli.view.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -18,7 +18,8 @@ from rose_cli.config.placeholders import placeholder_errors
 from rose_cli.config.rules import ON_FAILURE, OPERATORS, OnFailure, Operator
 from rose_cli.config.types import filled_text
 from rose_cli.config.yaml.nodes import WrittenExponent, WrittenFloat, WrittenInt
-from rose_cli.util.errors import Diagnostic, nearest
+from rose_cli.util.errors import Diagnostic
+from rose_cli.util.text import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

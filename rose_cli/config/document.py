@@ -29,8 +29,9 @@ from rose_cli.config.yaml.nodes import (
     without_entry,
 )
 from rose_cli.config.yaml.pitfalls import QUOTE_IT
-from rose_cli.config.yaml.source import Source, decode, read_bytes, shown
-from rose_cli.util.errors import CampaignError, Diagnostic, KeyPath, Span, UsageError, did_you_mean
+from rose_cli.config.yaml.source import Source, decode, read_bytes
+from rose_cli.util.errors import CampaignError, Diagnostic, KeyPath, Span, UsageError
+from rose_cli.util.text import did_you_mean, quoted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -212,7 +213,7 @@ def _not_on_one_line(source: Source, node: Node | None, begin: int) -> list[Diag
         return [source.diagnostic("cut-by-comment", message, (end, len(source.text)), QUOTE_IT)]
     if isinstance(node, (ListNode, MappingNode)) and not node.flow:
         example = "[1, 2]" if isinstance(node, ListNode) else "{key: value}"
-        message = f"{shown(source.text[begin:])} is a {'list' if isinstance(node, ListNode) else 'mapping'}"
+        message = f"{quoted(source.text[begin:])} is a {'list' if isinstance(node, ListNode) else 'mapping'}"
         hint = f"write it in brackets, as in {example}, or in quotes if it is a string"
         return [source.diagnostic("block-value", message, (node.at.start, node.at.end), hint)]
     return []
@@ -238,7 +239,7 @@ def _placed(node: Node | None, path: KeyPath, depth: int, override: SettingNode)
         target = MappingNode(override.value.at, {}, 1, 1, flow=False)
     if isinstance(target, MappingNode):
         return _in_map(target, path, depth, override)
-    is_what = f"{_name(path[:depth])} is {shown(str(target.value))}"
+    is_what = f"{_name(path[:depth])} is {quoted(str(target.value))}"
     raise UsageError(f"cannot set {_name(path)}: {is_what}, which has no keys", "set the whole value instead")
 
 
@@ -251,7 +252,7 @@ def _in_list(node: ListNode, path: KeyPath, depth: int, override: SettingNode) -
     if index is None or not 0 <= index < len(names):
         count = len(names)
         known = f"a list of {count}, counted from 0" if count else "an empty list"
-        message = f"cannot set {_name(path)}: {_name(path[:depth])} is {known}, and has no {shown(str(part))}"
+        message = f"cannot set {_name(path)}: {_name(path[:depth])} is {known}, and has no {quoted(str(part))}"
         raise UsageError(message, _item_hint(part, [name for name in names if name is not None]))
     return with_item(node, index, _placed(node.items[index], path, depth + 1, override))
 
@@ -295,7 +296,7 @@ def _as_index(part: str | int) -> int | None:
 
 
 def _name(path: KeyPath) -> str:
-    return shown(".".join(map(str, path)))
+    return quoted(".".join(map(str, path)))
 
 
 PILOT_KEYS = ("resource", "runtime", "nodes", "project", "queue", "access_schema", "restarts")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 from pydantic_core import PydanticCustomError
 
 from rose_cli.util.errors import Diagnostic
+from rose_cli.util.text import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,9 +64,3 @@ def kind_of(value: object) -> str:
     if isinstance(value, str):
         return f"the string '{shortened(value)}'"
     return "a list" if isinstance(value, list | tuple) else "a mapping"
-
-
-def shortened(text: str, width: int = 40) -> str:
-    """The text on one line of at most `width` characters, safe to print."""
-    cut = text if len(text) <= width else f"{text[: width - 1]}…"
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in cut)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from rose_cli.config.errors import expected, fail, fail_if_any, shortened
+from rose_cli.config.errors import expected, fail, fail_if_any
 from rose_cli.config.types import whole_number
-from rose_cli.util.errors import Diagnostic, nearest
+from rose_cli.util.errors import Diagnostic
+from rose_cli.util.text import nearest, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from rose_cli.util.errors import Diagnostic, nearest
+from rose_cli.util.errors import Diagnostic
+from rose_cli.util.text import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import PlainValidator
 from pydantic_core import PydanticCustomError
 
-from rose_cli.config.errors import errors_of, expected, fail, fail_if_any, shortened
+from rose_cli.config.errors import errors_of, expected, fail, fail_if_any
 from rose_cli.config.rules import (
     MAX_COUNT,
     MAX_NAME_BYTES,
@@ -26,6 +26,7 @@ from rose_cli.config.rules import (
 )
 from rose_cli.config.yaml.nodes import plain_value
 from rose_cli.util.errors import Diagnostic
+from rose_cli.util.text import shortened
 
 
 def _text(value: object) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_origin
 
 from pydantic import BaseModel
 
-from rose_cli.config.errors import DIAGNOSTICS, expected, shortened
+from rose_cli.config.errors import DIAGNOSTICS, expected
 from rose_cli.config.models import (
     LEARNER_KEYS,
     Campaign,
@@ -29,7 +29,8 @@ from rose_cli.config.models import (
     Task,
     TaskFields,
 )
-from rose_cli.util.errors import Diagnostic, KeyPath, did_you_mean, nearest
+from rose_cli.util.errors import Diagnostic, KeyPath
+from rose_cli.util.text import did_you_mean, nearest, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -21,6 +21,7 @@ from rose_cli.engine.base import ExitReason
 from rose_cli.util.files import OpenDirectory, open_regular, open_unshared, read_regular
 from rose_cli.util.ownership import make_directories, user_umask
 from rose_cli.util.shortage import shortage
+from rose_cli.util.text import cut
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -292,7 +293,7 @@ def _why_not(request: TaskRequest, outcome: TaskOutcome, word: str, rest: Sequen
         return f"the shell ended with {outcome.exit_status} before the first pre_exec line; the program was not started"
     number = int(rest[0])
     line = request.hide(_lines(request)[number - 1].strip())
-    shown = line if len(line) <= _SHOWN_WIDTH else f"{line[: _SHOWN_WIDTH - 1]}…"
+    shown = cut(line, _SHOWN_WIDTH)
     if outcome.signal is not None:
         did = f"was killed by {outcome.exit_status}"
     else:

@@ -20,6 +20,7 @@ from rose_cli.runs.directory import unusable
 from rose_cli.util.errors import RunDirectoryError
 from rose_cli.util.files import OpenDirectory, open_inside
 from rose_cli.util.shortage import shortage
+from rose_cli.util.text import cut
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,7 +95,7 @@ def last_lines(path: Path, secrets: Secrets, count: int = SHOWN_LINES, *, inside
     if end and not end.is_whole:
         text = text[secrets.longest :]  # the rest of a secret that is cut off
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
-    return tuple(line if len(line) <= SHOWN_WIDTH else f"{line[: SHOWN_WIDTH - 1]}…" for line in lines[-count:])
+    return tuple(cut(line, SHOWN_WIDTH) for line in lines[-count:])
 
 
 @dataclass(frozen=True)

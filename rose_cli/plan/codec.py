@@ -36,6 +36,7 @@ from rose_cli.config.rules import (
 )
 from rose_cli.engine.base import Resources
 from rose_cli.plan import model as m
+from rose_cli.util.text import cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -206,7 +207,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - string, number or boolean
 
 def _cannot_be(value: object) -> str:
     shown = {dict: "a mapping", list: "a list", type(None): "empty"}.get(type(value)) or repr(value)
-    return f"cannot be {shown if len(shown) <= 60 else f'{shown[:59]}…'}"
+    return f"cannot be {cut(shown, 60)}"
 
 
 # --- rules ---------------------------------------------------------------------------------------------------------

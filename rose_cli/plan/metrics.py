@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rose_cli.util.errors import nearest
+from rose_cli.util.text import nearest
 
 if TYPE_CHECKING:
     from rose_cli.config.rules import Operator

@@ -17,15 +17,15 @@ Any other exception is a bug (exit code 3).
 from __future__ import annotations
 
 import os
-import unicodedata
 from contextlib import suppress
 from dataclasses import dataclass
-from difflib import get_close_matches
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
+from rose_cli.util.text import did_you_mean
+
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Sequence
 
 
 class ExitCode(IntEnum):
@@ -151,33 +151,8 @@ class Diagnostic:
         return self.severity is Severity.ERROR
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """A hint with the known word that is most similar to `word`, if one is similar."""
-    known = list(known)
-    if (same := lookalike(word, known)) is not None:
-        return f"'{same}' looks the same, but its accents have another Unicode form: copy it from here"
-    near = nearest(word, known)
-    return f"did you mean '{near}'?" if near is not None else None
-
-
 def check_known(what: str, name: str, known: Collection[str], where: str = "") -> None:
     """Raises UsageError, with a hint, if `name` is not among the `known` names of learners, tasks, … (`what`)."""
     if name not in known:
         hint = did_you_mean(name, known) or f"there are {', '.join(list(known)[:20])}"
         raise UsageError(f"there is no {what} '{name}'{where}", hint)
-
-
-def nearest(word: str, known: Iterable[str], ratio: float = 0.6) -> str | None:
-    """The known word that is most similar to `word` (difflib's ratio of at least `ratio`, ignoring case), if any."""
-    by_folded = {name.casefold(): name for name in known}
-    matches = get_close_matches(word.casefold()[:100], by_folded, n=1, cutoff=ratio)
-    return by_folded[matches[0]] if matches else None
-
-
-def lookalike(word: str, known: Iterable[str]) -> str | None:
-    """The known word that looks like `word` but differs: accents have two Unicode forms, and macOS prefers one."""
-    form = unicodedata.normalize("NFC", word)
-    return next((name for name in known if name != word and unicodedata.normalize("NFC", name) == form), None)
-
-
-SAME_LOOKS = "there is a name that looks the same, but its accents have another Unicode form: rename it"

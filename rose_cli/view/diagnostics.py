@@ -11,8 +11,8 @@ from rich.text import Text
 
 from rose_cli.util.errors import Severity
 from rose_cli.util.redact import masked_document, masked_setting
+from rose_cli.util.text import counted
 from rose_cli.view.console import ELLIPSIS, head, open_console, safe, tail
-from rose_cli.view.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -10,11 +10,12 @@ import anyio
 
 from rose_cli.journal import events as e
 from rose_cli.journal.codec import to_json
+from rose_cli.util.text import counted
 from rose_cli.view.columns import threshold_text
 from rose_cli.view.console import SafeStream, notice, open_console, safe
 from rose_cli.view.failures import dropped_report, has_log
 from rose_cli.view.live import BackgroundWriter
-from rose_cli.view.wording import REASONS, clock, counted, number, short_time
+from rose_cli.view.wording import REASONS, clock, number, short_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,8 @@ from rose_cli.plan.render import AttemptPaths, Command, EvaluationContext, NoCom
 from rose_cli.plan.secrets import as_shown, secrets_given
 from rose_cli.util.ownership import OwnershipProblem, may_belong_to_root, ownership_problem
 from rose_cli.util.redact import MASK, Secrets, masked_command, masked_environment, masked_line
-from rose_cli.view.wording import counted, some
+from rose_cli.util.text import counted
+from rose_cli.view.wording import some
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from rose_cli.loop.criterion import best_value
 from rose_cli.plan.render import AttemptPaths, Command, EvaluationContext
+from rose_cli.util.text import counted
 from rose_cli.view.plan import PlannedTask, command_text, details_of_commands, planned_task, warn_of_other_writers
-from rose_cli.view.wording import REASONS, counted, some
+from rose_cli.view.wording import REASONS, some
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence

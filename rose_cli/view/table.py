@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from rich.console import Group
 
+from rose_cli.util.text import counted
 from rose_cli.view.columns import (
     BAR_WIDTH,
     VALUE_WIDTH,
@@ -27,7 +28,7 @@ from rose_cli.view.columns import (
 from rose_cli.view.console import shortened, shortened_in_middle
 from rose_cli.view.progress import DisplayStatus, arrow, is_improvement, sparkline
 from rose_cli.view.selection import LearnerSelection
-from rose_cli.view.wording import counted, duration, short_number
+from rose_cli.view.wording import duration, short_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

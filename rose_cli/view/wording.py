@@ -60,11 +60,6 @@ def clock(seconds: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(seconds))
 
 
-def counted(count: int, noun: str, plural: str | None = None) -> str:
-    """ "1 learner", "2 learners" """
-    return f"{count} {noun if count == 1 else plural or f'{noun}s'}"
-
-
 def some(names: Sequence[str]) -> str:
     """The first few names: "a, b, c and 9,997 more"."""
     shown = ", ".join(names[:MOST_NAMED])

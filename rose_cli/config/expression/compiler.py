@@ -12,7 +12,6 @@ of iterations, and huge integers, nan and infinity must be rejected at every ste
 from __future__ import annotations
 
 import ast
-import difflib
 import math
 import re
 from dataclasses import dataclass, field
@@ -40,6 +39,7 @@ from rose_cli.config.expression.parser import (
     range_of,
     syntax_tree,
 )
+from rose_cli.util.text import counted, cut, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -79,9 +79,8 @@ def unknown_function(name: str) -> tuple[str, str]:
 
 
 def _nearest(word: str, known: tuple[str, ...]) -> str | None:
-    by_lower_case = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(word.lower(), by_lower_case, n=1)
-    return f"did you mean '{by_lower_case[near[0]]}'?" if near else None
+    near = nearest(word, known)
+    return f"did you mean '{near}'?" if near else None
 
 
 def no_value(name: str, value: object, scope: Scope) -> tuple[str, str | None]:
@@ -109,8 +108,7 @@ def overflow(symbol: str, first: Value, second: Value) -> tuple[str, str | None]
 
 
 def call_text(name: str, values: list[Value]) -> str:
-    texts = [text if len(text) <= 24 else f"{text[:20]}..." for text in map(repr, values)]
-    return f"{name}({', '.join(texts)})"
+    return f"{name}({', '.join(cut(repr(value), 24) for value in values)})"
 
 
 _T = TypeVar("_T")
@@ -227,7 +225,7 @@ class Compiler:
         arguments = [self.number(argument) for argument in node.args]
         where, count = range_of(node), len(arguments)
         if not function.least <= count <= function.most:
-            given = f"{count} argument{'' if count == 1 else 's'}"
+            given = counted(count, "argument")
             raise where.error(f"{name} is called with {given}, expected {function.shape}")
 
         def run(scope: Scope) -> Value:

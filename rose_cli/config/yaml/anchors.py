@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from rose_cli.config.yaml import pitfalls
 from rose_cli.config.yaml.nodes import SourceRange
-from rose_cli.config.yaml.source import shown
 from rose_cli.util.errors import Severity
+from rose_cli.util.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ def tag(source: Source, start: int, end: int) -> Diagnostic:
     """The error for a tag, which is somewhere in this range."""
     found = _TAG.search(source.text, start, end)
     place = found.span() if found else (start, end)
-    message = f"{shown(source.text[slice(*place)])} is a YAML tag, which is not allowed"
+    message = f"{quoted(source.text[slice(*place)])} is a YAML tag, which is not allowed"
     return source.diagnostic("tag", message, place, pitfalls.QUOTE_IT)
 
 
@@ -62,7 +62,7 @@ class Anchors:
         at = SourceRange(self.source, *(found.span() if found else (start, end)))
         if name in self._anchors:
             line = self.source.line_number(self._anchors[name].at.start)
-            message = f"duplicate anchor {shown('&' + name)} (first on line {line})"
+            message = f"duplicate anchor {quoted('&' + name)} (first on line {line})"
             yield self.source.diagnostic("duplicate-anchor", message, (at.start, at.end), "rename one of the two")
         else:
             self._anchors[name] = _Anchor(at)
@@ -74,7 +74,7 @@ class Anchors:
         if node.at.start == node.at.end:
             anchor.used = True
             place, hint = (anchor.at.start, anchor.at.end), pitfalls.quote_it("&" + name)
-            message = f"{shown('&' + name)} is an anchor without a value"
+            message = f"{quoted('&' + name)} is an anchor without a value"
             yield self.source.diagnostic("bare-anchor", message, place, hint)
 
     def target(self, name: str) -> Node | None:
@@ -89,15 +89,15 @@ class Anchors:
         """Why an alias refers to nothing."""
         place = (at.start, at.end)
         if name in self._anchors:
-            message = f"{shown('*' + name)} is inside the value that it refers to"
+            message = f"{quoted('*' + name)} is inside the value that it refers to"
             return self.source.diagnostic("recursive-alias", message, place, "write the value out")
-        message = f"{shown('*' + name)} refers to the anchor {shown('&' + name)}, which is not defined above"
+        message = f"{quoted('*' + name)} refers to the anchor {quoted('&' + name)}, which is not defined above"
         return self.source.diagnostic("unknown-alias", message, place, pitfalls.quote_it("*" + name))
 
     def unused(self) -> Iterator[Diagnostic]:
         for name, anchor in self._anchors.items():
             if not anchor.used:
                 place = (anchor.at.start, anchor.at.end)
-                message = f"the anchor {shown('&' + name)} is never used"
+                message = f"the anchor {quoted('&' + name)} is never used"
                 warning = Severity.WARNING
                 yield self.source.diagnostic("unused-anchor", message, place, pitfalls.QUOTE_IT, warning)

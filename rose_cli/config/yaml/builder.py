@@ -21,8 +21,9 @@ from rose_cli.config.yaml.nodes import (
     plain_value,
 )
 from rose_cli.config.yaml.parser import Event, Kind, SyntaxProblem, events
-from rose_cli.config.yaml.source import WHITESPACE, shown
+from rose_cli.config.yaml.source import WHITESPACE
 from rose_cli.config.yaml.syntax_errors import explain
+from rose_cli.util.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -317,7 +318,7 @@ class OpenMapping(OpenNode):
             if name not in self.entries:
                 return name
             line = self.source.line_number(self.entries[name].key.start)
-            message = f"duplicate key {shown(str(name))} (first on line {line})"
+            message = f"duplicate key {quoted(str(name))} (first on line {line})"
             self._wrong("duplicate-key", message, node.at, "remove one of the two")
         return None
 
@@ -354,4 +355,4 @@ def _odd_key(node: Node) -> tuple[str, str] | None:
     if node.at.start == node.at.end:
         return "a key is missing before this colon", pitfalls.QUOTE_IT
     text = node.at.source.text[node.at.start : node.at.end]
-    return f"{shown(text)} is neither a string nor an integer, so it cannot be a key", pitfalls.quote_it(text)
+    return f"{quoted(text)} is neither a string nor an integer, so it cannot be a key", pitfalls.quote_it(text)

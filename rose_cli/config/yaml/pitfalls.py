@@ -6,8 +6,9 @@ import re
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
-from rose_cli.config.yaml.source import WHITESPACE, shown
+from rose_cli.config.yaml.source import WHITESPACE
 from rose_cli.util.errors import Severity
+from rose_cli.util.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -52,7 +53,7 @@ def are_in(text: str) -> bool:
 def in_plain_text(source: Source, at: SourceRange) -> Iterator[Diagnostic]:
     cut = _CUT_BY_COMMENT.match(source.text, at.end)
     if cut and at.start < at.end:
-        text = shown(source.text[at.start : at.end])
+        text = quoted(source.text[at.start : at.end])
         message = f"the value is only {text}: everything after the # is a comment"
         place = (cut.start() + 1, cut.end())
         yield source.diagnostic("cut-by-comment", message, place, QUOTE_IT, Severity.WARNING)
@@ -99,7 +100,7 @@ def split_by_comma(source: Source, at: SourceRange) -> Diagnostic | None:
     if end is None:
         return None
     text = source.text[at.start : end]
-    message = f"the comma inside {{ }} or [ ] ends the value after {shown(source.text[at.start : at.end])}"
+    message = f"the comma inside {{ }} or [ ] ends the value after {quoted(source.text[at.start : at.end])}"
     return source.diagnostic("split-by-comma", message, (at.start, end), quote_it(text))
 
 
@@ -122,7 +123,7 @@ def missing_value(source: Source, key: SourceRange) -> Diagnostic:
     text = source.text[key.start : key.end]
     name, colon, _ = text.partition(":")
     hint = "write a space after the colon" if colon and name else "write 'key: value'"
-    return source.diagnostic("missing-value", f"{shown(text)} has no value", (key.start, key.end), hint)
+    return source.diagnostic("missing-value", f"{quoted(text)} has no value", (key.start, key.end), hint)
 
 
 def missing_space(source: Source, offset: int) -> Diagnostic | None:
@@ -152,7 +153,7 @@ def directives(source: Source) -> Iterator[Diagnostic]:
 
 
 def directive(source: Source, place: tuple[int, int]) -> Diagnostic:
-    message = f"{shown(source.text[slice(*place)])} is a YAML directive, which is not allowed"
+    message = f"{quoted(source.text[slice(*place)])} is a YAML directive, which is not allowed"
     return source.diagnostic("directive", message, place, "delete the line")
 
 

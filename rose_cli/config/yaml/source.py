@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from rose_cli.util.errors import CampaignError, Diagnostic, Severity, Span, UsageError
+from rose_cli.util.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,15 +35,7 @@ _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 
 _UTF_16_OR_32 = re.compile(rb"\xff\xfe|\xfe\xff|\x00\x00\xfe\xff|[^\x00]\x00[^\x00]\x00|\x00[^\x00]\x00[^\x00]")
 
-_SHOWN_LENGTH = 50
-
 _MAX_ODD_LINES = 20
-
-
-def shown(text: str) -> str:
-    """The text in quotes, on one line, shortened, safe to print: how a message quotes a value."""
-    cut = text if len(text) <= _SHOWN_LENGTH else text[: _SHOWN_LENGTH - 1] + "…"
-    return "'" + "".join(c if c.isprintable() else repr(c)[1:-1] for c in cut) + "'"
 
 
 @dataclass(frozen=True)
@@ -106,7 +99,7 @@ def _read_regular(descriptor: int, name: str) -> bytes:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         what = "a directory" if stat.S_ISDIR(status.st_mode) else "a pipe or a device"
-        raise UsageError(f"cannot read {shown(name)}: it is {what}", "name a campaign file, e.g. campaign.yaml")
+        raise UsageError(f"cannot read {quoted(name)}: it is {what}", "name a campaign file, e.g. campaign.yaml")
     if status.st_size > MAX_BYTES:
         raise too_large(name)
     chunks, wanted = [], MAX_BYTES + 1
@@ -118,7 +111,7 @@ def _read_regular(descriptor: int, name: str) -> bytes:
 
 def _cannot_read(name: str, error: Exception) -> UsageError:
     reason = (error.strerror or str(error)).lower() if isinstance(error, OSError) else "it is not a file name"
-    return UsageError(f"cannot read {shown(name)}: {reason}", "check the path and its permissions")
+    return UsageError(f"cannot read {quoted(name)}: {reason}", "check the path and its permissions")
 
 
 def too_large(name: str) -> CampaignError:
@@ -162,7 +155,7 @@ def _odd_character(match: re.Match[str], source: Source) -> Diagnostic:
     if 0xDC80 <= number <= 0xDCFF:  # a byte that surrogateescape let through
         byte = bytes([number - 0xDC00])
         latin = byte.decode("latin-1")
-        meaning = f"; it is {shown(latin)} in Latin-1" if latin.isprintable() else ""
+        meaning = f"; it is {quoted(latin)} in Latin-1" if latin.isprintable() else ""
         message = f"the byte 0x{byte.hex()} is not UTF-8"
         return source.diagnostic("not-utf8", message, match.span(), f"save the file as UTF-8{meaning}")
     message = f"the character U+{number:04X} cannot be used in a campaign file"

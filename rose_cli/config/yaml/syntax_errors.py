@@ -9,7 +9,8 @@ import re
 from typing import TYPE_CHECKING
 
 from rose_cli.config.yaml import anchors, pitfalls
-from rose_cli.config.yaml.source import WHITESPACE, shown
+from rose_cli.config.yaml.source import WHITESPACE
+from rose_cli.util.text import quoted
 
 if TYPE_CHECKING:
     from rose_cli.config.yaml.parser import SyntaxProblem
@@ -59,7 +60,7 @@ class ParserError:
 
     def no_colon(self, start: int) -> Diagnostic:
         place = self.to_end_of_line(start)
-        message = f"{shown(self.text[slice(*place)])} has no colon"
+        message = f"{quoted(self.text[slice(*place)])} has no colon"
         return self.found(message, place, "write 'key: value'", "missing-value")
 
     def unclosed(self, opening: int) -> Diagnostic:
@@ -313,7 +314,7 @@ def _bad_escape(it: ParserError) -> Diagnostic:
     wrong = (match for match in _ESCAPE.finditer(it.text, it.since) if _is_wrong(match))
     start, end = next((match.span() for match in wrong), (it.at, it.at + 1))
     hint = "double the backslash, or use single quotes, where it is literal"
-    message = f"{shown(it.text[start:end])} is not a valid escape sequence"
+    message = f"{quoted(it.text[start:end])} is not a valid escape sequence"
     return it.found(message, (start, end), hint, "bad-escape")
 
 
