@@ -125,7 +125,7 @@ def resume_from_faults(folder: Path, seed: random.Random, count: int, ground: Gr
     origin = interrupted_run(rose, 40, *ground.options)
     text = (origin / "journal.jsonl").read_bytes()
     for number, fault in enumerate(_sample(list(every_fault(text, seed)), seed, count)):
-        pipes = shutil.ignore_patterns("notices")
+        pipes = shutil.ignore_patterns("events")
         run = shutil.copytree(origin, folder / f"r{number}", symlinks=True, ignore=pipes)
         (run / "journal.jsonl").write_bytes(fault.text)
         _resume(report, rose, run, fault, whole)

@@ -110,13 +110,13 @@ def test_a_folder_of_the_right_name_needs_the_right_token(engine: Path, tmp_path
 def test_a_temporary_workplace_comes_home_also_after_the_run_was_moved(tmp_path: Path) -> None:
     engine = tmp_path / "it's a run" / "engine"
     (engine / "pilot-1.1").mkdir(parents=True)
-    workplace = WorkDirectory(engine / "pilot-1.1" / "radical")
-    assert not workplace.needs_no_quotes
-    workplace.create(tmp_path / "no configs")
-    (workplace.path / "client" / "log").write_text("words")
-    (workplace.path / "tmp" / "scratch").write_text("x")
+    work_dir = WorkDirectory(engine / "pilot-1.1" / "radical")
+    assert not work_dir.needs_no_quotes
+    work_dir.create(tmp_path / "no configs")
+    (work_dir.path / "client" / "log").write_text("words")
+    (work_dir.path / "tmp" / "scratch").write_text("x")
     path = engine / "pilot-1.1" / RECORD
-    made = PilotRecord(socket.gethostname(), "r", True, 60.0, 0.0, str(workplace.path), token=workplace.token)
+    made = PilotRecord(socket.gethostname(), "r", True, 60.0, 0.0, str(work_dir.path), token=work_dir.token)
     write_record(path, made)
     assert path.stat().st_mode & 0o077 == 0
     engine.parent.rename(tmp_path / "moved")
@@ -126,7 +126,7 @@ def test_a_temporary_workplace_comes_home_also_after_the_run_was_moved(tmp_path:
     home = engine / "pilot-1.1" / "radical"
     assert (home / "client" / "log").read_text() == "words"
     assert sorted(path.name for path in home.iterdir()) == ["agent", "client", "config", "home"]
-    assert not workplace.path.exists()
+    assert not work_dir.path.exists()
 
 
 def test_of_a_workplace_at_home_only_its_scratch_goes_wherever_the_run_lies_now(engine: Path, mine: Path) -> None:
