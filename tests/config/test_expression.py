@@ -455,3 +455,38 @@ def test_any_tokens_parse_or_say_where_they_do_not(text: str, scope: dict[str, V
 @given(text=st.recursive(OPERANDS | st.sampled_from([*NAMES, "9**99", "1e300"]), larger, max_leaves=12), scope=SCOPES)
 def test_any_arithmetic_has_a_bounded_value_or_says_why_not(text: str, scope: dict[str, Value | None]) -> None:
     check_it_parses_or_says_where_not(text, scope)
+
+
+def test_the_function_that_nan_reaches_says_so() -> None:
+    assert mistake_in("clip(metric, 0, 1)", metric=math.nan).message == "clip(nan, 0, 1) is not defined"
+
+
+def test_powers_end_at_the_bound_itself() -> None:
+    for text in ("2**1024", "(-2)**1025", "4**512", "-2**1024"):
+        assert mistake_in(text).message.startswith("power too large"), text
+    assert mistake_in("-2**1023 * 2").message.startswith("the result of * is too large")
+
+
+def test_signs_are_applied_from_the_inside() -> None:
+    assert value_of("-(not 0)") == -1
+    assert value_of("not -1") is False
+
+
+@pytest.mark.parametrize(
+    ("marked", "message"),
+    [
+        ("«None»", "'None' is not a number"),
+        ("(«lambda»: 1)(2)", "lambda is not allowed"),
+        ("«a.b.sqrt»(2)", "the attribute '.sqrt' is not allowed"),
+        ("«b'x'»", "the prefix 'b' is not allowed"),
+        ("«F'x'»", "f-strings are not allowed"),
+        ("i == («'a'» + 1)", "a quoted string cannot be used in arithmetic"),
+        ("«'a'» < 'b'", "a quoted string cannot be used in arithmetic"),
+        ("'a' == i < «'b'»", "a quoted string cannot be used in arithmetic"),
+        ("i«)») ", "')' closes nothing"),
+    ],
+)
+def test_more_mistakes(marked: str, message: str) -> None:
+    before, wrong, after = re.split("[«»]", marked)
+    error = mistake_in(before + wrong + after)
+    assert (error.message, error.offset, error.length) == (message, len(before), len(wrong))
