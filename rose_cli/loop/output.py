@@ -113,7 +113,7 @@ def report_of(result_file: Path, stdout: Path, *, inside: Path) -> Report:
         return _report_in_output(stdout, inside)
     end = end_of(result_file, REPORT_BYTES + SLACK_BYTES, inside=inside)
     if end is None:
-        return Report(problem="$ROSE_RESULT is not a readable regular file inside the run")
+        return Report(problem="$ROSE_RESULT is not a regular file inside the run, or cannot be read")
     data = end.data.strip()
     if not end.is_whole or len(data) > REPORT_BYTES:
         return Report(problem=_too_large("$ROSE_RESULT", end.size))

@@ -297,7 +297,7 @@ def test_a_criterion_that_prints_no_number_has_failed_and_says_what_it_printed(r
 OUTSIDE = {
     "percent for a fraction": ("accuracy, threshold: 0.95", "80", "print 0.8 for 80 %, or set range: [0, 100]"),
     "an error below 0": ("mse, threshold: 0.1", "-1", "'mse', 0 and above: print nan if there is no value"),
-    "minus infinity": ("mse, threshold: 0.1", "-inf", "-inf lies outside"),
+    "minus infinity": ("mse, threshold: 0.1", "-inf", "-inf is outside"),
     "an r2 above 1": ("r2, threshold: 0.9", "1.2", "1.2 is outside the range of 'r2', up to 1"),
     "another name of the same": ("Model-Accuracy, threshold: 0.9", "1.01", "0 to 1"),
     "percent beyond 100": ("f1, threshold: 0.9, range: [0, 100]", "101", "0 to 100"),

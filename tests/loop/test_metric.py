@@ -87,7 +87,7 @@ def test_only_whole_lines_of_a_large_output_count(place: Place) -> None:
     assert place.value(large + "0.5\n") == 0.5
     cut = "123456\n" + "x" * (METRIC_BYTES - 4)
     assert "found 'xxx" in place.refusal(cut)
-    assert "longer than the megabyte" in place.refusal("1" * (METRIC_BYTES + 1))
+    assert "longer than 1 MB" in place.refusal("1" * (METRIC_BYTES + 1))
     assert place.value("9\n" + "1" + " " * (METRIC_BYTES - 2)) == 1.0, "what is cut is the line before"
 
 
@@ -103,7 +103,7 @@ def test_a_file_that_is_not_there_is_told_from_what_is_no_file(place: Place) -> 
     start = "expected the metric in 'm.txt': "
     assert place.refusal("7", file="m.txt") == f"{start}there is no such file in the workspace"
     (place.workspace / "m.txt").mkdir()
-    assert place.refusal("7", file="m.txt") == f"{start}that is a folder"
+    assert place.refusal("7", file="m.txt") == f"{start}that is a directory"
     (place.workspace / "m.txt").rmdir()
     os.mkfifo(place.workspace / "m.txt")
     assert place.refusal("7", file="m.txt") == f"{start}that is not a regular file"
@@ -162,7 +162,7 @@ def test_the_value_is_read_in_json(place: Place, text: str, path: str, expected:
         ('{"a": [1, 2]}', "a.-3", "expected the key 'a.-3' in"),
         ('{"a": [1, 2]}', "a.x", "expected the key 'a.x' in"),
         ('{"a": 1}', "a.b", "expected the key 'a.b' in the JSON of its standard output, which has '1'"),
-        ("hush\n", "a", "expected JSON in its standard output; it ends in '***'"),
+        ("hush\n", "a", "expected JSON in its standard output; it ends with '***'"),
         ("", "a", "expected JSON in its standard output; it is empty"),
     ],
 )
@@ -181,7 +181,7 @@ def test_the_value_is_what_an_expression_finds_last(place: Place) -> None:
 
 def test_an_expression_that_finds_no_number_is_explained(place: Place) -> None:
     message = place.refusal("hush\n", regex="mse: (.*)")
-    assert message == "expected its standard output to match 'mse: (.*)'; it ends in '***'"
+    assert message == "expected its standard output to match 'mse: (.*)'; it ends with '***'"
     assert place.refusal("mse: hush", regex="mse: (.*)").startswith(
         "expected a number on what 'mse: (.*)' finds in its standard output, found '***'"
     )
@@ -195,15 +195,13 @@ def test_a_value_lies_in_the_range_of_its_metric(place: Place) -> None:
     for text in ("0", "1", "1.0000001", "-0.0000001", "nan"):
         place.value(text, lowest=0.0, highest=1.0)
     assert place.value("-5") == -5.0
-    said = "lies outside of the range of 'mse', "
-    assert place.refusal("-0.5", lowest=0.0).startswith(
-        f"-0.5 {said}0 and above: print nan where there is no value, or"
-    )
+    said = "is outside the range of 'mse', "
+    assert place.refusal("-0.5", lowest=0.0).startswith(f"-0.5 {said}0 and above: print nan if there is no value, or")
     assert place.refusal("7", highest=5.0).startswith(f"7 {said}up to 5: print nan")
-    assert place.refusal("95", lowest=0.0, highest=1.0).startswith(f"95 {said}0 to 1: print 0.95 for 95 %, or write")
-    assert "or write range: any" in place.refusal("101", lowest=0.0, highest=1.0)
+    assert place.refusal("95", lowest=0.0, highest=1.0).startswith(f"95 {said}0 to 1: print 0.95 for 95 %, or set")
+    assert "or set range: any" in place.refusal("101", lowest=0.0, highest=1.0)
     assert "print 1 for 100 %" in place.refusal("100", lowest=0.0, highest=1.0)
-    assert place.refusal("inf", highest=5.0).endswith("up to 5: print nan where there is no value")
+    assert place.refusal("inf", highest=5.0).endswith("up to 5: print nan if there is no value")
     assert place.value("1000.0005", highest=1000.0) == 1000.0005
     assert "outside" in place.refusal("1000.002", highest=1000.0)
     assert "outside" in place.refusal("-1000.002", lowest=-1000.0)
@@ -246,19 +244,19 @@ def test_where_a_file_comes_from_is_said(place: Place, file: MetricFile) -> None
     assert why(file, of[0]).startswith(f"{start}an attempt of 's' wrote it in iteration 3, and failed (")
     assert why(file, of[1]).startswith(f"{start}it is from iteration 3 (")
     assert why(file, of[0], of[1]).startswith(f"{start}it is from iteration 3"), "the first who wrote it"
-    assert why(file, FileOrigin("other", 3, "s", False)).startswith(f"{start}no attempt that succeeded wrote it (")
+    assert why(file, FileOrigin("other", 3, "s", False)).startswith(f"{start}no successful attempt wrote it (")
     for target, is_it in (("m.txt", True), ("./x/../m.txt", True), ("m", False), ("x", False)):
         brought = why(file, files=(FilePlan("/x", target, False, False),))
         assert (
-            brought.startswith(f"{start}{'files' if is_it else 'no attempt'}")
-            or ("'files' brought it" in brought) == is_it
+            brought.startswith(f"{start}{'files' if is_it else 'no successful attempt'}")
+            or ("it comes from 'files'" in brought) == is_it
         )
     age(place, 100)
     assert why(file, started=time.time() - 50).startswith(f"{start}it is older than this run (")
-    assert why(file, started=time.time() - 500).startswith(f"{start}no attempt")
-    assert why(file, started=None).startswith(f"{start}no attempt")
+    assert why(file, started=time.time() - 500).startswith(f"{start}no successful attempt")
+    assert why(file, started=None).startswith(f"{start}no successful attempt")
     inner = MetricFile("d/m.txt", place.workspace, inside=place.run)
-    assert "'files' brought it" in why(inner, files=(FilePlan("/x", "d", False, False),))
+    assert "it comes from 'files'" in why(inner, files=(FilePlan("/x", "d", False, False),))
 
 
 @pytest.mark.parametrize(

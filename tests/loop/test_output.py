@@ -162,11 +162,11 @@ def test_a_report_is_the_object_on_the_last_line(
             "{x}",
             "the last line of its output is not JSON (Expecting property name enclosed in double quotes, character 2)",
         ),
-        ('{"a": ' + "9" * 5000 + "}", "the last line of its output holds a number with too many digits"),
+        ('{"a": ' + "9" * 5000 + "}", "the last line of its output contains a number with too many digits"),
         ('{"a": ' + "[" * 500 + "]" * 500 + "}", "the last line of its output is nested too deeply"),
         ('{"a": ' + "[" * 20_000 + "]" * 20_000 + "}", "the last line of its output is nested too deeply"),
-        ('x\n{\n "a": 1\n}\n', "its output ends in JSON over several lines: print it as one line"),
-        ('{\n "a": 1\n}\n', "its output ends in JSON over several lines: print it as one line"),
+        ('x\n{\n "a": 1\n}\n', "its output ends with JSON over several lines: print it on one line"),
+        ('{\n "a": 1\n}\n', "its output ends with JSON over several lines: print it on one line"),
     ],
 )
 def test_a_report_that_is_not_kept_is_explained(result: Path, stdout: Path, text: str, problem: str) -> None:
@@ -188,10 +188,10 @@ def of_size(size: int) -> str:
 def test_a_report_has_a_bound(result: Path, stdout: Path) -> None:
     assert len(printed(result, stdout, f"noise\n{of_size(REPORT_BYTES)}\n").result) == 1
     assert printed(result, stdout, f"noise\n{of_size(REPORT_BYTES + 1)}\n") == Report(
-        problem="the last line of its output has 65,537 bytes: a report may have 65,536"
+        problem="the last line of its output has 65,537 bytes; the maximum is 65,536"
     )
     cut = printed(result, stdout, of_size(REPORT_BYTES + SLACK_BYTES + 1))
-    assert cut.problem == "the last line of its output, cut here, has 69,632 bytes: a report may have 65,536"
+    assert cut.problem == "the last line of its output, cut here, has 69,632 bytes; the maximum is 65,536"
     assert printed(result, stdout, "x" * (REPORT_BYTES + SLACK_BYTES + 1)) == Report()
 
 
@@ -208,7 +208,7 @@ def test_the_result_file_goes_before_the_output(result: Path, stdout: Path) -> N
     result.write_text(of_size(REPORT_BYTES) + " " * SLACK_BYTES)
     assert len(reported(result, stdout).result) == 1
     result.write_text(of_size(REPORT_BYTES) + " " * (SLACK_BYTES + 1))
-    assert reported(result, stdout) == Report(problem="$ROSE_RESULT has 69,633 bytes: a report may have 65,536")
+    assert reported(result, stdout) == Report(problem="$ROSE_RESULT has 69,633 bytes; the maximum is 65,536")
     result.write_text(of_size(REPORT_BYTES + 1))
     assert "has 65,537 bytes" in (reported(result, stdout).problem or "")
 
