@@ -33,7 +33,7 @@ class _Checker:
     campaign: Campaign
     ctx: CheckContext
     invalid: InvalidPaths
-    _findings: dict[tuple[str, KeyPath], Diagnostic] = field(default_factory=dict)
+    _diagnostics: dict[tuple[str, KeyPath], Diagnostic] = field(default_factory=dict)
     _names: dict[str, tuple[str, KeyPath]] = field(default_factory=dict)
     _probe: ExpressionProbe = field(default_factory=ExpressionProbe)
     _horizons: set[Horizon] = field(default_factory=set)
@@ -44,7 +44,7 @@ class _Checker:
 
     @property
     def diagnostics(self) -> list[Diagnostic]:
-        return list(self._findings.values())
+        return list(self._diagnostics.values())
 
     def check_campaign(self, plan: Plan) -> None:
         self._take(self._check_tasks())
@@ -76,7 +76,7 @@ class _Checker:
     def _take(self, diagnostics: Iterable[Diagnostic]) -> None:
         for diagnostic in diagnostics:
             if not self.invalid.hide(diagnostic):
-                self._findings.setdefault((diagnostic.code, diagnostic.path), diagnostic)
+                self._diagnostics.setdefault((diagnostic.code, diagnostic.path), diagnostic)
 
     def _check_tasks(self) -> Iterator[Diagnostic]:
         if not self.ctx.task_names:

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rose_cli.config.models import Campaign, Learner, StopFields
+    from rose_cli.plan.metrics import StandardMetric
     from rose_cli.plan.model import CriterionPlan, LearnerPlan
+
+    Layers = Sequence[Layer[StopFields]]
+
+_OPERATORS = "<, <=, >, >= or =="
 
 
 def check_end(campaign: Campaign, learner: Learner, plan: LearnerPlan) -> Iterator[Diagnostic]:
@@ -68,17 +73,6 @@ def _check_length(criterion: CriterionPlan, max_iter: int, layers: Sequence[Laye
         message = f"a patience of {criterion.patience} never stops a learner before max_iter {max_iter} does"
         hint = "lower it, or remove it"
         yield Diagnostic("patience-too-long", message, origin_of(layers, "patience"), hint, Severity.WARNING)
-
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from rose_cli.config.models import StopFields
-    from rose_cli.plan.metrics import StandardMetric
-
-    Layers = Sequence[Layer[StopFields]]
-
-_OPERATORS = "<, <=, >, >= or =="
 
 
 def check_criterion(layers: Layers) -> Iterator[Diagnostic]:

@@ -207,7 +207,7 @@ class Read(Model):
     )
 
     @model_validator(mode="after")
-    def _one_place(self) -> Read:
+    def _check_combination(self) -> Read:
         if self.json_path is not None and self.regex is not None:
             message = "'json' and 'regex' cannot be combined"
             fail("conflicting-keys", message, "remove one of the two", below=("regex",), at_key=True)
@@ -461,14 +461,14 @@ class Campaign(Model):
 
     @model_validator(mode="before")
     @classmethod
-    def _nothing_is_left_out(cls, value: object) -> object:
+    def _drop_empty_keys(cls, value: object) -> object:
         """A key with no value, such as `env:` with all its lines commented out, counts as not given."""
         if not isinstance(value, dict):
             return value
         return {k: v for k, v in value.items() if v is not None or k not in cls.model_fields or k in _NEEDED}
 
     @model_validator(mode="after")
-    def _is_of_a_size(self) -> Campaign:
+    def _check_size(self) -> Campaign:
         """Every learner has every task: the size of the plan grows with both."""
         commands = len(self.tasks) * len(self.learners)
         if commands > MAX_COMMANDS:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import shlex
-import shutil
 import subprocess
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
@@ -47,11 +46,11 @@ def look_up(name: str, search_path: str, directory: Path) -> str:
         if problem := _problem(program):
             raise NotStartedError(problem)
         return str(program)
-    directories = [str(directory / entry) for entry in search_path.split(":")]
-    found = shutil.which(name, path=os.pathsep.join(directories))
-    if found is not None:
-        return found
-    for program in (Path(entry, name) for entry in directories):
+    programs = [directory / entry / name for entry in search_path.split(":")]
+    for program in programs:  # not shutil.which, for which a colon in the path of the directory separates two
+        if os.access(program, os.X_OK) and program.is_file():
+            return str(program)
+    for program in programs:
         if program.is_file():
             raise NotStartedError(_problem(program) or f"'{program}' is not executable")
     raise NotStartedError(

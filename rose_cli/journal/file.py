@@ -367,7 +367,7 @@ def _failure(path: Path, error: OSError) -> JournalError:
     if error.errno in _DISK_FULL:
         return JournalError(f"the disk of '{path}' is full", "free some space, then `rose resume`")
     if error.errno == errno.EEXIST:
-        return JournalError(f"there is a journal '{path}' already", "`rose resume` continues that run")
+        return JournalError(f"journal '{path}' already exists", "`rose resume` continues that run")
     return JournalError(f"cannot write to journal '{path}': {error.strerror}", planted_file_hint(error))
 
 

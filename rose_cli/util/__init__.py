@@ -1,1 +1,1 @@
-"""What every other package may use: errors, files, processes, secrets. It knows nobody above it."""
+"""What every other package may use: errors, files, processes, secrets. It imports no other package."""

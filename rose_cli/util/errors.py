@@ -4,9 +4,9 @@ RoseError
     ├── UsageError               2    the command line is wrong
     │   └── CampaignError        2    the campaign file is wrong; carries every diagnostic
     ├── RunDirectoryError        4    the run directory cannot be used
-    │   ├── RunLockedError       4    a living session works on it
+    │   ├── RunLockedError       4    another session owns its lock
     │   └── JournalError         4    full or not writable
-    │       └── DamagedJournalError   (journal.reader) carries what could be read
+    │       └── DamagedJournalError   (journal.file) carries what could be read
     └── EngineError              5    the engine could not start or was lost
         └── ShortageError        5    of memory, threads, processes or open files
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class ExitCode(IntEnum):
-    """What the process of rose ends with."""
+    """The exit codes of rose."""
 
     OK = 0
     LEARNER_FAILED = 1
@@ -77,11 +77,11 @@ class RunDirectoryError(RoseError):
 
 
 class LearnerDirectoryError(RunDirectoryError):
-    """Something is wrong with the directories of one learner: the others can continue."""
+    """The directories of one learner cannot be used; the other learners continue."""
 
 
 class RunLockedError(RunDirectoryError):
-    """A living session holds the run."""
+    """Another session owns the lock of the run."""
 
 
 class JournalError(RunDirectoryError):
@@ -93,7 +93,7 @@ class EngineError(RoseError):
 
 
 class ShortageError(EngineError):
-    """This machine, or a limit of it, does not let rose have what it needs to work at all."""
+    """Too few resources, or too low a limit on this machine, for rose itself to work."""
 
 
 KeyPath: TypeAlias = tuple[str | int, ...]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rose_cli.engine.base import ExitReason, TaskOutcome, TaskRequest
-from rose_cli.engine.launch import note_beside, shell_words
+from rose_cli.engine.launch import look_up, note_beside, shell_words
 
 SHELLS = [
     pytest.param(Path(path), marks=pytest.mark.skipif(not Path(path).exists(), reason=f"there is no {path}"))
@@ -109,6 +109,14 @@ def test_the_path_of_the_lines_counts(tmp_path: Path, shell: Path) -> None:
     missing = outcome_of(tmp_path, shell, "PATH=/nowhere")
     assert missing.reason is ExitReason.NOT_STARTED
     assert "no program 'printenv' on the task's PATH ('/nowhere')" in (missing.message or "")
+
+
+def test_a_relative_entry_of_the_path_starts_in_the_working_directory(tmp_path: Path) -> None:
+    program = tmp_path / "a:b" / "bin" / "tool"  # the colon is part of a name here, and separates nothing
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    assert look_up("tool", "/nowhere:bin", tmp_path / "a:b") == str(program)
 
 
 def test_a_program_that_cannot_be_executed_says_why(tmp_path: Path, shell: Path) -> None:

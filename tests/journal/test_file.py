@@ -522,7 +522,7 @@ def test_a_journal_with_other_names_leaves_them_as_they_are(path: Path) -> None:
 
 def test_a_journal_that_cannot_be_opened_to_write_says_why(path: Path) -> None:
     path.write_bytes(TEXT)
-    with pytest.raises(JournalError, match=r"there is a journal .* already|already exists"):
+    with pytest.raises(JournalError, match=r"already exists"):
         JournalFile.create(path)
     path.unlink()
     path.symlink_to("elsewhere")

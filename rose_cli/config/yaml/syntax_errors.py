@@ -13,11 +13,6 @@ from rose_cli.config.yaml.source import WHITESPACE
 from rose_cli.util.text import quoted
 
 if TYPE_CHECKING:
-    from rose_cli.config.yaml.parser import SyntaxProblem
-    from rose_cli.config.yaml.source import Source
-    from rose_cli.util.errors import Diagnostic
-
-if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from rose_cli.config.yaml.parser import SyntaxProblem

@@ -1,1 +1,1 @@
-"""Tasks on an allocation of RADICAL-Pilot: a host process that talks to it, and the engine that talks to the host."""
+"""Tasks on a pilot of RADICAL-Pilot: the bridge process that talks to it, and the engine that talks to the bridge."""
