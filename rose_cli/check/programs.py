@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import PurePath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from rose_cli.check.files import listed
 from rose_cli.check.origin import word_location
@@ -43,9 +43,9 @@ class ProgramChecker:
     def check(self, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:
         if command.shell:
             return
-        missing = self._missing_program(command) or self._fault(command)
+        missing = self._missing_program(command) or self._invalid_program(command)
         if missing is not None:
-            yield self._diagnostic(layers, 0, *missing)
+            yield _located(missing, layers, 0)
         if _of_the_shell(command.words[0]):
             return
         missing_scripts = [
@@ -56,14 +56,8 @@ class ProgramChecker:
             yield from self._check_signs(command, layers)
         yield from self._check_bare_words(command, layers)
 
-    def _diagnostic(
-        self, layers: Sequence[Layer[TaskFields]], position: int, code: str, message: str, hint: str
-    ) -> Diagnostic:
-        path, inside = word_location(layers, position)
-        return Diagnostic(code, message, path, hint, inside=inside)
-
-    def _missing_program(self, command: CommandPlan) -> tuple[str, str, str] | None:
-        """Code, message and hint if the program cannot be started."""
+    def _missing_program(self, command: CommandPlan) -> Diagnostic | None:
+        """Why the program does not exist, or cannot be started."""
         word = command.words[0]
         program = self._in_place(word)
         # what pre_exec loads, or a placeholder names, is known only when it runs
@@ -71,29 +65,30 @@ class ProgramChecker:
             return None
         beside = self.ctx.campaign_dir / program
         if not is_path(program) and os.path.isfile(beside):  # noqa: PTH113
-            return "missing-program", *self._only_beside(word)
+            return self._only_beside("missing-program", word)
         if os.path.isdir(beside):  # noqa: PTH112 - those of pathlib raise for a name too long
-            return "missing-program", f"'{word}' is a directory", "name the program in it"
+            return Diagnostic("missing-program", f"'{word}' is a directory", hint="name the program in it")
         if os.path.isfile(beside):  # noqa: PTH113
             runner = RUNNERS.get(beside.suffix, ("python",))[0]
             hint = f"run chmod +x {shlex.quote(word)}, or name its interpreter: {runner} {shlex.quote(word)}"
-            return "not-executable", f"'{word}' is not executable", hint
+            return Diagnostic("not-executable", f"'{word}' is not executable", hint=hint)
         where = "" if "/" in word else " on PATH"
-        return "missing-program", f"there is no program '{word}'{where}", self._program_hint(word, command)
+        hint = self._program_hint(word, command)
+        return Diagnostic("missing-program", f"there is no program '{word}'{where}", hint=hint)
 
-    def _fault(self, command: CommandPlan) -> tuple[str, str, str] | None:
-        """The same, if it exists but the kernel would not execute it."""
+    def _invalid_program(self, command: CommandPlan) -> Diagnostic | None:
+        """Why the kernel would not execute the program, although it exists."""
         word, search = command.words[0], self.ctx.search_path(command)
         found = None if "{" in self._in_place(word) else self._which(self._in_place(word), search)
-        fault = fault_of_program(found, word, search.known) if found is not None else None
+        error = error_of_program(found, word, search.known) if found is not None else None
         # pre_exec may well load the interpreter that its first line names
         is_sure = search.is_whole and not command.pre_exec
-        return None if fault is not None and fault.code == "missing-interpreter" and not is_sure else fault
+        return None if error is not None and error.code == "missing-interpreter" and not is_sure else error
 
     @staticmethod
-    def _only_beside(word: str) -> tuple[str, str]:
+    def _only_beside(code: str, word: str) -> Diagnostic:
         message = f"there is no program '{word}' on PATH, and a bare name is not looked up beside the campaign file"
-        return message, f"write ./{word} for the file there"
+        return Diagnostic(code, message, hint=f"write ./{word} for the file there")
 
     def _program_hint(self, program: str, command: CommandPlan) -> str:
         if (hint := _of_the_shell(program)) is not None:
@@ -130,14 +125,14 @@ class ProgramChecker:
         word = command.words[position]
         script = self._in_place(word)
         moves = any("cd " in line or "pushd " in line for line in command.pre_exec)
-        if script.endswith(".sh") and (fault := fault_of_shell_script(str(self.ctx.campaign_dir / script), word)):
-            yield self._diagnostic(layers, position, *fault)
+        if script.endswith(".sh") and (error := error_of_shell_script(str(self.ctx.campaign_dir / script), word)):
+            yield _located(error, layers, position)
         if "{" in script or moves or self._will_be_there(script):
             return
         where = "" if script.startswith("/") else " beside the campaign file"
         message = f"there is no file '{word}'{where}"
-        missing = self._diagnostic(layers, position, "missing-script", message, self._script_hint(word))
-        yield replace(missing, depends_on=(("files",),))
+        missing = Diagnostic("missing-script", message, hint=self._script_hint(word), depends_on=(("files",),))
+        yield _located(missing, layers, position)
 
     def _script_hint(self, script: str) -> str:
         near = self._nearest(script)
@@ -179,9 +174,9 @@ class ProgramChecker:
         ]
         if bare and bare[0] == 0 and command.pre_exec:
             word = command.words[0]
-            message, hint = self._only_beside(word)
-            hint += f", or leave it if 'pre_exec' provides {word}"
-            yield replace(self._diagnostic(layers, 0, "bare-word", message, hint), severity=Severity.WARNING)
+            found = self._only_beside("bare-word", word)
+            hint = f"{found.hint}, or leave it if 'pre_exec' provides {word}"
+            yield _located(replace(found, hint=hint, severity=Severity.WARNING), layers, 0)
         # what lies in the workspace is found there
         meant = [at for at in bare if at > 0 and PurePath(command.words[at]) not in self._given]
         if meant:
@@ -191,7 +186,7 @@ class ProgramChecker:
             message = f"{words} {'is' if is_one else 'are'} passed literally, although {exist} beside the campaign file"
             first = command.words[meant[0]]
             hint = f"write ./{first} for that file; if the word itself is meant, put it under 'args:'"
-            yield replace(self._diagnostic(layers, meant[0], "bare-word", message, hint), severity=Severity.WARNING)
+            yield _located(Diagnostic("bare-word", message, hint=hint, severity=Severity.WARNING), layers, meant[0])
 
     def _nearest(self, word: str, known: Iterable[str] = ()) -> str | None:
         """A hint with a similar file in the directory that the word names, or with a similar known word.
@@ -228,6 +223,12 @@ class ProgramChecker:
         return f"'{self.ctx.campaign_dir.name or '/'}/'"
 
 
+def _located(diagnostic: Diagnostic, layers: Sequence[Layer[TaskFields]], position: int) -> Diagnostic:
+    """The diagnostic at a word of the command."""
+    path, inside = word_location(layers, position)
+    return replace(diagnostic, path=path, inside=inside)
+
+
 def _of_the_shell(program: str) -> str | None:
     """A hint for a word that only a shell understands."""
     if program in _WORDS_OF_THE_SHELL:
@@ -247,29 +248,25 @@ _FIRST_LINE_BYTES = 253
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-class Fault(NamedTuple):
-    code: str
-    message: str
-    hint: str
-
-
-def fault_of_program(path: str, word: str, search_path: str) -> Fault | None:
+def error_of_program(path: str, word: str, search_path: str) -> Diagnostic | None:
     """Why an executable file could not be run; `word` is what the user calls it."""
     head = _head(path)
     if head.startswith(_BYTE_ORDER_MARK + b"#!"):
         message = f"'{word}' starts with a byte order mark, which hides its first line"
-        return Fault("bad-script", message, "save it as UTF-8 without a byte order mark")
+        return Diagnostic("bad-script", message, hint="save it as UTF-8 without a byte order mark")
     if not head.startswith(b"#!"):
         return None if not head or _is_binary(head) else _no_first_line(word)
-    return _fault_of_first_line(os.fsdecode(head[2:].partition(b"\n")[0]), word, search_path)
+    return _error_of_first_line(os.fsdecode(head[2:].partition(b"\n")[0]), word, search_path)
 
 
-def _fault_of_first_line(line: str, word: str, search_path: str) -> Fault | None:
+def _error_of_first_line(line: str, word: str, search_path: str) -> Diagnostic | None:
     if len(line) > _FIRST_LINE_BYTES:
         message = f"the first line of '{word}' is longer than the {_FIRST_LINE_BYTES} bytes that Linux reads"
-        return Fault("bad-script", message, "put its interpreter before it, or start it with '#!/usr/bin/env …'")
+        return Diagnostic(
+            "bad-script", message, hint="put its interpreter before it, or start it with '#!/usr/bin/env …'"
+        )
     if line.endswith("\r"):
-        return windows_line_ends(word)
+        return _windows_line_endings(word)
     wanted = _interpreter(line.split())
     if wanted is None or (os.path.isabs(wanted) and os.access(wanted, os.X_OK)):  # noqa: PTH117
         return None
@@ -277,27 +274,25 @@ def _fault_of_first_line(line: str, word: str, search_path: str) -> Fault | None
         return None
     where = "does not exist" if "/" in wanted else "is not on PATH"
     message = f"the first line of '{word}' names '{wanted}', which {where}"
-    return Fault("missing-interpreter", message, "fix its first line, or put its interpreter before it")
+    return Diagnostic("missing-interpreter", message, hint="fix its first line, or put its interpreter before it")
 
 
-def fault_of_shell_script(path: str, word: str) -> Fault | None:
+def error_of_shell_script(path: str, word: str) -> Diagnostic | None:
     """Why a shell could not run a script; other interpreters accept Windows line endings."""
-    return windows_line_ends(word) if b"\r\n" in _head(path) else None
+    return _windows_line_endings(word) if b"\r\n" in _head(path) else None
 
 
-def windows_line_ends(word: str) -> Fault:
+def _windows_line_endings(word: str) -> Diagnostic:
     message = f"'{word}' has Windows line endings, which neither a shell nor a first line may have"
-    return Fault(
-        "bad-script", message, f"save it with Unix line endings: sed -i 's/\\r$//' {shlex.quote(PurePath(word).name)}"
-    )
+    hint = f"save it with Unix line endings: sed -i 's/\\r$//' {shlex.quote(PurePath(word).name)}"
+    return Diagnostic("bad-script", message, hint=hint)
 
 
-def _no_first_line(word: str) -> Fault:
+def _no_first_line(word: str) -> Diagnostic:
     runner = "python" if word.endswith(".py") else "sh"
-    hint = (
-        f"start it with a line such as '#!/usr/bin/env {runner}', or name its interpreter: {runner} {shlex.quote(word)}"
-    )
-    return Fault("bad-script", f"'{word}' does not name its interpreter: its first line has no '#!'", hint)
+    hint = f"start it with a line like '#!/usr/bin/env {runner}', or name its interpreter: {runner} {shlex.quote(word)}"
+    message = f"'{word}' does not name its interpreter: its first line has no '#!'"
+    return Diagnostic("bad-script", message, hint=hint)
 
 
 def _interpreter(words: list[str]) -> str | None:

@@ -23,9 +23,9 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./@%+:,-]+")
 
 _PLAIN_IN_A_LANGUAGE = re.compile(r"[\w ./@%+=:,~-]+")
 
-_HOLE = "\0"
+HOLE = "\0"
 
-_HOLES = "\0\0"
+HOLES = "\0\0"
 
 
 class UnsafeValueError(ValueError):
@@ -102,7 +102,7 @@ class Spot:
 
     def ending_name(self, names: Collection[str]) -> str | None:
         """One of the names that could end its here-document, found without testing each; no name has whitespace."""
-        if self.line == _HOLES:
+        if self.line == HOLES:
             whole = len(self.delimiter)
             parts = (
                 self.delimiter[begin:end]
@@ -110,7 +110,7 @@ class Spot:
                 for end in range(begin + 1, min(begin + MAX_NAME_BYTES, whole) + 1)
             )
             return next((part for part in parts if part in names), None)
-        before, _, after = self.line.partition(_HOLE)
+        before, _, after = self.line.partition(HOLE)
         name = self.delimiter[len(before.lstrip("\t")) : len(self.delimiter) - len(after)]
         return name if name in names and not self.takes(name) else None
 
@@ -177,9 +177,9 @@ def _in_style(spot: Spot, value: str) -> str:
 
 def _could_end(spot: Spot, value: str) -> bool:
     """Whether the value could make a line of a here-document its last one."""
-    if "\n" in value or spot.line == _HOLES:  # with another value in the line
+    if "\n" in value or spot.line == HOLES:  # with another value in the line
         return "\n" in value or value in spot.delimiter
-    return spot.line.replace(_HOLE, value).lstrip("\t") == spot.delimiter
+    return spot.line.replace(HOLE, value).lstrip("\t") == spot.delimiter
 
 
 def _in_single_quotes(value: str) -> str:

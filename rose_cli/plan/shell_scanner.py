@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from rose_cli.config.placeholders import pieces_of
-from rose_cli.plan.shell_quoting import _HOLE, _HOLES, HiddenBy, Part, ShellLine, Spot, Style, reason_of
+from rose_cli.plan.shell_quoting import HOLE, HOLES, HiddenBy, Part, ShellLine, Spot, Style, reason_of
 from rose_cli.plan.words import HERE_STRING, Code, code_read_by_command, code_read_from_input
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def scan(line: str) -> ShellLine:
     for piece, name, offset in pieces_of(line):
         if name is not None:
             holes[at] = (name, offset)
-        texts.append(_HOLE if name is not None else piece.replace(_HOLE, "\ufffd"))
+        texts.append(HOLE if name is not None else piece.replace(HOLE, "\ufffd"))
         at += len(texts[-1])
     scanner = _Scanner("".join(texts), holes)
     scanner.run()
@@ -185,7 +185,7 @@ class _Scanner:
             _Kind.HERE: self._here,
         }
         self._steps_in_code: dict[str, Callable[[], None]] = {
-            _HOLE: self._hole_in_code,
+            HOLE: self._hole_in_code,
             "\\": self._escape_in_code,
             "'": lambda: self._push(_Kind.SINGLE, "'", 1),
             '"': lambda: self._push(_Kind.DOUBLE, '"', 1),
@@ -302,7 +302,7 @@ class _Scanner:
             begin, end = self._text.rfind("\n", 0, self._at) + 1, self._text.find("\n", self._at)
             self._line = (begin, end if end >= 0 else len(self._text))
             text = self._text[begin : self._line[1]]
-            self._line_text = text if text.count(_HOLE) == 1 else _HOLES
+            self._line_text = text if text.count(HOLE) == 1 else HOLES
         return self._line_text
 
     def _reads_as_code(self) -> Code | None:
@@ -337,7 +337,7 @@ class _Scanner:
     def _dollar(self, style: Style, *, quoted: bool) -> None:
         """`$` and what it starts; `quoted`: inside double quotes or a here-document."""
         text, at, after = self._text, self._at, self._next()
-        if after == _HOLE:
+        if after == HOLE:
             self._emit("\\$")
             self._at += 1
             if self._frames[-1].kind is _Kind.CODE:
@@ -356,7 +356,7 @@ class _Scanner:
         elif after and after in "$@*#?!-":
             self._take(2)
         elif name := _VARIABLE.match(text, at):
-            is_glued = text[name.end() : name.end() + 1] == _HOLE
+            is_glued = text[name.end() : name.end() + 1] == HOLE
             self._emit(f"${{{name[1]}}}" if is_glued else name[0])
             self._at = name.end()
         else:
@@ -372,7 +372,7 @@ class _Scanner:
 
     def _backslash(self, kept: str) -> None:
         """A backslash with what it escapes. Before a placeholder it is replaced by `kept`."""
-        if self._next() == _HOLE:
+        if self._next() == HOLE:
             self._emit(kept)
             self._at += 1
         else:
@@ -415,7 +415,7 @@ class _Scanner:
             self._lose("after a subscript, which some shells evaluate")
 
     def _escape_in_code(self) -> None:
-        if self._next() == _HOLE:
+        if self._next() == HOLE:
             self._at += 1
             self._hole_in_code(quoted=True)
         else:
@@ -522,7 +522,7 @@ class _Scanner:
 
     def _here_document(self, frame: _Frame) -> None:
         begin = _HERE_DOCUMENT.match(self._text, self._at)
-        if begin is None or _HOLE in begin[0] or frame.end == "`":
+        if begin is None or HOLE in begin[0] or frame.end == "`":
             self._lose("after a here-document whose end is not known")
             self._take(2)
             return
@@ -608,7 +608,7 @@ class _Scanner:
     def _single(self, character: str) -> None:
         if character == "'":
             self._pop()
-        elif character == _HOLE:
+        elif character == HOLE:
             self._hole(Style.SINGLE)
         else:
             self._newline_in_quotes(character)
