@@ -199,7 +199,7 @@ def test_a_failed_run_goes_on_once_the_cause_is_gone(rose: Rose) -> None:
     assert rose("run", "campaign.yaml", "--run-dir", "r").code == 1
     (rose.folder / "ok").touch()
     told = rose("resume", "r", "--dry-run").out
-    assert "continues in iteration 0 (resumed after a failure); keeps its first; reruns sim (attempt 1" in told
+    assert "continues at iteration 0 (resumed after a failure); keeps its first; reruns sim (attempt 1" in told
     assert rose("resume", "r").code == 0
     assert {name: each["iterations_done"] for name, each in rose.learners("r").items()} == {
         "learner-0": 2,
@@ -382,13 +382,13 @@ def test_a_run_that_was_never_started_is_pending(never_started: Rose) -> None:
     assert [learner["iterations_done"] for learner in status["learners"]] == [0]
     assert "pending" in never_started("status", "r").out
     assert len(never_started("export", "r").out.splitlines()) <= 1
-    assert "continues in iteration 0" in never_started("resume", "r", "--dry-run").out
+    assert "continues at iteration 0" in never_started("resume", "r", "--dry-run").out
 
 
 def test_a_run_that_was_never_started_starts_on_resume(never_started: Rose) -> None:
     called = never_started("resume", "r")
     assert called.code == 0
-    assert "the run begins now" in called.err
+    assert "the run starts now" in called.err
     assert never_started.learners("r")["a"]["iterations_done"] == 2
 
 
@@ -539,7 +539,7 @@ def test_a_learner_is_sent_back_to_any_iteration_up_to_the_one_under_way(plan: P
 
 
 def test_a_learner_is_not_sent_forward(plan: Plan) -> None:
-    with pytest.raises(UsageError, match="it has finished 3") as refused:
+    with pytest.raises(UsageError, match="it has finished only 3") as refused:
         opening(plan, stands(), from_iteration=4, learners=("a",))
     assert refused.value.hint is not None
     assert "from 0 to 3" in refused.value.hint

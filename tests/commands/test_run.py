@@ -361,7 +361,7 @@ def test_a_summary_that_cannot_be_written_is_said_and_changes_nothing(rose: Rose
     called = smoke(rose, str(rose.folder / "no such folder/summary.md"))
     assert called.code == 0
     assert kept(rose) == []
-    assert f"cannot write '{rose.folder}/no such folder/summary.md', $GITHUB_STEP_SUMMARY" in called.err
+    assert f"cannot write '{rose.folder}/no such folder/summary.md' ($GITHUB_STEP_SUMMARY)" in called.err
 
 
 def test_a_run_writes_nothing_but_its_folder_and_the_link_to_it(rose: Rose) -> None:

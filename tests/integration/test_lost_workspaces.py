@@ -103,7 +103,7 @@ def test_a_learner_whose_workspace_is_lost_is_refused_and_the_others_go_on(
     lose(workspace(ended))
     dry = ended("resume", "r", "--max-iter", "5", "--dry-run")
     assert (dry.code, "a: cannot continue: " in dry.out, says in dry.out) == (4, True, True), dry.out
-    assert "b: keeps 3 iterations; continues in iteration 3" in dry.out
+    assert "b: keeps 3 iterations; continues at iteration 3" in dry.out
     assert (says in ended("status", "r").err, says in ended.learners("r")["a"]["lost"]) == (True, True)
     called = ended("resume", "r", "--max-iter", "5")
     assert (called.code, says in called.err) == (4, True), called.err

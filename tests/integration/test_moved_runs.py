@@ -160,7 +160,7 @@ def test_it_may_move_again_and_again(here: Rose, tmp_path: Path) -> None:
 def test_a_campaign_file_with_another_name(here: Rose) -> None:
     (here.folder / "campaign.yaml").rename(here.folder / "oscillator.yaml")
     called = here("resume", "oscillator.yaml", "--max-iter", "3")
-    assert (called.code, "is gone" in called.err) == (0, False), called.err
+    assert (called.code, "no longer exists" in called.err) == (0, False), called.err
 
 
 def test_a_folder_that_was_moved_and_its_file_renamed(here: Rose, tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_a_run_that_was_moved_by_itself_finds_its_campaign(here: Rose, tmp_path:
     assert f"ln -s NEW_DIRECTORY {here.folder}" in refused.err
     for command in ("status", "logs", "export"):
         assert Rose(tmp_path)(command, "archive/run").code == 0
-    assert "is gone" in Rose(tmp_path)("status", "archive/run").err
+    assert "no longer exists" in Rose(tmp_path)("status", "archive/run").err
     here.folder.symlink_to("there")
     assert Rose(tmp_path)("resume", "archive/run", "--max-iter", "4").code == 0
 

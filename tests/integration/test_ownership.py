@@ -174,7 +174,7 @@ def test_a_link_of_somebody_elses_is_not_followed_to_act(project: Person, mallor
     for name, link in (("lnk", "lnk"), ("deep/up/mine", "deep/up")):
         called = project("resume", name)
         assert called.code == 4
-        assert f"'{link}' is a link that belongs to another user: uid {MALLORY}" in one_line(called.err)
+        assert f"'{link}' is a symbolic link that belongs to another user: uid {MALLORY}" in one_line(called.err)
     assert project("resume", "mine").code == 0
 
 
@@ -183,7 +183,7 @@ def test_a_link_of_somebody_elses_on_the_way_is_told_with_where_it_leads(project
     mallory.at(project.folder).sh("ln -s . shortcut")
     called = project("run", "shortcut/campaign.yaml")
     assert called.code == 4
-    assert "shortcut' is a link that belongs to another user" in one_line(called.err)
+    assert "shortcut' is a symbolic link that belongs to another user" in one_line(called.err)
     assert f"name that instead: {project.folder.resolve()}" in one_line(called.err)
 
 
@@ -213,7 +213,7 @@ def test_in_such_a_container_others_are_others_all_the_same(project: Person, mal
     assert (called.returncode, "belongs to" in called.stderr) == (4, True)
     mallory.at(project.folder).sh("ln -s . shortcut")
     called = in_container(project, "run", "shortcut/campaign.yaml")
-    assert (called.returncode, "is a link that belongs to another user" in called.stderr) == (4, True)
+    assert (called.returncode, "is a symbolic link that belongs to another user" in called.stderr) == (4, True)
     assert trace(project) is None
 
 
