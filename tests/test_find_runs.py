@@ -39,8 +39,8 @@ def test_a_resume_of_an_edited_file_shows_what_changed_and_the_ways_on(ended: Ro
         assert (
             f"can be resumed: the latest, 'rose-runs/{name_of(ended)}', has finished (1 reached max_iter)" in called.err
         )
-        assert f"`rose resume rose-runs/{name_of(ended)}` with --max-iter N extends the run" in called.err
-        assert "`rose run campaign.yaml` starts a new run of the file as it is now" in called.err
+        assert f"`rose resume rose-runs/{name_of(ended)} --max-iter N` extends it" in called.err
+        assert "`rose run campaign.yaml` starts a new run of the current file" in called.err
 
 
 def test_a_resume_of_a_run_that_has_met_its_criterion_offers_no_extension(ended: Rose) -> None:
@@ -72,7 +72,7 @@ def test_the_runs_of_another_campaign_file_are_named(ended: Rose) -> None:
     for command in ("status", "logs", "resume", "export"):
         called = ended(command, "other.yaml")
         assert (called.code, called.out) == (2, "")
-        assert "there is no run of 'other.yaml' in '.': the runs there are of 'campaign.yaml'" in called.err
+        assert "there is no run of 'other.yaml' in '.'; it has runs of 'campaign.yaml'" in called.err
 
 
 @pytest.mark.parametrize("command", ["status", "resume", "export"])
