@@ -62,17 +62,12 @@ class Area(NamedTuple):
     tests: Sequence[str]
 
 
-_INTEGRATION = "tests/integration/test_"
 AREAS = {
-    "loop": Area(["loop/*.py"], ["tests/loop", *(f"{_INTEGRATION}{name}.py" for name in (
-        "failures", "learners", "metric_files", "reports", "retention", "size_limits", "snapshots", "stopping",
-    ))]),
+    "loop": Area(["loop/*.py"], ["tests/loop"]),
     "journal": Area(["journal/*.py"], ["tests/journal", "tests/loop/test_model.py"]),
     "plan": Area(["plan/compile.py", "plan/render.py", "plan/file.py", "plan/codec.py"], ["tests/plan"]),
     "expressions": Area(["config/expression/*.py"], ["tests/config/test_expression.py"]),
-    "resume": Area(["commands/resume.py"], ["tests/commands/test_resume.py", *(f"{_INTEGRATION}{name}.py" for name in (
-        "edited_files", "lost_workspaces", "moved_runs", "snapshots",
-    ))]),
+    "resume": Area(["commands/resume.py"], ["tests/commands/test_resume.py"]),
 }  # fmt: skip
 
 _LONGEST_TEST = 30.0

@@ -134,6 +134,12 @@ def test_an_improvement_is_more_than_min_delta(operator: Operator, history: Sequ
     assert why_stop(criterion(operator, patience=1, min_delta=0.5), history, None) == "no_improvement"
 
 
+def test_towards_a_value_nearer_is_better() -> None:
+    for near, far in ((4.0, 3.0), (6.0, 7.0)):
+        assert why_stop(criterion("==", 5.0, patience=1), [far, near], None) is None
+        assert why_stop(criterion("==", 5.0, patience=1), [near, far], None) == "no_improvement"
+
+
 def test_an_improvement_is_told_by_the_decimals() -> None:
     """In binary, 1 - 0.99 is more than 0.01."""
     assert why_stop(criterion(threshold=0.0, patience=1, min_delta=0.01), [1.0, 0.99], None) == "no_improvement"

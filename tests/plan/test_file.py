@@ -218,6 +218,13 @@ def test_a_campaign_file_with_another_name_is_known_by_its_text(moves: Moves) ->
     assert Path(moves.plan.campaign_file) == moves.file
 
 
+def test_of_several_files_with_its_text_the_first_is_taken(moves: Moves) -> None:
+    for name in ("z.yaml", "c.yml", "b.yaml", "y.yml"):
+        shutil.copy(moves.file, moves.campaign / name)
+    moves.file.unlink()
+    assert Path(moves.plan.campaign_file) == moves.campaign / "b.yaml"
+
+
 def test_a_link_to_the_campaign_file_is_one(moves: Moves) -> None:
     moves.file.rename(moves.there / "real.yaml")
     (moves.campaign / "link.yaml").symlink_to(moves.there / "real.yaml")

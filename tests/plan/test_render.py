@@ -11,7 +11,15 @@ import pytest
 
 from rose_cli.plan.file import dump_plan, load_plan
 from rose_cli.plan.model import EnginePlan, Number
-from rose_cli.plan.render import AttemptPaths, EvaluationContext, NoCommandError, NoValueError, option_words, render
+from rose_cli.plan.render import (
+    AttemptPaths,
+    EvaluationContext,
+    NoCommandError,
+    NoValueError,
+    metric_file,
+    option_words,
+    render,
+)
 
 if TYPE_CHECKING:
     from rose_cli.plan.model import OptionScalar, Plan
@@ -51,6 +59,8 @@ def rendered(plan: Plan, context: EvaluationContext | None = None, paths: Attemp
         (-1e-05, ["--n", "-0.00001"]),
         (-1.5e22, ["--n", "-15000000000000000000000"]),
         (-math.inf, ["--n", "-inf"]),
+        ("-1e-05", ["--n", "-1e-05"]),
+        ("-name", ["--n", "-name"]),
     ],
 )
 def test_an_option_becomes_words(value: OptionScalar | tuple[OptionScalar, ...], words: list[str]) -> None:
@@ -224,6 +234,27 @@ def test_an_expression_is_worked_out_for_its_iteration(compiled: Compile) -> Non
         "--of": 7,
     }
     assert command.argv[2:6] == ("--n", "250", "--rate", str(0.1 * 0.95**3))
+
+
+def test_the_file_of_the_metric_is_that_of_the_iteration(compiled: Compile) -> None:
+    text = "stop: {{metric: mse, threshold: 0.1, executable: python check.py, read: {{{}}}}}"
+
+    def named(plan: Plan) -> str | None:
+        return metric_file(plan, plan.learners[0], EvaluationContext(3, 10), "/w")
+
+    plan = compiled(text.format('file: "m-{iteration}.txt"'))
+    assert named(plan) == "m-3.txt"
+    assert named(compiled("")) is None
+    assert named(compiled(text.format("json: a"))) is None
+    criterion = plan.learners[0].criterion
+    assert criterion is not None
+    older = replace(criterion, reading=replace(criterion.reading, file="m-{x}.txt"))
+    assert named(replace(plan, learners=(replace(plan.learners[0], criterion=older),))) == "m-{x}.txt"
+
+
+def test_an_attempt_is_the_first_of_the_first_replica_unless_it_says_so(compiled: Compile) -> None:
+    given = rendered(compiled(""), paths=AttemptPaths("/w", "/r")).environment
+    assert (given["ROSE_ATTEMPT"], given["ROSE_REPLICA"]) == ("1", "0")
 
 
 def test_an_expression_without_a_value_says_so(compiled: Compile) -> None:
