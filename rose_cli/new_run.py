@@ -50,7 +50,7 @@ def new_run_directory(plan: Plan, file: Path, wanted: Path | None) -> RunDirecto
         withheld = 0o077
     restrict_umask(withheld)
     if has_secrets(plan):
-        notice("this run is private: its files have secrets of the campaign, and only you can read them")
+        notice("only you can read this run, because its campaign has secrets")
     if made.st_mode & withheld:
         _close(directory.path, stat.S_IMODE(made.st_mode) & ~withheld)
     return directory

@@ -61,7 +61,7 @@ def test_an_edited_plan_is_refused_with_what_differs_until_it_is_trusted(failed:
     assert (refused.code, (failed.folder / "pwned").exists()) == (4, False)
     assert "'r/plan.json' was modified after rose wrote it" in said
     assert "sim.words: plan.json has /bin/sh -c 'touch $ROSE_CAMPAIGN_DIR/pwned', campaign.yaml has true (a, b)" in said
-    assert "restore it from a backup; or, if you want the change, run `rose resume r --trust`" in said
+    assert "restore it from a backup; or, to accept the change, run `rose resume r --trust`" in said
     assert (run / "journal.jsonl").read_bytes() == before
     dry = failed("resume", "r", "--dry-run")
     assert (dry.code, "campaign.yaml has true" in dry.out, "/bin/sh -c 'touch" in dry.out) == (4, True, True)

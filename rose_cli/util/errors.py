@@ -154,5 +154,5 @@ class Diagnostic:
 def check_known(what: str, name: str, known: Collection[str], where: str = "") -> None:
     """Raises UsageError, with a hint, if `name` is not among the `known` names of learners, tasks, … (`what`)."""
     if name not in known:
-        hint = did_you_mean(name, known) or f"there are {', '.join(list(known)[:20])}"
+        hint = did_you_mean(name, known) or f"choose from {', '.join(list(known)[:20])}"
         raise UsageError(f"there is no {what} '{name}'{where}", hint)

@@ -118,4 +118,4 @@ def test_runs_nearby_are_named(tmp_path: Path) -> None:
     assert "there are runs in 'a'" in Rose(tmp_path)("status").err
     assert "this directory is inside a run" in Rose(rose.folder / "rose-runs/latest/learners")("status").err
     rose.write("{max_iter: 1, tasks: {t: {executable: echo}}, learners: 1}", "other.yaml")
-    assert "the runs there are of 'campaign.yaml'" in rose("status", "other.yaml").err
+    assert "it has runs of 'campaign.yaml'" in rose("status", "other.yaml").err
