@@ -331,8 +331,8 @@ def test_every_output_for_programs_is_strict_json(rose: Rose) -> None:
 def test_an_export_that_cannot_be_written_says_why(metrics: Rose) -> None:
     for place, why, help_ in (
         ("/dev/full", "No space left on device", "free some space"),
-        (".", "Is a directory", "a folder that exists"),
-        ("no/such/file.csv", "No such file or directory", "a folder that exists"),
+        (".", "Is a directory", "in an existing directory"),
+        ("no/such/file.csv", "No such file or directory", "in an existing directory"),
     ):
         refused = metrics("export", "run", "-o", place)
         assert refused.code == 2
@@ -468,7 +468,7 @@ def test_a_resume_after_early_stopping_says_what_can_be_done(metrics: Rose) -> N
     for words in ((), ("--max-iter", "20")):
         called = rose("resume", "early", *words)
         assert (called.code, called.out) == (0, "")
-        assert "1 no improvement" in called.err
+        assert "1 stopped improving" in called.err
         assert "for another criterion or patience start a new run" in called.err.replace("\n", " ")
         assert "--max-iter" not in called.err
 

@@ -225,7 +225,7 @@ def test_scripts_that_could_not_be_executed_are_mistakes(rose: Rose) -> None:
 
 
 ENDS = {
-    "module": ("pre_exec: module load x", "begin pre_exec with"),
+    "module": ("pre_exec: module load x", "start pre_exec with"),
     "conda": ("pre_exec: conda activate x", "etc/profile.d/conda.sh"),
     "here": ("pre_exec: source ./env.sh", "$ROSE_CAMPAIGN_DIR/"),
     "kill": ("executable: sh -c 'kill -9 $$'", "memory ran out"),
