@@ -367,6 +367,19 @@ def test_a_record_of_another_run_is_refused(events: list[e.Event]) -> None:
         fold(*events)
 
 
+def test_records_without_a_session_are_taken_as_they_come() -> None:
+    state = fold(CREATED, started(), e.SessionEnded(1, "finished"))
+    assert state.session is None
+    assert state.learners["a"].current is not None
+    assert state.learners["a"].current.metric_file_is_watched
+
+
+def test_of_a_learner_nothing_is_known_at_first() -> None:
+    learner, step = LearnerState("a"), LearnerState("a").step("s", 0)
+    assert (learner.prepared, learner.files_are_known, learner.failures, learner.stop_reason) == (False, False, 0, None)
+    assert (step.attempt, step.failures, step.over_limit, step.running, step.started) == (0, 0, False, False, 0.0)
+
+
 def test_without_a_plan_every_task_is_one() -> None:
     state = fold(CREATED, SESSION, e.AttemptStarted("a", 0, "u", 0, 1), state=RunState())
     assert state.learners["a"].task == "u"
