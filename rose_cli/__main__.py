@@ -1,4 +1,4 @@
-"""`rose`, and `python -m rose_cli`: signals are heard also while the command line is still being loaded."""
+"""`rose`, and `python -m rose_cli`: stop signals are handled even while the command line is being loaded."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from typing import NoReturn
 
 _NEEDED_MEGABYTES = 32
-"""With less, some of the libraries that are to be loaded end the process in ways of their own."""
+"""With less, some libraries crash the process while they are loaded."""
 
 
 def main() -> None:
@@ -22,13 +22,13 @@ def main() -> None:
         from rose_cli.cli import main as command_line
     except KeyboardInterrupt:
         sys.exit(130)
-    except BaseException as error:  # noqa: BLE001 - the boundary is not there yet
+    except BaseException as error:  # noqa: BLE001 - the handler in cli.py is not loaded yet
         _end(error)
     command_line()
 
 
 def _end(error: BaseException) -> NoReturn:
-    """Where memory is short, not even what tells so may be there."""
+    """Report the error. If memory is short, even the code that explains it might not load."""
     try:
         from rose_cli.util.errors import EngineError
         from rose_cli.util.shortage import shortage

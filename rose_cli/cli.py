@@ -392,7 +392,7 @@ def doctor(
 
 
 def main() -> NoReturn:
-    """The `rose` command. Typer reports a wrong command line by itself, with exit code 2."""
+    """The `rose` command. Typer itself reports a wrong command line, with exit code 2."""
     replace_closed_streams()
     escape_unencodable()
     code: int = ExitCode.OK

@@ -294,7 +294,7 @@ def _notice_skipped(skipped: Sequence[tuple[RunDirectory, OwnershipProblem]]) ->
     if not skipped:
         return
     (directory, doubt), more = skipped[0], len(skipped) - 1
-    others = f", and {counted(more, 'more run')} not only yours" if more else ""
+    others = f"; {counted(more, 'more run')} skipped for such a reason" if more else ""
     is_itself = doubt.path == directory.path.resolve()
     why = f"it {doubt.what}" if is_itself else ownership_text(doubt)
     notice(f"skipped '{short_path(directory.path)}': {why}{others}")

@@ -177,7 +177,7 @@ class ProgramChecker:
             found = self._only_beside("bare-word", word)
             hint = f"{found.hint}, or leave it if 'pre_exec' provides {word}"
             yield _located(replace(found, hint=hint, severity=Severity.WARNING), layers, 0)
-        # what lies in the workspace is found there
+        # files in the workspace are found there
         meant = [at for at in bare if at > 0 and PurePath(command.words[at]) not in self._given]
         if meant:
             words = ", ".join(f"'{command.words[at]}'" for at in meant)

@@ -111,7 +111,7 @@ class ExpressionProbe:
     def probe_fields(
         self, fields: TaskFields, path: KeyPath, horizon: Horizon, span: IterationRange | None = None
     ) -> Iterator[Diagnostic]:
-        """Findings of the expressions of `fields`, which lie at `path`; `span` None: all iterations."""
+        """Diagnostics of the expressions of `fields`, whose path is `path`; `span` None: all iterations."""
         for name, expression in (fields.adaptive or {}).items():
             if expression is not None:
                 yield from self._try(expression, (*path, "adaptive", name), horizon, span or horizon.all_iterations)

@@ -1,1 +1,1 @@
-"""The campaign file as the user wrote it: YAML with places, models, expressions."""
+"""The campaign file as the user wrote it: YAML with locations, models, expressions."""

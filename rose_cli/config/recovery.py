@@ -149,7 +149,7 @@ _HOPELESS = frozenset({"too-large", "too-deep", "directive"})
 
 @dataclass(frozen=True)
 class _SkippedBlock:
-    """ShellLines that were blanked (from 0, `last` included), and their text; `margin` is their indentation."""
+    """Lines that were blanked (from 0, `last` included), and their text; `margin` is their indentation."""
 
     first: int
     last: int

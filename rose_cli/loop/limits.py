@@ -103,9 +103,7 @@ def deadline_of(
         source = f"${_SLURM} ({_moment(end)}, less {_span(grace_seconds + MARGIN_SECONDS)} to stop tasks)"
         limits.append(Deadline(start + left, clock, source))
         if left <= 0:
-            notice = (
-                f"not enough time for any task: {source}; resume in a new job, or `unset {_SLURM}` outside of a job"
-            )
+            notice = f"not enough time for any task: {source}; resume in a new job, or `unset {_SLURM}` outside a job"
     elif end:
         notice = f"${_SLURM} ({_moment(end)}) is ignored: that job has ended"
     nearest = min(limits, key=lambda limit: limit.at)

@@ -231,7 +231,7 @@ class Attempt:
     async def _settle(self, outcome: TaskOutcome, argv: tuple[str, ...], *before: e.Event) -> bool:
         """Record how the attempt ended, even if it is cancelled at this moment: the work is done."""
         event = self._judged(outcome, argv)
-        # counted before the event is durable: in the order of the attempts, and before others start and fail alike
+        # counted before the event is durable: in the order of the attempts, before others start and fail too
         if isinstance(event, e.AttemptFailed):
             self._session.on_failure(event)
         elif isinstance(event, e.AttemptSucceeded):

@@ -278,7 +278,7 @@ def lost_workspace_hint(run: str, lost: Mapping[str, Loss]) -> str:
     over = f"start over with `rose resume {run} --from-iteration 0 {names}{' …' if others > 0 else ''}`"
     if all(loss.total for loss in lost.values()):
         return f"{back}; or {over}"
-    return f"{back}; or {over}; or, if the tasks can do with the rest, `rose resume {run} --force`"
+    return f"{back}; or {over}; or, if the tasks do not need the lost files, `rose resume {run} --force`"
 
 
 def changed_workspace_lines(directory: RunDirectory, state: RunState) -> Iterator[str]:

@@ -77,14 +77,9 @@ _JOINED_KEY = re.compile(r"(?:API|SSH|AUTH|ACCESS|SECRET|PRIVATE|PASS|OPENAI|HF|
 _NO_SECRETS = frozenset(("PWD", "OLDPWD", "GOOGLE_APPLICATION_CREDENTIALS", "SINGULARITY_PWD", "APPTAINER_PWD"))
 
 
-def is_secret(name: str) -> bool:
-    """Whether a variable, an option or a key with this name is taken to hold a secret."""
-    return strength(name) > NONE
-
-
 @lru_cache(maxsize=4096)
 def strength(name: str) -> int:
-    """What the name says, by its words, which are separated by `_`, `-`, dots or capitals."""
+    """What a name says about its value, by its words, which are separated by `_`, `-`, dots or capitals."""
     last = name.strip("\"'").rpartition(".")[2] if not name.startswith(".") else name
     words = [word.upper() for word in _WORDS.findall(last)]
     is_known = last.upper() in _NO_SECRETS and last != "pwd"  # `$PWD` is a directory, `--pwd` may be a password

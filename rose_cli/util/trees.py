@@ -44,7 +44,7 @@ _FICLONE = 0x40049409
 _MOST_OPEN = 8
 
 _MOST_TRIES = 100
-"""How often a name may turn out to be something else than a moment ago, because somebody keeps replacing it."""
+"""How often an entry may change between two looks at it, because another process keeps replacing it."""
 
 _CHANGED = (errno.ELOOP, errno.ENOTDIR, errno.EINVAL)
 
@@ -52,7 +52,7 @@ _IS_DIRECTORY = (errno.EISDIR, errno.EPERM)  # the latter according to POSIX
 
 _NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST)
 
-_CANNOT_BE_REMOVED = "somebody keeps changing it"
+_CANNOT_BE_REMOVED = "another process keeps changing it"
 
 MOST_SYNCED = 100
 """Up to this number files are synced one by one; with more, the whole file system is synced once. A few milliseconds a
@@ -98,7 +98,7 @@ class _Descent:
 
     @contextmanager
     def leave(self) -> Iterator[int]:
-        """Return to the parent directory for good; the one that is left stays open during the block."""
+        """Return to the parent directory permanently; the one that is left stays open during the block."""
         left = self.here
         if self._open[-2] is None:
             above = open_directory("..", dir_fd=left)

@@ -14,7 +14,7 @@ from rose_cli.plan.secrets import as_shown, secrets_given
 from rose_cli.util.ownership import OwnershipProblem, may_belong_to_root, ownership_problem
 from rose_cli.util.redact import MASK, Secrets, masked_command, masked_environment, masked_line
 from rose_cli.util.text import counted
-from rose_cli.view.wording import some
+from rose_cli.view.wording import MOST_NAMED, some
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 UNBOUNDED_SHOWN = 10
 """How many iterations are shown of a learner without max_iter, unless the user asks for some."""
-
-MOST_NAMED = 3
 
 _MPI_WORDS = 3
 """`mpiexec -n 4` comes before the program."""
@@ -191,7 +189,7 @@ def _program_locations(command: Command, environment: Mapping[str, str]) -> Iter
     for word in _programs(command):
         if "/" not in word and "{" not in word:
             found = _find_program(word, command, environment) or "not found on PATH"
-            others = ["pre_exec brings another"] if command.pre_exec else []
+            others = ["pre_exec provides another"] if command.pre_exec else []
             others += ["the workspace has one"] if _may_come_from_workspace(word, command, environment) else []
             yield word, f"{found}, unless {' or '.join(others)}" if others else found
 

@@ -16,7 +16,7 @@ def test_an_allocation_that_ends_in_seconds_starts_nothing_and_says_so(rose: Ros
     called = rose("run", "campaign.yaml", "--run-dir", "r", SLURM_JOB_END_TIME=str(int(time.time()) + 12))
     assert called.code == 143
     assert "not enough time for any task: $SLURM_JOB_END_TIME (" in called.out
-    assert "`unset SLURM_JOB_END_TIME` outside of a job" in called.out
+    assert "`unset SLURM_JOB_END_TIME` outside a job" in called.out
     assert "rose resume" in called.out
     assert [event for event in rose.events("r") if event["event"] == "attempt_started"] == []
     assert "wall-time limit reached: $SLURM_JOB_END_TIME (" in rose.events("r")[-1]["message"]

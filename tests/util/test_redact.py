@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rose_cli.util.redact import MASK, Secrets, masked_environment, masked_line, masked_words
-from rose_cli.util.secrets import is_secret, secrets_in, secrets_of_environment, secrets_of_words
+from rose_cli.util.secrets import NONE, secrets_in, secrets_of_environment, secrets_of_words, strength
 from tests.secrets_corpus import HARMLESS, NAMES, PRINTED, VALUES, core, leaks
 
 if TYPE_CHECKING:
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 def test_names_of_secrets() -> None:
     assert len(NAMES) >= 60
-    assert [name for name in NAMES if not is_secret(name)] == []
+    assert [name for name in NAMES if strength(name) == NONE] == []
 
 
 def test_names_of_none() -> None:
     assert len(HARMLESS) >= 60
-    assert [name for name in HARMLESS if is_secret(name)] == []
+    assert [name for name in HARMLESS if strength(name) > NONE] == []
 
 
 @pytest.mark.parametrize("value", VALUES)

@@ -87,7 +87,7 @@ def test_files_variables_lines_and_programs_are_shown(once: Rose) -> None:
     assert "\nenvironment variables of sim, train:\n  MESH='fine one'\n  HF_TOKEN=********\n" in out
     assert "\nbefore each command of train:\n  export STAGE=2\n" in out
     assert "\n  sh  /" in out
-    assert "unless pre_exec brings another" in out
+    assert "unless pre_exec provides another" in out
     assert "0123456789" not in out
     learner = once.json("plan", "r", "--format", "json")["learners"][0]
     assert learner["files"][1] == {"source": f"{here}/data.csv", "target": "in/data.csv", "copy": True}
