@@ -67,7 +67,7 @@ def test_a_link_in_the_run_directory_is_refused_on_resume(rose: Rose, victim: Pa
     called = rose("resume", "r")
     assert (called.code, untouched(victim)) == (4, True)
     assert str(path) in called.err.replace("\n", "")
-    assert "is a link" in called.err.replace("\n", " ")
+    assert "is a symbolic link" in called.err.replace("\n", " ")
 
 
 @pytest.mark.parametrize("name", ["campaign.yaml", "plan.json", "journal.jsonl"])
