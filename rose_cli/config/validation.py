@@ -221,7 +221,8 @@ def unknown_key_hint(key: str, known: tuple[str, ...], model: type[BaseModel]) -
     near = nearest(key, known, ratio=0.85)
     home = _home(key, model)
     if near is None and home is not None:
-        return home
+        per_rank = f"{key}_per_rank"
+        return f"did you mean '{per_rank}'? '{key}' belongs {home}" if per_rank in known else f"it belongs {home}"
     near = near or nearest(key, known)
     if near is not None:
         return f"did you mean '{near}'?"
@@ -233,9 +234,9 @@ def unknown_key_hint(key: str, known: tuple[str, ...], model: type[BaseModel]) -
 
 def _home(key: str, model: type[BaseModel]) -> str | None:
     if model is Campaign and key in STANDARD_TASKS:
-        return "it belongs under 'tasks'"
+        return "under 'tasks'"
     homes = [home for home, other in _HOMES if key in _own_keys(other) and not issubclass(model, other)]
-    return f"it belongs {' or '.join(homes)}" if homes else None
+    return " or ".join(homes) if homes else None
 
 
 def _own_keys(model: type[BaseModel]) -> set[str]:
