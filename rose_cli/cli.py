@@ -64,7 +64,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-_RUN, _LOOK, _RECOVER, _MACHINE = "Run", "Look", "Recover", "Machine"
+_RUN, _INSPECT, _RECOVER, _MACHINE = "Run", "Inspect", "Recover", "Machine"
 """The panels of commands in the help."""
 
 _CHANGE, _TRY, _WHAT, _OVERRIDE = "Change the campaign", "Try it first", "What to resume", "Override a safeguard"
@@ -75,7 +75,7 @@ _RUN_HELP = "Run directory, run name or campaign file."
 File = Annotated[Path, typer.Argument(metavar="FILE", help="Campaign file.", show_default=False)]
 FileOrRun = Annotated[
     str,
-    typer.Argument(metavar="FILE|RUN", help="Campaign file; or a run directory or run name.", show_default=False),
+    typer.Argument(metavar="FILE|RUN", help="Campaign file, run directory or run name.", show_default=False),
 ]
 RunName = Annotated[
     Optional[str],  # noqa: UP045 - typer on Python 3.10 reads this form
@@ -232,7 +232,7 @@ def stop(
     raise typer.Exit(command(run_name, learner, trust=trust))
 
 
-@app.command(cls=_Command, rich_help_panel=_LOOK)
+@app.command(cls=_Command, rich_help_panel=_INSPECT)
 def status(
     run_name: RunName = None,
     watch: Annotated[bool, typer.Option("--watch", help="Refresh until the run ends.")] = False,
@@ -246,7 +246,7 @@ def status(
     )
 
 
-@app.command(name="list", cls=_Command, rich_help_panel=_LOOK)
+@app.command(name="list", cls=_Command, rich_help_panel=_INSPECT)
 def list_(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of the campaigns.")] = Path(),
     list_format: TextOrJson = "text",
@@ -257,7 +257,7 @@ def list_(
     raise typer.Exit(list_runs(directory, list_format))
 
 
-@app.command(cls=_Command, rich_help_panel=_LOOK)
+@app.command(cls=_Command, rich_help_panel=_INSPECT)
 def logs(
     run_name: NamedRun,
     learner: Annotated[Optional[str], typer.Argument(metavar="LEARNER", help="Only this learner.")] = None,  # noqa: UP045
@@ -277,7 +277,7 @@ def logs(
     raise typer.Exit(command(run_name, Wanted(learner, iteration, task, failed), follow=follow, raw=raw))
 
 
-@app.command(cls=_Command, rich_help_panel=_LOOK)
+@app.command(cls=_Command, rich_help_panel=_INSPECT)
 def export(
     run_name: RunName = None,
     export_format: Annotated[
@@ -373,7 +373,7 @@ def clean(
         bool, typer.Option("--trust", help="Clean RUN even if other users own it or can modify it.")
     ] = False,
 ) -> None:
-    """Delete what a run no longer needs. Shows it first, and asks."""
+    """Delete what a run no longer needs. Lists it and asks first."""
     from rose_cli.commands.clean import CleanOptions
     from rose_cli.commands.clean import clean as command
 

@@ -97,4 +97,4 @@ def test_usage_lines_have_the_names_of_the_arguments() -> None:
 
 def test_every_command_is_in_one_of_the_panels() -> None:
     panels = [line.split()[1] for line in help_of().splitlines() if line.startswith("╭─")]
-    assert panels == ["Options", "Run", "Look", "Recover", "Machine"]
+    assert panels == ["Options", "Run", "Inspect", "Recover", "Machine"]

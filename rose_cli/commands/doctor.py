@@ -246,7 +246,7 @@ def _sync(scratch: Path) -> Check:
             seconds = median(_seconds_to_append(journal) for _ in range(_SYNCS))
     except RoseError as error:
         return Check("fsync", "missing", error.message, _FULL)
-    detail = f"{seconds * 1000:.1f} ms until a line of the journal is on disk"
+    detail = f"{seconds * 1000:.1f} ms to write a line of the journal to disk"
     if seconds > SLOW_SYNC_SECONDS:
         return Check("fsync", "warn", detail, "every step waits for it: a local disk is faster")
     return Check("fsync", "ok", detail)

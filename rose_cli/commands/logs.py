@@ -190,7 +190,7 @@ def _has_failed(info: RunInfo, log: Log) -> bool:
 class _Printer:
     """Prints what is new in each log, under its title.
 
-    Output is passed on byte by byte or, if `filtered`, as text that affects a terminal only by its colours.
+    Output is passed on byte for byte or, if `filtered`, as text that affects a terminal only by its colours.
     """
 
     run: Path

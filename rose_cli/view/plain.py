@@ -100,13 +100,13 @@ class PlainScreen:
     @_event_text.register
     def _(self, event: e.LearnerStopped) -> str:
         reason = REASONS.get(event.reason, event.reason)
-        message = f", {safe(event.message)}" if event.message else ""
+        message = f" ({safe(event.message)})" if event.message else ""
         return self._line(event.learner, self._done(event.learner), f"stopped: {reason}{message}")
 
     @_event_text.register
     def _(self, event: e.LearnerReopened) -> str:
         back = "" if event.from_iteration is None else f" from iteration {event.from_iteration}"
-        return self._line(event.learner, self._done(event.learner), f"continues{back}, {safe(event.reason)}")
+        return self._line(event.learner, self._done(event.learner), f"continues{back} ({safe(event.reason)})")
 
     @_event_text.register
     def _(self, event: e.AttemptSucceeded) -> str | None:
@@ -148,13 +148,13 @@ class PlainScreen:
         plan, state = self._learners.get(event.learner), self._state.learners.get(event.learner)
         steps = [step for step in plan.all_steps if step.task == event.task] if plan else []
         if not steps or state is None:
-            return "no retry follows"
+            return "no retry"
         left = steps[0].command(event.iteration).retries + 1 - state.step(event.task, event.replica).failures
         if event.kind == "over_limit":
-            return "it is not retried"
+            return "not retried"
         if left <= 0:
             return "no retries left"
-        return f"attempt {event.attempt + 1} of {event.attempt + left} follows"
+        return f"next: attempt {event.attempt + 1} of {event.attempt + left}"
 
 
 class JsonScreen:

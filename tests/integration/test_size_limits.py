@@ -46,9 +46,9 @@ def test_output_beyond_the_bound_ends_the_task_and_nobody_else(rose: Rose) -> No
         assert (error["kind"], error["message"]) == ("over_limit", TOO_MUCH_OUTPUT), name
         assert (error["exit_code"], error["attempt"]) == (None, 1), f"{name}: tried again"
     assert all(learners[name]["iterations_done"] == 2 for name in ALLOWED)
-    assert f"{TOO_MUCH_OUTPUT}; it is not retried (log: learners/endless/logs/0/s.1.out)" in called.out
+    assert f"{TOO_MUCH_OUTPUT}; not retried (log: learners/endless/logs/0/s.1.out)" in called.out
     assert "learners/to-stderr/logs/0/s.1.err)" in called.out
-    assert "'limits' in the campaign file can allow more, in a new run" in called.out
+    assert "raise the limit under 'limits' in the campaign file, and start a new run" in called.out
 
 
 FILLING = {

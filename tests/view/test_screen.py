@@ -75,14 +75,14 @@ def test_a_line_for_each_thing_worth_telling() -> None:
         parallel-tutorial: 2 learners on the local engine
         00:02:00 adaptive   1/15 mean_squared_error_mse 0.61 (< 0.1) 2:00
         00:04:00 adaptive   2/15 mean_squared_error_mse 0.123457 (< 0.1) 2:00
-        00:04:01 [b]b[/b]␛  0/15 'training' failed in iteration 0, attempt 1: exit code 1; attempt 2 of 2 follows (1)
+        00:04:01 [b]b[/b]␛  0/15 'training' failed in iteration 0, attempt 1: exit code 1; next: attempt 2 of 2 (1)
         stopping:␛[2J wait
         00:04:02 [b]b[/b]␛  0/15 'training' failed in iteration 0, attempt 2: exit code 1; no retries left (2)
         00:04:02 [b]b[/b]␛  0/15 continues without 'training'
         00:04:02 adaptive   2/15 'simulation' was interrupted: its session ended
-        00:04:02 adaptive   2/15 stopped: failed, 'training' failed in iteration 2
-        00:04:02 adaptive   2/15 continues, resumed
-        00:04:02 adaptive   1/15 continues from iteration 1, sent back
+        00:04:02 adaptive   2/15 stopped: failed ('training' failed in iteration 2)
+        00:04:02 adaptive   2/15 continues (resumed)
+        00:04:02 adaptive   1/15 continues from iteration 1 (sent back)
         00:04:06 adaptive    2/100 mean_squared_error_mse no value (< 0.1) 4.0 s
         """
     )
@@ -95,7 +95,7 @@ def test_lost_attempts_do_not_count_towards_the_retries() -> None:
     scenario.tell(e.AttemptLost(*where, reason="its session ended"))
     scenario.fail("a", "training", attempt=2)
     screen.close()
-    assert "attempt 2: exit code 1; attempt 3 of 4 follows" in stream.getvalue()
+    assert "attempt 2: exit code 1; next: attempt 3 of 4" in stream.getvalue()
 
 
 def test_a_learner_without_criterion_or_bound() -> None:
