@@ -49,15 +49,16 @@ def new_run_directory(plan: Plan, file: Path, wanted: Path | None) -> RunDirecto
     if withheld and made.st_gid != status.st_gid:  # the group of the file is not that of the directory
         withheld = 0o077
     restrict_umask(withheld)
-    if has_secrets(plan):
-        notice("only you can read this run, because its campaign has secrets")
-    if made.st_mode & withheld:
-        _close(directory.path, stat.S_IMODE(made.st_mode) & ~withheld)
+    if made.st_mode & withheld and _close(directory.path, stat.S_IMODE(made.st_mode) & ~withheld) and has_secrets(plan):
+        notice("only you can read this run, because its campaign contains secrets")
     return directory
 
 
-def _close(run: Path, mode: int) -> None:
-    """Raises RunDirectoryError if the directory is not the user's; a disk without permissions only gets a warning."""
+def _close(run: Path, mode: int) -> bool:
+    """Whether other users are kept out. Raises RunDirectoryError if the directory belongs to somebody else.
+
+    On a disk without permissions, a warning is printed.
+    """
     try:
         run.chmod(mode)
     except OSError as error:
@@ -67,6 +68,8 @@ def _close(run: Path, mode: int) -> None:
                 message, f"let rose create a directory in it: --run-dir {shlex.quote(str(run / 'run'))}"
             ) from error
         notice(f"warning: other users may read this run: '{run}' is on a disk without file permissions")
+        return False
+    return True
 
 
 def _withheld(plan: Plan, file: os.stat_result) -> int:

@@ -360,7 +360,7 @@ def describe(outcome: TaskOutcome, timeout_seconds: float | None) -> str:
         case ExitReason.SIGNALLED:
             return f"killed by {outcome.exit_status}"
         case ExitReason.TIMED_OUT:
-            return f"killed by rose after its timeout of {timeout_seconds:g} s"
+            return f"terminated by rose after its timeout of {timeout_seconds:g} s"
         case ExitReason.NOT_STARTED:
             return outcome.message or "could not be started"
         case ExitReason.OVER_LIMIT:

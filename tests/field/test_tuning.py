@@ -392,7 +392,7 @@ def test_what_a_task_printed_before_it_was_ended_is_not_lost(attempts: Rose) -> 
 
 def test_a_task_that_hangs_is_ended_by_its_timeout(attempts: Rose) -> None:
     error = attempts.learners("run")["deaf"]["error"]
-    assert (error["kind"], error["message"]) == ("timed_out", "killed by rose after its timeout of 3 s")
+    assert (error["kind"], error["message"]) == ("timed_out", "terminated by rose after its timeout of 3 s")
     assert not Path("/proc", printed(attempts, "deaf").strip()).exists()
 
 
@@ -469,7 +469,7 @@ def test_a_resume_after_early_stopping_says_what_can_be_done(metrics: Rose) -> N
         called = rose("resume", "early", *words)
         assert (called.code, called.out) == (0, "")
         assert "1 stopped improving" in called.err
-        assert "for another criterion or patience start a new run" in called.err.replace("\n", " ")
+        assert "for another criterion or patience, start a new run" in called.err.replace("\n", " ")
         assert "--max-iter" not in called.err
 
 

@@ -404,7 +404,11 @@ def test_who_reads_the_file_by_its_group_is_not_who_reads_the_run_by_another(ali
 def test_a_run_with_secrets_is_private_and_stays_as_its_owner_opens_it(rose: Rose) -> None:
     rose.script(FAILS_UNTIL_OK, "sim.sh")
     rose.write(CAMPAIGN.replace("max_iter", "env: {API_TOKEN: s3cr3t-s3cr3t}, max_iter"))
-    failed_run(rose, "--run-dir", "r")
+    told = "only you can read this run, because its campaign contains secrets"
+    (rose.folder / "closed").mkdir(mode=0o700)
+    assert told not in one_line(rose("run", "campaign.yaml", "--run-dir", "closed").err), "nobody else could read it"
+    called = rose("run", "campaign.yaml", "--run-dir", "r")
+    assert (called.code, told in one_line(called.err)) == (1, True)
     assert modes(rose.folder / "r")["."] == 0o700
     (rose.folder / "r").chmod(0o750)
     (rose.folder / "ok").touch()
