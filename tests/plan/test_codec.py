@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +90,7 @@ EDGES: list[tuple[Way, list[object], list[object]]] = [
     ((*LEARNER, "files", 0, "source"), ["x"], ["", " "]),
     ((*LEARNER, "files", 0, "target"), ["x", "x/../y"], ["", "..", "/x", "x/../../y", "."]),
     ((*STEP, "task"), ["other"], ["", CRITERION, "a/b", "train", "Train"]),
-    ((*COMMAND, "words"), [["x", "y"], ["x", "{workspace}"], ["x", "{{"]], [[], ["", "x"], ["x"],
+    ((*COMMAND, "words"), [["x", "y"], ["x", "{workspace}"], ["x", "{{"], ["x", ""]], [[], ["", "x"], ["x"],
      ["x", "{"], ["x", "{no}"], "x", [1]]),
     ((*COMMAND, "args"), [[], ["{iteration}"]], [["}"], ["{no}"], ["a\0"], [["x"]]]),
     ((*COMMAND, "options"), [{}, {"--x": 1.5}], [{"--x": None}, {"": 1}, {"a b": 1}, {"--x\0": 1}, {"--x": "{"},
@@ -101,7 +102,8 @@ EDGES: list[tuple[Way, list[object], list[object]]] = [
     ((*COMMAND, "replicas"), [1, MAX_COUNT], [0, MAX_COUNT + 1]),
     ((*COMMAND, "ranks"), [1, MAX_COUNT], [0, MAX_COUNT + 1]),
     ((*COMMAND, "shell"), [False], [True, 0, None]),
-    ((*COMMAND, "beside"), [None, [], [0, 1]], [[2], [-1], ["0"]]),
+    ((*COMMAND, "beside"), [None, [], [0, 1]], [[2], [0, 2], [-1], ["0"]]),
+    ((*COMMAND, "snapshot"), [True], [1, None]),
     ((*COMMAND, "on_failure"), ["continue", "stop_learner", "stop_campaign"], ["", "retry", None, "x" * 100]),
     ((*COMMAND, "resources", "cores"), [1, MAX_COUNT**2], [0, MAX_COUNT**2 + 1]),
     ((*COMMAND, "resources", "gpus"), [0, MAX_COUNT**2], [-1, MAX_COUNT**2 + 1]),
@@ -116,7 +118,7 @@ EDGES: list[tuple[Way, list[object], list[object]]] = [
     ((*CHECK, "step", "task"), [], ["check", "sim"]),
     ((*CHECK, "reading", "file"), [None, "x"], ["", " "]),
     ((*CHECK, "reading", "json_path"), [None, "a", "a.b"], ["", ".", "a.", "a..b", ".a"]),
-    ((*CHECK, "reading", "regex"), [None, "(.)", "(" + "." * (MAX_REGEX_CHARACTERS - 2) + ")"],
+    ((*CHECK, "reading", "regex"), [None, ".", "(.)", "(" + "." * (MAX_REGEX_CHARACTERS - 2) + ")"],
      ["", "(", "." * (MAX_REGEX_CHARACTERS + 1)]),
     (("engine", "cores"), [None, 1, MAX_COUNT**2], [0, MAX_COUNT**2 + 1]),
     (("engine", "gpus"), [0, MAX_COUNT, ["0", "3"], []], [None, -1, MAX_COUNT + 1, [0]]),
@@ -128,6 +130,8 @@ EDGES: list[tuple[Way, list[object], list[object]]] = [
     (("limits", "output_bytes"), [None, 1, MAX_SIZE], [0, MAX_SIZE + 1]),
     (("limits", "workspace_files"), [None, 1, MAX_COUNT], [0, MAX_COUNT + 1]),
     (("limits", "workspace_bytes"), [None, 1, MAX_SIZE], [0, MAX_SIZE + 1]),
+    ((*LEARNER, "criterion"), [None], [[], "x"]),
+    (("keep", "logs"), [None, 0, MAX_SEED], [-1, MAX_SEED + 1, 0.5, True, "1"]),
     (("origin",), [None, {"run": "/r", "campaign": "/c"}, {"run": None, "campaign": "/c"}],
      [{"run": "r", "campaign": "/c"}, {"run": "/r", "campaign": "c"}]),
     (("campaign",), ["x"], ["a\0b", 1]),
@@ -141,7 +145,35 @@ def test_a_value_is_what_a_campaign_file_gives(
     for value in right:
         decode(changed(document, way, value))
     for value in wrong:
-        assert fault(document, way, value).way[:1] == way[:1], value
+        found = fault(document, way, value)
+        shared = min(len(found.way), len(way))
+        assert shared, value
+        assert found.way[:shared] == way[:shared], value
+        assert re.match("(is|its|has|cannot|contains|names|refers) ?", str(found.why)), found.why
+
+
+def test_a_line_for_a_shell_is_one_word(document: dict[str, Any]) -> None:
+    command = document["learners"][0]["steps"][0]["otherwise"]
+    line = {**command, "shell": True, "words": ["echo a; echo b"], "beside": []}
+    assert decode(changed(document, COMMAND, line)).learners[0].steps[0].otherwise.words == ("echo a; echo b",)
+    assert fault(document, COMMAND, {**line, "words": ["echo", "a"]}).why == "contains no command"
+
+
+def test_the_kinds_of_faults_of_text_are_named(document: dict[str, Any]) -> None:
+    def why(way: Way, value: object) -> str:
+        return str(fault(document, way, value).why)
+
+    assert why((*LEARNER, "name"), "..").startswith("cannot be the name of a learner and its directory: ")
+    assert why((*STEP, "task"), "a/b") == "cannot be 'a/b': a task cannot have that name"
+    assert why((*LEARNER, "files", 0, "target"), "..") == "cannot be '..': it would be outside the workspace"
+    assert why((*COMMAND, "environment"), {"ROSE_X": ""}) == "cannot set 'ROSE_X'"
+    assert why((*COMMAND, "options"), {"a b": 1}) == "cannot have an option named 'a b'"
+    assert why((*COMMAND, "args"), ["{no}"]).startswith("contains an error: ")
+    assert why((*COMMAND, "options"), {"--x": {}}) == "is missing"
+    assert why((*CHECK, "reading", "regex"), "(").startswith("is not a regular expression: ")
+    assert why((*CHECK, "reading", "json_path"), "a..b") == "contains an empty key"
+    origin = {"run": "r", "campaign": "/c"}
+    assert why(("origin",), origin) == "cannot be 'r': it is not an absolute path"
 
 
 def test_a_fault_says_where_it_is(document: dict[str, Any]) -> None:

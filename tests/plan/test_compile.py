@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import pytest
 
 from rose_cli.campaign_file import Setting, parse_setting
-from rose_cli.plan.compile import learner_seed, with_learners
+from rose_cli.config.models import StopFields
+from rose_cli.plan.compile import is_whole, learner_seed, measured, operator_of, with_learners
+from rose_cli.plan.metrics import StandardMetric, standard_metric
 from rose_cli.plan.model import CRITERION, Adaptive, EnginePlan, FilePlan, PilotPlan
 
 if TYPE_CHECKING:
@@ -459,3 +462,93 @@ def test_places_of_files_are_plain(compiled: Compile, campaigns: Campaigns) -> N
         (str(campaigns.folder.parent / "other.csv"), "other.csv"),
     ]  # fmt: skip
     assert [(file.copied, file.fixed) for file in learner.files] == [(False, False)] * 2
+
+
+# --- what a later layer removes or replaces ------------------------------------------------------------------------
+
+
+def test_null_removes_an_adaptive_option(compiled: Compile) -> None:
+    plan = compiled("""
+        tasks: {s: {executable: python sim.py, adaptive: {--a: i, --b: 2 * i}, options: {--c: 1, --d: 2}}}
+        learners: [{s: {adaptive: {--a: null}, options: {--c: null}}}, {}]
+    """)
+    assert options(plan.learners[0], 0) == {"--d": 2, "--b": Adaptive("2 * i")}
+    assert options(plan.learners[1], 0) == {"--c": 1, "--d": 2, "--a": Adaptive("i"), "--b": Adaptive("2 * i")}
+
+
+def test_the_learners_own_task_has_the_last_word_about_a_variable(compiled: Compile) -> None:
+    plan = compiled("""
+        env: {A: campaign, B: campaign, C: campaign, D: campaign}
+        tasks: {s: {executable: python sim.py, env: {B: task, C: task, D: task}}}
+        learners: [{env: {C: learner, D: learner}, s: {env: {D: own}}}, {env: {B: null}}]
+    """)
+    given = [dict(learner.steps[0].command(0).environment) for learner in plan.learners]
+    assert given == [
+        {"A": "campaign", "B": "task", "C": "learner", "D": "own"},
+        {"A": "campaign", "C": "task", "D": "task"},
+    ]
+
+
+def test_the_fields_of_a_criterion_arrive(compiled: Compile) -> None:
+    plan = compiled("""
+        stop:
+          {metric: own, operator: ">", threshold: 2, executable: python check.py, patience: 4, min_delta: 0.5,
+           min_iter: 3, read: {file: m.txt, regex: "=(.*)"}}
+    """)
+    criterion = only(plan).criterion
+    assert criterion is not None
+    assert (criterion.metric, criterion.operator, criterion.threshold) == ("own", ">", 2)
+    assert (criterion.patience, criterion.min_delta, criterion.min_iter) == (4, 0.5, 3)
+    assert (criterion.reading.file, criterion.reading.regex, criterion.reading.json_path) == ("m.txt", "=(.*)", None)
+
+
+def test_a_line_for_a_shell_names_no_files_beside_the_campaign(compiled: Compile, campaigns: Campaigns) -> None:
+    (campaigns.folder / "tool.sh").chmod(0o755)
+    words = [
+        only(compiled(f"tasks: {{s: {{executable: ./tool.sh, shell: {shell}}}}}")).steps[0].command(0).beside
+        for shell in ("true", "false")
+    ]
+    assert words == [(), (0,)]
+
+
+def test_each_step_of_a_schedule_is_written_to_the_plan_by_its_iteration(compiled: Compile) -> None:
+    plan = compiled("learners: [{simulation: {0: {--n: 1}, 5: {--n: 2}, -1: {--n: 3}, hold: true}}]")
+    step = only(plan).steps[0]
+    assert (list(step.at), step.hold) == ([0, 5], True)
+    assert [command.options for command in step.commands] == [{"--n": 3}, {"--n": 1}, {"--n": 2}]
+
+
+def test_a_learner_adds_a_part_of_a_criterion_only_to_one_of_the_campaign(compiled: Compile) -> None:
+    whole = "{metric: mse, threshold: 0.1, executable: python check.py}"
+    learners = "learners: [{stop: {threshold: 0.5}}]"
+    criterion = only(compiled(f"stop: {whole}\n{learners}")).criterion
+    assert criterion is not None
+    assert (criterion.metric, criterion.threshold) == ("mse", 0.5)
+
+
+@pytest.mark.parametrize(
+    ("given", "is_complete"),
+    [
+        ({"metric": "mse", "executable": "x"}, True),
+        ({"metric": "mse"}, False),
+        ({"executable": "x"}, False),
+        ({}, False),
+    ],
+)
+def test_a_criterion_needs_a_metric_and_a_command(given: dict[str, str], *, is_complete: bool) -> None:
+    assert is_whole(StopFields.model_validate(given)) is is_complete
+
+
+def test_an_operator_comes_from_the_file_or_from_the_name_of_the_metric() -> None:
+    def found(**given: object) -> tuple[str | None, StandardMetric | None]:
+        stop = StopFields.model_validate(given)
+        return operator_of(stop), measured(stop)
+
+    assert found(metric="own") == (None, None)
+    assert found() == (None, None)
+    assert found(metric="accuracy")[0] == ">="
+    assert found(metric="accuracy", operator="<")[0] == "<"
+    assert found(metric="own", operator="<") == ("<", StandardMetric("<"))
+    assert found(metric="accuracy")[1] == standard_metric("accuracy")
+    assert found(metric="accuracy", range=[0.5, None])[1] == StandardMetric(">=", 0.5, math.inf)
+    assert found(metric="own", operator=">", range=[None, 0.5])[1] == StandardMetric(">", -math.inf, 0.5)

@@ -114,6 +114,37 @@ def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
         load_plan(tmp_path / "plan.json")
 
 
+def test_the_file_is_laid_out_for_a_reader(compiled: Compile, tmp_path: Path) -> None:
+    lines = dump_plan(compiled(""), tmp_path).split("\n")
+    assert lines[:3] == ["{", ' "format": 2,', ' "plan": {']
+    assert lines[-2:] == ["}", ""]
+
+
+@pytest.mark.parametrize("text", ["", "# notes", "[]", "\n"])
+def test_a_file_that_is_something_else_is_said_to_contain_no_plan(tmp_path: Path, text: str) -> None:
+    (tmp_path / "plan.json").write_text(text)
+    with pytest.raises(RunDirectoryError, match="contains no plan") as raised:
+        load_plan(tmp_path / "plan.json")
+    assert "new run" in str(raised.value.hint)
+
+
+def test_what_someone_put_in_its_place_is_named(tmp_path: Path, compiled: Compile) -> None:
+    path = tmp_path / "plan.json"
+    with pytest.raises(RunDirectoryError) as raised:
+        load_plan(path)
+    assert raised.value.hint == "is this a run directory?"
+    (tmp_path / "other.json").write_text(dump_plan(compiled(""), tmp_path))
+    path.symlink_to("other.json")
+    with pytest.raises(RunDirectoryError, match="cannot read") as raised:
+        load_plan(path)
+    assert "did not create" in str(raised.value.hint)
+    path.unlink()
+    path.write_bytes(b"\0" * 100)
+    with pytest.raises(RunDirectoryError, match="NUL") as raised:
+        load_plan(path)
+    assert "did not create" in str(raised.value.hint)
+
+
 # --- places --------------------------------------------------------------------------------------------------------
 
 
@@ -248,6 +279,83 @@ def test_nothing_of_the_campaign_is_left(moves: Moves) -> None:
     assert Path(moves.plan.campaign_dir) == before
 
 
+def test_a_moved_campaign_with_another_text_is_the_one_beside_its_runs(moves: Moves) -> None:
+    moves.file.write_text("edited: true")
+    moves.moved(moves.campaign, moves.campaign.parent / "moved")
+    assert Path(moves.plan.campaign_dir) == moves.campaign
+
+
+def test_a_run_of_a_lost_campaign_does_not_belong_to_what_lies_near_it(moves: Moves) -> None:
+    before = moves.campaign
+    other = moves.campaign.parent / "other"
+    moves.moved(moves.run, other / "elsewhere" / "r")
+    (other / "another.yaml").write_text("another: campaign")
+    shutil.rmtree(before)
+    assert Path(moves.plan.campaign_dir) == before
+
+
+def test_without_its_copy_of_the_campaign_a_run_that_was_moved_alone_is_still_of_its_own(moves: Moves) -> None:
+    other = moves.campaign.parent / "other"
+    (other / "rose-runs").mkdir(parents=True)
+    (other / moves.file.name).write_text("another: campaign")
+    (moves.run / "campaign.yaml").unlink()
+    moves.moved(moves.run, other / "rose-runs" / "r")
+    assert Path(moves.plan.campaign_dir) == moves.campaign
+
+
+def test_a_moved_campaign_is_found_through_a_link_to_its_run(moves: Moves) -> None:
+    moves.moved(moves.campaign, moves.campaign.parent / "moved")
+    link = moves.there / "latest"
+    link.symlink_to(moves.run)
+    assert Path(load_plan(link / "plan.json").campaign_dir) == moves.campaign
+
+
+def test_a_file_inside_the_campaign_is_named_where_it_would_be_now(moves: Moves) -> None:
+    moves.moved(moves.campaign, moves.campaign.parent / "moved")
+    (moves.campaign / "pool.csv").unlink()
+    assert moves.sources()[0] == moves.campaign / "pool.csv"
+
+
+def test_an_absolute_path_into_the_campaign_moves_with_it(campaigns: Campaigns, compiled: Compile) -> None:
+    run = campaigns.folder / "rose-runs" / "r"
+    run.mkdir(parents=True)
+    plan = compiled(f"files: ['{campaigns.folder}/data.csv']")
+    (run / "plan.json").write_text(dump_plan(plan, run))
+    moved = campaigns.folder.rename(campaigns.folder.parent / "moved")
+    (file,) = load_plan(moved / "rose-runs" / "r" / "plan.json").learners[0].files
+    assert file.source == str(moved / "data.csv")
+
+
+def test_a_directory_with_the_name_of_a_campaign_file_is_none(moves: Moves) -> None:
+    (moves.campaign / "a.yaml").mkdir()
+    moves.file.rename(moves.campaign / "renamed.yaml")
+    assert Path(moves.plan.campaign_file) == moves.campaign / "renamed.yaml"
+
+
+def test_a_plan_that_does_not_know_its_run_belongs_to_the_campaign_beside_it(moves: Moves) -> None:
+    document = json.loads((moves.run / "plan.json").read_text())
+    document["plan"]["origin"]["run"] = None
+    (moves.run / "plan.json").write_text(json.dumps(document))
+    assert Path(moves.plan.campaign_dir) == moves.campaign
+    before = moves.campaign
+    moves.moved(moves.campaign, moves.campaign.parent / "moved")
+    assert Path(moves.plan.campaign_dir) == moves.campaign
+    moves.file.rename(moves.campaign / "new.yaml")
+    (moves.run / "campaign.yaml").unlink()
+    assert Path(moves.plan.campaign_dir) == before
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_each_format_has_its_own_paths(moves: Moves, version: int) -> None:
+    """Format 2 says where it was, and format 1 has absolute paths instead."""
+    if version == 1:
+        old_format(moves)
+    document = json.loads((moves.run / "plan.json").read_text())
+    (moves.run / "plan.json").write_text(json.dumps({**document, "format": 3 - version}))
+    with pytest.raises(RunDirectoryError, match="is damaged"):
+        _ = moves.plan
+
+
 def old_format(moves: Moves) -> None:
     """The plan as format 1 had it: absolute paths, and nothing of where it was."""
     document = json.loads((moves.run / "plan.json").read_text())
@@ -263,6 +371,7 @@ def test_format_1_is_read_where_it_is_and_where_it_was_moved_to(moves: Moves) ->
     old_format(moves)
     assert (Path(moves.plan.campaign_dir), Path(moves.plan.campaign_file)) == (moves.campaign, moves.file)
     assert moves.plan.origin is not None
+    assert moves.plan.origin.run == str(moves.run)
     moves.moved(moves.campaign, moves.campaign.parent / "moved")
     assert Path(moves.plan.campaign_dir) == moves.campaign
     assert moves.sources()[0] == moves.campaign / "pool.csv"
@@ -302,6 +411,15 @@ def test_in_format_1_too(moves: Moves, key: str, value: str) -> None:
     old_format(moves)
     document = json.loads((moves.run / "plan.json").read_text())
     document["plan"][key] = value
+    (moves.run / "plan.json").write_text(json.dumps(document))
+    with pytest.raises(RunDirectoryError, match="campaign_dir"):
+        _ = moves.plan
+
+
+def test_format_1_with_paths_that_begin_nowhere_is_damaged(moves: Moves) -> None:
+    old_format(moves)
+    document = json.loads((moves.run / "plan.json").read_text())
+    document["plan"].update(campaign_dir="sub", campaign_file="sub/campaign.yaml")
     (moves.run / "plan.json").write_text(json.dumps(document))
     with pytest.raises(RunDirectoryError, match="campaign_dir"):
         _ = moves.plan

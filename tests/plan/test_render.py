@@ -364,3 +364,50 @@ def test_the_code_of_a_shell_may_stand_among_the_arguments(compiled: Compile) ->
         """
     )
     assert rendered(plan).argv[1:] == ("-c", "echo 'a;touch pwned'")
+
+
+def test_a_line_is_continued_where_it_ends_with_a_backslash(compiled: Compile) -> None:
+    plan = compiled(r"""
+        tasks: {simulation: {executable: "echo a \\\n", shell: true, options: {--n: 5}}}
+    """)
+    assert rendered(plan).argv[2] == "echo a \\\n --n 5"
+
+
+def test_nothing_is_appended_where_it_would_be_lost(compiled: Compile) -> None:
+    """Such a line is refused before a run; a plan that was edited by hand has it nevertheless."""
+    plan = compiled("tasks: {simulation: {executable: echo, shell: true, options: {--n: 5}}}")
+
+    def with_line(line: str, *, shell: bool, args: tuple[str, ...]) -> Command:
+        learner = plan.learners[0]
+        command = replace(learner.steps[0].otherwise, words=(line,), shell=shell, args=args, options={}, beside=())
+        return render(plan, learner, "simulation", command, EvaluationContext(3, 10), PATHS)
+
+    with pytest.raises(NoCommandError, match="cannot be appended"):
+        with_line("echo # a", shell=True, args=("x",))
+    assert with_line("echo # a", shell=True, args=()).argv == ("/bin/sh", "-c", "echo # a")
+    assert with_line("echo a", shell=True, args=("x",)).argv == ("/bin/sh", "-c", "echo a x")
+    assert with_line("echo # a", shell=False, args=("x",)).argv == ("echo # a", "x")
+
+
+def test_a_file_named_by_a_placeholder_is_looked_up_for_each_learner(compiled: Compile, campaigns: Campaigns) -> None:
+    plan = compiled("""
+        tasks: {simulation: {executable: "python scripts/{learner}.py"}}
+        learners: [{name: prepare}, {name: other}]
+    """)
+    for learner in plan.learners:
+        command = learner.steps[0].otherwise
+        assert command.beside is not None
+        found = render(plan, learner, "simulation", replace(command, beside=(1,)), EvaluationContext(0, 1), PATHS)
+        is_there = learner.name == "prepare"
+        assert found.argv == ("python", f"{campaigns.folder}/scripts/prepare.py" if is_there else "scripts/other.py")
+
+
+def test_the_reason_for_a_missing_value_is_kept() -> None:
+    error = NoValueError("division by zero")
+    assert (error.reason, str(error)) == ("division by zero", "an adaptive option has no value: division by zero")
+
+
+def test_without_a_criterion_there_is_no_file_of_the_metric(compiled: Compile) -> None:
+    plan = compiled("")
+    assert plan.learners[0].criterion is None
+    assert metric_file(plan, plan.learners[0], EvaluationContext(0, 1), "/w") is None
