@@ -141,5 +141,6 @@ def test_towards_a_value_nearer_is_better() -> None:
 
 
 def test_an_improvement_is_told_by_the_decimals() -> None:
-    """In binary, 1 - 0.99 is more than 0.01."""
+    """In binary, 1 - 0.99 is more than 0.01, and 0.3 is less than three tenths."""
+    assert why_stop(criterion(threshold=0.0, patience=1, min_delta=0.3), [1.0, 0.7], None) == "no_improvement"
     assert why_stop(criterion(threshold=0.0, patience=1, min_delta=0.01), [1.0, 0.99], None) == "no_improvement"

@@ -116,3 +116,15 @@ def test_the_bound_that_a_resume_gave_holds(tmp_path: Path) -> None:
     result = world.resume_with(e.MaxIterChanged(3), e.LearnerReopened("a", "extended"))
     assert result == SessionResult("finished")
     assert len(world.look().learners["a"].iterations) == 3
+
+
+def test_a_session_begins_by_removing_logs_that_an_earlier_one_could_not_remove(tmp_path: Path) -> None:
+    text = "{keep: {logs: 1}, max_iter: 3, tasks: {s: {executable: 'true'}}, learners: [{name: a}]}"
+    world = World.of(tmp_path, text, lambda _: Fate(10))
+    world.run(interrupt(25))
+    logs = world.directory.all_logs("a")
+    assert sorted(path.name for path in logs.iterdir()) == ["1", "2"]
+    (logs / "0").mkdir()
+    (logs / "0" / "s.1.out").write_text("old")
+    world.resume(interrupt(5))
+    assert sorted(path.name for path in logs.iterdir()) == ["1", "2"]

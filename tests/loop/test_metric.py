@@ -11,7 +11,9 @@ import anyio
 import pytest
 
 from rose_cli.journal.state import FileOrigin, LearnerState
+from rose_cli.loop import metric
 from rose_cli.loop.metric import GRAIN_SECONDS, METRIC_BYTES, MetricFile, NoMetricError, read_metric
+from rose_cli.loop.regex import SlowMatchError
 from rose_cli.plan.model import CriterionPlan, FilePlan, LearnerPlan, MetricSource
 
 if TYPE_CHECKING:
@@ -186,6 +188,45 @@ def test_an_expression_that_finds_no_number_is_explained(place: Place) -> None:
         "expected a number on what 'mse: (.*)' finds in its standard output, found '***'"
     )
     assert "found nothing" in place.refusal("mse: \n", regex="mse: ?(.*)")
+
+
+def test_a_number_is_read_without_its_colours(place: Place) -> None:
+    assert place.value('{"a": "\\u001b[1m0.5\\u001b[0m"}', json_path="a") == 0.5
+    assert place.value("x=\x1b[1m0.5\x1b[0m", regex="x=(.*)") == 0.5
+
+
+def test_what_looks_like_json_and_is_not_gets_advice(place: Place) -> None:
+    message = place.refusal("{'a': 1}\n", json_path="a")
+    assert message.startswith(
+        "expected JSON in its standard output; it ends with '{'a': 1}'; this is not JSON: print it"
+    )
+    assert place.refusal("a: 1\n", json_path="a").endswith("it ends with 'a: 1'")
+
+
+def test_the_key_that_is_proposed_has_the_same_last_part(place: Place) -> None:
+    assert "did you mean" not in place.refusal('{"x": {"b": 1}}', json_path="a")
+    assert place.refusal('{"x": {"b": {"a": 1}}, "a": {"y": 2}}', json_path="z.a").endswith("did you mean 'x.b.a'?")
+    assert "did you mean" not in place.refusal('{"a": true}', json_path="b.a")
+
+
+def test_an_expression_that_may_take_for_ever_is_given_up(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def slow(*_: object) -> None:
+        raise SlowMatchError
+
+    monkeypatch.setattr(metric, "find_last", slow)
+    message = place.refusal("x", regex="(a+)+b")
+    assert message.startswith("the search for '(a+)+b' in its standard output was stopped after 2 seconds of CPU")
+
+
+def test_a_metric_file_that_a_task_has_moved_elsewhere_is_read(place: Place, tmp_path: Path) -> None:
+    """It may be a link out of the run, if the task owns it; others' links are not followed."""
+    outside = tmp_path.parent / f"{tmp_path.name}.outside"
+    outside.write_text("0.5")
+    (place.workspace / "m.txt").symlink_to(outside)
+    assert place.value("7", file="m.txt") == 0.5
+    outside.unlink()
+    os.mkfifo(outside)
+    assert place.refusal("7", file="m.txt").endswith("in 'm.txt': that is not a regular file")
 
 
 # --- the range -----------------------------------------------------------------------------------------------------

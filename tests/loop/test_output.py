@@ -252,3 +252,20 @@ def test_a_folder_in_the_place_of_a_report_is_left_to_the_attempt(result: Path, 
     result.mkdir()
     remove_old_report(result, inside=tmp_path)
     assert result.is_dir()
+
+
+def test_a_task_that_printed_nothing_anywhere_has_no_report(result: Path, stdout: Path) -> None:
+    assert reported(result, stdout) == Report()
+
+
+def test_a_number_with_too_many_digits_in_a_result_file_is_explained(result: Path, stdout: Path) -> None:
+    result.write_text('{"a": ' + "9" * 5000 + "}")
+    assert reported(result, stdout) == Report(problem="$ROSE_RESULT contains a number with too many digits")
+
+
+def test_as_many_lines_are_read_as_are_shown(stdout: Path) -> None:
+    """Lines of up to 4096 bytes; with secrets, so much more as the longest of them may be cut off."""
+    assert [len(line) for line in lines(stdout, ("x" * 4095 + "\n") * 4, count=3)] == [SHOWN_WIDTH] * 3
+    secret = "s" * 5000
+    assert lines(stdout, "a\n" + "b" * 4089 + "\n" + "c" * 3 + "\n", secret, count=2)[0].startswith("bbb")
+    assert lines(stdout, "z" * 9000 + "\nlast\n" + "y" * 4000, secret, count=1) == ("y" * (SHOWN_WIDTH - 1) + "…",)

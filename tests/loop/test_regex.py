@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import anyio
 import pytest
 
-from rose_cli.loop.regex import is_quick, last_match
+from rose_cli.loop import regex as searching
+from rose_cli.loop.regex import SlowMatchError, find_last, is_quick, last_match
 
 
 @pytest.mark.parametrize(
@@ -42,3 +44,37 @@ def test_the_lines_of_a_log_are_searched_at_once(regex: str) -> None:
 )  # fmt: skip
 def test_what_may_go_on_to_the_next_line_is_not(regex: str) -> None:
     assert not is_quick(regex, "a\n" * 20_000)
+
+
+def find(regex: str, text: str) -> str | None:
+    async def found() -> str | None:
+        return await find_last(regex, text)
+
+    return anyio.run(found)
+
+
+@pytest.mark.parametrize("text", ["xx=1 xx=2", "é=1\nxx=ü", "xx=\udcff", "xx= no", "y=3", ""])
+@pytest.mark.parametrize("regex", [r"x=(\S+)", r"(x+)+=(\S*)", r"(x+)+=\S+", "(y)?="])
+def test_a_search_in_a_process_finds_the_same(regex: str, text: str) -> None:
+    assert find(regex, text) == last_match(regex, text)
+
+
+def test_only_what_may_take_long_costs_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(*_: object) -> int:
+        raise SlowMatchError
+
+    monkeypatch.setattr(searching, "_searched", refuse)
+    assert find(r"x=(\S+)", "x=1") == "1"
+    with pytest.raises(SlowMatchError):
+        find(r"(x+)+=(\S+)", "x=1")
+
+
+def test_a_search_that_is_killed_is_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    for code in (-9, 1, 0):
+
+        async def ended(*_: object, code: int = code) -> int:
+            return code
+
+        monkeypatch.setattr(searching, "_searched", ended)
+        with pytest.raises(SlowMatchError):
+            find("(x+)+y", "x")

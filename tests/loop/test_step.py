@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
+import pytest
+
+from rose_cli.engine.base import ExitReason, TaskOutcome
 from rose_cli.journal import events as e
 from rose_cli.journal.recorder import Recorder
+from rose_cli.loop.metric import COARSE_GRAIN_SECONDS
 from rose_cli.loop.session import SessionResult
+from rose_cli.loop.step import describe
 from rose_cli.util.errors import EngineError, JournalError
 from tests.loop.simulation import Fate, Try, World, interrupt
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
 
 ONE = "{max_iter: 1, tasks: {s: {executable: 'true'}}, learners: [{name: a}]}"
 SECRET = "hunter2-correct-horse"
@@ -190,3 +195,172 @@ def test_the_files_of_the_workspace_are_recorded_with_the_attempt_that_changed_t
     (found,) = named(world, e.AttemptSucceeded)
     assert isinstance(found, e.AttemptSucceeded)
     assert found.files == {"made": 4}
+
+
+# --- limits, and the file of a metric ------------------------------------------------------------------------------
+
+
+def test_who_prints_too_much_has_failed_for_good_and_the_log_that_shows_it_is_named(tmp_path: Path) -> None:
+    text = """
+        limits: {output: 1 kB}
+        max_iter: 1
+        tasks: {s: {executable: 'true', retries: 3}}
+        learners: [{name: a}]
+        """
+    found = failure(World.of(tmp_path, text, lambda _: Fate(printed="x" * 2_000)))
+    assert (found.kind, found.exit_code, found.seconds) == ("over_limit", None, 1.0)
+    assert found.message == "wrote more than 1 KB of output (limits.output)"
+    assert found.log.endswith("s.1.out")
+
+
+def test_an_attempt_is_cancelled_as_soon_as_it_prints_too_much(tmp_path: Path) -> None:
+    def script(attempt: Try) -> Fate:
+        if attempt.learner == "a":
+            world.directory.log("a", 0, "s", 0, 1, "err").write_text("x" * 2_000)
+        return Fate(100)
+
+    text = """
+        limits: {output: 1 kB}
+        max_iter: 1
+        tasks: {s: {executable: 'true'}}
+        learners: [{name: a}, {name: b}]
+        """
+    world = World.of(tmp_path, text, script)
+    found = failure(world)
+    assert (found.learner, found.kind) == ("a", "over_limit")
+    assert found.log.endswith("s.1.err")
+    first = next(event for event in world.events() if isinstance(event, e.AttemptSucceeded | e.AttemptFailed))
+    assert first == found, "long before the other learner has finished"
+    assert world.seconds == 100.0
+
+
+def test_an_attempt_is_cancelled_as_soon_as_its_workspace_has_too_many_files(tmp_path: Path) -> None:
+    def script(_: Try) -> Fate:
+        for name in "xyz":
+            (world.directory.workspace("a") / name).touch()
+        return Fate(100)
+
+    text = "{limits: {files: 2}, max_iter: 1, tasks: {s: {executable: 'true'}}, learners: [{name: a}]}"
+    world = World.of(tmp_path, text, script)
+    assert failure(world).message == "its workspace contains more than 2 files (limits.files)"
+    assert world.seconds < 3
+
+
+def test_the_journal_says_which_attempt_wrote_the_file_of_the_metric(tmp_path: Path) -> None:
+    """A resume decides by it whether the criterion's file is of this iteration."""
+
+    def script(attempt: Try) -> Fate:
+        path = world.directory.workspace("a") / "m.txt"
+        if attempt.task == "t":
+            path.write_text(str(1 - attempt.iteration / 10))
+        return Fate(printed="x", exit_code=int(attempt == Try("a", 1, "t", 0, 0)))
+
+    text = """
+        max_iter: 2
+        tasks: {s: {executable: 'true'}, t: {executable: 'true', retries: 1}, u: {executable: 'true'}}
+        stop: {metric: mse, threshold: 0.1, executable: 'true', read: {file: m.txt}}
+        learners: [{name: a}]
+        """
+    world = World.of(tmp_path, text, script)
+    assert world.run() == SessionResult("finished")
+    ends = [event for event in world.events() if isinstance(event, e.AttemptSucceeded | e.AttemptFailed)]
+    wrote = [(event.iteration, event.task, event.attempt) for event in ends if event.metric_file is not None]
+    assert wrote == [(0, "t", 1), (1, "t", 1), (1, "t", 2)]
+    values = [event.value for event in named(world, e.IterationFinished) if isinstance(event, e.IterationFinished)]
+    assert values == [1.0, 0.9]
+
+
+def test_a_file_settles_before_an_attempt_that_may_write_it_again(tmp_path: Path) -> None:
+    """Else the same bytes, written within one tick of the clock, would look as if nobody had written them."""
+
+    def script(attempt: Try) -> Fate:
+        if attempt.task == "s":
+            path = world.directory.workspace("a") / "m.txt"
+            path.write_text("0.5")
+            os.utime(path, (1_000 + attempt.iteration, 1_000 + attempt.iteration))
+        return Fate()
+
+    text = """
+        max_iter: 1
+        tasks: {s: {executable: 'true'}, t: {executable: 'true'}}
+        stop: {metric: mse, threshold: 0.1, executable: 'true', read: {file: m.txt}}
+        learners: [{name: a}]
+        """
+    world = World.of(tmp_path, text, script)
+    assert world.run() == SessionResult("finished")
+    assert world.seconds == pytest.approx(3 + COARSE_GRAIN_SECONDS), "whole seconds: a coarse clock"
+
+
+def test_a_resume_knows_the_file_that_was_written_before_it(tmp_path: Path) -> None:
+    """Only its bytes count then: a copy of the run may have other times."""
+
+    def script(attempt: Try) -> Fate:
+        if attempt.task == "s":
+            (world.directory.workspace("a") / "m.txt").write_text("0.5")
+        return Fate(10)
+
+    text = """
+        max_iter: 1
+        tasks: {s: {executable: 'true'}, t: {executable: 'true'}}
+        stop: {metric: mse, threshold: 0.1, executable: 'true', read: {file: m.txt}}
+        learners: [{name: a}]
+        """
+    for other in ("0.5", "0.7"):
+        world = World.of(tmp_path / other, text, script)
+        world.run(interrupt(15))
+        path = world.directory.workspace("a") / "m.txt"
+        path.write_text(other)
+        os.utime(path, (5, 5))
+        result = world.resume()
+        kinds = [event.kind for event in named(world, e.AttemptFailed) if isinstance(event, e.AttemptFailed)]
+        assert (result, kinds) == (SessionResult("finished"), [] if other == "0.5" else ["no_metric"])
+
+
+def test_a_lost_attempt_needs_no_reason(tmp_path: Path) -> None:
+    world = World.of(tmp_path, ONE, lambda _: Fate(exit_code=None, lost=""))
+    world.run()
+    assert named(world, e.AttemptLost) == [e.AttemptLost("a", 0, "s", 0, 1, "the engine no longer knows it")]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        (TaskOutcome(ExitReason.SIGNALLED, 1.0, signal=9), "killed by SIGKILL (signal 9)"),
+        (TaskOutcome(ExitReason.TIMED_OUT, 1.0), "killed by rose after its timeout of 2.5 s"),
+        (TaskOutcome(ExitReason.NOT_STARTED, 1.0), "could not be started"),
+        (TaskOutcome(ExitReason.NOT_STARTED, 1.0, message="no such file"), "no such file"),
+        (TaskOutcome(ExitReason.OVER_LIMIT, 1.0), "exceeded a limit"),
+        (TaskOutcome(ExitReason.OVER_LIMIT, 1.0, message="too large"), "too large"),
+        (TaskOutcome(ExitReason.EXITED, 1.0, exit_code=3), "exit code 3"),
+    ],
+)
+def test_how_a_task_ended_is_said_in_words(outcome: TaskOutcome, words: str) -> None:
+    assert describe(outcome, 2.5) == words
+
+
+@pytest.mark.parametrize(
+    ("code", "waits"),
+    [(3, False), (128, False), (129, True), (137, True), (143, True), (139, False), (155, False)],
+)
+def test_an_exit_code_that_passes_a_signal_on_waits_like_the_signal(tmp_path: Path, code: int, waits: bool) -> None:
+    world = World.of(tmp_path, ONE, lambda _: Fate(10, exit_code=code))
+    world.run()
+    assert world.seconds == (11.0 if waits else 10.0)
+
+
+def test_a_file_of_an_earlier_iteration_is_no_metric(tmp_path: Path) -> None:
+    def script(attempt: Try) -> Fate:
+        if attempt.iteration == 0 and attempt.task == "s":
+            (world.directory.workspace("a") / "m.txt").write_text("0.5")
+        return Fate()
+
+    text = """
+        max_iter: 2
+        tasks: {s: {executable: 'true'}}
+        stop: {metric: mse, threshold: 0.1, executable: 'true', read: {file: m.txt}}
+        learners: [{name: a}]
+        """
+    world = World.of(tmp_path, text, script)
+    found = failure(world)
+    assert (found.iteration, found.kind) == (1, "no_metric")
+    assert "it is from iteration 0" in found.message
