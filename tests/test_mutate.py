@@ -80,6 +80,17 @@ def test_a_mutant_is_put_where_it_belongs() -> None:
     assert mutant.put_into(source).decode() == '# ä\nx = "ü", (\n    (a <= b)\n)\n'
 
 
+def test_a_mutant_is_met_by_the_tests_that_run_its_own_statement() -> None:
+    """Not those of the statement before: an `except` and a `case` come after the ones within `try` and `match`."""
+    source = "try:\n    f()\nexcept E:\n    import x\nexcept F:\n    import y\n"
+    assert {mutant.change: mutant.lines for mutant in mutants_of("m.py", source.encode())} == {
+        "f() -> pass": (2, 2), "except E -> raise": (3, 4), "except F -> raise": (5, 6),
+    }  # fmt: skip
+    source = "match a:\n    case 1:\n        f()\n    case b if b < c:\n        import x\n"
+    lines = {mutant.change: mutant.lines for mutant in mutants_of("m.py", source.encode())}
+    assert (lines["f() -> pass"], lines["b < c -> b <= c"]) == ((3, 3), (4, 5))
+
+
 def test_every_mutant_of_a_module_can_be_compiled() -> None:
     source = (REPOSITORY / "rose_cli/loop/step.py").read_bytes()
     mutants = mutants_of("step.py", source)

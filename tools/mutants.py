@@ -96,6 +96,10 @@ class _Finder(ast.NodeVisitor):
             body = getattr(node, "body", None)
             last = body[0].lineno - 1 if body else node.end_lineno or node.lineno
             self._statement = (node.lineno, max(node.lineno, last))
+        elif isinstance(node, ast.ExceptHandler):  # these two come after other statements of the same one
+            self._statement = (node.lineno, node.body[0].lineno)
+        elif isinstance(node, ast.match_case):
+            self._statement = (node.pattern.lineno, node.body[0].lineno)
         super().visit(node)
 
     # --- what stays as it is
