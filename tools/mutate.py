@@ -67,7 +67,7 @@ AREAS = {
     "journal": Area(["journal/*.py"], ["tests/journal", "tests/loop/test_model.py"]),
     "plan": Area(["plan/compile.py", "plan/render.py", "plan/file.py", "plan/codec.py"], ["tests/plan"]),
     "expressions": Area(["config/expression/*.py"], ["tests/config/test_expression.py"]),
-    "resume": Area(["commands/resume.py"], ["tests/commands/test_resume.py"]),
+    "resume": Area(["commands/resume.py"], ["tests/commands/test_resume.py", "tests/commands/test_resume_steps.py"]),
 }  # fmt: skip
 
 _LONGEST_TEST = 30.0
