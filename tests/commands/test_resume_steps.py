@@ -272,3 +272,74 @@ def test_tasks_that_bear_another_tag_are_looked_for_too(world: World, resumed: R
     assert recorded is not None
     run_id = where.state.run_id
     assert list(recorded.run_ids) == [run_id if identity is None else unique_run_id(run_id, identity)]
+
+
+def test_a_campaign_that_is_gone_is_refused_before_anything_is_done(tmp_path: Path, resumed: Resumed) -> None:
+    world = World.of(tmp_path / "campaign", TWO, lambda _: Fate(10))
+    world.run(interrupt(15))
+    run = tmp_path / "the run"
+    world.directory.path.rename(run)
+    shutil.rmtree(tmp_path / "campaign")
+    for command in (resume, preview):
+        with pytest.raises(RunDirectoryError, match=r"the directory of the campaign, '.*', no longer exists"):
+            command(str(run), ResumeOptions())
+    assert (resumed.setups, resumed.searched) == ([], [])
+
+
+def test_a_hint_can_be_pasted_into_a_shell(tmp_path: Path, resumed: Resumed) -> None:
+    world = World.of(tmp_path, TWO, lambda _: Fate(10))
+    world.run(interrupt(15))
+    run = tmp_path / "the run"
+    world.directory.path.rename(run)
+    shutil.rmtree(run / "learners")
+    with pytest.raises(RunDirectoryError) as caught:
+        resume(str(run), ResumeOptions())
+    assert "/the run'" in (caught.value.hint or ""), "in quotes"
+
+
+def test_a_journal_that_ends_in_the_middle_of_a_record_is_repaired(
+    world: World, resumed: Resumed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.run(interrupt(15))
+    with world.directory.journal.open("ab") as journal:
+        journal.write(b'{"half')
+    again(world)
+    assert "repaired the journal: cut 6 bytes of an unfinished record at its end" in capsys.readouterr().err
+    assert len(resumed.setups) == 1
+
+
+def test_a_run_that_was_killed_before_its_first_record_starts_now(
+    world: World, resumed: Resumed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.run(interrupt(15))
+    world.directory.journal.write_bytes(b"")
+    again(world)
+    assert "the journal was empty: the run starts now" in capsys.readouterr().err
+    assert resumed.setups[0].state.run_id
+    assert list(resumed.setups[0].state.learners) == ["a", "b"]
+
+
+def test_a_process_of_the_journal_that_has_ended_is_not_mentioned(
+    world: World, resumed: Resumed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.run(interrupt(15))
+    where = located(world, host=host_name(), boot=boot_id(), identity=directory_identity(world.directory.path))
+    spawned = e.ProcessSpawned("a", 1, "t", 0, 2, os.getpid(), (process_start_ticks(os.getpid()) or 0) + 1)
+    where.state.apply(Record(0, 0.0, spawned))
+    _terminate_leftovers(where, force=False)
+    assert len(resumed.searched) == 1
+    assert "left alone" not in capsys.readouterr().err
+
+
+def test_what_a_session_writes_is_as_private_as_its_run(world: World, resumed: Resumed) -> None:
+    world.run(interrupt(15))
+    before = os.umask(0o022)
+    try:
+        for mode, umask in ((0o700, 0o077), (0o750, 0o027), (0o755, 0o022)):
+            os.umask(0o022)
+            world.directory.path.chmod(mode)
+            again(world)
+            assert os.umask(0o022) == umask
+    finally:
+        os.umask(before)
+    assert len(resumed.setups) == 3
