@@ -326,7 +326,7 @@ def test_a_lost_attempt_needs_no_reason(tmp_path: Path) -> None:
     ("outcome", "words"),
     [
         (TaskOutcome(ExitReason.SIGNALLED, 1.0, signal=9), "killed by SIGKILL (signal 9)"),
-        (TaskOutcome(ExitReason.TIMED_OUT, 1.0), "killed by rose after its timeout of 2.5 s"),
+        (TaskOutcome(ExitReason.TIMED_OUT, 1.0), "terminated by rose after its timeout of 2.5 s"),
         (TaskOutcome(ExitReason.NOT_STARTED, 1.0), "could not be started"),
         (TaskOutcome(ExitReason.NOT_STARTED, 1.0, message="no such file"), "no such file"),
         (TaskOutcome(ExitReason.OVER_LIMIT, 1.0), "exceeded a limit"),
