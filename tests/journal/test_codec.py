@@ -413,3 +413,38 @@ def test_what_is_empty_is_left_out_and_what_is_zero_is_not() -> None:
     assert to_json(AttemptSucceeded("a", 0, "s", 0, 1, 0.0, {"x": (1, math.nan, {2: None})}))["result"] == {
         "x": [1, "nan", {"2": None}]
     }
+
+
+def test_a_format_is_newer_only_if_it_is_a_higher_number() -> None:
+    def record(given: object) -> bytes:
+        return json.dumps({"seq": 1, "time": 1.5, **CREATED, "format": given}).encode()
+
+    assert decode(record(FORMAT_VERSION)).sequence == 1
+    with pytest.raises(ValueError, match=f"written by a newer rose .format {FORMAT_VERSION + 1};") as raised:
+        decode(record(FORMAT_VERSION + 1))
+    assert not isinstance(raised.value, UnfitError)
+    for odd in ("9", 9.5, None, [9]):
+        with pytest.raises(UnfitError, match="'format' cannot be"):
+            decode(record(odd))
+
+
+@pytest.mark.parametrize(
+    ("path", "is_fit"),
+    [
+        ("a", True), ("a/b", True), ("a..b/..c", True), ("a/..b", True), ("", False), ("/a", False), ("..", False),
+        ("../a", False), ("a/../../b", False), ("a/..", False), ("a\0", False), ("\ud800", False), ("\udcff", True),
+    ],
+)  # fmt: skip
+def test_a_path_inside_stays_inside(path: str, *, is_fit: bool) -> None:
+    assert is_inside(path) is is_fit
+
+
+def test_a_value_that_cannot_be_is_shown_in_short() -> None:
+    def message(value: object) -> str:
+        with pytest.raises(UnfitError) as raised:
+            from_json({**CREATED, "run_id": value})
+        return str(raised.value)
+
+    assert message(5) == "event 'run_created': 'run_id' cannot be 5"
+    assert message(["a"]) == message({"a": 1}) == "event 'run_created': 'run_id' cannot be this"
+    assert message("x" * 200) == f"event 'run_created': 'run_id' cannot be '{'x' * 59}"

@@ -537,3 +537,117 @@ def test_records_have_the_numbers_that_come_next(path: Path) -> None:
                 journal.append(records)
         journal.append(RECORDS)
     assert journal.next_sequence == 5
+
+
+def test_what_is_in_the_place_of_a_journal_is_named(path: Path) -> None:
+    with pytest.raises(JournalError, match="cannot read journal") as raised:
+        survey(path)
+    assert raised.value.hint is None
+    path.with_name("other").write_bytes(TEXT)
+    path.symlink_to("other")
+    with pytest.raises(JournalError, match="cannot read journal") as raised:
+        survey(path)
+    assert "did not create" in str(raised.value.hint)
+    with pytest.raises(JournalError, match="already exists") as raised:
+        JournalFile.create(path)
+    assert "`rose resume`" in str(raised.value.hint)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_without_room_for_a_record_it_says_what_to_do(path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """A quota is a full disk too; the reserve is released first, and only then is the disk called full."""
+    with JournalFile.create(path) as journal:
+
+        def refuse(*_: object) -> int:
+            raise OSError(code, "no room")
+
+        monkeypatch.setattr(os, "write", refuse)
+        with pytest.raises(JournalError, match=r"the disk of '.*' is full") as raised:
+            journal.append(RECORDS[:1])
+        assert "free some space" in str(raised.value.hint)
+        assert journal.nearly_full
+        monkeypatch.undo()
+        journal.append(RECORDS[:1])
+    assert records_of(path) == lines_of(RECORDS[0])
+
+
+def test_half_a_record_does_not_stay_in_the_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = os.write
+    with JournalFile.create(path) as journal:
+        journal.append(RECORDS[:1])
+
+        def refuse_the_rest(descriptor: int, data: memoryview) -> int:
+            if len(data) < 20:
+                raise OSError(errno.EIO, "broken")
+            return written(descriptor, data[:-10])
+
+        monkeypatch.setattr(os, "write", refuse_the_rest)
+        with pytest.raises(JournalError, match="broken"):
+            journal.append(RECORDS[1:2])
+        monkeypatch.undo()
+        assert path.read_bytes() == LINES[0]
+        journal.append(RECORDS[1:2])
+    assert path.read_bytes() == LINES[0] + LINES[1]
+
+
+@pytest.mark.parametrize("call", ["fdatasync", "ftruncate"])
+def test_after_an_error_that_leaves_the_disk_unknown_nothing_is_taken(
+    path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EIO, "broken")
+
+    with JournalFile.create(path) as journal:
+        journal.append(RECORDS[:1])
+        if call == "fdatasync":
+            monkeypatch.setattr(file, "_sync", refuse)
+        else:
+            monkeypatch.setattr(os, "write", refuse)
+            monkeypatch.setattr(os, "ftruncate", refuse)
+        with pytest.raises(JournalError, match="broken"):
+            journal.append(RECORDS[1:2])
+        monkeypatch.undo()
+        with pytest.raises(JournalError, match="accepts no more records: cannot write to journal"):
+            journal.append(RECORDS[1:2])
+    assert path.read_bytes() == LINES[0]
+
+
+def test_a_reserve_takes_room_until_it_is_released(tmp_path: Path) -> None:
+    place = tmp_path / "reserve"
+    reserve = file.ReserveFile(place)
+    reserve.allocate()
+    data = place.read_bytes()
+    assert (len(data), stat.S_IMODE(place.stat().st_mode)) == (64 * 1024, 0o600)
+    assert len(set(data)) > 100, "not zeros, which take no room on some disks"
+    reserve.allocate()
+    assert len(place.read_bytes()) == 64 * 1024
+    assert reserve.release()
+    assert not place.exists()
+    assert not reserve.release()
+
+
+def test_a_disk_without_room_for_the_reserve_does_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "taken").mkdir()
+    file.ReserveFile(tmp_path / "taken").allocate()
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    for call in ("write", "fsync"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, call, refuse)
+            file.ReserveFile(tmp_path / "reserve").allocate()
+        assert not (tmp_path / "reserve").exists(), call
+
+
+def test_what_is_not_understood_names_its_line_and_what_to_do(path: Path) -> None:
+    body = b'{"seq":2,"time":101.0,"event":"sung"'
+    path.write_bytes(LINES[0] + body + b',"crc":"%08x"}\n' % crc32(body))
+    with pytest.raises(JournalError, match=r"line 2: unknown event 'sung'") as raised:
+        survey(path)
+    assert raised.value.hint == "use the version of rose that wrote it"
+    body = b'{"seq":2,"time":-1,"event":"learner_started","learner":"a"'
+    path.write_bytes(LINES[0] + body + b',"crc":"%08x"}\n' % crc32(body))
+    with pytest.raises(JournalError, match=r"line 2: 'seq' and 'time' cannot be 2 and -1") as raised:
+        survey(path)
+    assert "rose never writes such a record" in str(raised.value.hint)

@@ -17,7 +17,7 @@ import pytest
 from rose_cli.journal.codec import Record
 from rose_cli.journal.events import AttemptStarted, IterationFinished, LearnerStarted, MaxIterChanged
 from rose_cli.journal.file import JournalFile, read_journal
-from rose_cli.journal.recorder import Recorder
+from rose_cli.journal.recorder import NOWAIT_DELAY_SECONDS, Recorder
 from rose_cli.util.errors import JournalError
 from tests.conftest import PATIENCE
 from tests.programs.refuse import supported
@@ -338,3 +338,8 @@ async def test_where_the_thread_takes_nothing_more_nobody_waits_for_ever(path: P
                 with pytest.raises(RuntimeError):
                     await recorder.record(LearnerStarted(name))
     assert applied.sequences == [1]
+
+
+async def test_the_process_of_a_task_is_soon_on_record() -> None:
+    """Longer, and a session that is killed would leave tasks running that the next one knows nothing of."""
+    assert 0 < NOWAIT_DELAY_SECONDS <= 0.1
