@@ -490,3 +490,90 @@ def test_more_mistakes(marked: str, message: str) -> None:
     before, wrong, after = re.split("[«»]", marked)
     error = mistake_in(before + wrong + after)
     assert (error.message, error.offset, error.length) == (message, len(before), len(wrong))
+
+
+@pytest.mark.parametrize(
+    ("marked", "message", "hint"),
+    [
+        ("«   »", "the expression is empty", "write a number, or for example 100 + i*50"),
+        ("  1 «/» i", "division by zero", "i counts from 0: write, for example, i + 1"),
+        ("1 «//» (0 * max_iter)", "division by zero", None),
+        ("(i + «(»2", "'(' is never closed", None),
+        ("«i»(2)", "'i' is not a function", "write * to multiply"),
+        ("(«1 + 2»)(3)", "'1 + 2' is not a function", "write * to multiply"),
+        ("«math.sqrt»", "'math.sqrt' is not allowed", "write sqrt(...)"),
+        ("«np.zzz»(i)", "'np.zzz' is not allowed", f"known functions: {' '.join(FUNCTIONS)}"),
+        ("«np.zzz»", "'np.zzz' is not allowed", "known names: i, max_iter, metric, best"),
+        ("«Iteration»", "unknown name 'Iteration'", "write i"),
+        ("«pi»", "unknown name 'pi'", "write 3.141592653589793"),
+        ("«LN»(i)", "unknown function 'LN'", "write log(x)"),
+        ("«1j»", "'1j' is not a number", None),
+        ("«...»", "'...' is not a number", None),
+        ("1 + «1e999»", "the number is too large (over 1024 bits)", None),
+        ("«round(1, 16)»", "round(1, 16) is not defined", "n must be an integer from -15 to 15"),
+        ("«round(1, -16)»", "round(1, -16) is not defined", "n must be an integer from -15 to 15"),
+        ("«round(1, 1.0)»", "round(1, 1.0) is not defined", "n must be an integer from -15 to 15"),
+        ("i«\u200b»", "the character zero width space is not allowed", "write plain ASCII"),
+        ("i«\ud800»", "the character u+d800 is not allowed", "write plain ASCII"),
+        ("«\N{LATIN SMALL LETTER E WITH ACUTE}»", "the character 'é' (latin small letter e with acute) is not allowed",
+         "write plain ASCII"),
+        ("«rb'x'» + i", "the prefix 'rb' is not allowed", "write the bare expression or string"),
+        ("1" * 400 + "«11»", "the expression has 402 characters; at most 400 are allowed", None),
+    ],
+)  # fmt: skip
+def test_less_common_mistakes_say_where_what_and_what_to_do(marked: str, message: str, hint: str | None) -> None:
+    before, wrong, after = re.split("[«»]", marked)
+    error = mistake_in(before + wrong + after, max_iter=9)
+    assert (error.message, error.offset, error.length) == (message, len(before), len(wrong))
+    assert error.hint == hint
+
+
+def test_a_division_by_zero_later_on_has_nothing_to_do_with_counting() -> None:
+    error = mistake_in("1 / (i - 3)", i=3)
+    assert (error.message, error.hint) == ("division by zero", None)
+    assert mistake_in("1 / (2 * i)").hint is not None
+    assert mistake_in("1 / max_iter", max_iter=0).hint is None
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_is_called_with_as_many_arguments_as_its_shape_has(name: str) -> None:
+    accepted = {"min": range(2, 9), "max": range(2, 9), "round": range(1, 3), "clip": range(3, 4)}.get(
+        name, range(1, 2)
+    )
+    for count in range(9):
+        text = f"{name}({', '.join(['1'] * count)})"
+        if count in accepted:
+            assert value_of(text) is not None
+        else:
+            given = f"{count} argument" + ("s" if count != 1 else "")
+            assert mistake_in(text).message.startswith(f"{name} is called with {given}, expected {name}("), text
+
+
+def test_a_value_of_another_kind_of_float_counts_as_pythons() -> None:
+    """numpy's floats warn where Python's raise."""
+
+    class Other(float):
+        pass
+
+    for text in ("metric", "metric + 0", "metric if metric else 1"):
+        assert type(value_of(text, metric=Other(0.5))) is float
+
+
+@pytest.mark.parametrize(
+    ("place", "end", "offset", "length"),
+    [
+        (1, 2, 0, 1), (3, 6, 2, 3), (3, 3, 2, 1), (3, 99, 2, 4), (6, 7, 5, 1), (99, 99, 5, 1), (0, 0, 0, 1),
+        (None, None, 0, 1), (3, None, 2, 1), (None, 3, 0, 2),
+    ],
+)  # fmt: skip
+def test_an_error_of_pythons_parser_is_shown_inside_the_expression(
+    monkeypatch: pytest.MonkeyPatch, place: int | None, end: int | None, offset: int, length: int
+) -> None:
+    """Its positions differ by version, and some lie outside of the text."""
+
+    def refuse(source: str, **_: object) -> None:
+        raise SyntaxError("Odd thing", ("", 1, place, source, 1, end))
+
+    monkeypatch.setattr(ast, "parse", refuse)
+    found = mistake_in("i + 10")
+    assert (found.message, found.offset, found.length) == ("odd thing", offset, length)
