@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -14,11 +15,12 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
+from rose_cli.journal import recorder as recorder_module
 from rose_cli.journal.codec import Record
 from rose_cli.journal.events import AttemptStarted, IterationFinished, LearnerStarted, MaxIterChanged
 from rose_cli.journal.file import JournalFile, read_journal
 from rose_cli.journal.recorder import NOWAIT_DELAY_SECONDS, Recorder
-from rose_cli.util.errors import JournalError
+from rose_cli.util.errors import JournalError, ShortageError
 from tests.conftest import PATIENCE
 from tests.programs.refuse import supported
 
@@ -343,3 +345,43 @@ async def test_where_the_thread_takes_nothing_more_nobody_waits_for_ever(path: P
 async def test_the_process_of_a_task_is_soon_on_record() -> None:
     """Longer, and a session that is killed would leave tasks running that the next one knows nothing of."""
     assert 0 < NOWAIT_DELAY_SECONDS <= 0.1
+
+
+async def test_its_thread_is_there_before_the_first_event(path: Path) -> None:
+    before = {thread.ident for thread in threading.enumerate()}
+    async with recording(path) as (recorder, _):
+        assert not recorder.nearly_full
+        new = [thread.name for thread in threading.enumerate() if thread.ident not in before]
+        assert new == ["journal_0"]
+
+
+@pytest.mark.parametrize(
+    ("error", "expected", "message"),
+    [
+        (RuntimeError("can't start new thread"), ShortageError, "no thread can be started"),
+        (MemoryError(), ShortageError, "there is not enough memory"),
+        (RuntimeError("odd"), RuntimeError, "odd"),
+    ],
+)
+async def test_where_its_thread_cannot_be_started_it_says_what_is_short(
+    path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, expected: type[Exception], message: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise error
+
+    with JournalFile.create(path) as file:
+        for owner, name in ((ThreadPoolExecutor, "submit"), (recorder_module, "check_thread")):
+            with monkeypatch.context() as patch:
+                patch.setattr(owner, name, refuse)
+                with pytest.raises(expected if owner is ThreadPoolExecutor else type(error)) as raised:
+                    Recorder(file, Applied().apply)
+            assert owner is not ThreadPoolExecutor or message in str(raised.value)
+
+
+async def test_after_a_failure_a_note_is_not_queued(path: Path) -> None:
+    async with recording(path) as (recorder, applied):
+        await recorder.record(LearnerStarted("a"))
+        await recorder.close()
+        recorder.append_nowait(LearnerStarted("b"))
+        assert recorder._pending == []
+    assert applied.sequences == [1]
