@@ -73,13 +73,20 @@ def _end(session: Session, run: Path, seed: random.Random) -> bool:
     if rose_first:
         session.process.send_signal(number)
         time.sleep(apart)
-    for pid in _tasks(run):
+    tasks, started = _tasks(run), _started(run)
+    for pid in tasks:
         with suppress(ProcessLookupError):
-            os.kill(pid, for_tasks)
+            os.kill(pid, signal.SIGTERM if for_tasks == signal.SIGINT and pid not in started else for_tasks)
     if not rose_first:
         time.sleep(apart)
         session.process.send_signal(number)
     return rose_first or time.monotonic() - began < _HEARD_SECONDS
+
+
+def _started(run: Path) -> set[int]:
+    """The processes that have reached their program: a Python that gets INT before exits with 1, as after an error."""
+    marks = [path.read_text() for path in run.glob("learners/*/workspace/marks")]
+    return {int(line.split()[5]) for text in marks for line in text.splitlines() if len(line.split()) == 7}
 
 
 def _tasks(run: Path) -> list[int]:
