@@ -22,7 +22,7 @@ from rose_cli.runs.directory import LATEST, RUNS, RunDirectory
 from rose_cli.runs.lock import LockOwner, is_alive, is_hidden, read_owner
 from rose_cli.util.errors import RoseError, RunDirectoryError, UsageError
 from rose_cli.util.ownership import OVERFLOW_UID
-from rose_cli.util.text import counted, did_you_mean
+from rose_cli.util.text import counted, did_you_mean, listed
 from rose_cli.view.console import notice
 from rose_cli.view.summary import short_path
 from rose_cli.view.wording import REASONS
@@ -318,9 +318,8 @@ def _latest(folder: Path, campaign: Path | None, *, act: str | None = None) -> R
     others = sorted({file.name for directory in runs_of(folder) if (file := _campaign_of(directory)) is not None})
     message = f"there is no run of '{campaign}' in '{folder}'"
     if others:
-        shown = ", ".join(f"'{name}'" for name in others[:MOST_SHOWN])
-        more = f" and {len(others) - MOST_SHOWN} more" if len(others) > MOST_SHOWN else ""
-        message = f"{message}; it has runs of {shown}{more}"
+        shown = listed([f"'{name}'" for name in others], MOST_SHOWN)
+        message = f"{message}; it has runs of {shown}"
         raise UsageError(message, f"`rose list {shlex.quote(str(folder))}` lists them; give the directory of one")
     raise UsageError(message, _other_locations(folder) or f"start one: rose run {shlex.quote(str(campaign))}")
 

@@ -195,6 +195,12 @@ def test_validate_imports_nothing_that_runs(tmp_path: Path) -> None:
     assert imported & {"numpy", "radical", "rich.live", "rose_cli.loop", "rose_cli.journal"} == set()
 
 
+def test_looking_at_a_run_reads_no_yaml() -> None:
+    assert "yaml" not in loaded(
+        "-c", "import rose_cli.commands.status, rose_cli.commands.logs, rose_cli.commands.export"
+    )
+
+
 def loaded(*arguments: str) -> set[str]:
     """What an interpreter of its own imports on the way; it has to end well."""
     done = subprocess.run(

@@ -21,6 +21,7 @@ from rose_cli.runs.workspace import LOST
 from rose_cli.util.errors import ExitCode, RunDirectoryError
 from rose_cli.util.files import OpenDirectory
 from rose_cli.util.ownership import restrict_umask
+from rose_cli.util.text import listed
 from rose_cli.util.trees import DiskUsage, count_usage, format_size, remove_entry
 from rose_cli.view.console import notice, say
 from rose_cli.view.progress import status_words
@@ -237,8 +238,7 @@ def _whose(heap: Heap, info: RunInfo) -> str:
     shown = [learner.name for learner in info.plan.learners if learner.name in names]
     if not shown:
         return ""
-    more = f" and {len(shown) - MOST_SHOWN} more" if len(shown) > MOST_SHOWN else ""
-    return f" ({', '.join(shown[:MOST_SHOWN])}{more})"
+    return f" ({listed(shown, MOST_SHOWN)})"
 
 
 def _more(info: RunInfo, options: CleanOptions) -> Iterator[str]:

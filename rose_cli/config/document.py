@@ -65,7 +65,6 @@ class Document:
     data: Value
     warnings: tuple[Diagnostic, ...] = ()
     root: Node = field(kw_only=True, repr=False, compare=False)
-    overrides: tuple[Source, ...] = field(default=(), kw_only=True, repr=False)
 
     def place(self, path: KeyPath) -> SourceLocation:
         node, key, _ = self._walk(path)
@@ -95,11 +94,6 @@ class Document:
             return _span(node.at)
         return _span(range_inside(target, offset, length))
 
-    def text_of(self, source: str) -> str | None:
-        """The text that spans point into, by the name that `locate` returns."""
-        texts = {self.name: self.text, **{override.name: override.text for override in self.overrides}}
-        return texts.get(source)
-
     def with_value(self, path: KeyPath, text: str, source: str) -> Document:
         """The document with the value at `path` replaced by `text`, read as a file reads a value on one line.
 
@@ -114,7 +108,6 @@ class Document:
             data=plain(root),
             warnings=self.warnings + override.warnings,
             root=root,
-            overrides=(*self.overrides, override.key.source),
         )
 
     def without(self, key: str, under: str) -> Document:

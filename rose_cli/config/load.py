@@ -132,7 +132,7 @@ def repaired(data: Any, diagnostics: Iterable[Diagnostic]) -> Any:  # noqa: ANN4
     data = _copied(data)
     for path, is_key in sorted({_cut(diagnostic) for diagnostic in diagnostics}, key=lambda cut: -len(cut[0])):
         if path:
-            _mend(data, path, is_key=is_key)
+            _replace_invalid(data, path, is_key=is_key)
     return data
 
 
@@ -148,7 +148,7 @@ def _cut(diagnostic: Diagnostic) -> tuple[KeyPath, bool]:
     return diagnostic.path, diagnostic.at_key
 
 
-def _mend(data: Any, path: KeyPath, *, is_key: bool) -> None:  # noqa: ANN401
+def _replace_invalid(data: Any, path: KeyPath, *, is_key: bool) -> None:  # noqa: ANN401
     for part in path[:-1]:
         data = data[part]
     last = path[-1]

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from rose_cli.journal.codec import Record, UnfitError, decode, encode, holds_whole_line, is_whole, may_be_first
 from rose_cli.util.errors import JournalError
-from rose_cli.util.files import OpenDirectory, open_regular, open_unshared, planted_file_hint, sync
+from rose_cli.util.files import OpenDirectory, create_new, open_regular, open_unshared, planted_file_hint, sync
 from rose_cli.util.shortage import shortage
 
 if TYPE_CHECKING:
@@ -353,7 +353,7 @@ def _detach_hard_links(path: Path) -> None:
 def _copy(path: Path, old: BinaryIO, mode: int) -> None:
     own = path.with_suffix(".new")
     own.unlink(missing_ok=True)
-    with open(open_regular(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as copy:  # noqa: PTH123
+    with open(create_new(own, 0o600), "wb") as copy:  # noqa: PTH123
         shutil.copyfileobj(old, copy)
         os.fchmod(copy.fileno(), mode)
         copy.flush()

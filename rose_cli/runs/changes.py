@@ -18,9 +18,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose_cli.config.document import parse_document, read_document
 from rose_cli.config.expression.compiler import parse
-from rose_cli.config.yaml.source import MAX_BYTES
 from rose_cli.journal import events as e
 from rose_cli.plan.file import MOST_BYTES
 from rose_cli.plan.model import Adaptive
@@ -28,6 +26,7 @@ from rose_cli.plan.words import is_beside, path_beside
 from rose_cli.util.errors import RoseError, RunDirectoryError
 from rose_cli.util.files import read_regular
 from rose_cli.util.redact import masked_entry, masked_words
+from rose_cli.util.text import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -94,6 +93,9 @@ def _values(path: Path, *, is_copy: bool = False) -> dict[str, _Value] | None:
 
     The run's own copy must not be a symbolic link.
     """
+    from rose_cli.config.document import parse_document, read_document  # YAML, which most readers of a run do not need
+    from rose_cli.config.yaml.source import MAX_BYTES
+
     try:
         if is_copy:
             return dict(_flat(parse_document(read_regular(path, MAX_BYTES), str(path)).data, ""))
@@ -166,9 +168,8 @@ def bound_changes(plan: Plan, state: RunState, opening: Sequence[e.Event]) -> It
             for place in _readers_of_max_iter(learner):
                 affected.setdefault(place, []).append(f"{learner.name} (0-{kept - 1} with {was})")
     for (task, option, text), learners in list(affected.items())[:MOST_SHOWN]:
-        more = f" and {len(learners) - MOST_SHOWN} more" if len(learners) > MOST_SHOWN else ""
         yield f"{task} {option} = {text} reads max_iter, which is {changed.max_iter} from here on;"
-        yield f"  finished iterations keep the values of the old max_iter: {', '.join(learners[:MOST_SHOWN])}{more}"
+        yield f"  finished iterations keep the values of the old max_iter: {listed(learners, MOST_SHOWN)}"
     if len(affected) > MOST_SHOWN:
         yield f"so do {len(affected) - MOST_SHOWN} more expressions"
 

@@ -17,6 +17,7 @@ from rose_cli.runs.workspace import GONE, NOT_CREATED_BY_ROSE, changed_files
 from rose_cli.util.errors import RunDirectoryError
 from rose_cli.util.files import OpenDirectory, directory_identity, is_same_file
 from rose_cli.util.shortage import shortage
+from rose_cli.util.text import listed
 from rose_cli.util.trees import find_links
 
 if TYPE_CHECKING:
@@ -112,9 +113,8 @@ class RunLocation:
             return
         missing = list(self._missing())
         if missing:
-            names = ", ".join(f"'{name}'" for name in missing[:MOST_SHOWN])
-            more = f" and {len(missing) - MOST_SHOWN} more" if len(missing) > MOST_SHOWN else ""
-            message = f"the campaign has moved from '{before}' to '{directory}', and {names}{more} did not move with it"
+            names = listed([f"'{name}'" for name in missing], MOST_SHOWN)
+            message = f"the campaign has moved from '{before}' to '{directory}', and {names} did not move with it"
             raise RunDirectoryError(message, f"move {'it' if len(missing) == 1 else 'them'} there, then {again}")
 
     def _missing(self) -> Iterator[str]:
@@ -296,5 +296,4 @@ def changed_workspace_lines(directory: RunDirectory, state: RunState) -> Iterato
 
 
 def _names(files: list[str]) -> str:
-    shown = ", ".join(f"'{name}'" for name in sorted(files)[:MOST_NAMES])
-    return f"{shown} and {len(files) - MOST_NAMES} more" if len(files) > MOST_NAMES else shown
+    return listed([f"'{name}'" for name in sorted(files)], MOST_NAMES)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from rose_cli.util.files import OpenDirectory, open_regular, read_regular
+from rose_cli.util.files import OpenDirectory, create_new, read_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,7 @@ def send_request(directory: Path, request: StopRequest) -> Path:
     name = uuid.uuid4().hex
     with _opened(directory, make=True) as opened:
         here = opened.descriptor
-        descriptor = open_regular(f"{name}.new", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644, dir_fd=here)
+        descriptor = create_new(f"{name}.new", dir_fd=here)
         with open(descriptor, "w", encoding="utf-8") as file:
             json.dump({"stop": request.learner}, file)
         os.rename(f"{name}.new", f"{name}.json", src_dir_fd=here, dst_dir_fd=here)

@@ -1,4 +1,4 @@
-"""Words for messages: similar names, counted nouns, and strings that are cut or made safe to print."""
+"""Words for messages: similar names, counted nouns, lists, and strings that are cut or made safe to print."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
@@ -38,6 +38,12 @@ SAME_LOOKS = "there is a name that looks the same, but its accents have another 
 def counted(count: int, noun: str, plural: str | None = None) -> str:
     """ "1 learner", "2 learners" """
     return f"{count} {noun if count == 1 else plural or f'{noun}s'}"
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """The first `most` names: "a, b, c and 9,997 more"."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
 
 
 def cut(text: str, width: int) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from rose_cli.util.text import listed
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -62,5 +64,4 @@ def clock(seconds: float) -> str:
 
 def some(names: Sequence[str]) -> str:
     """The first few names: "a, b, c and 9,997 more"."""
-    shown = ", ".join(names[:MOST_NAMED])
-    return shown if len(names) <= MOST_NAMED else f"{shown} and {len(names) - MOST_NAMED:,} more"
+    return listed(names, MOST_NAMED)

@@ -610,8 +610,8 @@ def test_what_is_set_has_its_places_in_the_option() -> None:
     assert cut(option, read.inside(path, 4, 1)) == "i"
     assert cut(option, read.key_span(("tasks", "simulation", "options"))) == "tasks.simulation.options"
     assert read.locate((*path, "more")) == (source, span)
-    assert read.text_of(source) == option
-    assert read.text_of("campaign.yaml") == BASE
+    assert read.place(path).text == option
+    assert read.place(("tasks", "simulation", "executable")).text == BASE
     assert cut(BASE, read.key_span(("tasks", "simulation"))) == "simulation"
     assert read.locate(("tasks", "simulation", "executable"))[0] == "campaign.yaml"
 
@@ -626,7 +626,7 @@ def test_maps_that_are_made_on_the_way_come_from_the_option() -> None:
 def test_a_source_of_any_name() -> None:
     read = document(BASE).with_value(("max_iter",), " abc", "the environment")
     assert read.locate(("max_iter",)) == ("the environment", Span(1, 2, 1, 5))
-    assert read.text_of("the environment") == " abc"
+    assert read.place(("max_iter",)).text == " abc"
 
 
 def test_setting_through_an_alias_changes_that_place_only() -> None:

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rose_cli.config.document import Document, parse_document
+from rose_cli.config.document import Document, parse_document, read_setting
 from rose_cli.config.yaml import parser as yaml_parser
 from rose_cli.config.yaml.nodes import plain_value
 from rose_cli.util.errors import CampaignError, UsageError
@@ -330,21 +330,27 @@ def test_with_value_changes_that_value_and_its_place_and_nothing_else(
             assert repr(at(changed.data, other)) == repr(at(data, other))
             assert changed.place(other) == read.place(other)
     for under in paths_of(value, path):
-        offsets(changed.text_of(f"--set {text}") or "", changed.value_span(under))
+        assert changed.place(under).source == f"--set {text}"
+        offsets(changed.place(under).text, changed.value_span(under))
+
+
+SET_IN = "a: [1, {b: 2}]\nb: {0: x, '1': y}\nc:\n"
 
 
 @settings(max_examples=500)
 @given(st.lists(st.one_of(st.integers(-2, 3), st.sampled_from(["a", "b", "0", "c"])), max_size=5), YAMLISH | st.text())
 def test_any_option_is_set_or_refused(path: list[Any], text: str) -> None:
-    read = parse_document("a: [1, {b: 2}]\nb: {0: x, '1': y}\nc:\n", "x")
+    read = parse_document(SET_IN, "x")
     try:
         changed = read.with_value(tuple(path), text, f"--set x={text}")
     except UsageError as error:
         _check_error(error)
         return
+    given = f"--set x={text}"
+    texts = {"x": SET_IN, given: read_setting(text, given).key.source.text}
     for each in paths_of(changed.data):
         place = changed.place(each)
         offsets(place.text, place.value)
         offsets(place.text, place.key or place.value)
-        assert changed.text_of(place.source) == place.text
+        assert place.text == texts[place.source]
     assert changed.root.size >= len(list(paths_of(changed.data)))
