@@ -11,103 +11,25 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, Optional
+from typing import Annotated, NoReturn
 
 import typer
-from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
-from rose_cli import COMMAND_NAMES, __version__
+from rose_cli import COMMAND_NAMES, __version__, options
+from rose_cli.options import INSPECT, MACHINE, RECOVER, RUN, Command, Group
 from rose_cli.util.errors import CampaignError, ExitCode, RoseError, RunDirectoryError, ShortageError, UsageError
 from rose_cli.util.shortage import shortage
 from rose_cli.util.signals import StopRequested, exit_on_signal, raised_stop
 from rose_cli.util.streams import discard_output, escape_unencodable, replace_closed_streams
 
-
-class _Command(TyperCommand):
-    """A command with a brief help: `FILE` in the usage line, not `{FILE}`, and no types of flags and arguments."""
-
-    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - types of the click inside typer
-        return _brief(super().get_params(ctx))
-
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ANN401
-        arguments = [param for param in self.get_params(ctx) if isinstance(param, TyperArgument)]
-        return ["[OPTIONS]", *map(_usage, arguments)]
-
-
-class _Group(TyperGroup):
-    """As `_Command`, for `rose` itself."""
-
-    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - types of the click inside typer
-        return _brief(super().get_params(ctx))
-
-
-def _brief(params: list[Any]) -> list[Any]:
-    for param in params:
-        if isinstance(param, TyperOption) and param.is_flag:
-            param.metavar = ""
-        elif isinstance(param, TyperArgument):
-            vars(param)["display_type_rich"] = lambda ctx: None  # noqa: ARG005
-    return params
-
-
-def _usage(argument: TyperArgument) -> str:
-    name = f"{argument.metavar}{'' if argument.nargs == 1 else '...'}"
-    return name if argument.required else f"[{name}]"
-
-
 app = typer.Typer(
     name="rose",
-    cls=_Group,
+    cls=Group,
     help="Parallel active learning from one YAML file.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-
-_RUN, _INSPECT, _RECOVER, _MACHINE = "Run", "Inspect", "Recover", "Machine"
-"""The panels of commands in the help."""
-
-_CHANGE, _TRY, _WHAT, _OVERRIDE = "Change the campaign", "Try it first", "What to resume", "Override a safeguard"
-"""The panels of options in the help."""
-
-_RUN_HELP = "Run directory, run name or campaign file."
-
-File = Annotated[Path, typer.Argument(metavar="FILE", help="Campaign file.", show_default=False)]
-FileOrRun = Annotated[
-    str,
-    typer.Argument(metavar="FILE|RUN", help="Campaign file, run directory or run name.", show_default=False),
-]
-RunName = Annotated[
-    Optional[str],  # noqa: UP045 - typer on Python 3.10 reads this form
-    typer.Argument(metavar="RUN", help=f"{_RUN_HELP} Default: the latest run here."),
-]
-NamedRun = Annotated[str, typer.Argument(metavar="RUN", help=_RUN_HELP)]
-Learners = Annotated[
-    Optional[list[str]],  # noqa: UP045
-    typer.Option("--learner", metavar="NAME", help="Only this learner (repeatable).", rich_help_panel=_CHANGE),
-]
-Settings = Annotated[
-    Optional[list[str]],  # noqa: UP045
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Override a value in the campaign file (repeatable).",
-        rich_help_panel=_CHANGE,
-    ),
-]
-OutputKind = Literal["auto", "live", "plain", "json", "quiet"]
-Output = Annotated[
-    OutputKind,
-    typer.Option(
-        "--output",
-        metavar="MODE",
-        help="live (a table), plain (lines), json (events), quiet, or auto: live on a terminal, plain elsewhere.",
-    ),
-]
-RequireCriterion = Annotated[
-    bool, typer.Option("--require-criterion", help="Exit with code 1 unless every learner meets its criterion.")
-]
-TextOrJson = Annotated[Literal["text", "json"], typer.Option("--format", help="Output format.")]
 
 
 def _version(wanted: bool) -> None:
@@ -125,42 +47,30 @@ def _root(
     pass
 
 
-@app.command(cls=_Command, rich_help_panel=_RUN)
-def init(
-    directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Directory to write to, created if missing.")
-    ] = Path(),
-) -> None:
+@app.command(cls=Command, rich_help_panel=RUN)
+def init(directory: options.NewDirectory = Path()) -> None:
     """Write a small example campaign, ready to run."""
     from rose_cli.commands.init import init as command
 
     raise typer.Exit(command(directory))
 
 
-@app.command(cls=_Command, rich_help_panel=_RUN)
-def validate(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Campaign files.", show_default=False)],
-    report_format: Annotated[
-        Literal["text", "json", "github"], typer.Option("--format", help="Report format.")
-    ] = "text",
-) -> None:
+@app.command(cls=Command, rich_help_panel=RUN)
+def validate(files: options.Files, report_format: options.ReportFormat = "text") -> None:
     """Check campaign files and report every error. Runs nothing."""
     from rose_cli.commands.validate import validate as command
 
     raise typer.Exit(command(files, report_format))
 
 
-@app.command(cls=_Command, rich_help_panel=_RUN)
+@app.command(cls=Command, rich_help_panel=RUN)
 def plan(
-    file: FileOrRun,
-    learner: Learners = None,
-    iteration: Annotated[
-        Optional[list[int]],  # noqa: UP045
-        typer.Option("--iteration", metavar="N", help="Only this iteration (repeatable)."),
-    ] = None,
-    settings: Settings = None,
-    smoke: Annotated[bool, typer.Option("--smoke", help="Show the plan of `rose run --smoke`.")] = False,
-    plan_format: TextOrJson = "text",
+    file: options.FileOrRun,
+    learner: options.Learners = None,
+    iteration: options.Iterations = None,
+    settings: options.Settings = None,
+    smoke: options.PlanOfSmoke = False,
+    plan_format: options.TextOrJson = "text",
 ) -> None:
     """Show what each learner would run in each iteration. Runs nothing."""
     from rose_cli.campaign_file import parse_setting
@@ -170,29 +80,18 @@ def plan(
     raise typer.Exit(show_plan(file, PlanOptions(given, learner or (), iteration or (), plan_format, smoke)))
 
 
-@app.command(cls=_Command, rich_help_panel=_RUN)
+@app.command(cls=Command, rich_help_panel=RUN)
 def run(
-    file: File,
-    engine: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(metavar="KIND", help="Engine: local or radical.pilot.", rich_help_panel=_CHANGE),
-    ] = None,
-    max_iter: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(metavar="N", help="Iterations per learner.", rich_help_panel=_CHANGE),
-    ] = None,
-    learner: Learners = None,
-    run_dir: Annotated[Optional[Path], typer.Option(metavar="DIR", help="Run directory to create.")] = None,  # noqa: UP045
-    settings: Settings = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the plan without running anything.", rich_help_panel=_TRY)
-    ] = False,
-    smoke: Annotated[
-        bool,
-        typer.Option("--smoke", help="Run one quick iteration of every learner, then clean up.", rich_help_panel=_TRY),
-    ] = False,
-    require_criterion: RequireCriterion = False,
-    output: Output = "auto",
+    file: options.File,
+    engine: options.Engine = None,
+    max_iter: options.MaxIter = None,
+    learner: options.Learners = None,
+    run_dir: options.RunDir = None,
+    settings: options.Settings = None,
+    dry_run: options.DryRun = False,
+    smoke: options.Smoke = False,
+    require_criterion: options.RequireCriterion = False,
+    output: options.Output = "auto",
 ) -> None:
     """Run a campaign."""
     from rose_cli.campaign_file import Setting, parse_setting
@@ -218,13 +117,9 @@ def run(
     raise typer.Exit(command_run(file, RunOptions(given, learner or (), run_dir, output, require_criterion)))
 
 
-@app.command(cls=_Command, rich_help_panel=_RUN)
+@app.command(cls=Command, rich_help_panel=RUN)
 def stop(
-    run_name: NamedRun,
-    learner: Annotated[Optional[str], typer.Option(metavar="NAME", help="Only this learner.")] = None,  # noqa: UP045
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Stop RUN even if other users own it or can modify it.")
-    ] = False,
+    run_name: options.NamedRun, learner: options.StoppedLearner = None, trust: options.TrustToStop = False
 ) -> None:
     """Ask a running campaign to stop cleanly."""
     from rose_cli.commands.stop import stop as command
@@ -232,11 +127,9 @@ def stop(
     raise typer.Exit(command(run_name, learner, trust=trust))
 
 
-@app.command(cls=_Command, rich_help_panel=_INSPECT)
+@app.command(cls=Command, rich_help_panel=INSPECT)
 def status(
-    run_name: RunName = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Refresh until the run ends.")] = False,
-    status_format: TextOrJson = "text",
+    run_name: options.RunName = None, watch: options.Watch = False, status_format: options.TextOrJson = "text"
 ) -> None:
     """Show the status of a run."""
     from rose_cli.commands import status as commands
@@ -246,29 +139,23 @@ def status(
     )
 
 
-@app.command(name="list", cls=_Command, rich_help_panel=_INSPECT)
-def list_(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of the campaigns.")] = Path(),
-    list_format: TextOrJson = "text",
-) -> None:
+@app.command(name="list", cls=Command, rich_help_panel=INSPECT)
+def list_(directory: options.RunsDirectory = Path(), list_format: options.TextOrJson = "text") -> None:
     """List the runs in a directory."""
     from rose_cli.commands.list_runs import list_runs
 
     raise typer.Exit(list_runs(directory, list_format))
 
 
-@app.command(cls=_Command, rich_help_panel=_INSPECT)
+@app.command(cls=Command, rich_help_panel=INSPECT)
 def logs(
-    run_name: NamedRun,
-    learner: Annotated[Optional[str], typer.Argument(metavar="LEARNER", help="Only this learner.")] = None,  # noqa: UP045
-    iteration: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Argument(metavar="ITERATION", help="Only this iteration."),
-    ] = None,
-    task: Annotated[Optional[str], typer.Argument(metavar="TASK", help="Only this task.")] = None,  # noqa: UP045
-    failed: Annotated[bool, typer.Option("--failed", help="Only failed attempts.")] = False,
-    follow: Annotated[bool, typer.Option("--follow", help="Follow new output until the run ends.")] = False,
-    raw: Annotated[bool, typer.Option("--raw", help="Print control sequences unchanged, even on a terminal.")] = False,
+    run_name: options.NamedRun,
+    learner: options.OneLearner = None,
+    iteration: options.OneIteration = None,
+    task: options.OneTask = None,
+    failed: options.FailedLogs = False,
+    follow: options.Follow = False,
+    raw: options.Raw = False,
 ) -> None:
     """Show the output of tasks."""
     from rose_cli.commands.logs import Wanted
@@ -277,16 +164,11 @@ def logs(
     raise typer.Exit(command(run_name, Wanted(learner, iteration, task, failed), follow=follow, raw=raw))
 
 
-@app.command(cls=_Command, rich_help_panel=_INSPECT)
+@app.command(cls=Command, rich_help_panel=INSPECT)
 def export(
-    run_name: RunName = None,
-    export_format: Annotated[
-        Literal["csv", "jsonl"], typer.Option("--format", help="Output format: CSV or JSON Lines.")
-    ] = "csv",
-    output: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--output", "-o", metavar="FILE", help="Output file. Default: standard output."),
-    ] = None,
+    run_name: options.RunName = None,
+    export_format: options.ExportFormat = "csv",
+    output: options.OutputFile = None,
 ) -> None:
     """Export the finished iterations of a run as a table."""
     from rose_cli.commands.export import export as command
@@ -294,84 +176,35 @@ def export(
     raise typer.Exit(command(run_name, export_format, output))
 
 
-@app.command(cls=_Command, rich_help_panel=_RECOVER)
+@app.command(cls=Command, rich_help_panel=RECOVER)
 def resume(
-    run_name: RunName = None,
-    max_iter: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(metavar="N", min=1, help="Raise max_iter to N.", rich_help_panel=_WHAT),
-    ] = None,
-    from_iteration: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(metavar="N", min=0, help="Rerun from iteration N.", rich_help_panel=_WHAT),
-    ] = None,
-    learner: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(
-            metavar="NAME",
-            help="Of the learners that have stopped, resume only this one (repeatable).",
-            rich_help_panel=_WHAT,
-        ),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be kept and what would be rerun.")
-    ] = False,
-    steal_lock: Annotated[
-        bool,
-        typer.Option(
-            "--steal-lock",
-            help="Take over the run even if another host appears to hold its lock.",
-            rich_help_panel=_OVERRIDE,
-        ),
-    ] = False,
-    force: Annotated[
-        bool,
-        typer.Option(
-            "--force",
-            help="Resume even if a pilot may still be running elsewhere or a workspace has lost files.",
-            rich_help_panel=_OVERRIDE,
-        ),
-    ] = False,
-    trust: Annotated[
-        bool,
-        typer.Option(
-            "--trust",
-            help="Resume even if other users own the run or can modify it, or its plan was edited."
-            " Its commands then run as you.",
-            rich_help_panel=_OVERRIDE,
-        ),
-    ] = False,
-    require_criterion: RequireCriterion = False,
-    output: Output = "auto",
+    run_name: options.RunName = None,
+    max_iter: options.RaisedMaxIter = None,
+    from_iteration: options.FromIteration = None,
+    learner: options.ResumedLearners = None,
+    dry_run: options.DryRunOfResume = False,
+    steal_lock: options.StealLock = False,
+    force: options.Force = False,
+    trust: options.TrustToResume = False,
+    require_criterion: options.RequireCriterion = False,
+    output: options.Output = "auto",
 ) -> None:
     """Resume an interrupted or failed run."""
     from rose_cli.commands.resume import ResumeOptions, preview
     from rose_cli.commands.resume import resume as command
 
-    options = ResumeOptions(
-        max_iter, from_iteration, learner or (), output, require_criterion, steal_lock, force, trust
-    )
-    raise typer.Exit(preview(run_name, options) if dry_run else command(run_name, options))
+    given = ResumeOptions(max_iter, from_iteration, learner or (), output, require_criterion, steal_lock, force, trust)
+    raise typer.Exit(preview(run_name, given) if dry_run else command(run_name, given))
 
 
-@app.command(cls=_Command, rich_help_panel=_RECOVER)
+@app.command(cls=Command, rich_help_panel=RECOVER)
 def clean(
-    run_name: NamedRun,
-    keep_logs: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(metavar="N", min=0, help="Also delete old logs; keep those of each learner's last N iterations."),
-    ] = None,
-    workspaces: Annotated[
-        bool,
-        typer.Option(
-            "--workspaces", help="Also delete the workspaces of finished learners, which then cannot be extended."
-        ),
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be deleted without deleting it.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Clean RUN even if other users own it or can modify it.")
-    ] = False,
+    run_name: options.NamedRun,
+    keep_logs: options.KeepLogs = None,
+    workspaces: options.Workspaces = False,
+    dry_run: options.DryRunOfClean = False,
+    yes: options.Yes = False,
+    trust: options.TrustToClean = False,
 ) -> None:
     """Delete what a run no longer needs. Lists it and asks first."""
     from rose_cli.commands.clean import CleanOptions
@@ -380,11 +213,8 @@ def clean(
     raise typer.Exit(command(run_name, CleanOptions(keep_logs, workspaces, dry_run, yes, trust)))
 
 
-@app.command(cls=_Command, rich_help_panel=_MACHINE)
-def doctor(
-    pilot: Annotated[bool, typer.Option("--pilot", help="Start a pilot on this machine and run a task on it.")] = False,
-    doctor_format: TextOrJson = "text",
-) -> None:
+@app.command(cls=Command, rich_help_panel=MACHINE)
+def doctor(pilot: options.Pilot = False, doctor_format: options.TextOrJson = "text") -> None:
     """Check which engines this machine can run."""
     from rose_cli.commands.doctor import doctor as command
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rose_cli import __version__
-from rose_cli.find_runs import initial_state
 from rose_cli.journal import events as e
 from rose_cli.journal.codec import Record
 from rose_cli.journal.file import JournalFile
 from rose_cli.plan.file import dump_plan
 from rose_cli.plan.secrets import has_secrets
+from rose_cli.run_info import initial_state
 from rose_cli.run_session import SessionSetup
 from rose_cli.runs.changes import checksums, fingerprints
 from rose_cli.runs.directory import RUNS, RunDirectory, create_run_directory, use_as_run_directory, write_new

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PACKAGE = REPOSITORY / "rose_cli"
 
 OWNERS = {
-    "typer": {"cli"},
+    "typer": {"cli", "options"},
     "yaml": {"config.yaml"},
     "pydantic": {"config"},
     "pydantic_core": {"config"},

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rose_cli.engine.pilot.records import RECORD
-from rose_cli.find_runs import find_own_run, find_run, read_run, require_trust
+from rose_cli.find_runs import find_own_run, find_run
 from rose_cli.loop.retention import kept_logs, logged_iterations
+from rose_cli.run_info import read_run, require_trust
 from rose_cli.runs.directory import refuse_links
 from rose_cli.runs.lock import RunLock
 from rose_cli.runs.snapshot import UNCOUNTED
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from rose_cli.find_runs import RunInfo
     from rose_cli.plan.model import LearnerPlan
+    from rose_cli.run_info import RunInfo
 
 DONE = ("criterion_met", "no_improvement", "max_iter", "cancelled")
 """Stop reasons of learners that a plain resume does not continue; it retries a learner that failed."""

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias
 
 from rose_cli.commands.status import replica_results
-from rose_cli.find_runs import RunInfo, find_run, notice_ownership, read_run
+from rose_cli.find_runs import find_run
 from rose_cli.plan.model import CRITERION
+from rose_cli.run_info import RunInfo, notice_ownership, read_run
 from rose_cli.util.errors import ExitCode, UsageError
 from rose_cli.util.json_output import iso_time, json_safe
 

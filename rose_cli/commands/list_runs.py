@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from rose_cli.find_runs import ownership_text, runs_of, try_read_run
+from rose_cli.find_runs import runs_of
 from rose_cli.journal.state import Status
+from rose_cli.run_info import ownership_text, try_read_run
 from rose_cli.util.errors import ExitCode
 from rose_cli.util.json_output import iso_time, write_json
 from rose_cli.util.ownership import owner_name

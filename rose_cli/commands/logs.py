@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose_cli.find_runs import RunInfo, find_run, notice_ownership, read_run
+from rose_cli.find_runs import find_run
 from rose_cli.journal.events import StepKey
 from rose_cli.loop.retention import logged_iterations
+from rose_cli.run_info import RunInfo, notice_ownership, read_run
 from rose_cli.util.errors import ExitCode, check_known
 from rose_cli.util.files import OpenDirectory, open_regular
 from rose_cli.util.text import counted

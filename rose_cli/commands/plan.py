@@ -16,10 +16,11 @@ from rose_cli.campaign_file import (
     smoke_settings,
     task_environment,
 )
-from rose_cli.find_runs import find_run, notice_ownership, try_read_run
+from rose_cli.find_runs import find_run
 from rose_cli.integrity import altered, altered_lines
 from rose_cli.plan.file import load_plan
 from rose_cli.plan.secrets import secrets_of_plan
+from rose_cli.run_info import notice_ownership, try_read_run
 from rose_cli.runs.changes import checksums
 from rose_cli.util.errors import ExitCode, UsageError
 from rose_cli.util.json_output import write_json

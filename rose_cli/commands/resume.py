@@ -12,16 +12,7 @@ from rose_cli.campaign_file import task_environment
 from rose_cli.engine.pilot.records import forget_pilots, wait_for_pilots
 from rose_cli.engine.termination import RecordedProcesses, terminate_leftovers
 from rose_cli.engines import unique_run_id
-from rose_cli.find_runs import (
-    find_interrupted_run,
-    find_own_run,
-    initial_state,
-    next_options,
-    ownership_text,
-    read_run,
-    require_trust,
-    stop_reasons,
-)
+from rose_cli.find_runs import find_interrupted_run, find_own_run, next_options, stop_reasons
 from rose_cli.integrity import altered, altered_lines, refusal
 from rose_cli.journal import events as e
 from rose_cli.journal.codec import Record
@@ -30,6 +21,7 @@ from rose_cli.loop.session import SessionResult
 from rose_cli.new_run import record_creation, write_plan
 from rose_cli.plan.file import dump_plan, load_plan
 from rose_cli.plan.secrets import secrets_of_plan
+from rose_cli.run_info import initial_state, ownership_text, read_run, require_trust
 from rose_cli.run_session import SessionSetup, exit_code, run_and_report
 from rose_cli.runs.changes import (
     bound_changes,
@@ -60,9 +52,9 @@ from rose_cli.view.summary import short_path
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    from rose_cli.find_runs import RunInfo
     from rose_cli.journal.state import LearnerState, RunState, SessionState
     from rose_cli.plan.model import Plan
+    from rose_cli.run_info import RunInfo
     from rose_cli.runs.directory import RunDirectory
     from rose_cli.runs.moves import Loss
     from rose_cli.view.screen import Output

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from rose_cli.find_runs import RunInfo, find_run, notice_ownership, ownership_text, read_run
+from rose_cli.find_runs import find_run
 from rose_cli.journal.state import LearnerState, learner_status
 from rose_cli.loop.criterion import best_value
+from rose_cli.run_info import RunInfo, notice_ownership, ownership_text, read_run
 from rose_cli.runs.moves import RunLocation, lost_workspaces
 from rose_cli.util.errors import ExitCode
 from rose_cli.util.json_output import finite, iso_time, json_safe, write_json

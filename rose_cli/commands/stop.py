@@ -6,7 +6,8 @@ import shlex
 import time
 from typing import TYPE_CHECKING
 
-from rose_cli.find_runs import RunInfo, find_own_run, read_run
+from rose_cli.find_runs import find_own_run
+from rose_cli.run_info import RunInfo, read_run
 from rose_cli.runs.stop_requests import StopRequest, send_request, withdraw_request
 from rose_cli.util.errors import ExitCode, RunDirectoryError, check_known
 from rose_cli.util.ownership import restrict_umask

@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rose_cli.commands import export, logs, resume, status
-from rose_cli.find_runs import read_run
 from rose_cli.plan.file import load_plan
 from rose_cli.plan.render import AttemptPaths, EvaluationContext, NoCommandError, render
+from rose_cli.run_info import read_run
 from rose_cli.runs.directory import RunDirectory
 from rose_cli.runs.workspace import prepare_workspace
 from rose_cli.util.errors import ExitCode, RoseError, RunDirectoryError, UsageError

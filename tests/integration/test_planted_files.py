@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rose_cli.find_runs import read_run
 from rose_cli.journal.codec import Record, holds_whole_line
 from rose_cli.journal.file import JournalFile, read_journal
+from rose_cli.run_info import read_run
 from rose_cli.runs.directory import RunDirectory
 from rose_cli.runs.moves import relocate_links
 from rose_cli.runs.stop_requests import MOST_AT_ONCE, StopRequest, send_request, take_requests

@@ -13,8 +13,8 @@ import pytest
 
 from rose_cli.campaign_file import check_campaign
 from rose_cli.commands.plan import PlanOptions, show_plan
-from rose_cli.find_runs import initial_state
 from rose_cli.journal.state import LearnerState
+from rose_cli.run_info import initial_state
 from rose_cli.runs.directory import RunDirectory
 from rose_cli.view.plan import planned_tasks, warn_of_other_writers
 from rose_cli.view.resume import next_command_lines

@@ -1,0 +1,204 @@
+"""The arguments and options of the commands, as typer reads them.
+
+typer on Python 3.10 reads `Optional[str]`, not `str | None`.
+"""
+
+# ruff: noqa: UP045
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Optional
+
+import typer
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+
+RUN, INSPECT, RECOVER, MACHINE = "Run", "Inspect", "Recover", "Machine"
+"""The panels of commands in the help."""
+
+_CHANGE, _TRY, _WHAT, _OVERRIDE = "Change the campaign", "Try it first", "What to resume", "Override a safeguard"
+"""The panels of options in the help."""
+
+
+class Command(TyperCommand):
+    """A command with a brief help: `FILE` in the usage line, not `{FILE}`, and no types of flags and arguments."""
+
+    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - types of the click inside typer
+        return _brief(super().get_params(ctx))
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ANN401
+        arguments = [param for param in self.get_params(ctx) if isinstance(param, TyperArgument)]
+        return ["[OPTIONS]", *map(_usage, arguments)]
+
+
+class Group(TyperGroup):
+    """As `Command`, for `rose` itself."""
+
+    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - types of the click inside typer
+        return _brief(super().get_params(ctx))
+
+
+def _brief(params: list[Any]) -> list[Any]:
+    for param in params:
+        if isinstance(param, TyperOption) and param.is_flag:
+            param.metavar = ""
+        elif isinstance(param, TyperArgument):
+            vars(param)["display_type_rich"] = lambda ctx: None  # noqa: ARG005
+    return params
+
+
+def _usage(argument: TyperArgument) -> str:
+    name = f"{argument.metavar}{'' if argument.nargs == 1 else '...'}"
+    return name if argument.required else f"[{name}]"
+
+
+# --- arguments -------------------------------------------------------------------------------------------------------
+
+_RUN_HELP = "Run directory, run name or campaign file."
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="Campaign file.", show_default=False)]
+Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Campaign files.", show_default=False)]
+FileOrRun = Annotated[
+    str,
+    typer.Argument(metavar="FILE|RUN", help="Campaign file, run directory or run name.", show_default=False),
+]
+RunName = Annotated[
+    Optional[str],
+    typer.Argument(metavar="RUN", help=f"{_RUN_HELP} Default: the latest run here."),
+]
+NamedRun = Annotated[str, typer.Argument(metavar="RUN", help=_RUN_HELP)]
+NewDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="Directory to write to, created if missing.")]
+RunsDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="Directory of the campaigns.")]
+OneLearner = Annotated[Optional[str], typer.Argument(metavar="LEARNER", help="Only this learner.")]
+OneIteration = Annotated[Optional[int], typer.Argument(metavar="ITERATION", help="Only this iteration.")]
+OneTask = Annotated[Optional[str], typer.Argument(metavar="TASK", help="Only this task.")]
+
+# --- what to run -----------------------------------------------------------------------------------------------------
+
+Learners = Annotated[
+    Optional[list[str]],
+    typer.Option("--learner", metavar="NAME", help="Only this learner (repeatable).", rich_help_panel=_CHANGE),
+]
+Iterations = Annotated[
+    Optional[list[int]],
+    typer.Option("--iteration", metavar="N", help="Only this iteration (repeatable)."),
+]
+Settings = Annotated[
+    Optional[list[str]],
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a value in the campaign file (repeatable).",
+        rich_help_panel=_CHANGE,
+    ),
+]
+Engine = Annotated[
+    Optional[str],
+    typer.Option("--engine", metavar="KIND", help="Engine: local or radical.pilot.", rich_help_panel=_CHANGE),
+]
+MaxIter = Annotated[
+    Optional[str],
+    typer.Option("--max-iter", metavar="N", help="Iterations per learner.", rich_help_panel=_CHANGE),
+]
+RunDir = Annotated[Optional[Path], typer.Option("--run-dir", metavar="DIR", help="Run directory to create.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print the plan without running anything.", rich_help_panel=_TRY)
+]
+Smoke = Annotated[
+    bool,
+    typer.Option("--smoke", help="Run one quick iteration of every learner, then clean up.", rich_help_panel=_TRY),
+]
+PlanOfSmoke = Annotated[bool, typer.Option("--smoke", help="Show the plan of `rose run --smoke`.")]
+RequireCriterion = Annotated[
+    bool, typer.Option("--require-criterion", help="Exit with code 1 unless every learner meets its criterion.")
+]
+
+# --- output ----------------------------------------------------------------------------------------------------------
+
+Output = Annotated[
+    Literal["auto", "live", "plain", "json", "quiet"],
+    typer.Option(
+        "--output",
+        metavar="MODE",
+        help="live (a table), plain (lines), json (events), quiet, or auto: live on a terminal, plain elsewhere.",
+    ),
+]
+TextOrJson = Annotated[Literal["text", "json"], typer.Option("--format", help="Output format.")]
+ReportFormat = Annotated[Literal["text", "json", "github"], typer.Option("--format", help="Report format.")]
+ExportFormat = Annotated[Literal["csv", "jsonl"], typer.Option("--format", help="Output format: CSV or JSON Lines.")]
+OutputFile = Annotated[
+    Optional[Path],
+    typer.Option("--output", "-o", metavar="FILE", help="Output file. Default: standard output."),
+]
+Watch = Annotated[bool, typer.Option("--watch", help="Refresh until the run ends.")]
+FailedLogs = Annotated[bool, typer.Option("--failed", help="Only failed attempts.")]
+Follow = Annotated[bool, typer.Option("--follow", help="Follow new output until the run ends.")]
+Raw = Annotated[bool, typer.Option("--raw", help="Print control sequences unchanged, even on a terminal.")]
+
+# --- to stop, resume and clean ---------------------------------------------------------------------------------------
+
+StoppedLearner = Annotated[Optional[str], typer.Option("--learner", metavar="NAME", help="Only this learner.")]
+TrustToStop = Annotated[bool, typer.Option("--trust", help="Stop RUN even if other users own it or can modify it.")]
+RaisedMaxIter = Annotated[
+    Optional[int],
+    typer.Option("--max-iter", metavar="N", min=1, help="Raise max_iter to N.", rich_help_panel=_WHAT),
+]
+FromIteration = Annotated[
+    Optional[int],
+    typer.Option("--from-iteration", metavar="N", min=0, help="Rerun from iteration N.", rich_help_panel=_WHAT),
+]
+ResumedLearners = Annotated[
+    Optional[list[str]],
+    typer.Option(
+        "--learner",
+        metavar="NAME",
+        help="Of the learners that have stopped, resume only this one (repeatable).",
+        rich_help_panel=_WHAT,
+    ),
+]
+DryRunOfResume = Annotated[bool, typer.Option("--dry-run", help="Show what would be kept and what would be rerun.")]
+StealLock = Annotated[
+    bool,
+    typer.Option(
+        "--steal-lock",
+        help="Take over the run even if another host appears to hold its lock.",
+        rich_help_panel=_OVERRIDE,
+    ),
+]
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        help="Resume even if a pilot may still be running elsewhere or a workspace has lost files.",
+        rich_help_panel=_OVERRIDE,
+    ),
+]
+TrustToResume = Annotated[
+    bool,
+    typer.Option(
+        "--trust",
+        help="Resume even if other users own the run or can modify it, or its plan was edited."
+        " Its commands then run as you.",
+        rich_help_panel=_OVERRIDE,
+    ),
+]
+KeepLogs = Annotated[
+    Optional[int],
+    typer.Option(
+        "--keep-logs",
+        metavar="N",
+        min=0,
+        help="Also delete old logs; keep those of each learner's last N iterations.",
+    ),
+]
+Workspaces = Annotated[
+    bool,
+    typer.Option(
+        "--workspaces", help="Also delete the workspaces of finished learners, which then cannot be extended."
+    ),
+]
+DryRunOfClean = Annotated[bool, typer.Option("--dry-run", help="Show what would be deleted without deleting it.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")]
+TrustToClean = Annotated[bool, typer.Option("--trust", help="Clean RUN even if other users own it or can modify it.")]
+
+Pilot = Annotated[bool, typer.Option("--pilot", help="Start a pilot on this machine and run a task on it.")]

@@ -1,0 +1,159 @@
+"""Reading a run: its plan, its state, whether a session is working on it, and whose it is."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from rose_cli.journal import events as e
+from rose_cli.journal.file import DamagedJournalError, read_journal
+from rose_cli.journal.state import LearnerState, RunState, Status, run_status
+from rose_cli.plan.file import load_plan
+from rose_cli.runs.lock import LockOwner, is_alive, is_hidden, read_owner
+from rose_cli.util.errors import RoseError, RunDirectoryError
+from rose_cli.util.ownership import OVERFLOW_UID
+from rose_cli.view.console import notice
+from rose_cli.view.summary import short_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rose_cli.journal.codec import Record
+    from rose_cli.plan.model import Plan
+    from rose_cli.runs.directory import RunDirectory
+    from rose_cli.util.ownership import OwnershipProblem
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """A run as read from its directory, without modifying it.
+
+    If the journal is damaged, `state` is the one before the damage.
+    """
+
+    directory: RunDirectory
+    plan: Plan
+    state: RunState
+    alive: bool
+    damage: DamagedJournalError | None = None
+
+    @property
+    def status(self) -> Status:
+        return run_status(self.state, alive=self.alive)
+
+    @cached_property
+    def doubt(self) -> OwnershipProblem | None:
+        return self.directory.doubt
+
+    @cached_property
+    def failed_attempts(self) -> frozenset[tuple[e.StepKey, int]]:
+        """Every failed attempt of the run; the state has only each learner's latest."""
+        found: set[tuple[e.StepKey, int]] = set()
+
+        def consume(record: Record) -> None:
+            if isinstance(record.event, e.AttemptFailed):
+                found.add((record.event.step, record.event.attempt))
+
+        _read_good(self.directory, consume)
+        return frozenset(found)
+
+
+def read_run(directory: RunDirectory) -> RunInfo:
+    """Read a run: its plan, the state from its journal, and whether a session is running."""
+    plan = load_plan(directory.plan)
+    # read before the journal, so that the journal has the last record of a session that ends meanwhile
+    owner, is_hidden_by_other = read_owner(directory.path), is_hidden(directory.path)
+    state = initial_state(plan)
+    damage = _read_good(directory, state.apply)
+    if is_hidden_by_other and state.session is not None and state.session.ended is None:
+        session = state.session
+        owner = LockOwner(session.host, session.boot, session.pid, session.start_ticks, session.started, "", None, "")
+    # an owner on another host cannot be checked: it is assumed to be alive
+    alive = owner is not None and is_alive(owner) is not False
+    if not state.run_id:
+        if damage is not None:
+            raise damage
+        _assume_created(state, plan)
+    return RunInfo(directory, plan, state, alive, damage)
+
+
+def try_read_run(directory: RunDirectory) -> tuple[RunInfo | None, str]:
+    """The run, or why it cannot be read: whatever is wrong with one run, the others must still be listed."""
+    try:
+        return read_run(directory), ""
+    except RoseError as error:
+        return None, error.message
+    except MemoryError:
+        return None, "not enough memory to read it"
+    except Exception as error:  # noqa: BLE001 - another user may have written it, with any contents
+        return None, f"{type(error).__name__}: {error}"
+
+
+def initial_state(plan: Plan) -> RunState:
+    """The state of a run of this plan, before the first record of its journal."""
+    tasks: dict[tuple[str, ...], frozenset[str]] = {}  # shared by thousands of learners
+    names = {learner.name: tuple(step.task for step in learner.all_steps) for learner in plan.learners}
+    return RunState.planned({name: tasks.setdefault(each, frozenset(each)) for name, each in names.items()})
+
+
+def _assume_created(state: RunState, plan: Plan) -> None:
+    """The state of a run whose session was killed before its first record: nothing is done."""
+    state.campaign = plan.campaign
+    state.learners = {learner.name: LearnerState(learner.name) for learner in plan.learners}
+
+
+def _read_good(directory: RunDirectory, consume: Callable[[Record], object]) -> DamagedJournalError | None:
+    """Pass the records of a journal to `consume`, up to the first damage, which is returned."""
+    try:
+        read_journal(directory.journal, consume)
+    except DamagedJournalError as damage:
+        return damage
+    return None
+
+
+def require_trust(directory: RunDirectory, command: str, *, trust: bool, doubt: OwnershipProblem | None = None) -> None:
+    """Raises RunDirectoryError if other users own the run or can modify it: by `doubt`, or by its directory."""
+    doubt = doubt or directory.doubt
+    if doubt is not None and not trust:
+        run = short_path(directory.path)
+        message = f"the run '{run}' is not {'yours' if doubt.foreign else 'yours alone'}: {ownership_text(doubt)}"
+        raise RunDirectoryError(message, _trust_hint(directory, doubt, command))
+
+
+def notice_ownership(doubt: OwnershipProblem | None) -> None:
+    """Tell the user if others own the run, or can modify it, and so what is shown of it."""
+    if doubt is not None:
+        notice(f"this run is not {'yours' if doubt.foreign else 'yours alone'}: {ownership_text(doubt)}")
+
+
+def ownership_text(doubt: OwnershipProblem) -> str:
+    return f"'{short_path(doubt.path)}' {doubt.what}"
+
+
+def _trust_hint(directory: RunDirectory, doubt: OwnershipProblem, command: str) -> str:
+    run = shlex.quote(short_path(directory.path))
+    risk = f"`rose {command} {run} --trust` {_RISKS[command].format(run=run)}"
+    if doubt.foreign:
+        if command == "resume" and not os.access(directory.path, os.W_OK):
+            look = f"`rose resume {run} --dry-run` shows the commands, which then run as you"
+            itself = shlex.quote(short_path(directory.path.resolve()))  # cp would copy a symbolic link as a link
+            return f"you cannot write to it: resume a copy of it (`cp -r {itself} DIR`); {look}"
+        is_nobodys = f"(uid {OVERFLOW_UID})" in doubt.what
+        return f"{'run rose as that user; ' if os.geteuid() == 0 else ''}{risk}{_NOBODYS if is_nobodys else ''}"
+    place, inside = directory.path.resolve(), doubt.path.resolve()
+    if inside.is_relative_to(place):
+        return f"make sure that nobody has modified it, then run `chmod -R go-w {run}`; {risk}"
+    folder = shlex.quote(short_path(doubt.path))
+    return f"run `chmod go-w {folder}`, or `chmod +t {folder}` if other users keep runs in it; {risk}"
+
+
+_RISKS = {
+    "resume": "runs its commands as you; inspect them first with `rose resume {run} --dry-run`",
+    "stop": "stops it anyway",
+    "clean": "deletes files in it anyway",
+}
+
+_NOBODYS = "; in a container or on a file server, your own files may appear to be nobody's"
