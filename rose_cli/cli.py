@@ -222,12 +222,12 @@ def doctor(pilot: options.Pilot = False, doctor_format: options.TextOrJson = "te
 
 
 def main() -> NoReturn:
-    """The `rose` command. Typer itself reports a wrong command line, with exit code 2."""
+    """The `rose` command."""
     replace_closed_streams()
     escape_unencodable()
     code: int = ExitCode.OK
     try:
-        _call()
+        code = _call()
     except StopRequested as stopped:
         code = _stopped(stopped)
     except SystemExit as exit_of_typer:
@@ -279,10 +279,10 @@ _READERS = (["status"], ["list"], ["logs"], ["export"])
 """Commands that only show something: when terminated they say nothing, like `tail -f`."""
 
 
-def _call() -> None:
+def _call() -> int:
     """Run the command and flush its output: at interpreter shutdown a full disk would become exit code 120."""
     try:
-        app(prog_name=_name_used())
+        return _parsed_and_run()
     except StopRequested:
         discard_output(sys.stdout)  # its reader may have stopped reading
         raise
@@ -294,6 +294,21 @@ def _call() -> None:
         except OSError:
             discard_output(sys.stdout)
             raise
+
+
+def _parsed_and_run() -> int:
+    """Run the command; what the parser rejects becomes one of rose's own errors."""
+    try:
+        return app(prog_name=_name_used(), standalone_mode=False) or ExitCode.OK
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()  # type: ignore[attr-defined]
+            return ExitCode.USAGE
+        from rose_cli.util.usage import usage_error
+
+        raise usage_error(error) from error
 
 
 def _report_diagnostics(error: CampaignError) -> ExitCode:

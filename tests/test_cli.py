@@ -18,6 +18,8 @@ from tests.conftest import PATIENCE, REPOSITORY
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.conftest import Rose
+
 _ENTRY_POINT = """import sys
 from rose_cli.__main__ import main
 sys.argv[0] = "/usr/bin/NAME"
@@ -52,7 +54,7 @@ def test_both_names_are_installed() -> None:
 @pytest.mark.parametrize("arguments", [("--help",), ("run", "--help"), ("run",)], ids=" ".join)
 def test_usage_lines_show_the_name_used(tmp_path: Path, name: str, arguments: tuple[str, ...]) -> None:
     words = " ".join([name, *(word for word in arguments if word != "--help"), ""])
-    assert re.search(rf"Usage: {words}\[OPTIONS\]", call(tmp_path, name, *arguments))
+    assert re.search(rf"[Uu]sage: {words}\[OPTIONS\]", call(tmp_path, name, *arguments))
 
 
 def test_any_other_name_is_shown_as_rose(tmp_path: Path) -> None:
@@ -98,3 +100,37 @@ def test_usage_lines_have_the_names_of_the_arguments() -> None:
 def test_every_command_is_in_one_of_the_panels() -> None:
     panels = [line.split()[1] for line in help_of().splitlines() if line.startswith("╭─")]
     assert panels == ["Options", "Run", "Inspect", "Recover", "Machine"]
+
+
+WRONG = {
+    "run": ("FILE is missing", "usage: rose run [OPTIONS] FILE"),
+    "stauts": ("there is no command 'stauts'", "did you mean 'status'?"),
+    "xyzzy": ("there is no command 'xyzzy'", "see `rose --help`"),
+    "campaign.yaml": ("there is no command 'campaign.yaml'", "run a campaign file with `rose run`"),
+    "export --format json": ("--format must be csv or jsonl, not 'json'", "did you mean 'jsonl'?"),
+    "export --format parquet": ("--format must be csv or jsonl, not 'parquet'", None),
+    "export --format x\x1b[2J": ("--format must be csv or jsonl, not 'x\\x1b[2J'", None),
+    "status --formt json": ("`rose status` has no option '--formt'", "did you mean '--format'?"),
+    "list --watch": ("`rose list` has no option '--watch'", "--watch is an option of `rose status`"),
+    "--nope": ("`rose` has no option '--nope'", "see `rose --help`"),
+    "resume --max-iter abc": ("--max-iter must be an integer, not 'abc'", None),
+    "resume --max-iter 0": ("--max-iter must be at least 1, not '0'", None),
+    "status --format": ("--format needs a value", "write --format=VALUE"),
+    "run f --smoke=3": ("--smoke takes no value", "write --smoke"),
+    "status a b": ("unexpected argument 'b'", "usage: rose status [OPTIONS] [RUN]"),
+}
+
+
+@pytest.mark.parametrize("words", WRONG)
+def test_a_wrong_command_line_is_reported_as_any_other_error(rose: Rose, words: str) -> None:
+    """Not in a box of the parser's, with the words of a library: what is wrong, and what to write instead."""
+    message, hint = WRONG[words]
+    called = rose(*words.split(" "))
+    assert (called.code, called.out) == (2, "")
+    assert called.err == f"error: {message}\n" + (f"help: {hint}\n" if hint else "")
+
+
+def test_an_iteration_that_is_not_a_number_shows_the_usage(rose: Rose) -> None:
+    called = rose("logs", "r", "a", "train")
+    assert called.code == 2
+    assert called.err.startswith("error: ITERATION must be an integer, not 'train'\nhelp: usage: rose logs [OPTIONS] ")
