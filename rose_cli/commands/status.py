@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from rose_cli.find_runs import find_run
 from rose_cli.journal.state import LearnerState, learner_status
-from rose_cli.loop.criterion import best_value
+from rose_cli.loop.criterion import best_iteration, best_value
 from rose_cli.run_info import RunInfo, notice_ownership, ownership_text, read_run
 from rose_cli.runs.moves import RunLocation, lost_workspaces
 from rose_cli.util.errors import ExitCode
@@ -112,6 +112,7 @@ def _learner_object(info: RunInfo, plan: LearnerPlan, lost: str | None) -> dict[
         "metric_name": criterion.metric if criterion else None,
         "metric_value": finite(history[-1]) if history else None,
         "best_value": finite(best_value(criterion, history)),
+        "best_iteration": best_iteration(criterion, history),
         "threshold": criterion.threshold if criterion else None,
         "operator": criterion.operator if criterion else None,
         "history": [finite(value) for value in history],

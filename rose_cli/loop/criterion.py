@@ -56,6 +56,12 @@ def best_value(criterion: CriterionPlan | None, history: History) -> float | Non
     return min(values, key=lambda value: _distance(criterion.operator, value, criterion.threshold or 0.0))
 
 
+def best_iteration(criterion: CriterionPlan | None, history: History) -> int | None:
+    """The iteration with the best value; the first of equals."""
+    best = best_value(criterion, history)
+    return None if best is None else history.index(best)
+
+
 N = TypeVar("N", float, Fraction)
 
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rose_cli.loop.criterion import best_value
+from rose_cli.loop.criterion import best_iteration
 from rose_cli.util.files import OpenDirectory
 from rose_cli.util.trees import remove_entry
 
@@ -49,12 +49,11 @@ class KeptLogs:
 
 def kept_logs(most: int, criterion: CriterionPlan | None, learner: LearnerState) -> KeptLogs:
     done = len(learner.iterations)
-    best = best_value(criterion, learner.history)
     current = [learner.current] if learner.current else []
     failed = [each for each in (*learner.iterations, *current) if each.failed]
     return KeptLogs(
         first=max(0, done - most),
-        best=None if best is None else learner.history.index(best),
+        best=best_iteration(criterion, learner.history),
         failed={each.number: each.failed for each in failed[max(0, len(failed) - most) :]},
     )
 

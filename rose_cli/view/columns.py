@@ -26,6 +26,9 @@ Piece: TypeAlias = tuple[str, str]
 
 Cell: TypeAlias = tuple[Piece, ...]
 
+STAR = "★"
+"""Marks the best value of all learners."""
+
 GAP = 2
 
 
@@ -84,7 +87,7 @@ def joined(pieces: Sequence[Piece], separator: str, width: int) -> Text:
 
 Widths: TypeAlias = dict[str, int]
 
-VALUE_WIDTH = 8
+MIN_VALUE, VALUE_WIDTH = 7, 8
 
 BAR_WIDTH = 8
 
@@ -92,20 +95,22 @@ STATUS_WIDTH = max(len(status.words) for status in DisplayStatus)
 
 MIN_TREND, GOOD_TREND, MAX_TREND = 3, 8, 16
 
-FAIR_NAME = 13
+FAIR_NAME = 12
 
 GOOD_NAME = 32
 
 # The first layout that fits is used. `doing` combines `now` and `status`.
 _LAYOUTS: tuple[tuple[str, ...], ...] = (
-    ("mark", "learner", "bar", "done", "now", "metric+trend", "threshold", "status", "elapsed", "left"),
-    ("mark", "learner", "done", "now", "metric+trend", "threshold", "status", "elapsed", "left"),
-    ("mark", "learner", "bar", "done", "doing", "metric+trend", "threshold", "elapsed", "left"),
-    ("mark", "learner", "done", "doing", "metric+trend", "threshold", "elapsed", "left"),
-    ("mark", "learner", "done", "doing", "metric", "threshold", "elapsed", "left"),
-    ("mark", "learner", "done", "doing", "metric", "threshold", "elapsed"),
-    ("mark", "learner", "done", "doing", "metric", "threshold"),
-    ("mark", "learner", "done", "doing", "metric"),
+    ("mark", "learner", "bar", "done", "now", "last+trend", "best", "threshold", "status", "elapsed", "left"),
+    ("mark", "learner", "done", "now", "last+trend", "best", "threshold", "status", "elapsed", "left"),
+    ("mark", "learner", "bar", "done", "doing", "last+trend", "best", "threshold", "elapsed", "left"),
+    ("mark", "learner", "done", "doing", "last+trend", "best", "threshold", "elapsed", "left"),
+    ("mark", "learner", "done", "doing", "last", "best", "threshold", "elapsed", "left"),
+    ("mark", "learner", "done", "doing", "last", "best", "threshold", "elapsed"),
+    ("mark", "learner", "done", "doing", "last", "best", "threshold"),
+    ("mark", "learner", "done", "doing", "best", "threshold"),
+    ("mark", "learner", "done", "doing", "best"),
+    ("mark", "learner", "done", "best"),
     ("mark", "learner", "done", "doing"),
     ("mark", "learner", "done"),
     ("mark", "learner"),
@@ -120,6 +125,7 @@ class Measures:
     name: int
     task: int
     done: int
+    place: int
     threshold: int
     metric: str | None
     criterion: str | None
@@ -140,6 +146,7 @@ def measure(plan: Plan, state: RunState) -> Measures:
     return Measures(
         name=max([len("learner"), *(cell_len(safe(learner.name)) for learner in plan.learners)]),
         task=max((cell_len(safe(task)) for task in tasks), default=0),
+        place=len(" @") + len(str(max(bounds) - 1 if len(bounds) == len(plan.learners) else max([999, *bounds]))),
         done=2 * len(str(max(bounds))) + 1 if bounds else 4,
         threshold=max((cell_len(text) for text in texts), default=0),
         metric=safe(metrics.pop()) if len(metrics) == 1 else None,
@@ -171,7 +178,9 @@ def choose_columns(measures: Measures, width: int) -> tuple[Column, ...]:
 
 
 def _has_content(key: str, measures: Measures) -> bool:
-    if key in ("metric", "metric+trend", "threshold"):
+    if key == "threshold":
+        return measures.has_criteria and measures.criterion is None
+    if key in ("last", "last+trend", "best"):
         return measures.has_criteria
     return measures.has_bounds or key not in ("bar", "left")
 
@@ -184,10 +193,11 @@ def _least(key: str, measures: Measures, keys: tuple[str, ...]) -> int:
         "bar": BAR_WIDTH,
         "done": max(4, measures.done),
         "now": _task_width(measures),
-        "doing": max(_task_width(measures), STATUS_WIDTH) if "metric" in keys or "elapsed" in keys else 7,
-        "metric": VALUE_WIDTH + 2,
-        "metric+trend": VALUE_WIDTH + 3 + MIN_TREND,
-        "threshold": min(max(9 if "status" in keys else 5, measures.threshold), 24),
+        "doing": STATUS_WIDTH if "last" in keys or "elapsed" in keys else 7,
+        "last": MIN_VALUE + 2,
+        "last+trend": VALUE_WIDTH + 3 + MIN_TREND,
+        "best": len(STAR) + MIN_VALUE + measures.place,
+        "threshold": min(max(9, measures.threshold), 24),
         "status": STATUS_WIDTH,
         "elapsed": 7,
         "left": 7,
@@ -200,14 +210,15 @@ def _task_width(measures: Measures) -> int:
 
 
 def _share_out(spare: int, widths: Widths, measures: Measures) -> None:
-    """Widen status and names first, then the threshold's title, the trend, the attempt in words, long names."""
+    """Widen status and names first, then values, the trend, the attempt in words, long names."""
     targets = (
         ("doing", max(_task_width(measures), STATUS_WIDTH)),
         ("learner", min(measures.name, GOOD_NAME)),
-        ("threshold", 9),
-        ("metric+trend", VALUE_WIDTH + 3 + GOOD_TREND),
+        ("last", VALUE_WIDTH + 2),
+        ("best", len(STAR) + VALUE_WIDTH + measures.place),
+        ("last+trend", VALUE_WIDTH + 3 + GOOD_TREND),
         ("now", min(measures.task + 11, 30)),
-        ("metric+trend", VALUE_WIDTH + 3 + MAX_TREND),
+        ("last+trend", VALUE_WIDTH + 3 + MAX_TREND),
         ("learner", measures.name),
     )
     for key, target in targets:
@@ -226,8 +237,8 @@ def _column(key: str, width: int, measures: Measures) -> Column:
         "mark": "",
         "bar": "",
         "doing": "now",
-        "metric": measures.metric or "metric",
-        "metric+trend": measures.metric or "metric",
-        "threshold": "threshold" if width >= 9 else "until",
+        "last": "last".rjust(width - 2),
+        "last+trend": "last".rjust(VALUE_WIDTH),
+        "best": "best".rjust(width - measures.place),
     }.get(key, key)
     return Column(key, title, width, "right" if key in ("done", "elapsed", "left") else "left")

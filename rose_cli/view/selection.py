@@ -8,11 +8,11 @@ from __future__ import annotations
 import heapq
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from rose_cli.journal.state import LearnerState
-from rose_cli.loop.criterion import best_value
+from rose_cli.loop.criterion import best_iteration, best_value
 from rose_cli.view.columns import Measures, measure
 from rose_cli.view.progress import DisplayStatus, display_status
 
@@ -38,6 +38,7 @@ class LearnerSummary:
     done: int = 0
     done_seconds: float = 0.0
     best: float | None = None
+    best_iteration: int | None = None
     last: IterationState | None = None
 
     @property
@@ -154,10 +155,13 @@ class LearnerSelection:
         has_task = status is DisplayStatus.RUNNING and learner.task is not None
         done, last = len(learner.iterations), learner.iterations[-1] if learner.iterations else None
         if old is not None and old.done == done and old.last is last:
-            return LearnerSummary(status, has_task, done, old.done_seconds, old.best, last)
+            return replace(old, status=status, has_task=has_task)
         seconds = sum(iteration.seconds for iteration in learner.iterations)
-        best = best_value(self._learners[name].criterion, learner.history)
-        return LearnerSummary(status, has_task, done, seconds, best, last)
+        history = learner.history
+        number = best_iteration(self._learners[name].criterion, history)
+        return LearnerSummary(
+            status, has_task, done, seconds, None if number is None else history[number], number, last
+        )
 
     def _replace(self, name: str, old: LearnerSummary | None, new: LearnerSummary) -> None:
         place = self._places[name]

@@ -18,7 +18,7 @@ from rose_cli.view.console import can_redraw, notice, open_console, safe, termin
 from rose_cli.view.failures import dropped_reports, failures, labelled
 from rose_cli.view.live import Region
 from rose_cli.view.progress import status_words
-from rose_cli.view.summary import LAST_PAGE_LINES, all_failure_lines, next_steps, run_path_lines, short_path
+from rose_cli.view.summary import LAST_PAGE_LINES, all_failure_lines, best_lines, next_steps, run_path_lines, short_path
 from rose_cli.view.table import Facts, campaign_table, final_lines
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ def print_status(plan: Plan, state: RunState, *, alive: bool, directory: RunDire
     parts += _reported(state)
     reason = state.session.reason if state.session else None
     parts += [*all_failure_lines(failures(plan, state, reason), directory), *dropped_reports(plan, state)]
-    parts += [labelled("status", status_words(run_status(state, alive=alive))), *run_path_lines(directory.path)]
+    parts += [labelled("status", status_words(run_status(state, alive=alive))), *best_lines(plan, state)]
+    parts += run_path_lines(directory.path)
     console.print(Group(*parts, *([] if alive or not own else next_steps(state, directory.path))))
 
 

@@ -12,7 +12,6 @@ from rich.console import Group
 from rich.text import Text
 
 from rose_cli.journal.state import LearnerState, can_resume
-from rose_cli.loop.criterion import best_value
 from rose_cli.view.console import open_console, safe
 from rose_cli.view.failures import dropped_reports, failure_lines, failures, labelled
 from rose_cli.view.progress import DisplayStatus, display_status
@@ -92,7 +91,7 @@ def summary(
         *all_failure_lines(failures(plan, state, result.reason), directory),
         *dropped_reports(plan, state),
     ]
-    parts += [_headline(plan, state, result), *_best_lines(plan, state), *run_path_lines(directory.path)]
+    parts += [_headline(plan, state, result), *best_lines(plan, state), *run_path_lines(directory.path)]
     return Group(*parts, *next_steps(state, directory.path))
 
 
@@ -159,13 +158,12 @@ def _mark(counts: Counter[DisplayStatus], result: SessionResult) -> tuple[str, s
     return f"{status.mark} ", status.style
 
 
-def _best_lines(plan: Plan, state: RunState) -> Iterator[Text]:
+def best_lines(plan: Plan, state: RunState) -> Iterator[Text]:
     """The learner with the best value of each metric, and when it reached it."""
     selection = LearnerSelection(plan, state)
     selection.refresh()
     for name in selection.best_learners[:SHOWN_BEST]:
-        criterion, history = selection.plan(name).criterion, selection.state(name).history
-        value = best_value(criterion, history)
-        if criterion is not None and value is not None:
-            text = f"{safe(criterion.metric)} {number(value, 6)} in iteration {history.index(value)}"
+        criterion, found = selection.plan(name).criterion, selection.summary(name)
+        if criterion is not None and found.best is not None:
+            text = f"{safe(criterion.metric)} {number(found.best, 6)} in iteration {found.best_iteration}"
             yield labelled("best", f"{safe(name)}, {text}")

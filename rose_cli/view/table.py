@@ -15,6 +15,7 @@ from rich.console import Group
 from rose_cli.util.text import counted
 from rose_cli.view.columns import (
     BAR_WIDTH,
+    STAR,
     VALUE_WIDTH,
     Cell,
     Column,
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     MakeCell: TypeAlias = Callable[["Row", Column], Cell]
 
 NOTHING: Cell = (("—", ""),)
-
 RECENT_ITERATIONS = 5
 """How many of the last iterations are used to estimate the next ones."""
 
@@ -52,7 +52,10 @@ RECENT_VALUES = 64
 
 @dataclass(frozen=True)
 class Row:
-    """The contents of one line. `since` is the start of the current session; times are UNIX seconds."""
+    """The contents of one line. `since` is the start of the current session; times are UNIX seconds.
+
+    `place_width`: the width of " @12", the iteration of the best value.
+    """
 
     plan: LearnerPlan
     state: LearnerState
@@ -60,6 +63,7 @@ class Row:
     max_iter: int | None
     is_best: bool
     with_metric: bool
+    place_width: int
     now: float
     since: float
 
@@ -128,25 +132,27 @@ def _with_suffix(text: str, suffix: str, width: int) -> str:
     return shortened(text, max(1, width - len(suffix))) + suffix
 
 
-def _metric(row: Row, column: Column) -> Cell:
-    """The value, with a star if it is the best of all learners, an arrow for its direction, and a sparkline.
-
-    The star is hollow if the learner reached that best value in an earlier iteration.
-    """
+def _last(row: Row, column: Column) -> Cell:
+    """The latest value, with an arrow for its direction, and a sparkline."""
     history = [iteration.value for iteration in row.state.iterations[-RECENT_VALUES:]]
     value = history[-1] if history else None
+    room = min(VALUE_WIDTH, column.width - 2)
     trend = _trend(history, column.width - VALUE_WIDTH - 3)
     if value is None:
-        return ((" " * (VALUE_WIDTH + 2), ""), *trend)
+        return ((" " * (room + 2), ""), *trend)
     style = _value_style(row, value, history)
-    text = _star(row, value) + short_number(value, VALUE_WIDTH - row.is_best)
-    return ((text.rjust(VALUE_WIDTH), style), (f" {arrow(history)}", style), *trend)
+    return ((short_number(value, room).rjust(room), style), (f" {arrow(history)}", style), *trend)
 
 
-def _star(row: Row, value: float) -> str:
-    if not row.is_best:
-        return ""
-    return "★" if value == row.summary.best else "☆"
+def _best(row: Row, column: Column) -> Cell:
+    """The best value and its iteration; a star marks the best one of all learners."""
+    if row.summary.best is None:
+        return ()
+    place = f" @{row.summary.best_iteration}".ljust(row.place_width)
+    room = column.width - len(place)
+    value = (STAR if row.is_best else "") + short_number(row.summary.best, min(VALUE_WIDTH, room - len(STAR)))
+    style = "bold green" if row.is_best else ""
+    return ((value.rjust(room), style), (place, style))
 
 
 def _trend(history: list[float | None], width: int) -> tuple[Piece, ...]:
@@ -194,8 +200,9 @@ _CELLS: dict[str, MakeCell] = {
     "now": _now,
     "doing": _doing,
     "status": _status,
-    "metric": _metric,
-    "metric+trend": _metric,
+    "last": _last,
+    "last+trend": _last,
+    "best": _best,
     "threshold": _threshold,
     "elapsed": _elapsed,
     "left": _left,
@@ -268,9 +275,9 @@ class _Table:
 
     def _title(self) -> Text:
         pieces: list[Piece] = [(shortened_in_middle(self.plan.campaign, self.width), "bold")]
-        criterion = self.selection.measures.criterion
-        if criterion:
-            pieces.append((f"until {criterion}", ""))
+        measures = self.selection.measures
+        if measures.criterion or measures.metric:
+            pieces.append((f"until {measures.criterion}" if measures.criterion else f"metric {measures.metric}", ""))
         pieces.append((f"{self.plan.engine.kind} engine", ""))
         return joined(pieces, SEPARATOR, self.width)
 
@@ -286,6 +293,7 @@ class _Table:
             max_iter=self.state.bound(name, learner.max_iter),
             is_best=self.selection.is_best(learner),
             with_metric=self.selection.measures.is_mixed,
+            place_width=self.selection.measures.place,
             now=self.facts.now,
             since=self.state.session.started if self.state.session else 0.0,
         )

@@ -19,6 +19,7 @@ def test_a_status_as_json(ended: Rose) -> None:
     adaptive, short = status["learners"]
     assert adaptive["history"] == [0.1 + 0.2, 1e-300, None, 0.7]
     assert (adaptive["metric_value"], adaptive["best_value"]) == (0.7, 1e-300)
+    assert adaptive["best_iteration"] == 1
     assert (adaptive["metric_name"], adaptive["operator"], adaptive["threshold"]) == ("own", "<=", 0.0)
     assert adaptive["result"] == {"labeled_count": 30, "share": 1 / 3}
     assert (short["stop_reason"], short["iterations_done"], short["max_iter"]) == ("max_iter", 1, 1)
@@ -50,10 +51,14 @@ def test_a_status_names_the_failure(rose: Rose) -> None:
 def test_a_status_for_people(ended: Rose) -> None:
     lines = ended("status", "r").out.splitlines()
     assert lines[0] == "looks · until own <= 0 · local engine"
-    assert lines[2].split() == ["learner", "done", "now", "own", "threshold", "status", "elapsed", "left"]
+    assert lines[2].split() == ["learner", "done", "now", "last", "best", "status", "elapsed", "left"]
     assert lines[3].split()[1:4] == ["adaptive", "━━━━━━━━", "4/4"]
     assert "  adaptive: labeled_count 30, share 0.333333" in lines
-    assert lines[-2:] == ["  status   done", f"  run      {ended.folder}/r"]
+    assert lines[-3:] == [
+        "  status   done",
+        "  best     adaptive, own 1e-300 in iteration 1",
+        f"  run      {ended.folder}/r",
+    ]
 
 
 def test_a_run_is_looked_at_and_followed_while_it_goes_on(rose: Rose, going: subprocess.Popen[str]) -> None:

@@ -26,7 +26,11 @@ def test_a_run_that_was_interrupted_says_how_to_go_on(tmp_path: Path, capsys: py
     print_status(scenario.plan, scenario.state, alive=False, directory=RunDirectory.at(tmp_path))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("parallel-tutorial · ")
-    assert lines[-3:-1] == ["  status   interrupted", f"  run      {tmp_path}"]
+    assert lines[-4:-1] == [
+        "  status   interrupted",
+        "  best     adaptive, mean_squared_error_mse 0.0934 in iteration 6",
+        f"  run      {tmp_path}",
+    ]
     assert lines[-1].startswith("  resume   rose resume ")
 
 
@@ -46,7 +50,7 @@ def test_a_run_that_goes_on_is_left_alone(tmp_path: Path, capsys: pytest.Capture
     scenario = tutorial()
     print_status(scenario.plan, scenario.state, alive=True, directory=RunDirectory.at(tmp_path))
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-2:] == ["  status   running", f"  run      {tmp_path}"]
+    assert [line.split()[0] for line in lines[-3:]] == ["status", "best", "run"]
 
 
 def test_watching_off_a_terminal_waits_for_the_end(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from textwrap import dedent
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rich.text import Text
 
 from rose_cli.journal import events as e
 from rose_cli.view.selection import LearnerSelection
@@ -32,11 +34,11 @@ def test_four_learners_in_a_window_of_80_by_24() -> None:
         """
         parallel-tutorial · until mean_squared_error_mse < 0.1 · local engine
 
-          learner         done  now              mean_squared_…  until  elapsed     left
-        ✓ adaptive        7/15  criterion met    ★0.09340 ↓ █▄▁  < 0.1     0:56
-        ▸ per-iteration   4/15  training #2        0.2311 ↓ █▅▁  < 0.1     1:35   ≤ 2:00
-        ▸ static          4/15  waiting            0.8100 ↑ ?▁█  < 0.1     0:44   ≤ 0:40
-        ✗ learner-4       1/15  failed             0.9000        < 0.1     0:04
+          learner        done  now                last        best      elapsed     left
+        ✓ adaptive       7/15  criterion met   0.09340 ↓  ★0.09340 @6      0:56
+        ▸ per-it…ation   4/15  training #2      0.2311 ↓    0.2311 @3      1:35   ≤ 2:00
+        ▸ static         4/15  waiting          0.8100 ↑    0.7700 @2      0:44   ≤ 0:40
+        ✗ learner-4      1/15  failed           0.9000      0.9000 @0      0:04
 
         4 learners · 2 running · 1 failed · 1 done
         66 tasks done · 4 failed attempts · 2/2 cores · 2:31
@@ -53,39 +55,46 @@ def test_what_the_engine_does_stands_in_the_place_of_the_cores(seconds: float, s
 
 
 def test_four_learners_in_a_window_of_120_by_40() -> None:
-    head = (
-        "  learner                   done  now                   mean_squared_error…  threshold  "
-        "status          elapsed     left"
-    )
     lines = table_lines(tutorial(), 120, 40)
-    assert lines[2] == head
     expect(
-        [line[:86].rstrip() for line in lines],
+        [line[:103].rstrip() for line in lines],
         """
         parallel-tutorial · until mean_squared_error_mse < 0.1 · local engine
 
-          learner                   done  now                   mean_squared_error…  threshold
-        ✓ adaptive       ━━━╌╌╌╌╌   7/15  —                     ★0.09340 ↓ █▆▇▄▂▁▁   < 0.1
-        ▸ per-iteration  ━━╌╌╌╌╌╌   4/15  training, attempt 2     0.2311 ↓ █▆▄▁      < 0.1
-        ▸ static         ━━╌╌╌╌╌╌   4/15  waiting                 0.8100 ↑ █?▁▇      < 0.1
-        ✗ learner-4      ╌╌╌╌╌╌╌╌   1/15  —                       0.9000             < 0.1
+          learner                   done  now                   last                  best      status
+        ✓ adaptive       ━━━╌╌╌╌╌   7/15  —                  0.09340 ↓ █▆▇▄▂▁▁    ★0.09340 @6   criterion met
+        ▸ per-iteration  ━━╌╌╌╌╌╌   4/15  training #2         0.2311 ↓ █▆▄▁         0.2311 @3   running
+        ▸ static         ━━╌╌╌╌╌╌   4/15  waiting             0.8100 ↑ █?▁▇         0.7700 @2   running
+        ✗ learner-4      ╌╌╌╌╌╌╌╌   1/15  —                   0.9000                0.9000 @0   failed
 
         4 learners · 2 running · 1 failed · 1 done
         66 tasks done · 4 failed attempts · 2/2 cores · 2:31
         """,
     )
-    assert [line[86:].split("  ")[-1] for line in lines[4:6]] == [" ≤ 2:00", " ≤ 0:40"]
-    assert [line[86:].split()[0] for line in lines[3:7]] == ["criterion", "running", "running", "failed"]
+    assert [line[103:].split() for line in lines[2:5]] == [["elapsed", "left"], ["0:56"], ["1:35", "≤", "2:00"]]
+
+
+def test_four_learners_in_a_window_of_50_by_14() -> None:
+    expect(
+        table_lines(tutorial(), 50, 14)[2:-3],
+        """
+          learner      done  now                  best
+        ✓ adaptive     7/15  criterion met    ★0.09340 @6
+        ▸ per-i…tion   4/15  training #2        0.2311 @3
+        ▸ static       4/15  waiting            0.7700 @2
+        ✗ learner-4    1/15  failed             0.9000 @0
+        """,
+    )
 
 
 def test_four_learners_in_a_window_of_40_by_5() -> None:
     expect(
         table_lines(tutorial(), 40, 5),
         """
-        ✓ adaptive        7/15  criterion met
-        ▸ per-iteration   4/15  training #2
-        ▸ static          4/15  waiting
-        ✗ learner-4       1/15  failed
+        ✓ adaptive   7/15  criter…  ★0.09340 @6
+        ▸ per-…ion   4/15  tra… #2    0.2311 @3
+        ▸ static     4/15  waiting    0.7700 @2
+        ✗ lear…r-4   1/15  failed     0.9000 @0
         2:31 · 2 running · 1 failed · 1 done
         """,
     )
@@ -111,20 +120,21 @@ def test_nan_is_shown_as_such_and_in_red() -> None:
 @pytest.mark.parametrize(
     ("operator", "values", "looks"),
     [
-        ("<", (0.5, 0.4), "32m ★"),
-        ("<", (0.4, 0.5), "31m ☆"),
-        (">", (0.4, 0.5), "32m ★"),
-        ("==", (0.4, 0.2), "32m ★"),
+        ("<", (0.5, 0.4), ("32m", "★0.4000 @1")),
+        ("<", (0.4, 0.5), ("31m", "★0.4000 @0")),
+        (">", (0.4, 0.5), ("32m", "★0.5000 @1")),
+        ("==", (0.4, 0.2), ("32m", "★0.2000 @1")),
     ],
 )
-def test_colour_and_star_of_a_value_say_whether_it_got_better(
-    operator: str, values: tuple[float, float], looks: str
+def test_the_colour_says_whether_the_last_value_got_better_and_the_star_is_at_the_best(
+    operator: str, values: tuple[float, float], looks: tuple[str, str]
 ) -> None:
     criterion = make_criterion("own", operator, 0.1)  # type: ignore[arg-type]
     scenario = Scenario.begin(make_plan(("a", "b"), criterion=criterion))
     scenario.iterate("a", *values)
     shown = rendered(campaign_table(scenario.plan, scenario.state, Facts(scenario.now), (100, 24)), 100, color=True)
-    assert f"\x1b[{looks}{values[1]:.4f}" in shown
+    assert f"\x1b[{looks[0]}  {values[1]:.4f}" in shown
+    assert looks[1] in Text.from_ansi(shown).plain
 
 
 def test_a_metric_without_value_and_a_campaign_without_criterion() -> None:
@@ -170,8 +180,28 @@ def test_different_criteria_are_named_in_their_lines() -> None:
     assert "mse < 0.1" in lines[3]
     assert "accuracy > 0.95" in lines[4]
     assert "accuracy patience 5" in lines[5]
+    assert lines[2].split() == ["learner", "done", "now", "last", "best", "threshold", "status", "elapsed", "left"]
     # a star for the best of each thing that is measured
     assert ["★" in line for line in lines[3:7]] == [True, False, True, False]
+
+
+def test_a_metric_with_different_thresholds_is_named_in_the_title() -> None:
+    criteria = (make_criterion("mse", "<", 0.1), make_criterion("mse", "<", 0.2))
+    scenario = Scenario.begin(make_plan(("a", "b"), criterion=lambda index: criteria[index]))
+    lines = table_lines(scenario, 80, 24)
+    assert lines[0] == "parallel-tutorial · metric mse · local engine"
+    assert lines[2].split()[-2:] == ["threshold", "elapsed"]
+    assert ["< 0.1" in lines[3], "< 0.2" in lines[4]] == [True, True]
+
+
+@pytest.mark.parametrize("width", range(40, 160, 7))
+def test_no_number_is_cut_at_any_width(width: int) -> None:
+    scenario = Scenario.begin(make_plan(("a", "b"), max_iter=None))
+    scenario.iterate("a", *[-1.23456e-05] * 12, seconds=0.001)
+    scenario.iterate("b", 1234567.0, -123.456, seconds=0.001)
+    first, second = table_lines(scenario, width, 24)[3:5]
+    assert re.search(r" -1(\.2)?e-05 @0\b", first)
+    assert re.search(r"★-123\.5 @1\b", second)
 
 
 def test_replicas_and_attempts_stay_readable_where_the_name_is_cut() -> None:
@@ -180,8 +210,8 @@ def test_replicas_and_attempts_stay_readable_where_the_name_is_cut() -> None:
     scenario.start("a", task, replica=0)
     scenario.start("a", task, replica=1)
     scenario.start("b", task, attempt=12)
-    assert "a-very-long… x2 " in table_lines(scenario, 80, 24)[3]
-    assert "a-very-lon… #12 " in table_lines(scenario, 80, 24)[4]
+    assert "a-very-lon… x2 " in table_lines(scenario, 80, 24)[3]
+    assert "a-very-lo… #12 " in table_lines(scenario, 80, 24)[4]
 
 
 def test_time_between_two_sessions_is_nobodys_time() -> None:
@@ -242,7 +272,7 @@ def test_markup_in_a_name_is_just_its_name() -> None:
 def test_long_names_keep_both_ends() -> None:
     names = [f"training.--learning_rate={rate},simulation.--n_features=4" for rate in (0.1, 0.01)]
     lines = table_lines(Scenario.begin(make_plan(names)), 80, 24)
-    assert lines[3].startswith("· traini…ures=4 ")
+    assert lines[3].startswith("· traini…res=4 ")
 
 
 def test_three_hundred_learners_show_those_that_matter_and_count_the_rest() -> None:
