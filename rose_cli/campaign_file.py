@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from rose_cli import COMMAND_NAMES
 from rose_cli.check.campaign import check_plan
-from rose_cli.config.load import declared_tasks, load, located
+from rose_cli.config.load import declared_tasks, is_quoted, load, located
 from rose_cli.config.recovery import read_with_recovery
 from rose_cli.engine.labels import known_labels
 from rose_cli.engine.machine import machine_capacity
@@ -141,6 +141,7 @@ def _check(
         machine=target.machine,
         task_names=declared_tasks(read.document) | read.lost_names,
         find_labels=target.find_labels,
+        is_quoted=partial(is_quoted, read.document),
     )
     if loaded.campaign is not None:
         compiled = compile_plan(loaded.campaign, ctx)

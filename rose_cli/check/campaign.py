@@ -7,11 +7,12 @@ import os.path
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from rose_cli.check.arguments import ArgumentChecker
 from rose_cli.check.commands import CommandChecker
 from rose_cli.check.criterion import check_common_stop, check_end
 from rose_cli.check.engine import check_engine
 from rose_cli.check.files import check_files
-from rose_cli.check.literals import check_lines, check_texts, check_variables
+from rose_cli.check.literals import check_lines, check_variables
 from rose_cli.check.schedules import ExpressionProbe, Horizon, check_keys
 from rose_cli.config.models import RESERVED_TASK_NAMES, Campaign, Iterations, Learner, TaskFields
 from rose_cli.config.rules import folded
@@ -41,6 +42,7 @@ class _Checker:
 
     def __post_init__(self) -> None:
         self._commands = CommandChecker(self.campaign, self.ctx)
+        self._arguments = ArgumentChecker(self.campaign, self.ctx)
 
     @property
     def diagnostics(self) -> list[Diagnostic]:
@@ -137,23 +139,25 @@ class _Checker:
                 yield from check_keys(schedule, (*path, task), horizon)
                 yield from self._probe.probe_schedule(schedule, (*path, task), horizon)
                 for key, entry in schedule.at.items():
-                    yield from check_texts(entry, (*path, task, key), self.ctx.campaign_dir)
+                    yield from self._arguments.check(entry, (*path, task, key), self.campaign.tasks.get(task))
             else:
-                yield from self._check_fields(schedule, (*path, task), horizon)
+                yield from self._check_fields(schedule, (*path, task), horizon, self.campaign.tasks.get(task))
 
-    def _check_fields(self, fields: TaskFields, path: KeyPath, horizon: Horizon) -> Iterator[Diagnostic]:
+    def _check_fields(
+        self, fields: TaskFields, path: KeyPath, horizon: Horizon, declared: TaskFields | None = None
+    ) -> Iterator[Diagnostic]:
         yield from self._probe.probe_fields(fields, path, horizon)
-        yield from check_texts(fields, path, self.ctx.campaign_dir)
+        yield from self._arguments.check(fields, path, declared)
 
     def _check_stop_texts(self, stop: TaskFields | None, path: KeyPath) -> Iterator[Diagnostic]:
         if stop is not None:
-            yield from check_texts(stop, (*path, "stop"), self.ctx.campaign_dir)
+            yield from self._arguments.check(stop, (*path, "stop"), self.campaign.stop if path else None)
 
     def _check_smoke(self) -> Iterator[Diagnostic]:
         smoke, names = self.campaign.smoke, self.ctx.task_names
         horizon = Horizon(smoke.max_iter, has_metric=True)
         for task, override in smoke.overrides.items():
-            yield from self._check_fields(override, ("smoke", task), horizon)
+            yield from self._check_fields(override, ("smoke", task), horizon, self.campaign.tasks.get(task))
             if names and task not in names:
                 yield unknown_task(task, ("smoke", task), names, smoke.overrides)
 

@@ -1,4 +1,4 @@
-"""Finds values that are passed literally although a shell or an expression was meant, and placeholders in code."""
+"""Finds values that are passed literally although a shell was meant, and placeholders in code."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from rose_cli.check.origin import origin_of, word_location
-from rose_cli.config.expression.compiler import parse
-from rose_cli.config.expression.parser import ExpressionError
 from rose_cli.plan.shell_quoting import unquoted
 from rose_cli.plan.shell_scanner import NUMBERS, scan
 from rose_cli.plan.words import Code, code_at
@@ -27,49 +25,25 @@ if TYPE_CHECKING:
     from rose_cli.plan.model import CommandPlan
     from rose_cli.plan.shell_quoting import ShellLine, Spot, Style
 
-_LOOKS_COMPUTED = re.compile(r"(?=.*\bi\b)(?=.*([*+/%(]| - ))")
-
 _HOME = r"~(?:[\w.-]*/|(?=:|$))[^:=]*"
 
 # the dynamic linker knows three of its own
 _VARIABLE = r"\$(?!\{*(?:ORIGIN|LIB|PLATFORM)\b)(?:\{+\w+[^{}]*\}+|\([^()]+\)|[A-Za-z_]\w*)[^:=]*"
 
 # at the beginning, in a list such as PATH, or in --name=value
-_FOR_A_SHELL = re.compile(f"(?:^|[:=])({_HOME}|{_VARIABLE}|`[^`]+`)")
+FOR_A_SHELL = re.compile(f"(?:^|[:=])({_HOME}|{_VARIABLE}|`[^`]+`)")
 
 _DASHES = "\N{HYPHEN}\N{NON-BREAKING HYPHEN}\N{FIGURE DASH}\N{EN DASH}\N{EM DASH}\N{HORIZONTAL BAR}\N{MINUS SIGN}"
 
 # curly quotes, low ones, and those that point
 _TYPOGRAPHIC = re.compile(f"-?[{_DASHES}](?=[^\\W\\d]|-)|[\u2018-\u201f\u00ab\u00bb]")
 
-_WHOLE_PATH = "no shell reads this: write the full path, or start with {campaign_dir} or {workspace}"
-
 _SOURCED = re.compile(r"(?:^|[;&|]\s*)(?:source|\.)\s+([\"']?)([\w.][\w./+ -]*?)\1(?=\s|$|[;&|])")
-
-
-def check_texts(fields: TaskFields, path: KeyPath, campaign_dir: Path) -> Iterator[Diagnostic]:
-    """Check what one layer sets of a command."""
-    yield from check_lines(fields.pre_exec, (*path, "pre_exec"), campaign_dir)
-    for position, argument in enumerate(fields.args or ()):
-        yield from _check_text(argument, (*path, "args", position))
-    for name, value in (fields.options or {}).items():
-        at = (*path, "options", name)
-        yield from _check_computed(name, value, at)
-        yield from _check_sign(name, at, at_key=True)
-        for below, text in _texts(value):
-            yield from _check_text(text, (*at, *below))
-    for name in fields.adaptive or {}:
-        yield from _check_sign(name, (*path, "adaptive", name), at_key=True)
-    line = None if fields.shell else fields.executable
-    for position, word in enumerate(line.words if line is not None else ()):
-        place, inside = line.place(position) if line is not None else ((), None)
-        yield from _check_sign(word, (*path, "executable", *place), inside=inside)
-    yield from check_variables(fields.env, (*path, "env"))
 
 
 def check_variables(variables: Mapping[str, str | None] | None, path: KeyPath) -> Iterator[Diagnostic]:
     for name, value in (variables or {}).items():
-        if value is not None and (found := _FOR_A_SHELL.search(value)):
+        if value is not None and (found := FOR_A_SHELL.search(value)):
             message = f"'{found[1]}' is passed literally: rose expands neither variables nor '~'"
             hint = f'write the full path, or set it under pre_exec: export {name}="{_for_export(value)}"'
             yield Diagnostic("shell-sign", message, (*path, name), hint, Severity.WARNING)
@@ -91,21 +65,7 @@ def _for_export(value: str) -> str:
     return re.sub(r"(^|[:=])~(?=/|:|$)", r"\1$HOME", plain)
 
 
-def _texts(value: object) -> Iterator[tuple[tuple[int, ...], str]]:
-    if isinstance(value, str):
-        yield (), value
-    elif isinstance(value, tuple):
-        yield from (((position,), entry) for position, entry in enumerate(value) if isinstance(entry, str))
-
-
-def _check_text(text: str, path: KeyPath) -> Iterator[Diagnostic]:
-    if found := _FOR_A_SHELL.search(text):
-        message = f"'{found[1]}' is passed literally: rose expands neither variables nor '~'"
-        yield Diagnostic("shell-sign", message, path, _WHOLE_PATH, Severity.WARNING)
-    yield from _check_sign(text, path)
-
-
-def _check_sign(
+def check_sign(
     word: str, path: KeyPath, *, at_key: bool = False, inside: tuple[int, int] | None = None
 ) -> Iterator[Diagnostic]:
     """`—rate` and `“text”`: word processors and web pages produce them, programs do not understand them."""
@@ -115,21 +75,6 @@ def _check_sign(
         what, hint = ("hyphen", meant) if sign in _DASHES else ("quote", "write ' or \" if a quote is meant")
         message = f"'{sign}' (U+{ord(sign):04X}) is not a {what}: it is passed literally"
         yield Diagnostic("typographic-sign", message, path, hint, Severity.WARNING, at_key=at_key, inside=inside)
-
-
-def _check_computed(name: str, value: object, path: KeyPath) -> Iterator[Diagnostic]:
-    """`--n: 100 + i*50` outside of `adaptive`."""
-    if isinstance(value, str) and _LOOKS_COMPUTED.match(value) and _is_expression(value):
-        message = f"'{value}' is passed as plain text: expressions are evaluated only under 'adaptive'"
-        hint = f"write adaptive: {{{name}: {value}}}"
-        yield Diagnostic("computed-option", message, path, hint, Severity.WARNING)
-
-
-def _is_expression(text: str) -> bool:
-    try:
-        return "i" in parse(text).names
-    except ExpressionError:
-        return False
 
 
 _LAUNCHER = re.compile(

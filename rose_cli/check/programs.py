@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from rose_cli.check.arguments import TAKES_A_PATTERN, is_wildcard
 from rose_cli.check.files import listed
 from rose_cli.check.origin import word_location
 from rose_cli.config.placeholders import has_placeholder
@@ -30,7 +31,10 @@ if TYPE_CHECKING:
 
 _WORDS_OF_THE_SHELL = ("cd", "source", ".", "export", "module", "eval", "exec", "set", "unset", "ulimit", "if", "for")
 
-_SHELL_SIGN = re.compile(r"\|\|?|&&?|;|[012&]?>>?(&[012])?|<<?|[012]?>&[012]|\$\w.*|\$[{(].*|.*`.*|~(/.*)?")
+_SHELL_SIGN = re.compile(r"\|\|?|&&?|;|[012&]?>>?(&[012])?|<<?|[012]?>&[012]|\*|\$\w.*|\$[{(].*|.*`.*|~(/.*)?")
+
+_EXPANDED = re.compile(r"\$\w.*|~/.*|.*[*?].*")
+"""What a shell would expand, and not an operator that a list of arguments may contain on purpose."""
 
 MAX_GUESSES = 100
 
@@ -138,7 +142,7 @@ class ProgramChecker:
         near = self._nearest(script)
         if near is not None:
             return near
-        if script.startswith(("~", "/", "{")):
+        if script.startswith(("~", "$", "/", "{")):
             return self._where_paths_start(script)
         return f"write a path relative to {self._parent}; a script that a task writes is '{{workspace}}/{script}'"
 
@@ -155,11 +159,13 @@ class ProgramChecker:
     def _check_signs(self, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:
         """Operators of a shell in a command that no shell reads."""
         for position, word in enumerate(command.words[1:], start=1):
-            _, inside = word_location(layers, position)
-            if inside is not None and inside[1] == len(word) and _SHELL_SIGN.fullmatch(word):
+            path, inside = word_location(layers, position)
+            is_bare = inside[1] == len(word) if inside is not None else not self.ctx.is_quoted(path)
+            is_listed = inside is None and not _EXPANDED.fullmatch(word)
+            is_pattern = is_wildcard(word) and not TAKES_A_PATTERN.search(command.words[position - 1])
+            if is_bare and not is_listed and (_SHELL_SIGN.fullmatch(word) or is_pattern):
                 message = f"'{word}' is passed literally: the command does not run in a shell"
                 hint = "set shell: true beside 'executable', or quote it if this is meant"
-                path, _ = word_location(layers, position)
                 yield Diagnostic("shell-sign", message, path, hint, Severity.WARNING, inside=inside)
                 return
 
@@ -212,8 +218,11 @@ class ProgramChecker:
         return word.replace("{campaign_dir}", str(self.ctx.campaign_dir))
 
     def _where_paths_start(self, word: str) -> str:
-        if word.startswith("~"):
-            return "the command does not run in a shell: write the full path"
+        if word.startswith(("~", "$")):
+            return (
+                'no shell reads this: write an absolute path, or "{campaign_dir}/…" for a file beside the campaign, '
+                "or set shell: true"
+            )
         if word.startswith(("/", "{")):
             return "check the path"
         return f"a relative path starts at {self.ctx.where_paths_start}"

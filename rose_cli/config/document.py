@@ -94,6 +94,12 @@ class Document:
             return _span(node.at)
         return _span(range_inside(target, offset, length))
 
+    def is_quoted(self, path: KeyPath) -> bool:
+        """Whether the value is a string in quotes or after `|` or `>`."""
+        node, _, is_there = self._walk(path)
+        target = followed(node)
+        return is_there and isinstance(target, ScalarNode) and target.style != "plain"
+
     def with_value(self, path: KeyPath, text: str, source: str) -> Document:
         """The document with the value at `path` replaced by `text`, read as a file reads a value on one line.
 

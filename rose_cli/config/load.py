@@ -153,7 +153,7 @@ def _replace_invalid(data: Any, path: KeyPath, *, is_key: bool) -> None:  # noqa
         data = data[part]
     last = path[-1]
     if isinstance(data, list):
-        data[int(last)] = {} if path[0] == "learners" and len(path) == 2 else f"item {last}"
+        data[int(last)] = {} if path[0] == "learners" and len(path) == 2 else f"item-{last}"
     elif not isinstance(data, dict):
         return
     elif is_key:
@@ -188,6 +188,10 @@ def as_written(document: Document, path: KeyPath) -> KeyPath:
             bare = (*path[:at], *path[at + 1 :])
             path = bare if is_there(document, bare) else path
     return path
+
+
+def is_quoted(document: Document, path: KeyPath) -> bool:
+    return document.is_quoted(as_written(document, path))
 
 
 def is_there(document: Document, path: KeyPath) -> bool:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rose_cli.engine.base import Capacity
     from rose_cli.engine.labels import ResourceLabel
     from rose_cli.plan.model import CommandPlan
+    from rose_cli.util.errors import KeyPath
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class CheckContext:
     """`task_names` are all tasks that the file declares, including invalid ones.
 
     `find_labels` returns the resource labels of the installed radical.pilot, None if it is not installed; it is called
-    only when needed.
+    only when needed. `is_quoted`: whether the value at a path is a string in quotes, which is deliberate.
     """
 
     campaign_file: Path
@@ -40,6 +41,7 @@ class CheckContext:
     machine: Capacity
     task_names: frozenset[str]
     find_labels: Callable[[], dict[str, ResourceLabel] | None] = lambda: None
+    is_quoted: Callable[[KeyPath], bool] = lambda _: False
 
     @cached_property
     def campaign_dir(self) -> Path:
