@@ -27,7 +27,7 @@ from rose_cli.runs.lock import lock_time
 from rose_cli.runs.stop_requests import take_requests
 from rose_cli.util.errors import EngineError, ExitCode, RoseError
 from rose_cli.util.files import directory_identity
-from rose_cli.util.host import boot_id, steady_clock
+from rose_cli.util.host import SuspensionGauge, boot_id, steady_clock
 from rose_cli.util.processes import process_start_ticks
 from rose_cli.util.redact import Secrets
 from rose_cli.util.secrets import secrets_of_environment
@@ -164,12 +164,13 @@ async def _run(setup: SessionSetup, inbox: _SignalInbox) -> SessionResult:
     lost = _collect_lost_errors(setup.plan.engine.grace_seconds)
     state = setup.state
     clock = steady_clock()  # the durations of the run are computed from the times in its journal
-    recorder = Recorder(setup.journal, state.apply, clock)
+    gauge = SuspensionGauge(clock)
+    recorder = Recorder(setup.journal, state.apply, clock, gauge.pulse)
     number = state.session.number + 1 if state.session else 1
     identity = directory_identity(setup.directory.path)
     run_id = unique_run_id(state.run_id, identity)
     engine = make_engine(setup.plan, run_id, number, setup.directory.engine, setup.environment)
-    screen = open_screen(setup.output, setup.plan, state, lambda: _facts(engine, clock()), sys.stdout)
+    screen = open_screen(setup.output, setup.plan, state, lambda: _facts(engine, clock(), gauge.pulse()), sys.stdout)
     for record in setup.recorded:
         screen.on_record(record)
     recorder.subscribe(screen.on_record)
@@ -186,13 +187,16 @@ async def _run(setup: SessionSetup, inbox: _SignalInbox) -> SessionResult:
             boot_id(),
             process_start_ticks(os.getpid()),
             setup.checksums,
+            engine.capacity.cores,
+            len(engine.capacity.gpus),
+            engine.capacity.memory_mb,
         )
         await recorder.record(started, *setup.opening)
         if setup.rewrite is not None:
             setup.rewrite()
         for shortcoming in capacity_warnings(setup.plan, setup.environment):
             screen.warn(shortcoming)
-        result = await _supervise(setup, recorder, engine, screen, inbox)
+        result = await _supervise(setup, recorder, engine, screen, inbox, gauge)
         await recorder.record(e.SessionEnded(number, result.reason, result.message))
         return result
     except BaseException as error:
@@ -207,7 +211,12 @@ async def _run(setup: SessionSetup, inbox: _SignalInbox) -> SessionResult:
 
 
 async def _supervise(
-    setup: SessionSetup, recorder: Recorder, engine: Engine, screen: Screen, inbox: _SignalInbox
+    setup: SessionSetup,
+    recorder: Recorder,
+    engine: Engine,
+    screen: Screen,
+    inbox: _SignalInbox,
+    gauge: SuspensionGauge,
 ) -> SessionResult:
     grace = setup.plan.engine.grace_seconds
     deadline = deadline_of(setup.plan.limits.wall_time_seconds, setup.environment, grace, time.time())
@@ -217,6 +226,7 @@ async def _supervise(
         screen.warn(deadline.notice)
     async with anyio.create_task_group() as group:
         group.start_soon(screen.run)
+        group.start_soon(_keep_pulse, gauge)
         group.start_soon(_kill_at_deadline, deadline, engine)
         group.start_soon(_obey_signals, session, screen, inbox)
         group.start_soon(_obey_requests, session, screen)
@@ -224,6 +234,12 @@ async def _supervise(
             result = await Supervisor(session, setup.left_out).supervise()
         group.cancel_scope.cancel()
     return result
+
+
+async def _keep_pulse(gauge: SuspensionGauge) -> None:
+    while True:
+        gauge.pulse()
+        await anyio.sleep(gauge.PULSE_SECONDS)
 
 
 async def _kill_at_deadline(deadline: Deadline, engine: Engine) -> None:
@@ -261,10 +277,10 @@ async def _obey_requests(session: Session, screen: Screen) -> None:
         await anyio.sleep(POLL_SECONDS)
 
 
-def _facts(engine: Engine, now: float) -> Facts:
+def _facts(engine: Engine, now: float, suspended: float) -> Facts:
     activity = engine.activity
     doing = (activity.words, activity.since) if activity else None
-    return Facts(now, engine.busy_cores, engine.capacity.cores, doing=doing)
+    return Facts(now, engine.busy_cores, engine.capacity.cores, doing=doing, suspended=suspended)
 
 
 def _collect_lost_errors(grace_seconds: float) -> list[BaseException]:

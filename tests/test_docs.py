@@ -205,10 +205,14 @@ def test_export_gives_what_is_documented(rose: Rose) -> None:
     _run_one(rose)
     head = rose("export", "run").out.splitlines()[0].split(",")
     documented = first_column(COMMANDS_PAGE, "Columns of an export")
-    assert head[: len(documented) - 3] == documented[:-3]
-    assert documented[-3:] == ["option.TASK.NAME", "result.KEY", "replica.TASK.N.KEY"]
+    patterns = documented.index("option.TASK.NAME")
+    spent = ["working_seconds", "waiting_seconds", "paused_seconds", "core_seconds"]
+    assert head[:patterns] == documented[:patterns]
+    assert documented[patterns : patterns + 3] == ["option.TASK.NAME", "result.KEY", "replica.TASK.N.KEY"]
+    assert documented[patterns + 3 :] == [*spent, "time.TASK.NAME"]
     own = ["replica.simulation.0.loss", "replica.simulation.1.loss"]
-    assert head[len(documented) - 3 :] == ["option.simulation.--n", "result.loss", *own]
+    times = [f"time.simulation.{name}" for name in spent]
+    assert head[patterns:] == ["option.simulation.--n", "result.loss", *own, *spent, *times]
 
 
 def test_validate_gives_what_is_documented(rose: Rose) -> None:

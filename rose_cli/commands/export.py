@@ -11,8 +11,9 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias
 
-from rose_cli.commands.status import replica_results
+from rose_cli.commands.status import replica_results, spent_seconds
 from rose_cli.find_runs import find_run
+from rose_cli.loop.usage import core_seconds, iteration_use
 from rose_cli.plan.model import CRITERION
 from rose_cli.run_info import RunInfo, notice_ownership, read_run
 from rose_cli.util.errors import ExitCode, UsageError
@@ -35,6 +36,11 @@ _FORMULA = re.compile(r"[=+\-@\t\n\uff1d\uff0b\uff0d\uff20]")
 _NUMBER = re.compile(r"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|inf|nan)")
 
 _COLUMNS = ("learner", "iteration", "metric_name", "metric_value", "stop_reason", "started", "seconds")
+
+_TIME_COLUMNS = ("working_seconds", "waiting_seconds", "paused_seconds", "core_seconds")
+
+_TASK_TIMES = "time."
+"""How the names of columns with the times of a task start."""
 
 
 def export(argument: str | None, export_format: ExportFormat, output: Path | None) -> ExitCode:
@@ -83,6 +89,20 @@ def _row(plan: LearnerPlan, learner: LearnerState, iteration: IterationState) ->
             for replica, report in enumerate(reports)
             for key, value in report.items()
         },
+        **_times(plan, iteration),
+    }
+
+
+def _times(plan: LearnerPlan, iteration: IterationState) -> dict[str, float]:
+    uses = iteration_use(plan, iteration)
+    return {
+        **spent_seconds(iteration.spent),
+        "core_seconds": core_seconds(uses),
+        **{
+            f"{_TASK_TIMES}{task}.{name}": value
+            for task, use in uses.items()
+            for name, value in {**spent_seconds(use.spent), "core_seconds": use.core_seconds}.items()
+        },
     }
 
 
@@ -91,6 +111,8 @@ def _write_csv(info: RunInfo, stream: TextIO) -> None:
     columns = dict.fromkeys(_COLUMNS)
     for row in rows(info):
         columns.update(dict.fromkeys(row))
+    for column in [name for name in columns if name in _TIME_COLUMNS or name.startswith(_TASK_TIMES)]:
+        columns[column] = columns.pop(column)  # after options and results, where older versions had no column
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([_escaped(_no_formula(column)) for column in columns])
     for row in rows(info):

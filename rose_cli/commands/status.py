@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from rose_cli.find_runs import find_run
 from rose_cli.journal.state import LearnerState, learner_status
 from rose_cli.loop.criterion import best_iteration, best_value
+from rose_cli.loop.usage import core_seconds, learner_use
 from rose_cli.run_info import RunInfo, notice_ownership, ownership_text, read_run
 from rose_cli.runs.moves import RunLocation, lost_workspaces
 from rose_cli.util.errors import ExitCode
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from rose_cli.journal.state import IterationState
+    from rose_cli.journal.time_spent import TimeSpent
     from rose_cli.plan.model import LearnerPlan
 
 StatusFormat: TypeAlias = Literal["text", "json"]
@@ -121,6 +123,29 @@ def _learner_object(info: RunInfo, plan: LearnerPlan, lost: str | None) -> dict[
         "report_problem": _report_problem(learner),
         "error": _error_object(info, learner),
         "lost": lost,
+        **_time_object(info, plan),
+    }
+
+
+def _time_object(info: RunInfo, plan: LearnerPlan) -> dict[str, Any]:
+    now = time.time() if info.alive else info.state.last_time
+    moment, learner = info.state.moment(now), info.state.learners[plan.name]
+    uses = learner_use(plan, learner, moment)
+    return {
+        **spent_seconds(learner.times.clock.spent(moment)),
+        "core_seconds": core_seconds(uses),
+        "task_times": {
+            task: {**spent_seconds(use.spent), "core_seconds": use.core_seconds} for task, use in uses.items()
+        },
+    }
+
+
+def spent_seconds(spent: TimeSpent) -> dict[str, float]:
+    """The keys of a time that was spent, in JSON and in exports."""
+    return {
+        "working_seconds": spent.working,
+        "waiting_seconds": spent.waiting,
+        "paused_seconds": spent.paused,
     }
 
 

@@ -208,6 +208,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "campaign_dir": _is_absolute,
     "log": is_inside,
     "seconds": lambda seconds: 0 <= seconds < _MOST_SECONDS,
+    "suspended": lambda seconds: 0 <= seconds < _MOST_SECONDS,
     "Mapping[str, Any]": is_shallow,
     "Mapping[str, int]": _are_sizes,
     "Mapping[str, str]": _are_fingerprints,

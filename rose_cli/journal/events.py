@@ -41,6 +41,7 @@ class SessionStarted:
     `pid` and `start_ticks` identify its process, `boot` the boot of the machine that it runs on.
     `files`: fingerprints of the files that the plan names, if they differ from those of the session before; empty for
     a missing file. `checksums`: as in `RunCreated`, of files that rose has rewritten or the user has decided to trust.
+    `cores`, `gpus`, `memory_mb`: what its engine has.
     """
 
     session: int
@@ -54,15 +55,23 @@ class SessionStarted:
     boot: str | None = None
     start_ticks: int | None = None
     checksums: Mapping[str, str] = field(default_factory=dict)
+    cores: int | None = None
+    gpus: int | None = None
+    memory_mb: int | None = None
 
 
 @dataclass(frozen=True)
 class SessionEnded:
-    """`reason`: finished, failed, interrupted, terminated, stop_requested, wall_time, engine_lost."""
+    """`reason`: finished, failed, interrupted, terminated, stop_requested, wall_time, engine_lost.
+
+    Here and in events of attempts, `suspended` is for how long rose or its machine has been suspended in this session
+    so far: stopped by Ctrl-Z, or asleep. The recorder sets it.
+    """
 
     session: int
     reason: str
     message: str | None = None
+    suspended: float | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +106,7 @@ class AttemptStarted(AttemptEvent):
     """About to start; durable before the process exists. `options` are the values in this iteration."""
 
     options: Mapping[str, Any] = field(default_factory=dict)
+    suspended: float | None = None
 
 
 @dataclass(frozen=True)
@@ -121,6 +131,7 @@ class AttemptSucceeded(AttemptEvent):
     files: Mapping[str, int] = field(default_factory=dict)
     report_problem: str | None = None
     metric_file: str | None = None
+    suspended: float | None = None
 
 
 @dataclass(frozen=True)
@@ -140,6 +151,7 @@ class AttemptFailed(AttemptEvent):
     stderr_tail: tuple[str, ...] = ()
     files: Mapping[str, int] = field(default_factory=dict)
     metric_file: str | None = None
+    suspended: float | None = None
 
 
 @dataclass(frozen=True)
@@ -152,6 +164,7 @@ class AttemptCancelled(AttemptEvent):
     reason: str
     seconds: float = 0.0
     files: Mapping[str, int] = field(default_factory=dict)
+    suspended: float | None = None
 
 
 @dataclass(frozen=True)

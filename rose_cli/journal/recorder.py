@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
 
+from rose_cli.journal import events as e
 from rose_cli.journal.codec import Record, decode, encode
 from rose_cli.util.errors import JournalError
 from rose_cli.util.shortage import check_thread, shortage
@@ -49,15 +50,21 @@ class Recorder:
     """Groups the events of many tasks into few writes; `apply` and the listeners only see what is durable.
 
     The first error, of the disk or of `apply`, is final: all waiting callers and every later call get it. The file
-    belongs to whoever opened it, and is closed after `close()`. A recorder belongs to one event loop.
+    belongs to whoever opened it, and is closed after `close()`. A recorder belongs to one event loop. `suspended` says
+    for how long the session has been suspended so far.
     """
 
     def __init__(
-        self, file: JournalFile, apply: Callable[[Record], object], clock: Callable[[], float] = time.time
+        self,
+        file: JournalFile,
+        apply: Callable[[Record], object],
+        clock: Callable[[], float] = time.time,
+        suspended: Callable[[], float] = float,
     ) -> None:
         self._file = file
         self._apply_record = apply
         self._clock = clock
+        self._suspended = suspended
         self._next_sequence = file.next_sequence
         self._pending: list[_Entry] = []
         self._write: asyncio.Future[None] | None = None
@@ -116,6 +123,8 @@ class Recorder:
         The records that are applied are decoded again: state and screen then see exactly what a resume will see.
         """
         now = self._clock()
+        if seconds := self._suspended():
+            events = [_marked(event, seconds) for event in events]
         numbered = enumerate(events, self._next_sequence)
         lines = tuple(encode(Record(sequence, now, event)) for sequence, event in numbered)
         self._pending.append(_Entry(tuple(map(decode, lines)), lines, outcome))
@@ -161,6 +170,12 @@ class Recorder:
                 self._apply_record(record)
                 for listener in self._listeners:
                     listener(record)
+
+
+def _marked(event: Event, suspended: float) -> Event:
+    """The event with the time that the session has been suspended, if it has a field for it."""
+    timed = e.AttemptStarted | e.AttemptSucceeded | e.AttemptFailed | e.AttemptCancelled | e.SessionEnded
+    return replace(event, suspended=suspended) if isinstance(event, timed) else event
 
 
 def _one_thread() -> ThreadPoolExecutor:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rose_cli.journal import events as e
 from rose_cli.journal.codec import UnfitError, is_inside
+from rose_cli.journal.time_spent import LATEST_IN_RUN, Durations, LearnerTimes, Moment, Stopwatch, TimeSpent
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -39,7 +40,8 @@ class Status(str, Enum):
 class StepState:
     """One step of the current iteration. `failures` counts the failed attempts towards the retries.
 
-    `finished`: it succeeded or was skipped. `over_limit`: an attempt exceeded a limit, and no other follows.
+    `finished`: it succeeded or was skipped. `over_limit`: an attempt exceeded a limit, and no other follows. `ended`:
+    when its latest attempt ended, in UNIX seconds. `clock`: the time spent on all of its attempts.
     """
 
     attempt: int = 0
@@ -48,8 +50,10 @@ class StepState:
     running: bool = False
     finished: bool = False
     started: float = 0.0
+    ended: float = 0.0
     value: float | None = None
     process: tuple[int, int] | None = None
+    clock: Stopwatch = field(default_factory=Stopwatch)
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class IterationState:
 
     `metric_file`: in the current one, the signature of the criterion's file as a successful attempt wrote it. It is not
     watched if an older rose started the iteration, which did not record who wrote that file. `failed` lists the
-    attempts that failed, by task, replica and number.
+    attempts that failed, by task, replica and number. `spent`: how the learner spent the time on a finished one.
     """
 
     number: int
@@ -81,6 +85,7 @@ class IterationState:
     metric_file: str | None = None
     metric_file_is_watched: bool = True
     failed: tuple[tuple[str, int, int], ...] = ()
+    spent: TimeSpent = field(default_factory=TimeSpent)
 
     @property
     def result(self) -> dict[str, Any]:
@@ -101,7 +106,7 @@ class LearnerState:
     `home`: where run and campaign were when its workspace was created, or its links were last updated. `files`: the
     files in the workspace, with sizes, when the last attempt ended; `files_are_known`: no other has started since.
     `file_origins`: the latest attempts that wrote the file that the criterion reads. `unreported`: the latest attempt
-    whose report was not kept.
+    whose report was not kept. `durations`: of its tasks.
     """
 
     name: str
@@ -113,7 +118,8 @@ class LearnerState:
     current: IterationState | None = None
     error: e.AttemptFailed | None = None
     failures: int = 0
-    longest_seconds: dict[str, float] = field(default_factory=dict)
+    durations: dict[str, Durations] = field(default_factory=dict)
+    times: LearnerTimes = field(default_factory=LearnerTimes)
     earlier_attempts: dict[tuple[int, str, int], int] = field(default_factory=dict)
     max_iter: int | None = None
     home: tuple[str, str] | None = None
@@ -132,6 +138,11 @@ class LearnerState:
     def history(self) -> list[float | None]:
         """The metric by iteration; None where the criterion gave none."""
         return [iteration.value for iteration in self.iterations]
+
+    @property
+    def longest_seconds(self) -> dict[str, float]:
+        """The longest duration of each task."""
+        return {task: durations.longest for task, durations in self.durations.items()}
 
     @property
     def task(self) -> str | None:
@@ -162,6 +173,8 @@ class LearnerState:
 
 @dataclass
 class SessionState:
+    """`suspended`: for how many seconds rose or its machine was, so far. `cores`, `gpus`, `memory_mb`: its engine's."""
+
     number: int
     host: str
     pid: int
@@ -175,6 +188,10 @@ class SessionState:
     ended: float | None = None
     reason: str | None = None
     message: str | None = None
+    suspended: float = 0.0
+    cores: int | None = None
+    gpus: int | None = None
+    memory_mb: int | None = None
 
 
 @dataclass
@@ -196,10 +213,11 @@ class RunState:
     steps_done: int = 0
     attempts_failed: int = 0
     earlier_seconds: float = 0.0
-    longest_seconds: dict[str, float] = field(default_factory=dict)
+    durations: dict[str, Durations] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     checksums: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _now: float = 0.0
+    _moment: Moment = field(default_factory=Moment)
     _tasks: Mapping[str, Collection[str]] | None = None
 
     @classmethod
@@ -209,16 +227,28 @@ class RunState:
         state._tasks = tasks
         return state
 
-    def seconds(self, now: float) -> float:
+    def moment(self, now: float, suspended: float = 0.0) -> Moment:
+        """`now` for the running session. `suspended`: its own count, if it knows of more than the journal."""
+        return Moment(now, max(suspended, self.session.suspended) if self.session else 0.0)
+
+    def seconds(self, now: float, suspended: float = 0.0) -> float:
         """How long sessions have worked on the run, up to `now` for a session that is running."""
         if self.session is None or self.session.ended is not None:
             return self.earlier_seconds
-        return self.earlier_seconds + max(0.0, now - self.session.started)
+        return self.earlier_seconds + max(0.0, now - self.session.started - self.moment(now, suspended).suspended)
+
+    def durations_of(self, learner: str, task: str) -> Durations | None:
+        """How long the task took in this learner, else in any other; None if it has never succeeded."""
+        return self.learners[learner].durations.get(task) or self.durations.get(task)
 
     def expected_seconds(self, learner: str, task: str) -> float:
         """The longest duration of the task in this learner, else in any other; 0 if it has never succeeded."""
         own = self.learners[learner].longest_seconds
         return own[task] if task in own else self.longest_seconds.get(task, 0.0)
+
+    @property
+    def longest_seconds(self) -> dict[str, float]:
+        return {task: durations.longest for task, durations in self.durations.items()}
 
     def bound(self, learner: str, planned: int | None) -> int | None:
         """The learner's `max_iter`: the one that a resume set, else the planned one."""
@@ -228,6 +258,10 @@ class RunState:
     def apply(self, record: Record) -> None:
         """Apply one record. Raises UnfitError for a record that cannot belong to this run."""
         self._now = record.time
+        suspended = getattr(record.event, "suspended", None)
+        if suspended is not None and self.session is not None:
+            self.session.suspended = max(self.session.suspended, suspended)
+        self._moment = self.moment(record.time)
         self._apply_event(record.event)
         self.last_time = record.time
 
@@ -248,36 +282,42 @@ class RunState:
     @_apply_event.register
     def _(self, event: e.SessionStarted) -> None:
         self._check_created()
-        self._close_session(self.last_time)
+        self._close_session(self.moment(self.last_time))
         self.session = SessionState(event.session, event.host, event.pid, event.engine, self._now)
+        self.session.cores, self.session.gpus, self.session.memory_mb = event.cores, event.gpus, event.memory_mb
         self.session.directory, self.session.identity = event.directory, event.identity
         self.session.campaign_dir = event.campaign_dir
         self.session.boot, self.session.start_ticks = event.boot, event.start_ticks
         self.files = {name: text for name, text in {**self.files, **event.files}.items() if text}
         self._add_checksums(event.checksums)
         for learner in self.learners.values():
+            learner.times.start_session(Moment(self._now))
             if learner.stop_reason is None:
                 learner.status = Status.PENDING
 
     @_apply_event.register
     def _(self, event: e.SessionEnded) -> None:
         self._check_created()
-        self._close_session(self._now)
+        self._close_session(self._moment)
         if self.session is not None:
             self.session.reason, self.session.message = event.reason, event.message
         for learner in self.learners.values():
             if learner.status is Status.RUNNING:
                 learner.status = _interrupted(event.reason)
 
-    def _close_session(self, time: float) -> None:
-        if self.session is not None and self.session.ended is None:
-            self.session.ended = time
-            self.earlier_seconds += max(0.0, time - self.session.started)
+    def _close_session(self, moment: Moment) -> None:
+        if self.session is None or self.session.ended is not None:
+            return
+        self.earlier_seconds = self.seconds(moment.time)
+        self.session.ended = moment.time
+        for learner in self.learners.values():
+            learner.times.end_session((step.clock for _, step in learner.running_steps()), moment)
 
     @_apply_event.register
     def _(self, event: e.LearnerStarted) -> None:
         learner, session = self._learner(event.learner), self.session
         learner.prepared = True
+        learner.times.start(self._moment)
         _update_files(learner, event.files)
         if session is not None and session.directory is not None and session.campaign_dir is not None:
             learner.home = (session.directory, session.campaign_dir)
@@ -293,6 +333,7 @@ class RunState:
         _share_options(learner, event)
         step = learner.current.steps.setdefault((event.task, event.replica), StepState())
         step.attempt, step.running, step.started, step.process = event.attempt, True, self._now, None
+        learner.times.start_attempt(step.clock, event.iteration, event.task, self._moment)
 
     @_apply_event.register
     def _(self, event: e.ProcessSpawned) -> None:
@@ -300,6 +341,7 @@ class RunState:
 
     @_apply_event.register
     def _(self, event: e.AttemptSucceeded) -> None:
+        before = self._step(event).clock.total.paused
         step = self._end_attempt(event)
         step.finished, step.value = True, event.value
         learner = self.learners[event.learner]
@@ -311,8 +353,9 @@ class RunState:
         if event.report_problem is not None:
             learner.unreported = event
         _keep_origin(learner, event)
-        for longest in (learner.longest_seconds, self.longest_seconds):
-            longest[event.task] = max(event.seconds, longest.get(event.task, 0.0))
+        seconds = max(0.0, event.seconds - (step.clock.total.paused - before))
+        learner.durations.setdefault(event.task, Durations()).add(seconds)
+        self.durations.setdefault(event.task, Durations(LATEST_IN_RUN)).add(seconds)
         self.steps_done += 1
 
     @_apply_event.register
@@ -346,6 +389,7 @@ class RunState:
         learner = self._learner(event.learner)
         iteration = learner.current or IterationState(event.iteration, self._now)
         iteration.seconds, iteration.value, iteration.metric_file = event.seconds, event.value, None
+        iteration.spent = learner.times.finish_iteration(self._moment)
         learner.iterations.append(iteration)
         learner.current = None
 
@@ -354,12 +398,14 @@ class RunState:
         learner = self._learner(event.learner)
         learner.stop_reason, learner.message = event.reason, event.message
         learner.status = _FINAL.get(event.reason, Status.DONE)
+        learner.times.stop(self._moment)
 
     @_apply_event.register
     def _(self, event: e.LearnerReopened) -> None:
         learner = self._learner(event.learner)
         learner.stop_reason = learner.message = learner.error = None
         learner.status = Status.PENDING
+        learner.times.reopen(self._moment)
         for step in learner.current.steps.values() if learner.current else ():
             step.failures, step.over_limit = 0, False
         if event.from_iteration is not None:
@@ -398,7 +444,8 @@ class RunState:
 
     def _end_attempt(self, event: e.AttemptEvent) -> StepState:
         step = self._step(event)
-        step.running = False
+        step.running, step.ended = False, self._now
+        self.learners[event.learner].times.end_attempt(step.clock, self._moment)
         return step
 
 

@@ -23,6 +23,33 @@ def steady_clock() -> Callable[[], float]:
     return lambda: offset + time.clock_gettime(source)
 
 
+SUSPENDED_SECONDS = 5.0
+"""A pulse that comes so much too late tells that the process was suspended; a machine under load is not so late."""
+
+
+class SuspensionGauge:
+    """How long this process has been suspended since the gauge was made: stopped, or on a machine that was asleep.
+
+    It notices that `pulse`, which somebody has to call every `PULSE_SECONDS`, was not called in time.
+    """
+
+    PULSE_SECONDS = 1.0
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._latest = clock()
+        self._seconds = 0.0
+
+    def pulse(self) -> float:
+        """The seconds until now. Every call is a pulse."""
+        now = self._clock()
+        late = now - self._latest - self.PULSE_SECONDS
+        if late > SUSPENDED_SECONDS:
+            self._seconds += late
+        self._latest = now
+        return self._seconds
+
+
 def host_name() -> str:
     return socket.gethostname()
 

@@ -223,7 +223,8 @@ TITLED_LINES = 8
 class Facts:
     """What the journal does not know. `now` in UNIX seconds; `cores` 0: not known; `alive`: a session is running.
 
-    `doing`: an activity of the engine that tasks wait for, in words, and when it started.
+    `doing`: an activity of the engine that tasks wait for, in words, and when it started. `suspended`: for how long
+    the session has been suspended so far.
     """
 
     now: float
@@ -231,6 +232,7 @@ class Facts:
     cores: int = 0
     alive: bool = True
     doing: tuple[str, float] | None = None
+    suspended: float = 0.0
 
 
 def campaign_table(
@@ -330,7 +332,7 @@ class _Table:
             pieces.append((f"{words} … {duration(facts.now - since)}", "yellow"))
         elif facts.cores and facts.alive and state.session is not None and state.session.ended is None:
             pieces.append((f"{facts.cores_busy}/{facts.cores} cores", ""))
-        return [*pieces, (duration(state.seconds(facts.now)), "")]
+        return [*pieces, (duration(state.seconds(facts.now, facts.suspended)), "")]
 
 
 def _by_group(counts: Mapping[DisplayStatus, int]) -> list[Piece]:

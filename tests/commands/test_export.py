@@ -7,6 +7,8 @@ import io
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.conftest import Rose
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 def test_an_export_as_csv(ended: Rose) -> None:
     rows = list(csv.DictReader(io.StringIO(ended("export", "r").out)))
     options = ["--n", "--rate", "--noise", "--last", "--flag"]
-    assert {name for name in rows[0] if "." in name} == {
+    assert {name for name in rows[0] if "." in name and not name.startswith("time.")} == {
         *(f"option.simulation.{name}" for name in options),
         "result.labeled_count",
         "result.share",
@@ -45,3 +47,20 @@ def test_an_export_as_json_lines_to_a_file(ended: Rose) -> None:
         "option.simulation.--flag",
     }
     assert ended("export", "r", "-o", "no/such/folder.csv").code == 2
+
+
+def test_an_export_tells_working_from_waiting_and_ends_with_it(ended: Rose) -> None:
+    text = ended("export", "r").out
+    columns = text.splitlines()[0].split(",")
+    spent = ["working_seconds", "waiting_seconds", "paused_seconds", "core_seconds"]
+    tasks = [f"time.{task}.{name}" for task in ("simulation", "criterion") for name in spent]
+    assert columns[-12:] == [*spent, *tasks]
+    for row in csv.DictReader(io.StringIO(text)):
+        seconds = {name: float(row[name]) for name in (*spent, *tasks)}
+        parts = [seconds[f"time.{task}.working_seconds"] for task in ("simulation", "criterion")]
+        assert min(parts) > 0
+        assert seconds["working_seconds"] == pytest.approx(sum(parts))
+        assert seconds["core_seconds"] == pytest.approx(sum(parts)), "each task has one core"
+        assert seconds["paused_seconds"] == 0
+    row = json.loads(ended("export", "r", "--format", "jsonl").out.splitlines()[0])
+    assert [name for name in row if name in columns[-12:]] == columns[-12:]

@@ -71,6 +71,7 @@ BY_NAME: Mapping[str, st.SearchStrategy[Any]] = {
     "campaign_dir": places,
     "log": text.filter(is_inside),
     "seconds": st.floats(0, 1e11),
+    "suspended": st.one_of(st.none(), st.floats(0, 1e11)),
     "pid": st.integers(1, 2**31),
     "exit_code": st.none() | st.integers(-(2**31), 2**31),
     "format": st.just(FORMAT_VERSION),

@@ -385,3 +385,15 @@ async def test_after_a_failure_a_note_is_not_queued(path: Path) -> None:
         recorder.append_nowait(LearnerStarted("b"))
         assert recorder._pending == []
     assert applied.sequences == [1]
+
+
+async def test_events_say_for_how_long_the_session_has_been_suspended(path: Path) -> None:
+    suspended = 0.0
+    applied = Applied()
+    with JournalFile.create(path) as file:
+        recorder = Recorder(file, applied.apply, lambda: 5.0, lambda: suspended)
+        await recorder.record(AttemptStarted("a", 0, "t", 0, 1))
+        suspended = 60.0
+        await recorder.record(LearnerStarted("a"), AttemptStarted("a", 0, "t", 0, 2))
+        await recorder.close()
+    assert [getattr(record.event, "suspended", "no field") for record in in_file(path)] == [None, "no field", 60.0]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rose_cli.util.host import boot_id, steady_clock
+from rose_cli.util.host import SuspensionGauge, boot_id, steady_clock
 from rose_cli.util.processes import process_is_running, process_start_ticks
 
 on_linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
@@ -89,3 +89,11 @@ def test_the_same_number_with_another_start_is_another_process() -> None:
 def test_a_number_that_no_process_can_have_is_nobody(pid: int) -> None:
     assert process_start_ticks(pid) is None
     assert not process_is_running(pid, None)
+
+
+def test_a_gauge_counts_only_pulses_that_are_far_too_late() -> None:
+    now = 100.0
+    gauge = SuspensionGauge(lambda: now)
+    for pause, suspended in ((0.1, 0.0), (1.0, 0.0), (5.9, 0.0), (3601.0, 3600.0), (1.0, 3600.0), (11.0, 3610.0)):
+        now += pause
+        assert gauge.pulse() == suspended

@@ -12,7 +12,7 @@ import signal
 import sys
 import tempfile
 import time
-from dataclasses import is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 
 from rose_cli.journal import events as e
@@ -114,7 +114,8 @@ def plain(value: object) -> object:
     """A state as what JSON can hold; what begins with `_` is nobody's business."""
     if is_dataclass(value):
         derived = {key: getattr(value, key) for key, entry in vars(type(value)).items() if isinstance(entry, property)}
-        return {key: plain(entry) for key, entry in {**vars(value), **derived}.items() if not key.startswith("_")}
+        own = {field.name: getattr(value, field.name) for field in fields(value)}
+        return {key: plain(entry) for key, entry in {**own, **derived}.items() if not key.startswith("_")}
     if isinstance(value, dict):
         return {str(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):

@@ -1,0 +1,57 @@
+"""What the tasks of a learner have used: time and core-seconds, per task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rose_cli.journal.time_spent import Moment, TimeSpent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from rose_cli.journal.state import IterationState, LearnerState
+    from rose_cli.plan.model import LearnerPlan, StepPlan
+
+
+@dataclass(frozen=True)
+class TaskUse:
+    """The use of one task, summed over all its attempts and replicas. `core_seconds`: of its cores, while it worked."""
+
+    spent: TimeSpent = TimeSpent()  # noqa: RUF009 - immutable
+    core_seconds: float = 0.0
+
+    def __add__(self, other: TaskUse) -> TaskUse:
+        return TaskUse(self.spent + other.spent, self.core_seconds + other.core_seconds)
+
+
+def iteration_use(plan: LearnerPlan, iteration: IterationState) -> dict[str, TaskUse]:
+    """What each task has used in a finished iteration."""
+    steps = {step.task: step for step in plan.all_steps}
+    return _summed(_uses(steps, iteration, Moment()))
+
+
+def learner_use(plan: LearnerPlan, learner: LearnerState, moment: Moment) -> dict[str, TaskUse]:
+    """What each task has used until `moment`, in all iterations that count: not in those that a resume has undone."""
+    steps = {step.task: step for step in plan.all_steps}
+    iterations = [*learner.iterations, *([learner.current] if learner.current else [])]
+    return _summed(use for iteration in iterations for use in _uses(steps, iteration, moment))
+
+
+def core_seconds(uses: Mapping[str, TaskUse]) -> float:
+    """The sum over all tasks."""
+    return sum(use.core_seconds for use in uses.values())
+
+
+def _uses(steps: Mapping[str, StepPlan], iteration: IterationState, moment: Moment) -> Iterator[tuple[str, TaskUse]]:
+    for (task, _), state in iteration.steps.items():
+        spent = state.clock.spent(moment)
+        cores = steps[task].command(iteration.number).resources.cores if task in steps else 0
+        yield task, TaskUse(spent, spent.working * cores)
+
+
+def _summed(uses: Iterable[tuple[str, TaskUse]]) -> dict[str, TaskUse]:
+    total: dict[str, TaskUse] = {}
+    for task, use in uses:
+        total[task] = total[task] + use if task in total else use
+    return total
