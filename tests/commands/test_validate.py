@@ -149,3 +149,14 @@ def test_where_only_python3_is_there_the_hint_names_it(rose: Rose) -> None:
     said = rose("validate", "campaign.yaml").out
     assert "there is no program 'python'" in said
     assert "help: write python3, or {python} for the interpreter that runs rose" in said
+
+
+def test_a_warning_that_a_comment_allows_is_shown_nowhere(rose: Rose) -> None:
+    text = "max_iter: 3\ntasks: {a: {executable: 'true', options: {n: 5}}}\nlearners: 1\n"
+    rose.write(text)
+    assert "campaign.yaml:2:43: warning[no-dashes]: 'n' has no dashes" in rose("validate", "campaign.yaml").out
+    rose.write(f"# rose: allow no-dashes (as this program takes it)\n{text}")
+    assert rose("validate", "campaign.yaml").out == "✓ no errors in campaign.yaml\n"
+    assert json.loads(rose("validate", "campaign.yaml", "--format", "json").out) == []
+    assert rose("validate", "campaign.yaml", "--format", "github").out == ""
+    assert "warning" not in rose("run", "campaign.yaml").err
