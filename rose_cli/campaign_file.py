@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from rose_cli import COMMAND_NAMES
 from rose_cli.check.campaign import check_plan
 from rose_cli.config.allow import without_allowed
-from rose_cli.config.load import declared_tasks, is_quoted, load, located
+from rose_cli.config.load import declared_tasks, is_quoted, load, located, without_consequences
 from rose_cli.config.recovery import read_with_recovery
 from rose_cli.engine.labels import known_labels
 from rose_cli.engine.machine import machine_capacity
@@ -149,7 +149,7 @@ def _check(
         remember(partial(secrets_of_plan, compiled))
         diagnostics += check_plan(loaded.campaign, compiled, ctx, loaded.invalid)
     found_all = (*read.diagnostics, *(located(read.document, each) for each in diagnostics))
-    found_all = without_allowed(read.document, found_all, is_complete=not settings)
+    found_all = without_allowed(read.document, without_consequences(found_all), is_complete=not settings)
     shown = in_order(_fit_to_show(found_all, read.text, settings), str(path))
     if loaded.campaign is None or any(diagnostic.is_error for diagnostic in shown):
         return CheckedCampaign(read.text, shown, None)

@@ -224,11 +224,11 @@ def _check_spaces(text: str, path: KeyPath, *, is_argument: bool) -> Iterator[Di
 def _check_value_in_name(name: str, value: object, path: KeyPath) -> Iterator[Diagnostic]:
     """`--mom=0.9: true`: a layer above that sets `--mom` would add an option, not replace this one."""
     option, equals, given = name.partition("=")
-    if not (option and equals and given):
+    if not (option and equals and given) or value is None:
         return
     message = f"the option '{name}' has its value in its name: '{option}' elsewhere would not replace it"
     hint = f"write {option}: {given}, or '{option}=': {given} if the program needs the equals sign"
-    if value not in (True, None):
+    if value is not True:
         message = f"the command gets '{name}' and then '{value}' as another argument"
     yield Diagnostic("value-in-name", message, path, hint, Severity.WARNING, at_key=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from rose_cli.plan.model import CriterionPlan, LearnerPlan
 
     Layers = Sequence[Layer[StopFields]]
+
+_CONDITION = re.compile(r"\s*([^\s<>=!]+(?: [^\s<>=!]+){0,4})\s*(<=|>=|==?|<|>)\s*([-+.\d][-+.\deE]{0,40})\s*(%?)")
 
 _OPERATORS = "<, <=, >, >= or =="
 
@@ -78,6 +81,9 @@ def _check_length(criterion: CriterionPlan, max_iter: int, layers: Sequence[Laye
 def check_criterion(layers: Layers) -> Iterator[Diagnostic]:
     """`layers` go from the most specific one to the campaign's `stop`."""
     stop = merged_stop([layer.fields for layer in reversed(layers)])
+    if (condition := _CONDITION.fullmatch(stop.metric or "")) is not None:
+        yield _split(condition, stop, origin_of(layers, "metric"))
+        return
     yield from depending(_check_operator(stop, layers), *sources_of(layers, "metric", "operator"))
     yield from depending(_check_range(stop, layers), *sources_of(layers, "metric", "threshold", "range"))
     if stop.threshold is None and stop.patience is None:
@@ -85,6 +91,19 @@ def check_criterion(layers: Layers) -> Iterator[Diagnostic]:
         missing = Diagnostic("missing-key", "'stop' has no 'threshold'", origin_of(layers, "threshold"), hint)
         yield replace(missing, depends_on=sources_of(layers, "threshold", "patience"))
     yield from _check_rest(stop, layers)
+
+
+def _split(condition: re.Match[str], stop: StopFields, path: KeyPath) -> Diagnostic:
+    """`metric: accuracy >= 0.97`."""
+    name, sign, number, percent = condition.groups()
+    operator = "==" if sign == "=" else sign
+    standard = standard_metric(name)
+    parts = [f"metric: {name}"]
+    parts += [f"operator: '{operator}'"] if standard is None or standard.operator != operator else []
+    threshold = f"{float(number) / 100:g}" if percent and re.fullmatch(r"[-+]?\d*\.?\d+", number) else number
+    parts += [f"threshold: {threshold}"] if stop.threshold is None else []
+    message = f"'{stop.metric}' is a condition: the metric, its operator and its threshold have a key each"
+    return Diagnostic("wrong-value", message, path, f"write {', '.join(parts)}")
 
 
 def _check_operator(stop: StopFields, layers: Layers) -> Iterator[Diagnostic]:

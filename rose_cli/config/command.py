@@ -14,7 +14,7 @@ from pydantic import PlainValidator
 from rose_cli.config.errors import expected, fail, fail_if_any
 from rose_cli.config.expression.compiler import Expression, parse
 from rose_cli.config.expression.parser import ExpressionError
-from rose_cli.config.placeholders import placeholder_errors
+from rose_cli.config.placeholders import PLACEHOLDERS, placeholder_errors
 from rose_cli.config.rules import ON_FAILURE, OPERATORS, OnFailure, Operator
 from rose_cli.config.types import filled_text
 from rose_cli.config.yaml.nodes import WrittenExponent, WrittenFloat, WrittenInt
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from rose_cli.util.errors import KeyPath
 
 MAX_ERRORS = 20
+
+MAX_CONSTANT = 100
 
 EXAMPLE = "for example executable: python sim.py"
 
@@ -169,7 +171,9 @@ def _errors_in_option(entry: object, below: tuple[int, ...]) -> list[Diagnostic]
         return []
     hint = "write it as one string" if below else "write a number, a string, or a list of these"
     if isinstance(entry, dict):
+        word = next(iter(entry), None) if list(entry.values()) == [None] else None
         hint = "a command line has no mappings; expressions of i belong under 'adaptive:'"
+        hint = f'quote it: "{{{word}}}"' if word in PLACEHOLDERS else hint
     return [Diagnostic("wrong-type", expected("a number, a string, true or false", entry), below, hint)]
 
 
@@ -188,12 +192,25 @@ def _adaptive(value: object) -> Expression | None:
     if value is None:
         return None
     if not isinstance(value, str | int | float):
-        fail("wrong-type", expected("an expression of i", value), _EXAMPLE)
+        hint = "a list that stays the same belongs under 'options'" if isinstance(value, list | tuple) else _EXAMPLE
+        fail("wrong-type", expected("an expression of i", value), hint)
     try:
         return parse(value if isinstance(value, str) else repr(value))
     except ExpressionError as error:
         inside = (error.offset, error.length) if isinstance(value, str) and error.length else None
-        fail("bad-expression", error.message, error.hint or _EXAMPLE, inside=inside)
+        fail("bad-expression", error.message, _constant_hint(value, error) or error.hint or _EXAMPLE, inside=inside)
+
+
+_WORDS = re.compile(r"[A-Za-z][\w./:-]*(?: [A-Za-z][\w./:-]*)*")
+
+
+def _constant_hint(value: object, error: ExpressionError) -> str | None:
+    """For `--acq: ucb`, which is no expression, but a string that is always the same."""
+    is_word = isinstance(value, str) and 1 < len(value) <= MAX_CONSTANT and _WORDS.fullmatch(value) is not None
+    if not is_word or (error.hint or "").startswith("write "):
+        return None
+    meant = f"{error.hint} " if (error.hint or "").startswith("did you mean") else ""
+    return f"{meant}a string that stays the same belongs under 'options'; here, quote it twice: \"'{value}'\""
 
 
 def _variable_value(value: object) -> str | None:

@@ -113,9 +113,28 @@ def normalize_read(value: object) -> object:
     if value in ("last_line", "last line"):
         return {}
     if not isinstance(value, dict):
-        hint = "write last_line, {json: KEY}, {regex: 'acc=(\\S+)'} or {file: metrics.json, json: KEY}"
+        hint = (
+            _read_hint(value)
+            or "write last_line, {json: KEY}, {regex: 'acc=(\\S+)'} or {file: metrics.json, json: KEY}"
+        )
         fail("wrong-type", expected("last_line or a mapping", value), hint)
     return value
+
+
+_FILE_NAME = re.compile(r"[\w./{}-]*\w\.(?:txt|json|csv|dat|log|out|yaml|yml)")
+
+
+def _read_hint(value: object) -> str | None:
+    """`read: acc=(\\S+)` is a regular expression, `read: metrics.json` a file, `read: val.mse` a key."""
+    if not isinstance(value, str) or not value.strip() or len(value) > 100:
+        return None
+    if ("(" in value or "\\" in value) and "'" not in value:
+        return f"did you mean {{regex: '{value}'}}?"
+    if _FILE_NAME.fullmatch(value):
+        return f"did you mean {{file: {value}}}?"
+    if re.fullmatch(r"[A-Za-z_][\w-]*(\.[\w-]+)*", value) and not nearest(value, ("last_line", "stdout"), ratio=0.7):
+        return f"did you mean {{json: {value}}}?"
+    return None
 
 
 _EVERY_OTHER = ("default", "defaults", "else", "other", "others", "otherwise", "rest", "all", "any", "*", "_")

@@ -60,6 +60,23 @@ def located(document: Document, diagnostic: Diagnostic) -> Diagnostic:
     return replace(diagnostic, hint=hint, file=file, span=span_of(document, diagnostic) or around)
 
 
+def without_consequences(diagnostics: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Without a key that has no value in a mapping that is wrong as a whole, as in `replicas: {models}`."""
+    wrong = [each for each in diagnostics if each.code == "wrong-type" and each.span is not None]
+    return tuple(
+        each
+        for each in diagnostics
+        if each.code != "missing-value" or not any(_is_inside(each, other) for other in wrong)
+    )
+
+
+def _is_inside(inner: Diagnostic, outer: Diagnostic) -> bool:
+    if inner.span is None or outer.span is None or inner.file != outer.file or inner.span == outer.span:
+        return False
+    start, end = (outer.span.line, outer.span.column), (outer.span.end_line, outer.span.end_column)
+    return start <= (inner.span.line, inner.span.column) and (inner.span.end_line, inner.span.end_column) <= end
+
+
 def _hint_on_command_line(diagnostic: Diagnostic) -> str | None:
     """The hint for a value of `--set`, which overrides the keys of the file."""
     if diagnostic.code == "unknown-key" and diagnostic.hint and diagnostic.hint.startswith("remove it: '"):
@@ -74,7 +91,7 @@ def _hint_on_command_line(diagnostic: Diagnostic) -> str | None:
 
 def _telling(found: Sequence[Diagnostic], invalid: InvalidPaths) -> list[Diagnostic]:
     """Without errors that follow from others: from an earlier round, a misspelt key, or an invalid key."""
-    guesses = {(*f.path[:-1], _guess(f)) for f in found if f.code == "unknown-key"}
+    guesses = {(*f.path[:-1], _guess(f)) for f in found}
     keys = InvalidPaths(frozenset(f.path for f in found if f.at_key))
     return [
         each

@@ -33,7 +33,7 @@ from rose_cli.config.command import (
     Option,
     VariableValue,
 )
-from rose_cli.config.errors import fail
+from rose_cli.config.errors import expected, fail
 from rose_cli.config.rules import EngineKind
 from rose_cli.config.types import (
     CampaignName,
@@ -129,6 +129,9 @@ class TaskFields(Model):
     @classmethod
     def _mark_shell_lines(cls, value: object) -> object:
         """The type of `executable` depends on the key after it."""
+        if isinstance(value, dict) and isinstance(value.get("shell"), str) and "executable" not in value:
+            hint = "did you mean 'executable'? with shell: true beside it, it is a line for a shell"
+            fail("wrong-type", expected("true or false", value["shell"]), hint, below=("shell",))
         if isinstance(value, dict) and value.get("shell") is True and "executable" in value:
             return {**value, "executable": ForShell(value["executable"])}
         return value

@@ -147,6 +147,9 @@ def _number_from(text: str, what: str) -> str | float:
 
 def _number_hint(text: str) -> str | None:
     bare = text.replace("_", "").replace(" ", "")
+    comparison = re.match(r"[<>]=?|==?", bare)
+    if comparison and _NUMBER.fullmatch(bare[comparison.end() :]):
+        return f"write {bare[comparison.end() :]}, and operator: '{comparison[0]}' if it is not that of the metric"
     if _NUMBER.fullmatch(bare):
         return f"write {bare}"
     if _NUMBER.fullmatch(bare.replace(",", ".", 1)):
@@ -190,11 +193,11 @@ _MEGABYTES = {"k": 2**-10, "m": 1.0, "g": 2.0**10, "t": 2.0**20}
 
 
 def _megabytes(value: object) -> int:
-    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
-    if match is not None and _NUMBER.fullmatch(match[1]):
-        meant = float(match[1]) * _MEGABYTES[match[2].lower()]
-        fail("wrong-type", expected("a number of megabytes", value), f"write {meant:.0f}")
-    return whole_number(value, 0)
+    """Megabytes from `4096`, or from a size with a unit: `4GB`."""
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None or not _NUMBER.fullmatch(match[1]):
+        return whole_number(value, 0)
+    return whole_number(math.ceil(float(match[1]) * _MEGABYTES[match[2].lower()]), 0)
 
 
 def _size(value: object) -> int:
@@ -320,10 +323,9 @@ def _pause(value: object) -> float:
 
 
 def _minutes(value: object) -> int:
-    """Minutes, as batch systems take them: `120`; a hint for `2h`."""
+    """Minutes, as batch systems take them, from `120`, or from a duration with a unit: `2h`."""
     if isinstance(value, str) and not _NUMBER.fullmatch(value) and re.search("[a-z:]", value, re.IGNORECASE):
-        seconds = _seconds_from(value)
-        fail("wrong-type", expected("a number of minutes", value), f"write {max(1, math.ceil(seconds / 60))}")
+        return whole_number(math.ceil(_seconds_from(value) / 60), 1)
     return whole_number(value, 1)
 
 

@@ -29,6 +29,7 @@ from rose_cli.config.models import (
     Task,
     TaskFields,
 )
+from rose_cli.config.synonyms import synonym
 from rose_cli.util.errors import Diagnostic, KeyPath
 from rose_cli.util.text import did_you_mean, nearest, shortened
 
@@ -223,6 +224,9 @@ def unknown_key_hint(key: str, known: tuple[str, ...], model: type[BaseModel]) -
     if near is None and home is not None:
         per_rank = f"{key}_per_rank"
         return f"did you mean '{per_rank}'? '{key}' belongs {home}" if per_rank in known else f"it belongs {home}"
+    meant = synonym(key, model) if near is None else None
+    if meant is not None:
+        return meant
     near = near or nearest(key, known)
     if near is not None:
         return f"did you mean '{near}'?"

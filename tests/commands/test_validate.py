@@ -160,3 +160,17 @@ def test_a_warning_that_a_comment_allows_is_shown_nowhere(rose: Rose) -> None:
     assert json.loads(rose("validate", "campaign.yaml", "--format", "json").out) == []
     assert rose("validate", "campaign.yaml", "--format", "github").out == ""
     assert "warning" not in rose("run", "campaign.yaml").err
+
+
+@pytest.mark.parametrize("command", ["validate", "run"])
+def test_a_directory_names_the_campaign_files_in_it(rose: Rose, command: str) -> None:
+    text = "max_iter: 1\ntasks: {a: {executable: 'true'}}\nlearners: 1\n"
+    for name in ("b.yaml", "a b.yml"):
+        (rose.folder / name).write_text(text, encoding="utf-8")
+    (rose.folder / "other.yaml").write_text("x: 1\n", encoding="utf-8")
+    (rose.folder / "pipe.yaml").mkdir()
+    called = rose(command, ".")
+    assert called.code == 2
+    assert "cannot read '.': it is a directory" in called.out + called.err
+    assert "help: name a campaign file in it: 'a b.yml', b.yaml\n" in called.out + called.err
+    assert "there is no campaign file in it" in (called := rose(command, "pipe.yaml")).out + called.err

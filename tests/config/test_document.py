@@ -345,7 +345,7 @@ def test_just_behind_a_value_is_its_end() -> None:
         ("a:\n  - b: 1\n    c:2\n", "missing-space", ":", "a space is missing", "'key: value'"),
         ("a: {b:[1]}\n", "missing-space", ":", "a space is missing", "'key: value'"),
         ("a: {b:1}\n", "missing-value", "b:1", "'b:1' has no value", "space after the colon"),
-        ("a: {--n 100, b: 1}\n", "missing-value", "--n 100", "has no value", "'key: value'"),
+        ("a: {--n 100, b: 1}\n", "missing-value", "--n 100", "has no value", "write --n: 100"),
         ("a: 1\nkey value # c\nb: 2\n", "missing-value", "key value", "has no colon", "'key: value'"),
         ("name x\nmax_iter: 3\n", "missing-value", "name x", "has no colon", "'key: value'"),
         ("operator: >\nx: 1\n", "block-text", ">", "starts a block of text", 'quote it: ">"'),

@@ -276,6 +276,28 @@ def test_a_smoke_run_has_its_own_length_and_lies_over_everything(compiled: Compi
     assert [learner.max_iter for learner in compiled(text).learners] == [10, 10, 9]
 
 
+@pytest.mark.parametrize(
+    ("runtime", "minutes", "memory", "megabytes"),
+    [
+        ("120", 120, "4096", 4096),
+        ("2h", 120, "4GB", 4096),
+        ("01:30:00", 90, "1.5 G", 1536),
+        ("90s", 2, "1KB", 1),
+        ("1d", 1440, "2gb", 2048),
+    ],
+)
+def test_units_of_run_time_and_memory(
+    compiled: Compile, runtime: str, minutes: int, memory: str, megabytes: int
+) -> None:
+    plan = compiled(f"""
+        engine: {{kind: radical.pilot, runtime: {runtime}}}
+        tasks: {{simulation: {{executable: python sim.py, mem_per_rank: {memory}}}}}
+    """)
+    assert plan.engine.pilot is not None
+    assert plan.engine.pilot.runtime_minutes == minutes
+    assert plan.learners[0].steps[0].otherwise.resources.memory_mb == megabytes
+
+
 def test_limits_and_engine_arrive_in_seconds_and_numbers(compiled: Compile) -> None:
     plan = compiled("""
         engine: {cores: 4, gpus: 2, grace: 1m}

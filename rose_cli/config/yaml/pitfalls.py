@@ -118,11 +118,16 @@ def _closing_parenthesis(text: str, start: int) -> int | None:
     return None
 
 
+_OPTION_AND_VALUE = re.compile(r"(-{1,2}[A-Za-z][\w.-]*)(?:[ \t]+|=)([^\s:].{0,60})")
+
+
 def missing_value(source: Source, key: SourceRange) -> Diagnostic:
     """`{a:1}` and `{a}` are mappings with a key that has no value."""
     text = source.text[key.start : key.end]
     name, colon, _ = text.partition(":")
+    option = _OPTION_AND_VALUE.fullmatch(text)
     hint = "write a space after the colon" if colon and name else "write 'key: value'"
+    hint = f"write {option[1]}: {option[2]}" if option else hint
     return source.diagnostic("missing-value", f"{quoted(text)} has no value", (key.start, key.end), hint)
 
 

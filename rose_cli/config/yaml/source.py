@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import stat
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from rose_cli.util.errors import CampaignError, Diagnostic, Severity, Span, UsageError
-from rose_cli.util.text import quoted
+from rose_cli.util.text import listed, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,6 +89,9 @@ def read_bytes(path: Path, name: str) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except (OSError, ValueError) as error:
         raise _cannot_read(name, error) from error
+    if os.path.isdir(path):  # noqa: PTH112 - pathlib's raises for a name too long
+        os.close(descriptor)
+        raise UsageError(f"cannot read {quoted(name)}: it is a directory", _directory_hint(path))
     try:
         with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123  # the descriptor is what was checked
             return _read_regular(file.fileno(), name)
@@ -98,8 +102,8 @@ def read_bytes(path: Path, name: str) -> bytes:
 def _read_regular(descriptor: int, name: str) -> bytes:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
-        what = "a directory" if stat.S_ISDIR(status.st_mode) else "a pipe or a device"
-        raise UsageError(f"cannot read {quoted(name)}: it is {what}", "name a campaign file, e.g. campaign.yaml")
+        hint = "name a campaign file, e.g. campaign.yaml"
+        raise UsageError(f"cannot read {quoted(name)}: it is a pipe or a device", hint)
     if status.st_size > MAX_BYTES:
         raise too_large(name)
     chunks, wanted = [], MAX_BYTES + 1
@@ -107,6 +111,30 @@ def _read_regular(descriptor: int, name: str) -> bytes:
         chunks.append(chunk)
         wanted -= len(chunk)
     return b"".join(chunks)
+
+
+_CAMPAIGN = re.compile(rb"^tasks[ \t]*:", re.MULTILINE)
+
+_MAX_FILES_IN_HINT = 5
+
+
+def _directory_hint(path: Path) -> str:
+    """The campaign files in a directory, of its first files that are YAML by their name."""
+    try:
+        names = sorted(name for name in os.listdir(path)[:1000] if name.endswith((".yaml", ".yml")))[:50]  # noqa: PTH208
+    except OSError:
+        names = []
+    found = [str(path / name) for name in names if _is_campaign(path / name)]
+    if not found:
+        return "there is no campaign file in it; `rose init` creates one"
+    return f"name a campaign file in it: {listed([shlex.quote(name) for name in found], _MAX_FILES_IN_HINT)}"
+
+
+def _is_campaign(path: Path) -> bool:
+    try:
+        return _CAMPAIGN.search(read_bytes(path, path.name)) is not None
+    except (UsageError, OSError):
+        return False
 
 
 def _cannot_read(name: str, error: Exception) -> UsageError:
