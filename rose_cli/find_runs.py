@@ -18,8 +18,7 @@ from rose_cli.runs.directory import LATEST, RUNS, RunDirectory
 from rose_cli.util.errors import RoseError, RunDirectoryError, UsageError
 from rose_cli.util.text import counted, did_you_mean, listed
 from rose_cli.view.console import notice
-from rose_cli.view.summary import short_path
-from rose_cli.view.wording import REASONS
+from rose_cli.view.wording import REASONS, short_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -14,8 +14,7 @@ from rose_cli.plan.codec import encode
 from rose_cli.runs.changes import unknown_checksums
 from rose_cli.util.errors import RoseError, RunDirectoryError
 from rose_cli.util.text import cut
-from rose_cli.view.summary import short_path
-from rose_cli.view.wording import some
+from rose_cli.view.wording import short_path, some
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -16,7 +16,7 @@ from rose_cli.runs.lock import LockOwner, is_alive, is_hidden, read_owner
 from rose_cli.util.errors import RoseError, RunDirectoryError
 from rose_cli.util.ownership import OVERFLOW_UID
 from rose_cli.view.console import notice
-from rose_cli.view.summary import short_path
+from rose_cli.view.wording import short_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable

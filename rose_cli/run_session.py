@@ -34,6 +34,7 @@ from rose_cli.util.secrets import secrets_of_environment
 from rose_cli.util.shortage import check_memory, limit_malloc_arenas, shortage
 from rose_cli.util.signals import URGENT_SIGNALS, exit_within, handled_by, raised_stop, stop_exit_code
 from rose_cli.view.console import complain
+from rose_cli.view.outcome import criterion_problem
 from rose_cli.view.screen import open_screen
 from rose_cli.view.summary import print_summary
 from rose_cli.view.table import Facts
@@ -99,9 +100,17 @@ def run_and_report(setup: SessionSetup, *, require_criterion: bool) -> ExitCode:
         result = run_session(setup)
     print_summary(setup.output, setup.plan, setup.state, setup.directory, result)
     code = exit_code(setup.state, result, require_criterion=require_criterion)
+    if require_criterion and code is ExitCode.LEARNER_FAILED:
+        _complain_of_criterion(setup.plan, setup.state)
     for name, error in list(result.broken.items())[:MOST_SHOWN]:
         complain(f"learner '{name}' cannot continue: {error.message}", error.hint)
     return ExitCode.RUN_DIRECTORY if result.broken and code in (ExitCode.OK, ExitCode.LEARNER_FAILED) else code
+
+
+def _complain_of_criterion(plan: Plan, state: RunState) -> None:
+    """Tell which learners have not met their criterion."""
+    if (problem := criterion_problem(plan, state)) is not None:
+        complain(problem)
 
 
 def exit_code(state: RunState, result: SessionResult, *, require_criterion: bool) -> ExitCode:

@@ -26,7 +26,7 @@ from rose_cli.util.text import listed
 from rose_cli.util.trees import DiskUsage, count_usage, format_size, remove_entry
 from rose_cli.view.console import notice, say
 from rose_cli.view.progress import status_words
-from rose_cli.view.summary import short_path
+from rose_cli.view.wording import short_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -20,7 +20,7 @@ from rose_cli.util.errors import ExitCode, check_known
 from rose_cli.util.files import OpenDirectory, open_regular
 from rose_cli.util.text import counted
 from rose_cli.view.console import Filter, encodable, notice, say
-from rose_cli.view.summary import short_path
+from rose_cli.view.wording import short_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -47,7 +47,7 @@ from rose_cli.util.text import counted
 from rose_cli.view.console import complain, notice, say
 from rose_cli.view.progress import status_words
 from rose_cli.view.resume import next_command_lines, preview_lines
-from rose_cli.view.summary import short_path
+from rose_cli.view.wording import short_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import tempfile
 import uuid
@@ -41,7 +42,7 @@ def smoke(file: Path, settings: Sequence[Setting], learners: Sequence[str], outp
         directory.path.mkdir(mode=0o700)
         with RunLock.acquire(directory.path):
             work = begin(directory, plan, checked.text, environment, "plain" if output == "auto" else output)
-            code = _carry_out(work)
+            code = _carry_out(work, f"rose run {shlex.quote(str(file))} --smoke")
         _append_summary(os.environ.get("GITHUB_STEP_SUMMARY"), plan, work.state, code)
         if code is ExitCode.OK:
             shutil.rmtree(directory.path)
@@ -66,13 +67,13 @@ def _never_left_behind(folder: Path, file: Path) -> Iterator[None]:
         raise
 
 
-def _carry_out(work: SessionSetup) -> ExitCode:
+def _carry_out(work: SessionSetup, again: str) -> ExitCode:
     """A summary is printed only after a failure: otherwise its paths would not exist."""
     with work.journal:
         ending = run_session(work)
     code = exit_code(work.state, ending, require_criterion=False)
     if code is not ExitCode.OK:
-        print_summary(work.output, work.plan, work.state, work.directory, ending)
+        print_summary(work.output, work.plan, work.state, work.directory, ending, again=again)
     return code
 
 

@@ -16,6 +16,7 @@ from rose_cli.util.json_output import finite, iso_time, json_safe, write_json
 from rose_cli.util.ownership import owner_name
 from rose_cli.util.text import counted
 from rose_cli.view.console import complain, notice
+from rose_cli.view.outcome import outcome_of
 from rose_cli.view.status import print_status, watch_status
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def status_object(info: RunInfo) -> dict[str, Any]:
     """The object of `--format json`. JSON has no nan and no infinities: they are null here."""
     state = info.state
     now = time.time() if info.alive else state.last_time
+    outcome = outcome_of(info.plan, state, alive=info.alive, now=now)
     lost = lost_of(info)
     return {
         "run": str(info.directory.path.absolute()),
@@ -70,6 +72,8 @@ def status_object(info: RunInfo) -> dict[str, Any]:
         "campaign_file": info.plan.campaign_file,
         "engine": info.plan.engine.kind,
         "status": info.status.value,
+        "outcome": outcome.verdict.value,
+        "outcome_text": outcome.words,
         "started": iso_time(state.started),
         "elapsed_seconds": state.seconds(now),
         "damage": info.damage.message if info.damage else None,

@@ -13,7 +13,7 @@ from rose_cli.util.errors import ExitCode, RunDirectoryError, check_known
 from rose_cli.util.ownership import restrict_umask
 from rose_cli.view.console import notice
 from rose_cli.view.progress import status_words
-from rose_cli.view.summary import short_path
+from rose_cli.view.wording import short_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable

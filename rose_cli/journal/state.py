@@ -106,7 +106,9 @@ class LearnerState:
     `home`: where run and campaign were when its workspace was created, or its links were last updated. `files`: the
     files in the workspace, with sizes, when the last attempt ended; `files_are_known`: no other has started since.
     `file_origins`: the latest attempts that wrote the file that the criterion reads. `unreported`: the latest attempt
-    whose report was not kept. `durations`: of its tasks.
+    whose report was not kept. `durations`: of its tasks. `open_failures`: the latest failure of each step of the
+    current iteration that has not succeeded since, with its time; `error_time`: when `error`, the latest of all
+    failures, happened.
     """
 
     name: str
@@ -117,6 +119,8 @@ class LearnerState:
     iterations: list[IterationState] = field(default_factory=list)
     current: IterationState | None = None
     error: e.AttemptFailed | None = None
+    error_time: float = 0.0
+    open_failures: dict[tuple[str, int], tuple[float, e.AttemptFailed]] = field(default_factory=dict)
     failures: int = 0
     durations: dict[str, Durations] = field(default_factory=dict)
     times: LearnerTimes = field(default_factory=LearnerTimes)
@@ -345,6 +349,7 @@ class RunState:
         step = self._end_attempt(event)
         step.finished, step.value = True, event.value
         learner = self.learners[event.learner]
+        learner.open_failures.pop((event.task, event.replica), None)
         _update_files(learner, event.files)
         if learner.current is not None and event.result:
             learner.current.reports[event.task, event.replica] = event.result
@@ -366,7 +371,8 @@ class RunState:
         learner = self.learners[event.learner]
         if learner.current is not None:
             learner.current.failed += ((event.task, event.replica, event.attempt),)
-        learner.error, learner.failures = event, learner.failures + 1
+        learner.error, learner.error_time, learner.failures = event, self._now, learner.failures + 1
+        learner.open_failures[event.task, event.replica] = self._now, event
         _update_files(learner, event.files)
         _keep_origin(learner, event)
         self.attempts_failed += 1
@@ -392,6 +398,7 @@ class RunState:
         iteration.spent = learner.times.finish_iteration(self._moment)
         learner.iterations.append(iteration)
         learner.current = None
+        learner.open_failures.clear()
 
     @_apply_event.register
     def _(self, event: e.LearnerStopped) -> None:
@@ -404,6 +411,7 @@ class RunState:
     def _(self, event: e.LearnerReopened) -> None:
         learner = self._learner(event.learner)
         learner.stop_reason = learner.message = learner.error = None
+        learner.open_failures.clear()
         learner.status = Status.PENDING
         learner.times.reopen(self._moment)
         for step in learner.current.steps.values() if learner.current else ():

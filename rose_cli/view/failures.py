@@ -1,18 +1,28 @@
-"""Failures as text: learner, task, command, last lines of output, log, and advice. Also reports that were ignored."""
+"""Failures as text: equal ones together, each cause with its command, its last lines and the way to its log.
+
+Also reports of tasks that were ignored.
+"""
 
 from __future__ import annotations
 
 import re
-import signal
+import shlex
+from dataclasses import dataclass, field
+from functools import lru_cache
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.text import Text
 
+from rose_cli.util.text import counted, listed
+from rose_cli.view.advice import advice
 from rose_cli.view.console import safe
 from rose_cli.view.progress import DisplayStatus, display_status
+from rose_cli.view.wording import short_path, some
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Hashable, Iterator, Sequence
 
     from rose_cli.journal.events import AttemptFailed, AttemptSucceeded
     from rose_cli.journal.state import LearnerState, RunState
@@ -23,21 +33,34 @@ LABEL_WIDTH = 9
 
 SHOWN_REPORTS = 3
 
+SHOWN_CAUSES = 10
+"""Causes that are shown in full where nothing scrolls away; on a terminal, the first is."""
+
+SHORT_CAUSES = 3
+"""Further causes that are shown in one line each on a terminal."""
+
+LEAST_STDERR = 3
+"""Lines of standard error that stay on a terminal even if the window is small."""
+
 
 def failures(plan: Plan, state: RunState, reason: str | None) -> list[AttemptFailed]:
-    """The failures that had consequences, so not those that a retry made good. `reason`: why the session ended."""
-    return [
-        learner.error
-        for learner_plan in plan.learners
-        if (learner := state.learners.get(learner_plan.name)) is not None
-        if learner.error is not None and _had_consequences(learner_plan, learner, learner.error, reason)
-    ]
+    """The failures that had consequences, so not those that a retry made good, the earliest first.
 
-
-def _had_consequences(plan: LearnerPlan, learner: LearnerState, error: AttemptFailed, reason: str | None) -> bool:
-    if display_status(learner, alive=True) is DisplayStatus.FAILED:
-        return True
-    return (reason == "failed" and learner.stop_reason is None) or _was_given_up(plan, learner, error)
+    `reason`: why the session ended.
+    """
+    found: list[tuple[float, AttemptFailed]] = []
+    for learner_plan in plan.learners:
+        learner = state.learners.get(learner_plan.name)
+        if learner is None or learner.error is None:
+            continue
+        last = learner.error_time, learner.error
+        if display_status(learner, alive=True) is DisplayStatus.FAILED:
+            found += learner.open_failures.values() or [last]
+        elif reason == "failed" and learner.stop_reason is None and learner.open_failures:
+            found += learner.open_failures.values()
+        elif _was_given_up(learner_plan, learner, learner.error):
+            found.append(last)
+    return [error for _, error in sorted(found, key=itemgetter(0))]
 
 
 def _was_given_up(plan: LearnerPlan, learner: LearnerState, error: AttemptFailed) -> bool:
@@ -51,81 +74,171 @@ def _was_given_up(plan: LearnerPlan, learner: LearnerState, error: AttemptFailed
     return False
 
 
-def failure_lines(error: AttemptFailed, directory: RunDirectory) -> Iterator[Text]:
-    """One failure in full."""
-    replica = f" (replica {error.replica})" if error.replica else ""
-    where = f"'{safe(error.task)}'{replica} failed in iteration {error.iteration}, attempt {error.attempt}"
-    yield Text.assemble(("✗ ", "bold red"), (safe(error.learner), "bold"), f": {where}: {_how(error)}")
-    yield labelled("command", safe(error.command))
-    if has_log(error) and (log := directory.inside(error.log)) is not None:
-        yield labelled("log", safe(str(log)))
-    for position, line in enumerate(error.stderr_tail):
-        yield labelled("" if position else "stderr", safe(line.expandtabs()))
-    if (hint := advice(error)) is not None:
-        yield labelled("help", hint)
+@dataclass
+class Cause:
+    """Failures that look the same: of one task in one iteration, ended in the same way, with the same last lines.
+
+    `errors` is in the order of time.
+    """
+
+    errors: list[AttemptFailed] = field(default_factory=list)
+
+    @property
+    def first(self) -> AttemptFailed:
+        return self.errors[0]
+
+    @property
+    def learners(self) -> list[str]:
+        return list(dict.fromkeys(error.learner for error in self.errors))
+
+    @property
+    def replicas(self) -> list[int]:
+        return sorted({error.replica for error in self.errors})
 
 
-_NEEDS_A_LOGIN = "only login shells define it: start pre_exec with the file that does, for example"
+def causes(found: Sequence[AttemptFailed]) -> list[Cause]:
+    """The failures by cause, the earliest first."""
+    known: dict[Hashable, Cause] = {}
+    result: dict[int, Cause] = {}
+    for error in found:
+        keys = _keys(error)
+        cause = next((known[key] for key in keys if key in known), None) or Cause()
+        cause.errors.append(error)
+        known.update(dict.fromkeys(keys, cause))
+        result.setdefault(id(cause), cause)
+    return list(result.values())
 
-_BY_OUTPUT: tuple[tuple[str, str], ...] = (
-    (r"\b(module|ml)\b: (command )?not found", f"{_NEEDS_A_LOGIN} 'source /etc/profile'"),
-    (
-        r"\bconda: (command )?not found|Run 'conda init'|configured to use 'conda activate'",
-        f"{_NEEDS_A_LOGIN} 'source <conda>/etc/profile.d/conda.sh'",
-    ),
-    ("\\\\r['\u2019]?: |\\^M: ", "a script has Windows line endings: sed -i 's/\\r$//' SCRIPT"),
-    (
-        r"rose: line \d+: [^/$][^:]*: No such file",
-        "pre_exec runs in the workspace: the path of a file beside the campaign file is $ROSE_CAMPAIGN_DIR/…",
-    ),
-    (
-        r"ModuleNotFoundError: No module named",
-        "the Python that ran it lacks the package: activate the right environment, or use the path of its python",
-    ),
-    (r"Argument list too long", "pass values in a file"),
-    (
-        r"[Cc]annot fork|fork: (retry: )?Resource temporarily unavailable|can't start new thread",
-        "the limit of processes or threads is reached ('ulimit -u'): make it start fewer, or run fewer tasks at once",
-    ),
+
+def _keys(error: AttemptFailed) -> list[Hashable]:
+    """Two failures have the same cause if they share a key: their texts with or without the learner's own name.
+
+    A name may be an ordinary word ("a") that has to stay where it is one.
+    """
+    where = error.task, error.iteration, error.kind, error.exit_code, error.signal
+    text = "\n".join((error.message, *_telling(error.stderr_tail)))
+    own = re.compile(rf"(?<![\w.-]){re.escape(error.learner)}(?![\w-])")
+    return [(*where, _general(text)), (*where, _general(own.sub("<learner>", text)))]
+
+
+_TRACEBACK = "Traceback (most recent call last)"
+
+_PROGRESS = re.compile(r"\d+ ?%|\b\d+/\d+\b|[█▏▎▍▌▋▊▉━]|\bit/s\b")
+
+
+def _telling(lines: Sequence[str]) -> Sequence[str]:
+    """The lines that tell the cause: from the last traceback on, and without bars of progress."""
+    start = max((number for number, line in enumerate(lines) if _TRACEBACK in line), default=0)
+    return [line for line in lines[start:] if not _PROGRESS.search(line)]
+
+
+_PARTICULAR = re.compile(
+    r"""
+    (?P<place> [^\s'"]*/learners/[^/\s'"]+/ | /tmp/[^/\s'":,)]+ )
+    | (?P<kept> \b (?: lines? | code | status | errno | error | signal | exit | http | rc ) \W{0,3} \d+ \b )
+    | (?P<hex> \b 0x[0-9a-f]+ \b | \b [0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12} \b )
+    | (?P<number> (?<![a-z_0-9]) [-+]? (?: \d+\.?\d* | \.\d+ ) (?: e[-+]?\d+ )? (?![a-z0-9]) | \d{3,} )
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
-"""Advice by the last lines of standard error."""
-
-_BY_SIGNAL: dict[int, str] = {
-    signal.SIGKILL: "rose did not send KILL: most likely memory ran out; use less, or run fewer tasks at once",
-    signal.SIGSEGV: "a program crashed",
-    signal.SIGBUS: "a program crashed",
-    signal.SIGFPE: "a program crashed",
-    signal.SIGABRT: "a program aborted itself",
-    signal.SIGILL: "a program crashed: it may have been built for another processor",
-    signal.SIGPIPE: "a program wrote to a pipe whose reader had exited, as with '| head'",
-    signal.SIGXFSZ: "a file grew beyond 'ulimit -f'",
-    signal.SIGXCPU: "a program used more processor time than 'ulimit -t' allows",
-}
-
-_BY_EXIT_CODE = {
-    126: "a program that it called could not be executed: check its permissions, and 'noexec' on its file system",
-    127: "a program that it called was not found: check the PATH, or what pre_exec should load",
-}
+"""What differs between learners though the cause is the same; numbers that name a cause (`kept`) stay."""
 
 
-def advice(error: AttemptFailed) -> str | None:
-    """What may fix it, as far as output, signal and exit code tell."""
-    if error.kind in ("timed_out", "no_metric"):
-        return None
-    if error.kind == "over_limit":
-        return "it was not retried; raise the limit under 'limits' in the campaign file, and start a new run"
-    output = "\n".join(error.stderr_tail)
-    for pattern, hint in _BY_OUTPUT:
-        if re.search(pattern, output):
-            return hint
-    if error.signal is not None:
-        return _BY_SIGNAL.get(error.signal)
-    code = error.exit_code or 0
-    if code in _BY_EXIT_CODE:
-        return _BY_EXIT_CODE[code]
-    # a shell's exit code for a program that a signal terminated
-    within = _BY_SIGNAL.get(code - 128)
-    return f"{signal.Signals(code - 128).name} within it: {within}" if within is not None else None
+@lru_cache(maxsize=4096)
+def _general(text: str) -> str:
+    return _PARTICULAR.sub(lambda match: match.group() if match.lastgroup == "kept" else f"<{match.lastgroup}>", text)
+
+
+def failure_lines(found: Sequence[AttemptFailed], directory: RunDirectory, page: Page | None = None) -> Iterator[Text]:
+    """The failures by cause: all causes in full or, on a `page` of a terminal, the first and a line for the others."""
+    all_causes = causes(found)
+    shown = all_causes[: SHOWN_CAUSES if page is None else 1]
+    others = all_causes[len(shown) :]
+    below = list(_in_short(others, 0, directory))
+    if page is not None and shown:
+        least = [*_block(shown[0], directory, Page(page.columns, 0))]
+        for count in range(1, SHORT_CAUSES + 1):
+            longer = list(_in_short(others, count, directory))
+            if page.less([*least, *longer], 2).lines >= 0:
+                below = longer
+    for cause in shown:
+        yield from _block(cause, directory, page.less(below, 1 + bool(below)) if page is not None else None)
+        yield Text()
+    yield from below
+    if below:
+        yield Text()
+
+
+def _in_short(others: Sequence[Cause], count: int, directory: RunDirectory) -> Iterator[Text]:
+    """A line for each of the first `count` further causes, and one for the rest."""
+    for cause in others[:count]:
+        yield _title(cause)
+    if len(others) > count:
+        more = counted(len(others) - count, "more cause")
+        yield Text.assemble(("✗ ", "bold red"), f"and {more}: {_logs(directory, '--failed')}")
+
+
+@dataclass(frozen=True)
+class Page:
+    """The room on a terminal: how many columns, and how many lines."""
+
+    columns: int
+    lines: int
+
+    def less(self, lines: Sequence[Text], blank: int = 0) -> Page:
+        """What is left below other lines, of which long ones are wrapped."""
+        return Page(self.columns, self.lines - blank - sum(map(self.height, lines)))
+
+    def height(self, line: Text) -> int:
+        return max(1, -(-cell_len(line.plain) // max(1, self.columns)))
+
+
+def _block(cause: Cause, directory: RunDirectory, page: Page | None) -> Iterator[Text]:
+    """One cause in full, by its first failure."""
+    error = cause.first
+    above, below = [_title(cause)], []
+    if len(cause.learners) > 1:
+        above.append(labelled("learners", safe(some(cause.learners))))
+    above.append(labelled("command", safe(error.command)))
+    if has_log(error) and directory.inside(error.log) is not None:
+        below.append(labelled("logs", _logs(directory, error.learner, str(error.iteration), error.task)))
+    if (hint := advice(error)) is not None:
+        below.append(labelled("help", hint))
+    output = [labelled("", safe(line.expandtabs())) for line in error.stderr_tail]
+    if page is not None:
+        output = _end_of(output, page.less([*above, *below]))
+    yield from above
+    for number, line in enumerate(output):
+        yield line if number else labelled("stderr", line.plain[LABEL_WIDTH + 2 :])
+    yield from below
+
+
+def _end_of(lines: list[Text], page: Page) -> list[Text]:
+    """As many of the last lines as fit."""
+    count = len(lines)
+    while count > LEAST_STDERR and sum(map(page.height, lines[-count:])) > page.lines:
+        count -= 1
+    return lines[len(lines) - count :]
+
+
+def _title(cause: Cause) -> Text:
+    """ "5 learners failed in the same way: 'train', iteration 0, exit code 2" """
+    error = cause.first
+    names, task, how = cause.learners, f"'{safe(error.task)}'", _how(error)
+    if len(names) > 1:
+        head = (counted(len(names), "learner"), "bold")
+        return Text.assemble(
+            ("✗ ", "bold red"), head, f" failed in the same way: {task}, iteration {error.iteration}, {how}"
+        )
+    numbers = [str(number) for number in cause.replicas]
+    many = f" (replicas {listed(numbers, 8)})" if len(numbers) > 1 else ""
+    replica = many or (f" (replica {error.replica})" if error.replica else "")
+    where = f"{task}{replica} failed in iteration {error.iteration}, attempt {error.attempt}"
+    return Text.assemble(("✗ ", "bold red"), (safe(error.learner), "bold"), f": {where}: {how}")
+
+
+def _logs(directory: RunDirectory, *arguments: str) -> str:
+    """The command that shows logs, as it can be pasted into a shell here."""
+    return safe(shlex.join(["rose", "logs", short_path(directory.path), *arguments]))
 
 
 def dropped_reports(plan: Plan, state: RunState) -> Iterator[Text]:

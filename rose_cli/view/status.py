@@ -12,14 +12,13 @@ from rich.cells import cell_len
 from rich.console import Group
 from rich.text import Text
 
-from rose_cli.journal.state import run_status
 from rose_cli.view.columns import Column, line_of
 from rose_cli.view.console import can_redraw, notice, open_console, safe, terminal_size
-from rose_cli.view.failures import dropped_reports, failures, labelled
 from rose_cli.view.live import Region
 from rose_cli.view.progress import status_words
-from rose_cli.view.summary import LAST_PAGE_LINES, all_failure_lines, best_lines, next_steps, run_path_lines, short_path
+from rose_cli.view.summary import LAST_PAGE_LINES, RunEnd, page_of
 from rose_cli.view.table import Facts, campaign_table, final_lines
+from rose_cli.view.wording import short_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -59,11 +58,26 @@ def print_status(plan: Plan, state: RunState, *, alive: bool, directory: RunDire
     size = (console.width, final_lines(len(plan.learners), LAST_PAGE_LINES))
     parts: list[RenderableType] = [campaign_table(plan, state, _facts(state, alive=alive), size), Text()]
     parts += _reported(state)
-    reason = state.session.reason if state.session else None
-    parts += [*all_failure_lines(failures(plan, state, reason), directory), *dropped_reports(plan, state)]
-    parts += [labelled("status", status_words(run_status(state, alive=alive))), *best_lines(plan, state)]
-    parts += run_path_lines(directory.path)
-    console.print(Group(*parts, *([] if alive or not own else next_steps(state, directory.path))))
+    end = RunEnd(
+        plan,
+        state,
+        directory,
+        alive=alive,
+        now=_facts(state, alive=alive).now,
+        message=_message(state, alive=alive),
+        again=None if own else "",
+    )
+    console.print(Group(*parts, *end.lines(page_of(console))))
+
+
+def _message(state: RunState, *, alive: bool) -> str | None:
+    """What the latest session said at its end, or that it did not get to say anything."""
+    session = state.session
+    if session is None or alive:
+        return None
+    if session.ended is None:
+        return "its session was killed, or the machine went down; what had finished is kept"
+    return session.message
 
 
 def _reported(state: RunState) -> Iterator[Text]:

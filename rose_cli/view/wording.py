@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from rose_cli.util.text import listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 MOST_NAMED = 3
 
@@ -65,3 +67,12 @@ def clock(seconds: float) -> str:
 def some(names: Sequence[str]) -> str:
     """The first few names: "a, b, c and 9,997 more"."""
     return listed(names, MOST_NAMED)
+
+
+def short_path(path: Path) -> str:
+    """As it can be typed here: relative to the current directory if that is shorter."""
+    try:
+        absolute = str(path.absolute())
+        return min(os.path.relpath(absolute), absolute, key=len)
+    except OSError:  # the current directory no longer exists
+        return str(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import shutil
 import signal
 import subprocess
@@ -53,7 +54,9 @@ def test_plain_lines_and_a_summary_off_a_terminal(rose: Rose) -> None:
     assert called.out.startswith("good: 2 learners on the local engine\n")
     assert " a 1/2 mse 0.5 (< 0.1) " in called.out
     assert " b 1/2 stopped: met the criterion\n" in called.out
-    assert "✓ good finished in 0:0" in called.out
+    assert re.search(
+        r"\n• good finished in 0:0\d: 1 of 2 learners met their criteria \(1 reached max_iter\)\n", called.out
+    )
     assert called.err == ""
 
 
@@ -81,8 +84,8 @@ def test_a_failed_learner_is_told_in_full_and_is_exit_code_1(rose: Rose) -> None
     assert tail[:4] == [
         "✗ a: 'sim' failed in iteration 0, attempt 1: exit code 7",
         f"  command  {rose.folder}/sim.sh",
-        f"  log      {rose.folder}/r/learners/a/logs/0/sim.1.err",
         "  stderr   oh no",
+        "  logs     rose logs r a 0 sim",
     ]
     assert tail[-1] == "  resume   rose resume r"
     assert rose.learners("r")["b"]["stop_reason"] == "max_iter"
@@ -106,10 +109,20 @@ def test_what_was_never_started_has_no_log_to_look_at(rose: Rose) -> None:
 
 def test_require_criterion(rose: Rose) -> None:
     rose.write(GOOD)
-    assert rose("run", "campaign.yaml", "--run-dir", "r", "--require-criterion").code == 1
+    called = rose("run", "campaign.yaml", "--run-dir", "r", "--require-criterion")
+    assert called.code == 1
+    assert called.err == "error: criterion not met by 1 of 2 learners: a (mse 0.5, requires < 0.1)\n"
     assert rose("resume", "r").code == 0
     assert rose("resume", "r", "--require-criterion").code == 1
     assert rose("run", "campaign.yaml", "--run-dir", "s", "--require-criterion", "--learner", "b").code == 0
+
+
+@pytest.mark.parametrize("output", ["quiet", "json", "plain"])
+def test_every_output_names_the_learners_that_did_not_meet_a_required_criterion(rose: Rose, output: str) -> None:
+    rose.write(GOOD)
+    called = rose("run", "campaign.yaml", "--run-dir", "r", "--require-criterion", "--output", output)
+    assert called.code == 1
+    assert "error: criterion not met by 1 of 2 learners: a (mse 0.5, requires < 0.1)\n" in called.err
 
 
 @pytest.mark.parametrize(

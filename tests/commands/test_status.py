@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from typing import TYPE_CHECKING
 
@@ -54,10 +55,11 @@ def test_a_status_for_people(ended: Rose) -> None:
     assert lines[2].split() == ["learner", "done", "now", "last", "best", "status", "elapsed", "left"]
     assert lines[3].split()[1:4] == ["adaptive", "━━━━━━━━", "4/4"]
     assert "  adaptive: labeled_count 30, share 0.333333" in lines
+    assert re.fullmatch(r"• looks finished in \d:\d\d: 0 of 2 learners met own <= 0 \(2 reached max_iter\)", lines[-4])
     assert lines[-3:] == [
-        "  status   done",
         "  best     adaptive, own 1e-300 in iteration 1",
         f"  run      {ended.folder}/r",
+        "  extend   rose resume r --max-iter 8",
     ]
 
 
@@ -65,7 +67,7 @@ def test_a_run_is_looked_at_and_followed_while_it_goes_on(rose: Rose, going: sub
     status = rose.status("r")
     assert status["status"] == "running"
     assert {learner["status"] for learner in status["learners"]} == {"running"}
-    assert "  status   running\n" in rose("status", "r").out
+    assert re.search(r"\n▸ campaign running for \d+:\d\d: 2 of 2 learners running\n", rose("status", "r").out)
     follower = rose.start("logs", "r", "a", "--follow")
     watcher = rose.start("status", "r", "--watch")
     assert follower.stdout is not None

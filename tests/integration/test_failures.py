@@ -26,7 +26,7 @@ def test_one_learner_that_fails_leaves_the_others_alone(rose: Rose) -> None:
     assert [learners[name]["iterations_done"] for name in ("good", "bad", "other")] == [3, 0, 3]
     assert [learners[name]["stop_reason"] for name in ("good", "bad", "other")] == ["max_iter", "failed", "max_iter"]
     log = rose.folder / "r/learners/bad/logs/0/simulation.1.err"
-    for said in ("sim.sh --mesh 'fine grid'", "exit code 3", "no such mesh", str(log)):
+    for said in ("sim.sh --mesh 'fine grid'", "exit code 3", "no such mesh", "rose logs r bad 0 simulation"):
         assert said in called.out.replace("\n", ""), called.out
     assert log.read_text() == "no such mesh\n"
 

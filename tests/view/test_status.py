@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rose_cli.journal import events as e
 from rose_cli.runs.directory import RunDirectory
 from rose_cli.view.status import ListedRun, print_runs, print_status, watch_status
+from rose_cli.view.wording import short_path
 from tests.view.scenarios import tutorial
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ def test_a_run_that_was_interrupted_says_how_to_go_on(tmp_path: Path, capsys: py
     print_status(scenario.plan, scenario.state, alive=False, directory=RunDirectory.at(tmp_path))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("parallel-tutorial · ")
-    assert lines[-4:-1] == [
-        "  status   interrupted",
+    assert lines[-5:-2] == [
+        "✗ parallel-tutorial interrupted after 2:31: 1 of 4 learners failed, 1 met the criterion, 2 interrupted",
         "  best     adaptive, mean_squared_error_mse 0.0934 in iteration 6",
         f"  run      {tmp_path}",
     ]
@@ -43,14 +44,14 @@ def test_what_failed_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert failed
     for name in failed:
         assert f"✗ {name}: " in out
-        assert f"log      {tmp_path}/learners/{name}/logs/" in out
+        assert f"logs     rose logs {short_path(tmp_path)} {name} 1 training\n" in out
 
 
 def test_a_run_that_goes_on_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scenario = tutorial()
     print_status(scenario.plan, scenario.state, alive=True, directory=RunDirectory.at(tmp_path))
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[-3:]] == ["status", "best", "run"]
+    assert [line.split()[0] for line in lines[-3:]] == ["▸", "best", "run"]
 
 
 def test_watching_off_a_terminal_waits_for_the_end(

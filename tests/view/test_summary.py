@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import shlex
 from textwrap import dedent
 from typing import TYPE_CHECKING
 
 import pytest
+from rich.console import Group
+from rich.text import Text
 
 from rose_cli.journal import events as e
 from rose_cli.loop.session import SessionResult
 from rose_cli.runs.directory import RunDirectory
-from rose_cli.view.summary import print_summary, short_path, summary
+from rose_cli.view.summary import RunEnd, print_summary
 from tests.view.rendering import rendered
 from tests.view.scenarios import Scenario, make_criterion, make_plan, tutorial
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rose_cli.view.failures import Page
     from rose_cli.view.screen import Output
 
 
@@ -26,8 +28,9 @@ def over(scenario: Scenario, reason: str = "finished", message: str | None = Non
     return SessionResult(reason, message)
 
 
-def told(scenario: Scenario, directory: Path, ending: SessionResult, table_width: int | None = None) -> str:
-    return rendered(summary(scenario.plan, scenario.state, RunDirectory(directory), ending, table_width), 400)
+def told(scenario: Scenario, directory: Path, ending: SessionResult, page: Page | None = None) -> str:
+    end = RunEnd(scenario.plan, scenario.state, RunDirectory(directory), message=ending.message)
+    return rendered(Group(Text(), *end.lines(page)), page.columns if page else 400)
 
 
 def test_the_end_of_an_interrupted_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,22 +42,31 @@ def test_the_end_of_an_interrupted_run(tmp_path: Path, monkeypatch: pytest.Monke
         f"""
         ✗ learner-4: 'training' failed in iteration 1, attempt 3: exit code 1
           command  python training.py --n_labeled 150
-          log      {run}/learners/learner-4/logs/1/training.3.err
           stderr   Traceback (most recent call last):
                      File "training.py", line 12, in <module>
                    ValueError: no data
+          logs     rose logs 'rose-runs/my run-1' learner-4 1 training
 
-        ✗ parallel-tutorial interrupted after 2:31: 1 met the criterion, 1 failed, 2 interrupted
+        ✗ parallel-tutorial interrupted after 2:31: 1 of 4 learners failed, 1 met the criterion, 2 interrupted
           best     adaptive, mean_squared_error_mse 0.0934 in iteration 6
           run      {run}
+          fix      edit /home/ada/parallel-tutorial.yaml or the program that failed, then
           resume   rose resume 'rose-runs/my run-1'
         """
     )
 
 
-def test_the_table_comes_first_where_no_screen_has_left_one(tmp_path: Path) -> None:
+def printed(
+    scenario: Scenario, directory: Path, ending: SessionResult, capsys: pytest.CaptureFixture[str]
+) -> list[str]:
+    """The lines of the plain output."""
+    print_summary("plain", scenario.plan, scenario.state, RunDirectory(directory), ending)
+    return capsys.readouterr().out.splitlines()
+
+
+def test_the_table_comes_first_where_no_screen_has_left_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scenario = tutorial()
-    lines = told(scenario, tmp_path, over(scenario), table_width=120).splitlines()
+    lines = printed(scenario, tmp_path, over(scenario), capsys)
     assert lines[1] == "parallel-tutorial · until mean_squared_error_mse < 0.1 · local engine"
     assert [line[:15].strip() for line in lines[4:8]] == ["✓ adaptive", "■ per-iteration", "■ static", "✗ learner-4"]
 
@@ -65,16 +77,14 @@ def test_a_run_that_is_through_has_nothing_to_go_on_with(tmp_path: Path) -> None
         scenario.iterate(name, 0.05)
         scenario.stop(name, "criterion_met")
     lines = told(scenario, tmp_path, over(scenario)).splitlines()
-    assert lines[1] == "✓ parallel-tutorial finished in 0:08: 2 met the criterion"
+    assert lines[1] == "✓ parallel-tutorial finished in 0:08: 2 of 2 learners met mean_squared_error_mse < 0.1"
     assert lines[-1] == f"  run      {tmp_path}"
     assert not any("resume" in line for line in lines)
 
 
-def test_many_learners_are_shown_by_those_that_matter(tmp_path: Path) -> None:
+def test_many_learners_are_shown_by_those_that_matter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scenario = Scenario.begin(make_plan([f"l{number}" for number in range(60)]))
-    lines = told(
-        scenario, tmp_path, over(scenario, "wall_time", "wall-time limit reached"), table_width=100
-    ).splitlines()
+    lines = printed(scenario, tmp_path, over(scenario, "wall_time", "wall-time limit reached"), capsys)
     assert any(line.startswith("… and ") for line in lines)
     assert "  wall-time limit reached" in lines
 
@@ -99,18 +109,7 @@ def test_a_step_that_was_given_up_and_what_stopped_the_campaign_are_told(tmp_pat
     assert "✗ b: " not in told(scenario, tmp_path, SessionResult("interrupted"))
     text = told(scenario, tmp_path, over(scenario, "failed", "'training' failed in the same way 5 times"))
     assert "✗ b: 'training' failed" in text
-    assert "✗ parallel-tutorial failed after 0:05: 2 interrupted\n  'training' failed in the same" in text
-
-
-def test_hundreds_of_failures_are_counted(tmp_path: Path) -> None:
-    names = [f"l{number}" for number in range(100)]
-    scenario = Scenario.begin(make_plan(names))
-    for name in names:
-        scenario.fail(name, "simulation")
-        scenario.stop(name, "failed")
-    text = told(scenario, tmp_path, over(scenario))
-    assert text.count("  command  ") == 10
-    assert f"✗ and 90 more: rose logs {shlex.quote(short_path(tmp_path))} --failed" in text
+    assert "✗ parallel-tutorial failed after 0:05: 2 of 2 learners interrupted\n  'training' failed in the same" in text
 
 
 def test_the_best_of_each_thing_that_is_measured(tmp_path: Path) -> None:
