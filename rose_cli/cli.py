@@ -119,7 +119,7 @@ def run(
 
 @app.command(cls=Command, rich_help_panel=RUN)
 def stop(
-    run_name: options.NamedRun, learner: options.StoppedLearner = None, trust: options.TrustToStop = False
+    run_name: options.RunningRun = None, learner: options.StoppedLearner = None, trust: options.TrustToStop = False
 ) -> None:
     """Ask a running campaign to stop cleanly."""
     from rose_cli.commands.stop import stop as command
@@ -149,7 +149,7 @@ def list_(directory: options.RunsDirectory = Path(), list_format: options.TextOr
 
 @app.command(cls=Command, rich_help_panel=INSPECT)
 def logs(
-    run_name: options.NamedRun,
+    run_name: options.RunName = None,
     learner: options.OneLearner = None,
     iteration: options.OneIteration = None,
     task: options.OneTask = None,
@@ -158,10 +158,10 @@ def logs(
     raw: options.Raw = False,
 ) -> None:
     """Show the output of tasks."""
-    from rose_cli.commands.logs import Wanted
     from rose_cli.commands.logs import logs as command
 
-    raise typer.Exit(command(run_name, Wanted(learner, iteration, task, failed), follow=follow, raw=raw))
+    words = [word for word in (run_name, learner, iteration, task) if word is not None]
+    raise typer.Exit(command(words, failed=failed, follow=follow, raw=raw))
 
 
 @app.command(cls=Command, rich_help_panel=INSPECT)
@@ -178,7 +178,7 @@ def export(
 
 @app.command(cls=Command, rich_help_panel=RECOVER)
 def resume(
-    run_name: options.RunName = None,
+    run_name: options.InterruptedRun = None,
     max_iter: options.RaisedMaxIter = None,
     from_iteration: options.FromIteration = None,
     learner: options.ResumedLearners = None,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rose_cli.journal.state import can_resume
 from rose_cli.plan.file import load_plan
-from rose_cli.run_info import ownership_text, read_run, require_trust, try_read_run
+from rose_cli.run_info import is_running, ownership_text, read_run, require_trust, try_read_run
 from rose_cli.runs.changes import campaign_changes
 from rose_cli.runs.directory import LATEST, RUNS, RunDirectory
 from rose_cli.util.errors import RoseError, RunDirectoryError, UsageError
@@ -33,26 +33,47 @@ MOST_ABOVE = 3
 MOST_SEARCHED = 200
 
 
-def find_run(argument: str | None) -> RunDirectory:
-    """The run to show: RUN is its directory, its name, or a campaign file or directory, whose latest run is meant.
+def find_run(argument: str | None = None, *, announce: bool = True) -> RunDirectory:
+    """The run to show: RUN is its directory, its name, or a campaign file or directory, one of whose runs is meant.
 
-    Default: the latest run here. The user's own runs come first.
+    That is the latest one that is running, else the latest of all; the user's own come first. Default: the runs here.
+    Unless RUN names it, the user is told which run it is. With `announce` false, because the output says so anyway,
+    they are told only if it is not simply the latest.
     """
     if argument is not None and (directory := _named(argument)) is not None:
         is_foreign_link = directory.path.name == LATEST and directory.path.is_symlink() and directory.doubt is not None
         return _latest(directory.path.parent, None) if is_foreign_link else directory
-    return _latest(*_search_location(argument))
+    folder, campaign = _search_location(argument)
+    latest, running = _latest(folder, campaign), running_runs(folder, campaign)
+    found = running[0] if running else latest
+    if len(running) > 1:
+        notice(f"run {name_of(found)}, the latest of {len(running)} that are running: {_names(running[1:])} too")
+    elif found != latest:
+        notice(f"run {name_of(found)}, which is running; {name_of(latest)} is later, but has ended")
+    elif announce:
+        notice(f"run {name_of(found)}")
+    return found
 
 
 def find_own_run(argument: str | None, command: str, *, trust: bool) -> RunDirectory:
     """The run to act on by `command`: one that other users own or can modify only if named, and with `trust`.
 
-    Raises RunDirectoryError if it may not be used.
+    Without a name, the only one that is running, else the latest one. Raises UsageError if several are running, since
+    a wrong guess does harm, and RunDirectoryError if it may not be used.
     """
     if argument is not None and (directory := _named(argument)) is not None:
         require_trust(directory, command, trust=trust)
         return directory
-    return _latest(*_search_location(argument), act=command)
+    folder, campaign = _search_location(argument)
+    running = running_runs(folder, campaign)
+    if len(running) > 1:
+        of = f" of '{campaign}'" if campaign else ""
+        hint = f"name the one that you mean: `rose {command} {shlex.quote(short_path(running[0].path))}`"
+        raise UsageError(f"{len(running)} runs{of} are running: {_names(running)}", hint)
+    latest = _latest(folder, campaign, act=command)
+    directory = running[0] if running else latest
+    notice(f"run {name_of(directory)}")
+    return directory
 
 
 def find_interrupted_run(argument: str | None, *, trust: bool) -> RunDirectory:
@@ -61,12 +82,43 @@ def find_interrupted_run(argument: str | None, *, trust: bool) -> RunDirectory:
         return find_own_run(argument, "resume", trust=trust)
     folder, campaign = _search_location(argument)
     skipped: list[tuple[RunDirectory, OwnershipProblem]] = []
-    for directory in _own_runs(folder, skipped):
-        info = try_read_run(directory)[0] if campaign is None or _is_of(directory, campaign) else None
+    for directory in _own_runs(folder, campaign, skipped):
+        info = try_read_run(directory)[0]
         if info is not None and not info.damage and not info.alive and can_resume(info.state):
             _notice_skipped(skipped)
+            running = running_runs(folder, campaign)
+            others = f"; {_names(running)} {'is' if len(running) == 1 else 'are'} running" if running else ""
+            notice(f"run {name_of(directory)}, the latest that can be resumed{others}")
             return directory
     raise _why_not_resumable(folder, campaign)
+
+
+def default_run() -> RunDirectory | None:
+    """The run that is meant without RUN, without telling the user; None if there is none here."""
+    running, runs = running_runs(Path(), None), list(runs_of(Path()))
+    return next((each for each in (*running, *runs) if each.doubt is None), runs[0] if runs else None)
+
+
+def refers_to_run(argument: str) -> bool:
+    """Whether it names a run, a file, which can only be a campaign's, or a directory in which there are runs."""
+    path = Path(argument)
+    if _is_run(path) or _is_run(Path(RUNS) / argument):
+        return True
+    return path.is_file() or (path.is_dir() and any(runs_of(path)))
+
+
+def running_runs(folder: Path, campaign: Path | None) -> list[RunDirectory]:
+    """The user's own runs in a directory, or of a campaign file in it, that are running; the latest first."""
+    found = (directory for directory in runs_of(folder) if is_running(directory))
+    return [each for each in found if (campaign is None or _is_of(each, campaign)) and each.doubt is None]
+
+
+def name_of(directory: RunDirectory) -> str:
+    return f"'{short_path(directory.path)}'"
+
+
+def _names(runs: Sequence[RunDirectory]) -> str:
+    return listed([name_of(each) for each in runs], MOST_SHOWN)
 
 
 def _named(argument: str) -> RunDirectory | None:
@@ -92,6 +144,11 @@ def _search_location(argument: str | None) -> tuple[Path, Path | None]:
 
 def _why_not_resumable(folder: Path, campaign: Path | None) -> RoseError:
     """Why the latest run cannot be resumed, and what can be done instead."""
+    if running := running_runs(folder, campaign):
+        name = shlex.quote(short_path(running[0].path))
+        hint = f"watch it with `rose status {name} --watch`, or stop it with `rose stop {name}`"
+        what = "the run {} is" if len(running) == 1 else "the runs {} are"
+        return RunDirectoryError(f"{what.format(_names(running))} already running", hint)
     try:
         info = read_run(_latest(folder, campaign, act="resume"))
     except (UsageError, RunDirectoryError) as error:
@@ -99,9 +156,6 @@ def _why_not_resumable(folder: Path, campaign: Path | None) -> RoseError:
     name = shlex.quote(short_path(info.directory.path))
     if info.damage is not None:
         return info.damage
-    if info.alive:
-        hint = f"watch it with `rose status {name} --watch`, or stop it with `rose stop {name}`"
-        return RunDirectoryError(f"the run '{name}' is already running", hint)
     for line in campaign_changes(info.directory, info.plan, info.state):
         notice(line)
     message = f"no run in '{folder}' can be resumed: the latest, '{name}', has finished ({stop_reasons(info.state)})"
@@ -141,13 +195,15 @@ def _modification_time(run: Path) -> int:
         return 0
 
 
-def _own_runs(folder: Path, skipped: list[tuple[RunDirectory, OwnershipProblem]]) -> Iterator[RunDirectory]:
-    """The runs in a directory that are only the user's own, the newest first; the others are added to `skipped`."""
+def _own_runs(
+    folder: Path, campaign: Path | None, skipped: list[tuple[RunDirectory, OwnershipProblem]]
+) -> Iterator[RunDirectory]:
+    """The user's own runs in a directory, or of a campaign file in it; the others on the way are added to `skipped`."""
     for directory in runs_of(folder):
-        if (doubt := directory.doubt) is None:
-            yield directory
-        else:
+        if (doubt := directory.doubt) is not None:
             skipped.append((directory, doubt))
+        elif campaign is None or _is_of(directory, campaign):
+            yield directory
 
 
 def _notice_skipped(skipped: Sequence[tuple[RunDirectory, OwnershipProblem]]) -> None:
@@ -163,10 +219,9 @@ def _notice_skipped(skipped: Sequence[tuple[RunDirectory, OwnershipProblem]]) ->
 def _latest(folder: Path, campaign: Path | None, *, act: str | None = None) -> RunDirectory:
     """The user's own latest run; if there is none, the latest of all, which no command may `act` on."""
     skipped: list[tuple[RunDirectory, OwnershipProblem]] = []
-    for directory in _own_runs(folder, skipped):
-        if campaign is None or _is_of(directory, campaign):
-            _notice_skipped(skipped)
-            return directory
+    for directory in _own_runs(folder, campaign, skipped):
+        _notice_skipped(skipped)
+        return directory
     for directory, doubt in skipped:
         if campaign is None or _is_of(directory, campaign):
             if act is not None:

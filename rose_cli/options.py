@@ -64,13 +64,20 @@ FileOrRun = Annotated[
 ]
 RunName = Annotated[
     Optional[str],
-    typer.Argument(metavar="RUN", help=f"{_RUN_HELP} Default: the latest run here."),
+    typer.Argument(metavar="RUN", help=f"{_RUN_HELP} Default: the run that is running, else the latest here."),
+]
+RunningRun = Annotated[
+    Optional[str], typer.Argument(metavar="RUN", help=f"{_RUN_HELP} Default: the only run that is running here.")
+]
+InterruptedRun = Annotated[
+    Optional[str],
+    typer.Argument(metavar="RUN", help=f"{_RUN_HELP} Default: the latest run here that can be resumed."),
 ]
 NamedRun = Annotated[str, typer.Argument(metavar="RUN", help=_RUN_HELP)]
 NewDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="Directory to write to, created if missing.")]
 RunsDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="Directory of the campaigns.")]
 OneLearner = Annotated[Optional[str], typer.Argument(metavar="LEARNER", help="Only this learner.")]
-OneIteration = Annotated[Optional[int], typer.Argument(metavar="ITERATION", help="Only this iteration.")]
+OneIteration = Annotated[Optional[str], typer.Argument(metavar="ITERATION", help="Only this iteration.")]
 OneTask = Annotated[Optional[str], typer.Argument(metavar="TASK", help="Only this task.")]
 
 # --- what to run -----------------------------------------------------------------------------------------------------

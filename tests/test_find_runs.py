@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from tests.conftest import PATIENCE, Rose, wait_until
 
 if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
     from pathlib import Path
 
 CAMPAIGN = "{name: c, max_iter: 1, tasks: {t: {executable: ./t.sh, options: {--n: 1}}}, learners: [{name: a}]}"
@@ -99,3 +102,134 @@ def test_a_run_in_a_folder_of_its_own_is_named(ended: Rose, tmp_path: Path) -> N
 def test_a_name_with_a_slip_is_corrected(ended: Rose) -> None:
     called = ended("status", name_of(ended)[:-1])
     assert (called.code, f"did you mean '{name_of(ended)}'?" in called.err) == (2, True), called.err
+
+
+WAITING = "{name: c, max_iter: 2, tasks: {t: {executable: ./wait.sh}}, learners: [{name: a}, {name: b}]}"
+WAIT = """#!/bin/sh
+echo "this is $ROSE_LEARNER"
+until [ -e "$ROSE_CAMPAIGN_DIR/go" ]; do sleep 0.05; done
+"""
+
+
+@dataclass
+class Started:
+    """A campaign file, runs of which are running."""
+
+    rose: Rose
+    processes: dict[str, subprocess.Popen[str]]
+
+    def start(self, file: str = "campaign.yaml") -> str:
+        """The name of one more run that is running now."""
+        before = set(self._runs())
+        process = self.rose.start("run", file, "--output", "quiet")
+        wait_until(lambda: any((run / "learners/a/logs/0").exists() for run in set(self._runs()) - before))
+        (run,) = set(self._runs()) - before
+        self.processes[f"rose-runs/{run.name}"] = process
+        return f"rose-runs/{run.name}"
+
+    def end(self) -> list[str]:
+        """Let all of them end; what each said to standard error."""
+        (self.rose.folder / "go").touch()
+        said = [process.communicate(timeout=PATIENCE)[1] for process in self.processes.values()]
+        (self.rose.folder / "go").unlink()
+        self.processes.clear()
+        return said
+
+    def _runs(self) -> Iterator[Path]:
+        return self.rose.folder.glob("rose-runs/[!l.]*")
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[Started]:
+    rose = Rose(tmp_path)
+    rose.script(WAIT, "wait.sh")
+    rose.write(WAITING)
+    started = Started(rose, {})
+    yield started
+    started.end()
+
+
+def test_a_run_that_is_running_is_preferred_to_a_later_one_that_has_ended(started: Started) -> None:
+    rose = started.rose
+    running = started.start()
+    rose.write(WAITING.replace("./wait.sh", "'true'"))
+    assert rose("run", "campaign.yaml").code == 0
+    ended = f"rose-runs/{name_of(rose)}"
+    which = f"run '{running}', which is running; '{ended}' is later, but has ended\n"
+    for given in ((), ("campaign.yaml",), (".",)):
+        assert rose.json("status", *given, "--format", "json")["run"].endswith(running)
+        for command in ("status", "logs", "export"):
+            called = rose(command, *given)
+            assert (called.code, called.err) == (0, which), (command, given)
+    for named in (ended, ended.removeprefix("rose-runs/")):
+        called = rose("stop", named)
+        assert (called.code, f"help: '{running}' is running: `rose stop {running}`" in called.err) == (4, True)
+        assert rose("status", named).err == ""
+    assert f"the run '{running}' is already running" in rose("resume").err
+    called = rose("stop", "campaign.yaml")
+    assert (called.code, called.err) == (0, f"run '{running}'\nthe run has stopped\n")
+    assert rose("status").err == ""  # the latest one, which the output names
+    called = rose("resume", "--dry-run")
+    assert (called.code, f"run '{running}', the latest that can be resumed\n" in called.err) == (0, True)
+    assert "there is nothing to stop" in rose("stop").err
+
+
+def test_of_two_that_are_running_each_is_named_and_none_is_guessed_where_that_does_harm(started: Started) -> None:
+    rose = started.rose
+    first, second = started.start(), started.start()
+    for command in ("status", "logs", "export"):
+        called = rose(command)
+        assert (called.code, called.err) == (0, f"run '{second}', the latest of 2 that are running: '{first}' too\n")
+    called = rose("stop", "campaign.yaml")
+    assert (called.code, called.err.splitlines()) == (
+        2,
+        [
+            f"error: 2 runs of 'campaign.yaml' are running: '{second}', '{first}'",
+            f"help: name the one that you mean: `rose stop {second}`",
+        ],
+    )
+    called = rose("resume")
+    assert (called.code, f"the runs '{second}', '{first}' are already running" in called.err) == (4, True)
+    assert rose("stop", first, "--learner", "a").code == 0
+    called = rose("stop", first, "--learner", "aa")
+    assert f"there is no learner 'aa' in the run '{first}'" in called.err
+    assert started.end()[1].startswith(f"this campaign is already running: '{first}'\n")
+
+
+def test_a_running_run_of_another_campaign_is_not_meant(started: Started) -> None:
+    rose = started.rose
+    running = started.start()
+    rose.write(WAITING.replace("./wait.sh", "'true'").replace("name: c,", "name: d,"), "other.yaml")
+    called = rose("run", "other.yaml")
+    assert "running" not in called.err
+    assert rose.json("status", "other.yaml", "--format", "json")["campaign"] == "d"
+    assert rose.json("status", "--format", "json")["run"].endswith(running)
+    called = rose("stop", "other.yaml")
+    assert (called.code, f"'{running}' is running" in called.err) == (4, True)
+
+
+def test_run_may_be_omitted_before_a_learner(ended: Rose) -> None:
+    run = f"rose-runs/{name_of(ended)}"
+    for words in (("a",), ("a", "0"), ("a", "0", "t"), ("t",), ("0",)):
+        called = ended("logs", *words)
+        assert (called.code, called.err.splitlines()[0]) == (0, f"run '{run}'"), words
+        assert ended("logs", run, *words).err == called.err.partition("\n")[2]
+    called = ended("logs", "aa")
+    assert (called.code, called.err.splitlines()[0]) == (
+        2,
+        f"error: there is no run 'aa', nor a learner or task 'aa' in '{run}'",
+    )
+    assert "did you mean 'a'?" in called.err
+    called = ended("logs", "a", "7")
+    assert (called.code, f"there is no iteration 7 in learner 'a' of the run '{run}'" in called.err) == (2, True)
+
+
+def test_a_word_that_is_a_run_and_a_learner_is_taken_as_the_run(ended: Rose) -> None:
+    run = f"rose-runs/{name_of(ended)}"
+    (ended.folder / "a").mkdir()  # without a run in it: the learner is meant
+    assert ended("logs", "a").err.startswith(f"run '{run}'\n")
+    assert ended("run", "campaign.yaml", "--run-dir", "a").code == 0
+    called = ended("logs", "a")
+    assert f"'a' is taken as RUN; if you mean the learner or task, put '{run}' before it\n" in called.err
+    called = ended("logs", "a", "a", "5")
+    assert "there is no iteration 5 in learner 'a' of the run 'a'" in called.err

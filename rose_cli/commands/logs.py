@@ -12,18 +12,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose_cli.find_runs import find_run
+from rose_cli.find_runs import name_of
 from rose_cli.journal.events import StepKey
 from rose_cli.loop.retention import logged_iterations
 from rose_cli.run_info import RunInfo, notice_ownership, read_run
-from rose_cli.util.errors import ExitCode, check_known
+from rose_cli.step_words import StepWords, read_step_words, split_run
+from rose_cli.util.errors import ExitCode, UsageError
 from rose_cli.util.files import OpenDirectory, open_regular
 from rose_cli.util.text import counted
 from rose_cli.view.console import Filter, encodable, notice, say
 from rose_cli.view.wording import short_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from rose_cli.runs.directory import RunDirectory
 
@@ -36,12 +37,9 @@ _NAME = re.compile(r"(?P<task>[^.]+)(?:\.r(?P<replica>\d+))?\.(?P<attempt>\d+)\.
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which logs to print; None stands for all."""
+class Wanted(StepWords):
+    """Which logs to print."""
 
-    learner: str | None = None
-    iteration: int | None = None
-    task: str | None = None
     failed: bool = False
 
 
@@ -66,10 +64,12 @@ class Log:
         return f"{self.learner} · iteration {self.iteration} · {self.task}{copy} · attempt {self.attempt} · {name}"
 
 
-def logs(argument: str, wanted: Wanted, *, follow: bool, raw: bool) -> ExitCode:
-    info = read_run(find_run(argument))
+def logs(words: Sequence[str], *, failed: bool = False, follow: bool = False, raw: bool = False) -> ExitCode:
+    """`words`: RUN, LEARNER, ITERATION and TASK, of which each may be omitted."""
+    directory, words = split_run(words)
+    info = read_run(directory)
     notice_ownership(info.doubt)
-    _check(info, wanted)
+    wanted = Wanted(**vars(read_step_words(info.plan, words, directory)), failed=failed)
     skipped = _Skipped()
     printer = _Printer(info.directory.path, skipped, filtered=sys.stdout.isatty() and not raw)
     printer.print_all(_find(info, wanted, skipped))
@@ -88,21 +88,19 @@ def logs(argument: str, wanted: Wanted, *, follow: bool, raw: bool) -> ExitCode:
 
 
 def _why_blank(info: RunInfo, wanted: Wanted) -> str:
-    if wanted.failed:
-        return "no attempt failed, or those that did had no output"
+    """Raises UsageError if there can be no such iteration."""
     learners = [info.state.learners[wanted.learner]] if wanted.learner is not None else info.state.learners.values()
     started = max((len(learner.iterations) + (learner.current is not None) for learner in learners), default=0)
     if wanted.iteration is not None and wanted.iteration >= started:
-        return f"iteration {wanted.iteration} has not started{f' in {wanted.learner!r}' if wanted.learner else ''}"
-    return "no output"
-
-
-def _check(info: RunInfo, wanted: Wanted) -> None:
-    if wanted.learner is not None:
-        check_known("learner", wanted.learner, [learner.name for learner in info.plan.learners], " in this run")
-    if wanted.task is not None:
-        tasks = {step.task for learner in info.plan.learners for step in learner.all_steps}
-        check_known("task", wanted.task, sorted(tasks), " in this run")
+        whose = f"learner '{wanted.learner}' of " if wanted.learner is not None else ""
+        have = (
+            f"iterations 0 to {started - 1}" if started > 1 else "iteration 0 only" if started else "no iteration yet"
+        )
+        if all(learner.stop_reason for learner in learners):
+            message = f"there is no iteration {wanted.iteration} in {whose}the run {name_of(info.directory)}"
+            raise UsageError(message, f"it has {have}")
+        return f"iteration {wanted.iteration} of {whose}the run has not started: it has {have}"
+    return "no attempt failed, or those that did had no output" if wanted.failed else "no output"
 
 
 class _Skipped:

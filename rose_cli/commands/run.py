@@ -15,10 +15,11 @@ from rose_cli.campaign_file import (
     task_environment,
 )
 from rose_cli.engines import capacity_warnings
+from rose_cli.find_runs import MOST_SHOWN, name_of, running_runs
 from rose_cli.new_run import begin, new_run_directory
 from rose_cli.run_session import run_and_report
 from rose_cli.runs.lock import RunLock
-from rose_cli.util.text import counted
+from rose_cli.util.text import counted, listed
 from rose_cli.view.console import notice
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def run(file: Path, options: RunOptions) -> ExitCode:
     plan = only_learners(checked.good_plan, options.learners)
     mention_settings(file, environment, options.settings, checked)
     mention_warnings(file, checked, options.settings, plan, environment)
+    if running := running_runs(file.parent, file):
+        notice(f"this campaign is already running: {listed([name_of(each) for each in running], MOST_SHOWN)}")
     directory = new_run_directory(plan, file, options.run_directory)
     with RunLock.acquire(directory.path):
         work = begin(directory, plan, checked.text, environment, options.output)

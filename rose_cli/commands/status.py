@@ -32,7 +32,7 @@ LOSSES_SHOWN = 8
 
 
 def status(argument: str | None, status_format: StatusFormat) -> ExitCode:
-    info = read_run(find_run(argument))
+    info = read_run(find_run(argument, announce=False))
     if status_format == "json":
         write_json(status_object(info))
     else:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shlex
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose_cli.find_runs import find_own_run
+from rose_cli.find_runs import MOST_SHOWN, find_own_run, name_of, running_runs
 from rose_cli.run_info import RunInfo, read_run
 from rose_cli.runs.stop_requests import StopRequest, send_request, withdraw_request
 from rose_cli.util.errors import ExitCode, RunDirectoryError, check_known
 from rose_cli.util.ownership import restrict_umask
+from rose_cli.util.text import listed
 from rose_cli.view.console import notice
 from rose_cli.view.progress import status_words
 from rose_cli.view.wording import short_path
@@ -22,15 +24,15 @@ POLL_SECONDS = 0.2
 PATIENCE_SECONDS = 60.0
 
 
-def stop(argument: str, learner: str | None, *, trust: bool) -> ExitCode:
+def stop(argument: str | None, learner: str | None, *, trust: bool) -> ExitCode:
     """Return once it has stopped; if it takes more than a minute, say so and return anyway."""
     restrict_umask()
     info = read_run(find_own_run(argument, "stop", trust=trust))
     if not info.alive:
         message = f"'{short_path(info.directory.path)}' is not running (status: {status_words(info.status)})"
-        raise RunDirectoryError(message, "there is nothing to stop")
+        raise RunDirectoryError(message, _hint(info))
     if learner is not None:
-        check_known("learner", learner, info.state.learners, " in this run")
+        check_known("learner", learner, info.state.learners, f" in the run {name_of(info.directory)}")
     try:
         path = send_request(info.directory.requests, StopRequest(learner))
     except OSError as error:
@@ -48,6 +50,17 @@ def stop(argument: str, learner: str | None, *, trust: bool) -> ExitCode:
     if is_done:
         withdraw_request(path)
     return ExitCode.OK
+
+
+def _hint(info: RunInfo) -> str:
+    """Runs that are running: around the one that is not, and here."""
+    places = {info.directory.path.resolve().parent, Path(info.plan.campaign_dir).resolve(), Path.cwd()}
+    running = {each.path: each for place in sorted(places) for each in running_runs(place, None)}
+    if not running:
+        return "there is nothing to stop"
+    which = listed([name_of(each) for each in running.values()], MOST_SHOWN)
+    run = shlex.quote(short_path(next(iter(running))))
+    return f"{which} {'is' if len(running) == 1 else 'are'} running: `rose stop {run}`"
 
 
 def _has_stopped(info: RunInfo, learner: str) -> bool:

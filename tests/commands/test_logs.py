@@ -23,7 +23,26 @@ def test_logs_of_a_learner_an_iteration_a_task(ended: Rose) -> None:
     assert ended("logs", "r", "adaptiv").code == 2
     assert ended("logs", "r", "adaptive", "0", "nothing").code == 2
     called = ended("logs", "r", "adaptive", "99")
-    assert (called.code, called.out, called.err) == (0, "", "iteration 99 has not started in 'adaptive'\n")
+    assert (called.code, called.out) == (2, "")
+    assert called.err.splitlines() == [
+        "error: there is no iteration 99 in learner 'adaptive' of the run 'r'",
+        "help: it has iterations 0 to 3",
+    ]
+    called = ended("logs", "r", "4")
+    assert "there is no iteration 4 in the run 'r'" in called.err
+    assert (
+        "there is no learner 'adaptiv' in the run 'r'\nhelp: did you mean 'adaptive'?"
+        in ended("logs", "r", "adaptiv").err
+    )
+
+
+def test_each_word_after_the_run_may_be_omitted(ended: Rose) -> None:
+    assert ended("logs", "r", "simulation").out.count("── ") == 5 * 2
+    assert ended("logs", "r", "1", "simulation").out == ended("logs", "r", "adaptive", "1", "simulation").out
+    called = ended("logs", "r", "adaptive", "0", "simulation", "1")
+    assert (called.code, called.out) == (2, "")
+    called = ended("logs", "r", "adaptive", "1", "2")
+    assert "there is no task '2' in the run 'r'" in called.err
 
 
 def test_logs_of_what_failed(rose: Rose) -> None:

@@ -222,7 +222,7 @@ def test_an_odd_run_is_refused_by_every_command_with_what_to_do(failed: Rose, na
         lambda: resume.resume(str(run), resume.ResumeOptions(output="quiet")),
         lambda: resume.preview(str(run), resume.ResumeOptions(max_iter=3)),
         lambda: export.export(str(run), "csv", None),
-        lambda: logs.logs(str(run), logs.Wanted(), follow=False, raw=True),
+        lambda: logs.logs([str(run)], raw=True),
     ):
         with pytest.raises(RoseError) as caught:
             call()
