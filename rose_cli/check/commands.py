@@ -10,6 +10,7 @@ from rose_cli.check.engine import gpu_advice
 from rose_cli.check.literals import ShellLineChecker
 from rose_cli.check.origin import Layer, depending, origin_of, stop_layers, task_layers
 from rose_cli.check.programs import ProgramChecker
+from rose_cli.config.iterations import REST
 from rose_cli.config.models import Iterations, Learner, TaskFields
 from rose_cli.plan.compile import Inherited, merge
 from rose_cli.plan.engine import engine_cores, engine_gpus, engine_memory_mb, node_of, runs_here
@@ -46,9 +47,10 @@ class CommandChecker:
         for task in declared:
             yield from self._check(steps[task].otherwise, [Layer(("tasks", task), self.campaign.tasks[task])])
         for task in learner.schedules:
-            for key, layers in task_layers(self.campaign, learner, plan.index, task) if task in steps else ():
+            for first, layers in task_layers(self.campaign, learner, plan.index, task) if task in steps else ():
                 if not _is_declared(layers[0].fields):
-                    yield from self._check(steps[task].at.get(key, steps[task].otherwise), layers)
+                    step = steps[task]
+                    yield from self._check(step.otherwise if first == REST else step.command(first), layers)
         if plan.criterion is not None:
             yield from self._check(plan.criterion.step.otherwise, stop_layers(self.campaign, learner, plan.index))
 
@@ -76,7 +78,7 @@ def _is_declared(fields: TaskFields) -> bool:
 
 def _runs_as_declared(schedule: Iterations | Override | None) -> bool:
     if isinstance(schedule, Iterations):
-        return -1 not in schedule.at
+        return REST not in schedule.at
     return schedule is None or _is_declared(schedule)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from rose_cli.config.iterations import first_of
 from rose_cli.config.models import Iterations, StopFields, TaskFields
 
 if TYPE_CHECKING:
@@ -63,13 +64,13 @@ def word_location(layers: Sequence[Layer[TaskFields]], position: int) -> tuple[K
 def task_layers(
     campaign: Campaign, learner: Learner, index: int, task: str
 ) -> Iterator[tuple[int, list[Layer[TaskFields]]]]:
-    """Every variant of a task's command that the learner defines: its iteration key (-1 for none) and its layers."""
+    """Each variant of a task's command that the learner defines: its first iteration (-1: all others), its layers."""
     path: KeyPath = ("learners", index, task)
     declared: Layer[TaskFields] = Layer(("tasks", task), campaign.tasks[task])
     schedule = learner.schedules[task]
     if isinstance(schedule, Iterations):
         for key, entry in schedule.at.items():
-            yield key, [Layer((*path, key), entry), declared]
+            yield first_of(key), [Layer((*path, key), entry), declared]
     else:
         yield -1, [Layer(path, schedule), declared]
 

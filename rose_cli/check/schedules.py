@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from itertools import chain, pairwise
-from typing import TYPE_CHECKING
+from itertools import chain, islice, pairwise
+from typing import TYPE_CHECKING, TypeAlias
 
 from rose_cli.check.origin import depending
 from rose_cli.config.expression.parser import ExpressionError
+from rose_cli.config.iterations import REST, first_of, sorted_spans, spans_of
+from rose_cli.config.rules import MAX_COUNT
 from rose_cli.plan.render import EvaluationContext
 from rose_cli.util.errors import Diagnostic, KeyPath, Severity
 
@@ -15,34 +17,61 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from rose_cli.config.expression.compiler import Expression
+    from rose_cli.config.iterations import IterationName, IterationSpan
     from rose_cli.config.models import Iterations, TaskFields
 
 
 def check_keys(schedule: Iterations, path: KeyPath, horizon: Horizon) -> Iterator[Diagnostic]:
-    max_iter = horizon.max_iter
-    keys = sorted(key for key in schedule.at if key >= 0)
-    late = [key for key in keys if max_iter is not None and key >= max_iter]
-    for key in late:
-        message = f"iteration {key} is never reached: with max_iter {max_iter} the last one is {(max_iter or 0) - 1}"
-        hint = "iterations count from 0; raise max_iter, or remove the key"
+    spans, max_iter = sorted_spans(schedule.at), horizon.max_iter
+    late = {key: span for span, key in spans if max_iter is not None and max(span.first, span.last or 0) >= max_iter}
+    for key, span in late.items():
         # people shorten runs to try them: keys of later iterations do no harm
+        message, hint = _late(key, span, max_iter or 0)
         late_key = Diagnostic("iteration-never-comes", message, (*path, key), hint, Severity.WARNING, at_key=True)
         yield replace(late_key, depends_on=horizon.sources("max_iter"))
-    yield from depending(_check_rest(schedule, path, keys, max_iter), path)
-    if not schedule.hold and not late:
-        yield from depending(_check_starts(path, keys, others=-1 in schedule.at), path)
+    yield from depending(_check_rest(schedule, path, [span for span, _ in spans], max_iter), path)
+    if not schedule.hold and not late and not schedule.has_ranges:
+        keys = [span.first for span, _ in spans]
+        yield from depending(_check_starts(path, keys, others=REST in schedule.at), path)
 
 
-def _check_rest(schedule: Iterations, path: KeyPath, keys: Sequence[int], max_iter: int | None) -> Iterator[Diagnostic]:
-    if -1 not in schedule.at or not keys:
+def _late(key: IterationName, span: IterationSpan, max_iter: int) -> tuple[str, str]:
+    """Message and hint for a key whose `span` goes beyond the last iteration."""
+    start, last = max(span.first, max_iter), max_iter - 1
+    is_one = span.last in (None, start)
+    which = f"iteration {start}" if is_one else f"iterations {start} to {span.last}"
+    which += f" of '{key}'" if isinstance(key, str) else ""
+    message = f"{which} {'is' if is_one else 'are'} never reached: with max_iter {max_iter} the last one is {last}"
+    if isinstance(key, str) and span.first < max_iter:
+        shorter = f"{span.first}-{last}" if span.first < last else f"{last}"
+        return (
+            message,
+            f"iterations count from 0; raise max_iter, or write {shorter}, or {span.first}+ for all from there on",
+        )
+    return message, "iterations count from 0; raise max_iter, or remove the key"
+
+
+def _check_rest(
+    schedule: Iterations, path: KeyPath, spans: Sequence[IterationSpan], max_iter: int | None
+) -> Iterator[Diagnostic]:
+    if REST not in schedule.at or not spans:
         return
     message = None
-    if schedule.hold and keys[0] == 0:
+    if schedule.hold and spans[0].first == 0:
         message = "-1 is never used: with 'hold', the key 0 applies from the first iteration on"
-    elif not schedule.hold and max_iter is not None and sum(key < max_iter for key in keys) == max_iter:
+    elif not schedule.hold and not _gaps(spans, max_iter or MAX_COUNT + 1):
         message = "-1 is never used: every iteration has its own key"
     if message:
-        yield Diagnostic("unused-key", message, (*path, -1), "remove it", Severity.WARNING, at_key=True)
+        yield Diagnostic("unused-key", message, (*path, REST), "remove it", Severity.WARNING, at_key=True)
+
+
+def _gaps(spans: Sequence[IterationSpan], upto: int) -> tuple[range, ...]:
+    """The iterations below `upto` in none of the sorted spans."""
+    found, start = [], 0
+    for covered in (span.within(upto) for span in spans):
+        found.append(range(start, covered.start))
+        start = covered.stop
+    return tuple(gap for gap in (*found, range(start, upto)) if gap)
 
 
 def _check_starts(path: KeyPath, keys: Sequence[int], *, others: bool) -> Iterator[Diagnostic]:
@@ -52,7 +81,9 @@ def _check_starts(path: KeyPath, keys: Sequence[int], *, others: bool) -> Iterat
         return
     rest = "what -1 sets" if others else "the task as declared"
     message = f"each key is a single iteration: iteration {keys[0] + 1} uses {rest}, not what {keys[0]} sets"
-    hint = "add 'hold: true' beside the keys if each should apply from there on"
+    ranges = [f"{first}-{after - 1}" for first, after in pairwise(keys[:3])]
+    ranges.append(f"{keys[-1]}+" if len(keys) <= 3 else "…")
+    hint = f"if each should apply from there on, write ranges ({', '.join(ranges)}), or 'hold: true' beside the keys"
     yield Diagnostic("keys-look-like-starts", message, path, hint, Severity.WARNING, at_key=True)
 
 
@@ -67,12 +98,8 @@ UNBOUNDED_ITERATIONS = 1_000
 _RESULTS = frozenset({"metric", "best"})
 
 
-@dataclass(frozen=True)
-class IterationRange:
-    """The iterations in which an expression applies: `within`, without the `apart` ones."""
-
-    within: range
-    apart: frozenset[int] = frozenset()
+Applies: TypeAlias = tuple[range, ...]
+"""The iterations in which an expression applies."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +119,8 @@ class Horizon:
         return tuple((*level, name) for name in names for level in self.levels)
 
     @property
-    def all_iterations(self) -> IterationRange:
-        return IterationRange(range(self.max_iter or UNBOUNDED_ITERATIONS))
+    def all_iterations(self) -> Applies:
+        return (range(self.max_iter or UNBOUNDED_ITERATIONS),)
 
 
 class ExpressionProbe:
@@ -101,24 +128,22 @@ class ExpressionProbe:
 
     def __init__(self) -> None:
         self._left = MAX_PARTS
-        self._tried: dict[tuple[str, IterationRange, Horizon], tuple[ExpressionError, int] | None] = {}
+        self._tried: dict[tuple[str, Applies, Horizon], tuple[ExpressionError, int] | None] = {}
 
     def probe_schedule(self, schedule: Iterations, path: KeyPath, horizon: Horizon) -> Iterator[Diagnostic]:
         for key, entry in schedule.at.items():
             if entry.adaptive:
-                yield from self.probe_fields(entry, (*path, key), horizon, _counting(schedule, key, horizon))
+                yield from self.probe_fields(entry, (*path, key), horizon, _applies(schedule, key, horizon))
 
     def probe_fields(
-        self, fields: TaskFields, path: KeyPath, horizon: Horizon, span: IterationRange | None = None
+        self, fields: TaskFields, path: KeyPath, horizon: Horizon, span: Applies | None = None
     ) -> Iterator[Diagnostic]:
         """Diagnostics of the expressions of `fields`, whose path is `path`; `span` None: all iterations."""
         for name, expression in (fields.adaptive or {}).items():
             if expression is not None:
                 yield from self._try(expression, (*path, "adaptive", name), horizon, span or horizon.all_iterations)
 
-    def _try(
-        self, expression: Expression, path: KeyPath, horizon: Horizon, span: IterationRange
-    ) -> Iterator[Diagnostic]:
+    def _try(self, expression: Expression, path: KeyPath, horizon: Horizon, span: Applies) -> Iterator[Diagnostic]:
         key = (expression.text, span, horizon)
         if key not in self._tried:
             self._tried[key] = self._first_failure(expression, horizon, span)
@@ -129,11 +154,11 @@ class ExpressionProbe:
             yield replace(_diagnostic(*failure, path, horizon), depends_on=horizon.sources(*names))
 
     def _first_failure(
-        self, expression: Expression, horizon: Horizon, span: IterationRange
+        self, expression: Expression, horizon: Horizon, span: Applies
     ) -> tuple[ExpressionError, int] | None:
         iterations = self._within_bound(span, expression.parts)
         if expression.names & _RESULTS and horizon.has_metric:
-            iterations = [0] if 0 in span.within and 0 not in span.apart else []
+            iterations = [0] if any(0 in each for each in span) else []
         for iteration in iterations:
             try:
                 expression.evaluate(EvaluationContext(iteration, horizon.max_iter).scope)
@@ -141,13 +166,15 @@ class ExpressionProbe:
                 return error, iteration
         return None
 
-    def _within_bound(self, span: IterationRange, parts: int) -> Iterable[int]:
+    def _within_bound(self, span: Applies, parts: int) -> Iterable[int]:
         """All iterations; if these are too many, the first and the last of them."""
-        most, count = min(self._left // max(1, parts), MAX_OF_EACH), len(span.within)
+        most, count = min(self._left // max(1, parts), MAX_OF_EACH), sum(len(each) for each in span)
         self._left -= min(count, most) * parts
+        if count <= most:
+            return chain(*span)
         half = max(1, most // 2)
-        tried = (span.within,) if count <= most else (span.within[:half], span.within[-half:])
-        return (iteration for iteration in chain(*tried) if iteration not in span.apart)
+        last = islice(chain(*(reversed(each) for each in reversed(span))), half)
+        return (*islice(chain(*span), half), *reversed([*last]))
 
 
 def _diagnostic(error: ExpressionError, iteration: int, path: KeyPath, horizon: Horizon) -> Diagnostic:
@@ -168,12 +195,15 @@ def _way_out(message: str, iteration: int) -> str | None:
     return "keep it in range, with min(…), max(…) or clip(x, lo, hi)"
 
 
-def _counting(schedule: Iterations, key: int, horizon: Horizon) -> IterationRange:
+def _applies(schedule: Iterations, key: IterationName, horizon: Horizon) -> Applies:
     """The iterations in which the entry under `key` applies."""
     upto = horizon.max_iter or UNBOUNDED_ITERATIONS
-    keys = sorted(k for k in schedule.at if k >= 0)
+    spans = [span for span, _ in sorted_spans(schedule.at)]
     if not schedule.hold:
-        return IterationRange(range(key, key + 1)) if key >= 0 else IterationRange(range(upto), frozenset(keys))
-    if key < 0:
-        return IterationRange(range(keys[0] if keys else upto))
-    return IterationRange(range(key, next((later for later in keys if later > key), max(upto, key + 1))))
+        own = (span.within(max(upto, span.first + 1)) for span in spans_of(key))
+        return _gaps(spans, upto) if key == REST else tuple(own)
+    starts = [span.first for span in spans]
+    if key == REST:
+        return (range(starts[0] if starts else upto),)
+    first = first_of(key)
+    return (range(first, next((later for later in starts if later > first), max(upto, first + 1))),)

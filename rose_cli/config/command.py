@@ -193,6 +193,9 @@ def _adaptive(value: object) -> Expression | None:
         return None
     if not isinstance(value, str | int | float):
         hint = "a list that stays the same belongs under 'options'" if isinstance(value, list | tuple) else _EXAMPLE
+        hint = (
+            "iterations belong directly under the task: 0-3: {adaptive: {--n: …}}" if isinstance(value, dict) else hint
+        )
         fail("wrong-type", expected("an expression of i", value), hint)
     try:
         return parse(value if isinstance(value, str) else repr(value))

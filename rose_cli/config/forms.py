@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from rose_cli.config.errors import expected, fail, fail_if_any
+from rose_cli.config.iterations import is_iteration_key
 from rose_cli.config.types import whole_number
 from rose_cli.util.errors import Diagnostic
 from rose_cli.util.text import nearest, shortened
@@ -137,8 +138,6 @@ def _read_hint(value: object) -> str | None:
     return None
 
 
-_EVERY_OTHER = ("default", "defaults", "else", "other", "others", "otherwise", "rest", "all", "any", "*", "_")
-
 _UNDER_OPTIONS = "put it under 'options:', as in {options: {--n: 5}, timeout: 30m}"
 
 
@@ -162,7 +161,7 @@ def normalize_override(value: object, known: Collection[str]) -> dict[Any, Any]:
 
 
 def _errors_in_bare(key: str | int, entry: object, known: Collection[str]) -> list[Diagnostic]:
-    if isinstance(key, int) and isinstance(entry, dict):
+    if isinstance(entry, dict) and is_iteration_key(key):
         hint = "iterations belong directly under a task of a learner"
         return [Diagnostic("wrong-type", f"iteration {key} is not allowed here", (key,), hint, at_key=True)]
     if key == "hold":
@@ -204,27 +203,6 @@ def is_by_iteration(value: object) -> bool:
     if not isinstance(value, dict):
         return False
     keys = [key for key in value if key != "hold"]
-    numbers = [key for key in keys if _DIGITS.fullmatch(str(key))]
+    numbers = [key for key in keys if is_iteration_key(key)]
     maps = [key for key in numbers if isinstance(value[key], dict)]
     return bool(maps) or len(numbers) * 2 > len(keys) or (bool(numbers) and "hold" in value)
-
-
-def iteration_key(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        fail("bad-iteration-key", f"'{shortened(str(value))}' is not an iteration", _iteration_hint(str(value)))
-    if value < -1:
-        hint = "iterations count from 0; -1 stands for all without a key of their own"
-        fail("bad-iteration-key", f"{value} is not an iteration", hint)
-    return value
-
-
-def _iteration_hint(word: str) -> str:
-    if _DIGITS.fullmatch(word):
-        return f"write {word} without quotes"
-    if word.lower() in _EVERY_OTHER:
-        return "write -1 for all iterations without a key of their own"
-    if re.fullmatch(r"[0-9]+ *(-|\.\.+|:|to) *[0-9]*|[0-9]+\+|[<>]=? *[0-9]+", word):
-        return "a key is one iteration; with 'hold: true' beside the keys, each applies until the next one"
-    if re.fullmatch(r"\[?[0-9]+( *, *[0-9]+)+\]?", word):
-        return "a key is one iteration: write an entry for each"
-    return "each key is an integer from 0, or -1 for all others; options go inside, as in 0: {--n: 10}"

@@ -33,7 +33,8 @@ from rose_cli.config.command import (
     Option,
     VariableValue,
 )
-from rose_cli.config.errors import expected, fail
+from rose_cli.config.errors import expected, fail, fail_if_any
+from rose_cli.config.iterations import IterationName, iteration_key, overlaps
 from rose_cli.config.rules import EngineKind
 from rose_cli.config.types import (
     CampaignName,
@@ -167,11 +168,11 @@ class Override(TaskFields):
         return self
 
 
-IterationKey = Annotated[int, PlainValidator(forms.iteration_key)]
+IterationKey = Annotated[IterationName, PlainValidator(iteration_key)]
 
 
 class Iterations(Model):
-    """Overrides by iteration: exact checkpoints, or starts with `hold`."""
+    """Overrides by iteration: exact checkpoints and ranges, or starts with `hold`."""
 
     # an alias that no key of a user can be: errors have it in their location
     at: dict[IterationKey, Override] = Field(alias="<at>")
@@ -182,6 +183,19 @@ class Iterations(Model):
     def _keys(cls, value: dict[Any, Any]) -> dict[str, Any]:
         entries = {key: entry for key, entry in value.items() if key != "hold"}
         return {"<at>": entries, "hold": value["hold"]} if "hold" in value else {"<at>": entries}
+
+    @model_validator(mode="after")
+    def _each_iteration_once(self) -> Iterations:
+        if self.hold and self.has_ranges:
+            message = "'hold' cannot be combined with ranges, which say where they end"
+            hint = "write each start as one number, or remove 'hold' and write 5+ for all iterations from 5 on"
+            fail("conflicting-keys", message, hint, below=("hold",), at_key=True)
+        fail_if_any(overlaps(self.at))
+        return self
+
+    @property
+    def has_ranges(self) -> bool:
+        return any(isinstance(key, str) for key in self.at)
 
 
 def _schedule_kind(value: object) -> str:

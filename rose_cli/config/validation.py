@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_origin
 from pydantic import BaseModel
 
 from rose_cli.config.errors import DIAGNOSTICS, expected
+from rose_cli.config.iterations import is_iteration_key
 from rose_cli.config.models import (
     LEARNER_KEYS,
     Campaign,
@@ -83,7 +84,9 @@ def _in_our_words(error: ErrorDetails, path: KeyPath, data: Any) -> Diagnostic: 
 def _unknown_key(path: KeyPath, loc: tuple[int | str, ...], beside: Iterable[object]) -> Diagnostic:
     key, model = str(loc[-1]), model_at(loc[:-1])
     hint = _unless_there(unknown_key_hint(key, known_keys(model), model), beside)
-    if model is Override and hint.startswith("valid keys"):
+    if hint.startswith("valid keys") and issubclass(model, TaskFields) and is_iteration_key(key):
+        hint = "iterations belong under the name of the task in a learner"
+    elif model is Override and hint.startswith("valid keys"):
         hint = f"put an option under 'options:', as in {{options: {{{shortened(key)}: …}}}}"
     return Diagnostic("unknown-key", f"unknown key '{shortened(key)}'", path, hint, at_key=True)
 

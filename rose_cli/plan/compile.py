@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rose_cli.config.command import written_number
+from rose_cli.config.iterations import REST, sorted_spans
 from rose_cli.config.models import Campaign, Iterations, Learner, StopFields, TaskFields
 from rose_cli.engine.base import Resources
 from rose_cli.plan.engine import compile_engine, local_stand_in
@@ -293,8 +294,15 @@ class _Compiler:
 
         if not isinstance(schedule, Iterations):
             return StepPlan(task, merged(schedule), {}, hold=False)
-        at = {key: merged(entry) for key, entry in schedule.at.items() if key >= 0}
-        return StepPlan(task, merged(schedule.at.get(-1)), at, schedule.hold)
+        otherwise, at = merged(schedule.at.get(REST)), {}
+        commands = {key: merged(entry) for key, entry in schedule.at.items() if key != REST}
+        if not schedule.has_ranges:
+            return StepPlan(task, otherwise, {int(key): command for key, command in commands.items()}, schedule.hold)
+        # a range is two starts: its own, and that of what follows
+        for span, key in sorted_spans(commands):
+            at[span.first] = commands[key]
+            at |= {} if span.last is None else {span.last + 1: otherwise}
+        return StepPlan(task, otherwise, at, hold=True)
 
     def _criterion(self, inherited: Inherited) -> CriterionPlan | None:
         """The campaign's criterion with the learner's overrides; a learner's `stop: null` removes it."""

@@ -18,6 +18,7 @@ from rose_cli.config.yaml.nodes import (
     Node,
     ScalarNode,
     SourceRange,
+    followed,
     plain_value,
 )
 from rose_cli.config.yaml.parser import Event, Kind, SyntaxProblem, events
@@ -342,7 +343,14 @@ class OpenMapping(OpenNode):
 def _odd_key(node: Node) -> tuple[str, str] | None:
     """What is wrong with a key, and what to do."""
     if not isinstance(node, ScalarNode):
-        return "a key must be a string or an integer, not a list, a mapping or an alias", pitfalls.QUOTE_IT
+        message = "a key must be a string or an integer, not a list, a mapping or an alias"
+        items = [followed(item) for item in node.items] if isinstance(node, ListNode) else []
+        numbers = [item.value for item in items if isinstance(item, ScalarNode) and isinstance(item.value, int)]
+        is_listed = numbers and len(numbers) == len(items)
+        return (
+            message,
+            f"write '{','.join(map(str, numbers))}' for these iterations" if is_listed else pitfalls.QUOTE_IT,
+        )
     if node.style in ("|", ">"):
         return "a key must be on one line", "write 'key: value'"
     value = node.value
