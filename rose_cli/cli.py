@@ -48,11 +48,16 @@ def _root(
 
 
 @app.command(cls=Command, rich_help_panel=RUN)
-def init(directory: options.NewDirectory = Path()) -> None:
+def init(
+    directory: options.NewDirectory = Path(),
+    template: options.Template = "python",
+    show_list: options.ListTemplates = False,
+) -> None:
     """Write a small example campaign, ready to run."""
     from rose_cli.commands.init import init as command
+    from rose_cli.commands.init import list_templates
 
-    raise typer.Exit(command(directory))
+    raise typer.Exit(list_templates() if show_list else command(directory, template))
 
 
 @app.command(cls=Command, rich_help_panel=RUN)

@@ -59,7 +59,7 @@ class Import:
 @cache
 def modules() -> dict[str, Path]:
     """Every module of the package by its name within it; the templates are the user's scripts, not modules."""
-    paths = [path for path in PACKAGE.rglob("*.py") if path.parent.name != "templates"]
+    paths = [path for path in PACKAGE.rglob("*.py") if "templates" not in path.relative_to(PACKAGE).parts]
     return {_name(path): path for path in paths}
 
 
@@ -138,7 +138,7 @@ def rooms() -> set[str]:
     return {
         path.stem
         for path in PACKAGE.iterdir()
-        if path.suffix == ".py" or any(path.glob("*.py"))  # git leaves __pycache__ behind where a package was
+        if path.suffix == ".py" or any(path.rglob("*.py"))  # git leaves __pycache__ behind where a package was
     }
 
 

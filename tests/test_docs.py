@@ -108,16 +108,11 @@ def test_every_block_says_what_it_is() -> None:
     assert {str(block): block.language for block in blocks() if block.language not in known} == {}
 
 
-def test_the_first_campaign_of_the_readme_runs(rose: Rose) -> None:
-    """It is the campaign that `rose init` writes: every line of it, from its name to its last learner."""
+def test_the_first_campaign_of_the_readme_is_the_file_that_init_writes(rose: Rose) -> None:
+    """Byte for byte; tests/commands/test_init.py runs it."""
     first = next(block for block in blocks("yaml") if block.page == "README.md")
     rose("init")
-    written = (rose.folder / "campaign.yaml").read_text(encoding="utf-8")
-    assert first.text in written
-    assert yaml.safe_load(first.text).items() == yaml.safe_load(written.partition("\nsmoke:")[0]).items()
-    rose.write(first.text)
-    assert rose("run", "campaign.yaml", "--output", "quiet", "--run-dir", "run").code == 0
-    assert "criterion_met" in {learner["stop_reason"] for learner in rose.learners("run").values()}
+    assert first.text == (rose.folder / "campaign.yaml").read_text(encoding="utf-8")
 
 
 # --- commands ------------------------------------------------------------------------------------------------------

@@ -112,6 +112,9 @@ def _go_through_a_campaign(programs: Path, directory: Path) -> None:
     _run([rose, "init", campaign.name], directory)
     _run([rose, "validate", "campaign.yaml"], campaign)
     _run([rose, "run", "--smoke", "campaign.yaml"], campaign)
+    for template in ("committee", "reinforcement-learning", "shell"):
+        _run([rose, "init", template, "--template", template], directory)
+        _run([rose, "run", "--smoke", f"{template}/campaign.yaml"], directory)
     _interrupt([rose, "run", "campaign.yaml", "--set", "max_iter=4", "--output", "json"], campaign)
     _run([other_name, "resume"], campaign)
     _expect('"status": "done"', _run([rose, "status", "--format", "json"], campaign))
