@@ -145,11 +145,13 @@ def status(
 
 
 @app.command(name="list", cls=Command, rich_help_panel=INSPECT)
-def list_(directory: options.RunsDirectory = Path(), list_format: options.TextOrJson = "text") -> None:
+def list_(
+    directory: options.RunsDirectory = Path(), sizes: options.Sizes = False, list_format: options.TextOrJson = "text"
+) -> None:
     """List the runs in a directory."""
     from rose_cli.commands.list_runs import list_runs
 
-    raise typer.Exit(list_runs(directory, list_format))
+    raise typer.Exit(list_runs(directory, list_format, sizes=sizes))
 
 
 @app.command(cls=Command, rich_help_panel=INSPECT)

@@ -187,6 +187,17 @@ def runs_of(folder: Path) -> Iterator[RunDirectory]:
         yield RunDirectory.at(path)
 
 
+def hidden_runs(folder: Path) -> Iterator[tuple[Path, str]]:
+    """The directories beside the runs that this user may not read, such as private runs of other users."""
+    runs = folder if folder.name == RUNS else folder / RUNS
+    for path in sorted(runs.iterdir()) if runs.is_dir() else ():
+        if path.is_dir() and not path.is_symlink():
+            try:
+                _is_run(path)
+            except PermissionError as error:
+                yield path, f"cannot be read: {str(error.strerror).lower()}"
+
+
 def _modification_time(run: Path) -> int:
     """Of the plan, for sorting runs; a run that was deleted meanwhile comes last."""
     try:

@@ -141,6 +141,7 @@ OutputFile = Annotated[
     typer.Option("--output", "-o", metavar="FILE", help="Output file. Default: standard output."),
 ]
 Watch = Annotated[bool, typer.Option("--watch", help="Refresh until the run ends.")]
+Sizes = Annotated[bool, typer.Option("--size", help="Also show how much disk space each run uses.")]
 FailedLogs = Annotated[bool, typer.Option("--failed", help="Only failed attempts.")]
 Follow = Annotated[bool, typer.Option("--follow", help="Follow new output until the run ends.")]
 Raw = Annotated[bool, typer.Option("--raw", help="Print control sequences unchanged, even on a terminal.")]

@@ -2,39 +2,84 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Literal
 
-from rose_cli.find_runs import runs_of
+from rose_cli.find_runs import hidden_runs, runs_of
 from rose_cli.journal.state import Status
 from rose_cli.run_info import ownership_text, try_read_run
 from rose_cli.util.errors import ExitCode
-from rose_cli.util.json_output import iso_time, write_json
+from rose_cli.util.json_output import finite, iso_time, write_json
 from rose_cli.util.ownership import owner_name
-from rose_cli.view.status import ListedRun, print_runs
+from rose_cli.util.trees import DiskUsage, count_usage
+from rose_cli.view.outcome import outcome_of
+from rose_cli.view.runs import ListedRun, best_of, group_counts, print_runs
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Any
 
     from rose_cli.runs.directory import RunDirectory
 
 
-def list_runs(folder: Path, list_format: Literal["text", "json"]) -> ExitCode:
-    runs = [_listed(directory) for directory in runs_of(folder)]
+def list_runs(folder: Path, list_format: Literal["text", "json"], *, sizes: bool = False) -> ExitCode:
+    """`sizes`: also count the bytes on the disk, which takes a while for runs of many files."""
+    runs = [_listed(directory, sizes=sizes) for directory in runs_of(folder)]
+    runs += [_hidden(path, why) for path, why in hidden_runs(folder)]
     if list_format == "json":
-        objects = [{**vars(run), "started": iso_time(run.started)} for run in runs]
-        write_json(objects)
+        write_json([_object(run) for run in runs])
     else:
         print_runs(runs, folder)
     return ExitCode.OK
 
 
-def _listed(directory: RunDirectory) -> ListedRun:
+def _object(run: ListedRun) -> dict[str, Any]:
+    found = asdict(run)
+    del found["sign"]
+    if run.best is not None:
+        found["best"]["value"] = finite(run.best.value)
+    return {**found, "started": iso_time(run.started)}
+
+
+def _listed(directory: RunDirectory, *, sizes: bool) -> ListedRun:
     path, doubt = directory.path, directory.doubt
-    whose = owner_name(path), ownership_text(doubt) if doubt else None
+    owner, untrusted = owner_name(path), ownership_text(doubt) if doubt else None
+    size = _size(path) if sizes else None
     info, why_not = try_read_run(directory)
     if info is None:
-        return ListedRun(path.name, "?", "unreadable", 0, 0, None, why_not, *whose)
+        return ListedRun(path.name, "?", "unreadable", 0, 0, None, why_not, owner, untrusted, size=size)
     learners, state = info.state.learners.values(), info.state
-    done = sum(learner.status in (Status.DONE, Status.FAILED) for learner in learners)
-    note = info.damage.message if info.damage else None
-    return ListedRun(path.name, info.plan.campaign, info.status.value, done, len(learners), state.started, note, *whose)
+    now = time.time() if info.alive else state.last_time
+    outcome = outcome_of(info.plan, state, alive=info.alive, now=now)
+    return ListedRun(
+        name=path.name,
+        campaign=info.plan.campaign,
+        status=info.status.value,
+        learners_done=sum(learner.status in (Status.DONE, Status.FAILED) for learner in learners),
+        learners=len(learners),
+        started=state.started,
+        note=info.damage.message if info.damage else None,
+        owner=owner,
+        untrusted=untrusted,
+        outcome=outcome.verdict.value,
+        outcome_text=outcome.words,
+        sign=outcome.sign,
+        counts=group_counts(outcome.counts),
+        best=best_of(info.plan, state),
+        elapsed_seconds=outcome.seconds,
+        size=size,
+    )
+
+
+def _hidden(path: Path, why: str) -> ListedRun:
+    """A directory beside the runs that this user may not read: most likely the private run of somebody else."""
+    owner = owner_name(path)
+    return ListedRun(path.name, "?", "unreadable", 0, 0, None, why, owner, f"'{path.name}' belongs to {owner}")
+
+
+def _size(path: Path) -> int:
+    usage = DiskUsage()
+    for _ in count_usage(path, usage, sizes=True):
+        pass
+    return usage.size

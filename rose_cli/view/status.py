@@ -1,28 +1,21 @@
-"""The output of `rose status` and `rose list`: one run as a table, once or repeatedly, and a list of runs."""
+"""The output of `rose status`: one run as a table, once or repeatedly."""
 
 from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from rich.cells import cell_len
 from rich.console import Group
 from rich.text import Text
 
-from rose_cli.view.columns import Column, line_of
-from rose_cli.view.console import can_redraw, notice, open_console, safe, terminal_size
+from rose_cli.view.console import can_redraw, open_console, safe, terminal_size
 from rose_cli.view.live import Region
-from rose_cli.view.progress import status_words
 from rose_cli.view.summary import LAST_PAGE_LINES, RunEnd, page_of
 from rose_cli.view.table import Facts, campaign_table, final_lines
-from rose_cli.view.wording import short_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from rich.console import RenderableType
 
@@ -35,21 +28,6 @@ if TYPE_CHECKING:
 WATCH_SECONDS = 1.0
 REPORTS_SHOWN = 20
 REPORT_WIDTH = 200
-
-
-@dataclass(frozen=True)
-class ListedRun:
-    """A line of `rose list`. `note`: why the run cannot be read; `untrusted`: why it is not only the user's own."""
-
-    name: str
-    campaign: str
-    status: str
-    learners_done: int
-    learners: int
-    started: float | None
-    note: str | None = None
-    owner: str | None = None
-    untrusted: str | None = None
 
 
 def print_status(plan: Plan, state: RunState, *, alive: bool, directory: RunDirectory, own: bool = True) -> None:
@@ -140,30 +118,6 @@ def _draw_until_end(look: Look) -> None:
         if shown is not None:
             region.draw(*shown)  # over the ^C that the terminal shows
         region.leave()
-
-
-def print_runs(runs: Sequence[ListedRun], folder: Path) -> None:
-    """Print a line for each run."""
-    if not runs:
-        where = "" if folder.is_dir() else ": there is no such directory"
-        notice(f"no runs in '{short_path(folder)}'{where or '; start one: rose run campaign.yaml'}")
-        return
-    with_owner = any(run.untrusted for run in runs)
-    rows = [_cells(run, with_owner=with_owner) for run in runs]
-    titles = ("run", "campaign", "status", "learners", "started", *(("owner",) if with_owner else ()), "")
-    widths = [max(cell_len(row[place]) for row in (titles, *rows)) for place in range(len(titles))]
-    columns = [Column(title, title, width) for title, width in zip(titles, widths, strict=True)]
-    console = open_console(sys.stdout)
-    console.print(line_of(columns, [((title, "bold"),) for title in titles]))
-    for row in rows:
-        console.print(line_of(columns, [((text, ""),) for text in row]))
-
-
-def _cells(run: ListedRun, *, with_owner: bool) -> tuple[str, ...]:
-    started = "" if run.started is None else f"{datetime.fromtimestamp(run.started).astimezone():%Y-%m-%d %H:%M}"
-    count = f"{run.learners_done}/{run.learners}" if run.learners else ""
-    owner = (safe(run.owner or "?"),) if with_owner else ()
-    return safe(run.name), safe(run.campaign), status_words(run.status), count, started, *owner, safe(run.note or "")
 
 
 def _facts(state: RunState, *, alive: bool) -> Facts:

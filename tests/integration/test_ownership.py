@@ -162,6 +162,19 @@ def test_commands_that_read_take_ones_own_first_and_mark_what_is_not(project: Pe
     assert (lines[0].split()[-1], lines[1].split()[-1]) == ("owner", str(MALLORY))
 
 
+def test_the_private_run_of_a_colleague_is_named(project: Person, mallory: Person) -> None:
+    """It used to be skipped silently: nobody could tell why a run was not listed."""
+    own = failed_run(project)
+    project.sh("chmod 1777 rose-runs")
+    mallory.sh(f"mkdir -m 700 '{own.parent}/hers'")
+    (theirs,) = (run for run in project.json("list", "--format", "json") if run["name"] == "hers")
+    assert (theirs["status"], theirs["owner"]) == ("unreadable", str(MALLORY))
+    assert theirs["note"] == "cannot be read: permission denied"
+    lines = project("list").out.splitlines()
+    assert (lines[2].split()[:2], lines[2].split()[-1]) == (["?", "hers"], str(MALLORY))
+    assert lines[3] == "    cannot be read: permission denied"
+
+
 def test_a_colleague_reads_a_run_as_before(alice: Person, mallory: Person) -> None:
     theirs = mallory.at("theirs")
     campaign(theirs)
