@@ -33,11 +33,11 @@ from rose_cli.util.redact import Secrets
 from rose_cli.util.secrets import secrets_of_environment
 from rose_cli.util.shortage import check_memory, limit_malloc_arenas, shortage
 from rose_cli.util.signals import URGENT_SIGNALS, exit_within, handled_by, raised_stop, stop_exit_code
+from rose_cli.view.campaign_line import Facts
 from rose_cli.view.console import complain
 from rose_cli.view.outcome import criterion_problem
 from rose_cli.view.screen import open_screen
 from rose_cli.view.summary import print_summary
-from rose_cli.view.table import Facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence

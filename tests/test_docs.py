@@ -193,6 +193,7 @@ def test_status_gives_what_is_documented(rose: Rose) -> None:
     status = rose.status("run")
     assert list(status) == first_column(COMMANDS_PAGE, "Status as JSON")
     assert list(status["learners"][0]) == first_column(COMMANDS_PAGE, "A learner in it")
+    assert list(status["progress"]) == first_column(COMMANDS_PAGE, "Progress in it")
     assert list(status["learners"][1]["error"]) == first_column(COMMANDS_PAGE, "An error in it")
 
 

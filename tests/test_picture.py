@@ -31,7 +31,7 @@ def test_a_picture_of_the_last_moment_and_of_an_earlier_one(tmp_path: Path) -> N
     directory = recorded(tmp_path)
     last = words(run_svg(directory))
     assert "criterion met" in last
-    assert "1/2 cores" in last
+    assert "1 of 2 cores" in last
     earlier = words(run_svg(directory, records=20, width=80))
     assert "criterion met" not in earlier
     assert "0.4800" in earlier

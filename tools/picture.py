@@ -19,8 +19,9 @@ from rose_cli.journal.file import read_journal
 from rose_cli.journal.state import RunState
 from rose_cli.plan.file import load_plan
 from rose_cli.runs.directory import RunDirectory
+from rose_cli.view.campaign_line import Facts
 from rose_cli.view.console import safe
-from rose_cli.view.table import Facts, campaign_table, final_lines
+from rose_cli.view.table import campaign_table, final_lines
 
 if TYPE_CHECKING:
     from rose_cli.journal.codec import Record

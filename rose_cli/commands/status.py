@@ -15,6 +15,7 @@ from rose_cli.util.errors import ExitCode
 from rose_cli.util.json_output import finite, iso_time, json_safe, write_json
 from rose_cli.util.ownership import owner_name
 from rose_cli.util.text import counted
+from rose_cli.view.campaign_line import Facts, Outlook, iteration_counts
 from rose_cli.view.console import complain, notice
 from rose_cli.view.outcome import outcome_of
 from rose_cli.view.status import print_status, watch_status
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from rose_cli.journal.state import IterationState
     from rose_cli.journal.time_spent import TimeSpent
+    from rose_cli.loop.forecast import Estimate
     from rose_cli.plan.model import LearnerPlan
 
 StatusFormat: TypeAlias = Literal["text", "json"]
@@ -66,6 +68,7 @@ def status_object(info: RunInfo) -> dict[str, Any]:
     now = time.time() if info.alive else state.last_time
     outcome = outcome_of(info.plan, state, alive=info.alive, now=now)
     lost = lost_of(info)
+    outlook = Outlook.of(info.plan, state, Facts(now, alive=info.alive))
     return {
         "run": str(info.directory.path.absolute()),
         "campaign": info.plan.campaign,
@@ -79,8 +82,40 @@ def status_object(info: RunInfo) -> dict[str, Any]:
         "damage": info.damage.message if info.damage else None,
         "owner": owner_name(info.directory.path),
         "untrusted": ownership_text(info.doubt) if info.doubt else None,
-        "learners": [_learner_object(info, learner, lost.get(learner.name)) for learner in info.plan.learners],
+        "learners": [
+            {**_learner_object(info, learner, lost.get(learner.name)), **_activity_object(info, learner.name, outlook)}
+            for learner in info.plan.learners
+        ],
+        "progress": _progress_object(info, outlook),
     }
+
+
+def _progress_object(info: RunInfo, outlook: Outlook) -> dict[str, Any]:
+    done, most = iteration_counts(info.plan, info.state)
+    return {
+        "iterations_done": done,
+        "iterations_at_most": most,
+        "cores_in_use": outlook.occupation.used.cores if outlook.is_active else 0,
+        "cores": outlook.occupation.room.cores,
+        "waiting": {reason.value: count for reason, count in outlook.occupation.counts.items()},
+        "remaining_seconds": _estimate_object(outlook.forecast.campaign),
+    }
+
+
+def _activity_object(info: RunInfo, learner: str, outlook: Outlook) -> dict[str, Any]:
+    wait = outlook.occupation.waits.get(learner)
+    is_over = info.state.learners[learner].stop_reason is not None
+    return {
+        "waiting_for": wait.reason.value if wait else None,
+        "remaining_seconds": None if is_over else _estimate_object(outlook.forecast.learners.get(learner)),
+    }
+
+
+def _estimate_object(estimate: Estimate | None) -> dict[str, Any] | None:
+    if estimate is None:
+        return None
+    likely = {"low": estimate.low, "likely": estimate.likely, "high": estimate.high}
+    return {**likely, "is_lower_bound": estimate.is_open}
 
 
 def lost_of(info: RunInfo) -> dict[str, str]:

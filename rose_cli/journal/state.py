@@ -177,7 +177,10 @@ class LearnerState:
 
 @dataclass
 class SessionState:
-    """`suspended`: for how many seconds rose or its machine was, so far. `cores`, `gpus`, `memory_mb`: its engine's."""
+    """`suspended`: for how many seconds rose or its machine was, so far. `cores`, `gpus`, `memory_mb`: its engine's.
+
+    `has_run`: an attempt has started in it.
+    """
 
     number: int
     host: str
@@ -196,6 +199,7 @@ class SessionState:
     cores: int | None = None
     gpus: int | None = None
     memory_mb: int | None = None
+    has_run: bool = False
 
 
 @dataclass
@@ -332,8 +336,10 @@ class RunState:
         learner.status, learner.files_are_known = Status.RUNNING, False
         if learner.current is None:
             learner.current = IterationState(event.iteration, self._now)
-        if self.session is not None and self.session.identity is None:
-            learner.current.metric_file_is_watched = False
+        if self.session is not None:
+            self.session.has_run = True
+            if self.session.identity is None:
+                learner.current.metric_file_is_watched = False
         _share_options(learner, event)
         step = learner.current.steps.setdefault((event.task, event.replica), StepState())
         step.attempt, step.running, step.started, step.process = event.attempt, True, self._now, None

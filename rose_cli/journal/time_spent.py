@@ -149,7 +149,7 @@ class LearnerTimes:
             self.clock.turn(Phase.PAUSED, moment)
 
 
-LATEST_IN_LEARNER, LATEST_IN_RUN = 8, 64
+LATEST_IN_LEARNER, LATEST_IN_RUN = 16, 64
 """How many durations the mean follows."""
 
 

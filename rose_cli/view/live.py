@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from rose_cli.journal.codec import Record
     from rose_cli.journal.state import RunState
     from rose_cli.plan.model import Plan
-    from rose_cli.view.table import Facts
+    from rose_cli.view.campaign_line import Facts
 
 
 class BackgroundWriter:

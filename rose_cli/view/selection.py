@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from rose_cli.journal.state import LearnerState
 from rose_cli.loop.criterion import best_iteration, best_value
+from rose_cli.view.campaign_line import Outlook
 from rose_cli.view.columns import Measures, measure
 from rose_cli.view.progress import DisplayStatus, display_status
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from rose_cli.journal.state import IterationState, RunState
     from rose_cli.plan.model import LearnerPlan, Plan
+    from rose_cli.view.campaign_line import Facts
 
 MetricKey: TypeAlias = tuple[str, str, float | None]
 """Values of learners with the same key can be compared: the metric, its direction and, for `==`, the threshold."""
@@ -31,12 +33,11 @@ FAILED_SHARE = 0.4
 
 @dataclass(frozen=True)
 class LearnerSummary:
-    """The status of a learner, and totals over its finished iterations."""
+    """The status of a learner, and what its finished iterations come to."""
 
     status: DisplayStatus
     has_task: bool
     done: int = 0
-    done_seconds: float = 0.0
     best: float | None = None
     best_iteration: int | None = None
     last: IterationState | None = None
@@ -71,6 +72,7 @@ class LearnerSelection:
         self._shown: frozenset[int] = frozenset()
         self._names = tuple(self._learners)
         self._measures: tuple[int | None, Measures] | None = None
+        self._outlook: Outlook | None = None
         self.counts: Counter[DisplayStatus] = Counter()
         """How many learners have which status."""
         self.best: dict[MetricKey, str] = {}
@@ -99,6 +101,12 @@ class LearnerSelection:
         if self._measures is None or self._measures[0] != self._state.max_iter:
             self._measures = (self._state.max_iter, measure(self._plan, self._state))
         return self._measures[1]
+
+    def outlook(self, facts: Facts) -> Outlook:
+        """What the run is doing; a little old if it takes long to work out."""
+        if self._outlook is None or not self._outlook.is_fresh(self._state, facts):
+            self._outlook = Outlook.of(self._plan, self._state, facts)
+        return self._outlook
 
     def plan(self, learner: str) -> LearnerPlan:
         return self._learners[learner]
@@ -156,12 +164,9 @@ class LearnerSelection:
         done, last = len(learner.iterations), learner.iterations[-1] if learner.iterations else None
         if old is not None and old.done == done and old.last is last:
             return replace(old, status=status, has_task=has_task)
-        seconds = sum(iteration.seconds for iteration in learner.iterations)
         history = learner.history
         number = best_iteration(self._learners[name].criterion, history)
-        return LearnerSummary(
-            status, has_task, done, seconds, None if number is None else history[number], number, last
-        )
+        return LearnerSummary(status, has_task, done, None if number is None else history[number], number, last)
 
     def _replace(self, name: str, old: LearnerSummary | None, new: LearnerSummary) -> None:
         place = self._places[name]

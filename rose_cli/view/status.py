@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from rich.console import Group
 from rich.text import Text
 
+from rose_cli.view.campaign_line import Facts
 from rose_cli.view.console import can_redraw, open_console, safe, terminal_size
 from rose_cli.view.live import Region
 from rose_cli.view.summary import LAST_PAGE_LINES, RunEnd, page_of
-from rose_cli.view.table import Facts, campaign_table, final_lines
+from rose_cli.view.table import campaign_table, final_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

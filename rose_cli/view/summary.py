@@ -14,12 +14,13 @@ from rich.text import Text
 
 from rose_cli.journal.state import can_resume
 from rose_cli.view.advice import Remedy, remedy
+from rose_cli.view.campaign_line import Facts
 from rose_cli.view.console import open_console, safe
 from rose_cli.view.failures import Page, dropped_reports, failure_lines, failures, labelled
 from rose_cli.view.outcome import Verdict, outcome_of
 from rose_cli.view.screen import resolved
 from rose_cli.view.selection import LearnerSelection
-from rose_cli.view.table import Facts, campaign_table, final_lines
+from rose_cli.view.table import campaign_table, final_lines
 from rose_cli.view.wording import number, short_path
 
 if TYPE_CHECKING:

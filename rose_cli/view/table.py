@@ -10,9 +10,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from rich.cells import cell_len
 from rich.console import Group
 
 from rose_cli.util.text import counted
+from rose_cli.view.campaign_line import SEPARATOR, Facts, campaign_words, short_estimate, waits_words
 from rose_cli.view.columns import (
     BAR_WIDTH,
     STAR,
@@ -26,7 +28,7 @@ from rose_cli.view.columns import (
     threshold_text,
     unbroken,
 )
-from rose_cli.view.console import shortened, shortened_in_middle
+from rose_cli.view.console import safe, shortened, shortened_in_middle
 from rose_cli.view.progress import DisplayStatus, arrow, is_improvement, sparkline
 from rose_cli.view.selection import LearnerSelection
 from rose_cli.view.wording import duration, short_number
@@ -37,14 +39,15 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from rose_cli.journal.state import LearnerState, RunState
+    from rose_cli.loop.forecast import Estimate
+    from rose_cli.loop.waits import Wait
     from rose_cli.plan.model import LearnerPlan, Plan
+    from rose_cli.view.campaign_line import Outlook
     from rose_cli.view.selection import LearnerSummary
 
     MakeCell: TypeAlias = Callable[["Row", Column], Cell]
 
 NOTHING: Cell = (("—", ""),)
-RECENT_ITERATIONS = 5
-"""How many of the last iterations are used to estimate the next ones."""
 
 RECENT_VALUES = 64
 """No window shows more values of a history than this."""
@@ -52,9 +55,9 @@ RECENT_VALUES = 64
 
 @dataclass(frozen=True)
 class Row:
-    """The contents of one line. `since` is the start of the current session; times are UNIX seconds.
+    """The contents of one line. `now` in UNIX seconds; `elapsed` None: it has not started.
 
-    `place_width`: the width of " @12", the iteration of the best value.
+    `place_width`: the width of " @12", the iteration of the best value. `left`: the estimate of the time left.
     """
 
     plan: LearnerPlan
@@ -65,7 +68,9 @@ class Row:
     with_metric: bool
     place_width: int
     now: float
-    since: float
+    elapsed: float | None
+    wait: Wait | None
+    left: Estimate | None
 
     def cells(self, columns: Sequence[Column]) -> list[Cell]:
         return [_CELLS[column.key](self, column) for column in columns]
@@ -75,11 +80,9 @@ class Row:
         return self.summary.status
 
     @property
-    def current_seconds(self) -> float | None:
-        """The time spent on the current iteration in this session: nothing ran between two sessions."""
-        if self.state.current is None or self.status is not DisplayStatus.RUNNING:
-            return None
-        return max(0.0, self.now - max(self.state.current.started, self.since))
+    def is_active(self) -> bool:
+        """Whether it runs a task, or waits for something that is known."""
+        return self.status is DisplayStatus.RUNNING or (self.status is DisplayStatus.PENDING and self.wait is not None)
 
 
 def _mark(row: Row, _: Column) -> Cell:
@@ -106,26 +109,42 @@ def _status(row: Row, _: Column) -> Cell:
 
 
 def _now(row: Row, column: Column) -> Cell:
-    return ((_task(row, column.width), ""),) if row.status is DisplayStatus.RUNNING else NOTHING
+    return ((_activity(row, column.width), ""),) if row.is_active else NOTHING
 
 
 def _doing(row: Row, column: Column) -> Cell:
-    """The current task or, if there is none, the status."""
-    return _now(row, column) if row.status is DisplayStatus.RUNNING else _status(row, column)
+    """The current task or wait or, if there is none, the status."""
+    return _now(row, column) if row.is_active else _status(row, column)
 
 
-def _task(row: Row, width: int) -> str:
-    """The current task. A number of attempts or of replicas is never cut off."""
+def _activity(row: Row, width: int) -> str:
+    """The current task, or what the learner waits for. A number of attempts or of replicas is never cut off."""
     running = row.state.running_steps() if row.summary.has_task else []
     if not running:
+        return _wait_words(row, width)
+    key, _ = running[0]
+    attempt = max(step.attempt for _, step in running)
+    step = next((step for step in row.plan.all_steps if step.task == key.task), None)
+    replicas = step.command(key.iteration).replicas if step else 1
+    count = ""
+    if replicas > 1:
+        finished = sum(row.state.step(key.task, replica).finished for replica in range(replicas))
+        count = f" {finished}/{replicas}"
+    if attempt > 1:
+        words = f"{count}, attempt {attempt}"
+        return _with_suffix(key.task, words if len(key.task + words) <= width else f"{count} #{attempt}", width)
+    return _with_suffix(key.task, count, width)
+
+
+def _wait_words(row: Row, width: int) -> str:
+    """ "waiting: cores", "waiting: retry in 0:30"; the cause alone where that is too long."""
+    if row.wait is None:
         return "waiting"
-    step, state = running[0]
-    if len(running) > 1:
-        return _with_suffix(step.task, f" x{len(running)}", width)
-    if state.attempt > 1:
-        words = f", attempt {state.attempt}"
-        return _with_suffix(step.task, words if len(step.task + words) <= width else f" #{state.attempt}", width)
-    return shortened(step.task, width)
+    cause = row.wait.reason.value
+    if row.wait.until is not None:
+        cause = f"{cause} in {duration(math.ceil(row.wait.until - row.now))}"
+    words = f"waiting: {cause}"
+    return words if len(words) <= width else cause if len(cause) <= width else "waiting"
 
 
 def _with_suffix(text: str, suffix: str, width: int) -> str:
@@ -174,22 +193,15 @@ def _threshold(row: Row, column: Column) -> Cell:
 
 
 def _elapsed(row: Row, _: Column) -> Cell:
-    """Time spent on the learner; empty if it has not started."""
-    if row.current_seconds is None and not row.summary.done:
-        return ()
-    return ((duration(row.summary.done_seconds + (row.current_seconds or 0.0)), ""),)
+    """Time since the learner started, without pauses; empty if it has not started."""
+    return () if row.elapsed is None else ((duration(row.elapsed), ""),)
 
 
 def _left(row: Row, _: Column) -> Cell:
-    """Time until `max_iter` at the recent speed: an upper bound if a criterion may stop the learner sooner."""
-    recent = [iteration.seconds for iteration in row.state.iterations[-RECENT_ITERATIONS:]]
-    if row.max_iter is None or not recent or row.status is not DisplayStatus.RUNNING:
+    """Time until `max_iter`, estimated; a criterion may stop the learner sooner."""
+    if row.left is None or row.status not in (DisplayStatus.RUNNING, DisplayStatus.PENDING):
         return ()
-    usual = sum(recent) / len(recent)
-    after_this = max(0, row.max_iter - row.summary.done - 1) * usual
-    text = duration(after_this + max(0.0, usual - (row.current_seconds or 0.0)))
-    sign = "≤" if row.plan.criterion is not None else "~"
-    return ((f"{sign} {text}" if len(text) < 6 else f"{sign}{text}", ""),)
+    return ((short_estimate(row.left), ""),)
 
 
 _CELLS: dict[str, MakeCell] = {
@@ -208,31 +220,19 @@ _CELLS: dict[str, MakeCell] = {
     "left": _left,
 }
 
-SEPARATOR = " · "
+COMPLETE_LINES = 13
+"""From this many lines on, the table has blank lines, and two lines below."""
 
-COMPLETE_LINES = 14
-"""From this many lines on, the table has a title and two lines below."""
+SHORT_NAME = 8
+"""The campaign's name in the title is not cut further than this."""
+
+MOST_TASKS = 3
+"""How many tasks are named in the line of the learners that are not shown."""
 
 FINAL_LEARNERS = 40
 
 TITLED_LINES = 8
-"""From this many lines on, its columns have titles."""
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What the journal does not know. `now` in UNIX seconds; `cores` 0: not known; `alive`: a session is running.
-
-    `doing`: an activity of the engine that tasks wait for, in words, and when it started. `suspended`: for how long
-    the session has been suspended so far.
-    """
-
-    now: float
-    cores_busy: int = 0
-    cores: int = 0
-    alive: bool = True
-    doing: tuple[str, float] | None = None
-    suspended: float = 0.0
+"""From this many lines on, the table and its columns have titles."""
 
 
 def campaign_table(
@@ -273,72 +273,96 @@ class _Table:
         titles = line_of(columns, [((shortened(column.title, column.width), "bold"),) for column in columns])
         if height >= COMPLETE_LINES:
             return [self._title(), unbroken(), titles]
-        return [titles] if height >= TITLED_LINES else []
+        return [self._title(), titles] if height >= TITLED_LINES else []
 
     def _title(self) -> Text:
-        pieces: list[Piece] = [(shortened_in_middle(self.plan.campaign, self.width), "bold")]
+        """The campaign, its metric and its engine. In a narrow window, the campaign's name is cut first."""
         measures = self.selection.measures
+        pieces: list[Piece] = []
         if measures.criterion or measures.metric:
             pieces.append((f"until {measures.criterion}" if measures.criterion else f"metric {measures.metric}", ""))
         pieces.append((f"{self.plan.engine.kind} engine", ""))
-        return joined(pieces, SEPARATOR, self.width)
+        taken = sum(len(SEPARATOR) + cell_len(text) for text, _ in pieces[:1])
+        name = shortened_in_middle(self.plan.campaign, max(min(SHORT_NAME, self.width), self.width - taken))
+        return joined([(name, "bold"), *pieces], SEPARATOR, self.width)
 
     def _rows(self, columns: Sequence[Column], names: Sequence[str]) -> list[Text]:
         return [line_of(columns, self._row(name).cells(columns)) for name in names]
 
     def _row(self, name: str) -> Row:
-        learner = self.selection.plan(name)
+        learner, outlook = self.selection.plan(name), self._outlook
+        there = self.selection.state(name)
+        spent = there.times.clock.spent(self.state.moment(self.facts.now, self.facts.suspended))
         return Row(
             plan=learner,
-            state=self.selection.state(name),
+            state=there,
             summary=self.selection.summary(name),
             max_iter=self.state.bound(name, learner.max_iter),
             is_best=self.selection.is_best(learner),
             with_metric=self.selection.measures.is_mixed,
             place_width=self.selection.measures.place,
             now=self.facts.now,
-            since=self.state.session.started if self.state.session else 0.0,
+            elapsed=spent.elapsed if there.times.has_started else None,
+            wait=outlook.occupation.waits.get(name),
+            left=outlook.forecast.learners.get(name) if outlook.is_active else None,
         )
 
+    @property
+    def _outlook(self) -> Outlook:
+        return self.selection.outlook(self.facts)
+
     def _rest(self, shown: Sequence[str], room: int) -> list[Text]:
-        """How many learners are not shown, and their status."""
+        """How many learners are not shown, and what they do."""
         if room == 0:
             return []
         hidden = Counter(self.selection.counts)
         hidden.subtract(self.selection.summary(name).status for name in shown)
-        counts = ", ".join(text for text, _ in _by_group(hidden))
+        tasks, waits = self._doing_of_hidden(shown)
+        running = DisplayStatus.RUNNING.group
+        counts = ", ".join(
+            f"{text} ({tasks})" if group == running and tasks else text for group, text, _ in _by_group(hidden)
+        )
+        counts += f"; {waits}" if waits else ""
         line = f"… and {sum(hidden.values())} more: {counts}" if shown else counts
         return [unbroken(shortened(line, self.width))]
 
-    def _foot(self, height: int) -> list[Text]:
-        learners = _by_group(self.selection.counts)
-        if height >= COMPLETE_LINES:
-            total = (counted(len(self.plan.learners), "learner"), "")
-            return [
-                unbroken(),
-                joined([total, *learners], SEPARATOR, self.width),
-                joined(self._work(), SEPARATOR, self.width),
-            ]
-        return [joined([*self._work()[-1:], *learners, *self._work()[:-1]], SEPARATOR, self.width)]
+    def _doing_of_hidden(self, shown: Sequence[str]) -> tuple[str, str]:
+        """The tasks that the hidden learners run, and what they wait for."""
+        occupation = self._outlook.occupation
+        tasks, waits = Counter(occupation.tasks), Counter(occupation.counts)
+        for name in shown:
+            tasks[self.selection.state(name).task or ""] -= 1
+            if (wait := occupation.waits.get(name)) is not None:
+                waits[wait.reason] -= 1
+        running = [f"{count} {safe(task)}" for task, count in tasks.most_common(MOST_TASKS) if count > 0]
+        return ", ".join(running), waits_words(waits)
 
-    def _work(self) -> list[Piece]:
-        """Tasks, failures, slots, time."""
-        state, facts = self.state, self.facts
-        pieces: list[Piece] = [(f"{counted(state.steps_done, 'task')} done", "")]
+    def _foot(self, height: int) -> list[Text]:
+        """The campaign's line is always there; from a certain height on, also a line that counts learners and tasks."""
+        if height < COMPLETE_LINES:
+            return [self._campaign()]
+        return [unbroken(), joined(self._counts(), SEPARATOR, self.width), self._campaign()]
+
+    def _counts(self) -> list[Piece]:
+        """Learners, time, tasks, failures."""
+        state = self.state
+        learners = [(text, style) for _, text, style in _by_group(self.selection.counts)]
+        pieces: list[Piece] = [(counted(len(self.plan.learners), "learner"), ""), *learners]
+        pieces.append((duration(state.seconds(self.facts.now, self.facts.suspended)), ""))
         if state.attempts_failed:
             pieces.append((counted(state.attempts_failed, "failed attempt"), "red"))
-        if facts.doing is not None:
-            words, since = facts.doing
-            pieces.append((f"{words} … {duration(facts.now - since)}", "yellow"))
-        elif facts.cores and facts.alive and state.session is not None and state.session.ended is None:
-            pieces.append((f"{facts.cores_busy}/{facts.cores} cores", ""))
-        return [*pieces, (duration(state.seconds(facts.now, facts.suspended)), "")]
+        return [*pieces, (f"{counted(state.steps_done, 'task')} done", "")]
+
+    def _campaign(self) -> Text:
+        words = campaign_words(self.plan, self.state, self.facts, self._outlook, self.width)
+        pieces = [(text, "yellow" if key == "doing" else "") for key, text in words.items()]
+        return joined(pieces, SEPARATOR, self.width)
 
 
-def _by_group(counts: Mapping[DisplayStatus, int]) -> list[Piece]:
-    """How many learners have which status: "2 running", "1 failed"."""
+def _by_group(counts: Mapping[DisplayStatus, int]) -> list[tuple[str, str, str]]:
+    """How many learners have which status: the group, "2 running", and the style."""
     by_group: dict[str, int] = {}
     for status in DisplayStatus:
         by_group[status.group] = by_group.get(status.group, 0) + counts[status]
     styles = {status.group: status.style for status in (DisplayStatus.FAILED, DisplayStatus.CRITERION_MET)}
-    return [(f"{count} {group}", styles.get(group, "")) for group, count in by_group.items() if count]
+    return [(group, f"{count} {group}", styles.get(group, "")) for group, count in by_group.items() if count]

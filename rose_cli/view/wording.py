@@ -59,6 +59,41 @@ def short_time(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 99.5 else duration(seconds)
 
 
+_STEPS = ((60, 10), (600, 60), (3600, 300), (10800, 600), (43200, 1800), (172800, 3600), (864000, 21600))
+"""Up to how many seconds a time is rounded to how many."""
+
+_DAY = 86400
+
+
+def rough_span(low: float, high: float) -> str:
+    """A range of times, no more exact than an estimate is: "10 to 20 min", "1 h 10 min to 2 h"."""
+    first, last = _rounded(low), _rounded(high)
+    if first == last:
+        return _rough(last)
+    before, after = _rough(first), _rough(last)
+    number, _, unit = before.partition(" ")
+    if unit == after.partition(" ")[2]:
+        before = number
+    return f"{before} to {after}"
+
+
+def _rounded(seconds: float) -> int:
+    """To the nearest step, and never to nothing."""
+    step = next((step for most, step in _STEPS if seconds < most), _DAY)
+    return max(step, step * round(seconds / step))
+
+
+def _rough(seconds: int) -> str:
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // _DAY
+    if hours == 0:
+        return f"{minutes} min"
+    if days < 2:
+        return f"{hours} h" + (f" {minutes % 60} min" if minutes % 60 else "")
+    return f"{days} d" + (f" {hours % 24} h" if hours % 24 else "")
+
+
 def clock(seconds: float) -> str:
     """A time in UNIX seconds as the local time of day."""
     return time.strftime("%H:%M:%S", time.localtime(seconds))

@@ -49,6 +49,24 @@ def test_a_status_names_the_failure(rose: Rose) -> None:
     assert called.out.splitlines()[-1] == "  resume   rose resume r"
 
 
+def test_a_status_tells_how_far_it_is(rose: Rose, going: subprocess.Popen[str]) -> None:
+    status = rose.status("r")
+    progress = status["progress"]
+    assert progress["iterations_done"] == sum(learner["iterations_done"] for learner in status["learners"])
+    assert progress["iterations_at_most"] == 200_000
+    assert progress["cores"] >= 1
+    left = progress["remaining_seconds"]
+    assert 0 < left["low"] <= left["likely"] <= left["high"]
+    assert left["is_lower_bound"] is False
+    for learner in status["learners"]:
+        assert learner["remaining_seconds"]["likely"] > 0
+    going.send_signal(signal.SIGTERM)
+    going.communicate(timeout=PATIENCE)
+    progress = rose.status("r")["progress"]
+    assert (progress["cores_in_use"], progress["waiting"]) == (0, {})
+    assert " left once resumed" in rose("status", "r").out
+
+
 def test_a_status_for_people(ended: Rose) -> None:
     lines = ended("status", "r").out.splitlines()
     assert lines[0] == "looks · until own <= 0 · local engine"

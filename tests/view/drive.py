@@ -9,8 +9,8 @@ import time
 import anyio
 
 from rose_cli.journal import events as e
+from rose_cli.view.campaign_line import Facts
 from rose_cli.view.screen import Output, Screen, open_screen
-from rose_cli.view.table import Facts
 from tests.view.scenarios import Scenario, live_scenario, make_plan
 
 

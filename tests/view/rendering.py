@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 from rich.console import Console
 
-from rose_cli.view.table import Facts, campaign_table
+from rose_cli.view.campaign_line import Facts
+from rose_cli.view.table import campaign_table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

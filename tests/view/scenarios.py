@@ -71,6 +71,7 @@ def make_plan(
     tasks: Sequence[str] = TASKS,
     retries: int = 0,
     campaign: str = "parallel-tutorial",
+    replicas: int = 1,
 ) -> Plan:
     learners = tuple(
         LearnerPlan(
@@ -78,7 +79,7 @@ def make_plan(
             index=index,
             seed=index,
             max_iter=max_iter,
-            steps=tuple(make_step(task, retries) for task in tasks),
+            steps=tuple(make_step(task, retries, replicas=replicas) for task in tasks),
             criterion=criterion(index) if callable(criterion) else criterion,
             files=(),
         )

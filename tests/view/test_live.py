@@ -18,8 +18,8 @@ import anyio
 import pytest
 
 from rose_cli.journal import events as e
+from rose_cli.view.campaign_line import Facts
 from rose_cli.view.live import HIDE_CURSOR, SHOW_CURSOR, LiveScreen, RedirectedLines, Region
-from rose_cli.view.table import Facts
 from tests.view.scenarios import Scenario, make_plan, tutorial
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def test_the_end_of_the_session_is_drawn_over_the_last_frame() -> None:
     assert before.count(HIDE_CURSOR) == 1
     assert final.startswith("\r\x1b[10A")
     assert final.count("interrupted") == 3
-    assert final.endswith("2:31\r\r\n")
+    assert final.endswith("16 of at most 38 iterations · ~2 to 3 min left once resumed\r\r\n")
 
 
 def test_the_cursor_is_restored_when_drawing_fails() -> None:

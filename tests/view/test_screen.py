@@ -21,11 +21,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rose_cli.journal import events as e
+from rose_cli.view.campaign_line import Facts
 from rose_cli.view.console import SafeStream
 from rose_cli.view.live import BackgroundWriter
 from rose_cli.view.plain import PlainScreen
 from rose_cli.view.screen import open_screen, resolved
-from rose_cli.view.table import Facts
 from tests.conftest import PATIENCE
 from tests.view.scenarios import START, TRACEBACK, Scenario, make_plan
 

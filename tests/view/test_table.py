@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
+from dataclasses import replace
 from textwrap import dedent
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 from rich.text import Text
 
 from rose_cli.journal import events as e
+from rose_cli.view.campaign_line import Facts
 from rose_cli.view.selection import LearnerSelection
-from rose_cli.view.table import Facts, campaign_table
+from rose_cli.view.table import campaign_table
 from tests.view.rendering import fits, rendered, table_lines
 from tests.view.scenarios import Scenario, crowd, make_criterion, make_plan, tutorial
 from tests.work import on_an_idle_machine
@@ -36,12 +38,12 @@ def test_four_learners_in_a_window_of_80_by_24() -> None:
 
           learner        done  now                last        best      elapsed     left
         ✓ adaptive       7/15  criterion met   0.09340 ↓  ★0.09340 @6      0:56
-        ▸ per-it…ation   4/15  training #2      0.2311 ↓    0.2311 @3      1:35   ≤ 2:00
-        ▸ static         4/15  waiting          0.8100 ↑    0.7700 @2      0:44   ≤ 0:40
-        ✗ learner-4      1/15  failed           0.9000      0.9000 @0      0:04
+        ▸ per-it…ation   4/15  training #2      0.2311 ↓    0.2311 @3      1:35    ~2:08
+        ▸ static         4/15  waiting          0.8100 ↑    0.7700 @2      0:44    ~0:52
+        ✗ learner-4      1/15  failed           0.9000      0.9000 @0      0:07
 
-        4 learners · 2 running · 1 failed · 1 done
-        66 tasks done · 4 failed attempts · 2/2 cores · 2:31
+        4 learners · 2 running · 1 failed · 1 done · 2:31 · 4 failed attempts
+        16 of at most 38 iterations · 2 of 2 cores · ~2 to 3 min left
         """,
     )
 
@@ -51,7 +53,9 @@ def test_what_the_engine_does_stands_in_the_place_of_the_cores(seconds: float, s
     scenario = tutorial()
     facts = Facts(scenario.now, cores=2, doing=("starting pilot", scenario.now - seconds))
     lines = rendered(campaign_table(scenario.plan, scenario.state, facts, (80, 24)), 80).splitlines()
-    assert lines[-1] == f"66 tasks done · 4 failed attempts · starting pilot … {shown} · 2:31"
+    assert lines[-1] == f"16 of at most 38 iterations · starting pilot … {shown} · ~2 to 3 min"
+    lines = rendered(campaign_table(scenario.plan, scenario.state, facts, (120, 24)), 120).splitlines()
+    assert lines[-1].endswith(" · ~2 to 3 min after the pilot starts")
 
 
 def test_four_learners_in_a_window_of_120_by_40() -> None:
@@ -67,22 +71,27 @@ def test_four_learners_in_a_window_of_120_by_40() -> None:
         ▸ static         ━━╌╌╌╌╌╌   4/15  waiting             0.8100 ↑ █?▁▇         0.7700 @2   running
         ✗ learner-4      ╌╌╌╌╌╌╌╌   1/15  —                   0.9000                0.9000 @0   failed
 
-        4 learners · 2 running · 1 failed · 1 done
-        66 tasks done · 4 failed attempts · 2/2 cores · 2:31
+        4 learners · 2 running · 1 failed · 1 done · 2:31 · 4 failed attempts · 66 tasks done
+        16 of at most 38 iterations · 2 of 2 cores · ~2 to 3 min left
         """,
     )
-    assert [line[103:].split() for line in lines[2:5]] == [["elapsed", "left"], ["0:56"], ["1:35", "≤", "2:00"]]
+    assert [line[103:].split() for line in lines[2:5]] == [["elapsed", "left"], ["0:56"], ["1:35", "~2:08"]]
 
 
 def test_four_learners_in_a_window_of_50_by_14() -> None:
     expect(
-        table_lines(tutorial(), 50, 14)[2:-3],
+        table_lines(tutorial(), 50, 13),
         """
+        parall…torial · until mean_squared_error_mse < 0.1
+
           learner      done  now                  best
         ✓ adaptive     7/15  criterion met    ★0.09340 @6
         ▸ per-i…tion   4/15  training #2        0.2311 @3
         ▸ static       4/15  waiting            0.7700 @2
         ✗ learner-4    1/15  failed             0.9000 @0
+
+        4 learners · 2 running · 1 failed · 1 done · 2:31
+        16 of at most 38 iterations · ~2 to 3 min left
         """,
     )
 
@@ -95,7 +104,7 @@ def test_four_learners_in_a_window_of_40_by_5() -> None:
         ▸ per-…ion   4/15  tra… #2    0.2311 @3
         ▸ static     4/15  waiting    0.7700 @2
         ✗ lear…r-4   1/15  failed     0.9000 @0
-        2:31 · 2 running · 1 failed · 1 done
+        16 of at most 38 iterations
         """,
     )
 
@@ -146,7 +155,8 @@ def test_a_metric_without_value_and_a_campaign_without_criterion() -> None:
     lines = table_lines(bare, 100, 24)
     assert lines[0] == "parallel-tutorial · local engine"
     assert lines[2].split() == ["learner", "done", "now", "status", "elapsed", "left"]
-    assert "~ 0:" in lines[3]  # nothing can end it sooner: an estimate, not a bound
+    assert " ~0:" in lines[3]
+    assert lines[-1].startswith("1 of 30 iterations · "), "nothing can end it sooner"
 
 
 def test_without_max_iter_there_is_no_bound_and_nothing_left_to_tell() -> None:
@@ -206,12 +216,35 @@ def test_no_number_is_cut_at_any_width(width: int) -> None:
 
 def test_replicas_and_attempts_stay_readable_where_the_name_is_cut() -> None:
     task = "a-very-long-name-of-a-task"
-    scenario = Scenario.begin(make_plan(("a", "b"), tasks=(task,)))
-    scenario.start("a", task, replica=0)
+    scenario = Scenario.begin(make_plan(("a", "b"), tasks=(task,), replicas=4))
+    scenario.run("a", task)
     scenario.start("a", task, replica=1)
+    scenario.start("a", task, replica=2)
     scenario.start("b", task, attempt=12)
-    assert "a-very-lon… x2 " in table_lines(scenario, 80, 24)[3]
-    assert "a-very-lo… #12 " in table_lines(scenario, 80, 24)[4]
+    assert "a-very-lo… 1/4 " in table_lines(scenario, 80, 24)[3]
+    assert "a-ver… 0/4 #12 " in table_lines(scenario, 80, 24)[4]
+    brief = Scenario.begin(make_plan(("a",), tasks=("train",), replicas=4))
+    brief.start("a", "train", attempt=2)
+    assert " train 0/4, attempt 2 " in table_lines(brief, 130, 24)[3]
+
+
+def test_a_learner_says_what_it_waits_for() -> None:
+    plan = make_plan(("a", "b", "c", "d"), retries=1)
+    step = plan.learners[0].steps[0]
+    delayed = replace(step, otherwise=replace(step.otherwise, retry_pause_seconds=60.0))
+    learners = tuple(replace(learner, steps=(delayed, *learner.steps[1:])) for learner in plan.learners)
+    scenario = Scenario.begin(replace(plan, learners=learners, limits=replace(plan.limits, max_parallel_learners=3)))
+    scenario.tell(e.SessionStarted(1, "host", 1, "local", cores=1))
+    scenario.fail("a", "simulation")
+    scenario.start("b", "simulation")
+    scenario.now += 30.4
+    lines = table_lines(scenario, 80, 24)
+    assert [line[18:33].strip() for line in lines[3:7]] == [
+        "retry in 0:30", "simulation", "waiting: cores", "waiting: place",
+    ]  # fmt: skip
+    assert " waiting: retry in 0:30 " in table_lines(scenario, 150, 24)[3]
+    assert lines[-1].startswith("0 of at most 60 iterations · ")
+    assert "1 waits for cores, 1 for a place, 1 for a retry" in table_lines(scenario, 120, 24)[-1]
 
 
 def test_time_between_two_sessions_is_nobodys_time() -> None:
@@ -223,12 +256,12 @@ def test_time_between_two_sessions_is_nobodys_time() -> None:
     assert "interrupted" in table_lines(scenario, 80, 24)[3]
     scenario.now += 86400.0
     scenario.tell(e.SessionStarted(2, "host", 1, "local"))
-    assert "pending" in table_lines(scenario, 80, 24)[3]
+    assert table_lines(scenario, 80, 24)[3].startswith("· a ")
     scenario.start("a", "simulation", attempt=2)
     scenario.now += 3.0
     assert "simulation #2" in table_lines(scenario, 80, 24)[3]
-    assert " 0:43 " in table_lines(scenario, 80, 24)[3]
-    assert table_lines(scenario, 80, 24)[-1].endswith(" 0:48")
+    assert " 0:48 " in table_lines(scenario, 80, 24)[3], "it never jumps back"
+    assert " · 0:48 · " in table_lines(scenario, 80, 24)[-2]
 
 
 def test_a_learner_whose_session_died_is_lost() -> None:
@@ -282,8 +315,9 @@ def test_three_hundred_learners_show_those_that_matter_and_count_the_rest() -> N
     names = [line.split()[1] for line in lines[3:20]]
     assert names[:5] == ["learner-004", "learner-082", "learner-083", "learner-084", "learner-085"]
     assert [line[0] for line in lines[3:20]] == ["✓", "✗", "✗", *"▸" * 14]
-    assert lines[20] == "… and 283 more: 3 running, 80 done, 200 pending"
-    assert lines[22] == "300 learners · 17 running · 2 failed · 81 done · 200 pending"
+    assert lines[20] == "… and 283 more: 3 running, 80 done, 200 pending; 203 wait for cores"
+    assert lines[22].startswith("300 learners · 17 running · 2 failed · 81 done · 200 pending · ")
+    assert lines[23] == "250 of at most 3461 iterations · 2 of 2 cores · 215 wait for cores · ~1 min left"
 
 
 def test_ten_thousand_learners_are_redrawn_in_20_milliseconds() -> None:

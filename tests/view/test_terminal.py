@@ -87,7 +87,7 @@ def is_whole(lines: list[str], learners: int, columns: int) -> bool:
     """Whether one table stands there, from its title to its last line, and no piece of another."""
     titles = [number for number, line in enumerate(lines) if line.startswith(TITLE)]
     heads = [line for line in lines if line.startswith("  learner  ")]
-    feet = [number for number, line in enumerate(lines) if " tasks done" in line]
+    feet = [number for number, line in enumerate(lines) if " of at most " in line]
     if len(titles) != 1 or len(heads) != 1 or len(feet) != 1:
         return False
     rows = [line for line in lines[titles[0] + 3 : feet[0]] if line[:1] in tuple("▸•✓✗■·")]

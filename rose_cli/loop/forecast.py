@@ -1,0 +1,257 @@
+"""How long a campaign still takes, estimated from the durations seen so far.
+
+A fluid model: all learners that have a place advance at the same rate, which is 1 if the engine has room for all of
+them, and smaller if they share it; the rate grows again as learners finish. It is computed for the mean durations, and
+for durations that are as short, and as long, as their spread and number make likely.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from rose_cli.loop.waits import places_in_order, room_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rose_cli.journal.state import LearnerState, RunState, StepState
+    from rose_cli.journal.time_spent import Durations, Moment
+    from rose_cli.loop.waits import Room
+    from rose_cli.plan.model import CommandPlan, LearnerPlan, Plan, StepPlan
+
+QUANTILE = 1.5
+"""How many standard deviations a range extends on each side: about four of five campaigns end within."""
+
+USUAL_SPREAD = 0.3
+"""The relative spread of durations that is assumed, with the weight of one duration, until several are seen."""
+
+ENOUGH = 5
+"""From so many durations of a task on, their own spread is used in place of the usual one."""
+
+MOST_ITERATIONS = 2_000
+"""Iterations whose commands are looked up one by one."""
+
+UNBOUNDED = 10**9
+"""Iterations of a learner without `max_iter`: it runs for longer than all others."""
+
+MOST_SECONDS = 1e11
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds from now until everything is done that `max_iter` allows. Learners may stop earlier.
+
+    `is_open`: it leaves out tasks that have never finished, so it can only be longer.
+    """
+
+    low: float
+    likely: float
+    high: float
+    is_open: bool = False
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """`campaign` is None where nothing can be said: no task has finished, or a learner has no `max_iter`."""
+
+    campaign: Estimate | None
+    learners: Mapping[str, Estimate]
+
+
+def forecast(plan: Plan, state: RunState, moment: Moment, cores: int | None = None) -> Forecast:
+    """From `moment` on, with the engine of the latest session; `cores` overrides its cores.
+
+    For a run without a session: as if one began.
+    """
+    room = room_of(plan, state)
+    cores = cores or room.cores
+    if cores is None or not state.durations:
+        return Forecast(None, {})
+    works = [_Work.of(learner, state, moment, cores) for learner in places_in_order(plan, state)]
+    places = plan.limits.max_parallel_learners or len(works)
+    ends = [_ends(works, at, places, cores, room) for at in range(3)]
+    estimates = {
+        work.learner: Estimate(ends[0][place], ends[1][place], ends[2][place], work.is_open)
+        for place, work in enumerate(works)
+        if work.is_bounded and work.is_known
+    }
+    return Forecast(_whole(works, estimates), estimates)
+
+
+def _whole(works: Sequence[_Work], estimates: Mapping[str, Estimate]) -> Estimate | None:
+    if not works or any(not work.is_bounded for work in works) or not estimates:
+        return None
+    all_of_them = estimates.values()
+    return Estimate(
+        max(each.low for each in all_of_them),
+        max(each.likely for each in all_of_them),
+        max(each.high for each in all_of_them),
+        is_open=any(work.is_open for work in works),
+    )
+
+
+class _Amount(NamedTuple):
+    """What remains of a learner if it runs alone: seconds, and the seconds of each resource."""
+
+    seconds: float = 0.0
+    cores: float = 0.0
+    gpus: float = 0.0
+    memory: float = 0.0
+
+    def plus(self, seconds: float, each: float, command: CommandPlan) -> _Amount:
+        """`seconds` more, in which replicas of the command run for `each` seconds in all."""
+        asked = command.resources
+        return _Amount(
+            self.seconds + seconds,
+            self.cores + each * asked.cores,
+            self.gpus + each * asked.gpus,
+            self.memory + each * asked.memory_mb,
+        )
+
+
+@dataclass(frozen=True)
+class _Work:
+    """The rest of a learner, at short, mean and long durations."""
+
+    learner: str
+    amounts: tuple[_Amount, _Amount, _Amount]
+    is_open: bool
+    is_known: bool
+    is_bounded: bool
+
+    @classmethod
+    def of(cls, learner: LearnerPlan, state: RunState, moment: Moment, cores: int) -> _Work:
+        there = state.learners[learner.name]
+        bound = state.bound(learner.name, learner.max_iter)
+        after = UNBOUNDED if bound is None else max(0, bound - len(there.iterations) - 1)
+        retried = _retried_share(state)
+        amounts, is_open, is_known = [_Amount()] * 3, False, False
+        for step in learner.all_steps:
+            known = state.durations_of(learner.name, step.task)
+            is_open, is_known = is_open or known is None, is_known or known is not None
+            if known is None:
+                continue
+            runs = _Runs.of(step, there, moment, known, after)
+            factor = 1 + retried if step.otherwise.retries else 1.0
+            means = _likely_means(known, state.durations[step.task], max(1.0, runs.count))
+            amounts = [
+                runs.added_to(amount, mean * factor, mean / known.mean if known.mean else 1.0, cores)
+                for amount, mean in zip(amounts, means, strict=True)
+            ]
+        low, likely, high = amounts
+        return cls(learner.name, (low, likely, high), is_open, is_known, bound is not None)
+
+
+def _retried_share(state: RunState) -> float:
+    """How many failed attempts there were for each that succeeded; not more than two."""
+    return min(2.0, state.attempts_failed / max(1, state.steps_done))
+
+
+def _likely_means(own: Durations, shared: Durations, count: float) -> tuple[float, float, float]:
+    """How long the next `count` attempts take on average: at least, likely, at most.
+
+    While a learner has few durations of its own, those of the others count as much as one of them.
+    """
+    others = 0 if own is shared or shared.count == own.count else 1
+    mean = (own.mean * own.count + shared.mean * others) / (own.count + others)
+    assumed = (
+        (USUAL_SPREAD * mean) ** 2 if shared.count < ENOUGH else shared.variance * (mean / max(shared.mean, 1e-9)) ** 2
+    )
+    variance = (own.variance * own.count + assumed) / (own.count + 1)
+    seen = min(own.count, own.latest)
+    # nothing of its own yet: how much learners differ is not averaged out by more attempts
+    between = shared.variance if own is shared else others * (own.mean - shared.mean) ** 2 / (own.count + 1) ** 2
+    spread = QUANTILE * math.sqrt(variance * (1 / count + 1 / seen) + between)
+    # a duration has no end upwards: the same factor down and up
+    ratio = 1 + spread / mean if mean > 0 else 1.0
+    return mean / ratio, mean, min(mean * ratio, MOST_SECONDS)
+
+
+def _seconds_left(step: StepState, moment: Moment, known: Durations) -> float:
+    """An attempt that runs for longer than usual will not end at once; the longer it has run, the later."""
+    ran = max(0.0, moment.time - step.started)
+    deviation = max(math.sqrt(known.variance), known.mean * USUAL_SPREAD / 3)
+    return max(known.mean - ran, 0.8 * deviation + 0.2 * max(0.0, ran - known.mean - deviation))
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """What remains to be run of one step.
+
+    `rests`: for each unfinished replica of the current iteration, the seconds left, or None before its start. `later`:
+    the commands of the iterations that follow, and how many times each of them runs.
+    """
+
+    command: CommandPlan
+    rests: Sequence[float | None]
+    later: Sequence[tuple[CommandPlan, int]]
+
+    @classmethod
+    def of(cls, step: StepPlan, learner: LearnerState, moment: Moment, known: Durations, after: int) -> _Runs:
+        number = len(learner.iterations)
+        command = step.command(number)
+        states = [learner.step(step.task, replica) for replica in range(command.replicas)]
+        rests = [
+            _seconds_left(state, moment, known) if state.running else None for state in states if not state.finished
+        ]
+        if not step.at or after > MOST_ITERATIONS:
+            return cls(command, rests, [(step.otherwise, after)])
+        return cls(command, rests, [(step.command(each), 1) for each in range(number + 1, number + 1 + after)])
+
+    @property
+    def count(self) -> int:
+        return len(self.rests) + sum(times * command.replicas for command, times in self.later)
+
+    def added_to(self, amount: _Amount, mean: float, scale: float, cores: int) -> _Amount:
+        """The amount with these runs, if each takes `mean` seconds, and a running one `scale` of its rest."""
+        if self.rests:
+            rests = [mean if seconds is None else seconds * scale for seconds in self.rests]
+            at_once = max(1, cores // max(1, self.command.resources.cores))
+            amount = amount.plus(max(*rests, sum(rests) / at_once), sum(rests), self.command)
+        for command, times in self.later:
+            waves = math.ceil(command.replicas / max(1, cores // max(1, command.resources.cores)))
+            amount = amount.plus(times * mean * waves, times * mean * command.replicas, command)
+        return amount
+
+
+def _ends(works: Sequence[_Work], at: int, places: int, cores: int, room: Room) -> list[float]:
+    """When each learner ends, in seconds from now."""
+    ends = [0.0] * len(works)
+    limits = (cores, room.gpus, room.memory_mb)
+    use = [0.0, 0.0, 0.0]
+    running: list[tuple[float, int]] = []
+    clock = progress = 0.0
+    following = iter(range(len(works)))
+
+    def begin(place: int) -> None:
+        heapq.heappush(running, (progress + works[place].amounts[at].seconds, place))
+        _add(use, works[place].amounts[at], 1)
+
+    for place in following:
+        begin(place)
+        if len(running) >= places:
+            break
+    while running:
+        target, place = heapq.heappop(running)
+        clock += (target - progress) / _rate(use, limits)
+        progress, ends[place] = target, min(clock, MOST_SECONDS)
+        _add(use, works[place].amounts[at], -1)
+        for new in following:
+            begin(new)
+            break
+    return ends
+
+
+def _add(use: list[float], amount: _Amount, sign: int) -> None:
+    """Add what a learner needs on average while it runs at full rate."""
+    if amount.seconds > 0:
+        for kind, seconds in enumerate(amount[1:]):
+            use[kind] += sign * seconds / amount.seconds
+
+
+def _rate(use: Sequence[float], limits: Sequence[int | None]) -> float:
+    rates = [limit / need for need, limit in zip(use, limits, strict=True) if limit and need > limit]
+    return min([1.0, *rates])
