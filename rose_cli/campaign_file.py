@@ -230,15 +230,30 @@ def _key_path(text: str) -> tuple[KeyPath, str]:
 
 def mention_settings(
     file: Path, environment: Mapping[str, str], settings: Sequence[Setting], checked: CheckedCampaign
-) -> None:
-    """Print warnings about values from the command line, which `rose validate` never sees."""
-    for diagnostic in checked.diagnostics:
-        if diagnostic.file in {setting.source for setting in settings}:
-            hint = f" ({diagnostic.hint})" if diagnostic.hint else ""
-            notice(f"warning: {masked_setting(diagnostic.file)}: {diagnostic.message}{hint}")
+) -> list[Diagnostic]:
+    """Print the warnings that values from the command line cause, which `rose validate` never sees; return them."""
+    caused = _caused_by_settings(file, environment, settings, checked)
+    for diagnostic in caused:
+        is_in_file = diagnostic.file == str(file)
+        where = f"{diagnostic.file}:{diagnostic.span.line}" if is_in_file and diagnostic.span else diagnostic.file
+        hint = f" ({diagnostic.hint})" if diagnostic.hint else ""
+        notice(f"warning: {masked_setting(where)}: {diagnostic.message}{hint}")
     for setting in _idle(file, environment, settings, checked.plan):
         why = "every learner sets its own value, or has this one already"
         notice(f"warning: {masked_setting(setting.source)} has no effect: {why}")
+    return caused
+
+
+def _caused_by_settings(
+    file: Path, environment: Mapping[str, str], settings: Sequence[Setting], checked: CheckedCampaign
+) -> list[Diagnostic]:
+    """The warnings that the campaign file alone does not have, wherever they point."""
+    sources = {setting.source for setting in settings}
+    if not settings or all(each.file in sources for each in checked.diagnostics):
+        return list(checked.diagnostics) if settings else []
+    alone = check_campaign(file, environment, target=Target.this(environment)).diagnostics
+    known = {(each.code, each.message, each.span) for each in alone}
+    return [d for d in checked.diagnostics if d.file in sources or (d.code, d.message, d.span) not in known]
 
 
 def _idle(

@@ -73,8 +73,10 @@ def plan(
     file: options.FileOrRun,
     learner: options.Learners = None,
     iteration: options.Iterations = None,
+    full: options.Full = False,
     settings: options.Settings = None,
     smoke: options.PlanOfSmoke = False,
+    no_pager: options.NoPager = False,
     plan_format: options.TextOrJson = "text",
 ) -> None:
     """Show what each learner would run in each iteration. Runs nothing."""
@@ -82,7 +84,8 @@ def plan(
     from rose_cli.commands.plan import PlanOptions, show_plan
 
     given = [parse_setting(text) for text in settings or ()]
-    raise typer.Exit(show_plan(file, PlanOptions(given, learner or (), iteration or (), plan_format, smoke)))
+    wanted = PlanOptions(given, learner or (), iteration or (), plan_format, smoke, full, not no_pager)
+    raise typer.Exit(show_plan(file, wanted))
 
 
 @app.command(cls=Command, rich_help_panel=RUN)

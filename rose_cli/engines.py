@@ -24,19 +24,24 @@ def unique_run_id(run_id: str, identity: str) -> str:
 
 def make_engine(plan: Plan, run_id: str, session: int, directory: Path, environment: Mapping[str, str]) -> Engine:
     """The engine that the plan requests, not started yet; `directory` is for the files that it writes."""
-    engine, machine = plan.engine, machine_capacity()
-    cores, gpus = engine.cores or machine.cores, _gpus(engine, environment)
+    engine, capacity = plan.engine, engine_capacity(plan, environment)
     if engine.pilot is not None:
-        capacity = Capacity(cores, gpus)
         return _pilot_engine(plan, engine.pilot, capacity, run_id, session, directory, environment)
     return LocalEngine(
-        capacity=Capacity(cores, gpus, machine.memory_mb),
+        capacity=capacity,
         run_id=run_id,
         session=session,
         directory=directory,
         grace_seconds=engine.grace_seconds,
         base_environment=environment,
     )
+
+
+def engine_capacity(plan: Plan, environment: Mapping[str, str]) -> Capacity:
+    """What the engine offers to tasks; a pilot without a number of cores is assumed to have those of this machine."""
+    engine, machine = plan.engine, machine_capacity()
+    cores, gpus = engine.cores or machine.cores, _gpus(engine, environment)
+    return Capacity(cores, gpus, None if engine.pilot is not None else machine.memory_mb)
 
 
 def capacity_warnings(plan: Plan, environment: Mapping[str, str]) -> list[str]:

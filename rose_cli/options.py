@@ -90,9 +90,13 @@ Learners = Annotated[
     typer.Option("--learner", metavar="NAME", help="Only this learner (repeatable).", rich_help_panel=_CHANGE),
 ]
 Iterations = Annotated[
-    Optional[list[int]],
-    typer.Option("--iteration", metavar="N", help="Only this iteration (repeatable)."),
+    Optional[list[str]],
+    typer.Option(
+        "--iteration", metavar="N", help="Full commands of these iterations: 3, 0-3, 0,2,5-7 or 8+ (repeatable)."
+    ),
 ]
+Full = Annotated[bool, typer.Option("--full", help="Full commands of every iteration, one by one.")]
+NoPager = Annotated[bool, typer.Option("--no-pager", help="Print a long plan without a pager.")]
 Settings = Annotated[
     Optional[list[str]],
     typer.Option(

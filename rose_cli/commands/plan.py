@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,30 +18,37 @@ from rose_cli.campaign_file import (
     smoke_settings,
     task_environment,
 )
+from rose_cli.engines import engine_capacity
 from rose_cli.find_runs import find_run
 from rose_cli.integrity import altered, altered_lines
 from rose_cli.plan.file import load_plan
+from rose_cli.plan.overview import overview
 from rose_cli.plan.secrets import secrets_of_plan
+from rose_cli.plan.totals import totals
 from rose_cli.run_info import notice_ownership, try_read_run
 from rose_cli.runs.changes import checksums
 from rose_cli.util.errors import ExitCode, UsageError
 from rose_cli.util.json_output import write_json
 from rose_cli.util.redact import remember
-from rose_cli.view.console import notice, say
+from rose_cli.view.console import notice
+from rose_cli.view.overview import overview_lines
+from rose_cli.view.pager import line_width, show_pages
 from rose_cli.view.plan import (
     PlannedTask,
-    plan_lines,
+    details,
+    full_lines,
+    other_writers,
     planned_tasks,
     program_of,
     shown_iterations,
-    warn_of_other_writers,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from rose_cli.engine.base import Capacity
     from rose_cli.plan.model import LearnerPlan, Plan
-    from rose_cli.plan.render import Command, ResolvedOption
+    from rose_cli.plan.render import ResolvedOption
 
 PlanFormat: TypeAlias = Literal["text", "json"]
 
@@ -48,9 +57,11 @@ PlanFormat: TypeAlias = Literal["text", "json"]
 class PlanOptions:
     settings: Sequence[Setting] = ()
     learners: Sequence[str] = ()
-    iterations: Sequence[int] = ()
+    iterations: Sequence[str] = ()
     plan_format: PlanFormat = "text"
     smoke: bool = False
+    full: bool = False
+    pager: bool = True
 
 
 def show_plan(argument: str, options: PlanOptions) -> ExitCode:
@@ -62,17 +73,32 @@ def show_plan(argument: str, options: PlanOptions) -> ExitCode:
         else _plan_of_run(argument, options)
     )
     plan = only_learners(plan, options.learners)
-    for learner in plan.learners:
-        _check_iterations(learner, options.iterations)
+    wanted = _parsed(options.iterations, plan)
     if options.plan_format == "json":
-        write_json(_plan_object(plan, options.iterations, environment))
+        write_json(_plan_object(plan, wanted, environment))
     else:
-        for line in plan_lines(plan, options.iterations, environment):
-            say(line)
-    commands = (task.command for learner in plan.learners for task in planned_tasks(plan, learner, 0))
-    for line in warn_of_other_writers(_once(command for command in commands if command is not None), environment):
+        show_pages(_lines(plan, wanted, options, environment), wanted=options.pager)
+    for line in other_writers(plan, environment):
         notice(line)
     return ExitCode.OK
+
+
+def _lines(plan: Plan, wanted: Sequence[range], options: PlanOptions, environment: Mapping[str, str]) -> Iterator[str]:
+    if wanted or options.full:
+        yield from full_lines(plan, wanted, collapse=not options.full)
+        yield from details(plan, None, environment)
+        return
+    found = overview(plan)
+    yield from overview_lines(plan, found, _capacity(plan, environment), line_width(sys.stdout))
+    yield from details(plan, found, environment)
+    yield ""
+    yield "full commands: `--iteration 0-3` shows those of some iterations, `--full` all"
+
+
+def _capacity(plan: Plan, environment: Mapping[str, str]) -> Capacity | None:
+    """None for a pilot whose size only its machine knows."""
+    known = plan.engine.pilot is None or plan.engine.cores is not None
+    return engine_capacity(plan, environment) if known else None
 
 
 def _names_a_file(argument: str) -> bool:
@@ -106,20 +132,42 @@ def _plan_of_run(argument: str, options: PlanOptions) -> Plan:
     return plan
 
 
-def _once(commands: Iterable[Command]) -> Iterator[Command]:
-    """One command of each program: thousands of learners may differ only in their values."""
-    return iter({(command.argv[:2], command.pre_exec): command for command in commands}.values())
+def _parsed(texts: Sequence[str], plan: Plan) -> list[range]:
+    """The iterations of `--iteration 3`, `0-3`, `0,2,5-7` or `8+`, in order. Raises UsageError."""
+    numbers = sorted((_range(part.strip()) for text in texts for part in text.split(",")), key=lambda each: each.start)
+    bounds = [learner.max_iter for learner in plan.learners]
+    end = None if None in bounds else max(bound for bound in bounds if bound is not None)
+    found: list[range] = []
+    for each in numbers:
+        last = each.stop - 1 if each.stop < MAX_ITERATIONS else each.start
+        if end is not None and last >= end:
+            whose = f"learner '{plan.learners[0].name}'" if len(bounds) == 1 else "no learner"
+            has = "has no" if len(bounds) == 1 else "has"
+            raise UsageError(f"{whose} {has} iteration {last}", f"iterations are numbered from 0 to {end - 1}")
+        if found and each.start <= found[-1].stop:
+            found[-1] = range(found[-1].start, max(found[-1].stop, each.stop))
+        else:
+            found.append(each)
+    if end is None and any(each.stop == MAX_ITERATIONS for each in found):
+        raise UsageError("there is no last iteration: a learner has no max_iter", "give the last one, as in 8-20")
+    return found
 
 
-def _check_iterations(learner: LearnerPlan, wanted: Sequence[int]) -> None:
-    for iteration in wanted:
-        if iteration < 0 or (learner.max_iter is not None and iteration >= learner.max_iter):
-            message = f"learner '{learner.name}' has no iteration {iteration}"
-            hint = f"iterations are numbered from 0 to {(learner.max_iter or 0) - 1}; select a learner with --learner"
-            raise UsageError(message, hint)
+MAX_ITERATIONS = sys.maxsize
 
 
-def _plan_object(plan: Plan, wanted: Sequence[int], environment: Mapping[str, str]) -> dict[str, Any]:
+def _range(text: str) -> range:
+    match = re.fullmatch(r"(\d{1,18})(?:(\+)|\s*(?:-|\.\.)\s*(\d{1,18}))?", text, re.ASCII)
+    if match is None:
+        message = f"--iteration takes numbers and ranges from 0 on, not '{text}'"
+        raise UsageError(message, "for example --iteration 3, --iteration 0-3, --iteration 0,2,5-7 or --iteration 8+")
+    first, is_open, last = int(match[1]), match[2], match[3]
+    if last is not None and int(last) < first:
+        raise UsageError(f"--iteration {text} is empty", f"write {last}-{first}")
+    return range(first, MAX_ITERATIONS if is_open else int(last or first) + 1)
+
+
+def _plan_object(plan: Plan, wanted: Sequence[range], environment: Mapping[str, str]) -> dict[str, Any]:
     """The object of `--format json`."""
     learners = [
         {
@@ -127,6 +175,7 @@ def _plan_object(plan: Plan, wanted: Sequence[int], environment: Mapping[str, st
             "index": learner.index,
             "seed": learner.seed,
             "max_iter": learner.max_iter,
+            "criterion": _criterion_object(learner),
             "files": [{"source": f.source, "target": f.target, "copy": f.copied} for f in learner.files],
             "iterations": [
                 {"iteration": i, "tasks": [_task_object(task, environment) for task in planned_tasks(plan, learner, i)]}
@@ -136,19 +185,45 @@ def _plan_object(plan: Plan, wanted: Sequence[int], environment: Mapping[str, st
         for learner in plan.learners
     ]
     head = {"campaign": plan.campaign, "file": plan.campaign_file, "engine": plan.engine.kind}
-    return {**head, "learners": learners}
+    bound = totals(plan, overview(plan), _capacity(plan, environment))
+    most = {"most_commands": bound.commands, "most_attempts": bound.attempts, "most_at_once": bound.at_once}
+    limits = {
+        "max_parallel_learners": plan.limits.max_parallel_learners,
+        "wall_time": plan.limits.wall_time_seconds,
+        "stop_after_converged": plan.stop_after_converged,
+    }
+    return {**head, "learners": learners, **most, "limits": limits}
+
+
+def _criterion_object(learner: LearnerPlan) -> dict[str, Any] | None:
+    criterion = learner.criterion
+    if criterion is None:
+        return None
+    names = ("metric", "operator", "threshold", "patience", "min_delta", "min_iter")
+    return {name: getattr(criterion, name) for name in names}
 
 
 def _task_object(task: PlannedTask, environment: Mapping[str, str]) -> dict[str, Any]:
+    planned = task.planned
+    more = {
+        "replicas": planned.replicas,
+        "ranks": planned.ranks,
+        "cores": planned.resources.cores,
+        "gpus": planned.resources.gpus,
+        "mem": planned.resources.memory_mb,
+        "timeout": planned.timeout_seconds,
+        "retries": planned.retries,
+    }
     if task.command is None:
         nothing = {"command": None, "program": None, "options": None, "env": None}
-        return {"name": task.name, **nothing, "unknown": task.unknown}
+        return {"name": task.name, **nothing, **more, "unknown": task.unknown}
     return {
         "name": task.name,
         "command": list(task.command.argv),
         "program": program_of(task.command, environment),
         "options": {name: _option_object(value) for name, value in task.command.options.items()},
         "env": dict(task.command.environment),
+        **more,
         **({"pre_exec": list(task.command.pre_exec)} if task.command.pre_exec else {}),
     }
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rose_cli.plan.model import Plan
-    from rose_cli.util.errors import ExitCode
+    from rose_cli.util.errors import Diagnostic, ExitCode
     from rose_cli.view.screen import Output
 
 
@@ -44,8 +44,8 @@ def run(file: Path, options: RunOptions) -> ExitCode:
     environment = task_environment()
     checked = check_campaign(file, environment, options.settings)
     plan = only_learners(checked.good_plan, options.learners)
-    mention_settings(file, environment, options.settings, checked)
-    mention_warnings(file, checked, options.settings, plan, environment)
+    mentioned = mention_settings(file, environment, options.settings, checked)
+    mention_warnings(file, checked, mentioned, plan, environment)
     if running := running_runs(file.parent, file):
         notice(f"this campaign is already running: {listed([name_of(each) for each in running], MOST_SHOWN)}")
     directory = new_run_directory(plan, file, options.run_directory)
@@ -55,11 +55,10 @@ def run(file: Path, options: RunOptions) -> ExitCode:
 
 
 def mention_warnings(
-    file: Path, checked: CheckedCampaign, settings: Sequence[Setting], plan: Plan, environment: Mapping[str, str]
+    file: Path, checked: CheckedCampaign, mentioned: Sequence[Diagnostic], plan: Plan, environment: Mapping[str, str]
 ) -> None:
     """Tell the user how many warnings `rose validate` has for the file."""
-    sources = {setting.source for setting in settings}
     later = " ".join(capacity_warnings(plan, environment))  # the session shows these
-    count = sum(each.file not in sources and each.message not in later for each in checked.diagnostics)
+    count = sum(each not in mentioned and each.message not in later for each in checked.diagnostics)
     if count:
         notice(f"{counted(count, 'warning')} in '{file}': see rose validate {shlex.quote(str(file))}")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 # One cell for each cell, so that a table stays aligned if the encoding has only ASCII.
-_PLAIN_LETTERS = str.maketrans("…━╌▁▂▃▄▅▆▇█✓✗▸■•→↑↓≤│─·★☆—", "~=-_.,-~=^#+x>#*>^v<|-.*o-")
+_PLAIN_LETTERS = str.maketrans("…━╌▁▂▃▄▅▆▇█✓✗▸■•→↑↓≤│─·★☆—\N{MULTIPLICATION SIGN}", "~=-_.,-~=^#+x>#*>^v<|-.*o-x")
 
 
 class SafeStream:
@@ -133,8 +133,12 @@ def tail(text: str, width: int) -> str:
 
 def say(text: str) -> None:
     """Print a human-readable line to standard output."""
-    line = safe(fit_to_show(text), keep="\n\t") + "\n"
-    sys.stdout.write(encodable(line, sys.stdout.encoding))
+    sys.stdout.write(f"{printable(text, sys.stdout)}\n")
+
+
+def printable(text: str, stream: TextIO) -> str:
+    """The text as it may be written to the stream: without known secrets and without effect on a terminal."""
+    return encodable(safe(fit_to_show(text), keep="\n\t"), stream.encoding)
 
 
 class Filter:
@@ -186,7 +190,7 @@ def open_console(stream: TextIO | SafeStream) -> Console:
     safe_stream = stream if isinstance(stream, SafeStream) else SafeStream(stream)
     return Console(
         file=cast("IO[str]", safe_stream),
-        width=None if safe_stream.isatty() else _width_off_terminal(),
+        width=None if safe_stream.isatty() else width_off_terminal(),
         markup=False,
         emoji=False,
         highlight=False,
@@ -236,6 +240,7 @@ def complain(message: str, hint: str | None = None) -> None:
     open_console(sys.stderr).print(line)
 
 
-def _width_off_terminal() -> int:
+def width_off_terminal() -> int:
+    """Columns of a table in a file or a pipe."""
     columns = os.environ.get("COLUMNS", "")
     return int(columns) if columns.isdecimal() and 0 < int(columns) < 10_000 else WIDTH_OFF_TERMINAL

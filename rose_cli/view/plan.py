@@ -5,24 +5,36 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
+from rose_cli.config.expression.compiler import parse
+from rose_cli.config.expression.parser import ExpressionError
+from rose_cli.plan.model import Adaptive
+from rose_cli.plan.overview import Setting, joined, ranges_text, stop_fields
 from rose_cli.plan.render import AttemptPaths, Command, EvaluationContext, NoCommandError, NoValueError, render
 from rose_cli.plan.secrets import as_shown, secrets_given
+from rose_cli.plan.words import is_beside
 from rose_cli.util.ownership import OwnershipProblem, may_belong_to_root, ownership_problem
 from rose_cli.util.redact import MASK, Secrets, masked_command, masked_environment, masked_line
-from rose_cli.util.text import counted
-from rose_cli.view.wording import MOST_NAMED, some
+from rose_cli.util.text import counted, listed
+from rose_cli.view.settings import stop_text
+from rose_cli.view.wording import MOST_NAMED, TIMES, some
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from rose_cli.plan.model import CommandPlan, LearnerPlan, Plan, StepPlan
+    from rose_cli.plan.model import CommandPlan, LearnerPlan, OptionValue, Plan, StepPlan
+    from rose_cli.plan.overview import Overview
 
 UNBOUNDED_SHOWN = 10
 """How many iterations are shown of a learner without max_iter, unless the user asks for some."""
+
+MOST_FILES = 40
+"""How many files and programs are listed; the rest is counted."""
 
 _MPI_WORDS = 3
 """`mpiexec -n 4` comes before the program."""
@@ -30,11 +42,16 @@ _MPI_WORDS = 3
 
 @dataclass(frozen=True)
 class PlannedTask:
-    """A task in one iteration; without a `command`, `unknown` says why it cannot be known before the run."""
+    """A task in one iteration; without a `command`, `unknown` says why it cannot be known before the run.
+
+    `sketch` is then the command with expressions in place of the values that are not known yet.
+    """
 
     name: str
+    planned: CommandPlan
     command: Command | None
     unknown: str | None = None
+    sketch: Command | None = None
 
 
 def planned_tasks(plan: Plan, learner: LearnerPlan, iteration: int) -> list[PlannedTask]:
@@ -57,41 +74,148 @@ def planned_task(
     try:
         command = render(plan, learner, task, planned, context, paths)
     except NoValueError as error:
-        return PlannedTask(task, None, f"known only during the run: {error.reason}")
+        sketch = _sketch(plan, learner, task, planned, context, paths)
+        return PlannedTask(task, planned, None, f"known only during the run: {error.reason}", sketch)
     except NoCommandError as error:
-        return PlannedTask(task, None, f"cannot run: {error}")
-    return PlannedTask(task, as_shown(command))
+        return PlannedTask(task, planned, None, f"cannot run: {error}")
+    return PlannedTask(task, planned, as_shown(command))
 
 
-def shown_iterations(learner: LearnerPlan, wanted: Sequence[int]) -> Iterable[int]:
-    return wanted or range(UNBOUNDED_SHOWN if learner.max_iter is None else learner.max_iter)
+def _sketch(
+    plan: Plan, learner: LearnerPlan, task: str, planned: CommandPlan, context: EvaluationContext, paths: AttemptPaths
+) -> Command | None:
+    options = {name: _known_or_expression(value, context) for name, value in planned.options.items()}
+    try:
+        return as_shown(render(plan, learner, task, replace(planned, options=options), context, paths))
+    except NoCommandError:
+        return None
 
 
-def plan_lines(plan: Plan, wanted: Sequence[int], environment: Mapping[str, str]) -> Iterator[str]:
-    """The whole plan; of its iterations the `wanted` ones, or all."""
+def _known_or_expression(value: OptionValue, context: EvaluationContext) -> OptionValue:
+    if not isinstance(value, Adaptive):
+        return value
+    try:
+        return parse(value.expression).evaluate(context.scope)
+    except ExpressionError:
+        return f"<{value.expression}>"
+
+
+def shown_iterations(learner: LearnerPlan, wanted: Sequence[range]) -> Iterator[int]:
+    """Those of the `wanted` iterations that the learner has; by default all, or the first ten if there is no end."""
+    end = learner.max_iter
+    if not wanted:
+        return iter(range(UNBOUNDED_SHOWN if end is None else end))
+    return (i for each in wanted for i in (each if end is None else range(each.start, min(each.stop, end))))
+
+
+def full_lines(plan: Plan, wanted: Sequence[range], *, collapse: bool) -> Iterator[str]:
+    """The commands of all iterations, or of the `wanted` ones, as they would run; with `collapse`, equal ones once."""
     yield f"{plan.campaign}: {counted(len(plan.learners), 'learner')}, engine {plan.engine.kind}"
     for learner in plan.learners:
         bound = "no max_iter" if learner.max_iter is None else f"max_iter {learner.max_iter}"
         yield ""
-        yield f"{learner.name} ({bound}, {_criterion_text(learner)}, seed {learner.seed})"
-        for iteration in shown_iterations(learner, wanted):
-            for position, task in enumerate(planned_tasks(plan, learner, iteration)):
-                number = str(iteration) if position == 0 else ""
-                yield f"  {number:>4}  {task.name:<14} {command_text(task)}"
-    yield from _files_lines(plan)
-    yield from details_of_commands(_all_commands(plan), environment)
+        yield f"{learner.name} ({bound}, {stop_text(stop_fields(learner))}, seed {learner.seed})"
+        blocks = _blocks(plan, learner, shown_iterations(learner, wanted))
+        if collapse:
+            collapsed = list(_collapsed(blocks))
+            width = max((len(label) for label, _ in collapsed if len(label) <= _LABEL_WIDTH), default=4)
+            lines = (line for label, block in collapsed for line in _block_lines(label, block, max(4, width)))
+        else:
+            lines = (line for number, block in blocks for line in _block_lines(str(number), block, 4))
+        none = f"  (its last iteration is {(learner.max_iter or 0) - 1})"
+        yield next(lines, none)
+        yield from lines
 
 
-def _criterion_text(learner: LearnerPlan) -> str:
-    criterion = learner.criterion
-    if criterion is None:
-        return "no criterion"
-    threshold = "" if criterion.threshold is None else f" {criterion.operator} {criterion.threshold:g}"
-    return f"stops at {criterion.metric}{threshold}"
+def _block_lines(label: str, block: _Block, width: int) -> Iterator[str]:
+    if len(label) > width:
+        yield f"  {label}"
+    for position, (name, text) in enumerate(block):
+        yield f"  {label if position == 0 and len(label) <= width else '':>{width}}  {name:<14} {text}"
+
+
+_LABEL_WIDTH = 12
+
+_Block: TypeAlias = tuple[tuple[str, str], ...]
+"""The name and the command of each task of an iteration."""
+
+
+def _blocks(plan: Plan, learner: LearnerPlan, iterations: Iterable[int]) -> Iterator[tuple[int, _Block]]:
+    for iteration in iterations:
+        replicas = {step.task: step.command(iteration).replicas for step in learner.all_steps}
+        labels = {task: f"{task} {TIMES}{count}" if count > 1 else task for task, count in replicas.items()}
+        tasks = planned_tasks(plan, learner, iteration)
+        yield iteration, tuple((labels[task.name], command_text(task)) for task in tasks)
+
+
+def _collapsed(blocks: Iterable[tuple[int, _Block]]) -> Iterator[tuple[str, _Block]]:
+    """Equal blocks once, with all their iterations, in the order of the first."""
+    found: dict[_Block, list[tuple[int, int | None]]] = {}
+    for iteration, block in blocks:
+        found.setdefault(block, []).append((iteration, iteration))
+    yield from ((ranges_text(joined([tuple(numbers)])), block) for block, numbers in found.items())
 
 
 def command_text(task: PlannedTask) -> str:
-    return f"({task.unknown})" if task.command is None else masked_command(task.command.argv, Secrets())
+    """The command line; if parts of it are known only during the run, with the reason."""
+    if task.command is not None:
+        return masked_command(task.command.argv, Secrets())
+    sketch = f"{masked_command(task.sketch.argv, Secrets())}  " if task.sketch is not None else ""
+    return f"{sketch}({task.unknown})"
+
+
+def details(plan: Plan, found: Overview | None, environment: Mapping[str, str]) -> Iterator[str]:
+    """What else belongs to the plan: files, environment variables, pre_exec lines, programs, and who can modify them.
+
+    With an overview, only the variables and lines that it does not show.
+    """
+    yield from _files_lines(plan)
+    commands = _all_commands(plan)
+    if found is not None:
+        commands = {task: list(_without_differing(found, task, pairs)) for task, pairs in commands.items()}
+    yield from details_of_commands(commands, environment)
+    if found is not None:
+        yield from _named_files(plan, commands)
+
+
+def _without_differing(
+    found: Overview, task: str, pairs: Iterable[tuple[CommandPlan, Command | None]]
+) -> Iterator[tuple[CommandPlan, Command | None]]:
+    for planned, command in pairs:
+        shared = {name: v for name, v in planned.environment.items() if Setting(task, "env", name) in found.common}
+        lines = planned.pre_exec if Setting(task, "pre_exec") in found.common else ()
+        yield replace(planned, environment=shared, pre_exec=lines), command
+
+
+def _named_files(plan: Plan, commands: Mapping[str, Iterable[tuple[CommandPlan, Command | None]]]) -> Iterator[str]:
+    """The words of commands that stand for other files than they seem to."""
+    beside: dict[str, None] = {}
+    uses_python = False
+    for planned, _ in (pair for pairs in commands.values() for pair in pairs):
+        beside.update(dict.fromkeys(_words_beside(planned, plan.campaign_dir)))
+        uses_python |= any("{python}" in word for word in (*planned.words, *planned.args))
+    if beside or uses_python:
+        yield ""
+    if beside:
+        yield f"beside the campaign file, in {plan.campaign_dir}: {listed(list(beside), MOST_FILES)}"
+    if uses_python:
+        yield f"{{python}} is {sys.executable}"
+
+
+def _words_beside(planned: CommandPlan, campaign_dir: str) -> Iterator[str]:
+    """The words that stand for files beside the campaign file."""
+    known = planned.beside
+    for at in range(0 if planned.shell else len(planned.words)) if known is None else known:
+        word = planned.words[at]
+        if not word.startswith("/") and (known is not None or is_beside(word, campaign_dir)):
+            yield word
+
+
+def other_writers(plan: Plan, environment: Mapping[str, str]) -> Iterator[str]:
+    """A warning if other users can modify what the plan runs."""
+    commands = [command for pairs in _all_commands(plan).values() for _, command in pairs if command is not None]
+    once = {(command.argv[:2], command.pre_exec): command for command in commands}
+    return warn_of_other_writers(once.values(), environment)
 
 
 def _files_lines(plan: Plan) -> Iterator[str]:
@@ -103,9 +227,11 @@ def _files_lines(plan: Plan) -> Iterator[str]:
             by_file.setdefault(f"{file.target}: {how} {file.source}", []).append(learner.name)
     if by_file:
         yield from ("", "files in each workspace:")
-    for line, names in by_file.items():
+    for line, names in islice(by_file.items(), MOST_FILES):
         whose = "" if len(names) == len(plan.learners) else f"  ({some(names)})"
         yield f"  {line}{whose}"
+    if len(by_file) > MOST_FILES:
+        yield f"  and {len(by_file) - MOST_FILES:,} more"
 
 
 def _all_commands(plan: Plan) -> dict[str, list[tuple[CommandPlan, Command | None]]]:
@@ -142,7 +268,10 @@ def details_of_commands(
     if programs:
         width = min(24, max(len(word) for word, _ in programs))
         yield from ("", "programs:")
-        yield from (f"  {word:<{width}}  {where}  ({', '.join(tasks)})" for (word, where), tasks in programs.items())
+        shown = islice(programs.items(), MOST_FILES)
+        yield from (f"  {word:<{width}}  {where}  ({', '.join(tasks)})" for (word, where), tasks in shown)
+        if len(programs) > MOST_FILES:
+            yield f"  and {len(programs) - MOST_FILES:,} more"
 
 
 def _block(title: str, found: Mapping[tuple[str, ...], Mapping[str, None]]) -> Iterator[str]:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 MOST_NAMED = 3
 
+TIMES = "\N{MULTIPLICATION SIGN}"
+
 REASONS = {
     "criterion_met": "met the criterion",
     "max_iter": "reached max_iter",
@@ -92,6 +94,14 @@ def _rough(seconds: int) -> str:
     if days < 2:
         return f"{hours} h" + (f" {minutes % 60} min" if minutes % 60 else "")
     return f"{days} d" + (f" {hours % 24} h" if hours % 24 else "")
+
+
+def exact_duration(seconds: float) -> str:
+    """A duration as a campaign file has it: "90 s" is "1m30s"; also "2h", "0.5s"."""
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(int(minutes), 60)
+    parts = ((hours, "h"), (minutes, "m"), (rest, "s"))
+    return "".join(f"{value:g}{unit}" for value, unit in parts if value) or "0s"
 
 
 def clock(seconds: float) -> str:

@@ -11,12 +11,21 @@ if TYPE_CHECKING:
 
 def test_a_plan_as_json(campaign: Rose) -> None:
     plan = campaign.json("plan", "campaign.yaml", "--format", "json")
-    assert list(plan) == ["campaign", "file", "engine", "learners"]
+    assert list(plan)[:4] == ["campaign", "file", "engine", "learners"]
+    bounds = {name: plan[name] for name in ("most_commands", "most_attempts", "limits")}
+    limits = {"max_parallel_learners": None, "wall_time": None, "stop_after_converged": None}
+    assert bounds == {"most_commands": 10, "most_attempts": 10, "limits": limits}
+    assert plan["most_at_once"] in (1, 2), "as many as this machine has cores for"
     adaptive, short = plan["learners"]
-    assert list(adaptive) == ["name", "index", "seed", "max_iter", "files", "iterations"]
+    assert list(adaptive) == ["name", "index", "seed", "max_iter", "criterion", "files", "iterations"]
+    assert adaptive["criterion"] == {
+        "metric": "own", "operator": "<=", "threshold": 0.0, "patience": None, "min_delta": 0.0, "min_iter": 1,
+    }  # fmt: skip
     assert [entry["iteration"] for entry in adaptive["iterations"]] == [0, 1, 2, 3]
     first, second, _, last = (entry["tasks"][0] for entry in adaptive["iterations"])
-    assert list(first) == ["name", "command", "program", "options", "env"]
+    assert list(first)[:5] == ["name", "command", "program", "options", "env"]
+    resources = {"replicas": 1, "ranks": 1, "cores": 1, "gpus": 0, "mem": 0, "timeout": None, "retries": 0}
+    assert {name: first[name] for name in resources} == {name: second[name] for name in resources} == resources
     words = [sys.executable, str(campaign.folder / "sim.py"), "--n", "1", "--rate", "1e-3"]
     assert first["command"] == [*words, "--noise", "0.1", "--last", "0"]
     assert last["command"] == [*words, "--noise", str(0.1 * 0.95**3), "--last", "0"]
@@ -48,3 +57,78 @@ def test_a_plan_without_an_end_is_shown_for_ten_iterations(rose: Rose) -> None:
     assert learner["iterations"][0]["tasks"][0]["command"] == ["echo", "{workspace}/x"]
     plan = rose.json("plan", "campaign.yaml", "--format", "json", "--iteration", "99")
     assert [each["iteration"] for each in plan["learners"][0]["iterations"]] == [99]
+
+
+RANGES = """
+    max_iter: 10
+    tasks: {t: {executable: echo, adaptive: {--n: "min(i, 3)"}, replicas: 2}}
+    learners: [{name: a}, {name: b, max_iter: 4}]
+    """
+
+
+def labels(text: str) -> list[str]:
+    """What stands before the tasks of a full plan."""
+    return [line.partition("t ")[0].strip() for line in text.splitlines() if " echo --n" in line]
+
+
+def test_some_iterations_are_shown_in_full_and_equal_ones_once(rose: Rose) -> None:
+    rose.write(RANGES)
+    for words, found in {
+        ("2-4,6",): ["2", "3-4, 6", "2", "3"],
+        ("0", "0,9"): ["0", "9", "0"],
+        (" 8+",): ["8-9"],
+        ("1..2",): ["1", "2", "1", "2"],
+    }.items():
+        called = rose("plan", "campaign.yaml", *(part for word in words for part in ("--iteration", word)))
+        assert (called.code, labels(called.out)) == (0, found), called.err
+    assert "  (its last iteration is 3)\n" in rose("plan", "campaign.yaml", "--iteration", "8").out
+    assert labels(rose("plan", "campaign.yaml", "--full").out) == [*map(str, range(10)), *map(str, range(4))]
+    assert labels(rose("plan", "campaign.yaml", "--full", "--iteration", "3-5").out) == ["3", "4", "5", "3"]
+    shown = rose.json("plan", "campaign.yaml", "--format", "json", "--iteration", "2-4")["learners"]
+    assert [[each["iteration"] for each in learner["iterations"]] for learner in shown] == [[2, 3, 4], [2, 3]]
+
+
+def test_iterations_that_cannot_be_shown_are_refused(rose: Rose) -> None:
+    rose.write(RANGES)
+    for word, said in {
+        "10": "no learner has iteration 10",
+        "0-10": "no learner has iteration 10",
+        "3-0": "write 0-3",
+        "-1": "not '-1'",
+        "x": "--iteration 0,2,5-7",
+        "": "not ''",
+    }.items():
+        called = rose("plan", "campaign.yaml", f"--iteration={word}")
+        assert (called.code, said in called.err.replace("\n", " ")) == (2, True), called.err
+    rose.write("{tasks: {t: {executable: echo}}, stop: {metric: mse, threshold: 1, executable: echo 1}, learners: 1}")
+    assert "no max_iter" in rose("plan", "campaign.yaml", "--iteration", "3+").err
+    assert rose("plan", "campaign.yaml", "--iteration", "99999-100001").code == 0
+
+
+def test_a_command_that_needs_results_is_shown_with_its_expression(campaign: Rose) -> None:
+    out = campaign("plan", "campaign.yaml", "--learner", "adaptive", "--iteration", "1").out
+    known = "--noise 0.095 --last '<0 if i == 0 or i == 3 else metric>'"
+    assert f"{known}  (known only during the run: `metric` has no value yet at i=1)\n" in out
+
+
+def test_warnings_that_a_setting_causes_are_shown_with_the_plan(rose: Rose) -> None:
+    """The file alone has none, and the values that they are about are not those of the command line."""
+    rose.write("""
+        max_iter: 9
+        tasks: {t: {executable: echo}}
+        stop: {metric: mse, patience: 5, executable: echo 1}
+        learners: 1
+        """)
+    assert rose("plan", "campaign.yaml").err == ""
+    for words in (
+        ("plan", "campaign.yaml", "--set", "max_iter=2"),
+        ("run", "campaign.yaml", "--dry-run", "--max-iter", "2"),
+    ):
+        err = rose(*words).err.replace("\n", " ")
+        assert err.startswith("warning: campaign.yaml:4: ")
+        assert "patience" in err
+
+
+def test_a_plan_says_how_to_see_the_rest_of_it(campaign: Rose) -> None:
+    last = campaign("plan", "campaign.yaml").out.splitlines()[-1]
+    assert last == "full commands: `--iteration 0-3` shows those of some iterations, `--full` all"

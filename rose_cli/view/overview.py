@@ -1,0 +1,186 @@
+"""The plan of a campaign on a page: the commands that all learners share, and a table of what differs."""
+
+from __future__ import annotations
+
+from itertools import chain, islice
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len
+
+from rose_cli.plan.overview import Group, Overview, Setting, tasks_of
+from rose_cli.plan.render import option_words
+from rose_cli.plan.totals import totals
+from rose_cli.util.redact import masked_words
+from rose_cli.util.text import counted
+from rose_cli.view.console import ELLIPSIS, safe
+from rose_cli.view.differences import MOST_ALONE, MOST_GROUPS, difference_lines
+from rose_cli.view.settings import quoted_word, size_text, stop_text, value_text
+from rose_cli.view.wording import TIMES, exact_duration, some
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rose_cli.engine.base import Capacity
+    from rose_cli.plan.model import Plan
+
+
+def overview_lines(plan: Plan, found: Overview, capacity: Capacity | None, width: int) -> Iterator[str]:
+    """The campaign with its bounds, the commands of an iteration, and what differs, in `width` columns."""
+    learners = f"{len(plan.learners):,} learner{'' if len(plan.learners) == 1 else 's'}"
+    yield f"{plan.campaign}: {learners}, {_bound(found)}, engine {plan.engine.kind}"
+    yield from (f"  {line}" for line in chain(_facts(plan, found, capacity), _seed_lines(plan, width - 2)))
+    yield from ("", "each iteration:")
+    yield from _task_lines(plan, found)
+    yield from difference_lines(found, width)
+
+
+# --- the campaign as a whole ----------------------------------------------------------------------------------------
+
+
+def _bound(found: Overview) -> str:
+    bounds = {group.learners[0].max_iter for group in found.groups}
+    known = sorted(bound for bound in bounds if bound is not None)
+    if not known:
+        return "no max_iter"
+    if None in bounds:
+        return f"at most {known[-1]:,} iterations or no max_iter"
+    most = f"at most {known[-1]:,} iteration{'' if known[-1] == 1 else 's'}"
+    is_alone = len(found.groups) == 1 and len(found.groups[0].learners) == 1
+    return f"{most}, some fewer" if len(known) > 1 else most if is_alone else f"{most} each"
+
+
+def _facts(plan: Plan, found: Overview, capacity: Capacity | None) -> Iterator[str]:
+    """Totals, the criterion if all share it, and limits."""
+    bound = totals(plan, found, capacity)
+    most = "no bound on the number of commands, because there is no max_iter"
+    if bound.commands is not None:
+        most = f"at most {bound.commands:,} command{'' if bound.commands == 1 else 's'}"
+    retried = f" ({bound.attempts:,} with every retry)" if bound.attempts != bound.commands else ""
+    yield f"{most}{retried}, up to {bound.at_once:,} at a time on {_capacity_text(plan, capacity)}"
+    yield from _stop_lines(found)
+    if plan.stop_after_converged is not None:
+        have = "has" if plan.stop_after_converged == 1 else "have"
+        yield f"the campaign stops when {counted(plan.stop_after_converged, 'learner')} {have} met the criterion"
+    limits = [f"{name} {text}" for name, text in _limits(plan)]
+    if limits:
+        yield f"limits: {', '.join(limits)}"
+
+
+def _capacity_text(plan: Plan, capacity: Capacity | None) -> str:
+    gpus = [counted(len(capacity.gpus), "GPU")] if capacity is not None and capacity.gpus else []
+    text = " and ".join([counted(capacity.cores, "core") if capacity is not None else "the cores", *gpus])
+    if (pilot := plan.engine.pilot) is None:
+        return text
+    details = [f"{pilot.runtime_minutes} min", *([counted(pilot.nodes, "node")] if pilot.nodes else [])]
+    details += [f"{name} {value}" for name, value in (("queue", pilot.queue), ("project", pilot.project)) if value]
+    details += [f"up to {counted(pilot.restarts, 'restart')}"] if pilot.restarts else []
+    return f"{text} of a pilot on {pilot.resource} ({', '.join(details)})"
+
+
+def _limits(plan: Plan) -> Iterator[tuple[str, str]]:
+    limits = plan.limits
+    if limits.max_parallel_learners is not None:
+        yield "max_parallel_learners", str(limits.max_parallel_learners)
+    if limits.wall_time_seconds is not None:
+        yield "wall_time", exact_duration(limits.wall_time_seconds)
+    for name, count in (("same_failure", limits.same_failure), ("files", limits.workspace_files)):
+        if count is not None:
+            yield name, str(count)
+    for name, size in (("output", limits.output_bytes), ("workspace", limits.workspace_bytes)):
+        if size is not None:
+            yield name, size_text(size / 2**20)
+    if plan.keep.logs is not None:
+        yield "keep.logs", str(plan.keep.logs)
+
+
+def _stop_lines(found: Overview) -> Iterator[str]:
+    """The criterion, as far as all learners that have one share it."""
+    shared = {s.name: value for s, value in found.common.items() if s.kind == "stop"}
+    without = [learner.name for group in found.groups if not _has_criterion(group) for learner in group.learners]
+    total = sum(len(group.learners) for group in found.groups)
+    if len(without) == total:
+        yield "no criterion"
+    elif shared:
+        exceptions = f" (not {some(without)}: no criterion)" if without else ""
+        yield f"{'each ' if total > 1 else ''}{stop_text(shared)}{exceptions}"
+
+
+def _has_criterion(group: Group) -> bool:
+    return group.learners[0].criterion is not None
+
+
+def _seed_lines(plan: Plan, width: int) -> Iterator[str]:
+    seeds = {learner.seed for learner in plan.learners}
+    if len(seeds) == 1:
+        yield f"seed {seeds.pop()}{' for all' if len(plan.learners) > 1 else ''}"
+    elif len(plan.learners) > MOST_ALONE:
+        yield f"{len(seeds):,} seeds: `--iteration` shows each learner with its own"
+    else:
+        yield from _filled("seeds: ", [f"{learner.name} {learner.seed}" for learner in plan.learners], width)
+
+
+def _filled(label: str, items: Sequence[str], width: int) -> Iterator[str]:
+    """The items, separated by commas, in lines of at most `width` cells if they fit."""
+    line = label
+    for position, item in enumerate(items):
+        text = item if position == len(items) - 1 else f"{item}, "
+        if line.strip() != label.strip() and cell_len(line) + cell_len(text.rstrip()) > width:
+            yield line.rstrip()
+            line = " " * len(label)
+        line += text
+    yield line
+
+
+# --- the commands ---------------------------------------------------------------------------------------------------
+
+
+def _task_lines(plan: Plan, found: Overview) -> Iterator[str]:
+    labels: dict[str, str] = {}
+    for task in tasks_of(found):
+        replicas = found.common.get(Setting(task, "replicas"))
+        labels[task] = f"{task} {TIMES}{replicas}" if replicas else task
+    width = max(14, *map(cell_len, map(safe, labels.values())))
+    notes = {task: list(_notes(found, task)) for task in labels}
+    shared = [note for note in notes[next(iter(labels))] if all(note in each for each in notes.values())]
+    if shared and len(labels) > 1:
+        notes = {task: [note for note in each if note not in shared] for task, each in notes.items()}
+        yield f"  (every task: {', '.join(shared)})"
+    for task, label in labels.items():
+        yield f"  {label}{' ' * (width - cell_len(safe(label)))} {_command_text(plan, found, task)}"
+        if notes[task]:
+            yield f"  {' ' * width} ({', '.join(notes[task])})"
+
+
+def _command_text(plan: Plan, found: Overview, task: str) -> str:
+    """The command with its placeholders; an ellipsis stands for what differs, brackets for what not all have."""
+    common, differing = found.common, [setting for setting in found.differing if setting.task == task]
+    command = common.get(Setting(task, "command"))
+    words = list(command[0]) if command else [ELLIPSIS]
+    rest = list(common.get(Setting(task, "args"), ()))
+    rest += [ELLIPSIS] if Setting(task, "args") in differing else []
+    rest += option_words({s.name: value for s, value in common.items() if s.task == task and s.kind == "option"})
+    varying = [_varying_option(found, setting) for setting in differing if setting.kind == "option"]
+    if command and command[1]:
+        words = ["/bin/sh", "-c", " ".join([words[0], *map(quoted_word, masked_words(rest)), *varying])]
+        return " ".join(map(quoted_word, masked_words(words)))
+    ranks = common.get(Setting(task, "ranks"))
+    words = ["mpiexec", "-n", str(ranks), *words] if ranks and plan.engine.pilot is None else words
+    return " ".join([*map(quoted_word, masked_words([*words, *rest])), *varying])
+
+
+def _varying_option(found: Overview, setting: Setting) -> str:
+    """It is optional if an iteration lacks it, or has `false` for it, or if it may be a flag."""
+    phases = [phase for group in islice(found.groups, MOST_GROUPS) for phase in group.phases]
+    values = [phase.settings.get(setting) for phase in phases if any(s.task == setting.task for s in phase.settings)]
+    text = f"{setting.name}{'' if setting.name.endswith('=') else ' '}{ELLIPSIS}"
+    return f"[{text}]" if len(found.groups) > MOST_GROUPS or any(value in (None, False) for value in values) else text
+
+
+def _notes(found: Overview, task: str) -> Iterator[str]:
+    """What else all commands of a task have in common: resources, timeout, retries and so on."""
+    for setting, value in found.common.items():
+        if setting.task == task and setting.kind in _NOTES:
+            yield value_text(setting, value, noun=True)
+
+
+_NOTES = ("ranks", "cores", "gpus", "mem", "timeout", "retries", "on_failure", "snapshot")
