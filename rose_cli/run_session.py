@@ -179,7 +179,14 @@ async def _run(setup: SessionSetup, inbox: _SignalInbox) -> SessionResult:
     identity = directory_identity(setup.directory.path)
     run_id = unique_run_id(state.run_id, identity)
     engine = make_engine(setup.plan, run_id, number, setup.directory.engine, setup.environment)
-    screen = open_screen(setup.output, setup.plan, state, lambda: _facts(engine, clock(), gauge.pulse()), sys.stdout)
+    screen = open_screen(
+        setup.output,
+        setup.plan,
+        state,
+        lambda: _facts(engine, clock(), gauge.pulse()),
+        sys.stdout,
+        setup.directory.path,
+    )
     for record in setup.recorded:
         screen.on_record(record)
     recorder.subscribe(screen.on_record)

@@ -18,6 +18,9 @@ import os.path
 import re
 import time
 import unicodedata
+from contextlib import suppress
+from difflib import get_close_matches
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -34,6 +37,8 @@ from rose_cli.loop.numerals import (
 )
 from rose_cli.loop.output import FileEnd, end_of, opened
 from rose_cli.loop.regex import SECONDS, SlowMatchError, find_last
+from rose_cli.util.files import OpenDirectory
+from rose_cli.util.text import listed, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +50,11 @@ if TYPE_CHECKING:
 METRIC_BYTES = 1 << 20
 
 MOST_CITED = 1 << 12
+
+MOST_ENTRIES = 1000
+"""Entries of a directory that are read in search of names like the one that is missing."""
+
+MOST_NEAR = 4
 
 ROUNDING = 1e-6
 """By how much (relative to the bound or 1) a value may exceed the range: in floats, a score of 1 may be 1.0000001."""
@@ -75,7 +85,7 @@ async def read_metric(
     source = f"'{reading.file}'" if reading.file is not None else "its standard output"
     end = metric_end(path, inside=inside)
     if end is None:
-        raise NoMetricError(f"expected the metric in {source}: {_what_is_there(path, inside)}")
+        raise NoMetricError(f"expected the metric in {source}: {_what_is_there(path, workspace, inside, hide)}")
     text = _whole_lines(end)
     lines = cleaned(text)
     if not end.is_whole and not lines.strip():
@@ -90,16 +100,42 @@ def metric_end(path: Path, *, inside: Path) -> FileEnd | None:
     return end_of(path, METRIC_BYTES, inside=inside, own_links_out=True)
 
 
-def _what_is_there(path: Path, inside: Path) -> str:
+def _what_is_there(path: Path, workspace: Path, inside: Path, hide: Callable[[str], str]) -> str:
     if path.is_dir():
         return "that is a directory"
     try:
         os.close(opened(path, inside=inside, own_links_out=True))
     except (FileNotFoundError, NotADirectoryError):
-        return "there is no such file in the workspace"
+        return _missing(path, workspace, inside, hide)
     except OSError as error:
         return f"{error.strerror}, and is not followed" if error.errno == errno.ELOOP else "that is not a regular file"
     return "it appeared only after the task had ended"
+
+
+def _missing(path: Path, workspace: Path, inside: Path, hide: Callable[[str], str]) -> str:
+    """What is missing, and what the directory has instead: the closest names first."""
+    if not path.is_relative_to(workspace):
+        return "there is no such file"
+    parts = path.relative_to(workspace).parts
+    for depth in range(len(parts) - 1, -1, -1):
+        with suppress(OSError), OpenDirectory.at(workspace.joinpath(*parts[:depth]), inside=inside) as directory:
+            folder, name = "/".join(parts[:depth]), parts[depth]
+            what = "no such file" if depth == len(parts) - 1 else f"no directory {quoted(hide(name))}"
+            place = f"the directory {quoted(hide(folder))} of the workspace" if folder else "the workspace"
+            return f"there is {what} in {place}, {_contents(directory, name, hide)}"
+    return "there is no such file in the workspace"
+
+
+def _contents(directory: OpenDirectory, like: str, hide: Callable[[str], str]) -> str:
+    """ "which has 'score0.json', 'out/' and 3 more" """
+    with os.scandir(directory.descriptor) as entries:
+        seen = [each for each in islice(entries, MOST_ENTRIES) if not each.name.startswith(".")]
+        names = sorted(f"{each.name}/" if each.is_dir() else each.name for each in seen)
+    if not names:
+        return "which is empty"
+    near = get_close_matches(like[:100], names, n=MOST_NEAR, cutoff=0.4)
+    ordered = [*near, *(name for name in names if name not in near)]
+    return f"which has {listed([quoted(hide(name)) for name in ordered], MOST_NEAR)}"
 
 
 def _whole_lines(end: FileEnd) -> str:

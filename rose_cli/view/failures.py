@@ -101,7 +101,7 @@ def causes(found: Sequence[AttemptFailed]) -> list[Cause]:
     known: dict[Hashable, Cause] = {}
     result: dict[int, Cause] = {}
     for error in found:
-        keys = _keys(error)
+        keys = cause_keys(error)
         cause = next((known[key] for key in keys if key in known), None) or Cause()
         cause.errors.append(error)
         known.update(dict.fromkeys(keys, cause))
@@ -109,7 +109,7 @@ def causes(found: Sequence[AttemptFailed]) -> list[Cause]:
     return list(result.values())
 
 
-def _keys(error: AttemptFailed) -> list[Hashable]:
+def cause_keys(error: AttemptFailed) -> list[Hashable]:
     """Two failures have the same cause if they share a key: their texts with or without the learner's own name.
 
     A name may be an ordinary word ("a") that has to stay where it is one.
@@ -192,6 +192,9 @@ class Page:
         return max(1, -(-cell_len(line.plain) // max(1, self.columns)))
 
 
+_MISSING_FILE = re.compile(r"no (such file|directory)|FileNotFoundError|not exist", re.IGNORECASE)
+
+
 def _block(cause: Cause, directory: RunDirectory, page: Page | None) -> Iterator[Text]:
     """One cause in full, by its first failure."""
     error = cause.first
@@ -199,6 +202,8 @@ def _block(cause: Cause, directory: RunDirectory, page: Page | None) -> Iterator
     if len(cause.learners) > 1:
         above.append(labelled("learners", safe(some(cause.learners))))
     above.append(labelled("command", safe(error.command)))
+    if _MISSING_FILE.search("\n".join((error.message, *error.stderr_tail))):
+        above.append(labelled("in", safe(str(directory.workspace(error.learner)))))
     if has_log(error) and directory.inside(error.log) is not None:
         below.append(labelled("logs", _logs(directory, error.learner, str(error.iteration), error.task)))
     if (hint := advice(error)) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from functools import singledispatchmethod
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,13 @@ from rose_cli.journal.codec import to_json
 from rose_cli.util.text import counted
 from rose_cli.view.columns import threshold_text
 from rose_cli.view.console import SafeStream, notice, open_console, safe
-from rose_cli.view.failures import dropped_report, has_log
+from rose_cli.view.failures import cause_keys, dropped_report, has_log
 from rose_cli.view.live import BackgroundWriter
-from rose_cli.view.wording import REASONS, clock, number, short_time
+from rose_cli.view.wording import REASONS, clock, number, short_path, short_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
     from typing import TextIO
 
     from rich.console import RenderableType
@@ -31,19 +33,33 @@ if TYPE_CHECKING:
 MAX_NAME = 32
 LOOK_SECONDS = 0.5
 
+SHOWN_EQUAL = 3
+"""Equal failures that are shown, each in a line of its own."""
+
 
 class PlainScreen:
     """Lines for a log: no control characters, nothing is redrawn."""
 
-    def __init__(self, plan: Plan, state: RunState, stream: TextIO, facts: Callable[[], Facts] | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        state: RunState,
+        stream: TextIO,
+        facts: Callable[[], Facts] | None = None,
+        run: Path | None = None,
+    ) -> None:
+        """`run`: the run directory, for the paths of logs."""
         self._plan = plan
         self._facts = facts
+        self._run = run
         self._state = state
         self._learners = {learner.name: learner for learner in plan.learners}
         self._name_width = min(MAX_NAME, max((len(safe(name)) for name in self._learners), default=0))
         self._writer = BackgroundWriter(SafeStream(stream))
         self._is_open = False
         self._unreported: set[tuple[str, str]] = set()
+        self._equal_failures: Counter[int] = Counter()
+        self._unmentioned: set[str] = set()
 
     def on_record(self, record: Record) -> None:
         text = self._event_text(record.event)
@@ -98,9 +114,13 @@ class PlainScreen:
         return self._line(event.learner, event.iteration + 1, *metric, short_time(event.seconds))
 
     @_event_text.register
-    def _(self, event: e.LearnerStopped) -> str:
+    def _(self, event: e.LearnerStopped) -> str | None:
+        if event.reason == "failed" and event.learner in self._unmentioned:
+            return None
         reason = REASONS.get(event.reason, event.reason)
-        message = f" ({safe(event.message)})" if event.message else ""
+        state = self._state.learners.get(event.learner)
+        is_known = state is not None and state.error is not None and state.error.message in (event.message or "")
+        message = f" ({safe(event.message)})" if event.message and not is_known else ""
         return self._line(event.learner, self._done(event.learner), f"stopped: {reason}{message}")
 
     @_event_text.register
@@ -117,10 +137,20 @@ class PlainScreen:
         return self._line(event.learner, self._done(event.learner), dropped_report(event))
 
     @_event_text.register
-    def _(self, event: e.AttemptFailed) -> str:
+    def _(self, event: e.AttemptFailed) -> str | None:
+        """The first few of equal failures; the end of the run counts them all."""
+        keys = [hash(key) for key in cause_keys(event)]
+        self._equal_failures.update(dict.fromkeys(keys, 1))
+        count = max(self._equal_failures[key] for key in keys)
+        if count > SHOWN_EQUAL:
+            self._unmentioned.add(event.learner)
+            is_first = count == SHOWN_EQUAL + 1
+            return f"more failures of {_task(event)} like these follow; the end counts them" if is_first else None
+        self._unmentioned.discard(event.learner)
         where = f"failed in iteration {event.iteration}, attempt {event.attempt}"
         text = f"{_task(event)} {where}: {safe(event.message)}; {self._next(event)}"
-        log = f" (log: {safe(event.log)})" if has_log(event) else ""
+        path = short_path(self._run / event.log) if self._run is not None else event.log
+        log = f" (log: {safe(path)})" if has_log(event) else ""
         return self._line(event.learner, self._done(event.learner), f"{text}{log}")
 
     @_event_text.register

@@ -9,6 +9,7 @@ from rose_cli.view.console import can_redraw
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
     from typing import TextIO
 
     from rich.console import RenderableType
@@ -42,9 +43,14 @@ class Screen(Protocol):
 
 
 def open_screen(
-    output: Output, plan: Plan, state: RunState, facts: Callable[[], Facts], stream: TextIO = sys.stdout
+    output: Output,
+    plan: Plan,
+    state: RunState,
+    facts: Callable[[], Facts],
+    stream: TextIO = sys.stdout,
+    run: Path | None = None,
 ) -> Screen:
-    """The screen for the requested output; `state` is read whenever something is drawn."""
+    """The screen for the requested output; `state` is read whenever something is drawn. `run`: the run directory."""
     from rose_cli.view import plain  # only what is needed is imported
 
     match resolved(output, stream):
@@ -57,7 +63,7 @@ def open_screen(
         case "quiet":
             return plain.QuietScreen()
         case _:
-            return plain.PlainScreen(plan, state, stream, facts)
+            return plain.PlainScreen(plan, state, stream, facts, run)
 
 
 def resolved(output: Output, stream: TextIO) -> Output:

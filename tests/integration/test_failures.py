@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+import shlex
 from typing import TYPE_CHECKING
 
 import pytest
@@ -148,3 +150,81 @@ def test_an_adaptive_option_that_fails_on_a_metric_is_a_failed_step(rose: Rose) 
     learner = rose.learners("r")["learner-0"]
     assert learner["iterations_done"] == 1
     assert "division by zero" in learner["error"]["message"]
+
+
+def test_equal_failures_are_told_once_with_what_can_be_pasted(rose: Rose) -> None:
+    """The newcomer's campaign: a slip in the file fails all learners, and thirty lines told of it."""
+    rose.script("#!/bin/sh\necho \"train.py: error: --hidden: '$2' of $ROSE_LEARNER\" >&2\nexit 2\n", "train.sh")
+    rose.write(
+        """
+        name: digits
+        max_iter: 3
+        tasks: {train: {executable: ./train.sh, options: {--hidden: 32}}}
+        learners: [{name: constant}, {name: decay}, {name: cosine}, {name: warm}, {name: step}]
+        """
+    )
+    called = rose("run", "campaign.yaml", COLUMNS="80")
+    assert called.code == 1
+    assert called.out.count("  command  ") == called.out.count("  stderr   ") == 1
+    assert "✗ 5 learners failed in the same way: 'train', iteration 0, exit code 2\n" in called.out
+    for shown in (called.out, rose("status", COLUMNS="80").out):
+        (command,) = re.findall(r"^  logs     (rose logs .*)$", shown, re.MULTILINE)
+        assert "train.py: error: --hidden" in rose(*shlex.split(command)[1:]).out
+        (resume,) = re.findall(r"^  resume   (rose resume .*)$", shown, re.MULTILINE)
+        assert rose(*shlex.split(resume)[1:], "--dry-run").code == 0
+        assert re.search(r"^✗ digits failed after 0:\d\d: 5 of 5 learners failed$", shown, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("line", "label"),
+    [("sleep 60", "retry"), ("kill -TERM $$", "retry"), ("exit 3", "resume"), ("echo timed out >&2; exit 1", "retry")],
+)
+def test_the_end_of_a_failed_run_says_what_will_help(rose: Rose, line: str, label: str) -> None:
+    rose.script(f"#!/bin/sh\n{line}\n", "sim.sh")
+    rose.write("{max_iter: 1, tasks: {simulation: {executable: ./sim.sh, timeout: 0.3s}}, learners: 1}")
+    called = rose("run", "campaign.yaml", "--run-dir", "r")
+    assert called.out.splitlines()[-1] == f"  {label.ljust(8)} rose resume r"
+    assert ("  fix      edit campaign.yaml or " in called.out) == (label == "resume")
+
+
+def test_a_file_that_is_missing_is_told_with_those_that_are_there(rose: Rose) -> None:
+    rose.write(
+        """
+        max_iter: 1
+        tasks: {train: {executable: "sh -c 'echo 0.5 > score0.json; echo > model.npz'"}}
+        stop: {metric: mse, threshold: 0.1, executable: "true", read: {file: scores.json}}
+        learners: [{name: a}, {name: b}]
+        """
+    )
+    called = rose("run", "campaign.yaml", "--run-dir", "r")
+    assert called.code == 1
+    there = "there is no such file in the workspace, which has 'score0.json', 'model.npz'"
+    assert f"iteration 0, expected the metric in 'scores.json': {there} (exit code 0)\n" in called.out
+    assert f"  in       {rose.folder}/r/learners/" in called.out
+    assert "2 learners failed in the same way" in called.out
+
+
+def test_a_failed_smoke_run_is_tried_again_and_not_resumed(rose: Rose) -> None:
+    rose.write("{max_iter: 1, tasks: {s: {executable: 'false'}}, learners: 3}", "my file.yaml")
+    called = rose("run", "my file.yaml", "--smoke")
+    assert called.code == 1
+    assert "✗ 3 learners failed in the same way: 's', iteration 0, exit code 1\n" in called.out
+    (command,) = re.findall(r"^  retry    (rose run .*)$", called.out, re.MULTILINE)
+    assert shlex.split(command) == ["rose", "run", "my file.yaml", "--smoke"]
+    assert "rose resume" not in called.out
+
+
+def test_a_finished_run_can_be_extended_by_the_command_at_its_end(rose: Rose) -> None:
+    rose.write(
+        """
+        max_iter: 2
+        tasks: {train: {executable: "true"}}
+        stop: {metric: mse, threshold: 0.1, executable: echo 0.5}
+        learners: 1
+        """
+    )
+    called = rose("run", "campaign.yaml", "--run-dir", "r")
+    assert called.code == 0
+    (command,) = re.findall(r"^  extend   (rose resume .*)$", called.out, re.MULTILINE)
+    assert rose(*shlex.split(command)[1:]).code == 0
+    assert rose.learners("r")["learner-0"]["iterations_done"] == 4

@@ -46,8 +46,9 @@ def test_output_beyond_the_bound_ends_the_task_and_nobody_else(rose: Rose) -> No
         assert (error["kind"], error["message"]) == ("over_limit", TOO_MUCH_OUTPUT), name
         assert (error["exit_code"], error["attempt"]) == (None, 1), f"{name}: tried again"
     assert all(learners[name]["iterations_done"] == 2 for name in ALLOWED)
-    assert f"{TOO_MUCH_OUTPUT}; not retried (log: learners/endless/logs/0/s.1.out)" in called.out
-    assert "learners/to-stderr/logs/0/s.1.err)" in called.out
+    assert f"{TOO_MUCH_OUTPUT}; not retried (log: r/learners/" in called.out
+    assert learners["endless"]["error"]["log"] == str(rose.folder / "r/learners/endless/logs/0/s.1.out")
+    assert learners["to-stderr"]["error"]["log"] == str(rose.folder / "r/learners/to-stderr/logs/0/s.1.err")
     assert "raise the limit under 'limits' in the campaign file, and start a new run" in called.out
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from rose_cli.journal.state import FileOrigin, LearnerState
 from rose_cli.loop import metric
-from rose_cli.loop.metric import GRAIN_SECONDS, METRIC_BYTES, MetricFile, NoMetricError, read_metric
+from rose_cli.loop.metric import GRAIN_SECONDS, METRIC_BYTES, MOST_ENTRIES, MetricFile, NoMetricError, read_metric
 from rose_cli.loop.regex import SlowMatchError
 from rose_cli.plan.model import CriterionPlan, FilePlan, LearnerPlan, MetricSource
 
@@ -103,16 +103,44 @@ def test_the_value_is_read_in_a_file_of_the_workspace(place: Place) -> None:
 
 def test_a_file_that_is_not_there_is_told_from_what_is_no_file(place: Place) -> None:
     start = "expected the metric in 'm.txt': "
-    assert place.refusal("7", file="m.txt") == f"{start}there is no such file in the workspace"
+    assert place.refusal("7", file="m.txt") == f"{start}there is no such file in the workspace, which is empty"
     (place.workspace / "m.txt").mkdir()
     assert place.refusal("7", file="m.txt") == f"{start}that is a directory"
     (place.workspace / "m.txt").rmdir()
     os.mkfifo(place.workspace / "m.txt")
     assert place.refusal("7", file="m.txt") == f"{start}that is not a regular file"
-    assert place.refusal("7", file="m.txt/x").endswith("there is no such file in the workspace")
+    assert place.refusal("7", file="m.txt/x").endswith("no directory 'm.txt' in the workspace, which has 'm.txt'")
     place.stdout.unlink()
     with pytest.raises(NoMetricError, match="in its standard output: there is no such file"):
         place.read()
+
+
+def test_the_files_that_are_there_instead_are_named_the_closest_first(place: Place) -> None:
+    for name in ("a.py", "b.py", "out/loss.txt", "score0.json", "score1.json", "z.npz", ".hidden"):
+        (place.workspace / name).parent.mkdir(exist_ok=True)
+        (place.workspace / name).write_text("0.5")
+    told = place.refusal("7", file="score{iteration}.json").partition(": there is ")[2]
+    assert told == "no such file in the workspace, which has 'score1.json', 'score0.json', 'a.py', 'b.py' and 2 more"
+    told = place.refusal("7", file="out/lass.txt").partition(": there is ")[2]
+    assert told == "no such file in the directory 'out' of the workspace, which has 'loss.txt'"
+    told = place.refusal("7", file="outs/deep/loss.txt").partition(": there is ")[2]
+    assert told.startswith("no directory 'outs' in the workspace, which has 'out/', ")
+
+
+def test_names_in_a_workspace_are_shown_without_secrets_and_without_effect_on_a_terminal(place: Place) -> None:
+    for name in ("m.hush", "m.\x1b[2J", "m." + "x" * 200, os.fsdecode(b"m.\xff")):
+        (place.workspace / name).write_text("0.5")
+    told = place.refusal("7", file="m.txt")
+    assert "'m.***'" in told
+    assert "'m.\\x1b[2J'" in told
+    assert "'m.\\udcff'" in told
+    assert "x" * 60 not in told
+
+
+def test_a_directory_of_many_files_is_not_read_to_its_end(place: Place) -> None:
+    for number in range(MOST_ENTRIES + 5):
+        (place.workspace / f"{number}.txt").touch()
+    assert place.refusal("7", file="m.txt").endswith(f" and {MOST_ENTRIES - 4} more")
 
 
 # --- JSON ----------------------------------------------------------------------------------------------------------

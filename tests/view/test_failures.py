@@ -191,6 +191,14 @@ def test_off_a_terminal_ten_causes_are_shown_in_full(tmp_path: Path) -> None:
     assert f"✗ and 3 more causes: rose logs {short_path(tmp_path)} --failed\n" in text
 
 
+def test_where_a_file_is_missing_the_workspace_is_shown(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    missing = failure("a", "FileNotFoundError: [Errno 2] No such file or directory: 'x.npz'")
+    text = rendered(Group(*failure_lines([missing], run)), 400)
+    assert f"  in       {tmp_path}/learners/a/workspace\n" in text
+    assert "  in  " not in rendered(Group(*failure_lines([failure("a", "ValueError: x")], run)), 400)
+
+
 def test_paths_and_names_are_quoted_for_a_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     text = rendered(Group(*failure_lines([failure("it's", "x")], RunDirectory(tmp_path / "my run"))), 400)

@@ -88,6 +88,33 @@ def test_a_line_for_each_thing_worth_telling() -> None:
     )
 
 
+def test_equal_failures_are_shown_three_times_and_others_always() -> None:
+    stream = io.StringIO()
+    names = [f"l{number}" for number in range(1000)]
+    scenario, screen = begin("plain", make_plan([*names, "odd"]), stream)
+    for name in names:
+        scenario.fail(name, "training", stderr=(f"no data for {name}",))
+        scenario.stop(name, "failed", "'training' failed in iteration 0: exit code 1")
+    scenario.fail("odd", "training", stderr=("out of memory",))
+    scenario.stop("odd", "failed", "'training' failed in iteration 0: exit code 1")
+    screen.close()
+    lines = stream.getvalue().splitlines()[1:]
+    assert [line.split()[1] for line in lines] == ["l0", "l0", "l1", "l1", "l2", "l2", "more", "odd", "odd"]
+    assert lines[1].endswith(" stopped: failed"), "why is in the line above"
+    assert lines[6].endswith(" more failures of 'training' like these follow; the end counts them")
+
+
+def test_the_path_of_a_log_can_be_used_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    stream = io.StringIO()
+    scenario = Scenario.begin(make_plan(("a",)))
+    screen = PlainScreen(scenario.plan, scenario.state, stream, run=tmp_path / "rose-runs/r")
+    scenario.on_record = screen.on_record
+    scenario.fail("a", "training")
+    screen.close()
+    assert "(log: rose-runs/r/learners/a/logs/0/training.1.err)\n" in stream.getvalue()
+
+
 def test_lost_attempts_do_not_count_towards_the_retries() -> None:
     stream = io.StringIO()
     scenario, screen = begin("plain", make_plan(("a",), retries=2), stream)
