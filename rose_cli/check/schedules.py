@@ -14,9 +14,10 @@ from rose_cli.plan.render import EvaluationContext
 from rose_cli.util.errors import Diagnostic, KeyPath, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rose_cli.config.expression.compiler import Expression
+    from rose_cli.config.expression.parser import Value
     from rose_cli.config.iterations import IterationName, IterationSpan
     from rose_cli.config.models import Iterations, TaskFields
 
@@ -95,7 +96,10 @@ MAX_OF_EACH = 10_000
 UNBOUNDED_ITERATIONS = 1_000
 """How many iterations are probed if there is no max_iter."""
 
-_RESULTS = frozenset({"metric", "best"})
+RESULTS = frozenset({"metric", "best", "since_best"})
+
+_SAMPLES = (0.5, 2.0, 0.0, -1.0, 1e-6, 100.0, 1e15, -1e15)
+"""Values of a metric, and of the best one, that expressions are tried with. Only if all fail, there is an error."""
 
 
 Applies: TypeAlias = tuple[range, ...]
@@ -150,19 +154,17 @@ class ExpressionProbe:
         failure = self._tried[key]
         if failure is not None:
             names = [name for name in ("max_iter",) if name in expression.names]
-            names += ["stop"] if expression.names & _RESULTS and not horizon.has_metric else []
+            names += ["stop"] if expression.names & RESULTS and not horizon.has_metric else []
             yield replace(_diagnostic(*failure, path, horizon), depends_on=horizon.sources(*names))
 
     def _first_failure(
         self, expression: Expression, horizon: Horizon, span: Applies
     ) -> tuple[ExpressionError, int] | None:
-        iterations = self._within_bound(span, expression.parts)
-        if expression.names & _RESULTS and horizon.has_metric:
-            iterations = [0] if any(0 in each for each in span) else []
-        for iteration in iterations:
-            try:
-                expression.evaluate(EvaluationContext(iteration, horizon.max_iter).scope)
-            except ExpressionError as error:  # noqa: PERF203 - the failing iteration is wanted
+        uses_metric = bool(expression.names & RESULTS) and horizon.has_metric
+        for iteration in self._within_bound(span, expression.parts):
+            scopes = _scopes(iteration, horizon.max_iter) if uses_metric else (_scope(iteration, horizon.max_iter),)
+            error = _common_error(expression, scopes)
+            if error is not None:
                 return error, iteration
         return None
 
@@ -175,6 +177,33 @@ class ExpressionProbe:
         half = max(1, most // 2)
         last = islice(chain(*(reversed(each) for each in reversed(span))), half)
         return (*islice(chain(*span), half), *reversed([*last]))
+
+
+def _scope(
+    iteration: int, max_iter: int | None, metric: float | None = None, improved: str | None = None
+) -> Mapping[str, Value | None]:
+    return EvaluationContext(iteration, max_iter, metric, metric, improved).scope
+
+
+def _scopes(iteration: int, max_iter: int | None) -> Iterator[Mapping[str, Value | None]]:
+    """What an expression may find in an iteration: before the first check nothing, later one of many values."""
+    if iteration == 0:
+        yield _scope(0, max_iter, improved="")
+    else:
+        yield from (_scope(iteration, max_iter, metric, "10") for metric in _SAMPLES)
+
+
+def _common_error(expression: Expression, scopes: Iterable[Mapping[str, Value | None]]) -> ExpressionError | None:
+    """The error in the first scope, if there is one in all of them."""
+    first = None
+    for scope in scopes:
+        try:
+            expression.evaluate(scope)
+        except ExpressionError as error:  # noqa: PERF203 - the first success is wanted
+            first = first or error
+        else:
+            return None
+    return first
 
 
 def _diagnostic(error: ExpressionError, iteration: int, path: KeyPath, horizon: Horizon) -> Diagnostic:

@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rose_cli.campaign_file import Setting, check_campaign, only_learners, smoke_settings, task_environment
+from rose_cli.check.schedules import RESULTS
+from rose_cli.config.expression.compiler import parse
 from rose_cli.new_run import begin
+from rose_cli.plan.model import Adaptive
 from rose_cli.run_session import exit_code, run_session
 from rose_cli.runs.directory import RunDirectory
 from rose_cli.runs.lock import RunLock
 from rose_cli.util.errors import ExitCode
 from rose_cli.util.signals import StopRequested, handled_by
+from rose_cli.util.text import listed
 from rose_cli.view.console import notice, safe
 from rose_cli.view.summary import print_summary
 
@@ -47,9 +51,26 @@ def smoke(file: Path, settings: Sequence[Setting], learners: Sequence[str], outp
         if code is ExitCode.OK:
             shutil.rmtree(directory.path)
             notice(f"smoke run of '{file}' passed; its directory has been deleted")
+            _mention_untried(plan)
         else:
             notice(f"smoke run of '{file}' {_ENDED.get(code, 'failed')}; its directory is kept: {directory.path}")
     return code
+
+
+def _mention_untried(plan: Plan) -> None:
+    """Expressions that use a metric value do so from iteration 1 on."""
+    commands = {
+        id(c): c for learner in plan.learners if learner.max_iter == 1 for s in learner.steps for c in s.commands
+    }
+    untried = {
+        name: value.expression
+        for command in commands.values()
+        for name, value in command.options.items()
+        if isinstance(value, Adaptive) and parse(value.expression).names & RESULTS
+    }
+    if untried:
+        names = listed([f"'{name}'" for name in untried], 3)
+        notice(f"not tried: {names} with a metric value, which exists from iteration 1 on; set smoke: {{max_iter: 2}}")
 
 
 @contextmanager

@@ -91,7 +91,7 @@ class TaskFields(Model):
     )
     adaptive: dict[OptionName, AdaptiveValue] | None = Field(
         default=None,
-        description="name → expression of i, max_iter, metric, best",
+        description="name → expression of i, max_iter, metric, best, since_best",
         examples=["{--n_labeled: 100 + i*50}"],
     )
     env: dict[VariableName, VariableValue] | None = Field(

@@ -6,6 +6,8 @@ import math
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
+from rose_cli.plan.render import EvaluationContext
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -60,6 +62,24 @@ def best_iteration(criterion: CriterionPlan | None, history: History) -> int | N
     """The iteration with the best value; the first of equals."""
     best = best_value(criterion, history)
     return None if best is None else history.index(best)
+
+
+def evaluation_context(criterion: CriterionPlan | None, history: History, max_iter: int | None) -> EvaluationContext:
+    """What expressions may use in the iteration after `history`."""
+    metric = history[-1] if history else None
+    improved = None if criterion is None else _improvements(criterion, history)
+    return EvaluationContext(len(history), max_iter, metric, best_value(criterion, history), improved)
+
+
+def _improvements(criterion: CriterionPlan, history: History) -> str:
+    """A character for each iteration: "1" if its value is better than all before it."""
+    flags, best = [], math.inf
+    for value in history:
+        is_finite = value is not None and math.isfinite(value)
+        distance = _distance(criterion.operator, value or 0.0, criterion.threshold or 0.0) if is_finite else math.inf
+        flags.append("1" if distance < best else "0")
+        best = min(best, distance)
+    return "".join(flags)
 
 
 N = TypeVar("N", float, Fraction)

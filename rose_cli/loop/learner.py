@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import anyio
 
 from rose_cli.journal import events as e
-from rose_cli.loop.criterion import best_value, why_stop
+from rose_cli.loop.criterion import evaluation_context, why_stop
 from rose_cli.loop.limits import WallTimeReached
 from rose_cli.loop.metric import MetricFile
 from rose_cli.loop.retention import LogKeeper
 from rose_cli.loop.step import StepResult, StepRunner
 from rose_cli.plan.model import CRITERION
-from rose_cli.plan.render import EvaluationContext, metric_file
+from rose_cli.plan.render import metric_file
 from rose_cli.runs.moves import moves_between, relocate_links
 from rose_cli.runs.workspace import prepare_workspace, workspace_changes
 from rose_cli.util.errors import LearnerDirectoryError
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rose_cli.journal.state import LearnerState
     from rose_cli.loop.session import Session
     from rose_cli.plan.model import LearnerPlan, StepPlan
+    from rose_cli.plan.render import EvaluationContext
 
 
 class LearnerLoop:
@@ -100,9 +101,7 @@ class LearnerLoop:
         await self._finish(context.iteration, time.monotonic() - started)
 
     def _context(self) -> EvaluationContext:
-        history = self._state.history
-        best = best_value(self._plan.criterion, history)
-        return EvaluationContext(len(history), self._max_iter, history[-1] if history else None, best)
+        return evaluation_context(self._plan.criterion, self._state.history, self._max_iter)
 
     def _watch_metric_file(self, context: EvaluationContext) -> None:
         """A file that is read in every iteration stays watched."""

@@ -40,16 +40,28 @@ class NoValueError(NoCommandError):
 
 @dataclass(frozen=True)
 class EvaluationContext:
-    """The variables of an adaptive expression in one iteration. None means that there is no value (yet)."""
+    """The variables of an adaptive expression in one iteration. None means that there is no value (yet).
+
+    `improved` has a character for each earlier iteration: "1" if its metric value was the best so far, otherwise "0".
+    """
 
     iteration: int
     max_iter: int | None
     metric: float | None = None
     best: float | None = None
+    improved: str | None = None
 
     @property
     def scope(self) -> Mapping[str, Value | None]:
-        return {"i": self.iteration, "max_iter": self.max_iter, "metric": self.metric, "best": self.best}
+        last = (self.improved or "").rfind("1")
+        return {
+            "i": self.iteration,
+            "max_iter": self.max_iter,
+            "metric": self.metric,
+            "best": self.best,
+            "since_best": len(self.improved or "") - 1 - last if last >= 0 else None,
+            "improved": self.improved,
+        }
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,9 @@ def planned_tasks(plan: Plan, learner: LearnerPlan, iteration: int) -> list[Plan
 
 
 def _planned(plan: Plan, learner: LearnerPlan, step: StepPlan, planned: CommandPlan, iteration: int) -> PlannedTask:
-    return planned_task(plan, learner, step.task, planned, EvaluationContext(iteration, learner.max_iter))
+    improved = "" if iteration == 0 and learner.criterion is not None else None
+    context = EvaluationContext(iteration, learner.max_iter, improved=improved)
+    return planned_task(plan, learner, step.task, planned, context)
 
 
 def planned_task(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rose_cli.loop.criterion import best_value
-from rose_cli.plan.render import AttemptPaths, Command, EvaluationContext
+from rose_cli.loop.criterion import evaluation_context
+from rose_cli.plan.render import AttemptPaths, Command
 from rose_cli.util.text import counted
 from rose_cli.view.plan import PlannedTask, command_text, details_of_commands, planned_task, warn_of_other_writers
 from rose_cli.view.wording import REASONS, some
@@ -112,7 +112,7 @@ def _next(
 ) -> tuple[StepPlan, CommandPlan, PlannedTask]:
     """The first unfinished step, as its next attempt would run."""
     learner = state.learners[planned.name]
-    number, history = len(learner.iterations), learner.history
+    number = len(learner.iterations)
     step, replica = next(
         (step, replica)
         for step in (*planned.all_steps, planned.all_steps[-1])
@@ -121,7 +121,7 @@ def _next(
     )
     command, attempt = step.command(number), learner.next_attempt(step.task, replica)
     bound = state.bound(planned.name, planned.max_iter)
-    context = EvaluationContext(number, bound, history[-1] if history else None, best_value(planned.criterion, history))
+    context = evaluation_context(planned.criterion, learner.history, bound)
     result = directory.log(planned.name, number, step.task, replica, attempt, "result.json")
     paths = AttemptPaths(str(directory.workspace(planned.name)), str(result), attempt, replica)
     return step, command, planned_task(plan, planned, step.task, command, context, paths)

@@ -419,3 +419,18 @@ def test_more_cores_than_rose_may_use_are_a_warning(rose: Rose) -> None:
         assert call.startswith("validate") or "1 warning in" not in called.stderr  # said once is enough
     rose.write("{engine: {kind: local, cores: 1}, max_iter: 1, tasks: {t: {executable: echo ok}}, learners: 1}")
     assert "the engine is set to" not in rose("run", "campaign.yaml", "--run-dir", "s").err
+
+
+def test_a_smoke_run_names_the_expressions_that_it_did_not_try(rose: Rose) -> None:
+    text = """
+        max_iter: 5
+        tasks:
+          a: {executable: echo, adaptive: {--lr: 0.1 if i == 0 else metric, --n: i, --rate: "plateau(1, 0.5, 2)"}}
+        stop: {metric: mse, threshold: 0.1, executable: echo 1}
+        learners: 3
+    """
+    rose.write(dedent(text))
+    names = "not tried: '--lr', '--rate' with a metric value, which exists from iteration 1 on"
+    assert smoke(rose).err.endswith(f"\n{names}; set smoke: {{max_iter: 2}}\n")
+    rose.write(dedent(text) + "smoke: {max_iter: 2}\n")
+    assert "not tried" not in rose("run", "--smoke", "campaign.yaml").err

@@ -130,7 +130,7 @@ def test_honest_expressions_are_python_to_the_last_bit(text: str, i: int) -> Non
 
 
 def test_an_expression_is_a_value() -> None:
-    expression = parse("max_iter - i if metric < best else i")
+    expression = parse("max_iter - i if metric < best else since_best")
     assert expression == parse(expression.text)
     assert hash(expression) == hash(parse(expression.text))
     assert expression != parse("i")
@@ -239,14 +239,14 @@ MISTAKES = [  # the text, with the place of the mistake between « and »; the m
     ("«0,5»", "a comma only separates the arguments of a function", "write decimals with a dot, as in 1.5"),
     ("0.1 * 0.95**«I»", "unknown name 'I'", "did you mean 'i'?"),
     ("  1 + «metrik»\n", "unknown name 'metrik'", "did you mean 'metric'?"),
-    ("«x»", "unknown name 'x'", "known names: i, max_iter, metric, best"),
+    ("«x»", "unknown name 'x'", "known names: i, max_iter, metric, best, since_best, pi, e"),
     ("«true»", "unknown name 'true'", "did you mean 'True'?"),
     ("«min» + 1", "the function 'min' has no arguments here", "write min(a, b, ...)"),
     ("1 + «mni»(64, i)", "unknown function 'mni'", "did you mean 'min'?"),
     ("«str»(i)", "unknown function 'str'", "remove str(): values are written as by Python's str()"),
     ("2 * «math.sqrt»(i + 1)", "'math.sqrt' is not allowed", "write sqrt(i + 1)"),
     ("«np.exp»(-i)", "'np.exp' is not allowed", "write exp(-i)"),
-    ("«math.pi» * i", "'math.pi' is not allowed", "write 3.141592653589793"),
+    ("«math.pi» * i", "'math.pi' is not allowed", "write pi"),
     ("1 + «clip(i, 2)»", "clip is called with 2 arguments, expected clip(x, lo, hi)", None),
     ("«min(i)»", "min is called with 1 argument, expected min(a, b, ...)", None),
     ("round(i«, n=»2)", "arguments are passed by position, not by name", "remove 'n='"),
@@ -503,9 +503,15 @@ def test_more_mistakes(marked: str, message: str) -> None:
         ("(«1 + 2»)(3)", "'1 + 2' is not a function", "write * to multiply"),
         ("«math.sqrt»", "'math.sqrt' is not allowed", "write sqrt(...)"),
         ("«np.zzz»(i)", "'np.zzz' is not allowed", f"known functions: {' '.join(FUNCTIONS)}"),
-        ("«np.zzz»", "'np.zzz' is not allowed", "known names: i, max_iter, metric, best"),
+        ("«np.zzz»", "'np.zzz' is not allowed", "known names: i, max_iter, metric, best, since_best, pi, e"),
         ("«Iteration»", "unknown name 'Iteration'", "write i"),
-        ("«pi»", "unknown name 'pi'", "write 3.141592653589793"),
+        ("2 * «PI»", "unknown name 'PI'", "did you mean 'pi'?"),
+        ("«2pi»", "'2pi' is not a number", "write 2*pi"),
+        ("«pi»(2)", "'pi' is not a function", "write * to multiply"),
+        ("«epoch»", "unknown name 'epoch'", "write i"),
+        ("«loss»", "unknown name 'loss'", "write metric: that of the last iteration"),
+        ("«patience»", "unknown name 'patience'", "write since_best"),
+        ("«cosine_decay»(1, 0)", "unknown function 'cosine_decay'", "write cosine(start, end)"),
         ("«LN»(i)", "unknown function 'LN'", "write log(x)"),
         ("«1j»", "'1j' is not a number", None),
         ("«...»", "'...' is not a number", None),
@@ -537,13 +543,13 @@ def test_a_division_by_zero_later_on_has_nothing_to_do_with_counting() -> None:
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_is_called_with_as_many_arguments_as_its_shape_has(name: str) -> None:
-    accepted = {"min": range(2, 9), "max": range(2, 9), "round": range(1, 3), "clip": range(3, 4)}.get(
-        name, range(1, 2)
-    )
+    several = {"min": range(2, 9), "max": range(2, 9), "round": range(1, 3), "clip": range(3, 4), "exp": range(1, 4)}
+    schedules = {"linear": range(2, 5), "cosine": range(2, 5), "step": range(3, 5), "plateau": range(3, 4)}
+    accepted = {**several, **schedules}.get(name, range(1, 2))
     for count in range(9):
         text = f"{name}({', '.join(['1'] * count)})"
         if count in accepted:
-            assert value_of(text) is not None
+            assert value_of(text, max_iter=5, improved="") is not None
         else:
             given = f"{count} argument" + ("s" if count != 1 else "")
             assert mistake_in(text).message.startswith(f"{name} is called with {given}, expected {name}("), text

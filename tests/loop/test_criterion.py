@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rose_cli.loop.criterion import best_value, compare, is_met, why_stop
+from rose_cli.loop.criterion import best_value, compare, evaluation_context, is_met, why_stop
 from rose_cli.plan.model import CriterionPlan
 
 if TYPE_CHECKING:
@@ -144,3 +144,24 @@ def test_an_improvement_is_told_by_the_decimals() -> None:
     """In binary, 1 - 0.99 is more than 0.01, and 0.3 is less than three tenths."""
     assert why_stop(criterion(threshold=0.0, patience=1, min_delta=0.3), [1.0, 0.7], None) == "no_improvement"
     assert why_stop(criterion(threshold=0.0, patience=1, min_delta=0.01), [1.0, 0.99], None) == "no_improvement"
+
+
+@pytest.mark.parametrize(
+    ("operator", "history", "improved", "since_best"),
+    [
+        ("<", [], "", None),
+        ("<", [3.0], "1", 0),
+        ("<", [3.0, 2.0, 2.0, 2.5], "1100", 2),
+        (">", [3.0, 2.0, 4.0], "101", 0),
+        ("==", [3.0, 1.5, 0.4], "110", 1),
+        ("<", [None, math.nan, 2.0, math.inf, None], "00100", 2),
+        ("<", [None], "0", None),
+    ],
+)
+def test_what_expressions_know_of_the_history(
+    operator: Operator, history: list[float | None], improved: str, since_best: int | None
+) -> None:
+    context = evaluation_context(criterion(operator), history, 10)
+    assert (context.iteration, context.max_iter, context.improved) == (len(history), 10, improved)
+    assert context.scope["since_best"] == since_best
+    assert evaluation_context(None, history, 10).scope["since_best"] is None

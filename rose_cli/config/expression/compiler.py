@@ -12,7 +12,6 @@ of iterations, and huge integers, nan and infinity must be rejected at every ste
 from __future__ import annotations
 
 import ast
-import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,6 +26,7 @@ from rose_cli.config.expression.functions import (
     bounded,
 )
 from rose_cli.config.expression.parser import (
+    CONSTANTS,
     LIMIT,
     MAX_BITS,
     NAMES,
@@ -50,10 +50,9 @@ REFUSED: dict[type[ast.expr], tuple[str, str]] = {
 }
 
 _NAMES_ELSEWHERE = {
-    "iteration": "write i",
-    "iter": "write i",
-    "pi": f"write {math.pi}",
-    "e": f"write exp(1), or {math.e}",
+    **dict.fromkeys(("iteration", "iter", "it", "epoch", "t", "n_iter"), "write i"),
+    **dict.fromkeys(("loss", "score", "value", "last", "prev", "previous"), "write metric: that of the last iteration"),
+    **dict.fromkeys(("patience", "stall", "stalled", "bad_epochs", "wait"), "write since_best"),
 }
 
 _FUNCTIONS_ELSEWHERE = {
@@ -63,14 +62,18 @@ _FUNCTIONS_ELSEWHERE = {
     "pow": "write x**y",
     "power": "write x**y",
     "ln": "write log(x)",
+    **dict.fromkeys(("cos_decay", "cosine_decay", "cosine_annealing", "cosineannealing"), "write cosine(start, end)"),
+    **dict.fromkeys(("lerp", "interp", "linspace", "linear_decay"), "write linear(start, end)"),
+    **dict.fromkeys(("exponential", "exp_decay", "exponential_decay", "decay"), "write exp(start, gamma)"),
+    **dict.fromkeys(("reduce_on_plateau", "reducelronplateau"), "write plateau(start, gamma, patience)"),
 }
 
 
 def unknown_name(name: str) -> tuple[str, str]:
     if name in FUNCTION_TABLE:
         return f"the function '{name}' has no arguments here", f"write {FUNCTION_TABLE[name].shape}"
-    hint = _NAMES_ELSEWHERE.get(name.lower()) or _nearest(name, (*NAMES, "True", "False"))
-    return f"unknown name '{name}'", hint or f"known names: {', '.join(NAMES)}"
+    hint = _NAMES_ELSEWHERE.get(name.lower()) or _nearest(name, (*NAMES, *CONSTANTS, "True", "False"))
+    return f"unknown name '{name}'", hint or f"known names: {', '.join((*NAMES, *CONSTANTS))}"
 
 
 def unknown_function(name: str) -> tuple[str, str]:
@@ -161,6 +164,8 @@ class Compiler:
         return _always(value)
 
     def _name(self, node: ast.Name) -> Run:
+        if node.id in CONSTANTS:
+            return _always(CONSTANTS[node.id])
         if node.id not in NAMES:
             raise range_of(node).error(*unknown_name(node.id))
         self.names.add(node.id)
@@ -227,11 +232,13 @@ class Compiler:
         if not function.least <= count <= function.most:
             given = counted(count, "argument")
             raise where.error(f"{name} is called with {given}, expected {function.shape}")
+        filled_in = [self._variable(variable, where) for variable in function.variables(count)]
 
         def run(scope: Scope) -> Value:
             values = [argument(scope) for argument in arguments]
+            others = [variable(scope) for variable in filled_in]
             try:
-                value = function.call(*values)
+                value = function.call(*values, *others)
             except ValueError:
                 raise where.error(f"{call_text(name, values)} is not defined", function.domain) from None
             except OverflowError:
@@ -240,9 +247,20 @@ class Compiler:
 
         return run
 
+    def _variable(self, name: str, where: TextRange) -> Run:
+        """A variable that a function uses although the expression does not name it."""
+        if name == "improved":
+            self.names.add("since_best")
+            return _load_improved(where)
+        self.names.add("max_iter" if name == "last" else name)
+        if name == "last":
+            load = _load("max_iter", where)
+            return lambda scope: load(scope) - 1  # type: ignore[operator]
+        return _load(name, where)
+
     def _function(self, node: ast.Call) -> tuple[str, Function]:
         called = node.func
-        if isinstance(called, ast.Name) and called.id not in NAMES:
+        if isinstance(called, ast.Name) and called.id not in (*NAMES, *CONSTANTS):
             if called.id not in FUNCTION_TABLE:
                 raise range_of(called).error(*unknown_function(called.id))
             return called.id, FUNCTION_TABLE[called.id]
@@ -298,6 +316,8 @@ class Compiler:
             return range_of(node).error(f"the attribute '.{attribute}' is not allowed")
         if attribute in FUNCTION_TABLE:
             hint: str | None = f"write {attribute}{arguments or '(...)'}"
+        elif attribute in CONSTANTS:
+            hint = f"write {attribute}"
         else:
             hint = (unknown_function if arguments else unknown_name)(attribute)[1]
         return range_of(node).error(f"{written!r} is not allowed", hint)
@@ -326,6 +346,16 @@ def _load(name: str, where: TextRange) -> Run:
         if isinstance(value, int) and -LIMIT < value < LIMIT:
             return value
         raise where.error(*no_value(name, value, scope))
+
+    return run
+
+
+def _load_improved(where: TextRange) -> Run:
+    def run(scope: Scope) -> str:
+        value = scope.get("improved")
+        if isinstance(value, str):
+            return value
+        raise where.error(*no_value("metric", None, scope))
 
     return run
 

@@ -8,6 +8,7 @@ import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rose_cli.config.expression import schedules
 from rose_cli.config.expression.parser import LIMIT, MAX_BITS, MAX_CHARACTERS, MAX_DIGITS, Number, TextRange
 
 if TYPE_CHECKING:
@@ -56,13 +57,35 @@ def _ordered(choose: Callable[..., Number]) -> Callable[..., Number]:
 
 @dataclass(frozen=True)
 class Function:
-    """A function: how it is called, how many arguments it takes, and their domain."""
+    """A function: how it is called, how many arguments it takes, and their domain.
+
+    `defaults` are the variables for the last arguments, where these are not given; `hidden` are further arguments, for
+    which a user cannot give values. Both apply from `filled_from` arguments on.
+    """
 
     call: Callable[..., Number]
     shape: str
     least: int = 1
     most: int = 1
     domain: str | None = None
+    defaults: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
+    filled_from: int = 2
+
+    def variables(self, given: int) -> tuple[str, ...]:
+        """The variables that follow as many arguments."""
+        if given < self.filled_from:
+            return ()
+        return (*self.defaults[len(self.defaults) - (self.most - given) :], *self.hidden)
+
+
+def _exp(*arguments: Number) -> Number:
+    return math.exp(*arguments) if len(arguments) == 1 else schedules.exponential(*arguments)
+
+
+_DECAY = "gamma must be above 0, and all arguments finite"
+
+_WAY = "steps must be at least 0, and all arguments finite"
 
 
 _NAN_ORDER = "nan is neither smaller nor greater than a number"
@@ -75,7 +98,7 @@ FUNCTION_TABLE = {
     "floor": Function(math.floor, "floor(x)"),
     "ceil": Function(math.ceil, "ceil(x)"),
     "sqrt": Function(math.sqrt, "sqrt(x)", domain="x must be at least 0"),
-    "exp": Function(math.exp, "exp(x)"),
+    "exp": Function(_exp, "exp(x) or exp(start, gamma)", 1, 3, _DECAY, defaults=("i",)),
     "log": Function(math.log, "log(x)", domain="x must be greater than 0"),
     "log2": Function(math.log2, "log2(x)", domain="x must be greater than 0"),
     "log10": Function(math.log10, "log10(x)", domain="x must be greater than 0"),
@@ -84,6 +107,28 @@ FUNCTION_TABLE = {
     "tan": Function(math.tan, "tan(x)"),
     "tanh": Function(math.tanh, "tanh(x)"),
     "clip": Function(_clip, "clip(x, lo, hi)", 3, 3, "lo must not be greater than hi, and none of them nan"),
+    "linear": Function(
+        schedules.linear, "linear(start, end) or linear(start, end, steps)", 2, 4, _WAY, defaults=("last", "i")
+    ),
+    "cosine": Function(
+        schedules.cosine, "cosine(start, end) or cosine(start, end, steps)", 2, 4, _WAY, defaults=("last", "i")
+    ),
+    "step": Function(
+        schedules.step,
+        "step(start, step_size, gamma)",
+        3,
+        4,
+        "step_size must be an integer from 1, and gamma above 0",
+        defaults=("i",),
+    ),
+    "plateau": Function(
+        schedules.plateau,
+        "plateau(start, gamma, patience)",
+        3,
+        3,
+        "patience must be an integer from 1, and gamma above 0",
+        hidden=("improved",),
+    ),
 }
 
 FUNCTIONS = tuple(FUNCTION_TABLE)

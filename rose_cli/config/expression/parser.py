@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 import unicodedata
 import warnings
@@ -18,7 +19,9 @@ Scope: TypeAlias = Mapping[str, Value | None]
 
 Run: TypeAlias = Callable[[Scope], Value]
 
-NAMES = ("i", "max_iter", "metric", "best")
+NAMES = ("i", "max_iter", "metric", "best", "since_best")
+
+CONSTANTS = {"pi": math.pi, "e": math.e}
 
 MAX_CHARACTERS = 400
 
@@ -111,7 +114,7 @@ _FORBIDDEN_WORDS: tuple[tuple[str, str, str | None], ...] = (
     (r"(?<![<>=!])=(?!=)", "operator = is not allowed; use == to compare", None),
     (r"\b(?:AND|OR|NOT|IF|ELSE)\b", "{0!r} is not known", "write it in lower case"),
     (r"^if\b|\bif\b(?!.*\belse\b)", "'if' goes between two values", _CONDITIONAL),
-    (r"(?<![\w.])(\d+\.?\d*)(i|max_iter|metric|best)\b", "{0!r} is not a number", "write {1}*{2}"),
+    (r"(?<![\w.])(\d+\.?\d*)(i|max_iter|metric|best|since_best|pi)\b", "{0!r} is not a number", "write {1}*{2}"),
 )
 
 _UNFINISHED = re.compile(r"(?:[-+*/%<>=,.]+|\b(?:and|or|not|if|else))$")
