@@ -137,11 +137,26 @@ def stop(
 
 @app.command(cls=Command, rich_help_panel=INSPECT)
 def status(
-    run_name: options.RunName = None, watch: options.Watch = False, status_format: options.TextOrJson = "text"
+    run_name: options.RunName = None,
+    watch: options.Watch = False,
+    results: options.Results = False,
+    only_changed: options.OnlyChanged = False,
+    all_options: options.AllOptions = False,
+    sort: options.SortResults = None,
+    status_format: options.StatusFormat = "text",
 ) -> None:
-    """Show the status of a run."""
+    """Show the status of a run, or compare the results of its learners."""
     from rose_cli.commands import status as commands
 
+    if results or only_changed or all_options or sort:
+        from rose_cli.commands.results import ResultsOptions
+        from rose_cli.commands.results import results as command
+
+        if watch:
+            raise UsageError("--watch cannot be combined with --results", "remove one of them")
+        raise typer.Exit(command(run_name, status_format, ResultsOptions(sort or "best", only_changed, all_options)))
+    if status_format == "csv":
+        raise UsageError("only the results are available as CSV", "add --results, or use `rose export`")
     raise typer.Exit(
         commands.watch(run_name) if watch and status_format == "text" else commands.status(run_name, status_format)
     )

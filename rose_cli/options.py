@@ -17,6 +17,7 @@ RUN, INSPECT, RECOVER, MACHINE = "Run", "Inspect", "Recover", "Machine"
 """The panels of commands in the help."""
 
 _CHANGE, _TRY, _WHAT, _OVERRIDE = "Change the campaign", "Try it first", "What to resume", "Override a safeguard"
+_RESULTS = "Compare learners"
 """The panels of options in the help."""
 
 
@@ -143,6 +144,31 @@ ExportFormat = Annotated[Literal["csv", "jsonl"], typer.Option("--format", help=
 OutputFile = Annotated[
     Optional[Path],
     typer.Option("--output", "-o", metavar="FILE", help="Output file. Default: standard output."),
+]
+StatusFormat = Annotated[
+    Literal["text", "json", "csv"], typer.Option("--format", help="Output format; csv for the results.")
+]
+Results = Annotated[
+    bool,
+    typer.Option("--results", help="Compare learners: best values, settings, results, cost.", rich_help_panel=_RESULTS),
+]
+OnlyChanged = Annotated[
+    bool,
+    typer.Option(
+        "--only-changed", help="Show only options that differ between learners (the default).", rich_help_panel=_RESULTS
+    ),
+]
+AllOptions = Annotated[
+    bool, typer.Option("--all-options", help="Show all options of the learners.", rich_help_panel=_RESULTS)
+]
+SortResults = Annotated[
+    Optional[Literal["best", "iterations", "time", "core-seconds", "name"]],
+    typer.Option(
+        "--sort",
+        metavar="ORDER",
+        help="best (the default), name, or by what it took to meet the criterion: iterations, time or core-seconds.",
+        rich_help_panel=_RESULTS,
+    ),
 ]
 Watch = Annotated[bool, typer.Option("--watch", help="Refresh until the run ends.")]
 Sizes = Annotated[bool, typer.Option("--size", help="Also show how much disk space each run uses.")]

@@ -197,6 +197,18 @@ def test_status_gives_what_is_documented(rose: Rose) -> None:
     assert list(status["learners"][1]["error"]) == first_column(COMMANDS_PAGE, "An error in it")
 
 
+def test_results_give_what_is_documented(rose: Rose) -> None:
+    rose.write(
+        "{tasks: {s: {executable: 'true'}}, learners: 2, max_iter: 1,"
+        " stop: {metric: own, operator: <, threshold: 1, executable: 'echo 2'}}"
+    )
+    rose("run", "campaign.yaml", "--output", "quiet", "--run-dir", "run")
+    found = rose.json("status", "run", "--results", "--format", "json")
+    assert list(found) == first_column(COMMANDS_PAGE, "Results as JSON")
+    assert list(found["learners"][0]) == first_column(COMMANDS_PAGE, "A learner in the results")
+    assert list(found["repeats"][0]) == first_column(COMMANDS_PAGE, "A group of repeats")
+
+
 def test_export_gives_what_is_documented(rose: Rose) -> None:
     _run_one(rose)
     head = rose("export", "run").out.splitlines()[0].split(",")

@@ -20,7 +20,7 @@ from rose_cli.util.errors import ExitCode, UsageError
 from rose_cli.util.json_output import iso_time, json_safe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from rose_cli.journal.state import IterationState, LearnerState
@@ -113,9 +113,14 @@ def _write_csv(info: RunInfo, stream: TextIO) -> None:
         columns.update(dict.fromkeys(row))
     for column in [name for name in columns if name in _TIME_COLUMNS or name.startswith(_TASK_TIMES)]:
         columns[column] = columns.pop(column)  # after options and results, where older versions had no column
+    write_csv(columns, rows(info), stream)
+
+
+def write_csv(columns: Collection[str], table: Iterable[Mapping[str, Any]], stream: TextIO) -> None:
+    """Write a heading and the rows. Cells are safe for spreadsheets and always on one line."""
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([_escaped(_no_formula(column)) for column in columns])
-    for row in rows(info):
+    for row in table:
         writer.writerow([_escaped(_cell(row.get(column))) for column in columns])
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rose_cli.config.rules import Operator
-    from rose_cli.plan.model import CriterionPlan
+    from rose_cli.plan.model import CriterionPlan, LearnerPlan
 
 StopReason: TypeAlias = Literal["criterion_met", "max_iter", "no_improvement", "failed", "cancelled"]
 History: TypeAlias = "Sequence[float | None]"
@@ -55,7 +55,7 @@ def best_value(criterion: CriterionPlan | None, history: History) -> float | Non
     values = [value for value in history if value is not None and math.isfinite(value)]
     if criterion is None or not values:
         return None
-    return min(values, key=lambda value: _distance(criterion.operator, value, criterion.threshold or 0.0))
+    return min(values, key=lambda value: distance(criterion.operator, value, criterion.threshold or 0.0))
 
 
 def best_iteration(criterion: CriterionPlan | None, history: History) -> int | None:
@@ -76,16 +76,27 @@ def _improvements(criterion: CriterionPlan, history: History) -> str:
     flags, best = [], math.inf
     for value in history:
         is_finite = value is not None and math.isfinite(value)
-        distance = _distance(criterion.operator, value or 0.0, criterion.threshold or 0.0) if is_finite else math.inf
-        flags.append("1" if distance < best else "0")
-        best = min(best, distance)
+        found = distance(criterion.operator, value or 0.0, criterion.threshold or 0.0) if is_finite else math.inf
+        flags.append("1" if found < best else "0")
+        best = min(best, found)
     return "".join(flags)
+
+
+MetricKey: TypeAlias = tuple[str, str, "float | None"]
+"""Values of learners with the same key can be compared: the metric, its direction and, for `==`, the threshold."""
+
+
+def metric_key(learner: LearnerPlan) -> MetricKey | None:
+    criterion = learner.criterion
+    if criterion is None:
+        return None
+    return criterion.metric, criterion.operator[0], criterion.threshold if criterion.operator == "==" else None
 
 
 N = TypeVar("N", float, Fraction)
 
 
-def _distance(operator: Operator, value: N, threshold: N) -> N:
+def distance(operator: Operator, value: N, threshold: N) -> N:
     """Smaller is better, regardless of the operator."""
     match operator:
         case "<" | "<=":
@@ -112,7 +123,7 @@ def _has_stalled(criterion: CriterionPlan, history: History) -> bool:
 
 
 def _exact_distance(criterion: CriterionPlan, value: float) -> Fraction:
-    return _distance(criterion.operator, _exact(value), _exact(criterion.threshold or 0.0))
+    return distance(criterion.operator, _exact(value), _exact(criterion.threshold or 0.0))
 
 
 def _exact(value: float) -> Fraction:

@@ -7,7 +7,7 @@ and environments of tasks. They are neither in the output of rose nor in the jou
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rose_cli.plan.model import Adaptive, Number
 from rose_cli.util.redact import Secrets, masked_environment, masked_line, masked_options, masked_words
@@ -64,7 +64,7 @@ def secrets_of_plan(plan: Plan) -> frozenset[str]:
 def _given(command: CommandPlan) -> frozenset[str]:
     return (
         secrets_of_words(plain_words(command))
-        | secrets_of_options({name: _plain(value) for name, value in command.options.items()})
+        | secrets_of_options({name: plain_value(value) for name, value in command.options.items()})
         | secrets_of_environment(command.environment)
         | secrets_in_lines(command.pre_exec)
     )
@@ -75,9 +75,10 @@ def plain_words(command: CommandPlan) -> tuple[str, ...]:
     return (*(("/bin/sh", "-c") if command.shell else ()), *command.words, *command.args)
 
 
-def _plain(value: OptionValue) -> object:
+def plain_value(value: OptionValue) -> Any:  # noqa: ANN401 - a scalar, or a tuple of them
+    """An option's value with numbers as numbers, however they were written; None for an expression."""
     if isinstance(value, tuple):
-        return tuple(_plain(entry) for entry in value)
+        return tuple(plain_value(entry) for entry in value)
     if isinstance(value, Adaptive):
         return None
     return value.value if isinstance(value, Number) else value

@@ -9,10 +9,10 @@ import heapq
 import math
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from rose_cli.journal.state import LearnerState
-from rose_cli.loop.criterion import best_iteration, best_value
+from rose_cli.loop.criterion import best_iteration, best_value, metric_key
 from rose_cli.view.campaign_line import Outlook
 from rose_cli.view.columns import Measures, measure
 from rose_cli.view.progress import DisplayStatus, display_status
@@ -21,11 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rose_cli.journal.state import IterationState, RunState
+    from rose_cli.loop.criterion import MetricKey
     from rose_cli.plan.model import LearnerPlan, Plan
     from rose_cli.view.campaign_line import Facts
-
-MetricKey: TypeAlias = tuple[str, str, float | None]
-"""Values of learners with the same key can be compared: the metric, its direction and, for `==`, the threshold."""
 
 FAILED_SHARE = 0.4
 """At most this share of the lines goes to failed learners while others are running."""
@@ -200,10 +198,3 @@ class LearnerSelection:
         if entries:
             best = best_value(self._learners[entries[0][1]].criterion, [value for value, _ in entries])
             self.best[key] = min((name for value, name in entries if value == best), key=self._places.__getitem__)
-
-
-def metric_key(learner: LearnerPlan) -> MetricKey | None:
-    criterion = learner.criterion
-    if criterion is None:
-        return None
-    return criterion.metric, criterion.operator[0], criterion.threshold if criterion.operator == "==" else None

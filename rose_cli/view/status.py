@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from rich.console import Group
 from rich.text import Text
 
+from rose_cli.loop.results import reported
 from rose_cli.view.campaign_line import Facts
 from rose_cli.view.console import can_redraw, open_console, safe, terminal_size
 from rose_cli.view.live import Region
 from rose_cli.view.summary import LAST_PAGE_LINES, RunEnd, page_of
 from rose_cli.view.table import campaign_table, final_lines
+from rose_cli.view.wording import value_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -70,19 +72,9 @@ def _reported(state: RunState) -> Iterator[Text]:
 
 
 def _entries(iteration: IterationState) -> Iterator[str]:
-    """The reported values by key: those of the last task that reported it, in the order of its replicas."""
-    values: dict[str, list[Any]] = {}
-    for task in dict.fromkeys(task for task, _ in iteration.reports):
-        reports = [
-            report
-            for place, report in sorted(iteration.reports.items(), key=lambda entry: entry[0])
-            if place[0] == task
-        ]
-        for key in dict.fromkeys(key for report in reports for key in report):
-            values[key] = [report[key] for report in reports if key in report]
-    for key, found in values.items():
-        shown = ", ".join(f"{value:.6g}" if isinstance(value, float) else f"{value}" for value in found)
-        yield f"{key} {shown}{' (by replica)' if len(found) > 1 else ''}"
+    for key, values in reported(iteration).items():
+        shown = ", ".join(map(value_text, values))
+        yield f"{key} {shown}{' (by replica)' if len(values) > 1 else ''}"
 
 
 def watch_status(look: Look) -> None:

@@ -13,15 +13,19 @@ from rich.console import Group
 from rich.text import Text
 
 from rose_cli.journal.state import can_resume
+from rose_cli.plan.secrets import secrets_of_plan
+from rose_cli.plan.settings import changed_settings, is_seed, titles, values_at
+from rose_cli.util.redact import MASK, Secrets
+from rose_cli.util.text import listed
 from rose_cli.view.advice import Remedy, remedy
 from rose_cli.view.campaign_line import Facts
-from rose_cli.view.console import open_console, safe
+from rose_cli.view.console import open_console, safe, shortened
 from rose_cli.view.failures import Page, dropped_reports, failure_lines, failures, labelled
 from rose_cli.view.outcome import Verdict, outcome_of
 from rose_cli.view.screen import resolved
 from rose_cli.view.selection import LearnerSelection
 from rose_cli.view.table import campaign_table, final_lines
-from rose_cli.view.wording import number, short_path
+from rose_cli.view.wording import number, short_path, value_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
     from rose_cli.view.screen import Output
 
 SHOWN_BEST = 3
+SHOWN_SETTINGS, WIDEST_SETTING = 4, 30
 LAST_PAGE_LINES = 30
 """Lines of the table of a run with too many learners to show all."""
 
@@ -103,12 +108,23 @@ class RunEnd:
         """All lines; on a page of a terminal, the first cause and what follows it fit. `brief`: without results."""
         end = [*self.outcome.headline(self.plan.campaign, self.message)]
         if not brief:
-            end += [*best_lines(self.plan, self.state), labelled("run", safe(str(self.directory.path.absolute())))]
+            end += [
+                *best_lines(self.plan, self.state),
+                *self._comparison(),
+                labelled("run", safe(str(self.directory.path.absolute()))),
+            ]
         end += self.next_steps()
         reports = [] if brief else [*dropped_reports(self.plan, self.state)]
         yield from failure_lines(self.found, self.directory, page and page.less([*reports, *end]))
         yield from reports
         yield from end
+
+    def _comparison(self) -> Iterator[Text]:
+        """The command that compares learners with different settings."""
+        has_results = any(learner.iterations for learner in self.state.learners.values())
+        if has_results and not self.again and changed_settings(self.plan.learners):
+            run = shlex.quote(short_path(self.directory.path))
+            yield labelled("compare", safe(f"rose status {run} --results"))
 
     def next_steps(self) -> Iterator[Text]:
         """The commands that help, by what has happened."""
@@ -148,3 +164,19 @@ def best_lines(plan: Plan, state: RunState) -> Iterator[Text]:
         if criterion is not None and found.best is not None:
             text = f"{safe(criterion.metric)} {number(found.best, 6)} in iteration {found.best_iteration}"
             yield labelled("best", f"{safe(name)}, {text}")
+            yield from _settings_lines(plan, selection, name)
+
+
+def _settings_lines(plan: Plan, selection: LearnerSelection, name: str) -> Iterator[Text]:
+    """What sets the learner apart from the others, as in its best iteration; seeds are no reason to be better."""
+    changed = [setting for setting in changed_settings(plan.learners) if not is_seed(setting)]
+    iteration = selection.state(name).iterations[selection.summary(name).best_iteration or 0]
+    secrets = Secrets.of(secrets_of_plan(plan))
+    values = values_at(selection.plan(name), iteration.number, iteration.options, secrets)
+    shown = [
+        f"{safe(title)} {value_text(values[setting])}"
+        for setting, title in titles(changed).items()
+        if values.get(setting) not in (None, MASK)
+    ]
+    if shown:
+        yield labelled("with", listed([shortened(text, WIDEST_SETTING) for text in shown], SHOWN_SETTINGS))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rose_cli.util.text import listed
+from rose_cli.view.console import safe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 MOST_NAMED = 3
 
 TIMES = "\N{MULTIPLICATION SIGN}"
+
+NOTHING = "—"
 
 REASONS = {
     "criterion_met": "met the criterion",
@@ -38,6 +41,17 @@ def short_number(value: float, width: int) -> str:
     """
     texts = [f"{value:#.{digits}g}".removesuffix(".") for digits in (4, 3, 2)]
     return next((text for text in texts if len(text) <= width), number(value, 1))
+
+
+def value_text(value: Any) -> str:  # noqa: ANN401 - the value of an option, or one that a task reported
+    """A value of any type: floats with up to six digits, `true`, lists with spaces; "—" for none."""
+    if value is None:
+        return NOTHING
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return number(value, 6)
+    return safe(" ".join(map(value_text, value)) if isinstance(value, list | tuple) else str(value))
 
 
 def duration(seconds: float) -> str:

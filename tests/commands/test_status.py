@@ -73,9 +73,11 @@ def test_a_status_for_people(ended: Rose) -> None:
     assert lines[2].split() == ["learner", "done", "now", "last", "best", "status", "elapsed", "left"]
     assert lines[3].split()[1:4] == ["adaptive", "━━━━━━━━", "4/4"]
     assert "  adaptive: labeled_count 30, share 0.333333" in lines
-    assert re.fullmatch(r"• looks finished in \d:\d\d: 0 of 2 learners met own <= 0 \(2 reached max_iter\)", lines[-4])
-    assert lines[-3:] == [
+    assert re.fullmatch(r"• looks finished in \d:\d\d: 0 of 2 learners met own <= 0 \(2 reached max_iter\)", lines[-6])
+    assert lines[-5:] == [
         "  best     adaptive, own 1e-300 in iteration 1",
+        "  with     --n 1, --noise 0.095, --last 0.3",
+        "  compare  rose status r --results",
         f"  run      {ended.folder}/r",
         "  extend   rose resume r --max-iter 8",
     ]

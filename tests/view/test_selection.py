@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 from rose_cli.journal import events as e
+from rose_cli.loop.criterion import metric_key
 from rose_cli.view.progress import DisplayStatus
-from rose_cli.view.selection import LearnerSelection, metric_key
+from rose_cli.view.selection import LearnerSelection
 from tests.view.scenarios import Scenario, crowd, make_criterion, make_plan
 
 
