@@ -14,10 +14,11 @@ from docutils import nodes
 import rose_cli
 
 PAGES = {
-    "Using rose": ["docs/campaign-file", "docs/commands", "docs/from-laptop-to-cluster", "docs/ci"],
-    "Coming from ROSE": ["docs/from-the-rose-tutorial"],
+    "First steps": ["docs/write-your-own", "docs/cookbook", "docs/from-the-rose-tutorial"],
+    "Reference": ["docs/campaign-file", "docs/commands", "docs/from-laptop-to-cluster", "docs/ci"],
     "What to rely on": ["docs/guarantees", "SECURITY", "CHANGELOG", "docs/licences"],
-    "Developing rose": ["CONTRIBUTING", "docs/how-it-works", "tests/field/README"],
+    "Inside rose": ["docs/how-it-works", "CONTRIBUTING", "tests/field/README"],
+    "Words": ["docs/glossary"],
 }
 """The navigation; a page that is missing here is an error."""
 

@@ -75,7 +75,8 @@ def mistakes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
         path = rose.folder / name.lstrip("/")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    for program in ("solver", "prepare", "mpiexec"):
+    (rose.folder / ".venv/bin").mkdir(parents=True)
+    for program in ("solver", "prepare", "mpiexec", ".venv/bin/python"):
         rose.script("#!/bin/sh\n", program)
     names = {f"example-{number}.yaml": str(block) for number, block in enumerate(EXAMPLES)}
     for name, block in zip(names, EXAMPLES, strict=True):
