@@ -348,7 +348,7 @@ def _report_known(error: RoseError) -> ExitCode:
     try:
         from rose_cli.view.console import complain
 
-        complain(error.message, error.hint)
+        complain(error.message, *error.hints)
     except (MemoryError, ImportError):
         error.say()
     return error.exit_code

@@ -160,8 +160,8 @@ def _why_not_resumable(folder: Path, campaign: Path | None) -> RoseError:
         notice(line)
     message = f"no run in '{folder}' can be resumed: the latest, '{name}', has finished ({stop_reasons(info.state)})"
     file = shlex.quote(short_path(Path(info.plan.campaign_file)))
-    hint = f"{next_options(info.state, name)}; `rose run {file}` starts a new run of the current file"
-    return UsageError(message, hint)
+    new = f"`rose run {file}` starts a new run of the current file"
+    return UsageError(message, *next_options(info.state, name), new)
 
 
 def stop_reasons(state: RunState) -> str:
@@ -170,12 +170,12 @@ def stop_reasons(state: RunState) -> str:
     return ", ".join(f"{count} {REASONS.get(reason, reason)}" for reason, count in counts.items())
 
 
-def next_options(state: RunState, run: str) -> str:
+def next_options(state: RunState, run: str) -> tuple[str, str]:
     """How to continue a run whose learners have all stopped."""
     rerun = f"`rose resume {run} --from-iteration N` reruns it from iteration N"
     if any(learner.stop_reason == "max_iter" for learner in state.learners.values()):
-        return f"`rose resume {run} --max-iter N` extends it; {rerun}"
-    return f"{rerun}; for another criterion or patience, start a new run"
+        return f"`rose resume {run} --max-iter N` extends it", rerun
+    return rerun, "for another criterion or patience, start a new run"
 
 
 def runs_of(folder: Path) -> Iterator[RunDirectory]:

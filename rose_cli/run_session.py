@@ -99,18 +99,19 @@ def run_and_report(setup: SessionSetup, *, require_criterion: bool) -> ExitCode:
     with setup.journal:
         result = run_session(setup)
     print_summary(setup.output, setup.plan, setup.state, setup.directory, result)
-    code = exit_code(setup.state, result, require_criterion=require_criterion)
-    if require_criterion and code is ExitCode.LEARNER_FAILED:
-        _complain_of_criterion(setup.plan, setup.state)
+    code = reported_exit_code(setup.plan, setup.state, result, require_criterion=require_criterion)
     for name, error in list(result.broken.items())[:MOST_SHOWN]:
         complain(f"learner '{name}' cannot continue: {error.message}", error.hint)
     return ExitCode.RUN_DIRECTORY if result.broken and code in (ExitCode.OK, ExitCode.LEARNER_FAILED) else code
 
 
-def _complain_of_criterion(plan: Plan, state: RunState) -> None:
-    """Tell which learners have not met their criterion."""
-    if (problem := criterion_problem(plan, state)) is not None:
+def reported_exit_code(plan: Plan, state: RunState, result: SessionResult, *, require_criterion: bool) -> ExitCode:
+    """The exit code; the user is told which learners have not met a required criterion."""
+    code = exit_code(state, result, require_criterion=require_criterion)
+    problem = criterion_problem(plan, state) if require_criterion and code is ExitCode.LEARNER_FAILED else None
+    if problem is not None:
         complain(problem)
+    return code
 
 
 def exit_code(state: RunState, result: SessionResult, *, require_criterion: bool) -> ExitCode:

@@ -22,7 +22,7 @@ from rose_cli.new_run import record_creation, write_plan
 from rose_cli.plan.file import dump_plan, load_plan
 from rose_cli.plan.secrets import secrets_of_plan
 from rose_cli.run_info import initial_state, ownership_text, read_run, require_trust
-from rose_cli.run_session import SessionSetup, exit_code, run_and_report
+from rose_cli.run_session import SessionSetup, reported_exit_code, run_and_report
 from rose_cli.runs.changes import (
     bound_changes,
     campaign_changes,
@@ -100,8 +100,8 @@ def _resume(where: RunLocation, journal: JournalFile, options: ResumeOptions, su
         notice(line)
     if not intent.continues and not intent.left_out:
         run = shlex.quote(short_path(directory.path))
-        notice(f"nothing to do: every learner has stopped ({stop_reasons(state)}); {next_options(state, run)}")
-        return exit_code(state, SessionResult("finished"), require_criterion=options.require_criterion)
+        _notice_nothing_to_do(state, run)
+        return reported_exit_code(plan, state, SessionResult("finished"), require_criterion=options.require_criterion)
     if not intent.continues:
         raise _refusal(directory, intent.left_out)
     is_copy = where.original is not None
@@ -133,6 +133,12 @@ def _altered(directory: RunDirectory, plan: Plan, changed: list[str]) -> RunDire
     for line in altered_lines(directory, plan, changed):
         notice(line)
     return refusal(directory, changed)
+
+
+def _notice_nothing_to_do(state: RunState, run: str) -> None:
+    notice(f"nothing to do: every learner has stopped ({stop_reasons(state)})")
+    for option in next_options(state, run):
+        notice(f"  {option}")
 
 
 def preview(argument: str | None, options: ResumeOptions) -> ExitCode:

@@ -282,5 +282,5 @@ def _accept_exit_codes() -> None:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         except ValueError:
             raise EngineError(
-                "SIGCHLD is ignored, so exit codes of tasks would be lost", hint="reset it in the main thread"
+                "SIGCHLD is ignored, so exit codes of tasks would be lost", "reset it in the main thread"
             ) from None

@@ -76,7 +76,7 @@ class Slots:
             if given is not None and asked > given:
                 raise EngineError(
                     f"a task requests {asked} {unit}, but the engine has {given}",
-                    hint="request less, or give the engine more",
+                    "request less, or give the engine more",
                 )
 
     def _serve_queue(self) -> None:

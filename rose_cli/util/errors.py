@@ -42,14 +42,19 @@ class ExitCode(IntEnum):
 
 
 class RoseError(Exception):
-    """An error with a message for the user and, where there is one, a hint on what to do."""
+    """An error with a message for the user and hints on what to do, where there are any, each a line of its own."""
 
     exit_code: ClassVar[ExitCode]
 
-    def __init__(self, message: str, hint: str | None = None) -> None:
+    def __init__(self, message: str, *hints: str | None) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hints = tuple(hint for hint in hints if hint)
+
+    @property
+    def hint(self) -> str | None:
+        """All hints in one line."""
+        return "; ".join(self.hints) or None
 
     def say(self) -> None:
         """To standard error, plainly: for where nothing more can be loaded."""

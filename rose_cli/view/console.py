@@ -230,12 +230,12 @@ def notice(message: str) -> None:
     open_console(sys.stderr).print(Text(safe(fit_to_show(message))))
 
 
-def complain(message: str, hint: str | None = None) -> None:
-    """Print an error, and a hint on what to do about it, to standard error."""
+def complain(message: str, *hints: str | None) -> None:
+    """Print an error, and hints on what to do about it, each in a line of its own, to standard error."""
     line = Text.assemble(("error:", "bold red"), f" {safe(fit_to_show(message))}")
-    if hint:
+    for number, hint in enumerate(filter(None, hints)):
         line.append("\n")
-        line.append("help:", "bold")
+        line.append("     " if number else "help:", "bold")
         line.append(f" {safe(fit_to_show(hint))}")
     open_console(sys.stderr).print(line)
 

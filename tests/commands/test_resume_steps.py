@@ -87,7 +87,7 @@ def test_a_finished_run_has_nothing_to_do(world: World, resumed: Resumed, capsys
     world.run()
     assert again(world) is ExitCode.OK
     said = capsys.readouterr().err
-    assert "nothing to do: every learner has stopped (2 reached max_iter); `rose resume" in said
+    assert "nothing to do: every learner has stopped (2 reached max_iter)\n  `rose resume" in said
     assert again(world, require_criterion=True) is ExitCode.LEARNER_FAILED, "its criterion was not met"
     assert resumed.setups == []
     assert again(world, max_iter=3) is ExitCode.OK

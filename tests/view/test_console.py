@@ -137,3 +137,5 @@ def test_an_error_and_what_to_do_about_it(capsys: pytest.CaptureFixture[str]) ->
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err == "error: there is no run '␛[2J'\nhelp: rose list shows the runs\n"
+    complain("no", None, "one way", "another\nway")
+    assert capsys.readouterr().err == "error: no\nhelp: one way\n      another␊way\n"
