@@ -139,6 +139,7 @@ def stop(
 def status(
     run_name: options.RunName = None,
     watch: options.Watch = False,
+    legend: options.Legend = False,
     results: options.Results = False,
     only_changed: options.OnlyChanged = False,
     all_options: options.AllOptions = False,
@@ -148,6 +149,8 @@ def status(
     """Show the status of a run, or compare the results of its learners."""
     from rose_cli.commands import status as commands
 
+    if legend:
+        raise typer.Exit(commands.legend())
     if results or only_changed or all_options or sort:
         from rose_cli.commands.results import ResultsOptions
         from rose_cli.commands.results import results as command

@@ -18,7 +18,7 @@ from rose_cli.util.text import counted
 from rose_cli.view.campaign_line import Facts, Outlook, iteration_counts
 from rose_cli.view.console import complain, notice
 from rose_cli.view.outcome import outcome_of
-from rose_cli.view.status import print_status, watch_status
+from rose_cli.view.status import print_legend, print_status, watch_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -54,7 +54,13 @@ def watch(argument: str | None) -> ExitCode:
     """Redraw the table until the run ends."""
     directory = find_run(argument)
     notice_ownership(directory.doubt)
-    watch_status(lambda: _look(read_run(directory)))
+    watch_status(lambda: _look(read_run(directory)), directory, own=directory.doubt is None)
+    return ExitCode.OK
+
+
+def legend() -> ExitCode:
+    """Explain the signs and the columns of the table."""
+    print_legend()
     return ExitCode.OK
 
 

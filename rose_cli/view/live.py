@@ -32,6 +32,8 @@ import anyio
 from rose_cli.journal import events as e
 from rose_cli.util.shortage import start_thread
 from rose_cli.view.console import SafeStream, is_in_foreground, open_console, safe, terminal_size
+from rose_cli.view.keys import Keys
+from rose_cli.view.legend import HINT, LEGEND_KEY, legend_lines
 from rose_cli.view.selection import LearnerSelection
 from rose_cli.view.table import campaign_table, final_lines
 
@@ -212,6 +214,8 @@ class LiveScreen:
         self._console = open_console(self._writer.stream)
         self._region = Region(self._writer.post)
         self._selection = LearnerSelection(plan, state)
+        self._keys = Keys(stream)
+        self._shows_legend = False
         self._above: deque[str] = deque()
         self._has_changed = True
         self._drawn: tuple[int, tuple[int, int]] | None = None
@@ -244,10 +248,15 @@ class LiveScreen:
     async def _redraw(self) -> None:
         while True:
             start = time.perf_counter()
+            self._obey_keys()
             if self._is_due():
                 self._draw()
             cost = time.perf_counter() - start
             await anyio.sleep(max(FRAME_SECONDS, cost / DRAWING_SHARE))
+
+    def _obey_keys(self) -> None:
+        if self._keys.pressed().count(LEGEND_KEY) % 2:
+            self._shows_legend, self._has_changed = not self._shows_legend, True
 
     def _is_due(self) -> bool:
         """Whether something changed or a second passed, the terminal is free, and the frame before has been written."""
@@ -264,13 +273,17 @@ class LiveScreen:
         self._region.draw(self._rendered(facts, (size[0], max(1, size[1] - 1))), size, above)
 
     def _rendered(self, facts: Facts, size: tuple[int, int]) -> list[str]:
-        table = campaign_table(self._plan, self._state, facts, size, self._selection)
+        hint = HINT if self._keys.are_read else None
+        instead = legend_lines if self._shows_legend else None
+        table = campaign_table(self._plan, self._state, facts, size, self._selection, hint=hint, instead=instead)
         with self._console.capture() as capture:
             self._console.print(table, end="", width=size[0])
         return capture.get().splitlines()
 
     def _leave(self) -> None:
-        """Draw the last frame and release the terminal."""
+        """Draw the last frame, of the table, and release the terminal."""
+        self._keys.release()
+        self._shows_legend = False
         if not self._writer.is_finished:
             if is_in_foreground(self._stream):
                 self._draw()
@@ -289,5 +302,6 @@ class LiveScreen:
                 self._region.leave()
                 self._region.forget()
                 self._writer.drain()
+                self._keys.release()
                 os.kill(os.getpid(), signal.SIGSTOP)
                 self._has_changed = True

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 BARS = "▁▂▃▄▅▆▇█"
 
+DOWN, UP, LEVEL = "↓", "↑", "→"
+
 NO_VALUE = "·"
 
 NOT_A_NUMBER = "?"
@@ -50,7 +52,7 @@ def arrow(values: Sequence[float | None]) -> str:
     if pair is None:
         return " "
     before, last = pair
-    return "↓" if last < before else "↑" if last > before else "→"
+    return DOWN if last < before else UP if last > before else LEVEL
 
 
 def is_improvement(criterion: CriterionPlan, values: Sequence[float | None]) -> bool | None:

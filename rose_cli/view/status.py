@@ -11,10 +11,13 @@ from rich.text import Text
 
 from rose_cli.loop.results import reported
 from rose_cli.view.campaign_line import Facts
-from rose_cli.view.console import can_redraw, open_console, safe, terminal_size
+from rose_cli.view.console import can_redraw, is_in_foreground, open_console, safe, terminal_size
+from rose_cli.view.failures import labelled
+from rose_cli.view.keys import Keys
+from rose_cli.view.legend import HINT, LEGEND_KEY, legend_lines
 from rose_cli.view.live import Region
 from rose_cli.view.summary import LAST_PAGE_LINES, RunEnd, page_of
-from rose_cli.view.table import campaign_table, final_lines
+from rose_cli.view.table import TITLED_LINES, campaign_table, final_lines
 from rose_cli.view.wording import value_text
 
 if TYPE_CHECKING:
@@ -39,7 +42,11 @@ def print_status(plan: Plan, state: RunState, *, alive: bool, directory: RunDire
     size = (console.width, final_lines(len(plan.learners), LAST_PAGE_LINES))
     parts: list[RenderableType] = [campaign_table(plan, state, _facts(state, alive=alive), size), Text()]
     parts += _reported(state)
-    end = RunEnd(
+    console.print(Group(*parts, *_end(plan, state, directory, alive=alive, own=own).lines(page_of(console))))
+
+
+def _end(plan: Plan, state: RunState, directory: RunDirectory, *, alive: bool, own: bool) -> RunEnd:
+    return RunEnd(
         plan,
         state,
         directory,
@@ -48,7 +55,12 @@ def print_status(plan: Plan, state: RunState, *, alive: bool, directory: RunDire
         message=_message(state, alive=alive),
         again=None if own else "",
     )
-    console.print(Group(*parts, *end.lines(page_of(console))))
+
+
+def print_legend() -> None:
+    """Print what the signs and the columns of the table mean."""
+    console = open_console(sys.stdout)
+    console.print(Group(*legend_lines(console.width)))
 
 
 def _message(state: RunState, *, alive: bool) -> str | None:
@@ -77,38 +89,52 @@ def _entries(iteration: IterationState) -> Iterator[str]:
         yield f"{key} {shown}{' (by replica)' if len(values) > 1 else ''}"
 
 
-def watch_status(look: Look) -> None:
-    """Redraw the table until no session is running; if this is not a terminal, print it once at the end."""
-    if can_redraw(sys.stdout):
-        _draw_until_end(look)
-        return
-    while True:
-        plan, state, alive = look()
-        if not alive:
-            size = open_console(sys.stdout).width, final_lines(len(plan.learners), LAST_PAGE_LINES)
-            open_console(sys.stdout).print(campaign_table(plan, state, _facts(state, alive=False), size))
-            return
-        time.sleep(WATCH_SECONDS)
+def watch_status(look: Look, directory: RunDirectory, *, own: bool = True) -> None:
+    """Redraw the table until no session is running; if this is not a terminal, print it once at the end.
 
-
-def _draw_until_end(look: Look) -> None:
+    Below it is the path of the run and, at the end, how the run stands.
+    """
     console = open_console(sys.stdout)
-    region = Region(console.file.write)
-    alive, shown = True, None
-    try:
+    if can_redraw(sys.stdout):
+        plan, state = _draw_until_end(look, directory)
+    else:
+        plan, state, alive = look()
         while alive:
+            time.sleep(WATCH_SECONDS)
+            plan, state, alive = look()
+        size = console.width, final_lines(len(plan.learners), LAST_PAGE_LINES)
+        console.print(campaign_table(plan, state, _facts(state, alive=False), size))
+    console.print(Group(Text(), *_end(plan, state, directory, alive=False, own=own).lines(page_of(console))))
+
+
+def _draw_until_end(look: Look, directory: RunDirectory) -> tuple[Plan, RunState]:
+    """Returns the plan and the last state once no session is running. `?` shows the legend."""
+    console = open_console(sys.stdout)
+    region, keys = Region(console.file.write), Keys(sys.stdout)
+    path = labelled("run", safe(str(directory.path.absolute())))
+    shows_legend, shown = False, None
+    keys.pressed()
+    try:
+        while True:
             start = time.monotonic()
             plan, state, alive = look()
             columns, lines = terminal_size(sys.stdout)
-            table = campaign_table(plan, state, _facts(state, alive=alive), (columns, max(1, lines - 1)))
+            hint, instead = HINT if keys.are_read else None, legend_lines if shows_legend and alive else None
+            size = columns, max(1, lines - 2)
+            table = campaign_table(plan, state, _facts(state, alive=alive), size, hint=hint, instead=instead)
             with console.capture() as capture:
-                console.print(table, end="", width=columns)
+                console.print(Group(table, *([path] if alive and lines > TITLED_LINES else [])), end="", width=columns)
             shown = capture.get().splitlines(), (columns, lines)
-            region.draw(*shown)
+            if is_in_foreground(sys.stdout):
+                region.draw(*shown)
+            if not alive:
+                return plan, state
             # the journal of a large run takes a while to read: spend at most half of the time on it
-            time.sleep(max(WATCH_SECONDS, time.monotonic() - start) if alive else 0.0)
+            pressed = keys.pressed(max(WATCH_SECONDS, time.monotonic() - start))
+            shows_legend ^= bool(pressed.count(LEGEND_KEY) % 2)
     finally:
-        if shown is not None:
+        keys.release()
+        if shown is not None and is_in_foreground(sys.stdout):
             region.draw(*shown)  # over the ^C that the terminal shows
         region.leave()
 

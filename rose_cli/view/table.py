@@ -47,7 +47,14 @@ if TYPE_CHECKING:
 
     MakeCell: TypeAlias = Callable[["Row", Column], Cell]
 
-NOTHING: Cell = (("—", ""),)
+NO_TASK = "—"
+
+NOTHING: Cell = ((NO_TASK, ""),)
+
+BAR_DONE, BAR_LEFT = "━", "╌"
+
+ATTEMPT, IN_ITERATION = "#", "@"
+"""Before the number of an attempt, and of the iteration of a best value."""
 
 RECENT_VALUES = 64
 """No window shows more values of a history than this."""
@@ -97,7 +104,7 @@ def _bar(row: Row, _: Column) -> Cell:
     if row.max_iter is None:
         return ()
     full = math.floor(min(1.0, row.summary.done / row.max_iter) * BAR_WIDTH)
-    return (("━" * full, row.status.style), ("╌" * (BAR_WIDTH - full), "dim"))
+    return ((BAR_DONE * full, row.status.style), (BAR_LEFT * (BAR_WIDTH - full), "dim"))
 
 
 def _done(row: Row, _: Column) -> Cell:
@@ -132,7 +139,7 @@ def _activity(row: Row, width: int) -> str:
         count = f" {finished}/{replicas}"
     if attempt > 1:
         words = f"{count}, attempt {attempt}"
-        return _with_suffix(key.task, words if len(key.task + words) <= width else f"{count} #{attempt}", width)
+        return _with_suffix(key.task, words if len(key.task + words) <= width else f"{count} {ATTEMPT}{attempt}", width)
     return _with_suffix(key.task, count, width)
 
 
@@ -167,7 +174,7 @@ def _best(row: Row, column: Column) -> Cell:
     """The best value and its iteration; a star marks the best one of all learners."""
     if row.summary.best is None:
         return ()
-    place = f" @{row.summary.best_iteration}".ljust(row.place_width)
+    place = f" {IN_ITERATION}{row.summary.best_iteration}".ljust(row.place_width)
     room = column.width - len(place)
     value = (STAR if row.is_best else "") + short_number(row.summary.best, min(VALUE_WIDTH, room - len(STAR)))
     style = "bold green" if row.is_best else ""
@@ -236,14 +243,26 @@ TITLED_LINES = 8
 
 
 def campaign_table(
-    plan: Plan, state: RunState, facts: Facts, size: tuple[int, int], selection: LearnerSelection | None = None
+    plan: Plan,
+    state: RunState,
+    facts: Facts,
+    size: tuple[int, int],
+    selection: LearnerSelection | None = None,
+    *,
+    hint: str | None = None,
+    instead: Callable[[int, int], Sequence[Text]] | None = None,
 ) -> Group:
-    """The table for a window of `size` (columns, lines). A `selection` kept between calls keeps their cost low."""
+    """The table for a window of `size` (columns, lines). A `selection` kept between calls keeps their cost low.
+
+    `hint` is shown beside the title if there is room. `instead`, for a width and a number of lines, are lines in place
+    of the learners.
+    """
     width, height = max(1, size[0]), max(1, size[1])
     if selection is None:
         selection = LearnerSelection(plan, state, alive=facts.alive)
     selection.refresh()
-    return Group(*_Table(plan, state, facts, width, selection).lines(height))
+    table = _Table(plan, state, facts, width, selection, hint)
+    return Group(*(table.lines(height) if instead is None else table.around(instead, height)))
 
 
 def final_lines(learners: int, window_lines: int) -> int:
@@ -258,6 +277,13 @@ class _Table:
     facts: Facts
     width: int
     selection: LearnerSelection
+    hint: str | None = None
+
+    def around(self, instead: Callable[[int, int], Sequence[Text]], height: int) -> list[Text]:
+        """Other lines, with the title above and the campaign's line below."""
+        head = [self._title(), unbroken()] if height >= TITLED_LINES else []
+        foot = [unbroken(), self._campaign()] if height >= COMPLETE_LINES else [self._campaign()]
+        return [*head, *instead(self.width, max(0, height - len(head) - len(foot))), *foot]
 
     def lines(self, height: int) -> list[Text]:
         columns = choose_columns(self.selection.measures, self.width)
@@ -284,6 +310,7 @@ class _Table:
         pieces.append((f"{self.plan.engine.kind} engine", ""))
         taken = sum(len(SEPARATOR) + cell_len(text) for text, _ in pieces[:1])
         name = shortened_in_middle(self.plan.campaign, max(min(SHORT_NAME, self.width), self.width - taken))
+        pieces += [(self.hint, "dim")] if self.hint else []
         return joined([(name, "bold"), *pieces], SEPARATOR, self.width)
 
     def _rows(self, columns: Sequence[Column], names: Sequence[str]) -> list[Text]:

@@ -50,12 +50,14 @@ def test_a_run_that_goes_on_is_left_alone(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_watching_off_a_terminal_waits_for_the_end(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rose_cli.view.status.WATCH_SECONDS", 0.01)
     scenario = tutorial()
     looks = iter([True, True, False])
-    watch_status(lambda: (scenario.plan, scenario.state, next(looks)))
+    watch_status(lambda: (scenario.plan, scenario.state, next(looks)), RunDirectory.at(tmp_path))
     text = capsys.readouterr().out
-    assert text.count("parallel-tutorial") == 1
+    assert text.count("parallel-tutorial · ") == 1
     assert " interrupted " in text
+    assert f"  run      {tmp_path}" in text.splitlines()
+    assert "its session was killed" in text, "how it stands is said in a line"
