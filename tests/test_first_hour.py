@@ -90,19 +90,46 @@ def test_learners_that_are_compared_draw_the_same_numbers(rose: Rose) -> None:
     assert options == [0.5, 0.5, 0.5, 0.05, 0.05, 0.05]
 
 
-def test_the_rate_falls_on_a_plateau_and_only_there(rose: Rose) -> None:
+def test_repeats_are_summarized_as_shown_and_the_first_seed_misleads(rose: Rose) -> None:
     cookbook(rose)
-    assert rose("run", "plateau.yaml", "--output", "quiet", "--run-dir", "run", PATH=PATH).code == 0
-    losses = rose.learners("run")["plateau"]["history"]
-    rates, best, waited, rate = [], float("inf"), 0, 0.5
-    for loss in losses:
-        rates.append(rate)
+    assert rose("run", "repeats.yaml", "--output", "quiet", PATH=PATH).code == 0
+    (shown,) = [block for block in COOKBOOK if block.text.startswith("repeats  n")]
+    assert shown.text in rose("status", "repeats.yaml", "--results").out
+    best = {learner["name"]: learner["best_value"] for learner in rose.status("repeats.yaml")["learners"]}
+    assert round(best["small-1"] / best["large-1"]) == 39
+    assert sum(best[f"small-{seed}"] for seed in (1, 2, 3)) < sum(best[f"large-{seed}"] for seed in (1, 2, 3))
+
+
+def rates(rose: Rose, name: str) -> dict[str, list[float]]:
+    """The learning rate of each iteration, by learner, in a run of the recipe."""
+    cookbook(rose)
+    assert rose("run", name, "--output", "quiet", "--run-dir", "run", PATH=PATH).code == 0
+    found: dict[str, list[float]] = {}
+    for line in rose("export", "run", "--format", "jsonl").out.splitlines():
+        row = json.loads(line)
+        found.setdefault(row["learner"], []).append(row["option.training.--lr"])
+    return found
+
+
+def test_the_rate_falls_on_a_plateau_and_only_there(rose: Rose) -> None:
+    used = rates(rose, "plateau.yaml")["plateau"]
+    expected, best, waited, rate = [], float("inf"), 0, 0.5
+    for loss in rose.learners("run")["plateau"]["history"]:
+        expected.append(rate)
         best, waited = (loss, 0) if loss < best else (best, waited + 1)
         if waited == 2:
             rate, waited = rate / 2, 0
-    exported = rose("export", "run", "--format", "jsonl").out.splitlines()
-    assert [float(re.findall(r'"result.lr": ([\d.]+)', row)[0]) for row in exported] == rates
-    assert len(set(rates)) > 1
+    assert used == expected
+    assert len(set(used)) > 1
+
+
+def test_the_schedules_are_what_their_comments_say(rose: Rose) -> None:
+    used = rates(rose, "rates.yaml")
+    assert set(used["constant"]) == {0.1}
+    assert used["stages"] == ([0.5] * 4 + [0.1] * 3 + [0.02] * 3)[: len(used["stages"])]
+    assert used["exponential"] == pytest.approx([0.5 * 0.7**i for i in range(len(used["exponential"]))])
+    assert used["warm-up"][:4] == pytest.approx([0.1, 0.2333, 0.3667, 0.5], abs=1e-3)
+    assert sorted(used["cosine"], reverse=True) == used["cosine"]
 
 
 def test_patience_ends_the_early_stop_before_its_last_iteration(rose: Rose) -> None:
@@ -132,7 +159,6 @@ def test_the_best_model_is_kept_and_old_ones_are_not(rose: Rose) -> None:
 
 def test_the_commands_and_scripts_of_the_cookbook_work(rose: Rose) -> None:
     cookbook(rose)
-    assert rose("run", "compare.yaml", "--output", "quiet", PATH=PATH).code == 0
     for block in COOKBOOK:
         calls(rose, block)
     done = subprocess.run([sys.executable, "best.py"], cwd=rose.folder, capture_output=True, text=True, check=True)
