@@ -197,11 +197,12 @@ def export(
     run_name: options.RunName = None,
     export_format: options.ExportFormat = "csv",
     output: options.OutputFile = None,
+    failures: options.Failures = False,
 ) -> None:
     """Export the finished iterations of a run as a table."""
     from rose_cli.commands.export import export as command
 
-    raise typer.Exit(command(run_name, export_format, output))
+    raise typer.Exit(command(run_name, export_format, output, failures=failures))
 
 
 @app.command(cls=Command, rich_help_panel=RECOVER)

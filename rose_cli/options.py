@@ -173,6 +173,7 @@ SortResults = Annotated[
 Watch = Annotated[bool, typer.Option("--watch", help="Refresh until the run ends.")]
 Legend = Annotated[bool, typer.Option("--legend", help="Explain the signs and columns of the table.")]
 Sizes = Annotated[bool, typer.Option("--size", help="Also show how much disk space each run uses.")]
+Failures = Annotated[bool, typer.Option("--failures", help="Export the failed attempts instead.")]
 FailedLogs = Annotated[bool, typer.Option("--failed", help="Only failed attempts.")]
 Follow = Annotated[bool, typer.Option("--follow", help="Follow new output until the run ends.")]
 Raw = Annotated[bool, typer.Option("--raw", help="Print control sequences unchanged, even on a terminal.")]

@@ -57,8 +57,12 @@ class RunInfo:
             if isinstance(record.event, e.AttemptFailed):
                 found.add((record.event.step, record.event.attempt))
 
-        _read_good(self.directory, consume)
+        self.read_journal(consume)
         return frozenset(found)
+
+    def read_journal(self, consume: Callable[[Record], object]) -> None:
+        """Pass the records of the journal to `consume`, up to the first damage."""
+        _read_good(self.directory, consume)
 
 
 def read_run(directory: RunDirectory) -> RunInfo:

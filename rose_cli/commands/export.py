@@ -11,6 +11,8 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias
 
+from rose_cli.commands.failed_attempts import COLUMNS as FAILURE_COLUMNS
+from rose_cli.commands.failed_attempts import failure_rows
 from rose_cli.commands.status import replica_results, spent_seconds
 from rose_cli.find_runs import find_run
 from rose_cli.loop.usage import core_seconds, iteration_use
@@ -43,16 +45,21 @@ _TASK_TIMES = "time."
 """How the names of columns with the times of a task start."""
 
 
-def export(argument: str | None, export_format: ExportFormat, output: Path | None) -> ExitCode:
+def export(
+    argument: str | None, export_format: ExportFormat, output: Path | None, *, failures: bool = False
+) -> ExitCode:
+    """`failures`: the failed attempts, instead of the finished iterations."""
     info = read_run(find_run(argument))
     notice_ownership(info.doubt)
     if info.damage is not None:  # nobody would notice that rows are missing
         raise info.damage
     with _opened(output) as stream:
-        if export_format == "csv":
+        if export_format == "csv" and failures:
+            _write_failures(info, stream)
+        elif export_format == "csv":
             _write_csv(info, stream)
         else:
-            for row in rows(info):
+            for row in failure_rows(info) if failures else rows(info):
                 stream.write(json.dumps(json_safe(row), allow_nan=False) + "\n")
     return ExitCode.OK
 
@@ -90,6 +97,7 @@ def _row(plan: LearnerPlan, learner: LearnerState, iteration: IterationState) ->
             for key, value in report.items()
         },
         **_times(plan, iteration),
+        **({"failed_iteration": iteration.number + 1} if is_last and learner.stop_reason == "failed" else {}),
     }
 
 
@@ -114,6 +122,11 @@ def _write_csv(info: RunInfo, stream: TextIO) -> None:
     for column in [name for name in columns if name in _TIME_COLUMNS or name.startswith(_TASK_TIMES)]:
         columns[column] = columns.pop(column)  # after options and results, where older versions had no column
     write_csv(columns, rows(info), stream)
+
+
+def _write_failures(info: RunInfo, stream: TextIO) -> None:
+    table = list(failure_rows(info))
+    write_csv(dict.fromkeys([*FAILURE_COLUMNS, *(column for row in table for column in row)]), table, stream)
 
 
 def write_csv(columns: Collection[str], table: Iterable[Mapping[str, Any]], stream: TextIO) -> None:

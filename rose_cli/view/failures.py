@@ -96,17 +96,32 @@ class Cause:
         return sorted({error.replica for error in self.errors})
 
 
+class Causes:
+    """Failures by cause, in the order in which they are added."""
+
+    def __init__(self) -> None:
+        self.all: list[Cause] = []
+        self._known: dict[Hashable, int] = {}
+
+    def add(self, error: AttemptFailed) -> None:
+        keys = cause_keys(error)
+        place = next((self._known[key] for key in keys if key in self._known), len(self.all))
+        if place == len(self.all):
+            self.all.append(Cause())
+        self.all[place].errors.append(error)
+        self._known.update(dict.fromkeys(keys, place))
+
+    def number(self, error: AttemptFailed) -> int:
+        """The number of the cause of a failure that was added, from 1."""
+        return 1 + next(self._known[key] for key in cause_keys(error) if key in self._known)
+
+
 def causes(found: Sequence[AttemptFailed]) -> list[Cause]:
     """The failures by cause, the earliest first."""
-    known: dict[Hashable, Cause] = {}
-    result: dict[int, Cause] = {}
+    result = Causes()
     for error in found:
-        keys = cause_keys(error)
-        cause = next((known[key] for key in keys if key in known), None) or Cause()
-        cause.errors.append(error)
-        known.update(dict.fromkeys(keys, cause))
-        result.setdefault(id(cause), cause)
-    return list(result.values())
+        result.add(error)
+    return result.all
 
 
 def cause_keys(error: AttemptFailed) -> list[Hashable]:

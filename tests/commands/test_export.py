@@ -64,3 +64,66 @@ def test_an_export_tells_working_from_waiting_and_ends_with_it(ended: Rose) -> N
         assert seconds["paused_seconds"] == 0
     row = json.loads(ended("export", "r", "--format", "jsonl").out.splitlines()[0])
     assert [name for name in row if name in columns[-12:]] == columns[-12:]
+
+
+def failing(rose: Rose) -> Rose:
+    """Learner a fails once and is retried; b fails in its second iteration, c in the same way, d otherwise."""
+    rose.script(
+        """\
+        #!/bin/sh
+        echo "=bad $ROSE_LEARNER" >&2
+        case $ROSE_LEARNER$ROSE_ITERATION.$ROSE_ATTEMPT in
+            a0.1 | b1.* | c1.*) exit 3;;
+            d*) exit 4;;
+        esac
+        """,
+        "sim.sh",
+    )
+    rose.write(
+        """
+        max_iter: 2
+        tasks: {sim: {executable: ./sim.sh, retries: {times: 1, pause: 0}, options: {--lr: 0.1}}}
+        learners: [{name: a}, {name: b}, {name: c, sim: {--lr: 0.2}}, {name: d}]
+        """
+    )
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 1
+    return rose
+
+
+def test_the_failed_attempts(rose: Rose) -> None:
+    failing(rose)
+    rows = list(csv.DictReader(io.StringIO(rose("export", "r", "--failures").out)))
+    assert {(row["learner"], row["iteration"], row["attempt"], row["exit_code"], row["made_good"]) for row in rows} == {
+        ("a", "0", "1", "3", "true"),
+        ("b", "1", "1", "3", "false"),
+        ("b", "1", "2", "3", "false"),
+        ("c", "1", "1", "3", "false"),
+        ("c", "1", "2", "3", "false"),
+        ("d", "0", "1", "4", "false"),
+        ("d", "0", "2", "4", "false"),
+    }
+    causes = {row["learner"]: row["cause"] for row in rows}
+    assert causes["b"] == causes["c"]
+    assert len(set(causes.values())) == 3
+    assert [row["time"] for row in rows] == sorted(row["time"] for row in rows)
+    assert {(row["learner"], row["option.sim.--lr"]) for row in rows} >= {("b", "0.1"), ("c", "0.2")}
+    assert rows[0]["stderr_tail"] == f'["=bad {rows[0]["learner"]}"]'
+    objects = [json.loads(line) for line in rose("export", "r", "--failures", "--format", "jsonl").out.splitlines()]
+    assert [each["learner"] for each in objects] == [row["learner"] for row in rows]
+    assert objects[0]["log"] == rows[0]["log"]
+    assert objects[0]["log"].startswith(str(rose.folder / "r/learners/"))
+
+
+def test_a_run_without_failures_exports_the_heading(ended: Rose) -> None:
+    called = ended("export", "r", "--failures")
+    assert called.out.startswith("learner,iteration,task,")
+    assert len(called.out.splitlines()) == 1
+
+
+def test_a_learner_that_failed_names_the_iteration(rose: Rose) -> None:
+    """It has a row for every finished iteration; `failed` beside the last must not look as if that one had failed."""
+    rows = list(csv.DictReader(io.StringIO(failing(rose)("export", "r").out)))
+    assert [
+        (row["iteration"], row["stop_reason"], row["failed_iteration"]) for row in rows if row["learner"] == "b"
+    ] == [("0", "failed", "1")]
+    assert {row["failed_iteration"] for row in rows if row["learner"] == "a"} == {""}
