@@ -13,7 +13,7 @@ from tools.markdown import table
 
 KINDS: tuple[tuple[object, str], ...] = (
     (field_types.Number, "number"),
-    (field_types.Difference, "number from 0"),
+    (field_types.Difference, "number from 0, or a percentage"),
     (field_types.ValueRange, "`[lowest, highest]`, or `any`"),
     (field_types.Count, "integer from 1"),
     (field_types.Natural, "integer from 0"),

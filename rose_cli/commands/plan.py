@@ -199,7 +199,7 @@ def _criterion_object(learner: LearnerPlan) -> dict[str, Any] | None:
     criterion = learner.criterion
     if criterion is None:
         return None
-    names = ("metric", "operator", "threshold", "patience", "min_delta", "min_iter")
+    names = ("metric", "operator", "threshold", "patience", "min_delta", "min_delta_share", "min_iter")
     return {name: getattr(criterion, name) for name in names}
 
 

@@ -254,7 +254,8 @@ class StopFields(TaskFields):
     )
     min_delta: Difference | None = Field(
         default=None,
-        description="smallest change that counts as improvement (default 0: any change)",
+        description="smallest change that counts as improvement, or its share of the best value so far "
+        "(default 0: any change)",
         examples=["0.001"],
     )
     min_iter: Count | None = Field(

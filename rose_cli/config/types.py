@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
+from decimal import Decimal
 from typing import Annotated
 
 from pydantic import PlainValidator
@@ -213,7 +214,25 @@ def _size(value: object) -> int:
     return size
 
 
+class Share(float):
+    """A share, written as a percentage: `1%` is 0.01."""
+
+
+_RELATIVE = "for example 0.001, or 1% of the best value so far"
+
+_PERCENT = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)\s*%")
+
+
 def _difference(value: object) -> float:
+    """A difference, or a `Share` of the best value so far: `0.001`, `1%`."""
+    percent = _PERCENT.fullmatch(value.strip()) if isinstance(value, str) and len(value) <= 40 else None
+    if percent is not None:
+        share = Share(Decimal(percent[1]) / 100)  # 0.1% is the float that is printed as 0.001
+        if share > 1:
+            fail("out-of-range", f"expected at most 100%, not {value}", _RELATIVE)
+        return share
+    if isinstance(value, str) and re.search("%|percent", value):
+        fail("wrong-type", expected("a number, or a percentage from 0%", value), _RELATIVE)
     number = _number(value)
     if number < 0:
         fail("out-of-range", f"expected at least 0, not {number}")

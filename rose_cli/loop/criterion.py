@@ -112,6 +112,9 @@ def _has_stalled(criterion: CriterionPlan, history: History) -> bool:
 
     A first number is better than none. Differences are those of the printed decimals: 0.99 is better than 1 by exactly
     0.01, regardless of its binary fraction.
+
+    A relative `min_delta` is a share of the best value before them, without its sign; for `==`, of the distance of that
+    value from the threshold. If it is zero, every improvement counts, however small.
     """
     patience = criterion.patience
     if patience is None or len(history) < patience:
@@ -119,7 +122,9 @@ def _has_stalled(criterion: CriterionPlan, history: History) -> bool:
     before, recent = best_value(criterion, history[:-patience]), best_value(criterion, history[-patience:])
     if before is None or recent is None:
         return recent is None
-    return not _exact_distance(criterion, before) - _exact_distance(criterion, recent) > _exact(criterion.min_delta)
+    gained = _exact_distance(criterion, before) - _exact_distance(criterion, recent)
+    share = _exact(criterion.min_delta_share) * abs(_exact_distance(criterion, before))
+    return not gained > max(_exact(criterion.min_delta), share)
 
 
 def _exact_distance(criterion: CriterionPlan, value: float) -> Fraction:

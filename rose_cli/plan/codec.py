@@ -346,6 +346,7 @@ _RULES: dict[tuple[type, str], Fault] = {
     (m.CriterionPlan, "highest"): _finite,
     (m.CriterionPlan, "patience"): _positive,
     (m.CriterionPlan, "min_delta"): _seconds,
+    (m.CriterionPlan, "min_delta_share"): _within(0, 1),
     (m.CriterionPlan, "min_iter"): _positive,
     (m.EnginePlan, "cores"): _within(1, MAX_COUNT**2),
     (m.EnginePlan, "gpus"): _gpus,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rose_cli.config.command import written_number
 from rose_cli.config.iterations import REST, sorted_spans
 from rose_cli.config.models import Campaign, Iterations, Learner, StopFields, TaskFields
+from rose_cli.config.types import Share
 from rose_cli.engine.base import Resources
 from rose_cli.plan.engine import compile_engine, local_stand_in
 from rose_cli.plan.metrics import StandardMetric, standard_metric
@@ -178,7 +179,8 @@ def compile_criterion(layers: Sequence[StopFields], inherited: Inherited) -> Cri
         threshold=stop.threshold,
         reading=MetricSource(read.file, read.json_path, read.regex) if read else MetricSource(None, None, None),
         patience=stop.patience,
-        min_delta=stop.min_delta or 0.0,
+        min_delta=0.0 if isinstance(stop.min_delta, Share) else stop.min_delta or 0.0,
+        min_delta_share=float(stop.min_delta) if isinstance(stop.min_delta, Share) else 0.0,
         min_iter=stop.min_iter or 1,
         lowest=metric.lowest if metric and math.isfinite(metric.lowest) else None,
         highest=metric.highest if metric and math.isfinite(metric.highest) else None,

@@ -113,7 +113,8 @@ class CriterionPlan:
     """When a learner stops: `metric ∘ threshold`, or no improvement by more than `min_delta` in `patience` checks.
 
     `operator` also says which way is better: down for < and <=, up for > and >=, towards the threshold for ==.
-    A value below `lowest` or above `highest` is invalid; None leaves that end open.
+    A value below `lowest` or above `highest` is invalid; None leaves that end open. `min_delta_share` is `min_delta` as
+    a share of the best value so far; one of the two is 0.
     """
 
     step: StepPlan
@@ -126,6 +127,7 @@ class CriterionPlan:
     min_iter: int
     lowest: float | None = None
     highest: float | None = None
+    min_delta_share: float = 0.0
 
 
 @dataclass(frozen=True)

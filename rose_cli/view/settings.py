@@ -31,7 +31,7 @@ def cell_text(setting: Setting, phase: Phase) -> str:
 
 
 def title_of(setting: Setting) -> str:
-    names = {"at": "stops at", "reading": "read"}
+    names = {"at": "stops at", "reading": "read", "min_delta_share": "min_delta"}
     titles = {"option": setting.name, "env": f"${setting.name}", "stop": names.get(setting.name, setting.name)}
     return titles.get(setting.kind, setting.kind)
 
@@ -111,7 +111,10 @@ def _stop_field(name: str, value: Any, *, noun: bool = False) -> str:  # noqa: A
         given = (("file", value.file), ("json", value.json_path), ("regex", value.regex))
         text = ", ".join(f"{kind} {masked_line(where)}" for kind, where in given if where is not None)
         return f"read: {text}" if noun else text
-    text = _exact(value) if isinstance(value, float) else str(value)
+    if name == "min_delta_share":
+        name, text = "min_delta", f"{value * 100:g}%"
+    else:
+        text = _exact(value) if isinstance(value, float) else str(value)
     return f"{name} {text}" if noun else text
 
 

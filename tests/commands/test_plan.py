@@ -19,7 +19,8 @@ def test_a_plan_as_json(campaign: Rose) -> None:
     adaptive, short = plan["learners"]
     assert list(adaptive) == ["name", "index", "seed", "max_iter", "criterion", "files", "iterations"]
     assert adaptive["criterion"] == {
-        "metric": "own", "operator": "<=", "threshold": 0.0, "patience": None, "min_delta": 0.0, "min_iter": 1,
+        "metric": "own", "operator": "<=", "threshold": 0.0, "patience": None, "min_delta": 0.0,
+        "min_delta_share": 0.0, "min_iter": 1,
     }  # fmt: skip
     assert [entry["iteration"] for entry in adaptive["iterations"]] == [0, 1, 2, 3]
     first, second, _, last = (entry["tasks"][0] for entry in adaptive["iterations"])

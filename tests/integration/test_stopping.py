@@ -108,6 +108,8 @@ def test_patience_stops_a_learner_that_never_gives_a_number(rose: Rose) -> None:
         ("1 0.99 0.98 0.97 0 0", "patience: 1, min_delta: 0.01", 2),  # better by 0.01 is not by more than 0.01
         ("0.3 0.2 0.1 0 0 0", "patience: 1, min_delta: 0.1", 2),
         ("0.3 0.199 0.098 0.0 0 0", "patience: 1, min_delta: 0.1", 4),
+        ("1 0.99 0.98 0.97 0 0", "patience: 1, min_delta: 1%", 2),  # by exactly 1 % of the best so far
+        ("1 0.98 0.96 0.959 0 0", "patience: 1, min_delta: 1 %", 4),
         ("1e-9 0.9e-9 0.8e-9 0 0 0", "patience: 1", 5),  # without min_delta whatever is less counts
     ],
 )

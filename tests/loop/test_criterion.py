@@ -23,10 +23,13 @@ def criterion(
     patience: int | None = None,
     min_delta: float = 0.0,
     min_iter: int = 1,
+    share: float = 0.0,
 ) -> CriterionPlan:
     """Only what decides; how the metric is computed and read is not asked here."""
     nothing: Any = None
-    return CriterionPlan(nothing, "m", operator, threshold, nothing, patience, min_delta, min_iter)
+    return CriterionPlan(
+        nothing, "m", operator, threshold, nothing, patience, min_delta, min_iter, min_delta_share=share
+    )
 
 
 @pytest.mark.parametrize(
@@ -165,3 +168,39 @@ def test_what_expressions_know_of_the_history(
     assert (context.iteration, context.max_iter, context.improved) == (len(history), 10, improved)
     assert context.scope["since_best"] == since_best
     assert evaluation_context(None, history, 10).scope["since_best"] is None
+
+
+@pytest.mark.parametrize(
+    ("operator", "share", "history", "goes_on"),
+    [
+        ("<", 0.01, [1.0, 0.98], True),
+        ("<", 0.01, [1.0, 0.99], False),  # by exactly 1 %, and not by more
+        ("<", 0.01, [100.0, 99.5], False),
+        ("<", 0.01, [0.001, 0.00098], True),
+        ("<", 0.1, [-1.0, -1.1], False),
+        ("<", 0.1, [-1.0, -1.11], True),
+        ("<", 0.5, [0.1, -0.1], True),
+        ("<", 0.5, [0.0, -1e-300], True),  # a share of nothing: every improvement counts
+        ("<", 0.5, [0.0, 0.0], False),
+        (">", 0.1, [0.5, 0.55], False),
+        (">", 0.1, [0.5, 0.551], True),
+        (">", 1.0, [0.5, 1.0], False),
+        (">", 0.1, [-1.0, -0.9], False),
+        (">", 0.1, [-1.0, -0.89], True),
+        ("==", 0.1, [2.0, 1.9], False),  # the distance from 1 was 1
+        ("==", 0.1, [2.0, 1.89], True),
+        ("==", 0.1, [101.0, 91.0], False),
+        ("==", 0.1, [1.0, 1.0], False),
+    ],
+)
+def test_a_relative_min_delta_is_a_share_of_the_best_value_before(
+    operator: Operator, share: float, history: Sequence[float], goes_on: bool
+) -> None:
+    reason = why_stop(criterion(operator, patience=1, share=share, min_iter=2), history, None)
+    assert (reason != "no_improvement") is goes_on or reason == "criterion_met"
+
+
+def test_a_relative_min_delta_is_measured_from_the_best_value_and_not_from_the_last() -> None:
+    decided = criterion(threshold=0.0, patience=2, share=0.1)
+    assert why_stop(decided, [1.0, 5.0, 0.95], None) == "no_improvement"
+    assert why_stop(decided, [1.0, 5.0, 0.89], None) is None

@@ -113,6 +113,7 @@ EDGES: list[tuple[Way, list[object], list[object]]] = [
     ((*CHECK, "highest"), [None, 0], [float("inf")]),
     ((*CHECK, "patience"), [None, 1], [0, MAX_COUNT + 1]),
     ((*CHECK, "min_delta"), [0, 0.5], [-0.1, float("nan")]),
+    ((*CHECK, "min_delta_share"), [0, 0.5, 1], [-0.1, 1.1, float("nan")]),
     ((*CHECK, "min_iter"), [1], [0, MAX_COUNT + 1]),
     ((*CHECK, "operator"), ["<", "<=", ">", ">=", "=="], ["!=", ""]),
     ((*CHECK, "step", "task"), [], ["check", "sim"]),

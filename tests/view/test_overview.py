@@ -286,3 +286,10 @@ def test_what_a_task_holds_is_counted_in_its_units() -> None:
         "4 ranks", "1 core", "2 GPUs", "16 GB", "timeout 1h30m", "retries 2 after 0.5s",
     ]  # fmt: skip
     assert [value_text(Setting("t", "mem"), value) for value in (512, 1536, 2**20)] == ["512 MB", "1536 MB", "1 TB"]
+
+
+def test_a_relative_min_delta_is_shown_as_it_was_written(tmp_path: Path) -> None:
+    stop = "stop: {metric: mse, threshold: 0.1, executable: echo 1, patience: 5, min_delta: 0.5%}\n"
+    text = f"max_iter: 3\ntasks: {{a: {{executable: echo}}}}\n{stop}learners: [{{}}, {{stop: {{min_delta: 2%}}}}]\n"
+    assert "min_delta 0.5%" in page(tmp_path, text)
+    assert "min_delta 2%" in page(tmp_path, text)
