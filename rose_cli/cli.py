@@ -192,6 +192,32 @@ def logs(
     raise typer.Exit(command(words, failed=failed, follow=follow, raw=raw))
 
 
+@app.command(name="exec", cls=options.CommandBeforeDashes, rich_help_panel=INSPECT)
+def exec_(
+    ctx: typer.Context,
+    run_name: options.RunName = None,
+    learner: options.TaskLearner = None,
+    iteration: options.TaskIteration = None,
+    task: options.TaskName = None,
+    replica: options.Replica = 0,
+    shell: options.Shell = False,
+    directory: options.InDirectory = None,
+    keep: options.Keep = False,
+    in_place: options.InPlace = False,
+    print_script: options.PrintScript = False,
+    trust: options.TrustToExec = False,
+) -> None:
+    """Rerun one task in its environment, in a copy of its workspace. The run does not change.
+
+    COMMAND, after `--`, replaces the command of the task.
+    """
+    from rose_cli.commands.exec import ExecOptions, exec_task
+
+    words = [word for word in (run_name, learner, iteration, task) if word is not None]
+    given = ExecOptions(ctx.meta[options.AFTER_DASHES], shell, replica, directory, keep, in_place, print_script, trust)
+    raise typer.Exit(exec_task(words, given))
+
+
 @app.command(cls=Command, rich_help_panel=INSPECT)
 def export(
     run_name: options.RunName = None,

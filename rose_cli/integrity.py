@@ -37,11 +37,12 @@ def altered(state: RunState, now: Mapping[str, str]) -> list[str]:
     return [name for name in unknown_checksums(state, now) if name in state.checksums]
 
 
-def refusal(directory: RunDirectory, names: list[str]) -> RunDirectoryError:
+def refusal(directory: RunDirectory, names: list[str], command: str = "resume") -> RunDirectoryError:
+    """Why `command` may not run what is in plan.json, and what to do."""
     run = shlex.quote(short_path(directory.path))
     files = " and ".join(f"'{short_path(directory.path / name)}'" for name in names)
     were, it = ("was", "it") if len(names) == 1 else ("were", "them")
-    hint = f"restore {it} from a backup; or, to accept the change, run `rose resume {run} --trust`"
+    hint = f"restore {it} from a backup; or, to accept the change, run `rose {command} {run} --trust`"
     hint += f", which follows plan.json (`rose plan {run}` shows it)"
     return RunDirectoryError(f"{files} {were} modified after rose wrote {it}", hint)
 

@@ -84,6 +84,41 @@ OneLearner = Annotated[Optional[str], typer.Argument(metavar="LEARNER", help="On
 OneIteration = Annotated[Optional[str], typer.Argument(metavar="ITERATION", help="Only this iteration.")]
 OneTask = Annotated[Optional[str], typer.Argument(metavar="TASK", help="Only this task.")]
 
+
+class CommandBeforeDashes(Command):
+    """A command that takes another one after `--`: the words are in `ctx.meta[AFTER_DASHES]`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401
+        at = args.index("--") if "--" in args else len(args)
+        ctx.meta[AFTER_DASHES] = args[at + 1 :]
+        parsed: list[str] = super().parse_args(ctx, args[:at])
+        return parsed
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ANN401
+        return [*super().collect_usage_pieces(ctx), "[-- COMMAND...]"]
+
+
+AFTER_DASHES = "rose_cli.after_dashes"
+
+TaskLearner = Annotated[
+    Optional[str], typer.Argument(metavar="LEARNER", help="Learner; may be omitted if there is only one.")
+]
+TaskIteration = Annotated[
+    Optional[str], typer.Argument(metavar="ITERATION", help="An iteration that has run, or the next one.")
+]
+TaskName = Annotated[Optional[str], typer.Argument(metavar="TASK", help="Task, or `criterion`.")]
+Replica = Annotated[int, typer.Option("--replica", metavar="N", min=0, help="Replica of the task.")]
+Shell = Annotated[bool, typer.Option("--shell", help="Start a shell instead of the task's command.")]
+InDirectory = Annotated[
+    Optional[Path], typer.Option("--in", metavar="DIR", help="New directory for the copy of the workspace; it is kept.")
+]
+Keep = Annotated[bool, typer.Option("--keep", help="Keep the temporary copy of the workspace.")]
+InPlace = Annotated[bool, typer.Option("--in-place", help="Use the workspace itself, not a copy.")]
+PrintScript = Annotated[bool, typer.Option("--print", help="Print a script that does the same, without secrets.")]
+TrustToExec = Annotated[
+    bool, typer.Option("--trust", help="Use RUN even if other users own it or can modify it, or its plan was edited.")
+]
+
 # --- what to run -----------------------------------------------------------------------------------------------------
 
 Learners = Annotated[

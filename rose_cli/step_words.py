@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING
 from rose_cli.find_runs import default_run, find_run, name_of, refers_to_run, runs_of
 from rose_cli.plan.file import load_plan
 from rose_cli.util.errors import RunDirectoryError, UsageError, check_known
-from rose_cli.util.text import did_you_mean
+from rose_cli.util.text import did_you_mean, listed
 from rose_cli.view.console import notice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from rose_cli.plan.model import Plan
+    from rose_cli.plan.model import CommandPlan, LearnerPlan, Plan
+    from rose_cli.run_info import RunInfo
     from rose_cli.runs.directory import RunDirectory
+
+_MOST_CHOICES = 8
 
 _ITERATION = re.compile(r"[0-9]{1,18}")
 
@@ -91,3 +94,45 @@ def read_step_words(plan: Plan, words: Sequence[str], directory: RunDirectory) -
             check_known("learner" if is_learner else "task", word, known, f" in the run {name_of(directory)}")
             raise UsageError(f"unexpected argument '{word}'", "the order is RUN LEARNER ITERATION TASK")
     return StepWords(learner, iteration, task)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step that has run, or is next. `command` is that of its iteration."""
+
+    learner: LearnerPlan
+    iteration: int
+    task: str
+    replica: int
+    command: CommandPlan
+
+
+def find_step(info: RunInfo, words: Sequence[str], replica: int) -> Step:
+    """The step that LEARNER, ITERATION and TASK mean. Raises UsageError if it cannot have run or be next."""
+    found = read_step_words(info.plan, words, info.directory)
+    learners = {learner.name: learner for learner in info.plan.learners}
+    name = found.learner if found.learner is not None or len(learners) > 1 else next(iter(learners))
+    if name is None:
+        raise UsageError("which learner?", f"the order is RUN LEARNER ITERATION TASK; {_choices(list(learners))}")
+    learner, state = learners[name], info.state.learners[name]
+    done, bound = len(state.iterations), info.state.bound(name, learner.max_iter)
+    steps = {step.task: step for step in learner.all_steps}
+    if found.iteration is None:
+        raise UsageError(f"which iteration of learner '{name}'?", f"give a number from 0 to {done}, before the task")
+    if found.task is None:
+        raise UsageError(f"which task of learner '{name}'?", _choices(list(steps)))
+    check_known("task", found.task, steps, f" in learner '{name}'")
+    if bound is not None and found.iteration >= bound:
+        raise UsageError(f"learner '{name}' has no iteration {found.iteration}", f"its last one is {bound - 1}")
+    if found.iteration > done:
+        message = f"iteration {found.iteration} of learner '{name}' needs results of iterations that have not finished"
+        raise UsageError(message, f"it has finished {done}: give a number from 0 to {done}")
+    command = steps[found.task].command(found.iteration)
+    if not 0 <= replica < command.replicas:
+        message = f"'{found.task}' has no replica {replica} in iteration {found.iteration}"
+        raise UsageError(message, f"its replicas are numbered from 0 to {command.replicas - 1}")
+    return Step(learner, found.iteration, found.task, replica, command)
+
+
+def _choices(names: Sequence[str]) -> str:
+    return f"choose from {listed(names, _MOST_CHOICES)}"

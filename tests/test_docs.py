@@ -127,7 +127,8 @@ def test_every_command_shown_exists(place: str, words: list[str]) -> None:
         return
     assert words[0] in COMMANDS, place
     known = {spelling for each in parameters(COMMANDS[words[0]]) if not each.is_argument for spelling in each.spellings}
-    given = {word.partition("=")[0] for word in words[1:] if word.startswith("-")}
+    own = words[1 : words.index("--")] if "--" in words else words[1:]  # another program and its options follow
+    given = {word.partition("=")[0] for word in own if word.startswith("-")}
     assert given - known - {"--help"} == set(), place
 
 

@@ -6,9 +6,11 @@ import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
 
+import typer
 from typer.models import ArgumentInfo
 
 from rose_cli.cli import app
+from rose_cli.options import CommandBeforeDashes
 from tools.markdown import table
 
 if TYPE_CHECKING:
@@ -67,7 +69,8 @@ def command_name(command: CommandInfo) -> str:
 def parameters(command: CommandInfo) -> list[Parameter]:
     callback: Any = command.callback
     hints = get_type_hints(callback, include_extras=True)
-    return [_parameter(each, hints[each.name]) for each in inspect.signature(callback).parameters.values()]
+    given = [each for each in inspect.signature(callback).parameters.values() if hints[each.name] is not typer.Context]
+    return [_parameter(each, hints[each.name]) for each in given]
 
 
 def _parameter(parameter: inspect.Parameter, hint: object) -> Parameter:
@@ -82,7 +85,8 @@ def _section(command: CommandInfo) -> Iterator[str]:
     arguments = [each.place for each in given if each.is_argument]
     options = ["[OPTIONS]"] if len(arguments) < len(given) else []
     yield f"### `rose {name}`\n\n{inspect.getdoc(command.callback)}\n\n"
-    yield f"```\n{' '.join(['rose', name, *options, *arguments])}\n```\n\n"
+    after = ["[-- COMMAND...]"] if command.cls is CommandBeforeDashes else []
+    yield f"```\n{' '.join(['rose', name, *options, *arguments, *after])}\n```\n\n"
     yield table(("argument or option", "meaning"), [_row(each) for each in given])
 
 
