@@ -177,7 +177,7 @@ def list_(
 
 @app.command(cls=Command, rich_help_panel=INSPECT)
 def logs(
-    run_name: options.RunName = None,
+    run_name: options.RunBeforeSteps = None,
     learner: options.OneLearner = None,
     iteration: options.OneIteration = None,
     task: options.OneTask = None,
@@ -278,6 +278,11 @@ def doctor(pilot: options.Pilot = False, doctor_format: options.TextOrJson = "te
 
 def main() -> NoReturn:
     """The `rose` command."""
+    name = _name_used()
+    if os.environ.get(f"_{name.replace('-', '_').upper()}_COMPLETE", "").startswith("complete_"):
+        from rose_cli.completion import answer
+
+        sys.exit(answer(lambda: app(prog_name=name)))
     replace_closed_streams()
     escape_unencodable()
     code: int = ExitCode.OK

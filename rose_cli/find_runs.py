@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shlex
 from collections import Counter
 from contextlib import suppress
@@ -11,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rose_cli.journal.state import can_resume
-from rose_cli.plan.file import load_plan
-from rose_cli.run_info import is_running, ownership_text, read_run, require_trust, try_read_run
+from rose_cli.run_info import ownership_text, read_run, require_trust, try_read_run
 from rose_cli.runs.changes import campaign_changes
 from rose_cli.runs.directory import LATEST, RUNS, RunDirectory
+from rose_cli.runs.listing import campaign_of, is_of, is_readable_run, is_run, running_runs, runs_of
 from rose_cli.util.errors import RoseError, RunDirectoryError, UsageError
 from rose_cli.util.text import counted, did_you_mean, listed
 from rose_cli.view.console import notice
@@ -78,7 +77,7 @@ def find_own_run(argument: str | None, command: str, *, trust: bool) -> RunDirec
 
 def find_interrupted_run(argument: str | None, *, trust: bool) -> RunDirectory:
     """The run for `rose resume`: without a name, the latest one that can be resumed."""
-    if argument is not None and (_is_run(Path(argument)) or not Path(argument).exists()):
+    if argument is not None and (is_run(Path(argument)) or not Path(argument).exists()):
         return find_own_run(argument, "resume", trust=trust)
     folder, campaign = _search_location(argument)
     skipped: list[tuple[RunDirectory, OwnershipProblem]] = []
@@ -93,26 +92,6 @@ def find_interrupted_run(argument: str | None, *, trust: bool) -> RunDirectory:
     raise _why_not_resumable(folder, campaign)
 
 
-def default_run() -> RunDirectory | None:
-    """The run that is meant without RUN, without telling the user; None if there is none here."""
-    running, runs = running_runs(Path(), None), list(runs_of(Path()))
-    return next((each for each in (*running, *runs) if each.doubt is None), runs[0] if runs else None)
-
-
-def refers_to_run(argument: str) -> bool:
-    """Whether it names a run, a file, which can only be a campaign's, or a directory in which there are runs."""
-    path = Path(argument)
-    if _is_run(path) or _is_run(Path(RUNS) / argument):
-        return True
-    return path.is_file() or (path.is_dir() and any(runs_of(path)))
-
-
-def running_runs(folder: Path, campaign: Path | None) -> list[RunDirectory]:
-    """The user's own runs in a directory, or of a campaign file in it, that are running; the latest first."""
-    found = (directory for directory in runs_of(folder) if is_running(directory))
-    return [each for each in found if (campaign is None or _is_of(each, campaign)) and each.doubt is None]
-
-
 def name_of(directory: RunDirectory) -> str:
     return f"'{short_path(directory.path)}'"
 
@@ -124,12 +103,12 @@ def _names(runs: Sequence[RunDirectory]) -> str:
 def _named(argument: str) -> RunDirectory | None:
     """The run of that directory or name; None if it names a campaign file or a directory of runs."""
     path = Path(argument)
-    if _is_run(path):
+    if is_run(path):
         return RunDirectory.at(path)
     if path.is_file() or path.is_dir():
         return None
     by_name = Path(RUNS) / argument
-    if _is_run(by_name):
+    if is_run(by_name):
         return RunDirectory.at(by_name)
     message = f"there is no run '{argument}'"
     near = did_you_mean(argument, [directory.path.name for directory in runs_of(Path())])
@@ -178,34 +157,6 @@ def next_options(state: RunState, run: str) -> tuple[str, str]:
     return rerun, "for another criterion or patience, start a new run"
 
 
-def runs_of(folder: Path) -> Iterator[RunDirectory]:
-    """The runs in a directory, the newest first."""
-    runs = folder if folder.name == RUNS else folder / RUNS
-    entries = runs.iterdir() if runs.is_dir() else ()
-    found = [path for path in entries if not path.is_symlink() and _is_readable_run(path)]
-    for path in sorted(found, key=_modification_time, reverse=True):
-        yield RunDirectory.at(path)
-
-
-def hidden_runs(folder: Path) -> Iterator[tuple[Path, str]]:
-    """The directories beside the runs that this user may not read, such as private runs of other users."""
-    runs = folder if folder.name == RUNS else folder / RUNS
-    for path in sorted(runs.iterdir()) if runs.is_dir() else ():
-        if path.is_dir() and not path.is_symlink():
-            try:
-                _is_run(path)
-            except PermissionError as error:
-                yield path, f"cannot be read: {str(error.strerror).lower()}"
-
-
-def _modification_time(run: Path) -> int:
-    """Of the plan, for sorting runs; a run that was deleted meanwhile comes last."""
-    try:
-        return (run / "plan.json").lstat().st_mtime_ns
-    except OSError:
-        return 0
-
-
 def _own_runs(
     folder: Path, campaign: Path | None, skipped: list[tuple[RunDirectory, OwnershipProblem]]
 ) -> Iterator[RunDirectory]:
@@ -213,7 +164,7 @@ def _own_runs(
     for directory in runs_of(folder):
         if (doubt := directory.doubt) is not None:
             skipped.append((directory, doubt))
-        elif campaign is None or _is_of(directory, campaign):
+        elif campaign is None or is_of(directory, campaign):
             yield directory
 
 
@@ -234,14 +185,14 @@ def _latest(folder: Path, campaign: Path | None, *, act: str | None = None) -> R
         _notice_skipped(skipped)
         return directory
     for directory, doubt in skipped:
-        if campaign is None or _is_of(directory, campaign):
+        if campaign is None or is_of(directory, campaign):
             if act is not None:
                 require_trust(directory, act, trust=False, doubt=doubt)
             return directory
     if campaign is None:
         hint = _other_locations(folder) or "start one: rose run campaign.yaml"
         raise UsageError(f"there is no run in '{folder}'", hint)
-    others = sorted({file.name for directory in runs_of(folder) if (file := _campaign_of(directory)) is not None})
+    others = sorted({file.name for directory in runs_of(folder) if (file := campaign_of(directory)) is not None})
     message = f"there is no run of '{campaign}' in '{folder}'"
     if others:
         shown = listed([f"'{name}'" for name in others], MOST_SHOWN)
@@ -253,46 +204,14 @@ def _latest(folder: Path, campaign: Path | None, *, act: str | None = None) -> R
 def _other_locations(folder: Path) -> str | None:
     """A hint at runs nearby: around the directory, above it, or in its subdirectories."""
     here = folder.absolute()
-    around = next((parent for parent in (here, *here.parents) if _is_run(parent)), None)
+    around = next((parent for parent in (here, *here.parents) if is_run(parent)), None)
     if around is not None:
         return f"this directory is inside a run; try `rose status {shlex.quote(short_path(around))}`"
     with suppress(OSError):
         below = islice((path for path in sorted(here.iterdir()) if path.is_dir()), MOST_SEARCHED)
         near = (*islice(here.parents, MOST_ABOVE), *below)
-        places = [place for place in near if _is_readable_run(place) or any(runs_of(place))]
+        places = [place for place in near if is_readable_run(place) or any(runs_of(place))]
         if places:
             shown = ", ".join(f"'{short_path(place)}'" for place in places[:MOST_SHOWN])
             return f"there are runs in {shown}; try `rose status {shlex.quote(short_path(places[0]))}`"
     return None
-
-
-def _is_of(directory: RunDirectory, campaign: Path) -> bool:
-    file = _campaign_of(directory)
-    return file is not None and file.resolve() == campaign.resolve()
-
-
-def _campaign_of(directory: RunDirectory) -> Path | None:
-    """The current path of a run's campaign file; None if the plan cannot be read."""
-    try:
-        return Path(load_plan(directory.plan).campaign_file)
-    except (RunDirectoryError, MemoryError):
-        return None
-
-
-def _is_run(path: Path) -> bool:
-    """Even if `plan.json` is not a regular file: reading it then reports the reason."""
-    try:
-        (path / "plan.json").lstat()
-    except OSError as error:
-        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-            raise
-        return False
-    return True
-
-
-def _is_readable_run(path: Path) -> bool:
-    """Whether it is a run; False for a directory that may not be read."""
-    try:
-        return _is_run(path)
-    except PermissionError:
-        return False

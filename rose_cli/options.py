@@ -8,10 +8,13 @@ typer on Python 3.10 reads `Optional[str]`, not `str | None`.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 RUN, INSPECT, RECOVER, MACHINE = "Run", "Inspect", "Recover", "Machine"
 """The panels of commands in the help."""
@@ -53,36 +56,87 @@ def _usage(argument: TyperArgument) -> str:
     return name if argument.required else f"[{name}]"
 
 
+def _offers(kind: str) -> Callable[[typer.Context, str], list[str]]:
+    """Completion of a value in a shell; `completion.py` is loaded only then."""
+
+    def complete(ctx: typer.Context, incomplete: str) -> list[str]:
+        from rose_cli.completion import offers
+
+        # typer leaves all arguments in `args` while the value of an option is missing
+        names = [str(param.name) for param in ctx.command.params if isinstance(param, TyperArgument)]
+        return offers(kind, {**ctx.params, **dict(zip(names, ctx.args, strict=False))}, incomplete)
+
+    return complete
+
+
 # --- arguments -------------------------------------------------------------------------------------------------------
 
 _RUN_HELP = "Run directory, run name or campaign file."
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="Campaign file.", show_default=False)]
-Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Campaign files.", show_default=False)]
+File = Annotated[
+    Path,
+    typer.Argument(metavar="FILE", help="Campaign file.", show_default=False, autocompletion=_offers("campaign file")),
+]
+Files = Annotated[
+    list[Path],
+    typer.Argument(metavar="FILE", help="Campaign files.", show_default=False, autocompletion=_offers("campaign file")),
+]
 FileOrRun = Annotated[
     str,
-    typer.Argument(metavar="FILE|RUN", help="Campaign file, run directory or run name.", show_default=False),
+    typer.Argument(
+        metavar="FILE|RUN",
+        help="Campaign file, run directory or run name.",
+        show_default=False,
+        autocompletion=_offers("file or run"),
+    ),
 ]
 RunName = Annotated[
     Optional[str],
-    typer.Argument(metavar="RUN", help=f"{_RUN_HELP} Default: the run that is running, else the latest here."),
+    typer.Argument(
+        metavar="RUN",
+        help=f"{_RUN_HELP} Default: the run that is running, else the latest here.",
+        autocompletion=_offers("run"),
+    ),
+]
+RunBeforeSteps = Annotated[
+    Optional[str],
+    typer.Argument(
+        metavar="RUN",
+        help=f"{_RUN_HELP} Default: the run that is running, else the latest here.",
+        autocompletion=_offers("step"),
+    ),
 ]
 RunningRun = Annotated[
-    Optional[str], typer.Argument(metavar="RUN", help=f"{_RUN_HELP} Default: the only run that is running here.")
+    Optional[str],
+    typer.Argument(
+        metavar="RUN",
+        help=f"{_RUN_HELP} Default: the only run that is running here.",
+        autocompletion=_offers("running run"),
+    ),
 ]
 InterruptedRun = Annotated[
     Optional[str],
-    typer.Argument(metavar="RUN", help=f"{_RUN_HELP} Default: the latest run here that can be resumed."),
+    typer.Argument(
+        metavar="RUN",
+        help=f"{_RUN_HELP} Default: the latest run here that can be resumed.",
+        autocompletion=_offers("run"),
+    ),
 ]
-NamedRun = Annotated[str, typer.Argument(metavar="RUN", help=_RUN_HELP)]
+NamedRun = Annotated[str, typer.Argument(metavar="RUN", help=_RUN_HELP, autocompletion=_offers("run"))]
 NewDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="Directory to write to, created if missing.")]
 TemplateName = Literal["python", "committee", "mpi", "reinforcement-learning", "shell"]
 Template = Annotated[TemplateName, typer.Option("--template", metavar="NAME", help="Kind of campaign; see --list.")]
 ListTemplates = Annotated[bool, typer.Option("--list", help="List the templates and write nothing.")]
 RunsDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="Directory of the campaigns.")]
-OneLearner = Annotated[Optional[str], typer.Argument(metavar="LEARNER", help="Only this learner.")]
-OneIteration = Annotated[Optional[str], typer.Argument(metavar="ITERATION", help="Only this iteration.")]
-OneTask = Annotated[Optional[str], typer.Argument(metavar="TASK", help="Only this task.")]
+OneLearner = Annotated[
+    Optional[str], typer.Argument(metavar="LEARNER", help="Only this learner.", autocompletion=_offers("step"))
+]
+OneIteration = Annotated[
+    Optional[str], typer.Argument(metavar="ITERATION", help="Only this iteration.", autocompletion=_offers("step"))
+]
+OneTask = Annotated[
+    Optional[str], typer.Argument(metavar="TASK", help="Only this task.", autocompletion=_offers("step"))
+]
 
 
 class CommandBeforeDashes(Command):
@@ -123,12 +177,22 @@ TrustToExec = Annotated[
 
 Learners = Annotated[
     Optional[list[str]],
-    typer.Option("--learner", metavar="NAME", help="Only this learner (repeatable).", rich_help_panel=_CHANGE),
+    typer.Option(
+        "--learner",
+        "-l",
+        metavar="NAME",
+        help="Only this learner (repeatable).",
+        rich_help_panel=_CHANGE,
+        autocompletion=_offers("learner"),
+    ),
 ]
 Iterations = Annotated[
     Optional[list[str]],
     typer.Option(
-        "--iteration", metavar="N", help="Full commands of these iterations: 3, 0-3, 0,2,5-7 or 8+ (repeatable)."
+        "--iteration",
+        metavar="N",
+        help="Full commands of these iterations: 3, 0-3, 0,2,5-7 or 8+ (repeatable).",
+        autocompletion=_offers("iteration"),
     ),
 ]
 Full = Annotated[bool, typer.Option("--full", help="Full commands of every iteration, one by one.")]
@@ -140,11 +204,18 @@ Settings = Annotated[
         metavar="KEY=VALUE",
         help="Override a value in the campaign file (repeatable).",
         rich_help_panel=_CHANGE,
+        autocompletion=_offers("setting"),
     ),
 ]
 Engine = Annotated[
     Optional[str],
-    typer.Option("--engine", metavar="KIND", help="Engine: local or radical.pilot.", rich_help_panel=_CHANGE),
+    typer.Option(
+        "--engine",
+        metavar="KIND",
+        help="Engine: local or radical.pilot.",
+        rich_help_panel=_CHANGE,
+        autocompletion=_offers("engine"),
+    ),
 ]
 MaxIter = Annotated[
     Optional[str],
@@ -152,7 +223,7 @@ MaxIter = Annotated[
 ]
 RunDir = Annotated[Optional[Path], typer.Option("--run-dir", metavar="DIR", help="Run directory to create.")]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Print the plan without running anything.", rich_help_panel=_TRY)
+    bool, typer.Option("--dry-run", "-n", help="Print the plan without running anything.", rich_help_panel=_TRY)
 ]
 Smoke = Annotated[
     bool,
@@ -169,6 +240,7 @@ Output = Annotated[
     Literal["auto", "live", "plain", "json", "quiet"],
     typer.Option(
         "--output",
+        "-o",
         metavar="MODE",
         help="live (a table), plain (lines), json (events), quiet, or auto: live on a terminal, plain elsewhere.",
     ),
@@ -205,17 +277,20 @@ SortResults = Annotated[
         rich_help_panel=_RESULTS,
     ),
 ]
-Watch = Annotated[bool, typer.Option("--watch", help="Refresh until the run ends.")]
 Legend = Annotated[bool, typer.Option("--legend", help="Explain the signs and columns of the table.")]
+Watch = Annotated[bool, typer.Option("--watch", "-w", help="Refresh until the run ends.")]
 Sizes = Annotated[bool, typer.Option("--size", help="Also show how much disk space each run uses.")]
 Failures = Annotated[bool, typer.Option("--failures", help="Export the failed attempts instead.")]
 FailedLogs = Annotated[bool, typer.Option("--failed", help="Only failed attempts.")]
-Follow = Annotated[bool, typer.Option("--follow", help="Follow new output until the run ends.")]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Follow new output until the run ends.")]
 Raw = Annotated[bool, typer.Option("--raw", help="Print control sequences unchanged, even on a terminal.")]
 
 # --- to stop, resume and clean ---------------------------------------------------------------------------------------
 
-StoppedLearner = Annotated[Optional[str], typer.Option("--learner", metavar="NAME", help="Only this learner.")]
+StoppedLearner = Annotated[
+    Optional[str],
+    typer.Option("--learner", "-l", metavar="NAME", help="Only this learner.", autocompletion=_offers("learner")),
+]
 TrustToStop = Annotated[bool, typer.Option("--trust", help="Stop RUN even if other users own it or can modify it.")]
 RaisedMaxIter = Annotated[
     Optional[int],
@@ -223,18 +298,29 @@ RaisedMaxIter = Annotated[
 ]
 FromIteration = Annotated[
     Optional[int],
-    typer.Option("--from-iteration", metavar="N", min=0, help="Rerun from iteration N.", rich_help_panel=_WHAT),
+    typer.Option(
+        "--from-iteration",
+        metavar="N",
+        min=0,
+        help="Rerun from iteration N.",
+        rich_help_panel=_WHAT,
+        autocompletion=_offers("iteration"),
+    ),
 ]
 ResumedLearners = Annotated[
     Optional[list[str]],
     typer.Option(
         "--learner",
+        "-l",
         metavar="NAME",
         help="Of the learners that have stopped, resume only this one (repeatable).",
         rich_help_panel=_WHAT,
+        autocompletion=_offers("learner"),
     ),
 ]
-DryRunOfResume = Annotated[bool, typer.Option("--dry-run", help="Show what would be kept and what would be rerun.")]
+DryRunOfResume = Annotated[
+    bool, typer.Option("--dry-run", "-n", help="Show what would be kept and what would be rerun.")
+]
 StealLock = Annotated[
     bool,
     typer.Option(
@@ -275,7 +361,7 @@ Workspaces = Annotated[
         "--workspaces", help="Also delete the workspaces of finished learners, which then cannot be extended."
     ),
 ]
-DryRunOfClean = Annotated[bool, typer.Option("--dry-run", help="Show what would be deleted without deleting it.")]
+DryRunOfClean = Annotated[bool, typer.Option("--dry-run", "-n", help="Show what would be deleted without deleting it.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")]
 TrustToClean = Annotated[bool, typer.Option("--trust", help="Clean RUN even if other users own it or can modify it.")]
 

@@ -84,15 +84,6 @@ def read_run(directory: RunDirectory) -> RunInfo:
     return RunInfo(directory, plan, state, alive, damage)
 
 
-def is_running(directory: RunDirectory) -> bool:
-    """Whether a session is working on the run. Reads its lock only, unless another user hides that."""
-    if is_hidden(directory.path):
-        info = try_read_run(directory)[0]
-        return info is not None and info.alive
-    owner = read_owner(directory.path)
-    return owner is not None and is_alive(owner) is not False
-
-
 def try_read_run(directory: RunDirectory) -> tuple[RunInfo | None, str]:
     """The run, or why it cannot be read: whatever is wrong with one run, the others must still be listed."""
     try:

@@ -133,3 +133,19 @@ def test_a_wrong_command_line_is_reported_as_any_other_error(rose: Rose, words: 
 def test_an_iteration_that_is_not_a_number_is_named(rose: Rose) -> None:
     called = rose("resume", "r", "--from-iteration", "two")
     assert (called.code, called.err) == (2, "error: --from-iteration must be an integer, not 'two'\n")
+
+
+def test_an_option_has_the_same_short_form_in_all_commands() -> None:
+    forms: dict[str, set[str]] = {}
+    for command in get_command(app).commands.values():  # type: ignore[attr-defined]
+        for words in (param.opts for param in command.params if len(param.opts) > 1):
+            assert len(words) == 2
+            forms.setdefault(words[1], set()).add(words[0])
+    assert {short: long for short, (long,) in forms.items()} == {
+        "-n": "--dry-run",
+        "-o": "--output",
+        "-l": "--learner",
+        "-f": "--follow",
+        "-w": "--watch",
+        "-y": "--yes",
+    }

@@ -6,9 +6,9 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Literal
 
-from rose_cli.find_runs import hidden_runs, runs_of
 from rose_cli.journal.state import Status
 from rose_cli.run_info import ownership_text, try_read_run
+from rose_cli.runs.listing import hidden_runs, runs_of
 from rose_cli.util.errors import ExitCode
 from rose_cli.util.json_output import finite, iso_time, write_json
 from rose_cli.util.ownership import owner_name

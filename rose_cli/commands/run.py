@@ -15,9 +15,10 @@ from rose_cli.campaign_file import (
     task_environment,
 )
 from rose_cli.engines import capacity_warnings
-from rose_cli.find_runs import MOST_SHOWN, name_of, running_runs
+from rose_cli.find_runs import MOST_SHOWN, name_of
 from rose_cli.new_run import begin, new_run_directory
 from rose_cli.run_session import run_and_report
+from rose_cli.runs.listing import running_runs
 from rose_cli.runs.lock import RunLock
 from rose_cli.util.text import counted, listed
 from rose_cli.view.console import notice

@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose_cli.find_runs import MOST_SHOWN, find_own_run, name_of, running_runs
+from rose_cli.find_runs import MOST_SHOWN, find_own_run, name_of
 from rose_cli.run_info import RunInfo, read_run
+from rose_cli.runs.listing import running_runs
 from rose_cli.runs.stop_requests import StopRequest, send_request, withdraw_request
 from rose_cli.util.errors import ExitCode, RunDirectoryError, check_known
 from rose_cli.util.ownership import restrict_umask
