@@ -12,6 +12,7 @@ import anyio
 from rose_cli.journal import events as e
 from rose_cli.journal.codec import to_json
 from rose_cli.util.text import counted
+from rose_cli.view.campaign_line import SEPARATOR, Outlook, campaign_words
 from rose_cli.view.columns import threshold_text
 from rose_cli.view.console import SafeStream, notice, open_console, safe
 from rose_cli.view.failures import cause_keys, dropped_report, has_log
@@ -32,6 +33,12 @@ if TYPE_CHECKING:
 
 MAX_NAME = 32
 LOOK_SECONDS = 0.5
+
+FIRST_PROGRESS_SECONDS, LAST_PROGRESS_SECONDS = 60.0, 600.0
+"""A line says how far the campaign is after this time, then after twice that time, and so on up to the last."""
+
+MOST_COLUMNS = 200
+"""How long that line may be."""
 
 SHOWN_EQUAL = 3
 """Equal failures that are shown, each in a line of its own."""
@@ -83,10 +90,15 @@ class PlainScreen:
             open_console(self._writer.stream).print(footer)
 
     async def _report_activity(self) -> None:
-        """A line when the engine starts something that tasks wait for, and one when it has finished."""
+        """A line when the engine starts something that tasks wait for, when it has finished, and on the progress."""
         before: tuple[str, float] | None = None
+        pause, due = FIRST_PROGRESS_SECONDS, self._facts().now + FIRST_PROGRESS_SECONDS if self._facts else 0.0
         while self._facts is not None:
             facts = self._facts()
+            if facts.now >= due:
+                self._report_progress(facts)
+                pause = min(2 * pause, LAST_PROGRESS_SECONDS)
+                due = facts.now + pause
             if facts.doing != before and before is not None:
                 self._writer.post(f"{clock(facts.now)} {before[0]} took {short_time(facts.now - before[1])}\n")
             if facts.doing != before and facts.doing is not None:
@@ -94,6 +106,12 @@ class PlainScreen:
             before = facts.doing
             await anyio.sleep(LOOK_SECONDS)
         await anyio.sleep_forever()
+
+    def _report_progress(self, facts: Facts) -> None:
+        """ "12:03:40 so far: 37 of at most 40 iterations · 6 of 8 cores · ~10 to 20 min left" """
+        outlook = Outlook.of(self._plan, self._state, facts)
+        words = campaign_words(self._plan, self._state, facts, outlook, MOST_COLUMNS)
+        self._writer.post(f"{clock(facts.now)} so far: {SEPARATOR.join(words.values())}\n")
 
     def _open(self) -> None:
         """The first line, once: the first events of a resume are recorded before `run` is called."""

@@ -267,3 +267,29 @@ def test_a_reader_that_does_not_read_holds_nobody_up() -> None:
             scribe.finish()
             drained.join()
         assert scribe.is_idle
+
+
+def test_a_line_says_now_and_then_how_far_the_campaign_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rose_cli.view.plain.LOOK_SECONDS", 0.001)
+    stream = io.StringIO()
+    scenario = Scenario.begin(make_plan(("a", "b"), max_iter=3))
+    scenario.iterate("a", 0.5, seconds=10.0)
+    times = iter([0.0, 0.0, 59.0, 61.0, 100.0, 179.0, 182.0, 419.0, 425.0, 3000.0, 3599.0, 3601.0])
+
+    async def show() -> None:
+        async with anyio.create_task_group() as group:
+
+            def facts() -> Facts:
+                if (now := next(times, None)) is None:
+                    group.cancel_scope.cancel()
+                return Facts(START + 40.0 + (now or 0.0), 1, 2)
+
+            group.start_soon(PlainScreen(scenario.plan, scenario.state, stream, facts).run)
+
+    anyio.run(show)
+    lines = stream.getvalue().splitlines()[1:]
+    assert [line[:17] for line in lines] == [
+        "00:01:41 so far: ", "00:03:42 so far: ", "00:07:45 so far: ", "00:50:40 so far: ", "01:00:41 so far: ",
+    ]  # fmt: skip
+    assert lines[0][17:].startswith("1 of at most 6 iterations · 1 of 2 cores · ~")
+    assert lines[0].endswith(" left")
