@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 
 from rose_cli.util.trees import format_size
+from rose_cli.view.campaign_line import SEPARATOR
 from rose_cli.view.columns import Column, line_of, width_of
 from rose_cli.view.console import notice, open_console, safe, shortened, shortened_in_middle
 from rose_cli.view.progress import DisplayStatus, status_words
@@ -108,7 +109,8 @@ def print_runs(runs: Sequence[ListedRun], folder: Path) -> None:
     for run in runs:
         console.print(line_of(columns, [_cell(run, column) for column in columns]))
         if run.differs:
-            console.print(f"    {safe(', '.join(f'{name} {value}' for name, value in run.differs.items()))}")
+            differs = SEPARATOR.join(f"{name} {value}" for name, value in run.differs.items())
+            console.print(f"    {shortened(differs, max(1, console.width - 4))}")
         if run.note:
             console.print(f"    {safe(run.note)}")
 

@@ -76,3 +76,18 @@ def test_a_running_run_is_marked(rose: Rose) -> None:
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=PATIENCE)
     assert rose("list").out.splitlines()[1].startswith("■ slow-")
+
+
+def test_the_settings_that_differ_between_runs_of_a_campaign(campaign: Rose) -> None:
+    campaign.write("{name: other, max_iter: 1, tasks: {s: {executable: 'true'}}, learners: 1}", "other.yaml")
+    assert campaign("run", "campaign.yaml", "--max-iter", "1").code == 0
+    assert campaign("run", "other.yaml").code == 0
+    assert campaign("run", "campaign.yaml", "--max-iter", "1", "--set", "tasks.simulation.options.--rate=0.5").code == 0
+    listed = campaign.json("list", "--format", "json")
+    runs = {f"{run['campaign']}-{run['name'][-1]}": run for run in listed}
+    assert {name: run["differs"] for name, run in runs.items()} == {
+        "looks-1": {"--rate": "0.001"},
+        "looks-2": {"--rate": "0.5"},
+        "other-1": {},
+    }
+    assert "\n    --rate 0.5\n" in campaign("list").out

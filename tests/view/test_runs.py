@@ -44,7 +44,7 @@ EIGHTY = """\
   run                  learners                best                elapsed  size
 ▸ pendulum-20261128-4  2 running, 2 pending                           8:43
 • pendulum-20261128-3  4 done                  0.1117 @5 uncerta…     8:43  1 GB
-    train.--lr 0.1, max_iter 20
+    train.--lr 0.1 · max_iter 20
 ✗ pendulum-20261128-2  5 failed                                       8:43  4 KB
 ■ pendulum-20261128-1  1 failed, 2 done, 1 i…  0.5 @17 a-learner…     8:43
 """
@@ -53,7 +53,7 @@ FIFTY = """\
   run                  learners
 ▸ pendulum-20261128-4  2 running, 2 pending
 • pendulum-20261128-3  4 done
-    train.--lr 0.1, max_iter 20
+    train.--lr 0.1 · max_iter 20
 ✗ pendulum-20261128-2  5 failed
 ■ pendulum-20261128-1  1 failed, 2 done, 1 interr…
 """
