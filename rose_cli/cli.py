@@ -219,8 +219,23 @@ def exec_(
 
 
 @app.command(cls=Command, rich_help_panel=INSPECT)
+def path(
+    run_name: options.RunName = None,
+    learner: options.WorkspaceLearner = None,
+    iteration: options.FilesIteration = None,
+    best: options.Best = False,
+) -> None:
+    """Print where a run, a workspace, or the files of an iteration are."""
+    from rose_cli.commands.path import path as command
+
+    words = [word for word in (run_name, learner, iteration) if word is not None]
+    raise typer.Exit(command(words, best=best))
+
+
+@app.command(cls=Command, rich_help_panel=INSPECT)
 def export(
     run_name: options.RunName = None,
+    learner: options.ExportedLearners = None,
     export_format: options.ExportFormat = "csv",
     output: options.OutputFile = None,
     failures: options.Failures = False,
@@ -228,7 +243,7 @@ def export(
     """Export the finished iterations of a run as a table."""
     from rose_cli.commands.export import export as command
 
-    raise typer.Exit(command(run_name, export_format, output, failures=failures))
+    raise typer.Exit(command(run_name, export_format, output, learners=learner or (), failures=failures))
 
 
 @app.command(cls=Command, rich_help_panel=RECOVER)
@@ -335,7 +350,7 @@ def _name_used() -> str:
     return name if name in COMMAND_NAMES else COMMAND_NAMES[0]
 
 
-_READERS = (["status"], ["list"], ["logs"], ["export"])
+_READERS = (["status"], ["list"], ["logs"], ["export"], ["path"])
 """Commands that only show something: when terminated they say nothing, like `tail -f`."""
 
 

@@ -128,6 +128,15 @@ TemplateName = Literal["python", "committee", "mpi", "reinforcement-learning", "
 Template = Annotated[TemplateName, typer.Option("--template", metavar="NAME", help="Kind of campaign; see --list.")]
 ListTemplates = Annotated[bool, typer.Option("--list", help="List the templates and write nothing.")]
 RunsDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="Directory of the campaigns.")]
+WorkspaceLearner = Annotated[
+    Optional[str], typer.Argument(metavar="LEARNER", help="Print its workspace.", autocompletion=_offers("step"))
+]
+FilesIteration = Annotated[
+    Optional[str],
+    typer.Argument(
+        metavar="ITERATION", help="Print the files that this iteration has left.", autocompletion=_offers("step")
+    ),
+]
 OneLearner = Annotated[
     Optional[str], typer.Argument(metavar="LEARNER", help="Only this learner.", autocompletion=_offers("step"))
 ]
@@ -247,6 +256,17 @@ Output = Annotated[
 ]
 TextOrJson = Annotated[Literal["text", "json"], typer.Option("--format", help="Output format.")]
 ReportFormat = Annotated[Literal["text", "json", "github"], typer.Option("--format", help="Report format.")]
+ExportedLearners = Annotated[
+    Optional[list[str]],
+    typer.Option(
+        "--learner",
+        "-l",
+        metavar="NAME",
+        help="Only this learner (repeatable).",
+        autocompletion=_offers("learner"),
+    ),
+]
+Best = Annotated[bool, typer.Option("--best", help="Print the files of the best iteration: of LEARNER, else of all.")]
 ExportFormat = Annotated[Literal["csv", "jsonl"], typer.Option("--format", help="Output format: CSV or JSON Lines.")]
 OutputFile = Annotated[
     Optional[Path],

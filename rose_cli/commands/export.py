@@ -18,7 +18,7 @@ from rose_cli.find_runs import find_run
 from rose_cli.loop.usage import core_seconds, iteration_use
 from rose_cli.plan.model import CRITERION
 from rose_cli.run_info import RunInfo, notice_ownership, read_run
-from rose_cli.util.errors import ExitCode, UsageError
+from rose_cli.util.errors import ExitCode, UsageError, check_known
 from rose_cli.util.json_output import iso_time, json_safe
 
 if TYPE_CHECKING:
@@ -41,35 +41,44 @@ _COLUMNS = ("learner", "iteration", "metric_name", "metric_value", "stop_reason"
 
 _TIME_COLUMNS = ("working_seconds", "waiting_seconds", "paused_seconds", "core_seconds")
 
+_CONTEXT_COLUMNS = ("run", "learner_index", "seed", "operator", "threshold", "failed_attempts")
+
 _TASK_TIMES = "time."
 """How the names of columns with the times of a task start."""
 
 
 def export(
-    argument: str | None, export_format: ExportFormat, output: Path | None, *, failures: bool = False
+    argument: str | None,
+    export_format: ExportFormat,
+    output: Path | None,
+    *,
+    learners: Collection[str] = (),
+    failures: bool = False,
 ) -> ExitCode:
-    """`failures`: the failed attempts, instead of the finished iterations."""
+    """`learners`: those that are exported, all if empty; `failures`: failed attempts, not finished iterations."""
     info = read_run(find_run(argument))
     notice_ownership(info.doubt)
+    for name in learners:
+        check_known("learner", name, [learner.name for learner in info.plan.learners], " in this run")
     if info.damage is not None:  # nobody would notice that rows are missing
         raise info.damage
     with _opened(output) as stream:
         if export_format == "csv" and failures:
-            _write_failures(info, stream)
+            _write_failures(info, stream, learners)
         elif export_format == "csv":
-            _write_csv(info, stream)
+            _write_csv(info, stream, learners)
         else:
-            for row in failure_rows(info) if failures else rows(info):
+            for row in _failure_rows(info, learners) if failures else rows(info, learners):
                 stream.write(json.dumps(json_safe(row), allow_nan=False) + "\n")
     return ExitCode.OK
 
 
-def rows(info: RunInfo) -> Iterator[dict[str, Any]]:
+def rows(info: RunInfo, learners: Collection[str] = ()) -> Iterator[dict[str, Any]]:
     """One row for each finished iteration, learner by learner."""
     for plan in info.plan.learners:
         learner = info.state.learners[plan.name]
-        for iteration in learner.iterations:
-            yield _row(plan, learner, iteration)
+        for iteration in learner.iterations if not learners or plan.name in learners else ():
+            yield {**_row(plan, learner, iteration), **_context(info, plan, iteration)}
 
 
 def _row(plan: LearnerPlan, learner: LearnerState, iteration: IterationState) -> dict[str, Any]:
@@ -114,18 +123,38 @@ def _times(plan: LearnerPlan, iteration: IterationState) -> dict[str, float]:
     }
 
 
-def _write_csv(info: RunInfo, stream: TextIO) -> None:
+def _context(info: RunInfo, plan: LearnerPlan, iteration: IterationState) -> dict[str, Any]:
+    """What tells rows of several runs apart, and what the metric is compared with."""
+    criterion = plan.criterion
+    values = (
+        info.directory.path.resolve().name,
+        plan.index,
+        plan.seed,
+        criterion.operator if criterion else None,
+        criterion.threshold if criterion else None,
+        len(iteration.failed),
+    )
+    return dict(zip(_CONTEXT_COLUMNS, values, strict=True))
+
+
+def _write_csv(info: RunInfo, stream: TextIO, learners: Collection[str]) -> None:
     """In two passes, so that the columns are known without keeping all rows in memory."""
     columns = dict.fromkeys(_COLUMNS)
-    for row in rows(info):
+    for row in rows(info, learners):
         columns.update(dict.fromkeys(row))
-    for column in [name for name in columns if name in _TIME_COLUMNS or name.startswith(_TASK_TIMES)]:
-        columns[column] = columns.pop(column)  # after options and results, where older versions had no column
-    write_csv(columns, rows(info), stream)
+    times = [name for name in columns if name in _TIME_COLUMNS or name.startswith(_TASK_TIMES)]
+    for column in (*times, *_CONTEXT_COLUMNS):
+        columns.pop(column, None)
+        columns[column] = None  # after options and results, where older versions had no column
+    write_csv(columns, rows(info, learners), stream)
 
 
-def _write_failures(info: RunInfo, stream: TextIO) -> None:
-    table = list(failure_rows(info))
+def _failure_rows(info: RunInfo, learners: Collection[str]) -> Iterator[dict[str, Any]]:
+    return (row for row in failure_rows(info) if not learners or row["learner"] in learners)
+
+
+def _write_failures(info: RunInfo, stream: TextIO, learners: Collection[str]) -> None:
+    table = list(_failure_rows(info, learners))
     write_csv(dict.fromkeys([*FAILURE_COLUMNS, *(column for row in table for column in row)]), table, stream)
 
 

@@ -77,6 +77,7 @@ class IterationState:
 
     number: int
     started: float
+    ended: float = 0.0
     seconds: float = 0.0
     value: float | None = None
     options: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -401,6 +402,7 @@ class RunState:
         learner = self._learner(event.learner)
         iteration = learner.current or IterationState(event.iteration, self._now)
         iteration.seconds, iteration.value, iteration.metric_file = event.seconds, event.value, None
+        iteration.ended = self._now
         iteration.spent = learner.times.finish_iteration(self._moment)
         learner.iterations.append(iteration)
         learner.current = None

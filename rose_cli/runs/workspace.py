@@ -116,11 +116,11 @@ def workspace_changes(workspace: Path, known: Mapping[str, int], *, inside: Path
 
 
 def _new_files(workspace: OpenDirectory, known: Mapping[str, int], taken: Counter[str]) -> Iterator[tuple[str, int]]:
-    for name, size in islice(_files(workspace), MOST_SCANNED):
+    for name, status in islice(walk_files(workspace), MOST_SCANNED):
         directory = os.path.dirname(name)
         if name not in known and taken[directory] < MOST_KNOWN_PER_DIRECTORY:
             taken[directory] += 1
-            yield name, size
+            yield name, status.st_size
 
 
 def changed_files(workspace: Path, known: Mapping[str, int], *, inside: Path) -> dict[str, int]:
@@ -163,8 +163,8 @@ def _size(directory: int, name: str) -> int | None:
         return None
 
 
-def _files(workspace: OpenDirectory) -> Iterator[tuple[str, int]]:
-    """All files with their sizes, those nearest to the top first."""
+def walk_files(workspace: OpenDirectory) -> Iterator[tuple[str, os.stat_result]]:
+    """All files but hidden ones, by their relative names, those nearest to the top first. Links are not followed."""
     directories: deque[tuple[str, ...]] = deque([()])
     while directories:
         names = directories.popleft()
@@ -173,7 +173,7 @@ def _files(workspace: OpenDirectory) -> Iterator[tuple[str, int]]:
                 if entry.name.startswith(".") or entry.name == "__pycache__":
                     continue
                 if entry.is_file(follow_symlinks=False):
-                    yield "/".join((*names, entry.name)), entry.stat(follow_symlinks=False).st_size
+                    yield "/".join((*names, entry.name)), entry.stat(follow_symlinks=False)
                 elif entry.is_dir(follow_symlinks=False) and len(names) < MOST_LEVELS:
                     directories.append((*names, entry.name))
 

@@ -54,7 +54,8 @@ def test_an_export_tells_working_from_waiting_and_ends_with_it(ended: Rose) -> N
     columns = text.splitlines()[0].split(",")
     spent = ["working_seconds", "waiting_seconds", "paused_seconds", "core_seconds"]
     tasks = [f"time.{task}.{name}" for task in ("simulation", "criterion") for name in spent]
-    assert columns[-12:] == [*spent, *tasks]
+    context = ["run", "learner_index", "seed", "operator", "threshold", "failed_attempts"]
+    assert columns[-18:] == [*spent, *tasks, *context]
     for row in csv.DictReader(io.StringIO(text)):
         seconds = {name: float(row[name]) for name in (*spent, *tasks)}
         parts = [seconds[f"time.{task}.working_seconds"] for task in ("simulation", "criterion")]
@@ -63,7 +64,7 @@ def test_an_export_tells_working_from_waiting_and_ends_with_it(ended: Rose) -> N
         assert seconds["core_seconds"] == pytest.approx(sum(parts)), "each task has one core"
         assert seconds["paused_seconds"] == 0
     row = json.loads(ended("export", "r", "--format", "jsonl").out.splitlines()[0])
-    assert [name for name in row if name in columns[-12:]] == columns[-12:]
+    assert [name for name in row if name in columns[-18:]] == columns[-18:]
 
 
 def failing(rose: Rose) -> Rose:
@@ -127,3 +128,26 @@ def test_a_learner_that_failed_names_the_iteration(rose: Rose) -> None:
         (row["iteration"], row["stop_reason"], row["failed_iteration"]) for row in rows if row["learner"] == "b"
     ] == [("0", "failed", "1")]
     assert {row["failed_iteration"] for row in rows if row["learner"] == "a"} == {""}
+
+
+def test_rows_say_which_run_they_are_of_and_what_the_metric_is_compared_with(rose: Rose) -> None:
+    rose.write(
+        "{max_iter: 2, tasks: {s: {executable: 'sh flaky.sh', retries: 1}}, learners: [{name: a}, {name: b, seed: 5}],"
+        " stop: {metric: own, operator: <, threshold: 0.5, executable: 'echo 1'}}"
+    )
+    rose.write("test -e there || { touch there; exit 1; }\n", "flaky.sh")
+    assert rose("run", "campaign.yaml", "--output", "quiet").code == 0
+    rows = [json.loads(line) for line in rose("export", "latest", "--format", "jsonl").out.splitlines()]
+    run = (rose.folder / "rose-runs/latest").resolve().name
+    assert {(row["run"], row["operator"], row["threshold"]) for row in rows} == {(run, "<", 0.5)}
+    assert [row["learner_index"] for row in rows] == [0, 0, 1, 1]
+    assert [row["failed_attempts"] for row in rows] == [1, 0, 1, 0]
+    assert rows[-1]["seed"] == 5
+
+
+def test_an_export_of_some_learners(ended: Rose) -> None:
+    out = ended("export", "r", "--learner", "short").out
+    assert {row["learner"] for row in csv.DictReader(io.StringIO(out))} == {"short"}
+    assert "option.simulation.--noise" not in out.splitlines()[0]
+    called = ended("export", "r", "--learner", "shor")
+    assert (called.code, "did you mean 'short'" in called.err) == (2, True)
