@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from rose_cli.config.models import Campaign
     from rose_cli.engine.base import Capacity
     from rose_cli.engine.labels import ResourceLabel
-    from rose_cli.plan.model import Plan
+    from rose_cli.plan.model import Lineage, Plan
     from rose_cli.util.errors import Diagnostic, KeyPath
 
 
@@ -206,6 +206,18 @@ def parse_setting(text: str) -> Setting:
         message = f"--set takes key.path=value, not '{masked_setting(text)}'"
         raise UsageError(message, "for example --set max_iter=3 or --set limits.wall_time=1h")
     return Setting(parts, rest[1:], f"--set {text}")
+
+
+def recorded_settings(lineage: Lineage) -> list[Setting]:
+    """The settings that a run was started or resumed with."""
+    return [_recorded(text) for text in lineage.settings]
+
+
+def _recorded(text: str) -> Setting:
+    option, _, value = text.partition(" ")
+    if option == "--set":
+        return parse_setting(value)
+    return Setting((option.removeprefix("--").replace("-", "_"),), value, text)
 
 
 _PART = re.compile(

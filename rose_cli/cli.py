@@ -252,6 +252,8 @@ def resume(
     max_iter: options.RaisedMaxIter = None,
     from_iteration: options.FromIteration = None,
     learner: options.ResumedLearners = None,
+    settings: options.Settings = None,
+    as_it_was: options.AsItWas = False,
     dry_run: options.DryRunOfResume = False,
     steal_lock: options.StealLock = False,
     force: options.Force = False,
@@ -259,11 +261,17 @@ def resume(
     require_criterion: options.RequireCriterion = False,
     output: options.Output = "auto",
 ) -> None:
-    """Resume an interrupted or failed run."""
+    """Resume an interrupted or failed run, with the present campaign file."""
+    from rose_cli.campaign_file import parse_setting
     from rose_cli.commands.resume import ResumeOptions, preview
     from rose_cli.commands.resume import resume as command
 
-    given = ResumeOptions(max_iter, from_iteration, learner or (), output, require_criterion, steal_lock, force, trust)
+    if as_it_was and settings:
+        raise UsageError("--as-it-was cannot be combined with --set", "remove one of them")
+    changes = [parse_setting(text) for text in settings or ()]
+    given = ResumeOptions(
+        max_iter, from_iteration, learner or (), output, require_criterion, steal_lock, force, trust, changes, as_it_was
+    )
     raise typer.Exit(preview(run_name, given) if dry_run else command(run_name, given))
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rose_cli.journal.state import can_resume
 from rose_cli.run_info import ownership_text, read_run, require_trust, try_read_run
-from rose_cli.runs.changes import campaign_changes
+from rose_cli.runs.changes import campaign_has_changed
 from rose_cli.runs.directory import LATEST, RUNS, RunDirectory
 from rose_cli.runs.listing import campaign_of, is_of, is_readable_run, is_run, running_runs, runs_of
 from rose_cli.util.errors import RoseError, RunDirectoryError, UsageError
@@ -89,6 +89,8 @@ def find_interrupted_run(argument: str | None, *, trust: bool) -> RunDirectory:
             others = f"; {_names(running)} {'is' if len(running) == 1 else 'are'} running" if running else ""
             notice(f"run {name_of(directory)}, the latest that can be resumed{others}")
             return directory
+    if (edited := _latest_edited(folder, campaign)) is not None:
+        return edited
     raise _why_not_resumable(folder, campaign)
 
 
@@ -98,6 +100,16 @@ def name_of(directory: RunDirectory) -> str:
 
 def _names(runs: Sequence[RunDirectory]) -> str:
     return listed([name_of(each) for each in runs], MOST_SHOWN)
+
+
+def _latest_edited(folder: Path, campaign: Path | None) -> RunDirectory | None:
+    """The latest run, if its campaign file was edited after it had finished: that may give it more to do."""
+    try:
+        info = read_run(_latest(folder, campaign, act="resume"))
+    except RoseError:
+        return None
+    is_finished = info.damage is None and not info.alive
+    return info.directory if is_finished and campaign_has_changed(info.directory, info.plan) else None
 
 
 def _named(argument: str) -> RunDirectory | None:
@@ -135,8 +147,6 @@ def _why_not_resumable(folder: Path, campaign: Path | None) -> RoseError:
     name = shlex.quote(short_path(info.directory.path))
     if info.damage is not None:
         return info.damage
-    for line in campaign_changes(info.directory, info.plan, info.state):
-        notice(line)
     message = f"no run in '{folder}' can be resumed: the latest, '{name}', has finished ({stop_reasons(info.state)})"
     file = shlex.quote(short_path(Path(info.plan.campaign_file)))
     new = f"`rose run {file}` starts a new run of the current file"

@@ -29,7 +29,7 @@ MOST_COMPARED = 200
 
 MOST_CHARACTERS = 200
 
-_LOCATION_KEYS = ("origin", "campaign_dir", "campaign_file", "beside", "index")
+_LOCATION_KEYS = ("origin", "campaign_dir", "campaign_file", "beside", "index", "lineage")
 
 
 def altered(state: RunState, now: Mapping[str, str]) -> list[str]:

@@ -98,13 +98,30 @@ def begin(directory: RunDirectory, plan: Plan, text: str, environment: dict[str,
 
 def write_plan(directory: RunDirectory, plan: Plan) -> None:
     """Write or replace plan.json atomically. Its time stays, because runs are sorted by it. Raises OSError."""
-    unfinished = directory.plan.with_suffix(".new")
+    _replace(directory.plan, dump_plan(plan, directory.path), private=has_secrets(plan))
+
+
+def write_changed(directory: RunDirectory, plan: Plan, text: str) -> None:
+    """Replace plan.json, then the run's copy of the campaign file, by those of an edited campaign.
+
+    In this order: a session that was killed in between leaves a copy that differs from the campaign file, so that the
+    next one compares them again. Raises OSError.
+    """
+    if has_secrets(plan):
+        with suppress(OSError):
+            directory.path.chmod(stat.S_IMODE(directory.path.stat().st_mode) & ~0o077)
+    write_plan(directory, plan)
+    _replace(directory.campaign_copy, text, private=has_secrets(plan))
+
+
+def _replace(path: Path, text: str, *, private: bool) -> None:
+    unfinished = path.with_suffix(".new")
     unfinished.unlink(missing_ok=True)
-    write_new(unfinished, dump_plan(plan, directory.path), private=has_secrets(plan))
+    write_new(unfinished, text, private=private)
     with suppress(FileNotFoundError):
-        before = directory.plan.stat()
+        before = path.stat()
         os.utime(unfinished, ns=(before.st_atime_ns, before.st_mtime_ns))
-    unfinished.rename(directory.plan)
+    unfinished.rename(path)
 
 
 def record_creation(directory: RunDirectory, journal: JournalFile, plan: Plan, state: RunState) -> Record:

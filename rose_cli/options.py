@@ -338,6 +338,12 @@ ResumedLearners = Annotated[
         autocompletion=_offers("learner"),
     ),
 ]
+AsItWas = Annotated[
+    bool,
+    typer.Option(
+        "--as-it-was", help="Keep the run's own plan, even if the campaign file has changed.", rich_help_panel=_WHAT
+    ),
+]
 DryRunOfResume = Annotated[
     bool, typer.Option("--dry-run", "-n", help="Show what would be kept and what would be rerun.")
 ]

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from rose_cli.journal import events as e
 from rose_cli.journal.file import DamagedJournalError, read_journal
-from rose_cli.journal.state import LearnerState, RunState, Status, run_status
+from rose_cli.journal.state import Expected, LearnerState, RunState, Status, run_status
 from rose_cli.plan.file import load_plan
+from rose_cli.plan.model import Lineage
 from rose_cli.runs.lock import LockOwner, is_alive, is_hidden, read_owner
 from rose_cli.util.errors import RoseError, RunDirectoryError
 from rose_cli.util.ownership import OVERFLOW_UID
@@ -98,9 +99,19 @@ def try_read_run(directory: RunDirectory) -> tuple[RunInfo | None, str]:
 
 def initial_state(plan: Plan) -> RunState:
     """The state of a run of this plan, before the first record of its journal."""
+    return RunState.planned(expected_of(plan))
+
+
+def expected_of(plan: Plan) -> Expected:
+    """What the journal of a run of this plan has."""
+    lineage = plan.lineage or Lineage()
     tasks: dict[tuple[str, ...], frozenset[str]] = {}  # shared by thousands of learners
     names = {learner.name: tuple(step.task for step in learner.all_steps) for learner in plan.learners}
-    return RunState.planned({name: tasks.setdefault(each, frozenset(each)) for name, each in names.items()})
+    return Expected(
+        {name: tasks.setdefault(each, frozenset((*each, *lineage.dropped))) for name, each in names.items()},
+        frozenset(lineage.added),
+        frozenset(lineage.changes),
+    )
 
 
 def _assume_created(state: RunState, plan: Plan) -> None:

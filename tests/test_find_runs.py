@@ -32,18 +32,22 @@ def name_of(rose: Rose) -> str:
     return str((rose.folder / "rose-runs/latest").readlink())
 
 
-def test_a_resume_of_an_edited_file_shows_what_changed_and_the_ways_on(ended: Rose) -> None:
+def test_a_resume_of_an_edited_file_continues_the_latest_run_though_it_has_finished(ended: Rose) -> None:
     ended.write(CAMPAIGN.replace("max_iter: 1", "max_iter: 4").replace("{name: a}", "{name: a}, {name: b}"))
-    for words in (("campaign.yaml",), (), ("campaign.yaml", "--dry-run")):
+    for words in (("campaign.yaml", "--dry-run"), ("--dry-run",)):
         called = ended("resume", *words)
-        assert (called.code, called.out) == (2, "")
-        assert "max_iter: 1 → 4 (not applied)" in called.err
-        assert "learners[1].name: missing → b (not applied)" in called.err
-        assert (
-            f"can be resumed: the latest, 'rose-runs/{name_of(ended)}', has finished (1 reached max_iter)" in called.err
-        )
-        assert f"`rose resume rose-runs/{name_of(ended)} --max-iter N` extends it" in called.err
-        assert "`rose run campaign.yaml` starts a new run of the current file" in called.err
+        assert called.code == 0, called.err
+        assert "'campaign.yaml' has changed since this run was started; applied:" in called.out
+        assert "a: keeps 1 iteration; continues at iteration 1 (extended to 4 iterations)" in called.out
+        assert "b: keeps 0 iterations; continues at iteration 0" in called.out
+    kept = ended("resume", "--as-it-was")
+    assert (kept.code, "nothing to do" in kept.err) == (0, True), kept.err
+    assert ended("resume").code == 0
+    called = ended("resume")
+    assert (called.code, called.out) == (2, "")
+    assert f"can be resumed: the latest, 'rose-runs/{name_of(ended)}', has finished (2 reached max_iter)" in called.err
+    assert f"`rose resume rose-runs/{name_of(ended)} --max-iter N` extends it" in called.err
+    assert "`rose run campaign.yaml` starts a new run of the current file" in called.err
 
 
 def test_a_resume_of_a_run_that_has_met_its_criterion_offers_no_extension(ended: Rose) -> None:

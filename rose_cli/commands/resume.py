@@ -18,19 +18,20 @@ from rose_cli.journal import events as e
 from rose_cli.journal.codec import Record
 from rose_cli.journal.file import JournalFile
 from rose_cli.loop.session import SessionResult
-from rose_cli.new_run import record_creation, write_plan
+from rose_cli.new_run import record_creation, write_changed, write_plan
 from rose_cli.plan.file import dump_plan, load_plan
 from rose_cli.plan.secrets import secrets_of_plan
-from rose_cli.run_info import initial_state, ownership_text, read_run, require_trust
+from rose_cli.replan import Replan, Wanted, reopened, replan
+from rose_cli.run_info import expected_of, initial_state, ownership_text, read_run, require_trust
 from rose_cli.run_session import SessionSetup, reported_exit_code, run_and_report
 from rose_cli.runs.changes import (
     bound_changes,
-    campaign_changes,
     checksum,
     checksums,
     file_change_lines,
     file_changes,
     fingerprints,
+    named_files,
     unknown_checksums,
 )
 from rose_cli.runs.directory import refuse_links
@@ -52,8 +53,10 @@ from rose_cli.view.wording import short_path
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
+    from rose_cli.campaign_file import Setting
     from rose_cli.journal.state import LearnerState, RunState, SessionState
     from rose_cli.plan.model import Plan
+    from rose_cli.replan import NewPlan
     from rose_cli.run_info import RunInfo
     from rose_cli.runs.directory import RunDirectory
     from rose_cli.runs.moves import Loss
@@ -73,6 +76,8 @@ class ResumeOptions:
     steal_lock: bool = False
     force: bool = False
     trust: bool = False
+    settings: Sequence[Setting] = ()
+    as_it_was: bool = False
 
 
 def resume(argument: str | None, options: ResumeOptions) -> ExitCode:
@@ -89,13 +94,16 @@ def resume(argument: str | None, options: ResumeOptions) -> ExitCode:
             sums = checksums(directory)
             if (changed := altered(state, sums)) and not options.trust:
                 raise _altered(directory, plan, changed)
-            return _resume(RunLocation(directory, plan, state), journal, options, sums)
+            where = RunLocation(directory, plan, state)
+            where.refuse_what_is_missing()
+            return _resume(where, journal, options, _intent(where, options, is_altered=bool(changed)), sums)
 
 
-def _resume(where: RunLocation, journal: JournalFile, options: ResumeOptions, sums: Mapping[str, str]) -> ExitCode:
-    directory, plan, state = where.directory, where.plan, where.state
-    intent = _intent(where, options)
-    where.refuse_what_is_missing()
+def _resume(
+    where: RunLocation, journal: JournalFile, options: ResumeOptions, intent: _Intent, sums: Mapping[str, str]
+) -> ExitCode:
+    directory, state = where.directory, where.state
+    plan = intent.plan
     for line in intent.news:
         notice(line)
     if not intent.continues and not intent.left_out:
@@ -107,7 +115,7 @@ def _resume(where: RunLocation, journal: JournalFile, options: ResumeOptions, su
     is_copy = where.original is not None
     if not is_copy:
         _terminate_leftovers(where, force=options.force)
-    if plan.engine.pilot is not None:  # other engines leave no records
+    if where.plan.engine.pilot is not None:  # other engines leave no records
         forget_pilots(directory.engine, of_a_copy=is_copy)
     for name in intent.fresh:
         if (aside := set_aside(directory.workspace(name), inside=directory.path)) is not None:
@@ -115,7 +123,8 @@ def _resume(where: RunLocation, journal: JournalFile, options: ResumeOptions, su
     for name, what in intent.left_out.items():
         notice(f"learner '{name}' is not resumed: {what}")
     environment = task_environment()
-    known, rewrite = _checksums(where, sums)
+    state.expect(expected_of(plan))
+    known, rewrite = _checksums(where, sums, intent.change)
     setup = SessionSetup(
         directory, plan, journal, state, intent.opening, (), environment, options.output, intent.files, intent.left_out,
         unknown_checksums(state, known), rewrite,
@@ -148,9 +157,9 @@ def preview(argument: str | None, options: ResumeOptions) -> ExitCode:
     if info.damage is not None:
         raise info.damage
     where = RunLocation(info.directory, info.plan, info.state)
-    intent = _intent(where, options)
-    say(f"run {info.directory.path}: {status_words(info.status)}")
     changed = altered(info.state, checksums(info.directory))
+    intent = _intent(where, options, is_altered=bool(changed))
+    say(f"run {info.directory.path}: {status_words(info.status)}")
     for line in altered_lines(info.directory, info.plan, changed):
         say(line)
     if info.doubt is not None:
@@ -170,24 +179,28 @@ def preview(argument: str | None, options: ResumeOptions) -> ExitCode:
 def _preview(info: RunInfo, intent: _Intent) -> Iterator[str]:
     """What a resume does with each learner, and the commands that run next."""
     state = info.state
+    if intent.change is not None:
+        state.expect(expected_of(intent.plan))
     for event in intent.opening:
         if not isinstance(event, e.AttemptLost):
             state.apply(Record(0, state.last_time, event))
     reopened = {event.learner: event.reason for event in intent.opening if isinstance(event, e.LearnerReopened)}
-    yield from preview_lines(info.plan, state, intent.left_out, intent.fresh, reopened)
+    yield from preview_lines(intent.plan, state, intent.left_out, intent.fresh, reopened)
     unfinished = [name for name, learner in state.learners.items() if learner.stop_reason is None]
     names = [name for name in unfinished if name not in intent.left_out]
-    yield from next_command_lines(info.directory, info.plan, state, names, task_environment())
+    yield from next_command_lines(info.directory, intent.plan, state, names, task_environment())
 
 
 @dataclass(frozen=True)
 class _Intent:
-    """What a session would do.
+    """What a session would do, with which plan; `change`: how that differs from the run's own plan, if it does.
 
     `left_out`: learners that cannot be resumed, each with the reason; `fresh`: learners that get a new workspace.
     `files`: fingerprints of files of the plan that have changed. `news`: lines about everything that has changed.
     """
 
+    plan: Plan
+    change: NewPlan | None
     opening: Sequence[e.Event]
     left_out: Mapping[str, Loss]
     fresh: Sequence[str]
@@ -196,24 +209,45 @@ class _Intent:
     continues: bool
 
 
-def _intent(where: RunLocation, options: ResumeOptions) -> _Intent:
-    directory, plan, state = where.directory, where.plan, where.state
-    lost = lost_workspaces(directory, plan, state, ignore_partial=options.force)
-    opening = _opening(plan, state, options, lost)
-    reopened = {event.learner: event for event in opening if isinstance(event, e.LearnerReopened)}
-    fresh = [name for name, event in reopened.items() if event.fresh]
-    running = [name for name, learner in state.learners.items() if learner.stop_reason is None or name in reopened]
+def _intent(where: RunLocation, options: ResumeOptions, *, is_altered: bool) -> _Intent:
+    """A run whose plan.json or campaign.yaml was modified follows plan.json, if it is trusted."""
+    directory, state = where.directory, where.state
+    wanted = Wanted(options.settings, _rewound(state, options), options.as_it_was, options.trust)
+    found = Replan() if is_altered else replan(where, wanted)
+    change = found.new
+    plan = change.plan if change is not None else where.plan
+    lost = lost_workspaces(directory, where.plan, state, ignore_partial=options.force)
+    opening = _opening(plan, state, options, lost, change.event(where) if change is not None else None, change)
+    again = {event.learner: event for event in opening if isinstance(event, e.LearnerReopened)}
+    fresh = [name for name, event in again.items() if event.fresh]
+    running = [name for name, learner in state.learners.items() if learner.stop_reason is None or name in again]
     left_out = {name: lost[name] for name in running if name in lost and name not in fresh}
     kept = [event for event in opening if not (isinstance(event, e.LearnerReopened) and event.learner in left_out)]
+    added = change.comparison.added if change is not None else ()
     files = file_changes(plan, state, fingerprints(plan))
     news = [
         *where.lines(),
-        *campaign_changes(directory, plan, state),
-        *file_change_lines(plan, state, files),
+        *found.news,
+        *file_change_lines(where.plan, state, _old_files(where.plan, plan, files)),
         *changed_workspace_lines(directory, state),
-        *bound_changes(plan, state, kept),
+        *bound_changes(where.plan, state, kept, plan),
     ]
-    return _Intent(kept, left_out, fresh, files, news, continues=len(left_out) < len(running))
+    return _Intent(plan, change, kept, left_out, fresh, files, news, len(left_out) < len(running) + len(added))
+
+
+def _old_files(old: Plan, new: Plan, files: Mapping[str, str]) -> Mapping[str, str]:
+    """Those files that the old plan names too: one that an edit names first has not changed."""
+    if new is old:
+        return files
+    known = named_files(old)
+    return {name: text for name, text in files.items() if not text or name in known}
+
+
+def _rewound(state: RunState, options: ResumeOptions) -> dict[str, int]:
+    """The learners that are sent back, each to its iteration."""
+    if options.from_iteration is None:
+        return {}
+    return {learner.name: options.from_iteration for learner in _chosen(state, options.learners)}
 
 
 def _refusal(directory: RunDirectory, left_out: Mapping[str, Loss]) -> RunDirectoryError:
@@ -225,7 +259,7 @@ def _refusal(directory: RunDirectory, left_out: Mapping[str, Loss]) -> RunDirect
 
 
 def _find(argument: str | None, options: ResumeOptions, *, trust: bool) -> RunDirectory:
-    if options.max_iter is not None or options.from_iteration is not None:
+    if options.settings or options.max_iter is not None or options.from_iteration is not None:
         return find_own_run(argument, "resume", trust=trust)
     return find_interrupted_run(argument, trust=trust)
 
@@ -241,24 +275,33 @@ def _open(directory: RunDirectory, plan: Plan) -> tuple[JournalFile, RunState]:
     return journal, state
 
 
-def _checksums(where: RunLocation, now: Mapping[str, str]) -> tuple[Mapping[str, str], Callable[[], None] | None]:
-    """The checksums for the journal, `now` as they were checked; and if the run was moved, how to update plan.json.
+def _checksums(
+    where: RunLocation, now: Mapping[str, str], change: NewPlan | None = None
+) -> tuple[Mapping[str, str], Callable[[], None] | None]:
+    """The checksums for the journal, `now` as they were checked; and if the plan was changed or the run moved, how to
+    rewrite plan.json.
 
-    A later move is then one from here. The plan is written after the journal knows its checksum: if the session ends
-    in between, the journal knows the old one too.
+    After a move, a later one is then one from here. The plan is written after the journal knows its checksum: if the
+    session ends in between, the journal knows the old one too.
     """
+    if change is not None:  # its event has the new checksums
+        return now, partial(_rewrite, where, change)
     if not where.has_moved:
         return now, None
-
-    def write() -> None:
-        try:
-            write_plan(where.directory, where.plan)
-        except OSError as error:
-            message = f"cannot write '{error.filename or where.directory.plan}': {error.strerror}"
-            raise RunDirectoryError(message, "make it writable, then run `rose resume` again") from error
-
     text = dump_plan(where.plan, where.directory.path)
-    return {**now, where.directory.plan.name: checksum(text.encode())}, write
+    return {**now, where.directory.plan.name: checksum(text.encode())}, partial(_rewrite, where, None)
+
+
+def _rewrite(where: RunLocation, change: NewPlan | None) -> None:
+    """Replace plan.json, and with it the copy of the campaign file, if that has changed."""
+    try:
+        if change is None:
+            write_plan(where.directory, where.plan)
+        else:
+            write_changed(where.directory, change.plan, change.text)
+    except OSError as error:
+        message = f"cannot write '{error.filename or where.directory.plan}': {error.strerror}"
+        raise RunDirectoryError(message, "make it writable, then run `rose resume` again") from error
 
 
 def _terminate_leftovers(where: RunLocation, *, force: bool) -> None:
@@ -292,7 +335,12 @@ def _recorded_processes(where: RunLocation, session: SessionState) -> RecordedPr
 
 
 def _opening(
-    plan: Plan, state: RunState, options: ResumeOptions, lost_workspaces: Collection[str] = ()
+    plan: Plan,
+    state: RunState,
+    options: ResumeOptions,
+    lost_workspaces: Collection[str] = (),
+    changed: e.PlanChanged | None = None,
+    change: NewPlan | None = None,
 ) -> list[e.Event]:
     """The first events of the new session."""
     lost = [
@@ -300,7 +348,9 @@ def _opening(
         for learner in state.learners.values()
         for key, step in learner.running_steps()
     ]
-    return [*lost, *_extension(plan, state, options), *_reopened(state, options, lost_workspaces)]
+    opening: list[e.Event] = [*lost, *([changed] if changed is not None else [])]
+    base = plan if change is None else change.base
+    return [*opening, *_extension(base, state, options), *_reopened(plan, state, options, lost_workspaces, change)]
 
 
 def _extension(plan: Plan, state: RunState, options: ResumeOptions) -> Iterator[e.Event]:
@@ -328,14 +378,24 @@ def _is_extended(learner: LearnerState, bound: int | None, options: ResumeOption
     return bound is None or bound < wanted or stands_below
 
 
-def _reopened(state: RunState, options: ResumeOptions, lost_workspaces: Collection[str]) -> Iterator[e.LearnerReopened]:
+def _reopened(
+    plan: Plan, state: RunState, options: ResumeOptions, lost_workspaces: Collection[str], change: NewPlan | None
+) -> Iterator[e.LearnerReopened]:
+    planned = {learner.name: learner for learner in plan.learners}
+    refiled = change.comparison.refiled if change is not None else ()
     for learner in _chosen(state, options.learners):
+        name = learner.name
+        decision = reopened(learner, planned[name], change, state) if change is not None else None
         if options.from_iteration is not None:
-            yield _sent_back(learner, options, is_lost=learner.name in lost_workspaces)
+            yield _sent_back(learner, options, is_lost=name in lost_workspaces or name in refiled)
+        elif name in refiled and learner.prepared:
+            yield e.LearnerReopened(name, "its files have changed", 0, fresh=True)
         elif learner.stop_reason == "failed":
-            yield e.LearnerReopened(learner.name, "resumed after a failure")
+            yield e.LearnerReopened(name, "resumed after a failure")
         elif learner.stop_reason == "max_iter" and len(learner.iterations) < (options.max_iter or 0):
-            yield e.LearnerReopened(learner.name, f"extended to {options.max_iter} iterations")
+            yield e.LearnerReopened(name, f"extended to {options.max_iter} iterations")
+        elif decision is not None:
+            yield e.LearnerReopened(name, decision)
 
 
 def _sent_back(learner: LearnerState, options: ResumeOptions, *, is_lost: bool) -> e.LearnerReopened:

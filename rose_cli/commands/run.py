@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rose_cli.campaign_file import (
@@ -17,6 +17,7 @@ from rose_cli.campaign_file import (
 from rose_cli.engines import capacity_warnings
 from rose_cli.find_runs import MOST_SHOWN, name_of
 from rose_cli.new_run import begin, new_run_directory
+from rose_cli.plan.model import Lineage
 from rose_cli.run_session import run_and_report
 from rose_cli.runs.listing import running_runs
 from rose_cli.runs.lock import RunLock
@@ -44,7 +45,8 @@ class RunOptions:
 def run(file: Path, options: RunOptions) -> ExitCode:
     environment = task_environment()
     checked = check_campaign(file, environment, options.settings)
-    plan = only_learners(checked.good_plan, options.learners)
+    lineage = Lineage(tuple(setting.source for setting in options.settings), tuple(options.learners))
+    plan = replace(only_learners(checked.good_plan, options.learners), lineage=lineage)
     mentioned = mention_settings(file, environment, options.settings, checked)
     mention_warnings(file, checked, mentioned, plan, environment)
     if running := running_runs(file.parent, file):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raised whenever an older rose could not read the journals of a newer one."""
 
 
@@ -220,6 +220,24 @@ class MaxIterChanged:
     learners: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class PlanChanged:
+    """A resume applied an edited campaign file. It took effect only if plan.json has its number (`change`).
+
+    `edits`: each as it was shown; `settings`: every `--set` and the like of the run, masked. `added`: new learners;
+    `bounds`: learners whose `max_iter` is again the planned one; `forgotten`: unfinished steps of current iterations
+    that start over, as learner/task/replica. `checksums`: as in `RunCreated`, of the files that it writes.
+    """
+
+    change: int
+    edits: tuple[str, ...]
+    settings: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+    bounds: tuple[str, ...] = ()
+    forgotten: tuple[str, ...] = ()
+    checksums: Mapping[str, str] = field(default_factory=dict)
+
+
 Event: TypeAlias = (
     RunCreated
     | SessionStarted
@@ -236,4 +254,5 @@ Event: TypeAlias = (
     | LearnerStopped
     | LearnerReopened
     | MaxIterChanged
+    | PlanChanged
 )

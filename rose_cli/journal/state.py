@@ -203,13 +203,24 @@ class SessionState:
     has_run: bool = False
 
 
+@dataclass(frozen=True)
+class Expected:
+    """What a plan says about its journal: its learners with their tasks, those that `changes` of the plan added to the
+    run, and the numbers of these changes."""
+
+    tasks: Mapping[str, Collection[str]]
+    added: Collection[str] = ()
+    changes: Collection[int] = ()
+
+
 @dataclass
 class RunState:
     """The state of a run. `last_time` is the time of the latest record, in UNIX seconds.
 
     `checksums`: for each file of the run directory, those of the contents that rose wrote or the user trusts.
     `max_iter`: the one that a resume set last; `bound` returns a learner's. `files`: the fingerprints of the files that
-    the plan names, as the latest session found them.
+    the plan names, as the latest session found them. `plan_changes`: those that took effect, with their times;
+    `changes_announced`: the highest number of any.
     """
 
     run_id: str = ""
@@ -225,16 +236,22 @@ class RunState:
     durations: dict[str, Durations] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     checksums: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    plan_changes: list[tuple[float, e.PlanChanged]] = field(default_factory=list)
+    changes_announced: int = 0
     _now: float = 0.0
     _moment: Moment = field(default_factory=Moment)
-    _tasks: Mapping[str, Collection[str]] | None = None
+    _expected: Expected | None = None
 
     @classmethod
-    def planned(cls, tasks: Mapping[str, Collection[str]]) -> RunState:
-        """The state of a run before its first record. Its plan has exactly these learners, with these tasks."""
+    def planned(cls, expected: Expected) -> RunState:
+        """The state of a run before its first record; `expected`: what its plan has."""
         state = cls()
-        state._tasks = tasks
+        state._expected = expected
         return state
+
+    def expect(self, expected: Expected) -> None:
+        """From here on, the run has another plan."""
+        self._expected = expected
 
     def moment(self, now: float, suspended: float = 0.0) -> Moment:
         """`now` for the running session. `suspended`: its own count, if it knows of more than the journal."""
@@ -280,9 +297,10 @@ class RunState:
 
     @_apply_event.register
     def _(self, event: e.RunCreated) -> None:
-        if self._tasks is not None and self.run_id:
+        expected = self._expected
+        if expected is not None and self.run_id:
             raise UnfitError("the run is created a second time")
-        if self._tasks is not None and set(event.learners) != set(self._tasks):
+        if expected is not None and set(event.learners) != set(expected.tasks) - set(expected.added):
             raise UnfitError("the journal belongs to another run: the plan has other learners")
         self.run_id, self.campaign, self.started = event.run_id, event.campaign, self._now
         self.learners = {name: LearnerState(name) for name in event.learners}
@@ -436,11 +454,30 @@ class RunState:
         for name in event.learners or self.learners:
             self._learner(name).max_iter = event.max_iter
 
+    @_apply_event.register
+    def _(self, event: e.PlanChanged) -> None:
+        self._check_created()
+        self._add_checksums(event.checksums)
+        self.changes_announced = max(self.changes_announced, event.change)
+        expected = self._expected
+        if expected is not None and event.change not in expected.changes:
+            return  # its session was killed before plan.json was written
+        self.plan_changes.append((self._now, event))
+        for name in event.added:
+            if expected is not None and name not in expected.added:
+                raise UnfitError(f"the plan has no learner {name!r}")
+            self.learners.setdefault(name, LearnerState(name))
+        for name in event.bounds:
+            self._learner(name).max_iter = None
+        for entry in event.forgotten:
+            name, _, step = entry.partition("/")
+            _forget(self._learner(name), *step.rpartition("/")[::2])
+
     def _add_checksums(self, news: Mapping[str, str]) -> None:
         self.checksums.update({name: (*self.checksums.get(name, ()), text) for name, text in news.items()})
 
     def _check_created(self) -> None:
-        if self._tasks is not None and not self.run_id:
+        if self._expected is not None and not self.run_id:
             raise UnfitError("the first record of a run must be run_created")
 
     def _learner(self, name: str) -> LearnerState:
@@ -451,7 +488,7 @@ class RunState:
 
     def _learner_of(self, event: e.AttemptEvent) -> LearnerState:
         learner = self._learner(event.learner)
-        if self._tasks is not None and event.task not in self._tasks[learner.name]:
+        if self._expected is not None and event.task not in self._expected.tasks[learner.name]:
             raise UnfitError(f"learner {learner.name!r} has no task {event.task!r}")
         return learner
 
@@ -500,6 +537,16 @@ def _keep_origin(learner: LearnerState, event: e.AttemptSucceeded | e.AttemptFai
         failed = isinstance(event, e.AttemptFailed)
         origin = FileOrigin(event.metric_file, event.iteration, event.task, failed)
         learner.file_origins = (origin, *learner.file_origins[: KEPT_ORIGINS - 1])
+
+
+def _forget(learner: LearnerState, task: str, replica: str) -> None:
+    """Forget a step of the current iteration that did not finish, but not the number of its attempts."""
+    key = (task, int(replica)) if replica.isdecimal() and len(replica) < 9 else (task, 0)
+    step = learner.current.steps.pop(key, None) if learner.current else None
+    if learner.current is not None and step is not None:
+        learner.earlier_attempts[learner.current.number, key[0], key[1]] = step.attempt
+        if all(other != task for other, _ in learner.current.steps):
+            learner.current.options.pop(task, None)
 
 
 def _rewind(learner: LearnerState, iteration: int) -> None:

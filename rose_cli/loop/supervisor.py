@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from rose_cli.plan.model import LearnerPlan
 
 
+CONVERGED = "learners have met their criterion"
+"""How the message of a learner ends that `stop_campaign` cancelled."""
+
+
 class Supervisor:
     """Runs the learners of a session. They share its engine and its journal, and nothing else.
 
@@ -89,7 +93,7 @@ class Supervisor:
         met = sum(learner.stop_reason == "criterion_met" for learner in self._session.state.learners.values())
         if met >= needed:
             for name in list(self._session.learner_scopes):
-                self._session.stop_learner(name, f"{met} of {needed} learners have met their criterion")
+                self._session.stop_learner(name, f"{met} of {needed} {CONVERGED}")
 
     def _result(self) -> SessionResult:
         result, source = self._session.result, self._session.deadline.source

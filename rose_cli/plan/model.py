@@ -222,8 +222,27 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class Lineage:
+    """How a run came to its plan.
+
+    `settings`: the options of the command line that override the campaign file, as the user wrote them (`--set a=b`);
+    `only`: the learners that the run is restricted to, if any. `changes`: the numbers of the changes that a resume made
+    to the plan; `added`: the learners that came with them; `dropped`: the tasks that went.
+    """
+
+    settings: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    changes: tuple[int, ...] = ()
+    added: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Plan:
-    """`campaign_file` and `campaign_dir` are the present paths; a plan that was read has an `origin`."""
+    """`campaign_file` and `campaign_dir` are the present paths; a plan that was read has an `origin`.
+
+    `lineage`: None if an older rose started the run.
+    """
 
     campaign: str
     campaign_file: str
@@ -234,3 +253,4 @@ class Plan:
     stop_after_converged: int | None
     keep: Keep = Keep()
     origin: Origin | None = field(default=None, compare=False)
+    lineage: Lineage | None = field(default=None, compare=False)

@@ -154,6 +154,11 @@ def _recorded(value: OptionScalar | tuple[OptionScalar, ...]) -> ResolvedOption:
     return value.value if isinstance(value, Number) else value
 
 
+def option_value(value: OptionValue, context: EvaluationContext) -> ResolvedOption:
+    """An option's value in one iteration, with unfilled placeholders. Raises NoValueError if it has none."""
+    return _evaluated(value.expression, context) if isinstance(value, Adaptive) else _recorded(value)
+
+
 def _resolved(
     value: OptionValue, context: EvaluationContext, names: Mapping[str, str]
 ) -> OptionScalar | tuple[OptionScalar, ...]:

@@ -53,12 +53,17 @@ def secrets_given(command: CommandPlan) -> Secrets:
 
 
 def has_secrets(plan: Plan) -> bool:
-    return any(_given(each) for each in _commands(plan))
+    return any(_given(each) for each in _commands(plan)) or bool(_of_settings(plan))
 
 
 def secrets_of_plan(plan: Plan) -> frozenset[str]:
-    """All secrets in the commands of a plan, as in the campaign file: placeholders are not filled in."""
-    return frozenset(secret for each in _commands(plan) for secret in _given(each))
+    """All secrets in the commands and settings of a plan, as in the campaign file: placeholders are not filled in."""
+    return frozenset(secret for each in _commands(plan) for secret in _given(each)) | _of_settings(plan)
+
+
+def _of_settings(plan: Plan) -> frozenset[str]:
+    settings = plan.lineage.settings if plan.lineage is not None else ()
+    return frozenset(secret for text in settings for secret in secrets_of_words([text.partition(" ")[2]]))
 
 
 def _given(command: CommandPlan) -> frozenset[str]:

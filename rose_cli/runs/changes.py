@@ -1,31 +1,30 @@
-"""What has changed since a run was started: its campaign file, the files that its plan names, and `max_iter`.
+"""What has changed since a run was started: the files that its plan names, and `max_iter`.
 
 These files are programs and scripts beside the campaign file, absolute paths, paths below `{campaign_dir}`, the `files`
 of workspaces, and the modules that a named Python script imports from its own directory. A file of up to 16 MiB is read
 completely; of a larger one, its size and both ends; of a directory, the first thousand files, each with its size and
 its beginning.
 
-A resume reports the changes. It does not apply those of the campaign file.
+A resume reports the changes. Those of the campaign file itself: see `replan.py`.
 """
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import stat
-from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rose_cli.config.expression.compiler import parse
 from rose_cli.journal import events as e
-from rose_cli.plan.file import MOST_BYTES
+from rose_cli.plan.file import MOST_BYTES, MOST_CAMPAIGN_BYTES
 from rose_cli.plan.model import Adaptive
 from rose_cli.plan.words import is_beside, path_beside
-from rose_cli.util.errors import RoseError, RunDirectoryError
+from rose_cli.util.errors import RunDirectoryError
 from rose_cli.util.files import read_regular
-from rose_cli.util.redact import masked_entry, masked_words
 from rose_cli.util.text import listed
 
 if TYPE_CHECKING:
@@ -54,69 +53,18 @@ _BETWEEN_WORDS = re.compile(r"""[\s;|&<>()"'`]+""")
 _IMPORT = re.compile(rb"^[ \t]*(?:from[ \t]+(\w+)|import[ \t]+([\w., \t]+))", re.MULTILINE)
 
 
-def campaign_changes(directory: RunDirectory, plan: Plan, state: RunState) -> Iterator[str]:
-    """A line for each value that differs between the run's copy of the campaign file and the present file.
-
-    None if the copy was edited since: then it no longer shows the values that the run was started with.
-    """
-    noted = state.checksums.get(directory.campaign_copy.name)
-    if noted and _checksum_of(directory.campaign_copy) != noted[0]:
-        return
-    then, now = _values(directory.campaign_copy, is_copy=True), _values(Path(plan.campaign_file))
-    if then is not None and now is None:
-        what = "is no longer a valid campaign file" if os.path.exists(plan.campaign_file) else "no longer exists"  # noqa: PTH110
-        yield f"'{plan.campaign_file}' {what}; the run keeps its own values"
-    if then is None or now is None or then == now:
-        return
-    changed = [path for path in {**then, **now} if then.get(path) != now.get(path)]
-    yield f"'{plan.campaign_file}' has changed since this run was started; the run keeps its own values:"
-    for path in changed[:MOST_SHOWN]:
-        yield f"  {path}: {_shown(path, then)} → {_shown(path, now)} (not applied)"
-    if len(changed) > MOST_SHOWN:
-        yield f"  and {len(changed) - MOST_SHOWN} more"
-
-
-def _shown(path: str, values: dict[str, _Value]) -> str:
-    return values[path].shown if path in values else "missing"
-
-
-@dataclass(frozen=True)
-class _Value:
-    """A single value of a campaign file; `shown`: without secrets."""
-
-    text: str
-    shown: str = field(compare=False)
-
-
-def _values(path: Path, *, is_copy: bool = False) -> dict[str, _Value] | None:
-    """Every single value of a campaign file by its key path, None if the file cannot be read.
-
-    The run's own copy must not be a symbolic link.
-    """
-    from rose_cli.config.document import parse_document, read_document  # YAML, which most readers of a run do not need
-    from rose_cli.config.yaml.source import MAX_BYTES
-
+def campaign_has_changed(directory: RunDirectory, plan: Plan) -> bool | None:
+    """Whether the campaign file differs from the run's copy of it; None if it no longer exists."""
+    file = os.path.realpath(plan.campaign_file)
     try:
-        if is_copy:
-            return dict(_flat(parse_document(read_regular(path, MAX_BYTES), str(path)).data, ""))
-        return dict(_flat(read_document(path).data, ""))
-    except (RoseError, OSError):
-        return None
-
-
-def _flat(value: object, path: str, name: str = "") -> Iterator[tuple[str, _Value]]:
-    if isinstance(value, dict):
-        for key, entry in value.items():
-            yield from _flat(entry, f"{path}.{key}" if path else str(key), str(key))
-    elif isinstance(value, list):
-        shown = masked_words([str(entry) for entry in value])
-        for position, entry in enumerate(value):
-            if isinstance(entry, dict | list):
-                yield from _flat(entry, f"{path}[{position}]", name)
-            else:
-                yield f"{path}[{position}]", _Value(str(entry), masked_entry(name, shown[position]))
-    else:
-        yield path, _Value(str(value), masked_entry(name, str(value)))
+        now = read_regular(file, MOST_CAMPAIGN_BYTES)
+    except OSError:
+        return True if os.path.exists(file) else None  # noqa: PTH110 - reading it again reports the reason
+    try:
+        then = read_regular(directory.campaign_copy, MOST_CAMPAIGN_BYTES)
+    except OSError:  # an older rose kept no copy
+        return False
+    return now.removeprefix(codecs.BOM_UTF8) != then
 
 
 def file_changes(plan: Plan, state: RunState, now: Mapping[str, str]) -> dict[str, str]:
@@ -153,25 +101,41 @@ def _when(state: RunState) -> str:
     return f"when iterations 0-{done - 1} ran" if is_first and done > 1 else f"when iteration {done - 1} ran"
 
 
-def bound_changes(plan: Plan, state: RunState, opening: Sequence[e.Event]) -> Iterator[str]:
-    """A line for each expression that reads `max_iter`, if it changes after finished iterations."""
-    changed = next((event for event in opening if isinstance(event, e.MaxIterChanged)), None)
-    if changed is None:
-        return
+def bound_changes(plan: Plan, state: RunState, opening: Sequence[e.Event], new: Plan | None = None) -> Iterator[str]:
+    """A line for each expression that reads `max_iter`, if it changes after finished iterations.
+
+    `new`: the plan that the run gets, if it gets another one.
+    """
+    bounds = _new_bounds(state, opening, new or plan)
     sent_back = {event.learner: event.from_iteration for event in opening if isinstance(event, e.LearnerReopened)}
-    affected: dict[tuple[str, str, str], list[str]] = {}
-    for learner in plan.learners:
+    affected: dict[tuple[str, str, str, int], list[str]] = {}
+    planned = {learner.name: learner.max_iter for learner in plan.learners}
+    for learner in (new or plan).learners if bounds else ():
+        if learner.name not in bounds or learner.name not in state.learners:
+            continue
         done = len(state.learners[learner.name].iterations)
         kept = min(done, back) if (back := sent_back.get(learner.name)) is not None else done
-        if kept and learner.name in (changed.learners or state.learners):
-            was = state.bound(learner.name, learner.max_iter)
+        was = state.bound(learner.name, planned[learner.name])
+        if kept and was != bounds[learner.name]:
             for place in _readers_of_max_iter(learner):
-                affected.setdefault(place, []).append(f"{learner.name} (0-{kept - 1} with {was})")
-    for (task, option, text), learners in list(affected.items())[:MOST_SHOWN]:
-        yield f"{task} {option} = {text} reads max_iter, which is {changed.max_iter} from here on;"
+                affected.setdefault((*place, bounds[learner.name]), []).append(
+                    f"{learner.name} (0-{kept - 1} with {was})"
+                )
+    for (task, option, text, bound), learners in list(affected.items())[:MOST_SHOWN]:
+        yield f"{task} {option} = {text} reads max_iter, which is {bound} from here on;"
         yield f"  finished iterations keep the values of the old max_iter: {listed(learners, MOST_SHOWN)}"
     if len(affected) > MOST_SHOWN:
         yield f"so do {len(affected) - MOST_SHOWN} more expressions"
+
+
+def _new_bounds(state: RunState, opening: Sequence[e.Event], plan: Plan) -> dict[str, int]:
+    """The new `max_iter` of each learner that gets one."""
+    reset = {name for event in opening if isinstance(event, e.PlanChanged) for name in event.bounds}
+    found = {each.name: each.max_iter for each in plan.learners if each.name in reset and each.max_iter is not None}
+    for event in opening:
+        if isinstance(event, e.MaxIterChanged):
+            found.update(dict.fromkeys(event.learners or state.learners, event.max_iter))
+    return found
 
 
 def _readers_of_max_iter(learner: LearnerPlan) -> Iterator[tuple[str, str, str]]:

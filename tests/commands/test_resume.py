@@ -340,15 +340,20 @@ def test_a_pilot_that_may_be_at_work_elsewhere_is_named(ended: Rose, pilot: dict
     wait_for_pilots(record.parents[1], force=True)
 
 
-def test_a_changed_campaign_is_named_and_not_applied(campaign: Rose) -> None:
+def test_a_changed_campaign_is_applied_unless_the_run_is_to_stay_as_it_was(campaign: Rose) -> None:
     process = campaign.start("run", "campaign.yaml", "--run-dir", "r", "--output", "quiet")
     wait_for_work(campaign, "r", 2)
     kill_after(process, 0)
-    campaign.write(CAMPAIGN.replace("max_iter: 12", "max_iter: 2"))
+    campaign.write(CAMPAIGN.replace("max_iter: 12", "max_iter: 13"))
+    shown = campaign("resume", "r", "--dry-run", "--as-it-was")
+    assert "'campaign.yaml' has changed since this run was started; the run keeps its own plan" in shown.out
+    assert campaign("resume", "r", "--as-it-was").code == 0
+    assert campaign.learners("r")["a"]["iterations_done"] == 12
     called = campaign("resume", "r")
     assert called.code == 0
-    assert "max_iter: 12 → 2 (not applied)" in called.out + called.err
-    assert campaign.learners("r")["a"]["iterations_done"] == 12
+    assert "  max_iter: 12 → 13  (line 2; a, b)" in called.err
+    assert campaign.learners("r")["a"]["iterations_done"] == 13
+    assert campaign.learners("r")["c"]["iterations_done"] == 7
 
 
 def test_stop_from_another_terminal(campaign: Rose) -> None:

@@ -89,7 +89,12 @@ def test_files_that_come_and_go_are_named(ended: Rose) -> None:
 
 def test_a_campaign_file_that_is_gone_or_broken_is_said(ended: Rose) -> None:
     ended.write("tasks: [", "campaign.yaml")
-    assert "is no longer a valid campaign file; the run keeps its own values" in told(ended)
+    called = ended("resume", "r", "--max-iter", "9", "--dry-run")
+    assert called.code == 2
+    assert "'campaign.yaml' has changed since this run was started, and has errors now" in called.err
+    assert "`rose resume r --as-it-was`" in called.err
+    assert "campaign.yaml:1:" in called.err
+    assert "the run keeps its own plan" in told(ended, "--as-it-was")
     (ended.folder / "campaign.yaml").unlink()
     assert "campaign.yaml' no longer exists; the run keeps its own values" in told(ended)
 

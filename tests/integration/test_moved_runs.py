@@ -172,7 +172,7 @@ def test_a_folder_that_was_moved_and_its_file_renamed(here: Rose, tmp_path: Path
     third = Rose(tmp_path / "third")
     third.write(CAMPAIGN.replace("max_iter: 2", "max_iter: 9"), "oscillator.yaml")
     called = third("resume", "--max-iter", "4")
-    assert (called.code, "max_iter: 2 → 9 (not applied)" in called.err) == (0, True), called.err
+    assert (called.code, "max_iter: 2 → 9  (line" in called.err) == (0, True), called.err
     assert len(log(third)) == 4
 
 

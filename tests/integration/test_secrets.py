@@ -128,9 +128,9 @@ def test_a_secret_is_in_no_output_and_not_in_the_journal_and_comes_back_on_resum
     (rose.folder / "ok").touch()
     resumed = rose("resume", "r", HOME_PASSWORD=INHERITED)
     assert resumed.code == 0
-    assert "env.API_TOKEN" in resumed.out + resumed.err
+    assert "env API_TOKEN" in resumed.out + resumed.err
     workspace = rose.folder / "r/learners/learner-0/workspace"
-    assert (workspace / "seen").read_text() == f"{SECRET} {INHERITED}\n"
+    assert (workspace / "seen").read_text() == f"another-s3cr3t {INHERITED}\n"
     outputs = [*plans, run.out, run.err, resumed.out, resumed.err]
     outputs += [rose(*words).out for words in (("status", "r", "--format", "json"), ("export", "r"), ("list",))]
     outputs.append((rose.folder / "r/journal.jsonl").read_text())
@@ -183,7 +183,9 @@ def test_secrets_of_a_command_are_in_no_output(rose: Rose) -> None:
     plan = rose("plan", "campaign.yaml"), rose("plan", "campaign.yaml", "--format", "json")
     run = rose("run", "campaign.yaml", "--run-dir", "r")
     rose.write(
-        text.replace(secret["word"], "changed").replace(secret["option"], "other").replace("pre_exec", "timeout")
+        text.replace(secret["word"], "replaced-word")
+        .replace(secret["option"], "other")
+        .replace(secret["line"], "fresh")
     )
     resumed = rose("resume", "r", "--max-iter", "2", "--dry-run")
     looks = [rose("status", "r", "--format", "json"), rose("export", "r"), rose("export", "r", "--format", "jsonl")]
@@ -193,7 +195,8 @@ def test_secrets_of_a_command_are_in_no_output(rose: Rose) -> None:
         assert leaks(output, *secret) == []
     assert f"--password {MASK} --token={MASK} --api-key {MASK} --n 4" in outputs[0]
     assert f"--password {MASK} --token={MASK} --api-key {MASK} --n 4" in outputs[-1]
-    assert f"{MASK} → {MASK} (not applied)" in outputs[3]
+    assert f"sim options --api-key: {MASK} → {MASK}" in outputs[3]
+    assert f"pre_exec: export L_TOKEN={MASK} → export L_TOKEN={MASK}" in outputs[3]
     assert f",{MASK},4" in outputs[5], "options in an export"
     failed = [event for event in rose.events("r") if event["event"] == "attempt_failed"]
     assert [event["command"] for event in failed][1] == f"no-such-program --api-key {MASK}"

@@ -124,11 +124,13 @@ def _rewritten(run: Path, old: bytes, new: bytes) -> None:
 
 @pytest.mark.parametrize("command", [("status",), ("resume",), ("export",), ("logs",), ("resume", "--dry-run")])
 def test_a_newer_format_is_refused_with_what_to_do(old: Rose, command: tuple[str, ...]) -> None:
-    _rewritten(old.folder / "run", b'"format":1', b'"format":2')
+    newer = FORMAT_VERSION + 1
+    _rewritten(old.folder / "run", b'"format":%d' % FORMAT_VERSION, b'"format":%d' % newer)
     before = (old.folder / "run/journal.jsonl").read_bytes()
     called = old(command[0], "run", *command[1:])
     assert called.code == 4
-    assert "written by a newer rose (format 2; this one reads up to format 1)" in called.err.replace("\n", " ")
+    what = f"written by a newer rose (format {newer}; this one reads up to format {FORMAT_VERSION})"
+    assert what in called.err.replace("\n", " ")
     assert "use the version of rose that wrote it" in called.err.replace("\n", " ")
     assert (old.folder / "run/journal.jsonl").read_bytes() == before
 

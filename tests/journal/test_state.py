@@ -10,6 +10,7 @@ from rose_cli.journal import events as e
 from rose_cli.journal.codec import Record, UnfitError
 from rose_cli.journal.state import (
     KEPT_ORIGINS,
+    Expected,
     FileOrigin,
     IterationState,
     LearnerState,
@@ -28,7 +29,7 @@ WHERE = ("a", 0, "s", 0)
 
 def fold(*events: e.Event, state: RunState | None = None, start: float = 100.0) -> RunState:
     """The events as records, one each second."""
-    state = RunState.planned(PLANNED) if state is None else state
+    state = RunState.planned(Expected(PLANNED)) if state is None else state
     for number, event in enumerate(events, 1):
         state.apply(Record(number, start + number, event))
     return state

@@ -1,8 +1,8 @@
 """Records a run for the assets: `python -m tests.journal.assets.record v1`, once for each format of the journal.
 
 The run has everything that a journal can hold: failures, retries, a step that was given up, replicas, `nan`, reports,
-an interruption, a `kill -9`, an extension, a learner that was stopped and one that was sent back. What names this
-machine is taken out, the rest is as rose wrote it. What was recorded is never changed again.
+an interruption, a `kill -9`, an extension, a learner that was stopped and one that was sent back, an edited campaign.
+What names this machine is taken out, the rest is as rose wrote it. What was recorded is never changed again.
 """
 
 from __future__ import annotations
@@ -75,6 +75,8 @@ def _live(rose: Rose) -> None:
     process.communicate(timeout=PATIENCE)
     rose("resume", "run", "--max-iter", "6", "--output", "quiet")
     rose("resume", "run", "--from-iteration", "3", "--learner", "adaptive", "--output", "quiet")
+    rose.write(CAMPAIGN.replace("MESH: fine", "MESH: finer"))
+    rose("resume", "run", "--output", "quiet")
 
 
 def _wait_for(rose: Rose, event: str, count: int) -> None:
@@ -96,17 +98,19 @@ def _keep(folder: Path, asset: Path) -> None:
     (asset / "state.json").write_text(json.dumps(plain(state), indent=1) + "\n", encoding="utf-8")
     plan = (folder / "run/plan.json").read_text(encoding="utf-8")
     (asset / "plan.json").write_text(plan.replace(str(folder), PLACE), encoding="utf-8")
-    (asset / "campaign.yaml").write_text(CAMPAIGN, encoding="utf-8")
+    (asset / "campaign.yaml").write_text((folder / "campaign.yaml").read_text(encoding="utf-8"), encoding="utf-8")
 
 
 def _anonymous(record: Record, folder: Path) -> Record:
     event = record.event
     if isinstance(event, e.SessionStarted):
-        event = replace(event, host="node01", pid=4711)
+        event = replace(event, host="node01", pid=4711, directory=f"{PLACE}/run", campaign_dir=PLACE, boot=None)
     elif isinstance(event, e.ProcessSpawned):
         event = replace(event, pid=4712, start_ticks=100)
     elif isinstance(event, e.AttemptFailed):
         event = replace(event, command=event.command.replace(str(folder), PLACE))
+    if isinstance(event, e.RunCreated | e.SessionStarted | e.PlanChanged):  # plan.json has another place now
+        event = replace(event, checksums={name: text for name, text in event.checksums.items() if name != "plan.json"})
     return replace(record, event=event)
 
 

@@ -1,0 +1,514 @@
+"""The edits between two plans of a run, and the finished steps that each of them would falsify.
+
+A run may get another plan if everything that its journal records as finished would still be what the new plan
+describes: the same program, arguments and option values in that iteration, the same files, seed and metric. What
+decides only how a step runs (retries, time, cores, environment) may always change, and so may what decides when a
+learner stops: that decision is taken again, over the history in the journal.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from rose_cli.loop.criterion import evaluation_context
+from rose_cli.plan.model import CRITERION
+from rose_cli.plan.render import NoValueError, option_value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from rose_cli.journal.state import IterationState, LearnerState
+    from rose_cli.plan.model import CommandPlan, CriterionPlan, LearnerPlan, OptionValue, Plan, StepPlan
+    from rose_cli.plan.render import EvaluationContext
+
+Key: TypeAlias = tuple[str, ...]
+"""What an edit changes, by the keys of the campaign file: ("train", "options", "--lr"), ("stop", "threshold")."""
+
+Ranges: TypeAlias = "tuple[tuple[int, int | None], ...]"
+"""Iterations, each range with its first and the one after its last; None: without an end."""
+
+ALWAYS: Ranges = ((0, None),)
+
+_FREE = frozenset(
+    ("environment", "pre_exec", "timeout_seconds", "retries", "retry_pause_seconds", "on_failure", "ranks", "resources",
+     "snapshot")
+)  # fmt: skip
+"""Fields of a command that decide how it runs, but not what it computes."""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """An edit, its effect and its victims.
+
+    `old`, `new`: values of the plan, None if there was or is none. `ranges`: the iterations that it concerns in these
+    `learners` and `tasks`; `since`: the first one that each learner has not finished. `falsified`: the finished
+    iterations of each learner that were not run as the new plan says. `kind`: of learners, added, removed or renamed;
+    else "changed".
+    """
+
+    key: Key
+    old: object
+    new: object
+    learners: tuple[str, ...] = ()
+    ranges: Ranges = ALWAYS
+    since: Mapping[str, int] | None = None
+    falsified: Mapping[str, tuple[int, ...]] | None = None
+    kind: str = "changed"
+    tasks: tuple[str, ...] = ()
+
+    @property
+    def is_refused(self) -> bool:
+        return bool(self.falsified) or self.kind in ("removed", "renamed")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a resume would change. `plan` is the new plan, in which known learners keep their index.
+
+    `refiled`: learners that have finished nothing and get a new workspace with other files; `bounds`: those with
+    another `max_iter`; `forgotten`: unfinished steps that start over, as learner/task/replica.
+    """
+
+    plan: Plan
+    edits: tuple[Edit, ...]
+    added: tuple[str, ...] = ()
+    refiled: tuple[str, ...] = ()
+    bounds: tuple[str, ...] = ()
+    forgotten: tuple[str, ...] = ()
+
+    @property
+    def refused(self) -> tuple[Edit, ...]:
+        return tuple(edit for edit in self.edits if edit.is_refused)
+
+
+def compare(old: Plan, new: Plan, states: Mapping[str, LearnerState], sent_back: Mapping[str, int]) -> Comparison:
+    """Compare the plan of a run with a new one. Learners in `sent_back` rerun from that iteration."""
+    new = _with_known_indices(old, new)
+    before, after = ({learner.name: learner for learner in plan.learners} for plan in (old, new))
+    found: dict[object, _Found] = {}
+    steps = _StepDifferences()
+    pairs: list[_Pair] = []
+    for name in before:
+        if name in after:
+            pair = _Pair(before[name], after[name], _History.of(states[name], sent_back.get(name)), steps)
+            pairs.append(pair)
+            for each in pair.differences():
+                found.setdefault(each.group, _Found(each)).add(name, pair.history.done, each.falsified)
+    own = _merged(each.edit() for each in found.values())
+    edits = [*_campaign_edits(old, new), *_learner_edits(before, after), *own]
+    return Comparison(
+        new,
+        tuple(edits),
+        tuple(name for name in after if name not in before),
+        tuple(pair.name for pair in pairs if pair.needs_new_files),
+        tuple(pair.name for pair in pairs if pair.old.max_iter != pair.new.max_iter),
+        tuple(f"{pair.name}/{task}/{replica}" for pair in pairs for task, replica in pair.forgotten()),
+    )
+
+
+def _with_known_indices(old: Plan, new: Plan) -> Plan:
+    """A learner keeps its index, which its tasks see, even if others were added before it in the file."""
+    known = {learner.name: learner.index for learner in old.learners}
+    free = 1 + max(known.values(), default=-1)
+    learners = []
+    for learner in new.learners:
+        if learner.name not in known:
+            known[learner.name] = free
+            free += 1
+        index = known[learner.name]
+        learners.append(learner if learner.index == index else replace(learner, index=index))
+    return replace(new, learners=tuple(learners))
+
+
+# --- what a learner has finished -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _History:
+    """The iterations of a learner that are kept, and the current one, unless it is rerun from the start."""
+
+    iterations: Sequence[IterationState]
+    current: IterationState | None
+    bound: int | None
+
+    @classmethod
+    def of(cls, learner: LearnerState, back: int | None) -> _History:
+        if back is None:
+            return cls(learner.iterations, learner.current, learner.max_iter)
+        return cls(learner.iterations[:back], None, learner.max_iter)
+
+    @property
+    def done(self) -> int:
+        return len(self.iterations)
+
+    @property
+    def values(self) -> list[float | None]:
+        return [iteration.value for iteration in self.iterations]
+
+    @cached_property
+    def succeeded(self) -> list[frozenset[str]]:
+        """By iteration, the tasks with a replica that succeeded, so without those that were skipped."""
+        return [_succeeded(each) for each in (*self.iterations, *([self.current] if self.current else []))]
+
+    def ran(self, task: str) -> list[int]:
+        return [number for number, tasks in enumerate(self.succeeded) if task in tasks]
+
+    @property
+    def is_empty(self) -> bool:
+        return not any(self.succeeded)
+
+
+def _succeeded(iteration: IterationState) -> frozenset[str]:
+    return frozenset(
+        task
+        for (task, replica), step in iteration.steps.items()
+        if step.finished and (task, replica, step.attempt) not in iteration.failed
+    )
+
+
+# --- one learner ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Difference:
+    """A value that differs in these iterations, and the finished iterations that the new one falsifies."""
+
+    key: Key
+    old: object
+    new: object
+    ranges: Ranges = ALWAYS
+    falsified: tuple[int, ...] = ()
+    task: str | None = None
+
+    @property
+    def group(self) -> object:
+        return self.key, repr(self.old), repr(self.new), self.ranges
+
+
+class _Found:
+    """The same difference in several learners."""
+
+    def __init__(self, difference: _Difference) -> None:
+        self._difference = difference
+        self._since: dict[str, int] = {}
+        self._falsified: dict[str, tuple[int, ...]] = {}
+
+    def add(self, name: str, done: int, falsified: tuple[int, ...]) -> None:
+        self._since[name] = done
+        if falsified:
+            self._falsified[name] = falsified
+
+    def edit(self) -> Edit:
+        each = self._difference
+        tasks = (each.task,) if each.task else ()
+        return Edit(
+            each.key, each.old, each.new, tuple(self._since), each.ranges, self._since, self._falsified, tasks=tasks
+        )
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A learner in the old and in the new plan, with what it has finished."""
+
+    old: LearnerPlan
+    new: LearnerPlan
+    history: _History
+    steps: _StepDifferences
+
+    @property
+    def name(self) -> str:
+        return self.old.name
+
+    @property
+    def needs_new_files(self) -> bool:
+        return _files(self.old) != _files(self.new) and self.history.is_empty
+
+    def forgotten(self) -> Iterator[tuple[str, int]]:
+        """Unfinished steps that the new plan lacks, or that it takes a snapshot for which was not taken before."""
+        current = self.history.current
+        old, new = ({step.task: step for step in plan.all_steps} for plan in (self.old, self.new))
+        for (task, replica), state in current.steps.items() if current else ():
+            if current is None or state.finished:
+                continue
+            was, now = (plan[task].command(current.number) if task in plan else None for plan in (old, new))
+            starts_over = now is not None and now.snapshot and was is not None and not was.snapshot
+            if now is None or replica >= now.replicas or starts_over:
+                yield task, replica
+
+    def differences(self) -> Iterator[_Difference]:
+        everything = tuple(number for number, tasks in enumerate(self.history.succeeded) if tasks)
+        if self.old.seed != self.new.seed:
+            yield _Difference(("seed",), self.old.seed, self.new.seed, falsified=everything)
+        if self.old.max_iter != self.new.max_iter:
+            yield _Difference(("max_iter",), self.old.max_iter, self.new.max_iter)
+        old, new = _files(self.old), _files(self.new)
+        for target in {**old, **new}:
+            if old.get(target) != new.get(target):
+                yield _Difference(("files", target), old.get(target), new.get(target), falsified=everything)
+        yield from self._tasks()
+        theirs = {step.task: step for step in self.old.all_steps}
+        for step in self.new.all_steps:
+            if step.task in theirs:
+                yield from self._step(theirs[step.task], step)
+        if self.old.criterion is not None and self.new.criterion is not None:
+            yield from self._criterion(self.old.criterion, self.new.criterion)
+
+    def _tasks(self) -> Iterator[_Difference]:
+        """Tasks that were added, removed or put into another order."""
+        old, new = ([step.task for step in plan.all_steps] for plan in (self.old, self.new))
+        for task in old:
+            if task not in new:
+                yield _Difference(_place(task), task, None, falsified=tuple(self.history.ran(task)))
+        for task in new:
+            if task not in old:
+                before = () if self._may_still_run(task, new) else (self.history.done,)
+                yield _Difference(_place(task), None, task, falsified=(*range(self.history.done), *before))
+        kept, moved = [task for task in old if task in new], [task for task in new if task in old]
+        if kept != moved:
+            yield _Difference(("tasks",), tuple(kept), tuple(moved), falsified=tuple(self._out_of_order(new)))
+
+    def _may_still_run(self, task: str, order: list[str]) -> bool:
+        """Whether no task that comes after it has finished in the current iteration."""
+        done = self.history.succeeded[self.history.done] if self.history.current else ()
+        return not any(other in done for other in order[order.index(task) + 1 :])
+
+    def _out_of_order(self, order: list[str]) -> Iterator[int]:
+        for number, done in enumerate(self.history.succeeded):
+            if number < self.history.done:
+                if len(done) > 1:
+                    yield number
+            elif set(order[: len(done)]) != done:
+                yield number
+
+    def _step(self, old: StepPlan, new: StepPlan) -> Iterator[_Difference]:
+        place = _place(old.task)
+        for field, key, before, after, ranges in self.steps.between(old, new):
+            falsified: tuple[int, ...] = ()
+            if field not in _FREE:
+                ran = (n for n in self.history.ran(old.task) if _contains(ranges, n))
+                is_same = field == "options" and self._has_same_value
+                falsified = tuple(n for n in ran if not (is_same and is_same(old, new, key[-1], n)))
+            yield _Difference((*place, *key), before, after, ranges, falsified, old.task)
+
+    def _has_same_value(self, old: StepPlan, new: StepPlan, option: str, iteration: int) -> bool:
+        """Whether the option had the value that the new plan gives it, as the journal has it or as it was planned."""
+        value = _value_of(new.command(iteration).options.get(option), self._context(self.new, iteration))
+        planned = _value_of(old.command(iteration).options.get(option), self._context(self.old, iteration))
+        if _is_same(value, planned):
+            return True
+        entries = self.history.iterations[iteration] if iteration < self.history.done else self.history.current
+        return entries is not None and _is_same(value, entries.options.get(new.task, {}).get(option, _UNKNOWN))
+
+    def _context(self, plan: LearnerPlan, iteration: int) -> EvaluationContext:
+        """As in the run, with the same `max_iter` for both plans: what finished with another one stays."""
+        values = self.history.values[:iteration]
+        bound = self.history.bound if self.history.bound is not None else self.old.max_iter
+        return evaluation_context(plan.criterion, values, bound)
+
+    def _criterion(self, old: CriterionPlan, new: CriterionPlan) -> Iterator[_Difference]:
+        measured = tuple(self.history.ran(CRITERION))
+        changed = [f.name for f in fields(old) if getattr(old, f.name) != getattr(new, f.name) and f.name != "step"]
+        if {"lowest", "highest"} & set(changed):
+            outside = tuple(n for n, value in enumerate(self.history.values) if not _is_within(new, value))
+            yield _Difference(("stop", "range"), (old.lowest, old.highest), (new.lowest, new.highest), (), outside)
+        for name in changed:
+            if name not in ("lowest", "highest"):
+                falsified = measured if name in ("metric", "reading") else ()
+                if name in ("operator", "threshold"):
+                    falsified = tuple(self._other_best())
+                key = ("stop", "read" if name == "reading" else name)
+                yield _Difference(key, getattr(old, name), getattr(new, name), (), falsified)
+
+    def _other_best(self) -> Iterator[int]:
+        """Finished iterations in which an expression got the best value, and would now get another one."""
+        for number in range(len(self.history.succeeded)):
+            contexts = self._context(self.old, number), self._context(self.new, number)
+            if contexts[0] == contexts[1]:
+                continue
+            for step in self.new.all_steps:
+                if number in self.history.ran(step.task) and any(
+                    not _is_same(*(_value_of(value, context) for context in contexts))
+                    for value in step.command(number).options.values()
+                ):
+                    yield number
+                    break
+
+
+def _place(task: str) -> Key:
+    return ("stop",) if task == CRITERION else (task,)
+
+
+def _files(learner: LearnerPlan) -> dict[str, tuple[str, bool]]:
+    return {file.target: (file.source, file.copied) for file in learner.files}
+
+
+def _is_within(criterion: CriterionPlan, value: float | None) -> bool:
+    lowest, highest = criterion.lowest, criterion.highest
+    return value is None or not ((lowest is not None and value < lowest) or (highest is not None and value > highest))
+
+
+def _contains(ranges: Ranges, iteration: int) -> bool:
+    return any(first <= iteration and (end is None or iteration < end) for first, end in ranges)
+
+
+_NOTHING, _UNKNOWN = object(), object()
+
+
+def _value_of(value: OptionValue | None, context: EvaluationContext) -> object:
+    if value is None:
+        return _NOTHING
+    try:
+        return option_value(value, context)
+    except NoValueError:
+        return None
+
+
+def _is_same(one: object, other: object) -> bool:
+    """Whether a program gets the same: 1 is neither True nor 1.0."""
+    if isinstance(one, tuple | list) and isinstance(other, tuple | list):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    return one is other or (type(one) is type(other) and (one == other or (one != one and other != other)))  # noqa: PLR0124 - nan
+
+
+def _merged(edits: Iterable[Edit]) -> list[Edit]:
+    """One edit for a setting that several tasks inherit from the campaign or the learner."""
+    found: dict[object, Edit] = {}
+    for edit in edits:
+        is_inherited = len(edit.key) > 1 and edit.key[1] in _INHERITED and bool(edit.tasks)
+        group = (edit.key[is_inherited:], repr(edit.old), repr(edit.new), edit.learners, edit.ranges)
+        other = found.get(group)
+        if other is None:
+            found[group] = edit
+        else:
+            found[group] = replace(other, key=edit.key[1:], tasks=(*other.tasks, *edit.tasks))
+    return list(found.values())
+
+
+_INHERITED = frozenset(("env", "pre_exec", "timeout", "retries", "retry pause", "on_failure"))
+
+
+# --- steps ---------------------------------------------------------------------------------------------------------
+
+
+_StepDifference: TypeAlias = "tuple[str, Key, object, object, Ranges]"
+"""Field of the command, key in the file, old and new value, iterations."""
+
+
+class _StepDifferences:
+    """Differences between steps; thousands of learners share theirs."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int], tuple[object, list[_StepDifference]]] = {}
+
+    def between(self, old: StepPlan, new: StepPlan) -> list[_StepDifference]:
+        key = id(old), id(new)
+        if key not in self._known:
+            self._known[key] = ((old, new), list(_between(old, new)))
+        return self._known[key][1]
+
+
+def _between(old: StepPlan, new: StepPlan) -> Iterator[_StepDifference]:
+    keys = {first for key in (*old.at, *new.at) for first in (key, key + 1)}
+    bounds = sorted({0, *keys})
+    found: dict[tuple[str, Key], list[tuple[object, object, int, int | None]]] = defaultdict(list)
+    for first, end in zip(bounds, [*bounds[1:], None], strict=True):
+        for place, (before, after) in _between_commands(old.command(first), new.command(first)).items():
+            pieces = found[place]
+            if pieces and pieces[-1][3] == first and _is_same(pieces[-1][:2], (before, after)):
+                first_of_all = pieces.pop()[2]
+                pieces.append((before, after, first_of_all, end))
+            else:
+                pieces.append((before, after, first, end))
+    for (field, key), pieces in found.items():
+        grouped: dict[str, list[tuple[object, object, int, int | None]]] = defaultdict(list)
+        for piece in pieces:
+            grouped[repr(piece[:2])].append(piece)
+        for same in grouped.values():
+            yield field, key, same[0][0], same[0][1], tuple((first, end) for _, _, first, end in same)
+
+
+def _between_commands(old: CommandPlan, new: CommandPlan) -> dict[tuple[str, Key], tuple[object, object]]:
+    one, other = _parts(old), _parts(new)
+    return {
+        place: (one.get(place), other.get(place))
+        for place in {**one, **other}
+        if not _is_same(one.get(place), other.get(place))
+    }
+
+
+def _parts(command: CommandPlan) -> dict[tuple[str, Key], object]:
+    """The values of a command by field and by their keys in the file."""
+    found: dict[tuple[str, Key], object] = {("words", ("executable",)): command.words}
+    for name in (f.name for f in fields(command) if f.name not in ("words", "beside")):
+        value = getattr(command, name)
+        if name in ("options", "environment"):
+            key = "env" if name == "environment" else name
+            found.update({(name, (key, entry)): each for entry, each in value.items()})
+        elif name == "resources":
+            ranks = max(1, command.ranks)
+            per_rank = {"cores_per_rank": value.cores, "gpus_per_rank": value.gpus, "mem_per_rank": value.memory_mb}
+            found.update({(name, (key,)): amount // ranks for key, amount in per_rank.items()})
+        else:
+            found[name, (_KEYS.get(name, name),)] = value
+    return found
+
+
+_KEYS = {"timeout_seconds": "timeout", "retry_pause_seconds": "retry pause"}
+
+
+# --- the campaign --------------------------------------------------------------------------------------------------
+
+
+_CAMPAIGN_KEYS: dict[str, Key] = {
+    "wall_time_seconds": ("wall_time",),
+    "output_bytes": ("output",),
+    "workspace_files": ("files",),
+    "workspace_bytes": ("workspace",),
+    "grace_seconds": ("grace",),
+    "runtime_minutes": ("runtime",),
+    "pilot": (),
+    "campaign": ("name",),
+    "stop_after_converged": ("stop_campaign", "after_converged"),
+}
+
+
+def _campaign_edits(old: Plan, new: Plan) -> Iterator[Edit]:
+    """What applies to the whole campaign; none of it decides a result."""
+    one, other = dict(_flat(old)), dict(_flat(new))
+    for key in {**one, **other}:
+        if not _is_same(one.get(key), other.get(key)):
+            yield Edit(key, one.get(key), other.get(key))
+
+
+def _flat(value: Any, key: Key = ()) -> Iterator[tuple[Key, object]]:  # noqa: ANN401 - a part of a plan
+    for f in fields(value):
+        if f.name in ("learners", "campaign_file", "campaign_dir", "origin", "lineage"):
+            continue
+        part, inner = getattr(value, f.name), (*key, *_CAMPAIGN_KEYS.get(f.name, (f.name,)))
+        if is_dataclass(part):
+            yield from _flat(part, inner)
+        else:
+            yield inner, part
+
+
+def _learner_edits(before: Mapping[str, LearnerPlan], after: Mapping[str, LearnerPlan]) -> Iterator[Edit]:
+    """Learners that were added, removed or renamed; a removed one may have another in its place."""
+    added = [name for name in after if name not in before]
+    in_place = dict(zip(before, after, strict=False)) if len(before) == len(after) else {}
+    for name in (name for name in before if name not in after):
+        other = next((each for each in added if _is_renamed(before[name], after[each])), None)
+        if other is not None:
+            added.remove(other)
+            yield Edit(("learners",), name, other, (name,), kind="renamed")
+        else:
+            other = in_place.get(name)
+            yield Edit(("learners",), name, other if other in added else None, (name,), kind="removed")
+    for name in added:
+        yield Edit(("learners",), None, name, (name,), kind="added")
+
+
+def _is_renamed(old: LearnerPlan, new: LearnerPlan) -> bool:
+    return replace(new, name=old.name, index=old.index, seed=old.seed) == old

@@ -1,0 +1,319 @@
+"""The plan of a resume: that of the run, or the one that its edited campaign file gives, if that falsifies nothing."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rose_cli.campaign_file import CheckedCampaign, check_campaign, recorded_settings, task_environment
+from rose_cli.config.document import parse_document
+from rose_cli.journal import events as e
+from rose_cli.loop.criterion import why_stop
+from rose_cli.loop.edits import Comparison, compare
+from rose_cli.loop.supervisor import CONVERGED
+from rose_cli.plan.compile import with_learners
+from rose_cli.plan.file import CAMPAIGN_TEXT, MOST_CAMPAIGN_BYTES, dump_plan
+from rose_cli.plan.model import Lineage
+from rose_cli.plan.secrets import secrets_of_plan
+from rose_cli.runs.changes import campaign_has_changed, checksum
+from rose_cli.util.errors import CampaignError, RoseError, UsageError
+from rose_cli.util.files import read_regular
+from rose_cli.util.ownership import ownership_problem
+from rose_cli.util.redact import Secrets, masked_setting, remember
+from rose_cli.util.text import counted
+from rose_cli.view.console import notice
+from rose_cli.view.edits import edit_lines, refused_lines, shortened_list, ways_on
+from rose_cli.view.wording import short_path
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rose_cli.campaign_file import Setting
+    from rose_cli.config.document import Document
+    from rose_cli.journal.state import LearnerState, RunState
+    from rose_cli.loop.edits import Edit
+    from rose_cli.plan.model import LearnerPlan, Plan
+    from rose_cli.runs.moves import RunLocation
+
+
+@dataclass(frozen=True)
+class NewPlan:
+    """An edited campaign, ready to be applied.
+
+    `base`: the plan of the run so far; `text`: the campaign file; `lines`: the edits as they are shown.
+    """
+
+    base: Plan
+    plan: Plan
+    text: str
+    comparison: Comparison
+    lines: tuple[str, ...]
+
+    def event(self, where: RunLocation) -> e.PlanChanged:
+        lineage, directory = self.plan.lineage or Lineage(), where.directory
+        secrets = Secrets.of(secrets_of_plan(where.plan) | secrets_of_plan(self.plan))
+        plan = dump_plan(self.plan, directory.path)
+        return e.PlanChanged(
+            lineage.changes[-1],
+            tuple(map(secrets.masked, self.lines)),
+            tuple(secrets.masked(masked_setting(text)) for text in lineage.settings),
+            self.comparison.added,
+            self.comparison.bounds,
+            self.comparison.forgotten,
+            {directory.plan.name: checksum(plan.encode()), directory.campaign_copy.name: checksum(self.text.encode())},
+        )
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the command line says about the plan: new settings, and the learners that rerun, each from where."""
+
+    settings: Sequence[Setting] = ()
+    sent_back: Mapping[str, int] = field(default_factory=dict)
+    as_it_was: bool = False
+    trust: bool = False
+
+
+@dataclass(frozen=True)
+class Replan:
+    """`new`: the plan to apply, None to keep that of the run; `news`: what to tell the user about it."""
+
+    new: NewPlan | None = None
+    news: tuple[str, ...] = ()
+
+
+def replan(where: RunLocation, wanted: Wanted) -> Replan:
+    """Compile the campaign file of a run again, if it or the settings have changed.
+
+    Raises CampaignError if it is no longer valid, UsageError if it describes finished steps otherwise.
+    """
+    file = Path(where.plan.campaign_file)
+    has_changed = campaign_has_changed(where.directory, where.plan)
+    if wanted.as_it_was:
+        kept = f"'{short_path(file)}' has changed since this run was started; the run keeps its own plan"
+        return Replan(news=(kept,) if has_changed else ())
+    if has_changed is False and not wanted.settings:
+        return Replan()
+    if has_changed is None:
+        missing = f"'{where.plan.campaign_file}' no longer exists; the run keeps its own values"
+        if not wanted.settings:
+            return Replan(news=(missing,))
+        file = where.directory.campaign_copy
+    if (why := _untrusted(where, file, wanted)) is not None:
+        return Replan(news=(why,))
+    return _compiled(where, file, wanted)
+
+
+def _untrusted(where: RunLocation, file: Path, wanted: Wanted) -> str | None:
+    """Why the file is not applied: it would decide which commands run."""
+    directory, name = where.directory, short_path(file)
+    if directory.doubt is not None:
+        return f"'{name}' is not applied, because this run is not yours alone; the run keeps its own plan"
+    doubt = ownership_problem(file.resolve())
+    if doubt is not None and not wanted.trust:
+        run = shlex.quote(short_path(directory.path))
+        message = f"'{name}' has changed since this run was started, and it {doubt.what}"
+        kept = f"`rose resume {run} --as-it-was` keeps the run's own plan"
+        raise UsageError(message, "inspect the file, then add `--trust`", kept)
+    return None
+
+
+def _compiled(where: RunLocation, file: Path, wanted: Wanted) -> Replan:
+    old, environment = where.plan, task_environment()
+    lineage = old.lineage or _lineage_of(where, environment)
+    if lineage is None and not wanted.settings:
+        name = short_path(file)
+        why = "it was started by an older rose, which did not record its `--set` options"
+        return Replan(news=(f"'{name}' has changed since this run was started; not applied: {why}",))
+    lineage = lineage or Lineage()
+    before = recorded_settings(lineage)
+    given = {setting.path for setting in wanted.settings}
+    settings = [*(setting for setting in before if setting.path not in given), *wanted.settings]
+    checked = _checked(where, file, environment, settings)
+    names = frozenset(lineage.only)
+    plan = with_learners(checked.good_plan, names) if names else checked.good_plan
+    comparison = compare(old, plan, where.state.learners, wanted.sent_back)
+    place = partial(_place, _document(checked.text, str(file), settings), plan)
+    learners = [learner.name for learner in comparison.plan.learners]
+    refused = comparison.refused
+    if refused:
+        raise _refusal(where, refused, refused_lines(refused, learners, place), wanted.settings)
+    news = _idle_lines(where, checked.text, before, wanted.settings)
+    if not comparison.edits:
+        return Replan(news=tuple(news))
+    lines = tuple(edit_lines(comparison.edits, learners, place))
+    new = replace(comparison.plan, lineage=_next_lineage(where, comparison, lineage, settings))
+    remember(partial(secrets_of_plan, new))
+    is_file = campaign_has_changed(where.directory, where.plan)
+    what = f"'{short_path(file)}' has changed" if is_file else "the settings have changed"
+    head = f"{what} since {'the last change' if lineage.changes else 'this run was started'}; applied:"
+    return Replan(
+        NewPlan(old, new, checked.text, comparison, lines),
+        (head, *(f"  {line}" for line in shortened_list(lines)), *news),
+    )
+
+
+def _checked(
+    where: RunLocation, file: Path, environment: Mapping[str, str], settings: Sequence[Setting]
+) -> CheckedCampaign:
+    """The checked file. Raises CampaignError after telling how to continue without it."""
+    checked = check_campaign(file, environment, settings, at=Path(where.plan.campaign_file))
+    if checked.plan is None:
+        run = shlex.quote(short_path(where.directory.path))
+        notice(f"'{short_path(file)}' has changed since this run was started, and has errors now: correct them; or")
+        notice(f"keep the run's own plan: `rose resume {run} --as-it-was`")
+        raise CampaignError(checked.diagnostics, checked.text)
+    return checked
+
+
+def _lineage_of(where: RunLocation, environment: Mapping[str, str]) -> Lineage | None:
+    """Of a run that an older rose started: known if its copy of the file alone gives its plan, so without settings."""
+    try:
+        plan = check_campaign(where.directory.campaign_copy, environment, at=Path(where.plan.campaign_file)).plan
+    except RoseError:
+        return None
+    if plan is None:
+        return None
+    names = tuple(learner.name for learner in where.plan.learners)
+    is_whole = len(names) == len(plan.learners)
+    same = compare(where.plan, plan if is_whole else with_learners(plan, frozenset(names)), where.state.learners, {})
+    return None if same.edits else Lineage(only=() if is_whole else names)
+
+
+def _next_lineage(where: RunLocation, comparison: Comparison, lineage: Lineage, settings: Sequence[Setting]) -> Lineage:
+    before, after = (_task_sets(plan) for plan in (where.plan, comparison.plan))
+    dropped = frozenset().union(*before) - frozenset.intersection(*after)
+    return replace(
+        lineage,
+        settings=tuple(setting.source for setting in settings),
+        changes=(*lineage.changes, where.state.changes_announced + 1),
+        added=(*lineage.added, *comparison.added),
+        dropped=tuple(sorted({*lineage.dropped, *dropped})),
+    )
+
+
+def _task_sets(plan: Plan) -> set[frozenset[str]]:
+    return {frozenset(step.task for step in learner.all_steps) for learner in plan.learners}
+
+
+def _refusal(where: RunLocation, refused: Sequence[Edit], lines: Sequence[str], given: Sequence[Setting]) -> UsageError:
+    file, run = (shlex.quote(short_path(path)) for path in (Path(where.plan.campaign_file), where.directory.path))
+    what = "the new settings" if given and not campaign_has_changed(where.directory, where.plan) else file
+    notice(f"{counted(len(refused), 'change')} in {what} cannot be applied to this run:")
+    for line in shortened_list(lines):
+        notice(f"  {line}")
+    names = [learner.name for learner in where.plan.learners]
+    message = f"nothing was applied: finished steps would no longer be what {what} describes"
+    return UsageError(message, *ways_on(refused, names, run, file))
+
+
+def _idle_lines(where: RunLocation, text: str, before: Sequence[Setting], given: Sequence[Setting]) -> list[str]:
+    """Values that were edited in the file, while a setting of the run overrides them."""
+    try:
+        copy = read_regular(where.directory.campaign_copy, MOST_CAMPAIGN_BYTES).decode()
+        then, now = (parse_document(each, CAMPAIGN_TEXT).data for each in (copy, text))
+    except (OSError, ValueError, RoseError):
+        return []
+    replaced = {setting.path for setting in given}
+    return [
+        f"the new value of {'.'.join(map(str, setting.path))} in the file has no effect:"
+        f" this run was started with {masked_setting(setting.source)}; `--set` replaces that"
+        for setting in before
+        if setting.path not in replaced and _at(then, setting.path) != _at(now, setting.path)
+    ]
+
+
+def _at(data: Any, path: Sequence[str | int]) -> object:  # noqa: ANN401 - a document
+    for part in path:
+        is_position = isinstance(data, list) and isinstance(part, int) and 0 <= part < len(data)
+        if is_position or (isinstance(data, dict) and part in data):
+            data = data[part]
+        else:
+            return _NOTHING
+    return data
+
+
+_NOTHING = object()
+
+
+# --- where an edit is written --------------------------------------------------------------------------------------
+
+
+def _document(text: str, name: str, settings: Sequence[Setting]) -> Document | None:
+    try:
+        document = parse_document(text, name)
+        for setting in settings:
+            if setting.path != ("engine",):
+                document = document.with_value(setting.path, setting.text, setting.source)
+    except RoseError:
+        return None
+    return document
+
+
+def _place(document: Document | None, plan: Plan, edit: Edit) -> str | None:
+    """ "line 5" or "--set a=b" """
+    if document is None or edit.new is None:
+        return None
+    index = {learner.name: at for at, learner in enumerate(plan.learners)}
+    learners = [index[name] for name in (str(edit.new),) if edit.kind == "added" and name in index]
+    at = [index[name] for name in edit.learners[:1] if name in index]
+    for path in _paths(edit, learners or at):
+        if _at(document.data, path) is not _NOTHING:
+            place = document.place(path)
+            if place.source != document.name:
+                return masked_setting(place.source)
+            return f"line {(place.key or place.value).line}"
+    return None
+
+
+def _paths(edit: Edit, learners: Sequence[int]) -> list[tuple[str | int, ...]]:
+    """Where the value may be, the most specific place first."""
+    if edit.kind in ("added", "renamed"):
+        return [("learners", *learners)] if learners else []
+    key = edit.key[:1] if edit.key[0] == "files" else edit.key
+    if edit.key[0] in ("name", "engine", "limits", "keep", "stop_campaign"):
+        return [key]
+    forms = [key]
+    if len(edit.tasks) > 1:
+        forms += [(edit.tasks[0], *key)]
+    if len(key) == 3 and key[1] == "options":
+        forms = [(key[0], "adaptive", key[2]), key, (key[0], key[2])]
+    first = edit.ranges[0][0] if edit.ranges else 0
+    found: list[tuple[str | int, ...]] = []
+    for learner in learners:
+        for form in forms:
+            found += [("learners", learner, form[0], first, *form[1:]), ("learners", learner, *form)]
+    found += [("tasks", *form) for form in forms] + [tuple(form) for form in forms]
+    return [*found, ("tasks", key[0]), (key[0],)] if len(key) > 1 else found
+
+
+# --- decisions that are taken again ----------------------------------------------------------------------------------
+
+
+def reopened(learner: LearnerState, planned: LearnerPlan, new: NewPlan, state: RunState) -> str | None:
+    """Why a learner that has stopped continues with the new plan; None: the decision stays."""
+    if learner.stop_reason == "cancelled":
+        return _no_longer_enough(learner, new, state)
+    if learner.stop_reason not in ("criterion_met", "max_iter", "no_improvement"):
+        return None
+    keeps_bound = learner.max_iter is not None and learner.name not in new.comparison.bounds
+    bound = learner.max_iter if keeps_bound else planned.max_iter
+    reason = why_stop(planned.criterion, learner.history, bound)
+    if reason == learner.stop_reason:
+        return None
+    return (
+        f"extended to {bound} iterations"
+        if learner.stop_reason == "max_iter" and reason is None
+        else "stop has changed"
+    )
+
+
+def _no_longer_enough(learner: LearnerState, new: NewPlan, state: RunState) -> str | None:
+    """If enough others had met their criterion, and now more are needed."""
+    needed = new.plan.stop_after_converged
+    met = sum(other.stop_reason == "criterion_met" for other in state.learners.values())
+    is_by_campaign = (learner.message or "").endswith(CONVERGED)
+    return "stop_campaign has changed" if is_by_campaign and (needed is None or met < needed) else None

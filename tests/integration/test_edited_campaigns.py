@@ -1,0 +1,226 @@
+"""A campaign file that was edited between two sessions: applied if it falsifies nothing, refused by name if it does."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import Called, Rose
+
+SLIP = """\
+    name: digits
+    max_iter: 3
+    tasks:
+      train: {executable: ./train.sh, options: {--hidden: 32 32, --lr: 0.1}}
+    stop: {metric: mse, threshold: 0.01, executable: ./check.sh}
+    learners: [{name: a}, {name: b}]
+    """
+
+
+@pytest.fixture
+def slip(rose: Rose) -> Rose:
+    """A run `r` whose learners have failed because of a slip in the file."""
+    rose.script('#!/bin/sh\necho "$ROSE_ITERATION $@" >> ran\n[ "$2" = 32 ] || exit 2\n', "train.sh")
+    rose.script("#!/bin/sh\necho 0.5\n", "check.sh")
+    rose.write(SLIP)
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 1
+    return rose
+
+
+@pytest.fixture
+def done(slip: Rose) -> Rose:
+    """The run with the slip corrected, all iterations done."""
+    slip.write(SLIP.replace("32 32", "[32, 32]"))
+    assert slip("resume", "r").code == 0
+    return slip
+
+
+def edit(rose: Rose, old: str, new: str) -> None:
+    path = rose.folder / "campaign.yaml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def ran(rose: Rose, learner: str = "a") -> list[str]:
+    return (rose.folder / f"r/learners/{learner}/workspace/ran").read_text().splitlines()
+
+
+def flat(called: Called) -> str:
+    return " ".join((called.out + called.err).split())
+
+
+def test_a_slip_in_the_file_is_corrected_and_the_run_continues(slip: Rose) -> None:
+    edit(slip, "32 32", "[32, 32]")
+    line = "  train options --hidden: '32 32' → [32, 32]  (line 4; train from iteration 0 of all learners)"
+    before = {path: path.read_bytes() for path in (slip.folder / "r").rglob("*") if path.is_file()}
+    shown = slip("resume", "r", "--dry-run")
+    assert shown.code == 0, shown.err
+    assert f"'campaign.yaml' has changed since this run was started; applied:\n{line}\n" in shown.out
+    assert "train.sh --hidden 32 32 --lr 0.1" in shown.out
+    assert before == {path: path.read_bytes() for path in (slip.folder / "r").rglob("*") if path.is_file()}
+    called = slip("resume", "r")
+    assert called.code == 0, called.err
+    assert line in called.err
+    assert ran(slip) == ["0 --hidden 32 32 --lr 0.1", *(f"{n} --hidden 32 32 --lr 0.1" for n in range(3))]
+    attempts = [event["attempt"] for event in slip.events("r") if event["event"] == "attempt_started"]
+    assert max(attempts) == 2, "attempts are counted on"
+    (changed,) = (event for event in slip.events("r") if event["event"] == "plan_changed")
+    assert changed["edits"] == [line.strip()]
+    again = slip("resume", "r")
+    assert "has changed" not in again.err
+    assert (slip.folder / "r/campaign.yaml").read_text() == (slip.folder / "campaign.yaml").read_text()
+
+
+REFUSED = """\
+2 changes in campaign.yaml cannot be applied to this run:
+  learner 'b' is no longer in the file, 'c' is in its place  (line 6): a run keeps its learners
+  train options --lr: 0.1 → 0.2  (line 4): iterations 0-2 of a ran with 0.1
+error: nothing was applied: finished steps would no longer be what campaign.yaml describes
+help: """
+
+
+def test_what_falsifies_finished_steps_is_refused_by_name(done: Rose) -> None:
+    edit(done, "--lr: 0.1", "--lr: 0.2")
+    edit(done, "name: b", "name: c")
+    edit(done, "max_iter: 3", "max_iter: 5")
+    before = (done.folder / "r/journal.jsonl").read_bytes()
+    for words in ((), ("--dry-run",), ("--set", "max_iter=9")):
+        called = done("resume", "r", *words)
+        assert called.code == 2
+        assert called.err.startswith(REFUSED), called.err
+    assert "put the learner back, with its old name (`max_iter` can end it where it is)" in flat(called)
+    assert "`rose resume r --as-it-was` keeps the run's own plan" in flat(called)
+    assert "`rose run campaign.yaml` starts a new run" in flat(called)
+    assert (done.folder / "r/journal.jsonl").read_bytes() == before
+
+
+def test_a_learner_with_another_name_is_recognised(done: Rose) -> None:
+    edit(done, "name: b", "name: c")
+    said = flat(done("resume", "r"))
+    assert "learner 'b' is called 'c' in the file, with the same settings: a run keeps the names of its" in said
+    assert "help: write the old name of the learner `rose resume r --as-it-was` keeps" in said
+
+
+def test_from_an_iteration_on_the_new_file_applies(done: Rose) -> None:
+    edit(done, "--lr: 0.1", "--lr: 0.2")
+    assert "`rose resume r --from-iteration 0` reruns those steps" in flat(done("resume", "r"))
+    refused = done("resume", "r", "--from-iteration", "2")
+    assert (refused.code, "iterations 0-1 of all learners ran with 0.1" in flat(refused)) == (2, True)
+    called = done("resume", "r", "--from-iteration", "0")
+    assert called.code == 0, called.err
+    assert ran(done)[-3:] == [f"{n} --hidden 32 32 --lr 0.2" for n in range(3)]
+
+
+def test_the_expression_that_a_refusal_shows_is_accepted(done: Rose) -> None:
+    edit(done, "--lr: 0.1", "--lr: 0.2")
+    edit(done, "max_iter: 3", "max_iter: 4")
+    said = flat(done("resume", "r"))
+    text = '`train: {adaptive: {--lr: "0.1 if i < 3 else 0.2"}}` keeps 0.1 for the finished iterations'
+    assert text in said
+    edit(done, "--lr: 0.2}}", '}, adaptive: {--lr: "0.1 if i < 3 else 0.2"}}')
+    called = done("resume", "r")
+    assert called.code == 0, called.err
+    assert "train from iteration 3 of all learners" in flat(called)
+    assert ran(done)[-1] == "3 --hidden 32 32 --lr 0.2"
+
+
+def test_an_export_has_the_options_that_each_iteration_ran_with(done: Rose) -> None:
+    edit(done, "--lr: 0.1}}", '}, adaptive: {--lr: "0.1 if i < 3 else 0.2"}}')
+    edit(done, "max_iter: 3", "max_iter: 4")
+    assert done("resume", "r").code == 0
+    rows = [json.loads(line) for line in done("export", "r", "--format", "jsonl").out.splitlines()]
+    assert [row["option.train.--lr"] for row in rows if row["learner"] == "a"] == [0.1, 0.1, 0.1, 0.2]
+    for words in (("status", "r"), ("list",), ("logs", "r"), ("plan", "r")):
+        assert done(*words).code == 0
+
+
+def test_a_setting_of_a_resume_is_kept_by_the_next_one(done: Rose) -> None:
+    called = done("resume", "r", "--set", "max_iter=4")
+    assert called.code == 0, called.err
+    assert "the settings have changed since the last change; applied:" in called.err
+    assert "  max_iter: 3 → 4  (--set max_iter=4; all learners)" in called.err
+    edit(done, "max_iter: 3", "max_iter: 9")
+    again = done("resume", "r")
+    idle = "the new value of max_iter in the file has no effect: this run was started with --set max_iter=4"
+    assert idle in flat(again)
+    assert done.learners("r")["a"]["iterations_done"] == 4
+    assert done("resume", "r", "--set", "max_iter=5").code == 0
+    assert done.learners("r")["a"]["iterations_done"] == 5
+
+
+def test_the_options_of_the_first_command_line_stay(rose: Rose) -> None:
+    rose.script('#!/bin/sh\necho "$ROSE_ITERATION $@" >> ran\n[ -e "$ROSE_CAMPAIGN_DIR/ok" ]\n', "t.sh")
+    rose.write("""
+        max_iter: 9
+        tasks: {t: {executable: ./t.sh, options: {--n: 1, --m: 1}}}
+        learners: [{name: a}, {name: b}]
+        """)
+    words = ("--set", "tasks.t.options.--n=5", "--max-iter", "2", "--learner", "a")
+    assert rose("run", "campaign.yaml", "--run-dir", "r", *words).code == 1
+    edit(rose, "--m: 1", "--m: 2")
+    (rose.folder / "ok").touch()
+    called = rose("resume", "r")
+    assert called.code == 0, called.err
+    assert list(rose.learners("r")) == ["a"]
+    assert ran(rose) == ["0 --n 5 --m 1", "0 --n 5 --m 2", "1 --n 5 --m 2"]
+
+
+def test_a_learner_that_lost_patience_gets_more_and_one_that_meets_a_new_threshold_stops(rose: Rose) -> None:
+    rose.script("#!/bin/sh\necho 0.5\n", "check.sh")
+    rose.write("""
+        max_iter: 9
+        tasks: {t: {executable: "true"}}
+        stop: {metric: mse, threshold: 0.01, patience: 2, executable: ./check.sh}
+        learners: [{name: a}, {name: b, stop: {patience: 7}, max_iter: 4}]
+        """)
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 0
+    assert {name: each["stop_reason"] for name, each in rose.learners("r").items()} == {
+        "a": "no_improvement",
+        "b": "max_iter",
+    }
+    called = rose("resume", "r", "--set", "stop.patience=5")
+    assert called.code == 0, called.err
+    assert "  stop patience: 2 → 5  (--set stop.patience=5; a)" in called.err
+    assert rose.learners("r")["a"]["iterations_done"] == 6
+    edit(rose, "threshold: 0.01", "threshold: 0.6")
+    assert rose("resume", "r").code == 0
+    for learner in rose.learners("r").values():
+        assert (learner["stop_reason"], learner["metric_value"]) == ("criterion_met", 0.5)
+    assert [each["iterations_done"] for each in rose.learners("r").values()] == [6, 4]
+
+
+def test_an_added_learner_starts_and_the_others_keep_their_index(done: Rose) -> None:
+    edit(done, "{name: a}", "{name: new}, {name: a}")
+    called = done("resume", "r")
+    assert called.code == 0, called.err
+    assert "  new learner 'new'  (line 6)" in called.err
+    assert {name: each["index"] for name, each in done.learners("r").items()} == {"new": 2, "a": 0, "b": 1}
+    assert done.learners("r")["new"]["iterations_done"] == 3
+    edit(done, "threshold: 0.01", "threshold: 0.001")
+    assert "new learner" not in flat(done("resume", "r")), "and it is known from then on"
+
+
+def test_comments_and_formatting_are_no_change(done: Rose) -> None:
+    path = done.folder / "campaign.yaml"
+    path.write_text("# checked\n" + path.read_text().replace("{name: a}", "{name: 'a'}") + "\n\n")
+    called = done("resume", "r")
+    assert "has changed" not in called.err
+    assert "nothing to do" in called.err
+
+
+def test_a_task_that_never_succeeded_may_get_another_name_and_other_files(rose: Rose) -> None:
+    rose.write("1\n", "data.csv")
+    rose.write("{max_iter: 2, tasks: {tarin: {executable: 'cat data.csv'}}, learners: [{name: a}]}")
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 1
+    rose.write("{max_iter: 2, files: [data.csv], tasks: {train: {executable: 'cat data.csv'}}, learners: [{name: a}]}")
+    called = rose("resume", "r")
+    assert called.code == 0, called.err
+    assert "task 'tarin' is no longer in the file" in called.err
+    assert "new task 'train'" in called.err
+    assert rose.learners("r")["a"]["iterations_done"] == 2
+    assert rose.status("r")["status"] == "done"
+    assert [path.name for path in (rose.folder / "r/learners/a/workspace").iterdir()] == ["data.csv"]
