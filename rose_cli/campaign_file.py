@@ -240,17 +240,27 @@ def _key_path(text: str) -> tuple[KeyPath, str]:
     return tuple(parts), text
 
 
+_ABOUT_LENGTH = frozenset({"patience-too-long", "iteration-never-comes", "out-of-range"})
+"""The codes of warnings that a small `max_iter` causes, which is what a smoke run is for."""
+
+
 def mention_settings(
-    file: Path, environment: Mapping[str, str], settings: Sequence[Setting], checked: CheckedCampaign
+    file: Path,
+    environment: Mapping[str, str],
+    settings: Sequence[Setting],
+    checked: CheckedCampaign,
+    *,
+    is_smoke: bool = False,
 ) -> list[Diagnostic]:
     """Print the warnings that values from the command line cause, which `rose validate` never sees; return them."""
     caused = _caused_by_settings(file, environment, settings, checked)
-    for diagnostic in caused:
-        is_in_file = diagnostic.file == str(file)
-        where = f"{diagnostic.file}:{diagnostic.span.line}" if is_in_file and diagnostic.span else diagnostic.file
+    for diagnostic in caused if not is_smoke else (each for each in caused if each.code not in _ABOUT_LENGTH):
+        span = diagnostic.span if diagnostic.file == str(file) else None
+        where = f"{diagnostic.file}:{span.line}:{span.column}" if span else diagnostic.file
         hint = f" ({diagnostic.hint})" if diagnostic.hint else ""
-        notice(f"warning: {masked_setting(where)}: {diagnostic.message}{hint}")
-    for setting in _idle(file, environment, settings, checked.plan):
+        notice(f"warning[{diagnostic.code}]: {masked_setting(where)}: {diagnostic.message}{hint}")
+    compared = [setting for setting in settings if not (is_smoke and setting.path == ("max_iter",))]
+    for setting in _idle(file, environment, compared, checked.plan):
         why = "every learner sets its own value, or has this one already"
         notice(f"warning: {masked_setting(setting.source)} has no effect: {why}")
     return caused

@@ -61,11 +61,14 @@ def init(
 
 
 @app.command(cls=Command, rich_help_panel=RUN)
-def validate(files: options.Files, report_format: options.ReportFormat = "text") -> None:
+def validate(
+    files: options.Files, settings: options.Settings = None, report_format: options.ReportFormat = "text"
+) -> None:
     """Check campaign files and report every error. Runs nothing."""
+    from rose_cli.campaign_file import parse_setting
     from rose_cli.commands.validate import validate as command
 
-    raise typer.Exit(command(files, report_format))
+    raise typer.Exit(command(files, [parse_setting(text) for text in settings or ()], report_format))
 
 
 @app.command(cls=Command, rich_help_panel=RUN)

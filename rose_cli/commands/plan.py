@@ -111,8 +111,7 @@ def _plan_of_file(file: Path, options: PlanOptions, environment: dict[str, str])
     settings = smoke_settings(options.settings) if options.smoke else options.settings
     checked = check_campaign(file, environment, settings)
     plan = checked.good_smoke_plan if options.smoke else checked.good_plan
-    if not options.smoke:
-        mention_settings(file, environment, options.settings, checked)
+    mention_settings(file, environment, settings, checked, is_smoke=options.smoke)
     return plan
 
 

@@ -11,7 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose_cli.campaign_file import Setting, check_campaign, only_learners, smoke_settings, task_environment
+from rose_cli.campaign_file import (
+    Setting,
+    check_campaign,
+    mention_settings,
+    only_learners,
+    smoke_settings,
+    task_environment,
+)
 from rose_cli.check.schedules import RESULTS
 from rose_cli.config.expression.compiler import parse
 from rose_cli.new_run import begin
@@ -39,8 +46,10 @@ _ENDED = {ExitCode.INTERRUPTED: "was interrupted", ExitCode.TERMINATED: "was sto
 
 def smoke(file: Path, settings: Sequence[Setting], learners: Sequence[str], output: Output) -> ExitCode:
     environment = task_environment()
-    checked = check_campaign(file, environment, smoke_settings(settings))
+    settings = smoke_settings(settings)
+    checked = check_campaign(file, environment, settings)
     plan = only_learners(checked.good_smoke_plan, learners)
+    mention_settings(file, environment, settings, checked, is_smoke=True)
     directory = RunDirectory.at(Path(tempfile.gettempdir()) / f"rose-smoke-{uuid.uuid4().hex[:12]}")
     with _never_left_behind(directory.path, file):
         directory.path.mkdir(mode=0o700)

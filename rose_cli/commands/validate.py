@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from rose_cli.campaign_file import Setting
+
 ReportFormat: TypeAlias = Literal["text", "json", "github"]
 
 
-def validate(files: Sequence[Path], report_format: ReportFormat) -> ExitCode:
+def validate(files: Sequence[Path], settings: Sequence[Setting], report_format: ReportFormat) -> ExitCode:
     environment = task_environment()
-    checked = [(file, _checked(file, environment)) for file in files]
+    checked = [(file, _checked(file, environment, settings)) for file in files]
     diagnostics = [diagnostic for _, each in checked for diagnostic in each.diagnostics]
     if report_format == "json":
         write_json(diagnostic_objects(diagnostics))
@@ -31,9 +33,9 @@ def validate(files: Sequence[Path], report_format: ReportFormat) -> ExitCode:
     return ExitCode.USAGE if any(diagnostic.is_error for diagnostic in diagnostics) else ExitCode.OK
 
 
-def _checked(file: Path, environment: Mapping[str, str]) -> CheckedCampaign:
+def _checked(file: Path, environment: Mapping[str, str], settings: Sequence[Setting]) -> CheckedCampaign:
     """A file that cannot be read becomes an error like others."""
     try:
-        return check_campaign(file, environment)
+        return check_campaign(file, environment, settings)
     except UsageError as error:
         return CheckedCampaign("", (Diagnostic("cannot-read", error.message, hint=error.hint, file=str(file)),), None)

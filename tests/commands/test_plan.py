@@ -124,10 +124,11 @@ def test_warnings_that_a_setting_causes_are_shown_with_the_plan(rose: Rose) -> N
     for words in (
         ("plan", "campaign.yaml", "--set", "max_iter=2"),
         ("run", "campaign.yaml", "--dry-run", "--max-iter", "2"),
+        ("run", "campaign.yaml", "--max-iter", "2", "--output", "quiet"),
     ):
         err = rose(*words).err.replace("\n", " ")
-        assert err.startswith("warning: campaign.yaml:4: ")
-        assert "patience" in err
+        assert err.startswith("warning[patience-too-long]: campaign.yaml:4:31: a patience of 5")
+        assert err.count("warning") == 1
 
 
 def test_a_plan_says_how_to_see_the_rest_of_it(campaign: Rose) -> None:

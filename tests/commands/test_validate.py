@@ -174,3 +174,51 @@ def test_a_directory_names_the_campaign_files_in_it(rose: Rose, command: str) ->
     assert "cannot read '.': it is a directory" in called.out + called.err
     assert "help: name a campaign file in it: 'a b.yml', b.yaml\n" in called.out + called.err
     assert "there is no campaign file in it" in (called := rose(command, "pipe.yaml")).out + called.err
+
+
+LONG_PATIENCE = """\
+max_iter: 9
+tasks: {a: {executable: 'true'}}
+stop: {metric: mse, patience: 5, executable: echo 1}
+learners: 1
+"""
+
+
+def test_values_from_the_command_line_are_validated_too(rose: Rose) -> None:
+    rose.write(LONG_PATIENCE)
+    assert rose("validate", "campaign.yaml").out == "✓ no errors in campaign.yaml\n"
+    shown = rose("validate", "campaign.yaml", "--set", "max_iter=2", "--set", "tasks.a.options.--n=8 8")
+    assert shown.code == 0
+    assert (
+        shown.out
+        == """\
+campaign.yaml:3:31: warning[patience-too-long]: a patience of 5 never stops a learner before max_iter 2 does
+  |
+3 | stop: {metric: mse, patience: 5, executable: echo 1}
+  |                               ^
+help: lower it, or remove it
+
+--set tasks.a.options.--n=8 8: warning[one-argument]: '8 8' is passed as one argument that contains a space
+ |
+ | --set tasks.a.options.--n=8 8
+ |                           ^^^
+help: for two arguments write [8, 8]; for one, put it in quotes
+
+2 warnings in campaign.yaml
+"""
+    )
+    refused = rose("validate", "campaign.yaml", "--set", "max_iters=2", "--format", "json")
+    assert refused.code == 2
+    (error,) = json.loads(refused.out)
+    assert (error["file"], error["code"]) == ("--set max_iters=2", "unknown-key")
+    assert error["hint"] == "did you mean 'max_iter'?"
+
+
+def test_a_smoke_run_shows_the_warnings_of_its_values_but_not_that_it_is_short(rose: Rose) -> None:
+    rose.write(LONG_PATIENCE)
+    called = rose("run", "campaign.yaml", "--smoke", "--max-iter", "2", "--set", "tasks.a.options.--n=8 8")
+    assert called.code == 0
+    assert called.err.startswith(
+        "warning[one-argument]: --set tasks.a.options.--n=8 8: '8 8' is passed as one argument"
+    )
+    assert called.err.count("warning") == 1

@@ -104,7 +104,7 @@ def campaign(rose: Rose) -> Rose:
     rose.write(
         """
         max_iter: 9
-        tasks: {s: {executable: echo, options: {--n: 5, --model.lr: 0.1, model.size: 3}}}
+        tasks: {s: {executable: echo, options: {--n: 5, --model.lr: 0.1, model.size: 3}}}  # rose: allow no-dashes
         learners: [{name: static, max_iter: 2, s: {--n: 1}}, {name: other, max_iter: 1, s: {--n: 2}}]
         """
     )

@@ -291,6 +291,8 @@ def test_what_a_task_holds_is_counted_in_its_units() -> None:
 def test_a_relative_min_delta_is_shown_as_it_was_written(tmp_path: Path) -> None:
     stop = "stop: {metric: mse, threshold: 0.1, executable: echo 1, patience: 5, min_delta: 0.5%}\n"
     text = f"max_iter: 3\ntasks: {{a: {{executable: echo}}}}\n{stop}learners: [{{}}, {{stop: {{min_delta: 2%}}}}]\n"
-    assert "  learner    iterations  min_delta\n  learner-0  0-2         0.5%\n  learner-1  0-2         2%" in page(tmp_path, text)
+    assert "  learner    iterations  min_delta\n  learner-0  0-2         0.5%\n  learner-1  0-2         2%" in page(
+        tmp_path, text
+    )
     alike = text.replace(", {stop: {min_delta: 2%}}", "")
     assert "patience 5, min_delta 0.5%" in page(tmp_path, alike)
