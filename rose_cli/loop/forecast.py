@@ -96,20 +96,10 @@ def _whole(works: Sequence[_Work], estimates: Mapping[str, Estimate]) -> Estimat
 class _Amount(NamedTuple):
     """What remains of a learner if it runs alone: seconds, and the seconds of each resource."""
 
-    seconds: float = 0.0
-    cores: float = 0.0
-    gpus: float = 0.0
-    memory: float = 0.0
-
-    def plus(self, seconds: float, each: float, command: CommandPlan) -> _Amount:
-        """`seconds` more, in which replicas of the command run for `each` seconds in all."""
-        asked = command.resources
-        return _Amount(
-            self.seconds + seconds,
-            self.cores + each * asked.cores,
-            self.gpus + each * asked.gpus,
-            self.memory + each * asked.memory_mb,
-        )
+    seconds: float
+    cores: float
+    gpus: float
+    memory: float
 
 
 @dataclass(frozen=True)
@@ -128,20 +118,21 @@ class _Work:
         bound = state.bound(learner.name, learner.max_iter)
         after = UNBOUNDED if bound is None else max(0, bound - len(there.iterations) - 1)
         retried = _retried_share(state)
-        amounts, is_open, is_known = [_Amount()] * 3, False, False
+        sums = [[0.0] * 4, [0.0] * 4, [0.0] * 4]
+        is_open = is_known = False
         for step in learner.all_steps:
             known = state.durations_of(learner.name, step.task)
-            is_open, is_known = is_open or known is None, is_known or known is not None
             if known is None:
+                is_open = True
                 continue
+            is_known = True
             runs = _Runs.of(step, there, moment, known, after)
             factor = 1 + retried if step.otherwise.retries else 1.0
-            means = _likely_means(known, state.durations[step.task], max(1.0, runs.count))
-            amounts = [
-                runs.added_to(amount, mean * factor, mean / known.mean if known.mean else 1.0, cores)
-                for amount, mean in zip(amounts, means, strict=True)
-            ]
-        low, likely, high = amounts
+            load = runs.load(cores)
+            for total, mean in zip(sums, _likely_means(known, state.durations[step.task], runs.count), strict=True):
+                for kind, times in enumerate(load):
+                    total[kind] += times * mean * factor
+        low, likely, high = (_Amount(*total) for total in sums)
         return cls(learner.name, (low, likely, high), is_open, is_known, bound is not None)
 
 
@@ -170,19 +161,23 @@ def _likely_means(own: Durations, shared: Durations, count: float) -> tuple[floa
     return mean / ratio, mean, min(mean * ratio, MOST_SECONDS)
 
 
-def _seconds_left(step: StepState, moment: Moment, known: Durations) -> float:
-    """An attempt that runs for longer than usual will not end at once; the longer it has run, the later."""
+def _share_left(step: StepState, moment: Moment, known: Durations) -> float:
+    """What is left of a running attempt, in mean durations.
+
+    One that runs for longer than usual will not end at once; the longer it has run, the later.
+    """
     ran = max(0.0, moment.time - step.started)
     deviation = max(math.sqrt(known.variance), known.mean * USUAL_SPREAD / 3)
-    return max(known.mean - ran, 0.8 * deviation + 0.2 * max(0.0, ran - known.mean - deviation))
+    seconds = max(known.mean - ran, 0.8 * deviation + 0.2 * max(0.0, ran - known.mean - deviation))
+    return seconds / known.mean if known.mean > 0 else 1.0
 
 
 @dataclass(frozen=True)
 class _Runs:
     """What remains to be run of one step.
 
-    `rests`: for each unfinished replica of the current iteration, the seconds left, or None before its start. `later`:
-    the commands of the iterations that follow, and how many times each of them runs.
+    `rests`: for each unfinished replica of the current iteration, what is left of it in mean durations, or None before
+    its start. `later`: the commands of the iterations that follow, and how many times each of them runs.
     """
 
     command: CommandPlan
@@ -194,27 +189,32 @@ class _Runs:
         number = len(learner.iterations)
         command = step.command(number)
         states = [learner.step(step.task, replica) for replica in range(command.replicas)]
-        rests = [
-            _seconds_left(state, moment, known) if state.running else None for state in states if not state.finished
-        ]
+        rests = [_share_left(state, moment, known) if state.running else None for state in states if not state.finished]
         if not step.at or after > MOST_ITERATIONS:
             return cls(command, rests, [(step.otherwise, after)])
         return cls(command, rests, [(step.command(each), 1) for each in range(number + 1, number + 1 + after)])
 
     @property
-    def count(self) -> int:
-        return len(self.rests) + sum(times * command.replicas for command, times in self.later)
+    def count(self) -> float:
+        """How many attempts; at least one."""
+        return max(1.0, len(self.rests) + sum(times * command.replicas for command, times in self.later))
 
-    def added_to(self, amount: _Amount, mean: float, scale: float, cores: int) -> _Amount:
-        """The amount with these runs, if each takes `mean` seconds, and a running one `scale` of its rest."""
+    def load(self, cores: int) -> _Amount:
+        """What remains, if an attempt takes a second: the rest of a running one is a share of that."""
+        seconds = core = gpu = memory = 0.0
         if self.rests:
-            rests = [mean if seconds is None else seconds * scale for seconds in self.rests]
-            at_once = max(1, cores // max(1, self.command.resources.cores))
-            amount = amount.plus(max(*rests, sum(rests) / at_once), sum(rests), self.command)
+            rests = [1.0 if rest is None else rest for rest in self.rests]
+            asked = self.command.resources
+            total, at_once = sum(rests), max(1, cores // max(1, asked.cores))
+            seconds = max(*rests, total / at_once)
+            core, gpu, memory = total * asked.cores, total * asked.gpus, total * asked.memory_mb
         for command, times in self.later:
-            waves = math.ceil(command.replicas / max(1, cores // max(1, command.resources.cores)))
-            amount = amount.plus(times * mean * waves, times * mean * command.replicas, command)
-        return amount
+            asked, total = command.resources, times * command.replicas
+            seconds += times * math.ceil(command.replicas / max(1, cores // max(1, asked.cores)))
+            core += total * asked.cores
+            gpu += total * asked.gpus
+            memory += total * asked.memory_mb
+        return _Amount(seconds, core, gpu, memory)
 
 
 def _ends(works: Sequence[_Work], at: int, places: int, cores: int, room: Room) -> list[float]:

@@ -134,10 +134,19 @@ def campaign_words(plan: Plan, state: RunState, facts: Facts, outlook: Outlook, 
         "waits": waits_words(outlook.occupation.counts),
         "left": _left(facts, outlook),
     }
-    for key in ("waits", "cores", "left", "doing"):
-        if cell_len(SEPARATOR.join(filter(None, words.values()))) > width:
-            words[key] = _estimate_alone(words[key]) if key == "left" else ""
-    return {key: text for key, text in words.items() if text}
+    brief = {**words, "left": _estimate_alone(words["left"])}
+    for without in (
+        (),
+        ("waits",),
+        ("waits", "cores"),
+        ("waits", "cores", "left"),
+        ("waits", "cores", "left", "doing"),
+    ):
+        for candidate in (words, brief):
+            shown = {key: text for key, text in candidate.items() if text and key not in without}
+            if cell_len(SEPARATOR.join(shown.values())) <= width:
+                return shown
+    return {"iterations": words["iterations"]}
 
 
 def waits_words(counts: Counter[WaitReason]) -> str:

@@ -6,11 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
+from rose_cli.util.host import SUSPENDED_SECONDS
 from rose_cli.util.processes import process_is_running
 from tests.conftest import PATIENCE, REPOSITORY, wait_until
 
@@ -118,6 +120,21 @@ def test_what_was_blocked_is_heard_and_not_handed_on(rose: Rose) -> None:
     process.communicate(timeout=PATIENCE)
     assert process.returncode == 143
     assert signals_of_the_task(rose) == [0, 0]
+
+
+def test_the_time_for_which_rose_was_stopped_is_paused(rose: Rose) -> None:
+    rose.write("{max_iter: 2, tasks: {s: {executable: sleep 1}}, learners: 1}")
+    process = rose.start("run", "campaign.yaml", "--run-dir", "r", "--output", "quiet")
+    journal = rose.folder / "r/journal.jsonl"
+    wait_until(lambda: journal.exists() and "process_spawned" in journal.read_text())
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(SUSPENDED_SECONDS + 3.0)
+    process.send_signal(signal.SIGCONT)
+    assert process.wait(PATIENCE) == 0
+    (learner,) = rose.learners("r").values()
+    assert learner["paused_seconds"] > SUSPENDED_SECONDS
+    assert learner["task_times"]["s"]["paused_seconds"] == learner["paused_seconds"]
+    assert learner["working_seconds"] > 1.0
 
 
 def test_a_script_may_interrupt_what_it_has_in_the_background(rose: Rose) -> None:

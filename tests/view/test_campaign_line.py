@@ -45,11 +45,11 @@ def test_the_line_of_a_campaign() -> None:
 
 def test_the_most_important_parts_stay() -> None:
     assert [line(busy(), width) for width in (80, 70, 60, 45, 20)] == [
+        "4 of at most 40 iterations · 6 of 8 cores · 2 wait for cores · ~25 to 50 min",
         "4 of at most 40 iterations · 6 of 8 cores · ~25 to 50 min left",
-        "4 of at most 40 iterations · 6 of 8 cores · ~25 to 50 min left",
-        "4 of at most 40 iterations · ~25 to 50 min left",
+        "4 of at most 40 iterations · 6 of 8 cores · ~25 to 50 min",
         "4 of at most 40 iterations · ~25 to 50 min",
-        "4 of at most 40 iterations · ~25 to 50 min",
+        "4 of at most 40 iterations",
     ]
 
 

@@ -38,7 +38,7 @@ def test_four_learners_in_a_window_of_80_by_24() -> None:
 
           learner        done  now                last        best      elapsed     left
         ✓ adaptive       7/15  criterion met   0.09340 ↓  ★0.09340 @6      0:56
-        ▸ per-it…ation   4/15  training #2      0.2311 ↓    0.2311 @3      1:35    ~2:08
+        ▸ per-it…ation   4/15  training #2      0.2311 ↓    0.2311 @3      1:35    ~2:09
         ▸ static         4/15  waiting          0.8100 ↑    0.7700 @2      0:44    ~0:52
         ✗ learner-4      1/15  failed           0.9000      0.9000 @0      0:07
 
@@ -75,7 +75,7 @@ def test_four_learners_in_a_window_of_120_by_40() -> None:
         16 of at most 38 iterations · 2 of 2 cores · ~2 to 3 min left
         """,
     )
-    assert [line[103:].split() for line in lines[2:5]] == [["elapsed", "left"], ["0:56"], ["1:35", "~2:08"]]
+    assert [line[103:].split() for line in lines[2:5]] == [["elapsed", "left"], ["0:56"], ["1:35", "~2:09"]]
 
 
 def test_four_learners_in_a_window_of_50_by_14() -> None:
@@ -306,6 +306,27 @@ def test_long_names_keep_both_ends() -> None:
     names = [f"training.--learning_rate={rate},simulation.--n_features=4" for rate in (0.1, 0.01)]
     lines = table_lines(Scenario.begin(make_plan(names)), 80, 24)
     assert lines[3].startswith("· traini…res=4 ")
+
+
+def test_thirty_learners_in_24_lines_and_in_13() -> None:
+    scenario = crowd(30, done=5, running=8, failed=2)
+    lines = table_lines(scenario, 80, 24)
+    assert lines[3:6] == [
+        "✓ learner-001   1/15  criterion met     0.9000      0.9000 @0      0:00",
+        "• learner-002   2/15  max_iter          0.8001 ↓    0.8001 @1      0:00",
+        "• learner-003   3/15  max_iter          0.7002 ↓    0.7002 @2      0:00",
+    ]
+    assert lines[-4:] == [
+        "… and 13 more: 13 pending; 13 wait for cores",
+        "",
+        "30 learners · 8 running · 2 failed · 5 done · 15 pending · 0:01",
+        "36 of at most 361 iterations · 2 of 2 cores · 21 wait for cores · ~10 s left",
+    ]
+    narrow = table_lines(scenario, 50, 13)
+    assert len(narrow) == 13
+    assert narrow[0] == "parall…torial · until mean_squared_error_mse < 0.1"
+    assert narrow[-4] == "… and 24 more: 5 running, 4 done, 15 pending; 20…"
+    assert narrow[-1] == "36 of at most 361 iterations · 2 of 2 cores · ~10 s"
 
 
 def test_three_hundred_learners_show_those_that_matter_and_count_the_rest() -> None:
