@@ -1,6 +1,6 @@
 """The pages for the first hour are true: what they show is written to an empty directory and run, as a reader does it.
 
-A block whose first line is `# NAME` is a file of that name. In a console block, each line after `$` is called.
+A block whose first line is `# NAME` is a file of that name, or its end. In console blocks, what follows `$` is called.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import importlib.util
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from tests.conftest import Rose
 
 PATH = f"{Path(sys.executable).parent}:/usr/bin:/bin"
-_FILE = re.compile(r"# ([\w-]+\.(?:py|yaml))\n")
+_FILE = re.compile(r"# ([\w-]+\.(?:py|yaml))(?P<is_end>, at its end)?\n")
 _CALL = re.compile(r"^\$ (?P<line>.*?)(?P<fails>  # fails)?$", re.MULTILINE)
 
 
@@ -37,24 +36,22 @@ def name_of(block: Block) -> str | None:
 
 
 def write(rose: Rose, block: Block) -> None:
-    (rose.folder / str(name_of(block))).write_text(block.text, encoding="utf-8")
+    match = _FILE.match(block.text)
+    assert match is not None
+    with (rose.folder / match[1]).open("a" if match["is_end"] else "w", encoding="utf-8") as file:
+        file.write(block.text)
 
 
 def calls(rose: Rose, block: Block) -> None:
     """Call what a console block shows; only a line that ends in `# fails` may and must fail."""
+    environment = {**os.environ, "PATH": PATH, "COLUMNS": "120"}
     for match in _CALL.finditer(block.text) if block.language == "console" else ():
         line = match["line"]
-        words = shlex.split(line, comments=True)
-        if words[0] == "rose":
-            called = rose(*words[1:], PATH=PATH)
-            failed, printed = called.code != 0, called.err
-        else:
-            environment = {**os.environ, "PATH": PATH}
-            done = subprocess.run(
-                line, shell=True, cwd=rose.folder, env=environment, capture_output=True, text=True, check=False
-            )
-            failed, printed = done.returncode != 0, done.stderr
-        assert failed == bool(match["fails"]), f"{block}: {line}\n{printed}"
+        done = subprocess.run(
+            line, shell=True, cwd=rose.folder, env=environment, capture_output=True, text=True, check=False
+        )
+        failed = done.returncode != 0
+        assert failed == bool(match["fails"]), f"{block}: {line}\n{done.stderr}"
 
 
 # --- the cookbook --------------------------------------------------------------------------------------------------
@@ -181,5 +178,12 @@ def test_the_page_leads_from_scripts_to_a_campaign(rose: Rose) -> None:
         if name_of(block):
             write(rose, block)
         calls(rose, block)
-    workspace = rose.folder / "rose-runs/latest/learners/narrow/workspace"
-    assert {path.name for path in workspace.iterdir()} >= {"data-0.csv", "data-11.csv", "fit.json"}
+    learners = rose.learners("campaign.yaml")
+    assert {name: learner["stop_reason"] for name, learner in learners.items()} == {
+        "narrow": "criterion_met",
+        "medium": "max_iter",
+        "wide": "max_iter",
+    }
+    assert "★0.094115 @7" in rose("status", "--results").out
+    workspace = rose.folder / "rose-runs/latest/learners/wide/workspace"
+    assert {path.name for path in workspace.iterdir()} == {"fit.json", *(f"data-{number}.csv" for number in range(12))}
