@@ -48,6 +48,8 @@ TAKES_A_PATTERN = re.compile(r"glob|pattern|include|exclude|regex|filter|match|m
 
 _IS_WRITTEN = re.compile(r"out|save|dest|log|write|result|export|dump|cache|tmp|checkpoint", re.IGNORECASE)
 
+_IS_PATH = re.compile(r"path|dir(?:ectory)?(?![a-z])|file|folder|data|input", re.IGNORECASE)
+
 _TAKE_PLAIN_WORDS = frozenset({"dd", "make", "env", "expr", "test", "ip", "find", "ninja", "scons", "cmake"})
 """Programs whose arguments often have no dashes."""
 
@@ -92,7 +94,7 @@ class ArgumentChecker:
             yield Diagnostic("shell-sign", message, path, hint, Severity.WARNING)
         elif any(c.isspace() for c in text[:_LONG]) and not self.ctx.is_quoted(path):
             yield from _check_spaces(text, path, is_argument=not name)
-        elif self._is_only_beside(text) and not _IS_WRITTEN.search(name):
+        elif self._is_only_beside(text, name) and not _IS_WRITTEN.search(name):
             file = os.path.normpath(text)
             message = f"'{text}' is looked up in the workspace, where the task runs, not beside the campaign file"
             hint = f'write "{{campaign_dir}}/{file}"'
@@ -100,9 +102,9 @@ class ArgumentChecker:
             yield Diagnostic("relative-path", message, path, hint, Severity.WARNING)
         yield from check_sign(text, path)
 
-    def _is_only_beside(self, text: str) -> bool:
+    def _is_only_beside(self, text: str, name: str) -> bool:
         """Whether a relative path exists beside the campaign file, and no workspace starts with it."""
-        looks_like_path = "/" in text or PurePath(text).suffix not in ("", ".")
+        looks_like_path = "/" in text or PurePath(text).suffix not in ("", ".") or _IS_PATH.search(name) is not None
         if not looks_like_path or text.startswith("/") or "{" in text or _OWN_DIRECTORY.fullmatch(text):
             return False
         path = PurePath(os.path.normpath(text))
@@ -228,6 +230,7 @@ def _check_value_in_name(name: str, value: object, path: KeyPath) -> Iterator[Di
         return
     message = f"the option '{name}' has its value in its name: '{option}' elsewhere would not replace it"
     hint = f"write {option}: {given}, or '{option}=': {given} if the program needs the equals sign"
+    hint = hint if option.startswith("-") else f"write '{option}=': {given}"
     if value is not True:
         message = f"the command gets '{name}' and then '{value}' as another argument"
     yield Diagnostic("value-in-name", message, path, hint, Severity.WARNING, at_key=True)

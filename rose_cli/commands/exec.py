@@ -23,7 +23,7 @@ from rose_cli.find_runs import find_own_run, name_of
 from rose_cli.integrity import altered, altered_lines, refusal
 from rose_cli.journal import events as e
 from rose_cli.journal.file import read_journal
-from rose_cli.loop.criterion import best_value
+from rose_cli.loop.criterion import evaluation_context
 from rose_cli.plan.render import AttemptPaths, Command, EvaluationContext, NoCommandError, render
 from rose_cli.plan.secrets import as_shown, secrets_of, secrets_of_plan
 from rose_cli.run_info import initial_state, read_run, require_trust
@@ -144,8 +144,7 @@ def _attempt(info: RunInfo, step: Step) -> _Attempt:
 def _context(state: RunState, step: Step) -> EvaluationContext:
     name, criterion = step.learner.name, step.learner.criterion
     history = state.learners[name].history[: step.iteration]
-    bound = state.bound(name, step.learner.max_iter)
-    return EvaluationContext(step.iteration, bound, history[-1] if history else None, best_value(criterion, history))
+    return evaluation_context(criterion, history, state.bound(name, step.learner.max_iter))
 
 
 def _workspace_source(info: RunInfo, step: Step) -> tuple[Path | None, str]:

@@ -64,6 +64,12 @@ class EvaluationContext:
         }
 
 
+def planned_context(learner: LearnerPlan, iteration: int) -> EvaluationContext:
+    """What is known of an iteration before the run: in the first one also that nothing has improved yet."""
+    improved = "" if iteration == 0 and learner.criterion is not None else None
+    return EvaluationContext(iteration, learner.max_iter, improved=improved)
+
+
 @dataclass(frozen=True)
 class AttemptPaths:
     """The absolute paths of an attempt, with its number and that of its replica."""

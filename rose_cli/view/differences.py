@@ -12,7 +12,7 @@ from rose_cli.config.expression.compiler import parse
 from rose_cli.config.expression.parser import ExpressionError
 from rose_cli.plan.model import Adaptive
 from rose_cli.plan.overview import Group, Overview, Setting, contains, joined, ranges_text, tasks_of
-from rose_cli.plan.render import EvaluationContext
+from rose_cli.plan.render import planned_context
 from rose_cli.util.text import listed
 from rose_cli.view.console import safe
 from rose_cli.view.settings import UNSET, cell_text, title_of, value_text
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from rose_cli.config.expression.parser import Value
     from rose_cli.plan.overview import Ranges
+    from rose_cli.plan.render import EvaluationContext
 
 MOST_ALONE = 20
 """Up to so many learners are all named; of more, those with the same plan are counted."""
@@ -225,7 +226,7 @@ def _sample_text(group: Group, setting: Setting, iteration: int) -> str:
     value = phase.settings.get(setting)
     if not isinstance(value, Adaptive):
         return ""
-    found = _evaluated(value, EvaluationContext(iteration, group.learners[0].max_iter))
+    found = _evaluated(value, planned_context(group.learners[0], iteration))
     text = "?" if found is None else value_text(setting, found)
     return f"~{number(found)}" if isinstance(found, float) and len(text) > 8 else text
 

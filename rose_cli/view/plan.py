@@ -15,7 +15,7 @@ from rose_cli.config.expression.compiler import parse
 from rose_cli.config.expression.parser import ExpressionError
 from rose_cli.plan.model import Adaptive
 from rose_cli.plan.overview import Setting, joined, ranges_text, stop_fields
-from rose_cli.plan.render import AttemptPaths, Command, EvaluationContext, NoCommandError, NoValueError, render
+from rose_cli.plan.render import AttemptPaths, Command, NoCommandError, NoValueError, planned_context, render
 from rose_cli.plan.secrets import as_shown, secrets_given
 from rose_cli.plan.words import is_beside
 from rose_cli.util.ownership import OwnershipProblem, may_belong_to_root, ownership_problem
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from rose_cli.plan.model import CommandPlan, LearnerPlan, OptionValue, Plan, StepPlan
     from rose_cli.plan.overview import Overview
+    from rose_cli.plan.render import EvaluationContext
 
 UNBOUNDED_SHOWN = 10
 """How many iterations are shown of a learner without max_iter, unless the user asks for some."""
@@ -60,9 +61,7 @@ def planned_tasks(plan: Plan, learner: LearnerPlan, iteration: int) -> list[Plan
 
 
 def _planned(plan: Plan, learner: LearnerPlan, step: StepPlan, planned: CommandPlan, iteration: int) -> PlannedTask:
-    improved = "" if iteration == 0 and learner.criterion is not None else None
-    context = EvaluationContext(iteration, learner.max_iter, improved=improved)
-    return planned_task(plan, learner, step.task, planned, context)
+    return planned_task(plan, learner, step.task, planned, planned_context(learner, iteration))
 
 
 def planned_task(

@@ -296,3 +296,10 @@ def test_a_relative_min_delta_is_shown_as_it_was_written(tmp_path: Path) -> None
     )
     alike = text.replace(", {stop: {min_delta: 2%}}", "")
     assert "patience 5, min_delta 0.5%" in page(tmp_path, alike)
+
+
+def test_a_plateau_has_its_first_value_before_the_run(tmp_path: Path) -> None:
+    stop = "stop: {metric: mse, threshold: 0.1, executable: echo 1}\n"
+    learners = 'learners: [{a: {adaptive: {--lr: "plateau(0.1, 0.5, 3)"}}}, {}]\n'
+    text = f"max_iter: 3\ntasks: {{a: {{executable: echo}}}}\n{stop}{learners}"
+    assert "  learner-0  0-2         = plateau(0.1, 0.5, 3)\n               i = 0     0.1\n" in page(tmp_path, text)
