@@ -30,12 +30,12 @@ from rose_cli.util.errors import ExitCode
 from rose_cli.util.signals import StopRequested, handled_by
 from rose_cli.util.text import listed
 from rose_cli.view.console import notice, safe
+from rose_cli.view.failures import failure_lines, failures
 from rose_cli.view.summary import print_summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rose_cli.journal.state import RunState
     from rose_cli.plan.model import Plan
     from rose_cli.run_session import SessionSetup
     from rose_cli.view.screen import Output
@@ -56,7 +56,7 @@ def smoke(file: Path, settings: Sequence[Setting], learners: Sequence[str], outp
         with RunLock.acquire(directory.path):
             work = begin(directory, plan, checked.text, environment, "plain" if output == "auto" else output)
             code = _carry_out(work, f"rose run {shlex.quote(str(file))} --smoke")
-        _append_summary(os.environ.get("GITHUB_STEP_SUMMARY"), plan, work.state, code)
+        _append_summary(os.environ.get("GITHUB_STEP_SUMMARY"), work, code)
         if code is ExitCode.OK:
             shutil.rmtree(directory.path)
             notice(f"smoke run of '{file}' passed; its directory has been deleted")
@@ -107,17 +107,19 @@ def _carry_out(work: SessionSetup, again: str) -> ExitCode:
     return code
 
 
-def _append_summary(path: str | None, plan: Plan, state: RunState, code: ExitCode) -> None:
+def _append_summary(path: str | None, work: SessionSetup, code: ExitCode) -> None:
     if not path:
         return
     try:
         with Path(path).open("a", encoding="utf-8") as file:
-            file.writelines(f"{safe(line)}\n" for line in _markdown(plan, state, code))
+            file.writelines(f"{safe(line)}\n" for line in _markdown(work, code))
     except OSError as error:
         notice(f"no summary for GitHub: cannot write '{path}' ($GITHUB_STEP_SUMMARY): {error.strerror}")
 
 
-def _markdown(plan: Plan, state: RunState, code: ExitCode) -> Iterator[str]:
+def _markdown(work: SessionSetup, code: ExitCode) -> Iterator[str]:
+    """A table of the learners and, as a block of code, what failed."""
+    plan, state = work.plan, work.state
     verdict = "passed" if code is ExitCode.OK else f"failed (exit code {int(code)})"
     yield f"### Smoke run of {_cell(plan.campaign)}: {verdict}"
     yield ""
@@ -130,6 +132,8 @@ def _markdown(plan: Plan, state: RunState, code: ExitCode) -> Iterator[str]:
         reason = now.message or now.stop_reason or "interrupted"
         yield f"| {_cell(learner.name)} | {len(now.history)} | {_cell(metric)} | {_cell(reason)} |"
     yield ""
+    for line in failure_lines(failures(plan, state, state.session.reason if state.session else None), work.directory):
+        yield f"    {line.plain}"
 
 
 def _cell(text: str) -> str:

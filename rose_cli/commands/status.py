@@ -17,16 +17,19 @@ from rose_cli.util.ownership import owner_name
 from rose_cli.util.text import counted
 from rose_cli.view.campaign_line import Facts, Outlook, iteration_counts
 from rose_cli.view.console import complain, notice
+from rose_cli.view.failures import causes, failures
 from rose_cli.view.outcome import outcome_of
 from rose_cli.view.status import print_legend, print_status, watch_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from rose_cli.journal.events import AttemptFailed
     from rose_cli.journal.state import IterationState
     from rose_cli.journal.time_spent import TimeSpent
     from rose_cli.loop.forecast import Estimate
     from rose_cli.plan.model import LearnerPlan
+    from rose_cli.view.failures import Cause
 
 StatusFormat: TypeAlias = Literal["text", "json"]
 
@@ -38,7 +41,7 @@ def status(argument: str | None, status_format: StatusFormat) -> ExitCode:
     if status_format == "json":
         write_json(status_object(info))
     else:
-        print_status(info.plan, info.state, alive=info.alive, directory=info.directory, own=info.doubt is None)
+        print_status(info.plan, info.state, alive=info.alive, directory=info.directory, own=_can_continue(info))
     notice_ownership(info.doubt)
     where = RunLocation(info.directory, info.plan, info.state)
     for line in [where.lost_campaign] if where.lost_campaign else where.lines():
@@ -48,6 +51,14 @@ def status(argument: str | None, status_format: StatusFormat) -> ExitCode:
     if info.damage is not None:
         complain(f"the journal is damaged, and the output incomplete: {info.damage.message}", info.damage.hint)
     return ExitCode.OK
+
+
+def _can_continue(info: RunInfo) -> bool:
+    """Whether `rose resume` would accept the run: it is the user's own and intact, and not all workspaces are lost."""
+    lost = lost_of(info)
+    unfinished = [name for name, each in info.state.learners.items() if each.stop_reason in (None, "failed")]
+    is_lost = bool(unfinished) and all(name in lost for name in unfinished)
+    return info.doubt is None and info.damage is None and not is_lost
 
 
 def watch(argument: str | None) -> ExitCode:
@@ -88,6 +99,7 @@ def status_object(info: RunInfo) -> dict[str, Any]:
         "damage": info.damage.message if info.damage else None,
         "owner": owner_name(info.directory.path),
         "untrusted": ownership_text(info.doubt) if info.doubt else None,
+        "causes": [_cause_object(info, cause) for cause in _causes(info)],
         "learners": [
             {**_learner_object(info, learner, lost.get(learner.name)), **_activity_object(info, learner.name, outlook)}
             for learner in info.plan.learners
@@ -194,6 +206,15 @@ def spent_seconds(spent: TimeSpent) -> dict[str, float]:
     }
 
 
+def _causes(info: RunInfo) -> list[Cause]:
+    return causes(failures(info.plan, info.state, info.state.session.reason if info.state.session else None))
+
+
+def _cause_object(info: RunInfo, cause: Cause) -> dict[str, Any]:
+    """Equal failures, by the first of them."""
+    return {"learners": cause.learners, "replicas": cause.replicas, **_failure_object(info, cause.first)}
+
+
 def replica_results(plan: LearnerPlan, iteration: IterationState) -> dict[str, list[Mapping[str, Any]]]:
     """The reports of replicas, by task, for tasks that have several."""
     counts = {step.task: step.command(iteration.number).replicas for step in plan.steps}
@@ -214,6 +235,10 @@ def _error_object(info: RunInfo, learner: LearnerState) -> dict[str, Any] | None
     error = learner.error
     if error is None or learner.stop_reason not in (None, "failed"):
         return None
+    return _failure_object(info, error)
+
+
+def _failure_object(info: RunInfo, error: AttemptFailed) -> dict[str, Any]:
     return {
         "task": error.task,
         "iteration": error.iteration,

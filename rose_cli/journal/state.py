@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import singledispatchmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rose_cli.journal import events as e
 from rose_cli.journal.codec import UnfitError, is_inside
@@ -100,6 +100,10 @@ class IterationState:
         return [self.reports.get((task, replica), {}) for replica in range(replicas)]
 
 
+Failure: TypeAlias = "tuple[float, e.AttemptFailed]"
+"""A failed attempt, and when it ended."""
+
+
 @dataclass
 class LearnerState:
     """The state of one learner.
@@ -107,8 +111,8 @@ class LearnerState:
     `home`: where run and campaign were when its workspace was created, or its links were last updated. `files`: the
     files in the workspace, with sizes, when the last attempt ended; `files_are_known`: no other has started since.
     `file_origins`: the latest attempts that wrote the file that the criterion reads. `unreported`: the latest attempt
-    whose report was not kept. `durations`: of its tasks. `open_failures`: the latest failure of each step of the
-    current iteration that has not succeeded since, with its time; `error_time`: when `error`, the latest of all
+    whose report was not kept. `durations`: of its tasks. `open_failures`: the first and the latest failure of
+    each step of the current iteration that has not succeeded since; `error_time`: when `error`, the latest of all
     failures, happened.
     """
 
@@ -121,7 +125,7 @@ class LearnerState:
     current: IterationState | None = None
     error: e.AttemptFailed | None = None
     error_time: float = 0.0
-    open_failures: dict[tuple[str, int], tuple[float, e.AttemptFailed]] = field(default_factory=dict)
+    open_failures: dict[tuple[str, int], tuple[Failure, ...]] = field(default_factory=dict)
     failures: int = 0
     durations: dict[str, Durations] = field(default_factory=dict)
     times: LearnerTimes = field(default_factory=LearnerTimes)
@@ -397,7 +401,8 @@ class RunState:
         if learner.current is not None:
             learner.current.failed += ((event.task, event.replica, event.attempt),)
         learner.error, learner.error_time, learner.failures = event, self._now, learner.failures + 1
-        learner.open_failures[event.task, event.replica] = self._now, event
+        earlier = learner.open_failures.get((event.task, event.replica), ())
+        learner.open_failures[event.task, event.replica] = *earlier[:1], (self._now, event)
         _update_files(learner, event.files)
         _keep_origin(learner, event)
         self.attempts_failed += 1

@@ -86,7 +86,7 @@ def advice(error: AttemptFailed) -> str | None:
     if error.kind in ("timed_out", "no_metric"):
         return None
     if error.kind == "over_limit":
-        return "it was not retried; raise the limit under 'limits' in the campaign file, and start a new run"
+        return "it was not retried; raise the limit under 'limits' in the campaign file"
     output = "\n".join(error.stderr_tail)
     for pattern, hint in _BY_OUTPUT:
         if re.search(pattern, output):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Sequence
 
     from rose_cli.journal.events import AttemptFailed, AttemptSucceeded
-    from rose_cli.journal.state import LearnerState, RunState
+    from rose_cli.journal.state import Failure, LearnerState, RunState
     from rose_cli.plan.model import LearnerPlan, Plan
     from rose_cli.runs.directory import RunDirectory
 
@@ -46,21 +46,29 @@ LEAST_STDERR = 3
 def failures(plan: Plan, state: RunState, reason: str | None) -> list[AttemptFailed]:
     """The failures that had consequences, so not those that a retry made good, the earliest first.
 
-    `reason`: why the session ended.
+    Of the attempts at a step it has the last, and also the first if that failed for another cause. `reason`: why the
+    session ended.
     """
-    found: list[tuple[float, AttemptFailed]] = []
+    found: list[Failure] = []
     for learner_plan in plan.learners:
         learner = state.learners.get(learner_plan.name)
         if learner is None or learner.error is None:
             continue
         last = learner.error_time, learner.error
         if display_status(learner, alive=True) is DisplayStatus.FAILED:
-            found += learner.open_failures.values() or [last]
+            found += [*_open(learner)] or [last]
         elif reason == "failed" and learner.stop_reason is None and learner.open_failures:
-            found += learner.open_failures.values()
+            found += _open(learner)
         elif _was_given_up(learner_plan, learner, learner.error):
             found.append(last)
     return [error for _, error in sorted(found, key=itemgetter(0))]
+
+
+def _open(learner: LearnerState) -> Iterator[Failure]:
+    for first, *others in learner.open_failures.values():
+        if others and set(cause_keys(first[1])).isdisjoint(cause_keys(others[-1][1])):
+            yield first
+        yield others[-1] if others else first
 
 
 def _was_given_up(plan: LearnerPlan, learner: LearnerState, error: AttemptFailed) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 from typing import TYPE_CHECKING
 
@@ -99,3 +100,32 @@ def test_a_run_is_looked_at_and_followed_while_it_goes_on(rose: Rose, going: sub
     assert watcher.returncode == 0
     assert "2 interrupted" in out
     follower.stdout.close()
+
+
+def test_causes_as_json(rose: Rose) -> None:
+    rose.write(
+        """
+        max_iter: 1
+        tasks: {s: {executable: "sh -c 'exit 4'"}}
+        learners:
+          - {name: a}
+          - {name: b}
+          - {name: late, s: {executable: "sh -c 'sleep 1; exit 5'"}}
+          - {name: ok, s: {executable: "true"}}
+        """
+    )
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 1
+    status = rose.status("r")
+    assert (status["outcome"], status["outcome_text"]) == ("failed", "3 of 4 learners failed, 1 reached max_iter")
+    first, second = status["causes"]
+    assert (sorted(first["learners"]), first["exit_code"], first["task"]) == (["a", "b"], 4, "s")
+    assert (second["learners"], second["exit_code"], second["replicas"]) == (["late"], 5, [0])
+    assert second["log"] == str(rose.folder / "r/learners/late/logs/0/s.1.err")
+
+
+def test_a_run_that_cannot_be_resumed_is_not_offered_to_be(rose: Rose) -> None:
+    rose.write("{max_iter: 1, tasks: {a: {executable: touch x}, b: {executable: 'false'}}, learners: 1}")
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 1
+    assert "rose resume r" in rose("status", "r").out
+    shutil.rmtree(rose.folder / "r/learners/learner-0/workspace")
+    assert "rose resume" not in rose("status", "r").out

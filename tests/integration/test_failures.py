@@ -206,8 +206,10 @@ def test_a_file_that_is_missing_is_told_with_those_that_are_there(rose: Rose) ->
 
 def test_a_failed_smoke_run_is_tried_again_and_not_resumed(rose: Rose) -> None:
     rose.write("{max_iter: 1, tasks: {s: {executable: 'false'}}, learners: 3}", "my file.yaml")
-    called = rose("run", "my file.yaml", "--smoke")
+    called = rose("run", "my file.yaml", "--smoke", GITHUB_STEP_SUMMARY="summary.md")
     assert called.code == 1
+    summary = (rose.folder / "summary.md").read_text(encoding="utf-8")
+    assert "\n\n    ✗ 3 learners failed in the same way: 's', iteration 0, exit code 1\n" in summary
     assert "✗ 3 learners failed in the same way: 's', iteration 0, exit code 1\n" in called.out
     (command,) = re.findall(r"^  retry    (rose run .*)$", called.out, re.MULTILINE)
     assert shlex.split(command) == ["rose", "run", "my file.yaml", "--smoke"]

@@ -49,7 +49,7 @@ def test_output_beyond_the_bound_ends_the_task_and_nobody_else(rose: Rose) -> No
     assert f"{TOO_MUCH_OUTPUT}; not retried (log: r/learners/" in called.out
     assert learners["endless"]["error"]["log"] == str(rose.folder / "r/learners/endless/logs/0/s.1.out")
     assert learners["to-stderr"]["error"]["log"] == str(rose.folder / "r/learners/to-stderr/logs/0/s.1.err")
-    assert "raise the limit under 'limits' in the campaign file, and start a new run" in called.out
+    assert "raise the limit under 'limits' in the campaign file\n" in called.out
 
 
 FILLING = {

@@ -107,6 +107,21 @@ def test_every_replica_that_failed_is_reported(tmp_path: Path) -> None:
     assert "✗ a: 'simulation' (replica 1) failed in iteration 0, attempt 1: exit code 1\n" in text
 
 
+def test_the_first_attempt_is_reported_too_if_it_failed_for_another_reason(tmp_path: Path) -> None:
+    """The first failure may be the cause, and the last one only what it left behind."""
+    scenario = Scenario.begin(make_plan(("a", "b"), retries=2))
+    for attempt, output in enumerate(("out of memory", "x exists", "x exists"), 1):
+        scenario.fail("a", "simulation", attempt, stderr=(output,))
+        scenario.fail("b", "simulation", attempt, stderr=("x exists",))
+    scenario.stop("a", "failed")
+    scenario.stop("b", "failed")
+    found = failures(scenario.plan, scenario.state, "finished")
+    assert [(error.learner, error.attempt) for error in found] == [("a", 1), ("a", 3), ("b", 3)]
+    text = rendered(Group(*failure_lines(found, RunDirectory(tmp_path))), 100)
+    assert text.startswith("✗ a: 'simulation' failed in iteration 0, attempt 1: exit code 1\n")
+    assert "✗ 2 learners failed in the same way: 'simulation', iteration 0, exit code 1\n" in text
+
+
 def test_a_failure_that_a_retry_made_good_is_not_what_stopped_the_campaign() -> None:
     scenario = Scenario.begin(make_plan(("a", "b"), retries=1))
     scenario.fail("a", "simulation")
