@@ -326,7 +326,7 @@ def test_thirty_learners_in_24_lines_and_in_13() -> None:
     assert len(narrow) == 13
     assert narrow[0] == "parall…torial · until mean_squared_error_mse < 0.1"
     assert narrow[-4] == "… and 24 more: 5 running, 4 done, 15 pending; 20…"
-    assert narrow[-1] == "36 of at most 361 iterations · 2 of 2 cores · ~10 s"
+    assert narrow[-1] == "36 of at most 361 iterations · ~10 s left"
 
 
 def test_three_hundred_learners_show_those_that_matter_and_count_the_rest() -> None:
