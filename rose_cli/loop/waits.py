@@ -106,16 +106,17 @@ def _waits(plan: Plan, state: RunState, room: Room, used: Resources, now: float)
         and there.times.running == 0
     ]
     with_place = _with_place(plan, state)
+    since = state.session.started if state.session else 0.0
     asked = {learner.name: next_resources(learner, there) for learner, there in waiting}
     short = {name: _short_of(room, used, asked[name]) for name in asked if name in with_place}
     first = next((reason for reason in short.values() if reason is not None), None)
     for learner, there in waiting:
-        if (until := _retry_time(learner, there, now)) is not None:
-            yield learner.name, Wait(WaitReason.RETRY, until)
-        elif plan.engine.pilot is not None and state.session is not None and not state.session.has_run:
+        if plan.engine.pilot is not None and state.session is not None and not state.session.has_run:
             yield learner.name, Wait(WaitReason.PILOT)
         elif learner.name not in with_place:
             yield learner.name, Wait(WaitReason.PLACE)
+        elif (until := _retry_time(learner, there, now, since)) is not None:
+            yield learner.name, Wait(WaitReason.RETRY, until)
         elif (reason := short[learner.name] or first) is not None:  # a bigger task is never overtaken
             yield learner.name, Wait(reason)
 
@@ -157,15 +158,15 @@ def _short_of(room: Room, used: Resources, asked: Resources) -> WaitReason | Non
     return None
 
 
-def _retry_time(learner: LearnerPlan, state: LearnerState, now: float) -> float | None:
-    """When the delay before the retry of a failed step ends, if a learner is in one."""
+def _retry_time(learner: LearnerPlan, state: LearnerState, now: float, since: float) -> float | None:
+    """When the delay before the retry of a failed step ends, if a learner is in one. A session starts it anew."""
     current = state.current
     for (task, _), step in current.steps.items() if current else ():
         plan = _step(learner, task)
         if current is None or plan is None or step.finished or step.running or step.over_limit or not step.failures:
             continue
         command = plan.command(current.number)
-        until = step.ended + command.retry_pause_seconds
+        until = max(step.ended, since) + command.retry_pause_seconds
         if step.failures <= command.retries and now < until:
             return until
     return None

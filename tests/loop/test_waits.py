@@ -79,6 +79,21 @@ def test_a_failed_step_waits_for_the_delay_before_its_retry() -> None:
     assert occupation(scenario.plan, scenario.state, scenario.now).waits == {}, "there is no retry left"
 
 
+def test_a_new_session_begins_the_delay_again_once_the_learner_has_a_place() -> None:
+    plan = with_resources(plan_of(2), Resources(), retries=2, pause=30.0)
+    plan = replace(plan, limits=replace(plan.limits, max_parallel_learners=1))
+    scenario = Scenario.begin(plan)
+    scenario.fail("l0", "s")
+    scenario.tell(e.SessionEnded(1, "interrupted"))
+    scenario.now += 1000.0
+    scenario.tell(e.SessionStarted(2, "host", 1, "local"))
+    found = occupation(scenario.plan, scenario.state, scenario.now)
+    assert found.waits == {"l0": Wait(WaitReason.PLACE)}, "the one that has not failed comes first"
+    scenario.stop("l1", "max_iter")
+    found = occupation(scenario.plan, scenario.state, scenario.now)
+    assert found.waits == {"l0": Wait(WaitReason.RETRY, scenario.now + 30.0)}
+
+
 def test_before_the_first_task_of_a_session_a_pilot_is_waited_for() -> None:
     plan = plan_of(2)
     pilot = PilotPlan("local.localhost", 60, None, None, None, None, 0)
