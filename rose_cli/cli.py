@@ -198,7 +198,7 @@ def logs(
 @app.command(name="exec", cls=options.CommandBeforeDashes, rich_help_panel=INSPECT)
 def exec_(
     ctx: typer.Context,
-    run_name: options.RunName = None,
+    run_name: options.RunBeforeSteps = None,
     learner: options.TaskLearner = None,
     iteration: options.TaskIteration = None,
     task: options.TaskName = None,

@@ -164,12 +164,20 @@ class CommandBeforeDashes(Command):
 AFTER_DASHES = "rose_cli.after_dashes"
 
 TaskLearner = Annotated[
-    Optional[str], typer.Argument(metavar="LEARNER", help="Learner; may be omitted if there is only one.")
+    Optional[str],
+    typer.Argument(
+        metavar="LEARNER", help="Learner; may be omitted if there is only one.", autocompletion=_offers("step")
+    ),
 ]
 TaskIteration = Annotated[
-    Optional[str], typer.Argument(metavar="ITERATION", help="An iteration that has run, or the next one.")
+    Optional[str],
+    typer.Argument(
+        metavar="ITERATION", help="An iteration that has run, or the next one.", autocompletion=_offers("step")
+    ),
 ]
-TaskName = Annotated[Optional[str], typer.Argument(metavar="TASK", help="Task, or `criterion`.")]
+TaskName = Annotated[
+    Optional[str], typer.Argument(metavar="TASK", help="Task, or `criterion`.", autocompletion=_offers("step"))
+]
 Replica = Annotated[int, typer.Option("--replica", metavar="N", min=0, help="Replica of the task.")]
 Shell = Annotated[bool, typer.Option("--shell", help="Start a shell instead of the task's command.")]
 InDirectory = Annotated[

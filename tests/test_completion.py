@@ -76,6 +76,8 @@ OFFERED = {
     "logs RUN 1 ": ["sim", "train", "criterion"],
     "logs hot 1 t": ["train"],
     "logs tr": ["train"],
+    "exec RUN hot 1 t": ["train"],
+    "exec hot ": ["0", "1"],
     "status ": ["RUN", "campaign.yaml", "other.yml"],
     "status cam": ["campaign.yaml"],
     "status rose-runs/": ["rose-runs/RUN"],

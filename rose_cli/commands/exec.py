@@ -245,7 +245,8 @@ def _run(info: RunInfo, step: Step, attempt: _Attempt, place: _Place, options: E
         notice(f"on this machine, not on {info.plan.engine.pilot.resource}, where the run has its tasks")
     copy = f", replica {step.replica}" if step.command.replicas > 1 else ""
     where = f"learner '{step.learner.name}', iteration {step.iteration}, '{step.task}'{copy}"
-    notice(f"run {name_of(info.directory)}, {where}, as attempt {attempt.number}:")
+    instead = "; the command of the task is" if _words(command, options) != command.argv else ""
+    notice(f"run {name_of(info.directory)}, {where}, as attempt {attempt.number}{instead}:")
     notice(f"  {masked_command(as_shown(command).argv, Secrets())}")
     request = TaskRequest(
         uid="exec",

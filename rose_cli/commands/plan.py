@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -126,6 +126,10 @@ def _plan_of_run(argument: str, options: PlanOptions) -> Plan:
     info, why_not = try_read_run(directory)
     for line in altered_lines(directory, plan, altered(info.state, checksums(directory))) if info is not None else ():
         notice(line)
+    if info is not None:
+        bounds = info.state.bound
+        learners = (replace(each, max_iter=bounds(each.name, each.max_iter)) for each in plan.learners)
+        plan = replace(plan, learners=tuple(learners))
     if info is None:
         notice(f"cannot tell whether plan.json is as rose wrote it: {why_not}")
     return plan

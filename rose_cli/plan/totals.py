@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from heapq import nlargest
 from typing import TYPE_CHECKING, Any
 
 from rose_cli.plan.overview import Setting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rose_cli.engine.base import Capacity
     from rose_cli.plan.model import Plan
@@ -50,29 +49,76 @@ def _planned(group: Group, phase: Phase) -> Iterator[tuple[int, int]]:
         yield phase.settings.get(Setting(task, "replicas"), 1), retries
 
 
+_MOST_WORK = 1_000_000
+"""How many cells are filled to find the number of commands that run at the same time exactly."""
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """Learners with the same steps: the cores of one command, and how many commands fit at the same time."""
+
+    count: int
+    steps: frozenset[tuple[int, int]]
+
+    @property
+    def most(self) -> int:
+        return max(most for _, most in self.steps)
+
+    @property
+    def least_cores(self) -> int:
+        return min(cores for cores, _ in self.steps)
+
+
 def _at_once(plan: Plan, found: Overview, capacity: Capacity | None) -> int:
-    """Of the steps that a learner may be in, the one with most replicas that fit; of learners, as many as may run."""
-    most: list[tuple[int, int]] = []
-    least_cores: list[tuple[int, int, int]] = []
-    for group in found.groups:
-        kinds = {_needs(phase.settings, step.task) for phase in group.phases for step in group.learners[0].all_steps}
-        alone = max(min(replicas, _fit(cores, gpus, memory, capacity)) for cores, gpus, memory, replicas in kinds)
-        most.append((alone, len(group.learners)))
-        least_cores.append((min(cores for cores, *_ in kinds), alone, len(group.learners)))
-    places = plan.limits.max_parallel_learners or sum(count for _, count in most)
-    by_learners = 0
-    for alone, count in nlargest(len(most), most):
-        taken = min(places, count)
-        by_learners += alone * taken
-        places -= taken
+    """Each learner is in one step at a time, and only so many learners run. Large plans get a higher bound."""
+    kinds = [_Kind(len(group.learners), frozenset(_steps(group, capacity))) for group in found.groups]
+    places = min(plan.limits.max_parallel_learners or sys.maxsize, sum(kind.count for kind in kinds))
     if capacity is None:
-        return by_learners
-    room, by_cores = capacity.cores, 0
-    for cores, alone, count in sorted(least_cores):
-        taken = min(room // cores, alone * count)
-        by_cores += taken
-        room -= taken * cores
-    return min(by_learners, by_cores)
+        return _by_places(kinds, places)
+    places = min(places, capacity.cores)
+    choices = sum(min(kind.count, places) * sum(most for _, most in kind.steps) for kind in kinds)
+    if choices * places * capacity.cores <= _MOST_WORK:
+        return _exactly(kinds, places, capacity.cores)
+    return min(_by_places(kinds, places), _by_cores(kinds, capacity.cores))
+
+
+def _steps(group: Group, capacity: Capacity | None) -> Iterator[tuple[int, int]]:
+    for phase in group.phases:
+        for step in group.learners[0].all_steps:
+            cores, gpus, memory, replicas = _needs(phase.settings, step.task)
+            yield cores, min(replicas, _fit(cores, gpus, memory, capacity))
+
+
+def _by_places(kinds: Sequence[_Kind], places: int) -> int:
+    total = 0
+    for kind in sorted(kinds, key=lambda kind: -kind.most):
+        taken = min(places, kind.count)
+        total += kind.most * taken
+        places -= taken
+    return total
+
+
+def _by_cores(kinds: Sequence[_Kind], cores: int) -> int:
+    total = 0
+    for kind in sorted(kinds, key=lambda kind: kind.least_cores):
+        taken = min(cores // kind.least_cores, kind.most * kind.count)
+        total += taken
+        cores -= taken * kind.least_cores
+    return total
+
+
+def _exactly(kinds: Sequence[_Kind], places: int, cores: int) -> int:
+    """The knapsack problem: the most commands of so many learners on so many cores."""
+    best = [[0] * (cores + 1) for _ in range(places + 1)]
+    for kind in kinds:
+        choices = {(n, n * needed) for needed, most in kind.steps for n in range(1, most + 1)}
+        for _ in range(min(kind.count, places)):
+            for taken in range(places, 0, -1):
+                before, row = best[taken - 1], best[taken]
+                for room in range(cores, 0, -1):
+                    fitting = (before[room - used] + count for count, used in choices if used <= room)
+                    row[room] = max(row[room], before[room], *fitting)
+    return best[places][cores]
 
 
 def _needs(settings: Mapping[Setting, Any], task: str) -> tuple[int, int, int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -305,3 +306,51 @@ def test_nothing_of_it_carries_the_mark_of_the_run(once: Rose) -> None:
     """A session of the run that starts meanwhile would take it for a leftover."""
     line = "import os; print('ROSE_MARK' in os.environ)"
     assert once("exec", "r", "idle", "0", "first", "--", sys.executable, "-c", line).out == "False\n"
+
+
+def test_a_task_of_a_pilot_runs_here_with_its_ranks(ran: Rose) -> None:
+    """The launcher is the local one: radical.pilot starts ranks itself."""
+
+    def change(plan: dict[str, Any]) -> None:
+        pilot = {"resource": "some.where", "runtime_minutes": 5, "nodes": None, "project": None, "queue": None}
+        plan["engine"].update(kind="radical.pilot", pilot={**pilot, "access_schema": None, "restarts": 0})
+        for command in forge.every_command(plan):
+            command.update(ranks=2, words=["echo", "hello"], beside=[], args=[])
+            command["resources"]["cores"] = 2
+
+    ran.script('#!/bin/sh\necho "LAUNCHED $*"\n', "mpiexec")
+    forge.change_plan(ran.folder / "rose-runs/r", change)
+    path = f"{ran.folder}:{os.environ['PATH']}"
+    called = ran("exec", "r", "idle", "1", "second", "--trust", PATH=path)
+    assert (called.code, called.out) == (0, "LAUNCHED -n 2 echo hello\n"), called.err
+    assert "on this machine, not on some.where" in called.err
+    assert ran("exec", "r", "idle", "1", "second", "--trust", "--", "echo", "once", PATH=path).out == "once\n"
+
+
+def test_a_run_that_is_running_is_said_to_be(rose: Rose) -> None:
+    rose.write("{max_iter: 1, tasks: {t: {executable: sleep 300}}, learners: 1}")
+    process = rose.start("run", "campaign.yaml", "--run-dir", "r", "--output", "quiet")
+    try:
+        wait_until(lambda: (rose.folder / "r/journal.jsonl").exists() and "attempt_started" in _journal(rose))
+        called = rose("exec", "r", "0", "t", "--", "echo", "beside it")
+        assert (called.code, called.out) == (0, "beside it\n")
+        assert "as it is now, while the run is running" in called.err
+        assert rose("exec", "r", "0", "t", "--in-place", "--", "true").code == 4
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=PATIENCE)
+
+
+def _journal(rose: Rose) -> str:
+    return (rose.folder / "r/journal.jsonl").read_text()
+
+
+def test_signals_reach_the_command_and_their_end_is_passed_on(rose: Rose) -> None:
+    rose.write("{max_iter: 1, tasks: {t: {executable: 'true'}}, learners: 1}")
+    assert rose("run", "campaign.yaml", "--run-dir", "r", "--output", "quiet").code == 0
+    process = rose.start("exec", "r", "0", "t", "--", "sh", "-c", "trap 'exit 9' INT; touch ready; sleep 300 & wait")
+    ready = "rose-exec-*/workspace/ready"
+    wait_until(lambda: list(Path(os.environ["TMPDIR"]).glob(ready)))
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=PATIENCE)
+    assert process.returncode == 9

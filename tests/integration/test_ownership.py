@@ -115,6 +115,9 @@ def test_named_it_is_refused_until_it_is_trusted(project: Person, mallory: Perso
             assert (called.code, trace(project)) == (4, None)
             assert f"'rose-runs/ours-20990101-2' {NOT_YOURS}" in called.err
             assert f"rose {command} rose-runs/ours-20990101-2 --trust" in one_line(called.err)
+    refused = project("exec", "ours-20990101-2", "0", "a")
+    assert (refused.code, trace(project)) == (4, None)
+    assert "rose exec rose-runs/ours-20990101-2 --trust` runs its commands as you" in one_line(refused.err)
     shown = project("resume", "ours-20990101-2", "--dry-run")
     assert (shown.code, trace(project)) == (0, None)
     assert f"{NOT_YOURS}: to resume it, add `--trust`" in shown.out

@@ -26,6 +26,7 @@ from rose_cli.plan.model import (
 from rose_cli.plan.overview import Setting, contains, joined, overview, ranges_text, settings_of, stop_fields
 from rose_cli.plan.render import AttemptPaths, EvaluationContext, render
 from rose_cli.plan.totals import totals
+from tests.view.scenarios import make_plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,8 +128,31 @@ def test_totals_are_those_of_the_plan_in_full(plan: Plan) -> None:
     ]
     assert found.commands == sum(command.replicas for command in all_commands)
     assert found.attempts == sum(command.replicas * (1 + command.retries) for command in all_commands)
-    most = max(min(command.replicas, 8 // command.resources.cores) for command in all_commands)
-    assert most <= found.at_once <= 8
+
+
+@given(plans())
+def test_the_number_of_commands_at_the_same_time_is_the_most_that_fit(plan: Plan) -> None:
+    """Each learner is in one step of one iteration, with any number of its replicas."""
+    fits = {(0, 0): 0}  # learners and cores → commands
+    for learner in plan.learners:
+        commands = [step.command(i) for step in learner.all_steps for i in range(learner.max_iter or 12)]
+        choices = {(n, n * each.resources.cores) for each in commands for n in range(1, each.replicas + 1)}
+        for (taken, used), total in list(fits.items()):
+            for count, cores in choices:
+                key = (taken + 1, used + cores)
+                if key[0] <= (plan.limits.max_parallel_learners or 9) and key[1] <= 8:
+                    fits[key] = max(fits.get(key, 0), total + count)
+    assert totals(plan, overview(plan), CAPACITY).at_once == max(fits.values())
+
+
+def test_a_large_plan_gets_a_higher_bound_of_commands_at_the_same_time() -> None:
+    plan = make_plan(["a"])
+    many = replace(plan, learners=tuple(replace(plan.learners[0], name=f"l{n}") for n in range(5000)))
+    assert totals(many, overview(many), Capacity(cores=10_000)).at_once == 5000
+    assert totals(many, overview(many), Capacity(cores=3000)).at_once == 3000
+    assert totals(many, overview(many), None).at_once == 5000
+    few = replace(many, limits=replace(many.limits, max_parallel_learners=2000))
+    assert totals(few, overview(few), Capacity(cores=3000)).at_once == 2000
 
 
 def command_of(task: str, settings: Mapping[Setting, Any], like: CommandPlan) -> CommandPlan:

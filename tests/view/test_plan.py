@@ -72,6 +72,12 @@ def test_the_plan_of_a_run_is_shown_as_that_of_its_file(
     assert "--n 6" in shown("campaign.yaml", iterations=["0"])
 
 
+def test_the_plan_of_a_run_has_the_max_iter_that_a_resume_has_set(failed: Rose) -> None:
+    assert failed("resume", "r", "--max-iter", "7", "--learner", "b", "--output", "quiet").code == 1
+    bounds = {each["name"]: each["max_iter"] for each in failed.json("plan", "r", "--format", "json")["learners"]}
+    assert bounds == {"a": 3, "b": 7}
+
+
 def test_a_run_has_no_settings_left(once: Rose) -> None:
     for words in (("--set", "max_iter=1"), ("--smoke",)):
         called = once("plan", "r", *words)
