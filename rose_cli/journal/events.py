@@ -103,10 +103,14 @@ class AttemptEvent:
 
 @dataclass(frozen=True)
 class AttemptStarted(AttemptEvent):
-    """About to start; durable before the process exists. `options` are the values in this iteration."""
+    """About to start; durable before the process exists. `options` are the values in this iteration.
+
+    `cores`: those that it holds, since a resume may change the plan's; None, from an older rose: those of the plan.
+    """
 
     options: Mapping[str, Any] = field(default_factory=dict)
     suspended: float | None = None
+    cores: int | None = None
 
 
 @dataclass(frozen=True)

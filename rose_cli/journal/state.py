@@ -41,7 +41,8 @@ class StepState:
     """One step of the current iteration. `failures` counts the failed attempts towards the retries.
 
     `finished`: it succeeded or was skipped. `over_limit`: an attempt exceeded a limit, and no other follows. `ended`:
-    when its latest attempt ended, in UNIX seconds. `clock`: the time spent on all of its attempts.
+    when its latest attempt ended, in UNIX seconds. `clock`: the time spent on all of its attempts. `cores`: those of
+    the latest attempt; `earlier`: core-seconds and working seconds of the attempts before it that had others.
     """
 
     attempt: int = 0
@@ -54,6 +55,20 @@ class StepState:
     value: float | None = None
     process: tuple[int, int] | None = None
     clock: Stopwatch = field(default_factory=Stopwatch)
+    cores: int | None = None
+    earlier: tuple[float, float] = (0.0, 0.0)
+
+    def hold(self, cores: int | None, moment: Moment) -> None:
+        """Another attempt starts, with so many cores; None if the journal does not tell."""
+        if self.cores is not None and cores != self.cores:
+            working = self.clock.spent(moment).working
+            self.earlier = (self.core_seconds(working, self.cores), working)
+        self.cores = cores
+
+    def core_seconds(self, working: float, planned: int) -> float:
+        """Of all attempts, after so many seconds of work; `planned`: the cores if the journal does not tell."""
+        done, before = self.earlier
+        return done + (working - before) * (planned if self.cores is None else self.cores)
 
 
 @dataclass(frozen=True)
@@ -366,6 +381,7 @@ class RunState:
         _share_options(learner, event)
         step = learner.current.steps.setdefault((event.task, event.replica), StepState())
         step.attempt, step.running, step.started, step.process = event.attempt, True, self._now, None
+        step.hold(event.cores, self._moment)
         learner.times.start_attempt(step.clock, event.iteration, event.task, self._moment)
 
     @_apply_event.register

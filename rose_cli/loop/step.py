@@ -216,7 +216,8 @@ class Attempt:
         self._metric_file_before = self._look_at_metric_file()
         remove_old_report(self._result, inside=self._session.directory.path)
         self._started = True
-        await self._session.recorder.record(e.AttemptStarted(*self._key, self._shown_options(command)))
+        started = e.AttemptStarted(*self._key, self._shown_options(command), cores=self._plan.resources.cores)
+        await self._session.recorder.record(started)
         watched.begin()
 
     def _on_spawn(self, pid: int, start_ticks: int) -> None:

@@ -47,7 +47,7 @@ def _uses(steps: Mapping[str, StepPlan], iteration: IterationState, moment: Mome
     for (task, _), state in iteration.steps.items():
         spent = state.clock.spent(moment)
         cores = steps[task].command(iteration.number).resources.cores if task in steps else 0
-        yield task, TaskUse(spent, spent.working * cores)
+        yield task, TaskUse(spent, state.core_seconds(spent.working, cores))
 
 
 def _summed(uses: Iterable[tuple[str, TaskUse]]) -> dict[str, TaskUse]:
