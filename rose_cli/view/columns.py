@@ -120,12 +120,16 @@ _LAYOUTS: tuple[tuple[str, ...], ...] = (
 
 @dataclass(frozen=True)
 class Measures:
-    """How wide the plan's names are, in terminal cells, and which columns have anything to show."""
+    """How wide the plan's names are, in terminal cells, and which columns have anything to show.
+
+    `place`: the width of " @12", the iteration of a best value; `values`: how many iterations there may be.
+    """
 
     name: int
     task: int
     done: int
     place: int
+    values: int
     threshold: int
     metric: str | None
     criterion: str | None
@@ -143,10 +147,12 @@ def measure(plan: Plan, state: RunState) -> Measures:
     texts = {threshold_text(criterion, with_metric=is_mixed) for criterion in criteria}
     tasks = {step.task for learner in plan.learners for step in learner.all_steps}
     is_shared = len(texts) == 1 and len(criteria) == len(plan.learners)
+    most = max(bounds) if len(bounds) == len(plan.learners) else max([999, *bounds])
     return Measures(
         name=max([len("learner"), *(cell_len(safe(learner.name)) for learner in plan.learners)]),
         task=max((cell_len(safe(task)) for task in tasks), default=0),
-        place=len(" @") + len(str(max(bounds) - 1 if len(bounds) == len(plan.learners) else max([999, *bounds]))),
+        place=len(" @") + len(str(most - 1)),
+        values=most,
         done=2 * len(str(max(bounds))) + 1 if bounds else 4,
         threshold=max((cell_len(text) for text in texts), default=0),
         metric=safe(metrics.pop()) if len(metrics) == 1 else None,
@@ -216,9 +222,9 @@ def _share_out(spare: int, widths: Widths, measures: Measures) -> None:
         ("learner", min(measures.name, GOOD_NAME)),
         ("last", VALUE_WIDTH + 2),
         ("best", len(STAR) + VALUE_WIDTH + measures.place),
-        ("last+trend", VALUE_WIDTH + 3 + GOOD_TREND),
+        ("last+trend", VALUE_WIDTH + 3 + min(GOOD_TREND, measures.values)),
         ("now", min(measures.task + 11, 30)),
-        ("last+trend", VALUE_WIDTH + 3 + MAX_TREND),
+        ("last+trend", VALUE_WIDTH + 3 + min(MAX_TREND, measures.values)),
         ("learner", measures.name),
     )
     for key, target in targets:

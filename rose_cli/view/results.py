@@ -35,7 +35,7 @@ FIRST_SETTINGS = 3
 """So many settings are more important than the cost and the last value."""
 MOST_LEFT_OUT = 12
 NOT_MET = "not met"
-REPEATS_NOTE = "repeats differ only in name and seed: mean ± sample standard deviation"
+REPEATS_NOTE = "repeats differ only in name and seed; mean ± sample standard deviation of best values and of iterations"
 
 _SORTED = {
     "best": "best value first",
@@ -206,7 +206,7 @@ def _repeats(groups: Sequence[Repeats]) -> Iterator[_Candidate]:
     yield _Candidate("best", [_spread(group.best, len(group.learners), "with a value") for group in groups], 0)
     if any(learner.has_threshold for group in groups for learner in group.learners):
         cells = [_spread(group.iterations, len(group.learners), "met", digits=3) for group in groups]
-        yield _Candidate("iterations to the threshold", cells, 1)
+        yield _Candidate("met after", cells, 1)
 
 
 def _spread(found: Spread | None, learners: int, which: str, digits: int = 5) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from typing import TYPE_CHECKING, TypeAlias
@@ -18,12 +19,10 @@ from rose_cli.view.legend import HINT, LEGEND_KEY, legend_lines
 from rose_cli.view.live import Region
 from rose_cli.view.summary import LAST_PAGE_LINES, RunEnd, page_of
 from rose_cli.view.table import TITLED_LINES, campaign_table, final_lines
-from rose_cli.view.wording import value_text
+from rose_cli.view.wording import short_path, value_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from rich.console import RenderableType
 
     from rose_cli.journal.state import IterationState, RunState
     from rose_cli.plan.model import Plan
@@ -37,12 +36,22 @@ REPORT_WIDTH = 200
 
 
 def print_status(plan: Plan, state: RunState, *, alive: bool, directory: RunDirectory, own: bool = True) -> None:
-    """Print the table of a run, and its failures. `alive`: a session is running; `own`: the run is the user's own."""
+    """Print the table of a run, and its failures. `alive`: a session is running; `own`: the run is the user's own.
+
+    Reported values are shown if the table stays on the page of a terminal; otherwise the command that shows them.
+    """
     console = open_console(sys.stdout)
     size = (console.width, final_lines(len(plan.learners), LAST_PAGE_LINES))
-    parts: list[RenderableType] = [campaign_table(plan, state, _facts(state, alive=alive), size), Text()]
-    parts += _reported(state)
-    console.print(Group(*parts, *_end(plan, state, directory, alive=alive, own=own).lines(page_of(console))))
+    table = campaign_table(plan, state, _facts(state, alive=alive), size)
+    page = page_of(console)
+    end = list(_end(plan, state, directory, alive=alive, own=own).lines(page))
+    reports = list(_reported(state))
+    if reports and page is not None and page.less([*reports, *end], blank=len(table.renderables) + 1).lines < 0:
+        reports = [
+            labelled("reports", safe(f"rose status {shlex.quote(short_path(directory.path))} --results")),
+            Text(),
+        ]
+    console.print(Group(table, Text(), *reports, *end))
 
 
 def _end(plan: Plan, state: RunState, directory: RunDirectory, *, alive: bool, own: bool) -> RunEnd:
@@ -74,7 +83,7 @@ def _message(state: RunState, *, alive: bool) -> str | None:
 
 
 def _reported(state: RunState) -> Iterator[Text]:
-    """The values that the tasks of each learner's latest iteration reported, as many as fit on a page."""
+    """The values that the tasks of each learner's latest iteration reported, of a limited number of learners."""
     learners = [learner for learner in state.learners.values() if learner.iterations and learner.iterations[-1].result]
     for learner in learners[:REPORTS_SHOWN]:
         shown = ", ".join(_entries(learner.iterations[-1]))

@@ -92,9 +92,10 @@ def test_four_learners_in_80_columns() -> None:
 
         not shown: seed, labeled, fit, core-seconds; use a wider window, or --format csv
 
-        repeats  n  best             iterations to the threshold
+        repeats  n  best             met after
         ucb      2  0.16176 ± 0.031  3.00 (1 of 2 met)
-        repeats differ only in name and seed: mean ± sample standard deviation
+        repeats differ only in name and seed; mean ± sample standard deviation of best
+        values and of iterations
         """,
     )
 
@@ -111,9 +112,9 @@ def test_four_learners_in_120_columns() -> None:
         ▸ ucb-1     0.18340 @1  0.18340       not met  ucb         2.5     7      200  0.0611333           2  21 s
         ▸ greedy    0.90000 @0  0.90000       not met  std         0.1    10      100        0.3           1  10 s
 
-        repeats  n  best             iterations to the threshold
+        repeats  n  best             met after
         ucb      2  0.16176 ± 0.031  3.00 (1 of 2 met)
-        repeats differ only in name and seed: mean ± sample standard deviation
+        repeats differ only in name and seed; mean ± sample standard deviation of best values and of iterations
         """,
     )
 
@@ -134,13 +135,11 @@ def test_four_learners_in_50_columns() -> None:
         iterations, time, core-seconds; use a wider
         window, or --format csv
 
-        repeats  n  best
-        ucb      2  0.16176 ± 0.031
-
-        not shown: iterations to the threshold; use a
-        wider window, or --format csv
-        repeats differ only in name and seed: mean ±
-        sample standard deviation
+        repeats  n  best             met after
+        ucb      2  0.16176 ± 0.031  3.00 (1 of 2 met)
+        repeats differ only in name and seed; mean ±
+        sample standard deviation of best values and of
+        iterations
         """,
     )
 

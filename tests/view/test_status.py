@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from rose_cli.journal import events as e
 from rose_cli.runs.directory import RunDirectory
+from rose_cli.view.failures import Page
 from rose_cli.view.status import print_status, watch_status
 from rose_cli.view.wording import short_path
-from tests.view.scenarios import tutorial
+from tests.view.scenarios import Scenario, make_plan, tutorial
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 
 def test_a_run_that_was_interrupted_says_how_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,3 +62,19 @@ def test_watching_off_a_terminal_waits_for_the_end(
     assert " interrupted " in text
     assert f"  run      {tmp_path}" in text.splitlines()
     assert "its session was killed" in text, "how it stands is said in a line"
+
+
+@pytest.mark.parametrize("lines", [40, 22])
+def test_reported_values_do_not_push_the_table_off_the_terminal(
+    lines: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rose_cli.view.status.page_of", lambda _: Page(80, lines))
+    scenario = Scenario.begin(make_plan(tuple("abcdefg")))
+    for name in "abcdefg":
+        where = scenario.start(name, "simulation")
+        scenario.tell(e.AttemptSucceeded(*where, seconds=1.0, result={"loss": 0.5}), e.IterationFinished(name, 0, 1.0))
+    print_status(scenario.plan, scenario.state, alive=True, directory=RunDirectory.at(tmp_path))
+    out = capsys.readouterr().out
+    assert ("  a: loss 0.5\n" in out) == (lines == 40)
+    assert ("--results\n" in out) == (lines == 22)
+    assert len(out.splitlines()) <= lines
