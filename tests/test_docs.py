@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
@@ -130,6 +131,17 @@ def test_every_command_shown_exists(place: str, words: list[str]) -> None:
     own = words[1 : words.index("--")] if "--" in words else words[1:]  # another program and its options follow
     given = {word.partition("=")[0] for word in own if word.startswith("-")}
     assert given - known - {"--help"} == set(), place
+
+
+@pytest.mark.parametrize(
+    ("place", "words"), [call for call in calls() if ":" in call[0] and "[OPTIONS]" not in call[1]], ids=repr
+)
+def test_every_command_in_a_block_has_what_it_needs(place: str, words: list[str]) -> None:
+    """Its arguments are there and its values are possible. Not in the text, where `rose run` stands for all of it."""
+    if words[0] in COMMANDS:
+        arguments = list(itertools.takewhile(lambda word: word not in {">", "|"}, words[1:]))
+        group = cast("Any", get_command(app))
+        group.commands[words[0]].make_context(words[0], arguments)
 
 
 def test_the_commands_are_all_of_the_program() -> None:

@@ -256,7 +256,7 @@ def test_the_job_starts_a_run_and_then_resumes_it(rose: Rose) -> None:
     rose.script('#!/bin/sh\necho "$@" >>calls\nmkdir -p run\n', "rose")
     for _ in range(2):
         subprocess.run(["/bin/sh", "job.sh"], cwd=rose.folder, check=True, env={"PATH": f"{rose.folder}:/usr/bin:/bin"})
-    assert (rose.folder / "calls").read_text() == "run campaign.yaml --run-dir run\nresume run\n"
+    assert (rose.folder / "calls").read_text() == "run campaign.yaml --run-dir run\nresume run --as-it-was\n"
 
 
 @pytest.mark.parametrize("awk", ["mawk", "gawk", "original-awk"])
