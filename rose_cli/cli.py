@@ -280,18 +280,25 @@ def resume(
 
 @app.command(cls=Command, rich_help_panel=RECOVER)
 def clean(
-    run_name: options.NamedRun,
+    runs: options.CleanedRuns = None,
+    failed: options.FailedAttempts = False,
+    snapshots: options.Snapshots = False,
     keep_logs: options.KeepLogs = None,
     workspaces: options.Workspaces = False,
+    whole: options.WholeRuns = False,
+    older_than: options.OlderThan = None,
+    keep_last: options.KeepLast = None,
+    statuses: options.WithStatus = None,
     dry_run: options.DryRunOfClean = False,
     yes: options.Yes = False,
     trust: options.TrustToClean = False,
 ) -> None:
-    """Delete what a run no longer needs. Lists it and asks first."""
-    from rose_cli.commands.clean import CleanOptions
+    """Delete what runs no longer need, or whole runs. Lists it and asks first."""
     from rose_cli.commands.clean import clean as command
+    from rose_cli.commands.clean_runs import CleanOptions, RunRule
 
-    raise typer.Exit(command(run_name, CleanOptions(keep_logs, workspaces, dry_run, yes, trust)))
+    given = CleanOptions(keep_logs, workspaces, failed, snapshots, whole, dry_run, yes, trust)
+    raise typer.Exit(command(runs or (), given, RunRule(older_than, keep_last, statuses or ())))
 
 
 @app.command(cls=Command, rich_help_panel=MACHINE)

@@ -135,7 +135,8 @@ def _campaign_files(given: Mapping[str, Any], typed: str) -> Iterator[str]:  # n
 
 def _runs(given: Mapping[str, Any], typed: str) -> Iterator[str]:
     """The names of the runs here, the latest first, and campaign files; paths if the beginning of one was typed."""
-    yield from (directory.path.name for directory in runs_of(Path()))
+    chosen = given.get("runs") or ()
+    yield from (directory.path.name for directory in runs_of(Path()) if directory.path.name not in chosen)
     yield from _campaign_files(given, typed)
     if typed.startswith(f"{RUNS}/"):
         yield from (f"{RUNS}/{directory.path.name}" for directory in runs_of(Path()))
@@ -267,6 +268,10 @@ def _engines(given: Mapping[str, Any], typed: str) -> Iterable[str]:  # noqa: AR
     return _ENGINES
 
 
+def _statuses(given: Mapping[str, Any], typed: str) -> Iterable[str]:  # noqa: ARG001
+    return ("finished", "done", "failed", "interrupted", "lost", "pending")
+
+
 # --- keys of --set ---------------------------------------------------------------------------------------------------
 
 
@@ -350,4 +355,5 @@ _KINDS: dict[str, Callable[[Mapping[str, Any], str], Iterable[str]]] = {
     "step": _steps,
     "engine": _engines,
     "setting": _settings,
+    "status": _statuses,
 }

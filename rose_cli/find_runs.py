@@ -13,7 +13,7 @@ from rose_cli.journal.state import can_resume
 from rose_cli.run_info import ownership_text, read_run, require_trust, try_read_run
 from rose_cli.runs.changes import campaign_has_changed
 from rose_cli.runs.directory import LATEST, RUNS, RunDirectory
-from rose_cli.runs.listing import campaign_of, is_of, is_readable_run, is_run, running_runs, runs_of
+from rose_cli.runs.listing import campaign_of, is_of, is_readable_run, is_run, is_running, running_runs, runs_of
 from rose_cli.util.errors import RoseError, RunDirectoryError, UsageError
 from rose_cli.util.text import counted, did_you_mean, listed
 from rose_cli.view.console import notice
@@ -42,7 +42,7 @@ def find_run(argument: str | None = None, *, announce: bool = True) -> RunDirect
     if argument is not None and (directory := _named(argument)) is not None:
         is_foreign_link = directory.path.name == LATEST and directory.path.is_symlink() and directory.doubt is not None
         return _latest(directory.path.parent, None) if is_foreign_link else directory
-    folder, campaign = _search_location(argument)
+    folder, campaign = search_location(argument)
     latest, running = _latest(folder, campaign), running_runs(folder, campaign)
     found = running[0] if running else latest
     if len(running) > 1:
@@ -63,7 +63,7 @@ def find_own_run(argument: str | None, command: str, *, trust: bool) -> RunDirec
     if argument is not None and (directory := _named(argument)) is not None:
         require_trust(directory, command, trust=trust)
         return directory
-    folder, campaign = _search_location(argument)
+    folder, campaign = search_location(argument)
     running = running_runs(folder, campaign)
     if len(running) > 1:
         of = f" of '{campaign}'" if campaign else ""
@@ -75,11 +75,23 @@ def find_own_run(argument: str | None, command: str, *, trust: bool) -> RunDirec
     return directory
 
 
+def find_ended_run(argument: str | None, command: str, *, trust: bool) -> RunDirectory:
+    """The run for `rose clean`: without a name, the latest one that has ended."""
+    if argument is not None and (directory := _named(argument)) is not None:
+        require_trust(directory, command, trust=trust)
+        return directory
+    folder, campaign = search_location(argument)
+    latest = _latest(folder, campaign, act=command)
+    directory = next((each for each in _own_runs(folder, campaign, []) if not is_running(each)), latest)
+    notice(f"run {name_of(directory)}{'' if directory == latest else ', the latest that has ended'}")
+    return directory
+
+
 def find_interrupted_run(argument: str | None, *, trust: bool) -> RunDirectory:
     """The run for `rose resume`: without a name, the latest one that can be resumed."""
     if argument is not None and (is_run(Path(argument)) or not Path(argument).exists()):
         return find_own_run(argument, "resume", trust=trust)
-    folder, campaign = _search_location(argument)
+    folder, campaign = search_location(argument)
     skipped: list[tuple[RunDirectory, OwnershipProblem]] = []
     for directory in _own_runs(folder, campaign, skipped):
         info = try_read_run(directory)[0]
@@ -127,7 +139,7 @@ def _named(argument: str) -> RunDirectory | None:
     raise UsageError(message, near or "give its directory, a campaign file, or a name that `rose list` shows")
 
 
-def _search_location(argument: str | None) -> tuple[Path, Path | None]:
+def search_location(argument: str | None) -> tuple[Path, Path | None]:
     """The directory to search for the latest run, and its campaign file."""
     path = Path(argument or ".")
     return (path.parent, path) if path.is_file() else (path, None)

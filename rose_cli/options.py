@@ -20,6 +20,7 @@ RUN, INSPECT, RECOVER, MACHINE = "Run", "Inspect", "Recover", "Machine"
 """The panels of commands in the help."""
 
 _CHANGE, _TRY, _WHAT, _OVERRIDE = "Change the campaign", "Try it first", "What to resume", "Override a safeguard"
+_DELETE, _WHICH = "What to delete (default: what no resume needs)", "Which runs, by a rule instead of names"
 _RESULTS = "Compare learners"
 """The panels of options in the help."""
 
@@ -122,7 +123,6 @@ InterruptedRun = Annotated[
         autocompletion=_offers("run"),
     ),
 ]
-NamedRun = Annotated[str, typer.Argument(metavar="RUN", help=_RUN_HELP, autocompletion=_offers("run"))]
 NewDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="Directory to write to, created if missing.")]
 TemplateName = Literal["python", "committee", "mpi", "reinforcement-learning", "shell"]
 Template = Annotated[TemplateName, typer.Option("--template", metavar="NAME", help="Kind of campaign; see --list.")]
@@ -380,19 +380,65 @@ TrustToResume = Annotated[
         rich_help_panel=_OVERRIDE,
     ),
 ]
+CleanedRuns = Annotated[
+    Optional[list[str]],
+    typer.Argument(
+        metavar="RUN",
+        help=f"{_RUN_HELP} Default: the latest run here that has ended. With a rule: where to look, default: here.",
+        autocompletion=_offers("run"),
+    ),
+]
 KeepLogs = Annotated[
     Optional[int],
     typer.Option(
         "--keep-logs",
         metavar="N",
         min=0,
-        help="Also delete old logs; keep those of each learner's last N iterations.",
+        help="Delete old logs; keep those of each learner's last N iterations.",
+        rich_help_panel=_DELETE,
     ),
+]
+FailedAttempts = Annotated[
+    bool, typer.Option("--failed", help="Delete the logs of failed attempts.", rich_help_panel=_DELETE)
+]
+Snapshots = Annotated[
+    bool, typer.Option("--snapshots", help="Delete the snapshots that no resume needs.", rich_help_panel=_DELETE)
 ]
 Workspaces = Annotated[
     bool,
     typer.Option(
-        "--workspaces", help="Also delete the workspaces of finished learners, which then cannot be extended."
+        "--workspaces",
+        help="Delete the workspaces of finished learners, which then cannot be extended.",
+        rich_help_panel=_DELETE,
+    ),
+]
+WholeRuns = Annotated[
+    bool, typer.Option("--all", help="Delete whole runs, with their results.", rich_help_panel=_DELETE)
+]
+OlderThan = Annotated[
+    Optional[str],
+    typer.Option(
+        "--older-than", metavar="AGE", help="Runs that ended longer ago: 12h, 30d or 2w.", rich_help_panel=_WHICH
+    ),
+]
+KeepLast = Annotated[
+    Optional[int],
+    typer.Option(
+        "--keep-last",
+        metavar="N",
+        min=0,
+        help="All runs except the latest N of each campaign file.",
+        rich_help_panel=_WHICH,
+    ),
+]
+WithStatus = Annotated[
+    Optional[list[str]],
+    typer.Option(
+        "--status",
+        metavar="STATUS",
+        help="Runs with this status: done, failed, finished (either), interrupted, lost or pending (repeatable).",
+        rich_help_panel=_WHICH,
+        autocompletion=_offers("status"),
     ),
 ]
 DryRunOfClean = Annotated[bool, typer.Option("--dry-run", "-n", help="Show what would be deleted without deleting it.")]

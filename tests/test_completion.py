@@ -90,6 +90,8 @@ OFFERED = {
     "resume RUN --learner hot --from-iteration ": ["0", "1"],
     "export --format ": ["csv", "jsonl"],
     "clean ": ["RUN", "campaign.yaml", "other.yml"],
+    "clean RUN ": ["campaign.yaml", "other.yml"],
+    "clean --status f": ["finished", "failed"],
     "run ": ["campaign.yaml", "other.yml"],
     "run campaign.yaml --learner ": LEARNERS,
     "run campaign.yaml --engine ": ["local", "radical.pilot"],

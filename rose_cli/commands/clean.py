@@ -1,18 +1,28 @@
-"""`rose clean`: delete what a run no longer needs, after showing it."""
+"""`rose clean`: delete what runs no longer need, or whole runs, after showing it."""
 
 from __future__ import annotations
 
-import errno
-import os
 import shlex
-import stat
-import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from rose_cli.commands.clean_runs import (
+    DELETING,
+    CleanOptions,
+    add,
+    agreed,
+    chosen_runs,
+    clean_whole,
+    each_of,
+    is_disk_full,
+    remove,
+    show_rows,
+    size_words,
+    total,
+    usage_of,
+)
 from rose_cli.engine.pilot.records import RECORD
-from rose_cli.find_runs import find_own_run, find_run
 from rose_cli.loop.retention import kept_logs, logged_iterations
 from rose_cli.run_info import read_run, require_trust
 from rose_cli.runs.directory import refuse_links
@@ -22,39 +32,27 @@ from rose_cli.runs.workspace import LOST
 from rose_cli.util.errors import ExitCode, RunDirectoryError
 from rose_cli.util.files import OpenDirectory
 from rose_cli.util.ownership import restrict_umask
-from rose_cli.util.text import listed
-from rose_cli.util.trees import DiskUsage, count_usage, format_size, remove_entry
+from rose_cli.util.text import counted, listed
+from rose_cli.util.trees import DiskUsage, format_size
 from rose_cli.view.console import notice, say
 from rose_cli.view.progress import status_words
 from rose_cli.view.wording import short_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from rose_cli.commands.clean_runs import RunRule
     from rose_cli.plan.model import LearnerPlan
     from rose_cli.run_info import RunInfo
 
 DONE = ("criterion_met", "no_improvement", "max_iter", "cancelled")
 """Stop reasons of learners that a plain resume does not continue; it retries a learner that failed."""
 
-_DELETING = ".rose-clean"
-"""The prefix of a directory that is being deleted: a half-deleted one must not have a name that others rely on."""
 _PILOT = "pilot-"
 MOST_SHOWN = 5
 WORTH_MENTIONING = 10 * 2**20
 USUAL_LOGS = 10
-
-
-@dataclass(frozen=True)
-class CleanOptions:
-    """`keep_logs` None: as many as the campaign keeps."""
-
-    keep_logs: int | None = None
-    workspaces: bool = False
-    dry_run: bool = False
-    yes: bool = False
-    trust: bool = False
 
 
 @dataclass(frozen=True, order=True)
@@ -76,28 +74,46 @@ class Entry:
 
 @dataclass
 class Heap:
-    """Entries that are deleted for the same reason, and their size."""
+    """Entries that are deleted for the same reason, the number of their files, and their size.
+
+    `lost`: what is impossible without them.
+    """
 
     what: str
+    lost: str = ""
     entries: list[Entry] = field(default_factory=list)
-    size: int = 0
+    usage: DiskUsage = field(default_factory=DiskUsage)
 
     def add(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
             self.entries.append(entry)
-            self.size += size_of(entry.path)
+            add(self.usage, usage_of(entry.path))
 
 
-def clean(argument: str, options: CleanOptions) -> ExitCode:
-    directory = find_run(argument) if options.dry_run else find_own_run(argument, "clean", trust=options.trust)
-    info = _cleanable(read_run(directory))
-    heaps = _heaps(info, options)
-    _show(info, heaps, options)
-    if not heaps or options.dry_run or not (options.yes or _agreed(heaps)):
+def clean(arguments: Sequence[str], options: CleanOptions, rule: RunRule) -> ExitCode:
+    runs = chosen_runs(arguments, rule, whole=options.whole, dry_run=options.dry_run, trust=options.trust)
+    if options.whole:
+        return clean_whole(runs, options, rule)
+    found = [(info, _heaps(info, options)) for info in map(_cleanable, map(read_run, runs))]
+    for info, heaps in found:
+        _show(info, heaps, options)
+    found = [(info, heaps) for info, heaps in found if heaps]
+    if len(found) > 1:
+        say(f"in all {counted(len(found), 'run')}:")
+        show_rows([("in total", total(heap.usage for _, heaps in found for heap in heaps))])
+    if not found or options.dry_run or not agreed(total(heap.usage for _, heaps in found for heap in heaps), options):
         return ExitCode.OK
-    names = [learner.name for learner in info.plan.learners]
-    restrict_umask(~directory.path.stat().st_mode & 0o077)
+    freed = DiskUsage()
+    code = each_of(found, lambda each: add(freed, _clean_run(*each, options)))
+    if len(found) > 1:
+        notice(f"deleted {size_words(freed)} in all")
+    return code
+
+
+def _clean_run(info: RunInfo, heaps: list[Heap], options: CleanOptions) -> DiskUsage:
+    directory, names = info.directory, [learner.name for learner in info.plan.learners]
     shown = [entry for heap in heaps for entry in heap.entries]
+    restrict_umask(~directory.path.stat().st_mode & 0o077)
     refuse_links(directory, names)
     require_trust(directory, "clean", trust=options.trust, doubt=directory.doubt_inside(names))
     with _locked(info, shown):
@@ -111,24 +127,17 @@ def _locked(info: RunInfo, shown: list[Entry]) -> RunLock:
     try:
         return RunLock.acquire(info.directory.path)
     except RunDirectoryError as error:
-        if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
         idle = [entry for entry in shown if entry.idle]
-        if not idle:
+        if not is_disk_full(error) or not idle:
             raise
         _remove(info, idle)
         return RunLock.acquire(info.directory.path)
 
 
 def _cleanable(info: RunInfo) -> RunInfo:
-    """Raises RunDirectoryError if nobody can know what the run still needs."""
+    """Raises DamagedJournalError, since nobody can know what the run still needs."""
     if info.damage is not None:
         raise info.damage
-    if info.alive:
-        name = shlex.quote(short_path(info.directory.path))
-        raise RunDirectoryError(
-            f"the run '{name}' is already running", f"wait for it, or stop it with `rose stop {name}`"
-        )
     return info
 
 
@@ -136,21 +145,45 @@ def _cleanable(info: RunInfo) -> RunInfo:
 
 
 def _heaps(info: RunInfo, options: CleanOptions) -> list[Heap]:
-    aside, copies = Heap("lost workspaces that a resume has set aside"), Heap("snapshots that no resume needs")
-    logs = Heap(_logs_words(info, options))
-    workspaces = Heap("workspaces of learners that are done, which cannot be extended without them")
-    remains, pilots = Heap("leftovers of an interrupted `rose clean`"), Heap("files of pilots that have ended")
-    for plan in info.plan.learners:
-        folder = info.directory.learner(plan.name)
-        names, is_done = _names(folder, info), _is_done(info, plan)
-        aside.add(Entry(folder, name, idle=True) for name in names if name.startswith(LOST))
-        remains.add(Entry(folder, name, idle=True) for name in names if name.startswith(_DELETING))
-        copies.add(_copies(info, info.directory.snapshots(plan.name), everything=is_done))
-        logs.add(_logs(info, plan, _most_logs(info, options)))
-        if is_done and options.workspaces and "workspace" in names:
-            workspaces.add([Entry(folder, "workspace", counts=True)])
-    pilots.add(_pilots(info))
-    return [heap for heap in (aside, remains, copies, logs, pilots, workspaces) if heap.entries]
+    heaps: list[Heap] = []
+    taken: set[Path] = set()
+    for heap, entries_of in _kinds(info, options):
+        for plan in info.plan.learners:
+            heap.add(entry for entry in entries_of(plan) if not {entry.path, entry.folder} & taken)
+        taken |= {entry.path for entry in heap.entries}
+        heaps.append(heap)
+    if not options.is_selective:
+        heaps.append(Heap("files of pilots that have ended"))
+        heaps[-1].add(_pilots(info))
+    return [heap for heap in heaps if heap.entries]
+
+
+def _kinds(info: RunInfo, options: CleanOptions) -> Iterator[tuple[Heap, Callable[[LearnerPlan], Iterable[Entry]]]]:
+    """What is to be deleted, with the function that finds it for one learner."""
+    if not options.is_selective:
+        yield Heap("lost workspaces that a resume has set aside"), lambda plan: _starting(info, plan, LOST)
+        yield Heap("leftovers of an interrupted `rose clean`"), lambda plan: _starting(info, plan, DELETING)
+    if options.snapshots or not options.is_selective:
+        yield Heap("snapshots that no resume needs"), lambda plan: _copies(info, plan)
+    if options.keep_logs is not None or not options.is_selective:
+        most = _most_logs(info, options)
+        yield Heap(_logs_words(info, options), "logs"), lambda plan: _logs(info, plan, most)
+    if options.failed:
+        yield Heap("logs of failed attempts", "logs"), lambda plan: _failed_logs(info, plan)
+    if options.workspaces:
+        what = "workspaces of learners that are done, which cannot be extended without them"
+        yield Heap(what, "workspaces"), lambda plan: _workspace(info, plan)
+
+
+def _starting(info: RunInfo, plan: LearnerPlan, start: str) -> Iterator[Entry]:
+    folder = info.directory.learner(plan.name)
+    yield from (Entry(folder, name, idle=True) for name in _names(folder, info) if name.startswith(start))
+
+
+def _workspace(info: RunInfo, plan: LearnerPlan) -> Iterator[Entry]:
+    folder = info.directory.learner(plan.name)
+    if _is_done(info, plan) and "workspace" in _names(folder, info):
+        yield Entry(folder, "workspace", counts=True)
 
 
 def _most_logs(info: RunInfo, options: CleanOptions) -> int | None:
@@ -167,10 +200,28 @@ def _names(folder: Path, info: RunInfo) -> list[str]:
     return []
 
 
-def _copies(info: RunInfo, folder: Path, *, everything: bool) -> Iterator[Entry]:
+def _needed(info: RunInfo, plan: LearnerPlan) -> set[str]:
+    """The snapshots that the next session restores: of steps that were started and have not finished."""
+    current = info.state.learners[plan.name].current
+    if _is_done(info, plan) or current is None:
+        return set()
+    return {f"{current.number}.{task}" for (task, _), step in current.steps.items() if not step.finished}
+
+
+def _copies(info: RunInfo, plan: LearnerPlan) -> Iterator[Entry]:
+    folder, needed = info.directory.snapshots(plan.name), _needed(info, plan)
     for name in _names(folder, info):
-        if everything or name in UNCOUNTED or name.startswith(_DELETING):
+        if name not in needed:
             yield Entry(folder, name, counts=name not in UNCOUNTED)
+
+
+def _failed_logs(info: RunInfo, plan: LearnerPlan) -> Iterator[Entry]:
+    for step, attempt in sorted(info.failed_attempts, key=str):
+        if step.learner == plan.name:
+            log = info.directory.log(step.learner, step.iteration, step.task, step.replica, attempt, "")
+            for name in _names(log.parent, info):
+                if name.startswith(log.name):
+                    yield Entry(log.parent, name, idle=True)
 
 
 def _logs(info: RunInfo, plan: LearnerPlan, most: int | None) -> Iterator[Entry]:
@@ -205,17 +256,6 @@ def _pilots(info: RunInfo) -> Iterator[Entry]:
             yield Entry(folder, name)
 
 
-def size_of(path: Path) -> int:
-    """The space that it takes on the disk."""
-    tally = DiskUsage()
-    with suppress(OSError):
-        status = path.lstat()
-        tally.size = status.st_blocks * 512
-        for _ in count_usage(path, tally, sizes=True) if stat.S_ISDIR(status.st_mode) else ():
-            pass
-    return tally.size
-
-
 # --- output and deletion -------------------------------------------------------------------------------------------
 
 
@@ -223,14 +263,24 @@ def _show(info: RunInfo, heaps: list[Heap], options: CleanOptions) -> None:
     say(f"run {info.directory.path}: {status_words(info.status)}")
     if heaps:
         say("to be deleted:")
-    rows = [(heap.size, f"{heap.what}{_whose(heap, info)}") for heap in heaps]
-    for size, words in [*rows, (sum(heap.size for heap in heaps), "in total")] if heaps else ():
-        say(f"  {format_size(size):>10}  {words}")
-    if not heaps:
+        rows = [(f"{heap.what}{_whose(heap, info)}", heap.usage) for heap in heaps]
+        show_rows([*rows, ("in total", total(heap.usage for heap in heaps))])
+        say(_afterwards(heaps))
+    else:
         run = shlex.quote(short_path(info.directory.path))
-        say(f"there is nothing to delete; `rm -r {run}` deletes the whole run")
+        say(f"there is nothing to delete; `rose clean {run} --all` deletes the whole run")
     for line in _more(info, options):
         say(line)
+
+
+def _afterwards(heaps: list[Heap]) -> str:
+    lost = {heap.lost for heap in heaps}
+    parts = ["`rose status`, `export` and `resume` work as before"]
+    if "logs" in lost:
+        parts.append("`rose logs` lacks what is deleted")
+    if "workspaces" in lost:
+        parts.append("learners without workspace can be neither extended nor rerun from an earlier iteration")
+    return f"afterwards: {'; '.join(parts)}"
 
 
 def _whose(heap: Heap, info: RunInfo) -> str:
@@ -245,52 +295,31 @@ def _whose(heap: Heap, info: RunInfo) -> str:
 def _more(info: RunInfo, options: CleanOptions) -> Iterator[str]:
     """Options that would free much more space."""
     learners = info.plan.learners
-    if not options.workspaces:
-        size = sum(size_of(info.directory.workspace(plan.name)) for plan in learners if _is_done(info, plan))
-        if size >= WORTH_MENTIONING:
-            yield f"--workspaces frees {format_size(size)} more; finished learners can then no longer be extended"
-    if options.keep_logs is None:
-        entries = [entry for plan in learners for entry in _logs(info, plan, USUAL_LOGS)]
-        size = sum(size_of(entry.path) for entry in entries)
-        if size >= WORTH_MENTIONING:
-            yield f"--keep-logs {USUAL_LOGS} frees {format_size(size)} more: logs of older iterations"
+    if options.is_selective:
+        return
+    done = [info.directory.workspace(plan.name) for plan in learners if _is_done(info, plan)]
+    size = sum(usage_of(path).size for path in done)
+    if size >= WORTH_MENTIONING:
+        yield f"--workspaces frees {format_size(size)} more; finished learners can then no longer be extended"
+    entries = [entry for plan in learners for entry in _logs(info, plan, USUAL_LOGS)]
+    size = sum(usage_of(entry.path).size for entry in entries)
+    if size >= WORTH_MENTIONING:
+        yield f"--keep-logs {USUAL_LOGS} frees {format_size(size)} more: logs of older iterations"
 
 
-def _agreed(heaps: list[Heap]) -> bool:
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        notice("nothing was deleted: this is not a terminal; use --yes to delete without asking")
-        return False
-    sys.stdout.write(f"delete {format_size(sum(heap.size for heap in heaps))}? [y/N] ")
-    sys.stdout.flush()
-    if sys.stdin.readline().strip().lower() in ("y", "yes"):
-        return True
-    notice("nothing was deleted")
-    return False
-
-
-def _remove(info: RunInfo, entries: list[Entry]) -> ExitCode:
-    freed, refused = 0, []
+def _remove(info: RunInfo, entries: list[Entry]) -> DiskUsage:
+    freed, refused = DiskUsage(), []
     for entry in entries:
-        size = size_of(entry.path)
+        usage = usage_of(entry.path)
         try:
-            _remove_entry(entry, info.directory.path)
+            remove(entry.folder, entry.name, info.directory.path, rename=entry.counts)
         except OSError as error:
             refused.append(f"'{short_path(entry.path)}': {str(error.strerror).lower()}")
         else:
-            freed += size
-    notice(f"deleted {format_size(freed)}")
+            add(freed, usage)
+    notice(f"deleted {size_words(freed)}")
     if refused:
         more = f"; and {len(refused) - MOST_SHOWN} more" if len(refused) > MOST_SHOWN else ""
         message = f"cannot delete {'; '.join(refused[:MOST_SHOWN])}{more}"
         raise RunDirectoryError(message, "make their directories writable, then try again")
-    return ExitCode.OK
-
-
-def _remove_entry(entry: Entry, run: Path) -> None:
-    with OpenDirectory.at(entry.folder, inside=run) as folder:
-        name = entry.name
-        if entry.counts:
-            name = f"{_DELETING}-{os.getpid()}-{entry.name}"
-            os.rename(entry.name, name, src_dir_fd=folder.descriptor, dst_dir_fd=folder.descriptor)
-        for _ in remove_entry(folder, name):
-            pass
+    return freed

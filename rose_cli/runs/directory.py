@@ -251,6 +251,17 @@ def write_new(path: Path, text: str, *, private: bool) -> None:
         os.fsync(file.fileno())
 
 
+def forget_latest(parent: Path, deleted: str, remaining: str | None) -> None:
+    """If the link `latest` names a run that was deleted, let it name another one, or remove it."""
+    link = parent / LATEST
+    with suppress(OSError):
+        if link.is_symlink() and os.readlink(link) == deleted:
+            if remaining is None:
+                link.unlink()
+            else:
+                _point_latest(parent, remaining)
+
+
 def _point_latest(parent: Path, name: str) -> None:
     """Replace the link `latest` atomically. Without links, commands search for the newest directory instead."""
     temporary = parent / f".{LATEST}-{os.getpid()}"

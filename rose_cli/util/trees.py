@@ -290,10 +290,11 @@ def find_links(directory: OpenDirectory) -> Iterator[tuple[int, str, str]]:
 
 @dataclass
 class DiskUsage:
-    """The number of entries of all kinds in a directory, and the bytes that they occupy on the disk."""
+    """The number of entries of all kinds in a directory, of directories among them, and their bytes on the disk."""
 
     files: int = 0
     size: int = 0
+    directories: int = 0
 
 
 def count_usage(directory: Path, usage: DiskUsage, *, sizes: bool) -> Steps:
@@ -307,6 +308,7 @@ def count_usage(directory: Path, usage: DiskUsage, *, sizes: bool) -> Steps:
                     with suppress(OSError):
                         if entry.is_dir(follow_symlinks=False):
                             subdirectories.append(entry.name)
+                            usage.directories += 1
                         if sizes:
                             usage.size += _blocks(entry.stat(follow_symlinks=False), linked)
                     yield

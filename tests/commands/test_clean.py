@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import pty
+import re
+import shutil
 import signal
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from rose_cli.journal.codec import decode, encode
 from tests.conftest import PATIENCE, REPOSITORY, Rose, wait_until
 from tests.torture.full_disk import cannot_mount, small_disk
 
@@ -81,7 +88,7 @@ def test_what_is_left_over_goes_once_it_was_shown(rose: Rose) -> None:
     called = rose("clean", "r", "--yes")
     assert (called.code, gone(before, run)) == (0, LEFT_OVER)
     assert "deleted " in called.err
-    assert "there is nothing to delete; `rm -r r` deletes the whole run" in rose("clean", "r").out
+    assert "there is nothing to delete; `rose clean r --all` deletes the whole run" in rose("clean", "r").out
     (rose.folder / "ok").touch()
     assert rose("resume", "r").code == 0
     assert (run / "learners/fails/workspace/history").read_text() == "0\n1\n2\n3\n"  # put back from its snapshot
@@ -219,3 +226,215 @@ def test_never_somebody_elses_run(alice: Person, mallory: Person) -> None:
     assert "workspaces that a resume has set aside" in alice("clean", "theirs/r", "--dry-run").out
     assert alice("clean", "theirs/r", "--yes", "--trust").code == 0
     assert theirs.attempt("ls -d r/learners/a/workspace.lost-1").returncode != 0
+
+
+def test_the_number_of_files_and_what_is_impossible_afterwards_are_shown(rose: Rose) -> None:
+    interrupted_run(rose)
+    shown = rose("clean", "r", "--dry-run").out.splitlines()
+    assert re.fullmatch(r" +[\d.]+ KB +2 files  lost workspaces that a resume has set aside \(a\)", shown[2]), shown
+    assert shown[-1] == "afterwards: `rose status`, `export` and `resume` work as before"
+    shown = rose("clean", "r", "--keep-logs", "0", "--workspaces", "--dry-run").out.splitlines()
+    assert (
+        "; `rose logs` lacks what is deleted; learners without workspace can be neither extended nor rerun"
+        in (shown[-1])
+    )
+
+
+def test_only_what_is_named_goes(rose: Rose) -> None:
+    run = interrupted_run(rose)
+    before = everything(run)
+    assert rose("clean", "r", "--failed", "-y").code == 0
+    assert gone(before, run) == {f"learners/fails/logs/2/sim.1.{stream}" for stream in ("out", "err")}
+    before = everything(run)
+    assert rose("clean", "r", "--snapshots", "-y").code == 0
+    assert gone(before, run) == {"learners/b/snapshots/1.sim", "learners/fails/snapshots/.new"}
+    assert "there is nothing to delete" in rose("clean", "r", "--snapshots", "--failed", "-n").out
+    (run / "learners/fails/snapshots/1.sim").mkdir()  # of an iteration that has finished
+    before = everything(run)
+    assert rose("clean", "r", "--snapshots", "-y").code == 0
+    assert gone(before, run) == {"learners/fails/snapshots/1.sim"}
+    (rose.folder / "ok").touch()
+    assert rose("resume", "r").code == 0
+    assert (run / "learners/fails/workspace/history").read_text() == "0\n1\n2\n3\n"
+
+
+def test_after_a_clean_a_run_resumes_exactly_as_without(rose: Rose) -> None:
+    run = interrupted_run(rose)
+    shutil.copytree(run, rose.folder / "cleaned", symlinks=True)
+    for options in ((), ("--failed", "--keep-logs", "0", "--snapshots")):
+        assert rose("clean", "cleaned", *options, "-y").code == 0
+    (rose.folder / "ok").touch()
+    exports = []
+    for name in ("r", "cleaned"):
+        assert rose("resume", name).code == 0
+        rows = list(csv.DictReader(io.StringIO(rose("export", name).out)))
+        exports.append([{k: v for k, v in row.items() if not k.startswith(("started", "seconds"))} for row in rows])
+        assert rose.learners(name)["fails"]["iterations_done"] == 4
+    assert {tuple(row) for row in map(dict.keys, exports[0])} == {tuple(row) for row in map(dict.keys, exports[1])}
+    assert [(row["learner"], row["iteration"]) for row in exports[0]] == [
+        (row["learner"], row["iteration"]) for row in exports[1]
+    ]
+    for name in ("a", "b", "fails"):
+        files = [run / f"learners/{name}/workspace/history", rose.folder / f"cleaned/learners/{name}/workspace/history"]
+        assert files[0].read_text() == files[1].read_text() == "0\n1\n2\n3\n"
+
+
+SHORT = "{name: c, max_iter: 1, tasks: {s: {executable: ./s.sh}}, learners: [{name: a}]}"
+
+
+@pytest.fixture
+def several(rose: Rose) -> Rose:
+    """Four runs that have ended, the second failed; each is ten days older than the next, and the last is new."""
+    rose.script('#!/bin/sh\n[ ! -e "$ROSE_CAMPAIGN_DIR/bad" ]\n', "s.sh")
+    rose.write(SHORT)
+    for number in range(4):
+        if number == 1:
+            (rose.folder / "bad").touch()
+        rose("run", "campaign.yaml")
+        (rose.folder / "bad").unlink(missing_ok=True)
+    for age, run in enumerate(runs_in(rose)[::-1]):
+        shift(rose.folder / "rose-runs" / run, age * 10 * 86400)
+    return rose
+
+
+def shift(run: Path, seconds: int) -> None:
+    """Let a run be older."""
+    records = [decode(line) for line in (run / "journal.jsonl").read_bytes().splitlines(keepends=True)]
+    (run / "journal.jsonl").write_bytes(
+        b"".join(encode(replace(record, time=record.time - seconds)) for record in records)
+    )
+    then = time.time() - seconds
+    os.utime(run / "plan.json", (then, then))
+
+
+def runs_in(rose: Rose) -> list[str]:
+    return sorted(path.name for path in (rose.folder / "rose-runs").iterdir() if path.name != "latest")
+
+
+def test_whole_runs_go_where_they_are_named(several: Rose) -> None:
+    one, two, three, four = runs_in(several)
+    called = several("clean", one, f"rose-runs/{four}", "--all")
+    assert "use --yes to delete without asking" in called.err
+    assert "of these runs nothing stays: no status, export, logs or resume" in called.out
+    assert f"the whole run 'rose-runs/{one}': done, last used " in called.out
+    assert runs_in(several) == [one, two, three, four]
+    dry = several("clean", one, f"rose-runs/{four}", "--all", "-n")
+    assert (dry.code, dry.out) == (0, called.out)
+    called = several("clean", one, f"rose-runs/{four}", "--all", "--yes")
+    assert (called.code, runs_in(several)) == (0, [two, three])
+    assert (several.folder / "rose-runs/latest").readlink().name == three
+    assert several("clean", "rose-runs/latest", "--all", "-y").code == 0
+    assert several("clean", two, "--all", "-y").code == 0
+    assert list((several.folder / "rose-runs").iterdir()) == []
+
+
+def test_all_does_not_guess_which_runs(several: Rose) -> None:
+    before = runs_in(several)
+    for arguments in ((), (".",), ("campaign.yaml",), ("rose-runs",)):
+        called = several("clean", *arguments, "--all", "-y")
+        assert called.code == 2, arguments
+        assert "--keep-last" in called.err
+    assert runs_in(several) == before
+
+
+def test_runs_are_chosen_by_a_rule(several: Rose) -> None:
+    one, two, three, four = runs_in(several)
+    for rule, chosen in (
+        (("--older-than", "15d"), {one, two}),
+        (("--older-than", "2w", "--status", "failed"), {two}),
+        (("--older-than", "36h"), {one, two, three}),
+        (("--status", "finished"), {one, two, three, four}),
+        (("--status", "done", "--keep-last", "1"), {one, three}),
+        (("--keep-last", "3"), {one}),
+        (("--status", "interrupted"), set()),
+    ):
+        for place in ((), ("campaign.yaml",), (".",), ("rose-runs",)):
+            out = several("clean", *place, *rule, "--all", "-n").out
+            assert {run for run in (one, two, three, four) if f"'rose-runs/{run}'" in out} == chosen, rule
+    assert "to be deleted, status failed, ended more than 2w ago:" in (
+        several("clean", "--older-than", "2w", "--status", "failed", "--all", "-n").out
+    )
+    called = several("clean", "--older-than", "15d", "--all", "-y")
+    assert (called.code, runs_in(several)) == (0, [three, four])
+    called = several("clean", "--older-than", "soon", "--all", "-y")
+    assert (called.code, "write an age: 30d, 12h or 2w" in called.err) == (2, True)
+    called = several("clean", "--status", "finshed", "--all", "-y")
+    assert (called.code, "did you mean 'finished'?" in called.err) == (2, True)
+
+
+def test_a_rule_also_chooses_whose_logs_go(several: Rose) -> None:
+    one, two, three, _ = runs_in(several)
+    before = everything(several.folder)
+    called = several("clean", "--older-than", "5d", "--keep-logs", "0", "-y")
+    assert (called.code, "in all 2 runs:" in called.out) == (0, True)
+    assert f"rose-runs/{two}: failed\nthere is nothing to delete" in called.out  # a resume retries that iteration
+    assert gone(before, several.folder) == {f"rose-runs/{run}/learners/a/logs/0" for run in (one, three)}
+
+
+def test_a_whole_run_goes_never_while_a_session_works_on_it(rose: Rose) -> None:
+    rose.write("{max_iter: 1, tasks: {s: {executable: sleep 1000}}, learners: [{name: a}]}")
+    process = rose.start("run", "campaign.yaml", "--output", "quiet")
+    wait_until(lambda: any(rose.folder.glob("rose-runs/*/learners/a/logs/0/s.1.out")))
+    (run,) = runs_in(rose)
+    called = rose("clean", run, "--all", "-y")
+    assert (called.code, "is already running" in called.err) == (4, True)
+    called = rose("clean", "--keep-last", "0", "--all", "-y")
+    assert f"left alone: 'rose-runs/{run}' (running)" in called.err
+    assert runs_in(rose) == [run]
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=PATIENCE)
+    assert rose("clean", run, "--all", "-y").code == 0
+    assert runs_in(rose) == []
+
+
+def test_a_whole_run_goes_never_with_anything_else(several: Rose) -> None:
+    one, two, three, four = runs_in(several)
+    runs = several.folder / "rose-runs"
+    (runs / one / "notes.txt").touch()
+    called = several("clean", one, "--all", "-y")
+    assert (called.code, "than rose created: 'notes.txt'" in called.err) == (4, True)
+    (several.folder / "mine").mkdir()
+    (several.folder / "mine/precious").touch()
+    (runs / two / "learners/a/workspace/link").symlink_to(several.folder / "mine")
+    shutil.rmtree(runs / two / "learners/a/logs")
+    (runs / two / "learners/a/logs").symlink_to(several.folder / "mine")
+    assert several("clean", two, "--all", "-y").code == 0
+    assert (several.folder / "mine/precious").exists()
+    (several.folder / "elsewhere").symlink_to(runs / three)
+    called = several("clean", "elsewhere", "--all", "-y")
+    assert (called.code, "is a symbolic link" in called.err) == (4, True)
+    inside = Rose(runs / four / "learners")
+    called = inside("clean", runs / four, "--all", "-y")
+    assert (called.code, "you are inside the run" in called.err) == (4, True)
+    assert runs_in(several) == [one, three, four]
+
+
+def test_what_an_interrupted_deletion_left_goes_with_the_next_one(several: Rose) -> None:
+    one, two, *_ = runs_in(several)
+    runs = several.folder / "rose-runs"
+    (runs / two / "plan.json").unlink()
+    (runs / two).rename(runs / f".rose-clean-1-{two}")
+    assert two not in several("list").out
+    assert several("clean", one, "--all", "-y").code == 0
+    assert not list(runs.glob(".rose-clean-*"))
+
+
+def test_never_somebody_elses_whole_run(alice: Person, mallory: Person) -> None:
+    alice.sh("mkdir -m 1777 rose-runs")
+    theirs = mallory.at(alice.folder / "theirs")
+    theirs.write(SHORT.replace("./s.sh", "echo x"))
+    assert theirs("run", "campaign.yaml", "--run-dir", "r").code == 0
+    theirs.sh("chmod -R a+rwX r; mv r ../rose-runs/r")
+    called = alice("clean", "r", "--all", "-y")
+    assert (called.code, "--trust` deletes files in it anyway" in called.err) == (4, True)
+    called = alice("clean", "--keep-last", "0", "--all", "-y")
+    assert "left alone: 'rose-runs/r' (not yours alone)" in called.err
+    assert (alice.folder / "rose-runs/r/plan.json").exists()
+
+
+def test_without_a_name_the_latest_run_that_has_ended_is_cleaned(several: Rose) -> None:
+    *_, four = runs_in(several)
+    (several.folder / f"rose-runs/{four}/learners/a/workspace.lost-1").mkdir()
+    called = several("clean", "-y")
+    assert (called.code, called.err.startswith(f"run 'rose-runs/{four}'\n")) == (0, True)
+    assert not (several.folder / f"rose-runs/{four}/learners/a/workspace.lost-1").exists()
