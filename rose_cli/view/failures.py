@@ -139,9 +139,23 @@ def cause_keys(error: AttemptFailed) -> list[Hashable]:
     """
     where = error.task, error.iteration, error.kind, error.exit_code, error.signal
     text = "\n".join((error.message, *_telling(error.stderr_tail)))
-    own = re.compile(rf"(?<![\w.-]){re.escape(error.learner)}(?![\w-])")
-    return [(*where, _general(text)), (*where, _general(own.sub("<learner>", text)))]
+    keys: list[Hashable] = [(*where, _general(text))]
+    if error.learner in text:
+        keys.append((*where, _general(_without_name(text, error.learner))))
+    return keys
 
+
+def _without_name(text: str, name: str) -> str:
+    """The text with a placeholder for a name where it is a word of its own."""
+    first, *parts = text.split(name)
+    pieces = [first]
+    for part in parts:
+        is_word = not _IN_A_NAME.fullmatch(pieces[-1][-1:]) and not _IN_A_NAME.fullmatch(part[:1].replace(".", ""))
+        pieces += ["<learner>" if is_word else name, part]
+    return "".join(pieces)
+
+
+_IN_A_NAME = re.compile(r"[\w.-]")
 
 _TRACEBACK = "Traceback (most recent call last)"
 
@@ -154,21 +168,35 @@ def _telling(lines: Sequence[str]) -> Sequence[str]:
     return [line for line in lines[start:] if not _PROGRESS.search(line)]
 
 
-_PARTICULAR = re.compile(
-    r"""
-    (?P<place> [^\s'"]*/learners/[^/\s'"]+/ | /tmp/[^/\s'":,)]+ )
-    | (?P<kept> \b (?: lines? | code | status | errno | error | signal | exit | http | rc ) \W{0,3} \d+ \b )
-    | (?P<hex> \b 0x[0-9a-f]+ \b | \b [0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12} \b )
-    | (?P<number> (?<![a-z_0-9]) [-+]? (?: \d+\.?\d* | \.\d+ ) (?: e[-+]?\d+ )? (?![a-z0-9]) | \d{3,} )
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
-"""What differs between learners though the cause is the same; numbers that name a cause (`kept`) stay."""
+_PLACE = re.compile(r"/learners/[^/\s'\"]+/|/tmp/[^/\s'\":,)]+")
+
+_HEX = re.compile(r"0x[0-9a-f]+", re.IGNORECASE)
+
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]*)?(?:e[-+]?[0-9]+)?", re.IGNORECASE)
+
+_CAUSE_BEFORE = re.compile(r"\b(lines?|code|status|errno|error|signal|exit|http|rc)\W{0,3}\Z", re.IGNORECASE)
+
+LONGEST_WORD = 12
 
 
 @lru_cache(maxsize=4096)
 def _general(text: str) -> str:
-    return _PARTICULAR.sub(lambda match: match.group() if match.lastgroup == "kept" else f"<{match.lastgroup}>", text)
+    """The text without what differs between learners although the cause is the same: places, addresses, values.
+
+    Numbers that name a cause stay: a line of a program, a status, an error number, the digits of a short word (int8).
+    The expressions start with a character that is quick to find, because a run may have thousands of failures.
+    """
+    text = _HEX.sub("<hex>", _PLACE.sub("<place>", text))
+
+    def replaced(match: re.Match[str]) -> str:
+        start, end = match.span()
+        number, before, after = match.group(), text[start - 1 : start], text[end : end + 1]
+        if (before.isalpha() or before == "_" or after.isalpha()) and len(number) < 3:
+            return number
+        names_cause = number.isdecimal() and _CAUSE_BEFORE.search(text, max(0, start - LONGEST_WORD), start)
+        return number if names_cause else "<number>"
+
+    return re.sub(r"[-+]<number>", "<number>", _NUMBER.sub(replaced, text))
 
 
 def failure_lines(found: Sequence[AttemptFailed], directory: RunDirectory, page: Page | None = None) -> Iterator[Text]:

@@ -89,7 +89,7 @@ MOST_NAME = 48
 
 MOST_BEST = 24
 
-_SHORTEST = {"best": 18, "learners": 16, "run": 20}
+_SHORTEST = {"best": 18, "learners": 16}
 """How far columns are shortened, in this order, before one is dropped."""
 
 _DROPPED = ("campaign", "started", "status", "elapsed", "size", "best", "owner")
@@ -132,8 +132,9 @@ def _columns(runs: Sequence[ListedRun], width: int) -> list[Column]:
         widths.pop(dropped, None)
         columns = [_column(key, cells) for key, cells in _narrowed(widths, width).items()]
         if width_of(columns) <= width:
-            break
-    return columns
+            return columns
+    widths["run"] = max(1, widths["run"] - (width_of(columns) - width))
+    return [_column(key, cells) for key, cells in widths.items()]
 
 
 def _narrowed(widths: Mapping[str, int], width: int) -> dict[str, int]:

@@ -76,6 +76,17 @@ def test_the_list_in_a_narrow_window(
     assert all(cell_len(line) <= width for line in lines)
 
 
+def test_the_name_of_a_run_is_cut_last(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is what people paste."""
+    name = "a-campaign-with-a-long-name-20261128-1"
+    lines = lines_of([replace(RUNS[1], name=name), *RUNS], 80, tmp_path, capsys, monkeypatch)
+    assert name in lines[1]
+    lines = lines_of([replace(RUNS[1], name=name)], 30, tmp_path, capsys, monkeypatch)
+    assert max(map(cell_len, lines[:2])) <= 30
+
+
 def test_a_wide_window_has_all_columns(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
