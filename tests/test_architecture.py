@@ -197,7 +197,8 @@ def test_validate_imports_nothing_that_runs(tmp_path: Path) -> None:
 
 def test_looking_at_a_run_reads_no_yaml() -> None:
     assert "yaml" not in loaded(
-        "-c", "import rose_cli.commands.status, rose_cli.commands.logs, rose_cli.commands.export"
+        "-c",
+        "import rose_cli.commands.status, rose_cli.commands.logs, rose_cli.commands.export, rose_cli.commands.path",
     )
 
 

@@ -114,6 +114,12 @@ def _candidates(found: Results, shown: Sequence[str], sort: Sort, width: int, *,
         metrics = [safe(learner.plan.criterion.metric) if learner.plan.criterion else NOTHING for learner in learners]
         if len(set(metrics)) > 1:
             yield _Candidate("metric", metrics, 1, LONGEST_TEXT)
+        thresholds = [
+            threshold_text(learner.plan.criterion, with_metric=False) if learner.plan.criterion else NOTHING
+            for learner in learners
+        ]
+        if len(set(thresholds)) > 1:
+            yield _Candidate("threshold", thresholds, 3)
         yield _best(found)
         yield _Candidate("last", [_value(learner.last_value) for learner in learners], 4, align="right")
     if any(learner.has_threshold for learner in learners):

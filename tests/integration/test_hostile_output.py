@@ -129,7 +129,9 @@ def test_json_lines_give_back_what_was_reported(run: Rose, place: dict[str, str]
     assert [row["result.whole"] for row in rows[::2]] == list(HOSTILE)
 
 
-@pytest.mark.parametrize("words", ["status r", "list", "plan campaign.yaml", "validate campaign.yaml"])
+@pytest.mark.parametrize(
+    "words", ["status r", "status r --results --all-options", "list", "plan campaign.yaml", "validate campaign.yaml"]
+)
 def test_json_can_be_read(run: Rose, words: str) -> None:
     code, out, _ = call(run, *words.split(), "--format", "json", **LOCALES["ascii"])
     assert code == 0
@@ -142,6 +144,8 @@ def test_json_can_be_read(run: Rose, words: str) -> None:
     [
         ("status r", "C.UTF-8"),
         ("status r", "ascii"),
+        ("status r --results", "C.UTF-8"),
+        ("status r --results --all-options --sort name", "ascii"),
         ("list", "no UTF-8 mode"),
         ("plan campaign.yaml", "C.UTF-8"),
         ("plan campaign.yaml", "ascii"),

@@ -56,6 +56,7 @@ def test_no_secret_of_the_corpus_comes_out_of_a_session(rose: Rose) -> None:
     looks = (
         ("plan", "campaign.yaml", "--format", "json"), ("resume", "r", "--dry-run"),
         ("status", "r", "--format", "json"), ("export", "r"),
+        ("status", "r", "--results", "--all-options", "--format", "json"), ("status", "r", "--results"),
     )  # fmt: skip
     outputs |= {" ".join(words): rose(*words, **terminal).out for words in looks}
     secret = {piece for whose in ("terminal", *SHIFTS) for name in NAMES for piece in pieces(f"{whose} {name}")}
@@ -133,6 +134,7 @@ def test_a_secret_is_in_no_output_and_not_in_the_journal_and_comes_back_on_resum
     assert (workspace / "seen").read_text() == f"another-s3cr3t {INHERITED}\n"
     outputs = [*plans, run.out, run.err, resumed.out, resumed.err]
     outputs += [rose(*words).out for words in (("status", "r", "--format", "json"), ("export", "r"), ("list",))]
+    outputs.append(rose("status", "r", "--results", "--all-options", "--format", "json").out)
     outputs.append((rose.folder / "r/journal.jsonl").read_text())
     for output in outputs:
         assert "s3cr3t" not in output
@@ -189,6 +191,7 @@ def test_secrets_of_a_command_are_in_no_output(rose: Rose) -> None:
     )
     resumed = rose("resume", "r", "--max-iter", "2", "--dry-run")
     looks = [rose("status", "r", "--format", "json"), rose("export", "r"), rose("export", "r", "--format", "jsonl")]
+    looks.append(rose("status", "r", "--results", "--all-options", "--format", "json"))
     outputs = [each.out + each.err for each in (*plan, run, resumed, *looks)]
     outputs.append((rose.folder / "r/journal.jsonl").read_text())
     for output in outputs:

@@ -202,7 +202,8 @@ def test_different_metrics_have_their_names() -> None:
     iterate(scenario, "ucb-1", 0.5, {})
     iterate(scenario, "random", 0.5, {})
     got = lines(scenario, 120)
-    assert got[2].split()[:3] == ["learner", "metric", "best"]
+    assert got[2].split()[:4] == ["learner", "metric", "threshold", "best"]
+    assert re.search(r" accuracy +> 0\.9 ", got[3] + got[4])
     assert sum("★" in line for line in got) == 2
 
 
