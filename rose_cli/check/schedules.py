@@ -10,7 +10,6 @@ from rose_cli.check.origin import depending
 from rose_cli.config.expression.parser import ExpressionError
 from rose_cli.config.iterations import REST, first_of, sorted_spans, spans_of
 from rose_cli.config.rules import MAX_COUNT
-from rose_cli.plan.render import EvaluationContext
 from rose_cli.util.errors import Diagnostic, KeyPath, Severity
 
 if TYPE_CHECKING:
@@ -93,6 +92,9 @@ MAX_PARTS = 1_000_000
 
 MAX_OF_EACH = 10_000
 
+MAX_WITH_METRIC = 40
+"""In how many iterations an expression is tried that uses a metric value."""
+
 UNBOUNDED_ITERATIONS = 1_000
 """How many iterations are probed if there is no max_iter."""
 
@@ -161,16 +163,18 @@ class ExpressionProbe:
         self, expression: Expression, horizon: Horizon, span: Applies
     ) -> tuple[ExpressionError, int] | None:
         uses_metric = bool(expression.names & RESULTS) and horizon.has_metric
-        for iteration in self._within_bound(span, expression.parts):
-            scopes = _scopes(iteration, horizon.max_iter) if uses_metric else (_scope(iteration, horizon.max_iter),)
+        known: dict[str, Value | None] = {"max_iter": horizon.max_iter}
+        for iteration in self._within_bound(span, expression.parts, MAX_WITH_METRIC if uses_metric else MAX_OF_EACH):
+            known["i"] = iteration
+            scopes = _scopes(iteration, known) if uses_metric else (known,)
             error = _common_error(expression, scopes)
             if error is not None:
                 return error, iteration
         return None
 
-    def _within_bound(self, span: Applies, parts: int) -> Iterable[int]:
+    def _within_bound(self, span: Applies, parts: int, most_of_each: int) -> Iterable[int]:
         """All iterations; if these are too many, the first and the last of them."""
-        most, count = min(self._left // max(1, parts), MAX_OF_EACH), sum(len(each) for each in span)
+        most, count = min(self._left // max(1, parts), most_of_each), sum(len(each) for each in span)
         self._left -= min(count, most) * parts
         if count <= most:
             return chain(*span)
@@ -179,18 +183,13 @@ class ExpressionProbe:
         return (*islice(chain(*span), half), *reversed([*last]))
 
 
-def _scope(
-    iteration: int, max_iter: int | None, metric: float | None = None, improved: str | None = None
-) -> Mapping[str, Value | None]:
-    return EvaluationContext(iteration, max_iter, metric, metric, improved).scope
-
-
-def _scopes(iteration: int, max_iter: int | None) -> Iterator[Mapping[str, Value | None]]:
+def _scopes(iteration: int, known: Mapping[str, Value | None]) -> Iterator[Mapping[str, Value | None]]:
     """What an expression may find in an iteration: before the first check nothing, later one of many values."""
     if iteration == 0:
-        yield _scope(0, max_iter, improved="")
+        yield {**known, "improved": ""}
     else:
-        yield from (_scope(iteration, max_iter, metric, "10") for metric in _SAMPLES)
+        for value in _SAMPLES:
+            yield {**known, "metric": value, "best": value, "since_best": 1, "improved": "10"}
 
 
 def _common_error(expression: Expression, scopes: Iterable[Mapping[str, Value | None]]) -> ExpressionError | None:
