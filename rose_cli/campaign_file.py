@@ -253,12 +253,10 @@ def mention_settings(
     is_smoke: bool = False,
 ) -> list[Diagnostic]:
     """Print the warnings that values from the command line cause, which `rose validate` never sees; return them."""
-    caused = _caused_by_settings(file, environment, settings, checked)
-    for diagnostic in caused if not is_smoke else (each for each in caused if each.code not in _ABOUT_LENGTH):
-        span = diagnostic.span if diagnostic.file == str(file) else None
-        where = f"{diagnostic.file}:{span.line}:{span.column}" if span else diagnostic.file
-        hint = f" ({diagnostic.hint})" if diagnostic.hint else ""
-        notice(f"warning[{diagnostic.code}]: {masked_setting(where)}: {diagnostic.message}{hint}")
+    caused = caused_by_settings(file, environment, settings, checked)
+    for diagnostic in caused:
+        if not (is_smoke and diagnostic.code in _ABOUT_LENGTH):
+            notice(warning_line(diagnostic))
     compared = [setting for setting in settings if not (is_smoke and setting.path == ("max_iter",))]
     for setting in _idle(file, environment, compared, checked.plan):
         why = "every learner sets its own value, or has this one already"
@@ -266,16 +264,28 @@ def mention_settings(
     return caused
 
 
-def _caused_by_settings(
-    file: Path, environment: Mapping[str, str], settings: Sequence[Setting], checked: CheckedCampaign
+def caused_by_settings(
+    file: Path,
+    environment: Mapping[str, str],
+    settings: Sequence[Setting],
+    checked: CheckedCampaign,
+    before: Sequence[Setting] = (),
 ) -> list[Diagnostic]:
-    """The warnings that the campaign file alone does not have, wherever they point."""
+    """The warnings, wherever they point, that the file does not have with the settings `before` alone."""
     sources = {setting.source for setting in settings}
     if not settings or all(each.file in sources for each in checked.diagnostics):
         return list(checked.diagnostics) if settings else []
-    alone = check_campaign(file, environment, target=Target.this(environment)).diagnostics
+    alone = check_campaign(file, environment, before, Target.this(environment)).diagnostics
     known = {(each.code, each.message, each.span) for each in alone}
     return [d for d in checked.diagnostics if d.file in sources or (d.code, d.message, d.span) not in known]
+
+
+def warning_line(diagnostic: Diagnostic) -> str:
+    """A warning on one line, with its code, its location and its hint."""
+    span = None if diagnostic.file.startswith("--") else diagnostic.span
+    where = f"{diagnostic.file}:{span.line}:{span.column}" if span else masked_setting(diagnostic.file)
+    hint = f" ({diagnostic.hint})" if diagnostic.hint else ""
+    return f"warning[{diagnostic.code}]: {where}: {diagnostic.message}{hint}"
 
 
 def _idle(

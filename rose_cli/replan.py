@@ -8,7 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rose_cli.campaign_file import CheckedCampaign, check_campaign, recorded_settings, task_environment
+from rose_cli.campaign_file import (
+    CheckedCampaign,
+    caused_by_settings,
+    check_campaign,
+    recorded_settings,
+    task_environment,
+    warning_line,
+)
 from rose_cli.config.document import parse_document
 from rose_cli.journal import events as e
 from rose_cli.loop.criterion import why_stop
@@ -141,7 +148,8 @@ def _compiled(where: RunLocation, file: Path, wanted: Wanted) -> Replan:
     refused = comparison.refused
     if refused:
         raise _refusal(where, refused, refused_lines(refused, learners, place), wanted.settings)
-    news = _idle_lines(where, checked.text, before, wanted.settings)
+    caused = caused_by_settings(file, environment, wanted.settings, checked, before)
+    news = [*map(warning_line, caused), *_idle_lines(where, checked.text, before, wanted.settings)]
     if not comparison.edits:
         return Replan(news=tuple(news))
     lines = tuple(edit_lines(comparison.edits, learners, place))

@@ -224,3 +224,11 @@ def test_a_task_that_never_succeeded_may_get_another_name_and_other_files(rose: 
     assert rose.learners("r")["a"]["iterations_done"] == 2
     assert rose.status("r")["status"] == "done"
     assert [path.name for path in (rose.folder / "r/learners/a/workspace").iterdir()] == ["data.csv"]
+
+
+@pytest.mark.parametrize("more", [("--dry-run",), ()])
+def test_warnings_that_a_new_value_causes_are_shown_once(done: Rose, more: tuple[str, ...]) -> None:
+    called = done("resume", "r", "--set", "max_iter=5", "--set", "learners.a.train.3+.--x=8 8", *more)
+    assert called.code == 0
+    assert flat(called).count("warning[one-argument]: --set learners.a.train.3+.--x=8 8: '8 8' is passed as one") == 1
+    assert flat(called).count("warning[") == 1
