@@ -113,9 +113,14 @@ class _Attempt:
     number: int
     context: EvaluationContext
     options: Mapping[str, Any] | None = None
+    edits: Sequence[str] = ()
+    """What a resume has changed in the plan since."""
 
     def differences(self, command: Command) -> Iterator[str]:
         """A line if the plan has other options by now. `command` is the one in the learner's own workspace."""
+        if self.edits:
+            yield f"since attempt {self.number}, a resume has changed the plan: {listed(self.edits, MOST_NAMED)}"
+            return
         now = json_safe(json.loads(json.dumps(as_shown(command).options)))
         if self.options is None or (then := json_safe(dict(self.options))) == now:
             return
@@ -132,7 +137,8 @@ def _attempt(info: RunInfo, step: Step) -> _Attempt:
     def consume(record: Record) -> None:
         event = record.event
         if isinstance(event, e.AttemptStarted) and event.step == key:
-            found[:] = [_Attempt(event.attempt, _context(state, step), event.options)]
+            edits = [each for time, change in info.state.plan_changes if time > record.time for each in change.edits]
+            found[:] = [_Attempt(event.attempt, _context(state, step), event.options, edits)]
         state.apply(record)
 
     read_journal(info.directory.journal, consume)

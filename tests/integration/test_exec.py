@@ -354,3 +354,27 @@ def test_signals_reach_the_command_and_their_end_is_passed_on(rose: Rose) -> Non
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=PATIENCE)
     assert process.returncode == 9
+
+
+def test_edits_that_a_resume_has_applied_are_named(rose: Rose) -> None:
+    tasks = "{t: {executable: sh task.sh, options: {--lr: LR}}}"
+    campaign = (
+        f"{{max_iter: 1, limits: {{max_parallel_learners: 1}}, tasks: {tasks}, learners: [{{name: a}}, {{name: b}}]}}"
+    )
+    rose.write('echo "$@"; exit 1', "task.sh")
+    rose.write(campaign.replace("LR", "0.1"))
+    assert rose("run", "campaign.yaml", "--run-dir", "r", "--output", "quiet").code == 1
+    rose.write(campaign.replace("LR", "0.2"))
+    before = rose("exec", "r", "b", "0", "t")
+    assert (before.code, before.out, "changed the plan" in before.err) == (1, "--lr 0.1\n", False)
+    rose.write('echo "$@"; sleep 300', "task.sh")
+    process = rose.start("resume", "r", "--output", "quiet")
+    wait_until(lambda: _journal(rose).count("attempt_started") == 3)  # b waits until a has ended
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=PATIENCE)
+    rose.write('echo "$@"', "task.sh")
+    after = rose("exec", "r", "b", "0", "t")
+    assert (after.code, after.out) == (0, "--lr 0.2\n"), "the script and the plan as they are now"
+    assert "since attempt 1, a resume has changed the plan: " in after.err
+    assert re.search(r"changed the plan: .*--lr.*0\.1.*0\.2", after.err)
+    assert "changed the plan" not in rose("exec", "r", "a", "0", "t").err, "its latest attempt had the new plan"
