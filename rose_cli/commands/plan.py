@@ -89,8 +89,9 @@ def _lines(plan: Plan, wanted: Sequence[range], options: PlanOptions, environmen
         yield from details(plan, None, environment)
         return
     found = overview(plan)
-    yield from overview_lines(plan, found, _capacity(plan, environment), line_width(sys.stdout))
-    yield from details(plan, found, environment)
+    width = line_width(sys.stdout)
+    yield from overview_lines(plan, found, _capacity(plan, environment), width)
+    yield from details(plan, found, environment, width)
     yield ""
     yield "full commands: `--iteration 0-3` shows those of some iterations, `--full` all"
 

@@ -6,12 +6,14 @@ its commands. No iteration is enumerated, and learners whose plans differ only i
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rose_cli.config.expression.compiler import parse
 from rose_cli.config.expression.parser import ExpressionError
+from rose_cli.plan.metrics import StandardMetric, standard_metric
 from rose_cli.plan.model import CRITERION, Adaptive, MetricSource
 
 if TYPE_CHECKING:
@@ -157,16 +159,23 @@ class _Reader:
 def stop_fields(learner: LearnerPlan) -> dict[str, Any]:
     """What the learner's criterion says, without its command and defaults; empty if it has none.
 
-    `at` is the metric with its operator and threshold.
+    `at` is the metric with its operator and threshold; `range` is there if it is not that of the metric.
     """
     criterion = learner.criterion
     if criterion is None:
         return {}
     given = {each.name: getattr(criterion, each.name) for each in fields(criterion) if each.name != "step"}
     at = tuple(given.pop(name) for name in ("metric", "operator", "threshold"))
-    plain = {"min_iter": 1, "reading": MetricSource(None, None, None)}
+    plain = {"min_iter": 1, "reading": MetricSource(None, None, None), "range": _standard_range(criterion.metric)}
+    given["range"] = (given.pop("lowest"), given.pop("highest"))
     others = {name: v for name, v in given.items() if v not in (None, 0.0) and v != plain.get(name)}
     return {"at": at, **others}
+
+
+def _standard_range(metric: str) -> tuple[float | None, float | None]:
+    standard = standard_metric(metric) or StandardMetric("<")
+    lowest, highest = (end if math.isfinite(end) else None for end in (standard.lowest, standard.highest))
+    return lowest, highest
 
 
 def _stretches(learner: LearnerPlan) -> Iterator[tuple[int, int | None]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import chain, islice
+from itertools import islice
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -27,11 +28,19 @@ if TYPE_CHECKING:
 def overview_lines(plan: Plan, found: Overview, capacity: Capacity | None, width: int) -> Iterator[str]:
     """The campaign with its bounds, the commands of an iteration, and what differs, in `width` columns."""
     learners = f"{len(plan.learners):,} learner{'' if len(plan.learners) == 1 else 's'}"
-    yield f"{plan.campaign}: {learners}, {_bound(found)}, engine {plan.engine.kind}"
-    yield from (f"  {line}" for line in chain(_facts(plan, found, capacity), _seed_lines(plan, width - 2)))
+    yield from wrapped(f"{plan.campaign}: {learners}, {_bound(found)}, engine {plan.engine.kind}", width)
+    for fact in _facts(plan, found, capacity):
+        yield from wrapped(f"  {fact}", width)
+    yield from (f"  {line}" for line in _seed_lines(plan, width - 2))
     yield from ("", "each iteration:")
     yield from _task_lines(plan, found)
     yield from difference_lines(found, width)
+
+
+def wrapped(text: str, width: int) -> Iterator[str]:
+    """The text in lines that break between words."""
+    indent = " " * (len(text) - len(text.lstrip()) + 2)
+    yield from wrap(safe(text), width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 # --- the campaign as a whole ----------------------------------------------------------------------------------------
@@ -52,7 +61,7 @@ def _bound(found: Overview) -> str:
 def _facts(plan: Plan, found: Overview, capacity: Capacity | None) -> Iterator[str]:
     """Totals, the criterion if all share it, and limits."""
     bound = totals(plan, found, capacity)
-    most = "no bound on the number of commands, because there is no max_iter"
+    most = "no bound on the number of commands (no max_iter)"
     if bound.commands is not None:
         most = f"at most {bound.commands:,} command{'' if bound.commands == 1 else 's'}"
     retried = f" ({bound.attempts:,} with every retry)" if bound.attempts != bound.commands else ""

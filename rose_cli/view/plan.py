@@ -21,6 +21,7 @@ from rose_cli.plan.words import is_beside
 from rose_cli.util.ownership import OwnershipProblem, may_belong_to_root, ownership_problem
 from rose_cli.util.redact import MASK, Secrets, masked_command, masked_environment, masked_line
 from rose_cli.util.text import counted, listed
+from rose_cli.view.overview import wrapped
 from rose_cli.view.settings import stop_text
 from rose_cli.view.wording import MOST_NAMED, TIMES, some
 
@@ -165,10 +166,10 @@ def command_text(task: PlannedTask) -> str:
     return f"{sketch}({task.unknown})"
 
 
-def details(plan: Plan, found: Overview | None, environment: Mapping[str, str]) -> Iterator[str]:
+def details(plan: Plan, found: Overview | None, environment: Mapping[str, str], width: int = 0) -> Iterator[str]:
     """What else belongs to the plan: files, environment variables, pre_exec lines, programs, and who can modify them.
 
-    With an overview, only the variables and lines that it does not show.
+    With an overview of that `width`, only the variables and lines that it does not show.
     """
     yield from _files_lines(plan)
     commands = _all_commands(plan)
@@ -176,7 +177,8 @@ def details(plan: Plan, found: Overview | None, environment: Mapping[str, str]) 
         commands = {task: list(_without_differing(found, task, pairs)) for task, pairs in commands.items()}
     yield from details_of_commands(commands, environment)
     if found is not None:
-        yield from _named_files(plan, commands)
+        for line in _named_files(plan, commands):
+            yield from wrapped(line, width) if line else [""]
 
 
 def _without_differing(

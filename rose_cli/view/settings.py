@@ -111,7 +111,9 @@ def _stop_field(name: str, value: Any, *, noun: bool = False) -> str:  # noqa: A
         given = (("file", value.file), ("json", value.json_path), ("regex", value.regex))
         text = ", ".join(f"{kind} {masked_line(where)}" for kind, where in given if where is not None)
         return f"read: {text}" if noun else text
-    if name == "min_delta_share":
+    if name == "range":
+        text = " to ".join("any" if end is None else _exact(end) for end in value)
+    elif name == "min_delta_share":
         name, text = "min_delta", f"{value * 100:g}%"
     else:
         text = _exact(value) if isinstance(value, float) else str(value)

@@ -222,7 +222,7 @@ def test_what_else_belongs_to_tasks_and_learners(tmp_path: Path) -> None:
 def test_learners_without_an_end(tmp_path: Path) -> None:
     assert page(tmp_path, UNBOUNDED, 80) == golden("""
         unbounded: 2 learners, no max_iter, engine local
-          no bound on the number of commands, because there is no max_iter, up to 2 at a time on 8 cores
+          no bound on the number of commands (no max_iter), up to 2 at a time on 8 cores
           each stops by own, patience 3
           seeds: a 1324999421, b 1880148350
 
@@ -278,6 +278,21 @@ def test_many_sets_of_iterations_have_a_bound(tmp_path: Path) -> None:
     ).splitlines()
     assert [line.split() for line in lines[-3:-1]] == [["588", "more"], ["all", "others", "-"]]
     assert max(map(len, lines)) < 80
+
+
+def test_the_range_of_a_metric_is_shown_if_it_is_another_one(tmp_path: Path) -> None:
+    stop = "stop: {metric: accuracy, threshold: 0.9, executable: echo 1, range: RANGE}\n"
+    text = f"max_iter: 3\ntasks: {{a: {{executable: echo}}}}\n{stop}learners: 1\n"
+    for given, shown in {"[0, 1]": "", "[0, null]": ", range 0 to any", "[-1, 2.5]": ", range -1 to 2.5"}.items():
+        assert f"  stops at accuracy >= 0.9{shown}" in page(tmp_path, text.replace("RANGE", given)).splitlines()
+
+
+def test_facts_break_between_words_in_a_narrow_window(tmp_path: Path) -> None:
+    lines = page(tmp_path, EVERYTHING, 50).splitlines()
+    head = lines[: lines.index("each iteration:")]
+    assert head[0:2] == ["everything: 4 learners, at most 40 iterations,", "  some fewer, engine local"]
+    assert max(map(len, head)) <= 50
+    assert any(line.endswith(" output 1 GB") for line in head)
 
 
 def test_what_a_task_holds_is_counted_in_its_units() -> None:
