@@ -68,23 +68,23 @@ def test_the_list_tells_what_each_shows_and_needs(rose: Rose) -> None:
     called = rose("init", "--list")
     assert called.code == 0
     assert called.out == (
-        "python                  A first campaign: where to measure an unknown curve next.\n"
-        "committee               Query by committee: label the points on which models disagree.\n"
-        "mpi                     A parallel program with MPI ranks, here or in a Slurm job.\n"
-        "                        needs: an MPI launcher (mpiexec); without one, set ranks: 1\n"
-        "reinforcement-learning  Reinforcement learning: a policy learns to keep a pole upright.\n"
+        "python                  A first campaign: where to measure a curve next.\n"
+        "committee               Query by committee: label where models disagree.\n"
+        "mpi                     A parallel program with MPI ranks; a job for Slurm.\n"
+        "                        needs: an MPI launcher (mpiexec), or set ranks: 1\n"
+        "reinforcement-learning  Reinforcement learning: keep a pole upright.\n"
         "shell                   Programs that are not Python, and shell lines.\n"
         "                        needs: sh, awk and sed, which every Unix has\n"
         "\n"
         "write one: rose init DIR --template NAME\n"
     )
     assert list(rose.folder.iterdir()) == []
-    assert max(map(len, called.out.splitlines())) <= 88
+    assert max(map(len, called.out.splitlines())) <= 80
 
 
 def test_a_template_that_needs_something_says_so_before_anything_runs(rose: Rose) -> None:
     assert (
-        "\nneeds: an MPI launcher (mpiexec); without one, set ranks: 1\nnext: rose run"
+        "\nneeds: an MPI launcher (mpiexec), or set ranks: 1\nnext: rose run"
         in rose("init", "parallel", "--template", "mpi").out
     )
     rose.script("#!/bin/sh\n", "parallel/sh")

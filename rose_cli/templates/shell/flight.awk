@@ -1,4 +1,4 @@
-# The simulation: a ball is thrown at `angle` degrees; air slows it down. Prints the distance at which it lands, in metres.
+# The simulation: a ball is thrown at `angle` degrees, and air slows it down. Prints where it lands, in metres.
 # Replace it with your program, whatever language it is written in.
 BEGIN {
     angle *= atan2(0, -1) / 180
