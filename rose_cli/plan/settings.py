@@ -52,8 +52,8 @@ def _definitions(step: StepPlan) -> dict[str, Definition]:
     return found
 
 
-def changed_settings(learners: Iterable[LearnerPlan]) -> list[str]:
-    """The settings that differ between learners, those of the first tasks first."""
+def changed_settings(learners: Sequence[LearnerPlan]) -> list[str]:
+    """The settings that differ between learners: options, then programs and the like, which are long and say less."""
     cache: dict[int, dict[str, Definition]] = {}
     found: dict[str, set[Definition | None]] = {}
     seen: set[tuple[int, ...]] = set()
@@ -67,7 +67,8 @@ def changed_settings(learners: Iterable[LearnerPlan]) -> list[str]:
             for name, values in found.items():
                 values.add(own.get(name))
     order = {name: None for each in cache.values() for name in each}
-    return [name for name in order if len(found.get(name, ())) > 1]
+    options = set(option_settings(learners))
+    return sorted((name for name in order if len(found.get(name, ())) > 1), key=lambda name: name not in options)
 
 
 def option_settings(learners: Iterable[LearnerPlan]) -> list[str]:

@@ -92,10 +92,11 @@ def results_table(
 
 
 def _title(plan: Plan, found: Results, sort: Sort, width: int) -> Text:
-    criteria = {threshold_text(each.plan.criterion, with_metric=True) for each in found.learners if each.plan.criterion}
+    criteria = [each.plan.criterion for each in found.learners if each.plan.criterion]
+    texts, metrics = {threshold_text(each, with_metric=True) for each in criteria}, {each.metric for each in criteria}
     pieces = [(shortened_in_middle(plan.campaign, width), "bold")]
-    if len(criteria) == 1:
-        pieces.append((f"until {criteria.pop()}", ""))
+    if len(metrics) == 1:
+        pieces.append((f"until {texts.pop()}" if len(texts) == 1 else f"metric {safe(metrics.pop())}", ""))
     return joined([*pieces, (counted(len(found.learners), "learner"), ""), (_SORTED[sort], "")], " · ", width)
 
 
@@ -146,6 +147,7 @@ def _best(found: Results) -> _Candidate:
 
 
 def _settings(found: Results, shown: Sequence[str]) -> Iterator[_Candidate]:
+    """A column for each setting."""
     names = titles(shown)
     for place, setting in enumerate(shown):
         values = [learner.settings.get(setting) for learner in found.learners]

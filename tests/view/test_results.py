@@ -207,6 +207,25 @@ def test_different_metrics_have_their_names() -> None:
     assert sum("★" in line for line in got) == 2
 
 
+def test_a_metric_with_different_thresholds_is_named_in_the_title() -> None:
+    scenario = sweep()
+    other = replace(scenario.plan.learners[0], criterion=make_criterion("RMSE", "<", 0.3))
+    scenario = Scenario.begin(replace(scenario.plan, learners=(other, *scenario.plan.learners[1:])))
+    got = lines(scenario, 120)
+    assert got[0].startswith("pendulum · metric RMSE · 4 learners")
+    assert "threshold" in got[2].split()
+
+
+def test_options_come_before_programs() -> None:
+    plan = sweep().plan
+    step = plan.learners[0].steps[0]
+    command = replace(step.otherwise, words=("python", "other.py"), args=("x",))
+    other = replace(plan.learners[0], steps=(replace(step, otherwise=command),))
+    heading = lines(Scenario.begin(replace(plan, learners=(other, *plan.learners[1:]))), 200)[2]
+    places = [heading.index(name) for name in ("--acq", "--kappa", "executable", "args")]
+    assert max(places[:2]) < min(places[2:])
+
+
 def test_what_tasks_report_and_names_cannot_act_on_the_terminal() -> None:
     scenario = sweep({"[red]a": {"--x\x1b[2J": "\x1b]0;x\x07"}, "b\n": {"--x\x1b[2J": "[bold]"}})
     iterate(scenario, "[red]a", 0.3, {"k\x9b": "v\u202e", "long": "x" * 500, "deep": {"a": [1, None]}})
