@@ -171,12 +171,16 @@ def stop_reasons(state: RunState) -> str:
     return ", ".join(f"{count} {REASONS.get(reason, reason)}" for reason, count in counts.items())
 
 
-def next_options(state: RunState, run: str) -> tuple[str, str]:
-    """How to continue a run whose learners have all stopped."""
+def next_options(state: RunState, run: str) -> tuple[str, ...]:
+    """How to continue a run whose learners have all stopped, by their reasons."""
+    ways = {
+        "max_iter": f"`rose resume {run} --max-iter N` extends it",
+        "no_improvement": f"`rose resume {run} --set stop.patience=N` continues it with more patience",
+        "criterion_met": f"`rose resume {run} --set stop.threshold=X` continues it to another threshold",
+    }
+    reasons = {learner.stop_reason for learner in state.learners.values()}
     rerun = f"`rose resume {run} --from-iteration N` reruns it from iteration N"
-    if any(learner.stop_reason == "max_iter" for learner in state.learners.values()):
-        return f"`rose resume {run} --max-iter N` extends it", rerun
-    return rerun, "for another criterion or patience, start a new run"
+    return *(way for reason, way in ways.items() if reason in reasons), rerun
 
 
 def _own_runs(

@@ -132,8 +132,8 @@ class RunEnd:
             return
         run, file = shlex.quote(short_path(self.directory.path)), short_path(Path(self.plan.campaign_file))
         if not can_resume(self.state):
-            if self.again is None and (most := self._max_iter_reached()) is not None:
-                yield labelled("extend", safe(f"rose resume {run} --max-iter {2 * most}"))
+            if self.again is None and (option := self._more()) is not None:
+                yield labelled("extend", safe(f"rose resume {run} {option}"))
             return
         kinds = {remedy(error) for error in self.found}
         if Remedy.EDIT in kinds:
@@ -146,13 +146,16 @@ class RunEnd:
         else:
             yield labelled(label, safe(f"rose resume {run}"))
 
-    def _max_iter_reached(self) -> int | None:
-        """The largest `max_iter` of the learners that it stopped before they met their criterion."""
+    def _more(self) -> str | None:
+        """The option that gives learners more iterations, or more patience, which have not met their criterion."""
         if self.outcome.verdict is not Verdict.CRITERION_NOT_MET:
             return None
-        states = self.state.learners
-        stopped = [each for each in self.plan.learners if states[each.name].stop_reason == "max_iter"]
-        return max((bound for each in stopped if (bound := self.state.bound(each.name, each.max_iter))), default=None)
+        stopped = [(each, self.state.learners[each.name].stop_reason) for each in self.plan.learners]
+        bounds = [self.state.bound(each.name, each.max_iter) for each, reason in stopped if reason == "max_iter"]
+        if bounds:
+            return f"--max-iter {2 * max(bound or 1 for bound in bounds)}"
+        patience = {each.criterion.patience for each, why in stopped if why == "no_improvement" and each.criterion}
+        return f"--set stop.patience={2 * most}" if len(patience) == 1 and (most := patience.pop()) else None
 
 
 def best_lines(plan: Plan, state: RunState) -> Iterator[Text]:

@@ -469,8 +469,10 @@ def test_a_resume_after_early_stopping_says_what_can_be_done(metrics: Rose) -> N
         called = rose("resume", "early", *words)
         assert (called.code, called.out) == (0, "")
         assert "1 stopped improving" in called.err
-        assert "for another criterion or patience, start a new run" in called.err.replace("\n", " ")
+        assert "\n  `rose resume early --set stop.patience=N` continues it with more patience\n" in called.err
         assert "--max-iter" not in called.err
+    assert rose("resume", "early", "--set", "stop.patience=3", "--output", "quiet").code == 0
+    assert rose.learners("early")["learner-0"]["iterations_done"] == 4
 
 
 def test_one_folder_takes_one_run(rose: Rose) -> None:

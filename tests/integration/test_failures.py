@@ -230,3 +230,44 @@ def test_a_finished_run_can_be_extended_by_the_command_at_its_end(rose: Rose) ->
     (command,) = re.findall(r"^  extend   (rose resume .*)$", called.out, re.MULTILINE)
     assert rose(*shlex.split(command)[1:]).code == 0
     assert rose.learners("r")["learner-0"]["iterations_done"] == 4
+
+
+def test_learners_that_stopped_improving_can_be_given_more_patience_by_the_command_at_the_end(rose: Rose) -> None:
+    rose.write(
+        """
+        max_iter: 9
+        tasks: {train: {executable: "true"}}
+        stop: {metric: mse, threshold: 0.1, patience: 2, executable: echo 0.5}
+        learners: 2
+        """
+    )
+    called = rose("run", "campaign.yaml", "--run-dir", "r")
+    assert "• campaign finished in 0:" in called.out
+    assert "0 of 2 learners met mse < 0.1 (2 stopped improving)" in called.out
+    (command,) = re.findall(r"^  extend   (rose resume .*)$", called.out, re.MULTILINE)
+    assert shlex.split(command) == ["rose", "resume", "r", "--set", "stop.patience=4"]
+    assert rose(*shlex.split(command)[1:]).code == 0
+    assert {each["iterations_done"] for each in rose.learners("r").values()} == {5}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("train: {executable: ./train.sh, options: {--n: x}}", "train: {executable: ./train.sh, options: {--n: 3}}"),
+        ("train: {executable: ./trian.sh}", "train: {executable: ./train.sh}"),
+        ("train: {executable: ./train.sh, timeout: 0.5s}", "train: {executable: ./train.sh, timeout: 60s}"),
+    ],
+    ids=["option", "program", "timeout"],
+)
+def test_what_the_end_of_a_failed_run_says_works_when_it_is_done(rose: Rose, wrong: str, right: str) -> None:
+    """Edit the file and paste the command: the newcomer's dead end."""
+    rose.script('#!/bin/sh\n[ "$2" != x ] || exit 2\n[ -n "$2" ] || sleep 2\n', "train.sh")
+    rose.script("#!/bin/sh\nexit 127\n", "trian.sh")
+    text = "{{max_iter: 1, tasks: {{{}}}, learners: 2}}"
+    rose.write(text.format(wrong))
+    called = rose("run", "campaign.yaml", "--run-dir", "r")
+    assert called.code == 1
+    rose.write(text.format(right))
+    (command,) = re.findall(r"^  (?:resume|retry)  +(rose resume .*)$", called.out, re.MULTILINE)
+    assert rose(*shlex.split(command)[1:]).code == 0
+    assert {each["stop_reason"] for each in rose.learners("r").values()} == {"max_iter"}
