@@ -26,6 +26,8 @@ app = typer.Typer(
     name="rose",
     cls=Group,
     help="Parallel active learning from one YAML file.",
+    epilog="Without RUN, a command means the run that is running here, else the latest; `rose stop` and `rose exec`"
+    " refuse to guess between two, `rose resume` takes the latest that can be resumed.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
@@ -223,7 +225,7 @@ def exec_(
 
 @app.command(cls=Command, rich_help_panel=INSPECT)
 def path(
-    run_name: options.RunName = None,
+    run_name: options.RunBeforeSteps = None,
     learner: options.WorkspaceLearner = None,
     iteration: options.FilesIteration = None,
     best: options.Best = False,

@@ -149,3 +149,8 @@ def test_an_option_has_the_same_short_form_in_all_commands() -> None:
         "-w": "--watch",
         "-y": "--yes",
     }
+
+
+def test_the_help_says_which_run_is_meant() -> None:
+    text = " ".join(help_of().split())
+    assert "Without RUN, a command means the run that is running here, else the latest;" in text

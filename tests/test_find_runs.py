@@ -192,6 +192,8 @@ def test_of_two_that_are_running_each_is_named_and_none_is_guessed_where_that_do
             f"help: name the one that you mean: `rose stop {second}`",
         ],
     )
+    called = rose("exec", "a", "0", "t")
+    assert (called.code, f"2 runs are running: '{second}', '{first}'" in called.err) == (2, True)
     called = rose("resume")
     assert (called.code, f"the runs '{second}', '{first}' are already running" in called.err) == (4, True)
     assert rose("stop", first, "--learner", "a").code == 0

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias
 from rose_cli.commands.failed_attempts import COLUMNS as FAILURE_COLUMNS
 from rose_cli.commands.failed_attempts import failure_rows
 from rose_cli.commands.status import replica_results, spent_seconds
-from rose_cli.find_runs import find_run
+from rose_cli.find_runs import find_run, name_of
 from rose_cli.loop.usage import core_seconds, iteration_use
 from rose_cli.plan.model import CRITERION
 from rose_cli.run_info import RunInfo, notice_ownership, read_run
@@ -59,7 +59,9 @@ def export(
     info = read_run(find_run(argument))
     notice_ownership(info.doubt)
     for name in learners:
-        check_known("learner", name, [learner.name for learner in info.plan.learners], " in this run")
+        check_known(
+            "learner", name, [each.name for each in info.plan.learners], f" in the run {name_of(info.directory)}"
+        )
     if info.damage is not None:  # nobody would notice that rows are missing
         raise info.damage
     with _opened(output) as stream:
