@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 from rose_cli.check.literals import FOR_A_SHELL, check_lines, check_sign, check_variables
 from rose_cli.config.expression.compiler import parse
 from rose_cli.config.expression.parser import ExpressionError
+from rose_cli.config.models import TaskFields
+from rose_cli.config.synonyms import synonym
 from rose_cli.plan.words import base_name
 from rose_cli.util.errors import Diagnostic, KeyPath, Severity
 from rose_cli.util.text import listed
@@ -23,7 +25,7 @@ from rose_cli.util.text import listed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rose_cli.config.models import Campaign, TaskFields
+    from rose_cli.config.models import Campaign
     from rose_cli.plan.context import CheckContext
 
 _LOOKS_COMPUTED = re.compile(r"(?=.*\bi\b)(?=.*([*+/%(]| - ))")
@@ -246,4 +248,7 @@ def _without_dashes(names: list[str], fields: TaskFields, path: KeyPath) -> Diag
     listing = listed([f"'{name}'" for name in names], 4)
     message = f"{listing} {'has' if len(names) == 1 else 'have'} no dashes: the command gets '{words}'"
     hint = f"write {dashed}: {shown}, or '{first}=': {shown} to pass {first}={shown}"
+    meant = synonym(first, TaskFields) or ""
+    if meant.startswith("did you mean") and "'options'" not in meant:
+        hint += f"; or {meant}"
     return Diagnostic("no-dashes", message, path, hint, Severity.WARNING, at_key=True)

@@ -160,6 +160,11 @@ def normalize_override(value: object, known: Collection[str]) -> dict[Any, Any]:
     return {"options": value}
 
 
+_COMMANDS = ("cmd", "command", "script", "run", "shell_cmd", "exec", "program")
+
+_LOOKS_LIKE_COMMAND = re.compile(r"\S\s+\S|/|\.(?:py|sh|R|jl|pl|m)$")
+
+
 def _errors_in_bare(key: str | int, entry: object, known: Collection[str]) -> list[Diagnostic]:
     if isinstance(entry, dict) and is_iteration_key(key):
         hint = "iterations belong directly under a task of a learner"
@@ -169,6 +174,8 @@ def _errors_in_bare(key: str | int, entry: object, known: Collection[str]) -> li
         message = "'hold' needs iteration keys beside it, and there are none"
         return [Diagnostic("unknown-key", message, (key,), hint, at_key=True)]
     word = nearest(str(key), known, ratio=0.8) if not str(key).startswith("-") else None
+    if key in _COMMANDS and isinstance(entry, str) and _LOOKS_LIKE_COMMAND.search(entry):
+        word = "executable"
     if word is None:
         return []
     hint = f"did you mean '{word}'? an option with this name belongs under 'options:'"

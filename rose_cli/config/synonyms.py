@@ -136,6 +136,7 @@ _SYNONYMS: dict[type[BaseModel], dict[str, str]] = {
             files="inputs input data inputfiles",
         ),
         **_advice(_PER_TASK, "params param parameters parameter hyperparameters hparams config kwargs settings"),
+        **_advice("a command belongs under the name of a task: training: {executable: …}", _COMMAND),
     },
     Engine: _table(
         kind="type name backend executor scheduler",
