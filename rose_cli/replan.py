@@ -36,7 +36,7 @@ from rose_cli.view.edits import edit_lines, refused_lines, shortened_list, ways_
 from rose_cli.view.wording import short_path
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rose_cli.campaign_file import Setting
     from rose_cli.config.document import Document
@@ -86,10 +86,18 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Replan:
-    """`new`: the plan to apply, None to keep that of the run; `news`: what to tell the user about it."""
+    """`new`: the plan to apply, None to keep that of the run; `what` has changed; `news`: more to tell the user."""
 
     new: NewPlan | None = None
     news: tuple[str, ...] = ()
+    what: str = ""
+
+    def lines(self, *, is_applied: bool) -> Iterator[str]:
+        """What to tell the user, if a session applies the changes or, since nothing continues, none does."""
+        if self.new is not None:
+            yield f"{self.what}; {'applied:' if is_applied else 'not applied, because no learner continues:'}"
+            yield from (f"  {line}" for line in shortened_list(self.new.lines))
+        yield from self.news
 
 
 def replan(where: RunLocation, wanted: Wanted) -> Replan:
@@ -157,11 +165,8 @@ def _compiled(where: RunLocation, file: Path, wanted: Wanted) -> Replan:
     remember(partial(secrets_of_plan, new))
     is_file = campaign_has_changed(where.directory, where.plan)
     what = f"'{short_path(file)}' has changed" if is_file else "the settings have changed"
-    head = f"{what} since {'the last change' if lineage.changes else 'this run was started'}; applied:"
-    return Replan(
-        NewPlan(old, new, checked.text, comparison, lines),
-        (head, *(f"  {line}" for line in shortened_list(lines)), *news),
-    )
+    since = "the last change" if lineage.changes else "this run was started"
+    return Replan(NewPlan(old, new, checked.text, comparison, lines), tuple(news), f"{what} since {since}")
 
 
 def _checked(

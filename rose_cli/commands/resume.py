@@ -47,8 +47,8 @@ from rose_cli.util.redact import remember
 from rose_cli.util.text import counted
 from rose_cli.view.console import complain, notice, say
 from rose_cli.view.progress import status_words
-from rose_cli.view.resume import next_command_lines, preview_lines
-from rose_cli.view.wording import short_path
+from rose_cli.view.resume import next_command_lines, preview_lines, tally_lines
+from rose_cli.view.wording import REASONS, short_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -188,6 +188,7 @@ def _preview(info: RunInfo, intent: _Intent) -> Iterator[str]:
     yield from preview_lines(intent.plan, state, intent.left_out, intent.fresh, reopened)
     unfinished = [name for name, learner in state.learners.items() if learner.stop_reason is None]
     names = [name for name in unfinished if name not in intent.left_out]
+    yield from tally_lines(intent.plan, state, names, info.read_journal)
     yield from next_command_lines(info.directory, intent.plan, state, names, task_environment())
 
 
@@ -225,14 +226,33 @@ def _intent(where: RunLocation, options: ResumeOptions, *, is_altered: bool) -> 
     kept = [event for event in opening if not (isinstance(event, e.LearnerReopened) and event.learner in left_out)]
     added = change.comparison.added if change is not None else ()
     files = file_changes(plan, state, fingerprints(plan))
+    continues = len(left_out) < len(running) + len(added)
     news = [
         *where.lines(),
-        *found.news,
+        *found.lines(is_applied=continues),
         *file_change_lines(where.plan, state, _old_files(where.plan, plan, files)),
         *changed_workspace_lines(directory, state),
         *bound_changes(where.plan, state, kept, plan),
+        *_lines_of_stopped(where, options, again),
     ]
-    return _Intent(plan, change, kept, left_out, fresh, files, news, len(left_out) < len(running) + len(added))
+    return _Intent(plan, change, kept, left_out, fresh, files, news, continues)
+
+
+def _lines_of_stopped(where: RunLocation, options: ResumeOptions, again: Collection[str]) -> Iterator[str]:
+    """How learners continue that were named, but stay stopped."""
+    run = shlex.quote(short_path(where.directory.path))
+    for learner in _chosen(where.state, options.learners) if options.learners else ():
+        reason, name = learner.stop_reason, learner.name
+        if reason is None or name in again:
+            continue
+        done, chosen = len(learner.iterations), f"--learner {shlex.quote(name)}"
+        ways = {
+            "cancelled": f"`rose resume {run} --from-iteration {done} {chosen}` continues it where it was",
+            "max_iter": f"`rose resume {run} --max-iter {2 * max(1, done)} {chosen}` extends it",
+            "no_improvement": "more `patience` continues it (edit the file, or `--set stop.patience=N`)",
+        }
+        default = "another `threshold` continues it (edit the file, or `--set stop.threshold=X`)"
+        yield f"learner '{name}' has stopped ({REASONS.get(reason, reason)}): {ways.get(reason, default)}"
 
 
 def _old_files(old: Plan, new: Plan, files: Mapping[str, str]) -> Mapping[str, str]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rose_cli.journal import events as e
 from rose_cli.loop.criterion import evaluation_context
 from rose_cli.plan.render import AttemptPaths, Command
 from rose_cli.util.text import counted
 from rose_cli.view.plan import PlannedTask, command_text, details_of_commands, planned_task, warn_of_other_writers
-from rose_cli.view.wording import REASONS, some
+from rose_cli.view.wording import REASONS, duration, some
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
+    from rose_cli.journal.codec import Record
     from rose_cli.journal.state import IterationState, LearnerState, RunState, StepState
     from rose_cli.plan.model import CommandPlan, LearnerPlan, Plan, StepPlan
     from rose_cli.runs.directory import RunDirectory
@@ -72,6 +74,80 @@ def _state_of(current: IterationState, task: str, replica: int, step: StepState)
     if step.running:
         return "was running"
     return "failed" if (task, replica, step.attempt) in current.failed else "was interrupted"
+
+
+def tally_lines(
+    plan: Plan, state: RunState, names: Collection[str], read_journal: Callable[[Callable[[Record], object]], object]
+) -> Iterator[str]:
+    """How much work is lost with the attempts that are rerun, and how much is left at most, for these learners."""
+    work = _Work(state, frozenset(names))
+    read_journal(work.add)
+    work.end()
+    if work.attempts:
+        yield f"lost: {duration(work.seconds)} of work, in {counted(work.attempts, 'attempt')} of steps that run again"
+    left = {planned.name: _left(planned, state) for planned in plan.learners if planned.name in work.names}
+    endless = [name for name, count in left.items() if count is None]
+    runs = sum(count for count in left.values() if count is not None)
+    if endless:
+        yield f"left: no limit, because {some(endless)} {'has' if len(endless) == 1 else 'have'} no max_iter"
+    elif left:
+        yield f"left: at most {counted(runs, 'run')} of tasks, of {counted(len(left), 'learner')}"
+
+
+class _Work:
+    """The seconds and the number of the attempts of steps that have not finished."""
+
+    def __init__(self, state: RunState, names: frozenset[str]) -> None:
+        self.names, self.seconds, self.attempts = names, 0.0, 0
+        self._state = state
+        self._started: dict[tuple[e.StepKey, int], float] = {}
+        self._time = 0.0
+
+    def add(self, record: Record) -> None:
+        event, before = record.event, self._time
+        self._time = record.time
+        if isinstance(event, e.SessionStarted):
+            self._end_all(before)
+        if not isinstance(event, e.AttemptEvent) or event.learner not in self.names or self._is_kept(event):
+            return
+        if isinstance(event, e.AttemptStarted):
+            self._started[event.step, event.attempt] = record.time
+            self.attempts += 1
+        elif isinstance(event, _ENDS):
+            self.seconds += max(0.0, record.time - self._started.pop((event.step, event.attempt), record.time))
+
+    def _end_all(self, time: float) -> None:
+        """The attempts that were running when a session died ended with its last record, as far as anybody knows."""
+        self.seconds += sum(max(0.0, time - started) for started in self._started.values())
+        self._started.clear()
+
+    def end(self) -> None:
+        self._end_all(self._time)
+
+    def _is_kept(self, event: e.AttemptEvent) -> bool:
+        learner = self._state.learners[event.learner]
+        done = len(learner.iterations)
+        return event.iteration < done or (event.iteration == done and learner.step(event.task, event.replica).finished)
+
+
+_ENDS = (e.AttemptSucceeded, e.AttemptFailed, e.AttemptCancelled, e.AttemptLost)
+
+
+def _left(planned: LearnerPlan, state: RunState) -> int | None:
+    """How many times tasks of a learner run at most, replicas and all; None: there is no limit."""
+    learner, bound = state.learners[planned.name], state.bound(planned.name, planned.max_iter)
+    if bound is None:
+        return None
+    done = len(learner.iterations)
+    current = learner.current.steps if learner.current else {}
+    finished = sum(step.finished for step in current.values())
+    return sum(_replicas(step, done, bound) for step in planned.all_steps) - (finished if done < bound else 0)
+
+
+def _replicas(step: StepPlan, first: int, end: int) -> int:
+    if not step.at:
+        return step.otherwise.replicas * max(0, end - first)
+    return sum(step.command(number).replicas for number in range(first, end))
 
 
 def next_command_lines(

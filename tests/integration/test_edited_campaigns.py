@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
+import signal
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.conftest import PATIENCE
 
 if TYPE_CHECKING:
     from tests.conftest import Called, Rose
@@ -232,3 +237,100 @@ def test_warnings_that_a_new_value_causes_are_shown_once(done: Rose, more: tuple
     assert called.code == 0
     assert flat(called).count("warning[one-argument]: --set learners.a.train.3+.--x=8 8: '8 8' is passed as one") == 1
     assert flat(called).count("warning[") == 1
+
+
+def test_a_dry_run_tallies_what_is_lost_and_what_is_left(slip: Rose) -> None:
+    edit(slip, "32 32", "[32, 32]")
+    shown = slip("resume", "r", "--dry-run").out
+    assert "lost: 0:0" in shown
+    assert "of work, in 2 attempts of steps that run again\n" in shown
+    assert "left: at most 12 runs of tasks, of 2 learners\n" in shown
+    slip("resume", "r")
+    shown = slip("resume", "r", "--set", "max_iter=5", "--dry-run").out
+    assert "lost:" not in shown
+    assert "left: at most 8 runs of tasks, of 2 learners\n" in shown
+    back = slip("resume", "r", "--from-iteration", "2", "--learner", "a", "--dry-run").out
+    assert "in 2 attempts of steps that run again" in back
+    assert "left: at most 2 runs of tasks, of 1 learner\n" in back
+
+
+def test_what_is_left_without_a_limit_is_said(rose: Rose) -> None:
+    rose.write(
+        "{tasks: {t: {executable: 'false'}}, stop: {metric: mse, threshold: 1, executable: 'echo 2'}, learners: 1}"
+    )
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 1
+    assert "left: no limit, because learner-0 has no max_iter" in rose("resume", "r", "--dry-run").out
+
+
+def test_an_edit_of_a_run_in_which_nothing_continues_is_not_applied(done: Rose) -> None:
+    edit(done, "max_iter: 3", "max_iter: 3\nenv: {MESH: fine}")
+    before = (done.folder / "r/plan.json").read_bytes()
+    called = done("resume", "r")
+    assert (
+        "since the last change; not applied, because no learner continues:\n  env MESH: not set → 'fine'" in called.err
+    )
+    assert (done.folder / "r/plan.json").read_bytes() == before
+
+
+def test_a_cancelled_learner_that_is_named_is_told_how_it_continues(rose: Rose) -> None:
+    rose.write("""
+        max_iter: 3
+        stop_campaign: {after_converged: 1}
+        tasks: {t: {executable: "sh -c 'sleep 0.$(( 1 + 8 * ROSE_LEARNER_INDEX ))'"}}
+        stop: {metric: mse, threshold: 1, executable: "sh -c 'echo $ROSE_LEARNER_INDEX'"}
+        learners: [{name: a}, {name: b}]
+        """)
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 0
+    assert rose.learners("r")["b"]["stop_reason"] == "cancelled"
+    said = flat(rose("resume", "r", "--learner", "b"))
+    assert "learner 'b' has stopped (cancelled): `rose resume r --from-iteration 0 --learner b` continues it" in said
+    edit(rose, "after_converged: 1", "after_converged: 2")
+    assert rose("resume", "r").code == 0
+    assert rose.learners("r")["b"]["stop_reason"] == "max_iter", "the decision was taken again"
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+left = [int(sys.argv.pop(1))]
+def deadly(real):
+    def call(*arguments, **more):
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*arguments, **more)
+    return call
+os.fsync, os.fdatasync, Path.rename, Path.chmod = map(deadly, (os.fsync, os.fdatasync, Path.rename, Path.chmod))
+from rose_cli.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("flags", [(), ("--as-it-was",)])
+def test_killed_between_any_two_writes_a_run_has_the_old_plan_or_the_new_one(
+    slip: Rose, flags: tuple[str, ...]
+) -> None:
+    edit(slip, "32 32", "[32, 32]")
+    edit(slip, "{name: b}", "{name: b}, {name: c}")
+    edit(slip, "max_iter: 3", "max_iter: 2")
+    shutil.copytree(slip.folder / "r", slip.folder / "fresh")
+    slip.write(KILLED, "killed.py")
+    seen = set()
+    for number in range(1, 10):
+        shutil.rmtree(slip.folder / "r")
+        shutil.copytree(slip.folder / "fresh", slip.folder / "r")
+        killed = subprocess.run(
+            [slip.python, "killed.py", str(number), "resume", "r", "--output", "quiet"],
+            cwd=slip.folder, env=slip.environment, capture_output=True, check=False, timeout=PATIENCE,
+        )  # fmt: skip
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        names = set(slip.learners("r"))
+        assert names in ({"a", "b"}, {"a", "b", "c"})
+        seen.add(len(names))
+        assert slip("export", "r").code == 0
+        called = slip("resume", "r", *flags)
+        is_new = "c" in names or not flags
+        assert called.code == (0 if is_new else 1), called.err
+        ended = {name: each["iterations_done"] for name, each in slip.learners("r").items()}
+        assert ended == ({"a": 2, "b": 2, "c": 2} if is_new else {"a": 0, "b": 0}), number
+    assert seen == {2, 3}, "some kills came before the new plan, some after it"
