@@ -120,8 +120,10 @@ def _has_criterion(group: Group) -> bool:
 
 def _seed_lines(plan: Plan, width: int) -> Iterator[str]:
     seeds = {learner.seed for learner in plan.learners}
-    if len(seeds) == 1:
-        yield f"seed {seeds.pop()}{' for all' if len(plan.learners) > 1 else ''}"
+    if len(plan.learners) == 1:
+        yield f"learner {plan.learners[0].name}, seed {plan.learners[0].seed}"
+    elif len(seeds) == 1:
+        yield f"seed {seeds.pop()} for all"
     elif len(plan.learners) > MOST_ALONE:
         yield f"{len(seeds):,} seeds: `--iteration` shows each learner with its own"
     else:

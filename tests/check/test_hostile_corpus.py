@@ -59,6 +59,9 @@ BATCH = """
 import json, os, resource, sys, traceback
 from pathlib import Path
 from rose_cli.campaign_file import check_campaign
+from rose_cli.engine.base import Capacity
+from rose_cli.plan.overview import overview
+from rose_cli.view.overview import overview_lines
 from rose_cli.view.plan import planned_tasks
 from rose_cli.view.diagnostics import diagnostic_objects, print_diagnostics
 from tests.work import on_an_idle_machine
@@ -74,6 +77,8 @@ def one(text):
     if checked.plan is None:
         assert any(found.is_error for found in checked.diagnostics)
         return
+    lines = list(overview_lines(checked.plan, overview(checked.plan), Capacity(2), 80))
+    assert len(lines) < 1000, len(lines)
     for learner in checked.plan.learners[:3]:
         for iteration in range(min(learner.max_iter or 3, 3)):
             planned_tasks(checked.plan, learner, iteration)

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.check.fixture import HERE, Campaigns, shown
+from rose_cli.plan.overview import overview
+from rose_cli.view.overview import overview_lines
+from tests.check.fixture import HERE, TARGET, Campaigns, shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,3 +27,7 @@ def test_nothing_is_wrong_with_it(campaigns: Campaigns, file: Path) -> None:
     assert shown(checked) == "\n"
     assert checked.plan is not None
     assert checked.smoke_plan is not None
+    for width in (30, 80, 120):
+        page = list(overview_lines(checked.plan, overview(checked.plan), TARGET.machine, width))
+        assert all(learner.name in "\n".join(page) for learner in checked.plan.learners)
+        assert len(page) < 150
