@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from rose_cli.engine.pilot.records import RECORD
 from rose_cli.find_runs import find_ended_run, name_of, search_location
 from rose_cli.run_info import read_run, require_trust, try_read_run
 from rose_cli.runs.directory import RUNS, RunDirectory, forget_latest
@@ -278,7 +279,7 @@ def is_disk_full(error: RunDirectoryError) -> bool:
 
 
 def _refuse_more_than_a_run(directory: RunDirectory) -> None:
-    """Raises RunDirectoryError if files of the user would be deleted with it."""
+    """Raises RunDirectoryError if files of the user, or of a pilot that may be running, would be deleted with it."""
     path, run = directory.path.resolve(), shlex.quote(short_path(directory.path))
     others = [
         name
@@ -291,6 +292,10 @@ def _refuse_more_than_a_run(directory: RunDirectory) -> None:
         raise RunDirectoryError(message, f"move it elsewhere, or run `rm -r {run}`")
     if Path.cwd().is_relative_to(path):
         raise RunDirectoryError(f"you are inside the run {name_of(directory)}", "cd out of it first")
+    if any(os.path.lexists(each / RECORD) for each in directory.engine.glob("pilot-*")):
+        message = f"a pilot of {name_of(directory)} may still be running"
+        hint = f"`rose resume {run}` stops it if it is on this machine; once it has ended: `rm -r {run}`"
+        raise RunDirectoryError(message, hint)
     info = try_read_run(directory)[0]
     if info is not None and Path(info.plan.campaign_dir).resolve().is_relative_to(path):
         message = f"the campaign of {name_of(directory)} is inside it"
