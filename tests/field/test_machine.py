@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import signal
@@ -115,7 +116,7 @@ def test_half_of_an_emoji_is_exported(rose: Rose) -> None:
     assert rose("run", "campaign.yaml", "--run-dir", "r").code == 0
     exported = rose("export", "r")
     assert exported.code == 0
-    assert [line.rpartition(",")[2] for line in exported.out.splitlines()] == ["result.file", "\\ud83d", "\\ud83d"]
+    assert [row["result.file"] for row in csv.DictReader(exported.out.splitlines())] == ["\\ud83d", "\\ud83d"]
 
 
 def test_a_name_that_ascii_lacks(rose: Rose) -> None:

@@ -287,7 +287,7 @@ def test_a_csv_export_is_whole_whatever_is_reported(rose: Rose) -> None:
     text = rose("export", "run").out
     first, second = csv.DictReader(io.StringIO(text, newline=""))
     reported = ["a,b", 'q"x', "n\nl", "t", "l", "big", "m", "", "late"]
-    assert [name.removeprefix("result.") for name in first][-len(reported) :] == reported
+    assert [name.removeprefix("result.") for name in first if name.startswith("result.")] == reported
     values = {
         "a,b": "1",
         'q"x': "x\ny",
