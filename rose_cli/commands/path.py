@@ -61,6 +61,8 @@ def _workspace(info: RunInfo, learner: str) -> Path:
 
 def _best(info: RunInfo, name: str | None) -> tuple[LearnerState, IterationState]:
     """The best iteration of a learner, or of all; if only different metrics have values, nobody knows which."""
+    if not any(learner.criterion for learner in info.plan.learners if name in (None, learner.name)):
+        raise UsageError("without a stop criterion, no iteration is the best", "name one: `rose path RUN LEARNER 2`")
     if name is None:
         ranked = [each for each in results(info.plan, info.state, info.state.last_time).learners if each.best]
         if len({metric_key(each.plan) for each in ranked}) > 1:

@@ -85,7 +85,7 @@ def results_table(
     """The table in `width` cells. If columns do not fit, a line below names them."""
     lines = [_title(plan, found, sort, width), unbroken()]
     lines += _table(list(_candidates(found, shown, sort, width, alive=alive)), len(found.learners), width)
-    if found.repeats:
+    if any(group.best for group in found.repeats):
         lines += [unbroken(), *_table(list(_repeats(found.repeats)), len(found.repeats), width)]
         lines += _note(REPEATS_NOTE, width)
     return Group(*lines)
@@ -97,7 +97,10 @@ def _title(plan: Plan, found: Results, sort: Sort, width: int) -> Text:
     pieces = [(shortened_in_middle(plan.campaign, width), "bold")]
     if len(metrics) == 1:
         pieces.append((f"until {texts.pop()}" if len(texts) == 1 else f"metric {safe(metrics.pop())}", ""))
-    return joined([*pieces, (counted(len(found.learners), "learner"), ""), (_SORTED[sort], "")], " · ", width)
+    pieces.append((counted(len(found.learners), "learner"), ""))
+    if criteria or sort == "name":
+        pieces.append((_SORTED[sort], ""))
+    return joined(pieces, " · ", width)
 
 
 # --- columns ---------------------------------------------------------------------------------------------------------

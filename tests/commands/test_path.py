@@ -120,12 +120,18 @@ def test_what_is_not_there_is_an_error(compared: Rose) -> None:
 
 
 def test_without_a_value_nothing_is_the_best(rose: Rose) -> None:
-    rose.write("{max_iter: 1, tasks: {s: {executable: 'true'}}, learners: [{name: a}]}")
-    assert rose("run", "campaign.yaml", "--output", "quiet").code == 0
-    for words in (("--best",), ("a", "--best")):
-        called = rose("path", *words)
-        assert (called.code, called.out) == (2, "")
-        assert "no learner has a value" in called.err or "has no value yet" in called.err
+    campaign = "{max_iter: 1, tasks: {s: {executable: 'true'}}, learners: [{name: a}]}"
+    failing = campaign.replace("max", "stop: {metric: own, operator: <, threshold: 0, executable: 'false'}, max", 1)
+    for text, code, messages in (
+        (failing, 1, ("no learner has a value yet", "learner 'a' has no value yet")),
+        (campaign, 0, ("without a stop criterion",) * 2),
+    ):
+        rose.write(text)
+        assert rose("run", "campaign.yaml", "--output", "quiet").code == code
+        for words, message in zip((("--best",), ("a", "--best")), messages, strict=True):
+            called = rose("path", "campaign.yaml", *words)
+            assert (called.code, called.out) == (2, "")
+            assert message in called.err
     assert rose("path", "0").code == 0, "the only learner"
 
 

@@ -190,7 +190,8 @@ def test_without_a_criterion_options_and_reports_remain() -> None:
     scenario.run("random", "choose", 10.0)
     scenario.tell(e.IterationFinished("random", 0, 10.0, None))
     got = lines(scenario, 120)
-    assert got[0] == "pendulum · 4 learners · best value first"
+    assert got[0] == "pendulum · 4 learners"
+    assert not any("repeats" in line for line in got), "no value, no spread"
     assert got[2].split()[:3] == ["learner", "--acq", "--kappa"]
     assert "best" not in got[2].split()
 
