@@ -314,8 +314,10 @@ class _Pair:
         if {"lowest", "highest"} & set(changed):
             outside = tuple(n for n, value in enumerate(self.history.values) if not _is_within(new, value))
             yield _Difference(("stop", "range"), (old.lowest, old.highest), (new.lowest, new.highest), (), outside)
+        if _min_delta(old) != _min_delta(new):
+            yield _Difference(("stop", "min_delta"), _min_delta(old), _min_delta(new), (), ())
         for name in changed:
-            if name not in ("lowest", "highest"):
+            if name not in ("lowest", "highest", "min_delta", "min_delta_share"):
                 falsified = measured if name in ("metric", "reading") else ()
                 if name in ("operator", "threshold"):
                     falsified = tuple(self._other_best())
@@ -343,6 +345,11 @@ def _place(task: str) -> Key:
 
 def _files(learner: LearnerPlan) -> dict[str, tuple[str, bool]]:
     return {file.target: (file.source, file.copied) for file in learner.files}
+
+
+def _min_delta(criterion: CriterionPlan) -> float | str:
+    """As it is written in a campaign file."""
+    return f"{criterion.min_delta_share * 100:g}%" if criterion.min_delta_share else criterion.min_delta
 
 
 def _is_within(criterion: CriterionPlan, value: float | None) -> bool:

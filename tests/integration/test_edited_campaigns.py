@@ -334,3 +334,11 @@ def test_killed_between_any_two_writes_a_run_has_the_old_plan_or_the_new_one(
         ended = {name: each["iterations_done"] for name, each in slip.learners("r").items()}
         assert ended == ({"a": 2, "b": 2, "c": 2} if is_new else {"a": 0, "b": 0}), number
     assert seen == {2, 3}, "some kills came before the new plan, some after it"
+
+
+def test_a_relative_min_delta_is_one_change(done: Rose) -> None:
+    edit(done, "threshold: 0.01,", "threshold: 0.01, patience: 9, min_delta: 1%,")
+    called = done("resume", "r", "--dry-run")
+    assert called.code == 0
+    assert "  stop min_delta: 0 → '1%'  (line 5; all learners)\n" in called.out
+    assert "share" not in called.out
