@@ -116,7 +116,7 @@ class _Work:
     def of(cls, learner: LearnerPlan, state: RunState, moment: Moment, cores: int) -> _Work:
         there = state.learners[learner.name]
         bound = state.bound(learner.name, learner.max_iter)
-        after = UNBOUNDED if bound is None else max(0, bound - len(there.iterations) - 1)
+        after = UNBOUNDED if bound is None else min(UNBOUNDED, max(0, bound - len(there.iterations) - 1))
         retried = _retried_share(state)
         sums = [[0.0] * 4, [0.0] * 4, [0.0] * 4]
         is_open = is_known = False

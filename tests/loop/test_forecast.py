@@ -240,6 +240,21 @@ def test_without_a_bound_nobody_knows_the_end_of_the_campaign() -> None:
     assert list(found.learners) == ["l0"]
 
 
+@pytest.mark.parametrize("seconds", [0.0, 1e-9, 9e11])
+@pytest.mark.parametrize("max_iter", [1, 10**400])
+def test_no_journal_and_no_plan_is_too_odd_for_an_estimate(seconds: float, max_iter: int) -> None:
+    plan = campaign(3, max_iter=max_iter, replicas=3)
+    scenario = Scenario.begin(plan)
+    scenario.tell(e.SessionStarted(2, "host", 1, "local", cores=0, gpus=0, memory_mb=0))
+    scenario.run("l0", "simulation", seconds)
+    scenario.start("l0", "training")
+    for now in (0.0, scenario.now, 1e11):
+        found = forecast(plan, scenario.state, scenario.state.moment(now, 1e11))
+        for estimate in (found.campaign, *found.learners.values()):
+            assert estimate is not None
+            assert 0 <= estimate.low <= estimate.likely <= estimate.high <= 1e12
+
+
 def test_without_the_number_of_cores_there_is_no_estimate() -> None:
     plan = campaign(2)
     plan = replace(plan, engine=replace(plan.engine, cores=None))
