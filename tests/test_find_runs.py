@@ -239,3 +239,10 @@ def test_a_word_that_is_a_run_and_a_learner_is_taken_as_the_run(ended: Rose) -> 
     assert f"'a' is taken as RUN; if you mean the learner or task, put '{run}' before it\n" in called.err
     called = ended("logs", "a", "a", "5")
     assert "there is no iteration 5 in learner 'a' of the run 'a'" in called.err
+
+
+def test_an_error_about_a_learner_names_the_run(ended: Rose) -> None:
+    run = f"rose-runs/{name_of(ended)}"
+    for words in (("resume", run, "--learner"), ("export", "--learner"), ("logs", run)):
+        called = ended(*words, "nobody")
+        assert (called.code, f"there is no learner 'nobody' in the run '{run}'" in called.err) == (2, True), words

@@ -213,6 +213,8 @@ class _Intent:
 def _intent(where: RunLocation, options: ResumeOptions, *, is_altered: bool) -> _Intent:
     """A run whose plan.json or campaign.yaml was modified follows plan.json, if it is trusted."""
     directory, state = where.directory, where.state
+    for name in options.learners:
+        check_known("learner", name, state.learners, f" in the run '{short_path(directory.path)}'")
     wanted = Wanted(options.settings, _rewound(state, options), options.as_it_was, options.trust)
     found = Replan() if is_altered else replan(where, wanted)
     change = found.new
@@ -427,6 +429,4 @@ def _sent_back(learner: LearnerState, options: ResumeOptions, *, is_lost: bool) 
 
 
 def _chosen(state: RunState, names: Sequence[str]) -> list[LearnerState]:
-    for name in names:
-        check_known("learner", name, state.learners, " in this run")
     return [learner for learner in state.learners.values() if not names or learner.name in names]
