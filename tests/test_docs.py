@@ -144,6 +144,13 @@ def test_every_command_in_a_block_has_what_it_needs(place: str, words: list[str]
         group.commands[words[0]].make_context(words[0], arguments)
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_usage_line_is_that_of_the_help(name: str) -> None:
+    command = cast("Any", get_command(app)).commands[name]
+    pieces = command.collect_usage_pieces(command.make_context(name, [], resilient_parsing=True))
+    assert f"\nrose {name} {' '.join(pieces)}\n" in COMMANDS_PAGE.read_text(encoding="utf-8")
+
+
 def test_the_commands_are_all_of_the_program() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "rose_cli", "--help"], cwd=REPOSITORY, capture_output=True, text=True, check=True

@@ -36,7 +36,8 @@ class Parameter:
     def words(self) -> str:
         """The form in which users write it: `--learner NAME`."""
         if self.is_argument:
-            return f"{self.info.metavar}{'...' if get_origin(self.kind) is list else ''}"
+            is_list = any(get_origin(each) is list for each in (self.kind, *get_args(self.kind)))  # also in Optional
+            return f"{self.info.metavar}{'...' if is_list else ''}"
         value = self.info.metavar or "|".join(get_args(self.kind))
         return f"{', '.join(self.spellings)} {value}".strip()
 
