@@ -260,6 +260,7 @@ class RunState:
     _now: float = 0.0
     _moment: Moment = field(default_factory=Moment)
     _expected: Expected | None = None
+    _replaced: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def planned(cls, expected: Expected) -> RunState:
@@ -335,6 +336,7 @@ class RunState:
         self.session.campaign_dir = event.campaign_dir
         self.session.boot, self.session.start_ticks = event.boot, event.start_ticks
         self.files = {name: text for name, text in {**self.files, **event.files}.items() if text}
+        self._replaced = {}
         self._add_checksums(event.checksums)
         for learner in self.learners.values():
             learner.times.start_session(Moment(self._now))
@@ -370,6 +372,9 @@ class RunState:
 
     @_apply_event.register
     def _(self, event: e.AttemptStarted) -> None:
+        if self._replaced:  # the session has written its plan: earlier ones are no longer those of the run
+            self.checksums.update({name: (text,) for name, text in self._replaced.items()})
+            self._replaced = {}
         learner = self._learner_of(event)
         learner.status, learner.files_are_known = Status.RUNNING, False
         if learner.current is None:
@@ -479,6 +484,7 @@ class RunState:
     def _(self, event: e.PlanChanged) -> None:
         self._check_created()
         self._add_checksums(event.checksums)
+        self._replaced = event.checksums
         self.changes_announced = max(self.changes_announced, event.change)
         expected = self._expected
         if expected is not None and event.change not in expected.changes:

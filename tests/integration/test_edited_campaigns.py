@@ -239,6 +239,16 @@ def test_warnings_that_a_new_value_causes_are_shown_once(done: Rose, more: tuple
     assert flat(called).count("warning[") == 1
 
 
+def test_the_plan_from_before_a_change_is_not_taken_for_that_of_the_run(slip: Rose) -> None:
+    plan = slip.folder / "r/plan.json"
+    old = plan.read_bytes()
+    edit(slip, "32 32", "[32, 32]")
+    assert slip("resume", "r").code == 0
+    plan.write_bytes(old)
+    called = slip("resume", "r", "--max-iter", "5")
+    assert (called.code, "'r/plan.json' was modified after rose wrote it" in flat(called)) == (4, True), called.err
+
+
 def test_a_dry_run_tallies_what_is_lost_and_what_is_left(slip: Rose) -> None:
     edit(slip, "32 32", "[32, 32]")
     shown = slip("resume", "r", "--dry-run").out
