@@ -213,8 +213,7 @@ class _Intent:
 def _intent(where: RunLocation, options: ResumeOptions, *, is_altered: bool) -> _Intent:
     """A run whose plan.json or campaign.yaml was modified follows plan.json, if it is trusted."""
     directory, state = where.directory, where.state
-    for name in options.learners:
-        check_known("learner", name, state.learners, f" in the run '{short_path(directory.path)}'")
+    _chosen(state, options.learners, f" in the run '{short_path(directory.path)}'")
     wanted = Wanted(options.settings, _rewound(state, options), options.as_it_was, options.trust)
     found = Replan() if is_altered else replan(where, wanted)
     change = found.new
@@ -428,5 +427,8 @@ def _sent_back(learner: LearnerState, options: ResumeOptions, *, is_lost: bool) 
     return e.LearnerReopened(learner.name, f"sent back to iteration {number}", number, fresh=is_lost and number == 0)
 
 
-def _chosen(state: RunState, names: Sequence[str]) -> list[LearnerState]:
+def _chosen(state: RunState, names: Sequence[str], where: str = "") -> list[LearnerState]:
+    """The learners with these names, all if there are none. Raises UsageError for a name that is not in the run."""
+    for name in names:
+        check_known("learner", name, state.learners, where)
     return [learner for learner in state.learners.values() if not names or learner.name in names]
