@@ -175,9 +175,10 @@ def _checked(
     """The checked file. Raises CampaignError after telling how to continue without it."""
     checked = check_campaign(file, environment, settings, at=Path(where.plan.campaign_file))
     if checked.plan is None:
-        run = shlex.quote(short_path(where.directory.path))
-        notice(f"'{short_path(file)}' has changed since this run was started, and has errors now: correct them; or")
-        notice(f"keep the run's own plan: `rose resume {run} --as-it-was`")
+        if campaign_has_changed(where.directory, where.plan):  # otherwise it is the new settings that are wrong
+            run = shlex.quote(short_path(where.directory.path))
+            notice(f"'{short_path(file)}' has changed since this run was started, and has errors now: correct them; or")
+            notice(f"keep the run's own plan: `rose resume {run} --as-it-was`")
         raise CampaignError(checked.diagnostics, checked.text)
     return checked
 

@@ -157,6 +157,15 @@ def test_a_setting_of_a_resume_is_kept_by_the_next_one(done: Rose) -> None:
     assert done.learners("r")["a"]["iterations_done"] == 5
 
 
+def test_a_wrong_setting_is_reported_as_in_a_new_run(done: Rose) -> None:
+    before = (done.folder / "r/journal.jsonl").read_bytes()
+    called = done("resume", "r", "--set", "max_iters=9")
+    assert called.code == 2
+    assert called.err.startswith("--set max_iters=9: error[unknown-key]: unknown key 'max_iters'"), called.err
+    assert "did you mean 'max_iter'?" in called.err
+    assert (done.folder / "r/journal.jsonl").read_bytes() == before
+
+
 def test_the_options_of_the_first_command_line_stay(rose: Rose) -> None:
     rose.script('#!/bin/sh\necho "$ROSE_ITERATION $@" >> ran\n[ -e "$ROSE_CAMPAIGN_DIR/ok" ]\n', "t.sh")
     rose.write("""
