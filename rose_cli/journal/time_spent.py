@@ -69,13 +69,14 @@ class Stopwatch:
         """The total up to `moment`."""
         if self.phase is Phase.IDLE:
             return self.total
-        seconds = max(0.0, moment.time - self.since.time)
+        before, seconds = self.total, max(0.0, moment.time - self.since.time)
         if self.phase is Phase.PAUSED:
-            return self.total + TimeSpent(paused=seconds)
-        paused = min(seconds, max(0.0, moment.suspended - self.since.suspended))
+            return TimeSpent(before.working, before.waiting, before.paused + seconds)
+        suspended = min(seconds, max(0.0, moment.suspended - self.since.suspended))
+        paused = before.paused + suspended
         if self.phase is Phase.WORKING:
-            return self.total + TimeSpent(working=seconds - paused, paused=paused)
-        return self.total + TimeSpent(waiting=seconds - paused, paused=paused)
+            return TimeSpent(before.working + (seconds - suspended), before.waiting, paused)
+        return TimeSpent(before.working, before.waiting + (seconds - suspended), paused)
 
 
 @dataclass(slots=True)
