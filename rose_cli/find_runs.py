@@ -159,7 +159,8 @@ def _why_not_resumable(folder: Path, campaign: Path | None) -> RoseError:
     name = shlex.quote(short_path(info.directory.path))
     if info.damage is not None:
         return info.damage
-    message = f"no run in '{folder}' can be resumed: the latest, '{name}', has finished ({stop_reasons(info.state)})"
+    latest = f"the latest, {name_of(info.directory)}, has finished ({stop_reasons(info.state)})"
+    message = f"no run in '{folder}' can be resumed: {latest}"
     file = shlex.quote(short_path(Path(info.plan.campaign_file)))
     new = f"`rose run {file}` starts a new run of the current file"
     return UsageError(message, *next_options(info.state, name), new)
@@ -199,7 +200,7 @@ def _notice_skipped(skipped: Sequence[tuple[RunDirectory, OwnershipProblem]]) ->
     if not skipped:
         return
     (directory, doubt), more = skipped[0], len(skipped) - 1
-    others = f"; {counted(more, 'more run')} skipped for such a reason" if more else ""
+    others = f"; {counted(more, 'more run')} skipped, for similar reasons" if more else ""
     is_itself = doubt.path == directory.path.resolve()
     why = f"it {doubt.what}" if is_itself else ownership_text(doubt)
     notice(f"skipped '{short_path(directory.path)}': {why}{others}")

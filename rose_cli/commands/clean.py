@@ -20,7 +20,6 @@ from rose_cli.commands.clean_runs import (
     show_rows,
     size_words,
     total,
-    usage_of,
 )
 from rose_cli.engine.pilot.records import RECORD
 from rose_cli.loop.retention import kept_logs, logged_iterations
@@ -33,7 +32,7 @@ from rose_cli.util.errors import ExitCode, RunDirectoryError
 from rose_cli.util.files import OpenDirectory
 from rose_cli.util.ownership import restrict_umask
 from rose_cli.util.text import counted, listed
-from rose_cli.util.trees import DiskUsage, format_size
+from rose_cli.util.trees import DiskUsage, format_size, usage_of
 from rose_cli.view.console import notice, say
 from rose_cli.view.progress import status_words
 from rose_cli.view.wording import short_path

@@ -6,10 +6,9 @@ import errno
 import os
 import re
 import shlex
-import stat
 import sys
 import time
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,7 +23,7 @@ from rose_cli.runs.lock import LOCK_NAME, PREFIX, RunLock
 from rose_cli.util.errors import ExitCode, RoseError, RunDirectoryError, UsageError, check_known
 from rose_cli.util.files import OpenDirectory
 from rose_cli.util.text import counted, listed
-from rose_cli.util.trees import DiskUsage, count_usage, format_size, remove_entry
+from rose_cli.util.trees import DiskUsage, format_size, remove_entry, usage_of
 from rose_cli.view.console import complain, notice, say
 from rose_cli.view.progress import status_words
 from rose_cli.view.wording import short_path
@@ -146,7 +145,7 @@ def refuse_running(directory: RunDirectory) -> None:
     if is_running(directory):
         name = shlex.quote(short_path(directory.path))
         raise RunDirectoryError(
-            f"the run '{name}' is already running", f"wait for it, or stop it with `rose stop {name}`"
+            f"the run {name_of(directory)} is running", f"wait for it, or stop it with `rose stop {name}`"
         )
 
 
@@ -328,19 +327,6 @@ def add(total: DiskUsage, part: DiskUsage) -> None:
     total.size += part.size
     total.files += part.files
     total.directories += part.directories
-
-
-def usage_of(path: Path) -> DiskUsage:
-    """The number of files and the space that they take on the disk."""
-    tally = DiskUsage()
-    with suppress(OSError):
-        status = path.lstat()
-        if not stat.S_ISDIR(status.st_mode):
-            return DiskUsage(1, status.st_blocks * 512)
-        tally.size = status.st_blocks * 512
-        for _ in count_usage(path, tally, sizes=True):
-            pass
-    return tally
 
 
 def total(parts: Iterable[DiskUsage]) -> DiskUsage:

@@ -303,7 +303,7 @@ def _exists(request: TaskRequest) -> bool:
 
 
 def _waited_for(process: subprocess.Popen[bytes]) -> int:
-    """Signals are passed on; Ctrl-C reaches the command by itself, as it reaches everything on a terminal."""
+    """Signals are passed on; Ctrl-C reaches the command directly, as it reaches everything on a terminal."""
 
     def pass_on(number: int) -> None:
         is_from_terminal = number in (signal.SIGINT, signal.SIGQUIT) and os.isatty(0)

@@ -16,7 +16,7 @@ from rose_cli.util.json_output import finite, iso_time, write_json
 from rose_cli.util.ownership import owner_name
 from rose_cli.util.redact import Secrets
 from rose_cli.util.text import listed
-from rose_cli.util.trees import DiskUsage, count_usage
+from rose_cli.util.trees import usage_of
 from rose_cli.view.outcome import outcome_of
 from rose_cli.view.runs import ListedRun, best_of, group_counts, print_runs
 from rose_cli.view.wording import value_text
@@ -60,7 +60,7 @@ def _compared(runs: list[ListedRun], campaigns: Mapping[str, Sequence[RunSetting
 def _listed(directory: RunDirectory, campaigns: dict[str, list[RunSettings]], *, sizes: bool) -> ListedRun:
     path, doubt = directory.path, directory.doubt
     owner, untrusted = owner_name(path), ownership_text(doubt) if doubt else None
-    size = _size(path) if sizes else None
+    size = usage_of(path).size if sizes else None
     info, why_not = try_read_run(directory)
     if info is None:
         return ListedRun(path.name, "?", "unreadable", 0, 0, None, why_not, owner, untrusted, size=size)
@@ -90,16 +90,9 @@ def _listed(directory: RunDirectory, campaigns: dict[str, list[RunSettings]], *,
 
 
 def _hidden(path: Path, why: str) -> ListedRun:
-    """A directory beside the runs that this user may not read: most likely the private run of somebody else."""
+    """A directory beside the runs that this user may not read: most likely the private run of another user."""
     owner = owner_name(path)
     return ListedRun(path.name, "?", "unreadable", 0, 0, None, why, owner, f"'{path.name}' belongs to {owner}")
-
-
-def _size(path: Path) -> int:
-    usage = DiskUsage()
-    for _ in count_usage(path, usage, sizes=True):
-        pass
-    return usage.size
 
 
 # --- in which settings runs of one campaign file differ ---------------------------------------------------------------

@@ -275,7 +275,7 @@ def _refusal(directory: RunDirectory, left_out: Mapping[str, Loss]) -> RunDirect
     """Why learners cannot be resumed, and what to do."""
     lines = [f"learner '{name}' cannot continue: {loss.words}" for name, loss in list(left_out.items())[:MOST_SHOWN]]
     more = len(left_out) - len(lines)
-    message = "; ".join([*lines, *([f"and {more} more learners"] if more else [])])
+    message = "; ".join([*lines, *([f"and {counted(more, 'more learner')}"] if more else [])])
     return RunDirectoryError(message, lost_workspace_hint(shlex.quote(short_path(directory.path)), left_out))
 
 

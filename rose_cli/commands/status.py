@@ -151,7 +151,7 @@ def _loss_lines(info: RunInfo) -> Iterator[str]:
     for name, words in list(unfinished.items())[:LOSSES_SHOWN]:
         yield f"learner '{name}' cannot continue: {words}"
     if len(unfinished) > LOSSES_SHOWN:
-        yield f"and {len(unfinished) - LOSSES_SHOWN} more learners"
+        yield f"and {counted(len(unfinished) - LOSSES_SHOWN, 'more learner')}"
     for name, words in list(finished.items())[:1]:
         others = f", nor can {counted(len(finished) - 1, 'more learner')}" if len(finished) > 1 else ""
         yield f"learner '{name}' cannot be extended: {words}{others}"

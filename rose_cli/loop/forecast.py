@@ -29,7 +29,7 @@ USUAL_SPREAD = 0.3
 """The relative spread of durations that is assumed, with the weight of one duration, until several are seen."""
 
 ENOUGH = 5
-"""From so many durations of a task on, their own spread is used in place of the usual one."""
+"""Once a task has this many durations, their own spread replaces the usual one."""
 
 MOST_ITERATIONS = 2_000
 """Iterations whose commands are looked up one by one."""

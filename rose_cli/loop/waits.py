@@ -159,7 +159,7 @@ def _short_of(room: Room, used: Resources, asked: Resources) -> WaitReason | Non
 
 
 def _retry_time(learner: LearnerPlan, state: LearnerState, now: float, since: float) -> float | None:
-    """When the delay before the retry of a failed step ends, if a learner is in one. A session starts it anew."""
+    """When the delay before the retry of a failed step ends, if a learner is in one. It starts over in each session."""
     current = state.current
     for (task, _), step in current.steps.items() if current else ():
         plan = _step(learner, task)

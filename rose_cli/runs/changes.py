@@ -25,7 +25,7 @@ from rose_cli.plan.model import Adaptive
 from rose_cli.plan.words import is_beside, path_beside
 from rose_cli.util.errors import RunDirectoryError
 from rose_cli.util.files import read_regular
-from rose_cli.util.text import listed
+from rose_cli.util.text import counted, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -89,7 +89,7 @@ def file_change_lines(plan: Plan, state: RunState, changes: Mapping[str, str]) -
         else:
             yield f"'{name}' has changed since {when.removeprefix('when ')}; {effect}"
     if len(changes) > MOST_SHOWN:
-        yield f"so have {len(changes) - MOST_SHOWN} more files"
+        yield f"{counted(len(changes) - MOST_SHOWN, 'more file')} changed too"
 
 
 def _when(state: RunState) -> str:

@@ -17,7 +17,7 @@ from rose_cli.runs.workspace import GONE, NOT_CREATED_BY_ROSE, changed_files
 from rose_cli.util.errors import RunDirectoryError
 from rose_cli.util.files import OpenDirectory, directory_identity, is_same_file
 from rose_cli.util.shortage import shortage
-from rose_cli.util.text import listed
+from rose_cli.util.text import counted, listed
 from rose_cli.util.trees import find_links
 
 if TYPE_CHECKING:
@@ -292,7 +292,7 @@ def changed_workspace_lines(directory: RunDirectory, state: RunState) -> Iterato
                 lines.append(f"in the workspace of '{name}', {_names(changed)} changed since its last step")
     yield from lines[:MOST_SHOWN]
     if len(lines) > MOST_SHOWN:
-        yield f"and in the workspaces of {len(lines) - MOST_SHOWN} more learners"
+        yield f"and in the workspaces of {counted(len(lines) - MOST_SHOWN, 'more learner')}"
 
 
 def _names(files: list[str]) -> str:

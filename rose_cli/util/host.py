@@ -24,13 +24,13 @@ def steady_clock() -> Callable[[], float]:
 
 
 SUSPENDED_SECONDS = 5.0
-"""A pulse that comes so much too late tells that the process was suspended; a machine under load is not so late."""
+"""A pulse that is this late means that the process was suspended; load alone does not delay one that long."""
 
 
 class SuspensionGauge:
     """How long this process has been suspended since the gauge was made: stopped, or on a machine that was asleep.
 
-    It notices that `pulse`, which somebody has to call every `PULSE_SECONDS`, was not called in time.
+    It notices when `pulse`, which must be called every `PULSE_SECONDS`, is called late.
     """
 
     PULSE_SECONDS = 1.0

@@ -297,6 +297,19 @@ class DiskUsage:
     directories: int = 0
 
 
+def usage_of(path: Path) -> DiskUsage:
+    """The entries of a directory and the space that they and it take on the disk; nothing if it cannot be read."""
+    usage = DiskUsage()
+    with suppress(OSError):
+        status = path.lstat()
+        if not stat.S_ISDIR(status.st_mode):
+            return DiskUsage(1, status.st_blocks * 512)
+        usage.size = status.st_blocks * 512
+        for _ in count_usage(path, usage, sizes=True):
+            pass
+    return usage
+
+
 def count_usage(directory: Path, usage: DiskUsage, *, sizes: bool) -> Steps:
     """Count the contents of a directory, one entry per step, without those that cannot be read or disappear."""
     linked: set[tuple[int, int]] = set()

@@ -31,7 +31,7 @@ LEFT, LEFT_ONCE_RESUMED, LEFT_AFTER_PILOT = " left", " left once resumed", " aft
 """What follows an estimate where there is room for it."""
 
 LOOK_SECONDS, LOOK_SHARE = 1.0, 50
-"""An outlook is used for this long, and for so many times the time that it took to work it out."""
+"""For how long an outlook is used: this long, or this many times as long as it took to compute, if that is more."""
 
 _WAITED_FOR = {
     WaitReason.CORES: "cores",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rose_cli.plan.render import EvaluationContext
 
 MOST_ALONE = 20
-"""Up to so many learners are all named; of more, those with the same plan are counted."""
+"""Up to this many learners are all named; if there are more, those with the same plan are counted."""
 
 MOST_GROUPS = 30
 MOST_PHASES = 12
@@ -34,7 +34,7 @@ MOST_RANGES = 5
 """How many groups of learners a table has, how many rows each, and ranges of iterations in a row."""
 
 SAMPLES = 3
-"""For so many iterations, and the last one, the values of expressions are shown."""
+"""The values of expressions are shown for this many iterations, and for the last one."""
 
 _GAP = "  "
 

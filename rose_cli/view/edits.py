@@ -6,9 +6,10 @@ import shlex
 from typing import TYPE_CHECKING
 
 from rose_cli.plan.model import Adaptive, MetricSource, Number
+from rose_cli.plan.overview import joined, ranges_text
 from rose_cli.util.redact import masked_entry, masked_words
 from rose_cli.util.text import counted, cut
-from rose_cli.view.wording import some
+from rose_cli.view.wording import exact_duration, some
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -104,10 +105,7 @@ _IN_SECONDS = frozenset(("timeout", "retry pause", "wall_time", "grace"))
 
 def _amount(key: str, value: float) -> str:
     if key in _IN_SECONDS:
-        for unit, seconds in (("h", 3600), ("m", 60)):
-            if value and value % seconds == 0:
-                return f"{value // seconds:g}{unit}"
-        return f"{value:g}s"
+        return exact_duration(value)
     if key == "mem_per_rank":
         return f"{value:g} MB"
     return repr(value).removesuffix(".0")
@@ -165,13 +163,7 @@ def _falsified(edit: Edit, count: int) -> str:
 
 def _numbers(iterations: Sequence[int]) -> str:
     """ "iterations 0-3, 5" """
-    runs: list[list[int]] = []
-    for number in iterations:
-        if runs and runs[-1][-1] == number - 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    words = ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+    words = ranges_text(joined([tuple((number, number) for number in iterations)]))
     return f"iteration {words}" if words.isdecimal() else f"iterations {words}"
 
 

@@ -304,7 +304,7 @@ def dropped_reports(plan: Plan, state: RunState) -> Iterator[Text]:
     for event in found[:SHOWN_REPORTS]:
         yield Text.assemble(("! ", "yellow"), (safe(event.learner), "bold"), f": {dropped_report(event)}")
     if len(found) > SHOWN_REPORTS:
-        yield Text.assemble(("! ", "yellow"), f"and reports of {len(found) - SHOWN_REPORTS} more learners")
+        yield Text.assemble(("! ", "yellow"), f"and reports of {counted(len(found) - SHOWN_REPORTS, 'more learner')}")
     if found:
         yield Text()
 

@@ -10,7 +10,8 @@ from rose_cli.view.campaign_line import APPROXIMATELY, AT_LEAST
 from rose_cli.view.columns import STAR, unbroken
 from rose_cli.view.console import ELLIPSIS
 from rose_cli.view.progress import BARS, DOWN, LEVEL, NO_VALUE, NOT_A_NUMBER, UP, DisplayStatus
-from rose_cli.view.table import ATTEMPT, BAR_DONE, BAR_LEFT, IN_ITERATION, NO_TASK
+from rose_cli.view.table import ATTEMPT, BAR_DONE, BAR_LEFT, IN_ITERATION
+from rose_cli.view.wording import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +45,7 @@ SIGNS: tuple[tuple[str, str], ...] = (
     (f"{ATTEMPT}2", "the second attempt"),
     (APPROXIMATELY, "an estimate: it may take longer"),
     (AT_LEAST, "at least: some tasks never finished"),
-    (NO_TASK, "nothing runs"),
+    (NOTHING, "nothing runs"),
     (ELLIPSIS, "cut: a wider window shows more"),
 )
 """Each sign and its meaning."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 LONGEST_NAME, SHORTEST_NAME = 32, 8
 LONGEST_TEXT = 24
 FIRST_SETTINGS = 3
-"""So many settings are more important than the cost and the last value."""
+"""This many settings take precedence over the cost and the last value."""
 MOST_LEFT_OUT = 12
 NOT_MET = "not met"
 REPEATS_NOTE = "repeats differ only in name and seed; mean ± sample standard deviation of best values and of iterations"

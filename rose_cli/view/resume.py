@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rose_cli.runs.directory import RunDirectory
 
 MOST_ALONE = 20
-"""Up to so many learners have a line each; of more, learners with the same line share it."""
+"""Up to this many learners have a line each; if there are more, learners with the same line share it."""
 
 MOST_COMMANDS = 20
 

@@ -31,7 +31,7 @@ from rose_cli.view.columns import (
 from rose_cli.view.console import safe, shortened, shortened_in_middle
 from rose_cli.view.progress import DisplayStatus, arrow, is_improvement, sparkline
 from rose_cli.view.selection import LearnerSelection
-from rose_cli.view.wording import duration, short_number
+from rose_cli.view.wording import NOTHING, duration, short_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -47,9 +47,7 @@ if TYPE_CHECKING:
 
     MakeCell: TypeAlias = Callable[["Row", Column], Cell]
 
-NO_TASK = "—"
-
-NOTHING: Cell = ((NO_TASK, ""),)
+_NOTHING: Cell = ((NOTHING, ""),)
 
 BAR_DONE, BAR_LEFT = "━", "╌"
 
@@ -116,7 +114,7 @@ def _status(row: Row, _: Column) -> Cell:
 
 
 def _now(row: Row, column: Column) -> Cell:
-    return ((_activity(row, column.width), ""),) if row.is_active else NOTHING
+    return ((_activity(row, column.width), ""),) if row.is_active else _NOTHING
 
 
 def _doing(row: Row, column: Column) -> Cell:
@@ -195,7 +193,7 @@ def _value_style(row: Row, value: float, history: list[float | None]) -> str:
 def _threshold(row: Row, column: Column) -> Cell:
     criterion = row.plan.criterion
     if criterion is None:
-        return NOTHING
+        return _NOTHING
     return ((shortened(threshold_text(criterion, with_metric=row.with_metric), column.width), ""),)
 
 

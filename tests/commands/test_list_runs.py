@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rose_cli.commands import list_runs
 from rose_cli.commands.list_runs import RunSettings, differing_settings
+from rose_cli.util.trees import format_size
 from tests.conftest import PATIENCE, wait_until
 from tests.view.scenarios import make_criterion, make_plan
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     import pytest
 
     from rose_cli.plan.model import Plan
-    from tests.conftest import Rose
+from tests.conftest import Rose
 
 
 def test_without_a_run_there_is_a_word_about_it(campaign: Rose) -> None:
@@ -71,6 +72,7 @@ def test_the_size_of_a_run_is_counted_on_demand(rose: Rose) -> None:
     assert " MB" in rose("list", "--size", COLUMNS="80").out.splitlines()[1]
     (run,) = rose.json("list", "--size", "--format", "json")
     assert 3_000_000 <= run["size"] < 4_000_000
+    assert format_size(run["size"]) in rose("clean", run["name"], "--all", "--dry-run").out
 
 
 def test_a_running_run_is_marked(rose: Rose) -> None:
