@@ -34,9 +34,9 @@ ALWAYS: Ranges = ((0, None),)
 
 _FREE = frozenset(
     ("environment", "pre_exec", "timeout_seconds", "retries", "retry_pause_seconds", "on_failure", "ranks", "resources",
-     "snapshot")
+     "snapshot", "order")
 )  # fmt: skip
-"""Fields of a command that decide how it runs, but not what it computes."""
+"""Fields of a command that decide how it runs, but not what it computes; and the order of its options."""
 
 
 @dataclass(frozen=True)
@@ -439,6 +439,10 @@ def _between(old: StepPlan, new: StepPlan) -> Iterator[_StepDifference]:
 
 def _between_commands(old: CommandPlan, new: CommandPlan) -> dict[tuple[str, Key], tuple[object, object]]:
     one, other = _parts(old), _parts(new)
+    pairs = ((old, new), (new, old))
+    orders = tuple(tuple(name for name in before.options if name in after.options) for before, after in pairs)
+    if orders[0] != orders[1]:
+        one["order", ("options",)], other["order", ("options",)] = orders
     return {
         place: (one.get(place), other.get(place))
         for place in {**one, **other}

@@ -81,7 +81,7 @@ def shown(key: Sequence[str], value: object) -> str:
     return _cut(masked_entry(key[-1], _scalar(value)))
 
 
-_LISTS = {"executable": shlex.join, "args": shlex.join, "pre_exec": "; ".join}
+_LISTS = {"executable": shlex.join, "args": shlex.join, "pre_exec": "; ".join, "options": " ".join}
 
 
 def _cut(text: str) -> str:

@@ -88,6 +88,22 @@ error: nothing was applied: finished steps would no longer be what campaign.yaml
 help: """
 
 
+def test_the_order_of_options_is_applied(rose: Rose) -> None:
+    rose.script('#!/bin/sh\necho "$ROSE_ITERATION $@" >> ran\n[ "$1" = --b ] || exit 2\n', "train.sh")
+    rose.write("""\
+        name: digits
+        max_iter: 1
+        tasks: {train: {executable: ./train.sh, options: {--a: 1, --b: 2}}}
+        learners: [{name: a}]
+        """)
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 1
+    edit(rose, "--a: 1, --b: 2", "--b: 2, --a: 1")
+    called = rose("resume", "r")
+    assert called.code == 0, called.err
+    assert "  train options: --a --b → --b --a  (line 3; train from iteration 0 of a)" in called.err
+    assert ran(rose) == ["0 --a 1 --b 2", "0 --b 2 --a 1"]
+
+
 def test_what_falsifies_finished_steps_is_refused_by_name(done: Rose) -> None:
     edit(done, "--lr: 0.1", "--lr: 0.2")
     edit(done, "name: b", "name: c")
