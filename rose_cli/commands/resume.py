@@ -48,7 +48,7 @@ from rose_cli.util.text import counted
 from rose_cli.view.console import complain, notice, say
 from rose_cli.view.progress import status_words
 from rose_cli.view.resume import next_command_lines, preview_lines, tally_lines
-from rose_cli.view.wording import REASONS, short_path
+from rose_cli.view.wording import REASONS, short_path, some
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -234,14 +234,28 @@ def _intent(where: RunLocation, options: ResumeOptions, *, is_altered: bool) -> 
         *file_change_lines(where.plan, state, _old_files(where.plan, plan, files)),
         *changed_workspace_lines(directory, state),
         *bound_changes(where.plan, state, kept, plan),
-        *_lines_of_stopped(where, options, again),
+        *_lines_of_stopped(where, options, again, running),
     ]
     return _Intent(plan, change, kept, left_out, fresh, files, news, continues)
 
 
-def _lines_of_stopped(where: RunLocation, options: ResumeOptions, again: Collection[str]) -> Iterator[str]:
-    """How learners continue that were named, but stay stopped."""
+def _lines_of_stopped(
+    where: RunLocation, options: ResumeOptions, again: Collection[str], running: Sequence[str]
+) -> list[str]:
+    """How learners continue that were named, but stay stopped.
+
+    Raises UsageError if all named learners stay stopped and only `running` ones, which were not named, would continue.
+    """
     run = shlex.quote(short_path(where.directory.path))
+    lines = list(_ways_of_stopped(where, options, again, run))
+    if lines and running and len(lines) == len(set(options.learners)):
+        more = [f"and {len(lines) - MOST_SHOWN} more learners"] if len(lines) > MOST_SHOWN else []
+        hint = f"`rose resume {run}` continues the learners that have not stopped: {some(running)}"
+        raise UsageError("; ".join([*lines[:MOST_SHOWN], *more]), hint)
+    return lines
+
+
+def _ways_of_stopped(where: RunLocation, options: ResumeOptions, again: Collection[str], run: str) -> Iterator[str]:
     for learner in _chosen(where.state, options.learners) if options.learners else ():
         reason, name = learner.stop_reason, learner.name
         if reason is None or name in again:

@@ -15,7 +15,7 @@ from rose_cli.journal import events as e
 from rose_cli.journal.codec import Record
 from rose_cli.plan.file import load_plan
 from rose_cli.runs.moves import RunLocation
-from rose_cli.util.errors import ExitCode, RunDirectoryError
+from rose_cli.util.errors import ExitCode, RunDirectoryError, UsageError
 from rose_cli.util.files import directory_identity
 from rose_cli.util.host import boot_id, host_name
 from rose_cli.util.processes import process_start_ticks
@@ -126,6 +126,24 @@ def test_without_any_workspace_there_is_no_session(tmp_path: Path, resumed: Resu
     assert caught.value.message.count("cannot continue: ") == 8
     assert caught.value.message.endswith("; and 2 more learners")
     assert resumed.setups == []
+
+
+def test_a_stopped_learner_alone_does_not_resume_the_others(
+    tmp_path: Path, resumed: Resumed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "{max_iter: 2, tasks: {t: {executable: 'true'}}, learners: [{name: a, max_iter: 1}, {name: b}]}"
+    world = World.of(tmp_path, text, lambda _: Fate(10))
+    world.run(interrupt(15))
+    for call in (again, look):
+        with pytest.raises(UsageError) as caught:
+            call(world, learners=["a"])
+        run = world.directory.path.name
+        assert caught.value.message.startswith("learner 'a' has stopped (reached max_iter): `rose resume ")
+        assert caught.value.message.endswith(f"{run} --max-iter 2 --learner a` extends it")
+        assert (caught.value.hint or "").endswith(f"{run}` continues the learners that have not stopped: b")
+    assert resumed.setups == []
+    assert again(world, learners=["a", "b"]) is ExitCode.OK
+    assert "learner 'a' has stopped (reached max_iter)" in capsys.readouterr().err
 
 
 def test_a_learner_sent_back_to_the_start_gets_a_new_workspace(
