@@ -68,9 +68,11 @@ def _best(info: RunInfo, name: str | None) -> tuple[LearnerState, IterationState
         if len({metric_key(each.plan) for each in ranked}) > 1:
             names = listed([each.name for each in ranked], MOST_NAMED)
             raise UsageError("the learners have different metrics, of which none is the best", f"name one: {names}")
-        name = ranked[0].name if ranked else None
-        if name is None:
+        if not ranked:
             raise UsageError("no learner has a value yet", "`rose status` shows how far they are")
+        name = ranked[0].name
+        if same := [each.name for each in ranked[1:] if each.best_value == ranked[0].best_value]:
+            notice(f"{listed(same, MOST_NAMED)} {'has' if len(same) == 1 else 'have'} the same best value as '{name}'")
     learner = info.state.learners[name]
     plan = next(each for each in info.plan.learners if each.name == name)
     place = best_iteration(plan.criterion, learner.history)

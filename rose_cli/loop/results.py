@@ -197,17 +197,14 @@ def _badness(criterion: CriterionPlan, value: float) -> float:
 
 
 def _best_of_all(learners: Sequence[LearnerResult]) -> frozenset[str]:
-    """The learner with the best value of each metric that several learners have; of equals, the first of the plan."""
-    best: dict[MetricKey, LearnerResult] = {}
+    """The learners with the best value of each metric: several if they are equal. A single learner is not compared."""
+    groups: dict[MetricKey, list[LearnerResult]] = {}
     for learner in learners:
         key = metric_key(learner.plan)
-        if (
-            key is not None
-            and learner.best is not None
-            and (key not in best or _by_best(learner) < _by_best(best[key]))
-        ):
-            best[key] = learner
-    return frozenset(learner.name for learner in best.values()) if len(learners) > 1 else frozenset()
+        if key is not None and learner.best is not None and len(learners) > 1:
+            groups.setdefault(key, []).append(learner)
+    tops = {key: min(map(_by_best, group)) for key, group in groups.items()}
+    return frozenset(each.name for key, group in groups.items() for each in group if _by_best(each) == tops[key])
 
 
 # --- repeats ---------------------------------------------------------------------------------------------------------

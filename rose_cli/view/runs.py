@@ -29,12 +29,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BestValue:
-    """The best value of a run: of the first metric in its plan, if it has several."""
+    """The best value of a run: of the first metric in its plan, if it has several.
+
+    `ties`: the other learners that have exactly this value.
+    """
 
     learner: str
     metric: str
     value: float
     iteration: int
+    ties: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,8 @@ def best_of(plan: Plan, state: RunState) -> BestValue | None:
     for name in selection.best_learners[:1]:
         criterion, found = selection.plan(name).criterion, selection.summary(name)
         if criterion is not None and found.best is not None and found.best_iteration is not None:
-            return BestValue(name, criterion.metric, found.best, found.best_iteration)
+            ties = tuple(other for other in selection.equals(name) if other != name)
+            return BestValue(name, criterion.metric, found.best, found.best_iteration, ties)
     return None
 
 
@@ -198,5 +203,6 @@ _TEXTS: dict[str, Callable[[ListedRun], str]] = {
 
 
 def _best_text(best: BestValue) -> str:
-    """ "0.1117 @5 ucb": the value, its iteration, the learner."""
-    return shortened(f"{number(best.value)} @{best.iteration} {safe(best.learner)}", MOST_BEST)
+    """ "0.1117 @5 ucb": the value, its iteration, the learner; "+2": two more have this value."""
+    value, more = f"{number(best.value)} @{best.iteration} ", f" +{len(best.ties):,}" if best.ties else ""
+    return value + shortened(safe(best.learner), max(1, MOST_BEST - len(value + more))) + more

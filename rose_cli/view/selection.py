@@ -116,9 +116,16 @@ class LearnerSelection:
         return self._state.learners.get(learner) or LearnerState(learner)
 
     def is_best(self, learner: LearnerPlan) -> bool:
-        """Whether it has the best value of several learners that can be compared."""
+        """Whether no other of several learners that can be compared has a better value."""
         key = metric_key(learner)
-        return key is not None and self.best.get(key) == learner.name and len(self._learners) > 1
+        first = self.best.get(key) if key is not None else None
+        best = self._summaries[learner.name].best
+        return first is not None and len(self._learners) > 1 and best == self._summaries[first].best
+
+    def equals(self, best: str) -> list[str]:
+        """The learners with the same best value as this one, in the order of the plan, with itself."""
+        key, value = metric_key(self._learners[best]), self._summaries[best].best
+        return [name for name in self._names if self._summaries[name].best == value and self._has_key(key, name)]
 
     @property
     def best_learners(self) -> list[str]:
@@ -188,7 +195,7 @@ class LearnerSelection:
             # only if iterations were undone: compare all learners again
             self._set_best(key, [other for other in self._summaries if self._has_key(key, other)])
 
-    def _has_key(self, key: MetricKey, name: str) -> bool:
+    def _has_key(self, key: MetricKey | None, name: str) -> bool:
         return metric_key(self._learners[name]) == key
 
     def _set_best(self, key: MetricKey, names: Iterable[str]) -> None:

@@ -28,8 +28,8 @@ from rose_cli.view.table import campaign_table, final_lines
 from rose_cli.view.wording import number, short_path, value_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import TextIO
+    from collections.abc import Iterator, Sequence
+    from typing import Any, TextIO
 
     from rich.console import Console
 
@@ -159,23 +159,34 @@ class RunEnd:
 
 
 def best_lines(plan: Plan, state: RunState) -> Iterator[Text]:
-    """The learner with the best value of each metric, and when it reached it."""
+    """The learner with the best value of each metric, or all that share it, and when they reached it."""
     selection = LearnerSelection(plan, state)
     selection.refresh()
     for name in selection.best_learners[:SHOWN_BEST]:
         criterion, found = selection.plan(name).criterion, selection.summary(name)
         if criterion is not None and found.best is not None:
-            text = f"{safe(criterion.metric)} {number(found.best, 6)} in iteration {found.best_iteration}"
-            yield labelled("best", f"{safe(name)}, {text}")
-            yield from _settings_lines(plan, selection, name)
+            names = selection.equals(name)
+            when = sorted({selection.summary(each).best_iteration or 0 for each in names})
+            where = f"iteration{'s' if len(when) > 1 else ''} {listed([str(each) for each in when], SHOWN_BEST)}"
+            text = f"{safe(criterion.metric)} {number(found.best, 6)} in {where}"
+            yield labelled("best", f"{safe(_together(names))}, {text}")
+            yield from _settings_lines(plan, selection, names)
 
 
-def _settings_lines(plan: Plan, selection: LearnerSelection, name: str) -> Iterator[Text]:
-    """What sets the learner apart from the others, as in its best iteration; seeds are no reason to be better."""
+def _together(names: Sequence[str]) -> str:
+    """ "a", "a and b", "a, b and 3 more" """
+    return " and ".join(names) if len(names) < SHOWN_BEST else listed(names, SHOWN_BEST - 1)
+
+
+def _settings_lines(plan: Plan, selection: LearnerSelection, names: Sequence[str]) -> Iterator[Text]:
+    """What sets these learners apart from the others, as in their best iterations, if they all have it.
+
+    Seeds are no reason to be better.
+    """
     changed = [setting for setting in changed_settings(plan.learners) if not is_seed(setting)]
-    iteration = selection.state(name).iterations[selection.summary(name).best_iteration or 0]
     secrets = Secrets.of(secrets_of_plan(plan))
-    values = values_at(selection.plan(name), iteration.number, iteration.options, secrets)
+    values, *others = (_values_at_best(selection, name, secrets) for name in names)
+    changed = [each for each in changed if all(other.get(each) == values.get(each) for other in others)]
     shown = [
         f"{safe(title)} {value_text(values[setting])}"
         for setting, title in titles(changed).items()
@@ -183,3 +194,8 @@ def _settings_lines(plan: Plan, selection: LearnerSelection, name: str) -> Itera
     ]
     if shown:
         yield labelled("with", listed([shortened(text, WIDEST_SETTING) for text in shown], SHOWN_SETTINGS))
+
+
+def _values_at_best(selection: LearnerSelection, name: str, secrets: Secrets) -> dict[str, Any]:
+    iteration = selection.state(name).iterations[selection.summary(name).best_iteration or 0]
+    return values_at(selection.plan(name), iteration.number, iteration.options, secrets)

@@ -56,6 +56,14 @@ def test_the_path_of_a_run_and_of_a_workspace(compared: Rose) -> None:
         assert compared("path", *argument, "b c").out == f"{run}/learners/b c/workspace\n"
 
 
+def test_learners_with_the_same_best_value_are_named(rose: Rose) -> None:
+    rose.write(TRAIN, "train.sh")
+    rose.write(CAMPAIGN.replace("cat value", "echo 3"))
+    assert rose("run", "campaign.yaml", "--output", "quiet").code == 0
+    assert "b c has the same best value as 'a'\n" in rose("path", "--best").err
+    assert "same best value" not in rose("path", "latest", "a", "--best").err
+
+
 def test_a_shell_can_change_to_it(compared: Rose) -> None:
     out = compared("path", "a").out
     done = subprocess.run(

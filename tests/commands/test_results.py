@@ -117,6 +117,20 @@ def test_the_end_of_a_run_and_its_status_say_what_the_best_had_and_how_to_compar
     assert "compare" not in compared("run", "campaign.yaml", "--run-dir", "t", "--learner", "fast").out
 
 
+def test_options_that_differ_between_equals_are_no_reason(rose: Rose) -> None:
+    rose.write("""
+        max_iter: 1
+        tasks: {t: {executable: "sh -c 'echo $4 > value' t"}}
+        stop: {metric: rmse, threshold: 0.1, executable: cat value}
+        learners:
+          - {name: a, t: {--how: random, --size: 2}}
+          - {name: b, t: {--how: greedy, --size: 2}}
+          - {name: c, t: {--how: random, --size: 3}}
+        """)
+    out = rose("run", "campaign.yaml", "--run-dir", "r").out
+    assert "\n  best     a and b, rmse 2 in iteration 0\n  with     --size 2\n" in out
+
+
 def test_wrong_combinations_are_refused(compared: Rose) -> None:
     assert compared("status", "r", "--results", "--watch").code == 2
     called = compared("status", "r", "--format", "csv")

@@ -227,6 +227,13 @@ def test_no_spread_of_nothing_and_no_deviation_of_one() -> None:
     assert huge.std == math.inf or huge.std == pytest.approx(1.7e308 * math.sqrt(4 / 3))
 
 
+def test_all_that_share_the_best_value_are_the_best() -> None:
+    scenario = Scenario.begin(make_plan(("a", "b", "c")))
+    for name, value in (("a", 0.3), ("b", 0.2), ("c", 0.2)):
+        scenario.iterate(name, value)
+    assert found(scenario).best == {"b", "c"}
+
+
 def test_the_settings_shown_are_those_of_the_best_iteration() -> None:
     plan = repeating({"--lr": 0.0}, labels=["a"])
     scenario = Scenario.begin(plan)

@@ -148,5 +148,14 @@ def test_the_best_value_of_a_run_and_the_learners_by_group() -> None:
     scenario.iterate("a", 0.4, 0.2, 0.3)
     scenario.iterate("b", 0.25)
     assert best_of(scenario.plan, scenario.state) == BestValue("a", "mean_squared_error_mse", 0.2, 1)
+    scenario.iterate("b", 0.2)
+    tied = best_of(scenario.plan, scenario.state)
+    assert tied == BestValue("a", "mean_squared_error_mse", 0.2, 1, ("b",))
     counts = {DisplayStatus.MAX_ITER: 2, DisplayStatus.CRITERION_MET: 1, DisplayStatus.FAILED: 3}
     assert group_counts(Counter(counts)) == {"failed": 3, "done": 3}
+
+
+def test_the_number_of_ties_stays_where_a_name_is_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tied = BestValue("a-learner-with-a-long-name", "rmse", 0.2, 1, ("b", "c"))
+    print_runs([listed("r-1", best=tied)], tmp_path)
+    assert "0.2 @1 a-learner-wit… +2" in capsys.readouterr().out

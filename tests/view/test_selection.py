@@ -76,6 +76,15 @@ def test_what_cannot_be_compared_is_not_compared() -> None:
     assert sorted(roster_of(scenario).best.values()) == ["a", "b", "c"]
 
 
+def test_all_that_share_the_best_value_are_the_best() -> None:
+    scenario = Scenario.begin(make_plan(("a", "b", "c")))
+    for name, value in (("a", 0.3), ("b", 0.2), ("c", 0.2)):
+        scenario.iterate(name, value)
+    selection = roster_of(scenario)
+    assert [selection.is_best(learner) for learner in scenario.plan.learners] == [False, True, True]
+    assert selection.equals("b") == ["b", "c"]
+
+
 def test_the_only_learner_is_not_called_the_best() -> None:
     scenario = Scenario.begin(make_plan(("a",)))
     scenario.iterate("a", 0.5)

@@ -126,6 +126,17 @@ def test_the_best_of_each_thing_that_is_measured(tmp_path: Path) -> None:
     assert lines[2:4] == ["  best     a, mse 0.2 in iteration 1", "  best     c, accuracy 0.96 in iteration 1"]
 
 
+def test_learners_that_share_the_best_value_are_named_together(tmp_path: Path) -> None:
+    scenario = Scenario.begin(make_plan(("a", "b", "c", "d"), max_iter=2))
+    for name, values in (("a", (0.3,)), ("b", (0.5, 0.3)), ("c", (0.4,)), ("d", (0.4,))):
+        scenario.iterate(name, *values)
+    text = told(scenario, tmp_path, over(scenario, "interrupted"))
+    assert "  best     a and b, mean_squared_error_mse 0.3 in iterations 0, 1\n" in text
+    scenario.iterate("c", 0.3)
+    text = told(scenario, tmp_path, over(scenario, "interrupted"))
+    assert "  best     a, b and 1 more, mean_squared_error_mse 0.3 in iterations 0, 1\n" in text
+
+
 def test_what_tasks_printed_cannot_act_on_the_terminal(tmp_path: Path) -> None:
     scenario = Scenario.begin(make_plan(("[red]a[/red]",)))
     scenario.fail("[red]a[/red]", "simulation", stderr=("\x1b]0;owned\x07", "[bold]x[/bold]\t|", "\x9b2J\u202e"))
