@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from rose_cli.loop.criterion import best_iteration, distance, is_met, metric_key
 from rose_cli.loop.usage import core_seconds, iteration_use, learner_use
+from rose_cli.plan.overview import stop_fields
 from rose_cli.plan.secrets import secrets_of_plan
 from rose_cli.plan.settings import changed_settings, definitions, is_seed, option_settings, values_at
 from rose_cli.util.redact import Secrets
@@ -215,10 +216,10 @@ def _repeats(learners: Iterable[LearnerResult], state: RunState) -> list[Repeats
     groups: dict[object, list[LearnerResult]] = {}
     cache: dict[int, dict[str, tuple[str, ...]]] = {}
     for learner in learners:
-        given = frozenset(item for item in definitions(learner.plan, cache).items() if not is_seed(item[0]))
-        criterion, bound = learner.plan.criterion, state.bound(learner.name, learner.plan.max_iter)
-        threshold = (criterion.threshold, criterion.patience, criterion.min_iter) if criterion is not None else None
-        key = metric_key(learner.plan), threshold, bound, learner.plan.files, given
+        plan = learner.plan
+        given = frozenset(item for item in definitions(plan, cache).items() if not is_seed(item[0]))
+        bound, stop = state.bound(learner.name, plan.max_iter), tuple(stop_fields(plan).items())
+        key = stop, bound, plan.files, given
         groups.setdefault(key, []).append(learner)
     return [_group(group) for group in groups.values() if len(group) > 1]
 

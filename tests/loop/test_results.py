@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rose_cli.journal import events as e
 from rose_cli.loop.criterion import is_met
 from rose_cli.loop.results import Sort, results, spread
-from rose_cli.plan.model import CRITERION
+from rose_cli.plan.model import CRITERION, MetricSource
 from tests.view.scenarios import STANDARD, Scenario, make_criterion, make_plan, make_step
 
 if TYPE_CHECKING:
@@ -187,11 +187,24 @@ def test_an_option_that_is_a_seed_does_not_set_repeats_apart() -> None:
     assert ([each.name for each in group.learners], group.name) == (["a", "b"], "a, b")
 
 
+OTHER_CRITERIA: list[dict[str, Any]] = [
+    {"threshold": 0.2},
+    {"operator": "<="},
+    {"patience": 3},
+    {"min_delta": 0.1},
+    {"min_delta_share": 0.1},
+    {"min_iter": 2},
+    {"highest": 10.0},
+    {"reading": MetricSource(None, "mse", None)},
+]
+
+
 def test_another_bound_or_criterion_sets_learners_apart() -> None:
     plan = make_plan(("a", "b"))
     assert len(found(Scenario.begin(plan)).repeats) == 1
     first, second = plan.learners
-    for other in (replace(second, max_iter=3), replace(second, criterion=make_criterion(threshold=0.2))):
+    criteria = [replace(make_criterion(), **change) for change in OTHER_CRITERIA]
+    for other in (replace(second, max_iter=3), *(replace(second, criterion=criterion) for criterion in criteria)):
         assert found(Scenario.begin(replace(plan, learners=(first, other)))).repeats == ()
 
 
