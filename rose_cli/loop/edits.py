@@ -14,21 +14,20 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rose_cli.loop.criterion import evaluation_context
-from rose_cli.plan.model import CRITERION
-from rose_cli.plan.render import NoValueError, option_value
+from rose_cli.plan.model import CRITERION, Adaptive
+from rose_cli.plan.render import EvaluationContext, NoValueError, option_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rose_cli.journal.state import IterationState, LearnerState
     from rose_cli.plan.model import CommandPlan, CriterionPlan, LearnerPlan, OptionValue, Plan, StepPlan
-    from rose_cli.plan.render import EvaluationContext
 
 Key: TypeAlias = tuple[str, ...]
 """What an edit changes, by the keys of the campaign file: ("train", "options", "--lr"), ("stop", "threshold")."""
 
 Ranges: TypeAlias = "tuple[tuple[int, int | None], ...]"
-"""Iterations, each range with its first and the one after its last; None: without an end."""
+"""Iterations, each range with its first and the one after its last (an overview's have their last); None: no end."""
 
 ALWAYS: Ranges = ((0, None),)
 
@@ -295,12 +294,17 @@ class _Pair:
 
     def _has_same_value(self, old: StepPlan, new: StepPlan, option: str, iteration: int) -> bool:
         """Whether the option had the value that the new plan gives it, as the journal has it or as it was planned."""
-        value = _value_of(new.command(iteration).options.get(option), self._context(self.new, iteration))
-        planned = _value_of(old.command(iteration).options.get(option), self._context(self.old, iteration))
-        if _is_same(value, planned):
+        value = self._value(self.new, new, option, iteration)
+        if _is_same(value, self._value(self.old, old, option, iteration)):
             return True
         entries = self.history.iterations[iteration] if iteration < self.history.done else self.history.current
         return entries is not None and _is_same(value, entries.options.get(new.task, {}).get(option, _UNKNOWN))
+
+    def _value(self, plan: LearnerPlan, step: StepPlan, option: str, iteration: int) -> object:
+        """What a plan gives an option in a finished iteration; only for an expression is the history read."""
+        value = step.command(iteration).options.get(option)
+        is_constant = not isinstance(value, Adaptive)
+        return _value_of(value, EvaluationContext(iteration, None) if is_constant else self._context(plan, iteration))
 
     def _context(self, plan: LearnerPlan, iteration: int) -> EvaluationContext:
         """As in the run, with the same `max_iter` for both plans: what finished with another one stays."""
@@ -326,13 +330,16 @@ class _Pair:
 
     def _other_best(self) -> Iterator[int]:
         """Finished iterations in which an expression got the best value, and would now get another one."""
+        was, now = self.old.criterion, self.new.criterion
+        if was is None or now is None or was.operator[0] == now.operator[0] != "=":
+            return  # the threshold decides which value is the best one only for ==
         for number in range(len(self.history.succeeded)):
             contexts = self._context(self.old, number), self._context(self.new, number)
             if contexts[0] == contexts[1]:
                 continue
             for step in self.new.all_steps:
-                if number in self.history.ran(step.task) and any(
-                    not _is_same(*(_value_of(value, context) for context in contexts))
+                if step.task in self.history.succeeded[number] and any(
+                    isinstance(value, Adaptive) and not _is_same(*(_value_of(value, each) for each in contexts))
                     for value in step.command(number).options.values()
                 ):
                     yield number
