@@ -145,9 +145,10 @@ class ExpressionProbe:
         self, fields: TaskFields, path: KeyPath, horizon: Horizon, span: Applies | None = None
     ) -> Iterator[Diagnostic]:
         """Diagnostics of the expressions of `fields`, whose path is `path`; `span` None: all iterations."""
+        applies = horizon.all_iterations if span is None else span
         for name, expression in (fields.adaptive or {}).items():
             if expression is not None:
-                yield from self._try(expression, (*path, "adaptive", name), horizon, span or horizon.all_iterations)
+                yield from self._try(expression, (*path, "adaptive", name), horizon, applies)
 
     def _try(self, expression: Expression, path: KeyPath, horizon: Horizon, span: Applies) -> Iterator[Diagnostic]:
         key = (expression.text, span, horizon)
