@@ -48,7 +48,7 @@ def find_run(argument: str | None = None, *, announce: bool = True) -> RunDirect
     if len(running) > 1:
         notice(f"run {name_of(found)}, the latest of {len(running)} that are running: {_names(running[1:])} too")
     elif found != latest:
-        notice(f"run {name_of(found)}, which is running; {name_of(latest)} is later, but has ended")
+        notice(f"run {name_of(found)}, which is running; {name_of(latest)} is newer, but has ended")
     elif announce:
         notice(f"run {name_of(found)}")
     return found

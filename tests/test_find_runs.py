@@ -159,7 +159,7 @@ def test_a_run_that_is_running_is_preferred_to_a_later_one_that_has_ended(starte
     rose.write(WAITING.replace("./wait.sh", "'true'"))
     assert rose("run", "campaign.yaml").code == 0
     ended = f"rose-runs/{name_of(rose)}"
-    which = f"run '{running}', which is running; '{ended}' is later, but has ended\n"
+    which = f"run '{running}', which is running; '{ended}' is newer, but has ended\n"
     for given in ((), ("campaign.yaml",), (".",)):
         assert rose.json("status", *given, "--format", "json")["run"].endswith(running)
         for command in ("status", "logs", "export"):

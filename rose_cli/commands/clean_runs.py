@@ -214,7 +214,7 @@ def clean_whole(runs: Sequence[RunDirectory], options: CleanOptions, rule: RunRu
     say(f"to be deleted{f', {rule.words}' if rule.words else ''}:")
     rows = [(f"the whole run {name_of(run)}: {described(run)}", usage_of(run.path)) for run in runs]
     show_rows([*rows, ("in total", total(usage for _, usage in rows))] if len(rows) > 1 else rows)
-    say("of these runs nothing stays: no status, export, logs or resume")
+    say("nothing of these runs remains: no status, export, logs or resume")
     if options.dry_run or not agreed(total(usage for _, usage in rows), options):
         return ExitCode.OK
     freed = DiskUsage()
@@ -250,7 +250,7 @@ def delete_run(directory: RunDirectory, rule: RunRule, *, trust: bool) -> None:
     try:
         with _locked(directory):
             if rule.is_given and not rule.fits(read_run(directory)):  # it was resumed while rose waited for the answer
-                raise RunDirectoryError(f"{name_of(directory)} has been used meanwhile", "run `rose clean` again")
+                raise RunDirectoryError(f"{name_of(directory)} has been used in the meantime", "run `rose clean` again")
             remove(parent, name, parent, rename=True, first="plan.json")
         if parent.name == RUNS:
             with OpenDirectory.at(parent, inside=parent) as opened:
@@ -287,7 +287,7 @@ def _refuse_more_than_a_run(directory: RunDirectory) -> None:
     ]
     if others:
         shown = listed([f"'{other}'" for other in others], MOST_SHOWN)
-        message = f"there is more in {name_of(directory)} than rose created: {shown}"
+        message = f"{name_of(directory)} contains files that rose did not create: {shown}"
         raise RunDirectoryError(message, f"move it elsewhere, or run `rm -r {run}`")
     if Path.cwd().is_relative_to(path):
         raise RunDirectoryError(f"you are inside the run {name_of(directory)}", "cd out of it first")

@@ -57,7 +57,7 @@ COLUMNS: dict[str, str] = {
     "last": "the metric's last value",
     "best": "its best value, and when",
     "threshold": "where the learner stops",
-    "status": "how it stands",
+    "status": "its status",
     "elapsed": "worked and waited, no pauses",
     "left": "until max_iter, or less",
 }
@@ -70,7 +70,7 @@ def legend_lines(width: int, height: int | None = None) -> list[Text]:
     columns = [_line(title, meaning, _COLUMN_WIDTH, "bold") for title, meaning in COLUMNS.items()]
     lines = _side_by_side(signs, columns, width // 2) if width >= 2 * _HALF else [*signs, unbroken(), *columns]
     if height is not None and len(lines) > height:
-        lines = [*lines[: max(0, height - 1)], unbroken(f"{ELLIPSIS} all of it: rose status --legend")][:height]
+        lines = [*lines[: max(0, height - 1)], unbroken(f"{ELLIPSIS} the rest: rose status --legend")][:height]
     for line in lines:
         line.truncate(width, overflow="ellipsis")
     return lines

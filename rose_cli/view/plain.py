@@ -163,7 +163,11 @@ class PlainScreen:
         if count > SHOWN_EQUAL:
             self._unmentioned.add(event.learner)
             is_first = count == SHOWN_EQUAL + 1
-            return f"more failures of {_task(event)} like these follow; the end counts them" if is_first else None
+            return (
+                f"more failures of {_task(event)} like these are not shown here; the summary at the end counts them"
+                if is_first
+                else None
+            )
         self._unmentioned.discard(event.learner)
         where = f"failed in iteration {event.iteration}, attempt {event.attempt}"
         text = f"{_task(event)} {where}: {safe(event.message)}; {self._next(event)}"

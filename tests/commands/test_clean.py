@@ -315,7 +315,7 @@ def test_whole_runs_go_where_they_are_named(several: Rose) -> None:
     one, two, three, four = runs_in(several)
     called = several("clean", one, f"rose-runs/{four}", "--all")
     assert "use --yes to delete without asking" in called.err
-    assert "of these runs nothing stays: no status, export, logs or resume" in called.out
+    assert "nothing of these runs remains: no status, export, logs or resume" in called.out
     assert f"the whole run 'rose-runs/{one}': done, last used " in called.out
     assert runs_in(several) == [one, two, three, four]
     dry = several("clean", one, f"rose-runs/{four}", "--all", "-n")
@@ -392,7 +392,7 @@ def test_a_whole_run_goes_never_with_anything_else(several: Rose) -> None:
     runs = several.folder / "rose-runs"
     (runs / one / "notes.txt").touch()
     called = several("clean", one, "--all", "-y")
-    assert (called.code, "than rose created: 'notes.txt'" in called.err) == (4, True)
+    assert (called.code, "that rose did not create: 'notes.txt'" in called.err) == (4, True)
     (several.folder / "mine").mkdir()
     (several.folder / "mine/precious").touch()
     (runs / two / "learners/a/workspace/link").symlink_to(several.folder / "mine")

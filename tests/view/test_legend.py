@@ -77,7 +77,7 @@ def test_the_legend_fits_its_window() -> None:
         lines = [line.plain for line in legend_lines(width, height)]
         assert len(lines) <= height
         assert all(len(line) <= width for line in lines)
-    assert [line.plain for line in legend_lines(50, 9)][-1] == "… all of it: rose status --legend"
+    assert [line.plain for line in legend_lines(50, 9)][-1] == "… the rest: rose status --legend"
     assert "…" not in "".join(line.plain for line in legend_lines(80, 20)[:-1]), "no meaning is cut there"
     assert "rose status" not in "".join(line.plain for line in legend_lines(80, 20)), "at 80 by 24 it is whole"
 

@@ -101,7 +101,9 @@ def test_equal_failures_are_shown_three_times_and_others_always() -> None:
     lines = stream.getvalue().splitlines()[1:]
     assert [line.split()[1] for line in lines] == ["l0", "l0", "l1", "l1", "l2", "l2", "more", "odd", "odd"]
     assert lines[1].endswith(" stopped: failed"), "why is in the line above"
-    assert lines[6].endswith(" more failures of 'training' like these follow; the end counts them")
+    assert lines[6].endswith(
+        " more failures of 'training' like these are not shown here; the summary at the end counts them"
+    )
 
 
 def test_the_path_of_a_log_can_be_used_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
