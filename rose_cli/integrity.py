@@ -29,7 +29,7 @@ MOST_COMPARED = 200
 
 MOST_CHARACTERS = 200
 
-_LOCATION_KEYS = ("origin", "campaign_dir", "campaign_file", "beside", "index", "lineage")
+_NOT_COMPARED = ("origin", "campaign_dir", "campaign_file", "beside", "index", "lineage")
 
 
 def altered(state: RunState, now: Mapping[str, str]) -> list[str]:
@@ -91,9 +91,9 @@ def _differences(directory: RunDirectory, plan: Plan) -> dict[str, list[str]] | 
 
 
 def _named(value: Any) -> Any:  # noqa: ANN401 - any part of a plan
-    """Lists of named items as mappings by name, for readable paths; without what depends on the location."""
+    """Lists of named items as mappings by name, for readable paths; without location and history."""
     if isinstance(value, dict):
-        return {key: _named(entry) for key, entry in value.items() if key not in _LOCATION_KEYS}
+        return {key: _named(entry) for key, entry in value.items() if key not in _NOT_COMPARED}
     if isinstance(value, list) and value and all(isinstance(entry, dict) and "task" in entry for entry in value):
         return {entry["task"]: _named({k: v for k, v in entry.items() if k != "task"}) for entry in value}
     return value

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rose_cli.plan.model import FilePlan
 
 FORMAT_VERSION = 2
+"""An older rose ignores fields that it does not know, but continues no run whose journal is of a newer format."""
 MOST_BYTES = 1 << 30
 """A plan of a million commands, the maximum, takes less."""
 MOST_CAMPAIGN_BYTES = 1 << 21

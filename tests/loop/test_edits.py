@@ -188,6 +188,13 @@ def test_another_direction_is_refused_where_an_expression_got_the_best_value(tmp
     assert (edit.key, edit.falsified) == (("stop", "operator"), {"a": (2,)})
 
 
+def test_a_range_is_refused_without_a_value_that_was_read(tmp_path: Path) -> None:
+    threshold = "threshold: 0.1"
+    (edit,) = compared(tmp_path, {threshold: f"{threshold}, range: [0, 0.45]"}).refused
+    assert (edit.key, edit.falsified) == (("stop", "range"), {"a": (0,)})
+    assert compared(tmp_path, {threshold: f"{threshold}, range: [0, 0.5]"}).refused == ()
+
+
 VALUES = st.sampled_from(["1", "2", "'x'", "[1, 2]", "true"])
 
 
