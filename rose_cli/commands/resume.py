@@ -231,12 +231,23 @@ def _intent(where: RunLocation, options: ResumeOptions, *, is_altered: bool) -> 
     news = [
         *where.lines(),
         *found.lines(is_applied=continues),
-        *file_change_lines(where.plan, state, _old_files(where.plan, plan, files)),
+        *_file_lines(where, plan, files, options),
         *changed_workspace_lines(directory, state),
         *bound_changes(where.plan, state, kept, plan),
         *_lines_of_stopped(where, options, again, running),
     ]
     return _Intent(plan, change, kept, left_out, fresh, files, news, continues)
+
+
+def _file_lines(where: RunLocation, plan: Plan, files: Mapping[str, str], options: ResumeOptions) -> Iterator[str]:
+    """The changed files, and what that does not change: what has finished is not rerun because of them."""
+    state = where.state
+    yield from (lines := list(file_change_lines(where.plan, state, _old_files(where.plan, plan, files))))
+    halfway = {each.current.number for each in state.learners.values() if each.current and each.current.finished_tasks}
+    if lines and halfway and options.from_iteration is None:
+        which = f"iteration {min(halfway)}" if len(halfway) == 1 else "the current iterations"
+        rerun = f"`--from-iteration {min(halfway)}`"
+        yield f"tasks that have finished in {which} are not rerun because of that; {rerun} reruns them"
 
 
 def _lines_of_stopped(

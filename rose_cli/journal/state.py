@@ -110,6 +110,11 @@ class IterationState:
         ordered = [key for task in tasks for key in sorted(self.reports, reverse=True) if key[0] == task]
         return {name: value for key in ordered for name, value in self.reports[key].items()}
 
+    @property
+    def finished_tasks(self) -> list[str]:
+        """The tasks of which at least one replica has finished. A resume reruns none of these."""
+        return list(dict.fromkeys(task for (task, _), step in self.steps.items() if step.finished))
+
     def reports_of(self, task: str, replicas: int) -> list[Mapping[str, Any]]:
         """The report of each replica of the task; empty if it reported nothing."""
         return [self.reports.get((task, replica), {}) for replica in range(replicas)]

@@ -57,15 +57,14 @@ def _preview(planned: LearnerPlan, learner: LearnerState, reopened: str | None) 
 
 def _preview_of_steps(planned: LearnerPlan, current: IterationState) -> Iterator[str]:
     restored = {step.task for step in planned.all_steps if step.command(current.number).snapshot}
-    finished = [task for (task, _), step in current.steps.items() if step.finished]
     again = [
         f"{task} (attempt {step.attempt} {_state_of(current, task, replica, step)}"
         f"{'; its workspace is restored first' if task in restored else ''})"
         for (task, replica), step in current.steps.items()
         if not step.finished
     ]
-    if finished:
-        yield f"keeps its {', '.join(finished)}"
+    if current.finished_tasks:
+        yield f"keeps its {', '.join(current.finished_tasks)}"
     if again:
         yield f"reruns {', '.join(again)}"
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from rose_cli.view.screen import Output
 
 SHOWN_BEST = 3
+SHOWN_TASKS, MOST_RERUN = 3, 5
 SHOWN_SETTINGS, WIDEST_SETTING = 4, 30
 LAST_PAGE_LINES = 30
 """Lines of the table of a run with too many learners to show all."""
@@ -145,6 +146,25 @@ class RunEnd:
             yield labelled("retry", safe(self.again))
         else:
             yield labelled(label, safe(f"rose resume {run}"))
+            if Remedy.EDIT in kinds:
+                yield from self._rerun(run)
+
+    def _rerun(self, run: str) -> Iterator[Text]:
+        """The command that also reruns the tasks that had finished, if they did not give the criterion what it reads.
+
+        A resume keeps them: the criterion would fail in the same way again.
+        """
+        lacking = [error.learner for error in self.found if error.kind == "no_metric"]
+        failed = {name: self.state.learners[name].current for name in lacking}
+        halfway = {name: current for name, current in failed.items() if current and current.finished_tasks}
+        if not halfway:
+            return
+        first = min(current.number for current in halfway.values())
+        names = [name for name, current in halfway.items() if current.number == first]
+        chosen = names[:MOST_RERUN] if len(names) < len(self.plan.learners) else ()
+        options = "".join(f" --learner {shlex.quote(name)}" for name in chosen)
+        tasks = listed(halfway[names[0]].finished_tasks, SHOWN_TASKS)
+        yield labelled("or", safe(f"rose resume {run} --from-iteration {first}{options}  # reruns {tasks} too"))
 
     def _more(self) -> str | None:
         """The option that gives learners more iterations, or more patience, which have not met their criterion."""

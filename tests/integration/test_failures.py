@@ -271,3 +271,43 @@ def test_what_the_end_of_a_failed_run_says_works_when_it_is_done(rose: Rose, wro
     (command,) = re.findall(r"^  (?:resume|retry)  +(rose resume .*)$", called.out, re.MULTILINE)
     assert rose(*shlex.split(command)[1:]).code == 0
     assert {each["stop_reason"] for each in rose.learners("r").values()} == {"max_iter"}
+
+
+def test_a_file_that_a_finished_task_did_not_write_is_no_dead_end(rose: Rose) -> None:
+    """A resume keeps the task that should have written it, so that it fails the same way until told to rerun it."""
+    rose.script("#!/bin/sh\n", "train.sh")
+    rose.write(
+        """
+        max_iter: 1
+        tasks: {train: {executable: ./train.sh}}
+        stop: {metric: accuracy, threshold: 0.9, executable: "true", read: {file: score.txt}}
+        learners: [{name: a}, {name: b}]
+        """
+    )
+    ended = rose("run", "campaign.yaml", "--run-dir", "r")
+    assert "  or       rose resume r --from-iteration 0  # reruns train too\n" in ended.out
+    rose.script("#!/bin/sh\necho 0.95 > score.txt\n", "train.sh")
+    wanted = "tasks that have finished in iteration 0 are not rerun because of that; `--from-iteration 0` reruns them"
+    preview = rose("resume", "r", "--dry-run")
+    assert wanted in preview.out.splitlines()
+    resumed = rose("resume", "r", "--from-iteration", "0")
+    assert wanted not in resumed.err
+    assert resumed.code == 0
+
+
+def test_only_learners_that_failed_are_sent_back(rose: Rose) -> None:
+    rose.write(
+        """
+        max_iter: 1
+        tasks: {train: {executable: "sh -c '[ $ROSE_LEARNER = good ] && echo 0.95 > score.txt; true'"}}
+        stop: {metric: accuracy, threshold: 0.9, executable: "true", read: {file: score.txt}}
+        learners: [{name: good}, {name: "b d"}]
+        """
+    )
+    ended = rose("run", "campaign.yaml", "--run-dir", "r")
+    assert "  or       rose resume r --from-iteration 0 --learner 'b d'  # reruns train too\n" in ended.out
+
+
+def test_a_failure_of_the_first_task_has_nothing_else_to_rerun(rose: Rose) -> None:
+    rose.write("max_iter: 1\ntasks: {train: {executable: 'false'}, b: {executable: 'true'}}\nlearners: [{name: a}]\n")
+    assert "--from-iteration" not in rose("run", "campaign.yaml").out
