@@ -311,6 +311,11 @@ class MetricFile:
         self._signature = signature
         return signature
 
+    def written(self) -> float:
+        """When it was last written, in UNIX seconds; 0 if there is no such file."""
+        end = metric_end(self._path, inside=self._inside)
+        return end.mtime_ns / 1e9 if end else 0.0
+
     async def settle(self) -> None:
         """Wait until the same bytes, if written again, would have another signature."""
         if self.look() is not None:
@@ -318,8 +323,7 @@ class MetricFile:
 
     def why_stale(self, plan: LearnerPlan, state: LearnerState, run_started: float | None) -> str:
         """Where a file comes from that no successful attempt of this iteration has written, and what to do."""
-        end = metric_end(self._path, inside=self._inside)
-        written = end.mtime_ns / 1e9 if end else 0.0
+        end, written = metric_end(self._path, inside=self._inside), self.written()
         origin = next((o for o in reversed(state.file_origins) if end and o.signature == end.signature), None)
         if origin is not None and origin.failed:
             where = f"an attempt of '{origin.task}' wrote it in iteration {origin.iteration}, and failed"

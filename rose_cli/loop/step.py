@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from rose_cli.journal.state import StepState
+    from rose_cli.journal.state import LearnerState, StepState
     from rose_cli.loop.limits import WatchedAttempt
     from rose_cli.loop.metric import MetricFile
     from rose_cli.loop.session import Session
@@ -316,8 +316,22 @@ class Attempt:
         is_old = any(o.signature == there and o.iteration != state.current.number for o in state.file_origins)
         # a copy of the run may have other times, and only the bytes show which file it is
         is_new = self._written_metric_file() is not None or (there is not None and same_content(there, written))
+        is_new = is_new or self._was_written_before_an_edit_named_it(file, state)
         if there is not None and (is_old or not is_new):
             raise NoMetricError(file.why_stale(self._runner.learner, state, session.state.started))
+
+    def _was_written_before_an_edit_named_it(self, file: MetricFile, state: LearnerState) -> bool:
+        """Whether a task of this iteration wrote the file while the criterion still read another one.
+
+        Nobody watched the file then: its time must tell. What an attempt did to a watched file is in `file_origins`.
+        """
+        current, there = state.current, file.look()
+        edited = self._session.state.plan_changes[-1:]
+        if current is None or not edited or edited[0][0] < current.started:
+            return False
+        starts = [step.started for step in current.steps.values() if step.finished]
+        is_known = any(origin.signature == there for origin in state.file_origins)
+        return bool(starts) and not is_known and min(starts) <= file.written() <= edited[0][0]
 
     def _look_at_metric_file(self) -> str | None:
         return self._runner.metric_file.look() if self._runner.metric_file is not None else None

@@ -377,3 +377,24 @@ def test_a_relative_min_delta_is_one_change(done: Rose) -> None:
     assert called.code == 0
     assert "  stop min_delta: 0 → '1%'  (line 5; all learners)\n" in called.out
     assert "share" not in called.out
+
+
+def test_a_file_that_only_the_edited_criterion_names_counts_if_this_iteration_wrote_it(rose: Rose) -> None:
+    """The tasks of the iteration wrote it while the criterion still read a file of another name."""
+    campaign = """
+        max_iter: 1
+        tasks: {train: {executable: "sh -c 'echo 0.95 > score.txt'"}}
+        stop: {metric: accuracy, threshold: 0.9, executable: "true", read: {file: NAME}}
+        learners: [{name: a, files: [{path: old.txt, copy: true}]}]
+        """
+    (rose.folder / "old.txt").write_text("0.99", encoding="utf-8")
+    rose.write(campaign.replace("NAME", "scores.txt"))
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 1
+    rose.write(campaign.replace("NAME", "old.txt"))
+    stale = rose("resume", "r")
+    assert stale.code == 1
+    assert "'old.txt' was not written in this iteration: it comes from 'files'" in stale.out
+    rose.write(campaign.replace("NAME", "score.txt"))
+    assert rose("resume", "r").code == 0
+    learner = rose.learners("r")["a"]
+    assert (learner["stop_reason"], learner["history"]) == ("criterion_met", [0.95])
