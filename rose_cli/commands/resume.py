@@ -263,6 +263,9 @@ def _lines_of_stopped(
         more = [f"and {len(lines) - MOST_SHOWN} more learners"] if len(lines) > MOST_SHOWN else []
         hint = f"`rose resume {run}` continues the learners that have not stopped: {some(running)}"
         raise UsageError("; ".join([*lines[:MOST_SHOWN], *more]), hint)
+    if options.learners and (others := [name for name in running if name not in options.learners]):
+        verb = "continues" if len(others) == 1 else "continue"
+        lines.append(f"{some(others)} {verb} too: `--learner` chooses only among learners that have stopped")
     return lines
 
 

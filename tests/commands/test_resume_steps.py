@@ -144,6 +144,9 @@ def test_a_stopped_learner_alone_does_not_resume_the_others(
     assert resumed.setups == []
     assert again(world, learners=["a", "b"]) is ExitCode.OK
     assert "learner 'a' has stopped (reached max_iter)" in capsys.readouterr().err
+    assert again(world, learners=["a"], max_iter=3) is ExitCode.OK
+    said = capsys.readouterr().err
+    assert "b continues too: `--learner` chooses only among learners that have stopped\n" in said
 
 
 def test_a_learner_sent_back_to_the_start_gets_a_new_workspace(
