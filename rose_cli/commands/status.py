@@ -109,7 +109,7 @@ def status_object(info: RunInfo) -> dict[str, Any]:
 
 
 def _progress_object(info: RunInfo, outlook: Outlook) -> dict[str, Any]:
-    done, most = iteration_counts(info.plan, info.state)
+    done, most = iteration_counts(info.plan, info.state, is_active=outlook.is_active)
     return {
         "iterations_done": done,
         "iterations_at_most": most,

@@ -61,16 +61,18 @@ class Forecast:
     learners: Mapping[str, Estimate]
 
 
-def forecast(plan: Plan, state: RunState, moment: Moment, cores: int | None = None) -> Forecast:
+def forecast(
+    plan: Plan, state: RunState, moment: Moment, cores: int | None = None, *, resumed: bool = False
+) -> Forecast:
     """From `moment` on, with the engine of the latest session; `cores` overrides its cores.
 
-    For a run without a session: as if one began.
+    For a run without a session: as if one began. `resumed`: with the learners that failed, which a resume continues.
     """
     room = room_of(plan, state)
     cores = cores or room.cores
     if cores is None or not state.durations:
         return Forecast(None, {})
-    works = [_Work.of(learner, state, moment, cores) for learner in places_in_order(plan, state)]
+    works = [_Work.of(learner, state, moment, cores) for learner in places_in_order(plan, state, resumed=resumed)]
     places = plan.limits.max_parallel_learners or len(works)
     ends = [_ends(works, at, places, cores, room) for at in range(3)]
     estimates = {

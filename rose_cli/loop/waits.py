@@ -127,15 +127,21 @@ def _with_place(plan: Plan, state: RunState) -> set[str]:
     return {learner.name for learner in order[: plan.limits.max_parallel_learners]}
 
 
-def places_in_order(plan: Plan, state: RunState) -> list[LearnerPlan]:
-    """The unfinished learners: first those that have a place, then the others as they will get one."""
-    learners = [learner for learner in plan.learners if _is_unfinished(state, learner.name)]
+def places_in_order(plan: Plan, state: RunState, *, resumed: bool = False) -> list[LearnerPlan]:
+    """The unfinished learners: first those that have a place, then the others as they will get one.
+
+    `resumed`: as a resume would run them, with those that failed.
+    """
+    learners = [learner for learner in plan.learners if is_unfinished(state, learner.name, resumed=resumed)]
     states = state.learners
     return sorted(learners, key=lambda one: (states[one.name].status is not Status.RUNNING, states[one.name].failures))
 
 
-def _is_unfinished(state: RunState, learner: str) -> bool:
-    return learner in state.learners and state.learners[learner].stop_reason is None
+def is_unfinished(state: RunState, learner: str, *, resumed: bool) -> bool:
+    """Whether a learner will run; `resumed`: in a resume, which continues failed learners too."""
+    return learner in state.learners and state.learners[learner].stop_reason in (
+        (None, "failed") if resumed else (None,)
+    )
 
 
 def next_resources(learner: LearnerPlan, state: LearnerState) -> Resources:

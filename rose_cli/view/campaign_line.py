@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 
 from rose_cli.loop.forecast import Forecast, forecast
-from rose_cli.loop.waits import Occupation, WaitReason, occupation
+from rose_cli.loop.waits import Occupation, WaitReason, is_unfinished, occupation
 from rose_cli.util.text import counted
 from rose_cli.view.wording import duration, rough_span
 
@@ -74,7 +74,9 @@ class Outlook:
         began = time.perf_counter()
         is_active = _is_active(state, facts)
         moment = state.moment(facts.now, facts.suspended)
-        occupied, expected = occupation(plan, state, facts.now), forecast(plan, state, moment, facts.cores or None)
+        occupied = occupation(plan, state, facts.now)
+        resumed = not is_active and has_unfinished(state)
+        expected = forecast(plan, state, moment, facts.cores or None, resumed=resumed)
         if not is_active:
             occupied = Occupation(occupied.room, occupied.used, {}, Counter())
         lasts = max(LOOK_SECONDS, LOOK_SHARE * (time.perf_counter() - began))
@@ -88,9 +90,16 @@ def _is_active(state: RunState, facts: Facts) -> bool:
     return facts.alive and state.session is not None and state.session.ended is None
 
 
-def iterations_words(plan: Plan, state: RunState) -> str:
-    """ "37 of at most 40 iterations". A learner that has stopped will run no more than it has."""
-    done, most = iteration_counts(plan, state)
+def has_unfinished(state: RunState) -> bool:
+    return any(learner.stop_reason is None for learner in state.learners.values())
+
+
+def iterations_words(plan: Plan, state: RunState, *, is_active: bool = True) -> str:
+    """ "37 of at most 40 iterations". A learner that has stopped will run no more than it has.
+
+    Of an interrupted run, learners that failed continue with the others once it is resumed.
+    """
+    done, most = iteration_counts(plan, state, is_active=is_active)
     if most is None:
         return f"{counted(done, 'iteration')} done"
     unfinished = [learner for learner in plan.learners if _stop_reason(state, learner.name) is None]
@@ -100,15 +109,15 @@ def iterations_words(plan: Plan, state: RunState) -> str:
     return f"{done} of {'at most ' if may_be_less else ''}{counted(most, 'iteration')}"
 
 
-def iteration_counts(plan: Plan, state: RunState) -> tuple[int, int | None]:
+def iteration_counts(plan: Plan, state: RunState, *, is_active: bool = True) -> tuple[int, int | None]:
     """How many iterations are done, and how many there will be at most; None without a bound."""
     done, most = 0, 0
-    is_bounded = True
+    is_bounded, resumed = True, not is_active and has_unfinished(state)
     for learner in plan.learners:
         there = state.learners.get(learner.name)
         count, bound = len(there.iterations) if there else 0, state.bound(learner.name, learner.max_iter)
         done += count
-        if _stop_reason(state, learner.name) is not None:
+        if not is_unfinished(state, learner.name, resumed=resumed):
             most += count
         elif bound is None:
             is_bounded = False
@@ -128,7 +137,7 @@ def campaign_words(plan: Plan, state: RunState, facts: Facts, outlook: Outlook, 
     busy, cores = (facts.cores_busy, facts.cores) if facts.cores else (used.cores, room.cores)
     is_starting = outlook.is_active and facts.doing is not None
     words = {
-        "iterations": iterations_words(plan, state),
+        "iterations": iterations_words(plan, state, is_active=outlook.is_active),
         "doing": f"{facts.doing[0]} … {duration(facts.now - facts.doing[1])}" if is_starting and facts.doing else "",
         "cores": f"{busy} of {counted(cores, 'core')}" if cores and outlook.is_active and not is_starting else "",
         "waits": waits_words(outlook.occupation.counts),

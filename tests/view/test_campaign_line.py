@@ -80,6 +80,17 @@ def test_a_run_that_was_interrupted_waits_for_nothing() -> None:
     )
 
 
+def test_a_resume_of_an_interrupted_run_continues_its_failed_learners() -> None:
+    scenario = busy()
+    for name in "cd":
+        scenario.stop(name, "failed")
+    assert line(scenario).startswith("4 of at most 22 iterations"), "this session does not"
+    scenario.tell(e.SessionEnded(1, "interrupted"))
+    assert line(scenario, facts=Facts(scenario.now, alive=False)) == (
+        "4 of at most 40 iterations · ~55 min to 1 h 40 min left once resumed"
+    )
+
+
 def test_a_run_that_is_over_has_nothing_left() -> None:
     scenario = tutorial()
     for name in ("per-iteration", "static"):

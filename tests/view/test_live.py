@@ -118,7 +118,7 @@ def test_the_end_of_the_session_is_drawn_over_the_last_frame() -> None:
     assert before.count(HIDE_CURSOR) == 1
     assert final.startswith("\r\x1b[10A")
     assert final.count("interrupted") == 3
-    assert final.endswith("16 of at most 38 iterations · ~2 to 3 min left once resumed\r\r\n")
+    assert final.endswith("16 of at most 52 iterations · ~2 to 3 min left once resumed\r\r\n")
 
 
 def test_the_cursor_is_restored_when_drawing_fails() -> None:
