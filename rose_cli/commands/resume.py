@@ -105,7 +105,7 @@ def _resume(
     directory, state = where.directory, where.state
     plan = intent.plan
     for line in intent.news:
-        notice(line)
+        notice(line, folds=True)
     if not intent.continues and not intent.left_out:
         run = shlex.quote(short_path(directory.path))
         _notice_nothing_to_do(state, run)

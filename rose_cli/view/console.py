@@ -225,9 +225,25 @@ def is_in_foreground(stream: TextIO | SafeStream) -> bool:
         return True
 
 
-def notice(message: str) -> None:
-    """Print a line for the user to standard error."""
-    open_console(sys.stderr).print(Text(safe(fit_to_show(message))))
+def notice(message: str, *, folds: bool = False) -> None:
+    """Print a line for the user to standard error. `folds`: on a terminal, break it between words."""
+    console, text = open_console(sys.stderr), safe(fit_to_show(message))
+    console.print(Text(folded(text, console.width) if folds and console.is_terminal else text))
+
+
+_WHOLE = re.compile(r"\s*(?:`[^`]*`|'[^']*'|\S)+")
+
+
+def folded(text: str, width: int) -> str:
+    """The text with line breaks between words; commands in backticks and quoted names stay whole, to be copied."""
+    indent = " " * (len(text) - len(text.lstrip()) + 2)
+    lines = [""]
+    for part in _WHOLE.findall(text):
+        if lines[-1].strip() and cell_len(lines[-1] + part) > width:
+            lines.append(indent + part.lstrip())
+        else:
+            lines[-1] += part
+    return "\n".join(lines)
 
 
 def complain(message: str, *hints: str | None) -> None:

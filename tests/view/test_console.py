@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.text import Text
 
-from rose_cli.view.console import SafeStream, can_redraw, complain, encodable, open_console, safe, terminal_size
+from rose_cli.view.console import SafeStream, can_redraw, complain, encodable, folded, open_console, safe, terminal_size
 from tests.conftest import PATIENCE
 
 if TYPE_CHECKING:
@@ -139,3 +139,12 @@ def test_an_error_and_what_to_do_about_it(capsys: pytest.CaptureFixture[str]) ->
     assert captured.err == "error: there is no run '␛[2J'\nhelp: rose list shows the runs\n"
     complain("no", None, "one way", "another\nway")
     assert capsys.readouterr().err == "error: no\nhelp: one way\n      another␊way\n"
+
+
+def test_a_folded_line_breaks_between_words_and_keeps_commands_whole() -> None:
+    line = "  t --rate: 1 → 2  (line 19; active_learn from iteration 0 of a, b)"
+    assert folded(line, 44) == "  t --rate: 1 → 2  (line 19; active_learn\n    from iteration 0 of a, b)"
+    assert folded("it has stopped: `rose resume r --learner a` extends it", 30) == (
+        "it has stopped:\n  `rose resume r --learner a`\n  extends it"
+    )
+    assert folded("", 10) == ""
