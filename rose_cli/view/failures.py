@@ -5,6 +5,7 @@ Also reports of tasks that were ignored.
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from rose_cli.view.wording import short_path, some
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Sequence
+    from pathlib import Path
 
     from rose_cli.journal.events import AttemptFailed, AttemptSucceeded
     from rose_cli.journal.state import Failure, LearnerState, RunState
@@ -255,7 +257,7 @@ def _block(cause: Cause, directory: RunDirectory, page: Page | None) -> Iterator
     above.append(labelled("command", safe(error.command)))
     if _MISSING_FILE.search("\n".join((error.message, *error.stderr_tail))):
         above.append(labelled("in", safe(str(directory.workspace(error.learner)))))
-    if has_log(error) and directory.inside(error.log) is not None:
+    if has_log(error) and (log := directory.inside(error.log)) is not None and not _is_silent(log, error.task):
         below.append(labelled("logs", _logs(directory, error.learner, str(error.iteration), error.task)))
     if (hint := advice(error)) is not None:
         below.append(labelled("help", hint))
@@ -290,6 +292,17 @@ def _title(cause: Cause) -> Text:
     replica = many or (f" (replica {error.replica})" if error.replica else "")
     where = f"{task}{replica} failed in iteration {error.iteration}, attempt {error.attempt}"
     return Text.assemble(("✗ ", "bold red"), (safe(error.learner), "bold"), f": {where}: {how}")
+
+
+def _is_silent(path: Path, task: str) -> bool:
+    """Whether all attempts of the task in this iteration have logs, but no output."""
+    try:
+        with os.scandir(path.parent) as entries:
+            named = (each for each in entries if each.name.startswith(f"{task}."))
+            logs = [each.stat(follow_symlinks=False) for each in named if each.name.endswith((".out", ".err"))]
+    except OSError:
+        return False
+    return bool(logs) and not any(each.st_size for each in logs)
 
 
 def _logs(directory: RunDirectory, *arguments: str) -> str:

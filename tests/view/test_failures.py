@@ -218,3 +218,13 @@ def test_paths_and_names_are_quoted_for_a_shell(tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     text = rendered(Group(*failure_lines([failure("it's", "x")], RunDirectory(tmp_path / "my run"))), 400)
     assert """  logs     rose logs 'my run' 'it'"'"'s' 0 train\n""" in text
+
+
+def test_the_logs_of_a_task_without_output_are_not_advised(tmp_path: Path) -> None:
+    run, error = RunDirectory(tmp_path), failure("a", "x")
+    log = tmp_path / error.log
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("")
+    assert "rose logs" not in rendered(Group(*failure_lines([error], run)), 400)
+    log.write_text("why\n")
+    assert "rose logs" in rendered(Group(*failure_lines([error], run)), 400)
