@@ -173,12 +173,18 @@ def _checked(
     where: RunLocation, file: Path, environment: Mapping[str, str], settings: Sequence[Setting]
 ) -> CheckedCampaign:
     """The checked file. Raises CampaignError after telling how to continue without it."""
-    checked = check_campaign(file, environment, settings, at=Path(where.plan.campaign_file))
+    run = shlex.quote(short_path(where.directory.path))
+    kept = f"keep the run's own plan: `rose resume {run} --as-it-was`"
+    try:
+        checked = check_campaign(file, environment, settings, at=Path(where.plan.campaign_file))
+    except UsageError as error:
+        if file.is_file():  # the settings are wrong
+            raise
+        raise UsageError(error.message, f"restore the file, or {kept}") from error
     if checked.plan is None:
         if campaign_has_changed(where.directory, where.plan):  # otherwise it is the new settings that are wrong
-            run = shlex.quote(short_path(where.directory.path))
             notice(f"'{short_path(file)}' has changed since this run was started, and has errors now: correct them; or")
-            notice(f"keep the run's own plan: `rose resume {run} --as-it-was`")
+            notice(kept)
         raise CampaignError(checked.diagnostics, checked.text)
     return checked
 

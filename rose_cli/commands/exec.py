@@ -13,11 +13,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from rose_cli.campaign_file import task_environment
 from rose_cli.engine.base import ExitReason, TaskOutcome, TaskRequest
 from rose_cli.engine.launch import NotStartedError, explain, in_shell, note_beside, prepare
 from rose_cli.engine.machine import gpu_variables
+from rose_cli.engine.termination import terminate_leftovers
 from rose_cli.engines import engine_capacity
 from rose_cli.find_runs import find_own_run, name_of
 from rose_cli.integrity import altered, altered_lines, refusal
@@ -36,10 +38,10 @@ from rose_cli.step_words import find_step, split_run
 from rose_cli.util.errors import RunDirectoryError, UsageError
 from rose_cli.util.json_output import json_safe
 from rose_cli.util.ownership import restrict_umask, user_umask
-from rose_cli.util.processes import TAG_VARIABLE
+from rose_cli.util.processes import TAG_VARIABLE, run_tag
 from rose_cli.util.redact import Secrets, masked_command, remember
 from rose_cli.util.signals import handled_by
-from rose_cli.util.text import listed
+from rose_cli.util.text import counted, listed
 from rose_cli.view.console import complain, notice
 from rose_cli.view.script import write_script
 from rose_cli.view.wording import MOST_NAMED
@@ -226,7 +228,7 @@ def _rendered(info: RunInfo, step: Step, attempt: _Attempt, place: _Place) -> Co
 
 
 def _environment(info: RunInfo, step: Step, command: Command, workspace: Path) -> dict[str, str]:
-    """As the local engine merges it; without the tag by which rose finds the processes of a run."""
+    """As the local engine merges it, without a tag: a session of the run would take its own for that of a leftover."""
     base = task_environment()
     environment = {**base, "PWD": str(workspace), **command.environment}
     capacity = engine_capacity(info.plan, base)
@@ -254,17 +256,22 @@ def _run(info: RunInfo, step: Step, attempt: _Attempt, place: _Place, options: E
     instead = "; the command of the task is" if _words(command, options) != command.argv else ""
     notice(f"run {name_of(info.directory)}, {where}, as attempt {attempt.number}{instead}:")
     notice(f"  {masked_command(as_shown(command).argv, Secrets())}")
+    own_id = f"exec-{uuid4().hex}"
     request = TaskRequest(
         uid="exec",
         argv=_words(command, options),
-        environment=_environment(info, step, command, place.workspace),
+        environment={**_environment(info, step, command, place.workspace), TAG_VARIABLE: run_tag(own_id)},
         directory=place.workspace,
         stdout=place.scratch / "exec.out",
         stderr=place.scratch / "exec.err",
         pre_exec=command.pre_exec,
         hide=secrets_of(command).masked,
     )
-    return _exit_code(request)
+    try:
+        return _exit_code(request)
+    finally:  # as after a task; its workspace may be deleted next
+        if ended := terminate_leftovers(own_id, grace_seconds=info.plan.engine.grace_seconds):
+            notice(f"terminated {counted(ended, 'process', 'processes')} that the command left behind")
 
 
 def _exit_code(request: TaskRequest) -> int:

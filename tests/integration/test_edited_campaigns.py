@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,9 @@ import pytest
 from tests.conftest import PATIENCE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from tests.conftest import Called, Rose
 
 SLIP = """\
@@ -398,3 +402,16 @@ def test_a_file_that_only_the_edited_criterion_names_counts_if_this_iteration_wr
     assert rose("resume", "r").code == 0
     learner = rose.learners("r")["a"]
     assert (learner["stop_reason"], learner["history"]) == ("criterion_met", [0.95])
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_a_campaign_file_that_is_no_file_any_more_names_the_way_on(rose: Rose, make: Callable[[Path], None]) -> None:
+    rose.write("max_iter: 1\ntasks: {t: {executable: 'false'}}\nlearners: [{name: a}]\n")
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 1
+    (rose.folder / "campaign.yaml").unlink()
+    make(rose.folder / "campaign.yaml")
+    for options in ([], ["--dry-run"]):
+        refused = rose("resume", "r", *options)
+        assert refused.code == 2
+        assert "help: restore the file, or keep the run's own plan: `rose resume r --as-it-was`" in refused.err
+    assert rose("resume", "r", "--as-it-was").code == 1

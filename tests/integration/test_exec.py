@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rose_cli.util.processes import read_process
 from tests import forge
 from tests.conftest import PATIENCE, Rose, wait_until
 
@@ -116,7 +117,7 @@ def test_arguments_and_environment_are_those_of_the_attempt(
     assert there == once.folder / "scratch/workspace"
     text = json.dumps(before).replace(before["env"]["ROSE_RESULT"], str(once.folder / "scratch/result.json"))
     expected = json.loads(text.replace(before["cwd"], str(there)))
-    del expected["env"]["ROSE_MARK"]
+    assert again["env"].pop("ROSE_MARK") != expected["env"].pop("ROSE_MARK")
     for found in (again, expected):
         found["env"] = {name: value for name, value in found["env"].items() if name not in OF_THE_TEST}
     assert again == expected
@@ -304,8 +305,17 @@ def test_a_snapshot_is_the_workspace_from_before_the_task(rose: Rose) -> None:
 
 def test_nothing_of_it_carries_the_mark_of_the_run(once: Rose) -> None:
     """A session of the run that starts meanwhile would take it for a leftover."""
-    line = "import os; print('ROSE_MARK' in os.environ)"
-    assert once("exec", "r", "idle", "0", "first", "--", sys.executable, "-c", line).out == "False\n"
+    line = "import os; print(os.environ['ROSE_MARK'])"
+    called = once("exec", "r", "idle", "0", "first", "--", sys.executable, "-c", line)
+    assert re.fullmatch(r"exec-[0-9a-f]{32}\.\n", called.out)
+    assert "left behind" not in called.err
+
+
+def test_what_the_command_leaves_behind_is_terminated(once: Rose) -> None:
+    called = once("exec", "r", "idle", "0", "first", "--", "sh", "-c", "sleep 1000 >/dev/null 2>&1 & echo $!")
+    assert "terminated 1 process that the command left behind" in called.err
+    left = read_process(int(called.out))
+    assert left is None or left.finished  # nobody may have reaped it yet
 
 
 def test_a_task_of_a_pilot_runs_here_with_its_ranks(ran: Rose) -> None:
