@@ -47,7 +47,7 @@ from rose_cli.util.redact import remember
 from rose_cli.util.text import counted
 from rose_cli.view.console import complain, notice, say
 from rose_cli.view.progress import status_words
-from rose_cli.view.resume import next_command_lines, preview_lines, tally_lines
+from rose_cli.view.resume import continues, next_command_lines, preview_lines, tally_lines
 from rose_cli.view.wording import REASONS, short_path, some
 
 if TYPE_CHECKING:
@@ -186,8 +186,7 @@ def _preview(info: RunInfo, intent: _Intent) -> Iterator[str]:
             state.apply(Record(0, state.last_time, event))
     reopened = {event.learner: event.reason for event in intent.opening if isinstance(event, e.LearnerReopened)}
     yield from preview_lines(intent.plan, state, intent.left_out, intent.fresh, reopened)
-    unfinished = [name for name, learner in state.learners.items() if learner.stop_reason is None]
-    names = [name for name in unfinished if name not in intent.left_out]
+    names = [each.name for each in intent.plan.learners if continues(each, state) and each.name not in intent.left_out]
     yield from tally_lines(intent.plan, state, names, info.read_journal)
     yield from next_command_lines(info.directory, intent.plan, state, names, task_environment())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rose_cli.journal import events as e
-from rose_cli.loop.criterion import evaluation_context
+from rose_cli.loop.criterion import evaluation_context, why_stop
 from rose_cli.plan.render import AttemptPaths, Command
 from rose_cli.util.text import counted
 from rose_cli.view.plan import PlannedTask, command_text, details_of_commands, planned_task, warn_of_other_writers
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from rose_cli.journal.codec import Record
-    from rose_cli.journal.state import IterationState, LearnerState, RunState, StepState
+    from rose_cli.journal.state import IterationState, RunState, StepState
     from rose_cli.plan.model import CommandPlan, LearnerPlan, Plan, StepPlan
     from rose_cli.runs.directory import RunDirectory
 
@@ -33,7 +33,7 @@ def preview_lines(
     for planned in plan.learners:
         learner = state.learners[planned.name]
         what = left_out.get(learner.name)
-        preview = f"cannot continue: {what}" if what else _preview(planned, learner, reopened.get(learner.name))
+        preview = f"cannot continue: {what}" if what else _preview(planned, state, reopened.get(learner.name))
         workspace = "; starts with a new workspace" if learner.name in fresh else ""
         lines.setdefault(f"{preview}{workspace}", []).append(learner.name)
     if len(plan.learners) <= MOST_ALONE:
@@ -43,12 +43,25 @@ def preview_lines(
         yield from (f"  {some(names)}: {line}" for line, names in lines.items())
 
 
-def _preview(planned: LearnerPlan, learner: LearnerState, reopened: str | None) -> str:
+def continues(planned: LearnerPlan, state: RunState) -> bool:
+    """Whether a task of the learner would run: another criterion may end it with the value that it has."""
+    return state.learners[planned.name].stop_reason is None and _stops_at_once(planned, state) is None
+
+
+def _stops_at_once(planned: LearnerPlan, state: RunState) -> str | None:
+    learner = state.learners[planned.name]
+    return why_stop(planned.criterion, learner.history, state.bound(planned.name, planned.max_iter))
+
+
+def _preview(planned: LearnerPlan, state: RunState, reopened: str | None) -> str:
+    learner = state.learners[planned.name]
     done = len(learner.iterations)
     kept = f"keeps {counted(done, 'iteration')}"
     if learner.stop_reason is not None:
         return f"{kept}; has stopped ({REASONS.get(learner.stop_reason, learner.stop_reason)})"
     why = f" ({reopened})" if reopened else ""
+    if (reason := _stops_at_once(planned, state)) is not None:
+        return f"{kept}; stops: {REASONS.get(reason, reason)}{why}"
     parts = [f"continues at iteration {done}{why}"]
     if learner.current is not None:
         parts += _preview_of_steps(planned, learner.current)

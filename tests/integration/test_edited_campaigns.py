@@ -92,6 +92,14 @@ error: nothing was applied: finished steps would no longer be what campaign.yaml
 help: """
 
 
+def test_a_dry_run_promises_no_task_to_a_learner_that_meets_the_new_threshold(done: Rose) -> None:
+    called = done("resume", "r", "--dry-run", "--set", "stop.threshold=0.9")
+    assert called.code == 0, called.err
+    assert "  a: keeps 3 iterations; stops: met the criterion (stop has changed)\n" in called.out
+    assert "runs next" not in called.out
+    assert "continues at" not in called.out
+
+
 def test_the_order_of_options_is_applied(rose: Rose) -> None:
     rose.script('#!/bin/sh\necho "$ROSE_ITERATION $@" >> ran\n[ "$1" = --b ] || exit 2\n', "train.sh")
     rose.write("""\
