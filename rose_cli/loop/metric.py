@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from rose_cli.journal.state import IterationState, LearnerState
+    from rose_cli.journal.state import LearnerState
     from rose_cli.plan.model import CriterionPlan, LearnerPlan, MetricSource
 
 METRIC_BYTES = 1 << 20
@@ -333,20 +333,10 @@ class MetricFile:
             where = "it comes from 'files'"
         elif run_started is not None and written < run_started:
             where = "it is older than this run"
-        elif state.current is not None and (task := _ran_at(state.current, written)) is not None:
-            again = f"`rose resume --from-iteration {state.current.number}`"
-            message = f"'{self.name}' was written while '{task}' ran{_age(written)}, before rose watched this file"
-            return f"{message}: run the iteration again with {again}"
         else:
             where = "no successful attempt wrote it"
         message = f"'{self.name}' was not written in this iteration: {where}{_age(written)}"
         return f"{message}; write it in every iteration, and delete the old file when the criterion starts"
-
-
-def _ran_at(iteration: IterationState, written: float) -> str | None:
-    """The task of which a finished attempt was running at this time, in UNIX seconds."""
-    steps = iteration.steps.items()
-    return next((task for (task, _), step in steps if step.finished and step.started <= written <= step.ended), None)
 
 
 def _holds(target: str, name: str) -> bool:

@@ -201,21 +201,3 @@ def test_what_was_written_before_a_learner_was_sent_back_does_not_count(rose: Ro
     learner = rose.learners("r")["learner-0"]
     assert learner["history"] == [0.5] * 2
     assert "it is from iteration 2" in learner["error"]["message"]
-
-
-def test_a_file_that_is_named_only_after_it_was_written_needs_the_iteration_again(rose: Rose) -> None:
-    text = """
-        max_iter: 1
-        tasks: {t: {executable: "sh -c 'echo 0.5 > mse.txt; sleep 0.1'"}}
-        stop: {metric: mse, threshold: 0.1, executable: 'true', read: {file: other.txt}}
-        learners: 1
-        """
-    rose.write(text)
-    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 1
-    rose.write(text.replace("other.txt", "mse.txt"))
-    assert rose("resume", "r").code == 1
-    message = rose.learners("r")["learner-0"]["error"]["message"]
-    assert message.startswith("'mse.txt' was written while 't' ran (")
-    assert message.endswith("run the iteration again with `rose resume --from-iteration 0`")
-    assert rose("resume", "r", "--from-iteration", "0").code == 0
-    assert rose.learners("r")["learner-0"]["history"] == [0.5]
