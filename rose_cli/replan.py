@@ -165,8 +165,8 @@ def _compiled(where: RunLocation, file: Path, wanted: Wanted) -> Replan:
     remember(partial(secrets_of_plan, new))
     is_file = campaign_has_changed(where.directory, where.plan)
     what = f"'{short_path(file)}' has changed" if is_file else "the settings have changed"
-    since = "the last change" if lineage.changes else "this run was started"
-    return Replan(NewPlan(old, new, checked.text, comparison, lines), tuple(news), f"{what} since {since}")
+    since = "again" if lineage.changes else "since this run was started"
+    return Replan(NewPlan(old, new, checked.text, comparison, lines), tuple(news), f"{what} {since}")
 
 
 def _checked(

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _CONDITION = re.compile(r"\s*([^\s<>=!]+(?: [^\s<>=!]+){0,4})\s*(<=|>=|==?|<|>)\s*([-+.\d][-+.\deE]{0,40})\s*(%?)")
 
+_SILENT = (("true",), ("/bin/true",), ("/usr/bin/true",), (":",))
+
 _OPERATORS = "<, <=, >, >= or =="
 
 
@@ -170,6 +172,14 @@ def _check_rest(stop: StopFields, layers: Layers) -> Iterator[Diagnostic]:
     if (replicas or 1) > 1:
         message = "the criterion yields a single value: it cannot have replicas"
         yield Diagnostic("criterion-replicas", message, origin_of(layers, "replicas"), "remove 'replicas'")
+    program = next((layer.fields.executable for layer in layers if layer.defines("executable")), None)
+    if program is not None and program.words in _SILENT and (stop.read is None or stop.read.file is None):
+        name = program.words[0]
+        message = f"'{name}' prints nothing: the criterion reads the output of its own program, not that of a task"
+        hint = "add the file that a task writes the value to, such as read: {file: fit.json, json: accuracy}"
+        at = origin_of(layers, "executable")
+        silent = Diagnostic("prints-nothing", message, at, hint, Severity.WARNING)
+        yield replace(silent, depends_on=sources_of(layers, "executable", "read"))
     if stop.min_delta is not None and stop.patience is None:
         message = "'min_delta' has no effect without 'patience'"
         hint = "add patience: 5 to stop a learner that no longer improves by that much"

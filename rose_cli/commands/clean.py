@@ -278,7 +278,7 @@ def _afterwards(heaps: list[Heap]) -> str:
     if "logs" in lost:
         parts.append("`rose logs` lacks what is deleted")
     if "workspaces" in lost:
-        parts.append("learners without workspace can be neither extended nor rerun from an earlier iteration")
+        parts.append("but learners without a workspace can be neither extended nor rerun from an earlier iteration")
     return f"afterwards: {'; '.join(parts)}"
 
 

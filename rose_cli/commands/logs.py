@@ -100,7 +100,7 @@ def _why_blank(info: RunInfo, wanted: Wanted) -> str:
             message = f"there is no iteration {wanted.iteration} in {whose}the run {name_of(info.directory)}"
             raise UsageError(message, f"it has {have}")
         return f"iteration {wanted.iteration} of {whose}the run has not started: it has {have}"
-    return "no attempt failed, or those that did had no output" if wanted.failed else "no output"
+    return "no failed attempt has any output" if wanted.failed else "no output"
 
 
 class _Skipped:

@@ -235,7 +235,7 @@ def test_the_number_of_files_and_what_is_impossible_afterwards_are_shown(rose: R
     assert shown[-1] == "afterwards: `rose status`, `export` and `resume` work as before"
     shown = rose("clean", "r", "--keep-logs", "0", "--workspaces", "--dry-run").out.splitlines()
     assert (
-        "; `rose logs` lacks what is deleted; learners without workspace can be neither extended nor rerun"
+        "; `rose logs` lacks what is deleted; but learners without a workspace can be neither extended nor rerun"
         in (shown[-1])
     )
 

@@ -174,7 +174,7 @@ def test_an_export_has_the_options_that_each_iteration_ran_with(done: Rose) -> N
 def test_a_setting_of_a_resume_is_kept_by_the_next_one(done: Rose) -> None:
     called = done("resume", "r", "--set", "max_iter=4")
     assert called.code == 0, called.err
-    assert "the settings have changed since the last change; applied:" in called.err
+    assert "the settings have changed again; applied:" in called.err
     assert "  max_iter: 3 → 4  (--set max_iter=4; all learners)" in called.err
     edit(done, "max_iter: 3", "max_iter: 9")
     again = done("resume", "r")
@@ -313,9 +313,7 @@ def test_an_edit_of_a_run_in_which_nothing_continues_is_not_applied(done: Rose) 
     edit(done, "max_iter: 3", "max_iter: 3\nenv: {MESH: fine}")
     before = (done.folder / "r/plan.json").read_bytes()
     called = done("resume", "r")
-    assert (
-        "since the last change; not applied, because no learner continues:\n  env MESH: not set → 'fine'" in called.err
-    )
+    assert "has changed again; not applied, because no learner continues:\n  env MESH: not set → 'fine'" in called.err
     assert (done.folder / "r/plan.json").read_bytes() == before
 
 
