@@ -17,7 +17,14 @@ import pytest
 
 from rose_cli.journal import file
 from rose_cli.journal.codec import Record, encode
-from rose_cli.journal.events import AttemptSucceeded, Event, IterationFinished, LearnerStarted, RunCreated
+from rose_cli.journal.events import (
+    FORMAT_VERSION,
+    AttemptSucceeded,
+    Event,
+    IterationFinished,
+    LearnerStarted,
+    RunCreated,
+)
 from rose_cli.journal.file import DamagedJournalError, JournalContents, JournalFile, read_journal
 from rose_cli.util.errors import JournalError
 from tests.conftest import PATIENCE
@@ -232,8 +239,8 @@ def test_a_journal_of_which_nothing_was_acknowledged_begins_anew(path: Path, tex
 
 
 def test_a_newer_format_is_named(path: Path) -> None:
-    path.write_bytes(encode(Record(1, 1.0, RunCreated("r", "c", "9.0", ("a",), format=2))) + LINES[1])
-    with pytest.raises(JournalError, match=r"written by a newer rose \(format 2;"):
+    path.write_bytes(encode(Record(1, 1.0, RunCreated("r", "c", "9.0", ("a",), format=FORMAT_VERSION + 1))) + LINES[1])
+    with pytest.raises(JournalError, match=rf"written by a newer rose \(format {FORMAT_VERSION + 1};"):
         JournalFile.open(path)
 
 
