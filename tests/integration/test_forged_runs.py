@@ -7,6 +7,7 @@ import copy
 import io
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -253,12 +254,16 @@ def test_the_log_of_a_failure_lies_in_the_run_directory(failed: Rose, capsys: py
     run = failed.folder / "rose-runs/good"
 
     def told() -> tuple[str | None, bool]:
+        """The log in JSON, and whether the text has the command that prints it."""
         status.status(str(run), "json")
         (learner,) = json.loads(capsys.readouterr().out)["learners"]
         status.status(str(run), "text")
-        return learner["error"]["log"], "sim.1.err" in capsys.readouterr().out
+        text = capsys.readouterr().out
+        assert "/etc" not in text
+        return learner["error"]["log"], re.search(r"rose logs \S+ a 0 sim", text) is not None
 
     log = run / "learners/a/logs/0/sim.1.err"
+    log.write_text("wrong\n", encoding="utf-8")
     assert told() == (str(log), True)
     log.unlink()
     log.symlink_to("/etc/passwd")
