@@ -91,38 +91,16 @@ FileOrRun = Annotated[
         autocompletion=_offers("file or run"),
     ),
 ]
-RunName = Annotated[
-    Optional[str],
-    typer.Argument(
-        metavar="RUN",
-        help=f"{_RUN_HELP} Default: the run that is running, else the latest here.",
-        autocompletion=_offers("run"),
-    ),
-]
-RunBeforeSteps = Annotated[
-    Optional[str],
-    typer.Argument(
-        metavar="RUN",
-        help=f"{_RUN_HELP} Default: the run that is running, else the latest here.",
-        autocompletion=_offers("step"),
-    ),
-]
-RunningRun = Annotated[
-    Optional[str],
-    typer.Argument(
-        metavar="RUN",
-        help=f"{_RUN_HELP} Default: the only run that is running here.",
-        autocompletion=_offers("running run"),
-    ),
-]
-InterruptedRun = Annotated[
-    Optional[str],
-    typer.Argument(
-        metavar="RUN",
-        help=f"{_RUN_HELP} Default: the latest run here that can be resumed.",
-        autocompletion=_offers("run"),
-    ),
-]
+
+
+def _run(default: str, offered: str = "run") -> Any:  # noqa: ANN401 - as typer.Argument
+    return typer.Argument(metavar="RUN", help=f"{_RUN_HELP} Default: {default}.", autocompletion=_offers(offered))
+
+
+RunName = Annotated[Optional[str], _run("the run that is running, else the latest here")]
+RunBeforeSteps = Annotated[Optional[str], _run("the run that is running, else the latest here", "step")]
+RunningRun = Annotated[Optional[str], _run("the only run that is running here", "running run")]
+InterruptedRun = Annotated[Optional[str], _run("the latest run here that can be resumed")]
 NewDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="Directory to write to, created if missing.")]
 TemplateName = Literal["python", "committee", "mpi", "reinforcement-learning", "shell"]
 Template = Annotated[TemplateName, typer.Option("--template", metavar="NAME", help="Kind of campaign; see --list.")]

@@ -175,7 +175,7 @@ def _now(info: RunInfo, step: Step) -> str:
     if info.alive:
         return "while the run is running"
     state = info.state.learners[step.learner.name]
-    done = [task for (task, _), each in state.current.steps.items() if each.finished] if state.current else []
+    done = state.current.finished_tasks if state.current else []
     if done:
         return f"after '{done[-1]}' of iteration {len(state.iterations)}"
     return f"after iteration {len(state.iterations) - 1}" if state.iterations else "before the first task has finished"

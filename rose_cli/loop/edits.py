@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rose_cli.loop.criterion import evaluation_context
 from rose_cli.plan.model import CRITERION, Adaptive
+from rose_cli.plan.overview import contains
 from rose_cli.plan.render import EvaluationContext, NoValueError, option_value
 
 if TYPE_CHECKING:
@@ -22,12 +23,10 @@ if TYPE_CHECKING:
 
     from rose_cli.journal.state import IterationState, LearnerState
     from rose_cli.plan.model import CommandPlan, CriterionPlan, LearnerPlan, OptionValue, Plan, StepPlan
+    from rose_cli.plan.overview import Ranges
 
 Key: TypeAlias = tuple[str, ...]
 """What an edit changes, by the keys of the campaign file: ("train", "options", "--lr"), ("stop", "threshold")."""
-
-Ranges: TypeAlias = "tuple[tuple[int, int | None], ...]"
-"""Iterations, each range with its first and the one after its last (an overview's have their last); None: no end."""
 
 ALWAYS: Ranges = ((0, None),)
 
@@ -287,7 +286,7 @@ class _Pair:
         for field, key, before, after, ranges in self.steps.between(old, new):
             falsified: tuple[int, ...] = ()
             if field not in _FREE:
-                ran = (n for n in self.history.ran(old.task) if _contains(ranges, n))
+                ran = (n for n in self.history.ran(old.task) if contains(ranges, n))
                 is_same = field == "options" and self._has_same_value
                 falsified = tuple(n for n in ran if not (is_same and is_same(old, new, key[-1], n)))
             yield _Difference((*place, *key), before, after, ranges, falsified, old.task)
@@ -364,10 +363,6 @@ def _is_within(criterion: CriterionPlan, value: float | None) -> bool:
     return value is None or not ((lowest is not None and value < lowest) or (highest is not None and value > highest))
 
 
-def _contains(ranges: Ranges, iteration: int) -> bool:
-    return any(first <= iteration and (end is None or iteration < end) for first, end in ranges)
-
-
 _NOTHING, _UNKNOWN = object(), object()
 
 
@@ -441,7 +436,13 @@ def _between(old: StepPlan, new: StepPlan) -> Iterator[_StepDifference]:
         for piece in pieces:
             grouped[repr(piece[:2])].append(piece)
         for same in grouped.values():
-            yield field, key, same[0][0], same[0][1], tuple((first, end) for _, _, first, end in same)
+            yield (
+                field,
+                key,
+                same[0][0],
+                same[0][1],
+                tuple((first, None if end is None else end - 1) for _, _, first, end in same),
+            )
 
 
 def _between_commands(old: CommandPlan, new: CommandPlan) -> dict[tuple[str, Key], tuple[object, object]]:

@@ -14,7 +14,8 @@ from rose_cli.view.wording import exact_duration, some
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
-    from rose_cli.loop.edits import Edit, Ranges
+    from rose_cli.loop.edits import Edit
+    from rose_cli.plan.overview import Ranges
 
 MOST_SHOWN = 20
 
@@ -131,18 +132,15 @@ def _whose(names: Sequence[str], count: int) -> str:
 
 
 def _clipped(ranges: Ranges, since: int) -> Ranges:
-    return tuple((max(first, since), end) for first, end in ranges if end is None or end > since)
+    return tuple((max(first, since), last) for first, last in ranges if last is None or last >= since)
 
 
 def _iterations(ranges: Ranges) -> str:
-    last, *others = reversed(ranges)
-    words = [
-        f"{first}" if end is not None and end - first == 1 else f"{first}-{(end or 0) - 1}" for first, end in ranges
-    ]
-    if last[1] is None:
-        since = f"from iteration {last[0]}"
-        return f"in iterations {', '.join(words[:-1])} and {since}" if others else since
-    return f"in iteration {words[0]}" if words[0].isdecimal() and not others else f"in iterations {', '.join(words)}"
+    *others, (first, last) = ranges
+    if last is None:
+        since = f"from iteration {first}"
+        return f"in iterations {ranges_text(tuple(others))} and {since}" if others else since
+    return f"in {'iteration' if not others and first == last else 'iterations'} {ranges_text(ranges)}"
 
 
 def _falsified(edit: Edit, count: int) -> str:
