@@ -266,7 +266,7 @@ def resume(
     require_criterion: options.RequireCriterion = False,
     output: options.Output = "auto",
 ) -> None:
-    """Resume an interrupted or failed run, with the present campaign file."""
+    """Resume an interrupted or failed run, with the current campaign file."""
     from rose_cli.campaign_file import parse_setting
     from rose_cli.commands.resume import ResumeOptions, preview
     from rose_cli.commands.resume import resume as command
