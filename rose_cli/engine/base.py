@@ -63,13 +63,24 @@ class Capacity:
 
 
 @dataclass(frozen=True)
+class Preload:
+    """The modules that a Python program finds imported already where an engine can start it *warm*, in a process forked
+    from one that has imported them. `learn`: report the installed modules that the program imported itself.
+    """
+
+    modules: tuple[str, ...] = ()
+    learn: bool = False
+
+
+@dataclass(frozen=True)
 class TaskRequest:
     """One attempt of one step, ready to run.
 
     `uid` is unique within a session. `argv[0]` is looked up on the PATH of the task's own environment. `pre_exec` are
     shell lines that run before it, in the same shell; if one ends with an exit code other than 0, the program is not
     started. `resources` are those of all `ranks` together; the local engine always starts one process. `hide` masks
-    the secrets in a string before a part of it is quoted in a message.
+    the secrets in a string before a part of it is quoted in a message. `preload`: start it warm if possible; None:
+    start a new interpreter.
     """
 
     uid: str
@@ -83,6 +94,7 @@ class TaskRequest:
     resources: Resources = Resources()
     ranks: int = 1
     hide: Callable[[str], str] = str
+    preload: Preload | None = None
 
 
 class ExitReason(str, Enum):
@@ -98,13 +110,19 @@ class ExitReason(str, Enum):
 
 @dataclass(frozen=True)
 class TaskOutcome:
-    """How a task ended. `seconds` is wall time from start to end, on a monotonic clock."""
+    """How a task ended. `seconds` is wall time from start to end, on a monotonic clock.
+
+    `cold_because`: why a program with `preload` was not started warm. `imported`: the installed modules that it
+    imported, if it was to report them and ended on its own.
+    """
 
     reason: ExitReason
     seconds: float
     exit_code: int | None = None
     signal: int | None = None
     message: str | None = None
+    cold_because: str | None = None
+    imported: tuple[str, ...] | None = None
 
     @property
     def succeeded(self) -> bool:
