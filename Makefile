@@ -83,9 +83,9 @@ picture: $(VENV)/.ready ## draw the picture of the table for the README, from a 
 
 # ---- Measure
 
-bench: $(VENV)/.ready ## run the benchmarks, one after the other
-	@test -n '$(wildcard benchmarks/*.py)' || { echo 'no benchmark in benchmarks/' >&2; exit 1; }
-	@set -e; for file in $(sort $(wildcard benchmarks/*.py)); do echo "$$file"; $(BIN)/python "$$file"; done
+# Some sections only: ARGS='overhead warm'. What is measured already: ARGS=--resume. More rounds: ARGS=--long
+bench: $(VENV)/.ready ## measure rose and what it is compared with, and write docs/benchmarks.md
+	$(BIN)/python -m benchmarks --write docs/benchmarks.md $(ARGS)
 
 # Separate from the others, because it starts pilots and takes some minutes.
 bench-pilot: $(VENV)/.ready $(VENV)/.pilot ## compare a campaign on a pilot with a hand-written equivalent

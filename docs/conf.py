@@ -17,7 +17,7 @@ PAGES = {
     "First steps": ["docs/write-your-own", "docs/cookbook", "docs/from-the-rose-tutorial"],
     "Reference": ["docs/campaign-file", "docs/commands", "docs/from-laptop-to-cluster", "docs/ci"],
     "What to rely on": ["docs/guarantees", "SECURITY", "CHANGELOG", "docs/licences"],
-    "Background": ["docs/how-it-works", "CONTRIBUTING", "tests/field/README", "docs/glossary"],
+    "Background": ["docs/how-it-works", "docs/benchmarks", "CONTRIBUTING", "tests/field/README", "docs/glossary"],
 }
 """The navigation; a page that is missing here is an error."""
 
