@@ -184,12 +184,18 @@ class _Campaign:
 
 def _plan_of(directory: RunDirectory) -> _Campaign:
     data = json.loads(read_regular(directory.plan, MOST_PLAN_BYTES, text=True))
-    found: dict[str, list[str]] = {}
-    for learner in data["plan"]["learners"]:
-        found[learner["name"]] = [step["task"] for step in learner["steps"]]
-        if learner.get("criterion"):
-            found[learner["name"]].append(learner["criterion"]["step"]["task"])
-    return _Campaign(found)
+    plan = data["plan"]
+    shared = plan.get("shared", {})
+    return _Campaign({learner["name"]: _tasks_of(learner, shared) for learner in plan["learners"]})
+
+
+def _tasks_of(learner: Mapping[str, Any], shared: Mapping[str, Any]) -> list[str]:
+    """A position stands for what learners have in common; plans of older formats have no positions."""
+    steps = [shared["steps"][step] if isinstance(step, int) else step for step in learner["steps"]]
+    criterion = learner.get("criterion")
+    if criterion is not None:
+        steps.append((shared["criteria"][criterion] if isinstance(criterion, int) else criterion)["step"])
+    return [step["task"] for step in steps]
 
 
 def _campaign_of(path: Path) -> _Campaign:

@@ -6,6 +6,7 @@ A checksum in a journal tells of damage, and is no signature: whoever can write 
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -64,10 +65,22 @@ def change_records(run: Path, change: Callable[[dict[str, Any]], object]) -> Non
 
 
 def change_plan(run: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Whatever learners share is put into each of them first, so that it can be changed for one."""
     path = run / "plan.json"
     document = json.loads(path.read_text(encoding="utf-8"))
+    spread(document["plan"])
     change(document["plan"])
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def spread(plan: dict[str, Any]) -> None:
+    """Put what the learners share into each of them, as plans of format 2 have it."""
+    shared = plan.pop("shared")
+    for learner in plan["learners"]:
+        for kind in ("steps", "files"):
+            learner[kind] = [deepcopy(shared[kind][position]) for position in learner[kind]]
+        if learner["criterion"] is not None:
+            learner["criterion"] = deepcopy(shared["criteria"][learner["criterion"]])
 
 
 def every_command(plan: dict[str, Any]) -> list[dict[str, Any]]:

@@ -39,14 +39,16 @@ OWN_VARIABLES = "ROSE_"
 def directory_name_error(name: str) -> tuple[str, str] | None:
     """Why a name cannot be that of a learner and its directory: message and hint."""
     # full-width dots are harmless here, but become '..' wherever they are normalised
-    return _directory_name_error(name) or _directory_name_error(unicodedata.normalize("NFKC", name))
+    if (found := _directory_name_error(name)) is not None or name.isascii():
+        return found
+    return _directory_name_error(unicodedata.normalize("NFKC", name))
 
 
 def _directory_name_error(name: str) -> tuple[str, str] | None:
     if not name.strip():
         return "it is empty", "omit 'name' to get the name learner-<index>"
-    odd = next((c for c in name if c in "/\\" or not c.isprintable()), None)
-    if odd is not None:
+    if not name.isprintable() or "/" in name or "\\" in name:
+        odd = next(c for c in name if c in "/\\" or not c.isprintable())
         return f"it contains '{odd if odd.isprintable() else repr(odd)[1:-1]}'", "write - or _ instead"
     if name[0] in "-. " or name[-1] in ". ":
         return f"it starts or ends with '{name[0] if name[0] in '-. ' else name[-1]}'", "remove it"

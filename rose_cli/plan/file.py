@@ -2,7 +2,8 @@
 
 In memory every path is absolute. On disk the campaign's directory is relative to the run directory, and its files are
 relative to that directory, so that a directory with campaign and runs can be moved or copied as a whole. A run that was
-moved on its own finds its campaign where it was. Format 1 had absolute paths, and is read in the same way.
+moved on its own finds its campaign where it was. Format 1 had absolute paths, and is read in the same way. Formats 1
+and 2 repeated the steps of each learner, which format 3 has once.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose_cli.plan.codec import InvalidPlanError, decode, encode
+from rose_cli.plan.codec import InvalidPlanError, decode, encode_plan
 from rose_cli.plan.model import Origin, Plan
 from rose_cli.util.errors import RunDirectoryError
 from rose_cli.util.files import planted_file_hint, read_regular
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
 
     from rose_cli.plan.model import FilePlan
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """An older rose ignores fields that it does not know, but continues no run whose journal is of a newer format."""
+_DEEPEST = 3
+"""The depth of the tables of what learners share: below it a value is on one line."""
 MOST_BYTES = 1 << 30
 """A plan of a million commands, the maximum, takes less."""
 MOST_CAMPAIGN_BYTES = 1 << 21
@@ -38,7 +41,20 @@ def dump_plan(plan: Plan, run: Path) -> str:
     """The contents of plan.json in the run directory `run`."""
     origin = Origin(str(run.absolute()), plan.campaign_dir)
     written = replace(_unrooted(plan, origin), origin=origin)
-    return json.dumps({"format": FORMAT_VERSION, "plan": encode(written)}, indent=1) + "\n"
+    return _laid_out({"format": FORMAT_VERSION, "plan": encode_plan(written)}) + "\n"
+
+
+def _laid_out(value: object, depth: int = 0) -> str:
+    """As JSON, in lines for a reader down to single steps and learners, which have a line each."""
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    if depth > _DEEPEST or not value or not isinstance(value, dict | list):
+        return json.dumps(value)
+    if isinstance(value, dict):
+        lines = [f"{json.dumps(key)}: {_laid_out(entry, depth + 1)}" for key, entry in value.items()]
+    else:
+        lines = [json.dumps(entry) for entry in value]
+    between = "\n" + " " * (depth + 1)
+    return opening + between + f",{between}".join(lines) + between[:-1] + closing
 
 
 def load_plan(path: Path) -> Plan:
@@ -134,9 +150,12 @@ def _rooted(plan: Plan, run: Path) -> Plan:
 
 
 def _with_files(plan: Plan, change: Callable[[FilePlan], FilePlan]) -> Plan:
+    @cache
+    def changed(files: tuple[FilePlan, ...]) -> tuple[FilePlan, ...]:
+        return tuple(map(change, files))
+
     learners = tuple(
-        replace(learner, files=tuple(map(change, learner.files))) if learner.files else learner
-        for learner in plan.learners
+        replace(learner, files=changed(learner.files)) if learner.files else learner for learner in plan.learners
     )
     return replace(plan, learners=learners)
 

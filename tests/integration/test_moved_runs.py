@@ -15,6 +15,7 @@ import pytest
 from rose_cli.journal.codec import decode, encode, from_json, to_json
 from rose_cli.util.processes import process_is_running
 from tests.conftest import PATIENCE, Rose, wait_until
+from tests.forge import spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -360,7 +361,8 @@ def old(here: Rose) -> Rose:
     path = run_in(here) / "plan.json"
     document = json.loads(path.read_text())
     plan = document["plan"]
-    assert (document["format"], plan["campaign_dir"], plan["campaign_file"]) == (2, "../..", "campaign.yaml")
+    assert (document["format"], plan["campaign_dir"], plan["campaign_file"]) == (3, "../..", "campaign.yaml")
+    spread(plan)
     del plan["origin"]
     plan["campaign_dir"], plan["campaign_file"] = str(here.folder), str(here.folder / "campaign.yaml")
     for learner in plan["learners"]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rose_cli.config.rules import MAX_COUNT, MAX_REGEX_CHARACTERS, MAX_SEED, MAX_SIZE
-from rose_cli.plan.codec import InvalidPlanError, decode, encode
+from rose_cli.plan.codec import InvalidPlanError, decode, encode, encode_plan
 from rose_cli.plan.model import CRITERION, Adaptive, Number
 from tests.check.fixture import Campaigns
 
@@ -271,3 +271,58 @@ def test_an_engine_has_what_it_needs_and_no_more(document: dict[str, Any]) -> No
             "pilot",
             name,
         )
+
+
+# --- what learners share -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shared(document: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(json.dumps(encode_plan(decode(document))))
+    return found
+
+
+def test_what_is_shared_comes_back(document: dict[str, Any], shared: dict[str, Any]) -> None:
+    assert decode(shared) == decode(document)
+    assert shared["learners"][1]["steps"] == [0, 1]
+    shared["learners"][1]["steps"] = [0, document["learners"][1]["steps"][1]]
+    assert decode(shared) == decode(document), "a value may stand where a position could"
+
+
+@pytest.mark.parametrize("position", [2, -1, 10**30, True, 0.0, "0", None])
+@pytest.mark.parametrize("key", ["steps", "files"])
+def test_a_position_is_one_in_the_table(shared: dict[str, Any], key: str, position: object) -> None:
+    found = fault(shared, ("learners", 1, key), [position])
+    assert found.way == ("learners", 1, key, 0)
+    assert str(found.why).startswith("cannot be ")
+
+
+@pytest.mark.parametrize("position", [1, -1, True, "0"])
+def test_the_position_of_a_criterion_too(shared: dict[str, Any], position: object) -> None:
+    assert fault(shared, ("learners", 1, "criterion"), position).way == ("learners", 1, "criterion")
+
+
+def test_a_position_that_the_table_does_not_have_is_explained(shared: dict[str, Any]) -> None:
+    assert str(fault(shared, ("learners", 1, "steps"), [0, 2])) == (
+        "'learners.1.steps.1' cannot be 2: 'shared' has 2 of its kind"
+    )
+
+
+@pytest.mark.parametrize("value", [None, [], "x", {"steps": {}}, {"steps": [5]}, {"steps": [[]]}, {"criteria": [0]}])
+def test_tables_of_another_shape_are_refused(shared: dict[str, Any], value: object) -> None:
+    assert fault(shared, ("shared",), value).way[0] == "shared"
+
+
+def test_a_fault_in_what_is_shared_says_where_it_is(shared: dict[str, Any]) -> None:
+    found = fault(shared, ("shared", "steps", 0, "otherwise", "retries"), -1)
+    assert str(found) == "'shared.steps.0.otherwise.retries' cannot be -1"
+
+
+def test_a_step_that_no_learner_refers_to_is_checked_as_well(shared: dict[str, Any]) -> None:
+    unused = {**shared["shared"]["steps"][0], "task": "../x"}
+    found = fault(shared, ("shared", "steps"), [*shared["shared"]["steps"], unused])
+    assert found.way == ("shared", "steps", 2, "task")
+
+
+def test_the_same_step_twice_in_a_learner_is_two_tasks_of_one_name(shared: dict[str, Any]) -> None:
+    assert fault(shared, ("learners", 1, "steps"), [0, 0]).why == "has two tasks with the same name"

@@ -6,7 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +15,7 @@ from rose_cli.plan.file import dump_plan, load_plan
 from rose_cli.util.errors import RunDirectoryError
 from tests.check.fixture import HERE
 from tests.conftest import CAMPAIGNS
+from tests.forge import spread
 
 if TYPE_CHECKING:
     from rose_cli.plan.model import Plan
@@ -104,7 +105,7 @@ def test_a_file_with_another_shape_is_damaged(compiled: Compile, tmp_path: Path,
 
 def test_a_file_of_a_newer_rose_is_said_to_be_one(compiled: Compile, tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
-    path.write_text(dump_plan(compiled(""), tmp_path).replace('"format": 2', '"format": 3'), encoding="utf-8")
+    path.write_text(dump_plan(compiled(""), tmp_path).replace('"format": 3', '"format": 4'), encoding="utf-8")
     with pytest.raises(RunDirectoryError, match="newer rose"):
         load_plan(path)
 
@@ -116,8 +117,64 @@ def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
 
 def test_the_file_is_laid_out_for_a_reader(compiled: Compile, tmp_path: Path) -> None:
     lines = dump_plan(compiled(""), tmp_path).split("\n")
-    assert lines[:3] == ["{", ' "format": 2,', ' "plan": {']
+    assert lines[:3] == ["{", ' "format": 3,', ' "plan": {']
     assert lines[-2:] == ["}", ""]
+    shared = json.loads("\n".join(lines))["plan"]["shared"]["steps"]
+    assert [json.loads(line.strip().rstrip(",")) for line in lines if '"otherwise"' in line] == shared, "a line a step"
+    assert sum('"name": "' in line for line in lines) == 1, "and a line a learner"
+
+
+MANY = """
+    files: [data.csv]
+    stop: {metric: mse, threshold: 0.1, executable: python check.py}
+    learners: [%s]
+    """
+
+
+def test_what_learners_share_is_written_once(compiled: Compile, tmp_path: Path) -> None:
+    def many(*learners: str) -> tuple[Plan, dict[str, Any]]:
+        plan = compiled(MANY % ", ".join(learners))
+        document: dict[str, Any] = json.loads(dump_plan(plan, tmp_path))["plan"]
+        assert read_back(plan, tmp_path) == plan
+        return plan, document
+
+    plan, document = many(*(f"{{name: l{number}}}" for number in range(20)))
+    own, shared = plan.learners[0].steps[0], document["shared"]
+    assert {kind: len(entries) for kind, entries in shared.items()} == {
+        "steps": len(plan.learners[0].steps),
+        "criteria": 1,
+        "files": 1,
+    }
+    assert document["learners"][7] == {
+        "name": "l7", "index": 7, "seed": plan.learners[7].seed, "max_iter": plan.learners[7].max_iter,
+        "steps": list(range(len(plan.learners[0].steps))), "criterion": 0, "files": [0],
+    }  # fmt: skip
+    back = load_plan(tmp_path / "plan.json")
+    assert len({id(learner.steps) for learner in back.learners}) == 1, "in memory too"
+    assert len({id(learner.files) for learner in back.learners}) == 1
+    faster = f"{own.task}: {{--n: 9}}"
+    _, document = many("{name: a}", f"{{name: b, {faster}}}", f"{{name: c, {faster}}}", "{name: d, stop: null}")
+    a, b, c, d = document["learners"]
+    assert a["steps"] != b["steps"] == c["steps"], "equal ones are shared, wherever they were written"
+    assert len(document["shared"]["steps"]) == len(plan.learners[0].steps) + 1
+    assert d == {**a, "name": "d", "index": 3, "seed": d["seed"], "criterion": None}
+
+
+def test_formats_without_shared_values_are_read_as_before(compiled: Compile, tmp_path: Path) -> None:
+    plan = compiled(MANY % "{name: a}, {name: b}")
+    document = json.loads(dump_plan(plan, tmp_path))
+    spread(document["plan"])
+    path = tmp_path / "plan.json"
+    for version in (2, 3):
+        path.write_text(json.dumps({**document, "format": version}), encoding="utf-8")
+        back = load_plan(path)
+        assert back == plan
+        assert back.learners[0].steps[0] is back.learners[1].steps[0]
+
+
+def test_a_plan_grows_by_a_line_with_each_learner(compiled: Compile, tmp_path: Path) -> None:
+    few, many = (len(dump_plan(compiled(f"learners: {count}"), tmp_path)) for count in (10, 1010))
+    assert (many - few) / 1000 < 200
 
 
 @pytest.mark.parametrize("text", ["", "# notes", "[]", "\n"])
@@ -192,7 +249,7 @@ def test_where_nothing_moved_everything_is_where_it_was(moves: Moves) -> None:
     assert (Path(plan.campaign_dir), Path(plan.campaign_file)) == (moves.campaign, moves.file)
     assert moves.sources() == [moves.campaign / "pool.csv", moves.there / "other.csv", moves.there / "other.csv"]
     document = json.loads((moves.run / "plan.json").read_text())["plan"]
-    written = [file["source"] for file in document["learners"][0]["files"]]
+    written = [file["source"] for file in document["shared"]["files"]]
     assert written == ["pool.csv", "../there/other.csv", str(moves.there / "other.csv")]
     assert (document["campaign_dir"], document["campaign_file"]) == ("../..", moves.file.name)
 
@@ -360,6 +417,7 @@ def old_format(moves: Moves) -> None:
     """The plan as format 1 had it: absolute paths, and nothing of where it was."""
     document = json.loads((moves.run / "plan.json").read_text())
     plan = document["plan"]
+    spread(plan)
     plan["campaign_dir"], plan["campaign_file"], plan["origin"] = str(moves.campaign), str(moves.file), None
     for learner in plan["learners"]:
         for file in learner["files"]:
