@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from pydantic import BaseModel
 
-from rose_cli.config import command, models
+from rose_cli.config import command, models, python_tasks
 from rose_cli.config import types as field_types
 from tools.markdown import table
 
@@ -34,6 +34,7 @@ KINDS: tuple[tuple[object, str], ...] = (
     (field_types.OptionName, "name"),
     (field_types.JsonPath, "dotted path"),
     (field_types.Regex, "regular expression"),
+    (python_tasks.Modules, "list of module names, `auto`, or `false`"),
     (command.Boolean, "`true` or `false`"),
     (command.Executable, "string, or list of arguments"),
     (command.Option, "[value](#options)"),

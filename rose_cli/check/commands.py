@@ -10,6 +10,7 @@ from rose_cli.check.engine import gpu_advice
 from rose_cli.check.literals import ShellLineChecker
 from rose_cli.check.origin import Layer, depending, origin_of, stop_layers, task_layers
 from rose_cli.check.programs import ProgramChecker
+from rose_cli.check.python_tasks import check_preload
 from rose_cli.config.iterations import REST
 from rose_cli.config.models import Iterations, Learner, TaskFields
 from rose_cli.plan.compile import Inherited, merge
@@ -69,6 +70,7 @@ class CommandChecker:
             yield from self._lines.check(command, layers)
             yield from check_resources(command, layers, self.campaign.engine, self.ctx)
             yield from check_snapshot(command, layers)
+            yield from check_preload(command, layers, self.campaign.engine, self.ctx)
 
 
 def _is_declared(fields: TaskFields) -> bool:

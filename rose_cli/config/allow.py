@@ -26,8 +26,7 @@ WARNING_CODES = frozenset(
      "not-installed", "not-visible", "one-argument", "out-of-range", "patience-too-long", "prints-nothing",
      "relative-path", "shell-sign", "similar-option", "threshold-always-met", "threshold-in-percent",
      "threshold-never-met", "too-many-resources", "typographic-sign", "unused-anchor", "unused-key", "unusual-operator",
-     "value-in-name",
-     "wrong-value")
+     "unused-preload", "value-in-name", "wrong-value")
 )  # fmt: skip
 """Every code that a warning can have."""
 

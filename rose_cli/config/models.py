@@ -35,6 +35,7 @@ from rose_cli.config.command import (
 )
 from rose_cli.config.errors import expected, fail, fail_if_any
 from rose_cli.config.iterations import IterationName, iteration_key, overlaps
+from rose_cli.config.python_tasks import Modules
 from rose_cli.config.rules import EngineKind
 from rose_cli.config.types import (
     CampaignName,
@@ -120,6 +121,12 @@ class TaskFields(Model):
         default=None,
         description="true: every later attempt finds the workspace as the first one found it",
         examples=["true"],
+    )
+    preload: Modules | None = Field(
+        default=None,
+        description="installed modules that a Python program finds imported already: a list, or auto; "
+        "false or `null`: none",
+        examples=["[numpy, sklearn.linear_model]"],
     )
     ranks: Count | None = Field(default=None, description="MPI ranks", examples=["4"])
     cores_per_rank: Count | None = Field(default=None, description="processor cores per rank", examples=["2"])
@@ -466,6 +473,7 @@ class Campaign(Model):
     )
     timeout: Duration | None = Field(default=None, description="for every task", examples=["30m"])
     on_failure: OnFailureWord = Field(default="stop_learner", description="for every task", examples=["continue"])
+    preload: Modules | None = Field(default=None, description="for every task that runs Python", examples=["auto"])
     limits: Limits = Field(default=Limits(), description="limits of the whole run", examples=["{wall_time: 11h30m}"])
     keep: Keep = Field(default=Keep(), description="what to keep of finished iterations", examples=["{logs: 10}"])
     stop_campaign: StopCampaign | None = Field(

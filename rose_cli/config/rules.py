@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 import warnings
+from keyword import iskeyword
 from typing import Literal, TypeAlias, get_args
 
 EngineKind: TypeAlias = Literal["local", "radical.pilot"]
@@ -21,6 +22,11 @@ ENGINE_KINDS, OPERATORS, ON_FAILURE = get_args(EngineKind), get_args(Operator), 
 MAX_NAME_BYTES = 100
 
 MAX_COUNT = 10_000_000
+
+MAX_MODULE_NAME = 200
+
+AUTO = "auto"
+"""The value of `preload` for modules that rose finds out."""
 
 MAX_SEED = 2**63 - 1
 
@@ -68,6 +74,12 @@ def is_task_name(name: str) -> bool:
 
 def is_variable_name(name: str) -> bool:
     return _VARIABLE.fullmatch(name) is not None
+
+
+def is_module_name(name: str) -> bool:
+    """Whether it is a dotted name that Python could import."""
+    parts = name.split(".")
+    return len(name) <= MAX_MODULE_NAME and all(part.isidentifier() and not iskeyword(part) for part in parts)
 
 
 def is_option_name(name: str) -> bool:

@@ -94,6 +94,7 @@ _SYNONYMS: dict[type[BaseModel], dict[str, str]] = {
             on_failure="onerror continueonerror errorstrategy ignoreerrors allowfailure iffail onfail",
             replicas="copies nreplicas numreplicas replica repeat repeats instances count members",
             snapshot="checkpoint backup restore",
+            preload="imports import preimport preimports warm warmup warmstart preloads modulestopreload",
             ranks="ntasks mpi mpiranks nranks processes nprocs nproc numprocs np procs",
             cores_per_rank="cpus cpu cores ncpus ncores numcpus numcores cpuspertask threads nthreads njobs slots",
             gpus_per_rank="gpus gpu ngpus numgpus gpuspertask",

@@ -32,7 +32,7 @@ ALWAYS: Ranges = ((0, None),)
 
 _FREE = frozenset(
     ("environment", "pre_exec", "timeout_seconds", "retries", "retry_pause_seconds", "on_failure", "ranks", "resources",
-     "snapshot", "order")
+     "snapshot", "preload", "order")
 )  # fmt: skip
 """Fields of a command that decide how it runs, but not what it computes; and the order of its options."""
 
@@ -396,7 +396,7 @@ def _merged(edits: Iterable[Edit]) -> list[Edit]:
     return list(found.values())
 
 
-_INHERITED = frozenset(("env", "pre_exec", "timeout", "retries", "retry pause", "on_failure"))
+_INHERITED = frozenset(("env", "pre_exec", "timeout", "retries", "retry pause", "on_failure", "preload"))
 
 
 # --- steps ---------------------------------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from rose_cli.engine.base import ExitReason, TaskOutcome, TaskRequest
+from rose_cli.config.rules import AUTO
+from rose_cli.engine.base import ExitReason, Preload, TaskOutcome, TaskRequest
 from rose_cli.journal import events as e
 from rose_cli.loop.metric import NoMetricError, read_metric
 from rose_cli.loop.output import last_lines, remove_old_report, report_of, same_content
@@ -204,7 +205,16 @@ class Attempt:
             resources=self._plan.resources,
             ranks=self._plan.launched_ranks,
             hide=self._secrets.masked,
+            preload=self._preload,
         )
+
+    @property
+    def _preload(self) -> Preload | None:
+        """The modules that this program finds imported; on a pilot it starts in a new interpreter."""
+        modules = self._plan.preload
+        if not modules or self._session.plan.engine.pilot is not None:
+            return None
+        return Preload(learn=True) if modules == (AUTO,) else Preload(modules)
 
     async def _on_start(self, command: Command, watched: WatchedAttempt) -> None:
         if self._session.recorder.nearly_full:

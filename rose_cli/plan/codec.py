@@ -33,6 +33,7 @@ from rose_cli.config.rules import (
     OWN_VARIABLES,
     directory_name_error,
     folded,
+    is_module_name,
     is_option_name,
     is_task_name,
     is_variable_name,
@@ -348,6 +349,10 @@ def _task_name(name: str) -> str | None:
     return None if is_task_name(name) else f"{_cannot_be(name)}: a task cannot have that name"
 
 
+def _module_name(name: str) -> str | None:
+    return None if is_module_name(name) else f"{_cannot_be(name)}: a module cannot have that name"
+
+
 def _target(target: str) -> str | None:
     way = os.path.normpath(target)
     return f"{_cannot_be(target)}: it would be outside the workspace" if not target or leads_out(way) else None
@@ -435,6 +440,7 @@ _RULES: dict[tuple[type, str], Fault] = {
     (m.CommandPlan, "retry_pause_seconds"): _seconds,
     (m.CommandPlan, "replicas"): _positive,
     (m.CommandPlan, "ranks"): _positive,
+    (m.CommandPlan, "preload"): _each(_module_name),
     (Resources, "cores"): _within(1, MAX_COUNT**2),
     (Resources, "gpus"): _share,
     (Resources, "memory_mb"): _share,

@@ -34,7 +34,7 @@ from rose_cli.plan.model import (
     Plan,
     StepPlan,
 )
-from rose_cli.plan.words import looked_up
+from rose_cli.plan.words import is_python, looked_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -69,7 +69,7 @@ def merge(inherited: Inherited, layers: Sequence[TaskFields]) -> CommandPlan:
     retries = _last(layers, "retries", inherited.campaign.retries)
     ranks = _last(layers, "ranks", None) or 1
     words, shell = [(layer.executable.words, bool(layer.shell)) for layer in layers if layer.executable is not None][-1]
-    return CommandPlan(
+    command = CommandPlan(
         words=words,
         shell=shell,
         args=_last(layers, "args", None) or (),
@@ -86,6 +86,23 @@ def merge(inherited: Inherited, layers: Sequence[TaskFields]) -> CommandPlan:
         snapshot=bool(_last(layers, "snapshot", None)),
         beside=() if shell else inherited.beside(words),
     )
+    return command if why_never_warm(command) else replace(command, preload=preloaded(inherited, layers))
+
+
+def preloaded(inherited: Inherited, layers: Sequence[TaskFields]) -> tuple[str, ...]:
+    """The modules that the layers name for a task, or only `AUTO`."""
+    return _last(layers, "preload", inherited.campaign.preload) or ()
+
+
+def why_never_warm(command: CommandPlan) -> str | None:
+    """Why no engine can start a command with modules imported already; None if one might."""
+    if command.shell:
+        return "a shell runs the command"
+    if not is_python(command.words):
+        return "the program is not Python"
+    if command.ranks > 1:
+        return "an MPI launcher starts its ranks"
+    return "'pre_exec' runs before it in a shell" if command.pre_exec else None
 
 
 def _last(layers: Sequence[TaskFields], field: str, default: Any) -> Any:  # noqa: ANN401 - the field's own type

@@ -50,7 +50,7 @@ class CommandPlan:
     """A task's command with all layers merged. Words, arguments, options and variables may contain placeholders.
 
     `beside` are the positions of the words that name files beside the campaign file; None, from an older rose: all
-    words that do so when it runs.
+    words that do so when it runs. `preload` are the modules to import before the program starts, or only `AUTO`.
     """
 
     words: tuple[str, ...]
@@ -68,6 +68,7 @@ class CommandPlan:
     resources: Resources
     snapshot: bool = False
     beside: tuple[int, ...] | None = None
+    preload: tuple[str, ...] = ()
 
     @property
     def launched_ranks(self) -> int:

@@ -102,6 +102,7 @@ def settings_of(task: str, command: CommandPlan) -> Settings:
         "retries": retries if command.retries else None,
         "on_failure": command.on_failure if command.on_failure != "stop_learner" else None,
         "snapshot": command.snapshot or None,
+        "preload": command.preload or None,
         "pre_exec": command.pre_exec or None,
     }
     found: Settings = {Setting(task, kind): value for kind, value in plain.items() if value is not None}

@@ -144,6 +144,11 @@ def looked_up(words: Sequence[str], campaign_dir: str) -> tuple[int, ...]:
     )
 
 
+def is_python(words: Sequence[str]) -> bool:
+    """Whether a command starts an interpreter of Python."""
+    return base_name(words[0]) in ("python", "{python}")
+
+
 def is_path(word: str) -> bool:
     """Whether a word looks like a path: with a slash in it, or the suffix of a script."""
     return "/" in word or PurePath(word).suffix in RUNNERS

@@ -82,7 +82,9 @@ def shown(key: Sequence[str], value: object) -> str:
     return _cut(masked_entry(key[-1], _scalar(value)))
 
 
-_LISTS = {"executable": shlex.join, "args": shlex.join, "pre_exec": "; ".join, "options": " ".join}
+_LISTS = {
+    "executable": shlex.join, "args": shlex.join, "pre_exec": "; ".join, "options": " ".join, "preload": ", ".join,
+}  # fmt: skip
 
 
 def _cut(text: str) -> str:

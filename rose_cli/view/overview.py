@@ -194,4 +194,4 @@ def _notes(found: Overview, task: str) -> Iterator[str]:
             yield value_text(setting, value, noun=True)
 
 
-_NOTES = ("ranks", "cores", "gpus", "mem", "timeout", "retries", "on_failure", "snapshot")
+_NOTES = ("ranks", "cores", "gpus", "mem", "timeout", "retries", "on_failure", "snapshot", "preload")

@@ -48,6 +48,7 @@ def value_text(setting: Setting, value: object, *, noun: bool = False) -> str:
         "env": lambda: masked_environment({setting.name: str(value)})[setting.name],
         "mem": lambda: size_text(float(str(value))),
         "timeout": lambda: exact_duration(float(str(value))),
+        "preload": lambda: ", ".join(value),  # type: ignore[arg-type]
         "retries": lambda: _retries(*value),  # type: ignore[misc]
         "option": lambda: _option_text(setting.name, value),
     }

@@ -133,6 +133,7 @@ class SimulatedEngine:
         self._state = state
         self._slots = Slots(capacity)
         self.under_way: set[Try] = set()
+        self.requests: list[TaskRequest] = []
         self._ends = anyio.Event()
         self.most_under_way = 0
 
@@ -146,6 +147,7 @@ class SimulatedEngine:
         on_start: Callable[[], Awaitable[None]],
         on_spawn: Callable[[int, int], None] | None = None,
     ) -> TaskOutcome:
+        self.requests.append(request)
         async with self._slots.hold(request.resources):
             await on_start()
             if on_spawn is not None:
@@ -209,6 +211,8 @@ class World:
     seconds: float = 0.0
     """How long the latest session took."""
     most_under_way: int = 0
+    requests: list[TaskRequest] = field(default_factory=list)
+    """What the engines of all sessions were asked for."""
 
     @classmethod
     def of(cls, folder: Path, text: str, script: Callable[[Try], Fate], **more: Any) -> World:
@@ -285,6 +289,7 @@ class World:
         finally:
             self.seconds = loop.time()
             self.most_under_way = max(self.most_under_way, engine.most_under_way)
+            self.requests += engine.requests
             await recorder.close()
 
 

@@ -105,6 +105,19 @@ def test_what_falsifies_nothing_is_applied(tmp_path: Path, old: str, new: str, l
         assert line.startswith(start), line
 
 
+def test_what_is_preloaded_may_always_change(tmp_path: Path) -> None:
+    python = BASE.replace('"true"', '"{python} -c 1"')
+    other = python.replace("seed: 1", "seed: 1\npreload: [numpy, scipy.linalg]").replace(
+        "retries", "preload: auto, retries"
+    )
+    comparison = compare(compiled(python, tmp_path), compiled(other, tmp_path), states(), {})
+    assert comparison.refused == ()
+    assert shown(comparison) == [
+        "sim preload: not set → numpy, scipy.linalg  (sim from the next iteration of all learners)",
+        "train preload: not set → auto  (train from the next iteration of all learners)",
+    ]
+
+
 REFUSED: list[tuple[str, str, str]] = [
     ("--n: 1", "--n: 2", "sim options --n: 1 → 2: iterations 0-2 of a ran with 1"),
     ("--mode: fast", "--mode: slow", "sim options --mode: 'fast' → 'slow': iterations 0-2 of a ran with 'fast'"),

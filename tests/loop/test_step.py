@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rose_cli.engine.base import ExitReason, TaskOutcome
+from rose_cli.engine.base import ExitReason, Preload, TaskOutcome
 from rose_cli.journal import events as e
 from rose_cli.journal.recorder import Recorder
 from rose_cli.loop.metric import COARSE_GRAIN_SECONDS
@@ -42,6 +42,23 @@ def test_nothing_is_started_once_the_journal_is_on_its_reserve(tmp_path: Path, m
     assert "disk is full" in result.message
     assert tried == []
     assert named(world, e.AttemptStarted) == []
+
+
+def test_an_engine_is_asked_to_preload_what_the_plan_says(tmp_path: Path) -> None:
+    text = """
+        max_iter: 1
+        preload: [json]
+        tasks:
+          named: {executable: "{python} -c pass"}
+          found: {executable: "{python} -c pass", preload: auto}
+          cold: {executable: "{python} -c pass", preload: false}
+          shell: {executable: "{python} -c pass", shell: true}
+        learners: [{name: a}]
+    """
+    world = World.of(tmp_path, text, lambda _: Fate())
+    world.run()
+    found = {request.environment["ROSE_TASK"]: request.preload for request in world.requests}
+    assert found == {"named": Preload(("json",)), "found": Preload(learn=True), "cold": None, "shell": None}
 
 
 def test_an_attempt_that_is_cancelled_is_recorded_before_the_session_ends(tmp_path: Path) -> None:

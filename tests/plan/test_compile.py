@@ -406,6 +406,46 @@ def test_whole_nodes_come_with_their_gpus(compiled: Compile) -> None:
     assert compiled("engine: {kind: radical.pilot, nodes: 2}").engine.gpus == ()
 
 
+# --- preload -------------------------------------------------------------------------------------------------------
+
+
+def preloads(plan: Plan) -> dict[str, tuple[str, ...]]:
+    return {step.task: step.command(0).preload for step in only(plan).all_steps}
+
+
+def test_what_the_campaign_preloads_every_task_that_runs_python_preloads(compiled: Compile) -> None:
+    plan = compiled("""
+        preload: [numpy, scipy.linalg]
+        tasks:
+          script: {executable: python sim.py}
+          same: {executable: "{python} sim.py"}
+          path: {executable: /usr/bin/python3.11 sim.py}
+          shell: {executable: python sim.py, shell: true}
+          prepared: {executable: python sim.py, pre_exec: module load python}
+          other: {executable: bash sim.py}
+        stop: {metric: mse, threshold: 1, executable: python check.py}
+    """)
+    warm, cold = ("numpy", "scipy.linalg"), ()
+    assert preloads(plan) == {
+        "script": warm, "same": warm, "path": warm, "shell": cold, "prepared": cold, "other": cold, "criterion": warm,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("nothing", ["null", "[]", "false"])
+def test_a_task_and_a_learner_can_preload_something_else_or_nothing(compiled: Compile, nothing: str) -> None:
+    plan = compiled(f"""
+        preload: [numpy]
+        tasks:
+          a: {{executable: python sim.py}}
+          b: {{executable: python sim.py, preload: auto}}
+          c: {{executable: python sim.py, preload: {nothing}}}
+          d: {{executable: python sim.py, preload: auto}}
+          e: {{executable: python sim.py, preload: auto}}
+        learners: [{{d: {{preload: {nothing}}}, e: {{preload: [json, json]}}}}]
+    """)
+    assert preloads(plan) == {"a": ("numpy",), "b": ("auto",), "c": (), "d": (), "e": ("json",)}
+
+
 # --- what is not said ----------------------------------------------------------------------------------------------
 
 

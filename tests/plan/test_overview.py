@@ -52,6 +52,7 @@ commands = st.builds(
     ranks=st.integers(1, 2),
     resources=st.builds(Resources, cores=st.integers(1, 3), gpus=st.just(0), memory_mb=st.integers(0, 1)),
     snapshot=st.booleans(),
+    preload=st.sampled_from([(), ("auto",), ("numpy", "scipy.linalg")]),
     beside=st.just(()),
 )
 
@@ -176,6 +177,7 @@ def command_of(task: str, settings: Mapping[Setting, Any], like: CommandPlan) ->
         ranks=given.get("ranks", 1),
         resources=Resources(given.get("cores", 1), given.get("gpus", 0), given.get("mem", 0)),
         snapshot=given.get("snapshot", False),
+        preload=given.get("preload", ()),
         beside=beside,
     )
 

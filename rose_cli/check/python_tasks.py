@@ -1,0 +1,86 @@
+"""Checks the modules that Python tasks preload."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from rose_cli.config.rules import AUTO
+from rose_cli.plan.compile import why_never_warm
+from rose_cli.util.errors import Diagnostic, KeyPath, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from rose_cli.check.origin import Layer
+    from rose_cli.config.models import Campaign, Engine, TaskFields
+    from rose_cli.plan.context import CheckContext
+    from rose_cli.plan.model import CommandPlan, Plan
+
+
+def check_preload(
+    command: CommandPlan, layers: Sequence[Layer[TaskFields]], engine: Engine, ctx: CheckContext
+) -> Iterator[Diagnostic]:
+    """Check what a layer of this command preloads; `layers` go from the most specific one to the declaration."""
+    layer = next((layer for layer in layers if layer.defines("preload")), None)
+    if layer is None or not layer.fields.preload:
+        return
+    path, why = (*layer.path, "preload"), why_never_warm(command)
+    if why is not None:
+        depends_on = ((*layer.path, "executable"), ("pre_exec",))
+        yield _without_effect(path, why, "remove it", depends_on)
+    elif engine.kind != "local":
+        yield _on_a_pilot(path)
+    yield from _check_modules(layer.fields.preload, path, _own_directories([command], ctx))
+
+
+def check_common_preload(campaign: Campaign, plan: Plan, ctx: CheckContext) -> Iterator[Diagnostic]:
+    """Check what the campaign preloads for all tasks; no matter that some of them do not run Python."""
+    if not campaign.preload:
+        return
+    steps = {id(step): step for learner in plan.learners for step in learner.all_steps}.values()
+    commands = [command for step in steps for command in step.commands]
+    whys = [why_never_warm(command) for command in commands]
+    if whys and None not in whys:
+        why = whys[0] if len(set(whys)) == 1 else "no task starts Python directly"
+        yield _without_effect(("preload",), str(why), "remove it", (("tasks",), ("learners",), ("pre_exec",)))
+    elif campaign.engine.kind != "local":
+        yield _on_a_pilot(("preload",))
+    yield from _check_modules(campaign.preload, ("preload",), _own_directories(commands, ctx))
+
+
+def _without_effect(path: KeyPath, why: str, hint: str, depends_on: tuple[KeyPath, ...]) -> Diagnostic:
+    message = f"'preload' has no effect: {why}"
+    return Diagnostic("unused-preload", message, path, hint, Severity.WARNING, at_key=True, depends_on=depends_on)
+
+
+def _on_a_pilot(path: KeyPath) -> Diagnostic:
+    hint = "remove it, or keep it for the local engine and add the comment '# rose: allow unused-preload'"
+    why = "on radical.pilot, each task starts a new interpreter"
+    return _without_effect(path, why, hint, (("engine", "kind"),))
+
+
+def _check_modules(modules: Sequence[str], path: KeyPath, directories: Sequence[Path]) -> Iterator[Diagnostic]:
+    """The user's own modules must be imported afresh: they may read the iteration, and may be edited during a run."""
+    for position, name in enumerate(modules):
+        file = next((file for each in directories if (file := _file_of(name, each)) is not None), None)
+        if name != AUTO and file is not None:
+            message = (
+                f"the module '{name}' is beside the campaign file, in '{file}': it is imported afresh in every task"
+            )
+            hint = "remove it; preload only installed packages"
+            yield Diagnostic("own-module", message, (*path, position), hint)
+
+
+def _own_directories(commands: Iterable[CommandPlan], ctx: CheckContext) -> list[Path]:
+    """Where Python finds the user's own modules: beside the campaign file, and beside each script."""
+    scripts = {command.words[position] for command in commands for position in command.beside or ()}
+    return [ctx.campaign_dir, *{(ctx.campaign_dir / script).parent: None for script in sorted(scripts)}]
+
+
+def _file_of(module: str, directory: Path) -> str | None:
+    """The file in a directory that has the module, or the package that it is in, as the user calls it."""
+    first, *_ = parts = module.split(".")
+    files = (f"{first}.py", f"{first}/__init__.py", "/".join(parts) + ".py", "/".join(parts) + "/__init__.py")
+    return next((file for file in files if os.path.isfile(directory / file)), None)  # noqa: PTH113 - does not raise
