@@ -1,0 +1,3 @@
+import os
+
+VALUE = os.path.basename(__file__)

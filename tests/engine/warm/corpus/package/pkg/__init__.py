@@ -1,0 +1,1 @@
+print("init of pkg", __name__)

@@ -1,0 +1,3 @@
+from . import helper
+
+helper.no_such_attribute()

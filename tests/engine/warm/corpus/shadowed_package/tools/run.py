@@ -1,0 +1,1 @@
+import joblib; print(joblib.WHO)

@@ -1,0 +1,7 @@
+"""A user's modules that are named as those of the standard library: the user's win, as beside any script."""
+# all cold: random
+
+import queue
+import random
+
+print(random.WHO, queue.WHO)

@@ -1,0 +1,4 @@
+"""A script with wrong indentation."""
+if True:
+    x = 1
+  y = 2
