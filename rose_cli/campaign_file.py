@@ -8,7 +8,7 @@ import re
 import shutil
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ from rose_cli.engine.machine import machine_capacity
 from rose_cli.plan.compile import Overlay, compile_plan, with_learners
 from rose_cli.plan.context import CheckContext
 from rose_cli.plan.secrets import secrets_of_plan
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import CampaignError, UsageError, check_known
 from rose_cli.util.redact import Secrets, masked_setting, remember
 from rose_cli.util.secrets import secrets_of_document, secrets_of_words

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from rose_cli.plan.file import CAMPAIGN_TEXT, MOST_CAMPAIGN_BYTES, dump_plan
 from rose_cli.plan.model import Lineage
 from rose_cli.plan.secrets import secrets_of_plan
 from rose_cli.runs.changes import campaign_has_changed, checksum
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import CampaignError, RoseError, UsageError
 from rose_cli.util.files import read_regular
 from rose_cli.util.ownership import ownership_problem

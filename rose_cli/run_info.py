@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from rose_cli.journal.state import Expected, LearnerState, RunState, Status, run
 from rose_cli.plan.file import load_plan
 from rose_cli.plan.model import Lineage
 from rose_cli.runs.lock import LockOwner, is_alive, is_hidden, read_owner
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import RoseError, RunDirectoryError
 from rose_cli.util.ownership import OVERFLOW_UID
 from rose_cli.view.console import notice

@@ -10,7 +10,7 @@ import sys
 import time
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from rose_cli.loop.session import Session
 from rose_cli.loop.supervisor import Supervisor
 from rose_cli.runs.lock import lock_time
 from rose_cli.runs.stop_requests import take_requests
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import EngineError, ExitCode, RoseError
 from rose_cli.util.files import directory_identity
 from rose_cli.util.host import SuspensionGauge, boot_id, steady_clock

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rose_cli.find_runs import find_run, name_of
 from rose_cli.plan.file import load_plan
 from rose_cli.runs.listing import default_run, refers_to_run, runs_of
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import RunDirectoryError, UsageError, check_known
 from rose_cli.util.text import did_you_mean, listed
 from rose_cli.view.console import notice

@@ -170,6 +170,11 @@ def test_the_watchdog_needs_the_standard_library_alone() -> None:
             assert each.imported in WATCHDOG if each.own else each.package in sys.stdlib_module_names, each
 
 
+def test_dataclasses_are_those_that_compile_nothing_at_import() -> None:
+    standard = {each.importer for each in all_imports() if each.imported == "dataclasses.dataclass"}
+    assert standard == {"util.dataclass"}
+
+
 def test_the_plan_knows_neither_yaml_nor_pydantic() -> None:
     assert "yaml" not in loaded("-c", "import rose_cli.plan.model, rose_cli.plan.file, rose_cli.plan.render")
     assert "pydantic" not in loaded("-c", "import rose_cli.plan.model, rose_cli.plan.file, rose_cli.plan.render")

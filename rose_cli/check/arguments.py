@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import PurePath
@@ -19,6 +18,7 @@ from rose_cli.config.expression.parser import ExpressionError
 from rose_cli.config.models import TaskFields
 from rose_cli.config.synonyms import synonym
 from rose_cli.plan.words import base_name
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import Diagnostic, KeyPath, Severity
 from rose_cli.util.text import listed
 

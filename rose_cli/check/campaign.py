@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import os.path
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from rose_cli.check.arguments import ArgumentChecker
@@ -18,6 +18,7 @@ from rose_cli.check.schedules import ExpressionProbe, Horizon, check_keys
 from rose_cli.config.models import RESERVED_TASK_NAMES, Campaign, Iterations, Learner, TaskFields
 from rose_cli.config.rules import folded
 from rose_cli.config.validation import unknown_task
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import Diagnostic, KeyPath
 
 if TYPE_CHECKING:

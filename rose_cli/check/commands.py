@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from rose_cli.check.engine import gpu_advice
@@ -15,6 +15,7 @@ from rose_cli.config.iterations import REST
 from rose_cli.config.models import Iterations, Learner, TaskFields
 from rose_cli.plan.compile import Inherited, merge
 from rose_cli.plan.engine import engine_cores, engine_gpus, engine_memory_mb, node_of, runs_here
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import Diagnostic, KeyPath
 from rose_cli.util.text import counted
 

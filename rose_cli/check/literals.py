@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from rose_cli.check.origin import origin_of, word_location
 from rose_cli.plan.shell_quoting import unquoted
 from rose_cli.plan.shell_scanner import NUMBERS, scan
 from rose_cli.plan.words import Code, code_at
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import Diagnostic, KeyPath, Severity
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import re
 import shlex
 import shutil
 import stat
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 from pathlib import PurePath
@@ -18,6 +18,7 @@ from rose_cli.check.files import listed
 from rose_cli.check.origin import word_location
 from rose_cli.config.placeholders import has_placeholder
 from rose_cli.plan.words import INTERPRETERS, RUNNERS, code_at, is_beside, is_path, path_beside, scripts
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import Diagnostic, Severity
 from rose_cli.util.text import SAME_LOOKS, lookalike, nearest
 

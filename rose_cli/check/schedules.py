@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import chain, islice, pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -10,6 +10,7 @@ from rose_cli.check.origin import depending
 from rose_cli.config.expression.parser import ExpressionError
 from rose_cli.config.iterations import REST, first_of, sorted_spans, spans_of
 from rose_cli.config.rules import MAX_COUNT
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import Diagnostic, KeyPath, Severity
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from rose_cli.commands.clean_runs import (
@@ -28,6 +28,7 @@ from rose_cli.runs.directory import refuse_links
 from rose_cli.runs.lock import RunLock
 from rose_cli.runs.snapshot import UNCOUNTED
 from rose_cli.runs.workspace import LOST
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import ExitCode, RunDirectoryError
 from rose_cli.util.files import OpenDirectory
 from rose_cli.util.ownership import restrict_umask

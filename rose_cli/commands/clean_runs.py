@@ -9,7 +9,6 @@ import shlex
 import sys
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -20,6 +19,7 @@ from rose_cli.run_info import read_run, require_trust, try_read_run
 from rose_cli.runs.directory import RUNS, RunDirectory, forget_latest
 from rose_cli.runs.listing import is_of, is_running, runs_of
 from rose_cli.runs.lock import LOCK_NAME, PREFIX, RunLock
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import ExitCode, RoseError, RunDirectoryError, UsageError, check_known
 from rose_cli.util.files import OpenDirectory
 from rose_cli.util.text import counted, listed

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ from rose_cli.runs.lock import RunLock
 from rose_cli.runs.scratch import copy_workspace, scratch_directory
 from rose_cli.runs.workspace import prepare_workspace
 from rose_cli.step_words import find_step, split_run
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import RunDirectoryError, UsageError
 from rose_cli.util.json_output import json_safe
 from rose_cli.util.ownership import restrict_umask, user_umask

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Literal
 
 from rose_cli.journal.state import Status
@@ -11,6 +11,7 @@ from rose_cli.plan.secrets import secrets_of_plan
 from rose_cli.plan.settings import definitions, titles, values_at
 from rose_cli.run_info import ownership_text, try_read_run
 from rose_cli.runs.listing import hidden_runs, runs_of
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import ExitCode
 from rose_cli.util.json_output import finite, iso_time, write_json
 from rose_cli.util.ownership import owner_name

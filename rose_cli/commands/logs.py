@@ -8,7 +8,7 @@ import re
 import stat
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from rose_cli.journal.events import StepKey
 from rose_cli.loop.retention import logged_iterations
 from rose_cli.run_info import RunInfo, notice_ownership, read_run
 from rose_cli.step_words import StepWords, read_step_words, split_run
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import ExitCode, UsageError
 from rose_cli.util.files import OpenDirectory, open_regular
 from rose_cli.util.text import counted

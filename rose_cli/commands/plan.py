@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -27,6 +27,7 @@ from rose_cli.plan.secrets import secrets_of_plan
 from rose_cli.plan.totals import totals
 from rose_cli.run_info import notice_ownership, try_read_run
 from rose_cli.runs.changes import checksums
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import ExitCode, UsageError
 from rose_cli.util.json_output import write_json
 from rose_cli.util.redact import remember

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -38,6 +37,7 @@ from rose_cli.runs.directory import refuse_links
 from rose_cli.runs.lock import RunLock
 from rose_cli.runs.moves import RunLocation, changed_workspace_lines, lost_workspace_hint, lost_workspaces
 from rose_cli.runs.workspace import set_aside
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import ExitCode, RunDirectoryError, UsageError, check_known
 from rose_cli.util.files import directory_identity
 from rose_cli.util.host import boot_id, host_name

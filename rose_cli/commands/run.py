@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rose_cli.campaign_file import (
@@ -21,6 +21,7 @@ from rose_cli.plan.model import Lineage
 from rose_cli.run_session import run_and_report
 from rose_cli.runs.listing import running_runs
 from rose_cli.runs.lock import RunLock
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.text import counted, listed
 from rose_cli.view.console import notice
 

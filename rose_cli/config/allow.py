@@ -7,10 +7,10 @@ key, those of the whole file. Errors cannot be allowed.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rose_cli.config.yaml.nodes import ListNode, MappingNode, ScalarNode
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import Diagnostic, Severity, Span
 from rose_cli.util.text import nearest
 

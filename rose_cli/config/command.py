@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -18,6 +18,7 @@ from rose_cli.config.placeholders import PLACEHOLDERS, placeholder_errors
 from rose_cli.config.rules import ON_FAILURE, OPERATORS, OnFailure, Operator
 from rose_cli.config.types import filled_text
 from rose_cli.config.yaml.nodes import WrittenExponent, WrittenFloat, WrittenInt
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import Diagnostic
 from rose_cli.util.text import nearest
 

@@ -6,7 +6,7 @@ file ─► yaml.source ─► yaml.parser ──► yaml.builder ───► D
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from rose_cli.config.rules import ENGINE_KINDS
@@ -30,6 +30,7 @@ from rose_cli.config.yaml.nodes import (
 )
 from rose_cli.config.yaml.pitfalls import QUOTE_IT
 from rose_cli.config.yaml.source import Source, decode, read_bytes
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import CampaignError, Diagnostic, KeyPath, Span, UsageError
 from rose_cli.util.text import did_you_mean, quoted
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from rose_cli.config.models import LEARNER_KEYS, Campaign, Smoke
 from rose_cli.config.recovery import NO_PATHS, InvalidPaths
 from rose_cli.config.validation import diagnostics_of, unknown_task, value_at
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import Diagnostic, KeyPath, Span
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ the tests pair each of nine YAML errors with errors of other kinds, and none of 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from rose_cli.config.document import Document, read_document, with_engine
 from rose_cli.config.yaml.builder import build
 from rose_cli.config.yaml.nodes import ListNode, MappingNode, ScalarNode, plain
 from rose_cli.config.yaml.source import Source
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import CampaignError, UsageError
 
 if TYPE_CHECKING:

@@ -31,9 +31,10 @@ An engine takes a `TaskRequest` and returns a `TaskOutcome`. It promises:
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

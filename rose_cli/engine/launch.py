@@ -12,11 +12,12 @@ import os
 import shlex
 import subprocess
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rose_cli.engine.base import ExitReason
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.files import OpenDirectory, open_regular, open_unshared, read_regular
 from rose_cli.util.ownership import make_directories, user_umask
 from rose_cli.util.shortage import shortage

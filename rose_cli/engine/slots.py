@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 import anyio
 
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import EngineError
 
 if TYPE_CHECKING:

@@ -20,11 +20,12 @@ import json
 import math
 import os
 import re
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 from zlib import crc32
 
 from rose_cli.journal.events import FORMAT_VERSION, Event, StepSkipped
+from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -15,13 +15,13 @@ import os
 import shlex
 import shutil
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from rose_cli.journal.codec import Record, UnfitError, decode, encode, holds_whole_line, is_whole, may_be_first
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import JournalError
 from rose_cli.util.files import OpenDirectory, create_new, open_regular, open_unshared, planted_file_hint, sync
 from rose_cli.util.shortage import shortage

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ import anyio
 
 from rose_cli.journal import events as e
 from rose_cli.journal.codec import Record, decode, encode
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import JournalError
 from rose_cli.util.shortage import check_thread, shortage
 

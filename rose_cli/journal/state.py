@@ -7,7 +7,7 @@ more than the work that it records. Everything else only reads.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from functools import singledispatchmethod
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from rose_cli.journal import events as e
 from rose_cli.journal.codec import UnfitError, is_inside
 from rose_cli.journal.time_spent import LATEST_IN_RUN, Durations, LearnerTimes, Moment, Stopwatch, TimeSpent
+from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -9,7 +9,7 @@ learner stops: that decision is taken again, over the history in the journal.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,6 +17,7 @@ from rose_cli.loop.criterion import evaluation_context
 from rose_cli.plan.model import CRITERION, Adaptive
 from rose_cli.plan.overview import contains
 from rose_cli.plan.render import EvaluationContext, NoValueError, option_value
+from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -6,12 +6,13 @@ import math
 import os
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 import anyio
 
 from rose_cli.engine.base import ExitReason, TaskOutcome
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.files import open_unshared
 from rose_cli.util.ownership import make_directories
 from rose_cli.util.shortage import in_slices, is_spare_descriptor

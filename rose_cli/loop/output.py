@@ -10,13 +10,14 @@ import codecs
 import json
 import os
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from rose_cli.journal.codec import is_shallow
 from rose_cli.loop.numerals import cleaned
 from rose_cli.runs.directory import unusable
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import RunDirectoryError
 from rose_cli.util.files import OpenDirectory, open_inside
 from rose_cli.util.shortage import shortage

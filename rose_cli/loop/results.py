@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -12,6 +11,7 @@ from rose_cli.loop.usage import core_seconds, iteration_use, learner_use
 from rose_cli.plan.overview import stop_fields
 from rose_cli.plan.secrets import secrets_of_plan
 from rose_cli.plan.settings import changed_settings, definitions, is_seed, option_settings, values_at
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.redact import Secrets
 from rose_cli.util.text import listed
 

@@ -7,10 +7,10 @@ last N iterations in which any failed. No resume reads a log of a finished itera
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rose_cli.loop.criterion import best_iteration
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.files import OpenDirectory
 from rose_cli.util.trees import remove_entry
 

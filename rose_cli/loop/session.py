@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 import anyio
 
 from rose_cli.loop.limits import CircuitBreaker, DiskLimits
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.redact import Secrets
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum, auto
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from rose_cli.plan.render import AttemptPaths, Command, NoCommandError, render
 from rose_cli.plan.secrets import plain_words, secrets_given, secrets_of
 from rose_cli.runs.snapshot import Snapshot
 from rose_cli.runs.workspace import workspace_changes
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import EngineError, JournalError
 from rose_cli.util.redact import Secrets, masked_command, masked_options
 from rose_cli.util.shortage import check_memory, in_thread

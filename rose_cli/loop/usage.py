@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rose_cli.journal.time_spent import Moment, TimeSpent
+from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class TaskUse:
     """The use of one task, summed over all its attempts and replicas. `core_seconds`: of its cores, while it worked."""
 
-    spent: TimeSpent = TimeSpent()  # noqa: RUF009 - immutable
+    spent: TimeSpent = TimeSpent()
     core_seconds: float = 0.0
 
     def __add__(self, other: TaskUse) -> TaskUse:

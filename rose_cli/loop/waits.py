@@ -6,12 +6,12 @@ So `rose status` in another terminal says the same as the screen of the session.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from rose_cli.engine.base import Resources
 from rose_cli.journal.state import Status
+from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -6,7 +6,7 @@ import hashlib
 import math
 import os
 import os.path
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ from rose_cli.plan.model import (
     StepPlan,
 )
 from rose_cli.plan.words import is_python, looked_up
+from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

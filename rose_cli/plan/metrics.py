@@ -8,9 +8,9 @@ like follow the field's convention (errors fall, scores rise).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.text import nearest
 
 if TYPE_CHECKING:

@@ -7,11 +7,12 @@ relative, so that a directory with campaign and runs can be moved and copied (`p
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, TypeAlias
 
 from rose_cli.config.rules import EngineKind, OnFailure, Operator  # noqa: TC001 - plan/codec.py reads the types
 from rose_cli.engine.base import Resources  # noqa: TC001
+from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rose_cli.config.expression.compiler import parse
 from rose_cli.config.expression.parser import ExpressionError
 from rose_cli.plan.metrics import StandardMetric, standard_metric
 from rose_cli.plan.model import CRITERION, Adaptive, MetricSource
+from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
@@ -16,6 +15,7 @@ from rose_cli.plan.model import Adaptive, Number, OptionScalar, OptionValue
 from rose_cli.plan.shell_quoting import UnsafeValueError, unquoted
 from rose_cli.plan.shell_scanner import scan
 from rose_cli.plan.words import Code, code_at, is_beside, path_beside
+from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

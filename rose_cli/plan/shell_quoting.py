@@ -6,13 +6,13 @@ Where a value cannot be quoted, only one that is plain everywhere is allowed.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from rose_cli.config.placeholders import pieces_of
 from rose_cli.config.rules import MAX_NAME_BYTES
 from rose_cli.plan.words import Code
+from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

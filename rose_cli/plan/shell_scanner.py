@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import Enum, auto
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from rose_cli.config.placeholders import pieces_of
 from rose_cli.plan.shell_quoting import HOLE, HOLES, HiddenBy, Part, ShellLine, Spot, Style, reason_of
 from rose_cli.plan.words import HERE_STRING, Code, code_read_by_command, code_read_from_input
+from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -6,11 +6,11 @@ import os
 import shlex
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import LearnerDirectoryError, RunDirectoryError
 from rose_cli.util.files import create_new
 from rose_cli.util.ownership import (

@@ -29,12 +29,13 @@ import secrets
 import shlex
 import time
 from contextlib import suppress
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, fields
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import RunDirectoryError, RunLockedError
 from rose_cli.util.files import create_new, directory_identity, is_same_file, open_regular
 from rose_cli.util.host import boot_id, host_name

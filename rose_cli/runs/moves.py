@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -14,6 +13,7 @@ from rose_cli.journal.codec import decode, is_whole
 from rose_cli.journal.file import MOST_BYTES, open_journal
 from rose_cli.runs.directory import RunDirectory
 from rose_cli.runs.workspace import GONE, NOT_CREATED_BY_ROSE, changed_files
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import RunDirectoryError
 from rose_cli.util.files import OpenDirectory, directory_identity, is_same_file
 from rose_cli.util.shortage import shortage

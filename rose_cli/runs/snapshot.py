@@ -12,13 +12,13 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING
 
 import anyio
 from anyio.lowlevel import RunVar
 
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import LearnerDirectoryError, RunDirectoryError
 from rose_cli.util.files import OpenDirectory, sync
 from rose_cli.util.shortage import in_slices, shortage

@@ -6,10 +6,11 @@ import json
 import os
 import uuid
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.files import OpenDirectory, create_new, read_regular
 
 if TYPE_CHECKING:

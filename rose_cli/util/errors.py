@@ -18,10 +18,10 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.text import did_you_mean
 
 if TYPE_CHECKING:

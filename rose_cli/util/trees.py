@@ -13,9 +13,9 @@ import os
 import stat
 import struct
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.files import (
     OpenDirectory,
     check_entry_name,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
 from rose_cli.loop.forecast import Forecast, forecast
 from rose_cli.loop.waits import Occupation, WaitReason, is_unfinished, occupation
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.text import counted
 from rose_cli.view.wording import duration, rough_span
 

@@ -5,12 +5,12 @@ The columns depend only on the plan and the window, so they do not move during a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from rich.cells import cell_len
 from rich.text import Text
 
+from rose_cli.util.dataclass import dataclass
 from rose_cli.view.console import safe, shortened
 from rose_cli.view.progress import DisplayStatus
 from rose_cli.view.wording import number

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from rich.text import Text
 
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import Severity
 from rose_cli.util.redact import masked_document, masked_setting
 from rose_cli.util.text import counted

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from rose_cli.config.expression.parser import ExpressionError
 from rose_cli.plan.model import Adaptive
 from rose_cli.plan.overview import Group, Overview, Setting, contains, joined, ranges_text, tasks_of
 from rose_cli.plan.render import planned_context
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.text import listed
 from rose_cli.view.console import safe
 from rose_cli.view.settings import UNSET, cell_text, title_of, value_text

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from rich.cells import cell_len
 from rich.text import Text
 
+from rose_cli.util.dataclass import dataclass
 from rose_cli.view.console import open_console, safe
 
 if TYPE_CHECKING:

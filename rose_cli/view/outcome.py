@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from rose_cli.journal.state import LearnerState
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.text import counted, listed
 from rose_cli.view.columns import threshold_text
 from rose_cli.view.console import safe

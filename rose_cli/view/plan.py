@@ -6,7 +6,7 @@ import os
 import shlex
 import shutil
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -18,6 +18,7 @@ from rose_cli.plan.overview import Setting, joined, ranges_text, stop_fields
 from rose_cli.plan.render import AttemptPaths, Command, NoCommandError, NoValueError, planned_context, render
 from rose_cli.plan.secrets import as_shown, secrets_given
 from rose_cli.plan.words import is_beside
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.ownership import OwnershipProblem, may_belong_to_root, ownership_problem
 from rose_cli.util.redact import MASK, Secrets, masked_command, masked_environment, masked_line
 from rose_cli.util.text import counted, listed

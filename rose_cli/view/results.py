@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +13,7 @@ from rich.console import Group
 
 from rose_cli.loop.results import reported
 from rose_cli.plan.settings import is_seed, titles
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.text import counted, listed
 from rose_cli.view.columns import STAR, Column, joined, line_of, threshold_text, unbroken, width_of
 from rose_cli.view.console import open_console, safe, shortened_in_middle

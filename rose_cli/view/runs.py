@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.trees import format_size
 from rose_cli.view.campaign_line import SEPARATOR
 from rose_cli.view.columns import Column, line_of, width_of

@@ -8,11 +8,12 @@ from __future__ import annotations
 import heapq
 import math
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rose_cli.journal.state import LearnerState
 from rose_cli.loop.criterion import best_iteration, best_value, metric_key
+from rose_cli.util.dataclass import dataclass
 from rose_cli.view.campaign_line import Outlook
 from rose_cli.view.columns import Measures, measure
 from rose_cli.view.progress import DisplayStatus, display_status

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from rich.text import Text
 from rose_cli.journal.state import can_resume
 from rose_cli.plan.secrets import secrets_of_plan
 from rose_cli.plan.settings import changed_settings, is_seed, titles, values_at
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.redact import MASK, Secrets
 from rose_cli.util.text import listed
 from rose_cli.view.advice import Remedy, remedy

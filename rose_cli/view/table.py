@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from rich.cells import cell_len
 from rich.console import Group
 
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.text import counted
 from rose_cli.view.campaign_line import SEPARATOR, Facts, campaign_words, short_estimate, waits_words
 from rose_cli.view.columns import (

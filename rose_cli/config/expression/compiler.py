@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rose_cli.config.expression.functions import (
@@ -39,6 +39,7 @@ from rose_cli.config.expression.parser import (
     range_of,
     syntax_tree,
 )
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.text import counted, cut, nearest
 
 if TYPE_CHECKING:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 import math
 import operator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rose_cli.config.expression import schedules
 from rose_cli.config.expression.parser import LIMIT, MAX_BITS, MAX_CHARACTERS, MAX_DIGITS, Number, TextRange
+from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

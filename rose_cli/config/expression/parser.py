@@ -8,8 +8,9 @@ import re
 import unicodedata
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from rose_cli.util.dataclass import dataclass
 
 Number: TypeAlias = int | float
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rose_cli.config.yaml import pitfalls
 from rose_cli.config.yaml.nodes import SourceRange
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import Severity
 from rose_cli.util.text import quoted
 

@@ -7,10 +7,10 @@ import re
 import shlex
 import stat
 from bisect import bisect_right
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import CampaignError, Diagnostic, Severity, Span, UsageError
 from rose_cli.util.text import listed, quoted
 

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from rose_cli.engine.pilot.records import RECORD
 from rose_cli.engine.pilot.script import lines_of, make_fresh
 from rose_cli.engine.pilot.work_dir import WORK_DIR, WorkDirectory, bridge_environment, collect_files, user_configs
 from rose_cli.engine.termination import Terminator
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import EngineError
 from rose_cli.util.files import open_regular, open_unshared
 from rose_cli.util.ownership import user_umask

@@ -9,11 +9,12 @@ import json
 import math
 import shutil
 import time
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rose_cli.engine.pilot.work_dir import LOCKS, SCRIPTS, WORK_DIR, collect_files, verified
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import RunDirectoryError
 from rose_cli.util.files import OpenDirectory, create_new, read_regular
 from rose_cli.util.host import host_name

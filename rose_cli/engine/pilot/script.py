@@ -6,13 +6,13 @@ import hashlib
 import os
 import shlex
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
 import anyio
 
 from rose_cli.engine.launch import note_beside
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.files import open_unshared, read_regular
 from rose_cli.util.ownership import make_directories
 from rose_cli.util.streams import LineBuffer
