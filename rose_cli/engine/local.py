@@ -16,6 +16,7 @@ import anyio
 from rose_cli.engine.base import ExitReason, ExitStatus, TaskOutcome, exited, timed_out
 from rose_cli.engine.launch import NotStartedError, note_beside, spawn
 from rose_cli.engine.machine import gpu_variables
+from rose_cli.engine.reaper import Reaper
 from rose_cli.engine.slot_engine import LINGER_SECONDS, SlotEngine
 from rose_cli.engine.termination import Terminator
 from rose_cli.util.errors import EngineError, RunDirectoryError, ShortageError
@@ -31,7 +32,6 @@ from rose_cli.util.processes import (
 from rose_cli.util.shortage import check_thread, is_spare_descriptor, shortage
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Mapping
     from collections.abc import Set as AbstractSet
     from pathlib import Path
@@ -51,21 +51,19 @@ class Child:
     reach only the group.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], tag: str, scan: ProcessScan) -> None:
-        self._process = process
+    def __init__(self, pid: int, tag: str, scan: ProcessScan, reaper: Reaper) -> None:
+        self.pid = pid
         self._tag = tag
         self._scan = scan
-        self._pidfd = _open_to_wait(process.pid)  # without one a thread waits
-        scan.add_leader(process.pid, tag)
-        self.pid = process.pid
-        started = read_process(process.pid)
+        self._reaper = reaper
+        self._pidfd = _open_to_wait(pid)  # without one a thread waits
+        started = read_process(pid)
         self.start_ticks = 0 if started is None else started.start_ticks
+        scan.add_leader(pid, tag)
+        reaper.add_leader(pid, self.start_ticks, tag)
         self._terminator: Terminator | None = None
+        self.reaped = False
         self.status: ExitStatus | None = None
-
-    @property
-    def reaped(self) -> bool:
-        return self._process.returncode is not None
 
     async def wait(self) -> None:
         """Wait until the leader has ended; may be cancelled and called again."""
@@ -115,17 +113,18 @@ class Child:
         if self.reaped:
             return
         try:
-            # not Popen.poll, which reports success if the status was taken elsewhere
             pid, status = os.waitpid(self.pid, os.WNOHANG)
-        except ChildProcessError:
-            self._process.returncode = 0  # so that Popen does not look for it again
+        except ChildProcessError:  # its status was taken elsewhere
+            self.reaped = True
             return
         if pid:
-            code = self._process.returncode = os.waitstatus_to_exitcode(status)
+            self.reaped = True
+            code = os.waitstatus_to_exitcode(status)
             self.status = ExitStatus(code=code) if code >= 0 else ExitStatus(signal=-code)
 
     def close(self) -> None:
         self._scan.drop_leader(self.pid)
+        self._reaper.drop_leader(self.pid)
         if self._pidfd is not None:
             os.close(self._pidfd)
             self._pidfd = None
@@ -135,6 +134,7 @@ class Child:
         self._terminator = terminator
         try:
             with anyio.CancelScope(shield=True):
+                await self._reaper.settle()
                 for pause_seconds in terminator.steps():
                     await anyio.sleep(pause_seconds)
         finally:
@@ -145,13 +145,13 @@ class Child:
         return terminator
 
     def _members(self, known: AbstractSet[Identity]) -> list[Process]:
+        if self._reaper.active:
+            left = self._reaper.left_by(self.pid)
+            if left is None and self.has_ended:
+                return []
+            known = known | (left or set())
         found = self._scan.find(lambda tag: tag == self._tag, group=self.pid, roots=known)
         return found if found or self._scan.has_proc else _group_without_proc(self.pid)
-
-
-def start_child(request: TaskRequest, environment: Mapping[str, str], tag: str, scan: ProcessScan) -> Child:
-    """Start the request's program with the tag; raises NotStartedError with a message for the user."""
-    return Child(spawn(request, {**environment, TAG_VARIABLE: tag}), tag, scan)
 
 
 def _group_without_proc(group: int) -> list[Process]:
@@ -160,7 +160,7 @@ def _group_without_proc(group: int) -> list[Process]:
         os.killpg(group, 0)
     except (ProcessLookupError, PermissionError):
         return []
-    return [Process(pid=group, state="?", parent=0, group=group, flags=0, threads=1, start_ticks=-1)]
+    return [Process(pid=group, state="?", parent=0, group=group, session=group, flags=0, threads=1, start_ticks=-1)]
 
 
 def _open_to_wait(pid: int) -> int | None:
@@ -204,6 +204,7 @@ class LocalEngine(SlotEngine):
         self._base_environment = dict(base_environment)
         self._children: set[Child] = set()
         self._unreaped: list[Child] = []
+        self._reaper = Reaper()
 
     async def __aenter__(self) -> Self:
         _accept_exit_codes()
@@ -213,11 +214,17 @@ class LocalEngine(SlotEngine):
             message = f"cannot create the engine's directory '{self._directory}': {error.strerror}"
             hint = "remove what is in its place, or make it writable, then `rose resume`"
             raise RunDirectoryError(message, hint) from error
-        return await super().__aenter__()
+        await super().__aenter__()
+        self._reaper.start()
+        self._opened.callback(self._reaper.stop)
+        return self
 
     async def _stop(self) -> None:
         for child in self._unreaped:
             child.reap()
+
+    def _everyone(self, known: AbstractSet[Identity] = frozenset()) -> list[Process]:
+        return super()._everyone(known | self._reaper.strays())
 
     async def _run_in_slot(
         self, request: TaskRequest, gpu_ids: tuple[str, ...], on_start: OnStart, on_spawn: OnSpawn | None
@@ -248,7 +255,9 @@ class LocalEngine(SlotEngine):
         if self._capacity.gpus:
             # set even for a task without GPUs: it must not use one that another task holds
             environment.update(gpu_variables(self._base_environment, gpu_ids))
-        return start_child(request, environment, self._tag + request.uid, self._scan)
+        tag = self._tag + request.uid
+        pid = spawn(request, {**environment, TAG_VARIABLE: tag})
+        return Child(pid, tag, self._scan, self._reaper)
 
     async def _follow(
         self, child: Child, timeout_seconds: float | None, on_spawn: OnSpawn | None, started: float

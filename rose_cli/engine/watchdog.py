@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rose_cli.util.errors import RunDirectoryError
 from rose_cli.util.files import open_unshared
-from rose_cli.util.processes import TAG_VARIABLE, module_command
+from rose_cli.util.processes import TAG_VARIABLE, add_helper, module_command
 from rose_cli.util.shortage import process_shortage, shortage
 from rose_cli.util.signals import STOP_SIGNALS
 
@@ -50,6 +50,7 @@ class Watchdog:
                     self._command, stdin=read_end, stdout=log, stderr=log,
                     cwd="/", env=environment, start_new_session=True,
                 )  # fmt: skip
+            add_helper(self._process)
         except (OSError, MemoryError) as error:
             self._close_pipe()
             raise process_shortage("the watchdog", error) from error

@@ -13,6 +13,7 @@ from typing import IO
 
 import anyio
 
+from rose_cli.util.processes import add_helper
 from rose_cli.util.shortage import process_shortage
 
 SECONDS = 2
@@ -107,6 +108,7 @@ async def _searched(length: int, given: IO[bytes], found: IO[bytes]) -> int:
         )  # fmt: skip
     except (OSError, MemoryError) as error:
         raise process_shortage("the search for the metric", error) from error
+    add_helper(process)
     try:
         while (code := process.poll()) is None:  # noqa: ASYNC110 - the kernel kills it
             await anyio.sleep(_POLL_SECONDS)

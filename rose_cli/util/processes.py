@@ -3,10 +3,10 @@
 A process number alone says little, because it is used again. Together with the start, in clock ticks since boot, it
 identifies one process for as long as the host is up.
 
-A task's processes are found by a tag in their environment, by their group, or as children of such a process. Not found:
-a process that is not in the task's group, has no tag (`env -i`, sudo, another user, a container) *and* has lost its
-parent before the first scan; and processes on other hosts (ssh). Without `/proc` (macOS) no process is found at all,
-and only process groups can be terminated.
+A task's processes are found by a tag in their environment, by their group, or as children of such a process. Not found
+here, but only by `engine.reaper`: a process that is not in the task's group, has no tag (`env -i`) *and* has lost its
+parent before the first scan. Not found at all: processes on other hosts (ssh). Without `/proc` (macOS) no
+process is found, and only process groups can be terminated.
 
 Standard library only: the watchdog loads this file without the package around it. It therefore needs no psutil, which
 is also slower: on a host with 100 processes one scan of all environments takes it 8 to 10 ms, and 3.6 ms here.
@@ -20,9 +20,10 @@ import signal
 import sys
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Collection
 
 TAG_VARIABLE = "ROSE_MARK"
@@ -81,6 +82,7 @@ class Process(NamedTuple):
     state: str
     parent: int
     group: int
+    session: int
     flags: int
     threads: int
     start_ticks: int
@@ -105,8 +107,8 @@ def read_process(pid: int) -> Process | None:
         return None
     # the name of the program is in brackets and may itself contain brackets and spaces: the last bracket counts
     state, *numbers = stat[stat.rindex(b")") + 2 :].split()
-    parent, group, flags, threads, start_ticks = (int(numbers[index]) for index in (0, 1, 5, 16, 18))
-    return Process(pid, state.decode(), parent, group, flags, threads, start_ticks)
+    parent, group, session, flags, threads, start_ticks = (int(numbers[index]) for index in (0, 1, 2, 5, 16, 18))
+    return Process(pid, state.decode(), parent, group, session, flags, threads, start_ticks)
 
 
 def process_start_ticks(pid: int) -> int | None:
@@ -296,7 +298,23 @@ def _all_pids() -> list[tuple[int, int]]:
         return []
 
 
-# --- Python programs of rose's own -----------------------------------------------------------------------------------
+# --- processes of rose's own -----------------------------------------------------------------------------------------
+
+_helpers: dict[int, subprocess.Popen[Any]] = {}
+
+
+def add_helper(process: subprocess.Popen[Any]) -> None:
+    """Announce a child that is not a task: whoever started it takes its exit status, with its own Popen."""
+    for pid, helper in list(_helpers.items()):
+        if helper.returncode is not None:
+            _helpers.pop(pid, None)
+    _helpers[process.pid] = process
+
+
+def is_helper(pid: int) -> bool:
+    helper = _helpers.get(pid)
+    return helper is not None and helper.returncode is None
+
 
 _PROGRAM = """\
 import sys, types

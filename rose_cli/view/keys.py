@@ -19,6 +19,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from rose_cli.util.processes import add_helper
 from rose_cli.view.console import is_in_foreground
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ class Keys:
             stderr=terminal,
             start_new_session=True,
         )
+        add_helper(self._guard)
 
     def _dismiss_guard(self) -> None:
         guard, self._guard = self._guard, None

@@ -26,6 +26,7 @@ from rose_cli.util.ownership import user_umask
 from rose_cli.util.processes import (
     TAG_VARIABLE,
     ProcessScan,
+    add_helper,
     module_command,
     read_process,
     run_tag,
@@ -77,6 +78,7 @@ class BridgeClient:
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, bufsize=0,
                     cwd=directory, env=environment, start_new_session=True, umask=user_umask(),
                 )  # fmt: skip
+            add_helper(self._process)
         except (OSError, MemoryError) as error:
             raise process_shortage("the bridge process for radical.pilot", error) from error
         assert self._process.stdin is not None  # noqa: S101 - requested above
