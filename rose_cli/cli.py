@@ -16,7 +16,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from rose_cli import COMMAND_NAMES, __version__, options
-from rose_cli.options import INSPECT, MACHINE, RECOVER, RUN, Command, Group
+from rose_cli.options import INSPECT, MACHINE, RECOVER, RUN
+from rose_cli.parser import AFTER_DASHES, Command, CommandBeforeDashes, Group, only_called
 from rose_cli.util.errors import CampaignError, ExitCode, RoseError, RunDirectoryError, ShortageError, UsageError
 from rose_cli.util.shortage import shortage
 from rose_cli.util.signals import StopRequested, exit_on_signal, raised_stop
@@ -197,7 +198,7 @@ def logs(
     raise typer.Exit(command(words, failed=failed, follow=follow, raw=raw))
 
 
-@app.command(name="exec", cls=options.CommandBeforeDashes, rich_help_panel=INSPECT)
+@app.command(name="exec", cls=CommandBeforeDashes, rich_help_panel=INSPECT)
 def exec_(
     ctx: typer.Context,
     run_name: options.RunBeforeSteps = None,
@@ -219,7 +220,7 @@ def exec_(
     from rose_cli.commands.exec import ExecOptions, exec_task
 
     words = [word for word in (run_name, learner, iteration, task) if word is not None]
-    given = ExecOptions(ctx.meta[options.AFTER_DASHES], shell, replica, directory, keep, in_place, print_script, trust)
+    given = ExecOptions(ctx.meta[AFTER_DASHES], shell, replica, directory, keep, in_place, print_script, trust)
     raise typer.Exit(exec_task(words, given))
 
 
@@ -394,7 +395,7 @@ def _call() -> int:
 def _parsed_and_run() -> int:
     """Run the command; what the parser rejects becomes one of rose's own errors."""
     try:
-        return app(prog_name=_name_used(), standalone_mode=False) or ExitCode.OK
+        return only_called(sys.argv[1:], app)(prog_name=_name_used(), standalone_mode=False) or ExitCode.OK
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
@@ -403,7 +404,7 @@ def _parsed_and_run() -> int:
             return ExitCode.USAGE
         from rose_cli.util.usage import usage_error
 
-        raise usage_error(error) from error
+        raise usage_error(error, typer.main.get_command(app)) from error
 
 
 def _report_diagnostics(error: CampaignError) -> ExitCode:

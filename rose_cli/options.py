@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import typer
-from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+from typer.core import TyperArgument
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,38 +23,6 @@ _CHANGE, _TRY, _WHAT, _OVERRIDE = "Change the campaign", "Try it first", "What t
 _DELETE, _WHICH = "What to delete (default: what no resume needs)", "Which runs, by a rule instead of names"
 _RESULTS = "Compare learners"
 """The panels of options in the help."""
-
-
-class Command(TyperCommand):
-    """A command with a brief help: `FILE` in the usage line, not `{FILE}`, and no types of flags and arguments."""
-
-    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - types of the click inside typer
-        return _brief(super().get_params(ctx))
-
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ANN401
-        arguments = [param for param in self.get_params(ctx) if isinstance(param, TyperArgument)]
-        return ["[OPTIONS]", *map(_usage, arguments)]
-
-
-class Group(TyperGroup):
-    """As `Command`, for `rose` itself."""
-
-    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - types of the click inside typer
-        return _brief(super().get_params(ctx))
-
-
-def _brief(params: list[Any]) -> list[Any]:
-    for param in params:
-        if isinstance(param, TyperOption) and param.is_flag:
-            param.metavar = ""
-        elif isinstance(param, TyperArgument):
-            vars(param)["display_type_rich"] = lambda ctx: None  # noqa: ARG005
-    return params
-
-
-def _usage(argument: TyperArgument) -> str:
-    name = f"{argument.metavar}{'' if argument.nargs == 1 else '...'}"
-    return name if argument.required else f"[{name}]"
 
 
 def _offers(kind: str) -> Callable[[typer.Context, str], list[str]]:
@@ -125,21 +93,6 @@ OneTask = Annotated[
     Optional[str], typer.Argument(metavar="TASK", help="Only this task.", autocompletion=_offers("step"))
 ]
 
-
-class CommandBeforeDashes(Command):
-    """A command that takes another one after `--`: the words are in `ctx.meta[AFTER_DASHES]`."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401
-        at = args.index("--") if "--" in args else len(args)
-        ctx.meta[AFTER_DASHES] = args[at + 1 :]
-        parsed: list[str] = super().parse_args(ctx, args[:at])
-        return parsed
-
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ANN401
-        return [*super().collect_usage_pieces(ctx), "[-- COMMAND...]"]
-
-
-AFTER_DASHES = "rose_cli.after_dashes"
 
 TaskLearner = Annotated[
     Optional[str],

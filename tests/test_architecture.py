@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PACKAGE = REPOSITORY / "rose_cli"
 
 OWNERS = {
-    "typer": {"cli", "options"},
+    "typer": {"cli", "options", "parser"},
     "yaml": {"config.yaml"},
     "pydantic": {"config"},
     "pydantic_core": {"config"},
@@ -180,16 +180,11 @@ def test_the_plan_knows_neither_yaml_nor_pydantic() -> None:
     assert "pydantic" not in loaded("-c", "import rose_cli.plan.model, rose_cli.plan.file, rose_cli.plan.render")
 
 
-@pytest.mark.parametrize("argument", ["--help", "--version"])
-def test_help_answers_at_once(argument: str) -> None:
-    imported = loaded("-m", "rose_cli", argument)
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["run", "--help"], ["exec", "-h"]])
+def test_help_loads_nothing_of_the_commands(words: list[str]) -> None:
+    imported = loaded("-m", "rose_cli", *words)
     assert "typer" in imported
-    assert imported & {"pydantic", *HEAVY} == set()
-
-
-def test_help_of_a_command_loads_nothing_of_it() -> None:
-    """Typer itself brings pydantic, from some version on, to read an option that is no text."""
-    assert loaded("-m", "rose_cli", "run", "--help") & HEAVY == set()
+    assert imported & {"pydantic", "rich.markdown", "rich.traceback", *HEAVY} == set()
 
 
 def test_validate_imports_nothing_that_runs(tmp_path: Path) -> None:
@@ -200,18 +195,31 @@ def test_validate_imports_nothing_that_runs(tmp_path: Path) -> None:
     assert imported & {"numpy", "radical", "rich.live", "rose_cli.loop", "rose_cli.journal"} == set()
 
 
-def test_looking_at_a_run_reads_no_yaml() -> None:
-    assert "yaml" not in loaded(
-        "-c",
-        "import rose_cli.commands.status, rose_cli.commands.logs, rose_cli.commands.export, rose_cli.commands.path",
-    )
+READERS = ["status", "logs", "export", "path", "list", "list --format=json", "status --results", "clean -n"]
+"""Commands that read what runs have left, as they are called."""
 
 
-def loaded(*arguments: str) -> set[str]:
+@pytest.mark.parametrize("command", READERS)
+def test_looking_at_a_run_loads_neither_yaml_nor_pydantic(command: str, finished_run: Path) -> None:
+    assert loaded("-m", "rose_cli", *command.split(), cwd=finished_run) & {"pydantic", "yaml", "asyncio"} == set()
+
+
+@pytest.fixture(scope="module")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with one run."""
+    directory = tmp_path_factory.mktemp("finished")
+    text = "{tasks: {simulation: {executable: 'true'}}, learners: 1, max_iter: 1}\n"
+    (directory / "campaign.yaml").write_text(text, encoding="utf-8")
+    loaded("-m", "rose_cli", "run", "campaign.yaml", cwd=directory)
+    return directory
+
+
+def loaded(*arguments: str, cwd: Path = REPOSITORY) -> set[str]:
     """What an interpreter of its own imports on the way; it has to end well."""
     done = subprocess.run(
         [sys.executable, "-X", "importtime", *arguments],
-        cwd=REPOSITORY,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
         timeout=PATIENCE,

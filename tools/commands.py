@@ -10,7 +10,7 @@ import typer
 from typer.models import ArgumentInfo
 
 from rose_cli.cli import app
-from rose_cli.options import CommandBeforeDashes
+from rose_cli.parser import CommandBeforeDashes
 from tools.markdown import table
 
 if TYPE_CHECKING:

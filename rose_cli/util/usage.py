@@ -7,6 +7,7 @@ several versions, so this uses what they carry (the parameter, the value) and re
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rose_cli.util.errors import UsageError
@@ -23,10 +24,10 @@ _NO_COMMAND = re.compile(r"No such command '(?P<name>.*?)'\..*", re.DOTALL)
 _WITHOUT_VALUE = re.compile(r".*(requires an argument|does not take a value).*")
 
 
-def usage_error(error: Any) -> UsageError:  # noqa: ANN401 - an error of the command-line parser
-    """The parser's error as one of rose's."""
+def usage_error(error: Any, program: Any) -> UsageError:  # noqa: ANN401 - an error of the command-line parser
+    """The parser's error as one of rose's; `program` has all commands with their options."""
     context = getattr(error, "ctx", None)
-    for explain in (_option, _value, _command, _arguments):
+    for explain in (partial(_option, program), _value, _command, _arguments):
         if (found := explain(error, context)) is not None:
             return UsageError(*found)
     message = str(error.format_message()).strip().removesuffix(".")
@@ -37,7 +38,7 @@ def _see_help(context: Any) -> str:  # noqa: ANN401
     return f"see `{context.command_path if context is not None else 'rose'} --help`"
 
 
-def _option(error: Any, context: Any) -> tuple[str, str | None] | None:  # noqa: ANN401
+def _option(program: Any, error: Any, context: Any) -> tuple[str, str | None] | None:  # noqa: ANN401
     """An option that does not exist, or that lacks its value."""
     name = getattr(error, "option_name", None)
     if name is None:
@@ -50,7 +51,7 @@ def _option(error: Any, context: Any) -> tuple[str, str | None] | None:  # noqa:
     if context is None:
         return f"there is no option {quoted(name)}", None
     known = list(_options(context.command))
-    elsewhere = [command for command, options in _options_elsewhere(context) if name in options]
+    elsewhere = [command for command, options in _options_elsewhere(program, context) if name in options]
     hint = did_you_mean(name, known) or (f"{name} is an option of {_either(elsewhere)}" if elsewhere else None)
     return f"`{context.command_path}` has no option {quoted(name)}", hint or _see_help(context)
 
@@ -62,11 +63,10 @@ def _options(command: Any) -> Iterator[str]:  # noqa: ANN401
     yield "--help"
 
 
-def _options_elsewhere(context: Any) -> Iterator[tuple[str, set[str]]]:  # noqa: ANN401
+def _options_elsewhere(program: Any, context: Any) -> Iterator[tuple[str, set[str]]]:  # noqa: ANN401
     """The options of each of rose's commands."""
-    root = context.find_root()
-    for name, command in getattr(root.command, "commands", {}).items():
-        yield f"`{root.command_path} {name}`", set(_options(command))
+    for name, command in program.commands.items():
+        yield f"`{context.find_root().command_path} {name}`", set(_options(command))
 
 
 def _value(error: Any, context: Any) -> tuple[str, str | None] | None:  # noqa: ANN401
