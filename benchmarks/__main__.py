@@ -11,11 +11,11 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import overhead
+from benchmarks import overhead, start, warm
 from benchmarks.measure import BUILD, BUSY, BenchmarkError, Others, machine, rose_version
 from benchmarks.report import Result, Section, Size, page
 
-SECTIONS: tuple[Section, ...] = (overhead.SECTION,)
+SECTIONS: tuple[Section, ...] = (overhead.SECTION, warm.SECTION, start.SECTION)
 
 
 def main() -> int:

@@ -117,6 +117,13 @@ def scratch() -> Iterator[Path]:
         yield Path(name)
 
 
+@contextmanager
+def new_directory(parent: Path) -> Iterator[Path]:
+    """The same within another, for one program; what it left there is gone before the next is measured."""
+    with tempfile.TemporaryDirectory(dir=parent) as name:
+        yield Path(name)
+
+
 # --- figures -------------------------------------------------------------------------------------------------------
 
 

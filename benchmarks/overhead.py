@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.measure import ROSE, Reading, in_turns, measured, scratch, which
+from benchmarks.measure import ROSE, Reading, in_turns, measured, new_directory, scratch, which
 from benchmarks.plain_loop import SLOTS, TASKS
 from benchmarks.report import COMPARED, Rows, Section, Size, compared
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
 
 def loop_once(folder: Path, chains: int, iterations: int) -> Reading:
@@ -30,15 +28,21 @@ def rose_once(folder: Path, chains: int, iterations: int) -> Reading:
     return in_new(folder, command, campaign)
 
 
-def in_new(folder: Path, command: list[str], campaign: str | None = None) -> Reading:
+def in_new(
+    folder: Path, command: Sequence[str], campaign: str | None = None, environment: Mapping[str, str] | None = None
+) -> Reading:
     """One program in a directory of its own; what it left there is removed before anything else is measured."""
-    directory = Path(tempfile.mkdtemp(dir=folder))
-    if campaign is not None:
-        (directory / "campaign.yaml").write_text(campaign, encoding="utf-8")
-    try:
-        return measured(command, directory)
-    finally:
-        shutil.rmtree(directory)
+    with new_directory(folder) as directory:
+        if campaign is not None:
+            (directory / "campaign.yaml").write_text(campaign, encoding="utf-8")
+        return measured(command, directory, environment)
+
+
+def a_task(
+    value: Callable[[Reading], float], large: Sequence[Reading], small: Sequence[Reading], tasks: int
+) -> list[float]:
+    """Milliseconds a task, without start-up: a large and a small campaign differ by so many tasks."""
+    return [(value(a) - value(b)) * 1000 / tasks for a, b in zip(large, small, strict=True)]
 
 
 def overhead(size: Size) -> Rows:
@@ -54,12 +58,10 @@ def overhead(size: Size) -> Rows:
             lambda: loop_once(folder, chains, iterations),
         )
 
-    def each(value: Callable[[Reading], float], large: list[Reading], small: list[Reading]) -> list[float]:
-        """Milliseconds a task."""
-        return [(value(a) - value(b)) * 1000 / tasks for a, b in zip(large, small, strict=True)]
-
     def row(what: str, value: Callable[[Reading], float], **bound: float) -> list[str]:
-        return compared(what, each(value, rose, rose_small), each(value, loop, loop_small), "ms", **bound)
+        return compared(
+            what, a_task(value, rose, rose_small, tasks), a_task(value, loop, loop_small, tasks), "ms", **bound
+        )
 
     return [
         row("wall time a task", lambda reading: reading.wall, at_most=1.8),

@@ -78,25 +78,27 @@ def compared(
     unit: str = "",
     *,
     at_most: float | None = None,
+    at_least: float | None = None,
     ours_at_most: float | None = None,
 ) -> list[str]:
-    """A row of `COMPARED`: two series of pairs, and whether the median keeps the bound that rose is to keep."""
+    """A row of `COMPARED`: two series of pairs, and whether the median keeps the bound of the ratio or of the first."""
     ratio = ratios(ours, theirs)
-    bound, value = (at_most, ratio) if at_most is not None else (ours_at_most, list(ours))
+    found = "" if ours_at_most is None else verdict(ours, unit, at_most=ours_at_most)
     return [
         what,
         spread(ours, unit),
         spread(theirs, unit),
         spread(ratio, "×"),
-        verdict(value, bound, "×" if at_most is not None else unit) if bound is not None else "",
+        found or verdict(ratio, "×", at_most=at_most, at_least=at_least),
     ]
 
 
-def verdict(values: Sequence[float], bound: float, unit: str, *, at_least: bool = False) -> str:
-    """The bound, and whether the median keeps it."""
+def verdict(values: Sequence[float], unit: str, *, at_most: float | None = None, at_least: float | None = None) -> str:
+    """The bound, if there is one, and whether the median keeps it."""
     middle = statistics.median(values)
-    kept = middle >= bound if at_least else middle <= bound
-    return f"{'≥' if at_least else '≤'} {bound:g} {unit}: {'yes' if kept else 'no'}"
+    if at_most is not None:
+        return f"≤ {at_most:g} {unit}: {'yes' if middle <= at_most else 'no'}"
+    return "" if at_least is None else f"≥ {at_least:g} {unit}: {'yes' if middle >= at_least else 'no'}"
 
 
 # --- the page ------------------------------------------------------------------------------------------------------
@@ -119,18 +121,15 @@ def page(sections: Iterable[Section], results: Path, machine: dict[str, str]) ->
     parts = [HEAD, "## The machine", _table(("", ""), [[name, value] for name, value in machine.items()])]
     for section in sections:
         result = Result.stored(results, section.name)
-        parts += [f"## {section.title}", _filled(section.text), _filled(f"What would be unfair: {section.unfair}")]
-        if result is None:
-            parts.append("Not measured.")
-            continue
-        parts.append(f"Could not be measured: {_cell(result.failed)}" if result.failed else "")
-        parts.append(_table(section.columns, result.rows) if result.rows else "")
-        parts.append(_filled(_measured(result)))
+        parts += [_table(section.columns, result.rows if result else []), _filled(_measured(result))]
     return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
 
 
-def _measured(result: Result) -> str:
-    said = f"Measured on {result.date} with rose {result.rose} ({result.size}, {result.seconds:.0f} s)."
+def _measured(result: Result | None) -> str:
+    if result is None:
+        return "Not measured."
+    by = f"on {result.date} with rose {result.rose} ({result.size}, {result.seconds:.0f} s)."
+    said = f"Measured {by}" if not result.failed else f"Not measured: {_cell(result.failed)}. Tried {by}"
     if result.others > BUSY:
         said += (
             f" **Other programs used {result.others:.0%} of the machine meanwhile:"
@@ -155,7 +154,7 @@ def _filled(text: str) -> str:
 def form(text: str) -> list[str]:
     """A page without what a measurement changes: its headings, its prose and the heads of its tables."""
     lines = re.sub(
-        r"^(?:Measured on |Could not be).*?(?=\n\n|\Z)", "", text, flags=re.MULTILINE | re.DOTALL
+        r"^(?:Measured on |Not measured).*?(?=\n\n|\Z)", "", text, flags=re.MULTILINE | re.DOTALL
     ).splitlines()
     heads = {number - 1 for number, line in enumerate(lines) if line.startswith("| ---")}
     return [line for number, line in enumerate(lines) if line and (not line.startswith("|") or number in heads)]

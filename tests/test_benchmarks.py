@@ -53,7 +53,7 @@ def test_a_section_that_fails_is_named_and_keeps_the_others(tmp_path: Path) -> N
     for section in sections:
         measure(section, Size.TINY).store(tmp_path)
     written = page(sections, tmp_path, {"Disk": "slow"})
-    assert "Could not be measured: OSError: no disk for TINY" in written
+    assert "Not measured: OSError: no disk for TINY. Tried on" in written
     assert "| row | 1 \\| 2 |" in written
     assert form(written)[-3:] == ["Text.", "What would be unfair: nothing.", "|  | x |"]
 
