@@ -47,11 +47,13 @@ def look_up(name: str, search_path: str, directory: Path) -> str:
         if problem := _problem(program):
             raise NotStartedError(problem)
         return str(program)
-    programs = [directory / entry / name for entry in search_path.split(":")]
-    for program in programs:  # not shutil.which, for which a colon in the path of the directory separates two
-        if os.access(program, os.X_OK) and program.is_file():
-            return str(program)
-    for program in programs:
+    entries = search_path.split(":")
+    for entry in entries:  # not shutil.which, for which a colon in the path of the directory separates two
+        place = os.path.join(directory, entry, name)  # noqa: PTH118 - for every task, and a PATH may be long
+        if os.access(place, os.X_OK) and os.path.isfile(place):  # noqa: PTH113
+            return str(Path(place))
+    for entry in entries:
+        program = directory / entry / name
         if program.is_file():
             raise NotStartedError(_problem(program) or f"'{program}' is not executable")
     raise NotStartedError(

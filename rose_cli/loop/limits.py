@@ -157,8 +157,11 @@ class _Output:
     def open(self) -> None:
         """Before the engine opens it: the task might delete it right away."""
         with suppress(OSError):
-            make_directories(self.path.parent)
-            descriptor = open_unshared(self.path, os.O_RDONLY)
+            try:
+                descriptor = open_unshared(self.path, os.O_RDONLY)
+            except FileNotFoundError:
+                make_directories(self.path.parent)
+                descriptor = open_unshared(self.path, os.O_RDONLY)
             if is_spare_descriptor(descriptor):
                 self.descriptor = descriptor
             else:

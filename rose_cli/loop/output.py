@@ -68,19 +68,30 @@ def end_of(path: Path, size: int, *, inside: Path, own_links_out: bool = False) 
     """
     try:
         # opening it makes a network file system ask its server for the present state
-        with open(opened(path, inside=inside, own_links_out=own_links_out), "rb") as file:
-            status = os.fstat(file.fileno())
-            file.seek(max(0, status.st_size - size))
-            return FileEnd(status.st_size, status.st_mtime_ns, file.read(size))
+        descriptor = opened(path, inside=inside, own_links_out=own_links_out)
+        try:
+            status = os.fstat(descriptor)
+            return FileEnd(status.st_size, status.st_mtime_ns, _read_end(descriptor, status.st_size, size))
+        finally:
+            os.close(descriptor)
     except OSError:
         return None
+
+
+def _read_end(descriptor: int, length: int, size: int) -> bytes:
+    offset, data = max(0, length - size), b""
+    while len(data) < size and (chunk := os.pread(descriptor, size - len(data), offset + len(data))):
+        data += chunk
+    return data
 
 
 def opened(path: Path, *, inside: Path, own_links_out: bool) -> int:
     """A descriptor of such a file. Raises OSError."""
     _refresh(path.parent)
+    name, above = str(path), f"{inside}/"
+    name = name[len(above) :] if name.startswith(above) else os.path.relpath(name, inside)
     with OpenDirectory.at(inside, inside=inside) as top:
-        return open_inside(top, os.path.relpath(path, inside), own_links_out=own_links_out)
+        return open_inside(top, name, own_links_out=own_links_out)
 
 
 def _refresh(directory: Path) -> None:

@@ -88,7 +88,7 @@ class StepRunner:
                 await self._take_or_restore_snapshot()
             if await Attempt(self).run_attempt():
                 return StepResult.DONE
-        if self._command.on_failure != "continue" or not self.session.directory.workspace(self.learner.name).is_dir():
+        if self._command.on_failure != "continue" or not self.workspace.is_dir():
             return StepResult.FAILED  # without a workspace there is nothing to continue with
         await self.session.recorder.record(e.StepSkipped(*self.key, self._state.attempt))
         return StepResult.SKIPPED
@@ -99,6 +99,10 @@ class StepRunner:
             await self._snapshot.take()
         else:
             await self._snapshot.restore()
+
+    @cached_property
+    def workspace(self) -> Path:
+        return self.session.directory.workspace(self.learner.name)
 
     @property
     def key(self) -> tuple[str, int, str, int]:
@@ -135,7 +139,7 @@ class Attempt:
         state = runner.session.state.learners[runner.learner.name]
         self._number = state.next_attempt(runner.step.task, runner.replica)
         self._key = (*runner.key, self._number)
-        self._stdout, self._stderr, self._result = (self._log(suffix) for suffix in ("out", "err", "result.json"))
+        self._stdout, self._stderr, self._result = self._session.directory.logs_of(*self._key)
         self._command: Command | None = None
         self._started = False
         self._metric_file_before: str | None = None
@@ -181,19 +185,16 @@ class Attempt:
         if ended and not outcome.succeeded:
             await anyio.sleep(STOP_NOTICE_SECONDS if _may_be_the_end_of_a_job(outcome) else 0)
 
-    def _log(self, suffix: str) -> Path:
-        return self._session.directory.log(*self._runner.key, self._number, suffix)
-
     def _rendered(self) -> Command:
         runner = self._runner
-        workspace = str(self._session.directory.workspace(runner.learner.name))
+        workspace = str(runner.workspace)
         paths = AttemptPaths(workspace, str(self._result), self._number, runner.replica)
         return render(self._session.plan, runner.learner, runner.step.task, self._plan, runner.context, paths)
 
     def _request(self, command: Command) -> TaskRequest:
-        learner, iteration, task, replica = self._runner.key
+        _, iteration, task, replica = self._runner.key
         index = self._runner.learner.index
-        workspace = self._session.directory.workspace(learner)
+        workspace = self._runner.workspace
         return TaskRequest(
             uid=f"{index}.{iteration}.{task}.{replica}.{self._number}",
             argv=command.argv,
@@ -205,7 +206,7 @@ class Attempt:
             timeout_seconds=self._plan.timeout_seconds,
             resources=self._plan.resources,
             ranks=self._plan.launched_ranks,
-            hide=self._secrets.masked,
+            hide=self._hide,
             preload=self._preload,
         )
 
@@ -267,7 +268,7 @@ class Attempt:
         learner, directory = self._runner.learner.name, self._session.directory
         async with self._session.workspace_lock(learner):
             known = dict(self._session.state.learners[learner].files)
-            look = partial(workspace_changes, directory.workspace(learner), known, inside=directory.path)
+            look = partial(workspace_changes, self._runner.workspace, known, inside=directory.path)
             news = await in_thread(look)
             await self._session.recorder.record(*before, replace(event, files=news))
 
@@ -296,6 +297,10 @@ class Attempt:
         own = secrets_given(self._plan) if self._command is None else secrets_of(self._command)
         return own | self._session.secrets
 
+    def _hide(self, text: str) -> str:
+        """Only a message that quotes something needs to know the secrets."""
+        return self._secrets.masked(text)
+
     def _shown_options(self, command: Command) -> Mapping[str, Any]:
         return self._secrets.hidden(masked_options(command.options)) if command.options else command.options
 
@@ -314,7 +319,7 @@ class Attempt:
         if (file := self._runner.metric_file) is not None:
             criterion = replace(criterion, reading=replace(criterion.reading, file=file.name))
         directory = self._session.directory
-        workspace = directory.workspace(self._runner.learner.name)
+        workspace = self._runner.workspace
         return await read_metric(criterion, self._stdout, workspace, self._secrets.masked, inside=directory.path)
 
     def _refuse_stale_metric_file(self) -> None:

@@ -6,6 +6,7 @@ import os
 import shlex
 import stat
 from contextlib import suppress
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 RUNS = "rose-runs"
 
 LATEST = "latest"
+
+_LOGS = "logs"
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class RunDirectory:
     def lock(self) -> Path:
         return self.path / "lock"
 
-    @property
+    @cached_property
     def learners(self) -> Path:
         return self.path / "learners"
 
@@ -99,16 +102,16 @@ class RunDirectory:
         return self.learners / learner
 
     def workspace(self, learner: str) -> Path:
-        return self.learner(learner) / "workspace"
+        return self.learners.joinpath(learner, "workspace")
 
     def snapshots(self, learner: str) -> Path:
         return self.learner(learner) / "snapshots"
 
     def all_logs(self, learner: str) -> Path:
-        return self.learner(learner) / "logs"
+        return self.learners.joinpath(learner, _LOGS)
 
     def logs(self, learner: str, iteration: int) -> Path:
-        return self.all_logs(learner) / str(iteration)
+        return self.learners.joinpath(learner, _LOGS, str(iteration))
 
     def refuse_linked_logs(self, learner: str, iteration: int) -> None:
         """Raise LearnerDirectoryError if the directory for the logs of an iteration, or its parent, is a symbolic link.
@@ -130,9 +133,20 @@ class RunDirectory:
         return path if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.path)) else None
 
     def log(self, learner: str, iteration: int, task: str, replica: int, attempt: int, suffix: str) -> Path:
-        """`<task>.<attempt>.<suffix>`; from the second replica on, `<task>.r<replica>.<attempt>.<suffix>`."""
-        copy = f"{task}.r{replica}" if replica else task
-        return self.logs(learner, iteration) / f"{copy}.{attempt}.{suffix}"
+        """A file of an attempt; `suffix` as in `logs_of`."""
+        return self.logs(learner, iteration) / _log_name(task, replica, attempt, suffix)
+
+    def logs_of(self, learner: str, iteration: int, task: str, replica: int, attempt: int) -> tuple[Path, Path, Path]:
+        """The files of an attempt: its standard output, its standard error, and its report."""
+        logs = self.logs(learner, iteration)
+        out, err, result = (logs / _log_name(task, replica, attempt, end) for end in ("out", "err", "result.json"))
+        return out, err, result
+
+
+def _log_name(task: str, replica: int, attempt: int, suffix: str) -> str:
+    """`<task>.<attempt>.<suffix>`; from the second replica on, `<task>.r<replica>.<attempt>.<suffix>`."""
+    copy = f"{task}.r{replica}" if replica else task
+    return f"{copy}.{attempt}.{suffix}"
 
 
 def create_run_directory(parent: Path, name: str, day: str) -> RunDirectory:
