@@ -9,16 +9,19 @@ import signal
 import sys
 import time
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
 
 from rose_cli.engine.base import ExitReason, ExitStatus, TaskOutcome, exited, timed_out
-from rose_cli.engine.launch import NotStartedError, note_beside, spawn
+from rose_cli.engine.launch import NotStartedError, note_beside, prepare, spawn
 from rose_cli.engine.machine import gpu_variables
 from rose_cli.engine.reaper import Reaper
 from rose_cli.engine.slot_engine import LINGER_SECONDS, SlotEngine
 from rose_cli.engine.termination import Terminator
+from rose_cli.engine.warm.client import WarmStarts
+from rose_cli.engine.warm.command import ColdError
 from rose_cli.util.errors import EngineError, RunDirectoryError, ShortageError
 from rose_cli.util.ownership import make_directories
 from rose_cli.util.processes import (
@@ -205,6 +208,7 @@ class LocalEngine(SlotEngine):
         self._children: set[Child] = set()
         self._unreaped: list[Child] = []
         self._reaper = Reaper()
+        self._warm = WarmStarts(directory, self._tag, self._reaper)
 
     async def __aenter__(self) -> Self:
         _accept_exit_codes()
@@ -219,7 +223,12 @@ class LocalEngine(SlotEngine):
         self._opened.callback(self._reaper.stop)
         return self
 
+    async def __aexit__(self, *exc: object) -> None:
+        self._warm.close()
+        await super().__aexit__(*exc)
+
     async def _stop(self) -> None:
+        self._warm.reap()
         for child in self._unreaped:
             child.reap()
 
@@ -231,10 +240,42 @@ class LocalEngine(SlotEngine):
     ) -> TaskOutcome:
         await on_start()
         started = time.monotonic()
+        cold_because = None
         try:
-            child = self._start(request, gpu_ids)
+            environment = self._environment(request, gpu_ids)
+            if request.preload is not None:
+                try:
+                    return await self._run_warm(request, environment, on_spawn)
+                except ColdError as error:
+                    cold_because, started = str(error), time.monotonic()
+            self._check_running()
+            tag = self._tag + request.uid
+            child = Child(spawn(request, {**environment, TAG_VARIABLE: tag}), tag, self._scan, self._reaper)
         except NotStartedError as error:
-            return TaskOutcome(ExitReason.NOT_STARTED, time.monotonic() - started, message=str(error))
+            seconds = time.monotonic() - started
+            return TaskOutcome(ExitReason.NOT_STARTED, seconds, message=str(error), cold_because=cold_because)
+        outcome = await self._run_child(child, request, on_spawn, started)
+        return outcome if cold_because is None else replace(outcome, cold_because=cold_because)
+
+    async def _run_warm(
+        self, request: TaskRequest, environment: Mapping[str, str], on_spawn: OnSpawn | None
+    ) -> TaskOutcome:
+        """Raises ColdError if the program is to be started cold; none of it has run then."""
+        tag = self._tag + request.uid
+        environment = {**environment, TAG_VARIABLE: tag}
+        launch = prepare(request, environment)
+        async with self._warm.starting(request, launch, environment) as process:
+            started = time.monotonic()
+            child = Child(process.pid, tag, self._scan, self._reaper)
+            if not process.let_go():
+                self._leave(child)
+                raise ColdError("the forked process ended before it was started")
+        outcome = await self._run_child(child, request, on_spawn, started)
+        return replace(outcome, imported=process.imported())
+
+    async def _run_child(
+        self, child: Child, request: TaskRequest, on_spawn: OnSpawn | None, started: float
+    ) -> TaskOutcome:
         self._children.add(child)
         try:
             outcome = await self._follow(child, request.timeout_seconds, on_spawn, started)
@@ -245,19 +286,19 @@ class LocalEngine(SlotEngine):
                 note_beside(request.stderr).remove()
 
     def _kill_now(self) -> None:
+        self._warm.close()
         for child in self._children:
             child.kill()
 
-    def _start(self, request: TaskRequest, gpu_ids: tuple[str, ...]) -> Child:
+    def _environment(self, request: TaskRequest, gpu_ids: tuple[str, ...]) -> dict[str, str]:
+        """The environment of the task, without its tag; the engine is ready to start it."""
         self._check_running()
         self._watchdog.ensure()
         environment = {**self._base_environment, **request.environment}
         if self._capacity.gpus:
             # set even for a task without GPUs: it must not use one that another task holds
             environment.update(gpu_variables(self._base_environment, gpu_ids))
-        tag = self._tag + request.uid
-        pid = spawn(request, {**environment, TAG_VARIABLE: tag})
-        return Child(pid, tag, self._scan, self._reaper)
+        return environment
 
     async def _follow(
         self, child: Child, timeout_seconds: float | None, on_spawn: OnSpawn | None, started: float
