@@ -36,22 +36,30 @@ class LearnerLoop:
         self._session = session
         self._plan = plan
         self._max_iter = session.max_iter(plan)
+        self._is_prepared = False
         self._metric_file: MetricFile | None = None
         self._log_keeper: LogKeeper | None = None
         if (most := session.plan.keep.logs) is not None:
             directory = session.directory
             self._log_keeper = LogKeeper(most, plan.criterion, directory.all_logs(plan.name), directory.path)
 
-    async def run_learner(self) -> None:
+    async def take_turn(self) -> bool:
+        """Run one iteration, and return whether the learner continues after it. The first turn also prepares it."""
+        if not self._is_prepared:
+            await self._begin()
+        if self._state.stop_reason is None:
+            await self._run_iteration()
+            await self._remove_old_logs()
+        return self._state.stop_reason is None
+
+    async def _begin(self) -> None:
         check_memory()
         await self._prepare()
         reason = why_stop(self._plan.criterion, self._state.history, self._max_iter)
         if reason is not None:
             await self._session.recorder.record(e.LearnerStopped(self._plan.name, reason))
         await self._remove_old_logs()
-        while self._state.stop_reason is None:
-            await self._run_iteration()
-            await self._remove_old_logs()
+        self._is_prepared = True
 
     @property
     def _state(self) -> LearnerState:

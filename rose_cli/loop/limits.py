@@ -182,10 +182,14 @@ class _Output:
 
 @dataclass(eq=False)
 class WatchedAttempt:
-    """A running attempt. `scope` is cancelled as soon as it exceeds a limit; `exceeded` then says which."""
+    """An attempt. `scope` is cancelled as soon as it exceeds a limit; `exceeded` then says which.
+
+    It is watched from `begin` on: thousands of others may wait with it in the queue of the engine.
+    """
 
     learner: str
     outputs: tuple[_Output, ...]
+    watch: Callable[[WatchedAttempt], None]
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     exceeded: str | None = None
     started: float = field(default_factory=time.monotonic)
@@ -199,6 +203,7 @@ class WatchedAttempt:
         self.started = time.monotonic()
         for output in self.outputs:
             output.open()
+        self.watch(self)
 
     def cancel(self, exceeded: str) -> None:
         if self.exceeded is None:
@@ -221,9 +226,7 @@ class DiskLimits:
 
     @contextmanager
     def watched(self, learner: str, outputs: tuple[Path, ...]) -> Iterator[WatchedAttempt]:
-        watched = WatchedAttempt(learner, tuple(map(_Output, outputs)))
-        self._watched.add(watched)
-        self._any_watched.set()
+        watched = WatchedAttempt(learner, tuple(map(_Output, outputs)), self._watch)
         try:
             yield watched
         finally:
@@ -232,6 +235,10 @@ class DiskLimits:
                 output.close()
             if not self._watched:
                 self._any_watched = anyio.Event()
+
+    def _watch(self, watched: WatchedAttempt) -> None:
+        self._watched.add(watched)
+        self._any_watched.set()
 
     async def judged(self, watched: WatchedAttempt, outcome: TaskOutcome | None) -> TaskOutcome:
         """The outcome of the attempt, limits considered; None: it was cancelled because it exceeded one."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import field
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 import anyio
 
 from rose_cli.loop.limits import CircuitBreaker, DiskLimits
+from rose_cli.loop.turns import PLACES, Turns
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.redact import Secrets
 
@@ -69,7 +71,8 @@ class Session:
         self.scope = anyio.CancelScope()
         self.timed_scope = anyio.CancelScope()
         self.learner_scopes: dict[str, anyio.CancelScope] = {}
-        self._workspace_locks: dict[str, anyio.Lock] = {}
+        self.turns = Turns(max(PLACES, 2 * engine.capacity.cores), plan.limits.max_parallel_learners)
+        self._workspace_locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
 
     def stop(self, reason: str, message: str | None = None) -> None:
         """Stop all learners; the steps that are running can be resumed. Only the first call has an effect."""
@@ -78,11 +81,13 @@ class Session:
             self.scope.cancel()
 
     def stop_learner(self, name: str, message: str) -> bool:
-        """Stop one learner permanently; False if it is not running."""
-        if name not in self.learner_scopes:
+        """Stop one learner permanently; False if it has ended."""
+        scope = self.learner_scopes.get(name)
+        if scope is None and not self.turns.dismiss(name):
             return False
         self.cancelled[name] = message
-        self.learner_scopes[name].cancel()
+        if scope is not None:
+            scope.cancel()
         return True
 
     def why_cancelled(self, learner: str) -> str:
@@ -99,7 +104,10 @@ class Session:
 
     def workspace_lock(self, learner: str) -> anyio.Lock:
         """Held while the learner's workspace is inspected and the changes in it are recorded."""
-        return self._workspace_locks.setdefault(learner, anyio.Lock())
+        lock = self._workspace_locks.get(learner)
+        if lock is None:
+            lock = self._workspace_locks[learner] = anyio.Lock()
+        return lock
 
     def on_failure(self, failure: AttemptFailed) -> None:
         """Count a failed attempt; the same failure too many times in a row stops the session."""

@@ -83,7 +83,8 @@ class StepRunner:
             pause_seconds = self._command.retry_pause_seconds if failures else 0.0
             self.check_deadline(pause_seconds)
             if pause_seconds:
-                await anyio.sleep(pause_seconds)
+                with self.session.turns.left_to_others():
+                    await anyio.sleep(pause_seconds)
             if self._command.snapshot:
                 await self._take_or_restore_snapshot()
             if await Attempt(self).run_attempt():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,14 +16,19 @@ from rose_cli.runs.snapshot import delete_snapshots
 from rose_cli.util.errors import LearnerDirectoryError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
+
+    from anyio.abc import TaskGroup
 
     from rose_cli.loop.session import Session
-    from rose_cli.plan.model import LearnerPlan
 
 
 CONVERGED = "learners have met their criterion"
 """How the message of a learner ends that `stop_campaign` cancelled."""
+
+
+_MOST_AT_ONCE = 1000
+"""Of the learners that are cancelled while they wait, how many are recorded with one sync."""
 
 
 class Supervisor:
@@ -35,65 +40,99 @@ class Supervisor:
     def __init__(self, session: Session, left_out: Collection[str] = ()) -> None:
         self._session = session
         self._left_out = left_out
+        self._plans = {learner.name: learner for learner in session.plan.learners}
+        self._loops: dict[str, LearnerLoop] = {}
+        self._dismissed: list[str] = []
         self._broken: dict[str, LearnerDirectoryError] = {}
         self._out_of_time = False
+        self._met = sum(learner.stop_reason == "criterion_met" for learner in session.state.learners.values())
 
     async def supervise(self) -> SessionResult:
         """Run every learner until it stops, the session is stopped, or the wall-time limit is reached."""
         session = self._session
-        most = session.plan.limits.max_parallel_learners
-        turns = anyio.Semaphore(most) if most is not None else nullcontext()
         session.timed_scope.deadline = anyio.current_time() + session.deadline.seconds_left
         with session.timed_scope, session.scope:
             async with anyio.create_task_group() as watch:
                 watch.start_soon(session.disk_limits.watch_output)
                 watch.start_soon(session.disk_limits.watch_workspaces)
                 async with anyio.create_task_group() as group:
-                    for learner in self._waiting():
-                        group.start_soon(self._run_learner, learner, turns)
+                    session.turns.open(
+                        self._waiting(),
+                        start=lambda name: group.start_soon(self._take_turns, name),
+                        dismiss=lambda name: self._dismiss(name, group),
+                    )
                 watch.cancel_scope.cancel()
         return self._result()
 
-    def _waiting(self) -> list[LearnerPlan]:
+    def _waiting(self) -> list[str]:
         """The learners that have not stopped, fewest failures first.
 
         A learner that fails again at every resume, and uses up the wall time with its retries, must not keep the
         others from their turn.
         """
         states = self._session.state.learners
-        waiting = [learner for learner in self._session.plan.learners if states[learner.name].stop_reason is None]
-        waiting = [learner for learner in waiting if learner.name not in self._left_out]
-        return sorted(waiting, key=lambda learner: states[learner.name].failures)
+        waiting = [name for name in self._plans if states[name].stop_reason is None and name not in self._left_out]
+        return sorted(waiting, key=lambda name: states[name].failures)
 
-    async def _run_learner(self, learner: LearnerPlan, turns: anyio.Semaphore | nullcontext[None]) -> None:
+    async def _take_turns(self, name: str) -> None:
+        """Run iterations of a learner until it ends, or another one waits for its turn."""
         session = self._session
+        loop = self._loops.pop(name, None) or LearnerLoop(session, self._plans[name])
+        continues = False
         with anyio.CancelScope() as scope:
-            session.learner_scopes[learner.name] = scope
-            async with turns:
-                try:
-                    await LearnerLoop(session, learner).run_learner()
-                except WallTimeReached:
-                    self._out_of_time = True  # others may have shorter tasks, and can still be stopped
-                except LearnerDirectoryError as error:
-                    self._broken[learner.name] = error
-                    session.warn(_cannot_continue(learner.name, error))  # now: the others may run for days
-        del session.learner_scopes[learner.name]
-        if scope.cancelled_caught:
-            message = session.cancelled[learner.name]
-            with anyio.CancelScope(shield=True):
-                await session.recorder.record(e.LearnerStopped(learner.name, "cancelled", message))
-                with suppress(LearnerDirectoryError):  # `rose clean` removes the rest
-                    await delete_snapshots(session.directory.snapshots(learner.name), session.directory.path)
-        self._stop_after_converged()
-
-    def _stop_after_converged(self) -> None:
-        needed = self._session.plan.stop_after_converged
-        if needed is None:
+            session.learner_scopes[name] = scope
+            continues = await self._continues(loop, name)
+        del session.learner_scopes[name]
+        if continues and not scope.cancel_called:
+            self._loops[name] = loop
+            session.turns.end_iteration(name)
             return
-        met = sum(learner.stop_reason == "criterion_met" for learner in self._session.state.learners.values())
-        if met >= needed:
-            for name in list(self._session.learner_scopes):
-                self._session.stop_learner(name, f"{met} of {needed} {CONVERGED}")
+        if continues or scope.cancelled_caught:
+            await self._cancel([name])
+        self._after_end(name)
+        session.turns.end()
+
+    async def _continues(self, loop: LearnerLoop, name: str) -> bool:
+        """Whether the learner continues after its turn."""
+        try:
+            while await loop.take_turn():
+                if self._session.turns.someone_waits:
+                    return True
+        except WallTimeReached:
+            self._out_of_time = True  # others may have shorter tasks, and can still be stopped
+        except LearnerDirectoryError as error:
+            self._broken[name] = error
+            self._session.warn(_cannot_continue(name, error))  # now: the others may run for days
+        return False
+
+    def _dismiss(self, name: str, group: TaskGroup) -> None:
+        """Cancel a learner that waits for its turn; thousands may be cancelled at the same moment."""
+        self._dismissed.append(name)
+        if len(self._dismissed) == 1:
+            group.start_soon(self._cancel_dismissed)
+
+    async def _cancel_dismissed(self) -> None:
+        while self._dismissed:
+            names = self._dismissed[:_MOST_AT_ONCE]
+            await self._cancel(names)
+            del self._dismissed[: len(names)]
+
+    async def _cancel(self, names: Sequence[str]) -> None:
+        session = self._session
+        with anyio.CancelScope(shield=True):
+            stopped = (e.LearnerStopped(name, "cancelled", session.cancelled[name]) for name in names)
+            await session.recorder.record(*stopped)
+            for name in names:
+                with suppress(LearnerDirectoryError):  # `rose clean` removes the rest
+                    await delete_snapshots(session.directory.snapshots(name), session.directory.path)
+
+    def _after_end(self, name: str) -> None:
+        """Stop the others if enough learners have met their criterion now."""
+        session, needed = self._session, self._session.plan.stop_after_converged
+        self._met += session.state.learners[name].stop_reason == "criterion_met"
+        if needed is not None and self._met >= needed:
+            for other in (*session.learner_scopes, *session.turns.waiting):
+                session.stop_learner(other, f"{self._met} of {needed} {CONVERGED}")
 
     def _result(self) -> SessionResult:
         result, source = self._session.result, self._session.deadline.source

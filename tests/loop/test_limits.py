@@ -356,6 +356,7 @@ def test_every_attempt_in_a_workspace_with_too_many_files_is_cancelled(tmp_path:
 
     async def replica() -> None:
         with disk.limits.watched("a", ()) as watched:
+            watched.begin()
             with watched.scope:
                 await anyio.sleep(10)
             found.append(watched.exceeded)
@@ -389,7 +390,7 @@ def test_nothing_is_watched_without_a_limit_or_an_attempt(tmp_path: Path) -> Non
     async def nobody_runs() -> None:
         with limited.watched("a", ()):
             pass
-        with anyio.move_on_after(100):
+        with limited.watched("a", ()), anyio.move_on_after(100):  # it waits in the queue of the engine
             await limited.watch_workspaces()
         assert anyio.current_time() == 100.0
 
@@ -409,7 +410,8 @@ def test_workspaces_that_take_long_to_measure_are_measured_less_often(
     monkeypatch.setattr(DiskLimits, "_excess_in", excess)
 
     async def work() -> None:
-        with disk.limits.watched("a", ()), anyio.move_on_after(30):
+        with disk.limits.watched("a", ()) as watched, anyio.move_on_after(30):
+            watched.begin()
             await disk.limits.watch_workspaces()
 
     disk.simulate(work)
