@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import re
 import shutil
 import sys
-from contextlib import contextmanager
 from dataclasses import field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -27,6 +25,7 @@ from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import CampaignError, UsageError, check_known
 from rose_cli.util.redact import Secrets, masked_setting, remember
 from rose_cli.util.secrets import secrets_of_document, secrets_of_words
+from rose_cli.util.shortage import no_collecting
 from rose_cli.view.console import notice
 
 if TYPE_CHECKING:
@@ -125,7 +124,7 @@ def check_campaign(
     Runs nothing, and reads only this file and, for a pilot, radical.pilot's descriptions of machines.
     Raises UsageError if there is no such file; errors *in* the file are diagnostics.
     """
-    with _no_collecting():
+    with no_collecting():
         return _check(path, environment, settings, target or Target.this(environment), at or path)
 
 
@@ -167,18 +166,6 @@ def _fit_to_show(diagnostics: Sequence[Diagnostic], text: str, settings: Sequenc
         replace(each, message=secrets.masked(each.message), hint=secrets.masked(each.hint) if each.hint else None)
         for each in diagnostics
     )
-
-
-@contextmanager
-def _no_collecting() -> Iterator[None]:
-    """Nothing that is created here is garbage: searching for it takes a third of the time of a large file."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def in_order(diagnostics: Sequence[Diagnostic], name: str) -> tuple[Diagnostic, ...]:

@@ -91,7 +91,7 @@ def begin(directory: RunDirectory, plan: Plan, text: str, environment: dict[str,
     except OSError as error:
         message = f"cannot write to '{directory.path}': {error.strerror}"
         raise RunDirectoryError(message, "free some space, or choose another directory with --run-dir") from error
-    state = initial_state(plan)
+    state = initial_state(plan, directory.journal)
     created = record_creation(directory, journal, plan, state)
     return SessionSetup(directory, plan, journal, state, (), [created], environment, output, fingerprints(plan))
 

@@ -21,6 +21,7 @@ from rose_cli.view.wording import short_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from rose_cli.journal.codec import Record
     from rose_cli.plan.model import Plan
@@ -71,7 +72,7 @@ def read_run(directory: RunDirectory) -> RunInfo:
     plan = load_plan(directory.plan)
     # read before the journal, so that the journal has the last record of a session that ends meanwhile
     owner, is_hidden_by_other = read_owner(directory.path), is_hidden(directory.path)
-    state = initial_state(plan)
+    state = initial_state(plan, directory.journal)
     damage = _read_good(directory, state.apply)
     if is_hidden_by_other and state.session is not None and state.session.ended is None:
         session = state.session
@@ -97,9 +98,12 @@ def try_read_run(directory: RunDirectory) -> tuple[RunInfo | None, str]:
         return None, f"{type(error).__name__}: {error}"
 
 
-def initial_state(plan: Plan) -> RunState:
-    """The state of a run of this plan, before the first record of its journal."""
-    return RunState.planned(expected_of(plan))
+def initial_state(plan: Plan, journal: Path | None = None) -> RunState:
+    """The state of a run of this plan, before the first record of its journal.
+
+    `journal`: where options and reports of finished iterations are read when needed; without it, all are kept.
+    """
+    return RunState.planned(expected_of(plan), journal)
 
 
 def expected_of(plan: Plan) -> Expected:

@@ -134,7 +134,7 @@ class _Attempt:
 
 def _attempt(info: RunInfo, step: Step) -> _Attempt:
     """The latest attempt at the step, with the history and the bound that it had; else the one that comes next."""
-    state, found = initial_state(info.plan), list[_Attempt]()
+    state, found = initial_state(info.plan, info.directory.journal), list[_Attempt]()
     key = e.StepKey(step.learner.name, step.iteration, step.task, step.replica)
 
     def consume(record: Record) -> None:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rose_cli.journal.codec import Record
-    from rose_cli.journal.state import IterationState, LearnerState
+    from rose_cli.journal.iterations import IterationState
+    from rose_cli.journal.state import LearnerState
     from rose_cli.plan.model import LearnerPlan
 
 ExportFormat: TypeAlias = Literal["csv", "jsonl"]
@@ -85,7 +86,7 @@ def rows(info: RunInfo, learners: Collection[str] = ()) -> Iterator[dict[str, An
 
 
 def _row(plan: LearnerPlan, learner: LearnerState, iteration: IterationState) -> dict[str, Any]:
-    is_last = iteration is learner.iterations[-1]
+    is_last = iteration.number == learner.iterations[-1].number
     options = {
         f"option.{task}.{name}": value
         for task, values in iteration.options.items()

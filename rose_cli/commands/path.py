@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from rose_cli.journal.state import IterationState, LearnerState
+    from rose_cli.journal.iterations import IterationState
+    from rose_cli.journal.state import LearnerState
 
 MOST_NAMED = 5
 
@@ -89,11 +90,13 @@ def _only_learner(info: RunInfo) -> str:
 
 
 def _iteration(learner: LearnerState, wanted: int) -> IterationState:
-    known = [*learner.iterations, *([learner.current] if learner.current else [])]
-    if wanted >= len(known):
-        have = f"it has 0 to {len(known) - 1}" if known else "it has none yet"
-        raise UsageError(f"learner '{learner.name}' has no iteration {wanted}", have)
-    return known[wanted]
+    done, current = len(learner.iterations), learner.current
+    if wanted < done:
+        return learner.iterations[wanted]
+    if wanted == done and current is not None:
+        return current
+    have = f"it has 0 to {done if current else done - 1}" if done or current else "it has none yet"
+    raise UsageError(f"learner '{learner.name}' has no iteration {wanted}", have)
 
 
 # --- the files of an iteration ---------------------------------------------------------------------------------------

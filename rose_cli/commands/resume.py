@@ -313,7 +313,7 @@ def _find(argument: str | None, options: ResumeOptions, *, trust: bool) -> RunDi
 
 
 def _open(directory: RunDirectory, plan: Plan) -> tuple[JournalFile, RunState]:
-    state = initial_state(plan)
+    state = initial_state(plan, directory.journal)
     journal = JournalFile.open(directory.journal, state.apply)
     if journal.repaired_bytes:
         notice(f"repaired the journal: cut {journal.repaired_bytes} bytes of an unfinished record at its end")

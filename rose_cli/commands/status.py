@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from rose_cli.journal.events import AttemptFailed
-    from rose_cli.journal.state import IterationState
+    from rose_cli.journal.iterations import IterationState
     from rose_cli.journal.time_spent import TimeSpent
     from rose_cli.loop.forecast import Estimate
     from rose_cli.plan.model import LearnerPlan

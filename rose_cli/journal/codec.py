@@ -20,7 +20,7 @@ import json
 import math
 import os
 import re
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, field, fields
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 from zlib import crc32
 
@@ -48,13 +48,21 @@ _encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", 
 _decode = json.JSONDecoder().raw_decode
 
 
+UNKNOWN = -1
+"""The position of a record that was not read from a journal."""
+
+
 @dataclass(frozen=True)
 class Record:
-    """An event with its position in the journal, counted from 1, and its time in UNIX seconds."""
+    """An event with its number in the journal, counted from 1, and its time in UNIX seconds.
+
+    `position`: the byte at which its line starts.
+    """
 
     sequence: int
     time: float
     event: Event
+    position: int = field(default=UNKNOWN, compare=False)
 
 
 def encode(record: Record) -> bytes:
@@ -70,8 +78,8 @@ def is_whole(line: bytes) -> bool:
     return line.startswith(_START) and line[-_TRAILER_LENGTH:] == _TRAILER % crc32(body)
 
 
-def decode(line: bytes) -> Record:
-    """The record in a whole line.
+def decode(line: bytes, position: int = UNKNOWN) -> Record:
+    """The record in a whole line, which starts at byte `position` of the journal.
 
     Raises ValueError, KeyError or RecursionError if this version cannot understand it; of these, UnfitError if rose
     never writes such a record.
@@ -85,8 +93,8 @@ def decode(line: bytes) -> Record:
     entries.pop("crc", None)
     if type(sequence) is not int or type(time) not in (float, int) or not 0 <= time < _LAST_SECOND:
         raise UnfitError(f"'seq' and 'time' cannot be {str(sequence)[:40]} and {str(time)[:40]}")
-    record = object.__new__(Record)
-    vars(record).update(sequence=sequence, time=time, event=from_json(entries))  # see from_json
+    record = object.__new__(Record)  # see _event
+    _become(record, "__dict__", {"sequence": sequence, "time": time, "event": _event(entries), "position": position})
     return record
 
 
@@ -151,8 +159,6 @@ _MOST_SECONDS = 1e12
 
 _KINDS: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool, "tuple": tuple, "Mapping": dict}
 
-_LEAST = {"pid": 1, "exit_code": -(2**31)}
-
 
 def is_inside(path: str) -> bool:
     """Whether a path in a record is relative and does not escape from its directory."""
@@ -204,6 +210,8 @@ def _are_fingerprints(files: dict[str, Any]) -> bool:
 
 
 _CHECKS: dict[str, Callable[[Any], bool]] = {
+    "pid": lambda number: 0 < number < _MOST,
+    "exit_code": lambda number: -(2**31) <= number < _MOST,
     "run_id": _is_name,
     "directory": _is_absolute,
     "campaign_dir": _is_absolute,
@@ -218,15 +226,18 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
 
 
 class _Shape(NamedTuple):
-    """How to read objects with the same keys and values of the same types; worked out once for all of them."""
+    """How to read objects with the same keys and values of the same types; worked out once for all of them.
+
+    `absent`: mappings that are not given, so empty; other fields that are not given have their default in the class.
+    `numbers`: integers that cannot be negative.
+    """
 
     cls: type
-    defaults: dict[str, Any]
-    mappings: tuple[str, ...]
     unknown: tuple[str, ...]
-    numbers: tuple[tuple[str, int], ...]
-    checked: tuple[tuple[str, Callable[[Any], bool]], ...]
+    absent: tuple[str, ...]
+    numbers: tuple[str, ...]
     converted: tuple[tuple[str, Callable[[Any], Any]], ...]
+    checked: tuple[tuple[str, Callable[[Any], bool]], ...]
 
 
 _shapes: dict[tuple[object, ...], _Shape] = {}
@@ -251,28 +262,35 @@ def from_json(entries: Mapping[str, Any]) -> Event:
 
     Raises ValueError if this version does not know it, UnfitError if a field has a value that rose never writes.
     """
-    key = (entries.get("event"), *entries, *map(type, entries.values()))
+    return _event(dict(entries))
+
+
+def _event(known: dict[str, Any]) -> Event:
+    """The same, of an object that becomes the event's own."""
+    key = (known.get("event"), *known, *map(type, known.values()))
     try:
         shape = _shapes.get(key)
     except TypeError:  # the event's name is a list
         shape = None
-    shape = shape or _shape_of(key, entries)
-    known = {**shape.defaults, **entries}
-    for name, least in shape.numbers:
-        if not least <= known[name] < _MOST:
-            raise _unfit(shape.cls, name, known[name])
-    for name, convert in shape.converted:
+    cls, unknown, absent, names, converted, checked = shape or _shape_of(key, known)
+    for name in names:
+        if not 0 <= known[name] < _MOST:
+            raise _unfit(cls, name, known[name])
+    for name, convert in converted:
         known[name] = convert(known[name])
-    for name, is_fit in shape.checked:
+    for name, is_fit in checked:
         if not is_fit(known[name]):
-            raise _unfit(shape.cls, name, known[name])
-    for name in shape.mappings:
-        known[name] = {}
-    for name in shape.unknown:
+            raise _unfit(cls, name, known[name])
+    for name in unknown:
         del known[name]
-    event: Event = object.__new__(shape.cls)
-    vars(event).update(known)  # calling a frozen class takes three times as long, and journals are long
+    for name in absent:
+        known[name] = {}
+    event: Event = object.__new__(cls)
+    _become(event, "__dict__", known)  # journals are long: calling a frozen class takes five times as long
     return event
+
+
+_become = object.__setattr__
 
 
 def _shape_of(key: tuple[object, ...], entries: Mapping[str, Any]) -> _Shape:
@@ -287,16 +305,15 @@ def _shape_of(key: tuple[object, ...], entries: Mapping[str, Any]) -> _Shape:
         raise UnfitError(f"event {word!r} has no {lacking[0]!r}")
     converted = {f.name: _converter(cls, f.name, str(f.type), entries[f.name]) for f in given}
     present = [f for f in given if entries[f.name] is not None]
-    numbers = [f for f in present if type(entries[f.name]) is int and "int" in str(f.type)]
+    numbers = [f.name for f in present if type(entries[f.name]) is int and "int" in str(f.type)]
     checks = {f.name: _CHECKS.get(f.name) or _CHECKS.get(str(f.type)) for f in present}
     shape = _Shape(
         cls,
-        {f.name: f.default for f in missing if f.default is not MISSING},
-        tuple(f.name for f in missing if f.default is MISSING),
         tuple(name for name in entries if name not in converted),
-        tuple((f.name, _LEAST.get(f.name, 0)) for f in numbers),
-        tuple((name, check) for name, check in checks.items() if check is not None),
+        tuple(f.name for f in missing if f.default is MISSING),
+        tuple(name for name in numbers if name not in _CHECKS),
         tuple((name, convert) for name, convert in converted.items() if convert is not None),
+        tuple((name, check) for name, check in checks.items() if check is not None),
     )
     if len(_shapes) < _MOST_SHAPES:
         _shapes[key] = shape

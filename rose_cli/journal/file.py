@@ -15,6 +15,7 @@ import os
 import shlex
 import shutil
 from contextlib import contextmanager
+from dataclasses import field, replace
 from functools import partial
 from itertools import chain
 from threading import Lock
@@ -24,7 +25,7 @@ from rose_cli.journal.codec import Record, UnfitError, decode, encode, holds_who
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import JournalError
 from rose_cli.util.files import OpenDirectory, create_new, open_regular, open_unshared, planted_file_hint, sync
-from rose_cli.util.shortage import shortage
+from rose_cli.util.shortage import no_collecting, shortage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -45,11 +46,18 @@ MOST_BYTES = 1 << 25
 
 @dataclass(frozen=True)
 class JournalContents:
-    """The result of one pass over a journal: `records` in `good_bytes`, then a bad tail of `torn_bytes`."""
+    """The result of one pass over a journal: `records` in `good_bytes`, then a bad tail of `torn_bytes`.
+
+    `last`: the line of the last good record.
+    """
 
     records: int
     good_bytes: int
     torn_bytes: int = 0
+    last: bytes = field(default=b"", compare=False, repr=False)
+
+
+NOTHING = JournalContents(0, 0)
 
 
 class DamagedJournalError(JournalError):
@@ -72,23 +80,29 @@ def _way_out(path: Path, contents: JournalContents) -> str:
     )
 
 
-def read_journal(path: Path, consume: Consumer) -> JournalContents:
+def read_journal(
+    path: Path, consume: Consumer, after: JournalContents = NOTHING, on_good: Callable[[bytes], object] | None = None
+) -> JournalContents:
     """Pass every record to `consume`, in order and one at a time, and ignore a bad tail. Takes no lock.
+
+    `after`: what an earlier pass has read, and what is not read again. `on_good` gets the bytes of each good line.
 
     Raises DamagedJournalError for damage in the middle, after all records before it have been consumed: callers that
     can work with those catch it. Raises JournalError if the file cannot be read or a newer rose wrote it.
     """
-    records = good_bytes = 0
-    last = b""
+    records, good_bytes, last = after.records, after.good_bytes, after.last
     try:
-        with open_journal(path) as file:
+        with open_journal(path) as file, no_collecting():
+            file.seek(good_bytes)
             lines = iter(partial(file.readline, MOST_BYTES), b"")
             for line in lines:
-                record = _understood(path, records + 1, line)
+                record = _understood(path, records + 1, line, good_bytes)
                 if record is None or record.sequence != records + 1:
-                    contents = JournalContents(records, good_bytes)
-                    return _with_tail(path, contents, line, last, lines)
+                    contents = JournalContents(records, good_bytes, last=last)
+                    return _with_tail(path, contents, line, lines)
                 consume(record)
+                if on_good is not None:
+                    on_good(line)
                 records += 1
                 good_bytes += len(line)
                 last = line
@@ -98,7 +112,7 @@ def read_journal(path: Path, consume: Consumer) -> JournalContents:
     except OSError as error:
         msg = f"cannot read journal '{path}': {error.strerror}"
         raise JournalError(msg, planted_file_hint(error)) from error
-    return JournalContents(records, good_bytes)
+    return JournalContents(records, good_bytes, last=last)
 
 
 def open_journal(path: Path) -> BinaryIO:
@@ -106,12 +120,12 @@ def open_journal(path: Path) -> BinaryIO:
     return open(open_regular(path), "rb", buffering=_CHUNK_BYTES)  # noqa: PTH123
 
 
-def _understood(path: Path, line_number: int, line: bytes) -> Record | None:
+def _understood(path: Path, line_number: int, line: bytes, position: int) -> Record | None:
     """The record in a line, None if it is damaged. Raises JournalError for a record that this rose cannot read."""
     if not is_whole(line):
         return None
     try:
-        return decode(line)
+        return decode(line, position)
     except UnfitError:
         raise
     except RecursionError as error:
@@ -121,9 +135,7 @@ def _understood(path: Path, line_number: int, line: bytes) -> Record | None:
         raise JournalError(msg, "use the version of rose that wrote it") from error
 
 
-def _with_tail(
-    path: Path, contents: JournalContents, first: bytes, last_good: bytes, rest: Iterable[bytes]
-) -> JournalContents:
+def _with_tail(path: Path, contents: JournalContents, first: bytes, rest: Iterable[bytes]) -> JournalContents:
     """`contents` with everything from `first` on as its tail. Raises DamagedJournalError if it is more than that."""
     if contents.records == 0 and not may_be_first(first):
         raise DamagedJournalError(path, contents, "not a rose journal")
@@ -132,10 +144,10 @@ def _with_tail(
         if len(line) == MOST_BYTES:
             raise DamagedJournalError(path, contents, "it is longer than any record that rose writes")
         # a second copy of the last record says nothing new: it belongs to the tail
-        if holds_whole_line(line) or (is_whole(line) and line != last_good):
+        if holds_whole_line(line) or (is_whole(line) and line != contents.last):
             raise DamagedJournalError(path, contents, _damage(first))
         torn_bytes += len(line)
-    return JournalContents(contents.records, contents.good_bytes, torn_bytes)
+    return replace(contents, torn_bytes=torn_bytes)
 
 
 def _damage(line: bytes) -> str:
@@ -182,7 +194,7 @@ class JournalFile:
             os.fsync(descriptor)
             with OpenDirectory.at(path.parent, inside=path.parent) as directory:
                 sync(directory.descriptor)
-        return cls(path, descriptor, JournalContents(0, 0))
+        return cls(path, descriptor, NOTHING)
 
     @classmethod
     def open(cls, path: Path, consume: Consumer = _ignore) -> Self:
@@ -199,6 +211,11 @@ class JournalFile:
                 os.ftruncate(descriptor, contents.good_bytes)
             _sync(descriptor)
         return cls(path, descriptor, contents)
+
+    @property
+    def size(self) -> int:
+        """The bytes of all records: where the next one will start."""
+        return self._size
 
     def append(self, records: Sequence[Record]) -> None:
         """Write the records, all or none, and return when they are durable. Raises JournalError."""

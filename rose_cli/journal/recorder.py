@@ -13,6 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import anyio
@@ -67,6 +68,7 @@ class Recorder:
         self._clock = clock
         self._suspended = suspended
         self._next_sequence = file.next_sequence
+        self._size = file.size
         self._pending: list[_Entry] = []
         self._write: asyncio.Future[None] | None = None
         self._failure: Exception | None = None
@@ -128,8 +130,10 @@ class Recorder:
             events = [_marked(event, seconds) for event in events]
         numbered = enumerate(events, self._next_sequence)
         lines = tuple(encode(Record(sequence, now, event)) for sequence, event in numbered)
-        self._pending.append(_Entry(tuple(map(decode, lines)), lines, outcome))
+        starts = accumulate(map(len, lines), initial=self._size)
+        self._pending.append(_Entry(tuple(map(decode, lines, starts)), lines, outcome))
         self._next_sequence += len(lines)
+        self._size += sum(map(len, lines))
 
     def _begin_write(self) -> asyncio.Future[None] | None:
         """The write in progress; if there is none, a new one of everything that is pending, if anything is."""

@@ -10,17 +10,20 @@ import sys
 from dataclasses import field
 from enum import Enum
 from functools import singledispatchmethod
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from rose_cli.journal import events as e
-from rose_cli.journal.codec import UnfitError, is_inside
-from rose_cli.journal.time_spent import LATEST_IN_RUN, Durations, LearnerTimes, Moment, Stopwatch, TimeSpent
+from rose_cli.journal.codec import UNKNOWN, UnfitError, is_inside
+from rose_cli.journal.iterations import FinishedIterations, IterationState, KeptIterations, Recall, StepState
+from rose_cli.journal.time_spent import LATEST_IN_LEARNER, LATEST_IN_RUN, Durations, LearnerTimes, Moment
 from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+    from pathlib import Path
 
     from rose_cli.journal.codec import Record
+    from rose_cli.journal.iterations import Shape
 
 KEPT_ORIGINS = 16
 
@@ -37,41 +40,6 @@ class Status(str, Enum):
     LOST = "lost"
 
 
-@dataclass(slots=True)
-class StepState:
-    """One step of the current iteration. `failures` counts the failed attempts towards the retries.
-
-    `finished`: it succeeded or was skipped. `over_limit`: an attempt exceeded a limit, and no other follows. `ended`:
-    when its latest attempt ended, in UNIX seconds. `clock`: the time spent on all of its attempts. `cores`: those of
-    the latest attempt; `earlier`: core-seconds and working seconds of the attempts before it that had others.
-    """
-
-    attempt: int = 0
-    failures: int = 0
-    over_limit: bool = False
-    running: bool = False
-    finished: bool = False
-    started: float = 0.0
-    ended: float = 0.0
-    value: float | None = None
-    process: tuple[int, int] | None = None
-    clock: Stopwatch = field(default_factory=Stopwatch)
-    cores: int | None = None
-    earlier: tuple[float, float] = (0.0, 0.0)
-
-    def hold(self, cores: int | None, moment: Moment) -> None:
-        """Another attempt starts, with so many cores; None if the journal does not tell."""
-        if self.cores is not None and cores != self.cores:
-            working = self.clock.spent(moment).working
-            self.earlier = (self.core_seconds(working, self.cores), working)
-        self.cores = cores
-
-    def core_seconds(self, working: float, planned: int) -> float:
-        """Of all attempts, after so many seconds of work; `planned`: the cores if the journal does not tell."""
-        done, before = self.earlier
-        return done + (working - before) * (planned if self.cores is None else self.cores)
-
-
 @dataclass(frozen=True)
 class FileOrigin:
     """Which attempt wrote the file that the criterion reads; `signature` identifies its content."""
@@ -80,45 +48,6 @@ class FileOrigin:
     iteration: int
     task: str
     failed: bool
-
-
-@dataclass
-class IterationState:
-    """An iteration, finished or current. `options` are by task, `reports` by task and replica.
-
-    `metric_file`: in the current one, the signature of the criterion's file as a successful attempt wrote it. It is not
-    watched if an older rose started the iteration, which did not record who wrote that file. `failed` lists the
-    attempts that failed, by task, replica and number. `spent`: how the learner spent the time on a finished one.
-    """
-
-    number: int
-    started: float
-    ended: float = 0.0
-    seconds: float = 0.0
-    value: float | None = None
-    options: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    reports: dict[tuple[str, int], Mapping[str, Any]] = field(default_factory=dict)
-    steps: dict[tuple[str, int], StepState] = field(default_factory=dict)
-    metric_file: str | None = None
-    metric_file_is_watched: bool = True
-    failed: tuple[tuple[str, int, int], ...] = ()
-    spent: TimeSpent = field(default_factory=TimeSpent)
-
-    @property
-    def result(self) -> dict[str, Any]:
-        """All reports merged: a later task has precedence over an earlier one, a lower replica over a higher one."""
-        tasks = dict.fromkeys(task for task, _ in self.reports)
-        ordered = [key for task in tasks for key in sorted(self.reports, reverse=True) if key[0] == task]
-        return {name: value for key in ordered for name, value in self.reports[key].items()}
-
-    @property
-    def finished_tasks(self) -> list[str]:
-        """The tasks of which at least one replica has finished. A resume reruns none of these."""
-        return list(dict.fromkeys(task for (task, _), step in self.steps.items() if step.finished))
-
-    def reports_of(self, task: str, replicas: int) -> list[Mapping[str, Any]]:
-        """The report of each replica of the task; empty if it reported nothing."""
-        return [self.reports.get((task, replica), {}) for replica in range(replicas)]
 
 
 Failure: TypeAlias = "tuple[float, e.AttemptFailed]"
@@ -142,7 +71,7 @@ class LearnerState:
     stop_reason: str | None = None
     message: str | None = None
     prepared: bool = False
-    iterations: list[IterationState] = field(default_factory=list)
+    iterations: KeptIterations | FinishedIterations = field(default_factory=KeptIterations)
     current: IterationState | None = None
     error: e.AttemptFailed | None = None
     error_time: float = 0.0
@@ -167,7 +96,7 @@ class LearnerState:
     @property
     def history(self) -> list[float | None]:
         """The metric by iteration; None where the criterion gave none."""
-        return [iteration.value for iteration in self.iterations]
+        return self.iterations.values
 
     @property
     def task(self) -> str | None:
@@ -177,8 +106,8 @@ class LearnerState:
 
     def step(self, task: str, replica: int) -> StepState:
         """The state of a step of the current iteration; a new one if it has none yet."""
-        steps = self.current.steps if self.current else {}
-        return steps.get((task, replica), StepState())
+        found = self.current.steps.get((task, replica)) if self.current else None
+        return StepState() if found is None else found
 
     def next_attempt(self, task: str, replica: int) -> int:
         """The number of the next attempt in the current iteration; never one that was used before."""
@@ -260,15 +189,31 @@ class RunState:
     changes_announced: int = 0
     _now: float = 0.0
     _moment: Moment = field(default_factory=Moment)
+    _position: int = UNKNOWN
+    _recall: Recall | None = None
+    _shapes: dict[Shape, Shape] = field(default_factory=dict)
     _expected: Expected | None = None
     _replaced: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def planned(cls, expected: Expected) -> RunState:
+    def planned(cls, expected: Expected, journal: Path | None = None) -> RunState:
         """The state of a run before its first record; `expected`: what its plan has."""
-        state = cls()
-        state._expected = expected
+        state = cls() if journal is None else cls.recalling(journal)
+        state.expect(expected)
         return state
+
+    @classmethod
+    def recalling(cls, journal: Path) -> RunState:
+        """The same that reads options and reports of finished iterations again in its journal, and keeps none."""
+        state = cls()
+        state._recall = Recall(journal)
+        return state
+
+    def _new_learner(self, name: str) -> LearnerState:
+        recall = self._recall
+        return LearnerState(
+            name, iterations=KeptIterations() if recall is None else FinishedIterations(name, recall, self._shapes)
+        )
 
     def expect(self, expected: Expected) -> None:
         """From here on, the run has another plan."""
@@ -300,12 +245,12 @@ class RunState:
 
     def apply(self, record: Record) -> None:
         """Apply one record. Raises UnfitError for a record that cannot belong to this run."""
-        self._now = record.time
-        suspended = getattr(record.event, "suspended", None)
-        if suspended is not None and self.session is not None:
-            self.session.suspended = max(self.session.suspended, suspended)
-        self._moment = self.moment(record.time)
-        _appliers(type(record.event))(self, record.event)
+        self._now, self._position, event, session = record.time, record.position, record.event, self.session
+        suspended = getattr(event, "suspended", None)
+        if suspended is not None and session is not None:
+            session.suspended = max(session.suspended, suspended)
+        self._moment = Moment(record.time, session.suspended if session is not None else 0.0)
+        _appliers[type(event)](self, event)
         self.last_time = record.time
 
     @singledispatchmethod
@@ -320,7 +265,7 @@ class RunState:
         if expected is not None and set(event.learners) != set(expected.tasks) - set(expected.added):
             raise UnfitError("the journal belongs to another run: the plan has other learners")
         self.run_id, self.campaign, self.started = event.run_id, event.campaign, self._now
-        self.learners = {name: LearnerState(name) for name in event.learners}
+        self.learners = {name: self._new_learner(name) for name in event.learners}
         self._add_checksums(event.checksums)
 
     @_apply_event.register
@@ -380,8 +325,10 @@ class RunState:
             self.session.has_run = True
             if self.session.identity is None:
                 learner.current.metric_file_is_watched = False
-        _share_options(learner, event)
-        step = learner.current.steps.setdefault((event.task, event.replica), StepState())
+        learner.current.start_task(event, self._position, learner.iterations[-1] if learner.iterations else None)
+        step = learner.current.steps.get((event.task, event.replica))
+        if step is None:
+            step = learner.current.steps[event.task, event.replica] = StepState()
         step.attempt, step.running, step.started, step.process = event.attempt, True, self._now, None
         step.hold(event.cores, self._moment)
         learner.times.start_attempt(step.clock, event.iteration, event.task, self._moment)
@@ -392,22 +339,22 @@ class RunState:
 
     @_apply_event.register
     def _(self, event: e.AttemptSucceeded) -> None:
-        before = self._step(event).clock.total.paused
+        before = self._step(event).clock.paused
         step = self._end_attempt(event)
         step.finished, step.value = True, event.value
         learner = self.learners[event.learner]
         learner.open_failures.pop((event.task, event.replica), None)
         _update_files(learner, event.files)
         if learner.current is not None and event.result:
-            learner.current.reports[event.task, event.replica] = event.result
+            learner.current.report(event, self._position)
         if learner.current is not None and event.metric_file is not None:
             learner.current.metric_file = event.metric_file
         if event.report_problem is not None:
             learner.unreported = event
         _keep_origin(learner, event)
-        seconds = max(0.0, event.seconds - (step.clock.total.paused - before))
-        learner.durations.setdefault(event.task, Durations()).add(seconds)
-        self.durations.setdefault(event.task, Durations(LATEST_IN_RUN)).add(seconds)
+        seconds = max(0.0, event.seconds - (step.clock.paused - before))
+        _durations_of(event.task, learner.durations, LATEST_IN_LEARNER).add(seconds)
+        _durations_of(event.task, self.durations, LATEST_IN_RUN).add(seconds)
         self.steps_done += 1
 
     @_apply_event.register
@@ -490,7 +437,7 @@ class RunState:
         for name in event.added:
             if expected is not None and name not in expected.added:
                 raise UnfitError(f"the plan has no learner {name!r}")
-            self.learners.setdefault(name, LearnerState(name))
+            self.learners.setdefault(name, self._new_learner(name))
         for name in event.bounds:
             self._learner(name).max_iter = None
         for entry in event.forgotten:
@@ -526,7 +473,7 @@ class RunState:
         return step
 
 
-_appliers = RunState.__dict__["_apply_event"].dispatcher.dispatch
+_appliers = dict(RunState.__dict__["_apply_event"].dispatcher.registry)
 """From the class of an event to its method; calling `_apply_event` takes four times as long, and journals are long."""
 
 _FINAL = {"failed": Status.FAILED, "cancelled": Status.CANCELLED}
@@ -535,6 +482,13 @@ _FINAL = {"failed": Status.FAILED, "cancelled": Status.CANCELLED}
 def _interrupted(reason: str | None) -> Status:
     """The status of everything that was unfinished when the session ended for that reason."""
     return Status.LOST if reason == "engine_lost" else Status.INTERRUPTED
+
+
+def _durations_of(task: str, durations: dict[str, Durations], latest: int) -> Durations:
+    found = durations.get(task)
+    if found is None:
+        found = durations[task] = Durations(latest)
+    return found
 
 
 def _update_files(learner: LearnerState, news: Mapping[str, int]) -> None:
@@ -549,14 +503,6 @@ def _update_files(learner: LearnerState, news: Mapping[str, int]) -> None:
         else:
             files[sys.intern(name)] = size  # ten thousand learners have files of the same names
     learner.files_are_known = not learner.running_steps()
-
-
-def _share_options(learner: LearnerState, event: e.AttemptStarted) -> None:
-    """Store the options of a step; if they equal those of the iteration before, only once."""
-    if learner.current is None:
-        return
-    before = learner.iterations[-1].options.get(event.task) if learner.iterations else None
-    learner.current.options[event.task] = before if before == event.options and before is not None else event.options
 
 
 def _keep_origin(learner: LearnerState, event: e.AttemptSucceeded | e.AttemptFailed) -> None:
@@ -574,6 +520,7 @@ def _forget(learner: LearnerState, task: str, replica: str) -> None:
         learner.earlier_attempts[learner.current.number, key[0], key[1]] = step.attempt
         if all(other != task for other, _ in learner.current.steps):
             learner.current.options.pop(task, None)
+            learner.current.sources.pop(task, None)
 
 
 def _rewind(learner: LearnerState, iteration: int) -> None:

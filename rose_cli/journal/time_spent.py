@@ -56,29 +56,38 @@ class Phase(str, Enum):
 
 @dataclass(slots=True)
 class Stopwatch:
-    """The time spent in each phase. `since` is when the present phase began."""
+    """The seconds spent in each phase. `since` is when the present phase began."""
 
     phase: Phase = Phase.IDLE
     since: Moment = _START
-    total: TimeSpent = TimeSpent()
+    working: float = 0.0
+    waiting: float = 0.0
+    paused: float = 0.0
+
+    @property
+    def total(self) -> TimeSpent:
+        """Up to `since`."""
+        return TimeSpent(self.working, self.waiting, self.paused)
 
     def turn(self, phase: Phase, moment: Moment) -> None:
         """End the present phase, and begin another."""
-        self.total = self.spent(moment)
+        if self.phase is not Phase.IDLE:
+            self.working, self.waiting, self.paused = self._seconds(moment)
         self.phase, self.since = phase, moment
 
     def spent(self, moment: Moment) -> TimeSpent:
         """The total up to `moment`."""
-        if self.phase is Phase.IDLE:
-            return self.total
-        before, seconds = self.total, max(0.0, moment.time - self.since.time)
+        return self.total if self.phase is Phase.IDLE else TimeSpent(*self._seconds(moment))
+
+    def _seconds(self, moment: Moment) -> tuple[float, float, float]:
+        seconds = max(0.0, moment.time - self.since.time)
         if self.phase is Phase.PAUSED:
-            return TimeSpent(before.working, before.waiting, before.paused + seconds)
+            return self.working, self.waiting, self.paused + seconds
         suspended = min(seconds, max(0.0, moment.suspended - self.since.suspended))
-        paused = before.paused + suspended
+        paused = self.paused + suspended
         if self.phase is Phase.WORKING:
-            return TimeSpent(before.working + (seconds - suspended), before.waiting, paused)
-        return TimeSpent(before.working, before.waiting + (seconds - suspended), paused)
+            return self.working + (seconds - suspended), self.waiting, paused
+        return self.working, self.waiting + (seconds - suspended), paused
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import fields, is_dataclass, replace
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rose_cli.loop.criterion import evaluation_context
@@ -22,7 +23,8 @@ from rose_cli.util.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from rose_cli.journal.state import IterationState, LearnerState
+    from rose_cli.journal.iterations import IterationState
+    from rose_cli.journal.state import LearnerState
     from rose_cli.plan.model import CommandPlan, CriterionPlan, LearnerPlan, OptionValue, Plan, StepPlan
     from rose_cli.plan.overview import Ranges
 
@@ -150,7 +152,7 @@ class _History:
     @cached_property
     def succeeded(self) -> list[frozenset[str]]:
         """By iteration, the tasks with a replica that succeeded, so without those that were skipped."""
-        return [_succeeded(each) for each in (*self.iterations, *([self.current] if self.current else []))]
+        return [_succeeded(each) for each in chain(self.iterations, [self.current] if self.current else [])]
 
     def ran(self, task: str) -> list[int]:
         return [number for number, tasks in enumerate(self.succeeded) if task in tasks]

@@ -17,7 +17,8 @@ from rose_cli.util.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rose_cli.journal.state import LearnerState, RunState, StepState
+    from rose_cli.journal.iterations import StepState
+    from rose_cli.journal.state import LearnerState, RunState
     from rose_cli.journal.time_spent import Durations, Moment
     from rose_cli.loop.waits import Room
     from rose_cli.plan.model import CommandPlan, LearnerPlan, Plan, StepPlan

@@ -18,7 +18,8 @@ from rose_cli.util.text import listed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from rose_cli.journal.state import IterationState, LearnerState, RunState
+    from rose_cli.journal.iterations import IterationState
+    from rose_cli.journal.state import LearnerState, RunState
     from rose_cli.loop.criterion import MetricKey
     from rose_cli.plan.model import CriterionPlan, LearnerPlan, Plan
 

@@ -50,7 +50,7 @@ class KeptLogs:
 def kept_logs(most: int, criterion: CriterionPlan | None, learner: LearnerState) -> KeptLogs:
     done = len(learner.iterations)
     current = [learner.current] if learner.current else []
-    failed = [each for each in (*learner.iterations, *current) if each.failed]
+    failed = [*learner.iterations.latest_failed(most), *(each for each in current if each.failed)]
     return KeptLogs(
         first=max(0, done - most),
         best=best_iteration(criterion, learner.history),

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from rose_cli.journal.state import LearnerState, StepState
+    from rose_cli.journal.iterations import StepState
+    from rose_cli.journal.state import LearnerState
     from rose_cli.loop.limits import WatchedAttempt
     from rose_cli.loop.metric import MetricFile
     from rose_cli.loop.session import Session

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from rose_cli.journal.time_spent import Moment, TimeSpent
@@ -10,7 +11,8 @@ from rose_cli.util.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from rose_cli.journal.state import IterationState, LearnerState
+    from rose_cli.journal.iterations import IterationState
+    from rose_cli.journal.state import LearnerState
     from rose_cli.plan.model import LearnerPlan, StepPlan
 
 
@@ -34,8 +36,12 @@ def iteration_use(plan: LearnerPlan, iteration: IterationState) -> dict[str, Tas
 def learner_use(plan: LearnerPlan, learner: LearnerState, moment: Moment) -> dict[str, TaskUse]:
     """What each task has used until `moment`, in all iterations that count: not in those that a resume has undone."""
     steps = {step.task: step for step in plan.all_steps}
-    iterations = [*learner.iterations, *([learner.current] if learner.current else [])]
-    return _summed(use for iteration in iterations for use in _uses(steps, iteration, moment))
+    done = learner.iterations.uses
+    known = {task: TaskUse(use.spent, use.core_seconds) for task, use in done.items() if use.core_seconds is not None}
+    finished: Iterable[tuple[str, TaskUse]] = known.items()
+    if len(known) < len(done):  # an older rose did not record the cores
+        finished = (use for iteration in learner.iterations for use in _uses(steps, iteration, moment))
+    return _summed(chain(finished, _uses(steps, learner.current, moment) if learner.current else ()))
 
 
 def core_seconds(uses: Mapping[str, TaskUse]) -> float:

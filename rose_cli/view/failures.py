@@ -76,13 +76,13 @@ def _open(learner: LearnerState) -> Iterator[Failure]:
 
 def _was_given_up(plan: LearnerPlan, learner: LearnerState, error: AttemptFailed) -> bool:
     """Whether the learner continued without the step, by `on_failure: continue`."""
-    iterations = [*learner.iterations, *([learner.current] if learner.current else [])]
-    for iteration in iterations:
-        step = iteration.steps.get((error.task, error.replica))
-        if iteration.number == error.iteration and step is not None and step.finished:
-            retries = [each.command(error.iteration).retries for each in plan.all_steps if each.task == error.task]
-            return bool(retries) and (step.failures > retries[0] or step.over_limit)
-    return False
+    done = learner.iterations
+    iteration = done[error.iteration] if error.iteration < len(done) else learner.current
+    step = iteration.steps.get((error.task, error.replica)) if iteration is not None else None
+    if iteration is None or iteration.number != error.iteration or step is None or not step.finished:
+        return False
+    retries = [each.command(error.iteration).retries for each in plan.all_steps if each.task == error.task]
+    return bool(retries) and (step.failures > retries[0] or step.over_limit)
 
 
 @dataclass

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from rose_cli.journal.codec import Record
-    from rose_cli.journal.state import IterationState, RunState, StepState
+    from rose_cli.journal.iterations import IterationState, StepState
+    from rose_cli.journal.state import RunState
     from rose_cli.plan.model import CommandPlan, LearnerPlan, Plan, StepPlan
     from rose_cli.runs.directory import RunDirectory
 

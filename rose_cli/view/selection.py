@@ -21,7 +21,8 @@ from rose_cli.view.progress import DisplayStatus, display_status
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rose_cli.journal.state import IterationState, RunState
+    from rose_cli.journal.iterations import IterationState
+    from rose_cli.journal.state import RunState
     from rose_cli.loop.criterion import MetricKey
     from rose_cli.plan.model import LearnerPlan, Plan
     from rose_cli.view.campaign_line import Facts

@@ -24,7 +24,8 @@ from rose_cli.view.wording import short_path, value_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rose_cli.journal.state import IterationState, RunState
+    from rose_cli.journal.iterations import IterationState
+    from rose_cli.journal.state import RunState
     from rose_cli.plan.model import Plan
     from rose_cli.runs.directory import RunDirectory
 

@@ -8,11 +8,11 @@ import pytest
 
 from rose_cli.journal import events as e
 from rose_cli.journal.codec import Record, UnfitError
+from rose_cli.journal.iterations import IterationState
 from rose_cli.journal.state import (
     KEPT_ORIGINS,
     Expected,
     FileOrigin,
-    IterationState,
     LearnerState,
     RunState,
     Status,

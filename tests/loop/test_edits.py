@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from rose_cli.campaign_file import Target, check_campaign
 from rose_cli.engine.base import Capacity
-from rose_cli.journal.state import IterationState, LearnerState, StepState
+from rose_cli.journal.iterations import IterationState, KeptIterations, StepState
+from rose_cli.journal.state import LearnerState
 from rose_cli.loop.edits import Comparison, compare
 from rose_cli.plan.render import EvaluationContext, option_value
 from rose_cli.view.edits import edit_lines, refused_lines
@@ -56,7 +57,7 @@ def states() -> dict[str, LearnerState]:
     current = finished(None, "sim", number=2)
     current.steps["train", 0] = StepState(attempt=2, failures=2)
     current.failed = (("train", 0, 1), ("train", 0, 2))
-    iterations = [finished(0.5), finished(0.4, number=1)]
+    iterations = KeptIterations([finished(0.5), finished(0.4, number=1)])
     return {"a": LearnerState("a", prepared=True, iterations=iterations, current=current), "b": LearnerState("b")}
 
 
@@ -168,7 +169,7 @@ def test_known_learners_keep_their_index(tmp_path: Path) -> None:
 def test_unfinished_steps_that_are_no_longer_planned_start_over(tmp_path: Path) -> None:
     before, text = compiled(BASE, tmp_path), BASE.replace("train", "fit")
     learners = states()
-    learners["a"].iterations = []
+    learners["a"].iterations = KeptIterations()
     current = learners["a"].current
     assert current is not None
     learners["a"].current = replace(current, number=0)

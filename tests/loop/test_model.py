@@ -29,6 +29,7 @@ from hypothesis import strategies as st
 from rose_cli.journal import events as e
 from rose_cli.journal.file import read_journal
 from rose_cli.loop.session import SessionResult
+from tests.journal.test_iterations import assert_same_iterations
 from tests.loop.reference import Life, live
 from tests.loop.simulation import Fate, Try, World, end_of_job, interrupt
 
@@ -285,6 +286,7 @@ def _check_journal(case: Case, world: World) -> None:
     read_journal(world.directory.journal, records.append)
     _check_steps([record.event for record in records])
     _check_order([record.event for record in records])
+    assert_same_iterations(world.directory.journal)
     most = case.campaign["limits"].get("max_parallel_learners", len(NAMES))
     running: Counter[str] = Counter()
     rows = Rows(case.campaign["limits"].get("same_failure"))

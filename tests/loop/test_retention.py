@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rose_cli.journal.state import IterationState, LearnerState
+from rose_cli.journal.iterations import IterationState
+from rose_cli.journal.state import LearnerState
 from rose_cli.loop.retention import KeptLogs, LogKeeper, kept_logs, logged_iterations, removing_logs
 from tests.loop.test_criterion import criterion
 
