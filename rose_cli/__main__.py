@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import NoReturn
@@ -10,7 +11,12 @@ _NEEDED_MEGABYTES = 32
 """With less, some libraries crash the process while they are loaded."""
 
 
+_OBJECTS_BETWEEN_COLLECTIONS = 20_000
+"""Python's 700 make it look for garbage a hundred times while modules are imported, which create none."""
+
+
 def main() -> None:
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, 20, 20)
     try:
         from rose_cli.util.shortage import check_memory_available
         from rose_cli.util.signals import install_handlers

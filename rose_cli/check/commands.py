@@ -12,7 +12,7 @@ from rose_cli.check.origin import Layer, depending, origin_of, stop_layers, task
 from rose_cli.check.programs import ProgramChecker
 from rose_cli.check.python_tasks import check_preload
 from rose_cli.config.iterations import REST
-from rose_cli.config.models import Iterations, Learner, TaskFields
+from rose_cli.config.models import PLAIN_LEARNER, Iterations, Learner, TaskFields
 from rose_cli.plan.compile import Inherited, merge
 from rose_cli.plan.engine import engine_cores, engine_gpus, engine_memory_mb, node_of, runs_here
 from rose_cli.util.dataclass import dataclass
@@ -57,7 +57,7 @@ class CommandChecker:
             yield from self._check(plan.criterion.step.otherwise, stop_layers(self.campaign, learner, plan.index))
 
     def check_smoke(self) -> Iterator[Diagnostic]:
-        inherited = Inherited(self.campaign, Learner())
+        inherited = Inherited(self.campaign, PLAIN_LEARNER)
         for task, override in self.campaign.smoke.overrides.items():
             declared = self.campaign.tasks.get(task)
             if declared is not None and not _is_declared(override):

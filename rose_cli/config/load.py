@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -37,6 +39,7 @@ def load(document: Document, invalid: InvalidPaths = NO_PATHS) -> Loaded:
     """
     data, tasks = document.data, declared_tasks(document)
     diagnostics: list[Diagnostic] = []
+    _build_models()
     for _ in range(MAX_ROUNDS):
         try:
             return Loaded(Campaign.model_validate(data), tuple(diagnostics), invalid)
@@ -46,6 +49,22 @@ def load(document: Document, invalid: InvalidPaths = NO_PATHS) -> Loaded:
         invalid = invalid.with_paths(path for diagnostic in found for path in _invalid_paths(diagnostic))
         data = repaired(data, found)
     return Loaded(None, tuple(diagnostics), invalid)
+
+
+@cache
+def _build_models() -> None:
+    """Without plugins of pydantic: looking for them takes longer, and what others install is none of a campaign file's
+    business."""
+    name = "PYDANTIC_DISABLE_PLUGINS"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        Campaign.model_rebuild()
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def declared_tasks(document: Document) -> frozenset[str]:

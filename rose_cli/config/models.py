@@ -63,7 +63,12 @@ from rose_cli.config.types import (
 
 
 class Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    """Validators take longer to build than most files to read: one is built when it is first used, with those inside.
+
+    For the same reason a default is made by `model_construct`, which needs no validator.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Retries(Model):
@@ -299,7 +304,7 @@ Files = Annotated[
 class Learner(Model):
     """One independent loop. Every further key is the name of a task, with its overrides."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Schedule] = Field(init=False)
 
     name: LearnerName | None = Field(default=None, description="default: learner-<index>", examples=["small-steps"])
@@ -330,13 +335,14 @@ class Learner(Model):
         return not self.model_fields_set
 
 
-_PLAIN = Learner()
+PLAIN_LEARNER = Learner.model_construct()
+"""A learner that sets nothing."""
 
 
 def _learners(value: object) -> object:
     if isinstance(value, list) and not value:
         fail("no-learners", "there are no learners", "write a number, or a list like [{}]")
-    return value if isinstance(value, list | tuple) else (_PLAIN,) * forms.learner_count(value)
+    return value if isinstance(value, list | tuple) else (PLAIN_LEARNER,) * forms.learner_count(value)
 
 
 class Engine(Model):
@@ -415,7 +421,7 @@ class StopCampaign(Model):
 class Smoke(Model):
     """The overrides of `rose run --smoke`. Further keys are tasks, with options for every learner."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Override] = Field(init=False)
 
     max_iter: Count = Field(default=1, description="iterations of a smoke run", examples=["1"])
@@ -441,7 +447,7 @@ class Campaign(Model):
         default=None, description="default: the name of the file without its extension", examples=["my-campaign"]
     )
     engine: Annotated[Engine, BeforeValidator(forms.normalize_engine)] = Field(
-        default=Engine(), description="`local`, or a mapping", examples=["local"]
+        default=Engine.model_construct(), description="`local`, or a mapping", examples=["local"]
     )
     max_iter: Count | None = Field(
         default=None,
@@ -474,13 +480,23 @@ class Campaign(Model):
     timeout: Duration | None = Field(default=None, description="for every task", examples=["30m"])
     on_failure: OnFailureWord = Field(default="stop_learner", description="for every task", examples=["continue"])
     preload: Modules | None = Field(default=None, description="for every task that runs Python", examples=["auto"])
-    limits: Limits = Field(default=Limits(), description="limits of the whole run", examples=["{wall_time: 11h30m}"])
-    keep: Keep = Field(default=Keep(), description="what to keep of finished iterations", examples=["{logs: 10}"])
+    limits: Limits = Field(
+        default=Limits.model_construct(),
+        description="limits of the whole run",
+        examples=["{wall_time: 11h30m}"],
+    )
+    keep: Keep = Field(
+        default=Keep.model_construct(),
+        description="what to keep of finished iterations",
+        examples=["{logs: 10}"],
+    )
     stop_campaign: StopCampaign | None = Field(
         default=None, description="when to stop the remaining learners", examples=["{after_converged: 1}"]
     )
     smoke: Smoke = Field(
-        default=Smoke(), description="overrides everything else in `rose run --smoke`", examples=["{max_iter: 1}"]
+        default=Smoke.model_construct(),
+        description="overrides everything else in `rose run --smoke`",
+        examples=["{max_iter: 1}"],
     )
     sweep: NotSupported = Field(default=None, description="not supported by this version")
     track: NotSupported = Field(default=None, description="not supported by this version")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +42,8 @@ class ResourceLabel:
 
 def known_labels(environment: Mapping[str, str]) -> dict[str, ResourceLabel] | None:
     """Every label, `site.machine`; None if radical.pilot is not installed."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
     try:
         own = Path(str(distribution("radical.pilot").locate_file("radical/pilot/configs")))
     except PackageNotFoundError:

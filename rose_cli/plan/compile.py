@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rose_cli.config.command import written_number
 from rose_cli.config.iterations import REST, sorted_spans
-from rose_cli.config.models import Campaign, Iterations, Learner, StopFields, TaskFields
+from rose_cli.config.models import PLAIN_LEARNER, Campaign, Iterations, Learner, StopFields, TaskFields
 from rose_cli.config.types import Share
 from rose_cli.engine.base import Resources
 from rose_cli.plan.engine import compile_engine, local_stand_in
@@ -278,7 +278,7 @@ class _Compiler:
     @cached_property
     def _plain(self) -> LearnerPlan:
         """A learner without settings: others share with it what they do not change."""
-        inherited = Inherited(self.campaign, Learner(), self._beside)
+        inherited = Inherited(self.campaign, PLAIN_LEARNER, self._beside)
         return LearnerPlan(
             name="",
             index=0,

@@ -10,14 +10,14 @@ import threading
 from typing import IO, TYPE_CHECKING, cast
 
 from rich.cells import cell_len, set_cell_size
-from rich.console import Console
-from rich.text import Text
 
 from rose_cli.util.redact import fit_to_show
 from rose_cli.util.streams import discard_output
 
 if TYPE_CHECKING:
     from typing import TextIO
+
+    from rich.console import Console
 
 # One cell for each cell, so that a table stays aligned if the encoding has only ASCII.
 _PLAIN_LETTERS = str.maketrans("…━╌▁▂▃▄▅▆▇█✓✗▸■•→↑↓≤│─·★☆—\N{MULTIPLICATION SIGN}", "~=-_.,-~=^#+x>#*>^v<|-.*o-x")
@@ -187,6 +187,8 @@ def open_console(stream: TextIO | SafeStream) -> Console:
     It uses the terminal's colours and respects NO_COLOR and FORCE_COLOR. Lines are not wrapped, so that commands can
     be copied.
     """
+    from rich.console import Console
+
     safe_stream = stream if isinstance(stream, SafeStream) else SafeStream(stream)
     return Console(
         file=cast("IO[str]", safe_stream),
@@ -227,8 +229,15 @@ def is_in_foreground(stream: TextIO | SafeStream) -> bool:
 
 def notice(message: str, *, folds: bool = False) -> None:
     """Print a line for the user to standard error. `folds`: on a terminal, break it between words."""
-    console, text = open_console(sys.stderr), safe(fit_to_show(message))
-    console.print(Text(folded(text, console.width) if folds and console.is_terminal else text))
+    stream, text = SafeStream(sys.stderr), safe(fit_to_show(message))
+    if folds and stream.isatty():
+        text = folded(text, terminal_size(stream)[0])
+    stream.write(f"{text}\n")
+
+
+def is_colourless(stream: TextIO) -> bool:
+    """Whether text printed there has no styles, so that it can be printed without loading rich."""
+    return not stream.isatty() and not any(os.environ.get(name) for name in ("FORCE_COLOR", "TTY_COMPATIBLE"))
 
 
 _WHOLE = re.compile(r"\s*(?:`[^`]*`|'[^']*'|\S)+")
@@ -248,12 +257,16 @@ def folded(text: str, width: int) -> str:
 
 def complain(message: str, *hints: str | None) -> None:
     """Print an error, and hints on what to do about it, each in a line of its own, to standard error."""
-    line = Text.assemble(("error:", "bold red"), f" {safe(fit_to_show(message))}")
+    parts = [("error:", safe(fit_to_show(message)))]
     for number, hint in enumerate(filter(None, hints)):
-        line.append("\n")
-        line.append("     " if number else "help:", "bold")
-        line.append(f" {safe(fit_to_show(hint))}")
-    open_console(sys.stderr).print(line)
+        parts.append(("     " if number else "help:", safe(fit_to_show(hint))))
+    if is_colourless(sys.stderr):
+        SafeStream(sys.stderr).write("".join(f"{label} {text}\n" for label, text in parts))
+        return
+    from rich.text import Text
+
+    lines = [Text.assemble((label, "bold" if at else "bold red"), f" {text}") for at, (label, text) in enumerate(parts)]
+    open_console(sys.stderr).print(Text("\n").join(lines))
 
 
 def width_off_terminal() -> int:

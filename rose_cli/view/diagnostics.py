@@ -6,17 +6,18 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
-from rich.text import Text
 
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import Severity
 from rose_cli.util.redact import masked_document, masked_setting
 from rose_cli.util.text import counted
-from rose_cli.view.console import ELLIPSIS, head, open_console, safe, tail
+from rose_cli.view.console import ELLIPSIS, SafeStream, head, is_colourless, open_console, safe, tail
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import TextIO
+
+    from rich.text import Text
 
     from rose_cli.util.errors import Diagnostic, Span
 
@@ -72,12 +73,17 @@ _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold magenta"}
 
 def print_diagnostics(diagnostics: Sequence[Diagnostic], text: str, name: str, stream: TextIO) -> None:
     """Print each error with its location in `text`, and how many there are in the file called `name`."""
+    if not diagnostics and is_colourless(stream):
+        SafeStream(stream).write(f"{_NONE}{_named(name)}\n")
+        return
     console = open_console(stream)
     console.print(diagnostics_text(diagnostics, text, name, console.width))
 
 
 def diagnostics_text(diagnostics: Sequence[Diagnostic], text: str, name: str, width: int) -> Text:
     """Human-readable; source lines take at most `width` cells."""
+    from rich.text import Text
+
     lines = masked_document(text).splitlines()
     found = [_as_text(diagnostic, lines, width) for diagnostic in diagnostics]
     return Text("\n\n").join([*found, _count(diagnostics, name)])
@@ -94,6 +100,8 @@ def diagnostics_github(diagnostics: Iterable[Diagnostic]) -> str:
 
 
 def _as_text(diagnostic: Diagnostic, lines: Sequence[str], width: int) -> Text:
+    from rich.text import Text
+
     is_option = diagnostic.file.startswith(OPTION)
     shown = Text()
     place = diagnostic.span
@@ -125,12 +133,20 @@ def _append_frame(shown: Text, diagnostic: Diagnostic, place: Span, line: str, n
 
 def _count(diagnostics: Sequence[Diagnostic], name: str) -> Text:
     """ "2 errors, 1 warning in campaign.yaml" """
+    from rich.text import Text
+
     counts = Counter(diagnostic.severity for diagnostic in diagnostics)
     found = [counted(counts[severity], severity.value) for severity in Severity if counts[severity]]
-    name = safe(masked_setting(name) if name.startswith(OPTION) else name)
     if not found:
-        return Text.assemble(("✓ ", "green"), f"no errors in {name}")
-    return Text(f"{', '.join(found)} in {name}")
+        return Text.assemble((_NONE[:2], "green"), f"{_NONE[2:]}{_named(name)}")
+    return Text(f"{', '.join(found)} in {_named(name)}")
+
+
+_NONE = "✓ no errors in "
+
+
+def _named(name: str) -> str:
+    return safe(masked_setting(name) if name.startswith(OPTION) else name)
 
 
 def _object(diagnostic: Diagnostic) -> dict[str, str | int | None]:
