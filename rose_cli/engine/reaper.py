@@ -114,6 +114,10 @@ class Reaper:
         finally:
             self._expected.discard(token)
 
+    @property
+    def is_expecting(self) -> bool:
+        return bool(self._expected)
+
     async def settle(self) -> None:
         """Wait until it is known of every child whether it is a task."""
         while self._expected and any(adopted.expected for adopted in self._look()):  # noqa: ASYNC110

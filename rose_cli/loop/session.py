@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from dataclasses import field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakValueDictionary
 
 import anyio
@@ -12,6 +14,7 @@ from rose_cli.loop.limits import CircuitBreaker, DiskLimits
 from rose_cli.loop.turns import PLACES, Turns
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.redact import Secrets
+from rose_cli.util.shortage import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,6 +27,11 @@ if TYPE_CHECKING:
     from rose_cli.plan.model import LearnerPlan, Plan
     from rose_cli.runs.directory import RunDirectory
     from rose_cli.util.errors import LearnerDirectoryError
+
+Found = TypeVar("Found")
+
+QUICK_SECONDS = 0.001
+"""What takes less holds nobody up: handing it to a thread and back takes half of that."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,8 @@ class Session:
         self.timed_scope = anyio.CancelScope()
         self.learner_scopes: dict[str, anyio.CancelScope] = {}
         self.turns = Turns(max(PLACES, 2 * engine.capacity.cores), plan.limits.max_parallel_learners)
-        self._workspace_locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
+        self._quickly_inspected: set[str] = set()
+        self._workspace_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def stop(self, reason: str, message: str | None = None) -> None:
         """Stop all learners; the steps that are running can be resumed. Only the first call has an effect."""
@@ -102,12 +111,25 @@ class Session:
         """The learner's `max_iter`, or the one that `rose resume --max-iter` set later."""
         return self.state.bound(learner.name, learner.max_iter)
 
-    def workspace_lock(self, learner: str) -> anyio.Lock:
+    def workspace_lock(self, learner: str) -> asyncio.Lock:
         """Held while the learner's workspace is inspected and the changes in it are recorded."""
         lock = self._workspace_locks.get(learner)
         if lock is None:
-            lock = self._workspace_locks[learner] = anyio.Lock()
+            lock = self._workspace_locks[learner] = asyncio.Lock()
         return lock
+
+    async def inspected(self, learner: str, look: Callable[[], Found]) -> Found:
+        """What `look` finds in the learner's workspace: in a thread, unless the last time was too quick to need one."""
+
+        def timed() -> Found:
+            started = time.monotonic()
+            self._quickly_inspected.discard(learner)
+            found = look()
+            if time.monotonic() - started < QUICK_SECONDS:
+                self._quickly_inspected.add(learner)
+            return found
+
+        return timed() if learner in self._quickly_inspected else await in_thread(timed)
 
     def on_failure(self, failure: AttemptFailed) -> None:
         """Count a failed attempt; the same failure too many times in a row stops the session."""

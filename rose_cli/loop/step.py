@@ -24,7 +24,7 @@ from rose_cli.runs.workspace import workspace_changes
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import EngineError, JournalError
 from rose_cli.util.redact import Secrets, masked_command, masked_options
-from rose_cli.util.shortage import check_memory, in_thread
+from rose_cli.util.shortage import check_memory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -271,7 +271,7 @@ class Attempt:
         async with self._session.workspace_lock(learner):
             known = dict(self._session.state.learners[learner].files)
             look = partial(workspace_changes, self._runner.workspace, known, inside=directory.path)
-            news = await in_thread(look)
+            news = await self._session.inspected(learner, look)
             await self._session.recorder.record(*before, replace(event, files=news))
 
     def _judged(
