@@ -34,6 +34,7 @@ KINDS: tuple[tuple[object, str], ...] = (
     (field_types.OptionName, "name"),
     (field_types.JsonPath, "dotted path"),
     (field_types.Regex, "regular expression"),
+    (python_tasks.FunctionReference, "`module:name`"),
     (python_tasks.Modules, "list of module names, `auto`, or `false`"),
     (command.Boolean, "`true` or `false`"),
     (command.Executable, "string, or list of arguments"),

@@ -73,20 +73,23 @@ class ArgumentChecker:
     def check(self, fields: TaskFields, path: KeyPath, declared: TaskFields | None = None) -> Iterator[Diagnostic]:
         """Check what one layer sets of a command; `declared` is the task that it overrides."""
         yield from check_lines(fields.pre_exec, (*path, "pre_exec"), self.ctx.campaign_dir)
+        calls = _calls_function(fields, declared)
         for position, argument in enumerate(fields.args or ()):
             yield from self._check_text(argument, "", (*path, "args", position))
         for name, value in (fields.options or {}).items():
             at = (*path, "options", name)
             yield from _check_computed(name, value, at)
             for below, text in _texts(value):
-                yield from self._check_text(text, name, (*at, *below))
-        yield from self._check_names(fields, path, declared)
+                yield from self._check_text(text, name, (*at, *below), is_one=calls)
+        if not calls:
+            yield from self._check_names(fields, path, declared)
         yield from self._check_words(fields, path)
         yield from check_variables(fields.env, (*path, "env"))
 
     # --- values ----------------------------------------------------------------------------------------------------
 
-    def _check_text(self, text: str, name: str, path: KeyPath) -> Iterator[Diagnostic]:
+    def _check_text(self, text: str, name: str, path: KeyPath, *, is_one: bool = False) -> Iterator[Diagnostic]:
+        """`is_one`: a text with spaces is clearly one value, as for a function."""
         if found := FOR_A_SHELL.search(text):
             message = f"'{found[1]}' is passed literally: rose expands neither variables nor '~'"
             yield Diagnostic("shell-sign", message, path, _FULL_PATH, Severity.WARNING)
@@ -95,6 +98,8 @@ class ArgumentChecker:
             hint = "name the files or their directory, or write a shell line in 'executable', with shell: true"
             yield Diagnostic("shell-sign", message, path, hint, Severity.WARNING)
         elif any(c.isspace() for c in text[:_LONG]) and not self.ctx.is_quoted(path):
+            if is_one:
+                return
             yield from _check_spaces(text, path, is_argument=not name)
         elif self._is_only_beside(text, name) and not _IS_WRITTEN.search(name):
             file = os.path.normpath(text)
@@ -154,6 +159,11 @@ class ArgumentChecker:
         words = layers[0].executable.words if layers and layers[0].executable else ()
         programs = words[0].split() if layers and layers[0].shell and words else words[:1]
         return any(base_name(word) in _TAKE_PLAIN_WORDS for word in programs)
+
+
+def _calls_function(fields: TaskFields, declared: TaskFields | None) -> bool:
+    lines = [layer.executable for layer in (fields, declared) if layer is not None and layer.executable is not None]
+    return bool(lines) and lines[0].function
 
 
 def _names_of(fields: TaskFields) -> list[str]:

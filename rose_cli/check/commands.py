@@ -7,6 +7,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from rose_cli.check.engine import gpu_advice
+from rose_cli.check.functions import FunctionChecker
 from rose_cli.check.literals import ShellLineChecker
 from rose_cli.check.origin import Layer, depending, origin_of, stop_layers, task_layers
 from rose_cli.check.programs import ProgramChecker
@@ -37,6 +38,7 @@ class CommandChecker:
     _seen: set[KeyPath] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        self._functions = FunctionChecker(self.ctx, is_local=self.campaign.engine.kind == "local")
         self._programs = ProgramChecker(self.campaign, self.ctx)
         self._lines = ShellLineChecker(self.campaign, self.ctx)
         self._unseen = list(self.campaign.tasks)
@@ -50,9 +52,11 @@ class CommandChecker:
             yield from self._check(steps[task].otherwise, [Layer(("tasks", task), self.campaign.tasks[task])])
         for task in learner.schedules:
             for first, layers in task_layers(self.campaign, learner, plan.index, task) if task in steps else ():
+                command = steps[task].otherwise if first == REST else steps[task].command(first)
                 if not _is_declared(layers[0].fields):
-                    step = steps[task]
-                    yield from self._check(step.otherwise if first == REST else step.command(first), layers)
+                    yield from self._check(command, layers)
+                else:
+                    yield from self._functions.check(command, layers)
         if plan.criterion is not None:
             yield from self._check(plan.criterion.step.otherwise, stop_layers(self.campaign, learner, plan.index))
 
@@ -60,13 +64,17 @@ class CommandChecker:
         inherited = Inherited(self.campaign, PLAIN_LEARNER)
         for task, override in self.campaign.smoke.overrides.items():
             declared = self.campaign.tasks.get(task)
-            if declared is not None and not _is_declared(override):
+            if declared is not None:
                 layers: list[Layer[TaskFields]] = [Layer(("smoke", task), override), Layer(("tasks", task), declared)]
-                yield from self._check(merge(inherited, [declared, override]), layers)
+                command = merge(inherited, [declared, override])
+                yield from (
+                    self._functions.check(command, layers) if _is_declared(override) else self._check(command, layers)
+                )
 
     def _check(self, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:
         if layers[0].path not in self._seen:
             self._seen.add(layers[0].path)
+            yield from self._functions.check(command, layers)
             yield from self._programs.check(command, layers)
             yield from self._lines.check(command, layers)
             yield from check_resources(command, layers, self.campaign.engine, self.ctx)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
+from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from uuid import uuid4
 
 from rose_cli.campaign_file import task_environment
 from rose_cli.engine.base import ExitReason, TaskOutcome, TaskRequest
+from rose_cli.engine.function import RESULTS_FILE
 from rose_cli.engine.launch import NotStartedError, explain, in_shell, note_beside, prepare
 from rose_cli.engine.machine import gpu_variables
 from rose_cli.engine.termination import terminate_leftovers
@@ -26,6 +27,7 @@ from rose_cli.integrity import altered, altered_lines, refusal
 from rose_cli.journal import events as e
 from rose_cli.journal.file import read_journal
 from rose_cli.loop.criterion import evaluation_context
+from rose_cli.loop.returned import results_before, returned_in
 from rose_cli.plan.render import AttemptPaths, Command, EvaluationContext, NoCommandError, render
 from rose_cli.plan.secrets import as_shown, secrets_of, secrets_of_plan
 from rose_cli.run_info import initial_state, read_run, require_trust
@@ -59,6 +61,8 @@ _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 """The exit codes of a shell for a program that could not be started."""
 
 _SIGNALLED = 128
+
+_RESULTS = "results.json"
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,8 @@ class _Attempt:
     number: int
     context: EvaluationContext
     options: Mapping[str, Any] | None = None
+    results: Mapping[str, Any] = field(default_factory=dict)
+    """The reports that a function may ask for."""
     edits: Sequence[str] = ()
     """What a resume has changed in the plan since."""
 
@@ -141,13 +147,21 @@ def _attempt(info: RunInfo, step: Step) -> _Attempt:
         event = record.event
         if isinstance(event, e.AttemptStarted) and event.step == key:
             edits = [each for time, change in info.state.plan_changes if time > record.time for each in change.edits]
-            found[:] = [_Attempt(event.attempt, _context(state, step), event.options, edits)]
+            results = _results(state, step)
+            found[:] = [_Attempt(event.attempt, _context(state, step), event.options, results, edits)]
         state.apply(record)
 
     read_journal(info.directory.journal, consume)
     if found:
         return found[0]
-    return _Attempt(1, _context(info.state, step))
+    return _Attempt(1, _context(info.state, step), results=_results(info.state, step))
+
+
+def _results(state: RunState, step: Step) -> dict[str, Any]:
+    """The reports of the tasks before this one, if its iteration is the current one."""
+    current = state.learners[step.learner.name].current
+    is_current = current is not None and current.number == step.iteration
+    return results_before(step.learner, step.task, current) if step.command.function and is_current else {}
 
 
 def _context(state: RunState, step: Step) -> EvaluationContext:
@@ -222,6 +236,8 @@ def _rendered(info: RunInfo, step: Step, attempt: _Attempt, place: _Place) -> Co
     """The command as the local engine would get it, which also starts ranks itself."""
     plan = replace(info.plan, engine=replace(info.plan.engine, pilot=None))
     paths = AttemptPaths(str(place.workspace), str(place.scratch / "result.json"), attempt.number, step.replica)
+    if attempt.results:
+        paths = replace(paths, results_file=str(place.scratch / _RESULTS))
     try:
         return render(plan, step.learner, step.task, step.command, attempt.context, paths)
     except NoCommandError as error:
@@ -268,11 +284,23 @@ def _run(info: RunInfo, step: Step, attempt: _Attempt, place: _Place, options: E
         pre_exec=command.pre_exec,
         hide=secrets_of(command).masked,
     )
+    if attempt.results:
+        (place.scratch / _RESULTS).write_text(json.dumps(attempt.results), encoding="utf-8")
     try:
-        return _exit_code(request)
+        code = _exit_code(request)
+        if step.command.function and not options.command and not options.shell:
+            _show_returned(place.scratch)
+        return code
     finally:  # as after a task; its workspace may be deleted next
         if ended := terminate_leftovers(own_id, grace_seconds=info.plan.engine.grace_seconds):
             notice(f"terminated {counted(ended, 'process', 'processes')} that the command left behind")
+
+
+def _show_returned(scratch: Path) -> None:
+    """What a function returned, which it does not print."""
+    returned = returned_in(scratch / "return.json", inside=scratch)
+    if returned is not None and returned.raised is None:
+        notice(f"it returned {returned.problem or json.dumps(returned.value, ensure_ascii=False)}")
 
 
 def _exit_code(request: TaskRequest) -> int:
@@ -339,6 +367,11 @@ def _print_script(info: RunInfo, step: Step, attempt: _Attempt, options: ExecOpt
         message = f"there is no workspace to copy: learner '{step.learner.name}' has not started"
         raise UsageError(message, "omit --print")
     environment = _environment(info, step, command, place.workspace)
+    if RESULTS_FILE in environment:  # as the attempt itself got them, if it has started
+        recorded = info.directory.log(
+            step.learner.name, step.iteration, step.task, step.replica, attempt.number, _RESULTS
+        )
+        environment[RESULTS_FILE] = str(recorded) if recorded.is_file() else ""
     own_variables = {name: value for name, value in environment.items() if os.environ.get(name) != value}
     shown = replace(command, argv=_words(command, options), environment=own_variables)
     title = f"'{step.task}', iteration {step.iteration} of learner '{step.learner.name}', run {info.directory.path}"

@@ -48,14 +48,30 @@ class ForShell:
 
 
 @dataclass(frozen=True)
+class ForFunction:
+    """The value of `function`, which takes the place of `executable`."""
+
+    value: object
+
+
+FUNCTION_INTERPRETER = "python"
+
+
+@dataclass(frozen=True)
 class CommandLine:
-    """`ranges` has the offset and length of each word in a string; None if the command is a list."""
+    """`ranges` has the offset and length of each word in a string; None if the command is a list.
+
+    `function`: the words are an interpreter and the function of a module that it calls.
+    """
 
     words: tuple[str, ...]
     ranges: tuple[tuple[int, int], ...] | None = None
+    function: bool = False
 
     def place(self, position: int) -> tuple[KeyPath, tuple[int, int] | None]:
         """The location of a word: the path from the command to it, and its range within the string there."""
+        if self.function:
+            return (), None
         return ((position,), None) if self.ranges is None else ((), self.ranges[position])
 
 
@@ -63,6 +79,8 @@ def command_line(value: object) -> CommandLine:
     """The command: words in a string or a list, or one line for a shell."""
     if isinstance(value, ForShell):
         return _shell_line(value.value)
+    if isinstance(value, ForFunction):  # an invalid one is reported where it is written
+        return CommandLine((FUNCTION_INTERPRETER, str(value.value)), function=True)
     if isinstance(value, list | tuple) and value:
         return _listed(value)
     return _split(_text(value))
@@ -150,12 +168,7 @@ def _option(value: object) -> object:
     is_list = isinstance(value, list | tuple)
     entries = list(value) if isinstance(value, list | tuple) else [value]
     fail_if_any(error for n, entry in enumerate(entries) for error in _errors_in_option(entry, (n,) if is_list else ()))
-    return tuple(_entry(entry) for entry in entries) if is_list else value
-
-
-def _entry(entry: object) -> object:
-    """An entry of a list is an argument: `true` is not a flag there, and is passed as written."""
-    return str(entry).lower() if isinstance(entry, bool) else entry
+    return tuple(entries) if is_list else value
 
 
 def written_number(value: object) -> str | None:

@@ -111,7 +111,7 @@ def _hint_on_command_line(diagnostic: Diagnostic) -> str | None:
 
 def _telling(found: Sequence[Diagnostic], invalid: InvalidPaths) -> list[Diagnostic]:
     """Without errors that follow from others: from an earlier round, a misspelt key, or an invalid key."""
-    guesses = {(*f.path[:-1], _guess(f)) for f in found}
+    guesses = {(*f.path[:-1], _IN_PLACE_OF.get(guess := _guess(f), guess)) for f in found}
     keys = InvalidPaths(frozenset(f.path for f in found if f.at_key))
     return [
         each
@@ -120,6 +120,10 @@ def _telling(found: Sequence[Diagnostic], invalid: InvalidPaths) -> list[Diagnos
         and not (each.code == "missing-key" and each.path in guesses)
         and not (keys.hide(each) and not each.at_key)
     ]
+
+
+_IN_PLACE_OF = {"function": "executable"}
+"""A key that makes another one, which is required, superfluous."""
 
 
 def _guess(diagnostic: Diagnostic) -> str:
@@ -157,6 +161,7 @@ _FILLERS: dict[str, Any] = {
     "tasks": {},
     "learners": [{}],
     "executable": "{python}",
+    "function": "module:name",
     "metric": "metric",
     "path": "file",
     "times": 0,
@@ -218,7 +223,13 @@ def span_of(document: Document, diagnostic: Diagnostic) -> Span | None:
 
 
 def as_written(document: Document, path: KeyPath) -> KeyPath:
-    """Without `options` or `path` if the user wrote a bare mapping of options, or the bare path of a file."""
+    """Without `options` or `path` if the user wrote a bare mapping of options, or the bare path of a file.
+
+    With `function` for an `executable` that is not written.
+    """
+    if "executable" in path and not is_there(document, path):
+        called = tuple("function" if part == "executable" else part for part in path)
+        path = called if is_there(document, called) else path
     for key in ("options", "path"):
         if key in path and not is_there(document, path):
             at = path.index(key)

@@ -27,6 +27,7 @@ from rose_cli.config.command import (
     Boolean,
     Executable,
     FilledFile,
+    ForFunction,
     ForShell,
     OnFailureWord,
     OperatorWord,
@@ -35,7 +36,7 @@ from rose_cli.config.command import (
 )
 from rose_cli.config.errors import expected, fail, fail_if_any
 from rose_cli.config.iterations import IterationName, iteration_key, overlaps
-from rose_cli.config.python_tasks import Modules
+from rose_cli.config.python_tasks import FunctionReference, Modules
 from rose_cli.config.rules import EngineKind
 from rose_cli.config.types import (
     CampaignName,
@@ -83,6 +84,11 @@ class TaskFields(Model):
         default=None,
         description="the command: a string, split as by a shell, or a list of arguments",
         examples=["python sim.py"],
+    )
+    function: FunctionReference | None = Field(
+        default=None,
+        description="instead of `executable`: a Python function, as module:name, which gets the options by name",
+        examples=["simulation:run"],
     )
     shell: Boolean | None = Field(
         default=None, description="true: `executable` is one line for a shell", examples=["true"]
@@ -145,14 +151,33 @@ class TaskFields(Model):
         if isinstance(value, dict) and isinstance(value.get("shell"), str) and "executable" not in value:
             hint = "did you mean 'executable'? with shell: true beside it, it is a line for a shell"
             fail("wrong-type", expected("true or false", value["shell"]), hint, below=("shell",))
+        if isinstance(value, dict) and value.get("function") is not None:
+            _refuse_beside_function(value)
+            return {**value, "executable": ForFunction(value["function"])}
         if isinstance(value, dict) and value.get("shell") is True and "executable" in value:
             return {**value, "executable": ForShell(value["executable"])}
         return value
 
 
+_BESIDE_FUNCTION = {
+    "executable": "a task runs either a command or a function: remove one of the two",
+    "shell": "remove it: no shell is involved",
+    "args": "write them under 'options': a function gets its arguments by name",
+    "ranks": "start ranks with an 'executable', or set cores_per_rank for a function that uses several cores",
+}
+
+
+def _refuse_beside_function(task: dict[Any, Any]) -> None:
+    for key in (key for key in _BESIDE_FUNCTION if task.get(key) not in (None, [], 0)):
+        if key == "ranks" and task[key] == 1:
+            continue
+        message = f"'{key}' cannot be combined with 'function'"
+        fail("conflicting-keys", message, _BESIDE_FUNCTION[key], below=(key,), at_key=True)
+
+
 class Task(TaskFields):
     executable: Executable = Field(
-        description="the command: a string, split as by a shell, or a list of arguments",
+        description="or `function`; the command: a string, split as by a shell, or a list of arguments",
         examples=["python sim.py"],
     )
 

@@ -1,13 +1,14 @@
-"""Field types of tasks that run Python: the modules to import before they start."""
+"""Field types of tasks that run Python: the modules to import before they start, the function to call."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import PlainValidator
 
 from rose_cli.config.errors import expected, fail, fail_if_any
-from rose_cli.config.rules import AUTO, is_module_name
+from rose_cli.config.rules import AUTO, is_function_reference, is_module_name
 from rose_cli.util.errors import Diagnostic
 from rose_cli.util.text import shortened
 
@@ -61,5 +62,33 @@ def _name_hint(name: str) -> str:
         return f"did you mean '{meant}'?"
     return "write it as after `import`: letters, digits and '_', with dots between the parts"
 
+
+_FUNCTION_EXAMPLE = "write module:name, for example simulation:run for the function run() in simulation.py"
+
+
+def _function(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        fail("wrong-type", expected("module:name", None if value == "" else value), _FUNCTION_EXAMPLE)
+    text = value.strip()
+    if not is_function_reference(text) or text.partition(":")[0].endswith(".py"):
+        fail("wrong-value", f"expected module:name, not '{shortened(text)}'", _function_hint(text))
+    return text
+
+
+_FILE_AND_NAME = re.compile(r"(?:\./)?(?P<module>[\w./-]+?)(?:\.py)?(?::+|\.)(?P<name>\w+)(?:\(\))?")
+
+
+def _function_hint(text: str) -> str:
+    if re.fullmatch(r"[\w.]+:\w+(\.\w+)+", text):
+        return "name a function of the module itself: the methods of a class cannot be called"
+    found = _FILE_AND_NAME.fullmatch(text)
+    if found is not None and found["name"] != "py":
+        meant = f"{found['module'].replace('/', '.').replace('-', '_')}:{found['name']}"
+        if meant != text and is_function_reference(meant):
+            return f"did you mean '{meant}'?"
+    return _FUNCTION_EXAMPLE
+
+
+FunctionReference = Annotated[str, PlainValidator(_function)]
 
 Modules = Annotated[tuple[str, ...], PlainValidator(_modules)]

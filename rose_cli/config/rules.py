@@ -82,6 +82,12 @@ def is_module_name(name: str) -> bool:
     return len(name) <= MAX_MODULE_NAME and all(part.isidentifier() and not iskeyword(part) for part in parts)
 
 
+def is_function_reference(text: str) -> bool:
+    """Whether it is MODULE:NAME."""
+    module, _, name = text.partition(":")
+    return is_module_name(module) and name.isidentifier() and not iskeyword(name) and len(name) <= MAX_MODULE_NAME
+
+
 def is_option_name(name: str) -> bool:
     return name != "" and not any(c.isspace() or not c.isprintable() for c in name)
 

@@ -84,6 +84,7 @@ _SYNONYMS: dict[type[BaseModel], dict[str, str]] = {
     TaskFields: {
         **_table(
             executable=_COMMAND,
+            function="func fn callable pythonfunction pyfunc",
             args="arguments arg argv positional positionals cliargs",
             options="params param parameters parameter hyperparameters hparams opts flags config kwargs settings with",
             adaptive="expressions expression dynamic schedule schedules computed",

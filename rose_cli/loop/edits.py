@@ -463,8 +463,9 @@ def _between_commands(old: CommandPlan, new: CommandPlan) -> dict[tuple[str, Key
 
 def _parts(command: CommandPlan) -> dict[tuple[str, Key], object]:
     """The values of a command by field and by their keys in the file."""
-    found: dict[tuple[str, Key], object] = {("words", ("executable",)): command.words}
-    for name in (f.name for f in fields(command) if f.name not in ("words", "beside")):
+    words: object = command.called if command.function else command.words
+    found: dict[tuple[str, Key], object] = {("words", ("function" if command.function else "executable",)): words}
+    for name in (f.name for f in fields(command) if f.name not in ("words", "beside", "function")):
         value = getattr(command, name)
         if name in ("options", "environment"):
             key = "env" if name == "environment" else name

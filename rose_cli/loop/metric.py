@@ -18,6 +18,7 @@ import os.path
 import re
 import time
 import unicodedata
+from collections.abc import Mapping
 from contextlib import suppress
 from difflib import get_close_matches
 from itertools import islice
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rose_cli.journal.state import LearnerState
+    from rose_cli.loop.returned import Returned
     from rose_cli.plan.model import CriterionPlan, LearnerPlan, MetricSource
 
 METRIC_BYTES = 1 << 20
@@ -93,6 +95,35 @@ async def read_metric(
     wanted = Wanted(criterion.metric, (criterion.lowest, criterion.highest) == (0.0, 1.0), reading.file)
     value = await _Reader(reading, source, wanted, hide).value(lines, text)
     return _in_range(value, criterion)
+
+
+async def returned_metric(
+    criterion: CriterionPlan, called: str, returned: Returned | None, hide: Callable[[str], str] = str
+) -> float:
+    """The criterion's value, as its function returned it: as a number, or in a report by the key that `read` names.
+
+    Raises NoMetricError if there is none.
+    """
+    path = criterion.reading.json_path
+    value = returned.value if returned is not None else None
+    if returned is None or returned.problem is not None:
+        why = returned.problem if returned is not None else "its process ended before it returned"
+        raise NoMetricError(f"expected the number of '{criterion.metric}' from '{called}': {why}")
+    if isinstance(value, Mapping) and path is not None:
+        wanted = Wanted(criterion.metric, (criterion.lowest, criterion.highest) == (0.0, 1.0), None)
+        text = json.dumps(value)
+        number = await _Reader(criterion.reading, f"what '{called}' returned", wanted, hide).value(text, text)
+    elif isinstance(value, int | float):
+        number = _as_float(value)
+    else:
+        what = "nothing" if value is None else "a report"
+        advice = "return it" if value is None else f"return it, or name its key: read: {{json: {_first_number(value)}}}"
+        raise NoMetricError(f"expected the number of '{criterion.metric}'; '{called}' returned {what}: {advice}")
+    return _in_range(number, criterion)
+
+
+def _first_number(report: Mapping[str, Any]) -> str:
+    return next((path for path in number_paths(report)), "KEY")
 
 
 def metric_end(path: Path, *, inside: Path) -> FileEnd | None:

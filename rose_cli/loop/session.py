@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import field
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakValueDictionary
 
 import anyio
 
+from rose_cli.engine import function
 from rose_cli.loop.limits import CircuitBreaker, DiskLimits
+from rose_cli.loop.returned import caller_for_pilots
 from rose_cli.loop.turns import PLACES, Turns
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.redact import Secrets
@@ -82,6 +85,11 @@ class Session:
         self.turns = Turns(max(PLACES, 2 * engine.capacity.cores), plan.limits.max_parallel_learners)
         self._quickly_inspected: set[str] = set()
         self._workspace_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    @cached_property
+    def function_caller(self) -> str:
+        """The program that calls functions, where the tasks of the engine can read it."""
+        return function.__file__ if self.plan.engine.pilot is None else caller_for_pilots(self.directory)
 
     def stop(self, reason: str, message: str | None = None) -> None:
         """Stop all learners; the steps that are running can be resumed. Only the first call has an effect."""

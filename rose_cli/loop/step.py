@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from contextlib import suppress
 from dataclasses import replace
@@ -14,8 +15,9 @@ import anyio
 from rose_cli.config.rules import AUTO
 from rose_cli.engine.base import ExitReason, Preload, TaskOutcome, TaskRequest
 from rose_cli.journal import events as e
-from rose_cli.loop.metric import NoMetricError, read_metric
-from rose_cli.loop.output import last_lines, remove_old_report, report_of, same_content
+from rose_cli.loop.metric import NoMetricError, read_metric, returned_metric
+from rose_cli.loop.output import Report, last_lines, remove_old_report, report_of, same_content
+from rose_cli.loop.returned import FunctionCall, results_before
 from rose_cli.plan.model import CRITERION
 from rose_cli.plan.render import AttemptPaths, Command, NoCommandError, render
 from rose_cli.plan.secrets import plain_words, secrets_given, secrets_of
@@ -142,6 +144,7 @@ class Attempt:
         self._number = state.next_attempt(runner.step.task, runner.replica)
         self._key = (*runner.key, self._number)
         self._stdout, self._stderr, self._result = self._session.directory.logs_of(*self._key)
+        self._call = self._function_call(state) if self._plan.function else None
         self._command: Command | None = None
         self._started = False
         self._metric_file_before: str | None = None
@@ -187,10 +190,18 @@ class Attempt:
         if ended and not outcome.succeeded:
             await anyio.sleep(STOP_NOTICE_SECONDS if _may_be_the_end_of_a_job(outcome) else 0)
 
+    def _function_call(self, state: LearnerState) -> FunctionCall:
+        results = results_before(self._runner.learner, self._runner.step.task, state.current)
+        directory = self._session.directory
+        returned, given = (directory.log(*self._key, suffix) for suffix in ("return.json", "results.json"))
+        return FunctionCall(self._plan.words[1], returned, given, results, directory.path)
+
     def _rendered(self) -> Command:
         runner = self._runner
         workspace = str(runner.workspace)
         paths = AttemptPaths(workspace, str(self._result), self._number, runner.replica)
+        if self._call is not None:
+            paths = self._call.paths(paths, self._session.function_caller)
         return render(self._session.plan, runner.learner, runner.step.task, self._plan, runner.context, paths)
 
     def _request(self, command: Command) -> TaskRequest:
@@ -229,6 +240,8 @@ class Attempt:
         check_memory()
         self._metric_file_before = self._look_at_metric_file()
         remove_old_report(self._result, inside=self._session.directory.path)
+        if self._call is not None:
+            self._call.prepare()
         self._started = True
         started = e.AttemptStarted(*self._key, self._shown_options(command), cores=self._plan.resources.cores)
         await self._session.recorder.record(started)
@@ -280,10 +293,10 @@ class Attempt:
         if outcome.reason is ExitReason.LOST:
             return e.AttemptLost(*self._key, self._secrets.masked(outcome.message or "the engine no longer knows it"))
         if not outcome.succeeded:
-            return self._failure(outcome, argv, outcome.reason.value, describe(outcome, self._plan.timeout_seconds))
+            return self._failure(outcome, argv, outcome.reason.value, self._described(outcome))
         if isinstance(self._metric, NoMetricError):
             return self._failure(outcome, argv, "no_metric", str(self._metric))
-        report = report_of(self._result, self._stdout, inside=self._session.directory.path)
+        report = self._report()
         return e.AttemptSucceeded(
             *self._key,
             outcome.seconds,
@@ -292,6 +305,21 @@ class Attempt:
             report_problem=self._secrets.masked(report.problem) if report.problem else None,
             metric_file=self._written_metric_file(),
         )
+
+    def _described(self, outcome: TaskOutcome) -> str:
+        """How it failed; of a function, the exception that it raised."""
+        if self._call is not None and outcome.exit_code == 1 and (returned := self._call.returned) is not None:
+            return returned.raised or describe(outcome, None)
+        return describe(outcome, self._plan.timeout_seconds)
+
+    def _report(self) -> Report:
+        """The report of a task that has succeeded; the number that a criterion's function returned is none."""
+        returned = self._call.returned if self._call is not None else None
+        is_metric = self._runner.step.task == CRITERION and isinstance(returned and returned.value, int | float)
+        report = returned.report if returned is not None and not is_metric else None
+        if report is None and self._call is not None and not os.path.lexists(self._result):
+            return Report()  # what a function prints is no report
+        return report or report_of(self._result, self._stdout, inside=self._session.directory.path)
 
     @cached_property
     def _secrets(self) -> Secrets:
@@ -320,6 +348,8 @@ class Attempt:
         self._refuse_stale_metric_file()
         if (file := self._runner.metric_file) is not None:
             criterion = replace(criterion, reading=replace(criterion.reading, file=file.name))
+        if self._call is not None and criterion.reading.file is None and criterion.reading.regex is None:
+            return await returned_metric(criterion, self._call.called, self._call.returned, self._secrets.masked)
         directory = self._session.directory
         workspace = self._runner.workspace
         return await read_metric(criterion, self._stdout, workspace, self._secrets.masked, inside=directory.path)

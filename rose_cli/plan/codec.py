@@ -33,6 +33,7 @@ from rose_cli.config.rules import (
     OWN_VARIABLES,
     directory_name_error,
     folded,
+    is_function_reference,
     is_module_name,
     is_option_name,
     is_task_name,
@@ -476,6 +477,10 @@ def _check_command(command: m.CommandPlan) -> str | None:
         return "contains no command"
     if any(not 0 <= position < len(command.words) for position in command.beside or ()):
         return "refers to arguments that do not exist"
+    if command.function and (
+        command.shell or command.args or len(command.words) != 2 or not is_function_reference(command.words[1])
+    ):
+        return "does not name one function"
     return None
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rose_cli.config.command import written_number
 from rose_cli.config.iterations import REST, sorted_spans
 from rose_cli.config.models import PLAIN_LEARNER, Campaign, Iterations, Learner, StopFields, TaskFields
+from rose_cli.config.rules import AUTO
 from rose_cli.config.types import Share
 from rose_cli.engine.base import Resources
 from rose_cli.plan.engine import compile_engine, local_stand_in
@@ -40,6 +41,7 @@ from rose_cli.util.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from rose_cli.config.command import CommandLine
     from rose_cli.config.models import File, Override, Task
     from rose_cli.config.rules import Operator
     from rose_cli.plan.context import CheckContext
@@ -69,12 +71,12 @@ def merge(inherited: Inherited, layers: Sequence[TaskFields]) -> CommandPlan:
     variables = [inherited.campaign.env, declared.env, inherited.learner.env, *(layer.env for layer in particular)]
     retries = _last(layers, "retries", inherited.campaign.retries)
     ranks = _last(layers, "ranks", None) or 1
-    words, shell = [(layer.executable.words, bool(layer.shell)) for layer in layers if layer.executable is not None][-1]
+    line, shell = _command_line(layers)
     command = CommandPlan(
-        words=words,
+        words=line.words,
         shell=shell,
-        args=_last(layers, "args", None) or (),
-        options=_options(layers),
+        args=() if line.function else _last(layers, "args", None) or (),
+        options=_options(layers, for_function=line.function),
         environment=_variables(variables),
         pre_exec=(*inherited.pre_exec, *(_last(layers, "pre_exec", None) or ())),
         timeout_seconds=_last(layers, "timeout", inherited.campaign.timeout),
@@ -85,14 +87,17 @@ def merge(inherited: Inherited, layers: Sequence[TaskFields]) -> CommandPlan:
         ranks=ranks,
         resources=_resources(layers, ranks),
         snapshot=bool(_last(layers, "snapshot", None)),
-        beside=() if shell else inherited.beside(words),
+        beside=() if shell or line.function else inherited.beside(line.words),
+        function=line.function,
     )
     return command if why_never_warm(command) else replace(command, preload=preloaded(inherited, layers))
 
 
 def preloaded(inherited: Inherited, layers: Sequence[TaskFields]) -> tuple[str, ...]:
-    """The modules that the layers name for a task, or only `AUTO`."""
-    return _last(layers, "preload", inherited.campaign.preload) or ()
+    """The modules that the layers name for a task, or only `AUTO`, as for a function without a value."""
+    modules: tuple[str, ...] | None = _last(layers, "preload", inherited.campaign.preload or None)
+    is_open = inherited.campaign.preload is None and not any("preload" in layer.model_fields_set for layer in layers)
+    return (AUTO,) if is_open and _command_line(layers)[0].function else modules or ()
 
 
 def why_never_warm(command: CommandPlan) -> str | None:
@@ -106,19 +111,32 @@ def why_never_warm(command: CommandPlan) -> str | None:
     return "'pre_exec' runs before it in a shell" if command.pre_exec else None
 
 
+def _command_line(layers: Sequence[TaskFields]) -> tuple[CommandLine, bool]:
+    """The command or the function of the last layer that has one, and whether a shell runs it."""
+    return [(layer.executable, bool(layer.shell)) for layer in layers if layer.executable is not None][-1]
+
+
 def _last(layers: Sequence[TaskFields], field: str, default: Any) -> Any:  # noqa: ANN401 - the field's own type
     """The value in the last layer that defines the field, even if it is `null`."""
     given = [getattr(layer, field) for layer in layers if field in layer.model_fields_set]
     return given[-1] if given else default
 
 
-def _options(layers: Sequence[TaskFields]) -> dict[str, OptionValue]:
+def _options(layers: Sequence[TaskFields], *, for_function: bool) -> dict[str, OptionValue]:
     """In the order in which they first appear, even if a `null` removes one in between."""
     merged: dict[str, OptionValue | None] = {}
+    written = _as_written if for_function else _as_argument
     for layer in layers:
-        merged.update({name: _as_written(value) for name, value in (layer.options or {}).items()})
+        merged.update({name: written(value) for name, value in (layer.options or {}).items()})
         merged.update({name: Adaptive(e.text) if e else None for name, e in (layer.adaptive or {}).items()})
     return {name: value for name, value in merged.items() if value is not None}
+
+
+def _as_argument(value: OptionValue | None) -> OptionValue | None:
+    """In a list, `true` is not a flag, but an argument, and is passed as written."""
+    if isinstance(value, tuple):
+        value = tuple(str(entry).lower() if isinstance(entry, bool) else entry for entry in value)
+    return _as_written(value)
 
 
 def _as_written(value: OptionValue | None) -> OptionValue | None:

@@ -51,7 +51,8 @@ class CommandPlan:
     """A task's command with all layers merged. Words, arguments, options and variables may contain placeholders.
 
     `beside` are the positions of the words that name files beside the campaign file; None, from an older rose: all
-    words that do so when it runs. `preload` are the modules to import before the program starts, or only `AUTO`.
+    words that do so when it runs. `function`: the words are an interpreter, and MODULE:NAME, which it calls. `preload`
+    are the modules to import before the program starts, or only `AUTO`.
     """
 
     words: tuple[str, ...]
@@ -70,6 +71,12 @@ class CommandPlan:
     snapshot: bool = False
     beside: tuple[int, ...] | None = None
     preload: tuple[str, ...] = ()
+    function: bool = False
+
+    @property
+    def called(self) -> str | None:
+        """The function of a module that it calls, as MODULE:NAME."""
+        return self.words[1] if self.function else None
 
     @property
     def launched_ranks(self) -> int:

@@ -92,7 +92,8 @@ def settings_of(task: str, command: CommandPlan) -> Settings:
     """The settings of a command, without those that have their default."""
     resources, retries = command.resources, (command.retries, command.retry_pause_seconds)
     plain: dict[str, Any] = {
-        "command": (command.words, command.shell, command.beside),
+        "command": None if command.function else (command.words, command.shell, command.beside),
+        "function": command.called,
         "args": command.args or None,
         "replicas": command.replicas if command.replicas > 1 else None,
         "ranks": command.ranks if command.ranks > 1 else None,

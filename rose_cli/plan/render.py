@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
+from contextlib import suppress
 from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from rose_cli.config.expression.compiler import Expression, parse
 from rose_cli.config.expression.parser import ExpressionError, Value
 from rose_cli.config.placeholders import fill_placeholders, placeholder_errors
+from rose_cli.engine import function
 from rose_cli.plan.model import Adaptive, Number, OptionScalar, OptionValue
 from rose_cli.plan.shell_quoting import UnsafeValueError, unquoted
 from rose_cli.plan.shell_scanner import scan
@@ -72,12 +75,22 @@ def planned_context(learner: LearnerPlan, iteration: int) -> EvaluationContext:
 
 @dataclass(frozen=True)
 class AttemptPaths:
-    """The absolute paths of an attempt, with its number and that of its replica."""
+    """The absolute paths of an attempt, with its number and that of its replica.
+
+    `caller`: the program that calls functions; `results_file`: the reports that a function may ask for, if any.
+    """
 
     workspace: str
     result_file: str
     attempt: int = 1
     replica: int = 0
+    caller: str = function.__file__
+    results_file: str | None = None
+
+    @property
+    def return_file(self) -> str:
+        """What a function returned."""
+        return f"{self.result_file.removesuffix('result.json')}return.json"
 
 
 @dataclass(frozen=True)
@@ -109,13 +122,25 @@ def render(
     if command.shell and filled and (ending := scan(command.words[0]).ending) is not None:
         message = f"arguments and options cannot be appended to the line: {ending}"
         raise NoCommandError(message)
-    argv = _shell_line(words[0], filled) if command.shell else _argv(plan, command, words, filled)
+    if command.function:
+        argv: tuple[str, ...] = (
+            words[0],
+            paths.caller,
+            *words[1:],
+            *(keyword(name, value) for name, value in given.items()),
+        )
+    else:
+        argv = _shell_line(words[0], filled) if command.shell else _argv(plan, command, words, filled)
     ranks = command.launched_ranks
     return Command(
         # radical.pilot starts ranks itself, with the machine's launcher
         argv=("mpiexec", "-n", str(ranks), *argv) if ranks > 1 and plan.engine.pilot is None else argv,
         options=options,
-        environment={**environment, **_rose_variables(plan, learner, task, context, paths)},
+        environment={
+            **environment,
+            **_rose_variables(plan, learner, task, context, paths),
+            **(_call_variables(paths) if command.function else {}),
+        },
         pre_exec=command.pre_exec,
     )
 
@@ -143,6 +168,22 @@ def option_words(options: Mapping[str, OptionScalar | tuple[OptionScalar, ...]])
         elif value is not False:
             words += [name, *(_word(entry) for entry in entries)]
     return words
+
+
+def keyword(name: str, given: OptionScalar | tuple[OptionScalar, ...]) -> str:
+    """An argument of a function, as its caller reads it: JSON, or plain text that is not JSON."""
+    value = _recorded(given)
+    if isinstance(value, str):
+        with suppress(ValueError):
+            json.loads(value)
+            return f"{name}={json.dumps(value)}"
+        return f"{name}={value}"
+    return f"{name}={json.dumps(value)}"
+
+
+def _call_variables(paths: AttemptPaths) -> dict[str, str]:
+    results = {} if paths.results_file is None else {function.RESULTS_FILE: paths.results_file}
+    return {function.RETURN_FILE: paths.return_file, **results}
 
 
 def _word(value: OptionScalar) -> str:

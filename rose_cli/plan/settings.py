@@ -1,7 +1,7 @@
 """The settings of learners that change what they compute: which of them differ, and their values in one iteration.
 
 A setting is named `TASK.NAME`. It is an option (`train.--lr`), `executable`, `args`, `env.NAME`, `pre_exec`, `replicas`
-or `ranks`.
+or `ranks`. A task that calls a function has `function` in place of `executable`.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def _planned_options(command: CommandPlan) -> Iterator[tuple[str, Any]]:
 
 def _given(command: CommandPlan) -> Iterator[tuple[str, object]]:
     """All settings as they are defined. Nothing of it is shown."""
-    yield "executable", (command.words, command.shell)
+    yield ("function", command.called) if command.function else ("executable", (command.words, command.shell))
     yield "args", command.args
     yield from ((f"env.{name}", value) for name, value in command.environment.items())
     yield "pre_exec", command.pre_exec
@@ -121,7 +121,10 @@ def _given(command: CommandPlan) -> Iterator[tuple[str, object]]:
 
 def _others(command: CommandPlan, secrets: Secrets) -> Iterator[tuple[str, Any]]:
     """The settings that are not options, as they are shown."""
-    yield "executable", masked_line(command.words[0]) if command.shell else masked_command(command.words, secrets)
+    if command.function:
+        yield "function", command.called
+    else:
+        yield "executable", masked_line(command.words[0]) if command.shell else masked_command(command.words, secrets)
     if command.args:
         yield "args", masked_command(command.args, secrets)
     yield from ((f"env.{name}", value) for name, value in masked_environment(command.environment).items())

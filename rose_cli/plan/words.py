@@ -149,6 +149,12 @@ def is_python(words: Sequence[str]) -> bool:
     return base_name(words[0]) in ("python", "{python}")
 
 
+def file_of_module(name: str, directory: str) -> str | None:
+    """The file of a module or package in a directory, relative to it."""
+    path = name.replace(".", "/")
+    return next((file for file in (f"{path}/__init__.py", f"{path}.py") if is_beside(file, directory)), None)
+
+
 def is_path(word: str) -> bool:
     """Whether a word looks like a path: with a slash in it, or the suffix of a script."""
     return "/" in word or PurePath(word).suffix in RUNNERS

@@ -22,7 +22,7 @@ from rose_cli.config.expression.compiler import parse
 from rose_cli.journal import events as e
 from rose_cli.plan.file import MOST_BYTES, MOST_CAMPAIGN_BYTES
 from rose_cli.plan.model import Adaptive
-from rose_cli.plan.words import is_beside, path_beside
+from rose_cli.plan.words import file_of_module, is_beside, path_beside
 from rose_cli.util.errors import RunDirectoryError
 from rose_cli.util.files import read_regular
 from rose_cli.util.text import counted, listed
@@ -192,6 +192,8 @@ def _words(plan: Plan) -> Iterator[tuple[str, bool]]:
     for command in commands.values():
         for position, word in enumerate(_command_words(command)):
             yield word, not command.shell and (command.beside is None or position in command.beside)
+        if command.function and (file := file_of_module(command.words[1].partition(":")[0], plan.campaign_dir)):
+            yield file, True
         for text in _texts(command):
             yield text, False
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 
 from rose_cli.plan.overview import Group, Overview, Setting, tasks_of
-from rose_cli.plan.render import option_words
+from rose_cli.plan.render import keyword, option_words
 from rose_cli.plan.totals import totals
 from rose_cli.util.redact import masked_words
 from rose_cli.util.text import counted
@@ -166,11 +166,14 @@ def _command_text(plan: Plan, found: Overview, task: str) -> str:
     """The command with its placeholders; an ellipsis stands for what differs, brackets for what not all have."""
     common, differing = found.common, [setting for setting in found.differing if setting.task == task]
     command = common.get(Setting(task, "command"))
-    words = list(command[0]) if command else [ELLIPSIS]
+    called = common.get(Setting(task, "function"))
+    words = list(command[0]) if command else [called or ELLIPSIS]
     rest = list(common.get(Setting(task, "args"), ()))
     rest += [ELLIPSIS] if Setting(task, "args") in differing else []
-    rest += option_words({s.name: value for s, value in common.items() if s.task == task and s.kind == "option"})
-    varying = [_varying_option(found, setting) for setting in differing if setting.kind == "option"]
+    options = {s.name: value for s, value in common.items() if s.task == task and s.kind == "option"}
+    rest += [keyword(name, value) for name, value in options.items()] if called else option_words(options)
+    sign = "=" if called else " "
+    varying = [_varying_option(found, setting, sign) for setting in differing if setting.kind == "option"]
     if command and command[1]:
         words = ["/bin/sh", "-c", " ".join([words[0], *map(quoted_word, masked_words(rest)), *varying])]
         return " ".join(map(quoted_word, masked_words(words)))
@@ -179,11 +182,11 @@ def _command_text(plan: Plan, found: Overview, task: str) -> str:
     return " ".join([*map(quoted_word, masked_words([*words, *rest])), *varying])
 
 
-def _varying_option(found: Overview, setting: Setting) -> str:
+def _varying_option(found: Overview, setting: Setting, sign: str) -> str:
     """It is optional if an iteration lacks it, or has `false` for it, or if it may be a flag."""
     phases = [phase for group in islice(found.groups, MOST_GROUPS) for phase in group.phases]
     values = [phase.settings.get(setting) for phase in phases if any(s.task == setting.task for s in phase.settings)]
-    text = f"{setting.name}{'' if setting.name.endswith('=') else ' '}{ELLIPSIS}"
+    text = f"{setting.name}{'' if setting.name.endswith('=') else sign}{ELLIPSIS}"
     return f"[{text}]" if len(found.groups) > MOST_GROUPS or any(value in (None, False) for value in values) else text
 
 

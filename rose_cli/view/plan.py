@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from rose_cli.config.expression.compiler import parse
 from rose_cli.config.expression.parser import ExpressionError
+from rose_cli.engine.function import RETURN_FILE
 from rose_cli.plan.model import Adaptive
 from rose_cli.plan.overview import Setting, joined, ranges_text, stop_fields
 from rose_cli.plan.render import AttemptPaths, Command, NoCommandError, NoValueError, planned_context, render
 from rose_cli.plan.secrets import as_shown, secrets_given
-from rose_cli.plan.words import is_beside
+from rose_cli.plan.words import file_of_module, is_beside, path_beside
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.ownership import OwnershipProblem, may_belong_to_root, ownership_problem
 from rose_cli.util.redact import MASK, Secrets, masked_command, masked_environment, masked_line
@@ -355,6 +356,17 @@ def _files_run(commands: Iterable[Command], environment: Mapping[str, str]) -> I
         for word in command.argv[1:]:
             if word.startswith("/") and os.path.isfile(word):  # noqa: PTH113 - a script; that of Path raises
                 yield word
+        if (file := _file_of_function(command)) is not None:
+            yield file
+
+
+def _file_of_function(command: Command) -> str | None:
+    """The module beside the campaign file whose function the command calls."""
+    if RETURN_FILE not in command.environment:
+        return None
+    directory, called = command.environment["ROSE_CAMPAIGN_DIR"], command.argv[2]
+    file = file_of_module(called.partition(":")[0], directory)
+    return None if file is None else path_beside(file, directory)
 
 
 def _with_parents(path: Path) -> Iterator[Path]:

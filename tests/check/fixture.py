@@ -30,6 +30,39 @@ SCRIPTS = (
     "solver",
     "train",
 )
+MODULE = """
+from functools import partial, wraps
+from other import *  # noqa: F403
+
+
+def simulate(n_samples, seed, *, noise=0.1): ...
+def train(lr=0.1, results=None, **more): ...
+async def label(count: int): ...
+def position(x, /, y): ...
+def needs(a, b, c): ...
+def replaced(): ...
+
+
+@wraps(simulate)
+def decorated(*args, **kwargs): ...
+
+
+class Trainer:
+    def run(self): ...
+
+
+bound = partial(simulate, 5)
+if True:
+    def perhaps(a): ...
+"""
+MODULES = {
+    "lib_of_functions.py": MODULE,
+    "closed.py": MODULE.replace("from other import *  # noqa: F403", ""),
+    "package/__init__.py": "",
+    "package/inner.py": "def go(): ...\n",
+    "broken_module.py": "def f(:\n",
+}
+"""Files beside the campaign that have a text."""
 PROGRAMS = ("python", "python3", "bash", "echo")
 
 
@@ -46,6 +79,9 @@ class Campaigns:
             path = made.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(mode=0o755 if ".." in name else 0o644)
+        for name, text in MODULES.items():
+            (made.folder / name).parent.mkdir(exist_ok=True)
+            (made.folder / name).write_text(text, encoding="utf-8")
         return made
 
     def check(self, file: Path, settings: Sequence[Setting] = ()) -> CheckedCampaign:

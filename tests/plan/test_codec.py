@@ -104,6 +104,7 @@ EDGES: list[tuple[Way, list[object], list[object]]] = [
     ((*COMMAND, "shell"), [False], [True, 0, None]),
     ((*COMMAND, "beside"), [None, [], [0, 1]], [[2], [0, 2], [-1], ["0"]]),
     ((*COMMAND, "snapshot"), [True], [1, None]),
+    ((*COMMAND, "function"), [False], [True, 1, None]),
     ((*COMMAND, "preload"), [[], ["auto"], ["numpy", "a.b_c"]],
      [None, "numpy", [1], [""], ["a..b"], ["a b"], ["a/b"], ["-m"], ["a\0"], ["\x1b[1m"], ["import"], ["a" * 201]]),
     ((*COMMAND, "on_failure"), ["continue", "stop_learner", "stop_campaign"], ["", "retry", None, "x" * 100]),

@@ -1,0 +1,216 @@
+"""Calls one function of the user, as a program: `python function.py MODULE:CALLABLE [--name=VALUE …]`.
+
+It runs in the interpreter of the task, in which rose might not be installed, and on nodes that see only the copy of
+this file in the run directory: it needs the standard library of Python 3.8 or later, and no other file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from importlib import import_module
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from types import TracebackType
+
+RETURN_FILE, RESULTS_FILE = "ROSE_RETURN", "ROSE_RESULTS"
+"""The variables that name the file for what the function returns, and the one with the reports of other tasks."""
+
+
+def _workspace() -> object:
+    from pathlib import Path
+
+    return Path(os.environ["ROSE_WORKSPACE"])
+
+
+def _results() -> object:
+    path = os.environ.get(RESULTS_FILE)
+    if not path:
+        return {}
+    with open(path, encoding="utf-8") as file:  # noqa: PTH123
+        return json.load(file)
+
+
+CONTEXT: Mapping[str, Callable[[], object]] = {
+    "iteration": lambda: int(os.environ["ROSE_ITERATION"]),
+    "learner": lambda: os.environ["ROSE_LEARNER"],
+    "seed": lambda: int(os.environ["ROSE_SEED"]),
+    "results": _results,
+    "workspace": _workspace,
+    "replica": lambda: int(os.environ["ROSE_REPLICA"]),
+    "attempt": lambda: int(os.environ["ROSE_ATTEMPT"]),
+}
+"""What a function gets if one of its parameters has that name, unless an option has it too."""
+
+
+class ReturnError(TypeError):
+    """The function returned something that is neither a report nor a number."""
+
+
+def parameter_of(option: str) -> str:
+    """The name of the parameter that an option sets: `--n-samples` is `n_samples`."""
+    return option.lstrip("-").replace("-", "_")
+
+
+def call(function: Callable[..., object], options: Mapping[str, object], context: Mapping[str, object]) -> object:
+    """Call a function with its options as keyword arguments, and with what it asks for of `context` by name.
+
+    Returns a report, an int or a float, or None. Raises ReturnError if the function returned anything else.
+    """
+    asked = {name: context[name] for name in parameters_of(function) if name in context}
+    value = function(**{**asked, **options})
+    if hasattr(value, "__await__") and hasattr(value, "send"):  # of an `async def`
+        import asyncio  # rarely needed
+
+        value = asyncio.run(value)  # type: ignore[arg-type]
+    return plain(value)
+
+
+def parameters_of(function: Callable[..., object]) -> Sequence[str]:
+    """The names of the parameters that can be set by keyword."""
+    code = getattr(function, "__code__", None)
+    if code is not None and not hasattr(function, "__wrapped__"):
+        count = code.co_argcount + code.co_kwonlyargcount
+        names: Sequence[str] = code.co_varnames[code.co_posonlyargcount : count]
+        return names
+    import inspect  # takes longer than all of the rest
+
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # of a function in C
+        return ()
+    return [each.name for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
+
+
+# --- what it returned ----------------------------------------------------------------------------------------------
+
+
+def plain(value: object) -> object:
+    """A report, a number or None as JSON has them. Raises ReturnError for anything else."""
+    if isinstance(value, dict):
+        try:
+            return _entry(value, "")
+        except RecursionError:
+            message = "the report is nested too deeply, or contains itself"
+            raise ReturnError(message) from None
+    number = _scalar(value)
+    if value is None or (isinstance(number, (int, float)) and not isinstance(number, bool)):
+        return number
+    message = f"it returned {_kind(value)}: return a dict (the report), a number, or nothing"
+    raise ReturnError(message)
+
+
+def _scalar(value: object) -> object:
+    """A number of any library as an int or a float; anything else unchanged."""
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, (int, float)):  # as numpy's float64 is, which JSON writes in another way
+        return int(value) if isinstance(value, int) else float(value)
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        return _scalar(value.item())
+    if hasattr(type(value), "__index__"):
+        return int(value)  # type: ignore[call-overload]
+    is_real = hasattr(type(value), "__float__") and not hasattr(value, "__len__")  # Decimal, Fraction
+    return float(value) if is_real else value  # type: ignore[arg-type]
+
+
+def _entry(value: object, place: str) -> object:
+    """A part of a report as JSON has it."""
+    if isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, str):
+                message = f"the key {key!r:.60} of the report{_at(place)} is {_kind(key)}: keys are strings"
+                raise ReturnError(message)
+        return {key: _entry(each, f"{place}.{key}" if place else key) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_entry(each, f"{place}.{at}") for at, each in enumerate(value)]
+    scalar = _scalar(value)
+    if scalar is None or isinstance(scalar, (bool, int, float, str)):
+        return scalar
+    if hasattr(value, "tolist") and hasattr(value, "shape"):  # an array
+        return _entry(value.tolist(), place)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    message = f"the report's '{place}' is {_kind(value)}, which JSON cannot hold"
+    raise ReturnError(message)
+
+
+def _at(place: str) -> str:
+    return f" at '{place}'" if place else ""
+
+
+def _kind(value: object) -> str:
+    kind = type(value)
+    if isinstance(value, (bool, str)):
+        return f"the {'boolean' if isinstance(value, bool) else 'string'} {value!r:.60}"
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    return f"an object of type {module}{kind.__qualname__}"
+
+
+# --- the program ---------------------------------------------------------------------------------------------------
+
+
+def main(name: str, *options: str) -> int:
+    module, _, attribute = name.partition(":")
+    directory = os.environ["ROSE_CAMPAIGN_DIR"]
+    own = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
+    sys.path[: 1 if sys.path and os.path.abspath(sys.path[0]) == own else 0] = [directory]  # noqa: PTH100
+    sys.argv[:] = [name]
+    try:
+        returned = {"returned": _called(module, attribute, dict(map(_option, options)))}
+        code = 0
+    except ReturnError as error:
+        sys.stderr.write(f"{name}: {error}\n")
+        returned, code = {"raised": str(error)}, 1
+    except Exception as error:  # noqa: BLE001 - a task fails with any of them
+        trace = _without_own_frames(error.__traceback__)
+        sys.excepthook(type(error), error.with_traceback(trace), trace)
+        returned, code = {"raised": _in_a_line(error)}, 1
+    with open(os.environ[RETURN_FILE], "w", encoding="utf-8") as file:  # noqa: PTH123
+        json.dump(returned, file)
+    return code
+
+
+def _called(module: str, attribute: str, options: Mapping[str, object]) -> object:
+    function = getattr(import_module(module), attribute)
+    if not callable(function):
+        message = f"'{module}:{attribute}' is {_kind(function)}, which cannot be called"
+        raise TypeError(message)
+    asked = [name for name in parameters_of(function) if name in CONTEXT and name not in options]
+    return call(function, options, {name: CONTEXT[name]() for name in asked})
+
+
+def _option(word: str) -> tuple[str, object]:
+    """From `--name=VALUE`: JSON, or else plain text."""
+    name, _, text = word.partition("=")
+    try:
+        return parameter_of(name), json.loads(text)
+    except ValueError:
+        return parameter_of(name), text
+
+
+def _without_own_frames(trace: TracebackType | None) -> TracebackType | None:
+    """The part of a traceback that begins in the user's code."""
+    while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, *_IMPORTING):
+        trace = trace.tb_next
+    return trace
+
+
+_IMPORTING = (
+    "<frozen importlib._bootstrap>",
+    "<frozen importlib._bootstrap_external>",
+    import_module.__code__.co_filename,
+)
+
+
+def _in_a_line(error: Exception) -> str:
+    """As the last line of a traceback."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
