@@ -11,11 +11,18 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import overhead, start, warm
+from benchmarks import opponents, overhead, scale, start, warm
 from benchmarks.measure import BUILD, BUSY, BenchmarkError, Others, machine, rose_version
 from benchmarks.report import Result, Section, Size, page
 
-SECTIONS: tuple[Section, ...] = (overhead.SECTION, warm.SECTION, start.SECTION)
+SECTIONS: tuple[Section, ...] = (
+    overhead.SECTION,
+    warm.SECTION,
+    start.SECTION,
+    scale.SECTION,
+    opponents.PROCESSES,
+    opponents.PYTHON_TASKS,
+)
 
 
 def main() -> int:
@@ -23,7 +30,7 @@ def main() -> int:
     description = machine()
     failed = []
     for section in SECTIONS:
-        if chosen.sections and section.name not in chosen.sections:
+        if chosen.page or (chosen.sections and section.name not in chosen.sections):
             continue
         before = Result.stored(chosen.results, section.name)
         if chosen.resume and before and before.rose == rose_version() and not before.failed:
@@ -75,6 +82,7 @@ def _arguments() -> argparse.Namespace:
     size = parser.add_mutually_exclusive_group()
     for each, what in ((Size.LONG, "more rounds, larger campaigns"), (Size.TINY, "everything once, as a test")):
         size.add_argument(f"--{each.name.lower()}", dest="size", action="store_const", const=each, help=what)
+    parser.add_argument("--page", action="store_true", help="measure nothing: write the page from what is stored")
     parser.add_argument("--resume", action="store_true", help="skip what was measured of this state of rose")
     parser.add_argument(
         "--write", type=Path, default=BUILD / "benchmarks.md", metavar="FILE", help="where the page goes"
@@ -84,6 +92,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.set_defaults(size=Size.SHORT)
     found = parser.parse_args()
+    found.results = found.results or BUILD / ("tiny" if found.size is Size.TINY else "results")
     if unknown := set(found.sections) - set(names):
         parser.error(f"no such section: {', '.join(sorted(unknown))}")
     return found

@@ -146,8 +146,8 @@ def _digits(value: float) -> str:
 
 
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
-    """Pair by pair; a pair whose second value is not above zero says nothing."""
-    return [a / b for a, b in zip(ours, theirs, strict=True) if b > 0] or [math.nan]
+    """Pair by pair. A difference of two readings can be below zero on a busy machine: such a pair says nothing."""
+    return [a / b for a, b in zip(ours, theirs, strict=True) if a > 0 and b > 0] or [math.nan]
 
 
 # --- the machine ---------------------------------------------------------------------------------------------------

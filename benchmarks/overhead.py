@@ -82,11 +82,11 @@ SECTION = Section(
     plain loop in Python on the same disk: it starts a task with `posix_spawn`, waits, appends one line to a journal,
     syncs it, and starts the next task of the chain. The first three rows have no start-up in them: they are the
     difference between a large and a small campaign, divided by the number of tasks.""",
-    unfair="""the loop syncs one line a task and rose also one before each task, so that a task that was running in a
-    power cut is known; the loop does not look for processes that a task left behind, cannot resume, changes no
-    working directory, and waits in its one thread for the disk. The ratio of wall time depends on the disk: the
-    slower a sync, the closer both are to it. `posix_spawn` counts some work of the new process as its own that Python's
-    `subprocess` counts as the loop's.""",
+    unfair="""To rose: the loop syncs one line a task, rose also one before each task, so that a task that was running
+    in a power cut is known. The loop does not look for processes that a task left behind, cannot resume, and changes
+    no working directory. `posix_spawn` counts some work for the new process as that of the task, which Python's
+    `subprocess` counts as rose's. To the loop: it has one thread, which waits for the disk, so the slower a sync is,
+    the closer rose comes to it.""",
     columns=COMPARED,
     run=overhead,
 )

@@ -33,7 +33,7 @@ class Size(Enum):
 
 @dataclass(frozen=True)
 class Section:
-    """`text` says what is measured, and `unfair` in whose favour the comparison is not fair."""
+    """`text` says what is measured, and `unfair` to whom the comparison is not fair."""
 
     name: str
     title: str
@@ -121,6 +121,7 @@ def page(sections: Iterable[Section], results: Path, machine: dict[str, str]) ->
     parts = [HEAD, "## The machine", _table(("", ""), [[name, value] for name, value in machine.items()])]
     for section in sections:
         result = Result.stored(results, section.name)
+        parts += [f"## {section.title}", _filled(section.text), _filled(f"What is unfair: {section.unfair}")]
         parts += [_table(section.columns, result.rows if result else []), _filled(_measured(result))]
     return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
 

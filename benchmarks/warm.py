@@ -16,7 +16,7 @@ from benchmarks.report import Rows, Section, Size, compared
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-FIT = Path(__file__).parent / "opponents" / "fit.py"
+FIT = Path(__file__).parent / "flows" / "fit.py"
 NUMPY = "numpy, numpy.random"
 SKLEARN = "numpy, sklearn.linear_model"
 TUTORIAL = REPOSITORY / "campaigns" / "tutorial"
@@ -101,10 +101,10 @@ SECTION = Section(
     no start-up in them; the program imports the modules, fits a small regression and prints a number. The tutorial's
     campaign is run from its first to its last task, start of rose and of the preloaded interpreter included, and the
     metric of every learner and iteration is asserted to be the same to the last bit, warm and cold.""",
-    unfair="""for the cold side, that its imports come from files that are in memory already, as after a first run; on a
-    shared file system of a cluster they take many times longer. For the warm side, that the program computes next to
-    nothing in the first two rows: what is saved is the import, so a task that computes for a minute gains as many
-    milliseconds, and a small part of its time.""",
+    unfair="""To the cold side: the program computes next to nothing in the first two rows. What is saved is the
+    imports, so a task that computes for a minute gains as many milliseconds, and a small part of its time. To the warm
+    side: the files that are imported are in memory already, as after a first run; on the shared file system of a
+    cluster, imports take many times longer.""",
     columns=("", "cold", "warm", "gain", "to reach"),
     run=warm,
 )

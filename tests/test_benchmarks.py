@@ -55,7 +55,7 @@ def test_a_section_that_fails_is_named_and_keeps_the_others(tmp_path: Path) -> N
     written = page(sections, tmp_path, {"Disk": "slow"})
     assert "Not measured: OSError: no disk for TINY. Tried on" in written
     assert "| row | 1 \\| 2 |" in written
-    assert form(written)[-3:] == ["Text.", "What would be unfair: nothing.", "|  | x |"]
+    assert form(written)[-3:] == ["Text.", "What is unfair: nothing.", "|  | x |"]
 
 
 def test_a_program_is_measured_with_what_it_started(tmp_path: Path) -> None:
