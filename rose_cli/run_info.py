@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import shlex
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from rose_cli.journal import events as e
-from rose_cli.journal.file import DamagedJournalError, read_journal
+from rose_cli.journal.file import LONG_BYTES, DamagedJournalError, read_journal
 from rose_cli.journal.state import Expected, LearnerState, RunState, Status, run_status
 from rose_cli.plan.file import load_plan
 from rose_cli.plan.model import Lineage
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from rose_cli.plan.model import Plan
     from rose_cli.runs.directory import RunDirectory
     from rose_cli.util.ownership import OwnershipProblem
+
+
+MOST_KEPT = 1 << 27
+"""Of a longer journal, options and reports are read again one by one: they would fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +71,24 @@ class RunInfo:
         _read_good(self.directory, consume)
 
 
-def read_run(directory: RunDirectory) -> RunInfo:
-    """Read a run: its plan, the state from its journal, and whether a session is running."""
+def read_run(directory: RunDirectory, *, cached: bool = False, kept: bool = False) -> RunInfo:
+    """Read a run: its plan, the state from its journal, and whether a session is running.
+
+    `cached`: the state may come from a checkpoint, which is for commands that only show it. `kept`: options and reports
+    of all iterations will be asked for, so they are kept if there are not too many.
+    """
     plan = load_plan(directory.plan)
     # read before the journal, so that the journal has the last record of a session that ends meanwhile
     owner, is_hidden_by_other = read_owner(directory.path), is_hidden(directory.path)
-    state = initial_state(plan, directory.journal)
-    damage = _read_good(directory, state.apply)
+    size = _size(directory.journal)
+    if cached and size >= LONG_BYTES and not (kept and size < MOST_KEPT):
+        from rose_cli.journal.checkpoint import CachedReading  # few are that long
+
+        reading = CachedReading(directory.journal, partial(initial_state, plan, directory.journal))
+        damage, state = _damage_in(reading.read), reading.state
+    else:
+        state = initial_state(plan, None if kept and size < MOST_KEPT else directory.journal)
+        damage = _read_good(directory, state.apply)
     if is_hidden_by_other and state.session is not None and state.session.ended is None:
         session = state.session
         owner = LockOwner(session.host, session.boot, session.pid, session.start_ticks, session.started, "", None, "")
@@ -86,10 +101,10 @@ def read_run(directory: RunDirectory) -> RunInfo:
     return RunInfo(directory, plan, state, alive, damage)
 
 
-def try_read_run(directory: RunDirectory) -> tuple[RunInfo | None, str]:
+def try_read_run(directory: RunDirectory, *, cached: bool = False) -> tuple[RunInfo | None, str]:
     """The run, or why it cannot be read: whatever is wrong with one run, the others must still be listed."""
     try:
-        return read_run(directory), ""
+        return read_run(directory, cached=cached), ""
     except RoseError as error:
         return None, error.message
     except MemoryError:
@@ -126,11 +141,22 @@ def _assume_created(state: RunState, plan: Plan) -> None:
 
 def _read_good(directory: RunDirectory, consume: Callable[[Record], object]) -> DamagedJournalError | None:
     """Pass the records of a journal to `consume`, up to the first damage, which is returned."""
+    return _damage_in(partial(read_journal, directory.journal, consume))
+
+
+def _damage_in(read: Callable[[], object]) -> DamagedJournalError | None:
     try:
-        read_journal(directory.journal, consume)
+        read()
     except DamagedJournalError as damage:
         return damage
     return None
+
+
+def _size(journal: Path) -> int:
+    try:
+        return journal.lstat().st_size
+    except OSError:  # reading it will tell
+        return 0
 
 
 def require_trust(directory: RunDirectory, command: str, *, trust: bool, doubt: OwnershipProblem | None = None) -> None:

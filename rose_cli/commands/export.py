@@ -58,7 +58,7 @@ def export(
     failures: bool = False,
 ) -> ExitCode:
     """`learners`: those that are exported, all if empty; `failures`: failed attempts, not finished iterations."""
-    info = read_run(find_run(argument))
+    info = read_run(find_run(argument), cached=True, kept=not failures)
     notice_ownership(info.doubt)
     for name in learners:
         check_known(

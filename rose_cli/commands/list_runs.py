@@ -62,7 +62,7 @@ def _listed(directory: RunDirectory, campaigns: dict[str, list[RunSettings]], *,
     path, doubt = directory.path, directory.doubt
     owner, untrusted = owner_name(path), ownership_text(doubt) if doubt else None
     size = usage_of(path).size if sizes else None
-    info, why_not = try_read_run(directory)
+    info, why_not = try_read_run(directory, cached=True)
     if info is None:
         return ListedRun(path.name, "?", "unreadable", 0, 0, None, why_not, owner, untrusted, size=size)
     learners, state = info.state.learners.values(), info.state

@@ -68,7 +68,7 @@ class Log:
 def logs(words: Sequence[str], *, failed: bool = False, follow: bool = False, raw: bool = False) -> ExitCode:
     """`words`: RUN, LEARNER, ITERATION and TASK, of which each may be omitted."""
     directory, words = split_run(words)
-    info = read_run(directory)
+    info = read_run(directory, cached=True)
     notice_ownership(info.doubt)
     wanted = Wanted(**vars(read_step_words(info.plan, words, directory)), failed=failed)
     skipped = _Skipped()
@@ -76,7 +76,7 @@ def logs(words: Sequence[str], *, failed: bool = False, follow: bool = False, ra
     printer.print_all(_find(info, wanted, skipped))
     while follow and info.alive:
         time.sleep(POLL_SECONDS)
-        info = read_run(info.directory)
+        info = read_run(info.directory, cached=True)
         printer.print_all(_find(info, wanted, skipped))
     printer.finish()
     gone = list(_removed_lines(info, wanted))

@@ -36,7 +36,7 @@ def path(words: Sequence[str], *, best: bool = False) -> ExitCode:
     if not rest and not best:
         _print([directory.path])
         return ExitCode.OK
-    info = read_run(directory)
+    info = read_run(directory, cached=True)
     notice_ownership(info.doubt)
     wanted = read_step_words(info.plan, rest, directory)
     if wanted.task is not None or (best and wanted.iteration is not None):

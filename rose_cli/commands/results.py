@@ -40,7 +40,7 @@ class ResultsOptions:
 def results(argument: str | None, results_format: ResultsFormat, options: ResultsOptions) -> ExitCode:
     if options.only_changed and options.all_options:
         raise UsageError("--only-changed and --all-options exclude each other", "remove one of them")
-    info = read_run(find_run(argument, announce=results_format == "text"))
+    info = read_run(find_run(argument, announce=results_format == "text"), cached=True)
     found = results_of(info.plan, info.state, time.time() if info.alive else info.state.last_time, options.sort)
     shown = tuple(dict.fromkeys((*found.options, *found.changed))) if options.all_options else found.changed
     if results_format == "json":

@@ -37,7 +37,7 @@ LOSSES_SHOWN = 8
 
 
 def status(argument: str | None, status_format: StatusFormat) -> ExitCode:
-    info = read_run(find_run(argument, announce=False))
+    info = read_run(find_run(argument, announce=False), cached=True)
     if status_format == "json":
         write_json(status_object(info))
     else:
@@ -65,7 +65,7 @@ def watch(argument: str | None) -> ExitCode:
     """Redraw the table until the run ends."""
     directory = find_run(argument)
     notice_ownership(directory.doubt)
-    watch_status(lambda: _look(read_run(directory)), directory, own=directory.doubt is None)
+    watch_status(lambda: _look(read_run(directory, cached=True)), directory, own=directory.doubt is None)
     return ExitCode.OK
 
 

@@ -40,6 +40,9 @@ _CHUNK_BYTES = 1 << 20
 
 _NOT_OURS = "rose never writes such a record: restore the journal from a backup, or start a new run"
 
+LONG_BYTES = 1 << 23
+"""A shorter journal is read within a second: it needs no checkpoint."""
+
 MOST_BYTES = 1 << 25
 """No record is longer: one can list the names of a hundred thousand learners."""
 
@@ -81,19 +84,26 @@ def _way_out(path: Path, contents: JournalContents) -> str:
 
 
 def read_journal(
-    path: Path, consume: Consumer, after: JournalContents = NOTHING, on_good: Callable[[bytes], object] | None = None
+    path: Path,
+    consume: Consumer,
+    start: Callable[[BinaryIO], JournalContents] | None = None,
+    on_good: Callable[[bytes], object] | None = None,
 ) -> JournalContents:
     """Pass every record to `consume`, in order and one at a time, and ignore a bad tail. Takes no lock.
 
-    `after`: what an earlier pass has read, and what is not read again. `on_good` gets the bytes of each good line.
+    `start` gets the open file, and returns what an earlier pass has read of it, which is not read again. `on_good` gets
+    the bytes of each good line, after its record.
 
     Raises DamagedJournalError for damage in the middle, after all records before it have been consumed: callers that
     can work with those catch it. Raises JournalError if the file cannot be read or a newer rose wrote it.
     """
-    records, good_bytes, last = after.records, after.good_bytes, after.last
+    records, good_bytes, last = 0, 0, b""
     try:
         with open_journal(path) as file, no_collecting():
-            file.seek(good_bytes)
+            if start is not None:
+                before = start(file)
+                records, good_bytes, last = before.records, before.good_bytes, before.last
+                file.seek(good_bytes)
             lines = iter(partial(file.readline, MOST_BYTES), b"")
             for line in lines:
                 record = _understood(path, records + 1, line, good_bytes)

@@ -128,9 +128,13 @@ class IterationState:
 class Recall:
     """Reads single records of a journal again."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path
         self._descriptor: int | None = None
+
+    def __reduce__(self) -> tuple[type[Recall], tuple[()]]:
+        """Without the path: a checkpoint does not depend on where its journal is."""
+        return Recall, ()
 
     def __del__(self) -> None:
         if self._descriptor is not None:
@@ -140,10 +144,10 @@ class Recall:
         """The event whose line starts there. Raises JournalError if there is no such line."""
         try:
             if self._descriptor is None:
-                self._descriptor = open_regular(self._path)
+                self._descriptor = open_regular(self.path or "")
             line = self._line(self._descriptor, position)
         except OSError as error:
-            raise JournalError(f"cannot read journal '{self._path}': {error.strerror}") from error
+            raise JournalError(f"cannot read journal '{self.path}': {error.strerror}") from error
         try:
             if is_whole(line):
                 return decode(line).event
@@ -152,7 +156,7 @@ class Recall:
         raise self.changed()
 
     def changed(self) -> JournalError:
-        return JournalError(f"journal '{self._path}' was replaced while it was read", "run the command again")
+        return JournalError(f"journal '{self.path}' was replaced while it was read", "run the command again")
 
     @staticmethod
     def _line(descriptor: int, position: int) -> bytes:

@@ -215,6 +215,15 @@ class RunState:
             name, iterations=KeptIterations() if recall is None else FinishedIterations(name, recall, self._shapes)
         )
 
+    def continues(self, initial: RunState) -> bool:
+        """Whether it started from `initial`, the state before the first record of a run with the same plan."""
+        return self._expected == initial._expected and self._recall is not None
+
+    def recall_from(self, journal: Path) -> None:
+        """Options and reports of finished iterations are in this file."""
+        if self._recall is not None:
+            self._recall.path = journal
+
     def expect(self, expected: Expected) -> None:
         """From here on, the run has another plan."""
         self._expected = expected

@@ -29,11 +29,11 @@ RENAMED = {"over": "finished"}
 @pytest.fixture
 def old(rose: Rose) -> Rose:
     """The run of the latest asset, as if it lay in `rose.folder`."""
-    _place(ASSETS / VERSIONS[-1], rose.folder)
+    place(ASSETS / VERSIONS[-1], rose.folder)
     return rose
 
 
-def _place(asset: Path, folder: Path) -> Path:
+def place(asset: Path, folder: Path) -> Path:
     run = folder / "run"
     shutil.copytree(asset, run)
     (run / "plan.json").write_text((asset / "plan.json").read_text().replace(PLACE, str(folder)))
@@ -96,7 +96,7 @@ def test_its_plan_is_read(version: str) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_command_takes_it_and_a_resume_goes_on(version: str, rose: Rose) -> None:
-    _place(ASSETS / version, rose.folder)
+    place(ASSETS / version, rose.folder)
     learners = rose.learners("run")
     assert learners["converges"]["stop_reason"] == "criterion_met"
     assert learners["per iteration"]["iterations_done"] == 6
