@@ -10,6 +10,7 @@ Runs in the task's interpreter, see `server`.
 from __future__ import annotations
 
 import _imp
+import marshal
 import os
 import site
 import sys
@@ -95,15 +96,18 @@ class Loaded:
     """An interpreter that has imported the modules of `preload`."""
 
     def __init__(self, start: Start, roots: tuple[str, ...]) -> None:
-        self._added = {name for name in sys.modules if name not in start.bare}
-        self._tops = {name.partition(".")[0] for name in self._added} - {*start.bare}
+        self.added = {name for name in sys.modules if name not in start.bare}
+        self._tops = {name.partition(".")[0] for name in self.added} - {*start.bare}
         self._foreign = [entry for entry in sys.path if not os.path.join(entry, "").startswith(roots)]
+        own = os.environ.get("PYTHONPATH")
+        if own and not all(os.path.isabs(entry) for entry in own.split(os.pathsep)):
+            raise UnfitError("its PYTHONPATH has a relative path")
         for entry in self._foreign:
-            if not os.path.isabs(entry):
-                raise UnfitError("a part of its PYTHONPATH is relative")
             if os.path.isfile(entry):
                 raise UnfitError(f"'{entry}' on its PYTHONPATH is not a directory")
-        self._files = {path: _version(path) for path in {*_loaded_files(), *_mapped_files(), *_start_files(roots)}}
+        # in one string each: an object for every file would be on a page of its own, copied after every fork
+        self._files = "\0".join({*_loaded_files(), *_mapped_files(), *_start_files(roots)})
+        self._versions = self._read_versions()
 
     def why_not(self, request: Request) -> str | None:
         """Why the request is not to be started from here, as an answer to rose."""
@@ -113,7 +117,10 @@ class Loaded:
         return STALE if self._changed() else None
 
     def _changed(self) -> bool:
-        return any(_version(path) != version for path, version in self._files.items())
+        return self._read_versions() != self._versions
+
+    def _read_versions(self) -> bytes:
+        return marshal.dumps([_version(path) for path in self._files.split("\0")])
 
     def _hides(self, request: Request) -> str | None:
         """A file that a fresh interpreter would import in place of a module that is imported here already."""
@@ -130,9 +137,9 @@ class Loaded:
         if request.mode != "-m":
             return None
         name = request.argv[2]
-        if name in self._added and name + ".__main__" not in self._added and not hasattr(sys.modules[name], "__path__"):
+        if name in self.added and name + ".__main__" not in self.added and not hasattr(sys.modules[name], "__path__"):
             return f"the module that it runs, '{name}', is a preloaded one"
-        return f"'{name}.__main__' is a preloaded module" if name + ".__main__" in self._added else None
+        return f"'{name}.__main__' is a preloaded module" if name + ".__main__" in self.added else None
 
     @staticmethod
     def _is_module(path: str, suffix: str) -> bool:

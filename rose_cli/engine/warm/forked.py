@@ -78,7 +78,7 @@ class Forked:
         self._set_environment(request)
         _renew_state(request)
         self._prepare(request)
-        self._before = {*sys.modules}
+        self._before = {*sys.modules} if request.report is not None else set()
         self._pid = os.getpid()
 
     def arguments(self) -> tuple[object, ...]:
@@ -92,12 +92,21 @@ class Forked:
         request = self._request
         if request.report is not None and os.getpid() == self._pid:
             _report(request.report, [name for name in sys.modules if name not in self._before], self._arguments[0])
+        if request.mode == "-m" and not isinstance(error, SystemExit):
+            self._keep_file()
         if error is None or isinstance(error, SystemExit) or error.__traceback__ is None:
             return
         if sys.version_info >= (3, 11):
             error.__traceback__ = error.__traceback__.tb_next
         elif hasattr(sys, "excepthook"):
             sys.excepthook = _without_first_frame(sys.excepthook)
+
+    def _keep_file(self) -> None:
+        """The interpreter runs a script and removes these names after it, which it does not do after a module."""
+        import atexit
+
+        kept: dict[str, object] = {name: self._main[name] for name in ("__file__", "__cached__") if name in self._main}
+        atexit.register(lambda: self._main.update(kept))
 
     def _set_environment(self, request: Request) -> None:
         values = {**dict(request.environment), **self._changed}

@@ -14,12 +14,12 @@ The process was forked twice, so that it is rose's child (rose is a subreaper). 
 from __future__ import annotations
 
 import _socket
-import gc
 import marshal
 import os
 import sys
 
 from rose_cli.engine.warm import fitness
+from rose_cli.engine.warm.ending import Ending
 from rose_cli.engine.warm.forked import Forked
 from rose_cli.engine.warm.request import Request
 
@@ -42,6 +42,7 @@ class Server:
         self._socket = _socket.socket(fileno=control)
         self._start = fitness.Start(bare)
         self._forked = Forked(main, fresh)
+        self._ending = Ending()
 
     def __enter__(self) -> Server:  # noqa: PYI034 - typing_extensions is not there
         self._hide()
@@ -54,9 +55,8 @@ class Server:
             os._exit(0)
         self._forked.keep_changes()
         names = dict(self._main)
-        self._main.clear()
-        gc.collect()  # no longer tracks the empty `__main__`, which is then not among what is frozen
-        gc.freeze()  # a collection of garbage in a task does not write to the pages that it shares
+        self._main.clear()  # an empty dictionary is not tracked: `__main__` is not frozen
+        self._ending.freeze([*self._loaded.added])
         self._main.update(names)
         self._answer("ready")
         self._serve()

@@ -138,6 +138,9 @@ async def test_a_script_that_names_its_interpreter_is_started_warm(engine: Engin
         "import warnings; warnings.warn('w'); warnings.warn('w', stacklevel=2)",
         "print(__import__('sys').stdin.read() == '')",
         "import time; t = time.process_time(); print(t < 1)",
+        "import atexit; atexit.register(lambda: print('__file__' in globals()))",
+        "import atexit; atexit.register(lambda: print('__file__' in globals())); 1 / 0",
+        "import atexit; atexit.register(lambda: print('__file__' in globals())); raise SystemExit(3)",
         "import traceback; [traceback.print_exc(limit=3) for _ in [1]]; raise ValueError from OSError(3)",
     ],
 )
@@ -146,6 +149,22 @@ async def test_a_program_ends_as_in_a_new_interpreter(engine: Engine, folder: Fo
     await both(engine, folder, sys.executable, "script.py")
     if "print('gone'" not in text:
         await both(engine, folder, sys.executable, "-c", text)
+        await both(engine, folder, sys.executable, "-m", "script")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "class A:\n    def __del__(self): print('gone', repr(self.__class__))\nimport json; json.kept = A()",
+        "import json; json.kept = open('file', 'w'); json.kept.write('text'); print(open('file').read())",
+        "import atexit, json, sys\natexit.register(lambda: print('json' in sys.modules, __import__('json').dumps(1)))",
+        "import atexit, json, sys\natexit._run_exitfuncs(); print('json' in sys.modules)",
+        "def f():\n    try: yield\n    finally: print('closed')\nimport json; json.kept = f(); next(json.kept)",
+    ],
+)
+async def test_what_a_preloaded_module_refers_to_is_finalised(engine: Engine, folder: Folder, text: str) -> None:
+    folder.script(text, "script.py")
+    await both(engine, folder, sys.executable, "script.py")
 
 
 async def test_its_modules_are_there_and_its_random_numbers_its_own(engine: Engine, folder: Folder) -> None:
@@ -244,6 +263,11 @@ async def test_only_installed_modules_are_preloaded(engine: Engine, folder: Fold
     assert not os.path.exists("/imported")  # noqa: PTH110, ASYNC240
     outcome = await run(engine, folder.request(str(python), "-c", "1", preload=Preload(("mine",))))
     assert outcome.cold_because == f"'mine' is not installed for '{python}'"
+
+
+async def test_a_relative_path_for_modules_is_not_shared(engine: Engine, folder: Folder) -> None:
+    request = folder.request(sys.executable, "-c", "1", environment={"PYTHONPATH": "lib"}, preload=JSON)
+    assert (await run(engine, request)).cold_because == "its PYTHONPATH has a relative path"
 
 
 @pytest.mark.parametrize("name", ["json.py", "json/__init__.py"])
@@ -355,7 +379,7 @@ def servers() -> list[int]:
 
 def test_the_servers_files_run_with_old_interpreters() -> None:
     directory = Path(__file__).parents[3] / "rose_cli/engine/warm"
-    for name in ("importlib_bootstrap", "server", "fitness", "forked", "request"):
+    for name in ("importlib_bootstrap", "ending", "server", "fitness", "forked", "request"):
         text = (directory / f"{name}.py").read_text(encoding="utf-8")
         subprocess.run(
             [sys.executable, "-c", "import ast, sys; ast.parse(sys.stdin.read(), feature_version=(3, 8))"],
