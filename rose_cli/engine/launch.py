@@ -47,9 +47,9 @@ def look_up(name: str, search_path: str, directory: Path) -> str:
         if problem := _problem(program):
             raise NotStartedError(problem)
         return str(program)
-    entries = search_path.split(":")
+    entries, here = search_path.split(":"), str(directory)
     for entry in entries:  # not shutil.which, for which a colon in the path of the directory separates two
-        place = os.path.join(directory, entry, name)  # noqa: PTH118 - for every task, and a PATH may be long
+        place = os.path.join(here, entry, name)  # noqa: PTH118 - for every task, and a PATH may be long
         if os.access(place, os.X_OK) and os.path.isfile(place):  # noqa: PTH113
             return str(Path(place))
     for entry in entries:
@@ -381,7 +381,7 @@ def open_outputs(request: TaskRequest, stack: ExitStack, *paths: Path) -> list[i
 
 def _directory_of(request: TaskRequest, path: Path) -> OpenDirectory:
     inside = request.directory.parent
-    if not path.is_relative_to(inside):
+    if not str(path).startswith(f"{inside}/"):
         inside = path.parent
         make_directories(inside)
     return OpenDirectory.at(path.parent, inside=inside, make=True)

@@ -19,7 +19,7 @@ from rose_cli.loop.numerals import cleaned
 from rose_cli.runs.directory import unusable
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import RunDirectoryError
-from rose_cli.util.files import OpenDirectory, open_inside
+from rose_cli.util.files import OpenDirectory, open_inside, open_regular
 from rose_cli.util.shortage import shortage
 from rose_cli.util.text import cut
 
@@ -87,11 +87,15 @@ def _read_end(descriptor: int, length: int, size: int) -> bytes:
 
 def opened(path: Path, *, inside: Path, own_links_out: bool) -> int:
     """A descriptor of such a file. Raises OSError."""
-    _refresh(path.parent)
-    name, above = str(path), f"{inside}/"
-    name = name[len(above) :] if name.startswith(above) else os.path.relpath(name, inside)
-    with OpenDirectory.at(inside, inside=inside) as top:
-        return open_inside(top, name, own_links_out=own_links_out)
+    try:
+        with OpenDirectory.at(path.parent, inside=inside) as directory:  # usually there is no link on the way
+            return open_regular(path.name, dir_fd=directory.descriptor)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError):
+        _refresh(path.parent)
+        with OpenDirectory.at(inside, inside=inside) as top:
+            return open_inside(top, os.path.relpath(path, inside), own_links_out=own_links_out)
 
 
 def _refresh(directory: Path) -> None:

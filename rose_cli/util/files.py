@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rose_cli.util.ownership import own_uids
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from typing_extensions import Self
@@ -152,10 +152,12 @@ class OpenDirectory:
         Directories created above it are writable only for their owner; `mode` is that of the directory itself. Raises
         OSError, ELOOP if there is a link on the way, and ENOTDIR for anything else that is not a directory.
         """
-        with cls(os.open(inside, _DIRECTORY & ~os.O_NOFOLLOW), str(inside)) as top:
-            names = path.relative_to(inside).parts
-            with top.below(names[:-1], make=make) as above:
-                return above.below(names[-1:], make=make, mode=mode)
+        names = names_below(path, inside)
+        directory = cls(os.open(inside, _DIRECTORY & ~os.O_NOFOLLOW), str(inside))
+        for number, name in enumerate(names, 1):
+            with directory:
+                directory = directory.subdirectory(name, make=make, mode=mode if number == len(names) else 0o755)
+        return directory
 
     def below(self, names: Iterable[str], *, make: bool = False, mode: int = 0o755) -> OpenDirectory:
         """The directory reached from this one by these names, each of which is a directory and not a link."""
@@ -187,6 +189,12 @@ class OpenDirectory:
 
     def __exit__(self, *exc: object) -> None:
         os.close(self.descriptor)
+
+
+def names_below(path: Path, inside: Path) -> Sequence[str]:
+    """The names on the way from a directory to a path in it. Raises ValueError for a path that is not in it."""
+    text, top = str(path), f"{inside}/"
+    return text[len(top) :].split("/") if text.startswith(top) else path.relative_to(inside).parts
 
 
 def check_entry_name(name: str) -> None:
