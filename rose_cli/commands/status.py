@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from rose_cli.find_runs import find_run
 from rose_cli.journal.state import LearnerState, learner_status
 from rose_cli.loop.criterion import best_iteration, best_value
+from rose_cli.loop.preloads import modules_by_task
 from rose_cli.loop.usage import core_seconds, learner_use
 from rose_cli.run_info import RunInfo, notice_ownership, ownership_text, read_run
 from rose_cli.runs.moves import RunLocation, lost_workspaces
@@ -99,6 +100,7 @@ def status_object(info: RunInfo) -> dict[str, Any]:
         "damage": info.damage.message if info.damage else None,
         "owner": owner_name(info.directory.path),
         "untrusted": ownership_text(info.doubt) if info.doubt else None,
+        "preload_found": modules_by_task(info.plan, state),
         "causes": [_cause_object(info, cause) for cause in _causes(info)],
         "learners": [
             {**_learner_object(info, learner, lost.get(learner.name)), **_activity_object(info, learner.name, outlook)}

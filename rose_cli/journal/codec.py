@@ -205,6 +205,15 @@ def _are_sizes(files: dict[str, Any]) -> bool:
     return True
 
 
+_MODULE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
+
+
+def _are_modules(names: list[Any]) -> bool:
+    return len(names) <= 100 and all(
+        type(name) is str and len(name) <= 200 and _MODULE.fullmatch(name) is not None for name in names
+    )
+
+
 def _are_fingerprints(files: dict[str, Any]) -> bool:
     return all(type(text) is str and "\0" not in name for name, text in files.items())
 
@@ -216,6 +225,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "directory": _is_absolute,
     "campaign_dir": _is_absolute,
     "log": is_inside,
+    "imported": _are_modules,
     "seconds": lambda seconds: 0 <= seconds < _MOST_SECONDS,
     "suspended": lambda seconds: 0 <= seconds < _MOST_SECONDS,
     "Mapping[str, Any]": is_shallow,

@@ -128,7 +128,8 @@ class AttemptSucceeded(AttemptEvent):
     """`result` is the report of the task; `value` the metric, if the task is the criterion.
 
     `report_problem` says why its report was not kept; `metric_file` is the signature of the file that the criterion
-    reads, if the attempt wrote it.
+    reads, if the attempt wrote it. `cold`: why it was started in a new interpreter, although modules were to be
+    preloaded; `imported`: the modules that it imported, if `preload: auto` found them out in this attempt.
     """
 
     seconds: float
@@ -138,13 +139,15 @@ class AttemptSucceeded(AttemptEvent):
     report_problem: str | None = None
     metric_file: str | None = None
     suspended: float | None = None
+    cold: str | None = None
+    imported: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class AttemptFailed(AttemptEvent):
     """`kind`: exited, signalled, timed_out, not_started, over_limit, or no_metric for a criterion without one.
 
-    `metric_file` is the signature of the file that the criterion reads, if the attempt wrote it.
+    `metric_file` is the signature of the file that the criterion reads, if the attempt wrote it. `cold` as above.
     """
 
     kind: str
@@ -158,6 +161,7 @@ class AttemptFailed(AttemptEvent):
     files: Mapping[str, int] = field(default_factory=dict)
     metric_file: str | None = None
     suspended: float | None = None
+    cold: str | None = None
 
 
 @dataclass(frozen=True)

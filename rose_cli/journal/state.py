@@ -169,7 +169,8 @@ class RunState:
     `checksums`: for each file of the run directory, those of the contents that rose wrote or the user trusts.
     `max_iter`: the one that a resume set last; `bound` returns a learner's. `files`: the fingerprints of the files that
     the plan names, as the latest session found them. `plan_changes`: those that took effect, with their times;
-    `changes_announced`: the highest number of any.
+    `changes_announced`: the highest number of any. `imported`: by learner and task, the latest iteration in which
+    `preload: auto` found out the modules that a task imports, and these.
     """
 
     run_id: str = ""
@@ -187,6 +188,7 @@ class RunState:
     checksums: dict[str, tuple[str, ...]] = field(default_factory=dict)
     plan_changes: list[tuple[float, e.PlanChanged]] = field(default_factory=list)
     changes_announced: int = 0
+    imported: dict[tuple[str, str], tuple[int, tuple[str, ...]]] = field(default_factory=dict)
     _now: float = 0.0
     _moment: Moment = field(default_factory=Moment)
     _position: int = UNKNOWN
@@ -286,6 +288,8 @@ class RunState:
         self.session.directory, self.session.identity = event.directory, event.identity
         self.session.campaign_dir = event.campaign_dir
         self.session.boot, self.session.start_ticks = event.boot, event.start_ticks
+        if event.files:  # an edited program may import other modules
+            self.imported.clear()
         self.files = {name: text for name, text in {**self.files, **event.files}.items() if text}
         self._replaced = {}
         self._add_checksums(event.checksums)
@@ -360,6 +364,8 @@ class RunState:
             learner.current.metric_file = event.metric_file
         if event.report_problem is not None:
             learner.unreported = event
+        if event.imported:
+            self.imported[event.learner, event.task] = event.iteration, event.imported
         _keep_origin(learner, event)
         seconds = max(0.0, event.seconds - (step.clock.paused - before))
         _durations_of(event.task, learner.durations, LATEST_IN_LEARNER).add(seconds)

@@ -13,6 +13,7 @@ import anyio
 
 from rose_cli.engine import function
 from rose_cli.loop.limits import CircuitBreaker, DiskLimits
+from rose_cli.loop.preloads import Preloads
 from rose_cli.loop.returned import caller_for_pilots
 from rose_cli.loop.turns import PLACES, Turns
 from rose_cli.util.dataclass import dataclass
@@ -77,6 +78,7 @@ class Session:
         self.warn = warn
         self.circuit_breaker = CircuitBreaker(plan.limits.same_failure)
         self.disk_limits = DiskLimits(plan.limits, directory.workspace)
+        self.preloads = Preloads(plan, state, warn)
         self.result: SessionResult | None = None
         self.cancelled: dict[str, str] = {}
         self.scope = anyio.CancelScope()

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from rose_cli.config.rules import AUTO
-from rose_cli.engine.base import ExitReason, Preload, TaskOutcome, TaskRequest
+from rose_cli.engine.base import ExitReason, TaskOutcome, TaskRequest
 from rose_cli.journal import events as e
 from rose_cli.loop.metric import NoMetricError, read_metric, returned_metric
 from rose_cli.loop.output import Report, last_lines, remove_old_report, report_of, same_content
@@ -220,16 +219,8 @@ class Attempt:
             resources=self._plan.resources,
             ranks=self._plan.launched_ranks,
             hide=self._hide,
-            preload=self._preload,
+            preload=self._session.preloads.for_attempt(task, self._plan),
         )
-
-    @property
-    def _preload(self) -> Preload | None:
-        """The modules that this program finds imported; on a pilot it starts in a new interpreter."""
-        modules = self._plan.preload
-        if not modules or self._session.plan.engine.pilot is not None:
-            return None
-        return Preload(learn=True) if modules == (AUTO,) else Preload(modules)
 
     async def _on_start(self, command: Command, watched: WatchedAttempt) -> None:
         if self._session.recorder.nearly_full:
@@ -304,7 +295,12 @@ class Attempt:
             self._metric,
             report_problem=self._secrets.masked(report.problem) if report.problem else None,
             metric_file=self._written_metric_file(),
+            cold=self._why_cold(outcome),
+            imported=self._session.preloads.imported_by(self._runner.step.task, self._plan, outcome),
         )
+
+    def _why_cold(self, outcome: TaskOutcome) -> str | None:
+        return self._session.preloads.why_cold(self._runner.step.task, outcome, self._hide)
 
     def _described(self, outcome: TaskOutcome) -> str:
         """How it failed; of a function, the exception that it raised."""
@@ -401,6 +397,7 @@ class Attempt:
             signal=outcome.signal,
             stderr_tail=last_lines(self._stderr, self._secrets, inside=self._session.directory.path),
             metric_file=self._written_metric_file(),
+            cold=self._why_cold(outcome),
         )
 
     def _log_of(self, kind: str) -> Path:

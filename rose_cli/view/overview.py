@@ -151,7 +151,7 @@ def _task_lines(plan: Plan, found: Overview) -> Iterator[str]:
         replicas = found.common.get(Setting(task, "replicas"))
         labels[task] = f"{task} {TIMES}{replicas}" if replicas else task
     width = max(14, *map(cell_len, map(safe, labels.values())))
-    notes = {task: list(_notes(found, task)) for task in labels}
+    notes = {task: list(_notes(plan, found, task)) for task in labels}
     shared = [note for note in notes[next(iter(labels))] if all(note in each for each in notes.values())]
     if shared and len(labels) > 1:
         notes = {task: [note for note in each if note not in shared] for task, each in notes.items()}
@@ -190,9 +190,11 @@ def _varying_option(found: Overview, setting: Setting, sign: str) -> str:
     return f"[{text}]" if len(found.groups) > MOST_GROUPS or any(value in (None, False) for value in values) else text
 
 
-def _notes(found: Overview, task: str) -> Iterator[str]:
+def _notes(plan: Plan, found: Overview, task: str) -> Iterator[str]:
     """What else all commands of a task have in common: resources, timeout, retries and so on."""
     for setting, value in found.common.items():
+        if setting.kind == "preload" and plan.engine.pilot is not None:
+            continue
         if setting.task == task and setting.kind in _NOTES:
             yield value_text(setting, value, noun=True)
 

@@ -105,6 +105,8 @@ class Fate:
     printed: str = ""
     not_started: str | None = None
     lost: str = "it was lost"
+    cold: str | None = None
+    imported: tuple[str, ...] | None = None
 
 
 Deed: TypeAlias = "tuple[float, Callable[[Session], object]]"
@@ -174,7 +176,9 @@ class SimulatedEngine:
         request.stdout.write_text(fate.printed)
         if fate.exit_code is None:
             return TaskOutcome(ExitReason.LOST, fate.seconds, message=fate.lost)
-        return TaskOutcome(ExitReason.EXITED, fate.seconds, exit_code=fate.exit_code)
+        return TaskOutcome(
+            ExitReason.EXITED, fate.seconds, fate.exit_code, cold_because=fate.cold, imported=fate.imported
+        )
 
     def _try(self, request: TaskRequest) -> Try:
         given = request.environment
@@ -213,6 +217,8 @@ class World:
     most_under_way: int = 0
     requests: list[TaskRequest] = field(default_factory=list)
     """What the engines of all sessions were asked for."""
+    said: list[str] = field(default_factory=list)
+    """What the sessions showed to the user."""
 
     @classmethod
     def of(cls, folder: Path, text: str, script: Callable[[Try], Fate], **more: Any) -> World:
@@ -274,7 +280,7 @@ class World:
         engine = SimulatedEngine(Capacity(self.cores), self.script, state)
         wall_time = self.plan.limits.wall_time_seconds
         deadline = deadline_of(wall_time, self.environment, self.plan.engine.grace_seconds, 0.0, loop.time)
-        session = Session(self.plan, state, recorder, engine, self.directory, deadline)
+        session = Session(self.plan, state, recorder, engine, self.directory, deadline, warn=self.said.append)
         for seconds, deed in deeds:
             loop.call_at(seconds, deed, session)
         try:
