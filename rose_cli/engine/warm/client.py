@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import anyio
 
+from rose_cli.engine.function import RETURN_FILE
 from rose_cli.engine.launch import open_outputs
 from rose_cli.engine.warm.command import ColdError, check_script, warm_command
 from rose_cli.util.dataclass import dataclass
@@ -166,10 +167,12 @@ class WarmStarts:
         await server.until_ready()
         assert request.preload is not None  # noqa: S101
         report = self._directory / f"imports-{next(self._reports)}" if request.preload.learn else None
+        # a function is called from there, and its modules may have the names of preloaded ones
+        searched = [environment["ROSE_CAMPAIGN_DIR"]] if RETURN_FILE in environment else []
         fields = (
-            command.program, command.argv, command.mode,
+            command.program, command.argv, command.mode, command.words,
             [(os.fsencode(name), os.fsencode(value)) for name, value in environment.items()],
-            str(request.directory), user_umask(), None if report is None else str(report), command.name,
+            str(request.directory), searched, user_umask(), None if report is None else str(report), command.name,
         )  # fmt: skip
         with ExitStack() as opened:
             outputs = open_outputs(request, opened, request.stdout, request.stderr)

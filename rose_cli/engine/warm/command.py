@@ -28,14 +28,16 @@ class ColdError(Exception):
 
 @dataclass(frozen=True)
 class Command:
-    """The interpreter `program` runs with the arguments `argv`: a script, or what `mode` (-c, -m) says.
+    """The interpreter `program`, called with `argv`, runs a script, or as `mode` (-c, -m) says a text or a module.
 
-    `name` is that of the process, if it is not the interpreter's.
+    `words` are the script, text or module and its arguments. `name` is that of the process, if it is not the
+    interpreter's.
     """
 
     program: str
     argv: tuple[str, ...]
     mode: str
+    words: tuple[str, ...]
     name: str | None = None
 
 
@@ -55,27 +57,29 @@ def warm_command(request: TaskRequest, launch: Launch, environment: Mapping[str,
         raise ColdError(f"'{request.argv[0]}' is not a Python program")
     if words is not None:
         raise ColdError(f"'{program}' is a script that chooses an interpreter; use the interpreter's own path")
-    return replace(_of_interpreter(program, argv), name=name)
+    unbuffered = bool(environment.get("PYTHONUNBUFFERED"))
+    return replace(_of_interpreter(program, argv, unbuffered=unbuffered), name=name)
 
 
-def _of_interpreter(program: str, argv: tuple[str, ...]) -> Command:
-    first = argv[1] if len(argv) > 1 else "-"
-    if first in ("-c", "-m") and len(argv) > 2:
-        return Command(program, argv, first)
+def _of_interpreter(program: str, argv: tuple[str, ...], *, unbuffered: bool) -> Command:
+    at = 2 if unbuffered and argv[1:2] == ("-u",) else 1  # says what the environment says
+    first, *rest = argv[at:] or ("-",)
+    if first in ("-c", "-m") and rest:
+        return Command(program, argv, first, tuple(rest))
     if first == "-":
         raise ColdError("its program is read from standard input")
     if first.startswith("-"):
         raise ColdError(f"it passes the option '{first}' to Python")
-    return Command(program, argv, "")
+    return Command(program, argv, "", (first, *rest))
 
 
 def check_script(command: Command, directory: Path) -> None:
     """Raises ColdError unless the script is an ordinary file of text; what else Python may run, it runs cold."""
     if command.mode:
         return
-    path = os.path.join(directory, command.argv[1])  # noqa: PTH118 - an empty name is not the directory
+    path = os.path.join(directory, command.words[0])  # noqa: PTH118 - an empty name is not the directory
     if not os.path.isfile(path) or path.endswith(".pyc"):  # noqa: PTH113
-        raise ColdError(f"'{command.argv[1]}' is not a file with a script")
+        raise ColdError(f"'{command.words[0]}' is not a file with a script")
 
 
 def _is_interpreter(program: str) -> bool:

@@ -124,7 +124,7 @@ class Loaded:
 
     def _hides(self, request: Request) -> str | None:
         """A file that a fresh interpreter would import in place of a module that is imported here already."""
-        for directory in (request.first_entry, *self._foreign):
+        for directory in (request.first_entry, *request.searched, *self._foreign):
             for entry in _entries(directory):
                 name, point, rest = entry.partition(".")
                 if name in self._tops and self._is_module(os.path.join(directory, entry), point + rest):
@@ -136,7 +136,7 @@ class Loaded:
     def _not_as_module(self, request: Request) -> str | None:
         if request.mode != "-m":
             return None
-        name = request.argv[2]
+        name = request.words[0]
         if name in self.added and name + ".__main__" not in self.added and not hasattr(sys.modules[name], "__path__"):
             return f"the module that it runs, '{name}', is a preloaded one"
         return f"'{name}.__main__' is a preloaded module" if name + ".__main__" in self.added else None

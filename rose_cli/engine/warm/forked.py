@@ -122,14 +122,14 @@ class Forked:
         main["__doc__"] = None
         if request.mode:
             first = "" if request.mode == "-c" else os.getcwd()
-            sys.argv[:] = [request.mode, *request.argv[3:]]
+            sys.argv[:] = [request.mode, *request.words[1:]]
             main["__loader__"] = sys.modules["_frozen_importlib"].BuiltinImporter
             for name in ("__file__", "__cached__"):
                 main.pop(name, None)
         else:
             first = request.first_entry
-            sys.argv[:] = request.argv[1:]
-            main["__file__"] = path = _script_path(request.argv[1])
+            sys.argv[:] = request.words
+            main["__file__"] = path = _script_path(request.words[0])
             main["__loader__"] = type(main["__loader__"])("__main__", path)  # type: ignore[call-arg]
         if not safe:
             sys.path.insert(0, first)
@@ -144,10 +144,10 @@ class Forked:
         if request.mode == "-m":
             import runpy
 
-            self.function, self._arguments = runpy._run_module_as_main, (request.argv[2],)  # type: ignore[attr-defined] # noqa: SLF001
+            self.function, self._arguments = runpy._run_module_as_main, (request.words[0],)  # type: ignore[attr-defined] # noqa: SLF001
             return
         if request.mode == "-c":
-            code = compile(request.argv[2] + "\n", "<string>", "exec", dont_inherit=True)
+            code = compile(request.words[0] + "\n", "<string>", "exec", dont_inherit=True)
         else:
             path = str(self._fresh_main["__file__"])
             with open(path, "rb") as file:

@@ -6,7 +6,12 @@ import os
 
 
 class Request:
-    """A task to start. `program` is the interpreter, `argv` its whole command line, `mode` "", "-c" or "-m"."""
+    """A task to start. `program` is the interpreter, `argv` its whole command line.
+
+    `mode` is "", "-c" or "-m", `words` the script, or what comes after the mode, and its arguments. `searched`: other
+    directories from which the program imports modules. `report`: the file in which it reports the modules that it
+    imported. `name`: that of the process, if it is not the interpreter's.
+    """
 
     def __init__(
         self,
@@ -14,8 +19,10 @@ class Request:
         program: str,
         argv: list[str],
         mode: str,
+        words: list[str],
         environment: list[tuple[bytes, bytes]],
         directory: str,
+        searched: list[str],
         umask: int,
         report: str | None,
         name: str | None,
@@ -24,8 +31,10 @@ class Request:
         self.program = program
         self.argv = argv
         self.mode = mode
+        self.words = words
         self.environment = environment
         self.directory = directory
+        self.searched = searched
         self.umask = umask
         self.report = report
         self.name = name
@@ -35,4 +44,4 @@ class Request:
         """The directory that is first on the path for modules."""
         if self.mode:
             return self.directory
-        return os.path.dirname(os.path.realpath(os.path.join(self.directory, self.argv[1])))
+        return os.path.dirname(os.path.realpath(os.path.join(self.directory, self.words[0])))

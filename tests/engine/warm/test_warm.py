@@ -109,6 +109,11 @@ async def test_a_program_sees_what_it_sees_in_a_new_interpreter(
     await both(engine, folder, sys.executable, *argv)
 
 
+async def test_streams_without_a_buffer_may_be_asked_for_twice(engine: Engine, folder: Folder) -> None:
+    environment = {"PYTHONUNBUFFERED": "1"}
+    await both(engine, folder, sys.executable, "-u", "-c", SHOW, "x", environment=environment)
+
+
 @pytest.mark.parametrize("line", [f"#!{sys.executable}", "#!/usr/bin/env python3"])
 async def test_a_script_that_names_its_interpreter_is_started_warm(engine: Engine, folder: Folder, line: str) -> None:
     folder.script(f"{line}\n{SHOW}", "tool")
@@ -198,6 +203,7 @@ async def test_a_warm_task_runs_out_of_time(engine: Engine, folder: Folder) -> N
     ("argv", "reason"),
     [
         (("-u", "script.py"), "it passes the option '-u' to Python"),
+        (("-O", "script.py"), "it passes the option '-O' to Python"),
         (("-",), "its program is read from standard input"),
         ((), "its program is read from standard input"),
         (("nothing.py",), "'nothing.py' is not a file with a script"),
@@ -208,7 +214,8 @@ async def test_other_command_lines_are_started_cold(
     engine: Engine, folder: Folder, argv: tuple[str, ...], reason: str
 ) -> None:
     folder.script("", "script.py")
-    outcome = await run(engine, folder.request(sys.executable, *argv, preload=JSON))
+    environment = {"PYTHONUNBUFFERED": ""}
+    outcome = await run(engine, folder.request(sys.executable, *argv, environment=environment, preload=JSON))
     assert outcome.cold_because == reason
 
 
@@ -263,6 +270,13 @@ async def test_only_installed_modules_are_preloaded(engine: Engine, folder: Fold
     assert not os.path.exists("/imported")  # noqa: PTH110, ASYNC240
     outcome = await run(engine, folder.request(str(python), "-c", "1", preload=Preload(("mine",))))
     assert outcome.cold_because == f"'mine' is not installed for '{python}'"
+
+
+async def test_the_campaigns_modules_hide_preloaded_ones_from_a_function(engine: Engine, folder: Folder) -> None:
+    path = folder.script("", "campaign/json.py")
+    environment = {"ROSE_RETURN": "file", "ROSE_CAMPAIGN_DIR": str(path.parent)}
+    outcome = await run(engine, folder.request(sys.executable, "-c", "1", environment=environment, preload=JSON))
+    assert outcome.cold_because == f"'{path}' has the name of a preloaded module"
 
 
 async def test_a_relative_path_for_modules_is_not_shared(engine: Engine, folder: Folder) -> None:
