@@ -5,6 +5,7 @@ The columns depend only on the plan and the window, so they do not move during a
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from rich.cells import cell_len
@@ -48,16 +49,18 @@ def line_of(columns: Sequence[Column], cells: Sequence[Cell]) -> Text:
     for position, (column, cell) in enumerate(zip(columns, cells, strict=True)):
         if position:
             line.append(" " * (1 if columns[position - 1].key == "mark" else GAP))
-        _append(line, column, cell)
+        line.append_text(_fitted(cell, column.width, column.align))
     line.rstrip()
     return line
 
 
-def _append(line: Text, column: Column, cell: Cell) -> None:
+@lru_cache(maxsize=4096)
+def _fitted(cell: Cell, width: int, align: Literal["left", "right"]) -> Text:
+    """Most cells of a table are those of the frame before."""
     text = Text.assemble(*cell)
-    text.truncate(column.width, overflow="ellipsis")
-    text.align(column.align, column.width)
-    line.append_text(text)
+    text.truncate(width, overflow="ellipsis")
+    text.align(align, width)
+    return text
 
 
 def width_of(columns: Sequence[Column]) -> int:

@@ -28,6 +28,7 @@ from queue import Queue
 from typing import TYPE_CHECKING
 
 import anyio
+from rich.console import Group
 
 from rose_cli.journal import events as e
 from rose_cli.util.shortage import start_thread
@@ -35,13 +36,14 @@ from rose_cli.view.console import SafeStream, is_in_foreground, open_console, sa
 from rose_cli.view.keys import Keys
 from rose_cli.view.legend import HINT, LEGEND_KEY, legend_lines
 from rose_cli.view.selection import LearnerSelection
-from rose_cli.view.table import campaign_table, final_lines
+from rose_cli.view.table import campaign_lines, final_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import TextIO
 
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
+    from rich.text import Text
 
     from rose_cli.journal.codec import Record
     from rose_cli.journal.state import RunState
@@ -195,11 +197,28 @@ class Region:
         self._write(before + "".join(f"{line}{NEW_LINE}" for line in lines))
 
 
+class PrintedLines:
+    """Lines as a terminal gets them. Most are those of the frame before, and are not worked out again."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._known: dict[tuple[object, ...], str] = {}
+
+    def printed(self, lines: Sequence[Text], width: int) -> list[str]:
+        keys: list[tuple[object, ...]] = [(width, line.plain, line.style, *line.spans) for line in lines]
+        new = {key: line for key, line in zip(keys, lines, strict=True) if key not in self._known}
+        with self._console.capture() as capture:
+            self._console.print(Group(*new.values()), end="", width=width)
+        self._known.update(zip(new, capture.get().splitlines(), strict=True))
+        self._known = {key: self._known[key] for key in keys}
+        return [self._known[key] for key in keys]
+
+
 FRAME_SECONDS = 1 / 8
 """The shortest time between two frames."""
 
-DRAWING_SHARE = 0.1
-"""At most this share of the time is spent on drawing."""
+DRAWING_SHARE = 0.04
+"""At most this share of a processor is spent on drawing."""
 
 
 class LiveScreen:
@@ -212,6 +231,7 @@ class LiveScreen:
         self._stream = stream
         self._writer = BackgroundWriter(SafeStream(stream))
         self._console = open_console(self._writer.stream)
+        self._lines = PrintedLines(self._console)
         self._region = Region(self._writer.post)
         self._selection = LearnerSelection(plan, state)
         self._keys = Keys(stream)
@@ -247,11 +267,11 @@ class LiveScreen:
 
     async def _redraw(self) -> None:
         while True:
-            start = time.perf_counter()
+            start = time.thread_time()
             self._obey_keys()
             if self._is_due():
                 self._draw()
-            cost = time.perf_counter() - start
+            cost = time.thread_time() - start
             await anyio.sleep(max(FRAME_SECONDS, cost / DRAWING_SHARE))
 
     def _obey_keys(self) -> None:
@@ -275,10 +295,8 @@ class LiveScreen:
     def _rendered(self, facts: Facts, size: tuple[int, int]) -> list[str]:
         hint = HINT if self._keys.are_read else None
         instead = legend_lines if self._shows_legend else None
-        table = campaign_table(self._plan, self._state, facts, size, self._selection, hint=hint, instead=instead)
-        with self._console.capture() as capture:
-            self._console.print(table, end="", width=size[0])
-        return capture.get().splitlines()
+        table = campaign_lines(self._plan, self._state, facts, size, self._selection, hint=hint, instead=instead)
+        return self._lines.printed(table, size[0])
 
     def _leave(self) -> None:
         """Draw the last frame, of the table, and release the terminal."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 from rich.cells import cell_len
@@ -250,6 +251,20 @@ def campaign_table(
     hint: str | None = None,
     instead: Callable[[int, int], Sequence[Text]] | None = None,
 ) -> Group:
+    """`campaign_lines` as one renderable."""
+    return Group(*campaign_lines(plan, state, facts, size, selection, hint=hint, instead=instead))
+
+
+def campaign_lines(
+    plan: Plan,
+    state: RunState,
+    facts: Facts,
+    size: tuple[int, int],
+    selection: LearnerSelection | None = None,
+    *,
+    hint: str | None = None,
+    instead: Callable[[int, int], Sequence[Text]] | None = None,
+) -> list[Text]:
     """The table for a window of `size` (columns, lines). A `selection` kept between calls keeps their cost low.
 
     `hint` is shown beside the title if there is room. `instead`, for a width and a number of lines, are lines in place
@@ -260,7 +275,7 @@ def campaign_table(
         selection = LearnerSelection(plan, state, alive=facts.alive)
     selection.refresh()
     table = _Table(plan, state, facts, width, selection, hint)
-    return Group(*(table.lines(height) if instead is None else table.around(instead, height)))
+    return table.lines(height) if instead is None else table.around(instead, height)
 
 
 def final_lines(learners: int, window_lines: int) -> int:
@@ -312,7 +327,7 @@ class _Table:
         return joined([(name, "bold"), *pieces], SEPARATOR, self.width)
 
     def _rows(self, columns: Sequence[Column], names: Sequence[str]) -> list[Text]:
-        return [line_of(columns, self._row(name).cells(columns)) for name in names]
+        return [_line(tuple(columns), tuple(self._row(name).cells(columns))) for name in names]
 
     def _row(self, name: str) -> Row:
         learner, outlook = self.selection.plan(name), self._outlook
@@ -382,6 +397,10 @@ class _Table:
         words = campaign_words(self.plan, self.state, self.facts, self._outlook, self.width)
         pieces = [(text, "yellow" if key == "doing" else "") for key, text in words.items()]
         return joined(pieces, SEPARATOR, self.width)
+
+
+_line = lru_cache(maxsize=256)(line_of)
+"""A learner's line is often that of the frame before; nobody changes it."""
 
 
 def _by_group(counts: Mapping[DisplayStatus, int]) -> list[tuple[str, str, str]]:

@@ -16,15 +16,21 @@ from typing import TYPE_CHECKING, TextIO
 
 import anyio
 import pytest
+from rich.console import Console
+from rich.text import Text
 
 from rose_cli.journal import events as e
 from rose_cli.view.campaign_line import Facts
-from rose_cli.view.live import HIDE_CURSOR, SHOW_CURSOR, LiveScreen, RedirectedLines, Region
+from rose_cli.view.columns import unbroken
+from rose_cli.view.live import HIDE_CURSOR, SHOW_CURSOR, LiveScreen, PrintedLines, RedirectedLines, Region
 from tests.view.scenarios import Scenario, make_plan, tutorial
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    from rich.console import ConsoleOptions, RenderableType
+    from rich.segment import Segment
 
 
 @dataclass
@@ -97,7 +103,7 @@ def test_a_thousand_records_are_one_frame() -> None:
                 group.start_soon(screen.run)
                 await anyio.sleep(0.02)
                 scenario.iterate("a", *[0.5] * 200)
-                await anyio.sleep(0.2)
+                await anyio.sleep(1)
                 group.cancel_scope.cancel()
 
         anyio.run(tell)
@@ -216,3 +222,25 @@ def test_a_smaller_frame_erases_what_the_larger_one_left() -> None:
     region.leave()
     region.leave()
     assert written[4:] == [f"\r\n{SHOW_CURSOR}"]
+
+
+def test_lines_of_the_frame_before_are_not_printed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, color_system="standard", width=20)
+    lines, printed = PrintedLines(console), 0
+    render = Console.render
+
+    def counted(self: Console, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        nonlocal printed
+        printed += isinstance(renderable, Text)
+        return render(self, renderable, options)
+
+    monkeypatch.setattr(Console, "render", counted)
+    first = [unbroken("same", "red"), unbroken(), unbroken("a" * 30), unbroken("changes")]
+    then = [*first[:3], unbroken("changed")]
+    assert lines.printed(first, 20) == ["\x1b[31msame\x1b[0m", "", "a" * 20, "changes"]
+    assert printed == 4
+    assert lines.printed(then, 20) == ["\x1b[31msame\x1b[0m", "", "a" * 20, "changed"]
+    assert printed == 5
+    assert lines.printed([unbroken("same"), *first[2:3]], 10) == ["same", "a" * 10], "another style, another width"
+    assert printed == 7
+    assert lines.printed(then[::-1], 20)[-1] == "\x1b[31msame\x1b[0m"
