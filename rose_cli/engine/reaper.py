@@ -130,12 +130,12 @@ class Reaper:
         """
         self._leaders[leader].is_ending = True
         candidates = [adopted for adopted in self._look() if self._owner(adopted) in (None, leader)]
-        if not candidates:
-            return None
-        for adopted in candidates:
-            if adopted.owner is None and self._is_due(adopted.process, leader):
-                adopted.owner = leader
-        return {adopted.process.identity for adopted in candidates if adopted.owner == leader}
+        due = {
+            adopted.process.identity
+            for adopted in candidates
+            if adopted.owner == leader or self._is_due(adopted.process, leader)
+        }
+        return due if candidates else None
 
     def strays(self) -> set[Identity]:
         """All orphans that come from tasks, for the end of the session."""

@@ -252,3 +252,18 @@ async def test_an_orphan_of_another_user_is_left_alone(reaper: Reaper, monkeypat
         with monkeypatch.context() as patch:
             patch.setattr(os, "kill", refuse)
             assert reaper.strays() == set()
+
+
+async def test_of_tasks_that_end_at_the_same_time_each_waits_for_an_orphan(reaper: Reaper) -> None:
+    """Either may have left it."""
+    reaper.start()
+    with started(*SLEEP) as process:
+        found = read_process(process.pid)
+        assert found is not None
+        reaper.add_leader(-1, 0, "one")
+        reaper.add_leader(-2, 0, "other")
+        reaper.add_leader(-3, found.start_ticks + 1, "younger")
+        assert reaper.left_by(-1) == set(), "the other still runs"
+        assert reaper.left_by(-2) == {found.identity}
+        assert reaper.left_by(-1) == {found.identity}
+        assert reaper.left_by(-3) == set()
