@@ -14,7 +14,7 @@ from docutils import nodes
 import rose_cli
 
 PAGES = {
-    "First steps": ["docs/write-your-own", "docs/cookbook", "docs/from-the-rose-tutorial"],
+    "First steps": ["docs/write-your-own", "docs/python-tasks", "docs/cookbook", "docs/from-the-rose-tutorial"],
     "Reference": ["docs/campaign-file", "docs/commands", "docs/from-laptop-to-cluster", "docs/ci"],
     "What to rely on": ["docs/guarantees", "SECURITY", "CHANGELOG", "docs/licences"],
     "Background": ["docs/how-it-works", "docs/benchmarks", "CONTRIBUTING", "tests/field/README", "docs/glossary"],

@@ -70,7 +70,7 @@ RunBeforeSteps = Annotated[Optional[str], _run("the run that is running, else th
 RunningRun = Annotated[Optional[str], _run("the only run that is running here", "running run")]
 InterruptedRun = Annotated[Optional[str], _run("the latest run here that can be resumed")]
 NewDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="Directory to write to, created if missing.")]
-TemplateName = Literal["python", "committee", "mpi", "reinforcement-learning", "shell"]
+TemplateName = Literal["python", "committee", "functions", "mpi", "reinforcement-learning", "shell"]
 Template = Annotated[TemplateName, typer.Option("--template", metavar="NAME", help="Kind of campaign; see --list.")]
 ListTemplates = Annotated[bool, typer.Option("--list", help="List the templates and write nothing.")]
 RunsDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="Directory of the campaigns.")]

@@ -46,10 +46,7 @@ class ProgramChecker:
     ctx: CheckContext
 
     def check(self, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:
-        if command.shell:
-            return
-        if command.function:
-            yield from self._check_interpreter(command, layers)
+        if command.shell or command.function:  # of a function, rose provides the interpreter if there is no other
             return
         missing = self._missing_program(command) or self._invalid_program(command)
         if missing is not None:
@@ -83,12 +80,6 @@ class ProgramChecker:
         where = "" if "/" in word else " on PATH"
         hint = self._program_hint(word, command)
         return Diagnostic("missing-program", f"there is no program '{word}'{where}", hint=hint)
-
-    def _check_interpreter(self, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:
-        if not command.pre_exec and not self._may_be_there(command.words[0], command):
-            message = f"a function runs in '{command.words[0]}', and there is no such program on PATH"
-            hint = "activate the environment that has it, or put it on PATH"
-            yield _located(Diagnostic("missing-program", message, hint=hint), layers, 0)
 
     def _invalid_program(self, command: CommandPlan) -> Diagnostic | None:
         """Why the kernel would not execute the program, although it exists."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from contextlib import suppress
@@ -123,12 +124,11 @@ def render(
         message = f"arguments and options cannot be appended to the line: {ending}"
         raise NoCommandError(message)
     if command.function:
-        argv: tuple[str, ...] = (
-            words[0],
-            paths.caller,
-            *words[1:],
-            *(keyword(name, value) for name, value in given.items()),
-        )
+        keywords = (keyword(name, value) for name, value in given.items())
+        search = environment.get("PATH", os.environ.get("PATH", os.defpath))
+        is_here = plan.engine.pilot is None and not command.pre_exec
+        python = sys.executable if is_here and not _is_on_path(words[0], search) else words[0]
+        argv: tuple[str, ...] = (python, paths.caller, *words[1:], *keywords)
     else:
         argv = _shell_line(words[0], filled) if command.shell else _argv(plan, command, words, filled)
     ranks = command.launched_ranks
@@ -168,6 +168,11 @@ def option_words(options: Mapping[str, OptionScalar | tuple[OptionScalar, ...]])
         elif value is not False:
             words += [name, *(_word(entry) for entry in entries)]
     return words
+
+
+@lru_cache(maxsize=64)
+def _is_on_path(program: str, search: str) -> bool:
+    return any(os.access(os.path.join(place, program), os.X_OK) for place in search.split(":"))  # noqa: PTH118
 
 
 def keyword(name: str, given: OptionScalar | tuple[OptionScalar, ...]) -> str:

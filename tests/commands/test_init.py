@@ -70,6 +70,7 @@ def test_the_list_tells_what_each_shows_and_needs(rose: Rose) -> None:
     assert called.out == (
         "python                  A first campaign: where to measure a curve next.\n"
         "committee               Query by committee: label where models disagree.\n"
+        "functions               Functions as tasks: find the lowest point of a curve.\n"
         "mpi                     A parallel program with MPI ranks; a job for Slurm.\n"
         "                        needs: an MPI launcher (mpiexec), or set ranks: 1\n"
         "reinforcement-learning  Reinforcement learning: keep a pole upright.\n"
@@ -99,7 +100,7 @@ def test_a_template_that_does_not_exist_is_named_with_the_others(rose: Rose) -> 
     called = rose("init", "--template", "comittee")
     assert called.code == 2
     assert called.err == (
-        "error: --template must be python, committee, mpi, reinforcement-learning or shell, not 'comittee'\n"
+        "error: --template must be python, committee, functions, mpi, reinforcement-learning or shell, not 'comittee'\n"
         "help: did you mean 'committee'?\n"
     )
 
@@ -192,6 +193,17 @@ def test_it_runs_as_it_is_and_learns(rose: Rose) -> None:
     ) in readme
     for learner in learners.values():
         assert learner["metric_value"] < learner["history"][0] / 10
+
+
+def test_functions_find_the_lowest_point_with_fewer_measurements_than_their_baseline(rose: Rose) -> None:
+    learners = outcome(rose, "functions")
+    assert {name: learner["stop_reason"] for name, learner in learners.items()} == {
+        "halve": "criterion_met",
+        "grow": "criterion_met",
+        "random": "max_iter",
+    }
+    measured = {name: learner["result"]["measurements"] for name, learner in learners.items()}
+    assert measured["halve"] < measured["grow"] < measured["random"]
 
 
 def test_the_committee_needs_fewer_labels_than_its_baselines(rose: Rose) -> None:

@@ -446,6 +446,16 @@ def test_a_task_and_a_learner_can_preload_something_else_or_nothing(compiled: Co
     assert preloads(plan) == {"a": ("numpy",), "b": ("auto",), "c": (), "d": (), "e": ("json",)}
 
 
+def test_functions_start_warm_unless_it_is_turned_off(compiled: Compile) -> None:
+    text = (
+        "tasks: {a: {function: package.inner:go}, b: {function: package.inner:go, preload: [numpy]},"
+        " c: {function: package.inner:go, preload: false}, d: {executable: python sim.py}}"
+    )
+    assert preloads(compiled(text)) == {"a": ("auto",), "b": ("numpy",), "c": (), "d": ()}
+    assert preloads(compiled(f"{text}\npreload: false"))["a"] == ()
+    assert preloads(compiled(f"{text}\npreload: [json]"))["a"] == ("json",)
+
+
 # --- what is not said ----------------------------------------------------------------------------------------------
 
 
