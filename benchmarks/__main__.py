@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import opponents, overhead, scale, start, warm
+from benchmarks import large, opponents, overhead, scale, start, warm
 from benchmarks.measure import BUILD, BUSY, BenchmarkError, Others, machine, rose_version
 from benchmarks.report import Result, Section, Size, page
 
@@ -20,6 +20,7 @@ SECTIONS: tuple[Section, ...] = (
     warm.SECTION,
     start.SECTION,
     scale.SECTION,
+    large.SECTION,
     opponents.PROCESSES,
     opponents.PYTHON_TASKS,
 )

@@ -1,38 +1,35 @@
 """Large runs: what a finished iteration costs in memory, and how long commands take compared with json.loads.
 
-Run it with `python benchmarks/large.py [LEARNERS] [ITERATIONS]`; `--keep DIR` only writes the run there.
-The run is made up, but its records are those of a real one. Both sides of a ratio are measured alternately, so that
-the ratios are valid on a busy machine too.
+The run is made up, but its records are those of a real one: `write_run`, or `python -m benchmarks.large DIRECTORY
+[LEARNERS] [ITERATIONS]` to keep one.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
-import statistics
-import subprocess
 import sys
-import tempfile
-import time
 import tracemalloc
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.measure import ROSE, Reading, in_turns, measured, new_directory, scratch, spread, timed
+from benchmarks.report import COMPARED, Rows, Section, Size, compared, verdict
 from rose_cli.campaign_file import check_campaign
 from rose_cli.journal import events as e
 from rose_cli.journal.codec import Record, encode
-from rose_cli.journal.file import read_journal
+from rose_cli.journal.file import JournalFile, read_journal
 from rose_cli.new_run import write_plan
+from rose_cli.plan.file import load_plan
 from rose_cli.run_info import initial_state
 from rose_cli.runs.directory import RunDirectory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from rose_cli.plan.model import Plan
 
-ROUNDS = 5
 AT_ONCE = 8
 TASKS = ("simulation", "training", "active_learn")
 CAMPAIGN = """\
@@ -43,16 +40,15 @@ tasks:
   training: {{executable: "true"}}
   active_learn: {{executable: "true"}}
 stop: {{metric: mse, threshold: 1.0e-9, executable: "true"}}
-learners:
-"""
+learners:"""
 
 
 def write_run(folder: Path, learners: int, iterations: int) -> Path:
     """A run of so many learners and iterations, in a directory `run` in the folder."""
-    names = [f"learner-{number}" for number in range(learners)]
-    lines = [f"  - name: {name}\n    simulation: {{--n: {100 + place}}}\n" for place, name in enumerate(names)]
+    lines = [f"\n  - name: learner-{place}\n    simulation: {{--n: {100 + place}}}" for place in range(learners)]
     campaign = folder / "campaign.yaml"
-    campaign.write_text(CAMPAIGN.format(iterations=iterations) + "".join(lines), encoding="utf-8")
+    each = f" {learners}" if learners > 5_000 else "".join(lines)  # a file has at most 50,000 keys and values
+    campaign.write_text(CAMPAIGN.format(iterations=iterations) + each + "\n", encoding="utf-8")
     run = RunDirectory.at(folder / "run")
     run.path.mkdir(mode=0o700)
     plan = check_campaign(campaign, dict(os.environ), ()).good_plan
@@ -97,81 +93,99 @@ def _story(run: RunDirectory, plan: Plan, iterations: int) -> Iterator[tuple[flo
     yield now, e.SessionEnded(1, "finished")
 
 
-# --- readings --------------------------------------------------------------------------------------------------------
+# --- the section ---------------------------------------------------------------------------------------------------
+
+LOADS = (sys.executable, "-c", "import json\nfor line in open('run/journal.jsonl', 'rb'): json.loads(line)")
 
 
-def say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+def large_runs(size: Size) -> Rows:
+    rounds = size.pick(1, 3, 7)
+    rows = []
+    for learners, iterations in size.pick([(2, 3)], [(50, 280), (10_000, 2)], [(50, 2_800), (10_000, 20)]):
+        with scratch() as folder:
+            write_run(folder, learners, iterations)
+            rows += _commands(folder, f"{learners:,} × {iterations}", rounds)
+            if learners <= 50:
+                rows += [_memory(RunDirectory.at(folder / "run")), _appending(folder, size.pick(3, 300, 3_000))]
+    return rows
 
 
-def memory(run: Path) -> None:
-    """What the state holds for each finished iteration."""
-    from rose_cli.plan.file import load_plan
+def _commands(folder: Path, run: str, rounds: int) -> Rows:
+    """CPU time of commands on the run in a folder: with an empty cache, and with what `rose status` left there."""
+    status, export = ("status", "run", "--format", "json"), ("export", "run")
+    again = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
+    measured([*ROSE, *status], folder, again)
+    floor, first, exported, second = in_turns(
+        rounds,
+        partial(measured, LOADS, folder),
+        partial(_without_cache, folder, status),
+        partial(_without_cache, folder, export),
+        partial(measured, [*ROSE, *status], folder, again),
+    )
+    cpu = [[reading.cpu for reading in each] for each in (floor, first, exported, second)]
+    return [
+        compared(f"`rose status`, {run}", cpu[1], cpu[0], "s", at_most=2),
+        compared(f"`rose export`, {run}", cpu[2], cpu[0], "s", at_most=2),
+        compared(f"`rose status` again, {run}", cpu[3], cpu[0], "s"),
+    ]
 
-    directory = RunDirectory.at(run)
-    state = initial_state(load_plan(directory.plan), directory.journal)
+
+def _without_cache(folder: Path, words: Sequence[str]) -> Reading:
+    with new_directory(folder) as cache:
+        return measured([*ROSE, *words], folder, {**os.environ, "XDG_CACHE_HOME": str(cache)})
+
+
+def _memory(run: RunDirectory) -> list[str]:
+    """What the state holds for each finished iteration: counted exactly, so once is enough."""
+    state = initial_state(load_plan(run.plan), run.journal)
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
-    contents = read_journal(directory.journal, state.apply)
-    after, peak = tracemalloc.get_traced_memory()
+    read_journal(run.journal, state.apply)
+    after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     done = sum(len(learner.iterations) for learner in state.learners.values())
-    say(f"{contents.records:,} records, {done:,} iterations: {(after - before) / done:.0f} bytes an iteration held")
-    say(f"  at most {(peak - before) / done:.0f} bytes an iteration while reading")
+    held = [(after - before) / done]
+    return ["memory of an iteration done", spread(held, "B"), "", "", verdict(held, "B", at_most=200)]
 
 
-LOADS = "import json, sys\nfor line in open(sys.argv[1], 'rb'): json.loads(line)"
+def _appending(folder: Path, number: int) -> list[str]:
+    """In blocks: file systems are much slower if writes strictly alternate between two files."""
+    event = e.AttemptSucceeded("learner-7", 7, "training", 0, 1, 12.345, {"loss": 0.125, "rows": 307})
+    line = encode(Record(1, 1.5, event))
+    raw = os.open(folder / "raw.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    journal = JournalFile.create(folder / "appended.jsonl")
+
+    def plain() -> None:
+        for _ in range(number):
+            os.write(raw, line)
+            os.fdatasync(raw)
+
+    def ours() -> None:
+        for _ in range(number):
+            journal.append([Record(journal.next_sequence, 1.5, event)])
+
+    own, floor = in_turns(5, partial(timed, ours), partial(timed, plain))
+    journal.close()
+    os.close(raw)
+    ours_each, plain_each = ([reading.wall * 1e6 / number for reading in readings] for readings in (own, floor))
+    return compared("a line on disk, against write and fdatasync", ours_each, plain_each, "µs")
 
 
-def cpu_seconds(words: list[str]) -> float:
-    """User and system time of a command, with its start."""
-    before = os.times()
-    subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    after = os.times()
-    return after.children_user + after.children_system - before.children_user - before.children_system
-
-
-def commands(run: Path) -> None:
-    """CPU time of the commands, compared with a script that reads the lines with json.loads."""
-    rose = [sys.executable, "-m", "rose_cli"]
-    floor = [sys.executable, "-c", LOADS, str(run / "journal.jsonl")]
-    kinds = {
-        "status": [*rose, "status", str(run)],
-        "status --format json": [*rose, "status", str(run), "--format", "json"],
-        "status --results": [*rose, "status", str(run), "--results"],
-        "list": [*rose, "list", str(run.parent)],
-        "export --format csv": [*rose, "export", str(run)],
-        "export --format jsonl": [*rose, "export", str(run), "--format", "jsonl"],
-    }
-    pairs: dict[str, list[tuple[float, float]]] = {name: [] for name in kinds}
-    for _ in range(ROUNDS):
-        for name, words in kinds.items():
-            pairs[name].append((cpu_seconds(floor), cpu_seconds(words)))
-    for name, readings in pairs.items():
-        ratio = statistics.median(ours / alone for alone, ours in readings)
-        floor_seconds, ours_seconds = (statistics.median(column) for column in zip(*readings, strict=True))
-        say(f"{name:22} {ours_seconds:7.2f} s CPU; json.loads alone {floor_seconds:.2f} s; ratio {ratio:.2f}")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("learners", type=int, nargs="?", default=50)
-    parser.add_argument("iterations", type=int, nargs="?", default=280)
-    parser.add_argument("--keep", type=Path)
-    given = parser.parse_args()
-    if given.keep is not None:
-        given.keep.mkdir(parents=True, exist_ok=True)
-        say(str(write_run(given.keep, given.learners, given.iterations)))
-        return
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
-        start = time.monotonic()
-        run = write_run(Path(name), given.learners, given.iterations)
-        took = time.monotonic() - start
-        say(f"{given.learners:,} learners of {given.iterations} iterations, written in {took:.0f} s")
-        memory(run)
-        commands(run)
+SECTION = Section(
+    name="runs",
+    title="Large runs",
+    text="""Commands on finished runs of so many learners × iterations of three tasks and a criterion, against a Python
+    that calls `json.loads` for each line of the journal. The figures of the commands are CPU time, start-up included.
+    `rose status` leaves a checkpoint in the user's cache, so it is measured with an empty cache and again.""",
+    unfair="""To rose: the other side checks nothing, keeps nothing and prints nothing, while rose checks each line
+    against its checksum, works out the state of the run, reads its plan, and writes the answer.""",
+    columns=COMPARED,
+    run=large_runs,
+)
 
 
 if __name__ == "__main__":
-    main()
+    place, *numbers = sys.argv[1:]
+    Path(place).mkdir(parents=True, exist_ok=True)
+    learners, iterations = (int(number) for number in (numbers + ["50", "280"][len(numbers) :]))
+    print(write_run(Path(place), learners, iterations))

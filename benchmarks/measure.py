@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +31,9 @@ BUILD = REPOSITORY / "build" / "benchmarks"
 """On the same file system as the repository: a directory for temporary files might be in memory."""
 
 ROSE = (sys.executable, "-m", "rose_cli")
+OUTPUT = "benchmark.out"
+"""What a measured program prints, in the directory that it ran in."""
+
 BUSY = 0.05
 """The share of the machine that other programs may use before the figures come with a warning."""
 
@@ -42,7 +45,7 @@ class BenchmarkError(Exception):
 @dataclass(frozen=True)
 class Reading:
     """What one program took. `own` is the CPU time of the process itself, `children` that of what it started and waited
-    for, in seconds; `peak` is the memory of the largest of them, in MB.
+    for, in seconds; `peak` is the most memory of the process itself, in MB.
     """
 
     wall: float
@@ -58,16 +61,17 @@ class Reading:
 def measured(
     command: Sequence[str], directory: Path, environment: Mapping[str, str] | None = None, limit: float = 300
 ) -> Reading:
-    """Run a program to its end. Its output goes to a file, which is quoted if it fails."""
-    said = directory / "benchmark.out"
+    """Run a program to its end. Its output goes to a file, which is quoted if it fails, its caches to the directory."""
+    said = directory / OUTPUT
+    environment = environment or {**os.environ, "XDG_CACHE_HOME": str(directory / "cache")}
     started = time.perf_counter()
     with said.open("wb") as output:
         process = subprocess.Popen(
-            command, cwd=directory, env=None if environment is None else dict(environment), start_new_session=True,
+            command, cwd=directory, env=dict(environment), start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
     try:
-        ended = _ends(process.pid, limit)
+        ended, peak = _ends(process.pid, limit)
         wall = time.perf_counter() - started
     finally:
         os.killpg(process.pid, signal.SIGKILL)  # of a program that ended, what it left in its group
@@ -80,14 +84,23 @@ def measured(
         end = said.read_text(encoding="utf-8", errors="replace")[-1500:]
         message = f"{shlex.join(command)[:200]} {why}: {end}"
         raise BenchmarkError(message)
-    return Reading(wall, own, max(0.0, usage.ru_utime + usage.ru_stime - own), usage.ru_maxrss / 1024)
+    return Reading(wall, own, max(0.0, usage.ru_utime + usage.ru_stime - own), peak)
 
 
-def _ends(pid: int, seconds: float) -> bool:
-    """Wait for the end of a child, and leave it in the process table."""
-    descriptor = os.pidfd_open(pid)
+def _ends(pid: int, seconds: float) -> tuple[bool, float]:
+    """Wait for the end of a child, and leave it in the process table; its peak memory in MB, looked at every 20 ms.
+
+    What the system keeps of the peak after the end includes the memory of the process that started it.
+    """
+    descriptor, peak, until = os.pidfd_open(pid), 0, time.perf_counter() + seconds
     try:
-        return bool(select.select([descriptor], [], [], seconds)[0])
+        while not select.select([descriptor], [], [], 0.02)[0]:
+            with suppress(ValueError, IndexError, OSError):  # it is about to end
+                status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+                peak = int(status.split("VmHWM:")[1].split()[0])
+            if time.perf_counter() > until:
+                return False, peak / 1024
+        return True, peak / 1024
     finally:
         os.close(descriptor)
 

@@ -48,12 +48,9 @@ def learners(size: Size) -> Rows:
 
 
 def lines(size: Size) -> Rows:
-    number, rounds = size.pick((20, 1), (15_000, 3), (15_000, 7))
-    head = 'tasks: {simulation: {executable: "true"}, training: {executable: "true"}}\nmax_iter: 3\nlearners:\n'
-    learner = (
-        "  - name: learner-{0}\n    simulation:\n      options: {{--n: {0}, --rate: 0.5}}\n"
-        "    training: {{options: {{--n: 5}}}}\n"
-    )
+    number, rounds = size.pick((20, 1), (6_700, 3), (6_700, 7))
+    head = 'tasks: {simulation: {executable: "true"}}\nmax_iter: 3\nlearners:\n'
+    learner = "  # learner {0}\n" + 5 * "  # has notes\n" + "  - name: learner-{0}\n    simulation:\n      --n: {0}\n"
     with scratch() as folder:
         text = head + "".join(learner.format(place) for place in range(number))
         (folder / "campaign.yaml").write_text(text, encoding="utf-8")
@@ -76,8 +73,8 @@ SECTION = Section(
     text="""The first three rows are about the campaign of the first section, with tasks that do nothing, once with
     many learners of one iteration each, and once with few learners and many iterations, so that there are as many
     tasks. The start of rose with one learner is subtracted from the wall time. The others are about a campaign file in
-    which each learner has options of its own, four lines each; the loader of PyYAML that is written in C only reads
-    it.""",
+    which each learner has an option of its own and lines of comments; the loader of PyYAML that is written in C only
+    reads it.""",
     unfair="""To rose: many learners cost what few do not: a workspace each, their part of the plan, and an entry in
     the journal when each starts and stops. The loader checks nothing and keeps no locations, which error messages
     need.""",

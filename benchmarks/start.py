@@ -58,7 +58,7 @@ def _complete(folder: Path, typed: str) -> Reading:
     """What bash runs when somebody presses TAB behind `rose status `."""
     words = ["rose", *typed.split(" ")]
     asked = {"_ROSE_COMPLETE": "complete_bash", "COMP_WORDS": "\n".join(words), "COMP_CWORD": str(len(words) - 1)}
-    return measured(ROSE, folder, {**os.environ, **asked})
+    return measured(ROSE, folder, {**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), **asked})
 
 
 SECTION = Section(

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.measure import REPOSITORY, ROSE, BenchmarkError, Reading, in_turns, measured, new_directory, scratch
+from benchmarks.measure import (
+    OUTPUT,
+    REPOSITORY,
+    ROSE,
+    BenchmarkError,
+    Reading,
+    in_turns,
+    measured,
+    new_directory,
+    scratch,
+)
 from benchmarks.overhead import a_task, in_new
 from benchmarks.report import Rows, Section, Size, compared
 
@@ -44,10 +53,9 @@ def tutorial_once(folder: Path, words: list[str], histories: list[object], *, wa
                 file.write(f"\npreload: [{TUTORIAL_NEEDS}]\n")
         run = [*ROSE, "run", "campaign.yaml", "--run-dir", "run", "--output", "quiet", *words]
         reading = measured(run, directory, limit=600)
-        status = subprocess.run(
-            [*ROSE, "status", "run", "--format", "json"], cwd=directory, capture_output=True, check=True
-        )
-        histories.append([(each["name"], each["history"]) for each in json.loads(status.stdout)["learners"]])
+        measured([*ROSE, "status", "run", "--format", "json"], directory)
+        learners = json.loads((directory / OUTPUT).read_text(encoding="utf-8"))["learners"]
+        histories.append([(each["name"], each["history"]) for each in learners])
         return reading
 
 
