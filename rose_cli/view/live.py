@@ -217,8 +217,33 @@ class PrintedLines:
 FRAME_SECONDS = 1 / 8
 """The shortest time between two frames."""
 
-DRAWING_SHARE = 0.04
-"""At most this share of a processor is spent on drawing."""
+LONGEST_WAIT = 2.0
+"""A change is shown within this time, whatever a frame costs."""
+
+
+class Pace:
+    """Whether a frame is affordable: the CPU time that frames take is earned, by time and by records.
+
+    A frame of a full window takes 4 ms, a record 1 ms or more. So a table of many records a second takes little of what
+    the run itself takes, on a loaded machine too, while a change of a quiet run is shown at once.
+    """
+
+    EARNED_BY_SECOND, EARNED_BY_RECORD, MOST_SAVED = 5e-3, 20e-6, 25e-3
+
+    def __init__(self, now: float) -> None:
+        self._saved = self.MOST_SAVED
+        self._seen = self._drawn = now
+
+    def earn(self, now: float, records: int) -> None:
+        earned = (now - self._seen) * self.EARNED_BY_SECOND + records * self.EARNED_BY_RECORD
+        self._saved, self._seen = min(self.MOST_SAVED, self._saved + earned), now
+
+    def pay(self, now: float, cost: float) -> None:
+        """A frame has been drawn for `cost` seconds of CPU time."""
+        self._saved, self._drawn = self._saved - cost, now
+
+    def affords_frame(self) -> bool:
+        return self._saved > 0 or self._seen - self._drawn >= LONGEST_WAIT
 
 
 class LiveScreen:
@@ -238,12 +263,15 @@ class LiveScreen:
         self._shows_legend = False
         self._above: deque[str] = deque()
         self._has_changed = True
+        self._records = 0
+        self._pace = Pace(time.monotonic())
         self._drawn: tuple[int, tuple[int, int]] | None = None
 
     def on_record(self, record: Record) -> None:
         """Draws nothing while `run` is running: frames have their own pace, however many records there are."""
         self._selection.touch(getattr(record.event, "learner", None))
         self._has_changed = True
+        self._records += 1
         if isinstance(record.event, e.SessionEnded) and self._writer.is_finished:
             self._region.replace(self._final_table())
 
@@ -267,16 +295,21 @@ class LiveScreen:
 
     async def _redraw(self) -> None:
         while True:
-            start = time.thread_time()
-            self._obey_keys()
-            if self._is_due():
+            is_asked = self._obey_keys()
+            self._pace.earn(time.monotonic(), self._records)
+            self._records = 0
+            if (is_asked or self._pace.affords_frame()) and self._is_due():
+                start = time.thread_time()
                 self._draw()
-            cost = time.thread_time() - start
-            await anyio.sleep(max(FRAME_SECONDS, cost / DRAWING_SHARE))
+                self._pace.pay(time.monotonic(), time.thread_time() - start)
+            await anyio.sleep(FRAME_SECONDS)
 
-    def _obey_keys(self) -> None:
-        if self._keys.pressed().count(LEGEND_KEY) % 2:
+    def _obey_keys(self) -> bool:
+        """Whether a key asks for another picture."""
+        is_asked = self._keys.pressed().count(LEGEND_KEY) % 2 == 1
+        if is_asked:
             self._shows_legend, self._has_changed = not self._shows_legend, True
+        return is_asked
 
     def _is_due(self) -> bool:
         """Whether something changed or a second passed, the terminal is free, and the frame before has been written."""

@@ -22,7 +22,16 @@ from rich.text import Text
 from rose_cli.journal import events as e
 from rose_cli.view.campaign_line import Facts
 from rose_cli.view.columns import unbroken
-from rose_cli.view.live import HIDE_CURSOR, SHOW_CURSOR, LiveScreen, PrintedLines, RedirectedLines, Region
+from rose_cli.view.live import (
+    HIDE_CURSOR,
+    LONGEST_WAIT,
+    SHOW_CURSOR,
+    LiveScreen,
+    Pace,
+    PrintedLines,
+    RedirectedLines,
+    Region,
+)
 from tests.view.scenarios import Scenario, make_plan, tutorial
 
 if TYPE_CHECKING:
@@ -244,3 +253,32 @@ def test_lines_of_the_frame_before_are_not_printed_again(monkeypatch: pytest.Mon
     assert lines.printed([unbroken("same"), *first[2:3]], 10) == ["same", "a" * 10], "another style, another width"
     assert printed == 7
     assert lines.printed(then[::-1], 20)[-1] == "\x1b[31msame\x1b[0m"
+
+
+def frames_drawn(seconds: int, records_a_second: int, cost: float) -> int:
+    """How many frames are drawn, if something has changed whenever it is asked."""
+    pace, drawn = Pace(0.0), 0
+    for tick in range(1, seconds * 8 + 1):
+        pace.earn(tick / 8, records_a_second // 8)
+        if pace.affords_frame():
+            pace.pay(tick / 8, cost)
+            drawn += 1
+    return drawn
+
+
+def test_frames_cost_a_small_part_of_what_the_records_cost() -> None:
+    cost, record = 4e-3, 1e-3
+    assert 2 <= frames_drawn(60, 200, cost) / 60 <= 3
+    for records in (200, 1000, 4000):
+        assert frames_drawn(60, records, cost) * cost < 0.05 * 60 * records * record
+    assert frames_drawn(60, 200, 0.1) == pytest.approx(60 / LONGEST_WAIT, abs=2), "a costly table still moves"
+
+
+def test_a_change_after_a_quiet_second_is_shown_at_once() -> None:
+    pace = Pace(0.0)
+    for second in range(1, 60):  # the clock of the table
+        pace.earn(second, 0)
+        assert pace.affords_frame()
+        pace.pay(second, 4e-3)
+    pace.earn(59.2, 1)
+    assert pace.affords_frame()
