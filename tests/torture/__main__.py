@@ -10,7 +10,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.torture.campaign import PILOT
+from tests.torture.campaign import PILOT, WARM
 from tests.torture.clocks import run_out_of_wall_time, set_the_clock, sleep_through_wall_time, suspend
 from tests.torture.full_disk import fill_the_disk
 from tests.torture.job_end import end_jobs
@@ -34,6 +34,8 @@ def attacks(kills: int) -> dict[str, Attack]:
     """Every attack by the name that chooses it."""
     return {
         "kills": lambda folder, seed: kill_again_and_again(folder, seed, kills),
+        "warm-kills": lambda folder, seed: kill_again_and_again(folder, seed, kills, WARM),
+        "warm-job-end": lambda folder, seed: end_jobs(folder, seed, 30, WARM),
         "job-end": lambda folder, seed: end_jobs(folder, seed, 60),
         "journal": open_every_fault,
         "races": lambda folder, seed: race(folder, seed, 30),

@@ -18,8 +18,10 @@ from tests.conftest import Rose
 
 STEP = Path(__file__).parent / "programs" / "step.py"
 
+PRELOAD = ("hashlib", "subprocess", "colorsys")
 _TEXT = """
 name: tortured
+preload: {preload}
 max_iter: {max_iter}
 seed: 7
 retries: {retries}
@@ -51,12 +53,18 @@ class Ground:
     """What a campaign is tortured on.
 
     `start_seconds`: what goes by, at most, until the engine runs its first task. `files`: how many files each process
-    may open; rose needs few, radical.pilot needs what a login shell gives.
+    may open; rose needs few, radical.pilot needs what a login shell gives. `warm`: tasks are forked by a server of warm
+    starts, which is attacked too.
     """
 
     engine: str
     start_seconds: float
     files: int
+    warm: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.engine}, warm" if self.warm else self.engine
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -64,12 +72,13 @@ class Ground:
 
 
 LOCAL = Ground("local", 0, 128)
+WARM = Ground("local", 0, 128, warm=True)
 PILOT = Ground("radical.pilot", 40, 1024)
 """A pilot of this machine; half as long, where nothing else runs."""
 
 
 def write_campaign(
-    folder: Path, *, max_iter: int = 6, pause_seconds: float = 0.02, on_failure: str | None = None
+    folder: Path, *, max_iter: int = 6, pause_seconds: float = 0.02, on_failure: str | None = None, warm: bool = False
 ) -> Rose:
     """The campaign in a folder of its own, made where it is missing.
 
@@ -77,11 +86,11 @@ def write_campaign(
     """
     folder.mkdir(parents=True, exist_ok=True)
     rose = Rose(folder)
-    step = f"{sys.executable} -I -S -B {STEP}"
+    step = f"{sys.executable} {'' if warm else '-I -S -B '}{STEP}"
     retries, more = ("3", "3") if on_failure is None else ("0", "{times: 1, pause: 0}")
     text = _TEXT.format(
         max_iter=max_iter, less=max(1, max_iter - 2), pause=pause_seconds, step=step, retries=retries, more=more,
-        on_failure=on_failure or "stop_learner",
+        on_failure=on_failure or "stop_learner", preload=f"[{', '.join(PRELOAD)}]" if warm else "false",
     )  # fmt: skip
     rose.write(text)
     return rose

@@ -30,10 +30,10 @@ _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal
 
 def end_jobs(folder: Path, seed: random.Random, ends: int, ground: Ground = LOCAL) -> Report:
     """So many ends for each `on_failure`, run after run. No step has a retry to spare: what counts as failed shows."""
-    report = Report(f"end of job, {ground.engine}")
+    report = Report(f"end of job, {ground.name}")
     whole = whole_history(write_campaign(folder / "undisturbed", max_iter=_ITERATIONS, on_failure="stop_learner"))
     for on_failure in ON_FAILURE:
-        rose = write_campaign(folder / on_failure, max_iter=_ITERATIONS, on_failure=on_failure)
+        rose = write_campaign(folder / on_failure, max_iter=_ITERATIONS, on_failure=on_failure, warm=ground.warm)
         left, number = ends, 0
         while left > 0:
             number += 1
@@ -59,7 +59,7 @@ def _until_it_is_done(report: Report, rose: Rose, run: Path, seed: random.Random
                 report.count("late")
             ended += 1
         code = session.process.wait(300)
-        wanted = (0, 130, 143) if ground is LOCAL else (0, 5, 130, 143)
+        wanted = (0, 130, 143) if ground.engine == LOCAL.engine else (0, 5, 130, 143)
         report.expect(code in wanted, f"{run}: a session ended with {code}")
         if code not in (5, 130, 143):
             return ended
@@ -93,7 +93,7 @@ def _tasks(run: Path) -> list[int]:
     name = run_id(run)
     if name is None:
         return []
-    tasks = set(processes_of(name)) - set(watchdogs_of(name))
+    tasks = set(processes_of(name)) - set(watchdogs_of(name))  # servers of warm starts too
     return sorted(pid for pid in tasks if not _is_of_a_pilot(read_tag(pid) or "", name))
 
 

@@ -1,4 +1,5 @@
-"""`kill -9` at random moments: of rose, of a task, of everything at once, of rose and its watchdog."""
+"""`kill -9` at random moments: of rose, of a task, of everything at once, of rose and its watchdog, of a server of warm
+starts."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.torture.campaign import LOCAL, Ground, history, whole_history, write_campaign
 from tests.torture.session import Session
-from tests.torture.verdict import Report, judge, processes_of, run_id, watchdogs_of
+from tests.torture.verdict import Report, events_of, judge, processes_of, run_id, servers_of, starts, watchdogs_of
 
 if TYPE_CHECKING:
     import random
@@ -27,12 +28,14 @@ class Killer:
     """Brings one run after the other to its end, and kills on the way there."""
 
     def __init__(self, folder: Path, seed: random.Random, kills: int, ground: Ground) -> None:
-        self.report = Report(f"kill -9, {ground.engine}")
+        self.report = Report(f"kill -9, {ground.name}")
         self._seed = seed
         self._left = kills
         self._ground = ground
-        self._rose = write_campaign(folder)
-        self._whole = whole_history(self._rose)
+        self._kinds = (*_KINDS, "server", "server") if ground.warm else _KINDS
+        self._struck = 0
+        self._rose = write_campaign(folder, warm=ground.warm)
+        self._whole = whole_history(write_campaign(folder / "undisturbed") if ground.warm else self._rose)
 
     def run(self) -> Report:
         number = 0
@@ -44,6 +47,7 @@ class Killer:
     def _round(self, run: Path) -> None:
         """One run, from its start to its end, and the verdict."""
         code = None
+        self._struck = 0
         for _ in range(1000):
             code = self._session(run)
             if code in (0, 3):
@@ -51,6 +55,17 @@ class Killer:
         self.report.count("runs")
         self.report.expect(code == 0, f"{run.name}: the last session ended with {code}")
         judge(self.report, run, self._history(run), self._whole)
+        if self._ground.warm:
+            self._judge_starts(run)
+
+    def _judge_starts(self, run: Path) -> None:
+        """Most were warm, and no attempt failed because of a server: only those tasks that were killed themselves."""
+        warm, cold = starts(run)
+        self.report.count("warm starts", warm)
+        self.report.count("cold starts", cold)
+        self.report.expect(warm > cold, f"{run.name}: {cold} starts were cold, and {warm} warm")
+        failed = [event for event in events_of(run) if event["event"] == "attempt_failed" and event.get("exit_code") != 3]
+        self.report.expect(len(failed) <= self._struck, f"{run.name}: {self._struck} tasks were killed: {failed}")
 
     def _history(self, run: Path) -> dict[str, Any]:
         return history(self._rose, run.name)
@@ -81,19 +96,20 @@ class Killer:
 
     def _ended(self, run: Path, code: int) -> int:
         """1: a task was killed more often than it may be retried; 5: a part of the pilot was hit. Both can go on."""
-        wanted = (0, 1) if self._ground is LOCAL else (0, 1, 5)
+        wanted = (0, 1) if self._ground.engine == LOCAL.engine else (0, 1, 5)
         self.report.expect(code in wanted, f"{run.name}: a session ended with {code}")
         return code
 
     def _strike(self, session: Session, run: Path) -> bool:
         """Kill something; whether that was rose."""
-        kind = self._seed.choice(_KINDS)
+        kind = self._seed.choice(self._kinds)
         name = run_id(run)
-        if kind == "task":
-            tasks = self._tasks(session, name)
-            if not tasks:
+        if kind in ("task", "server"):
+            targets = self._tasks(session, name) if kind == "task" else servers_of(name or "-")
+            if not targets:
                 return False
-            _kill(self._seed.choice(tasks))
+            _kill(self._seed.choice(targets))
+            self._struck += kind == "task"
         else:
             session.freeze()
             if name is not None and kind != "rose":
@@ -104,12 +120,12 @@ class Killer:
                 self._look(run)
         self._left -= 1
         self.report.count(f"x {kind}")
-        return kind != "task"
+        return kind not in ("task", "server")
 
     def _tasks(self, session: Session, name: str | None) -> list[int]:
         """The processes of tasks, once there are some; none where the session ends before."""
         while name is not None and session.ended_within(0.01) is None:
-            if tasks := sorted(set(processes_of(name)) - set(watchdogs_of(name))):
+            if tasks := sorted(set(processes_of(name)) - {*watchdogs_of(name), *servers_of(name)}):
                 return tasks
         return []
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.torture.campaign import WARM
 from tests.torture.clocks import run_out_of_wall_time, set_the_clock, sleep_through_wall_time, suspend
 from tests.torture.full_disk import cannot_mount, fill_the_disk
 from tests.torture.job_end import end_jobs
@@ -31,6 +32,16 @@ pytestmark = [
 
 def test_kill_9_at_random_moments(tmp_path: Path) -> None:
     report = kill_again_and_again(tmp_path, random.Random(4), kills=8)
+    assert report.findings == [], report.line()
+
+
+def test_kill_9_of_warm_tasks_and_their_servers(tmp_path: Path) -> None:
+    report = kill_again_and_again(tmp_path, random.Random(5), kills=12, ground=WARM)
+    assert report.findings == [], report.line()
+
+
+def test_the_end_of_a_job_is_no_failure_of_a_warm_task(tmp_path: Path) -> None:
+    report = end_jobs(tmp_path, random.Random(4), ends=2, ground=WARM)
     assert report.findings == [], report.line()
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rose_cli.engines import unique_run_id
 from rose_cli.util.files import directory_identity
+from rose_cli.util.processes import read_tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,6 +101,17 @@ def watchdogs_of(run: str) -> list[int]:
             if f"\0{run}.".encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
                 found.append(pid)
     return found
+
+
+def servers_of(run: str) -> list[int]:
+    """The servers of warm starts among `processes_of`."""
+    return [pid for pid in processes_of(run) if (read_tag(pid) or "").endswith(".warm")]
+
+
+def starts(run: Path) -> tuple[int, int]:
+    """How many programs of the run were started warm, and how many with a new interpreter."""
+    found = [line for path in (run / "learners").glob("*/workspace/starts") for line in path.read_text().splitlines()]
+    return found.count("warm"), found.count("cold")
 
 
 def left_running(run: Path) -> list[str]:

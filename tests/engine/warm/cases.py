@@ -6,7 +6,10 @@ A script says in its docstring what it looks at. Comments below it say how it is
     # cold: words                              the run above has to be cold, and its reason has these words
     # all cold: words                          each run has to be
     # needs: module                            skipped where it is not installed
+    # preload: module                          in place of the libraries that all others preload
     # differs                                  each line of its output differs between any two runs
+
+A case with variables of its own, for which there has to be a server of its own, preloads little by default.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from rose_cli.engine.base import Preload, TaskOutcome
 
 CORPUS = Path(__file__).parent / "corpus"
-_DIRECTIVE = re.compile(rb"^# (run|cold|all cold|needs|differs)(?:: (.*?))?\r?$", re.MULTILINE)
+_DIRECTIVE = re.compile(rb"^# (run|cold|all cold|preload|needs|differs)(?:: (.*?))?\r?$", re.MULTILINE)
 _VARIABLE = re.compile(r"[A-Za-z_]\w*=")
 _ADDRESS = re.compile(rb"0x0*7[0-9a-f]{11}\b")
 """Of an object: another one in each process."""
@@ -45,6 +48,7 @@ class Case:
     argv: tuple[str, ...]
     environment: tuple[tuple[str, str], ...] = ()
     cold: str | None = None
+    preload: tuple[str, ...] | None = None
     needs: str | None = None
     differs: bool = False
 
@@ -119,9 +123,17 @@ def _cases_of(source: Path) -> Iterator[Case]:
             argv=tuple(words),
             environment=tuple(variables),
             cold=everywhere.get("all cold") or (after[0][1] if after[:1] and after[0][0] == "cold" else None),
+            preload=_preload(everywhere.get("preload"), variables),
             needs=everywhere.get("needs"),
             differs="differs" in everywhere,
         )
+
+
+def _preload(words: str | None, variables: list[tuple[str, str]]) -> tuple[str, ...] | None:
+    if words is not None:
+        return tuple(words.split())
+    alone = any(not name.startswith("ROSE_") for name, _ in variables)
+    return ("argparse", "json") if alone else None
 
 
 def _shown(line: str) -> str:

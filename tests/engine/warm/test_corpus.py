@@ -9,8 +9,9 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-import uuid
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import anyio
@@ -18,7 +19,7 @@ import pytest
 
 from rose_cli.engine.base import Capacity, Preload
 from rose_cli.engine.local import LocalEngine
-from tests.engine.conftest import alive, nothing
+from tests.engine.conftest import RUN_ID, alive, nothing
 from tests.engine.warm.cases import Case, Seen, cases
 
 pytestmark = [
@@ -36,7 +37,6 @@ LIBRARIES = (
     "threadpoolctl",
 )
 MODULES = (*LIBRARIES, *(name for name in ("click", "torch") if importlib.util.find_spec(name)))
-PRELOAD = Preload(MODULES)
 AT_A_TIME = 4
 """Many scripts wait for something."""
 CASES = cases()
@@ -68,20 +68,25 @@ def compared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 async def _compare_all(chosen: list[Case], folder: Path) -> dict[str, Compared]:
+    """Cases with a server of their own have an engine of their own: there are not many servers at a time."""
     found: dict[str, Compared] = {}
+    sessions = count(1)
     limiter = anyio.CapacityLimiter(AT_A_TIME)
-    async with LocalEngine(
-        capacity=Capacity(AT_A_TIME), run_id=uuid.uuid4().hex, session=1, directory=folder / "engine",
-        grace_seconds=2, base_environment=base_environment(),
-    ) as engine:  # fmt: skip
 
-        async def compare(case: Case) -> None:
-            async with limiter:
-                found[case.name] = await _compared(engine, case, folder / case.name)
+    def engine() -> LocalEngine:
+        return LocalEngine(
+            capacity=Capacity(AT_A_TIME), run_id=RUN_ID, session=(session := next(sessions)),
+            directory=folder / f"engine {session}", grace_seconds=2, base_environment=base_environment(),
+        )  # fmt: skip
 
-        async with anyio.create_task_group() as tasks:
-            for case in chosen:
-                tasks.start_soon(compare, case)
+    async def compare(case: Case, opened: LocalEngine | None) -> None:
+        async with limiter, AsyncExitStack() as stack:
+            on = await stack.enter_async_context(engine()) if opened is None else opened
+            found[case.name] = await _compared(on, case, folder / case.name)
+
+    async with engine() as shared, anyio.create_task_group() as tasks:
+        for case in chosen:
+            tasks.start_soon(compare, case, shared if case.preload is None else None)
     return found
 
 
@@ -91,8 +96,9 @@ async def _compared(engine: LocalEngine, case: Case, folder: Path) -> Compared:
         outcome = await engine.run(made, nothing)
         return Seen.of(made, outcome), outcome.cold_because
 
+    warm = Preload(case.preload or MODULES)
     (cold_1, _), (warm_1, why_1), (cold_2, _), (warm_2, why_2) = [
-        await seen(preload) for preload in (None, PRELOAD, None, PRELOAD)
+        await seen(preload) for preload in (None, warm, None, warm)
     ]
     return Compared((cold_1, cold_2), (warm_1, warm_2), (why_1, why_2))
 
@@ -103,8 +109,6 @@ def _lacks(case: Case) -> bool:
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CASES])
 def test_a_warm_start_is_that_of_a_new_interpreter(case: Case, compared: dict[str, Compared]) -> None:
-    if importlib.util.find_spec("rose_cli.engine.warm") is None:
-        pytest.skip("there are no warm starts yet")
     if _lacks(case):
         pytest.skip(f"{case.needs} is not installed")
     runs = compared[case.name]

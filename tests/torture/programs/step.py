@@ -18,6 +18,7 @@ from pathlib import Path
 LEARNER, TASK = os.environ["ROSE_LEARNER"], os.environ["ROSE_TASK"]
 ITERATION, REPLICA = int(os.environ["ROSE_ITERATION"]), int(os.environ["ROSE_REPLICA"])
 ATTEMPT = int(os.environ["ROSE_ATTEMPT"])
+WARM = "colorsys" in sys.modules  # which only a server of warm starts imports
 PAUSE_SECONDS = float(os.environ.get("TORTURE_PAUSE", "0.02"))
 
 BEFORE = {
@@ -65,6 +66,8 @@ def main() -> None:
     hold("lock.workspace", fcntl.LOCK_SH if TASK == "training" else fcntl.LOCK_EX)
     hold(f"lock.{TASK}.{REPLICA}", fcntl.LOCK_EX)
     log("start")
+    with Path("starts").open("a") as file:
+        file.write("warm\n" if WARM else "cold\n")
     if TASK == "simulation":  # a helper that leaves the group and outlives a killed parent
         subprocess.run(["sleep", str(PAUSE_SECONDS)], start_new_session=True, check=True)
     else:

@@ -1,4 +1,5 @@
 """numpy without a number of threads: as many as there are cores, in a fresh interpreter and in a warm one."""
+# preload: numpy threadpoolctl
 # run: OPENBLAS_NUM_THREADS= OMP_NUM_THREADS= python numpy_threads.py
 
 import hashlib
