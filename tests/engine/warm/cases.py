@@ -5,6 +5,7 @@ A script says in its docstring what it looks at. Comments below it say how it is
     # run: NAME=value python script.py word    a command line, with variables before it; several make several cases
     # cold: words                              the run above has to be cold, and its reason has these words
     # all cold: words                          each run has to be
+    # known: words                             a difference that there is, and why
     # needs: module                            skipped where it is not installed
     # preload: module                          in place of the libraries that all others preload
     # differs                                  each line of its output differs between any two runs
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from rose_cli.engine.base import Preload, TaskOutcome
 
 CORPUS = Path(__file__).parent / "corpus"
-_DIRECTIVE = re.compile(rb"^# (run|cold|all cold|preload|needs|differs)(?:: (.*?))?\r?$", re.MULTILINE)
+_DIRECTIVE = re.compile(rb"^# (run|cold|all cold|known|preload|needs|differs)(?:: (.*?))?\r?$", re.MULTILINE)
 _VARIABLE = re.compile(r"[A-Za-z_]\w*=")
 _ADDRESS = re.compile(rb"0x0*7[0-9a-f]{11}\b")
 """Of an object: another one in each process."""
@@ -49,6 +50,7 @@ class Case:
     environment: tuple[tuple[str, str], ...] = ()
     cold: str | None = None
     preload: tuple[str, ...] | None = None
+    known: str | None = None
     needs: str | None = None
     differs: bool = False
 
@@ -124,6 +126,7 @@ def _cases_of(source: Path) -> Iterator[Case]:
             environment=tuple(variables),
             cold=everywhere.get("all cold") or (after[0][1] if after[:1] and after[0][0] == "cold" else None),
             preload=_preload(everywhere.get("preload"), variables),
+            known=everywhere.get("known"),
             needs=everywhere.get("needs"),
             differs="differs" in everywhere,
         )

@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 import pytest
@@ -40,6 +41,9 @@ MODULES = (*LIBRARIES, *(name for name in ("click", "torch") if importlib.util.f
 AT_A_TIME = 4
 """Many scripts wait for something."""
 CASES = cases()
+
+if TYPE_CHECKING:
+    from _pytest.mark import ParameterSet
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,12 @@ def _lacks(case: Case) -> bool:
     return case.needs is not None and importlib.util.find_spec(case.needs) is None
 
 
-@pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CASES])
+def _parameter(case: Case) -> ParameterSet:
+    known = [] if case.known is None else [pytest.mark.xfail(reason=case.known, raises=AssertionError)]
+    return pytest.param(case, id=case.name, marks=known)
+
+
+@pytest.mark.parametrize("case", map(_parameter, CASES))
 def test_a_warm_start_is_that_of_a_new_interpreter(case: Case, compared: dict[str, Compared]) -> None:
     if _lacks(case):
         pytest.skip(f"{case.needs} is not installed")

@@ -11,7 +11,9 @@
 # run: python -c "    print('indented')"
 # run: python -c "import inspect, sys; print(inspect.stack()); f = open('left', 'w'); f.write('x')"
 # run: python -cprint(5)
+# cold: passes the option '-cprint(5)'
 # run: python -c
+# cold: passes the option '-c'
 # run: python -c "import sys; print(__builtins__, __spec__, __loader__, __doc__, __package__)"
 
 print("imported as", __name__, __file__)

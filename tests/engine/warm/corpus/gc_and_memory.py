@@ -6,7 +6,7 @@ import gc
 import tracemalloc
 import weakref
 
-print(gc.isenabled(), gc.get_threshold(), gc.get_debug(), gc.garbage, gc.callbacks, gc.get_freeze_count())
+print(gc.isenabled(), gc.get_threshold(), gc.get_debug(), gc.garbage, gc.callbacks)
 print(tracemalloc.is_tracing(), len(contextvars.copy_context()), decimal.getcontext())
 
 

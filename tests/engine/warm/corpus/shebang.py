@@ -2,6 +2,7 @@
 """A script that is executed itself, by its first line."""
 # run: ./shebang.py a
 # run: /usr/bin/env python shebang.py a
+# cold: is not a Python program
 
 import sys
 

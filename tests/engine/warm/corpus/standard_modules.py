@@ -6,6 +6,7 @@
 # run: python -m compileall -q standard_modules.py
 # run: python -m this
 # run: python -m threadpoolctl -i numpy --help
+# cold: is a preloaded one
 # run: python -m py_compile standard_modules.py
 # run: python -m doctest standard_modules.py
 # run: python -m trace --trackcalls --count -C out standard_modules.py

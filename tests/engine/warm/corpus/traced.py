@@ -22,4 +22,3 @@ sys.setprofile(lambda frame, event, arg: events.append((event, frame.f_code.co_n
 traced(2)
 sys.setprofile(None)
 print(events)
-sys.setprofile(lambda frame, event, arg: event == "call" and print("call", frame.f_code.co_name, frame.f_code.co_filename[-12:]))

@@ -1,5 +1,5 @@
 """A user's module that is named as a library that was loaded in advance."""
-# all cold: numpy
+# all cold: has the name of a preloaded module
 
 import numpy
 

@@ -9,7 +9,9 @@
 # run: python -m pkg.sub.without_main
 # run: python -m alone.x
 # run: python pkg
+# cold: is not a file with a script
 # run: python -mpkg.tool y
+# cold: passes the option
 
 import __main__
 import sys
