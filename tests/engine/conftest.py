@@ -8,10 +8,11 @@ from __future__ import annotations
 import errno
 import importlib.util
 import os
+import re
 import shutil
 import sys
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import anyio
 import pytest
 
-from rose_cli.engine.base import Capacity, Engine, TaskRequest
+from rose_cli.engine.base import Capacity, Engine, ExitReason, Preload, TaskRequest
 from rose_cli.engine.local import LocalEngine
 from rose_cli.engine.pilot.engine import PilotEngine
 from rose_cli.engine.pilot.pilot import Pilot, PilotSpec
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from contextlib import AbstractAsyncContextManager
 
-    from rose_cli.engine.base import TaskOutcome
+    from rose_cli.engine.base import OnSpawn, OnStart, TaskOutcome
 
 PROGRAMS = Path(__file__).parent / "programs"
 GRACE_SECONDS = time_for_programs(1.0)
@@ -57,6 +58,10 @@ def open_local(directory: Path) -> OpenEngine:
     return _opens(LocalEngine, directory)
 
 
+def open_warm(directory: Path) -> OpenEngine:
+    return _opens(WarmEngine, directory)
+
+
 def open_on(pilot: Pilot, directory: Path) -> OpenEngine:
     return _opens(PilotEngine, directory, launch=lambda _: Lease(pilot))
 
@@ -76,6 +81,39 @@ def _opens(kind: Callable[..., AbstractAsyncContextManager[Engine]], directory: 
         )
 
     return open_engine
+
+
+class WarmEngine(LocalEngine):
+    """The local engine, asked to start every program warm; simple programs are replaced with their like in Python."""
+
+    async def run(self, request: TaskRequest, on_start: OnStart, on_spawn: OnSpawn | None = None) -> TaskOutcome:
+        asked = replace(request, argv=_in_python(request.argv), preload=Preload(("json",)))
+        outcome = await super().run(asked, on_start, on_spawn)
+        if outcome.reason in (ExitReason.EXITED, ExitReason.SIGNALLED, ExitReason.TIMED_OUT):
+            can_be_warm = asked.argv[0] == sys.executable and not asked.pre_exec
+            assert (outcome.cold_because is None) == can_be_warm, outcome
+        return outcome
+
+    async def __aexit__(self, *exc: object) -> None:
+        await super().__aexit__(*exc)
+        assert ProcessScan().find(lambda tag: tag.startswith(self._tag)) == [], "a server was left"
+
+
+_LIKE = {
+    "true": "pass",
+    "touch": "import sys; open(sys.argv[1], 'a').close()",
+    "cat": "import sys; sys.stdout.write(open(sys.argv[1]).read())",
+    "echo": "import sys; print(*sys.argv[1:])",
+    "sh": "import sys; sys.exit(int(sys.argv[2].removeprefix('exit ')))",
+}
+
+
+def _in_python(argv: tuple[str, ...]) -> tuple[str, ...]:
+    if argv[:2] == (sys.executable, "-S"):
+        return (sys.executable, *argv[2:])  # with options, a new interpreter has to be started
+    if argv[0] in _LIKE and (argv[0] != "sh" or re.fullmatch(r"exit \d+", argv[2])):
+        return (sys.executable, "-c", _LIKE[argv[0]], *argv[1:])
+    return argv
 
 
 class Lease(Pilot):
@@ -189,7 +227,12 @@ async def run(engine: Engine, request: TaskRequest) -> TaskOutcome:
 
 
 def alive(run_id: str = RUN_ID) -> list[int]:
-    return [process.pid for process in ProcessScan().find(lambda tag: tag.startswith(run_tag(run_id)))]
+    """Processes of tasks; a server of warm starts lives as long as its engine."""
+
+    def of_a_task(tag: str) -> bool:
+        return tag.startswith(run_tag(run_id)) and not tag.endswith(".warm")
+
+    return [process.pid for process in ProcessScan().find(of_a_task)]
 
 
 async def until_gone(pid: str | int) -> None:
@@ -226,11 +269,13 @@ async def _first(event: anyio.Event, scope: anyio.CancelScope) -> None:
     scope.cancel()
 
 
-@pytest.fixture(scope="module", params=["local", pytest.param("pilot", marks=PILOT_MARKS)])
+@pytest.fixture(scope="module", params=["local", "warm", pytest.param("pilot", marks=PILOT_MARKS)])
 def open_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> OpenEngine:
     directory = tmp_path_factory.mktemp("engine")
-    if request.param == "local":
-        return open_local(directory)
+    if request.param == "warm" and sys.platform != "linux":
+        pytest.skip("warm starts are for Linux")
+    if request.param in ("local", "warm"):
+        return open_local(directory) if request.param == "local" else open_warm(directory)
     return open_on(request.getfixturevalue("pilot"), directory)
 
 
