@@ -230,7 +230,7 @@ def alive(run_id: str = RUN_ID) -> list[int]:
     """Processes of tasks; a server of warm starts lives as long as its engine."""
 
     def of_a_task(tag: str) -> bool:
-        return tag.startswith(run_tag(run_id)) and not tag.endswith(".warm")
+        return tag.startswith(run_tag(run_id)) and not tag.endswith("(warm starts)")
 
     return [process.pid for process in ProcessScan().find(of_a_task)]
 

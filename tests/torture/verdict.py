@@ -105,7 +105,7 @@ def watchdogs_of(run: str) -> list[int]:
 
 def servers_of(run: str) -> list[int]:
     """The servers of warm starts among `processes_of`."""
-    return [pid for pid in processes_of(run) if (read_tag(pid) or "").endswith(".warm")]
+    return [pid for pid in processes_of(run) if (read_tag(pid) or "").endswith("(warm starts)")]
 
 
 def starts(run: Path) -> tuple[int, int]:
