@@ -64,7 +64,9 @@ class Killer:
         self.report.count("warm starts", warm)
         self.report.count("cold starts", cold)
         self.report.expect(warm > cold, f"{run.name}: {cold} starts were cold, and {warm} warm")
-        failed = [event for event in events_of(run) if event["event"] == "attempt_failed" and event.get("exit_code") != 3]
+        failed = [
+            event for event in events_of(run) if event["event"] == "attempt_failed" and event.get("exit_code") != 3
+        ]
         self.report.expect(len(failed) <= self._struck, f"{run.name}: {self._struck} tasks were killed: {failed}")
 
     def _history(self, run: Path) -> dict[str, Any]:

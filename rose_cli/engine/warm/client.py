@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import marshal
 import os
+import signal
 import socket
 import subprocess
 from contextlib import ExitStack, asynccontextmanager, suppress
@@ -20,7 +21,7 @@ from rose_cli.engine.warm.command import ColdError, check_script, warm_command
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.files import open_unshared, read_regular
 from rose_cli.util.ownership import user_umask
-from rose_cli.util.processes import TAG_VARIABLE, add_helper
+from rose_cli.util.processes import TAG_VARIABLE, add_helper, signal_group
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -95,6 +96,7 @@ class WarmStarts:
         self._directory = directory
         self._tag = tag
         self._servers: dict[object, _Server] = {}
+        self._ending: list[_Server] = []
         self._reports = count(1)
         self._closed = False
 
@@ -124,41 +126,46 @@ class WarmStarts:
                 if last or self._closed:
                     raise ColdError(str(error)) from error
             else:
-                server.losses = 0
+                server.record.losses = 0
                 return process
         raise AssertionError
 
     def reap(self) -> None:
         """Take the exit status of the ended servers."""
-        for server in self._servers.values():
-            server.reap()
+        self._ending = [server for server in self._ending if not server.reap()]
 
     def close(self) -> None:
         """End all servers. Safe to call anywhere in the loop."""
         self._closed = True
         for server in self._servers.values():
             server.close()
+        self._ending.extend(self._servers.values())
+        self._servers.clear()
 
     def _server(self, request: TaskRequest, command: Command, environment: Mapping[str, str]) -> _Server:
         assert request.preload is not None  # noqa: S101
         kept = {name: value for name, value in environment.items() if not name.startswith("ROSE_") and name != "PWD"}
         key = (command.program, command.argv[0], request.preload.modules, tuple(sorted(kept.items())))
-        server = self._servers.get(key) or _Server(request.preload.modules)
-        if server.unfit is not None:
-            raise ColdError(server.unfit)
-        if server.is_running:
-            return server
+        before = self._servers.get(key)
+        record = _Record() if before is None else before.record
+        if record.unfit is not None:
+            raise ColdError(record.unfit)
+        if before is not None and before.is_running:
+            return before
         if self._closed:
             raise ColdError("rose is stopping")
-        if server.losses > _MOST_LOSSES:
-            raise ColdError(f"the process for warm starts ended {server.losses} times")
+        if record.losses > _MOST_LOSSES:
+            raise ColdError(f"the process for warm starts ended {record.losses} times")
         if sum(other.is_running for other in self._servers.values()) >= MOST_SERVERS:
             raise ColdError(
                 f"there are {MOST_SERVERS} processes for warm starts already, and its environment or its 'preload' "
                 "differs from theirs"
             )
-        self._servers[key] = server
-        server.start(command, {**kept, TAG_VARIABLE: f"{self._tag}(warm starts)"}, self._directory)
+        if before is not None:
+            self._ending.append(before)
+        self.reap()
+        tagged = {**kept, TAG_VARIABLE: f"{self._tag}(warm starts)"}
+        server = self._servers[key] = _Server(request.preload.modules, record, command, tagged, self._directory)
         return server
 
     async def _ask(
@@ -187,27 +194,31 @@ class WarmStarts:
         return ForkedProcess(pid, waiting, go, report)
 
 
-class _Server:
-    """One server process at a time, and the socket to it. One request is on its way at a time."""
+@dataclass
+class _Record:
+    """What is known of all servers of one kind, one after the other. `losses`: since a task was started."""
 
-    def __init__(self, modules: tuple[str, ...]) -> None:
-        self.modules = modules
-        self.unfit: str | None = None
-        self.losses = 0
-        self._process: subprocess.Popen[bytes] | None = None
-        self._socket: socket.socket | None = None
+    unfit: str | None = None
+    losses: int = 0
+
+
+class _Server:
+    """One server process, and the socket to it. One request is on its way at a time."""
+
+    def __init__(
+        self,
+        modules: tuple[str, ...],
+        record: _Record,
+        command: Command,
+        environment: Mapping[str, str],
+        directory: Path,
+    ) -> None:
+        """Start the process, which then imports the modules; raises ColdError."""
+        self.record = record
         self._lock = anyio.Lock()
         self._is_ready = False
         self._is_waiting = False
-        self._deadline = 0.0
         self._tokens = count(1)
-
-    @property
-    def is_running(self) -> bool:
-        return self._socket is not None
-
-    def start(self, command: Command, environment: Mapping[str, str], directory: Path) -> None:
-        """Start the process, which then imports its modules; raises ColdError."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ExitStack() as stack:
             stack.callback(theirs.close)
@@ -217,7 +228,7 @@ class _Server:
                 stack.callback(os.close, outputs[-1])
                 (directory / name).unlink()  # it has to stay empty
             try:
-                process = subprocess.Popen(
+                self._process = subprocess.Popen(
                     [command.argv[0], _BOOTSTRAP, _PACKAGE, str(theirs.fileno())], executable=command.program,
                     cwd="/", env=environment, pass_fds=[theirs.fileno()], start_new_session=True, umask=user_umask(),
                     stdin=subprocess.DEVNULL, stdout=outputs[0], stderr=outputs[1],
@@ -225,16 +236,20 @@ class _Server:
             except (OSError, ValueError, MemoryError) as error:
                 ours.close()
                 raise ColdError(f"'{command.program}' could not be started: {error}") from error
-        add_helper(process)
+        add_helper(self._process)
         ours.setblocking(False)
-        ours.send(marshal.dumps(list(self.modules), 2))
-        self._process, self._socket, self._is_ready = process, ours, False
+        ours.send(marshal.dumps(list(modules), 2))
+        self._socket: socket.socket | None = ours
         self._deadline = anyio.current_time() + _START_SECONDS
+
+    @property
+    def is_running(self) -> bool:
+        return self._socket is not None
 
     async def until_ready(self) -> None:
         """Wait until it has imported its modules; raises ColdError if it cannot be used."""
         async with self._lock:
-            if not self._is_ready and self.unfit is None:
+            if not self._is_ready and self.record.unfit is None:
                 try:
                     answer = await self._receive(self._deadline - anyio.current_time())
                 except TimeoutError:
@@ -242,10 +257,10 @@ class _Server:
                 if answer == "ready":
                     self._is_ready = True
                 else:
-                    self.unfit = answer.partition(" ")[2]
+                    self.record.unfit = answer.partition(" ")[2]
                     self.close()
-        if self.unfit is not None:
-            raise ColdError(self.unfit)
+        if self.record.unfit is not None:
+            raise ColdError(self.record.unfit)
 
     def asking(self) -> anyio.Lock:
         """The right to the only request that is on its way."""
@@ -313,22 +328,23 @@ class _Server:
                 waited_for.close()
 
     def _fail(self, reason: str) -> NoReturn:
-        self.losses += 1
+        self.record.losses += self.is_running  # each waiting task learns of it, and it is one loss
         self.close()
         raise _LostServerError(reason)
 
     def close(self) -> None:
         """Kill the process, without waiting for its end. Whoever waits for an answer learns that it is lost."""
-        if self._socket is not None:
-            with suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
-            if not self._is_waiting:
-                self._socket.close()
-            self._socket = None
-        if self._process is not None:
-            self._process.kill()
+        if self._socket is None:
+            return
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        if not self._is_waiting:
+            self._socket.close()
+        self._socket = None
+        if self._process.returncode is None:  # not reaped, so the number of the group is its own
+            signal_group(self._process.pid, signal.SIGKILL)  # and what an import has started
             self.reap()
 
-    def reap(self) -> None:
-        if self._process is not None and self._process.poll() is not None:
-            self._process = None
+    def reap(self) -> bool:
+        """Take its exit status; whether it has ended."""
+        return self._process.poll() is not None

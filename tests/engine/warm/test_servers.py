@@ -24,6 +24,7 @@ from rose_cli.engine.warm import client
 from rose_cli.util.processes import ProcessScan, run_tag
 from tests.conftest import PATIENCE
 from tests.engine.conftest import RUN_ID, Folder, nothing, open_local, run
+from tests.processes import gone
 from tests.work import time_for_programs
 
 if TYPE_CHECKING:
@@ -79,8 +80,9 @@ def open_engine(tmp_path: Path) -> OpenEngine:
 
 
 def servers() -> list[int]:
+    """The oldest first: what a server forks is taken for one until it becomes the task."""
     found = ProcessScan().find(lambda tag: tag.startswith(run_tag(RUN_ID)) and tag.endswith("(warm starts)"))
-    return [process.pid for process in found]
+    return [process.pid for process in sorted(found, key=lambda process: (process.start_ticks, process.pid))]
 
 
 def asked(folder: Folder, python: Path, code: str, *modules: str, **changes: Any) -> TaskRequest:
@@ -350,7 +352,7 @@ async def test_tasks_whose_server_is_killed_run_once_and_succeed(
                     while warm() == before:  # noqa: ASYNC110 - a server whose tasks never start is given up
                         await anyio.sleep(0.005)
                     await anyio.sleep(seed.uniform(0, 0.03))
-                    for server in servers():
+                    for server in servers()[:1]:
                         with suppress(ProcessLookupError):
                             os.kill(server, signal.SIGKILL)
                             killed += 1
@@ -384,7 +386,7 @@ def _children_of(python: Path) -> Iterator[int]:
     """Processes of this one that run the interpreter."""
     for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
         with suppress(OSError):
-            if Path(f"/proc/{pid}/exe").readlink() == python:
+            if Path(f"/proc/{pid}/exe").readlink() == python and not gone(pid):
                 yield int(pid)
 
 
