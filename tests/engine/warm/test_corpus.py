@@ -9,9 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +18,7 @@ import pytest
 
 from rose_cli.engine.base import Capacity, Preload
 from rose_cli.engine.local import LocalEngine
+from rose_cli.engine.warm import client
 from tests.engine.conftest import RUN_ID, alive, nothing
 from tests.engine.warm.cases import Case, Seen, cases
 
@@ -68,29 +67,26 @@ def compared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     specs = [getattr(item, "callspec", None) for item in request.session.items]
     asked = [spec.params.get("case") for spec in specs if spec is not None]
     chosen = [case for case in asked if isinstance(case, Case) and not _lacks(case)]
-    return anyio.run(_compare_all, chosen, tmp_path_factory.mktemp("corpus"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(client, "MOST_SERVERS", len(chosen))  # many cases have an environment of their own
+        return anyio.run(_compare_all, chosen, tmp_path_factory.mktemp("corpus"))
 
 
 async def _compare_all(chosen: list[Case], folder: Path) -> dict[str, Compared]:
-    """Cases with a server of their own have an engine of their own: there are not many servers at a time."""
     found: dict[str, Compared] = {}
-    sessions = count(1)
     limiter = anyio.CapacityLimiter(AT_A_TIME)
+    async with LocalEngine(
+        capacity=Capacity(AT_A_TIME), run_id=RUN_ID, session=1, directory=folder / "engine", grace_seconds=2,
+        base_environment=base_environment(),
+    ) as engine:  # fmt: skip
 
-    def engine() -> LocalEngine:
-        return LocalEngine(
-            capacity=Capacity(AT_A_TIME), run_id=RUN_ID, session=(session := next(sessions)),
-            directory=folder / f"engine {session}", grace_seconds=2, base_environment=base_environment(),
-        )  # fmt: skip
+        async def compare(case: Case) -> None:
+            async with limiter:
+                found[case.name] = await _compared(engine, case, folder / case.name)
 
-    async def compare(case: Case, opened: LocalEngine | None) -> None:
-        async with limiter, AsyncExitStack() as stack:
-            on = await stack.enter_async_context(engine()) if opened is None else opened
-            found[case.name] = await _compared(on, case, folder / case.name)
-
-    async with engine() as shared, anyio.create_task_group() as tasks:
-        for case in chosen:
-            tasks.start_soon(compare, case, shared if case.preload is None else None)
+        async with anyio.create_task_group() as tasks:
+            for case in chosen:
+                tasks.start_soon(compare, case)
     return found
 
 

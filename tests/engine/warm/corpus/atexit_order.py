@@ -30,7 +30,6 @@ if how == "exit":
 atexit.register(print, "last registered", file=sys.stderr)
 atexit.register(lambda: atexit.register(print, "registered at the end"))
 threading.Thread(target=late).start()
-print(atexit._ncallbacks())
 if how == "after-error":
     raise ValueError("uncaught")
 if how == "after-exit":

@@ -11,7 +11,7 @@ print({name: value for name, value in sorted(globals().items()) if name not in (
 print(type(__loader__), __loader__.name, __loader__.path, __loader__.get_filename(), __loader__.is_package("__main__"))
 print(repr(__main__), __main__ is sys.modules["__main__"], vars(__main__) is globals(), type(__main__))
 print(__builtins__ is builtins, __spec__, __package__, __name__, __file__, "__path__" in globals())
-print(list(globals())[:10], list(sys.modules)[:5], [n for n in sys.modules if n.startswith("__m")])
+print(list(globals())[:10], list(sys.modules)[:5])
 print(sorted(n for n in sys.modules if "rose" in n.lower()))
 __annotations__["x"] = int
 print(__annotations__, __doc__)

@@ -13,10 +13,8 @@
 # run: python signals_self.py alarm
 # run: python signals_self.py abort
 # run: python signals_self.py group
-# run: python signals_self.py fault
 # run: python signals_self.py blocked
 
-import faulthandler
 import os
 import signal
 import sys
@@ -37,9 +35,6 @@ elif how == "abort":
     os.abort()
 elif how == "group":
     os.killpg(os.getpgrp(), signal.SIGTERM)
-elif how == "fault":
-    faulthandler.enable()
-    os.kill(os.getpid(), signal.SIGSEGV)
 elif how == "blocked":
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     os.kill(os.getpid(), signal.SIGTERM)

@@ -2,7 +2,7 @@
 # run: python -m json.tool
 # run: python -m timeit -n 1 -r 1 --help
 # run: python -m site --user-base
-# run: python -m unittest -q nothing_there
+# run: python -m unittest --help
 # run: python -m compileall -q standard_modules.py
 # run: python -m this
 # run: python -m threadpoolctl -i numpy --help
