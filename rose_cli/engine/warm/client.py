@@ -46,7 +46,7 @@ _MOST_REPORT_BYTES = 1 << 16
 
 _MOST_ANSWER_BYTES = 4096
 
-_BOOTSTRAP = str(Path(__file__).with_name("importlib_bootstrap.py"))
+_FIRST_PROGRAM = str(Path(__file__).with_name("first_frame.py"))
 
 _PACKAGE = str(Path(__file__).parents[2])
 
@@ -229,8 +229,9 @@ class _Server:
                 (directory / name).unlink()  # it has to stay empty
             try:
                 self._process = subprocess.Popen(
-                    [command.argv[0], _BOOTSTRAP, _PACKAGE, str(theirs.fileno())], executable=command.program,
-                    cwd="/", env=environment, pass_fds=[theirs.fileno()], start_new_session=True, umask=user_umask(),
+                    [command.argv[0], "-ISB", _FIRST_PROGRAM, command.program, command.argv[0], _PACKAGE,
+                     str(theirs.fileno())], executable=command.program, cwd="/", env=environment,
+                    pass_fds=[theirs.fileno()], start_new_session=True, umask=user_umask(),
                     stdin=subprocess.DEVNULL, stdout=outputs[0], stderr=outputs[1],
                 )  # fmt: skip
             except (OSError, ValueError, MemoryError) as error:

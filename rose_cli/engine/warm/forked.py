@@ -26,6 +26,8 @@ _STAT_FIELDS = (26, 27, 45, 46, 47, 28)
 
 _MOST_NAMES = 1000
 
+_FIRST_FRAME_IS_SEEN = sys.version_info < (3, 11)
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -34,7 +36,7 @@ class Forked:
 
     def __init__(self, main: dict[str, object], fresh: Mapping[str, object]) -> None:
         self._main = main
-        self._fresh_main = {name: value for name, value in fresh.items() if name != "sys"}
+        self._fresh_main = {name: value for name, value in fresh.items() if name.startswith("__")}
         self._block = _environment_block()
         self._changed: dict[bytes, bytes] = {}
         self._removed: list[bytes] = []
@@ -87,6 +89,10 @@ class Forked:
         self._main.update(self._fresh_main)
         return self._arguments
 
+    @property
+    def ends_here(self) -> bool:
+        return _FIRST_FRAME_IS_SEEN or self._request.report is not None or self._request.mode == "-m"
+
     def end(self, error: BaseException | None) -> None:
         """The program has ended; the interpreter does the rest. The traceback begins with the program's own frame."""
         request = self._request
@@ -96,9 +102,7 @@ class Forked:
             self._keep_file()
         if error is None or isinstance(error, SystemExit) or error.__traceback__ is None:
             return
-        if sys.version_info >= (3, 11):
-            error.__traceback__ = error.__traceback__.tb_next
-        elif hasattr(sys, "excepthook"):
+        if _FIRST_FRAME_IS_SEEN and hasattr(sys, "excepthook"):
             sys.excepthook = _without_first_frame(sys.excepthook)
 
     def _keep_file(self) -> None:
@@ -130,7 +134,7 @@ class Forked:
             first = request.first_entry
             sys.argv[:] = request.words
             main["__file__"] = path = _script_path(request.words[0])
-            main["__loader__"] = type(main["__loader__"])("__main__", path)  # type: ignore[call-arg]
+            main["__loader__"] = sys.modules["_frozen_importlib_external"].SourceFileLoader("__main__", path)
         if not safe:
             sys.path.insert(0, first)
         if hasattr(sys, "orig_argv"):

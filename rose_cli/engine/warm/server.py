@@ -19,6 +19,7 @@ import os
 import sys
 
 from rose_cli.engine.warm import fitness
+from rose_cli.engine.warm.depth import Depth
 from rose_cli.engine.warm.ending import Ending
 from rose_cli.engine.warm.forked import Forked
 from rose_cli.engine.warm.request import Request
@@ -32,11 +33,19 @@ MOST_BYTES = 1 << 17
 
 
 class Server:
-    """A context manager: entering it returns in forked tasks only. There it has the program to run, and its end."""
+    """`serve` returns in forked tasks only. There it has the program to run, and is a context manager for its end.
+
+    `numbers`: the descriptors of the socket and of the file that this program came from, -1 if it has a name.
+    """
 
     def __init__(
-        self, main: dict[str, object], fresh: Mapping[str, object], bare: Mapping[str, object], control: int
+        self, main: dict[str, object], fresh: Mapping[str, object], bare: Mapping[str, object], numbers: list[int]
     ) -> None:
+        control, own_file = numbers
+        if own_file >= 0:
+            os.close(own_file)
+            del main["__file__"]
+        self.depth = Depth()
         self._main = main
         os.set_inheritable(control, False)
         self._socket = _socket.socket(fileno=control)
@@ -44,7 +53,7 @@ class Server:
         self._forked = Forked(main, fresh)
         self._ending = Ending()
 
-    def __enter__(self) -> Server:  # noqa: PYI034 - typing_extensions is not there
+    def serve(self) -> None:
         self._hide()
         modules: list[str] = marshal.loads(self._receive()[0])
         try:
@@ -60,7 +69,15 @@ class Server:
         self._main.update(names)
         self._answer("ready")
         self._serve()
-        return self
+        self.depth.forgive(text=self.function is exec)
+
+    @property
+    def ends_here(self) -> bool:
+        """Whether the end of the program has to be known here: what nobody needs, nobody can see."""
+        return self._forked.ends_here
+
+    def __enter__(self) -> None:
+        pass
 
     def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
         self._forked.end(value)
@@ -77,9 +94,8 @@ class Server:
         for name in [*sys.modules]:
             if name not in self._start.bare:
                 del sys.modules[name]
-        here = os.path.dirname(os.path.realpath(__file__))
-        sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry) != here]
-        sys.path_importer_cache.pop(here, None)
+        if not getattr(sys.flags, "safe_path", False):
+            sys.path_importer_cache.pop(sys.path.pop(0), None)
 
     def _serve(self) -> None:
         """Serve until this is a forked task, or rose is gone."""

@@ -6,6 +6,7 @@ A script says in its docstring what it looks at. Comments below it say how it is
     # cold: words                              the run above has to be cold, and its reason has these words
     # all cold: words                          each run has to be
     # known: words                             a difference that there is, and why
+    # known on 3.11: words                     the same with that Python
     # needs: module                            skipped where it is not installed
     # preload: module                          in place of the libraries that all others preload
     # differs                                  each line of its output differs between any two runs
@@ -21,6 +22,7 @@ import re
 import shlex
 import shutil
 import stat
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +35,9 @@ if TYPE_CHECKING:
     from rose_cli.engine.base import Preload, TaskOutcome
 
 CORPUS = Path(__file__).parent / "corpus"
-_DIRECTIVE = re.compile(rb"^# (run|cold|all cold|known|preload|needs|differs)(?:: (.*?))?\r?$", re.MULTILINE)
+_DIRECTIVE = re.compile(
+    rb"^# (run|cold|all cold|known|known on 3\.\d+|preload|needs|differs)(?:: (.*?))?\r?$", re.MULTILINE
+)
 _VARIABLE = re.compile(r"[A-Za-z_]\w*=")
 _ADDRESS = re.compile(rb"0x0*7[0-9a-f]{11}\b")
 """Of an object: another one in each process."""
@@ -126,7 +130,7 @@ def _cases_of(source: Path) -> Iterator[Case]:
             environment=tuple(variables),
             cold=everywhere.get("all cold") or (after[0][1] if after[:1] and after[0][0] == "cold" else None),
             preload=_preload(everywhere.get("preload"), variables),
-            known=everywhere.get("known"),
+            known=everywhere.get("known", everywhere.get(f"known on 3.{sys.version_info.minor}")),
             needs=everywhere.get("needs"),
             differs="differs" in everywhere,
         )

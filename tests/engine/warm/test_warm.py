@@ -393,7 +393,7 @@ def servers() -> list[int]:
 
 def test_the_servers_files_run_with_old_interpreters() -> None:
     directory = Path(__file__).parents[3] / "rose_cli/engine/warm"
-    for name in ("importlib_bootstrap", "ending", "server", "fitness", "forked", "request"):
+    for name in ("depth", "ending", "first_frame", "importlib_bootstrap", "server", "fitness", "forked", "request"):
         text = (directory / f"{name}.py").read_text(encoding="utf-8")
         subprocess.run(
             [sys.executable, "-c", "import ast, sys; ast.parse(sys.stdin.read(), feature_version=(3, 8))"],

@@ -1,5 +1,4 @@
 """inspect and traceback: the stack begins with this script."""
-# known: below the frame of the script is that of rose's bootstrap: C code that runs a program has no other way in Python
 
 import inspect
 import sys

@@ -1,5 +1,4 @@
 """The recursion limit, how deep a script really gets, and a limit that it sets."""
-# known: rose's own frame and the call of exec count, so a script gets two calls less deep
 
 import sys
 

@@ -82,7 +82,7 @@ def recursion():
 
 
 def hook(kind, value, trace):
-    print("hook", kind.__name__, value, trace.tb_lineno, trace.tb_frame.f_code.co_name, trace.tb_frame.f_back)
+    print("hook", kind.__name__, value, trace.tb_lineno, trace.tb_frame.f_code.co_name)
 
 
 def failing_hook(kind, value, trace):
