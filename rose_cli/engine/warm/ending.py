@@ -42,7 +42,10 @@ class Ending:
             return  # the program called the functions at exit itself
         kinds = {type(each) for each in gc.get_objects()}
         changed = any(dict(getattr(each, "__dict__", ())) != before for each, before in self._finalised)
-        if changed or any(hasattr(kind, "__del__") for kind in kinds):
+        replaced = (
+            sys.stdout is not sys.__stdout__ or sys.stderr is not sys.__stderr__
+        )  # which are flushed when they go
+        if changed or replaced or any(hasattr(kind, "__del__") for kind in kinds):
             gc.unfreeze()
             return
         kept = [sys.modules.pop(name, None) for name in self._shared]

@@ -9,6 +9,7 @@ A script says in its docstring what it looks at. Comments below it say how it is
     # known on 3.11: words                     the same with that Python
     # needs: module                            skipped where it is not installed
     # preload: module                          in place of the libraries that all others preload
+    # lingers                                  helpers of a library may still end when the program has, or be terminated
     # differs                                  each line of its output differs between any two runs
 
 A case with variables of its own, for which there has to be a server of its own, preloads little by default.
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 CORPUS = Path(__file__).parent / "corpus"
 _DIRECTIVE = re.compile(
-    rb"^# (run|cold|all cold|known|known on 3\.\d+|preload|needs|differs)(?:: (.*?))?\r?$", re.MULTILINE
+    rb"^# (run|cold|all cold|known|known on 3\.\d+|preload|needs|lingers|differs)(?:: (.*?))?\r?$", re.MULTILINE
 )
 _VARIABLE = re.compile(r"[A-Za-z_]\w*=")
 _ADDRESS = re.compile(rb"0x0*7[0-9a-f]{11}\b")
@@ -56,6 +57,7 @@ class Case:
     preload: tuple[str, ...] | None = None
     known: str | None = None
     needs: str | None = None
+    lingers: bool = False
     differs: bool = False
 
     def request(self, folder: Path, preload: Preload | None) -> TaskRequest:
@@ -84,8 +86,9 @@ class Seen:
     files: dict[str, tuple[str, Any]]
 
     @classmethod
-    def of(cls, request: TaskRequest, outcome: TaskOutcome) -> Seen:
-        how = (outcome.reason, outcome.exit_code, outcome.signal, outcome.message)
+    def of(cls, case: Case, request: TaskRequest, outcome: TaskOutcome) -> Seen:
+        message = None if case.lingers else outcome.message
+        how = (outcome.reason, outcome.exit_code, outcome.signal, message)
         out, err = (_ADDRESS.sub(b"0x...", path.read_bytes()) for path in (request.stdout, request.stderr))
         return cls(how, out, err, dict(_files(request.directory)))
 
@@ -132,6 +135,7 @@ def _cases_of(source: Path) -> Iterator[Case]:
             preload=_preload(everywhere.get("preload"), variables),
             known=everywhere.get("known", everywhere.get(f"known on 3.{sys.version_info.minor}")),
             needs=everywhere.get("needs"),
+            lingers="lingers" in everywhere,
             differs="differs" in everywhere,
         )
 

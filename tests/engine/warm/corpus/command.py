@@ -1,4 +1,5 @@
 """python -c: arguments, path, main module, errors, and what is compiled from a text."""
+# lingers
 # run: python -c "import sys; print(sys.argv, sys.orig_argv, sys.path[0:1], __name__, sorted(globals()))" a -b
 # run: python -c "raise ValueError('in a command')"
 # run: python -c "import command"

@@ -16,7 +16,9 @@ atexit.register(lambda: os.write(1, b"hook of the parent\n" if pid else b"hook o
 print("before, and twice, as both flush it")
 pid = os.fork()
 if how == "outlives" and pid == 0:
-    time.sleep(0.1)
+    leader = os.getpgrp()
+    while os.getppid() == leader:
+        time.sleep(0.001)
     with open("late", "w") as file:
         file.write("after the leader")
 elif pid == 0:

@@ -1,4 +1,5 @@
 """concurrent.futures: pools of processes and of threads that are still at work when the script's last line is done."""
+# lingers
 # run: python futures.py processes
 # run: python futures.py threads
 

@@ -1,4 +1,5 @@
 """joblib: loky's processes with functions and classes of __main__; threads; a cache on disk."""
+# lingers
 # run: python joblib_parallel.py loky
 # run: python joblib_parallel.py threading
 # run: python joblib_parallel.py multiprocessing

@@ -1,4 +1,5 @@
 """multiprocessing: a daemon child is terminated at the end, another one is waited for."""
+# lingers
 
 import multiprocessing
 import time

@@ -1,4 +1,5 @@
 """multiprocessing: a pool with functions and classes of __main__, by every start method; its queue, lock and daemon."""
+# lingers
 # run: python mp_pool.py spawn
 # run: python mp_pool.py fork
 # run: python mp_pool.py forkserver

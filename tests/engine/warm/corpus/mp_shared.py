@@ -1,4 +1,5 @@
 """multiprocessing: a manager, shared values and shared memory, which is gone afterwards."""
+# lingers
 
 import multiprocessing
 from multiprocessing import shared_memory

@@ -1,4 +1,5 @@
 """The process as the system shows it: command line, environment, name, program, session, group, parent."""
+# preload: argparse json
 # run: python process_found.py a "b c" ""
 
 import os

@@ -3,6 +3,7 @@
 # run: PYTHONDONTWRITEBYTECODE=1 python variables.py
 # run: PYTHONWARNINGS=error python variables.py
 # run: PYTHONPATH=lib python variables.py
+# cold: relative path
 # run: PYTHONOPTIMIZE=1 python variables.py
 # run: PYTHONNOUSERSITE=1 python variables.py
 # run: CUDA_VISIBLE_DEVICES=3 python variables.py

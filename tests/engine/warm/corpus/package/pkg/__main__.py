@@ -1,4 +1,5 @@
 """python -m of a package and of its modules: relative imports, argv, path, spec, resources."""
+# lingers
 # run: python -m pkg a b
 # run: python -m pkg.tool x
 # run: python -m pkg.sub
