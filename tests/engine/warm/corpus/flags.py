@@ -1,5 +1,4 @@
 """Options of the interpreter, which cannot be changed once it runs: a fresh one."""
-# run: python -u flags.py
 # run: python -O flags.py
 # run: python -B flags.py
 # run: python -I flags.py

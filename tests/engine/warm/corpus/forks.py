@@ -1,4 +1,5 @@
 """os.fork: both go to the end of the script, with its exit hooks; a child outlives its leader for a moment."""
+# lingers
 # run: python forks.py both
 # run: python forks.py outlives
 # run: python forks.py child-fails
