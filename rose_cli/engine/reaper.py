@@ -75,11 +75,14 @@ class Reaper:
 
     def start(self) -> None:
         was_subreaper = _is_subreaper()
-        if was_subreaper is None or not _set_subreaper(on=True):
+        if was_subreaper is None:
             return
-        with suppress(FileNotFoundError):  # a kernel without CONFIG_PROC_CHILDREN
+        with suppress(OSError):  # a kernel without CONFIG_PROC_CHILDREN, or no descriptor left
             # the main thread adopts
             self._children = os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY | os.O_CLOEXEC)
+        if self._children is None:
+            return
+        _set_subreaper(on=True)
         self._was_subreaper = was_subreaper
         there = map(read_process, (pid for pid in self._pids() if not is_helper(pid)))
         self._earlier = {process.pid: process.start_ticks for process in there if process is not None}
@@ -207,7 +210,7 @@ class Reaper:
 
 def _is_subreaper() -> bool | None:
     """None if the system does not know subreapers."""
-    with suppress(AttributeError, OSError, ImportError):
+    with suppress(AttributeError, OSError, ImportError, MemoryError):
         if sys.platform == "linux":
             import ctypes
 
@@ -217,8 +220,8 @@ def _is_subreaper() -> bool | None:
     return None
 
 
-def _set_subreaper(*, on: bool) -> bool:
-    """Whether that worked, after `_is_subreaper` has."""
+def _set_subreaper(*, on: bool) -> None:
+    """It works where `_is_subreaper` has."""
     import ctypes
 
-    return bool(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(on), 0, 0, 0) == 0)
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(on), 0, 0, 0)

@@ -164,6 +164,23 @@ async def test_without_subreapers_tasks_are_found_by_their_tag(
         assert gone(await folder.said("grandchild"))
 
 
+async def test_without_a_list_of_children_it_adopts_nobody(
+    open_engine: OpenEngine, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would reap them. Such a kernel lacks CONFIG_PROC_CHILDREN."""
+    real = os.open
+
+    def refuse(path: str | Path, *arguments: int, **more: int) -> int:
+        if str(path).endswith("/children"):
+            raise FileNotFoundError
+        return real(path, *arguments, **more)
+
+    monkeypatch.setattr(os, "open", refuse)
+    async with open_engine() as engine:
+        assert reapers._is_subreaper() is False
+        assert (await run(engine, folder.request("true"))).succeeded
+
+
 async def test_the_process_is_a_subreaper_only_while_the_engine_runs(open_engine: OpenEngine) -> None:
     assert reapers._is_subreaper() is False
     async with open_engine():
