@@ -22,7 +22,7 @@ from rose_cli.util.json_output import iso_time, json_safe
 from rose_cli.view.failures import Causes
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from rose_cli.journal.codec import Record
@@ -79,10 +79,16 @@ def export(
 
 def rows(info: RunInfo, learners: Collection[str] = ()) -> Iterator[dict[str, Any]]:
     """One row for each finished iteration, learner by learner."""
+    run = info.directory.path.resolve().name
+    for plan, learner, iteration in _iterations(info, learners):
+        yield {**_row(plan, learner, iteration), **_context(run, plan, iteration)}
+
+
+def _iterations(info: RunInfo, learners: Collection[str]) -> Iterator[tuple[LearnerPlan, LearnerState, IterationState]]:
     for plan in info.plan.learners:
         learner = info.state.learners[plan.name]
         for iteration in learner.iterations if not learners or plan.name in learners else ():
-            yield {**_row(plan, learner, iteration), **_context(info, plan, iteration)}
+            yield plan, learner, iteration
 
 
 def _row(plan: LearnerPlan, learner: LearnerState, iteration: IterationState) -> dict[str, Any]:
@@ -127,11 +133,11 @@ def _times(plan: LearnerPlan, iteration: IterationState) -> dict[str, float]:
     }
 
 
-def _context(info: RunInfo, plan: LearnerPlan, iteration: IterationState) -> dict[str, Any]:
+def _context(run: str, plan: LearnerPlan, iteration: IterationState) -> dict[str, Any]:
     """What tells rows of several runs apart, and what the metric is compared with."""
     criterion = plan.criterion
     values = (
-        info.directory.path.resolve().name,
+        run,
         plan.index,
         plan.seed,
         criterion.operator if criterion else None,
@@ -144,13 +150,26 @@ def _context(info: RunInfo, plan: LearnerPlan, iteration: IterationState) -> dic
 def _write_csv(info: RunInfo, stream: TextIO, learners: Collection[str]) -> None:
     """In two passes, so that the columns are known without keeping all rows in memory."""
     columns = dict.fromkeys(_COLUMNS)
-    for row in rows(info, learners):
-        columns.update(dict.fromkeys(row))
+    seen: set[Hashable] = set()
+    for plan, learner, iteration in _iterations(info, learners):
+        kind = _kind(plan, learner, iteration)
+        if kind not in seen:
+            seen.add(kind)
+            columns.update(dict.fromkeys(_row(plan, learner, iteration)))
     times = [name for name in columns if name in _TIME_COLUMNS or name.startswith(_TASK_TIMES)]
     for column in (*times, *_CONTEXT_COLUMNS):
         columns.pop(column, None)
         columns[column] = None  # after options and results, where older versions had no column
     write_csv(columns, rows(info, learners), stream)
+
+
+def _kind(plan: LearnerPlan, learner: LearnerState, iteration: IterationState) -> Hashable:
+    """Iterations of the same kind have the same columns."""
+    options = tuple((task, *values) for task, values in iteration.options.items())
+    reports = tuple((key, *report) for key, report in iteration.reports.items())
+    replicas = tuple((step.task, step.command(iteration.number).replicas) for step in plan.steps)
+    stop_reason = learner.stop_reason if iteration.number == learner.iterations[-1].number else None
+    return options, reports, tuple(iteration.steps), replicas, stop_reason == "failed"
 
 
 # --- failed attempts -------------------------------------------------------------------------------------------------
@@ -229,7 +248,7 @@ def write_csv(columns: Collection[str], table: Iterable[Mapping[str, Any]], stre
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([_escaped(_no_formula(column)) for column in columns])
     for row in table:
-        writer.writerow([_escaped(_cell(row.get(column))) for column in columns])
+        writer.writerow([_cell(row.get(column)) for column in columns])
 
 
 def _escaped(text: str) -> str:
@@ -238,11 +257,13 @@ def _escaped(text: str) -> str:
 
 
 def _cell(value: Any) -> str:  # noqa: ANN401 - an option's or a result's value
+    if type(value) is float or type(value) is int:  # most are; numbers are safe
+        return str(value)
     if value is None:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
-    return json.dumps(value) if isinstance(value, list | dict | tuple) else _no_formula(str(value))
+    return _escaped(json.dumps(value) if isinstance(value, list | dict | tuple) else _no_formula(str(value)))
 
 
 def _no_formula(text: str) -> str:

@@ -106,7 +106,7 @@ class LearnerState:
 
     def step(self, task: str, replica: int) -> StepState:
         """The state of a step of the current iteration; a new one if it has none yet."""
-        found = self.current.steps.get((task, replica)) if self.current else None
+        found = self.current.steps.get((task, replica)) if self.current is not None else None
         return StepState() if found is None else found
 
     def next_attempt(self, task: str, replica: int) -> int:
@@ -352,11 +352,13 @@ class RunState:
 
     @_apply_event.register
     def _(self, event: e.AttemptSucceeded) -> None:
-        before = self._step(event).clock.paused
-        step = self._end_attempt(event)
+        learner = self._learner_of(event)
+        step = learner.step(event.task, event.replica)
+        before = step.clock.paused
+        self._end_attempt(learner, step)
         step.finished, step.value = True, event.value
-        learner = self.learners[event.learner]
-        learner.open_failures.pop((event.task, event.replica), None)
+        if learner.open_failures:
+            learner.open_failures.pop((event.task, event.replica), None)
         _update_files(learner, event.files)
         if learner.current is not None and event.result:
             learner.current.report(event, self._position)
@@ -374,10 +376,11 @@ class RunState:
 
     @_apply_event.register
     def _(self, event: e.AttemptFailed) -> None:
-        step = self._end_attempt(event)
+        learner = self._learner_of(event)
+        step = learner.step(event.task, event.replica)
+        self._end_attempt(learner, step)
         step.failures += 1
         step.over_limit = event.kind == "over_limit"
-        learner = self.learners[event.learner]
         if learner.current is not None:
             learner.current.failed += ((event.task, event.replica, event.attempt),)
         learner.error, learner.error_time, learner.failures = event, self._now, learner.failures + 1
@@ -389,12 +392,14 @@ class RunState:
 
     @_apply_event.register
     def _(self, event: e.AttemptCancelled) -> None:
-        self._end_attempt(event)
-        _update_files(self.learners[event.learner], event.files)
+        learner = self._learner_of(event)
+        self._end_attempt(learner, learner.step(event.task, event.replica))
+        _update_files(learner, event.files)
 
     @_apply_event.register
     def _(self, event: e.AttemptLost) -> None:
-        self._end_attempt(event)
+        learner = self._learner_of(event)
+        self._end_attempt(learner, learner.step(event.task, event.replica))
 
     @_apply_event.register
     def _(self, event: e.StepSkipped) -> None:
@@ -469,11 +474,13 @@ class RunState:
     def _learner(self, name: str) -> LearnerState:
         learner = self.learners.get(name)
         if learner is None:
-            raise UnfitError(f"the run has no learner {name!r}")
+            raise _no_learner(name)
         return learner
 
     def _learner_of(self, event: e.AttemptEvent) -> LearnerState:
-        learner = self._learner(event.learner)
+        learner = self.learners.get(event.learner)
+        if learner is None:
+            raise _no_learner(event.learner)
         if self._expected is not None and event.task not in self._expected.tasks[learner.name]:
             raise UnfitError(f"learner {learner.name!r} has no task {event.task!r}")
         return learner
@@ -481,11 +488,9 @@ class RunState:
     def _step(self, event: e.AttemptEvent) -> StepState:
         return self._learner_of(event).step(event.task, event.replica)
 
-    def _end_attempt(self, event: e.AttemptEvent) -> StepState:
-        step = self._step(event)
+    def _end_attempt(self, learner: LearnerState, step: StepState) -> None:
         step.running, step.ended = False, self._now
-        self.learners[event.learner].times.end_attempt(step.clock, self._moment)
-        return step
+        learner.times.end_attempt(step.clock, self._moment)
 
 
 _appliers = dict(RunState.__dict__["_apply_event"].dispatcher.registry)
@@ -497,6 +502,10 @@ _FINAL = {"failed": Status.FAILED, "cancelled": Status.CANCELLED}
 def _interrupted(reason: str | None) -> Status:
     """The status of everything that was unfinished when the session ended for that reason."""
     return Status.LOST if reason == "engine_lost" else Status.INTERRUPTED
+
+
+def _no_learner(name: str) -> UnfitError:
+    return UnfitError(f"the run has no learner {name!r}")
 
 
 def _durations_of(task: str, durations: dict[str, Durations], latest: int) -> Durations:
@@ -517,7 +526,10 @@ def _update_files(learner: LearnerState, news: Mapping[str, int]) -> None:
             raise UnfitError(f"a workspace cannot contain a file {name!r}")
         else:
             files[sys.intern(name)] = size  # ten thousand learners have files of the same names
-    learner.files_are_known = not learner.running_steps()
+    learner.files_are_known = True
+    for step in learner.current.steps.values() if learner.current else ():
+        if step.running:
+            learner.files_are_known = False
 
 
 def _keep_origin(learner: LearnerState, event: e.AttemptSucceeded | e.AttemptFailed) -> None:

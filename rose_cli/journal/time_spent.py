@@ -80,11 +80,16 @@ class Stopwatch:
         return self.total if self.phase is Phase.IDLE else TimeSpent(*self._seconds(moment))
 
     def _seconds(self, moment: Moment) -> tuple[float, float, float]:
-        seconds = max(0.0, moment.time - self.since.time)
+        now, suspended_now = moment
+        then, suspended_then = self.since
+        seconds = now - then if now > then else 0.0
         if self.phase is Phase.PAUSED:
             return self.working, self.waiting, self.paused + seconds
-        suspended = min(seconds, max(0.0, moment.suspended - self.since.suspended))
-        paused = self.paused + suspended
+        if suspended_now <= suspended_then:
+            suspended, paused = 0.0, self.paused
+        else:
+            suspended = min(seconds, suspended_now - suspended_then)
+            paused = self.paused + suspended
         if self.phase is Phase.WORKING:
             return self.working + (seconds - suspended), self.waiting, paused
         return self.working, self.waiting + (seconds - suspended), paused
