@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import shutil
+import sys
 from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -114,11 +115,32 @@ def _is_installed(first: str, environment: Mapping[str, str]) -> bool | None:
     places = [place for library in libraries for place in library.glob("*-packages")]
     if not places:
         return None
+    places += [Path.home() / ".local/lib" / library.name / "site-packages" for library in libraries]
+    also, is_known = _listed_in_pth(places)
     names = (first, f"{first}.py", f"{first}.*.so")
-    if any(next(place.glob(name), None) is not None for place in (*libraries, *places) for name in names):
+    if first in sys.stdlib_module_names or any(
+        next(place.glob(name), None) is not None for place in (*libraries, *places, *also) for name in names
+    ):
         return True
-    in_place = ("__editable__*", "*.egg-link", "easy-install.pth")
-    return None if any(next(place.glob(name), None) is not None for place in places for name in in_place) else False
+    return False if is_known else None
+
+
+def _listed_in_pth(places: Sequence[Path]) -> tuple[list[Path], bool]:
+    """The directories that .pth files add to the path, and whether that is all that they do."""
+    found: list[Path] = []
+    is_known = True
+    for file in (file for place in places for file in place.glob("*.pth") if file.name not in _HARMLESS):
+        try:
+            lines = read_regular(file, MOST_BYTES).decode(errors="replace").splitlines()
+        except OSError:
+            lines = ["import unknown"]
+        is_known &= not any(line.startswith(("import ", "import\t")) for line in lines)
+        found += [file.parent / line for line in lines if line.startswith("/")]
+    return found, is_known
+
+
+_HARMLESS = frozenset(("distutils-precedence.pth", "_virtualenv.pth", "a1_coverage.pth"))
+"""Files that run code, but add no modules."""
 
 
 def _read(directory: Path, file: str) -> _Module | Diagnostic:
