@@ -2,8 +2,9 @@
 
 An engine takes a `TaskRequest` and returns a `TaskOutcome`. It promises:
 
-- Tasks wait for their resources first come, first served; none starves. No more tasks run than there are slots. A task
-  that asks for more than the capacity raises `EngineError` immediately.
+- Of the tasks that wait for their resources, the one with the most work `remaining` starts first; of equal ones, the
+  first that came; none starves. No more tasks run than there are slots. A task that asks for more than the capacity
+  raises `EngineError` immediately.
 - `on_start` is awaited once the task holds its slots and *before* its program starts, so that the caller can make the
   start durable. If it raises, nothing is started. It is awaited exactly once for every request that comes to an
   outcome, even if the program then cannot be started.
@@ -81,7 +82,8 @@ class TaskRequest:
     shell lines that run before it, in the same shell; if one ends with an exit code other than 0, the program is not
     started. `resources` are those of all `ranks` together; the local engine always starts one process. `hide` masks
     the secrets in a string before a part of it is quoted in a message. `preload`: start it warm if possible; None:
-    start a new interpreter.
+    start a new interpreter. `remaining`: how much its learner still has to do, in
+    iterations of the usual length.
     """
 
     uid: str
@@ -96,6 +98,7 @@ class TaskRequest:
     ranks: int = 1
     hide: Callable[[str], str] = str
     preload: Preload | None = None
+    remaining: float = 0.0
 
 
 class ExitReason(str, Enum):

@@ -98,7 +98,7 @@ class SlotEngine(ABC):
         outcome = None
         while outcome is None:
             await self._ready()
-            async with self._slots.hold(request.resources) as gpu_ids:
+            async with self._slots.hold(request.resources, request.remaining) as gpu_ids:
                 outcome = await self._run_in_slot(request, gpu_ids, on_start, on_spawn)
         if self._closed is not None:  # how the process ended then says nothing about the task
             return TaskOutcome(ExitReason.LOST, outcome.seconds, message=self._closed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import OrderedDict
 from contextlib import asynccontextmanager
 from dataclasses import field
@@ -21,12 +22,22 @@ if TYPE_CHECKING:
 @dataclass(eq=False)
 class _Waiter:
     resources: Resources
+    remaining: float
+    expires: int
     turn: anyio.Event = field(default_factory=anyio.Event)
     gpu_ids: tuple[str, ...] = ()
 
 
+PATIENCE = 4
+"""The n-th request in the queue is served after at most this many times n others."""
+
+
 class Slots:
-    """First come, first served, and strictly so: a big request at the head is never overtaken, so none starves."""
+    """The longest work first, so that it is not left over at the end; of equal work, first come, first served.
+
+    None starves: after `PATIENCE`, the request that has waited longest is the next. Smaller ones do not pass the next,
+    however long it takes until its resources are free.
+    """
 
     def __init__(self, capacity: Capacity) -> None:
         self._capacity = capacity
@@ -35,6 +46,9 @@ class Slots:
         self._free_memory_mb = capacity.memory_mb
         # not a plain dict, in which finding the first entry means skipping all those removed before
         self._queue: OrderedDict[_Waiter, None] = OrderedDict()
+        self._by_length: list[tuple[float, int, _Waiter]] = []
+        """A heap; those that have left the queue stay until they come to its top."""
+        self._asked = self._served = 0
         self._closed: str | None = None
 
     @property
@@ -42,14 +56,18 @@ class Slots:
         return self._capacity.cores - self._free_cores
 
     @asynccontextmanager
-    async def hold(self, resources: Resources) -> AsyncIterator[tuple[str, ...]]:
+    async def hold(self, resources: Resources, remaining: float = 0.0) -> AsyncIterator[tuple[str, ...]]:
         """Wait for the resources and hold them during the block, which gets the ids of its GPUs.
+
+        `remaining`: how much has to run one after the other from this request on, in any unit.
 
         Raises EngineError if they can never be available, or once the slots are closed.
         """
         self.check(resources)
-        waiter = _Waiter(resources)
+        self._asked += 1
+        waiter = _Waiter(resources, remaining, expires=self._served + PATIENCE * (len(self._queue) + 1))
         self._queue[waiter] = None
+        heapq.heappush(self._by_length, (-remaining, self._asked, waiter))
         self._serve_queue()
         try:
             await waiter.turn.wait()
@@ -82,12 +100,19 @@ class Slots:
 
     def _serve_queue(self) -> None:
         while self._queue and self._closed is None:
-            waiter = next(iter(self._queue))
+            waiter = self._next()
             if not self._fits(waiter.resources):
                 return
             del self._queue[waiter]
+            self._served += 1
             self._take(waiter)
             waiter.turn.set()
+
+    def _next(self) -> _Waiter:
+        oldest = next(iter(self._queue))
+        while (longest := self._by_length[0][2]) not in self._queue:
+            heapq.heappop(self._by_length)
+        return oldest if self._served >= oldest.expires else longest
 
     def _fits(self, resources: Resources) -> bool:
         return (

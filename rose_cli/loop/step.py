@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 from contextlib import suppress
@@ -47,6 +48,10 @@ _JOB_END_SIGNALS = frozenset(
 )
 
 _EXIT_CODE_OF_SIGNAL_0 = 128
+
+
+_TELLING_ITERATIONS = 2
+"""A single one says little about the pace of a learner."""
 
 
 class StepResult(Enum):
@@ -220,7 +225,21 @@ class Attempt:
             ranks=self._plan.launched_ranks,
             hide=self._hide,
             preload=self._session.preloads.for_attempt(task, self._plan),
+            remaining=self._remaining(),
         )
+
+    def _remaining(self) -> float:
+        """The iterations up to the learner's `max_iter`, weighted by how slow it is, once two are known."""
+        learner, state = self._runner.learner, self._session.state
+        there, bound = state.learners[learner.name], state.bound(learner.name, learner.max_iter)
+        if bound is None:
+            return math.inf
+        left = bound - self._runner.context.iteration
+        if len(there.iterations) < _TELLING_ITERATIONS:
+            return left
+        own = sum(task.mean for task in there.durations.values())
+        usual = sum(state.durations[task].mean for task in there.durations)
+        return left * own / usual if usual else left
 
     async def _on_start(self, command: Command, watched: WatchedAttempt) -> None:
         if self._session.recorder.nearly_full:

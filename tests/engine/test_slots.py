@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rose_cli.engine.base import Capacity, Resources
-from rose_cli.engine.slots import Slots
+from rose_cli.engine.slots import PATIENCE, Slots
 from rose_cli.util.errors import EngineError
 
 pytestmark = pytest.mark.anyio
@@ -94,6 +94,40 @@ async def test_ten_thousand_may_wait_and_be_cancelled() -> None:
         holders[0].let_go.set()
         holders[-1].let_go.set()
     assert log == [holders[0], holders[-1]]
+
+
+async def test_the_longest_work_is_served_first() -> None:
+    slots, order = Slots(Capacity(cores=1)), list[float]()
+
+    async def ask(remaining: float) -> None:
+        async with slots.hold(Resources(), int(remaining)):
+            order.append(remaining)
+
+    async with anyio.create_task_group() as tasks:
+        async with slots.hold(Resources()):
+            for remaining in (1.1, 3.1, 2.1, 3.2, 1.2):
+                tasks.start_soon(ask, remaining)
+            await anyio.wait_all_tasks_blocked()
+        await anyio.wait_all_tasks_blocked()
+    assert order == [3.1, 3.2, 2.1, 1.1, 1.2], "of equal ones, the first that came"
+
+
+async def test_the_shortest_work_is_served_in_time() -> None:
+    slots, order = Slots(Capacity(cores=1)), list[str]()
+
+    async def ask(name: str, remaining: float, times: int) -> None:
+        for _ in range(times):
+            async with slots.hold(Resources(), remaining):
+                order.append(name)
+                await anyio.lowlevel.checkpoint()
+
+    async with anyio.create_task_group() as tasks, slots.hold(Resources()):
+        for name in ("a", "b", "c"):
+            tasks.start_soon(ask, name, 10.0, 40)
+        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(ask, "short", 1.0, 1)
+        await anyio.wait_all_tasks_blocked()
+    assert order.index("short") == PATIENCE * 4, "it was the fourth in the queue"
 
 
 requests = st.builds(
