@@ -318,7 +318,8 @@ def main() -> NoReturn:
     if os.environ.get(f"_{name.replace('-', '_').upper()}_COMPLETE", "").startswith("complete_"):
         from rose_cli.completion import answer
 
-        sys.exit(answer(lambda: app(prog_name=name)))
+        line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")
+        sys.exit(answer(lambda: only_called(line.split()[1:], app)(prog_name=name)))
     replace_closed_streams()
     escape_unencodable()
     code: int = ExitCode.OK

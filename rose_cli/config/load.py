@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import sys
 from dataclasses import replace
 from functools import cache
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -53,18 +54,17 @@ def load(document: Document, invalid: InvalidPaths = NO_PATHS) -> Loaded:
 
 @cache
 def _build_models() -> None:
-    """Without plugins of pydantic: looking for them takes longer, and what others install is none of a campaign file's
-    business."""
-    name = "PYDANTIC_DISABLE_PLUGINS"
-    before = os.environ.get(name)
-    os.environ[name] = "1"
+    """Without plugins of pydantic: looking for them takes as long as the building, and what others install is none of a
+    campaign file's business."""
+    name, loader = "pydantic.plugin._loader", ModuleType("loader without plugins")
+    vars(loader)["get_plugins"] = tuple
+    if name not in sys.modules:
+        sys.modules[name] = loader
     try:
         Campaign.model_rebuild()
     finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+        if sys.modules.get(name) is loader:
+            del sys.modules[name]
 
 
 def declared_tasks(document: Document) -> frozenset[str]:
