@@ -7,11 +7,13 @@ stored in build/benchmarks/results/, and after each section, so that nothing is 
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
 import time
 from pathlib import Path
 
-from benchmarks import large, opponents, overhead, scale, start, warm
+from benchmarks import large, opponents, overhead, scale, screen, start, warm
 from benchmarks.measure import BUILD, BUSY, BenchmarkError, Others, machine, rose_version
 from benchmarks.report import Result, Section, Size, page
 
@@ -19,6 +21,7 @@ SECTIONS: tuple[Section, ...] = (
     overhead.SECTION,
     warm.SECTION,
     start.SECTION,
+    screen.SECTION,
     scale.SECTION,
     large.SECTION,
     opponents.PROCESSES,
@@ -28,6 +31,8 @@ SECTIONS: tuple[Section, ...] = (
 
 def main() -> int:
     chosen = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which ends the program that is being measured, too
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else whatever is measured is compiled at each start
     description = machine()
     failed = []
     for section in SECTIONS:

@@ -59,16 +59,23 @@ class Reading:
 
 
 def measured(
-    command: Sequence[str], directory: Path, environment: Mapping[str, str] | None = None, limit: float = 300
+    command: Sequence[str],
+    directory: Path,
+    environment: Mapping[str, str] | None = None,
+    limit: float = 300,
+    terminal: int | None = None,
 ) -> Reading:
-    """Run a program to its end. Its output goes to a file, which is quoted if it fails, its caches to the directory."""
+    """Run a program to its end. Its output goes to a file, which is quoted if it fails, its caches to the directory.
+
+    `terminal` is a descriptor that takes the place of the file.
+    """
     said = directory / OUTPUT
     environment = environment or {**os.environ, "XDG_CACHE_HOME": str(directory / "cache")}
     started = time.perf_counter()
     with said.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=directory, env=dict(environment), start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL, stdout=output if terminal is None else terminal, stderr=subprocess.STDOUT,
         )  # fmt: skip
     try:
         ended, peak = _ends(process.pid, limit)
@@ -178,13 +185,17 @@ def machine() -> dict[str, str]:
 
 
 def rose_version() -> str:
+    """Its version and commit, and whether rose or its benchmarks were changed since; not the page that is written."""
     from rose_cli import __version__
 
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--exclude=*"],
-        cwd=REPOSITORY, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return f"{__version__} ({done.stdout.strip()})" if done.returncode == 0 else __version__
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", *words], cwd=REPOSITORY, capture_output=True, text=True, check=False
+        ).stdout.strip()
+
+    commit = git("rev-parse", "--short", "HEAD")
+    changed = ", changed" if git("status", "--porcelain", "--", "rose_cli", "benchmarks", "campaigns") else ""
+    return f"{__version__} ({commit}{changed})" if commit else __version__
 
 
 def _first(path: str, name: str) -> str:

@@ -110,7 +110,7 @@ def tool_once(tool: Tool, programs: Path, folder: Path, chains: int, iterations:
             **os.environ, "HOME": str(directory), "XDG_CACHE_HOME": str(directory / "cache"),
             "PATH": f"{programs}:{os.environ['PATH']}",
         }  # fmt: skip
-        return measured(shlex.split(command), directory, environment)
+        return measured(shlex.split(command), directory, environment, limit=240)
 
 
 def _once(tool: Tool, folder: Path, chains: int) -> Once | BenchmarkError:
@@ -182,7 +182,7 @@ def _versions(label: str, tool: Tool | None) -> str:
 
 
 def processes(size: Size) -> Rows:
-    chains, iterations, rounds = size.pick((2, 2, 1), (16, 8, 3), (16, 20, 7))
+    chains, iterations, rounds = size.pick((2, 2, 1), (16, 6, 2), (16, 20, 7))
     with scratch() as folder:
         own = {
             "rose; keeps every event, synced": partial(rose_once, folder, chains),
@@ -192,7 +192,7 @@ def processes(size: Size) -> Rows:
 
 
 def python_tasks(size: Size) -> Rows:
-    chains, iterations, rounds = size.pick((1, 2, 1), (4, 4, 2), (4, 10, 5))
+    chains, iterations, rounds = size.pick((1, 2, 1), (2, 4, 2), (4, 10, 5))
     with scratch() as folder:
 
         def rose(iterations: int, *, warm: bool) -> Reading:
@@ -211,8 +211,9 @@ PROCESSES = Section(
     text="""The chains of the first section with other tools: 16 chains of tasks (`true`), two tasks at a time, the
     output of each task in files, and what each tool keeps on disk by default. Each tool has an environment of its own,
     its newest release when this was written, and the fastest way of running the chains that its documentation has; the
-    scripts are in benchmarks/flows/. Wall time and CPU time of a task, the latter of all processes, are the difference
-    between a large and a small campaign, so they have no start-up in them; the second column has.""",
+    scripts are in benchmarks/flows/. Wall time and CPU time of a task, the latter of all processes that the tool waits
+    for, are the difference between a large and a small campaign, so they have no start-up in them; the second column
+    has.""",
     unfair="""To rose: only it and the plain loop wait for the disk, before and after each task. The others can lose in
     a power cut what has finished, and radical.asyncflow, Parsl and Dask keep nothing to resume from unless they are
     told to. To the others: they are made for more than one machine, where their cost of a task matters less; Dask and
@@ -225,7 +226,7 @@ PROCESSES = Section(
 PYTHON_TASKS = Section(
     name="opponents-python",
     title="Other tools: tasks that import scikit-learn",
-    text="""The program of the section on warm tasks, in 4 chains, two tasks at a time. With rose it is a program,
+    text="""The program of the section on warm tasks, in a few chains, two tasks at a time. With rose it is a program,
     started warm or cold; with radical.asyncflow a program, which is always started cold, or a function; with the tools
     whose two workers stay alive a function, whose imports are there from its second call on.""",
     unfair="""To rose: it starts a process for each task, with a directory, logs and synced records, while a function

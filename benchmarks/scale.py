@@ -25,7 +25,7 @@ def scale(size: Size) -> Rows:
 
 def learners(size: Size) -> Rows:
     """As many tasks in many learners as in ten, where the program has to do as much in all."""
-    few, iterations, many, rounds = size.pick((1, 2, 2, 1), (10, 100, 1_000, 3), (10, 1_000, 10_000, 3))
+    few, iterations, many, rounds = size.pick((1, 2, 2, 1), (10, 100, 1_000, 2), (10, 1_000, 10_000, 3))
     with scratch() as folder:
         start, small, large = in_turns(
             rounds,

@@ -19,7 +19,7 @@ from benchmarks.measure import (
     new_directory,
     scratch,
 )
-from benchmarks.overhead import a_task, in_new
+from benchmarks.overhead import a_task
 from benchmarks.report import Rows, Section, Size, compared
 
 if TYPE_CHECKING:
@@ -34,13 +34,23 @@ TUTORIAL = REPOSITORY / "campaigns" / "tutorial"
 def fit_once(folder: Path, chains: int, iterations: int, modules: str, *, warm: bool) -> Reading:
     """Chains of one task an iteration that imports these modules and computes next to nothing."""
     only = " numpy" if modules == NUMPY else ""
-    return in_new(
-        folder,
-        [*ROSE, "run", "campaign.yaml", "--run-dir", "run", "--output", "quiet"],
-        f"engine: {{kind: local, cores: 2}}\nmax_iter: {iterations}\nlearners: {chains}\n"
-        f"preload: {f'[{modules}]' if warm else 'false'}\n"
-        f'tasks: {{training: {{executable: "{{python}} {FIT}{only}"}}}}\n',
-    )
+    with new_directory(folder) as directory:
+        (directory / "campaign.yaml").write_text(
+            f"engine: {{kind: local, cores: 2}}\nmax_iter: {iterations}\nlearners: {chains}\n"
+            f"preload: {f'[{modules}]' if warm else 'false'}\n"
+            f'tasks: {{training: {{executable: "{{python}} {FIT}{only}"}}}}\n',
+            encoding="utf-8",
+        )
+        reading = measured([*ROSE, "run", "campaign.yaml", "--run-dir", "run", "--output", "quiet"], directory)
+        check_warm(directory)
+        return reading
+
+
+def check_warm(directory: Path) -> None:
+    """Raises BenchmarkError if a task that was to be started warm was not."""
+    for line in (directory / "run" / "journal.jsonl").read_text(encoding="utf-8").splitlines():
+        if reason := json.loads(line).get("cold"):
+            raise BenchmarkError(f"a task was started cold: {reason}")
 
 
 def tutorial_once(folder: Path, words: list[str], histories: list[object], *, warm: bool) -> Reading:
@@ -50,6 +60,7 @@ def tutorial_once(folder: Path, words: list[str], histories: list[object], *, wa
         words = words if warm else [*words, "--set", "preload=false"]
         run = [*ROSE, "run", "campaign.yaml", "--run-dir", "run", "--output", "quiet", *words]
         reading = measured(run, directory, limit=600)
+        check_warm(directory)
         measured([*ROSE, "status", "run", "--format", "json"], directory)
         learners = json.loads((directory / OUTPUT).read_text(encoding="utf-8"))["learners"]
         histories.append([(each["name"], each["history"]) for each in learners])
@@ -57,7 +68,7 @@ def tutorial_once(folder: Path, words: list[str], histories: list[object], *, wa
 
 
 def warm(size: Size) -> Rows:
-    chains, iterations, rounds = size.pick((1, 2, 1), (2, 8, 3), (4, 20, 7))
+    chains, iterations, rounds = size.pick((1, 2, 1), (2, 6, 3), (4, 20, 7))
     rows = []
     with scratch() as folder:
         for what, modules, bound in (("numpy", NUMPY, None), ("numpy and scikit-learn", SKLEARN, 20)):
@@ -75,7 +86,7 @@ def warm(size: Size) -> Rows:
         histories: list[object] = []
         words = size.pick(["--max-iter", "1", "--learner", "static"], [], [])
         cold, warm = in_turns(
-            size.pick(1, 3, 7),
+            size.pick(1, 2, 7),
             partial(tutorial_once, folder, words, histories, warm=False),
             partial(tutorial_once, folder, words, histories, warm=True),
         )
