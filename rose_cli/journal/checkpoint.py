@@ -119,6 +119,9 @@ def cache_directory() -> Path | None:
     base = os.environ.get("XDG_CACHE_HOME", "")
     try:
         folder = (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "rose"  # noqa: PTH117
+        above = next(each for each in folder.parents if each.exists())
+        if not folder.exists() and above.stat().st_uid != os.geteuid():  # as root by sudo, with the user's home
+            return None
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder if _is_own(folder.lstat(), stat.S_ISDIR) else None
     except (OSError, RuntimeError):  # RuntimeError: no home

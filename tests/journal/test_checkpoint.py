@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -267,8 +268,6 @@ def test_a_journal_with_the_same_first_record_does_not_get_the_state_of_another(
 
 class _Bomb:
     def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
-        import os
-
         return os.system, ("touch /tmp/rose-must-not-exist",)
 
 
@@ -301,6 +300,14 @@ def test_a_relative_place_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setenv("XDG_CACHE_HOME", "cache")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert cache_directory() == tmp_path / "home/.cache/rose"
+
+
+def test_nothing_is_created_in_the_home_of_another_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home/.cache"))
+    real = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: real + 1)
+    assert cache_directory() is None
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_only_the_user_can_read_it(journal: Path, cache: Path) -> None:
