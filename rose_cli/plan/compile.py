@@ -118,8 +118,10 @@ def _command_line(layers: Sequence[TaskFields]) -> tuple[CommandLine, bool]:
 
 def _last(layers: Sequence[TaskFields], field: str, default: Any) -> Any:  # noqa: ANN401 - the field's own type
     """The value in the last layer that defines the field, even if it is `null`."""
-    given = [getattr(layer, field) for layer in layers if field in layer.model_fields_set]
-    return given[-1] if given else default
+    for layer in reversed(layers):
+        if field in layer.model_fields_set:
+            return getattr(layer, field)
+    return default
 
 
 def _options(layers: Sequence[TaskFields], *, for_function: bool) -> dict[str, OptionValue]:

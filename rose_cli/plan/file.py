@@ -32,7 +32,7 @@ _DEEPEST = 3
 """The depth of the tables of what learners share: below it a value is on one line."""
 MOST_BYTES = 1 << 30
 """A plan of a million commands, the maximum, takes less."""
-MOST_CAMPAIGN_BYTES = 1 << 21
+MOST_CAMPAIGN_BYTES = 1 << 23
 CAMPAIGN_TEXT = "campaign.yaml"
 """The run's own copy of its campaign file, beside plan.json."""
 

@@ -541,9 +541,9 @@ def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
 
 def test_the_size_of_a_file_is_bounded(tmp_path: Path) -> None:
     file = tmp_path / "campaign.yaml"
-    file.write_bytes(b"a: 1\n#" + b"x" * ((1 << 20) - 6))
+    file.write_bytes(b"a: 1\n#" + b"x" * ((1 << 22) - 6))
     assert read_document(file).data == {"a": 1}
-    file.write_bytes(b"a: 1\n#" + b"x" * ((1 << 20) - 5))
+    file.write_bytes(b"a: 1\n#" + b"x" * ((1 << 22) - 5))
     with pytest.raises(CampaignError) as caught:
         read_document(file)
     assert [d.code for d in caught.value.diagnostics] == ["file-too-large"]
@@ -687,3 +687,48 @@ def test_a_path_that_cannot_be_followed(option: str, message: str) -> None:
 def test_an_empty_path_cannot_be_set() -> None:
     with pytest.raises(UsageError, match="no key is given"):
         document(BASE).with_value((), "1", "--set =1")
+
+
+# --- large files -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fast_parser() -> None:
+    if yaml_parser.new_parser is yaml_parser.PurePythonParser:
+        pytest.skip("PyYAML's own parser takes a minute")
+
+
+@pytest.mark.usefixtures("fast_parser")
+def test_a_file_of_sixty_thousand_lines_is_read_with_the_location_of_each_value() -> None:
+    learner = "- name: l{0}\n  seed: {0}\n  sim:\n    options:\n      --lr: 0.{0}\n      --n: {0}\n"
+    document = parse_document("learners:\n" + "".join(learner.format(number) for number in range(1, 10_001)), "c")
+    assert isinstance(document.data, dict)
+    learners = document.data["learners"]
+    assert isinstance(learners, list)
+    assert learners[9_999] == {"name": "l10000", "seed": 10_000, "sim": {"options": {"--lr": 0.1, "--n": 10_000}}}
+    span = document.value_span(("learners", 9_999, "sim", "options", "--n"))
+    assert (span.line, span.column, span.end_column) == (60_001, 12, 17)
+
+
+@pytest.mark.usefixtures("fast_parser")
+@pytest.mark.parametrize("form", ["{}: 1\n", "- {}\n"])
+def test_one_mapping_or_list_has_a_bound(form: str) -> None:
+    text = "".join(form.format(number) for number in range(1 << 16))
+    with pytest.raises(CampaignError) as caught:
+        parse_document(text + form.format(1 << 16), "c")
+    (found,) = caught.value.diagnostics
+    assert (found.code, found.message) == ("too-large", "more than 65536 entries in one mapping or list")
+    assert found.span is not None
+    assert found.span.line == (1 << 16) + 1
+    if ":" in form:
+        assert len(parse_document(text, "c").data) == 1 << 16  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("fast_parser")
+def test_the_whole_file_has_a_bound_too() -> None:
+    text = "".join(f"k{number}: [{'1, ' * 99}1]\n" for number in range(5_000))
+    with pytest.raises(CampaignError) as caught:
+        parse_document(text, "c")
+    assert [found.message for found in caught.value.diagnostics] == [
+        "more than 500000 keys and values, counting each use of an alias"
+    ]

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rose_cli.config.yaml.nodes import Node
-    from rose_cli.config.yaml.parser import Event
     from rose_cli.config.yaml.source import Source
     from rose_cli.util.errors import Diagnostic
 
@@ -26,12 +25,10 @@ _TAG = re.compile(r"![^ \t\r\n]*")
 _PROPERTIES = re.compile(r"(?:(?:&[0-9A-Za-z_-]+|![^ \t\r\n]*)(?:[ \t\r\n]+(?:#[^\r\n]*)?)*)+")
 
 
-def content_start(source: Source, event: Event) -> int:
-    """Where the node itself starts, after its anchor and its tag."""
-    if event.anchor is None and event.tag is None:
-        return event.start
-    properties = _PROPERTIES.match(source.text, event.start, event.end)
-    return properties.end() if properties else event.end
+def content_start(source: Source, start: int, end: int) -> int:
+    """Where a node itself starts, which is in this range after an anchor or a tag."""
+    properties = _PROPERTIES.match(source.text, start, end)
+    return properties.end() if properties else end
 
 
 def tag(source: Source, start: int, end: int) -> Diagnostic:

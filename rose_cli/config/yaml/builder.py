@@ -8,6 +8,8 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
+import yaml
+
 from rose_cli.config.yaml import pitfalls
 from rose_cli.config.yaml.anchors import Anchors, content_start, tag
 from rose_cli.config.yaml.nodes import (
@@ -21,7 +23,7 @@ from rose_cli.config.yaml.nodes import (
     followed,
     plain_value,
 )
-from rose_cli.config.yaml.parser import Event, Kind, SyntaxProblem, events
+from rose_cli.config.yaml.parser import Event, SyntaxProblem, Takers, parse
 from rose_cli.config.yaml.source import WHITESPACE
 from rose_cli.config.yaml.syntax_errors import explain
 from rose_cli.util.text import quoted
@@ -34,7 +36,10 @@ if TYPE_CHECKING:
 
 MAX_DEPTH = 32
 
-MAX_NODES = 50_000
+MAX_NODES = 500_000
+
+MAX_ENTRIES = 1 << 16
+"""Of one mapping or list."""
 
 MAX_ERRORS = 100
 
@@ -75,46 +80,43 @@ class _Builder:
         if directives:
             self._report_all(directives)
             raise _Stop
+        takers: Takers = {
+            yaml.DocumentStartEvent: self._begin_document,
+            yaml.ScalarEvent: self._scalar,
+            yaml.AliasEvent: self._alias,
+            yaml.MappingStartEvent: self._open,
+            yaml.SequenceStartEvent: self._open,
+            yaml.MappingEndEvent: self._close,
+            yaml.SequenceEndEvent: self._close,
+        }
         try:
-            for event in events(text):
-                self._take(event)
+            parse(text, takers)
         except SyntaxProblem as problem:
             self._report_all(self._syntax(problem))
             raise _Stop from None
         self._report_all(pitfalls.tab_indents(self.source, self.multiline, len(text)))
         self._report_all(islice(self.anchors.unused(), MAX_ERRORS))
 
-    def _take(self, event: Event) -> None:
-        if event.kind is Kind.SCALAR:
-            self._scalar(event)
-        elif event.kind is Kind.ALIAS:
-            self._alias(event)
-        elif event.kind is Kind.END:
-            self._close(event)
-        elif event.kind is Kind.DOCUMENT:
-            self._begin_document(event)
-        else:
-            self._open(event)
-
     def _begin_document(self, event: Event) -> None:
         self.documents += 1
         if self.documents > 1:
-            self._stop("second-document", "a second document starts here", event.start, "a campaign is one document")
+            start = event.start_mark.index
+            self._stop("second-document", "a second document starts here", start, "a campaign is one document")
 
     def _scalar(self, event: Event) -> None:
-        start = self._content_start(event)
-        if event.style == "plain":
-            node = ScalarNode(SourceRange(self.source, start, event.end), plain_value(event.value), "plain")
+        start, end = self._content_start(event), event.end_mark.index
+        if not event.style:
+            node = ScalarNode(SourceRange(self.source, start, end), plain_value(event.value), "plain")
             if self.has_pitfalls and len(self.diagnostics) < MAX_ERRORS:
                 self._report_all(pitfalls.in_plain_text(self.source, node.at))
         else:
-            node = self._quoted(event, start)
+            node = self._quoted(event, start, end)
         self._attach(node, event.anchor)
-        self.last_end = event.end
+        self.last_end = end
 
-    def _quoted(self, event: Event, start: int) -> ScalarNode:
+    def _quoted(self, event: Event, start: int, end: int) -> ScalarNode:
         """A string in quotes, or one after `|` or `>`, which to the parser ends where the next event starts."""
-        text = self.source.text[start : event.end].rstrip(WHITESPACE)
+        text = self.source.text[start:end].rstrip(WHITESPACE)
         at = SourceRange(self.source, start, start + len(text))
         if "\n" in text:
             self.multiline.append((at.start, at.end))
@@ -125,35 +127,39 @@ class _Builder:
         return ScalarNode(at, event.value, event.style)
 
     def _alias(self, event: Event) -> None:
-        at, name = SourceRange(self.source, event.start, event.end), event.anchor or ""
+        at = SourceRange(self.source, event.start_mark.index, event.end_mark.index)
+        name = event.anchor or ""
         target = self.anchors.target(name)
         if target is None:
             self._report(self.anchors.no_target(name, at))
             self._attach(ScalarNode(at, None, "plain"), None)
         else:
-            self._check_depth(len(self.open_nodes) + target.height, event.start)
+            self._check_depth(len(self.open_nodes) + target.height, at.start)
             self._attach(AliasNode(at, target), None)
-        self.last_end = event.end
+        self.last_end = at.end
 
     def _open(self, event: Event) -> None:
-        start = self._content_start(event)
+        start, flow = self._content_start(event), bool(event.flow_style)
         self._check_depth(len(self.open_nodes) + 1, start)
-        kind = OpenMapping if event.kind is Kind.MAPPING else OpenList
-        self.open_nodes.append(kind(self.source, self._report, start, event.anchor, flow=event.flow))
-        self.last_end = start + event.flow
+        kind = OpenMapping if type(event) is yaml.MappingStartEvent else OpenList
+        self.open_nodes.append(kind(self.source, self._report, start, event.anchor, flow=flow))
+        self.last_end = start + flow
 
     def _close(self, event: Event) -> None:
-        top = self.open_nodes.pop()
+        top, end = self.open_nodes.pop(), event.end_mark.index
         if top.flow:
-            self.last_end = event.end
-        self._attach(top.node(event.end), top.anchor)
+            self.last_end = end
+        self._attach(top.node(end), top.anchor)
 
     def _content_start(self, event: Event) -> int:
-        start = content_start(self.source, event)
+        first: int = event.start_mark.index
+        if event.anchor is None and event.tag is None:
+            return first
+        start = content_start(self.source, first, event.end_mark.index)
         if event.tag is not None:
-            self._report(tag(self.source, event.start, start))
+            self._report(tag(self.source, first, start))
         if event.anchor is not None:
-            self._report_all(self.anchors.begin(event.anchor, event.start, start))
+            self._report_all(self.anchors.begin(event.anchor, first, start))
         return start
 
     def _attach(self, node: Node, anchor: str | None) -> None:
@@ -168,6 +174,9 @@ class _Builder:
         top.add(node)
         self.nodes += 1
         # Aliases count as what they refer to, each time: ten lines of them can amount to 10**10 values.
+        if top.size > MAX_ENTRIES and len(top) > MAX_ENTRIES:
+            message = f"more than {MAX_ENTRIES} entries in one mapping or list"
+            self._stop("too-large", message, node.at.start, "is this the campaign file?")
         if self.nodes > MAX_NODES or top.size > MAX_NODES:
             message = f"more than {MAX_NODES} keys and values, counting each use of an alias"
             self._stop("too-large", message, node.at.start, "is this the campaign file?")
@@ -242,12 +251,18 @@ class OpenNode:
 
     def add(self, node: Node) -> None:
         """Add the next node, and report errors in its position."""
+        self.end = node.at.end
+        if type(node) is ScalarNode:
+            self.size += 1
+            if self.flow and node.style == "plain":
+                self._watch_parentheses(node.at)
+            return
         self.size += node.size
         if node.height >= self.height:
             self.height = node.height + 1
-        self.end = node.at.end
-        if self.flow and isinstance(node, ScalarNode) and node.style == "plain":
-            self._watch_parentheses(node.at)
+
+    def __len__(self) -> int:
+        raise NotImplementedError
 
     def node(self, end: int) -> Node:
         """`end` is where the closing bracket ends; a node without one ends with its last child."""
@@ -284,6 +299,9 @@ class OpenList(OpenNode):
         super().add(node)
         self.items.append(node)
 
+    def __len__(self) -> int:
+        return len(self.items)
+
     def node(self, end: int) -> ListNode:
         return ListNode(self._range(end), tuple(self.items), self.size, self.height, self.flow)
 
@@ -295,6 +313,9 @@ class OpenMapping(OpenNode):
         super().__init__(source, report, start, anchor, flow=flow)
         self.entries: dict[str | int, Entry] = {}
         self.key: Key | None = None
+
+    def __len__(self) -> int:
+        return len(self.entries)
 
     def node(self, end: int) -> MappingNode:
         return MappingNode(self._range(end), self.entries, self.size, self.height, self.flow)
@@ -311,6 +332,8 @@ class OpenMapping(OpenNode):
 
     def _new_name(self, node: Node) -> str | int | None:
         name = node.value if isinstance(node, ScalarNode) else None
+        if type(name) is str and name not in self.entries and name != "<<" and node.style not in _BLOCKS:  # type: ignore[union-attr]
+            return name
         error = _odd_key(node)
         if error is not None:
             self._wrong("odd-key", error[0], node.at, error[1])
@@ -340,6 +363,9 @@ class OpenMapping(OpenNode):
         return node._replace(at=SourceRange(self.source, offset, offset))
 
 
+_BLOCKS = ("|", ">")
+
+
 def _odd_key(node: Node) -> tuple[str, str] | None:
     """What is wrong with a key, and what to do."""
     if not isinstance(node, ScalarNode):
@@ -351,7 +377,7 @@ def _odd_key(node: Node) -> tuple[str, str] | None:
             message,
             f"write '{','.join(map(str, numbers))}' for these iterations" if is_listed else pitfalls.QUOTE_IT,
         )
-    if node.style in ("|", ">"):
+    if node.style in _BLOCKS:
         return "a key must be on one line", "write 'key: value'"
     value = node.value
     if isinstance(value, str):

@@ -7,8 +7,7 @@ constructors run code.
 from __future__ import annotations
 
 import re
-from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import yaml
 from yaml.parser import Parser as _YamlParser
@@ -17,9 +16,7 @@ from yaml.scanner import Scanner as _YamlScanner
 from yaml.scanner import ScannerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from rose_cli.config.yaml.nodes import Style
+    from collections.abc import Callable, Mapping
 
 # The reader ends its buffer with a NUL.
 _SPACES = re.compile(r" *")
@@ -39,28 +36,6 @@ _COLON_IN_FLOW = re.compile(r":[,?\[\]{}]")
 _DOCUMENT_MARK = re.compile(r"(?:---|\.\.\.)[\0 \t\r\n]")
 
 
-class Kind(Enum):
-    DOCUMENT = "document"
-    SCALAR = "scalar"
-    ALIAS = "alias"
-    MAPPING = "mapping"
-    LIST = "list"
-    END = "end"  # of a mapping or a list
-
-
-class Event(NamedTuple):
-    """`start` includes the anchor and the tag; `end` of a mapping or a list is that of its first token."""
-
-    kind: Kind
-    start: int
-    end: int
-    anchor: str | None = None
-    tag: str | None = None
-    value: str = ""
-    style: Style = "plain"
-    flow: bool = False
-
-
 class SyntaxProblem(Exception):  # noqa: N818 - a signal on its way to a diagnostic
     """The parser's message, its offset, and what it was parsing since which offset."""
 
@@ -72,8 +47,11 @@ class SyntaxProblem(Exception):  # noqa: N818 - a signal on its way to a diagnos
         self.since = since
 
 
+Event: TypeAlias = Any  # PyYAML's events have no common typed base
+
+
 class EventParser(Protocol):
-    def get_event(self) -> Any: ...  # noqa: ANN401 - PyYAML's events have no common typed base
+    def get_event(self) -> Event: ...
 
 
 class PurePythonParser(_YamlReader, _YamlScanner, _YamlParser):
@@ -155,35 +133,23 @@ def _fastest_parser() -> Callable[[str], EventParser]:
 
 new_parser = _fastest_parser()
 
-_KINDS: dict[type, Kind] = {
-    yaml.DocumentStartEvent: Kind.DOCUMENT,
-    yaml.ScalarEvent: Kind.SCALAR,
-    yaml.AliasEvent: Kind.ALIAS,
-    yaml.MappingStartEvent: Kind.MAPPING,
-    yaml.SequenceStartEvent: Kind.LIST,
-    yaml.MappingEndEvent: Kind.END,
-    yaml.SequenceEndEvent: Kind.END,
-}
+Takers: TypeAlias = "Mapping[type[yaml.Event], Callable[[Event], object]]"
 
 
-def events(text: str) -> Iterator[Event]:
-    """The events of a text of printable characters. Raises `SyntaxProblem` if it is not YAML."""
+def parse(text: str, takers: Takers) -> None:
+    """Give each event of a text of printable characters to its taker. Raises `SyntaxProblem` if it is not YAML.
+
+    The start of an event includes its anchor and its tag; the end of a mapping or a list is that of its first token.
+    Their marks have offsets into the text. There are two events for each line of a file: nothing is between the parser
+    and the takers.
+    """
     parser = new_parser(_BLANK_LINE.sub(lambda blank: " " * len(blank.group()), text))
+    next_event, taker_of = parser.get_event, takers.get
     try:
-        while (event := parser.get_event()) is not None:
-            kind = _KINDS.get(type(event))
-            if kind is not None:
-                yield _event(kind, event)
+        while (event := next_event()) is not None:
+            if (take := taker_of(type(event))) is not None:
+                take(event)
     except yaml.MarkedYAMLError as error:
         since = error.context_mark.index if error.context_mark else None
         at = error.problem_mark.index if error.problem_mark else since or 0
         raise SyntaxProblem(error.problem or "", at, error.context or "", since) from None
-
-
-def _event(kind: Kind, event: Any) -> Event:  # noqa: ANN401
-    start, end = event.start_mark.index, event.end_mark.index
-    if kind is Kind.SCALAR:
-        return Event(kind, start, end, event.anchor, event.tag, event.value, event.style or "plain")
-    if kind in (Kind.MAPPING, Kind.LIST):
-        return Event(kind, start, end, event.anchor, event.tag, flow=bool(event.flow_style))
-    return Event(kind, start, end, event.anchor if kind is Kind.ALIAS else None)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-MAX_BYTES = 1 << 20
+MAX_BYTES = 1 << 22
 
 WHITESPACE = " \t\r\n"  # what YAML takes for whitespace; str.strip() takes more
 
