@@ -480,7 +480,7 @@ def _check_command(command: m.CommandPlan) -> str | None:
     if command.function and (
         command.shell or command.args or len(command.words) != 2 or not is_function_reference(command.words[1])
     ):
-        return "does not name one function"
+        return "names no function of a module"
     return None
 
 
