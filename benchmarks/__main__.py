@@ -59,7 +59,8 @@ def measure(section: Section, size: Size) -> Result:
     result = Result(section.name, size.name.lower(), rose_version(), time.strftime("%Y-%m-%d", time.gmtime()), 0, 0)
     others, started = Others(), time.perf_counter()
     try:
-        result.rows = section.run(size)
+        for row in section.run(size):
+            result.rows.append(row)
     except BenchmarkError as error:
         result.failed = str(error)
     except Exception as error:  # noqa: BLE001 - a benchmark that is broken is to be mended, and the rest is of use

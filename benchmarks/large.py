@@ -98,16 +98,15 @@ def _story(run: RunDirectory, plan: Plan, iterations: int) -> Iterator[tuple[flo
 LOADS = (sys.executable, "-c", "import json\nfor line in open('run/journal.jsonl', 'rb'): json.loads(line)")
 
 
-def large_runs(size: Size) -> Rows:
+def large_runs(size: Size) -> Iterator[list[str]]:
     rounds = size.pick(1, 3, 7)
-    rows = []
     for learners, iterations in size.pick([(2, 3)], [(50, 280), (10_000, 2)], [(50, 2_800), (10_000, 20)]):
         with scratch() as folder:
             write_run(folder, learners, iterations)
-            rows += _commands(folder, f"{learners:,} × {iterations}", rounds)
+            yield from _commands(folder, f"{learners:,} × {iterations}", rounds)
             if learners <= 50:
-                rows += [_memory(RunDirectory.at(folder / "run")), _appending(folder, size.pick(3, 300, 3_000))]
-    return rows
+                yield _memory(RunDirectory.at(folder / "run"))
+                yield _appending(folder, size.pick(3, 300, 3_000))
 
 
 def _commands(folder: Path, run: str, rounds: int) -> Rows:

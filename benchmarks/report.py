@@ -33,14 +33,17 @@ class Size(Enum):
 
 @dataclass(frozen=True)
 class Section:
-    """`text` says what is measured, and `unfair` to whom the comparison is not fair."""
+    """`text` says what is measured, and `unfair` to whom the comparison is not fair.
+
+    `run` gives its rows one after the other: those before an error are kept.
+    """
 
     name: str
     title: str
     text: str
     unfair: str
     columns: tuple[str, ...]
-    run: Callable[[Size], Rows]
+    run: Callable[[Size], Iterable[list[str]]]
 
 
 @dataclass
@@ -130,7 +133,11 @@ def _measured(result: Result | None) -> str:
     if result is None:
         return "Not measured."
     by = f"on {result.date} with rose {result.rose} ({result.size}, {result.seconds:.0f} s)."
-    said = f"Measured {by}" if not result.failed else f"Not measured: {_cell(result.failed)}. Tried {by}"
+    said = (
+        f"Measured {by}"
+        if not result.failed
+        else f"Not measured{' to the end' if result.rows else ''}: {_cell(result.failed)}. Tried {by}"
+    )
     if result.others > BUSY:
         said += (
             f" **Other programs used {result.others:.0%} of the machine meanwhile:"

@@ -20,10 +20,10 @@ from benchmarks.measure import (
     scratch,
 )
 from benchmarks.overhead import a_task
-from benchmarks.report import Rows, Section, Size, compared
+from benchmarks.report import Section, Size, compared
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 FIT = Path(__file__).parent / "flows" / "fit.py"
 NUMPY = "numpy, numpy.random"
@@ -67,9 +67,8 @@ def tutorial_once(folder: Path, words: list[str], histories: list[object], *, wa
         return reading
 
 
-def warm(size: Size) -> Rows:
+def warm(size: Size) -> Iterator[list[str]]:
     chains, iterations, rounds = size.pick((1, 2, 1), (2, 6, 3), (4, 20, 7))
-    rows = []
     with scratch() as folder:
         for what, modules, bound in (("numpy", NUMPY, None), ("numpy and scikit-learn", SKLEARN, 20)):
             once = partial(fit_once, folder, chains, modules=modules)
@@ -80,7 +79,7 @@ def warm(size: Size) -> Rows:
             )  # fmt: skip
             tasks = chains * (iterations - 1)
             ours, theirs = a_task(_wall, cold, cold_small, tasks), a_task(_wall, warm, warm_small, tasks)
-            rows.append(compared(f"a task that imports {what}", ours, theirs, "ms", at_least=bound))
+            yield compared(f"a task that imports {what}", ours, theirs, "ms", at_least=bound)
             if size is Size.TINY:
                 break
         histories: list[object] = []
@@ -93,9 +92,8 @@ def warm(size: Size) -> Rows:
     if any(history != histories[0] for history in histories):
         message = f"the metric of the tutorial is not the same in each run: {histories}"
         raise BenchmarkError(message)
-    rows.append(compared("the tutorial's campaign, start to end", _walls(cold), _walls(warm), "s", at_least=5))
-    rows.append(compared("its CPU time, tasks included", _cpus(cold), _cpus(warm), "s"))
-    return rows
+    yield compared("the tutorial's campaign, start to end", _walls(cold), _walls(warm), "s", at_least=5)
+    yield compared("its CPU time, tasks included", _cpus(cold), _cpus(warm), "s")
 
 
 def _wall(reading: Reading) -> float:
