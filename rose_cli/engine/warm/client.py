@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import anyio
 
 from rose_cli.engine.function import RETURN_FILE
-from rose_cli.engine.launch import open_outputs
+from rose_cli.engine.launch import open_outputs, short_of
 from rose_cli.engine.warm.command import ColdError, check_script, warm_command
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.files import open_unshared, read_regular
@@ -125,6 +125,8 @@ class WarmStarts:
             except _LostServerError as error:
                 if last or self._closed:
                     raise ColdError(str(error)) from error
+            except OSError as error:  # too many open files, for instance
+                raise ColdError(short_of(error)) from error
             else:
                 server.record.losses = 0
                 return process
@@ -219,15 +221,16 @@ class _Server:
         self._is_ready = False
         self._is_waiting = False
         self._tokens = count(1)
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with ExitStack() as stack:
-            stack.callback(theirs.close)
-            outputs = []
-            for name in ("server.out", "server.err"):
-                outputs.append(open_unshared(directory / name, os.O_WRONLY | os.O_TRUNC))
-                stack.callback(os.close, outputs[-1])
-                (directory / name).unlink()  # it has to stay empty
+        with ExitStack() as opened, ExitStack() as stack:
             try:
+                ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                opened.callback(ours.close)
+                stack.callback(theirs.close)
+                outputs = []
+                for name in ("server.out", "server.err"):
+                    outputs.append(open_unshared(directory / name, os.O_WRONLY | os.O_TRUNC))
+                    stack.callback(os.close, outputs[-1])
+                    (directory / name).unlink()  # it has to stay empty
                 self._process = subprocess.Popen(
                     [command.argv[0], "-ISB", _FIRST_PROGRAM, command.program, command.argv[0], _PACKAGE,
                      str(theirs.fileno())], executable=command.program, cwd="/", env=environment,
@@ -235,11 +238,12 @@ class _Server:
                     stdin=subprocess.DEVNULL, stdout=outputs[0], stderr=outputs[1],
                 )  # fmt: skip
             except (OSError, ValueError, MemoryError) as error:
-                ours.close()
                 raise ColdError(f"'{command.program}' could not be started: {error}") from error
+            opened.pop_all()
         add_helper(self._process)
         ours.setblocking(False)
-        ours.send(marshal.dumps(list(modules), 2))
+        with suppress(OSError):  # it may have ended by now, as waiting for its answer shows
+            ours.send(marshal.dumps(list(modules), 2))
         self._socket: socket.socket | None = ours
         self._deadline = anyio.current_time() + _START_SECONDS
 

@@ -5,6 +5,7 @@ They preload modules of an environment that these tests make, with an interprete
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shutil
@@ -28,6 +29,7 @@ from tests.processes import gone
 from tests.work import time_for_programs
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
 
     from rose_cli.engine.base import Engine, TaskOutcome, TaskRequest
@@ -83,6 +85,10 @@ def servers() -> list[int]:
     """The oldest first: what a server forks is taken for one until it becomes the task."""
     found = ProcessScan().find(lambda tag: tag.startswith(run_tag(RUN_ID)) and tag.endswith("(warm starts)"))
     return [process.pid for process in sorted(found, key=lambda process: (process.start_ticks, process.pid))]
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def asked(folder: Folder, python: Path, code: str, *modules: str, **changes: Any) -> TaskRequest:
@@ -284,6 +290,48 @@ async def test_a_long_environment_arrives(open_engine: OpenEngine, folder: Folde
 
 
 # ---- hung, stopped, killed
+
+
+async def test_an_interpreter_that_ends_at_once_makes_the_start_cold(
+    open_engine: OpenEngine, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def until_ended(process: subprocess.Popen[bytes]) -> None:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # before rose sends it anything
+
+    program = folder.path / "python3"
+    shutil.copy("/bin/true", program)
+    monkeypatch.setattr(client, "add_helper", until_ended)
+    async with open_engine() as engine:
+        assert await shown(engine, asked(folder, program, "1")) == ("", "the process for warm starts ended")
+
+
+async def test_without_its_files_a_server_makes_the_start_cold(
+    open_engine: OpenEngine, folder: Folder, tmp_path: Path
+) -> None:
+    async with open_engine() as engine:
+        shutil.rmtree(tmp_path / "engine")
+        before = descriptors()
+        _, reason = await shown(engine, asked(folder, Path(sys.executable), "1", "json"))
+        assert reason is not None
+        assert "server.out" in reason
+        assert descriptors() == before
+
+
+async def test_no_descriptor_is_left_for_a_request(
+    open_engine: OpenEngine, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_pipe() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    request = asked(folder, Path(sys.executable), "1", "json")
+    async with open_engine() as engine:
+        assert await shown(engine, request) == ("", None)
+        with monkeypatch.context() as patch:
+            patch.setattr("rose_cli.engine.warm.client.os.pipe", no_pipe)
+            outcome = await run(engine, request)  # Popen needs a pipe as well
+        assert outcome.reason is ExitReason.NOT_STARTED
+        assert "ulimit -n" in (outcome.cold_because or "")
+        assert await shown(engine, request) == ("", None)
 
 
 async def test_a_server_that_hangs_in_an_import_is_given_up(
