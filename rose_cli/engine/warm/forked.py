@@ -151,12 +151,23 @@ class Forked:
             self.function, self._arguments = runpy._run_module_as_main, (request.words[0],)  # type: ignore[attr-defined] # noqa: SLF001
             return
         if request.mode == "-c":
-            code = compile(request.words[0] + "\n", "<string>", "exec", dont_inherit=True)
+            text = request.words[0] + "\n"
+            code = compile(text, "<string>", "exec", dont_inherit=True)
+            if sys.version_info >= (3, 13):
+                _show_in_tracebacks(code, text)
         else:
             path = str(self._fresh_main["__file__"])
             with open(path, "rb") as file:
                 code = compile(file.read(), path, "exec", dont_inherit=True)
         self.function, self._arguments = exec, (code, self._main)
+
+
+def _show_in_tracebacks(code: CodeType, text: str) -> None:
+    """Make the lines of a command known, as the interpreter does since Python 3.13."""
+    import linecache
+
+    known_by: Any = code if hasattr(linecache, "_interactive_cache") else code.co_filename
+    linecache._register_code(known_by, text, code.co_filename)  # type: ignore[attr-defined] # noqa: SLF001
 
 
 def _script_path(path: str) -> str:
