@@ -84,7 +84,7 @@ class CachedReading:
         first = journal.readline(_CHUNK_BYTES)
         self._file = folder / f"{hashlib.sha256(first).hexdigest()[:32]}.state"
         found = None
-        with suppress(OSError, ValueError, TypeError, KeyError, MemoryError):
+        with suppress(Exception):  # whatever a damaged or forged one raises, the journal has the same
             found = self._restored(self._file, journal)
         if found is None:
             self._digest = hashlib.sha256()
@@ -109,9 +109,11 @@ class CachedReading:
         if not restored.continues(self.state):
             return None
         restored.recall_from(self._journal)
-        self.state = restored
-        os.utime(path)
-        return JournalContents(records, size, last=_last_line(journal, size))
+        found = JournalContents(records, size, last=_last_line(journal, size))
+        with suppress(OSError):  # on a read-only disk, or another rose has deleted it
+            os.utime(path)
+        self.state = restored  # last: after an error the journal is read from its start, on top of `state`
+        return found
 
 
 def cache_directory() -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 from pathlib import Path
@@ -155,6 +156,21 @@ def noise(cache: Path) -> None:
     only(cache).write_bytes(b"[1, 2]\n" + bytes(range(256)) * 100)
 
 
+def nested(cache: Path) -> None:
+    only(cache).write_bytes(b"[" * 4000 + b"\n")
+
+
+def without_attributes(cache: Path) -> None:
+    """A state, with all its checksums right, that has nothing that a state has."""
+    import hashlib
+    import json
+
+    body = pickle.dumps((5, RunState.__new__(RunState)))
+    header = json.loads(only(cache).read_bytes().split(b"\n", 1)[0])
+    header["body"] = hashlib.sha256(body).hexdigest()
+    only(cache).write_bytes(json.dumps(header).encode() + b"\n" + body)
+
+
 def other_version(cache: Path) -> None:
     header, body = only(cache).read_bytes().split(b"\n", 1)
     only(cache).write_bytes(header.replace(b'"reader": "', b'"reader": "0') + b"\n" + body)
@@ -181,8 +197,8 @@ def symbolic_link(cache: Path) -> None:
 
 
 WRONGS = (
-    deleted, emptied, cut, cut_in_half, one_bit, noise, other_version, of_a_directory, writable_by_others,
-    in_a_directory_for_all, symbolic_link,
+    deleted, emptied, cut, cut_in_half, one_bit, noise, nested, without_attributes, other_version, of_a_directory,
+    writable_by_others, in_a_directory_for_all, symbolic_link,
 )  # fmt: skip
 
 
@@ -294,6 +310,17 @@ def test_without_a_place_for_it_the_journal_is_read(journal: Path, monkeypatch: 
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/none")
     for _ in range(2):
         assert Reading(journal).records == len(lines(journal))
+
+
+def test_on_a_read_only_disk_nothing_counts_twice(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Reading(journal)
+
+    def read_only(*_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "utime", read_only)
+    again = Reading(journal)
+    assert (again.records, again.text) == (0, in_full(journal))
 
 
 def test_a_relative_place_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
