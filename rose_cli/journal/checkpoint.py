@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 MOST_CHECKPOINTS = 32
 """The oldest are deleted."""
 
+MOST_BYTES = 1 << 30
+"""Of all checkpoints but the latest, which is always kept."""
+
 _MOST_HEADER_BYTES = 1 << 12
 
 _CHUNK_BYTES = 1 << 20
@@ -93,7 +96,7 @@ class CachedReading:
         return found
 
     def _restored(self, path: Path, journal: BinaryIO) -> JournalContents | None:
-        """What a checkpoint has read of the journal, if it fits; or an error of any kind that reading can raise."""
+        """What a checkpoint has read of the journal, if it fits; or an error of any kind."""
         with _opened(path) as file:
             header = json.loads(file.readline(_MOST_HEADER_BYTES))
             if header["reader"] != _reader():
@@ -161,9 +164,16 @@ def _write(path: Path, reached: RunState, contents: JournalContents, digest: str
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
-    entries = sorted(path.parent.iterdir(), key=lambda entry: entry.lstat().st_mtime)
-    for entry in entries[:-MOST_CHECKPOINTS]:
-        entry.unlink()
+    _delete_oldest(path.parent)
+
+
+def _delete_oldest(folder: Path) -> None:
+    found = [(entry.lstat(), entry) for entry in folder.iterdir()]
+    total = 0
+    for number, (status, entry) in enumerate(sorted(found, key=lambda each: each[0].st_mtime, reverse=True)):
+        total += status.st_size
+        if number >= MOST_CHECKPOINTS or (number > 0 and total > MOST_BYTES):
+            entry.unlink()
 
 
 def _hash(digest: Any, journal: BinaryIO, size: int) -> None:  # noqa: ANN401 - hashlib's type has no public name
@@ -214,12 +224,9 @@ _MODULES = {module.__name__: module for module in (events, iterations, state, ti
 
 
 def _loaded(body: bytes) -> tuple[int, RunState]:
-    """How many records it has, and their state. Raises ValueError if it is anything else."""
-    try:
-        with no_collecting():
-            records, found = _Loader(io.BytesIO(body)).load()
-    except (pickle.UnpicklingError, AttributeError, EOFError, ImportError, IndexError, KeyError, TypeError) as error:
-        raise ValueError(str(error)) from error
+    """How many records it has, and their state. Raises an error of any kind if it is anything else."""
+    with no_collecting():
+        records, found = _Loader(io.BytesIO(body)).load()
     if not isinstance(found, state.RunState) or type(records) is not int:
         raise ValueError("it contains no state")
     return records, found

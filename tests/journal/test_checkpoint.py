@@ -350,3 +350,23 @@ def test_the_oldest_checkpoints_are_deleted(journal: Path, cache: Path, monkeypa
     Reading(journal)
     assert len(list(cache.iterdir())) == 3
     assert Reading(journal).records == 0
+
+
+def test_the_size_of_all_checkpoints_is_bounded(journal: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "MOST_BYTES", 1 << 20)
+    cache.mkdir(parents=True, mode=0o700)
+    for number in range(5):
+        (cache / f"{number}.state").write_bytes(bytes(1 << 18))
+        os.utime(cache / f"{number}.state", (number, number))
+    Reading(journal)
+    others = {"3.state", "4.state"}
+    assert others <= {path.name for path in cache.iterdir()}
+    assert sum(path.stat().st_size for path in cache.iterdir()) <= 1 << 20
+
+
+def test_the_latest_checkpoint_is_kept_whatever_its_size(
+    journal: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "MOST_BYTES", 1)
+    Reading(journal)
+    assert Reading(journal).records == 0
