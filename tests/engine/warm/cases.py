@@ -6,7 +6,7 @@ A script says in its docstring what it looks at. Comments below it say how it is
     # cold: words                              the run above has to be cold, and its reason has these words
     # all cold: words                          each run has to be
     # known: words                             a difference that there is, and why
-    # known on 3.11: words                     the same with that Python
+    # known on 3.11: words                     the same with that Python; below a run, of that run alone
     # needs: module                            skipped where it is not installed
     # preload: module                          in place of the libraries that all others preload
     # lingers                                  helpers of a library may still end when the program has, or be terminated
@@ -118,22 +118,24 @@ def cases() -> list[Case]:
 def _cases_of(source: Path) -> Iterator[Case]:
     script = next(iter(sorted(source.glob("main.py")) + sorted(source.glob("*/__main__.py"))), source)
     found = [(kind.decode(), rest.decode()) for kind, rest in _DIRECTIVE.findall(script.read_bytes())]
-    everywhere = dict(found)
-    runs = [(rest, found[place + 1 :]) for place, (kind, rest) in enumerate(found) if kind == "run"]
+    starts = [place for place, (kind, _) in enumerate(found) if kind == "run"]
+    runs = [(found[start][1], found[start + 1 : end]) for start, end in zip(starts, [*starts[1:], None], strict=False)]
+    everywhere, above = dict(found), dict(found[: starts[0]] if starts else found)
     for number, (line, after) in enumerate(runs or [(shlex.join(["python", script.name]), [])]):
         words = [word.replace("\\n", "\n") for word in shlex.split(line)]
         variables = []
         while _VARIABLE.match(words[0]):
             name, _, value = words.pop(0).partition("=")
             variables.append((name, value))
+        own = dict(after)
         yield Case(
             name=source.stem if len(runs) < 2 else f"{source.stem}-{number}-{_shown(line)}",
             source=source,
             argv=tuple(words),
             environment=tuple(variables),
-            cold=everywhere.get("all cold") or (after[0][1] if after[:1] and after[0][0] == "cold" else None),
+            cold=everywhere.get("all cold", own.get("cold")),
             preload=_preload(everywhere.get("preload"), variables),
-            known=everywhere.get("known", everywhere.get(f"known on 3.{sys.version_info.minor}")),
+            known=everywhere.get("known", {**above, **own}.get(f"known on 3.{sys.version_info.minor}")),
             needs=everywhere.get("needs"),
             lingers="lingers" in everywhere,
             differs="differs" in everywhere,

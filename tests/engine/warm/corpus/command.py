@@ -11,6 +11,7 @@
 # run: python -c "import multiprocessing as m; p = m.get_context('spawn').Pool(1); print(p.map(abs, [-1])); p.close(); p.join()"
 # run: python -c "    print('indented')"
 # run: python -c "import inspect, sys; print(inspect.stack()); f = open('left', 'w'); f.write('x')"
+# known on 3.10: the first frame of rose's bootstrap is seen
 # run: python -cprint(5)
 # cold: passes the option '-cprint(5)'
 # run: python -c

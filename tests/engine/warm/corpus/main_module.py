@@ -1,7 +1,10 @@
 """The module __main__: its attributes, its loader, its place in sys.modules, and its globals."""
 # run: python main_module.py
+# known on 3.10: the first frame of rose's bootstrap is seen
 # run: python ./main_module.py
+# known on 3.10: the first frame of rose's bootstrap is seen
 # run: python ../work/main_module.py
+# known on 3.10: the first frame of rose's bootstrap is seen
 
 import __main__
 import builtins

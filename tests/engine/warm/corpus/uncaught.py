@@ -7,6 +7,7 @@
 # run: python uncaught.py group
 # run: python uncaught.py notes
 # run: python uncaught.py recursion
+# known on 3.10: the first frame of rose's bootstrap counts
 # run: python uncaught.py unprintable
 # run: python uncaught.py base
 # run: python uncaught.py missing-import
@@ -15,8 +16,10 @@
 # run: python uncaught.py library
 # run: python uncaught.py hook
 # run: python uncaught.py failing-hook
+# known on 3.10: the first frame of rose's bootstrap is seen
 # run: python uncaught.py exiting-hook
 # run: python uncaught.py no-hook
+# known on 3.10: the first frame of rose's bootstrap is seen
 # run: python uncaught.py tracebacklimit
 # run: python uncaught.py unicode
 # run: python uncaught.py stop-iteration
