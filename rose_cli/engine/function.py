@@ -96,11 +96,16 @@ def plain(value: object) -> object:
         except RecursionError:
             message = "the report is nested too deeply, or contains itself"
             raise ReturnError(message) from None
-    number = _scalar(value)
+    number = _scalar(value.item() if _has_one_element(value) else value)  # type: ignore[attr-defined]
     if value is None or (isinstance(number, (int, float)) and not isinstance(number, bool)):
         return number
     message = f"it returned {_kind(value)}: return a dict (the report), a number, or nothing"
     raise ReturnError(message)
+
+
+def _has_one_element(value: object) -> bool:
+    shape = getattr(value, "shape", ())
+    return isinstance(shape, tuple) and bool(shape) and all(n == 1 for n in shape) and hasattr(value, "item")
 
 
 def _scalar(value: object) -> object:
@@ -109,8 +114,11 @@ def _scalar(value: object) -> object:
         return value
     if isinstance(value, (int, float)):  # as numpy's float64 is, which JSON writes in another way
         return int(value) if isinstance(value, int) else float(value)
-    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+    shape = getattr(value, "shape", None)
+    if shape == () and hasattr(value, "item"):
         return _scalar(value.item())
+    if shape:  # an array, whose type has `__index__` all the same
+        return value
     if hasattr(type(value), "__index__"):
         return int(value)  # type: ignore[call-overload]
     is_real = hasattr(type(value), "__float__") and not hasattr(value, "__len__")  # Decimal, Fraction
@@ -155,7 +163,7 @@ def _kind(value: object) -> str:
 
 def main(name: str, *options: str) -> int:
     module, _, attribute = name.partition(":")
-    directory = os.environ["ROSE_CAMPAIGN_DIR"]
+    directory, return_file = os.environ["ROSE_CAMPAIGN_DIR"], os.environ[RETURN_FILE]
     own = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
     sys.path[: 1 if sys.path and os.path.abspath(sys.path[0]) == own else 0] = [directory]  # noqa: PTH100
     sys.argv[:] = [name]
@@ -169,7 +177,7 @@ def main(name: str, *options: str) -> int:
         trace = _without_own_frames(error.__traceback__)
         sys.excepthook(type(error), error.with_traceback(trace), trace)
         returned, code = {"raised": _in_a_line(error)}, 1
-    with open(os.environ[RETURN_FILE], "w", encoding="utf-8") as file:  # noqa: PTH123
+    with open(return_file, "w", encoding="utf-8", opener=_open_unlinked) as file:
         json.dump(returned, file)
     return code
 
@@ -181,6 +189,11 @@ def _called(module: str, attribute: str, options: Mapping[str, object]) -> objec
         raise TypeError(message)
     asked = [name for name in parameters_of(function) if name in CONTEXT and name not in options]
     return call(function, options, {name: CONTEXT[name]() for name in asked})
+
+
+def _open_unlinked(path: str, flags: int) -> int:
+    """Never what a symbolic link in its place names."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def _option(word: str) -> tuple[str, object]:

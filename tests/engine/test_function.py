@@ -318,3 +318,12 @@ def test_a_cold_start_imports_little(program: Program) -> None:
         "import sys\ndef f(seed): return {'heavy': sorted({'inspect', 'asyncio', 'typing'} & set(sys.modules))}"
     )
     assert called.returned == {"returned": {"heavy": []}}
+
+
+def test_arrays_of_numpy() -> None:
+    numpy = pytest.importorskip("numpy")
+    report = {"a": numpy.arange(3), "one": numpy.array([1.5]), "float": numpy.float32(0.5), "bool": numpy.bool_(True)}
+    assert plain(report) == {"a": [0, 1, 2], "one": [1.5], "float": 0.5, "bool": True}
+    assert plain(numpy.array([[1.5]])) == 1.5
+    with pytest.raises(ReturnError):
+        plain(numpy.arange(3))

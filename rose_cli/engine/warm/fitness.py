@@ -156,6 +156,8 @@ class _State:
         self.files = dict(_open_files())
         with open("/proc/self/status", encoding="ascii", errors="replace") as status:
             self.signals = [int(line.split()[1], 16) & ~_THREAD_SIGNALS for line in status if line.startswith(_MASKS)]
+        with open("/proc/self/limits", encoding="ascii", errors="replace") as limits:
+            self.limits = (limits.read(), os.getpriority(os.PRIO_PROCESS, 0), os.sched_getaffinity(0))
         self.output = any(os.fstat(number).st_size for number in (1, 2))
         self.devices = next((gpu for gpu in _GPUS for path in _mapped_files() if path.startswith(gpu)), None)
 
@@ -169,6 +171,7 @@ class _State:
             or (after.output and not self.output and "wrote output")
             or (after.directory != self.directory and "changed the working directory")
             or (after.signals != self.signals and "changed the handling of signals")
+            or (after.limits != self.limits and "changed the limits, the priority or the cores of its process")
             or (_has_children() and "started processes")
         )
         if problem:

@@ -77,9 +77,12 @@ class Forked:
         if not os.read(go, 1):
             os._exit(1)  # rose is gone, or no longer wants the task
         os.close(go)
-        self._set_environment(request)
-        _renew_state(request)
-        self._prepare(request)
+        try:
+            self._set_environment(request)
+            _renew_state(request)
+            self._prepare(request)
+        except Exception:  # noqa: BLE001 - of what a module made of the interpreter, or a program that is not one
+            _start_cold(request)
         self._before = {*sys.modules} if request.report is not None else set()
         self._pid = os.getpid()
 
@@ -120,7 +123,7 @@ class Forked:
                 os.environb[name] = value
 
     def _prepare(self, request: Request) -> None:
-        """Set the path, the arguments and the namespace, and compile the program. If that fails, start it cold."""
+        """Set the path, the arguments and the namespace, and compile the program."""
         safe = getattr(sys.flags, "safe_path", False)
         main = self._fresh_main
         main["__doc__"] = None
@@ -139,10 +142,7 @@ class Forked:
             sys.path.insert(0, first)
         if hasattr(sys, "orig_argv"):
             sys.orig_argv[:] = request.argv
-        try:
-            self._compile(request)
-        except Exception:  # noqa: BLE001 - a fresh interpreter says what is wrong with it
-            _start_cold(request)
+        self._compile(request)
 
     def _compile(self, request: Request) -> None:
         if request.mode == "-m":
