@@ -147,9 +147,17 @@ def new_directory(parent: Path) -> Iterator[Path]:
 # --- figures -------------------------------------------------------------------------------------------------------
 
 
+NOT_MEASURABLE = "not measurable"
+
+
 def spread(values: Sequence[float], unit: str = "") -> str:
-    """The median and the quartiles, as `1.32 ms (1.28-1.40)`; a single value alone."""
+    """The median and the quartiles, as `1.32 ms (1.28-1.40)`; a single value alone.
+
+    Times, sizes and ratios are positive: the median of differences may not be, on a busy machine, and is no reading.
+    """
     middle = statistics.median(values)
+    if not middle >= 0:
+        return NOT_MEASURABLE
     written = f"{_digits(middle)} {unit}".rstrip()
     if len(values) < 2:
         return written
@@ -159,8 +167,8 @@ def spread(values: Sequence[float], unit: str = "") -> str:
 
 def _digits(value: float) -> str:
     """Three digits that count."""
-    if value == 0 or not math.isfinite(value):
-        return "0" if value == 0 else "?"
+    if value == 0:
+        return "0"
     places = max(0, 2 - math.floor(math.log10(abs(value))))
     return f"{value:,.{min(places, 4)}f}"
 

@@ -99,6 +99,8 @@ def compared(
 def verdict(values: Sequence[float], unit: str, *, at_most: float | None = None, at_least: float | None = None) -> str:
     """The bound, if there is one, and whether the median keeps it."""
     middle = statistics.median(values)
+    if not middle >= 0:
+        return ""
     if at_most is not None:
         return f"≤ {at_most:g} {unit}: {'yes' if middle <= at_most else 'no'}"
     return "" if at_least is None else f"≥ {at_least:g} {unit}: {'yes' if middle >= at_least else 'no'}"
