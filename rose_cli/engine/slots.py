@@ -31,6 +31,9 @@ class _Waiter:
 PATIENCE = 4
 """The n-th request in the queue is served after at most this many times n others."""
 
+MOST_LEFT = 64
+"""Entries in the heap of requests that have left the queue, beyond as many as wait."""
+
 
 class Slots:
     """The longest work first, so that it is not left over at the end; of equal work, first come, first served.
@@ -47,7 +50,7 @@ class Slots:
         # not a plain dict, in which finding the first entry means skipping all those removed before
         self._queue: OrderedDict[_Waiter, None] = OrderedDict()
         self._by_length: list[tuple[float, int, _Waiter]] = []
-        """A heap; those that have left the queue stay until they come to its top."""
+        """A heap; those that have left the queue stay until they come to its top, or outnumber the others."""
         self._asked = self._served = 0
         self._closed: str | None = None
 
@@ -67,6 +70,9 @@ class Slots:
         self._asked += 1
         waiter = _Waiter(resources, remaining, expires=self._served + PATIENCE * (len(self._queue) + 1))
         self._queue[waiter] = None
+        if len(self._by_length) > 2 * len(self._queue) + MOST_LEFT:
+            self._by_length = [entry for entry in self._by_length if entry[2] in self._queue]
+            heapq.heapify(self._by_length)
         heapq.heappush(self._by_length, (-remaining, self._asked, waiter))
         self._serve_queue()
         try:

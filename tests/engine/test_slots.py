@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -110,6 +111,21 @@ async def test_the_longest_work_is_served_first() -> None:
             await anyio.wait_all_tasks_blocked()
         await anyio.wait_all_tasks_blocked()
     assert order == [3.1, 3.2, 2.1, 1.1, 1.2], "of equal ones, the first that came"
+
+
+async def test_short_work_between_long_work_leaves_nothing_in_memory() -> None:
+    slots = Slots(Capacity(cores=1))
+
+    async def ask(remaining: float, times: int) -> None:
+        for _ in range(times):
+            async with slots.hold(Resources(cores=1), remaining):
+                await anyio.lowlevel.checkpoint()
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(ask, math.inf, 5000)
+        tasks.start_soon(ask, 1.0, 1000)
+    assert len(slots._by_length) < 200
 
 
 async def test_the_shortest_work_is_served_in_time() -> None:
