@@ -68,10 +68,12 @@ class Capacity:
 class Preload:
     """The modules that a Python program finds imported already where an engine can start it *warm*, in a process forked
     from one that has imported them. `learn`: report the installed modules that the program imported itself.
+    `learned`: they were reported so; those that cannot be imported in advance are left out.
     """
 
     modules: tuple[str, ...] = ()
     learn: bool = False
+    learned: bool = False
 
 
 @dataclass(frozen=True)

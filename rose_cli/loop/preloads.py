@@ -47,7 +47,7 @@ class Preloads:
         if command.preload != (AUTO,):
             return Preload(command.preload)
         found = self._found.get((task, command.words))
-        return Preload(learn=True) if found is None else Preload(found)
+        return Preload(learn=True) if found is None else Preload(found, learned=bool(found))
 
     def imported_by(self, task: str, command: CommandPlan, outcome: TaskOutcome) -> tuple[str, ...]:
         """The modules that a successful attempt imported, if they were not known before."""

@@ -21,6 +21,7 @@ AUTO = """
     learners: [{name: a}, {name: b}]
     """
 FOUND = ("numpy", "scipy.linalg")
+LEARNED = Preload(FOUND, learned=True)
 
 
 def preloads(world: World, task: str) -> list[Preload | None]:
@@ -35,7 +36,7 @@ def in_turn(attempt: Try) -> Fate:
 def test_what_the_first_attempt_imported_the_later_ones_start_with(tmp_path: Path) -> None:
     world = World.of(tmp_path, AUTO, in_turn)
     world.run()
-    assert preloads(world, "sim") == [Preload(learn=True), Preload(learn=True), Preload(FOUND), Preload(FOUND)]
+    assert preloads(world, "sim") == [Preload(learn=True), Preload(learn=True), LEARNED, LEARNED]
     assert preloads(world, "other") == [Preload(("json",))] * 4
     assert world.said == [
         "preload: auto found numpy, scipy.linalg for 'sim', whose later attempts start with them imported"
@@ -51,7 +52,7 @@ def test_a_resume_starts_with_what_was_found(tmp_path: Path) -> None:
     world.said.clear()
     assert modules_by_task(world.plan, world.look()) == {"sim": list(FOUND)}
     world.resume_with(e.LearnerReopened("a", "rerun", 0))
-    assert preloads(world, "sim") == [Preload(FOUND)] * 2
+    assert preloads(world, "sim") == [LEARNED] * 2
     assert world.said == []
 
 
@@ -70,7 +71,7 @@ def test_an_attempt_that_fails_tells_nothing(tmp_path: Path) -> None:
     text = AUTO.replace("preload: auto", "preload: auto\n    retries: 1").replace("{name: a}, ", "")
     world = World.of(tmp_path, text, script)
     world.run()
-    assert preloads(world, "sim") == [Preload(learn=True)] * 2 + [Preload(("numpy",))] * 2
+    assert preloads(world, "sim") == [Preload(learn=True)] * 2 + [Preload(("numpy",), learned=True)] * 2
 
 
 def test_the_names_are_the_users_and_so_are_checked_and_bounded(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from rose_cli.util.processes import TAG_VARIABLE, add_helper, signal_group
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-    from rose_cli.engine.base import TaskRequest
+    from rose_cli.engine.base import Preload, TaskRequest
     from rose_cli.engine.launch import Launch
     from rose_cli.engine.reaper import Reaper
     from rose_cli.engine.warm.command import Command
@@ -53,6 +53,10 @@ _PACKAGE = str(Path(__file__).parents[2])
 
 class _LostServerError(Exception):
     """The server ended, or was ended, before the task existed."""
+
+
+class _LeftOutError(_LostServerError):
+    """Another server can do without some of its modules."""
 
 
 @dataclass(frozen=True)
@@ -118,19 +122,22 @@ class WarmStarts:
     async def _start(
         self, request: TaskRequest, command: Command, environment: Mapping[str, str], stack: ExitStack
     ) -> ForkedProcess:
-        for last in (False, True):
+        losses = 0
+        while True:
             server = self._server(request, command, environment)
             try:
                 process = await self._ask(server, request, command, environment, stack)
+            except _LeftOutError:
+                continue  # the list is shorter each time
             except _LostServerError as error:
-                if last or self._closed:
+                losses += 1
+                if losses > 1 or self._closed:
                     raise ColdError(str(error)) from error
             except OSError as error:  # too many open files, for instance
                 raise ColdError(short_of(error)) from error
             else:
                 server.record.losses = 0
                 return process
-        raise AssertionError
 
     def reap(self) -> None:
         """Take the exit status of the ended servers."""
@@ -147,7 +154,7 @@ class WarmStarts:
     def _server(self, request: TaskRequest, command: Command, environment: Mapping[str, str]) -> _Server:
         assert request.preload is not None  # noqa: S101
         kept = {name: value for name, value in environment.items() if not name.startswith("ROSE_") and name != "PWD"}
-        key = (command.program, command.argv[0], request.preload.modules, tuple(sorted(kept.items())))
+        key = (command.program, command.argv[0], request.preload, tuple(sorted(kept.items())))
         before = self._servers.get(key)
         record = _Record() if before is None else before.record
         if record.unfit is not None:
@@ -167,7 +174,7 @@ class WarmStarts:
             self._ending.append(before)
         self.reap()
         tagged = {**kept, TAG_VARIABLE: f"{self._tag}(warm starts)"}
-        server = self._servers[key] = _Server(request.preload.modules, record, command, tagged, self._directory)
+        server = self._servers[key] = _Server(request.preload, record, command, tagged, self._directory)
         return server
 
     async def _ask(
@@ -198,10 +205,14 @@ class WarmStarts:
 
 @dataclass
 class _Record:
-    """What is known of all servers of one kind, one after the other. `losses`: since a task was started."""
+    """What is known of all servers of one kind, one after the other. `losses`: since a task was started.
+
+    `left_out`: modules that cannot be imported in advance, and that a program needs not find imported.
+    """
 
     unfit: str | None = None
     losses: int = 0
+    left_out: frozenset[str] = frozenset()
 
 
 class _Server:
@@ -209,7 +220,7 @@ class _Server:
 
     def __init__(
         self,
-        modules: tuple[str, ...],
+        preload: Preload,
         record: _Record,
         command: Command,
         environment: Mapping[str, str],
@@ -217,6 +228,9 @@ class _Server:
     ) -> None:
         """Start the process, which then imports the modules; raises ColdError."""
         self.record = record
+        self._modules = [name for name in preload.modules if name not in record.left_out]
+        self._can_leave_out = preload.learned
+        self._has_left_out = False
         self._lock = anyio.Lock()
         self._is_ready = False
         self._is_waiting = False
@@ -243,7 +257,7 @@ class _Server:
         add_helper(self._process)
         ours.setblocking(False)
         with suppress(OSError):  # it may have ended by now, as waiting for its answer shows
-            ours.send(marshal.dumps(list(modules), 2))
+            ours.send(marshal.dumps(self._modules, 2))
         self._socket: socket.socket | None = ours
         self._deadline = anyio.current_time() + _START_SECONDS
 
@@ -255,17 +269,29 @@ class _Server:
         """Wait until it has imported its modules; raises ColdError if it cannot be used."""
         async with self._lock:
             if not self._is_ready and self.record.unfit is None:
+                if self._has_left_out:  # the task before this one learned of it
+                    raise _LeftOutError
                 try:
                     answer = await self._receive(self._deadline - anyio.current_time())
                 except TimeoutError:
-                    answer = f"unfit importing the modules took more than {_START_SECONDS:g} s"
-                if answer == "ready":
-                    self._is_ready = True
-                else:
-                    self.record.unfit = answer.partition(" ")[2]
+                    answer = f"unfit  importing the modules took more than {_START_SECONDS:g} s"
+                self._is_ready = answer == "ready"
+                if not self._is_ready:
                     self.close()
+                    self._become_unfit(answer)
         if self.record.unfit is not None:
             raise ColdError(self.record.unfit)
+
+    def _become_unfit(self, answer: str) -> None:
+        """Raises _LeftOutError if only modules that can be left out are to blame."""
+        _, named, reason = [*answer.split(" ", 2), "", ""][:3]
+        blamed = frozenset(named.split(",")) & frozenset(self._modules)
+        if not (blamed and self._can_leave_out):
+            self.record.unfit = reason
+            return
+        self.record.left_out |= blamed
+        self._has_left_out = True
+        raise _LeftOutError
 
     def asking(self) -> anyio.Lock:
         """The right to the only request that is on its way."""

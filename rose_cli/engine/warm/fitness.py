@@ -17,7 +17,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rose_cli.engine.warm.request import Request
 
@@ -35,7 +35,15 @@ _SUFFIXES = (".py", ".pyc", *_imp.extension_suffixes())
 
 
 class UnfitError(Exception):
-    """This interpreter cannot start tasks warm; the message says why."""
+    """This interpreter cannot start tasks warm; the message says why. `modules`: without them, it might."""
+
+    def __init__(self, message: str, modules: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.modules = modules
+
+
+class _MissingError(Exception):
+    """A module is not installed."""
 
 
 class Start:
@@ -49,10 +57,7 @@ class Start:
         """Import them all; raises UnfitError if an import leaves what tasks must not share."""
         before = _State()
         threads: list[str] = []
-        for name in modules:
-            self._import(name)
-            if _threads() > 1:
-                threads.append(name)
+        self._import_all(modules, threads)
         self._check_installed()
         if sys.gettrace() is not None or sys.getprofile() is not None:
             raise UnfitError("a trace function is set in its interpreter")
@@ -60,8 +65,27 @@ class Start:
         before.check_against(_State(), modules)
         _try_fork()
         if _threads() > 1:
-            raise UnfitError(f"{_quoted(threads or modules)} started threads when imported")
+            raise UnfitError(f"{_quoted(threads or modules)} started threads when imported", threads[:1])
         return Loaded(self, self._roots)
+
+    def _import_all(self, modules: Iterable[str], threads: list[str]) -> None:
+        """Raises UnfitError that has all those which cannot be imported; `threads` gets those with threads."""
+        missing: list[str] = []
+        failed: dict[str, str] = {}
+        for name in modules:
+            try:
+                self._import(name)
+            except _MissingError:
+                missing.append(name)
+            except UnfitError as error:
+                failed[name] = str(error)
+            if _threads() > 1:
+                threads.append(name)
+        if missing:
+            verb = "is" if len(missing) == 1 else "are"
+            failed = {missing[0]: f"{_quoted(missing)} {verb} not installed for '{sys.executable}'", **failed}
+        if failed:
+            raise UnfitError("; ".join(failed.values()), [*dict.fromkeys([*missing, *failed])])
 
     def _import(self, name: str) -> None:
         top = name.partition(".")[0]
@@ -69,12 +93,14 @@ class Start:
             if top not in sys.modules:
                 spec = sys.modules["_frozen_importlib"]._find_spec(top, None)  # noqa: SLF001
                 if spec is None:
-                    raise UnfitError(f"'{top}' is not installed for '{sys.executable}'")
+                    raise _MissingError
                 self._check_origin(top, spec.origin, spec.submodule_search_locations)
             __import__(name)
-        except UnfitError:
+        except (UnfitError, _MissingError):
             raise
         except BaseException as error:  # noqa: BLE001 - SystemExit as well
+            if isinstance(error, ModuleNotFoundError) and error.name == name:
+                raise _MissingError from None
             text = str(error).partition("\n")[0][:200]
             raise UnfitError(f"'{name}' could not be imported ({type(error).__name__}: {text})") from None
 

@@ -283,15 +283,30 @@ def _without_first_frame(hook: Callable[..., object]) -> Callable[..., object]:
 
 def _report(path: str, names: Sequence[str], main: object) -> None:
     """Write the installed modules that the program's own code names, out of those that it imported."""
-    found = {name for name in names if fitness.installed(sys.modules[name])}
+    found = {name for name in names if _has_its_name(sys.modules[name], name) and fitness.installed(sys.modules[name])}
     named = {name for code in _own_code(names, main) for name in _named_in(code, found)}
-    chosen = [name for name in names if name in named] or [name for name in names if name in found and "." not in name]
+    chosen = [name for name in names if name in named]
+    if not chosen:
+        chosen = sorted((name for name in names if name in found and _is_main(name)), key=lambda name: name.count("."))
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         os.write(descriptor, "\n".join(chosen[:_MOST_NAMES]).encode(errors="replace"))
         os.close(descriptor)
     except OSError:
         return
+
+
+def _has_its_name(module: object, name: str) -> bool:
+    """Whether `name` can import it. Compiled modules, of Cython for instance, may be there under a second name."""
+    return getattr(getattr(module, "__spec__", None), "name", None) == name
+
+
+def _is_main(name: str) -> bool:
+    """Whether it is a module at the top, or a public package just below: what a program imports that names none."""
+    first, *below = name.split(".")
+    if not below:
+        return True
+    return len(below) == 1 and below[0][:1] != "_" and hasattr(sys.modules[name], "__path__") and first in sys.modules
 
 
 def _own_code(names: Sequence[str], main: object) -> Iterator[CodeType]:

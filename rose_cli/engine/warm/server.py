@@ -3,7 +3,8 @@
 It runs in the task's own interpreter, Python 3.8 or later, with the standard library alone, and takes care that neither
 its modules nor its names are left for the task to see. Rose's end of the socket, see `client`, sends:
 
-- first the modules to import; the answer is `ready`, or `unfit` with a reason and the server's end
+- first the modules to import; the answer is `ready`, or `unfit` with the modules that are to blame, if known, a reason,
+  and the server's end
 - then requests, with three descriptors: files for standard output and error, and a pipe. The answer is the token of the
   request and `pid` of a process that waits for a byte in that pipe, `cold` with a reason, `failed`, or `stale`: a file
   that the server has loaded was changed, and it ends
@@ -60,7 +61,7 @@ class Server:
             self._forked.check()
             self._loaded = self._start.load(modules)
         except fitness.UnfitError as error:
-            self._answer(f"unfit {error}")
+            self._answer(f"unfit {','.join(error.modules)} {error}")
             os._exit(0)
         self._forked.keep_changes()
         names = dict(self._main)

@@ -21,6 +21,7 @@ from tests.engine.conftest import RUN_ID, nothing, open_local, run
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from rose_cli.engine.base import TaskRequest
     from tests.engine.conftest import Folder, OpenEngine
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform != "linux", reason="needs a child subreaper")]
@@ -384,6 +385,50 @@ async def test_a_program_reports_the_installed_modules_that_it_imports(
         request = folder.request(str(python), "script.py", preload=Preload(modules, learn=True))
         outcome = await run(engine, request)
         assert (outcome.cold_because, outcome.imported) == (None, expected)
+
+
+async def test_a_program_reports_only_names_that_can_be_imported(engine: Engine, folder: Folder, python: Path) -> None:
+    inner = package(python, "outer", "").parent / "whole"
+    (inner / "sub").mkdir(parents=True, exist_ok=True)
+    (inner / "__init__.py").write_text("import sys, whole.sub, whole._own; sys.modules['_alias'] = whole._own")
+    for name in ("sub/__init__.py", "sub/deep.py", "_own.py", "plain.py"):
+        (inner / name).touch()
+    code = "import importlib; importlib.import_module('whole.' + 'plain')"
+    outcome = await run(engine, folder.request(str(python), "-c", code, preload=Preload(learn=True)))
+    assert (outcome.cold_because, outcome.imported) == (None, ("whole", "whole.sub"))
+
+
+async def test_learned_modules_that_cannot_be_imported_in_advance_are_left_out(
+    open_engine: OpenEngine, folder: Folder, python: Path
+) -> None:
+    package(python, "fails", "import nothing_of_this_name")
+    package(
+        python, "threads", "import threading, time; threading.Thread(target=time.sleep, args=[60], daemon=True).start()"
+    )
+    package(python, "good", "")
+    modules = ("none", "fails", "good", "good.less", "threads")
+    show = "import sys; print(*(name for name in ('fails', 'good', 'threads') if name in sys.modules))"
+    requests = [folder.request(str(python), "-c", show, preload=Preload(modules, learned=True)) for _ in range(3)]
+    async with open_engine() as engine, anyio.create_task_group() as tasks:
+        outcomes = []
+
+        async def start(request: TaskRequest) -> None:
+            outcomes.append(await run(engine, request))
+
+        for request in requests:
+            tasks.start_soon(start, request)
+    assert [outcome.cold_because for outcome in outcomes] == [None] * 3
+    assert [request.stdout.read_text() for request in requests] == ["good\n"] * 3
+
+
+async def test_the_reason_names_all_modules_that_are_missing(engine: Engine, folder: Folder, python: Path) -> None:
+    package(python, "broken", "import nothing_of_this_name")
+    preload = Preload(("nmpy", "json", "json.tol", "broken"))
+    outcome = await run(engine, folder.request(str(python), "-c", "1", preload=preload))
+    assert outcome.cold_because == (
+        f"'nmpy', 'json.tol' are not installed for '{python}'; "
+        "'broken' could not be imported (ModuleNotFoundError: No module named 'nothing_of_this_name')"
+    )
 
 
 def servers() -> list[int]:
