@@ -7,6 +7,8 @@ this file in the run directory: it needs the standard library of Python 3.8 or l
 from __future__ import annotations
 
 import json
+import math
+import operator
 import os
 import sys
 from importlib import import_module
@@ -15,9 +17,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
+    from typing import Any
 
 RETURN_FILE, RESULTS_FILE = "ROSE_RETURN", "ROSE_RESULTS"
 """The variables that name the file for what the function returns, and the one with the reports of other tasks."""
+
+REPORT_BYTES = 1 << 16
+MOST_DEPTH = 400
+"""How large and how deeply nested the JSON of a report can be."""
+_MOST_ELEMENTS = REPORT_BYTES // 3
+"""Of an array: in JSON, each has a character at least, a comma and a space."""
 
 
 def _workspace() -> object:
@@ -92,20 +101,30 @@ def plain(value: object) -> object:
     """A report, a number or None as JSON has them. Raises ReturnError for anything else."""
     if isinstance(value, dict):
         try:
-            return _entry(value, "")
+            return _entry(value, "", 0)
         except RecursionError:
             message = "the report is nested too deeply, or contains itself"
             raise ReturnError(message) from None
-    number = _scalar(value.item() if _has_one_element(value) else value)  # type: ignore[attr-defined]
+    number = _scalar(_only_element(value))
     if value is None or (isinstance(number, (int, float)) and not isinstance(number, bool)):
         return number
     message = f"it returned {_kind(value)}: return a dict (the report), a number, or nothing"
     raise ReturnError(message)
 
 
-def _has_one_element(value: object) -> bool:
-    shape = getattr(value, "shape", ())
-    return isinstance(shape, tuple) and bool(shape) and all(n == 1 for n in shape) and hasattr(value, "item")
+def _only_element(value: object) -> object:
+    """Of an array or a tensor with exactly one element, that element; anything else unchanged."""
+    if not _is_array(value) or not value.shape or math.prod(value.shape) != 1:  # type: ignore[attr-defined]
+        return value
+    element = value.tolist()  # type: ignore[attr-defined]
+    while isinstance(element, list):
+        (element,) = element
+    return element
+
+
+def _is_array(value: object) -> bool:
+    """Whether it has elements, in lists or alone, as arrays and scalars of numpy and tensors have."""
+    return isinstance(getattr(value, "shape", None), tuple) and hasattr(value, "tolist")
 
 
 def _scalar(value: object) -> object:
@@ -114,36 +133,63 @@ def _scalar(value: object) -> object:
         return value
     if isinstance(value, (int, float)):  # as numpy's float64 is, which JSON writes in another way
         return int(value) if isinstance(value, int) else float(value)
-    shape = getattr(value, "shape", None)
-    if shape == () and hasattr(value, "item"):
-        return _scalar(value.item())
-    if shape:  # an array, whose type has `__index__` all the same
-        return value
-    if hasattr(type(value), "__index__"):
-        return int(value)  # type: ignore[call-overload]
-    is_real = hasattr(type(value), "__float__") and not hasattr(value, "__len__")  # Decimal, Fraction
-    return float(value) if is_real else value  # type: ignore[arg-type]
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        item = value.tolist() if hasattr(value, "tolist") else value.item()  # a masked number's item() is 0
+        if type(item) is not type(value):
+            return _scalar(item)
+    return value if getattr(value, "shape", None) and _is_array(value) else _converted(value)
 
 
-def _entry(value: object, place: str) -> object:
-    """A part of a report as JSON has it."""
+def _converted(value: object) -> object:
+    """A number by what Python asks for: an index, or a float as Decimal and Fraction have it."""
+    kind = type(value)
+    is_complex = getattr(getattr(value, "dtype", None), "kind", None) == "c"  # has a float, without its second part
+    is_real = hasattr(kind, "__float__") and not hasattr(value, "__len__") and not is_complex
+    for convert in (operator.index, float) if is_real else (operator.index,):
+        try:
+            return convert(value)  # type: ignore[arg-type]
+        except Exception:  # noqa: BLE001, PERF203, S112 - a tensor of floats has __index__, and raises anything
+            continue
+    return value
+
+
+def _entry(value: object, place: str, depth: int) -> object:
+    """A part of a report as JSON has it, `depth` levels below its top."""
+    if depth >= MOST_DEPTH and isinstance(value, (dict, list, tuple)):
+        raise RecursionError
     if isinstance(value, dict):
         for key in value:
             if not isinstance(key, str):
                 message = f"the key {key!r:.60} of the report{_at(place)} is {_kind(key)}: keys are strings"
                 raise ReturnError(message)
-        return {key: _entry(each, f"{place}.{key}" if place else key) for key, each in value.items()}
+        return {key: _entry(each, f"{place}.{key}" if place else key, depth + 1) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_entry(each, f"{place}.{at}") for at, each in enumerate(value)]
+        return [_entry(each, f"{place}.{at}", depth + 1) for at, each in enumerate(value)]
     scalar = _scalar(value)
     if scalar is None or isinstance(scalar, (bool, int, float, str)):
         return scalar
-    if hasattr(value, "tolist") and hasattr(value, "shape"):  # an array
-        return _entry(value.tolist(), place)
+    if _is_array(value):
+        return _entry(_elements(value, place), place, depth)
     if isinstance(value, os.PathLike):
-        return os.fspath(value)
+        return os.fsdecode(value)
     message = f"the report's '{place}' is {_kind(value)}, which JSON cannot hold"
     raise ReturnError(message)
+
+
+def _elements(array: Any, place: str) -> object:  # noqa: ANN401 - of any library
+    """The nested lists of an array, which might be far larger than a report."""
+    if math.prod(max(1, length) for length in array.shape) > _MOST_ELEMENTS:
+        shape = " x ".join(f"{length:,}" for length in array.shape)
+        message = f"the report's '{place}' is an array of {shape} elements, and {_LIMIT}"
+        raise ReturnError(message)
+    elements = array.tolist()
+    if type(elements) is type(array):
+        message = f"the report's '{place}' is {_kind(array)}, which JSON cannot hold"
+        raise ReturnError(message)
+    return elements
+
+
+_LIMIT = f"a report has at most {REPORT_BYTES:,} bytes: write it to a file in the workspace"
 
 
 def _at(place: str) -> str:
@@ -168,18 +214,34 @@ def main(name: str, *options: str) -> int:
     sys.path[: 1 if sys.path and os.path.abspath(sys.path[0]) == own else 0] = [directory]  # noqa: PTH100
     sys.argv[:] = [name]
     try:
-        returned = {"returned": _called(module, attribute, dict(map(_option, options)))}
+        text = _as_json(_called(module, attribute, dict(map(_option, options))))
         code = 0
     except ReturnError as error:
         sys.stderr.write(f"{name}: {error}\n")
-        returned, code = {"raised": str(error)}, 1
+        text, code = json.dumps({"raised": str(error)}), 1
     except Exception as error:  # noqa: BLE001 - a task fails with any of them
         trace = _without_own_frames(error.__traceback__)
         sys.excepthook(type(error), error.with_traceback(trace), trace)
-        returned, code = {"raised": _in_a_line(error)}, 1
+        text, code = json.dumps({"raised": _in_a_line(error)}), 1
     with open(return_file, "w", encoding="utf-8", opener=_open_unlinked) as file:
-        json.dump(returned, file)
+        file.write(text)
     return code
+
+
+def _as_json(value: object) -> str:
+    """The content of the file for what the function returned. Raises ReturnError if it is larger than a report."""
+    text = json.dumps(value)
+    if len(text) > REPORT_BYTES:
+        message = f"what it returned has {len(text):,} bytes, and {_LIMIT}"
+        raise ReturnError(message + _largest(value))
+    return f'{{"returned": {text}}}'
+
+
+def _largest(value: object) -> str:
+    """Which part of a report takes most of it."""
+    sizes = {key: len(json.dumps(each)) for key, each in value.items()} if isinstance(value, dict) else {}
+    key = max(sizes, key=sizes.__getitem__, default=None)
+    return f" (its '{key:.60}' has {sizes[key]:,} bytes)" if key is not None else ""
 
 
 def _called(module: str, attribute: str, options: Mapping[str, object]) -> object:

@@ -14,6 +14,7 @@ from dataclasses import field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+from rose_cli.engine import function
 from rose_cli.journal.codec import is_shallow
 from rose_cli.loop.numerals import cleaned
 from rose_cli.runs.directory import unusable
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from rose_cli.util.redact import Secrets
 
-REPORT_BYTES = 1 << 16
+REPORT_BYTES = function.REPORT_BYTES
 SLACK_BYTES = 1 << 12
 """Allowed for spaces and line ends around a report."""
 SHOWN_LINES = 10

@@ -15,10 +15,12 @@ from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from rose_cli.engine import function
-from rose_cli.engine.function import ReturnError, call, parameter_of, parameters_of, plain
+from rose_cli.engine.function import REPORT_BYTES, ReturnError, call, parameter_of, parameters_of, plain
+from rose_cli.journal import codec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -159,6 +161,89 @@ def test_a_report_that_contains_itself_is_refused() -> None:
         plain(report)
 
 
+ARRAYS = [
+    (np.array([1.5]), [1.5]), (np.array([1, 2, 3]), [1, 2, 3]), (np.eye(2), [[1.0, 0.0], [0.0, 1.0]]),
+    (np.zeros((2, 0)), [[], []]), (np.zeros((1, 1, 1)), [[[0.0]]]), (np.array(2.5), 2.5), (np.array(True), True),
+    (np.array([True, False]), [True, False]), (np.array([1, 2], "u1"), [1, 2]), (np.array([0.5], "f2"), [0.5]),
+    (np.array([0.1], "f4"), [float(np.float32(0.1))]), (np.array([0.5, 1], "g"), [0.5, 1.0]), (np.longdouble(0.5), 0.5),
+    (np.array(["a", "b"]), ["a", "b"]), (np.array([(1, 0.5)], "i4,f8"), [[1, 0.5]]),
+    (np.array([1, "a"], "O"), [1, "a"]),
+    (np.ma.array([1, 2], mask=[False, True]), [1, None]), (np.ma.masked, None), (np.int64(3), 3),
+    (np.float32(0.5), 0.5),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("array", "value"), ARRAYS)
+def test_arrays_of_any_shape_and_type_are_nested_lists_in_a_report(array: object, value: object) -> None:
+    found = plain({"deep": [{"a": array}]})
+    assert json.loads(json.dumps(found)) == found == {"deep": [{"a": value}]}
+
+
+@pytest.mark.parametrize(
+    ("array", "number"),
+    [(np.array([0.5]), 0.5), (np.array([[3]]), 3), (np.array([[[0.1]]], "f4"), float(np.float32(0.1))),
+     (np.array(0.5), 0.5), (np.array([0.5], "g"), 0.5), (np.array([Decimal("0.5")]), 0.5)],
+)  # fmt: skip
+def test_an_array_with_one_element_is_a_number(array: object, number: object) -> None:
+    found = plain(array)
+    assert found == number
+    assert type(found) is type(number)
+
+
+@pytest.mark.parametrize(
+    "array", [np.array([1, 2]), np.array([]), np.array([True]), np.array(["x"]), np.array([1j]), np.clongdouble(1j),
+              np.ma.masked, np.ma.array([1], mask=[True])]
+)  # fmt: skip
+def test_an_array_that_is_no_number_is_refused(array: object) -> None:
+    with pytest.raises(ReturnError, match="it returned an object of type numpy"):
+        plain(array)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [(np.array([1j]), "'a.0' is an object of type complex"), (np.clongdouble(1j), "'a' is an object of type numpy"),
+     (np.array(["2020-01-01"], "M8[D]"), "'a.0' is an object of type datetime.date"), (np.array([b"x"]), "'a.0'"),
+     (np.array([0, object()]), "'a.1' is an object of type object"),
+     (np.broadcast_to(1.0, (10**9, 10**6)), "'a' is an array of 1,000,000,000 x 1,000,000 elements"),
+     (np.zeros((10**12, 0)), "'a' is an array of 1,000,000,000,000 x 0 elements")],
+)  # fmt: skip
+def test_an_array_that_no_report_can_hold_names_the_key(array: object, message: str) -> None:
+    with pytest.raises(ReturnError) as error:
+        plain({"a": array})
+    assert message in str(error.value)
+
+
+class Tensor:
+    """As a library's tensor of a float is: it has the method for indices, and int() cuts the number."""
+
+    def __index__(self) -> int:
+        raise AttributeError("no index")
+
+    def __int__(self) -> int:
+        return 0
+
+    def __float__(self) -> float:
+        return 0.5
+
+
+def test_a_number_is_not_cut_to_an_integer() -> None:
+    assert plain(Tensor()) == 0.5
+
+
+def test_a_report_is_not_nested_deeper_than_rose_reads() -> None:
+    assert function.MOST_DEPTH == codec.MOST_DEPTH
+    for depth, is_read in ((function.MOST_DEPTH - 1, True), (function.MOST_DEPTH, False)):
+        report: dict[str, Any] = {}
+        for _ in range(depth):
+            report = {"a": report}
+        assert codec.is_shallow({"returned": report}) is is_read
+        if is_read:
+            assert plain(report) == report
+            continue
+        with pytest.raises(ReturnError, match="nested too deeply"):
+            plain(report)
+
+
 # --- the program ---------------------------------------------------------------------------------------------------
 
 
@@ -289,6 +374,25 @@ def test_every_reason_is_in_a_line_and_on_standard_error(program: Program, text:
     assert called.returned["raised"].startswith(raised)
     assert raised in called.err
     assert "function.py" not in called.err
+
+
+def test_a_report_over_the_limit_fails_with_its_size_the_limit_and_what_to_do(program: Program) -> None:
+    fits = REPORT_BYTES - len('{"n": 1, "text": ""}')
+    text = "def f(size): return {'n': 1, 'text': 'x' * size}"
+    assert len(program(text, f"--size={fits}").returned["returned"]["text"]) == fits
+    called = program(text, f"--size={fits + 1}")
+    assert called.code == 1
+    assert called.returned["raised"] == (
+        "what it returned has 65,537 bytes, and a report has at most 65,536 bytes: "
+        "write it to a file in the workspace (its 'text' has 65,519 bytes)"
+    )
+    assert called.err == f"own:f: {called.returned['raised']}\n"
+
+
+def test_a_number_with_too_many_digits_is_a_failure_with_a_reason(program: Program) -> None:
+    called = program("def f(): return 10 ** 5000")
+    assert (called.code, "function.py" in called.err) == (1, False)
+    assert "4300 digits" in called.returned["raised"]
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,36 @@ def test_an_exception_is_a_failed_attempt_with_its_message_and_the_users_frames(
     assert not any("function.py" in line for line in failure["stderr_tail"])
 
 
+@pytest.mark.parametrize("preload", ["false", "auto", "[numpy]"])
+def test_arrays_are_reports_and_metrics_in_cold_and_in_warm_starts(tmp_path: Path, preload: str) -> None:
+    stop = f"function: arrays:check}}\n    preload: {preload}"
+    campaign = CAMPAIGN.replace("own:train", "arrays:train").replace("function: own:check}", stop)
+    rose = written(tmp_path, campaign.replace("max_iter: 3", "max_iter: 2"))
+    rose.write(
+        "import numpy as np\n"
+        "def train(lr): return {'one': np.array([lr]), 'eye': np.eye(2), 'n': np.arange(3)}\n"
+        "def check(): return np.array([0.5])\n",
+        "arrays.py",
+    )
+    called = rose("run", "campaign.yaml", *RUN)
+    assert called.code in (0, 3), called.out
+    done = [event for event in rose.events("rose-runs/r") if event["event"] == "attempt_succeeded"]
+    reports = [event["result"] for event in done if event["task"] == "train"]
+    eye = [[1.0, 0.0], [0.0, 1.0]]
+    assert reports == [{"one": [0.1 * i + 1], "eye": eye, "n": [0, 1, 2]} for i in (0, 1)]
+    assert rose.learners("rose-runs/r")["a"]["metric_value"] == 0.5
+
+
+def test_a_report_over_the_limit_is_a_failed_attempt(tmp_path: Path) -> None:
+    rose = written(tmp_path, CAMPAIGN.replace("own:label", "large:label"))
+    rose.write("def label(): return {'text': 'x' * 200_000}", "large.py")
+    called = rose("run", "campaign.yaml", *RUN)
+    assert called.code == 1
+    assert "what it returned has 200,012 bytes, and a report has at most 65,536 bytes: write it to a file" in " ".join(
+        called.out.split()
+    )
+
+
 @pytest.mark.parametrize(
     ("stop", "value", "message"),
     [("function: own:check_report, read: {json: val.mse}", 0.25, None),
