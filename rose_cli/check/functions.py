@@ -15,7 +15,7 @@ from rose_cli.plan.words import file_of_module
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import Diagnostic, KeyPath, Severity
 from rose_cli.util.files import read_regular
-from rose_cli.util.text import did_you_mean, listed
+from rose_cli.util.text import cut, did_you_mean, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -60,6 +60,7 @@ class FunctionChecker:
         self._ctx = ctx
         self._is_local = is_local
         self._modules: dict[str, _Module | Diagnostic | None] = {}
+        self._bad: set[str] = set()
 
     def check(self, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:
         """`layers` go from the most specific one to the declaration."""
@@ -71,7 +72,11 @@ class FunctionChecker:
         name, _, attribute = command.called.partition(":")
         module = self._module(name, command)
         if isinstance(module, Diagnostic):
-            yield _at(module, at, (("files",),) if module.code == "missing-module" else ())
+            if module.code == "missing-module":
+                yield replace(module, path=at, depends_on=(("files",),))
+            elif name not in self._bad:  # once, not for each task
+                self._bad.add(name)
+                yield replace(module, path=at)
         elif module is not None:
             yield from _check_function(command, module, attribute, layers, at)
 
@@ -82,7 +87,11 @@ class FunctionChecker:
             self._modules[name] = _read(self._ctx.campaign_dir, file) if file is not None else self._missing(name)
         found = self._modules[name]
         is_unsure = command.pre_exec or not self._is_local or "PYTHONPATH" in command.environment
-        return None if is_unsure and isinstance(found, Diagnostic) and found.code == "missing-module" else found
+        if isinstance(found, Diagnostic) and found.code == "missing-module" and is_unsure:
+            return None
+        if isinstance(found, Diagnostic) and (is_unsure or _has_newer_python(self._ctx.environment)):
+            return replace(found, severity=Severity.WARNING)  # it may know a syntax that this Python does not
+        return found
 
     def _missing(self, name: str) -> Diagnostic | None:
         """The error for a module that is neither beside the campaign file nor, as far as known, installed."""
@@ -110,8 +119,7 @@ def _is_installed(first: str, environment: Mapping[str, str]) -> bool | None:
     program = shutil.which("python", path=environment.get("PATH", ""))
     if program is None or "PYTHONPATH" in environment:
         return None
-    roots = {Path(program).parent.parent, Path(program).resolve().parent.parent}
-    libraries = [place for root in roots for place in root.glob("lib*/python3*")]
+    libraries = _libraries(program)
     places = [place for library in libraries for place in library.glob("*-packages")]
     if not places:
         return None
@@ -123,6 +131,18 @@ def _is_installed(first: str, environment: Mapping[str, str]) -> bool | None:
     ):
         return True
     return False if is_known else None
+
+
+def _libraries(program: str) -> list[Path]:
+    roots = {Path(program).parent.parent, Path(program).resolve().parent.parent}
+    return [place for root in roots for place in root.glob("lib*/python3*")]
+
+
+def _has_newer_python(environment: Mapping[str, str]) -> bool:
+    """Whether the `python` of the tasks might be newer than the one that runs rose."""
+    program = shutil.which("python", path=environment.get("PATH", ""))
+    minors = [place.name.removeprefix("python3.") for place in _libraries(program)] if program is not None else []
+    return any(minor.isdecimal() and int(minor) > sys.version_info.minor for minor in minors)
 
 
 def _listed_in_pth(places: Sequence[Path]) -> tuple[list[Path], bool]:
@@ -147,12 +167,13 @@ def _read(directory: Path, file: str) -> _Module | Diagnostic:
     try:
         tree = ast.parse(read_regular(directory / file, MOST_BYTES), file)
     except SyntaxError as error:
-        where = f" in line {error.lineno}" if error.lineno else ""
-        message = f"'{file}' cannot be read as Python: {error.msg}{where}"
-        return Diagnostic("bad-module", message, hint="fix it", severity=Severity.WARNING)
+        place = f"{file}:{error.lineno}:{error.offset or 1}" if error.lineno else file
+        line = f"correct that line: {cut(error.text.strip(), 60)}" if error.text else "correct that file"
+        return Diagnostic("bad-module", f"syntax error in {place}: {error.msg}", hint=line)
     except (OSError, ValueError, RecursionError, MemoryError):
         message = f"'{file}' cannot be read as Python"
-        return Diagnostic("bad-module", message, hint="fix it", severity=Severity.WARNING)
+        hint = f"run `python -m py_compile {file}`: it shows why"
+        return Diagnostic("bad-module", message, hint=hint, severity=Severity.WARNING)
     names = _Names()
     names.read(tree.body)
     return _Module(file, names.functions, frozenset(names.classes), names.is_open)
@@ -200,10 +221,6 @@ def _parameters(given: ast.arguments) -> _Parameters:
 
 
 # --- diagnostics ---------------------------------------------------------------------------------------------------
-
-
-def _at(diagnostic: Diagnostic, path: KeyPath, depends_on: tuple[KeyPath, ...] = ()) -> Diagnostic:
-    return replace(diagnostic, path=path, depends_on=depends_on)
 
 
 def _check_layers(command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:
@@ -268,6 +285,8 @@ def _check_function(
         for name in parameters.needed
         if name not in given and (name not in CONTEXT or name in parameters.positional)
     ]
+    misspelt = [] if parameters.others else [name for name in given if name not in parameters.names]
+    missing = [name for name in missing if not any(did_you_mean(other, [name]) for other in misspelt)]
     if missing:
         yield _lacking(attribute, module, parameters, missing, at)
 

@@ -9,7 +9,10 @@ import pytest
 from tests.check.fixture import Campaigns
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from rose_cli.util.errors import Diagnostic
 
 TEXT = "{max_iter: 1, learners: 1, tasks: {a: {function: 'some_package.work:go'}}}"
 
@@ -72,3 +75,66 @@ def test_one_that_is_installed_in_place_is_found_through_its_pth_file(campaigns:
 )
 def test_nobody_knows_what_is_installed_elsewhere(campaigns: Campaigns, more: str) -> None:
     assert codes(campaigns, TEXT.replace("max_iter: 1", f"max_iter: 1, {more}")) == []
+
+
+# --- a module with a syntax error ----------------------------------------------------------------------------------
+
+BROKEN = """
+max_iter: 1
+learners: 2
+tasks: {a: {function: 'own:f'}, b: {function: 'own:g'}}
+stop: {metric: mse, threshold: 1, function: 'own:h'}
+"""
+
+
+def of_broken(campaigns: Campaigns, more: str = "", module: str = "x = 1\ndef f(a b): ...\n") -> Sequence[Diagnostic]:
+    (campaigns.folder / "own.py").write_text(module)
+    return campaigns.check_text(f"{BROKEN}{more}").diagnostics
+
+
+def test_a_syntax_error_is_one_error_with_its_place_in_the_module(campaigns: Campaigns) -> None:
+    (found,) = of_broken(campaigns)
+    assert (found.code, found.is_error) == ("bad-module", True)
+    assert found.message.startswith("syntax error in own.py:2:")
+    assert found.hint == "correct that line: def f(a b): ..."
+    assert found.span is not None
+    assert found.span.line == 4
+
+
+@pytest.mark.parametrize("more", ["pre_exec: module load python", "env: {PYTHONPATH: /opt/lab}"])
+def test_another_python_might_know_the_syntax(campaigns: Campaigns, more: str) -> None:
+    assert [(each.code, each.is_error) for each in of_broken(campaigns, more)] == [("bad-module", False)]
+
+
+@pytest.mark.parametrize(("version", "is_error"), [("python3.9", True), ("python3", True), ("python3.99", False)])
+def test_a_newer_python_might_know_the_syntax(campaigns: Campaigns, version: str, is_error: bool) -> None:
+    (campaigns.folder.parent / "lib" / version).mkdir()
+    assert [each.is_error for each in of_broken(campaigns)] == [is_error]
+
+
+# --- options -------------------------------------------------------------------------------------------------------
+
+CHOOSE = """
+max_iter: 1
+tasks: {choose: {function: 'own:choose'}}
+learners:
+  - {name: random, choose: {--strategy: random}}
+  - {name: spread, choose: {OPTION: spread}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("parameters", "option", "codes"),
+    [("strategy", "--strateggy", ["unknown-parameter"]), ("strategy", "--n", ["missing-argument", "unknown-parameter"]),
+     ("strategy, size", "--strateggy", ["missing-argument", "unknown-parameter"]),
+     ("strategy, **more", "--strateggy", ["missing-argument"])],
+)  # fmt: skip
+def test_a_misspelt_option_is_not_also_a_missing_one(
+    campaigns: Campaigns, parameters: str, option: str, codes: list[str]
+) -> None:
+    (campaigns.folder / "own.py").write_text(f"def choose({parameters}): ...\n")
+    found = campaigns.check_text(CHOOSE.replace("OPTION", option)).diagnostics
+    assert [each.code for each in found] == codes
+    if "strateggy" in option and codes[-1] == "unknown-parameter":
+        assert found[-1].hint == "did you mean 'strategy'?"
+        assert not any("'strategy'" in each.message for each in found)
