@@ -13,7 +13,7 @@ from rose_cli.check.criterion import check_common_stop, check_end
 from rose_cli.check.engine import check_engine
 from rose_cli.check.files import check_files
 from rose_cli.check.literals import check_lines, check_variables
-from rose_cli.check.python_tasks import check_common_preload
+from rose_cli.check.python_tasks import PreloadChecker
 from rose_cli.check.schedules import ExpressionProbe, Horizon, check_keys
 from rose_cli.config.models import RESERVED_TASK_NAMES, Campaign, Iterations, Learner, TaskFields
 from rose_cli.config.rules import folded
@@ -54,7 +54,7 @@ class _Checker:
         self._take(self._check_tasks())
         self._take(self._check_counts(plan))
         self._take(check_engine(self.campaign.engine, self.ctx))
-        self._take(check_common_preload(self.campaign, plan, self.ctx))
+        self._take(PreloadChecker(self.campaign.engine, self.ctx).check_common(self.campaign, plan))
         self._take(check_files(self.campaign.files, ("files",), self.ctx))
         self._take(check_common_stop(self.campaign))
         self._take(check_variables(self.campaign.env, ("env",)))

@@ -11,7 +11,7 @@ from rose_cli.check.functions import FunctionChecker
 from rose_cli.check.literals import ShellLineChecker
 from rose_cli.check.origin import Layer, depending, origin_of, stop_layers, task_layers
 from rose_cli.check.programs import ProgramChecker
-from rose_cli.check.python_tasks import check_preload
+from rose_cli.check.python_tasks import PreloadChecker
 from rose_cli.config.iterations import REST
 from rose_cli.config.models import PLAIN_LEARNER, Iterations, Learner, TaskFields
 from rose_cli.plan.compile import Inherited, merge
@@ -40,6 +40,7 @@ class CommandChecker:
     def __post_init__(self) -> None:
         self._functions = FunctionChecker(self.ctx, is_local=self.campaign.engine.kind == "local")
         self._programs = ProgramChecker(self.campaign, self.ctx)
+        self._preload = PreloadChecker(self.campaign.engine, self.ctx)
         self._lines = ShellLineChecker(self.campaign, self.ctx)
         self._unseen = list(self.campaign.tasks)
 
@@ -79,7 +80,7 @@ class CommandChecker:
             yield from self._lines.check(command, layers)
             yield from check_resources(command, layers, self.campaign.engine, self.ctx)
             yield from check_snapshot(command, layers)
-            yield from check_preload(command, layers, self.campaign.engine, self.ctx)
+            yield from self._preload.check(command, layers)
 
 
 def _is_declared(fields: TaskFields) -> bool:

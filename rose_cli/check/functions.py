@@ -6,9 +6,9 @@ import ast
 import shutil
 import sys
 from dataclasses import field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rose_cli.check.installed import MOST_BYTES, InstalledModules, libraries_of
 from rose_cli.check.origin import origin_of
 from rose_cli.engine.function import CONTEXT, parameter_of
 from rose_cli.plan.words import file_of_module
@@ -19,13 +19,12 @@ from rose_cli.util.text import cut, did_you_mean, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from rose_cli.check.origin import Layer
     from rose_cli.config.models import TaskFields
     from rose_cli.plan.context import CheckContext
     from rose_cli.plan.model import CommandPlan
-
-MOST_BYTES = 1 << 21
 
 _MOST_NAMED = 6
 
@@ -96,7 +95,8 @@ class FunctionChecker:
     def _missing(self, name: str) -> Diagnostic | None:
         """The error for a module that is neither beside the campaign file nor, as far as known, installed."""
         first = name.partition(".")[0]
-        is_installed = _is_installed(first, self._ctx.environment)
+        installed = InstalledModules.of("python", self._ctx.environment)
+        is_installed = None if installed is None else installed.has(first)
         near = did_you_mean(name, _modules_beside(name, self._ctx.campaign_dir))
         if is_installed or (is_installed is None and near is None):
             return None
@@ -114,53 +114,11 @@ def _modules_beside(name: str, directory: Path) -> list[str]:
     return [".".join([*packages, each]) for each in sorted(found) if each != "__init__"]
 
 
-def _is_installed(first: str, environment: Mapping[str, str]) -> bool | None:
-    """Whether the environment of `python` has a module or package; None if nobody knows."""
-    program = shutil.which("python", path=environment.get("PATH", ""))
-    if program is None or "PYTHONPATH" in environment:
-        return None
-    libraries = _libraries(program)
-    places = [place for library in libraries for place in library.glob("*-packages")]
-    if not places:
-        return None
-    places += [Path.home() / ".local/lib" / library.name / "site-packages" for library in libraries]
-    also, is_known = _listed_in_pth(places)
-    names = (first, f"{first}.py", f"{first}.*.so")
-    if first in sys.stdlib_module_names or any(
-        next(place.glob(name), None) is not None for place in (*libraries, *places, *also) for name in names
-    ):
-        return True
-    return False if is_known else None
-
-
-def _libraries(program: str) -> list[Path]:
-    roots = {Path(program).parent.parent, Path(program).resolve().parent.parent}
-    return [place for root in roots for place in root.glob("lib*/python3*")]
-
-
 def _has_newer_python(environment: Mapping[str, str]) -> bool:
     """Whether the `python` of the tasks might be newer than the one that runs rose."""
     program = shutil.which("python", path=environment.get("PATH", ""))
-    minors = [place.name.removeprefix("python3.") for place in _libraries(program)] if program is not None else []
+    minors = [place.name.removeprefix("python3.") for place in libraries_of(program)] if program is not None else []
     return any(minor.isdecimal() and int(minor) > sys.version_info.minor for minor in minors)
-
-
-def _listed_in_pth(places: Sequence[Path]) -> tuple[list[Path], bool]:
-    """The directories that .pth files add to the path, and whether that is all that they do."""
-    found: list[Path] = []
-    is_known = True
-    for file in (file for place in places for file in place.glob("*.pth") if file.name not in _HARMLESS):
-        try:
-            lines = read_regular(file, MOST_BYTES).decode(errors="replace").splitlines()
-        except OSError:
-            lines = ["import unknown"]
-        is_known &= not any(line.startswith(("import ", "import\t")) for line in lines)
-        found += [file.parent / line for line in lines if line.startswith("/")]
-    return found, is_known
-
-
-_HARMLESS = frozenset(("distutils-precedence.pth", "_virtualenv.pth", "a1_coverage.pth"))
-"""Files that run code, but add no modules."""
 
 
 def _read(directory: Path, file: str) -> _Module | Diagnostic:

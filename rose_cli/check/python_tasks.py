@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
+from rose_cli.check.installed import InstalledModules
 from rose_cli.config.rules import AUTO
 from rose_cli.plan.compile import why_never_warm
 from rose_cli.util.errors import Diagnostic, KeyPath, Severity
@@ -19,35 +21,81 @@ if TYPE_CHECKING:
     from rose_cli.plan.model import CommandPlan, Plan
 
 
-def check_preload(
-    command: CommandPlan, layers: Sequence[Layer[TaskFields]], engine: Engine, ctx: CheckContext
-) -> Iterator[Diagnostic]:
-    """Check what a layer of this command preloads; `layers` go from the most specific one to the declaration."""
-    layer = next((layer for layer in layers if layer.defines("preload")), None)
-    if layer is None or not layer.fields.preload:
-        return
-    path, why = (*layer.path, "preload"), why_never_warm(command)
-    if why is not None:
-        depends_on = ((*layer.path, "executable"), ("pre_exec",))
-        yield _without_effect(path, why, "remove it", depends_on)
-    elif engine.kind != "local":
-        yield _on_a_pilot(path)
-    yield from _check_modules(layer.fields.preload, path, _own_directories([command], ctx))
+class PreloadChecker:
+    """Checks what the tasks of a campaign preload."""
+
+    def __init__(self, engine: Engine, ctx: CheckContext) -> None:
+        self._is_local = engine.kind == "local"
+        self._ctx = ctx
+        self._installed: dict[str, InstalledModules | None] = {}
+
+    def check(self, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:
+        """Check what a layer of this command preloads; `layers` go from the most specific one to the declaration."""
+        layer = next((layer for layer in layers if layer.defines("preload")), None)
+        if layer is None or not layer.fields.preload:
+            return
+        path, why = (*layer.path, "preload"), why_never_warm(command)
+        if why is not None:
+            depends_on = ((*layer.path, "executable"), ("pre_exec",))
+            yield _without_effect(path, why, "remove it", depends_on)
+        elif not self._is_local:
+            yield _on_a_pilot(path)
+        yield from self._check_modules(layer.fields.preload, path, [command])
+
+    def check_common(self, campaign: Campaign, plan: Plan) -> Iterator[Diagnostic]:
+        """Check what the campaign preloads for all tasks; no matter that some of them do not run Python."""
+        if not campaign.preload:
+            return
+        steps = {id(step): step for learner in plan.learners for step in learner.all_steps}.values()
+        commands = [command for step in steps for command in step.commands]
+        whys = [why_never_warm(command) for command in commands]
+        if whys and None not in whys:
+            why = whys[0] if len(set(whys)) == 1 else "no task starts Python directly"
+            yield _without_effect(("preload",), str(why), "remove it", (("tasks",), ("learners",), ("pre_exec",)))
+        elif not self._is_local:
+            yield _on_a_pilot(("preload",))
+        yield from self._check_modules(campaign.preload, ("preload",), commands)
+
+    def _check_modules(
+        self, modules: Sequence[str], path: KeyPath, commands: Sequence[CommandPlan]
+    ) -> Iterator[Diagnostic]:
+        """The user's own modules must be imported afresh: they may read the iteration, and may be edited in a run."""
+        directories = _own_directories(commands, self._ctx)
+        given = [command for command in commands if command.preload == tuple(modules) and not why_never_warm(command)]
+        pythons = {name: self._modules_of(name) for name in map(_python_of, given)} if self._is_local else {}
+        for position, name in enumerate(modules if tuple(modules) != (AUTO,) else ()):
+            at = (*path, position)
+            file = next((file for each in directories if (file := _file_of(name, each)) is not None), None)
+            if file is not None:
+                message = (
+                    f"the module '{name}' is beside the campaign file, in '{file}': it is imported afresh in every task"
+                )
+                yield Diagnostic("own-module", message, at, "remove it; preload only installed packages")
+                continue
+            lacking = [None if installed is None else installed.lacks(name) for installed in pythons.values()]
+            if lacking and None not in lacking:
+                yield _not_installed(lacking[0], name, at)
+
+    def _modules_of(self, python: str | None) -> InstalledModules | None:
+        if python is None:
+            return None
+        if python not in self._installed:
+            self._installed[python] = InstalledModules.of(python, self._ctx.environment)
+        return self._installed[python]
 
 
-def check_common_preload(campaign: Campaign, plan: Plan, ctx: CheckContext) -> Iterator[Diagnostic]:
-    """Check what the campaign preloads for all tasks; no matter that some of them do not run Python."""
-    if not campaign.preload:
-        return
-    steps = {id(step): step for learner in plan.learners for step in learner.all_steps}.values()
-    commands = [command for step in steps for command in step.commands]
-    whys = [why_never_warm(command) for command in commands]
-    if whys and None not in whys:
-        why = whys[0] if len(set(whys)) == 1 else "no task starts Python directly"
-        yield _without_effect(("preload",), str(why), "remove it", (("tasks",), ("learners",), ("pre_exec",)))
-    elif campaign.engine.kind != "local":
-        yield _on_a_pilot(("preload",))
-    yield from _check_modules(campaign.preload, ("preload",), _own_directories(commands, ctx))
+def _python_of(command: CommandPlan) -> str | None:
+    """The interpreter, if its modules can be known before it runs."""
+    word = command.words[0]
+    is_unsure = {"PATH", "PYTHONPATH", "PYTHONHOME"} & {*command.environment} or ("/" in word and word[0] != "/")
+    return None if is_unsure else sys.executable if word == "{python}" else word
+
+
+def _not_installed(lacking: tuple[str, str | None] | None, name: str, path: KeyPath) -> Diagnostic:
+    part, near = lacking or (name, None)
+    hint = f"did you mean '{near}{name[len(part) :]}'?" if near else "install it, or remove it from the list"
+    message = f"no module '{part}' is installed: every task with this list starts in a new interpreter"
+    return Diagnostic("not-installed", message, path, hint, Severity.WARNING, depends_on=(("pre_exec",), ("env",)))
 
 
 def _without_effect(path: KeyPath, why: str, hint: str, depends_on: tuple[KeyPath, ...]) -> Diagnostic:
@@ -59,18 +107,6 @@ def _on_a_pilot(path: KeyPath) -> Diagnostic:
     hint = "remove it, or keep it for the local engine and add the comment '# rose: allow unused-preload'"
     why = "on radical.pilot, each task starts a new interpreter"
     return _without_effect(path, why, hint, (("engine", "kind"),))
-
-
-def _check_modules(modules: Sequence[str], path: KeyPath, directories: Sequence[Path]) -> Iterator[Diagnostic]:
-    """The user's own modules must be imported afresh: they may read the iteration, and may be edited during a run."""
-    for position, name in enumerate(modules):
-        file = next((file for each in directories if (file := _file_of(name, each)) is not None), None)
-        if name != AUTO and file is not None:
-            message = (
-                f"the module '{name}' is beside the campaign file, in '{file}': it is imported afresh in every task"
-            )
-            hint = "remove it; preload only installed packages"
-            yield Diagnostic("own-module", message, (*path, position), hint)
 
 
 def _own_directories(commands: Iterable[CommandPlan], ctx: CheckContext) -> list[Path]:

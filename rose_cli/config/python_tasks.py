@@ -10,7 +10,7 @@ from pydantic import PlainValidator
 from rose_cli.config.errors import expected, fail, fail_if_any
 from rose_cli.config.rules import AUTO, is_function_reference, is_module_name
 from rose_cli.util.errors import Diagnostic
-from rose_cli.util.text import shortened
+from rose_cli.util.text import nearest, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +40,8 @@ def _hint(value: object) -> str:
         return "write auto, without quotes"
     if isinstance(value, str):
         names = value.replace(",", " ").split()
+        if len(names) == 1 and nearest(names[0], [AUTO], 0.75) is not None:
+            return "did you mean auto?"
         if names and all(map(is_module_name, names)):
             return f"write [{', '.join(names)}]"
     return _EXAMPLE
