@@ -272,7 +272,7 @@ def _run(info: RunInfo, step: Step, attempt: _Attempt, place: _Place, options: E
     where = f"learner '{step.learner.name}', iteration {step.iteration}, '{step.task}'{copy}"
     instead = "; the command of the task is" if _words(command, options) != command.argv else ""
     notice(f"run {name_of(info.directory)}, {where}, as attempt {attempt.number}{instead}:")
-    notice(f"  {masked_command(as_shown(command).argv, Secrets())}")
+    notice(f"  {masked_command(step.command.as_written(as_shown(command).argv), Secrets())}")
     own_id = f"exec-{uuid4().hex}"
     request = TaskRequest(
         uid="exec",
@@ -300,7 +300,8 @@ def _show_returned(scratch: Path) -> None:
     """What a function returned, which it does not print."""
     returned = returned_in(scratch / "return.json", inside=scratch)
     if returned is not None and returned.raised is None:
-        notice(f"it returned {returned.problem or json.dumps(returned.value, ensure_ascii=False)}")
+        value = "None" if returned.value is None else json.dumps(returned.value, ensure_ascii=False)
+        notice(returned.problem or f"it returned {value}")
 
 
 def _exit_code(request: TaskRequest) -> int:

@@ -409,7 +409,7 @@ class Attempt:
             *self._key,
             kind=kind,
             message=self._secrets.masked(message),
-            command=masked_command(argv or plain_words(self._plan), self._secrets),
+            command=masked_command(self._plan.as_written(argv) or plain_words(self._plan), self._secrets),
             log=str(self._log_of(kind).relative_to(self._session.directory.path)),
             seconds=outcome.seconds,
             exit_code=outcome.exit_code,

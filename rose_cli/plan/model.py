@@ -78,6 +78,10 @@ class CommandPlan:
         """The function of a module that it calls, as MODULE:NAME."""
         return self.words[1] if self.function else None
 
+    def as_written(self, argv: tuple[str, ...]) -> tuple[str, ...]:
+        """The arguments of a rendered command; of a function without the interpreter and the program that calls it."""
+        return argv[2:] if self.function else argv
+
     @property
     def launched_ranks(self) -> int:
         """The number of processes to start: a shell line runs once, and starts its ranks itself."""

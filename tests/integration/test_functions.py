@@ -106,6 +106,8 @@ def test_exec_calls_a_function_again_and_shows_what_it_returned(run: Rose) -> No
     called = run("exec", "rose-runs/r", "a", "1", "criterion")
     assert (called.code, called.out) == (0, "loss = not a number\n")
     assert f"it returned {1 / 3 / 2}" in called.err
+    assert [line.strip() for line in called.err.splitlines() if "own:check" in line] == ["own:check"]
+    assert "it returned None\n" in run("exec", "rose-runs/r", "a", "1", "label").err
     assert "own:train --lr=1.0" in run("exec", "rose-runs/r", "a", "0", "train", "--print").out
 
 
@@ -116,6 +118,7 @@ def test_an_exception_is_a_failed_attempt_with_its_message_and_the_users_frames(
     assert "'train' failed in iteration 0, attempt 1: ValueError: lr 9 is too large" in called.out
     (failure,) = [event for event in rose.events("rose-runs/r") if event["event"] == "attempt_failed"]
     assert failure["message"] == "ValueError: lr 9 is too large"
+    assert failure["command"] == "own:train --lr=9"
     assert failure["stderr_tail"][0] == "Traceback (most recent call last):"
     assert not any("function.py" in line for line in failure["stderr_tail"])
 
