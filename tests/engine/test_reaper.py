@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -12,14 +13,13 @@ import pytest
 
 from rose_cli.engine import reaper as reapers
 from rose_cli.engine.reaper import Reaper
-from rose_cli.util.processes import ProcessScan, add_helper, read_process
+from rose_cli.util.processes import ProcessScan, add_helper, is_helper, read_process
 from tests.conftest import PATIENCE
 from tests.engine.conftest import open_local, run, until_gone
 from tests.processes import SLEEP, gone, started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.engine.conftest import Folder, OpenEngine
 
@@ -27,6 +27,13 @@ pytestmark = pytest.mark.anyio
 
 HIDING = 'env -i setsid sh -c "echo \\$\\$ >{name}.new; mv {name}.new {name}; exec sleep 1000" <&- >&- 2>&- &'
 """A shell line: without a tag, in its own session, soon without a parent, and with nothing of its task open."""
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Children that other tests of this process have left running do not count as those from before a session."""
+    there = set(Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split())
+    monkeypatch.setattr(reapers, "is_helper", lambda pid: str(pid) in there or is_helper(pid))
 
 
 @pytest.fixture

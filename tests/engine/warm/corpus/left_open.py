@@ -1,5 +1,6 @@
 """The end of the interpreter: files that were not closed are written, __del__ of globals and finalizers run."""
 
+import gc
 import os
 import sys
 import tempfile
@@ -39,3 +40,4 @@ finalized = type("Finalized", (), {})()
 weakref.finalize(finalized, print, "finalizer at exit")
 directory = tempfile.TemporaryDirectory(dir=".")
 Path(directory.name, "x").write_text("gone at the end")
+gc.collect()  # the order in which a collection at the end finalizes objects depends on when the last one was
