@@ -185,7 +185,7 @@ def test_a_changed_function_of_a_finished_step_is_refused_as_a_changed_command_i
 def test_an_edited_module_is_noticed_by_a_resume(tmp_path: Path) -> None:
     rose = written(tmp_path)
     rose("run", "campaign.yaml", *RUN, "--max-iter", "1")
-    rose.write("FACTOR = 3", "beside.py")
+    rose.write("FACTOR = 1 + 2", "beside.py")  # of another size: Python compares it and the seconds
     called = rose("resume", "rose-runs/r", "--max-iter", "2")
     assert called.code == 0
     assert "'beside.py' has changed" in called.err

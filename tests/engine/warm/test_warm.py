@@ -432,8 +432,22 @@ async def test_the_reason_names_all_modules_that_are_missing(engine: Engine, fol
 
 
 def servers() -> list[int]:
+    """Those that have come in this test: the engine of the other tests may have its own."""
+    return [pid for pid in _all_servers() if pid not in _earlier]
+
+
+def _all_servers() -> list[int]:
     found = ProcessScan().find(lambda tag: tag.startswith(run_tag(RUN_ID)) and tag.endswith("(warm starts)"))
     return [process.pid for process in found]
+
+
+_earlier: set[int] = set()
+
+
+@pytest.fixture(autouse=True)
+def _know_earlier_servers() -> None:
+    _earlier.clear()
+    _earlier.update(_all_servers())
 
 
 def test_the_servers_files_run_with_old_interpreters() -> None:
