@@ -22,6 +22,7 @@ import stat
 import sys
 from array import array
 from contextlib import suppress
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -149,8 +150,10 @@ def _opened(path: Path) -> BinaryIO:
 
 def _write(path: Path, reached: RunState, contents: JournalContents, digest: str) -> None:
     """Replace a checkpoint, atomically, and delete the oldest if there are too many."""
+    saved = io.BytesIO()
     with no_collecting():
-        body = pickle.dumps((contents.records, reached), protocol=5)
+        _Saver(saved, protocol=5).dump((contents.records, reached))
+    body = saved.getvalue()
     own = {"reader": _reader(), "body": hashlib.sha256(body).hexdigest()}
     header = {**own, "bytes": contents.good_bytes, "digest": digest}
     unfinished = path.with_suffix(f".{os.getpid()}")
@@ -206,6 +209,13 @@ def _reader() -> str:
     for module in (codec, events, iterations, state, time_spent):
         digest.update(Path(str(module.__file__)).read_bytes())
     return digest.hexdigest()
+
+
+class _Saver(pickle.Pickler):
+    """Writes the members of an enum as calls of their class, as most versions of Python do; 3.11.2 does not."""
+
+    def reducer_override(self, value: object) -> Any:  # noqa: ANN401
+        return (type(value), (value.value,)) if isinstance(value, Enum) else NotImplemented
 
 
 class _Loader(pickle.Unpickler):
