@@ -39,24 +39,24 @@ LOSSES_SHOWN = 8
 
 def status(argument: str | None, status_format: StatusFormat) -> ExitCode:
     info = read_run(find_run(argument, announce=False), cached=True)
+    lost = lost_of(info)  # looks at the workspace of every learner
     if status_format == "json":
-        write_json(status_object(info))
+        write_json(status_object(info, lost))
     else:
-        print_status(info.plan, info.state, alive=info.alive, directory=info.directory, own=_can_continue(info))
+        print_status(info.plan, info.state, alive=info.alive, directory=info.directory, own=_can_continue(info, lost))
     notice_ownership(info.doubt)
     where = RunLocation(info.directory, info.plan, info.state)
     for line in [where.lost_campaign] if where.lost_campaign else where.lines():
         notice(line)
-    for line in _loss_lines(info):
+    for line in _loss_lines(info, lost):
         notice(line)
     if info.damage is not None:
         complain(f"the journal is damaged, and the output incomplete: {info.damage.message}", info.damage.hint)
     return ExitCode.OK
 
 
-def _can_continue(info: RunInfo) -> bool:
+def _can_continue(info: RunInfo, lost: Mapping[str, str]) -> bool:
     """Whether `rose resume` would accept the run: it is the user's own and intact, and not all workspaces are lost."""
-    lost = lost_of(info)
     unfinished = [name for name, each in info.state.learners.items() if each.stop_reason in (None, "failed")]
     is_lost = bool(unfinished) and all(name in lost for name in unfinished)
     return info.doubt is None and info.damage is None and not is_lost
@@ -80,12 +80,11 @@ def _look(info: RunInfo) -> tuple[Any, Any, bool]:
     return info.plan, info.state, info.alive
 
 
-def status_object(info: RunInfo) -> dict[str, Any]:
+def status_object(info: RunInfo, lost: Mapping[str, str]) -> dict[str, Any]:
     """The object of `--format json`. JSON has no nan and no infinities: they are null here."""
     state = info.state
     now = time.time() if info.alive else state.last_time
     outcome = outcome_of(info.plan, state, alive=info.alive, now=now)
-    lost = lost_of(info)
     outlook = Outlook.of(info.plan, state, Facts(now, alive=info.alive))
     return {
         "run": str(info.directory.path.absolute()),
@@ -145,9 +144,8 @@ def lost_of(info: RunInfo) -> dict[str, str]:
     return {name: loss.words for name, loss in found.items() if info.state.learners[name].stop_reason in resumable}
 
 
-def _loss_lines(info: RunInfo) -> Iterator[str]:
+def _loss_lines(info: RunInfo, lost: Mapping[str, str]) -> Iterator[str]:
     """A line for each learner that `rose resume` cannot continue, and one for all that --max-iter cannot extend."""
-    lost = lost_of(info)
     finished = {name: words for name, words in lost.items() if info.state.learners[name].stop_reason == "max_iter"}
     unfinished = {name: words for name, words in lost.items() if name not in finished}
     for name, words in list(unfinished.items())[:LOSSES_SHOWN]:
