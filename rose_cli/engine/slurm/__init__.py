@@ -1,0 +1,1 @@
+"""Slurm: what it says of a job, and tasks as steps of one."""
