@@ -56,12 +56,43 @@ class Resources:
 
 
 @dataclass(frozen=True)
+class NodeCapacity:
+    """The resources of one node of several. `cpus_per_core`: how many CPUs the batch system counts for each core."""
+
+    name: str
+    cores: int
+    gpus: int = 0
+    memory_mb: int | None = None
+    cpus_per_core: int = 1
+
+
+@dataclass(frozen=True)
 class Capacity:
-    """The resources of an engine: cores, the ids of its GPUs, megabytes of memory (None: not counted)."""
+    """The resources of an engine: cores, the ids of its GPUs, megabytes of memory (None: not counted).
+
+    With `nodes`, these are totals, the ids of the GPUs only count them, and each rank of a task runs on a single node.
+    """
 
     cores: int
     gpus: tuple[str, ...] = ()
     memory_mb: int | None = None
+    nodes: tuple[NodeCapacity, ...] = ()
+
+
+@dataclass(frozen=True)
+class NodeShare:
+    """The number of a task's ranks on one node."""
+
+    node: str
+    ranks: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a task runs: the GPUs of this machine that it holds, or its ranks on each node, if there are several."""
+
+    gpu_ids: tuple[str, ...] = ()
+    nodes: tuple[NodeShare, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,7 +113,8 @@ class TaskRequest:
 
     `uid` is unique within a session. `argv[0]` is looked up on the PATH of the task's own environment. `pre_exec` are
     shell lines that run before it, in the same shell; if one ends with an exit code other than 0, the program is not
-    started. `resources` are those of all `ranks` together; the local engine always starts one process. `hide` masks
+    started. `resources` are those of all `ranks` together, of which each needs the same; the local engine always starts
+    one process. `hide` masks
     the secrets in a string before a part of it is quoted in a message. `preload`: start it warm if possible; None:
     start a new interpreter. `remaining`: how much its learner still has to do, in
     iterations of the usual length.

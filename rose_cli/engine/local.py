@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from rose_cli.engine.base import Capacity, OnSpawn, OnStart, TaskRequest
+    from rose_cli.engine.base import Capacity, OnSpawn, OnStart, Place, TaskRequest
     from rose_cli.util.processes import Identity
 
 _POLL_SECONDS = 0.05  # if there is neither a descriptor nor a thread to wait with
@@ -254,13 +254,13 @@ class LocalEngine(SlotEngine):
         return super()._everyone(known | self._reaper.strays())
 
     async def _run_in_slot(
-        self, request: TaskRequest, gpu_ids: tuple[str, ...], on_start: OnStart, on_spawn: OnSpawn | None
+        self, request: TaskRequest, place: Place, on_start: OnStart, on_spawn: OnSpawn | None
     ) -> TaskOutcome:
         await on_start()
         started = time.monotonic()
         cold_because = None
         try:
-            environment = self._environment(request, gpu_ids)
+            environment = self._environment(request, place.gpu_ids)
             if request.preload is not None:
                 try:
                     return await self._run_warm(request, environment, on_spawn)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from rose_cli.engine.base import Activity, Capacity, OnSpawn, OnStart, TaskRequest
+    from rose_cli.engine.base import Activity, Capacity, OnSpawn, OnStart, Place, TaskRequest
     from rose_cli.util.processes import Identity, Process
 
 LINGER_SECONDS = 0.5
@@ -60,7 +60,7 @@ class SlotEngine(ABC):
 
     @property
     def capacity(self) -> Capacity:
-        return self._capacity
+        return self._slots.capacity
 
     @property
     def busy_cores(self) -> int:
@@ -94,12 +94,12 @@ class SlotEngine(ABC):
             self._tidy()
 
     async def run(self, request: TaskRequest, on_start: OnStart, on_spawn: OnSpawn | None = None) -> TaskOutcome:
-        self._slots.check(request.resources)
+        self._slots.check(request.resources, request.ranks)
         outcome = None
         while outcome is None:
             await self._ready()
-            async with self._slots.hold(request.resources, request.remaining) as gpu_ids:
-                outcome = await self._run_in_slot(request, gpu_ids, on_start, on_spawn)
+            async with self._slots.hold(request.resources, request.remaining, request.ranks) as place:
+                outcome = await self._run_in_slot(request, place, on_start, on_spawn)
         if self._closed is not None:  # how the process ended then says nothing about the task
             return TaskOutcome(ExitReason.LOST, outcome.seconds, message=self._closed)
         return outcome
@@ -118,9 +118,9 @@ class SlotEngine(ABC):
 
     @abstractmethod
     async def _run_in_slot(
-        self, request: TaskRequest, gpu_ids: tuple[str, ...], on_start: OnStart, on_spawn: OnSpawn | None
+        self, request: TaskRequest, place: Place, on_start: OnStart, on_spawn: OnSpawn | None
     ) -> TaskOutcome | None:
-        """Run the task, which holds its resources; None, before `on_start`, if the engine is no longer ready."""
+        """Run the task, which holds its place; None, before `on_start`, if the engine is no longer ready."""
 
     @abstractmethod
     async def _stop(self) -> None:

@@ -1,4 +1,4 @@
-"""The slots of one engine: who holds which cores, GPUs and memory, and who is next in the queue."""
+"""The slots of one engine: who is next in the queue for its cores, GPUs and memory, and who holds them."""
 
 from __future__ import annotations
 
@@ -10,22 +10,25 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from rose_cli.engine.placement import Room, why_impossible
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from rose_cli.engine.base import Capacity, Resources
+    from rose_cli.engine.base import Capacity, Place, Resources
 
 
 @dataclass(eq=False)
 class _Waiter:
     resources: Resources
+    ranks: int
     remaining: float
     expires: int
     turn: anyio.Event = field(default_factory=anyio.Event)
-    gpu_ids: tuple[str, ...] = ()
+    place: Place | None = None
+    refused: EngineError | None = None
 
 
 PATIENCE = 4
@@ -43,10 +46,7 @@ class Slots:
     """
 
     def __init__(self, capacity: Capacity) -> None:
-        self._capacity = capacity
-        self._free_cores = capacity.cores
-        self._free_gpus = list(capacity.gpus)
-        self._free_memory_mb = capacity.memory_mb
+        self._room = Room(capacity)
         # not a plain dict, in which finding the first entry means skipping all those removed before
         self._queue: OrderedDict[_Waiter, None] = OrderedDict()
         self._by_length: list[tuple[float, int, _Waiter]] = []
@@ -55,20 +55,25 @@ class Slots:
         self._closed: str | None = None
 
     @property
+    def capacity(self) -> Capacity:
+        """Without the nodes that were dropped."""
+        return self._room.capacity
+
+    @property
     def busy_cores(self) -> int:
-        return self._capacity.cores - self._free_cores
+        return self._room.busy_cores
 
     @asynccontextmanager
-    async def hold(self, resources: Resources, remaining: float = 0.0) -> AsyncIterator[tuple[str, ...]]:
-        """Wait for the resources and hold them during the block, which gets the ids of its GPUs.
+    async def hold(self, resources: Resources, remaining: float = 0.0, ranks: int = 1) -> AsyncIterator[Place]:
+        """Wait for the resources of all `ranks` and hold them during the block, which gets where they are.
 
         `remaining`: how much has to run one after the other from this request on, in any unit.
 
         Raises EngineError if they can never be available, or once the slots are closed.
         """
-        self.check(resources)
+        self.check(resources, ranks)
         self._asked += 1
-        waiter = _Waiter(resources, remaining, expires=self._served + PATIENCE * (len(self._queue) + 1))
+        waiter = _Waiter(resources, ranks, remaining, expires=self._served + PATIENCE * (len(self._queue) + 1))
         self._queue[waiter] = None
         if len(self._by_length) > 2 * len(self._queue) + MOST_LEFT:
             self._by_length = [entry for entry in self._by_length if entry[2] in self._queue]
@@ -77,9 +82,10 @@ class Slots:
         self._serve_queue()
         try:
             await waiter.turn.wait()
-            if self._closed is not None:
-                raise EngineError(self._closed)
-            yield waiter.gpu_ids
+            self._check_open()
+            if waiter.place is None:
+                raise waiter.refused or AssertionError("nothing was given")
+            yield waiter.place
         finally:
             self._leave(waiter)
 
@@ -89,29 +95,34 @@ class Slots:
         for waiter in self._queue:
             waiter.turn.set()
 
-    def check(self, resources: Resources) -> None:
+    def check(self, resources: Resources, ranks: int = 1) -> None:
         """Raise EngineError if they can never be available."""
+        self._check_open()
+        if (refused := why_impossible(self.capacity, resources, ranks)) is not None:
+            raise refused
+
+    def drop_node(self, name: str) -> None:
+        """Place nothing on this node any more. Those who wait for more than the others have get an EngineError."""
+        self._room.drop_node(name)
+        for waiter in list(self._queue):
+            waiter.refused = why_impossible(self.capacity, waiter.resources, waiter.ranks)
+            if waiter.refused is not None:
+                del self._queue[waiter]
+                waiter.turn.set()
+        self._serve_queue()
+
+    def _check_open(self) -> None:
         if self._closed is not None:
             raise EngineError(self._closed)
-        for asked, given, unit in (
-            (resources.cores, self._capacity.cores, "cores"),
-            (resources.gpus, len(self._capacity.gpus), "GPUs"),
-            (resources.memory_mb, self._capacity.memory_mb, "MB of memory"),
-        ):
-            if given is not None and asked > given:
-                raise EngineError(
-                    f"a task requests {asked} {unit}, but the engine has {given}",
-                    "request less, or give the engine more",
-                )
 
     def _serve_queue(self) -> None:
         while self._queue and self._closed is None:
             waiter = self._next()
-            if not self._fits(waiter.resources):
+            waiter.place = self._room.take(waiter.resources, waiter.ranks)
+            if waiter.place is None:
                 return
             del self._queue[waiter]
             self._served += 1
-            self._take(waiter)
             waiter.turn.set()
 
     def _next(self) -> _Waiter:
@@ -120,30 +131,9 @@ class Slots:
             heapq.heappop(self._by_length)
         return oldest if self._served >= oldest.expires else longest
 
-    def _fits(self, resources: Resources) -> bool:
-        return (
-            resources.cores <= self._free_cores
-            and resources.gpus <= len(self._free_gpus)
-            and (self._free_memory_mb is None or resources.memory_mb <= self._free_memory_mb)
-        )
-
-    def _take(self, waiter: _Waiter) -> None:
-        self._free_cores -= waiter.resources.cores
-        waiter.gpu_ids = tuple(self._free_gpus[: waiter.resources.gpus])
-        del self._free_gpus[: waiter.resources.gpus]
-        if self._free_memory_mb is not None:
-            self._free_memory_mb -= waiter.resources.memory_mb
-
     def _leave(self, waiter: _Waiter) -> None:
         if waiter in self._queue:
             del self._queue[waiter]  # it may have been the big request that all others waited behind
-        else:
-            self._give_back(waiter)
+        elif waiter.place is not None:
+            self._room.give_back(waiter.place, waiter.resources, waiter.ranks)
         self._serve_queue()
-
-    def _give_back(self, waiter: _Waiter) -> None:
-        self._free_cores += waiter.resources.cores
-        free = {*self._free_gpus, *waiter.gpu_ids}
-        self._free_gpus = [gpu for gpu in self._capacity.gpus if gpu in free]
-        if self._free_memory_mb is not None:
-            self._free_memory_mb += waiter.resources.memory_mb

@@ -34,8 +34,8 @@ class Holder:
 
     async def run(self) -> None:
         with self.scope:
-            async with self.slots.hold(self.resources) as gpus:
-                self.gpus = gpus
+            async with self.slots.hold(self.resources) as place:
+                self.gpus = place.gpu_ids
                 self.log.append(self)
                 await self.let_go.wait()
 
@@ -43,9 +43,9 @@ class Holder:
 async def test_gpus_come_in_the_order_of_the_capacity_and_come_back() -> None:
     slots = Slots(CAPACITY)
     async with slots.hold(Resources(gpus=1)) as first, slots.hold(Resources(gpus=2)) as rest:
-        assert (first, rest) == (("0",), ("1", "2"))
+        assert (first.gpu_ids, rest.gpu_ids) == (("0",), ("1", "2"))
     async with slots.hold(Resources(gpus=3)) as all_of_them:
-        assert all_of_them == ("0", "1", "2")
+        assert all_of_them.gpu_ids == ("0", "1", "2")
 
 
 async def test_an_error_inside_gives_the_slots_back() -> None:
@@ -173,8 +173,8 @@ async def play(deeds: list[Resources | tuple[str, int]]) -> None:
                 await anyio.lowlevel.checkpoint()
             check(slots, log, everyone)
         tasks.cancel_scope.cancel()
-    async with slots.hold(Resources(cores=4, gpus=3, memory_mb=100)) as gpus:
-        assert gpus == CAPACITY.gpus
+    async with slots.hold(Resources(cores=4, gpus=3, memory_mb=100)) as place:
+        assert place.gpu_ids == CAPACITY.gpus
 
 
 def act(log: list[Holder], everyone: list[Holder], deed: str, number: int) -> None:

@@ -150,7 +150,7 @@ class SimulatedEngine:
         on_spawn: Callable[[int, int], None] | None = None,
     ) -> TaskOutcome:
         self.requests.append(request)
-        async with self._slots.hold(request.resources, request.remaining):
+        async with self._slots.hold(request.resources, request.remaining, request.ranks):
             await on_start()
             if on_spawn is not None:
                 on_spawn(1, 1)

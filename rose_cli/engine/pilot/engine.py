@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from rose_cli.engine.base import Capacity, OnSpawn, OnStart, TaskRequest
+    from rose_cli.engine.base import Capacity, OnSpawn, OnStart, Place, TaskRequest
     from rose_cli.engine.pilot.pilot import Pilot
     from rose_cli.engine.pilot.script import EventFifo
     from rose_cli.engine.pilot.task import PilotTask
@@ -186,7 +186,7 @@ class PilotEngine(SlotEngine):
     # ---- one task
 
     async def _run_in_slot(
-        self, request: TaskRequest, gpu_ids: tuple[str, ...], on_start: OnStart, on_spawn: OnSpawn | None
+        self, request: TaskRequest, place: Place, on_start: OnStart, on_spawn: OnSpawn | None
     ) -> TaskOutcome | None:
         pilot = self._manager.usable
         if pilot is None:
@@ -198,7 +198,7 @@ class PilotEngine(SlotEngine):
         number = next(self._numbers)
         self._watchdog.ensure()
         try:
-            task = self._files.task(pilot, request, gpu_ids, number)
+            task = self._files.task(pilot, request, place.gpu_ids, number)
         except NotStartedError as error:
             return TaskOutcome(ExitReason.NOT_STARTED, time.monotonic() - asked, message=str(error))
         self._tasks[number] = task
