@@ -8,8 +8,8 @@ PIP  := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 # extra arguments for pytest or uv: make test ARGS='-k journal', make lock ARGS=--upgrade
 ARGS ?=
 
-.PHONY: help demo check test field torture coverage mutate lint types smoke format docs picture bench bench-pilot venv pilot python \
-  lock bounds wheel dist-check sbom clean
+.PHONY: help demo check test field torture coverage mutate lint types smoke format docs picture bench bench-pilot venv pilot \
+  slurm python lock bounds wheel dist-check sbom clean
 help: ## list the targets
 	@awk -F ':.*## ' '/^# ---- / {print "\n" substr($$0, 8)} /^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' \
 	  $(MAKEFILE_LIST)
@@ -111,6 +111,10 @@ MAKE_VENV  = if "$$python" -c 'import ensurepip' 2>/dev/null; then "$$python" -m
     --target "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"; fi
 
 pilot: $(VENV)/.ready $(VENV)/.pilot ## add radical.pilot to the environment; needs no compiler
+
+# Nothing outside BASE (/tmp/rose-slurm) changes, except for packages. ARGS='--tracker cgroup', ARGS=--stop
+slurm: $(VENV)/.ready ## install Slurm if it is missing, as root on Debian, and start one for trials
+	@$(BIN)/python -m tests.slurm.cluster $(ARGS)
 
 python: ## print the interpreter for a new environment
 	@$(SET_PYTHON); echo "$$python"

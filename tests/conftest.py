@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
@@ -58,6 +59,14 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         for folder in ("rose_cli", "tests"):
             compileall.compile_dir(REPOSITORY / folder, quiet=2)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say on which Slurm, and with which tracker of processes, tests ran."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
+    used = Counter(value for report in reports for key, value in report.user_properties if key == "slurm")
+    for name, number in sorted(used.items()):
+        terminalreporter.write_line(f"{number} tests on {name}")
 
 
 @dataclass(frozen=True)

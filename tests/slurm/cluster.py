@@ -357,14 +357,17 @@ def _free_ports(number: int) -> list[int]:
     return found
 
 
-def sweep_leftovers() -> None:
-    """End what clusters have left whose keeper was killed."""
+def sweep_leftovers() -> bool:
+    """End what clusters have left whose keeper was killed; whether there was one."""
+    swept = False
     for base in Path("/tmp").glob(f"{_PREFIX}*"):
         with suppress(OSError, ValueError):
             pid = int((base / "run/keeper.pid").read_text())
             if b"tests.slurm.keeper" not in _command(pid):
                 sweep(base)
                 shutil.rmtree(base, ignore_errors=True)
+                swept = True
+    return swept
 
 
 def _command(pid: int) -> bytes:

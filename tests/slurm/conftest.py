@@ -26,7 +26,7 @@ def cluster_of() -> Iterator[ClusterOf]:
 
     def find(tracker: str) -> Cluster:
         if (reason := why_not()) is not None:
-            assert not os.environ.get("CI"), reason
+            assert os.geteuid() != 0 or not os.environ.get("CI"), reason
             pytest.skip(reason)
         if tracker == "cgroup" and (reason := why_no_cgroups()) is not None:
             pytest.skip(reason)
