@@ -12,7 +12,8 @@ from rose_cli.journal.file import LONG_BYTES, DamagedJournalError, read_journal
 from rose_cli.journal.state import Expected, LearnerState, RunState, Status, run_status
 from rose_cli.plan.file import load_plan
 from rose_cli.plan.model import Lineage
-from rose_cli.runs.lock import LockOwner, is_alive, is_hidden, read_owner
+from rose_cli.runs.lock import is_hidden, read_owner
+from rose_cli.runs.lock_owner import LockOwner, is_alive
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import RoseError, RunDirectoryError
 from rose_cli.util.ownership import OVERFLOW_UID

@@ -23,7 +23,7 @@ from rose_cli.journal.recorder import Recorder
 from rose_cli.loop.limits import deadline_of
 from rose_cli.loop.session import Session
 from rose_cli.loop.supervisor import Supervisor
-from rose_cli.runs.lock import lock_time
+from rose_cli.runs.lock import LockCheck, lock_time
 from rose_cli.runs.stop_requests import take_requests
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import EngineError, ExitCode, RoseError
@@ -176,7 +176,8 @@ async def _run(setup: SessionSetup, inbox: _SignalInbox) -> SessionResult:
     state = setup.state
     clock = steady_clock()  # the durations of the run are computed from the times in its journal
     gauge = SuspensionGauge(clock)
-    recorder = Recorder(setup.journal, state.apply, clock, gauge.pulse)
+    still_owned = LockCheck(setup.directory.path)
+    recorder = Recorder(setup.journal, state.apply, clock, gauge.pulse, still_owned)
     number = state.session.number + 1 if state.session else 1
     identity = directory_identity(setup.directory.path)
     run_id = unique_run_id(state.run_id, identity)
@@ -214,7 +215,7 @@ async def _run(setup: SessionSetup, inbox: _SignalInbox) -> SessionResult:
             setup.rewrite()
         for shortcoming in capacity_warnings(setup.plan, setup.environment):
             screen.warn(shortcoming)
-        result = await _supervise(setup, recorder, engine, screen, inbox, gauge)
+        result = await _supervise(setup, recorder, engine, screen, inbox, gauge, still_owned)
         await recorder.record(e.SessionEnded(number, result.reason, result.message))
         return result
     except BaseException as error:
@@ -235,6 +236,7 @@ async def _supervise(
     screen: Screen,
     inbox: _SignalInbox,
     gauge: SuspensionGauge,
+    still_owned: LockCheck,
 ) -> SessionResult:
     grace = setup.plan.engine.grace_seconds
     deadline = deadline_of(setup.plan.limits.wall_time_seconds, setup.environment, grace, time.time())
@@ -248,6 +250,7 @@ async def _supervise(
         group.start_soon(_kill_at_deadline, deadline, engine)
         group.start_soon(_obey_signals, session, screen, inbox)
         group.start_soon(_obey_requests, session, screen)
+        group.start_soon(_check_lock, still_owned, engine)
         async with engine:
             result = await Supervisor(session, setup.left_out).supervise()
         group.cancel_scope.cancel()
@@ -292,6 +295,17 @@ async def _obey_requests(session: Session, screen: Screen) -> None:
                 session.stop("stop_requested", "by rose stop")
             else:
                 session.stop_learner(request.learner, "by rose stop")
+        await anyio.sleep(POLL_SECONDS)
+
+
+async def _check_lock(still_owned: LockCheck, engine: Engine) -> None:
+    """If another session has taken the run over, kill the tasks: they would write into its workspaces."""
+    while True:
+        try:
+            still_owned()
+        except RoseError:
+            engine.kill()
+            raise
         await anyio.sleep(POLL_SECONDS)
 
 

@@ -53,7 +53,8 @@ class Recorder:
 
     The first error, of the disk or of `apply`, is final: all waiting callers and every later call get it. The file
     belongs to whoever opened it, and is closed after `close()`. A recorder belongs to one event loop. `suspended` says
-    for how long the session has been suspended so far.
+    for how long the session has been suspended so far. `check` is called before each write, which it can refuse by an
+    error.
     """
 
     def __init__(
@@ -62,11 +63,13 @@ class Recorder:
         apply: Callable[[Record], object],
         clock: Callable[[], float] = time.time,
         suspended: Callable[[], float] = float,
+        check: Callable[[], object] = bool,
     ) -> None:
         self._file = file
         self._apply_record = apply
         self._clock = clock
         self._suspended = suspended
+        self._check = check
         self._next_sequence = file.next_sequence
         self._size = file.size
         self._pending: list[_Entry] = []
@@ -147,9 +150,14 @@ class Recorder:
 
     def _start_write(self, batch: list[_Entry]) -> asyncio.Future[None]:
         lines = [line for entry in batch for line in entry.lines]
-        write = asyncio.get_running_loop().run_in_executor(self._thread, self._file.append_lines, lines)
+        write = asyncio.get_running_loop().run_in_executor(self._thread, self._append, lines)
         write.add_done_callback(partial(self._written, batch))
         return write
+
+    def _append(self, lines: list[bytes]) -> None:
+        """In the recorder's thread."""
+        self._check()
+        self._file.append_lines(lines)
 
     def _fail(self, failure: Exception, batch: list[_Entry]) -> None:
         self._failure = failure

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from rose_cli.plan.file import load_plan
 from rose_cli.runs.directory import RUNS, RunDirectory
-from rose_cli.runs.lock import is_alive, read_owner
+from rose_cli.runs.lock import read_owner
+from rose_cli.runs.lock_owner import is_alive
 from rose_cli.util.errors import RunDirectoryError
 
 if TYPE_CHECKING:

@@ -4,11 +4,16 @@ The lock is a file `lock` in the run directory that names its owner. It appears 
 belongs to the owner because of its content: on a network file system a call may report failure although it worked.
 
 A lock is stale only if that is certain: its owner ran on this machine and the machine has booted since, or the process
-no longer exists; or the lock was copied along with the run. There are no timeouts: a session may sleep for days.
+no longer exists; or its batch system says that its job has ended (`lock_owner`); or the lock was copied along with the
+run. There are no timeouts: a session may sleep for days.
 Breaking a stale lock is the delicate part (removing and recreating it had several winners in half of all races): a
 breaker first acquires a second lock, a *guard* named after the content that it is about to break, looks again, and
 renames its own file over the stale one. The lock is never absent, no content comes twice, and a guard whose owner died
 is broken in the same way.
+
+A batch system can be wrong about a node that it cannot reach, and about a process that has escaped from its job. So a
+session checks that the lock is still its own, twice a second and before each record of its journal, and ends if it is
+not (`LockCheck`). Whoever breaks a lock on the word of a batch system gives it the time to notice.
 
 The owner also keeps its lock file flocked, where that is supported: this reveals an owner whose process cannot be seen,
 in another container on the same machine.
@@ -22,26 +27,31 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import getpass
-import json
 import os
-import secrets
 import shlex
 import time
 from contextlib import suppress
-from dataclasses import MISSING, asdict, fields
-from datetime import datetime
 from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rose_cli.runs.lock_owner import (
+    LockOwner,
+    answer_about,
+    current_owner,
+    is_alive,
+    is_certainly_alive,
+    is_elsewhere,
+    may_be_copied,
+    was_copied,
+)
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import RunDirectoryError, RunLockedError
-from rose_cli.util.files import create_new, directory_identity, is_same_file, open_regular
-from rose_cli.util.host import boot_id, host_name
-from rose_cli.util.processes import process_is_running, process_start_ticks
+from rose_cli.util.files import create_new, open_regular
+from rose_cli.util.host import host_name
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from typing_extensions import Self
 
 LOCK_NAME = "lock"
@@ -50,8 +60,6 @@ PREFIX = ".lock-"
 """The prefix of all files that are needed to acquire a lock."""
 
 _ATTEMPTS = 1000
-
-_JOB_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "FLUX_JOB_ID", "COBALT_JOBID")
 
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL})
 
@@ -65,6 +73,9 @@ _HINTS = {
     errno.ENOSPC: "free some space, then `rose resume`",
     errno.EDQUOT: "free some space, then `rose resume`: your quota is used up",
 }
+
+FENCE_SECONDS = 3.0
+"""How long whoever breaks a lock on the word of a batch system waits: an owner that lives after all ends by then."""
 
 _STEAL = "make sure it is no longer running, then retry with `--steal-lock`"
 
@@ -128,6 +139,8 @@ def _acquire(lock_file: _LockFile, path: Path, stealable: bytes | None) -> None:
         if found.text != stealable and not found.is_stale:
             raise _refusal(path, found)
         if _break(lock_file, path, found.text):
+            if found.is_gone_elsewhere and path.name == LOCK_NAME:
+                time.sleep(FENCE_SECONDS)
             return
     raise OSError(errno.EDEADLK, "the lock keeps changing hands")
 
@@ -169,10 +182,15 @@ def _hint(path: Path, owner: LockOwner) -> str:
         return f"it is alive: wait for it, or stop it with `rose stop {run}`"
     alive = is_alive(owner)
     if alive is None:
-        way = f"host '{host_name()}' cannot know whether it is alive: `rose stop {run}` stops it"
+        words = answer_about(owner).words
+        doubt = f"{words}, so " if words else ""
+        way = f"{doubt}host '{host_name()}' cannot know whether it is alive: `rose stop {run}` stops it"
         return f"{way}; or {_STEAL_COPY if may_be_copied(owner, path) else _STEAL}"
     if alive:
         return f"`rose stop {run}` stops it; or {_STEAL}"
+    if is_elsewhere(owner):
+        words = answer_about(owner).words
+        return f"{words}, but a process, or a file server that has not noticed its end, still has the lock: {_STEAL}"
     return f"its process is not visible, but the lock is still held, possibly from a container: {_STEAL}"
 
 
@@ -204,128 +222,42 @@ def lock_time(run_directory: Path) -> int:
         return 0
 
 
-@dataclass(frozen=True)
-class LockOwner:
-    """The owner of a lock. `time` is in UNIX seconds; `token` makes each content unique.
+class LockCheck:
+    """Tells a session whether it has lost the lock of its run; cheap enough to be called before each write."""
 
-    `folder` identifies the directory that was locked, `path` is where it was: in a copy of it the lock has no effect.
-    """
+    def __init__(self, run_directory: Path) -> None:
+        self._path = run_directory / LOCK_NAME
+        found = read_lock(self._path)
+        self._text = None if found is None or not _is_own(found.owner) else found.text
+        self._file = _file_identity(self._path) if self._text is not None else None
 
-    host: str
-    boot_id: str | None
-    pid: int
-    start_ticks: int | None
-    time: float
-    user: str
-    job_id: str | None
-    token: str
-    folder: str | None = None
-    path: str | None = None
-
-    def __str__(self) -> str:
-        since = datetime.fromtimestamp(self.time).astimezone().isoformat(sep=" ", timespec="seconds")
-        job = f", job {self.job_id}" if self.job_id else ""
-        return f"process {self.pid} on host '{self.host}' (user '{self.user}'{job}) since {since}"
-
-    @property
-    def _is_valid(self) -> bool:
-        """Whether every entry has the right type: anyone may have written the file."""
-        texts, perhaps = (self.host, self.user, self.token), (self.boot_id, self.job_id, self.folder, self.path)
-        if not all(type(text) is str for text in (*texts, *(text for text in perhaps if text is not None))):
-            return False
-        is_one = type(self.pid) is int and 0 < self.pid < 2**31 and type(self.start_ticks) in (int, type(None))
-        is_place = self.path is None or (self.path.startswith("/") and b"\0" not in os.fsencode(self.path))
-        return is_one and type(self.time) in (int, float) and is_place
-
-    def encode(self) -> bytes:
-        return json.dumps(asdict(self)).encode() + b"\n"
-
-    @classmethod
-    def decode(cls, text: bytes) -> LockOwner | None:
-        """The owner that the content of a lock names; None if it names none."""
-        try:
-            entries = json.loads(text)
-            known = {f.name: entries[f.name] for f in fields(cls) if f.default is MISSING or f.name in entries}
-            owner = cls(**known)
-            return owner if owner._is_valid and str(owner) else None
-        except (ValueError, LookupError, TypeError, OSError, OverflowError, RecursionError):
-            return None
+    def __call__(self) -> None:
+        """Raises RunLockedError if another session has taken the lock over. One that was deleted is nobody's."""
+        if self._text is None or _file_identity(self._path) in (self._file, None):
+            return
+        found = read_lock(self._path)
+        if found is None or found.owner is None or found.text == self._text:
+            return
+        run = self._path.parent
+        message = f"run '{run}' was taken over by {found.owner}: this session has ended, and records nothing more"
+        raise RunLockedError(message, f"`rose status {shlex.quote(str(run))}` shows the run")
 
 
-def current_owner(folder: Path | None = None) -> LockOwner:
-    """This process as the owner of a lock of `folder`. Raises OSError if the directory no longer exists."""
-    pid = os.getpid()
-    job_id = next((os.environ[name] for name in _JOB_VARIABLES if os.environ.get(name)), None)
-    return LockOwner(
-        host=host_name(),
-        boot_id=boot_id(),
-        pid=pid,
-        start_ticks=process_start_ticks(pid),
-        time=time.time(),
-        user=_user(),
-        job_id=job_id,
-        token=secrets.token_hex(8),
-        folder=None if folder is None else directory_identity(folder),
-        path=None if folder is None else str(folder.absolute()),
-    )
+def _is_own(owner: LockOwner | None) -> bool:
+    return owner is not None and owner.pid == os.getpid() and not is_elsewhere(owner)
 
 
-def _user() -> str:
+def _file_identity(path: Path) -> tuple[int, int] | None:
+    """Opened, not only looked up: then a network file system asks its server. None if that is not possible."""
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container may have no entry for its user
-        return str(os.getuid())
-
-
-def is_alive(owner: LockOwner) -> bool | None:
-    """Whether the owner's process is alive; None: it runs on another host, and nobody here can know.
-
-    A boot has its own ID, which identifies the owner's machine even if its host name has changed since.
-    """
-    boot = boot_id()
-    is_this_boot = boot is not None and boot == owner.boot_id
-    if owner.host != host_name() and not is_this_boot:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
         return None
-    if None not in (boot, owner.boot_id) and not is_this_boot:
-        return False
-    return process_is_running(owner.pid, owner.start_ticks)
-
-
-def is_certainly_alive(owner: LockOwner | None) -> bool:
-    """Whether that very process exists, by its start time: not just one with the same number."""
-    if owner is None or owner.start_ticks is None or not is_alive(owner):
-        return False
-    return process_start_ticks(owner.pid) == owner.start_ticks
-
-
-def was_copied(owner: LockOwner, lock: Path) -> bool:
-    """Whether a lock file is a copy, made together with the directory that its owner locked.
-
-    Only the owner's machine, in the same boot, can tell. It is certain if the owner's directory still exists with
-    another lock file; a directory that only looks like another one, through a second mount, is not a copy.
-    """
-    if owner.boot_id != boot_id() or (boot_id() is None and owner.host != host_name()):
-        return False
-    if owner.folder is None or owner.path is None:
-        return False
-    original = Path(owner.path)
     try:
-        if directory_identity(lock.parent) == owner.folder or directory_identity(original) != owner.folder:
-            return False
-    except OSError:
-        return False
-    return not is_same_file(original / lock.name, lock)
-
-
-def may_be_copied(owner: LockOwner, folder: Path) -> bool:
-    """Whether another host may have locked a different directory: on a file server, one has the same number everywhere.
-
-    This is a hint, not a proof: on some file systems each host numbers the files differently.
-    """
-    try:
-        return owner.folder is not None and owner.folder.split("-")[1:] != directory_identity(folder).split("-")[1:]
-    except OSError:
-        return False
+        status = os.fstat(descriptor)
+        return status.st_dev, status.st_ino
+    finally:
+        os.close(descriptor)
 
 
 class _LockFile:
@@ -418,7 +350,13 @@ class FoundLock:
     @property
     def is_stale(self) -> bool:
         owner = self.owner
-        return owner is not None and not self.flocked and (is_alive(owner) is False or self.is_copied)
+        return owner is not None and not self.flocked and (self.is_copied or is_alive(owner) is False)
+
+    @property
+    def is_gone_elsewhere(self) -> bool:
+        """Whether only the batch system says that its owner has ended."""
+        owner = self.owner
+        return owner is not None and is_elsewhere(owner) and answer_about(owner).has_ended
 
 
 def read_lock(path: Path) -> FoundLock | None:

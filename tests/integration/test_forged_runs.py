@@ -411,7 +411,8 @@ ENTRIES = ["host", "boot_id", "pid", "start_ticks", "time", "user", "job_id", "t
 @settings(max_examples=100, deadline=None)
 @given(entries=st.dictionaries(st.sampled_from(ENTRIES), anything), whole=st.booleans())
 def test_any_lock_is_judged(tmp_path_factory: pytest.TempPathFactory, entries: dict[str, Any], whole: bool) -> None:
-    from rose_cli.runs.lock import is_alive, read_owner
+    from rose_cli.runs.lock import read_owner
+    from rose_cli.runs.lock_owner import is_alive
 
     folder = tmp_path_factory.mktemp("lock")
     if whole:

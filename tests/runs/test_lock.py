@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rose_cli.runs.lock import LockOwner, RunLock, _guard_of, current_owner, is_alive, read_lock, read_owner
+from rose_cli.runs.lock import RunLock, _guard_of, read_lock, read_owner
+from rose_cli.runs.lock_owner import LockOwner, current_owner, is_alive
 from rose_cli.util.errors import RunDirectoryError, RunLockedError
 from rose_cli.util.files import directory_identity
 from rose_cli.util.host import boot_id
