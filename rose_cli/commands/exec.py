@@ -17,6 +17,7 @@ from uuid import uuid4
 
 from rose_cli.campaign_file import task_environment
 from rose_cli.engine.base import ExitReason, TaskOutcome, TaskRequest
+from rose_cli.engine.batch import TaskEnvironment
 from rose_cli.engine.function import RESULTS_FILE
 from rose_cli.engine.launch import NotStartedError, explain, in_shell, note_beside, prepare
 from rose_cli.engine.machine import gpu_variables
@@ -247,8 +248,9 @@ def _rendered(info: RunInfo, step: Step, attempt: _Attempt, place: _Place) -> Co
 def _environment(info: RunInfo, step: Step, command: Command, workspace: Path) -> dict[str, str]:
     """As the local engine merges it, without a tag: a session of the run would take its own for that of a leftover."""
     base = task_environment()
-    environment = {**base, "PWD": str(workspace), **command.environment}
     capacity = engine_capacity(info.plan, base)
+    of_task = TaskEnvironment(base, capacity.cores).of(step.command.resources, step.command.ranks)
+    environment = {**of_task, "PWD": str(workspace), **command.environment}
     if capacity.gpus:
         environment.update(gpu_variables(base, capacity.gpus[: step.command.resources.gpus]))
     environment.pop(TAG_VARIABLE, None)

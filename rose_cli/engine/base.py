@@ -130,6 +130,7 @@ class TaskRequest:
     timeout_seconds: float | None = None
     resources: Resources = Resources()
     ranks: int = 1
+    described_ranks: int = 0
     hide: Callable[[str], str] = str
     preload: Preload | None = None
     remaining: float = 0.0

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from rose_cli.engine.base import ExitReason, ExitStatus, TaskOutcome, exited, timed_out
+from rose_cli.engine.batch import TaskEnvironment
 from rose_cli.engine.launch import NotStartedError, note_beside, prepare, spawn
 from rose_cli.engine.machine import gpu_variables
 from rose_cli.engine.reaper import Reaper
@@ -207,7 +208,7 @@ def _wait_unreaped(pid: int) -> None:
 
 
 class LocalEngine(SlotEngine):
-    """Runs tasks as processes of this machine, with the variables of `base_environment` and their own."""
+    """Runs tasks as processes of this machine, with their own variables and those of `base_environment` that fit."""
 
     def __init__(
         self,
@@ -223,6 +224,7 @@ class LocalEngine(SlotEngine):
             "local", capacity=capacity, run_id=run_id, session=session, directory=directory, grace_seconds=grace_seconds
         )
         self._base_environment = dict(base_environment)
+        self._task_environment = TaskEnvironment(base_environment, capacity.cores)
         self._children: set[Child] = set()
         self._unreaped: list[Child] = []
         self._reaper = Reaper()
@@ -312,7 +314,8 @@ class LocalEngine(SlotEngine):
         """The environment of the task, without its tag; the engine is ready to start it."""
         self._check_running()
         self._watchdog.ensure()
-        environment = {**self._base_environment, **request.environment}
+        ranks = request.described_ranks or request.ranks
+        environment = {**self._task_environment.of(request.resources, ranks), **request.environment}
         if self._capacity.gpus:
             # set even for a task without GPUs: it must not use one that another task holds
             environment.update(gpu_variables(self._base_environment, gpu_ids))

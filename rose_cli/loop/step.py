@@ -223,6 +223,7 @@ class Attempt:
             timeout_seconds=self._plan.timeout_seconds,
             resources=self._plan.resources,
             ranks=self._plan.launched_ranks,
+            described_ranks=self._plan.ranks,
             hide=self._hide,
             preload=self._session.preloads.for_attempt(task, self._plan),
             remaining=self._remaining(),

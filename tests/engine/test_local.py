@@ -26,12 +26,23 @@ from rose_cli.util import processes
 from rose_cli.util.processes import TAG_VARIABLE, read_process, read_tag
 from rose_cli.util.signals import STOP_SIGNALS
 from tests.conftest import PATIENCE, REPOSITORY
-from tests.engine.conftest import CAPACITY, PROGRAMS, RUN_ID, alive, nothing, open_local, run, until_gone
+from tests.engine.conftest import (
+    CAPACITY,
+    GRACE_SECONDS,
+    PROGRAMS,
+    RUN_ID,
+    alive,
+    nothing,
+    open_local,
+    open_warm,
+    run,
+    until_gone,
+)
 from tests.processes import gone
 from tests.work import time_for_programs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.engine.conftest import Folder, OpenEngine
 
@@ -58,6 +69,27 @@ async def test_the_mark_names_run_session_and_task(folder: Folder, tmp_path: Pat
     async with engine:
         await run(engine, request)
     assert request.stdout.read_text() == f"{RUN_ID}.1000001.1.2.training\n"
+
+
+JOB = {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "9", "SLURM_CPUS_PER_TASK": "9", "SLURM_PROCID": "0", "PMI_RANK": "0"}
+
+
+@pytest.mark.parametrize("open_at", [open_local, open_warm], ids=["cold", "warm"])
+async def test_in_a_batch_job_the_environment_describes_the_task(
+    folder: Folder, tmp_path: Path, open_at: Callable[[Path], OpenEngine]
+) -> None:
+    names = "SLURM_JOB_ID", "SLURM_NTASKS", "SLURM_CPUS_PER_TASK", "PMI_RANK", "HYDRA_LAUNCHER", "I_MPI_PIN"
+    script = folder.script(f"import os\nprint(*map(os.environ.get, {names}))\n")
+    request = folder.request(
+        sys.executable,
+        str(script),
+        resources=Resources(cores=2),
+        described_ranks=2,
+        environment={"HYDRA_LAUNCHER": "ssh"},
+    )
+    async with open_at(tmp_path)(CAPACITY, GRACE_SECONDS, I_MPI_PIN="on", **JOB) as engine:
+        assert (await run(engine, request)).succeeded
+    assert request.stdout.read_text() == "7 2 1 None ssh on\n"
 
 
 async def test_only_the_given_environment_is_seen(folder: Folder, tmp_path: Path) -> None:

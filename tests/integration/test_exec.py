@@ -128,6 +128,18 @@ def test_arguments_and_environment_are_those_of_the_attempt(
     assert "has changed" not in called.err
 
 
+def test_in_a_batch_job_the_environment_describes_the_task(ran: Rose) -> None:
+    job = {"PBS_JOBID": "7.head", "NCPUS": "16", "PBS_TASKNUM": "3", "PMI_RANK": "0"}
+    assert ran("exec", "r", "a b", "1", "first", **job).code == 0
+    found = dumped(ran, "0-first-1-0")["env"]
+    assert {name: found.get(name) for name in job} == {
+        "PBS_JOBID": "7.head",
+        "NCPUS": "1",
+        "PBS_TASKNUM": None,
+        "PMI_RANK": None,
+    }
+
+
 def test_an_iteration_that_comes_next_uses_the_history_so_far(ran: Rose) -> None:
     """One that was extended; later iterations need results that do not exist."""
     ran("resume", "rose-runs/r", "--max-iter", "3", "--learner", "a b", "--output", "quiet")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import stat
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from rose_cli.engine.base import ExitReason, ExitStatus, TaskOutcome, exited
+from rose_cli.engine.batch import TaskEnvironment, portable
 from rose_cli.engine.launch import NotStartedError, in_shell, open_outputs, prepare, why_not_executed
 from rose_cli.engine.pilot.script import EventFifo, Generation, TaskScript, write_common, write_script
 from rose_cli.engine.pilot.work_dir import LOCKS, SCRIPTS
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from rose_cli.util.json_output import JsonObject
     from rose_cli.util.processes import Identity
 
-# Variables that describe where rose runs, and would be wrong on another node or within MPI.
-_OF_THIS_NODE = re.compile(r"(SLURM|PBS|LSB|LSF|FLUX|COBALT|RP|RADICAL|OMPI|PMI|PMIX|PRTE|MPI)_\w+|HOSTNAME|PBSCOREDIR")
-
 
 class TaskFiles:
     """The files of a session's tasks. `tag` is the session's; `shows_gpus`: tasks learn which GPUs they hold."""
@@ -47,7 +44,8 @@ class TaskFiles:
         self._tag = tag
         self._scripts = directory / f"{SCRIPTS}-{session}"
         self._locks = directory / LOCKS
-        self._base_environment = dict(base_environment)
+        self._of_another_node = portable(base_environment)
+        self._of_this_node = TaskEnvironment(base_environment)
         self._shows_gpus = shows_gpus
         self._events = self._scripts / "events"
 
@@ -93,9 +91,10 @@ class TaskFiles:
             self._locks.rmdir()  # unless locks of an earlier session are in it
 
     def _environment(self, pilot: Pilot, request: TaskRequest, gpu_ids: tuple[str, ...]) -> dict[str, str]:
-        base = self._base_environment
-        if not _is_exact(pilot, request):
-            base = {name: value for name, value in base.items() if not _OF_THIS_NODE.fullmatch(name)}
+        if _is_exact(pilot, request):
+            base = self._of_this_node.of(request.resources, request.described_ranks or request.ranks)
+        else:
+            base = self._of_another_node
         environment = {**base, **request.environment, TAG_VARIABLE: self._tag + request.uid}
         if self._shows_gpus and pilot.here:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpu_ids)
