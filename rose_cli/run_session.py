@@ -20,7 +20,7 @@ import anyio.to_thread
 from rose_cli.engines import capacity_warnings, make_engine, unique_run_id
 from rose_cli.journal import events as e
 from rose_cli.journal.recorder import Recorder
-from rose_cli.loop.limits import deadline_of
+from rose_cli.loop.deadline import deadline_of
 from rose_cli.loop.session import Session
 from rose_cli.loop.supervisor import Supervisor
 from rose_cli.runs.lock import LockCheck, lock_time
@@ -43,11 +43,13 @@ from rose_cli.view.summary import print_summary
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from anyio.abc import TaskGroup
+
     from rose_cli.engine.base import Engine
     from rose_cli.journal.codec import Record
     from rose_cli.journal.file import JournalFile
     from rose_cli.journal.state import RunState
-    from rose_cli.loop.limits import Deadline
+    from rose_cli.loop.deadline import Deadline
     from rose_cli.loop.session import SessionResult
     from rose_cli.plan.model import Plan
     from rose_cli.runs.directory import RunDirectory
@@ -242,8 +244,6 @@ async def _supervise(
     deadline = deadline_of(setup.plan.limits.wall_time_seconds, setup.environment, grace, time.time())
     secrets = Secrets.of(secrets_of_environment(setup.environment))
     session = Session(setup.plan, setup.state, recorder, engine, setup.directory, deadline, secrets, screen.warn)
-    if deadline.notice is not None:
-        screen.warn(deadline.notice)
     async with anyio.create_task_group() as group:
         group.start_soon(screen.run)
         group.start_soon(_keep_pulse, gauge)
@@ -251,10 +251,25 @@ async def _supervise(
         group.start_soon(_obey_signals, session, screen, inbox)
         group.start_soon(_obey_requests, session, screen)
         group.start_soon(_check_lock, still_owned, engine)
+        await _learn_of_the_job(setup, deadline, screen, group)
         async with engine:
             result = await Supervisor(session, setup.left_out).supervise()
         group.cancel_scope.cancel()
     return result
+
+
+async def _learn_of_the_job(setup: SessionSetup, deadline: Deadline, screen: Screen, group: TaskGroup) -> None:
+    """Start to watch when the batch job ends, if there is one, and tell the user what is known of it."""
+    batch = deadline.batch
+    if batch is not None and batch.question:
+        from rose_cli.loop.job_watch import JobWatch
+
+        watch = JobWatch(batch, deadline, setup.environment, setup.plan.engine.grace_seconds, screen.warn)
+        deadline.ask_with(watch.refresh)
+        group.start_soon(watch.keep)
+        await watch.first_answer()
+    if deadline.notice is not None:
+        screen.warn(deadline.notice)
 
 
 async def _keep_pulse(gauge: SuspensionGauge) -> None:

@@ -11,7 +11,7 @@ import anyio
 
 from rose_cli.journal import events as e
 from rose_cli.loop.criterion import evaluation_context, why_stop
-from rose_cli.loop.limits import WallTimeReached
+from rose_cli.loop.deadline import WallTimeReached
 from rose_cli.loop.metric import MetricFile
 from rose_cli.loop.retention import LogKeeper
 from rose_cli.loop.step import StepResult, StepRunner

@@ -1,8 +1,7 @@
-"""The key `limits`: circuit breaker for repeated failures, wall time, and how much tasks may write to the disk."""
+"""The key `limits`: circuit breaker for repeated failures, and how much tasks may write to the disk."""
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from contextlib import contextmanager, suppress
@@ -19,7 +18,7 @@ from rose_cli.util.shortage import in_slices, is_spare_descriptor
 from rose_cli.util.trees import DiskUsage, count_usage, format_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from rose_cli.plan.model import Limits
@@ -45,97 +44,6 @@ class CircuitBreaker:
         count = count + 1 if before == kind else 1
         self._failures[task] = (kind, count)
         return self.limit is not None and count >= self.limit
-
-
-MARGIN_SECONDS = 10.0
-"""Reserved before the end of an allocation, to stop tasks and close the journal."""
-
-_SLURM = "SLURM_JOB_END_TIME"
-
-_LAST_SECOND = 253_402_300_799  # of the year 9999, the last that Python can format
-
-
-class WallTimeReached(Exception):  # noqa: N818 - not an error
-    """A task would not finish in the time that is left: its learner waits for the next session."""
-
-
-@dataclass(frozen=True)
-class Deadline:
-    """When the tasks of a session are terminated, on a monotonic clock; infinite if nothing limits the session.
-
-    `source` says what limits it. At `kill_at`, if that is before the end of the grace period, all tasks are killed.
-    `notice` is what the user should know about it at the start.
-    """
-
-    at: float = math.inf
-    clock: Callable[[], float] = time.monotonic
-    source: str = ""
-    kill_at: float = math.inf
-    notice: str | None = None
-
-    @property
-    def seconds_left(self) -> float:
-        return self.at - self.clock()
-
-    def check(self, expected_seconds: float) -> None:
-        """Raise WallTimeReached if a task that takes `expected_seconds` would not finish."""
-        if expected_seconds >= self.seconds_left:
-            raise WallTimeReached
-
-
-def deadline_of(
-    wall_time_seconds: float | None,
-    environment: Mapping[str, str],
-    grace_seconds: float,
-    now: float,
-    clock: Callable[[], float] = time.monotonic,
-) -> Deadline:
-    """The earlier of the two limits. `now` is UNIX time, as `$SLURM_JOB_END_TIME` is.
-
-    An allocation that has ended is not the one that this session runs in: its variables outlive it in a terminal.
-    """
-    start, notice = clock(), None
-    limits = [Deadline(clock=clock)]
-    if wall_time_seconds is not None:
-        limits.append(_of_wall_time(wall_time_seconds, grace_seconds, start, clock))
-    end = _slurm_end(environment)
-    if end is not None and end > now:
-        left = end - now - grace_seconds - MARGIN_SECONDS
-        source = f"${_SLURM} ({_moment(end)}, less {_span(grace_seconds + MARGIN_SECONDS)} to stop tasks)"
-        limits.append(Deadline(start + left, clock, source))
-        if left <= 0:
-            notice = f"not enough time for any task: {source}; resume in a new job, or `unset {_SLURM}` outside a job"
-    elif end:
-        notice = f"${_SLURM} ({_moment(end)}) is ignored: that job has ended"
-    nearest = min(limits, key=lambda limit: limit.at)
-    return Deadline(nearest.at, clock, nearest.source, nearest.kill_at, notice)
-
-
-def _of_wall_time(seconds: float, grace_seconds: float, start: float, clock: Callable[[], float]) -> Deadline:
-    """Tasks are terminated early enough to be gone by then, but not before half of the time has passed."""
-    grace = min(grace_seconds, seconds / 2)
-    less = f", less {_span(grace)} to stop tasks" if grace else ""
-    kill_at = start + seconds if grace < grace_seconds else math.inf
-    return Deadline(start + seconds - grace, clock, f"limits.wall_time ({_span(seconds)}{less})", kill_at)
-
-
-def _slurm_end(environment: Mapping[str, str]) -> int | None:
-    text = environment.get(_SLURM, "")
-    if not text.isascii() or not text.isdigit() or len(text) > len(str(_LAST_SECOND)):
-        return None
-    return min(int(text), _LAST_SECOND)
-
-
-def _moment(seconds: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
-
-
-def _span(seconds: float) -> str:
-    """A duration as in a campaign file: "11h30m", "1m30s", "0.5s"."""
-    minutes, rest = divmod(seconds, 60)
-    hours, minutes = divmod(int(minutes), 60)
-    parts = (f"{hours}h" if hours else "", f"{minutes}m" if minutes else "", f"{rest:g}s" if rest else "")
-    return "".join(parts) or "0s"
 
 
 OUTPUT_SECONDS = 0.25

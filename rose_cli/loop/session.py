@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rose_cli.journal.events import AttemptFailed
     from rose_cli.journal.recorder import Recorder
     from rose_cli.journal.state import RunState
-    from rose_cli.loop.limits import Deadline
+    from rose_cli.loop.deadline import Deadline
     from rose_cli.plan.model import LearnerPlan, Plan
     from rose_cli.runs.directory import RunDirectory
     from rose_cli.util.errors import LearnerDirectoryError

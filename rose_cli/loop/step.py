@@ -88,7 +88,7 @@ class StepRunner:
     async def _make_attempts(self) -> StepResult:
         while (failures := self._state.failures) <= self._command.retries and not self._state.over_limit:
             pause_seconds = self._command.retry_pause_seconds if failures else 0.0
-            self.check_deadline(pause_seconds)
+            await self.check_deadline(pause_seconds)
             if pause_seconds:
                 with self.session.turns.left_to_others():
                     await anyio.sleep(pause_seconds)
@@ -117,10 +117,10 @@ class StepRunner:
         """The first fields of every event of this step."""
         return self.learner.name, self.context.iteration, self.step.task, self.replica
 
-    def check_deadline(self, pause_seconds: float = 0.0) -> None:
+    async def check_deadline(self, pause_seconds: float = 0.0) -> None:
         """Raise WallTimeReached if, by past durations, an attempt that starts after the pause would not finish."""
         expected_seconds = self.session.state.expected_seconds(self.learner.name, self.step.task)
-        self.session.deadline.check(pause_seconds + expected_seconds)
+        await self.session.deadline.check(pause_seconds + expected_seconds)
 
     @property
     def _command(self) -> CommandPlan:
@@ -247,7 +247,7 @@ class Attempt:
             raise JournalError(
                 "the disk is full; the journal is using its reserve", "free some space, then `rose resume`"
             )
-        self._runner.check_deadline()
+        await self._runner.check_deadline()
         check_memory()
         self._metric_file_before = self._look_at_metric_file()
         remove_old_report(self._result, inside=self._session.directory.path)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import anyio
 
 from rose_cli.journal import events as e
+from rose_cli.loop.deadline import WallTimeReached
 from rose_cli.loop.learner import LearnerLoop
-from rose_cli.loop.limits import WallTimeReached
 from rose_cli.loop.session import SessionResult
 from rose_cli.runs.snapshot import delete_snapshots
 from rose_cli.util.errors import LearnerDirectoryError
@@ -50,11 +50,11 @@ class Supervisor:
     async def supervise(self) -> SessionResult:
         """Run every learner until it stops, the session is stopped, or the wall-time limit is reached."""
         session = self._session
-        session.timed_scope.deadline = anyio.current_time() + session.deadline.seconds_left
         with session.timed_scope, session.scope:
             async with anyio.create_task_group() as watch:
                 watch.start_soon(session.disk_limits.watch_output)
                 watch.start_soon(session.disk_limits.watch_workspaces)
+                watch.start_soon(self._end_in_time)
                 async with anyio.create_task_group() as group:
                     session.turns.open(
                         self._waiting(),
@@ -63,6 +63,10 @@ class Supervisor:
                     )
                 watch.cancel_scope.cancel()
         return self._result()
+
+    async def _end_in_time(self) -> None:
+        await self._session.deadline.reached()
+        self._session.timed_scope.cancel()
 
     def _waiting(self) -> list[str]:
         """The learners that have not stopped, fewest failures first.

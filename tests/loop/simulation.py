@@ -22,7 +22,7 @@ from rose_cli.engine.slots import Slots
 from rose_cli.journal import events as e
 from rose_cli.journal.file import read_journal
 from rose_cli.journal.recorder import Recorder
-from rose_cli.loop.limits import deadline_of
+from rose_cli.loop.deadline import deadline_of
 from rose_cli.loop.session import Session, SessionResult
 from rose_cli.loop.supervisor import Supervisor
 from rose_cli.new_run import begin

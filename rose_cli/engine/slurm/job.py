@@ -51,6 +51,11 @@ class SlurmJob:
     end: int | None = None
 
     @property
+    def title(self) -> str:
+        """The job's name for people."""
+        return f"Slurm job {self.job_id}"
+
+    @property
     def is_batch_step(self) -> bool:
         """Whether this process belongs to the job's script or interactive shell, and not to a step of `srun`."""
         return self.step_id is None
@@ -68,24 +73,25 @@ def current_job(environment: Mapping[str, str]) -> SlurmJob | None:
     return SlurmJob(
         job_id,
         cluster=environment.get("SLURM_CLUSTER_NAME") or None,
-        restarts=_number(environment, "SLURM_RESTART_COUNT") or 0,
+        restarts=number_in(environment, "SLURM_RESTART_COUNT") or 0,
         node=node if node is not None and (not nodes or node in nodes) else None,
         nodes=nodes,
         step_id=step if in_step else None,
-        tasks=(_number(environment, "SLURM_STEP_NUM_TASKS") or 1) if in_step else 1,
-        rank=(_number(environment, "SLURM_PROCID") or 0) if in_step else 0,
+        tasks=(number_in(environment, "SLURM_STEP_NUM_TASKS") or 1) if in_step else 1,
+        rank=(number_in(environment, "SLURM_PROCID") or 0) if in_step else 0,
         array_id=environment.get("SLURM_ARRAY_JOB_ID") or None,
         array_index=environment.get("SLURM_ARRAY_TASK_ID") or None,
-        end=_number(environment, "SLURM_JOB_END_TIME"),
+        end=number_in(environment, "SLURM_JOB_END_TIME"),
     )
 
 
 _LAST_SECOND = 253_402_300_799  # of the year 9999, the last that Python can format
 
 
-def _number(environment: Mapping[str, str], name: str) -> int | None:
+def number_in(environment: Mapping[str, str], name: str) -> int | None:
+    """The whole number in a variable; None without one."""
     text = environment.get(name, "")
-    return min(int(text), _LAST_SECOND) if re.fullmatch(r"\d{1,18}", text, re.ASCII) else None
+    return min(int(text), _LAST_SECOND) if re.fullmatch(r"\d{1,12}", text, re.ASCII) else None
 
 
 _PART = r"(?:[\w.-]|\[[\d,-]+\])+"
@@ -163,7 +169,7 @@ _WIDTH = 1000
 def job_question(job_id: str, cluster: str | None = None) -> list[str]:
     """The command whose answer `read_job` reads. `cluster`: another one than that of this machine."""
     where = [f"--clusters={cluster}"] if cluster else []
-    fields = "JobID:24,State:24,EndTime:24,RestartCnt:12,NodeList:{_WIDTH}"
+    fields = f"JobID:24,State:24,EndTime:24,RestartCnt:12,NodeList:{_WIDTH}"
     return ["squeue", *where, "--all", "--noheader", "--states=all", f"--jobs={job_id}", f"--Format={fields}"]
 
 

@@ -238,3 +238,12 @@ def test_a_call_can_be_given_up(slurm: dict[str, str]) -> None:
     with SlurmCall(["squeue"], environment=slurm) as call:
         assert not call.is_over()
     assert call.answer is None
+
+
+def test_what_slurm_cuts_off_is_no_list_of_nodes(slurm: dict[str, str]) -> None:
+    command(slurm, "squeue", 'printf \'%s\' "$*" >"$(dirname $0)/words"; ' + prints(RUNNING.replace("n1", "n" * 1000)))
+    report = ask_job("4", environment=slurm)
+    assert report is not None
+    assert (report.state, report.nodes) == ("RUNNING", ())
+    words = (Path(slurm["PATH"].split(":")[0]) / "words").read_text()
+    assert words.endswith("NodeList:1000")

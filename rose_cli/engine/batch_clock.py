@@ -1,0 +1,123 @@
+"""When the batch job that a session runs in ends: which variables and which command tell, by batch system.
+
+Slurm's are proven by tests on a real one. Flux and LSF are asked as their manuals describe. PBS and Grid Engine have no
+cheap question for it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from typing import TYPE_CHECKING
+
+from rose_cli.engine.slurm.job import GONE, current_job, job_question, number_in, read_job
+from rose_cli.util.dataclass import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from rose_cli.engine.slurm.job import Answer, SlurmJob
+
+SLURM_END = "SLURM_JOB_END_TIME"
+
+
+@dataclass(frozen=True)
+class JobEnd:
+    """When a job ends, in UNIX time (infinite: no limit). `ended`: what became of a job that has ended already.
+
+    `is_sure` is false if the batch system merely does not know the job.
+    """
+
+    at: float
+    ended: str | None = None
+    is_sure: bool = True
+
+
+@dataclass(frozen=True)
+class BatchClock:
+    """How to learn when a job ends: `question` is the command to run, and `read` understands what it answers.
+
+    `job` names the job for people, `is_inside` says whether this process is on a machine of the job. `known` is the
+    end as the variable SLURM_END tells it.
+    """
+
+    job: str
+    question: tuple[str, ...] = ()
+    read: Callable[[Answer | None], JobEnd | None] = lambda _: None
+    is_inside: bool = True
+    known: float | None = None
+
+    @property
+    def source(self) -> str:
+        """The command that is asked."""
+        return " ".join(self.question[: 3 if self.question[0] == "flux" else 1])
+
+
+def batch_clock(environment: Mapping[str, str]) -> BatchClock | None:
+    """For the job in the environment; None outside a job, and in one of a batch system that cannot be asked."""
+    job = current_job(environment)
+    known = number_in(environment, SLURM_END) or None
+    if job is not None:
+        return BatchClock(
+            job.title,
+            tuple(job_question(job.job_id)),
+            lambda answer: _slurm_end(job, answer),
+            is_inside=job.node is not None,
+            known=known,
+        )
+    if known is not None:
+        return BatchClock("the job", known=known)
+    for read in (_flux, _lsf):
+        if (clock := read(environment)) is not None:
+            return clock
+    return None
+
+
+def _slurm_end(job: SlurmJob, answer: Answer | None) -> JobEnd | None:
+    report = read_job(job.job_id, answer)
+    if report is None or (report.nodes and job.nodes and not set(report.nodes) & set(job.nodes)):
+        return None  # the job of another cluster may have this id
+    if report.state == GONE:
+        return JobEnd(0.0, "Slurm does not know it", is_sure=False)
+    if report.has_ended:
+        return JobEnd(report.end or 0.0, report.state)
+    if report.restarts > job.restarts:
+        return JobEnd(0.0, "it was requeued")
+    return None if report.end is None else JobEnd(report.end)
+
+
+_FLUX_UNLIMITED = (1 << 32) - 1
+
+
+def _flux(environment: Mapping[str, str]) -> BatchClock | None:
+    job_id = environment.get("FLUX_JOB_ID", "")
+    if not re.fullmatch(r"[\wƒ]{1,32}", job_id):
+        return None
+    return BatchClock(f"Flux job {job_id}", ("flux", "job", "timeleft"), _flux_end)
+
+
+def _flux_end(answer: Answer | None) -> JobEnd | None:
+    """From the whole seconds that are left: 0 once the job has ended, the largest unsigned integer without a limit."""
+    text = answer.out.strip() if answer is not None and answer.succeeded else ""
+    if not re.fullmatch(r"\d{1,20}", text, re.ASCII):
+        return None
+    return JobEnd(math.inf if int(text) >= _FLUX_UNLIMITED else time.time() + int(text))
+
+
+def _lsf(environment: Mapping[str, str]) -> BatchClock | None:
+    job_id, index = environment.get("LSB_JOBID", ""), environment.get("LSB_JOBINDEX", "0")
+    if not re.fullmatch(r"\d{1,12}", job_id, re.ASCII) or not re.fullmatch(r"\d{1,12}", index, re.ASCII):
+        return None
+    which = f"{job_id}[{index}]" if int(index) else job_id
+    return BatchClock(f"LSF job {which}", ("bjobs", "-noheader", "-o", "time_left", which), _lsf_end)
+
+
+def _lsf_end(answer: Answer | None) -> JobEnd | None:
+    """From "hours:minutes L". With E or X instead of L it is the user's estimate, at which nothing ends."""
+    text = answer.out.strip() if answer is not None and answer.succeeded else ""
+    found = re.fullmatch(r"(\d{1,6}):(\d\d)(?::(\d\d))? L", text, re.ASCII)
+    if found is None:
+        return None
+    hours, minutes, seconds = (int(group or 0) for group in found.groups())
+    return JobEnd(time.time() + hours * 3600 + minutes * 60 + seconds)
