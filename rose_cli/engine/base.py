@@ -38,12 +38,10 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
     from typing_extensions import Self
-
-    from rose_cli.engine.termination import Terminator
 
 
 @dataclass(frozen=True)
@@ -231,7 +229,31 @@ class ExitStatus:
     signal: int | None = None
 
 
-def exited(status: ExitStatus | None, terminator: Terminator, seconds: float) -> TaskOutcome:
+def shell_status(code: int) -> ExitStatus:
+    """What an exit code means that a shell passes on: 128 plus the number of a signal, if the program died of one.
+
+    A program that exits with such a code looks the same. A negative number is a signal, too.
+    """
+    if code < 0:
+        return ExitStatus(signal=-code)
+    by_signal = code - _BY_SIGNAL in set(signal.Signals)
+    return ExitStatus(signal=code - _BY_SIGNAL) if by_signal else ExitStatus(code=code)
+
+
+_BY_SIGNAL = 128
+
+
+class Ender(Protocol):
+    """Who dealt with a task's processes: how many of them did not end on their own, and those that survived."""
+
+    @property
+    def signalled(self) -> int: ...
+
+    @property
+    def survivor_pids(self) -> Sequence[int]: ...
+
+
+def exited(status: ExitStatus | None, terminator: Ender, seconds: float) -> TaskOutcome:
     """The outcome of a task whose first process ended on its own; `terminator` dealt with what it left behind."""
     message = _survivors(terminator)
     if status is None:
@@ -243,14 +265,12 @@ def exited(status: ExitStatus | None, terminator: Terminator, seconds: float) ->
     return TaskOutcome(reason, seconds, status.code, status.signal, message)
 
 
-def timed_out(timeout_seconds: float | None, terminator: Terminator, seconds: float) -> TaskOutcome:
+def timed_out(timeout_seconds: float | None, terminator: Ender, seconds: float) -> TaskOutcome:
     """The outcome of a task that rose terminated after its timeout; its exit status says nothing."""
     message = _survivors(terminator) or f"not finished after {timeout_seconds:g} s"
     return TaskOutcome(ExitReason.TIMED_OUT, seconds, message=message)
 
 
-def _survivors(terminator: Terminator) -> str | None:
-    if not terminator.survivors:
-        return None
-    pids = ", ".join(str(process.pid) for process in terminator.survivors)
-    return f"processes that survived SIGKILL: {pids}"
+def _survivors(terminator: Ender) -> str | None:
+    pids = ", ".join(map(str, terminator.survivor_pids))
+    return f"processes that survived SIGKILL: {pids}" if pids else None

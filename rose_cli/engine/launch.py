@@ -76,6 +76,21 @@ def why_not_executed(argv: Sequence[str], search_path: str, directory: Path) -> 
     return None
 
 
+NO_PROGRAM = (126, 127)
+"""The exit codes with which a shell reports that it could not execute the program."""
+
+
+def why_no_program(request: TaskRequest, environment: Mapping[str, str]) -> str | None:
+    """Why the program of a task that a shell started elsewhere could not be; None if no reason is visible from here."""
+    try:
+        prepare(request, environment)
+    except NotStartedError as error:
+        return str(error)
+    if request.pre_exec:
+        return None
+    return why_not_executed(request.argv, environment.get("PATH", os.defpath), request.directory)
+
+
 def explain(
     error: OSError | ValueError, program: str, argv: Sequence[str], environment: Mapping[str, str] | None = None
 ) -> str:
@@ -164,12 +179,13 @@ eval "$rose_text\""""
 # The command is saved before the lines run: a line like `source setvars.sh` passes the positional parameters on, and
 # such scripts read them as their own. Its arguments never reach the shell's parser. `>|`: a line may `set -C`.
 #
-# Of several ranks the first writes the note. The others make sure that none of their exit codes looks like a success.
+# Of several ranks the first writes the note: number 0 by `rose_rank` or, on a pilot, by `RP_RANK`. The others make sure
+# that none of their exit codes looks like a success.
 _COMMON = """\
-rose_say() { [ "${RP_RANK:-0}" != 0 ] || printf '%s\\n' "$@" >|"$rose_note"; }
+rose_say() { [ "${rose_rank:-${RP_RANK:-0}}" != 0 ] || printf '%s\\n' "$@" >|"$rose_note"; }
 rose_end() {
   echo "rose: pre_exec ended at line ${rose_line:-0}; the program was not started" >&2
-  [ "${RP_RANK:-0}" = 0 ] || [ "$1" != 0 ] || exit 1
+  [ "${rose_rank:-${RP_RANK:-0}}" = 0 ] || [ "$1" != 0 ] || exit 1
 }
 rose_judge() { [ "$1" = 0 ] || { rose_say "failed $rose_line"; exit "$1"; }; }
 rose_absent() { rose_say "absent $1" "$PWD" "$PATH"; exit "$1"; }
@@ -196,7 +212,7 @@ rose_judge "$?"
 rose_say program || exit 126
 trap - EXIT
 set -- "${rose_command[@]}"
-unset rose_command rose_text rose_wait rose_run rose_line; export -n rose_note
+unset rose_command rose_text rose_wait rose_run rose_line; export -n rose_note rose_rank
 shopt -s execfail
 exec "$@" || rose_absent "$?"
 """
@@ -216,6 +232,7 @@ rose_do
 rose_judge "$?"
 rose_say program || exit 126
 trap 'rose_absent "$?"' EXIT
+unset rose_rank
 exec "$@"
 """
 

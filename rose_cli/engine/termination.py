@@ -71,6 +71,10 @@ class Terminator:
         """How many processes did not end on their own."""
         return len(self._signalled)
 
+    @property
+    def survivor_pids(self) -> list[int]:
+        return [process.pid for process in self.survivors]
+
     def step(self) -> float | None:
         """Scan, and signal what is alive; seconds to wait before the next step, None after the last one."""
         self.survivors = self._find(self._known)
@@ -190,12 +194,13 @@ def watch() -> None:
     session, grace_seconds = sys.argv[1], float(sys.argv[2])
     while os.read(0, 64):
         pass
-    terminated = sum(_terminate_until_quiet(session, grace_seconds))
+    terminated = sum(terminate_until_quiet(session, grace_seconds))
     message = f"{time.strftime('%F %T')} rose is gone; terminated {terminated} of its processes"
     print(message, file=sys.stderr)  # noqa: T201
 
 
-def _terminate_until_quiet(session: str, grace_seconds: float) -> Iterable[int]:
+def terminate_until_quiet(session: str, grace_seconds: float) -> Iterable[int]:
+    """Terminate a session's processes on this host until none has turned up for a while; their number, each time."""
     # rose may have died between fork and exec: that child has no tag yet, and gets it after our first scan
     quiet_until = time.monotonic() + _QUIET_SECONDS
     while time.monotonic() < quiet_until:
@@ -207,3 +212,20 @@ def _terminate_until_quiet(session: str, grace_seconds: float) -> Iterable[int]:
             yield terminator.signalled
             quiet_until = time.monotonic() + _QUIET_SECONDS
         time.sleep(_SCAN_SECONDS)
+
+
+# --- the part of a task on the node of a cluster --------------------------------------------------------------------
+
+
+def clean_up() -> None:
+    """Terminate the processes of this host that have the tag, or one that begins so; print how many, and survivors."""
+    tag, manner, patience_seconds, grace_seconds = sys.argv[1], sys.argv[2], float(sys.argv[3]), float(sys.argv[4])
+
+    def is_meant(each: str) -> bool:
+        return each == tag if manner == "exact" else each.startswith(tag)
+
+    terminator = Terminator(
+        lambda known: ProcessScan().find(is_meant, roots=known), grace_seconds, patience_seconds=patience_seconds
+    )
+    terminator.run_blocking()
+    print(terminator.signalled, *(process.pid for process in terminator.survivors))  # noqa: T201

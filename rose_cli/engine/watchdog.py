@@ -15,10 +15,12 @@ from rose_cli.util.shortage import process_shortage, shortage
 from rose_cli.util.signals import STOP_SIGNALS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 _OPTIONS = ("-I", "-S", "-B")  # without site-packages it is up in 20 ms and takes 10 MB
+
+_MODULE = "rose_cli.engine.termination"
 
 
 class Watchdog:
@@ -28,10 +30,11 @@ class Watchdog:
     batch system that ends a job sends them to every process. Its environment has no tag, so no scan finds it.
     """
 
-    def __init__(self, session_tag: str, grace_seconds: float, log: Path) -> None:
-        self._command = module_command(
-            "rose_cli.engine.termination", "watch", session_tag, str(grace_seconds), options=_OPTIONS
-        )
+    def __init__(
+        self, session_tag: str, grace_seconds: float, log: Path, module: str = _MODULE, arguments: Sequence[str] = ()
+    ) -> None:
+        """`module`: the one whose `watch` the process calls, with `arguments` after the tag and the grace period."""
+        self._command = module_command(module, "watch", session_tag, str(grace_seconds), *arguments, options=_OPTIONS)
         self._log = log
         self._pipe: int | None = None
         self._process: subprocess.Popen[bytes] | None = None

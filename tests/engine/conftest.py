@@ -20,13 +20,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 import anyio
 import pytest
 
-from rose_cli.engine.base import Capacity, Engine, ExitReason, Preload, TaskRequest
+from rose_cli.engine.base import Capacity, Engine, ExitReason, NodeCapacity, Preload, TaskRequest
 from rose_cli.engine.local import LocalEngine
 from rose_cli.engine.pilot.engine import PilotEngine
 from rose_cli.engine.pilot.pilot import Pilot, PilotSpec
+from rose_cli.engine.slurm.engine import SlurmEngine
 from rose_cli.util.processes import ProcessScan, run_tag
 from tests.conftest import PATIENCE
 from tests.processes import gone
+from tests.slurm.cluster import Cluster, why_not
 from tests.work import time_for_programs
 
 if TYPE_CHECKING:
@@ -64,6 +66,18 @@ def open_warm(directory: Path) -> OpenEngine:
 
 def open_on(pilot: Pilot, directory: Path) -> OpenEngine:
     return _opens(PilotEngine, directory, launch=lambda _: Lease(pilot))
+
+
+def open_slurm(job: SlurmAllocation, directory: Path) -> OpenEngine:
+    """On a single node of the job, with as many cores, GPUs and memory as the capacity has."""
+
+    def kind(capacity: Capacity, base_environment: dict[str, str], **more: Any) -> SlurmEngine:
+        node = NodeCapacity(job.node, capacity.cores, len(capacity.gpus), capacity.memory_mb)
+        environment = {**base_environment, **job.environment}
+        capacity = replace(capacity, nodes=(node,))
+        return SlurmEngine(capacity=capacity, job_id=job.job_id, base_environment=environment, **more)
+
+    return _opens(kind, directory)
 
 
 def _opens(kind: Callable[..., AbstractAsyncContextManager[Engine]], directory: Path, **more: Any) -> OpenEngine:
@@ -114,6 +128,15 @@ def _in_python(argv: tuple[str, ...]) -> tuple[str, ...]:
     if argv[0] in _LIKE and (argv[0] != "sh" or re.fullmatch(r"exit \d+", argv[2])):
         return (sys.executable, "-c", _LIKE[argv[0]], *argv[1:])
     return argv
+
+
+@dataclass(frozen=True)
+class SlurmAllocation:
+    """A job for the steps of tests: its id, one of its nodes, and the environment that leads to its Slurm."""
+
+    job_id: str
+    node: str
+    environment: dict[str, str]
 
 
 class Lease(Pilot):
@@ -269,11 +292,24 @@ async def _first(event: anyio.Event, scope: anyio.CancelScope) -> None:
     scope.cancel()
 
 
-@pytest.fixture(scope="module", params=["local", "warm", pytest.param("pilot", marks=PILOT_MARKS)])
+@pytest.fixture(scope="package")
+def allocation() -> Iterator[SlurmAllocation]:
+    """A job that holds two nodes of a Slurm whose nodes share the processes of this host, so that tests see them."""
+    if (reason := why_not()) is not None:
+        assert not os.environ.get("CI"), reason
+        pytest.skip(reason)
+    with Cluster.start(hosts=False) as cluster:
+        job_id = cluster.allocate("--nodes=2", "--ntasks-per-node=2", "--gres=gpu:2", "--mem=2000")
+        yield SlurmAllocation(job_id, cluster.nodes[0], {"SLURM_CONF": cluster.environment["SLURM_CONF"]})
+
+
+@pytest.fixture(scope="module", params=["local", "warm", pytest.param("pilot", marks=PILOT_MARKS), "slurm"])
 def open_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> OpenEngine:
     directory = tmp_path_factory.mktemp("engine")
     if request.param == "warm" and sys.platform != "linux":
         pytest.skip("warm starts are for Linux")
+    if request.param == "slurm":
+        return open_slurm(request.getfixturevalue("allocation"), directory)
     if request.param in ("local", "warm"):
         return open_local(directory) if request.param == "local" else open_warm(directory)
     return open_on(request.getfixturevalue("pilot"), directory)

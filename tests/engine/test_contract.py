@@ -39,6 +39,18 @@ async def shown(engine: Engine, request: TaskRequest) -> Any:
     return json.loads(request.stdout.read_text())
 
 
+def tells_no_process(engine: Engine) -> None:
+    """Skip where tasks are not processes of this host: `on_spawn` is not called then."""
+    if engine.capacity.nodes:
+        pytest.skip("the processes of steps are those of their nodes")
+
+
+def may_lose_orphans(engine: Engine, manner: tuple[str, ...]) -> None:
+    """Skip where nothing is left by which an orphan could be found on its node."""
+    if engine.capacity.nodes and manner == ("deaf", "bare"):
+        pytest.skip("Slurm with proctrack/linuxproc loses a process without a parent, and it has no tag")
+
+
 # ---- how tasks end
 
 
@@ -257,6 +269,8 @@ async def test_a_timeout_ends_what_does_not_obey_and_asks_it_once(engine: Engine
 async def test_what_has_ended_while_rose_was_suspended_is_not_ended_by_its_timeout(
     engine: Engine, folder: Folder
 ) -> None:
+    tells_no_process(engine)
+
     def sleep_until_it_is_over(pid: int, start_ticks: int) -> None:
         while not gone(pid):
             time.sleep(0.001)
@@ -267,6 +281,7 @@ async def test_what_has_ended_while_rose_was_suspended_is_not_ended_by_its_timeo
 
 @pytest.mark.parametrize("manner", [(), ("deaf",), ("bare",), ("deaf", "bare")])
 async def test_a_timeout_reaches_what_left_the_session(engine: Engine, folder: Folder, manner: tuple[str, ...]) -> None:
+    may_lose_orphans(engine, manner)
     outcome = await run(engine, folder.program("leaves_session", *manner, timeout_seconds=TIMEOUT_SECONDS))
     assert outcome.reason is ExitReason.TIMED_OUT
     assert gone(await folder.said("grandchild"))
@@ -274,6 +289,7 @@ async def test_a_timeout_reaches_what_left_the_session(engine: Engine, folder: F
 
 @pytest.mark.parametrize("manner", [(), ("deaf",), ("bare",), ("deaf", "bare")])
 async def test_a_cancel_ends_the_whole_tree(engine: Engine, folder: Folder, manner: tuple[str, ...]) -> None:
+    may_lose_orphans(engine, manner)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(run, engine, folder.program("leaves_session", *manner))
         pids = await folder.said("pid"), await folder.said("grandchild")
@@ -422,7 +438,8 @@ async def test_gpus_belong_to_one_task_at_a_time(engine: Engine, folder: Folder)
     seen = [[gpu for gpu in request.stdout.read_text().strip().split(",") if gpu] for request in requests]
     assert [outcome.succeeded for outcome in outcomes] == [True] * len(requests)
     assert [len(gpus) for gpus in seen] == [request.resources.gpus for request in requests]
-    assert {gpu for gpus in seen for gpu in gpus} == set(CAPACITY.gpus)
+    of_slurm = {"0", "1"}  # which picks them itself
+    assert {gpu for gpus in seen for gpu in gpus} == (of_slurm if engine.capacity.nodes else set(CAPACITY.gpus))
 
 
 async def test_without_gpus_of_its_own_the_engine_leaves_the_variable_alone(
@@ -506,6 +523,7 @@ async def test_the_process_is_told_as_soon_as_it_is_there(engine: Engine, folder
 
 
 async def test_where_the_process_cannot_be_told_it_ends(engine: Engine, folder: Folder) -> None:
+    tells_no_process(engine)
     pids = []
 
     def on_spawn(pid: int, _: int) -> None:
@@ -567,6 +585,7 @@ async def test_a_kill_reaches_whom_the_grace_is_for(
     open_engine: OpenEngine, folder: Folder, manner: tuple[str, ...]
 ) -> None:
     async with open_engine(grace_seconds=1000) as engine, anyio.create_task_group() as tasks:
+        may_lose_orphans(engine, manner)
         tasks.start_soon(run, engine, folder.program("leaves_session", *manner))
         pid, grandchild = await folder.said("pid"), await folder.said("grandchild")
         tasks.cancel_scope.cancel()

@@ -94,13 +94,17 @@ class Cluster:
         cpus: int = 2,
         gpus: int = 2,
         settings: dict[str, str] | None = None,
+        hosts: bool = True,
         keep: bool = False,
     ) -> Cluster:
-        """Start one; `settings` override lines of slurm.conf. It ends with this process, unless it is to be kept."""
+        """Start one; `settings` override lines of slurm.conf. It ends with this process, unless it is to be kept.
+
+        Without `hosts`, its nodes share the processes of this host: a process has the same number for all.
+        """
         sweep_leftovers()
         if base is None or len(str(base)) > 60 or re.search(r"\s", str(base)):  # the limit of a socket's path
             base = Path(tempfile.mkdtemp(prefix=_PREFIX, dir="/tmp"))
-        hosts = why_not_hosts() is None
+        hosts = hosts and why_not_hosts() is None
         cluster = cls(base, tracker, tuple(f"n{number + 1}" for number in range(nodes)), hosts)
         for _ in range(3):  # a port may be taken meanwhile
             cluster._configure(cpus, gpus, settings or {})
@@ -143,6 +147,12 @@ class Cluster:
         )  # fmt: skip
         assert not check or done.returncode == 0, f"{words}: {done.returncode}: {done.stdout}{done.stderr}"
         return done.stdout
+
+    def allocate(self, *options: str) -> str:
+        """The id of a job that runs nothing of its own, like that of a shell of `salloc`."""
+        name = f"allocation-{time.monotonic_ns()}"
+        self.run("salloc", "--no-shell", f"--job-name={name}", *options)
+        return self.run("squeue", "--noheader", f"--name={name}", "--format=%i").strip()
 
     def sbatch(self, script: str, *options: str, folder: Path | None = None, **variables: str) -> int:
         """Submit a script (for sh, unless it says otherwise) that starts in `folder`; the job's id."""

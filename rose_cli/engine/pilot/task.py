@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import stat
 import time
 from collections import deque
@@ -13,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from rose_cli.engine.base import ExitReason, ExitStatus, TaskOutcome, exited
+from rose_cli.engine.base import ExitReason, TaskOutcome, exited, shell_status
 from rose_cli.engine.batch import TaskEnvironment, portable
-from rose_cli.engine.launch import NotStartedError, in_shell, open_outputs, prepare, why_not_executed
+from rose_cli.engine.launch import NO_PROGRAM, in_shell, open_outputs, prepare, why_no_program
 from rose_cli.engine.pilot.script import EventFifo, Generation, TaskScript, write_common, write_script
 from rose_cli.engine.pilot.work_dir import LOCKS, SCRIPTS
 from rose_cli.util.errors import EngineError
@@ -106,11 +105,6 @@ def _is_exact(pilot: Pilot, request: TaskRequest) -> bool:
     return pilot.here and request.ranks == 1
 
 
-_NO_PROGRAM = (126, 127)
-
-_BY_SIGNAL = 128
-
-
 class PilotTask:
     """It starts and ends once, whoever reports it first: its own script, radical.pilot, or the end of the pilot."""
 
@@ -192,9 +186,9 @@ class PilotTask:
         if code is None or code == "nowhere":
             return TaskOutcome(ExitReason.NOT_STARTED, seconds, message=self._why_not_started())
         number = int(code)
-        if number in _NO_PROGRAM and not self.request.pre_exec and (why := self._no_program()):
+        if number in NO_PROGRAM and not self.request.pre_exec and (why := self._why_no_program()):
             return TaskOutcome(ExitReason.NOT_STARTED, seconds, message=why)
-        outcome = exited(_status(number), terminator, seconds)
+        outcome = exited(shell_status(number), terminator, seconds)
         return self.script.note.judged(self.request, outcome) if self.request.pre_exec else outcome
 
     def _start(self) -> None:
@@ -214,26 +208,7 @@ class PilotTask:
 
     def _why_not_started(self) -> str:
         said = self._final and self._final["message"]
-        return self._no_program() or f"radical.pilot could not start it{f': {said}' if said else ''}"
+        return self._why_no_program() or f"radical.pilot could not start it{f': {said}' if said else ''}"
 
-    def _no_program(self) -> str | None:
-        """Why the program could not be started; None if it could."""
-        try:
-            prepare(self.request, self._environment)
-        except NotStartedError as error:
-            return str(error)
-        if self.request.pre_exec:
-            return None
-        search_path = self._environment.get("PATH", os.defpath)
-        return why_not_executed(self.request.argv, search_path, self.request.directory)
-
-
-def _status(code: int) -> ExitStatus:
-    """A shell reports a signal as 128 plus its number; a program that exits with such a code looks the same.
-
-    If the script was killed as well, radical.pilot reports the signal as a negative number.
-    """
-    if code < 0:
-        return ExitStatus(signal=-code)
-    by_signal = code - _BY_SIGNAL in set(signal.Signals)
-    return ExitStatus(signal=code - _BY_SIGNAL) if by_signal else ExitStatus(code=code)
+    def _why_no_program(self) -> str | None:
+        return why_no_program(self.request, self._environment)

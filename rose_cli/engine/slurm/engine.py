@@ -1,0 +1,338 @@
+"""The Slurm engine: inside an allocation of one or more nodes, every task is a job step of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from contextlib import ExitStack, suppress
+from itertools import count
+from typing import TYPE_CHECKING
+
+import anyio
+
+from rose_cli.engine.base import Activity, ExitReason, TaskOutcome, exited, shell_status, timed_out
+from rose_cli.engine.launch import NO_PROGRAM, NotStartedError, in_shell, note_beside, open_outputs, why_no_program
+from rose_cli.engine.local import Child
+from rose_cli.engine.machine import gpu_variables
+from rose_cli.engine.reaper import Reaper
+from rose_cli.engine.slot_engine import SlotEngine
+from rose_cli.engine.slurm.job import ask_job
+from rose_cli.engine.slurm.running import Messages, Recorded, RunningStep, read_record, remove_record
+from rose_cli.engine.slurm.srun import StepFiles, srun_environment, srun_words
+from rose_cli.engine.slurm.steps import SRUN_MARK, close_gate
+from rose_cli.engine.slurm.terminate import StepTerminator
+from rose_cli.engine.termination import Terminator
+from rose_cli.engine.watchdog import Watchdog
+from rose_cli.util.errors import EngineError, RunDirectoryError
+from rose_cli.util.files import open_unshared
+from rose_cli.util.ownership import user_umask
+from rose_cli.util.shortage import process_shortage
+from rose_cli.util.text import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from typing_extensions import Self
+
+    from rose_cli.engine.base import Capacity, OnSpawn, OnStart, Place, TaskRequest
+
+_NO_ANSWER = ("contact", "timed out", "connect", "communication", "zero bytes", "confirm allocation", "try again")
+"""In the words with which srun says that it did not reach the controller."""
+
+_NODE_LOST = ("node failure", "node_fail", "launch", "communication", "connection", "timed out", "credential")
+
+_MOST_LOST = 10
+"""As many tasks may be lost one after the other, without one that ran, before tasks are no longer run again."""
+
+
+class SlurmEngine(SlotEngine):
+    """Runs each task as a step of the job `job_id`, on the nodes of the capacity.
+
+    `mpi` and `srun_options` are passed to `srun`; the other arguments are those of the local engine.
+    """
+
+    def __init__(
+        self,
+        *,
+        capacity: Capacity,
+        run_id: str,
+        session: int,
+        directory: Path,
+        base_environment: Mapping[str, str],
+        job_id: str,
+        mpi: str | None = None,
+        srun_options: tuple[str, ...] = (),
+        grace_seconds: float = 5.0,
+    ) -> None:
+        super().__init__(
+            "slurm", capacity=capacity, run_id=run_id, session=session, directory=directory, grace_seconds=grace_seconds
+        )
+        self._files = StepFiles.of(directory, job_id, run_id, session, mpi, srun_options)
+        self._watchdog = Watchdog(
+            self._tag,
+            grace_seconds,
+            directory / "watchdog.log",
+            "rose_cli.engine.slurm.steps",
+            (job_id, self._files.prefix, str(self._files.directory)),
+        )
+        self._base_environment = dict(base_environment)
+        self._srun = shutil.which("srun", path=self._base_environment.get("PATH", os.defpath))
+        self._terminator = StepTerminator(self._files, self._base_environment)
+        self._log_path = directory / f"srun-{session}.log"
+        self._reaper = Reaper()  # not active: nothing of a task becomes a child of rose
+        self._numbers = count(1)
+        self._steps: dict[RunningStep, Path] = {}
+        self._lost = 0
+        self._unanswered_since: float | None = None
+
+    @property
+    def activity(self) -> Activity | None:
+        if self._unanswered_since is not None:
+            return Activity("waiting for Slurm's controller, which does not answer", self._unanswered_since)
+        if (activity := self._terminator.activity) is not None:
+            return activity
+        waiting = [step for step in self._steps if step.messages.waiting is not None]
+        if not waiting:
+            return None
+        why = waiting[0].messages.waiting
+        words = f"waiting for Slurm to start {counted(len(waiting), 'step', 'steps')} ({why})"
+        return Activity(words, min(step.since for step in waiting))
+
+    @property
+    def recovers(self) -> bool:
+        return self._closed is None and self._lost < _MOST_LOST
+
+    async def __aenter__(self) -> Self:
+        if self._srun is None:
+            raise EngineError("there is no 'srun' on the PATH", "load Slurm's module, or use 'engine: local'")
+        try:
+            self._files.open_gate(self._grace_seconds)
+            self._log = open_unshared(self._log_path, os.O_WRONLY | os.O_APPEND, 0o600)
+        except OSError as error:
+            message = f"cannot write '{error.filename or self._log_path}': {error.strerror}"
+            raise RunDirectoryError(message, "remove what is in its place, then `rose resume`") from error
+        self._opened.callback(os.close, self._log)
+        await super().__aenter__()
+        background = await self._opened.enter_async_context(anyio.create_task_group())
+        self._opened.callback(background.cancel_scope.cancel)
+        background.start_soon(self._terminator.keep, lambda: list(self._steps))
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._close(self._not_running)
+        with anyio.CancelScope(shield=True):
+            await self._terminator.terminate(list(self._steps), self._grace_seconds)
+        await super().__aexit__(*exc)
+
+    async def _stop(self) -> None:
+        close_gate(str(self._files.directory))
+
+    def _tidy(self) -> None:
+        shutil.rmtree(self._files.directory, ignore_errors=True)
+        with suppress(OSError):
+            if self._log_path.stat().st_size == 0:
+                self._log_path.unlink()
+
+    def _kill_now(self) -> None:
+        self._terminator.kill(list(self._steps))
+
+    def _is_of_a_task(self, tag: str) -> bool:
+        return super()._is_of_a_task(tag) and SRUN_MARK not in tag[len(self._tag) :][: len(SRUN_MARK)]
+
+    # ---- one task
+
+    async def _run_in_slot(
+        self,
+        request: TaskRequest,
+        place: Place,
+        on_start: OnStart,
+        on_spawn: OnSpawn | None,  # noqa: ARG002
+    ) -> TaskOutcome:
+        await on_start()
+        started = time.monotonic()
+        try:
+            while True:
+                self._check_running()
+                self._watchdog.ensure()
+                step = self._start(request, place)
+                outcome = await self._follow(step, request)
+                if outcome is not None:
+                    return outcome
+                await self._wait_for_controller()
+        except NotStartedError as error:
+            return TaskOutcome(ExitReason.NOT_STARTED, time.monotonic() - started, message=str(error))
+
+    def _start(self, request: TaskRequest, place: Place) -> RunningStep:
+        """Start the `srun` of a step. Raises NotStartedError."""
+        if not request.argv or not request.argv[0]:
+            raise NotStartedError("the command is empty")
+        if not request.directory.is_dir():
+            raise NotStartedError(f"the working directory '{request.directory}' does not exist")
+        number = next(self._numbers)
+        environment, shielded = srun_environment(
+            self._base_environment, self._own_variables(request), self._files, request.uid
+        )
+        with ExitStack() as stack:
+            outputs = open_outputs(request, stack, request.stdout, request.stderr)
+            argv = in_shell(request, note_beside(request.stderr), stack).argv if request.pre_exec else request.argv
+            words = srun_words(
+                self._files, number, request, place, self._cpus_per_core(place),
+                outputs=outputs, argv=argv, shielded=shielded,
+            )  # fmt: skip
+            errors, errors_of_srun = os.pipe2(os.O_CLOEXEC)
+            stack.callback(os.close, errors_of_srun)
+            try:
+                process = subprocess.Popen(
+                    words, executable=self._srun, cwd="/", env=environment, stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL, stderr=errors_of_srun, pass_fds=outputs, start_new_session=True,
+                    umask=user_umask(),
+                )  # fmt: skip
+            except (OSError, MemoryError, ValueError) as error:
+                os.close(errors)
+                if isinstance(error, ValueError):
+                    raise NotStartedError(f"'{request.argv[0]}' could not be started: {error}") from error
+                raise process_shortage("srun", error) from error
+        process.returncode = 0  # its status is taken by its number
+        os.set_blocking(errors, False)
+        child = Child(process.pid, f"{self._tag}{SRUN_MARK} {request.uid}", self._scan, self._reaper)
+        messages = Messages(lambda line: self._write_log(f"{request.uid}: {line}"))
+        name, tag = self._files.name(number, request.uid), self._files.task_tag(request)
+        step = RunningStep(name, tag, child, errors, messages, [share.node for share in place.nodes])
+        self._steps[step] = self._files.record(number)
+        return step
+
+    def _own_variables(self, request: TaskRequest) -> dict[str, str]:
+        """What the program sees over the variables of rose; Slurm itself tells a task which GPUs it holds."""
+        own = dict(request.environment)
+        if self._capacity.gpus and not request.resources.gpus:
+            own = {**gpu_variables(self._base_environment, ()), **own}
+        elif not self._capacity.gpus and "CUDA_VISIBLE_DEVICES" in self._base_environment:
+            own.setdefault("CUDA_VISIBLE_DEVICES", self._base_environment["CUDA_VISIBLE_DEVICES"])
+        return own
+
+    def _cpus_per_core(self, place: Place) -> int:
+        used = {share.node for share in place.nodes}
+        return max((node.cpus_per_core for node in self._capacity.nodes if node.name in used), default=1)
+
+    async def _follow(self, step: RunningStep, request: TaskRequest) -> TaskOutcome | None:
+        """How it ended; None if it did not start because the controller could not be reached."""
+        try:
+            try:
+                late = await self._takes_longer(step, request.timeout_seconds)
+            except BaseException:
+                await self._terminate(step)
+                raise
+            if late and not step.has_ended:
+                terminator = await self._terminate(step)
+                return timed_out(request.timeout_seconds, terminator, time.monotonic() - step.started_at)
+            if late:
+                await self._takes_longer(step, None)
+            step.read()
+            return await self._outcome(step, request)
+        finally:
+            step.close()
+            remove_record(self._steps.pop(step))
+            if request.pre_exec:
+                note_beside(request.stderr).remove()
+
+    async def _takes_longer(self, step: RunningStep, timeout_seconds: float | None) -> bool:
+        """Wait for its end; whether that comes too late. Its time counts from the moment when Slurm starts it."""
+        if timeout_seconds is None:
+            await step.child.wait()
+            return False
+        await step.messages.started.wait()
+        with anyio.move_on_after(timeout_seconds) as limit:
+            await step.child.wait()
+        return limit.cancelled_caught
+
+    async def _terminate(self, step: RunningStep) -> Terminator:
+        """Terminate the step, wherever it runs; what is on this host is looked for once more."""
+        terminator = Terminator(lambda known: self._scan.find(lambda tag: tag == step.tag, roots=known), 0.0)
+        with anyio.CancelScope(shield=True):
+            await self._terminator.terminate([step], self._grace_seconds)
+            await self._drive(terminator)
+        return terminator
+
+    # ---- how it ended
+
+    async def _outcome(self, step: RunningStep, request: TaskRequest) -> TaskOutcome | None:
+        step.child.reap()
+        status, record = step.child.status, read_record(self._steps[step])
+        seconds = time.monotonic() - step.started_at
+        if record is None and status is not None and status.code == 0:
+            record = Recorded("0")
+        if record is None or status is None or status.signal is not None:
+            return await self._without_record(step, seconds)
+        self._lost = 0
+        if record.word in ("absent", "nowhere"):
+            return TaskOutcome(ExitReason.NOT_STARTED, seconds, message=self._why_not_started(request, record, step))
+        number = int(record.word)
+        if number in NO_PROGRAM and not request.pre_exec and (why := why_no_program(request, self._seen(request))):
+            return TaskOutcome(ExitReason.NOT_STARTED, seconds, message=why)
+        outcome = exited(shell_status(number), record, seconds)
+        return note_beside(request.stderr).judged(request, outcome) if request.pre_exec else outcome
+
+    def _why_not_started(self, request: TaskRequest, record: Recorded, step: RunningStep) -> str:
+        where = f"node {step.nodes[0]}" if step.nodes else "its node"
+        if record.word == "nowhere":
+            return f"the working directory '{request.directory}' does not exist on {where}"
+        return why_no_program(request, self._seen(request)) or f"there is no program '{request.argv[0]}' on {where}"
+
+    def _seen(self, request: TaskRequest) -> dict[str, str]:
+        return {**self._base_environment, **request.environment}
+
+    async def _without_record(self, step: RunningStep, seconds: float) -> TaskOutcome | None:
+        """The program did not end on its own, or never started: what srun said shows which."""
+        status = step.child.status
+        if self._closed is not None or status is None or status.signal is not None:
+            await self._terminate(step)
+            return self._lose(seconds, self._closed or "its srun was killed")
+        if not step.messages.launched:
+            return await self._not_launched(step)
+        said, ended = step.messages.telling, shell_status(status.code or 0)
+        if ended.signal is None or any(words in (said or "").lower() for words in _NODE_LOST):
+            await self._drop_nodes(step.nodes)
+            return self._lose(seconds, f"Slurm lost it: {said or f'srun ended with exit code {status.code}'}")
+        return TaskOutcome(ExitReason.SIGNALLED, seconds, signal=ended.signal, message=said)
+
+    async def _not_launched(self, step: RunningStep) -> TaskOutcome | None:
+        said = step.messages.telling or "no reason given"
+        if any(words in said.lower() for words in _NO_ANSWER):
+            return None
+        report = await anyio.to_thread.run_sync(ask_job, self._files.job_id, None, self._base_environment)
+        if report is not None and report.has_ended:
+            return self._lose(0.0, f"Slurm's job {self._files.job_id} has ended")
+        return TaskOutcome(ExitReason.NOT_STARTED, 0.0, message=f"Slurm did not start it: {said}")
+
+    async def _drop_nodes(self, nodes: Sequence[str]) -> None:
+        """Use those no more that Slurm calls down, unless none would be left."""
+        mine = {node.name for node in self._slots.capacity.nodes}
+        for node in await self._terminator.down(nodes) if nodes else ():
+            if node in mine and len(mine) > 1:
+                mine.discard(node)
+                self._slots.drop_node(node)
+                self._write_log(f"node {node} is down")
+
+    def _lose(self, seconds: float, why: str) -> TaskOutcome:
+        self._lost += 1
+        return TaskOutcome(ExitReason.LOST, seconds, message=why)
+
+    async def _wait_for_controller(self) -> None:
+        self._unanswered_since = self._unanswered_since or time.time()
+        try:
+            while not await self._terminator.answers():
+                self._check_running()
+                await anyio.sleep(2.0)
+        finally:
+            self._unanswered_since = None
+
+    def _write_log(self, line: str) -> None:
+        with suppress(OSError):
+            if os.fstat(self._log).st_size < _MOST_LOG_BYTES:
+                os.write(self._log, f"{line}\n".encode())
+
+
+_MOST_LOG_BYTES = 1 << 20

@@ -1,0 +1,229 @@
+"""The job steps of a session, as Slurm lists them: found by name, signalled, and ended after their session has died.
+
+Every step of a run has a name that begins with the run's, so it is found without rose, in whichever job it is. Its
+first program is a script in the run directory, the *gate*: once the gate is removed, nothing of that session starts any
+more. So whoever removes it and then ends all steps that Slurm lists has ended everything: a step that appears later
+finds no gate, and one that got through was listed.
+
+Standard library only: the watchdog loads this file without the package around it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import signal
+import sys
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from rose_cli.engine.slurm.job import ask_job, node_names, run_slurm
+from rose_cli.engine.termination import terminate_until_quiet
+from rose_cli.util.processes import ProcessScan, module_command, send_signal
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+GATE = "step.sh"
+
+SRUN_MARK = "(srun)"
+"""In the tag of the `srun` of a step: it belongs to the session, but is none of its tasks' processes."""
+
+
+class Step(NamedTuple):
+    """A step as Slurm lists it."""
+
+    id: str
+    name: str
+    nodes: tuple[str, ...]
+
+
+def run_prefix(run_id: str) -> str:
+    """How the names of all steps of a run begin. Its identity counts without the device, which each host numbers."""
+    host_independent = re.sub(r"-[0-9a-f]+(-[0-9a-f]+)$", r"\1", run_id)
+    return f"rose-{hashlib.sha256(host_independent.encode()).hexdigest()[:12]}."
+
+
+def session_prefix(run_id: str, session: int) -> str:
+    return f"{run_prefix(run_id)}{session}."
+
+
+# --- Slurm's commands ----------------------------------------------------------------------------------------------
+
+_SECONDS = 10.0
+"""For one command: a busy controller may take that long, and a signal for many steps as well."""
+
+_AT_ONCE = 200
+"""The most steps on one command line."""
+
+
+def list_steps(job_id: str, prefix: str, environment: Mapping[str, str] | None = None) -> list[Step] | None:
+    """The steps of the job whose names begin so; None if Slurm does not answer. Blocks."""
+    words = ["squeue", "--steps", "--noheader", "--all", f"--jobs={job_id}", "--format=%i|%N|%j"]
+    answer = run_slurm(words, _SECONDS, environment)
+    if answer is None or not answer.succeeded:
+        return [] if answer is not None and "invalid job id" in answer.err.lower() else None
+    rows = (line.strip().split("|", 2) for line in answer.out.splitlines())
+    return [
+        Step(row[0], row[2], node_names(row[1]))
+        for row in rows
+        if len(row) == 3 and row[2].startswith(prefix) and re.fullmatch(r"[\d_+]+\.\d+", row[0], re.ASCII)
+    ]
+
+
+def signal_steps(ids: Sequence[str], name: str | None, environment: Mapping[str, str] | None = None) -> None:
+    """Send a signal to all processes of these steps, or end them if it is None. Blocks.
+
+    Some versions of Slurm report an error although they did so: only the list of steps shows what has come of it.
+    """
+    for start in range(0, len(ids), _AT_ONCE):
+        signalled = [f"--signal={name}"] if name is not None else []
+        run_slurm(["scancel", *signalled, *ids[start : start + _AT_ONCE]], _SECONDS, environment)
+
+
+def tracks_by_parents(environment: Mapping[str, str] | None = None) -> bool:
+    """Whether this Slurm may lose a process whose parent has ended, so that rose has to look for it; blocks."""
+    answer = run_slurm(["scontrol", "show", "config"], _SECONDS, environment)
+    found = re.search(r"^ProctrackType\s*=\s*(\S+)", answer.out, re.MULTILINE) if answer is not None else None
+    return found is None or found[1] != "proctrack/cgroup"
+
+
+def cleaner_words(tag: str, *, exact: bool, patience_seconds: float, grace_seconds: float) -> list[str]:
+    """The command that ends the processes of its own host that have the tag, or one that begins so."""
+    arguments = tag, "exact" if exact else "prefix", str(patience_seconds), str(grace_seconds)
+    return module_command("rose_cli.engine.termination", "clean_up", *arguments, options=("-I", "-S", "-B"))
+
+
+def sweep_words(job_id: str, node: str, tag: str, *, exact: bool) -> list[str]:
+    """The command that kills those processes on a node, beside the steps that run there.
+
+    It runs under a name of its own, so that nobody takes it for a step of the run.
+    """
+    options = ["--quiet", f"--jobid={job_id}", "--overlap", "--nodes=1", "--ntasks=1", f"--nodelist={node}"]
+    options += ["--job-name=rose-cleaning", "--input=none", "--chdir=/", "--mem=0", "--gres=none", "--mpi=none"]
+    return ["srun", *options, *cleaner_words(tag, exact=exact, patience_seconds=0.0, grace_seconds=0.0)]
+
+
+# --- the end of all steps of a session that is gone ------------------------------------------------------------------
+
+_PAUSE_SECONDS = 0.1
+
+_AGAIN_SECONDS = 2.0
+"""Between two attempts to end a step that does not end, or to reach a controller that does not answer."""
+
+
+class Leftovers:
+    """Ends the steps that a job has under a prefix, in rounds: TERM, and after the grace period KILL.
+
+    `tag` is that of their processes, up to a session or to a single run. The gates must be closed.
+    """
+
+    def __init__(self, job_id: str, prefix: str, tag: str, grace_seconds: float) -> None:
+        self._job_id = job_id
+        self._prefix = prefix
+        self._tag = tag
+        self._grace_seconds = grace_seconds
+        self._kill_at: dict[str, float] = {}
+        self._sweeps: bool | None = None
+
+    @property
+    def signalled(self) -> int:
+        return len(self._kill_at)
+
+    def rounds(self) -> Iterator[bool]:
+        """One round each; whether Slurm answered. It ends once no step is left."""
+        while True:
+            steps = list_steps(self._job_id, self._prefix)
+            if not steps and (steps is not None or self._job_has_ended()):
+                return
+            if steps is None:
+                yield False
+                time.sleep(_AGAIN_SECONDS)
+                continue
+            self._signal(steps)
+            yield True
+            time.sleep(_PAUSE_SECONDS)
+
+    def _signal(self, steps: Sequence[Step]) -> None:
+        now = time.monotonic()
+        fresh = [step.id for step in steps if step.id not in self._kill_at]
+        if fresh:
+            signal_steps(fresh, "TERM")
+            self._kill_at.update(dict.fromkeys(fresh, now + self._grace_seconds))
+        late = [step for step in steps if self._kill_at[step.id] <= now]
+        if late:
+            self._sweep({node for step in late for node in step.nodes})
+            signal_steps([step.id for step in late], None)
+            self._kill_at.update((step.id, time.monotonic() + _AGAIN_SECONDS) for step in late)
+
+    def _sweep(self, nodes: Collection[str]) -> None:
+        if self._sweeps is None:
+            self._sweeps = tracks_by_parents()
+        for node in sorted(nodes) if self._sweeps else ():
+            run_slurm(sweep_words(self._job_id, node, self._tag, exact=False), _SECONDS)
+
+    def _job_has_ended(self) -> bool:
+        report = ask_job(self._job_id)
+        return report is not None and report.has_ended
+
+
+class GateDirectory(NamedTuple):
+    """The directory of a session's steps, and the job that its name tells: anybody may have made it."""
+
+    path: str
+    session: int
+    job_id: str
+
+
+def gate_directory_name(session: int, job_id: str) -> str:
+    return f"steps-{session}-job-{job_id}"
+
+
+def gate_directories(engine_directory: str) -> list[GateDirectory]:
+    """Those that sessions left behind, in the directory of the engine; an old one may hold no gate any more."""
+    found = []
+    with suppress(OSError), os.scandir(engine_directory) as entries:
+        for entry in entries:
+            match = re.fullmatch(r"steps-(\d{1,9})-job-([1-9]\d{0,9})", entry.name, re.ASCII)
+            if match is not None and entry.is_dir(follow_symlinks=False):
+                found.append(GateDirectory(entry.path, int(match[1]), match[2]))
+    return sorted(found, key=lambda each: each.session)
+
+
+def close_gate(directory: str) -> None:
+    """From now on, nothing of that session starts on any node."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        os.unlink(os.path.join(directory, GATE))  # noqa: PTH108, PTH118 - the watchdog has no pathlib
+
+
+def watch() -> None:
+    """The watchdog's process: once rose is gone, end the session's steps, its `srun`s, and what runs on this host."""
+    tag, grace_seconds, job_id, prefix, directory = sys.argv[1], float(sys.argv[2]), *sys.argv[3:6]
+    while os.read(0, 64):
+        pass
+    close_gate(directory)
+    ended = _end_all(Leftovers(job_id, prefix, tag, grace_seconds), tag)
+    ended += sum(terminate_until_quiet(tag, grace_seconds))
+    message = f"{time.strftime('%F %T')} rose is gone; terminated {ended} of its steps and processes"
+    print(message, file=sys.stderr)  # noqa: T201
+
+
+def _end_all(leftovers: Leftovers, tag: str) -> int:
+    """An `srun` that still waits for its step would get one later: it is killed, and what it got is ended as well."""
+    _finish(leftovers)
+    kill_clients(tag)
+    _finish(leftovers)
+    return leftovers.signalled
+
+
+def _finish(leftovers: Leftovers) -> None:
+    for _ in leftovers.rounds():
+        pass
+
+
+def kill_clients(tag: str) -> None:
+    """Kill every `srun` of a run or session on this host; the steps that it has go on."""
+    for process in ProcessScan().find(lambda each: each.startswith(tag) and SRUN_MARK in each):
+        send_signal(process, signal.SIGKILL)

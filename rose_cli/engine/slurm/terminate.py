@@ -1,0 +1,210 @@
+"""Terminates steps while the session lives: TERM, the grace period, KILL, for many steps with one command."""
+
+from __future__ import annotations
+
+import math
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from rose_cli.engine.base import Activity
+from rose_cli.engine.slurm.job import clean_environment, run_slurm
+from rose_cli.engine.slurm.steps import list_steps, signal_steps, sweep_words, tracks_by_parents
+from rose_cli.util.dataclass import dataclass
+from rose_cli.util.processes import add_helper, signal_group
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from rose_cli.engine.slurm.running import RunningStep
+    from rose_cli.engine.slurm.srun import StepFiles
+    from rose_cli.engine.slurm.steps import Step
+
+_T = TypeVar("_T")
+
+_PAUSE_SECONDS = 0.05
+
+_LOOK_SECONDS = 2.0
+"""How often steps are looked for of which srun says nothing that is understood."""
+
+_AGAIN_SECONDS = 2.0
+
+_GIVE_UP_SECONDS = 120.0
+"""After KILL: a process that is stuck in the kernel keeps its step until an administrator ends it."""
+
+
+@dataclass(eq=False)
+class _Ending:
+    """A step that is being terminated. `gone` is set once Slurm no longer lists it."""
+
+    step: RunningStep
+    kill_at: float
+    gone: anyio.Event
+    asked: bool = False
+    killed_at: float | None = None
+    again_at: float = 0.0
+
+
+class StepTerminator:
+    """Terminates the steps of a session; whoever asks waits until Slurm no longer lists them.
+
+    The steps of all who ask are dealt with together, in rounds of `keep`.
+    """
+
+    def __init__(self, files: StepFiles, environment: Mapping[str, str]) -> None:
+        self._files = files
+        self._environment = environment
+        self._endings: set[_Ending] = set()
+        self._wake = anyio.Event()
+        self._sweeps: bool | None = None
+        self._unanswered_since: float | None = None
+        self._threads = anyio.CapacityLimiter(math.inf)
+
+    @property
+    def activity(self) -> Activity | None:
+        if self._unanswered_since is not None:
+            return Activity("waiting for Slurm's controller, which does not answer", self._unanswered_since)
+        return None
+
+    async def answers(self) -> bool:
+        """Whether the controller answers."""
+        return await self._list() is not None
+
+    async def terminate(self, steps: Sequence[RunningStep], grace_seconds: float) -> None:
+        kill_at = time.monotonic() + grace_seconds
+        endings = [_Ending(step, kill_at, anyio.Event()) for step in steps]
+        self._endings.update(endings)
+        self._wake.set()
+        try:
+            for ending in endings:
+                await ending.gone.wait()
+        finally:
+            self._endings.difference_update(endings)
+
+    def kill(self, steps: Sequence[RunningStep]) -> None:
+        """Kill these steps now, and those that are being terminated; does not wait."""
+        ids = [step.messages.step_id for step in steps if step.messages.step_id is not None]
+        for step in steps:
+            step.abort()
+        if ids:
+            with suppress(OSError, MemoryError):
+                environment = clean_environment(self._environment)
+                add_helper(subprocess.Popen(
+                    ["scancel", *ids], cwd="/", env=environment, start_new_session=True,
+                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                ))  # fmt: skip
+        for ending in self._endings:
+            ending.kill_at = 0.0
+        self._wake.set()
+
+    async def keep(self, running: Callable[[], Sequence[RunningStep]]) -> None:
+        """Deal with the steps that are being terminated, and find out which of the `running` ones have started."""
+        while True:
+            if self._endings:
+                await self._round()
+                await anyio.sleep(_PAUSE_SECONDS)
+                continue
+            self._wake = anyio.Event()
+            with anyio.move_on_after(_LOOK_SECONDS):
+                await self._wake.wait()
+            await self._look_for_starts(running())
+
+    async def down(self, nodes: Sequence[str]) -> list[str]:
+        """Those of the nodes that Slurm calls down."""
+        words = ["sinfo", "--noheader", "--Node", "--all", f"--nodes={','.join(nodes)}", "--format=%N|%T"]
+        answer = await self._in_thread(partial(run_slurm, words, environment=self._environment))
+        rows = [line.strip().split("|", 1) for line in answer.out.splitlines()] if answer is not None else []
+        return sorted({row[0] for row in rows if len(row) == 2 and row[1].lower().startswith(_DOWN)})
+
+    # ---- one round
+
+    async def _round(self) -> None:
+        endings = list(self._endings)
+        for ending in endings:
+            ending.step.read()
+        steps = await self._list()
+        ids = {} if steps is None else {step.name: step.id for step in steps}
+        now = time.monotonic()
+        for ending in endings:
+            self._settle(ending, steps is not None, ids, now)
+        remaining = [ending for ending in endings if not ending.gone.is_set()]
+        await self._ask([ending for ending in remaining if not ending.asked and now < ending.kill_at], ids)
+        late = [ending for ending in remaining if ending.kill_at <= now >= ending.again_at]
+        if late:
+            await self._kill(late, ids)
+
+    def _settle(self, ending: _Ending, answered: bool, ids: Mapping[str, str], now: float) -> None:
+        if ending.step.child.has_ended and ending.step.name not in ids:
+            if answered or ending.step.messages.finished:
+                ending.gone.set()
+        elif ending.killed_at is not None and now > ending.killed_at + _GIVE_UP_SECONDS:
+            signal_group(ending.step.child.pid, signal.SIGKILL)
+            ending.gone.set()
+
+    async def _ask(self, endings: Sequence[_Ending], ids: Mapping[str, str]) -> None:
+        known = []
+        for ending in endings:
+            step = ending.step
+            if (step_id := ids.get(step.name)) is not None:
+                known.append(step_id)
+                ending.asked = True
+            elif not step.messages.launched:
+                step.abort()
+                ending.asked = True
+        if known:
+            await self._in_thread(partial(signal_steps, known, "TERM", self._environment))
+
+    async def _kill(self, endings: Sequence[_Ending], ids: Mapping[str, str]) -> None:
+        listed = [ending for ending in endings if ending.step.name in ids]
+        if self._sweeps is None:
+            self._sweeps = await self._in_thread(partial(tracks_by_parents, self._environment))
+        if self._sweeps:
+            await self._sweep(listed)
+        if listed:
+            known = [ids[ending.step.name] for ending in listed]
+            await self._in_thread(partial(signal_steps, known, None, self._environment))
+        for ending in endings:
+            now = time.monotonic()
+            if ending not in listed or ending.killed_at is not None:
+                ending.step.abort()  # which needs no controller
+            if ending.killed_at is not None and now > ending.killed_at + 2 * _AGAIN_SECONDS and ending not in listed:
+                signal_group(ending.step.child.pid, signal.SIGKILL)
+            ending.killed_at = ending.killed_at or now
+            ending.again_at = now + _AGAIN_SECONDS
+
+    async def _sweep(self, endings: Sequence[_Ending]) -> None:
+        """Kill what Slurm may have lost sight of, as long as its parents live, by whom some of it is found."""
+        async with anyio.create_task_group() as group:
+            for ending in endings:
+                for node in ending.step.nodes:
+                    words = sweep_words(self._files.job_id, node, ending.step.tag, exact=True)
+                    group.start_soon(self._in_thread, partial(run_slurm, words, 10.0, self._environment))
+
+    async def _look_for_starts(self, running: Sequence[RunningStep]) -> None:
+        for step in running:
+            step.read()
+        silent = [
+            step for step in running if not step.messages.started.is_set() and time.time() - step.since > _LOOK_SECONDS
+        ]
+        if silent:
+            listed = {step.name for step in await self._list() or ()}
+            for step in silent:
+                if step.name in listed:
+                    step.start()
+
+    async def _list(self) -> list[Step] | None:
+        steps = await self._in_thread(partial(list_steps, self._files.job_id, self._files.prefix, self._environment))
+        self._unanswered_since = None if steps is not None else self._unanswered_since or time.time()
+        return steps
+
+    async def _in_thread(self, call: Callable[[], _T]) -> _T:
+        return await anyio.to_thread.run_sync(call, limiter=self._threads, abandon_on_cancel=True)
+
+
+_DOWN = ("down", "fail", "error", "power", "boot", "unknown")
