@@ -74,13 +74,10 @@ def portable(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _is_step(environment: Mapping[str, str]) -> bool:
-    """Whether a process with this environment was started by `srun`."""
-    if not ("SLURM_STEP_ID" in environment or "SLURM_STEPID" in environment):
-        return False
-    from rose_cli.engine.slurm.job import current_job
-
-    job = current_job(environment)
-    return job is not None and job.step_id is not None
+    """Whether a process with this environment was started by `srun`: job scripts are steps with longer numbers."""
+    step = environment.get("SLURM_STEP_ID") or environment.get("SLURM_STEPID") or ""
+    in_job = environment.get("SLURM_JOB_ID") or environment.get("SLURM_JOBID")
+    return in_job is not None and re.fullmatch(r"\d{1,9}", step, re.ASCII) is not None
 
 
 # --- what describes it ---------------------------------------------------------------------------------------------
