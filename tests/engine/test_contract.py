@@ -582,17 +582,17 @@ async def test_a_kill_cuts_a_grace_short(open_engine: OpenEngine, folder: Folder
 
 @pytest.mark.parametrize("manner", [("deaf",), ("deaf", "bare")])
 async def test_a_kill_reaches_whom_the_grace_is_for(
-    open_engine: OpenEngine, folder: Folder, manner: tuple[str, ...]
+    engine: Engine, open_engine: OpenEngine, folder: Folder, manner: tuple[str, ...]
 ) -> None:
-    async with open_engine(grace_seconds=1000) as engine, anyio.create_task_group() as tasks:
-        may_lose_orphans(engine, manner)
-        tasks.start_soon(run, engine, folder.program("leaves_session", *manner))
+    may_lose_orphans(engine, manner)
+    async with open_engine(grace_seconds=1000) as patient, anyio.create_task_group() as tasks:
+        tasks.start_soon(run, patient, folder.program("leaves_session", *manner))
         pid, grandchild = await folder.said("pid"), await folder.said("grandchild")
         tasks.cancel_scope.cancel()
         with anyio.CancelScope(shield=True):
             await until_gone(pid)
             assert not gone(grandchild)
-            engine.kill()
+            patient.kill()
     assert gone(grandchild)
 
 
