@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.to_thread
 
+from rose_cli.engine.batch import in_batch_job
 from rose_cli.engines import capacity_warnings, make_engine, unique_run_id
 from rose_cli.journal import events as e
 from rose_cli.journal.recorder import Recorder
 from rose_cli.loop.deadline import deadline_of
+from rose_cli.loop.job_end import JobEnd
 from rose_cli.loop.session import Session
 from rose_cli.loop.supervisor import Supervisor
 from rose_cli.runs.lock import LockCheck, lock_time
@@ -162,6 +164,11 @@ class _SignalInbox:
         with suppress(RuntimeError):  # the event loop has closed
             self._wake()
 
+    @property
+    def has_received(self) -> bool:
+        """Whether there was one, even if nobody has got it yet."""
+        return self._count > 0
+
     async def get(self) -> int:
         loop = asyncio.get_running_loop()
         while True:
@@ -243,7 +250,10 @@ async def _supervise(
     grace = setup.plan.engine.grace_seconds
     deadline = deadline_of(setup.plan.limits.wall_time_seconds, setup.environment, grace, time.time())
     secrets = Secrets.of(secrets_of_environment(setup.environment))
-    session = Session(setup.plan, setup.state, recorder, engine, setup.directory, deadline, secrets, screen.warn)
+    job_end = JobEnd(in_batch_job(setup.environment), lambda: inbox.has_received)
+    session = Session(
+        setup.plan, setup.state, recorder, engine, setup.directory, deadline, secrets, screen.warn, job_end
+    )
     async with anyio.create_task_group() as group:
         group.start_soon(screen.run)
         group.start_soon(_keep_pulse, gauge)

@@ -86,6 +86,12 @@ _JOBS = (
     "SLURM_JOB_ID", "SLURM_JOBID", "PBS_JOBID", "LSB_JOBID", "FLUX_JOB_ID", "FLUX_URI", "COBALT_JOBID", "SGE_TASK_ID",
 )  # fmt: skip
 
+
+def in_batch_job(environment: Mapping[str, str]) -> bool:
+    """Whether a process with this environment belongs to a job of a batch system."""
+    return any(environment.get(name) for name in _JOBS)
+
+
 _STARTED_HERE = {
     "HYDRA_LAUNCHER": "fork",
     "HYDRA_RMK": "user",
@@ -145,7 +151,7 @@ def described(environment: Mapping[str, str], resources: Resources, ranks: int, 
 
 
 def _launchers(environment: Mapping[str, str], *, alone: bool) -> Iterator[tuple[str, str]]:
-    in_job = any(environment.get(name) for name in _JOBS)
+    in_job = in_batch_job(environment)
     for name, value in {**(_STARTED_HERE if in_job else {}), **({} if alone else _NOT_BOUND)}.items():
         if name not in environment:
             yield name, value

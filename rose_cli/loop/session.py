@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 import anyio
 
 from rose_cli.engine import function
+from rose_cli.loop.job_end import JobEnd
 from rose_cli.loop.limits import CircuitBreaker, DiskLimits
 from rose_cli.loop.preloads import Preloads
 from rose_cli.loop.returned import caller_for_pilots
@@ -67,6 +68,7 @@ class Session:
         deadline: Deadline,
         secrets: Secrets = Secrets(),  # noqa: B008 - immutable
         warn: Callable[[str], object] = lambda _: None,
+        job_end: JobEnd = JobEnd(),  # noqa: B008 - immutable
     ) -> None:
         self.plan = plan
         self.state = state
@@ -76,6 +78,7 @@ class Session:
         self.deadline = deadline
         self.secrets = secrets
         self.warn = warn
+        self.job_end = job_end
         self.circuit_breaker = CircuitBreaker(plan.limits.same_failure)
         self.disk_limits = DiskLimits(plan.limits, directory.workspace)
         self.preloads = Preloads(plan, state, warn)

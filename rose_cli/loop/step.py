@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import signal
 from contextlib import suppress
 from dataclasses import replace
 from enum import Enum, auto
@@ -39,16 +38,6 @@ if TYPE_CHECKING:
     from rose_cli.loop.session import Session
     from rose_cli.plan.model import CommandPlan, CriterionPlan, LearnerPlan, StepPlan
     from rose_cli.plan.render import EvaluationContext
-
-STOP_NOTICE_SECONDS = 1.0
-"""How long the judgement of an attempt that was killed by a signal waits, in case rose is being stopped too."""
-
-_JOB_END_SIGNALS = frozenset(
-    (signal.SIGTERM, signal.SIGKILL, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
-)
-
-_EXIT_CODE_OF_SIGNAL_0 = 128
-
 
 _TELLING_ITERATIONS = 2
 """A single one says little about the pace of a learner."""
@@ -166,7 +155,7 @@ class Attempt:
             await self._runner.metric_file.settle()
         try:
             outcome = await self._run_task(command)
-            await self._wait_for_a_stop(outcome)
+            await self._session.job_end.await_stop(outcome)
             await self._read_metric(outcome)
         except anyio.get_cancelled_exc_class():
             await self._record_cancellation()
@@ -184,15 +173,6 @@ class Attempt:
                     self._on_spawn,
                 )
             return await limits.judged(watched, outcome)
-
-    async def _wait_for_a_stop(self, outcome: TaskOutcome) -> None:
-        """Give a stop of rose the time to cancel this attempt, before a failure that may be part of it is judged.
-
-        A batch system that ends a job may signal the tasks first and rose a moment later. No slot is held meanwhile.
-        """
-        ended = outcome.reason in (ExitReason.EXITED, ExitReason.SIGNALLED, ExitReason.NOT_STARTED)
-        if ended and not outcome.succeeded:
-            await anyio.sleep(STOP_NOTICE_SECONDS if _may_be_the_end_of_a_job(outcome) else 0)
 
     def _function_call(self, state: LearnerState) -> FunctionCall:
         results = results_before(self._runner.learner, self._runner.step.task, state.current)
@@ -359,6 +339,7 @@ class Attempt:
             self._metric = await self._value(criterion)
         except NoMetricError as error:
             self._metric = error
+            await self._session.job_end.await_stop_after_failure()
 
     async def _value(self, criterion: CriterionPlan) -> float:
         self._refuse_stale_metric_file()
@@ -426,12 +407,6 @@ class Attempt:
             if kind == ExitReason.OVER_LIMIT and self._stdout.lstat().st_size > self._stderr.lstat().st_size:
                 return self._stdout
         return self._stderr
-
-
-def _may_be_the_end_of_a_job(outcome: TaskOutcome) -> bool:
-    """Whether it was killed by such a signal, not sent by rose; or a program of the task was, and it passed that on."""
-    number = (outcome.exit_code or 0) - _EXIT_CODE_OF_SIGNAL_0 if outcome.signal is None else outcome.signal
-    return number in _JOB_END_SIGNALS
 
 
 def describe(outcome: TaskOutcome, timeout_seconds: float | None) -> str:

@@ -313,6 +313,23 @@ def test_a_code_that_names_the_signal_counts_like_the_signal(rose: Rose) -> None
     assert (events_named(rose, "attempt_failed"), len(events_named(rose, "attempt_cancelled"))) == ([], 1)
 
 
+@pytest.mark.parametrize("code", [0, 1, 77])
+def test_in_a_job_a_task_may_catch_the_signal(rose: Rose, code: int) -> None:
+    """It saves what it has, and exits as it likes: the next job runs it again."""
+    job(rose, f"trap 'exit {code}' TERM\n" + UNTIL_GO, "continue", learners=2)
+    process = rose.start("run", "campaign.yaml", "--run-dir", "r", PBS_JOBID="7.host")
+    pids = [pid_of_task(rose, learner) for learner in range(2)]
+    for pid in pids:
+        os.kill(pid, signal.SIGTERM)
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 143, out
+    assert [*events_named(rose, "attempt_failed"), *events_named(rose, "attempt_succeeded")] == []
+    (rose.folder / "go").touch()
+    assert rose("resume", "r").code == 0
+    assert len(events_named(rose, "attempt_succeeded")) == 2
+
+
 def test_where_rose_is_not_stopped_it_is_a_failure_like_any(rose: Rose) -> None:
     job(rose, "kill -KILL $$\n")
     assert rose("run", "campaign.yaml", "--run-dir", "r").code == 1

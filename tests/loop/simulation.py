@@ -18,11 +18,13 @@ import anyio.to_thread
 from rose_cli.campaign_file import Target, check_campaign
 from rose_cli.commands.resume import ResumeOptions, _open, _opening
 from rose_cli.engine.base import Capacity, ExitReason, TaskOutcome
+from rose_cli.engine.batch import in_batch_job
 from rose_cli.engine.slots import Slots
 from rose_cli.journal import events as e
 from rose_cli.journal.file import read_journal
 from rose_cli.journal.recorder import Recorder
 from rose_cli.loop.deadline import deadline_of
+from rose_cli.loop.job_end import JobEnd
 from rose_cli.loop.session import Session, SessionResult
 from rose_cli.loop.supervisor import Supervisor
 from rose_cli.new_run import begin
@@ -217,6 +219,8 @@ class World:
     most_under_way: int = 0
     requests: list[TaskRequest] = field(default_factory=list)
     """What the engines of all sessions were asked for."""
+    stop_heard: bool = False
+    """Whether a signal to stop has come, which the session may not have acted on yet."""
     said: list[str] = field(default_factory=list)
     """What the sessions showed to the user."""
 
@@ -280,7 +284,10 @@ class World:
         engine = SimulatedEngine(Capacity(self.cores), self.script, state)
         wall_time = self.plan.limits.wall_time_seconds
         deadline = deadline_of(wall_time, self.environment, self.plan.engine.grace_seconds, 0.0, loop.time)
-        session = Session(self.plan, state, recorder, engine, self.directory, deadline, warn=self.said.append)
+        job_end = JobEnd(in_batch_job(self.environment), lambda: self.stop_heard)
+        session = Session(
+            self.plan, state, recorder, engine, self.directory, deadline, warn=self.said.append, job_end=job_end
+        )
         for seconds, deed in deeds:
             loop.call_at(seconds, deed, session)
         try:

@@ -176,25 +176,6 @@ def test_a_step_that_has_finished_does_not_run_again(tmp_path: Path) -> None:
     assert [(event.task, event.attempt) for event in started] == [("s", 1), ("t", 1), ("t", 2)]
 
 
-def test_a_signal_from_outside_waits_to_be_told_from_the_end_of_a_job(tmp_path: Path) -> None:
-    """A batch system may signal the tasks first: had rose judged at once, they would all have failed."""
-    world = World.of(tmp_path, ONE, lambda _: Fate(10))
-    world.run(
-        (2, lambda session: session.engine.end_tasks()),  # type: ignore[attr-defined]
-        (2.9, lambda session: session.stop("terminated")),
-    )
-    assert named(world, e.AttemptFailed) == []
-    assert named(world, e.AttemptCancelled) == [e.AttemptCancelled("a", 0, "s", 0, 1, "terminated")]
-
-
-def test_a_signal_that_comes_alone_is_a_failure(tmp_path: Path) -> None:
-    world = World.of(tmp_path, ONE, lambda _: Fate(10))
-    world.run((2, lambda session: session.engine.end_tasks()))  # type: ignore[attr-defined]
-    (found,) = named(world, e.AttemptFailed)
-    assert isinstance(found, e.AttemptFailed)
-    assert (found.kind, found.signal, world.seconds) == ("signalled", 15, 3.0)
-
-
 def test_a_timeout_is_named(tmp_path: Path) -> None:
     text = "{max_iter: 1, tasks: {s: {executable: 'true', timeout: 5s}}, learners: [{name: a}]}"
     found = failure(World.of(tmp_path, text, lambda _: Fate(10)))

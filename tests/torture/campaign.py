@@ -27,8 +27,8 @@ seed: 7
 retries: {retries}
 on_failure: {on_failure}
 engine: {{kind: local, cores: 4, grace: 1}}
-limits: {{same_failure: 100}}
-env: {{TORTURE_PAUSE: "{pause}"}}
+limits: {{same_failure: {same_failure}}}
+env: {{TORTURE_PAUSE: "{pause}"{catch}}}
 tasks:
   simulation: {{executable: "{step}", options: {{--n: 10}}}}
   training: {{executable: "{step}", replicas: 3}}
@@ -78,11 +78,19 @@ PILOT = Ground("radical.pilot", 40, 1024)
 
 
 def write_campaign(
-    folder: Path, *, max_iter: int = 6, pause_seconds: float = 0.02, on_failure: str | None = None, warm: bool = False
+    folder: Path,
+    *,
+    max_iter: int = 6,
+    pause_seconds: float = 0.02,
+    on_failure: str | None = None,
+    warm: bool = False,
+    catch: int | None = None,
+    same_failure: int = 100,
 ) -> Rose:
     """The campaign in a folder of its own, made where it is missing.
 
-    With `on_failure` no step has more retries than it needs.
+    With `on_failure` no step has more retries than it needs. `catch`: with what its tasks exit when they are told to
+    end.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rose = Rose(folder)
@@ -90,6 +98,7 @@ def write_campaign(
     retries, more = ("3", "3") if on_failure is None else ("0", "{times: 1, pause: 0}")
     text = _TEXT.format(
         max_iter=max_iter, less=max(1, max_iter - 2), pause=pause_seconds, step=step, retries=retries, more=more,
+        same_failure=same_failure, catch="" if catch is None else f', TORTURE_CATCH: "{catch}"',
         on_failure=on_failure or "stop_learner", preload=f"[{', '.join(PRELOAD)}]" if warm else "false",
     )  # fmt: skip
     rose.write(text)

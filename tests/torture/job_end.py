@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tests.conftest import Rose
 
 ON_FAILURE = ("stop_learner", "stop_campaign", "continue")
+CAUGHT = 77
+"""With what tasks exit that catch the signal, as those of every second run do."""
 _ITERATIONS = 4
 _APART_SECONDS = 0.5
 _HEARD_SECONDS = 0.9
@@ -33,9 +35,12 @@ def end_jobs(folder: Path, seed: random.Random, ends: int, ground: Ground = LOCA
     report = Report(f"end of job, {ground.name}")
     whole = whole_history(write_campaign(folder / "undisturbed", max_iter=_ITERATIONS, on_failure="stop_learner"))
     for on_failure in ON_FAILURE:
-        rose = write_campaign(folder / on_failure, max_iter=_ITERATIONS, on_failure=on_failure, warm=ground.warm)
         left, number = ends, 0
         while left > 0:
+            catch = CAUGHT if number % 2 else None
+            rose = write_campaign(
+                folder / on_failure, max_iter=_ITERATIONS, on_failure=on_failure, warm=ground.warm, catch=catch
+            )
             number += 1
             run = rose.folder / f"r{number}"
             left -= _until_it_is_done(report, rose, run, seed, left, ground)
@@ -51,7 +56,7 @@ def _until_it_is_done(report: Report, rose: Rose, run: Path, seed: random.Random
         arguments = ("resume", run.name) if run.exists() else (
             "run", "campaign.yaml", "--run-dir", run.name, *ground.options
         )  # fmt: skip
-        session = Session(rose, *arguments)
+        session = Session(rose, *arguments, PBS_JOBID="7.torture")
         report.count("sessions")
         session.is_at_work(run)
         if ended < ends and session.ended_within(seed.uniform(0, 1)) is None:
