@@ -358,8 +358,10 @@ def _terminate_leftovers(where: RunLocation, *, force: bool) -> None:
     if plan.engine.pilot is not None:
         wait_for_pilots(where.directory.engine, force=force)
     run_id = unique_run_id(state.run_id, directory_identity(where.directory.path))
-    recorded = None if session is None or not _was_here(session) else _recorded_processes(where, session)
-    ended = terminate_leftovers(run_id, grace_seconds=plan.engine.grace_seconds, recorded=recorded)
+    was_here = session is not None and _was_here(session)
+    recorded = _recorded_processes(where, session) if session is not None and was_here else None
+    since = session.started if session is not None and was_here else None
+    ended = terminate_leftovers(run_id, grace_seconds=plan.engine.grace_seconds, recorded=recorded, since=since)
     if ended:
         notice(f"terminated {counted(ended, 'leftover process', 'leftover processes')} from an earlier session")
     for pid, ticks in recorded.processes if recorded is not None and not where.is_another_directory else ():

@@ -15,7 +15,7 @@ import anyio
 
 from rose_cli.engine.base import ExitReason, TaskOutcome
 from rose_cli.engine.slots import Slots
-from rose_cli.engine.termination import Terminator
+from rose_cli.engine.termination import SRUN, Terminator
 from rose_cli.engine.watchdog import Watchdog
 from rose_cli.util.errors import EngineError
 from rose_cli.util.processes import ProcessScan, send_signal, session_tag
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from rose_cli.engine.base import Activity, Capacity, OnSpawn, OnStart, Place, TaskRequest
+    from rose_cli.engine.slurm.sruns import SrunSteps
     from rose_cli.util.processes import Identity, Process
 
 LINGER_SECONDS = 0.5
@@ -57,6 +58,7 @@ class SlotEngine(ABC):
         self._terminators: set[Terminator] = set()
         self._opened = AsyncExitStack()  # closed when the engine stops, after its tasks
         self._closed: str | None = None
+        self._cut_off: SrunSteps | None = None
 
     @property
     def capacity(self) -> Capacity:
@@ -82,7 +84,7 @@ class SlotEngine(ABC):
 
     async def __aexit__(self, *exc: object) -> None:
         self._close(self._not_running)
-        terminator = Terminator(self._everyone, self._grace_seconds)
+        terminator = Terminator(self._everyone, self._grace_seconds, steps=self._cut_off)
         try:
             with anyio.CancelScope(shield=True):
                 await self._drive(terminator)
@@ -110,6 +112,10 @@ class SlotEngine(ABC):
         everyone = self._everyone()  # while the parents live, by whom some of them are found
         for terminator in self._terminators:
             terminator.hurry()
+        if any(process.name == SRUN for process in everyone):
+            from rose_cli.engine.slurm.sruns import cut_off
+
+            self._cut_off = cut_off(everyone)
         self._kill_now()
         for process in everyone:
             send_signal(process, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Terminates processes and all their descendants: TERM, then KILL after the grace period.
+"""Terminates processes, all their descendants and the steps of their `srun`s: TERM, then KILL after the grace period.
 
 Engines do it with their tasks, `rose resume` with leftover processes, the watchdog once rose is gone.
 
@@ -29,9 +29,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
     from collections.abc import Set as AbstractSet
 
+    from rose_cli.engine.slurm.sruns import SrunSteps
+
 _FIRST_PAUSE_SECONDS = 0.001
 
 _LONGEST_PAUSE_SECONDS = 0.05
+
+SRUN = "srun"
 
 _GIVE_UP_SECONDS = 10.0  # after KILL: stuck in the kernel (a dead file server), or another user's
 
@@ -55,7 +59,9 @@ class Terminator:
         patience_seconds: float = 0.0,
         group: int | None = None,
         roots: Iterable[Identity] = (),
+        steps: SrunSteps | None = None,
     ) -> None:
+        """`steps`: those of `srun`s that `find` may not find any more."""
         self._find = find
         self._group = group
         self._term_at = time.monotonic() + patience_seconds
@@ -63,13 +69,15 @@ class Terminator:
         self._pause_seconds = _FIRST_PAUSE_SECONDS
         self._known = set(roots)
         self._signalled: set[Identity] = set()
+        self._spared: set[Identity] = set()
+        self._steps = steps
         self.survivors: list[Process] = []
         """The processes that the last step found: after the last one, those that not even KILL could stop."""
 
     @property
     def signalled(self) -> int:
         """How many processes did not end on their own."""
-        return len(self._signalled)
+        return len(self._signalled | self._spared)
 
     @property
     def survivor_pids(self) -> list[int]:
@@ -80,7 +88,8 @@ class Terminator:
         self.survivors = self._find(self._known)
         self._known.update(process.identity for process in self.survivors)
         now = time.monotonic()
-        if not self.survivors or now > self._kill_at + _GIVE_UP_SECONDS:
+        has_steps = self._steps is not None and self._steps.advance()
+        if not (self.survivors or has_steps) or now > self._kill_at + _GIVE_UP_SECONDS:
             return None
         if now >= self._kill_at:
             self._kill()
@@ -91,8 +100,12 @@ class Terminator:
 
     def steps(self) -> Iterator[float]:
         """All steps; after each but the last, the seconds to wait."""
-        while (pause_seconds := self.step()) is not None:
-            yield pause_seconds
+        try:
+            while (pause_seconds := self.step()) is not None:
+                yield pause_seconds
+        finally:
+            if self._steps is not None:
+                self._steps.close()
 
     def run_blocking(self) -> None:
         for pause_seconds in self.steps():
@@ -104,8 +117,9 @@ class Terminator:
 
     def _terminate(self) -> None:
         # once each: to mpirun, and to rose itself, a second TERM means "immediately"
-        fresh = [process for process in self.survivors if process.identity not in self._signalled]
-        if not self._signalled and self._group is not None:
+        unsignalled = [process for process in self.survivors if process.identity not in self._signalled]
+        fresh = [process for process in unsignalled if not self._has_step(process)]
+        if not self._signalled and self._group is not None and len(fresh) == len(unsignalled):
             self._signal_group(signal.SIGTERM, signal.SIGCONT)
             outside = [process for process in fresh if process.group != self._group]
         else:
@@ -115,7 +129,24 @@ class Terminator:
             send_signal(process, signal.SIGCONT)  # a stopped process handles TERM only once it is continued
         self._signalled.update(process.identity for process in fresh)
 
+    def _has_step(self, process: Process) -> bool:
+        """Whether it is an `srun`, whose step is ended in its place."""
+        if process.name != SRUN:
+            return False
+        if self._steps is None:
+            from rose_cli.engine.slurm.sruns import SrunSteps
+
+            self._steps = SrunSteps()
+        has_step = self._steps.take(process)
+        if has_step:
+            self._spared.add(process.identity)
+        return has_step
+
     def _kill(self) -> None:
+        for process in self.survivors:
+            self._has_step(process)  # it is found while it lives, and ended in any case
+        if self._steps is not None:
+            self._steps.kill()
         self._signal_group(signal.SIGKILL)
         for process in self.survivors:
             send_signal(process, signal.SIGKILL)
@@ -147,11 +178,13 @@ def terminate_leftovers(
     keep_session: int | None = None,
     grace_seconds: float = 5.0,
     recorded: RecordedProcesses | None = None,
+    since: float | None = None,
 ) -> int:
     """Terminate every process of this host that belongs to the run. Blocks until none is left; returns their number.
 
     They are found by the tag in their environment (except that of `keep_session`), by descent from such processes, and
-    among the `recorded` ones, with the groups that those lead.
+    among the `recorded` ones, with the groups that those lead. `since`: when the session started, if it was on this
+    host: steps that its tasks have started in this job since then, and whose `srun` was killed, are terminated, too.
     """
     run = run_tag(run_id)
     kept = None if keep_session is None else session_tag(run_id, keep_session)
@@ -162,7 +195,20 @@ def terminate_leftovers(
 
     terminator = Terminator(lambda known: ProcessScan().find(is_leftover, roots=known), grace_seconds, roots=roots)
     terminator.run_blocking()
-    return terminator.signalled
+    return terminator.signalled + (0 if since is None else _terminate_orphaned_steps(since, grace_seconds))
+
+
+def _terminate_orphaned_steps(since: float, grace_seconds: float) -> int:
+    """Those of this job that were started by an `srun` of this host, which has been killed."""
+    if not os.environ.get("SLURM_JOB_ID"):
+        return 0
+    from rose_cli.engine.slurm.job import current_job
+    from rose_cli.engine.slurm.sruns import SrunSteps, orphans
+
+    job = current_job(os.environ)
+    found = orphans(job, since) if job is not None else []
+    Terminator(lambda _: [], grace_seconds, steps=SrunSteps(found)).run_blocking()
+    return len(found)
 
 
 def _verified(recorded: RecordedProcesses) -> frozenset[Identity]:
@@ -191,10 +237,11 @@ _SCAN_SECONDS = 0.05
 
 def watch() -> None:
     """Wait for the end of standard input, which means that rose is gone; then terminate its session's processes."""
-    session, grace_seconds = sys.argv[1], float(sys.argv[2])
+    session, grace_seconds, since = sys.argv[1], float(sys.argv[2]), time.time()
     while os.read(0, 64):
         pass
     terminated = sum(terminate_until_quiet(session, grace_seconds))
+    terminated += _terminate_orphaned_steps(since, grace_seconds)
     message = f"{time.strftime('%F %T')} rose is gone; terminated {terminated} of its processes"
     print(message, file=sys.stderr)  # noqa: T201
 

@@ -72,6 +72,12 @@ def _tag_in(environment: bytes) -> str | None:
     return os.fsdecode(rest.partition(b"\0")[0]) if found else None
 
 
+def read_environment(pid: int) -> dict[str, str]:
+    """The variables that the process was started with; none if it has ended, or is another user's."""
+    entries = os.fsdecode(_read(f"/proc/{pid}/environ") or b"").split("\0")
+    return dict(entry.split("=", 1) for entry in entries if "=" in entry)
+
+
 # --- one process ---------------------------------------------------------------------------------------------------
 
 
@@ -86,6 +92,7 @@ class Process(NamedTuple):
     flags: int
     threads: int
     start_ticks: int
+    name: str = ""
 
     @property
     def identity(self) -> Identity:
@@ -106,9 +113,11 @@ def read_process(pid: int) -> Process | None:
     if not stat:
         return None
     # the name of the program is in brackets and may itself contain brackets and spaces: the last bracket counts
-    state, *numbers = stat[stat.rindex(b")") + 2 :].split()
+    end = stat.rindex(b")")
+    state, *numbers = stat[end + 2 :].split()
     parent, group, session, flags, threads, start_ticks = (int(numbers[index]) for index in (0, 1, 2, 5, 16, 18))
-    return Process(pid, state.decode(), parent, group, session, flags, threads, start_ticks)
+    name = os.fsdecode(stat[stat.index(b"(") + 1 : end])
+    return Process(pid, state.decode(), parent, group, session, flags, threads, start_ticks, name)
 
 
 def process_start_ticks(pid: int) -> int | None:

@@ -36,6 +36,7 @@ class Resumed:
     def __init__(self) -> None:
         self.setups: list[SessionSetup] = []
         self.searched: list[tuple[str, float, RecordedProcesses | None]] = []
+        self.since: float | None = None
         self.ended = 0
         self.code = ExitCode.OK
 
@@ -44,8 +45,11 @@ class Resumed:
         self.setups.append(setup)
         return self.code
 
-    def terminate(self, run_id: str, *, grace_seconds: float, recorded: RecordedProcesses | None) -> int:
+    def terminate(
+        self, run_id: str, *, grace_seconds: float, recorded: RecordedProcesses | None, since: float | None
+    ) -> int:
         self.searched.append((run_id, grace_seconds, recorded))
+        self.since = since
         return self.ended
 
 
@@ -275,7 +279,7 @@ def test_the_processes_in_the_journal_are_looked_for_on_the_machine_that_they_ra
         _terminate_leftovers(where, force=False)
         run_id, _, recorded = resumed.searched[-1]
         assert run_id == unique_run_id(where.state.run_id, here)
-        assert (recorded is not None) == is_here
+        assert (recorded is not None) == (resumed.since is not None) == is_here
         said = capsys.readouterr().err
         assert (f"process {os.getpid()} is left alone: nothing but the journal says that" in said) == is_here
         if recorded is not None:
