@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from rose_cli.engine.base import Activity, Capacity, OnSpawn, OnStart, Place, TaskRequest
-    from rose_cli.engine.slurm.sruns import SrunSteps
+    from rose_cli.engine.sruns import SrunSteps
     from rose_cli.util.processes import Identity, Process
 
 LINGER_SECONDS = 0.5
@@ -113,7 +113,7 @@ class SlotEngine(ABC):
         for terminator in self._terminators:
             terminator.hurry()
         if any(process.name == SRUN for process in everyone):
-            from rose_cli.engine.slurm.sruns import cut_off
+            from rose_cli.engine.sruns import cut_off
 
             self._cut_off = cut_off(everyone)
         self._kill_now()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
     from collections.abc import Set as AbstractSet
 
-    from rose_cli.engine.slurm.sruns import SrunSteps
+    from rose_cli.engine.sruns import SrunSteps
 
 _FIRST_PAUSE_SECONDS = 0.001
 
@@ -134,7 +134,7 @@ class Terminator:
         if process.name != SRUN:
             return False
         if self._steps is None:
-            from rose_cli.engine.slurm.sruns import SrunSteps
+            from rose_cli.engine.sruns import SrunSteps
 
             self._steps = SrunSteps()
         has_step = self._steps.take(process)
@@ -202,11 +202,9 @@ def _terminate_orphaned_steps(since: float, grace_seconds: float) -> int:
     """Those of this job that were started by an `srun` of this host, which has been killed."""
     if not os.environ.get("SLURM_JOB_ID"):
         return 0
-    from rose_cli.engine.slurm.job import current_job
-    from rose_cli.engine.slurm.sruns import SrunSteps, orphans
+    from rose_cli.engine.sruns import SrunSteps, orphans
 
-    job = current_job(os.environ)
-    found = orphans(job, since) if job is not None else []
+    found = orphans(os.environ, since)
     Terminator(lambda _: [], grace_seconds, steps=SrunSteps(found)).run_blocking()
     return len(found)
 

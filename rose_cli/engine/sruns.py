@@ -16,14 +16,14 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from rose_cli.engine.slurm.job import SlurmCall, current_job, run_slurm
 from rose_cli.util.processes import TAG_VARIABLE, process_is_running, read_environment, read_process
+from rose_cli.util.slurm_commands import SlurmCall, run_slurm
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from rose_cli.engine.slurm.job import Answer, SlurmJob
     from rose_cli.util.processes import Identity, Process
+    from rose_cli.util.slurm_commands import Answer
 
 NAME = "srun"
 
@@ -133,10 +133,10 @@ class SrunSteps:
             return above.may_have_steps
         if process.identity not in self._sruns:
             variables = read_environment(process.pid)
-            job = current_job(variables)
-            if job is None or _OF_THE_ENGINE in variables.get(TAG_VARIABLE, ""):
+            job_id = _job_id(variables)
+            if job_id is None or _OF_THE_ENGINE in variables.get(TAG_VARIABLE, ""):
                 return False
-            self._sruns[process.identity] = _Srun(process.identity, job.job_id)
+            self._sruns[process.identity] = _Srun(process.identity, job_id)
         return self._sruns[process.identity].may_have_steps
 
     def kill(self) -> None:
@@ -208,13 +208,15 @@ def cut_off(processes: Iterable[Process]) -> SrunSteps:
     return steps
 
 
-def orphans(job: SlurmJob, since: float) -> list[StepOfSrun]:
-    """The steps of a job that an `srun` of this host has started since then and that go on without it. Blocks.
+def orphans(environment: Mapping[str, str], since: float) -> list[StepOfSrun]:
+    """The steps of this job that an `srun` of this host has started since then and that go on without it. Blocks.
 
     Those that rose itself starts are others' business.
     """
-    answer = run_slurm(show_steps(job.job_id))
-    own = {job.job_id, f"{job.array_id}_{job.array_index}"}  # an answer about an array lists those of all its jobs
+    job_id = _job_id(environment)
+    answer = run_slurm(show_steps(job_id)) if job_id is not None else None
+    # an answer about an array lists those of all its jobs
+    own = {job_id, f"{environment.get('SLURM_ARRAY_JOB_ID')}_{environment.get('SLURM_ARRAY_TASK_ID')}"}
     return [
         step
         for step in read_steps(answer.out if answer is not None else "")
@@ -224,6 +226,11 @@ def orphans(job: SlurmJob, since: float) -> list[StepOfSrun]:
         and not step.name.startswith(_OF_ROSE)
         and not _is_srun(step.pid)
     ]
+
+
+def _job_id(environment: Mapping[str, str]) -> str | None:
+    job_id = environment.get("SLURM_JOB_ID") or environment.get("SLURM_JOBID") or ""
+    return job_id if re.fullmatch(r"\d{1,10}", job_id, re.ASCII) else None
 
 
 def _is_srun(pid: int) -> bool:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rose_cli.engine.slurm.job import SlurmJob
-from rose_cli.engine.slurm.sruns import SrunSteps, cut_off, orphans, read_steps
+from rose_cli.engine.sruns import SrunSteps, cut_off, orphans, read_steps
 from rose_cli.engine.termination import Terminator
 from rose_cli.util.processes import TAG_VARIABLE, read_process
 
@@ -163,7 +162,7 @@ def test_orphans_are_steps_of_this_job_and_host_whose_srun_is_dead(fake: FakeSlu
         + step(dead.pid, "6_3.7", start=100)
         + step(os.getpid(), "7.8", start=100)
     )
-    found = orphans(SlurmJob("7", array_id="6", array_index="2"), since=100)
+    found = orphans({"SLURM_JOB_ID": "7", "SLURM_ARRAY_JOB_ID": "6", "SLURM_ARRAY_TASK_ID": "2"}, since=100)
     alive.kill()
     alive.wait()
     assert [each.step_id for each in found] == ["7.1", "6_2.6", "7.8"]
