@@ -35,7 +35,7 @@ EXTRAS = {"radical"}
 TYPES_ONLY = {"typing_extensions"}
 BROUGHT_ALONG = {"pydantic_core": "pydantic"}
 
-WATCHDOG = {"engine.termination", "util.processes"}
+WATCHDOG = {"engine.termination", "engine.sruns", "util.dataclass", "util.processes", "util.slurm_commands"}
 
 
 HEAVY = {"yaml", "anyio", "asyncio", "rich.live", "rose_cli.view", "rose_cli.commands"}
