@@ -11,7 +11,7 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -22,6 +22,9 @@ from rose_cli.util.errors import CampaignError, ExitCode, RoseError, RunDirector
 from rose_cli.util.shortage import shortage
 from rose_cli.util.signals import StopRequested, exit_on_signal, raised_stop
 from rose_cli.util.streams import discard_output, escape_unencodable, replace_closed_streams
+
+if TYPE_CHECKING:
+    from rose_cli.commands.run import RunOptions
 
 app = typer.Typer(
     name="rose",
@@ -101,6 +104,8 @@ def run(
     max_iter: options.MaxIter = None,
     learner: options.Learners = None,
     run_dir: options.RunDir = None,
+    resume_if_begun: options.ResumeIfBegun = False,
+    as_it_was: options.RunAsItWas = False,
     settings: options.Settings = None,
     dry_run: options.DryRun = False,
     smoke: options.Smoke = False,
@@ -115,20 +120,40 @@ def run(
         given.insert(0, Setting(("engine",), engine, f"--engine {engine}"))  # so that `--set engine.…` overrides it
     if max_iter is not None:
         given.append(Setting(("max_iter",), max_iter, f"--max-iter {max_iter}"))
-    if smoke and (run_dir is not None or require_criterion):
-        raise UsageError("--smoke cannot be combined with --run-dir or --require-criterion", "remove them")
-    if dry_run:
-        from rose_cli.commands.plan import PlanOptions, show_plan
-
-        raise typer.Exit(show_plan(str(file), PlanOptions(given, learner or (), smoke=smoke)))
-    if smoke:
+    if smoke and (run_dir is not None or require_criterion or resume_if_begun):
+        last = "--resume-if-begun" if resume_if_begun else "--require-criterion"
+        raise UsageError(f"--smoke cannot be combined with --run-dir or {last}", "remove them")
+    if as_it_was and not resume_if_begun:
+        raise UsageError("--as-it-was needs --resume-if-begun", "add it, or remove --as-it-was")
+    if smoke and not dry_run:
         from rose_cli.commands.smoke import smoke as command
 
         raise typer.Exit(command(file, given, learner or (), output))
     from rose_cli.commands.run import RunOptions
-    from rose_cli.commands.run import run as command_run
 
-    raise typer.Exit(command_run(file, RunOptions(given, learner or (), run_dir, output, require_criterion)))
+    wanted = RunOptions(given, learner or (), run_dir, output, require_criterion, as_it_was)
+    raise typer.Exit((_dry_run if dry_run else _run)(file, wanted, resume_if_begun, smoke))
+
+
+def _run(file: Path, wanted: RunOptions, resume_if_begun: bool, _: bool) -> ExitCode:
+    if resume_if_begun:
+        from rose_cli.commands.run_or_resume import run_or_resume
+
+        return run_or_resume(file, wanted)
+    from rose_cli.commands.run import run as command
+
+    return command(file, wanted)
+
+
+def _dry_run(file: Path, wanted: RunOptions, resume_if_begun: bool, smoke: bool) -> ExitCode:
+    if resume_if_begun:
+        from rose_cli.commands.run_or_resume import preview_run_or_resume
+
+        if (code := preview_run_or_resume(file, wanted)) is not None:
+            return code
+    from rose_cli.commands.plan import PlanOptions, show_plan
+
+    return show_plan(str(file), PlanOptions(wanted.settings, wanted.learners, smoke=smoke))
 
 
 @app.command(cls=Command, rich_help_panel=RUN)

@@ -106,6 +106,12 @@ def find_interrupted_run(argument: str | None, *, trust: bool) -> RunDirectory:
     raise _why_not_resumable(folder, campaign)
 
 
+def latest_of(campaign: Path) -> RunDirectory | None:
+    """The user's own latest run of a campaign file, whatever its state, in the directory where it puts its runs."""
+    skipped: list[tuple[RunDirectory, OwnershipProblem]] = []
+    return next(_own_runs(campaign.parent, campaign, skipped), None)
+
+
 def name_of(directory: RunDirectory) -> str:
     return f"'{short_path(directory.path)}'"
 

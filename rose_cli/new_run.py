@@ -32,15 +32,15 @@ if TYPE_CHECKING:
     from rose_cli.view.screen import Output
 
 
-def new_run_directory(plan: Plan, file: Path, wanted: Path | None) -> RunDirectory:
+def new_run_directory(plan: Plan, file: Path, wanted: Path | None, *, is_started: bool = False) -> RunDirectory:
     """Create the directory of a new run, closed to users who may not read the campaign file.
 
-    It is private if the campaign file has secrets.
+    It is private if the campaign file has secrets. `is_started`: another session may have begun to use `wanted`.
     """
     status = file.stat()
     restrict_umask()
     if wanted is not None:
-        directory = use_as_run_directory(wanted)
+        directory = use_as_run_directory(wanted, is_started=is_started)
     else:
         name = re.sub(r"[^\w.+=@-]+", "-", plan.campaign)
         directory = create_run_directory(Path(plan.campaign_dir) / RUNS, name, time.strftime("%Y%m%d"))

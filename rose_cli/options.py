@@ -170,6 +170,15 @@ MaxIter = Annotated[
     typer.Option("--max-iter", metavar="N", help="Iterations per learner.", rich_help_panel=_CHANGE),
 ]
 RunDir = Annotated[Optional[Path], typer.Option("--run-dir", metavar="DIR", help="Run directory to create.")]
+ResumeIfBegun = Annotated[
+    bool,
+    typer.Option(
+        "--resume-if-begun", help="Resume the run if it was started before (for jobs). Default: the latest run of FILE."
+    ),
+]
+RunAsItWas = Annotated[
+    bool, typer.Option("--as-it-was", help="With --resume-if-begun: ignore edits of the campaign file.")
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", "-n", help="Print the plan without running anything.", rich_help_panel=_TRY)
 ]

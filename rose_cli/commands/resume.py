@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shlex
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rose_cli.campaign_file import task_environment
@@ -16,6 +18,7 @@ from rose_cli.integrity import altered, altered_lines, refusal
 from rose_cli.journal import events as e
 from rose_cli.journal.codec import Record
 from rose_cli.journal.file import JournalFile
+from rose_cli.journal.state import can_resume
 from rose_cli.loop.session import SessionResult
 from rose_cli.new_run import record_creation, write_changed, write_plan
 from rose_cli.plan.file import dump_plan, load_plan
@@ -48,6 +51,7 @@ from rose_cli.util.text import counted
 from rose_cli.view.console import complain, notice, say
 from rose_cli.view.progress import status_words
 from rose_cli.view.resume import continues, next_command_lines, preview_lines, tally_lines
+from rose_cli.view.summary import print_summary
 from rose_cli.view.wording import REASONS, short_path, some
 
 if TYPE_CHECKING:
@@ -78,25 +82,32 @@ class ResumeOptions:
     trust: bool = False
     settings: Sequence[Setting] = ()
     as_it_was: bool = False
+    retry_failed: bool = True
+    """False: a learner or a run that has failed stays so, unless an edit is applied. So a chain of jobs ends."""
 
 
 def resume(argument: str | None, options: ResumeOptions) -> ExitCode:
     directory = _find(argument, options, trust=options.trust)
+    with RunLock.acquire(directory.path, steal=options.steal_lock):
+        return resume_locked(directory, options)
+
+
+def resume_locked(directory: RunDirectory, options: ResumeOptions) -> ExitCode:
+    """Resume a run whose lock this process has acquired. One with nothing to do ends with the exit code that it had."""
     restrict_umask(~directory.path.stat().st_mode & 0o077)
     plan = load_plan(directory.plan)
     remember(partial(secrets_of_plan, plan))
-    with RunLock.acquire(directory.path, steal=options.steal_lock):
-        names = [learner.name for learner in plan.learners]
-        refuse_links(directory, names)
-        require_trust(directory, "resume", trust=options.trust, doubt=directory.doubt_inside(names))
-        journal, state = _open(directory, plan)
-        with journal:
-            sums = checksums(directory)
-            if (changed := altered(state, sums)) and not options.trust:
-                raise _altered(directory, plan, changed)
-            where = RunLocation(directory, plan, state)
-            where.refuse_what_is_missing()
-            return _resume(where, journal, options, _intent(where, options, is_altered=bool(changed)), sums)
+    names = [learner.name for learner in plan.learners]
+    refuse_links(directory, names)
+    require_trust(directory, "resume", trust=options.trust, doubt=directory.doubt_inside(names))
+    journal, state = _open(directory, plan)
+    with journal:
+        sums = checksums(directory)
+        if (changed := altered(state, sums)) and not options.trust:
+            raise _altered(directory, plan, changed)
+        where = RunLocation(directory, plan, state)
+        where.refuse_what_is_missing()
+        return _resume(where, journal, options, _intent(where, options, is_altered=bool(changed)), sums)
 
 
 def _resume(
@@ -106,10 +117,8 @@ def _resume(
     plan = intent.plan
     for line in intent.news:
         notice(line, folds=True)
-    if not intent.continues and not intent.left_out:
-        run = shlex.quote(short_path(directory.path))
-        _notice_nothing_to_do(state, run)
-        return reported_exit_code(plan, state, SessionResult("finished"), require_criterion=options.require_criterion)
+    if intent.has_failed or (not intent.continues and not intent.left_out):
+        return _end_again(where, plan, options)
     if not intent.continues:
         raise _refusal(directory, intent.left_out)
     is_copy = where.original is not None
@@ -144,10 +153,21 @@ def _altered(directory: RunDirectory, plan: Plan, changed: list[str]) -> RunDire
     return refusal(directory, changed)
 
 
-def _notice_nothing_to_do(state: RunState, run: str) -> None:
-    notice(f"nothing to do: every learner has stopped ({stop_reasons(state)})")
-    for option in next_options(state, run):
-        notice(f"  {option}")
+def _end_again(where: RunLocation, plan: Plan, options: ResumeOptions) -> ExitCode:
+    """The end of a run that has nothing left to do, with the exit code that it had."""
+    state, run = where.state, shlex.quote(short_path(where.directory.path))
+    failed = state.session is not None and state.session.reason == "failed"
+    result = SessionResult("failed", state.session.message) if failed and state.session else SessionResult("finished")
+    if options.retry_failed:
+        notice(f"nothing to do: every learner has stopped ({stop_reasons(state)})")
+        for option in next_options(state, run):
+            notice(f"  {option}")
+    else:
+        retry = f"; `rose resume {run}` retries what has failed" if can_resume(state) else ""
+        new = f"`rose run {shlex.quote(short_path(Path(plan.campaign_file)))}` starts a new one"
+        notice(f"run '{run}' has ended already, so nothing runs{retry}; {new}")
+        print_summary(options.output, plan, state, where.directory, result)
+    return reported_exit_code(plan, state, result, require_criterion=options.require_criterion)
 
 
 def preview(argument: str | None, options: ResumeOptions) -> ExitCode:
@@ -197,6 +217,7 @@ class _Intent:
 
     `left_out`: learners that cannot be resumed, each with the reason; `fresh`: learners that get a new workspace.
     `files`: fingerprints of files of the plan that have changed. `news`: lines about everything that has changed.
+    `has_failed`: a failure had ended the run, and it stays so.
     """
 
     plan: Plan
@@ -207,6 +228,7 @@ class _Intent:
     files: Mapping[str, str]
     news: Sequence[str]
     continues: bool
+    has_failed: bool
 
 
 def _intent(where: RunLocation, options: ResumeOptions, *, is_altered: bool) -> _Intent:
@@ -217,6 +239,8 @@ def _intent(where: RunLocation, options: ResumeOptions, *, is_altered: bool) -> 
     found = Replan() if is_altered else replan(where, wanted)
     change = found.new
     plan = change.plan if change is not None else where.plan
+    if change is not None:
+        options = replace(options, retry_failed=True)
     lost = lost_workspaces(directory, where.plan, state, ignore_partial=options.force)
     opening = _opening(plan, state, options, lost, change.event(where) if change is not None else None, change)
     again = {event.learner: event for event in opening if isinstance(event, e.LearnerReopened)}
@@ -234,8 +258,18 @@ def _intent(where: RunLocation, options: ResumeOptions, *, is_altered: bool) -> 
         *changed_workspace_lines(directory, state),
         *bound_changes(where.plan, state, kept, plan),
         *_lines_of_stopped(where, options, again, running),
+        *(() if options.retry_failed else _lines_of_failed(where, again, running)),
     ]
-    return _Intent(plan, change, kept, left_out, fresh, files, news, continues)
+    has_failed = not options.retry_failed and state.session is not None and state.session.reason == "failed"
+    return _Intent(plan, change, kept, left_out, fresh, files, news, continues, has_failed)
+
+
+def _lines_of_failed(where: RunLocation, again: Collection[str], running: Sequence[str]) -> Iterator[str]:
+    """The learners that have failed and stay so, while others continue."""
+    failed = [each.name for each in where.state.learners.values() if each.stop_reason == "failed"]
+    if running and (left := [name for name in failed if name not in again]):
+        run = shlex.quote(short_path(where.directory.path))
+        yield f"{some(left)} {'has' if len(left) == 1 else 'have'} failed; `rose resume {run}` retries that"
 
 
 def _file_lines(where: RunLocation, plan: Plan, files: Mapping[str, str], options: ResumeOptions) -> Iterator[str]:
@@ -441,7 +475,8 @@ def _reopened(
         elif name in refiled and learner.prepared:
             yield e.LearnerReopened(name, "its files have changed", 0, fresh=True)
         elif learner.stop_reason == "failed":
-            yield e.LearnerReopened(name, "resumed after a failure")
+            if options.retry_failed:
+                yield e.LearnerReopened(name, "resumed after a failure")
         elif learner.stop_reason == "max_iter" and len(learner.iterations) < (options.max_iter or 0):
             yield e.LearnerReopened(name, f"extended to {options.max_iter} iterations")
         elif decision is not None:

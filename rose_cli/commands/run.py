@@ -41,21 +41,28 @@ class RunOptions:
     run_directory: Path | None = None
     output: Output = "auto"
     require_criterion: bool = False
+    as_it_was: bool = False
 
 
 def run(file: Path, options: RunOptions) -> ExitCode:
     environment = task_environment()
-    checked = check_campaign(file, environment, options.settings)
-    lineage = Lineage(tuple(setting.source for setting in options.settings), tuple(options.learners))
-    plan = replace(only_learners(checked.good_plan, options.learners), lineage=lineage)
-    mentioned = mention_settings(file, environment, options.settings, checked)
-    mention_warnings(file, checked, mentioned, plan, environment)
+    checked, plan = checked_plan(file, options, environment)
     if running := running_runs(file.parent, file):
         notice(f"this campaign is already running: {listed([name_of(each) for each in running], MOST_SHOWN)}")
     directory = new_run_directory(plan, file, options.run_directory)
     with RunLock.acquire(directory.path):
         work = begin(directory, plan, checked.text, environment, options.output)
         return run_and_report(work, require_criterion=options.require_criterion)
+
+
+def checked_plan(file: Path, options: RunOptions, environment: Mapping[str, str]) -> tuple[CheckedCampaign, Plan]:
+    """The campaign file and the plan of a new run. Raises CampaignError if there are errors; warnings are mentioned."""
+    checked = check_campaign(file, environment, options.settings)
+    lineage = Lineage(tuple(setting.source for setting in options.settings), tuple(options.learners))
+    plan = replace(only_learners(checked.good_plan, options.learners), lineage=lineage)
+    mentioned = mention_settings(file, environment, options.settings, checked)
+    mention_warnings(file, checked, mentioned, plan, environment)
+    return checked, plan
 
 
 def mention_warnings(

@@ -23,7 +23,7 @@ from rose_cli.util.ownership import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 RUNS = "rose-runs"
 
@@ -152,9 +152,7 @@ def _log_name(task: str, replica: int, attempt: int, suffix: str) -> str:
 def create_run_directory(parent: Path, name: str, day: str) -> RunDirectory:
     """Create a directory `<name>-<day>-<n>` in `parent`, which is created if missing."""
     try:
-        _refuse(foreign_link_problem(parent))
-        make_directories(parent)
-        _refuse(ownership_problem(parent.resolve(), sticky=True))
+        _make_parent(parent)
         for number in range(1, 1_000_000):
             path = parent / f"{name}-{day}-{number}"
             try:
@@ -170,15 +168,41 @@ def create_run_directory(parent: Path, name: str, day: str) -> RunDirectory:
     raise RunDirectoryError(message, "remove old runs")
 
 
-def use_as_run_directory(path: Path) -> RunDirectory:
-    """Use the directory that the user named for a new run: it must be new, or their own and empty."""
+def _make_parent(parent: Path) -> None:
+    """Create the directory of runs, if it is missing. Raises RunDirectoryError if others could replace its contents."""
+    _refuse(foreign_link_problem(parent))
+    make_directories(parent)
+    _refuse(ownership_problem(parent.resolve(), sticky=True))
+
+
+def create_starting_place(parent: Path) -> Path:
+    """A directory of this user in `parent`, whose lock they hold while they start the first run of a campaign there."""
+    place = parent / f"{_STARTING}{os.geteuid()}"
+    try:
+        _make_parent(parent)
+        with suppress(FileExistsError):
+            place.mkdir(0o755)
+        if place.is_symlink() or ((doubt := ownership_problem(place)) is not None and doubt.foreign):
+            raise RunDirectoryError(f"'{place}' is not a directory that rose created", "remove it")
+    except OSError as error:
+        message = f"cannot create a directory in '{parent}': {_reason(parent, error)}"
+        raise RunDirectoryError(message, _elsewhere(parent)) from error
+    return place
+
+
+def use_as_run_directory(path: Path, *, is_started: bool = False) -> RunDirectory:
+    """Use the directory that the user named for a new run: it must be new, or their own and empty.
+
+    With `is_started`, it may contain the files with which a run starts: see `forget_start`.
+    """
     try:
         _refuse(foreign_link_problem(path))
         make_directories(path)
         doubt = ownership_problem(path.resolve())
         if doubt is not None and doubt.foreign:
             _refuse(doubt)
-        used = any(path.iterdir())
+        names = {each.name for each in path.iterdir()}
+        used = bool(names) and not (is_started and _is_start(names))
         if not used:
             _refuse(doubt_about_place(path) or world_writable_problem(path.resolve()))
             if doubt is not None:  # writable for a group: a run has a single writer
@@ -187,11 +211,38 @@ def use_as_run_directory(path: Path) -> RunDirectory:
         message = f"cannot use '{path}' as a run directory: {_reason(path, error)}"
         raise RunDirectoryError(message, _elsewhere(path)) from error
     if used:
-        message = f"'{path}' is not empty"
-        raise RunDirectoryError(
-            message, f"choose a new directory, or resume that run: rose resume {shlex.quote(str(path))}"
-        )
+        raise _not_empty(path)
     return RunDirectory.at(path)
+
+
+def _not_empty(path: Path) -> RunDirectoryError:
+    resume = f"choose a new directory, or resume that run: rose resume {shlex.quote(str(path))}"
+    return RunDirectoryError(f"'{path}' is not empty", resume)
+
+
+_STARTING = ".starting-"
+
+_START = frozenset({"campaign.yaml", "journal.jsonl", "journal.ballast", "plan.new", "lock"})
+
+
+def _is_start(names: Collection[str]) -> bool:
+    """Whether a session has created a run in the directory, or begun to: its lock or its journal show that."""
+    if "plan.json" in names:
+        return True
+    known = all(name in _START or name.startswith(".lock-") for name in names)
+    return known and any(name in ("lock", "journal.jsonl") or name.startswith(".lock-") for name in names)
+
+
+def forget_start(directory: RunDirectory) -> None:
+    """Delete the files of a session that was killed before its run had a plan. The caller has the lock of the run."""
+    try:
+        if directory.journal.exists() and directory.journal.stat().st_size:  # its plan was deleted
+            raise _not_empty(directory.path)
+        for name in sorted(_START - {"lock"}):
+            (directory.path / name).unlink(missing_ok=True)
+    except OSError as error:
+        message = f"cannot use '{directory.path}' as a run directory: {_reason(directory.path, error)}"
+        raise RunDirectoryError(message, _elsewhere(directory.path)) from error
 
 
 def _refuse(doubt: OwnershipProblem | None) -> None:

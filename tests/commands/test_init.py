@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -265,10 +266,14 @@ def test_the_ranks_share_the_samples(rose: Rose) -> None:
 
 def test_the_job_starts_a_run_and_then_resumes_it(rose: Rose) -> None:
     init(rose, "mpi")
-    rose.script('#!/bin/sh\necho "$@" >>calls\nmkdir -p run\n', "rose")
+    rose.script(f'#!/bin/sh\nexec {rose.python} -m rose_cli "$@" --max-iter 1 --set tasks.simulation.ranks=1\n', "rose")
+    environment = {**rose.environment, "PATH": f"{rose.folder}:{os.environ['PATH']}"}
     for _ in range(2):
-        subprocess.run(["/bin/sh", "job.sh"], cwd=rose.folder, check=True, env={"PATH": f"{rose.folder}:/usr/bin:/bin"})
-    assert (rose.folder / "calls").read_text() == "run campaign.yaml --run-dir run\nresume run --as-it-was\n"
+        subprocess.run(["/bin/sh", "job.sh"], cwd=rose.folder, check=True, env=environment, capture_output=True)
+    assert [event["event"] for event in rose.events("run")].count("session_started") == 1
+    assert rose("resume", "run", "--max-iter", "2").code == 0
+    subprocess.run(["/bin/sh", "job.sh"], cwd=rose.folder, check=True, env=environment, capture_output=True)
+    assert {learner["iterations_done"] for learner in rose.learners("run").values()} == {2}
 
 
 @pytest.mark.parametrize("awk", ["mawk", "gawk", "original-awk"])
