@@ -27,6 +27,7 @@ from rose_cli.loop.session import Session
 from rose_cli.loop.supervisor import Supervisor
 from rose_cli.runs.lock import LockCheck, lock_time
 from rose_cli.runs.stop_requests import take_requests
+from rose_cli.util.batch_shell import BatchShell
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import EngineError, ExitCode, RoseError
 from rose_cli.util.files import directory_identity
@@ -261,6 +262,7 @@ async def _supervise(
         group.start_soon(_obey_signals, session, screen, inbox)
         group.start_soon(_obey_requests, session, screen)
         group.start_soon(_check_lock, still_owned, engine)
+        group.start_soon(_follow_shell, session, screen, BatchShell(setup.environment))
         await _learn_of_the_job(setup, deadline, screen, group)
         async with engine:
             result = await Supervisor(session, setup.left_out).supervise()
@@ -321,6 +323,20 @@ async def _obey_requests(session: Session, screen: Screen) -> None:
             else:
                 session.stop_learner(request.learner, "by rose stop")
         await anyio.sleep(POLL_SECONDS)
+
+
+async def _follow_shell(session: Session, screen: Screen, shell: BatchShell) -> None:
+    """Warn of a job's script that does not `exec` rose; and stop once its shell has ended, for then the job has."""
+    if not shell:
+        return
+    if shell.warning is not None:
+        screen.warn(shell.warning)
+    while True:
+        await anyio.sleep(POLL_SECONDS)
+        if shell.has_ended:
+            session.stop("terminated", "because the script of its job has ended")
+            screen.warn("the script of this job has ended, terminating running tasks")
+            return
 
 
 async def _check_lock(still_owned: LockCheck, engine: Engine) -> None:
