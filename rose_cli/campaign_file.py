@@ -109,7 +109,7 @@ class Target:
 
     @classmethod
     def this(cls, environment: Mapping[str, str]) -> Target:
-        return cls(machine_capacity(), partial(known_labels, environment))
+        return cls(machine_capacity(environment), partial(known_labels, environment))
 
 
 def check_campaign(

@@ -39,18 +39,22 @@ def make_engine(plan: Plan, run_id: str, session: int, directory: Path, environm
 
 def engine_capacity(plan: Plan, environment: Mapping[str, str]) -> Capacity:
     """What the engine offers to tasks; a pilot without a number of cores is assumed to have those of this machine."""
-    engine, machine = plan.engine, machine_capacity()
+    engine, machine = plan.engine, machine_capacity(environment)
     cores, gpus = engine.cores or machine.cores, _gpus(engine, environment)
     return Capacity(cores, gpus, None if engine.pilot is not None else machine.memory_mb)
 
 
 def capacity_warnings(plan: Plan, environment: Mapping[str, str]) -> list[str]:
     """Warnings for the start of a session on a machine that has less than the plan expects."""
-    return [warning for warning in (_missing_cores(plan), _missing_gpus(plan, environment)) if warning is not None]
+    return [
+        warning
+        for warning in (_missing_cores(plan, environment), _missing_gpus(plan, environment))
+        if warning is not None
+    ]
 
 
-def _missing_cores(plan: Plan) -> str | None:
-    asked, there = plan.engine.cores or 0, machine_capacity().cores
+def _missing_cores(plan: Plan, environment: Mapping[str, str]) -> str | None:
+    asked, there = plan.engine.cores or 0, machine_capacity(environment).cores
     return few_cores(asked, there) if plan.engine.pilot is None and asked > there else None
 
 

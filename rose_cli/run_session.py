@@ -21,7 +21,7 @@ from rose_cli.engine.batch import in_batch_job
 from rose_cli.engines import capacity_warnings, make_engine, unique_run_id
 from rose_cli.journal import events as e
 from rose_cli.journal.recorder import Recorder
-from rose_cli.loop.deadline import deadline_of
+from rose_cli.loop.deadline import deadline_of, too_late
 from rose_cli.loop.job_end import JobEnd
 from rose_cli.loop.session import Session
 from rose_cli.loop.supervisor import Supervisor
@@ -274,12 +274,20 @@ async def _learn_of_the_job(setup: SessionSetup, deadline: Deadline, screen: Scr
     """Start to watch when the batch job ends, if there is one, and tell the user what is known of it."""
     batch = deadline.batch
     if batch is not None and batch.question:
+        from rose_cli.allocation import is_left_over, start_line, start_warnings
         from rose_cli.loop.job_watch import JobWatch
 
         watch = JobWatch(batch, deadline, setup.environment, setup.plan.engine.grace_seconds, screen.warn)
         deadline.ask_with(watch.refresh)
         group.start_soon(watch.keep)
         await watch.first_answer()
+        line = start_line(setup.environment, batch, watch.end)
+        if line is not None and setup.output not in ("json", "quiet") and not is_left_over(batch, watch.end):
+            screen.warn(line)
+        for warning in start_warnings(setup.plan, setup.environment, batch, watch.end):
+            screen.warn(warning)
+        if deadline.notice is None and deadline.seconds_left <= 0:
+            deadline.notice = too_late(deadline.source)
     if deadline.notice is not None:
         screen.warn(deadline.notice)
 

@@ -19,11 +19,22 @@ from uuid import uuid4
 
 import anyio
 
+from rose_cli.allocation import (
+    end_words,
+    is_left_over,
+    is_on_node,
+    left_over_words,
+    not_on_node,
+    place_words,
+    refuse_copies,
+    slurm_job,
+)
 from rose_cli.campaign_file import check_campaign, task_environment
 from rose_cli.engine.base import TaskRequest
-from rose_cli.engine.machine import machine_capacity, visible_gpus
+from rose_cli.engine.machine import usable_cores, usable_memory, visible_gpus
 from rose_cli.engines import make_engine
 from rose_cli.journal.file import JournalFile
+from rose_cli.loop.deadline import known_batch_clock
 from rose_cli.runs.lock import RunLock
 from rose_cli.util.errors import CampaignError, ExitCode, RoseError
 from rose_cli.util.json_output import write_json
@@ -34,7 +45,8 @@ from rose_cli.view.doctor import Check, Section, print_report
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from rose_cli.engine.base import Capacity, Engine
+    from rose_cli.engine.base import Engine
+    from rose_cli.engine.batch_clock import BatchClock, KnownEnd
 
     MakeEngine = Callable[[Path], Engine]
 
@@ -138,8 +150,7 @@ _FULL = "run campaigns from a directory on another file system"
 
 
 def machine(environment: Mapping[str, str]) -> Section:
-    capacity = machine_capacity()
-    checks = (_python(), _cores(capacity), _memory(capacity), _gpus(environment), _proc(), _pidfd())
+    checks = (_python(), _cores(environment), _memory(environment), _gpus(environment), _proc(), _pidfd())
     return Section("this machine", checks)
 
 
@@ -147,14 +158,16 @@ def _python() -> Check:
     return Check("Python", "ok", f"{platform.python_version()}, {sys.executable}")
 
 
-def _cores(capacity: Capacity) -> Check:
-    there = os.cpu_count() or capacity.cores
-    limited = f" of {there}: limited by CPU affinity or a cgroup" if capacity.cores < there else ""
-    return Check("cores", "ok", f"{capacity.cores}{limited}")
+def _cores(environment: Mapping[str, str]) -> Check:
+    cores, there = usable_cores(environment), os.cpu_count() or 1
+    limited = f" of {there}: limited by {cores.source}" if cores.amount < there else ""
+    return Check("cores", "ok", f"{cores.amount}{limited}")
 
 
-def _memory(capacity: Capacity) -> Check:
-    return Check("memory", "ok", f"{(capacity.memory_mb or 0) / 1024:.1f} GB")
+def _memory(environment: Mapping[str, str]) -> Check:
+    memory = usable_memory(environment)
+    limited = f", limited by {memory.source}" if memory.source else ""
+    return Check("memory", "ok", f"{memory.amount / 1024:.1f} GB{limited}")
 
 
 def _gpus(environment: Mapping[str, str]) -> Check:
@@ -258,6 +271,49 @@ def _seconds_to_append(journal: JournalFile) -> float:
     return time.monotonic() - start
 
 
+# --- the batch job -------------------------------------------------------------------------------------------------
+
+_JOB = "batch job"
+
+
+def batch_job(environment: Mapping[str, str]) -> Section | None:
+    """The job that rose runs in, and when it ends; None outside a job."""
+    batch = known_batch_clock(environment)
+    if batch is None or not batch.question:
+        return None
+    from rose_cli.util.slurm_commands import run_slurm
+
+    end = batch.read(run_slurm(batch.question, environment=environment))
+    if is_left_over(batch, end):
+        hint = "open a new terminal, or unset the variables of the job"
+        return Section(_JOB, (Check("job", "warn", f"{batch.job} is ignored: {left_over_words(end)}", hint),))
+    return Section(_JOB, (_place(environment, batch), _end_of(batch, end), *_copies(environment)))
+
+
+def _place(environment: Mapping[str, str], batch: BatchClock) -> Check:
+    job = slurm_job(environment)
+    if job is None:
+        return Check("job", "ok", batch.job)
+    if is_on_node(job):
+        return Check("job", "ok", place_words(job) + (f", one of {len(job.nodes)} nodes" if len(job.nodes) > 1 else ""))
+    return Check("job", "warn", *not_on_node(job, environment))
+
+
+def _end_of(batch: BatchClock, end: KnownEnd | None) -> Check:
+    words = end_words(batch, end)
+    if words is None:
+        return Check("time", "warn", f"unknown: {batch.source} does not tell", "set `limits.wall_time`")
+    return Check("time", "ok", words)
+
+
+def _copies(environment: Mapping[str, str]) -> tuple[Check, ...]:
+    try:
+        refuse_copies(environment)
+    except RoseError as error:
+        return (Check("processes", "warn", error.message, error.hint),)
+    return ()
+
+
 # --- radical.pilot -------------------------------------------------------------------------------------------------
 
 SCRIPTS = ("radical-pilot-bridge", "radical-pilot-component", "radical-pilot-agent_0", "radical-pilot-agent_n")
@@ -356,7 +412,8 @@ def doctor(report_format: ReportFormat, *, with_pilot: bool) -> ExitCode:
     here = folder(Path())
     local = Section(_LOCAL, (try_local(environment),))
     pilot = _pilot(environment, start_one=with_pilot)
-    sections = [machine(environment), here, local, pilot]
+    job = batch_job(environment)
+    sections = [machine(environment), *([job] if job is not None else []), here, local, pilot]
     if report_format == "json":
         write_json([_object(section) for section in sections])
     else:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rose_cli.allocation import refuse_copies
 from rose_cli.campaign_file import task_environment
 from rose_cli.engine.pilot.records import forget_pilots, wait_for_pilots
 from rose_cli.engine.termination import RecordedProcesses, terminate_leftovers
@@ -87,6 +88,7 @@ class ResumeOptions:
 
 
 def resume(argument: str | None, options: ResumeOptions) -> ExitCode:
+    refuse_copies(task_environment())
     directory = _find(argument, options, trust=options.trust)
     with RunLock.acquire(directory.path, steal=options.steal_lock):
         return resume_locked(directory, options)

@@ -6,6 +6,7 @@ import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from rose_cli.allocation import refuse_copies
 from rose_cli.campaign_file import (
     CheckedCampaign,
     Setting,
@@ -46,6 +47,7 @@ class RunOptions:
 
 def run(file: Path, options: RunOptions) -> ExitCode:
     environment = task_environment()
+    refuse_copies(environment)
     checked, plan = checked_plan(file, options, environment)
     if running := running_runs(file.parent, file):
         notice(f"this campaign is already running: {listed([name_of(each) for each in running], MOST_SHOWN)}")

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rose_cli.allocation import refuse_copies
 from rose_cli.campaign_file import recorded_settings, task_environment
 from rose_cli.commands.resume import ResumeOptions, preview, resume_locked
 from rose_cli.commands.run import checked_plan
@@ -43,6 +44,7 @@ def run_or_resume(file: Path, options: RunOptions) -> ExitCode:
     The run is `options.run_directory`, else the latest one of the campaign file. Of several processes that start at the
     same time, one works on it; the others wait for a while. Raises RunLockedError if its session lives on.
     """
+    refuse_copies(task_environment())
     with ExitStack() as stack:
         wanted = options.run_directory
         directory = latest_of(file) if wanted is None else RunDirectory.at(wanted)

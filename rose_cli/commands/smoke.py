@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rose_cli.allocation import refuse_copies
 from rose_cli.campaign_file import (
     Setting,
     check_campaign,
@@ -46,6 +47,7 @@ _ENDED = {ExitCode.INTERRUPTED: "was interrupted", ExitCode.TERMINATED: "was sto
 
 def smoke(file: Path, settings: Sequence[Setting], learners: Sequence[str], output: Output) -> ExitCode:
     environment = task_environment()
+    refuse_copies(environment)
     settings = smoke_settings(settings)
     checked = check_campaign(file, environment, settings)
     plan = only_learners(checked.good_smoke_plan, learners)

@@ -11,19 +11,21 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from rose_cli.engine.slurm.job import GONE, current_job, job_question, number_in, read_job
+from rose_cli.engine.slurm.job import GONE, job_question, read_job
+from rose_cli.engine.slurm_variables import current_job, number_in
 from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from rose_cli.engine.slurm.job import Answer, SlurmJob
+    from rose_cli.engine.slurm_variables import SlurmJob
+    from rose_cli.util.slurm_commands import Answer
 
 SLURM_END = "SLURM_JOB_END_TIME"
 
 
 @dataclass(frozen=True)
-class JobEnd:
+class KnownEnd:
     """When a job ends, in UNIX time (infinite: no limit). `ended`: what became of a job that has ended already.
 
     `is_sure` is false if the batch system merely does not know the job.
@@ -44,7 +46,7 @@ class BatchClock:
 
     job: str
     question: tuple[str, ...] = ()
-    read: Callable[[Answer | None], JobEnd | None] = lambda _: None
+    read: Callable[[Answer | None], KnownEnd | None] = lambda _: None
     is_inside: bool = True
     known: float | None = None
 
@@ -74,17 +76,17 @@ def batch_clock(environment: Mapping[str, str]) -> BatchClock | None:
     return None
 
 
-def _slurm_end(job: SlurmJob, answer: Answer | None) -> JobEnd | None:
+def _slurm_end(job: SlurmJob, answer: Answer | None) -> KnownEnd | None:
     report = read_job(job.job_id, answer)
     if report is None or (report.nodes and job.nodes and not set(report.nodes) & set(job.nodes)):
         return None  # the job of another cluster may have this id
     if report.state == GONE:
-        return JobEnd(0.0, "Slurm does not know it", is_sure=False)
+        return KnownEnd(0.0, "unknown", is_sure=False)
     if report.has_ended:
-        return JobEnd(report.end or 0.0, report.state)
+        return KnownEnd(report.end or 0.0, report.state)
     if report.restarts > job.restarts:
-        return JobEnd(0.0, "it was requeued")
-    return None if report.end is None else JobEnd(report.end)
+        return KnownEnd(0.0, "it was requeued")
+    return None if report.end is None else KnownEnd(report.end)
 
 
 _FLUX_UNLIMITED = (1 << 32) - 1
@@ -97,12 +99,12 @@ def _flux(environment: Mapping[str, str]) -> BatchClock | None:
     return BatchClock(f"Flux job {job_id}", ("flux", "job", "timeleft"), _flux_end)
 
 
-def _flux_end(answer: Answer | None) -> JobEnd | None:
+def _flux_end(answer: Answer | None) -> KnownEnd | None:
     """From the whole seconds that are left: 0 once the job has ended, the largest unsigned integer without a limit."""
     text = answer.out.strip() if answer is not None and answer.succeeded else ""
     if not re.fullmatch(r"\d{1,20}", text, re.ASCII):
         return None
-    return JobEnd(math.inf if int(text) >= _FLUX_UNLIMITED else time.time() + int(text))
+    return KnownEnd(math.inf if int(text) >= _FLUX_UNLIMITED else time.time() + int(text))
 
 
 def _lsf(environment: Mapping[str, str]) -> BatchClock | None:
@@ -113,11 +115,11 @@ def _lsf(environment: Mapping[str, str]) -> BatchClock | None:
     return BatchClock(f"LSF job {which}", ("bjobs", "-noheader", "-o", "time_left", which), _lsf_end)
 
 
-def _lsf_end(answer: Answer | None) -> JobEnd | None:
+def _lsf_end(answer: Answer | None) -> KnownEnd | None:
     """From "hours:minutes L". With E or X instead of L it is the user's estimate, at which nothing ends."""
     text = answer.out.strip() if answer is not None and answer.succeeded else ""
     found = re.fullmatch(r"(\d{1,6}):(\d\d)(?::(\d\d))? L", text, re.ASCII)
     if found is None:
         return None
     hours, minutes, seconds = (int(group or 0) for group in found.groups())
-    return JobEnd(time.time() + hours * 3600 + minutes * 60 + seconds)
+    return KnownEnd(time.time() + hours * 3600 + minutes * 60 + seconds)

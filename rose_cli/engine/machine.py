@@ -21,12 +21,65 @@ if TYPE_CHECKING:
 _MEGABYTE = 1 << 20
 
 
-def machine_capacity() -> Capacity:
-    """The cores this process may use (affinity, cgroup quota), no GPUs, megabytes of memory (physical, cgroup)."""
-    limits = cgroup_limits(Path("/sys/fs/cgroup"), _text(Path("/proc/self/cgroup")) or "")
-    cores = min(_usable_cores(), limits[0])
-    memory = min(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), limits[1])
-    return Capacity(cores=max(1, int(cores)), memory_mb=int(memory) // _MEGABYTE)
+@dataclass(frozen=True)
+class Share:
+    """How much of something the session may use, and what says so; "" if it is all that the machine has."""
+
+    amount: int
+    source: str = ""
+
+
+def machine_capacity(environment: Mapping[str, str] | None = None) -> Capacity:
+    """The cores and megabytes of memory that a session in this environment may use, by default the process's own."""
+    environment = os.environ if environment is None else environment
+    return Capacity(cores=usable_cores(environment).amount, memory_mb=usable_memory(environment).amount)
+
+
+def usable_cores(environment: Mapping[str, str]) -> Share:
+    """As affinity, the cgroup and Slurm allow: without a plugin for it, Slurm does not enforce what it allots."""
+    there, affine, quota = os.cpu_count() or 1, _affine_cores(), _cgroup_limits()[0]
+    return _least(
+        there,
+        _allotted(environment, "SLURM_CPUS_ON_NODE"),
+        _allotted(environment, "SLURM_CPUS_PER_TASK", in_step=True),
+        Share(affine, "CPU affinity" if affine < there else ""),
+        Share(max(1, int(min(quota, there))), "a cgroup" if quota < there else ""),
+    )
+
+
+def usable_memory(environment: Mapping[str, str]) -> Share:
+    """In megabytes, of the machine's physical memory."""
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // _MEGABYTE
+    limit = _cgroup_limits()[1] / _MEGABYTE
+    return _least(
+        there,
+        _allotted(environment, "SLURM_MEM_PER_NODE"),
+        _allotted(environment, "SLURM_MEM_PER_CPU", times="SLURM_CPUS_ON_NODE"),
+        _allotted(environment, "SLURM_MEM_PER_GPU", times="SLURM_GPUS_ON_NODE"),
+        Share(int(min(limit, there)), "a cgroup" if limit < there else ""),
+    )
+
+
+def _least(there: int, *limits: Share) -> Share:
+    """The tightest limit; of equal ones the first. A limit of 0, or of more than there is, is none."""
+    return min((limit for limit in limits if 0 < limit.amount <= there), key=lambda limit: limit.amount)
+
+
+def _allotted(environment: Mapping[str, str], name: str, *, times: str | None = None, in_step: bool = False) -> Share:
+    """What Slurm allots by a variable to a process on a node of its job; 0 for nothing. `in_step`: only in a step."""
+    if name not in environment or "SLURMD_NODENAME" not in environment:
+        return Share(0)  # nothing of Slurm is loaded elsewhere
+    from rose_cli.engine.slurm_variables import current_job, number_in
+
+    job = current_job(environment)
+    if job is None or job.node is None or (in_step and job.step_id is None):
+        return Share(0)
+    factor = 1 if times is None else number_in(environment, times) or 0
+    return Share((number_in(environment, name) or 0) * factor, name)
+
+
+def _cgroup_limits() -> tuple[float, float]:
+    return cgroup_limits(Path("/sys/fs/cgroup"), _text(Path("/proc/self/cgroup")) or "")
 
 
 def cgroup_limits(mount: Path, membership: str) -> tuple[float, float]:
@@ -63,7 +116,7 @@ def _version_1_quota(directory: Path) -> str:
     return f"{quota} {period}" if quota and period else "max"
 
 
-def _usable_cores() -> int:
+def _affine_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

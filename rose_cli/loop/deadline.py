@@ -131,7 +131,7 @@ def deadline_of(
     wall, kill_at = Limit(), math.inf
     if wall_time_seconds is not None:
         wall, kill_at = _of_wall_time(wall_time_seconds, grace_seconds, start)
-    batch = _batch_clock(environment)
+    batch = known_batch_clock(environment)
     if batch is None or batch.known is None:
         return Deadline(wall, clock=clock, kill_at=kill_at, batch=batch)
     if batch.known <= now:
@@ -140,14 +140,15 @@ def deadline_of(
     job = limit_of_job(f"${_END} ({moment(batch.known)}, ", batch.known - now, grace_seconds, start)
     deadline = Deadline(wall, job, clock=clock, kill_at=kill_at, batch=batch)
     if job.at <= start:
-        deadline.notice = f"{too_late(job)}, or `unset {_END}` outside a job"
+        deadline.notice = f"{too_late(job.source)}, or `unset {_END}` outside a job"
     return deadline
 
 
 _BATCH = ("SLURM_JOB_ID", "SLURM_JOBID", _END, "FLUX_JOB_ID", "LSB_JOBID")
 
 
-def _batch_clock(environment: Mapping[str, str]) -> BatchClock | None:
+def known_batch_clock(environment: Mapping[str, str]) -> BatchClock | None:
+    """Who knows when the batch job in the environment ends, if there is one."""
     if not any(name in environment for name in _BATCH):
         return None  # nothing of batch systems is loaded where there is none
     from rose_cli.engine.batch_clock import batch_clock
@@ -155,9 +156,9 @@ def _batch_clock(environment: Mapping[str, str]) -> BatchClock | None:
     return batch_clock(environment)
 
 
-def too_late(limit: Limit) -> str:
+def too_late(source: str) -> str:
     """What the user is told if a session starts when nothing can be started any more."""
-    return f"not enough time for any task: {limit.source}; resume in a new job"
+    return f"not enough time for any task: {source}; resume in a new job"
 
 
 def _of_wall_time(seconds: float, grace_seconds: float, start: float) -> tuple[Limit, float]:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from rose_cli.engine.slurm.job import SlurmCall
 from rose_cli.loop.deadline import Limit, limit_of_job, moment
+from rose_cli.util.slurm_commands import SlurmCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from rose_cli.engine.batch_clock import BatchClock, JobEnd
+    from rose_cli.engine.batch_clock import BatchClock, KnownEnd
     from rose_cli.loop.deadline import Deadline
 
 ASK_SECONDS = 60.0
@@ -59,7 +59,8 @@ class JobWatch:
         self._asked = -math.inf
         self._asking = anyio.Lock()
         self._first = anyio.Event()
-        self.end: JobEnd | None = None
+        self._has_begun = False
+        self.end: KnownEnd | None = None
 
     async def keep(self) -> None:
         """Ask now and then; runs until cancelled."""
@@ -73,6 +74,7 @@ class JobWatch:
         """Wait for the first answer, but not for long."""
         with anyio.move_on_after(FIRST_SECONDS):
             await self._first.wait()
+        self._has_begun = True
 
     async def refresh(self) -> None:
         """Ask, unless the last answer is fresh."""
@@ -92,7 +94,7 @@ class JobWatch:
             before, self.end = self.end, answer
             self._heed(answer, before)
 
-    def _heed(self, answer: JobEnd, before: JobEnd | None) -> None:
+    def _heed(self, answer: KnownEnd, before: KnownEnd | None) -> None:
         if answer.ended is not None:
             self._heed_end(answer, before)
             return
@@ -101,10 +103,12 @@ class JobWatch:
             return
         words = f"the end of {self._batch.job} ({self._batch.source}: {moment(answer.at)}, "
         self._deadline.move(limit_of_job(words, answer.at - time.time(), self._grace_seconds, self._deadline.clock()))
-        if before is not None:
-            self._tell(f"{self._batch.job} now ends {moment(answer.at)}, and not {moment(before.at)}")
+        if at is not None and self._has_begun:
+            self._tell(f"{self._batch.job} now ends {moment(answer.at)}, and not {moment(at)}")
+        elif self._has_begun:
+            self._tell(f"{self._batch.job} ends {moment(answer.at)}")
 
-    def _heed_end(self, answer: JobEnd, before: JobEnd | None) -> None:
+    def _heed_end(self, answer: KnownEnd, before: KnownEnd | None) -> None:
         """The job was over before this session began, or it has ended under it."""
         if before is None and (answer.is_sure or self._batch.known is None):
             self._deadline.move(Limit())

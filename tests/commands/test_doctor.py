@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -180,3 +181,54 @@ def test_a_batch_system_is_seen_by_its_program(rose: Rose) -> None:
     path = program(rose, "exit 0", "sbatch")
     batch = launcher_checks({"PATH": path})[1]
     assert batch.detail == "Slurm (sbatch)"
+
+
+# --- in a batch job ------------------------------------------------------------------------------------------------
+
+ON_NODE = {"SLURM_JOB_ID": "4", "SLURM_JOB_NODELIST": "n[1-2]", "SLURMD_NODENAME": "n1", "SLURM_CPUS_ON_NODE": "1"}
+
+
+def in_job(rose: Rose, answer: str, **variables: str) -> dict[str, dict[str, Any]]:
+    """The report where `squeue` answers so."""
+    path = f"{program(rose, answer, 'squeue')}:{os.environ['PATH']}"
+    return sections(rose, code=0, PATH=path, VIRTUAL_ENV="set", **variables)
+
+
+def test_outside_a_job_nothing_is_said_of_one(rose: Rose) -> None:
+    assert "batch job" not in sections(rose)
+
+
+def test_the_job_its_place_and_its_end_are_shown(rose: Rose) -> None:
+    found = in_job(rose, "echo '4 RUNNING 2027-01-15T08:00:00 0 n[1-2]'", **ON_NODE)
+    checks = found["batch job"]
+    assert [(name, check["verdict"]) for name, check in checks.items()] == [("job", "ok"), ("time", "ok")]
+    assert checks["job"]["detail"] == "Slurm job 4 on n1, one of 2 nodes"
+    assert re.fullmatch(r"until 2027-01-1\d \d\d:\d\d:00 \(squeue\)", checks["time"]["detail"])
+    there = os.cpu_count() or 1
+    limited = f" of {there}: limited by SLURM_CPUS_ON_NODE" if there > 1 else ""
+    assert found["this machine"]["cores"]["detail"] == f"1{limited}"
+
+
+def test_an_unlimited_job_has_no_end(rose: Rose) -> None:
+    found = in_job(rose, "echo '4 RUNNING NONE 0 n[1-2]'", **ON_NODE)
+    assert found["batch job"]["time"]["detail"] == "no time limit"
+
+
+def test_an_end_that_is_not_told_is_a_warning(rose: Rose) -> None:
+    check = in_job(rose, "exit 1", **ON_NODE)["batch job"]["time"]
+    assert (check["verdict"], check["detail"]) == ("warn", "unknown: squeue does not tell")
+    assert check["hint"] == "set `limits.wall_time`"
+
+
+def test_a_job_that_has_ended_is_a_warning(rose: Rose) -> None:
+    check = in_job(rose, "echo '4 COMPLETED 2026-11-29T08:00:00 0 n1'", **ON_NODE)["batch job"]["job"]
+    assert (check["verdict"], check["detail"]) == ("warn", "Slurm job 4 is ignored: it has ended (COMPLETED)")
+
+
+def test_a_shell_of_salloc_and_several_copies_are_warnings(rose: Rose) -> None:
+    salloc = {"SLURM_JOB_ID": "4", "SLURM_JOB_NODELIST": "n[1-2]", "SLURM_JOB_CPUS_PER_NODE": "2(x2)"}
+    checks = in_job(rose, "echo '4 RUNNING NONE 0 n[1-2]'", SLURM_STEP_NUM_TASKS="2", **salloc)["batch job"]
+    assert [checks[name]["verdict"] for name in ("job", "processes")] == ["warn", "warn"]
+    assert "is not a node of Slurm job 4 (n1, n2)" in checks["job"]["detail"]
+    assert "srun -N1 -n1 -c2 rose …" in checks["job"]["hint"]
+    assert "srun has started rose 2 times" in checks["processes"]["detail"]

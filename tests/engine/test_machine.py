@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rose_cli.engine.machine import VisibleGpus, cgroup_limits, gpu_variables, machine_capacity, visible_gpus
+from rose_cli.engine.machine import (
+    Share,
+    VisibleGpus,
+    cgroup_limits,
+    gpu_variables,
+    machine_capacity,
+    usable_cores,
+    usable_memory,
+    visible_gpus,
+)
 from tests.conftest import REPOSITORY
 
 if TYPE_CHECKING:
@@ -35,6 +44,72 @@ def test_cores_that_may_not_be_used_do_not_count() -> None:
     )
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     assert subprocess.check_output([sys.executable, "-c", program], env=environment, text=True) == "1\n"
+
+
+NODE = {"SLURM_JOB_ID": "4", "SLURMD_NODENAME": "n1", "SLURM_JOB_NODELIST": "n[1-2]"}
+IN_STEP = NODE | {"SLURM_STEP_ID": "0"}
+
+
+@pytest.fixture
+def big(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with 64 cores."""
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(64)), raising=False)
+    monkeypatch.setattr("rose_cli.engine.machine._cgroup_limits", lambda: (math.inf, math.inf))
+
+
+@pytest.mark.usefixtures("big")
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, Share(64)),
+        (NODE, Share(64)),
+        (NODE | {"SLURM_CPUS_ON_NODE": "8"}, Share(8, "SLURM_CPUS_ON_NODE")),
+        (NODE | {"SLURM_CPUS_ON_NODE": "64"}, Share(64, "SLURM_CPUS_ON_NODE")),
+        (NODE | {"SLURM_CPUS_ON_NODE": "128"}, Share(64)),  # a Slurm that is told of more than there are
+        (NODE | {"SLURM_CPUS_ON_NODE": "8", "SLURM_CPUS_PER_TASK": "2"}, Share(8, "SLURM_CPUS_ON_NODE")),
+        (IN_STEP | {"SLURM_CPUS_ON_NODE": "8", "SLURM_CPUS_PER_TASK": "2"}, Share(2, "SLURM_CPUS_PER_TASK")),
+        (IN_STEP | {"SLURM_CPUS_ON_NODE": "1", "SLURM_CPUS_PER_TASK": "4"}, Share(1, "SLURM_CPUS_ON_NODE")),
+        ({"SLURM_JOB_ID": "4", "SLURM_CPUS_ON_NODE": "8"}, Share(64)),  # a shell of salloc
+        ({"SLURMD_NODENAME": "n1", "SLURM_CPUS_ON_NODE": "8"}, Share(64)),
+        (NODE | {"SLURMD_NODENAME": "x1", "SLURM_CPUS_ON_NODE": "8"}, Share(64)),  # a node of another job
+        (NODE | {"SLURM_CPUS_ON_NODE": "many"}, Share(64)),
+        (NODE | {"SLURM_CPUS_ON_NODE": "0"}, Share(64)),
+    ],
+)
+def test_cores_are_those_that_slurm_allots_on_a_node_of_the_job(environment: dict[str, str], expected: Share) -> None:
+    assert usable_cores(environment) == expected
+    assert machine_capacity(environment).cores == expected.amount
+
+
+@pytest.mark.usefixtures("big")
+def test_affinity_and_cgroups_count_where_they_are_tighter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(4)), raising=False)
+    assert usable_cores(NODE | {"SLURM_CPUS_ON_NODE": "8"}) == Share(4, "CPU affinity")
+    assert usable_cores(NODE | {"SLURM_CPUS_ON_NODE": "4"}) == Share(4, "SLURM_CPUS_ON_NODE")
+    monkeypatch.setattr("rose_cli.engine.machine._cgroup_limits", lambda: (2.5, 512 * MEGABYTE))
+    assert usable_cores({}) == Share(2, "a cgroup")
+    assert usable_memory({}) == Share(512, "a cgroup")
+    assert usable_memory(NODE | {"SLURM_MEM_PER_NODE": "256"}) == Share(256, "SLURM_MEM_PER_NODE")
+    monkeypatch.setattr("rose_cli.engine.machine._cgroup_limits", lambda: (0.5, math.inf))
+    assert usable_cores({}) == Share(1, "a cgroup")
+
+
+@pytest.mark.usefixtures("big")
+@pytest.mark.parametrize(
+    ("variables", "megabytes", "source"),
+    [
+        ({"SLURM_MEM_PER_NODE": "100"}, 100, "SLURM_MEM_PER_NODE"),
+        ({"SLURM_MEM_PER_CPU": "50", "SLURM_CPUS_ON_NODE": "4"}, 200, "SLURM_MEM_PER_CPU"),
+        ({"SLURM_MEM_PER_GPU": "50", "SLURM_GPUS_ON_NODE": "2"}, 100, "SLURM_MEM_PER_GPU"),
+        ({"SLURM_MEM_PER_NODE": "0"}, None, ""),  # all that the node has
+        ({"SLURM_MEM_PER_CPU": "50"}, None, ""),
+        ({}, None, ""),
+    ],
+)
+def test_memory_is_that_of_the_job_on_this_node(variables: dict[str, str], megabytes: int | None, source: str) -> None:
+    all_of_it = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // MEGABYTE
+    assert usable_memory(NODE | variables) == Share(megabytes or all_of_it, source)
 
 
 def tree(top: Path, files: dict[str, str]) -> Path:

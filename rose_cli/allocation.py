@@ -1,0 +1,174 @@
+"""What the batch job that rose runs in gives to a session, and what is wrong with how rose was started there."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING
+
+from rose_cli.engine.machine import usable_cores, usable_memory, visible_gpus
+from rose_cli.loop.deadline import moment
+from rose_cli.util.errors import UsageError
+from rose_cli.util.host import host_name
+from rose_cli.util.text import counted, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from rose_cli.engine.batch_clock import BatchClock, KnownEnd
+    from rose_cli.engine.slurm_variables import SlurmJob
+    from rose_cli.plan.model import CommandPlan, Plan
+
+MOST_SHOWN = 4
+
+# --- several copies ------------------------------------------------------------------------------------------------
+
+_SIZES = {
+    "SLURM_STEP_NUM_TASKS": "srun",
+    "OMPI_COMM_WORLD_SIZE": "Open MPI's launcher",
+    "PMI_SIZE": "an MPI launcher",
+    "JSM_NAMESPACE_SIZE": "jsrun",
+}
+"""Variables with the number of copies of a program that a launcher has started, in each of the copies."""
+
+
+def refuse_copies(environment: Mapping[str, str]) -> None:
+    """Raise UsageError if a launcher has started rose several times: each copy would run the whole campaign.
+
+    Refused, and not left to the first copy: that one has a share of the cores only, and where each copy was meant to
+    run something else, the others would be missing without a word.
+    """
+    found = copies(environment)
+    if found is not None:
+        variable, count = found
+        raise UsageError(
+            f"{_SIZES[variable]} has started rose {count} times, and each would run the whole campaign",
+            "start rose once: `exec rose …` in the job script, or `srun -n1 -c CORES rose …`",
+            f"if each is to run something else: `unset {variable}` before",
+        )
+
+
+def copies(environment: Mapping[str, str]) -> tuple[str, int] | None:
+    """The variable that says so, and how many copies of rose a launcher has started; None if it is only one."""
+    for variable in _SIZES:
+        text = environment.get(variable, "")
+        if re.fullmatch(r"\d{1,9}", text, re.ASCII) and int(text) > 1:
+            return variable, int(text)
+    return None
+
+
+# --- a Slurm job ---------------------------------------------------------------------------------------------------
+
+
+def slurm_job(environment: Mapping[str, str]) -> SlurmJob | None:
+    """The job in the environment. Nothing of Slurm is loaded without one."""
+    if not ("SLURM_JOB_ID" in environment or "SLURM_JOBID" in environment):
+        return None
+    from rose_cli.engine.slurm_variables import current_job
+
+    return current_job(environment)
+
+
+def is_on_node(job: SlurmJob) -> bool:
+    """Whether this process is on a node of the job, and not in a shell of `salloc` somewhere else."""
+    return job.node is not None or _short(host_name()) in map(_short, job.nodes)
+
+
+def _short(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def place_words(job: SlurmJob) -> str:
+    """ "Slurm job 17 on n1", "step 0 of Slurm job 17 on n1" """
+    step = "" if job.step_id is None else f"step {job.step_id} of "
+    where = job.node or (host_name() if is_on_node(job) else listed(job.nodes, MOST_SHOWN))
+    return f"{step}{job.title}" + (f" on {where}" if where else "")
+
+
+def share_words(environment: Mapping[str, str]) -> Iterator[str]:
+    """What of this machine the session may use, and where that comes from: "2 cores (SLURM_CPUS_ON_NODE)"."""
+    cores, memory, gpus = usable_cores(environment), usable_memory(environment), visible_gpus(environment)
+    if cores.source:
+        yield f"{counted(cores.amount, 'core')} ({cores.source})"
+    if memory.source:
+        yield f"{memory.amount / 1024:.1f} GB of memory ({memory.source})"
+    if gpus is not None:
+        yield f"{counted(len(gpus.ids), 'GPU')} ({gpus.source})"
+
+
+def end_words(batch: BatchClock, end: KnownEnd | None) -> str | None:
+    """ "until 2026-11-29 12:30:00 (squeue)"; None if it is not known when the job ends."""
+    if end is None:
+        return f"until {moment(batch.known)} (SLURM_JOB_END_TIME)" if batch.known is not None else None
+    return "no time limit" if math.isinf(end.at) else f"until {moment(end.at)} ({batch.source})"
+
+
+def is_left_over(batch: BatchClock, end: KnownEnd | None) -> bool:
+    """Whether the job had ended before, and its variables are left over in a terminal."""
+    return end is not None and end.ended is not None and (end.is_sure or batch.known is None)
+
+
+def start_line(environment: Mapping[str, str], batch: BatchClock, end: KnownEnd | None) -> str | None:
+    """The job that a session runs in, what it has there, and for how long; None if nothing is known of that."""
+    job = slurm_job(environment)
+    parts = list(share_words(environment)) if job is not None and is_on_node(job) else []
+    until = end_words(batch, end)
+    words = ", ".join([*parts, until] if until is not None else parts)
+    return f"{place_words(job) if job is not None else batch.job}: {words}" if words else None
+
+
+def start_warnings(
+    plan: Plan, environment: Mapping[str, str], batch: BatchClock, end: KnownEnd | None
+) -> Iterator[str]:
+    """What the user should know at the start of a session in a job."""
+    if is_left_over(batch, end):
+        yield f"{batch.job} is ignored: {left_over_words(end)}"
+        return
+    if end_words(batch, end) is None and plan.limits.wall_time_seconds is None:
+        yield f"{batch.source} does not tell when {batch.job} ends: set `limits.wall_time` to stop cleanly before"
+    yield from job_warnings(plan, environment)
+
+
+def left_over_words(end: KnownEnd | None) -> str:
+    if end is None or not end.is_sure:
+        return "Slurm does not know it any more"
+    return f"it has ended ({end.ended})"
+
+
+def job_warnings(plan: Plan, environment: Mapping[str, str]) -> Iterator[str]:
+    """What the local engine makes of the job, where that is hardly what the user wants."""
+    job = slurm_job(environment)
+    if job is None or plan.engine.kind != "local":
+        return
+    srun_tasks = sorted({name for name, command in _commands(plan) if _calls_srun(command)})
+    if not is_on_node(job):
+        yield "; ".join(not_on_node(job, environment))
+    elif job.step_id is not None and srun_tasks:
+        yield (
+            f"rose is itself a step (srun) of {job.title}, whose cores the steps of {listed(srun_tasks, MOST_SHOWN)} "
+            "share; for cores of their own, start rose without srun: `exec rose …` in the job script"
+        )
+    elif job.step_id is None and len(job.nodes) > 1 and not srun_tasks:
+        yield (
+            f"{job.title} has {len(job.nodes)} nodes, and the local engine uses one, {job.node or host_name()}: "
+            "`engine: slurm` uses them all"
+        )
+
+
+def not_on_node(job: SlurmJob, environment: Mapping[str, str]) -> tuple[str, str]:
+    """What the user is told in a shell of `salloc` on another host, and what to do."""
+    nodes = f" ({listed(job.nodes, MOST_SHOWN)})" if job.nodes else ""
+    first = re.match(r"\d+", environment.get("SLURM_JOB_CPUS_PER_NODE", ""))
+    cores = f" -c{first[0]}" if first else ""
+    what = f"{host_name()} is not a node of {job.title}{nodes}: the local engine runs tasks here"
+    return what, f"use `engine: slurm`, or `srun -N1 -n1{cores} rose …` for one node"
+
+
+def _commands(plan: Plan) -> Iterator[tuple[str, CommandPlan]]:
+    steps = {id(step): step for learner in plan.learners for step in learner.all_steps}  # many learners share them
+    return ((step.task, command) for step in steps.values() for command in step.commands)
+
+
+def _calls_srun(command: CommandPlan) -> bool:
+    lines = (*command.words, *command.args, *command.pre_exec)
+    return any(re.search(r"(?:^|[\s;&|(/])srun(?:\s|$)", line) for line in lines)

@@ -1,0 +1,111 @@
+"""A Slurm job as the environment of its processes describes it; asks nobody."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from rose_cli.util.dataclass import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+@dataclass(frozen=True)
+class SlurmJob:
+    """The job that an environment belongs to. It may have ended: its variables outlive it in a terminal.
+
+    `node` is the node of the job on which this process runs; None: on none of them, as in a shell of `salloc` on a
+    login node. `nodes` are the names of all its nodes. `step_id` is set if this process is part of a step (`srun`),
+    which has `tasks` processes; this one has the number `rank`. `end` is when the job ends, in UNIX time, as it was
+    known when the job started: many versions of Slurm do not tell.
+    """
+
+    job_id: str
+    cluster: str | None = None
+    restarts: int = 0
+    node: str | None = None
+    nodes: tuple[str, ...] = ()
+    step_id: str | None = None
+    tasks: int = 1
+    rank: int = 0
+    array_id: str | None = None
+    array_index: str | None = None
+    end: int | None = None
+
+    @property
+    def title(self) -> str:
+        """The job's name for people."""
+        return f"Slurm job {self.job_id}"
+
+    @property
+    def is_batch_step(self) -> bool:
+        """Whether this process belongs to the job's script or interactive shell, and not to a step of `srun`."""
+        return self.step_id is None
+
+
+def current_job(environment: Mapping[str, str]) -> SlurmJob | None:
+    """The job in the environment; None without one. Asks nobody."""
+    job_id = environment.get("SLURM_JOB_ID") or environment.get("SLURM_JOBID") or ""
+    if not re.fullmatch(r"\d{1,10}", job_id, re.ASCII):
+        return None
+    nodes = node_names(environment.get("SLURM_JOB_NODELIST") or environment.get("SLURM_NODELIST") or "")
+    node = environment.get("SLURMD_NODENAME") or None
+    step = environment.get("SLURM_STEP_ID") or environment.get("SLURM_STEPID") or ""
+    in_step = re.fullmatch(r"\d{1,9}", step, re.ASCII) is not None  # longer ones: of scripts and `salloc` shells
+    return SlurmJob(
+        job_id,
+        cluster=environment.get("SLURM_CLUSTER_NAME") or None,
+        restarts=number_in(environment, "SLURM_RESTART_COUNT") or 0,
+        node=node if node is not None and (not nodes or node in nodes) else None,
+        nodes=nodes,
+        step_id=step if in_step else None,
+        tasks=(number_in(environment, "SLURM_STEP_NUM_TASKS") or 1) if in_step else 1,
+        rank=(number_in(environment, "SLURM_PROCID") or 0) if in_step else 0,
+        array_id=environment.get("SLURM_ARRAY_JOB_ID") or None,
+        array_index=environment.get("SLURM_ARRAY_TASK_ID") or None,
+        end=number_in(environment, "SLURM_JOB_END_TIME"),
+    )
+
+
+_LAST_SECOND = 253_402_300_799  # of the year 9999, the last that Python can format
+
+
+def number_in(environment: Mapping[str, str], name: str) -> int | None:
+    """The whole number in a variable; None without one."""
+    text = environment.get(name, "")
+    return min(int(text), _LAST_SECOND) if re.fullmatch(r"\d{1,12}", text, re.ASCII) else None
+
+
+_PART = r"(?:[\w.-]|\[[\d,-]+\])+"
+
+MOST_NODES = 100_000
+"""A list that stands for more is not believed."""
+
+
+def node_names(text: str) -> tuple[str, ...]:
+    """The names that Slurm abbreviates as "n[1-2,07],login": n1, n2, n07, login. Nothing for anything else."""
+    if not re.fullmatch(rf"{_PART}(?:,{_PART})*", text, re.ASCII):
+        return ()
+    names: list[str] = []
+    for part in re.findall(_PART, text, re.ASCII):
+        for name in _expanded(part):
+            names.append(name)
+            if len(names) > MOST_NODES:
+                return ()
+    return tuple(names)
+
+
+def _expanded(part: str) -> Iterator[str]:
+    before, bracket, rest = part.partition("[")
+    if not bracket:
+        yield part
+        return
+    ranges, _, after = rest.partition("]")
+    for entry in ranges.split(","):
+        first, dash, last = entry.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            return
+        for number in range(int(first), int(last or first) + 1):
+            for end in _expanded(after) if after else ("",):
+                yield f"{before}{number:0{len(first)}d}{end}"
