@@ -10,6 +10,8 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.slurm.cluster import TRACKERS, Cluster, why_not
+from tests.slurm.keeper import why_no_cgroups
 from tests.torture.campaign import PILOT, WARM
 from tests.torture.clocks import run_out_of_wall_time, set_the_clock, sleep_through_wall_time, suspend
 from tests.torture.full_disk import fill_the_disk
@@ -20,6 +22,7 @@ from tests.torture.load import crowd
 from tests.torture.locks import meet_left_locks, race
 from tests.torture.moves import copy_between_sessions, move_between_sessions, purge_between_sessions
 from tests.torture.nasty import fill_the_workspace, misbehave, remove_the_run
+from tests.torture.slurm import LOCAL, STEPS, Ends, Jobs, end_slurm_jobs
 from tests.torture.system_calls import fail_system_calls
 from tests.torture.verdict import Report
 
@@ -65,7 +68,22 @@ def attacks(kills: int) -> dict[str, Attack]:
         "pilot-wall-time-asleep": lambda folder, seed: sleep_through_wall_time(folder, seed, PILOT),
         "pilot-nasty": lambda folder, seed: misbehave(folder, seed, 1000, PILOT),
         "pilot-50x4": lambda folder, seed: crowd(folder, seed, 50, 4, PILOT),
+        **{
+            f"slurm-{jobs.engine}-{tracker}": _on_slurm(tracker, jobs)
+            for jobs in (LOCAL, STEPS)
+            for tracker in TRACKERS
+        },
     }
+
+
+def _on_slurm(tracker: str, jobs: Jobs) -> Attack:
+    def attack(folder: Path, seed: random.Random) -> Report:
+        if reason := why_not() or (why_no_cgroups() if tracker == "cgroup" else None):
+            return Report(f"jobs of Slurm, proctrack/{tracker}, engine {jobs.engine}", skipped=reason)
+        with Cluster.start(tracker=tracker) as cluster:
+            return end_slurm_jobs(cluster, folder, seed, Ends(preemptions=5, failures=5), jobs)
+
+    return attack
 
 
 def _report_of(attack: Attack, name: str, folder: Path, seed: random.Random) -> Report:
@@ -81,14 +99,16 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--folder", type=Path, help="where runs are left for a look; default: removed")
-    parser.add_argument("attack", nargs="*", help="only these")
+    parser.add_argument("attack", nargs="*", help="only these, or those whose names begin so: slurm, pilot")
     given = parser.parse_args()
     known = attacks(given.kills)
-    if unknown := set(given.attack) - set(known):
-        parser.error(f"no such attack: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    chosen = {word: [name for name in known if name == word or name.startswith(f"{word}-")] for word in given.attack}
+    if unknown := [word for word, names in chosen.items() if not names]:
+        parser.error(f"no such attack: {', '.join(unknown)}; there are {', '.join(known)}")
+    chosen = {word: [word] if word in known else names for word, names in chosen.items()}
     broken = False
     with tempfile.TemporaryDirectory(prefix="torture-") as temporary:
-        for name in given.attack or known:
+        for name in [name for names in chosen.values() for name in names] or known:
             folder = (given.folder or Path(temporary)).absolute() / name
             folder.mkdir(parents=True)
             report = _report_of(known[name], name, folder, random.Random(f"{given.seed} {name}"))

@@ -26,9 +26,9 @@ max_iter: {max_iter}
 seed: 7
 retries: {retries}
 on_failure: {on_failure}
-engine: {{kind: local, cores: 4, grace: 1}}
+engine: {{kind: {kind}, cores: {cores}, grace: 1}}
 limits: {{same_failure: {same_failure}}}
-env: {{TORTURE_PAUSE: "{pause}"{catch}}}
+env: {{TORTURE_PAUSE: "{pause}"{environment}}}
 tasks:
   simulation: {{executable: "{step}", options: {{--n: 10}}}}
   training: {{executable: "{step}", replicas: 3}}
@@ -86,20 +86,25 @@ def write_campaign(
     warm: bool = False,
     catch: int | None = None,
     same_failure: int = 100,
+    fails: bool = True,
+    cores: int = 4,
+    kind: str = "local",
 ) -> Rose:
     """The campaign in a folder of its own, made where it is missing.
 
     With `on_failure` no step has more retries than it needs. `catch`: with what its tasks exit when they are told to
-    end.
+    end. `fails`: some steps fail once.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rose = Rose(folder)
     step = f"{sys.executable} {'' if warm else '-I -S -B '}{STEP}"
     retries, more = ("3", "3") if on_failure is None else ("0", "{times: 1, pause: 0}")
+    more_environment = "" if catch is None else f', TORTURE_CATCH: "{catch}"'
+    more_environment += "" if fails else ', TORTURE_FAIL: "no"'
     text = _TEXT.format(
         max_iter=max_iter, less=max(1, max_iter - 2), pause=pause_seconds, step=step, retries=retries, more=more,
-        same_failure=same_failure, catch="" if catch is None else f', TORTURE_CATCH: "{catch}"',
         on_failure=on_failure or "stop_learner", preload=f"[{', '.join(PRELOAD)}]" if warm else "false",
+        same_failure=same_failure, kind=kind, cores=cores, environment=more_environment,
     )  # fmt: skip
     rose.write(text)
     return rose

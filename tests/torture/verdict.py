@@ -28,6 +28,8 @@ class Report:
     attack: str
     counts: dict[str, float] = field(default_factory=dict)
     findings: list[str] = field(default_factory=list)
+    skipped: str | None = None
+    """Why it could not be tried."""
 
     def count(self, what: str, number: float = 1) -> None:
         self.counts[what] = self.counts.get(what, 0) + number
@@ -37,6 +39,8 @@ class Report:
             self.findings.append(otherwise)
 
     def line(self) -> str:
+        if self.skipped is not None:
+            return f"{self.attack}: not tried: {self.skipped}"
         counts = ", ".join(f"{number:g} {what}" for what, number in self.counts.items())
         verdict = "holds" if not self.findings else f"BROKEN ({len(self.findings)})"
         return "\n    ".join([f"{self.attack}: {verdict}: {counts}", *self.findings[:20]])

@@ -81,7 +81,7 @@ def main() -> None:
         subprocess.run(["sleep", str(PAUSE_SECONDS)], start_new_session=True, check=True)
     else:
         time.sleep(PAUSE_SECONDS)
-    if TASK == "active_learn" and ITERATION % 2 == 1 and ATTEMPT == 1:
+    if TASK == "active_learn" and ITERATION % 2 == 1 and ATTEMPT == 1 and "TORTURE_FAIL" not in os.environ:
         give("-1")  # would meet every criterion, were it believed
         log("fail")
         sys.exit(3)
