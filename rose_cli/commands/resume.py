@@ -42,7 +42,7 @@ from rose_cli.runs.lock import RunLock
 from rose_cli.runs.moves import RunLocation, changed_workspace_lines, lost_workspace_hint, lost_workspaces
 from rose_cli.runs.workspace import set_aside
 from rose_cli.util.dataclass import dataclass
-from rose_cli.util.errors import ExitCode, RunDirectoryError, UsageError, check_known
+from rose_cli.util.errors import EngineError, ExitCode, RunDirectoryError, UsageError, check_known
 from rose_cli.util.files import directory_identity
 from rose_cli.util.host import boot_id, host_name
 from rose_cli.util.ownership import restrict_umask
@@ -394,6 +394,7 @@ def _terminate_leftovers(where: RunLocation, *, force: bool) -> None:
     if plan.engine.pilot is not None:
         wait_for_pilots(where.directory.engine, force=force)
     run_id = unique_run_id(state.run_id, directory_identity(where.directory.path))
+    _end_leftover_steps(where, run_id, force=force)
     was_here = session is not None and _was_here(session)
     recorded = _recorded_processes(where, session) if session is not None and was_here else None
     since = session.started if session is not None and was_here else None
@@ -403,6 +404,22 @@ def _terminate_leftovers(where: RunLocation, *, force: bool) -> None:
     for pid, ticks in recorded.processes if recorded is not None and not where.is_another_directory else ():
         if process_is_running(pid, ticks):
             notice(f"process {pid} is left alone: nothing but the journal says that it is a task of this run")
+
+
+def _end_leftover_steps(where: RunLocation, run_id: str, *, force: bool) -> None:
+    """Before processes of this host, of which the `srun`s would kill their steps without a grace period."""
+    if not any(where.directory.engine.glob("steps-*-job-*")):
+        return
+    from rose_cli.engine.slurm.steps import end_leftover_steps
+
+    try:
+        ended = end_leftover_steps(str(where.directory.engine), run_id, where.plan.engine.grace_seconds, notice)
+    except EngineError:
+        if not force:
+            raise
+        return
+    if ended:
+        notice(f"terminated {counted(ended, 'leftover step', 'leftover steps')} of Slurm from an earlier session")
 
 
 def _was_here(session: SessionState) -> bool:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import signal
 import sys
 import time
@@ -21,10 +22,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rose_cli.engine.slurm.job import ask_job, node_names, run_slurm
 from rose_cli.engine.termination import terminate_until_quiet
-from rose_cli.util.processes import ProcessScan, module_command, send_signal
+from rose_cli.util.errors import EngineError
+from rose_cli.util.processes import ProcessScan, module_command, run_tag, send_signal
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 GATE = "step.sh"
 
@@ -110,6 +112,9 @@ def sweep_words(job_id: str, node: str, tag: str, *, exact: bool) -> list[str]:
 
 _PAUSE_SECONDS = 0.1
 
+_SILENCE_SECONDS = 60.0
+"""How long a resume waits for a controller that does not answer."""
+
 _AGAIN_SECONDS = 2.0
 """Between two attempts to end a step that does not end, or to reach a controller that does not answer."""
 
@@ -131,6 +136,15 @@ class Leftovers:
     @property
     def signalled(self) -> int:
         return len(self._kill_at)
+
+    def all_rounds(self) -> Iterator[bool]:
+        """As `rounds`; an `srun` that still waits for its step would get one later, so those of this host are killed.
+
+        What they got is ended as well.
+        """
+        yield from self.rounds()
+        _signal_clients(self._tag, signal.SIGKILL)
+        yield from self.rounds()
 
     def rounds(self) -> Iterator[bool]:
         """One round each; whether Slurm answered. It ends once no step is left."""
@@ -198,32 +212,57 @@ def close_gate(directory: str) -> None:
         os.unlink(os.path.join(directory, GATE))  # noqa: PTH108, PTH118 - the watchdog has no pathlib
 
 
+def end_leftover_steps(engine_directory: str, run_id: str, grace_seconds: float, tell: Callable[[str], None]) -> int:
+    """End the steps that earlier sessions of a run left, in whichever jobs; returns their number. Blocks.
+
+    `tell` gets a line if Slurm does not answer. Raises EngineError if it goes on not to.
+    """
+    directories = gate_directories(engine_directory)
+    for directory in directories:
+        close_gate(directory.path)
+    ended = 0
+    for job_id in dict.fromkeys(directory.job_id for directory in directories):
+        leftovers = Leftovers(job_id, run_prefix(run_id), run_tag(run_id), grace_seconds)
+        silent_since = None
+        for answered in leftovers.all_rounds():
+            now = time.monotonic()
+            if answered:
+                silent_since = None
+            elif silent_since is None:
+                silent_since = now
+                tell(f"Slurm does not answer; job {job_id} may still run steps of this run")
+            elif now > silent_since + _SILENCE_SECONDS:
+                message = f"cannot ask Slurm whether job {job_id} still runs steps of this run"
+                raise EngineError(message, "wait until `squeue` answers, or `rose resume --force` if none is running")
+        ended += leftovers.signalled
+    for directory in directories:
+        shutil.rmtree(directory.path, ignore_errors=True)
+    return ended
+
+
 def watch() -> None:
     """The watchdog's process: once rose is gone, end the session's steps, its `srun`s, and what runs on this host."""
     tag, grace_seconds, job_id, prefix, directory = sys.argv[1], float(sys.argv[2]), *sys.argv[3:6]
     while os.read(0, 64):
         pass
     close_gate(directory)
-    ended = _end_all(Leftovers(job_id, prefix, tag, grace_seconds), tag)
-    ended += sum(terminate_until_quiet(tag, grace_seconds))
+    leftovers = Leftovers(job_id, prefix, tag, grace_seconds)
+    silent_until = None
+    for answered in leftovers.all_rounds():
+        if answered:
+            silent_until = None
+        elif silent_until is None:
+            silent_until = time.monotonic() + grace_seconds
+        elif time.monotonic() > silent_until:
+            _signal_clients(tag, signal.SIGTERM)  # then srun kills its step, without the controller
+    ended = leftovers.signalled + sum(terminate_until_quiet(tag, grace_seconds))
     message = f"{time.strftime('%F %T')} rose is gone; terminated {ended} of its steps and processes"
     print(message, file=sys.stderr)  # noqa: T201
 
 
-def _end_all(leftovers: Leftovers, tag: str) -> int:
-    """An `srun` that still waits for its step would get one later: it is killed, and what it got is ended as well."""
-    _finish(leftovers)
-    kill_clients(tag)
-    _finish(leftovers)
-    return leftovers.signalled
-
-
-def _finish(leftovers: Leftovers) -> None:
-    for _ in leftovers.rounds():
-        pass
-
-
-def kill_clients(tag: str) -> None:
-    """Kill every `srun` of a run or session on this host; the steps that it has go on."""
+def _signal_clients(tag: str, number: signal.Signals) -> None:
+    """Signal every `srun` of a run or session on this host; the script of a step has the same tag."""
     for process in ProcessScan().find(lambda each: each.startswith(tag) and SRUN_MARK in each):
-        send_signal(process, signal.SIGKILL)
+        with suppress(OSError), open(f"/proc/{process.pid}/comm", encoding="utf-8") as file:  # noqa: PTH123
+            if file.read().strip() == "srun":
+                send_signal(process, number)
