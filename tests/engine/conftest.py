@@ -12,7 +12,9 @@ import re
 import shutil
 import sys
 import uuid
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -28,7 +30,8 @@ from rose_cli.engine.slurm.engine import SlurmEngine
 from rose_cli.util.processes import ProcessScan, run_tag
 from tests.conftest import PATIENCE
 from tests.processes import gone
-from tests.slurm.cluster import Cluster, why_not
+from tests.slurm.cluster import TRACKERS, Cluster, why_not
+from tests.slurm.keeper import why_no_cgroups
 from tests.work import time_for_programs
 
 if TYPE_CHECKING:
@@ -293,23 +296,42 @@ async def _first(event: anyio.Event, scope: anyio.CancelScope) -> None:
 
 
 @pytest.fixture(scope="package")
-def allocation() -> Iterator[SlurmAllocation]:
-    """A job that holds two nodes of a Slurm whose nodes share the processes of this host, so that tests see them."""
+def allocation_of() -> Iterator[Callable[[str], SlurmAllocation]]:
+    """A job that holds two nodes of a Slurm with that tracker; its nodes share this host's processes: tests see them."""
     if (reason := why_not()) is not None:
         assert not os.environ.get("CI"), reason
         pytest.skip(reason)
-    with Cluster.start(hosts=False) as cluster:
-        job_id = cluster.allocate("--nodes=2", "--ntasks-per-node=2", "--gres=gpu:2", "--mem=2000")
-        yield SlurmAllocation(job_id, cluster.nodes[0], {"SLURM_CONF": cluster.environment["SLURM_CONF"]})
+    with ExitStack() as clusters:
+
+        @cache
+        def start(tracker: str) -> SlurmAllocation:
+            if tracker == "cgroup" and (reason := why_no_cgroups()) is not None:
+                pytest.skip(reason)
+            cluster = clusters.enter_context(Cluster.start(tracker=tracker, hosts=False))
+            job_id = cluster.allocate("--nodes=2", "--ntasks-per-node=2", "--gres=gpu:2", "--mem=2000")
+            return SlurmAllocation(job_id, cluster.nodes[0], {"SLURM_CONF": cluster.environment["SLURM_CONF"]})
+
+        yield start
 
 
-@pytest.fixture(scope="module", params=["local", "warm", pytest.param("pilot", marks=PILOT_MARKS), "slurm"])
+OF_A_TRACKER = ("timeout", "cancel", "kill", "outlives", "helpers", "leaving", "gpus", "signal")
+"""In the names of the tests for which Slurm's tracker of processes matters."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With proctrack/cgroup, only the tests for which that matters."""
+    items[:] = [item for item in items if "[cgroup" not in item.name or any(word in item.name for word in OF_A_TRACKER)]
+
+
+@pytest.fixture(
+    scope="module", params=["local", "warm", pytest.param("pilot", marks=PILOT_MARKS), "linuxproc", "cgroup"]
+)
 def open_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> OpenEngine:
     directory = tmp_path_factory.mktemp("engine")
     if request.param == "warm" and sys.platform != "linux":
         pytest.skip("warm starts are for Linux")
-    if request.param == "slurm":
-        return open_slurm(request.getfixturevalue("allocation"), directory)
+    if request.param in TRACKERS:
+        return open_slurm(request.getfixturevalue("allocation_of")(request.param), directory)
     if request.param in ("local", "warm"):
         return open_local(directory) if request.param == "local" else open_warm(directory)
     return open_on(request.getfixturevalue("pilot"), directory)

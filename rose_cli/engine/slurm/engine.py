@@ -108,8 +108,9 @@ class SlurmEngine(SlotEngine):
     async def __aenter__(self) -> Self:
         if self._srun is None:
             raise EngineError("there is no 'srun' on the PATH", "load Slurm's module, or use 'engine: local'")
+        forwards = not await self._terminator.tracks_by_parents()
         try:
-            self._files.open_gate(self._grace_seconds)
+            self._files.open_gate(self._grace_seconds, forwards=forwards)
             self._log = open_unshared(self._log_path, os.O_WRONLY | os.O_APPEND, 0o600)
         except OSError as error:
             message = f"cannot write '{error.filename or self._log_path}': {error.strerror}"

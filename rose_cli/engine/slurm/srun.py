@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 
     from rose_cli.engine.base import Place, TaskRequest
 
-# The parent of the program, on its node: `sh GATE RECORD DIRECTORY TAG NAMES LINES PROGRAM …`. It receives TERM and the
-# like without obeying, because it has to report how the program ended and to terminate what that left behind.
+# The parent of the program, on its node: `bash GATE RECORD DIRECTORY TAG NAMES LINES PROGRAM …`.
+#
+# It outlives TERM and the like, because it has to report how the program ended and to terminate what that left behind.
+# Where Slurm tracks processes by cgroups, it signals none but the first process of a step: that is this one, so it
+# passes signals on (`forwards`). TERM is for the whole group, as on the local engine.
 #
 # `srun` answers with an exit code alone, and with 1 for troubles of its own. So a program that ends with another code
 # than 0, and one that leaves processes, is recorded in a file. Of several ranks, the first that fails records.
@@ -30,18 +33,25 @@ if TYPE_CHECKING:
 # What the program leaves behind becomes a child of the process that adopts the orphans of this node, so it is among the
 # children that this one did not have before: to read their numbers takes no process, unlike a search of all of them.
 # With several ranks, Slurm itself ends what is left of the last ones.
+#
+# In bash, for `set -m`: without job control a shell starts programs in the background that ignore SIGINT.
 _GATE = r"""
-trap : TERM INT HUP QUIT USR1 USR2 XCPU ALRM
+[ "$BASH_VERSION" ] && set -m
 record=$1 directory=$2 mark=$3 names=$4 lines=$5; shift 5
 for name in $names; do eval "export $name=\"\$ROSE_SET_$name\"; unset ROSE_SET_$name"; done
-say() { (set -C; printf '%s\n' "$*" >"$record") 2>/dev/null; }
-cd -- "$directory" 2>/dev/null || { say nowhere; exit 75; }
+exec 3>&2 2>/dev/null
+pid= signalled=
+pass() { signalled=$1; [ ! "$forwards" ] || [ ! "$pid" ] || kill -s "$1" -- "$2$pid"; }
+trap 'pass TERM -' TERM
+for name in INT HUP QUIT USR1 USR2 ALRM; do trap "pass $name ''" "$name"; done
+say() { (set -C; printf '%s\n' "$*" >"$record"); }
+cd -- "$directory" || { say nowhere; exit 75; }
 if [ "$lines" ]; then
   export rose_rank="${SLURM_PROCID:-0}"
 else
   case $1 in
   */*) [ -f "$1" ] && [ -x "$1" ] ;;
-  *) command -v "$1" >/dev/null 2>&1 ;;
+  *) command -v "$1" >/dev/null ;;
   esac || { say absent; exit 127; }
 fi
 parent() { read -r parent <"/proc/$1/stat" && parent=${parent##*) } && parent=${parent#* } && parent=${parent%% *}; }
@@ -57,9 +67,9 @@ left() {
   [ "$adopters" ] || return 0
   before=$found files=
   orphans
-  for pid in $found; do
-    case " $before " in *" $pid "*) continue ;; esac
-    read -r name <"/proc/$pid/comm" && [ "$name" != slurmstepd ] && files="$files /proc/$pid/environ"
+  for child in $found; do
+    case " $before " in *" $child "*) continue ;; esac
+    read -r name <"/proc/$child/comm" && [ "$name" != slurmstepd ] && files="$files /proc/$child/environ"
   done
   [ "$files" ] && grep -qsF "$variable=$mark" $files
 }
@@ -68,16 +78,27 @@ if [ "${SLURM_NTASKS:-1}" = 1 ]; then
   while [ "${parent:-0}" -gt 1 ] && parent "$parent"; do adopters="$adopters $parent"; done
   [ -r "/proc/${adopters##* }/task/${adopters##* }/children" ] || adopters=
   orphans
-fi 2>/dev/null
-(export "$variable=$mark"; exec "$@")
-code=$?
+fi
+if [ "$signalled" ]; then say 143; exit 143; fi
+(export "$variable=$mark"; trap - TERM INT HUP QUIT USR1 USR2 ALRM; exec "$@") </dev/null 2>&3 3>&- &
+pid=$!
+exec 3>&-
+while :; do
+  previous=$code signalled=
+  wait "$pid"
+  code=$?
+  [ "$signalled" ] || break
+done
+[ "$code" != 127 ] || [ ! "$previous" ] || code=$previous
 [ "$code" = 0 ] || say "$code"
-if [ "${SLURM_NTASKS:-1}" = 1 ] && left 2>/dev/null; then
+if [ "${SLURM_NTASKS:-1}" = 1 ] && left; then
   say "$code"
-  printf '%s\n' "$code $(clean "$mark" 2>/dev/null)" >"$record"
+  printf '%s\n' "$code $(clean "$mark")" >"$record"
 fi
 exit "$code"
 """
+
+_SHELL = ("/bin/bash", "-p") if os.path.exists("/bin/bash") else ("/bin/sh",)  # noqa: PTH110 - -p: not BASH_ENV
 
 _OPTIONS = re.compile(r"(SLURMD?|SBATCH|SALLOC|SRUN)_\w+|HOSTNAME", re.ASCII)
 """What would be options for `srun`, which sets most of them for the step."""
@@ -106,14 +127,15 @@ class StepFiles:
         directory = engine / gate_directory_name(session, job_id)
         return cls(directory, job_id, session_tag(run_id, session), session_prefix(run_id, session), mpi, options)
 
-    def open_gate(self, grace_seconds: float) -> None:
+    def open_gate(self, grace_seconds: float, *, forwards: bool) -> None:
         """From now on steps can start. Raises OSError."""
         make_directories(self.directory)
         cleaner = shlex.join(
             cleaner_words("$1", exact=True, patience_seconds=LINGER_SECONDS, grace_seconds=grace_seconds)
         )
         cleaner = cleaner.replace("'$1'", '"$1"')
-        text = f"variable={TAG_VARIABLE}\nclean() {{ {cleaner}; }}\n{_GATE}"
+        settings = f"variable={TAG_VARIABLE} forwards={'yes' if forwards else ''} code="
+        text = f"{settings}\nclean() {{ {cleaner}; }}\n{_GATE}"
         descriptor = open_unshared(self.directory / GATE, os.O_WRONLY | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)
@@ -149,7 +171,7 @@ def srun_words(
         *([f"--mpi={files.mpi}"] if files.mpi else []),
         "--input=none", f"--output=/proc/self/fd/{outputs[0]}", f"--error=/proc/self/fd/{outputs[1]}",
         "--export=ALL", "--chdir=/", "--kill-on-bad-exit=1", "--wait=0", *files.options,
-        "/bin/sh", str(files.directory / GATE), str(files.record(number)), str(request.directory),
+        *_SHELL, str(files.directory / GATE), str(files.record(number)), str(request.directory),
         files.task_tag(request), " ".join(shielded), "lines" if request.pre_exec else "", *argv,
     ]  # fmt: skip
 

@@ -62,7 +62,7 @@ class StepTerminator:
         self._environment = environment
         self._endings: set[_Ending] = set()
         self._wake = anyio.Event()
-        self._sweeps: bool | None = None
+        self._by_parents: bool | None = None
         self._unanswered_since: float | None = None
         self._threads = anyio.CapacityLimiter(math.inf)
 
@@ -75,6 +75,12 @@ class StepTerminator:
     async def answers(self) -> bool:
         """Whether the controller answers."""
         return await self._list() is not None
+
+    async def tracks_by_parents(self) -> bool:
+        """Whether Slurm signals all descendants of a step, but may lose sight of those whose parents have ended."""
+        if self._by_parents is None:
+            self._by_parents = await self._in_thread(partial(tracks_by_parents, self._environment))
+        return self._by_parents
 
     async def terminate(self, steps: Sequence[RunningStep], grace_seconds: float) -> None:
         kill_at = time.monotonic() + grace_seconds
@@ -162,9 +168,7 @@ class StepTerminator:
 
     async def _kill(self, endings: Sequence[_Ending], ids: Mapping[str, str]) -> None:
         listed = [ending for ending in endings if ending.step.name in ids]
-        if self._sweeps is None:
-            self._sweeps = await self._in_thread(partial(tracks_by_parents, self._environment))
-        if self._sweeps:
+        if await self.tracks_by_parents():
             await self._sweep(listed)
         if listed:
             known = [ids[ending.step.name] for ending in listed]
