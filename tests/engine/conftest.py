@@ -297,7 +297,7 @@ async def _first(event: anyio.Event, scope: anyio.CancelScope) -> None:
 
 @pytest.fixture(scope="package")
 def allocation_of() -> Iterator[Callable[[str], SlurmAllocation]]:
-    """A job that holds two nodes of a Slurm with that tracker; its nodes share this host's processes: tests see them."""
+    """A job on two nodes of a Slurm with that tracker, whose nodes share this host's processes: tests see them."""
     if (reason := why_not()) is not None:
         assert not os.environ.get("CI"), reason
         pytest.skip(reason)
