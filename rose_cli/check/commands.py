@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import field
 from typing import TYPE_CHECKING
 
 from rose_cli.check.engine import gpu_advice
 from rose_cli.check.functions import FunctionChecker
-from rose_cli.check.literals import ShellLineChecker
-from rose_cli.check.origin import Layer, depending, origin_of, stop_layers, task_layers
+from rose_cli.check.literals import RANK_LAUNCHERS, ShellLineChecker
+from rose_cli.check.origin import Layer, depending, origin_of, stop_layers, task_layers, word_location
 from rose_cli.check.programs import ProgramChecker
 from rose_cli.check.python_tasks import PreloadChecker
 from rose_cli.config.iterations import REST
@@ -17,7 +18,7 @@ from rose_cli.config.models import PLAIN_LEARNER, Iterations, Learner, TaskField
 from rose_cli.plan.compile import Inherited, merge
 from rose_cli.plan.engine import engine_cores, engine_gpus, engine_memory_mb, node_of, runs_here
 from rose_cli.util.dataclass import dataclass
-from rose_cli.util.errors import Diagnostic, KeyPath
+from rose_cli.util.errors import Diagnostic, KeyPath, Severity
 from rose_cli.util.text import counted
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class CommandChecker:
             yield from self._lines.check(command, layers)
             yield from check_resources(command, layers, self.campaign.engine, self.ctx)
             yield from check_snapshot(command, layers)
+            yield from check_start(command, layers, self.campaign.engine)
             yield from self._preload.check(command, layers)
 
 
@@ -173,6 +175,39 @@ def _check_launcher(
         yield Diagnostic(
             "missing-program", message, origin_of(layers, "ranks"), "install one (Open MPI, MPICH), or set ranks: 1"
         )
+
+
+_RANKS = re.compile(r"(?:-n|--ntasks)(?:[ =]?)(\d{1,6})(?!\S)", re.ASCII)
+
+
+def check_start(command: CommandPlan, layers: Sequence[Layer[TaskFields]], engine: Engine) -> Iterator[Diagnostic]:
+    """A launcher in the command starts once more what rose, or its own launcher, has started."""
+    words = command.words[0].split() if command.shell else command.words
+    launcher = next((word.rpartition("/")[2] for word in words if word != "exec"), "")
+    path, inside = word_location(layers, 0)
+    if command.launched_ranks > 1 and launcher in RANK_LAUNCHERS:
+        message = f"rose starts the {command.ranks} ranks itself, and each of them would start '{launcher}'"
+        hint = f"remove '{launcher}' and its options: ranks: {command.ranks} is enough"
+        yield Diagnostic("two-launchers", message, path, hint, Severity.WARNING, inside=inside)
+    elif launcher == "srun" and engine.kind in _MEANINGS_OF_SRUN:
+        found = _RANKS.search(" ".join((*words, *command.args)))
+        ranks = f" with ranks: {found[1]}" if found and found[1] != "1" else ""
+        message, hint = _MEANINGS_OF_SRUN[engine.kind]
+        at, depends = None if command.shell else inside, (("engine", "kind"),)
+        hint = hint.format(ranks=ranks)
+        yield Diagnostic("srun-in-task", message, path, hint, Severity.WARNING, inside=at, depends_on=depends)
+
+
+_MEANINGS_OF_SRUN = {
+    "local": (
+        "'srun' runs the program as a step of the Slurm job, whose cores the local engine does not assign",
+        "write the program alone{ranks}; engine: slurm starts every task as a step",
+    ),
+    "slurm": (
+        "rose starts the task with srun itself: this 'srun' would wait inside that step for cores of its own",
+        "write the program alone{ranks}",
+    ),
+}
 
 
 def check_snapshot(command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:

@@ -77,9 +77,10 @@ def check_sign(
         yield Diagnostic("typographic-sign", message, path, hint, Severity.WARNING, at_key=at_key, inside=inside)
 
 
-_LAUNCHER = re.compile(
-    r"\b(mpiexec|mpirun|orterun|prun|prterun|srun|jsrun|lrun|aprun|ibrun|flux|charmrun|torchrun|accelerate|deepspeed)\b"
-)
+RANK_LAUNCHERS = ("mpiexec", "mpirun", "orterun", "prun", "prterun", "srun", "jsrun", "lrun", "aprun", "ibrun")
+"""Programs that start the ranks of a program of MPI."""
+
+_LAUNCHER = re.compile(rf"\b({'|'.join(RANK_LAUNCHERS)}|flux|charmrun|torchrun|accelerate|deepspeed)\b")
 
 
 @dataclass(frozen=True)

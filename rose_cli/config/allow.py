@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from rose_cli.config.yaml.nodes import Node
 
 WARNING_CODES = frozenset(
-    ("bare-word", "computed-option", "cut-by-comment", "doubtful-placeholder", "hidden-failure", "invisible-character",
-     "iteration-never-comes", "keys-look-like-starts", "metric-name", "missing-interpreter", "no-dashes", "no-launcher",
-     "not-installed", "not-visible", "one-argument", "out-of-range", "patience-too-long", "prints-nothing",
-     "relative-path", "shell-sign", "similar-option", "threshold-always-met", "threshold-in-percent",
-     "threshold-never-met", "too-many-resources", "typographic-sign", "unused-anchor", "unused-key", "unusual-operator",
-     "unused-preload", "value-in-name", "wrong-value")
+    ("bare-word", "computed-option", "cut-by-comment", "doubtful-placeholder", "hidden-failure",
+     "invisible-character", "iteration-never-comes", "keys-look-like-starts", "metric-name", "missing-interpreter",
+     "no-dashes", "no-launcher", "not-installed", "not-visible", "one-argument", "out-of-range", "patience-too-long",
+     "prints-nothing", "relative-path", "shell-sign", "similar-option", "srun-in-task", "threshold-always-met",
+     "threshold-in-percent", "threshold-never-met", "too-many-resources", "two-launchers", "typographic-sign",
+     "unused-anchor", "unused-key", "unused-preload", "unusual-operator", "value-in-name", "wrong-value")
 )  # fmt: skip
 """Every code that a warning can have."""
 
