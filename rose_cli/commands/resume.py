@@ -124,10 +124,9 @@ def _resume(
     if not intent.continues:
         raise _refusal(directory, intent.left_out)
     is_copy = where.original is not None
-    if not is_copy:
-        _terminate_leftovers(where, force=options.force)
+    ended = set() if is_copy else _terminate_leftovers(where, force=options.force)
     if where.plan.engine.pilot is not None:  # other engines leave no records
-        forget_pilots(directory.engine, of_a_copy=is_copy)
+        forget_pilots(directory.engine, of_a_copy=is_copy, ended=ended)
     for name in intent.fresh:
         if (aside := set_aside(directory.workspace(name), inside=directory.path)) is not None:
             notice(f"the remains of the workspace of '{name}' are in '{aside}'")
@@ -388,12 +387,16 @@ def _rewrite(where: RunLocation, change: NewPlan | None) -> None:
         raise RunDirectoryError(message, "make it writable, then run `rose resume` again") from error
 
 
-def _terminate_leftovers(where: RunLocation, *, force: bool) -> None:
-    """Terminate processes of earlier sessions, which must not use a workspace when a step is rerun."""
+def _terminate_leftovers(where: RunLocation, *, force: bool) -> set[Path]:
+    """Terminate processes of earlier sessions, which must not use a workspace when a step is rerun.
+
+    Returns the records of the pilots that certainly have ended.
+    """
     plan, state, session = where.plan, where.state, where.state.session
-    if plan.engine.pilot is not None:
-        wait_for_pilots(where.directory.engine, force=force)
     run_id = unique_run_id(state.run_id, directory_identity(where.directory.path))
+    pilots: set[Path] = set()
+    if plan.engine.pilot is not None:
+        pilots = wait_for_pilots(where.directory.engine, run_id, force=force, tell=notice)
     _end_leftover_steps(where, run_id, force=force)
     was_here = session is not None and _was_here(session)
     recorded = _recorded_processes(where, session) if session is not None and was_here else None
@@ -404,6 +407,7 @@ def _terminate_leftovers(where: RunLocation, *, force: bool) -> None:
     for pid, ticks in recorded.processes if recorded is not None and not where.is_another_directory else ():
         if process_is_running(pid, ticks):
             notice(f"process {pid} is left alone: nothing but the journal says that it is a task of this run")
+    return pilots
 
 
 def _end_leftover_steps(where: RunLocation, run_id: str, *, force: bool) -> None:

@@ -325,7 +325,7 @@ def test_a_pilot_that_may_be_at_work_elsewhere_is_named(ended: Rose, pilot: dict
     record.parent.mkdir(parents=True)
     record.write_text(json.dumps(pilot))
     if said is None:
-        wait_for_pilots(record.parents[1], force=False)
+        wait_for_pilots(record.parents[1], "a-b", force=False)
         return
     path = ended.folder / "r/plan.json"
     document = json.loads(path.read_text())
@@ -337,7 +337,7 @@ def test_a_pilot_that_may_be_at_work_elsewhere_is_named(ended: Rose, pilot: dict
     refused = ended("resume", "r", "--max-iter", "4", "--trust")  # the plan was edited
     assert (refused.code, said in refused.err, "rose resume --force" in refused.err) == (4, True, True), refused.err
     assert bounds(ended)["a"] == (2, 2)
-    wait_for_pilots(record.parents[1], force=True)
+    wait_for_pilots(record.parents[1], "a-b", force=True)
 
 
 def test_a_changed_campaign_is_applied_unless_the_run_is_to_stay_as_it_was(campaign: Rose) -> None:

@@ -148,7 +148,7 @@ class Lease(Pilot):
     def __init__(self, shared: Pilot) -> None:
         self._shared = shared
         self.number, self.here, self.over_file = shared.number, shared.here, shared.over_file
-        self.active, self.over, self.reason = shared.active, anyio.Event(), None
+        self.active, self.over, self.reason, self.queued = shared.active, anyio.Event(), None, None
 
     async def run(self) -> None:
         await self.over.wait()
@@ -168,6 +168,12 @@ class Lease(Pilot):
     def kill(self) -> None:
         self.reason = "the lease is over"
         self.over.set()
+
+    def hurry(self) -> None:
+        self.kill()
+
+    async def ends_with_its_job(self, *, after_signal: bool) -> bool:  # noqa: ARG002 - it is no job
+        return False
 
 
 def require_pilot() -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import queue
-import shutil
 import signal
 import socket
 import sys
@@ -23,8 +22,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from rose_cli.engine.pilot.jobs import cancel_jobs, find_jobs
 from rose_cli.engine.pilot.records import PilotRecord, write_record
+from rose_cli.engine.pilot.resource import (
+    adapted,
+    is_here,
+    is_inside_slurm_job,
+    is_slurm_job,
+    launcher_missing,
+    sbatch_variables,
+    starts_with_srun,
+    trimmed_agent,
+)
 from rose_cli.engine.pilot.work_dir import collect_files
+from rose_cli.engine.slurm.job import ask_cluster, current_job
 from rose_cli.util.signals import STOP_SIGNALS
 from rose_cli.util.streams import LineBuffer
 
@@ -33,73 +44,17 @@ if TYPE_CHECKING:
 
     from rose_cli.util.json_output import JsonObject
 
-_MPI_METHODS = {"MPIRUN": "mpirun", "MPIEXEC": "mpiexec"}
-
-_BRIDGES = {
-    "agent_staging_input_queue": "queue",
-    "agent_scheduling_queue": "queue",
-    "agent_executing_queue": "queue",
-    "agent_staging_output_queue": "queue",
-    "agent_collecting_queue": "queue",
-    "agent_unschedule_pubsub": "pubsub",
-    "agent_schedule_pubsub": "pubsub",
-    "control_pubsub": "pubsub",
-    "state_pubsub": "pubsub",
-}
-
-_COMPONENTS = ("agent_staging_input", "agent_scheduling", "agent_executing", "agent_staging_output")
-
-
-def is_here(resource: JsonObject, access_schema: str | None) -> bool:
-    """Whether the resource is this machine: its tasks are then processes that can be seen and signalled."""
-    schemas = resource.get("schemas") or {}
-    schema = schemas.get(access_schema or resource.get("default_schema") or "") or resource
-    endpoint = str(schema.get("job_manager_endpoint") or "fork://localhost")
-    return resource.get("resource_manager") == "FORK" and endpoint.startswith("fork://")
-
-
-def launcher_missing() -> bool:
-    return not any(shutil.which(program) for program in _MPI_METHODS.values())
-
-
-def adapted(resource: JsonObject, spec: JsonObject, *, here: bool) -> JsonObject:
-    """The resource with the tag of this session on its agent; on this machine also with settings for a faster start.
-
-    radical.pilot gives local.localhost eight cores on any machine; here it gets the requested ones.
-    """
-    exports = [f"export {name}={value}" for name, value in spec["agent"].items()]
-    tagged = [*(resource.get("pre_bootstrap_0") or []), *exports]
-    changed = {**resource, "pre_bootstrap_0": tagged}
-    if not here:
-        return changed
-    methods = ["FORK", *(name for name, program in _MPI_METHODS.items() if spec["ranks"] and shutil.which(program))]
-    return {
-        **changed,
-        "agent_config": "rose",
-        "cores_per_node": spec["cores"],
-        "gpus_per_node": spec["gpus"],
-        "mem_per_node": 0,
-        "launch_methods": {"order": methods, **{name: {} for name in methods}},
-        "new_session_per_task": True,
-    }
-
-
-def trimmed_agent() -> JsonObject:
-    """radical.pilot's default agent without the parts that rose does not use: each is a process to start and stop."""
-    return {
-        "target": "local",
-        "mode": "shared",
-        "heartbeat": {"interval": 10.0, "timeout": 600.0},
-        "bridges": {name: {"kind": kind} for name, kind in _BRIDGES.items()},
-        "components": {name: {"count": 1} for name in _COMPONENTS},
-    }
-
-
 _CANCEL_AGAIN_SECONDS = 1.0  # a cancel gets lost now and then
 
 _PROXY_SECONDS = 3600.0  # the proxy drops a session that it has not heard from for a day
 
 _END_SECONDS = 10.0
+
+_ASK_SECONDS = 0.5
+
+_OTHER_CLUSTERS = ("SBATCH_CLUSTERS", "SLURM_CLUSTERS")  # the job may then be anywhere
+
+_MOST_CHARACTERS = 300
 
 _LINGER_SECONDS = 30.0  # radical.pilot may hang in any call: after that this process ends regardless
 
@@ -150,7 +105,9 @@ class _Bridge:
         self._record: PilotRecord | None = None
         self._cancelled: dict[str, float] = {}
         self._final: set[str] = set()
-        self._here = False
+        self._here = self._shows_gpus = False
+        self._job: JsonObject = {}
+        self._job_is_over = False
         self._close_requested = False
         self._asked_proxy = time.monotonic()
 
@@ -208,16 +165,16 @@ class _Bridge:
         import radical.utils as ru
 
         self._rp = rp
-        here = self._here = self._configure(ru)
+        self._configure(ru)
         self._phase("opening a session")
         self._session = rp.Session(uid=spec["session"], cfg={"base": f"{spec['work_dir']}/client"})
         self._phase("starting the pilot manager")
         self._pilots = rp.PilotManager(self._session)
         self._pilots.register_callback(self._on_pilot)
         self._phase("submitting")
-        self._keep_record(here=here)
+        self._keep_record()
         self._pilot = self._pilots.submit_pilots(rp.PilotDescription(self._description()))
-        self.say(kind="submitted", here=here)
+        self.say(kind="submitted", here=self._here, **self._job)
         # as late as this: it takes as long as the pilot takes to boot
         self._tasks = rp.TaskManager(self._session)
         self._tasks.register_callback(self._on_task)
@@ -230,8 +187,8 @@ class _Bridge:
             raise _Stop
         self.say(kind="phase", name=name)
 
-    def _configure(self, ru: Any) -> bool:
-        """Write this session's changes to radical.pilot's configuration; whether tasks run on this machine."""
+    def _configure(self, ru: Any) -> None:
+        """Write this session's changes to radical.pilot's configuration."""
         from radical.pilot.utils.misc import get_resource_configs
 
         spec = self._spec
@@ -241,7 +198,8 @@ class _Bridge:
             message = f"radical.pilot {self._rp.version} does not know the resource '{spec['resource']}'"
             raise _RefusedError(message)
         found = configs[site][name].as_dict()
-        here = is_here(found, spec["access_schema"])
+        here = self._here = is_here(found, spec["access_schema"])
+        self._shows_gpus = starts_with_srun(found)
         if here and spec["ranks"] and launcher_missing():
             message = "tasks with ranks need an MPI launcher, but neither 'mpirun' nor 'mpiexec' is on PATH"
             raise _RefusedError(message)
@@ -251,14 +209,26 @@ class _Bridge:
         path = configs_dir / f"resource_{site}.json"
         own = ru.read_json(str(path)) if path.exists() else {}
         path.write_text(json.dumps({**own, name: adapted(found, spec, here=here)}))
-        return here
+        self._describe_job(found)
 
-    def _keep_record(self, *, here: bool) -> None:
+    def _describe_job(self, resource: JsonObject) -> None:
+        """How to find the Slurm job of the pilot from now on, whatever becomes of rose and of this process."""
+        name, schema = self._spec["job_name"], self._spec["access_schema"]
+        if is_slurm_job(resource, schema):
+            os.environ.update(sbatch_variables(resource, self._spec, name, os.environ))
+        if any(os.environ.get(variable) for variable in _OTHER_CLUSTERS):
+            return
+        if is_slurm_job(resource, schema):
+            self._job = {"job_name": name, "cluster": ask_cluster()}
+        if is_inside_slurm_job(resource, schema) and (job := current_job(os.environ)) is not None:
+            self._job = {"job_id": job.job_id, "cluster": ask_cluster(), "restarts": job.restarts}
+
+    def _keep_record(self) -> None:
         """Durable before the pilot exists: rose may be gone the moment after."""
         spec = self._spec
         self._record = PilotRecord(
-            socket.gethostname(), spec["resource"], here, 60.0 * spec["runtime_minutes"], time.time(),
-            spec["work_dir"], token=spec["token"],
+            socket.gethostname(), spec["resource"], self._here, 60.0 * spec["runtime_minutes"], time.time(),
+            spec["work_dir"], token=spec["token"], **self._job,
         )  # fmt: skip
         write_record(self._record_path, self._record)
 
@@ -292,7 +262,7 @@ class _Bridge:
             self._session._proxy_client.request("heartbeat", {"sid": self._session.uid})  # noqa: SLF001
 
     def _submit(self, tasks: list[JsonObject]) -> None:
-        described = [_task_description(self._rp, task) for task in tasks]
+        described = [_task_description(self._rp, task, shows_gpus=self._shows_gpus) for task in tasks]
         if described:
             self._tasks.submit_tasks(described)
 
@@ -319,7 +289,10 @@ class _Bridge:
             self.say(kind="running", uid=task.uid)
         if state in _FINAL:
             self._final.add(task.uid)
-            self.say(kind="final", uid=task.uid, state=state, exit_code=task.exit_code, message=task.exception)
+            self.say(
+                kind="final", uid=task.uid, state=state, exit_code=task.exit_code, message=task.exception,
+                stderr=_last_line(task.stderr),
+            )  # fmt: skip
 
     # ---- shutdown
 
@@ -328,11 +301,9 @@ class _Bridge:
         threading.Timer(_LINGER_SECONDS, _leave).start()
         try:
             Path(self._spec["over"]).touch()  # tasks that are still on their way to a node no longer start
-            if self._pilot is not None and self._pilot.state not in _FINAL:
-                if self._tasks is not None:
-                    self._tasks.cancel_tasks()
-                self._pilots.cancel_pilots(_timeout=_END_SECONDS)
-            if self._pilot is None or self._pilot.state in _FINAL:
+            if self._pilot is not None:
+                self._end_pilot()
+            if self._is_over():
                 self._record_path.unlink(missing_ok=True)
             self.say(kind="closed")
             if not self._close_requested:  # otherwise rose collects the files
@@ -341,6 +312,35 @@ class _Bridge:
             traceback.print_exc()
         sys.stderr.flush()
         _leave()
+
+    def _end_pilot(self) -> None:
+        """A pilot that is active ends itself. One in a queue cannot hear that: its job has to be cancelled."""
+        if self._pilot.state == "PMGR_ACTIVE":
+            if self._tasks is not None:
+                self._tasks.cancel_tasks()
+            self._pilots.cancel_pilots(_timeout=_END_SECONDS)
+        if "job_name" in self._job:
+            self._cancel_job()
+        elif self._pilot.state not in _FINAL:
+            self._pilots.kill_pilots(_timeout=_END_SECONDS)
+
+    def _cancel_job(self) -> None:
+        """Until it is gone: `sbatch` may still be on its way, and an active job takes a while to end."""
+        until, was_seen = time.monotonic() + _END_SECONDS, self._pilot.state != "PMGR_LAUNCHING"
+        while time.monotonic() < until:
+            jobs = find_jobs(self._job["job_name"], self._job["cluster"])
+            if jobs:
+                was_seen = True
+                cancel_jobs(self._job["job_name"])
+            elif jobs is None or was_seen:
+                self._job_is_over = jobs == []
+                return
+            time.sleep(_ASK_SECONDS)
+
+    def _is_over(self) -> bool:
+        if self._pilot is None or "job_name" in self._job:
+            return self._pilot is None or self._job_is_over
+        return self._pilot.state in _FINAL
 
 
 def _leave() -> None:
@@ -353,13 +353,20 @@ def _close(*descriptors: int) -> None:
         os.close(descriptor)
 
 
+def _last_line(text: object) -> str | None:
+    """What a launcher said last: the program's own output goes elsewhere."""
+    lines = [line.strip() for line in str(text or "").splitlines() if line.strip()]
+    return lines[-1][:_MOST_CHARACTERS] if lines else None
+
+
 def _explained(error: BaseException) -> str:
     text = str(error).strip().splitlines() or [""]
     return text[0] if isinstance(error, _RefusedError) else f"{type(error).__name__}: {text[0]}"
 
 
-def _task_description(rp: Any, task: JsonObject) -> Any:
-    description = rp.TaskDescription(task)
+def _task_description(rp: Any, task: JsonObject, *, shows_gpus: bool) -> Any:
+    """`shows_gpus`: the launcher tells a task which GPUs it has, while radical.pilot can only guess."""
+    description = rp.TaskDescription({**task, "gpu_type": ""} if shows_gpus and "gpu_type" in task else task)
     description.verify()  # a wrong one would fail its whole batch
     return description
 

@@ -48,7 +48,19 @@ class PilotManager:
         self._changed = anyio.Event()
         self._failure: str | None = None
         self._pilot: Pilot | None = None
-        self.activity: Activity | None = None
+        self._started: Activity | None = None
+        self._queued: Activity | None = None
+
+    @property
+    def activity(self) -> Activity | None:
+        """A job in a queue is named, with the reason: it may wait for ever."""
+        words = self._pilot.queued if self._pilot is not None else None
+        if self._started is None or words is None:
+            self._queued = None
+            return self._started
+        if self._queued is None or self._queued.words != words:
+            self._queued = Activity(words, time.time())
+        return self._queued
 
     @property
     def recovers(self) -> bool:
@@ -73,18 +85,18 @@ class PilotManager:
 
     def kill(self) -> None:
         if self._pilot is not None:
-            self._pilot.kill()
+            self._pilot.hurry()
 
     async def keep(self) -> None:
         """Run one pilot after the other, until none may follow or `close` was called."""
         for number in count(1):
             self._pilot = pilot = self._launch(number)
-            self.activity = Activity("starting pilot" if number == 1 else "starting another pilot", time.time())
+            self._started = Activity("starting pilot" if number == 1 else "starting another pilot", time.time())
             async with anyio.create_task_group() as group:
                 group.start_soon(self._announce_when_active, pilot)
                 await pilot.run()
                 group.cancel_scope.cancel()
-            self.activity = None
+            self._started = None
             await self._on_lost(pilot)
             if not pilot.active.is_set() or self._restarts == 0:
                 # only now: a caller that gives up cancels all others
@@ -99,7 +111,7 @@ class PilotManager:
 
     async def _announce_when_active(self, pilot: Pilot) -> None:
         await pilot.active.wait()
-        self.activity = None
+        self._started = None
         self._notify()
 
     def _notify(self) -> None:
@@ -233,6 +245,8 @@ class PilotEngine(SlotEngine):
         if limit.cancelled_caught and not task.has_ended():
             terminator = await self._terminate(pilot, task, uid)
             return timed_out(task.request.timeout_seconds, terminator, time.monotonic() - task.started_at)
+        if task.lost is None and task.failed and await pilot.ends_with_its_job(after_signal=task.was_signalled):
+            task.lost = pilot.reason or _NO_PILOT
         if task.lost is None:
             await task.script_gone()
         patience_seconds = LINGER_SECONDS if task.lost is None else 0.0

@@ -2,44 +2,34 @@
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import signal
-import subprocess
 import time
 from contextlib import suppress
 from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 
+from rose_cli.engine.pilot.bridge_client import BridgeClient, Liveness, find_error_line
+from rose_cli.engine.pilot.jobs import job_name
+from rose_cli.engine.pilot.own_job import OwnJob
 from rose_cli.engine.pilot.records import RECORD
-from rose_cli.engine.pilot.script import lines_of, make_fresh
+from rose_cli.engine.pilot.script import make_fresh
 from rose_cli.engine.pilot.work_dir import WORK_DIR, WorkDirectory, bridge_environment, collect_files, user_configs
 from rose_cli.engine.termination import Terminator
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import EngineError
-from rose_cli.util.files import open_regular, open_unshared
-from rose_cli.util.ownership import user_umask
 from rose_cli.util.processes import (
     TAG_VARIABLE,
     ProcessScan,
-    add_helper,
-    module_command,
-    read_process,
     run_tag,
     session_tag,
-    signal_group,
 )
-from rose_cli.util.shortage import process_shortage
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Mapping
+    from collections.abc import Callable
+    from pathlib import Path
 
     from rose_cli.util.json_output import JsonObject
-    from rose_cli.util.processes import Process
 
 
 @dataclass(frozen=True)
@@ -64,118 +54,6 @@ class PilotSpec:
         return self.resource.startswith("local.")
 
 
-# --- the bridge process --------------------------------------------------------------------------------------------
-
-
-class BridgeClient:
-    """One bridge process. It leads its own session, out of reach of a terminal's Ctrl-C."""
-
-    def __init__(self, log: Path, directory: Path, environment: Mapping[str, str]) -> None:
-        try:
-            with open(open_unshared(log, os.O_WRONLY | os.O_APPEND), "ab") as file:  # noqa: PTH123
-                self._process = subprocess.Popen(
-                    module_command("rose_cli.engine.pilot.bridge", "main"),
-                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, bufsize=0,
-                    cwd=directory, env=environment, start_new_session=True, umask=user_umask(),
-                )  # fmt: skip
-            add_helper(self._process)
-        except (OSError, MemoryError) as error:
-            raise process_shortage("the bridge process for radical.pilot", error) from error
-        assert self._process.stdin is not None  # noqa: S101 - requested above
-        assert self._process.stdout is not None  # noqa: S101
-        self._input, self._output = self._process.stdin, self._process.stdout
-        os.set_blocking(self._output.fileno(), False)
-
-    def send(self, message: JsonObject) -> None:
-        """Does not wait: orders are small, and a thread reads them at once. `messages` ends if the bridge is gone."""
-        with suppress(OSError, ValueError):
-            self._input.write(json.dumps(message).encode() + b"\n")
-
-    async def messages(self) -> AsyncIterator[JsonObject]:
-        """All its answers, until it has ended."""
-        async for line in lines_of(self._output.fileno()):
-            yield json.loads(line)
-
-    def kill(self) -> None:
-        """Immediately. Processes that it started outside its group carry its tag."""
-        if self._process.returncode is None:
-            signal_group(self._process.pid, signal.SIGKILL)
-
-    def close(self) -> None:
-        """After its end, or after `kill`."""
-        self._process.wait()
-        for pipe in (self._input, self._output):
-            with suppress(OSError):
-                pipe.close()
-
-
-# --- why a pilot failed --------------------------------------------------------------------------------------------
-
-# the most informative first
-_LOGS = (
-    "client/*/pmgr_launching.*.log",
-    "agent/**/agent_0.err",
-    "agent/**/agent.0.log",
-    "agent/**/bootstrap_0.err",
-    "agent/**/bootstrap_0.out",
-)
-
-_ERROR = re.compile(r"^\s*(?:\w+\.)*\w*(?:Error|Exception|Fault)\b.*|.*\b(?:ERROR|error):.*|.*\bnot found\b.*")
-
-_TAIL_BYTES = 20_000
-
-_MOST_CHARACTERS = 300
-
-
-def find_error_line(work_dir: Path) -> str | None:
-    """The last error line of the first of radical.pilot's logs that has one."""
-    for pattern in _LOGS:
-        for path in sorted(work_dir.glob(pattern)):
-            found = [line.strip() for line in _tail(path).splitlines() if _ERROR.match(line)]
-            if found:
-                return found[-1][:_MOST_CHARACTERS]
-    return None
-
-
-def _tail(path: Path) -> str:
-    try:
-        with open(open_regular(path), "rb") as file:  # noqa: PTH123
-            file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
-            return file.read(_TAIL_BYTES).decode("utf-8", "replace")
-    except OSError:
-        return ""
-
-
-_TITLE = "rp."  # how the names of radical.pilot's long-lived processes begin
-
-
-class Liveness:
-    """The processes of an active pilot on this machine: all exist by then, and none ends before the pilot does."""
-
-    def __init__(self, tags: Collection[str]) -> None:
-        members = ProcessScan().find(lambda tag: tag in tags)
-        self._titles = {process.identity: title for process in members if (title := _title(process))}
-
-    def find_dead(self) -> str | None:
-        """The title of a process that has ended."""
-        for (pid, start_ticks), title in self._titles.items():
-            process = read_process(pid)
-            if process is None or process.finished or process.start_ticks != start_ticks:
-                return title
-        return None
-
-
-def _title(process: Process) -> str | None:
-    try:
-        words = Path(f"/proc/{process.pid}/cmdline").read_bytes()
-    except OSError:
-        return None
-    title = words.replace(b"\0", b" ").decode("utf-8", "replace").strip()
-    return title if title.startswith(_TITLE) else None
-
-
-# --- the pilot -----------------------------------------------------------------------------------------------------
-
 _START_SECONDS = 240.0  # for everything that happens on this machine: ten times as long as on an idle one
 
 _POLL_SECONDS = 1.0
@@ -184,15 +62,17 @@ _REPORT_SECONDS = 5.0
 
 _CLOSE_SECONDS = 20.0
 
+_QUEUE_SECONDS = 5.0
+
 AGENT = "agent"
 
 
 class Pilot:
     """`number` counts the pilots of a session. `directory` is for the files of radical.pilot.
 
-    `active` and `over` are set once each; then `reason` says why it is over. Agents on this machine carry the tag of
-    the session, so that the watchdog terminates them with its tasks; the bridge carries only one of the run, because it
-    still has to stop what runs elsewhere.
+    `active` and `over` are set once each; then `reason` says why it is over. `queued` says what it waits for in
+    Slurm. Agents on this machine carry the tag of the session, so that the watchdog terminates them with its tasks;
+    the bridge carries only one of the run, because it still has to stop what runs elsewhere.
     """
 
     def __init__(self, spec: PilotSpec, directory: Path, run_id: str, session: int, number: int) -> None:
@@ -202,6 +82,9 @@ class Pilot:
         self._bridge_tag = f"{run_tag(run_id)}host.{session}.{number}"
         self._agent_tag = f"{session_tag(run_id, session)}{AGENT}.{number}"
         self._session = f"rose.{session}.{number}"
+        self._own_job = OwnJob(job_name(run_id, session, number))
+        self._job: OwnJob | None = None
+        self._is_hurried = self._says_why = False
         self._bridge: BridgeClient | None = None
         self._numbers = count(1)
         self._listeners: dict[str, Callable[[JsonObject], None]] = {}
@@ -213,6 +96,7 @@ class Pilot:
         self.active = anyio.Event()
         self.over = anyio.Event()
         self.reason: str | None = None
+        self.queued: str | None = None
         self.over_file = directory / "over"
 
     @property
@@ -229,8 +113,22 @@ class Pilot:
         async with anyio.create_task_group() as group:
             group.start_soon(self._watch)
             group.start_soon(self._listen)
+            group.start_soon(self._follow_queue)
             await self.over.wait()
             group.cancel_scope.cancel()
+        self.queued = None
+        if self._job is not None and self._final:
+            how = await self._job.how_it_ended()
+            self.reason = f"{self.reason} ({how})" if self._says_why else f"the pilot ended: {how}{self._logs()}"
+
+    async def ends_with_its_job(self, *, after_signal: bool) -> bool:
+        """Whether a task that has failed did so because Slurm is ending the job, which radical.pilot learns later."""
+        if self._job is None:
+            return False
+        ended = None if self.over.is_set() else await self._job.has_ended(after_signal=after_signal)
+        if ended is not None:
+            self._end(f"the pilot ended: {ended}")
+        return self.over.is_set()
 
     def submit(self, task: JsonObject, listener: Callable[[JsonObject], None]) -> str:
         """Submit a task, in radical.pilot's words; returns its uid. The listener gets its messages up to the last."""
@@ -267,6 +165,8 @@ class Pilot:
         if self._bridge is not None:
             self._bridge.close()
             self._bridge = None
+        if self._job is not None:
+            self._final = await self._job.end(wait=not self._is_hurried)
         if self._final or (self.here and not terminator.survivors):
             with suppress(OSError):
                 (self._directory / RECORD).unlink()
@@ -275,6 +175,11 @@ class Pilot:
     def kill(self) -> None:
         if self._bridge is not None:
             self._bridge.kill()
+
+    def hurry(self) -> None:
+        """Kill it, and wait for nothing: its job is cancelled, but may take a while to end."""
+        self._is_hurried = True
+        self.kill()
 
     # ---- inside
 
@@ -293,7 +198,7 @@ class Pilot:
                 "session": self._session, "work_dir": str(path), "home": str(self._work_dir.home),
                 "token": self._work_dir.token,
                 "over": str(self.over_file),
-                "record": str(self._directory / RECORD),
+                "record": str(self._directory / RECORD), "job_name": self._own_job.name,
                 "agent": {TAG_VARIABLE: self._agent_tag}, "resource": spec.resource,
                 "runtime_minutes": spec.runtime_minutes, "cores": spec.cores, "gpus": spec.gpus,
                 "nodes": spec.nodes, "project": spec.project, "queue": spec.queue,
@@ -317,9 +222,11 @@ class Pilot:
                 self._phase = message["name"]
             case "submitted":
                 self.here = message["here"]
+                self._job = self._own_job if "job_name" in message else None
             case "active":
                 if self.here:  # immediately: a process that died before the first scan would not be missed
                     self._liveness = Liveness({self._bridge_tag, self._agent_tag})
+                self.queued = None
                 self.active.set()
             case "running" | "final":
                 self._forward(message)
@@ -338,6 +245,7 @@ class Pilot:
             hint = "pip install 'rose-cli[pilot]' (brings packages under GPL and AGPL)"
             return f"radical.pilot is not installed in rose's environment ({message['message']}): {hint}"
         said = message.get("message") or find_error_line(self._work_dir.path)
+        self._says_why = not self.active.is_set() or message.get("state") == "DONE"
         if not self.active.is_set():
             return f"no pilot on '{self._spec.resource}': {said or 'it ended before it was active'}{self._logs()}"
         if message.get("state") == "DONE":
@@ -364,3 +272,10 @@ class Pilot:
                     self._end(f"a part of radical.pilot died: '{dead}'{self._logs()}")
             elif self.here and time.monotonic() > started + _START_SECONDS:
                 self._end(f"no pilot after {_START_SECONDS:g} s, while {self._phase}{self._logs()}")
+
+    async def _follow_queue(self) -> None:
+        """What keeps its job in the queue, which radical.pilot does not tell."""
+        while not self.active.is_set():
+            if self._job is not None:
+                self.queued = await self._job.queued()
+            await anyio.sleep(_POLL_SECONDS if self._job is None else _QUEUE_SECONDS)

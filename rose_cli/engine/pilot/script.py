@@ -28,11 +28,19 @@ _MOST_BYTES = 1 << 12
 # One file for all tasks; $1 is the file of the task at hand. It is the parent of the task's program, and receives TERM
 # and the like without obeying: it has to report how the program ended. Events go into a named pipe that rose reads; it
 # is opened for reading and writing so that nobody hangs there when rose is gone. With several ranks each runs this
-# script, and only the first reports; only radical.pilot knows that all have ended.
+# script, and only the first reports; only radical.pilot knows that all have ended. `srun` shows each rank on a node the
+# GPUs of all of them: each takes its own.
 _COMMON = r"""
 trap : TERM INT HUP QUIT USR1 USR2 XCPU ALRM
 rank=${RP_RANK:-0} ranks=${RP_RANKS:-1}
 . "$1" || exit 75
+for name in CUDA_VISIBLE_DEVICES ROCR_VISIBLE_DEVICES GPU_DEVICE_ORDINAL ZE_AFFINITY_MASK; do
+  IFS=, read -r -a ids <<<"${!name-}"
+  [ "${#ids[@]}" -gt "$gpus" ] && [ "$gpus" -gt 0 ] && [ -n "${SLURM_LOCALID-}" ] || continue
+  ids=("${ids[@]:SLURM_LOCALID*gpus:gpus}")
+  ids=$(IFS=,; printf '%s' "${ids[*]}")
+  export "$name=$ids"
+done
 [ "$rank" = 0 ] || { cd -- "$directory" && task; exit; }
 say() { [ -z "$events" ] || printf '%s %s\n' "$number" "$*" 1<>"$events"; }
 finish() {
@@ -53,6 +61,7 @@ done
 cd -- "$directory" || finish nowhere 75
 if read -r stat <"/proc/$$/stat"; then stat=${stat##*) }; set -- $stat; else set --; fi 2>/dev/null
 say start $$ "${20:-0}"
+[ -n "$events" ] || : >"$record.begun"
 task
 code=$?
 [ "$ranks" = 1 ] || exit "$code"
@@ -81,6 +90,14 @@ class TaskScript:
         return self.path.with_suffix(".end")
 
     @property
+    def _begun(self) -> Path:
+        return self.record.with_name(f"{self.record.name}.begun")
+
+    def has_begun(self) -> bool:
+        """Whether it ran, on whatever machine, up to where the program starts."""
+        return self._begun.exists()
+
+    @property
     def note(self) -> Note:
         """How far the lines of `pre_exec` got."""
         return note_beside(self.path)
@@ -91,7 +108,7 @@ class TaskScript:
 
     def remove(self) -> None:
         """It has ended. A file that cannot be removed now may stay, and is removed with the directory."""
-        for path in (self.path, self.record):
+        for path in (self.path, self.record, self._begun):
             with suppress(OSError):
                 path.unlink()
         self.note.remove()
@@ -124,12 +141,13 @@ def write_script(
     paths: tuple[Path, Path, Path],
     *,
     exact: bool,
+    gpus_per_rank: int = 0,
 ) -> None:
     """`paths` are the working directory and the files for output. `exact`: the program sees no other variables."""
     directory, stdout, stderr = (shlex.quote(str(path)) for path in paths)
     values = {
         "number": script.path.stem, "directory": paths[0], "record": script.record, "over": generation.over,
-        "events": generation.events or "", "generation": generation.name,
+        "events": generation.events or "", "generation": generation.name, "gpus": gpus_per_rank,
         "locks": generation.locks / hashlib.sha256(directory.encode()).hexdigest()[:16],
     }  # fmt: skip
     lines = [f"{name}={shlex.quote(str(value))}" for name, value in values.items()]

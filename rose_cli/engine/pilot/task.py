@@ -78,7 +78,8 @@ class TaskFiles:
         generation = Generation(name, pilot.over_file, self._locks, self._events if pilot.here else None)
         paths = request.directory, request.stdout, request.stderr
         exact = _is_exact(pilot, request)
-        write_script(script, generation, argv, environment, paths, exact=exact)
+        gpus = request.resources.gpus // request.ranks
+        write_script(script, generation, argv, environment, paths, exact=exact, gpus_per_rank=gpus)
         return PilotTask(request, script, environment, here=pilot.here)
 
     def tidy(self) -> None:
@@ -95,8 +96,8 @@ class TaskFiles:
         else:
             base = self._of_another_node
         environment = {**base, **request.environment, TAG_VARIABLE: self._tag + request.uid}
-        if self._shows_gpus and pilot.here:
-            environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpu_ids)
+        if self._shows_gpus and (pilot.here or not request.resources.gpus):  # elsewhere a launcher says which
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpu_ids if pilot.here else ())
         return environment
 
 
@@ -159,6 +160,16 @@ class PilotTask:
         self.give_up(reason)
         self._end()
 
+    @property
+    def failed(self) -> bool:
+        """Whether it seems so: it may also have ended with its pilot."""
+        return self._reported() != "0"
+
+    @property
+    def was_signalled(self) -> bool:
+        code = self._reported() or ""
+        return code.lstrip("-").isdecimal() and shell_status(int(code)).signal is not None
+
     async def script_gone(self) -> None:
         """Wait for the script, which has reported the end of its task and is about to end itself."""
         if self.process is None:
@@ -178,12 +189,12 @@ class PilotTask:
         seconds = self.ended_at - self.started_at
         if self.lost is not None:
             return TaskOutcome(ExitReason.LOST, seconds, message=self.lost)
-        code = self._code or self.script.read_record() or self._exit_code()
+        code = self._reported()
         if code == "held":
             raise EngineError(f"a task of an earlier pilot is still running in '{self.request.directory}'")
         if code == "over":
             return TaskOutcome(ExitReason.LOST, seconds, message="its pilot was given up before it started")
-        if code is None or code == "nowhere":
+        if code is None or code == "nowhere" or self._is_of_launcher():
             return TaskOutcome(ExitReason.NOT_STARTED, seconds, message=self._why_not_started())
         number = int(code)
         if number in NO_PROGRAM and not self.request.pre_exec and (why := self._why_no_program()):
@@ -202,12 +213,19 @@ class PilotTask:
             self.started.set()
             self.over.set()
 
+    def _reported(self) -> str | None:
+        return self._code or self.script.read_record() or self._exit_code()
+
+    def _is_of_launcher(self) -> bool:
+        """Whether the exit code is that of a launcher, such as `srun`, which could not start the task."""
+        return not self._here and self.script.read_record() is None and not self.script.has_begun()
+
     def _exit_code(self) -> str | None:
         code = self._final and self._final["exit_code"]
         return None if code is None else str(code)
 
     def _why_not_started(self) -> str:
-        said = self._final and self._final["message"]
+        said = self._final and (self._final["message"] or self._final.get("stderr"))
         return self._why_no_program() or f"radical.pilot could not start it{f': {said}' if said else ''}"
 
     def _why_no_program(self) -> str | None:

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from tests.conftest import Rose
 
 
+RUN = "0123456789abcdef-fe00-1"
+
+
 @pytest.fixture
 def mine(tmp_path: Path) -> Path:
     """A folder that no pilot has to do with."""
@@ -169,9 +172,9 @@ def test_what_is_no_record_is_a_message_and_no_bug(engine: Path, text: str) -> N
     path = engine / "pilot-1.1" / RECORD
     path.write_text(text)
     with pytest.raises(RunDirectoryError, match="is not a pilot record") as caught:
-        wait_for_pilots(engine, force=False)
+        wait_for_pilots(engine, RUN, force=False)
     assert "--force" in (caught.value.hint or "")
-    wait_for_pilots(engine, force=True)
+    wait_for_pilots(engine, RUN, force=True)
     forget_pilots(engine)
     assert not path.exists()
 
@@ -179,7 +182,7 @@ def test_what_is_no_record_is_a_message_and_no_bug(engine: Path, text: str) -> N
 def test_a_pipe_in_the_place_of_a_record_is_not_waited_for(engine: Path) -> None:
     os.mkfifo(engine / "pilot-1.1" / RECORD)
     with pytest.raises(RunDirectoryError, match="not a regular file"):
-        wait_for_pilots(engine, force=False)
+        wait_for_pilots(engine, RUN, force=False)
 
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -188,9 +191,9 @@ def test_any_record_is_refused_or_harms_nothing(engine: Path, mine: Path, key: s
     (engine / "pilot-1.1").mkdir(exist_ok=True)
     write(engine, {**record(workplace=str(mine), home=str(mine)), key: value})
     try:
-        wait_for_pilots(engine, force=False)
+        wait_for_pilots(engine, RUN, force=False)
     except RunDirectoryError:
-        wait_for_pilots(engine, force=True)
+        wait_for_pilots(engine, RUN, force=True)
     forget_pilots(engine)
     assert untouched(mine)
 
