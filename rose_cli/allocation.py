@@ -49,7 +49,12 @@ def refuse_copies(environment: Mapping[str, str]) -> None:
 
 
 def copies(environment: Mapping[str, str]) -> tuple[str, int] | None:
-    """The variable that says so, and how many copies of rose a launcher has started; None if it is only one."""
+    """The variable that says so, and how many copies of rose a launcher has started; None if it is only one.
+
+    In the shell of `srun -n4 --pty`, one of four copies of the shell, a user starts one: the others end at once.
+    """
+    if "SLURM_PTY_PORT" in environment and environment.get("SLURM_PROCID") == "0":
+        return None
     for variable in _SIZES:
         text = environment.get(variable, "")
         if re.fullmatch(r"\d{1,9}", text, re.ASCII) and int(text) > 1:

@@ -155,6 +155,14 @@ def test_one_copy_is_not_refused(count: str) -> None:
     refuse_copies({"SLURM_STEP_NUM_TASKS": count, "SLURM_NTASKS": "4"})
 
 
+def test_the_shell_of_srun_with_a_terminal_is_the_only_one() -> None:
+    """`srun -n2 --pty bash`: what the other copy starts has no terminal, and nobody sees it."""
+    terminal = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_PTY_PORT": "41931", "SLURM_PROCID": "0"}
+    refuse_copies(terminal)
+    with pytest.raises(UsageError):
+        refuse_copies(terminal | {"SLURM_PROCID": "1"})
+
+
 @pytest.mark.parametrize("command", [("--run-dir", "r"), ("--smoke",), ("--resume-if-begun",)])
 def test_nothing_is_begun_by_several_copies(rose: Rose, command: tuple[str, ...]) -> None:
     rose.write(TASK % "'true'")
