@@ -108,11 +108,6 @@ def end_words(batch: BatchClock, end: KnownEnd | None) -> str | None:
     return "no time limit" if math.isinf(end.at) else f"until {moment(end.at)} ({batch.source})"
 
 
-def is_left_over(batch: BatchClock, end: KnownEnd | None) -> bool:
-    """Whether the job had ended before, and its variables are left over in a terminal."""
-    return end is not None and end.ended is not None and (end.is_sure or batch.known is None)
-
-
 def start_line(environment: Mapping[str, str], batch: BatchClock, end: KnownEnd | None) -> str | None:
     """The job that a session runs in, what it has there, and for how long; None if nothing is known of that."""
     job = slurm_job(environment)
@@ -126,7 +121,7 @@ def start_warnings(
     plan: Plan, environment: Mapping[str, str], batch: BatchClock, end: KnownEnd | None
 ) -> Iterator[str]:
     """What the user should know at the start of a session in a job."""
-    if is_left_over(batch, end):
+    if batch.is_left_over(end):
         yield f"{batch.job} is ignored: {left_over_words(end)}"
         return
     if end_words(batch, end) is None and plan.limits.wall_time_seconds is None:
@@ -147,7 +142,8 @@ def job_warnings(plan: Plan, environment: Mapping[str, str]) -> Iterator[str]:
         return
     srun_tasks = sorted({name for name, command in _commands(plan) if _calls_srun(command)})
     if not is_on_node(job):
-        yield "; ".join(not_on_node(job, environment))
+        if len(srun_tasks) < len({name for name, _ in _commands(plan)}):
+            yield "; ".join(not_on_node(job, environment))
     elif job.step_id is not None and srun_tasks:
         yield (
             f"rose is itself a step (srun) of {job.title}, whose cores the steps of {listed(srun_tasks, MOST_SHOWN)} "

@@ -274,7 +274,7 @@ async def _learn_of_the_job(setup: SessionSetup, deadline: Deadline, screen: Scr
     """Start to watch when the batch job ends, if there is one, and tell the user what is known of it."""
     batch = deadline.batch
     if batch is not None and batch.question:
-        from rose_cli.allocation import is_left_over, start_line, start_warnings
+        from rose_cli.allocation import start_line, start_warnings
         from rose_cli.loop.job_watch import JobWatch
 
         watch = JobWatch(batch, deadline, setup.environment, setup.plan.engine.grace_seconds, screen.warn)
@@ -282,7 +282,7 @@ async def _learn_of_the_job(setup: SessionSetup, deadline: Deadline, screen: Scr
         group.start_soon(watch.keep)
         await watch.first_answer()
         line = start_line(setup.environment, batch, watch.end)
-        if line is not None and setup.output not in ("json", "quiet") and not is_left_over(batch, watch.end):
+        if line is not None and setup.output not in ("json", "quiet") and not batch.is_left_over(watch.end):
             screen.warn(line)
         for warning in start_warnings(setup.plan, setup.environment, batch, watch.end):
             screen.warn(warning)

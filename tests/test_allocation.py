@@ -80,6 +80,7 @@ def test_where_nothing_is_wrong_nothing_is_said(tmp_path: Path) -> None:
         assert warnings(tmp_path, environment, end) == []
     assert warnings(tmp_path, ON_NODES, end, TASK % "srun -N2 prog") == [], "its steps use both nodes"
     assert warnings(tmp_path, ON_NODE, end, TASK % "srun prog") == []
+    assert warnings(tmp_path, IN_SALLOC, end, TASK % "srun prog") == [], "it runs on the nodes"
     assert warnings(tmp_path, IN_STEP | {"SLURM_JOB_NODELIST": "n[1-2]"}, end) == [], "on one node on purpose"
     assert list(job_warnings(plan(tmp_path), {})) == []
 

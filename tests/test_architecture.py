@@ -234,6 +234,14 @@ def loaded(*arguments: str, cwd: Path = REPOSITORY) -> set[str]:
 
 
 @pytest.mark.xdist_group("nobody else")
+def test_nothing_of_batch_systems_is_loaded_outside_a_job(tmp_path: Path) -> None:
+    campaign = tmp_path / "campaign.yaml"
+    campaign.write_text("{max_iter: 1, tasks: {s: {executable: 'true'}}, learners: 1}")
+    imported = loaded("-m", "rose_cli", "run", str(campaign), "--run-dir", str(tmp_path / "r"))
+    assert "rose_cli.engine.local" in imported
+    assert [name for name in imported if "slurm" in name or name.endswith(("batch_clock", "job_watch"))] == []
+
+
 def test_groups_of_tests_are_seen(request: pytest.FixtureRequest) -> None:
     """Unseen, each process of the tests has a pilot of its own, and terminals are looked at side by side."""
     if "PYTEST_XDIST_WORKER" in os.environ and request.config.getoption("loadgroup"):

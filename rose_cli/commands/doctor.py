@@ -21,7 +21,6 @@ import anyio
 
 from rose_cli.allocation import (
     end_words,
-    is_left_over,
     is_on_node,
     left_over_words,
     not_on_node,
@@ -284,7 +283,7 @@ def batch_job(environment: Mapping[str, str]) -> Section | None:
     from rose_cli.util.slurm_commands import run_slurm
 
     end = batch.read(run_slurm(batch.question, environment=environment))
-    if is_left_over(batch, end):
+    if batch.is_left_over(end):
         hint = "open a new terminal, or unset the variables of the job"
         return Section(_JOB, (Check("job", "warn", f"{batch.job} is ignored: {left_over_words(end)}", hint),))
     return Section(_JOB, (_place(environment, batch), _end_of(batch, end), *_copies(environment)))

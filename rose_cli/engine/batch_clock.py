@@ -28,12 +28,13 @@ SLURM_END = "SLURM_JOB_END_TIME"
 class KnownEnd:
     """When a job ends, in UNIX time (infinite: no limit). `ended`: what became of a job that has ended already.
 
-    `is_sure` is false if the batch system merely does not know the job.
+    `is_sure` is false if the batch system merely does not know the job. `restarts`: how often it was requeued.
     """
 
     at: float
     ended: str | None = None
     is_sure: bool = True
+    restarts: int = 0
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,10 @@ class BatchClock:
     read: Callable[[Answer | None], KnownEnd | None] = lambda _: None
     is_inside: bool = True
     known: float | None = None
+
+    def is_left_over(self, end: KnownEnd | None) -> bool:
+        """Whether the job had ended before this session began, and its variables are left over in a terminal."""
+        return end is not None and end.ended is not None and (end.is_sure or self.known is None)
 
     @property
     def source(self) -> str:
@@ -84,9 +89,7 @@ def _slurm_end(job: SlurmJob, answer: Answer | None) -> KnownEnd | None:
         return KnownEnd(0.0, "unknown", is_sure=False)
     if report.has_ended:
         return KnownEnd(report.end or 0.0, report.state)
-    if report.restarts > job.restarts:
-        return KnownEnd(0.0, "it was requeued")
-    return None if report.end is None else KnownEnd(report.end)
+    return None if report.end is None else KnownEnd(report.end, restarts=report.restarts)
 
 
 _FLUX_UNLIMITED = (1 << 32) - 1

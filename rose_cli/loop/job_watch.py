@@ -91,26 +91,36 @@ class JobWatch:
         answer = self._batch.read(call.answer)
         if answer is not None:
             self._asked = time.monotonic()
-            before, self.end = self.end, answer
-            self._heed(answer, before)
+            self._heed(answer)
 
-    def _heed(self, answer: KnownEnd, before: KnownEnd | None) -> None:
-        if answer.ended is not None:
-            self._heed_end(answer, before)
+    def _heed(self, answer: KnownEnd) -> None:
+        before = self.end
+        if before is None:
+            self.end = answer
+            if answer.ended is None:
+                self._move(answer, self._batch.known)
+            elif self._batch.is_left_over(answer):
+                self._deadline.move(Limit())
+        elif answer.ended is None and answer.restarts > before.restarts:
+            self._end_now("it was requeued")
+        elif answer.ended is None:
+            self.end = answer
+            self._move(answer, before.at if before.ended is None else None)
+        elif answer.is_sure and before.ended is None:
+            self._end_now(answer.ended)
+
+    def _move(self, answer: KnownEnd, before: float | None) -> None:
+        if before is not None and (answer.at == before or abs(answer.at - before) < _SAME_SECONDS):
             return
-        at = before.at if before is not None else self._batch.known
-        if at is not None and (answer.at == at or abs(answer.at - at) < _SAME_SECONDS):
-            return
-        words = f"the end of {self._batch.job} ({self._batch.source}: {moment(answer.at)}, "
+        job = self._batch.job
+        words = f"the end of {job} ({self._batch.source}: {moment(answer.at)}, "
         self._deadline.move(limit_of_job(words, answer.at - time.time(), self._grace_seconds, self._deadline.clock()))
-        if at is not None and self._has_begun:
-            self._tell(f"{self._batch.job} now ends {moment(answer.at)}, and not {moment(at)}")
+        if self._has_begun and before is not None:
+            self._tell(f"{job} now ends {moment(answer.at)}, and not {moment(before)}")
         elif self._has_begun:
-            self._tell(f"{self._batch.job} ends {moment(answer.at)}")
+            self._tell(f"{job} ends {moment(answer.at)}")
 
-    def _heed_end(self, answer: KnownEnd, before: KnownEnd | None) -> None:
-        """The job was over before this session began, or it has ended under it."""
-        if before is None and (answer.is_sure or self._batch.known is None):
-            self._deadline.move(Limit())
-        elif before is not None and before.ended is None and answer.is_sure and self._batch.is_inside:
-            self._deadline.move(Limit(self._deadline.clock(), f"{self._batch.job} has ended ({answer.ended})"))
+    def _end_now(self, why: str) -> None:
+        """The job has ended under the session: if it runs on a node of the job, that may be another job's by now."""
+        if self._batch.is_inside:
+            self._deadline.move(Limit(self._deadline.clock(), f"{self._batch.job} has ended ({why})"))

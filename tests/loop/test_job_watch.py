@@ -279,6 +279,46 @@ def test_what_is_not_sure_to_have_ended_is_not_ended(cluster: Cluster, where: st
     cluster.run(vanish)
 
 
+@pytest.mark.usefixtures("often")
+def test_what_a_controller_forgets_and_knows_again_is_no_news(cluster: Cluster) -> None:
+    cluster.ends_in(1000)
+
+    async def forget(deadline: Deadline, _: JobWatch) -> None:
+        cluster.is_unknown()
+        asked = cluster.asked
+        await until(lambda: cluster.asked > asked + 1)
+        cluster.ends_in(1000)
+        await until(lambda: cluster.asked > asked + 4)
+        cluster.ends_in(-5, "CANCELLED")
+        await deadline.reached()
+
+    assert cluster.run(forget).source == "Slurm job 4 has ended (CANCELLED)"
+    assert cluster.said == []
+
+
+@pytest.mark.usefixtures("often")
+def test_a_requeued_job_is_not_taken_for_ended_by_the_session_that_it_started(cluster: Cluster) -> None:
+    """`srun --export=NONE` leaves SLURM_RESTART_COUNT out."""
+    cluster.ends_in(1000, restarts=3)
+    assert cluster.run(nothing).seconds_left > 800
+
+
+@pytest.mark.usefixtures("often")
+def test_an_answer_that_comes_late_is_told(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_watch, "FIRST_SECONDS", 0.02)
+    cluster.ends_in(1000)
+    cluster.command("squeue", f"while [ ! -e {cluster.folder}/go ]; do sleep 0.02; done; cat {cluster.folder}/answer")
+
+    async def wait(deadline: Deadline, _: JobWatch) -> None:
+        assert deadline.seconds_left == math.inf
+        (cluster.folder / "go").touch()
+        await until(lambda: deadline.seconds_left < 1000)
+
+    cluster.run(wait)
+    assert len(cluster.said) == 1
+    assert cluster.said[0].startswith("Slurm job 4 ends 20")
+
+
 # --- other batch systems -------------------------------------------------------------------------------------------
 
 
