@@ -35,7 +35,10 @@ EXTRAS = {"radical"}
 TYPES_ONLY = {"typing_extensions"}
 BROUGHT_ALONG = {"pydantic_core": "pydantic"}
 
-WATCHDOG = {"engine.termination", "engine.sruns", "util.dataclass", "util.processes", "util.slurm_commands"}
+WATCHDOG = {
+    "engine.slurm_variables", "engine.sruns", "engine.termination", "util.dataclass", "util.processes",
+    "util.slurm_commands",
+}  # fmt: skip
 
 
 HEAVY = {"yaml", "anyio", "asyncio", "rich.live", "rose_cli.view", "rose_cli.commands"}

@@ -74,10 +74,13 @@ def portable(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _is_step(environment: Mapping[str, str]) -> bool:
-    """Whether a process with this environment was started by `srun`: job scripts are steps with longer numbers."""
-    step = environment.get("SLURM_STEP_ID") or environment.get("SLURM_STEPID") or ""
-    in_job = environment.get("SLURM_JOB_ID") or environment.get("SLURM_JOBID")
-    return in_job is not None and re.fullmatch(r"\d{1,9}", step, re.ASCII) is not None
+    """Whether a process with this environment was started by `srun`."""
+    if not ("SLURM_STEP_ID" in environment or "SLURM_STEPID" in environment):
+        return False
+    from rose_cli.engine.slurm_variables import current_job
+
+    job = current_job(environment)
+    return job is not None and job.step_id is not None
 
 
 # --- what describes it ---------------------------------------------------------------------------------------------
@@ -161,27 +164,42 @@ def _slurm(environment: Mapping[str, str], resources: Resources, ranks: int) -> 
     """What `srun` reads, so that `srun prog` starts the task's ranks with their cores, memory and GPUs.
 
     Without these it starts as many as the job was submitted with, and each step takes all memory and GPUs of the job.
+    No more than necessary is set: a job that a task submits inherits all of it.
     """
-    cores = str(max(1, resources.cores // ranks))
+    cores = max(1, resources.cores // ranks)
     one_node = ranks == 1 or resources.cores <= _cores_of_node(environment)
-    memory = ("PER_NODE", resources.memory_mb) if one_node else ("PER_CPU", resources.memory_mb // resources.cores)
     found = {
         "SLURM_NTASKS": str(ranks),
         "SLURM_NPROCS": str(ranks),
-        "SLURM_CPUS_PER_TASK": cores,
-        "SRUN_CPUS_PER_TASK": cores,  # srun reads the other one only before 22.05
+        "SLURM_CPUS_PER_TASK": str(cores),
         "SLURM_CPUS_ON_NODE": str(resources.cores),
-        f"SLURM_MEM_{memory[0]}": str(memory[1]),  # 0: no part of its own
+        **_memory(environment, resources, one_node=one_node),
     }
+    if cores > 1:  # srun reads the other one only before 22.05
+        found["SRUN_CPUS_PER_TASK"] = str(cores)
     if one_node:
         found.update({"SLURM_NNODES": "1", "SLURM_JOB_NUM_NODES": "1", "SLURM_TASKS_PER_NODE": str(ranks)})
     if resources.gpus:
         found["SLURM_GPUS_PER_TASK"] = str(resources.gpus // ranks)
-    else:
+    elif any(_OF_GPUS.fullmatch(name) for name in environment):
         found["SLURM_STEP_GRES"] = "none"
     if _is_step(environment):  # which holds the cores: exact steps would wait for its end
         return {**found, "SLURM_OVERLAP": "1", "SLURM_CPU_BIND": "none"}
     return {**found, "SLURM_EXACT": "1"}
+
+
+_OF_GPUS = re.compile(r"SLURM_(?:JOB_GPUS|STEP_GPUS|GPUS(?:_\w+)?)")
+
+
+def _memory(environment: Mapping[str, str], resources: Resources, *, one_node: bool) -> dict[str, str]:
+    """As the job has it, since `srun` refuses to be told of two kinds: where the job has none, steps need none."""
+    megabytes = resources.memory_mb
+    if "SLURM_MEM_PER_CPU" in environment or ("SLURM_MEM_PER_NODE" in environment and megabytes and not one_node):
+        own = str(max(1, megabytes // resources.cores)) if megabytes else environment["SLURM_MEM_PER_CPU"]
+        return {"SLURM_MEM_PER_CPU": own}
+    if "SLURM_MEM_PER_NODE" in environment:
+        return {"SLURM_MEM_PER_NODE": str(megabytes)}  # 0: no part of its own, but it shares the job's
+    return {}
 
 
 def _cores_of_node(environment: Mapping[str, str]) -> int:

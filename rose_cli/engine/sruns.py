@@ -16,6 +16,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from rose_cli.engine.slurm_variables import current_job
 from rose_cli.util.processes import TAG_VARIABLE, process_is_running, read_environment, read_process
 from rose_cli.util.slurm_commands import SlurmCall, run_slurm
 
@@ -133,10 +134,10 @@ class SrunSteps:
             return above.may_have_steps
         if process.identity not in self._sruns:
             variables = read_environment(process.pid)
-            job_id = _job_id(variables)
-            if job_id is None or _OF_THE_ENGINE in variables.get(TAG_VARIABLE, ""):
+            job = current_job(variables)
+            if job is None or _OF_THE_ENGINE in variables.get(TAG_VARIABLE, ""):
                 return False
-            self._sruns[process.identity] = _Srun(process.identity, job_id)
+            self._sruns[process.identity] = _Srun(process.identity, job.job_id)
         return self._sruns[process.identity].may_have_steps
 
     def kill(self) -> None:
@@ -213,10 +214,11 @@ def orphans(environment: Mapping[str, str], since: float) -> list[StepOfSrun]:
 
     Those that rose itself starts are others' business.
     """
-    job_id = _job_id(environment)
-    answer = run_slurm(show_steps(job_id)) if job_id is not None else None
-    # an answer about an array lists those of all its jobs
-    own = {job_id, f"{environment.get('SLURM_ARRAY_JOB_ID')}_{environment.get('SLURM_ARRAY_TASK_ID')}"}
+    job = current_job(environment)
+    if job is None:
+        return []
+    answer = run_slurm(show_steps(job.job_id))
+    own = {job.job_id, f"{job.array_id}_{job.array_index}"}  # an answer about an array lists those of all its jobs
     return [
         step
         for step in read_steps(answer.out if answer is not None else "")
@@ -226,11 +228,6 @@ def orphans(environment: Mapping[str, str], since: float) -> list[StepOfSrun]:
         and not step.name.startswith(_OF_ROSE)
         and not _is_srun(step.pid)
     ]
-
-
-def _job_id(environment: Mapping[str, str]) -> str | None:
-    job_id = environment.get("SLURM_JOB_ID") or environment.get("SLURM_JOBID") or ""
-    return job_id if re.fullmatch(r"\d{1,10}", job_id, re.ASCII) else None
 
 
 def _is_srun(pid: int) -> bool:

@@ -148,25 +148,52 @@ def test_a_task_of_one_core_is_described_as_that() -> None:
         "SLURM_CPUS_PER_TASK": "1",
         "SLURM_EXACT": "1",
         "SLURM_JOB_NUM_NODES": "1",
-        "SLURM_MEM_PER_NODE": "0",
+        "SLURM_MEM_PER_CPU": "500",
         "SLURM_NNODES": "1",
         "SLURM_NPROCS": "1",
         "SLURM_NTASKS": "1",
         "SLURM_STEP_GRES": "none",
         "SLURM_TASKS_PER_NODE": "1",
-        "SRUN_CPUS_PER_TASK": "1",
     }
 
 
 def test_ranks_cores_gpus_and_memory_are_those_of_the_campaign() -> None:
     found = described(BATCH, Resources(cores=4, gpus=2, memory_mb=3000), 2, alone=False)
-    shape = {name: found[f"SLURM_{name}"] for name in ("NTASKS", "CPUS_PER_TASK", "GPUS_PER_TASK", "MEM_PER_NODE")}
-    assert shape == {"NTASKS": "2", "CPUS_PER_TASK": "2", "GPUS_PER_TASK": "1", "MEM_PER_NODE": "3000"}
+    shape = {name: found[f"SLURM_{name}"] for name in ("NTASKS", "CPUS_PER_TASK", "GPUS_PER_TASK", "MEM_PER_CPU")}
+    assert shape == {"NTASKS": "2", "CPUS_PER_TASK": "2", "GPUS_PER_TASK": "1", "MEM_PER_CPU": "750"}
+    assert found["SRUN_CPUS_PER_TASK"] == "2"
     assert "SLURM_STEP_GRES" not in found
 
 
+PER_NODE = {name: value for name, value in BATCH.items() if name != "SLURM_MEM_PER_CPU"} | {
+    "SLURM_MEM_PER_NODE": "4000"
+}
+
+
+@pytest.mark.parametrize(
+    ("environment", "megabytes", "expected"),
+    [
+        (BATCH, 0, {"SLURM_MEM_PER_CPU": "500"}),
+        (BATCH, 1000, {"SLURM_MEM_PER_CPU": "500"}),
+        (PER_NODE, 0, {"SLURM_MEM_PER_NODE": "0"}),
+        (PER_NODE, 1000, {"SLURM_MEM_PER_NODE": "1000"}),
+        ({"SLURM_JOB_ID": "7"}, 1000, {}),
+    ],
+)
+def test_memory_is_told_as_the_job_has_it(
+    environment: dict[str, str], megabytes: int, expected: dict[str, str]
+) -> None:
+    """`srun` refuses to be told of two kinds, and a job that the task submits has one of its own."""
+    found = described(environment, Resources(cores=2, memory_mb=megabytes), 1, alone=False)
+    assert {name: value for name, value in found.items() if "_MEM_" in name} == expected
+
+
+def test_only_in_a_job_with_gpus_is_a_step_told_to_take_none() -> None:
+    assert "SLURM_STEP_GRES" not in described({"SLURM_JOB_ID": "7"}, Resources(), 1, alone=False)
+
+
 def test_more_ranks_than_a_node_has_cores_are_not_tied_to_one_node() -> None:
-    found = described(BATCH, Resources(cores=16, memory_mb=1600), 16, alone=True)
+    found = described(PER_NODE, Resources(cores=16, memory_mb=1600), 16, alone=True)
     assert found["SLURM_NTASKS"] == "16"
     assert found["SLURM_MEM_PER_CPU"] == "100"
     assert not {"SLURM_NNODES", "SLURM_JOB_NUM_NODES", "SLURM_TASKS_PER_NODE", "SLURM_MEM_PER_NODE"} & set(found)

@@ -36,7 +36,9 @@ def test_srun_in_a_task_starts_the_ranks_of_the_task(slurm: Cluster, rose: Rose,
           training: {executable: "env | grep PMI_; srun {campaign_dir}/prog", shell: true, ranks: 2, timeout: 20}
         learners: 2
         """)
-    job = slurm.sbatch(f"{start} {ROSE} run campaign.yaml --run-dir run", "-n4", "-N2", "--mem=400", folder=rose.folder)
+    job = slurm.sbatch(
+        f"{start} {ROSE} run campaign.yaml --run-dir run", "-n4", "-N2", "--mem=400", "--gres=gpu:1", folder=rose.folder
+    )
     assert slurm.wait(job).code == 0, slurm.output(job)
     assert found(rose, "ran-*") == ["ran-0-of-1", "ran-0-of-1", "ran-0-of-2", "ran-0-of-2", "ran-1-of-2", "ran-1-of-2"]
     said = "".join(path.read_text() for path in (rose.folder / "run").rglob("*.err"))
