@@ -124,8 +124,6 @@ def start_warnings(
     if batch.is_left_over(end):
         yield f"{batch.job} is ignored: {left_over_words(end)}"
         return
-    if end_words(batch, end) is None and plan.limits.wall_time_seconds is None:
-        yield f"{batch.source} does not tell when {batch.job} ends: set `limits.wall_time` to stop cleanly before"
     yield from job_warnings(plan, environment)
 
 

@@ -90,14 +90,6 @@ def test_a_pilot_does_not_use_this_machine_anyway(tmp_path: Path, environment: d
     assert warnings(tmp_path, environment, KnownEnd(math.inf), PILOT) == []
 
 
-def test_a_job_whose_end_is_unknown_needs_a_wall_time(tmp_path: Path) -> None:
-    expected = "squeue does not tell when Slurm job 4 ends: set `limits.wall_time` to stop cleanly before"
-    assert warnings(tmp_path, ON_NODE, None) == [expected]
-    limited = TASK.replace("{max_iter", "{limits: {wall_time: 1h}, max_iter") % "'true'"
-    assert warnings(tmp_path, ON_NODE, None, limited) == []
-    assert warnings(tmp_path, ON_NODE | {"SLURM_JOB_END_TIME": "1800000000"}, None) == []
-
-
 def test_a_job_that_has_ended_is_ignored(tmp_path: Path) -> None:
     ended, unknown = KnownEnd(1.0, "COMPLETED"), KnownEnd(0.0, "unknown", is_sure=False)
     assert warnings(tmp_path, IN_SALLOC, ended) == ["Slurm job 4 is ignored: it has ended (COMPLETED)"]

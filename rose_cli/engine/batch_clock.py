@@ -56,6 +56,11 @@ class BatchClock:
         return end is not None and end.ended is not None and (end.is_sure or self.known is None)
 
     @property
+    def no_answer(self) -> str:
+        """What the user is told where nothing is known of the end."""
+        return f"{self.source} does not tell when {self.job} ends: set `limits.wall_time` to stop cleanly before"
+
+    @property
     def source(self) -> str:
         """The command that is asked."""
         return " ".join(self.question[: 3 if self.question[0] == "flux" else 1])

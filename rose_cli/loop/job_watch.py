@@ -67,14 +67,23 @@ class JobWatch:
         while True:
             async with self._asking:
                 await self._ask(TIMEOUT_SECONDS)
+            if not self._first.is_set() and self._has_begun and self._nothing_is_known:
+                self._tell(self._batch.no_answer)
             self._first.set()
             await anyio.sleep(ASK_SECONDS)
 
     async def first_answer(self) -> None:
-        """Wait for the first answer, but not for long."""
+        """Wait for the first answer, but not for long: one that comes later is told then."""
         with anyio.move_on_after(FIRST_SECONDS):
             await self._first.wait()
         self._has_begun = True
+        if self._first.is_set() and self._nothing_is_known:
+            self._tell(self._batch.no_answer)
+
+    @property
+    def _nothing_is_known(self) -> bool:
+        """Whether nothing ends the session in time."""
+        return self.end is None and not self._deadline.source
 
     async def refresh(self) -> None:
         """Ask, unless the last answer is fresh."""

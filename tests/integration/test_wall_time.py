@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,21 @@ def test_an_allocation_that_ends_in_seconds_starts_nothing_and_says_so(rose: Ros
     assert [event for event in rose.events("r") if event["event"] == "attempt_started"] == []
     assert "wall-time limit reached: $SLURM_JOB_END_TIME (" in rose.events("r")[-1]["message"]
     assert rose("resume", "r").code == 0
+
+
+def test_a_job_that_slurm_says_to_end_in_seconds_starts_nothing(rose: Rose) -> None:
+    end = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() + 12))
+    rose.script(f"#!/bin/sh\necho '4 RUNNING {end} 0 n1'\n", "squeue")
+    rose.write("{max_iter: 2, tasks: {s: {executable: 'true'}}, learners: 2}")
+    path = f"{rose.folder}:{os.environ['PATH']}"
+    called = rose("run", "campaign.yaml", "--run-dir", "r", PATH=path, SLURM_JOB_ID="4", SLURMD_NODENAME="n1")
+    assert called.code == 143
+    assert "Slurm job 4 on n1: until 2" in called.out
+    assert re.search(
+        r"not enough time for any task: the end of Slurm job 4 \(squeue: 2.*\); resume in a new job\n", called.out
+    )
+    assert [event for event in rose.events("r") if event["event"] == "attempt_started"] == []
+    assert "wall-time limit reached: the end of Slurm job 4 (squeue: 2" in rose.events("r")[-1]["message"]
 
 
 STUBBORN = """

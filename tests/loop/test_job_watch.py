@@ -132,7 +132,12 @@ def test_the_variable_counts_until_slurm_says_otherwise(cluster: Cluster) -> Non
 @pytest.mark.parametrize("script", ["exit 1", "echo 'slurm_load_jobs error: Zero Bytes' >&2; exit 1"])
 def test_a_controller_that_fails_limits_nothing(cluster: Cluster, script: str) -> None:
     cluster.command("squeue", script)
-    assert (cluster.run(nothing).seconds_left, cluster.said) == (math.inf, [])
+    assert cluster.run(nothing).seconds_left == math.inf
+    assert cluster.said == ["squeue does not tell when Slurm job 4 ends: set `limits.wall_time` to stop cleanly before"]
+    cluster.run(nothing, wall_time=100)
+    cluster.environment["SLURM_JOB_END_TIME"] = str(int(time.time()) + 500)
+    cluster.run(nothing)
+    assert len(cluster.said) == 1, "where there is a limit, nothing is missing"
 
 
 def test_a_controller_that_hangs_delays_nothing(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,6 +149,20 @@ def test_a_controller_that_hangs_delays_nothing(cluster: Cluster, monkeypatch: p
         await deadline.check(1000.0)
 
     assert cluster.run(check).seconds_left == math.inf
+    assert cluster.said == []
+
+
+def test_that_nothing_is_known_is_told_once_slurm_had_its_time(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.command("squeue", "exec sleep 600")
+    monkeypatch.setattr(job_watch, "FIRST_SECONDS", 0.05)
+    monkeypatch.setattr(job_watch, "TIMEOUT_SECONDS", 0.5)
+
+    async def wait(_: Deadline, __: JobWatch) -> None:
+        await until(lambda: len(cluster.said) == 1)
+
+    cluster.run(wait)
 
 
 def test_a_machine_without_squeue_limits_nothing(cluster: Cluster) -> None:
