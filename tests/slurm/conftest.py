@@ -54,7 +54,7 @@ def any_slurm(
 
 
 def _lend(cluster: Cluster, record_property: Callable[[str, object], None]) -> Iterator[Cluster]:
-    hosts = "each node a host of its own" if why_not_hosts() is None else why_not_hosts()
+    hosts = "each node a host of its own" if cluster.hosts else f"nodes share this host: {why_not_hosts()}"
     record_property("slurm", f"Slurm {version()}, proctrack/{cluster.tracker}, {hosts}")
     yield cluster
     cluster.restore()

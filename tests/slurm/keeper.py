@@ -24,6 +24,7 @@ from typing import Any
 HIERARCHIES = ("freezer", "cpuset", "memory", "devices")
 """The cgroups (v1) of which each node has its own, if the cluster uses cgroups."""
 CGROUPS = Path("/sys/fs/cgroup")
+_DAEMONS = (b"munged", b"slurmctld", b"slurmd", b"slurmstepd", b"unshare")
 _PR_SET_PDEATHSIG = 1
 _PATIENCE_SECONDS = 20.0
 _NODE_AS_HOST = """
@@ -75,11 +76,16 @@ def remove_cgroups(base: Path) -> None:
 
 
 def processes_of(conf: Path) -> list[int]:
-    """Every process with this SLURM_CONF in its environment: daemons, slurmstepd, jobs and their steps."""
+    """The processes of a cluster: its daemons, and what runs on its nodes; not a shell that only uses it."""
     found, mark = [], b"\0SLURM_CONF=" + os.fsencode(conf) + b"\0"
     for entry in Path("/proc").iterdir():
         with suppress(OSError):
-            if entry.name.isdigit() and mark in b"\0" + (entry / "environ").read_bytes() + b"\0":
+            if not entry.name.isdigit():
+                continue
+            environment = b"\0" + (entry / "environ").read_bytes() + b"\0"
+            program = (entry / "cmdline").read_bytes().split(b"\0")[0].split(b"/")[-1]
+            on_node = b"\0SLURMD_NODENAME=" in environment or program.startswith(_DAEMONS)
+            if mark in environment and on_node:
                 found.append(int(entry.name))
     return found
 

@@ -7,16 +7,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.conftest import REPOSITORY, wait_until
-from tests.slurm.cluster import Ended, sweep_leftovers, why_not
+from tests.slurm.cluster import Cluster, Ended, sweep_leftovers, why_not
 from tests.slurm.keeper import processes_of
-
-if TYPE_CHECKING:
-    from tests.slurm.cluster import Cluster
 
 
 def test_a_job_ends_with_the_code_of_its_script(any_slurm: Cluster) -> None:
@@ -58,6 +54,23 @@ def test_a_job_has_gpus(slurm: Cluster) -> None:
     job = slurm.sbatch("echo $SLURM_JOB_GPUS $CUDA_VISIBLE_DEVICES", "--gres=gpu:2")
     assert slurm.wait(job).state == "COMPLETED"
     assert slurm.output(job) == "0,1 0,1\n"
+
+
+@pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
+def test_nodes_may_share_this_host_and_a_shell_that_uses_the_cluster_outlives_it() -> None:
+    with Cluster.start(hosts=False) as cluster:
+        shell = subprocess.Popen(["sleep", "1000"], env=cluster.environment)
+        job = cluster.sbatch("exec sleep 1000")
+        cluster.until(lambda: any("sleep" in left.command for left in cluster.processes()))
+        cluster.run("scancel", job)
+        assert cluster.wait(job) == Ended("CANCELLED", 143)
+        assert cluster.processes() == []
+        cluster.sbatch("exec sleep 1000")
+        cluster.until(cluster.processes)
+    assert processes_of(cluster.base / "etc/slurm.conf") == []
+    assert shell.poll() is None
+    shell.kill()
+    shell.wait()
 
 
 @pytest.mark.skipif(why_not() is not None, reason=why_not() or "")

@@ -152,8 +152,7 @@ class _Lane:
     def _job(self, rose: Rose, run: Path) -> int:
         """One job from its submission to its end; the exit code of rose, -1 where it never got as far as rose."""
         cluster = self._cluster
-        script = f"""if [ -e r/plan.json ]; then exec {ROSE} resume r --output plain
-else rm -rf r; exec {ROSE} run campaign.yaml --run-dir r --output plain; fi"""
+        script = f"exec {ROSE} run campaign.yaml --run-dir r --resume-if-begun --output plain"
         job = cluster.sbatch(script, *self._jobs.options, "--requeue", folder=rose.folder)
         self.report.count("jobs")
         while self._ends and self._comes_to_a_moment(job, run):
