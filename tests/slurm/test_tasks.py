@@ -46,13 +46,14 @@ def test_srun_in_a_task_starts_the_ranks_of_the_task(slurm: Cluster, rose: Rose,
     assert "PMI" not in "".join(path.read_text() for path in (rose.folder / "run").rglob("training*.out"))
 
 
-def test_ranks_in_a_job_are_processes_of_rose_and_run_side_by_side(slurm: Cluster, rose: Rose) -> None:
+@pytest.mark.parametrize("where", ["sbatch", "salloc"])
+def test_ranks_in_a_job_are_processes_of_rose_and_run_side_by_side(slurm: Cluster, rose: Rose, where: str) -> None:
     """Two at a time: each waits for a file of the other. In a job of two nodes, MPICH 4.0 died of SIGFPE."""
     rose.script(
         """#!/bin/sh
         touch "../../../../met-$ROSE_LEARNER_INDEX-$PMI_RANK"
         until test -e "../../../../met-$((1 - ROSE_LEARNER_INDEX))-$PMI_RANK"; do sleep 0.1; done
-        squeue --steps --noheader --jobs=$SLURM_JOB_ID >steps-$PMI_RANK
+        squeue --steps --noheader --jobs=$SLURM_JOB_ID --format=%i >steps-$PMI_RANK
         """,
         "prog",
     )
@@ -64,10 +65,15 @@ def test_ranks_in_a_job_are_processes_of_rose_and_run_side_by_side(slurm: Cluste
         files: [prog]
         learners: 2
         """)
-    job = slurm.sbatch(f"exec {ROSE} run campaign.yaml --run-dir run", "-n4", "-N2", folder=rose.folder)
-    assert slurm.wait(job).code == 0, slurm.output(job)
-    steps = [path.read_text().split() for path in (rose.folder / "run").rglob("steps-*")]
-    assert [len(words) and words[0] for words in steps] == [f"{job}.batch"] * 4
+    command = f"{ROSE} run campaign.yaml --run-dir run"
+    if where == "sbatch":
+        job = slurm.sbatch(f"exec {command}", "-n4", "-N2", folder=rose.folder)
+        assert slurm.wait(job).code == 0, slurm.output(job)
+    else:
+        slurm.run("salloc", "-n4", "-N2", f"--chdir={rose.folder}", *command.split())
+    steps = {path.read_text().rpartition(".")[2].strip() for path in (rose.folder / "run").rglob("steps-*")}
+    assert steps <= {"batch", ""}, "the launchers have started none"
+    assert len(found(rose, "steps-*")) == 4
 
 
 # ---- the steps that it starts
