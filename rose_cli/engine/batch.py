@@ -107,6 +107,12 @@ _STARTED_HERE = {
 }
 """MPI launchers start all ranks as their own children, instead of asking the batch system for nodes and processes."""
 
+_AS_COUNTED = {
+    "OMPI_MCA_rmaps_base_oversubscribe": "1",
+    "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+}
+"""Rose has counted the cores: Open MPI would count those without hyperthreads, and refuse to start more ranks."""
+
 _NOT_BOUND = {
     "I_MPI_PIN": "off",
     "OMPI_MCA_hwloc_base_binding_policy": "none",
@@ -155,7 +161,7 @@ def described(environment: Mapping[str, str], resources: Resources, ranks: int, 
 
 def _launchers(environment: Mapping[str, str], *, alone: bool) -> Iterator[tuple[str, str]]:
     in_job = in_batch_job(environment)
-    for name, value in {**(_STARTED_HERE if in_job else {}), **({} if alone else _NOT_BOUND)}.items():
+    for name, value in {**_AS_COUNTED, **(_STARTED_HERE if in_job else {}), **({} if alone else _NOT_BOUND)}.items():
         if name not in environment:
             yield name, value
 

@@ -216,6 +216,11 @@ LAUNCHERS = {
     "PRTE_MCA_ras": "^slurm,pbs,lsf,gridengine,flux",
 }
 
+AS_COUNTED = {
+    "OMPI_MCA_rmaps_base_oversubscribe": "1",
+    "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+}
+
 NOT_BOUND = {
     "I_MPI_PIN": "off",
     "OMPI_MCA_hwloc_base_binding_policy": "none",
@@ -227,26 +232,26 @@ NOT_BOUND = {
 
 def of_launchers(environment: dict[str, str], cores: int, *, ranks: int = 2, engine: int = 8) -> dict[str, str]:
     found = TaskEnvironment(environment, engine).of(Resources(cores=cores), ranks)
-    return {name: value for name, value in found.items() if name in LAUNCHERS | NOT_BOUND}
+    return {name: value for name, value in found.items() if name in LAUNCHERS | AS_COUNTED | NOT_BOUND}
 
 
 @pytest.mark.parametrize("name", ["SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "FLUX_URI"])
 def test_in_a_job_launchers_start_ranks_as_their_own_children_and_unbound(name: str) -> None:
-    assert of_launchers({name: "7"}, 2) == {**LAUNCHERS, **NOT_BOUND}
+    assert of_launchers({name: "7"}, 2) == {**LAUNCHERS, **AS_COUNTED, **NOT_BOUND}
 
 
 def test_ranks_that_have_the_machine_to_themselves_may_be_bound() -> None:
-    assert of_launchers({"SLURM_JOB_ID": "7"}, 8) == LAUNCHERS
-    assert of_launchers({}, 8) == {}
+    assert of_launchers({"SLURM_JOB_ID": "7"}, 8) == {**LAUNCHERS, **AS_COUNTED}
+    assert of_launchers({}, 8) == AS_COUNTED
 
 
-def test_outside_of_a_job_ranks_are_only_not_bound() -> None:
-    assert of_launchers({}, 2) == NOT_BOUND
+def test_outside_of_a_job_ranks_are_only_not_bound_and_not_counted_again() -> None:
+    assert of_launchers({}, 2) == {**AS_COUNTED, **NOT_BOUND}
 
 
 def test_a_users_own_setting_of_a_launcher_stays() -> None:
     own = {"HYDRA_LAUNCHER": "ssh", "OMPI_MCA_plm": "rsh", "I_MPI_PIN": "on"}
-    assert of_launchers({"SLURM_JOB_ID": "7", **own}, 2) == {**LAUNCHERS, **NOT_BOUND, **own}
+    assert of_launchers({"SLURM_JOB_ID": "7", **own}, 2) == {**LAUNCHERS, **AS_COUNTED, **NOT_BOUND, **own}
 
 
 def test_tasks_without_ranks_are_told_nothing_of_launchers() -> None:
