@@ -283,6 +283,8 @@ def batch_job(environment: Mapping[str, str]) -> Section | None:
     from rose_cli.util.slurm_commands import run_slurm
 
     end = batch.read(run_slurm(batch.question, environment=environment))
+    if end is None and not batch.is_certain:
+        return None
     if batch.is_left_over(end):
         hint = "open a new terminal, or unset the variables of the job"
         return Section(_JOB, (Check("job", "warn", f"{batch.job} is ignored: {left_over_words(end)}", hint),))

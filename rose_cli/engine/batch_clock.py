@@ -42,7 +42,7 @@ class BatchClock:
     """How to learn when a job ends: `question` is the command to run, and `read` understands what it answers.
 
     `job` names the job for people, `is_inside` says whether this process is on a machine of the job. `known` is the
-    end as the variable SLURM_END tells it.
+    end as the variable SLURM_END tells it. If it is not `is_certain` that there is a job, no answer is no surprise.
     """
 
     job: str
@@ -50,6 +50,7 @@ class BatchClock:
     read: Callable[[Answer | None], KnownEnd | None] = lambda _: None
     is_inside: bool = True
     known: float | None = None
+    is_certain: bool = True
 
     def is_left_over(self, end: KnownEnd | None) -> bool:
         """Whether the job had ended before this session began, and its variables are left over in a terminal."""
@@ -101,10 +102,12 @@ _FLUX_UNLIMITED = (1 << 32) - 1
 
 
 def _flux(environment: Mapping[str, str]) -> BatchClock | None:
+    """A task of a job has its id; the script of `flux batch` runs in an instance that may be one, or a job's."""
     job_id = environment.get("FLUX_JOB_ID", "")
-    if not re.fullmatch(r"[\wƒ]{1,32}", job_id):
-        return None
-    return BatchClock(f"Flux job {job_id}", ("flux", "job", "timeleft"), _flux_end)
+    question = ("flux", "job", "timeleft")
+    if re.fullmatch(r"[\wƒ]{1,32}", job_id):
+        return BatchClock(f"Flux job {job_id}", question, _flux_end)
+    return BatchClock("the Flux job", question, _flux_end, is_certain=False) if environment.get("FLUX_URI") else None
 
 
 def _flux_end(answer: Answer | None) -> KnownEnd | None:

@@ -144,7 +144,7 @@ def deadline_of(
     return deadline
 
 
-_BATCH = ("SLURM_JOB_ID", "SLURM_JOBID", _END, "FLUX_JOB_ID", "LSB_JOBID")
+_BATCH = ("SLURM_JOB_ID", "SLURM_JOBID", _END, "FLUX_JOB_ID", "FLUX_URI", "LSB_JOBID")
 
 
 def known_batch_clock(environment: Mapping[str, str]) -> BatchClock | None:

@@ -82,8 +82,8 @@ class JobWatch:
 
     @property
     def _nothing_is_known(self) -> bool:
-        """Whether nothing ends the session in time."""
-        return self.end is None and not self._deadline.source
+        """Whether there is a job, and nothing that ends the session before it."""
+        return self._batch.is_certain and self.end is None and not self._deadline.source
 
     async def refresh(self) -> None:
         """Ask, unless the last answer is fresh."""

@@ -354,6 +354,15 @@ def test_flux_tells_the_seconds_that_are_left(cluster: Cluster, answer: str, lef
         assert deadline.source.startswith("the end of Flux job ƒ2WUQ (flux job timeleft: ")
 
 
+def test_an_instance_of_flux_may_be_a_job(cluster: Cluster) -> None:
+    cluster.environment = {"PATH": cluster.environment["PATH"], "FLUX_URI": "local:///tmp/flux/local"}
+    cluster.command("flux", "echo 3600")
+    assert cluster.run(nothing).source.startswith("the end of the Flux job (flux job timeleft: ")
+    cluster.command("flux", "echo 'flux-job: timeleft: not in a job' >&2; exit 1")
+    assert cluster.run(nothing).seconds_left == math.inf
+    assert cluster.said == []
+
+
 @pytest.mark.parametrize(
     ("answer", "left"), [("1:30 L", 5385.0), ("1:30 E", math.inf), ("-", math.inf), ("0:01:30 L", 75.0)]
 )

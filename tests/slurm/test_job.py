@@ -74,13 +74,20 @@ def test_slurm_tells_of_a_job_what_it_tells_its_script(slurm: Cluster) -> None:
     assert gone.state == "GONE"
 
 
-def test_a_controller_that_is_down_says_nothing(slurm: Cluster) -> None:
-    job = slurm.sbatch("sleep 1000")
+def test_a_controller_that_is_down_costs_nothing(slurm: Cluster, rose: Rose) -> None:
+    rose.write("{max_iter: 1, tasks: {s: {executable: 'true'}}, learners: 1}")
+    script = f"{waits_for('go')}; {ROSE} run campaign.yaml --run-dir r; echo $? >ended; exec sleep 1000"
+    job = slurm.sbatch(script, folder=rose.folder)
+    slurm.until((rose.folder / "started").exists)
     slurm.stop_controller()
     try:
         assert ask_job(str(job), environment=slurm.environment, timeout=1.0) is None
+        (rose.folder / "go").touch()
+        slurm.until((rose.folder / "ended").exists)
     finally:
         slurm.start_controller()
+    assert (rose.folder / "ended").read_text() == "0\n"
+    assert rose.events("r")[-1]["reason"] == "finished"
 
 
 ONE = "{max_iter: 1, tasks: {s: {executable: %s}}, learners: 4}"
