@@ -15,6 +15,7 @@ from rose_cli.util.text import counted, listed
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from rose_cli.engine.base import Capacity
     from rose_cli.engine.batch_clock import BatchClock, KnownEnd
     from rose_cli.engine.slurm_variables import SlurmJob
     from rose_cli.plan.model import CommandPlan, Plan
@@ -108,10 +109,17 @@ def end_words(batch: BatchClock, end: KnownEnd | None) -> str | None:
     return "no time limit" if math.isinf(end.at) else f"until {moment(end.at)} ({batch.source})"
 
 
-def start_line(environment: Mapping[str, str], batch: BatchClock, end: KnownEnd | None) -> str | None:
-    """The job that a session runs in, what it has there, and for how long; None if nothing is known of that."""
+def start_line(
+    environment: Mapping[str, str], capacity: Capacity, batch: BatchClock, end: KnownEnd | None
+) -> str | None:
+    """The job that a session runs in, what it has there, and for how long; None if nothing is known of that.
+
+    `capacity` is that of the engine; one of several machines says what it uses, and not what there is of this one.
+    """
     job = slurm_job(environment)
     parts = list(share_words(environment)) if job is not None and is_on_node(job) else []
+    if capacity.nodes:
+        parts = list(_words_of_nodes(capacity))
     until = end_words(batch, end)
     words = ", ".join([*parts, until] if until is not None else parts)
     return f"{place_words(job) if job is not None else batch.job}: {words}" if words else None
@@ -131,6 +139,15 @@ def left_over_words(end: KnownEnd | None) -> str:
     if end is None or not end.is_sure:
         return "Slurm does not know it any more"
     return f"it has ended ({end.ended})"
+
+
+def _words_of_nodes(capacity: Capacity) -> Iterator[str]:
+    """ "8 cores on 2 nodes, 4 GPUs" """
+    yield f"{counted(capacity.cores, 'core')} on {counted(len(capacity.nodes), 'node')}"
+    if capacity.memory_mb is not None:
+        yield f"{capacity.memory_mb / 1024:.1f} GB of memory"
+    if capacity.gpus:
+        yield counted(len(capacity.gpus), "GPU")
 
 
 def job_warnings(plan: Plan, environment: Mapping[str, str]) -> Iterator[str]:

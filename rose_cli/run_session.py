@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
-    from rose_cli.engine.base import Engine
+    from rose_cli.engine.base import Capacity, Engine
     from rose_cli.journal.codec import Record
     from rose_cli.journal.file import JournalFile
     from rose_cli.journal.state import RunState
@@ -263,14 +263,16 @@ async def _supervise(
         group.start_soon(_obey_requests, session, screen)
         group.start_soon(_check_lock, still_owned, engine)
         group.start_soon(_follow_shell, session, screen, BatchShell(setup.environment))
-        await _learn_of_the_job(setup, deadline, screen, group)
+        await _learn_of_the_job(setup, deadline, engine.capacity, screen, group)
         async with engine:
             result = await Supervisor(session, setup.left_out).supervise()
         group.cancel_scope.cancel()
     return result
 
 
-async def _learn_of_the_job(setup: SessionSetup, deadline: Deadline, screen: Screen, group: TaskGroup) -> None:
+async def _learn_of_the_job(
+    setup: SessionSetup, deadline: Deadline, capacity: Capacity, screen: Screen, group: TaskGroup
+) -> None:
     """Start to watch when the batch job ends, if there is one, and tell the user what is known of it."""
     batch = deadline.batch
     if batch is not None and batch.question:
@@ -281,7 +283,7 @@ async def _learn_of_the_job(setup: SessionSetup, deadline: Deadline, screen: Scr
         deadline.ask_with(watch.refresh)
         group.start_soon(watch.keep)
         await watch.first_answer()
-        line = start_line(setup.environment, batch, watch.end)
+        line = start_line(setup.environment, capacity, batch, watch.end)
         if line is not None and setup.output not in ("json", "quiet") and not batch.is_left_over(watch.end):
             screen.warn(line)
         for warning in start_warnings(setup.plan, setup.environment, batch, watch.end):

@@ -10,6 +10,7 @@ import pytest
 
 from rose_cli.allocation import job_warnings, refuse_copies, start_line, start_warnings
 from rose_cli.campaign_file import check_campaign
+from rose_cli.engine.base import Capacity, NodeCapacity
 from rose_cli.engine.batch_clock import KnownEnd, batch_clock
 from rose_cli.util.errors import UsageError
 from rose_cli.util.host import host_name
@@ -38,10 +39,10 @@ def plan(folder: Path, text: str = TASK % "'true'") -> Plan:
     return check_campaign(file, {"PATH": "/usr/bin:/bin"}).good_plan
 
 
-def line(environment: dict[str, str], end: KnownEnd | None) -> str | None:
+def line(environment: dict[str, str], end: KnownEnd | None, capacity: Capacity = Capacity(1)) -> str | None:  # noqa: B008
     batch = batch_clock(environment)
     assert batch is not None
-    return start_line(environment, batch, end)
+    return start_line(environment, capacity, batch, end)
 
 
 def test_the_start_says_what_the_job_gives_and_for_how_long() -> None:
@@ -66,6 +67,14 @@ def test_the_variable_is_named_where_slurm_does_not_answer() -> None:
 def test_elsewhere_nothing_of_this_machine_is_the_jobs() -> None:
     assert line(IN_SALLOC, None) is None
     assert line(IN_SALLOC, KnownEnd(math.inf)) == "Slurm job 4 on n1, n2: no time limit"
+
+
+def test_an_engine_of_several_nodes_says_what_it_uses_of_them() -> None:
+    nodes = (NodeCapacity("n1", 2, 0, 1024), NodeCapacity("n2", 2, 1, 1024))
+    capacity = Capacity(4, ("0",), 2048, nodes=nodes)
+    for environment, place in ((ON_NODES, "n1"), (IN_SALLOC, "n1, n2")):
+        said = line(environment, KnownEnd(math.inf), capacity)
+        assert said == f"Slurm job 4 on {place}: 4 cores on 2 nodes, 2.0 GB of memory, 1 GPU, no time limit"
 
 
 def warnings(folder: Path, environment: dict[str, str], end: KnownEnd | None, text: str = TASK % "'true'") -> list[str]:
