@@ -1,5 +1,7 @@
 """Pilots of radical.pilot over a real Slurm: as a job of their own, and in the nodes of the job that rose runs in.
 
+The description of the cluster and the engines are those of docs/from-laptop-to-cluster.md.
+
 Each start of a pilot takes 20 seconds on an idle machine, so each test has several purposes.
 """
 
@@ -12,9 +14,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from tests.conftest import PATIENCE, REPOSITORY, Rose, wait_until
 from tests.engine.conftest import require_pilot
+from tests.pages import blocks
 from tests.slurm.cluster import ROSE, Ended
 
 if TYPE_CHECKING:
@@ -25,37 +29,35 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.xdist_group("pilot over slurm")]
 
-RESOURCE = {
-    "slurm": {
-        "description": "a Slurm cluster",
-        "default_schema": "batch",
-        "schemas": {
-            "batch": {"job_manager_endpoint": "slurm://localhost/", "filesystem_endpoint": "file://localhost/"},
-            "interactive": {"job_manager_endpoint": "fork://localhost/", "filesystem_endpoint": "file://localhost/"},
-        },
-        "resource_manager": "SLURM",
-        "launch_methods": {"order": ["SRUN"], "SRUN": {}},
-        "agent_config": "default",
-        "agent_scheduler": "CONTINUOUS",
-        "agent_spawner": "POPEN",
-        "virtenv_mode": "local",
-        "rp_version": "installed",
-        "python_dist": "default",
-        "default_remote_workdir": "$HOME",
-        "cores_per_node": 2,
-        "gpus_per_node": 2,
-        "mem_per_node": 1000,
-    }
-}
+PAGE = "docs/from-laptop-to-cluster.md"
+
+NODE = {"cores_per_node": 2, "gpus_per_node": 2, "mem_per_node": 1000}
+"""A node of the tests, in radical.pilot's words."""
+
+
+def resource() -> dict[str, Any]:
+    """The description of a cluster that users copy from the page, with the nodes of the tests."""
+    (block,) = (block for block in blocks("json") if block.page == PAGE)
+    shown = json.loads(block.text)
+    assert NODE.keys() <= shown["slurm"].keys()
+    return {"slurm": {**shown["slurm"], **NODE}}
+
+
+def engine(words: str) -> dict[str, Any]:
+    """The engine on the page in which that occurs."""
+    shown = [yaml.safe_load(block.text) for block in blocks("yaml part") if block.page == PAGE and words in block.text]
+    (found,) = (part["engine"] for part in shown if part["engine"].get("resource") == "mycluster.slurm")
+    return {**found, "runtime": 20, "grace": 1}
+
 
 CAMPAIGN = """\
-    engine: {{kind: radical.pilot, resource: lab.slurm, nodes: 2, runtime: 20, grace: 1, restarts: 1{more}}}
+    engine: {engine}
     tasks:
       simulation: {{executable: ./sample.sh, ranks: 2, gpus_per_rank: 1}}
       training: {{executable: ./train.sh, cores_per_rank: 2}}
     stop: {{metric: mse, threshold: 0.5, executable: ./value.sh}}
     learners: [{{name: a}}, {{name: b, seed: 7}}]
-    max_iter: {max_iter}
+    max_iter: 3
 """
 SAMPLE = """\
     #!/bin/sh
@@ -79,12 +81,12 @@ def campaign(slurm: Cluster, tmp_path: Path) -> Callable[..., Rose]:
     require_pilot()
     configs = tmp_path / "home/.radical/pilot/configs"
     configs.mkdir(parents=True)
-    (configs / "resource_lab.json").write_text(json.dumps(RESOURCE))
+    (configs / "resource_mycluster.json").write_text(json.dumps(resource()))
     (tmp_path / "c").mkdir()
 
-    def write(max_iter: int = 3, more: str = "") -> Rose:
+    def write(words: str = "restarts: 1") -> Rose:
         rose = Rose(tmp_path / "c")
-        rose.write(CAMPAIGN.format(max_iter=max_iter, more=more))
+        rose.write(CAMPAIGN.format(engine=json.dumps(engine(words))))
         for text, name in ((SAMPLE, "sample.sh"), (TRAIN, "train.sh"), (VALUE, "value.sh")):
             rose.script(text, name)
         return rose
@@ -162,13 +164,15 @@ def test_a_pilot_that_slurm_ends_is_replaced_and_every_rank_has_its_own_gpu(
     for workspace in rose.folder.glob("r/learners/*/workspace"):
         for iteration in range(3):
             ranks = [(workspace / f"gpus.{iteration}.{rank}").read_text().split() for rank in (0, 1)]
-            assert [gpu for _, gpu in ranks] == ["0", "1"]
+            assert all(gpu in ("0", "1") for _, gpu in ranks)
+            assert ranks[0] != ranks[1], "each has its own, on whatever node"
             assert (workspace / f"trained.{iteration}").read_text() == "<>\n", "it has requested none"
             nodes |= {node for node, _ in ranks}
     assert nodes == {"n1", "n2"}
     assert pilots(slurm) == []
     assert list(rose.folder.glob("r/engine/*/pilot.json")) == []
-    called = rose("run", "campaign.yaml", "--run-dir", "local", "--engine", "local")
+    rose.write(CAMPAIGN.format(engine="{kind: local, gpus: 2}"), "local.yaml")
+    called = rose("run", "local.yaml", "--run-dir", "local")
     assert called.code == 0, called.err
     assert histories(rose, "r") == histories(rose, "local")
 
@@ -192,7 +196,7 @@ def test_a_pilot_in_the_queue_is_named_and_goes_with_rose(slurm: Cluster, campai
 
 def test_a_pilot_in_the_two_nodes_of_a_job_of_the_user(slurm: Cluster, campaign: Callable[..., Rose]) -> None:
     """The first job is cancelled, and ends in order; the second one resumes the run, and uses both nodes."""
-    rose = campaign(more=", access_schema: interactive")
+    rose = campaign("access_schema: interactive")
     script = f"exec {ROSE} run campaign.yaml --run-dir r --resume-if-begun"
     variables = environment(slurm, rose)
     first = slurm.sbatch(script, "-N2", "--gres=gpu:2", folder=rose.folder, **variables)
@@ -204,6 +208,6 @@ def test_a_pilot_in_the_two_nodes_of_a_job_of_the_user(slurm: Cluster, campaign:
     (rose.folder / "go").touch()
     second = slurm.sbatch(script, "-N2", "--gres=gpu:2", folder=rose.folder, **variables)
     assert slurm.wait(second) == Ended("COMPLETED", 0), slurm.output(second)
-    found = [path.read_text() for path in rose.folder.glob("r/learners/*/workspace/gpus.*")]
-    assert sorted(set(found)) == ["n1 0\n", "n1 1\n", "n2 0\n", "n2 1\n"]
+    found = {path.read_text() for path in rose.folder.glob("r/learners/*/workspace/gpus.1.*")}
+    assert found == {"n1 0\n", "n1 1\n", "n2 0\n", "n2 1\n"}
     assert list(rose.folder.glob("r/engine/*/pilot.json")) == []

@@ -1,0 +1,90 @@
+"""docs/from-laptop-to-cluster.md: its job scripts are submitted as they stand, with campaigns as they are shown there.
+
+Only the size of a job is changed, on the command line of `sbatch`: nodes of the tests have two cores.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.pages import blocks
+from tests.slurm.cluster import Ended
+
+if TYPE_CHECKING:
+    from tests.conftest import Rose
+    from tests.slurm.cluster import Cluster
+
+PAGE = "docs/from-laptop-to-cluster.md"
+
+SIZE = ("--time=10",)
+
+CAMPAIGN = """\
+    engine: {grace: 1}
+    max_iter: 3
+    tasks: {s: {executable: "sh -c 'sleep 0.5; echo $ROSE_ITERATION.$ROSE_SEED.$SLURMD_NODENAME >>done'"}}
+    learners: 4
+"""
+
+
+def script_with(text: str) -> str:
+    """The job script of the page in which that occurs."""
+    (found,) = (block.text for block in blocks("text") if block.page == PAGE and text in block.text)
+    return found
+
+
+def submit(slurm: Cluster, rose: Rose, script: str, *options: str) -> int:
+    """As a user whose environment is activated would."""
+    path = f"{rose.folder}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return slurm.sbatch(script, *SIZE, *options, folder=rose.folder, PATH=path)
+
+
+def done(rose: Rose, run: str = "run") -> list[list[str]]:
+    """What each learner has written: iteration, seed and node of every task."""
+    paths = sorted(rose.folder.glob(f"{run}/learners/*/workspace/done"))
+    return [path.read_text().split() for path in paths]
+
+
+def finished(rose: Rose, count: int) -> bool:
+    journal = rose.folder / "run/journal.jsonl"
+    return journal.exists() and journal.read_text().count('"iteration_finished"') >= count
+
+
+def assert_once(rose: Rose, run: str = "run") -> None:
+    assert [[entry.split(".")[0] for entry in entries] for entries in done(rose, run)] == [["0", "1", "2"]] * 4
+
+
+def test_one_node(slurm: Cluster, rose: Rose) -> None:
+    """A requeue, a job that is cancelled, the next job, and one job more; the results are those of the laptop."""
+    rose.write(CAMPAIGN)
+    script = script_with("--nodes=1")
+    first = submit(slurm, rose, script)
+    slurm.until(lambda: finished(rose, 2))
+    slurm.run("scontrol", "requeue", first)
+    slurm.until(lambda: finished(rose, 6))
+    slurm.run("scancel", first)
+    assert slurm.wait(first) == Ended("CANCELLED", 143), slurm.output(first)
+    second = submit(slurm, rose, script)
+    assert slurm.wait(second) == Ended("COMPLETED", 0), slurm.output(second)
+    third = submit(slurm, rose, script)
+    assert slurm.wait(third) == Ended("COMPLETED", 0)
+    assert "has ended already" in slurm.output(third)
+    assert rose.status("run")["status"] == "done"
+    assert len([event for event in rose.events("run") if event["event"] == "session_started"]) == 3
+    assert_once(rose)
+
+
+def test_an_array(slurm: Cluster, rose: Rose) -> None:
+    rose.write(CAMPAIGN)
+    job = submit(slurm, rose, script_with("--array=0-3"))
+    slurm.until(lambda: not slurm.run("squeue", "--noheader", f"--jobs={job}", check=False))
+    runs = [f"rose-runs/seed-{number}" for number in range(4)]
+    for run in runs:
+        assert rose.status(run)["status"] == "done"
+        assert_once(rose, run)
+    seeds = {entry.split(".")[1] for run in runs for entries in done(rose, run) for entry in entries}
+    assert len(seeds) == 16, "one for each learner of each run"
+    assert sorted(re.findall(r"seed-\d", rose("list").out)) == [f"seed-{number}" for number in range(4)]
