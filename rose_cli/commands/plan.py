@@ -18,6 +18,7 @@ from rose_cli.campaign_file import (
     smoke_settings,
     task_environment,
 )
+from rose_cli.engine.batch import described, in_batch_job
 from rose_cli.engines import engine_capacity
 from rose_cli.find_runs import find_run
 from rose_cli.integrity import altered, altered_lines
@@ -88,6 +89,7 @@ def _lines(plan: Plan, wanted: Sequence[range], options: PlanOptions, environmen
     if wanted or options.full:
         yield from full_lines(plan, wanted, collapse=not options.full)
         yield from details(plan, None, environment)
+        yield from _variables_in_job(plan, environment)
         return
     found = overview(plan)
     width = line_width(sys.stdout)
@@ -95,6 +97,25 @@ def _lines(plan: Plan, wanted: Sequence[range], options: PlanOptions, environmen
     yield from details(plan, found, environment, width)
     yield ""
     yield "full commands: `--iteration 0-3` shows those of some iterations, `--full` all"
+
+
+def _variables_in_job(plan: Plan, environment: Mapping[str, str]) -> Iterator[str]:
+    """The variables by which tasks of the local engine learn in a batch job what they are."""
+    if plan.engine.kind != "local" or not in_batch_job(environment):
+        return
+    cores = engine_capacity(plan, environment).cores
+    found: dict[tuple[str, ...], dict[str, None]] = {}
+    for learner in plan.learners:
+        for step in learner.all_steps:
+            for command in step.commands:
+                alone = command.resources.cores >= cores
+                variables = described(environment, command.resources, command.ranks, alone=alone)
+                lines = (f"{name}={text}" for name, text in variables.items() if name not in command.environment)
+                found.setdefault(tuple(lines), {})[step.task] = None
+    for variables_shown, tasks in found.items():
+        if variables_shown:
+            yield from ("", f"in this batch job, rose sets for {', '.join(tasks)}:")
+            yield from (f"  {line}" for line in variables_shown)
 
 
 def _capacity(plan: Plan, environment: Mapping[str, str]) -> Capacity | None:

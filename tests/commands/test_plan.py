@@ -134,3 +134,24 @@ def test_warnings_that_a_setting_causes_are_shown_with_the_plan(rose: Rose) -> N
 def test_a_plan_says_how_to_see_the_rest_of_it(campaign: Rose) -> None:
     last = campaign("plan", "campaign.yaml").out.splitlines()[-1]
     assert last == "full commands: `--iteration 0-3` shows those of some iterations, `--full` all"
+
+
+def test_in_a_batch_job_the_variables_that_describe_tasks_are_shown(rose: Rose) -> None:
+    rose.write("""
+        name: c
+        max_iter: 1
+        engine: {kind: local, cores: 2}
+        env: {LSB_DJOB_NUMPROC: 3}
+        tasks: {simulation: {executable: "true", cores_per_rank: 2}, training: {executable: "true"}}
+        learners: 1
+        """)
+    job = {"PBS_JOBID": "7.head", "NCPUS": "16", "LSB_JOBID": "7", "LSB_DJOB_NUMPROC": "16"}
+    shown = rose("plan", "campaign.yaml", "--full", **job).out
+    assert shown.endswith("""
+in this batch job, rose sets for simulation:
+  NCPUS=2
+
+in this batch job, rose sets for training:
+  NCPUS=1
+""")
+    assert "NCPUS" not in rose("plan", "campaign.yaml", "--full").out
