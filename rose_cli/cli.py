@@ -17,13 +17,14 @@ import typer
 
 from rose_cli import COMMAND_NAMES, __version__, options
 from rose_cli.options import INSPECT, MACHINE, RECOVER, RUN
-from rose_cli.parser import AFTER_DASHES, Command, CommandBeforeDashes, Group, only_called
+from rose_cli.parser import AFTER_DASHES, Command, CommandBeforeDashes, CommandWithSynonyms, Group, only_called
 from rose_cli.util.errors import CampaignError, ExitCode, RoseError, RunDirectoryError, ShortageError, UsageError
 from rose_cli.util.shortage import shortage
 from rose_cli.util.signals import StopRequested, exit_on_signal, raised_stop
 from rose_cli.util.streams import discard_output, escape_unencodable, replace_closed_streams
 
 if TYPE_CHECKING:
+    from rose_cli.campaign_file import Setting
     from rose_cli.commands.run import RunOptions
 
 app = typer.Typer(
@@ -113,13 +114,7 @@ def run(
     output: options.Output = "auto",
 ) -> None:
     """Run a campaign."""
-    from rose_cli.campaign_file import Setting, parse_setting
-
-    given = [parse_setting(text) for text in settings or ()]
-    if engine is not None:
-        given.insert(0, Setting(("engine",), engine, f"--engine {engine}"))  # so that `--set engine.…` overrides it
-    if max_iter is not None:
-        given.append(Setting(("max_iter",), max_iter, f"--max-iter {max_iter}"))
+    given = _settings(settings, engine, max_iter)
     if smoke and (run_dir is not None or require_criterion or resume_if_begun):
         last = "--resume-if-begun" if resume_if_begun else "--require-criterion"
         raise UsageError(f"--smoke cannot be combined with --run-dir or {last}", "remove them")
@@ -154,6 +149,53 @@ def _dry_run(file: Path, wanted: RunOptions, resume_if_begun: bool, smoke: bool)
     from rose_cli.commands.plan import PlanOptions, show_plan
 
     return show_plan(str(file), PlanOptions(wanted.settings, wanted.learners, smoke=smoke))
+
+
+@app.command(cls=CommandWithSynonyms, rich_help_panel=RUN)
+def submit(
+    file: options.FileOrRun,
+    time: options.JobTime = None,
+    nodes: options.JobNodes = None,
+    cores: options.JobCores = None,
+    gpus: options.JobGpus = None,
+    memory: options.JobMemory = None,
+    queue: options.JobQueue = None,
+    project: options.JobProject = None,
+    reservation: options.JobReservation = None,
+    constraint: options.JobConstraint = None,
+    attribute: options.JobAttributes = None,
+    job_name: options.JobName = None,
+    batch_system: options.BatchSystem = "auto",
+    jobs: options.MostJobs = None,
+    core_hours: options.CoreHours = None,
+    in_advance: options.InAdvance = False,
+    engine: options.Engine = None,
+    max_iter: options.MaxIter = None,
+    learner: options.Learners = None,
+    run_dir: options.RunDir = None,
+    settings: options.Settings = None,
+    dry_run: options.DryRunOfSubmit = False,
+    trust: options.TrustToSubmit = False,
+    submit_format: options.TextOrJson = "text",
+) -> None:
+    """Run a campaign in jobs of a batch system, one after the other, until it has finished."""
+    from rose_cli.batch.request import RequestOptions
+    from rose_cli.commands.submit import SubmitOptions
+    from rose_cli.commands.submit import submit as command
+
+    request = RequestOptions(
+        time, nodes, cores, gpus, memory, queue, project, reservation, constraint, tuple(attribute or ())
+    )
+    given = _settings(settings, engine, max_iter)
+    raise typer.Exit(
+        command(
+            file,
+            SubmitOptions(
+                request, batch_system, given, learner or (), run_dir, job_name, jobs, core_hours, in_advance, dry_run,
+                trust, submit_format,
+            ),
+        )
+    )  # fmt: skip
 
 
 @app.command(cls=Command, rich_help_panel=RUN)
@@ -337,6 +379,18 @@ def doctor(pilot: options.Pilot = False, doctor_format: options.TextOrJson = "te
     raise typer.Exit(command(doctor_format, with_pilot=pilot))
 
 
+def _settings(settings: list[str] | None, engine: str | None, max_iter: str | None) -> list[Setting]:
+    """What the command line overrides in the campaign file."""
+    from rose_cli.campaign_file import Setting, parse_setting
+
+    given = [parse_setting(text) for text in settings or ()]
+    if engine is not None:
+        given.insert(0, Setting(("engine",), engine, f"--engine {engine}"))  # so that `--set engine.…` overrides it
+    if max_iter is not None:
+        given.append(Setting(("max_iter",), max_iter, f"--max-iter {max_iter}"))
+    return given
+
+
 def main() -> NoReturn:
     """The `rose` command."""
     name = _name_used()
@@ -436,7 +490,8 @@ def _parsed_and_run() -> int:
 def _report_diagnostics(error: CampaignError) -> ExitCode:
     from rose_cli.view.diagnostics import print_diagnostics
 
-    name = error.diagnostics[0].file if error.diagnostics else "campaign file"
+    files = [each.file for each in error.diagnostics]
+    name = next((file for file in files if not file.startswith("--")), next(iter(files), "campaign file"))
     print_diagnostics(error.diagnostics, error.text or "", name, sys.stderr)
     return error.exit_code
 

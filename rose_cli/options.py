@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 RUN, INSPECT, RECOVER, MACHINE = "Run", "Inspect", "Recover", "Machine"
 """The panels of commands in the help."""
 
+_JOB, _MORE_JOBS = "What each job requests", "The jobs"
+
 _CHANGE, _TRY, _WHAT, _OVERRIDE = "Change the campaign", "Try it first", "What to resume", "Override a safeguard"
 _DELETE, _WHICH = "What to delete (default: what no resume needs)", "Which runs, by a rule instead of names"
 _RESULTS = "Compare learners"
@@ -189,6 +191,77 @@ Smoke = Annotated[
 PlanOfSmoke = Annotated[bool, typer.Option("--smoke", help="Show the plan of `rose run --smoke`.")]
 RequireCriterion = Annotated[
     bool, typer.Option("--require-criterion", help="Exit with code 1 unless every learner meets its criterion.")
+]
+
+# --- to submit ------------------------------------------------------------------------------------------------------
+
+
+def _job(*names: str, metavar: str, help: str, panel: str = _JOB, **more: Any) -> Any:  # noqa: A002, ANN401
+    return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=panel, **more)
+
+
+JobTime = Annotated[
+    Optional[str], _job("--time", metavar="TIME", help="Time limit: 4:00:00, 4h, 1-12:00:00, or minutes.")
+]
+JobNodes = Annotated[Optional[int], _job("--nodes", metavar="N", min=1, help="Nodes. Default: 1.")]
+JobCores = Annotated[
+    Optional[int],
+    _job("--cores", metavar="N", min=1, help="Cores of each node. Default: whole nodes."),
+]
+JobGpus = Annotated[Optional[int], _job("--gpus", metavar="N", min=0, help="GPUs of each node.")]
+JobMemory = Annotated[
+    Optional[str], _job("--memory", metavar="SIZE", help="Memory of each node: 64G, or megabytes; also --mem.")
+]
+JobQueue = Annotated[Optional[str], _job("--queue", metavar="NAME", help="Queue; also --partition.")]
+JobProject = Annotated[Optional[str], _job("--project", metavar="NAME", help="Project to charge; also --account.")]
+JobReservation = Annotated[Optional[str], _job("--reservation", metavar="NAME", help="Reservation to use.")]
+JobConstraint = Annotated[
+    Optional[str], _job("--constraint", metavar="LIST", help="Features that nodes must have (Slurm).")
+]
+JobAttributes = Annotated[
+    Optional[list[str]],
+    _job(
+        "--attribute",
+        metavar="SYSTEM.NAME=VALUE",
+        help="Another option of the batch system: slurm.qos=debug (repeatable).",
+    ),
+]
+JobName = Annotated[
+    Optional[str],
+    _job("--job-name", metavar="NAME", help="Begin of the name of the jobs.", panel=_MORE_JOBS),
+]
+BatchSystem = Annotated[
+    str,
+    _job(
+        "--batch-system",
+        metavar="NAME",
+        help="slurm, pbs, pbs_classic, lsf or flux; auto: the one whose commands are found.",
+        panel=_MORE_JOBS,
+    ),
+]
+MostJobs = Annotated[
+    Optional[int],
+    _job("--jobs", metavar="N", min=1, help="At most N jobs, one after the other. Default: 10.", panel=_MORE_JOBS),
+]
+CoreHours = Annotated[
+    Optional[float],
+    _job("--core-hours", metavar="H", min=0, help="At most H core-hours in all jobs.", panel=_MORE_JOBS),
+]
+InAdvance = Annotated[
+    bool,
+    typer.Option(
+        "--in-advance",
+        help="Submit all N jobs now, for a cluster whose nodes may not submit jobs.",
+        rich_help_panel=_MORE_JOBS,
+    ),
+]
+DryRunOfSubmit = Annotated[
+    bool,
+    typer.Option("--dry-run", "-n", help="Print the script of the jobs and submit nothing.", rich_help_panel=_TRY),
+]
+TrustToSubmit = Annotated[
+    bool,
+    typer.Option("--trust", help="Submit RUN even if other users own it or can modify it."),
 ]
 
 # --- output ----------------------------------------------------------------------------------------------------------

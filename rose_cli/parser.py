@@ -13,7 +13,7 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, get_args, get_origin
 
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
@@ -63,6 +63,25 @@ class CommandBeforeDashes(Command):
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ANN401
         return [*super().collect_usage_pieces(ctx), "[-- COMMAND...]"]
+
+
+class CommandWithSynonyms(Command):
+    """A command that also knows options by the names that batch systems have for them."""
+
+    _SYNONYMS: ClassVar = {
+        "--partition": "--queue",
+        "--account": "--project",
+        "--cores-per-node": "--cores",
+        "--gpus-per-node": "--gpus",
+        "--mem": "--memory",
+    }
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401
+        parts = [word.partition("=") for word in args]
+        parsed: list[str] = super().parse_args(
+            ctx, ["".join((self._SYNONYMS.get(name, name), *value)) for name, *value in parts]
+        )
+        return parsed
 
 
 def _prepared(params: list[Any]) -> list[Any]:

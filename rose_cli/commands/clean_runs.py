@@ -49,7 +49,7 @@ STATUSES = ("finished", "done", "failed", "interrupted", "lost", "pending")
 _AGE = re.compile(r"([0-9]+(?:\.[0-9]+)?) *([mhdw])[a-z]*")
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
-_OWN_ENTRIES = ("plan.json", "journal.jsonl", "campaign.yaml", LOCK_NAME, "engine", "requests", "learners")
+_OWN_ENTRIES = ("plan.json", "journal.jsonl", "campaign.yaml", LOCK_NAME, "engine", "requests", "jobs", "learners")
 
 
 @dataclass(frozen=True)
@@ -147,6 +147,19 @@ def refuse_running(directory: RunDirectory) -> None:
         raise RunDirectoryError(
             f"the run {name_of(directory)} is running", f"wait for it, or stop it with `rose stop {name}`"
         )
+    if directory.jobs.is_dir():
+        _refuse_queued(directory)
+
+
+def _refuse_queued(directory: RunDirectory) -> None:
+    """Raises RunDirectoryError while jobs of a batch system wait, or may wait, to continue the run."""
+    from rose_cli.view.jobs import jobs_of
+
+    jobs, queue = jobs_of(directory)
+    if queue or (queue is None and jobs.ended is None):
+        name = shlex.quote(short_path(directory.path))
+        are = f"has {counted(len(queue), 'job')} in the queue" if queue else "may have jobs in the queue"
+        raise RunDirectoryError(f"the run {name_of(directory)} {are}", f"cancel them with `rose stop {name}`")
 
 
 def _selected(places: Sequence[str], rule: RunRule) -> list[RunDirectory]:

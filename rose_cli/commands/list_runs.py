@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 def list_runs(folder: Path, list_format: Literal["text", "json"], *, sizes: bool = False) -> ExitCode:
     """`sizes`: also count the bytes on the disk, which takes a while for runs of many files."""
     campaigns: dict[str, list[RunSettings]] = {}
-    runs = [_listed(directory, campaigns, sizes=sizes) for directory in runs_of(folder)]
+    found = list(runs_of(folder))
+    jobs = _jobs(found)
+    runs = [replace(_listed(each, campaigns, sizes=sizes), jobs=jobs.get(each.path.name)) for each in found]
     runs = _compared(runs, campaigns)
     runs += [_hidden(path, why) for path, why in hidden_runs(folder)]
     if list_format == "json":
@@ -42,6 +44,16 @@ def list_runs(folder: Path, list_format: Literal["text", "json"], *, sizes: bool
     else:
         print_runs(runs, folder)
     return ExitCode.OK
+
+
+def _jobs(runs: Sequence[RunDirectory]) -> dict[str, dict[str, Any] | None]:
+    """The jobs of a batch system that continue each run, for those that were submitted."""
+    submitted = [directory for directory in runs if directory.jobs.is_dir()]
+    if not submitted:
+        return {}
+    from rose_cli.view.jobs import all_jobs, jobs_object
+
+    return {directory.path.name: jobs_object(*jobs) for directory, jobs in all_jobs(submitted)}
 
 
 def _object(run: ListedRun) -> dict[str, Any]:

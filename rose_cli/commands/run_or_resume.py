@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from rose_cli.allocation import refuse_copies
 from rose_cli.campaign_file import recorded_settings, task_environment
+from rose_cli.commands.in_job import in_job
 from rose_cli.commands.resume import ResumeOptions, preview, resume_locked
 from rose_cli.commands.run import checked_plan
 from rose_cli.find_runs import latest_of, name_of
@@ -47,6 +48,8 @@ def run_or_resume(file: Path, options: RunOptions) -> ExitCode:
     refuse_copies(task_environment())
     with ExitStack() as stack:
         wanted = options.run_directory
+        if wanted is not None and RunDirectory.at(wanted).jobs.is_dir():
+            stack.enter_context(in_job(wanted))
         directory = latest_of(file) if wanted is None else RunDirectory.at(wanted)
         if directory is None or not is_run(directory.path):
             started = _start(file, options, stack)

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from rose_cli.find_runs import find_run
-from rose_cli.journal.state import LearnerState, learner_status
+from rose_cli.journal.state import LearnerState, can_resume, learner_status
 from rose_cli.loop.criterion import best_iteration, best_value
 from rose_cli.loop.preloads import modules_by_task
 from rose_cli.loop.usage import core_seconds, learner_use
@@ -41,9 +41,10 @@ def status(argument: str | None, status_format: StatusFormat) -> ExitCode:
     info = read_run(find_run(argument, announce=False), cached=True)
     lost = lost_of(info)  # looks at the workspace of every learner
     if status_format == "json":
-        write_json(status_object(info, lost))
+        write_json({**status_object(info, lost), "jobs": _jobs_object(info)})
     else:
-        print_status(info.plan, info.state, alive=info.alive, directory=info.directory, own=_can_continue(info, lost))
+        own = _can_continue(info, lost)
+        print_status(info.plan, info.state, alive=info.alive, directory=info.directory, own=own, jobs=_job_lines(info))
     notice_ownership(info.doubt)
     where = RunLocation(info.directory, info.plan, info.state)
     for line in [where.lost_campaign] if where.lost_campaign else where.lines():
@@ -53,6 +54,25 @@ def status(argument: str | None, status_format: StatusFormat) -> ExitCode:
     if info.damage is not None:
         complain(f"the journal is damaged, and the output incomplete: {info.damage.message}", info.damage.hint)
     return ExitCode.OK
+
+
+def _job_lines(info: RunInfo) -> tuple[list[str], bool]:
+    """Lines about the jobs that continue the run, and whether one of them waits or runs."""
+    if not info.directory.jobs.is_dir():
+        return [], False
+    from rose_cli.view.jobs import job_lines, jobs_of
+
+    jobs, queue = jobs_of(info.directory)
+    return list(job_lines(info.directory, jobs, queue, is_over=not can_resume(info.state))), bool(queue)
+
+
+def _jobs_object(info: RunInfo) -> dict[str, Any] | None:
+    """The jobs of a batch system that continue the run; None if it has none."""
+    if not info.directory.jobs.is_dir():
+        return None
+    from rose_cli.view.jobs import jobs_object, jobs_of
+
+    return jobs_object(*jobs_of(info.directory))
 
 
 def _can_continue(info: RunInfo, lost: Mapping[str, str]) -> bool:

@@ -13,8 +13,8 @@ from rose_cli.runs.listing import running_runs
 from rose_cli.runs.stop_requests import StopRequest, send_request, withdraw_request
 from rose_cli.util.errors import ExitCode, RunDirectoryError, check_known
 from rose_cli.util.ownership import restrict_umask
-from rose_cli.util.text import listed
-from rose_cli.view.console import notice
+from rose_cli.util.text import counted, listed
+from rose_cli.view.console import complain, notice
 from rose_cli.view.progress import status_words
 from rose_cli.view.wording import short_path
 
@@ -29,6 +29,11 @@ def stop(argument: str | None, learner: str | None, *, trust: bool) -> ExitCode:
     """Return once it has stopped; if it takes more than a minute, say so and return anyway."""
     restrict_umask()
     info = read_run(find_own_run(argument, "stop", trust=trust))
+    if learner is None and info.directory.jobs.is_dir():
+        rest = _without_jobs(info)
+        if rest is None:
+            return ExitCode.OK
+        info = rest
     if not info.alive:
         message = f"'{short_path(info.directory.path)}' is not running (status: {status_words(info.status)})"
         raise RunDirectoryError(message, _hint(info))
@@ -51,6 +56,39 @@ def stop(argument: str | None, learner: str | None, *, trust: bool) -> ExitCode:
     if is_done:
         withdraw_request(path)
     return ExitCode.OK
+
+
+def _without_jobs(info: RunInfo) -> RunInfo | None:
+    """The run, after its jobs that wait were cancelled; None if that was all, since none of them runs.
+
+    A job that starts at this moment finds that none is to work on the run any more. One that has just started is
+    awaited, until its session can be asked to stop.
+    """
+    from rose_cli.batch.chain import end
+    from rose_cli.batch.records import JobFiles
+    from rose_cli.view.jobs import jobs_of
+
+    jobs, queue = jobs_of(info.directory)
+    if jobs.submission is None or jobs.is_over:
+        return info
+    if queue is None:
+        message = "the batch system cannot be asked for the jobs of this run: those that wait are not cancelled"
+        complain(message, "try again; a job that starts finds that the run was stopped, and ends")
+    cancelled = end(JobFiles(info.directory.jobs), "stopped")
+    if cancelled:
+        notice(f"cancelled {counted(len(cancelled), 'job')} that waited: {listed(cancelled, MOST_SHOWN)}")
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not info.alive and _has_begun(info) and time.monotonic() < until:
+        time.sleep(POLL_SECONDS)
+        info = read_run(info.directory)
+    return info if info.alive or not (cancelled or jobs.ended is None) else None
+
+
+def _has_begun(info: RunInfo) -> bool:
+    """Whether a job of the run runs, though its session has not begun yet."""
+    from rose_cli.view.jobs import jobs_of
+
+    return any(not job.waits for job in jobs_of(info.directory)[1] or ())
 
 
 def _hint(info: RunInfo) -> str:

@@ -71,13 +71,17 @@ class RunDirectory:
         return self.path / "requests"
 
     @property
+    def jobs(self) -> Path:
+        return self.path / "jobs"
+
+    @property
     def doubt(self) -> OwnershipProblem | None:
         """Why the run may not be the user's own: anyone who can write here can run anything as this user.
 
         `doubt_inside` covers what is deeper inside.
         """
         files = (self.plan, self.journal, self.campaign_copy, self.lock)
-        folders = (self.path.resolve(), self.engine, self.requests, self.learners)
+        folders = (self.path.resolve(), self.engine, self.requests, self.jobs, self.learners)
         place = (look(self.path) for look in (foreign_link_problem, doubt_about_place))
         return next(filter(None, chain(place, map(ownership_problem, (*folders, *files)))), None)
 
@@ -289,7 +293,7 @@ def doubt_about_place(run: Path) -> OwnershipProblem | None:
 
 def refuse_links(directory: RunDirectory, learners: Iterable[str]) -> None:
     """Refuse symbolic links where rose creates none: whoever planted one wants rose to write elsewhere."""
-    own = [directory.engine, directory.requests, directory.learners]
+    own = [directory.engine, directory.requests, directory.jobs, directory.learners]
     for learner in learners:
         own += [directory.learner(learner), directory.workspace(learner)]
         own += [directory.snapshots(learner), directory.all_logs(learner)]

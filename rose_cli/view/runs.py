@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from dataclasses import field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 
@@ -47,7 +47,8 @@ class ListedRun:
     """A line of `rose list`. `note`: why the run cannot be read; `untrusted`: why it is not only the user's own.
 
     `counts`: how many learners are done, failed, …; `differs`: the settings that other runs of the same campaign have
-    with another value. `size`: bytes on the disk, if they were counted.
+    with another value. `size`: bytes on the disk, if they were counted. `jobs`: those of a batch system that continue
+    it, as in JSON.
     """
 
     name: str
@@ -67,6 +68,13 @@ class ListedRun:
     elapsed_seconds: float | None = None
     size: int | None = None
     differs: Mapping[str, str] = field(default_factory=dict)
+    jobs: Mapping[str, Any] | None = None
+
+    @property
+    def status_text(self) -> str:
+        """Its status; *queued* while it waits for a job of a batch system."""
+        is_queued = self.jobs is not None and self.jobs["queue"] and self.status in ("pending", "interrupted", "lost")
+        return "queued" if is_queued else status_words(self.status)
 
 
 def best_of(plan: Plan, state: RunState) -> BestValue | None:
@@ -192,7 +200,7 @@ _TEXTS: dict[str, Callable[[ListedRun], str]] = {
     "mark": lambda run: run.sign[0],
     "run": lambda run: safe(run.name),
     "campaign": lambda run: safe(run.campaign),
-    "status": lambda run: status_words(run.status),
+    "status": lambda run: run.status_text,
     "learners": lambda run: ", ".join(f"{count} {group}" for group, count in run.counts.items()),
     "best": lambda run: "" if run.best is None else _best_text(run.best),
     "elapsed": lambda run: "" if run.elapsed_seconds is None else duration(run.elapsed_seconds),

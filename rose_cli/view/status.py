@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from rich.console import Group
@@ -22,7 +23,7 @@ from rose_cli.view.table import TITLED_LINES, campaign_table, final_lines
 from rose_cli.view.wording import short_path, value_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from rose_cli.journal.iterations import IterationState
     from rose_cli.journal.state import RunState
@@ -36,8 +37,17 @@ REPORTS_SHOWN = 20
 REPORT_WIDTH = 200
 
 
-def print_status(plan: Plan, state: RunState, *, alive: bool, directory: RunDirectory, own: bool = True) -> None:
+def print_status(
+    plan: Plan,
+    state: RunState,
+    *,
+    alive: bool,
+    directory: RunDirectory,
+    own: bool = True,
+    jobs: tuple[Sequence[str], bool] = ((), False),
+) -> None:
     """Print the table of a run, and its failures. `alive`: a session is running; `own`: the run is the user's own.
+    `jobs`: lines about the jobs of a batch system that continue it, and whether one of them does.
 
     Reported values are shown if the table stays on the page of a terminal; otherwise the command that shows them.
     """
@@ -45,7 +55,8 @@ def print_status(plan: Plan, state: RunState, *, alive: bool, directory: RunDire
     size = (console.width, final_lines(len(plan.learners), LAST_PAGE_LINES))
     table = campaign_table(plan, state, _facts(state, alive=alive), size)
     page = page_of(console)
-    end = list(_end(plan, state, directory, alive=alive, own=own).lines(page))
+    run_end = replace(_end(plan, state, directory, alive=alive, own=own), jobs=jobs[0], is_followed=jobs[1])
+    end = list(run_end.lines(page))
     reports = list(_reported(state))
     if reports and page is not None and page.less([*reports, *end], blank=len(table.renderables) + 1).lines < 0:
         reports = [

@@ -65,7 +65,8 @@ def print_summary(
     stream = stream or sys.stdout
     mode = resolved(output, stream)
     console = open_console(sys.stderr if mode == "json" else stream)
-    end = RunEnd(plan, state, directory, message=result.message, again=again)
+    jobs = _following_jobs(state, directory)
+    end = RunEnd(plan, state, directory, message=result.message, again=again, jobs=jobs, is_followed=bool(jobs))
     if mode == "quiet":
         if end.found or result.reason != "finished":
             console.print(Group(*end.lines(page_of(console), brief=True)))
@@ -74,6 +75,15 @@ def print_summary(
         size = (console.width, final_lines(len(plan.learners), LAST_PAGE_LINES))
         console.print(Group(Text(), campaign_table(plan, state, Facts(state.last_time), size)))
     console.print(Group(Text(), *end.lines(page_of(console))))
+
+
+def _following_jobs(state: RunState, directory: RunDirectory) -> list[str]:
+    """What a session in a job of the run says of the jobs that follow it; nothing without any."""
+    if all(learner.stop_reason for learner in state.learners.values()) or not directory.jobs.is_dir():
+        return []
+    from rose_cli.view.jobs import following_lines
+
+    return list(following_lines(directory))
 
 
 def page_of(console: Console) -> Page | None:
@@ -85,7 +95,8 @@ def page_of(console: Console) -> Page | None:
 class RunEnd:
     """What is shown of a run below its table: what failed, how the run stands, and what to do next.
 
-    `again`: the command that starts over, for a run that cannot be resumed; empty if nothing can be done.
+    `again`: the command that starts over, for a run that cannot be resumed; empty if nothing can be done. `jobs`: lines
+    about the jobs of a batch system that continue it, and `is_followed` whether one of them does.
     """
 
     plan: Plan
@@ -95,6 +106,8 @@ class RunEnd:
     now: float | None = None
     message: str | None = None
     again: str | None = None
+    jobs: Sequence[str] = ()
+    is_followed: bool = False
 
     @cached_property
     def outcome(self) -> Outcome:
@@ -113,6 +126,7 @@ class RunEnd:
                 *best_lines(self.plan, self.state),
                 *self._comparison(),
                 labelled("run", safe(str(self.directory.path.absolute()))),
+                *(labelled("" if number else "jobs", line) for number, line in enumerate(self.jobs)),
             ]
         end += self.next_steps()
         reports = [] if brief else [*dropped_reports(self.plan, self.state)]
@@ -129,7 +143,7 @@ class RunEnd:
 
     def next_steps(self) -> Iterator[Text]:
         """The commands that help, by what has happened."""
-        if self.alive or self.again == "":
+        if self.alive or self.is_followed or self.again == "":
             return
         run, file = shlex.quote(short_path(self.directory.path)), short_path(Path(self.plan.campaign_file))
         if not can_resume(self.state):

@@ -30,7 +30,7 @@ def test_runs_are_listed_and_named(campaign: Rose) -> None:
     runs = campaign.json("list", "--format", "json")
     assert {tuple(run) for run in runs} == {
         ("name", "campaign", "status", "learners_done", "learners", "started", "note", "owner", "untrusted", "outcome",
-         "outcome_text", "counts", "best", "elapsed_seconds", "size", "differs")
+         "outcome_text", "counts", "best", "elapsed_seconds", "size", "differs", "jobs")
     }  # fmt: skip
     assert [(run["outcome"], run["counts"]) for run in runs] == [("criterion_not_met", {"done": 1})] * 2
     assert runs[0]["best"]["learner"] == "adaptive"

@@ -1,0 +1,282 @@
+"""The files of a run that say which jobs work on it: in `jobs/`, each written once, or replaced by its only writer.
+
+No file is shared by two writers, since the jobs of a run, and the user on a login node, may write at the same time
+from different hosts: a job's number is claimed by creating its file, which succeeds once. Nobody holds a lock, so
+nothing is left locked by a job that was killed. Whoever reads takes what is there; anyone may have written it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from contextlib import suppress
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from rose_cli.batch.request import SYSTEMS, JobRequest, core_hours
+from rose_cli.util.dataclass import dataclass
+from rose_cli.util.files import OpenDirectory, create_new, read_regular, sync
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MOST_BYTES = 1 << 16
+
+MOST_FILES = 10_000
+
+SUBMISSION, ENDED, PROBLEM = "submission.json", "ended.json", "problem.json"
+
+SCRIPT = "job.sh"
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What the user asked for. `name`: of every job, unique to the run. `first`: the number of its first job.
+
+    `most_jobs` and `core_hours` are the bounds on its jobs together; `core_hours` None: no bound.
+    """
+
+    system: str
+    name: str
+    request: JobRequest
+    most_jobs: int
+    time: float
+    first: int = 1
+    core_hours: float | None = None
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """A job that was submitted, or is about to be: `job_id` is None until the batch system has given it one."""
+
+    number: int
+    job_id: str | None
+    time: float
+
+
+@dataclass(frozen=True)
+class JobStart:
+    """A job that has begun to work on the run. `restarts`: how often the batch system had requeued it.
+
+    `progress`: how many steps had finished before. `ended` None: it runs, or was killed.
+    """
+
+    job_id: str
+    restarts: int
+    time: float
+    host: str
+    progress: int
+    ended: float | None = None
+
+    @property
+    def file(self) -> str:
+        return f"start-{re.sub(r'[^0-9A-Za-z]', '-', self.job_id)}-{self.restarts}.json"
+
+
+@dataclass(frozen=True)
+class JobsOfRun:
+    """All that the files say. `ended`: why no more jobs are to follow; `problem`: why the last one could not be
+    submitted."""
+
+    submission: Submission | None = None
+    records: tuple[JobRecord, ...] = ()
+    starts: tuple[JobStart, ...] = ()
+    ended: str | None = None
+    problem: str | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run needs no more jobs, and none is left."""
+        return self.ended in ("finished", "failed")
+
+    @property
+    def submitted(self) -> tuple[JobRecord, ...]:
+        """The jobs of the latest submission."""
+        first = self.submission.first if self.submission else 0
+        return tuple(record for record in self.records if record.number >= first)
+
+    @property
+    def ran(self) -> set[str]:
+        """The IDs of those that have begun."""
+        return {start.job_id for start in self.starts} & {record.job_id for record in self.submitted if record.job_id}
+
+    @property
+    def next_number(self) -> int:
+        return max((record.number for record in self.records), default=0) + 1
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(record.job_id for record in self.records if record.job_id is not None)
+
+    def number_of(self, job_id: str) -> int | None:
+        """The number of a job in its submission, from 1 on."""
+        first = self.submission.first if self.submission else 1
+        return next((each.number - first + 1 for each in self.submitted if each.job_id == job_id), None)
+
+
+ENDINGS = ("finished", "failed", "stopped", "fruitless")
+"""Why no more jobs follow: the run has finished, or failed; `rose stop`; several jobs in a row finished no step."""
+
+
+@dataclass(frozen=True)
+class JobFiles:
+    """The directory `jobs` of a run. Methods that write raise OSError."""
+
+    path: Path
+
+    def read(self) -> JobsOfRun:
+        """Everything in it, as far as it can be understood; nothing if there is no such directory."""
+        with suppress(OSError), self._opened() as directory:
+            found = dict(_entries(directory))
+            records = sorted(filter(None, map(_record, found.items())), key=lambda record: record.number)
+            starts = sorted(filter(None, map(_start, found.items())), key=lambda start: start.time)
+            ended, problem = found.get(ENDED, {}).get("reason"), found.get(PROBLEM, {}).get("message")
+            return JobsOfRun(
+                _submission(found.get(SUBMISSION)),
+                tuple(records),
+                tuple(starts),
+                ended if ended in ENDINGS else None,
+                problem if isinstance(problem, str) else None,
+            )
+        return JobsOfRun()
+
+    def submit(self, submission: Submission) -> None:
+        """Record a new submission, whose jobs follow each other again."""
+        self._write(SUBMISSION, asdict(submission), make=True)
+        self.forget(ENDED)
+        self.forget(PROBLEM)
+
+    def claim(self, number: int) -> bool:
+        """Whether this number is now that of a job that the caller is about to submit: False if another one has it."""
+        with self._opened() as directory:
+            text = json.dumps(asdict(JobRecord(number, None, time.time())))
+            try:
+                descriptor = create_new(_name(number), dir_fd=directory.descriptor)
+            except FileExistsError:
+                return False
+            _fill(descriptor, text)
+            sync(directory.descriptor)
+            return True
+
+    def record(self, number: int, job_id: str) -> None:
+        """The job with this number was submitted."""
+        self._write(_name(number), asdict(JobRecord(number, job_id, time.time())))
+
+    def withdraw(self, number: int) -> None:
+        """The job with this number was refused."""
+        self.forget(_name(number))
+
+    def start(self, start: JobStart) -> None:
+        self._write(start.file, asdict(start))
+
+    def finish(self, start: JobStart) -> None:
+        self._write(start.file, asdict(replace(start, ended=time.time())))
+
+    def end(self, reason: str) -> None:
+        """No more jobs are to follow."""
+        self._write(ENDED, {"reason": reason, "time": time.time()})
+
+    def complain(self, message: str) -> None:
+        """Record why the next job could not be submitted."""
+        self._write(PROBLEM, {"message": message[:1000], "time": time.time()})
+
+    def forget(self, name: str) -> None:
+        with self._opened() as directory, suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=directory.descriptor)
+
+    def write_script(self, text: str) -> Path:
+        """Replace the script of the jobs; its path."""
+        self._replace(SCRIPT, text)
+        return self.path / SCRIPT
+
+    def _write(self, name: str, entries: dict[str, Any], *, make: bool = False) -> None:
+        self._replace(name, json.dumps(entries), make=make)
+
+    def _replace(self, name: str, text: str, *, make: bool = False) -> None:
+        """Durably, and atomically for readers."""
+        temporary = f".{name}-{os.getpid()}-{time.monotonic_ns()}"
+        with self._opened(make=make) as directory:
+            here = directory.descriptor
+            _fill(create_new(temporary, dir_fd=here), text)
+            os.rename(temporary, name, src_dir_fd=here, dst_dir_fd=here)
+            sync(here)
+
+    def _opened(self, *, make: bool = False) -> OpenDirectory:
+        return OpenDirectory.at(self.path, inside=self.path.parent, make=make)
+
+
+def _fill(descriptor: int, text: str) -> None:
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _name(number: int) -> str:
+    return f"{number:04}.json"
+
+
+def _entries(directory: OpenDirectory) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name in sorted(directory.names())[:MOST_FILES]:
+        if name.endswith(".json") and not name.startswith("."):
+            with suppress(OSError, ValueError, RecursionError):
+                entries = json.loads(read_regular(name, MOST_BYTES, dir_fd=directory.descriptor))
+                if isinstance(entries, dict):
+                    yield name, entries
+
+
+def _submission(entries: dict[str, Any] | None) -> Submission | None:
+    with suppress(TypeError, KeyError, ValueError):
+        request = JobRequest.decode(entries["request"]) if entries else None
+        if entries is None or request is None:
+            return None
+        found = Submission(**{**entries, "request": request, "core_hours": core_hours(entries["core_hours"])})
+        is_known = found.system in SYSTEMS and is_job_name(found.name)
+        if is_known and _are_numbers(found.most_jobs, found.first) and _are_times(found.time):
+            return found
+    return None
+
+
+def is_job_name(text: Any) -> bool:  # noqa: ANN401 - from a file that anyone may have written
+    """Whether it can be the name of a run's jobs: it becomes an argument of the batch system's commands."""
+    return type(text) is str and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,80}", text, re.ASCII) is not None
+
+
+def _record(entry: tuple[str, dict[str, Any]]) -> JobRecord | None:
+    name, entries = entry
+    if not re.fullmatch(r"\d{4,9}\.json", name, re.ASCII):
+        return None
+    with suppress(TypeError, ValueError):
+        found = JobRecord(**entries)
+        is_named = _are_numbers(found.number) and _name(found.number) == name
+        if is_named and (found.job_id is None or is_job_id(found.job_id)):
+            return found
+    return None
+
+
+def _start(entry: tuple[str, dict[str, Any]]) -> JobStart | None:
+    name, entries = entry
+    if not name.startswith("start-"):
+        return None
+    with suppress(TypeError, ValueError):
+        found = JobStart(**entries)
+        is_one = is_job_id(found.job_id) and _are_numbers(found.restarts, found.progress)
+        if is_one and _are_times(found.time, found.ended or 0.0) and type(found.host) is str:
+            return found
+    return None
+
+
+def is_job_id(text: Any) -> bool:  # noqa: ANN401
+    """Whether it can be the ID of a job: `12`, `1234.server`, `ƒ2b` of Flux; it becomes an argument of commands."""
+    return type(text) is str and re.fullmatch(r"[\wƒ][\w.\[\]@-]{0,99}", text) is not None
+
+
+def _are_times(*values: object) -> bool:
+    return all(type(value) in (int, float) for value in values)
+
+
+def _are_numbers(*values: object) -> bool:
+    return all(type(value) is int and 0 <= value < 10**9 for value in values)

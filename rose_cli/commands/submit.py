@@ -1,0 +1,326 @@
+"""`rose submit`: run a campaign, or continue a run, in jobs of a batch system that follow each other."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+import time
+import uuid
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from rose_cli.batch import chain
+from rose_cli.batch.queue import node_sizes, queued_jobs
+from rose_cli.batch.records import JobFiles, Submission
+from rose_cli.batch.request import SYSTEMS, Defaults, RequestOptions, job_request
+from rose_cli.batch.systems import BatchSystem, find_system
+from rose_cli.campaign_file import (
+    CheckedCampaign,
+    Setting,
+    Target,
+    check_campaign,
+    mention_settings,
+    only_learners,
+    task_environment,
+)
+from rose_cli.commands.in_job import place_of
+from rose_cli.commands.run import mention_warnings
+from rose_cli.engine.base import Capacity, NodeCapacity
+from rose_cli.find_runs import find_own_run, name_of
+from rose_cli.journal.state import can_resume
+from rose_cli.new_run import begin, new_run_directory
+from rose_cli.plan.file import load_plan
+from rose_cli.plan.model import Lineage
+from rose_cli.run_info import read_run
+from rose_cli.runs.changes import campaign_has_changed
+from rose_cli.runs.directory import RunDirectory, forget_latest
+from rose_cli.runs.listing import is_run, runs_of
+from rose_cli.runs.lock import RunLock
+from rose_cli.util.dataclass import dataclass
+from rose_cli.util.errors import CampaignError, Diagnostic, EngineError, ExitCode, RunDirectoryError, UsageError
+from rose_cli.util.files import OpenDirectory
+from rose_cli.util.json_output import iso_time, write_json
+from rose_cli.util.text import counted, listed
+from rose_cli.util.trees import remove_entry
+from rose_cli.view.console import notice, say
+from rose_cli.view.jobs import budget_words, job_line
+from rose_cli.view.wording import short_path
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rose_cli.batch.request import JobRequest
+    from rose_cli.plan.model import Plan
+
+MOST_JOBS = 10
+"""The bound on the jobs of a submission, if the user sets none."""
+
+
+@dataclass(frozen=True)
+class SubmitOptions:
+    """`request`: what each job requests. `jobs`, `core_hours`: the bounds on all jobs together.
+
+    `at_once`: how many jobs are submitted now, where nodes cannot submit any.
+    """
+
+    request: RequestOptions
+    system: str = "auto"
+    settings: Sequence[Setting] = ()
+    learners: Sequence[str] = ()
+    run_directory: Path | None = None
+    job_name: str | None = None
+    jobs: int | None = None
+    core_hours: float | None = None
+    in_advance: bool = False
+    dry_run: bool = False
+    trust: bool = False
+    output_format: Literal["text", "json"] = "text"
+
+
+def submit(argument: str, options: SubmitOptions) -> ExitCode:
+    path = Path(argument)
+    if path.is_file():
+        return _submit_campaign(path, options)
+    return _submit_run(argument, options)
+
+
+# --- a new run -------------------------------------------------------------------------------------------------------
+
+
+def _submit_campaign(file: Path, options: SubmitOptions) -> ExitCode:
+    if options.run_directory is not None and is_run(options.run_directory):
+        run = shlex.quote(str(options.run_directory))
+        raise RunDirectoryError(f"'{options.run_directory}' is a run already", f"continue it: rose submit {run}")
+    system = BatchSystem.load(find_system(options.system))
+    environment = {name: text for name, text in task_environment().items() if not name.endswith("_VISIBLE_DEVICES")}
+    plan, checked, request = _checked(file, environment, options, system)
+    lineage = Lineage(tuple(setting.source for setting in options.settings), tuple(options.learners))
+    plan = replace(only_learners(plan, options.learners), lineage=lineage)
+    mentioned = mention_settings(file, environment, options.settings, checked)
+    mention_warnings(file, checked, mentioned, plan, environment)
+    submission = _submission(plan.campaign, request, options, system)
+    if options.dry_run:
+        wanted = options.run_directory or Path(plan.campaign_dir) / "rose-runs" / "NEW-RUN"
+        place = place_of(RunDirectory.at(wanted), plan)
+        sys.stdout.write(chain.script(system, submission, place))
+        return ExitCode.OK
+    if others := _queued_runs(file):
+        notice(f"this campaign is queued or running already: {listed(others, 3)}")
+    directory = new_run_directory(plan, file, options.run_directory)
+    with RunLock.acquire(directory.path):
+        begin(directory, plan, checked.text, environment, "quiet").journal.close()
+    place = place_of(directory, plan)
+    try:
+        new = _start(system, submission, place, options)
+    except EngineError:
+        if not place.files.read().records:  # nothing can have been submitted
+            _discard(directory)
+        raise
+    return _report(directory, submission, new, options)
+
+
+def _discard(directory: RunDirectory) -> None:
+    """Remove the run that was created for jobs that the batch system refused."""
+    parent, name = directory.path.parent, directory.path.name
+    with OpenDirectory.at(parent, inside=parent) as opened:
+        for _ in remove_entry(opened, name):
+            pass
+    forget_latest(parent, name, next((each.path.name for each in runs_of(parent)), None))
+
+
+def _queued_runs(file: Path) -> list[str]:
+    """The runs of this campaign file on which jobs are to work."""
+    found = []
+    for directory in runs_of(file.parent):
+        jobs = JobFiles(directory.path / "jobs").read()
+        if jobs.submission is not None and jobs.ended is None and queued_jobs(jobs):
+            plan = load_plan(directory.plan)
+            if Path(plan.campaign_file).resolve() == file.resolve():
+                found.append(name_of(directory))
+    return found
+
+
+def _checked(
+    file: Path, environment: Mapping[str, str], options: SubmitOptions, system: BatchSystem
+) -> tuple[Plan, CheckedCampaign, JobRequest]:
+    """The plan, checked for the nodes of the job, and the request. Raises CampaignError with all that is wrong."""
+    given = options.request
+    first = check_campaign(file, environment, options.settings, _target(given, None, system))
+    request, problems = job_request(given, _defaults(first.plan), system.name)
+    checked = first
+    if request is not None:
+        checked = check_campaign(file, environment, options.settings, _target(given, request, system))
+        if checked.plan is not None:
+            problems += _misfits(checked.plan, request)
+    problems += _bound_problems(options, request)
+    if problems or checked.plan is None or request is None:
+        raise CampaignError([*checked.diagnostics, *problems], checked.text)
+    return checked.plan, checked, request
+
+
+def _defaults(plan: Plan | None) -> Defaults:
+    """What the campaign file says of the jobs: with `engine: {kind: slurm}`, its nodes, runtime, queue and project."""
+    slurm = getattr(plan.engine, "slurm", None) if plan is not None else None
+    if slurm is None:
+        return Defaults()
+    minutes, nodes = getattr(slurm, "runtime_minutes", None), getattr(slurm, "nodes", None)
+    return Defaults(minutes, nodes, getattr(slurm, "queue", None), getattr(slurm, "project", None))
+
+
+_UNKNOWN = 1_000_000
+"""Cores of a node of which nothing is known: then no task is too big."""
+
+
+def _target(options: RequestOptions, request: JobRequest | None, system: BatchSystem) -> Target:
+    """The machine that the campaign is checked against: a node of the job, or the largest one of the queue."""
+    queue = request.queue if request else options.queue
+    sizes = node_sizes(queue) if system.name == "slurm" else []
+    cores = (request.cores if request else options.cores) or max((size.cores for size in sizes), default=_UNKNOWN)
+    memory = request.memory_mb if request else None
+    gpus = (request.gpus if request else options.gpus) or 0
+    count = (request.nodes if request else options.nodes) or 1
+    nodes = tuple(NodeCapacity(f"node-{number}", cores, gpus, memory) for number in range(count))
+    return Target(
+        Capacity(cores, (), memory) if count == 1 else Capacity(cores, (), memory, nodes), Target.this({}).find_labels
+    )
+
+
+def _misfits(plan: Plan, request: JobRequest) -> list[Diagnostic]:
+    """Where the engine of the campaign and the request contradict each other."""
+    found = []
+    kind, engine = plan.engine.kind, plan.engine
+    if kind == "local" and request.nodes > 1:
+        message = f"the local engine runs tasks on one node, and the job has {request.nodes}"
+        hint = "add --engine slurm, to run tasks on all nodes, or request one node"
+        found.append(Diagnostic("wrong-value", message, hint=hint, file=f"--nodes {request.nodes}"))
+    gpus = engine.gpus if isinstance(engine.gpus, int) else len(engine.gpus)
+    if kind == "local" and gpus > request.gpus:
+        message = f"the engine uses {counted(gpus, 'GPU')}, and the job requests {request.gpus or 'none'}"
+        found.append(Diagnostic("wrong-value", message, hint=f"add --gpus {gpus}", file=f"--gpus {request.gpus}"))
+    if engine.pilot is not None and engine.pilot.access_schema != "interactive":
+        message = "a pilot is a job of its own: rose would wait for it inside this job"
+        hint = "use engine: {kind: slurm}, or access_schema: interactive, or start it on a login node with `rose run`"
+        found.append(Diagnostic("wrong-value", message, hint=hint, file="--engine radical.pilot"))
+    return found
+
+
+def _bound_problems(options: SubmitOptions, request: JobRequest | None) -> list[Diagnostic]:
+    if options.core_hours is None or request is None:
+        return []
+    at = f"--core-hours {options.core_hours:g}"
+    if request.hours is None:
+        hint = "add --cores with the cores of a node"
+        return [Diagnostic("missing-key", "the cores of whole nodes are not known", hint=hint, file=at)]
+    if request.hours > options.core_hours:
+        message = f"one job can use {request.hours:.3g} core-hours already"
+        return [Diagnostic("out-of-range", message, hint="request less time or fewer cores, or allow more", file=at)]
+    return []
+
+
+# --- a run that exists -----------------------------------------------------------------------------------------------
+
+
+def _submit_run(argument: str, options: SubmitOptions) -> ExitCode:
+    """Continue a run in jobs: one that was interrupted, or whose jobs have used up their bound."""
+    if options.settings or options.learners or options.run_directory is not None:
+        hint = "change the campaign of a run with `rose resume`, or submit the campaign file for a new run"
+        raise UsageError("--set, --engine, --max-iter, --learner and --run-dir are for new runs", hint)
+    directory = find_own_run(argument, "submit", trust=options.trust)
+    info = read_run(directory)
+    place = place_of(directory, info.plan)
+    before, run = place.files.read(), shlex.quote(short_path(directory.path))
+    old = before.submission
+    queue = queued_jobs(before)
+    if queue is None:
+        raise EngineError("the batch system cannot be asked whether jobs of this run are queued", "try again later")
+    if queue:
+        ids = listed([job.job_id for job in queue], 3)
+        message = f"{name_of(directory)} has {counted(len(queue), 'job')} already: {ids}"
+        raise RunDirectoryError(message, f"see `rose status {run}`, or cancel them with `rose stop {run}`")
+    if info.alive:
+        raise RunDirectoryError(f"{name_of(directory)} is running", f"stop it with `rose stop {run}`")
+    if info.damage is not None:
+        raise info.damage
+    if not can_resume(info.state):
+        raise UsageError(f"{name_of(directory)} has finished", f"`rose resume {run}` says how it can be extended")
+    system = BatchSystem.load(find_system(old.system if old and options.system == "auto" else options.system))
+    is_same = old is not None and old.system == system.name
+    defaults = replace(_defaults(info.plan), request=old.request if old is not None and is_same else None)
+    request, problems = job_request(options.request, defaults, system.name)
+    problems += _bound_problems(options, request) + (_misfits(info.plan, request) if request else [])
+    if problems or request is None:
+        raise CampaignError(problems, None)
+    if campaign_has_changed(directory, info.plan):
+        notice(f"the campaign file has changed: jobs keep the plan of the run; `rose resume {run}` applies changes")
+    submission = _submission(info.plan.campaign, request, options, system)
+    name = old.name if old is not None and options.job_name is None else submission.name
+    submission = replace(submission, name=name, first=before.next_number)
+    if options.dry_run:
+        sys.stdout.write(chain.script(system, submission, place))
+        return ExitCode.OK
+    return _report(directory, submission, _start(system, submission, place, options), options)
+
+
+def _submission(campaign: str, request: JobRequest, options: SubmitOptions, system: BatchSystem) -> Submission:
+    slug = re.sub(r"[^A-Za-z0-9_.+-]+", "-", options.job_name or campaign).strip("-.")[:40] or "rose"
+    name = f"{slug}-{uuid.uuid4().hex[:8]}"
+    jobs = options.jobs or MOST_JOBS
+    if not system.can_wait and jobs > 1:
+        if options.jobs is not None:
+            notice(f"{system.words} gets one job at a time: `rose submit` the run again when it has ended")
+        jobs = 1
+    return Submission(system.name, name, request, jobs, time.time(), core_hours=options.core_hours)
+
+
+def _start(system: BatchSystem, submission: Submission, place: chain.Place, options: SubmitOptions) -> list[str]:
+    """Write down what was asked for, then submit the first jobs."""
+    try:
+        place.files.submit(submission)
+        place.files.write_script(chain.script(system, submission, place))
+    except OSError as error:
+        raise RunDirectoryError(f"cannot write to '{place.files.path}': {error.strerror}") from error
+    return chain.extend(place, most=submission.most_jobs if options.in_advance else chain.AHEAD)
+
+
+def _report(directory: RunDirectory, submission: Submission, new: Sequence[str], options: SubmitOptions) -> ExitCode:
+    place = JobFiles(directory.path / "jobs")
+    run, jobs = shlex.quote(short_path(directory.path)), place.read()
+    queue = queued_jobs(jobs) or []
+    if options.output_format == "json":
+        write_json(
+            {
+                "run": str(directory.path),
+                "batch_system": submission.system,
+                "job_name": submission.name,
+                "job_ids": list(new),
+                "script": str(place.path / "job.sh"),
+                "most_jobs": submission.most_jobs,
+                "core_hours": submission.core_hours,
+                "submitted": iso_time(submission.time),
+                "request": _request_object(submission.request),
+            }
+        )
+        return ExitCode.OK
+    system = SYSTEMS[submission.system]
+    others = f", and {listed(new[1:], 3)} to continue the run after it" if new[1:] else ""
+    say(f"submitted job {new[0] if new else '?'} to {system}{others}")
+    for job in queue[:1]:
+        say(f"  {job_line(job, jobs)}")
+    say(f"  budget  {budget_words(submission)}")
+    say(f"  run     {short_path(directory.path)}")
+    say(f"  next    rose status {run}, or rose stop {run}")
+    return ExitCode.OK
+
+
+def _request_object(request: JobRequest) -> dict[str, Any]:
+    return {
+        "minutes": request.minutes,
+        "nodes": request.nodes,
+        "cores_per_node": request.cores,
+        "gpus_per_node": request.gpus,
+        "memory_mb_per_node": request.memory_mb,
+        "queue": request.queue,
+        "project": request.project,
+    }

@@ -1,0 +1,177 @@
+"""What each batch system is told: by PSI/J's executors, of which Slurm's is proven in tests/slurm."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rose_cli.batch.request import JobRequest
+from rose_cli.batch.systems import BatchSystem, RefusedError, find_system, job_environment
+from rose_cli.util.errors import EngineError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Programs = Callable[..., Path]
+
+pytest.importorskip("psij")
+
+REQUEST = JobRequest(90, 2, 4, 0, 4000, "debug", "abc", None, None, ())
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
+    """Programs on the PATH that note how they were called, and print something."""
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+
+    def write(**outputs: str) -> Path:
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        for name, text in outputs.items():
+            path = tmp_path / "bin" / name
+            path.write_text(f"#!/bin/sh\nprintf '%s\\n' {name} \"$@\" >>{tmp_path}/calls\ncat <<'END'\n{text}\nEND\n")
+            path.chmod(0o755)
+        return tmp_path / "calls"
+
+    return write
+
+
+def script_of(system: str, request: JobRequest = REQUEST) -> list[str]:
+    words = ["rose", "run", "a b.yaml"]
+    return BatchSystem.load(system).script(request, "x-1", Path("/c d"), Path("/r"), words).splitlines()
+
+
+def test_a_job_of_slurm() -> None:
+    assert script_of("slurm") == [
+        "#!/bin/bash",
+        "#SBATCH --job-name=x-1",
+        "#SBATCH --nodes=2",
+        "#SBATCH --ntasks=8",
+        "#SBATCH --ntasks-per-node=4",
+        "#SBATCH --time=1:30:0",
+        '#SBATCH --partition="debug"',
+        '#SBATCH --account="abc"',
+        "#SBATCH --mem=4000M",
+        "#SBATCH --output=/r/%j.out",
+        "#SBATCH --open-mode=append",
+        "",
+        "# written by `rose submit`: every job of the run has this script",
+        "cd '/c d' || exit",
+        "exec rose run 'a b.yaml'",
+    ]
+
+
+def test_a_job_of_pbs() -> None:
+    lines = script_of("pbs")
+    assert "#PBS -N x-1" in lines
+    assert "#PBS -l select=2:ncpus=4:mpiprocs=4:mem=4194304000" in lines
+    assert {"#PBS -l walltime=1:30:0", "#PBS -q debug", "#PBS -A abc"} < {*lines}
+    assert lines[-3:] == [
+        'exec >>/r/"$PBS_JOBID".out 2>&1', "cd '/c d' || exit", "exec rose run 'a b.yaml'"
+    ]  # fmt: skip
+    assert "#PBS -l nodes=2:ppn=4:mem=4194304000" in script_of("pbs_classic")
+
+
+def test_a_job_of_lsf() -> None:
+    request = JobRequest(90, 2, 4, 1, 4000, "debug", None, None, None, (("R", "span[hosts=1]"),))
+    lines = script_of("lsf", request)
+    assert {"#BSUB -J x-1", "#BSUB -nnodes 2", "#BSUB -n 8", "#BSUB -W 1:30", '#BSUB -q "debug"'} < {*lines}
+    assert {'#BSUB -gpu "num=1"', '#BSUB -R "span[hosts=1]"'} < {*lines}
+    assert lines[-3] == 'exec >>/r/"$LSB_JOBID".out 2>&1'
+
+
+@pytest.mark.parametrize(
+    ("system", "variable"), [("slurm", None), ("pbs", "PBS_JOBID"), ("pbs_classic", "PBS_JOBID"), ("lsf", "LSB_JOBID")]
+)
+def test_the_script_becomes_the_command(system: str, variable: str | None, tmp_path: Path) -> None:
+    """No shell is left between the batch system and rose, whatever the paths look like."""
+    place = tmp_path / "a b'c\"%j$(x)"
+    place.mkdir()
+    words = ["python3", "-c", "import os, sys; print(os.getpid(), os.getcwd(), sys.argv[1:])", "it's", "$(x) `y`"]
+    script = BatchSystem.load(system).script(REQUEST, "x-1", place, place, words)
+    (tmp_path / "job.sh").write_text(script)
+    environment = {**os.environ, **({variable: "12.server"} if variable else {})}
+    job = subprocess.Popen(["bash", str(tmp_path / "job.sh")], stdout=subprocess.PIPE, text=True, env=environment)
+    out = job.communicate()[0] if variable is None else (job.wait(), (place / "12.server.out").read_text())[1]
+    assert out == f"{job.pid} {place} [\"it's\", '$(x) `y`']\n"
+
+
+def test_a_path_that_slurm_would_misread_is_left_to_the_script() -> None:
+    words = ["rose"]
+    lines = BatchSystem.load("slurm").script(REQUEST, "x-1", Path("/c"), Path("/a\\b"), words).splitlines()
+    assert "#SBATCH --output=/dev/null" in lines
+    assert lines[-3] == "exec >>'/a\\b'/\"$SLURM_JOB_ID\".out 2>&1"
+
+
+def test_how_a_job_is_submitted_after_others(programs: Programs, tmp_path: Path) -> None:
+    script = tmp_path / "job.sh"
+    script.write_text('#!/bin/sh\n#SBATCH --qos="a b"\n')
+    calls = programs(sbatch="Submitted batch job 12", qsub="12.server", bsub="Job <12> is submitted to queue <x>.")
+    assert BatchSystem.load("slurm").submit(script, ["3", "4"]) == "12"
+    assert BatchSystem.load("pbs").submit(script, ["3", "4"]) == "12.server"
+    assert BatchSystem.load("lsf").submit(script, ["3", "4"]) == "12"
+    assert BatchSystem.load("pbs").submit(script, []) == "12.server"
+    path = str(script)
+    assert calls.read_text().splitlines() == [
+        "sbatch", "--qos=a b", "--dependency=afterany:3:4,singleton", path,
+        "qsub", "-W", "depend=afterany:3:4", path,
+        "bsub", "-w", "ended(3) && ended(4)", path,
+        "qsub", path,
+    ]  # fmt: skip
+
+
+def test_an_answer_without_an_id_is_an_error(programs: Programs, tmp_path: Path) -> None:
+    script = tmp_path / "job.sh"
+    script.write_text("#!/bin/sh\n")
+    programs(sbatch="")
+    with pytest.raises(EngineError, match="Slurm gave no job ID"):
+        BatchSystem.load("slurm").submit(script, [])
+    (tmp_path / "bin/sbatch").write_text("#!/bin/sh\necho 'sbatch: error: a'>&2; echo 'sbatch: error: b' >&2; exit 1\n")
+    with pytest.raises(RefusedError, match=r"^'sbatch' failed: a; b$"):
+        BatchSystem.load("slurm").submit(script, [])
+
+
+def test_which_jobs_of_pbs_have_not_ended(programs: Programs) -> None:
+    programs(
+        qstat='{"Jobs": {"1.s": {"job_state": "R"}, "2.s": {"job_state": "H"}, "3.s": {"job_state": "F"}}}',
+        qdel="",
+    )
+    system = BatchSystem.load("pbs")
+    assert system.states(["1.s", "2.s", "3.s", "4.s"]) == {"1.s": "RUNNING", "2.s": "PENDING"}
+    system.cancel(["2.s"])
+    programs(qstat="server down")
+    assert system.states(["1.s"]) is None
+
+
+@pytest.mark.parametrize(
+    ("there", "found"), [("sbatch qsub", "slurm"), ("bsub", "lsf"), ("qsub", "pbs"), ("flux", "flux")]
+)
+def test_the_batch_system_is_the_one_whose_commands_are_there(programs: Programs, there: str, found: str) -> None:
+    programs(**dict.fromkeys(there.split(), ""))
+    assert find_system("auto", {"PATH": os.environ["PATH"].split(":")[0]}) == found
+
+
+def test_a_batch_system_by_its_name() -> None:
+    assert [find_system(name) for name in ("slurm", "pbspro", "torque")] == ["slurm", "pbs", "pbs_classic"]
+    with pytest.raises(UsageError, match="there is no batch system 'sge'"):
+        find_system("sge")
+
+
+def test_flux_needs_its_own_package() -> None:
+    with pytest.raises(UsageError, match="PSI/J cannot use Flux here"):
+        BatchSystem.load("flux")
+
+
+def test_a_job_inherits_what_belongs_to_the_site_and_not_what_belongs_to_a_job() -> None:
+    environment = {
+        "SLURM_CONF": "a",
+        "SLURM_JOB_ID": "1",
+        "PBS_JOBID": "2",
+        "PMIX_RANK": "3",
+        "SBATCH_QOS": "b",
+        "A": "",
+    }
+    assert job_environment(environment) == {"SLURM_CONF": "a", "SBATCH_QOS": "b", "A": ""}
