@@ -7,8 +7,8 @@ import platform
 import struct
 
 _NUMBERS = {
-    "x86_64": {"fsync": 74, "fdatasync": 75, "ftruncate": 77, "link": 86, "linkat": 265},
-    "aarch64": {"ftruncate": 46, "fsync": 82, "fdatasync": 83, "linkat": 37},
+    "x86_64": {"flock": 73, "fsync": 74, "fdatasync": 75, "ftruncate": 77, "link": 86, "linkat": 265},
+    "aarch64": {"flock": 32, "ftruncate": 46, "fsync": 82, "fdatasync": 83, "linkat": 37},
 }
 _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _MODE_FILTER = 22, 38, 2
 _LOAD_NUMBER, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
