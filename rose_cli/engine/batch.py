@@ -34,12 +34,14 @@ _OF_PROCESSES = re.compile(
     | PBS_(?:TASKNUM | NODENUM | VNODENUM | NP | NUM_NODES | NUM_PPN) | NCPUS
     | LSB_(?:DJOB_NUMPROC | DJOB_RANKFILE | MAX_NUM_PROCESSORS | PROCESS_ID) | LSF_PM_\w+ | LS_JOBPID
     | FLUX_(?:TASK_RANK | TASK_LOCAL_ID | JOB_SIZE | JOB_NNODES | PMI_\w+)
-    | (?:JSM|PALS|ALPS_APP)_\w+
-    | PMI[2X]?_(?!MCA_ | INSTALL_PREFIX | DEBUG | FANOUT | TIME$ | MMAP_ | CRAY_ | NO_)\w+
+    | (?:JSM|ALPS_APP)_\w+ | PALS_(?:RANKID | NODEID | LOCAL_\w+ | DEPTH | APID | APINFO | FD | SPOOL_DIR)
+    | PMI[2X]?_(?!MCA_ | PREFIX | INSTALL_PREFIX | HOME | DEBUG | FANOUT | TIME$ | MMAP_ | CRAY_ | NO_)\w+
     | OMPI_(?:COMM_WORLD | WORLD | APP_CTX | UNIVERSE | NUM_APP_CTX | FIRST_RANKS | FILE_LOCATION | COMMAND | ARGV
             | TOOL)\w*
-    | OMPI_MCA_(?:ess | orte | initial_wdir | num_procs | pmix$ | shmem_RUNTIME | mpi_oversubscribe$ | cpu_type$
-                | PREFIXES)\w*
+    | OMPI_MCA_(?:ess(?:_base_jobid | _base_vpid)? | initial_wdir | num_procs | pmix | shmem_RUNTIME\w* | cpu_type
+                | mpi_oversubscribe | PREFIXES
+                | orte_(?:app_num | bound_at_launch | ess_\w+ | hnp_uri | jobfam_session_dir | launch | num_nodes
+                        | local_daemon_uri | precondition_transports | top_session_dir | num_restarts))
     | (?:PRTE_LAUNCHED | PRTE_SHARED_FS | OPAL_USER_PARAMS_GIVEN)
     | (?:MPI_LOCAL(?:RANKID | NRANKS) | HYDI_CONTROL_FD | HYDRA_BSTRAP_\w+ | HYDRA_LAUNCH_TYPE)
     | MPIR_CVAR_CH3_INTERFACE_HOSTNAME
