@@ -36,10 +36,10 @@ def script_with(text: str) -> str:
     return found
 
 
-def submit(slurm: Cluster, rose: Rose, script: str, *options: str) -> int:
+def submit(slurm: Cluster, rose: Rose, script: str, *options: str, **variables: str) -> int:
     """As a user whose environment is activated would."""
     path = f"{rose.folder}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return slurm.sbatch(script, *SIZE, *options, folder=rose.folder, PATH=path)
+    return slurm.sbatch(script, *SIZE, *options, folder=rose.folder, **{**variables, "PATH": path})
 
 
 def done(rose: Rose, run: str = "run") -> list[list[str]]:

@@ -19,7 +19,8 @@ import yaml
 from tests.conftest import PATIENCE, REPOSITORY, Rose, wait_until
 from tests.engine.conftest import require_pilot
 from tests.pages import blocks
-from tests.slurm.cluster import ROSE, Ended
+from tests.slurm.cluster import Ended
+from tests.slurm.test_page import script_with, submit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -197,16 +198,17 @@ def test_a_pilot_in_the_queue_is_named_and_goes_with_rose(slurm: Cluster, campai
 def test_a_pilot_in_the_two_nodes_of_a_job_of_the_user(slurm: Cluster, campaign: Callable[..., Rose]) -> None:
     """The first job is cancelled, and ends in order; the second one resumes the run, and uses both nodes."""
     rose = campaign("access_schema: interactive")
-    script = f"exec {ROSE} run campaign.yaml --run-dir r --resume-if-begun"
+    script = script_with("--nodes=1").replace("--run-dir run", "--run-dir r")
+    nodes = "--nodes=2", "--gres=gpu:2"
     variables = environment(slurm, rose)
-    first = slurm.sbatch(script, "-N2", "--gres=gpu:2", folder=rose.folder, **variables)
+    first = submit(slurm, rose, script, *nodes, **variables)
     wait_until(lambda: len(list(rose.folder.glob("r/learners/*/workspace/gpus.1.*"))) == 4)
     slurm.run("scancel", first)
     assert slurm.wait(first) == Ended("CANCELLED", 143), slurm.output(first)
     assert not events(rose, "attempt_failed"), slurm.output(first)
     assert slurm.processes() == []
     (rose.folder / "go").touch()
-    second = slurm.sbatch(script, "-N2", "--gres=gpu:2", folder=rose.folder, **variables)
+    second = submit(slurm, rose, script, *nodes, **variables)
     assert slurm.wait(second) == Ended("COMPLETED", 0), slurm.output(second)
     found = {path.read_text() for path in rose.folder.glob("r/learners/*/workspace/gpus.1.*")}
     assert found == {"n1 0\n", "n1 1\n", "n2 0\n", "n2 1\n"}

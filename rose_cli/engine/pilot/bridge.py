@@ -32,6 +32,7 @@ from rose_cli.engine.pilot.resource import (
     launcher_missing,
     sbatch_variables,
     starts_with_srun,
+    too_few_cores,
     trimmed_agent,
 )
 from rose_cli.engine.pilot.work_dir import collect_files
@@ -214,6 +215,8 @@ class _Bridge:
     def _describe_job(self, resource: JsonObject) -> None:
         """How to find the Slurm job of the pilot from now on, whatever becomes of rose and of this process."""
         name, schema = self._spec["job_name"], self._spec["access_schema"]
+        if is_inside_slurm_job(resource, schema) and (reason := too_few_cores(resource, os.environ)) is not None:
+            raise _RefusedError(reason)
         if is_slurm_job(resource, schema):
             os.environ.update(sbatch_variables(resource, self._spec, name, os.environ))
         if any(os.environ.get(variable) for variable in _OTHER_CLUSTERS):

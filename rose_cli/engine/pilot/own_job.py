@@ -33,7 +33,7 @@ class OwnJob:
 
     async def queued(self) -> str | None:
         """In words, why it does not run; None if it runs."""
-        return next((str(job) for job in await self._find() or () if job.state == "PENDING"), None)
+        return next((f"Slurm {job}" for job in await self._find() or () if job.state == "PENDING"), None)
 
     async def has_ended(self, *, after_signal: bool) -> str | None:
         """In words, that the job is ending or has ended. `after_signal`: it may be about to, as a task shows."""

@@ -46,6 +46,15 @@ def is_inside_slurm_job(resource: JsonObject, access_schema: str | None) -> bool
     return resource.get("resource_manager") == "SLURM" and _endpoint(resource, access_schema).startswith("fork://")
 
 
+def too_few_cores(resource: JsonObject, environment: Mapping[str, str]) -> str | None:
+    """Why the job in which rose runs is too small: radical.pilot would wait for cores that no node has."""
+    cores, found = resource.get("cores_per_node"), environment.get("SLURM_CPUS_ON_NODE", "")
+    if not isinstance(cores, int) or not found.isdecimal() or int(found) >= cores:
+        return None
+    job = f"the Slurm job has fewer cores on this node ({found}) than the resource says ('cores_per_node': {cores})"
+    return f"{job}: request whole nodes (sbatch --exclusive)"
+
+
 def _endpoint(resource: JsonObject, access_schema: str | None) -> str:
     schemas = resource.get("schemas") or {}
     schema = schemas.get(access_schema or resource.get("default_schema") or "") or resource

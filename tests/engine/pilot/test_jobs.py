@@ -11,7 +11,13 @@ import pytest
 from rose_cli.engine.pilot.jobs import NamedJob, find_jobs, is_over_within, job_name
 from rose_cli.engine.pilot.own_job import OwnJob
 from rose_cli.engine.pilot.records import RECORD, forget_pilots, wait_for_pilots
-from rose_cli.engine.pilot.resource import is_inside_slurm_job, is_slurm_job, sbatch_variables, starts_with_srun
+from rose_cli.engine.pilot.resource import (
+    is_inside_slurm_job,
+    is_slurm_job,
+    sbatch_variables,
+    starts_with_srun,
+    too_few_cores,
+)
 from rose_cli.util.errors import RunDirectoryError
 
 if TYPE_CHECKING:
@@ -183,7 +189,7 @@ async def test_what_a_queued_job_waits_for_is_said_unless_it_is_its_turn(slurm: 
     for line in ([], [PENDING], [HELD], [RUNNING]):
         slurm.says("jobs", *line)
         said.append(await job.queued())
-    assert said == [None, "job 12 is queued", "job 12 is queued (QOSMaxCpuPerUserLimit)", None]
+    assert said == [None, "Slurm job 12 is queued", "Slurm job 12 is queued (QOSMaxCpuPerUserLimit)", None]
 
 
 @pytest.mark.anyio
@@ -250,3 +256,12 @@ def test_gpus_are_requested_from_slurm_unless_the_user_or_the_site_does() -> Non
     assert sbatch_variables(RESOURCE, spec, NAME, {"SBATCH_GPUS_PER_NODE": "a100:2"}) == named
     whole = {**RESOURCE, "system_architecture": {"exclusive": True}}
     assert sbatch_variables(whole, spec, NAME, {}) == named
+
+
+def test_a_job_with_fewer_cores_than_its_nodes_is_refused() -> None:
+    assert too_few_cores({"cores_per_node": 2}, {"SLURM_CPUS_ON_NODE": "1"}) == (
+        "the Slurm job has fewer cores on this node (1) than the resource says ('cores_per_node': 2): request "
+        "whole nodes (sbatch --exclusive)"
+    )
+    for cores, cpus in ((2, "2"), (2, "4"), (None, "1"), (2, "")):
+        assert too_few_cores({"cores_per_node": cores}, {"SLURM_CPUS_ON_NODE": cpus}) is None
