@@ -88,3 +88,23 @@ def test_an_array(slurm: Cluster, rose: Rose) -> None:
     seeds = {entry.split(".")[1] for run in runs for entries in done(rose, run) for entry in entries}
     assert len(seeds) == 16, "one for each learner of each run"
     assert sorted(re.findall(r"seed-\d", rose("list").out)) == [f"seed-{number}" for number in range(4)]
+
+
+def test_longer_than_one_job(slurm: Cluster, rose: Rose) -> None:
+    """The commands of the page, from the submission to the end."""
+    rose.write(CAMPAIGN.replace("max_iter: 3", "max_iter: 10000"))
+    (shown,) = (block.text for block in blocks("console") if block.page == PAGE and "rose submit" in block.text)
+    submitted, status, stop = (line.removeprefix("$ ") for line in shown.splitlines() if line.startswith("$ rose"))
+    (rose.folder / "rose").symlink_to(Path(sys.executable).parent / "rose")
+
+    def call(words: str) -> str:
+        path = f"{rose.folder}:{os.environ['PATH']}"
+        return slurm.run("sh", "-c", f'cd "$1" && {words} 2>&1', "sh", rose.folder, PATH=path)
+
+    assert "submitted job" in call(submitted)
+    slurm.until(lambda: list(rose.folder.glob("rose-runs/*/learners/*/workspace/done")))
+    said = call(status)
+    assert "RUNNING" in said or "running" in said
+    call(stop)
+    slurm.until(lambda: not slurm.run("squeue", "--noheader"))
+    assert "stopped" in call(status)

@@ -95,10 +95,18 @@ class TaskFiles:
             base = self._of_this_node.of(request.resources, request.described_ranks or request.ranks)
         else:
             base = self._of_another_node
+        if not pilot.here:
+            base = {name: value for name, value in base.items() if name not in _GPUS_OF_ROSE}
         environment = {**base, **request.environment, TAG_VARIABLE: self._tag + request.uid}
         if self._shows_gpus and (pilot.here or not request.resources.gpus):  # elsewhere a launcher says which
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpu_ids if pilot.here else ())
         return environment
+
+
+_GPUS_OF_ROSE = frozenset(
+    {"CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ZE_AFFINITY_MASK"}
+)
+"""In a job with GPUs, rose is shown those of its own node."""
 
 
 def _is_exact(pilot: Pilot, request: TaskRequest) -> bool:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 import subprocess
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from rose_cli.engine.base import ExitReason, Resources, TaskRequest
 from rose_cli.engine.pilot.script import Generation, TaskScript, write_common, write_script
-from rose_cli.engine.pilot.task import PilotTask
+from rose_cli.engine.pilot.task import PilotTask, TaskFiles
 from rose_cli.engine.termination import Terminator
 from rose_cli.util.processes import TAG_VARIABLE
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from rose_cli.engine.pilot.pilot import Pilot
 
 SHOW = 'echo "$CUDA_VISIBLE_DEVICES $ROCR_VISIBLE_DEVICES"'
 
@@ -103,3 +107,19 @@ def test_nothing_of_a_task_is_left(script: TaskScript) -> None:
     run(script)
     script.remove()
     assert [path.name for path in script.path.parent.iterdir()] == ["common.sh"]
+
+
+def test_the_gpus_that_rose_may_use_are_none_of_a_task_elsewhere(tmp_path: Path) -> None:
+    """In a job with GPUs, rose is shown those of its own node; a launcher shows each task those that it has."""
+    base = {"CUDA_VISIBLE_DEVICES": "0,1", "A": "1"}
+    files = TaskFiles(tmp_path, 1, "tag.", base, shows_gpus=True)
+    pilot = cast("Pilot", SimpleNamespace(here=False))
+    request = TaskRequest(
+        uid="t", argv=("sh",), environment={}, directory=tmp_path, stdout=tmp_path / "out", stderr=tmp_path / "err",
+        resources=Resources(cores=1, gpus=1),
+    )  # fmt: skip
+    assert files._environment(pilot, request, ("0",)) == {"A": "1", TAG_VARIABLE: "tag.t"}
+    own = replace(request, environment={"CUDA_VISIBLE_DEVICES": "5"})
+    assert files._environment(pilot, own, ("0",))["CUDA_VISIBLE_DEVICES"] == "5"
+    none = replace(request, resources=Resources(cores=1))
+    assert files._environment(pilot, none, ())["CUDA_VISIBLE_DEVICES"] == ""
