@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rose_cli.engine.batch import inherited
 from rose_cli.util.files import OpenDirectory, create_new, read_regular
 from rose_cli.util.trees import copy_contents, remove_contents, remove_entry
 
@@ -118,7 +119,8 @@ def bridge_environment(work_dir: Path, tag: tuple[str, str], *, is_local: bool) 
     path. Every variable costs an agent time; the commands of a batch system may need any of them.
     """
     keep = _NEEDED_HERE.fullmatch if is_local else lambda name: not _FROM_ANOTHER_PILOT.fullmatch(name)
-    kept = {name: value for name, value in os.environ.items() if keep(name)}
+    given = inherited(os.environ) if is_local else os.environ
+    kept = {name: value for name, value in given.items() if keep(name)}
     programs = str(Path(sys.executable).parent)
     if sys.prefix != sys.base_prefix:
         kept["VIRTUAL_ENV"] = sys.prefix

@@ -221,3 +221,12 @@ def test_the_bridge_finds_its_scripts_and_sees_no_other_pilot(monkeypatch: pytes
         assert Path(first, "python").exists()
         assert (rest, environment["HOME"], environment["M"]) == (["/bin"], str(tmp_path / "home"), "m")
         assert "RP_PILOT_ID" not in environment
+
+
+def test_a_pilot_on_this_machine_takes_no_connection_to_the_launcher_of_rose(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("PMIX_RANK", "OMPI_COMM_WORLD_RANK", "OMPI_MCA_btl"):
+        monkeypatch.setenv(name, "0")
+    environment = bridge_environment(tmp_path, ("M", "m"), is_local=True)
+    assert {"PMIX_RANK", "OMPI_COMM_WORLD_RANK", "OMPI_MCA_btl"} & set(environment) == {"OMPI_MCA_btl"}
