@@ -8,23 +8,21 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import Rose, wait_until
-from tests.slurm.cluster import ROSE, Ended
+from tests.slurm.cluster import ROSE, Cluster, Ended
 from tests.torture.slurm import Ends, end_slurm_jobs
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.slurm.cluster import Cluster
-
 CAMPAIGN = """
 max_iter: 1
-engine: {{kind: local, cores: 4}}
+engine: {{kind: local, cores: 4, grace: 10}}
 on_failure: {on_failure}
 limits: {{same_failure: 2}}
 tasks: {{t: {{executable: "{{campaign_dir}}/task.sh"}}}}
 learners: 4
 """
-ENDS = {"dies": "", "fails": "trap 'exit 1' TERM", "does well": "trap 'exit 0' TERM"}
+ENDS = {"dies": "", "fails": "trap 'exit 1' TERM", "does well": "trap 'exit 0' TERM", "goes on": "trap '' TERM"}
 """What the task does when the signal reaches it."""
 
 
@@ -38,7 +36,7 @@ def campaign(folder: Path, at_the_end: str, on_failure: str) -> Rose:
 
 
 def test_a_cancelled_job_leaves_no_failure_behind(any_slurm: Cluster, tmp_path: Path) -> None:
-    ways = [*((end, "continue") for end in ENDS), ("fails", "stop_learner")]
+    ways = [*((end, "continue") for end in ("dies", "fails", "does well")), ("fails", "stop_learner")]
     roses = [campaign(tmp_path / str(number), *way) for number, way in enumerate(ways)]
     jobs = [any_slurm.sbatch(f"exec {ROSE} run campaign.yaml --run-dir r", folder=rose.folder) for rose in roses]
     wait_until(lambda: all(len([*rose.folder.glob("r/learners/*/workspace/begun")]) == 4 for rose in roses))
@@ -52,6 +50,20 @@ def test_a_cancelled_job_leaves_no_failure_behind(any_slurm: Cluster, tmp_path: 
         (rose.folder / "go").touch()
     jobs = [any_slurm.sbatch(f"exec {ROSE} resume r", folder=rose.folder) for rose in roses]
     assert [any_slurm.wait(job) for job in jobs] == [Ended("COMPLETED", 0)] * 4
+
+
+def test_a_grace_period_longer_than_that_of_slurm_loses_nothing(any_slurm: Cluster, tmp_path: Path) -> None:
+    rose = campaign(tmp_path / "c", "goes on", "continue")
+    with Cluster.start(tracker=any_slurm.tracker, settings={"KillWait": "1"}) as cluster:
+        job = cluster.sbatch(f"exec {ROSE} run campaign.yaml --run-dir r", folder=rose.folder)
+        wait_until(lambda: len([*rose.folder.glob("r/learners/*/workspace/begun")]) == 4)
+        cluster.run("scancel", job)
+        assert cluster.wait(job) == Ended("CANCELLED", 137)
+        assert cluster.processes() == []
+        (rose.folder / "go").touch()
+        job = cluster.sbatch(f"exec {ROSE} resume r", folder=rose.folder)
+        assert cluster.wait(job) == Ended("COMPLETED", 0)
+    assert "attempt_failed" not in [event["event"] for event in rose.events("r")]
 
 
 @pytest.mark.timeout(900)
