@@ -185,8 +185,8 @@ class JobAnswer(NamedTuple):
     is_known: bool = True
 
 
-_ANSWER_SECONDS = 1.0
-"""How long an answer is used: a command asks about the same lock several times."""
+_ANSWER_SECONDS = 5.0
+"""How long a job is not asked about again: `rose status --watch` looks every second. An end is final."""
 
 _SILENCE_SECONDS = 20.0
 """How long a batch system that did not answer is left alone: `rose list` may show many runs, each with a lock."""
@@ -207,7 +207,7 @@ def answer_about(owner: LockOwner) -> JobAnswer:
     key = (batch, owner.cluster, owner.job_id, owner.restarts, owner.node, owner.user)
     at, known = _answers.get(key, (0.0, None))
     now = time.monotonic()
-    if known is not None and now - at < _ANSWER_SECONDS:
+    if known is not None and (known.has_ended or now - at < _ANSWER_SECONDS):
         return known
     if now - _silent.get(batch, -math.inf) < _SILENCE_SECONDS:
         return _silence(owner)

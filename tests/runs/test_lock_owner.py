@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from rose_cli.engine.slurm.job import JobReport
 from rose_cli.runs import lock, lock_owner
 from rose_cli.runs.lock import LockCheck, RunLock, read_owner
 from rose_cli.runs.lock_owner import LockOwner, answer_about, current_owner, is_alive
@@ -168,6 +169,21 @@ def test_a_job_id_that_is_none_reaches_no_command_line(answer: Callable[..., Pat
     asked = answer(NO_JOB)
     assert is_alive(owner(job_id=job_id)) is None
     assert asked.read_text() == ""
+
+
+def test_slurm_is_not_asked_every_second_by_those_who_watch(
+    answer: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reports = iter([JobReport("RUNNING"), JobReport("RUNNING"), JobReport("COMPLETED")])
+    answer(NO_CONTROLLER)
+    monkeypatch.setattr("rose_cli.engine.slurm.job.ask_job", lambda _: next(reports))
+    now = 1000.0
+    monkeypatch.setattr("rose_cli.runs.lock_owner.time.monotonic", lambda: now)
+    alive = []
+    for second in (0, 1, 4, 6, 9, 12, 20, 500):
+        now = 1000.0 + second
+        alive.append(is_alive(owner()))
+    assert alive == [None] * 5 + [False] * 3
 
 
 def test_other_tasks_of_an_array_are_other_jobs(answer: Callable[..., Path]) -> None:

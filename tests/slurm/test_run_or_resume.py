@@ -187,3 +187,30 @@ def test_a_script_without_exec_is_warned_of_and_leaves_nothing(any_slurm: Cluste
     any_slurm.wait(job)
     assert "write `exec rose …` in the script" in any_slurm.output(job)
     any_slurm.until(lambda: any_slurm.processes() == [])
+
+
+REQUEUING = f"""
+trap 'exit 143' TERM
+{LINE.removeprefix("exec ")}
+code=$?
+test $code = 143 && scontrol requeue $SLURM_JOB_ID
+exit $code
+"""
+
+
+def test_a_script_may_requeue_its_own_job_until_the_run_has_ended(slurm: Cluster, rose: Rose) -> None:
+    """Rose stops with exit code 143, as it does before the end of the job; a job that is cancelled is not requeued."""
+    campaign(rose)
+    job = slurm.sbatch(REQUEUING, "--requeue", folder=rose.folder)
+    other = slurm.sbatch(REQUEUING.replace("--run-dir r", "--run-dir other"), "--requeue", folder=rose.folder)
+    slurm.until(lambda: in_last_iteration(rose))
+    assert rose("stop", "r", **slurm.environment).code == 0
+    slurm.until(lambda: any((rose.folder / "other").glob("learners/*/workspace/waiting")))
+    slurm.run("scancel", other)
+    assert slurm.wait(other) == Ended("CANCELLED", 143)
+    assert rose.events("other")[-1]["reason"] == "terminated"
+    let_go(rose)
+    assert slurm.wait(job) == Ended("COMPLETED", 0)
+    assert len(sessions(rose)) == 2
+    assert_each_iteration_ran_once(rose)
+    assert "exec" not in slurm.output(job), "a shell that handles TERM is not warned of"
