@@ -33,7 +33,7 @@ AHEAD = 2
 MOST_FRUITLESS = 3
 """So many jobs in a row may end without a single finished step."""
 
-_TRIES, _PAUSE_SECONDS = 4, 5.0
+_TRIES, _PAUSE_SECONDS = 2, 2.0
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose_cli.batch.chain import Place, job_of_chain
+from rose_cli.batch.chain import Place, job_of_chain, own_job
 from rose_cli.plan.file import load_plan
 from rose_cli.run_info import read_run
 from rose_cli.runs.directory import RunDirectory
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def in_job(run: Path) -> Iterator[None]:
+def in_job(run: Path) -> Iterator[bool]:
     """Submit the next jobs before the session, and cancel them after it if the run needs no more.
 
+    Whether the session has to retry what has failed: it is the first one since the user has submitted the run again.
     Nothing happens where the process is not in a job of the run that `rose submit` has submitted.
     """
     directory = RunDirectory.at(run)
@@ -31,7 +33,15 @@ def in_job(run: Path) -> Iterator[None]:
 
     place = place_of(directory, load_plan(directory.plan))
     with job_of_chain(place, steps_done, lambda: _ending(directory), notice):
-        yield
+        yield _is_first(directory, place)
+
+
+def _is_first(directory: RunDirectory, place: Place) -> bool:
+    jobs = place.files.read()
+    if jobs.submission is None or own_job(jobs, os.environ) is None:
+        return False
+    session = read_run(directory, cached=True).state.session
+    return session is None or session.started < jobs.submission.time
 
 
 def place_of(directory: RunDirectory, plan: Plan) -> Place:

@@ -6,6 +6,7 @@ import os
 import shlex
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,9 +48,9 @@ def run_or_resume(file: Path, options: RunOptions) -> ExitCode:
     """
     refuse_copies(task_environment())
     with ExitStack() as stack:
-        wanted = options.run_directory
+        wanted, retries = options.run_directory, False
         if wanted is not None and RunDirectory.at(wanted).jobs.is_dir():
-            stack.enter_context(in_job(wanted))
+            retries = stack.enter_context(in_job(wanted))
         directory = latest_of(file) if wanted is None else RunDirectory.at(wanted)
         if directory is None or not is_run(directory.path):
             started = _start(file, options, stack)
@@ -60,7 +61,7 @@ def run_or_resume(file: Path, options: RunOptions) -> ExitCode:
         else:
             _refuse_another(directory, file, options)
             stack.enter_context(_patiently_locked(directory.path))
-        return resume_locked(directory, _resume_options(directory, options))
+        return resume_locked(directory, replace(_resume_options(directory, options), retry_failed=retries))
 
 
 def preview_run_or_resume(file: Path, options: RunOptions) -> ExitCode | None:

@@ -93,9 +93,10 @@ def _submit_campaign(file: Path, options: SubmitOptions) -> ExitCode:
     if options.run_directory is not None and is_run(options.run_directory):
         run = shlex.quote(str(options.run_directory))
         raise RunDirectoryError(f"'{options.run_directory}' is a run already", f"continue it: rose submit {run}")
-    system = BatchSystem.load(find_system(options.system))
+    name = find_system(options.system)
     environment = {name: text for name, text in task_environment().items() if not name.endswith("_VISIBLE_DEVICES")}
-    plan, checked, request = _checked(file, environment, options, system)
+    plan, checked, request = _checked(file, environment, options, name)
+    system = BatchSystem.load(name)
     lineage = Lineage(tuple(setting.source for setting in options.settings), tuple(options.learners))
     plan = replace(only_learners(plan, options.learners), lineage=lineage)
     mentioned = mention_settings(file, environment, options.settings, checked)
@@ -143,12 +144,12 @@ def _queued_runs(file: Path) -> list[str]:
 
 
 def _checked(
-    file: Path, environment: Mapping[str, str], options: SubmitOptions, system: BatchSystem
+    file: Path, environment: Mapping[str, str], options: SubmitOptions, system: str
 ) -> tuple[Plan, CheckedCampaign, JobRequest]:
     """The plan, checked for the nodes of the job, and the request. Raises CampaignError with all that is wrong."""
     given = options.request
     first = check_campaign(file, environment, options.settings, _target(given, None, system))
-    request, problems = job_request(given, _defaults(first.plan), system.name)
+    request, problems = job_request(given, _defaults(first.plan), system)
     checked = first
     if request is not None:
         checked = check_campaign(file, environment, options.settings, _target(given, request, system))
@@ -173,10 +174,10 @@ _UNKNOWN = 1_000_000
 """Cores of a node of which nothing is known: then no task is too big."""
 
 
-def _target(options: RequestOptions, request: JobRequest | None, system: BatchSystem) -> Target:
+def _target(options: RequestOptions, request: JobRequest | None, system: str) -> Target:
     """The machine that the campaign is checked against: a node of the job, or the largest one of the queue."""
     queue = request.queue if request else options.queue
-    sizes = node_sizes(queue) if system.name == "slurm" else []
+    sizes = node_sizes(queue) if system == "slurm" else []
     cores = (request.cores if request else options.cores) or max((size.cores for size in sizes), default=_UNKNOWN)
     memory = request.memory_mb if request else None
     gpus = (request.gpus if request else options.gpus) or 0

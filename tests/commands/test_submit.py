@@ -289,6 +289,21 @@ def test_the_jobs_of_a_finished_run_are_not_asked_for(login: Login) -> None:
     assert login.json("status", "r")["jobs"]["ended"] == "finished"
 
 
+def test_what_has_failed_is_retried_by_the_first_job_of_a_new_submission_only(login: Login) -> None:
+    login.rose.write("{max_iter: 1, tasks: {s: {executable: ./s.sh}}, learners: [{name: a}]}")
+    login.rose.script("#!/bin/sh\nfalse\n", "s.sh")
+    assert login("submit", "campaign.yaml", "--time", "10", "--run-dir", "r").code == 0
+    job = ["run", "campaign.yaml", "--run-dir", "r", "--resume-if-begun", "--as-it-was"]
+    assert login(*job, SLURM_JOB_ID="1").code == 1
+    assert login(*job, SLURM_JOB_ID="2").code == 1
+    assert login.rose.events("r")[-1]["session"] == 1
+    (login.queue / "1.json").unlink(missing_ok=True)
+    login.rose.script("#!/bin/sh\ntrue\n", "s.sh")
+    assert login("submit", "r").code == 0
+    assert login(*job, SLURM_JOB_ID="4").code == 0
+    assert login.rose.learners("r")["a"]["stop_reason"] == "max_iter"
+
+
 def test_at_most_as_many_jobs_as_allowed(login: Login) -> None:
     words = ["--time", "60", "--cores", "4", "--run-dir", "r"]
     assert login("submit", "campaign.yaml", *words, "--core-hours", "6").code == 0
