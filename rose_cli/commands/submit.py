@@ -183,9 +183,9 @@ def _target(options: RequestOptions, request: JobRequest | None, system: str) ->
     gpus = (request.gpus if request else options.gpus) or 0
     count = (request.nodes if request else options.nodes) or 1
     nodes = tuple(NodeCapacity(f"node-{number}", cores, gpus, memory) for number in range(count))
-    return Target(
-        Capacity(cores, (), memory) if count == 1 else Capacity(cores, (), memory, nodes), Target.this({}).find_labels
-    )
+    all_gpus = tuple(str(number) for number in range(gpus * count))
+    all_memory = None if memory is None else memory * count
+    return Target(Capacity(cores * count, all_gpus, all_memory, nodes), Target.this({}).find_labels)
 
 
 def _misfits(plan: Plan, request: JobRequest) -> list[Diagnostic]:
