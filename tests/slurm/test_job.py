@@ -22,7 +22,7 @@ def waits_for(name: str) -> str:
 
 
 def test_the_end_of_the_job_is_asked_for_and_heeded(slurm: Cluster, rose: Rose) -> None:
-    """This Slurm does not set SLURM_JOB_END_TIME; the second task would not finish in the second that is left."""
+    """This Slurm does not set SLURM_JOB_END_TIME; four seconds are left for tasks of two."""
     rose.write(BEGUN % (100, "2"))
     script = f"{waits_for('go')}; date +%z; exec {ROSE} run campaign.yaml --run-dir r"
     job = slurm.sbatch(script, folder=rose.folder, TZ="Asia/Kolkata")
@@ -33,17 +33,18 @@ def test_the_end_of_the_job_is_asked_for_and_heeded(slurm: Cluster, rose: Rose) 
     output = slurm.output(job)
     assert output.startswith("+0530\n")
     assert f"the end of Slurm job {job} (squeue: 2" in output
-    assert 1 <= len([event for event in rose.events("r") if event["event"] == "attempt_started"]) <= 3
+    started = [event for event in rose.events("r") if event["event"] == "attempt_started"]
+    assert len(started) <= 3, "none may have been started where rose itself took seconds to start"
     assert rose.events("r")[-1]["reason"] == "wall_time"
 
 
 def test_an_extension_of_the_job_is_heeded(slurm: Cluster, rose: Rose) -> None:
     """After the first task there would be no time for the second."""
-    rose.write(BEGUN % (2, "3"))
+    rose.write(BEGUN % (2, "7"))
     script = f"{waits_for('go')}; exec {ROSE} run campaign.yaml --run-dir r"
     job = slurm.sbatch(script, "--time=60", folder=rose.folder)
     slurm.until((rose.folder / "started").exists)
-    slurm.end_within(job, 16)
+    slurm.end_within(job, 24)
     (rose.folder / "go").touch()
     journal = rose.folder / "r" / "journal.jsonl"
     slurm.until(lambda: journal.exists() and "attempt_started" in journal.read_text())
