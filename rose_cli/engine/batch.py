@@ -202,6 +202,8 @@ _OF_GPUS = re.compile(r"SLURM_(?:JOB_GPUS|STEP_GPUS|GPUS(?:_\w+)?)")
 def _memory(environment: Mapping[str, str], resources: Resources, *, one_node: bool) -> dict[str, str]:
     """As the job has it, since `srun` refuses to be told of two kinds: where the job has none, steps need none."""
     megabytes = resources.memory_mb
+    if _is_step(environment) and any(name.startswith("SLURM_MEM_PER_") for name in environment):
+        return {"SLURM_MEM_PER_NODE": "0"}  # rose's own step holds all of it: an exact part would not be available
     if "SLURM_MEM_PER_CPU" in environment or ("SLURM_MEM_PER_NODE" in environment and megabytes and not one_node):
         own = str(max(1, megabytes // resources.cores)) if megabytes else environment["SLURM_MEM_PER_CPU"]
         return {"SLURM_MEM_PER_CPU": own}

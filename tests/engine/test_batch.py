@@ -207,6 +207,10 @@ def test_steps_of_tasks_share_the_cores_of_the_step_that_rose_is() -> None:
     found = described({**BATCH, **OF_ITS_STEP}, Resources(), 1, alone=False)
     assert (found["SLURM_OVERLAP"], found["SLURM_CPU_BIND"]) == ("1", "none")
     assert "SLURM_EXACT" not in found
+    for memory in ("SLURM_MEM_PER_CPU", "SLURM_MEM_PER_NODE"):  # as Slurm sets it by DefMemPerCPU, or --mem
+        found = described({**OF_ITS_STEP, "SLURM_JOB_ID": "7", memory: "500"}, Resources(), 1, alone=False)
+        assert found["SLURM_MEM_PER_NODE"] == "0", "the step of rose holds all of it"
+        assert "SLURM_MEM_PER_CPU" not in found
 
 
 LAUNCHERS = {
