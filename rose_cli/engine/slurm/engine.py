@@ -42,7 +42,20 @@ if TYPE_CHECKING:
 _NO_ANSWER = ("contact", "timed out", "connect", "communication", "zero bytes", "confirm allocation", "try again")
 """In the words with which srun says that it did not reach the controller."""
 
+_NOT_YET = (
+    "memory required by task is not available",
+    "busy",
+    "temporarily",
+    "in process",
+    "job/step already completing",
+)
+
+_NOT_YET_SECONDS = 30.0
+"""How long Slurm may say so, as in the first moments of a controller that was started again."""
+
 _NODE_LOST = ("node failure", "node_fail", "launch", "communication", "connection", "timed out", "credential")
+
+_AGAIN_SECONDS = 1.0
 
 _MOST_LOST = 10
 """As many tasks may be lost one after the other, without one that ran, before tasks are no longer run again."""
@@ -153,18 +166,18 @@ class SlurmEngine(SlotEngine):
         on_spawn: OnSpawn | None,  # noqa: ARG002
     ) -> TaskOutcome:
         await on_start()
-        started = time.monotonic()
+        asked = time.monotonic()
         try:
             while True:
                 self._check_running()
                 self._watchdog.ensure()
                 step = self._start(request, place)
-                outcome = await self._follow(step, request)
+                outcome = await self._follow(step, request, asked)
                 if outcome is not None:
                     return outcome
                 await self._wait_for_controller()
         except NotStartedError as error:
-            return TaskOutcome(ExitReason.NOT_STARTED, time.monotonic() - started, message=str(error))
+            return TaskOutcome(ExitReason.NOT_STARTED, time.monotonic() - asked, message=str(error))
 
     def _start(self, request: TaskRequest, place: Place) -> RunningStep:
         """Start the `srun` of a step. Raises NotStartedError."""
@@ -185,6 +198,7 @@ class SlurmEngine(SlotEngine):
             )  # fmt: skip
             errors, errors_of_srun = os.pipe2(os.O_CLOEXEC)
             stack.callback(os.close, errors_of_srun)
+            stderr = os.dup(outputs[1])
             try:
                 process = subprocess.Popen(
                     words, executable=self._srun, cwd="/", env=environment, stdin=subprocess.DEVNULL,
@@ -193,6 +207,7 @@ class SlurmEngine(SlotEngine):
                 )  # fmt: skip
             except (OSError, MemoryError, ValueError) as error:
                 os.close(errors)
+                os.close(stderr)
                 if isinstance(error, ValueError):
                     raise NotStartedError(f"'{request.argv[0]}' could not be started: {error}") from error
                 raise process_shortage("srun", error) from error
@@ -201,7 +216,7 @@ class SlurmEngine(SlotEngine):
         child = Child(process.pid, f"{self._tag}{SRUN_MARK} {request.uid}", self._scan, self._reaper)
         messages = Messages(lambda line: self._write_log(f"{request.uid}: {line}"))
         name, tag = self._files.name(number, request.uid), self._files.task_tag(request)
-        step = RunningStep(name, tag, child, errors, messages, [share.node for share in place.nodes])
+        step = RunningStep(name, tag, child, errors, stderr, messages, [share.node for share in place.nodes])
         self._steps[step] = self._files.record(number)
         return step
 
@@ -218,8 +233,8 @@ class SlurmEngine(SlotEngine):
         used = {share.node for share in place.nodes}
         return max((node.cpus_per_core for node in self._capacity.nodes if node.name in used), default=1)
 
-    async def _follow(self, step: RunningStep, request: TaskRequest) -> TaskOutcome | None:
-        """How it ended; None if it did not start because the controller could not be reached."""
+    async def _follow(self, step: RunningStep, request: TaskRequest, asked: float) -> TaskOutcome | None:
+        """How it ended; None if it did not start, and may do so in a moment. `asked`: when it was first to start."""
         try:
             try:
                 late = await self._takes_longer(step, request.timeout_seconds)
@@ -232,7 +247,7 @@ class SlurmEngine(SlotEngine):
             if late:
                 await self._takes_longer(step, None)
             step.read()
-            return await self._outcome(step, request)
+            return await self._outcome(step, request, asked)
         finally:
             step.close()
             remove_record(self._steps.pop(step))
@@ -259,14 +274,14 @@ class SlurmEngine(SlotEngine):
 
     # ---- how it ended
 
-    async def _outcome(self, step: RunningStep, request: TaskRequest) -> TaskOutcome | None:
+    async def _outcome(self, step: RunningStep, request: TaskRequest, asked: float) -> TaskOutcome | None:
         step.child.reap()
         status, record = step.child.status, read_record(self._steps[step])
         seconds = time.monotonic() - step.started_at
-        if record is None and status is not None and status.code == 0:
-            record = Recorded("0")
+        if record is None and step.messages.finished and status is not None and status.code == 0:
+            record = Recorded("0")  # it could not be written
         if record is None or status is None or status.signal is not None:
-            return await self._without_record(step, seconds)
+            return await self._without_record(step, seconds, asked)
         self._lost = 0
         if record.word in ("absent", "nowhere"):
             return TaskOutcome(ExitReason.NOT_STARTED, seconds, message=self._why_not_started(request, record, step))
@@ -285,23 +300,25 @@ class SlurmEngine(SlotEngine):
     def _seen(self, request: TaskRequest) -> dict[str, str]:
         return {**self._base_environment, **request.environment}
 
-    async def _without_record(self, step: RunningStep, seconds: float) -> TaskOutcome | None:
+    async def _without_record(self, step: RunningStep, seconds: float, asked: float) -> TaskOutcome | None:
         """The program did not end on its own, or never started: what srun said shows which."""
         status = step.child.status
         if self._closed is not None or status is None or status.signal is not None:
             await self._terminate(step)
             return self._lose(seconds, self._closed or "its srun was killed")
         if not step.messages.launched:
-            return await self._not_launched(step)
+            return await self._not_launched(step, asked)
         said, ended = step.messages.telling, shell_status(status.code or 0)
         if ended.signal is None or any(words in (said or "").lower() for words in _NODE_LOST):
             await self._drop_nodes(step.nodes)
             return self._lose(seconds, f"Slurm lost it: {said or f'srun ended with exit code {status.code}'}")
         return TaskOutcome(ExitReason.SIGNALLED, seconds, signal=ended.signal, message=said)
 
-    async def _not_launched(self, step: RunningStep) -> TaskOutcome | None:
+    async def _not_launched(self, step: RunningStep, asked: float) -> TaskOutcome | None:
         said = step.messages.telling or "no reason given"
         if any(words in said.lower() for words in _NO_ANSWER):
+            return None
+        if any(words in said.lower() for words in _NOT_YET) and time.monotonic() < asked + _NOT_YET_SECONDS:
             return None
         report = await anyio.to_thread.run_sync(ask_job, self._files.job_id, None, self._base_environment)
         if report is not None and report.has_ended:
@@ -324,9 +341,10 @@ class SlurmEngine(SlotEngine):
     async def _wait_for_controller(self) -> None:
         self._unanswered_since = self._unanswered_since or time.time()
         try:
+            await anyio.sleep(_AGAIN_SECONDS)
             while not await self._terminator.answers():
                 self._check_running()
-                await anyio.sleep(2.0)
+                await anyio.sleep(_AGAIN_SECONDS)
         finally:
             self._unanswered_since = None
 

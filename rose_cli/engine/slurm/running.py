@@ -108,10 +108,37 @@ def remove_record(path: Path) -> None:
         path.unlink()
 
 
-class RunningStep:
-    """A task's step, from the start of its `srun` to the end of that. `errors`: where srun says what it does."""
+_TAIL_BYTES = 1 << 16
 
-    def __init__(self, name: str, tag: str, child: Child, errors: int, messages: Messages, nodes: list[str]) -> None:
+_NOTICE = rb"(?:slurmstepd[\w.-]*|srun): (?:error: )?\*\*\* STEP %s ON \S+ [^\n]*\*\*\*\n?"
+
+
+def remove_notices(descriptor: int, step_id: str) -> None:
+    """Remove what Slurm has written into the standard error of a step that it ended, from the end of that file."""
+    pattern = re.compile(_NOTICE.replace(b"%s", re.escape(step_id).encode()))
+    with suppress(OSError):
+        file = os.open(f"/proc/self/fd/{descriptor}", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            size = os.fstat(file).st_size
+            start = max(0, size - _TAIL_BYTES)
+            tail = os.pread(file, _TAIL_BYTES, start)
+            kept = pattern.sub(b"", tail)
+            if kept != tail:
+                os.pwrite(file, kept, start)
+                os.ftruncate(file, start + len(kept))
+        finally:
+            os.close(file)
+
+
+class RunningStep:
+    """A task's step, from the start of its `srun` to the end of that.
+
+    `errors`: where srun says what it does; `stderr`: the standard error of the program.
+    """
+
+    def __init__(
+        self, name: str, tag: str, child: Child, errors: int, stderr: int, messages: Messages, nodes: list[str]
+    ) -> None:
         self.name = name
         self.tag = tag
         self.child = child
@@ -120,6 +147,7 @@ class RunningStep:
         self.started_at = time.monotonic()
         self.since = time.time()
         self._errors: int | None = errors
+        self._stderr = stderr
         asyncio.get_running_loop().add_reader(errors, self.read)
 
     def read(self) -> None:
@@ -155,6 +183,9 @@ class RunningStep:
         self.read()
         self._close()
         self.child.reap()
+        if self.child.status is None or self.child.status.code != 0:
+            remove_notices(self._stderr, self.messages.step_id or "")
+        os.close(self._stderr)
         self.child.close()
 
     def _close(self) -> None:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 # Where Slurm tracks processes by cgroups, it signals none but the first process of a step: that is this one, so it
 # passes signals on (`forwards`). TERM is for the whole group, as on the local engine.
 #
-# `srun` answers with an exit code alone, and with 1 for troubles of its own. So a program that ends with another code
-# than 0, and one that leaves processes, is recorded in a file. Of several ranks, the first that fails records.
+# It records how the program ended: `srun` answers with 1 for troubles of its own, and with 0 if a node fails. Of
+# several ranks, one that fails overrides the others.
 #
 # What the program leaves behind becomes a child of the process that adopts the orphans of this node, so it is among the
 # children that this one did not have before: to read their numbers takes no process, unlike a search of all of them.
@@ -44,7 +44,7 @@ pid= signalled=
 pass() { signalled=$1; [ ! "$forwards" ] || [ ! "$pid" ] || kill -s "$1" -- "$2$pid"; }
 trap 'pass TERM -' TERM
 for name in INT HUP QUIT USR1 USR2 ALRM; do trap "pass $name ''" "$name"; done
-say() { (set -C; printf '%s\n' "$*" >"$record"); }
+say() { if [ "$1" = 0 ]; then (set -C; echo 0 >"$record"); else printf '%s\n' "$*" >"$record"; fi; }
 cd -- "$directory" || { say nowhere; exit 75; }
 if [ "$lines" ]; then
   export rose_rank="${SLURM_PROCID:-0}"
@@ -90,9 +90,8 @@ while :; do
   [ "$signalled" ] || break
 done
 [ "$code" != 127 ] || [ ! "$previous" ] || code=$previous
-[ "$code" = 0 ] || say "$code"
+say "$code"
 if [ "${SLURM_NTASKS:-1}" = 1 ] && left; then
-  say "$code"
   printf '%s\n' "$code $(clean "$mark")" >"$record"
 fi
 exit "$code"

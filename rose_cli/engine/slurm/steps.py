@@ -92,6 +92,19 @@ def tracks_by_parents(environment: Mapping[str, str] | None = None) -> bool:
     return found is None or found[1] != "proctrack/cgroup"
 
 
+_DOWN = ("down", "fail", "error", "power", "boot", "unknown")
+
+
+def down_nodes(nodes: Collection[str], environment: Mapping[str, str] | None = None) -> set[str]:
+    """Those of the nodes that Slurm calls down; blocks."""
+    if not nodes:
+        return set()
+    words = ["sinfo", "--noheader", "--Node", "--all", f"--nodes={','.join(sorted(nodes))}", "--format=%N|%T"]
+    answer = run_slurm(words, _SECONDS, environment)
+    rows = [line.strip().split("|", 1) for line in answer.out.splitlines()] if answer is not None else []
+    return {row[0] for row in rows if len(row) == 2 and row[1].lower().startswith(_DOWN)}
+
+
 def cleaner_words(tag: str, *, exact: bool, patience_seconds: float, grace_seconds: float) -> list[str]:
     """The command that ends the processes of its own host that have the tag, or one that begins so."""
     arguments = tag, "exact" if exact else "prefix", str(patience_seconds), str(grace_seconds)
@@ -131,6 +144,8 @@ class Leftovers:
         self._tag = tag
         self._grace_seconds = grace_seconds
         self._kill_at: dict[str, float] = {}
+        self._killed: set[str] = set()
+        self._dead: set[str] = set()
         self._sweeps: bool | None = None
 
     @property
@@ -150,6 +165,8 @@ class Leftovers:
         """One round each; whether Slurm answered. It ends once no step is left."""
         while True:
             steps = list_steps(self._job_id, self._prefix)
+            if steps is not None:
+                steps = [step for step in steps if step.id not in self._dead]
             if not steps and (steps is not None or self._job_has_ended()):
                 return
             if steps is None:
@@ -168,9 +185,17 @@ class Leftovers:
             self._kill_at.update(dict.fromkeys(fresh, now + self._grace_seconds))
         late = [step for step in steps if self._kill_at[step.id] <= now]
         if late:
+            self._forget_dead_nodes(late)
             self._sweep({node for step in late for node in step.nodes})
             signal_steps([step.id for step in late], None)
             self._kill_at.update((step.id, time.monotonic() + _AGAIN_SECONDS) for step in late)
+
+    def _forget_dead_nodes(self, steps: Sequence[Step]) -> None:
+        """A step that does not end, on nodes that are down, stays in Slurm's list until they are back."""
+        again = [step for step in steps if step.id in self._killed]
+        down = down_nodes({node for step in again for node in step.nodes})
+        self._dead.update(step.id for step in again if step.nodes and down.issuperset(step.nodes))
+        self._killed.update(step.id for step in steps)
 
     def _sweep(self, nodes: Collection[str]) -> None:
         if self._sweeps is None:

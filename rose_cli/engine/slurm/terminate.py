@@ -15,7 +15,7 @@ import anyio.to_thread
 
 from rose_cli.engine.base import Activity
 from rose_cli.engine.slurm.job import clean_environment, run_slurm
-from rose_cli.engine.slurm.steps import list_steps, signal_steps, sweep_words, tracks_by_parents
+from rose_cli.engine.slurm.steps import down_nodes, list_steps, signal_steps, sweep_words, tracks_by_parents
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.processes import add_helper, signal_group
 
@@ -121,12 +121,9 @@ class StepTerminator:
                 await self._wake.wait()
             await self._look_for_starts(running())
 
-    async def down(self, nodes: Sequence[str]) -> list[str]:
+    async def down(self, nodes: Sequence[str]) -> set[str]:
         """Those of the nodes that Slurm calls down."""
-        words = ["sinfo", "--noheader", "--Node", "--all", f"--nodes={','.join(nodes)}", "--format=%N|%T"]
-        answer = await self._in_thread(partial(run_slurm, words, environment=self._environment))
-        rows = [line.strip().split("|", 1) for line in answer.out.splitlines()] if answer is not None else []
-        return sorted({row[0] for row in rows if len(row) == 2 and row[1].lower().startswith(_DOWN)})
+        return await self._in_thread(partial(down_nodes, nodes, self._environment))
 
     # ---- one round
 
@@ -137,13 +134,22 @@ class StepTerminator:
         steps = await self._list()
         ids = {} if steps is None else {step.name: step.id for step in steps}
         now = time.monotonic()
+        dead = await self._dead([ending for ending in endings if ending.killed_at is not None])
         for ending in endings:
             self._settle(ending, steps is not None, ids, now)
+            if dead.issuperset(ending.step.nodes) and ending.step.nodes and ending.step.child.has_ended:
+                ending.gone.set()
         remaining = [ending for ending in endings if not ending.gone.is_set()]
         await self._ask([ending for ending in remaining if not ending.asked and now < ending.kill_at], ids)
         late = [ending for ending in remaining if ending.kill_at <= now >= ending.again_at]
         if late:
             await self._kill(late, ids)
+
+    async def _dead(self, killed: Sequence[_Ending]) -> set[str]:
+        """The nodes that will not end a step any more, of those where one does not end."""
+        now = time.monotonic()
+        late = [ending for ending in killed if ending.killed_at is not None and now > ending.killed_at + _AGAIN_SECONDS]
+        return await self.down(sorted({node for ending in late for node in ending.step.nodes})) if late else set()
 
     def _settle(self, ending: _Ending, answered: bool, ids: Mapping[str, str], now: float) -> None:
         if ending.step.child.has_ended and ending.step.name not in ids:
@@ -209,6 +215,3 @@ class StepTerminator:
 
     async def _in_thread(self, call: Callable[[], _T]) -> _T:
         return await anyio.to_thread.run_sync(call, limiter=self._threads, abandon_on_cancel=True)
-
-
-_DOWN = ("down", "fail", "error", "power", "boot", "unknown")
