@@ -78,7 +78,7 @@ def open_slurm(job: SlurmAllocation, directory: Path) -> OpenEngine:
         node = NodeCapacity(job.node, capacity.cores, len(capacity.gpus), capacity.memory_mb)
         environment = {**base_environment, **job.environment}
         capacity = replace(capacity, nodes=(node,))
-        return SlurmEngine(capacity=capacity, job=job.job_id, base_environment=environment, **more)
+        return SlurmEngine(capacity=capacity, job_id=job.job_id, base_environment=environment, **more)
 
     return _opens(kind, directory)
 

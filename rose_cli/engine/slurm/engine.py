@@ -62,7 +62,7 @@ _MOST_LOST = 10
 
 
 class SlurmEngine(SlotEngine):
-    """Runs each task as a step of the job with the id `job`, on the nodes of the capacity.
+    """Runs each task as a step of the job `job_id`, on the nodes of the capacity.
 
     `mpi` and `srun_options` are passed to `srun`; the other arguments are those of the local engine.
     """
@@ -75,7 +75,7 @@ class SlurmEngine(SlotEngine):
         session: int,
         directory: Path,
         base_environment: Mapping[str, str],
-        job: str,
+        job_id: str,
         mpi: str | None = None,
         srun_options: tuple[str, ...] = (),
         grace_seconds: float = 5.0,
@@ -83,13 +83,13 @@ class SlurmEngine(SlotEngine):
         super().__init__(
             "slurm", capacity=capacity, run_id=run_id, session=session, directory=directory, grace_seconds=grace_seconds
         )
-        self._files = StepFiles.of(directory, job, run_id, session, mpi, srun_options)
+        self._files = StepFiles.of(directory, job_id, run_id, session, mpi, srun_options)
         self._watchdog = Watchdog(
             self._tag,
             grace_seconds,
             directory / "watchdog.log",
             "rose_cli.engine.slurm.steps",
-            (job, self._files.prefix, str(self._files.directory)),
+            (job_id, self._files.prefix, str(self._files.directory)),
         )
         self._base_environment = dict(base_environment)
         self._srun = shutil.which("srun", path=self._base_environment.get("PATH", os.defpath))
