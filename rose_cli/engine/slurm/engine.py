@@ -327,10 +327,9 @@ class SlurmEngine(SlotEngine):
 
     async def _drop_nodes(self, nodes: Sequence[str]) -> None:
         """Use those no more that Slurm calls down, unless none would be left."""
-        mine = {node.name for node in self._slots.capacity.nodes}
-        for node in await self._terminator.down(nodes) if nodes else ():
+        for node in sorted(await self._terminator.down(nodes)):
+            mine = {each.name for each in self._slots.capacity.nodes}  # another task may have dropped it meanwhile
             if node in mine and len(mine) > 1:
-                mine.discard(node)
                 self._slots.drop_node(node)
                 self._write_log(f"node {node} is down")
 
