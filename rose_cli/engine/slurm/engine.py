@@ -99,6 +99,7 @@ class SlurmEngine(SlotEngine):
         self._numbers = count(1)
         self._steps: dict[RunningStep, Path] = {}
         self._lost = 0
+        self._has_shrunk = False
         self._unanswered_since: float | None = None
 
     @property
@@ -194,7 +195,7 @@ class SlurmEngine(SlotEngine):
             argv = in_shell(request, note_beside(request.stderr), stack).argv if request.pre_exec else request.argv
             words = srun_words(
                 self._files, number, request, place, self._cpus_per_core(place),
-                outputs=outputs, argv=argv, shielded=shielded,
+                outputs=outputs, argv=argv, shielded=shielded, shares=self._has_shrunk,
             )  # fmt: skip
             errors, errors_of_srun = os.pipe2(os.O_CLOEXEC)
             stack.callback(os.close, errors_of_srun)
@@ -331,6 +332,8 @@ class SlurmEngine(SlotEngine):
             mine = {each.name for each in self._slots.capacity.nodes}  # another task may have dropped it meanwhile
             if node in mine and len(mine) > 1:
                 self._slots.drop_node(node)
+                # Slurm then counts cores as busy for ever on which steps ran that outlived the node
+                self._has_shrunk = True
                 self._write_log(f"node {node} is down")
 
     def _lose(self, seconds: float, why: str) -> TaskOutcome:

@@ -152,9 +152,12 @@ class StepFiles:
 
 def srun_words(
     files: StepFiles, number: int, request: TaskRequest, place: Place, cpus_per_core: int, *, outputs: Sequence[int],
-    argv: Sequence[str], shielded: Sequence[str],
+    argv: Sequence[str], shielded: Sequence[str], shares: bool = False,
 ) -> list[str]:  # fmt: skip
-    """The command line. `argv` is that of the program, or of the shell in front of it."""
+    """The command line. `argv` is that of the program, or of the shell in front of it.
+
+    `shares`: Slurm's own account of free cores is wrong, so only rose's counts.
+    """
     ranks, resources = max(1, sum(share.ranks for share in place.nodes)), request.resources
     nodes = [share.node for share in place.nodes for _ in range(share.ranks)]
     several = len(place.nodes) > 1
@@ -168,6 +171,7 @@ def srun_words(
         *([f"--gpus-per-task={resources.gpus // ranks}"] if resources.gpus else ["--gres=none"]),
         *where, *(["--distribution=arbitrary"] if several else []),
         *([f"--mpi={files.mpi}"] if files.mpi else []),
+        *(["--overlap", "--cpu-bind=none"] if shares and not resources.gpus else []),
         "--input=none", f"--output=/proc/self/fd/{outputs[0]}", f"--error=/proc/self/fd/{outputs[1]}",
         "--export=ALL", "--chdir=/", "--kill-on-bad-exit=1", "--wait=0", *files.options,
         *_SHELL, str(files.directory / GATE), str(files.record(number)), str(request.directory),
