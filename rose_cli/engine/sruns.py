@@ -53,6 +53,7 @@ class StepOfSrun(NamedTuple):
     start: float
     host: str
     pid: int
+    uid: int
 
     @property
     def job_id(self) -> str:
@@ -61,13 +62,13 @@ class StepOfSrun(NamedTuple):
 
 
 def show_steps(job_id: str) -> list[str]:
-    """The command whose answer `read_steps` reads."""
-    return ["scontrol", "--all", "--oneliner", "show", "step", job_id]
+    """The command whose answer `read_steps` reads; without a job, it shows the steps of all."""
+    return ["scontrol", "--all", "--oneliner", "show", "step", *([job_id] if job_id else [])]
 
 
 _SHOWN = re.compile(
-    r"^StepId=(?P<id>[\d_+]+\.\d+) .*? StartTime=(?P<start>\S+) .* Name=(?P<name>.*?) Network=.*"
-    r" SrunHost:Pid=(?P<host>[^:\s]+):(?P<pid>\d+)",
+    r"^StepId=(?P<id>[\d_+]+\.\d+) UserId=(?:\S*\()?(?P<uid>\d+)\b.*? StartTime=(?P<start>\S+) .* Name=(?P<name>.*?)"
+    r" Network=.* SrunHost:Pid=(?P<host>[^:\s]+):(?P<pid>\d+)",
     re.ASCII | re.MULTILINE,
 )
 
@@ -78,15 +79,18 @@ def read_steps(text: str) -> Iterator[StepOfSrun]:
         start = 0.0
         with suppress(ValueError, OverflowError):
             start = float(calendar.timegm(time.strptime(found["start"], "%Y-%m-%dT%H:%M:%S")))
-        yield StepOfSrun(found["id"], found["name"], start, found["host"], int(found["pid"]))
+        yield StepOfSrun(found["id"], found["name"], start, found["host"], int(found["pid"]), int(found["uid"]))
 
 
 def _is_here(step: StepOfSrun) -> bool:
-    return step.host.partition(".")[0] == os.uname().nodename.partition(".")[0]
+    return step.uid == os.getuid() and step.host.partition(".")[0] == os.uname().nodename.partition(".")[0]
 
 
 class _Srun:
-    """An `srun`: its job and, once Slurm has been asked, its steps; several in a job of several parts."""
+    """An `srun`: its job and, once Slurm has been asked, its steps; several in a job of several parts.
+
+    Outside of a job it makes one of its own, which stays after it was killed; `job_id` is empty then.
+    """
 
     def __init__(self, identity: Identity, job_id: str, steps: Iterable[str] = ()) -> None:
         self.identity = identity
@@ -100,6 +104,11 @@ class _Srun:
     @property
     def may_have_steps(self) -> bool:
         return bool(self.steps) or not self.is_asked
+
+    def named(self, signal: str) -> list[str]:
+        """What the signal is for: the steps, or, at the end, the job that it has made."""
+        makes_job = signal == "KILL" and not self.job_id
+        return sorted({step.partition(".")[0] for step in self.steps} if makes_job else self.steps)
 
     def must_be_told(self, signal: str) -> bool:
         if not self.steps:
@@ -134,10 +143,10 @@ class SrunSteps:
             return above.may_have_steps
         if process.identity not in self._sruns:
             variables = read_environment(process.pid)
-            job = current_job(variables)
-            if job is None or _OF_THE_ENGINE in variables.get(TAG_VARIABLE, ""):
+            if _OF_THE_ENGINE in variables.get(TAG_VARIABLE, ""):
                 return False
-            self._sruns[process.identity] = _Srun(process.identity, job.job_id)
+            job = current_job(variables)
+            self._sruns[process.identity] = _Srun(process.identity, "" if job is None else job.job_id)
         return self._sruns[process.identity].may_have_steps
 
     def kill(self) -> None:
@@ -170,11 +179,18 @@ class SrunSteps:
         if unknown is not None:
             self._ask(unknown.job_id)
         elif untold:
-            for srun in untold:
-                srun.told, srun.told_at = signal, time.monotonic()
-            self._start(["scancel", f"--signal={signal}", *(step for srun in untold for step in sorted(srun.steps))])
+            self._tell(signal, untold)
         elif left is not None and time.monotonic() >= self._look_at:
             self._ask(left.job_id)
+
+    def _tell(self, signal: str, sruns: Sequence[_Srun]) -> None:
+        """Jobs that an `srun` has made come on their own: without a signal's name, their allocation is given back."""
+        own_jobs = [srun for srun in sruns if signal == "KILL" and not srun.job_id]
+        told = own_jobs or sruns
+        for srun in told:
+            srun.told, srun.told_at = signal, time.monotonic()
+        words = [] if own_jobs else [f"--signal={signal}"]
+        self._start(["scancel", *words, *(name for srun in told for name in srun.named(signal))])
 
     def _may_have_ended(self, srun: _Srun) -> bool:
         """Until its `srun` ends, a step surely is there."""

@@ -28,8 +28,8 @@ BATCH = (
 def step(pid: int, step_id: str = "7.0", *, name: str = "prog", host: str = HOST, start: float = 0.0) -> str:
     moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(start))
     return (
-        f"StepId={step_id} UserId=0 StartTime={moment} TimeLimit=UNLIMITED State=RUNNING Partition=debug NodeList=n2 "
-        f"Nodes=1 CPUs=1 Tasks=1 Name={name} Network=(null) TRES=cpu=1,mem=500M,node=1 ResvPorts=(null) "
+        f"StepId={step_id} UserId={os.getuid()} StartTime={moment} TimeLimit=UNLIMITED State=RUNNING Partition=debug "
+        f"NodeList=n2 Nodes=1 CPUs=1 Tasks=1 Name={name} Network=(null) TRES=cpu=1,mem=500M,node=1 ResvPorts=(null) "
         f"CPUFreqReq=Default Dist=Cyclic SrunHost:Pid={host}:{pid}\n"
     )
 
@@ -39,8 +39,8 @@ class FakeSlurm:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._write("scontrol", 'cat "$0.shown"')
-        self._write("scancel", 'echo "$*" >>"$0.words"; case $* in *KILL*) : >"${0%/*}/scontrol.shown";; esac')
+        self._write("scontrol", 'echo "$*" >"$0.words"; cat "$0.shown"')
+        self._write("scancel", 'echo "$*" >>"$0.words"; case $* in *TERM*) ;; *) : >"${0%/*}/scontrol.shown";; esac')
         self._write("srun", 'trap \'echo TERM >>"$0.term"; exit\' TERM\necho >"$0.began"\nwhile :; do sleep 0.02; done')
 
     def _write(self, name: str, text: str) -> None:
@@ -50,6 +50,10 @@ class FakeSlurm:
 
     def show(self, text: str) -> None:
         (self.folder / "scontrol.shown").write_text(text)
+
+    @property
+    def asked(self) -> str:
+        return (self.folder / "scontrol.words").read_text().strip()
 
     @property
     def cancelled(self) -> list[str]:
@@ -88,8 +92,8 @@ def terminated(process: subprocess.Popen[bytes], grace_seconds: float) -> Termin
 def test_steps_are_read_with_the_process_that_asked_for_them() -> None:
     text = BATCH + step(23, "1_3.0", name="two words") + step(5, "3+1.2", start=60.0)
     assert [tuple(found) for found in read_steps(text)] == [
-        ("1_3.0", "two words", 0.0, HOST, 23),
-        ("3+1.2", "prog", 60.0, HOST, 5),
+        ("1_3.0", "two words", 0.0, HOST, 23, os.getuid()),
+        ("3+1.2", "prog", 60.0, HOST, 5, os.getuid()),
     ]
     assert list(read_steps("slurm_load_job_steps error: Invalid job id specified\n")) == []
 
@@ -111,15 +115,21 @@ def test_an_srun_that_waits_for_a_step_is_terminated_itself(fake: FakeSlurm) -> 
     assert fake.cancelled == []
 
 
-@pytest.mark.parametrize(
-    "variables", [{"SLURM_JOB_ID": ""}, {TAG_VARIABLE: "run.1.(srun) 0.0.simulation"}], ids=["no job", "of the engine"]
-)
-def test_other_sruns_are_terminated_like_any_process(fake: FakeSlurm, variables: dict[str, str]) -> None:
-    process = fake.srun(**variables)
+def test_the_sruns_of_the_slurm_engine_are_left_to_it(fake: FakeSlurm) -> None:
+    process = fake.srun(**{TAG_VARIABLE: "run.1.(srun) 0.0.simulation"})
     fake.show(step(process.pid))
     terminated(process, grace_seconds=60)
     assert fake.srun_got_term
     assert fake.cancelled == []
+
+
+def test_outside_of_a_job_the_job_that_an_srun_has_made_is_cancelled(fake: FakeSlurm) -> None:
+    process = fake.srun(SLURM_JOB_ID="")
+    another = step(process.pid, "8.0").replace(f"UserId={os.getuid()}", f"UserId={os.getuid() + 1}")
+    fake.show(another + step(process.pid, "9.0"))
+    terminated(process, grace_seconds=0.3)
+    assert fake.asked == "--all --oneliner show step"
+    assert fake.cancelled == ["--signal=TERM 9.0", "9"]
 
 
 def test_without_an_answer_an_srun_is_terminated_itself(fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,12 +105,16 @@ CAMPAIGN = """
     """
 
 
-def submitted(slurm: Cluster, rose: Rose, script: str, *, grace: float = 1, timeout: str = "1h") -> int:
-    """A job whose tasks run on its second node: one in a script, one that is `srun` itself. Both have begun."""
+def write_campaign(rose: Rose, *, grace: float, timeout: str) -> None:
     rose.script(POLITE.format(folder=rose.folder), "polite")
     rose.script(STUBBORN, "stubborn")
     rose.script('#!/bin/sh\nsrun -w n2 "${0%/*}/polite"\necho after', "task")
     rose.write(CAMPAIGN.format(grace=grace, timeout=timeout))
+
+
+def submitted(slurm: Cluster, rose: Rose, script: str, *, grace: float = 1, timeout: str = "1h") -> int:
+    """A job whose tasks run on its second node: one in a script, one that is `srun` itself. Both have begun."""
+    write_campaign(rose, grace=grace, timeout=timeout)
     job = slurm.sbatch(script, "-N2", "-n4", folder=rose.folder)
     slurm.until(lambda: found(rose, "began") == ["began"] * 2)
     return job
@@ -164,3 +168,13 @@ def test_a_second_signal_kills_steps_at_once(slurm: Cluster, rose: Rose) -> None
     os.kill(session, signal.SIGTERM)
     slurm.until(lambda: not programs(slurm, "n1", "rose_cli"))
     assert slurm.processes("n2") == []
+
+
+def test_outside_of_a_job_the_jobs_of_tasks_end_with_them(slurm: Cluster, rose: Rose) -> None:
+    """On a login node, each `srun` makes a job of its own."""
+    write_campaign(rose, grace=1, timeout="3 s")
+    assert rose("run", "campaign.yaml", "--run-dir", "run", **slurm.environment).code == 1
+    assert slurm.processes("n2") == []
+    slurm.until(lambda: slurm.run("squeue", "--noheader") == "")
+    assert found(rose, "ended-by-term") == ["ended-by-term"]
+    assert found(rose, "ignores-term") == ["ignores-term"]
