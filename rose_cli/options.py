@@ -203,7 +203,7 @@ def _job(*names: str, metavar: str, help: str, panel: str = _JOB, **more: Any) -
 JobTime = Annotated[
     Optional[str], _job("--time", metavar="TIME", help="Time limit: 4:00:00, 4h, 1-12:00:00, or minutes.")
 ]
-JobNodes = Annotated[Optional[int], _job("--nodes", metavar="N", min=1, help="Nodes. Default: 1.")]
+JobNodes = Annotated[Optional[int], _job("--nodes", metavar="N", min=1, max=100_000, help="Nodes. Default: 1.")]
 JobCores = Annotated[
     Optional[int],
     _job("--cores", metavar="N", min=1, help="Cores of each node. Default: whole nodes."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from rose_cli.find_runs import find_run
@@ -30,11 +31,15 @@ if TYPE_CHECKING:
     from rose_cli.journal.time_spent import TimeSpent
     from rose_cli.loop.forecast import Estimate
     from rose_cli.plan.model import LearnerPlan
+    from rose_cli.runs.directory import RunDirectory
     from rose_cli.view.failures import Cause
 
 StatusFormat: TypeAlias = Literal["text", "json"]
 
 LOSSES_SHOWN = 8
+
+QUEUE_SECONDS = 5.0
+"""How often the batch system is asked while nothing runs."""
 
 
 def status(argument: str | None, status_format: StatusFormat) -> ExitCode:
@@ -86,8 +91,28 @@ def watch(argument: str | None) -> ExitCode:
     """Redraw the table until the run ends."""
     directory = find_run(argument)
     notice_ownership(directory.doubt)
-    watch_status(lambda: _look(read_run(directory, cached=True)), directory, own=directory.doubt is None)
+    is_awaited = partial(_is_awaited, directory, _Queued()) if directory.jobs.is_dir() else bool
+    watch_status(
+        lambda: _look(read_run(directory, cached=True)), directory, own=directory.doubt is None, is_awaited=is_awaited
+    )
     return ExitCode.OK
+
+
+class _Queued:
+    """Whether jobs of a run are queued, as the batch system has said last."""
+
+    answer, expires = False, 0.0
+
+
+def _is_awaited(directory: RunDirectory, queued: _Queued) -> bool:
+    """Whether a job of the run waits or runs, by asking every few seconds; no answer is the last one again."""
+    from rose_cli.view.jobs import jobs_of
+
+    if time.monotonic() >= queued.expires:
+        queue = jobs_of(directory)[1]
+        queued.answer = queued.answer if queue is None else bool(queue)
+        queued.expires = time.monotonic() + QUEUE_SECONDS
+    return queued.answer
 
 
 def legend() -> ExitCode:

@@ -110,17 +110,19 @@ def _entries(iteration: IterationState) -> Iterator[str]:
         yield f"{key} {shown}{' (by replica)' if len(values) > 1 else ''}"
 
 
-def watch_status(look: Look, directory: RunDirectory, *, own: bool = True) -> None:
+def watch_status(
+    look: Look, directory: RunDirectory, *, own: bool = True, is_awaited: Callable[[], bool] = bool
+) -> None:
     """Redraw the table until no session is running; if this is not a terminal, print it once at the end.
 
-    Below it is the path of the run and, at the end, how the run stands.
+    Below it is the path of the run and, at the end, how the run stands. `is_awaited`: whether a session will follow.
     """
     console = open_console(sys.stdout)
     if can_redraw(sys.stdout):
-        plan, state = _draw_until_end(look, directory)
+        plan, state = _draw_until_end(look, directory, is_awaited)
     else:
         plan, state, alive = look()
-        while alive:
+        while alive or is_awaited():
             time.sleep(WATCH_SECONDS)
             plan, state, alive = look()
         size = console.width, final_lines(len(plan.learners), LAST_PAGE_LINES)
@@ -128,8 +130,8 @@ def watch_status(look: Look, directory: RunDirectory, *, own: bool = True) -> No
     console.print(Group(Text(), *_end(plan, state, directory, alive=False, own=own).lines(page_of(console))))
 
 
-def _draw_until_end(look: Look, directory: RunDirectory) -> tuple[Plan, RunState]:
-    """Returns the plan and the last state once no session is running. `?` shows the legend."""
+def _draw_until_end(look: Look, directory: RunDirectory, is_awaited: Callable[[], bool]) -> tuple[Plan, RunState]:
+    """Returns the plan and the last state once no session is running, or will follow. `?` shows the legend."""
     console = open_console(sys.stdout)
     region, keys = Region(console.file.write), Keys(sys.stdout)
     path = labelled("run", safe(str(directory.path.absolute())))
@@ -148,7 +150,7 @@ def _draw_until_end(look: Look, directory: RunDirectory) -> tuple[Plan, RunState
             shown = capture.get().splitlines(), (columns, lines)
             if is_in_foreground(sys.stdout):
                 region.draw(*shown)
-            if not alive:
+            if not alive and not is_awaited():
                 return plan, state
             # the journal of a large run takes a while to read: spend at most half of the time on it
             pressed = keys.pressed(max(WATCH_SECONDS, time.monotonic() - start))

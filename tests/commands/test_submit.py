@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shlex
+import subprocess
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rose_cli.batch.records import JobFiles, JobStart
-from tests.conftest import PROGRAMS
+from tests.conftest import PATIENCE, PROGRAMS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -240,6 +241,17 @@ def test_status_and_list_show_what_waits_and_since_when_it_will_run(login: Login
     (login.queue / "down").touch()
     assert "Slurm does not say whether jobs of this run are queued" in login("status").out
     assert login.json("status")["jobs"]["queue"] is None
+
+
+def test_a_run_that_waits_for_a_job_is_watched_until_none_follows(login: Login) -> None:
+    assert login("submit", "campaign.yaml", "--time", "10", "--run-dir", "r").code == 0
+    watching = login.rose.start("status", "r", "--watch", **login.variables)
+    with pytest.raises(subprocess.TimeoutExpired):
+        watching.communicate(timeout=4)
+    job = ["run", "campaign.yaml", "--run-dir", "r", "--resume-if-begun", "--as-it-was"]
+    assert login(*job, SLURM_JOB_ID="1").code == 0
+    out, _ = watching.communicate(timeout=PATIENCE)
+    assert "digits and more finished in" in out
 
 
 def test_stop_cancels_the_jobs_that_wait(login: Login) -> None:
