@@ -149,6 +149,7 @@ class Lease(Pilot):
         self._shared = shared
         self.number, self.here, self.over_file = shared.number, shared.here, shared.over_file
         self.active, self.over, self.reason, self.queued = shared.active, anyio.Event(), None, None
+        self.may_have_tasks = False
 
     async def run(self) -> None:
         await self.over.wait()

@@ -98,6 +98,8 @@ class PilotManager:
                 group.cancel_scope.cancel()
             self._started = None
             await self._on_lost(pilot)
+            if pilot.may_have_tasks:
+                self.close(f"{pilot.reason}; its job may not have ended, so no other pilot is started")
             if not pilot.active.is_set() or self._restarts == 0:
                 # only now: a caller that gives up cancels all others
                 self.close(pilot.reason or "the pilot has ended")

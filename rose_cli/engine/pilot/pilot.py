@@ -97,6 +97,7 @@ class Pilot:
         self.over = anyio.Event()
         self.reason: str | None = None
         self.queued: str | None = None
+        self.may_have_tasks = False
         self.over_file = directory / "over"
 
     @property
@@ -167,6 +168,7 @@ class Pilot:
             self._bridge = None
         if self._job is not None:
             self._final = await self._job.end(wait=not self._is_hurried)
+            self.may_have_tasks = not self._final
         if self._final or (self.here and not terminator.survivors):
             with suppress(OSError):
                 (self._directory / RECORD).unlink()

@@ -6,10 +6,14 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 
+from rose_cli.engine.pilot.engine import PilotManager
 from rose_cli.engine.pilot.jobs import NamedJob, find_jobs, is_over_within, job_name
 from rose_cli.engine.pilot.own_job import OwnJob
+from rose_cli.engine.pilot.pilot import Pilot
 from rose_cli.engine.pilot.records import RECORD, forget_pilots, wait_for_pilots
 from rose_cli.engine.pilot.resource import (
     is_inside_slurm_job,
@@ -18,7 +22,7 @@ from rose_cli.engine.pilot.resource import (
     starts_with_srun,
     too_few_cores,
 )
-from rose_cli.util.errors import RunDirectoryError
+from rose_cli.util.errors import EngineError, RunDirectoryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -265,3 +269,39 @@ def test_a_job_with_fewer_cores_than_its_nodes_is_refused() -> None:
     )
     for cores, cpus in ((2, "2"), (2, "4"), (None, "1"), (2, "")):
         assert too_few_cores({"cores_per_node": cores}, {"SLURM_CPUS_ON_NODE": cpus}) is None
+
+
+# ---- the next pilot
+
+
+class Ended(Pilot):
+    """A pilot that was active and is over."""
+
+    def __init__(self, *, may_have_tasks: bool) -> None:
+        self.active, self.over, self.reason, self.queued = anyio.Event(), anyio.Event(), "Slurm job 12 ended", None
+        self.may_have_tasks = may_have_tasks
+        self.active.set()
+        self.over.set()
+
+    async def run(self) -> None:
+        await anyio.lowlevel.checkpoint()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("may_have_tasks", "count"), [(False, 3), (True, 1)])
+async def test_no_pilot_follows_one_whose_job_may_be_alive(may_have_tasks: bool, count: int) -> None:
+    """Its tasks would run twice at the same time in one workspace."""
+    launched = []
+
+    def launch(number: int) -> Pilot:
+        launched.append(number)
+        return Ended(may_have_tasks=may_have_tasks)
+
+    async def lose(_: Pilot) -> None:
+        pass
+
+    manager = PilotManager(launch, 2, lose)
+    await manager.keep()
+    assert len(launched) == count
+    with pytest.raises(EngineError, match="no other pilot is started" if may_have_tasks else "^Slurm job 12 ended$"):
+        await manager.ready()
