@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -65,6 +66,7 @@ def install_handlers() -> None:
         signal.signal(number, _ignore if ignored else _handle)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     sys.unraisablehook = _report_unraisable
+    atexit.register(_ignore_at_the_end)
 
 
 @contextmanager
@@ -91,6 +93,18 @@ def exit_on_signal(code: int) -> None:
     """The process is about to exit with this code: from now on a signal makes it exit immediately."""
     global _handler  # noqa: PLW0603
     _handler = lambda _: os._exit(code)  # noqa: E731
+
+
+def _ignore_at_the_end() -> None:
+    """The exit code stands: the interpreter is about to restore the default of each signal, which kills the process.
+
+    Whatever is still to be written is written before, because that may block until somebody reads it.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):  # it may be closed
+            stream.flush()
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def exit_within(seconds: float, code: int) -> None:

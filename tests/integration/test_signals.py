@@ -250,6 +250,34 @@ def test_after_the_session_it_ends_what_nobody_reads(rose: Rose) -> None:
     assert rose.learners("r")["learner-0"]["status"] == "failed"
 
 
+AT_THE_END = """
+import os, signal
+
+class AtTheEnd:
+    def __init__(self, kill=os.kill, pid=os.getpid()):
+        self.kill, self.pid = kill, pid
+    def __del__(self):
+        self.kill(self.pid, {number})
+
+kept = AtTheEnd()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_while_the_interpreter_is_taken_down_the_exit_code_stands(rose: Rose, number: int) -> None:
+    """A job that has finished its run is no failed job."""
+    rose.write("{max_iter: 1, tasks: {s: {executable: 'true'}}, learners: 1}")
+    rose.write(AT_THE_END.format(number=int(number)), "at_the_end.py")
+    code = "import at_the_end; from rose_cli.__main__ import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "run", "campaign.yaml", "--run-dir", "r", "--output", "plain"], check=False,
+        cwd=rose.folder, env={**os.environ, "PYTHONPATH": f"{REPOSITORY}:{rose.folder}"}, capture_output=True,
+        text=True, timeout=PATIENCE,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "finished" in done.stdout
+
+
 # ---- the end of a job, which may reach tasks before rose
 
 JOB = """
