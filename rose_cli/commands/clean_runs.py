@@ -49,7 +49,17 @@ STATUSES = ("finished", "done", "failed", "interrupted", "lost", "pending")
 _AGE = re.compile(r"([0-9]+(?:\.[0-9]+)?) *([mhdw])[a-z]*")
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
-_OWN_ENTRIES = ("plan.json", "journal.jsonl", "campaign.yaml", LOCK_NAME, "engine", "requests", "jobs", "learners")
+_OWN_ENTRIES = (
+    "plan.json",
+    "journal.jsonl",
+    "journal.ballast",
+    "campaign.yaml",
+    LOCK_NAME,
+    "engine",
+    "requests",
+    "jobs",
+    "learners",
+)
 
 
 @dataclass(frozen=True)

@@ -90,8 +90,15 @@ class ResumeOptions:
 def resume(argument: str | None, options: ResumeOptions) -> ExitCode:
     refuse_copies(task_environment())
     directory = _find(argument, options, trust=options.trust)
-    with RunLock.acquire(directory.path, steal=options.steal_lock):
+    with RunLock.acquire(directory.path, steal=options.steal_lock) as lock:
+        mention_owner(lock)
         return resume_locked(directory, options)
+
+
+def mention_owner(lock: RunLock) -> None:
+    """Tell the user from whom the lock was taken, if a batch system gave the reason."""
+    if lock.news is not None:
+        notice(lock.news)
 
 
 def resume_locked(directory: RunDirectory, options: ResumeOptions) -> ExitCode:
@@ -167,7 +174,9 @@ def _end_again(where: RunLocation, plan: Plan, options: ResumeOptions) -> ExitCo
         retry = f"; `rose resume {run}` retries what has failed" if can_resume(state) else ""
         new = f"`rose run {shlex.quote(short_path(Path(plan.campaign_file)))}` starts a new one"
         notice(f"run '{run}' has ended already, so nothing runs{retry}; {new}")
-        print_summary(options.output, plan, state, where.directory, result)
+        print_summary(
+            "plain" if options.output in ("auto", "live") else options.output, plan, state, where.directory, result
+        )
     return reported_exit_code(plan, state, result, require_criterion=options.require_criterion)
 
 

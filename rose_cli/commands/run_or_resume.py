@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 from rose_cli.allocation import refuse_copies
 from rose_cli.campaign_file import recorded_settings, task_environment
 from rose_cli.commands.in_job import in_job
-from rose_cli.commands.resume import ResumeOptions, preview, resume_locked
+from rose_cli.commands.resume import ResumeOptions, mention_owner, preview, resume_locked
 from rose_cli.commands.run import checked_plan
 from rose_cli.find_runs import latest_of, name_of
 from rose_cli.new_run import begin, new_run_directory
 from rose_cli.plan.file import load_plan
+from rose_cli.run_info import require_trust
 from rose_cli.run_session import run_and_report
 from rose_cli.runs.directory import RUNS, RunDirectory, create_starting_place, forget_start
 from rose_cli.runs.listing import is_of, is_run
@@ -100,7 +101,8 @@ def _start(file: Path, options: RunOptions, stack: ExitStack) -> SessionSetup | 
 
 
 def _refuse_another(directory: RunDirectory, file: Path, options: RunOptions) -> None:
-    """Raises UsageError for a run of another campaign file, or of other learners."""
+    """Raises UsageError for a run of another campaign file or of other learners, and for one that others can modify."""
+    require_trust(directory, "resume", trust=False)
     plan = load_plan(directory.plan)
     if not is_of(directory, file):
         message = f"{name_of(directory)} is a run of '{short_path(Path(plan.campaign_file))}', not of '{file}'"
@@ -138,6 +140,7 @@ def _patiently_locked(path: Path) -> RunLock:
         if left > WAIT_SECONDS - _POLL_SECONDS:
             notice(f"{lock.message}; waiting up to {_WAIT_WORDS} for it to end")
         time.sleep(min(left, _POLL_SECONDS))
+    mention_owner(lock)
     return lock
 
 

@@ -85,11 +85,15 @@ _STEAL_COPY = (
 
 
 class RunLock:
-    """The right to work on a run; a context manager that releases it."""
+    """The right to work on a run; a context manager that releases it.
 
-    def __init__(self, path: Path, lock_file: _LockFile) -> None:
+    `news`: from whom it was taken, where the word of a batch system was the reason.
+    """
+
+    def __init__(self, path: Path, lock_file: _LockFile, news: str | None = None) -> None:
         self._path = path
         self._lock_file = lock_file
+        self.news = news
 
     @classmethod
     def acquire(cls, run_directory: Path, *, steal: bool = False) -> Self:
@@ -104,7 +108,7 @@ class RunLock:
             stealable = _stealable(path) if steal else None
             lock_file = _LockFile(run_directory)
             try:
-                _acquire(lock_file, path, stealable)
+                news = _acquire(lock_file, path, stealable)
             except BaseException:
                 lock_file.close()
                 raise
@@ -113,7 +117,7 @@ class RunLock:
             raise RunDirectoryError(msg, _HINTS.get(error.errno or 0)) from error
         with suppress(OSError):
             _sweep(run_directory)
-        return cls(path, lock_file)
+        return cls(path, lock_file, news)
 
     def release(self) -> None:
         """Release it. A lock that was stolen meanwhile stays its new owner's."""
@@ -128,21 +132,31 @@ class RunLock:
         self.release()
 
 
-def _acquire(lock_file: _LockFile, path: Path, stealable: bytes | None) -> None:
-    """Make `path` this session's lock, replacing a stale or stealable one. Raises RunLockedError."""
+def _acquire(lock_file: _LockFile, path: Path, stealable: bytes | None) -> str | None:
+    """Make `path` this session's lock, replacing a stale or stealable one. Raises RunLockedError.
+
+    Returns what to tell the user if a batch system has said that the lock is stale.
+    """
     for _ in range(_ATTEMPTS):
         if lock_file.acquire(path):
-            return
+            return None
         found = read_lock(path)
         if found is None:  # released meanwhile
             continue
         if found.text != stealable and not found.is_stale:
             raise _refusal(path, found)
         if _break(lock_file, path, found.text):
-            if found.is_gone_elsewhere and path.name == LOCK_NAME:
-                time.sleep(FENCE_SECONDS)
-            return
+            return _allow_to_notice(found) if path.name == LOCK_NAME else None
     raise OSError(errno.EDEADLK, "the lock keeps changing hands")
+
+
+def _allow_to_notice(broken: FoundLock) -> str | None:
+    """Wait until the owner of a lock that was broken has ended, if only a batch system says that it has."""
+    owner = broken.owner
+    if owner is None or not is_elsewhere(owner) or not (answer := answer_about(owner)).has_ended:
+        return None
+    time.sleep(FENCE_SECONDS)
+    return f"took over from {owner}: {answer.words}"
 
 
 def _stealable(path: Path) -> bytes | None:
@@ -351,12 +365,6 @@ class FoundLock:
     def is_stale(self) -> bool:
         owner = self.owner
         return owner is not None and not self.flocked and (self.is_copied or is_alive(owner) is False)
-
-    @property
-    def is_gone_elsewhere(self) -> bool:
-        """Whether only the batch system says that its owner has ended."""
-        owner = self.owner
-        return owner is not None and is_elsewhere(owner) and answer_about(owner).has_ended
 
 
 def read_lock(path: Path) -> FoundLock | None:

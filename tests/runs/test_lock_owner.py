@@ -252,10 +252,15 @@ def test_a_lock_of_an_older_version_is_read() -> None:
 def test_the_lock_of_a_job_that_has_ended_is_taken_over(answer: Callable[..., Path], tmp_path: Path) -> None:
     answer(job_line("NODE_FAIL", 1))
     (tmp_path / "lock").write_bytes(owner().encode())
-    with RunLock.acquire(tmp_path):
+    with RunLock.acquire(tmp_path) as taken:
         found = read_owner(tmp_path)
         assert found is not None
         assert found.pid == os.getpid()
+    assert taken.news is not None
+    assert taken.news.startswith(f"took over from process {os.getpid()} on host 'n1' (user ")
+    assert taken.news.endswith(": Slurm says that job 15 has ended (NODE_FAIL)")
+    with RunLock.acquire(tmp_path) as free:
+        assert free.news is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -342,4 +347,5 @@ def test_commands_show_the_run_of_a_job_that_has_ended_as_lost(answer: Callable[
     assert shown() == ("lost", "lost")
     called = rose("stop", "r")
     assert (called.code, "is not running" in called.err) == (4, True)
-    assert rose("clean", "r", "--workspaces", "--yes").code == 0
+    assert rose("clean", "r", "--all", "--yes").code == 0
+    assert not run.exists()

@@ -95,6 +95,7 @@ def test_the_next_job_goes_on_after_a_job_whose_node_failed(slurm: Cluster, rose
     assert json.loads(rose("status", "r", "--format", "json", **login).out)["status"] == "lost"
     second = slurm.sbatch(LINE, "-w", "n2", folder=rose.folder)
     assert slurm.wait(second) == Ended("COMPLETED", 0)
+    assert f"Slurm says that job {first} has ended (NODE_FAIL)" in slurm.output(second)
     slurm.revive("n1")
     assert [event["host"] for event in sessions(rose)] == ["n1", "n2"]
     assert_each_iteration_ran_once(rose)
