@@ -102,14 +102,22 @@ class CheckedCampaign:
 
 @dataclass(frozen=True)
 class Target:
-    """What a campaign is checked against: a machine, and the resource labels that a pilot can have there."""
+    """What a campaign is checked against: a machine, the resource labels that a pilot can have there, and the nodes of
+    the Slurm job around it. A machine that has nodes stands for such a job."""
 
     machine: Capacity
     find_labels: Callable[[], dict[str, ResourceLabel] | None]
+    find_nodes: Callable[[], Capacity | None] = lambda: None
 
     @classmethod
     def this(cls, environment: Mapping[str, str]) -> Target:
-        return cls(machine_capacity(environment), partial(known_labels, environment))
+        return cls(machine_capacity(environment), partial(known_labels, environment), partial(_allocated, environment))
+
+
+def _allocated(environment: Mapping[str, str]) -> Capacity | None:
+    from rose_cli.engine.slurm.allocation import allocated
+
+    return allocated(environment)
 
 
 def check_campaign(
@@ -121,7 +129,8 @@ def check_campaign(
 ) -> CheckedCampaign:
     """Read, check and compile, for `target` (by default this machine), as if the file were `at` another path.
 
-    Runs nothing, and reads only this file and, for a pilot, radical.pilot's descriptions of machines.
+    Runs nothing, and reads only this file and, for a pilot, radical.pilot's descriptions of machines. For steps of
+    Slurm, it asks about the job that rose runs in, if there is one.
     Raises UsageError if there is no such file; errors *in* the file are diagnostics.
     """
     with no_collecting():
@@ -142,6 +151,7 @@ def _check(
         machine=target.machine,
         task_names=declared_tasks(read.document) | read.lost_names,
         find_labels=target.find_labels,
+        find_nodes=target.find_nodes,
         is_quoted=partial(is_quoted, read.document),
     )
     if loaded.campaign is not None:

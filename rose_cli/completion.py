@@ -17,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rose_cli.config.rules import ENGINE_KINDS
 from rose_cli.runs.directory import RUNS, RunDirectory
 from rose_cli.runs.listing import default_run, is_of, is_run, refers_to_run, running_runs, runs_of
 from rose_cli.util.files import OpenDirectory, read_regular
@@ -34,7 +35,6 @@ MOST_PLAN_BYTES = 1 << 23
 MOST_CAMPAIGN_BYTES = 1 << 18
 
 _YAML = (".yaml", ".yml")
-_ENGINES = ("local", "radical.pilot")
 
 SETTINGS = {
     "name": "NAME",
@@ -271,7 +271,7 @@ def _steps(given: Mapping[str, Any], typed: str) -> Iterator[str]:
 
 
 def _engines(given: Mapping[str, Any], typed: str) -> Iterable[str]:  # noqa: ARG001
-    return _ENGINES
+    return ENGINE_KINDS
 
 
 def _statuses(given: Mapping[str, Any], typed: str) -> Iterable[str]:  # noqa: ARG001

@@ -162,7 +162,7 @@ Engine = Annotated[
     typer.Option(
         "--engine",
         metavar="KIND",
-        help="Engine: local or radical.pilot.",
+        help="Engine: local, slurm or radical.pilot.",
         rich_help_panel=_CHANGE,
         autocompletion=_offers("engine"),
     ),

@@ -100,7 +100,7 @@ OFFERED = {
     "clean --status f": ["finished", "failed"],
     "run ": ["campaign.yaml", "other.yml"],
     "run campaign.yaml --learner ": LEARNERS,
-    "run campaign.yaml --engine ": ["local", "radical.pilot"],
+    "run campaign.yaml --engine ": ["local", "slurm", "radical.pilot"],
     "run campaign.yaml --output q": ["quiet"],
     "plan campaign.yaml --iteration ": ["0", "1"],
     "plan RUN --learner co": ["cold"],

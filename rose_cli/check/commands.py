@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from dataclasses import field
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from rose_cli.check.engine import gpu_advice
@@ -15,8 +15,9 @@ from rose_cli.check.programs import ProgramChecker
 from rose_cli.check.python_tasks import PreloadChecker
 from rose_cli.config.iterations import REST
 from rose_cli.config.models import PLAIN_LEARNER, Iterations, Learner, TaskFields
+from rose_cli.engine.placement import fitting_ranks, of_one_rank, why_impossible
 from rose_cli.plan.compile import Inherited, merge
-from rose_cli.plan.engine import engine_cores, engine_gpus, engine_memory_mb, node_of, runs_here
+from rose_cli.plan.engine import engine_cores, engine_gpus, engine_memory_mb, job_of, node_of, runs_here
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import Diagnostic, KeyPath, Severity
 from rose_cli.util.text import counted
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from rose_cli.config.models import Campaign, Engine, Override
+    from rose_cli.engine.base import Capacity
     from rose_cli.engine.labels import ResourceLabel
     from rose_cli.plan.context import CheckContext
     from rose_cli.plan.model import CommandPlan, LearnerPlan
@@ -108,12 +110,16 @@ def check_resources(
     yield from _check(wanted.cores, there, "core", at, hint, decisive)
     at, gpus = origin_of(layers, "gpus_per_rank", "ranks"), engine_gpus(engine, ctx)
     hint = f"write {_in_engine(engine, 'gpus', wanted.gpus)}, if there are that many"
-    if gpus < len(engine.gpus) and ctx.gpus is not None:
+    if engine.kind == "slurm":
+        hint = "request less, or more GPUs for the job"
+    elif gpus is not None and gpus < len(engine.gpus) and ctx.gpus is not None:
         hint = f"{ctx.gpus.source} leaves {gpus or 'none'} of the {len(engine.gpus)}; {gpu_advice(gpus)}"
     yield from _check(wanted.gpus, gpus, "GPU", at, hint, ("gpus",))
     at, there = origin_of(layers, "mem_per_rank", "ranks"), engine_memory_mb(engine, ctx)
     yield from _check(wanted.memory_mb, there, "MB of memory", at, "request less", ())
     yield from depending(_check_rank(command, layers, node_of(engine, ctx)), ("engine", "resource"))
+    if (job := job_of(engine, ctx)) is not None:
+        yield from depending(_check_ranks(command, layers, job), ("engine", "kind"))
     if runs_here(engine, ctx):
         yield from depending(_check_launcher(command, layers, engine, ctx), ("engine", "kind"))
 
@@ -152,6 +158,32 @@ def _check_rank(
             message = f"requests {_counted(each, what)} per rank, but a node has {there or 'none'}"
             hint = f"request at most {there} per rank, and more ranks" if there else "choose nodes that have some"
             yield Diagnostic("too-many-resources", message, origin_of(layers, key, "ranks"), hint)
+
+
+def _check_ranks(command: CommandPlan, layers: Sequence[Layer[TaskFields]], job: Capacity) -> Iterator[Diagnostic]:
+    """A rank runs on a single node of a Slurm job; a shell line is one rank, since it starts its ranks itself."""
+    ranks = command.launched_ranks
+    if why_impossible(replace(job, nodes=()), command.resources, ranks) is not None:
+        return  # reported for the job as a whole
+    each = of_one_rank(command.resources, ranks)
+    room = fitting_ranks(job, each)
+    if room is None or room >= ranks:
+        return
+    largest = [
+        ("cores_per_rank", each.cores, max(node.cores for node in job.nodes), "core"),
+        ("gpus_per_rank", each.gpus, max(node.gpus for node in job.nodes), "GPU"),
+        ("mem_per_rank", each.memory_mb, max(node.memory_mb or each.memory_mb for node in job.nodes), "MB of memory"),
+    ]
+    for key, wanted, most, what in largest:
+        if wanted > most:
+            per = " per rank" if ranks > 1 else ""
+            message = f"requests {_counted(wanted, what)}{per} on one node, but no node of the job has more than {most}"
+            hint = f"request at most {most}, or split it into ranks, each of which runs on one node"
+            yield Diagnostic("too-many-resources", message, origin_of(layers, key, "ranks"), hint)
+            return
+    message = f"requests {counted(ranks, 'rank')}, but the nodes of the job have room for {room or 'none'} of them"
+    hint = "request fewer, or less for each: a rank runs on one node"
+    yield Diagnostic("too-many-resources", message, origin_of(layers, "ranks", "cores_per_rank"), hint)
 
 
 _LAUNCHERS = {"local": ("mpiexec",), "radical.pilot": ("mpirun", "mpiexec")}

@@ -1,11 +1,11 @@
-"""Checks the engine's settings against this machine and radical.pilot's resource labels."""
+"""Checks the engine's settings against this machine, the Slurm job around rose, and radical.pilot's labels."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from rose_cli.check.origin import depending
-from rose_cli.config.document import PILOT_KEYS
+from rose_cli.config.document import foreign_keys
 from rose_cli.util.errors import Diagnostic, Severity
 from rose_cli.util.text import counted, did_you_mean
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rose_cli.config.models import Engine
+    from rose_cli.engine.base import Capacity
     from rose_cli.engine.labels import ResourceLabel
     from rose_cli.engine.machine import VisibleGpus
     from rose_cli.plan.context import CheckContext
@@ -25,14 +26,19 @@ def check_engine(engine: Engine, ctx: CheckContext) -> Iterator[Diagnostic]:
 
 
 def _check_kind(engine: Engine, ctx: CheckContext) -> Iterator[Diagnostic]:
+    yield from _check_foreign(engine)
     if engine.kind == "local":
-        yield from _check_foreign(engine)
         yield from _check_cores(engine, ctx.machine.cores)
         yield from _check_visible(engine, ctx.gpus)
         return
     if any(engine.gpus) and engine.gpus != tuple(str(number) for number in range(len(engine.gpus))):
-        hint = f"write gpus: {len(engine.gpus)}; the pilot chooses which ones"
-        yield Diagnostic("wrong-value", "a pilot takes a number of GPUs, not their IDs", ("engine", "gpus"), hint)
+        who = "Slurm" if engine.kind == "slurm" else "the pilot"
+        hint = f"write gpus: {len(engine.gpus)}; {who} chooses which ones"
+        message = f"{'a step' if engine.kind == 'slurm' else 'a pilot'} takes a number of GPUs, not their IDs"
+        yield Diagnostic("wrong-value", message, ("engine", "gpus"), hint)
+    if engine.kind == "slurm":
+        yield from _check_job(engine, ctx.allocation)
+        return
     if ctx.labels is None:
         message = "radical.pilot is not installed: the resource label is not checked, and `rose run` cannot start"
         hint = "install it into this environment: pip install 'rose-cli[pilot]' (adds packages under GPL and AGPL)"
@@ -41,12 +47,33 @@ def _check_kind(engine: Engine, ctx: CheckContext) -> Iterator[Diagnostic]:
         yield from depending(_check_label(engine, ctx.labels), ("engine", "resource"))
 
 
+_KINDS = {"local": "the local engine", "slurm": "the Slurm engine", "radical.pilot": "a pilot"}
+
+
 def _check_foreign(engine: Engine) -> Iterator[Diagnostic]:
-    for key in PILOT_KEYS:
+    for key, kinds in foreign_keys(engine.kind).items():
         if key in engine.model_fields_set:
-            hint = f"remove it, or write kind: radical.pilot beside '{key}'"
-            message = f"'{key}' applies only to a pilot, and this is the local engine"
+            theirs, mine = " or ".join(_KINDS[kind] for kind in kinds), _KINDS[engine.kind]
+            hint = f"remove it, or write kind: {' or '.join(kinds)} beside '{key}'"
+            message = f"'{key}' applies only to {theirs}, and this is {mine}"
             yield Diagnostic("unused-key", message, ("engine", key), hint, at_key=True)
+
+
+def _check_job(engine: Engine, job: Capacity | None) -> Iterator[Diagnostic]:
+    """Nothing where there is no job: campaigns are checked on a laptop and run on a cluster."""
+    if job is None:
+        return
+    asked = {"cores": (engine.cores or 0, job.cores, "core"), "gpus": (len(engine.gpus), len(job.gpus), "GPU")}
+    for key, (wanted, there, what) in asked.items():
+        if wanted > there:
+            hint = "remove it to use all that there are, or request more for the job"
+            message = few_in_job(wanted, there, what)
+            yield Diagnostic("too-many-resources", message, ("engine", key), hint, Severity.WARNING)
+
+
+def few_in_job(asked: int, there: int, what: str) -> str:
+    """The warning if the engine is set to more than the Slurm job has."""
+    return f"the engine is set to {counted(asked, what)}, but the Slurm job has {there or 'none'}: tasks get no more"
 
 
 def _check_cores(engine: Engine, there: int) -> Iterator[Diagnostic]:
@@ -102,7 +129,7 @@ def _check_label(engine: Engine, labels: dict[str, ResourceLabel]) -> Iterator[D
         message = f"'{engine.resource}' has no access schema '{engine.access_schema}'"
         yield Diagnostic("wrong-value", message, ("engine", "access_schema"), hint)
     for key in label.mandatory:
-        if key in PILOT_KEYS and getattr(engine, key) is None:
+        if key not in foreign_keys("radical.pilot") and getattr(engine, key, 0) is None:
             message = f"'{engine.resource}' needs a '{key}'"
             yield Diagnostic("missing-key", message, ("engine", key), f"add {key}: to 'engine'")
     if engine.nodes is not None:

@@ -25,7 +25,7 @@ class PreloadChecker:
     """Checks what the tasks of a campaign preload."""
 
     def __init__(self, engine: Engine, ctx: CheckContext) -> None:
-        self._is_local = engine.kind == "local"
+        self._kind = engine.kind
         self._ctx = ctx
         self._installed: dict[str, InstalledModules | None] = {}
 
@@ -38,8 +38,8 @@ class PreloadChecker:
         if why is not None:
             depends_on = ((*layer.path, "executable"), ("pre_exec",))
             yield _without_effect(path, why, "remove it", depends_on)
-        elif not self._is_local:
-            yield _on_a_pilot(path)
+        elif self._kind != "local":
+            yield _not_local(path, self._kind)
         yield from self._check_modules(layer.fields.preload, path, [command])
 
     def check_common(self, campaign: Campaign, plan: Plan) -> Iterator[Diagnostic]:
@@ -52,8 +52,8 @@ class PreloadChecker:
         if whys and None not in whys:
             why = whys[0] if len(set(whys)) == 1 else "no task starts Python directly"
             yield _without_effect(("preload",), str(why), "remove it", (("tasks",), ("learners",), ("pre_exec",)))
-        elif not self._is_local:
-            yield _on_a_pilot(("preload",))
+        elif self._kind != "local":
+            yield _not_local(("preload",), self._kind)
         yield from self._check_modules(campaign.preload, ("preload",), commands)
 
     def _check_modules(
@@ -62,7 +62,7 @@ class PreloadChecker:
         """The user's own modules must be imported afresh: they may read the iteration, and may be edited in a run."""
         directories = _own_directories(commands, self._ctx)
         given = [command for command in commands if command.preload == tuple(modules) and not why_never_warm(command)]
-        pythons = {name: self._modules_of(name) for name in map(_python_of, given)} if self._is_local else {}
+        pythons = {name: self._modules_of(name) for name in map(_python_of, given)} if self._kind == "local" else {}
         for position, name in enumerate(modules if tuple(modules) != (AUTO,) else ()):
             at = (*path, position)
             file = next((file for each in directories if (file := _file_of(name, each)) is not None), None)
@@ -103,9 +103,9 @@ def _without_effect(path: KeyPath, why: str, hint: str, depends_on: tuple[KeyPat
     return Diagnostic("unused-preload", message, path, hint, Severity.WARNING, at_key=True, depends_on=depends_on)
 
 
-def _on_a_pilot(path: KeyPath) -> Diagnostic:
+def _not_local(path: KeyPath, kind: str) -> Diagnostic:
     hint = "remove it, or keep it for the local engine and add the comment '# rose: allow unused-preload'"
-    why = "on radical.pilot, each task starts a new interpreter"
+    why = f"on {kind}, each task starts a new interpreter"
     return _without_effect(path, why, hint, (("engine", "kind"),))
 
 

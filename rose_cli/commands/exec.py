@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 
     from rose_cli.journal.codec import Record
     from rose_cli.journal.state import RunState
+    from rose_cli.plan.model import Plan
     from rose_cli.run_info import RunInfo
     from rose_cli.step_words import Step
 
@@ -235,7 +236,7 @@ def _place(info: RunInfo, step: Step, options: ExecOptions) -> Iterator[_Place]:
 
 def _rendered(info: RunInfo, step: Step, attempt: _Attempt, place: _Place) -> Command:
     """The command as the local engine would get it, which also starts ranks itself."""
-    plan = replace(info.plan, engine=replace(info.plan.engine, pilot=None))
+    plan = _locally(info.plan)
     paths = AttemptPaths(str(place.workspace), str(place.scratch / "result.json"), attempt.number, step.replica)
     if attempt.results:
         paths = replace(paths, results_file=str(place.scratch / _RESULTS))
@@ -245,10 +246,16 @@ def _rendered(info: RunInfo, step: Step, attempt: _Attempt, place: _Place) -> Co
         raise UsageError(f"'{step.task}' has no command in iteration {step.iteration}: {error}") from error
 
 
+def _locally(plan: Plan) -> Plan:
+    """The plan on the local engine, with the cores and GPUs of its own."""
+    engine = plan.engine
+    return replace(plan, engine=replace(engine, kind="local", pilot=None, slurm=None, gpus=engine.gpus or ()))
+
+
 def _environment(info: RunInfo, step: Step, command: Command, workspace: Path) -> dict[str, str]:
     """As the local engine merges it, without a tag: a session of the run would take its own for that of a leftover."""
     base = task_environment()
-    capacity = engine_capacity(info.plan, base)
+    capacity = engine_capacity(_locally(info.plan), base)
     of_task = TaskEnvironment(base, capacity.cores).of(step.command.resources, step.command.ranks)
     environment = {**of_task, "PWD": str(workspace), **command.environment}
     if capacity.gpus:
@@ -268,6 +275,8 @@ def _run(info: RunInfo, step: Step, attempt: _Attempt, place: _Place, options: E
     own = _Place(info.directory.workspace(step.learner.name), place.scratch)
     for line in attempt.differences(_rendered(info, step, attempt, own)):
         notice(line)
+    if info.plan.engine.slurm is not None:
+        notice("on this machine, not as a step of a Slurm job, where the run has its tasks")
     if info.plan.engine.pilot is not None:
         notice(f"on this machine, not on {info.plan.engine.pilot.resource}, where the run has its tasks")
     copy = f", replica {step.replica}" if step.command.replicas > 1 else ""

@@ -29,7 +29,7 @@ from rose_cli.plan.totals import totals
 from rose_cli.run_info import notice_ownership, try_read_run
 from rose_cli.runs.changes import checksums
 from rose_cli.util.dataclass import dataclass
-from rose_cli.util.errors import ExitCode, UsageError
+from rose_cli.util.errors import EngineError, ExitCode, UsageError
 from rose_cli.util.json_output import write_json
 from rose_cli.util.redact import remember
 from rose_cli.view.console import notice
@@ -119,9 +119,13 @@ def _variables_in_job(plan: Plan, environment: Mapping[str, str]) -> Iterator[st
 
 
 def _capacity(plan: Plan, environment: Mapping[str, str]) -> Capacity | None:
-    """None for a pilot whose size only its machine knows."""
-    known = plan.engine.pilot is None or plan.engine.cores is not None
-    return engine_capacity(plan, environment) if known else None
+    """None for a pilot whose size only its machine knows, and for steps of a Slurm job where there is none."""
+    if plan.engine.pilot is not None and plan.engine.cores is None:
+        return None
+    try:
+        return engine_capacity(plan, environment)
+    except EngineError:
+        return None
 
 
 def _names_a_file(argument: str) -> bool:

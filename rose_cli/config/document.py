@@ -299,22 +299,35 @@ def _name(path: KeyPath) -> str:
     return quoted(".".join(map(str, path)))
 
 
-PILOT_KEYS = ("resource", "runtime", "nodes", "project", "queue", "access_schema", "restarts")
+_OF_A_JOB = ("nodes", "runtime", "project", "queue")
+
+_OWN_KEYS = {
+    "local": (),
+    "slurm": ("mpi", "srun", *_OF_A_JOB),
+    "radical.pilot": (*_OF_A_JOB, "resource", "access_schema", "restarts"),
+}
+"""The keys of `engine` that each kind has besides those that all of them have."""
+
+
+def foreign_keys(kind: str) -> dict[str, list[str]]:
+    """The keys of `engine` that this kind does not have, each with the kinds that do."""
+    keys = dict.fromkeys(key for own in _OWN_KEYS.values() for key in own if key not in _OWN_KEYS[kind])
+    return {key: [other for other, own in _OWN_KEYS.items() if key in own] for key in keys}
 
 
 def with_engine(document: Document, text: str, source: str) -> Document:
     """The document with `engine` set to `text`.
 
     If the file has a mapping of another kind, only the kind changes, so that one file serves a laptop and a cluster.
-    For a pilot, everything else stays, with GPUs as their number. For the local engine, the settings of the pilot are
-    removed, including its cores and GPUs.
+    Keys that only other kinds have are removed. A pilot keeps cores and GPUs, of these their number; the other kinds
+    use what is there: this machine, or the Slurm job.
     """
     before = document.data.get("engine") if isinstance(document.data, dict) else None
     if not isinstance(before, dict) or text not in ENGINE_KINDS:
         return document.with_value(("engine",), text, source)
     if text == before.get("kind", "local"):
         return document
-    for key in ("cores", "gpus", *PILOT_KEYS) if text == "local" else ():
+    for key in (*(() if text == "radical.pilot" else ("cores", "gpus")), *foreign_keys(text)):
         document = document.without(key, under="engine")
     if text == "radical.pilot" and isinstance(gpus := before.get("gpus"), list):
         document = document.with_value(("engine", "gpus"), str(len(gpus)), f"{source} gpus={len(gpus)}")

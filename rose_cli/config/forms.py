@@ -22,7 +22,13 @@ MAX_FILES = 1_000
 
 _DIGITS = re.compile(r"-?[0-9]+")
 
-_CALLED_PILOT = re.compile(r"(radical|rp|pilot)([._ -]?pilot)?", re.IGNORECASE)
+_CALLED = {
+    "slurm": re.compile(r"slurm|srun|sbatch|salloc|slurm[ _-]?(job|step|allocation)", re.IGNORECASE),
+    "radical.pilot": re.compile(r"(radical|rp|pilot)([._ -]?pilot)?", re.IGNORECASE),
+}
+"""Other names for the kinds of engines."""
+
+_KINDS = "'local', 'slurm'{} 'radical.pilot'"
 
 
 # --- tasks and learners ----------------------------------------------------------------------------------------------
@@ -57,12 +63,12 @@ def normalize_learner(value: object) -> object:
 def normalize_engine(value: object) -> object:
     """`local` for `{kind: local}`."""
     kind = value.get("kind") if isinstance(value, dict) else value
-    if isinstance(kind, str) and kind != "radical.pilot" and _CALLED_PILOT.fullmatch(kind):
-        message = expected("'local' or 'radical.pilot'", kind)
+    meant = next((name for name, called in _CALLED.items() if isinstance(kind, str) and called.fullmatch(kind)), kind)
+    if meant != kind:
         below = ("kind",) if isinstance(value, dict) else ()
-        fail("wrong-value", message, "did you mean 'radical.pilot'?", below=below)
+        fail("wrong-value", expected(_KINDS.format(" or"), kind), f"did you mean '{meant}'?", below=below)
     if not isinstance(value, dict | str):
-        fail("wrong-type", expected("'local', 'radical.pilot' or a mapping", value))
+        fail("wrong-type", expected(f"{_KINDS.format(',')} or a mapping", value))
     return {"kind": value} if isinstance(value, str) else value
 
 

@@ -48,6 +48,7 @@ from rose_cli.config.types import (
     LearnerName,
     Megabytes,
     Minutes,
+    MpiType,
     Natural,
     Number,
     OptionName,
@@ -56,6 +57,7 @@ from rose_cli.config.types import (
     Seed,
     ShellLines,
     Size,
+    SrunOptions,
     TaskName,
     Text,
     ValueRange,
@@ -375,29 +377,42 @@ class Engine(Model):
 
     kind: EngineKind = Field(
         default="local",
-        description="local: processes on this machine; radical.pilot: tasks of a pilot",
+        description="local: processes on this machine; slurm: steps of the Slurm job that rose runs in; "
+        "radical.pilot: tasks of a pilot",
         examples=["local"],
     )
     cores: Count | None = Field(
         default=None,
-        description="number of cores to use (default: those of this machine, or of the nodes of the pilot)",
+        description="number of cores to use (default: those of this machine, of the job or of the nodes of the pilot)",
         examples=["8"],
     )
     gpus: Annotated[tuple[Text, ...], BeforeValidator(forms.gpu_ids)] = Field(
-        default=(), description="how many to use or, on this machine, which ones", examples=["[0, 1]"]
+        default=(),
+        description="how many to use or, on this machine, which ones (default: none, in a Slurm job all of its GPUs)",
+        examples=["[0, 1]"],
     )
     grace: Pause = Field(
         default=5.0, description="time between TERM and KILL when a task is terminated", examples=["10s"]
     )
+    mpi: MpiType | None = Field(
+        default=None,
+        description="how srun starts MPI ranks: pmix, pmi2, none, … (default: as the cluster is configured)",
+        examples=["pmix"],
+    )
+    srun: SrunOptions = Field(default=(), description="more options for srun", examples=["[--cpu-bind=cores]"])
+    nodes: Count | None = Field(
+        default=None, description="number of nodes to request for the pilot or the job", examples=["2"]
+    )
+    runtime: Minutes = Field(
+        default=30, description="run time to request for the pilot or the job, in minutes", examples=["120"]
+    )
+    project: FilledText | None = Field(default=None, description="the allocation to charge", examples=["abc123"])
+    queue: FilledText | None = Field(default=None, description="the queue of the batch system", examples=["normal"])
     resource: FilledText = Field(
         default="local.localhost",
         description="the label of the machine in radical.pilot",
         examples=["tacc.frontera"],
     )
-    runtime: Minutes = Field(default=30, description="run time to request for the pilot, in minutes", examples=["120"])
-    nodes: Count | None = Field(default=None, description="number of nodes to request for the pilot", examples=["2"])
-    project: FilledText | None = Field(default=None, description="the allocation to charge", examples=["abc123"])
-    queue: FilledText | None = Field(default=None, description="the queue of the batch system", examples=["normal"])
     access_schema: FilledText | None = Field(
         default=None, description="how to access the machine, if there are several ways", examples=["interactive"]
     )

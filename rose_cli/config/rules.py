@@ -11,7 +11,7 @@ import warnings
 from keyword import iskeyword
 from typing import Literal, TypeAlias, get_args
 
-EngineKind: TypeAlias = Literal["local", "radical.pilot"]
+EngineKind: TypeAlias = Literal["local", "slurm", "radical.pilot"]
 
 Operator: TypeAlias = Literal["<", "<=", ">", ">=", "=="]
 
@@ -90,6 +90,62 @@ def is_function_reference(text: str) -> bool:
 
 def is_option_name(name: str) -> bool:
     return name != "" and not any(c.isspace() or not c.isprintable() for c in name)
+
+
+_MPI = re.compile(r"[A-Za-z][\w-]*", re.ASCII)
+
+_LONG_OPTION = re.compile(r"--[A-Za-z][A-Za-z0-9-]*(=.+)?|-[A-Za-z].*", re.ASCII)
+
+
+def is_mpi_type(text: str) -> bool:
+    """Whether it can be the name of one of Slurm's MPI plugins."""
+    return _MPI.fullmatch(text) is not None and len(text) <= MAX_NAME_BYTES
+
+
+SRUN_OWN = {
+    "ntasks": "n", "nodes": "N", "cpus-per-task": "c", "nodelist": "w", "distribution": "m", "job-name": "J",
+    "chdir": "D", "output": "o", "error": "e", "input": "i", "label": "l", "wait": "W", "relative": "r",
+    "quiet": "Q", "verbose": "v", "unbuffered": "u", "kill-on-bad-exit": "K", "no-kill": "k", "immediate": "I",
+    "quit-on-interrupt": "q", "threads": "T", "time": "t", "help": "h", "version": "V", "exclude": "x",
+    "nodefile": "F", "ntasks-per-node": "", "exact": "", "overlap": "", "exclusive": "", "whole": "", "mem": "",
+    "mem-per-cpu": "", "mem-per-gpu": "", "gres": "", "gpus": "G", "gpus-per-task": "", "gpus-per-node": "",
+    "gpus-per-socket": "", "cpus-per-gpu": "", "tres-per-task": "", "export": "", "export-file": "", "jobid": "",
+    "mpi": "", "multi-prog": "", "pty": "", "het-group": "", "slurmd-debug": "", "usage": "", "test-only": "",
+    "interactive": "", "ntasks-per-core": "", "ntasks-per-socket": "", "ntasks-per-gpu": "", "bcast": "",
+    "threads-per-core": "", "hint": "",
+}  # fmt: skip
+"""The options of srun, with their short forms, that say which program runs where: rose sets them."""
+
+
+def srun_option_fault(option: str) -> tuple[str, str] | None:
+    """Why it cannot be one of the user's options of srun: message and hint."""
+    if not _LONG_OPTION.fullmatch(option) or not option.isprintable():
+        return "this is not an option of srun with its value", "write --option=value, each as one item of the list"
+    if option.startswith("--"):
+        abbreviated = option[2:].partition("=")[0]
+        name = next((own for own in SRUN_OWN if own.startswith(abbreviated)), None)
+    else:
+        name = next((own for own, short in SRUN_OWN.items() if short == option[1]), None)
+    if name is None:
+        return None
+    why = (
+        "this option changes what a core is"
+        if name in ("hint", "threads-per-core")
+        else "rose sets this option of srun itself"
+    )
+    return why, _INSTEAD.get(name, _AS_A_KEY)
+
+
+_OF_THE_JOB = "request it for the job instead: sbatch --{}"
+
+_INSTEAD = {
+    "mpi": "write mpi: beside it",
+    "time": "set the 'timeout' of the task",
+    "threads-per-core": _OF_THE_JOB.format("threads-per-core=1"),
+    "hint": _OF_THE_JOB.format("hint=nomultithread"),
+}
+
+_AS_A_KEY = "remove it: ranks, cores, GPUs and memory are keys of a task"
 
 
 def leads_out(target: str) -> bool:

@@ -20,14 +20,16 @@ from rose_cli.config.rules import (
     MAX_SIZE,
     OWN_VARIABLES,
     directory_name_error,
+    is_mpi_type,
     is_option_name,
     is_task_name,
     is_variable_name,
     regex_error,
+    srun_option_fault,
 )
 from rose_cli.config.yaml.nodes import plain_value
 from rose_cli.util.errors import Diagnostic
-from rose_cli.util.text import shortened
+from rose_cli.util.text import nearest, shortened
 
 
 def _text(value: object) -> str:
@@ -369,6 +371,50 @@ Minutes = Annotated[int, PlainValidator(_minutes)]
 Duration = Annotated[float, PlainValidator(_duration)]
 
 Pause = Annotated[float, PlainValidator(_pause)]
+
+
+_MPI_TYPES = ("none", "pmi2", "pmix", "pmix_v3", "pmix_v4", "pmix_v5", "cray_shasta")
+
+_MPI_OF = {"mpich": "pmi2", "intel": "pmi2", "intelmpi": "pmi2", "mvapich": "pmi2", "openmpi": "pmix", "ompi": "pmix"}
+"""Which type libraries use that are not types themselves."""
+
+
+def _mpi_type(value: object) -> str:
+    """A close misspelling of a common one is refused; which ones there are, only the cluster knows."""
+    if value is False or value is None:  # `mpi: no`
+        return "none"
+    text = filled_text(value)
+    word = text.lower()
+    meant = None if text in _MPI_TYPES else _MPI_OF.get(word.replace(" ", "").replace("-", ""))
+    if meant is None and text not in _MPI_TYPES and not re.fullmatch(r"pmi\w+", text, re.ASCII):
+        meant = nearest(word, _MPI_TYPES, ratio=0.75)
+    if meant is not None or not is_mpi_type(text):
+        hint = f"did you mean {meant}?" if meant else "see `srun --mpi=list`; often pmix, pmi2 or none"
+        fail("wrong-value", expected("the name of an MPI type of srun", value), hint)
+    return text
+
+
+def _srun_options(value: object) -> tuple[str, ...]:
+    entries = value if isinstance(value, list | tuple) else [value]
+    options: list[str] = []
+    errors: list[Diagnostic] = []
+    for position, entry in enumerate(entries):
+        at = (position,) if isinstance(value, list | tuple) else ()
+        if not isinstance(entry, str):
+            hint = "write --option=value, each as one item of the list"
+            errors.append(Diagnostic("wrong-type", expected("an option of srun", entry), at, hint))
+            continue
+        options.append(entry)
+        fault = srun_option_fault(entry)
+        if fault is not None:
+            errors.append(Diagnostic("wrong-value", fault[0], at, fault[1]))
+    fail_if_any(errors)
+    return tuple(options)
+
+
+MpiType = Annotated[str, PlainValidator(_mpi_type)]
+
+SrunOptions = Annotated[tuple[str, ...], PlainValidator(_srun_options)]
 
 
 def _json_path(value: object) -> str:

@@ -60,7 +60,7 @@ class Room:
         """A place for a task, which holds it from now on; None as long as there is no room for it."""
         if self._total.ranks(resources) == 0:
             return None
-        each = _of_one(resources, ranks)
+        each = of_one_rank(resources, ranks)
         shares = _shares(self._nodes, each, ranks) if self.capacity.nodes else ()
         if shares is None:
             return None
@@ -91,7 +91,7 @@ class Room:
         if not place.nodes:
             self._total.add(resources, sign)
             return
-        each = _of_one(resources, ranks)
+        each = of_one_rank(resources, ranks)
         for share in place.nodes:
             if share.node in self._nodes:
                 self._nodes[share.node].add(each, sign * share.ranks)
@@ -111,6 +111,15 @@ def _reduced(capacity: Capacity, nodes: Sequence[NodeCapacity]) -> Capacity:
     )
 
 
+def limited(capacity: Capacity, cores: int | None, gpus: int | None) -> Capacity:
+    """No more than so many cores and GPUs of it; None: all."""
+    return replace(
+        capacity,
+        cores=capacity.cores if cores is None else min(cores, capacity.cores),
+        gpus=capacity.gpus if gpus is None else capacity.gpus[:gpus],
+    )
+
+
 def why_impossible(capacity: Capacity, resources: Resources, ranks: int) -> EngineError | None:
     """Why there can never be room for a task; None if there can be."""
     for asked, given, unit in (
@@ -121,7 +130,7 @@ def why_impossible(capacity: Capacity, resources: Resources, ranks: int) -> Engi
         if given is not None and asked > given:
             message = f"a task requests {asked} {unit}, but the engine has {given}"
             return EngineError(message, "request less, or give the engine more")
-    if capacity.nodes and (room := fitting_ranks(capacity, _of_one(resources, ranks))) is not None and room < ranks:
+    if capacity.nodes and (room := fitting_ranks(capacity, of_one_rank(resources, ranks))) is not None and room < ranks:
         message = f"a task requests {counted(ranks, 'rank')}, but the nodes have room for {room or 'none'}"
         return EngineError(message, "request less for each rank, since a rank runs on one node, or get more nodes")
     return None
@@ -133,7 +142,8 @@ def fitting_ranks(capacity: Capacity, each: Resources) -> int | None:
     return None if None in rooms else sum(room or 0 for room in rooms)
 
 
-def _of_one(resources: Resources, ranks: int) -> Resources:
+def of_one_rank(resources: Resources, ranks: int) -> Resources:
+    """What each rank of a task needs."""
     return Resources(
         cores=-(-resources.cores // ranks), gpus=-(-resources.gpus // ranks), memory_mb=-(-resources.memory_mb // ranks)
     )

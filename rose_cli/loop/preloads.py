@@ -35,13 +35,13 @@ class Preloads:
     """`warn` shows a line to the user."""
 
     def __init__(self, plan: Plan, state: RunState, warn: Callable[[str], object]) -> None:
-        self._is_local = plan.engine.pilot is None
+        self._is_local = plan.engine.is_local
         self._warn = warn
         self._said: set[tuple[str, str]] = set()
         self._found = found_modules(plan, state)
 
     def for_attempt(self, task: str, command: CommandPlan) -> Preload | None:
-        """What the engine is to preload; on a pilot, every program starts in a new interpreter."""
+        """What the engine is to preload; on other engines, every program starts in a new interpreter."""
         if not command.preload or not self._is_local:
             return None
         if command.preload != (AUTO,):

@@ -126,8 +126,8 @@ class FunctionCall:
         return returned_in(self.return_file, inside=self.inside)
 
 
-def caller_for_pilots(directory: RunDirectory) -> str:
-    """A copy of the program that calls functions, where the nodes of a pilot see it."""
+def caller_for_nodes(directory: RunDirectory) -> str:
+    """A copy of the program that calls functions, where other nodes see it, as they see the run."""
     with OpenDirectory.at(directory.engine, inside=directory.path, make=True, mode=0o700) as engine:
         source = Path(function.__file__)
         text, name, temporary = source.read_text(encoding="utf-8"), source.name, f".{source.name}-{os.getpid()}"

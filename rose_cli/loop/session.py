@@ -15,7 +15,7 @@ from rose_cli.engine import function
 from rose_cli.loop.job_end import JobEnd
 from rose_cli.loop.limits import CircuitBreaker, DiskLimits
 from rose_cli.loop.preloads import Preloads
-from rose_cli.loop.returned import caller_for_pilots
+from rose_cli.loop.returned import caller_for_nodes
 from rose_cli.loop.turns import PLACES, Turns
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.redact import Secrets
@@ -94,7 +94,7 @@ class Session:
     @cached_property
     def function_caller(self) -> str:
         """The program that calls functions, where the tasks of the engine can read it."""
-        return function.__file__ if self.plan.engine.pilot is None else caller_for_pilots(self.directory)
+        return function.__file__ if self.plan.engine.is_local else caller_for_nodes(self.directory)
 
     def stop(self, reason: str, message: str | None = None) -> None:
         """Stop all learners; the steps that are running can be resumed. Only the first call has an effect."""

@@ -51,7 +51,7 @@ class Room:
 def room_of(plan: Plan, state: RunState) -> Room:
     """What the latest session had; what the plan says, if an older rose did not record it."""
     session, engine = state.session, plan.engine
-    gpus = engine.gpus if isinstance(engine.gpus, int) else len(engine.gpus)
+    gpus = len(engine.gpus) if isinstance(engine.gpus, tuple) else engine.gpus
     if session is None or session.cores is None:
         return Room(engine.cores, gpus)
     return Room(session.cores, session.gpus, session.memory_mb)

@@ -35,11 +35,13 @@ from rose_cli.config.rules import (
     folded,
     is_function_reference,
     is_module_name,
+    is_mpi_type,
     is_option_name,
     is_task_name,
     is_variable_name,
     leads_out,
     regex_error,
+    srun_option_fault,
 )
 from rose_cli.engine.base import Resources
 from rose_cli.plan import model as m
@@ -462,6 +464,12 @@ _RULES: dict[tuple[type, str], Fault] = {
     (m.PilotPlan, "runtime_minutes"): _positive,
     (m.PilotPlan, "nodes"): _positive,
     (m.PilotPlan, "restarts"): _count,
+    (m.SlurmPlan, "mpi"): lambda name: None if is_mpi_type(name) else _cannot_be(name),
+    (m.SlurmPlan, "srun"): _each(lambda option: None if srun_option_fault(option) is None else _cannot_be(option)),
+    (m.SlurmPlan, "nodes"): _positive,
+    (m.SlurmPlan, "runtime_minutes"): _positive,
+    (m.SlurmPlan, "project"): _filled,
+    (m.SlurmPlan, "queue"): _filled,
     (m.Limits, "wall_time_seconds"): _duration,
     (m.Limits, "max_parallel_learners"): _positive,
     (m.Limits, "same_failure"): _positive,
@@ -498,11 +506,12 @@ def _are_distinct(names: tuple[str, ...]) -> bool:
 
 
 def _check_engine(engine: m.EnginePlan) -> str | None:
-    return (
-        None
-        if (engine.kind == "radical.pilot") == (engine.pilot is not None)
-        else "names one engine and configures another"
-    )
+    configured = {"radical.pilot": engine.pilot is not None, "slurm": engine.slurm is not None}
+    if configured != {kind: kind == engine.kind for kind in configured}:
+        return "names one engine and configures another"
+    if engine.slurm is None:
+        return "has no number of GPUs" if engine.gpus is None else None
+    return "chooses GPUs that Slurm chooses" if isinstance(engine.gpus, tuple) else None
 
 
 def _check_plan(plan: m.Plan) -> str | None:

@@ -32,8 +32,9 @@ class SearchPath:
 class CheckContext:
     """`task_names` are all tasks that the file declares, including invalid ones.
 
-    `find_labels` returns the resource labels of the installed radical.pilot, None if it is not installed; it is called
-    only when needed. `is_quoted`: whether the value at a path is a string in quotes, which is deliberate.
+    `find_labels` returns the resource labels of the installed radical.pilot, None if it is not installed; `find_nodes`
+    what the Slurm job around rose has, None without a job: both are called only when needed. `is_quoted`: whether the
+    value at a path is a string in quotes, which is deliberate.
     """
 
     campaign_file: Path
@@ -41,6 +42,7 @@ class CheckContext:
     machine: Capacity
     task_names: frozenset[str]
     find_labels: Callable[[], dict[str, ResourceLabel] | None] = lambda: None
+    find_nodes: Callable[[], Capacity | None] = lambda: None
     is_quoted: Callable[[KeyPath], bool] = lambda _: False
 
     @cached_property
@@ -72,6 +74,11 @@ class CheckContext:
     @cached_property
     def labels(self) -> dict[str, ResourceLabel] | None:
         return self.find_labels()
+
+    @cached_property
+    def allocation(self) -> Capacity | None:
+        """The nodes of the Slurm job that tasks would run in; None where there is no job."""
+        return self.machine if self.machine.nodes else self.find_nodes()
 
     @cached_property
     def gpus(self) -> VisibleGpus | None:

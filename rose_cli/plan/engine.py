@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rose_cli.plan.model import EnginePlan, PilotPlan
+from rose_cli.engine.placement import limited
+from rose_cli.plan.model import EnginePlan, PilotPlan, SlurmPlan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rose_cli.config.models import Engine
+    from rose_cli.engine.base import Capacity
     from rose_cli.engine.labels import ResourceLabel
     from rose_cli.plan.context import CheckContext
     from rose_cli.plan.model import LearnerPlan
@@ -19,6 +21,10 @@ def compile_engine(engine: Engine, ctx: CheckContext) -> EnginePlan:
     if engine.kind == "local":
         gpus = len(engine.gpus) if engine.gpus and not any(engine.gpus) else engine.gpus
         return EnginePlan("local", engine.cores, gpus, engine.grace)
+    if engine.kind == "slurm":
+        runtime = engine.runtime if "runtime" in engine.model_fields_set else None
+        slurm = SlurmPlan(engine.mpi, engine.srun, engine.nodes, runtime, engine.project, engine.queue)
+        return EnginePlan("slurm", engine.cores, _asked_gpus(engine), engine.grace, slurm=slurm)
     pilot = PilotPlan(
         engine.resource, engine.runtime, engine.nodes, engine.project, engine.queue, engine.access_schema,
         engine.restarts,
@@ -28,8 +34,9 @@ def compile_engine(engine: Engine, ctx: CheckContext) -> EnginePlan:
 
 
 def local_stand_in(engine: Engine, learners: Sequence[LearnerPlan], ctx: CheckContext) -> EnginePlan:
-    """The local engine for a smoke run of a pilot's campaign: large enough for its largest task."""
-    if engine.kind == "local":
+    """The local engine for a smoke run of a pilot's campaign, and of a campaign for Slurm where there is no job: large
+    enough for its largest task."""
+    if engine.kind == "local" or (engine.kind == "slurm" and ctx.allocation is not None):
         return compile_engine(engine, ctx)
     wanted = [command.resources for learner in learners for step in learner.all_steps for command in step.commands]
     cores = max((resources.cores for resources in wanted), default=1)
@@ -58,8 +65,11 @@ def pilot_gpus(engine: Engine, ctx: CheckContext) -> int:
     return engine.nodes * (label.gpus_per_node or 0)
 
 
-def engine_gpus(engine: Engine, ctx: CheckContext) -> int:
-    """The maximum for tasks: of a number of GPUs, no more than the session may use."""
+def engine_gpus(engine: Engine, ctx: CheckContext) -> int | None:
+    """The maximum for tasks: of a number of GPUs, no more than the session may use. None if it is not known."""
+    if engine.kind == "slurm":
+        job = job_of(engine, ctx)
+        return _asked_gpus(engine) if job is None else len(job.gpus)
     if engine.kind != "local":
         return pilot_gpus(engine, ctx)
     visible = None if any(engine.gpus) else ctx.gpus
@@ -72,9 +82,23 @@ def node_of(engine: Engine, ctx: CheckContext) -> ResourceLabel | None:
     return None if label is None or label.forks else label
 
 
+def job_of(engine: Engine, ctx: CheckContext) -> Capacity | None:
+    """What steps of the Slurm job can have; None for other engines, and where there is no job."""
+    if engine.kind != "slurm" or ctx.allocation is None:
+        return None
+    return limited(ctx.allocation, engine.cores, _asked_gpus(engine))
+
+
+def _asked_gpus(engine: Engine) -> int | None:
+    """The number of GPUs, if it is given."""
+    return len(engine.gpus) if "gpus" in engine.model_fields_set else None
+
+
 def engine_cores(engine: Engine, ctx: CheckContext) -> int | None:
     """The maximum for tasks; None if it is not known."""
-    asked = engine.cores if engine.kind == "local" else pilot_cores(engine, ctx)
+    if (job := job_of(engine, ctx)) is not None:
+        return job.cores
+    asked = engine.cores if engine.kind != "radical.pilot" else pilot_cores(engine, ctx)
     return ctx.machine.cores if asked is None and runs_here(engine, ctx) else asked
 
 
@@ -82,6 +106,8 @@ def engine_memory_mb(engine: Engine, ctx: CheckContext) -> int | None:
     """The maximum for tasks in megabytes; None if it is not known."""
     if runs_here(engine, ctx):
         return ctx.machine.memory_mb
+    if (job := job_of(engine, ctx)) is not None:
+        return job.memory_mb
     label = _label(engine, ctx)
     if label is None or label.memory_mb_per_node is None:
         return None

@@ -192,19 +192,41 @@ class PilotPlan:
 
 
 @dataclass(frozen=True)
+class SlurmPlan:
+    """How tasks run as steps of the Slurm job that a session is in, and the request for such a job.
+
+    `mpi`: how srun starts ranks; `srun`: more of its options. The others are what `rose submit` requests; None: not
+    given. A session runs on the nodes that its job has.
+    """
+
+    mpi: str | None
+    srun: tuple[str, ...]
+    nodes: int | None = None
+    runtime_minutes: int | None = None
+    project: str | None = None
+    queue: str | None = None
+
+
+@dataclass(frozen=True)
 class EnginePlan:
     """Where tasks run.
 
     Local: `cores` None means all cores of the session's machine; `gpus` are IDs, or a number of any that the session
     may use. With a pilot, `pilot` is set, `cores` None means those of `nodes` or of the resource's single node, and
-    `gpus` are "0" to "n-1".
+    `gpus` are "0" to "n-1". With `slurm`, `cores` and `gpus` are how many of the job's are used at most, None: all.
     """
 
     kind: EngineKind
     cores: int | None
-    gpus: tuple[str, ...] | int
+    gpus: tuple[str, ...] | int | None
     grace_seconds: float
     pilot: PilotPlan | None = None
+    slurm: SlurmPlan | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether tasks are processes that rose starts itself; the other engines have their own launchers of ranks."""
+        return self.kind == "local"
 
 
 @dataclass(frozen=True)

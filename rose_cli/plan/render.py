@@ -133,8 +133,7 @@ def render(
         argv = _shell_line(words[0], filled) if command.shell else _argv(plan, command, words, filled)
     ranks = command.launched_ranks
     return Command(
-        # radical.pilot starts ranks itself, with the machine's launcher
-        argv=("mpiexec", "-n", str(ranks), *argv) if ranks > 1 and plan.engine.pilot is None else argv,
+        argv=("mpiexec", "-n", str(ranks), *argv) if ranks > 1 and plan.engine.is_local else argv,
         options=options,
         environment={
             **environment,

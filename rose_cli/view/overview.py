@@ -78,6 +78,10 @@ def _facts(plan: Plan, found: Overview, capacity: Capacity | None) -> Iterator[s
 def _capacity_text(plan: Plan, capacity: Capacity | None) -> str:
     gpus = [counted(len(capacity.gpus), "GPU")] if capacity is not None and capacity.gpus else []
     text = " and ".join([counted(capacity.cores, "core") if capacity is not None else "the cores", *gpus])
+    if capacity is not None and capacity.nodes:
+        return f"{text} of the {counted(len(capacity.nodes), 'node')} of this Slurm job"
+    if plan.engine.slurm is not None:
+        return f"{text} of a Slurm job"
     if (pilot := plan.engine.pilot) is None:
         return text
     details = [f"{pilot.runtime_minutes} min", *([counted(pilot.nodes, "node")] if pilot.nodes else [])]
@@ -178,7 +182,7 @@ def _command_text(plan: Plan, found: Overview, task: str) -> str:
         words = ["/bin/sh", "-c", " ".join([words[0], *map(quoted_word, masked_words(rest)), *varying])]
         return " ".join(map(quoted_word, masked_words(words)))
     ranks = common.get(Setting(task, "ranks"))
-    words = ["mpiexec", "-n", str(ranks), *words] if ranks and plan.engine.pilot is None else words
+    words = ["mpiexec", "-n", str(ranks), *words] if ranks and plan.engine.is_local else words
     return " ".join([*map(quoted_word, masked_words([*words, *rest])), *varying])
 
 
@@ -193,7 +197,7 @@ def _varying_option(found: Overview, setting: Setting, sign: str) -> str:
 def _notes(plan: Plan, found: Overview, task: str) -> Iterator[str]:
     """What else all commands of a task have in common: resources, timeout, retries and so on."""
     for setting, value in found.common.items():
-        if setting.kind == "preload" and plan.engine.pilot is not None:
+        if setting.kind == "preload" and not plan.engine.is_local:
             continue
         if setting.task == task and setting.kind in _NOTES:
             yield value_text(setting, value, noun=True)

@@ -71,6 +71,7 @@ class Campaigns:
     """`folder` has the scripts, none of them executable; the PATH has the programs, and no mpiexec."""
 
     folder: Path
+    target: Target = TARGET
 
     @classmethod
     def set_up(cls, place: Path) -> Campaigns:
@@ -89,7 +90,7 @@ class Campaigns:
         copy = self.folder / file.name
         if copy != file:
             shutil.copyfile(file, copy)
-        return check_campaign(copy, {"PATH": str(self.folder.parent / "bin")}, settings, TARGET)
+        return check_campaign(copy, {"PATH": str(self.folder.parent / "bin")}, settings, self.target)
 
     def check_text(self, text: str, settings: Sequence[Setting] = ()) -> CheckedCampaign:
         path = self.folder / "campaign.yaml"

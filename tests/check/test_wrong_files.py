@@ -213,7 +213,12 @@ def test_any_mistakes_together_are_told_together(campaigns: Campaigns, number: i
         (("max_itr",), "3", "unknown-key", "unknown key 'max_itr'"),
         (("limits", "wall_time"), "soon", "wrong-type", "wall_time: expected a duration, not the string 'soon'"),
         (("learners", 1, "simulation", "adaptive", "--n"), "j", "bad-expression", "unknown name 'j'"),
-        (("engine",), "slurm", "wrong-value", "engine: expected 'local' or 'radical.pilot', not the string 'slurm'"),
+        (
+            ("engine",),
+            "slum",
+            "wrong-value",
+            "engine: expected 'local', 'slurm' or 'radical.pilot', not the string 'slum'",
+        ),
         (("max_iter",), "[1", "unclosed-bracket", "the '[' that opens here is not closed before line 1"),
     ],
 )

@@ -14,7 +14,7 @@ import pytest
 
 from rose_cli.engine import function
 from rose_cli.loop.output import REPORT_BYTES, Report
-from rose_cli.loop.returned import FunctionCall, Returned, caller_for_pilots, results_before, returned_in
+from rose_cli.loop.returned import FunctionCall, Returned, caller_for_nodes, results_before, returned_in
 from rose_cli.plan.render import AttemptPaths
 from rose_cli.runs.directory import RunDirectory
 from tests.loop.simulation import Fate, Try, World, interrupt
@@ -118,7 +118,7 @@ def test_the_nodes_of_a_pilot_get_a_copy_that_needs_no_other_file(tmp_path: Path
     directory = RunDirectory.at(tmp_path / "run")
     directory.path.mkdir()
     for _ in range(2):
-        path = caller_for_pilots(directory)
+        path = caller_for_nodes(directory)
     assert path == str(directory.engine / "function.py")
     assert (directory.engine / "function.py").read_bytes() == Path(function.__file__).read_bytes()
     assert stat.S_IMODE(Path(path).stat().st_mode) == 0o600

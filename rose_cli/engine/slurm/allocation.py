@@ -6,7 +6,6 @@ Slurm counts CPUs, which may be threads of a core, while a step gets whole cores
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rose_cli.engine.base import Capacity, NodeCapacity
@@ -37,15 +36,6 @@ def capacity_of(nodes: tuple[NodeCapacity, ...]) -> Capacity | None:
         memory_mb=None if None in memory else sum(each or 0 for each in memory),
         nodes=nodes,
     ) if nodes else None  # fmt: skip
-
-
-def limited(capacity: Capacity, cores: int | None, gpus: int | None) -> Capacity:
-    """No more than so many cores and GPUs of it; None: all."""
-    return replace(
-        capacity,
-        cores=capacity.cores if cores is None else min(cores, capacity.cores),
-        gpus=capacity.gpus if gpus is None else capacity.gpus[:gpus],
-    )
 
 
 # --- from Slurm ----------------------------------------------------------------------------------------------------

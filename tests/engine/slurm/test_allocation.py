@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rose_cli.engine.base import NodeCapacity
-from rose_cli.engine.slurm.allocation import allocated, limited, read_nodes
+from rose_cli.engine.placement import limited
+from rose_cli.engine.slurm.allocation import allocated, read_nodes
 
 if TYPE_CHECKING:
     from pathlib import Path
