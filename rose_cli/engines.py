@@ -71,12 +71,11 @@ def require_job(plan: Plan, environment: Mapping[str, str]) -> Capacity:
     if found is not None:
         return found
     job, file = current_job(environment), shlex.quote(plan.campaign_file)
-    message = "the slurm engine runs tasks in a Slurm job, and rose is not in one"
-    if job is not None:
-        message = f"the slurm engine runs tasks in a Slurm job, and job {job.job_id} has ended, or cannot be asked for"
+    why = "rose is not in one" if job is None else f"job {job.job_id} has ended, or Slurm does not answer"
+    message = f"the slurm engine runs tasks in a Slurm job, and {why}"
     hint = (
-        f"send one with `rose submit {file}`, put `exec rose run …` into a script for sbatch, or start a shell with "
-        "`salloc --nodes=1`; `--engine local` runs it on this machine"
+        f"put `exec rose run {file}` into a script for sbatch, or start a shell with `salloc --nodes=1`; "
+        "`--engine local` runs tasks on this machine"
     )
     raise EngineError(message, hint)
 

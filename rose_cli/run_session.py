@@ -219,6 +219,7 @@ async def _run(setup: SessionSetup, inbox: _SignalInbox) -> SessionResult:
             engine.capacity.cores,
             len(engine.capacity.gpus),
             engine.capacity.memory_mb,
+            len(engine.capacity.nodes) or None,
         )
         await recorder.record(started, *setup.opening)
         if setup.rewrite is not None:
@@ -363,7 +364,8 @@ async def _check_lock(still_owned: LockCheck, engine: Engine) -> None:
 def _facts(engine: Engine, now: float, suspended: float) -> Facts:
     activity = engine.activity
     doing = (activity.words, activity.since) if activity else None
-    return Facts(now, engine.busy_cores, engine.capacity.cores, doing=doing, suspended=suspended)
+    capacity = engine.capacity
+    return Facts(now, engine.busy_cores, capacity.cores, doing=doing, suspended=suspended, nodes=len(capacity.nodes))
 
 
 def _collect_lost_errors(grace_seconds: float) -> list[BaseException]:

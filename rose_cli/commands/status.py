@@ -161,6 +161,7 @@ def _progress_object(info: RunInfo, outlook: Outlook) -> dict[str, Any]:
         "iterations_at_most": most,
         "cores_in_use": outlook.occupation.used.cores if outlook.is_active else 0,
         "cores": outlook.occupation.room.cores,
+        "nodes": outlook.occupation.room.nodes,
         "waiting": {reason.value: count for reason, count in outlook.occupation.counts.items()},
         "remaining_seconds": _estimate_object(outlook.forecast.campaign),
     }

@@ -43,7 +43,7 @@ class SessionStarted:
     `pid` and `start_ticks` identify its process, `boot` the boot of the machine that it runs on.
     `files`: fingerprints of the files that the plan names, if they differ from those of the session before; empty for
     a missing file. `checksums`: as in `RunCreated`, of files that rose has rewritten or the user has decided to trust.
-    `cores`, `gpus`, `memory_mb`: what its engine has.
+    `cores`, `gpus`, `memory_mb`: what its engine has, on so many `nodes`, if it counts them.
     """
 
     session: int
@@ -60,6 +60,7 @@ class SessionStarted:
     cores: int | None = None
     gpus: int | None = None
     memory_mb: int | None = None
+    nodes: int | None = None
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ class LearnerState:
 
 @dataclass
 class SessionState:
-    """`suspended`: for how many seconds rose or its machine was, so far. `cores`, `gpus`, `memory_mb`: its engine's.
+    """`suspended`: for how many seconds rose or its machine was. `cores`, `gpus`, `memory_mb`, `nodes`: its engine's.
 
     `has_run`: an attempt has started in it.
     """
@@ -149,6 +149,7 @@ class SessionState:
     cores: int | None = None
     gpus: int | None = None
     memory_mb: int | None = None
+    nodes: int | None = None
     has_run: bool = False
 
 
@@ -285,6 +286,7 @@ class RunState:
         self._close_session(self.moment(self.last_time))
         self.session = SessionState(event.session, event.host, event.pid, event.engine, self._now)
         self.session.cores, self.session.gpus, self.session.memory_mb = event.cores, event.gpus, event.memory_mb
+        self.session.nodes = event.nodes
         self.session.directory, self.session.identity = event.directory, event.identity
         self.session.campaign_dir = event.campaign_dir
         self.session.boot, self.session.start_ticks = event.boot, event.start_ticks

@@ -41,11 +41,12 @@ class Wait:
 
 @dataclass(frozen=True)
 class Room:
-    """The resources of a session's engine; None: not known, or not limited. GPUs are counted."""
+    """The resources of a session's engine; None: not known, or not limited. GPUs and nodes are counted."""
 
     cores: int | None = None
     gpus: int | None = None
     memory_mb: int | None = None
+    nodes: int | None = None
 
 
 def room_of(plan: Plan, state: RunState) -> Room:
@@ -54,7 +55,7 @@ def room_of(plan: Plan, state: RunState) -> Room:
     gpus = len(engine.gpus) if isinstance(engine.gpus, tuple) else engine.gpus
     if session is None or session.cores is None:
         return Room(engine.cores, gpus)
-    return Room(session.cores, session.gpus, session.memory_mb)
+    return Room(session.cores, session.gpus, session.memory_mb, session.nodes)
 
 
 @dataclass(frozen=True)

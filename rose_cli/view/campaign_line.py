@@ -45,7 +45,8 @@ _WAITED_FOR = {
 
 @dataclass(frozen=True)
 class Facts:
-    """What the journal does not know. `now` in UNIX seconds; `cores` 0: not known; `alive`: a session is running.
+    """What the journal does not know. `now` in UNIX seconds; `cores` 0: not known, `nodes` 0: not counted; `alive`: a
+    session is running.
 
     `doing`: an activity of the engine that tasks wait for, in words, and when it started. `suspended`: for how long
     the session has been suspended so far.
@@ -57,6 +58,7 @@ class Facts:
     alive: bool = True
     doing: tuple[str, float] | None = None
     suspended: float = 0.0
+    nodes: int = 0
 
 
 @dataclass(frozen=True)
@@ -135,11 +137,14 @@ def campaign_words(plan: Plan, state: RunState, facts: Facts, outlook: Outlook, 
     """The parts of the campaign's line that fit into `width`, by what they tell, as they stand from left to right."""
     used, room = outlook.occupation.used, outlook.occupation.room
     busy, cores = (facts.cores_busy, facts.cores) if facts.cores else (used.cores, room.cores)
+    nodes = (facts.nodes if facts.cores else room.nodes) or 0
+    on_nodes = f" on {counted(nodes, 'node')}" if nodes else ""
+    is_running = outlook.is_active and facts.doing is None
     is_starting = outlook.is_active and facts.doing is not None
     words = {
         "iterations": iterations_words(plan, state, is_active=outlook.is_active),
         "doing": f"{facts.doing[0]} … {duration(facts.now - facts.doing[1])}" if is_starting and facts.doing else "",
-        "cores": f"{busy} of {counted(cores, 'core')}" if cores and outlook.is_active and not is_starting else "",
+        "cores": f"{busy} of {counted(cores, 'core')}{on_nodes}" if is_running and cores else "",
         "waits": waits_words(outlook.occupation.counts),
         "left": _left(facts, outlook),
     }

@@ -276,6 +276,38 @@ def test_an_engine_has_what_it_needs_and_no_more(document: dict[str, Any]) -> No
         )
 
 
+def test_slurm_gets_numbers_of_gpus_and_only_options_of_the_user(document: dict[str, Any]) -> None:
+    slurm = {
+        "mpi": "pmix",
+        "srun": ["--cpu-bind=cores"],
+        "nodes": 2,
+        "runtime_minutes": 5,
+        "project": None,
+        "queue": "q",
+    }
+    with pytest.raises(InvalidPlanError, match="names one engine and configures another"):
+        decode(changed(document, ("engine", "slurm"), slurm))
+    engine = {**document["engine"], "kind": "slurm", "gpus": None, "slurm": slurm}
+    plan = decode(changed(document, ("engine",), engine))
+    assert decode(json.loads(json.dumps(encode(plan)))) == plan
+    for gpus in (["0"], True, -1):
+        fault(document, ("engine",), {**engine, "gpus": gpus})
+    for name, wrong in (
+        ("mpi", "pmix --uid=0"),
+        ("srun", ["--ntasks=5"]),
+        ("srun", ["x"]),
+        ("nodes", 0),
+        ("queue", ""),
+    ):
+        assert fault(document, ("engine",), {**engine, "slurm": {**slurm, name: wrong}}).way == (
+            "engine",
+            "slurm",
+            name,
+        )
+    with pytest.raises(InvalidPlanError, match="names one engine and configures another"):
+        decode(changed(document, ("engine", "kind"), "slurm"))
+
+
 # --- what learners share -------------------------------------------------------------------------------------------
 
 

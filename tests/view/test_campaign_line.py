@@ -41,6 +41,9 @@ def busy() -> Scenario:
 
 def test_the_line_of_a_campaign() -> None:
     assert line(busy()) == "4 of at most 40 iterations · 6 of 8 cores · 2 wait for cores · ~25 to 50 min left"
+    on_nodes = line(busy(), facts=Facts(busy().now, 6, 8, nodes=2))
+    assert "6 of 8 cores on 2 nodes · 2 wait for cores" in on_nodes
+    assert "6 of 8 cores on 1 node · " in line(busy(), facts=Facts(busy().now, 6, 8, nodes=1))
 
 
 def test_the_most_important_parts_stay() -> None:

@@ -40,7 +40,8 @@ def capacity_of(nodes: tuple[NodeCapacity, ...]) -> Capacity | None:
 
 # --- from Slurm ----------------------------------------------------------------------------------------------------
 
-_JOB = re.compile(r"JobId=(\d+) ")
+_JOB = re.compile(r"JobId=(\d+) .* JobState=(RUNNING|SUSPENDED|STOPPED|SIGNALING|RESIZING) ")
+"""A job that has ended is listed with its nodes for a while."""
 
 _PART = re.compile(r" Nodes=(\S+) CPU_IDs=([\d,-]+) Mem=(\d+) GRES=(\S*)")
 """The job's part of some nodes: their names, its CPUs on each, megabytes, and generic resources."""
