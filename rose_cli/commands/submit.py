@@ -28,6 +28,7 @@ from rose_cli.campaign_file import (
 from rose_cli.commands.in_job import place_of
 from rose_cli.commands.run import mention_warnings
 from rose_cli.engine.base import Capacity, NodeCapacity
+from rose_cli.engine.slurm.allocation import capacity_of
 from rose_cli.find_runs import find_own_run, name_of
 from rose_cli.journal.state import can_resume
 from rose_cli.new_run import begin, new_run_directory
@@ -163,11 +164,10 @@ def _checked(
 
 def _defaults(plan: Plan | None) -> Defaults:
     """What the campaign file says of the jobs: with `engine: {kind: slurm}`, its nodes, runtime, queue and project."""
-    slurm = getattr(plan.engine, "slurm", None) if plan is not None else None
+    slurm = plan.engine.slurm if plan is not None else None
     if slurm is None:
         return Defaults()
-    minutes, nodes = getattr(slurm, "runtime_minutes", None), getattr(slurm, "nodes", None)
-    return Defaults(minutes, nodes, getattr(slurm, "queue", None), getattr(slurm, "project", None))
+    return Defaults(slurm.runtime_minutes, slurm.nodes, slurm.queue, slurm.project)
 
 
 _UNKNOWN = 1_000_000
@@ -183,9 +183,7 @@ def _target(options: RequestOptions, request: JobRequest | None, system: str) ->
     gpus = (request.gpus if request else options.gpus) or 0
     count = (request.nodes if request else options.nodes) or 1
     nodes = tuple(NodeCapacity(f"node-{number}", cores, gpus, memory) for number in range(count))
-    all_gpus = tuple(str(number) for number in range(gpus * count))
-    all_memory = None if memory is None else memory * count
-    return Target(Capacity(cores * count, all_gpus, all_memory, nodes), Target.this({}).find_labels)
+    return Target(capacity_of(nodes) or Capacity(cores), Target.this({}).find_labels)
 
 
 def _misfits(plan: Plan, request: JobRequest) -> list[Diagnostic]:
@@ -196,7 +194,7 @@ def _misfits(plan: Plan, request: JobRequest) -> list[Diagnostic]:
         message = f"the local engine runs tasks on one node, and the job has {request.nodes}"
         hint = "add --engine slurm, to run tasks on all nodes, or request one node"
         found.append(Diagnostic("wrong-value", message, hint=hint, file=f"--nodes {request.nodes}"))
-    gpus = engine.gpus if isinstance(engine.gpus, int) else len(engine.gpus)
+    gpus = len(engine.gpus) if isinstance(engine.gpus, tuple) else engine.gpus or 0
     if kind == "local" and gpus > request.gpus:
         message = f"the engine uses {counted(gpus, 'GPU')}, and the job requests {request.gpus or 'none'}"
         found.append(Diagnostic("wrong-value", message, hint=f"add --gpus {gpus}", file=f"--gpus {request.gpus}"))
