@@ -22,6 +22,8 @@ _POLL_SECONDS = 0.5
 
 _LOOK_SECONDS = 0.02
 
+_GONE = "its Slurm job has ended"
+
 _HAS_TASKS = frozenset({"RUNNING", "CONFIGURING", "SUSPENDED", "STOPPED"})
 
 
@@ -43,15 +45,15 @@ class OwnJob:
             if jobs is None:
                 return None
             if not any(job.state in _HAS_TASKS for job in jobs):
-                return await self.how_it_ended()
+                return await self.how_it_ended() or _GONE
             if time.monotonic() >= until:
                 return None
             await anyio.sleep(_POLL_SECONDS)
 
-    async def how_it_ended(self) -> str:
-        """In words, as long as Slurm remembers it."""
+    async def how_it_ended(self) -> str | None:
+        """In words, as long as Slurm remembers it; None also if it never existed."""
         jobs = await self._find(ended=True)
-        return f"Slurm {jobs[-1]}" if jobs else "its Slurm job has ended"
+        return f"Slurm {jobs[-1]}" if jobs else None
 
     async def end(self, *, wait: bool) -> bool:
         """Cancel it, in whatever state it is; whether nothing of it is alive."""

@@ -120,7 +120,8 @@ class Pilot:
         self.queued = None
         if self._job is not None and self._final:
             how = await self._job.how_it_ended()
-            self.reason = f"{self.reason} ({how})" if self._says_why else f"the pilot ended: {how}{self._logs()}"
+            if how is not None:
+                self.reason = f"{self.reason} ({how})" if self._says_why else f"the pilot ended: {how}{self._logs()}"
 
     async def ends_with_its_job(self, *, after_signal: bool) -> bool:
         """Whether a task that has failed did so because Slurm is ending the job, which radical.pilot learns later."""

@@ -207,6 +207,9 @@ async def test_a_task_that_failed_with_its_job_is_told_from_one_that_just_failed
     slurm.says("jobs")
     slurm.says("ended", TIMEOUT)
     assert await job.has_ended(after_signal=True) == "Slurm job 12 ended (TIMEOUT)"
+    slurm.says("ended")
+    assert await job.has_ended(after_signal=True) == "its Slurm job has ended"
+    assert await job.how_it_ended() is None, "as for a job that was never accepted"
     slurm.is_down()
     assert await job.has_ended(after_signal=True) is None
 
