@@ -74,7 +74,7 @@ _HINTS = {
     errno.EDQUOT: "free some space, then `rose resume`: your quota is used up",
 }
 
-FENCE_SECONDS = 3.0
+FENCE_SECONDS = 5.0
 """How long whoever breaks a lock on the word of a batch system waits: an owner that lives after all ends by then."""
 
 _STEAL = "make sure it is no longer running, then retry with `--steal-lock`"
