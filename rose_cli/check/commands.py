@@ -236,7 +236,7 @@ _MEANINGS_OF_SRUN = {
         "write the program alone{ranks}; engine: slurm starts every task as a step",
     ),
     "slurm": (
-        "rose starts the task with srun itself: this 'srun' would wait inside that step for cores of its own",
+        "rose starts the task with srun itself: this 'srun' makes a second step inside the first",
         "write the program alone{ranks}",
     ),
 }

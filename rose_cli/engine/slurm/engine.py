@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from rose_cli.engine.base import Activity, ExitReason, TaskOutcome, exited, shell_status, timed_out
+from rose_cli.engine.batch import described
 from rose_cli.engine.launch import NO_PROGRAM, NotStartedError, in_shell, note_beside, open_outputs, why_no_program
 from rose_cli.engine.local import Child
 from rose_cli.engine.machine import gpu_variables
@@ -223,12 +224,19 @@ class SlurmEngine(SlotEngine):
 
     def _own_variables(self, request: TaskRequest) -> dict[str, str]:
         """What the program sees over the variables of rose; Slurm itself tells a task which GPUs it holds."""
-        own = dict(request.environment)
+        own = {**self._for_launchers(request), **request.environment}
         if self._capacity.gpus and not request.resources.gpus:
             own = {**gpu_variables(self._base_environment, ()), **own}
         elif not self._capacity.gpus and "CUDA_VISIBLE_DEVICES" in self._base_environment:
             own.setdefault("CUDA_VISIBLE_DEVICES", self._base_environment["CUDA_VISIBLE_DEVICES"])
         return own
+
+    def _for_launchers(self, request: TaskRequest) -> dict[str, str]:
+        """For a program that calls `srun` or, if it is a line with ranks, another launcher: inside its own step."""
+        if request.ranks > 1:
+            return {}
+        in_step = {**self._base_environment, "SLURM_JOB_ID": self._files.job_id, "SLURM_STEP_ID": "0"}
+        return described(in_step, request.resources, max(1, request.described_ranks), alone=True)
 
     def _cpus_per_core(self, place: Place) -> int:
         used = {share.node for share in place.nodes}
