@@ -57,7 +57,7 @@ class Place:
 
 def script(system: BatchSystem, submission: Submission, place: Place) -> str:
     """The script of every job of the run."""
-    return system.script(submission.request, submission.name, place.campaign.parent, place.files.path, place.words)
+    return system.script(submission.request, submission.name, place.run, place.campaign.parent, place.words)
 
 
 def extend(place: Place, here: str | None = None, most: int = AHEAD) -> list[str]:

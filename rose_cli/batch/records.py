@@ -36,7 +36,8 @@ SCRIPT = "job.sh"
 class Submission:
     """What the user asked for. `name`: of every job, unique to the run. `first`: the number of its first job.
 
-    `most_jobs` and `core_hours` are the bounds on its jobs together; `core_hours` None: no bound.
+    `most_jobs` and `core_hours` are the bounds on its jobs together; `core_hours` None: no bound. `run`: the directory
+    of the run: a copy of it has the same file, but none of the jobs.
     """
 
     system: str
@@ -46,6 +47,7 @@ class Submission:
     time: float
     first: int = 1
     core_hours: float | None = None
+    run: str | None = None
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ class JobFiles:
             starts = sorted(filter(None, map(_start, found.items())), key=lambda start: start.time)
             ended, problem = found.get(ENDED, {}).get("reason"), found.get(PROBLEM, {}).get("message")
             return JobsOfRun(
-                _submission(found.get(SUBMISSION)),
+                self._own(_submission(found.get(SUBMISSION))),
                 tuple(records),
                 tuple(starts),
                 ended if ended in ENDINGS else None,
@@ -145,9 +147,17 @@ class JobFiles:
 
     def submit(self, submission: Submission) -> None:
         """Record a new submission, whose jobs follow each other again."""
-        self._write(SUBMISSION, asdict(submission), make=True)
+        run = os.path.realpath(self.path.parent)
+        self._write(SUBMISSION, asdict(replace(submission, run=run)), make=True)
         self.forget(ENDED)
         self.forget(PROBLEM)
+
+    def _own(self, submission: Submission | None) -> Submission | None:
+        """The submission, unless it is that of another run, of which this one is a copy."""
+        with suppress(OSError, ValueError):
+            if submission is not None and submission.run and not self.path.parent.samefile(submission.run):
+                return None
+        return submission
 
     def claim(self, number: int) -> bool:
         """Whether this number is now that of a job that the caller is about to submit: False if another one has it."""
@@ -235,6 +245,7 @@ def _submission(entries: dict[str, Any] | None) -> Submission | None:
             return None
         found = Submission(**{**entries, "request": request, "core_hours": core_hours(entries["core_hours"])})
         is_known = found.system in SYSTEMS and is_job_name(found.name)
+        is_known = is_known and isinstance(found.run, str | None)
         if is_known and _are_numbers(found.most_jobs, found.first) and _are_times(found.time):
             return found
     return None

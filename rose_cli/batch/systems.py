@@ -100,10 +100,11 @@ class BatchSystem:
         """Whether a job can wait for the end of another one: PSI/J passes no dependencies on to Flux."""
         return self.name != "flux"
 
-    def script(self, request: JobRequest, name: str, directory: Path, logs: Path, words: Sequence[str]) -> str:
-        """The script of a job that runs a command in a directory; what it prints is appended to `logs`/JOBID.out."""
+    def script(self, request: JobRequest, name: str, run: Path, directory: Path, words: Sequence[str]) -> str:
+        """The script of a job that calls rose in a directory; its output is appended to a file in `jobs` of the run."""
+        logs = run / "jobs"
         lines = self._directives(request, name, logs) if self.name in _DIRECTIVE else []
-        return script_of(self.name, lines, directory, logs, words)
+        return script_of(self.name, lines, run, directory, words)
 
     def _directives(self, request: JobRequest, name: str, logs: Path) -> list[str]:
         """The lines that request the job's resources: PSI/J's, and those for which it has no words."""
@@ -243,10 +244,11 @@ class BatchSystem:
         return {job_id: state for job_id, state in states.items() if state is not None}
 
 
-def script_of(system: str, directives: Sequence[str], directory: Path, logs: Path, words: Sequence[str]) -> str:
+def script_of(system: str, directives: Sequence[str], run: Path, directory: Path, words: Sequence[str]) -> str:
     """The script of a job. Rose replaces the shell (`exec`), so that signals to the job's script reach rose: a shell
-    would die of them, and the batch system then kills what it has started."""
-    redirect = []
+    would die of them, and the batch system then kills what it has started. A run that was moved or deleted meanwhile is
+    not started anew."""
+    redirect, logs = [], run / "jobs"
     if _needs_redirection(system, logs):
         redirect = [f'exec >>{shlex.quote(str(logs))}/"${JOB_VARIABLES[system]}".out 2>&1']
     return "\n".join(
@@ -257,6 +259,7 @@ def script_of(system: str, directives: Sequence[str], directory: Path, logs: Pat
             "# written by `rose submit`: every job of the run has this script",
             *redirect,
             f"cd {shlex.quote(str(directory))} || exit",
+            f"test -e {shlex.quote(str(run / 'plan.json'))} || {{ echo 'the run was moved or deleted' >&2; exit 4; }}",
             f"exec {shlex.join(words)}",
             "",
         ]

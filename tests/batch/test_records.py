@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -31,7 +33,8 @@ def test_what_is_written_is_read(files: JobFiles) -> None:
     start = JobStart("12", 0, 1001.0, "n1", 5)
     files.start(start)
     jobs = files.read()
-    assert (jobs.submission, jobs.ids, jobs.starts, jobs.ended) == (SUBMISSION, ("12",), (start,), None)
+    own = replace(SUBMISSION, run=str(files.path.parent))
+    assert (jobs.submission, jobs.ids, jobs.starts, jobs.ended) == (own, ("12",), (start,), None)
     assert (jobs.next_number, jobs.number_of("12"), jobs.number_of("13"), jobs.ran) == (2, 1, None, {"12"})
     files.finish(start)
     assert files.read().starts[0].ended == pytest.approx(time.time(), abs=60)
@@ -84,7 +87,7 @@ def test_without_a_directory_there_is_nothing(tmp_path: Path) -> None:
         ("0001.json", json.dumps({"number": 2, "job_id": "12", "time": 1.0})),
         ("0001.json", json.dumps({"number": 1, "job_id": "-12 --all", "time": 1.0})),
         ("0001.json", json.dumps({"number": 1, "job_id": "12; rm x", "time": 1.0})),
-        ("0001.json", "[" * 100_000),
+        pytest.param("0001.json", "[" * 60_000, id="deep"),
         ("start-1-0.json", json.dumps({"job_id": "1", "restarts": -1, "time": 1.0, "host": "n", "progress": 0})),
         ("start-1-0.json", json.dumps({"job_id": "1", "restarts": 0, "time": "x", "host": "n", "progress": 0})),
         ("ended.json", json.dumps({"reason": "\u001b[31m"})),
@@ -94,7 +97,7 @@ def test_without_a_directory_there_is_nothing(tmp_path: Path) -> None:
 )
 def test_what_nobody_can_have_meant_is_passed_over(files: JobFiles, name: str, text: str) -> None:
     (files.path / name).write_text(text)
-    assert files.read() == JobsOfRun(SUBMISSION)
+    assert files.read() == JobsOfRun(replace(SUBMISSION, run=str(files.path.parent)))
 
 
 @pytest.mark.parametrize(
@@ -107,12 +110,27 @@ def test_what_nobody_can_have_meant_is_passed_over(files: JobFiles, name: str, t
         {"time": None},
         {"request": {}},
         {"x": 1},
+        {"run": 5},
     ],
 )
 def test_a_submission_that_anyone_may_have_written_is_none(files: JobFiles, change: dict[str, object]) -> None:
     path = files.path / "submission.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     assert files.read().submission is None
+
+
+def test_a_copy_of_a_run_has_none_of_its_jobs_and_a_run_that_was_moved_has_all(tmp_path: Path) -> None:
+    files = JobFiles(tmp_path / "r/jobs")
+    files.path.parent.mkdir()
+    files.submit(SUBMISSION)
+    shutil.copytree(tmp_path / "r", tmp_path / "copy")
+    assert JobFiles(tmp_path / "copy/jobs").read().submission is None
+    (tmp_path / "r").rename(tmp_path / "moved")
+    moved = JobFiles(tmp_path / "moved/jobs").read().submission
+    assert moved is not None
+    assert moved.name == SUBMISSION.name
+    (tmp_path / "link").symlink_to(tmp_path / "moved")
+    assert JobFiles(tmp_path / "link/jobs").read().submission == moved
 
 
 def test_links_are_not_followed(files: JobFiles, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
 
 def script_of(system: str, request: JobRequest = REQUEST) -> list[str]:
     words = ["rose", "run", "a b.yaml"]
-    return BatchSystem.load(system).script(request, "x-1", Path("/c d"), Path("/r"), words).splitlines()
+    return BatchSystem.load(system).script(request, "x-1", Path("/r"), Path("/c d"), words).splitlines()
 
 
 def test_a_job_of_slurm() -> None:
@@ -55,11 +55,12 @@ def test_a_job_of_slurm() -> None:
         '#SBATCH --partition="debug"',
         '#SBATCH --account="abc"',
         "#SBATCH --mem=4000M",
-        "#SBATCH --output=/r/%j.out",
+        "#SBATCH --output=/r/jobs/%j.out",
         "#SBATCH --open-mode=append",
         "",
         "# written by `rose submit`: every job of the run has this script",
         "cd '/c d' || exit",
+        "test -e /r/plan.json || { echo 'the run was moved or deleted' >&2; exit 4; }",
         "exec rose run 'a b.yaml'",
     ]
 
@@ -69,9 +70,7 @@ def test_a_job_of_pbs() -> None:
     assert "#PBS -N x-1" in lines
     assert "#PBS -l select=2:ncpus=4:mpiprocs=4:mem=4194304000" in lines
     assert {"#PBS -l walltime=1:30:0", "#PBS -q debug", "#PBS -A abc"} < {*lines}
-    assert lines[-3:] == [
-        'exec >>/r/"$PBS_JOBID".out 2>&1', "cd '/c d' || exit", "exec rose run 'a b.yaml'"
-    ]  # fmt: skip
+    assert lines[-4:-2] == ['exec >>/r/jobs/"$PBS_JOBID".out 2>&1', "cd '/c d' || exit"]
     assert "#PBS -l nodes=2:ppn=4:mem=4194304000" in script_of("pbs_classic")
 
 
@@ -80,7 +79,7 @@ def test_a_job_of_lsf() -> None:
     lines = script_of("lsf", request)
     assert {"#BSUB -J x-1", "#BSUB -nnodes 2", "#BSUB -n 8", "#BSUB -W 1:30", '#BSUB -q "debug"'} < {*lines}
     assert {'#BSUB -gpu "num=1"', '#BSUB -R "span[hosts=1]"'} < {*lines}
-    assert lines[-3] == 'exec >>/r/"$LSB_JOBID".out 2>&1'
+    assert lines[-4] == 'exec >>/r/jobs/"$LSB_JOBID".out 2>&1'
 
 
 @pytest.mark.parametrize(
@@ -89,21 +88,28 @@ def test_a_job_of_lsf() -> None:
 def test_the_script_becomes_the_command(system: str, variable: str | None, tmp_path: Path) -> None:
     """No shell is left between the batch system and rose, whatever the paths look like."""
     place = tmp_path / "a b'c\"%j$(x)"
-    place.mkdir()
+    (place / "jobs").mkdir(parents=True)
+    (place / "plan.json").touch()
     words = ["python3", "-c", "import os, sys; print(os.getpid(), os.getcwd(), sys.argv[1:])", "it's", "$(x) `y`"]
     script = BatchSystem.load(system).script(REQUEST, "x-1", place, place, words)
     (tmp_path / "job.sh").write_text(script)
     environment = {**os.environ, **({variable: "12.server"} if variable else {})}
     job = subprocess.Popen(["bash", str(tmp_path / "job.sh")], stdout=subprocess.PIPE, text=True, env=environment)
-    out = job.communicate()[0] if variable is None else (job.wait(), (place / "12.server.out").read_text())[1]
+    out = job.communicate()[0] if variable is None else (job.wait(), (place / "jobs/12.server.out").read_text())[1]
     assert out == f"{job.pid} {place} [\"it's\", '$(x) `y`']\n"
+
+
+def test_a_run_that_was_moved_or_deleted_is_not_started_anew(tmp_path: Path) -> None:
+    script = BatchSystem.load("slurm").script(REQUEST, "x-1", tmp_path / "r", tmp_path, ["echo", "started"])
+    done = subprocess.run(["bash", "-s"], input=script, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (4, "", "the run was moved or deleted\n")
 
 
 def test_a_path_that_slurm_would_misread_is_left_to_the_script() -> None:
     words = ["rose"]
-    lines = BatchSystem.load("slurm").script(REQUEST, "x-1", Path("/c"), Path("/a\\b"), words).splitlines()
+    lines = BatchSystem.load("slurm").script(REQUEST, "x-1", Path("/a\\b"), Path("/c"), words).splitlines()
     assert "#SBATCH --output=/dev/null" in lines
-    assert lines[-3] == "exec >>'/a\\b'/\"$SLURM_JOB_ID\".out 2>&1"
+    assert lines[-4] == "exec >>'/a\\b/jobs'/\"$SLURM_JOB_ID\".out 2>&1"
 
 
 def test_how_a_job_is_submitted_after_others(programs: Programs, tmp_path: Path) -> None:
