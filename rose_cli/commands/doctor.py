@@ -38,13 +38,14 @@ from rose_cli.runs.lock import RunLock
 from rose_cli.util.errors import CampaignError, ExitCode, RoseError
 from rose_cli.util.json_output import write_json
 from rose_cli.util.processes import process_start_ticks
+from rose_cli.util.text import counted
 from rose_cli.view.console import notice
 from rose_cli.view.doctor import Check, Section, print_report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-    from rose_cli.engine.base import Engine
+    from rose_cli.engine.base import Engine, NodeCapacity
     from rose_cli.engine.batch_clock import BatchClock, KnownEnd
 
     MakeEngine = Callable[[Path], Engine]
@@ -288,7 +289,7 @@ def batch_job(environment: Mapping[str, str]) -> Section | None:
     if batch.is_left_over(end):
         hint = "open a new terminal, or unset the variables of the job"
         return Section(_JOB, (Check("job", "warn", f"{batch.job} is ignored: {left_over_words(end)}", hint),))
-    return Section(_JOB, (_place(environment, batch), _end_of(batch, end), *_copies(environment)))
+    return Section(_JOB, (_place(environment, batch), *_nodes(environment), _end_of(batch, end), *_copies(environment)))
 
 
 def _place(environment: Mapping[str, str], batch: BatchClock) -> Check:
@@ -298,6 +299,29 @@ def _place(environment: Mapping[str, str], batch: BatchClock) -> Check:
     if is_on_node(job):
         return Check("job", "ok", place_words(job) + (f", one of {len(job.nodes)} nodes" if len(job.nodes) > 1 else ""))
     return Check("job", "warn", *not_on_node(job, environment))
+
+
+def _nodes(environment: Mapping[str, str]) -> Iterator[Check]:
+    """What a Slurm job of several nodes has of each."""
+    if slurm_job(environment) is None:
+        return
+    from rose_cli.engine.slurm.allocation import allocated
+
+    capacity = allocated(environment)
+    if capacity is not None and len(capacity.nodes) > 1:
+        shown = [f"{node.name} {_size(node)}" for node in capacity.nodes[:_MOST_NODES]]
+        more = [f"{len(capacity.nodes) - _MOST_NODES} more"] if len(capacity.nodes) > _MOST_NODES else []
+        yield Check("nodes", "ok", "; ".join([*shown, *more]), "`engine: slurm` runs tasks on all of them")
+
+
+_MOST_NODES = 8
+
+
+def _size(node: NodeCapacity) -> str:
+    """ "4 cores, 2 GPUs, 3.9 GB" """
+    gpus = [counted(node.gpus, "GPU")] if node.gpus else []
+    memory = [f"{node.memory_mb / 1024:.1f} GB"] if node.memory_mb is not None else []
+    return ", ".join([counted(node.cores, "core"), *gpus, *memory])
 
 
 def _end_of(batch: BatchClock, end: KnownEnd | None) -> Check:

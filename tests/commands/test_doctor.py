@@ -209,6 +209,14 @@ def test_the_job_its_place_and_its_end_are_shown(rose: Rose) -> None:
     assert found["this machine"]["cores"]["detail"] == f"1{limited}"
 
 
+def test_the_nodes_of_a_job_are_shown_with_what_it_has_of_each(rose: Rose) -> None:
+    program(rose, "exit 1", "scontrol")
+    several = {**ON_NODE, "SLURM_JOB_CPUS_PER_NODE": "4,1", "SLURM_MEM_PER_NODE": "2048"}
+    check = in_job(rose, "echo '4 RUNNING NONE 0 n[1-2]'", **several)["batch job"]["nodes"]
+    assert check["detail"] == "n1 4 cores, 2.0 GB; n2 1 core, 2.0 GB"
+    assert check["hint"] == "`engine: slurm` runs tasks on all of them"
+
+
 def test_an_unlimited_job_has_no_end(rose: Rose) -> None:
     found = in_job(rose, "echo '4 RUNNING NONE 0 n[1-2]'", **ON_NODE)
     assert found["batch job"]["time"]["detail"] == "no time limit"
