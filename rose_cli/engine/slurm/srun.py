@@ -44,7 +44,7 @@ pid= signalled=
 pass() { signalled=$1; [ ! "$forwards" ] || [ ! "$pid" ] || kill -s "$1" -- "$2$pid"; }
 trap 'pass TERM -' TERM
 for name in INT HUP QUIT USR1 USR2 ALRM; do trap "pass $name ''" "$name"; done
-say() { if [ "$1" = 0 ]; then (set -C; echo 0 >"$record"); else printf '%s\n' "$*" >"$record"; fi; }
+say() { if [ "$1" = 0 ]; then set -C; else set +C; fi; echo "$1" >"$record"; set +C; }
 cd -- "$directory" || { say nowhere; exit 75; }
 if [ "$lines" ]; then
   export rose_rank="${SLURM_PROCID:-0}"
