@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import yaml
+
 from tests.pages import blocks
 from tests.slurm.cluster import Ended
 
@@ -88,6 +90,50 @@ def test_an_array(slurm: Cluster, rose: Rose) -> None:
     seeds = {entry.split(".")[1] for run in runs for entries in done(rose, run) for entry in entries}
     assert len(seeds) == 16, "one for each learner of each run"
     assert sorted(re.findall(r"seed-\d", rose("list").out)) == [f"seed-{number}" for number in range(4)]
+
+
+def test_several_nodes(slurm: Cluster, rose: Rose) -> None:
+    rose.write(CAMPAIGN)
+    job = submit(slurm, rose, script_with("--nodes=2"))
+    assert slurm.wait(job) == Ended("COMPLETED", 0), slurm.output(job)
+    assert_once(rose)
+    assert {entry.split(".")[2] for entries in done(rose) for entry in entries} == {"n1", "n2"}
+
+
+def test_mpi_and_gpus(slurm: Cluster, rose: Rose) -> None:
+    """The ranks of one task are on both nodes; the task with a GPU sees it, the others see none."""
+    (shown,) = (block.text for block in blocks("yaml part") if block.page == PAGE and "kind: slurm, mpi" in block.text)
+    rose.write(yaml.safe_dump({**yaml.safe_load(shown), "max_iter": 1, "learners": 1}))
+    show = 'echo "$SLURMD_NODENAME <$CUDA_VISIBLE_DEVICES> $SLURM_MPI_TYPE"'
+    rose.script(f"#!/bin/sh\n{show} >solver.$SLURM_PROCID\n", "solver")
+    rose.script('#!/bin/sh\necho "$*" >>modules\n', "module")
+    rose.write(f"import os; os.system('''{show} >trained''')\n", "train.py")
+    rose.write("", "active.py")
+    job = submit(slurm, rose, script_with("--nodes=2"), "--gres=gpu:2")
+    assert slurm.wait(job) == Ended("COMPLETED", 0), slurm.output(job)
+    (workspace,) = rose.folder.glob("run/learners/*/workspace")
+    ranks = sorted(path.read_text() for path in workspace.glob("solver.*"))
+    assert ranks == ["n1 <> pmi2\n"] * 2 + ["n2 <> pmi2\n"] * 2
+    assert re.fullmatch(r"n[12] <\d> pmi2\n", (workspace / "trained").read_text())
+    assert "load gcc mpich" in (workspace / "modules").read_text()
+
+
+def test_what_to_read(slurm: Cluster, rose: Rose) -> None:
+    """Each command of the last table says something of a job that waits, and of one that runs."""
+    rose.write(CAMPAIGN.replace("sleep 0.5", "echo working; touch done; sleep 1000"))
+    hog = slurm.sbatch("sleep 1000", "-N2", "--exclusive")
+    slurm.wait_for(hog, "RUNNING")
+    job = submit(slurm, rose, script_with("--nodes=2"))
+    slurm.until(lambda: re.search(r"Resources|Priority", slurm.run("squeue", "--job", job, "--start")))
+    slurm.run("scancel", hog)
+    slurm.until(lambda: len(list(rose.folder.glob("run/learners/*/workspace/done"))) == 4)
+    assert re.search(rf"Slurm job {job}\b.* until 2", slurm.output(job))
+    slurm.until(lambda: len(re.findall(rf"{job}\.\d+ ", slurm.run("squeue", "--steps", "--job", job))) == 4)
+    assert "learner-0" in rose("status", "run").out
+    assert "working" in rose("logs", "run", "learner-0").out
+    assert (rose.folder / "run/engine/srun-1.log").exists()
+    slurm.run("scancel", job)
+    assert slurm.wait(job) == Ended("CANCELLED", 143), slurm.output(job)
 
 
 def test_longer_than_one_job(slurm: Cluster, rose: Rose) -> None:
