@@ -40,11 +40,11 @@ def test_the_end_of_the_job_is_asked_for_and_heeded(slurm: Cluster, rose: Rose) 
 
 def test_an_extension_of_the_job_is_heeded(slurm: Cluster, rose: Rose) -> None:
     """After the first task there would be no time for the second."""
-    rose.write(BEGUN % (2, "7"))
+    rose.write(BEGUN % (2, "4.5"))
     script = f"{waits_for('go')}; exec {ROSE} run campaign.yaml --run-dir r"
     job = slurm.sbatch(script, "--time=60", folder=rose.folder)
     slurm.until((rose.folder / "started").exists)
-    slurm.end_within(job, 24)
+    slurm.end_within(job, 19)
     (rose.folder / "go").touch()
     journal = rose.folder / "r" / "journal.jsonl"
     slurm.until(lambda: journal.exists() and "attempt_started" in journal.read_text())
