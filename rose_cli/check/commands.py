@@ -15,6 +15,7 @@ from rose_cli.check.programs import ProgramChecker
 from rose_cli.check.python_tasks import PreloadChecker
 from rose_cli.config.iterations import REST
 from rose_cli.config.models import PLAIN_LEARNER, Iterations, Learner, TaskFields
+from rose_cli.engine.machine import usable_cores, usable_memory
 from rose_cli.engine.placement import fitting_ranks, of_one_rank, why_impossible
 from rose_cli.plan.compile import Inherited, merge
 from rose_cli.plan.engine import engine_cores, engine_gpus, engine_memory_mb, job_of, node_of, runs_here
@@ -23,11 +24,12 @@ from rose_cli.util.errors import Diagnostic, KeyPath, Severity
 from rose_cli.util.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from rose_cli.config.models import Campaign, Engine, Override
     from rose_cli.engine.base import Capacity
     from rose_cli.engine.labels import ResourceLabel
+    from rose_cli.engine.machine import Share
     from rose_cli.plan.context import CheckContext
     from rose_cli.plan.model import CommandPlan, LearnerPlan
 
@@ -103,7 +105,7 @@ def check_resources(
 ) -> Iterator[Diagnostic]:
     wanted = command.resources
     at, there = origin_of(layers, "cores_per_rank", "ranks"), engine_cores(engine, ctx)
-    hint = f"request at most {there}"
+    hint = f"request at most {there}{_or_more('cores', wanted.cores, there, usable_cores, ctx)}"
     if engine.cores is not None:
         hint += f", or write {_in_engine(engine, 'cores', wanted.cores)}"
     decisive = ("cores",) if engine.cores is not None else ("cores", "kind", "resource", "nodes")
@@ -116,12 +118,24 @@ def check_resources(
         hint = f"{ctx.gpus.source} leaves {gpus or 'none'} of the {len(engine.gpus)}; {gpu_advice(gpus)}"
     yield from _check(wanted.gpus, gpus, "GPU", at, hint, ("gpus",))
     at, there = origin_of(layers, "mem_per_rank", "ranks"), engine_memory_mb(engine, ctx)
-    yield from _check(wanted.memory_mb, there, "MB of memory", at, "request less", ())
+    hint = f"request less{_or_more('memory', wanted.memory_mb, there, usable_memory, ctx)}"
+    yield from _check(wanted.memory_mb, there, "MB of memory", at, hint, ())
     yield from depending(_check_rank(command, layers, node_of(engine, ctx)), ("engine", "resource"))
     if (job := job_of(engine, ctx)) is not None:
         yield from depending(_check_ranks(command, layers, job), ("engine", "kind"))
     if runs_here(engine, ctx):
         yield from depending(_check_launcher(command, layers, engine, ctx), ("engine", "kind"))
+
+
+def _or_more(
+    what: str, wanted: int, there: int | None, usable: Callable[[Mapping[str, str]], Share], ctx: CheckContext
+) -> str:
+    """Advice where the batch job, and not this machine, has less than a task requests."""
+    if there is None or wanted <= there:
+        return ""
+    here = usable(ctx.environment)
+    is_of_job = here.source.startswith("SLURM_") and here.amount == there
+    return f", or submit the job with more {what}: {here.source} leaves {there} here" if is_of_job else ""
 
 
 def _in_engine(engine: Engine, key: str, count: int) -> str:

@@ -222,3 +222,15 @@ def test_a_smoke_run_shows_the_warnings_of_its_values_but_not_that_it_is_short(r
         "warning[one-argument]: --set tasks.a.options.--n=8 8: '8 8' is passed as one argument"
     )
     assert called.err.count("warning") == 1
+
+
+def test_in_a_job_the_hint_names_what_the_job_lacks(rose: Rose) -> None:
+    rose.write(
+        "{max_iter: 1, learners: 1, tasks: {s: {executable: 'true', mem_per_rank: 1 GB, cores_per_rank: 100000}}}"
+    )
+    job = {"SLURM_JOB_ID": "3", "SLURMD_NODENAME": "n1", "SLURM_CPUS_ON_NODE": "1", "SLURM_MEM_PER_CPU": "100"}
+    called = rose("validate", "campaign.yaml", **job)
+    assert "help: request less, or submit the job with more memory: SLURM_MEM_PER_CPU leaves 100 here\n" in called.out
+    more_cores = "submit the job with more cores: SLURM_CPUS_ON_NODE leaves 1 here"
+    assert f"help: request at most 1, or {more_cores}\n" in called.out
+    assert "submit the job" not in rose("validate", "campaign.yaml").out
