@@ -131,7 +131,8 @@ def kill(slurm: Cluster, *names: str) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def test_steps_of_a_task_that_takes_too_long_get_the_grace_period(slurm: Cluster, rose: Rose) -> None:
+def test_steps_of_a_task_that_takes_too_long_get_the_grace_period(any_slurm: Cluster, rose: Rose) -> None:
+    slurm = any_slurm
     job = submitted(slurm, rose, f"{ROSE} run campaign.yaml --run-dir run; exec sleep 1000", timeout="1 s")
     slurm.until(lambda: not programs(slurm, "n1", "rose_cli"))
     assert slurm.processes("n2") == []
