@@ -8,8 +8,8 @@ PIP  := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 # extra arguments for pytest or uv: make test ARGS='-k journal', make lock ARGS=--upgrade
 ARGS ?=
 
-.PHONY: help demo check test field torture coverage mutate lint types smoke format docs picture bench bench-pilot venv pilot \
-  slurm python lock bounds wheel dist-check sbom clean
+.PHONY: help demo check test field torture coverage mutate lint types smoke format docs picture bench bench-pilot \
+  bench-steps venv pilot slurm python lock bounds wheel dist-check sbom clean
 help: ## list the targets
 	@awk -F ':.*## ' '/^# ---- / {print "\n" substr($$0, 8)} /^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' \
 	  $(MAKEFILE_LIST)
@@ -90,6 +90,10 @@ bench: $(VENV)/.ready ## measure rose and what it is compared with, and write do
 # Separate from the others, because it starts pilots and takes some minutes.
 bench-pilot: $(VENV)/.ready $(VENV)/.pilot ## compare a campaign on a pilot with a hand-written equivalent
 	$(BIN)/python benchmarks/pilot/chains.py $(ARGS)
+
+# Needs Slurm and root, as the tests on a real Slurm do; the number of rounds: ARGS=10
+bench-steps: $(VENV)/.ready ## compare steps of the Slurm engine with bare srun of the same width
+	$(BIN)/python -m benchmarks.steps $(ARGS)
 
 # ---- Environment
 
