@@ -202,7 +202,9 @@ class StepTerminator:
         silent = [
             step for step in running if not step.messages.started.is_set() and time.time() - step.since > _LOOK_SECONDS
         ]
-        if silent:
+        if not silent:
+            self._unanswered_since = None  # nobody waits for an answer
+        else:
             listed = {step.name for step in await self._list() or ()}
             for step in silent:
                 if step.name in listed:

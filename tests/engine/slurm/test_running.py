@@ -1,0 +1,74 @@
+"""What an `srun` of Slurm 22.05 says, as it was recorded, and what is made of it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rose_cli.engine.slurm.running import Messages, Recorded, read_record, remove_notices
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STARTS = b"""\
+srun: defined options
+srun: jobid 1: nodes(2):`n[1-2]', cpu counts: 2(x2)
+srun: Job 1 step creation temporarily disabled, retrying (Requested nodes are busy)
+"""
+LAUNCHED = b"""\
+srun: Step created for job 1
+srun: launching StepId=1.110 on host n1, 1 tasks: 0
+srun: launch/slurm: _task_start: Node n1, 1 tasks started
+"""
+ENDS = b"""\
+srun: launch/slurm: _task_finish: Received task exit notification for 1 task of StepId=1.110 (status=0x0300).
+srun: error: n1: task 0: Exited with exit code 3
+"""
+
+
+def test_a_step_waits_starts_and_ends() -> None:
+    messages = Messages(lambda _: None)
+    messages.feed(STARTS)
+    assert (messages.waiting, messages.launched) == ("Requested nodes are busy", False)
+    messages.feed(LAUNCHED[:60])
+    messages.feed(LAUNCHED[60:])
+    assert (messages.waiting, messages.launched, messages.step_id) == (None, True, "1.110")
+    assert not messages.finished
+    messages.feed(ENDS)
+    assert messages.finished
+
+
+def test_the_telling_line_is_the_one_that_says_why() -> None:
+    logged: list[str] = []
+    messages = Messages(logged.append)
+    messages.feed(LAUNCHED + b"srun: error: n1: task 0: Exited with exit code 1\nsrun: error: Node failure on n2\n")
+    assert messages.telling == "Node failure on n2"
+    assert len(logged) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "record"),
+    [
+        ("3\n", Recorded("3")),
+        ("0 2 17\n", Recorded("0", 2, (17,))),
+        ("absent\n", Recorded("absent")),
+        ("", None),
+        ("rubbish\n", None),
+    ],
+)
+def test_a_record_is_what_the_script_writes(tmp_path: Path, text: str, record: Recorded | None) -> None:
+    (tmp_path / "1.end").write_text(text)
+    assert read_record(tmp_path / "1.end") == record
+
+
+def test_what_slurm_says_of_an_ended_step_is_no_output_of_its_program(tmp_path: Path) -> None:
+    notice = "slurmstepd-n1: error: *** STEP 1.2 ON n1 CANCELLED AT 2026-11-29T09:09:23 ***\n"
+    other = notice.replace("1.2", "1.3")
+    path = tmp_path / "err"
+    path.write_text(f"first\n{notice}last\n{other}")
+    descriptor = os.open(path, os.O_WRONLY)
+    remove_notices(descriptor, "1.2")
+    os.close(descriptor)
+    assert path.read_text() == f"first\nlast\n{other}"
