@@ -26,7 +26,6 @@ from rose_cli.campaign_file import (
     task_environment,
 )
 from rose_cli.commands.in_job import place_of
-from rose_cli.commands.run import mention_warnings
 from rose_cli.engine.base import Capacity, NodeCapacity
 from rose_cli.engine.slurm.allocation import capacity_of
 from rose_cli.find_runs import find_own_run, name_of
@@ -101,7 +100,8 @@ def _submit_campaign(file: Path, options: SubmitOptions) -> ExitCode:
     lineage = Lineage(tuple(setting.source for setting in options.settings), tuple(options.learners))
     plan = replace(only_learners(plan, options.learners), lineage=lineage)
     mentioned = mention_settings(file, environment, options.settings, checked)
-    mention_warnings(file, checked, mentioned, plan, environment)
+    if count := sum(each not in mentioned for each in checked.diagnostics):
+        notice(f"{counted(count, 'warning')} in '{file}': see rose validate {shlex.quote(str(file))}")
     submission = _submission(plan.campaign, request, options, system)
     if options.dry_run:
         wanted = options.run_directory or Path(plan.campaign_dir) / "rose-runs" / "NEW-RUN"
@@ -149,11 +149,14 @@ def _checked(
 ) -> tuple[Plan, CheckedCampaign, JobRequest]:
     """The plan, checked for the nodes of the job, and the request. Raises CampaignError with all that is wrong."""
     given = options.request
-    first = check_campaign(file, environment, options.settings, _target(given, None, system))
-    request, problems = job_request(given, _defaults(first.plan), system)
-    checked = first
+    checked = check_campaign(
+        file, environment, options.settings, Target(Capacity(_UNKNOWN), Target.this({}).find_labels)
+    )
+    # what the jobs request may be in the file: if it has errors, nobody can say that something is missing
+    defaults = _defaults(checked.plan) if checked.plan is not None else Defaults(minutes=1)
+    request, problems = job_request(given, defaults, system)
     if request is not None:
-        checked = check_campaign(file, environment, options.settings, _target(given, request, system))
+        checked = check_campaign(file, environment, options.settings, _target(request, system))
         if checked.plan is not None:
             problems += _misfits(checked.plan, request)
     problems += _bound_problems(options, request)
@@ -174,15 +177,12 @@ _UNKNOWN = 1_000_000
 """Cores of a node of which nothing is known: then no task is too big."""
 
 
-def _target(options: RequestOptions, request: JobRequest | None, system: str) -> Target:
-    """The machine that the campaign is checked against: a node of the job, or the largest one of the queue."""
-    queue = request.queue if request else options.queue
-    sizes = node_sizes(queue) if system == "slurm" else []
-    cores = (request.cores if request else options.cores) or max((size.cores for size in sizes), default=_UNKNOWN)
-    memory = request.memory_mb if request else None
-    gpus = (request.gpus if request else options.gpus) or 0
-    count = (request.nodes if request else options.nodes) or 1
-    nodes = tuple(NodeCapacity(f"node-{number}", cores, gpus, memory) for number in range(count))
+def _target(request: JobRequest, system: str) -> Target:
+    """The machine that the campaign is checked against: the nodes of the job, as large as the largest of the queue."""
+    sizes = node_sizes(request.queue) if request.cores is None and system == "slurm" else []
+    cores = request.cores or max((size.cores for size in sizes), default=_UNKNOWN)
+    names = (f"node-{number}" for number in range(request.nodes))
+    nodes = tuple(NodeCapacity(name, cores, request.gpus, request.memory_mb) for name in names)
     return Target(capacity_of(nodes) or Capacity(cores), Target.this({}).find_labels)
 
 

@@ -168,6 +168,20 @@ def test_what_cannot_work_is_refused(login: Login, words: str, message: str) -> 
     assert not (login.rose.folder / "rose-runs").exists()
 
 
+def test_the_campaign_file_may_say_what_a_job_requests(login: Login) -> None:
+    login.rose.write(
+        "engine: {kind: slurm, nodes: 2, runtime: 2h, queue: big, project: abc}" + CAMPAIGN.replace("\n    ", "\n")
+    )
+    lines = login("submit", "campaign.yaml", "--dry-run").out.splitlines()
+    assert {"#SBATCH --nodes=2", "#SBATCH --time=2:0:0", '#SBATCH --partition="big"', '#SBATCH --account="abc"'} < {
+        *lines
+    }
+    lines = login(
+        "submit", "campaign.yaml", "--dry-run", "--nodes", "3", "--time", "1h", "--cores", "8"
+    ).out.splitlines()
+    assert {"#SBATCH --nodes=3", "#SBATCH --time=1:0:0", "#SBATCH --ntasks-per-node=8"} < {*lines}
+
+
 def test_a_task_is_measured_by_the_nodes_of_the_queue_and_not_by_this_machine(login: Login) -> None:
     login.rose.write(CAMPAIGN.replace("cores_per_rank: 2", "cores_per_rank: 60"))
     assert "requests 60 cores, but the engine has 4" in login("submit", "campaign.yaml", "--time", "9", "-n").err

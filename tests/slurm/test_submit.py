@@ -134,6 +134,17 @@ def test_a_campaign_that_fails_ends_its_jobs(site: Site) -> None:
     assert site.rose.status("r")["status"] == "failed"
 
 
+def test_a_job_of_two_nodes_as_the_campaign_file_requests_it(site: Site) -> None:
+    engine = "engine: {kind: slurm, nodes: 2, runtime: 5}"
+    text = CAMPAIGN.replace("max_iter: 6", "max_iter: 2").replace("max_iter: 2", f"max_iter: 2\n    {engine}")
+    site.rose.write(text)
+    site.submit("campaign.yaml", "--cores", "2", "--run-dir", "r")
+    site.wait_for_the_end()
+    assert site.jobs.read().ended == "finished"
+    (output,) = site.jobs.path.glob("*.out")
+    assert "4 cores on 2 nodes" in output.read_text()
+
+
 def test_stop_from_the_login_node_ends_the_job_that_runs_and_cancels_those_that_wait(site: Site) -> None:
     site.rose.write(CAMPAIGN.replace("0.3", "60"))
     site.submit("campaign.yaml", "--time", "5", "--cores", "1", "--run-dir", "r")
