@@ -117,12 +117,14 @@ def start_line(
     `capacity` is that of the engine; one of several machines says what it uses, and not what there is of this one.
     """
     job = slurm_job(environment)
-    parts = list(share_words(environment)) if job is not None and is_on_node(job) else []
+    where, parts = place_words(job) if job is not None else batch.job, list[str]()
     if capacity.nodes:
-        parts = list(_words_of_nodes(capacity))
+        where, parts = batch.job, list(_words_of_nodes(capacity))
+    elif job is not None and is_on_node(job):
+        parts = list(share_words(environment))
     until = end_words(batch, end)
     words = ", ".join([*parts, until] if until is not None else parts)
-    return f"{place_words(job) if job is not None else batch.job}: {words}" if words else None
+    return f"{where}: {words}" if words else None
 
 
 def start_warnings(
