@@ -47,6 +47,14 @@ def test_each_task_sees_the_gpus_that_slurm_gave_it(slurm: Cluster, rose: Rose) 
     assert logs(rose, "one") == [["GPUs="]] * 4
 
 
+def test_the_template_with_ranks_runs_on_all_nodes_as_it_is(slurm: Cluster, rose: Rose) -> None:
+    assert rose("init", "mpi", "--template", "mpi").code == 0
+    script = f"cd mpi && exec {ROSE} run campaign.yaml --engine slurm --run-dir r --max-iter 1"
+    job = slurm.sbatch(script, "-N2", "--exclusive", folder=rose.folder)
+    assert slurm.wait(job) == Ended("COMPLETED", 0), slurm.output(job)
+    assert "2 of 2 learners" in slurm.output(job) or "2 reached max_iter" in slurm.output(job)
+
+
 def test_what_the_job_has_is_what_slurm_says(slurm: Cluster, rose: Rose) -> None:
     script = f"env -0 >environment; {ROSE} validate campaign.yaml; {ROSE} plan campaign.yaml; sleep 1000"
     rose.write("{engine: slurm, max_iter: 1, learners: 1, tasks: {a: {executable: 'true', cores_per_rank: 3}}}")
