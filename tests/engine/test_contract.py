@@ -16,6 +16,7 @@ import anyio
 import pytest
 
 from rose_cli.engine.base import Capacity, ExitReason, Resources
+from rose_cli.engine.pilot.engine import PilotEngine
 from rose_cli.util.errors import EngineError
 from rose_cli.util.processes import process_start_ticks
 from tests.engine.conftest import CAPACITY, GRACE_SECONDS, nothing, run, until_gone
@@ -93,6 +94,13 @@ async def test_a_working_folder_that_is_not_there_is_an_outcome(engine: Engine, 
     outcome = await run(engine, folder.request("true", directory=folder.path / "nowhere"))
     assert outcome.reason is ExitReason.NOT_STARTED
     assert "nowhere' does not exist" in (outcome.message or "")
+
+
+async def test_an_argument_that_is_too_long_is_an_outcome(engine: Engine, folder: Folder) -> None:
+    if not isinstance(engine, PilotEngine):  # whose shell fails only on the node
+        outcome = await run(engine, folder.request("echo", "x" * 200_000))
+        assert outcome.reason is ExitReason.NOT_STARTED
+        assert "too long for this system" in (outcome.message or "")
 
 
 # ---- what a task is given

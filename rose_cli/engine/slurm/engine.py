@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -14,7 +15,15 @@ import anyio
 
 from rose_cli.engine.base import Activity, ExitReason, TaskOutcome, exited, shell_status, timed_out
 from rose_cli.engine.batch import described
-from rose_cli.engine.launch import NO_PROGRAM, NotStartedError, in_shell, note_beside, open_outputs, why_no_program
+from rose_cli.engine.launch import (
+    NO_PROGRAM,
+    NotStartedError,
+    explain,
+    in_shell,
+    note_beside,
+    open_outputs,
+    why_no_program,
+)
 from rose_cli.engine.local import Child
 from rose_cli.engine.machine import gpu_variables
 from rose_cli.engine.reaper import Reaper
@@ -198,20 +207,22 @@ class SlurmEngine(SlotEngine):
                 self._files, number, request, place, self._cpus_per_core(place),
                 outputs=outputs, argv=argv, shielded=shielded, shares=self._has_shrunk,
             )  # fmt: skip
-            errors, errors_of_srun = os.pipe2(os.O_CLOEXEC)
-            stack.callback(os.close, errors_of_srun)
-            stderr = os.dup(outputs[1])
+            kept = ExitStack()
             try:
+                errors, errors_of_srun = os.pipe2(os.O_CLOEXEC)
+                kept.callback(os.close, errors)
+                stack.callback(os.close, errors_of_srun)
+                stderr = os.dup(outputs[1])
+                kept.callback(os.close, stderr)
                 process = subprocess.Popen(
                     words, executable=self._srun, cwd="/", env=environment, stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL, stderr=errors_of_srun, pass_fds=outputs, start_new_session=True,
                     umask=user_umask(),
                 )  # fmt: skip
             except (OSError, MemoryError, ValueError) as error:
-                os.close(errors)
-                os.close(stderr)
-                if isinstance(error, ValueError):
-                    raise NotStartedError(f"'{request.argv[0]}' could not be started: {error}") from error
+                kept.close()
+                if isinstance(error, ValueError) or (isinstance(error, OSError) and error.errno == errno.E2BIG):
+                    raise NotStartedError(explain(error, request.argv[0], words, environment)) from error
                 raise process_shortage("srun", error) from error
         process.returncode = 0  # its status is taken by its number
         os.set_blocking(errors, False)
