@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import Rose, wait_until
 from tests.slurm.cluster import ROSE, Cluster, Ended
-from tests.torture.slurm import Ends, end_slurm_jobs
+from tests.torture.slurm import STEPS, Ends, end_slurm_jobs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,4 +71,12 @@ def test_jobs_end_in_all_ways_at_random_moments(any_slurm: Cluster, tmp_path: Pa
     """`make torture ARGS=slurm` does it at length."""
     ends = Ends(scancels=4, limits=1, requeues=1, preemptions=1, failures=1)
     report = end_slurm_jobs(any_slurm, tmp_path, random.Random(4), ends, iterations=2)
+    assert report.findings == [], report.line()
+
+
+@pytest.mark.timeout(900)
+def test_jobs_whose_tasks_are_steps_end_at_random_moments(slurm: Cluster, tmp_path: Path) -> None:
+    """Both trackers and more ends: `make torture ARGS=slurm-slurm`."""
+    ends = Ends(scancels=4, limits=0, requeues=1, preemptions=1)
+    report = end_slurm_jobs(slurm, tmp_path, random.Random(4), ends, STEPS, iterations=2)
     assert report.findings == [], report.line()
