@@ -128,6 +128,9 @@ _PAUSE_SECONDS = 0.1
 _SILENCE_SECONDS = 60.0
 """How long a resume waits for a controller that does not answer."""
 
+_GONE_SECONDS = 600.0
+"""After how long without an answer the watchdog gives up."""
+
 _AGAIN_SECONDS = 2.0
 """Between two attempts to end a step that does not end, or to reach a controller that does not answer."""
 
@@ -278,6 +281,8 @@ def watch() -> None:
             silent_until = None
         elif silent_until is None:
             silent_until = time.monotonic() + grace_seconds
+        elif time.monotonic() > silent_until + _GONE_SECONDS:
+            break  # a resume, which cannot go on without an answer, ends what is left
         elif time.monotonic() > silent_until:
             _signal_clients(tag, signal.SIGTERM)  # then srun kills its step, without the controller
     ended = leftovers.signalled + sum(terminate_until_quiet(tag, grace_seconds))
