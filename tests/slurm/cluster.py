@@ -176,6 +176,8 @@ class Cluster:
     def wait(self, job: int) -> Ended:
         """Wait until it is over, and all its processes have ended as far as Slurm knows."""
         self.until(lambda: self.state(job) in OVER)
+        mine = f"slurmstepd: [{job}."  # that of a step may outlive the job by a moment
+        self.until(lambda: not any(left.command.startswith(mine) for left in self.processes()))
         return Ended(self.state(job), self.code(job))
 
     def wait_for(self, job: int, *states: str) -> str:
