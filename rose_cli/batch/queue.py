@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import calendar
 import os
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from rose_cli.engine.slurm.job import TIMEOUT_SECONDS, run_slurm
 from rose_cli.util.dataclass import dataclass
+from rose_cli.util.slurm_commands import TIMEOUT_SECONDS, run_slurm, unix_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -75,14 +73,8 @@ def _read(text: str) -> Iterator[tuple[str, QueuedJob]]:
         words = line.strip().split("|", 6)
         if len(words) == 7:
             job_id, state, reason, start, end, nodes, name = words
-            yield name, QueuedJob(job_id, state, "" if reason == "None" else reason, _time(start), _time(end), nodes)
-
-
-def _time(text: str) -> float | None:
-    """The UNIX time of a moment that was printed for UTC."""
-    with suppress(ValueError, OverflowError):
-        return float(calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%S")))
-    return None
+            why = "" if reason == "None" else reason
+            yield name, QueuedJob(job_id, state, why, unix_time(start), unix_time(end), nodes)
 
 
 def _asked_by_psij(system: str, job_ids: Sequence[str]) -> list[QueuedJob] | None:

@@ -47,10 +47,9 @@ _NAME = {"slurm": "--job-name=", "pbs": "-N ", "pbs_classic": "-N ", "lsf": "-J 
 JOB_VARIABLES = {"slurm": "SLURM_JOB_ID", "pbs": "PBS_JOBID", "pbs_classic": "PBS_JOBID", "lsf": "LSB_JOBID"}
 """In which environment variable a job finds its ID."""
 
-_OF_A_JOB = re.compile(r"(SLURM|SRUN|PBS|LSB|PMI|PMIX|PALS|OMPI|PRTE)_.*")
-
 _OF_THE_SITE = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT", "PBS_CONF_FILE", "PBS_EXEC", "PBS_SERVER"})
 
+_OF_A_JOB = re.compile(r"(SLURM|SRUN|PBS|LSB|PMI|PMIX|PALS|OMPI|PRTE)_.*")
 """Variables of the job that submits the next one: they describe only that job."""
 
 

@@ -15,7 +15,7 @@ import anyio
 
 from rose_cli.engine.base import ExitReason, TaskOutcome
 from rose_cli.engine.slots import Slots
-from rose_cli.engine.termination import SRUN, Terminator
+from rose_cli.engine.termination import Terminator
 from rose_cli.engine.watchdog import Watchdog
 from rose_cli.util.errors import EngineError
 from rose_cli.util.processes import ProcessScan, send_signal, session_tag
@@ -112,7 +112,7 @@ class SlotEngine(ABC):
         everyone = self._everyone()  # while the parents live, by whom some of them are found
         for terminator in self._terminators:
             terminator.hurry()
-        if any(process.name == SRUN for process in everyone):
+        if any(process.is_srun for process in everyone):
             from rose_cli.engine.sruns import cut_off
 
             self._cut_off = cut_off(everyone)

@@ -9,16 +9,14 @@ Standard library only: the watchdog loads this file without the package around i
 
 from __future__ import annotations
 
-import calendar
 import os
 import re
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from rose_cli.engine.slurm_variables import current_job
 from rose_cli.util.processes import TAG_VARIABLE, process_is_running, read_environment, read_process
-from rose_cli.util.slurm_commands import SlurmCall, run_slurm
+from rose_cli.util.slurm_commands import SlurmCall, run_slurm, unix_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,13 +24,11 @@ if TYPE_CHECKING:
     from rose_cli.util.processes import Identity, Process
     from rose_cli.util.slurm_commands import Answer
 
-NAME = "srun"
+STEP_PREFIX = "rose-"
+"""How the names of all steps begin that rose itself starts."""
 
-_OF_ROSE = "rose-"
-"""How the names of steps begin that rose itself starts."""
-
-_OF_THE_ENGINE = "(srun)"
-"""In the tag of an `srun` that rose itself has started, and whose step it ends by its name."""
+SRUN_MARK = "(srun)"
+"""In the tag of an `srun` that rose itself has started, after that of the session: its step is ended by its name."""
 
 _ENDED = -1
 """The start of a process that has ended: none is taken for it."""
@@ -76,9 +72,7 @@ _SHOWN = re.compile(
 def read_steps(text: str) -> Iterator[StepOfSrun]:
     """The steps in an answer; others, as the batch script, have no `srun`."""
     for found in _SHOWN.finditer(text):
-        start = 0.0
-        with suppress(ValueError, OverflowError):
-            start = float(calendar.timegm(time.strptime(found["start"], "%Y-%m-%dT%H:%M:%S")))
+        start = unix_time(found["start"]) or 0.0
         yield StepOfSrun(found["id"], found["name"], start, found["host"], int(found["pid"]), int(found["uid"]))
 
 
@@ -136,14 +130,14 @@ class SrunSteps:
 
     def take(self, process: Process) -> bool:
         """Whether this process is an `srun` that must not be signalled, since its step is. The answer may change."""
-        if process.name != NAME:
+        if not process.is_srun:
             return False
         above = next((srun for srun in self._sruns.values() if srun.identity[0] == process.parent), None)
         if above is not None:  # an srun has a second process, which ends the step if the first one is killed
             return above.may_have_steps
         if process.identity not in self._sruns:
             variables = read_environment(process.pid)
-            if _OF_THE_ENGINE in variables.get(TAG_VARIABLE, ""):
+            if SRUN_MARK in variables.get(TAG_VARIABLE, ""):
                 return False
             job = current_job(variables)
             self._sruns[process.identity] = _Srun(process.identity, "" if job is None else job.job_id)
@@ -241,11 +235,11 @@ def orphans(environment: Mapping[str, str], since: float) -> list[StepOfSrun]:
         if step.job_id in own
         and _is_here(step)
         and step.start >= since - 1
-        and not step.name.startswith(_OF_ROSE)
+        and not step.name.startswith(STEP_PREFIX)
         and not _is_srun(step.pid)
     ]
 
 
 def _is_srun(pid: int) -> bool:
     process = read_process(pid)
-    return process is not None and process.name == NAME and not process.finished
+    return process is not None and process.is_srun and not process.finished

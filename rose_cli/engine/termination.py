@@ -35,8 +35,6 @@ _FIRST_PAUSE_SECONDS = 0.001
 
 _LONGEST_PAUSE_SECONDS = 0.05
 
-SRUN = "srun"
-
 _GIVE_UP_SECONDS = 10.0  # after KILL: stuck in the kernel (a dead file server), or another user's
 
 
@@ -131,7 +129,7 @@ class Terminator:
 
     def _has_step(self, process: Process) -> bool:
         """Whether it is an `srun`, whose step is ended in its place."""
-        if process.name != SRUN:
+        if not process.is_srun:
             return False
         if self._steps is None:
             from rose_cli.engine.sruns import SrunSteps

@@ -95,6 +95,11 @@ class Process(NamedTuple):
     name: str = ""
 
     @property
+    def is_srun(self) -> bool:
+        """Whether it is Slurm's `srun`, whose step must be ended in its place."""
+        return self.name == "srun"
+
+    @property
     def identity(self) -> Identity:
         return self.pid, self.start_ticks
 

@@ -5,6 +5,7 @@ Standard library only: the watchdog loads this file without the package around i
 
 from __future__ import annotations
 
+import calendar
 import os
 import select
 import signal
@@ -50,7 +51,8 @@ def run_slurm(
 
 _PREFERENCES = ("SLURM_", "SQUEUE_", "SCANCEL_", "SCONTROL_", "SINFO_", "SACCT_")
 
-_KEPT = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT"})
+CONNECTION = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT"})
+"""The variables by which a site's commands find their controller."""
 
 
 def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -58,9 +60,16 @@ def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
     kept = {
         name: value
         for name, value in environment.items()
-        if name in _KEPT or not name.startswith(_PREFERENCES)
+        if name in CONNECTION or not name.startswith(_PREFERENCES)
     }  # fmt: skip
     return {**kept, "LC_ALL": "C", "TZ": "UTC"}
+
+
+def unix_time(text: str) -> float | None:
+    """The moment that a command printed, for UTC; None if it is none."""
+    with suppress(ValueError, OverflowError):
+        return float(calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%S")))
+    return None
 
 
 _CHUNK_BYTES = 1 << 16

@@ -70,14 +70,14 @@ def find_jobs(name: str, cluster: str | None) -> list[NamedJob] | None:
     return read_jobs(run_slurm(jobs_question(name)))
 
 
-def cancel_question(name: str) -> list[str]:
+def cancel_words(name: str) -> list[str]:
     return ["scancel", f"--name={name}"]
 
 
 def cancel_jobs(name: str) -> None:
     """Cancel the jobs with that name. They may still take a while to end."""
     if is_job_name(name):
-        run_slurm(cancel_question(name))
+        run_slurm(cancel_words(name))
 
 
 _STEP_OF_A_TASK = re.compile(r"task\.\d+\.exec\.sh")

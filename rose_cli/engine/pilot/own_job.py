@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from rose_cli.engine.pilot.jobs import cancel_question, jobs_question, read_jobs
+from rose_cli.engine.pilot.jobs import cancel_words, jobs_question, read_jobs
 from rose_cli.engine.slurm.job import SlurmCall
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class OwnJob:
     async def end(self, *, wait: bool) -> bool:
         """Cancel it, in whatever state it is; whether nothing of it is alive."""
         until = time.monotonic() + (_END_SECONDS if wait else 0.0)
-        await _ask(cancel_question(self.name))
+        await _ask(cancel_words(self.name))
         while (jobs := await self._find()) != []:
             if jobs is None or time.monotonic() > until:
                 return False

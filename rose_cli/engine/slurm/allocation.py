@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from rose_cli.engine.base import Capacity, NodeCapacity
-from rose_cli.engine.slurm.job import current_job, node_names, run_slurm
+from rose_cli.engine.slurm.job import current_job, node_names, number_in, run_slurm
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -110,9 +110,9 @@ def _from_environment(job: SlurmJob, environment: Mapping[str, str]) -> Iterator
     counts = list(_repeated(environment.get("SLURM_JOB_CPUS_PER_NODE", "")))
     if len(counts) != len(job.nodes):
         return
-    gpus = _number(environment.get("SLURM_GPUS_ON_NODE", "")) or 0
-    per_node = _number(environment.get("SLURM_MEM_PER_NODE", ""))
-    per_cpu = _number(environment.get("SLURM_MEM_PER_CPU", ""))
+    gpus = number_in(environment, "SLURM_GPUS_ON_NODE") or 0
+    per_node = number_in(environment, "SLURM_MEM_PER_NODE")
+    per_cpu = number_in(environment, "SLURM_MEM_PER_CPU")
     for name, cpus in zip(job.nodes, counts, strict=True):
         yield NodeCapacity(name, cpus, gpus, per_node or (cpus * per_cpu if per_cpu else None))
 
@@ -126,7 +126,3 @@ def _repeated(text: str) -> Iterable[int]:
             return ()
         found += [int(match[1])] * int(match[2] or 1)
     return found
-
-
-def _number(text: str) -> int | None:
-    return int(text) if re.fullmatch(r"\d{1,12}", text, re.ASCII) else None

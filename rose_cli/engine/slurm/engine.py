@@ -31,8 +31,9 @@ from rose_cli.engine.slot_engine import SlotEngine
 from rose_cli.engine.slurm.job import ask_job
 from rose_cli.engine.slurm.running import Messages, Recorded, RunningStep, read_record, remove_record
 from rose_cli.engine.slurm.srun import StepFiles, srun_environment, srun_words
-from rose_cli.engine.slurm.steps import SRUN_MARK, close_gate
+from rose_cli.engine.slurm.steps import close_gate
 from rose_cli.engine.slurm.terminate import StepTerminator
+from rose_cli.engine.sruns import SRUN_MARK
 from rose_cli.engine.termination import Terminator
 from rose_cli.engine.watchdog import Watchdog
 from rose_cli.util.errors import EngineError, RunDirectoryError

@@ -6,17 +6,14 @@ time, and no answer is a value (None), never an error. Job ids are unique only w
 
 from __future__ import annotations
 
-import calendar
 import math
 import os
 import re
-import time
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rose_cli.engine.slurm_variables import MOST_NODES, SlurmJob, current_job, node_names, number_in
 from rose_cli.util.dataclass import dataclass
-from rose_cli.util.slurm_commands import TIMEOUT_SECONDS, Answer, SlurmCall, clean_environment, run_slurm
+from rose_cli.util.slurm_commands import TIMEOUT_SECONDS, Answer, SlurmCall, clean_environment, run_slurm, unix_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -119,8 +116,4 @@ def ask_cluster(environment: Mapping[str, str] | None = None, timeout: float = T
 
 def _end(text: str) -> float | None:
     """The UNIX time of a moment that was printed for UTC."""
-    if text in ("NONE", "UNLIMITED"):
-        return math.inf
-    with suppress(ValueError, OverflowError):
-        return float(calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%S")))
-    return None
+    return math.inf if text in ("NONE", "UNLIMITED") else unix_time(text)

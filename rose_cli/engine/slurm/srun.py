@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from rose_cli.engine.batch import inherited
 from rose_cli.engine.slot_engine import LINGER_SECONDS
-from rose_cli.engine.slurm.steps import GATE, SRUN_MARK, cleaner_words, gate_directory_name, session_prefix
+from rose_cli.engine.slurm.steps import GATE, cleaner_words, gate_directory_name, session_prefix
+from rose_cli.engine.sruns import SRUN_MARK
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.files import open_unshared
 from rose_cli.util.ownership import make_directories
 from rose_cli.util.processes import TAG_VARIABLE, session_tag
+from rose_cli.util.slurm_commands import CONNECTION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -102,8 +104,6 @@ _SHELL = ("/bin/bash", "-p") if os.path.exists("/bin/bash") else ("/bin/sh",)  #
 _OPTIONS = re.compile(r"(SLURMD?|SBATCH|SALLOC|SRUN)_\w+|HOSTNAME", re.ASCII)
 """What would be options for `srun`, which sets most of them for the step."""
 
-_KEPT = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT"})
-
 _SHIELDED = re.compile(r"(LD_|DYLD_|GCONV_|MUNGE_|SLURM|SBATCH|SALLOC|SRUN|PMI|PMIX)\w*|CUDA_VISIBLE_DEVICES", re.ASCII)
 """What a campaign sets for its programs, and `srun` itself must not see."""
 
@@ -187,7 +187,7 @@ def srun_environment(
     `own` are the variables that the task itself sets over those of `base`.
     """
     passed = {name: value for name, value in inherited(base).items() if not _OPTIONS.fullmatch(name)}
-    passed.update((name, base[name]) for name in _KEPT if name in base)
+    passed.update((name, base[name]) for name in CONNECTION if name in base)
     shielded = [name for name in own if _SHIELDED.fullmatch(name)]
     passed.update((f"ROSE_SET_{name}" if name in shielded else name, value) for name, value in own.items())
     passed[TAG_VARIABLE] = f"{files.tag}{SRUN_MARK} {uid}"

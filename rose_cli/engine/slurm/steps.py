@@ -21,6 +21,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from rose_cli.engine.slurm.job import ask_job, node_names, run_slurm
+from rose_cli.engine.sruns import SRUN_MARK, STEP_PREFIX
 from rose_cli.engine.termination import terminate_until_quiet
 from rose_cli.util.errors import EngineError
 from rose_cli.util.processes import ProcessScan, module_command, run_tag, send_signal
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 GATE = "step.sh"
-
-SRUN_MARK = "(srun)"
-"""In the tag of the `srun` of a step: it belongs to the session, but is none of its tasks' processes."""
 
 
 class Step(NamedTuple):
@@ -45,7 +43,7 @@ class Step(NamedTuple):
 def run_prefix(run_id: str) -> str:
     """How the names of all steps of a run begin. Its identity counts without the device, which each host numbers."""
     host_independent = re.sub(r"-[0-9a-f]+(-[0-9a-f]+)$", r"\1", run_id)
-    return f"rose-{hashlib.sha256(host_independent.encode()).hexdigest()[:12]}."
+    return f"{STEP_PREFIX}{hashlib.sha256(host_independent.encode()).hexdigest()[:12]}."
 
 
 def session_prefix(run_id: str, session: int) -> str:
@@ -105,6 +103,9 @@ def down_nodes(nodes: Collection[str], environment: Mapping[str, str] | None = N
     return {row[0] for row in rows if len(row) == 2 and row[1].lower().startswith(_DOWN)}
 
 
+_CLEANING = f"{STEP_PREFIX}cleaning"
+
+
 def cleaner_words(tag: str, *, exact: bool, patience_seconds: float, grace_seconds: float) -> list[str]:
     """The command that ends the processes of its own host that have the tag, or one that begins so."""
     arguments = tag, "exact" if exact else "prefix", str(patience_seconds), str(grace_seconds)
@@ -117,7 +118,7 @@ def sweep_words(job_id: str, node: str, tag: str, *, exact: bool) -> list[str]:
     It runs under a name of its own, so that nobody takes it for a step of the run.
     """
     options = ["--quiet", f"--jobid={job_id}", "--overlap", "--nodes=1", "--ntasks=1", f"--nodelist={node}"]
-    options += ["--job-name=rose-cleaning", "--input=none", "--chdir=/", "--mem=0", "--gres=none", "--mpi=none"]
+    options += [f"--job-name={_CLEANING}", "--input=none", "--chdir=/", "--mem=0", "--gres=none", "--mpi=none"]
     return ["srun", *options, *cleaner_words(tag, exact=exact, patience_seconds=0.0, grace_seconds=0.0)]
 
 
@@ -134,6 +135,9 @@ _GONE_SECONDS = 600.0
 _AGAIN_SECONDS = 2.0
 """Between two attempts to end a step that does not end, or to reach a controller that does not answer."""
 
+GIVE_UP_SECONDS = 120.0
+"""After KILL: a process that is stuck in the kernel keeps its step until an administrator ends it."""
+
 
 class Leftovers:
     """Ends the steps that a job has under a prefix, in rounds: TERM, and after the grace period KILL.
@@ -147,8 +151,10 @@ class Leftovers:
         self._tag = tag
         self._grace_seconds = grace_seconds
         self._kill_at: dict[str, float] = {}
-        self._killed: set[str] = set()
+        self._killed_at: dict[str, float] = {}
         self._dead: set[str] = set()
+        self.stuck: set[str] = set()
+        """The steps that not even KILL has ended."""
         self._sweeps: bool | None = None
 
     @property
@@ -169,7 +175,7 @@ class Leftovers:
         while True:
             steps = list_steps(self._job_id, self._prefix)
             if steps is not None:
-                steps = [step for step in steps if step.id not in self._dead]
+                steps = [step for step in steps if step.id not in self._dead | self.stuck]
             if not steps and (steps is not None or self._job_has_ended()):
                 return
             if steps is None:
@@ -195,10 +201,13 @@ class Leftovers:
 
     def _forget_dead_nodes(self, steps: Sequence[Step]) -> None:
         """A step that does not end, on nodes that are down, stays in Slurm's list until they are back."""
-        again = [step for step in steps if step.id in self._killed]
+        now = time.monotonic()
+        again = [step for step in steps if step.id in self._killed_at]
         down = down_nodes({node for step in again for node in step.nodes})
         self._dead.update(step.id for step in again if step.nodes and down.issuperset(step.nodes))
-        self._killed.update(step.id for step in steps)
+        self.stuck.update(step.id for step in again if now > self._killed_at[step.id] + GIVE_UP_SECONDS)
+        for step in steps:
+            self._killed_at.setdefault(step.id, now)
 
     def _sweep(self, nodes: Collection[str]) -> None:
         if self._sweeps is None:
@@ -243,7 +252,7 @@ def close_gate(directory: str) -> None:
 def end_leftover_steps(engine_directory: str, run_id: str, grace_seconds: float, tell: Callable[[str], None]) -> int:
     """End the steps that earlier sessions of a run left, in whichever jobs; returns their number. Blocks.
 
-    `tell` gets a line if Slurm does not answer. Raises EngineError if it goes on not to.
+    `tell` gets a line if Slurm does not answer. Raises EngineError if that does not change, or a step does not end.
     """
     directories = gate_directories(engine_directory)
     for directory in directories:
@@ -262,6 +271,9 @@ def end_leftover_steps(engine_directory: str, run_id: str, grace_seconds: float,
             elif now > silent_since + _SILENCE_SECONDS:
                 message = f"cannot ask Slurm whether job {job_id} still runs steps of this run"
                 raise EngineError(message, "wait until `squeue` answers, or `rose resume --force` if none is running")
+        if leftovers.stuck:
+            message = f"Slurm cannot end the steps {', '.join(sorted(leftovers.stuck))} of this run"
+            raise EngineError(message, "ask a system administrator, or `rose resume --force` if nothing of them runs")
         ended += leftovers.signalled
     for directory in directories:
         shutil.rmtree(directory.path, ignore_errors=True)
@@ -293,6 +305,5 @@ def watch() -> None:
 def _signal_clients(tag: str, number: signal.Signals) -> None:
     """Signal every `srun` of a run or session on this host; the script of a step has the same tag."""
     for process in ProcessScan().find(lambda each: each.startswith(tag) and SRUN_MARK in each):
-        with suppress(OSError), open(f"/proc/{process.pid}/comm", encoding="utf-8") as file:  # noqa: PTH123
-            if file.read().strip() == "srun":
-                send_signal(process, number)
+        if process.is_srun:
+            send_signal(process, number)

@@ -15,7 +15,14 @@ import anyio.to_thread
 
 from rose_cli.engine.base import Activity
 from rose_cli.engine.slurm.job import clean_environment, run_slurm
-from rose_cli.engine.slurm.steps import down_nodes, list_steps, signal_steps, sweep_words, tracks_by_parents
+from rose_cli.engine.slurm.steps import (
+    GIVE_UP_SECONDS,
+    down_nodes,
+    list_steps,
+    signal_steps,
+    sweep_words,
+    tracks_by_parents,
+)
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.processes import add_helper, signal_group
 
@@ -34,9 +41,6 @@ _LOOK_SECONDS = 2.0
 """How often steps are looked for of which srun says nothing that is understood."""
 
 _AGAIN_SECONDS = 2.0
-
-_GIVE_UP_SECONDS = 120.0
-"""After KILL: a process that is stuck in the kernel keeps its step until an administrator ends it."""
 
 
 @dataclass(eq=False)
@@ -152,11 +156,12 @@ class StepTerminator:
         return await self.down(sorted({node for ending in late for node in ending.step.nodes})) if late else set()
 
     def _settle(self, ending: _Ending, answered: bool, ids: Mapping[str, str], now: float) -> None:
-        if ending.step.child.has_ended and ending.step.name not in ids:
-            if answered or ending.step.messages.finished:
-                ending.gone.set()
-        elif ending.killed_at is not None and now > ending.killed_at + _GIVE_UP_SECONDS:
-            signal_group(ending.step.child.pid, signal.SIGKILL)
+        has_ended = ending.step.child.has_ended
+        if has_ended and ending.step.name not in ids and (answered or ending.step.messages.finished):
+            ending.gone.set()
+        elif ending.killed_at is not None and now > ending.killed_at + GIVE_UP_SECONDS:
+            if not has_ended:
+                signal_group(ending.step.child.pid, signal.SIGKILL)
             ending.gone.set()
 
     async def _ask(self, endings: Sequence[_Ending], ids: Mapping[str, str]) -> None:

@@ -1,0 +1,48 @@
+"""Steps that a session left behind, with a Slurm that never ends them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rose_cli.engine.slurm import steps
+from rose_cli.engine.slurm.steps import end_leftover_steps, gate_directory_name, run_prefix
+from rose_cli.util.errors import EngineError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RUN = "run-1-2"
+
+
+@pytest.fixture
+def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory in front of PATH, with a Slurm that tracks processes by cgroups and whose nodes are up."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    write(folder, "scontrol", "echo 'ProctrackType = proctrack/cgroup'")
+    write(folder, "sinfo", "echo 'n1|mixed'")
+    write(folder, "scancel", 'echo "$*" >>"$0.words"')
+    return folder
+
+
+def write(folder: Path, name: str, line: str) -> None:
+    (folder / name).write_text(f"#!/bin/sh\n{line}\n")
+    (folder / name).chmod(0o755)
+
+
+def test_a_step_that_slurm_cannot_end_is_reported(
+    commands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "GIVE_UP_SECONDS", 0.0)
+    monkeypatch.setattr(steps, "_AGAIN_SECONDS", 0.0)
+    write(commands, "squeue", f"echo '7.3|n1|{run_prefix(RUN)}1.4-task'")
+    engine = tmp_path / "engine"
+    gate = engine / gate_directory_name(1, "7")
+    gate.mkdir(parents=True)
+    with pytest.raises(EngineError, match=r"Slurm cannot end the steps 7\.3 of this run"):
+        end_leftover_steps(str(engine), RUN, 0.0, lambda _: None)
+    assert (commands / "scancel.words").read_text().splitlines()[:2] == ["--signal=TERM 7.3", "7.3"]
+    assert gate.exists(), "the next resume asks again"
