@@ -7,6 +7,7 @@ nothing is left locked by a job that was killed. Whoever reads takes what is the
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -27,6 +28,9 @@ MOST_BYTES = 1 << 16
 
 MOST_FILES = 10_000
 
+_MOST_SECONDS = 1 << 36
+"""The latest time that a file can have: later ones have no date in Python's calendar."""
+
 SUBMISSION, ENDED, PROBLEM = "submission.json", "ended.json", "problem.json"
 
 SCRIPT = "job.sh"
@@ -34,10 +38,10 @@ SCRIPT = "job.sh"
 
 @dataclass(frozen=True)
 class Submission:
-    """What the user asked for. `name`: of every job, unique to the run. `first`: the number of its first job.
+    """What the user requested. `name`: of every job, made by `job_name`. `first`: the number of its first job.
 
-    `most_jobs` and `core_hours` are the bounds on its jobs together; `core_hours` None: no bound. `run`: the directory
-    of the run: a copy of it has the same file, but none of the jobs.
+    `most_jobs` and `core_hours` are the bounds on its jobs together; `core_hours` None: no bound. `run`: the real path
+    of the run directory: a copy of it has the same file, but none of the jobs.
     """
 
     system: str
@@ -47,7 +51,7 @@ class Submission:
     time: float
     first: int = 1
     core_hours: float | None = None
-    run: str | None = None
+    run: str = ""
 
 
 @dataclass(frozen=True)
@@ -147,15 +151,14 @@ class JobFiles:
 
     def submit(self, submission: Submission) -> None:
         """Record a new submission, whose jobs follow each other again."""
-        run = os.path.realpath(self.path.parent)
-        self._write(SUBMISSION, asdict(replace(submission, run=run)), make=True)
+        self._write(SUBMISSION, asdict(submission), make=True)
         self.forget(ENDED)
         self.forget(PROBLEM)
 
     def _own(self, submission: Submission | None) -> Submission | None:
         """The submission, unless it is that of another run, of which this one is a copy."""
         with suppress(OSError, ValueError):
-            if submission is not None and submission.run and not self.path.parent.samefile(submission.run):
+            if submission is not None and not self.path.parent.samefile(submission.run):
                 return None
         return submission
 
@@ -244,11 +247,16 @@ def _submission(entries: dict[str, Any] | None) -> Submission | None:
         if entries is None or request is None:
             return None
         found = Submission(**{**entries, "request": request, "core_hours": core_hours(entries["core_hours"])})
-        is_known = found.system in SYSTEMS and is_job_name(found.name)
-        is_known = is_known and isinstance(found.run, str | None)
-        if is_known and _are_numbers(found.most_jobs, found.first) and _are_times(found.time):
+        is_own = is_job_name(found.name) and found.name == job_name(found.name.rpartition("-")[0], found.run)
+        if is_own and found.system in SYSTEMS and _are_numbers(found.most_jobs, found.first) and _are_times(found.time):
             return found
     return None
+
+
+def job_name(slug: str, run: str) -> str:
+    """The name of the jobs of a run. It ends with a digest of the run's real path, so that a file from elsewhere cannot
+    have other jobs of the user cancelled."""
+    return f"{slug}-{hashlib.sha256(os.fsencode(run)).hexdigest()[:16]}"
 
 
 def is_job_name(text: Any) -> bool:  # noqa: ANN401 - from a file that anyone may have written
@@ -263,7 +271,7 @@ def _record(entry: tuple[str, dict[str, Any]]) -> JobRecord | None:
     with suppress(TypeError, ValueError):
         found = JobRecord(**entries)
         is_named = _are_numbers(found.number) and _name(found.number) == name
-        if is_named and (found.job_id is None or is_job_id(found.job_id)):
+        if is_named and _are_times(found.time) and (found.job_id is None or is_job_id(found.job_id)):
             return found
     return None
 
@@ -286,7 +294,9 @@ def is_job_id(text: Any) -> bool:  # noqa: ANN401
 
 
 def _are_times(*values: object) -> bool:
-    return all(type(value) in (int, float) for value in values)
+    """Not `NaN`, which JSON may have too: no bound would ever be reached."""
+    numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    return len(numbers) == len(values) and all(0 <= number < _MOST_SECONDS for number in numbers)
 
 
 def _are_numbers(*values: object) -> bool:

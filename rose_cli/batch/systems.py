@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     from rose_cli.batch.request import JobRequest
 
 SUBMIT_SECONDS = 60.0
-"""How long a command of a batch system may take. Slurm's own commands try for a minute to reach a busy controller."""
+"""How long submitting or cancelling may take. Slurm's own commands try for a minute to reach a busy controller."""
+
+_ASK_SECONDS = 10.0
+"""How long a question may take: `rose status` and `rose list` ask too."""
 
 INSTALL = "pip install 'rose-cli[submit]'"
 
@@ -47,10 +50,11 @@ _NAME = {"slurm": "--job-name=", "pbs": "-N ", "pbs_classic": "-N ", "lsf": "-J 
 JOB_VARIABLES = {"slurm": "SLURM_JOB_ID", "pbs": "PBS_JOBID", "pbs_classic": "PBS_JOBID", "lsf": "LSB_JOBID"}
 """In which environment variable a job finds its ID."""
 
-_OF_THE_SITE = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT", "PBS_CONF_FILE", "PBS_EXEC", "PBS_SERVER"})
-
 _OF_A_JOB = re.compile(r"(SLURM|SRUN|PBS|LSB|PMI|PMIX|PALS|OMPI|PRTE)_.*")
 """Variables of the job that submits the next one: they describe only that job."""
+
+_OF_THE_SITE = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT", "PBS_CONF_FILE", "PBS_EXEC", "PBS_SERVER"})
+"""They look like variables of a job, but apply to all jobs."""
 
 
 def find_system(name: str, environment: Mapping[str, str] = os.environ) -> str:
@@ -220,7 +224,7 @@ class BatchSystem:
         return ["-W", f"depend=afterany:{':'.join(job_ids)}"]
 
     def cancel(self, job_ids: Sequence[str]) -> None:
-        """Cancel jobs; one that has ended meanwhile is none to cancel. Raises EngineError."""
+        """Cancel jobs, unless they have ended meanwhile. Raises EngineError."""
         for job_id in job_ids:
             self._cancel(job_id)
 
@@ -234,7 +238,7 @@ class BatchSystem:
     def states(self, job_ids: Sequence[str]) -> dict[str, str] | None:
         """Of those that have not ended, each with PENDING or RUNNING; None if the batch system cannot be asked."""
         try:
-            answer = _run(self.executor.get_status_command(job_ids), Path("/"))
+            answer = _run(self.executor.get_status_command(job_ids), Path("/"), _ASK_SECONDS)
             found = self.executor.parse_status_output(0, answer)
         except Exception:  # noqa: BLE001 - each executor has its own ways to fail
             return None
@@ -292,17 +296,17 @@ class RefusedError(EngineError):
     """The batch system did not accept a job: it is not in its queue."""
 
 
-def _run(words: Sequence[str], directory: Path) -> str:
+def _run(words: Sequence[str], directory: Path, seconds: float = SUBMIT_SECONDS) -> str:
     """The output of a command of a batch system. Raises EngineError with what it said, if it failed."""
     try:
         done = subprocess.run(
             words, cwd=directory, env=job_environment(os.environ), stdin=subprocess.DEVNULL, capture_output=True,
-            text=True, errors="replace", timeout=SUBMIT_SECONDS, check=False,
+            text=True, errors="replace", timeout=seconds, check=False,
         )  # fmt: skip
     except FileNotFoundError as error:
         raise RefusedError(f"there is no command '{words[0]}' here") from error
     except (OSError, subprocess.TimeoutExpired) as error:
-        why = f"no answer in {SUBMIT_SECONDS:.0f} s" if isinstance(error, subprocess.TimeoutExpired) else str(error)
+        why = f"no answer in {seconds:.0f} s" if isinstance(error, subprocess.TimeoutExpired) else str(error)
         raise EngineError(f"'{words[0]}' failed: {why}") from error
     if done.returncode != 0:
         lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
 import time
-import uuid
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rose_cli.batch import chain
 from rose_cli.batch.queue import node_sizes, queued_jobs
-from rose_cli.batch.records import JobFiles, Submission
+from rose_cli.batch.records import JobFiles, Submission, job_name
 from rose_cli.batch.request import SYSTEMS, Defaults, RequestOptions, job_request
 from rose_cli.batch.systems import BatchSystem, find_system
 from rose_cli.campaign_file import (
@@ -102,10 +102,10 @@ def _submit_campaign(file: Path, options: SubmitOptions) -> ExitCode:
     mentioned = mention_settings(file, environment, options.settings, checked)
     if count := sum(each not in mentioned for each in checked.diagnostics):
         notice(f"{counted(count, 'warning')} in '{file}': see rose validate {shlex.quote(str(file))}")
-    submission = _submission(plan.campaign, request, options, system)
     if options.dry_run:
         wanted = options.run_directory or Path(plan.campaign_dir) / "rose-runs" / "NEW-RUN"
         place = place_of(RunDirectory.at(wanted), plan)
+        submission = _submission(place, plan.campaign, request, options, system)
         sys.stdout.write(chain.script(system, submission, place))
         return ExitCode.OK
     if others := _queued_runs(file):
@@ -114,6 +114,7 @@ def _submit_campaign(file: Path, options: SubmitOptions) -> ExitCode:
     with RunLock.acquire(directory.path):
         begin(directory, plan, checked.text, environment, "quiet").journal.close()
     place = place_of(directory, plan)
+    submission = _submission(place, plan.campaign, request, options, system)
     try:
         new = _start(system, submission, place, options)
     except EngineError:
@@ -253,24 +254,28 @@ def _submit_run(argument: str, options: SubmitOptions) -> ExitCode:
         raise CampaignError(problems, None)
     if campaign_has_changed(directory, info.plan):
         notice(f"the campaign file has changed: jobs keep the plan of the run; `rose resume {run}` applies changes")
-    submission = _submission(info.plan.campaign, request, options, system)
-    name = old.name if old is not None and options.job_name is None else submission.name
-    submission = replace(submission, name=name, first=before.next_number)
+    name = old.name.rpartition("-")[0] if old is not None else info.plan.campaign
+    submission = replace(_submission(place, name, request, options, system), first=before.next_number)
     if options.dry_run:
         sys.stdout.write(chain.script(system, submission, place))
         return ExitCode.OK
     return _report(directory, submission, _start(system, submission, place, options), options)
 
 
-def _submission(campaign: str, request: JobRequest, options: SubmitOptions, system: BatchSystem) -> Submission:
-    slug = re.sub(r"[^A-Za-z0-9_.+-]+", "-", options.job_name or campaign).strip("-.")[:40] or "rose"
-    name = f"{slug}-{uuid.uuid4().hex[:8]}"
+def _submission(
+    place: chain.Place, name: str, request: JobRequest, options: SubmitOptions, system: BatchSystem
+) -> Submission:
+    """`name`: how the names of the jobs begin, unless the user chooses another one."""
+    slug = re.sub(r"[^A-Za-z0-9_.+-]+", "-", options.job_name or name).strip("-.")[:40] or "rose"
+    run = os.path.realpath(place.run)
     jobs = options.jobs or MOST_JOBS
     if not system.can_wait and jobs > 1:
         if options.jobs is not None:
             notice(f"{system.words} gets one job at a time: `rose submit` the run again when it has ended")
         jobs = 1
-    return Submission(system.name, name, request, jobs, time.time(), core_hours=options.core_hours)
+    return Submission(
+        system.name, job_name(slug, run), request, jobs, time.time(), core_hours=options.core_hours, run=run
+    )
 
 
 def _start(system: BatchSystem, submission: Submission, place: chain.Place, options: SubmitOptions) -> list[str]:

@@ -43,15 +43,20 @@ def jobs_of(directory: RunDirectory) -> tuple[JobsOfRun, list[QueuedJob] | None]
 def all_jobs(
     directories: Sequence[RunDirectory],
 ) -> Iterator[tuple[RunDirectory, tuple[JobsOfRun, list[QueuedJob] | None]]]:
-    """The same for many runs: Slurm is asked once."""
+    """The same for many runs: Slurm is asked once, and no batch system again that has not answered."""
     found = [(directory, JobFiles(directory.jobs).read()) for directory in directories]
     asked = [jobs.submission is not None and jobs.submission.system == "slurm" for _, jobs in found if not jobs.is_over]
     in_slurm = slurm_jobs() if any(asked) else {}
+    silent: set[str] = set()
     for directory, jobs in found:
-        if jobs.submission is None or jobs.submission.system != "slurm" or jobs.is_over:
-            yield directory, jobs_of(directory)
+        system = jobs.submission.system if jobs.submission is not None and not jobs.is_over else None
+        if jobs.submission is not None and system == "slurm":
+            queue = None if in_slurm is None else in_slurm.get(jobs.submission.name, [])
         else:
-            yield directory, (jobs, None if in_slurm is None else in_slurm.get(jobs.submission.name, []))
+            queue = [] if system is None else None if system in silent else queued_jobs(jobs)
+        if queue is None and system is not None:
+            silent.add(system)  # it would take as long to fail again
+        yield directory, (jobs, queue)
 
 
 def following_lines(directory: RunDirectory) -> Iterator[str]:

@@ -9,7 +9,7 @@ import pytest
 from rose_cli.batch import chain
 from rose_cli.batch.chain import Place, bound_reached, extend, job_of_chain, own_job, used_core_hours
 from rose_cli.batch.queue import QueuedJob
-from rose_cli.batch.records import JobRecord, JobsOfRun, JobStart, Submission
+from rose_cli.batch.records import JobRecord, JobsOfRun, JobStart, Submission, job_name
 from rose_cli.batch.request import JobRequest
 from rose_cli.batch.systems import RefusedError
 from rose_cli.util.errors import EngineError, RunDirectoryError
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 REQUEST = JobRequest(minutes=60, nodes=2, cores=4)  # 8 core-hours
 
 
-def submission(jobs: int = 10, core_hours: float | None = None) -> Submission:
-    return Submission("slurm", "digits-0123abcd", REQUEST, jobs, 0.0, core_hours=core_hours)
+def submission(jobs: int = 10, core_hours: float | None = None, run: str = "/r") -> Submission:
+    return Submission("slurm", job_name("digits", run), REQUEST, jobs, 0.0, core_hours=core_hours, run=run)
 
 
 def records(*job_ids: str) -> tuple[JobRecord, ...]:
@@ -56,7 +56,7 @@ def test_no_job_follows_that_could_exceed_a_bound() -> None:
 def test_a_process_is_in_a_job_of_the_run_by_its_id_or_its_name() -> None:
     jobs = JobsOfRun(submission(), records("12"))
     assert own_job(jobs, {"SLURM_JOB_ID": "12"}) == "12"
-    assert own_job(jobs, {"SLURM_JOB_ID": "13", "SLURM_JOB_NAME": "digits-0123abcd"}) == "13"
+    assert own_job(jobs, {"SLURM_JOB_ID": "13", "SLURM_JOB_NAME": job_name("digits", "/r")}) == "13"
     assert own_job(jobs, {"SLURM_JOB_ID": "13", "SLURM_JOB_NAME": "other"}) is None
     assert own_job(jobs, {}) is None
     assert own_job(JobsOfRun(), {"SLURM_JOB_ID": "12"}) is None
@@ -94,14 +94,15 @@ def queue(monkeypatch: pytest.MonkeyPatch, place: Place) -> Queue:
     monkeypatch.setattr(chain, "queued_jobs", lambda _jobs: list(queue.jobs))
     monkeypatch.setattr(chain, "BatchSystem", type("System", (), {"load": staticmethod(lambda _name: queue)}))
     monkeypatch.setattr(chain, "_PAUSE_SECONDS", 0.0)
-    place.files.submit(submission())
+    place.files.submit(submission(run=str(place.run)))
     return queue
 
 
 def run_job(place: Place, job_id: str, *, progress: int = 0, ending: str | None = None, restarts: int = 0) -> list[str]:
     """What a job of the run says."""
     said: list[str] = []
-    environment = {"SLURM_JOB_ID": job_id, "SLURM_JOB_NAME": "digits-0123abcd", "SLURM_RESTART_COUNT": str(restarts)}
+    name = job_name("digits", str(place.run))
+    environment = {"SLURM_JOB_ID": job_id, "SLURM_JOB_NAME": name, "SLURM_RESTART_COUNT": str(restarts)}
     with job_of_chain(place, lambda: progress, lambda: ending, said.append, environment):
         pass
     return said
@@ -136,7 +137,7 @@ def test_a_job_that_starts_after_a_stop_does_nothing(place: Place, queue: Queue)
 
 def test_jobs_without_progress_are_followed_three_times(place: Place, queue: Queue) -> None:
     extend(place)
-    place.files.submit(submission())
+    place.files.submit(submission(run=str(place.run)))
     run_job(place, "1", progress=5)
     for number in range(1, 4):  # a job that was requeued counts once
         run_job(place, "1", progress=5, restarts=number)

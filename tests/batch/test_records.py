@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rose_cli.batch.records import JobFiles, JobRecord, JobsOfRun, JobStart, Submission
+from rose_cli.batch.records import JobFiles, JobRecord, JobsOfRun, JobStart, Submission, job_name
 from rose_cli.batch.request import JobRequest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SUBMISSION = Submission("slurm", "digits-0123abcd", JobRequest(10, cores=2), 10, 1000.0)
+
+def submission(run: Path) -> Submission:
+    return Submission("slurm", job_name("digits", str(run)), JobRequest(10, cores=2), 10, 1000.0, run=str(run))
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> JobFiles:
     files = JobFiles(tmp_path / "jobs")
-    files.submit(SUBMISSION)
+    files.submit(submission(tmp_path))
     return files
 
 
@@ -33,7 +35,7 @@ def test_what_is_written_is_read(files: JobFiles) -> None:
     start = JobStart("12", 0, 1001.0, "n1", 5)
     files.start(start)
     jobs = files.read()
-    own = replace(SUBMISSION, run=str(files.path.parent))
+    own = submission(files.path.parent)
     assert (jobs.submission, jobs.ids, jobs.starts, jobs.ended) == (own, ("12",), (start,), None)
     assert (jobs.next_number, jobs.number_of("12"), jobs.number_of("13"), jobs.ran) == (2, 1, None, {"12"})
     files.finish(start)
@@ -41,7 +43,7 @@ def test_what_is_written_is_read(files: JobFiles) -> None:
     files.end("stopped")
     files.complain("no")
     assert (files.read().ended, files.read().problem) == ("stopped", "no")
-    files.submit(SUBMISSION)
+    files.submit(own)
     assert (files.read().ended, files.read().problem) == (None, None)
 
 
@@ -49,7 +51,7 @@ def test_a_new_submission_counts_from_its_first_job(files: JobFiles) -> None:
     for number, job_id in ((1, "12"), (2, "13"), (3, "20")):
         assert files.claim(number)
         files.record(number, job_id)
-    files.submit(Submission("slurm", "digits-0123abcd", JobRequest(10), 10, 2000.0, first=3))
+    files.submit(replace(submission(files.path.parent), time=2000.0, first=3))
     jobs = files.read()
     assert ([record.job_id for record in jobs.submitted], jobs.number_of("20"), jobs.number_of("12")) == (
         ["20"],
@@ -90,6 +92,8 @@ def test_without_a_directory_there_is_nothing(tmp_path: Path) -> None:
         pytest.param("0001.json", "[" * 60_000, id="deep"),
         ("start-1-0.json", json.dumps({"job_id": "1", "restarts": -1, "time": 1.0, "host": "n", "progress": 0})),
         ("start-1-0.json", json.dumps({"job_id": "1", "restarts": 0, "time": "x", "host": "n", "progress": 0})),
+        ("start-1-0.json", '{"job_id": "1", "restarts": 0, "time": NaN, "host": "n", "progress": 0}'),
+        ("start-1-0.json", '{"job_id": "1", "restarts": 0, "time": 1, "host": "n", "progress": 0, "ended": 1e99}'),
         ("ended.json", json.dumps({"reason": "\u001b[31m"})),
         ("problem.json", json.dumps({"message": 5})),
         ("x" * 90, "{}"),
@@ -97,7 +101,7 @@ def test_without_a_directory_there_is_nothing(tmp_path: Path) -> None:
 )
 def test_what_nobody_can_have_meant_is_passed_over(files: JobFiles, name: str, text: str) -> None:
     (files.path / name).write_text(text)
-    assert files.read() == JobsOfRun(replace(SUBMISSION, run=str(files.path.parent)))
+    assert files.read() == JobsOfRun(submission(files.path.parent))
 
 
 @pytest.mark.parametrize(
@@ -108,6 +112,10 @@ def test_what_nobody_can_have_meant_is_passed_over(files: JobFiles, name: str, t
         {"system": "rm"},
         {"most_jobs": "5"},
         {"time": None},
+        {"time": float("nan")},
+        {"name": "another-job-of-mine"},
+        {"run": "/elsewhere"},
+        {"run": None},
         {"request": {}},
         {"x": 1},
         {"run": 5},
@@ -122,13 +130,13 @@ def test_a_submission_that_anyone_may_have_written_is_none(files: JobFiles, chan
 def test_a_copy_of_a_run_has_none_of_its_jobs_and_a_run_that_was_moved_has_all(tmp_path: Path) -> None:
     files = JobFiles(tmp_path / "r/jobs")
     files.path.parent.mkdir()
-    files.submit(SUBMISSION)
+    files.submit(submission(tmp_path / "r"))
     shutil.copytree(tmp_path / "r", tmp_path / "copy")
     assert JobFiles(tmp_path / "copy/jobs").read().submission is None
     (tmp_path / "r").rename(tmp_path / "moved")
     moved = JobFiles(tmp_path / "moved/jobs").read().submission
     assert moved is not None
-    assert moved.name == SUBMISSION.name
+    assert moved.name == submission(tmp_path / "r").name
     (tmp_path / "link").symlink_to(tmp_path / "moved")
     assert JobFiles(tmp_path / "link/jobs").read().submission == moved
 

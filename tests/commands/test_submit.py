@@ -89,7 +89,7 @@ def test_a_run_is_created_and_its_first_jobs_are_submitted(login: Login) -> None
         "  next    rose status r, or rose stop r\n"
     )
     name = login.job(1)["name"]
-    assert re.fullmatch("digits-and-more-[0-9a-f]{8}", name)
+    assert re.fullmatch("digits-and-more-[0-9a-f]{16}", name)
     folder = login.rose.folder
     words = shlex.split(login.job(1)["words"])
     assert words[-1] == str(folder / "r/jobs/job.sh")
@@ -282,6 +282,17 @@ def test_stop_cancels_the_jobs_that_wait(login: Login) -> None:
     assert login.json("status", "r")["jobs"]["submitted"] == 1
     assert login("stop", "r").code == 0
     assert login("clean", "r", "--all", "--yes").code == 0
+
+
+def test_a_run_from_elsewhere_cannot_have_other_jobs_cancelled(login: Login) -> None:
+    for run in ("r", "other"):
+        assert login("submit", "campaign.yaml", "--time", "10", "--run-dir", run).code == 0
+    path = login.rose.folder / "r/jobs/submission.json"
+    forged = {**json.loads(path.read_text()), "name": login.job(3)["name"]}
+    for run in (forged["run"], "/nowhere", ""):
+        path.write_text(json.dumps({**forged, "run": run}))
+        assert login("stop", "r").code == 4
+        assert login.queued == ["1", "2", "3", "4"]
 
 
 def test_a_run_continues_with_the_request_of_before_unless_it_is_changed(login: Login) -> None:
