@@ -23,7 +23,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from tests.slurm.keeper import processes_of, sweep, why_not_hosts
+from tests.slurm.keeper import SEARCH_PATH, processes_of, sweep, why_not_hosts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -58,18 +58,22 @@ class Left(NamedTuple):
     command: str
 
 
+def _find(program: str) -> str | None:
+    return shutil.which(program, path=SEARCH_PATH)
+
+
 @cache
 def why_not() -> str | None:
     """Why no cluster can be started here; None if one can."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return "a Slurm for the tests needs Linux and root"
-    missing = [name for name in ("slurmctld", "slurmd", "munged", "sbatch") if shutil.which(name) is None]
+    missing = [name for name in ("slurmctld", "slurmd", "munged", "sbatch") if _find(name) is None]
     return f"no Slurm here (`make slurm` installs it): {', '.join(missing)}" if missing else None
 
 
 @cache
 def version() -> str:
-    done = subprocess.run(["slurmctld", "-V"], capture_output=True, text=True, check=False)
+    done = subprocess.run([_find("slurmctld") or "slurmctld", "-V"], capture_output=True, text=True, check=False)
     return done.stdout.split()[-1] if done.stdout else "?"
 
 
@@ -390,7 +394,7 @@ def _command(pid: int) -> bytes:
 
 def install() -> None:
     """Install what is missing, as root on Debian or Ubuntu."""
-    if shutil.which("slurmctld") and shutil.which("munged"):
+    if _find("slurmctld") and _find("munged"):
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         sys.exit(f"Slurm is missing, and this is not root on Debian, who could install it: {' '.join(PACKAGES)}")

@@ -24,6 +24,8 @@ from typing import Any
 HIERARCHIES = ("freezer", "cpuset", "memory", "devices")
 """The cgroups (v1) of which each node has its own, if the cluster uses cgroups."""
 CGROUPS = Path("/sys/fs/cgroup")
+SEARCH_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+"""The daemons are in a directory that a user's PATH may lack."""
 _DAEMONS = (b"munged", b"slurmctld", b"slurmd", b"slurmstepd", b"unshare")
 _PR_SET_PDEATHSIG = 1
 _PATIENCE_SECONDS = 20.0
@@ -133,7 +135,7 @@ class Daemon:
                 self._words(),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 preexec_fn=self._prepare,  # noqa: PLW1509 - the keeper has no threads
-                env={"PATH": os.environ["PATH"], "SLURM_CONF": str(self.base / "etc/slurm.conf")},
+                env={"PATH": SEARCH_PATH, "SLURM_CONF": str(self.base / "etc/slurm.conf")},
             )  # fmt: skip
         (run / f"{self.name}.pid").write_text(str(self.process.pid))
 
