@@ -37,7 +37,7 @@ def refuse_copies(environment: Mapping[str, str]) -> None:
     """Raise UsageError if a launcher has started rose several times: each copy would run the whole campaign.
 
     Refused, and not left to the first copy: that one has a share of the cores only, and where each copy was meant to
-    run something else, the others would be missing without a word.
+    run something else, the others would be missing unnoticed.
     """
     found = copies(environment)
     if found is not None:
@@ -139,7 +139,7 @@ def start_warnings(
 
 def left_over_words(end: KnownEnd | None) -> str:
     if end is None or not end.is_sure:
-        return "Slurm does not know it any more"
+        return "Slurm no longer knows it"
     return f"it has ended ({end.ended})"
 
 

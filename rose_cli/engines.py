@@ -74,7 +74,7 @@ def require_job(plan: Plan, environment: Mapping[str, str]) -> Capacity:
     why = "rose is not in one" if job is None else f"job {job.job_id} has ended, or Slurm does not answer"
     message = f"the slurm engine runs tasks in a Slurm job, and {why}"
     hint = (
-        f"send it with `rose submit {file}`, put `exec rose run …` into a script for sbatch, or start a shell "
+        f"submit it with `rose submit {file}`, put `exec rose run …` into a script for sbatch, or start a shell "
         "with salloc; `--engine local` runs tasks on this machine"
     )
     raise EngineError(message, hint)

@@ -102,7 +102,7 @@ def test_a_pilot_does_not_use_this_machine_anyway(tmp_path: Path, environment: d
 def test_a_job_that_has_ended_is_ignored(tmp_path: Path) -> None:
     ended, unknown = KnownEnd(1.0, "COMPLETED"), KnownEnd(0.0, "unknown", is_sure=False)
     assert warnings(tmp_path, IN_SALLOC, ended) == ["Slurm job 4 is ignored: it has ended (COMPLETED)"]
-    assert warnings(tmp_path, IN_SALLOC, unknown) == ["Slurm job 4 is ignored: Slurm does not know it any more"]
+    assert warnings(tmp_path, IN_SALLOC, unknown) == ["Slurm job 4 is ignored: Slurm no longer knows it"]
 
 
 def test_in_a_shell_of_salloc_the_tasks_run_elsewhere(tmp_path: Path) -> None:

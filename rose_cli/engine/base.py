@@ -111,10 +111,10 @@ class TaskRequest:
 
     `uid` is unique within a session. `argv[0]` is looked up on the PATH of the task's own environment. `pre_exec` are
     shell lines that run before it, in the same shell; if one ends with an exit code other than 0, the program is not
-    started. `resources` are those of all `ranks` together, of which each needs the same; the local engine always starts
-    one process. `hide` masks
-    the secrets in a string before a part of it is quoted in a message. `preload`: start it warm if possible; None:
-    start a new interpreter. `remaining`: how much its learner still has to do, in
+    started. `resources` are those of all `ranks` together, and each rank needs the same; the local engine always starts
+    one process. `described_ranks`: how many ranks its environment describes, if the program starts them itself; 0: as
+    many as `ranks`. `hide` masks the secrets in a string before a part of it is quoted in a message. `preload`: start
+    it warm if possible; None: start a new interpreter. `remaining`: how much its learner still has to do, in
     iterations of the usual length.
     """
 

@@ -200,7 +200,7 @@ _OF_GPUS = re.compile(r"SLURM_(?:JOB_GPUS|STEP_GPUS|GPUS(?:_\w+)?)")
 
 
 def _memory(environment: Mapping[str, str], resources: Resources, *, one_node: bool) -> dict[str, str]:
-    """As the job has it, since `srun` refuses to be told of two kinds: where the job has none, steps need none."""
+    """As the job has it, because `srun` refuses two kinds at a time: where the job has none, steps need none."""
     megabytes = resources.memory_mb
     if _is_step(environment) and any(name.startswith("SLURM_MEM_PER_") for name in environment):
         return {"SLURM_MEM_PER_NODE": "0"}  # rose's own step holds all of it: an exact part would not be available

@@ -99,7 +99,7 @@ class Room:
 
 
 def _reduced(capacity: Capacity, nodes: Sequence[NodeCapacity]) -> Capacity:
-    """With fewer nodes. A bound that was set below what the nodes had stays as it is."""
+    """With fewer nodes. A bound that was set below what the nodes had stays unchanged."""
     cores, gpus = sum(node.cores for node in nodes), sum(node.gpus for node in nodes)
     memory = sum(node.memory_mb or 0 for node in nodes)
     return replace(

@@ -1,8 +1,8 @@
 """The job steps of tasks that call `srun` themselves.
 
-`srun` answers TERM by killing its step at once, and a step goes on after a KILL of its `srun`. So the step is signalled
-instead, by `scancel`. It is found by the host and the process number of its `srun`, which Slurm keeps, even after that
-has ended.
+`srun` answers TERM by killing its step at once, and a step continues after a KILL of its `srun`. So the step is
+signalled instead, by `scancel`. It is found by the host and the process number of its `srun`, which Slurm keeps, even
+after that has ended.
 
 Standard library only: the watchdog loads this file without the package around it.
 """
@@ -220,7 +220,7 @@ def cut_off(processes: Iterable[Process]) -> SrunSteps:
 
 
 def orphans(environment: Mapping[str, str], since: float) -> list[StepOfSrun]:
-    """The steps of this job that an `srun` of this host has started since then and that go on without it. Blocks.
+    """The steps of this job that an `srun` of this host has started since then and that continue without it. Blocks.
 
     Those that rose itself starts are others' business.
     """

@@ -111,7 +111,7 @@ class Deadline:
                 return
 
     async def _ask_again(self) -> None:
-        """A last question, unless the wall time of the campaign is over anyway."""
+        """A last question, unless the wall-time limit of the campaign is reached anyway."""
         if self._refresh is not None and self._wall.at > self.clock():
             await self._refresh()
 

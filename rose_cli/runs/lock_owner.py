@@ -125,7 +125,8 @@ def _with_slurm_job(owner: LockOwner, environment: Mapping[str, str]) -> LockOwn
     `srun --export=NONE` and a step started from outside lack the number of restarts, which is not set if it is 0: Slurm
     is asked for it, since a number that is too low would look like a restart.
     """
-    from rose_cli.engine.slurm.job import ask_job, current_job
+    from rose_cli.engine.slurm.job import ask_job
+    from rose_cli.engine.slurm_variables import current_job
 
     job = current_job(environment)
     if job is None:
@@ -243,7 +244,8 @@ def _ask_slurm(owner: LockOwner, job_id: str) -> JobAnswer:
     """The lock is not trusted: only a number is passed on as the job id, and its cluster is only compared."""
     if (reason := _why_not_ask(owner, job_id)) is not None:
         return JobAnswer(False, reason)
-    from rose_cli.engine.slurm.job import ask_cluster, ask_job, current_job
+    from rose_cli.engine.slurm.job import ask_cluster, ask_job
+    from rose_cli.engine.slurm_variables import current_job
 
     job = current_job(os.environ)
     is_same = job is not None and job.node is not None and (job.job_id, job.cluster) == (job_id, owner.cluster)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rose_cli.engine.slurm.job import ask_job, current_job
+from rose_cli.engine.slurm.job import ask_job
+from rose_cli.engine.slurm_variables import current_job
 from tests.slurm.cluster import ROSE, Cluster, Ended
 
 if TYPE_CHECKING:

@@ -36,7 +36,8 @@ from rose_cli.engine.pilot.resource import (
     trimmed_agent,
 )
 from rose_cli.engine.pilot.work_dir import collect_files
-from rose_cli.engine.slurm.job import ask_cluster, current_job
+from rose_cli.engine.slurm.job import ask_cluster
+from rose_cli.engine.slurm_variables import current_job
 from rose_cli.util.signals import STOP_SIGNALS
 from rose_cli.util.streams import LineBuffer
 

@@ -9,14 +9,15 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
-from rose_cli.engine.slurm.job import JobReport, ask_cluster, ask_job, run_slurm
+from rose_cli.engine.slurm.job import JobReport, ask_cluster, ask_job
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.processes import run_tag
+from rose_cli.util.slurm_commands import run_slurm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rose_cli.engine.slurm.job import Answer
+    from rose_cli.util.slurm_commands import Answer
 
 _NAME = re.compile(r"rose-pilot-[0-9a-f]{16}")
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import anyio
 
 from rose_cli.engine.pilot.jobs import cancel_words, jobs_question, read_jobs
-from rose_cli.engine.slurm.job import SlurmCall
+from rose_cli.util.slurm_commands import SlurmCall
 
 if TYPE_CHECKING:
     from rose_cli.engine.pilot.jobs import NamedJob
-    from rose_cli.engine.slurm.job import Answer
+    from rose_cli.util.slurm_commands import Answer
 
 _END_SECONDS = 60.0  # for Slurm to end a job: tasks have 30 seconds between TERM and KILL by default
 

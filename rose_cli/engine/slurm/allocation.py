@@ -9,12 +9,13 @@ import re
 from typing import TYPE_CHECKING
 
 from rose_cli.engine.base import Capacity, NodeCapacity
-from rose_cli.engine.slurm.job import current_job, node_names, number_in, run_slurm
+from rose_cli.engine.slurm_variables import current_job, node_names, number_in
+from rose_cli.util.slurm_commands import run_slurm
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from rose_cli.engine.slurm.job import SlurmJob
+    from rose_cli.engine.slurm_variables import SlurmJob
 
 
 def allocated(environment: Mapping[str, str]) -> Capacity | None:
@@ -55,7 +56,7 @@ _THREADS = re.compile(r" ReqB:S:C:T=[^ ]*:(\d+) ")
 
 
 def _asked(job: SlurmJob, environment: Mapping[str, str]) -> tuple[NodeCapacity, ...] | None:
-    """What `scontrol` says: no nodes of a job that is over; None if it cannot be asked."""
+    """What `scontrol` says: no nodes of a job that has ended; None if it cannot be asked."""
     answer = run_slurm(["scontrol", "show", "job", "--details", "--oneliner", job.job_id], environment=environment)
     if answer is None or not answer.succeeded:
         return () if answer is not None and "invalid job id" in answer.err.lower() else None

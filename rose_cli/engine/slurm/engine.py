@@ -157,7 +157,8 @@ class SlurmEngine(SlotEngine):
         close_gate(str(self._files.directory))
 
     def _tidy(self) -> None:
-        shutil.rmtree(self._files.directory, ignore_errors=True)
+        if not self._terminator.has_given_up:
+            shutil.rmtree(self._files.directory, ignore_errors=True)
         with suppress(OSError):
             if self._log_path.stat().st_size == 0:
                 self._log_path.unlink()
@@ -347,12 +348,12 @@ class SlurmEngine(SlotEngine):
         return TaskOutcome(ExitReason.NOT_STARTED, 0.0, message=f"Slurm did not start it: {said}")
 
     async def _drop_nodes(self, nodes: Sequence[str]) -> None:
-        """Use those no more that Slurm calls down, unless none would be left."""
+        """Stop using those that Slurm calls down, unless none would be left."""
         for node in sorted(await self._terminator.down(nodes)):
             mine = {each.name for each in self._slots.capacity.nodes}  # another task may have dropped it meanwhile
             if node in mine and len(mine) > 1:
                 self._slots.drop_node(node)
-                # Slurm then counts cores as busy for ever on which steps ran that outlived the node
+                # Slurm then counts the cores of steps that outlived the node as busy forever
                 self._has_shrunk = True
                 self._write_log(f"node {node} is down")
 

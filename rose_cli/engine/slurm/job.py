@@ -11,31 +11,14 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from rose_cli.engine.slurm_variables import MOST_NODES, SlurmJob, current_job, node_names, number_in
+from rose_cli.engine.slurm_variables import node_names
 from rose_cli.util.dataclass import dataclass
-from rose_cli.util.slurm_commands import TIMEOUT_SECONDS, Answer, SlurmCall, clean_environment, run_slurm, unix_time
+from rose_cli.util.slurm_commands import TIMEOUT_SECONDS, run_slurm, unix_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = [
-    "GONE",
-    "MOST_NODES",
-    "TIMEOUT_SECONDS",
-    "Answer",
-    "JobReport",
-    "SlurmCall",
-    "SlurmJob",
-    "ask_cluster",
-    "ask_job",
-    "clean_environment",
-    "current_job",
-    "job_question",
-    "node_names",
-    "number_in",
-    "read_job",
-    "run_slurm",
-]
+    from rose_cli.util.slurm_commands import Answer
 
 # --- from Slurm ----------------------------------------------------------------------------------------------------
 

@@ -20,11 +20,13 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from rose_cli.engine.slurm.job import ask_job, node_names, run_slurm
+from rose_cli.engine.slurm.job import ask_job
+from rose_cli.engine.slurm_variables import node_names
 from rose_cli.engine.sruns import SRUN_MARK, STEP_PREFIX
 from rose_cli.engine.termination import terminate_until_quiet
 from rose_cli.util.errors import EngineError
 from rose_cli.util.processes import ProcessScan, module_command, run_tag, send_signal
+from rose_cli.util.slurm_commands import run_slurm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -90,7 +92,8 @@ def tracks_by_parents(environment: Mapping[str, str] | None = None) -> bool:
     return found is None or found[1] != "proctrack/cgroup"
 
 
-_DOWN = ("down", "fail", "error", "power", "boot", "unknown")
+_DOWN = re.compile(r"down|fail(?!ing)|error|power|boot|unknown")
+"""How the states of nodes begin on which nothing runs any longer; jobs still run on one that is failing."""
 
 
 def down_nodes(nodes: Collection[str], environment: Mapping[str, str] | None = None) -> set[str]:
@@ -100,7 +103,7 @@ def down_nodes(nodes: Collection[str], environment: Mapping[str, str] | None = N
     words = ["sinfo", "--noheader", "--Node", "--all", f"--nodes={','.join(sorted(nodes))}", "--format=%N|%T"]
     answer = run_slurm(words, _SECONDS, environment)
     rows = [line.strip().split("|", 1) for line in answer.out.splitlines()] if answer is not None else []
-    return {row[0] for row in rows if len(row) == 2 and row[1].lower().startswith(_DOWN)}
+    return {row[0] for row in rows if len(row) == 2 and _DOWN.match(row[1].lower())}
 
 
 _CLEANING = f"{STEP_PREFIX}cleaning"
@@ -221,7 +224,7 @@ class Leftovers:
 
 
 class GateDirectory(NamedTuple):
-    """The directory of a session's steps, and the job that its name tells: anybody may have made it."""
+    """The directory of a session's steps, and the job that its name tells: anyone may have created it."""
 
     path: str
     session: int
@@ -233,7 +236,7 @@ def gate_directory_name(session: int, job_id: str) -> str:
 
 
 def gate_directories(engine_directory: str) -> list[GateDirectory]:
-    """Those that sessions left behind, in the directory of the engine; an old one may hold no gate any more."""
+    """Those that sessions left behind, in the directory of the engine; an old one may no longer hold a gate."""
     found = []
     with suppress(OSError), os.scandir(engine_directory) as entries:
         for entry in entries:
@@ -294,7 +297,7 @@ def watch() -> None:
         elif silent_until is None:
             silent_until = time.monotonic() + grace_seconds
         elif time.monotonic() > silent_until + _GONE_SECONDS:
-            break  # a resume, which cannot go on without an answer, ends what is left
+            break  # a resume, which does not continue without an answer, ends what is left
         elif time.monotonic() > silent_until:
             _signal_clients(tag, signal.SIGTERM)  # then srun kills its step, without the controller
     ended = leftovers.signalled + sum(terminate_until_quiet(tag, grace_seconds))

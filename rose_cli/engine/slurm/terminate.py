@@ -14,7 +14,6 @@ import anyio
 import anyio.to_thread
 
 from rose_cli.engine.base import Activity
-from rose_cli.engine.slurm.job import clean_environment, run_slurm
 from rose_cli.engine.slurm.steps import (
     GIVE_UP_SECONDS,
     down_nodes,
@@ -25,6 +24,7 @@ from rose_cli.engine.slurm.steps import (
 )
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.processes import add_helper, signal_group
+from rose_cli.util.slurm_commands import clean_environment, run_slurm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -38,9 +38,12 @@ _T = TypeVar("_T")
 _PAUSE_SECONDS = 0.05
 
 _LOOK_SECONDS = 2.0
-"""How often steps are looked for of which srun says nothing that is understood."""
+"""How often rose asks about steps of which srun says nothing that it understands."""
 
 _AGAIN_SECONDS = 2.0
+
+_MOST_SWEEPS = 16
+"""At the same time: each is a thread and an `srun`."""
 
 
 @dataclass(eq=False)
@@ -68,6 +71,9 @@ class StepTerminator:
         self._wake = anyio.Event()
         self._by_parents: bool | None = None
         self._unanswered_since: float | None = None
+        self.has_given_up = False
+        """Whether a step may be left, which the next resume has to end."""
+        self._sweeps = anyio.CapacityLimiter(_MOST_SWEEPS)
         self._threads = anyio.CapacityLimiter(math.inf)
 
     @property
@@ -150,7 +156,7 @@ class StepTerminator:
             await self._kill(late, ids)
 
     async def _dead(self, killed: Sequence[_Ending]) -> set[str]:
-        """The nodes that will not end a step any more, of those where one does not end."""
+        """The nodes that will never end a step, among those where a step does not end."""
         now = time.monotonic()
         late = [ending for ending in killed if ending.killed_at is not None and now > ending.killed_at + _AGAIN_SECONDS]
         return await self.down(sorted({node for ending in late for node in ending.step.nodes})) if late else set()
@@ -162,6 +168,7 @@ class StepTerminator:
         elif ending.killed_at is not None and now > ending.killed_at + GIVE_UP_SECONDS:
             if not has_ended:
                 signal_group(ending.step.child.pid, signal.SIGKILL)
+            self.has_given_up = True
             ending.gone.set()
 
     async def _ask(self, endings: Sequence[_Ending], ids: Mapping[str, str]) -> None:
@@ -199,7 +206,11 @@ class StepTerminator:
             for ending in endings:
                 for node in ending.step.nodes:
                     words = sweep_words(self._files.job_id, node, ending.step.tag, exact=True)
-                    group.start_soon(self._in_thread, partial(run_slurm, words, 10.0, self._environment))
+                    group.start_soon(self._sweep_node, words)
+
+    async def _sweep_node(self, words: list[str]) -> None:
+        async with self._sweeps:
+            await self._in_thread(partial(run_slurm, words, 10.0, self._environment))
 
     async def _look_for_starts(self, running: Sequence[RunningStep]) -> None:
         for step in running:

@@ -9,14 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from rose_cli.engine.slurm.job import (
-    Answer,
-    JobReport,
-    SlurmCall,
-    ask_cluster,
-    ask_job,
-    run_slurm,
-)
+from rose_cli.engine.slurm.job import JobReport, ask_cluster, ask_job
+from rose_cli.util.slurm_commands import Answer, SlurmCall, run_slurm
 
 BATCH = {"SLURMD_NODENAME": "n1", "SLURM_CLUSTER_NAME": "rosetest", "SLURM_JOB_ID": "3"}
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rose_cli.engine.slurm import steps
-from rose_cli.engine.slurm.steps import end_leftover_steps, gate_directory_name, run_prefix
+from rose_cli.engine.slurm.steps import down_nodes, end_leftover_steps, gate_directory_name, run_prefix
 from rose_cli.util.errors import EngineError
 
 if TYPE_CHECKING:
@@ -46,3 +46,19 @@ def test_a_step_that_slurm_cannot_end_is_reported(
         end_leftover_steps(str(engine), RUN, 0.0, lambda _: None)
     assert (commands / "scancel.words").read_text().splitlines()[:2] == ["--signal=TERM 7.3", "7.3"]
     assert gate.exists(), "the next resume asks again"
+
+
+@pytest.mark.parametrize(
+    ("state", "is_down"),
+    [
+        ("down*", True),
+        ("fail", True),
+        ("failing*", False),
+        ("mixed", False),
+        ("powered_down", True),
+        ("draining", False),
+    ],
+)
+def test_jobs_still_run_on_a_node_that_is_failing(commands: Path, *, state: str, is_down: bool) -> None:
+    write(commands, "sinfo", f"echo 'n1|{state}'")
+    assert down_nodes(["n1"]) == ({"n1"} if is_down else set())

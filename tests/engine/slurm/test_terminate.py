@@ -38,4 +38,5 @@ async def test_a_controller_that_stays_silent_is_not_waited_for_without_end(
             group.start_soon(terminator.keep, list)
             await terminator.terminate([step], 0.0)
             group.cancel_scope.cancel()
+    assert terminator.has_given_up
     assert killed == ([] if has_ended else [123456])
