@@ -85,7 +85,7 @@ def mistakes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     search_path = f"{rose.folder}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     configs = rose.folder / ".radical/pilot/configs"
     configs.mkdir(parents=True)
-    described = next(block for block in blocks("json") if block.page == "docs/from-laptop-to-cluster.md")
+    described = next(block for block in blocks("json") if block.page == "docs/pilots.md")
     (configs / "resource_mycluster.json").write_text(described.text)
     called = rose("validate", *names, "--format", "json", PATH=search_path, RADICAL_CONFIG_USER_DIR=str(rose.folder))
     found: dict[str, list[str]] = {str(block): [] for block in EXAMPLES}
@@ -304,7 +304,7 @@ def test_the_pythons_that_are_supported_are_those_that_ci_runs() -> None:
     assert pythons == supported()
     ends = {each["python"]: each["end"] for each in workflow["jobs"]["bounds"]["strategy"]["matrix"]["include"]}
     assert ends == {pythons[0]: "lowest-direct", pythons[-1]: "highest"}
-    page = (DOCS / "from-laptop-to-cluster.md").read_text(encoding="utf-8")
+    page = (DOCS / "pilots.md").read_text(encoding="utf-8")
     assert f"Python {pythons[0]} to {pythons[-1]} are supported." in page
 
 
@@ -323,7 +323,7 @@ def test_contributors_find_every_package_in_the_list() -> None:
 
 # --- promises ------------------------------------------------------------------------------------------------------
 
-COMPLETE = {"campaign-file.md", "ci.md", "commands.md", "from-laptop-to-cluster.md", "guarantees.md"}
+COMPLETE = {"campaign-file.md", "ci.md", "commands.md", "from-laptop-to-cluster.md", "guarantees.md", "pilots.md"}
 """Pages of which every sentence names the test that holds it; `python -m tools.promises` lists those that do not."""
 
 

@@ -57,7 +57,7 @@ def test_packages_under_the_gpl_come_with_the_extra_only_and_are_named() -> None
     assert uses == {"radical-gtod": "`pilot`", "rc-process": "`pilot`", "docutils": "tests and tools"}
     rows = dict(re.findall(r"^\| `([^`]+)` \| [^|]+ \| ([^|]+) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
     assert rows == used_by(), "run: python -m tools.packages"
-    for name in ("README.md", "docs/from-laptop-to-cluster.md", "docs/licences.md"):
+    for name in ("README.md", "docs/pilots.md", "docs/licences.md"):
         assert "under the GPL and the AGPL" in (REPOSITORY / name).read_text(encoding="utf-8"), name
 
 

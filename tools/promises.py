@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 REPOSITORY = Path(__file__).parent.parent
-PAGES = [REPOSITORY / "docs" / f"{name}.md" for name in ("campaign-file", "commands", "from-laptop-to-cluster", "ci")]
-PAGES.append(REPOSITORY / "docs" / "guarantees.md")
+PAGES = [
+    REPOSITORY / "docs" / f"{name}.md"
+    for name in ("campaign-file", "commands", "from-laptop-to-cluster", "pilots", "ci", "guarantees")
+]
 
 _COMMENT = re.compile(r"<!-- (?:held by:\s+(?P<tests>[^>]*?)|(?P<none>no promise)) -->", re.DOTALL)
 _NO_PROSE = re.compile(r"^( *)```.*?^\1```$|^#+ [^\n]*$", re.MULTILINE | re.DOTALL)

@@ -1,6 +1,6 @@
 """Pilots of radical.pilot over a real Slurm: as a job of their own, and in the nodes of the job that rose runs in.
 
-The description of the cluster and the engines are those of docs/from-laptop-to-cluster.md.
+The description of the cluster and the engines are those of docs/pilots.md.
 
 Each start of a pilot takes 20 seconds on an idle machine, so each test has several purposes.
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.xdist_group("pilot over slurm")]
 
-PAGE = "docs/from-laptop-to-cluster.md"
+PAGE = "docs/pilots.md"
 
 NODE = {"cores_per_node": 2, "gpus_per_node": 2, "mem_per_node": 1000}
 """A node of the tests, in radical.pilot's words."""
