@@ -54,10 +54,13 @@ def engine_capacity(plan: Plan, environment: Mapping[str, str]) -> Capacity:
     return Capacity(cores, gpus, None if engine.pilot is not None else machine.memory_mb)
 
 
-def capacity_warnings(plan: Plan, environment: Mapping[str, str]) -> list[str]:
-    """Warnings for the start of a session on a machine that has less than the plan expects."""
+def capacity_warnings(plan: Plan, environment: Mapping[str, str], capacity: Capacity | None = None) -> list[str]:
+    """Warnings for the start of a session on a machine that has less than the plan expects.
+
+    `capacity`: that of the engine, once there is one; then Slurm is not asked again.
+    """
     if plan.engine.slurm is not None:
-        return _missing_in_job(plan.engine, require_job(plan, environment))
+        return _missing_in_job(plan.engine, capacity or require_job(plan, environment))
     found = (_missing_cores(plan, environment), _missing_gpus(plan, environment))
     return [warning for warning in found if warning is not None]
 

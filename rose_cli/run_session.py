@@ -224,7 +224,7 @@ async def _run(setup: SessionSetup, inbox: _SignalInbox) -> SessionResult:
         await recorder.record(started, *setup.opening)
         if setup.rewrite is not None:
             setup.rewrite()
-        for shortcoming in capacity_warnings(setup.plan, setup.environment):
+        for shortcoming in capacity_warnings(setup.plan, setup.environment, engine.capacity):
             screen.warn(shortcoming)
         result = await _supervise(setup, recorder, engine, screen, inbox, gauge, still_owned)
         await recorder.record(e.SessionEnded(number, result.reason, result.message))
