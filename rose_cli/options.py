@@ -228,7 +228,7 @@ JobAttributes = Annotated[
 ]
 JobName = Annotated[
     Optional[str],
-    _job("--job-name", metavar="NAME", help="Begin of the name of the jobs.", panel=_MORE_JOBS),
+    _job("--job-name", metavar="NAME", help="The first part of the name of the jobs.", panel=_MORE_JOBS),
 ]
 BatchSystem = Annotated[
     str,

@@ -71,7 +71,7 @@ class JobRequest:
         counts |= {} if self.memory_mb is None else {"memory": (self.memory_mb, 1)}
         for name, (count, least) in counts.items():
             if type(count) is not int or not least <= count <= MOST_COUNT:
-                yield f"{name} must be a whole number from {least} on"
+                yield f"{name} must be an integer from {least}"
         names = {"queue": self.queue, "project": self.project, "reservation": self.reservation}
         for name, text in names.items():
             if text is not None and not (type(text) is str and _WORD.fullmatch(text)):

@@ -186,7 +186,7 @@ class BatchSystem:
             job_id = self.executor.job_id_from_submit_output(answer)
             if is_job_id(job_id):
                 return str(job_id)
-        raise EngineError(f"{self.words} gave no job ID: {answer.strip()}")
+        raise EngineError(f"{self.words} returned no job ID: {answer.strip()}")
 
     def submit_command(self, request: JobRequest, name: str, words: Sequence[str], directory: Path) -> str:
         """For Flux, which runs a command and no script: submit it; the job's ID. Raises EngineError."""
@@ -200,7 +200,7 @@ class BatchSystem:
         while job.native_id is None and time.monotonic() < end:
             time.sleep(0.05)
         if job.native_id is None:
-            raise EngineError(f"{self.words} gave no job ID in {SUBMIT_SECONDS:.0f} s")
+            raise EngineError(f"{self.words} returned no job ID in {SUBMIT_SECONDS:.0f} s")
         return str(job.native_id)
 
     def _options_of(self, script: Path) -> Iterator[str]:
@@ -250,7 +250,7 @@ class BatchSystem:
 def script_of(system: str, directives: Sequence[str], run: Path, directory: Path, words: Sequence[str]) -> str:
     """The script of a job. Rose replaces the shell (`exec`), so that signals to the job's script reach rose: a shell
     would die of them, and the batch system then kills what it has started. A run that was moved or deleted meanwhile is
-    not started anew."""
+    not started again."""
     redirect, logs = [], run / "jobs"
     if _needs_redirection(system, logs):
         redirect = [f'exec >>{shlex.quote(str(logs))}/"${JOB_VARIABLES[system]}".out 2>&1']

@@ -200,7 +200,7 @@ def _misfits(plan: Plan, request: JobRequest) -> list[Diagnostic]:
         message = f"the engine uses {counted(gpus, 'GPU')}, and the job requests {request.gpus or 'none'}"
         found.append(Diagnostic("wrong-value", message, hint=f"add --gpus {gpus}", file=f"--gpus {request.gpus}"))
     if engine.pilot is not None and engine.pilot.access_schema != "interactive":
-        message = "a pilot is a job of its own: rose would wait for it inside this job"
+        message = "a pilot is a separate job: rose would wait for it inside this one"
         hint = "use engine: {kind: slurm}, or access_schema: interactive, or start it on a login node with `rose run`"
         found.append(Diagnostic("wrong-value", message, hint=hint, file="--engine radical.pilot"))
     return found

@@ -133,7 +133,7 @@ def test_an_answer_without_an_id_is_an_error(programs: Programs, tmp_path: Path)
     script = tmp_path / "job.sh"
     script.write_text("#!/bin/sh\n")
     programs(sbatch="")
-    with pytest.raises(EngineError, match="Slurm gave no job ID"):
+    with pytest.raises(EngineError, match="Slurm returned no job ID"):
         BatchSystem.load("slurm").submit(script, [])
     (tmp_path / "bin/sbatch").write_text("#!/bin/sh\necho 'sbatch: error: a'>&2; echo 'sbatch: error: b' >&2; exit 1\n")
     with pytest.raises(RefusedError, match=r"^'sbatch' failed: a; b$"):

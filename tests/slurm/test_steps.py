@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import Rose, wait_until
+from tests.conftest import PATIENCE, Rose, wait_until
 from tests.slurm.cluster import ROSE, Ended
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def test_after_a_kill_of_everything_a_resume_ends_the_steps_first(
     resumed = start(any_slurm, waiting, allocation, "resume", "r")
     wait_until(lambda: len(starts(waiting)) == 8)
     (waiting.folder / "go").touch()
-    assert resumed.wait(30) == 0
+    assert resumed.wait(PATIENCE) == 0
     assert "terminated 4 leftover steps of Slurm" in (waiting.folder / "output").read_text()
     assert not (waiting.folder / "twice").exists()
     wait_until(lambda: any_slurm.processes() == [])
@@ -188,7 +188,7 @@ def test_the_tasks_of_a_node_that_fails_run_on_the_others(slurm: Cluster, waitin
     slurm.fail("n2")
     wait_until(lambda: "attempt_lost" in (waiting.folder / "r/journal.jsonl").read_text())
     (waiting.folder / "go").touch()
-    assert rose.wait(30) == 0, (waiting.folder / "output").read_text()
+    assert rose.wait(PATIENCE) == 0, (waiting.folder / "output").read_text()
     assert starts(waiting).count("n1") == 4
     assert starts(waiting).count("n2") == 2
 
@@ -202,5 +202,5 @@ def test_steps_go_on_while_the_controller_is_away(slurm: Cluster, waiting: Rose)
     with pytest.raises(subprocess.TimeoutExpired):
         rose.wait(3)
     slurm.start_controller()
-    assert rose.wait(30) == 0, (waiting.folder / "output").read_text()
+    assert rose.wait(PATIENCE) == 0, (waiting.folder / "output").read_text()
     assert len(starts(waiting)) == 4

@@ -11,6 +11,8 @@ from rose_cli.engine.pilot.jobs import cancel_words, jobs_question, read_jobs
 from rose_cli.util.slurm_commands import SlurmCall
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rose_cli.engine.pilot.jobs import NamedJob
     from rose_cli.util.slurm_commands import Answer
 
@@ -55,12 +57,12 @@ class OwnJob:
         jobs = await self._find(ended=True)
         return f"Slurm {jobs[-1]}" if jobs else None
 
-    async def end(self, *, wait: bool) -> bool:
-        """Cancel it, in whatever state it is; whether nothing of it is alive."""
-        until = time.monotonic() + (_END_SECONDS if wait else 0.0)
+    async def end(self, is_hurried: Callable[[], bool]) -> bool:
+        """Cancel it, in whatever state it is; whether nothing of it is alive. Waits for that, unless it is hurried."""
+        until = time.monotonic() + _END_SECONDS
         await _ask(cancel_words(self.name))
         while (jobs := await self._find()) != []:
-            if jobs is None or time.monotonic() > until:
+            if jobs is None or is_hurried() or time.monotonic() > until:
                 return False
             await anyio.sleep(_POLL_SECONDS)
         return True

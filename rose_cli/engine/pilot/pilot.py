@@ -168,7 +168,7 @@ class Pilot:
             self._bridge.close()
             self._bridge = None
         if self._job is not None:
-            self._final = await self._job.end(wait=not self._is_hurried)
+            self._final = await self._job.end(lambda: self._is_hurried)
             self.may_have_tasks = not self._final
         if self._final or (self.here and not terminator.survivors):
             with suppress(OSError):

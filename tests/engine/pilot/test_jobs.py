@@ -218,12 +218,14 @@ async def test_a_task_that_failed_with_its_job_is_told_from_one_that_just_failed
 async def test_the_end_of_a_job_is_certain_only_if_slurm_says_so(slurm: Slurm) -> None:
     slurm.says("jobs", RUNNING)
     slurm.says("after", COMPLETING)
-    assert not await OwnJob(NAME).end(wait=False)
+    assert not await OwnJob(NAME).end(lambda: True)
+    second_signal = iter([False, False, True])
+    assert not await OwnJob(NAME).end(lambda: next(second_signal)), "it no longer waits"
     slurm.says("after")
-    assert await OwnJob(NAME).end(wait=True)
-    assert slurm.cancelled() == [f"--name={NAME}"] * 2
+    assert await OwnJob(NAME).end(lambda: False)
+    assert slurm.cancelled() == [f"--name={NAME}"] * 3
     slurm.is_down()
-    assert not await OwnJob(NAME).end(wait=True)
+    assert not await OwnJob(NAME).end(lambda: False)
 
 
 def test_jobs_are_found_by_name_on_their_own_cluster(slurm: Slurm) -> None:
