@@ -171,9 +171,8 @@ def job_of_chain(
     finally:
         with suppress(OSError):
             place.files.finish(start)
-        reason = ending()
-        if reason is not None:
-            with suppress(RoseError, OSError):
+        with suppress(RoseError, OSError):  # what the session raises must come through
+            if (reason := ending()) is not None:
                 end(place.files, reason, here)
 
 

@@ -108,6 +108,20 @@ def run_job(place: Place, job_id: str, *, progress: int = 0, ending: str | None 
     return said
 
 
+def test_the_error_of_a_session_comes_through_if_the_run_cannot_be_read_after_it(place: Place, queue: Queue) -> None:
+    def unreadable() -> str:
+        raise RunDirectoryError("the journal is damaged")
+
+    extend(place)
+    environment = {"SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "no name"}
+    with (
+        pytest.raises(EngineError, match="the session's own"),
+        job_of_chain(place, lambda: 0, unreadable, print, environment),
+    ):
+        raise EngineError("the session's own")
+    assert queue.jobs, "the next job finds out"
+
+
 def test_two_jobs_always_wait(place: Place, queue: Queue) -> None:
     assert extend(place) == ["1", "2"]
     assert extend(place) == []

@@ -99,7 +99,7 @@ def is_over_within(job_id: str, cluster: str | None, restarts: int) -> bool | No
     return not _steps_of_tasks(job_id) if report.state == "RUNNING" else None
 
 
-def _steps_of_tasks(job_id: str) -> Sequence[str] | None:
+def _steps_of_tasks(job_id: str) -> Sequence[str]:
     """The steps of a job that are tasks of radical.pilot."""
     answer = run_slurm(["squeue", "--steps", "--noheader", f"--jobs={job_id}", "--Format=StepID:40,StepName:60"])
     if answer is None or not answer.succeeded:
