@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import time
+import unicodedata
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from rose_cli.batch.queue import QueuedJob, queued_jobs
 from rose_cli.batch.records import PROBLEM, SCRIPT, JobFiles, JobStart
 from rose_cli.batch.systems import JOB_VARIABLES, BatchSystem, RefusedError, own_command
 from rose_cli.util.dataclass import dataclass
-from rose_cli.util.errors import EngineError, RoseError, RunDirectoryError
+from rose_cli.util.errors import EngineError, RoseError, RunDirectoryError, UsageError
 from rose_cli.util.host import host_name
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ AHEAD = 2
 
 MOST_FRUITLESS = 3
 """So many jobs in a row may end without a single finished step."""
+
+_NOT_IN_LINES = ("Cc", "Cs", "Zl", "Zp")
+"""Kinds of characters: a newline, for example, would begin a line of its own, which may be a directive."""
 
 _TRIES, _PAUSE_SECONDS = 2, 2.0
 
@@ -53,6 +57,15 @@ class Place:
         """The command of every job: it begins the run or resumes it, and does nothing once that has finished."""
         run = ["run", str(self.campaign), "--run-dir", str(self.run), "--resume-if-begun", "--as-it-was"]
         return [*own_command(), *run, *(f"--learner={name}" for name in self.learners), "--output", "plain"]
+
+    def check(self) -> None:
+        """Raises UsageError for a path that the lines of a job's script cannot have."""
+        for text in (str(self.run), *self.words):
+            if any(unicodedata.category(character) in _NOT_IN_LINES for character in text):
+                message = (
+                    f"a script of a batch system cannot name '{text}': it has a control character, or is not UTF-8"
+                )
+                raise UsageError(message, "rename the directory or file")
 
 
 def script(system: BatchSystem, submission: Submission, place: Place) -> str:
@@ -235,7 +248,7 @@ def end(files: JobFiles, reason: str, here: str | None = None) -> list[str]:
     queue = queued_jobs(jobs) or []
     waiting = [job.job_id for job in queue if job.waits and job.job_id != here]
     if waiting and jobs.submission is not None:
-        BatchSystem.load(jobs.submission.system).cancel(waiting)
+        BatchSystem.load(jobs.submission.system).cancel(waiting, jobs.submission.names)
     return waiting
 
 

@@ -12,7 +12,7 @@ from rose_cli.util.slurm_commands import TIMEOUT_SECONDS, run_slurm, unix_time
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rose_cli.batch.records import JobsOfRun
+    from rose_cli.batch.records import JobsOfRun, Submission
 
 
 @dataclass(frozen=True)
@@ -47,25 +47,29 @@ _FORMAT = "%i|%T|%r|%S|%e|%N|%j"
 
 
 def queued_jobs(jobs: JobsOfRun, timeout: float = TIMEOUT_SECONDS) -> list[QueuedJob] | None:
-    """The jobs of a run that wait or run, in the order of their IDs; None if the batch system cannot be asked."""
+    """The jobs of a run that wait or run, in the order of their IDs; None if the batch system cannot be asked.
+
+    Anyone may have written the files of the run, so a job is one of its jobs only if the batch system says that it has
+    the name of one.
+    """
     if jobs.submission is None:
         return []
     if jobs.submission.system != "slurm":
-        return _asked_by_psij(jobs.submission.system, jobs.ids) if jobs.ids else []
-    found = slurm_jobs(jobs.submission.name, timeout)
-    return None if found is None else found.get(jobs.submission.name, [])
+        return _asked_by_psij(jobs.submission, jobs.ids) if jobs.ids else []
+    found = slurm_jobs(timeout)
+    return None if found is None else jobs_named(found, jobs.submission)
 
 
-def slurm_jobs(name: str | None = None, timeout: float = TIMEOUT_SECONDS) -> dict[str, list[QueuedJob]] | None:
-    """All jobs of this user that have not ended, or those with a name, by their names; None without an answer."""
-    only = [f"--name={name}"] if name is not None else []
-    answer = run_slurm(["squeue", "--noheader", f"--user={os.geteuid()}", *only, f"--format={_FORMAT}"], timeout)
+def jobs_named(found: Sequence[tuple[str, QueuedJob]], submission: Submission) -> list[QueuedJob]:
+    return [job for name, job in found if submission.names(name)]
+
+
+def slurm_jobs(timeout: float = TIMEOUT_SECONDS) -> list[tuple[str, QueuedJob]] | None:
+    """All jobs of this user that have not ended, each with its name, in the order of their IDs; None without answer."""
+    answer = run_slurm(["squeue", "--noheader", f"--user={os.geteuid()}", f"--format={_FORMAT}"], timeout)
     if answer is None or not answer.succeeded:
         return None
-    found: dict[str, list[QueuedJob]] = {}
-    for name_of_job, job in sorted(_read(answer.out), key=lambda pair: (len(pair[1].job_id), pair[1].job_id)):
-        found.setdefault(name_of_job, []).append(job)
-    return found
+    return sorted(_read(answer.out), key=lambda pair: (len(pair[1].job_id), pair[1].job_id))
 
 
 def _read(text: str) -> Iterator[tuple[str, QueuedJob]]:
@@ -77,12 +81,12 @@ def _read(text: str) -> Iterator[tuple[str, QueuedJob]]:
             yield name, QueuedJob(job_id, state, why, unix_time(start), unix_time(end), nodes)
 
 
-def _asked_by_psij(system: str, job_ids: Sequence[str]) -> list[QueuedJob] | None:
+def _asked_by_psij(submission: Submission, job_ids: Sequence[str]) -> list[QueuedJob] | None:
     from rose_cli.batch.systems import BatchSystem
     from rose_cli.util.errors import RoseError
 
     with suppress(RoseError):
-        states = BatchSystem.load(system).states(job_ids)
+        states = BatchSystem.load(submission.system).states(job_ids, submission.names)
         return None if states is None else [QueuedJob(job_id, state) for job_id, state in states.items()]
     return None
 

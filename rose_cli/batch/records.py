@@ -1,23 +1,25 @@
 """The files of a run that say which jobs work on it: in `jobs/`, each written once, or replaced by its only writer.
 
 No file is shared by two writers, since the jobs of a run, and the user on a login node, may write at the same time
-from different hosts: a job's number is claimed by creating its file, which succeeds once. Nobody holds a lock, so
+from different hosts: a job's number is claimed by creating its file, which succeeds once. No job holds a lock, so
 nothing is left locked by a job that was killed. Whoever reads takes what is there; anyone may have written it.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import re
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from rose_cli.batch.request import SYSTEMS, JobRequest, core_hours
 from rose_cli.util.dataclass import dataclass
+from rose_cli.util.errors import RunLockedError
 from rose_cli.util.files import OpenDirectory, create_new, read_regular, sync
 
 if TYPE_CHECKING:
@@ -52,6 +54,10 @@ class Submission:
     first: int = 1
     core_hours: float | None = None
     run: str = ""
+
+    def names(self, name: object) -> bool:
+        """Whether a job with that name is one of this run's, submitted now or before under another name."""
+        return type(name) is str and name.rpartition("-")[2] == self.name.rpartition("-")[2]
 
 
 @dataclass(frozen=True)
@@ -155,12 +161,35 @@ class JobFiles:
         self.forget(ENDED)
         self.forget(PROBLEM)
 
+    @contextmanager
+    def submitting(self) -> Iterator[None]:
+        """Only one process at a time submits the first jobs of a run. Raises RunLockedError if another one does.
+
+        The kernel releases the lock of a process that was killed. A file system without locks has none.
+        """
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with self._opened(make=True) as directory:
+            descriptor = os.open(".submitting", flags, 0o600, dir_fd=directory.descriptor)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                message = "another `rose submit` is submitting jobs of this run"
+                raise RunLockedError(message, "`rose status` shows them in a moment") from error
+            except OSError:
+                pass
+            yield
+        finally:
+            os.close(descriptor)
+
     def _own(self, submission: Submission | None) -> Submission | None:
         """The submission, unless it is that of another run, of which this one is a copy."""
-        with suppress(OSError, ValueError):
-            if submission is not None and not self.path.parent.samefile(submission.run):
-                return None
-        return submission
+        try:
+            return submission if submission is None or self.path.parent.samefile(submission.run) else None
+        except (FileNotFoundError, NotADirectoryError):  # it was moved
+            return submission
+        except (OSError, ValueError):
+            return None
 
     def claim(self, number: int) -> bool:
         """Whether this number is now that of a job that the caller is about to submit: False if another one has it."""
@@ -247,7 +276,11 @@ def _submission(entries: dict[str, Any] | None) -> Submission | None:
         if entries is None or request is None:
             return None
         found = Submission(**{**entries, "request": request, "core_hours": core_hours(entries["core_hours"])})
-        is_own = is_job_name(found.name) and found.name == job_name(found.name.rpartition("-")[0], found.run)
+        is_own = (
+            is_job_name(found.name)
+            and str(found.run).startswith("/")
+            and found.name == job_name(found.name.rpartition("-")[0], found.run)
+        )
         if is_own and found.system in SYSTEMS and _are_numbers(found.most_jobs, found.first) and _are_times(found.time):
             return found
     return None

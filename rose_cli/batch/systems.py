@@ -7,6 +7,7 @@ system sends at the end of a job, and takes rose with it: see `script_of`. PSI/J
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import shlex
@@ -26,7 +27,7 @@ from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import EngineError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rose_cli.batch.request import JobRequest
 
@@ -223,28 +224,46 @@ class BatchSystem:
             return ["-w", " && ".join(f"ended({job_id})" for job_id in job_ids)]
         return ["-W", f"depend=afterany:{':'.join(job_ids)}"]
 
-    def cancel(self, job_ids: Sequence[str]) -> None:
+    def cancel(self, job_ids: Sequence[str], is_own: Callable[[object], bool]) -> None:
         """Cancel jobs, unless they have ended meanwhile. Raises EngineError."""
         for job_id in job_ids:
-            self._cancel(job_id)
+            self._cancel(job_id, is_own)
 
-    def _cancel(self, job_id: str) -> None:
+    def _cancel(self, job_id: str, is_own: Callable[[object], bool]) -> None:
         try:
             _run(self.executor.get_cancel_command(job_id), Path("/"))
         except EngineError:
-            if job_id in (self.states([job_id]) or {}):
+            if job_id in (self.states([job_id], is_own) or {}):
                 raise
 
-    def states(self, job_ids: Sequence[str]) -> dict[str, str] | None:
-        """Of those that have not ended, each with PENDING or RUNNING; None if the batch system cannot be asked."""
+    def states(self, job_ids: Sequence[str], is_own: Callable[[object], bool]) -> dict[str, str] | None:
+        """Of those that have not ended, each with PENDING or RUNNING; None if the batch system cannot be asked.
+
+        A job whose name is not `is_own` is left out: the IDs come from files that anyone may have written.
+        """
         try:
-            answer = _run(self.executor.get_status_command(job_ids), Path("/"), _ASK_SECONDS)
-            found = self.executor.parse_status_output(0, answer)
+            command = [_NAMED.get(word, word) for word in self.executor.get_status_command(job_ids)]
+            answer = _run(command, Path("/"), _ASK_SECONDS)
+            found, job_names = self.executor.parse_status_output(0, answer), _names_in(json.loads(answer))
         except Exception:  # noqa: BLE001 - each executor has its own ways to fail
             return None
         names = {"QUEUED": "PENDING", "ACTIVE": "RUNNING"}
-        states = {job_id: names.get(found[job_id].state.name) for job_id in job_ids if job_id in found}
+        own = [job_id for job_id in job_ids if job_id in found and is_own(job_names.get(job_id))]
+        states = {job_id: names.get(found[job_id].state.name) for job_id in own}
         return {job_id: state for job_id, state in states.items() if state is not None}
+
+
+_NAMED = {
+    "JOBID STAT EXIT_REASON KILL_REASON SUSPEND_REASON": "JOBID STAT JOB_NAME EXIT_REASON KILL_REASON SUSPEND_REASON"
+}
+"""What LSF is asked for beside what PSI/J asks; PBS tells the names of jobs anyway."""
+
+
+def _names_in(answer: Any) -> dict[str, object]:  # noqa: ANN401 - JSON
+    """The names of jobs in the answer of PBS or LSF."""
+    if "Jobs" in answer:
+        return {job_id: job.get("Job_Name") for job_id, job in answer["Jobs"].items()}
+    return {record["JOBID"]: record.get("JOB_NAME") for record in answer["RECORDS"] if "JOBID" in record}
 
 
 def script_of(system: str, directives: Sequence[str], run: Path, directory: Path, words: Sequence[str]) -> str:

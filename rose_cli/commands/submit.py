@@ -7,6 +7,7 @@ import re
 import shlex
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -51,6 +52,7 @@ from rose_cli.view.wording import short_path
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from rose_cli.batch.records import JobsOfRun
     from rose_cli.batch.request import JobRequest
     from rose_cli.plan.model import Plan
 
@@ -102,9 +104,10 @@ def _submit_campaign(file: Path, options: SubmitOptions) -> ExitCode:
     mentioned = mention_settings(file, environment, options.settings, checked)
     if count := sum(each not in mentioned for each in checked.diagnostics):
         notice(f"{counted(count, 'warning')} in '{file}': see rose validate {shlex.quote(str(file))}")
+    wanted = options.run_directory or Path(plan.campaign_dir) / "rose-runs" / "NEW-RUN"
+    place = place_of(RunDirectory.at(wanted), plan)
+    place.check()
     if options.dry_run:
-        wanted = options.run_directory or Path(plan.campaign_dir) / "rose-runs" / "NEW-RUN"
-        place = place_of(RunDirectory.at(wanted), plan)
         submission = _submission(place, plan.campaign, request, options, system)
         sys.stdout.write(chain.script(system, submission, place))
         return ExitCode.OK
@@ -229,16 +232,9 @@ def _submit_run(argument: str, options: SubmitOptions) -> ExitCode:
         raise UsageError("--set, --engine, --max-iter, --learner and --run-dir are for new runs", hint)
     directory = find_own_run(argument, "submit", trust=options.trust)
     info = read_run(directory)
-    place = place_of(directory, info.plan)
-    before, run = place.files.read(), shlex.quote(short_path(directory.path))
-    old = before.submission
-    queue = queued_jobs(before)
-    if queue is None:
-        raise EngineError("the batch system cannot be asked whether jobs of this run are queued", "try again later")
-    if queue:
-        ids = listed([job.job_id for job in queue], 3)
-        message = f"{name_of(directory)} has {counted(len(queue), 'job')} already: {ids}"
-        raise RunDirectoryError(message, f"see `rose status {run}`, or cancel them with `rose stop {run}`")
+    place, run = place_of(directory, info.plan), shlex.quote(short_path(directory.path))
+    place.check()
+    old = _without_jobs(place).submission
     if info.alive:
         raise RunDirectoryError(f"{name_of(directory)} is running", f"stop it with `rose stop {run}`")
     if info.damage is not None:
@@ -255,7 +251,7 @@ def _submit_run(argument: str, options: SubmitOptions) -> ExitCode:
     if campaign_has_changed(directory, info.plan):
         notice(f"the campaign file has changed: jobs keep the plan of the run; `rose resume {run}` applies changes")
     name = old.name.rpartition("-")[0] if old is not None else info.plan.campaign
-    submission = replace(_submission(place, name, request, options, system), first=before.next_number)
+    submission = _submission(place, name, request, options, system)
     if options.dry_run:
         sys.stdout.write(chain.script(system, submission, place))
         return ExitCode.OK
@@ -279,13 +275,29 @@ def _submission(
 
 
 def _start(system: BatchSystem, submission: Submission, place: chain.Place, options: SubmitOptions) -> list[str]:
-    """Write down what was asked for, then submit the first jobs."""
-    try:
-        place.files.submit(submission)
-        place.files.write_script(chain.script(system, submission, place))
-    except OSError as error:
-        raise RunDirectoryError(f"cannot write to '{place.files.path}': {error.strerror}") from error
-    return chain.extend(place, most=submission.most_jobs if options.in_advance else chain.AHEAD)
+    """Write down what was requested, then submit the first jobs, unless somebody else has done so meanwhile."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(place.files.submitting())
+            first = _without_jobs(place).next_number
+            place.files.submit(replace(submission, first=first))
+            place.files.write_script(chain.script(system, submission, place))
+        except OSError as error:
+            raise RunDirectoryError(f"cannot write to '{place.files.path}': {error.strerror}") from error
+        return chain.extend(place, most=submission.most_jobs if options.in_advance else chain.AHEAD)
+
+
+def _without_jobs(place: chain.Place) -> JobsOfRun:
+    """What the files of the jobs say. Raises RoseError if jobs of the run wait or run, or may do so."""
+    jobs = place.files.read()
+    queue = queued_jobs(jobs)
+    if queue is None:
+        raise EngineError("the batch system cannot be asked whether jobs of this run are queued", "try again later")
+    if queue:
+        ids, run = listed([job.job_id for job in queue], 3), shlex.quote(short_path(place.run))
+        message = f"{name_of(RunDirectory.at(place.run))} has {counted(len(queue), 'job')} already: {ids}"
+        raise RunDirectoryError(message, f"see `rose status {run}`, or cancel them with `rose stop {run}`")
+    return jobs
 
 
 def _report(directory: RunDirectory, submission: Submission, new: Sequence[str], options: SubmitOptions) -> ExitCode:

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from rose_cli.batch.chain import ENDED_WORDS, bound_reached, own_job
-from rose_cli.batch.queue import queued_jobs, slurm_jobs
+from rose_cli.batch.queue import jobs_named, queued_jobs, slurm_jobs
 from rose_cli.batch.records import JobFiles
 from rose_cli.batch.request import SYSTEMS
 from rose_cli.util.json_output import iso_time
@@ -46,12 +46,12 @@ def all_jobs(
     """The same for many runs: Slurm is asked once, and no batch system again that has not answered."""
     found = [(directory, JobFiles(directory.jobs).read()) for directory in directories]
     asked = [jobs.submission is not None and jobs.submission.system == "slurm" for _, jobs in found if not jobs.is_over]
-    in_slurm = slurm_jobs() if any(asked) else {}
+    in_slurm = slurm_jobs() if any(asked) else []
     silent: set[str] = set()
     for directory, jobs in found:
         system = jobs.submission.system if jobs.submission is not None and not jobs.is_over else None
         if jobs.submission is not None and system == "slurm":
-            queue = None if in_slurm is None else in_slurm.get(jobs.submission.name, [])
+            queue = None if in_slurm is None else jobs_named(in_slurm, jobs.submission)
         else:
             queue = [] if system is None else None if system in silent else queued_jobs(jobs)
         if queue is None and system is not None:

@@ -79,7 +79,7 @@ class Queue:
         self.jobs.append(QueuedJob(str(len(self.waited_for)), "PENDING"))
         return self.jobs[-1].job_id
 
-    def cancel(self, job_ids: Sequence[str]) -> None:
+    def cancel(self, job_ids: Sequence[str], _is_own: object) -> None:
         self.jobs = [job for job in self.jobs if job.job_id not in job_ids]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from rose_cli.batch.chain import end
+from rose_cli.batch.records import JobFiles, Submission, job_name
 from rose_cli.batch.request import JobRequest
 from rose_cli.batch.systems import BatchSystem, RefusedError, find_system, job_environment
 from rose_cli.util.errors import EngineError, UsageError
@@ -140,16 +143,49 @@ def test_an_answer_without_an_id_is_an_error(programs: Programs, tmp_path: Path)
         BatchSystem.load("slurm").submit(script, [])
 
 
+def is_own(name: object) -> bool:
+    return name == "own"
+
+
 def test_which_jobs_of_pbs_have_not_ended(programs: Programs) -> None:
-    programs(
-        qstat='{"Jobs": {"1.s": {"job_state": "R"}, "2.s": {"job_state": "H"}, "3.s": {"job_state": "F"}}}',
-        qdel="",
-    )
+    states = {"1.s": ("R", "own"), "2.s": ("H", "own"), "3.s": ("F", "own"), "5.s": ("Q", "another")}
+    jobs = {job_id: {"job_state": state, "Job_Name": name} for job_id, (state, name) in states.items()}
+    programs(qstat=json.dumps({"Jobs": {**jobs, "6.s": {"job_state": "Q"}}}), qdel="")
     system = BatchSystem.load("pbs")
-    assert system.states(["1.s", "2.s", "3.s", "4.s"]) == {"1.s": "RUNNING", "2.s": "PENDING"}
-    system.cancel(["2.s"])
+    ids = [f"{number}.s" for number in range(1, 7)]
+    assert system.states(ids, is_own) == {"1.s": "RUNNING", "2.s": "PENDING"}
+    system.cancel(["2.s"], is_own)
     programs(qstat="server down")
-    assert system.states(["1.s"]) is None
+    assert system.states(["1.s"], is_own) is None
+
+
+def test_which_jobs_of_lsf_have_not_ended(programs: Programs) -> None:
+    reasons = dict.fromkeys(("EXIT_REASON", "KILL_REASON", "SUSPEND_REASON"), "")
+    states = {"1": ("RUN", "own"), "2": ("PEND", "own"), "3": ("DONE", "own"), "4": ("PEND", "another")}
+    jobs = [{"JOBID": job_id, "STAT": state, "JOB_NAME": name, **reasons} for job_id, (state, name) in states.items()]
+    calls = programs(bjobs=json.dumps({"RECORDS": [*jobs, {"JOBID": "5", "ERROR": "Job <5> is not found"}]}))
+    system = BatchSystem.load("lsf")
+    assert system.states([*"12345"], is_own) == {"1": "RUNNING", "2": "PENDING"}
+    assert calls.read_text().splitlines()[1:3] == ["-o", "JOBID STAT JOB_NAME EXIT_REASON KILL_REASON SUSPEND_REASON"]
+
+
+@pytest.mark.parametrize("system", ["pbs", "lsf"])
+def test_a_run_from_elsewhere_has_no_jobs_that_have_other_names(
+    programs: Programs, tmp_path: Path, system: str
+) -> None:
+    reasons = dict.fromkeys(("EXIT_REASON", "KILL_REASON", "SUSPEND_REASON"), "")
+    name = job_name("wrap", str(tmp_path))
+    for named, found in ((name, ["7"]), (job_name("other", str(tmp_path)), ["7"]), ("wrap", []), (f"{name}x", [])):
+        calls = programs(
+            qstat=json.dumps({"Jobs": {"7": {"job_state": "Q", "Job_Name": named}}}), qdel="", bkill="",
+            bjobs=json.dumps({"RECORDS": [{"JOBID": "7", "STAT": "PEND", "JOB_NAME": named, **reasons}]}),
+        )  # fmt: skip
+        files = JobFiles(tmp_path / "jobs")
+        files.submit(Submission(system, name, REQUEST, 10, 1000.0, run=str(tmp_path)))
+        files.record(1, "7")
+        assert end(files, "stopped") == found
+        assert bool({"qdel", "bkill"} & {*calls.read_text().split()}) == bool(found)
+        calls.unlink()
 
 
 @pytest.mark.parametrize(

@@ -295,6 +295,53 @@ def test_a_run_from_elsewhere_cannot_have_other_jobs_cancelled(login: Login) -> 
         assert login.queued == ["1", "2", "3", "4"]
 
 
+def test_jobs_of_a_run_under_another_name_are_its_jobs_too(login: Login) -> None:
+    assert login("submit", "campaign.yaml", "--time", "10", "--run-dir", "r").code == 0
+    login.change(2, name=login.job(2)["name"].replace("digits-and-more", "another"))
+    assert login("submit", "r", "--job-name", "x").err.startswith("error: 'r' has 2 jobs already: 1, 2\n")
+    assert "job 2 " in login("status", "r").out
+    assert login("stop", "r").code == 0
+    assert login.queued == []
+
+
+def test_only_one_process_submits_the_jobs_of_a_run(login: Login) -> None:
+    assert login("submit", "campaign.yaml", "--time", "10", "--run-dir", "r").code == 0
+    assert login("stop", "r").code == 0
+    with JobFiles(login.rose.folder / "r/jobs").submitting():
+        called = login("submit", "r")
+    assert (called.code, called.err) == (
+        4,
+        "error: another `rose submit` is submitting jobs of this run\nhelp: `rose status` shows them in a moment\n",
+    )
+    assert login.queued == []
+    assert login("submit", "r").code == 0
+
+
+def test_a_run_is_submitted_once_by_two_users_at_the_same_time(login: Login) -> None:
+    """Whichever comes second finds the other one at work, or its jobs."""
+    assert login("submit", "campaign.yaml", "--time", "10", "--run-dir", "r").code == 0
+    assert login("stop", "r").code == 0
+    words = [sys.executable, "-m", "rose_cli", "submit", "r", "--job-name", "x"]
+    environment = {**os.environ, **login.variables}
+    both = [subprocess.Popen(words, cwd=login.rose.folder, env=environment) for _ in range(2)]
+    assert sorted(each.wait() for each in both) == [0, 4]
+    assert login.queued == ["3", "4"]
+
+
+@pytest.mark.parametrize("name", ["n\nl", "x\n#SBATCH --uid=0", "a\x85b", "\x1b[31m", "\udcff"])
+def test_a_path_that_no_script_can_name_is_refused_before_a_run_is_created(login: Login, name: str) -> None:
+    place = login.rose.folder / name
+    place.mkdir()
+    (place / "campaign.yaml").write_text((login.rose.folder / "campaign.yaml").read_text())
+    for words in ((place / "campaign.yaml", "--run-dir", "r"), ("campaign.yaml", "--run-dir", place / "r")):
+        called = login("submit", *words, "--time", "10")
+        assert called.code == 2, called.err
+        assert "a script of a batch system cannot name" in called.err
+    assert [path.name for path in place.iterdir()] == ["campaign.yaml"]
+    assert not (login.rose.folder / "r").exists()
+    assert login.queued == []
+
+
 def test_a_run_continues_with_the_request_of_before_unless_it_is_changed(login: Login) -> None:
     first = ["--time", "10", "--cores", "4", "--queue", "debug", "--attribute", "slurm.qos=a"]
     assert login("submit", "campaign.yaml", *first, "--run-dir", "r").code == 0
