@@ -26,25 +26,19 @@ def logs(rose: Rose, task: str) -> list[list[str]]:
     return [sorted(path.read_text().split()) for path in sorted(rose.folder.glob(f"r/learners/*/logs/*/{task}*.out"))]
 
 
-def test_tasks_run_on_all_nodes_of_the_job(slurm: Cluster, rose: Rose) -> None:
+def test_tasks_run_on_all_nodes_of_the_job_and_see_their_gpus(slurm: Cluster, rose: Rose) -> None:
     rose.write(CAMPAIGN)
     job = slurm.sbatch(f"exec {ROSE} run campaign.yaml --run-dir r", "-N2", "--exclusive", folder=rose.folder)
     assert slurm.wait(job) == Ended("COMPLETED", 0), slurm.output(job)
     places = sorted(path.read_text().strip() for path in rose.folder.glob("r/learners/*/workspace/one"))
     assert places == ["n1", "n1", "n2", "n2"], "two cores on each node"
     assert [sorted(set(lines) - {"1", "3"}) for lines in logs(rose, "many")] == [["n1", "n2"]] * 4
+    assert logs(rose, "gpu") == [["GPUs=0,1"]] * 4
+    assert logs(rose, "one") == [["GPUs="]] * 4
     started = rose.events("r")[1]
     assert (started["cores"], started["gpus"], started["nodes"]) == (4, 4, 2)
     said = json.loads(rose("status", "r", "--format", "json").out)
     assert (said["engine"], said["progress"]["cores"], said["progress"]["nodes"]) == ("slurm", 4, 2)
-
-
-def test_each_task_sees_the_gpus_that_slurm_gave_it(slurm: Cluster, rose: Rose) -> None:
-    rose.write(CAMPAIGN)
-    job = slurm.sbatch(f"exec {ROSE} run campaign.yaml --run-dir r", "-N2", "--exclusive", folder=rose.folder)
-    assert slurm.wait(job).code == 0, slurm.output(job)
-    assert logs(rose, "gpu") == [["GPUs=0,1"]] * 4
-    assert logs(rose, "one") == [["GPUs="]] * 4
 
 
 def test_the_template_with_ranks_runs_on_all_nodes_as_it_is(slurm: Cluster, rose: Rose) -> None:
