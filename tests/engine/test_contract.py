@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 TIMEOUT_SECONDS = time_for_programs(1.5)
-AWKWARD = ("a b", "", "it's", '"', "$HOME", "`id`", "*", "\\", "line\nbreak", "-n", "ü", "; exit 9", "{x}")
+AWKWARD = ("a b", "", "it's", '"', "$HOME", "`id`", "*", "\\", "line\nbreak", "-n", "ü", "; exit 9", "{x}", ":", ".")
 
 
 async def shown(engine: Engine, request: TaskRequest) -> Any:

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
     from rose_cli.engine.base import Place, TaskRequest
 
-# The parent of the program, on its node: `bash GATE RECORD DIRECTORY TAG NAMES LINES PROGRAM …`.
+# The parent of the program, on its node: `bash GATE RECORD DIRECTORY TAG NAMES LINES DOTS PROGRAM …`.
+#
+# `srun` takes a word ":" for the start of another component of the job, wherever it stands. So where there is one,
+# each word of the program has a dot in front, which is removed here (`dots`).
 #
 # It outlives TERM and the like, because it has to report how the program ended and to terminate what that left behind.
 # Where Slurm tracks processes by cgroups, it signals none but the first process of a step: that is this one, so it
@@ -39,7 +42,8 @@ if TYPE_CHECKING:
 # In bash, for `set -m`: without job control a shell starts programs in the background that ignore SIGINT.
 _GATE = r"""
 [ "$BASH_VERSION" ] && set -m
-record=$1 directory=$2 mark=$3 names=$4 lines=$5; shift 5
+record=$1 directory=$2 mark=$3 names=$4 lines=$5 dots=$6; shift 6
+[ ! "$dots" ] || for word; do shift; set -- "$@" "${word#.}"; done
 for name in $names; do eval "export $name=\"\$ROSE_SET_$name\"; unset ROSE_SET_$name"; done
 exec 3>&2 2>/dev/null
 pid= signalled=
@@ -175,7 +179,8 @@ def srun_words(
         "--input=none", f"--output=/proc/self/fd/{outputs[0]}", f"--error=/proc/self/fd/{outputs[1]}",
         "--export=ALL", "--chdir=/", "--kill-on-bad-exit=1", "--wait=0", *files.options,
         *_SHELL, str(files.directory / GATE), str(files.record(number)), str(request.directory),
-        files.task_tag(request), " ".join(shielded), "lines" if request.pre_exec else "", *argv,
+        files.task_tag(request), " ".join(shielded), "lines" if request.pre_exec else "",
+        *(["dots", *(f".{word}" for word in argv)] if ":" in argv else ["", *argv]),
     ]  # fmt: skip
 
 

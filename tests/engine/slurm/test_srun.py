@@ -34,6 +34,16 @@ def test_a_task_without_gpus_and_memory_leaves_them_to_the_others(tmp_path: Path
     assert next(word for word in found if word.startswith("--job-name=")).endswith(".1.3-a-b-1")
 
 
+def test_no_word_of_a_program_is_a_lone_colon(tmp_path: Path) -> None:
+    """Which `srun` takes for the start of another component of the job, even behind the program."""
+    files = StepFiles.of(tmp_path, "7", "run-1-2", 1, None, ())
+    request = TaskRequest("uid", ("prog", ":"), {}, tmp_path, tmp_path / "out", tmp_path / "err")
+    place = Place(nodes=(NodeShare("n1", 1),))
+    argv = ("prog", "a", ":", "")
+    found = srun_words(files, 3, request, place, 1, outputs=(5, 6), argv=argv, shielded=())
+    assert found[-5:] == ["dots", ".prog", ".a", ".:", "."]
+
+
 def test_what_srun_reads_as_options_does_not_change_ours(tmp_path: Path) -> None:
     files = StepFiles.of(tmp_path, "7", "run-1-2", 1, None, ())
     base = {"SLURM_LABELIO": "1", "SLURM_CONF": "c", "SLURM_NTASKS": "4", "PATH": "p"}
