@@ -150,7 +150,8 @@ class TaskOutcome:
     """How a task ended. `seconds` is wall time from start to end, on a monotonic clock.
 
     `cold_because`: why a program with `preload` was not started warm. `imported`: the installed modules that it
-    imported, if it was to report them and ended on its own.
+    imported, if it was to report them and ended on its own. `known_seconds`: for how long the engine had known, when it
+    said so, that the program had ended.
     """
 
     reason: ExitReason
@@ -160,6 +161,7 @@ class TaskOutcome:
     message: str | None = None
     cold_because: str | None = None
     imported: tuple[str, ...] | None = None
+    known_seconds: float = 0.0
 
     @property
     def succeeded(self) -> bool:

@@ -52,7 +52,7 @@ class JobEnd:
             if self.in_job:
                 seconds = min(max(_SHORTEST_SECONDS, _PART_OF_DURATION * outcome.seconds), _LONGEST_SECONDS)
                 with anyio.CancelScope(shield=True):
-                    await anyio.sleep(seconds)
+                    await anyio.sleep(max(0.0, seconds - outcome.known_seconds))
             await self._await_cancellation()
         elif outcome.reason in (ExitReason.EXITED, ExitReason.SIGNALLED, ExitReason.NOT_STARTED):
             await self._await_notice(is_likely=_was_signalled(outcome))

@@ -17,6 +17,7 @@ import pytest
 
 from rose_cli.engine.base import Capacity, ExitReason, Resources
 from rose_cli.engine.pilot.engine import PilotEngine
+from rose_cli.engine.slurm.engine import SlurmEngine
 from rose_cli.util.errors import EngineError
 from rose_cli.util.processes import process_start_ticks
 from tests.engine.conftest import CAPACITY, GRACE_SECONDS, nothing, run, until_gone
@@ -101,6 +102,13 @@ async def test_an_argument_that_is_too_long_is_an_outcome(engine: Engine, folder
         outcome = await run(engine, folder.request("echo", "x" * 200_000))
         assert outcome.reason is ExitReason.NOT_STARTED
         assert "too long for this system" in (outcome.message or "")
+
+
+async def test_for_how_long_an_end_was_known_is_never_overstated(engine: Engine, folder: Folder) -> None:
+    outcome = await run(engine, folder.request("true"))
+    assert 0.0 <= outcome.known_seconds <= outcome.seconds
+    if isinstance(engine, SlurmEngine):  # whose step ends some time after its program
+        assert outcome.known_seconds > 0.0
 
 
 # ---- what a task is given

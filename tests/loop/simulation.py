@@ -109,6 +109,7 @@ class Fate:
     lost: str = "it was lost"
     cold: str | None = None
     imported: tuple[str, ...] | None = None
+    known_seconds: float = 0.0
 
 
 Deed: TypeAlias = "tuple[float, Callable[[Session], object]]"
@@ -179,7 +180,12 @@ class SimulatedEngine:
         if fate.exit_code is None:
             return TaskOutcome(ExitReason.LOST, fate.seconds, message=fate.lost)
         return TaskOutcome(
-            ExitReason.EXITED, fate.seconds, fate.exit_code, cold_because=fate.cold, imported=fate.imported
+            ExitReason.EXITED,
+            fate.seconds,
+            fate.exit_code,
+            cold_because=fate.cold,
+            imported=fate.imported,
+            known_seconds=fate.known_seconds,
         )
 
     def _try(self, request: TaskRequest) -> Try:

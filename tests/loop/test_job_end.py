@@ -107,6 +107,14 @@ def test_a_success_waits_for_a_small_part_of_what_it_took(tmp_path: Path, second
     assert (found.seconds, round(world.seconds, 6)) == (seconds, round(seconds + notice, 6))
 
 
+@pytest.mark.parametrize(("known", "notice"), [(0.15, 0.05), (0.3, 0.0)])
+def test_a_success_that_is_told_late_waits_for_the_rest(tmp_path: Path, known: float, notice: float) -> None:
+    """A step of Slurm ends some time after its program."""
+    world = world_of(tmp_path, Fate(10, known_seconds=known), **SLURM)
+    world.run()
+    assert round(world.seconds, 6) == 10 + notice
+
+
 def test_a_success_is_lost_to_no_other_stop(tmp_path: Path) -> None:
     world = world_of(tmp_path, Fate(10), **SLURM)
     world.run((10 + 0.1, lambda session: session.stop_learner("a", "by rose stop")))

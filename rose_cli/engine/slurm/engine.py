@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import time
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ from rose_cli.engine.reaper import Reaper
 from rose_cli.engine.slot_engine import SlotEngine
 from rose_cli.engine.slurm.job import ask_job
 from rose_cli.engine.slurm.running import Messages, Recorded, RunningStep, read_record, remove_record
-from rose_cli.engine.slurm.srun import StepFiles, srun_environment, srun_words
+from rose_cli.engine.slurm.srun import StepFiles, passed_on, srun_environment, srun_words
 from rose_cli.engine.slurm.steps import close_gate
 from rose_cli.engine.slurm.terminate import StepTerminator
 from rose_cli.engine.sruns import SRUN_MARK
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from rose_cli.engine.base import Capacity, OnSpawn, OnStart, Place, TaskRequest
+    from rose_cli.engine.base import Capacity, OnSpawn, OnStart, Place, Resources, TaskRequest
 
 _NO_ANSWER = ("contact", "timed out", "connect", "communication", "zero bytes", "confirm allocation", "try again")
 """In the words with which srun says that it did not reach the controller."""
@@ -103,6 +104,8 @@ class SlurmEngine(SlotEngine):
             (job_id, self._files.prefix, str(self._files.directory)),
         )
         self._base_environment = dict(base_environment)
+        self._passed_on = passed_on(self._base_environment)
+        self._described: dict[tuple[Resources, int], dict[str, str]] = {}
         self._srun = shutil.which("srun", path=self._base_environment.get("PATH", os.defpath))
         self._terminator = StepTerminator(self._files, self._base_environment)
         self._log_path = directory / f"srun-{session}.log"
@@ -200,7 +203,7 @@ class SlurmEngine(SlotEngine):
             raise NotStartedError(f"the working directory '{request.directory}' does not exist")
         number = next(self._numbers)
         environment, shielded = srun_environment(
-            self._base_environment, self._own_variables(request), self._files, request.uid
+            self._passed_on, self._own_variables(request), self._files, request.uid
         )
         with ExitStack() as stack:
             outputs = open_outputs(request, stack, request.stdout, request.stderr)
@@ -248,8 +251,11 @@ class SlurmEngine(SlotEngine):
         """For a program that calls `srun` or, if it is a line with ranks, another launcher: inside its own step."""
         if request.ranks > 1:
             return {}
-        in_step = {**self._base_environment, "SLURM_JOB_ID": self._files.job_id, "SLURM_STEP_ID": "0"}
-        return described(in_step, request.resources, max(1, request.described_ranks), alone=True)
+        key = request.resources, max(1, request.described_ranks)
+        if key not in self._described:
+            in_step = {**self._base_environment, "SLURM_JOB_ID": self._files.job_id, "SLURM_STEP_ID": "0"}
+            self._described[key] = described(in_step, *key, alone=True)
+        return self._described[key]
 
     def _cpus_per_core(self, place: Place) -> int:
         used = {share.node for share in place.nodes}
@@ -311,6 +317,8 @@ class SlurmEngine(SlotEngine):
         if number in NO_PROGRAM and not request.pre_exec and (why := why_no_program(request, self._seen(request))):
             return TaskOutcome(ExitReason.NOT_STARTED, seconds, message=why)
         outcome = exited(shell_status(number), record, seconds)
+        if (finished_at := step.messages.finished_at) is not None:
+            outcome = replace(outcome, known_seconds=time.monotonic() - finished_at)
         return note_beside(request.stderr).judged(request, outcome) if request.pre_exec else outcome
 
     def _why_not_started(self, request: TaskRequest, record: Recorded, step: RunningStep) -> str:

@@ -55,13 +55,17 @@ class Messages:
         self.launched = False
         self.step_id: str | None = None
         self.started = anyio.Event()
-        self.finished = False
+        self.finished_at: float | None = None
         self.waiting: str | None = None
         self.errors: deque[str] = deque(maxlen=_KEPT_LINES)
 
     def feed(self, data: bytes) -> None:
         for line in self._lines.feed(data):
             self._read(line.decode("utf-8", "replace").strip())
+
+    @property
+    def finished(self) -> bool:
+        return self.finished_at is not None
 
     @property
     def telling(self) -> str | None:
@@ -77,7 +81,7 @@ class Messages:
         elif (waiting := _WAITING.search(line)) is not None:
             self.waiting = waiting[1] or "its resources are busy"
         elif _FINISHED.search(line):
-            self.finished = True
+            self.finished_at = time.monotonic()  # of the last rank
         elif "error:" in line or not line.startswith("srun:"):
             self.errors.append(line.removeprefix("srun: ").removeprefix("error: "))
             self._log(line)

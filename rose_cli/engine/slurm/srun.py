@@ -184,15 +184,21 @@ def srun_words(
     ]  # fmt: skip
 
 
+def passed_on(base: Mapping[str, str]) -> dict[str, str]:
+    """What `srun` and all tasks are given of rose's environment."""
+    passed = {name: value for name, value in inherited(base).items() if not _OPTIONS.fullmatch(name)}
+    passed.update((name, base[name]) for name in CONNECTION if name in base)
+    return passed
+
+
 def srun_environment(
-    base: Mapping[str, str], own: Mapping[str, str], files: StepFiles, uid: str
+    passed: Mapping[str, str], own: Mapping[str, str], files: StepFiles, uid: str
 ) -> tuple[dict[str, str], list[str]]:
     """The environment of `srun`, which it passes on, and the names that the script on the node sets from ROSE_SET_*.
 
-    `own` are the variables that the task itself sets over those of `base`.
+    `own` are the variables that the task itself sets over those that are passed on.
     """
-    passed = {name: value for name, value in inherited(base).items() if not _OPTIONS.fullmatch(name)}
-    passed.update((name, base[name]) for name in CONNECTION if name in base)
+    passed = dict(passed)
     shielded = [name for name in own if _SHIELDED.fullmatch(name)]
     passed.update((f"ROSE_SET_{name}" if name in shielded else name, value) for name, value in own.items())
     passed[TAG_VARIABLE] = f"{files.tag}{SRUN_MARK} {uid}"

@@ -35,7 +35,7 @@ def test_a_step_waits_starts_and_ends() -> None:
     messages.feed(LAUNCHED[:60])
     messages.feed(LAUNCHED[60:])
     assert (messages.waiting, messages.launched, messages.step_id) == (None, True, "1.110")
-    assert not messages.finished
+    assert messages.finished_at is None
     messages.feed(ENDS)
     assert messages.finished
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rose_cli.engine.base import NodeShare, Place, Resources, TaskRequest
-from rose_cli.engine.slurm.srun import StepFiles, srun_environment, srun_words
+from rose_cli.engine.slurm.srun import StepFiles, passed_on, srun_environment, srun_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +48,7 @@ def test_what_srun_reads_as_options_does_not_change_ours(tmp_path: Path) -> None
     files = StepFiles.of(tmp_path, "7", "run-1-2", 1, None, ())
     base = {"SLURM_LABELIO": "1", "SLURM_CONF": "c", "SLURM_NTASKS": "4", "PATH": "p"}
     own = {"SLURM_HINT": "memory_bound", "LD_PRELOAD": "x.so", "SEED": "1"}
-    passed, shielded = srun_environment(base, own, files, "uid")
+    passed, shielded = srun_environment(passed_on(base), own, files, "uid")
     assert sorted(shielded) == ["LD_PRELOAD", "SLURM_HINT"]
     assert {name for name in passed if name.startswith(("SLURM", "LD"))} == {"SLURM_CONF"}
     assert (passed["ROSE_SET_LD_PRELOAD"], passed["SEED"]) == ("x.so", "1")
