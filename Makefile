@@ -91,7 +91,7 @@ bench: $(VENV)/.ready ## measure rose and what it is compared with, and write do
 bench-pilot: $(VENV)/.ready $(VENV)/.pilot ## compare a campaign on a pilot with a hand-written equivalent
 	$(BIN)/python benchmarks/pilot/chains.py $(ARGS)
 
-# Needs Slurm and root, as the tests on a real Slurm do; the number of rounds: ARGS=10
+# Needs Slurm and root, as the tests on a real Slurm do. One step at a time, in more rounds: ARGS='1 --rounds 10'
 bench-steps: $(VENV)/.ready ## compare steps of the Slurm engine with bare srun of the same width
 	$(BIN)/python -m benchmarks.steps $(ARGS)
 

@@ -118,6 +118,8 @@ parentheses. "Own CPU" is the CPU time of the program itself, without the tasks 
 bound that rose is meant to keep, where there is one, and whether the median keeps it.
 
 `make bench` writes this page, in about ten minutes; `make bench ARGS=--long` measures larger campaigns in more rounds.
+Two benchmarks print their figures instead: `make bench-steps` compares tasks of `engine: slurm` with bare `srun` (it
+needs root and Slurm, and starts a cluster of its own), and `make bench-pilot` compares a pilot with a script by hand.
 """
 
 

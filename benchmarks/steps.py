@@ -1,83 +1,157 @@
-"""Overhead of rose on `engine: slurm`: many short steps, compared with bare `srun --exact` of the same width.
+"""What rose adds to a step of `engine: slurm`, against bare `srun --exact` at the same width: `make bench-steps`.
 
-Run it with `python -m benchmarks.steps [ROUNDS]`, as root with Slurm installed: it starts a Slurm of its own, with two
-nodes of two cores each. In one job the two alternate; the local engine, on the two cores of one node, is shown for
-information.
-A ratio below 1 means that rose is faster. The aim: at most 1.15.
+It needs Slurm and root: it starts a Slurm of its own, with two nodes of two cores each, both on this machine, and the
+programs take turns in one job. The bare ones are a chain in a shell for each core: each step has a core of its own from
+the start, so that none ever waits for another. Of rose there are two: as many learners as steps at a time, so that all
+that rose does between two tasks of a learner shows ("in chains"); and four times as many, so that a task is ready
+whenever a core is free ("queued"). The time is that from the start of the first task to the end of the last.
+
+The tasks do nothing (`true`), which is the worst case: the longer they take, the closer the ratio comes to 1. `srun`
+and all daemons of Slurm share the cores of this machine with rose, so what is wider than a core measures CPU time.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import statistics
+import os
 import sys
-import tempfile
-import time
-from pathlib import Path
+from dataclasses import replace
+from functools import partial
+from itertools import zip_longest
+from typing import TYPE_CHECKING
 
-from tests.slurm.cluster import OVER, ROSE, Cluster
+from benchmarks.measure import ROSE, BenchmarkError, Others, Reading, in_turns, measured, new_directory, scratch, spread
+from benchmarks.overhead import a_task
+from benchmarks.report import COMPARED, Rows, compared
+from tests.slurm.cluster import Cluster, why_not
 
-WIDTH, LENGTH = 4, 20
-PROGRAM = "sleep 0.2"
-CAMPAIGN = f"""\
-engine: {{kind: slurm, cores: {WIDTH}}}
-tasks: {{training: {{executable: {PROGRAM}}}}}
-learners: {WIDTH}
-max_iter: {LENGTH}
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+WIDTHS = (1, 2, 4)
+
+BARE = """\
+chain() { for _ in $(seq %d); do
+  srun -Q -N1 -n1 -c1 --exact --mem=0 --gres=none --input=none -o $1.out -e $1.err -w $2 %s; done; }
+date +%%s.%%N
+%s
+wait
+date +%%s.%%N
 """
 
-BARE = f"""\
-chain() {{ for _ in $(seq {LENGTH}); do
-  srun -Q -N1 -n1 -c1 --exact --mem=0 --gres=none -i none -w $1 {PROGRAM}; done; }}
-for node in n1 n1 n2 n2; do chain $node & done; wait
-"""
-"""One chain for each core, on the node that has it, so that no step ever waits for another."""
+
+class Arguments(argparse.Namespace):
+    widths: list[int]
+    rounds: int
+    tasks: int
+    program: str
 
 
-def script(rounds: int) -> str:
-    ours = f"{ROSE} run campaign.yaml --output quiet --run-dir"
-    lines = ["set -e"]
-    for number in range(rounds):
-        turns = [f"{ours} rose-{number}", f"sh bare.sh >bare-{number}.out", f"{ours} local-{number} --engine local"]
-        named = list(zip(("rose", "srun", "local"), turns, strict=True))
-        for name, turn in named if number % 2 == 0 else reversed(named):
-            lines += ["from=$(date +%s.%N)", turn, f"echo {name} {number} $from $(date +%s.%N) >>times"]
-    return "\n".join(lines) + "\n"
+def with_rose(
+    width: int, learners: int, length: int, program: str, folder: Path, environment: Mapping[str, str],
+    rose: Sequence[str] = ROSE,
+) -> Reading:  # fmt: skip
+    campaign = (
+        f"engine: {{kind: slurm, cores: {width}}}\ntasks: {{training: {{executable: {json.dumps(program)}}}}}\n"
+        f"learners: {learners}\nmax_iter: {length}\n"
+    )
+    with new_directory(folder) as directory:
+        (directory / "campaign.yaml").write_text(campaign, encoding="utf-8")
+        reading = measured(
+            [*rose, "run", "campaign.yaml", "--run-dir", "run", "--output", "quiet"], directory, environment
+        )
+        events = [
+            json.loads(line) for line in (directory / "run/journal.jsonl").read_text(encoding="utf-8").splitlines()
+        ]
+        started = [event["time"] for event in events if event["event"] == "attempt_started"]
+        ended = [event["time"] for event in events if event["event"] == "attempt_succeeded"]
+        if len(ended) != learners * length:
+            message = f"{len(ended)} tasks succeeded, not {learners * length}"
+            raise BenchmarkError(message)
+        return replace(reading, wall=max(ended) - min(started))
 
 
-def chains(run: Path) -> float:
-    """Seconds from the start of the first task to the end of the last one."""
-    events = [json.loads(line) for line in (run / "journal.jsonl").read_text().splitlines()]
-    started = [event["time"] for event in events if event["event"] == "attempt_started"]
-    ended = [event["time"] for event in events if event["event"] == "attempt_succeeded"]
-    if len(ended) != WIDTH * LENGTH:
-        sys.exit(f"{len(ended)} tasks succeeded, not {WIDTH * LENGTH}")
-    return float(max(ended) - min(started))
+def with_srun(
+    width: int, length: int, program: str, folder: Path, environment: Mapping[str, str], nodes: Sequence[str]
+) -> Reading:
+    chains = "\n".join(f"chain {number} {nodes[number * len(nodes) // max(2, width)]} &" for number in range(width))
+    with new_directory(folder) as directory:
+        (directory / "bare.sh").write_text(BARE % (length, program, chains), encoding="utf-8")
+        reading = measured(["sh", "bare.sh"], directory, environment)
+        started, ended = (directory / "benchmark.out").read_text(encoding="utf-8").split()
+        return replace(reading, wall=float(ended) - float(started))
 
 
-def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    seconds: dict[str, list[float]] = {"rose": [], "srun": [], "local": []}
-    with tempfile.TemporaryDirectory(prefix="rose-steps-") as name, Cluster.start() as cluster:
-        folder = Path(name)
-        (folder / "campaign.yaml").write_text(CAMPAIGN, encoding="utf-8")
-        (folder / "bare.sh").write_text(BARE, encoding="utf-8")
-        job = cluster.sbatch(script(rounds), "-N2", "--exclusive", folder=folder)
-        while cluster.state(job) not in OVER:
-            time.sleep(1)
-        if cluster.code(job) != 0:
-            sys.exit(cluster.output(job))
-        for line in (folder / "times").read_text().splitlines():
-            what, number, start, end = line.split()
-            is_ours = what != "srun"
-            seconds[what].append(chains(folder / f"{what}-{number}") if is_ours else float(end) - float(start))
-    tasks = WIDTH * LENGTH
-    for what, found in seconds.items():
-        width = 2 if what == "local" else WIDTH
-        print(f"{what:>6}: {statistics.median(found):6.2f} s for {tasks} times '{PROGRAM}', {width} at a time")
-    ratio = statistics.median(a / b for a, b in zip(seconds["rose"], seconds["srun"], strict=True))
-    print(f" ratio: {ratio:.2f} (rose / bare srun, median of {rounds} rounds)")
+def measure(size: Arguments, width: int, folder: Path, environment: Mapping[str, str], nodes: Sequence[str]) -> Rows:
+    length = max(1, size.tasks // (4 * width))
+    tasks = 4 * width * length
+    bare, small, chains, queued = in_turns(
+        size.rounds,
+        partial(with_srun, width, 4 * length, size.program, folder, environment, nodes),
+        partial(with_rose, width, width, 1, size.program, folder, environment),
+        partial(with_rose, width, width, 4 * length, size.program, folder, environment),
+        partial(with_rose, width, 4 * width, length, size.program, folder, environment),
+    )
+    theirs = [reading.wall * 1000 / tasks for reading in bare]
+    found = [
+        compared(f"{width} at a time, {what}", [each.wall * 1000 / tasks for each in ours], theirs, "ms", at_most=1.15)
+        for what, ours in (("in chains", chains), ("queued", queued))
+    ]
+    cpu = [each.cpu * 1000 / tasks for each in bare]
+    return [
+        *found,
+        compared("CPU a step, of the program and srun", a_task(_cpu, chains, small, tasks - width), cpu, "ms"),
+        ["of that, rose itself", spread(a_task(_own, chains, small, tasks - width), "ms")],
+    ]
+
+
+def _cpu(reading: Reading) -> float:
+    return reading.cpu
+
+
+def _own(reading: Reading) -> float:
+    return reading.own
+
+
+def main() -> int:
+    given = _arguments()
+    if (reason := why_not()) is not None:
+        print(reason, file=sys.stderr)
+        return 1
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else rose is compiled at each start
+    others, table = Others(), [list(COMPARED)]
+    with Cluster.start(gpus=0) as cluster, scratch() as folder:
+        job = cluster.allocate("--nodes=2", "--exclusive")
+        environment = {**cluster.environment, "SLURM_JOB_ID": job, "SLURM_JOB_NODELIST": ",".join(cluster.nodes)}
+        for width in given.widths:
+            table += measure(given, width, folder, environment, cluster.nodes)
+    _print(table)
+    print("A step: the median of the rounds, and their quartiles. A ratio below 1 means that rose is faster.")
+    print(f"Other programs and the daemons of Slurm used {others.share():.0%} of the machine.")
+    return 0
+
+
+def _print(table: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip_longest(*table, fillvalue="")]
+    for line in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=False)).rstrip())
+
+
+def _arguments() -> Arguments:
+    parser = argparse.ArgumentParser(prog="make bench-steps ARGS=…", description=__doc__)
+    parser.add_argument(
+        "widths", nargs="*", type=int, default=list(WIDTHS), help="how many steps run at a time (1 2 4)"
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="(%(default)s)")
+    parser.add_argument("--tasks", type=int, default=80, help="in each round, at least 4 for each core (%(default)s)")
+    parser.add_argument("--program", default="true", help="with its arguments, such as 'sleep 1' (%(default)s)")
+    given = parser.parse_args(namespace=Arguments())
+    if not set(given.widths) <= set(WIDTHS) or min(given.rounds, given.tasks) < 1:
+        parser.error("a width is 1, 2 or 4, and there is at least one round with one task")
+    return given
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
