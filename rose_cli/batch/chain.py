@@ -88,6 +88,7 @@ def extend(place: Place, here: str | None = None, most: int = AHEAD) -> list[str
     jobs = _adopt(place.files, jobs, queue)
     system = BatchSystem.load(submission.system)
     waiting = [job for job in queue if job.waits and job.job_id != here]
+    place.files.write_script(script(system, submission, place))  # what is there may be anyone's
     for _ in range(2 * most):  # more than enough, whoever else submits jobs at the same time
         if len(waiting) >= (most if system.can_wait else 1) or bound_reached(jobs, queue) is not None:
             break
@@ -98,6 +99,9 @@ def extend(place: Place, here: str | None = None, most: int = AHEAD) -> list[str
             waiting.append(job)
             queue = [*queue, job]
         jobs = place.files.read()
+        if jobs.ended is not None:  # `rose stop`, meanwhile: it may have looked before the last one was in the queue
+            end(place.files, jobs.ended, here)
+            break
     return new
 
 

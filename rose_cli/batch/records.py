@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from rose_cli.batch.request import SYSTEMS, JobRequest, core_hours
+from rose_cli.batch.request import SYSTEMS, JobRequest, core_hours, is_set_by_rose
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import RunLockedError
 from rose_cli.util.files import OpenDirectory, create_new, read_regular, sync
@@ -281,6 +281,7 @@ def _submission(entries: dict[str, Any] | None) -> Submission | None:
             and str(found.run).startswith("/")
             and found.name == job_name(found.name.rpartition("-")[0], found.run)
         )
+        is_own = is_own and not any(is_set_by_rose(found.system, key) for key, _ in request.attributes)
         if is_own and found.system in SYSTEMS and _are_numbers(found.most_jobs, found.first) and _are_times(found.time):
             return found
     return None
@@ -323,7 +324,7 @@ def _start(entry: tuple[str, dict[str, Any]]) -> JobStart | None:
 
 def is_job_id(text: Any) -> bool:  # noqa: ANN401
     """Whether it can be the ID of a job: `12`, `1234.server`, `ƒ2b` of Flux; it becomes an argument of commands."""
-    return type(text) is str and re.fullmatch(r"[\wƒ][\w.\[\]@-]{0,99}", text) is not None
+    return type(text) is str and text != "0" and re.fullmatch(r"[\wƒ][\w.\[\]@-]{0,99}", text) is not None
 
 
 def _are_times(*values: object) -> bool:

@@ -203,7 +203,29 @@ def _attributes(options: RequestOptions, system: str, problems: list[Diagnostic]
             message = f"--attribute does not understand {quoted(text)}"
             problems.append(Diagnostic("wrong-value", message, hint=hint, file=f"--attribute {text}"))
         elif prefix == system.partition("_")[0]:
-            yield name.lstrip("-"), value if equals else None
+            name = name.lstrip("-")
+            if is_set_by_rose(system, name):
+                message = f"rose itself sets '{name}' for the jobs of a run"
+                hint = "use the options of `rose submit`, such as --job-name and --time, or omit it"
+                problems.append(Diagnostic("wrong-value", message, hint=hint, file=f"--attribute {text}"))
+            yield name, value if equals else None
+
+
+_SET_BY_ROSE = {
+    "slurm": (
+        "array", "chdir", "clusters", "dependency", "error", "gid", "help", "job-name", "nodes", "open-mode", "output",
+        "parsable", "quiet", "test-only", "time", "uid", "usage", "version", "wait", "wrap",
+    ),
+    "pbs": ("N", "J", "t", "W", "o", "e", "j", "z", "I", "X"),
+    "lsf": ("J", "Jd", "w", "o", "oo", "e", "eo", "I", "Ip", "Is", "K", "W", "env"),
+}  # fmt: skip
+"""By these, a job is found, follows another one, and has its output; others would start jobs that are not counted."""
+
+
+def is_set_by_rose(system: str, name: str) -> bool:
+    """Slurm accepts long options that are cut off."""
+    names = _SET_BY_ROSE.get(system.partition("_")[0], ())
+    return any(each.startswith(name) if system == "slurm" else each == name for each in names)
 
 
 def _unsupported(request: JobRequest, system: str) -> Iterator[Diagnostic]:

@@ -51,8 +51,9 @@ _NAME = {"slurm": "--job-name=", "pbs": "-N ", "pbs_classic": "-N ", "lsf": "-J 
 JOB_VARIABLES = {"slurm": "SLURM_JOB_ID", "pbs": "PBS_JOBID", "pbs_classic": "PBS_JOBID", "lsf": "LSB_JOBID"}
 """In which environment variable a job finds its ID."""
 
-_OF_A_JOB = re.compile(r"(SLURM|SRUN|PBS|LSB|PMI|PMIX|PALS|OMPI|PRTE)_.*")
-"""Variables of the job that submits the next one: they describe only that job."""
+_OF_A_JOB = re.compile(r"(SLURM|SRUN|PBS|LSB|PMI|PMIX|PALS|OMPI|PRTE)_.*|SBATCH_(ARRAY_INX|CLUSTERS|WAIT)")
+"""Variables of the job that submits the next one: they describe only that job; and those that would make of one job
+several, send it to another cluster, or wait for its end."""
 
 _OF_THE_SITE = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT", "PBS_CONF_FILE", "PBS_EXEC", "PBS_SERVER"})
 """They look like variables of a job, but apply to all jobs."""

@@ -51,6 +51,7 @@ def run_or_resume(file: Path, options: RunOptions) -> ExitCode:
     with ExitStack() as stack:
         wanted, retries = options.run_directory, False
         if wanted is not None and RunDirectory.at(wanted).jobs.is_dir():
+            require_trust(RunDirectory.at(wanted), "resume", trust=False)  # before anything of it is submitted
             retries = stack.enter_context(in_job(wanted))
         directory = latest_of(file) if wanted is None else RunDirectory.at(wanted)
         if directory is None or not is_run(directory.path):

@@ -7,7 +7,7 @@ import re
 import shlex
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -40,7 +40,15 @@ from rose_cli.runs.directory import RunDirectory, forget_latest
 from rose_cli.runs.listing import is_run, runs_of
 from rose_cli.runs.lock import RunLock
 from rose_cli.util.dataclass import dataclass
-from rose_cli.util.errors import CampaignError, Diagnostic, EngineError, ExitCode, RunDirectoryError, UsageError
+from rose_cli.util.errors import (
+    CampaignError,
+    Diagnostic,
+    EngineError,
+    ExitCode,
+    RoseError,
+    RunDirectoryError,
+    UsageError,
+)
 from rose_cli.util.files import OpenDirectory
 from rose_cli.util.json_output import iso_time, write_json
 from rose_cli.util.text import counted, listed
@@ -119,7 +127,7 @@ def _submit_campaign(file: Path, options: SubmitOptions) -> ExitCode:
     place = place_of(directory, plan)
     submission = _submission(place, plan.campaign, request, options, system)
     try:
-        new = _start(system, submission, place, options)
+        new = _start(submission, place, options)
     except EngineError:
         if not place.files.read().records:  # nothing can have been submitted
             _discard(directory)
@@ -142,9 +150,10 @@ def _queued_runs(file: Path) -> list[str]:
     for directory in runs_of(file.parent):
         jobs = JobFiles(directory.path / "jobs").read()
         if jobs.submission is not None and jobs.ended is None and queued_jobs(jobs):
-            plan = load_plan(directory.plan)
-            if Path(plan.campaign_file).resolve() == file.resolve():
-                found.append(name_of(directory))
+            with suppress(RoseError, OSError):  # a run that is damaged keeps nobody from submitting another one
+                plan = load_plan(directory.plan)
+                if Path(plan.campaign_file).resolve() == file.resolve():
+                    found.append(name_of(directory))
     return found
 
 
@@ -255,7 +264,7 @@ def _submit_run(argument: str, options: SubmitOptions) -> ExitCode:
     if options.dry_run:
         sys.stdout.write(chain.script(system, submission, place))
         return ExitCode.OK
-    return _report(directory, submission, _start(system, submission, place, options), options)
+    return _report(directory, submission, _start(submission, place, options), options)
 
 
 def _submission(
@@ -274,17 +283,14 @@ def _submission(
     )
 
 
-def _start(system: BatchSystem, submission: Submission, place: chain.Place, options: SubmitOptions) -> list[str]:
+def _start(submission: Submission, place: chain.Place, options: SubmitOptions) -> list[str]:
     """Write down what was requested, then submit the first jobs, unless somebody else has done so meanwhile."""
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(place.files.submitting())
-            first = _without_jobs(place).next_number
-            place.files.submit(replace(submission, first=first))
-            place.files.write_script(chain.script(system, submission, place))
-        except OSError as error:
-            raise RunDirectoryError(f"cannot write to '{place.files.path}': {error.strerror}") from error
-        return chain.extend(place, most=submission.most_jobs if options.in_advance else chain.AHEAD)
+    try:
+        with place.files.submitting():
+            place.files.submit(replace(submission, first=_without_jobs(place).next_number))
+            return chain.extend(place, most=submission.most_jobs if options.in_advance else chain.AHEAD)
+    except OSError as error:
+        raise RunDirectoryError(f"cannot write to '{place.files.path}': {error.strerror}") from error
 
 
 def _without_jobs(place: chain.Place) -> JobsOfRun:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rose_cli.batch import chain
-from rose_cli.batch.chain import Place, bound_reached, extend, job_of_chain, own_job, used_core_hours
+from rose_cli.batch.chain import Place, bound_reached, end, extend, job_of_chain, own_job, used_core_hours
 from rose_cli.batch.queue import QueuedJob
 from rose_cli.batch.records import JobRecord, JobsOfRun, JobStart, Submission, job_name
 from rose_cli.batch.request import JobRequest
@@ -15,7 +15,7 @@ from rose_cli.batch.systems import RefusedError
 from rose_cli.util.errors import EngineError, RunDirectoryError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 REQUEST = JobRequest(minutes=60, nodes=2, cores=4)  # 8 core-hours
@@ -71,13 +71,18 @@ class Queue:
         self.jobs: list[QueuedJob] = []
         self.waited_for: list[Sequence[str]] = []
         self.error: Exception | None = None
+        self.before: Callable[[], object] = list
 
     def submit(self, _script: Path, waits_for: Sequence[str]) -> str:
         if self.error is not None:
             raise self.error
+        self.before()
         self.waited_for.append(waits_for)
         self.jobs.append(QueuedJob(str(len(self.waited_for)), "PENDING"))
         return self.jobs[-1].job_id
+
+    def script(self, *_words: object) -> str:
+        return "#!/bin/sh\n"
 
     def cancel(self, job_ids: Sequence[str], _is_own: object) -> None:
         self.jobs = [job for job in self.jobs if job.job_id not in job_ids]
@@ -147,6 +152,20 @@ def test_a_job_that_starts_after_a_stop_does_nothing(place: Place, queue: Queue)
     with pytest.raises(RunDirectoryError, match="they were stopped by rose stop"):
         run_job(place, "1")
     assert place.files.read().starts == ()
+
+
+def test_what_is_submitted_is_the_script_of_the_run_and_not_what_is_in_its_place(place: Place, queue: Queue) -> None:
+    script = place.files.path / "job.sh"
+    script.write_text("rm -rf /")
+    extend(place)
+    assert script.read_text() == "#!/bin/sh\n"
+    assert len(queue.jobs) == 2
+
+
+def test_jobs_that_are_submitted_during_a_stop_are_cancelled(place: Place, queue: Queue) -> None:
+    queue.before = lambda: end(place.files, "stopped")  # it finds nothing in the queue
+    extend(place)
+    assert queue.jobs == []
 
 
 def test_jobs_without_progress_are_followed_three_times(place: Place, queue: Queue) -> None:

@@ -127,6 +127,13 @@ def test_a_submission_that_anyone_may_have_written_is_none(files: JobFiles, chan
     assert files.read().submission is None
 
 
+def test_a_submission_with_options_that_rose_itself_sets_is_none(files: JobFiles) -> None:
+    own = submission(files.path.parent)
+    for key, is_one in (("qos", True), ("array", False), ("job-name", False)):
+        files.submit(replace(own, request=replace(own.request, attributes=((key, "x"),))))
+        assert (files.read().submission is not None) is is_one
+
+
 def test_a_copy_of_a_run_has_none_of_its_jobs_and_a_run_that_was_moved_has_all(tmp_path: Path) -> None:
     files = JobFiles(tmp_path / "r/jobs")
     files.path.parent.mkdir()

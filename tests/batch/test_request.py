@@ -67,6 +67,18 @@ def test_what_a_line_of_a_script_must_not_contain_is_refused() -> None:
     assert messages(queue="a b") == ["queue 'a b' has characters that no batch system accepts in a name"]
 
 
+@pytest.mark.parametrize(
+    ("system", "name"),
+    [
+        *(("slurm", name) for name in ("job-name", "job-n", "array", "dep", "--output", "wrap", "wait", "uid")),
+        ("pbs", "N"), ("pbs_classic", "W"), ("lsf", "J"), ("lsf", "w"),
+    ],
+)  # fmt: skip
+def test_what_rose_sets_itself_is_refused(system: str, name: str) -> None:
+    text = f"{system.partition('_')[0]}.{name}=x"
+    assert messages(system, attributes=(text,)) == [f"rose itself sets '{name.lstrip('-')}' for the jobs of a run"]
+
+
 def test_what_psij_would_lose_is_refused() -> None:
     assert messages("pbs", gpus=2) == ["rose cannot request GPUs from PBS Pro"]
     assert messages("lsf", constraint="a") == ["--constraint is an option of Slurm"]

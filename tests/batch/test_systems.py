@@ -214,6 +214,7 @@ def test_a_job_inherits_what_belongs_to_the_site_and_not_what_belongs_to_a_job()
         "PBS_JOBID": "2",
         "PMIX_RANK": "3",
         "SBATCH_QOS": "b",
+        "SBATCH_ARRAY_INX": "1-3",
         "A": "",
     }
     assert job_environment(environment) == {"SLURM_CONF": "a", "SBATCH_QOS": "b", "A": ""}

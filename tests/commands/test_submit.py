@@ -342,6 +342,23 @@ def test_a_path_that_no_script_can_name_is_refused_before_a_run_is_created(login
     assert login.queued == []
 
 
+def test_nothing_is_submitted_for_a_run_that_others_can_change(login: Login) -> None:
+    """What the jobs of a run execute is in its directory."""
+    assert login("submit", "campaign.yaml", "--time", "10", "--run-dir", "r").code == 0
+    (login.rose.folder / "r/jobs").chmod(0o777)
+    words = ("run", "campaign.yaml", "--run-dir", "r", "--resume-if-begun", "--as-it-was")
+    called = login(*words, SLURM_JOB_ID="1", SLURM_JOB_NAME=login.job(1)["name"])
+    assert (called.code, "can be changed by everybody" in called.err) == (4, True)
+    assert login.queued == ["1", "2"]
+
+
+def test_a_run_that_is_damaged_does_not_keep_others_from_being_submitted(login: Login) -> None:
+    assert login("submit", "campaign.yaml", "--time", "10").code == 0
+    run = next(path for path in (login.rose.folder / "rose-runs").iterdir() if path.is_dir() and not path.is_symlink())
+    (run / "plan.json").write_text("garbage")
+    assert login("submit", "campaign.yaml", "--time", "10").code == 0
+
+
 def test_a_run_continues_with_the_request_of_before_unless_it_is_changed(login: Login) -> None:
     first = ["--time", "10", "--cores", "4", "--queue", "debug", "--attribute", "slurm.qos=a"]
     assert login("submit", "campaign.yaml", *first, "--run-dir", "r").code == 0
