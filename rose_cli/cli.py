@@ -174,6 +174,7 @@ def submit(
     learner: options.Learners = None,
     run_dir: options.RunDir = None,
     settings: options.Settings = None,
+    as_it_was: options.SubmitAsItWas = False,
     dry_run: options.DryRunOfSubmit = False,
     trust: options.TrustToSubmit = False,
     submit_format: options.TextOrJson = "text",
@@ -186,12 +187,13 @@ def submit(
     request = RequestOptions(
         time, nodes, cores, gpus, memory, queue, project, reservation, constraint, tuple(attribute or ())
     )
-    given = _settings(settings, engine, max_iter)
+    given = _settings(settings, engine, None)
     raise typer.Exit(
         command(
             file,
             SubmitOptions(
-                request, batch_system, given, learner or (), run_dir, job_name, jobs, core_hours, in_advance, dry_run,
+                request, batch_system, given, learner or (), max_iter, as_it_was, run_dir, job_name, jobs, core_hours,
+                in_advance, dry_run,
                 trust, submit_format,
             ),
         )

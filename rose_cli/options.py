@@ -255,6 +255,10 @@ InAdvance = Annotated[
         rich_help_panel=_MORE_JOBS,
     ),
 ]
+SubmitAsItWas = Annotated[
+    bool,
+    typer.Option("--as-it-was", help="Of RUN, ignore edits of the campaign file.", rich_help_panel=_CHANGE),
+]
 DryRunOfSubmit = Annotated[
     bool,
     typer.Option("--dry-run", "-n", help="Print the script of the jobs and submit nothing.", rich_help_panel=_TRY),

@@ -93,10 +93,13 @@ class Replan:
     news: tuple[str, ...] = ()
     what: str = ""
 
-    def lines(self, *, is_applied: bool) -> Iterator[str]:
-        """What to tell the user, if a session applies the changes or, since nothing continues, none does."""
+    def lines(self, *, is_applied: bool, words: str = "applied:") -> Iterator[str]:
+        """What to tell the user, if a session applies the changes or, since nothing continues, none does.
+
+        `words`: what happens to the changes, if no session has begun to apply them.
+        """
         if self.new is not None:
-            yield f"{self.what}; {'applied:' if is_applied else 'not applied, because no learner continues:'}"
+            yield f"{self.what}; {words if is_applied else 'not applied, because no learner continues:'}"
             yield from (f"  {line}" for line in shortened_list(self.new.lines))
         yield from self.news
 

@@ -39,11 +39,32 @@ SCRIPT = "job.sh"
 
 
 @dataclass(frozen=True)
+class Edits:
+    """What changes in the plan of a run: the campaign file, unless `as_it_was`; these settings; a new `max_iter`."""
+
+    settings: tuple[str, ...] = ()
+    max_iter: int | None = None
+    as_it_was: bool = False
+
+    @classmethod
+    def decode(cls, entries: Any) -> Edits | None:  # noqa: ANN401 - JSON that anyone may have written
+        """Raises TypeError, KeyError or ValueError for anything else."""
+        if entries is None:
+            return None
+        found = cls(tuple(entries["settings"]), entries["max_iter"], entries["as_it_was"] is True)
+        if not all(type(text) is str for text in found.settings):
+            raise ValueError(entries)
+        if found.max_iter is not None and not _are_numbers(found.max_iter):
+            raise ValueError(entries)
+        return found
+
+
+@dataclass(frozen=True)
 class Submission:
     """What the user requested. `name`: of every job, made by `job_name`. `first`: the number of its first job.
 
     `most_jobs` and `core_hours` are the bounds on its jobs together; `core_hours` None: no bound. `run`: the real path
-    of the run directory: a copy of it has the same file, but none of the jobs.
+    of the run directory: a copy of it has the same file, but none of the jobs. `edits`: what its first session applies.
     """
 
     system: str
@@ -54,6 +75,7 @@ class Submission:
     first: int = 1
     core_hours: float | None = None
     run: str = ""
+    edits: Edits | None = None
 
     def names(self, name: object) -> bool:
         """Whether a job with that name is one of this run's, submitted now or before under another name."""
@@ -275,7 +297,8 @@ def _submission(entries: dict[str, Any] | None) -> Submission | None:
         request = JobRequest.decode(entries["request"]) if entries else None
         if entries is None or request is None:
             return None
-        found = Submission(**{**entries, "request": request, "core_hours": core_hours(entries["core_hours"])})
+        edits, hours = Edits.decode(entries.get("edits")), core_hours(entries["core_hours"])
+        found = Submission(**{**entries, "request": request, "core_hours": hours, "edits": edits})
         is_own = (
             is_job_name(found.name)
             and str(found.run).startswith("/")

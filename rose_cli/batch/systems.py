@@ -164,6 +164,8 @@ class BatchSystem:
                 yield f"--gpus-per-node={request.gpus}"
             if request.memory_mb is not None:
                 yield f"--mem={request.memory_mb}M"
+            elif request.cores is None and not {"mem", "mem-per-cpu", "mem-per-gpu"} & dict(request.attributes).keys():
+                yield "--mem=0"  # whole nodes: with all of their memory
             if request.constraint is not None:
                 yield f"--constraint={_in_directive(request.constraint)}"
             output = "/dev/null" if _needs_redirection(self.name, logs) else f"{str(logs).replace('%', '%%')}/%j.out"

@@ -16,14 +16,15 @@ from rose_cli.view.console import notice
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rose_cli.batch.records import Submission
     from rose_cli.plan.model import Plan
 
 
 @contextmanager
-def in_job(run: Path) -> Iterator[bool]:
+def in_job(run: Path) -> Iterator[Submission | None]:
     """Submit the next jobs before the session, and cancel them after it if the run needs no more.
 
-    Whether the session has to retry what has failed: it is the first one since the user has submitted the run again.
+    The submission, if this is its first session: it retries what has failed, and applies the edits.
     Nothing happens where the process is not in a job of the run that `rose submit` has submitted.
     """
     directory = RunDirectory.at(run)
@@ -33,15 +34,15 @@ def in_job(run: Path) -> Iterator[bool]:
 
     place = place_of(directory, load_plan(directory.plan))
     with job_of_chain(place, steps_done, lambda: _ending(directory), notice):
-        yield _is_first(directory, place)
+        yield _newly_submitted(directory, place)
 
 
-def _is_first(directory: RunDirectory, place: Place) -> bool:
+def _newly_submitted(directory: RunDirectory, place: Place) -> Submission | None:
     jobs = place.files.read()
     if jobs.submission is None or own_job(jobs, os.environ) is None:
-        return False
+        return None
     session = read_run(directory, cached=True).state.session
-    return session is None or session.started < jobs.submission.time
+    return jobs.submission if session is None or session.started < jobs.submission.time else None
 
 
 def place_of(directory: RunDirectory, plan: Plan) -> Place:

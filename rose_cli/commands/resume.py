@@ -206,6 +206,22 @@ def preview(argument: str | None, options: ResumeOptions) -> ExitCode:
     return ExitCode.OK
 
 
+def announce(info: RunInfo, options: ResumeOptions) -> Plan | None:
+    """Tell what the first session of a job applies; the plan that the run then has, None if it does not continue."""
+    remember(partial(secrets_of_plan, info.plan))
+    where = RunLocation(info.directory, info.plan, info.state)
+    changed = altered(info.state, checksums(info.directory))
+    if changed and not options.trust:
+        raise _altered(info.directory, info.plan, changed)
+    where.refuse_what_is_missing()
+    intent = _intent(where, options, is_altered=bool(changed), words="the first job applies:")
+    for line in intent.news:
+        notice(line, folds=True)
+    if intent.left_out and not intent.continues:
+        raise _refusal(info.directory, intent.left_out)
+    return intent.plan if intent.continues else None
+
+
 def _preview(info: RunInfo, intent: _Intent) -> Iterator[str]:
     """What a resume does with each learner, and the commands that run next."""
     state = info.state
@@ -241,7 +257,7 @@ class _Intent:
     has_failed: bool
 
 
-def _intent(where: RunLocation, options: ResumeOptions, *, is_altered: bool) -> _Intent:
+def _intent(where: RunLocation, options: ResumeOptions, *, is_altered: bool, words: str = "applied:") -> _Intent:
     """A run whose plan.json or campaign.yaml was modified follows plan.json, if it is trusted."""
     directory, state = where.directory, where.state
     _chosen(state, options.learners, f" in the run '{short_path(directory.path)}'")
@@ -263,7 +279,7 @@ def _intent(where: RunLocation, options: ResumeOptions, *, is_altered: bool) -> 
     continues = len(left_out) < len(running) + len(added)
     news = [
         *where.lines(),
-        *found.lines(is_applied=continues),
+        *found.lines(is_applied=continues, words=words),
         *_file_lines(where, plan, files, options),
         *changed_workspace_lines(directory, state),
         *bound_changes(where.plan, state, kept, plan),

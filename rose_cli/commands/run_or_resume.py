@@ -18,6 +18,7 @@ from rose_cli.commands.run import checked_plan
 from rose_cli.find_runs import latest_of, name_of
 from rose_cli.new_run import begin, new_run_directory
 from rose_cli.plan.file import load_plan
+from rose_cli.plan.model import Lineage
 from rose_cli.run_info import require_trust
 from rose_cli.run_session import run_and_report
 from rose_cli.runs.directory import RUNS, RunDirectory, create_starting_place, forget_start
@@ -29,6 +30,7 @@ from rose_cli.view.console import notice
 from rose_cli.view.wording import short_path, some
 
 if TYPE_CHECKING:
+    from rose_cli.batch.records import Submission
     from rose_cli.commands.run import RunOptions
     from rose_cli.run_session import SessionSetup
     from rose_cli.util.errors import ExitCode
@@ -49,10 +51,10 @@ def run_or_resume(file: Path, options: RunOptions) -> ExitCode:
     """
     refuse_copies(task_environment())
     with ExitStack() as stack:
-        wanted, retries = options.run_directory, False
+        wanted, submitted = options.run_directory, None
         if wanted is not None and RunDirectory.at(wanted).jobs.is_dir():
             require_trust(RunDirectory.at(wanted), "resume", trust=False)  # before anything of it is submitted
-            retries = stack.enter_context(in_job(wanted))
+            submitted = stack.enter_context(in_job(wanted))
         directory = latest_of(file) if wanted is None else RunDirectory.at(wanted)
         if directory is None or not is_run(directory.path):
             started = _start(file, options, stack)
@@ -63,7 +65,18 @@ def run_or_resume(file: Path, options: RunOptions) -> ExitCode:
         else:
             _refuse_another(directory, file, options)
             stack.enter_context(_patiently_locked(directory.path))
-        return resume_locked(directory, replace(_resume_options(directory, options), retry_failed=retries))
+        return resume_locked(directory, _of_submission(_resume_options(directory, options), submitted))
+
+
+def _of_submission(options: ResumeOptions, submitted: Submission | None) -> ResumeOptions:
+    """The options of the first session of a submission: it applies what `rose submit RUN` has announced."""
+    if submitted is None:
+        return options
+    if submitted.edits is None:
+        return replace(options, retry_failed=True)
+    edits = submitted.edits
+    settings = recorded_settings(Lineage(edits.settings))
+    return replace(options, retry_failed=True, as_it_was=edits.as_it_was, settings=settings, max_iter=edits.max_iter)
 
 
 def preview_run_or_resume(file: Path, options: RunOptions) -> ExitCode | None:

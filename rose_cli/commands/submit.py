@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rose_cli.batch import chain
 from rose_cli.batch.queue import node_sizes, queued_jobs
-from rose_cli.batch.records import JobFiles, Submission, job_name
+from rose_cli.batch.records import Edits, JobFiles, Submission, job_name
 from rose_cli.batch.request import SYSTEMS, Defaults, RequestOptions, job_request
 from rose_cli.batch.systems import BatchSystem, find_system
 from rose_cli.campaign_file import (
@@ -27,10 +27,10 @@ from rose_cli.campaign_file import (
     task_environment,
 )
 from rose_cli.commands.in_job import place_of
+from rose_cli.commands.resume import ResumeOptions, announce
 from rose_cli.engine.base import Capacity, NodeCapacity
 from rose_cli.engine.slurm.allocation import capacity_of
 from rose_cli.find_runs import find_own_run, name_of
-from rose_cli.journal.state import can_resume
 from rose_cli.new_run import begin, new_run_directory
 from rose_cli.plan.file import load_plan
 from rose_cli.plan.model import Lineage
@@ -51,7 +51,7 @@ from rose_cli.util.errors import (
 )
 from rose_cli.util.files import OpenDirectory
 from rose_cli.util.json_output import iso_time, write_json
-from rose_cli.util.text import counted, listed
+from rose_cli.util.text import counted, listed, quoted
 from rose_cli.util.trees import remove_entry
 from rose_cli.view.console import notice, say
 from rose_cli.view.jobs import budget_words, job_line
@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from rose_cli.batch.records import JobsOfRun
     from rose_cli.batch.request import JobRequest
     from rose_cli.plan.model import Plan
+    from rose_cli.run_info import RunInfo
 
 MOST_JOBS = 10
 """The bound on the jobs of a submission, if the user sets none."""
@@ -79,6 +80,8 @@ class SubmitOptions:
     system: str = "auto"
     settings: Sequence[Setting] = ()
     learners: Sequence[str] = ()
+    max_iter: str | None = None
+    as_it_was: bool = False
     run_directory: Path | None = None
     job_name: str | None = None
     jobs: int | None = None
@@ -92,8 +95,15 @@ class SubmitOptions:
 def submit(argument: str, options: SubmitOptions) -> ExitCode:
     path = Path(argument)
     if path.is_file():
-        return _submit_campaign(path, options)
+        if options.as_it_was:
+            raise UsageError("--as-it-was is for runs that exist", "remove it")
+        given = [*options.settings, *filter(None, [_bound(options.max_iter)])]
+        return _submit_campaign(path, replace(options, settings=given))
     return _submit_run(argument, options)
+
+
+def _bound(text: str | None) -> Setting | None:
+    return None if text is None else Setting(("max_iter",), text, f"--max-iter {text}")
 
 
 # --- a new run -------------------------------------------------------------------------------------------------------
@@ -235,10 +245,9 @@ def _bound_problems(options: SubmitOptions, request: JobRequest | None) -> list[
 
 
 def _submit_run(argument: str, options: SubmitOptions) -> ExitCode:
-    """Continue a run in jobs: one that was interrupted, or whose jobs have used up their bound."""
-    if options.settings or options.learners or options.run_directory is not None:
-        hint = "change the campaign of a run with `rose resume`, or submit the campaign file for a new run"
-        raise UsageError("--set, --engine, --max-iter, --learner and --run-dir are for new runs", hint)
+    """Continue a run in jobs: one that was interrupted, that is extended, or whose jobs have used up their bound."""
+    if options.learners or options.run_directory is not None:
+        raise UsageError("--learner and --run-dir are for new runs", "submit the campaign file for a new run")
     directory = find_own_run(argument, "submit", trust=options.trust)
     info = read_run(directory)
     place, run = place_of(directory, info.plan), shlex.quote(short_path(directory.path))
@@ -248,23 +257,38 @@ def _submit_run(argument: str, options: SubmitOptions) -> ExitCode:
         raise RunDirectoryError(f"{name_of(directory)} is running", f"stop it with `rose stop {run}`")
     if info.damage is not None:
         raise info.damage
-    if not can_resume(info.state):
-        raise UsageError(f"{name_of(directory)} has finished", f"`rose resume {run}` says how it can be extended")
+    plan, edits = _edited(info, options)
     system = BatchSystem.load(find_system(old.system if old and options.system == "auto" else options.system))
     is_same = old is not None and old.system == system.name
-    defaults = replace(_defaults(info.plan), request=old.request if old is not None and is_same else None)
+    defaults = replace(_defaults(plan), request=old.request if old is not None and is_same else None)
     request, problems = job_request(options.request, defaults, system.name)
-    problems += _bound_problems(options, request) + (_misfits(info.plan, request) if request else [])
+    problems += _bound_problems(options, request) + (_misfits(plan, request) if request else [])
     if problems or request is None:
         raise CampaignError(problems, None)
-    if campaign_has_changed(directory, info.plan):
-        notice(f"the campaign file has changed: jobs keep the plan of the run; `rose resume {run}` applies changes")
     name = old.name.rpartition("-")[0] if old is not None else info.plan.campaign
-    submission = _submission(place, name, request, options, system)
+    submission = replace(_submission(place, name, request, options, system), edits=edits)
     if options.dry_run:
         sys.stdout.write(chain.script(system, submission, place))
         return ExitCode.OK
     return _report(directory, submission, _start(submission, place, options), options)
+
+
+def _edited(info: RunInfo, options: SubmitOptions) -> tuple[Plan, Edits | None]:
+    """The plan that the first job gives the run, and what it applies. Raises RoseError if nothing continues."""
+    run, most = shlex.quote(short_path(info.directory.path)), options.max_iter
+    if most is not None and not (most.isdecimal() and 0 < int(most) < 10**9):
+        raise UsageError(f"--max-iter takes a number from 1, not {quoted(most)}")
+    if options.as_it_was and options.settings:
+        raise UsageError("--as-it-was cannot be combined with --set and --engine", "remove one of them")
+    count = None if most is None else int(most)
+    wanted = ResumeOptions(max_iter=count, settings=options.settings, as_it_was=options.as_it_was, trust=options.trust)
+    plan = announce(info, wanted)
+    if plan is None:
+        raise UsageError(f"{name_of(info.directory)} has finished", f"extend it: rose submit {run} --max-iter N")
+    has_edits = options.settings or count is not None or campaign_has_changed(info.directory, info.plan)
+    if (options.as_it_was and count is None) or not has_edits:
+        return plan, None
+    return plan, Edits(tuple(setting.source for setting in options.settings), count, options.as_it_was)
 
 
 def _submission(

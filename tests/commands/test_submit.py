@@ -444,3 +444,74 @@ def test_the_next_job_inherits_nothing_that_describes_the_one_that_submits_it(lo
     inherited = login.job(1)["environment"].splitlines()
     assert "MY_OWN" in inherited
     assert [name for name in inherited if name.startswith(("SLURM", "PMI"))] == []
+
+
+_JOB = ("run", "campaign.yaml", "--run-dir", "r", "--resume-if-begun", "--as-it-was")
+
+
+def _ended(login: Login, number: int) -> None:
+    for path in login.queue.glob("*.json"):
+        if int(path.stem) >= number:
+            path.unlink()
+
+
+def test_the_first_job_applies_edits_of_the_file_and_settings_and_the_next_ones_keep_that_plan(login: Login) -> None:
+    assert login("submit", "campaign.yaml", "--time", "10", "--run-dir", "r").code == 0
+    assert login("stop", "r").code == 0
+    login.rose.write(CAMPAIGN.replace("echo sim", "echo other"))
+    called = login("submit", "r", "--set", "max_iter=1")
+    assert called.code == 0
+    assert "'campaign.yaml' has changed since this run was started; the first job applies:" in called.err
+    assert "echo sim → echo other" in called.err
+    assert "max_iter: 2 → 1" in called.err
+    called = login(*_JOB, SLURM_JOB_ID="3")
+    assert called.code == 0
+    assert {each["iterations_done"] for each in login.rose.status("r")["learners"]} == {1}
+    assert login("logs", "r", "a").out.count("other") == 1
+
+
+def test_edits_that_falsify_finished_steps_are_refused_before_a_job_waits(login: Login) -> None:
+    login.rose.write("{max_iter: 1, tasks: {s: {executable: echo}}, learners: [{name: a}]}")
+    assert login("submit", "campaign.yaml", "--time", "10", "--run-dir", "r").code == 0
+    assert login(*_JOB, SLURM_JOB_ID="1").code == 0
+    _ended(login, 1)
+    called = login("submit", "r")
+    assert (called.code, called.err.splitlines()[-2:]) == (
+        2,
+        ["error: 'r' has finished", "help: extend it: rose submit r --max-iter N"],
+    )
+    called = login("submit", "r", "--set", "tasks.s.executable=ls")
+    assert called.code == 2
+    assert "nothing was applied" in called.err
+    assert login.queued == []
+
+
+def test_a_finished_run_is_extended_in_jobs(login: Login) -> None:
+    assert login("submit", "campaign.yaml", "--time", "10", "--run-dir", "r").code == 0
+    assert login(*_JOB, SLURM_JOB_ID="1").code == 0
+    _ended(login, 1)
+    assert login("submit", "r", "--max-iter", "x").code == 2
+    assert login("submit", "r", "--max-iter", "2").code == 2
+    assert login("submit", "r", "--max-iter", "3").code == 0
+    for _ in range(2):  # it is applied once
+        assert login(*_JOB, SLURM_JOB_ID=login.queued[0]).code == 0
+    assert {each["iterations_done"] for each in login.rose.status("r")["learners"]} == {3}
+
+
+def test_a_run_can_keep_its_plan(login: Login) -> None:
+    assert login("submit", "campaign.yaml", "--time", "10", "--run-dir", "r").code == 0
+    assert login("stop", "r").code == 0
+    login.rose.write(CAMPAIGN.replace("max_iter: 2", "max_iter: 1"))
+    called = login("submit", "r", "--as-it-was")
+    assert called.code == 0
+    assert "the run keeps its own plan" in called.err
+    assert login(*_JOB, SLURM_JOB_ID="3").code == 0
+    assert {each["iterations_done"] for each in login.rose.status("r")["learners"]} == {2}
+
+
+def test_whole_nodes_come_with_all_of_their_memory(login: Login) -> None:
+    words = ["submit", "campaign.yaml", "--time", "9", "-n"]
+    assert "#SBATCH --mem=0\n" in login(*words).out
+    assert "--mem=0" not in login(*words, "--cores", "4").out
+    assert "--mem=0" not in login(*words, "--memory", "1G").out
+    assert "--mem=0" not in login(*words, "--attribute", "slurm.mem-per-cpu=1G").out
