@@ -65,20 +65,22 @@ def capacity_warnings(plan: Plan, environment: Mapping[str, str], capacity: Capa
     return [warning for warning in found if warning is not None]
 
 
-def require_job(plan: Plan, environment: Mapping[str, str]) -> Capacity:
-    """What the Slurm job around rose has. Raises EngineError if there is none."""
+def require_job(plan: Plan, environment: Mapping[str, str], run: str | None = None) -> Capacity:
+    """What the Slurm job around rose has. Raises EngineError if there is none. `run`: the one to resume, for a hint."""
     from rose_cli.engine.slurm.allocation import allocated
     from rose_cli.engine.slurm_variables import current_job
 
     found = allocated(environment)
     if found is not None:
         return found
-    job, file = current_job(environment), shlex.quote(plan.campaign_file)
+    job = current_job(environment)
     why = "rose is not in one" if job is None else f"job {job.job_id} has ended, or Slurm does not answer"
     message = f"the slurm engine runs tasks in a Slurm job, and {why}"
+    what = shlex.quote(run or plan.campaign_file)
+    command, local = ("run", "--engine local") if run is None else ("resume", "--set engine=local")
     hint = (
-        f"submit it with `rose submit {file}`, put `exec rose run …` into a script for sbatch, or start a shell "
-        "with salloc; `--engine local` runs tasks on this machine"
+        f"submit it with `rose submit {what}`, put `exec rose {command} …` into a script for sbatch, or start a shell "
+        f"with salloc; `{local}` runs tasks on this machine"
     )
     raise EngineError(message, hint)
 

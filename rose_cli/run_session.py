@@ -83,7 +83,7 @@ class SessionSetup:
     `recorded` are records that are in the journal already and have not been shown; `opening` are events that the
     session begins with. `files` are fingerprints of the files that the plan names, if they have changed. `left_out`
     are learners that cannot continue in their present state. `checksums` are those of files that the journal does not
-    know yet; `rewrite` writes such a file once the journal does.
+    know yet; `rewrite` writes such a file once the journal does. `repeats`: the same command line continues the run.
     """
 
     directory: RunDirectory
@@ -98,13 +98,14 @@ class SessionSetup:
     left_out: Collection[str] = ()
     checksums: Mapping[str, str] = field(default_factory=dict)
     rewrite: Callable[[], None] | None = None
+    repeats: bool = False
 
 
 def run_and_report(setup: SessionSetup, *, require_criterion: bool) -> ExitCode:
     """Run the session, close the journal and print a summary."""
     with setup.journal:
         result = run_session(setup)
-    print_summary(setup.output, setup.plan, setup.state, setup.directory, result)
+    print_summary(setup.output, setup.plan, setup.state, setup.directory, result, repeats=setup.repeats)
     code = reported_exit_code(setup.plan, setup.state, result, require_criterion=require_criterion)
     for name, error in list(result.broken.items())[:MOST_SHOWN]:
         complain(f"learner '{name}' cannot continue: {error.message}", error.hint)

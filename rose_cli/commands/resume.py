@@ -13,7 +13,7 @@ from rose_cli.allocation import refuse_copies
 from rose_cli.campaign_file import task_environment
 from rose_cli.engine.pilot.records import forget_pilots, wait_for_pilots
 from rose_cli.engine.termination import RecordedProcesses, terminate_leftovers
-from rose_cli.engines import unique_run_id
+from rose_cli.engines import require_job, unique_run_id
 from rose_cli.find_runs import find_interrupted_run, find_own_run, next_options, stop_reasons
 from rose_cli.integrity import altered, altered_lines, refusal
 from rose_cli.journal import events as e
@@ -85,6 +85,8 @@ class ResumeOptions:
     as_it_was: bool = False
     retry_failed: bool = True
     """False: a learner or a run that has failed stays so, unless an edit is applied. So a chain of jobs ends."""
+    repeats: bool = False
+    """Whether the same command line continues the run."""
 
 
 def resume(argument: str | None, options: ResumeOptions) -> ExitCode:
@@ -123,7 +125,9 @@ def _resume(
     where: RunLocation, journal: JournalFile, options: ResumeOptions, intent: _Intent, sums: Mapping[str, str]
 ) -> ExitCode:
     directory, state = where.directory, where.state
-    plan = intent.plan
+    plan, environment = intent.plan, task_environment()
+    if intent.continues and plan.engine.slurm is not None:  # before anything is changed, or said to be
+        require_job(plan, environment, short_path(directory.path))
     for line in intent.news:
         notice(line, folds=True)
     if intent.has_failed or (not intent.continues and not intent.left_out):
@@ -139,12 +143,11 @@ def _resume(
             notice(f"the remains of the workspace of '{name}' are in '{aside}'")
     for name, what in intent.left_out.items():
         notice(f"learner '{name}' is not resumed: {what}")
-    environment = task_environment()
     state.expect(expected_of(plan))
     known, rewrite = _checksums(where, sums, intent.change)
     setup = SessionSetup(
         directory, plan, journal, state, intent.opening, (), environment, options.output, intent.files, intent.left_out,
-        unknown_checksums(state, known), rewrite,
+        unknown_checksums(state, known), rewrite, options.repeats,
     )  # fmt: skip
     code = run_and_report(setup, require_criterion=options.require_criterion)
     if intent.left_out:

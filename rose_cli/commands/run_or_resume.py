@@ -61,7 +61,7 @@ def run_or_resume(file: Path, options: RunOptions) -> ExitCode:
             if isinstance(started, RunDirectory):
                 directory = started
             else:
-                return run_and_report(started, require_criterion=options.require_criterion)
+                return run_and_report(replace(started, repeats=True), require_criterion=options.require_criterion)
         else:
             _refuse_another(directory, file, options)
             stack.enter_context(_patiently_locked(directory.path))
@@ -140,6 +140,7 @@ def _resume_options(directory: RunDirectory, options: RunOptions) -> ResumeOptio
         settings=settings,
         as_it_was=options.as_it_was,
         retry_failed=False,
+        repeats=True,
     )
 
 
@@ -168,4 +169,4 @@ def _lock_or_refusal(path: Path) -> RunLock | RunLockedError:
 def _array_hint() -> str | None:
     """In a job array, whose tasks seem to share a run."""
     name = next((each for each in _ARRAY_VARIABLES if os.environ.get(each, "undefined") != "undefined"), None)
-    return f"give each task of a job array its own run: `--run-dir run-${name}`" if name else None
+    return f"give each task of a job array its own run: `--run-dir rose-runs/task-${name}`" if name else None

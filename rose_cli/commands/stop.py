@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rose_cli.find_runs import MOST_SHOWN, find_own_run, name_of
 from rose_cli.run_info import RunInfo, read_run
 from rose_cli.runs.listing import running_runs
+from rose_cli.runs.lock import read_owner
 from rose_cli.runs.stop_requests import StopRequest, send_request, withdraw_request
 from rose_cli.util.errors import ExitCode, RunDirectoryError, check_known
 from rose_cli.util.ownership import restrict_umask
@@ -20,6 +21,8 @@ from rose_cli.view.wording import short_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from rose_cli.runs.lock_owner import LockOwner
 
 POLL_SECONDS = 0.2
 PATIENCE_SECONDS = 60.0
@@ -44,6 +47,7 @@ def stop(argument: str | None, learner: str | None, *, trust: bool) -> ExitCode:
     except OSError as error:
         message = f"cannot write a request to '{info.directory.requests}': {error.strerror}"
         raise RunDirectoryError(message) from error
+    owner = read_owner(info.directory.path)
     try:
         if learner is None:
             is_done = _report(info, "the run", lambda: not read_run(info.directory).alive)
@@ -55,7 +59,14 @@ def stop(argument: str | None, learner: str | None, *, trust: bool) -> ExitCode:
         raise
     if is_done:
         withdraw_request(path)
+    _mention_jobs(info, owner, learner)
     return ExitCode.OK
+
+
+def _mention_jobs(info: RunInfo, owner: LockOwner | None, learner: str | None) -> None:
+    """A session in a job may be followed by others, which nobody but the user knows if rose did not submit them."""
+    if learner is None and owner is not None and owner.job_id and not info.directory.jobs.is_dir():
+        notice("a job with the same script that is queued, or is requeued, continues it: cancel that job as well")
 
 
 def _without_jobs(info: RunInfo) -> RunInfo | None:

@@ -196,8 +196,12 @@ def _hint(path: Path, owner: LockOwner) -> str:
         return f"it is alive: wait for it, or stop it with `rose stop {run}`"
     alive = is_alive(owner)
     if alive is None:
-        words = answer_about(owner).words
-        doubt = f"{words}, so " if words else ""
+        answer = answer_about(owner)
+        if answer.is_running:
+            copy = f"; or {_STEAL_COPY}" if may_be_copied(owner, path) else ""
+            way = f"wait for it, stop it with `rose stop {run}`, or end the job with `scancel {owner.job_id}`"
+            return f"{answer.words}: {way}{copy}"
+        doubt = f"{answer.words}, so " if answer.words else ""
         way = f"{doubt}host '{host_name()}' cannot know whether it is alive: `rose stop {run}` stops it"
         return f"{way}; or {_STEAL_COPY if may_be_copied(owner, path) else _STEAL}"
     if alive:

@@ -68,7 +68,7 @@ class LockOwner:
     node: str | None = None
 
     def __str__(self) -> str:
-        since = datetime.fromtimestamp(self.time).astimezone().isoformat(sep=" ", timespec="seconds")
+        since = datetime.fromtimestamp(self.time).isoformat(sep=" ", timespec="seconds")  # noqa: DTZ006 - local time
         job = f", job {self.job_id}" if self.job_id else ""
         return f"process {self.pid} on host '{self.host}' (user '{self.user}'{job}) since {since}"
 
@@ -178,12 +178,13 @@ class JobAnswer(NamedTuple):
     """What a batch system says of the job that an owner ran in.
 
     `has_ended`: it leaves no doubt that the processes of the job, as it was then, have ended. `words` give the reason,
-    or why that is not certain; empty without a job. `is_known`: there was an answer.
+    or why that is not certain; empty without a job. `is_known`: there was an answer. `is_running`: the job runs.
     """
 
     has_ended: bool
     words: str = ""
     is_known: bool = True
+    is_running: bool = False
 
 
 _ANSWER_SECONDS = 5.0
@@ -285,7 +286,7 @@ def _judged(owner: LockOwner, job_id: str, report: JobReport) -> JobAnswer:
         return JobAnswer(True, f"Slurm says that job {job_id} is waiting to be restarted ({state})")
     if state in _RESTARTED and owner.restarts is not None and report.restarts > owner.restarts:
         return JobAnswer(True, f"Slurm says that job {job_id} was restarted since")
-    return JobAnswer(False, f"Slurm says that job {job_id} is {state}")
+    return JobAnswer(False, f"Slurm says that job {job_id} is {state}", is_running=state in _RESTARTED)
 
 
 GONE = "GONE"

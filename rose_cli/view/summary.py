@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from functools import cached_property
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.text import Text
 
+from rose_cli.engine.batch import in_batch_job
 from rose_cli.journal.state import can_resume
 from rose_cli.plan.secrets import secrets_of_plan
 from rose_cli.plan.settings import changed_settings, is_seed, titles, values_at
@@ -56,17 +58,22 @@ def print_summary(
     result: SessionResult,
     stream: TextIO | None = None,
     again: str | None = None,
+    *,
+    repeats: bool = False,
 ) -> None:
     """Print the end of a session in the form of the requested output.
 
     A live screen has left its last table on the terminal; JSON has standard output to itself; quiet shows only
-    failures. `again`: the command that starts over, if the run cannot be resumed.
+    failures. `again`: the command that starts over, if the run cannot be resumed. `repeats`: the same command line
+    continues it.
     """
     stream = stream or sys.stdout
     mode = resolved(output, stream)
     console = open_console(sys.stderr if mode == "json" else stream)
     jobs = _following_jobs(state, directory)
-    end = RunEnd(plan, state, directory, message=result.message, again=again, jobs=jobs, is_followed=bool(jobs))
+    end = RunEnd(
+        plan, state, directory, message=result.message, again=again, jobs=jobs, is_followed=bool(jobs), repeats=repeats
+    )
     if mode == "quiet":
         if end.found or result.reason != "finished":
             console.print(Group(*end.lines(page_of(console), brief=True)))
@@ -96,7 +103,8 @@ class RunEnd:
     """What is shown of a run below its table: what failed, how the run stands, and what to do next.
 
     `again`: the command that starts over, for a run that cannot be resumed; empty if nothing can be done. `jobs`: lines
-    about the jobs of a batch system that continue it, and `is_followed` whether one of them does.
+    about the jobs of a batch system that continue it, and `is_followed` whether one of them does. `repeats`: the
+    command line of the session continues the run.
     """
 
     plan: Plan
@@ -108,6 +116,7 @@ class RunEnd:
     again: str | None = None
     jobs: Sequence[str] = ()
     is_followed: bool = False
+    repeats: bool = False
 
     @cached_property
     def outcome(self) -> Outcome:
@@ -148,7 +157,7 @@ class RunEnd:
         run, file = shlex.quote(short_path(self.directory.path)), short_path(Path(self.plan.campaign_file))
         if not can_resume(self.state):
             if self.again is None and (option := self._more()) is not None:
-                yield labelled("extend", safe(f"rose resume {run} {option}"))
+                yield labelled("extend", safe(f"rose resume {run} {option}{self._place}"))
             return
         kinds = {remedy(error) for error in self.found}
         if Remedy.EDIT in kinds:
@@ -158,10 +167,19 @@ class RunEnd:
         label = "retry" if kinds == {Remedy.RETRY} else "resume"
         if self.again is not None:
             yield labelled("retry", safe(self.again))
+        elif self.repeats and self._place and not kinds:
+            yield labelled(label, "submit the script of this job again")
         else:
-            yield labelled(label, safe(f"rose resume {run}"))
+            yield labelled(label, safe(f"rose resume {run}{self._place}"))
             if Remedy.EDIT in kinds:
                 yield from self._rerun(run)
+
+    @property
+    def _place(self) -> str:
+        """Where a command that runs tasks belongs: not on a login node, where the output of a job is read."""
+        if in_batch_job(os.environ):
+            return "" if os.isatty(0) else "  # in the next job"
+        return "  # in a job" if self.plan.engine.slurm is not None else ""
 
     def _rerun(self, run: str) -> Iterator[Text]:
         """The command that also reruns the tasks that had finished, if they did not give the criterion what it reads.

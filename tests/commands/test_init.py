@@ -270,10 +270,10 @@ def test_the_job_starts_a_run_and_then_resumes_it(rose: Rose) -> None:
     environment = {**rose.environment, "PATH": f"{rose.folder}:{os.environ['PATH']}"}
     for _ in range(2):
         subprocess.run(["/bin/sh", "job.sh"], cwd=rose.folder, check=True, env=environment, capture_output=True)
-    assert [event["event"] for event in rose.events("run")].count("session_started") == 1
-    assert rose("resume", "run", "--max-iter", "2").code == 0
+    assert [event["event"] for event in rose.events("rose-runs/main")].count("session_started") == 1
+    assert rose("resume", "main", "--max-iter", "2").code == 0
     subprocess.run(["/bin/sh", "job.sh"], cwd=rose.folder, check=True, env=environment, capture_output=True)
-    assert {learner["iterations_done"] for learner in rose.learners("run").values()} == {2}
+    assert {learner["iterations_done"] for learner in rose.learners("main").values()} == {2}
 
 
 @pytest.mark.parametrize("awk", ["mawk", "gawk", "original-awk"])

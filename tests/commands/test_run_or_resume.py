@@ -269,7 +269,10 @@ def test_a_session_that_lives_on_is_named_with_exit_code_4(
     assert caught.value.exit_code == 4
     assert f"is locked by process {os.getpid()}" in caught.value.message
     assert caught.value.message.endswith("and was not released within 2 minutes")
-    assert caught.value.hints[-1] == "give each task of a job array its own run: `--run-dir run-$SLURM_ARRAY_TASK_ID`"
+    assert (
+        caught.value.hints[-1]
+        == "give each task of a job array its own run: `--run-dir rose-runs/task-$SLURM_ARRAY_TASK_ID`"
+    )
     assert capsys.readouterr().err.count("waiting up to") == 1
 
 
@@ -300,3 +303,12 @@ def test_errors_in_the_file_create_nothing(rose: Rose) -> None:
     rose.write("tasks: 3")
     assert rose(*LINE).code == 2
     assert sorted(path.name for path in rose.folder.iterdir()) == ["campaign.yaml"]
+
+
+def test_in_a_job_its_last_line_is_to_submit_the_script_again(rose: Rose) -> None:
+    rose.write(COUNTING.replace("max_iter: 3", "max_iter: 1000"))
+    for _ in ("the first job", "the next one"):
+        process = rose.start(*LINE, PBS_JOBID="7.server")
+        wait_until(lambda: (rose.folder / "r/lock").exists() and rose.status("r")["status"] == "running")
+        process.send_signal(signal.SIGTERM)
+        assert ended(process)[1].splitlines()[-1] == "  resume   submit the script of this job again"

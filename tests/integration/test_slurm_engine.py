@@ -32,10 +32,12 @@ def test_a_resume_without_a_job_changes_nothing(rose: Rose) -> None:
     before = (rose.folder / "r" / "journal.jsonl").read_bytes()
     resumed = rose("resume", "r")
     assert resumed.code == 5
-    assert resumed.err.endswith("\n")
-    assert OUTSIDE in resumed.err
+    assert resumed.err.startswith(OUTSIDE), "nothing was applied, so nothing is said to be"
+    for way in ("`rose submit r`", "`exec rose resume …`", "`--set engine=local`"):
+        assert way in resumed.err
     assert (rose.folder / "r" / "journal.jsonl").read_bytes() == before
     assert (rose.folder / "r" / "plan.json").read_bytes() == plan
+    assert rose("resume", "r", "--set", "engine=local").code == 0
 
 
 def test_a_job_that_has_ended_is_named(rose: Rose) -> None:

@@ -277,6 +277,15 @@ def test_the_lock_of_a_job_that_may_live_is_kept_and_slurm_s_answer_shown(
     assert path.read_bytes() == text
 
 
+def test_a_lock_of_a_job_that_runs_is_not_to_be_stolen(answer: Callable[..., Path], tmp_path: Path) -> None:
+    answer(job_line("RUNNING", 1))
+    (tmp_path / "lock").write_bytes(owner(folder=None).encode())
+    with pytest.raises(RunLockedError, match=r" since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d$") as caught:
+        RunLock.acquire(tmp_path)
+    ways = f"wait for it, stop it with `rose stop {tmp_path}`, or end the job with `scancel 15`"
+    assert caught.value.hint == f"Slurm says that job 15 is RUNNING: {ways}"
+
+
 def test_whoever_believes_slurm_gives_the_owner_time_to_notice(
     answer: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

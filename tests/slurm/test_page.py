@@ -24,6 +24,8 @@ PAGE = "docs/from-laptop-to-cluster.md"
 
 SIZE = ("--time=10",)
 
+RUN = "rose-runs/main"
+
 CAMPAIGN = """\
     engine: {grace: 1}
     max_iter: 3
@@ -44,18 +46,18 @@ def submit(slurm: Cluster, rose: Rose, script: str, *options: str, **variables: 
     return slurm.sbatch(script, *SIZE, *options, folder=rose.folder, **{**variables, "PATH": path})
 
 
-def done(rose: Rose, run: str = "run") -> list[list[str]]:
+def done(rose: Rose, run: str = RUN) -> list[list[str]]:
     """What each learner has written: iteration, seed and node of every task."""
     paths = sorted(rose.folder.glob(f"{run}/learners/*/workspace/done"))
     return [path.read_text().split() for path in paths]
 
 
 def finished(rose: Rose, count: int) -> bool:
-    journal = rose.folder / "run/journal.jsonl"
+    journal = rose.folder / f"{RUN}/journal.jsonl"
     return journal.exists() and journal.read_text().count('"iteration_finished"') >= count
 
 
-def assert_once(rose: Rose, run: str = "run") -> None:
+def assert_once(rose: Rose, run: str = RUN) -> None:
     assert [[entry.split(".")[0] for entry in entries] for entries in done(rose, run)] == [["0", "1", "2"]] * 4
 
 
@@ -74,8 +76,8 @@ def test_one_node(slurm: Cluster, rose: Rose) -> None:
     third = submit(slurm, rose, script)
     assert slurm.wait(third) == Ended("COMPLETED", 0)
     assert "has ended already" in slurm.output(third)
-    assert rose.status("run")["status"] == "done"
-    assert len([event for event in rose.events("run") if event["event"] == "session_started"]) == 3
+    assert rose.status("main")["status"] == "done"
+    assert len([event for event in rose.events(RUN) if event["event"] == "session_started"]) == 3
     assert_once(rose)
 
 
@@ -111,7 +113,7 @@ def test_mpi_and_gpus(slurm: Cluster, rose: Rose) -> None:
     rose.write("", "active.py")
     job = submit(slurm, rose, script_with("--nodes=2"), "--gres=gpu:2")
     assert slurm.wait(job) == Ended("COMPLETED", 0), slurm.output(job)
-    (workspace,) = rose.folder.glob("run/learners/*/workspace")
+    (workspace,) = rose.folder.glob(f"{RUN}/learners/*/workspace")
     ranks = sorted(path.read_text() for path in workspace.glob("solver.*"))
     assert ranks == ["n1 <> pmi2\n"] * 2 + ["n2 <> pmi2\n"] * 2
     assert re.fullmatch(r"n[12] <\d> pmi2\n", (workspace / "trained").read_text())
@@ -126,12 +128,12 @@ def test_what_to_read(slurm: Cluster, rose: Rose) -> None:
     job = submit(slurm, rose, script_with("--nodes=2"))
     slurm.until(lambda: re.search(r"Resources|Priority", slurm.run("squeue", "--job", job, "--start")))
     slurm.run("scancel", hog)
-    slurm.until(lambda: len(list(rose.folder.glob("run/learners/*/workspace/done"))) == 4)
+    slurm.until(lambda: len(list(rose.folder.glob(f"{RUN}/learners/*/workspace/done"))) == 4)
     assert re.search(rf"Slurm job {job}\b.* until 2", slurm.output(job))
     slurm.until(lambda: len(re.findall(rf"{job}\.\d+ ", slurm.run("squeue", "--steps", "--job", job))) == 4)
-    assert "learner-0" in rose("status", "run").out
-    assert "working" in rose("logs", "run", "learner-0").out
-    assert (rose.folder / "run/engine/srun-1.log").exists()
+    assert "learner-0" in rose("status", "main").out
+    assert "working" in rose("logs", "main", "learner-0").out
+    assert (rose.folder / f"{RUN}/engine/srun-1.log").exists()
     slurm.run("scancel", job)
     assert slurm.wait(job) == Ended("CANCELLED", 143), slurm.output(job)
 

@@ -198,7 +198,7 @@ def test_a_pilot_in_the_queue_is_named_and_goes_with_rose(slurm: Cluster, campai
 def test_a_pilot_in_the_two_nodes_of_a_job_of_the_user(slurm: Cluster, campaign: Callable[..., Rose]) -> None:
     """The first job is cancelled, and ends in order; the second one resumes the run, and uses both nodes."""
     rose = campaign("access_schema: interactive")
-    script = script_with("--nodes=1").replace("--run-dir run", "--run-dir r")
+    script = script_with("--nodes=1").replace("--run-dir rose-runs/main", "--run-dir r")
     nodes = "--nodes=2", "--gres=gpu:2"
     variables = environment(slurm, rose)
     first = submit(slurm, rose, script, *nodes, **variables)

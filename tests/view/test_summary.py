@@ -177,3 +177,30 @@ def test_quiet_says_nothing_where_all_went_well(tmp_path: Path, capsys: pytest.C
     print_summary("quiet", scenario.plan, scenario.state, RunDirectory(tmp_path), over(scenario))
     captured = capsys.readouterr()
     assert captured.out + captured.err == ""
+
+
+@pytest.mark.parametrize(
+    ("job", "repeats", "advice"),
+    [
+        ({}, False, "rose resume r"),
+        ({"SLURM_JOB_ID": "7"}, False, "rose resume r  # in the next job"),
+        ({"PBS_JOBID": "7"}, True, "submit the script of this job again"),
+        ({}, True, "rose resume r"),
+    ],
+)
+def test_in_a_job_the_advice_is_for_the_next_job(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    job: dict[str, str],
+    repeats: bool,
+    advice: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("os.isatty", lambda _: False)
+    for name, value in job.items():
+        monkeypatch.setenv(name, value)
+    scenario = Scenario.begin(make_plan(("a", "b")))
+    ending = over(scenario, "terminated")
+    print_summary("plain", scenario.plan, scenario.state, RunDirectory(tmp_path / "r"), ending, repeats=repeats)
+    assert capsys.readouterr().out.splitlines()[-1] == f"  resume   {advice}"

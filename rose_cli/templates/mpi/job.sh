@@ -9,4 +9,4 @@
 # The last line starts the run, resumes it, or says how it ended. Keep `exec`: rose must hear the signals of the job.
 # `--as-it-was`: a job that continues the run ignores what you edit in campaign.yaml in the meantime.
 # module load openmpi
-exec rose run campaign.yaml --run-dir run --resume-if-begun --as-it-was
+exec rose run campaign.yaml --run-dir rose-runs/main --resume-if-begun --as-it-was
