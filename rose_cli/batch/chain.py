@@ -259,6 +259,6 @@ def end(files: JobFiles, reason: str, here: str | None = None) -> list[str]:
 ENDED_WORDS = {
     "finished": "the run has finished",
     "failed": "the run has failed",
-    "stopped": "they were stopped by rose stop",
+    "stopped": "they were stopped by `rose stop`",
     "fruitless": f"{MOST_FRUITLESS} jobs in a row finished no step",
 }

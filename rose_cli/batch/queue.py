@@ -92,21 +92,28 @@ def _asked_by_psij(submission: Submission, job_ids: Sequence[str]) -> list[Queue
 
 
 @dataclass(frozen=True)
-class NodeSize:
-    """What nodes of a queue have: CPUs and megabytes of memory."""
+class Queue:
+    """What a job in a queue can get: `nodes` of them, and on the largest CPUs and megabytes (None: unknown)."""
 
+    name: str
+    nodes: int
     cores: int
-    memory_mb: int
+    memory_mb: int | None
 
 
-def node_sizes(queue: str | None) -> list[NodeSize]:
-    """The kinds of nodes in a queue of Slurm, by default in its default one; nothing if Slurm cannot be asked."""
+def queue_size(queue: str | None) -> Queue | None:
+    """A queue of Slurm, by default its default one; None if Slurm does not tell. Of several, the largest values."""
+    queue = queue or os.environ.get("SBATCH_PARTITION")
     where = [f"--partition={queue}"] if queue else []
-    answer = run_slurm(["sinfo", "--noheader", "--exact", *where, "--format=%P|%c|%m"])
-    found = []
+    answer = run_slurm(["sinfo", "--noheader", "--exact", *where, "--format=%P|%D|%c|%m"])
+    kinds: dict[str, list[tuple[int, int, int]]] = {}
     for line in answer.out.splitlines() if answer is not None and answer.succeeded else ():
-        name, _, numbers = line.strip().partition("|")
-        cores, _, memory = numbers.partition("|")
-        if cores.isdecimal() and memory.isdecimal() and (queue or name.endswith("*")):
-            found.append(NodeSize(int(cores), int(memory)))
-    return found
+        name, *counts = line.strip().split("|")
+        if len(counts) == 3 and all(map(str.isdecimal, counts)) and (queue or name.endswith("*")):
+            nodes, cores, memory = map(int, counts)
+            kinds.setdefault(name, []).append((nodes, cores, memory))
+    if not kinds:
+        return None
+    largest = [max(column) for column in zip(*(each for found in kinds.values() for each in found), strict=True)]
+    nodes = max(sum(each[0] for each in found) for found in kinds.values())
+    return Queue(queue or next(iter(kinds)).rstrip("*"), nodes, largest[1], largest[2] if largest[2] > 1 else None)

@@ -24,7 +24,7 @@ from rose_cli.view.outcome import outcome_of
 from rose_cli.view.status import print_legend, print_status, watch_status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rose_cli.journal.events import AttemptFailed
     from rose_cli.journal.iterations import IterationState
@@ -91,28 +91,33 @@ def watch(argument: str | None) -> ExitCode:
     """Redraw the table until the run ends."""
     directory = find_run(argument)
     notice_ownership(directory.doubt)
-    is_awaited = partial(_is_awaited, directory, _Queued()) if directory.jobs.is_dir() else bool
     watch_status(
-        lambda: _look(read_run(directory, cached=True)), directory, own=directory.doubt is None, is_awaited=is_awaited
+        lambda: _look(read_run(directory, cached=True)),
+        directory,
+        own=directory.doubt is None,
+        jobs=partial(_watched_jobs, directory, _Queued()),
     )
     return ExitCode.OK
 
 
 class _Queued:
-    """Whether jobs of a run are queued, as the batch system has said last."""
+    """What the batch system has said last of the jobs of a run: lines about them, and whether any are queued."""
 
+    lines: tuple[str, ...] = ()
     answer, expires = False, 0.0
 
 
-def _is_awaited(directory: RunDirectory, queued: _Queued) -> bool:
-    """Whether a job of the run waits or runs, by asking every few seconds; no answer is the last one again."""
-    from rose_cli.view.jobs import jobs_of
+def _watched_jobs(directory: RunDirectory, queued: _Queued) -> tuple[Sequence[str], bool]:
+    """Lines about the jobs of a run, and whether one waits or runs, by asking every few seconds; no answer is the last
+    one again."""
+    if time.monotonic() >= queued.expires and directory.jobs.is_dir():
+        from rose_cli.view.jobs import job_lines, jobs_of
 
-    if time.monotonic() >= queued.expires:
-        queue = jobs_of(directory)[1]
+        jobs, queue = jobs_of(directory)
+        queued.lines = tuple(job_lines(directory, jobs, queue, is_over=jobs.is_over))
         queued.answer = queued.answer if queue is None else bool(queue)
         queued.expires = time.monotonic() + QUEUE_SECONDS
-    return queued.answer
+    return queued.lines, queued.answer
 
 
 def legend() -> ExitCode:

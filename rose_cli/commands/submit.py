@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rose_cli.batch import chain
-from rose_cli.batch.queue import node_sizes, queued_jobs
+from rose_cli.batch.queue import queue_size, queued_jobs
 from rose_cli.batch.records import Edits, JobFiles, Submission, job_name
 from rose_cli.batch.request import SYSTEMS, Defaults, RequestOptions, job_request
 from rose_cli.batch.systems import BatchSystem, find_system
@@ -60,6 +60,7 @@ from rose_cli.view.wording import short_path
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from rose_cli.batch.queue import Queue
     from rose_cli.batch.records import JobsOfRun
     from rose_cli.batch.request import JobRequest
     from rose_cli.plan.model import Plan
@@ -129,8 +130,7 @@ def _submit_campaign(file: Path, options: SubmitOptions) -> ExitCode:
         submission = _submission(place, plan.campaign, request, options, system)
         sys.stdout.write(chain.script(system, submission, place))
         return ExitCode.OK
-    if others := _queued_runs(file):
-        notice(f"this campaign is queued or running already: {listed(others, 3)}")
+    others = _queued_runs(file)
     directory = new_run_directory(plan, file, options.run_directory)
     with RunLock.acquire(directory.path):
         begin(directory, plan, checked.text, environment, "quiet").journal.close()
@@ -142,7 +142,10 @@ def _submit_campaign(file: Path, options: SubmitOptions) -> ExitCode:
         if not place.files.read().records:  # nothing can have been submitted
             _discard(directory)
         raise
-    return _report(directory, submission, new, options)
+    code = _report(directory, submission, new, options)
+    if others:
+        notice(f"other runs of this campaign are queued or running: {listed(others, 3)}; `rose stop RUN` ends one")
+    return code
 
 
 def _discard(directory: RunDirectory) -> None:
@@ -179,7 +182,9 @@ def _checked(
     defaults = _defaults(checked.plan) if checked.plan is not None else Defaults(minutes=1)
     request, problems = job_request(given, defaults, system)
     if request is not None:
-        checked = check_campaign(file, environment, options.settings, _target(request, system))
+        queue = _queue_of(request, system)
+        checked = check_campaign(file, environment, options.settings, _target(request, queue))
+        problems += _too_much(request, queue)
         if checked.plan is not None:
             problems += _misfits(checked.plan, request)
     problems += _bound_problems(options, request)
@@ -200,13 +205,36 @@ _UNKNOWN = 1_000_000
 """Cores of a node of which nothing is known: then no task is too big."""
 
 
-def _target(request: JobRequest, system: str) -> Target:
+def _target(request: JobRequest, queue: Queue | None) -> Target:
     """The machine that the campaign is checked against: the nodes of the job, as large as the largest of the queue."""
-    sizes = node_sizes(request.queue) if request.cores is None and system == "slurm" else []
-    cores = request.cores or max((size.cores for size in sizes), default=_UNKNOWN)
+    cores = request.cores or (queue.cores if queue is not None else _UNKNOWN)
+    memory = request.memory_mb or (queue.memory_mb if queue is not None else None)
     names = (f"node-{number}" for number in range(request.nodes))
-    nodes = tuple(NodeCapacity(name, cores, request.gpus, request.memory_mb) for name in names)
+    nodes = tuple(NodeCapacity(name, cores, request.gpus, memory) for name in names)
     return Target(capacity_of(nodes) or Capacity(cores), Target.this({}).find_labels)
+
+
+def _queue_of(request: JobRequest, system: str) -> Queue | None:
+    """The nodes that a job can get, if Slurm tells: an option of Slurm's own may choose others."""
+    is_known = system == "slurm" and not {"partition", "p", "clusters", "M"} & dict(request.attributes).keys()
+    return queue_size(request.queue) if is_known else None
+
+
+def _too_much(request: JobRequest, queue: Queue | None) -> list[Diagnostic]:
+    """What no job in the queue can ever get: Slurm may accept such a job, and let it wait for ever."""
+    if queue is None:
+        return []
+    wanted = [
+        ("--nodes", request.nodes, queue.nodes, f"it has {counted(queue.nodes, 'node')}"),
+        ("--cores", request.cores, queue.cores, f"no node of it has more than {counted(queue.cores, 'core')}"),
+        ("--memory", request.memory_mb, queue.memory_mb, f"no node of it has more than {queue.memory_mb} MB"),
+    ]
+    small, hint = f"queue '{queue.name}' is too small", "request less, or choose another --queue"
+    return [
+        Diagnostic("out-of-range", f"{small}: {why}", hint=hint, file=f"{option} {count}")
+        for option, count, most, why in wanted
+        if count is not None and most is not None and count > most
+    ]
 
 
 def _misfits(plan: Plan, request: JobRequest) -> list[Diagnostic]:
@@ -263,6 +291,7 @@ def _submit_run(argument: str, options: SubmitOptions) -> ExitCode:
     defaults = replace(_defaults(plan), request=old.request if old is not None and is_same else None)
     request, problems = job_request(options.request, defaults, system.name)
     problems += _bound_problems(options, request) + (_misfits(plan, request) if request else [])
+    problems += _too_much(request, _queue_of(request, system.name)) if request else []
     if problems or request is None:
         raise CampaignError(problems, None)
     name = old.name.rpartition("-")[0] if old is not None else info.plan.campaign
@@ -311,10 +340,26 @@ def _start(submission: Submission, place: chain.Place, options: SubmitOptions) -
     """Write down what was requested, then submit the first jobs, unless somebody else has done so meanwhile."""
     try:
         with place.files.submitting():
-            place.files.submit(replace(submission, first=_without_jobs(place).next_number))
-            return chain.extend(place, most=submission.most_jobs if options.in_advance else chain.AHEAD)
+            before = _without_jobs(place)
+            place.files.submit(replace(submission, first=before.next_number))
+            try:
+                return chain.extend(place, most=submission.most_jobs if options.in_advance else chain.AHEAD)
+            except EngineError:
+                if before.submission is not None and place.files.read().records == before.records:
+                    _restore(place.files, before.submission, before)
+                raise
     except OSError as error:
         raise RunDirectoryError(f"cannot write to '{place.files.path}': {error.strerror}") from error
+
+
+def _restore(files: JobFiles, submission: Submission, before: JobsOfRun) -> None:
+    """The submission of before, since no job was accepted: the next one must not take over a request that fails."""
+    with suppress(OSError):
+        files.submit(submission)
+        if before.ended is not None:
+            files.end(before.ended)
+        if before.problem is not None:
+            files.complain(before.problem)
 
 
 def _without_jobs(place: chain.Place) -> JobsOfRun:

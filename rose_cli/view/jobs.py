@@ -131,11 +131,11 @@ def job_lines(
         return
     used = f"{counted(len(jobs.ran), 'job')} ran"
     if jobs.ended is not None:
-        yield f"no job follows: {ENDED_WORDS[jobs.ended]} ({used}); `rose submit {run}` continues"
+        yield f"no more jobs: {ENDED_WORDS[jobs.ended]} ({used}); `rose submit {run}` continues"
     elif (bound := bound_reached(jobs, queue)) is not None:
-        yield f"no job follows: the bound is reached, {bound}; `rose submit {run}` continues"
+        yield f"no more jobs: the bound is reached, {bound}; `rose submit {run}` continues"
     elif jobs.problem is not None:
-        yield f"no job follows: the last one could not submit it: {safe(jobs.problem)}; `rose submit {run}` continues"
+        yield f"no more jobs: the last could not submit one: {safe(jobs.problem)}; `rose submit {run}` continues"
     else:
         yield f"no job is queued ({used}): `rose submit {run}` continues"
 

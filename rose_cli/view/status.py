@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from rose_cli.runs.directory import RunDirectory
 
     Look: TypeAlias = Callable[[], tuple[Plan, RunState, bool]]
+    Jobs: TypeAlias = Callable[[], tuple[Sequence[str], bool]]
 
 WATCH_SECONDS = 1.0
 REPORTS_SHOWN = 20
@@ -110,19 +111,18 @@ def _entries(iteration: IterationState) -> Iterator[str]:
         yield f"{key} {shown}{' (by replica)' if len(values) > 1 else ''}"
 
 
-def watch_status(
-    look: Look, directory: RunDirectory, *, own: bool = True, is_awaited: Callable[[], bool] = bool
-) -> None:
+def watch_status(look: Look, directory: RunDirectory, *, own: bool = True, jobs: Jobs = lambda: ((), False)) -> None:
     """Redraw the table until no session is running; if this is not a terminal, print it once at the end.
 
-    Below it is the path of the run and, at the end, how the run stands. `is_awaited`: whether a session will follow.
+    Below it are the path of the run and its jobs and, at the end, how the run stands. `jobs`: lines about the jobs, and
+    whether a session will follow.
     """
     console = open_console(sys.stdout)
     if can_redraw(sys.stdout):
-        plan, state = _draw_until_end(look, directory, is_awaited)
+        plan, state = _draw_until_end(look, directory, jobs)
     else:
         plan, state, alive = look()
-        while alive or is_awaited():
+        while alive or jobs()[1]:
             time.sleep(WATCH_SECONDS)
             plan, state, alive = look()
         size = console.width, final_lines(len(plan.learners), LAST_PAGE_LINES)
@@ -130,7 +130,7 @@ def watch_status(
     console.print(Group(Text(), *_end(plan, state, directory, alive=False, own=own).lines(page_of(console))))
 
 
-def _draw_until_end(look: Look, directory: RunDirectory, is_awaited: Callable[[], bool]) -> tuple[Plan, RunState]:
+def _draw_until_end(look: Look, directory: RunDirectory, jobs: Jobs) -> tuple[Plan, RunState]:
     """Returns the plan and the last state once no session is running, or will follow. `?` shows the legend."""
     console = open_console(sys.stdout)
     region, keys = Region(console.file.write), Keys(sys.stdout)
@@ -143,14 +143,18 @@ def _draw_until_end(look: Look, directory: RunDirectory, is_awaited: Callable[[]
             plan, state, alive = look()
             columns, lines = terminal_size(sys.stdout)
             hint, instead = HINT if keys.are_read else None, legend_lines if shows_legend and alive else None
-            size = columns, max(1, lines - 2)
+            about_jobs, is_awaited = jobs()
+            below = [path] if alive else []
+            below += [labelled("jobs" if not number else "", line) for number, line in enumerate(about_jobs)]
+            below = below if lines > TITLED_LINES else []
+            size = columns, max(1, lines - max(2, len(below) + 1))
             table = campaign_table(plan, state, _facts(state, alive=alive), size, hint=hint, instead=instead)
             with console.capture() as capture:
-                console.print(Group(table, *([path] if alive and lines > TITLED_LINES else [])), end="", width=columns)
+                console.print(Group(table, *below), end="", width=columns)
             shown = capture.get().splitlines(), (columns, lines)
             if is_in_foreground(sys.stdout):
                 region.draw(*shown)
-            if not alive and not is_awaited():
+            if not alive and not is_awaited:
                 return plan, state
             # the journal of a large run takes a while to read: spend at most half of the time on it
             pressed = keys.pressed(max(WATCH_SECONDS, time.monotonic() - start))

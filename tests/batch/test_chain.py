@@ -149,7 +149,7 @@ def test_the_job_that_finds_the_run_finished_cancels_the_others(place: Place, qu
 def test_a_job_that_starts_after_a_stop_does_nothing(place: Place, queue: Queue) -> None:
     extend(place)
     assert chain.end(place.files, "stopped") == ["1", "2"]
-    with pytest.raises(RunDirectoryError, match="they were stopped by rose stop"):
+    with pytest.raises(RunDirectoryError, match="they were stopped by `rose stop`"):
         run_job(place, "1")
     assert place.files.read().starts == ()
 

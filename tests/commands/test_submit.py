@@ -156,6 +156,11 @@ def test_everything_that_is_wrong_is_reported_at_once(login: Login) -> None:
         ("--cores 4 --time 10 --set engine.gpus=2", "the engine uses 2 GPUs, and the job requests none"),
         ("--time 10 --core-hours 5", "the cores of whole nodes are not known"),
         ("--cores 4 --time 10h --core-hours 5", "one job can use 40 core-hours already"),
+        ("--time 10 --nodes 4 --engine slurm", "queue 'debug' is too small: it has 3 nodes"),
+        ("--time 10 --cores 5", "'debug' is too small: no node of it has more than 4 cores"),
+        ("--time 10 --cores 4 --memory 8001", "no node of it has more than 8000 MB"),
+        ("--time 10 --set tasks.simulation.mem_per_rank=9000", "requests 9000 MB of memory, but the engine has 8000"),
+        ("--time 10 --memory 2G --set tasks.simulation.mem_per_rank=3000", "memory, but the engine has 2048"),
         ("--cores 4 --time 10 --queue $(x)", "queue '$(x)' has characters that no batch system accepts in a name"),
         ("--cores 4 --time 10 --batch-system sge", "there is no batch system 'sge'"),
     ],
@@ -177,9 +182,9 @@ def test_the_campaign_file_may_say_what_a_job_requests(login: Login) -> None:
         *lines
     }
     lines = login(
-        "submit", "campaign.yaml", "--dry-run", "--nodes", "3", "--time", "1h", "--cores", "8"
+        "submit", "campaign.yaml", "--dry-run", "--nodes", "1", "--time", "1h", "--cores", "8"
     ).out.splitlines()
-    assert {"#SBATCH --nodes=3", "#SBATCH --time=1:0:0", "#SBATCH --ntasks-per-node=8"} < {*lines}
+    assert {"#SBATCH --nodes=1", "#SBATCH --time=1:0:0", "#SBATCH --ntasks-per-node=8"} < {*lines}
 
 
 def test_a_task_is_measured_by_the_nodes_of_the_queue_and_not_by_this_machine(login: Login) -> None:
@@ -224,7 +229,10 @@ def test_another_run_of_a_campaign_that_is_queued_is_mentioned(login: Login) -> 
     assert login("submit", "campaign.yaml", "--time", "10").code == 0
     called = login("submit", "campaign.yaml", "--time", "10")
     assert called.code == 0
-    assert re.match(r"this campaign is queued or running already: 'rose-runs/digits-and-more-\d+-1'\n", called.err)
+    assert re.match(
+        r"other runs of this campaign are queued or running: 'rose-runs/digits-and-more-\d+-1'; `rose stop RUN` ends",
+        called.err,
+    )
     assert login.job(1)["name"] != login.job(3)["name"]
 
 
@@ -276,7 +284,7 @@ def test_stop_cancels_the_jobs_that_wait(login: Login) -> None:
     called = login("stop", "r")
     assert (called.code, called.err) == (0, "cancelled 2 jobs that waited: 1, 2\n")
     assert login.queued == []
-    assert "no job follows: they were stopped by rose stop" in login("status", "r").out
+    assert "no more jobs: they were stopped by `rose stop` (0 jobs ran)" in login("status", "r").out
     assert login("submit", "r", "--jobs", "1").code == 0
     assert login.queued == ["3"]
     assert login.json("status", "r")["jobs"]["submitted"] == 1
@@ -412,7 +420,7 @@ def test_at_most_as_many_jobs_as_allowed(login: Login) -> None:
     (login.queue / "1.json").unlink()
     JobFiles(login.rose.folder / "r/jobs").start(JobStart("1", 0, 0.0, "n1", 0))  # it was killed
     called = login("status", "r")
-    assert "no job follows: the bound is reached, 4 of 6 core-hours, and another job could use 4" in called.out
+    assert "no more jobs: the bound is reached, 4 of 6 core-hours, and another job could use 4" in called.out
     assert login("submit", "r", "--jobs", "3", "--in-advance").code == 0
     assert login.queued == ["2", "3", "4"]
 
@@ -515,3 +523,22 @@ def test_whole_nodes_come_with_all_of_their_memory(login: Login) -> None:
     assert "--mem=0" not in login(*words, "--cores", "4").out
     assert "--mem=0" not in login(*words, "--memory", "1G").out
     assert "--mem=0" not in login(*words, "--attribute", "slurm.mem-per-cpu=1G").out
+
+
+def test_a_request_that_was_refused_is_not_kept(login: Login) -> None:
+    assert login("submit", "campaign.yaml", "--time", "10", "--cores", "4", "--run-dir", "r").code == 0
+    assert login("stop", "r").code == 0
+    (login.queue / "refuse").write_text("sbatch: error: Memory specification can not be satisfied")
+    assert login("submit", "r", "--memory", "7G", "--jobs", "2").code == 5
+    (login.queue / "refuse").unlink()
+    assert "no more jobs" in login("status", "r").out
+    assert login.json("status", "r")["jobs"]["most_jobs"] == 10
+    assert login("submit", "r").code == 0
+    assert "--mem" not in login.job(3)["words"]
+
+
+def test_a_queue_that_an_option_of_slurm_chooses_is_not_judged(login: Login) -> None:
+    words = ["submit", "campaign.yaml", "--time", "9", "-n", "--cores", "60"]
+    assert login(*words, "--attribute", "slurm.partition=big").code == 0
+    assert login(*words).code == 2
+    assert login(*words, SBATCH_PARTITION="big").code == 0

@@ -47,7 +47,9 @@ def scancel(words: list[str]) -> None:
 
 
 def sinfo(words: list[str]) -> None:
-    print("debug*|4|8000\nbig|64|256000" if not any(word.startswith("--partition") for word in words) else "big|64|9")
+    queues = {"debug": "debug*|3|4|8000", "big": "big|2|64|256000"}
+    wanted = [word.partition("=")[2] for word in words if word.startswith("--partition=")]
+    print("\n".join(line for name, line in queues.items() if name in (wanted or queues)))
 
 
 if __name__ == "__main__":

@@ -78,3 +78,17 @@ def test_reported_values_do_not_push_the_table_off_the_terminal(
     assert ("  a: loss 0.5\n" in out) == (lines == 40)
     assert ("--results\n" in out) == (lines == 22)
     assert len(out.splitlines()) <= lines
+
+
+def test_watching_on_a_terminal_shows_the_jobs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("can_redraw", "is_in_foreground"):
+        monkeypatch.setattr(f"rose_cli.view.status.{name}", lambda _: True)
+    monkeypatch.setattr("rose_cli.view.status.WATCH_SECONDS", 0.01)
+    scenario = tutorial()
+    said = iter([(["job 1 waits for nodes", "job 2 waits for the one before"], True), ([], False)])
+    watch_status(lambda: (scenario.plan, scenario.state, False), RunDirectory.at(tmp_path), jobs=lambda: next(said))
+    text = capsys.readouterr().out
+    assert "  jobs     job 1 waits for nodes" in text
+    assert "           job 2 waits for the one before" in text
