@@ -31,11 +31,12 @@ PATIENCE_SECONDS = 60.0
 def stop(argument: str | None, learner: str | None, *, trust: bool) -> ExitCode:
     """Return once it has stopped; if it takes more than a minute, say so and return anyway."""
     restrict_umask()
-    info = read_run(find_own_run(argument, "stop", trust=trust))
+    info, done = read_run(find_own_run(argument, "stop", trust=trust)), ExitCode.OK
     if learner is None and info.directory.jobs.is_dir():
-        rest = _without_jobs(info)
-        if rest is None:
-            return ExitCode.OK
+        rest, is_sure = _without_jobs(info)
+        done = ExitCode.OK if is_sure else ExitCode.ENGINE
+        if rest is None or not (is_sure or rest.alive):
+            return done
         info = rest
     if not info.alive:
         message = f"'{short_path(info.directory.path)}' is not running (status: {status_words(info.status)})"
@@ -60,7 +61,7 @@ def stop(argument: str | None, learner: str | None, *, trust: bool) -> ExitCode:
     if is_done:
         withdraw_request(path)
     _mention_jobs(info, owner, learner)
-    return ExitCode.OK
+    return done
 
 
 def _mention_jobs(info: RunInfo, owner: LockOwner | None, learner: str | None) -> None:
@@ -69,8 +70,8 @@ def _mention_jobs(info: RunInfo, owner: LockOwner | None, learner: str | None) -
         notice("a job with the same script that is queued, or is requeued, continues it: cancel that job as well")
 
 
-def _without_jobs(info: RunInfo) -> RunInfo | None:
-    """The run, after its jobs that wait were cancelled; None if that was all, since none of them runs.
+def _without_jobs(info: RunInfo) -> tuple[RunInfo | None, bool]:
+    """The run, after its jobs that wait were cancelled, and whether they were; None if that was all: none of them runs.
 
     A job that starts at this moment finds that none is to work on the run any more. One that has just started is
     awaited, until its session can be asked to stop.
@@ -81,7 +82,7 @@ def _without_jobs(info: RunInfo) -> RunInfo | None:
 
     jobs, queue = jobs_of(info.directory)
     if jobs.submission is None or jobs.is_over:
-        return info
+        return info, True
     if queue is None:
         message = "the batch system cannot be asked for the jobs of this run: those that wait are not cancelled"
         complain(message, "try again; a job that starts finds that the run was stopped, and ends")
@@ -92,7 +93,7 @@ def _without_jobs(info: RunInfo) -> RunInfo | None:
     while not info.alive and _has_begun(info) and time.monotonic() < until:
         time.sleep(POLL_SECONDS)
         info = read_run(info.directory)
-    return info if info.alive or not (cancelled or jobs.ended is None) else None
+    return info if info.alive or not (cancelled or jobs.ended is None) else None, queue is not None
 
 
 def _has_begun(info: RunInfo) -> bool:

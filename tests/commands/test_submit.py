@@ -303,6 +303,17 @@ def test_a_run_from_elsewhere_cannot_have_other_jobs_cancelled(login: Login) -> 
         assert login.queued == ["1", "2", "3", "4"]
 
 
+def test_a_stop_that_could_not_cancel_the_jobs_is_no_success(login: Login) -> None:
+    assert login("submit", "campaign.yaml", "--time", "10", "--run-dir", "r").code == 0
+    (login.queue / "down").touch()
+    for _ in range(2):
+        called = login("stop", "r")
+        assert (called.code, "those that wait are not cancelled" in called.err) == (5, True)
+    (login.queue / "down").unlink()
+    assert login("stop", "r").code == 0
+    assert login.queued == []
+
+
 def test_jobs_of_a_run_under_another_name_are_its_jobs_too(login: Login) -> None:
     assert login("submit", "campaign.yaml", "--time", "10", "--run-dir", "r").code == 0
     login.change(2, name=login.job(2)["name"].replace("digits-and-more", "another"))
