@@ -50,9 +50,9 @@ def allocation(any_slurm: Cluster) -> str:
     return any_slurm.allocate("--nodes=2", "--ntasks-per-node=2", "--no-kill")
 
 
-def start(slurm: Cluster, rose: Rose, job: str, *words: str) -> subprocess.Popen[bytes]:
+def start(slurm: Cluster, rose: Rose, job: str, *words: str, **variables: str) -> subprocess.Popen[bytes]:
     """Rose on the login node, in the job."""
-    environment = {**slurm.environment, "SLURM_JOB_ID": job}
+    environment = {**slurm.environment, "SLURM_JOB_ID": job, **variables}
     with (rose.folder / "output").open("ab") as output:
         return subprocess.Popen([*ROSE.split(), *words], cwd=rose.folder, env=environment, stdout=output, stderr=output)
 
@@ -154,6 +154,44 @@ def test_after_a_kill_of_everything_a_resume_ends_the_steps_first(
     wait_until(lambda: any_slurm.processes() == [])
 
 
+def test_a_step_whose_daemon_was_killed_does_not_keep_a_resume_waiting(slurm: Cluster, waiting: Rose) -> None:
+    """Slurm lists it, and counts its core as busy, until the job ends."""
+    job = slurm.allocate("--nodes=1", "--ntasks=2")
+    rose = start(slurm, waiting, job, "run", "campaign.yaml", "--run-dir", "r")
+    wait_until(lambda: len(starts(waiting)) == 2)
+    os.kill(watchdog(waiting), signal.SIGKILL)
+    rose.kill()
+    rose.wait()
+    for pid in clients(job):
+        with suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+    daemons = [left.pid for left in slurm.processes() if left.command.startswith(f"slurmstepd: [{job}.")]
+    for pid in daemons:
+        os.kill(pid, signal.SIGKILL)
+    resumed = start(slurm, waiting, job, "resume", "r")
+    (waiting.folder / "go").touch()
+    assert resumed.wait(PATIENCE) == 0, (waiting.folder / "output").read_text()
+    assert "waiting for Slurm to end what an earlier session left" in (waiting.folder / "output").read_text()
+    assert not (waiting.folder / "twice").exists()
+    assert len(steps(slurm, job)) == 2
+
+
+def test_a_step_that_somebody_cancels_is_run_again(any_slurm: Cluster, allocation: str, waiting: Rose) -> None:
+    """An interruption is no failure of the program, nor a lack of memory."""
+    rose = start(any_slurm, waiting, allocation, "run", "campaign.yaml", "--run-dir", "r")
+    wait_until(lambda: len(starts(waiting)) == 4)
+    shown = any_slurm.run("squeue", "--steps", "--noheader", f"--jobs={allocation}", "--format=%i %j").splitlines()
+    any_slurm.run("scancel", *[line.split()[0] for line in shown if " rose-" in line][:2], check=False)
+    ends = re.compile("attempt_(lost|failed)")
+    wait_until(lambda: len(ends.findall((waiting.folder / "r/journal.jsonl").read_text())) == 2)
+    (waiting.folder / "go").touch()
+    assert rose.wait(PATIENCE) == 0, (waiting.folder / "output").read_text()
+    journal = (waiting.folder / "r/journal.jsonl").read_text()
+    assert journal.count("Slurm cancelled its step") == 2
+    assert "attempt_failed" not in journal
+    assert "CANCELLED" not in logs(waiting)
+
+
 def test_a_step_that_comes_too_late_does_not_start(slurm: Cluster, waiting: Rose) -> None:
     """As one that Slurm creates after the steps of its session have been looked for: its gate is closed."""
     job = slurm.allocate("--nodes=1", "--ntasks=2")
@@ -191,6 +229,9 @@ def test_the_tasks_of_a_node_that_fails_run_on_the_others(slurm: Cluster, waitin
     assert rose.wait(PATIENCE) == 0, (waiting.folder / "output").read_text()
     assert starts(waiting).count("n1") == 4
     assert starts(waiting).count("n2") == 2
+    # Slurm still counts the cores of the steps that outlived the node as busy
+    again = start(slurm, waiting, job, "run", "campaign.yaml", "--run-dir", "again", SLURM_JOB_NODELIST="n[1-2]")
+    assert again.wait(PATIENCE) == 0, (waiting.folder / "output").read_text()
 
 
 def test_steps_go_on_while_the_controller_is_away(slurm: Cluster, waiting: Rose) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import signal
 import subprocess
 import time
 from contextlib import ExitStack, suppress
@@ -32,8 +33,9 @@ from rose_cli.engine.slot_engine import SlotEngine
 from rose_cli.engine.slurm.job import ask_job
 from rose_cli.engine.slurm.running import Messages, Recorded, RunningStep, read_record, remove_record
 from rose_cli.engine.slurm.srun import StepFiles, passed_on, srun_environment, srun_words
-from rose_cli.engine.slurm.steps import close_gate
+from rose_cli.engine.slurm.steps import close_gate, has_ghosts
 from rose_cli.engine.slurm.terminate import StepTerminator
+from rose_cli.engine.slurm_variables import current_job
 from rose_cli.engine.sruns import SRUN_MARK
 from rose_cli.engine.termination import Terminator
 from rose_cli.engine.watchdog import Watchdog
@@ -113,7 +115,9 @@ class SlurmEngine(SlotEngine):
         self._numbers = count(1)
         self._steps: dict[RunningStep, Path] = {}
         self._lost = 0
-        self._has_shrunk = False
+        there = {node.name for node in capacity.nodes}
+        job = current_job(base_environment)
+        self._has_shrunk = job is not None and not there.issuperset(job.nodes)
         self._unanswered_since: float | None = None
 
     @property
@@ -137,6 +141,8 @@ class SlurmEngine(SlotEngine):
         if self._srun is None:
             raise EngineError("there is no 'srun' on the PATH", "load Slurm's module, or use 'engine: local'")
         forwards = not await self._terminator.tracks_by_parents()
+        if has_ghosts(str(self._files.directory), self._files.job_id):
+            self._has_shrunk = True  # cores that no step will free are as good as gone
         try:
             self._files.open_gate(self._grace_seconds, forwards=forwards)
             self._log = open_unshared(self._log_path, os.O_WRONLY | os.O_APPEND, 0o600)
@@ -210,7 +216,7 @@ class SlurmEngine(SlotEngine):
             argv = in_shell(request, note_beside(request.stderr), stack).argv if request.pre_exec else request.argv
             words = srun_words(
                 self._files, number, request, place, self._cpus_per_core(place),
-                outputs=outputs, argv=argv, shielded=shielded, shares=self._has_shrunk,
+                outputs=outputs, argv=argv, shielded=shielded, shares=self._has_shrunk or self._terminator.has_given_up,
             )  # fmt: skip
             kept = ExitStack()
             try:
@@ -284,13 +290,20 @@ class SlurmEngine(SlotEngine):
 
     async def _takes_longer(self, step: RunningStep, timeout_seconds: float | None) -> bool:
         """Wait for its end; whether that comes too late. Its time counts from the moment when Slurm starts it."""
-        if timeout_seconds is None:
-            await step.child.wait()
-            return False
-        await step.messages.started.wait()
-        with anyio.move_on_after(timeout_seconds) as limit:
-            await step.child.wait()
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._end_if_cancelled, step)
+            if timeout_seconds is not None:
+                await step.messages.started.wait()
+            with anyio.move_on_after(timeout_seconds) as limit:
+                await step.child.wait()
+            group.cancel_scope.cancel()
         return limit.cancelled_caught
+
+    async def _end_if_cancelled(self, step: RunningStep) -> None:
+        """Slurm waits for what its KILL did not reach, which holds the output of the step open."""
+        await step.messages.cancelled.wait()
+        await anyio.sleep(self._grace_seconds)
+        await self._terminator.terminate([step], 0.0)
 
     async def _terminate(self, step: RunningStep) -> Terminator:
         """Terminate the step, wherever it runs; what is on this host is looked for once more."""
@@ -308,6 +321,11 @@ class SlurmEngine(SlotEngine):
         seconds = time.monotonic() - step.started_at
         if record is None and step.messages.finished and status is not None and status.code == 0:
             record = Recorded("0")  # it could not be written
+        killed = record is None or record.word == str(128 + signal.SIGKILL)
+        by_itself = status is not None and status.signal is None and self._closed is None
+        if killed and by_itself and step.messages.launched and step.was_cancelled:
+            await self._drop_nodes(step.nodes)
+            return self._lose(seconds, "Slurm cancelled its step")
         if record is None or status is None or status.signal is not None:
             return await self._without_record(step, seconds, asked)
         self._lost = 0

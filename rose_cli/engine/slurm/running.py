@@ -23,13 +23,18 @@ if TYPE_CHECKING:
 
     from rose_cli.engine.local import Child
 
-_LAUNCHING = re.compile(r"launching (?:StepId=)?(\S+?) on host ", re.ASCII)
+_LAUNCHING = re.compile(r"launching (?:StepId=)?(\S+?) on host (?:[^,]*, (\d+) tasks)?", re.ASCII)
 
 _STARTED = re.compile(r"\b\d+ tasks? started", re.ASCII)
 
 _WAITING = re.compile(r"step creation (?:temporarily disabled|still disabled), retrying(?: \((.*)\))?")
 
 _FINISHED = re.compile(r"exit notification for \d+ task", re.ASCII)
+
+_CANCELLED = re.compile(r"\bComplete (?:StepId=)?\S+ received|job step aborted", re.IGNORECASE)
+"""What `srun` says when the controller has ended its step, but not when the step ends because of its program."""
+
+_OTHER_REASONS = ("memory", "oom", "time limit", "node fail")
 
 _NOT_TELLING = re.compile(r"exited with exit code|job step aborted|force terminat", re.IGNORECASE)
 
@@ -53,6 +58,10 @@ class Messages:
         self._log = log
         self._lines = LineBuffer()
         self.launched = False
+        self.cancelled = anyio.Event()
+        """Slurm's controller has ended the step, as after a `scancel` of it."""
+        self.tasks = 0
+        self._hosts = 0
         self.step_id: str | None = None
         self.started = anyio.Event()
         self.finished_at: float | None = None
@@ -73,15 +82,25 @@ class Messages:
         lines = [line for line in self.errors if not _NOT_TELLING.search(line)] or list(self.errors)
         return lines[0][:_SHOWN_CHARACTERS] if lines else None
 
+    @property
+    def all_started(self) -> bool:
+        """Whether its program has started on each of its nodes, so that it will not start any more."""
+        return self.launched and self._hosts <= 0
+
     def _read(self, line: str) -> None:
         if (launching := _LAUNCHING.search(line)) is not None:
             self.launched, self.step_id, self.waiting = True, launching[1], None
+            self._hosts += 1
+            self.tasks += int(launching[2] or 1)
         elif _STARTED.search(line):
             self.launched, self.waiting = True, None
+            self._hosts -= 1
         elif (waiting := _WAITING.search(line)) is not None:
             self.waiting = waiting[1] or "its resources are busy"
         elif _FINISHED.search(line):
             self.finished_at = time.monotonic()  # of the last rank
+        elif self.launched and _CANCELLED.search(line):
+            self.cancelled.set()
         elif "error:" in line or not line.startswith("srun:"):
             self.errors.append(line.removeprefix("srun: ").removeprefix("error: "))
             self._log(line)
@@ -115,6 +134,19 @@ def remove_record(path: Path) -> None:
 _TAIL_BYTES = 1 << 16
 
 _NOTICE = rb"(?:slurmstepd[\w.-]*|srun): (?:error: )?\*\*\* STEP %s ON \S+ [^\n]*\*\*\*\n?"
+
+
+def find_notice(descriptor: int, step_id: str) -> str | None:
+    """What Slurm has written into the standard error of a step that it ended."""
+    found = None
+    with suppress(OSError):
+        file = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            tail = os.pread(file, _TAIL_BYTES, max(0, os.fstat(file).st_size - _TAIL_BYTES))
+        finally:
+            os.close(file)
+        found = re.search(_NOTICE.replace(b"%s", re.escape(step_id).encode()), tail)
+    return found[0].decode("utf-8", "replace") if found is not None else None
 
 
 def remove_notices(descriptor: int, step_id: str) -> None:
@@ -176,6 +208,19 @@ class RunningStep:
         """Whether its program has ended, even if that was not noticed yet."""
         self.read()
         return self.messages.finished or self.child.has_ended
+
+    @property
+    def was_cancelled(self) -> bool:
+        """Whether somebody else than its program and rose had Slurm end it, or Slurm did so by itself.
+
+        Not if its memory, its time limit or its node was the reason.
+        """
+        notice = find_notice(self._stderr, self.messages.step_id or "")
+        said = "\n".join((*self.messages.errors, notice or "")).lower()
+        if any(words in said for words in _OTHER_REASONS):
+            return False
+        # a rank that fails has the other ranks cancelled, with the same notice
+        return self.messages.cancelled.is_set() or (notice is not None and self.messages.tasks == 1)
 
     def abort(self) -> None:
         """Have srun end its step at once, without the controller; a step that it still waits for is cancelled."""

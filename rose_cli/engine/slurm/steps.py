@@ -31,6 +31,8 @@ from rose_cli.util.slurm_commands import run_slurm
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
+    from rose_cli.util.slurm_commands import Answer
+
 GATE = "step.sh"
 
 
@@ -115,6 +117,11 @@ def cleaner_words(tag: str, *, exact: bool, patience_seconds: float, grace_secon
     return module_command("rose_cli.engine.termination", "clean_up", *arguments, options=("-I", "-S", "-B"))
 
 
+def is_clean(answer: Answer | None) -> bool:
+    """Whether a cleaner has found that nothing of what it was to end is alive on its node."""
+    return answer is not None and answer.succeeded and re.fullmatch(r"\d+", answer.out.strip(), re.ASCII) is not None
+
+
 def sweep_words(job_id: str, node: str, tag: str, *, exact: bool) -> list[str]:
     """The command that kills those processes on a node, beside the steps that run there.
 
@@ -141,6 +148,10 @@ _AGAIN_SECONDS = 2.0
 GIVE_UP_SECONDS = 120.0
 """After KILL: a process that is stuck in the kernel keeps its step until an administrator ends it."""
 
+GHOST_SECONDS = 10.0
+"""After KILL: a step that is still listed, while nothing of it is alive on its nodes, is one that nobody will complete,
+since the daemon that had to do so was killed."""
+
 
 class Leftovers:
     """Ends the steps that a job has under a prefix, in rounds: TERM, and after the grace period KILL.
@@ -158,7 +169,10 @@ class Leftovers:
         self._dead: set[str] = set()
         self.stuck: set[str] = set()
         """The steps that not even KILL has ended."""
+        self.ghosts: set[str] = set()
+        """The steps that stay in Slurm's list although nothing of them is alive: their cores stay busy."""
         self._sweeps: bool | None = None
+        self._is_reported = False
 
     @property
     def signalled(self) -> int:
@@ -178,7 +192,7 @@ class Leftovers:
         while True:
             steps = list_steps(self._job_id, self._prefix)
             if steps is not None:
-                steps = [step for step in steps if step.id not in self._dead | self.stuck]
+                steps = [step for step in steps if step.id not in self._dead | self.stuck | self.ghosts]
             if not steps and (steps is not None or self._job_has_ended()):
                 return
             if steps is None:
@@ -189,6 +203,14 @@ class Leftovers:
             yield True
             time.sleep(_PAUSE_SECONDS)
 
+    def report(self, tell: Callable[[str], None]) -> None:
+        """Tell once which steps are still listed some time after KILL."""
+        before = time.monotonic() - _AGAIN_SECONDS
+        late = sorted(step for step, killed_at in self._killed_at.items() if killed_at < before)
+        if late and not self._is_reported:
+            self._is_reported = True
+            tell(f"waiting for Slurm to end what an earlier session left: {', '.join(late)}")
+
     def _signal(self, steps: Sequence[Step]) -> None:
         now = time.monotonic()
         fresh = [step.id for step in steps if step.id not in self._kill_at]
@@ -198,7 +220,7 @@ class Leftovers:
         late = [step for step in steps if self._kill_at[step.id] <= now]
         if late:
             self._forget_dead_nodes(late)
-            self._sweep({node for step in late for node in step.nodes})
+            self._sweep(late)
             signal_steps([step.id for step in late], None)
             self._kill_at.update((step.id, time.monotonic() + _AGAIN_SECONDS) for step in late)
 
@@ -212,11 +234,16 @@ class Leftovers:
         for step in steps:
             self._killed_at.setdefault(step.id, now)
 
-    def _sweep(self, nodes: Collection[str]) -> None:
+    def _sweep(self, steps: Sequence[Step]) -> None:
         if self._sweeps is None:
             self._sweeps = tracks_by_parents()
-        for node in sorted(nodes) if self._sweeps else ():
-            run_slurm(sweep_words(self._job_id, node, self._tag, exact=False), _SECONDS)
+        before = time.monotonic() - GHOST_SECONDS
+        old = [step for step in steps if step.nodes and self._killed_at[step.id] < before]
+        clean = set()
+        for node in sorted({node for step in (steps if self._sweeps else old) for node in step.nodes}):
+            if is_clean(run_slurm(sweep_words(self._job_id, node, self._tag, exact=False), _SECONDS)):
+                clean.add(node)
+        self.ghosts.update(step.id for step in old if clean.issuperset(step.nodes))
 
     def _job_has_ended(self) -> bool:
         report = ask_job(self._job_id)
@@ -255,32 +282,49 @@ def close_gate(directory: str) -> None:
 def end_leftover_steps(engine_directory: str, run_id: str, grace_seconds: float, tell: Callable[[str], None]) -> int:
     """End the steps that earlier sessions of a run left, in whichever jobs; returns their number. Blocks.
 
-    `tell` gets a line if Slurm does not answer. Raises EngineError if that does not change, or a step does not end.
+    `tell` gets a line if Slurm does not answer, or a step does not end soon. Raises EngineError if that stays so.
     """
     directories = gate_directories(engine_directory)
     for directory in directories:
         close_gate(directory.path)
-    ended = 0
+    ended, kept = 0, set[str]()
     for job_id in dict.fromkeys(directory.job_id for directory in directories):
         leftovers = Leftovers(job_id, run_prefix(run_id), run_tag(run_id), grace_seconds)
-        silent_since = None
-        for answered in leftovers.all_rounds():
-            now = time.monotonic()
-            if answered:
-                silent_since = None
-            elif silent_since is None:
-                silent_since = now
-                tell(f"Slurm does not answer; job {job_id} may still run steps of this run")
-            elif now > silent_since + _SILENCE_SECONDS:
-                message = f"cannot ask Slurm whether job {job_id} still runs steps of this run"
-                raise EngineError(message, "wait until `squeue` answers, or `rose resume --force` if none is running")
-        if leftovers.stuck:
-            message = f"Slurm cannot end the steps {', '.join(sorted(leftovers.stuck))} of this run"
-            raise EngineError(message, "ask a system administrator, or `rose resume --force` if nothing of them runs")
-        ended += leftovers.signalled
+        _end_or_raise(leftovers, job_id, tell)
+        if leftovers.ghosts:
+            kept.add(job_id)
+        ended += leftovers.signalled - len(leftovers.ghosts)
     for directory in directories:
-        shutil.rmtree(directory.path, ignore_errors=True)
+        if directory.job_id not in kept:
+            shutil.rmtree(directory.path, ignore_errors=True)
     return ended
+
+
+def _end_or_raise(leftovers: Leftovers, job_id: str, tell: Callable[[str], None]) -> None:
+    silent_since = None
+    for answered in leftovers.all_rounds():
+        now = time.monotonic()
+        if answered:
+            silent_since = None
+            leftovers.report(tell)
+        elif silent_since is None:
+            silent_since = now
+            tell(f"Slurm does not answer; job {job_id} may still run steps of this run")
+        elif now > silent_since + _SILENCE_SECONDS:
+            message = f"cannot ask Slurm whether job {job_id} still runs steps of this run"
+            raise EngineError(message, "wait until `squeue` answers, or `rose resume --force` if none is running")
+    if leftovers.stuck:
+        message = f"Slurm cannot end the steps {', '.join(sorted(leftovers.stuck))} of this run"
+        raise EngineError(message, "ask a system administrator, or `rose resume --force` if nothing of them runs")
+
+
+def has_ghosts(own: str, job_id: str) -> bool:
+    """Whether an earlier session left steps that Slurm lists until the job ends, so that their cores stay busy.
+
+    `own` is the directory of this session's gate.
+    """
+    beside = gate_directories(os.path.dirname(own))  # noqa: PTH120 - the watchdog has no pathlib
+    return any(each.job_id == job_id and each.path != own for each in beside)
 
 
 def watch() -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,8 +16,10 @@ import anyio.to_thread
 
 from rose_cli.engine.base import Activity
 from rose_cli.engine.slurm.steps import (
+    GHOST_SECONDS,
     GIVE_UP_SECONDS,
     down_nodes,
+    is_clean,
     list_steps,
     signal_steps,
     sweep_words,
@@ -25,6 +28,7 @@ from rose_cli.engine.slurm.steps import (
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.processes import add_helper, signal_group
 from rose_cli.util.slurm_commands import clean_environment, run_slurm
+from rose_cli.util.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -56,6 +60,9 @@ class _Ending:
     asked: bool = False
     killed_at: float | None = None
     again_at: float = 0.0
+    since: float = field(default_factory=time.time)
+    clean: set[str] = field(default_factory=set)
+    """The nodes on which nothing of it was alive any more, some time after KILL."""
 
 
 class StepTerminator:
@@ -72,7 +79,7 @@ class StepTerminator:
         self._by_parents: bool | None = None
         self._unanswered_since: float | None = None
         self.has_given_up = False
-        """Whether a step may be left, which the next resume has to end."""
+        """Whether a step may be left, which the next resume has to end; its cores stay busy."""
         self._sweeps = anyio.CapacityLimiter(_MOST_SWEEPS)
         self._threads = anyio.CapacityLimiter(math.inf)
 
@@ -80,6 +87,11 @@ class StepTerminator:
     def activity(self) -> Activity | None:
         if self._unanswered_since is not None:
             return Activity("waiting for Slurm's controller, which does not answer", self._unanswered_since)
+        before = time.monotonic() - _AGAIN_SECONDS
+        late = [each for each in self._endings if each.killed_at is not None and each.killed_at < before]
+        if late:
+            words = f"waiting for Slurm to end {counted(len(late), 'step', 'steps')}"
+            return Activity(words, min(each.since for each in late))
         return None
 
     async def answers(self) -> bool:
@@ -165,6 +177,9 @@ class StepTerminator:
         has_ended = ending.step.child.has_ended
         if has_ended and ending.step.name not in ids and (answered or ending.step.messages.finished):
             ending.gone.set()
+        elif has_ended and ending.step.messages.all_started and ending.clean.issuperset(ending.step.nodes or "?"):
+            self.has_given_up = True
+            ending.gone.set()
         elif ending.killed_at is not None and now > ending.killed_at + GIVE_UP_SECONDS:
             if not has_ended:
                 signal_group(ending.step.child.pid, signal.SIGKILL)
@@ -186,8 +201,9 @@ class StepTerminator:
 
     async def _kill(self, endings: Sequence[_Ending], ids: Mapping[str, str]) -> None:
         listed = [ending for ending in endings if ending.step.name in ids]
-        if await self.tracks_by_parents():
-            await self._sweep(listed)
+        before = time.monotonic() - GHOST_SECONDS
+        old = [ending for ending in listed if ending.killed_at is not None and ending.killed_at < before]
+        await self._sweep(listed if await self.tracks_by_parents() else old, old)
         if listed:
             known = [ids[ending.step.name] for ending in listed]
             await self._in_thread(partial(signal_steps, known, None, self._environment))
@@ -200,17 +216,19 @@ class StepTerminator:
             ending.killed_at = ending.killed_at or now
             ending.again_at = now + _AGAIN_SECONDS
 
-    async def _sweep(self, endings: Sequence[_Ending]) -> None:
+    async def _sweep(self, endings: Sequence[_Ending], old: Sequence[_Ending]) -> None:
         """Kill what Slurm may have lost sight of, as long as its parents live, by whom some of it is found."""
         async with anyio.create_task_group() as group:
             for ending in endings:
                 for node in ending.step.nodes:
-                    words = sweep_words(self._files.job_id, node, ending.step.tag, exact=True)
-                    group.start_soon(self._sweep_node, words)
+                    group.start_soon(self._sweep_node, ending, node, ending in old)
 
-    async def _sweep_node(self, words: list[str]) -> None:
+    async def _sweep_node(self, ending: _Ending, node: str, is_old: bool) -> None:
+        words = sweep_words(self._files.job_id, node, ending.step.tag, exact=True)
         async with self._sweeps:
-            await self._in_thread(partial(run_slurm, words, 10.0, self._environment))
+            answer = await self._in_thread(partial(run_slurm, words, 10.0, self._environment))
+        if is_old and is_clean(answer):
+            ending.clean.add(node)
 
     async def _look_for_starts(self, running: Sequence[RunningStep]) -> None:
         for step in running:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rose_cli.engine.slurm.running import Messages, Recorded, read_record, remove_notices
+from rose_cli.engine.slurm.running import Messages, Recorded, RunningStep, read_record, remove_notices
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,3 +73,60 @@ def test_what_slurm_says_of_an_ended_step_is_no_output_of_its_program(tmp_path: 
     remove_notices(descriptor, "1.2")
     os.close(descriptor)
     assert path.read_text() == f"first\nlast\n{other}"
+
+
+KILLED = b"""\
+srun: launch/slurm: _task_finish: Received task exit notification for 1 task of StepId=1.110 (status=0x0009).
+srun: launch/slurm: _step_signal: Terminating StepId=1.110
+srun: Force Terminated StepId=1.110
+"""
+RECEIVED = b"""\
+srun: Complete StepId=1.0+0 received
+srun: Job step aborted: Waiting up to 32 seconds for job step to finish.
+"""
+NOTICE = "slurmstepd-n1: error: *** STEP 1.110 ON n1 CANCELLED AT 2026-11-29T10:59:09%s ***\n"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("said", "notice", "was_cancelled"),
+    [
+        pytest.param(RECEIVED + KILLED, "", True, id="srun hears of it in time"),
+        pytest.param(KILLED, NOTICE % "", True, id="srun does not"),
+        pytest.param(KILLED, "", False, id="its program was killed"),
+        pytest.param(RECEIVED + KILLED, NOTICE % " DUE TO TIME LIMIT", False, id="its own time limit"),
+        pytest.param(RECEIVED + b"srun: error: Node failure on n1\n", "", False, id="its node"),
+        pytest.param(RECEIVED + b"srun: error: Exceeded job memory limit\n" + KILLED, NOTICE % "", False, id="memory"),
+        pytest.param(KILLED, (NOTICE % "").replace("1.110", "1.111"), False, id="the notice of another step"),
+    ],
+)
+async def test_a_step_that_somebody_cancelled_is_told_from_one_that_failed(
+    tmp_path: Path, said: bytes, notice: str, *, was_cancelled: bool
+) -> None:
+    """With what srun 22.05 says in each case; the order of its lines varies."""
+    (tmp_path / "err").write_text(f"output\n{notice}")
+    messages = Messages(lambda _: None)
+    child: Any = SimpleNamespace(
+        reap=lambda: None, close=lambda: None, status=SimpleNamespace(code=137), has_ended=True, reaped=True
+    )
+    reader, writer = os.pipe()
+    stderr = os.open(tmp_path / "err", os.O_WRONLY)
+    step = RunningStep("step", "tag", child, reader, stderr, messages, ["n1"])
+    messages.feed(LAUNCHED + said)
+    assert step.was_cancelled is was_cancelled
+    os.close(writer)
+    step.close()
+
+
+def test_of_several_ranks_one_that_fails_has_the_others_cancelled(tmp_path: Path) -> None:
+    messages = Messages(lambda _: None)
+    messages.feed(LAUNCHED.replace(b"1 tasks: 0", b"2 tasks: [0-1]").replace(b"1 tasks started", b"2 tasks started"))
+    assert messages.all_started
+    path = tmp_path / "err"
+    path.write_text(NOTICE % "")
+    descriptor = os.open(path, os.O_WRONLY)
+    step: Any = SimpleNamespace(messages=messages, _stderr=descriptor)
+    assert RunningStep.was_cancelled.fget(step) is False  # type: ignore[attr-defined]
+    messages.feed(RECEIVED)
+    assert RunningStep.was_cancelled.fget(step) is True  # type: ignore[attr-defined]
+    os.close(descriptor)

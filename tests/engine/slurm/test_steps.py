@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rose_cli.engine.slurm import steps
-from rose_cli.engine.slurm.steps import down_nodes, end_leftover_steps, gate_directory_name, run_prefix
+from rose_cli.engine.slurm.steps import (
+    down_nodes,
+    end_leftover_steps,
+    gate_directory_name,
+    has_ghosts,
+    run_prefix,
+)
 from rose_cli.util.errors import EngineError
 
 if TYPE_CHECKING:
@@ -62,3 +68,28 @@ def test_a_step_that_slurm_cannot_end_is_reported(
 def test_jobs_still_run_on_a_node_that_is_failing(commands: Path, *, state: str, is_down: bool) -> None:
     write(commands, "sinfo", f"echo 'n1|{state}'")
     assert down_nodes(["n1"]) == ({"n1"} if is_down else set())
+
+
+@pytest.mark.parametrize("survivor", ["", " 4711"])
+def test_a_step_of_which_nothing_is_alive_is_not_waited_for(
+    commands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, survivor: str
+) -> None:
+    """As one whose slurmstepd was killed: Slurm lists it until its job ends. What is alive is waited for."""
+    monkeypatch.setattr(steps, "GHOST_SECONDS", 0.0)
+    monkeypatch.setattr(steps, "_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(steps, "GIVE_UP_SECONDS", 600.0 if not survivor else 0.5)
+    write(commands, "squeue", f"echo '7.3|n1|{run_prefix(RUN)}1.4-task'")
+    write(commands, "srun", f"echo '0{survivor}'")
+    gate = tmp_path / "engine" / gate_directory_name(1, "7")
+    gate.mkdir(parents=True)
+    told: list[str] = []
+    if survivor:
+        with pytest.raises(EngineError, match=r"7\.3"):
+            end_leftover_steps(str(gate.parent), RUN, 0.0, told.append)
+    else:
+        assert end_leftover_steps(str(gate.parent), RUN, 0.0, told.append) == 0
+    assert told == ["waiting for Slurm to end what an earlier session left: 7.3"]
+    own = str(gate.parent / gate_directory_name(2, "7"))
+    assert has_ghosts(own, "7"), "its cores stay busy"
+    assert not has_ghosts(own, "8")
+    assert not has_ghosts(str(gate), "7")
