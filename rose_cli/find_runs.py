@@ -224,7 +224,7 @@ def _latest(folder: Path, campaign: Path | None, *, act: str | None = None) -> R
                 require_trust(directory, act, trust=False, doubt=doubt)
             return directory
     if campaign is None:
-        hint = _other_locations(folder) or "start one: rose run campaign.yaml"
+        hint = other_locations(folder) or "start one: rose run campaign.yaml"
         raise UsageError(f"there is no run in '{folder}'", hint)
     others = sorted({file.name for directory in runs_of(folder) if (file := campaign_of(directory)) is not None})
     message = f"there is no run of '{campaign}' in '{folder}'"
@@ -232,10 +232,10 @@ def _latest(folder: Path, campaign: Path | None, *, act: str | None = None) -> R
         shown = listed([f"'{name}'" for name in others], MOST_SHOWN)
         message = f"{message}; it has runs of {shown}"
         raise UsageError(message, f"`rose list {shlex.quote(str(folder))}` lists them; give the directory of one")
-    raise UsageError(message, _other_locations(folder) or f"start one: rose run {shlex.quote(str(campaign))}")
+    raise UsageError(message, other_locations(folder) or f"start one: rose run {shlex.quote(str(campaign))}")
 
 
-def _other_locations(folder: Path) -> str | None:
+def other_locations(folder: Path) -> str | None:
     """A hint at runs nearby: around the directory, above it, or in its subdirectories."""
     here = folder.absolute()
     around = next((parent for parent in (here, *here.parents) if is_run(parent)), None)

@@ -206,7 +206,7 @@ JobTime = Annotated[
 JobNodes = Annotated[Optional[int], _job("--nodes", metavar="N", min=1, max=100_000, help="Nodes. Default: 1.")]
 JobCores = Annotated[
     Optional[int],
-    _job("--cores", metavar="N", min=1, help="Cores of each node. Default: whole nodes."),
+    _job("--cores", metavar="N", min=1, help="Cores of each node. Default: all, of whole nodes."),
 ]
 JobGpus = Annotated[Optional[int], _job("--gpus", metavar="N", min=0, help="GPUs of each node.")]
 JobMemory = Annotated[

@@ -428,7 +428,7 @@ def _batch_system(environment: Mapping[str, str]) -> Check:
 
 ReportFormat: TypeAlias = Literal["text", "json"]
 
-_LOCAL, _PILOT = "engine local", "engine radical.pilot"
+_LOCAL, _JOBS, _PILOT = "engine local", "jobs", "engine radical.pilot"
 
 
 def doctor(report_format: ReportFormat, *, with_pilot: bool) -> ExitCode:
@@ -438,7 +438,9 @@ def doctor(report_format: ReportFormat, *, with_pilot: bool) -> ExitCode:
     local = Section(_LOCAL, (try_local(environment),))
     pilot = _pilot(environment, start_one=with_pilot)
     job = batch_job(environment)
-    sections = [machine(environment), *([job] if job is not None else []), here, local, pilot]
+    jobs = Section(_JOBS, tuple(_job_checks(environment)))
+    sections = [machine(environment), *([job] if job is not None else []), here, local]
+    sections += [jobs, pilot] if jobs.checks else [pilot]
     if report_format == "json":
         write_json([_object(section) for section in sections])
     else:
@@ -446,6 +448,22 @@ def doctor(report_format: ReportFormat, *, with_pilot: bool) -> ExitCode:
     if not local.usable or (with_pilot and not pilot.usable):
         return ExitCode.ENGINE
     return ExitCode.OK if here.usable else ExitCode.RUN_DIRECTORY
+
+
+def _job_checks(environment: Mapping[str, str]) -> Iterator[Check]:
+    """What `engine: slurm` and `rose submit` need here; nothing where there is no batch system."""
+    path = environment.get("PATH")
+    found = [name for name, program in BATCH_SYSTEMS.items() if shutil.which(program, path=path)]
+    if shutil.which("srun", path=path):
+        if slurm_job(environment) is not None:
+            yield Check("engine slurm", "ok", "tasks can be steps of this job")
+        else:
+            hint = "`rose submit FILE --engine slurm`, or a script for sbatch"
+            yield Check("engine slurm", "ok", "needs a job, and this is not one", hint)
+    if found and find_spec("psij") is None:
+        yield Check("rose submit", "warn", "psij-python is not installed", "pip install 'rose-cli[submit]'")
+    elif found:
+        yield Check("rose submit", "ok", f"submits jobs to {' or '.join(found)}")
 
 
 def _pilot(environment: Mapping[str, str], *, start_one: bool) -> Section:

@@ -6,6 +6,7 @@ import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Literal
 
+from rose_cli.find_runs import other_locations
 from rose_cli.journal.state import Status
 from rose_cli.plan.secrets import secrets_of_plan
 from rose_cli.plan.settings import definitions, titles, values_at
@@ -42,7 +43,7 @@ def list_runs(folder: Path, list_format: Literal["text", "json"], *, sizes: bool
     if list_format == "json":
         write_json([_object(run) for run in runs])
     else:
-        print_runs(runs, folder)
+        print_runs(runs, folder, None if runs or not folder.is_dir() else other_locations(folder))
     return ExitCode.OK
 
 

@@ -52,6 +52,8 @@ def smoke(file: Path, settings: Sequence[Setting], learners: Sequence[str], outp
     checked = check_campaign(file, environment, settings)
     plan = only_learners(checked.good_smoke_plan, learners)
     mention_settings(file, environment, settings, checked, is_smoke=True)
+    if checked.good_plan.engine.slurm is not None:
+        notice("the smoke run uses the local engine, on this machine: no srun around tasks, nor its variables")
     directory = RunDirectory.at(Path(tempfile.gettempdir()) / f"rose-smoke-{uuid.uuid4().hex[:12]}")
     with _never_left_behind(directory.path, file):
         directory.path.mkdir(mode=0o700)

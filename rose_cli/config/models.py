@@ -388,7 +388,7 @@ class Engine(Model):
     )
     gpus: Annotated[tuple[Text, ...], BeforeValidator(forms.gpu_ids)] = Field(
         default=(),
-        description="how many to use or, on this machine, which ones (default: none, in a Slurm job all of its GPUs)",
+        description="how many to use or, on this machine, which ones (default: none; with `slurm`, all of its job)",
         examples=["[0, 1]"],
     )
     grace: Pause = Field(

@@ -35,8 +35,10 @@ class SlurmJob:
 
     @property
     def title(self) -> str:
-        """The job's name for people."""
-        return f"Slurm job {self.job_id}"
+        """The job's name for people; of a task of an array, as in the lists of Slurm: 35_0."""
+        numbers = (self.array_id or "", self.array_index or "")
+        is_task = all(re.fullmatch(r"\d{1,10}", number, re.ASCII) for number in numbers)
+        return f"Slurm job {'_'.join(numbers) if is_task else self.job_id}"
 
     @property
     def is_batch_step(self) -> bool:

@@ -110,11 +110,11 @@ _DROPPED = ("campaign", "started", "status", "elapsed", "size", "best", "owner")
 """The columns that a narrow window lacks, in this order."""
 
 
-def print_runs(runs: Sequence[ListedRun], folder: Path) -> None:
-    """Print a line for each run."""
+def print_runs(runs: Sequence[ListedRun], folder: Path, elsewhere: str | None = None) -> None:
+    """Print a line for each run; if there is none, where there are some, if that is known."""
     if not runs:
-        where = "" if folder.is_dir() else ": there is no such directory"
-        notice(f"no runs in '{short_path(folder)}'{where or '; start one: rose run campaign.yaml'}")
+        here = f"; {elsewhere or 'start one: rose run campaign.yaml'}"
+        notice(f"no runs in '{short_path(folder)}'{here if folder.is_dir() else ': there is no such directory'}")
         return
     console = open_console(sys.stdout)
     columns = _columns(runs, console.width)

@@ -157,7 +157,7 @@ class RunEnd:
         run, file = shlex.quote(short_path(self.directory.path)), short_path(Path(self.plan.campaign_file))
         if not can_resume(self.state):
             if self.again is None and (option := self._more()) is not None:
-                yield labelled("extend", safe(f"rose resume {run} {option}{self._place}"))
+                yield labelled("extend", safe(f"{self._command} {run} {option}{self._place}"))
             return
         kinds = {remedy(error) for error in self.found}
         if Remedy.EDIT in kinds:
@@ -170,13 +170,20 @@ class RunEnd:
         elif self.repeats and self._place and not kinds:
             yield labelled(label, "submit the script of this job again")
         else:
-            yield labelled(label, safe(f"rose resume {run}{self._place}"))
+            yield labelled(label, safe(f"{self._command} {run}{self._place}"))
             if Remedy.EDIT in kinds:
                 yield from self._rerun(run)
 
     @property
+    def _command(self) -> str:
+        """A run that was submitted continues in jobs."""
+        return "rose submit" if self.directory.jobs.is_dir() else "rose resume"
+
+    @property
     def _place(self) -> str:
         """Where a command that runs tasks belongs: not on a login node, where the output of a job is read."""
+        if self._command == "rose submit":
+            return ""
         if in_batch_job(os.environ):
             return "" if os.isatty(0) else "  # in the next job"
         return "  # in a job" if self.plan.engine.slurm is not None else ""

@@ -183,6 +183,23 @@ def test_a_batch_system_is_seen_by_its_program(rose: Rose) -> None:
     assert batch.detail == "Slurm (sbatch)"
 
 
+def test_what_the_slurm_engine_and_submit_need_is_said_where_there_is_slurm(rose: Rose) -> None:
+    path = f"{program(rose, 'exit 1', 'srun')}:{os.environ['PATH']}"
+    program(rose, "exit 1", "sbatch")
+    there = {"PATH": path, "VIRTUAL_ENV": "set"}
+    outside = sections(rose, code=0, **there)["jobs"]
+    assert outside["engine slurm"]["hint"] == "`rose submit FILE --engine slurm`, or a script for sbatch"
+    is_there = find_spec("psij") is not None
+    assert outside["rose submit"]["verdict"] == ("ok" if is_there else "warn")
+    assert outside["rose submit"]["hint"] == (None if is_there else "pip install 'rose-cli[submit]'")
+    inside = sections(rose, code=0, **there, SLURM_JOB_ID="4", SLURM_JOB_NODELIST="n1", SLURMD_NODENAME="n1")["jobs"]
+    assert inside["engine slurm"]["detail"] == "tasks can be steps of this job"
+
+
+def test_without_a_batch_system_nothing_is_said_of_jobs(rose: Rose) -> None:
+    assert "jobs" not in sections(rose, code=0, PATH=program(rose, "exit 0", "true"), VIRTUAL_ENV="set")
+
+
 # --- in a batch job ------------------------------------------------------------------------------------------------
 
 ON_NODE = {"SLURM_JOB_ID": "4", "SLURM_JOB_NODELIST": "n[1-2]", "SLURMD_NODENAME": "n1", "SLURM_CPUS_ON_NODE": "1"}

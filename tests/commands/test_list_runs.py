@@ -171,3 +171,9 @@ def test_a_run_of_very_many_learners_is_not_compared(monkeypatch: pytest.MonkeyP
         "2": {"--lr": "0.1"},
         "3": {"--lr": "none"},
     }
+
+
+def test_where_there_is_none_the_runs_nearby_are_named(rose: Rose) -> None:
+    rose.write("{max_iter: 1, tasks: {s: {executable: 'true'}}, learners: 1}")
+    assert rose("run", "campaign.yaml", "--run-dir", "elsewhere").code == 0
+    assert rose("list").err == "no runs in '.'; there are runs in 'elsewhere'; try `rose status elsewhere`\n"

@@ -59,6 +59,14 @@ def test_restarts_arrays_and_the_end_are_read() -> None:
     )
     assert job is not None
     assert (job.restarts, job.array_id, job.array_index, job.end) == (2, "1", "4", 1795943560)
+    assert job.title == "Slurm job 1_4", "as squeue and scancel call it"
+
+
+def test_a_job_outside_an_array_has_its_number_as_name() -> None:
+    for variables in ({}, {"SLURM_ARRAY_JOB_ID": "1"}, {"SLURM_ARRAY_JOB_ID": "1", "SLURM_ARRAY_TASK_ID": "\x1b[1m"}):
+        job = current_job({"SLURM_JOB_ID": "17", **variables})
+        assert job is not None
+        assert job.title == "Slurm job 17"
 
 
 @pytest.mark.parametrize("job_id", ["", "x", "-1", "3; rm", "٣", "1" * 30])

@@ -204,3 +204,11 @@ def test_in_a_job_the_advice_is_for_the_next_job(
     ending = over(scenario, "terminated")
     print_summary("plain", scenario.plan, scenario.state, RunDirectory(tmp_path / "r"), ending, repeats=repeats)
     assert capsys.readouterr().out.splitlines()[-1] == f"  resume   {advice}"
+
+
+def test_a_run_that_was_submitted_continues_in_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    scenario = Scenario.begin(make_plan(("a", "b")))
+    ending = over(scenario, "terminated")
+    (tmp_path / "r/jobs").mkdir(parents=True)
+    assert told(scenario, tmp_path / "r", ending).splitlines()[-1] == "  resume   rose submit r"

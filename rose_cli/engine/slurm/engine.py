@@ -371,7 +371,8 @@ class SlurmEngine(SlotEngine):
         report = await anyio.to_thread.run_sync(ask_job, self._files.job_id, None, self._base_environment)
         if report is not None and report.has_ended:
             return self._lose(0.0, f"Slurm's job {self._files.job_id} has ended")
-        return TaskOutcome(ExitReason.NOT_STARTED, 0.0, message=f"Slurm did not start it: {said}")
+        log = f"{self._log_path.parent.name}/{self._log_path.name}"
+        return TaskOutcome(ExitReason.NOT_STARTED, 0.0, message=f"Slurm did not start it: {said} ({log})")
 
     async def _drop_nodes(self, nodes: Sequence[str]) -> None:
         """Stop using those that Slurm calls down, unless none would be left."""

@@ -36,7 +36,10 @@ _CANCELLED = re.compile(r"\bComplete (?:StepId=)?\S+ received|job step aborted",
 
 _OTHER_REASONS = ("memory", "oom", "time limit", "node fail")
 
-_NOT_TELLING = re.compile(r"exited with exit code|job step aborted|force terminat", re.IGNORECASE)
+_NOT_TELLING = re.compile(r"exited with exit code|job step aborted|force terminat|^try \"srun --", re.IGNORECASE)
+
+_REFUSED_OPTION = re.compile(r"srun: (?:(?:unrecognized|invalid|ambiguous|unknown) )?option\b", re.ASCII)
+"""What getopt says, without "error:", of options that it does not know, or that lack a value."""
 
 _KEPT_LINES = 20
 
@@ -101,7 +104,7 @@ class Messages:
             self.finished_at = time.monotonic()  # of the last rank
         elif self.launched and _CANCELLED.search(line):
             self.cancelled.set()
-        elif "error:" in line or not line.startswith("srun:"):
+        elif "error:" in line or not line.startswith("srun:") or _REFUSED_OPTION.match(line):
             self.errors.append(line.removeprefix("srun: ").removeprefix("error: "))
             self._log(line)
 

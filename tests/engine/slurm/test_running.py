@@ -50,6 +50,17 @@ def test_the_telling_line_is_the_one_that_says_why() -> None:
 
 
 @pytest.mark.parametrize(
+    "refusal", ["unrecognized option '--bogus'", "invalid option -- 'y'", "option '--mem' requires an argument"]
+)
+def test_an_option_that_srun_refuses_is_named(refusal: str) -> None:
+    logged: list[str] = []
+    messages = Messages(logged.append)
+    messages.feed(f'srun: {refusal}\nTry "srun --help" for more information\n'.encode())
+    assert messages.telling == refusal
+    assert logged[0] == f"srun: {refusal}"
+
+
+@pytest.mark.parametrize(
     ("text", "record"),
     [
         ("3\n", Recorded("3")),
