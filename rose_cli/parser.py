@@ -74,6 +74,10 @@ class CommandWithSynonyms(Command):
         "--cores-per-node": "--cores",
         "--gpus-per-node": "--gpus",
         "--mem": "--memory",
+        "-t": "--time",
+        "-N": "--nodes",
+        "-p": "--queue",
+        "-A": "--project",
     }
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401

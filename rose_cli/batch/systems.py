@@ -326,12 +326,14 @@ def _run(words: Sequence[str], directory: Path, seconds: float = SUBMIT_SECONDS)
             text=True, errors="replace", timeout=seconds, check=False,
         )  # fmt: skip
     except FileNotFoundError as error:
-        raise RefusedError(f"there is no command '{words[0]}' here") from error
+        hint = "run this on a login node of the cluster, or choose another --batch-system"
+        raise RefusedError(f"there is no command '{words[0]}' here", hint) from error
     except (OSError, subprocess.TimeoutExpired) as error:
         why = f"no answer in {seconds:.0f} s" if isinstance(error, subprocess.TimeoutExpired) else str(error)
         raise EngineError(f"'{words[0]}' failed: {why}") from error
     if done.returncode != 0:
         lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
         said = "; ".join(line.removeprefix(f"{words[0]}: ").removeprefix("error: ") for line in lines[-3:])
-        raise RefusedError(f"'{words[0]}' failed: {said or f'exit code {done.returncode}'}")
+        advice = "`sinfo` lists the partitions and what their nodes have" if words[0] == "sbatch" else None
+        raise RefusedError(f"'{words[0]}' failed: {said or f'exit code {done.returncode}'}", advice)
     return done.stdout

@@ -113,7 +113,7 @@ def check_resources(
     at, gpus = origin_of(layers, "gpus_per_rank", "ranks"), engine_gpus(engine, ctx)
     hint = f"write {_in_engine(engine, 'gpus', wanted.gpus)}, if there are that many"
     if engine.kind == "slurm":
-        hint = "request less, or more GPUs for the job"
+        hint = "request fewer GPUs, or submit the job with more"
     elif gpus is not None and gpus < len(engine.gpus) and ctx.gpus is not None:
         hint = f"{ctx.gpus.source} leaves {gpus or 'none'} of the {len(engine.gpus)}; {gpu_advice(gpus)}"
     yield from _check(wanted.gpus, gpus, "GPU", at, hint, ("gpus",))

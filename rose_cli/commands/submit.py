@@ -51,7 +51,7 @@ from rose_cli.util.errors import (
 )
 from rose_cli.util.files import OpenDirectory
 from rose_cli.util.json_output import iso_time, write_json
-from rose_cli.util.text import counted, listed, quoted
+from rose_cli.util.text import counted, did_you_mean, listed, quoted
 from rose_cli.util.trees import remove_entry
 from rose_cli.view.console import notice, say
 from rose_cli.view.jobs import budget_words, job_line
@@ -100,6 +100,9 @@ def submit(argument: str, options: SubmitOptions) -> ExitCode:
             raise UsageError("--as-it-was is for runs that exist", "remove it")
         given = [*options.settings, *filter(None, [_bound(options.max_iter)])]
         return _submit_campaign(path, replace(options, settings=given))
+    if path.suffix in (".yaml", ".yml") and not path.exists():
+        there = sorted(each.name for each in Path().glob("*.y*ml"))
+        raise UsageError(f"there is no file '{argument}'", did_you_mean(argument, there) or "give a campaign file")
     return _submit_run(argument, options)
 
 

@@ -202,6 +202,7 @@ def test_a_job_that_is_refused_leaves_no_run(login: Login) -> None:
     assert called.err == (
         "error: 'sbatch' failed: Batch job submission failed:"
         " Invalid account or account/partition combination specified\n"
+        "help: `sinfo` lists the partitions and what their nodes have\n"
     )
     assert list((login.rose.folder / "rose-runs").iterdir()) == []
 
@@ -553,3 +554,19 @@ def test_a_queue_that_an_option_of_slurm_chooses_is_not_judged(login: Login) -> 
     assert login(*words, "--attribute", "slurm.partition=big").code == 0
     assert login(*words).code == 2
     assert login(*words, SBATCH_PARTITION="big").code == 0
+
+
+def test_a_request_in_the_short_options_of_slurm(login: Login) -> None:
+    login.rose.write("engine: slurm" + CAMPAIGN.replace("\n    ", "\n"))
+    called = login("submit", "campaign.yaml", "-t", "90", "-N", "2", "-p", "big", "-A", "abc", "--dry-run")
+    assert called.code == 0, called.err
+    wanted = {"--time=1:30:0", "--nodes=2", '--partition="big"', '--account="abc"'}
+    assert {f"#SBATCH {option}" for option in wanted} < {*called.out.splitlines()}
+
+
+def test_a_campaign_file_that_is_not_there(login: Login) -> None:
+    called = login("submit", "campaing.yaml", "--time", "9")
+    assert (called.code, called.err) == (
+        2,
+        "error: there is no file 'campaing.yaml'\nhelp: did you mean 'campaign.yaml'?\n",
+    )
