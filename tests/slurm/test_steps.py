@@ -192,6 +192,23 @@ def test_a_step_that_somebody_cancels_is_run_again(any_slurm: Cluster, allocatio
     assert "CANCELLED" not in logs(waiting)
 
 
+def test_what_a_cancelled_step_leaves_behind_does_not_keep_rose_waiting(slurm: Cluster, waiting: Rose) -> None:
+    """Slurm would wait 32 s for a process that its KILL does not reach."""
+    lost = 'trap "" TERM; touch lost; while [ ! -e "$ROSE_CAMPAIGN_DIR/stop" ]; do sleep 0.1; done; touch not-killed'
+    waiting.script(f"#!/bin/sh\n[ -e lost ] || {{ (setsid sh -c '{lost}' &); sleep 600; }}\n", "task.sh")
+    job = slurm.allocate("--nodes=1", "--ntasks=1")
+    rose = start(slurm, waiting, job, "run", "campaign.yaml", "--run-dir", "r", "--set", "learners=1")
+    wait_until(lambda: [*waiting.folder.glob("r/learners/*/workspace/lost")])
+    slurm.run("scancel", f"{job}.0", check=False)
+    assert rose.wait(PATIENCE) == 0, (waiting.folder / "output").read_text()
+    journal = (waiting.folder / "r/journal.jsonl").read_text()
+    assert "Slurm cancelled its step" in journal
+    assert "attempt_failed" not in journal
+    (waiting.folder / "stop").touch()
+    wait_until(lambda: slurm.processes() == [])
+    assert not [*waiting.folder.glob("r/learners/*/workspace/not-killed")]
+
+
 def test_a_step_that_comes_too_late_does_not_start(slurm: Cluster, waiting: Rose) -> None:
     """As one that Slurm creates after the steps of its session have been looked for: its gate is closed."""
     job = slurm.allocate("--nodes=1", "--ntasks=2")
