@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -128,7 +129,8 @@ def programs(slurm: Cluster, node: str, *names: str) -> list[int]:
 def kill(slurm: Cluster, *names: str) -> None:
     """Children first: the second process of an `srun` would end its step."""
     for pid in sorted(programs(slurm, "n1", *names), reverse=True):
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # some end with their parent
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_steps_of_a_task_that_takes_too_long_get_the_grace_period(any_slurm: Cluster, rose: Rose) -> None:
