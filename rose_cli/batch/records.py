@@ -64,7 +64,8 @@ class Submission:
     """What the user requested. `name`: of every job, made by `job_name`. `first`: the number of its first job.
 
     `most_jobs` and `core_hours` are the bounds on its jobs together; `core_hours` None: no bound. `run`: the real path
-    of the run directory: a copy of it has the same file, but none of the jobs. `edits`: what its first session applies.
+    of the run directory: a copy of it has the same file, but none of the jobs. `edits`: what its first session applies,
+    the one after session number `after_session`: the clocks of a login node and of other nodes may differ.
     """
 
     system: str
@@ -76,6 +77,7 @@ class Submission:
     core_hours: float | None = None
     run: str = ""
     edits: Edits | None = None
+    after_session: int = 0
 
     def names(self, name: object) -> bool:
         """Whether a job with that name is one of this run's, submitted now or before under another name."""
@@ -305,7 +307,8 @@ def _submission(entries: dict[str, Any] | None) -> Submission | None:
             and found.name == job_name(found.name.rpartition("-")[0], found.run)
         )
         is_own = is_own and not any(is_set_by_rose(found.system, key) for key, _ in request.attributes)
-        if is_own and found.system in SYSTEMS and _are_numbers(found.most_jobs, found.first) and _are_times(found.time):
+        numbers = found.most_jobs, found.first, found.after_session
+        if is_own and found.system in SYSTEMS and _are_numbers(*numbers) and _are_times(found.time):
             return found
     return None
 

@@ -42,7 +42,7 @@ def _newly_submitted(directory: RunDirectory, place: Place) -> Submission | None
     if jobs.submission is None or own_job(jobs, os.environ) is None:
         return None
     session = read_run(directory, cached=True).state.session
-    return jobs.submission if session is None or session.started < jobs.submission.time else None
+    return jobs.submission if session is None or session.number <= jobs.submission.after_session else None
 
 
 def place_of(directory: RunDirectory, plan: Plan) -> Place:

@@ -298,7 +298,8 @@ def _submit_run(argument: str, options: SubmitOptions) -> ExitCode:
     if problems or request is None:
         raise CampaignError(problems, None)
     name = old.name.rpartition("-")[0] if old is not None else info.plan.campaign
-    submission = replace(_submission(place, name, request, options, system), edits=edits)
+    sessions = 0 if info.state.session is None else info.state.session.number
+    submission = replace(_submission(place, name, request, options, system), edits=edits, after_session=sessions)
     if options.dry_run:
         sys.stdout.write(chain.script(system, submission, place))
         return ExitCode.OK

@@ -425,6 +425,18 @@ def test_what_has_failed_is_retried_by_the_first_job_of_a_new_submission_only(lo
     assert login.rose.learners("r")["a"]["stop_reason"] == "max_iter"
 
 
+def test_the_first_session_of_a_submission_is_known_without_clocks(login: Login) -> None:
+    login.rose.write("{max_iter: 1, tasks: {s: {executable: 'false'}}, learners: [{name: a}]}")
+    assert login("submit", "campaign.yaml", "--time", "10", "--run-dir", "r").code == 0
+    file = login.rose.folder / "r/jobs/submission.json"
+    entries = json.loads(file.read_text())
+    file.write_text(json.dumps({**entries, "time": entries["time"] + 3600}))  # the clock of the login node is ahead
+    job = ["run", "campaign.yaml", "--run-dir", "r", "--resume-if-begun", "--as-it-was"]
+    assert login(*job, SLURM_JOB_ID="1").code == 1
+    assert login(*job, SLURM_JOB_ID="2").code == 1
+    assert login.rose.events("r")[-1]["session"] == 1
+
+
 def test_at_most_as_many_jobs_as_allowed(login: Login) -> None:
     words = ["--time", "60", "--cores", "4", "--run-dir", "r"]
     assert login("submit", "campaign.yaml", *words, "--core-hours", "6").code == 0
