@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -56,6 +57,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     for name in filter(NOT_ASKED_FOR.fullmatch, list(os.environ)):
         del os.environ[name]
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup make test`: rose would leave it ignored
     if not hasattr(config, "workerinput"):
         for folder in ("rose_cli", "tests"):
             compileall.compile_dir(REPOSITORY / folder, quiet=2)
