@@ -234,10 +234,6 @@ def loaded(*arguments: str, cwd: Path = REPOSITORY) -> set[str]:
     return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
 
 
-# ---- the tests themselves
-
-
-@pytest.mark.xdist_group("nobody else")
 def test_nothing_of_batch_systems_is_loaded_outside_a_job(tmp_path: Path) -> None:
     campaign = tmp_path / "campaign.yaml"
     campaign.write_text("{max_iter: 1, tasks: {s: {executable: 'true'}}, learners: 1}")
@@ -246,6 +242,10 @@ def test_nothing_of_batch_systems_is_loaded_outside_a_job(tmp_path: Path) -> Non
     assert [name for name in imported if "slurm" in name or name.endswith(("batch_clock", "job_watch"))] == []
 
 
+# ---- the tests themselves
+
+
+@pytest.mark.xdist_group("nobody else")
 def test_groups_of_tests_are_seen(request: pytest.FixtureRequest) -> None:
     """Unseen, each process of the tests has a pilot of its own, and terminals are looked at side by side."""
     if "PYTEST_XDIST_WORKER" in os.environ and request.config.getoption("loadgroup"):

@@ -88,7 +88,7 @@ def test_the_next_job_goes_on_after_a_job_whose_node_failed(slurm: Cluster, rose
     assert json.loads(rose("status", "r", "--format", "json", **login).out)["status"] == "running"
     refused = rose("resume", "r", **login)
     assert refused.code == 4
-    assert f"Slurm says that job {first} is RUNNING, so host" in refused.err.replace("\n", " ")
+    assert f"Slurm says that job {first} is RUNNING: wait for it" in refused.err.replace("\n", " ")
     slurm.fail("n1")
     let_go(rose)
     assert slurm.wait(first).state == "NODE_FAIL"
