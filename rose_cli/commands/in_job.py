@@ -30,7 +30,7 @@ def in_job(run: Path) -> Iterator[Submission | None]:
     directory = RunDirectory.at(run)
 
     def steps_done() -> int:
-        return read_run(directory, cached=True).state.steps_done
+        return read_run(directory).state.steps_done
 
     place = place_of(directory, load_plan(directory.plan))
     with job_of_chain(place, steps_done, lambda: _ending(directory), notice):
@@ -41,7 +41,7 @@ def _newly_submitted(directory: RunDirectory, place: Place) -> Submission | None
     jobs = place.files.read()
     if jobs.submission is None or own_job(jobs, os.environ) is None:
         return None
-    session = read_run(directory, cached=True).state.session
+    session = read_run(directory).state.session
     return jobs.submission if session is None or session.number <= jobs.submission.after_session else None
 
 
