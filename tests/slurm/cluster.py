@@ -328,6 +328,8 @@ class Cluster:
         lines = {
             "ClusterName": base.name.replace("-", "_").lower(),
             "SlurmctldHost": f"{host}(127.0.0.1)", "SlurmctldPort": str(control),
+            # nodes that share a host share its cgroups, of which Slurm names one by node, job and step
+            **({} if self.hosts else {"FirstJobId": str(control)}),
             "SlurmUser": "root", "SlurmdUser": "root",
             "AuthType": "auth/munge", "CredType": "cred/munge", "MpiDefault": "none",
             "AuthInfo": f"socket={base}/munge/sock,cred_expire=5",  # a requeued job waits for as long
