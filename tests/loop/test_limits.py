@@ -5,42 +5,21 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 
 from rose_cli.engine.base import ExitReason, TaskOutcome
-from rose_cli.journal.file import read_journal
 from rose_cli.loop import limits
 from rose_cli.loop.limits import CircuitBreaker, DiskLimits
 from rose_cli.plan.model import Limits
-from tests.loop.simulation import Fate, SimulatedLoop, Try, World
+from tests.loop.simulation import SimulatedLoop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from rose_cli.journal.codec import Record
     from rose_cli.util.trees import DiskUsage
-
-CAMPAIGN = """
-{{limits: {{wall_time: {wall_time}}}, engine: {{kind: local, grace: 0}}, max_iter: 100,
-  tasks: {{s: {{executable: 'true'}}}}, learners: {n}}}
-"""
-
-
-def takes(seconds: float) -> Callable[[Try], Fate]:
-    return lambda _: Fate(seconds)
-
-
-def done(world: World) -> list[int]:
-    return [len(learner.iterations) for learner in world.look().learners.values()]
-
-
-def events(world: World, name: str) -> list[Any]:
-    found: list[Record] = []
-    read_journal(world.directory.journal, found.append)
-    return [record.event for record in found if type(record.event).__name__ == name]
 
 
 def test_what_the_watch_holds_open_is_closed_again(tmp_path: Path) -> None:
