@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import sys
+import time
 import uuid
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ from rose_cli.engine.local import LocalEngine
 from rose_cli.engine.pilot.engine import PilotEngine
 from rose_cli.engine.pilot.pilot import Pilot, PilotSpec
 from rose_cli.engine.slurm.engine import SlurmEngine
+from rose_cli.engine.sruns import SRUN_MARK
 from rose_cli.util.processes import ProcessScan, run_tag
 from tests.conftest import PATIENCE
 from tests.processes import gone
@@ -265,7 +267,14 @@ def alive(run_id: str = RUN_ID) -> list[int]:
     def of_a_task(tag: str) -> bool:
         return tag.startswith(run_tag(run_id)) and not tag.endswith("(warm starts)")
 
-    return [process.pid for process in ProcessScan().find(of_a_task)]
+    helpers = _helpers_of_sruns(run_id)
+    return [process.pid for process in ProcessScan().find(of_a_task) if process.pid not in helpers]
+
+
+def _helpers_of_sruns(run_id: str = RUN_ID) -> set[int]:
+    """Children of rose's own `srun`s, which lead their sessions; they outlive these by a moment."""
+    sruns = ProcessScan().find(lambda tag: tag.startswith(run_tag(run_id)) and SRUN_MARK in tag)
+    return {process.pid for process in sruns if process.is_srun and process.pid != process.session}
 
 
 async def until_gone(pid: str | int) -> None:
@@ -360,6 +369,13 @@ def folder(tmp_path: Path) -> Folder:
 
 @pytest.fixture(autouse=True)
 def nothing_survives() -> Iterator[None]:
-    """When a call has returned, nothing of its task is alive: there is nothing to wait for here."""
+    """When a call has returned, nothing of its task is alive: there is nothing to wait for here.
+
+    An `srun` has a helper, its child, which ends in the moment after it.
+    """
     yield
     assert alive() == []
+    deadline = time.monotonic() + PATIENCE
+    while helpers := _helpers_of_sruns():
+        assert time.monotonic() < deadline, helpers
+        time.sleep(0.001)
