@@ -9,7 +9,7 @@ PIP  := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 ARGS ?=
 
 .PHONY: help demo check test field torture coverage mutate lint types smoke format docs picture bench bench-pilot \
-  bench-steps venv pilot slurm python lock bounds wheel dist-check sbom clean
+  bench-steps venv pilot others slurm python lock bounds wheel dist-check sbom clean
 help: ## list the targets
 	@awk -F ':.*## ' '/^# ---- / {print "\n" substr($$0, 8)} /^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' \
 	  $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ check: lint types docs test smoke dist-check ## run everything that CI runs
 
 # The tests start real processes: with more than four workers, they only wait for each other.
 # Tests that must not run in parallel share a mark: @pytest.mark.xdist_group("name").
-test: $(VENV)/.ready $(VENV)/.pilot ## run every test
+test: $(VENV)/.ready $(VENV)/.pilot $(VENV)/.others ## run every test
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup $(ARGS)
 
 field: $(VENV)/.ready ## try problems reported for similar tools (tests/field/)
@@ -160,6 +160,21 @@ $(VENV)/.pilot: $(VENV)/.locked requirements/pilot.txt
 	elif test -z "$$CI"; then echo 'radical.pilot cannot be installed here: its tests will be skipped' >&2; \
 	else exit 1; fi
 
+# The programs that read what rose writes, and rose with all its extras, in an environment of their own: they want other
+# versions of what rose uses. A machine that cannot install them does without, unless CI is set.
+OTHERS = $(abspath $(VENV))/others
+others: $(VENV)/.others ## add the trackers, readers and the browser's driver that tests start
+$(VENV)/.others: $(VENV)/.locked requirements/others.txt tests/npm/package-lock.json
+	@echo 'installing what other programs the tests start, about two minutes'
+	@if test -x $(OTHERS)/bin/python || $(BIN)/python -m venv --without-pip $(OTHERS) && \
+	  $(PIP) --python $(OTHERS)/bin/python install --no-compile --require-hashes --only-binary :all: --requirement requirements/others.txt && \
+	  $(PIP) --python $(OTHERS)/bin/python install --no-deps --no-build-isolation --editable . && \
+	  mkdir -p $(OTHERS)/npm && cp tests/npm/package.json tests/npm/package-lock.json $(OTHERS)/npm && \
+	  PATH="$(OTHERS)/bin:$$PATH" npm ci --prefix $(OTHERS)/npm --ignore-scripts --no-audit --no-fund --loglevel=error; \
+	then touch $@; \
+	elif test -z "$$CI"; then echo 'these cannot be installed here: their tests will be skipped' >&2; \
+	else exit 1; fi
+
 # Sphinx, only for the site, so that `make test` does not wait for it; the newest does not support Python 3.10
 FITS_SPHINX = $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 $(VENV)/.docs: $(VENV)/.locked requirements/docs.txt
@@ -179,6 +194,8 @@ lock: $(BIN)/uv ## pin the dependencies of pyproject.toml (ARGS=--upgrade: the n
 	$(LOCK) --constraint requirements/lock.txt --output-file requirements/rose.txt pyproject.toml
 	$(LOCK) $(patsubst %,--no-binary %,$(BUILT)) --no-emit-package netifaces \
 	  --constraint requirements/lock.txt --group pilot $(ARGS) --output-file requirements/pilot.txt
+	$(LOCK) --extra mlflow --extra parquet --extra plots --group others $(ARGS) --output-file requirements/others.txt \
+	  pyproject.toml
 	$(subst 3.10,3.11,$(LOCK)) --constraint requirements/lock.txt --constraint requirements/pilot.txt --group docs $(ARGS) \
 	  --output-file requirements/docs.txt
 
