@@ -15,6 +15,7 @@ import yaml
 
 from rose_cli.commands.doctor import installation
 from tests.conftest import REPOSITORY
+from tests.others import other_python
 from tools.packages import LOCKS, PAGE, Pin, bill_of_materials, licence, licences, pins, used_by
 
 if TYPE_CHECKING:
@@ -71,6 +72,35 @@ def test_who_is_told_to_install_the_extra_is_told_of_the_licences(monkeypatch: p
     places = [path for path in (REPOSITORY / "rose_cli").rglob("*.py") if "rose-cli[pilot]" in path.read_text()]
     assert len(places) == 3
     assert [path.name for path in places if "under GPL and AGPL" not in path.read_text()] == []
+
+
+_CLOSURE = """
+from importlib.metadata import distribution
+from packaging.requirements import Requirement
+
+todo, found = ["mlflow", "pyarrow", "matplotlib"], {}
+while todo:
+    wanted = Requirement(todo.pop())
+    name = wanted.name.lower().replace("_", "-")
+    if name in found:
+        continue
+    there = distribution(name)
+    classifiers = [each for each in there.metadata.get_all("Classifier") or () if each.startswith("License ::")]
+    texts = [there.metadata["License-Expression"], (there.metadata["License"] or "")[:80], *classifiers]
+    found[name] = " ".join(each for each in texts if each)
+    for each in map(Requirement, there.requires or ()):
+        if each.marker is None or any(each.marker.evaluate({"extra": extra}) for extra in ("", *wanted.extras)):
+            todo.append(str(each).partition(";")[0])
+for name, texts in found.items():
+    print(name, "::", texts.replace(chr(10), " "))
+"""
+
+
+def test_the_other_extras_bring_no_package_under_the_gpl() -> None:
+    said = subprocess.run([other_python(), "-c", _CLOSURE], capture_output=True, text=True, check=True, timeout=60)
+    lines = said.stdout.splitlines()
+    assert len(lines) > 80
+    assert [line for line in lines if "GPL" in line or "GNU" in line] == []
 
 
 # --- pins and the list of packages ---------------------------------------------------------------------------------
