@@ -8,11 +8,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from rose_cli.commands.export import write_csv
-from rose_cli.commands.status import replica_results
 from rose_cli.find_runs import find_run
 from rose_cli.journal.state import learner_status
 from rose_cli.loop.results import results as results_of
 from rose_cli.run_info import RunInfo, notice_ownership, read_run
+from rose_cli.tables.iterations import replica_results
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import ExitCode, UsageError
 from rose_cli.util.json_output import finite, json_safe, write_json

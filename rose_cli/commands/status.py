@@ -13,6 +13,7 @@ from rose_cli.loop.preloads import modules_by_task
 from rose_cli.loop.usage import core_seconds, learner_use
 from rose_cli.run_info import RunInfo, notice_ownership, ownership_text, read_run
 from rose_cli.runs.moves import RunLocation, lost_workspaces
+from rose_cli.tables.iterations import replica_results, spent_seconds
 from rose_cli.util.errors import ExitCode
 from rose_cli.util.json_output import finite, iso_time, json_safe, write_json
 from rose_cli.util.ownership import owner_name
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from rose_cli.journal.events import AttemptFailed
-    from rose_cli.journal.iterations import IterationState
-    from rose_cli.journal.time_spent import TimeSpent
     from rose_cli.loop.forecast import Estimate
     from rose_cli.plan.model import LearnerPlan
     from rose_cli.runs.directory import RunDirectory
@@ -248,15 +247,6 @@ def _time_object(info: RunInfo, plan: LearnerPlan) -> dict[str, Any]:
     }
 
 
-def spent_seconds(spent: TimeSpent) -> dict[str, float]:
-    """The keys of a time that was spent, in JSON and in exports."""
-    return {
-        "working_seconds": spent.working,
-        "waiting_seconds": spent.waiting,
-        "paused_seconds": spent.paused,
-    }
-
-
 def _causes(info: RunInfo) -> list[Cause]:
     return causes(failures(info.plan, info.state, info.state.session.reason if info.state.session else None))
 
@@ -264,12 +254,6 @@ def _causes(info: RunInfo) -> list[Cause]:
 def _cause_object(info: RunInfo, cause: Cause) -> dict[str, Any]:
     """Equal failures, by the first of them."""
     return {"learners": cause.learners, "replicas": cause.replicas, **_failure_object(info, cause.first)}
-
-
-def replica_results(plan: LearnerPlan, iteration: IterationState) -> dict[str, list[Mapping[str, Any]]]:
-    """The reports of replicas, by task, for tasks that have several."""
-    counts = {step.task: step.command(iteration.number).replicas for step in plan.steps}
-    return {task: iteration.reports_of(task, count) for task, count in counts.items() if count > 1}
 
 
 def _report_problem(learner: LearnerState) -> dict[str, Any] | None:

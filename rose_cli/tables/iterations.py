@@ -1,0 +1,137 @@
+"""The table of the finished iterations of a run: one row each, learner by learner."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rose_cli.loop.usage import core_seconds, iteration_use
+from rose_cli.plan.model import CRITERION
+from rose_cli.util.json_output import iso_time
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Hashable, Iterator, Mapping
+
+    from rose_cli.journal.iterations import IterationState
+    from rose_cli.journal.state import LearnerState
+    from rose_cli.journal.time_spent import TimeSpent
+    from rose_cli.plan.model import LearnerPlan
+    from rose_cli.run_info import RunInfo
+
+_COLUMNS = ("learner", "iteration", "metric_name", "metric_value", "stop_reason", "started", "seconds")
+
+_TIME_COLUMNS = ("working_seconds", "waiting_seconds", "paused_seconds", "core_seconds")
+
+_CONTEXT_COLUMNS = ("run", "learner_index", "seed", "operator", "threshold", "failed_attempts")
+
+_TASK_TIMES = "time."
+"""How the names of columns with the times of a task start."""
+
+
+def rows(info: RunInfo, learners: Collection[str] = ()) -> Iterator[dict[str, Any]]:
+    """One row for each finished iteration, learner by learner."""
+    run = info.directory.path.resolve().name
+    for plan, learner, iteration in _iterations(info, learners):
+        yield {**_row(plan, learner, iteration), **_context(run, plan, iteration)}
+
+
+def _iterations(info: RunInfo, learners: Collection[str]) -> Iterator[tuple[LearnerPlan, LearnerState, IterationState]]:
+    for plan in info.plan.learners:
+        learner = info.state.learners[plan.name]
+        for iteration in learner.iterations if not learners or plan.name in learners else ():
+            yield plan, learner, iteration
+
+
+def _row(plan: LearnerPlan, learner: LearnerState, iteration: IterationState) -> dict[str, Any]:
+    is_last = iteration.number == learner.iterations[-1].number
+    options = {
+        f"option.{task}.{name}": value
+        for task, values in iteration.options.items()
+        if task != CRITERION or values
+        for name, value in values.items()
+    }
+    return {
+        "learner": plan.name,
+        "iteration": iteration.number,
+        "metric_name": plan.criterion.metric if plan.criterion else None,
+        "metric_value": iteration.value,
+        "stop_reason": learner.stop_reason if is_last else None,
+        "started": iso_time(iteration.started),
+        "seconds": iteration.seconds,
+        **options,
+        **{f"result.{key}": value for key, value in iteration.result.items()},
+        **{
+            f"replica.{task}.{replica}.{key}": value
+            for task, reports in replica_results(plan, iteration).items()
+            for replica, report in enumerate(reports)
+            for key, value in report.items()
+        },
+        **_times(plan, iteration),
+        **({"failed_iteration": iteration.number + 1} if is_last and learner.stop_reason == "failed" else {}),
+    }
+
+
+def _times(plan: LearnerPlan, iteration: IterationState) -> dict[str, float]:
+    uses = iteration_use(plan, iteration)
+    return {
+        **spent_seconds(iteration.spent),
+        "core_seconds": core_seconds(uses),
+        **{
+            f"{_TASK_TIMES}{task}.{name}": value
+            for task, use in uses.items()
+            for name, value in {**spent_seconds(use.spent), "core_seconds": use.core_seconds}.items()
+        },
+    }
+
+
+def _context(run: str, plan: LearnerPlan, iteration: IterationState) -> dict[str, Any]:
+    """What tells rows of several runs apart, and what the metric is compared with."""
+    criterion = plan.criterion
+    values = (
+        run,
+        plan.index,
+        plan.seed,
+        criterion.operator if criterion else None,
+        criterion.threshold if criterion else None,
+        len(iteration.failed),
+    )
+    return dict(zip(_CONTEXT_COLUMNS, values, strict=True))
+
+
+def columns(info: RunInfo, learners: Collection[str] = ()) -> list[str]:
+    """The columns of these rows, without computing each of them."""
+    found = dict.fromkeys(_COLUMNS)
+    seen: set[Hashable] = set()
+    for plan, learner, iteration in _iterations(info, learners):
+        kind = _kind(plan, learner, iteration)
+        if kind not in seen:
+            seen.add(kind)
+            found.update(dict.fromkeys(_row(plan, learner, iteration)))
+    times = [name for name in found if name in _TIME_COLUMNS or name.startswith(_TASK_TIMES)]
+    for column in (*times, *_CONTEXT_COLUMNS):
+        found.pop(column, None)
+        found[column] = None  # after options and results, where older versions had no column
+    return list(found)
+
+
+def _kind(plan: LearnerPlan, learner: LearnerState, iteration: IterationState) -> Hashable:
+    """Iterations of the same kind have the same columns."""
+    options = tuple((task, *values) for task, values in iteration.options.items())
+    reports = tuple((key, *report) for key, report in iteration.reports.items())
+    replicas = tuple((step.task, step.command(iteration.number).replicas) for step in plan.steps)
+    stop_reason = learner.stop_reason if iteration.number == learner.iterations[-1].number else None
+    return options, reports, tuple(iteration.steps), replicas, stop_reason == "failed"
+
+
+def spent_seconds(spent: TimeSpent) -> dict[str, float]:
+    """The keys of a time that was spent, in JSON and in exports."""
+    return {
+        "working_seconds": spent.working,
+        "waiting_seconds": spent.waiting,
+        "paused_seconds": spent.paused,
+    }
+
+
+def replica_results(plan: LearnerPlan, iteration: IterationState) -> dict[str, list[Mapping[str, Any]]]:
+    """The reports of replicas, by task, for tasks that have several."""
+    counts = {step.task: step.command(iteration.number).replicas for step in plan.steps}
+    return {task: iteration.reports_of(task, count) for task, count in counts.items() if count > 1}
