@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 
 from rose_cli.engine.batch import in_batch_job
@@ -25,6 +26,7 @@ from rose_cli.loop.deadline import deadline_of, too_late
 from rose_cli.loop.job_end import JobEnd
 from rose_cli.loop.session import Session
 from rose_cli.loop.supervisor import Supervisor
+from rose_cli.provenance.session import LAST_SECONDS, SessionFacts
 from rose_cli.runs.lock import LockCheck, lock_time
 from rose_cli.runs.stop_requests import take_requests
 from rose_cli.util.batch_shell import BatchShell
@@ -223,12 +225,13 @@ async def _run(setup: SessionSetup, inbox: _SignalInbox) -> SessionResult:
             len(engine.capacity.nodes) or None,
         )
         await recorder.record(started, *setup.opening)
+        facts = _gather_facts(setup, number, recorder)
         if setup.rewrite is not None:
             setup.rewrite()
         for shortcoming in capacity_warnings(setup.plan, setup.environment, engine.capacity):
             screen.warn(shortcoming)
         result = await _supervise(setup, recorder, engine, screen, inbox, gauge, still_owned)
-        await recorder.record(e.SessionEnded(number, result.reason, result.message))
+        await recorder.record(*await _last_facts(facts), e.SessionEnded(number, result.reason, result.message))
         return result
     except BaseException as error:
         cause = _cause(lost[0] if lost else error)
@@ -239,6 +242,27 @@ async def _run(setup: SessionSetup, inbox: _SignalInbox) -> SessionResult:
     finally:
         with anyio.CancelScope(shield=True):
             await recorder.close()
+
+
+def _gather_facts(setup: SessionSetup, number: int, recorder: Recorder) -> SessionFacts:
+    """Start to find out what the session runs with; it is recorded whenever it is known."""
+    loop = asyncio.get_running_loop()
+
+    def deliver(event: e.SessionDescribed) -> None:
+        loop.call_soon_threadsafe(recorder.append_nowait, event)
+
+    facts = SessionFacts(number, setup.plan.campaign_dir, setup.directory.path, deliver)
+    facts.start()
+    return facts
+
+
+async def _last_facts(facts: SessionFacts) -> list[e.Event]:
+    """What is known by the end of the session, if it was not recorded before."""
+    with anyio.move_on_after(LAST_SECONDS):
+        while not facts.is_complete:  # noqa: ASYNC110 - it is a thread
+            await anyio.sleep(0.01)
+    await anyio.lowlevel.checkpoint()  # what was delivered is recorded first
+    return [event for event in (facts.take(),) if event is not None]
 
 
 async def _supervise(

@@ -10,7 +10,7 @@ from rose_cli.util.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raised whenever an older rose could not read the journals of a newer one."""
 
 
@@ -61,6 +61,35 @@ class SessionStarted:
     gpus: int | None = None
     memory_mb: int | None = None
     nodes: int | None = None
+
+
+@dataclass(frozen=True)
+class SessionDescribed:
+    """What a session runs with, and the git commit of the campaign's directory; found out beside the work.
+
+    `interpreter`: the Python of rose itself; `distribution`: the name of the operating system. `campaign_path`: the
+    campaign's directory below the top of its git repository; None: it is in none. `remote`: without credentials.
+    `changed`, `untracked`: the first of so many files that differ from the commit, or that git does not know; a number
+    is None if it is not known. `git_problem`: why something is not known of a repository.
+    """
+
+    session: int
+    rose: str | None = None
+    python: str | None = None
+    interpreter: str | None = None
+    system: str | None = None
+    distribution: str | None = None
+    cpu: str | None = None
+    user: str | None = None
+    campaign_path: str | None = None
+    commit: str | None = None
+    branch: str | None = None
+    remote: str | None = None
+    changed: tuple[str, ...] = ()
+    changes: int | None = None
+    untracked: tuple[str, ...] = ()
+    untracked_count: int | None = None
+    git_problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -252,6 +281,7 @@ class PlanChanged:
 Event: TypeAlias = (
     RunCreated
     | SessionStarted
+    | SessionDescribed
     | SessionEnded
     | LearnerStarted
     | AttemptStarted

@@ -168,10 +168,11 @@ class RunState:
     """The state of a run. `last_time` is the time of the latest record, in UNIX seconds.
 
     `checksums`: for each file of the run directory, those of the contents that rose wrote or the user trusts.
-    `max_iter`: the one that a resume set last; `bound` returns a learner's. `files`: the fingerprints of the files that
-    the plan names, as the latest session found them. `plan_changes`: those that took effect, with their times;
-    `changes_announced`: the highest number of any. `imported`: by learner and task, the latest iteration in which
-    `preload: auto` found out the modules that a task imports, and these.
+    `max_iter`: the one that a resume set last; `bound` returns a learner's. `files`: the fingerprints of the files
+    that the plan names, as the latest session found them. `described`: what sessions ran with, by number.
+    `plan_changes`: those that took effect, with their times; `changes_announced`: the highest number of any.
+    `imported`: by learner and task, the latest iteration in which `preload: auto` found out the modules that a task
+    imports, and these.
     """
 
     run_id: str = ""
@@ -186,6 +187,7 @@ class RunState:
     earlier_seconds: float = 0.0
     durations: dict[str, Durations] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
+    described: dict[int, e.SessionDescribed] = field(default_factory=dict)
     checksums: dict[str, tuple[str, ...]] = field(default_factory=dict)
     plan_changes: list[tuple[float, e.PlanChanged]] = field(default_factory=list)
     changes_announced: int = 0
@@ -299,6 +301,11 @@ class RunState:
             learner.times.start_session(Moment(self._now))
             if learner.stop_reason is None:
                 learner.status = Status.PENDING
+
+    @_apply_event.register
+    def _(self, event: e.SessionDescribed) -> None:
+        self._check_created()
+        self.described[event.session] = event
 
     @_apply_event.register
     def _(self, event: e.SessionEnded) -> None:

@@ -119,9 +119,9 @@ SAMPLES: Mapping[str, Any] = {"str": "x", "int": 1, "float": 1, "bool": True, "t
 
 
 def test_the_names_in_the_file_stay_what_they_are() -> None:
-    names = "run_created session_started session_ended learner_started attempt_started process_spawned "
-    names += "attempt_succeeded attempt_failed attempt_cancelled attempt_lost step_given_up iteration_finished "
-    names += "learner_stopped learner_reopened max_iter_changed plan_changed"
+    names = "run_created session_started session_described session_ended learner_started attempt_started "
+    names += "process_spawned attempt_succeeded attempt_failed attempt_cancelled attempt_lost step_given_up "
+    names += "iteration_finished learner_stopped learner_reopened max_iter_changed plan_changed"
     for name, cls in zip(names.split(), CLASSES, strict=True):
         entries = {field.name: SAMPLES[str(field.type).partition("[")[0].partition(" ")[0]] for field in fields(cls)}
         event = from_json({"event": name, **entries, "directory": "/x", "campaign_dir": "/x"})

@@ -106,6 +106,10 @@ def _anonymous(record: Record, folder: Path) -> Record:
     event = record.event
     if isinstance(event, e.SessionStarted):
         event = replace(event, host="node01", pid=4711, directory=f"{PLACE}/run", campaign_dir=PLACE, boot=None)
+    elif isinstance(event, e.SessionDescribed):
+        system = (event.rose, "CPython 3.11.7", "/usr/bin/python3", "Linux 6.1.0 x86_64", "Debian 12", "A processor")
+        commit = {"campaign_path": ".", "commit": "1" * 40, "branch": "main", "changes": 1, "changed": ("mesh.py",)}
+        event = e.SessionDescribed(event.session, *system, "user", **commit)  # type: ignore[arg-type]
     elif isinstance(event, e.ProcessSpawned):
         event = replace(event, pid=4712, start_ticks=100)
     elif isinstance(event, e.AttemptFailed):
