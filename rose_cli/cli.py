@@ -24,8 +24,11 @@ from rose_cli.util.signals import StopRequested, exit_on_signal, raised_stop
 from rose_cli.util.streams import discard_output, escape_unencodable, replace_closed_streams
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rose_cli.campaign_file import Setting
     from rose_cli.commands.run import RunOptions
+    from rose_cli.commands.status import StatusFormat
 
 app = typer.Typer(
     name="rose",
@@ -212,7 +215,7 @@ def stop(
 
 @app.command(cls=Command, rich_help_panel=INSPECT)
 def status(
-    run_name: options.RunName = None,
+    runs: options.ShownRuns = None,
     watch: options.Watch = False,
     legend: options.Legend = False,
     results: options.Results = False,
@@ -221,23 +224,37 @@ def status(
     sort: options.SortResults = None,
     status_format: options.StatusFormat = "text",
 ) -> None:
-    """Show the status of a run, or compare the results of its learners."""
-    from rose_cli.commands import status as commands
-
+    """Show the status of a run, or compare the results of its learners, or several runs."""
     if legend:
-        raise typer.Exit(commands.legend())
-    if results or only_changed or all_options or sort:
+        from rose_cli.commands.status import legend as explain
+
+        raise typer.Exit(explain())
+    is_about_learners = results or only_changed or all_options or sort is not None
+    alone = "--watch" if watch else "--results" if is_about_learners else None
+    if watch and is_about_learners:
+        raise UsageError("--watch cannot be combined with --results", "remove one of them")
+    if alone is not None and len(runs or ()) > 1:
+        raise UsageError(f"{alone} shows a single run", "name one run, or remove the option to compare them")
+    if is_about_learners:
         from rose_cli.commands.results import ResultsOptions
         from rose_cli.commands.results import results as command
 
-        if watch:
-            raise UsageError("--watch cannot be combined with --results", "remove one of them")
-        raise typer.Exit(command(run_name, status_format, ResultsOptions(sort or "best", only_changed, all_options)))
+        given = ResultsOptions(sort or "best", only_changed, all_options)
+        raise typer.Exit(command(runs[0] if runs else None, status_format, given))
     if status_format == "csv":
         raise UsageError("only the results are available as CSV", "add --results, or use `rose export`")
-    raise typer.Exit(
-        commands.watch(run_name) if watch and status_format == "text" else commands.status(run_name, status_format)
-    )
+    raise typer.Exit(_status(runs or (), status_format, watch=watch and status_format == "text"))
+
+
+def _status(runs: Sequence[str], status_format: StatusFormat, *, watch: bool) -> ExitCode:
+    if len(runs) > 1:
+        from rose_cli.commands.compare import compare
+
+        return compare(runs, status_format)
+    from rose_cli.commands import status as commands
+
+    run_name = runs[0] if runs else None
+    return commands.watch(run_name) if watch else commands.status(run_name, status_format)
 
 
 @app.command(name="list", cls=Command, rich_help_panel=INSPECT)

@@ -68,6 +68,14 @@ def _run(default: str, offered: str = "run") -> Any:  # noqa: ANN401 - as typer.
 
 
 RunName = Annotated[Optional[str], _run("the run that is running, else the latest here")]
+ShownRuns = Annotated[
+    Optional[list[str]],
+    typer.Argument(
+        metavar="RUN",
+        help=f"{_RUN_HELP} Several are compared. Default: the run that is running, else the latest here.",
+        autocompletion=_offers("run"),
+    ),
+]
 RunBeforeSteps = Annotated[Optional[str], _run("the run that is running, else the latest here", "step")]
 RunningRun = Annotated[Optional[str], _run("the only run that is running here", "running run")]
 InterruptedRun = Annotated[Optional[str], _run("the latest run here that can be resumed")]

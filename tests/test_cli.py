@@ -117,7 +117,7 @@ WRONG = {
     "resume --max-iter 0": ("--max-iter must be at least 1, not '0'", None),
     "status --format": ("--format needs a value", "write --format=VALUE"),
     "run f --smoke=3": ("--smoke takes no value", "write --smoke"),
-    "status a b": ("unexpected argument 'b'", "usage: rose status [OPTIONS] [RUN]"),
+    "stop a b": ("unexpected argument 'b'", "usage: rose stop [OPTIONS] [RUN]"),
 }
 
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import sys
-import textwrap
 from dataclasses import replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from rich.cells import cell_len
 from rich.console import Group
 
 from rose_cli.loop.results import reported
 from rose_cli.plan.settings import is_seed, titles
-from rose_cli.util.dataclass import dataclass
-from rose_cli.util.text import counted, listed
-from rose_cli.view.columns import STAR, Column, joined, line_of, threshold_text, unbroken, width_of
+from rose_cli.util.text import counted
+from rose_cli.view.columns import STAR, joined, threshold_text, unbroken
 from rose_cli.view.console import open_console, safe, shortened_in_middle
+from rose_cli.view.fitted import Candidate, note_lines, table_lines
 from rose_cli.view.progress import display_status
 from rose_cli.view.wording import NOTHING, short_time, value_text
 
@@ -28,7 +25,6 @@ if TYPE_CHECKING:
 
     from rose_cli.loop.results import Cost, LearnerResult, Repeats, Results, Sort, Spread
     from rose_cli.plan.model import Plan
-    from rose_cli.view.columns import Cell
 
 LONGEST_NAME, SHORTEST_NAME = 32, 8
 LONGEST_TEXT = 24
@@ -47,33 +43,6 @@ _SORTED = {
 }
 
 
-@dataclass(frozen=True)
-class _Candidate:
-    """A column that may be shown: always if its `rank` is 0; the others by rank, from the left, if there is room.
-
-    `most`: the width to which text may be cut. Numbers are never cut.
-    """
-
-    title: str
-    cells: Sequence[str]
-    rank: int
-    most: int | None = None
-    align: Literal["left", "right"] = "left"
-    styles: Sequence[str] = ()
-
-    @cached_property
-    def column(self) -> Column:
-        width = max(cell_len(text) for text in (self.title, *self.cells))
-        most = width if self.most is None else max(self.most, cell_len(self.title))
-        return Column(self.title or "mark", self.title, min(width, most), self.align)
-
-    def line(self, place: int) -> Cell:
-        """The cell in that line."""
-        text = self.cells[place]
-        cut = text if self.most is None else shortened_in_middle(text, self.column.width)
-        return ((cut, self.styles[place] if self.styles else ""),)
-
-
 def print_results(plan: Plan, found: Results, shown: Sequence[str], sort: Sort, *, alive: bool) -> None:
     """Print the results. `shown`: the settings that have a column; `alive`: a session is running."""
     console = open_console(sys.stdout)
@@ -85,10 +54,10 @@ def results_table(
 ) -> RenderableType:
     """The table in `width` cells. If columns do not fit, a line below names them."""
     lines = [_title(plan, found, sort, width), unbroken()]
-    lines += _table(list(_candidates(found, shown, sort, width, alive=alive)), len(found.learners), width)
+    lines += table_lines(list(_candidates(found, shown, sort, width, alive=alive)), len(found.learners), width)
     if any(group.best for group in found.repeats):
-        lines += [unbroken(), *_table(list(_repeats(found.repeats)), len(found.repeats), width)]
-        lines += _note(REPEATS_NOTE, width)
+        lines += [unbroken(), *table_lines(list(_repeats(found.repeats)), len(found.repeats), width)]
+        lines += note_lines(REPEATS_NOTE, width)
     return Group(*lines)
 
 
@@ -107,50 +76,50 @@ def _title(plan: Plan, found: Results, sort: Sort, width: int) -> Text:
 # --- columns ---------------------------------------------------------------------------------------------------------
 
 
-def _candidates(found: Results, shown: Sequence[str], sort: Sort, width: int, *, alive: bool) -> Iterator[_Candidate]:
+def _candidates(found: Results, shown: Sequence[str], sort: Sort, width: int, *, alive: bool) -> Iterator[Candidate]:
     """All columns, from the left."""
     learners = found.learners
     status = [display_status(learner.state, alive=alive) for learner in learners]
-    yield _Candidate("", [each.mark for each in status], 0, styles=[each.style for each in status])
+    yield Candidate("", [each.mark for each in status], 0, styles=[each.style for each in status])
     most = max(SHORTEST_NAME, min(LONGEST_NAME, width // 4))
-    yield _Candidate("learner", [safe(learner.name) for learner in learners], 0, most)
+    yield Candidate("learner", [safe(learner.name) for learner in learners], 0, most)
     by_cost = sort in _UNITS
     if any(learner.plan.criterion for learner in learners):
         metrics = [safe(learner.plan.criterion.metric) if learner.plan.criterion else NOTHING for learner in learners]
         if len(set(metrics)) > 1:
-            yield _Candidate("metric", metrics, 1, LONGEST_TEXT)
+            yield Candidate("metric", metrics, 1, LONGEST_TEXT)
         thresholds = [
             threshold_text(learner.plan.criterion, with_metric=False) if learner.plan.criterion else NOTHING
             for learner in learners
         ]
         if len(set(thresholds)) > 1:
-            yield _Candidate("threshold", thresholds, 3)
+            yield Candidate("threshold", thresholds, 3)
         yield _best(found)
-        yield _Candidate("last", [_value(learner.last_value) for learner in learners], 4, align="right")
+        yield Candidate("last", [metric_value(learner.last_value) for learner in learners], 4, align="right")
     if any(learner.has_threshold for learner in learners):
         unit = sort if by_cost else "iterations"
         cells = [_to_threshold(learner, unit) for learner in learners]
-        yield _Candidate("met after", cells, 0 if by_cost else 3, align="right")
+        yield Candidate("met after", cells, 0 if by_cost else 3, align="right")
     yield from _settings(found, shown)
     yield from _reported(learners)
-    yield _Candidate("iterations", [str(learner.cost.iterations) for learner in learners], 5, align="right")
-    yield _Candidate("time", [short_time(learner.cost.seconds) for learner in learners], 6, align="right")
-    used = [_core_seconds(learner.cost.core_seconds) for learner in learners]
-    yield _Candidate("core-seconds", used, 8, align="right")
+    yield Candidate("iterations", [str(learner.cost.iterations) for learner in learners], 5, align="right")
+    yield Candidate("time", [short_time(learner.cost.seconds) for learner in learners], 6, align="right")
+    used = [shown_core_seconds(learner.cost.core_seconds) for learner in learners]
+    yield Candidate("core-seconds", used, 8, align="right")
 
 
-def _best(found: Results) -> _Candidate:
+def _best(found: Results) -> Candidate:
     places = [f" @{learner.best.number}" if learner.best else "" for learner in found.learners]
     room = max(map(len, places))
     cells = [
-        (STAR if learner.name in found.best else "") + _value(learner.best_value) + place.ljust(room)
+        (STAR if learner.name in found.best else "") + metric_value(learner.best_value) + place.ljust(room)
         for learner, place in zip(found.learners, places, strict=True)
     ]
     styles = ["bold green" if learner.name in found.best else "" for learner in found.learners]
-    return _Candidate("best".rjust(max(map(len, cells)) - room), cells, 0, align="right", styles=styles)
+    return Candidate("best".rjust(max(map(len, cells)) - room), cells, 0, align="right", styles=styles)
 
 
-def _settings(found: Results, shown: Sequence[str]) -> Iterator[_Candidate]:
+def _settings(found: Results, shown: Sequence[str]) -> Iterator[Candidate]:
     """A column for each setting."""
     names = titles(shown)
     for place, setting in enumerate(shown):
@@ -162,7 +131,7 @@ def _settings(found: Results, shown: Sequence[str]) -> Iterator[_Candidate]:
     yield _column_of("seed", [learner.plan.seed for learner in found.learners], 9)
 
 
-def _reported(learners: Sequence[LearnerResult]) -> Iterator[_Candidate]:
+def _reported(learners: Sequence[LearnerResult]) -> Iterator[Candidate]:
     """A column for each reported value."""
     reports = [reported(learner.shown) if learner.shown else {} for learner in learners]
     for key in dict.fromkeys(key for report in reports for key in report):
@@ -180,26 +149,26 @@ def _of_replicas(values: Sequence[Any]) -> Any:  # noqa: ANN401 - what tasks rep
     return f"{value_text(min(numbers))} to {value_text(max(numbers))}"
 
 
-def _column_of(title: str, values: Sequence[Any], rank: int) -> _Candidate:
+def _column_of(title: str, values: Sequence[Any], rank: int) -> Candidate:
     cells = [value_text(value) for value in values]
     if all(value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in values):
-        return _Candidate(title, cells, rank, align="right")
-    return _Candidate(title, cells, rank, LONGEST_TEXT)
+        return Candidate(title, cells, rank, align="right")
+    return Candidate(title, cells, rank, LONGEST_TEXT)
 
 
-def _value(value: float | None) -> str:
+def metric_value(value: float | None) -> str:
     """Five digits, with trailing zeros, so that values are aligned."""
     return NOTHING if value is None else f"{value:#.5g}".removesuffix(".")
 
 
-def _core_seconds(seconds: float) -> str:
+def shown_core_seconds(seconds: float) -> str:
     return f"{seconds:.1f}" if seconds < 100 else f"{seconds:.0f}"
 
 
 _UNITS: dict[str, Callable[[Cost], str]] = {
     "iterations": lambda cost: counted(cost.iterations, "iteration"),
     "time": lambda cost: short_time(cost.seconds),
-    "core-seconds": lambda cost: f"{_core_seconds(cost.core_seconds)} core-s",
+    "core-seconds": lambda cost: f"{shown_core_seconds(cost.core_seconds)} core-s",
 }
 
 
@@ -212,13 +181,13 @@ def _to_threshold(learner: LearnerResult, unit: str) -> str:
 # --- repeats ---------------------------------------------------------------------------------------------------------
 
 
-def _repeats(groups: Sequence[Repeats]) -> Iterator[_Candidate]:
-    yield _Candidate("repeats", [safe(group.name) for group in groups], 0, LONGEST_NAME)
-    yield _Candidate("n", [str(len(group.learners)) for group in groups], 0, align="right")
-    yield _Candidate("best", [_spread(group.best, len(group.learners), "with a value") for group in groups], 0)
+def _repeats(groups: Sequence[Repeats]) -> Iterator[Candidate]:
+    yield Candidate("repeats", [safe(group.name) for group in groups], 0, LONGEST_NAME)
+    yield Candidate("n", [str(len(group.learners)) for group in groups], 0, align="right")
+    yield Candidate("best", [_spread(group.best, len(group.learners), "with a value") for group in groups], 0)
     if any(learner.has_threshold for group in groups for learner in group.learners):
         cells = [_spread(group.iterations, len(group.learners), "met", digits=3) for group in groups]
-        yield _Candidate("met after", cells, 1)
+        yield Candidate("met after", cells, 1)
 
 
 def _spread(found: Spread | None, learners: int, which: str, digits: int = 5) -> str:
@@ -228,28 +197,3 @@ def _spread(found: Spread | None, learners: int, which: str, digits: int = 5) ->
     text = f"{found.mean:#.{digits}g}".removesuffix(".")
     text += f" ± {found.std:#.2g}" if found.std is not None else ""
     return text if found.n == learners else f"{text} ({found.n} of {learners} {which})"
-
-
-# --- what fits -------------------------------------------------------------------------------------------------------
-
-
-def _table(candidates: Sequence[_Candidate], lines: int, width: int) -> Iterator[Text]:
-    """A heading, the lines, and the names of the columns that are left out."""
-    chosen: set[int] = set()
-    for place in sorted(range(len(candidates)), key=lambda place: candidates[place].rank):
-        columns = [candidates[each].column for each in sorted({*chosen, place})]
-        if candidates[place].rank == 0 or width_of(columns) <= width:
-            chosen.add(place)
-    shown = [candidates[place] for place in sorted(chosen)]
-    columns = [candidate.column for candidate in shown]
-    yield line_of(columns, [((column.title, "bold"),) for column in columns])
-    for place in range(lines):
-        yield line_of(columns, [candidate.line(place) for candidate in shown])
-    left_out = [candidate.title.strip() for place, candidate in enumerate(candidates) if place not in chosen]
-    if left_out:
-        yield unbroken()
-        yield from _note(f"not shown: {listed(left_out, MOST_LEFT_OUT)}; use a wider window, or --format csv", width)
-
-
-def _note(text: str, width: int) -> Iterator[Text]:
-    return (unbroken(line, "dim") for line in textwrap.wrap(text, width, break_on_hyphens=False))

@@ -1,0 +1,1 @@
+"""Several runs compared: what each has reached, and what differs between them."""
