@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from rose_cli.journal import events as e
 from rose_cli.journal.file import LONG_BYTES, DamagedJournalError, read_journal
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from rose_cli.plan.model import Plan
     from rose_cli.runs.directory import RunDirectory
     from rose_cli.util.ownership import OwnershipProblem
+
+    JournalReader: TypeAlias = Callable[[Plan], tuple[RunState, DamagedJournalError | None]]
 
 
 MOST_KEPT = 1 << 27
@@ -72,21 +74,26 @@ class RunInfo:
         _read_good(self.directory, consume)
 
 
-def read_run(directory: RunDirectory, *, cached: bool = False, kept: bool = False) -> RunInfo:
+def read_run(
+    directory: RunDirectory, *, cached: bool = False, kept: bool = False, journal: JournalReader | None = None
+) -> RunInfo:
     """Read a run: its plan, the state from its journal, and whether a session is running.
 
     `cached`: the state may come from a checkpoint, which is for commands that only show it. `kept`: options and reports
-    of all iterations will be asked for, so they are kept if there are not too many.
+    of all iterations will be asked for, so they are kept if there are not too many. `journal` reads the journal in
+    another way, for callers that need more of it than the state.
     """
     plan = load_plan(directory.plan)
     # read before the journal, so that the journal has the last record of a session that ends meanwhile
     owner, is_hidden_by_other = read_owner(directory.path), is_hidden(directory.path)
     size = _size(directory.journal)
-    if cached and size >= LONG_BYTES and not (kept and size < MOST_KEPT):
+    if journal is not None:
+        state, damage = journal(plan)
+    elif cached and size >= LONG_BYTES and not (kept and size < MOST_KEPT):
         from rose_cli.journal.checkpoint import CachedReading  # few are that long
 
         reading = CachedReading(directory.journal, partial(initial_state, plan, directory.journal))
-        damage, state = _damage_in(reading.read), reading.state
+        damage, state = damage_in(reading.read), reading.state
     else:
         state = initial_state(plan, None if kept and size < MOST_KEPT else directory.journal)
         damage = _read_good(directory, state.apply)
@@ -142,10 +149,11 @@ def _assume_created(state: RunState, plan: Plan) -> None:
 
 def _read_good(directory: RunDirectory, consume: Callable[[Record], object]) -> DamagedJournalError | None:
     """Pass the records of a journal to `consume`, up to the first damage, which is returned."""
-    return _damage_in(partial(read_journal, directory.journal, consume))
+    return damage_in(partial(read_journal, directory.journal, consume))
 
 
-def _damage_in(read: Callable[[], object]) -> DamagedJournalError | None:
+def damage_in(read: Callable[[], object]) -> DamagedJournalError | None:
+    """The damage that stops the reading of a journal, if any."""
     try:
         read()
     except DamagedJournalError as damage:

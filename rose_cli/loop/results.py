@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from rose_cli.loop.criterion import best_iteration, distance, is_met, metric_key
@@ -39,18 +40,24 @@ class Cost:
 class LearnerResult:
     """The results of one learner.
 
-    `best`: its best iteration. `shown`: the iteration that `settings` belong to: the best one, else the latest.
-    `cost`: of everything so far. `to_threshold`: of the iterations up to the first that met the criterion, which counts
-    from `min_iter` on; None if none did.
+    `best`: its best iteration. `shown`: the iteration that `settings` belong to: the best one, else the latest; in
+    them, `secrets` are masked. `cost`: of everything so far. `to_threshold`: of the iterations up to the first that met
+    the criterion, which counts from `min_iter` on; None if none did.
     """
 
     plan: LearnerPlan
     state: LearnerState
     best: IterationState | None
     shown: IterationState | None
-    settings: Mapping[str, Any]
     cost: Cost
     to_threshold: Cost | None
+    secrets: Secrets
+
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        """Of those that are asked for alone: a run can have ten thousand learners."""
+        shown = self.shown
+        return values_at(self.plan, shown.number if shown else 0, shown.options if shown else {}, self.secrets)
 
     @property
     def name(self) -> str:
@@ -129,10 +136,9 @@ def _result(plan: LearnerPlan, state: RunState, now: float, secrets: Secrets) ->
     number = best_iteration(plan.criterion, learner.history)
     best = None if number is None else learner.iterations[number]
     shown = best or (learner.iterations[-1] if learner.iterations else learner.current)
-    settings = values_at(plan, shown.number if shown else 0, shown.options if shown else {}, secrets)
     used = core_seconds(learner_use(plan, learner, moment))
     cost = Cost(len(learner.iterations), learner.times.clock.spent(moment).working, used)
-    return LearnerResult(plan, learner, best, shown, settings, cost, cost_to_threshold(plan, learner))
+    return LearnerResult(plan, learner, best, shown, cost, cost_to_threshold(plan, learner), secrets)
 
 
 def cost_to_threshold(plan: LearnerPlan, learner: LearnerState) -> Cost | None:
@@ -140,8 +146,8 @@ def cost_to_threshold(plan: LearnerPlan, learner: LearnerState) -> Cost | None:
     criterion = plan.criterion
     if criterion is None:
         return None
-    for place, iteration in enumerate(learner.iterations, start=1):
-        if place >= criterion.min_iter and is_met(criterion, iteration.value):
+    for place, value in enumerate(learner.history, start=1):
+        if place >= criterion.min_iter and is_met(criterion, value):
             needed = learner.iterations[:place]
             used = sum(core_seconds(iteration_use(plan, each)) for each in needed)
             return Cost(place, sum(each.spent.working for each in needed), used)

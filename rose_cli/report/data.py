@@ -327,8 +327,6 @@ class Report:
 
 _MOST = 2**53
 
-_DECIMALS = 3
-
 _EXACT = frozenset({"values", "best", "threshold", "p0", "p10", "p25", "p50", "p75", "p90", "p100", "settings"})
 """Fields whose numbers are not times: they keep all digits."""
 
@@ -337,19 +335,25 @@ def to_json(report: Report) -> dict[str, Any]:
     """The report as an object of JSON.
 
     `nan` and infinities are those words as strings, and so are integers that JavaScript would round. Times are rounded
-    to milliseconds.
+    to milliseconds; of a run that took longer than `_LONG`, to hundredths of a second.
     """
-    return {"version": VERSION, **_object(report)}
+    return {"version": VERSION, **_object(report, 3)}
 
 
-def _object(value: Any) -> dict[str, Any]:  # noqa: ANN401 - one of the classes above
+_LONG = 1_000.0
+
+
+def _object(value: Any, decimals: int) -> dict[str, Any]:  # noqa: ANN401 - one of the classes above
+    if isinstance(value, Run) and value.until - (value.began or value.until) > _LONG:
+        decimals = 2
     return {
-        each.name: _json(getattr(value, each.name), None if each.name in _EXACT else _DECIMALS)
+        each.name: _json(getattr(value, each.name), None if each.name in _EXACT else decimals, decimals)
         for each in fields(value)
     }
 
 
-def _json(value: Any, decimals: int | None) -> Any:  # noqa: ANN401 - whatever was reported
+def _json(value: Any, decimals: int | None, inner: int) -> Any:  # noqa: ANN401 - whatever was reported
+    """`decimals`: of numbers, None: all; `inner`: of those in objects below."""
     if isinstance(value, float):
         return plain_number(value if decimals is None else round(value, decimals))
     if isinstance(value, bool) or value is None or isinstance(value, str):
@@ -357,10 +361,10 @@ def _json(value: Any, decimals: int | None) -> Any:  # noqa: ANN401 - whatever w
     if isinstance(value, int):
         return value if abs(value) <= _MOST else str(value)
     if is_dataclass(value):
-        return _object(value)
+        return _object(value, inner)
     if isinstance(value, dict):
-        return {str(key): _json(entry, decimals) for key, entry in value.items()}
-    return [_json(entry, decimals) for entry in value]
+        return {str(key): _json(entry, decimals, inner) for key, entry in value.items()}
+    return [_json(entry, decimals, inner) for entry in value]
 
 
 def plain_number(value: float) -> float | int | str:

@@ -367,14 +367,15 @@ _sources: list[Callable[[], Iterable[str]]] = [
 def remember(source: Callable[[], Iterable[str]]) -> None:
     """Mask these secrets in all messages of this process; the source is called only once there is a message."""
     _sources.append(source)
-    _known.cache_clear()
+    known_secrets.cache_clear()
 
 
 def fit_to_show(text: str) -> str:
     """A message without known secrets, including those in the environment and on the command line."""
-    return _known().masked(text)
+    return known_secrets().masked(text)
 
 
 @lru_cache(maxsize=1)
-def _known() -> Secrets:
+def known_secrets() -> Secrets:
+    """All that this process knows: what it remembers, and those in its environment and on its command line."""
     return Secrets(secret for source in _sources for secret in source())

@@ -112,15 +112,24 @@ class Causes:
 
     def __init__(self) -> None:
         self.all: list[Cause] = []
+        self._count = 0
         self._known: dict[Hashable, int] = {}
 
     def add(self, error: AttemptFailed) -> None:
+        place = self.place(error)
+        if place is not None:
+            self.all += [Cause()] * (place == len(self.all))
+            self.all[place].errors.append(error)
+
+    def place(self, error: AttemptFailed, most: int | None = None) -> int | None:
+        """The number of its cause, from 0: a new one has the next, but if there are `most` already, None."""
         keys = cause_keys(error)
-        place = next((self._known[key] for key in keys if key in self._known), len(self.all))
-        if place == len(self.all):
-            self.all.append(Cause())
-        self.all[place].errors.append(error)
+        place = next((self._known[key] for key in keys if key in self._known), self._count)
+        if place == most:
+            return None
+        self._count = max(self._count, place + 1)
         self._known.update(dict.fromkeys(keys, place))
+        return place
 
     def number(self, error: AttemptFailed) -> int:
         """The number of the cause of a failure that was added, from 1."""

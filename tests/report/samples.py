@@ -1,6 +1,7 @@
 """Runs for reports: run directories with whole plans and journals, as sessions would have left them, of every kind.
 
-`python -m tests.report.samples DIR [NAME…]` writes them; without names, all of them.
+`python -m tests.report.samples DIR [NAME…]` writes them; without names, all of them. With `--json` also what the page
+reads of a report on each.
 """
 
 from __future__ import annotations
@@ -23,7 +24,11 @@ from rose_cli.journal.codec import Record, encode
 from rose_cli.loop.criterion import why_stop
 from rose_cli.plan.file import dump_plan
 from rose_cli.plan.model import CRITERION
+from rose_cli.report.build import report
+from rose_cli.report.data import to_json
+from rose_cli.report.reading import Reading
 from rose_cli.runs.changes import fingerprints
+from rose_cli.runs.directory import RunDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -324,7 +329,7 @@ def five_hundred(folder: Path) -> Path:
 
 
 def ten_thousand(folder: Path) -> Path:
-    text = campaign(name="ten-thousand", max_iter=4, learners=10_000, threshold=0.3)
+    text = campaign(name="ten-thousand", max_iter=4, learners=10_000, threshold=0.75)
     told = story(folder, "ten-thousand", text, 2_000, fails=_some_for_good)
     told.run()
     told.end("finished")
@@ -380,7 +385,12 @@ def resumed(folder: Path) -> Path:
 def failed(folder: Path) -> Path:
     text = campaign(learners=5, max_iter=8)
     told = story(
-        folder, "failed", text, fails=lambda learner, *_: (*TRACEBACK[:-1], f"ValueError: no data for {learner.name}")
+        folder,
+        "failed",
+        text,
+        fails=lambda learner, _, task, attempt: (
+            (*TRACEBACK[:-1], f"ValueError: no data for {learner.name}") if task == "train" and attempt else None
+        ),
     )
     told.run()
     told.end("finished")
@@ -503,6 +513,18 @@ SAMPLES: dict[str, Callable[[Path], Path]] = {
     "compared": compared,
 }
 
+
+def object_of(*runs: Path, now: float | None = None) -> dict[str, Any]:
+    """What the page reads of a report on these runs."""
+    read = [Reading(RunDirectory.at(run)).read() for run in runs]
+    return to_json(report(read, time.time() if now is None else now))
+
+
 if __name__ == "__main__":
-    for chosen in sys.argv[2:] or SAMPLES:
-        sys.stdout.write(f"{SAMPLES[chosen](Path(sys.argv[1]).absolute())}\n")
+    words = [word for word in sys.argv[1:] if word != "--json"]
+    folder = Path(words[0]).absolute()
+    for chosen in words[1:] or SAMPLES:
+        run = SAMPLES[chosen](folder)
+        if "--json" in sys.argv:
+            (folder / f"{chosen}.json").write_text(json.dumps(object_of(run), allow_nan=False), encoding="utf-8")
+        sys.stdout.write(f"{run}\n")
