@@ -15,7 +15,14 @@ import rose_cli
 
 PAGES = {
     "First steps": ["docs/write-your-own", "docs/python-tasks", "docs/cookbook", "docs/from-the-rose-tutorial"],
-    "Reference": ["docs/campaign-file", "docs/commands", "docs/from-laptop-to-cluster", "docs/pilots", "docs/ci"],
+    "Reference": [
+        "docs/campaign-file",
+        "docs/commands",
+        "docs/from-laptop-to-cluster",
+        "docs/pilots",
+        "docs/ci",
+        "docs/editor",
+    ],
     "What to rely on": ["docs/guarantees", "SECURITY", "CHANGELOG", "docs/licences"],
     "Background": ["docs/how-it-works", "docs/benchmarks", "CONTRIBUTING", "tests/field/README", "docs/glossary"],
 }

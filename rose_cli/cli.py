@@ -82,6 +82,14 @@ def validate(
 
 
 @app.command(cls=Command, rich_help_panel=RUN)
+def schema() -> None:
+    """Print the JSON Schema of campaign files, for editors."""
+    from rose_cli.commands.schema import schema as command
+
+    raise typer.Exit(command())
+
+
+@app.command(cls=Command, rich_help_panel=RUN)
 def plan(
     file: options.FileOrRun,
     learner: options.Learners = None,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from tests.conftest import REPOSITORY
 
@@ -86,3 +88,21 @@ def anchors(page: Path) -> set[str]:
 def _anchor(heading: str) -> str:
     kept = re.sub(r"[^\w\- ]", "", heading.strip().lower())
     return kept.replace(" ", "-")
+
+
+AROUND: dict[str, Any] = {
+    "max_iter": 15,
+    "tasks": {name: {"executable": "python sim.py"} for name in ("simulation", "training", "active_learn")},
+    "stop": {"metric": "mse", "threshold": 0.1, "executable": "python check_mse.py"},
+    "learners": 2,
+}
+"""What a `yaml part` is a part of: its keys take the place of these."""
+
+
+def whole_campaign(block: Block) -> str:
+    """A campaign of which a `yaml part` is a part."""
+    if "part" not in block.language:
+        return block.text
+    given = yaml.load(block.text, yaml.BaseLoader)
+    around = {key: value for key, value in AROUND.items() if key not in given}
+    return block.text + yaml.safe_dump(around, sort_keys=False)

@@ -19,7 +19,7 @@ from rose_cli.cli import app
 from rose_cli.config.placeholders import PLACEHOLDERS
 from rose_cli.util.errors import ExitCode
 from tests.conftest import CAMPAIGNS, REPOSITORY, Rose
-from tests.pages import PAGES, Block, anchors, blocks, calls, links, name_of
+from tests.pages import PAGES, Block, anchors, blocks, calls, links, name_of, whole_campaign
 from tools.commands import command_name, parameters
 from tools.dist_check import supported
 from tools.promises import PAGES as PROMISING
@@ -29,14 +29,6 @@ from tools.reference import PART, PARTS, reference
 DOCS = REPOSITORY / "docs"
 CAMPAIGN_PAGE = DOCS / "campaign-file.md"
 COMMANDS_PAGE = DOCS / "commands.md"
-
-AROUND: dict[str, Any] = {
-    "max_iter": 15,
-    "tasks": {name: {"executable": "python sim.py"} for name in ("simulation", "training", "active_learn")},
-    "stop": {"metric": "mse", "threshold": 0.1, "executable": "python check_mse.py"},
-    "learners": 2,
-}
-"""What a `yaml part` is a part of: its keys take the place of these."""
 
 COMMANDS = {command_name(command): command for command in app.registered_commands}
 
@@ -81,7 +73,7 @@ def mistakes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
         rose.script("#!/bin/sh\n", program)
     names = {f"example-{number}.yaml": str(block) for number, block in enumerate(EXAMPLES)}
     for name, block in zip(names, EXAMPLES, strict=True):
-        rose.write(_whole(block), name)
+        rose.write(whole_campaign(block), name)
     search_path = f"{rose.folder}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     configs = rose.folder / ".radical/pilot/configs"
     configs.mkdir(parents=True)
@@ -93,15 +85,6 @@ def mistakes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
         if each["severity"] == "error":
             found[names[each["file"]]].append(f"{each['line']}: {each['message']}")
     return found
-
-
-def _whole(block: Block) -> str:
-    """A campaign of which a `yaml part` is a part."""
-    if "part" not in block.language:
-        return block.text
-    given = yaml.load(block.text, yaml.BaseLoader)
-    around = {key: value for key, value in AROUND.items() if key not in given}
-    return block.text + yaml.safe_dump(around, sort_keys=False)
 
 
 @pytest.mark.parametrize("block", EXAMPLES, ids=str)

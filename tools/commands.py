@@ -84,11 +84,11 @@ def _parameter(parameter: inspect.Parameter, hint: object) -> Parameter:
 def _section(command: CommandInfo) -> Iterator[str]:
     name, given = command_name(command), parameters(command)
     arguments = [each.place for each in given if each.is_argument]
-    options = ["[OPTIONS]"] if len(arguments) < len(given) else []
     yield f"### `rose {name}`\n\n{inspect.getdoc(command.callback)}\n\n"
     after = ["[-- COMMAND...]"] if command.cls is CommandBeforeDashes else []
-    yield f"```\n{' '.join(['rose', name, *options, *arguments, *after])}\n```\n\n"
-    yield table(("argument or option", "meaning"), [_row(each) for each in given])
+    yield f"```\n{' '.join(['rose', name, '[OPTIONS]', *arguments, *after])}\n```\n\n"
+    if given:
+        yield table(("argument or option", "meaning"), [_row(each) for each in given])
 
 
 def _row(parameter: Parameter) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from pydantic import PlainValidator
 
+from rose_cli.config import shapes
 from rose_cli.config.errors import expected, fail, fail_if_any
 from rose_cli.config.expression.compiler import Expression, parse
 from rose_cli.config.expression.parser import ExpressionError
@@ -291,20 +292,20 @@ def _filled_file(value: object) -> str:
     return _filled_in_later(filled_text(value))
 
 
-Boolean = Annotated[bool, PlainValidator(_boolean)]
+Boolean = Annotated[bool, PlainValidator(_boolean), shapes.BOOLEAN]
 
-Executable = Annotated[CommandLine, PlainValidator(command_line)]
+Executable = Annotated[CommandLine, PlainValidator(command_line), shapes.EXECUTABLE]
 
-Option = Annotated[GivenOption, PlainValidator(_option)]
+Option = Annotated[GivenOption, PlainValidator(_option), shapes.OPTION]
 
-AdaptiveValue = Annotated[Expression | None, PlainValidator(_adaptive)]
+AdaptiveValue = Annotated[Expression | None, PlainValidator(_adaptive), shapes.ADAPTIVE]
 
-FilledFile = Annotated[str, PlainValidator(_filled_file)]
+FilledFile = Annotated[str, PlainValidator(_filled_file), shapes.FILLED_FILE]
 
-Argument = Annotated[str, PlainValidator(_argument)]
+Argument = Annotated[str, PlainValidator(_argument), shapes.ARGUMENT]
 
-VariableValue = Annotated[str | None, PlainValidator(_variable_value)]
+VariableValue = Annotated[str | None, PlainValidator(_variable_value), shapes.VARIABLE_VALUE]
 
-OperatorWord = Annotated[Operator, PlainValidator(_operator)]
+OperatorWord = Annotated[Operator, PlainValidator(_operator), shapes.OPERATOR]
 
-OnFailureWord = Annotated[OnFailure, PlainValidator(_on_failure)]
+OnFailureWord = Annotated[OnFailure, PlainValidator(_on_failure), shapes.ON_FAILURE]

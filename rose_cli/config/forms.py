@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from rose_cli.config.errors import expected, fail, fail_if_any
 from rose_cli.config.iterations import is_iteration_key
+from rose_cli.config.rules import MAX_LEARNERS
 from rose_cli.config.types import whole_number
 from rose_cli.util.errors import Diagnostic
 from rose_cli.util.text import nearest, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
-
-MAX_LEARNERS = 100_000
 
 MAX_TASKS = 1_000
 

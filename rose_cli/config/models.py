@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from rose_cli.config import forms
+from rose_cli.config import forms, shapes
 from rose_cli.config.command import (
     AdaptiveValue,
     Argument,
@@ -117,7 +117,7 @@ class TaskFields(Model):
     timeout: Duration | None = Field(
         default=None, description="an attempt that takes longer is terminated and fails", examples=["30m"]
     )
-    retries: Annotated[Retries, BeforeValidator(forms.normalize_retries)] | None = Field(
+    retries: Annotated[Retries, BeforeValidator(forms.normalize_retries), shapes.RETRIES] | None = Field(
         default=None,
         description="further attempts after a failure: a number, or {times: 3, pause: 30s}",
         examples=["3"],
@@ -215,7 +215,9 @@ class Iterations(Model):
 
     # an alias that no key of a user can be: errors have it in their location
     at: dict[IterationKey, Override] = Field(alias="<at>")
-    hold: Boolean = Field(default=False, description="true: a key applies from its iteration on, not only in it")
+    hold: Boolean = Field(
+        default=False, description="true: a key applies from its iteration on, not only in it", examples=["true"]
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -283,7 +285,7 @@ class StopFields(TaskFields):
         description="the possible values of the metric, `null` for an open end (default: those of the standard metric)",
         examples=["[0, 100]"],
     )
-    read: Annotated[Read, BeforeValidator(forms.normalize_read)] | None = Field(
+    read: Annotated[Read, BeforeValidator(forms.normalize_read), shapes.READ] | None = Field(
         default=None,
         description="where to read the value: last_line (default), {json:}, {regex:}, {file:}",
         examples=["{json: val.mse}"],
@@ -324,7 +326,8 @@ class File(Model):
 
 
 Files = Annotated[
-    tuple[Annotated[File, BeforeValidator(forms.normalize_file)], ...], BeforeValidator(forms.bounded_files)
+    tuple[Annotated[File, BeforeValidator(forms.normalize_file), shapes.FILE], ...],
+    BeforeValidator(forms.bounded_files),
 ]
 
 
@@ -375,7 +378,7 @@ def _learners(value: object) -> object:
 class Engine(Model):
     """Where tasks run."""
 
-    kind: EngineKind = Field(
+    kind: Annotated[EngineKind, shapes.ENGINE_KIND] = Field(
         default="local",
         description="local: processes on this machine; slurm: steps of the Slurm job that rose runs in; "
         "radical.pilot: tasks of a pilot",
@@ -386,7 +389,7 @@ class Engine(Model):
         description="number of cores to use (default: those of this machine, of the job or of the nodes of the pilot)",
         examples=["8"],
     )
-    gpus: Annotated[tuple[Text, ...], BeforeValidator(forms.gpu_ids)] = Field(
+    gpus: Annotated[tuple[Text, ...], BeforeValidator(forms.gpu_ids), shapes.GPUS] = Field(
         default=(),
         description="how many to use or, on this machine, which ones (default: none; with `slurm`, all of its job)",
         examples=["[0, 1]"],
@@ -435,6 +438,7 @@ class Limits(Model):
         default=10 * 2**30,
         description="maximum output of one attempt, stdout and stderr together (default `10 GB`; `null`: no limit)",
         examples=["1 GB"],
+        json_schema_extra={"default": "10 GB"},
     )
     files: Count | None = Field(
         default=None, description="maximum number of files and directories in a workspace", examples=["100000"]
@@ -486,7 +490,7 @@ class Campaign(Model):
     name: CampaignName | None = Field(
         default=None, description="default: the name of the file without its extension", examples=["my-campaign"]
     )
-    engine: Annotated[Engine, BeforeValidator(forms.normalize_engine)] = Field(
+    engine: Annotated[Engine, BeforeValidator(forms.normalize_engine), shapes.ENGINE] = Field(
         default=Engine.model_construct(), description="`local`, or a mapping", examples=["local"]
     )
     max_iter: Count | None = Field(
@@ -504,7 +508,9 @@ class Campaign(Model):
         examples=["{metric: mse, threshold: 0.1, executable: python check_mse.py}"],
     )
     learners: Annotated[
-        tuple[Annotated[Learner, BeforeValidator(forms.normalize_learner)], ...], BeforeValidator(_learners)
+        tuple[Annotated[Learner, BeforeValidator(forms.normalize_learner)], ...],
+        BeforeValidator(_learners),
+        shapes.LEARNERS,
     ] = Field(description="a list, or a number of identical learners", examples=["3"])
     seed: Seed = Field(default=0, description="the seed of each learner is derived from it", examples=["2024"])
     files: Files = Field(default=(), description="initial contents of every workspace", examples=["[data.csv]"])
@@ -514,7 +520,7 @@ class Campaign(Model):
     pre_exec: ShellLines = Field(
         default=(), description="shell lines that run before every task", examples=["[module load python]"]
     )
-    retries: Annotated[Retries, BeforeValidator(forms.normalize_retries)] | None = Field(
+    retries: Annotated[Retries, BeforeValidator(forms.normalize_retries), shapes.RETRIES] | None = Field(
         default=None, description="for every task", examples=["3"]
     )
     timeout: Duration | None = Field(default=None, description="for every task", examples=["30m"])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import PlainValidator
 
+from rose_cli.config import shapes
 from rose_cli.config.errors import expected, fail, fail_if_any
 from rose_cli.config.rules import AUTO, is_function_reference, is_module_name
 from rose_cli.util.errors import Diagnostic
@@ -91,6 +92,6 @@ def _function_hint(text: str) -> str:
     return _FUNCTION_EXAMPLE
 
 
-FunctionReference = Annotated[str, PlainValidator(_function)]
+FunctionReference = Annotated[str, PlainValidator(_function), shapes.FUNCTION]
 
-Modules = Annotated[tuple[str, ...], PlainValidator(_modules)]
+Modules = Annotated[tuple[str, ...], PlainValidator(_modules), shapes.MODULES]

@@ -5,6 +5,7 @@ Keys are compared without case, `_` and `-`. A value with a space in it is advic
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from rose_cli.config.models import (
@@ -23,19 +24,42 @@ from rose_cli.config.models import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from pydantic import BaseModel
 
 
 def synonym(key: str, model: type[BaseModel]) -> str | None:
     """A hint for a key that another tool has for one of this model."""
     word = "".join(letter for letter in key.casefold() if letter not in "_- ")
+    meant = {known.replace("_", ""): meant for known, meant in _words_of(model).items()}.get(word)
+    return None if meant is None else _hint(meant)
+
+
+def hints(model: type[BaseModel], known: Collection[str]) -> dict[str, list[str]]:
+    """The hints for wrong keys of this model, each with patterns of the words that it answers."""
+    keys = {key.replace("_", "") for key in known}
+    found: dict[str, list[str]] = {}
+    for word, meant in _words_of(model).items():
+        if word.replace("_", "") not in keys:
+            pattern = "[-_]?".join(f"[{part[0]}{part[0].upper()}]{part[1:]}" for part in word.split("_"))
+            found.setdefault(_hint(meant), []).append(pattern)
+    return found
+
+
+def _hint(meant: str) -> str:
+    return meant if " " in meant else f"did you mean '{meant}'?"
+
+
+@cache
+def _words_of(model: type[BaseModel]) -> dict[str, str]:
+    """Earlier tables have precedence."""
     kinds = [kind for kind in _SYNONYMS if issubclass(model, kind)]
-    meant = next((_SYNONYMS[kind][word] for kind in kinds if word in _SYNONYMS[kind]), None)
-    return f"did you mean '{meant}'?" if meant is not None and " " not in meant else meant
+    return {word: meant for kind in reversed(kinds) for word, meant in _SYNONYMS[kind].items()}
 
 
 def _table(**words: str) -> dict[str, str]:
-    """From `key="words for it"` to word → key."""
+    """From `key="words for it"` to word → key; `_` is between the parts of a word, however people join them."""
     return {word: key for key, listed in words.items() for word in listed.split()}
 
 
@@ -55,117 +79,121 @@ _WALL_TIME = "write limits: {wall_time: 2h}"
 
 _AT_ONCE = "write limits: {max_parallel_learners: 4}, or engine: {cores: 4}"
 
-_PARALLEL = "maxparallel parallel parallelism concurrency concurrent maxconcurrent maxconcurrenttrials maxworkers"
+_PARALLEL = "max_parallel parallel parallelism concurrency concurrent max_concurrent max_concurrent_trials max_workers"
 
 _ITERATIONS = (
-    "iterations maxiterations iters niter niters numiter numiterations niterations iterationcount maxiters maxrounds "
-    "rounds nrounds cycles ncycles maxcycles epochs nepochs maxepochs generations ntrials numsamples"
+    "iterations max_iterations iters n_iter n_iters num_iter num_iterations n_iterations iteration_count max_iters "
+    "max_rounds rounds n_rounds cycles n_cycles max_cycles epochs n_epochs max_epochs generations n_trials num_samples"
 )
 
-_COMMAND = "cmd command commands script run shellcmd shellcommand exec execute program prog binary bin call entrypoint"
+_COMMAND = (
+    "cmd command commands script run shell_cmd shell_command exec execute program prog binary bin call entrypoint"
+)
 
-_ENVIRONMENT = "environment environ envs envvars envvar envvariables environmentvariables variables vars"
+_ENVIRONMENT = "environment environ envs env_vars env_var env_variables environment_variables variables vars"
 
 _SYNONYMS: dict[type[BaseModel], dict[str, str]] = {
     StopFields: {
         **_table(
-            metric="name monitor objective quantity measure score loss metrics metricname",
-            threshold="value target limit goal cutoff until targetvalue stopvalue",
+            metric="name monitor objective quantity measure score loss metrics metric_name",
+            threshold="value target limit goal cutoff until target_value stop_value",
             operator="mode direction op compare comparison comparator order",
             executable="evaluate evaluation check evaluator",
             read="source parse output reading reader pattern regex json file",
-            min_delta="tolerance tol epsilon eps delta mindelta minimprovement improvement",
-            patience="wait earlystoppingrounds niternochange noimprovement stall",
-            min_iter="miniterations minepochs warmup burnin startfromepoch miniters after",
-            range="bounds interval minmax",
+            min_delta="tolerance tol epsilon eps delta min_delta min_improvement improvement",
+            patience="wait early_stopping_rounds n_iter_no_change no_improvement stall",
+            min_iter="min_iterations min_epochs warm_up burn_in start_from_epoch min_iters after",
+            range="bounds interval min_max",
         ),
         **{word: f"write read: {{{word}: …}}" for word in ("regex", "json", "file")},
     },
     TaskFields: {
         **_table(
             executable=_COMMAND,
-            function="func fn callable pythonfunction pyfunc",
-            args="arguments arg argv positional positionals cliargs",
-            options="params param parameters parameter hyperparameters hparams opts flags config kwargs settings with",
+            function="func fn callable python_function py_func",
+            args="arguments arg argv positional positionals cli_args",
+            options="params param parameters parameter hyper_parameters hparams opts flags config kwargs settings with",
             adaptive="expressions expression dynamic schedule schedules computed",
             env=_ENVIRONMENT,
-            pre_exec="beforescript before setup prologue modules module preexec precommand prerun activate",
-            timeout="walltime time timelimit maxtime timeoutminutes timeoutseconds maxruntime duration deadline",
-            retries="retry maxretries attempts restarttimes maxattempts nretries tries",
-            on_failure="onerror continueonerror errorstrategy ignoreerrors allowfailure iffail onfail",
-            replicas="copies nreplicas numreplicas replica repeat repeats instances count members",
+            pre_exec="before_script before setup prologue modules module pre_exec pre_command pre_run activate",
+            timeout="wall_time time time_limit max_time timeout_minutes timeout_seconds max_runtime duration deadline",
+            retries="retry max_retries attempts restart_times max_attempts n_retries tries",
+            on_failure="on_error continue_on_error error_strategy ignore_errors allow_failure if_fail on_fail",
+            replicas="copies n_replicas num_replicas replica repeat repeats instances count members",
             snapshot="checkpoint backup restore",
-            preload="imports import preimport preimports warm warmup warmstart preloads modulestopreload",
-            ranks="ntasks mpi mpiranks nranks processes nprocs nproc numprocs np procs",
-            cores_per_rank="cpus cpu cores ncpus ncores numcpus numcores cpuspertask threads nthreads njobs slots",
-            gpus_per_rank="gpus gpu ngpus numgpus gpuspertask",
-            mem_per_rank="memory mem memmb ram memgb mempercpu memorymb requestmemory",
+            preload="imports import pre_import pre_imports warm warm_up warm_start preloads modules_to_preload",
+            ranks="n_tasks mpi mpi_ranks n_ranks processes n_procs n_proc num_procs np procs",
+            cores_per_rank="cpus cpu cores n_cpus n_cores num_cpus num_cores cpus_per_task threads n_threads "
+            "n_jobs slots",
+            gpus_per_rank="gpus gpu n_gpus num_gpus gpus_per_task",
+            mem_per_rank="memory mem mem_mb ram mem_gb mem_per_cpu memory_mb request_memory",
         ),
-        **_advice(_IN_ORDER, "depends dependson depend needs deps dependencies requires after upstream"),
+        **_advice(_IN_ORDER, "depends depends_on depend needs deps dependencies requires after upstream"),
         **_advice(_IN_ORDER, "input inputs output outputs outs"),
-        **_advice(_OWN_WORKSPACE, "workdir cwd wd wdir workingdir workingdirectory dir directory publishdir"),
+        **_advice(_OWN_WORKSPACE, "work_dir cwd wd wdir working_dir working_directory dir directory publish_dir"),
         **_advice(_OWN_PYTHON, "conda container venv virtualenv"),
     },
     Smoke: _table(max_iter=_ITERATIONS),
     Campaign: {
         **_table(
-            name="campaign title campaignname experiment experimentname studyname study project projectname jobname",
+            name="campaign title campaign_name experiment experiment_name study_name study project project_name "
+            "job_name",
             max_iter=_ITERATIONS,
             tasks="task steps stages stage rules rule processes jobs job pipeline workflow",
             learners="learner trials agents runs variants experiments configurations candidates models members",
-            stop="criterion criteria stopcriterion stopping stoppingcriterion until earlystopping goal metrics",
-            seed="randomseed rngseed randomstate rng",
+            stop="criterion criteria stop_criterion stopping stopping_criterion until early_stopping goal metrics",
+            seed="random_seed rng_seed random_state rng",
             env=_ENVIRONMENT,
-            files="inputs input data inputfiles copyfiles stagein datasets",
-            pre_exec="beforescript setup prologue modules preexec preamble",
+            files="inputs input data input_files copy_files stage_in datasets",
+            pre_exec="before_script setup prologue modules pre_exec preamble",
             engine="backend executor runner launcher cluster platform resources machine profile",
-            retries="retry maxretries attempts",
-            timeout="tasktimeout",
-            on_failure="onerror continueonerror errorstrategy",
+            retries="retry max_retries attempts",
+            timeout="task_timeout",
+            on_failure="on_error continue_on_error error_strategy",
         ),
-        **_advice(_WALL_TIME, "walltime timelimit maxtime time timebudget"),
+        **_advice(_WALL_TIME, "wall_time time_limit max_time time time_budget"),
         **_advice(_AT_ONCE, f"{_PARALLEL} njobs workers"),
-        **_advice(_PER_TASK, "params param parameters parameter hyperparameters hparams config searchspace space"),
+        **_advice(_PER_TASK, "params param parameters parameter hyper_parameters hparams config search_space space"),
         **_advice("a command belongs under a task: tasks: {simulation: {executable: …}}", _COMMAND),
     },
     Learner: {
         **_table(
-            name="id label title learner learnername",
+            name="id label title learner learner_name",
             max_iter=_ITERATIONS,
-            stop="criterion criteria stopping stopcriterion stopwhen until earlystopping",
-            seed="randomseed rngseed randomstate rng",
+            stop="criterion criteria stopping stop_criterion stop_when until early_stopping",
+            seed="random_seed rng_seed random_state rng",
             env=_ENVIRONMENT,
-            files="inputs input data inputfiles",
+            files="inputs input data input_files",
         ),
-        **_advice(_PER_TASK, "params param parameters parameter hyperparameters hparams config kwargs settings"),
+        **_advice(_PER_TASK, "params param parameters parameter hyper_parameters hparams config kwargs settings"),
         **_advice("a command belongs under the name of a task: training: {executable: …}", _COMMAND),
     },
     Engine: _table(
         kind="type name backend executor scheduler",
-        cores="cpus cpu ncpus ncores numcpus numcores threads slots maxworkers workers",
-        gpus="gpu ngpus numgpus",
-        grace="graceperiod killwait",
-        runtime="walltime time timelimit maxtime duration runtimeminutes wallclock",
-        nodes="node nnodes numnodes",
-        project="account allocation projectid",
-        queue="partition qos queuename",
+        cores="cpus cpu n_cpus n_cores num_cpus num_cores threads slots max_workers workers",
+        gpus="gpu n_gpus num_gpus",
+        grace="grace_period kill_wait",
+        runtime="wall_time time time_limit max_time duration runtime_minutes wall_clock",
+        nodes="node n_nodes num_nodes",
+        project="account allocation project_id",
+        queue="partition qos queue_name",
         resource="machine host platform cluster site label",
-        restarts="restart maxrestarts retries",
+        restarts="restart max_restarts retries",
     ),
     Limits: _table(
-        wall_time="walltime time timelimit maxtime timeout runtime duration wallclock",
+        wall_time="wall_time time time_limit max_time timeout runtime duration wall_clock",
         max_parallel_learners=f"{_PARALLEL} learners maxlearners",
-        same_failure="maxfailures failures maxfail samefailures maxerrors",
-        output="log logs stdout maxoutput outputsize",
-        files="maxfiles inodes nfiles",
-        workspace="disk diskspace size space quota maxsize storage",
+        same_failure="max_failures failures max_fail same_failures max_errors",
+        output="log logs stdout max_output output_size",
+        files="max_files inodes n_files",
+        workspace="disk disk_space size space quota max_size storage",
     ),
     Keep: _table(logs="log iterations last history"),
-    StopCampaign: _table(after_converged="converged count number n after met aftermet afterconverging"),
+    StopCampaign: _table(after_converged="converged count number n after met after_met after_converging"),
     Retries: _table(
-        times="count max n number attempts retries maxattempts maxretries limit",
+        times="count max n number attempts retries max_attempts max_retries limit",
         pause="delay wait backoff sleep interval seconds",
     ),
-    File: _table(path="source src from file name filename", to="target dest destination dst as into", copy="copied"),
-    Read: _table(regex="pattern re regexp match grep", json="key jsonpath path field", file="filename from source"),
+    File: _table(path="source src from file name file_name", to="target dest destination dst as into", copy="copied"),
+    Read: _table(regex="pattern re regexp match grep", json="key json_path path field", file="file_name from source"),
 }  # fmt: skip

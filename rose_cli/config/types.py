@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import PlainValidator
 from pydantic_core import PydanticCustomError
 
+from rose_cli.config import shapes
 from rose_cli.config.errors import errors_of, expected, fail, fail_if_any
 from rose_cli.config.rules import (
     MAX_COUNT,
@@ -107,21 +108,21 @@ def _option_name(value: object) -> str:
     return name
 
 
-Text = Annotated[str, PlainValidator(_text)]
+Text = Annotated[str, PlainValidator(_text), shapes.TEXT]
 
-FilledText = Annotated[str, PlainValidator(filled_text)]
+FilledText = Annotated[str, PlainValidator(filled_text), shapes.FILLED_TEXT]
 
-ShellLines = Annotated[tuple[str, ...], PlainValidator(_lines)]
+ShellLines = Annotated[tuple[str, ...], PlainValidator(_lines), shapes.SHELL_LINES]
 
-CampaignName = Annotated[str, PlainValidator(_campaign_name)]
+CampaignName = Annotated[str, PlainValidator(_campaign_name), shapes.CAMPAIGN_NAME]
 
-LearnerName = Annotated[str, PlainValidator(_learner_name)]
+LearnerName = Annotated[str, PlainValidator(_learner_name), shapes.LEARNER_NAME]
 
 TaskName = Annotated[str, PlainValidator(_task_name)]
 
-VariableName = Annotated[str, PlainValidator(_variable_name)]
+VariableName = Annotated[str, PlainValidator(_variable_name), shapes.VARIABLE_NAME]
 
-OptionName = Annotated[str, PlainValidator(_option_name)]
+OptionName = Annotated[str, PlainValidator(_option_name), shapes.OPTION_NAME]
 
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 
@@ -350,27 +351,27 @@ def _minutes(value: object) -> int:
     return whole_number(value, 1)
 
 
-Number = Annotated[float, PlainValidator(_number)]
+Number = Annotated[float, PlainValidator(_number), shapes.NUMBER]
 
-ValueRange = Annotated[tuple[float | None, float | None], PlainValidator(_value_range)]
+ValueRange = Annotated[tuple[float | None, float | None], PlainValidator(_value_range), shapes.VALUE_RANGE]
 
-Difference = Annotated[float, PlainValidator(_difference)]
+Difference = Annotated[float, PlainValidator(_difference), shapes.DIFFERENCE]
 
-Count = Annotated[int, PlainValidator(_count)]
+Count = Annotated[int, PlainValidator(_count), shapes.COUNT]
 
-Natural = Annotated[int, PlainValidator(_natural)]
+Natural = Annotated[int, PlainValidator(_natural), shapes.NATURAL]
 
-Megabytes = Annotated[int, PlainValidator(_megabytes)]
+Megabytes = Annotated[int, PlainValidator(_megabytes), shapes.MEGABYTES]
 
-Size = Annotated[int, PlainValidator(_size)]
+Size = Annotated[int, PlainValidator(_size), shapes.SIZE]
 
-Seed = Annotated[int, PlainValidator(_seed)]
+Seed = Annotated[int, PlainValidator(_seed), shapes.SEED]
 
-Minutes = Annotated[int, PlainValidator(_minutes)]
+Minutes = Annotated[int, PlainValidator(_minutes), shapes.MINUTES]
 
-Duration = Annotated[float, PlainValidator(_duration)]
+Duration = Annotated[float, PlainValidator(_duration), shapes.DURATION]
 
-Pause = Annotated[float, PlainValidator(_pause)]
+Pause = Annotated[float, PlainValidator(_pause), shapes.PAUSE]
 
 
 _MPI_TYPES = ("none", "pmi2", "pmix", "pmix_v3", "pmix_v4", "pmix_v5", "cray_shasta")
@@ -412,9 +413,9 @@ def _srun_options(value: object) -> tuple[str, ...]:
     return tuple(options)
 
 
-MpiType = Annotated[str, PlainValidator(_mpi_type)]
+MpiType = Annotated[str, PlainValidator(_mpi_type), shapes.MPI_TYPE]
 
-SrunOptions = Annotated[tuple[str, ...], PlainValidator(_srun_options)]
+SrunOptions = Annotated[tuple[str, ...], PlainValidator(_srun_options), shapes.SRUN_OPTIONS]
 
 
 def _json_path(value: object) -> str:
@@ -442,6 +443,6 @@ def _regex(value: object) -> str:
     return value
 
 
-JsonPath = Annotated[str, PlainValidator(_json_path)]
+JsonPath = Annotated[str, PlainValidator(_json_path), shapes.JSON_PATH]
 
-Regex = Annotated[str, PlainValidator(_regex)]
+Regex = Annotated[str, PlainValidator(_regex), shapes.REGEX]
