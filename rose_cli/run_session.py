@@ -10,7 +10,7 @@ import sys
 import time
 from collections import deque
 from contextlib import suppress
-from dataclasses import field
+from dataclasses import field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -38,9 +38,16 @@ from rose_cli.util.processes import process_start_ticks
 from rose_cli.util.redact import Secrets
 from rose_cli.util.secrets import secrets_of_environment
 from rose_cli.util.shortage import check_memory, limit_malloc_arenas, shortage
-from rose_cli.util.signals import URGENT_SIGNALS, exit_within, handled_by, raised_stop, stop_exit_code
+from rose_cli.util.signals import (
+    URGENT_SIGNALS,
+    StopRequested,
+    exit_within,
+    handled_by,
+    raised_stop,
+    stop_exit_code,
+)
 from rose_cli.view.campaign_line import Facts
-from rose_cli.view.console import complain
+from rose_cli.view.console import complain, notice
 from rose_cli.view.outcome import criterion_problem
 from rose_cli.view.screen import open_screen
 from rose_cli.view.summary import print_summary
@@ -58,6 +65,7 @@ if TYPE_CHECKING:
     from rose_cli.loop.session import SessionResult
     from rose_cli.plan.model import Plan
     from rose_cli.runs.directory import RunDirectory
+    from rose_cli.track.session import Tracking
     from rose_cli.view.screen import Output, Screen
 
 _THREADS = 8
@@ -86,6 +94,7 @@ class SessionSetup:
     session begins with. `files` are fingerprints of the files that the plan names, if they have changed. `left_out`
     are learners that cannot continue in their present state. `checksums` are those of files that the journal does not
     know yet; `rewrite` writes such a file once the journal does. `repeats`: the same command line continues the run.
+    `tracking`: its trackers, if it has any.
     """
 
     directory: RunDirectory
@@ -101,17 +110,38 @@ class SessionSetup:
     checksums: Mapping[str, str] = field(default_factory=dict)
     rewrite: Callable[[], None] | None = None
     repeats: bool = False
+    tracking: Tracking | None = None
 
 
 def run_and_report(setup: SessionSetup, *, require_criterion: bool) -> ExitCode:
     """Run the session, close the journal and print a summary."""
+    setup = _with_trackers(setup)
     with setup.journal:
         result = run_session(setup)
     print_summary(setup.output, setup.plan, setup.state, setup.directory, result, repeats=setup.repeats)
+    _finish_tracking(setup, result)
     code = reported_exit_code(setup.plan, setup.state, result, require_criterion=require_criterion)
     for name, error in list(result.broken.items())[:MOST_SHOWN]:
         complain(f"learner '{name}' cannot continue: {error.message}", error.hint)
     return ExitCode.RUN_DIRECTORY if result.broken and code in (ExitCode.OK, ExitCode.LEARNER_FAILED) else code
+
+
+def _with_trackers(setup: SessionSetup) -> SessionSetup:
+    if not setup.plan.track:
+        return setup
+    from rose_cli.track.session import Tracking
+
+    return replace(setup, tracking=Tracking(setup.directory, [each.name for each in setup.plan.track]))
+
+
+def _finish_tracking(setup: SessionSetup, result: SessionResult) -> None:
+    """Tell the user what the trackers have. A signal ends the wait, and the exit code stays."""
+    if setup.tracking is None:
+        return
+    in_job, in_a_hurry = in_batch_job(setup.environment), result.reason in _EXIT_CODES
+    with suppress(StopRequested):
+        for line in setup.tracking.finish(in_job=in_job, in_a_hurry=in_a_hurry):
+            notice(line)
 
 
 def reported_exit_code(plan: Plan, state: RunState, result: SessionResult, *, require_criterion: bool) -> ExitCode:
@@ -228,6 +258,8 @@ async def _run(setup: SessionSetup, inbox: _SignalInbox) -> SessionResult:
         facts = _gather_facts(setup, number, recorder)
         if setup.rewrite is not None:
             setup.rewrite()
+        if setup.tracking is not None and (trouble := setup.tracking.start(number)) is not None:
+            screen.warn(trouble)
         for shortcoming in capacity_warnings(setup.plan, setup.environment, engine.capacity):
             screen.warn(shortcoming)
         result = await _supervise(setup, recorder, engine, screen, inbox, gauge, still_owned)

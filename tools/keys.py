@@ -58,7 +58,11 @@ KINDS: tuple[tuple[object, str], ...] = (
     (models.StopCampaign, "[mapping](#stopping-the-other-learners)"),
     (models.Smoke, "[mapping](#smoke-runs)"),
 )
-BY_NAME = {"learners": "list of [learners](#a-learner), or their number", "gpus": "list of ids, or their number"}
+BY_NAME = {
+    "learners": "list of [learners](#a-learner), or their number",
+    "gpus": "list of ids, or their number",
+    "track": "name, list of names, or [mapping](#trackers)",
+}
 """What a user calls the values of each type, with a link to the section that explains them."""
 
 

@@ -15,6 +15,7 @@ from rose_cli.check.files import check_files
 from rose_cli.check.literals import check_lines, check_variables
 from rose_cli.check.python_tasks import PreloadChecker
 from rose_cli.check.schedules import ExpressionProbe, Horizon, check_keys
+from rose_cli.check.trackers import check_trackers
 from rose_cli.config.models import RESERVED_TASK_NAMES, Campaign, Iterations, Learner, TaskFields
 from rose_cli.config.rules import folded
 from rose_cli.config.validation import unknown_task
@@ -60,6 +61,7 @@ class _Checker:
         self._take(check_variables(self.campaign.env, ("env",)))
         self._take(check_lines(self.campaign.pre_exec, ("pre_exec",), self.ctx.campaign_dir))
         self._take(self._check_stop_texts(self.campaign.stop, ()))
+        self._take(check_trackers(self.campaign))
         self._take(self._check_smoke())
         self._take(self._commands.check_smoke())
 

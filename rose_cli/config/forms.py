@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
 from rose_cli.config.errors import expected, fail, fail_if_any
 from rose_cli.config.iterations import is_iteration_key
 from rose_cli.config.rules import MAX_LEARNERS
+from rose_cli.config.trackers import BUILT_IN, MOST_TRACKERS, is_tracker_name
 from rose_cli.config.types import whole_number
+from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import Diagnostic
-from rose_cli.util.text import nearest, shortened
+from rose_cli.util.text import did_you_mean, nearest, shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
+
+    from rose_cli.util.errors import KeyPath
 
 MAX_TASKS = 1_000
 
@@ -218,3 +223,93 @@ def is_by_iteration(value: object) -> bool:
     numbers = [key for key in keys if is_iteration_key(key)]
     maps = [key for key in numbers if isinstance(value[key], dict)]
     return bool(maps) or len(numbers) * 2 > len(keys) or (bool(numbers) and "hold" in value)
+
+
+# --- trackers --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """A tracker as the campaign file names it; `place` is its location below `track`."""
+
+    name: str
+    settings: Mapping[str, Any]
+    place: KeyPath = ()
+
+
+def trackers(value: object) -> tuple[Tracked, ...]:
+    """From `tensorboard`, `[tensorboard, {mlflow: {uri: …}}]` or `{mlflow: {uri: …}}`."""
+    bounded(value, MOST_TRACKERS, "trackers", "remove some")
+    found: list[Tracked] = []
+    errors: list[Diagnostic] = []
+    for name, settings, place in _trackers_in(value):
+        if not is_tracker_name(name):
+            hint = "use letters, digits, '_', '-' and '.', as in tensorboard"
+            message = f"'{shortened(name)}' cannot be the name of a tracker"
+            errors.append(Diagnostic("bad-name", message, place, hint, at_key=place[-1:] == (name,)))
+        elif any(other.name.casefold() == name.casefold() for other in found):
+            errors.append(Diagnostic("duplicate-name", f"the tracker '{name}' is listed twice", place, "list it once"))
+        else:
+            errors += _errors_in_settings(name, settings, place)
+            given = settings if isinstance(settings, dict) else {}
+            found.append(Tracked(name, _plain(given), place))
+    fail_if_any(errors)
+    return tuple(found)
+
+
+def _trackers_in(value: object) -> Iterator[tuple[str, object, KeyPath]]:
+    """The name, the settings and the location of each."""
+    if isinstance(value, dict):
+        yield from ((str(name), settings, (name,)) for name, settings in value.items())
+        return
+    for position, entry in enumerate(value if isinstance(value, list | tuple) else [value]):
+        place: KeyPath = (position,) if isinstance(value, list | tuple) else ()
+        if isinstance(entry, dict) and place:
+            yield from ((str(name), settings, (*place, name)) for name, settings in entry.items())
+        elif isinstance(entry, str) and entry.strip():
+            yield entry, {}, place
+        else:
+            hint = "for example track: tensorboard, or track: {mlflow: {experiment: first}}"
+            fail("wrong-type", expected("the name of a tracker", entry), hint, below=place)
+
+
+def _errors_in_settings(name: str, settings: object, place: KeyPath) -> Iterator[Diagnostic]:
+    if settings is None:
+        return
+    if not isinstance(settings, dict):
+        hint = f"for example {name}: {{{next(iter(BUILT_IN[name].settings), 'key') if name in BUILT_IN else 'key'}: …}}"
+        yield Diagnostic("wrong-type", expected("a mapping of settings", settings), place, hint)
+        return
+    known = BUILT_IN[name].settings if name in BUILT_IN else None
+    for key, entry in settings.items():
+        if known is not None and key not in known:
+            hint = did_you_mean(str(key), known) or f"settings of {name}: {', '.join(known)}"
+            yield Diagnostic("unknown-key", f"unknown key '{shortened(str(key))}'", (*place, key), hint, at_key=True)
+        else:
+            yield from _errors_in_setting(entry, (*place, key))
+
+
+def _errors_in_setting(entry: object, place: KeyPath, depth: int = 0) -> Iterator[Diagnostic]:
+    """Scalars, lists of them, and mappings of one level."""
+    if isinstance(entry, dict) and depth == 0:
+        for key, inner in entry.items():
+            yield from _errors_in_setting(inner, (*place, key), 1)
+    elif isinstance(entry, list | tuple) and depth == 0:
+        for position, inner in enumerate(entry):
+            yield from _errors_in_setting(inner, (*place, position), 2)
+    elif isinstance(entry, float) and not math.isfinite(entry):
+        yield Diagnostic("wrong-type", expected("a finite number", entry), place)
+    elif entry is not None and not isinstance(entry, str | int | float):
+        hint = "a setting is a string, a number, a list of these, or a mapping of one level"
+        yield Diagnostic("wrong-type", expected("a string or a number", entry), place, hint)
+
+
+def _plain(entry: Any) -> Any:  # noqa: ANN401 - a value of YAML
+    """Without nulls, which stand for the default."""
+    if isinstance(entry, dict):
+        return {str(key): _plain(inner) for key, inner in entry.items() if inner is not None}
+    if isinstance(entry, list | tuple):
+        return tuple(_plain(inner) for inner in entry if inner is not None)
+    if isinstance(entry, bool):
+        return entry
+    return next((kind(entry) for kind in (int, float) if isinstance(entry, kind)), str(entry))

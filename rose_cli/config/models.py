@@ -476,7 +476,7 @@ class Smoke(Model):
 
 
 def _not_supported(_value: object, info: ValidationInfo) -> object:
-    hint = "remove it, and list the learners one by one" if info.field_name == "sweep" else "remove it"
+    hint = "remove it, and list the learners one by one"
     message = f"'{info.field_name}' is not supported by this version"
     fail("not-supported", message, hint, at_key=True)
 
@@ -544,8 +544,12 @@ class Campaign(Model):
         description="overrides everything else in `rose run --smoke`",
         examples=["{max_iter: 1}"],
     )
+    track: Annotated[tuple[Any, ...], PlainValidator(forms.trackers)] = Field(  # of forms.Tracked
+        default=(),
+        description="experiment trackers that get the results: a name, a list, or name → settings",
+        examples=["tensorboard"],
+    )
     sweep: NotSupported = Field(default=None, description="not supported by this version")
-    track: NotSupported = Field(default=None, description="not supported by this version")
 
     @model_validator(mode="before")
     @classmethod

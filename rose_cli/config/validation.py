@@ -207,7 +207,7 @@ _HOMES: tuple[tuple[str, type[BaseModel]], ...] = (
 def known_keys(model: type[BaseModel]) -> tuple[str, ...]:
     """Without those that this version does not support."""
     keys = (field.alias or name for name, field in model.model_fields.items())
-    return tuple(key for key in keys if key not in ("sweep", "track"))
+    return tuple(key for key in keys if key != "sweep")
 
 
 def example_of(path: KeyPath) -> str | None:

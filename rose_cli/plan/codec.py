@@ -43,6 +43,7 @@ from rose_cli.config.rules import (
     regex_error,
     srun_option_fault,
 )
+from rose_cli.config.trackers import is_tracker_name
 from rose_cli.engine.base import Resources
 from rose_cli.plan import model as m
 from rose_cli.util.text import cut
@@ -470,6 +471,7 @@ _RULES: dict[tuple[type, str], Fault] = {
     (m.SlurmPlan, "runtime_minutes"): _positive,
     (m.SlurmPlan, "project"): _filled,
     (m.SlurmPlan, "queue"): _filled,
+    (m.TrackerPlan, "name"): lambda name: None if is_tracker_name(name) else _cannot_be(name),
     (m.Limits, "wall_time_seconds"): _duration,
     (m.Limits, "max_parallel_learners"): _positive,
     (m.Limits, "same_failure"): _positive,
@@ -518,6 +520,8 @@ def _check_plan(plan: m.Plan) -> str | None:
     names = {folded(learner.name) for learner in plan.learners}
     indices = {learner.index for learner in plan.learners}
     is_clear = len(names) == len(indices) == len(plan.learners)
+    if len({tracker.name.casefold() for tracker in plan.track}) < len(plan.track):
+        return "has two trackers with the same name"
     return None if is_clear else "has two learners with the same name or index"
 
 

@@ -34,6 +34,7 @@ from rose_cli.plan.model import (
     OptionValue,
     Plan,
     StepPlan,
+    TrackerPlan,
 )
 from rose_cli.plan.words import is_python, looked_up
 from rose_cli.util.dataclass import dataclass
@@ -261,6 +262,7 @@ def compile_plan(campaign: Campaign, ctx: CheckContext, overlay: Overlay | None 
         ),
         stop_after_converged=campaign.stop_campaign.after_converged if campaign.stop_campaign else None,
         keep=Keep(campaign.keep.logs),
+        track=() if overlay.is_smoke else tuple(TrackerPlan(each.name, each.settings) for each in campaign.track),
     )
 
 

@@ -249,6 +249,16 @@ class Keep:
 
 
 @dataclass(frozen=True)
+class TrackerPlan:
+    """An experiment tracker that gets the results, and its settings."""
+
+    name: str
+    settings: Mapping[
+        str, str | int | float | bool | tuple[str | int | float | bool, ...] | Mapping[str, str | int | float | bool]
+    ]
+
+
+@dataclass(frozen=True)
 class Origin:
     """The absolute paths of run and campaign when the run was created. `run` None: from an older rose."""
 
@@ -287,5 +297,6 @@ class Plan:
     limits: Limits
     stop_after_converged: int | None
     keep: Keep = Keep()
+    track: tuple[TrackerPlan, ...] = ()
     origin: Origin | None = field(default=None, compare=False)
     lineage: Lineage | None = field(default=None, compare=False)

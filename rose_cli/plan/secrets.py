@@ -14,7 +14,7 @@ from rose_cli.util.redact import Secrets, masked_environment, masked_line, maske
 from rose_cli.util.secrets import secrets_in, secrets_of_environment, secrets_of_options, secrets_of_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
 
     from rose_cli.plan.model import CommandPlan, OptionValue, Plan
     from rose_cli.plan.render import Command
@@ -62,8 +62,23 @@ def secrets_of_plan(plan: Plan) -> frozenset[str]:
 
 
 def _of_settings(plan: Plan) -> frozenset[str]:
+    """Those in the settings of the command line and of trackers."""
     settings = plan.lineage.settings if plan.lineage is not None else ()
-    return frozenset(secret for text in settings for secret in secrets_of_words([text.partition(" ")[2]]))
+    given = frozenset(secret for text in settings for secret in secrets_of_words([text.partition(" ")[2]]))
+    return given.union(*(secrets_of_options(each) for tracker in plan.track for each in _mappings(tracker.settings)))
+
+
+def _mappings(settings: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The settings of a tracker, and the mappings among them."""
+    yield settings
+    yield from (value for value in settings.values() if isinstance(value, dict))
+
+
+def masked_settings(settings: Mapping[str, Any], secrets: Secrets | None = None) -> dict[str, Any]:
+    """The settings of a tracker as they may be shown."""
+    nested = {name: masked_options(value) for name, value in settings.items() if isinstance(value, dict)}
+    shown: dict[str, Any] = (secrets or Secrets()).hidden({**masked_options(settings), **nested})
+    return shown
 
 
 def _given(command: CommandPlan) -> frozenset[str]:

@@ -75,13 +75,17 @@ class RunDirectory:
         return self.path / "jobs"
 
     @property
+    def track(self) -> Path:
+        return self.path / "track"
+
+    @property
     def doubt(self) -> OwnershipProblem | None:
         """Why the run may not be the user's own: anyone who can write here can run anything as this user.
 
         `doubt_inside` covers what is deeper inside.
         """
         files = (self.plan, self.journal, self.campaign_copy, self.lock)
-        folders = (self.path.resolve(), self.engine, self.requests, self.jobs, self.learners)
+        folders = (self.path.resolve(), self.engine, self.requests, self.jobs, self.track, self.learners)
         place = (look(self.path) for look in (foreign_link_problem, doubt_about_place))
         return next(filter(None, chain(place, map(ownership_problem, (*folders, *files)))), None)
 
@@ -293,7 +297,7 @@ def doubt_about_place(run: Path) -> OwnershipProblem | None:
 
 def refuse_links(directory: RunDirectory, learners: Iterable[str]) -> None:
     """Refuse symbolic links where rose creates none: whoever planted one wants rose to write elsewhere."""
-    own = [directory.engine, directory.requests, directory.jobs, directory.learners]
+    own = [directory.engine, directory.requests, directory.jobs, directory.track, directory.learners]
     for learner in learners:
         own += [directory.learner(learner), directory.workspace(learner)]
         own += [directory.snapshots(learner), directory.all_logs(learner)]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from rose_cli.plan.model import Adaptive, MetricSource, Number
+from rose_cli.plan.model import Adaptive, MetricSource, Number, TrackerPlan
 from rose_cli.plan.overview import joined, ranges_text
+from rose_cli.plan.secrets import masked_settings
 from rose_cli.util.redact import masked_entry, masked_words
 from rose_cli.util.text import counted, cut
 from rose_cli.view.wording import exact_duration, some
@@ -74,12 +75,19 @@ def shown(key: Sequence[str], value: object) -> str:
         return _cut(" ".join(words) if len(words) == 1 else _LISTS[key[-1]](words))
     if key[0] == "files" and isinstance(value, tuple):
         return f"{value[0]}{' (a copy)' if value[1] else ''}"
-    if isinstance(value, MetricSource):
-        parts = {"file": value.file, "json": value.json_path, "regex": value.regex}
-        return ", ".join(f"{name} {part}" for name, part in parts.items() if part) or "the last line of the output"
+    if isinstance(value, TrackerPlan | MetricSource):
+        return _cut(_parts(value))
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _amount(key[-1], value)
     return _cut(masked_entry(key[-1], _scalar(value)))
+
+
+def _parts(value: TrackerPlan | MetricSource) -> str:
+    if isinstance(value, TrackerPlan):
+        entries = (f"{name} {_scalar(entry)}" for name, entry in masked_settings(value.settings).items())
+        return ", ".join(entries) or "without settings"
+    parts = {"file": value.file, "json": value.json_path, "regex": value.regex}
+    return ", ".join(f"{name} {part}" for name, part in parts.items() if part) or "the last line of the output"
 
 
 _LISTS = {
@@ -94,6 +102,8 @@ def _cut(text: str) -> str:
 def _scalar(value: object) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(map(_scalar, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{name}: {_scalar(entry)}' for name, entry in value.items())}}}"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Number):
