@@ -341,6 +341,12 @@ def export(
     failures: options.Failures = False,
 ) -> None:
     """Export the finished iterations of a run as a table."""
+    if export_format == "ro-crate":
+        if learner or failures:
+            raise UsageError("an RO-Crate is always of the whole run", "remove --learner and --failures")
+        from rose_cli.commands.export_crate import export_crate
+
+        raise typer.Exit(export_crate(run_name, output))
     from rose_cli.commands.export import export as command
 
     raise typer.Exit(command(run_name, export_format, output, learners=learner or (), failures=failures))

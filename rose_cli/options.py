@@ -300,10 +300,15 @@ ExportedLearners = Annotated[
     ),
 ]
 Best = Annotated[bool, typer.Option("--best", help="Print the files of the best iteration: of LEARNER, else of all.")]
-ExportFormat = Annotated[Literal["csv", "jsonl"], typer.Option("--format", help="Output format: CSV or JSON Lines.")]
+ExportFormat = Annotated[
+    Literal["csv", "jsonl", "ro-crate"],
+    typer.Option("--format", help="Output format: CSV, JSON Lines, or an RO-Crate: the whole run with its provenance."),
+]
 OutputFile = Annotated[
     Optional[Path],
-    typer.Option("--output", "-o", metavar="FILE", help="Output file. Default: standard output."),
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="Output file. Default: standard output; of an RO-Crate: RUN.crate.zip."
+    ),
 ]
 StatusFormat = Annotated[
     Literal["text", "json", "csv"], typer.Option("--format", help="Output format; csv for the results.")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).parent.parent
 PAGES = [
     REPOSITORY / "docs" / f"{name}.md"
-    for name in ("campaign-file", "commands", "from-laptop-to-cluster", "pilots", "ci", "guarantees")
+    for name in ("campaign-file", "commands", "from-laptop-to-cluster", "pilots", "ci", "guarantees", "provenance")
 ]
 
 _COMMENT = re.compile(r"<!-- (?:held by:\s+(?P<tests>[^>]*?)|(?P<none>no promise)) -->", re.DOTALL)
