@@ -338,18 +338,22 @@ def export(
     learner: options.ExportedLearners = None,
     export_format: options.ExportFormat = "csv",
     output: options.OutputFile = None,
+    table: options.ExportedTable = None,
     failures: options.Failures = False,
 ) -> None:
-    """Export the finished iterations of a run as a table."""
+    """Export a table of a run (iterations, tasks or failures), or the whole run with its provenance."""
     if export_format == "ro-crate":
-        if learner or failures:
-            raise UsageError("an RO-Crate is always of the whole run", "remove --learner and --failures")
+        if learner or failures or table:
+            raise UsageError("an RO-Crate is always of the whole run", "remove --learner, --table and --failures")
         from rose_cli.commands.export_crate import export_crate
 
         raise typer.Exit(export_crate(run_name, output))
     from rose_cli.commands.export import export as command
 
-    raise typer.Exit(command(run_name, export_format, output, learners=learner or (), failures=failures))
+    if failures and table not in (None, "failures"):
+        raise UsageError(f"--failures and --table {table} exclude each other", "remove one of them")
+    shown = "failures" if failures else table or "iterations"
+    raise typer.Exit(command(run_name, export_format, output, learners=learner or (), table=shown))
 
 
 @app.command(cls=Command, rich_help_panel=RECOVER)

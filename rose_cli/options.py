@@ -301,8 +301,19 @@ ExportedLearners = Annotated[
 ]
 Best = Annotated[bool, typer.Option("--best", help="Print the files of the best iteration: of LEARNER, else of all.")]
 ExportFormat = Annotated[
-    Literal["csv", "jsonl", "ro-crate"],
-    typer.Option("--format", help="Output format: CSV, JSON Lines, or an RO-Crate: the whole run with its provenance."),
+    Literal["csv", "jsonl", "parquet", "ro-crate"],
+    typer.Option(
+        "--format",
+        help="Output format: CSV, JSON Lines, Parquet, or an RO-Crate: the whole run with its provenance.",
+    ),
+]
+ExportedTable = Annotated[
+    Optional[Literal["iterations", "tasks", "failures"]],
+    typer.Option(
+        "--table",
+        metavar="TABLE",
+        help="iterations (the default), tasks (each attempt at a task), or failures (the failed ones).",
+    ),
 ]
 OutputFile = Annotated[
     Optional[Path],
@@ -338,7 +349,7 @@ SortResults = Annotated[
 Legend = Annotated[bool, typer.Option("--legend", help="Explain the signs and columns of the table.")]
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Refresh until the run ends.")]
 Sizes = Annotated[bool, typer.Option("--size", help="Also show how much disk space each run uses.")]
-Failures = Annotated[bool, typer.Option("--failures", help="Export the failed attempts instead.")]
+Failures = Annotated[bool, typer.Option("--failures", help="The same as --table failures.")]
 FailedLogs = Annotated[bool, typer.Option("--failed", help="Only failed attempts.")]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Follow new output until the run ends.")]
 Raw = Annotated[bool, typer.Option("--raw", help="Print control sequences unchanged, even on a terminal.")]

@@ -30,8 +30,9 @@ OWNERS = {
     "anyio": {"commands.doctor", "engine", "journal", "loop", "run_session", "runs.snapshot", "util.shortage", "view"},
     "radical": {"engine.pilot.bridge"},
     "psij": {"batch.systems"},
+    "pyarrow": {"tables.parquet"},
 }
-EXTRAS = {"radical", "psij"}
+EXTRAS = {"radical", "psij", "pyarrow"}
 """Not among the dependencies: an extra brings them, and they are imported only when used."""
 TYPES_ONLY = {"typing_extensions"}
 BROUGHT_ALONG = {"pydantic_core": "pydantic"}
@@ -164,7 +165,7 @@ def test_every_package_is_declared_and_every_declared_package_is_used() -> None:
     declared = set(re.findall(r'^\s*"([a-z-]+)', listed, re.MULTILINE))
     distributions = {"yaml": "pyyaml", **BROUGHT_ALONG}
     assert {distributions.get(package, package) for package in OWNERS.keys() - EXTRAS} == declared
-    assert set(re.findall(r'^(?:pilot|submit) = \["(\w+)[.-](?:pilot|python)', text, re.MULTILINE)) == EXTRAS
+    assert set(re.findall(r'^(?:pilot|submit|parquet) = \["([a-z]+)', text, re.MULTILINE)) == EXTRAS
 
 
 def test_the_watchdog_needs_the_standard_library_alone() -> None:

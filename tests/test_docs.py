@@ -232,6 +232,18 @@ def test_export_gives_what_is_documented(rose: Rose) -> None:
     assert head[patterns:] == ["option.simulation.--n", "result.loss", *own, *spent, *times, *context]
 
 
+def test_the_table_of_tasks_is_what_is_documented(rose: Rose) -> None:
+    _run_one(rose)
+    head = rose("export", "run", "--table", "tasks").out.splitlines()[0].split(",")
+    page = COMMANDS_PAGE.read_text(encoding="utf-8").partition("### The table of tasks")[2].partition("### Parquet")[0]
+    documented = [
+        name for row in re.findall(r"^\| (`.*?) \|", page, re.MULTILINE) for name in re.findall(r"`(.*?)`", row)
+    ]
+    fixed = documented[: documented.index("option.TASK.NAME")]
+    assert set(head[: len(fixed)]) == set(fixed)
+    assert head[len(fixed) :] == ["option.simulation.--n", "result.loss"]
+
+
 def test_validate_gives_what_is_documented(rose: Rose) -> None:
     rose.write("{tasks: {simulation: {executable: 'true'}}, learners: 1, max_iter: many}")
     found = json.loads(rose("validate", "campaign.yaml", "--format", "json").out)

@@ -1,46 +1,103 @@
-"""The table of the failed attempts of a run: one row each, the earliest first."""
+"""The table of the failed attempts of a run: one row each, the earliest first, with the options that it ran with."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from rose_cli.journal import events as e
+from rose_cli.tables.columns import BOOL, FLOAT, INT, TEXT, TIME, Kind
 from rose_cli.util.json_output import iso_time
 from rose_cli.view.failures import Causes
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from rose_cli.journal.codec import Record
     from rose_cli.run_info import RunInfo
+    from rose_cli.tables.columns import Look
 
-COLUMNS = (
-    "learner", "iteration", "task", "replica", "attempt", "time", "seconds", "cause", "made_good", "kind", "exit_code",
-    "signal", "message", "command", "log", "stderr_tail",
-)  # fmt: skip
+_COLUMNS = {
+    "learner": TEXT, "iteration": INT, "task": TEXT, "replica": INT, "attempt": INT, "time": TIME, "seconds": FLOAT,
+    "cause": INT, "made_good": BOOL, "kind": TEXT, "exit_code": INT, "signal": INT, "message": TEXT, "command": TEXT,
+    "log": TEXT, "stderr_tail": Kind("list", TEXT),
+}  # fmt: skip
 
 
-def rows(info: RunInfo, learners: Collection[str]) -> Iterator[dict[str, Any]]:
-    """One row for each failed attempt, in the order of time, with the options that it ran with.
+class Failures:
+    """The table of a run, with the failures that a retry made good; `learners`: only those, all if there are none.
 
-    Those that a retry made good are included.
+    The first pass finds out the causes, and which failures were made good later; only then are the rows right.
     """
-    table = _FailedAttempts()
-    info.read_journal(table.add)
-    for time, event, options in table.failed:
-        if learners and event.learner not in learners:
-            continue
-        log = info.directory.inside(event.log)
-        yield {
+
+    name = "failures"
+    declared: Mapping[str, Kind] = _COLUMNS
+
+    def __init__(self, info: RunInfo, learners: Collection[str] = ()) -> None:
+        self._info = info
+        self._learners = learners
+        self._causes = Causes()
+        self._made_good: set[int] = set()
+        self._last: int | None = None
+
+    def columns(self, look: Look | None = None) -> list[str]:
+        found = dict.fromkeys(_COLUMNS)
+
+        def see(row: dict[str, Any]) -> None:
+            found.update(dict.fromkeys(row))
+            if look is not None:
+                look(row)
+
+        self._pass(see)
+        return list(found)
+
+    def scan(self, consume: Look) -> None:
+        if self._last is None:
+            self._pass(lambda _: None)
+        self._pass(consume)
+
+    def _pass(self, emit: Callable[[dict[str, Any]], object]) -> None:
+        """One pass over the journal, in the first one of which `cause` and `made_good` are not known yet."""
+        is_first = self._last is None
+        options: dict[e.StepKey, Mapping[str, Any]] = {}
+        open_: dict[e.StepKey, list[int]] = {}
+        sequence = 0
+
+        def consume(record: Record) -> None:
+            nonlocal sequence
+            event = record.event
+            if self._last is not None and record.sequence > self._last:
+                return  # recorded since the first pass
+            sequence = record.sequence
+            if isinstance(event, e.AttemptStarted):
+                options[event.step] = event.options
+            elif isinstance(event, e.AttemptFailed):
+                ran_with = options.pop(event.step, {})
+                if is_first:
+                    self._causes.place(event)
+                    open_.setdefault(event.step, []).append(sequence)
+                if not self._learners or event.learner in self._learners:
+                    emit(self._row(record, event, ran_with))
+            elif isinstance(event, e.AttemptSucceeded):
+                options.pop(event.step, None)
+                self._made_good.update(open_.pop(event.step, ()))
+            elif isinstance(event, e.AttemptCancelled | e.AttemptLost):
+                options.pop(event.step, None)
+
+        self._info.read_journal(consume)
+        self._last = sequence
+
+    def _row(self, record: Record, event: e.AttemptFailed, options: Mapping[str, Any]) -> dict[str, Any]:
+        log = self._info.directory.inside(event.log)
+        return {
             "learner": event.learner,
             "iteration": event.iteration,
             "task": event.task,
             "replica": event.replica,
             "attempt": event.attempt,
-            "time": iso_time(time),
+            "time": iso_time(record.time),
             "seconds": event.seconds,
-            "cause": table.causes.number(event),
-            "made_good": (event.step, event.attempt) in table.made_good,
+            "cause": self._causes.number(event),
+            "made_good": record.sequence in self._made_good,
             "kind": event.kind,
             "exit_code": event.exit_code,
             "signal": event.signal,
@@ -50,26 +107,3 @@ def rows(info: RunInfo, learners: Collection[str]) -> Iterator[dict[str, Any]]:
             "stderr_tail": list(event.stderr_tail),
             **{f"option.{event.task}.{name}": value for name, value in options.items()},
         }
-
-
-class _FailedAttempts:
-    """The failed attempts of a journal. `made_good`: those whose step succeeded in a later attempt."""
-
-    def __init__(self) -> None:
-        self.failed: list[tuple[float, e.AttemptFailed, Mapping[str, Any]]] = []
-        self.made_good: set[tuple[e.StepKey, int]] = set()
-        self.causes = Causes()
-        self._options: dict[e.StepKey, Mapping[str, Any]] = {}
-        self._open: dict[e.StepKey, list[int]] = {}
-
-    def add(self, record: Record) -> None:
-        event = record.event
-        if isinstance(event, e.AttemptStarted):
-            self._options[event.step] = event.options
-        elif isinstance(event, e.AttemptFailed):
-            self.failed.append((record.time, event, self._options.pop(event.step, {})))
-            self.causes.add(event)
-            self._open.setdefault(event.step, []).append(event.attempt)
-        elif isinstance(event, e.AttemptSucceeded):
-            self._options.pop(event.step, None)
-            self.made_good.update((event.step, attempt) for attempt in self._open.pop(event.step, ()))

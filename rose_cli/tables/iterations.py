@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rose_cli.loop.usage import core_seconds, iteration_use
 from rose_cli.plan.model import CRITERION
+from rose_cli.tables.columns import FLOAT, INT, TEXT, TIME
 from rose_cli.util.json_output import iso_time
 
 if TYPE_CHECKING:
@@ -16,22 +17,54 @@ if TYPE_CHECKING:
     from rose_cli.journal.time_spent import TimeSpent
     from rose_cli.plan.model import LearnerPlan
     from rose_cli.run_info import RunInfo
+    from rose_cli.tables.columns import Kind, Look
 
-_COLUMNS = ("learner", "iteration", "metric_name", "metric_value", "stop_reason", "started", "seconds")
+_COLUMNS = {
+    "learner": TEXT, "iteration": INT, "metric_name": TEXT, "metric_value": FLOAT, "stop_reason": TEXT, "started": TIME,
+    "seconds": FLOAT,
+}  # fmt: skip
 
-_TIME_COLUMNS = ("working_seconds", "waiting_seconds", "paused_seconds", "core_seconds")
+_TIME_COLUMNS = dict.fromkeys(("working_seconds", "waiting_seconds", "paused_seconds", "core_seconds"), FLOAT)
 
-_CONTEXT_COLUMNS = ("run", "learner_index", "seed", "operator", "threshold", "failed_attempts")
+_CONTEXT_COLUMNS = {
+    "run": TEXT, "learner_index": INT, "seed": INT, "operator": TEXT, "threshold": FLOAT, "failed_attempts": INT,
+}  # fmt: skip
 
 _TASK_TIMES = "time."
 """How the names of columns with the times of a task start."""
 
 
-def rows(info: RunInfo, learners: Collection[str] = ()) -> Iterator[dict[str, Any]]:
-    """One row for each finished iteration, learner by learner."""
-    run = info.directory.path.resolve().name
-    for plan, learner, iteration in _iterations(info, learners):
-        yield {**_row(plan, learner, iteration), **_context(run, plan, iteration)}
+class Iterations:
+    """The table of a run; `learners`: only those, all if there are none."""
+
+    name = "iterations"
+    declared: Mapping[str, Kind] = {**_COLUMNS, "failed_iteration": INT, **_TIME_COLUMNS, **_CONTEXT_COLUMNS}
+
+    def __init__(self, info: RunInfo, learners: Collection[str] = ()) -> None:
+        self._info = info
+        self._learners = learners
+
+    def columns(self, look: Look | None = None) -> list[str]:
+        """Without computing every row, if nobody looks at them."""
+        found = dict.fromkeys(_COLUMNS)
+        seen: set[Hashable] = set()
+        for plan, learner, iteration in _iterations(self._info, self._learners):
+            kind = _kind(plan, learner, iteration)
+            if kind not in seen:
+                seen.add(kind)
+                found.update(dict.fromkeys(_row(plan, learner, iteration)))
+        if look is not None:
+            self.scan(look)
+        times = [name for name in found if name in _TIME_COLUMNS or name.startswith(_TASK_TIMES)]
+        for column in (*times, *_CONTEXT_COLUMNS):
+            found.pop(column, None)
+            found[column] = None  # after options and results, where older versions had no column
+        return list(found)
+
+    def scan(self, consume: Look) -> None:
+        run = self._info.directory.path.resolve().name
+        for plan, learner, iteration in _iterations(self._info, self._learners):
+            consume({**_row(plan, learner, iteration), **_context(run, plan, iteration)})
 
 
 def _iterations(info: RunInfo, learners: Collection[str]) -> Iterator[tuple[LearnerPlan, LearnerState, IterationState]]:
@@ -95,22 +128,6 @@ def _context(run: str, plan: LearnerPlan, iteration: IterationState) -> dict[str
         len(iteration.failed),
     )
     return dict(zip(_CONTEXT_COLUMNS, values, strict=True))
-
-
-def columns(info: RunInfo, learners: Collection[str] = ()) -> list[str]:
-    """The columns of these rows, without computing each of them."""
-    found = dict.fromkeys(_COLUMNS)
-    seen: set[Hashable] = set()
-    for plan, learner, iteration in _iterations(info, learners):
-        kind = _kind(plan, learner, iteration)
-        if kind not in seen:
-            seen.add(kind)
-            found.update(dict.fromkeys(_row(plan, learner, iteration)))
-    times = [name for name in found if name in _TIME_COLUMNS or name.startswith(_TASK_TIMES)]
-    for column in (*times, *_CONTEXT_COLUMNS):
-        found.pop(column, None)
-        found[column] = None  # after options and results, where older versions had no column
-    return list(found)
 
 
 def _kind(plan: LearnerPlan, learner: LearnerState, iteration: IterationState) -> Hashable:
