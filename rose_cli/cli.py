@@ -333,6 +333,21 @@ def path(
 
 
 @app.command(cls=Command, rich_help_panel=INSPECT)
+def report(
+    runs: options.ShownRuns = None,
+    report_format: options.ReportForm = None,
+    output: options.ReportOutput = None,
+    force: options.ReplaceReport = False,
+    watch: options.WatchReport = False,
+) -> None:
+    """Write a report on a run, or on several to compare them."""
+    from rose_cli.commands.report import ReportOptions
+    from rose_cli.commands.report import report as command
+
+    raise typer.Exit(command(runs or (), ReportOptions(report_format, output, force, watch)))
+
+
+@app.command(cls=Command, rich_help_panel=INSPECT)
 def export(
     run_name: options.RunName = None,
     learner: options.ExportedLearners = None,
@@ -488,7 +503,7 @@ def _name_used() -> str:
     return name if name in COMMAND_NAMES else COMMAND_NAMES[0]
 
 
-_READERS = (["status"], ["list"], ["logs"], ["export"], ["path"])
+_READERS = (["status"], ["list"], ["logs"], ["export"], ["path"], ["report"])
 """Commands that only show something: when terminated they say nothing, like `tail -f`."""
 
 

@@ -54,6 +54,15 @@ def find_run(argument: str | None = None, *, announce: bool = True) -> RunDirect
     return found
 
 
+def find_each(arguments: Sequence[str]) -> list[RunDirectory]:
+    """The runs to show, each once: `rose-runs/*` has a link to the latest."""
+    found: dict[Path, RunDirectory] = {}
+    for directory in (find_run(each, announce=False) for each in arguments):
+        if not (directory.path.is_symlink() and directory.path.resolve() in found):
+            found[directory.path.resolve()] = directory
+    return list(found.values())
+
+
 def find_own_run(argument: str | None, command: str, *, trust: bool) -> RunDirectory:
     """The run to act on by `command`: one that other users own or can modify only if named, and with `trust`.
 

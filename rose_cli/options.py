@@ -324,6 +324,21 @@ OutputFile = Annotated[
 StatusFormat = Annotated[
     Literal["text", "json", "csv"], typer.Option("--format", help="Output format; csv for the results.")
 ]
+ReportForm = Annotated[
+    Optional[Literal["md"]],
+    typer.Option("--format", metavar="FORMAT", help="md: Markdown."),
+]
+ReportOutput = Annotated[
+    Optional[Path],
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Output file; - is standard output. Default: in the run directory, if it is yours, else here.",
+    ),
+]
+ReplaceReport = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
+WatchReport = Annotated[bool, typer.Option("--watch", "-w", help="Write it again and again until the run ends.")]
 Results = Annotated[
     bool,
     typer.Option("--results", help="Compare learners: best values, settings, results, cost.", rich_help_panel=_RESULTS),

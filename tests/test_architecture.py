@@ -201,7 +201,17 @@ def test_validate_imports_nothing_that_runs(tmp_path: Path) -> None:
     assert imported & {"anyio", "asyncio", "importlib.metadata"} == set()
 
 
-READERS = ["status", "logs", "export", "path", "list", "list --format=json", "status --results", "clean -n"]
+READERS = [
+    "status",
+    "logs",
+    "export",
+    "path",
+    "list",
+    "list --format=json",
+    "report --format=md",
+    "status --results",
+    "clean -n",
+]
 """Commands that read what runs have left, as they are called."""
 
 

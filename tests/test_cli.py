@@ -111,7 +111,7 @@ WRONG = {
     "export --format parquet": ("--format must be csv or jsonl, not 'parquet'", None),
     "export --format x\x1b[2J": ("--format must be csv or jsonl, not 'x\\x1b[2J'", None),
     "status --formt json": ("`rose status` has no option '--formt'", "did you mean '--format'?"),
-    "list --watch": ("`rose list` has no option '--watch'", "--watch is an option of `rose status`"),
+    "list --watch": ("`rose list` has no option '--watch'", "--watch is an option of `rose status` or `rose report`"),
     "--nope": ("`rose` has no option '--nope'", "see `rose --help`"),
     "resume --max-iter abc": ("--max-iter must be an integer, not 'abc'", None),
     "resume --max-iter 0": ("--max-iter must be at least 1, not '0'", None),

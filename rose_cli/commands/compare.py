@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rose_cli.comparison.runs import compare as compare_runs
 from rose_cli.comparison.runs import comparison_object
-from rose_cli.find_runs import find_run
+from rose_cli.find_runs import find_each
 from rose_cli.run_info import notice_ownership, read_run
 from rose_cli.util.errors import ExitCode
 from rose_cli.util.json_output import write_json
@@ -21,12 +21,10 @@ from rose_cli.view.wording import NOTHING, number, short_path, short_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from rose_cli.commands.status import StatusFormat
     from rose_cli.comparison.differences import Difference
     from rose_cli.comparison.runs import ComparedRun, Comparison, MetricResult
-    from rose_cli.runs.directory import RunDirectory
     from rose_cli.view.fitted import Lines
 
 LEAST_WIDTH = 12
@@ -37,15 +35,12 @@ MOST_STACKED = 20
 
 
 def compare(arguments: Sequence[str], status_format: StatusFormat) -> ExitCode:
-    directories: dict[Path, RunDirectory] = {}
-    for directory in (find_run(each, announce=False) for each in arguments):
-        if not (directory.path.is_symlink() and directory.path.resolve() in directories):
-            directories[directory.path.resolve()] = directory  # `rose-runs/*` has a link to the latest
+    directories = find_each(arguments)
     if len(directories) == 1:
         from rose_cli.commands.status import status
 
         return status(arguments[0], status_format)
-    infos = [read_run(directory, cached=True) for directory in directories.values()]
+    infos = [read_run(directory, cached=True) for directory in directories]
     found = compare_runs(infos)
     if status_format == "json":
         write_json(comparison_object(found))

@@ -225,7 +225,7 @@ class _Place:
 def story(folder: Path, name: str, text: str, cores: int = 4, **more: Any) -> Story:
     """The story of a run of the campaign in `text`; more than the usual course of it by name."""
     folder.mkdir(parents=True, exist_ok=True)
-    for script in ("simulate.py", "train.py", "select.py", "check.py"):
+    for script in ("simulate.py", "train.py", "choose.py", "check.py"):
         (folder / script).write_text("print(1)\n", encoding="utf-8")
     file = folder / f"{name}.yaml"
     file.write_text(text, encoding="utf-8", errors="surrogatepass")
@@ -306,7 +306,7 @@ def two(folder: Path) -> Path:
 
 def large(folder: Path) -> Path:
     """64 learners, 50 iterations, 4 tasks; some attempts fail and are retried."""
-    more = "  select: {executable: python3 select.py}\n"
+    more = "  select: {executable: python3 choose.py}\n"
     text = campaign(name="sweep", max_iter=50, learners=64, more=more, threshold=0.0001)
     told = story(folder, "large", text, 24, fails=_now_and_then)
     told.run()

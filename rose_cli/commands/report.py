@@ -1,0 +1,113 @@
+"""`rose report`: one file that shows a run, or compares several, made from their directories alone."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from rose_cli.find_runs import find_each, find_run, name_of
+from rose_cli.report.build import report as report_of
+from rose_cli.report.destination import Destination, default_path, readable_by
+from rose_cli.report.markdown import markdown
+from rose_cli.report.reading import Reading
+from rose_cli.run_info import notice_ownership
+from rose_cli.util.dataclass import dataclass
+from rose_cli.util.errors import ExitCode, UsageError
+from rose_cli.view.console import complain, notice, say
+from rose_cli.view.wording import short_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from rose_cli.report.data import Report
+    from rose_cli.run_info import RunInfo
+
+ReportFormat: TypeAlias = Literal["md"]
+
+SECONDS, SHARE = 5.0, 10
+"""A watched run is reported again after so many seconds, or, if that is longer, so many times what a report took."""
+
+_STANDARD_OUTPUT = ("-", "/dev/stdout")
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """`output` None: beside the run, or for Markdown standard output. `report_format` None: by the name of the file."""
+
+    report_format: ReportFormat | None = None
+    output: Path | None = None
+    force: bool = False
+    watch: bool = False
+
+
+def report(arguments: Sequence[str], options: ReportOptions) -> ExitCode:
+    directories = find_each(arguments) if arguments else [find_run()]
+    wanted = options.report_format or "md"
+    is_printed = str(options.output) in _STANDARD_OUTPUT or (options.output is None and wanted == "md")
+    if options.watch and is_printed:
+        raise UsageError("--watch writes the report again and again, so it needs a file", "add --output FILE")
+    path = options.output or default_path(directories, wanted)
+    mode = readable_by(directories)
+    destination = Destination(path, force=options.force, mode=mode, chosen=options.output is not None)
+    readings = [Reading(directory) for directory in directories]
+    infos = _write(readings, wanted, None if is_printed else destination)
+    for info in infos:
+        notice_ownership(info.doubt)
+        if info.damage is not None:
+            complain(f"the journal of {name_of(info.directory)} is damaged, and the report incomplete:"
+                     f" {info.damage.message}", info.damage.hint)  # fmt: skip
+    if not is_printed:
+        _tell(destination, again=options.watch)
+    if options.watch:
+        _watch(readings, infos, wanted, destination)
+    return ExitCode.OK
+
+
+def _write(readings: Sequence[Reading], wanted: ReportFormat, destination: Destination | None) -> list[RunInfo]:
+    """Make the report and write it; the runs as they were read for it."""
+    read = [reading.read() for reading in readings]
+    infos = [info for info, _ in read]
+    comparison = None
+    if len(infos) > 1:
+        from rose_cli.comparison.runs import compare, comparison_object
+
+        comparison = comparison_object(compare(infos))
+    data = _FORMS[wanted](report_of(read, time.time(), comparison))
+    if destination is not None:
+        destination.write(data)
+    else:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+    return infos
+
+
+_FORMS: dict[ReportFormat, Callable[[Report], bytes]] = {"md": lambda found: markdown(found).encode("utf-8", "replace")}
+
+
+def _tell(destination: Destination, *, again: bool) -> None:
+    """The path is the only output, for scripts."""
+    if destination.path != destination.wanted:
+        kept = short_path(destination.wanted)
+        notice(f"'{kept}' exists and is kept; --force replaces it")
+    say(short_path(destination.path))
+    sys.stdout.flush()
+    if again:
+        notice("it is written again until the run ends; stop with Ctrl-C")
+
+
+def _watch(
+    readings: Sequence[Reading], infos: Sequence[RunInfo], wanted: ReportFormat, destination: Destination
+) -> None:
+    """Write the report again while a run is running, at low priority: the tasks come first."""
+    with suppress(OSError):
+        os.nice(10)
+    took = 0.0
+    while any(info.alive for info in infos):
+        time.sleep(max(SECONDS, SHARE * took))
+        began = time.monotonic()
+        infos = _write(readings, wanted, destination)
+        took = time.monotonic() - began

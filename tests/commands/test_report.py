@@ -1,0 +1,121 @@
+"""`rose report`: the command, its files, and what it does while a run is running."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.commands.conftest import has_finished
+from tests.conftest import wait_until
+from tests.report import samples
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Rose
+
+
+@pytest.fixture
+def two(rose: Rose) -> Rose:
+    samples.two(rose.folder)
+    return rose
+
+
+def test_markdown_goes_to_standard_output(two: Rose) -> None:
+    called = two("report", "--format", "md")
+    assert called.code == 0
+    assert called.out.startswith("## • `tutorial` finished in 16:04: 1 of 2 learners met `rmse < 0.2`")
+    assert "run 'rose-runs/two'" in called.err
+    assert not list((two.folder / "rose-runs" / "two").glob("report*"))
+
+
+def test_a_file_gets_its_path_printed_and_an_older_one_is_kept(two: Rose) -> None:
+    first = two("report", "two", "--format", "md", "-o", "r.md")
+    assert (first.code, first.out) == (0, "r.md\n")
+    second = two("report", "two", "--format", "md", "-o", "r.md")
+    assert (second.code, second.out) == (0, "r-2.md\n")
+    assert "'r.md' exists and is kept; --force replaces it" in second.err
+    forced = two("report", "two", "--format", "md", "-o", "r.md", "--force")
+    assert forced.out == "r.md\n"
+    assert (two.folder / "r.md").read_text(encoding="utf-8").startswith("## ")
+
+
+def test_a_summary_of_github_is_written_to(two: Rose) -> None:
+    (two.folder / "summary").touch()
+    assert two("report", "--format", "md", "-o", "summary").out == "summary\n"
+    with (two.folder / "summary").open("a") as summary:  # `>> "$GITHUB_STEP_SUMMARY"`
+        command = [two.python, "-m", "rose_cli", "report", "two", "--format", "md"]
+        subprocess.run(command, cwd=two.folder, env=two.environment, stdout=summary, check=True)
+    assert (two.folder / "summary").read_text(encoding="utf-8").count("## • `tutorial`") == 2
+
+
+def test_several_runs_are_compared_each_once(two: Rose) -> None:
+    samples.compared(two.folder)
+    called = two("report", "two", "compared", "rose-runs/two", "--format", "md")
+    assert called.code == 0
+    assert called.out.startswith("## 2 runs compared\n")
+    assert called.out.count("\n### ") == 2
+
+
+def test_a_watched_report_needs_a_file(two: Rose) -> None:
+    called = two("report", "--format", "md", "--watch")
+    assert called.code == 2
+    assert "--watch writes the report again and again, so it needs a file" in called.err
+
+
+def test_a_run_that_has_ended_is_watched_once(two: Rose) -> None:
+    assert two("report", "--format", "md", "--watch", "-o", "w.md").code == 0
+
+
+def test_a_running_run_is_reported_and_never_touched(going: Any, rose: Rose) -> None:
+    before = set((rose.folder / "r").iterdir())
+    called = rose("report", "r", "--format", "md", "-o", "report.md")
+    assert called.code == 0
+    assert "`campaign` running for" in (rose.folder / "report.md").read_text(encoding="utf-8")
+    assert set((rose.folder / "r").iterdir()) == before
+    assert has_finished(rose.folder / "r", 3)
+
+
+def test_watching_ends_with_the_run(rose: Rose) -> None:
+    rose.script("#!/bin/sh\nsleep 0.2\n", "task.sh")
+    rose.write("{max_iter: 1000, tasks: {s: {executable: ./task.sh}}, learners: 1}")
+    run = rose.start("run", "campaign.yaml", "--run-dir", "r", "--output", "quiet")
+    wait_until(lambda: has_finished(rose.folder / "r", 1))
+    watching = rose.start("report", "r", "--format", "md", "-o", "w.md", "--watch")
+    path = rose.folder / "w.md"
+    wait_until(path.exists)
+    first = path.stat().st_ino
+    wait_until(lambda: path.stat().st_ino != first)
+    run.send_signal(signal.SIGINT)
+    run.communicate(timeout=60)
+    out, err = watching.communicate(timeout=60)
+    assert (watching.returncode, out) == (0, "w.md\n")
+    assert "it is written again until the run ends" in err
+    assert "`campaign` interrupted after" in path.read_text(encoding="utf-8")
+    assert sorted(each.name for each in rose.folder.glob("*w*.md*")) == ["w.md"]
+
+
+def test_a_damaged_journal_is_said_to_be(two: Rose) -> None:
+    journal = two.folder / "rose-runs" / "two" / "journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([*lines[:20], b"x" + lines[20], *lines[21:]]))
+    called = two("report", "--format", "md")
+    assert called.code == 0
+    assert "the journal of 'rose-runs/two' is damaged, and the report incomplete" in called.err
+    assert "> `the journal is damaged, and the report incomplete" in called.out
+
+
+def test_nothing_is_written_into_a_run_of_others(two: Rose, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file away")
+    run = two.folder / "rose-runs" / "two"
+    for path in (run, *run.rglob("*")):
+        os.chown(path, 4242, 4242)
+    called = two("report", "two", "--format", "md", "-o", "here.md")
+    assert called.code == 0
+    assert "this run is not yours" in called.err
+    assert "> `this run is not yours" in (tmp_path / "here.md").read_text(encoding="utf-8")
