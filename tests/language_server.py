@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tests.others import node_module, other_program
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -58,14 +59,28 @@ class LanguageServer:
             assert stream is not None
             stream.close()
 
-    def errors(self, text: str, name: str = "campaign.yaml") -> list[str]:
+    def errors(self, text: str) -> list[str]:
         """The messages that it shows in a text, each with its line, from 1, and the part of the line."""
-        uri = self._open(text, name)
+        self._number += 1
+        return self.errors_of(self.folder / f"{self._number}" / "campaign.yaml", text)
+
+    def errors_of(self, path: Path, text: str) -> list[str]:
+        """Those of a text that stands for the file of that path."""
+        return self.errors_of_all({path: text})[path]
+
+    def errors_of_all(self, texts: Mapping[Path, str]) -> dict[Path, list[str]]:
+        """Those of many files at once: the server waits a little before it looks at one."""
+        for path, text in texts.items():
+            self._open(path, text)
         end = time.monotonic() + PATIENCE
-        while uri not in self._told:
+        while not all(path.as_uri() in self._told for path in texts):
             self._receive(end)
-        lines = text.splitlines()
-        return [_shown(each, lines) for each in self._told[uri]]
+        for path in texts:
+            self._send("textDocument/didClose", {"textDocument": {"uri": path.as_uri()}})
+        return {
+            path: [_shown(each, text.splitlines()) for each in self._told.pop(path.as_uri())]
+            for path, text in texts.items()
+        }
 
     def completions(self, text: str) -> dict[str, str]:
         """What it offers at the cursor, with the description of each."""
@@ -85,16 +100,15 @@ class LanguageServer:
 
     def _at(self, method: str, text: str) -> Any:
         before = text.partition(CURSOR)[0]
-        uri = self._open(text.replace(CURSOR, ""), f"at-{self._number}.yaml")
+        self._number += 1
+        uri = self._open(self.folder / f"{self._number}" / "campaign.yaml", text.replace(CURSOR, ""))
         position = {"line": before.count("\n"), "character": len(before) - before.rfind("\n") - 1}
         return self._ask(method, textDocument={"uri": uri}, position=position)
 
-    def _open(self, text: str, name: str) -> str:
-        uri = (self.folder / f"{self._number}" / name).as_uri()
-        self._number += 1
-        document = {"uri": uri, "languageId": "yaml", "version": 1, "text": text}
+    def _open(self, path: Path, text: str) -> str:
+        document = {"uri": path.as_uri(), "languageId": "yaml", "version": 1, "text": text}
         self._send("textDocument/didOpen", {"textDocument": document})
-        return uri
+        return path.as_uri()
 
     # --- the protocol
 

@@ -7,6 +7,7 @@ import shlex
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from rose_cli.commands.schema import text as schema_text
 from rose_cli.runs.directory import write_new
 from rose_cli.util.errors import ExitCode, UsageError
 from rose_cli.view.console import say
@@ -21,10 +22,15 @@ _SHARED = "common"
 
 _NEEDS = "# Needs: "
 
+_SCHEMA, _MODELINE = ".rose-schema.json", "# yaml-language-server: "
+"""The JSON Schema beside the campaign file, whose first line names it for editors."""
+
 
 def init(folder: Path, template: str) -> ExitCode:
-    """Write the files of the template; existing ones are never overwritten."""
+    """Write the files of the template, and the schema for editors; existing ones are never overwritten."""
     contents = _contents(template)
+    if not os.path.lexists(folder / _SCHEMA):
+        contents[_SCHEMA] = schema_text()
     there = [name for name in contents if os.path.lexists(folder / name)]
     if there:
         raise _already_has(folder, there)
@@ -45,11 +51,12 @@ def init(folder: Path, template: str) -> ExitCode:
 
 
 def list_templates() -> ExitCode:
-    """Print the templates with what they show and what they need; the first lines of their campaign files say it."""
+    """Print the templates with what they show and what they need, from the first comments of their campaign files."""
     campaigns = {name: _contents(name)["campaign.yaml"] for name in template_names()}
     width = max(map(len, campaigns))
     for name, text in campaigns.items():
-        say(f"{name:{width}}  {text.partition(chr(10))[0].removeprefix('# ')}")
+        first = next(line for line in text.splitlines() if not line.startswith(_MODELINE))
+        say(f"{name:{width}}  {first.removeprefix('# ')}")
         if needs := _needs(text):
             say(f"{'':{width}}  needs: {needs}")
     say("\nwrite one: rose init DIR --template NAME")

@@ -78,7 +78,8 @@ def _cleaned(shape: Any) -> Any:  # noqa: ANN401 - any part of a schema
     patterns = shape.pop("patternProperties", None)
     if patterns is not None and "propertyNames" in shape:  # where pydantic puts the type of keys
         ((pattern, value),) = patterns.items()
-        shape["propertyNames"] = {**shape["propertyNames"], "type": "string", "pattern": pattern}
+        names = {key: value for key, value in shape["propertyNames"].items() if key != "type"}
+        shape["propertyNames"] = {**names, "pattern": pattern}  # of any type: `5: x` has a number as its key
         shape["additionalProperties"] = value
     elif patterns is not None:
         shape["patternProperties"] = patterns
@@ -184,5 +185,11 @@ def _ordered(part: Any) -> Any:  # noqa: ANN401 - any part of a schema
 
 def _ordered_in(keyword: str, value: Any) -> Any:  # noqa: ANN401
     if keyword in ("properties", "patternProperties", "definitions"):
-        return {name: _ordered(each) for name, each in value.items()}
+        entries = {name: _ordered(each) for name, each in value.items()}
+        return entries if keyword != "properties" else {name: _quiet(each) for name, each in entries.items()}
     return value if keyword in ("default", "examples") else _ordered(value)
+
+
+def _quiet(shape: Shape) -> Shape:
+    """A property that is only part of a condition: an editor would offer it without its description."""
+    return shape if "description" in shape or "$ref" in shape else {**shape, "doNotSuggest": True}

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from tests.conftest import Called, Rose
 
 TEMPLATES = REPOSITORY / "rose_cli" / "templates"
-WRITTEN = ["active.py", "campaign.yaml", "check_mse.py", "sim.py", "surrogate.py", "train.py", "workspace.py"]
+WRITTEN = [
+    ".rose-schema.json",
+    *("active.py", "campaign.yaml", "check_mse.py", "sim.py", "surrogate.py", "train.py", "workspace.py"),
+]
 NAMES = get_args(TemplateName)
 
 
@@ -306,6 +309,24 @@ def test_the_scripts_run_without_rose(rose: Rose, tmp_path: Path) -> None:
     )
     assert 0 < float(done.stdout) < 1
     assert len(json.loads((tmp_path / "wanted-000.json").read_text())["points"]) == 3
+
+
+# --- for editors ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("template", NAMES)
+def test_its_first_line_names_the_schema_that_is_written_beside(rose: Rose, template: str) -> None:
+    init(rose, template)
+    first = (rose.folder / "campaign.yaml").read_text(encoding="utf-8").splitlines()[0]
+    assert first == "# yaml-language-server: $schema=.rose-schema.json"
+    assert (rose.folder / ".rose-schema.json").read_text(encoding="utf-8") == rose("schema").out
+
+
+def test_a_schema_that_is_there_stays(rose: Rose) -> None:
+    """People print it before, or have one from another rose."""
+    mine = rose.write("{}\n", ".rose-schema.json")
+    assert rose("init").code == 0
+    assert mine.read_text() == "{}\n"
 
 
 # --- what is there stays -------------------------------------------------------------------------------------------
