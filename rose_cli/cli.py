@@ -225,6 +225,7 @@ def stop(
 def status(
     runs: options.ShownRuns = None,
     watch: options.Watch = False,
+    plot: options.Plot = False,
     legend: options.Legend = False,
     results: options.Results = False,
     only_changed: options.OnlyChanged = False,
@@ -239,8 +240,10 @@ def status(
         raise typer.Exit(explain())
     is_about_learners = results or only_changed or all_options or sort is not None
     alone = "--watch" if watch else "--results" if is_about_learners else None
-    if watch and is_about_learners:
-        raise UsageError("--watch cannot be combined with --results", "remove one of them")
+    if is_about_learners and (watch or plot):
+        raise UsageError(f"{'--watch' if watch else '--plot'} cannot be combined with --results", "remove one of them")
+    if plot and status_format != "text":
+        raise UsageError(f"--plot cannot be combined with --format {status_format}", "remove one of them")
     if alone is not None and len(runs or ()) > 1:
         raise UsageError(f"{alone} shows a single run", "name one run, or remove the option to compare them")
     if is_about_learners:
@@ -251,18 +254,18 @@ def status(
         raise typer.Exit(command(runs[0] if runs else None, status_format, given))
     if status_format == "csv":
         raise UsageError("only the results are available as CSV", "add --results, or use `rose export`")
-    raise typer.Exit(_status(runs or (), status_format, watch=watch and status_format == "text"))
+    raise typer.Exit(_status(runs or (), status_format, watch=watch and status_format == "text", plot=plot))
 
 
-def _status(runs: Sequence[str], status_format: StatusFormat, *, watch: bool) -> ExitCode:
+def _status(runs: Sequence[str], status_format: StatusFormat, *, watch: bool, plot: bool) -> ExitCode:
     if len(runs) > 1:
         from rose_cli.commands.compare import compare
 
-        return compare(runs, status_format)
+        return compare(runs, status_format, plot=plot)
     from rose_cli.commands import status as commands
 
     run_name = runs[0] if runs else None
-    return commands.watch(run_name) if watch else commands.status(run_name, status_format)
+    return commands.watch(run_name, plot=plot) if watch else commands.status(run_name, status_format, plot=plot)
 
 
 @app.command(name="list", cls=Command, rich_help_panel=INSPECT)

@@ -362,6 +362,7 @@ SortResults = Annotated[
     ),
 ]
 Legend = Annotated[bool, typer.Option("--legend", help="Explain the signs and columns of the table.")]
+Plot = Annotated[bool, typer.Option("--plot", help="Draw the learning curves, with the threshold.")]
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Refresh until the run ends.")]
 Sizes = Annotated[bool, typer.Option("--size", help="Also show how much disk space each run uses.")]
 Failures = Annotated[bool, typer.Option("--failures", help="The same as --table failures.")]

@@ -28,6 +28,7 @@ OWNERS = {
     "pydantic_core": {"config"},
     "rich": {"view"},
     "anyio": {"commands.doctor", "engine", "journal", "loop", "run_session", "runs.snapshot", "util.shortage", "view"},
+    "plotille": {"view.canvas"},
     "radical": {"engine.pilot.bridge"},
     "psij": {"batch.systems"},
     "pyarrow": {"tables.parquet"},
@@ -217,7 +218,14 @@ READERS = [
 
 @pytest.mark.parametrize("command", READERS)
 def test_looking_at_a_run_loads_neither_yaml_nor_pydantic(command: str, finished_run: Path) -> None:
-    assert loaded("-m", "rose_cli", *command.split(), cwd=finished_run) & {"pydantic", "yaml", "asyncio"} == set()
+    unused = {"pydantic", "yaml", "asyncio", "plotille"}
+    assert loaded("-m", "rose_cli", *command.split(), cwd=finished_run) & unused == set()
+
+
+def test_plots_are_drawn_by_plotille_which_nothing_else_loads(finished_run: Path) -> None:
+    imported = loaded("-m", "rose_cli", "status", "--plot", cwd=finished_run)
+    assert "plotille" not in imported, "the run has no metric"
+    assert imported & {"pydantic", "yaml", "asyncio"} == set()
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from rose_cli.view.console import complain, open_console, safe, shortened_in_mid
 from rose_cli.view.fitted import Candidate, note_lines, table_lines
 from rose_cli.view.outcome import outcome_of
 from rose_cli.view.results import LONGEST_NAME, LONGEST_TEXT, metric_value
+from rose_cli.view.status import plotter
 from rose_cli.view.wording import NOTHING, number, short_path, short_time
 
 if TYPE_CHECKING:
@@ -34,12 +35,13 @@ MOST_DIFFERENCES = 40
 MOST_STACKED = 20
 
 
-def compare(arguments: Sequence[str], status_format: StatusFormat) -> ExitCode:
+def compare(arguments: Sequence[str], status_format: StatusFormat, *, plot: bool = False) -> ExitCode:
+    """`plot`: also the learning curves of each run."""
     directories = find_each(arguments)
     if len(directories) == 1:
         from rose_cli.commands.status import status
 
-        return status(arguments[0], status_format)
+        return status(arguments[0], status_format, plot=plot)
     infos = [read_run(directory, cached=True) for directory in directories]
     found = compare_runs(infos)
     if status_format == "json":
@@ -48,6 +50,13 @@ def compare(arguments: Sequence[str], status_format: StatusFormat) -> ExitCode:
         console = open_console(sys.stdout)
         for line in comparison_lines(found, console.width):
             console.print(line)
+        for place, info in enumerate(infos if plot else (), 1):
+            console.print(unbroken())
+            console.print(
+                unbroken(shortened_in_middle(f"{place} {short_path(info.directory.path)}", console.width), "bold")
+            )
+            for line in plotter(info.plan, info.state, console)(console.width, None):
+                console.print(line)
     for info in infos:
         notice_ownership(info.doubt)
         if info.damage is not None:

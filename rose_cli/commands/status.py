@@ -41,14 +41,16 @@ QUEUE_SECONDS = 5.0
 """How often the batch system is asked while nothing runs."""
 
 
-def status(argument: str | None, status_format: StatusFormat) -> ExitCode:
+def status(argument: str | None, status_format: StatusFormat, *, plot: bool = False) -> ExitCode:
+    """`plot`: learning curves in place of the learners."""
     info = read_run(find_run(argument, announce=False), cached=True)
     lost = lost_of(info)  # looks at the workspace of every learner
     if status_format == "json":
         write_json({**status_object(info, lost), "jobs": _jobs_object(info)})
     else:
         own = _can_continue(info, lost)
-        print_status(info.plan, info.state, alive=info.alive, directory=info.directory, own=own, jobs=_job_lines(info))
+        shown = {"alive": info.alive, "own": own, "plot": plot}
+        print_status(info.plan, info.state, directory=info.directory, jobs=_job_lines(info), **shown)
     notice_ownership(info.doubt)
     where = RunLocation(info.directory, info.plan, info.state)
     for line in [where.lost_campaign] if where.lost_campaign else where.lines():
@@ -86,8 +88,8 @@ def _can_continue(info: RunInfo, lost: Mapping[str, str]) -> bool:
     return info.doubt is None and info.damage is None and not is_lost
 
 
-def watch(argument: str | None) -> ExitCode:
-    """Redraw the table until the run ends."""
+def watch(argument: str | None, *, plot: bool = False) -> ExitCode:
+    """Redraw the table, or the learning curves, until the run ends."""
     directory = find_run(argument)
     notice_ownership(directory.doubt)
     watch_status(
@@ -95,6 +97,7 @@ def watch(argument: str | None) -> ExitCode:
         directory,
         own=directory.doubt is None,
         jobs=partial(_watched_jobs, directory, _Queued()),
+        plot=plot,
     )
     return ExitCode.OK
 

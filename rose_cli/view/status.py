@@ -6,6 +6,7 @@ import shlex
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from rich.console import Group
@@ -25,6 +26,8 @@ from rose_cli.view.wording import short_path, value_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from rich.console import Console
+
     from rose_cli.journal.iterations import IterationState
     from rose_cli.journal.state import RunState
     from rose_cli.plan.model import Plan
@@ -34,6 +37,9 @@ if TYPE_CHECKING:
     Jobs: TypeAlias = Callable[[], tuple[Sequence[str], bool]]
 
 WATCH_SECONDS = 1.0
+LEAST_PLOT, AROUND_PLOT = 12, 4
+"""The lines of a plot on a terminal, at least, and those of the title and the campaign around it."""
+
 REPORTS_SHOWN = 20
 REPORT_WIDTH = 200
 
@@ -46,18 +52,23 @@ def print_status(
     directory: RunDirectory,
     own: bool = True,
     jobs: tuple[Sequence[str], bool] = ((), False),
+    plot: bool = False,
 ) -> None:
     """Print the table of a run, and its failures. `alive`: a session is running; `own`: the run is the user's own.
-    `jobs`: lines about the jobs of a batch system that continue it, and whether one of them does.
+    `jobs`: lines about the jobs of a batch system that continue it, and whether one of them does. `plot`: learning
+    curves in place of the learners.
 
     Reported values are shown if the table stays on the page of a terminal; otherwise the command that shows them.
     """
     console = open_console(sys.stdout)
-    size = (console.width, final_lines(len(plan.learners), LAST_PAGE_LINES))
-    table = campaign_table(plan, state, _facts(state, alive=alive), size)
     page = page_of(console)
     run_end = replace(_end(plan, state, directory, alive=alive, own=own), jobs=jobs[0], is_followed=jobs[1])
     end = list(run_end.lines(page))
+    facts = _facts(state, alive=alive)
+    if plot:
+        console.print(Group(_plotted(plan, state, facts, console), Text(), *end))
+        return
+    table = campaign_table(plan, state, facts, (console.width, final_lines(len(plan.learners), LAST_PAGE_LINES)))
     reports = list(_reported(state))
     if reports and page is not None and page.less([*reports, *end], blank=len(table.renderables) + 1).lines < 0:
         reports = [
@@ -65,6 +76,24 @@ def print_status(
             Text(),
         ]
     console.print(Group(table, Text(), *reports, *end))
+
+
+def _plotted(plan: Plan, state: RunState, facts: Facts, console: Console) -> Group:
+    """The table with learning curves in place of the learners, as long as they need; on a terminal, a page at most."""
+    draw = plotter(plan, state, console)
+    lines = draw(console.width, None)
+    if sys.stdout.isatty():
+        lines = draw(console.width, max(LEAST_PLOT, min(len(lines), terminal_size(sys.stdout)[1] - AROUND_PLOT)))
+    size = console.width, len(lines) + AROUND_PLOT
+    return campaign_table(plan, state, facts, size, instead=lambda _, __: lines)
+
+
+def plotter(plan: Plan, state: RunState, console: Console) -> Callable[[int, int | None], list[Text]]:
+    """Draws the learning curves of a run as this console can show them, in a width and a number of lines."""
+    from rose_cli.view.plot import is_ascii, plot_lines
+
+    coloured = console.color_system is not None and not console.no_color
+    return partial(plot_lines, plan, state, ascii_only=is_ascii(sys.stdout), coloured=coloured)
 
 
 def _end(plan: Plan, state: RunState, directory: RunDirectory, *, alive: bool, own: bool) -> RunEnd:
@@ -111,26 +140,28 @@ def _entries(iteration: IterationState) -> Iterator[str]:
         yield f"{key} {shown}{' (by replica)' if len(values) > 1 else ''}"
 
 
-def watch_status(look: Look, directory: RunDirectory, *, own: bool = True, jobs: Jobs = lambda: ((), False)) -> None:
+def watch_status(
+    look: Look, directory: RunDirectory, *, own: bool = True, jobs: Jobs = lambda: ((), False), plot: bool = False
+) -> None:
     """Redraw the table until no session is running; if this is not a terminal, print it once at the end.
 
     Below it are the path of the run and its jobs and, at the end, how the run stands. `jobs`: lines about the jobs, and
-    whether a session will follow.
+    whether a session will follow. `plot`: learning curves in place of the learners.
     """
     console = open_console(sys.stdout)
     if can_redraw(sys.stdout):
-        plan, state = _draw_until_end(look, directory, jobs)
+        plan, state = _draw_until_end(look, directory, jobs, plot=plot)
     else:
         plan, state, alive = look()
         while alive or jobs()[1]:
             time.sleep(WATCH_SECONDS)
             plan, state, alive = look()
-        size = console.width, final_lines(len(plan.learners), LAST_PAGE_LINES)
-        console.print(campaign_table(plan, state, _facts(state, alive=False), size))
+        facts, size = _facts(state, alive=False), (console.width, final_lines(len(plan.learners), LAST_PAGE_LINES))
+        console.print(_plotted(plan, state, facts, console) if plot else campaign_table(plan, state, facts, size))
     console.print(Group(Text(), *_end(plan, state, directory, alive=False, own=own).lines(page_of(console))))
 
 
-def _draw_until_end(look: Look, directory: RunDirectory, jobs: Jobs) -> tuple[Plan, RunState]:
+def _draw_until_end(look: Look, directory: RunDirectory, jobs: Jobs, *, plot: bool) -> tuple[Plan, RunState]:
     """Returns the plan and the last state once no session is running, or will follow. `?` shows the legend."""
     console = open_console(sys.stdout)
     region, keys = Region(console.file.write), Keys(sys.stdout)
@@ -142,7 +173,8 @@ def _draw_until_end(look: Look, directory: RunDirectory, jobs: Jobs) -> tuple[Pl
             start = time.monotonic()
             plan, state, alive = look()
             columns, lines = terminal_size(sys.stdout)
-            hint, instead = HINT if keys.are_read else None, legend_lines if shows_legend and alive else None
+            hint, body = HINT if keys.are_read else None, plotter(plan, state, console) if plot else None
+            instead = legend_lines if shows_legend and alive else body
             about_jobs, is_awaited = jobs()
             below = [path] if alive else []
             below += [labelled("jobs" if not number else "", line) for number, line in enumerate(about_jobs)]

@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 
 CAMPAIGN = "{max_iter: 100000, tasks: {s: {executable: sleep 0.2}}, learners: [{name: a}, {name: b}]}"
 
+PLOTTED = """
+    max_iter: 100000
+    tasks: {s: {executable: sleep 0.1}}
+    stop: {metric: loss, operator: <, threshold: 0.5, executable: echo 1}
+    learners: [{name: a}, {name: b}]
+    """
+
 OWN_TERMINAL = f"import fcntl, sys; fcntl.ioctl(0, {termios.TIOCSCTTY}, 0)"
 
 
@@ -191,6 +198,28 @@ def test_a_watched_status_has_the_key_too(endless: Rose) -> None:
             assert there.process.wait(PATIENCE) == 0
             assert there.modes == there.before
             assert "2 of 2 learners interrupted" in there.text or "terminated" in there.text
+    finally:
+        if going.poll() is None:
+            going.kill()
+            going.communicate()
+
+
+def test_a_watched_plot_has_the_key_too_and_grows(rose: Rose) -> None:
+    rose.write(PLOTTED)
+    going = rose.start("run", "campaign.yaml", "--run-dir", "r", "--output", "quiet")
+    try:
+        wait_until((rose.folder / "r/journal.jsonl").exists)
+        with window(rose, "status", "r", "--watch", "--plot") as there:
+            there.shows(" by iteration")
+            there.press("?")
+            there.shows("an estimate: it may take longer")
+            there.press("?")
+            there.shows(" by iteration")
+            going.send_signal(signal.SIGTERM)
+            going.communicate(timeout=PATIENCE)
+            assert there.process.wait(PATIENCE) == 0
+            assert there.modes == there.before
+            assert "⣀" in there.text or "⠤" in there.text
     finally:
         if going.poll() is None:
             going.kill()

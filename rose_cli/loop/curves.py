@@ -1,0 +1,102 @@
+"""Learning curves: the values of learners by iteration, best values so far, and how many curves are distributed."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from rose_cli.loop.criterion import best_iteration, distance, metric_key
+from rose_cli.util.dataclass import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rose_cli.journal.state import RunState
+    from rose_cli.loop.criterion import MetricKey
+    from rose_cli.plan.model import CriterionPlan, LearnerPlan, Plan
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The metric of one learner by iteration; None where it gave no value. `best`: the iteration with the best one."""
+
+    learner: LearnerPlan
+    values: Sequence[float | None]
+    best: int | None
+
+    @property
+    def best_value(self) -> float | None:
+        return None if self.best is None else self.values[self.best]
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The curves of all learners whose values can be compared, in the order of the plan.
+
+    `thresholds`: the different ones, each with its operator. `ranked`: those with a value, the best first.
+    """
+
+    metric: str
+    thresholds: tuple[tuple[str, float], ...]
+    all: tuple[Curve, ...]
+    ranked: tuple[Curve, ...]
+
+    @property
+    def length(self) -> int:
+        """The number of iterations of the learner that has most."""
+        return max((len(curve.values) for curve in self.all), default=0)
+
+
+def curves(plan: Plan, state: RunState) -> list[Curves]:
+    """The curves of a run, those of each metric apart."""
+    groups: dict[MetricKey, list[Curve]] = {}
+    for learner in plan.learners:
+        if (key := metric_key(learner)) is not None:
+            history = state.learners[learner.name].history
+            groups.setdefault(key, []).append(Curve(learner, history, best_iteration(learner.criterion, history)))
+    return [_curves(group) for group in groups.values()]
+
+
+def _curves(group: Sequence[Curve]) -> Curves:
+    criteria = [curve.learner.criterion for curve in group if curve.learner.criterion is not None]
+    thresholds = dict.fromkeys((each.operator, each.threshold) for each in criteria if each.threshold is not None)
+    ranked = sorted((curve for curve in group if curve.best is not None), key=_badness)
+    return Curves(criteria[0].metric, tuple(thresholds), tuple(group), tuple(ranked))
+
+
+def _badness(curve: Curve) -> float:
+    criterion, value = curve.learner.criterion, curve.best_value
+    return math.inf if criterion is None or value is None else distance(
+        criterion.operator, value, criterion.threshold or 0.0
+    )  # fmt: skip
+
+
+def best_so_far(criterion: CriterionPlan | None, values: Sequence[float | None]) -> list[float | None]:
+    """The best value up to each iteration."""
+    best: float | None = None
+    found = []
+    for value in values:
+        if criterion is not None and value is not None and math.isfinite(value):
+            threshold = criterion.threshold or 0.0
+            closer = best is None or (
+                distance(criterion.operator, value, threshold) < distance(criterion.operator, best, threshold)
+            )
+            best = value if closer else best
+        found.append(best)
+    return found
+
+
+def quantiles(values: Iterable[float | None], shares: Sequence[float]) -> tuple[float, ...] | None:
+    """The quantiles of the finite values; None if there are none."""
+    ordered = sorted(value for value in values if value is not None and math.isfinite(value))
+    return tuple(quantile(ordered, share) for share in shares) if ordered else None
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """Linear between the two nearest values, as numpy and R do by default."""
+    place = share * (len(ordered) - 1)
+    low = math.floor(place)
+    if low + 1 >= len(ordered) or place == low:
+        return ordered[low]
+    rest = place - low
+    return ordered[low] * (1 - rest) + ordered[low + 1] * rest  # never overflows, unlike a difference
