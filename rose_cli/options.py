@@ -325,8 +325,12 @@ StatusFormat = Annotated[
     Literal["text", "json", "csv"], typer.Option("--format", help="Output format; csv for the results.")
 ]
 ReportForm = Annotated[
-    Optional[Literal["md"]],
-    typer.Option("--format", metavar="FORMAT", help="md: Markdown."),
+    Optional[Literal["html", "md"]],
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="html: a page; md: Markdown, for pull requests and terminals. Default: by the output file, else html.",
+    ),
 ]
 ReportOutput = Annotated[
     Optional[Path],

@@ -6,12 +6,11 @@ import os
 import sys
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 from rose_cli.find_runs import find_each, find_run, name_of
-from rose_cli.report.build import report as report_of
 from rose_cli.report.destination import Destination, default_path, readable_by
-from rose_cli.report.markdown import markdown
+from rose_cli.report.forms import SUFFIXES, written
 from rose_cli.report.reading import Reading
 from rose_cli.run_info import notice_ownership
 from rose_cli.util.dataclass import dataclass
@@ -20,13 +19,11 @@ from rose_cli.view.console import complain, notice, say
 from rose_cli.view.wording import short_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from rose_cli.report.data import Report
+    from rose_cli.report.forms import Form
     from rose_cli.run_info import RunInfo
-
-ReportFormat: TypeAlias = Literal["md"]
 
 SECONDS, SHARE = 5.0, 10
 """A watched run is reported again after so many seconds, or, if that is longer, so many times what a report took."""
@@ -36,9 +33,9 @@ _STANDARD_OUTPUT = ("-", "/dev/stdout")
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """`output` None: beside the run, or for Markdown standard output. `report_format` None: by the name of the file."""
+    """`output` None: in the run, or for Markdown standard output. `form` None: by the name of the file, else HTML."""
 
-    report_format: ReportFormat | None = None
+    form: Form | None = None
     output: Path | None = None
     force: bool = False
     watch: bool = False
@@ -46,7 +43,8 @@ class ReportOptions:
 
 def report(arguments: Sequence[str], options: ReportOptions) -> ExitCode:
     directories = find_each(arguments) if arguments else [find_run()]
-    wanted = options.report_format or "md"
+    by_name = SUFFIXES.get(options.output.suffix.casefold()) if options.output is not None else None
+    wanted = options.form or by_name or "html"
     is_printed = str(options.output) in _STANDARD_OUTPUT or (options.output is None and wanted == "md")
     if options.watch and is_printed:
         raise UsageError("--watch writes the report again and again, so it needs a file", "add --output FILE")
@@ -54,7 +52,7 @@ def report(arguments: Sequence[str], options: ReportOptions) -> ExitCode:
     mode = readable_by(directories)
     destination = Destination(path, force=options.force, mode=mode, chosen=options.output is not None)
     readings = [Reading(directory) for directory in directories]
-    infos = _write(readings, wanted, None if is_printed else destination)
+    infos = _write(readings, wanted, None if is_printed else destination, SECONDS if options.watch else None)
     for info in infos:
         notice_ownership(info.doubt)
         if info.damage is not None:
@@ -67,25 +65,17 @@ def report(arguments: Sequence[str], options: ReportOptions) -> ExitCode:
     return ExitCode.OK
 
 
-def _write(readings: Sequence[Reading], wanted: ReportFormat, destination: Destination | None) -> list[RunInfo]:
+def _write(
+    readings: Sequence[Reading], form: Form, destination: Destination | None, refresh: float | None = None
+) -> list[RunInfo]:
     """Make the report and write it; the runs as they were read for it."""
-    read = [reading.read() for reading in readings]
-    infos = [info for info, _ in read]
-    comparison = None
-    if len(infos) > 1:
-        from rose_cli.comparison.runs import compare, comparison_object
-
-        comparison = comparison_object(compare(infos))
-    data = _FORMS[wanted](report_of(read, time.time(), comparison))
+    data, infos = written(readings, form, refresh=refresh)
     if destination is not None:
         destination.write(data)
     else:
         sys.stdout.flush()
         sys.stdout.buffer.write(data)
     return infos
-
-
-_FORMS: dict[ReportFormat, Callable[[Report], bytes]] = {"md": lambda found: markdown(found).encode("utf-8", "replace")}
 
 
 def _tell(destination: Destination, *, again: bool) -> None:
@@ -99,15 +89,13 @@ def _tell(destination: Destination, *, again: bool) -> None:
         notice("it is written again until the run ends; stop with Ctrl-C")
 
 
-def _watch(
-    readings: Sequence[Reading], infos: Sequence[RunInfo], wanted: ReportFormat, destination: Destination
-) -> None:
+def _watch(readings: Sequence[Reading], infos: Sequence[RunInfo], wanted: Form, destination: Destination) -> None:
     """Write the report again while a run is running, at low priority: the tasks come first."""
     with suppress(OSError):
         os.nice(10)
-    took = 0.0
+    pause = SECONDS
     while any(info.alive for info in infos):
-        time.sleep(max(SECONDS, SHARE * took))
+        time.sleep(pause)
         began = time.monotonic()
-        infos = _write(readings, wanted, destination)
-        took = time.monotonic() - began
+        infos = _write(readings, wanted, destination, pause)
+        pause = max(SECONDS, SHARE * (time.monotonic() - began))

@@ -29,6 +29,7 @@ from rose_cli.view.overview import overview_lines
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from rose_cli.journal.events import SessionDescribed
     from rose_cli.loop.results import Cost, LearnerResult, Results
     from rose_cli.plan.model import CriterionPlan
     from rose_cli.report.timeline import Cause, Timeline
@@ -46,11 +47,15 @@ PLAN_WIDTH = 110
 
 
 def report(
-    runs: Sequence[tuple[RunInfo, Timeline]], now: float, comparison: Mapping[str, Any] | None = None
+    runs: Sequence[tuple[RunInfo, Timeline]],
+    now: float,
+    comparison: Mapping[str, Any] | None = None,
+    refresh: float | None = None,
 ) -> data.Report:
     """The report on runs at the time `now`, in UNIX seconds."""
     shown = tuple(_Building.of(info, timeline, now).run() for info, timeline in runs)
-    return data.Report(now, __version__, shown, comparison)
+    is_running = any(run.alive for run in shown)
+    return data.Report(now, __version__, shown, comparison, refresh if is_running else None)
 
 
 @dataclass(frozen=True)
@@ -282,23 +287,47 @@ class _Building:
         return self.secrets.masked(masked_document(text.decode("utf-8", "replace")))
 
     def _facts(self) -> Iterator[tuple[str, str]]:
+        """What the sessions ran with; of several, each different text once."""
         plan, sessions = self.info.plan, self.timeline.sessions
+        described = [self.info.state.described[n] for n in sorted(self.info.state.described)]
         yield "run", str(self.info.directory.path.absolute())
         yield "campaign file", plan.campaign_file
-        version = self.timeline.rose_version
-        if version is not None:
-            yield "rose", version if version == __version__ else f"{version}, report by {__version__}"
-        hosts = list(dict.fromkeys(session.host for session in sessions))
-        if hosts:
-            yield "host" if len(hosts) == 1 else "hosts", ", ".join(hosts)
-        engines = list(dict.fromkeys(session.engine for session in sessions)) or [plan.engine.kind]
-        yield "engine", ", ".join(engines)
-        cores = list(dict.fromkeys(session.cores for session in sessions if session.cores is not None))
-        if cores:
-            yield "cores", ", ".join(map(str, cores))
+        versions = [each.rose for each in described] or [self.timeline.rose_version]
+        facts: list[tuple[str, Iterable[object]]] = [
+            ("code", map(_code, described)),
+            ("rose", versions),
+            ("Python", (each.python for each in described)),
+            ("host", (session.host for session in sessions)),
+            ("system", (" · ".join(filter(None, (each.system, each.distribution))) for each in described)),
+            ("processor", (each.cpu for each in described)),
+            ("user", (each.user for each in described)),
+            ("engine", [session.engine for session in sessions] or [plan.engine.kind]),
+            ("cores", (session.cores for session in sessions)),
+        ]
+        for label, values in facts:
+            texts = list(dict.fromkeys(str(value) for value in values if value not in (None, "")))
+            if texts:
+                yield label, ", ".join(texts)
         yield "sessions", str(len(sessions))
         yield "learners", str(len(plan.learners))
         yield "seeds", _seeds([learner.seed for learner in plan.learners])
+
+
+def _code(session: SessionDescribed) -> str:
+    """Which code a session ran: the commit of the campaign's directory, and whether its files were those."""
+    if session.git_problem is not None:
+        return f"unknown ({session.git_problem})"
+    if session.campaign_path is None:
+        return "not in a git repository"
+    if session.commit is None:
+        return "no commit yet"
+    branch = f" ({session.branch})" if session.branch else ""
+    remote = f" of {session.remote}" if session.remote else ""
+    unknown = f", {counted(session.untracked_count, 'untracked file')}" if session.untracked_count else ""
+    if session.changes is None:
+        return f"{session.commit}{branch}{remote}, changes unknown"
+    changes = f", {counted(session.changes, 'file')} changed" if session.changes else ", unchanged"
+    return f"{session.commit}{branch}{remote}{changes}{unknown}"
 
 
 def _seeds(seeds: Sequence[int]) -> str:

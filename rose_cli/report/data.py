@@ -317,12 +317,16 @@ class Run:
 
 @dataclass(frozen=True)
 class Report:
-    """`made`: UNIX seconds; `rose`: the version that made it. `comparison`: of several runs, as JSON."""
+    """`made`: UNIX seconds; `rose`: the version that made it. `comparison`: of several runs, as JSON.
+
+    `refresh`: after how many seconds it is written again, because a run is running and watched.
+    """
 
     made: float
     rose: str
     runs: tuple[Run, ...]
     comparison: Mapping[str, Any] | None = None
+    refresh: float | None = None
 
 
 _MOST = 2**53

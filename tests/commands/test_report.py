@@ -25,6 +25,28 @@ def two(rose: Rose) -> Rose:
     return rose
 
 
+def test_a_page_is_the_default_and_is_put_into_the_run(two: Rose) -> None:
+    called = two("report")
+    assert (called.code, called.out) == (0, "rose-runs/two/report.html\n")
+    page = (two.folder / "rose-runs" / "two" / "report.html").read_text(encoding="utf-8")
+    assert page.lower().startswith("<!doctype html>")
+    assert two("report", "two").out == "rose-runs/two/report-2.html\n"
+    assert two.status("two")["status"] == "done"
+    assert two("resume", "two", "--dry-run").code == 0
+
+
+def test_the_name_of_the_file_says_which_form_it_has(two: Rose) -> None:
+    for name, start in (("a.md", "## "), ("a.HTML", "<!doctype html>"), ("a", "<!doctype html>")):
+        assert two("report", "two", "-o", name).code == 0
+        assert (two.folder / name).read_text(encoding="utf-8").lower().startswith(start)
+
+
+def test_a_page_on_standard_output(two: Rose) -> None:
+    called = two("report", "two", "-o", "-")
+    assert called.out.lower().startswith("<!doctype html>")
+    assert not (two.folder / "-").exists()
+
+
 def test_markdown_goes_to_standard_output(two: Rose) -> None:
     called = two("report", "--format", "md")
     assert called.code == 0

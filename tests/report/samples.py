@@ -93,7 +93,12 @@ class Story:
             e.SessionStarted(
                 self.session, self.host, 4000 + self.session, "local", where[0], "identity", where[1], files,
                 cores=self.cores,
-            )
+            ),
+            e.SessionDescribed(
+                self.session, "0.1.0", "3.12.4", "/usr/bin/python3", "Linux 6.1", "Debian 12", "AMD EPYC 7763",
+                "ada", "campaigns", "5f4dcc3b5aa765d61d8327deb882cf99ab12cd34", "main", "https://example.org/ada/al.git",
+                ("train.py",) * (self.session - 1), self.session - 1,
+            ),
         )  # fmt: skip
 
     def end(self, reason: str, message: str | None = None) -> None:

@@ -220,7 +220,32 @@ def test_what_was_run_has_no_secret(tmp_path: Path) -> None:
     assert "HF_TOKEN: *****" in run.ran.campaign
     assert dict(run.ran.facts)["host"] == "node017"
     assert dict(run.ran.facts)["sessions"] == "1"
+    assert dict(run.ran.facts)["Python"] == "3.12.4"
     assert any("train.py" in line for line in run.ran.plan)
+
+
+def test_the_code_of_each_session_is_named(tmp_path: Path) -> None:
+    commit = "5f4dcc3b5aa765d61d8327deb882cf99ab12cd34 (main) of https://example.org/ada/al.git"
+    assert (
+        dict(shown(samples.interrupted(tmp_path)).ran.facts)["code"] == f"{commit}, unchanged, {commit}, 1 file changed"
+    )
+
+
+@pytest.mark.parametrize(
+    ("session", "text"),
+    [
+        (e.SessionDescribed(1), "not in a git repository"),
+        (e.SessionDescribed(1, git_problem="git took too long"), "unknown (git took too long)"),
+        (e.SessionDescribed(1, campaign_path="."), "no commit yet"),
+        (e.SessionDescribed(1, campaign_path=".", commit="c1"), "c1, changes unknown"),
+        (
+            e.SessionDescribed(1, campaign_path=".", commit="c1", changes=0, untracked_count=2),
+            "c1, unchanged, 2 untracked files",
+        ),
+    ],
+)
+def test_what_is_known_of_the_code_is_said(session: e.SessionDescribed, text: str) -> None:
+    assert build._code(session) == text
 
 
 def test_a_secret_in_a_forged_journal_is_masked_too(tmp_path: Path) -> None:

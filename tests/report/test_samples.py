@@ -53,5 +53,6 @@ def test_numbers_that_json_lacks_are_words() -> None:
         "rose": "0.1",
         "runs": [],
         "comparison": {"a": ["nan", str(2**60), True, None, 3]},
+        "refresh": None,
     }
     assert data.plain_number(-cost.core_seconds) == "-inf"
