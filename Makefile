@@ -78,8 +78,9 @@ docs: $(VENV)/.ready $(VENV)/.docs ## build the documentation as a site in build
 	    -c docs -d build/doctrees -b html . build/site; \
 	else echo 'skipped: the site needs Python 3.11 or later' >&2; fi
 
-picture: $(VENV)/.ready ## draw the picture of the table for the README, from a real run
-	$(BIN)/python -m tools.picture docs/table.svg
+# The report is drawn in Chromium, which has to be installed.
+picture: $(VENV)/.ready $(VENV)/.others ## draw the pictures of the table and of a report for the README, from a real run
+	$(BIN)/python -m tools.picture docs/table.svg docs/report
 
 # ---- Measure
 

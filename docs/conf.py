@@ -22,6 +22,7 @@ PAGES = {
         "docs/pilots",
         "docs/ci",
         "docs/editor",
+        "docs/report",
     ],
     "What to rely on": ["docs/guarantees", "SECURITY", "CHANGELOG", "docs/licences"],
     "Background": ["docs/how-it-works", "docs/benchmarks", "CONTRIBUTING", "tests/field/README", "docs/glossary"],
@@ -72,6 +73,8 @@ def finish(app: Any, error: Exception | None) -> None:  # noqa: ANN401 - Sphinx 
         return
     site = Path(app.outdir)
     shutil.copyfile(site / "README.html", site / "index.html")
+    for picture in Path(app.srcdir, "docs").glob("report-*.png"):  # named by <picture>, which Sphinx does not read
+        shutil.copyfile(picture, site / "docs" / picture.name)
     for file in [*site.rglob("*.html"), *site.rglob("*.css")]:
         if found := re.search(LOADED, file.read_text(encoding="utf-8")):
             message = f"{file} loads something from the network: {found[0]}"

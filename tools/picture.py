@@ -1,14 +1,17 @@
-"""The picture of the live table in the README: a real run of the tutorial, about halfway.
+"""The pictures in the README, of a real run of the tutorial: the live table, about halfway, and the report at the end.
 
-python -m tools.picture docs/table.svg
+python -m tools.picture docs/table.svg            the table
+python -m tools.picture docs/table.svg docs/report  with docs/report-light.png and docs/report-dark.png
 """
 
 from __future__ import annotations
 
 import io
+import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +21,10 @@ from rich.terminal_theme import TerminalTheme
 from rose_cli.journal.file import read_journal
 from rose_cli.journal.state import RunState
 from rose_cli.plan.file import load_plan
+from rose_cli.report.build import report
+from rose_cli.report.data import to_json
+from rose_cli.report.html import html_page
+from rose_cli.report.reading import Reading
 from rose_cli.runs.directory import RunDirectory
 from rose_cli.view.campaign_line import Facts
 from rose_cli.view.console import safe
@@ -28,6 +35,8 @@ if TYPE_CHECKING:
     from rose_cli.plan.model import Plan
 
 CAMPAIGN = Path(__file__).parent.parent / "campaigns" / "tutorial" / "campaign.yaml"
+SCREENSHOT = Path(__file__).with_name("screenshot.py")
+DIRECTORY = "/home/ann/tutorial/rose-runs/tutorial-20250131-1"
 SHARE_OF_RECORDS = 0.75
 WIDTH = 120
 
@@ -115,7 +124,24 @@ def _table_svg(plan: Plan, state: RunState, facts: Facts, width: int = WIDTH) ->
     )
 
 
-def main(picture: Path) -> None:
+def report_html(directory: RunDirectory) -> str:
+    """The report on a run, without the paths and the host of the machine that it was made on."""
+    read = [Reading(directory).read()]
+    found = report(read, read[0][0].state.last_time)
+    run = found.runs[0]
+    sessions = tuple(replace(session, host="node017") for session in run.sessions)
+    return html_page(to_json(replace(found, runs=(replace(run, directory=DIRECTORY, sessions=sessions),))))
+
+
+def _draw_report(directory: RunDirectory, picture: Path) -> None:
+    browser = shutil.which("chromium-headless-shell") or shutil.which("chromium") or sys.exit("there is no Chromium")
+    page = directory.path.with_name("report.html")
+    page.write_text(report_html(directory), encoding="utf-8")
+    python = Path(sys.prefix) / "others" / "bin" / "python"
+    subprocess.run([python, SCREENSHOT, browser, page, picture.absolute()], check=True)
+
+
+def main(picture: Path, report_picture: Path | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = RunDirectory.at(Path(folder) / "run")
         command = [sys.executable, "-m", "rose_cli", "run", str(CAMPAIGN), "--run-dir", str(run.path)]
@@ -123,7 +149,9 @@ def main(picture: Path) -> None:
         subprocess.run([*command, "--output", "quiet", "--set", "engine={cores: 4}"], check=True)
         records = len(run.journal.read_bytes().splitlines())
         picture.write_text(run_svg(run, int(records * SHARE_OF_RECORDS)), encoding="utf-8")
+        if report_picture is not None:
+            _draw_report(run, report_picture)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(*map(Path, sys.argv[1:]))

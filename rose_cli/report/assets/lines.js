@@ -76,9 +76,9 @@ class Lines extends Chart {
       z: line.style ? 3 : 2, symbol: "circle", showSymbol: isDotted || hasLonely,
       symbolSize: (_, { dataIndex }) => (isAlone(dataIndex) ? 6 : isDotted ? 4 : 0),
       itemStyle: { color: colour, borderWidth: 0 },
-      lineStyle: { color: colour, width: line.width ?? (line.style ? 1.7 : 1), type: line.style?.dash ?? "solid", opacity: line.style ? 1 : 0.75 },
+      lineStyle: { color: colour, width: line.width ?? (line.style ? 1.7 : 1), type: line.style?.dash ?? "solid", opacity: line.style ? 1 : this.lines.length > 150 ? 0.4 : 0.75 },
       emphasis: { focus: "series", lineStyle: { width: 3.2, opacity: 1, color: line.style || line.colour ? colour : this.colours.accent }, itemStyle: { color: colour } },
-      blur: { lineStyle: { opacity: 0.18 }, itemStyle: { opacity: 0.18 } },
+      blur: { lineStyle: { opacity: this.lines.length > 40 ? 0.18 : 0.3 }, itemStyle: { opacity: 0.3 } },
     };
   }
 
@@ -89,6 +89,7 @@ class Lines extends Chart {
       markLine: {
         silent: true, symbol: "none", animation: false,
         lineStyle: { color: ink, type: [5, 4], width: 1.2 },
+        blur: { lineStyle: { opacity: 1 }, label: { opacity: 1 } },
         label: { position: "insideEndTop", color: ink, fontSize: 12, textBorderColor: paper, textBorderWidth: 3 },
         data: thresholds.filter((threshold) => isDrawn(threshold.value)).map((threshold) => ({ yAxis: this.scale.to(threshold.value), label: { formatter: shorten(threshold.text, 40) } })),
       },

@@ -96,9 +96,9 @@ function curveFacts(run, learner, place) {
 // Who met the criterion first, by each measure
 function winners(run) {
   const measures = [["iterations", "iterations", (met) => counted(met.iterations, "iteration")], ["time", "working time", (met) => durationText(met.seconds)], ["core-seconds", "core-hours", (met) => coreHoursText(met.core_seconds)]];
-  const found = measures.map(([order, name, text]) => [name, run.learners.find((learner) => learner.places[order] === 1), text]).filter(([, learner]) => learner?.met);
+  const found = measures.map(([order, name, text]) => [name, run.learners.filter((learner) => learner.places[order] === 1 && learner.met), text]).filter(([, first]) => first.length);
   if (!found.length) return run.totals.with_threshold > 0 && element("p", { class: "winners" }, "No learner has met its criterion.");
-  return element("p", { class: "winners" }, "First to meet the criterion: ", found.map(([name, learner, text], place) => [place ? ", " : "", "by ", name, " ", element("strong", {}, learner.label), ` (${text(learner.met)})`]), ".");
+  return element("p", { class: "winners" }, "First to meet the criterion: ", found.map(([name, first, text], place) => [place ? ", " : "", "by ", name, " ", element("strong", {}, listed(first.map((learner) => learner.name))), ` (${text(first[0].met)})`]), ".");
 }
 
 // --- options and reported values -------------------------------------------------------------------------------------
@@ -256,10 +256,10 @@ function comparedRuns(models, choose) {
   const { table } = sortedTable("Runs", [
     { head: "run", cell: (run) => run.name, text: (run) => element("button", { type: "button", class: "link", onclick: () => choose(run) }, swatch(style(models.indexOf(run))), " ", shorten(run.name, 60)), isHead: true },
     { head: "campaign", cell: (run) => run.campaign, text: (run) => shorten(run.campaign, 40) },
-    { head: "status", cell: (run) => run.verdict ?? run.status, text: (run) => shorten(run.verdict ?? run.status, 60) },
+    { head: "status", cell: (run) => run.verdict ?? run.status, text: (run) => shorten((run.verdict ?? run.status).replaceAll("_", " "), 60) },
     { head: "criterion met", cell: (run) => run.totals.met, text: (run) => (run.totals.with_threshold ? `${countText(run.totals.met)} of ${countText(run.totals.with_threshold)}` : NONE), number: true },
     { head: "best", cell: (run) => bestOf(run)?.[1] ?? null, text: (run) => (bestOf(run) ? numberText(bestOf(run)[1]) : NONE), number: true },
-    { head: "of", cell: (run) => bestOf(run)?.[0] ?? null, text: (run) => bestOf(run)?.[0] ?? NONE },
+    { head: "by", cell: (run) => bestOf(run)?.[0] ?? null, text: (run) => bestOf(run)?.[0] ?? NONE },
     { head: "iterations", cell: (run) => run.totals.iterations, text: (run) => countText(run.totals.iterations), number: true },
     { head: "failed tasks", cell: (run) => run.totals.failed, text: (run) => countText(run.totals.failed), number: true },
     { head: "worked", cell: (run) => run.elapsed, text: (run) => durationText(run.elapsed), number: true },
@@ -323,15 +323,46 @@ function show(report) {
     element("header", { class: "top" }, title),
     element("nav", { "aria-label": "Sections" }),
     element("main", { id: "main", tabindex: "-1" },
-      !isOne && section("comparison", "Comparison", comparedRuns(models, choose), comparisonTables(report.comparison)),
+      !isOne && section("comparison", "Comparison", comparedRuns(models, choose), comparisonTables(report.comparison, models)),
       chooser, into),
     element("footer", {}, `Made by rose ${report.rose} on ${dateText(report.made)}. Charts: Apache ECharts ${echarts.version}.`));
   showRun(models[0], into);
   document.documentElement.dataset.ready = "true";
 }
 
-function comparisonTables() {
-  return [];
+const KINDS = {
+  campaign: "campaign", learners: "learners", task: "task", setting: "setting", seed: "seed", engine: "engine", session: "session", code: "code", file: "file",
+};
+
+// What `rose_cli.comparison` found: results by metric, and what the runs do not have in common
+function comparisonTables(comparison, models) {
+  if (!comparison) return [];
+  const results = comparison.runs.flatMap((run, at) => run.metrics.map((metric) => ({ ...metric, run: models[at]?.name ?? run.run })));
+  const met = (key, text) => ({ cell: (row) => row.first_met?.[key] ?? null, text: (row) => (row.first_met ? text(row.first_met[key]) : NONE), number: key !== "learner" });
+  const best = (row) => (row.best_value == null ? null : numeric(row.best_value));
+  const { table } = sortedTable("Results", [
+    { head: "run", cell: (row) => row.run, text: (row) => shorten(row.run, 60), isHead: true },
+    { head: "metric", cell: (row) => row.metric_name, text: (row) => shorten([row.metric_name, ...(row.thresholds.length ? [row.operator, row.thresholds.map((value) => numberText(numeric(value))).join(" or ")] : [])].join(" "), 60) },
+    { head: "met", cell: (row) => row.learners_met, text: (row) => (row.learners_with_threshold ? `${countText(row.learners_met)} of ${countText(row.learners_with_threshold)}` : NONE), number: true },
+    { head: "best", cell: best, text: (row) => (row.is_best ? element("strong", {}, numberText(best(row))) : numberText(best(row))), number: true },
+    { head: "by", cell: (row) => row.best_learner, text: (row) => shorten(row.best_learner ?? NONE, 40) },
+    { head: "first to meet it", ...met("learner", (name) => shorten(name, 40)) },
+    { head: "after", ...met("iterations", (number) => counted(number, "iteration")) },
+    { head: "in", ...met("working_seconds", durationText) },
+    { head: "with", ...met("core_seconds", (seconds) => `${coreHoursText(seconds)} core-h`) },
+  ], results);
+  const { differences } = comparison;
+  const differ = sortedTable("Differences", [
+    { head: "what", cell: (row) => KINDS[row.kind] ?? row.kind, text: (row) => shorten(KINDS[row.kind] ?? row.kind) },
+    { head: "name", cell: (row) => row.name, text: (row) => element("code", {}, shorten(row.name, 60)), isHead: true },
+    { head: "learners", cell: (row) => row.learners.length, text: (row) => (row.learners.length ? listed(row.learners) : "all") },
+    ...models.map((run, at) => ({ head: shorten(run.name, 40), cell: (row) => row.values[at] ?? null, text: (row) => element("code", { title: row.values[at] && row.values[at].length > 60 ? visible(row.values[at]).slice(0, 1000) : null }, shorten(row.values[at] ?? NONE, 60)) })),
+  ], differences);
+  return [
+    results.length > 0 && [element("h3", {}, "Results"), scrolling("Results", table, true)],
+    element("h3", {}, "Differences"),
+    differences.length ? scrolling("Differences", differ.table, differences.length < 20) : element("p", {}, "None of what rose compares differs: campaign, options, seeds, criteria, engine, code and files."),
+  ];
 }
 
 readReport().then(show).catch((error) => {

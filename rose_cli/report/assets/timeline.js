@@ -76,6 +76,7 @@ class Timeline extends Chart {
       splitLine: { show: true, lineStyle: { color: rule } },
       axisLabel: { ...axis.axisLabel, show: index === 1, showMaxLabel: false, formatter: (value) => numberText(roundTo(value / unit.seconds, (to - from) / unit.seconds), 6) },
       axisTick: { ...axis.axisTick, show: index === 1 },
+      axisLine: { ...axis.axisLine, show: index === 1 },
       ...(index === 1 ? { name: `${unit.name} since the start`, nameLocation: "middle", nameGap: 28 } : {}),
     });
     const used = run.cores, most = Math.max(1, ...used.peak, ...used.capacity.map((each) => each.cores ?? 0));
