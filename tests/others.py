@@ -28,6 +28,12 @@ def other_program(name: str) -> str:
     return _program(name)
 
 
+def other_environment() -> dict[str, str]:
+    """The variables for such a program: what Python compiles for it is kept, since packages are installed without."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PYTHONPYCACHEPREFIX": str(ENVIRONMENT / "pycache")}
+
+
 def node_module(path: str) -> Path:
     """A file that npm installed, as `yaml-language-server/bin/yaml-language-server`."""
     found = NODE_MODULES / path

@@ -31,9 +31,10 @@ OWNERS = {
     "plotille": {"view.canvas"},
     "radical": {"engine.pilot.bridge"},
     "psij": {"batch.systems"},
+    "mlflow": {"track.mlflow_client"},
     "pyarrow": {"tables.parquet"},
 }
-EXTRAS = {"radical", "psij", "pyarrow"}
+EXTRAS = {"radical", "psij", "pyarrow", "mlflow"}
 """Not among the dependencies: an extra brings them, and they are imported only when used."""
 TYPES_ONLY = {"typing_extensions"}
 BROUGHT_ALONG = {"pydantic_core": "pydantic"}
@@ -166,7 +167,7 @@ def test_every_package_is_declared_and_every_declared_package_is_used() -> None:
     declared = set(re.findall(r'^\s*"([a-z-]+)', listed, re.MULTILINE))
     distributions = {"yaml": "pyyaml", **BROUGHT_ALONG}
     assert {distributions.get(package, package) for package in OWNERS.keys() - EXTRAS} == declared
-    assert set(re.findall(r'^(?:pilot|submit|parquet) = \["([a-z]+)', text, re.MULTILINE)) == EXTRAS
+    assert set(re.findall(r'^(?:pilot|submit|parquet|mlflow) = \["([a-z]+)', text, re.MULTILINE)) == EXTRAS
 
 
 def test_the_watchdog_needs_the_standard_library_alone() -> None:

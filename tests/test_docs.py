@@ -93,7 +93,7 @@ def test_every_campaign_shown_is_without_mistake(mistakes: dict[str, list[str]],
 
 
 def test_every_block_says_what_it_is() -> None:
-    known = {"yaml", "yaml part", "yaml workflow", "console", "python", "json", "text", ""}
+    known = {"yaml", "yaml part", "yaml workflow", "console", "python", "json", "toml", "text", ""}
     assert {str(block): block.language for block in blocks() if block.language not in known} == {}
 
 

@@ -37,7 +37,8 @@ BUILT_IN = {
         "rose_cli.track.mlflow:MLflowTracker",
         {
             "uri": "the tracking server, or `sqlite:///FILE` (default: `$MLFLOW_TRACKING_URI`)",
-            "experiment": "the experiment (default: the name of the campaign)",
+            "experiment": "the experiment (default: `$MLFLOW_EXPERIMENT_NAME`, else the name of the campaign)",
+            "tags": "tags of all runs, as a mapping",
         },
         module="mlflow",
         extra="mlflow",
