@@ -93,9 +93,19 @@ def _watch(readings: Sequence[Reading], infos: Sequence[RunInfo], wanted: Form, 
     """Write the report again while a run is running, at low priority: the tasks come first."""
     with suppress(OSError):
         os.nice(10)
-    pause = SECONDS
-    while any(info.alive for info in infos):
+    pause, is_queued = SECONDS, False
+    while any(info.alive for info in infos) or (is_queued := any(_is_queued(info, is_queued) for info in infos)):
         time.sleep(pause)
         began = time.monotonic()
         infos = _write(readings, wanted, destination, pause)
         pause = max(SECONDS, SHARE * (time.monotonic() - began))
+
+
+def _is_queued(info: RunInfo, before: bool) -> bool:
+    """Whether a job that continues the run waits or runs; `before`: the last answer, if the batch system gives none."""
+    if not info.directory.jobs.is_dir():
+        return False
+    from rose_cli.view.jobs import jobs_of
+
+    queue = jobs_of(info.directory)[1]
+    return before if queue is None else bool(queue)

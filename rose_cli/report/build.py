@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rose_cli import __version__
 from rose_cli.journal.state import learner_status
+from rose_cli.loop.curves import best_so_far
 from rose_cli.loop.results import results
 from rose_cli.loop.usage import core_seconds, iteration_use
 from rose_cli.plan.file import MOST_CAMPAIGN_BYTES
@@ -170,7 +171,7 @@ class _Building:
         iterations = list(state.iterations)
         seconds = list(accumulate(each.spent.working for each in iterations))
         cores = list(accumulate(core_seconds(iteration_use(plan, each)) for each in iterations))
-        best = reduce.best_so_far(plan.criterion, values)
+        best = best_so_far(plan.criterion, values)
         criterion = plan.criterion
         return data.Learner(
             name=learner.name,

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING, TypeVar
 
 from rose_cli.loop.criterion import distance, metric_key
+from rose_cli.loop.curves import quantile
 from rose_cli.loop.results import ranked
 from rose_cli.report.data import RUNNING, SUCCEEDED, Band, Capacity, CoreUse, LeftOut, TaskDurations, Tasks
 from rose_cli.util.text import counted
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from rose_cli.journal.state import SessionState
     from rose_cli.loop.results import LearnerResult, Sort
-    from rose_cli.plan.model import CriterionPlan
     from rose_cli.report.timeline import Timeline
 
 T = TypeVar("T")
@@ -144,16 +144,6 @@ def band(criterion: int, histories: Sequence[Sequence[float | None]]) -> Band | 
     return Band(criterion, shown, counts, *zip(*rows, strict=True))
 
 
-def quantile(ordered: Sequence[float], share: float) -> float:
-    """Linear between the two nearest values, as numpy and R do by default."""
-    place = share * (len(ordered) - 1)
-    low = math.floor(place)
-    if low + 1 >= len(ordered) or place == low:
-        return ordered[low]
-    rest = place - low
-    return ordered[low] * (1 - rest) + ordered[low + 1] * rest  # never overflows, unlike a difference
-
-
 # --- the timeline ---------------------------------------------------------------------------------------------------
 
 
@@ -187,7 +177,8 @@ def bars(timeline: Timeline, shown: Mapping[int, int], began: float, until: floa
     learner, iteration, last, task, replica, attempt, cores, outcome = columns
     return Tasks(
         tuple(timeline.names), learner, iteration, last, task, replica, attempt,
-        [start - began for start in starts], [max(0.0, end - start) for start, end in zip(starts, ends, strict=True)],
+        [max(0.0, start - began) for start in starts],
+        [max(0.0, end - start) for start, end in zip(starts, ends, strict=True)],
         [entry[-3] / 1000 for entry in entries], cores, outcome, undone, merged, left_out, text,
     )  # fmt: skip
 
@@ -310,18 +301,3 @@ def _quartiles(values: list[float]) -> tuple[float, float, float, float, float] 
     values.sort()
     low, first, middle, third, high = (quantile(values, share) for share in (0, 0.25, 0.5, 0.75, 1))
     return low, first, middle, third, high
-
-
-def best_so_far(criterion: CriterionPlan | None, values: Sequence[float | None]) -> list[float | None]:
-    """The best value up to each iteration."""
-    best: float | None = None
-    found = []
-    for value in values:
-        if criterion is not None and value is not None and math.isfinite(value):
-            threshold = criterion.threshold or 0.0
-            closer = best is None or (
-                distance(criterion.operator, value, threshold) < distance(criterion.operator, best, threshold)
-            )
-            best = value if closer else best
-        found.append(best)
-    return found

@@ -112,7 +112,7 @@ class Timeline:
         if key in self._open:  # the end of an earlier attempt was never recorded
             self._close(self._open.pop(key), record.time, LOST)
         self._open[key] = len(self.start)
-        cores = self._cores(event)
+        cores = min(self._cores(event), _MOST)
         for column, value in zip(
             (self.learner, self.iteration, self.replica, self.attempt, self.cores),
             (place, event.iteration, event.replica, event.attempt, cores),

@@ -5,10 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rose_cli.commands import report as module
+from rose_cli.report.destination import Destination
+from rose_cli.report.reading import Reading
+from rose_cli.runs.directory import RunDirectory
+from rose_cli.view import jobs
 from tests.commands.conftest import has_finished
 from tests.conftest import wait_until
 from tests.report import samples
@@ -119,6 +125,21 @@ def test_watching_ends_with_the_run(rose: Rose) -> None:
     assert "it is written again until the run ends" in err
     assert "`campaign` interrupted after" in path.read_text(encoding="utf-8")
     assert sorted(each.name for each in rose.folder.glob("*w*.md*")) == ["w.md"]
+
+
+def test_a_run_whose_next_job_waits_is_still_watched(two: Rose, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = RunDirectory.at(two.folder / "rose-runs" / "two")
+    directory.jobs.mkdir()
+    answers: list[list[str] | None] = [["job"], None, []]
+    monkeypatch.setattr(jobs, "jobs_of", lambda _: (None, answers.pop(0)))
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    monkeypatch.setattr(os, "nice", lambda _: None)
+    written: list[object] = []
+    destination = Destination(two.folder / "w.md")
+    monkeypatch.setattr(destination, "write", written.append)
+    reading = Reading(directory)
+    module._watch([reading], [reading.read()[0]], "md", destination)
+    assert (answers, len(written)) == ([], 2)
 
 
 def test_a_damaged_journal_is_said_to_be(two: Rose) -> None:

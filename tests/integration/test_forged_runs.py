@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 from rose_cli.commands import export, logs, resume, status
 from rose_cli.plan.file import load_plan
 from rose_cli.plan.render import AttemptPaths, EvaluationContext, NoCommandError, render
+from rose_cli.report.forms import written
+from rose_cli.report.reading import Reading
 from rose_cli.run_info import read_run
 from rose_cli.runs.directory import RunDirectory
 from rose_cli.runs.workspace import prepare_workspace
@@ -224,6 +226,7 @@ def test_an_odd_run_is_refused_by_every_command_with_what_to_do(failed: Rose, na
         lambda: resume.preview(str(run), resume.ResumeOptions(max_iter=3)),
         lambda: export.export(str(run), "csv", None),
         lambda: logs.logs([str(run)], raw=True),
+        lambda: written([Reading(RunDirectory.at(run))], "html"),
     ):
         with pytest.raises(RoseError) as caught:
             call()
@@ -396,6 +399,8 @@ def test_any_record_is_refused_or_can_be_shown_and_explained(tmp_path: Path, dat
             lambda: status.status(str(run), "json"),
             lambda: export.export(str(run), "csv", None),
             lambda: export.export(str(run), "jsonl", None),
+            lambda: written([Reading(RunDirectory.at(run))], "html"),
+            lambda: written([Reading(RunDirectory.at(run))], "md"),
             lambda: resume.preview(str(run), resume.ResumeOptions(max_iter=9)),
         )
         for call in calls:

@@ -118,7 +118,7 @@ def test_a_run_that_cannot_be_read_does_not_hide_the_others(rose: Rose) -> None:
     assert rose("resume").code == 0  # the good one
 
 
-@pytest.mark.parametrize("command", ["status", "logs", "export", "stop", "resume"])
+@pytest.mark.parametrize("command", ["status", "logs", "export", "report", "stop", "resume"])
 def test_a_pipe_for_a_journal_freezes_no_command(rose: Rose, command: str) -> None:
     run = failed_run(rose)
     instead(run / "journal.jsonl", a_pipe)

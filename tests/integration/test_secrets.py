@@ -55,7 +55,8 @@ def test_no_secret_of_the_corpus_comes_out_of_a_session(rose: Rose) -> None:
     outputs = {"run": run.out + run.err, "journal": (rose.folder / "r/journal.jsonl").read_text(encoding="utf-8")}
     looks = (
         ("plan", "campaign.yaml", "--format", "json"), ("resume", "r", "--dry-run"),
-        ("status", "r", "--format", "json"), ("export", "r"),
+        ("status", "r", "--format", "json"), ("export", "r"), ("report", "r", "--format", "md"),
+        ("report", "r", "-o", "-"),
         ("status", "r", "--results", "--all-options", "--format", "json"), ("status", "r", "--results"),
     )  # fmt: skip
     outputs |= {" ".join(words): rose(*words, **terminal).out for words in looks}
@@ -134,6 +135,7 @@ def test_a_secret_is_in_no_output_and_not_in_the_journal_and_comes_back_on_resum
     assert (workspace / "seen").read_text() == f"another-s3cr3t {INHERITED}\n"
     outputs = [*plans, run.out, run.err, resumed.out, resumed.err]
     outputs += [rose(*words).out for words in (("status", "r", "--format", "json"), ("export", "r"), ("list",))]
+    outputs += [rose("report", "r", "--format", "md").out, rose("report", "r", "-o", "-").out]
     outputs.append(rose("status", "r", "--results", "--all-options", "--format", "json").out)
     outputs.append((rose.folder / "r/journal.jsonl").read_text())
     for output in outputs:
