@@ -374,6 +374,26 @@ def export(
     raise typer.Exit(command(run_name, export_format, output, learners=learner or (), table=shown))
 
 
+@app.command(cls=Command, rich_help_panel=INSPECT)
+def verify(
+    run_name: options.RunName = None,
+    crate: options.AgainstCrate = None,
+    rerun: options.Rerun = False,
+    tolerance: options.Tolerance = 0.0,
+    learner: options.RerunLearners = None,
+    directory: options.RerunIn = None,
+    keep: options.KeepRerun = False,
+    trust: options.TrustToVerify = False,
+    verify_format: options.TextOrJson = "text",
+) -> None:
+    """Check whether the files of a run have changed; with --rerun, whether it gives the same results again."""
+    from rose_cli.commands.verify import VerifyOptions
+    from rose_cli.commands.verify import verify as command
+
+    given = VerifyOptions(crate, rerun, tolerance, learner or (), directory, keep, trust, verify_format)
+    raise typer.Exit(command(run_name, given))
+
+
 @app.command(cls=Command, rich_help_panel=RECOVER)
 def resume(
     run_name: options.InterruptedRun = None,

@@ -127,6 +127,26 @@ InDirectory = Annotated[
 Keep = Annotated[bool, typer.Option("--keep", help="Keep the temporary copy of the workspace.")]
 InPlace = Annotated[bool, typer.Option("--in-place", help="Use the workspace itself, not a copy.")]
 PrintScript = Annotated[bool, typer.Option("--print", help="Print a script that does the same, without secrets.")]
+Rerun = Annotated[bool, typer.Option("--rerun", help="Also run it again and compare the history, value by value.")]
+Tolerance = Annotated[
+    float,
+    typer.Option("--tolerance", metavar="X", min=0.0, help="With --rerun, accept numbers that differ by this share."),
+]
+AgainstCrate = Annotated[
+    Optional[Path], typer.Option("--crate", metavar="PATH", help="Also compare with the checksums of this RO-Crate.")
+]
+RerunLearners = Annotated[
+    Optional[list[str]],
+    typer.Option("--learner", "-l", metavar="NAME", help="With --rerun, only this learner (repeatable)."),
+]
+RerunIn = Annotated[
+    Optional[Path], typer.Option("--in", metavar="DIR", help="New directory for the second run; it is kept.")
+]
+KeepRerun = Annotated[bool, typer.Option("--keep", help="Keep the temporary directory of the second run.")]
+TrustToVerify = Annotated[
+    bool,
+    typer.Option("--trust", help="Rerun RUN even if other users own it or can modify it, or its plan was edited."),
+]
 TrustToExec = Annotated[
     bool, typer.Option("--trust", help="Use RUN even if other users own it or can modify it, or its plan was edited.")
 ]

@@ -117,7 +117,7 @@ def bound_changes(plan: Plan, state: RunState, opening: Sequence[e.Event], new: 
         kept = min(done, back) if (back := sent_back.get(learner.name)) is not None else done
         was = state.bound(learner.name, planned[learner.name])
         if kept and was != bounds[learner.name]:
-            for place in _readers_of_max_iter(learner):
+            for place in readers_of_max_iter(learner):
                 affected.setdefault((*place, bounds[learner.name]), []).append(
                     f"{learner.name} (0-{kept - 1} with {was})"
                 )
@@ -138,7 +138,7 @@ def _new_bounds(state: RunState, opening: Sequence[e.Event], plan: Plan) -> dict
     return found
 
 
-def _readers_of_max_iter(learner: LearnerPlan) -> Iterator[tuple[str, str, str]]:
+def readers_of_max_iter(learner: LearnerPlan) -> Iterator[tuple[str, str, str]]:
     """Task, option and source of each such expression, once."""
     found = {
         (step.task, name, value.expression)

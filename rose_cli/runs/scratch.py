@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def scratch_directory(wanted: Path | None, *, keep: bool) -> Iterator[Path]:
+def scratch_directory(wanted: Path | None, *, keep: bool, prefix: str = "rose-exec-") -> Iterator[Path]:
     """The directory that the user wants, or a temporary one, which is removed afterwards unless `keep`."""
     if wanted is not None:
         yield _new_directory(wanted.absolute())
         return
-    scratch = Path(tempfile.mkdtemp(prefix="rose-exec-"))
+    scratch = Path(tempfile.mkdtemp(prefix=prefix))
     try:
         yield scratch
     finally:
