@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import random
 import re
 import select
 import subprocess
@@ -19,6 +20,7 @@ from rose_cli.report import html
 from tests.conftest import REPOSITORY
 from tests.others import browser, node_module, other_python
 from tests.report.forged import forged, forged_run, left_out
+from tests.report.samples import SAMPLES, object_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -162,13 +164,34 @@ def test_nothing_of_a_report_can_end_its_block_of_data() -> None:
 
 def test_a_report_on_64_learners_with_50_iterations_of_4_tasks_is_below_1_5_megabytes() -> None:
     run = forged_run(64, 67)  # 3 tasks each: 12,864 attempts, as 50 iterations of 4 tasks have
-    assert len(html.html_page(forged(run)).encode()) <= MOST_BYTES
+    chance = random.Random(1)
+    times = [[round(chance.uniform(0, 60), 3) for _ in run.tasks.start] for _ in range(3)]  # nothing to compress
+    start = sorted(200 * each for each in times[0])
+    report = forged(replace(run, tasks=replace(run.tasks, start=start, seconds=times[1], waited=times[2])))
+    assert len(html.html_page(report).encode()) <= MOST_BYTES
+
+
+def test_times_and_best_values_come_back_as_they_were(reader: Reader) -> None:
+    run = forged_run(3, 5)
+    values = [0.5, None, 0.75, math.nan, 0.25]
+    learner = replace(
+        run.learners[0], values=values, best=[0.5, 0.5, 0.5, 0.5, 0.25], seconds=[0.001, 2.5, 3, 100, 7200.125]
+    )
+    cells = "[...document.querySelectorAll('#curves .data tbody tr')].slice(0, 5).map((row) => row.cells[{}].innerText)"
+    best, seconds = reader.visit(
+        forged(replace(run, learners=(learner,))),
+        ["click", "#curves summary"],
+        js(cells.format(4)),
+        js(cells.format(5)),
+    )
+    assert best == ["0.5", "0.5", "0.5", "0.5", "0.25"]
+    assert seconds == ["0.001", "2.5", "3", "100", "7200.125"]
 
 
 # --- what is drawn ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("learners", [2, 64, 500])
+@pytest.mark.parametrize("learners", [2, 500])
 def test_every_chart_is_drawn(reader: Reader, learners: int) -> None:
     drawn, rows, lines = reader.visit(forged(forged_run(learners)), ["drawn"], ROWS, LINES)
     assert set(drawn) == {"curves", "timeline", "values"}
@@ -189,6 +212,19 @@ def test_of_ten_thousand_learners_the_page_shows_some_and_percentiles(reader: Re
     assert notice == "20 of 10000 learners are shown one by one"
     assert "10\u202f000 learners, from the lowest value to the highest" in note
     assert bands == 3
+
+
+KINDS = ("resumed", "nothing-yet", "never-started", "odd", "several-metrics", "hostile")
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_runs_of_every_kind_are_drawn(reader: Reader, tmp_path: Path, name: str) -> None:
+    report = object_of(SAMPLES[name](tmp_path))
+    headline, drawn = reader.visit(report, text("#run .headline"), ["drawn"])
+    assert headline.lower() == report["runs"][0]["headline"].lower()
+    assert all(
+        colours > 3 for chart, colours in drawn.items() if chart != "timeline" or report["runs"][0]["tasks"]["start"]
+    )
 
 
 def test_hostile_text_stays_text(reader: Reader) -> None:
@@ -551,8 +587,7 @@ def test_charts_follow_the_theme_while_the_page_is_open(reader: Reader) -> None:
     assert light[1] != dark[1]
 
 
-@pytest.mark.parametrize("width", [360, 768, 1280])
-@pytest.mark.parametrize("learners", [3, 64])
+@pytest.mark.parametrize(("learners", "width"), [(3, 360), (64, 360), (3, 768), (64, 1280)])
 def test_nothing_is_wider_than_the_window(reader: Reader, width: int, learners: int) -> None:
     size, drawn = reader.visit(
         forged(forged_run(learners)),
@@ -578,6 +613,7 @@ def test_paper_is_light_and_shows_all(reader: Reader, tmp_path: Path) -> None:
         colour,
         ["pdf", str(tmp_path / "page.pdf")],
         scheme="dark",
+        width=360,
     )
     assert before == after != printed
     assert printed[1] == "#ffffff"

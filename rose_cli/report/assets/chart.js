@@ -4,6 +4,7 @@
 const darkness = matchMedia("(prefers-color-scheme: dark)");
 const isCoarse = matchMedia("(pointer: coarse)");
 let isPrinting = false;
+const PAPER = { width: 720 };
 
 function colours() {
   const style = getComputedStyle(document.documentElement);
@@ -58,15 +59,11 @@ class Chart {
 
   draw() {
     if (!this.plot.isConnected) return;
-    if (!this.chart) {
-      this.chart = echarts.init(this.plot, null, { renderer: "canvas" });
-      this.chart.on("datazoom", () => this.zoomed());
-      new ResizeObserver(() => this.resize()).observe(this.plot);
-    }
     this.width = this.plot.clientWidth;
-    this.colours = colours();
     this.plot.style.height = `${this.height}px`;
-    this.chart.resize({ height: this.height, silent: true });
+    if (!this.chart || this.isOnPaper !== isPrinting) this.start();
+    this.colours = colours();
+    this.chart.resize({ height: this.height, silent: true, ...(isPrinting ? PAPER : {}) });
     this.chart.setOption({
       animation: false,
       stateAnimation: { duration: 0 },
@@ -78,6 +75,15 @@ class Chart {
     }
     this.plot.setAttribute("aria-label", `${this.label}. ${this.describe()} Arrow keys move between the values, + and − zoom.`);
     this.relight();
+  }
+
+  // A canvas has the size and the dots of what it is shown on
+  start() {
+    if (!this.chart) new ResizeObserver(() => this.resize()).observe(this.plot);
+    this.chart?.dispose();
+    this.isOnPaper = isPrinting;
+    this.chart = echarts.init(this.plot, null, isPrinting ? { ...PAPER, height: this.height, devicePixelRatio: 3 } : {});
+    this.chart.on("datazoom", () => this.zoomed());
   }
 
   resize() {

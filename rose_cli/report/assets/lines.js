@@ -26,7 +26,7 @@ class Lines extends Chart {
     const [left, right] = extent([...lines.flatMap((line) => line.points.map((point) => point.x)), ...bands.flatMap((band) => band.x)], 0.01);
     this.bounds = { left, right, bottom, top };
     const shownX = this.part(left, right, this.window.x), shownY = this.part(bottom, top, this.window.y);
-    const isNarrow = this.plot.clientWidth < 520;
+    const isNarrow = this.chart.getWidth() < 520;
     const ticks = y.categories ? y.categories.map((_, place) => place) : this.scale.ticks?.(...shownY, this.height / 45);
     const left_out = heights.filter((value) => value != null && !isDrawn(value)).length;
     this.note.textContent = [

@@ -56,8 +56,8 @@ function curves(run) {
       lines: lines.reverse(),
       bands: bands.flatMap((band) => [["p0", "p100", 0.16], ["p10", "p90", 0.22], ["p25", "p75", 0.3]].map(([low, high, opacity]) => ({ id: `${band.criterion} ${low}`, x: band.iterations, low: band[low].map(numeric), high: band[high].map(numeric), opacity }))),
       thresholds: criteria().filter((criterion) => isDrawn(criterion.threshold)).map((criterion) => ({ value: criterion.threshold, text: criterion.text })),
-      x: { ...axis, name: state.axis === "time" ? `${axis.name}, ${unit.name}` : axis.name, empty: run.learners.some((learner) => learner.values.length) ? "No learner is shown." : "No iteration has finished yet." },
-      y: { name: shorten(state.metric, 40) + (state.kind === "bests" ? ", best so far" : ""), log: state.log, note: bands.length ? `Grey areas: all ${counted(bands[0].counts[0] ?? 0, "learner")}, from the lowest value to the highest, from the 10th percentile to the 90th, and from the 25th to the 75th.` : "" },
+      x: { ...axis, name: state.axis === "time" ? `${axis.name}, ${unit.name}` : axis.name, empty: run.learners.some((learner) => learner.values.length) ? "No learner is shown." : `No iteration has finished${run.isRunning ? " yet" : ""}.` },
+      y: { name: shorten(state.metric, 40) + (state.kind === "bests" ? ", best so far" : ""), log: state.log, note: thinned(run) + (bands.length ? `Grey areas: all ${counted(bands[0].counts[0] ?? 0, "learner")}, from the lowest value to the highest, from the 10th percentile to the 90th, and from the 25th to the 75th.` : "") },
     };
   };
   const chart = new Lines({ name: "curves", label: "Learning curves", height: Math.max(300, Math.min(420, innerHeight * 0.5)), content, run });
@@ -79,6 +79,11 @@ function curves(run) {
     }
   });
   return [tools, chart.node, table];
+}
+
+function thinned(run) {
+  const left = run.learners.reduce((sum, learner) => sum + learner.iterations_left_out, 0);
+  return left ? `Long histories are thinned: ${counted(left, "iteration")} of the learners shown here ${left === 1 ? "is" : "are"} not drawn. ` : "";
 }
 
 function curveFacts(run, learner, place) {
@@ -170,7 +175,7 @@ function timeline(run) {
   const taken = sortedTable("Tasks by kind", [
     { head: "task", cell: (row) => row.task, text: (row) => shorten(row.task), isHead: true },
     { head: "attempts", cell: (row) => row.attempts, text: (row) => countText(row.attempts), number: true },
-    { head: "failed", cell: (row) => row.failed, text: (row) => countText(row.failed), number: true },
+    { head: "did not succeed", title: "Failed, lost or cancelled", cell: (row) => row.failed, text: (row) => countText(row.failed), number: true },
     { head: "took: median (quartiles)", cell: (row) => row.seconds?.[2], text: (row) => quartiles(row.seconds), number: true },
     { head: "waited: median (quartiles)", cell: (row) => row.waited?.[2], text: (row) => quartiles(row.waited), number: true },
     { head: "core-hours", cell: (row) => row.core_seconds, text: (row) => coreHoursText(row.core_seconds), number: true },

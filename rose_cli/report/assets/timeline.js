@@ -61,7 +61,7 @@ class Timeline extends Chart {
   option() {
     const { run, rows, rowHeight } = this;
     const { ink, soft, rule, faint, paper, pause } = this.colours;
-    const isNarrow = this.plot.clientWidth < 520;
+    const isNarrow = this.chart.getWidth() < 520;
     const left = isNarrow ? 86 : 150, height = rows.length * rowHeight, end = this.end;
     const breaks = this.pauses.map((each) => ({ ...each, gap: "2.5%" }));
     const worked = end - this.pauses.reduce((sum, each) => sum + each.end - each.start, 0);
@@ -72,7 +72,7 @@ class Timeline extends Chart {
       ...axis, type: "value", gridIndex: index, min: 0, max: end, breaks,
       breakArea: { show: true, zigzagAmplitude: 0, expandOnClick: false, itemStyle: { color: pause, borderColor: faint, borderWidth: 1, borderType: "dotted", opacity: 0.9 } },
       breakLabelLayout: { moveOverlap: true },
-      interval: niceInterval(to - from, unit.seconds, (this.plot.clientWidth - left) / 90),
+      interval: niceInterval(to - from, unit.seconds, (this.chart.getWidth() - left) / 90),
       splitLine: { show: true, lineStyle: { color: rule } },
       axisLabel: { ...axis.axisLabel, show: index === 1, showMaxLabel: false, formatter: (value) => numberText(roundTo(value / unit.seconds, (to - from) / unit.seconds), 6) },
       axisTick: { ...axis.axisTick, show: index === 1 },
