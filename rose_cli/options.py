@@ -308,7 +308,7 @@ Output = Annotated[
     ),
 ]
 TextOrJson = Annotated[Literal["text", "json"], typer.Option("--format", help="Output format.")]
-ReportFormat = Annotated[Literal["text", "json", "github"], typer.Option("--format", help="Report format.")]
+ReportFormat = Annotated[Literal["text", "json", "github", "sarif"], typer.Option("--format", help="Report format.")]
 ExportedLearners = Annotated[
     Optional[list[str]],
     typer.Option(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rose_cli.campaign_file import Setting
 
-ReportFormat: TypeAlias = Literal["text", "json", "github"]
+ReportFormat: TypeAlias = Literal["text", "json", "github", "sarif"]
 
 
 def validate(files: Sequence[Path], settings: Sequence[Setting], report_format: ReportFormat) -> ExitCode:
@@ -25,6 +25,10 @@ def validate(files: Sequence[Path], settings: Sequence[Setting], report_format: 
     diagnostics = [diagnostic for _, each in checked for diagnostic in each.diagnostics]
     if report_format == "json":
         write_json(diagnostic_objects(diagnostics))
+    elif report_format == "sarif":
+        from rose_cli.view.sarif import sarif_log
+
+        write_json(sarif_log((file, each.text, each.diagnostics) for file, each in checked))
     elif report_format == "github":
         sys.stdout.write(diagnostics_github(diagnostics))
     else:
