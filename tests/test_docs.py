@@ -93,7 +93,7 @@ def test_every_campaign_shown_is_without_mistake(mistakes: dict[str, list[str]],
 
 
 def test_every_block_says_what_it_is() -> None:
-    known = {"yaml", "yaml part", "yaml workflow", "console", "python", "json", "toml", "text", ""}
+    known = {"yaml", "yaml part", "yaml workflow", "yaml hooks", "console", "python", "json", "toml", "text", ""}
     assert {str(block): block.language for block in blocks() if block.language not in known} == {}
 
 
@@ -284,13 +284,21 @@ def _run_one(rose: Rose) -> None:
 # --- continuous integration ----------------------------------------------------------------------------------------
 
 
-def test_the_workflow_on_the_page_is_the_file() -> None:
-    (shown,) = blocks("yaml workflow")
-    text = (DOCS / "examples" / "smoke.yml").read_text(encoding="utf-8")
-    assert shown.text == text
-    workflow = yaml.safe_load(text)
-    steps = workflow["jobs"]["smoke"]["steps"]
-    assert all("uses" in step or "run" in step for step in steps)
+def test_the_workflows_on_the_page_are_the_files() -> None:
+    shown = [block.text for block in blocks("yaml workflow")]
+    texts = [(DOCS / "examples" / name).read_text(encoding="utf-8") for name in ("smoke.yml", "code-scanning.yml")]
+    assert shown == texts
+    for text in texts:
+        (job,) = yaml.safe_load(text)["jobs"].values()
+        assert all("uses" in step or "run" in step for step in job["steps"])
+
+
+def test_the_hooks_shown_are_those_of_the_repository() -> None:
+    (hook,) = yaml.safe_load((REPOSITORY / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
+    for block in blocks("yaml hooks"):
+        ((shown,),) = (each["hooks"] for each in yaml.safe_load(block.text)["repos"])
+        assert shown["id"] == hook["id"]
+        assert shown.get("entry", hook["entry"]) == hook["entry"]
 
 
 def test_the_pythons_that_are_supported_are_those_that_ci_runs() -> None:

@@ -544,7 +544,7 @@ class Campaign(Model):
         description="overrides everything else in `rose run --smoke`",
         examples=["{max_iter: 1}"],
     )
-    track: Annotated[tuple[Any, ...], PlainValidator(forms.trackers)] = Field(  # of forms.Tracked
+    track: Annotated[tuple[Any, ...], PlainValidator(forms.trackers), shapes.TRACK] = Field(  # of forms.Tracked
         default=(),
         description="experiment trackers that get the results: a name, a list, or name → settings",
         examples=["tensorboard"],

@@ -22,6 +22,7 @@ from rose_cli.config.rules import (
     OWN_VARIABLES,
     SRUN_OWN,
 )
+from rose_cli.config.trackers import BUILT_IN, MOST_TRACKERS, TRACKER_NAME
 
 if TYPE_CHECKING:
     from pydantic import GetJsonSchemaHandler
@@ -341,3 +342,31 @@ READ = OrShorter(
     words({"last_line": "the last line of standard output is the value"}),
     {"enum": ["last line"], "doNotSuggest": True},
 )
+
+
+def _trackers() -> Shape:
+    """A name, a list, or names with their settings."""
+    pattern, message = TRACKER_NAME, "expected the name of a tracker: letters, digits, '_', '-' and '.'"
+    more = {"anyOf": [{"type": [*_SCALARS, "null"]}, {"type": ["array", "object"]}]}
+    settings = {
+        name: {
+            "description": f"settings of {name}",
+            "type": ["object", "null"],
+            "properties": {key: {"description": meaning, **more} for key, meaning in tracker.settings.items()},
+            "additionalProperties": False,
+        }
+        for name, tracker in BUILT_IN.items()
+    }
+    named = {
+        "type": "object",
+        "properties": settings,
+        "propertyNames": {"pattern": pattern, "patternErrorMessage": message},
+        "additionalProperties": {"type": ["object", "null"], "errorMessage": "expected a mapping of settings"},
+    }
+    names = [words({name: f"settings: {', '.join(tracker.settings)}" for name, tracker in BUILT_IN.items()})]
+    names.append(_text(pattern, message))
+    listed = {"type": "array", "maxItems": MOST_TRACKERS, "items": {"anyOf": [*names, named]}}
+    return {"anyOf": [*names, {**named, "maxProperties": MOST_TRACKERS}, listed]}
+
+
+TRACK = WithJsonSchema(_trackers())

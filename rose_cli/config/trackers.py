@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 GROUP = "rose.trackers"
 """The group of entry points in which packages declare trackers."""
 
-_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,48}[A-Za-z0-9])?")
+TRACKER_NAME = "^[A-Za-z0-9]([A-Za-z0-9_.-]{0,48}[A-Za-z0-9])?$"
 
 MOST_TRACKERS = 20
 
@@ -53,7 +53,7 @@ BUILT_IN = {
 
 def is_tracker_name(name: str) -> bool:
     """Whether it can be the name of a tracker, which is also that of a directory in a run."""
-    return _NAME.fullmatch(name) is not None
+    return re.match(TRACKER_NAME, name) is not None and not name.endswith("\n")
 
 
 def installation(name: str) -> str:
