@@ -16,6 +16,7 @@ from rose_cli.commands.schema import text as schema_text
 from rose_cli.config import models
 from rose_cli.config.document import parse_document
 from rose_cli.config.load import load
+from rose_cli.config.trackers import BUILT_IN
 from rose_cli.config.validation import known_keys
 from rose_cli.util.errors import CampaignError
 from tests.campaign_texts import WRONG, as_json, data_of, valid_texts
@@ -126,17 +127,21 @@ def properties(part: Any = SCHEMA) -> Iterator[tuple[str, dict[str, Any]]]:
         yield from properties(each)
 
 
+OF_TRACKERS = {*BUILT_IN, *(setting for tracker in BUILT_IN.values() for setting in tracker.settings)}
+"""Keys that are no fields of a model."""
+
+
 def test_every_key_has_a_description_an_example_and_a_type() -> None:
     """A type of a field that the schema does not know accepts anything: add its shape to config/shapes.py."""
     for key, shape in properties():
         assert shape.keys() & {"type", "enum", "anyOf", "allOf", "oneOf", "$ref"}, key
-        assert shape.get("examples"), key
+        assert shape.get("examples") or key in OF_TRACKERS, key
 
 
 def test_the_examples_and_defaults_are_valid_and_those_of_the_models() -> None:
     for key, shape in properties():
         validator = jsonschema.Draft7Validator({**shape, "definitions": SCHEMA["definitions"]})
-        for value in [*shape["examples"], *([shape["default"]] if "default" in shape else [])]:
+        for value in [*shape.get("examples", ()), *([shape["default"]] if "default" in shape else [])]:
             assert not list(validator.iter_errors(as_json(value))), (key, value)
     assert SCHEMA["properties"]["on_failure"]["default"] == "stop_learner"
 
@@ -307,9 +312,11 @@ def test_errors_say_what_is_expected(more: str, error: str) -> None:
         ("stop: {metric: mse, executable: python a.py, target: 3}", "did you mean 'threshold'?"),
         ("engine: {kind: slurm, partition: short}", "did you mean 'queue'?"),
         ("limits: {timeout: 2h}", "did you mean 'wall_time'?"),
+        ("track: [-x]", "expected the name of a tracker: letters, digits, '_', '-' and '.'"),
     ],
 )
 def test_keys_of_other_tools_have_a_hint(key: str, hint: str) -> None:
     """As a message of a pattern of keys, which editors show."""
     found = all_errors(VALIDATOR.iter_errors(data_of(f"{BEGINNING}{key}\n")))
-    assert hint in {error.schema.get("patternErrorMessage") for error in found if isinstance(error.schema, dict)}
+    told = [error.schema for error in found if isinstance(error.schema, dict)]
+    assert hint in {shape.get("patternErrorMessage", shape.get("errorMessage")) for shape in told}

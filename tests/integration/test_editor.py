@@ -145,10 +145,11 @@ TASK_KEYS = {"executable", "function", "options", "adaptive", "timeout", "retrie
         (f"{TOP}{TASKS}{LEARNERS}engine:\n  {CURSOR}", {"kind", "cores", "gpus", "grace", "mpi", "queue"}),
         (f"{TOP}{TASKS}{LEARNERS}limits:\n  {CURSOR}", {"wall_time", "max_parallel_learners", "output"}),
         (f"{TOP}{TASKS}{LEARNERS}retries:\n  {CURSOR}", {"times", "pause"}),
+        (f"{TOP}{TASKS}{LEARNERS}track:\n  mlflow:\n    {CURSOR}", {"uri", "experiment", "tags"}),
         (f"{STOP}metric: mse\n  executable: a\n  read:\n    {CURSOR}", {"json", "regex", "file"}),
     ],
     ids=["stop", "task", "typing", "learner", "schedule", "iteration", "stop of a learner", "engine", "limits",
-         "retries", "read"],
+         "retries", "track", "read"],
 )  # fmt: skip
 def test_keys_further_down(server: LanguageServer, text: str, expected: set[str]) -> None:
     found = offers(server, text)
@@ -174,7 +175,7 @@ def test_operators_with_their_meaning_and_quotes_where_yaml_needs_them(server: L
 @pytest.mark.parametrize(
     ("before", "words"),
     [("on_failure: ", ON_FAILURE), ("engine: ", ENGINE_KINDS), ("engine:\n  kind: ", ENGINE_KINDS),
-     ("preload: ", ("auto",))],
+     ("preload: ", ("auto",)), ("track: ", ("mlflow", "tensorboard"))],
 )  # fmt: skip
 def test_words_with_their_meaning(server: LanguageServer, before: str, words: tuple[str, ...]) -> None:
     found = offers(server, f"{TOP}{TASKS}{LEARNERS}{before}{CURSOR}")
