@@ -59,7 +59,7 @@ def report(arguments: Sequence[str], options: ReportOptions) -> ExitCode:
             complain(f"the journal of {name_of(info.directory)} is damaged, and the report incomplete:"
                      f" {info.damage.message}", info.damage.hint)  # fmt: skip
     if not is_printed:
-        _tell(destination, again=options.watch)
+        _tell(destination)
     if options.watch:
         _watch(readings, infos, wanted, destination)
     return ExitCode.OK
@@ -78,23 +78,27 @@ def _write(
     return infos
 
 
-def _tell(destination: Destination, *, again: bool) -> None:
+def _tell(destination: Destination) -> None:
     """The path is the only output, for scripts."""
     if destination.path != destination.wanted:
         kept = short_path(destination.wanted)
         notice(f"'{kept}' exists and is kept; --force replaces it")
     say(short_path(destination.path))
     sys.stdout.flush()
-    if again:
-        notice("it is written again until the run ends; stop with Ctrl-C")
 
 
 def _watch(readings: Sequence[Reading], infos: Sequence[RunInfo], wanted: Form, destination: Destination) -> None:
     """Write the report again while a run is running, at low priority: the tasks come first."""
     with suppress(OSError):
         os.nice(10)
-    pause, is_queued = SECONDS, False
-    while any(info.alive for info in infos) or (is_queued := any(_is_queued(info, is_queued) for info in infos)):
+    pause, is_queued, is_told = SECONDS, False, False
+    while True:
+        is_queued = any(_is_queued(info, is_queued) for info in infos)
+        if not is_queued and not any(info.alive for info in infos):
+            return
+        if not is_told:
+            notice("it is written again until the run ends; stop with Ctrl-C")
+            is_told = True
         time.sleep(pause)
         began = time.monotonic()
         infos = _write(readings, wanted, destination, pause)

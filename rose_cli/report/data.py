@@ -208,6 +208,8 @@ class TaskDurations:
     task: str
     attempts: int
     failed: int
+    cancelled: int
+    lost: int
     seconds: tuple[float, float, float, float, float] | None
     waited: tuple[float, float, float, float, float] | None
     core_seconds: float

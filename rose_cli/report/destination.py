@@ -137,5 +137,8 @@ def readable_by(directories: Sequence[RunDirectory]) -> int:
 def _failure(path: Path, error: OSError) -> UsageError:
     message = f"cannot write '{short_path(path)}': {error.strerror}"
     is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    hint = "free some space, or choose another disk with --output" if is_full else "choose another file with --output"
+    is_missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
+    hint = "choose another file with --output"
+    if is_full or is_missing:
+        hint = "free some space, or choose another disk" if is_full else "choose a file in an existing directory"
     return UsageError(message, hint)

@@ -196,12 +196,14 @@ def _tasks(run: Run) -> Iterator[str]:
     tasks = [task for task in run.durations if task.attempts]
     if not tasks:
         return
+    others = any(task.lost or task.cancelled for task in tasks)
     yield ""
     yield from _table(
         [
             ("task", [code(task.task) for task in tasks]),
             ("attempts", [f"{task.attempts:,}" for task in tasks]),
-            ("not succeeded", [f"{task.failed:,}" for task in tasks]),
+            ("failed", [f"{task.failed:,}" for task in tasks]),
+            *([("lost, cancelled", [f"{task.lost + task.cancelled:,}" for task in tasks])] if others else []),
             ("median", [short_time(task.seconds[2]) if task.seconds else NOTHING for task in tasks]),
             ("longest", [short_time(task.seconds[4]) if task.seconds else NOTHING for task in tasks]),
             ("median wait", [short_time(task.waited[2]) if task.waited else NOTHING for task in tasks]),

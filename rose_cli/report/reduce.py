@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, TypeVar
 from rose_cli.loop.criterion import distance, metric_key
 from rose_cli.loop.curves import quantile
 from rose_cli.loop.results import ranked
-from rose_cli.report.data import RUNNING, SUCCEEDED, Band, Capacity, CoreUse, LeftOut, TaskDurations, Tasks
+from rose_cli.report.data import (
+    CANCELLED,
+    FAILED,
+    LOST,
+    OUTCOMES,
+    SUCCEEDED,
+    Band,
+    Capacity,
+    CoreUse,
+    LeftOut,
+    TaskDurations,
+    Tasks,
+)
 from rose_cli.util.text import counted
 
 if TYPE_CHECKING:
@@ -278,19 +290,28 @@ def durations(timeline: Timeline, until: float) -> tuple[TaskDurations, ...]:
     """For each task what its attempts took, of all learners."""
     took: list[list[float]] = [[] for _ in timeline.names]
     waited: list[list[float]] = [[] for _ in timeline.names]
-    attempts, failed, used = ([0] * len(took), [0] * len(took), [0.0] * len(took))
+    counts: list[list[int]] = [[0] * len(OUTCOMES) for _ in took]
+    used = [0.0] * len(took)
     for row, task in enumerate(timeline.task):
         end = timeline.end[row]
         seconds = (until if math.isnan(end) else end) - timeline.start[row]
         outcome = timeline.outcome[row]
         if outcome == SUCCEEDED:
             took[task].append(seconds)
-        attempts[task] += 1
-        failed[task] += outcome not in (SUCCEEDED, RUNNING)
+        counts[task][outcome] += 1
         used[task] += max(0.0, seconds) * timeline.cores[row]
         waited[task].append(timeline.waited[row])
     return tuple(
-        TaskDurations(name, attempts[at], failed[at], _quartiles(took[at]), _quartiles(waited[at]), used[at])
+        TaskDurations(
+            name,
+            sum(counts[at]),
+            counts[at][FAILED],
+            counts[at][CANCELLED],
+            counts[at][LOST],
+            _quartiles(took[at]),
+            _quartiles(waited[at]),
+            used[at],
+        )
         for at, name in enumerate(timeline.names)
     )
 

@@ -96,7 +96,9 @@ def test_a_watched_report_needs_a_file(two: Rose) -> None:
 
 
 def test_a_run_that_has_ended_is_watched_once(two: Rose) -> None:
-    assert two("report", "--format", "md", "--watch", "-o", "w.md").code == 0
+    called = two("report", "--format", "md", "--watch", "-o", "w.md")
+    assert called.code == 0
+    assert "written again" not in called.err
 
 
 def test_a_running_run_is_reported_and_never_touched(going: Any, rose: Rose) -> None:

@@ -67,7 +67,7 @@ def forged_run(learners: int = 3, iterations: int = 8, **changes: Any) -> Run:
             [row[0] for row in rows], [3.5] * len(rows), [0.4 if row[3] else 0 for row in rows], [1] * len(rows),
             outcomes, [], 1, 0, None,
         ),
-        "durations": tuple(TaskDurations(t, 9, 1, (1, 2, 3, 4, 5), (0, 0, 0.1, 0.2, 1), 60) for t in TASKS),
+        "durations": tuple(TaskDurations(t, 9, 1, 0, 0, (1, 2, 3, 4, 5), (0, 0, 0.1, 0.2, 1), 60) for t in TASKS),
         "cores": CoreUse(
             [0, 60, 640, until], [min(8, learners), 0, min(8, learners), 0], [8, 0, 8, 0],
             (Capacity(0, 8), Capacity(60, None), Capacity(640, 8)), None,

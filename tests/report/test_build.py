@@ -155,6 +155,8 @@ def test_sessions_that_died_lose_their_attempts_where_they_ended(tmp_path: Path)
     assert (first.reason, first.message, second.reason) == ("interrupted", "Ctrl-C", None)
     assert second.start == pytest.approx(900)
     assert second.end is not None
+    for kind in ("failed", "cancelled", "lost"):
+        assert sum(getattr(task, kind) for task in run.durations) == getattr(run.totals, kind)
     cancelled = [row for row in rows(run) if row["outcome"] == "cancelled"]
     lost = [row for row in rows(run) if row["outcome"] == "lost"]
     assert len(cancelled) == 4

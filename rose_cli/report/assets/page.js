@@ -175,7 +175,8 @@ function timeline(run) {
   const taken = sortedTable("Tasks by kind", [
     { head: "task", cell: (row) => row.task, text: (row) => shorten(row.task), isHead: true },
     { head: "attempts", cell: (row) => row.attempts, text: (row) => countText(row.attempts), number: true },
-    { head: "did not succeed", title: "Failed, lost or cancelled", cell: (row) => row.failed, text: (row) => countText(row.failed), number: true },
+    { head: "failed", cell: (row) => row.failed, text: (row) => countText(row.failed), number: true },
+    ...(durations.some((row) => row.lost || row.cancelled) ? [{ head: "lost, cancelled", cell: (row) => row.lost + row.cancelled, text: (row) => countText(row.lost + row.cancelled), number: true }] : []),
     { head: "took: median (quartiles)", cell: (row) => row.seconds?.[2], text: (row) => quartiles(row.seconds), number: true },
     { head: "waited: median (quartiles)", cell: (row) => row.waited?.[2], text: (row) => quartiles(row.waited), number: true },
     { head: "core-hours", cell: (row) => row.core_seconds, text: (row) => coreHoursText(row.core_seconds), number: true },
