@@ -7,6 +7,7 @@ task one of its tools and steps, each attempt an action, and rose the engine tha
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import RunDirectoryError
 from rose_cli.util.files import OpenDirectory, open_regular, read_regular
 from rose_cli.util.redact import Secrets, masked_document
+from rose_cli.util.secrets import secrets_of_environment
 from rose_cli.util.text import counted
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ def write_crate(info: RunInfo, output: Path) -> CrateReport:
     """Write the run as a crate to the new directory, or the new ZIP file, `output`. Raises RoseError."""
     if not info.state.steps_done and not info.state.attempts_failed and info.state.session is None:
         raise RunDirectoryError("this run has not started a task, so there is nothing to describe", "run it first")
-    secrets = secrets_of_plan(info.plan)
+    secrets = secrets_of_plan(info.plan) | secrets_of_environment(os.environ)
     with (
         new_package(output, secrets) as package,
         tempfile.TemporaryFile("w+", encoding="ascii") as stream,
@@ -195,6 +197,8 @@ class _Crate:
             return self.graph.add_missing(name, "it no longer exists, or cannot be read", fingerprint=recorded or None)
         if recorded and now != recorded:
             return self.graph.add_missing(name, "it has changed since the run used it", fingerprint=recorded)
+        if not recorded:  # a forged plan could name a private file of whoever exports it
+            return self.graph.add_missing(name, "the journal has no fingerprint of it", fingerprint=now)
         if path.is_dir():
             return self.graph.add_missing(name, "it is a directory", fingerprint=now)
         try:

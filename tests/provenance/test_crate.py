@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import zipfile
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ from urllib.parse import unquote
 
 import pytest
 
+from rose_cli.plan.file import dump_plan, load_plan
+from rose_cli.plan.model import FilePlan
 from rose_cli.provenance import actions, package
 from tests.conftest import Rose
 from tests.others import other_python
@@ -255,6 +258,27 @@ def test_files_that_have_changed_or_gone_are_not_included(small: Rose) -> None:
     assert "it has changed since" in told
     assert "links that lead elsewhere" in told
     assert not [path for path in (small.folder / "crate").rglob("*") if path.is_symlink()]
+
+
+def test_a_forged_plan_takes_no_private_file_along(small: Rose) -> None:
+    private = small.write("a private key", "private")
+    plan = load_plan(small.folder / "r" / "plan.json")
+    first = replace(plan.learners[0], files=(FilePlan(str(private), "key", copied=True, fixed=True),))
+    forged = dump_plan(replace(plan, learners=(first, *plan.learners[1:])), small.folder / "r")
+    (small.folder / "r" / "plan.json").write_text(forged)
+    found, _ = exported(small)
+    assert not list((small.folder / "crate").rglob("private"))
+    (entity,) = (each for each in found.values() if each.get("name") == "private")
+    assert "the journal has no fingerprint of it" in entity["description"]
+
+
+def test_secrets_of_the_terminal_stay_out_too(rose: Rose) -> None:
+    rose.write("{tasks: {work: {executable: [sh, -c, 'echo $MY_TOKEN > leak']}}, learners: 1, max_iter: 1}\n")
+    secret = {"MY_TOKEN": "hunter2hunter2"}
+    assert rose("run", "campaign.yaml", "--run-dir", "r", **secret).code == 0
+    called = rose("export", "r", "--format", "ro-crate", "-o", "crate", **secret)
+    assert (called.code, "it contains a secret" in called.err) == (0, True)
+    assert not list((rose.folder / "crate").rglob("leak"))
 
 
 def test_secrets_are_masked_and_files_with_them_left_out(rose: Rose) -> None:
