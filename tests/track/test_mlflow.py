@@ -7,12 +7,13 @@ import os
 import signal
 import socket
 import subprocess
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from textwrap import dedent
 from threading import Thread
 from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
@@ -23,6 +24,7 @@ from tests.others import other_environment, other_program, other_python
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.xdist_group("mlflow")
 
@@ -44,8 +46,11 @@ class Server:
             return json.load(answer)
 
     def runs(self, experiment: str, view: str = "ACTIVE_ONLY") -> dict[str, Found]:
-        """The runs of an experiment, by name."""
-        number = self.get("experiments/get-by-name", experiment_name=experiment)["experiment"]["experiment_id"]
+        """The runs of an experiment, by name; none if it does not exist."""
+        try:
+            number = self.get("experiments/get-by-name", experiment_name=experiment)["experiment"]["experiment_id"]
+        except HTTPError:
+            return {}
         found = self.post("runs/search", experiment_ids=[number], run_view_type=view, max_results=1000).get("runs", [])
         names = [run["info"]["run_name"] for run in found]
         assert len(set(names)) == len(names) or view != "ACTIVE_ONLY", names
@@ -89,6 +94,9 @@ class Found:
 
     def artifacts(self) -> set[str]:
         return {each["path"] for each in self.server.get("artifacts/list", run_id=self.run_id).get("files", [])}
+
+
+NOTHING = Found(Server(""), {"info": {"status": ""}})
 
 
 @pytest.fixture(scope="module")
@@ -393,3 +401,77 @@ def test_without_a_server_it_says_how_to_name_one() -> None:
         Client(None)
     assert "MLFLOW_TRACKING_URI" in str(error.value.hint)
     assert not error.value.temporary
+
+
+CAMPAIGN = """\
+max_iter: 3
+tasks:
+  train: {executable: "sh train.sh", options: {--lr: 0.5}, adaptive: {--size: 10 * (i + 1)}}
+stop: {metric: mse, threshold: 0.5, executable: "sh value.sh"}
+learners: [{name: a}, {name: b, train: {--lr: 0.25}}]
+track: {mlflow: {uri: URI, experiment: EXPERIMENT}}
+"""
+
+TRAIN = """\
+while [ ! -e "$ROSE_CAMPAIGN_DIR/go" ]; do sleep 0.1; done
+echo '{"loss": 0.25, "note": "text"}' > "$ROSE_RESULT"
+"""
+
+
+@contextmanager
+def forwarding(port: int, target: int) -> Iterator[None]:
+    """Something that passes on what it gets at one port to another: a server that has come back."""
+
+    def pump(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+    def serve(listening: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                incoming, _ = listening.accept()
+                outgoing = socket.create_connection(("127.0.0.1", target))
+                for pair in ((incoming, outgoing), (outgoing, incoming)):
+                    Thread(target=pump, args=pair, daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", port)) as listening:
+        Thread(target=serve, args=(listening,), daemon=True).start()
+        yield
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_campaign_does_not_notice_that_its_server_comes_late(server: Server, port: int, tmp_path: Path) -> None:
+    """The values of the time without a server are there as well."""
+    with closing(socket.socket()) as found:
+        found.bind(("127.0.0.1", 0))
+        late = int(found.getsockname()[1])
+    campaign = CAMPAIGN.replace("URI", f"http://127.0.0.1:{late}").replace("EXPERIMENT", "late")
+    for name, text in {
+        "campaign.yaml": campaign,
+        "train.sh": TRAIN,
+        "value.sh": "echo $((2 - ROSE_ITERATION))\n",
+    }.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    command = [other_python(), "-m", "rose_cli", "run", "campaign.yaml", "-o", "quiet"]
+    with subprocess.Popen(command, cwd=tmp_path, env=other_environment(), stderr=subprocess.PIPE, text=True) as process:
+        latest = tmp_path / "rose-runs" / "latest"
+        wait_until(lambda: "connection refused" in "".join(each.read_text() for each in latest.glob("track/mlflow/*")))
+        with forwarding(late, port):
+            (tmp_path / "go").touch()
+            _, errors = process.communicate(timeout=PATIENCE)
+            assert process.returncode == 0, errors
+            wait_until(lambda: server.runs("late").get(latest.resolve().name, NOTHING).status == "FINISHED")
+    runs, run = server.runs("late"), latest.resolve().name
+    assert set(runs) == {"a", "b", run}
+    for name, rate in {"a": "0.5", "b": "0.25"}.items():
+        learner = runs[name]
+        assert learner.status == "FINISHED"
+        assert learner.history("mse") == [(0, 2.0), (1, 1.0), (2, 0.0)]
+        assert learner.history("option/train/size") == [(0, 10.0), (1, 20.0), (2, 30.0)]
+        assert learner.history("result/loss") == [(0, 0.25), (1, 0.25), (2, 0.25)]
+        assert learner.params["option/train/lr"] == rate
+        assert "option/train/lr" not in learner.metrics
+        assert learner.tags["rose.stop_reason"] == "criterion_met"
+    assert runs[run].artifacts() >= {"campaign.yaml", "plan.json"}
