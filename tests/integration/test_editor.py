@@ -55,6 +55,18 @@ def _with_schema(text: str) -> str:
     return HEAD + "".join(lines)
 
 
+@pytest.mark.parametrize("line", ["# yaml-language-server: $schema=.rose-schema.json", "# $schema: .rose-schema.json"])
+def test_both_forms_of_the_first_line_name_a_schema_beside_the_file(server: LanguageServer, line: str) -> None:
+    """The second is that of JetBrains."""
+    found = server.errors_of(server.folder / "campaign.yaml", f"{line}\n{TOP}{TASKS}{LEARNERS}sed: 1\n")
+    assert found == ["6: sed: Property sed is not allowed."]
+
+
+def test_without_the_schema_there_is_one_warning(server: LanguageServer) -> None:
+    (found,) = server.errors_of(server.folder / "elsewhere" / "campaign.yaml", HEAD.replace("../", "") + "a: 1\n")
+    assert "Unable to load schema" in found
+
+
 @pytest.mark.parametrize("path", sorted(CAMPAIGNS.glob("*/campaign.yaml")), ids=lambda path: path.parent.name)
 def test_the_campaigns_of_the_repository_find_their_schema(server: LanguageServer, path: Path) -> None:
     """By the path in their first line, which the server resolves beside the file."""
