@@ -306,6 +306,7 @@ function showRun(run, into) {
     if (!stays) chart.chart?.dispose();
     return stays;
   });
+  run.listeners = []; // of the charts that are gone
   const sections = runSections(run);
   into.replaceChildren(overview(run), ...sections);
   const links = [...document.querySelectorAll("main > section, #run > section")].map((each) => element("a", { href: `#${each.id}` }, each.querySelector("h2").firstChild.textContent));
@@ -334,6 +335,7 @@ function show(report) {
     element("footer", {}, `Made by rose ${report.rose} on ${dateText(report.made)}. Charts: Apache ECharts ${echarts.version}.`));
   showRun(models[0], into);
   document.documentElement.dataset.ready = "true";
+  if (location.hash.length > 1) document.getElementById(location.hash.slice(1))?.scrollIntoView();
 }
 
 const KINDS = {

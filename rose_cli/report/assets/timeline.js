@@ -135,6 +135,7 @@ class Timeline extends Chart {
       let left = api.coord([part === "waiting" ? start - tasks.waited[at] : start, 0])[0];
       let width = Math.max(least, api.coord([part === "waiting" ? start : end, 0])[0] - left);
       if (part === "waiting") [top, tall] = [top + tall / 2 - Math.min(1, tall / 2), Math.min(2, tall)];
+      else if (part === "failed") [top, tall] = [top - (height - room) / 2 / lanes, tall + (height - room) / lanes];
       else if (part === "retry") [width, left] = [Math.min(2.5, Math.max(1, tall / 4)), left];
       else if (part === "task" && width > 3) width -= 0.6;
       const before = last.get(row * 64 + (lane % 64));
