@@ -298,7 +298,7 @@ def _paths(edit: Edit, learners: Sequence[int]) -> list[tuple[str | int, ...]]:
     if edit.kind in ("added", "renamed"):
         return [("learners", *learners)] if learners else []
     key = edit.key[:1] if edit.key[0] == "files" else edit.key
-    if edit.key[0] in ("name", "engine", "limits", "keep", "stop_campaign", "track"):
+    if edit.key[0] in ("name", "engine", "limits", "keep", "stop_campaign", "track", "notify"):
         return [key, key[:1]] if edit.key[0] == "track" else [key]
     forms = [key]
     if len(edit.tasks) > 1:

@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 from collections import deque
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -53,7 +53,7 @@ from rose_cli.view.screen import open_screen
 from rose_cli.view.summary import print_summary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from anyio.abc import TaskGroup
 
@@ -116,14 +116,48 @@ class SessionSetup:
 def run_and_report(setup: SessionSetup, *, require_criterion: bool) -> ExitCode:
     """Run the session, close the journal and print a summary."""
     setup = _with_trackers(setup)
-    with setup.journal:
-        result = run_session(setup)
+    try:
+        with setup.journal:
+            result = run_session(setup)
+    except Exception as cause:
+        _notify_later(setup, cause.exit_code if isinstance(cause, RoseError) else ExitCode.BUG, cause)
+        raise
+    code = exit_code(setup.state, result, require_criterion=require_criterion)
+    _notify_later(setup, _with_broken(code, result))
     print_summary(setup.output, setup.plan, setup.state, setup.directory, result, repeats=setup.repeats)
     _finish_tracking(setup, result)
-    code = reported_exit_code(setup.plan, setup.state, result, require_criterion=require_criterion)
+    reported_exit_code(setup.plan, setup.state, result, require_criterion=require_criterion)
     for name, error in list(result.broken.items())[:MOST_SHOWN]:
         complain(f"learner '{name}' cannot continue: {error.message}", error.hint)
+    return _with_broken(code, result)
+
+
+def _with_broken(code: ExitCode, result: SessionResult) -> ExitCode:
     return ExitCode.RUN_DIRECTORY if result.broken and code in (ExitCode.OK, ExitCode.LEARNER_FAILED) else code
+
+
+_due: list[Callable[[], None]] = []
+
+
+@contextmanager
+def notices() -> Iterator[None]:
+    """At the end of the block, when the run is no longer locked and shows how it stands, notices are sent."""
+    try:
+        yield
+    finally:
+        while _due:
+            _due.pop(0)()
+
+
+def _notify_later(setup: SessionSetup, code: ExitCode, error: Exception | None = None) -> None:
+    """Send the notice at the end of the `notices` around this call."""
+    if setup.plan.notify is None:
+        return
+    from rose_cli.notify import Ended, send
+
+    words = None if error is None else getattr(error, "message", None) or f"{type(error).__name__}: {error}"
+    ended = Ended(setup.plan, setup.state, setup.directory, setup.environment, code, words)
+    _due.append(partial(send, ended))
 
 
 def _with_trackers(setup: SessionSetup) -> SessionSetup:

@@ -43,6 +43,7 @@ KINDS: tuple[tuple[object, str], ...] = (
     (command.Argument, "string or number"),
     (command.VariableValue, "string or number"),
     (command.OperatorWord, "`<`, `<=`, `>`, `>=` or `==`"),
+    (command.EndingWord, "`finished`, `failed` or `interrupted`"),
     (command.OnFailureWord, "`stop_learner`, `stop_campaign` or `continue`"),
     (field_types.MpiType, "name"),
     (field_types.SrunOptions, "list of options"),
@@ -55,12 +56,14 @@ KINDS: tuple[tuple[object, str], ...] = (
     (models.Engine, "`local`, `slurm`, or [mapping](#the-engine)"),
     (models.Limits, "[mapping](#limits)"),
     (models.Keep, "[mapping](#keeping-logs)"),
+    (models.Notify, "command, or [mapping](#notices)"),
     (models.StopCampaign, "[mapping](#stopping-the-other-learners)"),
     (models.Smoke, "[mapping](#smoke-runs)"),
 )
 BY_NAME = {
     "learners": "list of [learners](#a-learner), or their number",
     "gpus": "list of ids, or their number",
+    "when": "one of `finished`, `failed` and `interrupted`, or a list",
     "track": "name, list of names, or [mapping](#trackers)",
 }
 """What a user calls the values of each type, with a link to the section that explains them."""

@@ -64,6 +64,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "engine": lambda: keys(models.Engine),
     "limits": lambda: keys(models.Limits),
     "keep": lambda: keys(models.Keep),
+    "notify": lambda: keys(models.Notify),
     "stop_campaign": lambda: keys(models.StopCampaign),
     "smoke": lambda: keys(models.Smoke),
     "metrics": metrics,

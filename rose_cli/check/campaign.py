@@ -13,6 +13,7 @@ from rose_cli.check.criterion import check_common_stop, check_end
 from rose_cli.check.engine import check_engine
 from rose_cli.check.files import check_files
 from rose_cli.check.literals import check_lines, check_variables
+from rose_cli.check.notify import check_notify
 from rose_cli.check.python_tasks import PreloadChecker
 from rose_cli.check.schedules import ExpressionProbe, Horizon, check_keys
 from rose_cli.check.trackers import check_trackers
@@ -62,6 +63,7 @@ class _Checker:
         self._take(check_lines(self.campaign.pre_exec, ("pre_exec",), self.ctx.campaign_dir))
         self._take(self._check_stop_texts(self.campaign.stop, ()))
         self._take(check_trackers(self.campaign))
+        self._take(check_notify(self.campaign, plan, self.ctx))
         self._take(self._check_smoke())
         self._take(self._commands.check_smoke())
 

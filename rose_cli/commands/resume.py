@@ -26,7 +26,7 @@ from rose_cli.plan.file import dump_plan, load_plan
 from rose_cli.plan.secrets import secrets_of_plan
 from rose_cli.replan import Replan, Wanted, reopened, replan
 from rose_cli.run_info import expected_of, initial_state, ownership_text, read_run, require_trust
-from rose_cli.run_session import SessionSetup, reported_exit_code, run_and_report
+from rose_cli.run_session import SessionSetup, notices, reported_exit_code, run_and_report
 from rose_cli.runs.changes import (
     bound_changes,
     checksum,
@@ -92,7 +92,7 @@ class ResumeOptions:
 def resume(argument: str | None, options: ResumeOptions) -> ExitCode:
     refuse_copies(task_environment())
     directory = _find(argument, options, trust=options.trust)
-    with RunLock.acquire(directory.path, steal=options.steal_lock) as lock:
+    with notices(), RunLock.acquire(directory.path, steal=options.steal_lock) as lock:
         mention_owner(lock)
         return resume_locked(directory, options)
 

@@ -19,7 +19,7 @@ from rose_cli.engines import capacity_warnings
 from rose_cli.find_runs import MOST_SHOWN, name_of
 from rose_cli.new_run import begin, new_run_directory
 from rose_cli.plan.model import Lineage
-from rose_cli.run_session import run_and_report
+from rose_cli.run_session import notices, run_and_report
 from rose_cli.runs.listing import running_runs
 from rose_cli.runs.lock import RunLock
 from rose_cli.util.dataclass import dataclass
@@ -52,7 +52,7 @@ def run(file: Path, options: RunOptions) -> ExitCode:
     if running := running_runs(file.parent, file):
         notice(f"this campaign is already running: {listed([name_of(each) for each in running], MOST_SHOWN)}")
     directory = new_run_directory(plan, file, options.run_directory)
-    with RunLock.acquire(directory.path):
+    with notices(), RunLock.acquire(directory.path):
         work = begin(directory, plan, checked.text, environment, options.output)
         return run_and_report(work, require_criterion=options.require_criterion)
 

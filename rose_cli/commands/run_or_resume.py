@@ -20,7 +20,7 @@ from rose_cli.new_run import begin, new_run_directory
 from rose_cli.plan.file import load_plan
 from rose_cli.plan.model import Lineage
 from rose_cli.run_info import require_trust
-from rose_cli.run_session import run_and_report
+from rose_cli.run_session import notices, run_and_report
 from rose_cli.runs.directory import RUNS, RunDirectory, create_starting_place, forget_start
 from rose_cli.runs.listing import is_of, is_run
 from rose_cli.runs.lock import RunLock
@@ -50,7 +50,7 @@ def run_or_resume(file: Path, options: RunOptions) -> ExitCode:
     same time, one works on it; the others wait for a while. Raises RunLockedError if its session lives on.
     """
     refuse_copies(task_environment())
-    with ExitStack() as stack:
+    with notices(), ExitStack() as stack:
         wanted, submitted = options.run_directory, None
         if wanted is not None and RunDirectory.at(wanted).jobs.is_dir():
             require_trust(RunDirectory.at(wanted), "resume", trust=False)  # before anything of it is submitted

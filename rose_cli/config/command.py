@@ -16,7 +16,7 @@ from rose_cli.config.errors import expected, fail, fail_if_any
 from rose_cli.config.expression.compiler import Expression, parse
 from rose_cli.config.expression.parser import ExpressionError
 from rose_cli.config.placeholders import PLACEHOLDERS, placeholder_errors
-from rose_cli.config.rules import ON_FAILURE, OPERATORS, OnFailure, Operator
+from rose_cli.config.rules import ENDINGS, ON_FAILURE, OPERATORS, Ending, OnFailure, Operator
 from rose_cli.config.types import filled_text
 from rose_cli.config.yaml.nodes import WrittenExponent, WrittenFloat, WrittenInt
 from rose_cli.util.dataclass import dataclass
@@ -288,6 +288,23 @@ def _on_failure(value: object) -> object:
     return value
 
 
+def _ending(value: object) -> object:
+    if value not in ENDINGS:
+        near = _ENDINGS_MEANT.get(str(value)) or nearest(str(value), ENDINGS)
+        fail(
+            "wrong-value",
+            expected("finished, failed or interrupted", value),
+            f"did you mean '{near}'?" if near else None,
+        )
+    return value
+
+
+_ENDINGS_MEANT = {
+    "end": "finished", "done": "finished", "success": "finished", "succeeded": "finished", "failure": "failed",
+    "error": "failed", "interruption": "interrupted", "interrupt": "interrupted",
+}  # fmt: skip
+
+
 def _filled_file(value: object) -> str:
     return _filled_in_later(filled_text(value))
 
@@ -307,5 +324,7 @@ Argument = Annotated[str, PlainValidator(_argument), shapes.ARGUMENT]
 VariableValue = Annotated[str | None, PlainValidator(_variable_value), shapes.VARIABLE_VALUE]
 
 OperatorWord = Annotated[Operator, PlainValidator(_operator), shapes.OPERATOR]
+
+EndingWord = Annotated[Ending, PlainValidator(_ending), shapes.ENDING]
 
 OnFailureWord = Annotated[OnFailure, PlainValidator(_on_failure), shapes.ON_FAILURE]

@@ -120,6 +120,20 @@ def normalize_file(value: object) -> object:
     return value if isinstance(value, dict) else {"path": value}
 
 
+def normalize_notify(value: object) -> object:
+    """From a command, or the full form."""
+    return value if isinstance(value, dict) else {"executable": value}
+
+
+def listed_endings(value: object) -> object:
+    """One word, or a list of them."""
+    if isinstance(value, list | tuple):
+        if not value:
+            fail("wrong-type", "expected at least one of finished, failed and interrupted", "remove 'when' for all")
+        return value
+    return (value,)
+
+
 def normalize_read(value: object) -> object:
     if value in ("last_line", "last line"):
         return {}

@@ -25,6 +25,7 @@ from rose_cli.config.command import (
     AdaptiveValue,
     Argument,
     Boolean,
+    EndingWord,
     Executable,
     FilledFile,
     ForFunction,
@@ -37,7 +38,7 @@ from rose_cli.config.command import (
 from rose_cli.config.errors import expected, fail, fail_if_any
 from rose_cli.config.iterations import IterationName, iteration_key, overlaps
 from rose_cli.config.python_tasks import FunctionReference, Modules
-from rose_cli.config.rules import EngineKind
+from rose_cli.config.rules import ENDINGS, EngineKind
 from rose_cli.config.types import (
     CampaignName,
     Count,
@@ -456,6 +457,43 @@ class Keep(Model):
     )
 
 
+class Notify(Model):
+    """A command that gets the summary of a session as JSON on standard input when it has ended."""
+
+    executable: Executable = Field(
+        description="the command: a string, split as by a shell, or a list of arguments", examples=["./tell.sh"]
+    )
+    shell: Boolean = Field(default=False, description="true: `executable` is one line for a shell", examples=["true"])
+    args: tuple[Argument, ...] = Field(default=(), description="further arguments", examples=["[me@example.org]"])
+    env: dict[VariableName, VariableValue] = Field(
+        default={}, description="environment variables, besides those of the campaign", examples=["{TOPIC: runs}"]
+    )
+    when: Annotated[tuple[EndingWord, ...], BeforeValidator(forms.listed_endings), shapes.ENDINGS] = Field(
+        default=ENDINGS,
+        description="which ends to tell of: finished, failed, interrupted (default: all)",
+        examples=["[failed, interrupted]"],
+    )
+    timeout: Duration = Field(default=60.0, description="after this time, it is terminated", examples=["30s"])
+
+    @model_validator(mode="before")
+    @classmethod
+    def _mark_shell_lines(cls, value: object) -> object:
+        if isinstance(value, dict) and value.get("shell") is True and "executable" in value:
+            return {**value, "executable": ForShell(value["executable"])}
+        return value
+
+    @property
+    def command(self) -> TaskFields:
+        """What it shares with tasks."""
+        return TaskFields.model_construct(
+            _fields_set={"executable", "shell", "args", "env"},
+            executable=self.executable,
+            shell=self.shell,
+            args=self.args,
+            env=self.env,
+        )
+
+
 class StopCampaign(Model):
     after_converged: Count = Field(
         description="number of learners that must meet their criterion before the others are stopped", examples=["1"]
@@ -548,6 +586,11 @@ class Campaign(Model):
         default=(),
         description="experiment trackers that get the results: a name, a list, or name → settings",
         examples=["tensorboard"],
+    )
+    notify: Annotated[Notify, BeforeValidator(forms.normalize_notify), shapes.NOTIFY] | None = Field(
+        default=None,
+        description="a command that gets a summary as JSON when a session has ended",
+        examples=["./tell.sh"],
     )
     sweep: NotSupported = Field(default=None, description="not supported by this version")
 

@@ -17,7 +17,11 @@ Operator: TypeAlias = Literal["<", "<=", ">", ">=", "=="]
 
 OnFailure: TypeAlias = Literal["stop_learner", "stop_campaign", "continue"]
 
+Ending: TypeAlias = Literal["finished", "failed", "interrupted"]
+
 ENGINE_KINDS, OPERATORS, ON_FAILURE = get_args(EngineKind), get_args(Operator), get_args(OnFailure)
+
+ENDINGS = get_args(Ending)
 
 MAX_NAME_BYTES = 100
 

@@ -282,7 +282,7 @@ _HINTED: dict[str, type[BaseModel]] = {
     model.__name__: model
     for model in (
         models.Campaign, models.Task, models.Stop, models.StopOverride, models.Engine, models.Limits, models.Keep,
-        models.StopCampaign, models.Retries, models.File, models.Read,
+        models.StopCampaign, models.Retries, models.File, models.Read, models.Notify,
     )
 }  # fmt: skip
 """Not those that have keys with any name."""

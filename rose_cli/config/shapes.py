@@ -281,6 +281,15 @@ OPERATOR = WithJsonSchema(
         }
     )
 )
+ENDING = WithJsonSchema(
+    words(
+        {
+            "finished": "every learner has stopped, and none has failed",
+            "failed": "a learner, the campaign or its engine has failed",
+            "interrupted": "learners are unfinished, and the run can be resumed",
+        }
+    )
+)
 ON_FAILURE = WithJsonSchema(
     words(
         {
@@ -338,6 +347,10 @@ LEARNERS = OrShorter(
     }
 )
 FILE = OrShorter(_text(_FILLED, "expected the path of a file, or a mapping", "number"))
+NOTIFY = OrShorter({"type": "string", "minLength": 1})
+ENDINGS = OrShorter(
+    words({"finished": "only then", "failed": "only then", "interrupted": "only then"}),
+)
 READ = OrShorter(
     words({"last_line": "the last line of standard output is the value"}),
     {"enum": ["last line"], "doNotSuggest": True},

@@ -511,7 +511,9 @@ def _flat(value: Any, key: Key = ()) -> Iterator[tuple[Key, object]]:  # noqa: A
         if f.name in ("learners", "campaign_file", "campaign_dir", "origin", "lineage"):
             continue
         part, inner = getattr(value, f.name), (*key, *_CAMPAIGN_KEYS.get(f.name, (f.name,)))
-        if f.name == "track":
+        if f.name == "notify":
+            yield inner, part
+        elif f.name == "track":
             yield from (((*inner, tracker.name), tracker) for tracker in part)
         elif is_dataclass(part):
             yield from _flat(part, inner)

@@ -26,6 +26,7 @@ from rose_cli.config.expression.compiler import parse
 from rose_cli.config.expression.parser import ExpressionError
 from rose_cli.config.placeholders import placeholder_errors
 from rose_cli.config.rules import (
+    ENDINGS,
     MAX_COUNT,
     MAX_REGEX_CHARACTERS,
     MAX_SEED,
@@ -472,6 +473,8 @@ _RULES: dict[tuple[type, str], Fault] = {
     (m.SlurmPlan, "project"): _filled,
     (m.SlurmPlan, "queue"): _filled,
     (m.TrackerPlan, "name"): lambda name: None if is_tracker_name(name) else _cannot_be(name),
+    (m.NotifyPlan, "when"): _each(lambda word: None if word in ENDINGS else _cannot_be(word)),
+    (m.NotifyPlan, "timeout_seconds"): _duration,
     (m.Limits, "wall_time_seconds"): _duration,
     (m.Limits, "max_parallel_learners"): _positive,
     (m.Limits, "same_failure"): _positive,

@@ -29,6 +29,7 @@ from rose_cli.plan.model import (
     LearnerPlan,
     Limits,
     MetricSource,
+    NotifyPlan,
     Number,
     OptionScalar,
     OptionValue,
@@ -262,6 +263,7 @@ def compile_plan(campaign: Campaign, ctx: CheckContext, overlay: Overlay | None 
         ),
         stop_after_converged=campaign.stop_campaign.after_converged if campaign.stop_campaign else None,
         keep=Keep(campaign.keep.logs),
+        notify=None if overlay.is_smoke else compiler.notify,
         track=() if overlay.is_smoke else tuple(TrackerPlan(each.name, each.settings) for each in campaign.track),
     )
 
@@ -289,6 +291,16 @@ class _Compiler:
     def _beside(self) -> Callable[[tuple[str, ...]], tuple[int, ...]]:
         """Looks up each command once, even if many learners share it."""
         return cache(partial(looked_up, campaign_dir=str(self.campaign_dir)))
+
+    @property
+    def notify(self) -> NotifyPlan | None:
+        """With the variables of the campaign, but without its `pre_exec`, timeout and retries."""
+        given = self.campaign.notify
+        if given is None:
+            return None
+        merged = merge(Inherited(self.campaign, PLAIN_LEARNER, self._beside), [given.command])
+        command = replace(merged, pre_exec=(), timeout_seconds=None, retries=0, retry_pause_seconds=0.0, preload=())
+        return NotifyPlan(command, given.when, given.timeout)
 
     def learner(self, learner: Learner, index: int) -> LearnerPlan:
         name, seed = learner_name(learner, index), learner.seed

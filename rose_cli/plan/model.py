@@ -259,6 +259,15 @@ class TrackerPlan:
 
 
 @dataclass(frozen=True)
+class NotifyPlan:
+    """The command that gets a summary when a session ends, and the ends that it is told of."""
+
+    command: CommandPlan
+    when: tuple[str, ...]
+    timeout_seconds: float
+
+
+@dataclass(frozen=True)
 class Origin:
     """The absolute paths of run and campaign when the run was created. `run` None: from an older rose."""
 
@@ -298,5 +307,6 @@ class Plan:
     stop_after_converged: int | None
     keep: Keep = Keep()
     track: tuple[TrackerPlan, ...] = ()
+    notify: NotifyPlan | None = None
     origin: Origin | None = field(default=None, compare=False)
     lineage: Lineage | None = field(default=None, compare=False)

@@ -144,6 +144,25 @@ def render(
     )
 
 
+PLAIN_PLACEHOLDERS = ("campaign_dir", "python")
+"""Those that have a value outside a task."""
+
+
+def render_plain(plan: Plan, command: CommandPlan) -> Command:
+    """A command that belongs to no learner. Raises NoCommandError, also for a placeholder that only a task has."""
+    names = dict(zip(PLAIN_PLACEHOLDERS, (plan.campaign_dir, sys.executable), strict=True))
+    try:
+        words, args = _filled_words(command, names)
+        environment = {name: fill_placeholders(value, names) for name, value in command.environment.items()}
+    except UnsafeValueError as error:
+        raise NoCommandError(str(error)) from error
+    except KeyError as error:
+        raise NoCommandError(f"there is no {{{error.args[0]}}} outside a task") from error
+    argv = _shell_line(words[0], args) if command.shell else _argv(plan, command, words, args)
+    own = {"ROSE_CAMPAIGN": plan.campaign, "ROSE_CAMPAIGN_DIR": plan.campaign_dir}
+    return Command(argv, {}, {**environment, **own}, ())
+
+
 def metric_file(plan: Plan, learner: LearnerPlan, context: EvaluationContext, workspace: str) -> str | None:
     """The file that the criterion reads in this iteration; None: its standard output."""
     file = learner.criterion.reading.file if learner.criterion is not None else None

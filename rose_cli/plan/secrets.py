@@ -16,7 +16,7 @@ from rose_cli.util.secrets import secrets_in, secrets_of_environment, secrets_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from rose_cli.plan.model import CommandPlan, OptionValue, Plan
+    from rose_cli.plan.model import CommandPlan, NotifyPlan, OptionValue, Plan
     from rose_cli.plan.render import Command
 
 
@@ -74,6 +74,12 @@ def _mappings(settings: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield from (value for value in settings.values() if isinstance(value, dict))
 
 
+def shown_notify(notify: NotifyPlan) -> str:
+    """The command that is told of ends, with masks, and of which ends."""
+    words = masked_words((*notify.command.words, *notify.command.args))
+    return f"{secrets_given(notify.command).masked(' '.join(words))} ({', '.join(notify.when)})"
+
+
 def masked_settings(settings: Mapping[str, Any], secrets: Secrets | None = None) -> dict[str, Any]:
     """The settings of a tracker as they may be shown."""
     nested = {name: masked_options(value) for name, value in settings.items() if isinstance(value, dict)}
@@ -107,4 +113,5 @@ def plain_value(value: OptionValue) -> Any:  # noqa: ANN401 - a scalar, or a tup
 def _commands(plan: Plan) -> Iterable[CommandPlan]:
     """Each command once: learners share what they do not change."""
     steps = {id(step): step for learner in plan.learners for step in learner.all_steps}.values()
-    return {id(each): each for step in steps for each in (step.otherwise, *step.at.values())}.values()
+    notify = [plan.notify.command] if plan.notify is not None else []
+    return {id(each): each for each in (*(each for step in steps for each in step.commands), *notify)}.values()

@@ -79,6 +79,10 @@ class RunDirectory:
         return self.path / "track"
 
     @property
+    def notify_log(self) -> Path:
+        return self.path / "notify.log"
+
+    @property
     def doubt(self) -> OwnershipProblem | None:
         """Why the run may not be the user's own: anyone who can write here can run anything as this user.
 

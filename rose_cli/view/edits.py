@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from rose_cli.plan.model import Adaptive, MetricSource, Number, TrackerPlan
+from rose_cli.plan.model import Adaptive, MetricSource, NotifyPlan, Number, TrackerPlan
 from rose_cli.plan.overview import joined, ranges_text
-from rose_cli.plan.secrets import masked_settings
+from rose_cli.plan.secrets import masked_settings, shown_notify
 from rose_cli.util.redact import masked_entry, masked_words
 from rose_cli.util.text import counted, cut
 from rose_cli.view.wording import exact_duration, some
@@ -75,14 +75,16 @@ def shown(key: Sequence[str], value: object) -> str:
         return _cut(" ".join(words) if len(words) == 1 else _LISTS[key[-1]](words))
     if key[0] == "files" and isinstance(value, tuple):
         return f"{value[0]}{' (a copy)' if value[1] else ''}"
-    if isinstance(value, TrackerPlan | MetricSource):
+    if isinstance(value, TrackerPlan | MetricSource | NotifyPlan):
         return _cut(_parts(value))
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _amount(key[-1], value)
     return _cut(masked_entry(key[-1], _scalar(value)))
 
 
-def _parts(value: TrackerPlan | MetricSource) -> str:
+def _parts(value: TrackerPlan | MetricSource | NotifyPlan) -> str:
+    if isinstance(value, NotifyPlan):
+        return shown_notify(value)
     if isinstance(value, TrackerPlan):
         entries = (f"{name} {_scalar(entry)}" for name, entry in masked_settings(value.settings).items())
         return ", ".join(entries) or "without settings"

@@ -10,6 +10,7 @@ from rich.cells import cell_len
 
 from rose_cli.plan.overview import Group, Overview, Setting, tasks_of
 from rose_cli.plan.render import keyword, option_words
+from rose_cli.plan.secrets import shown_notify
 from rose_cli.plan.totals import totals
 from rose_cli.util.redact import masked_words
 from rose_cli.util.text import counted
@@ -73,6 +74,8 @@ def _facts(plan: Plan, found: Overview, capacity: Capacity | None) -> Iterator[s
     limits = [f"{name} {text}" for name, text in _limits(plan)]
     if limits:
         yield f"limits: {', '.join(limits)}"
+    if plan.notify is not None:
+        yield f"notify: {shown_notify(plan.notify)}"
 
 
 def _capacity_text(plan: Plan, capacity: Capacity | None) -> str:
