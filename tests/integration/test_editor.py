@@ -58,7 +58,7 @@ def _with_schema(text: str) -> str:
 @pytest.mark.parametrize("line", ["# yaml-language-server: $schema=.rose-schema.json", "# $schema: .rose-schema.json"])
 def test_both_forms_of_the_first_line_name_a_schema_beside_the_file(server: LanguageServer, line: str) -> None:
     """The second is that of JetBrains."""
-    found = server.errors_of(server.folder / "campaign.yaml", f"{line}\n{TOP}{TASKS}{LEARNERS}sed: 1\n")
+    found = server.errors_of(server.folder / f"{len(line)}.yaml", f"{line}\n{TOP}{TASKS}{LEARNERS}sed: 1\n")
     assert found == ["6: sed: Property sed is not allowed."]
 
 
