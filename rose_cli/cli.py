@@ -342,12 +342,17 @@ def report(
     output: options.ReportOutput = None,
     force: options.ReplaceReport = False,
     watch: options.WatchReport = False,
+    chart: options.ReportChart = None,
+    width: options.FigureWidth = None,
+    dpi: options.FigureDpi = None,
 ) -> None:
     """Write a report on a run, or on several to compare them."""
     from rose_cli.commands.report import ReportOptions
     from rose_cli.commands.report import report as command
+    from rose_cli.report.forms import Picture
 
-    raise typer.Exit(command(runs or (), ReportOptions(report_format, output, force, watch)))
+    picture = Picture(chart, width, dpi)
+    raise typer.Exit(command(runs or (), ReportOptions(report_format, output, force, watch, picture)))
 
 
 @app.command(cls=Command, rich_help_panel=INSPECT)

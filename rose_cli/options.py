@@ -24,6 +24,7 @@ _JOB, _MORE_JOBS = "What each job requests", "The jobs"
 _CHANGE, _TRY, _WHAT, _OVERRIDE = "Change the campaign", "Try it first", "What to resume", "Override a safeguard"
 _DELETE, _WHICH = "What to delete (default: what no resume needs)", "Which runs, by a rule instead of names"
 _RESULTS = "Compare learners"
+_FIGURE = "One chart (needs matplotlib)"
 """The panels of options in the help."""
 
 
@@ -345,12 +346,32 @@ StatusFormat = Annotated[
     Literal["text", "json", "csv"], typer.Option("--format", help="Output format; csv for the results.")
 ]
 ReportForm = Annotated[
-    Optional[Literal["html", "md"]],
+    Optional[Literal["html", "md", "svg", "png"]],
     typer.Option(
         "--format",
         metavar="FORMAT",
-        help="html: a page; md: Markdown, for pull requests and terminals. Default: by the output file, else html.",
+        help="html: a page; md: Markdown, for pull requests and terminals; svg or png: one chart, as for a paper."
+        " Default: by the output file, else html.",
     ),
+]
+ReportChart = Annotated[
+    Optional[Literal["curves", "timeline", "cores", "ranking"]],
+    typer.Option(
+        "--chart",
+        metavar="NAME",
+        help="Which chart an SVG or PNG shows: curves (the default), timeline, cores or ranking.",
+        rich_help_panel=_FIGURE,
+    ),
+]
+FigureWidth = Annotated[
+    Optional[float],
+    typer.Option(
+        "--width", metavar="MM", min=20, max=1000, help="Its width. Default: 89, a column.", rich_help_panel=_FIGURE
+    ),
+]
+FigureDpi = Annotated[
+    Optional[int],
+    typer.Option("--dpi", metavar="N", min=30, max=1200, help="Dots per inch. Default: 300.", rich_help_panel=_FIGURE),
 ]
 ReportOutput = Annotated[
     Optional[Path],

@@ -28,13 +28,14 @@ OWNERS = {
     "pydantic_core": {"config"},
     "rich": {"view"},
     "anyio": {"commands.doctor", "engine", "journal", "loop", "run_session", "runs.snapshot", "util.shortage", "view"},
+    "matplotlib": {"report"},
     "plotille": {"view.canvas"},
     "radical": {"engine.pilot.bridge"},
     "psij": {"batch.systems"},
     "mlflow": {"track.mlflow_client"},
     "pyarrow": {"tables.parquet"},
 }
-EXTRAS = {"radical", "psij", "pyarrow", "mlflow"}
+EXTRAS = {"matplotlib", "radical", "psij", "pyarrow", "mlflow"}
 """Not among the dependencies: an extra brings them, and they are imported only when used."""
 TYPES_ONLY = {"typing_extensions"}
 BROUGHT_ALONG = {"pydantic_core": "pydantic"}
@@ -167,7 +168,7 @@ def test_every_package_is_declared_and_every_declared_package_is_used() -> None:
     declared = set(re.findall(r'^\s*"([a-z-]+)', listed, re.MULTILINE))
     distributions = {"yaml": "pyyaml", **BROUGHT_ALONG}
     assert {distributions.get(package, package) for package in OWNERS.keys() - EXTRAS} == declared
-    assert set(re.findall(r'^(?:pilot|submit|parquet|mlflow) = \["([a-z]+)', text, re.MULTILINE)) == EXTRAS
+    assert set(re.findall(r'^(?:pilot|submit|parquet|plots|mlflow) = \["([a-z]+)', text, re.MULTILINE)) == EXTRAS
 
 
 def test_the_watchdog_needs_the_standard_library_alone() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rose_cli.find_runs import find_each, find_run, name_of
 from rose_cli.report.destination import Destination, default_path, readable_by
-from rose_cli.report.forms import SUFFIXES, written
+from rose_cli.report.forms import PICTURES, SUFFIXES, Picture, written
 from rose_cli.report.reading import Reading
 from rose_cli.run_info import notice_ownership
 from rose_cli.util.dataclass import dataclass
@@ -39,20 +39,24 @@ class ReportOptions:
     output: Path | None = None
     force: bool = False
     watch: bool = False
+    picture: Picture = Picture()
 
 
 def report(arguments: Sequence[str], options: ReportOptions) -> ExitCode:
     directories = find_each(arguments) if arguments else [find_run()]
     by_name = SUFFIXES.get(options.output.suffix.casefold()) if options.output is not None else None
     wanted = options.form or by_name or "html"
+    if options.picture != Picture() and wanted not in PICTURES:
+        raise UsageError("--chart, --width and --dpi are for one chart", "add --format svg, or --format png")
     is_printed = str(options.output) in _STANDARD_OUTPUT or (options.output is None and wanted == "md")
     if options.watch and is_printed:
         raise UsageError("--watch writes the report again and again, so it needs a file", "add --output FILE")
-    path = options.output or default_path(directories, wanted)
+    path = options.output or default_path(directories, options.picture.suffix(wanted))
     mode = readable_by(directories)
     destination = Destination(path, force=options.force, mode=mode, chosen=options.output is not None)
     readings = [Reading(directory) for directory in directories]
-    infos = _write(readings, wanted, None if is_printed else destination, SECONDS if options.watch else None)
+    picture = options.picture if wanted in PICTURES else None
+    infos = _write(readings, wanted, None if is_printed else destination, SECONDS if options.watch else None, picture)
     for info in infos:
         notice_ownership(info.doubt)
         if info.damage is not None:
@@ -61,15 +65,19 @@ def report(arguments: Sequence[str], options: ReportOptions) -> ExitCode:
     if not is_printed:
         _tell(destination)
     if options.watch:
-        _watch(readings, infos, wanted, destination)
+        _watch(readings, infos, wanted, destination, picture)
     return ExitCode.OK
 
 
 def _write(
-    readings: Sequence[Reading], form: Form, destination: Destination | None, refresh: float | None = None
+    readings: Sequence[Reading],
+    form: Form,
+    destination: Destination | None,
+    refresh: float | None = None,
+    picture: Picture | None = None,
 ) -> list[RunInfo]:
     """Make the report and write it; the runs as they were read for it."""
-    data, infos = written(readings, form, refresh=refresh)
+    data, infos = written(readings, form, refresh=refresh, picture=picture)
     if destination is not None:
         destination.write(data)
     else:
@@ -87,7 +95,13 @@ def _tell(destination: Destination) -> None:
     sys.stdout.flush()
 
 
-def _watch(readings: Sequence[Reading], infos: Sequence[RunInfo], wanted: Form, destination: Destination) -> None:
+def _watch(
+    readings: Sequence[Reading],
+    infos: Sequence[RunInfo],
+    wanted: Form,
+    destination: Destination,
+    picture: Picture | None = None,
+) -> None:
     """Write the report again while a run is running, at low priority: the tasks come first."""
     with suppress(OSError):
         os.nice(10)
@@ -101,7 +115,7 @@ def _watch(readings: Sequence[Reading], infos: Sequence[RunInfo], wanted: Form, 
             is_told = True
         time.sleep(pause)
         began = time.monotonic()
-        infos = _write(readings, wanted, destination, pause)
+        infos = _write(readings, wanted, destination, pause, picture)
         pause = max(SECONDS, SHARE * (time.monotonic() - began))
 
 
