@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import sync_playwright  # type: ignore[import-not-found, unused-ignore]
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError  # type: ignore[import-not-found, unused-ignore]
+from playwright.sync_api import sync_playwright
 
 PATIENCE = 60_000
 
@@ -37,10 +38,18 @@ def step(page: Any, axe: str, what: str, *given: Any) -> Any:
         return [
             (each["id"], each["impact"], [node["html"][:200] for node in each["nodes"]]) for each in found["violations"]
         ]
-    if what == "pdf":
-        page.pdf(path=given[0], format="A4")
-        return None
+    if what == "loads":
+        return _loads(page, *given)
     return _act(page, what, *given)
+
+
+def _loads(page: Any, patience: float) -> bool:
+    """Whether the page is read again before so many milliseconds are over."""
+    try:
+        page.wait_for_event("load", timeout=patience)
+    except PlaywrightTimeoutError:
+        return False
+    return True
 
 
 def _act(page: Any, what: str, *given: Any) -> None:
@@ -59,6 +68,8 @@ def _act(page: Any, what: str, *given: Any) -> None:
         page.evaluate(f"void ({given[0]})")
     elif what == "media":
         page.emulate_media(**given[0])
+    elif what == "pdf":
+        page.pdf(path=given[0], format="A4")
     elif what == "shot":
         page.screenshot(path=given[0], full_page=True)
     else:  # click, focus, select_option, fill

@@ -30,8 +30,8 @@ BEGAN = 1_767_225_600.25
 TASKS = ("simulate", "train", "criterion")
 
 
-def forged(*runs: Run) -> dict[str, Any]:
-    return to_json(Report(BEGAN + 5000, "0.1.0", runs))
+def forged(*runs: Run, **changes: Any) -> dict[str, Any]:
+    return to_json(Report(BEGAN + 5000, "0.1.0", runs, **changes))
 
 
 def forged_run(learners: int = 3, iterations: int = 8, **changes: Any) -> Run:

@@ -32,7 +32,7 @@ CURVES, TIMELINE = "[data-chart=curves]", "[data-chart=timeline]"
 MINUS = "\N{MINUS SIGN}"
 MOST_BYTES = 1_500_000
 ASSETS = REPOSITORY / "rose_cli" / "report" / "assets"
-ASKING = {"evaluate", "drawn", "axe"}
+ASKING = {"evaluate", "drawn", "axe", "loads"}
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\x1b[31m\u202e\u2028\ud800"
 
 
@@ -513,6 +513,16 @@ def test_several_runs_are_compared_and_each_can_be_chosen(reader: Reader) -> Non
     assert rows == ["forged-3", "forged-5"]
     assert ("of 3 learners" in first, "of 5 learners" in second) == (True, True)
     assert lines == 8
+
+
+def test_a_watched_page_is_read_again_unless_its_reader_is_in_the_middle_of_something(reader: Reader) -> None:
+    report = forged(replace(forged_run(), alive=True, status="running"), refresh=2)
+    said, again = reader.visit(report, text(".asof"), ["loads", 30_000], clean=False)
+    assert "It is read again while rose watches the run" in said
+    assert again is True
+    zoomed = ["click", "#curves .zoom button:has-text('+')"]
+    (again,) = reader.visit(report, zoomed, ["loads", 2_500])
+    assert again is False
 
 
 # --- for everybody ---------------------------------------------------------------------------------------------------

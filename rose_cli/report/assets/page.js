@@ -213,7 +213,7 @@ function overview(run) {
   ].filter(Boolean);
   return element("header", { class: "run" },
     element("p", { class: `headline ${run.status}` }, visible(run.headline).replace(/^./u, (letter) => letter.toUpperCase())),
-    run.isRunning && element("p", { class: "asof" }, `The run continues. This page shows it as of ${dateText(run.until)}.`),
+    run.isRunning && element("p", { class: "asof" }, `The run continues. This page shows it as of ${dateText(run.until)}.`, run.isWatched && " It is read again while rose watches the run, unless you have zoomed, hidden or opened something."),
     element("dl", { class: "totals" }, facts.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)))),
     run.notices.map((notice) => element("p", { class: "notice" }, visible(notice))),
     run.left_out && element("p", { class: "notice" }, visible(run.left_out.text)));
@@ -315,7 +315,7 @@ function showRun(run, into) {
 }
 
 function show(report) {
-  const models = report.runs.map((run) => new RunModel(run));
+  const models = report.runs.map((run) => Object.assign(new RunModel(run), { isWatched: report.refresh > 0 }));
   const isOne = models.length === 1;
   const into = element("div", { id: "run" });
   const chooser = !isOne && element("div", { class: "tools chosen" }, select("Run", [[null, models.map((run, place) => [place, shorten(run.name, 80)])]], 0, (place) => showRun(models[place], into)));
@@ -335,6 +335,7 @@ function show(report) {
     element("footer", {}, `Made by rose ${report.rose} on ${dateText(report.made)}. Charts: Apache ECharts ${echarts.version}.`));
   showRun(models[0], into);
   document.documentElement.dataset.ready = "true";
+  if (report.refresh > 0) refresh(report.refresh, models);
   if (location.hash.length > 1) document.getElementById(location.hash.slice(1))?.scrollIntoView();
 }
 
@@ -371,6 +372,16 @@ function comparisonTables(comparison, models) {
     element("h3", {}, "Differences"),
     differences.length ? scrolling("Differences", differ.table, differences.length < 20) : element("p", {}, "None of what rose compares differs: campaign, options, seeds, criteria, engine, code and files."),
   ];
+}
+
+// The page of a watched run is written again and again: it is read again, unless the reader is in the middle of something
+function refresh(seconds, models) {
+  setTimeout(() => {
+    const isBusy = document.hidden || Chart.all.some((chart) => chart.at || Object.keys(chart.window).length) || models.some((run) => run.hidden.size)
+      || document.querySelector("details[open], input:focus, select:focus") || getSelection()?.type === "Range" || isPrinting;
+    if (isBusy) refresh(seconds, models);
+    else location.reload();
+  }, seconds * 1000);
 }
 
 readReport().then(show).catch((error) => {
