@@ -384,7 +384,7 @@ def verify(
     run_name: options.RunName = None,
     crate: options.AgainstCrate = None,
     rerun: options.Rerun = False,
-    tolerance: options.Tolerance = 0.0,
+    tolerance: options.Tolerance = None,
     learner: options.RerunLearners = None,
     directory: options.RerunIn = None,
     keep: options.KeepRerun = False,

@@ -130,8 +130,8 @@ InPlace = Annotated[bool, typer.Option("--in-place", help="Use the workspace its
 PrintScript = Annotated[bool, typer.Option("--print", help="Print a script that does the same, without secrets.")]
 Rerun = Annotated[bool, typer.Option("--rerun", help="Also run it again and compare the history, value by value.")]
 Tolerance = Annotated[
-    float,
-    typer.Option("--tolerance", metavar="X", min=0.0, help="With --rerun, accept numbers that differ by this share."),
+    Optional[str],
+    typer.Option("--tolerance", metavar="X", help="With --rerun, accept numbers that differ by this share: 1e-9."),
 ]
 AgainstCrate = Annotated[
     Optional[Path], typer.Option("--crate", metavar="PATH", help="Also compare with the checksums of this RO-Crate.")

@@ -209,7 +209,7 @@ _RISKS = {
     "stop": "stops it anyway",
     "submit": "runs its commands as you, in jobs; inspect them first with `rose resume {run} --dry-run`",
     "exec": "runs its commands as you; inspect them first with `rose plan {run}`",
-    "verify": "runs its commands as you; inspect them first with `rose plan {run}`",
+    "verify --rerun": "runs its commands as you; inspect them first with `rose plan {run}`",
     "clean": "deletes files in it anyway",
 }
 

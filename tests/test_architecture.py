@@ -213,6 +213,8 @@ READERS = [
     "list --format=json",
     "report --format=md",
     "status --results",
+    "verify",
+    "export --format=ro-crate",
     "clean -n",
 ]
 """Commands that read what runs have left, as they are called."""

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rose_cli.campaign_file import only_learners, task_environment
 from rose_cli.find_runs import find_own_run, find_run, name_of
-from rose_cli.integrity import altered, altered_lines, refusal
-from rose_cli.new_run import begin
-from rose_cli.plan.file import MOST_CAMPAIGN_BYTES
-from rose_cli.plan.model import Lineage, Plan
 from rose_cli.plan.secrets import secrets_of_plan
-from rose_cli.provenance.history import END, METRIC, ComparedValue, compared
+from rose_cli.provenance.history import END, METRIC
 from rose_cli.provenance.verify import Check, check_files
-from rose_cli.run_info import notice_ownership, read_run, require_trust
-from rose_cli.run_session import exit_code, run_session
-from rose_cli.runs.changes import campaign_has_changed, checksums, readers_of_max_iter
-from rose_cli.runs.directory import RunDirectory
-from rose_cli.runs.lock import RunLock
-from rose_cli.runs.scratch import scratch_directory
+from rose_cli.run_info import notice_ownership, read_run
+from rose_cli.runs.changes import campaign_has_changed
 from rose_cli.util.dataclass import dataclass
-from rose_cli.util.errors import ExitCode, UsageError, check_known
-from rose_cli.util.files import read_regular
+from rose_cli.util.errors import ExitCode, UsageError
 from rose_cli.util.json_output import json_safe, write_json
-from rose_cli.util.ownership import restrict_umask
 from rose_cli.util.redact import remember
 from rose_cli.util.text import counted
 from rose_cli.view.console import notice, say
@@ -37,8 +26,7 @@ from rose_cli.view.wording import REASONS, short_path
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rose_cli.journal.state import RunState
-    from rose_cli.plan.model import LearnerPlan
+    from rose_cli.provenance.history import ComparedValue, Rerun
     from rose_cli.run_info import RunInfo
 
 MOST_SHOWN = 20
@@ -52,12 +40,23 @@ class VerifyOptions:
 
     crate: Path | None = None
     rerun: bool = False
-    tolerance: float = 0.0
+    tolerance: str | None = None
     learners: Sequence[str] = ()
     directory: Path | None = None
     keep: bool = False
     trust: bool = False
     format: str = "text"
+
+    @property
+    def tolerated(self) -> float:
+        """Raises UsageError."""
+        try:
+            value = float(self.tolerance or 0.0)
+        except ValueError:
+            value = -1.0
+        if not 0 <= value < math.inf:
+            raise UsageError(f"--tolerance cannot be {self.tolerance!r}", "give a share such as 1e-9")
+        return value
 
     def __post_init__(self) -> None:
         of_rerun = {
@@ -67,24 +66,12 @@ class VerifyOptions:
         for name, value in of_rerun.items():
             if value and not self.rerun:
                 raise UsageError(f"{name} needs --rerun", "add it, or remove the option")
-
-
-@dataclass(frozen=True)
-class _Rerun:
-    """The second run. `directory`: None if it was removed."""
-
-    directory: Path | None
-    values: Sequence[ComparedValue]
-    code: ExitCode
-
-    @property
-    def is_same(self) -> bool:
-        return not any(value.is_fault for value in self.values)
+        _ = self.tolerated
 
 
 def verify(argument: str | None, options: VerifyOptions) -> ExitCode:
     """0: everything is the same; 1: a file has changed or is missing, or the history is another one."""
-    directory = find_own_run(argument, "verify", trust=options.trust) if options.rerun else find_run(argument)
+    directory = find_own_run(argument, "verify --rerun", trust=options.trust) if options.rerun else find_run(argument)
     info = read_run(directory, kept=True)
     remember(partial(secrets_of_plan, info.plan))
     if not options.rerun:
@@ -92,7 +79,14 @@ def verify(argument: str | None, options: VerifyOptions) -> ExitCode:
     checks = list(check_files(info, options.crate))
     if options.format == "text":
         _print_checks(info, checks)
-    again = _run_again(info, options) if options.rerun else None
+    again = None
+    if options.rerun:
+        from rose_cli.commands.rerun import run_again
+
+        again = run_again(
+            info, options.learners, options.directory, keep=options.keep, trust=options.trust,
+            tolerance=options.tolerated,
+        )  # fmt: skip
     if options.format == "json":
         write_json(_as_json(info, checks, again))
     elif again is not None:
@@ -121,6 +115,8 @@ def _print_checks(info: RunInfo, checks: Sequence[Check]) -> None:
 
 
 def _place(check: Check) -> str:
+    if check.name == ".":
+        return check.part
     return f"'{check.name}'" if check.part in ("run", "crate") else f"'{check.name}' ({check.part})"
 
 
@@ -146,88 +142,7 @@ def _campaign(info: RunInfo) -> str:
 # --- the second run --------------------------------------------------------------------------------------------------
 
 
-def _run_again(info: RunInfo, options: VerifyOptions) -> _Rerun:
-    """Run the plan of the run in a new directory, and compare the histories."""
-    directory = info.directory
-    if info.damage is not None:
-        raise info.damage
-    if info.alive:
-        raise UsageError(f"the run {name_of(directory)} is still running", "wait until it ends, or omit --rerun")
-    names = [learner.name for learner in info.plan.learners]
-    for name in options.learners:
-        check_known("learner", name, names, f" in the run {name_of(directory)}")
-    require_trust(directory, "verify", trust=options.trust, doubt=directory.doubt_inside(()))
-    if (changed := altered(info.state, checksums(directory))) and not options.trust:
-        for line in altered_lines(directory, info.plan, changed):
-            notice(line)
-        raise refusal(directory, changed, "verify")
-    plan = _plan_of_rerun(info, options.learners)
-    if not plan.engine.is_local and options.directory is None:
-        hint = "add --in DIR, on a file system that all nodes can use"
-        raise UsageError(f"tasks of the engine {plan.engine.kind} cannot use a temporary directory", hint)
-    with ExitStack() as stack:
-        scratch = stack.enter_context(scratch_directory(options.directory, keep=options.keep, prefix="rose-verify-"))
-        restrict_umask()
-        second = RunDirectory.at(scratch / "run")
-        second.path.mkdir(0o700)
-        stack.enter_context(RunLock.acquire(second.path))
-        _tell_of_start(info, plan, second)
-        setup = begin(second, plan, _campaign_text(directory), task_environment(), "quiet")
-        with setup.journal:
-            result = run_session(setup)
-        code = exit_code(setup.state, result, require_criterion=False)
-        values = list(compared(plan.learners, info.state.learners, setup.state.learners, options.tolerance))
-    is_kept = options.keep or options.directory is not None
-    return _Rerun(second.path if is_kept else None, values, code)
-
-
-def _tell_of_start(info: RunInfo, plan: Plan, second: RunDirectory) -> None:
-    learners = counted(len(plan.learners), "learner")
-    iterations = sum(len(info.state.learners[learner.name].iterations) for learner in plan.learners)
-    where = short_path(second.path)
-    notice(f"running {learners} again, {counted(iterations, 'iteration')}, in '{where}'")
-    if longer := [learner.name for learner in plan.learners if any(readers_of_max_iter(learner))]:
-        notice(f"{counted(len(longer), 'learner')} may run longer than before: an expression reads max_iter")
-
-
-def _campaign_text(directory: RunDirectory) -> str:
-    """The run's own copy of its campaign file, never the user's."""
-    try:
-        return read_regular(directory.campaign_copy, MOST_CAMPAIGN_BYTES).decode("utf-8", "replace")
-    except OSError:  # an older rose kept none
-        return ""
-
-
-def _plan_of_rerun(info: RunInfo, names: Sequence[str]) -> Plan:
-    """The plan of the run: its learners that have finished an iteration or failed, as far as they came.
-
-    It neither tracks nor notifies: that was the run itself.
-    """
-    plan, state = only_learners(info.plan, names), info.state
-    learners = tuple(
-        replace(learner, max_iter=_bound(learner, state))
-        for learner in plan.learners
-        if state.learners[learner.name].iterations or state.learners[learner.name].stop_reason == "failed"
-    )
-    if not learners:
-        raise UsageError("no learner has finished an iteration, so there is no history to compare", "omit --rerun")
-    lineage = Lineage(plan.lineage.settings, plan.lineage.only) if plan.lineage is not None else None
-    silent: dict[str, Any] = {name: value for name, value in _SILENT.items() if hasattr(plan, name)}
-    return replace(plan, learners=learners, lineage=lineage, **silent)
-
-
-_SILENT = {"track": (), "notify": None}
-
-
-def _bound(learner: LearnerPlan, state: RunState) -> int | None:
-    """As many iterations as before, and the one in which it failed; all, if an expression reads the number."""
-    if any(readers_of_max_iter(learner)):
-        return state.bound(learner.name, learner.max_iter)
-    before = state.learners[learner.name]
-    return len(before.iterations) + (1 if before.stop_reason == "failed" else 0)
-
-
-def _print_rerun(again: _Rerun) -> None:
+def _print_rerun(again: Rerun) -> None:
     learners = dict.fromkeys(value.learner for value in again.values)
     shown = 0
     for name in learners:
@@ -265,7 +180,7 @@ def _value_line(value: ComparedValue) -> str:
     return f"iteration {value.iteration}: {name} is {value.after!r}, was {value.before!r}{remark}"
 
 
-def _as_json(info: RunInfo, checks: Sequence[Check], again: _Rerun | None) -> dict[str, Any]:
+def _as_json(info: RunInfo, checks: Sequence[Check], again: Rerun | None) -> dict[str, Any]:
     faults = any(check.verdict in _FAULTS for check in checks)
     return {
         "run": str(info.directory.path),
@@ -280,7 +195,7 @@ def _as_json(info: RunInfo, checks: Sequence[Check], again: _Rerun | None) -> di
     }
 
 
-def _rerun_as_json(again: _Rerun) -> dict[str, Any]:
+def _rerun_as_json(again: Rerun) -> dict[str, Any]:
     return {
         "directory": None if again.directory is None else str(again.directory),
         "complete": again.code not in (ExitCode.INTERRUPTED, ExitCode.TERMINATED),

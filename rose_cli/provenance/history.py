@@ -11,9 +11,11 @@ from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from rose_cli.journal.state import LearnerState
     from rose_cli.plan.model import LearnerPlan
+    from rose_cli.util.errors import ExitCode
 
 Match: TypeAlias = Literal["equal", "close", "different", "missing"]
 
@@ -43,6 +45,19 @@ class ComparedValue:
     @property
     def is_fault(self) -> bool:
         return self.decides and self.match in ("different", "missing")
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """The second run. `directory`: None if it was removed."""
+
+    directory: Path | None
+    values: Sequence[ComparedValue]
+    code: ExitCode
+
+    @property
+    def is_same(self) -> bool:
+        return not any(value.is_fault for value in self.values)
 
 
 def compared(

@@ -82,13 +82,22 @@ def _inputs(info: RunInfo) -> Iterator[Check]:
         path = Path(info.plan.campaign_dir, name)
         now = fingerprint(path)
         if now is None:
-            is_there = os.path.lexists(path)
-            yield Check("input", name, "unknown" if is_there else "missing", "fingerprint")
+            yield Check("input", name, _unreadable(path), "fingerprint")
         else:
             yield Check("input", name, "same" if now == before else "changed", "fingerprint")
     for name in there if known else ():
         if name not in known:
             yield Check("input", name, "new", "fingerprint")
+
+
+def _unreadable(path: Path) -> Verdict:
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return "missing"
+    except OSError:
+        return "unknown"
+    return "unknown" if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else "changed"
 
 
 def _workspaces(info: RunInfo) -> Iterator[Check]:
@@ -174,7 +183,7 @@ def _name_in_run(url: str) -> str:
 def _metadata(crate: Path) -> bytes:
     if stat.S_ISDIR(crate.stat().st_mode):
         return read_regular(crate / METADATA, MOST_METADATA_BYTES)
-    with zipfile.ZipFile(crate) as archive:
+    with os.fdopen(open_regular(crate.resolve()), "rb") as stream, zipfile.ZipFile(stream) as archive:
         entry = archive.getinfo(METADATA)
         if entry.file_size > MOST_METADATA_BYTES:
             raise ValueError("its metadata are too large")

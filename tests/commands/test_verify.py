@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rose_cli.commands.verify import _plan_of_rerun
+from rose_cli.commands.rerun import plan_of_rerun
 from rose_cli.plan.file import dump_plan, load_plan
 from rose_cli.plan.model import SlurmPlan, TrackerPlan
 from rose_cli.run_info import read_run
@@ -107,6 +108,12 @@ def test_each_kind_of_change(run: Rose, change: Any, name: str, verdict: str) ->
     assert faults(verified(run, code=1))[name] == verdict
 
 
+def test_a_pipe_in_place_of_an_input_is_a_change(run: Rose) -> None:
+    (run.folder / "sim.sh").unlink()
+    os.mkfifo(run.folder / "sim.sh")
+    assert faults(verified(run, code=1)) == {"sim.sh": "changed"}
+
+
 def test_a_damaged_journal_is_a_change(run: Rose) -> None:
     path = run.folder / "r" / "journal.jsonl"
     path.write_bytes(path.read_bytes().replace(b'"seconds":0', b'"seconds":9', 1))
@@ -155,7 +162,9 @@ def test_what_is_no_crate_is_refused(run: Rose, text: str) -> None:
     (run.folder / "crate" / "ro-crate-metadata.json").write_text(text)
     called = run("verify", "r", "--crate", "crate")
     assert (called.code, "cannot be read as a crate" in called.err) == (2, True)
-    assert run("verify", "r", "--crate", "missing").code == 2
+    os.mkfifo(run.folder / "pipe")
+    for name in ("missing", "pipe", "/dev/zero"):
+        assert run("verify", "r", "--crate", name).code == 2
 
 
 def test_a_crate_of_a_forger_reads_nothing_outside(run: Rose) -> None:
@@ -271,6 +280,7 @@ def test_a_modified_plan_is_not_run_without_consent(run: Rose) -> None:
     run.write("touch $ROSE_CAMPAIGN_DIR/evil\n", "evil.sh")
     called = run("verify", "r", "--rerun")
     assert (called.code, "modified after rose wrote it" in called.err.replace("\n", " ")) == (4, True)
+    assert "`rose verify --rerun r --trust`" in called.err.replace("\n", " ")
     assert not (run.folder / "evil").exists()
     run("verify", "r", "--rerun", "--trust")
     assert (run.folder / "evil").exists()
@@ -287,6 +297,12 @@ def test_another_users_run_is_not_rerun_without_consent(run: Rose) -> None:
 def test_options_of_a_rerun_need_it(run: Rose, words: tuple[str, ...]) -> None:
     called = run("verify", "r", *words)
     assert (called.code, "needs --rerun" in called.err) == (2, True)
+
+
+@pytest.mark.parametrize("text", ["-1", "nan", "inf", "x"])
+def test_a_tolerance_is_a_share(run: Rose, text: str) -> None:
+    called = run("verify", "r", "--rerun", f"--tolerance={text}")
+    assert (called.code, f"--tolerance cannot be '{text}'" in called.err) == (2, True)
 
 
 def test_a_directory_that_is_used_is_refused(run: Rose) -> None:
@@ -338,6 +354,6 @@ def test_tasks_of_other_nodes_need_a_directory_that_they_can_use(run: Rose, monk
 def test_a_rerun_neither_tracks_nor_notifies(run: Rose) -> None:
     info = read_run(RunDirectory.at(run.folder / "r"), kept=True)
     plan = replace(info.plan, track=(TrackerPlan("mlflow", {}),))
-    again = _plan_of_rerun(replace(info, plan=plan), ())
+    again = plan_of_rerun(replace(info, plan=plan), ())
     assert again.track == ()
     assert getattr(again, "notify", None) is None

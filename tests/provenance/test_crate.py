@@ -19,7 +19,7 @@ from rose_cli.plan.file import dump_plan, load_plan
 from rose_cli.plan.model import FilePlan
 from rose_cli.provenance import actions, package
 from tests.conftest import Rose
-from tests.others import other_python
+from tests.others import other_environment, other_python
 from tests.provenance.test_git import call
 
 if TYPE_CHECKING:
@@ -88,7 +88,12 @@ def of_type(entities: dict[str, Any], name: str) -> Iterator[dict[str, Any]]:
 def issues(crate: Path, severity: str) -> list[dict[str, Any]]:
     program = Path(__file__).with_name("validator.py")
     done = subprocess.run(
-        [other_python(), program, crate, severity], capture_output=True, text=True, timeout=300, check=False
+        [other_python(), program, crate, severity],
+        env=other_environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
