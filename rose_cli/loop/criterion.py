@@ -87,9 +87,10 @@ MetricKey: TypeAlias = tuple[str, str, "float | None"]
 
 
 def metric_key(learner: LearnerPlan) -> MetricKey | None:
-    criterion = learner.criterion
-    if criterion is None:
-        return None
+    return None if learner.criterion is None else criterion_key(learner.criterion)
+
+
+def criterion_key(criterion: CriterionPlan) -> MetricKey:
     return criterion.metric, criterion.operator[0], criterion.threshold if criterion.operator == "==" else None
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rose_cli import __version__
 from rose_cli.journal.state import learner_status
+from rose_cli.loop.criterion import criterion_key, metric_key
 from rose_cli.loop.curves import best_so_far
 from rose_cli.loop.results import results
 from rose_cli.loop.usage import core_seconds, iteration_use
@@ -31,15 +32,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rose_cli.journal.events import SessionDescribed
+    from rose_cli.loop.criterion import MetricKey
     from rose_cli.loop.results import Cost, LearnerResult, Results
     from rose_cli.plan.model import CriterionPlan
     from rose_cli.report.timeline import Cause, Timeline
     from rose_cli.run_info import RunInfo
 
-MOST_CHARACTERS = 2_000
-"""Of a message or a line of output."""
+MOST_CHARACTERS, LONGEST_LINE = 2_000, 400
+"""Of a message, and of a line of output."""
 
-MOST_LINES = 40
+MOST_LINES, MOST_CAMPAIGN_LINES = 40, 4_000
+
+MOST_SESSIONS, MOST_EDITS, MOST_SETTINGS = 1_000, 50, 20
+"""Of sessions and edits, the latest."""
 
 MOST_NAMED = 20
 """Learners that are named for each cause of failures."""
@@ -84,7 +89,7 @@ class _Building:
         outcome = outcome_of(info.plan, state, alive=info.alive, now=self.until)
         why, left_out = reduce.shown_learners(self.found.learners)
         chosen = [learner for learner in self.found.learners if learner.name in why]
-        criteria = _criteria(self.found.learners)
+        criteria = _criteria(chosen)
         learners = tuple(self._learners(chosen, why, list(criteria)))
         iterations = [learner.iterations for learner in learners]
         shown_columns, columns_left_out = columns(chosen, iterations, self._shown)
@@ -107,17 +112,18 @@ class _Building:
             notices=tuple(map(self._text, self._notices())),
             sessions=tuple(self._sessions()),
             edits=tuple(
-                data.Edit(time - self.began, tuple(map(self._text, event.edits))) for time, event in state.plan_changes
+                data.Edit(time - self.began, tuple(map(self._text, event.edits[:MOST_EDITS])))
+                for time, event in state.plan_changes[-MOST_EDITS:]
             ),
             criteria=tuple(_criterion(criterion) for criterion in criteria.values()),
             learners=learners,
             left_out=left_out,
-            bands=tuple(self._bands(list(criteria))),
+            bands=tuple(self._bands(criteria.values())),
             columns=shown_columns,
             columns_left_out=columns_left_out,
             tasks=reduce.bars(timeline, shown, self.began, self.until),
             durations=durations,
-            cores=reduce.core_use(timeline, self.began, self.until, capacities),
+            cores=reduce.core_use(timeline, self.began, self.until, capacities[-2 * MOST_SESSIONS :]),
             failures=tuple(self._failure(cause) for cause in timeline.causes),
             failures_left_out=timeline.causes_left_out,
             totals=self._totals(durations, capacities),
@@ -195,26 +201,32 @@ class _Building:
             used=_cost(learner.cost),
             places=places,
             settings={
-                name: self._shown(learner.settings[name]) for name in self.found.changed if name in learner.settings
+                name: self._shown(learner.settings[name])
+                for name in self.found.changed[:MOST_SETTINGS]
+                if name in learner.settings
             },
             why=why,
             iterations_left_out=len(values) - len(shown),
         )
 
-    def _bands(self, criteria: Sequence[object]) -> Iterator[data.Band]:
-        histories: list[list[Sequence[float | None]]] = [[] for _ in criteria]
+    def _bands(self, criteria: Iterable[CriterionPlan]) -> Iterator[data.Band]:
+        """Of all learners whose values can be compared, by the first of their criteria."""
+        histories: dict[MetricKey, list[Sequence[float | None]]] = {}
         for learner in self.found.learners:
-            if learner.plan.criterion is not None and learner.state.iterations:
-                histories[criteria.index(_key(learner.plan.criterion))].append(learner.state.history)
-        for place, each in enumerate(histories):
-            if (found := reduce.band(place, each)) is not None:
+            if (key := metric_key(learner.plan)) is not None and learner.state.iterations:
+                histories.setdefault(key, []).append(learner.state.history)
+        places: dict[MetricKey, int] = {}
+        for place, criterion in enumerate(criteria):
+            places.setdefault(criterion_key(criterion), place)
+        for key, place in places.items():
+            if (found := reduce.band(place, histories.get(key, ()))) is not None:
                 yield found
 
     # --- the course of the run ---------------------------------------------------------------------------------------
 
     def _sessions(self) -> Iterator[data.Session]:
         latest = self.timeline.sessions[-1] if self.timeline.sessions else None
-        for session in self.timeline.sessions:
+        for session in self.timeline.sessions[-MOST_SESSIONS:]:
             is_running = session is latest and self.info.alive and session.ended is None
             ended = self.info.state.last_time if session.ended is None and not is_running else session.ended
             yield data.Session(
@@ -232,7 +244,7 @@ class _Building:
     def _failure(self, cause: Cause) -> data.Failure:
         error = cause.first
         log = self.info.directory.inside(error.log) if has_log(error) else None
-        lines = [line[:MOST_CHARACTERS] for line in error.stderr_tail[-MOST_LINES:]]
+        lines = [line[:LONGEST_LINE] for line in error.stderr_tail[-MOST_LINES:]]
         return data.Failure(
             error.learner, error.iteration, error.task, error.replica, error.attempt,
             cause.at - self.began, cause.last_at - self.began, cause.attempts,
@@ -274,18 +286,21 @@ class _Building:
         settings = plan.lineage.settings if plan.lineage is not None else ()
         return data.Ran(
             self._campaign(),
-            tuple(self.secrets.masked(line) for line in overview_lines(plan, overview(plan), None, PLAN_WIDTH)),
+            tuple(map(self._text, overview_lines(plan, overview(plan), None, PLAN_WIDTH))),
             tuple((label, self._text(text)) for label, text in self._facts()),
-            tuple(self.secrets.masked(masked_setting(text)) for text in settings),
+            tuple(self._text(masked_setting(text)) for text in settings),
         )
 
     def _campaign(self) -> str | None:
-        """The run's copy of its campaign file."""
+        """The run's copy of its campaign file; of a very long one, its beginning."""
         try:
             text = read_regular(self.info.directory.campaign_copy, MOST_CAMPAIGN_BYTES, text=True)
         except OSError:
             return None
-        return self.secrets.masked(masked_document(text.decode("utf-8", "replace")))
+        lines = self.secrets.masked(masked_document(text.decode("utf-8", "replace"))).split("\n")
+        shown = [cut(line, MOST_CHARACTERS) for line in lines[:MOST_CAMPAIGN_LINES]]
+        left_out = [f"# {counted(len(lines) - len(shown), 'more line')}"] if len(lines) > len(shown) else []
+        return "\n".join([*shown, *left_out])
 
     def _facts(self) -> Iterator[tuple[str, str]]:
         """What the sessions ran with; of several, each different text once."""

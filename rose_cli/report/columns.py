@@ -17,6 +17,9 @@ MOST_COLUMNS = 40
 MOST_VALUES = 60_000
 """Beyond that, only the first learners have values."""
 
+CHARACTERS = 8
+"""A text counts as a value for each so many."""
+
 LONGEST_NAME = 200
 
 _Name: TypeAlias = "tuple[str, str | None, str]"
@@ -39,7 +42,7 @@ def columns(
         for name, values in _of_learner(learner, numbers, shown).items():
             entry = values[0] if values and all(_same(value, values[0]) for value in values) else values
             found.setdefault(name, [None] * len(learners))[place] = entry
-            total += len(values)
+            total += sum(1 + len(value) // CHARACTERS if isinstance(value, str) else 1 for value in values)
     told = {name: values for name, values in found.items() if name[0] == "reported" or _differ(values[:covered])}
     parts = []
     if covered < len(learners):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rose_cli.journal.state import RunState, SessionState
     from rose_cli.plan.model import Plan
 
-MOST_CAUSES = 300
+MOST_CAUSES = 100
 """Failures with further causes are only counted."""
 
 _MOST = 2**32 - 1

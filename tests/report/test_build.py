@@ -357,6 +357,32 @@ def test_percentiles_are_those_of_the_values() -> None:
     assert reduce.band(0, [[math.nan]] * 4) is None
 
 
+def test_learners_with_thresholds_of_their_own_have_percentiles_together(tmp_path: Path) -> None:
+    learners = [f"{{name: t{at}, stop: {{metric: rmse, threshold: 0.{at}}}}}" for at in range(1, 6)]
+    told = story(tmp_path, "r", text := campaign(learners=f"[{', '.join(learners)}]", max_iter=3))
+    told.run()
+    told.end("finished")
+    run = shown(told.write(text))
+    assert [criterion.threshold for criterion in run.criteria] == [0.1, 0.2, 0.3, 0.4, 0.5]
+    assert [(band.criterion, band.counts[0]) for band in run.bands] == [(0, 5)]
+
+
+def test_what_others_wrote_cannot_make_a_report_large(tmp_path: Path) -> None:
+    """Long texts in each place where a task or a campaign can have one."""
+    long = "".join(map(chr, range(0x4E00, 0x4E00 + 1_000))) * 20
+    text = campaign(learners=5, max_iter=3) + f"# {long}\n" + "#\n" * 100_000
+    told = story(
+        tmp_path, "r", text, result=lambda _, i, __: {f"{at} {long[:9_000]}": f"{i} {long}" for at in range(3)},
+        fails=lambda _, i, task, attempt: [f"{i} {long}"] * 20 if (task, attempt) == ("train", 1) else None,
+    )  # fmt: skip
+    told.run()
+    told.end("failed", long)
+    report = build.report([Reading(RunDirectory.at(told.write(text))).read()], BEGAN)
+    assert len(json.dumps(to_json(report), ensure_ascii=False)) < 2_000_000
+    assert report.runs[0].ran.campaign is not None
+    assert report.runs[0].ran.campaign.endswith("more lines")
+
+
 def test_too_many_columns_and_values_are_left_out_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = samples.two(tmp_path)
     monkeypatch.setattr(columns, "MOST_COLUMNS", 2)
