@@ -83,6 +83,14 @@ def _way_out(path: Path, contents: JournalContents) -> str:
     )
 
 
+class _ConsumerError(Exception):
+    """An OSError of what is done with a record, such as a pipe that nobody reads any more: not one of the journal."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 def read_journal(
     path: Path,
     consume: Consumer,
@@ -110,12 +118,17 @@ def read_journal(
                 if record is None or record.sequence != records + 1:
                     contents = JournalContents(records, good_bytes, last=last)
                     return _with_tail(path, contents, line, lines)
-                consume(record)
+                try:
+                    consume(record)
+                except OSError as error:
+                    raise _ConsumerError(error) from error
                 if on_good is not None:
                     on_good(line)
                 records += 1
                 good_bytes += len(line)
                 last = line
+    except _ConsumerError as failed:
+        raise failed.error from None
     except UnfitError as error:
         msg = f"journal '{path}', line {records + 1}: {error}"
         raise JournalError(msg, _NOT_OURS) from error

@@ -113,6 +113,19 @@ def test_a_missing_journal_is_an_error_of_the_run_directory(path: Path) -> None:
             use(path)
 
 
+@pytest.mark.parametrize("error", [BrokenPipeError(errno.EPIPE, "Broken pipe"), OSError(errno.ENOSPC, "no space")])
+def test_an_error_of_the_consumer_is_not_one_of_the_journal(path: Path, error: OSError) -> None:
+    """`rose export --table tasks | head` writes to a pipe that nobody reads any more."""
+    path.write_bytes(TEXT)
+
+    def write(_: Record) -> None:
+        raise error
+
+    with pytest.raises(OSError, match=error.strerror) as raised:
+        read_journal(path, write)
+    assert raised.value is error
+
+
 def test_records_out_of_sequence_are_not_taken(path: Path) -> None:
     with JournalFile.create(path) as journal:
         for wrong in ([RECORDS[1]], [RECORDS[0], RECORDS[0]], [RECORDS[0], RECORDS[2]]):
