@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from rose_cli.plan.model import CRITERION
 from rose_cli.plan.overview import Setting, overview, ranges_text
 from rose_cli.util.dataclass import dataclass
-from rose_cli.util.text import listed
+from rose_cli.util.text import counted, listed
 from rose_cli.view.console import safe
 from rose_cli.view.settings import cell_text, title_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from rose_cli.journal.events import SessionDescribed
     from rose_cli.plan.model import LearnerPlan
     from rose_cli.plan.overview import Group, Phase
     from rose_cli.run_info import RunInfo
@@ -24,7 +25,7 @@ MOST_ROWS = 4
 
 MOST_VALUES = 3
 MOST_PHASES = 4
-DIGEST = 8
+DIGEST, COMMIT = 8, 10
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,11 @@ def differences_of(views: Sequence[RunView], common: Sequence[str]) -> Iterator[
     yield from _by_learner("setting", "files", common, [_files_reader(view) for view in views])
     yield from _by_learner("seed", "seed", common, [_seed_reader(view) for view in views])
     yield from _whole(views, "engine", "engine", lambda view: view.info.plan.engine.kind)
-    yield from _whole(views, "session", "cores", lambda view: _of_session(view, "cores"))
-    yield from _whole(views, "session", "host", lambda view: _of_session(view, "host"))
+    for name in ("cores", "host"):
+        yield from _known("session", name, [_of_session(view, name) for view in views])
+    yield from _known("code", "git commit", [_described(view, _commit_text) for view in views])
+    yield from _known("code", "python", [_described(view, lambda each: each.python) for view in views])
+    yield from _known("code", "rose", [_described(view, lambda each: each.rose) for view in views])
     yield from _whole(views, "code", "edits", lambda view: str(len(view.info.state.plan_changes) or "") or None)
     yield from _files(views)
 
@@ -239,10 +243,30 @@ def _listed(values: Iterable[_Value | None]) -> str | None:
 def _whole(
     views: Sequence[RunView], kind: str, name: str, read: Callable[[RunView], str | None]
 ) -> Iterator[Difference]:
-    """A difference of whole runs, if at least two of them are known to differ."""
+    """A difference of whole runs; None: there is none."""
     values = tuple(None if (text := read(view)) is None else safe(text) for view in views)
     if len(set(values)) > 1:
         yield Difference(kind, name, values)
+
+
+def _known(kind: str, name: str, values: Sequence[str | None]) -> Iterator[Difference]:
+    """A difference of whole runs, if at least two of them are known to differ; None: nobody knows."""
+    if len({value for value in values if value is not None}) > 1:
+        yield Difference(kind, name, tuple(None if value is None else safe(value) for value in values))
+
+
+def _described(view: RunView, read: Callable[[SessionDescribed], str | None]) -> str | None:
+    """What the sessions ran with, one after the other; None if an older rose did not record it."""
+    texts = [read(each) for _, each in sorted(view.info.state.described.items())]
+    return ", then ".join(dict.fromkeys(text for text in texts if text is not None)) or None
+
+
+def _commit_text(session: SessionDescribed) -> str | None:
+    """ "1a2b3c4d5e, 2 files changed" """
+    if session.commit is None:
+        return None if session.git_problem else "none"
+    changes = f", {counted(session.changes, 'file')} changed" if session.changes else ""
+    return session.commit[:COMMIT] + (", changes unknown" if session.changes is None else changes)
 
 
 def _of_session(view: RunView, name: str) -> str | None:

@@ -132,6 +132,28 @@ def test_where_sessions_ran() -> None:
     assert found == {"cores": ("4", "64"), "host": ("laptop", "node␛[2J1")}
 
 
+def described(*facts: e.SessionDescribed) -> RunInfo:
+    info = run_of(plan_with({"a": {}}))
+    info.state.described = {each.session: each for each in facts}
+    return info
+
+
+def test_which_code_ran() -> None:
+    first = described(e.SessionDescribed(1, "0.1", "3.11.2", commit="0123456789abcdef", changes=0))
+    second = described(
+        e.SessionDescribed(1, "0.1", "3.11.2", commit="fedcba9876543210", changes=1),
+        e.SessionDescribed(2, "0.1", "3.12.0", commit="fedcba9876543210", changes=None),
+    )
+    assert differences(first, second) == {
+        "git commit": ("0123456789", "fedcba9876, 1 file changed, then fedcba9876, changes unknown"),
+        "python": ("3.11.2", "3.11.2, then 3.12.0"),
+    }
+    assert differences(first, described()) == {}, "an older rose recorded nothing"
+    assert differences(first, described(e.SessionDescribed(1, "0.1", git_problem="git hangs"))) == {}
+    outside = described(e.SessionDescribed(1, "0.1", "3.11.2"))
+    assert differences(first, outside) == {"git commit": ("0123456789", "none")}
+
+
 def test_names_and_values_that_would_act_on_a_terminal_are_made_safe() -> None:
     def texts(*runs: Mapping[str, Mapping[str, Any]]) -> Sequence[str | None]:
         return [text for label, values in of_options(*runs).items() for text in (label, *values)]
