@@ -94,7 +94,7 @@ OFFERED = {
     "resume --learner hot --learner ": ["cold", r"some\ times"],
     "resume --from-iteration ": ["0", "1"],
     "resume RUN --learner hot --from-iteration ": ["0", "1"],
-    "export --format ": ["csv", "jsonl", "ro-crate"],
+    "export --format ": ["csv", "jsonl", "parquet", "ro-crate"],
     "clean ": ["RUN", "campaign.yaml", "other.yml"],
     "clean RUN ": ["campaign.yaml", "other.yml"],
     "clean --status f": ["finished", "failed"],

@@ -216,7 +216,7 @@ def test_nothing_is_overwritten(run: Rose, crate: Path, name: str) -> None:
     assert f"'{name}' exists already" in called.err
 
 
-@pytest.mark.parametrize("words", [("--learner", "a"), ("--failures",)])
+@pytest.mark.parametrize("words", [("--learner", "a"), ("--failures",), ("--table", "tasks")])
 def test_a_crate_is_of_the_whole_run(run: Rose, words: tuple[str, ...]) -> None:
     called = run("export", "r", "--format", "ro-crate", "-o", "new", *words)
     assert (called.code, "always of the whole run" in called.err) == (2, True)
