@@ -23,6 +23,7 @@ PAGES = {
         "docs/ci",
         "docs/editor",
         "docs/report",
+        "docs/trackers",
     ],
     "What to rely on": ["docs/guarantees", "SECURITY", "CHANGELOG", "docs/licences"],
     "Background": ["docs/how-it-works", "docs/benchmarks", "CONTRIBUTING", "tests/field/README", "docs/glossary"],

@@ -399,6 +399,20 @@ def verify(
     raise typer.Exit(command(run_name, given))
 
 
+@app.command(cls=Command, rich_help_panel=INSPECT)
+def track(
+    run_name: options.RunName = None,
+    names: options.Trackers = None,
+    settings: options.TrackerSettings = None,
+    trust: options.TrustToTrack = False,
+) -> None:
+    """Send a run to experiment trackers, or what they have missed of it."""
+    from rose_cli.commands.track import track as command
+
+    words = [word for word in (run_name, *(names or ())) if word is not None]
+    raise typer.Exit(command(words, settings or (), trust=trust))
+
+
 @app.command(cls=Command, rich_help_panel=RECOVER)
 def resume(
     run_name: options.InterruptedRun = None,

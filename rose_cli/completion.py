@@ -278,6 +278,12 @@ def _statuses(given: Mapping[str, Any], typed: str) -> Iterable[str]:  # noqa: A
     return ("finished", "done", "failed", "interrupted", "lost", "pending")
 
 
+def _trackers(given: Mapping[str, Any], typed: str) -> Iterable[str]:  # noqa: ARG001
+    from rose_cli.config.trackers import declared_trackers
+
+    return [name for name in declared_trackers() if name not in (given.get("names") or ())]
+
+
 # --- keys of --set ---------------------------------------------------------------------------------------------------
 
 
@@ -362,4 +368,5 @@ _KINDS: dict[str, Callable[[Mapping[str, Any], str], Iterable[str]]] = {
     "engine": _engines,
     "setting": _settings,
     "status": _statuses,
+    "tracker": _trackers,
 }

@@ -342,6 +342,15 @@ OutputFile = Annotated[
         "--output", "-o", metavar="FILE", help="Output file. Default: standard output; of an RO-Crate: RUN.crate.zip."
     ),
 ]
+Trackers = Annotated[
+    Optional[list[str]],
+    typer.Argument(metavar="NAME", help="Trackers. Default: those of the campaign.", autocompletion=_offers("tracker")),
+]
+TrackerSettings = Annotated[
+    Optional[list[str]],
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a setting of the tracker (repeatable)."),
+]
+TrustToTrack = Annotated[bool, typer.Option("--trust", help="Send RUN even if other users own it or can modify it.")]
 StatusFormat = Annotated[
     Literal["text", "json", "csv"], typer.Option("--format", help="Output format; csv for the results.")
 ]

@@ -211,6 +211,7 @@ _RISKS = {
     "exec": "runs its commands as you; inspect them first with `rose plan {run}`",
     "verify --rerun": "runs its commands as you; inspect them first with `rose plan {run}`",
     "clean": "deletes files in it anyway",
+    "track": "sends it anyway, with your credentials, to where its plan says",
 }
 
 _NOBODYS = "; in a container or on a file server, your own files may appear to be nobody's"

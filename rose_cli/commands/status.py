@@ -46,7 +46,7 @@ def status(argument: str | None, status_format: StatusFormat, *, plot: bool = Fa
     info = read_run(find_run(argument, announce=False), cached=True)
     lost = lost_of(info)  # looks at the workspace of every learner
     if status_format == "json":
-        write_json({**status_object(info, lost), "jobs": _jobs_object(info)})
+        write_json({**status_object(info, lost), "jobs": _jobs_object(info), "trackers": _trackers_object(info)})
     else:
         own = _can_continue(info, lost)
         shown = {"alive": info.alive, "own": own, "plot": plot}
@@ -55,7 +55,7 @@ def status(argument: str | None, status_format: StatusFormat, *, plot: bool = Fa
     where = RunLocation(info.directory, info.plan, info.state)
     for line in [where.lost_campaign] if where.lost_campaign else where.lines():
         notice(line)
-    for line in _loss_lines(info, lost):
+    for line in (*_loss_lines(info, lost), *_tracker_lines(info)):
         notice(line)
     if info.damage is not None:
         complain(f"the journal is damaged, and the output incomplete: {info.damage.message}", info.damage.hint)
@@ -79,6 +79,27 @@ def _jobs_object(info: RunInfo) -> dict[str, Any] | None:
     from rose_cli.view.jobs import jobs_object, jobs_of
 
     return jobs_object(*jobs_of(info.directory))
+
+
+def _has_trackers(info: RunInfo) -> bool:
+    return bool(info.plan.track) or info.directory.track.is_dir()
+
+
+def _tracker_lines(info: RunInfo) -> Iterator[str]:
+    """A line for each tracker that lacks something."""
+    if _has_trackers(info):
+        from rose_cli.track.words import lines_of_trackers
+
+        yield from lines_of_trackers(info)
+
+
+def _trackers_object(info: RunInfo) -> list[dict[str, Any]]:
+    """What each tracker has received."""
+    if not _has_trackers(info):
+        return []
+    from rose_cli.track.words import trackers_object
+
+    return trackers_object(info)
 
 
 def _can_continue(info: RunInfo, lost: Mapping[str, str]) -> bool:

@@ -271,6 +271,13 @@ def trackers(value: object) -> tuple[Tracked, ...]:
     return tuple(found)
 
 
+def settings_of(name: str, given: dict[str, Any]) -> dict[str, Any] | Diagnostic:
+    """The settings of a tracker from the command line, or what is wrong with them."""
+    errors = list(_errors_in_settings(name, given, ()))
+    settings: dict[str, Any] = _plain(given)
+    return errors[0] if errors else settings
+
+
 def _trackers_in(value: object) -> Iterator[tuple[str, object, KeyPath]]:
     """The name, the settings and the location of each."""
     if isinstance(value, dict):

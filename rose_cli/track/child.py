@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rose_cli.track.position import LOG
+from rose_cli.track.position import LOG, MOST_BYTES
 from rose_cli.util.files import OpenDirectory, open_unshared
 from rose_cli.util.processes import TAG_VARIABLE, signal_group
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MOST_LOG = 1 << 20
 """Of what a process prints: the rest is dropped. A log of four times that size starts over."""
 
-_MOST_REPORT = 1 << 25
+_MOST_REPORT = 2 * MOST_BYTES
 
 _CHUNK_BYTES = 1 << 16
 
@@ -137,20 +137,23 @@ class Child:
 
     def _read_reports(self) -> Iterator[dict[str, Any]]:
         for chunk in self._chunks(self._reading):
-            self._reports += chunk
-        *lines, rest = self._reports.split(b"\n")
-        self._reports = bytearray(rest)
-        if len(rest) > _MOST_REPORT:
-            self._reports.clear()
-            yield {"trouble": {"message": "its memory is too large", "fatal": True}}
-            self.kill()
-        for line in lines:
-            with suppress(ValueError, RecursionError):  # the tracker has found its pipe
-                report = json.loads(line)
-                if isinstance(report, dict):
-                    if "call" in report:
-                        self.call = None if report["call"] is None else (str(report["call"]), time.monotonic())
-                    yield report
+            *lines, rest = chunk.split(b"\n")
+            for line in lines:
+                yield from self._reported(bytes(self._reports) + line)
+                self._reports.clear()
+            self._reports += rest
+            if len(self._reports) > _MOST_REPORT:
+                self._reports.clear()
+                yield {"trouble": {"message": "its process reports nonsense", "fatal": True}}
+                self.kill()
+
+    def _reported(self, line: bytes) -> Iterator[dict[str, Any]]:
+        with suppress(ValueError, RecursionError):  # the tracker has found its pipe
+            report = json.loads(line)
+            if isinstance(report, dict):
+                if "call" in report:
+                    self.call = None if report["call"] is None else (str(report["call"]), time.monotonic())
+                yield report
 
     def _read_output(self) -> Iterator[dict[str, Any]]:
         for chunk in self._chunks(self._output.fileno()):

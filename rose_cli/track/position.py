@@ -119,7 +119,7 @@ def _trouble(value: dict[str, Any]) -> Trouble:
 
 
 def write_position(directory: RunDirectory, name: str, position: Position) -> None:
-    """Replace the file, durably. Raises OSError, and ValueError for a memory that is no JSON or too large."""
+    """Replace the file, durably. Raises OSError, and ValueError for one that would be too large."""
     values = {each.name: getattr(position, each.name) for each in fields(position)}
     values["trouble"] = None if position.trouble is None else asdict(position.trouble)
     text = json.dumps({"format": _FORMAT, **values}).encode("ascii")

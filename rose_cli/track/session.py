@@ -8,10 +8,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rose_cli.track.child import clean_environment, command_of
-from rose_cli.track.position import is_sending, read_position
+from rose_cli.track.position import read_position
+from rose_cli.track.words import tracker_lines
 from rose_cli.util.processes import add_helper
-from rose_cli.util.text import shortened
-from rose_cli.view.wording import short_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +31,7 @@ class Tracking:
     def __init__(self, directory: RunDirectory, names: list[str]) -> None:
         self._directory = directory
         self._names = names
+        self._started = time.time()
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, session: int) -> str | None:
@@ -64,27 +64,5 @@ class Tracking:
             yield from tracker_lines(self._directory, name, announce=True)
 
     def _any_is_well(self) -> bool:
-        return any(
-            (position := read_position(self._directory, name)) is None or position.trouble is None
-            for name in self._names
-        )
-
-
-def tracker_lines(directory: RunDirectory, name: str, *, announce: bool = False) -> Iterator[str]:
-    """What the user should know of a tracker: if it lacks something, and with `announce` where the run is."""
-    position = read_position(directory, name)
-    rest = f"`rose track {short_path(directory.path)} {name}` sends the rest"
-    sending = is_sending(directory, name)
-    if announce and position is not None and position.line:
-        yield f"tracker '{name}': {shortened(position.line, 300)}"
-    if position is None:
-        if not sending:
-            yield f"tracker '{name}' has received nothing; {rest}"
-    elif position.trouble is not None:
-        hint = f" ({shortened(position.trouble.hint, 200)})" if position.trouble.hint else ""
-        again = "rose tries again" if sending and not position.trouble.fatal else rest
-        yield f"tracker '{name}' has not received everything: {shortened(position.trouble.message, 300)}{hint}; {again}"
-    elif sending and announce:
-        yield f"tracker '{name}' has not received everything yet: rose continues in the background for up to 10 minutes"
-    elif not sending and not position.closed:
-        yield f"tracker '{name}' has not received everything; {rest}"
+        positions = (read_position(self._directory, name) for name in self._names)
+        return any(each is None or each.trouble is None or each.trouble.since < self._started for each in positions)

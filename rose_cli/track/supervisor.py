@@ -59,7 +59,7 @@ _ABORT_SECONDS = 2.0
 class Feed:
     """What sends a run to one tracker: a process, and after a failure the next one.
 
-    `session`: the one to follow; None: what is in the journal by now.
+    `session`: the one to follow; None: what is in the journal by now. `is_well`: it has taken something.
     """
 
     def __init__(self, run: SupervisedRun, name: str, settings: Mapping[str, Any], session: int | None) -> None:
@@ -68,6 +68,7 @@ class Feed:
         self.trouble: Trouble | None = None
         self.child: Child | None = None
         self.is_finished = False
+        self.is_well = False
         self._run = run
         self._session = session
         self._task = {"run": str(run.directory.path), "name": name, "settings": settings, "session": session}
@@ -134,12 +135,16 @@ class Feed:
         run, title = self._run, "rose track" if self._session is None else f"session {self._session}"
         log = ChildLog(tracker_directory(run.directory, self.name), run.directory.path, run.secrets, title)
         try:
-            self.child = Child({**self._task, "most_changes": self._most_changes}, run.folder, log)
+            self.child = Child(
+                {**self._task, "most_changes": self._most_changes, "with_report": self._failures == 0}, run.folder, log
+            )
         except (OSError, MemoryError) as error:
             log.end()
             self._set_trouble(Trouble(f"its process cannot be started: {error}"))
             self._after_failure()
             return
+        if self._failures == 0 and self.position is not None and self.position.trouble is not None:
+            self._write()  # what was wrong in an earlier session may be so no longer
         self._abort_ends, self._is_explained = None, False
         if self._is_last and self._session is not None:
             self.child.finish()
@@ -200,7 +205,9 @@ class Feed:
 
     def _take(self, report: dict[str, Any]) -> None:
         if "position" in report:
-            self.position, self.trouble, self._failures = Position(**report["position"]), None, 0
+            self.position = Position(**report["position"])
+            if report.get("well") is True:
+                self.is_well, self.trouble, self._failures = True, None, 0
             self._write()
         if "trouble" in report:
             values = report["trouble"]

@@ -29,6 +29,7 @@ from rose_cli.runs.directory import RunDirectory
 from rose_cli.runs.listing import is_running
 from rose_cli.track import interface as t
 from rose_cli.track.changes import ChangesOf, tracked_learners
+from rose_cli.track.position import MOST_BYTES as POSITION_BYTES
 from rose_cli.track.position import Position, checksum_of, read_position, target_of
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import RoseError
@@ -41,8 +42,13 @@ if TYPE_CHECKING:
 
     from rose_cli.journal.codec import Record
 
+REPORT = "report.html"
+
 POLL_SECONDS = 0.5
 """How often the journal is read while nothing is in it."""
+
+MOST_MEMORY = POSITION_BYTES - (1 << 12)
+"""The size of what a tracker may remember."""
 
 IDLE_SECONDS = 5.0
 """How often the position is saved if nothing was to be sent."""
@@ -50,13 +56,17 @@ IDLE_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Task:
-    """What to send: a run to a tracker. `session`: the one to follow; None: what is in the journal by now."""
+    """What to send: a run to a tracker. `session`: the one to follow; None: what is in the journal by now.
+
+    `with_report`: make a report at the end; not after a process that has failed, perhaps because of it.
+    """
 
     run: str
     name: str
     settings: Mapping[str, Any]
     session: int | None = None
     most_changes: int = 1000
+    with_report: bool = True
 
 
 class _EnoughError(Exception):
@@ -117,7 +127,10 @@ class _Reports:
         self._pipe = pipe
 
     def __call__(self, **values: object) -> None:
-        data = memoryview(json.dumps(values).encode("ascii") + b"\n")
+        text = json.dumps(values).encode("ascii") + b"\n"
+        if len(text) > MOST_MEMORY:
+            raise t.TrackerError(f"its memory is larger than {MOST_MEMORY >> 20} MB", temporary=False)
+        data = memoryview(text)
         while data:
             data = data[self._pipe.write(data) :]
 
@@ -171,7 +184,7 @@ class _Worker:
             raise self._damage
         if self._task.session is None and is_running(self._directory):
             return
-        with self._artifacts() as files, self._report.calling("close"):
+        with self._artifacts(with_report=self._task.with_report) as files, self._report.calling("close"):
             tracker.close(self._changes.end(files))
         self._save(closed=True)
 
@@ -222,22 +235,41 @@ class _Worker:
                     self._start_over()
                     line = tracker.open(run, self._memory)
         self._before = replace(self._before, line=None if line is None else self._secrets.masked(str(line))[:1000])
-        self._save()
+        self._save(well=False)
 
     @contextmanager
-    def _artifacts(self) -> Iterator[dict[str, Path]]:
-        """The campaign and the plan of the run, without secrets, in a directory that is deleted afterwards."""
+    def _artifacts(self, *, with_report: bool = False) -> Iterator[dict[str, Path]]:
+        """The campaign, the plan and the report of the run, without secrets, in a directory that is deleted then."""
         copy, plan, masked = self._directory.campaign_copy, self._directory.plan, self._secrets.masked
         with tempfile.TemporaryDirectory(prefix="rose-track-") as folder:
-            texts: dict[str, str] = {}
+            texts: dict[str, bytes] = {}
             with suppress(OSError):
                 document = read_regular(copy, MOST_CAMPAIGN_BYTES).decode("utf-8", "replace")
-                texts[copy.name] = masked(masked_document(document))
+                texts[copy.name] = masked(masked_document(document)).encode("utf-8", "replace")
             with suppress(OSError):
-                texts[plan.name] = masked(read_regular(plan, MOST_BYTES).decode("utf-8", "replace"))
+                document = read_regular(plan, MOST_BYTES).decode("utf-8", "replace")
+                texts[plan.name] = masked(document).encode("utf-8", "replace")
+            if with_report and (report := self._page()) is not None:
+                texts[REPORT] = report
             for name, text in texts.items():
-                Path(folder, name).write_text(text, encoding="utf-8", errors="replace")
+                Path(folder, name).write_bytes(text)
             yield {name: Path(folder, name) for name in texts}
+
+    def _page(self) -> bytes | None:
+        """The report; without one, if it cannot be made, everything else is sent nevertheless."""
+        from rose_cli.report.build import report
+        from rose_cli.report.data import to_json
+        from rose_cli.report.html import html_page
+        from rose_cli.report.reading import Reading
+
+        try:
+            info, timeline = Reading(self._directory).read()
+            ended = replace(info, alive=False)  # its session still waits for this process
+            found = report([(ended, timeline)], time.time(), None, None)
+            return html_page(to_json(found)).encode("utf-8", "replace")
+        except Exception:  # noqa: BLE001 - whatever is wrong with the run
+            traceback.print_exc()
+            return None
 
     # --- the journal ---
 
@@ -311,7 +343,8 @@ class _Worker:
                 os._exit(0)  # the supervisor is gone
             self._is_last = True
 
-    def _save(self, *, closed: bool = False) -> None:
+    def _save(self, *, closed: bool = False, well: bool = True) -> None:
+        """Report the position. `well`: the tracker has taken everything up to it in this process."""
         here, self._saved = self._read, time.monotonic()
         self._before = replace(
             self._before,
@@ -322,7 +355,7 @@ class _Worker:
             memory=self._memory,
         )
         values = {name: getattr(self._before, name) for name in _SAVED}
-        self._report(position=values)
+        self._report(position=values, well=well)
 
 
 _SAVED = ("target", "run_id", "bytes", "records", "last", "closed", "line", "memory")
