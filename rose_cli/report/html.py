@@ -72,7 +72,7 @@ def _packed_run(run: Mapping[str, Any]) -> dict[str, Any]:
     """A run whose long columns compress well: times as differences, in whole units, and best values by reference."""
     tasks = run["tasks"]
     ends = [start + seconds for start, seconds in zip(tasks["start"], tasks["seconds"], strict=True)]
-    unit = 10 ** max(-3, math.floor(math.log10(max(ends, default=1) / RESOLUTION or 1)))
+    unit = 10 ** max(-3, math.floor(math.log10((max(ends, default=1) / RESOLUTION) or 1)))
     learners = [
         {
             **learner,
