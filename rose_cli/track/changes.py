@@ -11,6 +11,7 @@ from rose_cli.journal.state import Status, learner_status, run_status
 from rose_cli.loop.criterion import best_iteration, best_value
 from rose_cli.loop.results import results
 from rose_cli.loop.usage import core_seconds, iteration_use
+from rose_cli.plan.model import Adaptive
 from rose_cli.plan.secrets import plain_value
 from rose_cli.run_info import initial_state
 from rose_cli.track import interface as t
@@ -147,6 +148,14 @@ def tracked_learners(plan: Plan, secrets: Secrets) -> tuple[t.TrackedLearner, ..
             learner.criterion.operator if learner.criterion else None,
             learner.criterion.threshold if learner.criterion else None,
             {step.task: options(step) for step in learner.all_steps if step.otherwise.options},
+            {step.task: varying for step in learner.all_steps if (varying := _varying(step))},
         )
         for learner in plan.learners
     )
+
+
+def _varying(step: StepPlan) -> tuple[str, ...]:
+    """The options whose values the plan changes over the iterations."""
+    names = dict.fromkeys(name for command in step.commands for name in command.options)
+    values = {name: {command.options.get(name) for command in step.commands} for name in names}
+    return tuple(name for name, each in values.items() if len(each) > 1 or any(isinstance(v, Adaptive) for v in each))

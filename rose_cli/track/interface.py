@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
 
 @dataclass(frozen=True)
 class TrackedLearner:
-    """A learner as planned. `options`: by task, each with its name; an expression is a string.
+    """A learner as planned. `options`: by task, each with its name; an expression is a string. `varying`: the names of
+    those whose values the plan changes over the iterations.
 
     `metric`, `operator` and `threshold` are those of its criterion, None if it has none.
     """
@@ -32,6 +33,7 @@ class TrackedLearner:
     operator: str | None
     threshold: float | None
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    varying: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

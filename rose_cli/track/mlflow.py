@@ -147,11 +147,12 @@ class MLflowTracker:
             for replica, report in enumerate(reports):
                 values += [(("replica", task, str(replica), name), value) for name, value in t.numbers(report).items()]
         for task, options in change.options.items():
-            planned = learner.options.get(task, {}) if learner else {}
-            varying = {name: value for name, value in options.items() if planned.get(name) != value}
-            values += [(("option", task, name), value) for name, value in t.numbers(varying).items()]
+            planned, varying = (learner.options.get(task, {}), learner.varying.get(task, ())) if learner else ({}, ())
+            for name, value in t.numbers(options).items():
+                if name in varying or planned.get(name) != options.get(name):
+                    values.append((("option", task, name), value))
         values += [(("time", "seconds"), change.seconds), (("time", "core_seconds"), change.core_seconds)]
-        return ((name, value) for key, value in values if (name := self._names(*key)) is not None)
+        return ((known, value) for key, value in values if (known := self._names(*key)) is not None)
 
     @_note.register
     def _(self, change: t.TaskFailed, update: _Update) -> None:
@@ -319,8 +320,9 @@ def _campaign_params(run: t.TrackedRun) -> dict[str, str]:
 
 
 def _campaign_tags(run: t.TrackedRun) -> dict[str, str]:
-    note = f"A run of the campaign `{run.campaign}` by rose {run.rose_version}, in `{run.directory}`"
-    return {"rose.directory": str(run.directory), "mlflow.note.content": note, **_common_tags(run)}
+    directory = str(run.directory.resolve())
+    note = f"A run of the campaign `{run.campaign}` by rose {run.rose_version}, in `{directory}`"
+    return {"rose.directory": directory, "mlflow.note.content": note, **_common_tags(run)}
 
 
 def _common_tags(run: t.TrackedRun) -> dict[str, str]:

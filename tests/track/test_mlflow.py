@@ -408,7 +408,7 @@ max_iter: 3
 tasks:
   train: {executable: "sh train.sh", options: {--lr: 0.5}, adaptive: {--size: 10 * (i + 1)}}
 stop: {metric: mse, threshold: 0.5, executable: "sh value.sh"}
-learners: [{name: a}, {name: b, train: {--lr: 0.25}}]
+learners: [{name: a}, {name: b, train: {1: {--lr: 0.25}}}]
 track: {mlflow: {uri: URI, experiment: EXPERIMENT}}
 """
 
@@ -465,13 +465,14 @@ def test_a_campaign_does_not_notice_that_its_server_comes_late(server: Server, p
             wait_until(lambda: server.runs("late").get(latest.resolve().name, NOTHING).status == "FINISHED")
     runs, run = server.runs("late"), latest.resolve().name
     assert set(runs) == {"a", "b", run}
-    for name, rate in {"a": "0.5", "b": "0.25"}.items():
+    for name in ("a", "b"):
         learner = runs[name]
         assert learner.status == "FINISHED"
         assert learner.history("mse") == [(0, 2.0), (1, 1.0), (2, 0.0)]
         assert learner.history("option/train/size") == [(0, 10.0), (1, 20.0), (2, 30.0)]
         assert learner.history("result/loss") == [(0, 0.25), (1, 0.25), (2, 0.25)]
-        assert learner.params["option/train/lr"] == rate
-        assert "option/train/lr" not in learner.metrics
+        assert learner.params["option/train/lr"] == "0.5"
         assert learner.tags["rose.stop_reason"] == "criterion_met"
+    assert "option/train/lr" not in runs["a"].metrics
+    assert runs["b"].history("option/train/lr") == [(0, 0.5), (1, 0.25), (2, 0.5)]
     assert runs[run].artifacts() >= {"campaign.yaml", "plan.json"}
