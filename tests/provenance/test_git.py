@@ -165,7 +165,11 @@ def test_a_submodule_runs_nothing_either(repository: Path, tmp_path: Path) -> No
 
 def test_another_users_repository_is_read(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Git refuses to read one, since it would run what that names; rose runs nothing of it."""
-    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    other = {"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"}
+    plain = subprocess.run(["git", "status"], cwd=repository, env={**os.environ, **other}, check=False)
+    assert plain.returncode != 0, "the trap works"
+    ours = git._environment()
+    monkeypatch.setattr(git, "_environment", lambda: {**ours, **other})
     found = state(repository)
     assert found is not None
     assert (found.changes, found.problem) == (0, None)

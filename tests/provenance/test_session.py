@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 
 __all__ = ["repository"]
 
-CAMPAIGN = "{tasks: {work: {executable: [sh, -c, 'sleep 0.2']}}, learners: 1, max_iter: 1}\n"
+CAMPAIGN = """
+tasks:
+  work: {executable: [sh, -c, 'until DONE; do sleep 0.05; done'], timeout: 5m}
+learners: 1
+max_iter: 1
+"""
+"""A task that waits until git has got somewhere: `DONE` says where."""
 
 
 def described(rose: Rose, run: str) -> dict[str, Any]:
@@ -32,7 +38,7 @@ def described(rose: Rose, run: str) -> dict[str, Any]:
 
 
 def test_the_facts_of_a_session_are_in_the_journal_and_in_the_state(rose: Rose) -> None:
-    rose.write(CAMPAIGN)
+    rose.write(CAMPAIGN.replace("DONE", "grep -q session_described $ROSE_CAMPAIGN_DIR/r/journal.jsonl"))
     call(rose.folder, "init", "-q", "-b", "main")
     call(rose.folder, "add", ".")
     call(rose.folder, "commit", "-q", "-m", "first")
@@ -58,7 +64,7 @@ def test_each_session_has_its_own(rose: Rose) -> None:
 
 
 def test_a_git_that_hangs_neither_holds_nor_outlives_a_session(rose: Rose) -> None:
-    rose.write(CAMPAIGN.replace("sleep 0.2", "true"))
+    rose.write(CAMPAIGN.replace("DONE", "test -s $ROSE_CAMPAIGN_DIR/pids"))
     call(rose.folder, "init", "-q", "-b", "main")
     call(rose.folder, "commit", "-q", "--allow-empty", "-m", "first")
     (rose.folder / "bin").mkdir()
