@@ -171,7 +171,7 @@ $(VENV)/.others: $(VENV)/.locked requirements/others.txt tests/npm/package-lock.
 	  $(PIP) --python $(OTHERS)/bin/python install --no-compile --require-hashes --only-binary :all: --requirement requirements/others.txt && \
 	  $(PIP) --python $(OTHERS)/bin/python install --no-deps --no-build-isolation --editable . && \
 	  mkdir -p $(OTHERS)/npm && cp tests/npm/package.json tests/npm/package-lock.json $(OTHERS)/npm && \
-	  PATH="$(OTHERS)/bin:$$PATH" npm ci --prefix $(OTHERS)/npm --ignore-scripts --no-audit --no-fund --loglevel=error; \
+	  PATH="$(OTHERS)/bin:$$PATH" NODE_OPTIONS=--use-system-ca npm ci --prefix $(OTHERS)/npm --ignore-scripts --no-audit --no-fund --loglevel=error; \
 	then touch $@; \
 	elif test -z "$$CI"; then echo 'these cannot be installed here: their tests will be skipped' >&2; \
 	else exit 1; fi
