@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rose_cli.campaign_file import only_learners, task_environment
 from rose_cli.find_runs import name_of
@@ -107,11 +107,7 @@ def plan_of_rerun(info: RunInfo, names: Sequence[str]) -> Plan:
     if not learners:
         raise UsageError("no learner has finished an iteration, so there is no history to compare", "omit --rerun")
     lineage = Lineage(plan.lineage.settings, plan.lineage.only) if plan.lineage is not None else None
-    silent: dict[str, Any] = {name: value for name, value in _SILENT.items() if hasattr(plan, name)}
-    return replace(plan, learners=learners, lineage=lineage, **silent)
-
-
-_SILENT = {"track": (), "notify": None}
+    return replace(plan, learners=learners, lineage=lineage, track=(), notify=None)
 
 
 def _bound(learner: LearnerPlan, state: RunState) -> int | None:

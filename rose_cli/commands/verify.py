@@ -143,10 +143,11 @@ def _campaign(info: RunInfo) -> str:
 
 
 def _print_rerun(again: Rerun) -> None:
-    learners = dict.fromkeys(value.learner for value in again.values)
+    learners: dict[str, list[ComparedValue]] = {}
+    for value in again.values:
+        learners.setdefault(value.learner, []).append(value)
     shown = 0
-    for name in learners:
-        values = [value for value in again.values if value.learner == name]
+    for name, values in learners.items():
         faults = [value for value in values if value.match not in ("equal", "close")]
         counts = Counter(str(value.match) for value in values if value.kind != END)
         ended = ["stopped for the same reason"] if any(v.kind == END and v.match == "equal" for v in values) else []

@@ -13,7 +13,7 @@ import pytest
 
 from rose_cli.commands.rerun import plan_of_rerun
 from rose_cli.plan.file import dump_plan, load_plan
-from rose_cli.plan.model import SlurmPlan, TrackerPlan
+from rose_cli.plan.model import NotifyPlan, SlurmPlan, TrackerPlan
 from rose_cli.run_info import read_run
 from rose_cli.runs.directory import RunDirectory
 from tests.conftest import PATIENCE, Rose, wait_until
@@ -353,7 +353,7 @@ def test_tasks_of_other_nodes_need_a_directory_that_they_can_use(run: Rose, monk
 
 def test_a_rerun_neither_tracks_nor_notifies(run: Rose) -> None:
     info = read_run(RunDirectory.at(run.folder / "r"), kept=True)
-    plan = replace(info.plan, track=(TrackerPlan("mlflow", {}),))
+    command = info.plan.learners[0].steps[0].command(0)
+    plan = replace(info.plan, track=(TrackerPlan("mlflow", {}),), notify=NotifyPlan(command, ("finished",), 60.0))
     again = plan_of_rerun(replace(info, plan=plan), ())
-    assert again.track == ()
-    assert getattr(again, "notify", None) is None
+    assert (again.track, again.notify) == ((), None)
