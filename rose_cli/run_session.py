@@ -270,6 +270,7 @@ async def _run(setup: SessionSetup, inbox: _SignalInbox) -> SessionResult:
     for record in setup.recorded:
         screen.on_record(record)
     recorder.subscribe(screen.on_record)
+    facts: SessionFacts | None = None
     try:
         started = e.SessionStarted(
             number,
@@ -303,9 +304,12 @@ async def _run(setup: SessionSetup, inbox: _SignalInbox) -> SessionResult:
         cause = _cause(lost[0] if lost else error)
         if isinstance(cause, EngineError):
             with suppress(Exception):  # the first error is the one to report
-                await recorder.record(e.SessionEnded(number, "engine_lost", cause.message))
+                known = await _last_facts(facts, 0.0)
+                await recorder.record(*known, e.SessionEnded(number, "engine_lost", cause.message))
         raise cause from error
     finally:
+        if facts is not None:
+            facts.take()  # a git that hangs does not outlive the session
         with anyio.CancelScope(shield=True):
             await recorder.close()
 
@@ -314,17 +318,23 @@ def _gather_facts(setup: SessionSetup, number: int, recorder: Recorder) -> Sessi
     """Start to find out what the session runs with; it is recorded whenever it is known."""
     loop = asyncio.get_running_loop()
 
+    def keep(event: e.SessionDescribed) -> None:
+        with suppress(Exception):  # an error in a callback would end the session
+            recorder.append_nowait(event)
+
     def deliver(event: e.SessionDescribed) -> None:
-        loop.call_soon_threadsafe(recorder.append_nowait, event)
+        loop.call_soon_threadsafe(keep, event)
 
     facts = SessionFacts(number, setup.plan.campaign_dir, setup.directory.path, deliver)
     facts.start()
     return facts
 
 
-async def _last_facts(facts: SessionFacts) -> list[e.Event]:
+async def _last_facts(facts: SessionFacts | None, seconds: float = LAST_SECONDS) -> list[e.Event]:
     """What is known by the end of the session, if it was not recorded before."""
-    with anyio.move_on_after(LAST_SECONDS):
+    if facts is None:
+        return []
+    with anyio.move_on_after(seconds):
         while not facts.is_complete:  # noqa: ASYNC110 - it is a thread
             await anyio.sleep(0.01)
     await anyio.lowlevel.checkpoint()  # what was delivered is recorded first

@@ -11,6 +11,7 @@ from rose_cli import __version__
 from rose_cli.provenance.session import SessionFacts
 from rose_cli.run_info import read_run
 from rose_cli.runs.directory import RunDirectory
+from tests.conftest import PATIENCE
 from tests.provenance.test_git import call, repository
 
 if TYPE_CHECKING:
@@ -74,8 +75,52 @@ def test_a_git_that_hangs_neither_holds_nor_outlives_a_session(rose: Rose) -> No
     found = described(rose, "r")
     assert len(found["commit"]) == 40
     assert found["git_problem"] == "the session ended before git did"
+    assert_git_is_gone(rose)
+
+
+def assert_git_is_gone(rose: Rose) -> None:
     for pid in (rose.folder / "pids").read_text().split():
         assert subprocess.run(["ps", "-p", pid, "-o", "stat="], check=False, capture_output=True).stdout[:1] in b"Z"
+
+
+LOSES_ITS_ENGINE = """
+import runpy
+from pathlib import Path
+
+import anyio
+
+from rose_cli import run_session
+from rose_cli.util.errors import EngineError
+
+
+async def supervise(*_):
+    while not Path("pids").exists() or not Path("pids").read_text():
+        await anyio.sleep(0.02)
+    raise EngineError("it has gone")
+
+
+run_session._supervise = supervise
+runpy.run_module("rose_cli", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_nor_does_it_outlive_a_session_that_breaks_off(rose: Rose) -> None:
+    rose.write("{tasks: {work: {executable: [sleep, '1000']}}, learners: 1, max_iter: 1}\n")
+    call(rose.folder, "init", "-q", "-b", "main")
+    call(rose.folder, "commit", "-q", "--allow-empty", "-m", "first")
+    (rose.folder / "bin").mkdir()
+    rose.script(f"#!/bin/sh\necho $$ >> {rose.folder}/pids\nexec sleep 1000\n", "bin/git")
+    program = rose.write(LOSES_ITS_ENGINE, "program.py")
+    path = f"{rose.folder / 'bin'}:{os.environ['PATH']}"
+    command = [rose.python, str(program), "run", "campaign.yaml", "--run-dir", "r"]
+    done = subprocess.run(
+        command, cwd=rose.folder, env={**rose.environment, "PATH": path}, capture_output=True, text=True,
+        timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    assert "it has gone" in done.stderr
+    assert [event["event"] for event in rose.events("r")][-2:] == ["session_described", "session_ended"]
+    assert len(described(rose, "r")["commit"]) == 40
+    assert_git_is_gone(rose)
 
 
 def test_the_facts_are_delivered_once(repository: Path) -> None:
