@@ -27,7 +27,7 @@ from rose_cli.loop.criterion import best_iteration, best_value
 from rose_cli.plan.render import NoCommandError, render_plain
 from rose_cli.plan.secrets import secrets_of, secrets_of_plan
 from rose_cli.util.dataclass import dataclass
-from rose_cli.util.files import open_regular
+from rose_cli.util.files import open_unshared
 from rose_cli.util.json_output import finite, iso_time
 from rose_cli.util.processes import TAG_VARIABLE
 from rose_cli.util.redact import Secrets
@@ -216,7 +216,7 @@ def _write_log(ended: Ended, output: str, problem: str | None) -> Path | None:
     session = ended.state.session
     head = f"--- session {session.number if session else 0}, {ended.ending}, {iso_time(time.time())}: "
     try:
-        descriptor = open_regular(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        descriptor = open_unshared(log, os.O_WRONLY | os.O_APPEND, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
             if os.fstat(descriptor).st_size > MOST_LOG:
                 file.truncate(0)

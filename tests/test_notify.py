@@ -129,6 +129,18 @@ def test_whatever_the_command_does_is_one_line_and_no_exit_code(rose: Rose, name
     assert (rose.folder / "r/notify.log").stat().st_size < 100_000
 
 
+def test_a_file_with_another_name_is_not_written_to(rose: Rose) -> None:
+    campaign(rose, "echo told")
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 0
+    mine, log = rose.folder / "mine", rose.folder / "r/notify.log"
+    mine.write_text("mine\n" * (1 << 18))
+    log.unlink()
+    os.link(mine, log)
+    assert rose("resume", "r", "--max-iter", "4").code == 0
+    assert mine.read_text() == "mine\n" * (1 << 18)
+    assert "told" in log.read_text()
+
+
 def test_a_command_that_is_gone_is_one_line(rose: Rose) -> None:
     rose.script("#!/bin/sh\n", "tell.sh")
     campaign(rose, "./tell.sh", sim="\"sh -c 'rm {campaign_dir}/tell.sh || :'\"")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,8 +87,9 @@ def write_crate(info: RunInfo, output: Path) -> CrateReport:
     if not info.state.steps_done and not info.state.attempts_failed and info.state.session is None:
         raise RunDirectoryError("this run has not started a task, so there is nothing to describe", "run it first")
     secrets = secrets_of_plan(info.plan) | secrets_of_environment(os.environ)
+    mode = stat.S_IMODE(info.directory.path.stat().st_mode) | 0o700
     with (
-        new_package(output, secrets) as package,
+        new_package(output, secrets, mode) as package,
         tempfile.TemporaryFile("w+", encoding="ascii") as stream,
         OpenDirectory.at(info.directory.path, inside=info.directory.path) as run,
     ):

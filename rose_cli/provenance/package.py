@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import UsageError
+from rose_cli.util.files import create_new
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -151,8 +152,10 @@ class _Counted:
 
 
 @contextmanager
-def new_package(output: Path, secrets: Collection[str]) -> Iterator[Package]:
+def new_package(output: Path, secrets: Collection[str], mode: int = 0o777) -> Iterator[Package]:
     """A crate in the new directory `output`, or in a ZIP file if that is what its name ends in.
+
+    `mode`: the permissions of the directory that the files are from: nobody else may read them in the crate either.
 
     Nothing is left of it if the block fails. Raises UsageError if it exists, or cannot be written.
     """
@@ -160,7 +163,7 @@ def new_package(output: Path, secrets: Collection[str]) -> Iterator[Package]:
         raise UsageError(f"'{output}' exists already", "remove it, or choose another name with -o")
     unfinished = output.with_name(f".{output.name[:200]}.{os.getpid()}.new")
     try:
-        with (_zip if output.suffix.lower() == ".zip" else _directory)(unfinished) as write:
+        with (_zip if output.suffix.lower() == ".zip" else _directory)(unfinished, mode) as write:
             yield Package(write, secrets)
         unfinished.rename(output)
     except OSError as error:
@@ -178,8 +181,12 @@ def new_package(output: Path, secrets: Collection[str]) -> Iterator[Package]:
 
 
 @contextmanager
-def _zip(path: Path) -> Iterator[Callable[[str, SupportsRead, float], None]]:
-    with path.open("xb") as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+def _zip(path: Path, mode: int) -> Iterator[Callable[[str, SupportsRead, float], None]]:
+    descriptor = create_new(path, mode & 0o666)
+    with (
+        os.fdopen(descriptor, "w+b") as stream,
+        zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive,
+    ):
 
         def write(name: str, file: SupportsRead, changed: float) -> None:
             entry = zipfile.ZipInfo(name, max(_EARLIEST, time.gmtime(max(0.0, changed))[:6]))
@@ -192,8 +199,8 @@ def _zip(path: Path) -> Iterator[Callable[[str, SupportsRead, float], None]]:
 
 
 @contextmanager
-def _directory(path: Path) -> Iterator[Callable[[str, SupportsRead, float], None]]:
-    path.mkdir()
+def _directory(path: Path, mode: int) -> Iterator[Callable[[str, SupportsRead, float], None]]:
+    path.mkdir(mode)
 
     def write(name: str, file: SupportsRead, changed: float) -> None:
         target = path / name

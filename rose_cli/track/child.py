@@ -35,7 +35,8 @@ _PACKAGE = str(Path(__file__).absolute().parent.parent.parent)
 
 _PROGRAM = """\
 import sys
-sys.path[:1] = []
+if sys.path[:1] == ['']:
+    del sys.path[0]
 package = sys.argv.pop(1)
 if package not in sys.path:
     sys.path.append(package)
@@ -54,8 +55,11 @@ def command_of(module: str, *arguments: str) -> list[str]:
 
 
 def clean_environment() -> dict[str, str]:
-    """Without the tag by which rose finds tasks."""
-    return {name: value for name, value in os.environ.items() if name != TAG_VARIABLE}
+    """Without the tag by which rose finds tasks; entries of PYTHONPATH mean the directories that they meant to rose."""
+    found = {name: value for name, value in os.environ.items() if name != TAG_VARIABLE}
+    if found.get("PYTHONPATH"):
+        found["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, found["PYTHONPATH"].split(os.pathsep)))
+    return found
 
 
 class Child:

@@ -216,6 +216,14 @@ def test_nothing_is_overwritten(run: Rose, crate: Path, name: str) -> None:
     assert f"'{name}' exists already" in called.err
 
 
+@pytest.mark.parametrize("name", ["private", "private.zip"])
+@pytest.mark.parametrize(("of_run", "withheld"), [(0o700, 0o077), (0o750, 0o027)])
+def test_nobody_may_read_a_crate_who_may_not_read_the_run(small: Rose, name: str, of_run: int, withheld: int) -> None:
+    (small.folder / "r").chmod(of_run)
+    exported(small, name) if name == "private" else small("export", "r", "--format", "ro-crate", "-o", name)
+    assert (small.folder / name).stat().st_mode & withheld == 0
+
+
 @pytest.mark.parametrize("words", [("--learner", "a"), ("--failures",), ("--table", "tasks")])
 def test_a_crate_is_of_the_whole_run(run: Rose, words: tuple[str, ...]) -> None:
     called = run("export", "r", "--format", "ro-crate", "-o", "new", *words)

@@ -16,7 +16,7 @@ from rose_cli.track.child import MOST_LOG
 from rose_cli.track.position import is_sending, tracker_directory
 from rose_cli.track.supervisor import Feed, SupervisedRun, supervise
 from rose_cli.util.processes import process_is_running
-from tests.conftest import wait_until
+from tests.conftest import REPOSITORY, Rose, wait_until
 
 if TYPE_CHECKING:
     from tests.track.conftest import Tracked
@@ -201,3 +201,29 @@ def test_two_processes_never_send_to_the_same_tracker(tracked: Tracked) -> None:
     called = tracked("track", "latest")
     assert (called.code, "another process sends this run to the tracker already" in called.err) == (4, True)
     end_supervisor(RunDirectory.at(tracked.run))
+
+
+def test_python_of_the_campaign_is_not_run_because_of_what_pythonpath_means_there(
+    tracked: Tracked, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """An empty or relative entry means a directory of where rose was called."""
+    tracked.campaign()
+    assert tracked("run", "campaign.yaml", "-o", "quiet").code == 0
+    planted = f"open({str(tracked.rose.folder / 'planted')!r}, 'w')\n"
+    for folder in (tracked.rose.folder, tracked.rose.folder / "lib"):
+        folder.mkdir(exist_ok=True)
+        for name in ("sitecustomize.py", "select.py", "rose_cli.py"):
+            (folder / name).write_text(planted, encoding="utf-8")
+    elsewhere = Rose(tmp_path_factory.mktemp("elsewhere"))
+    path = f"{tracked.variables['PYTHONPATH']}::lib"
+    called = elsewhere("track", tracked.run, "small", PYTHONPATH=path)
+    assert called.code == 0, called.err
+    assert not (tracked.rose.folder / "planted").exists()
+
+
+def test_no_entry_of_pythonpath_is_lost_where_python_is_safe(tracked: Tracked) -> None:
+    tracked.campaign()
+    path = f"{tracked.packages}:{REPOSITORY}"
+    called = tracked("run", "campaign.yaml", "-o", "quiet", PYTHONPATH=path, PYTHONSAFEPATH="1")
+    assert called.code == 0, called.err
+    assert tracked.told("close"), called.err
