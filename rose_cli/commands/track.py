@@ -97,6 +97,8 @@ def _parsed(name: str, settings: Sequence[str]) -> dict[str, Any]:
         inner = given
         for part in setting.path[:-1]:
             inner = inner.setdefault(str(part), {})
+            if not isinstance(inner, dict):
+                raise UsageError(f"--set gives '{shortened(str(part))}' both a value and keys", "remove one of them")
         inner[str(setting.path[-1])] = plain_value(setting.text)
     found = settings_of(name, given)
     if isinstance(found, Diagnostic):

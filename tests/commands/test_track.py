@@ -47,3 +47,8 @@ def test_a_name_alone_means_the_latest_run(finished: Rose) -> None:
     (folder,) = (finished.folder / "logs").iterdir()
     assert f"  tensorboard --logdir {folder}" in called.out
     assert (folder / "learner-0").is_dir()
+
+
+def test_a_setting_is_either_a_value_or_has_keys(finished: Rose) -> None:
+    called = finished("track", "latest", "tensorboard", "--set", "dir=x", "--set", "dir.team=y")
+    assert (called.code, "--set gives 'dir' both a value and keys" in called.err) == (2, True)
