@@ -169,11 +169,11 @@ def _with_trackers(setup: SessionSetup) -> SessionSetup:
 
 
 def _finish_tracking(setup: SessionSetup, result: SessionResult) -> None:
-    """Tell the user what the trackers have. A signal ends the wait, and the exit code stays."""
+    """Tell the user what the trackers have. A signal or an error ends the wait, and the exit code stays."""
     if setup.tracking is None:
         return
     in_job, in_a_hurry = in_batch_job(setup.environment), result.reason in _EXIT_CODES
-    with suppress(StopRequested):
+    with suppress(StopRequested, Exception):
         for line in setup.tracking.finish(in_job=in_job, in_a_hurry=in_a_hurry):
             notice(line)
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rose_cli import run_session
 from rose_cli.runs.directory import RunDirectory
 from rose_cli.runs.lock import read_owner
 from rose_cli.track import supervisor
 from rose_cli.track.child import MOST_LOG
 from rose_cli.track.position import is_sending, tracker_directory
+from rose_cli.track.session import Tracking
 from rose_cli.track.supervisor import Feed, SupervisedRun, supervise
 from rose_cli.util.processes import process_is_running
 from tests.conftest import REPOSITORY, Rose, wait_until
@@ -227,3 +230,13 @@ def test_no_entry_of_pythonpath_is_lost_where_python_is_safe(tracked: Tracked) -
     called = tracked("run", "campaign.yaml", "-o", "quiet", PYTHONPATH=path, PYTHONSAFEPATH="1")
     assert called.code == 0, called.err
     assert tracked.told("close"), called.err
+
+
+def test_nothing_that_trackers_do_at_the_end_fails_a_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("a position that nobody foresaw")
+
+    monkeypatch.setattr(Tracking, "finish", broken)
+    ended: Any = SimpleNamespace(reason="finished")
+    setup: Any = SimpleNamespace(tracking=Tracking(RunDirectory.at(tmp_path), ["small"]), environment={})
+    run_session._finish_tracking(setup, ended)
