@@ -16,7 +16,7 @@ from rose_cli.report.reading import Reading
 from rose_cli.runs.directory import RunDirectory
 from rose_cli.view import jobs
 from tests.commands.conftest import has_finished
-from tests.conftest import wait_until
+from tests.conftest import PATIENCE, wait_until
 from tests.report import samples
 
 if TYPE_CHECKING:
@@ -121,8 +121,8 @@ def test_watching_ends_with_the_run(rose: Rose) -> None:
     first = path.stat().st_ino
     wait_until(lambda: path.stat().st_ino != first)
     run.send_signal(signal.SIGINT)
-    run.communicate(timeout=60)
-    out, err = watching.communicate(timeout=60)
+    run.communicate(timeout=PATIENCE)
+    out, err = watching.communicate(timeout=PATIENCE)
     assert (watching.returncode, out) == (0, "w.md\n")
     assert "it is written again until the run ends" in err
     assert "`campaign` interrupted after" in path.read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import REPOSITORY, Called, Rose
+from tests.conftest import PATIENCE, REPOSITORY, Called, Rose
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +44,8 @@ class Small:
         self._write("close", facts)
 """
 
+WAIT = "TEST_WAIT_SECONDS"
+
 CAMPAIGN = """\
 max_iter: 3
 tasks:
@@ -51,6 +53,14 @@ tasks:
 stop: {metric: mse, threshold: 0.5, executable: "sh value.sh"}
 learners: [{name: a}, {name: b, train: {--lr: 0.25}}]
 track: TRACK
+"""
+
+PATIENT = f"""\
+'''What the interpreter of rose reads first: the end of a session waits for trackers as long as a test says.'''
+import os, sys
+if {{"run", "resume"}} & {{*sys.orig_argv}} and "{WAIT}" in os.environ:
+    from rose_cli.track import session
+    session.WAIT_SECONDS = float(os.environ["{WAIT}"])
 """
 
 TRAIN = """\
@@ -85,12 +95,13 @@ class Tracked:
 
     @property
     def variables(self) -> dict[str, str]:
-        return {"PYTHONPATH": f"{REPOSITORY}:{self.packages}"}
+        """With them, the end of a session waits until its trackers have everything, however busy the machine is."""
+        return {"PYTHONPATH": f"{REPOSITORY}:{self.packages}", WAIT: str(PATIENCE)}
 
     @property
     def heard(self) -> list[tuple[str, dict[str, Any]]]:
         path = self.rose.folder / "heard.txt"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        *lines, _unfinished = path.read_text(encoding="utf-8").split("\n") if path.exists() else [""]
         return [(what, value) for what, value in map(json.loads, lines)]
 
     def told(self, *kinds: str) -> list[dict[str, Any]]:
@@ -105,4 +116,5 @@ class Tracked:
 def tracked(rose: Rose, tmp_path_factory: pytest.TempPathFactory) -> Tracked:
     found = Tracked(rose, tmp_path_factory.mktemp("packages"))
     found.install("small", SMALL)
+    (found.packages / "sitecustomize.py").write_text(PATIENT, encoding="utf-8")
     return found

@@ -120,5 +120,13 @@ def test_the_example_sends_to_weights_and_biases_and_a_resume_continues(tmp_path
 
 
 def wait_until_closed(run: Path) -> None:
-    position = run / "track" / "wandb" / "position.json"
-    wait_until(lambda: position.exists() and json.loads(position.read_text())["closed"])
+    """Until W&B knows of the end of the latest session: the position may still be that of an earlier one."""
+    path, journal = run / "track" / "wandb" / "position.json", run / "journal.jsonl"
+
+    def is_closed() -> bool:
+        if not path.exists():
+            return False
+        position = json.loads(path.read_text(encoding="utf-8"))
+        return bool(position["closed"]) and position["bytes"] >= journal.stat().st_size
+
+    wait_until(is_closed)
