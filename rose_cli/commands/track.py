@@ -11,6 +11,7 @@ from rose_cli.run_info import require_trust
 from rose_cli.runs.listing import is_running, refers_to_run
 from rose_cli.track.position import Position
 from rose_cli.track.supervisor import Feed, SupervisedRun, supervise
+from rose_cli.track.words import journal_bytes
 from rose_cli.util.errors import Diagnostic, ExitCode, RunLockedError, UsageError
 from rose_cli.util.ownership import restrict_umask
 from rose_cli.util.redact import remember
@@ -37,7 +38,7 @@ def track(words: Sequence[str], settings: Sequence[str], *, trust: bool) -> Exit
     wanted = _wanted(run.plan, list(words[has_run:]), settings, declared)
     remember(lambda: run.secrets.values)
     feeds = [Feed(run, name, given, None) for name, given in wanted.items()]
-    news = _News(feeds, directory.journal.stat().st_size)
+    news = _News(feeds, journal_bytes(directory))
     try:
         supervise(feeds, None, news.tell)
     except RunLockedError as error:

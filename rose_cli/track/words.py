@@ -48,11 +48,12 @@ def tracker_lines(
     elif sending:
         if announce:
             yield f"tracker '{name}' has not received everything yet: rose continues in the background"
-    elif not position.closed or (is_planned and position.bytes < _size(directory)):
+    elif not position.closed or (is_planned and position.bytes < journal_bytes(directory)):
         yield f"tracker '{name}' has not received everything; {rest}"
 
 
-def _size(directory: RunDirectory) -> int:
+def journal_bytes(directory: RunDirectory) -> int:
+    """0 if it cannot be read."""
     try:
         return directory.journal.lstat().st_size
     except OSError:
@@ -70,7 +71,7 @@ def _object(directory: RunDirectory, name: str) -> dict[str, Any]:
     return {
         "name": name,
         "sending": is_sending(directory, name),
-        "complete": position is not None and position.closed and position.bytes >= _size(directory),
+        "complete": position is not None and position.closed and position.bytes >= journal_bytes(directory),
         "records": position.records if position is not None else 0,
         "where": position.line if position is not None else None,
         "trouble": None if trouble is None else trouble.message,

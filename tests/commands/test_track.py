@@ -52,3 +52,10 @@ def test_a_name_alone_means_the_latest_run(finished: Rose) -> None:
 def test_a_setting_is_either_a_value_or_has_keys(finished: Rose) -> None:
     called = finished("track", "latest", "tensorboard", "--set", "dir=x", "--set", "dir.team=y")
     assert (called.code, "--set gives 'dir' both a value and keys" in called.err) == (2, True)
+
+
+def test_a_run_without_its_journal_is_an_error_like_any_other(finished: Rose) -> None:
+    (finished.folder / "rose-runs" / "latest" / "journal.jsonl").unlink()
+    called = finished("track", "latest", "tensorboard")
+    assert called.code == 1
+    assert "'tensorboard' has not received everything: cannot read journal" in called.err
