@@ -521,7 +521,7 @@ def test_a_watched_page_is_read_again_unless_its_reader_is_in_the_middle_of_some
     assert "It is read again while rose watches the run" in said
     assert again is True
     zoomed = ["click", "#curves .zoom button:has-text('+')"]
-    (again,) = reader.visit(report, zoomed, ["loads", 2_500])
+    (again,) = reader.visit({**report, "refresh": 6}, zoomed, ["loads", 7_000])  # time enough for the click
     assert again is False
 
 
