@@ -170,6 +170,8 @@ def _known_to(crate: Path) -> Iterator[tuple[str, int, str]]:
         graph = json.loads(_metadata(crate))["@graph"]
         entities = [each for each in graph if isinstance(each.get("sha256"), str) and isinstance(each.get("@id"), str)]
         found = [(_name_in_run(each["@id"]), int(each["contentSize"]), each["sha256"]) for each in entities]
+        if not found:
+            raise ValueError("it has no checksums")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, zipfile.BadZipFile) as error:
         raise UsageError(f"'{crate}' cannot be read as a crate: {error}", hint) from error
     yield from found

@@ -167,6 +167,22 @@ def test_what_is_no_crate_is_refused(run: Rose, text: str) -> None:
         assert run("verify", "r", "--crate", name).code == 2
 
 
+def test_a_crate_without_checksums_confirms_nothing(run: Rose) -> None:
+    (run.folder / "crate").mkdir()
+    for graph in ([], [{"@id": "journal.jsonl"}]):
+        (run.folder / "crate" / "ro-crate-metadata.json").write_text(json.dumps({"@graph": graph}))
+        called = run("verify", "r", "--crate", "crate")
+        assert (called.code, "it has no checksums" in called.err) == (2, True)
+
+
+def test_a_journal_without_its_last_records_is_noticed_with_a_crate(run: Rose) -> None:
+    assert run("export", "r", "--format", "ro-crate", "-o", "crate").code == 0
+    journal = run.folder / "r" / "journal.jsonl"
+    journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:-1]))
+    assert verified(run)["verdict"] == "same"
+    assert faults(verified(run, "--crate", "crate", code=1)) == {"journal.jsonl": "changed"}
+
+
 def test_a_crate_of_a_forger_reads_nothing_outside(run: Rose) -> None:
     entity = {"@id": "learners/../../../etc/passwd", "contentSize": "1", "sha256": "0"}
     (run.folder / "crate").mkdir()
