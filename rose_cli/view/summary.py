@@ -225,7 +225,9 @@ def best_lines(plan: Plan, state: RunState) -> Iterator[Text]:
         criterion, found = selection.plan(name).criterion, selection.summary(name)
         if criterion is not None and found.best is not None:
             names = selection.equals(name)
-            when = sorted({selection.summary(each).best_iteration or 0 for each in names})
+            when = [selection.summary(each).best_iteration or 0 for each in names]
+            if len(names) >= SHOWN_BEST or len(set(when)) == 1:  # else in the order of the names
+                when = sorted(set(when))
             where = f"iteration{'s' if len(when) > 1 else ''} {listed([str(each) for each in when], SHOWN_BEST)}"
             text = f"{safe(criterion.metric)} {number(found.best, 6)} in {where}"
             yield labelled("best", f"{safe(_together(names))}, {text}")

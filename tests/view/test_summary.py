@@ -137,6 +137,14 @@ def test_learners_that_share_the_best_value_are_named_together(tmp_path: Path) -
     assert "  best     a, b and 1 more, mean_squared_error_mse 0.3 in iterations 0, 1\n" in text
 
 
+def test_the_iterations_of_equal_learners_are_in_the_order_of_their_names(tmp_path: Path) -> None:
+    scenario = Scenario.begin(make_plan(("a", "b"), max_iter=3))
+    scenario.iterate("a", 0.5, 0.4, 0.3)
+    scenario.iterate("b", 0.5, 0.3)
+    text = told(scenario, tmp_path, over(scenario, "interrupted"))
+    assert "  best     a and b, mean_squared_error_mse 0.3 in iterations 2, 1\n" in text
+
+
 def test_what_tasks_printed_cannot_act_on_the_terminal(tmp_path: Path) -> None:
     scenario = Scenario.begin(make_plan(("[red]a[/red]",)))
     scenario.fail("[red]a[/red]", "simulation", stderr=("\x1b]0;owned\x07", "[bold]x[/bold]\t|", "\x9b2J\u202e"))
