@@ -359,7 +359,7 @@ def report(
 def export(
     run_name: options.RunName = None,
     learner: options.ExportedLearners = None,
-    export_format: options.ExportFormat = "csv",
+    export_format: options.ExportFormat = None,
     output: options.OutputFile = None,
     table: options.ExportedTable = None,
     failures: options.Failures = False,

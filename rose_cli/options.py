@@ -322,10 +322,12 @@ ExportedLearners = Annotated[
 ]
 Best = Annotated[bool, typer.Option("--best", help="Print the files of the best iteration: of LEARNER, else of all.")]
 ExportFormat = Annotated[
-    Literal["csv", "jsonl", "parquet", "ro-crate"],
+    Optional[Literal["csv", "jsonl", "parquet", "ro-crate"]],
     typer.Option(
         "--format",
-        help="Output format: CSV, JSON Lines, Parquet, or an RO-Crate: the whole run with its provenance.",
+        metavar="FORMAT",
+        help="csv; jsonl: JSON Lines; parquet; or ro-crate: the whole run with its provenance. Default: by the output "
+        "file (.jsonl, .parquet), else csv.",
     ),
 ]
 ExportedTable = Annotated[

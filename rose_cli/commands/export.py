@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 ExportFormat: TypeAlias = Literal["csv", "jsonl", "parquet"]
 
+_SUFFIXES: dict[str, ExportFormat] = {".jsonl": "jsonl", ".parquet": "parquet"}
+
 TableName: TypeAlias = Literal["iterations", "tasks", "failures"]
 
 _ODD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -42,13 +44,15 @@ _NUMBER = re.compile(r"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|inf|nan)")
 
 def export(
     argument: str | None,
-    export_format: ExportFormat,
+    export_format: ExportFormat | None,
     output: Path | None,
     *,
     learners: Collection[str] = (),
     table: TableName = "iterations",
 ) -> ExitCode:
-    """`learners`: those that are exported, all if empty."""
+    """`export_format`: by the name of `output` if None; `learners`: those that are exported, all if empty."""
+    if export_format is None:
+        export_format = _SUFFIXES.get(output.suffix.casefold(), "csv") if output is not None else "csv"
     if export_format == "parquet":
         _check_parquet(output)
     info = read_run(find_run(argument), cached=True, kept=table == "iterations")

@@ -32,6 +32,17 @@ def test_an_export_as_csv(ended: Rose) -> None:
     assert all(float(row["seconds"]) > 0 for row in rows)
 
 
+def test_the_name_of_the_file_says_the_format(ended: Rose) -> None:
+    for name, arguments, start in (
+        ("a.JSONL", (), '{"learner"'),
+        ("a.csv", (), "learner,"),
+        ("a.txt", (), "learner,"),
+        ("b.jsonl", ("--format", "csv"), "learner,"),
+    ):
+        assert ended("export", "r", "-o", name, *arguments).code == 0
+        assert (ended.folder / name).read_text(encoding="utf-8").startswith(start)
+
+
 def test_an_export_as_json_lines_to_a_file(ended: Rose) -> None:
     called = ended("export", "r", "--format", "jsonl", "-o", "history.jsonl")
     assert (called.code, called.out) == (0, "")
