@@ -56,6 +56,8 @@ class TensorBoardTracker:
         self._learners = {learner.name: learner for learner in run.learners}
         self._memory = memory
         self._sizes: dict[str, int] = memory.setdefault("sizes", {})
+        if not isinstance(self._sizes, dict) or any(type(size) is not int or size < 0 for size in self._sizes.values()):
+            raise StartOverError  # anyone who can write to the run directory can put anything there
         for learner, size in self._sizes.items():
             if learner in self._learners and self._size(learner) < size:
                 raise StartOverError

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rose_cli.track.interface import IterationFinished, TrackedLearner, TrackedRun
+from rose_cli.track.interface import IterationFinished, StartOverError, TrackedLearner, TrackedRun
 from rose_cli.track.tensorboard import TensorBoardTracker
 from tests.conftest import PATIENCE
 from tests.others import other_python
@@ -124,3 +124,9 @@ def test_a_link_in_place_of_a_directory_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="symbolic link"):
         tracker.send([finished(0)])
     assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize("sizes", [[1], 3, {"a": "x"}, {"a": -5}, {"a": 1.5}])
+def test_a_forged_memory_is_forgotten(tmp_path: Path, sizes: object) -> None:
+    with pytest.raises(StartOverError):
+        TensorBoardTracker().open(run_in(tmp_path), {"sizes": sizes})
