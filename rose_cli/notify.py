@@ -276,15 +276,17 @@ def _stop_reasons(state: RunState) -> dict[str, int]:
 
 
 def _best(plan: Plan, state: RunState) -> list[Object]:
-    """The best value of each metric, and the learners that reached it."""
+    """The best value of each metric, the learners that reached it, and the iteration in which each did."""
     selection = LearnerSelection(plan, state)
     selection.refresh()
     found = []
     for name in selection.best_learners:
         criterion, best = selection.plan(name).criterion, selection.summary(name)
         if criterion is not None and best.best is not None:
-            value = {"metric_name": criterion.metric, "value": finite(best.best), "iteration": best.best_iteration}
-            found.append({"learners": list(selection.equals(name))[:MOST_CAUSES], **value})
+            equal = list(selection.equals(name))[:MOST_CAUSES]
+            iterations = [selection.summary(each).best_iteration for each in equal]
+            value = {"metric_name": criterion.metric, "value": finite(best.best)}
+            found.append({"learners": equal, "iterations": iterations, **value})
     return found
 
 

@@ -54,7 +54,7 @@ def test_the_end_of_a_campaign_is_told(rose: Rose) -> None:
     assert summary["run"] == str(rose.folder / "r")
     assert summary["stop_reasons"] == {"criterion_met": 2}
     assert summary["best"] == [
-        {"learners": ["learner-0", "learner-1"], "metric_name": "own", "value": 0.5, "iteration": 0}
+        {"learners": ["learner-0", "learner-1"], "iterations": [0, 0], "metric_name": "own", "value": 0.5}
     ]
     assert [each["best_value"] for each in summary["learners"]] == [0.5, 0.5]
     assert (summary["causes"], summary["resume"]) == ([], None)

@@ -24,6 +24,9 @@ MOST_CAUSES = 100
 
 _MOST = 2**32 - 1
 
+_RECORDED_SECONDS = 1.0
+"""Within which the end of an attempt is recorded. What takes longer is no bookkeeping: the machine was asleep."""
+
 _OUTCOMES: dict[type, int] = {
     e.AttemptSucceeded: SUCCEEDED,
     e.AttemptFailed: FAILED,
@@ -158,12 +161,20 @@ class Timeline:
         key = event.learner, event.task, event.replica
         row = self._open.pop(key, None)
         if row is not None:
-            self._close(row, record.time, _OUTCOMES[type(event)])
+            self._close(row, self._ended(record, event, row), _OUTCOMES[type(event)])
         if isinstance(event, e.AttemptFailed):
             self._fail(record.time, event, key)
         elif isinstance(event, e.AttemptSucceeded) and self._failed:
             for cause in self._failed.pop(key, ()):
                 cause.made_good += 1
+
+    def _ended(self, record: Record, event: e.AttemptEvent, row: int) -> float:
+        """When its cores became free: the next attempt may have begun on them before the end was recorded."""
+        if isinstance(event, e.AttemptSucceeded | e.AttemptFailed):
+            measured = self.start[row] + event.seconds
+            if measured < record.time < measured + _RECORDED_SECONDS:
+                return measured
+        return record.time
 
     def _end_all(self, time: float) -> None:
         """What is running when a session ends without a word about it is lost."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,13 +14,16 @@ from rose_cli.loop.results import results
 from rose_cli.report import build, columns, reduce
 from rose_cli.report.data import OUTCOMES, Run, to_json
 from rose_cli.report.reading import Reading
-from rose_cli.run_info import read_run
+from rose_cli.report.timeline import Timeline
+from rose_cli.run_info import initial_state, read_run
 from rose_cli.runs.directory import RunDirectory
 from tests.report import samples
 from tests.report.samples import BEGAN, SAMPLES, SECRET, TRACEBACK, campaign, story
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from rose_cli.journal.codec import Record
 
 
 def shown(directory: Path, now: float = BEGAN + 1e6) -> Run:
@@ -147,6 +151,26 @@ def test_every_attempt_is_there_with_its_wait_and_its_end(tmp_path: Path) -> Non
     assert run.totals.core_seconds == pytest.approx(70)
     assert run.totals.lost_core_seconds == pytest.approx(10)
     assert run.totals.capacity_core_seconds == pytest.approx(70)
+
+
+def test_an_end_that_is_recorded_late_uses_no_core_twice(tmp_path: Path) -> None:
+    """On one core: the next attempt begins on it before the end of the one before is in the journal."""
+    text = campaign(learners=2, max_iter=1)
+    told = story(tmp_path, "r", text, 1, seconds=lambda *_: 10.0)
+    told.run()
+    told.end("finished")
+    info = read_run(RunDirectory.at(told.write(text)))
+    records: list[Record] = []
+    info.read_journal(records.append)
+    for at in range(len(records) - 1):
+        end, start = records[at : at + 2]
+        if isinstance(end.event, e.AttemptSucceeded) and isinstance(start.event, e.AttemptStarted):
+            records[at : at + 2] = [start, replace(end, time=end.time + 0.008)]
+    timeline = Timeline(info.plan, initial_state(info.plan))
+    for record in records:
+        timeline.consume(record)
+    assert max(timeline.use) == 1
+    assert [end - start for start, end in zip(timeline.start, timeline.end, strict=True)] == pytest.approx([10.0] * 6)
 
 
 def test_sessions_that_died_lose_their_attempts_where_they_ended(tmp_path: Path) -> None:
