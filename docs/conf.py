@@ -24,6 +24,7 @@ PAGES = {
         "docs/editor",
         "docs/report",
         "docs/trackers",
+        "docs/provenance",
     ],
     "What to rely on": ["docs/guarantees", "SECURITY", "CHANGELOG", "docs/licences"],
     "Background": ["docs/how-it-works", "docs/benchmarks", "CONTRIBUTING", "tests/field/README", "docs/glossary"],
