@@ -215,11 +215,11 @@ def test_a_watched_plot_has_the_key_too_and_grows(rose: Rose) -> None:
             there.shows("an estimate: it may take longer")
             there.press("?")
             there.shows(" by iteration")
+            wait_until(lambda: "⠤" in there.text)  # a line: of a single iteration, there is only a dot
             going.send_signal(signal.SIGTERM)
             going.communicate(timeout=PATIENCE)
             assert there.process.wait(PATIENCE) == 0
             assert there.modes == there.before
-            assert "⣀" in there.text or "⠤" in there.text
     finally:
         if going.poll() is None:
             going.kill()
