@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from rose_cli.loop.criterion import best_iteration, distance, metric_key
 from rose_cli.util.dataclass import dataclass
@@ -47,6 +47,10 @@ class Curves:
         return max((len(curve.values) for curve in self.all), default=0)
 
 
+def is_finite(value: float | None) -> TypeGuard[float]:
+    return value is not None and math.isfinite(value)
+
+
 def curves(plan: Plan, state: RunState) -> list[Curves]:
     """The curves of a run, those of each metric apart."""
     groups: dict[MetricKey, list[Curve]] = {}
@@ -76,7 +80,7 @@ def best_so_far(criterion: CriterionPlan | None, values: Sequence[float | None])
     best: float | None = None
     found = []
     for value in values:
-        if criterion is not None and value is not None and math.isfinite(value):
+        if criterion is not None and is_finite(value):
             threshold = criterion.threshold or 0.0
             closer = best is None or (
                 distance(criterion.operator, value, threshold) < distance(criterion.operator, best, threshold)
@@ -88,7 +92,7 @@ def best_so_far(criterion: CriterionPlan | None, values: Sequence[float | None])
 
 def quantiles(values: Iterable[float | None], shares: Sequence[float]) -> tuple[float, ...] | None:
     """The quantiles of the finite values; None if there are none."""
-    ordered = sorted(value for value in values if value is not None and math.isfinite(value))
+    ordered = sorted(value for value in values if is_finite(value))
     return tuple(quantile(ordered, share) for share in shares) if ordered else None
 
 

@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any, cast
 
 from rose_cli.loop.criterion import distance
+from rose_cli.loop.curves import is_finite
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.text import counted
 from rose_cli.view.axis import Axis, value_axis
@@ -144,18 +145,14 @@ def _are_few(group: _Group) -> bool:
 
 
 def _axis_of(groups: Iterable[_Group], thresholds: Iterable[float]) -> Axis | None:
-    finite = [value for group in groups for each in group.learners for value in each.values if _is_finite(value)]
+    finite = [value for group in groups for each in group.learners for value in each.values if is_finite(value)]
     finite += [value for group in groups if group.band for value in (*group.band.p10, *group.band.p90)]
-    return value_axis(finite, [each for each in thresholds if math.isfinite(each)]) if finite else None  # type: ignore[arg-type]
-
-
-def _is_finite(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
+    return value_axis(finite, [each for each in thresholds if math.isfinite(each)]) if finite else None
 
 
 def _shares(axis: Axis, values: Iterable[float | None]) -> list[float]:
     """nan where there is nothing to draw, which leaves a gap."""
-    found = [axis.share(value) if value is not None and math.isfinite(value) else None for value in values]
+    found = [axis.share(value) if is_finite(value) else None for value in values]
     return [math.nan if share is None else share for share in found]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from rose_cli.report.build import report
@@ -46,13 +47,21 @@ class Picture:
 
 
 def written(
-    readings: Sequence[Reading], form: Form, *, refresh: float | None = None, picture: Picture | None = None
+    readings: Sequence[Reading],
+    form: Form,
+    *,
+    refresh: float | None = None,
+    picture: Picture | None = None,
+    ended: bool = False,
 ) -> tuple[bytes, list[RunInfo]]:
     """The report on runs as they are now, and these runs as they were read for it; several runs are compared.
 
-    `refresh`: after how many seconds the file will be written again.
+    `refresh`: after how many seconds the file will be written again. `ended`: no session works on the runs any more,
+    although one may still hold their lock.
     """
     read = [reading.read() for reading in readings]
+    if ended:
+        read = [(replace(info, alive=False), timeline) for info, timeline in read]
     infos = [info for info, _ in read]
     comparison = None
     if len(infos) > 1:

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING, TypeVar
 
 from rose_cli.loop.criterion import distance, metric_key
-from rose_cli.loop.curves import quantile
+from rose_cli.loop.curves import is_finite, quantile
 from rose_cli.loop.results import ranked
 from rose_cli.report.data import (
     CANCELLED,
@@ -123,15 +123,11 @@ def thinned(values: Sequence[float | None], most: int, keep: Iterable[int] = ())
     stretch = math.ceil(len(values) * 3 / max(3, most - 2))
     chosen = {len(values) - 1, *keep}
     for start in range(0, len(values), stretch):
-        known = [at for at in range(start, min(start + stretch, len(values))) if _is_finite(values[at])]
+        known = [at for at in range(start, min(start + stretch, len(values))) if is_finite(values[at])]
         chosen.add(start)
         if known:
             chosen |= {min(known, key=lambda at: values[at] or 0.0), max(known, key=lambda at: values[at] or 0.0)}
     return sorted(chosen)
-
-
-def _is_finite(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
 
 
 def band(criterion: int, histories: Sequence[Sequence[float | None]]) -> Band | None:
@@ -143,9 +139,7 @@ def band(criterion: int, histories: Sequence[Sequence[float | None]]) -> Band | 
     shown, counts = [], []
     for iteration in range(0, length, max(1, length // 1_000)):
         values = sorted(
-            value
-            for history in histories
-            if iteration < len(history) and (value := history[iteration]) is not None and math.isfinite(value)
+            value for history in histories if iteration < len(history) and is_finite(value := history[iteration])
         )
         if values:
             shown.append(iteration)

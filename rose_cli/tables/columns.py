@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from rose_cli.util.dataclass import dataclass
@@ -83,6 +84,35 @@ class Table(Protocol):
     def scan(self, consume: Look) -> None:
         """Pass every row to `consume`."""
         ...
+
+
+class TwoPassTable(ABC):
+    """A table of the journal's records, whose first pass finds out what rows need to know of what came after them."""
+
+    declared: Mapping[str, Kind]
+    _is_known = False
+
+    @abstractmethod
+    def _pass(self, emit: Callable[[dict[str, Any]], object]) -> None:
+        """Pass each row to `emit`; only from the second pass on are the rows right."""
+
+    def columns(self, look: Look | None = None) -> list[str]:
+        found = dict.fromkeys(self.declared)
+
+        def see(row: dict[str, Any]) -> None:
+            found.update(dict.fromkeys(row))
+            if look is not None:
+                look(row)
+
+        self._pass(see)
+        self._is_known = True
+        return list(found)
+
+    def scan(self, consume: Look) -> None:
+        if not self._is_known:
+            self._pass(lambda _: None)
+            self._is_known = True
+        self._pass(consume)
 
 
 def typed_columns(table: Table) -> list[Column]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rose_cli.journal import events as e
-from rose_cli.tables.columns import BOOL, FLOAT, INT, TEXT, TIME, Kind
+from rose_cli.tables.columns import BOOL, FLOAT, INT, TEXT, TIME, Kind, TwoPassTable
 from rose_cli.util.json_output import iso_time
 from rose_cli.view.failures import Causes
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from rose_cli.journal.codec import Record
     from rose_cli.run_info import RunInfo
-    from rose_cli.tables.columns import Look
 
 _COLUMNS = {
     "learner": TEXT, "iteration": INT, "task": TEXT, "replica": INT, "attempt": INT, "time": TIME, "seconds": FLOAT,
@@ -23,7 +22,7 @@ _COLUMNS = {
 }  # fmt: skip
 
 
-class Failures:
+class Failures(TwoPassTable):
     """The table of a run, with the failures that a retry made good; `learners`: only those, all if there are none.
 
     The first pass finds out the causes, and which failures were made good later; only then are the rows right.
@@ -38,22 +37,6 @@ class Failures:
         self._causes = Causes()
         self._made_good: set[int] = set()
         self._last: int | None = None
-
-    def columns(self, look: Look | None = None) -> list[str]:
-        found = dict.fromkeys(_COLUMNS)
-
-        def see(row: dict[str, Any]) -> None:
-            found.update(dict.fromkeys(row))
-            if look is not None:
-                look(row)
-
-        self._pass(see)
-        return list(found)
-
-    def scan(self, consume: Look) -> None:
-        if self._last is None:
-            self._pass(lambda _: None)
-        self._pass(consume)
 
     def _pass(self, emit: Callable[[dict[str, Any]], object]) -> None:
         """One pass over the journal, in the first one of which `cause` and `made_good` are not known yet."""

@@ -12,7 +12,7 @@ from rose_cli.config.rules import AUTO
 from rose_cli.journal import events as e
 from rose_cli.journal.time_spent import TimeSpent
 from rose_cli.run_info import initial_state
-from rose_cli.tables.columns import BOOL, FLOAT, INT, TEXT, TIME, Kind
+from rose_cli.tables.columns import BOOL, FLOAT, INT, TEXT, TIME, Kind, TwoPassTable
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.json_output import iso_time
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from rose_cli.journal.time_spent import Stopwatch
     from rose_cli.plan.model import CommandPlan, LearnerPlan
     from rose_cli.run_info import RunInfo
-    from rose_cli.tables.columns import Look
 
 _COLUMNS = {
     "learner": TEXT, "iteration": INT, "task": TEXT, "replica": INT, "attempt": INT, "attempts": INT, "undone": BOOL,
@@ -45,7 +44,7 @@ _OUTCOMES: dict[type, str] = {
 }
 
 
-class Tasks:
+class Tasks(TwoPassTable):
     """The table of a run; `learners`: only those, all if there are none.
 
     The first pass finds out what is in the future of an attempt: whether others of its step follow, and whether a
@@ -62,26 +61,11 @@ class Tasks:
         self.run = info.directory.path.resolve().name
         self.future: _Future | None = None
 
-    def columns(self, look: Look | None = None) -> list[str]:
-        found = dict.fromkeys(_COLUMNS)
-
-        def see(row: dict[str, Any]) -> None:
-            found.update(dict.fromkeys(row))
-            if look is not None:
-                look(row)
-
-        self._first_pass(see)
-        return list(found)
-
-    def scan(self, consume: Look) -> None:
-        if self.future is None:
-            self._first_pass(lambda _: None)
-        _Pass(self, consume).read()
-
-    def _first_pass(self, see: Callable[[dict[str, Any]], object]) -> None:
-        reading = _Pass(self, see)
+    def _pass(self, emit: Callable[[dict[str, Any]], object]) -> None:
+        reading = _Pass(self, emit)
         reading.read()
-        self.future = reading.future
+        if self.future is None:
+            self.future = reading.future
 
 
 @dataclass

@@ -257,16 +257,11 @@ class _Worker:
 
     def _page(self) -> bytes | None:
         """The report; without one, if it cannot be made, everything else is sent nevertheless."""
-        from rose_cli.report.build import report
-        from rose_cli.report.data import to_json
-        from rose_cli.report.html import html_page
+        from rose_cli.report.forms import written
         from rose_cli.report.reading import Reading
 
         try:
-            info, timeline = Reading(self._directory).read()
-            ended = replace(info, alive=False)  # its session still waits for this process
-            found = report([(ended, timeline)], time.time(), None, None)
-            return html_page(to_json(found)).encode("utf-8", "replace")
+            return written([Reading(self._directory)], "html", ended=True)[0]  # although its session waits for us
         except Exception:  # noqa: BLE001 - whatever is wrong with the run
             traceback.print_exc()
             return None

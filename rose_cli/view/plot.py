@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 from rich.text import Text
 
-from rose_cli.loop.curves import curves, quantiles
+from rose_cli.loop.curves import curves, is_finite, quantiles
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.text import counted
 from rose_cli.view.axis import Axis, iteration_axis, value_axis
@@ -133,7 +133,7 @@ class _Panel:
 
     def lines(self) -> list[Text]:
         panel, values = self._panel, [value for curve in self._panel.all for value in curve.values]
-        finite = [value for value in values if value is not None and math.isfinite(value)]
+        finite = [value for value in values if is_finite(value)]
         if not finite:
             what = (
                 f"{safe(panel.metric)}: {'no finite value' if any(v is not None for v in values) else 'no value yet'}"
@@ -280,7 +280,7 @@ def _bands(panel: Curves) -> list[tuple[float, ...] | None]:
     rows = []
     for place in range(panel.length):
         values = [curve.values[place] for curve in panel.all if place < len(curve.values)]
-        known = [value for value in values if value is not None and math.isfinite(value)]
+        known = [value for value in values if is_finite(value)]
         rows.append(quantiles(known, (0.1, 0.5, 0.9)) if len(known) >= _LEAST_BAND else None)
     return rows
 
@@ -290,7 +290,7 @@ def _points(values: Sequence[float | None], across: Axis, axis: Axis) -> Iterato
     places = range(len(values)) if len(values) <= _MOST_POINTS else _thinned(values)
     for place in places:
         value = values[place]
-        drawn = axis.share(value) if value is not None and _is_finite(value) else None
+        drawn = axis.share(value) if is_finite(value) else None
         yield across.share(place) or 0.0, drawn
 
 
@@ -298,16 +298,12 @@ def _thinned(values: Sequence[float | None]) -> Iterator[int]:
     """The places of the first, the lowest, the highest and the last value of each stretch."""
     stretch = math.ceil(len(values) * 4 / _MOST_POINTS)
     for start in range(0, len(values), stretch):
-        places = [at for at in range(start, min(len(values), start + stretch)) if _is_finite(values[at])]
+        places = [at for at in range(start, min(len(values), start + stretch)) if is_finite(values[at])]
         if not places:
             yield start
             continue
         lowest, highest = (choose(places, key=lambda at: values[at] or 0.0) for choose in (min, max))
         yield from sorted({places[0], lowest, highest, places[-1]})
-
-
-def _is_finite(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
 
 
 def _joined(pieces: Sequence[Piece], width: int) -> Text:
