@@ -14,7 +14,7 @@ import anyio
 
 from rose_cli.engine.base import ExitReason, TaskOutcome, TaskRequest
 from rose_cli.journal import events as e
-from rose_cli.loop.metric import NoMetricError, read_metric, returned_metric
+from rose_cli.loop.metric import GRAIN_SECONDS, NoMetricError, read_metric, returned_metric
 from rose_cli.loop.output import Report, last_lines, remove_old_report, report_of, same_content
 from rose_cli.loop.returned import FunctionCall, results_before
 from rose_cli.plan.model import CRITERION
@@ -368,7 +368,8 @@ class Attempt:
     def _was_written_before_an_edit_named_it(self, file: MetricFile, state: LearnerState) -> bool:
         """Whether a task of this iteration wrote the file while the criterion still read another one.
 
-        Nobody watched the file then: its time must tell. What an attempt did to a watched file is in `file_origins`.
+        Nobody watched the file then: its time must tell, which may be a tick before that of the attempt. What an
+        attempt did to a watched file is in `file_origins`.
         """
         current, there = state.current, file.look()
         edited = self._session.state.plan_changes[-1:]
@@ -376,7 +377,7 @@ class Attempt:
             return False
         starts = [step.started for step in current.steps.values() if step.finished]
         is_known = any(origin.signature == there for origin in state.file_origins)
-        return bool(starts) and not is_known and min(starts) <= file.written() <= edited[0][0]
+        return bool(starts) and not is_known and min(starts) - GRAIN_SECONDS <= file.written() <= edited[0][0]
 
     def _look_at_metric_file(self) -> str | None:
         return self._runner.metric_file.look() if self._runner.metric_file is not None else None

@@ -356,10 +356,14 @@ def directory_identity(directory: Path) -> str:
 def is_same_file(one: Path, other: Path) -> bool:
     """Whether two paths lead to the same file, even through two mounts, where its device and number may differ.
 
-    A copy is recognized by the time when its status last changed, which no program can set.
+    A copy has another number on the same device; elsewhere it is recognized by the time when its status last changed,
+    which no program can set. That alone is not enough: a copy may be made within the tick of the clock in which the
+    original was last written.
     """
     try:
         here, there = one.stat(), other.stat()
     except OSError:
         return False
-    return os.path.samestat(here, there) or (here.st_ctime_ns, here.st_size) == (there.st_ctime_ns, there.st_size)
+    if here.st_dev == there.st_dev:
+        return here.st_ino == there.st_ino
+    return (here.st_ctime_ns, here.st_size) == (there.st_ctime_ns, there.st_size)

@@ -225,8 +225,13 @@ class Cluster:
     def revive(self, node: str) -> None:
         """Start a node that has failed; it has another boot id."""
         self._up(node)
+        self.until(lambda: self._state_of(node) == "idle" or self._resumed(node))
+
+    def _resumed(self, node: str) -> bool:
+        """Ask for it again: the controller may hear only after the first time that the node has another boot id."""
         self.run("scontrol", "update", f"NodeName={node}", "State=RESUME", check=False)
-        self.until(lambda: self._state_of(node) == "idle")
+        time.sleep(0.5)
+        return False
 
     def stop_controller(self) -> None:
         self._down("slurmctld")

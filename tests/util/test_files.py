@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rose_cli.util.files import OpenDirectory, create_new, open_inside, open_regular, read_regular
+from rose_cli.util.files import OpenDirectory, create_new, is_same_file, open_inside, open_regular, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -227,3 +227,18 @@ def test_links_in_a_circle_and_what_is_no_file(links: OpenDirectory, tmp_path: P
         with pytest.raises(OSError, match=r"\w") as caught:
             text_of(links, name)
         assert caught.value.errno == number
+
+
+def test_a_copy_made_in_the_same_tick_of_the_clock_is_another_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its status may have changed at the very time at which the original was last written."""
+    original, copy = tmp_path / "journal", tmp_path / "copy"
+    for path in (original, copy):
+        path.write_text("x", encoding="utf-8")
+    here = original.stat()
+    same_tick = os.stat_result((*copy.stat()[:10],), {"st_ctime_ns": here.st_ctime_ns})
+    assert (same_tick.st_ctime_ns, same_tick.st_size) == (here.st_ctime_ns, here.st_size)
+    monkeypatch.setattr(type(copy), "stat", lambda self: same_tick if self == copy else here)
+    assert not is_same_file(original, copy)
+    assert is_same_file(original, original)
