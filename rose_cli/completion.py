@@ -192,10 +192,10 @@ def _plan_of(directory: RunDirectory) -> _Campaign:
 def _tasks_of(learner: Mapping[str, Any], shared: Mapping[str, Any]) -> list[str]:
     """A position stands for what learners have in common; plans of older formats have no positions."""
     steps = [shared["steps"][step] if isinstance(step, int) else step for step in learner["steps"]]
-    criterion = learner.get("criterion")
-    if criterion is not None:
-        steps.append((shared["criteria"][criterion] if isinstance(criterion, int) else criterion)["step"])
-    return [step["task"] for step in steps]
+    for each in (learner.get("criterion"), *learner.get("more_criteria", ())):
+        criterion = shared["criteria"][each] if isinstance(each, int) else each or {}
+        steps.append(criterion.get("step"))
+    return [step["task"] for step in steps if step is not None]
 
 
 def _campaign_of(path: Path) -> _Campaign:

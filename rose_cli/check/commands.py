@@ -63,7 +63,7 @@ class CommandChecker:
                     yield from self._check(command, layers)
                 else:
                     yield from self._functions.check(command, layers)
-        if plan.criterion is not None:
+        if plan.criterion is not None and plan.criterion.step is not None:
             yield from self._check(plan.criterion.step.otherwise, stop_layers(self.campaign, learner, plan.index))
 
     def check_smoke(self) -> Iterator[Diagnostic]:

@@ -231,6 +231,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "Mapping[str, Any]": is_shallow,
     "Mapping[str, int]": _are_sizes,
     "Mapping[str, str]": _are_fingerprints,
+    "Mapping[str, float]": lambda numbers: all(type(number) is float for number in numbers.values()),
     "tuple[str, ...]": lambda entries: all(type(entry) is str for entry in entries),
 }
 
@@ -333,6 +334,8 @@ def _shape_of(key: tuple[object, ...], entries: Mapping[str, Any]) -> _Shape:
 def _converter(cls: type, name: str, hint: str, value: Any) -> Callable[[Any], Any] | None:  # noqa: ANN401 - from JSON
     """What turns a JSON value into one of the field's type, None if it is one; raises UnfitError if nothing can."""
     kind = _KINDS[re.split(r"\W", hint)[0]]
+    if kind is dict and hint == "Mapping[str, float]" and type(value) is dict:
+        return _numbers
     if type(value) is kind or (value is None and hint.endswith("| None")):
         return None
     if kind is tuple and type(value) is list:
@@ -347,6 +350,17 @@ def _converter(cls: type, name: str, hint: str, value: Any) -> Callable[[Any], A
 
         return number
     raise _unfit(cls, name, value)
+
+
+def _numbers(entries: dict[str, Any]) -> dict[str, Any]:
+    """With every number as a float; what is none stays, and the check finds it."""
+    return {name: _number_or_same(value) for name, value in entries.items()}
+
+
+def _number_or_same(value: Any) -> Any:  # noqa: ANN401 - from JSON
+    if type(value) is int and abs(value) < _MOST:
+        return float(value)
+    return _NON_FINITE.get(value, value) if type(value) is str else value
 
 
 def _unfit(cls: type, field_name: str, value: object) -> UnfitError:

@@ -221,17 +221,26 @@ class StepSkipped(AttemptEvent):
 
 @dataclass(frozen=True)
 class IterationFinished:
-    """All tasks of the iteration have finished. `value` is the metric, if there is a criterion and it gave one."""
+    """All tasks of the iteration have finished. `value` is the metric, if there is a criterion and it gave one.
+
+    `metrics`: the values of further criteria, by metric. `unchecked`: metrics of which there could be no new value:
+    their task did not run, or no report that they are worked out from is of this iteration.
+    """
 
     learner: str
     iteration: int
     seconds: float
     value: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    unchecked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class LearnerStopped:
-    """`reason`: criterion_met, max_iter, no_improvement, failed, cancelled."""
+    """`reason`: criterion_met, max_iter, no_improvement, failed, cancelled.
+
+    `message`: of a failure, what failed; with several criteria, which of them stopped the learner.
+    """
 
     learner: str
     reason: str

@@ -75,7 +75,8 @@ class IterationState:
     `metric_file`: in the current one, the signature of the criterion's file as a successful attempt wrote it. It is not
     watched if an older rose started the iteration, which did not record who wrote that file. `failed` lists the
     attempts that failed, by task, replica and number. `spent`: how the learner spent the time on a finished one.
-    `sources`: where in the journal the options of a task and the report of a step are, if there are any.
+    `sources`: where in the journal the options of a task and the report of a step are, if there are any. `metrics`:
+    the values of further criteria, by metric; `unchecked`: the metrics that could have no new value.
 
     The steps of an iteration that finished before the latest one have neither times of their own nor a process.
     """
@@ -93,6 +94,8 @@ class IterationState:
     failed: tuple[tuple[str, int, int], ...] = ()
     spent: TimeSpent = field(default_factory=TimeSpent)
     sources: dict[str | Key, int] = field(default_factory=dict, repr=False, compare=False)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    unchecked: tuple[str, ...] = ()
 
     @property
     def result(self) -> dict[str, Any]:
@@ -173,7 +176,7 @@ class Shape(NamedTuple):
     """What many iterations have in common. A run has few different ones, which all of its iterations share.
 
     `steps`: the key of each step and, from its state, `attempt`, `failures`, `over_limit`, `finished` and `cores`.
-    `sources`: the keys of `IterationState.sources`.
+    `sources`: the keys of `IterationState.sources`; `metrics`: those of `IterationState.metrics`.
     """
 
     steps: tuple[tuple[Key, int, int, bool, bool, int | None], ...]
@@ -182,6 +185,12 @@ class Shape(NamedTuple):
     failed: tuple[tuple[str, int, int], ...]
     is_watched: bool
     has_value: bool
+    metrics: tuple[str, ...]
+    unchecked: tuple[str, ...]
+
+    def place_of(self, metric: str) -> int | None:
+        """The column of a further metric; None if there is no value of it."""
+        return _STEPS + 2 * len(self.steps) + self.metrics.index(metric) if metric in self.metrics else None
 
 
 class _Rest(NamedTuple):
@@ -195,7 +204,7 @@ class _Rest(NamedTuple):
 
 
 _STARTED, _ENDED, _SECONDS, _VALUE, _WORKING, _WAITING, _POSITION, _STEPS = range(8)
-"""The columns of an iteration; from `_STEPS` on, working and waiting seconds of each step."""
+"""The columns of an iteration; from `_STEPS` on, working and waiting seconds of each step, then further metrics."""
 
 _MOST_DISTANCE = 2**32 - 1
 
@@ -215,6 +224,14 @@ class KeptIterations(list[IterationState]):
     def values(self) -> list[float | None]:
         """The metric values."""
         return [iteration.value for iteration in self]
+
+    def values_of(self, metric: str) -> list[float | None]:
+        """The values of a further criterion."""
+        return [iteration.metrics.get(metric) for iteration in self]
+
+    def unchecked(self, metric: str) -> list[int]:
+        """The places of the iterations in which the metric could have no new value."""
+        return [place for place, iteration in enumerate(self) if metric in iteration.unchecked]
 
     def latest_failed(self, most: int) -> list[IterationState]:
         """The latest iterations with failed attempts, in order."""
@@ -304,7 +321,7 @@ class FinishedIterations(Sequence[IterationState]):
             clock = step.clock
             numbers += clock.working, clock.waiting
             paused.append(clock.paused)
-        self._numbers.extend(numbers)
+        self._numbers.extend([*numbers, *iteration.metrics.values()])
         if any(paused) or any(map(any, earlier)) or iteration.number != index or not distances:
             details = None if distances else (iteration.options, iteration.reports)
             self._rest[index] = _Rest(iteration.number, tuple(paused), tuple(earlier), details)
@@ -332,6 +349,19 @@ class FinishedIterations(Sequence[IterationState]):
             for start, shape in zip(self._starts, self._shapes, strict=True)
         ]
 
+    def values_of(self, metric: str) -> list[float | None]:
+        places: dict[int, int | None] = {}
+        found: list[float | None] = []
+        for start, shape in zip(self._starts, self._shapes, strict=True):
+            if id(shape) not in places:
+                places[id(shape)] = shape.place_of(metric)
+            place = places[id(shape)]
+            found.append(None if place is None else self._numbers[start + place])
+        return found
+
+    def unchecked(self, metric: str) -> list[int]:
+        return [place for place, shape in enumerate(self._shapes) if metric in shape.unchecked]
+
     def latest_failed(self, most: int) -> list[IterationState]:
         return [self[index] for index in self._failed[max(0, len(self._failed) - most) :]]
 
@@ -347,6 +377,7 @@ class FinishedIterations(Sequence[IterationState]):
         shape, start, rest = self._shapes[index], self._starts[index], self._rest.get(index)
         width = _STEPS + 2 * len(shape.steps)
         numbers = self._numbers[start : start + width]
+        metrics = self._numbers[start + width : start + width + len(shape.metrics)]
         paused = rest.paused if rest else (0.0,) * (1 + len(shape.steps))
         steps = {
             entry[0]: _rebuilt_step(entry, rest.earlier[at] if rest else (0.0, 0.0), clock)
@@ -368,6 +399,8 @@ class FinishedIterations(Sequence[IterationState]):
             recall=self._recall,
             learner=self._learner,
             sources=self._sources(index, shape, int(numbers[_POSITION])),
+            metrics=dict(zip(shape.metrics, metrics, strict=True)),
+            unchecked=shape.unchecked,
         )
         if rest and rest.details:
             vars(found).update(options=rest.details[0], reports=rest.details[1])
@@ -413,7 +446,8 @@ def _shape_of(iteration: IterationState) -> Shape:
         for key, step in iteration.steps.items()
     )
     options, sources, has_value = tuple(iteration.options), tuple(iteration.sources), iteration.value is not None
-    return Shape(steps, options, sources, iteration.failed, iteration.metric_file_is_watched, has_value)
+    is_watched, metrics = iteration.metric_file_is_watched, tuple(iteration.metrics)
+    return Shape(steps, options, sources, iteration.failed, is_watched, has_value, metrics, iteration.unchecked)
 
 
 def _clocks(numbers: Sequence[float], paused: Sequence[float]) -> Iterator[Stopwatch]:

@@ -98,6 +98,12 @@ class LearnerState:
         """The metric by iteration; None where the criterion gave none."""
         return self.iterations.values
 
+    def checks(self, metric: str, *, is_first: bool) -> list[float | None]:
+        """The values of a criterion, without the iterations in which there could be no new one."""
+        values = self.iterations.values if is_first else self.iterations.values_of(metric)
+        skipped = set(self.iterations.unchecked(metric))
+        return [value for place, value in enumerate(values) if place not in skipped] if skipped else values
+
     @property
     def task(self) -> str | None:
         """The task that is running."""
@@ -419,6 +425,7 @@ class RunState:
         learner = self._learner(event.learner)
         iteration = learner.current or IterationState(event.iteration, self._now)
         iteration.seconds, iteration.value, iteration.metric_file = event.seconds, event.value, None
+        iteration.metrics, iteration.unchecked = event.metrics, event.unchecked
         iteration.ended = self._now
         iteration.spent = learner.times.finish_iteration(self._moment)
         learner.iterations.append(iteration)

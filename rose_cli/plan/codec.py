@@ -93,6 +93,7 @@ def encode_plan(plan: m.Plan) -> dict[str, Any]:
             **{name: getattr(learner, name) for name in _names(m.LearnerPlan)},
             "steps": [steps.position(step) for step in learner.steps],
             "criterion": None if learner.criterion is None else criteria.position(learner.criterion),
+            "more_criteria": [criteria.position(each) for each in learner.more_criteria],
             "files": [files.position(file) for file in learner.files],
         }
         for learner in plan.learners
@@ -459,6 +460,7 @@ _RULES: dict[tuple[type, str], Fault] = {
     (m.CriterionPlan, "min_delta"): _seconds,
     (m.CriterionPlan, "min_delta_share"): _within(0, 1),
     (m.CriterionPlan, "min_iter"): _positive,
+    (m.CriterionPlan, "value"): _expression,
     (m.EnginePlan, "cores"): _within(1, MAX_COUNT**2),
     (m.EnginePlan, "gpus"): _gpus,
     (m.EnginePlan, "grace_seconds"): _seconds,
@@ -498,16 +500,31 @@ def _check_command(command: m.CommandPlan) -> str | None:
 
 
 def _check_learner(learner: m.LearnerPlan) -> str | None:
-    if not _are_distinct(tuple([step.task for step in learner.steps])):
+    own = [each.step.task for each in learner.more_criteria if each.step is not None]
+    if not _are_distinct((*[step.task for step in learner.steps], *own)):
         return "has two tasks with the same name"
-    if learner.criterion is not None and learner.criterion.step.task != m.CRITERION:
-        return f"has a criterion that is not named '{m.CRITERION}'"
-    return None
+    return _check_criteria(learner.criterion, learner.more_criteria)
 
 
 @lru_cache(maxsize=1024)
 def _are_distinct(names: tuple[str, ...]) -> bool:
     return len({folded(name) for name in names}) == len(names) and m.CRITERION not in names
+
+
+def _check_criteria(first: m.CriterionPlan | None, more: tuple[m.CriterionPlan, ...]) -> str | None:
+    if first is None:
+        return "has further criteria, but no first one" if more else None
+    criteria = (first, *more)
+    for place, each in enumerate(criteria):
+        if each.step is not None and each.step.task != m.criterion_task(place):
+            return f"has a criterion that is not named '{m.criterion_task(place)}'"
+    metrics = {each.metric for each in criteria}
+    return None if len(metrics) == len(criteria) else "has two criteria with the same metric"
+
+
+def _check_criterion(criterion: m.CriterionPlan) -> str | None:
+    is_one = (criterion.step is None) != (criterion.value is None)
+    return None if is_one else "takes its value from a task or from an expression: one of the two"
 
 
 def _check_engine(engine: m.EnginePlan) -> str | None:
@@ -530,6 +547,7 @@ def _check_plan(plan: m.Plan) -> str | None:
 
 _CHECKS: dict[type, Callable[[Any], str | None]] = {
     m.CommandPlan: _check_command,
+    m.CriterionPlan: _check_criterion,
     m.LearnerPlan: _check_learner,
     m.EnginePlan: _check_engine,
     m.Plan: _check_plan,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from rose_cli.config.rules import EngineKind, OnFailure, Operator  # noqa: TC001 - plan/codec.py reads the types
 from rose_cli.engine.base import Resources  # noqa: TC001
@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CRITERION = "criterion"
-"""The name of the criterion where a task is named: in logs, in the journal, in `ROSE_TASK`."""
+"""The name of the first criterion where a task is named: in logs, in the journal, in `ROSE_TASK`."""
+
+
+def criterion_task(place: int) -> str:
+    """The name of the criterion at that place of `stop`, from 0: `criterion`, `criterion-2`, `criterion-3`."""
+    return CRITERION if place == 0 else f"{CRITERION}-{place + 1}"
+
+
+StopRule: TypeAlias = Literal["any", "all"]
+"""How many criteria must agree for a learner to stop."""
 
 
 @dataclass(frozen=True)
@@ -125,12 +134,13 @@ class MetricSource:
 class CriterionPlan:
     """When a learner stops: `metric ∘ threshold`, or no improvement by more than `min_delta` in `patience` checks.
 
+    Its values come from a task of its own, `step`, or from reports of other tasks: `value` is an expression of them.
     `operator` also says which way is better: down for < and <=, up for > and >=, towards the threshold for ==.
     A value below `lowest` or above `highest` is invalid; None leaves that end open. `min_delta_share` is `min_delta` as
     a share of the best value so far; one of the two is 0.
     """
 
-    step: StepPlan
+    step: StepPlan | None
     metric: str
     operator: Operator
     threshold: float | None
@@ -141,6 +151,12 @@ class CriterionPlan:
     lowest: float | None = None
     highest: float | None = None
     min_delta_share: float = 0.0
+    value: str | None = None
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether its metric is only watched: no value of it stops a learner."""
+        return self.threshold is None and self.patience is None
 
 
 @dataclass(frozen=True)
@@ -164,6 +180,8 @@ class FilePlan:
 
 @dataclass(frozen=True)
 class LearnerPlan:
+    """`criterion` is the first one: its metric ranks learners and is `metric` in expressions."""
+
     name: str
     index: int
     seed: int
@@ -171,11 +189,23 @@ class LearnerPlan:
     steps: tuple[StepPlan, ...]
     criterion: CriterionPlan | None
     files: tuple[FilePlan, ...]
+    more_criteria: tuple[CriterionPlan, ...] = ()
+    stop_rule: StopRule = "any"
+
+    @property
+    def criteria(self) -> tuple[CriterionPlan, ...]:
+        return (self.criterion, *self.more_criteria) if self.criterion else ()
 
     @property
     def all_steps(self) -> tuple[StepPlan, ...]:
-        """The tasks of an iteration in order, the criterion last."""
-        return (*self.steps, self.criterion.step) if self.criterion else self.steps
+        """The tasks of an iteration in order, those of the criteria last."""
+        own = tuple([each.step for each in self.criteria if each.step is not None])
+        return (*self.steps, *own) if own else self.steps
+
+    def criterion_of(self, task: str) -> CriterionPlan | None:
+        """The criterion whose task has that name."""
+        found = (each for each in self.criteria if each.step is not None and each.step.task == task)
+        return next(found, None) if task.startswith(CRITERION) else None
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,7 @@ BY_TYPE: Mapping[str, st.SearchStrategy[Any]] = {
     "int": counts,
     "int | None": st.none() | counts,
     "float": st.floats(),
+    "Mapping[str, float]": st.dictionaries(text, st.floats(), max_size=4),
     "float | None": st.none() | st.floats(),
     "tuple[str, ...]": st.lists(text, max_size=3).map(tuple),
     "Mapping[str, Any]": maps,

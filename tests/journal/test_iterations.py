@@ -38,7 +38,8 @@ def everything(iteration: IterationState) -> dict[str, Any]:
                    step.clock.working, step.clock.waiting, step.clock.paused]
         for key, step in iteration.steps.items()
     }  # fmt: skip
-    names = ("number", "started", "ended", "seconds", "value", "metric_file_is_watched", "failed", "finished_tasks")
+    names = ("number", "started", "ended", "seconds", "value", "metric_file_is_watched", "failed", "finished_tasks",
+             "unchecked")  # fmt: skip
     own = {name: getattr(iteration, name) for name in names}
     spent = iteration.spent
     return {
@@ -48,6 +49,7 @@ def everything(iteration: IterationState) -> dict[str, Any]:
         "options": dict(iteration.options),
         "reports": {str(key): report for key, report in iteration.reports.items()},
         "result": iteration.result,
+        "metrics": dict(iteration.metrics),
     }
 
 
@@ -63,6 +65,11 @@ def assert_same(compact: LearnerState, kept: LearnerState) -> None:
         [everything(each) for each in kept.iterations]
     )
     assert text(compact.history) == text(kept.history)
+    for metric in ("mse", "loss", "unknown"):
+        for is_first in (False, True):
+            assert text(compact.checks(metric, is_first=is_first)) == text(kept.checks(metric, is_first=is_first))
+        for those in (compact, kept):
+            assert those.iterations.values_of(metric) == [each.metrics.get(metric) for each in those.iterations]
     for most in (0, 1, 2, 100):
         numbers = [[each.number for each in those.iterations.latest_failed(most)] for those in (compact, kept)]
         assert numbers[0] == numbers[1]
@@ -97,8 +104,8 @@ def failed(number: int, task: str = "s", attempt: int = 1, **rest: Any) -> e.Att
     return e.AttemptFailed("a", number, task, 0, attempt, "exited", "m", "c", "log", 1.0, **rest)
 
 
-def finished(number: int, value: float | None = None) -> e.IterationFinished:
-    return e.IterationFinished("a", number, 1.5, value)
+def finished(number: int, value: float | None = None, **rest: Any) -> e.IterationFinished:
+    return e.IterationFinished("a", number, 1.5, value, **rest)
 
 
 def journal_of(folder: Path, *events: e.Event) -> Path:
@@ -130,6 +137,22 @@ STORY = (
 
 def test_retries_replicas_pauses_and_changes_of_cores(tmp_path: Path) -> None:
     assert_same_iterations(journal_of(tmp_path, *STORY))
+
+
+def test_several_metrics_some_of_them_without_a_new_value(tmp_path: Path) -> None:
+    steps = (
+        (started(0), succeeded(0), finished(0, 0.5, metrics={"mse": 1.5, "loss": 2.5})),
+        (started(1), succeeded(1), finished(1, None, metrics={"loss": 3.5}, unchecked=("acc", "mse"))),
+        (started(2), succeeded(2), finished(2, 0.25, metrics={"loss": 4.5, "mse": 0.5})),
+        (started(3), succeeded(3), finished(3, 0.125, unchecked=("loss",))),
+    )
+    path = journal_of(tmp_path, *(event for each in steps for event in each))
+    assert_same_iterations(path)
+    learner = folded(path, kept=False).learners["a"]
+    assert learner.iterations.values_of("mse") == [1.5, None, 0.5, None]
+    assert learner.checks("mse", is_first=False) == [1.5, 0.5, None]
+    assert learner.checks("loss", is_first=False) == [2.5, 3.5, 4.5]
+    assert learner.checks("acc", is_first=True) == [0.5, 0.25, 0.125]
 
 
 @pytest.mark.parametrize("place", [0, 1, 2, 3, 4])

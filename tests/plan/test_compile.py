@@ -213,6 +213,7 @@ def test_a_learners_stop_is_laid_over_the_campaigns(compiled: Compile) -> None:
     assert nearer is not None
     assert other is not None
     assert program is not None
+    assert program.step is not None
     assert (plain.threshold, plain.patience, plain.reading.json_path) == (0.1, 3, "a")
     assert (nearer.threshold, nearer.metric, nearer.patience) == (0.05, "mse", 3)
     assert (other.operator, other.patience, other.reading.json_path) == (">=", None, None)
@@ -466,6 +467,7 @@ def test_what_is_not_said_has_its_default(compiled: Compile) -> None:
     assert (command.timeout_seconds, command.snapshot, command.shell, command.args) == (None, False, False, ())
     criterion = only(compiled("stop: {metric: own, operator: <, threshold: 1, executable: python check.py}")).criterion
     assert criterion is not None
+    assert criterion.step is not None
     assert (criterion.min_delta, criterion.min_iter, criterion.patience) == (0.0, 1, None)
     assert (criterion.lowest, criterion.highest, criterion.step.hold) == (None, None, False)
 

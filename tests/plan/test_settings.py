@@ -82,6 +82,7 @@ def test_programs_arguments_variables_and_replicas_are_settings_too() -> None:
 def test_the_criterion_has_settings() -> None:
     plan = make_plan(("a", "b"))
     other = make_criterion()
+    assert other.step is not None
     step = replace(other.step, otherwise=replace(other.step.otherwise, options={"--test": "b.csv"}))
     changed = replace(plan.learners[1], criterion=replace(other, step=step))
     assert changed_settings([plan.learners[0], changed]) == ["criterion.--test"]
