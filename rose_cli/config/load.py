@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from rose_cli.config.declared import declared_in
 from rose_cli.config.models import LEARNER_KEYS, Campaign, Smoke
 from rose_cli.config.recovery import NO_PATHS, InvalidPaths
 from rose_cli.config.validation import diagnostics_of, unknown_task, value_at
@@ -39,11 +40,12 @@ def load(document: Document, invalid: InvalidPaths = NO_PATHS) -> Loaded:
     `invalid` are the paths that were already found invalid when the document was parsed.
     """
     data, tasks = document.data, declared_tasks(document)
+    declared = declared_in(document.data)
     diagnostics: list[Diagnostic] = []
     _build_models()
     for _ in range(MAX_ROUNDS):
         try:
-            return Loaded(Campaign.model_validate(data), tuple(diagnostics), invalid)
+            return Loaded(Campaign.model_validate(data, context=declared), tuple(diagnostics), invalid)
         except ValidationError as error:
             found = _about_tasks(diagnostics_of(error, data), data, tasks)
         diagnostics += _telling(found, invalid)

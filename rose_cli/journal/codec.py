@@ -153,6 +153,8 @@ _OMITTED_IF_EMPTY: dict[type, frozenset[str]] = {
 MOST_DEPTH = 400
 """How deeply a report may be nested: some readers of JSON fail beyond that."""
 
+MOST_REPLICAS = 10_000
+
 _MOST = 2**53
 
 _MOST_SECONDS = 1e12
@@ -222,6 +224,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "pid": lambda number: 0 < number < _MOST,
     "exit_code": lambda number: -(2**31) <= number < _MOST,
     "run_id": _is_name,
+    "replicas": lambda names: len(names) <= MOST_REPLICAS and all(type(name) is str for name in names),
     "directory": _is_absolute,
     "campaign_dir": _is_absolute,
     "log": is_inside,

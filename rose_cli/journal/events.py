@@ -220,6 +220,22 @@ class StepSkipped(AttemptEvent):
 
 
 @dataclass(frozen=True)
+class StepDecided:
+    """Whether a step with `when` runs, and which replicas one has whose replicas depend on the iteration.
+
+    Durable before its first attempt; a resume does as it says. `replicas`: their names, or so many numbers; None: those
+    of the plan, or none at all, if it does not run. `values`: what the expressions used, by how they name it.
+    """
+
+    learner: str
+    iteration: int
+    task: str
+    runs: bool
+    replicas: tuple[str, ...] | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class IterationFinished:
     """All tasks of the iteration have finished. `value` is the metric, if there is a criterion and it gave one.
 
@@ -300,6 +316,7 @@ Event: TypeAlias = (
     | AttemptCancelled
     | AttemptLost
     | StepSkipped
+    | StepDecided
     | IterationFinished
     | LearnerStopped
     | LearnerReopened

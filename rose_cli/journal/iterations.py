@@ -27,10 +27,13 @@ if TYPE_CHECKING:
 
     from rose_cli.journal.time_spent import Moment
 
-Attempt = TypeVar("Attempt", e.AttemptStarted, e.AttemptSucceeded)
+Told = TypeVar("Told", e.AttemptStarted, e.AttemptSucceeded, e.StepDecided)
 
 Key: TypeAlias = "tuple[str, int]"
 """A task and one of its replicas."""
+
+WHOLE = -1
+"""In place of the replica: the step as a whole."""
 
 
 @dataclass(slots=True)
@@ -70,13 +73,14 @@ class StepState:
 
 @dataclass
 class IterationState:
-    """An iteration, finished or current. `options` are by task, `reports` by task and replica.
+    """An iteration, finished or current. `options` and `decisions` are by task, `reports` by task and replica.
 
     `metric_file`: in the current one, the signature of the criterion's file as a successful attempt wrote it. It is not
     watched if an older rose started the iteration, which did not record who wrote that file. `failed` lists the
     attempts that failed, by task, replica and number. `spent`: how the learner spent the time on a finished one.
-    `sources`: where in the journal the options of a task and the report of a step are, if there are any. `metrics`:
-    the values of further criteria, by metric; `unchecked`: the metrics that could have no new value.
+    `sources`: where in the journal the options of a task, the report of a step and the decision on it are, if there are
+    any; the last under the replica `WHOLE`. `metrics`: the values of further criteria, by metric; `unchecked`: the
+    metrics that could have no new value.
 
     The steps of an iteration that finished before the latest one have neither times of their own nor a process.
     """
@@ -88,6 +92,7 @@ class IterationState:
     value: float | None = None
     options: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     reports: dict[Key, Mapping[str, Any]] = field(default_factory=dict)
+    decisions: dict[str, e.StepDecided] = field(default_factory=dict)
     steps: dict[Key, StepState] = field(default_factory=dict)
     metric_file: str | None = None
     metric_file_is_watched: bool = True
@@ -121,6 +126,11 @@ class IterationState:
             self.sources[event.task] = position
         else:
             self.sources.pop(event.task, None)
+
+    def decide(self, event: e.StepDecided, position: int) -> None:
+        """Store what was decided on a step."""
+        self.decisions[event.task] = event
+        self.sources[event.task, WHOLE] = position
 
     def report(self, event: e.AttemptSucceeded, position: int) -> None:
         """Store the report of a step."""
@@ -192,6 +202,19 @@ class Shape(NamedTuple):
         """The column of a further metric; None if there is no value of it."""
         return _STEPS + 2 * len(self.steps) + self.metrics.index(metric) if metric in self.metrics else None
 
+    @property
+    def reporting(self) -> Iterator[str]:
+        """The tasks with a report."""
+        return (key[0] for key in self.sources if isinstance(key, tuple) and key[1] != WHOLE)
+
+
+class _Details(NamedTuple):
+    """What is kept in memory if its places in the journal are not known."""
+
+    options: dict[str, Mapping[str, Any]]
+    reports: dict[Key, Mapping[str, Any]]
+    decisions: dict[str, e.StepDecided]
+
 
 class _Rest(NamedTuple):
     """What only few iterations have: another number than their place, pauses, changes of cores, or options and
@@ -200,7 +223,7 @@ class _Rest(NamedTuple):
     number: int
     paused: tuple[float, ...]
     earlier: tuple[tuple[float, float], ...]
-    details: tuple[dict[str, Mapping[str, Any]], dict[Key, Mapping[str, Any]]] | None
+    details: _Details | None
 
 
 _STARTED, _ENDED, _SECONDS, _VALUE, _WORKING, _WAITING, _POSITION, _STEPS = range(8)
@@ -237,6 +260,10 @@ class KeptIterations(list[IterationState]):
         """The latest iterations with failed attempts, in order."""
         failed = [iteration for iteration in self if iteration.failed]
         return failed[max(0, len(failed) - most) :]
+
+    def reporting(self, task: str, before: int | None = None) -> IterationState | None:
+        """The latest iteration, before the one with that number, in which the task reported something."""
+        return next((each for each in reversed(self[:before]) if any(of == task for of, _ in each.reports)), None)
 
     @property
     def uses(self) -> dict[str, Use]:
@@ -277,6 +304,7 @@ class FinishedIterations(Sequence[IterationState]):
         self._distance_starts = array("I")
         self._rest: dict[int, _Rest] = {}
         self._failed = array("I")
+        self._reporting: dict[str, int] = {}
         self._last: IterationState | None = None
         self._uses: dict[str, Use] | None = {}
 
@@ -306,6 +334,11 @@ class FinishedIterations(Sequence[IterationState]):
             self._rest = {index: rest for index, rest in self._rest.items() if index < kept}
             self._failed = array("I", [index for index in self._failed if index < kept])
             self._last = self._uses = None
+            for task, index in [*self._reporting.items()]:
+                if index >= kept:
+                    del self._reporting[task]
+                    if (earlier := self._last_report(task, kept)) is not None:
+                        self._reporting[task] = earlier
 
     def append(self, iteration: IterationState) -> None:
         index, steps = len(self), iteration.steps
@@ -323,13 +356,15 @@ class FinishedIterations(Sequence[IterationState]):
             paused.append(clock.paused)
         self._numbers.extend([*numbers, *iteration.metrics.values()])
         if any(paused) or any(map(any, earlier)) or iteration.number != index or not distances:
-            details = None if distances else (iteration.options, iteration.reports)
+            details = None if distances else _Details(iteration.options, iteration.reports, iteration.decisions)
             self._rest[index] = _Rest(iteration.number, tuple(paused), tuple(earlier), details)
         if shape.failed:
             self._failed.append(index)
         if self._uses is not None:
             add_uses(self._uses, steps)
-        self._shapes.append(self._known_shapes.setdefault(shape, shape))
+        shape = self._known_shapes.setdefault(shape, shape)
+        self._shapes.append(shape)
+        self._reporting.update(dict.fromkeys(shape.reporting, index))
         self._last = iteration
 
     def _add_distances(self, iteration: IterationState) -> tuple[bool, int]:
@@ -364,6 +399,15 @@ class FinishedIterations(Sequence[IterationState]):
 
     def latest_failed(self, most: int) -> list[IterationState]:
         return [self[index] for index in self._failed[max(0, len(self._failed) - most) :]]
+
+    def reporting(self, task: str, before: int | None = None) -> IterationState | None:
+        index = self._reporting.get(task)
+        if index is not None and before is not None and index >= before:
+            index = self._last_report(task, before)
+        return None if index is None else self[index]
+
+    def _last_report(self, task: str, before: int) -> int | None:
+        return next((index for index in reversed(range(before)) if task in self._shapes[index].reporting), None)
 
     @property
     def uses(self) -> dict[str, Use]:
@@ -403,7 +447,7 @@ class FinishedIterations(Sequence[IterationState]):
             unchecked=shape.unchecked,
         )
         if rest and rest.details:
-            vars(found).update(options=rest.details[0], reports=rest.details[1])
+            vars(found).update(rest.details._asdict())
         return found
 
     def _sources(self, index: int, shape: Shape, first: int) -> dict[str | Key, int]:
@@ -429,13 +473,21 @@ class _Recalled(IterationState):
 
     @cached_property
     def reports(self) -> dict[Key, Mapping[str, Any]]:  # type: ignore[override]
-        return {key: self._event(e.AttemptSucceeded, key).result for key in self.sources if isinstance(key, tuple)}
+        keys = (key for key in self.sources if isinstance(key, tuple) and key[1] != WHOLE)
+        return {key: self._event(e.AttemptSucceeded, key).result for key in keys}
 
-    def _event(self, kind: type[Attempt], key: str | Key) -> Attempt:
+    @cached_property
+    def decisions(self) -> dict[str, e.StepDecided]:  # type: ignore[override]
+        keys = (key for key in self.sources if isinstance(key, tuple) and key[1] == WHOLE)
+        return {key[0]: self._event(e.StepDecided, key) for key in keys}
+
+    def _event(self, kind: type[Told], key: str | Key) -> Told:
         """Raises JournalError if the journal has something else at this place."""
         event = self.recall(self.sources[key])
         is_own = isinstance(event, kind) and (event.learner, event.iteration) == (self.learner, self.number)
-        if not isinstance(event, kind) or not is_own or key not in (event.task, (event.task, event.replica)):
+        if not isinstance(event, kind) or not is_own:
+            raise self.recall.changed()
+        if key not in (event.task, (event.task, getattr(event, "replica", WHOLE))):
             raise self.recall.changed()
         return event
 

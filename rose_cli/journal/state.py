@@ -421,6 +421,13 @@ class RunState:
         self._step(event).finished = True
 
     @_apply_event.register
+    def _(self, event: e.StepDecided) -> None:
+        learner = self._learner_of(event)
+        if learner.current is None:
+            learner.current = IterationState(event.iteration, self._now)
+        learner.current.decide(event, self._position)
+
+    @_apply_event.register
     def _(self, event: e.IterationFinished) -> None:
         learner = self._learner(event.learner)
         iteration = learner.current or IterationState(event.iteration, self._now)
@@ -493,7 +500,7 @@ class RunState:
             raise _no_learner(name)
         return learner
 
-    def _learner_of(self, event: e.AttemptEvent) -> LearnerState:
+    def _learner_of(self, event: e.AttemptEvent | e.StepDecided) -> LearnerState:
         learner = self.learners.get(event.learner)
         if learner is None:
             raise _no_learner(event.learner)

@@ -68,7 +68,9 @@ def evaluation_context(criterion: CriterionPlan | None, history: History, max_it
     """What expressions may use in the iteration after `history`."""
     metric = history[-1] if history else None
     improved = None if criterion is None else _improvements(criterion, history)
-    return EvaluationContext(len(history), max_iter, metric, best_value(criterion, history), improved)
+    previous = history[-2] if len(history) > 1 else None
+    best = best_value(criterion, history)
+    return EvaluationContext(len(history), max_iter, metric, best, improved, previous, history)
 
 
 def _improvements(criterion: CriterionPlan, history: History) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import field
+from itertools import product
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from rose_cli.config.rules import EngineKind, OnFailure, Operator  # noqa: TC001 - plan/codec.py reads the types
@@ -62,6 +63,10 @@ class CommandPlan:
     `beside` are the positions of the words that name files beside the campaign file; None, from an older rose: all
     words that do so when it runs. `function`: the words are an interpreter, and MODULE:NAME, which it calls. `preload`
     are the modules to import before the program starts, or only `AUTO`.
+
+    `when`: an expression; the step runs only in iterations where it holds. `replicas` is the number of replicas, the
+    product of `replica_axes` if they have names: by the name of a placeholder, `replica` for a plain list of names.
+    `replicas_from`: an expression for their number or their names, worked out when the step's turn comes.
     """
 
     words: tuple[str, ...]
@@ -81,6 +86,26 @@ class CommandPlan:
     beside: tuple[int, ...] | None = None
     preload: tuple[str, ...] = ()
     function: bool = False
+    when: str | None = None
+    replica_axes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    replicas_from: str | None = None
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether what runs depends on the iteration, so that the journal says what was decided."""
+        return self.when is not None or self.replicas_from is not None
+
+    @property
+    def is_replicated(self) -> bool:
+        """Whether it has several replicas, or might have: what it reports is then a list."""
+        return self.replicas > 1 or bool(self.replica_axes) or self.replicas_from is not None
+
+    @property
+    def replica_names(self) -> tuple[str, ...] | None:
+        """The names that the plan gives the replicas, in order; None: they have only numbers, or are not known yet."""
+        if not self.replica_axes:
+            return None
+        return tuple("-".join(names) for names in product(*self.replica_axes.values()))
 
     @property
     def called(self) -> str | None:

@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 from contextlib import suppress
+from dataclasses import field
 from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
@@ -22,8 +23,10 @@ from rose_cli.plan.words import Code, code_at, is_beside, path_beside
 from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from rose_cli.config.expression.parser import Scope
+    from rose_cli.config.expression.reports import ReportView
     from rose_cli.plan.model import CommandPlan, LearnerPlan, Plan
 
 ResolvedScalar: TypeAlias = str | int | float | bool
@@ -44,9 +47,11 @@ class NoValueError(NoCommandError):
 
 @dataclass(frozen=True)
 class EvaluationContext:
-    """The variables of an adaptive expression in one iteration. None means that there is no value (yet).
+    """What expressions may use in one iteration. None means that there is no value (yet).
 
     `improved` has a character for each earlier iteration: "1" if its metric value was the best so far, otherwise "0".
+    `previous`: the metric of the iteration before that of `metric`. `history`: the metric by finished iteration.
+    `reports`: what a step sees of the reports of tasks. `parameters`: those of the learner.
     """
 
     iteration: int
@@ -54,9 +59,13 @@ class EvaluationContext:
     metric: float | None = None
     best: float | None = None
     improved: str | None = None
+    previous: float | None = None
+    history: Sequence[float | None] = ()
+    reports: ReportView | None = None
+    parameters: Mapping[str, str | int | float | bool] = field(default_factory=dict)
 
     @property
-    def scope(self) -> Mapping[str, Value | None]:
+    def scope(self) -> Scope:
         last = (self.improved or "").rfind("1")
         return {
             "i": self.iteration,
@@ -65,6 +74,10 @@ class EvaluationContext:
             "best": self.best,
             "since_best": len(self.improved or "") - 1 - last if last >= 0 else None,
             "improved": self.improved,
+            "previous": self.previous,
+            "history": self.history,
+            "reports": self.reports,
+            "parameters": self.parameters,
         }
 
 

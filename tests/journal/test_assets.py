@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
+from rose_cli.journal import events as e
 from rose_cli.journal.codec import encode
 from rose_cli.journal.events import FORMAT_VERSION, Event
 from rose_cli.journal.file import read_journal
@@ -43,6 +44,10 @@ def place(asset: Path, folder: Path) -> Path:
     return run
 
 
+NOT_YET_RECORDED: set[type] = {e.StepDecided}
+"""Events that came after the latest asset; the next one has them."""
+
+
 def holds(there: Any, expected: Any) -> bool:
     """Whether all that was expected is there; a later rose may know more about the same."""
     if isinstance(there, dict) and "durations" in there:
@@ -74,7 +79,7 @@ def test_it_is_read_to_the_state_that_it_was(version: str) -> None:
 def test_the_asset_has_every_event() -> None:
     records: list[Record] = []
     read_journal(ASSETS / VERSIONS[-1] / "journal.jsonl", records.append)
-    assert {type(record.event) for record in records} == set(get_args(Event))
+    assert {type(record.event) for record in records} == set(get_args(Event)) - NOT_YET_RECORDED
 
 
 def test_what_is_written_today_is_what_was_written_then() -> None:

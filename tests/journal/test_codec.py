@@ -61,6 +61,7 @@ BY_TYPE: Mapping[str, st.SearchStrategy[Any]] = {
     "Mapping[str, float]": st.dictionaries(text, st.floats(), max_size=4),
     "float | None": st.none() | st.floats(),
     "tuple[str, ...]": st.lists(text, max_size=3).map(tuple),
+    "tuple[str, ...] | None": st.none() | st.lists(text, min_size=1, max_size=3).map(tuple),
     "Mapping[str, Any]": maps,
     "bool": st.booleans(),
     "Mapping[str, int]": st.dictionaries(text, integers, max_size=4),
@@ -122,7 +123,7 @@ SAMPLES: Mapping[str, Any] = {"str": "x", "int": 1, "float": 1, "bool": True, "t
 def test_the_names_in_the_file_stay_what_they_are() -> None:
     names = "run_created session_started session_described session_ended learner_started attempt_started "
     names += "process_spawned attempt_succeeded attempt_failed attempt_cancelled attempt_lost step_given_up "
-    names += "iteration_finished learner_stopped learner_reopened max_iter_changed plan_changed"
+    names += "step_decided iteration_finished learner_stopped learner_reopened max_iter_changed plan_changed"
     for name, cls in zip(names.split(), CLASSES, strict=True):
         entries = {field.name: SAMPLES[str(field.type).partition("[")[0].partition(" ")[0]] for field in fields(cls)}
         event = from_json({"event": name, **entries, "directory": "/x", "campaign_dir": "/x"})

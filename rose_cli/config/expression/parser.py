@@ -8,7 +8,7 @@ import re
 import unicodedata
 import warnings
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from rose_cli.util.dataclass import dataclass
 
@@ -16,7 +16,7 @@ Number: TypeAlias = int | float
 
 Value: TypeAlias = int | float | bool | str
 
-Scope: TypeAlias = Mapping[str, Value | None]
+Scope: TypeAlias = Mapping[str, Any]
 
 Run: TypeAlias = Callable[[Scope], Value]
 
