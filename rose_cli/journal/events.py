@@ -287,11 +287,15 @@ class MaxIterChanged:
 
 @dataclass(frozen=True)
 class PlanChanged:
-    """A resume applied an edited campaign file. It took effect only if plan.json has its number (`change`).
+    """The run has another plan, by an edited campaign file or `rose set`. It took effect only if plan.json has its
+    number (`change`).
 
     `edits`: each as it was shown; `settings`: every `--set` and the like of the run, masked. `added`: new learners;
     `bounds`: learners whose `max_iter` is again the planned one; `forgotten`: unfinished steps of current iterations
     that start over, as learner/task/replica. `checksums`: as in `RunCreated`, of the files that it writes.
+
+    `requests`: the requests to the session that it answers. `halfway`: learners that were in an iteration, each with
+    the `max_iter` that it has to the end of that one; 0: none.
     """
 
     change: int
@@ -301,6 +305,8 @@ class PlanChanged:
     bounds: tuple[str, ...] = ()
     forgotten: tuple[str, ...] = ()
     checksums: Mapping[str, str] = field(default_factory=dict)
+    requests: tuple[str, ...] = ()
+    halfway: Mapping[str, int] = field(default_factory=dict)
 
 
 Event: TypeAlias = (

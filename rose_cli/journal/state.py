@@ -63,7 +63,7 @@ class LearnerState:
     `file_origins`: the latest attempts that wrote the file that the criterion reads. `unreported`: the latest attempt
     whose report was not kept. `durations`: of its tasks. `open_failures`: the first and the latest failure of
     each step of the current iteration that has not succeeded since; `error_time`: when `error`, the latest of all
-    failures, happened.
+    failures, happened. `halfway`: an iteration that keeps the `max_iter` that it began with, and that.
     """
 
     name: str
@@ -81,6 +81,7 @@ class LearnerState:
     times: LearnerTimes = field(default_factory=LearnerTimes)
     earlier_attempts: dict[tuple[int, str, int], int] = field(default_factory=dict)
     max_iter: int | None = None
+    halfway: tuple[int, int | None] | None = None
     home: tuple[str, str] | None = None
     files: dict[str, int] = field(default_factory=dict)
     files_are_known: bool = False
@@ -263,6 +264,17 @@ class RunState:
         state = self.learners.get(learner)
         return planned if state is None or state.max_iter is None else state.max_iter
 
+    def bound_now(self, learner: str, planned: int | None) -> int | None:
+        """The one that expressions see in the current iteration, which keeps what it began with."""
+        state = self.learners.get(learner)
+        if state is not None and state.halfway is not None and state.halfway[0] == len(state.iterations):
+            return state.halfway[1]
+        return self.bound(learner, planned)
+
+    def has_answered(self, request: str) -> bool:
+        """Whether a change of the plan that took effect answered this request."""
+        return any(request in event.requests for _, event in self.plan_changes)
+
     def apply(self, record: Record) -> None:
         """Apply one record. Raises UnfitError for a record that cannot belong to this run."""
         self._now, self._position, event, session = record.time, record.position, record.event, self.session
@@ -436,7 +448,7 @@ class RunState:
         iteration.ended = self._now
         iteration.spent = learner.times.finish_iteration(self._moment)
         learner.iterations.append(iteration)
-        learner.current = None
+        learner.current = learner.halfway = None
         learner.open_failures.clear()
 
     @_apply_event.register
@@ -481,6 +493,9 @@ class RunState:
             if expected is not None and name not in expected.added:
                 raise UnfitError(f"the plan has no learner {name!r}")
             self.learners.setdefault(name, self._new_learner(name))
+        for name, bound in event.halfway.items():
+            learner = self._learner(name)
+            learner.halfway = learner.halfway or (len(learner.iterations), bound or None)
         for name in event.bounds:
             self._learner(name).max_iter = None
         for entry in event.forgotten:
@@ -580,7 +595,7 @@ def _rewind(learner: LearnerState, iteration: int) -> None:
         for (task, replica), step in entry.steps.items():
             learner.earlier_attempts[entry.number, task, replica] = step.attempt
     del learner.iterations[iteration:]
-    learner.current = None
+    learner.current = learner.halfway = None
 
 
 def learner_status(learner: LearnerState, *, alive: bool) -> Status:

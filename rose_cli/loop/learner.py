@@ -24,6 +24,7 @@ from rose_cli.util.shortage import check_memory, in_slices, in_thread
 
 if TYPE_CHECKING:
     from rose_cli.journal.state import LearnerState
+    from rose_cli.loop.criterion import History, StopReason
     from rose_cli.loop.session import Session
     from rose_cli.plan.model import LearnerPlan, StepPlan
     from rose_cli.plan.render import EvaluationContext
@@ -35,31 +36,61 @@ class LearnerLoop:
     def __init__(self, session: Session, plan: LearnerPlan) -> None:
         self._session = session
         self._plan = plan
-        self._max_iter = session.max_iter(plan)
+        self._campaign = session.plan
         self._is_prepared = False
         self._metric_file: MetricFile | None = None
-        self._log_keeper: LogKeeper | None = None
-        if (most := session.plan.keep.logs) is not None:
-            directory = session.directory
-            self._log_keeper = LogKeeper(most, plan.criterion, directory.all_logs(plan.name), directory.path)
+        self._log_keeper = self._new_log_keeper()
+
+    def _new_log_keeper(self) -> LogKeeper | None:
+        most, directory = self._session.plan.keep.logs, self._session.directory
+        if most is None:
+            return None
+        return LogKeeper(most, self._plan.criterion, directory.all_logs(self._plan.name), directory.path)
 
     async def take_turn(self) -> bool:
-        """Run one iteration, and return whether the learner continues after it. The first turn also prepares it."""
-        if not self._is_prepared:
-            await self._begin()
-        if self._state.stop_reason is None:
-            await self._run_iteration()
-            await self._remove_old_logs()
+        """Run one iteration, and return whether the learner continues after it. The first turn also prepares it.
+
+        A turn keeps the plan that it began with, except for what decides whether the learner stops after it.
+        """
+        session, name = self._session, self._plan.name
+        await session.settled()
+        session.under_way[name] = len(self._state.iterations)
+        try:
+            if session.plan is not self._campaign:
+                await self._take_plan()
+            if not self._is_prepared:
+                await self._begin()
+            if self._state.stop_reason is None:
+                await self._run_iteration()
+                await self._remove_old_logs()
+        finally:
+            session.under_way.pop(name, None)
         return self._state.stop_reason is None
+
+    async def _take_plan(self) -> None:
+        """The plan was replaced since the last turn."""
+        self._campaign, self._plan = self._session.plan, self._session.plans[self._plan.name]
+        self._log_keeper = self._new_log_keeper()
+        if self._is_prepared:
+            await self._stop_if_due()
 
     async def _begin(self) -> None:
         check_memory()
         await self._prepare()
-        reason = why_stop(self._plan.criterion, self._state.history, self._max_iter)
-        if reason is not None:
-            await self._session.recorder.record(e.LearnerStopped(self._plan.name, reason))
+        await self._stop_if_due()
         await self._remove_old_logs()
         self._is_prepared = True
+
+    async def _stop_if_due(self) -> None:
+        await self._session.settled()
+        reason = self._why_stop(self._state.history)
+        if reason is not None:
+            await self._session.recorder.record(e.LearnerStopped(self._plan.name, reason))
+
+    def _why_stop(self, history: History) -> StopReason | None:
+        """By the present plan, which may be newer than the one of this turn."""
+        present = self._session.plans[self._plan.name]
+        return why_stop(present.criterion, history, self._session.max_iter(present))
 
     @property
     def _state(self) -> LearnerState:
@@ -109,7 +140,8 @@ class LearnerLoop:
         await self._finish(context.iteration, time.monotonic() - started)
 
     def _context(self) -> EvaluationContext:
-        return evaluation_context(self._plan.criterion, self._state.history, self._max_iter)
+        bound = self._session.state.bound_now(self._plan.name, self._plan.max_iter)
+        return evaluation_context(self._plan.criterion, self._state.history, bound)
 
     def _watch_metric_file(self, context: EvaluationContext) -> None:
         """A file that is read in every iteration stays watched."""
@@ -148,7 +180,8 @@ class LearnerLoop:
     async def _finish(self, iteration: int, seconds: float) -> None:
         value = self._state.step(CRITERION, 0).value
         finished = e.IterationFinished(self._plan.name, iteration, seconds, value)
-        reason = why_stop(self._plan.criterion, [*self._state.history, value], self._max_iter)
+        await self._session.settled()
+        reason = self._why_stop([*self._state.history, value])
         if reason is None:
             await self._session.recorder.record(finished)
         else:

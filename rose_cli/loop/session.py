@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import asynccontextmanager
 from dataclasses import field
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
@@ -22,7 +23,7 @@ from rose_cli.util.redact import Secrets
 from rose_cli.util.shortage import in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from rose_cli.engine.base import Engine
     from rose_cli.journal.events import AttemptFailed
@@ -55,7 +56,8 @@ class Session:
     """The state of a running session. It knows its parts (engine, journal, limits), and nobody who runs on them.
 
     `secrets` come from the session's environment and must not reach the journal. `result` is set once the session has
-    been told to stop; `cancelled` has a message for each learner that was stopped on its own.
+    been told to stop; `cancelled` has a message for each learner that was stopped on its own. `plan` may be replaced
+    (`plan_change.py`): `under_way` has the iteration of each learner that is in one, and goes through it as planned.
     """
 
     def __init__(
@@ -71,6 +73,8 @@ class Session:
         job_end: JobEnd = JobEnd(),  # noqa: B008 - immutable
     ) -> None:
         self.plan = plan
+        self.plans = {learner.name: learner for learner in plan.learners}
+        self.under_way: dict[str, int] = {}
         self.state = state
         self.recorder = recorder
         self.engine = engine
@@ -88,6 +92,8 @@ class Session:
         self.timed_scope = anyio.CancelScope()
         self.learner_scopes: dict[str, anyio.CancelScope] = {}
         self.turns = Turns(max(PLACES, 2 * engine.capacity.cores), plan.limits.max_parallel_learners)
+        self._change: asyncio.Lock = asyncio.Lock()
+        self._settled: asyncio.Event | None = None
         self._quickly_inspected: set[str] = set()
         self._workspace_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -123,6 +129,32 @@ class Session:
     def max_iter(self, learner: LearnerPlan) -> int | None:
         """The learner's `max_iter`, or the one that `rose resume --max-iter` set later."""
         return self.state.bound(learner.name, learner.max_iter)
+
+    async def settled(self) -> None:
+        """Return when no change of the plan is being written: what is decided then is decided by the present plan.
+
+        Whoever decides that a learner ends, or starts an attempt, waits here, and then records it without waiting for
+        anything else.
+        """
+        while self._settled is not None:
+            await self._settled.wait()
+
+    @asynccontextmanager
+    async def changing(self) -> AsyncIterator[None]:
+        """Nothing is decided and nothing starts in this block, in which the plan is replaced."""
+        async with self._change:
+            settled = self._settled = asyncio.Event()
+            try:
+                yield
+            finally:
+                self._settled = None
+                settled.set()
+
+    def take_plan(self, plan: Plan) -> None:
+        """From here on, the plan is this one; learners take it between two iterations."""
+        self.plan, self.plans = plan, {learner.name: learner for learner in plan.learners}
+        self.circuit_breaker.limit = plan.limits.same_failure
+        self.turns.most_begun = plan.limits.max_parallel_learners
 
     def workspace_lock(self, learner: str) -> asyncio.Lock:
         """Held while the learner's workspace is inspected and the changes in it are recorded."""

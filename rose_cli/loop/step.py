@@ -228,6 +228,7 @@ class Attempt:
                 "the disk is full; the journal is using its reserve", "free some space, then `rose resume`"
             )
         await self._runner.check_deadline()
+        await self._session.settled()
         check_memory()
         self._metric_file_before = self._look_at_metric_file()
         remove_old_report(self._result, inside=self._session.directory.path)

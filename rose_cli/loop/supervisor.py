@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -13,13 +14,15 @@ from rose_cli.loop.deadline import WallTimeReached
 from rose_cli.loop.learner import LearnerLoop
 from rose_cli.loop.session import SessionResult
 from rose_cli.runs.snapshot import delete_snapshots
-from rose_cli.util.errors import LearnerDirectoryError
+from rose_cli.util.errors import LearnerDirectoryError, RoseError
+from rose_cli.util.shortage import in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from anyio.abc import TaskGroup
 
+    from rose_cli.loop.plan_change import PlanChange, Prepare
     from rose_cli.loop.session import Session
 
 
@@ -40,12 +43,13 @@ class Supervisor:
     def __init__(self, session: Session, left_out: Collection[str] = ()) -> None:
         self._session = session
         self._left_out = left_out
-        self._plans = {learner.name: learner for learner in session.plan.learners}
+        self._group: TaskGroup | None = None
         self._loops: dict[str, LearnerLoop] = {}
         self._dismissed: list[str] = []
         self._broken: dict[str, LearnerDirectoryError] = {}
         self._out_of_time = False
-        self._met = sum(learner.stop_reason == "criterion_met" for learner in session.state.learners.values())
+        self._again: set[str] = set()
+        self._met = self._count_met()
 
     async def supervise(self) -> SessionResult:
         """Run every learner until it stops, the session is stopped, or the wall-time limit is reached."""
@@ -56,13 +60,50 @@ class Supervisor:
                 watch.start_soon(session.disk_limits.watch_workspaces)
                 watch.start_soon(self._end_in_time)
                 async with anyio.create_task_group() as group:
+                    self._group = group
                     session.turns.open(
                         self._waiting(),
                         start=lambda name: group.start_soon(self._take_turns, name),
                         dismiss=lambda name: self._dismiss(name, group),
                     )
+                self._group = None
                 watch.cancel_scope.cancel()
         return self._result()
+
+    def change(self, prepare: Prepare, tell: Callable[[PlanChange | RoseError], object]) -> bool:
+        """Begin to replace the plan; `tell` learns what came of it. False if the session is ending."""
+        if self._group is None or self._session.result is not None:
+            return False
+        self._group.start_soon(self._change, prepare, tell)
+        return True
+
+    async def _change(self, prepare: Prepare, tell: Callable[[PlanChange | RoseError], object]) -> None:
+        """Record it, write plan.json, and take it; once it is recorded, nothing interrupts that."""
+        session = self._session
+        with anyio.CancelScope(shield=True):
+            async with session.changing():
+                await session.recorder.record()  # what was decided before is in the state after this
+                try:
+                    change = await in_thread(partial(prepare, dict(session.under_way)))
+                except RoseError as error:
+                    tell(error)
+                    return
+                session.state.expect(change.expected)
+                await session.recorder.record(change.changed, *change.reopened)
+                await in_thread(change.write)
+                session.take_plan(change.plan)
+                tell(change)
+            self._begin_again(change.begins)
+
+    def _begin_again(self, names: Sequence[str]) -> None:
+        self._met = self._count_met()
+        ending = {name for name in names if name in self._session.learner_scopes}
+        self._again |= ending
+        self._session.turns.add(name for name in names if name not in ending)
+        self._stop_others_if_enough()
+
+    def _count_met(self) -> int:
+        return sum(learner.stop_reason == "criterion_met" for learner in self._session.state.learners.values())
 
     async def _end_in_time(self) -> None:
         await self._session.deadline.reached()
@@ -75,13 +116,15 @@ class Supervisor:
         others from their turn.
         """
         states = self._session.state.learners
-        waiting = [name for name in self._plans if states[name].stop_reason is None and name not in self._left_out]
+        waiting = [
+            name for name in self._session.plans if states[name].stop_reason is None and name not in self._left_out
+        ]
         return sorted(waiting, key=lambda name: states[name].failures)
 
     async def _take_turns(self, name: str) -> None:
         """Run iterations of a learner until it ends, or another one waits for its turn."""
         session = self._session
-        loop = self._loops.pop(name, None) or LearnerLoop(session, self._plans[name])
+        loop = self._loops.pop(name, None) or LearnerLoop(session, session.plans[name])
         continues = False
         with anyio.CancelScope() as scope:
             session.learner_scopes[name] = scope
@@ -95,6 +138,10 @@ class Supervisor:
             await self._cancel([name])
         self._after_end(name)
         session.turns.end()
+        if name in self._again:  # it was just ending when it was reopened
+            self._again.discard(name)
+            if session.state.learners[name].stop_reason is None:
+                session.turns.add([name])
 
     async def _continues(self, loop: LearnerLoop, name: str) -> bool:
         """Whether the learner continues after its turn."""
@@ -132,8 +179,11 @@ class Supervisor:
 
     def _after_end(self, name: str) -> None:
         """Stop the others if enough learners have met their criterion now."""
+        self._met += self._session.state.learners[name].stop_reason == "criterion_met"
+        self._stop_others_if_enough()
+
+    def _stop_others_if_enough(self) -> None:
         session, needed = self._session, self._session.plan.stop_after_converged
-        self._met += session.state.learners[name].stop_reason == "criterion_met"
         if needed is not None and self._met >= needed:
             for other in (*session.learner_scopes, *session.turns.waiting):
                 session.stop_learner(other, f"{self._met} of {needed} {CONVERGED}")

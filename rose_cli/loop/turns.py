@@ -23,7 +23,7 @@ class Turns:
     def __init__(self, places: int, most_begun: int | None) -> None:
         self._places = places
         self._taken = 0
-        self._most_begun = most_begun
+        self.most_begun = most_begun
         self._begun = 0
         # plain dicts find their first entry by skipping all those removed before
         self._new: OrderedDict[str, None] = OrderedDict()
@@ -34,6 +34,11 @@ class Turns:
     def open(self, learners: Iterable[str], start: Callable[[str], object], dismiss: Callable[[str], object]) -> None:
         """Start the first of the learners, and later each one whose turn it is. `dismiss` ends one that waits."""
         self._start, self._dismiss = start, dismiss
+        self._new.update(dict.fromkeys(learners))
+        self._fill()
+
+    def add(self, learners: Iterable[str]) -> None:
+        """More learners that begin, or begin again."""
         self._new.update(dict.fromkeys(learners))
         self._fill()
 
@@ -79,7 +84,7 @@ class Turns:
 
     @property
     def _can_begin_another(self) -> bool:
-        return bool(self._new) and (self._most_begun is None or self._begun < self._most_begun)
+        return bool(self._new) and (self.most_begun is None or self._begun < self.most_begun)
 
     def _leave(self) -> None:
         self._taken -= 1
