@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from pydantic import BaseModel
 
-from rose_cli.config import command, models, python_tasks
+from rose_cli.config import command, models, parameter_types, python_tasks
 from rose_cli.config import types as field_types
 from tools.markdown import table
 
@@ -47,6 +47,8 @@ KINDS: tuple[tuple[object, str], ...] = (
     (command.OnFailureWord, "`stop_learner`, `stop_campaign` or `continue`"),
     (field_types.MpiType, "name"),
     (field_types.SrunOptions, "list of options"),
+    (parameter_types.ParameterName, "name"),
+    (parameter_types.ParameterValue, "number, string, `true` or `false`"),
     (models.Task, "[task](#a-task)"),
     (models.Stop, "[criterion](#the-stop-criterion)"),
     (models.StopOverride, "[criterion](#the-stop-criterion), or `null`"),

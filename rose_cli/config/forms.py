@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rose_cli.config.errors import expected, fail, fail_if_any
 from rose_cli.config.iterations import is_iteration_key
+from rose_cli.config.parameters import MAX_PARAMETERS
 from rose_cli.config.rules import MAX_LEARNERS
 from rose_cli.config.trackers import BUILT_IN, MOST_TRACKERS, is_tracker_name
 from rose_cli.config.types import whole_number
@@ -40,6 +41,10 @@ _KINDS = "'local', 'slurm'{} 'radical.pilot'"
 
 def bounded_tasks(value: object) -> object:
     return bounded(value, MAX_TASKS, "tasks", "combine several tasks into one program")
+
+
+def bounded_parameters(value: object) -> object:
+    return bounded(value, MAX_PARAMETERS, "parameters", "read the others from a file")
 
 
 def learner_count(value: object) -> int:

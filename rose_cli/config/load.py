@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from rose_cli.config.declared import declared_in
-from rose_cli.config.models import LEARNER_KEYS, Campaign, Smoke
+from rose_cli.config.models import LEARNER_KEYS, TASK_SECTIONS, Campaign, Smoke
+from rose_cli.config.parameters import declared
 from rose_cli.config.recovery import NO_PATHS, InvalidPaths
 from rose_cli.config.validation import diagnostics_of, unknown_task, value_at
 from rose_cli.util.dataclass import dataclass
@@ -40,12 +41,13 @@ def load(document: Document, invalid: InvalidPaths = NO_PATHS) -> Loaded:
     `invalid` are the paths that were already found invalid when the document was parsed.
     """
     data, tasks = document.data, declared_tasks(document)
-    declared = declared_in(document.data)
+    names = declared_in(document.data)
     diagnostics: list[Diagnostic] = []
     _build_models()
     for _ in range(MAX_ROUNDS):
         try:
-            return Loaded(Campaign.model_validate(data, context=declared), tuple(diagnostics), invalid)
+            with declared(names.parameters):
+                return Loaded(Campaign.model_validate(data, context=names), tuple(diagnostics), invalid)
         except ValidationError as error:
             found = _about_tasks(diagnostics_of(error, data), data, tasks)
         diagnostics += _telling(found, invalid)
@@ -71,8 +73,12 @@ def _build_models() -> None:
 
 def declared_tasks(document: Document) -> frozenset[str]:
     """The names of all tasks that the file declares, including invalid ones."""
-    tasks = document.data.get("tasks") if isinstance(document.data, dict) else None
-    return frozenset(str(name) for name in tasks) if isinstance(tasks, dict) else frozenset()
+    return frozenset(str(name) for section in TASK_SECTIONS for name in _keys_below(document, section))
+
+
+def _keys_below(document: Document, key: str) -> Iterable[object]:
+    below = document.data.get(key) if isinstance(document.data, dict) else None
+    return below if isinstance(below, dict) else ()
 
 
 def located(document: Document, diagnostic: Diagnostic) -> Diagnostic:
@@ -202,7 +208,7 @@ def _replace_invalid(data: Any, path: KeyPath, *, is_key: bool) -> None:  # noqa
         return
     elif is_key:
         data.pop(last, None)
-    elif path[:1] == ("tasks",) and len(path) == 2:
+    elif path[0] in TASK_SECTIONS and len(path) == 2:
         data[last] = {"executable": "{python}"}
     elif last in _FILLERS:
         data[last] = _FILLERS[str(last)]

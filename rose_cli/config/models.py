@@ -37,6 +37,7 @@ from rose_cli.config.command import (
 )
 from rose_cli.config.errors import expected, fail, fail_if_any
 from rose_cli.config.iterations import IterationName, iteration_key, overlaps
+from rose_cli.config.parameter_types import ParameterName, ParameterValue
 from rose_cli.config.python_tasks import FunctionReference, Modules
 from rose_cli.config.rules import ENDINGS, EngineKind
 from rose_cli.config.types import (
@@ -355,6 +356,9 @@ class Learner(Model):
     pre_exec: ShellLines | None = Field(
         default=None, description="shell lines that run before each of its commands", examples=["[module load python]"]
     )
+    parameters: Annotated[dict[ParameterName, ParameterValue], BeforeValidator(forms.bounded_parameters)] | None = (
+        Field(default=None, description="its own values of parameters of the campaign", examples=["{n_start: 500}"])
+    )
 
     @property
     def schedules(self) -> dict[str, Iterations | Override]:
@@ -522,6 +526,10 @@ def _not_supported(_value: object, info: ValidationInfo) -> object:
 NotSupported = Annotated[None, PlainValidator(_not_supported)]
 
 
+OnceTasks = Annotated[dict[TaskName, Task], BeforeValidator(forms.bounded_tasks)]
+"""Tasks that are no part of an iteration."""
+
+
 class Campaign(Model):
     """The whole file."""
 
@@ -539,6 +547,31 @@ class Campaign(Model):
     tasks: Annotated[dict[TaskName, Task], BeforeValidator(forms.bounded_tasks)] = Field(
         description="name → task, in the order in which they run",
         examples=["{simulation: {executable: python sim.py}}"],
+    )
+    before: OnceTasks = Field(
+        default={},
+        description="name → task: tasks that run once per learner, before its first iteration",
+        examples=["{bootstrap: {executable: python bootstrap.py}}"],
+    )
+    after: OnceTasks = Field(
+        default={},
+        description="name → task: tasks that run once per learner, after its last iteration",
+        examples=["{gather: {executable: python gather.py}}"],
+    )
+    setup: OnceTasks = Field(
+        default={},
+        description="name → task: tasks that run once per campaign, before all learners, in the directory `{shared}`",
+        examples=["{pool: {executable: python make_pool.py}}"],
+    )
+    finish: OnceTasks = Field(
+        default={},
+        description="name → task: tasks that run once per campaign, when all learners have ended",
+        examples=["{table: {executable: rose export, args: [-o, table.csv]}}"],
+    )
+    parameters: Annotated[dict[ParameterName, ParameterValue], BeforeValidator(forms.bounded_parameters)] = Field(
+        default={},
+        description="name → value: known as {name} wherever placeholders are, and by name in expressions",
+        examples=["{n_start: 100}"],
     )
     stop: Stop | None = Field(
         default=None,
@@ -602,12 +635,21 @@ class Campaign(Model):
             return value
         return {k: v for k, v in value.items() if v is not None or k not in cls.model_fields or k in _NEEDED}
 
+    @property
+    def per_learner(self) -> dict[str, Task]:
+        """All tasks of a learner, in order."""
+        return {**self.before, **self.tasks, **self.after} if self.before or self.after else self.tasks
+
+    @property
+    def per_campaign(self) -> dict[str, Task]:
+        return {**self.setup, **self.finish}
+
     @model_validator(mode="after")
     def _check_size(self) -> Campaign:
         """Every learner has every task: the size of the plan grows with both."""
-        commands = len(self.tasks) * len(self.learners)
+        commands = len(self.per_learner) * len(self.learners)
         if commands > MAX_COMMANDS:
-            message = f"{len(self.learners)} learners with {len(self.tasks)} tasks each are {commands} commands"
+            message = f"{len(self.learners)} learners with {len(self.per_learner)} tasks each are {commands} commands"
             fail("too-large", message, f"at most {MAX_COMMANDS} are allowed", below=("learners",))
         return self
 
@@ -617,5 +659,8 @@ MAX_COMMANDS = 1_000_000
 _NEEDED = ("tasks", "learners")
 
 LEARNER_KEYS = frozenset(Learner.model_fields)
+
+TASK_SECTIONS = ("setup", "before", "tasks", "after", "finish")
+"""The keys that tasks are declared under, in the order in which they run."""
 
 RESERVED_TASK_NAMES = LEARNER_KEYS | set(Smoke.model_fields) | {"criterion", "hold"}

@@ -1,17 +1,18 @@
-"""Placeholders in commands: `{learner}` and others; a doubled brace stands for a literal one."""
+"""Placeholders in commands: `{learner}` and others, and parameters; a doubled brace stands for a literal one."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
+from rose_cli.config.parameters import declared_parameters
 from rose_cli.util.errors import Diagnostic
 from rose_cli.util.text import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-PLACEHOLDERS = ("learner", "iteration", "workspace", "campaign_dir", "python", "replica", "seed")
+PLACEHOLDERS = ("learner", "iteration", "workspace", "campaign_dir", "python", "replica", "seed", "shared")
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{([A-Za-z_]\w*)\}|[{}]")
 
@@ -23,7 +24,7 @@ def placeholder_errors(text: str) -> Iterator[Diagnostic]:
         if token in ("{", "}"):
             hint = f"write '{token * 2}' for a literal brace"
             yield _error(f"a single '{token}' is not a placeholder", hint, match)
-        elif name is not None and name not in PLACEHOLDERS:
+        elif name is not None and name not in PLACEHOLDERS and name not in declared_parameters():
             hint = _instead_of(name, of_shell=text[: match.start()].endswith("$"))
             yield _error(f"unknown placeholder '{token}'", hint, match)
 
@@ -35,10 +36,11 @@ def _error(message: str, hint: str, match: re.Match[str]) -> Diagnostic:
 def _instead_of(name: str, *, of_shell: bool) -> str:
     if of_shell:
         return f"write ${{{{{name}}}}} if a shell reads it; rose itself does not expand variables"
-    near = nearest(name, PLACEHOLDERS)
+    names = (*PLACEHOLDERS, *sorted(declared_parameters()))
+    near = nearest(name, names)
     if near is not None:
         return f"did you mean '{{{near}}}'?"
-    known = ", ".join(f"{{{known}}}" for known in PLACEHOLDERS)
+    known = ", ".join(f"{{{known}}}" for known in names)
     return f"valid placeholders: {known}; write '{{{{{name}}}}}' for literal braces"
 
 

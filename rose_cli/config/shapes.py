@@ -86,7 +86,8 @@ _SIZE_UNIT = r"\s*[0-9.]+ *[kmgtKMGT][iI]?[bB]?\s*"
 
 _FILLED = r"\S"
 
-_PLACEHOLDERS = rf"^(?:[^{{}}]|\{{\{{|\}}\}}|\{{(?:{'|'.join(PLACEHOLDERS)})\}})*$"
+_PLACEHOLDERS = r"^(?:[^{}]|\{\{|\}\}|\{[A-Za-z_][A-Za-z0-9_]*\})*$"
+"""Which parameters there are, a schema cannot know."""
 
 UNQUOTED = r"""^(?:'[^']*'|"(?:\\[\s\S]|[^"\\])*"|\\[\s\S]|[^'"\\])*$"""
 """Every quote is closed."""
@@ -125,7 +126,7 @@ def _text(pattern: str, message: str, *types: str, **more: Any) -> Shape:  # noq
     }
 
 
-_FILL_IN = "unknown placeholder or single brace; valid: " + ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
+_FILL_IN = "single brace; write {NAME} for a parameter or one of " + ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
 _FILL_IN += "; write {{ and }} for literal braces"
 
 _SCALARS = ["string", "number", "boolean"]
@@ -202,6 +203,17 @@ VARIABLE_NAME = WithJsonSchema(
     )
 )
 OPTION_NAME = WithJsonSchema(_text(r"^\S+$", "expected the name of an option, without spaces, such as --n_labeled"))
+PARAMETER_NAME = WithJsonSchema(
+    _text(r"^[A-Za-z_][A-Za-z0-9_]*$", "expected letters, digits and '_', starting with a letter")
+)
+PARAMETER = WithJsonSchema(
+    {
+        "type": _SCALARS,
+        "pattern": _PLACEHOLDERS,
+        "patternErrorMessage": _FILL_IN,
+        "errorMessage": "expected a number, a string, true or false",
+    }
+)
 JSON_PATH = WithJsonSchema(_text(r"^[^.]+(?:\.[^.]+)*$", "expected a dotted path, such as val.mse", "integer"))
 REGEX = WithJsonSchema(
     {

@@ -14,6 +14,7 @@ from rose_cli.config.errors import DIAGNOSTICS, expected
 from rose_cli.config.iterations import is_iteration_key
 from rose_cli.config.models import (
     LEARNER_KEYS,
+    TASK_SECTIONS,
     Campaign,
     Engine,
     File,
@@ -111,7 +112,7 @@ def unknown_task(task: str, path: KeyPath, tasks: frozenset[str], beside: Iterab
 def _missing(path: KeyPath, key: str) -> str:
     if not path:
         return f"'{key}' is missing"
-    where = f"task '{path[1]}'" if path[0] == "tasks" and len(path) == 2 else f"'{path[-1]}'"
+    where = f"task '{path[1]}'" if path[0] in TASK_SECTIONS and len(path) == 2 else f"'{path[-1]}'"
     if isinstance(path[-1], int):
         where = f"{path[-2]}[{path[-1]}]"
     return f"{where} has no '{key}'"
@@ -134,13 +135,13 @@ def _command_of_stop(stop: object) -> str | None:
 
 
 def _hint(path: KeyPath, given: object) -> str | None:
-    if path[:1] == ("tasks",) and len(path) == 2 and isinstance(given, str):
+    if path and path[0] in TASK_SECTIONS and len(path) == 2 and isinstance(given, str):
         return f"write {path[1]}: {{executable: {shortened(given)}}}"
-    if path == ("tasks",) and isinstance(given, list):
+    if len(path) == 1 and path[0] in TASK_SECTIONS and isinstance(given, list):
         return "write a mapping, in the order of execution: simulation: {executable: python sim.py}"
     if path == ("files",) and isinstance(given, str):
         return f"write a list: files: [{shortened(given)}]"
-    if path[:1] == ("tasks",) and len(path) == 2:
+    if path and path[0] in TASK_SECTIONS and len(path) == 2:
         return f"for example {path[1]}: {{executable: python {path[1]}.py}}"
     return example_of(path)
 

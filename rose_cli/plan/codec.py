@@ -5,7 +5,7 @@ returns could have been compiled.
 
 Thousands of learners have most steps in common. The document has each distinct one once, in `shared`, and a learner
 refers to it by its position there. A value in place of such a number is read as well: plans of older formats have no
-others.
+others. What runs once per campaign (`Plan.shared`) is `once` in the document.
 
 pydantic's TypeAdapter could do the types, but not the rules, which are half of this file. Measured: it adds 0.17 s of
 CPU time to every `rose status`, `logs` and `resume` (0.09 s to import pydantic, 0.08 s to build the adapter), a quarter
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union, get_args, get_
 
 from rose_cli.config.expression.compiler import parse
 from rose_cli.config.expression.parser import ExpressionError
+from rose_cli.config.parameters import declared, is_parameter_name
 from rose_cli.config.placeholders import placeholder_errors
 from rose_cli.config.rules import (
     ENDINGS,
@@ -58,6 +59,9 @@ if TYPE_CHECKING:
 _SHARED = {"steps": m.StepPlan, "criteria": m.CriterionPlan, "files": m.FilePlan}
 """What learners have in common, by its place in `shared`."""
 
+_AS: dict[tuple[type, str], str] = {(m.Plan, "shared"): "once"}
+"""Fields with another name in the document."""
+
 
 class InvalidPlanError(ValueError):
     """Why a plan is invalid, and where: the path grows from the inside out."""
@@ -77,7 +81,8 @@ class InvalidPlanError(ValueError):
 def encode(value: Any) -> Any:  # noqa: ANN401 - any part of a plan
     """As plain values, with everything in its place."""
     if is_dataclass(value):
-        return {name: encode(getattr(value, name)) for name in _names(type(value))}  # type: ignore[arg-type]
+        cls = type(value)
+        return {_AS.get((cls, name), name): encode(getattr(value, name)) for name in _names(cls)}  # type: ignore[arg-type]
     if isinstance(value, dict):
         return {str(key): encode(entry) for key, entry in value.items()}
     if isinstance(value, tuple):
@@ -88,19 +93,30 @@ def encode(value: Any) -> Any:  # noqa: ANN401 - any part of a plan
 def encode_plan(plan: m.Plan) -> dict[str, Any]:
     """The plan as plain values, with what its learners share in `shared`."""
     steps, criteria, files = _Shared(), _Shared(), _Shared()
-    learners = [
-        {
-            **{name: getattr(learner, name) for name in _names(m.LearnerPlan)},
+
+    def referring(learner: m.LearnerPlan) -> dict[str, Any]:
+        some = {
+            "parameters": encode(learner.parameters),
+            "before": [steps.position(step) for step in learner.before],
+            "after": [steps.position(step) for step in learner.after],
+        }
+        return {
+            **{name: encode(getattr(learner, name)) for name in _names(m.LearnerPlan) if name not in _REFERRING},
             "steps": [steps.position(step) for step in learner.steps],
             "criterion": None if learner.criterion is None else criteria.position(learner.criterion),
             "more_criteria": [criteria.position(each) for each in learner.more_criteria],
             "files": [files.position(file) for file in learner.files],
+            **{name: value for name, value in some.items() if value},
         }
-        for learner in plan.learners
-    ]
+
+    learners = [referring(learner) for learner in plan.learners]
+    once = None if plan.shared is None else referring(plan.shared)
     shared = {"steps": steps.entries, "criteria": criteria.entries, "files": files.entries}
-    rest = {name: encode(getattr(plan, name)) for name in _names(m.Plan) if name != "learners"}
-    return {**rest, "shared": shared, "learners": learners}
+    rest = {name: encode(getattr(plan, name)) for name in _names(m.Plan) if name not in ("learners", "shared")}
+    return {**rest, "shared": shared, "once": once, "learners": learners}
+
+
+_REFERRING = frozenset({"steps", "criterion", "more_criteria", "files", "parameters", "before", "after"})
 
 
 class _Shared:
@@ -125,10 +141,27 @@ class _Shared:
 def decode(value: object) -> m.Plan:
     """The plan. Raises InvalidPlanError for anything that no campaign file could produce."""
     decoder = _Decoder()
-    if isinstance(value, dict):
-        decoder.read_shared(value.get("shared", {}))
-    plan: m.Plan = decoder.of(m.Plan)(value)
+    with declared(_parameters_in(value)):
+        if isinstance(value, dict):
+            decoder.read_shared(value.get("shared", {}))
+        plan: m.Plan = decoder.of(m.Plan)(value)
     return plan
+
+
+def _parameters_in(value: object) -> frozenset[str]:
+    """The names of all parameters of a plan: what learners share may use them."""
+    entries = [value.get("once"), *_list_of(value.get("learners"))] if isinstance(value, dict) else []
+    given = {json.dumps(names): names for entry in entries if (names := _parameter_names(entry))}
+    return frozenset(name for names in given.values() for name in names)
+
+
+def _parameter_names(learner: object) -> list[str]:
+    given = learner.get("parameters") if isinstance(learner, dict) else None
+    return [name for name in given if is_parameter_name(name)] if isinstance(given, dict) else []
+
+
+def _list_of(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
 
 
 class _Decoder:
@@ -214,23 +247,26 @@ class _Decoder:
 
     def _object(self, cls: type) -> Decode:
         hints = get_type_hints(cls, localns={**vars(m), "Mapping": dict})
-        parts = [(name, self.of(hint), _RULES.get((cls, name), _bounded)) for name, hint in hints.items()]
+        parts = [
+            (name, _AS.get((cls, name), name), self.of(hint), _RULES.get((cls, name), _bounded))
+            for name, hint in hints.items()
+        ]
         needed = [f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING]
         check = _CHECKS.get(cls)
 
         def made(value: dict[str, Any]) -> Any:  # noqa: ANN401
             entries = {}
             try:
-                for name, decoded, _ in parts:
-                    if name in value:
-                        entries[name] = decoded(value[name])
+                for name, key, decoded, _ in parts:
+                    if key in value:
+                        entries[name] = decoded(value[key])
             except InvalidPlanError as error:
-                raise error.below(name) from None
+                raise error.below(key) from None
             if lacking := [name for name in needed if name not in entries]:
                 raise InvalidPlanError("is missing", lacking[0])
-            for name, _, fault in parts:
+            for name, key, _, fault in parts:
                 if (entry := entries.get(name)) is not None and (why := fault(entry)) is not None:
-                    raise InvalidPlanError(why, name)
+                    raise InvalidPlanError(why, key)
             result = cls(**entries)
             if check is not None and (why := check(result)) is not None:
                 raise InvalidPlanError(why)
@@ -347,6 +383,8 @@ def _fillable(text: str) -> str | None:
 
 
 def _learner_name(name: str) -> str | None:
+    if name == m.SHARED:  # of the campaign: see `_check_plan`
+        return None
     fault = directory_name_error(name)
     return None if fault is None else f"cannot be the name of a learner and its directory: {fault[0]}"
 
@@ -367,6 +405,18 @@ def _target(target: str) -> str | None:
 def _variables(environment: Mapping[str, str]) -> str | None:
     odd = next((name for name in environment if not is_variable_name(name) or name.startswith(OWN_VARIABLES)), None)
     return f"cannot set {odd!r:.60}" if odd is not None else _each(_fillable)(environment.values())
+
+
+def _parameters(parameters: Mapping[str, m.OptionScalar]) -> str | None:
+    odd = next((name for name in parameters if not is_parameter_name(name)), None)
+    return f"cannot have a parameter named {odd!r:.60}" if odd is not None else _each(_parameter)(parameters.values())
+
+
+def _parameter(value: m.OptionScalar) -> str | None:
+    if isinstance(value, m.Number):
+        return _written_number(value)
+    with declared(frozenset()):
+        return _fillable(value) if isinstance(value, str) else None
 
 
 def _options(options: Mapping[str, m.OptionValue]) -> str | None:
@@ -418,6 +468,16 @@ def _gpus(gpus: tuple[str, ...] | int) -> str | None:
     return _count(gpus) if isinstance(gpus, int) else None
 
 
+def _of_learners(learners: tuple[m.LearnerPlan, ...]) -> str | None:
+    is_odd = any(learner.is_shared or learner.index < 0 for learner in learners)
+    return "contains a learner without a name and an index" if is_odd else None
+
+
+def _of_campaign(shared: m.LearnerPlan) -> str | None:
+    own = (shared.name, shared.index, shared.max_iter, shared.criterion, shared.steps)
+    return None if own == (m.SHARED, m.SHARED_INDEX, None, None, ()) else "contains settings of a learner"
+
+
 _count, _positive, _share = _within(0, MAX_COUNT), _within(1, MAX_COUNT), _within(0, MAX_COUNT**2)
 
 _seconds, _duration = _within(0, 1e300), _within(5e-324, 1e300)
@@ -428,10 +488,13 @@ _RULES: dict[tuple[type, str], Fault] = {
     (m.Plan, "campaign_file"): _filled,
     (m.Plan, "campaign_dir"): _filled,
     (m.Plan, "stop_after_converged"): _positive,
+    (m.Plan, "learners"): _of_learners,
+    (m.Plan, "shared"): _of_campaign,
     (m.Origin, "run"): _absolute,
     (m.Origin, "campaign"): _absolute,
     (m.LearnerPlan, "name"): _learner_name,
-    (m.LearnerPlan, "index"): _count,
+    (m.LearnerPlan, "index"): _within(m.SHARED_INDEX, MAX_COUNT),
+    (m.LearnerPlan, "parameters"): _parameters,
     (m.LearnerPlan, "seed"): _within(0, MAX_SEED),
     (m.LearnerPlan, "max_iter"): _positive,
     (m.FilePlan, "source"): _filled,
@@ -501,7 +564,8 @@ def _check_command(command: m.CommandPlan) -> str | None:
 
 def _check_learner(learner: m.LearnerPlan) -> str | None:
     own = [each.step.task for each in learner.more_criteria if each.step is not None]
-    if not _are_distinct((*[step.task for step in learner.steps], *own)):
+    steps = (*learner.before, *learner.steps, *learner.after)
+    if not _are_distinct((*[step.task for step in steps], *own)):
         return "has two tasks with the same name"
     return _check_criteria(learner.criterion, learner.more_criteria)
 

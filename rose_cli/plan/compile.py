@@ -21,6 +21,8 @@ from rose_cli.plan.engine import compile_engine, local_stand_in
 from rose_cli.plan.metrics import StandardMetric, standard_metric
 from rose_cli.plan.model import (
     CRITERION,
+    SHARED,
+    SHARED_INDEX,
     Adaptive,
     CommandPlan,
     CriterionPlan,
@@ -245,14 +247,16 @@ def compile_plan(campaign: Campaign, ctx: CheckContext, overlay: Overlay | None 
     compiler = _Compiler(campaign, ctx.campaign_dir, overlay)
     limits = campaign.limits
     learners = tuple(compiler.learner(learner, index) for index, learner in enumerate(campaign.learners))
+    shared = compiler.shared(learners)
     return Plan(
         campaign=campaign.name or ctx.campaign_file.stem,
         campaign_file=str(ctx.campaign_file),
         campaign_dir=str(ctx.campaign_dir),
-        engine=local_stand_in(campaign.engine, learners, ctx)
+        engine=local_stand_in(campaign.engine, learners if shared is None else (shared, *learners), ctx)
         if overlay.is_smoke
         else compile_engine(campaign.engine, ctx),
         learners=learners,
+        shared=shared,
         limits=Limits(
             limits.max_parallel_learners,
             limits.wall_time,
@@ -318,26 +322,68 @@ class _Compiler:
             index=0,
             seed=0,
             max_iter=self.overlay.max_iter or self.campaign.max_iter,
-            steps=tuple(self._step(inherited, task, declared) for task, declared in self.campaign.tasks.items()),
+            steps=self._steps(inherited, self.campaign.tasks),
             criterion=self._criterion(inherited),
             files=tuple(self._file(file) for file in self.campaign.files),
+            parameters=self._parameters,
+            before=self._steps(inherited, self.campaign.before),
+            after=self._steps(inherited, self.campaign.after),
         )
+
+    def shared(self, learners: Sequence[LearnerPlan]) -> LearnerPlan | None:
+        """What runs once per campaign; without tasks if learners only use the directory; None if nobody does."""
+        campaign = self.campaign
+        if not campaign.setup and not campaign.finish and not _use_shared(learners):
+            return None
+        inherited = Inherited(campaign, PLAIN_LEARNER, self._beside)
+        return LearnerPlan(
+            name=SHARED,
+            index=SHARED_INDEX,
+            seed=campaign.seed,
+            max_iter=None,
+            steps=(),
+            criterion=None,
+            files=self._plain.files,
+            parameters=self._parameters,
+            before=self._steps(inherited, campaign.setup),
+            after=self._steps(inherited, campaign.finish),
+        )
+
+    @cached_property
+    def _parameters(self) -> dict[str, OptionScalar]:
+        return {name: _number_or(value) for name, value in self.campaign.parameters.items()}
+
+    def _steps(self, inherited: Inherited, tasks: Mapping[str, Task]) -> tuple[StepPlan, ...]:
+        return tuple(self._step(inherited, task, declared) for task, declared in tasks.items())
 
     def _particular(self, learner: Learner) -> LearnerPlan:
         plain, inherited = self._plain, Inherited(self.campaign, learner, self._beside)
         changes_all = learner.env is not None or learner.pre_exec is not None
-        steps, criterion = plain.steps, plain.criterion
-        if changes_all or learner.schedules:
-            changed = self.campaign.tasks if changes_all else learner.schedules
-            steps = tuple(
-                self._step(inherited, step.task, self.campaign.tasks[step.task]) if step.task in changed else step
+        declared, criterion = self.campaign.per_learner, plain.criterion
+        changed = declared if changes_all else learner.schedules
+
+        def own(steps: tuple[StepPlan, ...]) -> tuple[StepPlan, ...]:
+            if not any(step.task in changed for step in steps):
+                return steps
+            return tuple(
+                self._step(inherited, step.task, declared[step.task]) if step.task in changed else step
                 for step in steps
             )
+
         if changes_all or "stop" in learner.model_fields_set:
             criterion = self._criterion(inherited)
         files = (*plain.files, *(self._file(file) for file in learner.files or ()))
-        max_iter = self.overlay.max_iter or learner.max_iter or self.campaign.max_iter
-        return replace(plain, max_iter=max_iter, steps=steps, criterion=criterion, files=files)
+        given = {name: _number_or(value) for name, value in (learner.parameters or {}).items()}
+        return replace(
+            plain,
+            max_iter=self.overlay.max_iter or learner.max_iter or self.campaign.max_iter,
+            steps=own(plain.steps),
+            criterion=criterion,
+            files=files,
+            parameters={**self._parameters, **given} if given else self._parameters,
+            before=own(plain.before),
+            after=own(plain.after),
+        )
 
     def _step(self, inherited: Inherited, task: str, declared: Task) -> StepPlan:
         schedule = inherited.learner.schedules.get(task)
@@ -372,6 +418,12 @@ class _Compiler:
         source = os.path.normpath(self.campaign_dir / file.path)
         fixed = os.path.isabs(file.path)  # noqa: PTH117
         return FilePlan(source, target_of(file, self.campaign_dir), copied=file.copy_, fixed=fixed)
+
+
+def _use_shared(learners: Sequence[LearnerPlan]) -> bool:
+    """Whether a task names the shared workspace."""
+    steps = {id(step): step for learner in learners for step in learner.all_steps}.values()
+    return any("{shared}" in text for step in steps for command in step.commands for text in command.texts)
 
 
 def with_learners(plan: Plan, names: frozenset[str]) -> Plan:

@@ -16,7 +16,7 @@ from rose_cli.engine.base import Resources  # noqa: TC001
 from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 CRITERION = "criterion"
 """The name of the first criterion where a task is named: in logs, in the journal, in `ROSE_TASK`."""
@@ -29,6 +29,12 @@ def criterion_task(place: int) -> str:
 
 StopRule: TypeAlias = Literal["any", "all"]
 """How many criteria must agree for a learner to stop."""
+
+SHARED = ""
+"""In place of a learner's name where a step belongs to the campaign: no learner has this name."""
+
+SHARED_INDEX = -1
+"""The index of what belongs to the campaign."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,15 @@ class CommandPlan:
     def called(self) -> str | None:
         """The function of a module that it calls, as MODULE:NAME."""
         return self.words[1] if self.function else None
+
+    @property
+    def texts(self) -> Iterator[str]:
+        """Everything in it that may contain placeholders."""
+        yield from self.words
+        yield from self.args
+        yield from self.environment.values()
+        for value in self.options.values():
+            yield from (entry for entry in (value if isinstance(value, tuple) else (value,)) if isinstance(entry, str))
 
     def as_written(self, argv: tuple[str, ...]) -> tuple[str, ...]:
         """The arguments of a rendered command; of a function without the interpreter and the program that calls it."""
@@ -205,7 +220,13 @@ class FilePlan:
 
 @dataclass(frozen=True)
 class LearnerPlan:
-    """`criterion` is the first one: its metric ranks learners and is `metric` in expressions."""
+    """A learner; with the name `SHARED`, the tasks that run once per campaign.
+
+    `steps` run in every iteration. `before` are the first steps of the first iteration, `after` the last ones of the
+    iteration after which the learner stops. Of the campaign, `before` is `setup`, its iteration 0, and `after` is
+    `finish`, each later iteration; it has no `steps`. `criterion` is the first one: its metric ranks learners and is
+    `metric` in expressions.
+    """
 
     name: str
     index: int
@@ -216,6 +237,13 @@ class LearnerPlan:
     files: tuple[FilePlan, ...]
     more_criteria: tuple[CriterionPlan, ...] = ()
     stop_rule: StopRule = "any"
+    parameters: Mapping[str, OptionScalar] = field(default_factory=dict)
+    before: tuple[StepPlan, ...] = ()
+    after: tuple[StepPlan, ...] = ()
+
+    @property
+    def is_shared(self) -> bool:
+        return self.name == SHARED
 
     @property
     def criteria(self) -> tuple[CriterionPlan, ...]:
@@ -223,14 +251,34 @@ class LearnerPlan:
 
     @property
     def all_steps(self) -> tuple[StepPlan, ...]:
+        """All that may run in some iteration, in order."""
+        if not self.before and not self.after:
+            return self.in_every_iteration
+        return (*self.before, *self.in_every_iteration, *self.after)
+
+    @property
+    def in_every_iteration(self) -> tuple[StepPlan, ...]:
         """The tasks of an iteration in order, those of the criteria last."""
         own = tuple([each.step for each in self.criteria if each.step is not None])
         return (*self.steps, *own) if own else self.steps
+
+    def steps_in(self, iteration: int, *, is_last: bool = False) -> tuple[StepPlan, ...]:
+        """The steps of an iteration in order. It is known to be the last one once its criteria have been checked."""
+        if self.is_shared:
+            return self.after if iteration else self.before
+        first, last = () if iteration else self.before, self.after if is_last else ()
+        return (*first, *self.in_every_iteration, *last) if first or last else self.in_every_iteration
 
     def criterion_of(self, task: str) -> CriterionPlan | None:
         """The criterion whose task has that name."""
         found = (each for each in self.criteria if each.step is not None and each.step.task == task)
         return next(found, None) if task.startswith(CRITERION) else None
+
+    @property
+    def values(self) -> dict[str, str | int | float | bool]:
+        """The parameters as expressions see them."""
+        given = self.parameters.items()
+        return {name: value.value if isinstance(value, Number) else value for name, value in given}
 
 
 @dataclass(frozen=True)
@@ -350,6 +398,7 @@ class Lineage:
 class Plan:
     """`campaign_file` and `campaign_dir` are the present paths; a plan that was read has an `origin`.
 
+    `shared`: what runs once per campaign, in a workspace that every task knows as `{shared}`; None if nothing needs it.
     `lineage`: None if an older rose started the run.
     """
 
@@ -363,5 +412,11 @@ class Plan:
     keep: Keep = Keep()
     track: tuple[TrackerPlan, ...] = ()
     notify: NotifyPlan | None = None
+    shared: LearnerPlan | None = None
     origin: Origin | None = field(default=None, compare=False)
     lineage: Lineage | None = field(default=None, compare=False)
+
+    @property
+    def everyone(self) -> tuple[LearnerPlan, ...]:
+        """The learners, after what runs once per campaign."""
+        return self.learners if self.shared is None else (self.shared, *self.learners)

@@ -84,7 +84,7 @@ class EvaluationContext:
 def planned_context(learner: LearnerPlan, iteration: int) -> EvaluationContext:
     """What is known of an iteration before the run: in the first one also that nothing has improved yet."""
     improved = "" if iteration == 0 and learner.criterion is not None else None
-    return EvaluationContext(iteration, learner.max_iter, improved=improved)
+    return EvaluationContext(iteration, learner.max_iter, improved=improved, parameters=learner.values)
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,7 @@ class AttemptPaths:
     """The absolute paths of an attempt, with its number and that of its replica.
 
     `caller`: the program that calls functions; `results_file`: the reports that a function may ask for, if any.
+    `shared`: the workspace of the campaign; `run`: the run directory.
     """
 
     workspace: str
@@ -100,6 +101,8 @@ class AttemptPaths:
     replica: int = 0
     caller: str = function.__file__
     results_file: str | None = None
+    shared: str = "{shared}"
+    run: str = "{run}"
 
     @property
     def return_file(self) -> str:
@@ -232,8 +235,10 @@ def _word(value: OptionScalar) -> str:
 
 def _recorded(value: OptionScalar | tuple[OptionScalar, ...]) -> ResolvedOption:
     """The value for the journal: a number, regardless of how it was written."""
-    if isinstance(value, tuple):
-        return tuple(entry.value if isinstance(entry, Number) else entry for entry in value)
+    return tuple(map(recorded_scalar, value)) if isinstance(value, tuple) else recorded_scalar(value)
+
+
+def recorded_scalar(value: OptionScalar) -> ResolvedScalar:
     return value.value if isinstance(value, Number) else value
 
 
@@ -302,7 +307,7 @@ def _shell_line(line: str, rest: list[str]) -> tuple[str, ...]:
 
 
 def _placeholders(plan: Plan, learner: LearnerPlan, context: EvaluationContext, paths: AttemptPaths) -> dict[str, str]:
-    return {
+    own = {
         "learner": learner.name,
         "iteration": str(context.iteration),
         "workspace": paths.workspace,
@@ -310,17 +315,30 @@ def _placeholders(plan: Plan, learner: LearnerPlan, context: EvaluationContext, 
         "python": sys.executable,
         "replica": str(paths.replica),
         "seed": str(learner.seed),
+        "shared": paths.shared,
     }
+    return {**own, **{name: _parameter_word(value, own) for name, value in learner.parameters.items()}}
+
+
+def _parameter_word(value: OptionScalar, names: Mapping[str, str]) -> str:
+    """A parameter in place of its name; its own text may contain rose's placeholders."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return fill_placeholders(value, names) if isinstance(value, str) else _word(value)
 
 
 def _rose_variables(
     plan: Plan, learner: LearnerPlan, task: str, context: EvaluationContext, paths: AttemptPaths
 ) -> dict[str, str]:
-    return {
-        "ROSE_CAMPAIGN": plan.campaign,
+    of_learner = {
         "ROSE_LEARNER": learner.name,
         "ROSE_LEARNER_INDEX": str(learner.index),
         "ROSE_ITERATION": str(context.iteration),
+    }
+    return {
+        "ROSE_CAMPAIGN": plan.campaign,
+        **({"ROSE_RUN": paths.run} if learner.is_shared else of_learner),
+        **({"ROSE_SHARED": paths.shared} if plan.shared is not None else {}),
         "ROSE_TASK": task,
         "ROSE_ATTEMPT": str(paths.attempt),
         "ROSE_REPLICA": str(paths.replica),
