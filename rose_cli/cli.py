@@ -426,6 +426,7 @@ def resume(
     force: options.Force = False,
     trust: options.TrustToResume = False,
     require_criterion: options.RequireCriterion = False,
+    without_decisions: options.WithoutDecisions = False,
     output: options.Output = "auto",
 ) -> None:
     """Resume an interrupted or failed run, with the current campaign file."""
@@ -437,8 +438,9 @@ def resume(
         raise UsageError("--as-it-was cannot be combined with --set", "remove one of them")
     changes = [parse_setting(text) for text in settings or ()]
     given = ResumeOptions(
-        max_iter, from_iteration, learner or (), output, require_criterion, steal_lock, force, trust, changes, as_it_was
-    )
+        max_iter, from_iteration, learner or (), output, require_criterion, steal_lock, force, trust, changes,
+        as_it_was, without_decisions=without_decisions,
+    )  # fmt: skip
     raise typer.Exit(preview(run_name, given) if dry_run else command(run_name, given))
 
 

@@ -465,6 +465,14 @@ AsItWas = Annotated[
         "--as-it-was", help="Keep the run's own plan, even if the campaign file has changed.", rich_help_panel=_WHAT
     ),
 ]
+WithoutDecisions = Annotated[
+    bool,
+    typer.Option(
+        "--without-decisions",
+        help="Continue a run whose learners wait for decisions of a Python program, without that.",
+        rich_help_panel=_WHAT,
+    ),
+]
 DryRunOfResume = Annotated[
     bool, typer.Option("--dry-run", "-n", help="Show what would be kept and what would be rerun.")
 ]

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from rose_cli.journal.file import JournalFile
     from rose_cli.journal.state import RunState
     from rose_cli.loop.deadline import Deadline
+    from rose_cli.loop.door import Door
     from rose_cli.loop.session import SessionResult
     from rose_cli.plan.model import Plan
     from rose_cli.runs.directory import RunDirectory
@@ -94,7 +95,7 @@ class SessionSetup:
     session begins with. `files` are fingerprints of the files that the plan names, if they have changed. `left_out`
     are learners that cannot continue in their present state. `checksums` are those of files that the journal does not
     know yet; `rewrite` writes such a file once the journal does. `repeats`: the same command line continues the run.
-    `tracking`: its trackers, if it has any.
+    `tracking`: its trackers, if it has any. `door`: the program that started the session, if that was not a shell.
     """
 
     directory: RunDirectory
@@ -111,11 +112,14 @@ class SessionSetup:
     rewrite: Callable[[], None] | None = None
     repeats: bool = False
     tracking: Tracking | None = None
+    door: Door | None = None
 
 
 def run_and_report(setup: SessionSetup, *, require_criterion: bool) -> ExitCode:
     """Run the session, close the journal and print a summary."""
     setup = _with_trackers(setup)
+    if setup.door is not None:
+        setup.door.begin(setup.directory.path, 0 if setup.recorded else setup.journal.size)
     try:
         with setup.journal:
             result = run_session(setup)
@@ -270,6 +274,8 @@ async def _run(setup: SessionSetup, inbox: _SignalInbox) -> SessionResult:
     for record in setup.recorded:
         screen.on_record(record)
     recorder.subscribe(screen.on_record)
+    if setup.door is not None:
+        recorder.subscribe(setup.door.on_record)
     facts: SessionFacts | None = None
     try:
         started = e.SessionStarted(
@@ -288,6 +294,7 @@ async def _run(setup: SessionSetup, inbox: _SignalInbox) -> SessionResult:
             len(engine.capacity.gpus),
             engine.capacity.memory_mb,
             len(engine.capacity.nodes) or None,
+            setup.door is not None and setup.door.gate is not None,
         )
         await recorder.record(started, *setup.opening)
         facts = _gather_facts(setup, number, recorder)
@@ -354,15 +361,19 @@ async def _supervise(
     deadline = deadline_of(setup.plan.limits.wall_time_seconds, setup.environment, grace, time.time())
     secrets = Secrets.of(secrets_of_environment(setup.environment))
     job_end = JobEnd(in_batch_job(setup.environment), lambda: inbox.has_received)
+    door = setup.door
     session = Session(
-        setup.plan, setup.state, recorder, engine, setup.directory, deadline, secrets, screen.warn, job_end
-    )
+        setup.plan, setup.state, recorder, engine, setup.directory, deadline, secrets, screen.warn, job_end,
+        None if door is None else door.gate,
+    )  # fmt: skip
     async with anyio.create_task_group() as group:
         group.start_soon(screen.run)
         group.start_soon(_keep_pulse, gauge)
         group.start_soon(_kill_at_deadline, deadline, engine)
         group.start_soon(_obey_signals, session, screen, inbox)
         group.start_soon(_obey_requests, session, screen)
+        if door is not None:
+            group.start_soon(door.follow, session)
         group.start_soon(_check_lock, still_owned, engine)
         group.start_soon(_follow_shell, session, screen, BatchShell(setup.environment))
         await _learn_of_the_job(setup, deadline, engine.capacity, screen, group)

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
 
     from rose_cli.campaign_file import Setting
     from rose_cli.journal.state import LearnerState, RunState, SessionState
+    from rose_cli.loop.door import Door
     from rose_cli.plan.model import Plan
     from rose_cli.replan import NewPlan
     from rose_cli.run_info import RunInfo
@@ -87,6 +88,9 @@ class ResumeOptions:
     """False: a learner or a run that has failed stays so, unless an edit is applied. So a chain of jobs ends."""
     repeats: bool = False
     """Whether the same command line continues the run."""
+    door: Door | None = None
+    without_decisions: bool = False
+    """Whether a run whose program decides may continue without it."""
 
 
 def resume(argument: str | None, options: ResumeOptions) -> ExitCode:
@@ -134,6 +138,7 @@ def _resume(
         return _end_again(where, plan, options)
     if not intent.continues:
         raise _refusal(directory, intent.left_out)
+    _require_who_decides(where, options)
     is_copy = where.original is not None
     ended = set() if is_copy else _terminate_leftovers(where, force=options.force)
     if where.plan.engine.pilot is not None:  # other engines leave no records
@@ -147,7 +152,7 @@ def _resume(
     known, rewrite = _checksums(where, sums, intent.change)
     setup = SessionSetup(
         directory, plan, journal, state, intent.opening, (), environment, options.output, intent.files, intent.left_out,
-        unknown_checksums(state, known), rewrite, options.repeats,
+        unknown_checksums(state, known), rewrite, options.repeats, door=options.door,
     )  # fmt: skip
     code = run_and_report(setup, require_criterion=options.require_criterion)
     if intent.left_out:
@@ -155,6 +160,19 @@ def _resume(
         complain(reason.message, reason.hint)
         return reason.exit_code if code in (ExitCode.OK, ExitCode.LEARNER_FAILED) else code
     return code
+
+
+def _require_who_decides(where: RunLocation, options: ResumeOptions) -> None:
+    """Raises RunDirectoryError if a program has decided how the learners go on, and now nobody would."""
+    session = where.state.session
+    if session is None or not session.decides or options.without_decisions:
+        return
+    if options.door is None or options.door.gate is None:
+        raise RunDirectoryError(
+            f"a Python program decides how the run '{short_path(where.directory.path)}' goes on",
+            "resume it from that program (`resume(decide=…)`)",
+            "`--without-decisions` continues with what it has decided so far",
+        )
 
 
 def _altered(directory: RunDirectory, plan: Plan, changed: list[str]) -> RunDirectoryError:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from rose_cli.loop.door import Door
     from rose_cli.plan.model import Plan
     from rose_cli.util.errors import Diagnostic, ExitCode
     from rose_cli.view.screen import Output
@@ -43,6 +44,7 @@ class RunOptions:
     output: Output = "auto"
     require_criterion: bool = False
     as_it_was: bool = False
+    door: Door | None = None
 
 
 def run(file: Path, options: RunOptions) -> ExitCode:
@@ -54,7 +56,7 @@ def run(file: Path, options: RunOptions) -> ExitCode:
     directory = new_run_directory(plan, file, options.run_directory)
     with notices(), RunLock.acquire(directory.path):
         work = begin(directory, plan, checked.text, environment, options.output)
-        return run_and_report(work, require_criterion=options.require_criterion)
+        return run_and_report(replace(work, door=options.door), require_criterion=options.require_criterion)
 
 
 def checked_plan(file: Path, options: RunOptions, environment: Mapping[str, str]) -> tuple[CheckedCampaign, Plan]:

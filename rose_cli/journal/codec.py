@@ -220,6 +220,31 @@ def _are_fingerprints(files: dict[str, Any]) -> bool:
     return all(type(text) is str and "\0" not in name for name, text in files.items())
 
 
+_MOST_CHANGES = 1_000
+
+
+def _are_changes(changes: dict[str, Any]) -> bool:
+    """Whether they are those of a decision: words, arguments and options by task."""
+    return len(changes) <= _MOST_CHANGES and all(map(_is_change, changes.values()))
+
+
+def _is_change(change: Any) -> bool:  # noqa: ANN401 - from JSON
+    if type(change) is not dict or not change.keys() <= {"words", "args", "options"}:
+        return False
+    words, options = [change[key] for key in ("words", "args") if key in change], change.get("options", {})
+    return (
+        all(type(each) is list and all(type(word) is str and "\0" not in word for word in each) for each in words)
+        and change.get("words") != []
+        and type(options) is dict
+        and all(_is_option(value) for value in options.values())
+    )
+
+
+def _is_option(value: Any) -> bool:  # noqa: ANN401
+    entries = value if type(value) is list else [value]
+    return value is None or all(type(entry) in (str, int, float, bool) for entry in entries)
+
+
 _CHECKS: dict[str, Callable[[Any], bool]] = {
     "pid": lambda number: 0 < number < _MOST,
     "exit_code": lambda number: -(2**31) <= number < _MOST,
@@ -229,6 +254,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "campaign_dir": _is_absolute,
     "log": is_inside,
     "imported": _are_modules,
+    "commands": _are_changes,
     "seconds": lambda seconds: 0 <= seconds < _MOST_SECONDS,
     "suspended": lambda seconds: 0 <= seconds < _MOST_SECONDS,
     "Mapping[str, Any]": is_shallow,

@@ -43,7 +43,8 @@ class SessionStarted:
     `pid` and `start_ticks` identify its process, `boot` the boot of the machine that it runs on.
     `files`: fingerprints of the files that the plan names, if they differ from those of the session before; empty for
     a missing file. `checksums`: as in `RunCreated`, of files that rose has rewritten or the user has decided to trust.
-    `cores`, `gpus`, `memory_mb`: what its engine has, on so many `nodes`, if it counts them.
+    `cores`, `gpus`, `memory_mb`: what its engine has, on so many `nodes`, if it counts them. `decides`: the program
+    that started it decides after each iteration of a learner how that goes on.
     """
 
     session: int
@@ -61,6 +62,7 @@ class SessionStarted:
     gpus: int | None = None
     memory_mb: int | None = None
     nodes: int | None = None
+    decides: bool = False
 
 
 @dataclass(frozen=True)
@@ -252,10 +254,35 @@ class IterationFinished:
 
 
 @dataclass(frozen=True)
-class LearnerStopped:
-    """`reason`: criterion_met, max_iter, no_improvement, failed, cancelled.
+class DecisionAwaited:
+    """The tasks of the iteration have finished, and the program that started the session is asked how to go on."""
 
-    `message`: of a failure, what failed; with several criteria, which of them stopped the learner.
+    learner: str
+    iteration: int
+
+
+@dataclass(frozen=True)
+class DecisionMade:
+    """The program's answer, in the iteration that it saw; durable before rose acts on it.
+
+    `stop`: that iteration is the learner's last. `commands`: by task, what replaces parts of its planned command in all
+    later iterations, until a later decision names the task again: `words` (the command line), `args`, and `options`, of
+    which `null` removes one. An empty change means the plan's own command.
+    """
+
+    learner: str
+    iteration: int
+    stop: bool = False
+    message: str | None = None
+    commands: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LearnerStopped:
+    """`reason`: criterion_met, max_iter, no_improvement, decided, failed, cancelled.
+
+    `message`: of a failure, what failed; with several criteria, which of them stopped the learner; of a decision, what
+    the program said.
     """
 
     learner: str
@@ -324,6 +351,8 @@ Event: TypeAlias = (
     | StepSkipped
     | StepDecided
     | IterationFinished
+    | DecisionAwaited
+    | DecisionMade
     | LearnerStopped
     | LearnerReopened
     | MaxIterChanged

@@ -10,10 +10,11 @@ import sys
 from dataclasses import field
 from enum import Enum
 from functools import singledispatchmethod
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rose_cli.journal import events as e
 from rose_cli.journal.codec import UNKNOWN, UnfitError, is_inside
+from rose_cli.journal.decisions import Decisions
 from rose_cli.journal.iterations import FinishedIterations, IterationState, KeptIterations, Recall, StepState
 from rose_cli.journal.time_spent import LATEST_IN_LEARNER, LATEST_IN_RUN, Durations, LearnerTimes, Moment
 from rose_cli.util.dataclass import dataclass
@@ -64,6 +65,7 @@ class LearnerState:
     whose report was not kept. `durations`: of its tasks. `open_failures`: the first and the latest failure of
     each step of the current iteration that has not succeeded since; `error_time`: when `error`, the latest of all
     failures, happened. `halfway`: an iteration that keeps the `max_iter` that it began with, and that.
+    `awaits_decision`: a program is asked how to go on.
     """
 
     name: str
@@ -87,12 +89,22 @@ class LearnerState:
     files_are_known: bool = False
     file_origins: tuple[FileOrigin, ...] = ()
     unreported: e.AttemptSucceeded | None = None
+    decisions: Decisions | None = None
+    awaits_decision: bool = False
 
     @property
     def has_progress(self) -> bool:
         """Whether it has finished anything that its workspace depends on."""
         current = self.current.steps.values() if self.current else ()
         return bool(self.iterations) or any(step.finished for step in current)
+
+    def decision(self, iteration: int) -> e.DecisionMade | None:
+        """The decision that a program made in this iteration, if that was its latest."""
+        return self.decisions.made_in(iteration) if self.decisions is not None else None
+
+    def changes_before(self, iteration: int) -> Mapping[str, Any]:
+        """What decisions have changed in the commands of this iteration, by task."""
+        return self.decisions.changes_before(iteration) if self.decisions is not None else {}
 
     @property
     def history(self) -> list[float | None]:
@@ -136,7 +148,7 @@ class LearnerState:
 class SessionState:
     """`suspended`: for how many seconds rose or its machine was. `cores`, `gpus`, `memory_mb`, `nodes`: its engine's.
 
-    `has_run`: an attempt has started in it.
+    `has_run`: an attempt has started in it. `decides`: as in `SessionStarted`.
     """
 
     number: int
@@ -158,6 +170,7 @@ class SessionState:
     memory_mb: int | None = None
     nodes: int | None = None
     has_run: bool = False
+    decides: bool = False
 
 
 @dataclass(frozen=True)
@@ -306,7 +319,7 @@ class RunState:
         self._close_session(self.moment(self.last_time))
         self.session = SessionState(event.session, event.host, event.pid, event.engine, self._now)
         self.session.cores, self.session.gpus, self.session.memory_mb = event.cores, event.gpus, event.memory_mb
-        self.session.nodes = event.nodes
+        self.session.nodes, self.session.decides = event.nodes, event.decides
         self.session.directory, self.session.identity = event.directory, event.identity
         self.session.campaign_dir = event.campaign_dir
         self.session.boot, self.session.start_ticks = event.boot, event.start_ticks
@@ -341,6 +354,7 @@ class RunState:
         self.earlier_seconds = self.seconds(moment.time)
         self.session.ended = moment.time
         for learner in self.learners.values():
+            learner.awaits_decision = False
             learner.times.end_session((step.clock for _, step in learner.running_steps()), moment)
 
     @_apply_event.register
@@ -452,8 +466,23 @@ class RunState:
         learner.open_failures.clear()
 
     @_apply_event.register
+    def _(self, event: e.DecisionAwaited) -> None:
+        self._learner(event.learner).awaits_decision = True
+
+    @_apply_event.register
+    def _(self, event: e.DecisionMade) -> None:
+        learner, expected = self._learner(event.learner), self._expected
+        if expected is not None and (unknown := event.commands.keys() - set(expected.tasks[learner.name])):
+            raise UnfitError(f"learner {learner.name!r} has no task {min(unknown)!r}")
+        if learner.decisions is None:
+            learner.decisions = Decisions()
+        learner.decisions.add(event)
+        learner.awaits_decision = False
+
+    @_apply_event.register
     def _(self, event: e.LearnerStopped) -> None:
         learner = self._learner(event.learner)
+        learner.awaits_decision = False
         learner.stop_reason, learner.message = event.reason, event.message
         learner.status = _FINAL.get(event.reason, Status.DONE)
         learner.times.stop(self._moment)
@@ -596,6 +625,8 @@ def _rewind(learner: LearnerState, iteration: int) -> None:
             learner.earlier_attempts[entry.number, task, replica] = step.attempt
     del learner.iterations[iteration:]
     learner.current = learner.halfway = None
+    if learner.decisions is not None:
+        learner.decisions.forget(iteration)
 
 
 def learner_status(learner: LearnerState, *, alive: bool) -> Status:

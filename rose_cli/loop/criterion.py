@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rose_cli.config.rules import Operator
     from rose_cli.plan.model import CriterionPlan, LearnerPlan
 
-StopReason: TypeAlias = Literal["criterion_met", "max_iter", "no_improvement", "failed", "cancelled"]
+StopReason: TypeAlias = Literal["criterion_met", "max_iter", "no_improvement", "decided", "failed", "cancelled"]
 History: TypeAlias = "Sequence[float | None]"
 
 

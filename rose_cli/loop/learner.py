@@ -12,9 +12,11 @@ import anyio
 from rose_cli.journal import events as e
 from rose_cli.loop.criterion import evaluation_context, why_stop
 from rose_cli.loop.deadline import WallTimeReached
+from rose_cli.loop.gate import question_about
 from rose_cli.loop.metric import MetricFile
 from rose_cli.loop.retention import LogKeeper
 from rose_cli.loop.step import StepResult, StepRunner
+from rose_cli.plan.decided import with_changes
 from rose_cli.plan.model import CRITERION
 from rose_cli.plan.render import metric_file
 from rose_cli.runs.moves import moves_between, relocate_links
@@ -83,9 +85,11 @@ class LearnerLoop:
 
     async def _stop_if_due(self) -> None:
         await self._session.settled()
-        reason = self._why_stop(self._state.history)
+        reason, last = self._why_stop(self._state.history), self._state.decision(len(self._state.iterations) - 1)
         if reason is not None:
             await self._session.recorder.record(e.LearnerStopped(self._plan.name, reason))
+        elif last is not None and last.stop:
+            await self._session.recorder.record(e.LearnerStopped(self._plan.name, "decided", last.message))
 
     def _why_stop(self, history: History) -> StopReason | None:
         """By the present plan, which may be newer than the one of this turn."""
@@ -132,12 +136,18 @@ class LearnerLoop:
     async def _run_iteration(self) -> None:
         started = time.monotonic()
         context = self._context()
+        plan = self._decided_plan(context.iteration)
         self._watch_metric_file(context)
-        for step in self._plan.all_steps:
-            if await self._run_replicas(step, context) is StepResult.FAILED:
+        for step in plan.all_steps:
+            if await self._run_replicas(plan, step, context) is StepResult.FAILED:
                 await self._fail(step, context.iteration)
                 return
         await self._finish(context.iteration, time.monotonic() - started)
+
+    def _decided_plan(self, iteration: int) -> LearnerPlan:
+        """With what decisions of a program have changed."""
+        changes = self._state.changes_before(iteration)
+        return with_changes(self._plan, changes, iteration, self._session.plan.campaign_dir)
 
     def _context(self) -> EvaluationContext:
         bound = self._session.state.bound_now(self._plan.name, self._plan.max_iter)
@@ -153,12 +163,10 @@ class LearnerLoop:
         elif self._metric_file is None or self._metric_file.name != name:
             self._metric_file = MetricFile(name, workspace, inside=directory.path)
 
-    async def _run_replicas(self, step: StepPlan, context: EvaluationContext) -> StepResult:
+    async def _run_replicas(self, plan: LearnerPlan, step: StepPlan, context: EvaluationContext) -> StepResult:
         """All replicas at the same time; the step ends when all have ended, and has failed if one of them failed."""
         replicas = range(step.command(context.iteration).replicas)
-        runners = [
-            StepRunner(self._session, self._plan, step, replica, context, self._metric_file) for replica in replicas
-        ]
+        runners = [StepRunner(self._session, plan, step, replica, context, self._metric_file) for replica in replicas]
         if len(runners) == 1:
             return await runners[0].run_step()
         results: list[StepResult | WallTimeReached | LearnerDirectoryError] = []
@@ -181,11 +189,29 @@ class LearnerLoop:
         value = self._state.step(CRITERION, 0).value
         finished = e.IterationFinished(self._plan.name, iteration, seconds, value)
         await self._session.settled()
-        reason = self._why_stop([*self._state.history, value])
+        reason, message = self._why_stop([*self._state.history, value]), None
+        if reason is None and (decision := await self._decision(iteration, value)) is not None:
+            await self._session.settled()
+            reason = self._why_stop([*self._state.history, value])
+            if reason is None and decision.stop:
+                reason, message = "decided", decision.message
         if reason is None:
             await self._session.recorder.record(finished)
         else:
-            await self._session.recorder.record(finished, e.LearnerStopped(self._plan.name, reason))
+            await self._session.recorder.record(finished, e.LearnerStopped(self._plan.name, reason, message))
+
+    async def _decision(self, iteration: int, value: float | None) -> e.DecisionMade | None:
+        """The decision on how to go on: from the journal, or of whoever decides; durable when this returns."""
+        gate, recorder = self._session.gate, self._session.recorder
+        made = self._state.decision(iteration)
+        if made is not None or gate is None:
+            return made
+        recorder.append_nowait(e.DecisionAwaited(self._plan.name, iteration))
+        question = question_about(self._plan, self._state, value, self._max_iter)
+        with self._session.turns.left_to_others():
+            made = await gate.decide(question)
+        await recorder.record(made)
+        return made
 
     async def _fail(self, step: StepPlan, iteration: int) -> None:
         error = self._state.error

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rose_cli.journal.recorder import Recorder
     from rose_cli.journal.state import RunState
     from rose_cli.loop.deadline import Deadline
+    from rose_cli.loop.gate import Gate
     from rose_cli.plan.model import LearnerPlan, Plan
     from rose_cli.runs.directory import RunDirectory
     from rose_cli.util.errors import LearnerDirectoryError
@@ -58,6 +59,7 @@ class Session:
     `secrets` come from the session's environment and must not reach the journal. `result` is set once the session has
     been told to stop; `cancelled` has a message for each learner that was stopped on its own. `plan` may be replaced
     (`plan_change.py`): `under_way` has the iteration of each learner that is in one, and goes through it as planned.
+    `gate`: who decides after each iteration of a learner, if anybody does.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Session:
         secrets: Secrets = Secrets(),  # noqa: B008 - immutable
         warn: Callable[[str], object] = lambda _: None,
         job_end: JobEnd = JobEnd(),  # noqa: B008 - immutable
+        gate: Gate | None = None,
     ) -> None:
         self.plan = plan
         self.plans = {learner.name: learner for learner in plan.learners}
@@ -83,6 +86,7 @@ class Session:
         self.secrets = secrets
         self.warn = warn
         self.job_end = job_end
+        self.gate = gate
         self.circuit_breaker = CircuitBreaker(plan.limits.same_failure)
         self.disk_limits = DiskLimits(plan.limits, directory.workspace)
         self.preloads = Preloads(plan, state, warn)

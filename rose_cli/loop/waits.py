@@ -29,6 +29,7 @@ class WaitReason(str, Enum):
     PLACE = "place"  # under limits.max_parallel_learners
     RETRY = "retry"
     PILOT = "pilot"  # in a queue
+    DECISION = "decision"  # of the program that started the session
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,9 @@ def _waits(plan: Plan, state: RunState, room: Room, used: Resources, now: float)
     short = {name: _short_of(room, used, asked[name]) for name in asked if name in with_place}
     first = next((reason for reason in short.values() if reason is not None), None)
     for learner, there in waiting:
-        if plan.engine.pilot is not None and state.session is not None and not state.session.has_run:
+        if there.awaits_decision:
+            yield learner.name, Wait(WaitReason.DECISION)
+        elif plan.engine.pilot is not None and state.session is not None and not state.session.has_run:
             yield learner.name, Wait(WaitReason.PILOT)
         elif learner.name not in with_place:
             yield learner.name, Wait(WaitReason.PLACE)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Match: TypeAlias = Literal["equal", "close", "different", "missing"]
 
-_DECIDED = ("criterion_met", "no_improvement", "failed")
+_DECIDED = ("criterion_met", "no_improvement", "decided", "failed")
 """Reasons to stop that come from the history; others come from the user, or from limits."""
 
 METRIC, REPORTED, END = "metric", "reported", "end"

@@ -40,6 +40,7 @@ _WAITED_FOR = {
     WaitReason.PLACE: "a place",
     WaitReason.RETRY: "a retry",
     WaitReason.PILOT: "the pilot",
+    WaitReason.DECISION: "a decision",
 }
 
 

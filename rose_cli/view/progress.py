@@ -86,6 +86,7 @@ class DisplayStatus(Enum):
     CRITERION_MET = ("✓", "criterion met", "green")
     MAX_ITER = ("•", "max_iter", "")
     NO_IMPROVEMENT = ("•", "no improvement", "")
+    DECIDED = ("•", "decided", "")
     CANCELLED = ("■", "cancelled", "magenta")
     INTERRUPTED = ("■", "interrupted", "magenta")
     PENDING = ("·", "pending", "")
@@ -105,7 +106,7 @@ class DisplayStatus(Enum):
     @property
     def is_done(self) -> bool:
         """Whether the learner stopped as planned."""
-        return self in (DisplayStatus.CRITERION_MET, DisplayStatus.MAX_ITER, DisplayStatus.NO_IMPROVEMENT)
+        return self.name in ("CRITERION_MET", "MAX_ITER", "NO_IMPROVEMENT", "DECIDED")
 
     @property
     def group(self) -> str:
@@ -117,6 +118,7 @@ _BY_REASON = {
     "criterion_met": DisplayStatus.CRITERION_MET,
     "max_iter": DisplayStatus.MAX_ITER,
     "no_improvement": DisplayStatus.NO_IMPROVEMENT,
+    "decided": DisplayStatus.DECIDED,
     "failed": DisplayStatus.FAILED,
     "cancelled": DisplayStatus.CANCELLED,
 }

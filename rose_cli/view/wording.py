@@ -23,6 +23,7 @@ REASONS = {
     "criterion_met": "met the criterion",
     "max_iter": "reached max_iter",
     "no_improvement": "stopped improving",
+    "decided": "stopped by decision",
     "failed": "failed",
     "cancelled": "cancelled",
 }

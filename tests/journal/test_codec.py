@@ -67,6 +67,16 @@ BY_TYPE: Mapping[str, st.SearchStrategy[Any]] = {
     "Mapping[str, int]": st.dictionaries(text, integers, max_size=4),
     "Mapping[str, str]": st.dictionaries(text.filter(lambda name: "\0" not in name), text, max_size=4),
 }
+WORDS = st.lists(text.filter(lambda word: "\0" not in word), max_size=3)
+OPTION = st.booleans() | integers | st.floats(allow_nan=False, allow_infinity=False) | text
+COMMAND_CHANGES = st.fixed_dictionaries(
+    {},
+    optional={
+        "words": WORDS.filter(bool),
+        "args": WORDS,
+        "options": st.dictionaries(text, st.none() | OPTION | st.lists(OPTION, max_size=3), max_size=3),
+    },
+)
 BY_NAME: Mapping[str, st.SearchStrategy[Any]] = {
     "run_id": st.uuids().map(lambda uuid: uuid.hex),
     "directory": places,
@@ -78,6 +88,7 @@ BY_NAME: Mapping[str, st.SearchStrategy[Any]] = {
     "pid": st.integers(1, 2**31),
     "exit_code": st.none() | st.integers(-(2**31), 2**31),
     "format": st.just(FORMAT_VERSION),
+    "commands": st.dictionaries(text, COMMAND_CHANGES, max_size=3),
 }
 
 
@@ -123,7 +134,8 @@ SAMPLES: Mapping[str, Any] = {"str": "x", "int": 1, "float": 1, "bool": True, "t
 def test_the_names_in_the_file_stay_what_they_are() -> None:
     names = "run_created session_started session_described session_ended learner_started attempt_started "
     names += "process_spawned attempt_succeeded attempt_failed attempt_cancelled attempt_lost step_given_up "
-    names += "step_decided iteration_finished learner_stopped learner_reopened max_iter_changed plan_changed"
+    names += "step_decided iteration_finished decision_awaited decision_made learner_stopped learner_reopened "
+    names += "max_iter_changed plan_changed"
     for name, cls in zip(names.split(), CLASSES, strict=True):
         entries = {field.name: SAMPLES[str(field.type).partition("[")[0].partition(" ")[0]] for field in fields(cls)}
         event = from_json({"event": name, **entries, "directory": "/x", "campaign_dir": "/x"})

@@ -51,7 +51,10 @@ const SIGNS = { met: "✓", failed: "✗", running: "●", other: "○" };
 function stateOf(learner) {
   if (learner.reason === "criterion_met") return ["met", "criterion met"];
   if (learner.reason === "failed") return ["failed", "failed"];
-  const reasons = { max_iter: "all iterations done", no_improvement: "no improvement", cancelled: "cancelled" };
+  const reasons = {
+    max_iter: "all iterations done", no_improvement: "no improvement", decided: "stopped by decision",
+    cancelled: "cancelled",
+  };
   if (learner.reason) return ["other", reasons[learner.reason] ?? shorten(learner.reason.replaceAll("_", " "))];
   return [learner.status === "running" ? "running" : "other", shorten(String(learner.status).replaceAll("_", " "))];
 }

@@ -1,0 +1,99 @@
+"""What a program decides between two iterations of a learner."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from rose_cli.journal.events import DecisionMade
+from rose_cli.loop.gate import Question
+from rose_cli.util.dataclass import dataclass
+from rose_cli.util.errors import UsageError, check_known
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rose_cli.plan.model import LearnerPlan
+
+__all__ = ["Decision", "Question", "TaskChange", "decision_made"]
+
+OptionValue: TypeAlias = "str | int | float | bool | Sequence[str | int | float | bool] | None"
+
+
+@dataclass(frozen=True)
+class TaskChange:
+    """What is different from the plan in the command of a task, in all later iterations.
+
+    `words`: the whole command line, without the arguments and options that the plan adds to it; for a shell line, a
+    single word. `args` replace the planned arguments. `options` are set one by one, and `None` removes one. Text may
+    contain placeholders, as in a campaign file: a brace that is meant is doubled. `TaskChange()` undoes earlier changes
+    of the task.
+    """
+
+    words: Sequence[str] | None = None
+    args: Sequence[str] | None = None
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How a learner goes on after an iteration.
+
+    `stop`: that iteration was its last; `message` says why, for people. `tasks`: changes by task; the criterion is
+    called `criterion`. A change holds until a later decision names the task again.
+    """
+
+    stop: bool = False
+    tasks: Mapping[str, TaskChange] = field(default_factory=dict)
+    message: str | None = None
+
+
+def decision_made(question: Question, decision: Decision | None, learner: LearnerPlan) -> DecisionMade:
+    """The event of a decision; None: go on as before. Raises UsageError if it does not fit the learner."""
+    decision = decision or Decision()
+    if not isinstance(decision, Decision):
+        raise UsageError(f"a decision cannot be {decision!r:.60}", "return a rose_cli.Decision, or None to go on")
+    known = {step.task: step.otherwise for step in learner.all_steps}
+    for task, change in decision.tasks.items():
+        check_known("task", task, known)
+        if not isinstance(change, TaskChange):
+            raise UsageError(f"the change of task '{task}' cannot be {change!r:.60}", "give a rose_cli.TaskChange")
+        if change.words is not None and known[task].shell and len(change.words) != 1:
+            raise UsageError(f"task '{task}' is a shell line", "give its words as a list with a single line")
+    changes = {task: _as_json(task, change) for task, change in decision.tasks.items()}
+    return DecisionMade(question.learner, question.iteration, bool(decision.stop), decision.message, changes)
+
+
+def _as_json(task: str, change: TaskChange) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if change.words is not None:
+        found["words"] = _words(task, change.words)
+        if not found["words"]:
+            raise UsageError(f"the command of task '{task}' has no words", "leave `words` out to keep the planned ones")
+    if change.args is not None:
+        found["args"] = _words(task, change.args)
+    if change.options:
+        found["options"] = {name: _option(task, name, value) for name, value in change.options.items()}
+    return found
+
+
+def _words(task: str, words: Sequence[str]) -> list[str]:
+    found: list[Any] = [words] if isinstance(words, str) else list(words)
+    if isinstance(words, str) or not all(isinstance(word, str) and "\0" not in word for word in found):
+        raise UsageError(f"the words of task '{task}' cannot be {words!r:.60}", "give a list of strings")
+    return found
+
+
+def _option(task: str, name: str, value: OptionValue) -> Any:  # noqa: ANN401 - JSON
+    if isinstance(value, (list, tuple)):
+        return [_scalar(task, name, entry) for entry in value]
+    return None if value is None else _scalar(task, name, value)
+
+
+def _scalar(task: str, name: str, value: Any) -> str | int | float | bool:  # noqa: ANN401
+    """A number of numpy is one of Python's."""
+    plain = value.item() if hasattr(value, "item") and not isinstance(value, (str, int, float, bool)) else value
+    if not isinstance(plain, (str, int, float, bool)):
+        message = f"option '{name}' of task '{task}' cannot be {value!r:.60}"
+        raise UsageError(message, "give a string, a number, a boolean, or a list of them")
+    return plain if isinstance(plain, (str, bool)) or type(plain) in (int, float) else float(plain)

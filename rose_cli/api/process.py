@@ -1,0 +1,356 @@
+"""The program's side of a session in a process of its own.
+
+In the program there are a socket and one thread that reads it, until the session has ended. The thread keeps no
+records: those are read from the journal when somebody asks for them, up to what is durable. So a program that looks
+rarely costs neither memory nor time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import weakref
+from collections import deque
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from rose_cli.api.decisions import Decision, decision_made
+from rose_cli.api.messages import Resume, dump_job, encode, load_error
+from rose_cli.journal.codec import UNKNOWN, Record, to_json
+from rose_cli.journal.tail import JournalTail
+from rose_cli.loop.gate import Question
+from rose_cli.plan.file import load_plan
+from rose_cli.runs.directory import RunDirectory
+from rose_cli.util.dataclass import dataclass
+from rose_cli.util.errors import EngineError, ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from rose_cli.api.messages import Job
+    from rose_cli.plan.model import LearnerPlan, Plan
+
+_PACKAGE = str(Path(__file__).absolute().parent.parent.parent)
+
+_PROGRAM = """\
+import sys
+if sys.path[:1] == ['']:
+    del sys.path[0]
+package = sys.argv.pop(1)
+if package not in sys.path:
+    sys.path.append(package)
+from rose_cli.api.child import main
+main()
+"""
+
+_CHUNK_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class Began:
+    """The session has started on the run in this directory."""
+
+    directory: Path
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """An event of the run, which is durable."""
+
+    record: Record
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A learner waits for a decision."""
+
+    question: Question
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The session has ended, and none of its tasks runs. `exit_code`: as that of `rose run`."""
+
+    exit_code: ExitCode
+
+
+Message: TypeAlias = Began | Recorded | Asked | Ended
+
+
+class SessionLostError(EngineError):
+    """The process of a session has gone without a word."""
+
+
+class SessionProcess:
+    """A session that this program started. It ends with the program, or when that asks for it, and can be resumed."""
+
+    def __init__(self, job: Job, *, gated: bool = False) -> None:
+        """Start the process. Raises EngineError."""
+        self._condition = threading.Condition()
+        self._listeners: list[Callable[[], object]] = []
+        self._questions: deque[Question] = deque()
+        self._directory = job.run.absolute() if isinstance(job, Resume) else None
+        self._position = UNKNOWN
+        self._durable = UNKNOWN
+        self._plan: Plan | None = None
+        self._error: Exception | None = None
+        self._code: int | None = None
+        self._socket, theirs = socket.socketpair()
+        try:
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(Exception):  # a notebook has streams of its own
+                    stream.flush()
+            self._process = subprocess.Popen(
+                [sys.executable or "python3", "-c", _PROGRAM, _PACKAGE, str(theirs.fileno())],
+                stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(),),
+            )  # fmt: skip
+        except (OSError, MemoryError) as error:
+            self._socket.close()
+            raise EngineError(f"cannot start the process of the session: {error}") from error
+        finally:
+            theirs.close()
+        self._send(dump_job(job, gated=gated))
+        threading.Thread(target=self._read, name="rose-session", daemon=True).start()
+        self._at_exit = weakref.finalize(self, _end_with_program, self._socket, self._process, os.getpid())
+
+    @property
+    def directory(self) -> Path | None:
+        """That of the run; None until the session has begun."""
+        return self._directory
+
+    @property
+    def position(self) -> int:
+        """Where the records of this session begin in the journal; below 0 until it has begun."""
+        return self._position
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the run, which has begun."""
+        assert self._directory is not None  # noqa: S101
+        if self._plan is None:
+            self._plan = load_plan(RunDirectory(self._directory).plan)
+        return self._plan
+
+    @property
+    def has_ended(self) -> bool:
+        return self._code is not None
+
+    def messages(self, *, from_start: bool = False, questions: bool = True) -> Iterator[Message]:
+        """All messages up to the end, each when it comes; the error that ended the session, if one did, is raised.
+
+        `from_start`: with the records of earlier sessions. `questions`: only one reader may take them.
+        """
+        reading = _Reading(self, from_start=from_start, questions=questions)
+        while not reading.is_over:
+            seen = reading.mark()
+            yield from reading.take()
+            if not reading.is_over:
+                with self._condition:
+                    while reading.mark() == seen:
+                        self._condition.wait()
+
+    async def amessages(self, *, from_start: bool = False, questions: bool = True) -> AsyncIterator[Message]:
+        """The same for a program with an event loop of asyncio."""
+        reading = _Reading(self, from_start=from_start, questions=questions)
+        loop, heard = asyncio.get_running_loop(), asyncio.Event()
+
+        def wake() -> None:
+            with suppress(RuntimeError):  # the loop has closed
+                loop.call_soon_threadsafe(heard.set)
+
+        with self._listening(wake):
+            while not reading.is_over:
+                heard.clear()
+                for message in reading.take():
+                    yield message
+                if not reading.is_over:
+                    await heard.wait()
+
+    def decide(self, question: Question, decision: Decision | None) -> None:
+        """Answer a question. Raises UsageError if the decision does not fit the learner; then none is made."""
+        self._send({"decision": to_json(decision_made(question, decision, self._learner(question.learner)))})
+
+    def stop(self, message: str | None = None) -> None:
+        """Ask the session to end; it can be resumed. Returns at once."""
+        self._send({"stop": message})
+
+    def kill(self) -> None:
+        """The same, and running tasks are killed immediately."""
+        self._send({"kill": True})
+
+    def wait(self) -> ExitCode:
+        """Wait for the end, and raise the error that ended the session, if one did.
+
+        Ctrl-C interrupts the session: KeyboardInterrupt is raised when that has ended, and everything is in the
+        journal. A second one kills the tasks.
+        """
+        with self.interrupting(), self._condition:
+            while self._code is None:
+                self._condition.wait()
+        return self.result()
+
+    @contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """An exception in the block, KeyboardInterrupt or another, passes on when the session has ended."""
+        try:
+            yield
+        except BaseException as error:
+            self.end(None if isinstance(error, KeyboardInterrupt) else "because of an error in the program")
+            raise
+
+    def end(self, message: str | None = None) -> None:
+        """Stop the session and wait until it has ended."""
+        self.stop(message)
+        while not self._has_ended_now():
+            self.kill()
+
+    def _has_ended_now(self) -> bool:
+        """Wait for the end; False if Ctrl-C came first."""
+        try:
+            with self._condition:
+                while self._code is None:
+                    self._condition.wait()
+        except KeyboardInterrupt:
+            return False
+        return True
+
+    def result(self) -> ExitCode:
+        """How the session ended. Raises its error, if one ended it."""
+        if self._error is not None:
+            raise self._error
+        assert self._code is not None  # noqa: S101
+        return ExitCode(self._code)
+
+    def _learner(self, name: str) -> LearnerPlan:
+        for plan in (self.plan, None):
+            if plan is None:  # a learner that was added meanwhile
+                self._plan = None
+            found = next((each for each in self.plan.learners if each.name == name), None)
+            if found is not None:
+                return found
+        raise KeyError(name)
+
+    @contextmanager
+    def _listening(self, wake: Callable[[], object]) -> Iterator[None]:
+        self._listeners.append(wake)
+        try:
+            yield
+        finally:
+            self._listeners.remove(wake)
+
+    def _send(self, message: dict[str, Any]) -> None:
+        with suppress(OSError):  # it has ended
+            self._socket.sendall(encode(message))
+
+    def _read(self) -> None:
+        """In the thread."""
+        unread = b""
+        with suppress(OSError):
+            while piece := self._socket.recv(_CHUNK_BYTES):
+                *lines, unread = (unread + piece).split(b"\n")
+                if lines:
+                    self._hear([json.loads(line) for line in lines])
+        code = self._process.wait()
+        self._at_exit.detach()
+        with self._condition:
+            if self._code is None:
+                self._code = code
+                if self._error is None:
+                    self._error = _lost(code, self._directory)
+        self._wake()
+        self._socket.close()
+
+    def _hear(self, messages: list[dict[str, Any]]) -> None:
+        with self._condition:
+            for message in messages:
+                self._take(message)
+        self._wake()
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if "began" in message:
+            self._directory, self._position = Path(message["began"]), message["position"]
+        elif "records" in message:
+            self._durable = message["records"]
+        elif "question" in message:
+            self._questions.append(Question(**message["question"]))
+        elif "withdrawn" in message:
+            learner, iteration = message["withdrawn"]
+            kept = [each for each in self._questions if (each.learner, each.iteration) != (learner, iteration)]
+            self._questions = deque(kept)
+        elif "error" in message:
+            self._error = load_error(message["error"])
+        elif "ended" in message:
+            self._process.wait()
+            self._code = message["ended"]
+
+    def _wake(self) -> None:
+        with self._condition:
+            self._condition.notify_all()
+        for wake in list(self._listeners):
+            wake()
+
+
+class _Reading:
+    """How far one reader of the messages is."""
+
+    def __init__(self, process: SessionProcess, *, from_start: bool, questions: bool) -> None:
+        self._process = process
+        self._from_start = from_start
+        self._questions = questions
+        self._tail: JournalTail | None = None
+        self.is_over = False
+
+    def mark(self) -> tuple[object, ...]:
+        """Changes whenever there is something to take."""
+        process = self._process
+        asked = len(process._questions) if self._questions else 0  # noqa: SLF001 - two halves of one thing
+        return process._position, process._durable, asked, process._code  # noqa: SLF001
+
+    def take(self) -> Iterator[Message]:
+        """What there is now: records before the questions that were asked after them, and the end last."""
+        process = self._process
+        ended = process.has_ended
+        if self._tail is None and process.position != UNKNOWN and process.directory is not None:
+            directory = RunDirectory(process.directory)
+            self._tail = JournalTail(directory.journal, 0 if self._from_start else process.position)
+            yield Began(directory.path)
+        while self._questions and process._questions:  # noqa: SLF001
+            question = process._questions[0]  # noqa: SLF001
+            yield from self._records()
+            with suppress(ValueError):
+                process._questions.remove(question)  # noqa: SLF001
+                yield Asked(question)
+        yield from self._records()
+        if ended:
+            self.is_over = True
+            yield Ended(process.result())
+
+    def _records(self) -> Iterator[Recorded]:
+        if self._tail is not None:
+            for record in self._tail.read(self._process._durable):  # noqa: SLF001
+                yield Recorded(record)
+
+
+def _lost(code: int, run: Path | None) -> SessionLostError:
+    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    hint = None if run is None else f"`rose resume {run}` continues the run"
+    return SessionLostError(f"the process of the session {how}", hint)
+
+
+def _end_with_program(connection: socket.socket, process: subprocess.Popen[bytes], program: int) -> None:
+    """The program ends before the session: wait until everything of it is in the journal. A fork of it does nothing."""
+    if os.getpid() == program and process.poll() is None:
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_WR)
+        process.wait()
