@@ -206,8 +206,9 @@ class LearnerLoop:
         made = self._state.decision(iteration)
         if made is not None or gate is None:
             return made
+        bound = self._session.state.bound_now(self._plan.name, self._plan.max_iter)
         recorder.append_nowait(e.DecisionAwaited(self._plan.name, iteration))
-        question = question_about(self._plan, self._state, value, self._max_iter)
+        question = question_about(self._plan, self._state, value, bound)
         with self._session.turns.left_to_others():
             made = await gate.decide(question)
         await recorder.record(made)

@@ -25,11 +25,9 @@ def with_changes(learner: LearnerPlan, changes: Mapping[str, Any], iteration: in
         return replace(step, otherwise=changed_command(step.command(iteration), change, campaign_dir), at={})
 
     criterion = learner.criterion
-    return replace(
-        learner,
-        steps=tuple(changed(step) for step in learner.steps),
-        criterion=None if criterion is None else replace(criterion, step=changed(criterion.step)),
-    )
+    if criterion is not None and criterion.step is not None:
+        criterion = replace(criterion, step=changed(criterion.step))
+    return replace(learner, steps=tuple(changed(step) for step in learner.steps), criterion=criterion)
 
 
 def changed_command(command: CommandPlan, change: Mapping[str, Any], campaign_dir: str) -> CommandPlan:
