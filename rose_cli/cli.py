@@ -81,6 +81,16 @@ def validate(
     raise typer.Exit(command(files, [parse_setting(text) for text in settings or ()], report_format))
 
 
+@app.command("import", cls=Command, rich_help_panel=RUN)
+def import_(
+    file: options.WorkflowFile, output: options.CampaignOutput = None, force: options.ReplaceFile = False
+) -> None:
+    """Turn a workflow file of ROSE into a campaign file."""
+    from rose_cli.commands.import_spec import import_spec as command
+
+    raise typer.Exit(command(file, output, force=force))
+
+
 @app.command(cls=Command, rich_help_panel=RUN)
 def schema() -> None:
     """Print the JSON Schema of campaign files, for editors."""

@@ -80,6 +80,25 @@ ShownRuns = Annotated[
 RunBeforeSteps = Annotated[Optional[str], _run("the run that is running, else the latest here", "step")]
 RunningRun = Annotated[Optional[str], _run("the only run that is running here", "running run")]
 InterruptedRun = Annotated[Optional[str], _run("the latest run here that can be resumed")]
+WorkflowFile = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE",
+        help="Workflow file of ROSE; - is standard input.",
+        show_default=False,
+        autocompletion=_offers("campaign file"),
+    ),
+]
+CampaignOutput = Annotated[
+    Optional[Path],
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Campaign file to write; - is standard output. Default: campaign.yaml beside FILE.",
+        show_default=False,
+    ),
+]
 NewDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="Directory to write to, created if missing.")]
 TemplateName = Literal["python", "committee", "functions", "mpi", "reinforcement-learning", "shell"]
 Template = Annotated[TemplateName, typer.Option("--template", metavar="NAME", help="Kind of campaign; see --list.")]
@@ -394,6 +413,7 @@ ReportOutput = Annotated[
     ),
 ]
 ReplaceReport = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
+ReplaceFile = ReplaceReport
 WatchReport = Annotated[bool, typer.Option("--watch", "-w", help="Write it again and again until the run ends.")]
 Results = Annotated[
     bool,

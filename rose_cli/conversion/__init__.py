@@ -1,0 +1,1 @@
+"""From the workflow files of other programs to campaign files: `rose import`."""
