@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from rose_cli.config.yaml.source import MAX_BYTES
 from rose_cli.conversion.campaign import HANDOVER, convert
 from rose_cli.plan.words import file_of_module
 from rose_cli.runs.directory import write_new
-from rose_cli.util.errors import Diagnostic, ExitCode, Severity, UsageError
+from rose_cli.util.errors import CampaignError, Diagnostic, ExitCode, Severity, UsageError
 from rose_cli.util.text import counted, listed
 from rose_cli.view.console import notice, say
 from rose_cli.view.diagnostics import print_diagnostics
@@ -62,9 +63,21 @@ def import_spec(source: str, output: Path | None, *, force: bool) -> ExitCode:
 
 
 def _read(source: str) -> Document:
-    if source == _STANDARD:
-        return parse_document(sys.stdin.buffer.read(MAX_BYTES + 1), "<stdin>")
-    return read_document(Path(source))
+    try:
+        if source == _STANDARD:
+            return parse_document(sys.stdin.buffer.read(MAX_BYTES + 1), "<stdin>")
+        return read_document(Path(source))
+    except CampaignError as error:
+        found = [replace(each, hint=_HINTS.get(each.code, each.hint)) for each in error.diagnostics]
+        raise CampaignError(found, error.text) from error
+
+
+_HINTS = {
+    "empty-file": "start with 'learner:'",
+    "not-a-map": "start with 'learner:', as the examples of ROSE do",
+    "file-too-large": "is this the workflow file?",
+}
+"""Where those of a campaign file would mislead."""
 
 
 def _name_of(source: str) -> str:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from rose_cli.config.load import located
 from rose_cli.config.rules import directory_name_error, folded
 from rose_cli.conversion.comments import Comments
 from rose_cli.conversion.resources import common_of, lost, resources_of, submit_command, trackers_of
-from rose_cli.conversion.spec import PARALLEL, SLOTS, UNCERTAINTY, read_spec, warned
+from rose_cli.conversion.spec import PARALLEL, SLOTS, UNCERTAINTY, placed, read_spec
 from rose_cli.conversion.text import lines_of
 from rose_cli.conversion.words import command_of, escaped, is_parameter
 from rose_cli.plan.metrics import standard_metric
@@ -79,8 +78,8 @@ def convert(document: Document, name: str) -> Converted:
     text = converter.text()
     mistakes = [each for each in converter.found if each.is_error]
     if mistakes:
-        raise CampaignError([located(document, each) for each in mistakes], document.text)
-    warnings = (*document.warnings, *warned(document, converter.found))
+        raise CampaignError(placed(document, mistakes), document.text)
+    warnings = (*document.warnings, *placed(document, converter.found))
     is_elsewhere = bool(spec.remote.get("pythonpath"))
     functions = {
         (*task.path, "function"): "" if is_elsewhere else task.text for task in spec.all_tasks if task.is_function
@@ -244,11 +243,18 @@ class _Converter:
 
     def _check_same(self, task: TaskSpec, first: TaskSpec) -> None:
         if task.is_function != first.is_function:
-            message = f"all learners need the same type for '{task.path[-1]}': the first one's is not this"
-            self.found.append(Diagnostic("wrong-value", message, (*task.path, "type"), "change one of the two types"))
+            message = f"'{task.path[-1]}' has another type in the first learner"
+            self.found.append(
+                Diagnostic(
+                    "wrong-value",
+                    message,
+                    (*task.path, "type"),
+                    "ROSE allows one type for all learners: change one of the two",
+                )
+            )
         if task.description and task.description != first.description:
-            message = f"all learners need the same task_description for '{task.path[-1]}'"
-            hint = "write it in the first learner alone; in the campaign, learners can differ in this too"
+            message = f"'{task.path[-1]}' has another task_description in the first learner"
+            hint = "ROSE allows one for all learners; in the campaign, each can have its own"
             self.found.append(Diagnostic("wrong-value", message, (*task.path, "task_description"), hint))
 
     def _names(self) -> Iterator[str | None]:
@@ -293,12 +299,9 @@ class _Converter:
             message = "relative paths count from the directory of the campaign file, not from where rose is called"
             path = ("remote", "pythonpath")
             self.found.append(Diagnostic("differs", message, path, "check them", Severity.WARNING, at_key=True))
-        if spec.learners:
-            for slot in spec.tasks:
-                hint = "remove it: with 'learners', ROSE ignores it too"
-                self.found.append(lost((slot,), hint))
+        self.found += [lost(path, "remove it: it has no effect in ROSE either") for path in spec.ignored]
         if spec.kind == UNCERTAINTY:
-            message = "rose cannot know the models and the threshold of the uncertainty: ROSE has them in Python"
+            message = "ROSE has the models, the number of predictions and the threshold of the uncertainty in Python"
             hint = (
                 "name the models under replicas: of training and prediction; add the uncertainty as a second criterion"
             )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import field, replace
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rose_cli.config.load import located
@@ -88,6 +88,8 @@ class Spec:
     parameters: Mapping[str, Any]
     remote: Mapping[str, Any]
     tracking: Mapping[str, Any]
+    ignored: Sequence[KeyPath] = ()
+    """Keys that ROSE accepts here and does not use."""
 
     @property
     def all_tasks(self) -> Iterator[TaskSpec]:
@@ -102,7 +104,7 @@ def read_spec(document: Document) -> Spec:
     reader = _Reader(document.data)
     spec = reader.read()
     if spec is None or reader.found:
-        raise CampaignError([located(document, each) for each in reader.found], document.text)
+        raise CampaignError(placed(document, reader.found), document.text)
     return spec
 
 
@@ -124,12 +126,20 @@ class _Reader:
             return None
         self._check_keys(data, (), _TOP)
         kind, max_iter, count = self._learner()
-        parts = (self._try(part, kind) for part in (self._tasks, self._learners, self._stop))
-        tasks, learners, stop = (*parts,)
+        tasks, learners, stop = (self._try(part, kind) for part in (self._tasks, self._learners, self._stop))
         others = [self._try(part) for part in (self._parameters, self._remote, self._tracking)]
         if self.found or stop is None:
             return None
-        return Spec(kind, max_iter, count, tasks or {}, learners or (), stop, *(each or {} for each in others))
+        given = data["learner"].get("parallel_learners") is not None
+        is_ignored = given and (kind != PARALLEL or bool(learners))
+        ignored = [
+            *([("learner", "parallel_learners")] if is_ignored else []),
+            *((slot,) for slot in tasks if learners),
+        ]
+        parameters, remote, tracking = (each or {} for each in others)
+        return Spec(
+            kind, max_iter, count, tasks or {}, learners or (), stop, parameters, remote, tracking, ignored
+        )  # fmt: skip
 
     # --- learners and tasks ------------------------------------------------------------------------------------------
 
@@ -175,7 +185,8 @@ class _Reader:
 
     def _one_learner(self, path: KeyPath, entry: object) -> LearnerSpec:
         if not isinstance(entry, dict):
-            self._wrong("wrong-type", _expected("a mapping of a label and tasks", entry), path)
+            hint = "as in - {label: a, simulation: …}"
+            self._wrong("wrong-type", _expected("a mapping of a label and tasks", entry), path, hint)
         self._check_keys(entry, path, ("label", *_EVERY_SLOT))
         given = {slot: entry[slot] for slot in _EVERY_SLOT if entry.get(slot) is not None}
         self._check_slots(given, path, PARALLEL)
@@ -192,7 +203,8 @@ class _Reader:
         kind = self._word(entry, (*path, "type"), ("shell", "python"))
         description = entry.get("task_description") or {}
         if not isinstance(description, dict):
-            self._wrong("wrong-type", _expected("a mapping", description), (*path, "task_description"))
+            at = (*path, "task_description")
+            self._wrong("wrong-type", _expected("a mapping", description), at, "as in {cores_per_rank: 2}")
         text = self._text(entry, (*path, "command" if kind == "shell" else "function"))
         if kind == "python" and not is_function_reference(text.strip()):
             message = f"expected module:name, not {quoted(text)}"
@@ -227,7 +239,9 @@ class _Reader:
         if found is None:
             return {}
         if not isinstance(found, dict):
-            self._wrong("wrong-type", _expected("a mapping of name and value", found), ("parameters",))
+            self._wrong(
+                "wrong-type", _expected("a mapping of name and value", found), ("parameters",), "as in {size: 30}"
+            )
         for name in found:
             if name in RESERVED:
                 message = f"'{name}' cannot be a parameter: ROSE sets it itself"
@@ -244,13 +258,15 @@ class _Reader:
         path = ("remote", "target")
         target = self._mapping(found, path, _TARGET)
         self._word(target, (*path, "kind"), ("iri", "sfapi", "psij"))
-        self._check_texts(target.get("setup"), (*path, "setup"))
+        self._try(self._check_texts, target.get("setup"), (*path, "setup"))
+        for key in ("walltime_min", "n_nodes"):
+            self._try(self._whole, target, (*path, key), 1, MAX_COUNT)
         environment = target.get("environment") or {}
         if not isinstance(environment, dict):
-            self._wrong("wrong-type", _expected("a mapping of variables", environment), (*path, "environment"))
-        for key in ("walltime_min", "n_nodes"):
-            if target.get(key) is not None:
-                self._whole(target, (*path, key), 1, MAX_COUNT)
+            at = (*path, "environment")
+            self._wrong(
+                "wrong-type", _expected("a mapping of variables", environment), at, "as in {OMP_NUM_THREADS: 1}"
+            )
         return found
 
     def _tracking(self) -> dict[str, Any]:
@@ -270,7 +286,8 @@ class _Reader:
     def _mapping(self, parent: Mapping[Any, Any], path: KeyPath, known: Sequence[str]) -> dict[str, Any]:
         found = self._given(parent, path)
         if not isinstance(found, dict):
-            self._wrong("wrong-type", _expected("a mapping", found), path)
+            hint = f"its keys are {', '.join(known)}"
+            self._wrong("wrong-type", _expected("a mapping", found), path, hint)
         self._check_keys(found, path, known)
         return found
 
@@ -285,29 +302,35 @@ class _Reader:
         if found is None:
             return
         if not isinstance(found, list):
-            self._wrong("wrong-type", _expected("a list of strings", found), path)
+            self._wrong(
+                "wrong-type", _expected("a list of strings", found), path, "write it in brackets: [first, second]"
+            )
         for number, each in enumerate(found):
             if isinstance(each, bool) or not isinstance(each, str | int | float):
-                self._wrong("wrong-type", _expected("a string", each), (*path, number))
+                self._wrong("wrong-type", _expected("a string", each), (*path, number), "put it in quotes")
 
     def _given(self, parent: Mapping[Any, Any], path: KeyPath) -> Any:  # noqa: ANN401 - as YAML has it
         key = path[-1]
         if parent.get(key) is None:
             where = f" in '{path[-2]}'" if len(path) > 1 and isinstance(path[-2], str) else ""
-            self._wrong("missing-key", f"'{key}' is missing{where}", path, _EXAMPLES.get(str(key)))
+            hint = _EXAMPLES.get(str(key), f"add {key}:")
+            self._wrong("missing-key", f"'{key}' is missing{where}", path, hint)
         return parent[key]
 
     def _text(self, parent: Mapping[Any, Any], path: KeyPath) -> str:
         found = self._given(parent, path)
         if isinstance(found, bool) or not isinstance(found, str | int | float) or not str(found).strip():
-            self._wrong("wrong-type", _expected("a string", found), path)
+            self._wrong(
+                "wrong-type", _expected("a string", found), path, "write text; put quotes around it if in doubt"
+            )
         return str(found)
 
     def _word(self, parent: Mapping[Any, Any], path: KeyPath, words: Sequence[str]) -> str:
         found = self._text(parent, path)
         if found not in words:
-            message = f"expected {listed(words, len(words))}, not {quoted(found)}"
-            self._wrong("wrong-value", message, path, did_you_mean(found, words))
+            choice = listed(words, len(words))
+            hint = did_you_mean(found, words) or f"write one of {choice}"
+            self._wrong("wrong-value", f"expected one of {choice}, not {quoted(found)}", path, hint)
         return found
 
     def _whole(self, parent: Mapping[Any, Any], path: KeyPath, least: int, most: int) -> int | None:
@@ -315,7 +338,8 @@ class _Reader:
         if isinstance(found, str) and re.fullmatch(r"[0-9]{1,12}", found.strip()):
             found = int(found)
         if found is not None and (isinstance(found, bool) or not isinstance(found, int) or not least <= found <= most):
-            self._wrong("wrong-value", _expected(f"a whole number from {least} to {most}", found), path)
+            hint = "0: until the criterion is met" if least == 0 else f"write at least {least}"
+            self._wrong("wrong-value", _expected(f"a whole number from {least} to {most}", found), path, hint)
         return found
 
     def _number(self, parent: Mapping[Any, Any], path: KeyPath) -> int | float | str:
@@ -326,7 +350,7 @@ class _Reader:
         except (TypeError, ValueError):
             value = math.nan
         if not math.isfinite(value):
-            self._wrong("wrong-type", _expected("a number", found), path)
+            self._wrong("wrong-type", _expected("a number", found), path, "write the number alone, such as 0.01")
         return WrittenExponent(found.strip()) if isinstance(found, str) else found
 
     # --- mistakes ----------------------------------------------------------------------------------------------------
@@ -360,9 +384,7 @@ def _expected(what: str, found: object) -> str:
     return expected(what, found)
 
 
-def warned(document: Document, diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
+def placed(document: Document, diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
     """The diagnostics at their places, each once, in the order of the file."""
-    from rose_cli.util.errors import Severity
-
-    found = {replace(located(document, each), severity=Severity.WARNING): None for each in diagnostics}
+    found = dict.fromkeys(located(document, each) for each in diagnostics)
     return sorted(found, key=lambda each: (each.span is None, each.span, each.code))

@@ -32,7 +32,14 @@ def scalar(value: object) -> str:
         return text
     if text.isprintable() and '"' in text and "'" not in text:
         return f"'{text}'"
-    return json.dumps(text, ensure_ascii=not text.isprintable())
+    return f'"{"".join(map(_escaped, text))}"'
+
+
+def _escaped(character: str) -> str:
+    """As in double quotes; YAML has no surrogate pairs, so that JSON's escapes would not do."""
+    if character in '"\\':
+        return f"\\{character}"
+    return character if character.isprintable() else f"\\U{ord(character):08x}"
 
 
 def _is_number(text: str) -> bool:
