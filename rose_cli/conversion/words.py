@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from rose_cli.config.expression.functions import FUNCTION_TABLE
-from rose_cli.config.expression.parser import CONSTANTS, NAMES
-from rose_cli.config.placeholders import PLACEHOLDERS
+from rose_cli.config.parameters import is_parameter_name
 from rose_cli.config.yaml.nodes import WrittenExponent
 from rose_cli.util.errors import Diagnostic
 from rose_cli.util.text import did_you_mean, listed, shortened
@@ -19,19 +17,13 @@ if TYPE_CHECKING:
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
-_IN_EXPRESSIONS = frozenset(
-    (*NAMES, *CONSTANTS, *FUNCTION_TABLE, "previous", "result", "results", "last", "mean", "sum", "median", "std",
-     "len", "default", "True", "False", "and", "or", "not", "if", "else")
-)  # fmt: skip
-
 INJECTED = {"iteration": "{iteration}", "learner_label": "{learner}", "learner_id": "{learner_id}"}
 """What ROSE sets itself, and what takes its place in rose; `learner_id` becomes a parameter."""
 
 
 def is_parameter(name: str, value: object) -> bool:
     """Whether it can be a parameter of a campaign, and reaches a command letter by letter as in ROSE."""
-    is_free = name.isidentifier() and name not in PLACEHOLDERS and name not in _IN_EXPRESSIONS
-    return is_free and isinstance(value, str | int | float)
+    return is_parameter_name(name) and isinstance(value, str | int | float)
 
 
 def escaped(text: str) -> str:
