@@ -94,7 +94,7 @@ class _Converter:
         self._comments = comments
         self._name = name
         self._used: set[str] = set()
-        self._declared = {name: value for name, value in spec.parameters.items() if is_parameter(name, value)}
+        self._declared = {name: _literal(value) for name, value in spec.parameters.items() if is_parameter(name, value)}
         self._is_reported: set[str] = set()
 
     def text(self) -> str:
@@ -128,7 +128,7 @@ class _Converter:
         lines = lines_of("name", self._name) if self._name else []
         above = self._comments.take(("learner",))
         lines += lines_of("max_iter", self._spec.max_iter, comments=above) if self._spec.max_iter else above
-        declared = {name: value for name, value in self._declared.items() if name in self._used}
+        declared = {name: _literal(value) for name, value in self._declared.items() if name in self._used}
         if "learner_id" in self._used:
             declared["learner_id"] = 0
         if declared:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from rose_cli.config.expression.functions import FUNCTION_TABLE
+from rose_cli.config.expression.parser import CONSTANTS, NAMES
 from rose_cli.config.parameters import is_parameter_name
+from rose_cli.config.placeholders import PLACEHOLDERS
 from rose_cli.config.yaml.nodes import WrittenExponent
 from rose_cli.util.errors import Diagnostic
 from rose_cli.util.text import did_you_mean, listed, shortened
@@ -23,7 +26,8 @@ INJECTED = {"iteration": "{iteration}", "learner_label": "{learner}", "learner_i
 
 def is_parameter(name: str, value: object) -> bool:
     """Whether it can be a parameter of a campaign, and reaches a command letter by letter as in ROSE."""
-    return is_parameter_name(name) and isinstance(value, str | int | float)
+    is_taken = name in (*PLACEHOLDERS, *NAMES, *CONSTANTS, *FUNCTION_TABLE, "result", "results", "previous")
+    return is_parameter_name(name) and not is_taken and isinstance(value, str | int | float)
 
 
 def escaped(text: str) -> str:
