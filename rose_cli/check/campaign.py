@@ -14,12 +14,14 @@ from rose_cli.check.engine import check_engine
 from rose_cli.check.files import check_files
 from rose_cli.check.literals import check_lines, check_variables
 from rose_cli.check.notify import check_notify
+from rose_cli.check.origin import stop_layers
 from rose_cli.check.python_tasks import PreloadChecker
 from rose_cli.check.schedules import ExpressionProbe, Horizon, check_keys
 from rose_cli.check.trackers import check_trackers
 from rose_cli.config.models import RESERVED_TASK_NAMES, Campaign, Iterations, Learner, TaskFields
 from rose_cli.config.rules import folded
 from rose_cli.config.validation import unknown_task
+from rose_cli.plan.criteria import listed
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import Diagnostic, KeyPath
 
@@ -61,7 +63,8 @@ class _Checker:
         self._take(check_common_stop(self.campaign))
         self._take(check_variables(self.campaign.env, ("env",)))
         self._take(check_lines(self.campaign.pre_exec, ("pre_exec",), self.ctx.campaign_dir))
-        self._take(self._check_stop_texts(self.campaign.stop, ()))
+        for layers in listed(self.campaign.stop, ("stop",))[0]:
+            self._take(self._arguments.check(layers[0][1], layers[0][0], None))
         self._take(check_trackers(self.campaign))
         self._take(check_notify(self.campaign, plan, self.ctx))
         self._take(self._check_smoke())
@@ -79,7 +82,7 @@ class _Checker:
         self._take(self._commands.check_learner(plan, learner))
         self._take(check_variables(learner.env, (*path, "env")))
         self._take(check_lines(learner.pre_exec, (*path, "pre_exec"), self.ctx.campaign_dir))
-        self._take(self._check_stop_texts(learner.stop, path))
+        self._take(self._check_stop_texts(learner, plan.index))
         self._take(self._check_schedules(plan, learner, path))
 
     def _take(self, diagnostics: Iterable[Diagnostic]) -> None:
@@ -156,9 +159,10 @@ class _Checker:
         yield from self._probe.probe_fields(fields, path, horizon)
         yield from self._arguments.check(fields, path, declared)
 
-    def _check_stop_texts(self, stop: TaskFields | None, path: KeyPath) -> Iterator[Diagnostic]:
-        if stop is not None:
-            yield from self._arguments.check(stop, (*path, "stop"), self.campaign.stop if path else None)
+    def _check_stop_texts(self, learner: Learner, index: int) -> Iterator[Diagnostic]:
+        for own, *below in stop_layers(self.campaign, learner, index) if learner.stop is not None else ():
+            if own.path[0] == "learners":
+                yield from self._arguments.check(own.fields, own.path, below[0].fields if below else None)
 
     def _check_smoke(self) -> Iterator[Diagnostic]:
         smoke, names = self.campaign.smoke, self.ctx.task_names

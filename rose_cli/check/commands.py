@@ -63,8 +63,9 @@ class CommandChecker:
                     yield from self._check(command, layers)
                 else:
                     yield from self._functions.check(command, layers)
-        if plan.criterion is not None and plan.criterion.step is not None:
-            yield from self._check(plan.criterion.step.otherwise, stop_layers(self.campaign, learner, plan.index))
+        for criterion, own in zip(plan.criteria, stop_layers(self.campaign, learner, plan.index), strict=False):
+            if criterion.step is not None:
+                yield from self._check(criterion.step.otherwise, own)
 
     def check_smoke(self) -> Iterator[Diagnostic]:
         inherited = Inherited(self.campaign, PLAIN_LEARNER)

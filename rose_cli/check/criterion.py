@@ -7,14 +7,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rose_cli.check.origin import Layer, depending, origin_of, sources_of, stop_layers
-from rose_cli.plan.compile import is_whole, measured, merged_stop
+from rose_cli.plan.criteria import criteria_of, has_source, listed, measured, merged_stop, metric_of
 from rose_cli.plan.metrics import can_be_met, is_always_met, nearest_metric, probable_metric, standard_metric
 from rose_cli.util.errors import Diagnostic, KeyPath, Severity
+from rose_cli.util.text import did_you_mean, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rose_cli.config.models import Campaign, Learner, StopFields
+    from rose_cli.config.models import Campaign, Learner, LearnerCriteria, StopFields, StopOverride
+    from rose_cli.plan.criteria import CriteriaFields
     from rose_cli.plan.metrics import StandardMetric
     from rose_cli.plan.model import CriterionPlan, LearnerPlan
 
@@ -29,44 +31,96 @@ _OPERATORS = "<, <=, >, >= or =="
 
 def check_end(campaign: Campaign, learner: Learner, plan: LearnerPlan) -> Iterator[Diagnostic]:
     path: KeyPath = ("learners", plan.index)
-    is_half = campaign.stop is None and learner.stop is not None and not is_whole(learner.stop)
+    found = criteria_of(campaign, learner, plan.index)
     stops, lengths = (("stop",), (*path, "stop")), (("max_iter",), (*path, "max_iter"))
-    if is_half:
-        yield from depending([_half_a_stop(learner, path)], *stops)
-    if plan.criterion is not None:
-        layers = stop_layers(campaign, learner, plan.index)
-        yield from check_criterion(layers)
-        if plan.max_iter is not None:
-            yield from depending(_check_length(plan.criterion, plan.max_iter, layers), *lengths)
-    elif plan.max_iter is None and not is_half:
-        yield from depending([_endless(campaign, path)], *stops, *lengths)
+    if found.nothing_below is not None:
+        yield from depending([_half_a_stop(*found.nothing_below)], *stops)
+    if found.unknown is not None:
+        yield from depending([_unknown_criterion(*found.unknown, campaign)], *stops)
+    layers = stop_layers(campaign, learner, plan.index)
+    for each in layers:
+        yield from check_criterion(each)
+    yield from _check_metrics(layers)
+    if plan.max_iter is not None:
+        for criterion, each in zip(plan.criteria, layers, strict=False):
+            yield from depending(_check_length(criterion, plan.max_iter, each), *lengths)
+    elif all(criterion.is_watched for criterion in plan.criteria):
+        yield from depending(_endless(campaign, path, plan, layers, found), *stops, *lengths)
 
 
 def check_common_stop(campaign: Campaign) -> Iterator[Diagnostic]:
-    """Check the campaign's own criterion if every learner overrides it, which could hide its errors."""
+    """Check the campaign's own criteria if every learner overrides them, which could hide their errors."""
     learners = campaign.learners
     if campaign.stop is None or not all(learner.stop is not None for learner in learners):
         return
-    is_completed = all(learner.stop and (learner.stop.operator or learner.stop.metric) for learner in learners)
-    for diagnostic in check_criterion([Layer(("stop",), campaign.stop)]):
-        if diagnostic.code != "missing-key" and not (diagnostic.code == "missing-operator" and is_completed):
-            yield diagnostic
+    own = [[Layer(*each) for each in layers] for layers in listed(campaign.stop, ("stop",))[0]]
+    is_completed = all(_names_an_operator(learner.stop) for learner in learners)
+    for layers in own:
+        for diagnostic in check_criterion(layers):
+            if not (diagnostic.code == "missing-operator" and is_completed):
+                yield diagnostic
+    yield from _check_metrics(own)
 
 
-def _half_a_stop(learner: Learner, path: KeyPath) -> Diagnostic:
-    lacking = "' and '".join(key for key in ("metric", "executable") if getattr(learner.stop, key) is None)
-    message = f"this 'stop' has no '{lacking}', and there is no 'stop' at the top of the file to override"
+def _names_an_operator(stop: StopOverride | LearnerCriteria | None) -> bool:
+    fields = [each for layers in listed(stop, ())[0] for _, each in layers]
+    return all(each.operator or each.metric for each in fields)
+
+
+def _check_metrics(all_layers: Sequence[Layers]) -> Iterator[Diagnostic]:
+    """Each criterion has a metric of its own, by which everything refers to it."""
+    first: dict[str, KeyPath] = {}
+    for layers in all_layers:
+        at, metric = origin_of(layers, "metric"), merged_stop([layer.fields for layer in reversed(layers)]).metric
+        if metric is None:
+            hint = "name the metric, as in {metric: mse, threshold: 0.1}"
+            yield Diagnostic("missing-key", "this criterion has no 'metric'", at, hint, at_key=True)
+        elif first.setdefault(metric, at) != at:
+            message = f"there is another criterion with the metric '{metric}'"
+            yield Diagnostic("duplicate-name", message, at, "give each criterion a metric of its own")
+
+
+def _unknown_criterion(path: KeyPath, stop: StopFields, campaign: Campaign) -> Diagnostic:
+    """Overrides of one of several criteria, which name none of them."""
+    known = [metric_of(fields) or "" for layers in listed(campaign.stop, ("stop",))[0] for _, fields in layers]
+    names = ", ".join(known)
+    if stop.metric is None:
+        message = f"this does not say which criterion it overrides: the campaign has {len(known)}"
+        return Diagnostic("missing-key", message, (*path, "metric"), f"add metric: one of {names}")
+    message = f"the campaign has no criterion '{stop.metric}' to override"
+    near = did_you_mean(stop.metric, known)
+    hint = near or f"write metric: one of {names}; or list all criteria of this learner: stop: {{any: […]}}"
+    return Diagnostic("wrong-value", message, (*path, "metric"), hint)
+
+
+def _half_a_stop(path: KeyPath, stop: StopFields) -> Diagnostic:
+    lacking = [] if stop.metric is not None else ["metric"]
+    lacking += [] if has_source(stop) else ["executable"]
+    what = "' and '".join(lacking)
+    message = f"this 'stop' has no '{what}', and there is no 'stop' at the top of the file to override"
     hint = "add what is missing, or a 'stop' at the top of the file"
-    return Diagnostic("missing-key", message, (*path, "stop"), hint, at_key=True)
+    return Diagnostic("missing-key", message, path, hint, at_key=True)
 
 
-def _endless(campaign: Campaign, path: KeyPath) -> Diagnostic:
+def _endless(
+    campaign: Campaign, path: KeyPath, plan: LearnerPlan, layers: Sequence[Layers], found: CriteriaFields
+) -> Iterator[Diagnostic]:
     """Reported once for the whole file, or for the learner that lacks what others have."""
+    if plan.criteria:
+        hint = "set threshold: to the value to reach, or patience: 5 to stop a learner that no longer improves"
+        message = "'stop' has no 'threshold'" if len(plan.criteria) == 1 else "no criterion has a 'threshold'"
+        missing = Diagnostic("missing-key", message, origin_of(layers[0], "threshold"), f"{hint}; or add max_iter: 15")
+        sources = [each for one in layers for each in sources_of(one, "threshold", "patience")]
+        yield replace(missing, depends_on=tuple(sources))
+        return
+    if found.nothing_below is not None or found.criteria:
+        return  # what is wrong with it has been said
     has_others = any(learner.max_iter or learner.stop for learner in campaign.learners)
     message, hint = "this would never stop: there is no 'max_iter' and no 'stop'", "add max_iter: 15, or a 'stop'"
     if campaign.stop is None and not has_others:
-        return Diagnostic("missing-key", message, ("max_iter",), hint)
-    return Diagnostic("missing-key", message.replace("this", "this learner"), (*path, "max_iter"), hint)
+        yield Diagnostic("missing-key", message, ("max_iter",), hint)
+    else:
+        yield Diagnostic("missing-key", message.replace("this", "this learner"), (*path, "max_iter"), hint)
 
 
 def _check_length(criterion: CriterionPlan, max_iter: int, layers: Sequence[Layer[StopFields]]) -> Iterator[Diagnostic]:
@@ -88,11 +142,16 @@ def check_criterion(layers: Layers) -> Iterator[Diagnostic]:
         return
     yield from depending(_check_operator(stop, layers), *sources_of(layers, "metric", "operator"))
     yield from depending(_check_range(stop, layers), *sources_of(layers, "metric", "threshold", "range"))
-    if stop.threshold is None and stop.patience is None:
-        hint = "set threshold: to the value to reach, or patience: 5 to stop a learner that no longer improves"
-        missing = Diagnostic("missing-key", "'stop' has no 'threshold'", origin_of(layers, "threshold"), hint)
-        yield replace(missing, depends_on=sources_of(layers, "threshold", "patience"))
+    yield from _check_source(stop, layers)
     yield from _check_rest(stop, layers)
+
+
+def _check_source(stop: StopFields, layers: Layers) -> Iterator[Diagnostic]:
+    if not any(has_source(layer.fields) for layer in layers):
+        at = origin_of(layers, "executable")
+        where = "'stop'" if at[-2:] == ("stop", "executable") else f"the criterion '{stop.metric}'"
+        missing = Diagnostic("missing-key", f"{where} has no 'executable'", at, command_of_stop(stop))
+        yield replace(missing, depends_on=sources_of(layers, "executable", "function", "value"))
 
 
 def _split(condition: re.Match[str], stop: StopFields, path: KeyPath) -> Diagnostic:
@@ -180,8 +239,30 @@ def _check_rest(stop: StopFields, layers: Layers) -> Iterator[Diagnostic]:
         at = origin_of(layers, "executable")
         silent = Diagnostic("prints-nothing", message, at, hint, Severity.WARNING)
         yield replace(silent, depends_on=sources_of(layers, "executable", "read"))
+    if stop.min_iter is not None and stop.threshold is None and stop.patience is None:
+        message = "'min_iter' has no effect on a metric that is only watched"
+        unused = Diagnostic("unused-key", message, origin_of(layers, "min_iter"), "remove it, or add a threshold",
+                            Severity.WARNING, at_key=True)  # fmt: skip
+        yield replace(unused, depends_on=sources_of(layers, "threshold", "patience"))
     if stop.min_delta is not None and stop.patience is None:
         message = "'min_delta' has no effect without 'patience'"
         hint = "add patience: 5 to stop a learner that no longer improves by that much"
         unused = Diagnostic("unused-key", message, origin_of(layers, "min_delta"), hint, Severity.WARNING, at_key=True)
         yield replace(unused, depends_on=sources_of(layers, "patience"))
+
+
+def command_of_stop(stop: StopFields) -> str:
+    """The ways to a value for a criterion that has none."""
+    metric, read = shortened(stop.metric or "mse"), stop.read
+    if read is None:
+        reported = metric if re.fullmatch(r"[A-Za-z_]\w*", metric) else "KEY"
+        program = "add executable: python check.py, which prints the value"
+        return f"{program}; or value: result.{reported}, if a task reports it"
+    if read.file is not None:
+        program = f'executable: "true", which does nothing, if a task writes {shortened(read.file)}'
+        return f"add {program}; otherwise the program that writes it"
+    entry = f"{{file: result.json, json: {shortened(read.json_path)}}}" if read.json_path is not None else "{file: …}"
+    return (
+        "add the program that prints the value: executable: python check.py; the output of a task is not read: let "
+        f'the task write the value to a file, and set executable: "true" and read: {entry}'
+    )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from rose_cli.config.iterations import first_of
 from rose_cli.config.models import Iterations, StopFields, TaskFields
+from rose_cli.plan.criteria import criteria_of
 from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
@@ -76,7 +77,9 @@ def task_layers(
         yield -1, [Layer(path, schedule), declared]
 
 
-def stop_layers(campaign: Campaign, learner: Learner, index: int) -> list[Layer[StopFields]]:
-    """The learner's `stop`, if it has one, then the campaign's."""
-    given = ((("learners", index, "stop"), learner.stop), (("stop",), campaign.stop))
-    return [Layer(path, stop) for path, stop in given if stop is not None]
+def stop_layers(campaign: Campaign, learner: Learner, index: int) -> list[list[Layer[StopFields]]]:
+    """For each criterion: the learner's settings of it, if there are any, then the campaign's."""
+    return [
+        [Layer(path, stop) for path, stop in reversed(layers) if stop.model_fields_set] or [Layer(*layers[0])]
+        for layers in criteria_of(campaign, learner, index).criteria
+    ]

@@ -231,6 +231,85 @@ def refuse_double_options(options: Mapping[str, object] | None, adaptive: Mappin
     )
 
 
+# --- criteria ------------------------------------------------------------------------------------------------------
+
+MAX_CRITERIA = 20
+
+_REPORTED = re.compile(
+    r"""result\.(?P<key>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)|"""
+    r"""results\.[A-Za-z_]\w*(?:\[(?:-?\d+|'[^']*'|"[^"]*")\])?\.(?P<own>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)""",
+    re.ASCII,
+)
+
+_SOURCES = ("executable", "function", "value")
+
+
+def has_several_criteria(value: object) -> bool:
+    return isinstance(value, dict) and ("any" in value or "all" in value)
+
+
+def refuse_bare_criteria(value: object) -> object:
+    """A list alone does not say how many of its criteria must be met."""
+    if isinstance(value, list | tuple):
+        hint = "put it under any: (one is enough) or all: (every one is needed), as in stop: {any: […]}"
+        fail("wrong-type", "expected a criterion, or several under 'any' or 'all', not a list", hint)
+    return value
+
+
+def bounded_criteria(value: object) -> object:
+    if isinstance(value, list) and not value:
+        fail(
+            "missing-key", "there is no criterion in it", "for example {metric: mse, threshold: 0.1, value: result.mse}"
+        )
+    return bounded(value, MAX_CRITERIA, "criteria", "combine several of them into one expression")
+
+
+def refuse_beside_criteria(value: object, known: Collection[str]) -> None:
+    """`any` or `all`, and nothing that belongs to a single criterion."""
+    if not isinstance(value, dict):
+        return
+    there = [key for key in ("any", "all") if value.get(key) is not None]
+    if len(there) == 2:
+        hint = "keep one: 'any' stops a learner when one criterion is met, 'all' when every one is"
+        fail("conflicting-keys", "'any' and 'all' cannot be combined", hint, below=("all",), at_key=True)
+    beside = there[0] if there else next(key for key in ("any", "all") if key in value)
+    message = "'{}' belongs to one criterion, not beside '{}'"
+    fail_if_any(
+        Diagnostic(
+            "unknown-key", message.format(key, beside), (key,), f"put it into an entry of '{beside}'", at_key=True
+        )
+        for key in value
+        if key in known
+    )
+    if not there:
+        fail("missing-key", f"there is no criterion under '{beside}'", "list at least one", below=(beside,))
+
+
+def normalize_reported(value: object) -> object:
+    """`metric: result.KEY` stands for the metric KEY, with that as its value."""
+    metric = value.get("metric") if isinstance(value, dict) else None
+    found = _REPORTED.fullmatch(metric.strip()) if isinstance(metric, str) else None
+    if found is None or not isinstance(value, dict) or metric is None:
+        return value
+    name = found["key"] or found["own"]
+    beside = next((key for key in _SOURCES if value.get(key) is not None), None)
+    if beside is not None:
+        message = f"'{shortened(metric)}' says where the value comes from, and so does '{beside}'"
+        fail("conflicting-keys", message, f"write metric: {name}, or remove '{beside}'", below=("metric",))
+    return {**value, "metric": name, "value": metric}
+
+
+def refuse_beside_value(given: Collection[str], program: Collection[str]) -> None:
+    """What belongs to a program, beside an expression that needs none."""
+    hint = "remove one of the two: an expression of what tasks reported runs no program"
+    is_function = "function" in given
+    fail_if_any(
+        Diagnostic("conflicting-keys", f"'{key}' cannot be combined with 'value'", (key,), hint, at_key=True)
+        for key in program
+        if "value" in given and key in given and not (is_function and key == "executable")
+    )
+
+
 # --- schedules by iteration ----------------------------------------------------------------------------------------
 
 

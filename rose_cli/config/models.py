@@ -304,17 +304,93 @@ class StopFields(TaskFields):
     min_iter: Count | None = Field(
         default=None, description="number of iterations to finish before stopping", examples=["3"]
     )
+    value: AdaptiveValue | None = Field(
+        default=None,
+        description="instead of `executable`: an expression of what tasks reported",
+        examples=["mean(results.training.mse)"],
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_of_a_report(cls, value: object) -> object:
+        return forms.normalize_reported(value)
+
+    @model_validator(mode="after")
+    def _no_program_beside_a_value(self) -> StopFields:
+        given = {name for name in self.model_fields_set if getattr(self, name) is not None}
+        forms.refuse_beside_value(given, (*TaskFields.model_fields, "read"))
+        return self
 
 
 class Stop(StopFields):
-    """The criterion, checked after the tasks of every iteration."""
+    """A criterion, checked after the tasks of every iteration."""
 
-    metric: FilledText = Field(description="a standard metric, or a custom name with an operator", examples=["mse"])
-    executable: Executable = Field(description="the command that prints the value", examples=["python check_mse.py"])
+    metric: FilledText = Field(
+        description="a standard metric, or a custom name with an operator; result.KEY: what a task reported under KEY",
+        examples=["mse"],
+    )
+    executable: Executable | None = Field(
+        default=None,
+        description="or `function`, or `value`; the command that prints the value",
+        examples=["python check_mse.py"],
+    )
 
 
 class StopOverride(StopFields):
-    """A learner's overrides of the campaign's criterion; with its own metric and executable, a complete one."""
+    """A learner's overrides of one of the campaign's criteria; with its own metric and source, a complete one."""
+
+
+class SeveralCriteria(Model):
+    """Several criteria, of which one is enough or all are needed. The metric of the first one ranks the learners."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_list(cls, value: Any) -> Any:  # noqa: ANN401
+        forms.refuse_beside_criteria(value, StopFields.model_fields)
+        return value
+
+
+class Criteria(SeveralCriteria):
+    any: Annotated[tuple[Stop, ...], BeforeValidator(forms.bounded_criteria)] | None = Field(
+        default=None,
+        description="criteria of which one is enough to stop a learner",
+        examples=["[{metric: mse, threshold: 0.1, executable: python check_mse.py}]"],
+    )
+    all: Annotated[tuple[Stop, ...], BeforeValidator(forms.bounded_criteria)] | None = Field(
+        default=None,
+        description="criteria that must all be met to stop a learner",
+        examples=["[{metric: mse, threshold: 0.1, executable: python check_mse.py}]"],
+    )
+
+    @property
+    def entries(self) -> tuple[Stop, ...]:
+        return self.any or self.all or ()
+
+
+class LearnerCriteria(SeveralCriteria):
+    """The whole list of a learner; a criterion with the metric of one of the campaign's inherits its keys."""
+
+    any: Annotated[tuple[StopOverride, ...], BeforeValidator(forms.bounded_criteria)] | None = Field(
+        default=None, description="criteria of which one is enough to stop the learner", examples=["[{metric: mse}]"]
+    )
+    all: Annotated[tuple[StopOverride, ...], BeforeValidator(forms.bounded_criteria)] | None = Field(
+        default=None, description="criteria that must all be met to stop the learner", examples=["[{metric: mse}]"]
+    )
+
+    @property
+    def entries(self) -> tuple[StopOverride, ...]:
+        return self.any or self.all or ()
+
+
+def _stop_kind(value: object) -> str:
+    return "<several>" if forms.has_several_criteria(value) else "<one>"
+
+
+AnyStop = Annotated[Annotated[Stop, Tag("<one>")] | Annotated[Criteria, Tag("<several>")], Discriminator(_stop_kind)]
+
+AnyLearnerStop = Annotated[
+    Annotated[StopOverride, Tag("<one>")] | Annotated[LearnerCriteria, Tag("<several>")], Discriminator(_stop_kind)
+]
 
 
 class File(Model):
@@ -344,9 +420,9 @@ class Learner(Model):
         default=None, description="maximum number of iterations of this learner", examples=["15"]
     )
     seed: Seed | None = Field(default=None, description="seed of this learner, used unchanged", examples=["2024"])
-    stop: StopOverride | None = Field(
+    stop: Annotated[AnyLearnerStop, BeforeValidator(forms.refuse_bare_criteria)] | None = Field(
         default=None,
-        description="overrides the criterion of the campaign; `null` removes it",
+        description="overrides a criterion of the campaign, or all with `any` or `all`; `null` removes them",
         examples=["{threshold: 0.05}"],
     )
     files: Files | None = Field(default=None, description="additional files for its workspace", examples=["[data.csv]"])
@@ -573,9 +649,9 @@ class Campaign(Model):
         description="name → value: known as {name} wherever placeholders are, and by name in expressions",
         examples=["{n_start: 100}"],
     )
-    stop: Stop | None = Field(
+    stop: Annotated[AnyStop, BeforeValidator(forms.refuse_bare_criteria)] | None = Field(
         default=None,
-        description="the criterion",
+        description="the criterion, or several under `any` or `all`",
         examples=["{metric: mse, threshold: 0.1, executable: python check_mse.py}"],
     )
     learners: Annotated[

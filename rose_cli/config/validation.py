@@ -72,8 +72,7 @@ def _in_our_words(error: ErrorDetails, path: KeyPath, data: Any) -> Diagnostic: 
         case "extra_forbidden" | "invalid_key":
             return _unknown_key(path, error["loc"], value_at(path[:-1], data))
         case "missing":
-            hint = _command_of_stop(given) if (last, path[-1:]) == ("executable", ("stop",)) else None
-            return Diagnostic("missing-key", _missing(path, last), (*path, last), hint or example_of((*path, last)))
+            return Diagnostic("missing-key", _missing(path, last), (*path, last), example_of((*path, last)))
         case "literal_error":
             words = error["ctx"]["expected"]
             hint = did_you_mean(str(given), re.findall(r"'([^']*)'", words)) or f"write {words.replace(chr(39), '')}"
@@ -116,22 +115,6 @@ def _missing(path: KeyPath, key: str) -> str:
     if isinstance(path[-1], int):
         where = f"{path[-2]}[{path[-1]}]"
     return f"{where} has no '{key}'"
-
-
-def _command_of_stop(stop: object) -> str | None:
-    """The ways to a value for a criterion that says how to read it, but has no command."""
-    read = stop.get("read") if isinstance(stop, Mapping) else None
-    if not read:
-        return None
-    if isinstance(read, Mapping) and isinstance(file := read.get("file"), str):
-        program = f'executable: "true", which does nothing, if a task writes {shortened(file)}'
-        return f"add {program}; otherwise the program that writes it"
-    json_path = read.get("json") if isinstance(read, Mapping) else None
-    entry = f"{{file: result.json, json: {shortened(json_path)}}}" if isinstance(json_path, str) else "{file: …}"
-    return (
-        "add the program that prints the value: executable: python check.py; the output of a task is not read: let "
-        f'the task write the value to a file, and set executable: "true" and read: {entry}'
-    )
 
 
 def _hint(path: KeyPath, given: object) -> str | None:

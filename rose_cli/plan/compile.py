@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import os.path
 from dataclasses import field, replace
@@ -13,14 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from rose_cli.config.command import written_number
 from rose_cli.config.iterations import REST, sorted_spans
-from rose_cli.config.models import PLAIN_LEARNER, Campaign, Iterations, Learner, StopFields, TaskFields
+from rose_cli.config.models import PLAIN_LEARNER, Campaign, Iterations, Learner, TaskFields
 from rose_cli.config.rules import AUTO
-from rose_cli.config.types import Share
 from rose_cli.engine.base import Resources
+from rose_cli.plan.criteria import compiled_criterion, criteria_of, merged_stop
 from rose_cli.plan.engine import compile_engine, local_stand_in
-from rose_cli.plan.metrics import StandardMetric, standard_metric
 from rose_cli.plan.model import (
-    CRITERION,
     SHARED,
     SHARED_INDEX,
     Adaptive,
@@ -30,14 +27,15 @@ from rose_cli.plan.model import (
     Keep,
     LearnerPlan,
     Limits,
-    MetricSource,
     NotifyPlan,
     Number,
     OptionScalar,
     OptionValue,
     Plan,
     StepPlan,
+    StopRule,
     TrackerPlan,
+    criterion_task,
 )
 from rose_cli.plan.words import is_python, looked_up
 from rose_cli.util.dataclass import dataclass
@@ -47,7 +45,6 @@ if TYPE_CHECKING:
 
     from rose_cli.config.command import CommandLine
     from rose_cli.config.models import File, Override, Task
-    from rose_cli.config.rules import Operator
     from rose_cli.plan.context import CheckContext
 
 
@@ -171,64 +168,6 @@ def _resources(layers: Sequence[TaskFields], ranks: int) -> Resources:
     )
 
 
-_OWN_FIELDS = frozenset(StopFields.model_fields) - frozenset(TaskFields.model_fields)
-
-
-def is_whole(stop: StopFields) -> bool:
-    """Whether a learner's `stop` is complete without that of the campaign."""
-    return stop.metric is not None and stop.executable is not None
-
-
-def merged_stop(layers: Sequence[StopFields]) -> StopFields:
-    """The keys of the criterion itself; later layers override earlier ones.
-
-    A layer with another metric does not inherit the operator and the range, which belong to the old one.
-    """
-    merged = layers[0]
-    for layer in layers[1:]:
-        changes = {name: getattr(layer, name) for name in layer.model_fields_set & _OWN_FIELDS}
-        if layer.metric not in (None, merged.metric):
-            changes = {"operator": None, "range": None, **changes}
-        merged = merged.model_copy(update=changes)
-    return merged
-
-
-def operator_of(stop: StopFields) -> Operator | None:
-    """The given operator, or that of the standard metric."""
-    standard = standard_metric(stop.metric or "")
-    return stop.operator or (standard.operator if standard else None)
-
-
-def measured(stop: StopFields) -> StandardMetric | None:
-    """The metric with its operator and range, as given or from its name; None if there is no operator."""
-    standard, operator = standard_metric(stop.metric or ""), operator_of(stop)
-    if operator is None:
-        return None
-    metric = replace(standard, operator=operator) if standard else StandardMetric(operator)
-    if stop.range is None:
-        return metric
-    lowest, highest = stop.range
-    return StandardMetric(operator, -math.inf if lowest is None else lowest, math.inf if highest is None else highest)
-
-
-def compile_criterion(layers: Sequence[StopFields], inherited: Inherited) -> CriterionPlan:
-    stop = merged_stop(layers)
-    read, metric = stop.read, measured(stop)
-    return CriterionPlan(
-        step=StepPlan(CRITERION, merge(inherited, layers), {}, hold=False),
-        metric=stop.metric or "",
-        operator=operator_of(stop) or "<",
-        threshold=stop.threshold,
-        reading=MetricSource(read.file, read.json_path, read.regex) if read else MetricSource(None, None, None),
-        patience=stop.patience,
-        min_delta=0.0 if isinstance(stop.min_delta, Share) else stop.min_delta or 0.0,
-        min_delta_share=float(stop.min_delta) if isinstance(stop.min_delta, Share) else 0.0,
-        min_iter=stop.min_iter or 1,
-        lowest=metric.lowest if metric and math.isfinite(metric.lowest) else None,
-        highest=metric.highest if metric and math.isfinite(metric.highest) else None,
-    )
-
-
 @dataclass(frozen=True)
 class Overlay:
     """The overrides of a smoke run for every learner: options by task, and the number of iterations."""
@@ -308,7 +247,7 @@ class _Compiler:
 
     def learner(self, learner: Learner, index: int) -> LearnerPlan:
         name, seed = learner_name(learner, index), learner.seed
-        plan = self._plain if learner.is_plain else self._particular(learner)
+        plan = self._plain if learner.is_plain else self._particular(learner, index)
         return replace(
             plan, name=name, index=index, seed=learner_seed(self.campaign.seed, name) if seed is None else seed
         )
@@ -317,13 +256,16 @@ class _Compiler:
     def _plain(self) -> LearnerPlan:
         """A learner without settings: others share with it what they do not change."""
         inherited = Inherited(self.campaign, PLAIN_LEARNER, self._beside)
+        criteria, rule = self._criteria(inherited, 0)
         return LearnerPlan(
             name="",
             index=0,
             seed=0,
             max_iter=self.overlay.max_iter or self.campaign.max_iter,
             steps=self._steps(inherited, self.campaign.tasks),
-            criterion=self._criterion(inherited),
+            criterion=criteria[0] if criteria else None,
+            more_criteria=criteria[1:],
+            stop_rule=rule,
             files=tuple(self._file(file) for file in self.campaign.files),
             parameters=self._parameters,
             before=self._steps(inherited, self.campaign.before),
@@ -356,10 +298,10 @@ class _Compiler:
     def _steps(self, inherited: Inherited, tasks: Mapping[str, Task]) -> tuple[StepPlan, ...]:
         return tuple(self._step(inherited, task, declared) for task, declared in tasks.items())
 
-    def _particular(self, learner: Learner) -> LearnerPlan:
+    def _particular(self, learner: Learner, index: int) -> LearnerPlan:
         plain, inherited = self._plain, Inherited(self.campaign, learner, self._beside)
         changes_all = learner.env is not None or learner.pre_exec is not None
-        declared, criterion = self.campaign.per_learner, plain.criterion
+        declared, criteria, rule = self.campaign.per_learner, plain.criteria, plain.stop_rule
         changed = declared if changes_all else learner.schedules
 
         def own(steps: tuple[StepPlan, ...]) -> tuple[StepPlan, ...]:
@@ -371,14 +313,16 @@ class _Compiler:
             )
 
         if changes_all or "stop" in learner.model_fields_set:
-            criterion = self._criterion(inherited)
+            criteria, rule = self._criteria(inherited, index)
         files = (*plain.files, *(self._file(file) for file in learner.files or ()))
         given = {name: _number_or(value) for name, value in (learner.parameters or {}).items()}
         return replace(
             plain,
             max_iter=self.overlay.max_iter or learner.max_iter or self.campaign.max_iter,
             steps=own(plain.steps),
-            criterion=criterion,
+            criterion=criteria[0] if criteria else None,
+            more_criteria=criteria[1:],
+            stop_rule=rule,
             files=files,
             parameters={**self._parameters, **given} if given else self._parameters,
             before=own(plain.before),
@@ -404,15 +348,20 @@ class _Compiler:
             at |= {} if span.last is None else {span.last + 1: otherwise}
         return StepPlan(task, otherwise, at, hold=True)
 
-    def _criterion(self, inherited: Inherited) -> CriterionPlan | None:
-        """The campaign's criterion with the learner's overrides; a learner's `stop: null` removes it."""
-        declared, given = self.campaign.stop, inherited.learner.stop
-        if given is None and "stop" in inherited.learner.model_fields_set:
-            return None
-        if declared is None and (given is None or not is_whole(given)):
-            return None
-        # an empty declaration keeps the learner's own `stop` above the learner's variables
-        return compile_criterion([declared or StopFields(), *([given] if given is not None else [])], inherited)
+    def _criteria(self, inherited: Inherited, index: int) -> tuple[tuple[CriterionPlan, ...], StopRule]:
+        """The campaign's criteria with the learner's overrides, without those that lack a source of their value."""
+        found = criteria_of(self.campaign, inherited.learner, index)
+        criteria: list[CriterionPlan] = []
+        for layers in found.criteria:
+            fields = [each for _, each in layers]
+            stop = merged_stop(fields)
+            if stop.metric is None or (stop.value is None and not any(each.executable for each in fields)):
+                continue
+            step = None
+            if stop.value is None:
+                step = StepPlan(criterion_task(len(criteria)), merge(inherited, fields), {}, hold=False)
+            criteria.append(compiled_criterion(stop, step))
+        return tuple(criteria), found.rule
 
     def _file(self, file: File) -> FilePlan:
         source = os.path.normpath(self.campaign_dir / file.path)

@@ -9,7 +9,8 @@ import pytest
 
 from rose_cli.campaign_file import Setting, parse_setting
 from rose_cli.config.models import StopFields
-from rose_cli.plan.compile import is_whole, learner_seed, measured, operator_of, with_learners
+from rose_cli.plan.compile import learner_seed, with_learners
+from rose_cli.plan.criteria import is_whole, measured, operator_of
 from rose_cli.plan.metrics import StandardMetric, standard_metric
 from rose_cli.plan.model import CRITERION, Adaptive, EnginePlan, FilePlan, PilotPlan
 
