@@ -73,8 +73,8 @@ def _check_metrics(all_layers: Sequence[Layers]) -> Iterator[Diagnostic]:
     for layers in all_layers:
         at, metric = origin_of(layers, "metric"), merged_stop([layer.fields for layer in reversed(layers)]).metric
         if metric is None:
-            hint = "name the metric, as in {metric: mse, threshold: 0.1}"
-            yield Diagnostic("missing-key", "this criterion has no 'metric'", at, hint, at_key=True)
+            what = "'stop'" if at[-2:] == ("stop", "metric") else "this criterion"
+            yield Diagnostic("missing-key", f"{what} has no 'metric'", at, "for example metric: mse")
         elif first.setdefault(metric, at) != at:
             message = f"there is another criterion with the metric '{metric}'"
             yield Diagnostic("duplicate-name", message, at, "give each criterion a metric of its own")
@@ -168,7 +168,9 @@ def _split(condition: re.Match[str], stop: StopFields, path: KeyPath) -> Diagnos
 
 
 def _check_operator(stop: StopFields, layers: Layers) -> Iterator[Diagnostic]:
-    metric, at = stop.metric or "", origin_of(layers, "metric")
+    if stop.metric is None:
+        return  # which is a mistake of its own
+    metric, at = stop.metric, origin_of(layers, "metric")
     standard = standard_metric(metric)
     if standard is None and stop.operator is None:
         near = nearest_metric(metric)

@@ -317,6 +317,8 @@ Option = Annotated[GivenOption, PlainValidator(_option), shapes.OPTION]
 
 AdaptiveValue = Annotated[Expression | None, PlainValidator(_adaptive), shapes.ADAPTIVE]
 
+CriterionValue = Annotated[Expression | None, PlainValidator(_adaptive), shapes.CRITERION_VALUE]
+
 FilledFile = Annotated[str, PlainValidator(_filled_file), shapes.FILLED_FILE]
 
 Argument = Annotated[str, PlainValidator(_argument), shapes.ARGUMENT]

@@ -257,10 +257,11 @@ def refuse_bare_criteria(value: object) -> object:
 
 
 def bounded_criteria(value: object) -> object:
+    hint = "for example [{metric: mse, threshold: 0.1, value: result.mse}]"
     if isinstance(value, list) and not value:
-        fail(
-            "missing-key", "there is no criterion in it", "for example {metric: mse, threshold: 0.1, value: result.mse}"
-        )
+        fail("missing-key", "there is no criterion in it", hint)
+    if value is not None and not isinstance(value, list | tuple):
+        fail("wrong-type", expected("a list of criteria", value), hint)
     return bounded(value, MAX_CRITERIA, "criteria", "combine several of them into one expression")
 
 
@@ -273,16 +274,20 @@ def refuse_beside_criteria(value: object, known: Collection[str]) -> None:
         hint = "keep one: 'any' stops a learner when one criterion is met, 'all' when every one is"
         fail("conflicting-keys", "'any' and 'all' cannot be combined", hint, below=("all",), at_key=True)
     beside = there[0] if there else next(key for key in ("any", "all") if key in value)
-    message = "'{}' belongs to one criterion, not beside '{}'"
-    fail_if_any(
-        Diagnostic(
-            "unknown-key", message.format(key, beside), (key,), f"put it into an entry of '{beside}'", at_key=True
-        )
-        for key in value
-        if key in known
-    )
+    fail_if_any(_beside_criteria(key, beside, known) for key in value if key not in ("any", "all"))
     if not there:
         fail("missing-key", f"there is no criterion under '{beside}'", "list at least one", below=(beside,))
+
+
+def _beside_criteria(key: object, beside: str, known: Collection[str]) -> Diagnostic:
+    hint = f"put it into an entry of '{beside}'"
+    if key in known:
+        return Diagnostic("unknown-key", f"'{key}' belongs to one criterion, not beside '{beside}'", (str(key),), hint,
+                          at_key=True)  # fmt: skip
+    near = nearest(str(key), known)
+    hint = f"did you mean '{near}'? {hint}" if near else f"what one criterion says is in an entry of '{beside}'"
+    place = key if isinstance(key, int) else str(key)
+    return Diagnostic("unknown-key", f"unknown key '{shortened(str(key))}'", (place,), hint, at_key=True)
 
 
 def normalize_reported(value: object) -> object:

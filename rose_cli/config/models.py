@@ -25,6 +25,7 @@ from rose_cli.config.command import (
     AdaptiveValue,
     Argument,
     Boolean,
+    CriterionValue,
     EndingWord,
     Executable,
     FilledFile,
@@ -304,7 +305,7 @@ class StopFields(TaskFields):
     min_iter: Count | None = Field(
         default=None, description="number of iterations to finish before stopping", examples=["3"]
     )
-    value: AdaptiveValue | None = Field(
+    value: CriterionValue | None = Field(
         default=None,
         description="instead of `executable`: an expression of what tasks reported",
         examples=["mean(results.training.mse)"],
@@ -325,8 +326,10 @@ class StopFields(TaskFields):
 class Stop(StopFields):
     """A criterion, checked after the tasks of every iteration."""
 
-    metric: FilledText = Field(
-        description="a standard metric, or a custom name with an operator; result.KEY: what a task reported under KEY",
+    metric: FilledText | None = Field(
+        default=None,
+        description="required; a standard metric, or a custom name with an operator; "
+        "result.KEY: what tasks report under KEY",
         examples=["mse"],
     )
     executable: Executable | None = Field(

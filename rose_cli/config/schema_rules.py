@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rose_cli.config import models
 from rose_cli.config.document import foreign_keys
-from rose_cli.config.forms import MAX_TASKS
+from rose_cli.config.forms import MAX_CRITERIA, MAX_TASKS
 from rose_cli.config.rules import ENGINE_KINDS, MAX_LEARNERS
 from rose_cli.config.shapes import ITERATIONS, TASK_NAME, TELLING, UNQUOTED, Shape, or_null, words
 from rose_cli.config.synonyms import hints
@@ -150,16 +150,48 @@ def _shape_stops(found: dict[str, Shape], metrics: Mapping[str, Metric]) -> None
         found[name]["properties"]["metric"] = {**told, "anyOf": [*offered, custom]}
     stop, override = found["Stop"], found["StopOverride"]
     stop["required"] = ["metric"]
-    needed = "'stop' needs an 'executable' that prints the value, or a 'function'"
-    stop["allOf"] = [_command_or_function(needed), _NO_SHELL, _FUNCTION]
+    source = _command_or_function("a criterion needs an 'executable' that prints the value, or a 'value'")
+    source["anyOf"] += [_given("value"), _REPORTED]
+    stop["allOf"] = [source, _NO_SHELL, _FUNCTION, _NO_PROGRAM]
     override["properties"]["metric"]["anyOf"].append({"type": "null"})
-    override["allOf"] = [_NO_SHELL, _FUNCTION]
+    override["allOf"] = [_NO_SHELL, _FUNCTION, _NO_PROGRAM]
+    for name in ("Criteria", "LearnerCriteria"):
+        found[name]["oneOf"] = [{"required": [key], "properties": {key: {"type": "array"}}} for key in ("any", "all")]
+        found[name]["errorMessage"] = "expected a list of criteria under 'any' or under 'all', and nothing beside it"
+        for key in ("any", "all"):
+            found[name]["properties"][key] |= {"minItems": 1, "maxItems": MAX_CRITERIA}
+    _shape_property(found["Campaign"], "Stop", "Criteria")
+    _shape_property(found["Learner"], "StopOverride", "LearnerCriteria")
     single = {"maximum": 1, "examples": [1], "errorMessage": "the criterion yields a single value"}
     override["properties"]["replicas"] |= single
     stop["allOf"] += _reachable(metrics)
     both = "'json' and 'regex' cannot be combined: remove one of the two"
     found["Read"]["if"] = {"required": ["json"], "properties": {"json": {"not": {"type": "null"}}}}
     found["Read"]["then"] = {"properties": {"regex": {"type": "null", "errorMessage": both}}}
+
+
+_REPORTED: Shape = {
+    "required": ["metric"],
+    "properties": {"metric": {"type": "string", "pattern": r"^\s*results?\.\S"}},
+}
+
+_NO_PROGRAM: Shape = {
+    "if": _given("value"),
+    "then": {
+        "properties": {
+            key: {"enum": [None], "errorMessage": f"'{key}' cannot be combined with 'value', which runs no program"}
+            for key in (*_TASK_KEYS, "read")
+        }
+    },
+}
+
+
+def _shape_property(owner: Shape, one: str, several: str) -> None:
+    """`stop` as one criterion or as several, decided by its keys: an editor tells only what is wrong with that one."""
+    told = {key: value for key, value in owner["properties"]["stop"].items() if key in TELLING}
+    has_several = {"type": "object", "anyOf": [{"required": ["any"]}, {"required": ["all"]}]}
+    either = {"if": has_several, "then": {"$ref": f"{REF}{several}"}, "else": {"$ref": f"{REF}{one}"}}
+    owner["properties"]["stop"] = {**told, "anyOf": [either, {"type": "null"}]}
 
 
 def _reachable(metrics: Mapping[str, Metric]) -> Iterator[Shape]:
@@ -235,12 +267,19 @@ def _across(metrics: list[str]) -> list[Shape]:
     needs_operator = "a metric that is not a standard one needs an 'operator'"
     no_stop = {"required": ["stop"], "properties": {"stop": {"type": "null"}}}
     not_endless = {"anyOf": [_given("max_iter"), {"not": no_stop}]}
-    goal, whole = _given("threshold", "patience"), {"required": ["metric"], **_given("executable", "function")}
+    several = ("any", "all")
+    goal, own = _given("threshold", "patience", *several), _given("executable", "function", "value")
+    whole = {"anyOf": [{"required": ["metric"], **own}, _REPORTED, _given(*several)]}
+    length = _given("max_iter")
     return [
         unless(_given("max_iter", "stop"), _given("max_iter", "stop"), endless),
-        unless(any_stop(goal), stop(**goal), "'stop' needs a 'threshold' to reach, or a 'patience'"),
+        unless(
+            {"anyOf": [any_stop(goal), length]},
+            {"anyOf": [stop(**goal), length]},
+            "'stop' needs a 'threshold' to reach, or a 'patience'; or add max_iter: 15",
+        ),
         {
-            "if": {"not": stop(required=["operator"])},
+            "if": {"not": stop(anyOf=[{"required": [key]} for key in ("operator", *several)])},
             "then": {"properties": {"learners": {"items": {**any_stop(named), "errorMessage": needs_operator}}}},
         },
         {

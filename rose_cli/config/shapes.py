@@ -274,6 +274,9 @@ ADAPTIVE = WithJsonSchema(
         *("number", "boolean", "null"),
     )
 )
+CRITERION_VALUE = WithJsonSchema(
+    _text(_FILLED, "expected an expression of what tasks reported, such as result.mse", "number", "null")
+)
 ARGUMENT = WithJsonSchema(_text(_PLACEHOLDERS, _FILL_IN, "number"))
 VARIABLE_VALUE = WithJsonSchema(_text(_PLACEHOLDERS, _FILL_IN, "number", "boolean", "null"))
 FILLED_FILE = WithJsonSchema(

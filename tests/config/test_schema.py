@@ -35,6 +35,8 @@ VALIDATOR = jsonschema.Draft7Validator(SCHEMA)
 
 UNKNOWABLE = {
     "after-converged": "a number is more than that of the items of a list",
+    "criteria-of-learners": "names that are compared with each other",
+    "criteria-twice": "names that are compared with each other",
     "criterion-that-prints-nothing": "only a warning",
     "errors-that-are-not-allowed": "a file that is missing",
     "expressions-by-iteration": "values of expressions",
