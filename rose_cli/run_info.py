@@ -138,7 +138,15 @@ def expected_of(plan: Plan) -> Expected:
         {name: tasks.setdefault(each, frozenset((*each, *lineage.dropped))) for name, each in names.items()},
         frozenset(lineage.added),
         frozenset(lineage.changes),
+        _shared_tasks(plan, lineage),
     )
+
+
+def _shared_tasks(plan: Plan, lineage: Lineage) -> frozenset[str] | None:
+    if plan.shared is None and not lineage.changes:
+        return None
+    own = plan.shared.all_steps if plan.shared is not None else ()
+    return frozenset((*(step.task for step in own), *lineage.dropped))
 
 
 def _assume_created(state: RunState, plan: Plan) -> None:

@@ -194,7 +194,7 @@ def reported_exit_code(plan: Plan, state: RunState, result: SessionResult, *, re
 def exit_code(state: RunState, result: SessionResult, *, require_criterion: bool) -> ExitCode:
     """As in the table of exit codes: an interruption has priority over a failure, since the run can be resumed."""
     reasons = [learner.stop_reason for learner in state.learners.values()]
-    if result.reason in _EXIT_CODES and not all(reasons):
+    if result.reason in _EXIT_CODES and not all(each.stop_reason for each in state.everyone()):
         return _EXIT_CODES[result.reason]
     if result.reason == "failed" or "failed" in reasons:
         return ExitCode.LEARNER_FAILED

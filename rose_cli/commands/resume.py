@@ -20,6 +20,7 @@ from rose_cli.journal import events as e
 from rose_cli.journal.codec import Record
 from rose_cli.journal.file import JournalFile
 from rose_cli.journal.state import can_resume
+from rose_cli.loop.campaign import FINISHED
 from rose_cli.loop.session import SessionResult
 from rose_cli.new_run import record_creation, write_changed, write_plan
 from rose_cli.plan.file import dump_plan, load_plan
@@ -48,6 +49,7 @@ from rose_cli.util.host import boot_id, host_name
 from rose_cli.util.ownership import restrict_umask
 from rose_cli.util.processes import process_is_running
 from rose_cli.util.redact import remember
+from rose_cli.util.shared import SHARED
 from rose_cli.util.text import counted
 from rose_cli.view.console import complain, notice, say
 from rose_cli.view.progress import status_words
@@ -292,7 +294,9 @@ def _intent(where: RunLocation, options: ResumeOptions, *, is_altered: bool, wor
     opening = _opening(plan, state, options, lost, change.event(where) if change is not None else None, change)
     again = {event.learner: event for event in opening if isinstance(event, e.LearnerReopened)}
     fresh = [name for name, event in again.items() if event.fresh]
-    running = [name for name, learner in state.learners.items() if learner.stop_reason is None or name in again]
+    running = [learner.name for learner in state.everyone() if learner.stop_reason is None or learner.name in again]
+    if plan.shared is not None and plan.shared.after and state.shared is None and state.learners:
+        running.append(SHARED)
     left_out = {name: lost[name] for name in running if name in lost and name not in fresh}
     kept = [event for event in opening if not (isinstance(event, e.LearnerReopened) and event.learner in left_out)]
     added = change.comparison.added if change is not None else ()
@@ -479,7 +483,7 @@ def _was_here(session: SessionState) -> bool:
 
 def _recorded_processes(where: RunLocation, session: SessionState) -> RecordedProcesses:
     """The journalled processes, and the run ids in their tags if the directory was remounted or rose was older."""
-    steps = [step for learner in where.state.learners.values() for _, step in learner.running_steps()]
+    steps = [step for learner in where.state.everyone() for _, step in learner.running_steps()]
     processes = [step.process for step in steps if step.process is not None]
     run_id, identity = where.state.run_id, session.identity
     is_same = identity == directory_identity(where.directory.path)
@@ -498,12 +502,24 @@ def _opening(
     """The first events of the new session."""
     lost = [
         e.AttemptLost(key.learner, key.iteration, key.task, key.replica, step.attempt, "its session ended")
-        for learner in state.learners.values()
+        for learner in state.everyone()
         for key, step in learner.running_steps()
     ]
     opening: list[e.Event] = [*lost, *([changed] if changed is not None else [])]
     base = plan if change is None else change.base
-    return [*opening, *_extension(base, state, options), *_reopened(plan, state, options, lost_workspaces, change)]
+    again = [*_reopened(plan, state, options, lost_workspaces, change), *_reopened_campaign(plan, state, options)]
+    return [*opening, *_extension(base, state, options), *again]
+
+
+def _reopened_campaign(plan: Plan, state: RunState, options: ResumeOptions) -> Iterator[e.LearnerReopened]:
+    """What runs once per campaign, if it failed, or ended before there was a finish."""
+    shared = state.shared
+    if plan.shared is None or shared is None:
+        return
+    if shared.stop_reason == "failed" and options.retry_failed:
+        yield e.LearnerReopened(shared.name, "resumed after a failure")
+    elif shared.stop_reason == FINISHED and plan.shared.after and state.finish_is_due:
+        yield e.LearnerReopened(shared.name, "there is a finish now")
 
 
 def _extension(plan: Plan, state: RunState, options: ResumeOptions) -> Iterator[e.Event]:

@@ -279,7 +279,7 @@ class DecisionMade:
 
 @dataclass(frozen=True)
 class LearnerStopped:
-    """`reason`: criterion_met, max_iter, no_improvement, decided, failed, cancelled.
+    """`reason`: criterion_met, max_iter, no_improvement, decided, failed, cancelled; of the campaign: finished, failed.
 
     `message`: of a failure, what failed; with several criteria, which of them stopped the learner; of a decision, what
     the program said.

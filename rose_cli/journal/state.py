@@ -18,9 +18,10 @@ from rose_cli.journal.decisions import Decisions
 from rose_cli.journal.iterations import FinishedIterations, IterationState, KeptIterations, Recall, StepState
 from rose_cli.journal.time_spent import LATEST_IN_LEARNER, LATEST_IN_RUN, Durations, LearnerTimes, Moment
 from rose_cli.util.dataclass import dataclass
+from rose_cli.util.shared import SHARED
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
     from rose_cli.journal.codec import Record
@@ -176,17 +177,23 @@ class SessionState:
 @dataclass(frozen=True)
 class Expected:
     """What a plan says about its journal: its learners with their tasks, those that `changes` of the plan added to the
-    run, and the numbers of these changes."""
+    run, and the numbers of these changes. `shared`: the tasks that run once per campaign; None: there are none."""
 
     tasks: Mapping[str, Collection[str]]
     added: Collection[str] = ()
     changes: Collection[int] = ()
+    shared: Collection[str] | None = None
+
+    def tasks_of(self, learner: str) -> Collection[str]:
+        return self.tasks[learner] if learner != SHARED else self.shared or ()
 
 
 @dataclass
 class RunState:
     """The state of a run. `last_time` is the time of the latest record, in UNIX seconds.
 
+    `shared`: what runs once per campaign, as a learner: its iteration 0 is the setup, each later one a finish; None if
+    it has not begun. `finish_is_due`: a learner has stopped since the last finish.
     `checksums`: for each file of the run directory, those of the contents that rose wrote or the user trusts.
     `max_iter`: the one that a resume set last; `bound` returns a learner's. `files`: the fingerprints of the files
     that the plan names, as the latest session found them. `described`: what sessions ran with, by number.
@@ -198,6 +205,8 @@ class RunState:
     run_id: str = ""
     campaign: str = ""
     learners: dict[str, LearnerState] = field(default_factory=dict)
+    shared: LearnerState | None = None
+    finish_is_due: bool = False
     session: SessionState | None = None
     started: float | None = None
     last_time: float = 0.0
@@ -234,6 +243,18 @@ class RunState:
         state._recall = Recall(journal)
         return state
 
+    def everyone(self) -> Iterable[LearnerState]:
+        """The learners, after what runs once per campaign."""
+        return self.learners.values() if self.shared is None else (self.shared, *self.learners.values())
+
+    def of(self, learner: str) -> LearnerState:
+        """The state of a learner, or with the name `SHARED`, of what runs once per campaign."""
+        if learner != SHARED:
+            return self.learners[learner]
+        if self.shared is None:
+            self.shared = self._new_learner(SHARED)
+        return self.shared
+
     def _new_learner(self, name: str) -> LearnerState:
         recall = self._recall
         return LearnerState(
@@ -265,7 +286,7 @@ class RunState:
 
     def durations_of(self, learner: str, task: str) -> Durations | None:
         """How long the task took in this learner, else in any other; None if it has never succeeded."""
-        return self.learners[learner].durations.get(task) or self.durations.get(task)
+        return self.of(learner).durations.get(task) or self.durations.get(task)
 
     def expected_seconds(self, learner: str, task: str) -> float:
         """The longest duration of the task in this learner, else in any other; 0 if it has never succeeded."""
@@ -328,7 +349,7 @@ class RunState:
         self.files = {name: text for name, text in {**self.files, **event.files}.items() if text}
         self._replaced = {}
         self._add_checksums(event.checksums)
-        for learner in self.learners.values():
+        for learner in self.everyone():
             learner.times.start_session(Moment(self._now))
             if learner.stop_reason is None:
                 learner.status = Status.PENDING
@@ -344,7 +365,7 @@ class RunState:
         self._close_session(self._moment)
         if self.session is not None:
             self.session.reason, self.session.message = event.reason, event.message
-        for learner in self.learners.values():
+        for learner in self.everyone():
             if learner.status is Status.RUNNING:
                 learner.status = _interrupted(event.reason)
 
@@ -353,7 +374,7 @@ class RunState:
             return
         self.earlier_seconds = self.seconds(moment.time)
         self.session.ended = moment.time
-        for learner in self.learners.values():
+        for learner in self.everyone():
             learner.awaits_decision = False
             learner.times.end_session((step.clock for _, step in learner.running_steps()), moment)
 
@@ -464,6 +485,8 @@ class RunState:
         learner.iterations.append(iteration)
         learner.current = learner.halfway = None
         learner.open_failures.clear()
+        if learner is self.shared and len(learner.iterations) > 1:
+            self.finish_is_due = False
 
     @_apply_event.register
     def _(self, event: e.DecisionAwaited) -> None:
@@ -486,6 +509,8 @@ class RunState:
         learner.stop_reason, learner.message = event.reason, event.message
         learner.status = _FINAL.get(event.reason, Status.DONE)
         learner.times.stop(self._moment)
+        if learner is not self.shared:
+            self._change_results()
 
     @_apply_event.register
     def _(self, event: e.LearnerReopened) -> None:
@@ -500,6 +525,9 @@ class RunState:
             _rewind(learner, event.from_iteration)
         if event.fresh:
             learner.prepared, learner.files = False, {}
+        shared = self.shared
+        if shared is not None and shared.stop_reason == "finished" and len(shared.iterations) > 1:
+            shared.stop_reason, shared.status = None, Status.PENDING
 
     @_apply_event.register
     def _(self, event: e.MaxIterChanged) -> None:
@@ -531,6 +559,12 @@ class RunState:
             name, _, step = entry.partition("/")
             _forget(self._learner(name), *step.rpartition("/")[::2])
 
+    def _change_results(self) -> None:
+        """A learner has stopped: a finish that has begun, and failed or was interrupted, starts over."""
+        self.finish_is_due = True
+        if self.shared is not None and self.shared.current is not None and self.shared.iterations:
+            _rewind(self.shared, len(self.shared.iterations))
+
     def _add_checksums(self, news: Mapping[str, str]) -> None:
         self.checksums.update({name: (*self.checksums.get(name, ()), text) for name, text in news.items()})
 
@@ -541,15 +575,16 @@ class RunState:
     def _learner(self, name: str) -> LearnerState:
         learner = self.learners.get(name)
         if learner is None:
-            raise _no_learner(name)
+            if name != SHARED or (self._expected is not None and self._expected.shared is None):
+                raise _no_learner(name)
+            return self.of(name)
         return learner
 
     def _learner_of(self, event: e.AttemptEvent | e.StepDecided) -> LearnerState:
-        learner = self.learners.get(event.learner)
-        if learner is None:
-            raise _no_learner(event.learner)
-        if self._expected is not None and event.task not in self._expected.tasks[learner.name]:
-            raise UnfitError(f"learner {learner.name!r} has no task {event.task!r}")
+        learner = self._learner(event.learner)
+        if self._expected is not None and event.task not in self._expected.tasks_of(learner.name):
+            who = f"learner {learner.name!r}" if learner.name else "the campaign"
+            raise UnfitError(f"{who} has no task {event.task!r}")
         return learner
 
     def _step(self, event: e.AttemptEvent) -> StepState:
@@ -638,7 +673,7 @@ def run_status(state: RunState, *, alive: bool) -> Status:
     """The status of the whole run. It is lost if its session died or lost its engine."""
     if alive:
         return Status.RUNNING
-    reasons = [learner.stop_reason for learner in state.learners.values()]
+    reasons = [learner.stop_reason for learner in state.everyone()]
     session = state.session
     if all(reasons) or (session is not None and session.reason == "failed"):
         return Status.FAILED if "failed" in reasons or not all(reasons) else Status.DONE
@@ -649,4 +684,4 @@ def run_status(state: RunState, *, alive: bool) -> Status:
 
 def can_resume(state: RunState) -> bool:
     """Whether `rose resume` has anything to do."""
-    return any(learner.stop_reason in (None, "failed") for learner in state.learners.values())
+    return any(learner.stop_reason in (None, "failed") for learner in state.everyone())

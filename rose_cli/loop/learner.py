@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,8 @@ from rose_cli.util.errors import LearnerDirectoryError
 from rose_cli.util.shortage import check_memory, in_slices, in_thread
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rose_cli.journal.state import LearnerState
     from rose_cli.loop.criterion import History, StopReason
     from rose_cli.loop.session import Session
@@ -87,9 +90,15 @@ class LearnerLoop:
         await self._session.settled()
         reason, last = self._why_stop(self._state.history), self._state.decision(len(self._state.iterations) - 1)
         if reason is not None:
-            await self._session.recorder.record(e.LearnerStopped(self._plan.name, reason))
+            await self._end(reason)
         elif last is not None and last.stop:
-            await self._session.recorder.record(e.LearnerStopped(self._plan.name, "decided", last.message))
+            await self._end("decided", last.message)
+
+    async def _end(self, reason: StopReason, message: str | None = None) -> None:
+        """Stop between two iterations: what runs after the last one belongs to the next one, which stays unfinished."""
+        plan, context = self._plan, self._context()
+        if not plan.after or await self._run_steps(plan, plan.after, context):
+            await self._session.recorder.record(e.LearnerStopped(plan.name, reason, message))
 
     def _why_stop(self, history: History) -> StopReason | None:
         """By the present plan, which may be newer than the one of this turn."""
@@ -98,7 +107,7 @@ class LearnerLoop:
 
     @property
     def _state(self) -> LearnerState:
-        return self._session.state.learners[self._plan.name]
+        return self._session.state.of(self._plan.name)
 
     async def _prepare(self) -> None:
         """Create the workspace, once: it belongs to the tasks from then on, and their results cannot be recreated."""
@@ -135,23 +144,42 @@ class LearnerLoop:
 
     async def _run_iteration(self) -> None:
         started = time.monotonic()
+        await self._forget_end()
         context = self._context()
         plan = self._decided_plan(context.iteration)
         self._watch_metric_file(context)
-        for step in plan.all_steps:
-            if await self._run_replicas(plan, step, context) is StepResult.FAILED:
-                await self._fail(step, context.iteration)
-                return
-        await self._finish(context.iteration, time.monotonic() - started)
+        if await self._run_steps(plan, plan.steps_in(context.iteration), context):
+            await self._finish(plan, context.iteration, started)
 
     def _decided_plan(self, iteration: int) -> LearnerPlan:
         """With what decisions of a program have changed."""
         changes = self._state.changes_before(iteration)
         return with_changes(self._plan, changes, iteration, self._session.plan.campaign_dir)
 
-    def _context(self) -> EvaluationContext:
+    async def _forget_end(self) -> None:
+        """It was ending between two iterations, with the steps in the current one, and now continues after all."""
+        current = self._state.current
+        ended = {step.task for step in self._plan.after} & {task for task, _ in current.steps} if current else set()
+        if current is not None and ended:
+            rest = {step.task for step in self._plan.in_every_iteration} - set(current.finished_tasks)
+            if rest:
+                reopened = e.LearnerReopened(self._plan.name, "continues after all", current.number)
+                await self._session.recorder.record(reopened)
+
+    def _context(self, *latest: float | None) -> EvaluationContext:
+        """What expressions know in the current iteration, and of the metric in it, if it is `latest` already."""
+        state = self._state
         bound = self._session.state.bound_now(self._plan.name, self._plan.max_iter)
-        return evaluation_context(self._plan.criterion, self._state.history, bound)
+        context = evaluation_context(self._plan.criterion, [*state.history, *latest], bound)
+        return replace(context, iteration=len(state.iterations), parameters=self._plan.values)
+
+    async def _run_steps(self, plan: LearnerPlan, steps: Sequence[StepPlan], context: EvaluationContext) -> bool:
+        """Run them one after the other. False if one has failed, and has stopped the learner."""
+        for step in steps:
+            if await self._run_replicas(plan, step, context) is StepResult.FAILED:
+                await self._fail(step, context.iteration)
+                return False
+        return True
 
     def _watch_metric_file(self, context: EvaluationContext) -> None:
         """A file that is read in every iteration stays watched."""
@@ -185,20 +213,27 @@ class LearnerLoop:
                 raise result
         return StepResult.FAILED if StepResult.FAILED in results else StepResult.DONE
 
-    async def _finish(self, iteration: int, seconds: float) -> None:
+    async def _finish(self, plan: LearnerPlan, iteration: int, started: float) -> None:
+        """Record the end of the iteration with the decision on it; `started`: by the monotonic clock."""
         value = self._state.step(CRITERION, 0).value
-        finished = e.IterationFinished(self._plan.name, iteration, seconds, value)
+        context = self._context(value)
+        if await self._decide(iteration, value) is not None and not await self._run_steps(plan, plan.after, context):
+            return
+        end = await self._decide(iteration, value)  # by the plan that is valid now
+        finished = e.IterationFinished(self._plan.name, iteration, time.monotonic() - started, value)
+        stopped = () if end is None else (e.LearnerStopped(self._plan.name, *end),)
+        await self._session.recorder.record(finished, *stopped)
+
+    async def _decide(self, iteration: int, value: float | None) -> tuple[StopReason, str | None] | None:
+        """Whether the iteration is the last one, with reason and message; the same whenever it is asked."""
         await self._session.settled()
-        reason, message = self._why_stop([*self._state.history, value]), None
+        reason = self._why_stop([*self._state.history, value])
         if reason is None and (decision := await self._decision(iteration, value)) is not None:
             await self._session.settled()
             reason = self._why_stop([*self._state.history, value])
             if reason is None and decision.stop:
-                reason, message = "decided", decision.message
-        if reason is None:
-            await self._session.recorder.record(finished)
-        else:
-            await self._session.recorder.record(finished, e.LearnerStopped(self._plan.name, reason, message))
+                return "decided", decision.message
+        return None if reason is None else (reason, None)
 
     async def _decision(self, iteration: int, value: float | None) -> e.DecisionMade | None:
         """The decision on how to go on: from the journal, or of whoever decides; durable when this returns."""

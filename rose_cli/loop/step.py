@@ -25,6 +25,7 @@ from rose_cli.runs.workspace import workspace_changes
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import EngineError, JournalError
 from rose_cli.util.redact import Secrets, masked_command, masked_options
+from rose_cli.util.shared import SHARED
 from rose_cli.util.shortage import check_memory
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class StepRunner:
 
     @property
     def _state(self) -> StepState:
-        return self.session.state.learners[self.learner.name].step(self.step.task, self.replica)
+        return self.session.state.of(self.learner.name).step(self.step.task, self.replica)
 
     @property
     def _snapshot(self) -> Snapshot:
@@ -133,7 +134,7 @@ class Attempt:
         self._runner = runner
         self._session = runner.session
         self._plan = runner.step.command(runner.context.iteration)
-        state = runner.session.state.learners[runner.learner.name]
+        state = runner.session.state.of(runner.learner.name)
         self._number = state.next_attempt(runner.step.task, runner.replica)
         self._key = (*runner.key, self._number)
         self._stdout, self._stderr, self._result = self._session.directory.logs_of(*self._key)
@@ -183,7 +184,15 @@ class Attempt:
     def _rendered(self) -> Command:
         runner = self._runner
         workspace = str(runner.workspace)
-        paths = AttemptPaths(workspace, str(self._result), self._number, runner.replica)
+        directory = self._session.directory
+        paths = AttemptPaths(
+            workspace,
+            str(self._result),
+            self._number,
+            runner.replica,
+            shared=str(directory.workspace(SHARED)),
+            run=str(directory.path),
+        )
         if self._call is not None:
             paths = self._call.paths(paths, self._session.function_caller)
         return render(self._session.plan, runner.learner, runner.step.task, self._plan, runner.context, paths)
@@ -212,7 +221,7 @@ class Attempt:
     def _remaining(self) -> float:
         """The iterations up to the learner's `max_iter`, weighted by how slow it is, once two are known."""
         learner, state = self._runner.learner, self._session.state
-        there, bound = state.learners[learner.name], state.bound(learner.name, learner.max_iter)
+        there, bound = state.of(learner.name), state.bound(learner.name, learner.max_iter)
         if bound is None:
             return math.inf
         left = bound - self._runner.context.iteration
@@ -274,7 +283,7 @@ class Attempt:
         """Record it with the changes in the workspace, one replica at a time: each adds to what is known."""
         learner, directory = self._runner.learner.name, self._session.directory
         async with self._session.workspace_lock(learner):
-            known = dict(self._session.state.learners[learner].files)
+            known = dict(self._session.state.of(learner).files)
             look = partial(workspace_changes, self._runner.workspace, known, inside=directory.path)
             news = await self._session.inspected(learner, look)
             await self._session.recorder.record(*before, replace(event, files=news))
@@ -355,7 +364,7 @@ class Attempt:
     def _refuse_stale_metric_file(self) -> None:
         """Raise NoMetricError if neither this attempt nor an earlier one in this iteration has written the file."""
         file, session = self._runner.metric_file, self._session
-        state = session.state.learners[self._runner.learner.name]
+        state = session.state.of(self._runner.learner.name)
         if file is None or state.current is None or not state.current.metric_file_is_watched:
             return
         there, written = file.look(), state.current.metric_file

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING
 import anyio
 
 from rose_cli.journal import events as e
+from rose_cli.loop.campaign import CampaignLoop
 from rose_cli.loop.deadline import WallTimeReached
 from rose_cli.loop.learner import LearnerLoop
 from rose_cli.loop.session import SessionResult
 from rose_cli.runs.snapshot import delete_snapshots
 from rose_cli.util.errors import LearnerDirectoryError, RoseError
+from rose_cli.util.shared import SHARED
 from rose_cli.util.shortage import in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from anyio.abc import TaskGroup
 
@@ -59,16 +61,52 @@ class Supervisor:
                 watch.start_soon(session.disk_limits.watch_output)
                 watch.start_soon(session.disk_limits.watch_workspaces)
                 watch.start_soon(self._end_in_time)
-                async with anyio.create_task_group() as group:
-                    self._group = group
-                    session.turns.open(
-                        self._waiting(),
-                        start=lambda name: group.start_soon(self._take_turns, name),
-                        dismiss=lambda name: self._dismiss(name, group),
-                    )
-                self._group = None
+                if await self._run_of_campaign(self._set_up):
+                    await self._run_learners()
+                    await self._run_of_campaign(self._finish)
                 watch.cancel_scope.cancel()
         return self._result()
+
+    async def _run_learners(self) -> None:
+        session = self._session
+        async with anyio.create_task_group() as group:
+            self._group = group
+            session.turns.open(
+                self._waiting(),
+                start=lambda name: group.start_soon(self._take_turns, name),
+                dismiss=lambda name: self._dismiss(name, group),
+            )
+        self._group = None
+
+    async def _run_of_campaign(self, part: Callable[[CampaignLoop], Awaitable[bool]]) -> bool:
+        """Run what belongs to the campaign as a whole, if there is something. False if nothing may follow it."""
+        shared = self._session.plan.shared
+        if shared is None:
+            return True
+        loop = CampaignLoop(self._session, shared)
+        try:
+            if await part(loop):
+                return True
+        except WallTimeReached:
+            self._out_of_time = True
+            return False
+        except LearnerDirectoryError as error:
+            self._broken[SHARED] = error
+            return False
+        self._session.stop("failed", loop.failure)
+        return False
+
+    async def _set_up(self, loop: CampaignLoop) -> bool:
+        return await loop.set_up()
+
+    async def _finish(self, loop: CampaignLoop) -> bool:
+        """A finish is due when all learners have stopped, at least one of them since the last finish."""
+        session = self._session
+        states = [session.state.learners[name] for name in session.plans]
+        is_over = not self._out_of_time and not self._broken and session.result is None
+        if is_over and session.state.finish_is_due and all(state.stop_reason is not None for state in states):
+            return await loop.finish()
+        return True
 
     def change(self, prepare: Prepare, tell: Callable[[PlanChange | RoseError], object]) -> bool:
         """Begin to replace the plan; `tell` learns what came of it. False if the session is ending."""
@@ -201,4 +239,6 @@ class Supervisor:
 
 
 def _cannot_continue(learner: str, error: LearnerDirectoryError) -> str:
+    if learner == SHARED:
+        return f"the tasks of the campaign cannot continue: {error.message}"
     return f"learner '{learner}' cannot continue: {error.message}"

@@ -48,6 +48,7 @@ from rose_cli.config.rules import (
 from rose_cli.config.trackers import is_tracker_name
 from rose_cli.engine.base import Resources
 from rose_cli.plan import model as m
+from rose_cli.util.shared import SHARED
 from rose_cli.util.text import cut
 
 if TYPE_CHECKING:
@@ -383,7 +384,7 @@ def _fillable(text: str) -> str | None:
 
 
 def _learner_name(name: str) -> str | None:
-    if name == m.SHARED:  # of the campaign: see `_check_plan`
+    if name == SHARED:  # of the campaign: see `_check_plan`
         return None
     fault = directory_name_error(name)
     return None if fault is None else f"cannot be the name of a learner and its directory: {fault[0]}"
@@ -475,7 +476,7 @@ def _of_learners(learners: tuple[m.LearnerPlan, ...]) -> str | None:
 
 def _of_campaign(shared: m.LearnerPlan) -> str | None:
     own = (shared.name, shared.index, shared.max_iter, shared.criterion, shared.steps)
-    return None if own == (m.SHARED, m.SHARED_INDEX, None, None, ()) else "contains settings of a learner"
+    return None if own == (SHARED, m.SHARED_INDEX, None, None, ()) else "contains settings of a learner"
 
 
 _count, _positive, _share = _within(0, MAX_COUNT), _within(1, MAX_COUNT), _within(0, MAX_COUNT**2)

@@ -18,7 +18,6 @@ from rose_cli.engine.base import Resources
 from rose_cli.plan.criteria import compiled_criterion, criteria_of, merged_stop
 from rose_cli.plan.engine import compile_engine, local_stand_in
 from rose_cli.plan.model import (
-    SHARED,
     SHARED_INDEX,
     Adaptive,
     CommandPlan,
@@ -39,6 +38,7 @@ from rose_cli.plan.model import (
 )
 from rose_cli.plan.words import is_python, looked_up
 from rose_cli.util.dataclass import dataclass
+from rose_cli.util.shared import SHARED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -27,7 +27,8 @@ def with_changes(learner: LearnerPlan, changes: Mapping[str, Any], iteration: in
     criterion = learner.criterion
     if criterion is not None and criterion.step is not None:
         criterion = replace(criterion, step=changed(criterion.step))
-    return replace(learner, steps=tuple(changed(step) for step in learner.steps), criterion=criterion)
+    steps, after = (tuple(changed(step) for step in steps) for steps in (learner.steps, learner.after))
+    return replace(learner, steps=steps, criterion=criterion, after=after)
 
 
 def changed_command(command: CommandPlan, change: Mapping[str, Any], campaign_dir: str) -> CommandPlan:

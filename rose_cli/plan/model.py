@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from rose_cli.config.rules import EngineKind, OnFailure, Operator  # noqa: TC001 - plan/codec.py reads the types
 from rose_cli.engine.base import Resources  # noqa: TC001
 from rose_cli.util.dataclass import dataclass
+from rose_cli.util.shared import SHARED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,9 +30,6 @@ def criterion_task(place: int) -> str:
 
 StopRule: TypeAlias = Literal["any", "all"]
 """How many criteria must agree for a learner to stop."""
-
-SHARED = ""
-"""In place of a learner's name where a step belongs to the campaign: no learner has this name."""
 
 SHARED_INDEX = -1
 """The index of what belongs to the campaign."""

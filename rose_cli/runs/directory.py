@@ -21,6 +21,7 @@ from rose_cli.util.ownership import (
     ownership_problem,
     world_writable_problem,
 )
+from rose_cli.util.shared import SHARED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -111,19 +112,20 @@ class RunDirectory:
         return None
 
     def learner(self, learner: str) -> Path:
-        return self.learners / learner
+        """The directory of a learner, or with the name `SHARED`, of the tasks that run once per campaign."""
+        return self.learners / learner if learner != SHARED else self.path / "campaign"
 
     def workspace(self, learner: str) -> Path:
-        return self.learners.joinpath(learner, "workspace")
+        return self.learner(learner) / "workspace"
 
     def snapshots(self, learner: str) -> Path:
         return self.learner(learner) / "snapshots"
 
     def all_logs(self, learner: str) -> Path:
-        return self.learners.joinpath(learner, _LOGS)
+        return self.learner(learner) / _LOGS
 
     def logs(self, learner: str, iteration: int) -> Path:
-        return self.learners.joinpath(learner, _LOGS, str(iteration))
+        return self.learner(learner).joinpath(_LOGS, str(iteration))
 
     def refuse_linked_logs(self, learner: str, iteration: int) -> None:
         """Raise LearnerDirectoryError if the directory for the logs of an iteration, or its parent, is a symbolic link.

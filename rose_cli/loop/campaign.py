@@ -1,0 +1,55 @@
+"""What runs once per campaign: its setup, and its finish when all learners have stopped."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rose_cli.journal import events as e
+from rose_cli.loop.learner import LearnerLoop
+
+if TYPE_CHECKING:
+    from rose_cli.loop.session import Session
+    from rose_cli.plan.model import LearnerPlan, StepPlan
+
+FINISHED = "finished"
+"""Why the tasks of the campaign have stopped, if they have not failed."""
+
+
+class CampaignLoop(LearnerLoop):
+    """Runs the steps of the campaign, in the workspace that all tasks share.
+
+    The setup is iteration 0 of its state, each finish a further one: there is one whenever learners have stopped since
+    the last.
+    """
+
+    def __init__(self, session: Session, plan: LearnerPlan) -> None:
+        super().__init__(session, plan)
+        self.failure: str | None = None
+
+    async def set_up(self) -> bool:
+        """Whether the setup is done; otherwise `failure` says why."""
+        await self._prepare()
+        if not self._state.iterations and not await self._run_part(is_last=not self._plan.after):
+            return False
+        if not self._plan.after and self._state.stop_reason is None:
+            await self._session.recorder.record(e.LearnerStopped(self._plan.name, FINISHED))
+        return True
+
+    async def finish(self) -> bool:
+        """The same of the finish; it is called if one is due."""
+        return await self._run_part(is_last=True)
+
+    async def _run_part(self, *, is_last: bool) -> bool:
+        started, context = time.monotonic(), self._context()
+        if not await self._run_steps(self._plan, self._plan.steps_in(context.iteration), context):
+            return False
+        finished = e.IterationFinished(self._plan.name, context.iteration, time.monotonic() - started)
+        await self._session.recorder.record(finished, *([e.LearnerStopped(self._plan.name, FINISHED)] * is_last))
+        return True
+
+    async def _fail(self, step: StepPlan, iteration: int) -> None:
+        error = self._state.error
+        part = "finish" if iteration else "setup"
+        self.failure = f"'{step.task}' failed in the {part} of the campaign" + (f": {error.message}" if error else "")
+        await self._session.recorder.record(e.LearnerStopped(self._plan.name, "failed", self.failure))
