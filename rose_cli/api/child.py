@@ -78,6 +78,8 @@ class Channel:
         """The last message."""
         self._socket.settimeout(_LAST_SECONDS)
         self._loop = None
+        if self._told != self._durable:
+            self.send({"records": self._durable})
         self.send({"ended": int(code)})
         with suppress(OSError):
             self._socket.close()

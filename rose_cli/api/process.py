@@ -19,9 +19,10 @@ import weakref
 from collections import deque
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from rose_cli.api.decisions import Decision, decision_made
+from rose_cli.api.explained import explained, explaining
 from rose_cli.api.messages import Resume, dump_job, encode, load_error
 from rose_cli.journal.codec import UNKNOWN, Record, to_json
 from rose_cli.journal.tail import JournalTail
@@ -83,6 +84,8 @@ class Ended:
 
 Message: TypeAlias = Began | Recorded | Asked | Ended
 
+Item = TypeVar("Item")
+
 
 class SessionLostError(EngineError):
     """The process of a session has gone without a word."""
@@ -100,6 +103,7 @@ class SessionProcess:
         self._position = UNKNOWN
         self._durable = UNKNOWN
         self._plan: Plan | None = None
+        self._learners: dict[str, LearnerPlan] | None = None
         self._error: Exception | None = None
         self._code: int | None = None
         self._socket, theirs = socket.socketpair()
@@ -137,10 +141,15 @@ class SessionProcess:
     @property
     def plan(self) -> Plan:
         """The plan of the run, which has begun."""
-        assert self._directory is not None  # noqa: S101
         if self._plan is None:
-            self._plan = load_plan(RunDirectory(self._directory).plan)
+            self._plan = load_plan(self.run_directory.plan)
         return self._plan
+
+    @property
+    def run_directory(self) -> RunDirectory:
+        """The directory of the run, which has begun."""
+        assert self._directory is not None  # noqa: S101
+        return RunDirectory(self._directory)
 
     @property
     def has_ended(self) -> bool:
@@ -151,18 +160,26 @@ class SessionProcess:
 
         `from_start`: with the records of earlier sessions. `questions`: only one reader may take them.
         """
-        reading = _Reading(self, from_start=from_start, questions=questions)
+        reading = Reading(self, from_start=from_start, questions=questions)
+        return self.each(reading, reading.take)
+
+    def each(self, reading: Reading, take: Callable[[], Iterator[Item]]) -> Iterator[Item]:
+        """What `take` gives whenever there is something to read, up to the end. Ctrl-C as in `wait`."""
         while not reading.is_over:
             seen = reading.mark()
-            yield from reading.take()
+            yield from take()
             if not reading.is_over:
-                with self._condition:
+                with self.interrupting(), self._condition:
                     while reading.mark() == seen:
                         self._condition.wait()
 
-    async def amessages(self, *, from_start: bool = False, questions: bool = True) -> AsyncIterator[Message]:
+    def amessages(self, *, from_start: bool = False, questions: bool = True) -> AsyncIterator[Message]:
         """The same for a program with an event loop of asyncio."""
-        reading = _Reading(self, from_start=from_start, questions=questions)
+        reading = Reading(self, from_start=from_start, questions=questions)
+        return self.aeach(reading, reading.take)
+
+    async def aeach(self, reading: Reading, take: Callable[[], Iterator[Item]]) -> AsyncIterator[Item]:
+        """As `each`."""
         loop, heard = asyncio.get_running_loop(), asyncio.Event()
 
         def wake() -> None:
@@ -172,14 +189,16 @@ class SessionProcess:
         with self._listening(wake):
             while not reading.is_over:
                 heard.clear()
-                for message in reading.take():
-                    yield message
+                for item in take():
+                    yield item
                 if not reading.is_over:
                     await heard.wait()
 
     def decide(self, question: Question, decision: Decision | None) -> None:
         """Answer a question. Raises UsageError if the decision does not fit the learner; then none is made."""
-        self._send({"decision": to_json(decision_made(question, decision, self._learner(question.learner)))})
+        with explaining():
+            made = decision_made(question, decision, self.learner(question.learner))
+        self._send({"decision": to_json(made)})
 
     def stop(self, message: str | None = None) -> None:
         """Ask the session to end; it can be resumed. Returns at once."""
@@ -199,6 +218,11 @@ class SessionProcess:
             while self._code is None:
                 self._condition.wait()
         return self.result()
+
+    def join(self, seconds: float | None = None) -> bool:
+        """Wait for the end at most so long, and raise nothing; whether it has come."""
+        with self._condition:
+            return self._condition.wait_for(lambda: self._code is not None, seconds)
 
     @contextmanager
     def interrupting(self) -> Iterator[None]:
@@ -232,14 +256,16 @@ class SessionProcess:
         assert self._code is not None  # noqa: S101
         return ExitCode(self._code)
 
-    def _learner(self, name: str) -> LearnerPlan:
-        for plan in (self.plan, None):
-            if plan is None:  # a learner that was added meanwhile
-                self._plan = None
-            found = next((each for each in self.plan.learners if each.name == name), None)
-            if found is not None:
-                return found
-        raise KeyError(name)
+    def learner(self, name: str) -> LearnerPlan:
+        """The plan of a learner of the run."""
+        if self._learners is None or name not in self._learners:  # it was added meanwhile
+            self.forget_plan()
+            self._learners = {each.name: each for each in self.plan.learners}
+        return self._learners[name]
+
+    def forget_plan(self) -> None:
+        """The plan has been replaced: read it again."""
+        self._plan = self._learners = None
 
     @contextmanager
     def _listening(self, wake: Callable[[], object]) -> Iterator[None]:
@@ -267,7 +293,7 @@ class SessionProcess:
             if self._code is None:
                 self._code = code
                 if self._error is None:
-                    self._error = _lost(code, self._directory)
+                    self._error = explained(_lost(code, self._directory))
         self._wake()
         self._socket.close()
 
@@ -289,7 +315,7 @@ class SessionProcess:
             kept = [each for each in self._questions if (each.learner, each.iteration) != (learner, iteration)]
             self._questions = deque(kept)
         elif "error" in message:
-            self._error = load_error(message["error"])
+            self._error = explained(load_error(message["error"]))
         elif "ended" in message:
             self._process.wait()
             self._code = message["ended"]
@@ -301,11 +327,11 @@ class SessionProcess:
             wake()
 
 
-class _Reading:
+class Reading:
     """How far one reader of the messages is."""
 
-    def __init__(self, process: SessionProcess, *, from_start: bool, questions: bool) -> None:
-        self._process = process
+    def __init__(self, process: SessionProcess, *, from_start: bool = False, questions: bool = False) -> None:
+        self.process = process
         self._from_start = from_start
         self._questions = questions
         self._tail: JournalTail | None = None
@@ -313,16 +339,16 @@ class _Reading:
 
     def mark(self) -> tuple[object, ...]:
         """Changes whenever there is something to take."""
-        process = self._process
+        process = self.process
         asked = len(process._questions) if self._questions else 0  # noqa: SLF001 - two halves of one thing
         return process._position, process._durable, asked, process._code  # noqa: SLF001
 
     def take(self) -> Iterator[Message]:
         """What there is now: records before the questions that were asked after them, and the end last."""
-        process = self._process
+        process = self.process
         ended = process.has_ended
         if self._tail is None and process.position != UNKNOWN and process.directory is not None:
-            directory = RunDirectory(process.directory)
+            directory = process.run_directory
             self._tail = JournalTail(directory.journal, 0 if self._from_start else process.position)
             yield Began(directory.path)
         while self._questions and process._questions:  # noqa: SLF001
@@ -338,7 +364,7 @@ class _Reading:
 
     def _records(self) -> Iterator[Recorded]:
         if self._tail is not None:
-            for record in self._tail.read(self._process._durable):  # noqa: SLF001
+            for record in self._tail.read(self.process._durable):  # noqa: SLF001
                 yield Recorded(record)
 
 

@@ -1,0 +1,126 @@
+"""A campaign file, loaded and checked, ready to run."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rose_cli.api.explained import explaining
+from rose_cli.api.html import campaign_html
+from rose_cli.api.messages import NewRun
+from rose_cli.api.results import Learner
+from rose_cli.api.running import RunningRun, child_output
+from rose_cli.api.settings import settings_of
+from rose_cli.campaign_file import check_campaign, parse_setting, task_environment
+from rose_cli.util.errors import CampaignError, UsageError, check_known
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rose_cli.api.running import Decide, Run
+    from rose_cli.api.runs import PathLike
+    from rose_cli.plan.model import Plan
+    from rose_cli.util.errors import Diagnostic
+    from rose_cli.view.screen import Output
+
+
+class Campaign:
+    """A campaign file without errors. `problems` holds its warnings."""
+
+    def __init__(self, path: Path, settings: tuple[str, ...], plan: Plan, problems: tuple[Diagnostic, ...]) -> None:
+        self.path = path
+        self.plan = plan
+        self.problems = problems
+        self._settings = settings
+        self._digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+    @property
+    def name(self) -> str:
+        return self.plan.campaign
+
+    @property
+    def learners(self) -> tuple[Learner, ...]:
+        return tuple(
+            Learner(
+                plan.name, plan.index, plan.seed, plan.max_iter, tuple(step.task for step in plan.steps),
+                plan.criterion.metric if plan.criterion else None,
+                plan.criterion.threshold if plan.criterion else None,
+            )
+            for plan in self.plan.learners
+        )  # fmt: skip
+
+    def run(
+        self,
+        *,
+        run_dir: PathLike | None = None,
+        learners: Sequence[str] = (),
+        decide: Decide | None = None,
+        output: Output = "auto",
+    ) -> Run:
+        """Run it as `rose run` does, and wait for the end. A learner that fails is no exception: see `Run.status`.
+
+        `decide` is called after each iteration of a learner, in this thread, and returns a `Decision`, or None to go
+        on. `output`: as for `rose run`; in a notebook, `auto` is a table that is kept up to date.
+
+        Raises RoseError if the run cannot start or goes on no more. An exception of `decide`, and Ctrl-C, interrupt the
+        run: they are raised when everything is in the journal, and `Run.resume` continues it.
+        """
+        return self.start(run_dir=run_dir, learners=learners, decide=decide, output=output).wait()
+
+    def start(
+        self,
+        *,
+        run_dir: PathLike | None = None,
+        learners: Sequence[str] = (),
+        decide: Decide | None = None,
+        output: Output = "auto",
+    ) -> RunningRun:
+        """The same in the background. The run ends with this program, as if interrupted, if nobody waits for it."""
+        with explaining():
+            for name in learners:
+                check_known("learner", name, [plan.name for plan in self.plan.learners])
+        job = NewRun(
+            self.path, self._settings, tuple(learners), None if run_dir is None else Path(run_dir).absolute(),
+            child_output(output), self._digest,
+        )  # fmt: skip
+        return RunningRun(job, decide, output)
+
+    def __repr__(self) -> str:
+        tasks = " → ".join(self.learners[0].tasks) if self.plan.learners else ""
+        count = len(self.plan.learners)
+        return f"<Campaign '{self.name}': {count} {'learner' if count == 1 else 'learners'}, {tasks}>"
+
+    def _repr_html_(self) -> str:
+        return campaign_html(self.name, self.learners, self.problems)
+
+
+def load(file: PathLike, *, set: Mapping[str, Any] | None = None) -> Campaign:  # noqa: A002 - as on the command line
+    """Load and check a campaign file. `set`: values that override those of the file, by their paths.
+
+        campaign = rose_cli.load("campaign.yaml", set={"max_iter": 3, "training.--learning_rate": 0.01})
+
+    Raises CampaignError with all errors of the file, UsageError if there is none.
+    """
+    with explaining():
+        path, settings = _located(file), settings_of(set or {})
+        checked = check_campaign(path, task_environment(), [parse_setting(text) for text in settings])
+        if checked.plan is None:
+            raise CampaignError(checked.diagnostics, checked.text)
+    return Campaign(path.absolute(), settings, checked.plan, checked.diagnostics)
+
+
+def problems(file: PathLike, *, set: Mapping[str, Any] | None = None) -> tuple[Diagnostic, ...]:  # noqa: A002
+    """All errors and warnings of a campaign file, as `rose validate` finds them."""
+    with explaining():
+        settings = [parse_setting(text) for text in settings_of(set or {})]
+        return check_campaign(_located(file), task_environment(), settings).diagnostics
+
+
+def _located(file: PathLike) -> Path:
+    path = Path(file)
+    if path.is_dir():
+        path /= "campaign.yaml"
+    if not path.exists():
+        raise UsageError(f"there is no file '{path}'", "give the path of a campaign file")
+    return path

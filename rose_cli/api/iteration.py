@@ -1,0 +1,148 @@
+"""An iteration of a learner, as a program sees it: while the run is going, and in the question for a decision."""
+
+from __future__ import annotations
+
+from dataclasses import field, replace
+from typing import TYPE_CHECKING, Any
+
+from rose_cli.api.process import Asked, Began, Reading, Recorded
+from rose_cli.journal import events as e
+from rose_cli.loop.criterion import best_value
+from rose_cli.run_info import initial_state
+from rose_cli.util.dataclass import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from rose_cli.api.process import Message, SessionProcess
+    from rose_cli.journal.codec import Record
+    from rose_cli.journal.iterations import IterationState
+    from rose_cli.journal.state import LearnerState, RunState
+    from rose_cli.loop.gate import Question
+    from rose_cli.plan.model import LearnerPlan
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """An iteration whose tasks have finished. Numbers count from 0.
+
+    `value`: of the metric `metric`; None if there is no criterion, or it gave none. `best`: the best value of the
+    learner so far, and `history` all of them. `options` are those that the tasks got, by task; `results` what they
+    reported, by task, one entry for each replica that reported anything. `stopped`: why the learner stopped after it,
+    if it did: criterion_met, max_iter, no_improvement, decided, …
+    """
+
+    learner: str
+    index: int
+    number: int
+    max_iter: int | None
+    metric: str | None
+    threshold: float | None
+    value: float | None
+    best: float | None
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    results: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    history: Sequence[float | None] = ()
+    stopped: str | None = None
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """All reports merged: a later task has precedence over an earlier one, a lower replica over a higher one."""
+        return {
+            key: value for reports in self.results.values() for one in reversed(reports) for key, value in one.items()
+        }
+
+
+def iteration_asked_about(question: Question, state: LearnerState) -> Iteration:
+    """What a program sees that has to decide."""
+    return Iteration(
+        question.learner,
+        question.index,
+        question.iteration,
+        question.max_iter,
+        question.metric,
+        question.threshold,
+        question.value,
+        question.best,
+        question.options,
+        question.reports,
+        (*state.history, question.value),
+    )
+
+
+def finished_iteration(plan: LearnerPlan, state: LearnerState, found: IterationState, bound: int | None) -> Iteration:
+    """One that has finished; `bound`: the learner's `max_iter`."""
+    criterion, history = plan.criterion, state.history[: found.number + 1]
+    results: dict[str, list[Mapping[str, Any]]] = {}
+    for (task, _), report in sorted(found.reports.items(), key=lambda entry: entry[0][1]):
+        results.setdefault(task, []).append(report)
+    order = [task for task in found.options if task in results]
+    return Iteration(
+        plan.name,
+        plan.index,
+        found.number,
+        bound,
+        criterion.metric if criterion else None,
+        criterion.threshold if criterion else None,
+        found.value,
+        best_value(criterion, history),
+        found.options,
+        {task: results[task] for task in [*order, *(results.keys() - set(order))]},
+        tuple(history),
+    )
+
+
+class Following(Reading):
+    """The messages of a session, with the state of the run that they add up to."""
+
+    state: RunState | None = None
+
+    def __init__(self, process: SessionProcess, *, questions: bool = False) -> None:
+        super().__init__(process, from_start=True, questions=questions)
+
+    def take(self) -> Iterator[Message]:
+        for message in super().take():
+            if isinstance(message, Began):
+                self.state = initial_state(self.process.plan, self.process.run_directory.journal)
+            elif isinstance(message, Recorded) and self.state is not None:
+                if isinstance(message.record.event, e.PlanChanged):
+                    self._expect_again()
+                self.state.apply(message.record)
+            yield message
+
+    def _expect_again(self) -> None:
+        """The plan has been replaced: what it expects of the journal too."""
+        from rose_cli.run_info import expected_of
+
+        self.process.forget_plan()
+        if self.state is not None:
+            self.state.expect(expected_of(self.process.plan))
+
+    def asked(self, message: Asked) -> Iteration:
+        assert self.state is not None  # noqa: S101
+        return iteration_asked_about(message.question, self.state.learners[message.question.learner])
+
+    def finished(self, record: Record) -> Iteration | None:
+        """The iteration that a record finishes, if it finishes one."""
+        event, state = record.event, self.state
+        if state is None or not isinstance(event, e.IterationFinished) or event.learner not in state.learners:
+            return None
+        learner, plan = state.learners[event.learner], self.process.learner(event.learner)
+        return finished_iteration(plan, learner, learner.iterations[-1], state.bound(plan.name, plan.max_iter))
+
+
+class Iterations(Following):
+    """The iterations that finish in a session, each with the reason if it was a learner's last one."""
+
+    def take_iterations(self) -> Iterator[Iteration]:
+        waiting: Iteration | None = None
+        for message in self.take():
+            if not isinstance(message, Recorded) or message.record.position < self.process.position:
+                continue
+            event = message.record.event
+            if waiting is not None:
+                is_last = isinstance(event, e.LearnerStopped) and event.learner == waiting.learner
+                yield replace(waiting, stopped=event.reason) if is_last else waiting  # type: ignore[union-attr]
+            waiting = self.finished(message.record)
+        if waiting is not None:
+            yield waiting

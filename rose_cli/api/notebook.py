@@ -1,0 +1,67 @@
+"""The table of a run in a notebook. IPython is used where it is loaded, and never imported."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rose_cli.api.process import SessionProcess
+
+_LOOK_SECONDS = 1.0
+
+
+def in_notebook() -> bool:
+    """Whether this program is the kernel of a notebook."""
+    shell = _shell()
+    return shell is not None and getattr(shell, "kernel", None) is not None
+
+
+def _shell() -> Any:  # noqa: ANN401 - IPython may be missing
+    ipython = sys.modules.get("IPython")
+    return None if ipython is None else ipython.get_ipython()
+
+
+class Display:
+    """The table of a run, below a cell of a notebook."""
+
+    def __init__(self, process: SessionProcess, page: Callable[[], str | None]) -> None:
+        """`page`: the table as HTML, once there is one."""
+        self._process = process
+        self._page = page
+        self._handle: Any = None
+        self._shown = ""
+
+    def follow(self, work: Callable[[], object] | None = None) -> None:
+        """Keep it up to date until the session has ended; `work` goes on in this thread meanwhile."""
+        thread = threading.Thread(target=self._follow, name="rose-display", daemon=True)
+        self._update()
+        thread.start()
+        if work is not None:
+            work()
+        self._process.join()
+        thread.join()
+
+    def follow_in_background(self) -> None:
+        self._update()
+        threading.Thread(target=self._follow, name="rose-display", daemon=True).start()
+
+    def _follow(self) -> None:
+        while not self._process.join(_LOOK_SECONDS):
+            self._update()
+        self._update()
+
+    def _update(self) -> None:
+        page = self._page() or "<p>starting …</p>"
+        if page == self._shown:
+            return
+        self._shown = page
+        display = sys.modules["IPython.display"]
+        html = display.HTML(page)
+        if self._handle is None:
+            self._handle = display.display(html, display_id=True)
+        else:
+            self._handle.update(html)
