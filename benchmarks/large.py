@@ -20,10 +20,10 @@ from rose_cli.campaign_file import check_campaign
 from rose_cli.journal import events as e
 from rose_cli.journal.codec import Record, encode
 from rose_cli.journal.file import JournalFile, read_journal
-from rose_cli.new_run import write_plan
 from rose_cli.plan.file import load_plan
 from rose_cli.run_info import initial_state
 from rose_cli.runs.directory import RunDirectory
+from rose_cli.runs.plan_files import write_plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -31,6 +31,7 @@ from rose_cli.view.console import notice
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from rose_cli.config.document import SettingNode
     from rose_cli.config.models import Campaign
     from rose_cli.engine.base import Capacity
     from rose_cli.engine.labels import ResourceLabel
@@ -61,11 +62,19 @@ MOST_COMPARED_LEARNERS = 200
 
 @dataclass(frozen=True)
 class Setting:
-    """A value from the command line that overrides one in the file; `source` is how the user wrote it."""
+    """A value from the command line that overrides one in the file; `source` is how the user wrote it.
+
+    `node`: the value, if it was read from a file that later diagnostics are to point into.
+    """
 
     path: KeyPath
     text: str
     source: str
+    node: SettingNode | None = None
+
+    @property
+    def value(self) -> str | SettingNode:
+        return self.text if self.node is None else self.node
 
 
 @dataclass(frozen=True)
@@ -140,7 +149,7 @@ def check_campaign(
 def _check(
     path: Path, environment: Mapping[str, str], settings: Sequence[Setting], target: Target, at: Path
 ) -> CheckedCampaign:
-    read = read_with_recovery(path, [(setting.path, setting.text, setting.source) for setting in settings])
+    read = read_with_recovery(path, [(setting.path, setting.value, setting.source) for setting in settings])
     if read.document is None:
         return CheckedCampaign(read.text, _fit_to_show(read.diagnostics, read.text, settings), None)
     loaded = load(read.document, read.invalid)
@@ -197,18 +206,23 @@ def smoke_settings(settings: Sequence[Setting]) -> list[Setting]:
     return [*settings, *(Setting(("smoke", "max_iter"), setting.text, setting.source) for setting in given)]
 
 
-def parse_setting(text: str) -> Setting:
+def parse_setting(text: str, command: str = "--set") -> Setting:
     """Parse `key.path=value`, as in `--set`; a part that is a number is a position in a list or an iteration."""
     parts, rest = _key_path(text)
     if not rest.startswith("=") or not all(part != "" for part in parts):
-        message = f"--set takes key.path=value, not '{masked_setting(text)}'"
-        raise UsageError(message, "for example --set max_iter=3 or --set limits.wall_time=1h")
+        message = f"{command} takes key.path=value, not '{masked_setting(text)}'"
+        raise UsageError(message, f"for example {command} max_iter=3 or {command} limits.wall_time=1h")
     return Setting(parts, rest[1:], f"--set {text}")
 
 
 def recorded_settings(lineage: Lineage) -> list[Setting]:
     """The settings that a run was started or resumed with."""
-    return [_recorded(text) for text in lineage.settings]
+    return settings_of(lineage.settings)
+
+
+def settings_of(sources: Sequence[str]) -> list[Setting]:
+    """Settings from their sources, as a plan keeps them."""
+    return [_recorded(text) for text in sources]
 
 
 def _recorded(text: str) -> Setting:

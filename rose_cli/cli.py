@@ -231,6 +231,38 @@ def stop(
     raise typer.Exit(command(run_name, learner, trust=trust))
 
 
+@app.command("set", cls=Command, rich_help_panel=RUN)
+def set_values(
+    words: options.SetWords = None,
+    learner: options.SetLearners = None,
+    unset: options.Unset = None,
+    dry_run: options.DryRunOfSet = False,
+    trust: options.TrustToSet = False,
+) -> None:
+    """Change values of a run, also while it runs: from the next iteration of each learner on."""
+    from rose_cli.commands.steer import SetOptions
+    from rose_cli.commands.steer import set_values as command
+
+    run_name, values = _run_and_values(words or [])
+    raise typer.Exit(command(run_name, values, SetOptions(learner or (), unset or (), dry_run, trust)))
+
+
+@app.command(cls=Command, rich_help_panel=RUN)
+def add(
+    words: options.AddWords,
+    name: options.AddedName = None,
+    dry_run: options.DryRunOfSet = False,
+    trust: options.TrustToSet = False,
+) -> None:
+    """Add learners to a run, also while it runs."""
+    from rose_cli.commands.steer import add_learners
+
+    if len(words) > 2:
+        raise UsageError(f"rose add takes a run and a file, not {len(words)} words", "put all learners into one file")
+    run_name = words[0] if len(words) == 2 else None
+    raise typer.Exit(add_learners(run_name, Path(words[-1]), name, dry_run=dry_run, trust=trust))
+
+
 @app.command(cls=Command, rich_help_panel=INSPECT)
 def status(
     runs: options.ShownRuns = None,
@@ -483,6 +515,13 @@ def doctor(pilot: options.Pilot = False, doctor_format: options.TextOrJson = "te
     from rose_cli.commands.doctor import doctor as command
 
     raise typer.Exit(command(doctor_format, with_pilot=pilot))
+
+
+def _run_and_values(words: list[str]) -> tuple[str | None, list[str]]:
+    """The run, if the first word is none of the values."""
+    first = words[0] if words else "="
+    is_value = "=" in first and not Path(first).is_dir()
+    return (None, words) if is_value else (first, words[1:])
 
 
 def _settings(settings: list[str] | None, engine: str | None, max_iter: str | None) -> list[Setting]:

@@ -301,6 +301,16 @@ def _settings(given: Mapping[str, Any], typed: str) -> list[str]:
     return _level(values, typed)
 
 
+def _set_words(given: Mapping[str, Any], typed: str) -> Iterator[str]:
+    """A run, unless there is one, then KEY= and KEY=VALUE of it; TASK.KEY is short for tasks.TASK.KEY."""
+    words = [str(word) for word in given.get("words") or ()]
+    run = words[0] if words and "=" not in words[0] else None
+    if not words and "=" not in typed:
+        yield from _runs(given, typed)
+    found = _settings({"run_name": run}, typed)
+    yield from found or (word.removeprefix("tasks.") for word in _settings({"run_name": run}, f"tasks.{typed}"))
+
+
 def _level(values: Mapping[str, str], typed: str) -> list[str]:
     """All keys if they are few, else their beginnings up to the next dot.
 
@@ -367,6 +377,7 @@ _KINDS: dict[str, Callable[[Mapping[str, Any], str], Iterable[str]]] = {
     "step": _steps,
     "engine": _engines,
     "setting": _settings,
+    "set word": _set_words,
     "status": _statuses,
     "tracker": _trackers,
 }

@@ -8,7 +8,6 @@ import shlex
 import stat
 import time
 import uuid
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +15,12 @@ from rose_cli import __version__
 from rose_cli.journal import events as e
 from rose_cli.journal.codec import Record
 from rose_cli.journal.file import JournalFile
-from rose_cli.plan.file import dump_plan
 from rose_cli.plan.secrets import has_secrets
 from rose_cli.run_info import initial_state
 from rose_cli.run_session import SessionSetup
 from rose_cli.runs.changes import checksums, fingerprints
 from rose_cli.runs.directory import RUNS, RunDirectory, create_run_directory, use_as_run_directory, write_new
+from rose_cli.runs.plan_files import write_plan
 from rose_cli.util.errors import RunDirectoryError
 from rose_cli.util.ownership import restrict_umask
 from rose_cli.view.console import notice
@@ -94,34 +93,6 @@ def begin(directory: RunDirectory, plan: Plan, text: str, environment: dict[str,
     state = initial_state(plan, directory.journal)
     created = record_creation(directory, journal, plan, state)
     return SessionSetup(directory, plan, journal, state, (), [created], environment, output, fingerprints(plan))
-
-
-def write_plan(directory: RunDirectory, plan: Plan) -> None:
-    """Write or replace plan.json atomically. Its time stays, because runs are sorted by it. Raises OSError."""
-    _replace(directory.plan, dump_plan(plan, directory.path), private=has_secrets(plan))
-
-
-def write_changed(directory: RunDirectory, plan: Plan, text: str) -> None:
-    """Replace plan.json, then the run's copy of the campaign file, by those of an edited campaign.
-
-    In this order: a session that was killed in between leaves a copy that differs from the campaign file, so that the
-    next one compares them again. Raises OSError.
-    """
-    if has_secrets(plan):
-        with suppress(OSError):
-            directory.path.chmod(stat.S_IMODE(directory.path.stat().st_mode) & ~0o077)
-    write_plan(directory, plan)
-    _replace(directory.campaign_copy, text, private=has_secrets(plan))
-
-
-def _replace(path: Path, text: str, *, private: bool) -> None:
-    unfinished = path.with_suffix(".new")
-    unfinished.unlink(missing_ok=True)
-    write_new(unfinished, text, private=private)
-    with suppress(FileNotFoundError):
-        before = path.stat()
-        os.utime(unfinished, ns=(before.st_atime_ns, before.st_mtime_ns))
-    unfinished.rename(path)
 
 
 def record_creation(directory: RunDirectory, journal: JournalFile, plan: Plan, state: RunState) -> Record:

@@ -453,6 +453,35 @@ StoppedLearner = Annotated[
     typer.Option("--learner", "-l", metavar="NAME", help="Only this learner.", autocompletion=_offers("learner")),
 ]
 TrustToStop = Annotated[bool, typer.Option("--trust", help="Stop RUN even if other users own it or can modify it.")]
+SetWords = Annotated[
+    Optional[list[str]],
+    typer.Argument(
+        metavar="[RUN] [KEY=VALUE]...",
+        show_default=False,
+        help="Run (see below), then values: training.--lr=0.01, stop.threshold=0.1, max_iter=30."
+        " Without any: show those that were set.",
+        autocompletion=_offers("set word"),
+    ),
+]
+SetLearners = Annotated[
+    Optional[list[str]],
+    typer.Option(
+        "--learner", "-l", metavar="NAME", help="Only this learner (repeatable).", autocompletion=_offers("learner")
+    ),
+]
+Unset = Annotated[
+    Optional[list[str]],
+    typer.Option("--unset", metavar="KEY", help="Back to the value of the campaign file (repeatable)."),
+]
+DryRunOfSet = Annotated[bool, typer.Option("--dry-run", "-n", help="Show what would change.")]
+TrustToSet = Annotated[bool, typer.Option("--trust", help="Change RUN even if other users own it or can modify it.")]
+AddWords = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="[RUN] FILE", help="Run (see below), and a file with a learner, or a list of them, as under learners."
+    ),
+]
+AddedName = Annotated[Optional[str], typer.Option("--name", metavar="NAME", help="Name of the new learner.")]
 RaisedMaxIter = Annotated[
     Optional[int],
     typer.Option("--max-iter", metavar="N", min=1, help="Raise max_iter to N.", rich_help_panel=_WHAT),

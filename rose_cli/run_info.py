@@ -215,6 +215,8 @@ def _trust_hint(directory: RunDirectory, doubt: OwnershipProblem, command: str) 
 _RISKS = {
     "resume": "runs its commands as you; inspect them first with `rose resume {run} --dry-run`",
     "stop": "stops it anyway",
+    "set": "changes its plan anyway",
+    "add": "changes its plan anyway",
     "submit": "runs its commands as you, in jobs; inspect them first with `rose resume {run} --dry-run`",
     "exec": "runs its commands as you; inspect them first with `rose plan {run}`",
     "verify --rerun": "runs its commands as you; inspect them first with `rose plan {run}`",

@@ -12,7 +12,7 @@ from collections import deque
 from contextlib import contextmanager, suppress
 from dataclasses import field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import anyio
 import anyio.lowlevel
@@ -27,6 +27,7 @@ from rose_cli.loop.job_end import JobEnd
 from rose_cli.loop.session import Session
 from rose_cli.loop.supervisor import Supervisor
 from rose_cli.provenance.session import LAST_SECONDS, SessionFacts
+from rose_cli.runs import set_requests
 from rose_cli.runs.lock import LockCheck, lock_time
 from rose_cli.runs.stop_requests import take_requests
 from rose_cli.util.batch_shell import BatchShell
@@ -37,7 +38,7 @@ from rose_cli.util.host import SuspensionGauge, boot_id, steady_clock
 from rose_cli.util.processes import process_start_ticks
 from rose_cli.util.redact import Secrets
 from rose_cli.util.secrets import secrets_of_environment
-from rose_cli.util.shortage import check_memory, limit_malloc_arenas, shortage
+from rose_cli.util.shortage import check_memory, in_thread, limit_malloc_arenas, shortage
 from rose_cli.util.signals import (
     URGENT_SIGNALS,
     StopRequested,
@@ -63,9 +64,11 @@ if TYPE_CHECKING:
     from rose_cli.journal.state import RunState
     from rose_cli.loop.deadline import Deadline
     from rose_cli.loop.door import Door
+    from rose_cli.loop.plan_change import PlanChange, Prepare
     from rose_cli.loop.session import SessionResult
     from rose_cli.plan.model import Plan
     from rose_cli.runs.directory import RunDirectory
+    from rose_cli.runs.set_requests import SetRequest
     from rose_cli.track.session import Tracking
     from rose_cli.view.screen import Output, Screen
 
@@ -87,6 +90,10 @@ _EXIT_CODES = {
 }
 
 
+Steer: TypeAlias = "Callable[[Plan, SetRequest], Prepare]"
+"""From the present plan and a request to what changes the plan. Raises RoseError if the request is wrong by itself."""
+
+
 @dataclass(frozen=True)
 class SessionSetup:
     """What a session starts from.
@@ -96,6 +103,7 @@ class SessionSetup:
     are learners that cannot continue in their present state. `checksums` are those of files that the journal does not
     know yet; `rewrite` writes such a file once the journal does. `repeats`: the same command line continues the run.
     `tracking`: its trackers, if it has any. `door`: the program that started the session, if that was not a shell.
+    `steer`: how it carries out a request of `rose set`, if it can.
     """
 
     directory: RunDirectory
@@ -113,6 +121,7 @@ class SessionSetup:
     repeats: bool = False
     tracking: Tracking | None = None
     door: Door | None = None
+    steer: Steer | None = None
 
 
 def run_and_report(setup: SessionSetup, *, require_criterion: bool) -> ExitCode:
@@ -123,6 +132,7 @@ def run_and_report(setup: SessionSetup, *, require_criterion: bool) -> ExitCode:
     try:
         with setup.journal:
             result = run_session(setup)
+            setup = replace(setup, plan=result.plan or setup.plan)
     except Exception as cause:
         _notify_later(setup, cause.exit_code if isinstance(cause, RoseError) else ExitCode.BUG, cause)
         raise
@@ -377,10 +387,13 @@ async def _supervise(
         group.start_soon(_check_lock, still_owned, engine)
         group.start_soon(_follow_shell, session, screen, BatchShell(setup.environment))
         await _learn_of_the_job(setup, deadline, engine.capacity, screen, group)
+        supervisor = Supervisor(session, setup.left_out)
+        if setup.steer is not None:
+            group.start_soon(_obey_set_requests, _Steerer(session, supervisor, screen, setup.steer))
         async with engine:
-            result = await Supervisor(session, setup.left_out).supervise()
+            result = await supervisor.supervise()
         group.cancel_scope.cancel()
-    return result
+    return replace(result, plan=session.plan)
 
 
 async def _learn_of_the_job(
@@ -445,6 +458,54 @@ async def _obey_requests(session: Session, screen: Screen) -> None:
                 session.stop("stop_requested", "by rose stop")
             else:
                 session.stop_learner(request.learner, "by rose stop")
+        await anyio.sleep(POLL_SECONDS)
+
+
+@dataclass(frozen=True)
+class _Steerer:
+    """Carries out the requests to change the plan, one after the other."""
+
+    session: Session
+    supervisor: Supervisor
+    screen: Screen
+    steer: Steer
+
+    async def carry_out(self, request: SetRequest) -> bool:
+        """False if the session is ending: the request stays, for whoever asked or for the next session."""
+        session, requests = self.session, self.session.directory.requests
+        if session.state.has_answered(request.id):
+            set_requests.answer(requests, request, set_requests.Answer(is_applied=True))
+            return True
+        outcome = await self._outcome(request)
+        if outcome is None:
+            set_requests.give_back(requests, request)
+            return False
+        if isinstance(outcome, RoseError):
+            answer = set_requests.refusal(outcome)
+        else:
+            self.screen.on_plan(outcome.plan)
+            for line in outcome.lines[:MOST_SHOWN]:
+                self.screen.warn(f"the plan has changed: {line}")
+            answer = set_requests.Answer(is_applied=True, lines=outcome.lines)
+        await in_thread(partial(set_requests.answer, requests, request, answer))
+        return True
+
+    async def _outcome(self, request: SetRequest) -> PlanChange | RoseError | None:
+        try:
+            prepare = await in_thread(partial(self.steer, self.session.plan, request))
+        except RoseError as error:
+            return error
+        told: asyncio.Future[PlanChange | RoseError] = asyncio.get_running_loop().create_future()
+        return await told if self.supervisor.change(prepare, told.set_result) else None
+
+
+async def _obey_set_requests(steerer: _Steerer) -> None:
+    session, is_first = steerer.session, True
+    while True:
+        for request in set_requests.take(session.directory.requests, session.state.run_id, left_over=is_first):
+            if not await steerer.carry_out(request):
+                return
+        is_first = False
         await anyio.sleep(POLL_SECONDS)
 
 

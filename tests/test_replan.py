@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rose_cli.replan import Replan, Wanted, replan
+from rose_cli.replan.edited import Replan, Wanted, replan
 from rose_cli.run_info import read_run
 from rose_cli.runs.moves import RunLocation
 from rose_cli.util.errors import CampaignError, UsageError
@@ -33,7 +33,7 @@ def planned(world: World, text: str | None = None, **options: Any) -> Replan:
 
 
 def test_an_unchanged_file_is_not_read_as_a_campaign(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rose_cli.replan.check_campaign", pytest.fail)
+    monkeypatch.setattr("rose_cli.replan.edited.check_campaign", pytest.fail)
     assert planned(world) == Replan()
 
 

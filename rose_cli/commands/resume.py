@@ -22,10 +22,12 @@ from rose_cli.journal.file import JournalFile
 from rose_cli.journal.state import can_resume
 from rose_cli.loop.campaign import FINISHED
 from rose_cli.loop.session import SessionResult
-from rose_cli.new_run import record_creation, write_changed, write_plan
+from rose_cli.new_run import record_creation
 from rose_cli.plan.file import dump_plan, load_plan
 from rose_cli.plan.secrets import secrets_of_plan
-from rose_cli.replan import Replan, Wanted, reopened, replan
+from rose_cli.replan.edited import Replan, Wanted, replan
+from rose_cli.replan.reopened import reopened
+from rose_cli.replan.steered import carry_out_waiting, with_steering
 from rose_cli.run_info import expected_of, initial_state, ownership_text, read_run, require_trust
 from rose_cli.run_session import SessionSetup, notices, reported_exit_code, run_and_report
 from rose_cli.runs.changes import (
@@ -41,6 +43,7 @@ from rose_cli.runs.changes import (
 from rose_cli.runs.directory import refuse_links
 from rose_cli.runs.lock import RunLock
 from rose_cli.runs.moves import RunLocation, changed_workspace_lines, lost_workspace_hint, lost_workspaces
+from rose_cli.runs.plan_files import write_changed, write_plan
 from rose_cli.runs.workspace import set_aside
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import EngineError, ExitCode, RunDirectoryError, UsageError, check_known
@@ -64,7 +67,7 @@ if TYPE_CHECKING:
     from rose_cli.journal.state import LearnerState, RunState, SessionState
     from rose_cli.loop.door import Door
     from rose_cli.plan.model import Plan
-    from rose_cli.replan import NewPlan
+    from rose_cli.replan.new_plan import NewPlan
     from rose_cli.run_info import RunInfo
     from rose_cli.runs.directory import RunDirectory
     from rose_cli.runs.moves import Loss
@@ -124,6 +127,10 @@ def resume_locked(directory: RunDirectory, options: ResumeOptions) -> ExitCode:
             raise _altered(directory, plan, changed)
         where = RunLocation(directory, plan, state)
         where.refuse_what_is_missing()
+        if directory.requests.is_dir() and not changed:
+            for line in carry_out_waiting(directory, journal, state):
+                notice(line)
+            where, sums = RunLocation(directory, load_plan(directory.plan), state), checksums(directory)
         return _resume(where, journal, options, _intent(where, options, is_altered=bool(changed)), sums)
 
 
@@ -156,7 +163,7 @@ def _resume(
         directory, plan, journal, state, intent.opening, (), environment, options.output, intent.files, intent.left_out,
         unknown_checksums(state, known), rewrite, options.repeats, door=options.door,
     )  # fmt: skip
-    code = run_and_report(setup, require_criterion=options.require_criterion)
+    code = run_and_report(with_steering(setup), require_criterion=options.require_criterion)
     if intent.left_out:
         reason = _refusal(directory, intent.left_out)
         complain(reason.message, reason.hint)

@@ -19,6 +19,7 @@ from rose_cli.engines import capacity_warnings
 from rose_cli.find_runs import MOST_SHOWN, name_of
 from rose_cli.new_run import begin, new_run_directory
 from rose_cli.plan.model import Lineage
+from rose_cli.replan.steered import with_steering
 from rose_cli.run_session import notices, run_and_report
 from rose_cli.runs.listing import running_runs
 from rose_cli.runs.lock import RunLock
@@ -56,7 +57,9 @@ def run(file: Path, options: RunOptions) -> ExitCode:
     directory = new_run_directory(plan, file, options.run_directory)
     with notices(), RunLock.acquire(directory.path):
         work = begin(directory, plan, checked.text, environment, options.output)
-        return run_and_report(replace(work, door=options.door), require_criterion=options.require_criterion)
+        return run_and_report(
+            with_steering(replace(work, door=options.door)), require_criterion=options.require_criterion
+        )
 
 
 def checked_plan(file: Path, options: RunOptions, environment: Mapping[str, str]) -> tuple[CheckedCampaign, Plan]:

@@ -19,6 +19,7 @@ from rose_cli.find_runs import latest_of, name_of
 from rose_cli.new_run import begin, new_run_directory
 from rose_cli.plan.file import load_plan
 from rose_cli.plan.model import Lineage
+from rose_cli.replan.steered import with_steering
 from rose_cli.run_info import require_trust
 from rose_cli.run_session import notices, run_and_report
 from rose_cli.runs.directory import RUNS, RunDirectory, create_starting_place, forget_start
@@ -61,7 +62,9 @@ def run_or_resume(file: Path, options: RunOptions) -> ExitCode:
             if isinstance(started, RunDirectory):
                 directory = started
             else:
-                return run_and_report(replace(started, repeats=True), require_criterion=options.require_criterion)
+                return run_and_report(
+                    with_steering(replace(started, repeats=True)), require_criterion=options.require_criterion
+                )
         else:
             _refuse_another(directory, file, options)
             stack.enter_context(_patiently_locked(directory.path))

@@ -101,14 +101,14 @@ class Document:
         target = followed(node)
         return is_there and isinstance(target, ScalarNode) and target.style != "plain"
 
-    def with_value(self, path: KeyPath, text: str, source: str) -> Document:
+    def with_value(self, path: KeyPath, text: str | SettingNode, source: str) -> Document:
         """The document with the value at `path` replaced by `text`, read as a file reads a value on one line.
 
         `source` is where it comes from, such as `--set max_iter=5`: later diagnostics about anything under the path
         point into it. Missing mappings on the way are created. Raises `CampaignError` for an error in the text,
         `UsageError` if the path cannot be followed.
         """
-        override = read_setting(text, source)
+        override = read_setting(text, source) if isinstance(text, str) else text
         root = placed(self.root, path, override)
         return replace(
             self,
@@ -244,11 +244,14 @@ def _placed(node: Node | None, path: KeyPath, depth: int, override: SettingNode)
 
 
 def _in_list(node: ListNode, path: KeyPath, depth: int, override: SettingNode) -> ListNode:
-    """By the position of an item, or by its `name`."""
+    """By the position of an item, or by its `name`; a learner with a new name is added."""
     part, names = path[depth], [_item_name(item) for item in node.items]
     index = _as_index(part)
     if (index is None or index >= len(names)) and str(part) in names:
         index = names.index(str(part))
+    is_new = index is None and path[:depth] == ("learners",) and depth + 1 == len(path)
+    if is_new and _item_name(override.value) == part:
+        return with_item(node, len(node.items), override.value)
     if index is None or not 0 <= index < len(names):
         count = len(names)
         known = f"a list of {count}, counted from 0" if count else "an empty list"

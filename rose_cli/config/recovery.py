@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from rose_cli.config.document import SettingNode
     from rose_cli.config.yaml.nodes import Node
     from rose_cli.util.errors import Diagnostic, KeyPath, Span
 
@@ -94,7 +95,7 @@ class ParseResult:
     lost_names: frozenset[str] = frozenset()
 
 
-def read_with_recovery(path: Path, settings: Iterable[tuple[KeyPath, str, str]] = ()) -> ParseResult:
+def read_with_recovery(path: Path, settings: Iterable[tuple[KeyPath, str | SettingNode, str]] = ()) -> ParseResult:
     """Read a file and override settings (path, text, source). Raises UsageError if there is nothing to read."""
     try:
         document = read_document(path)
@@ -107,10 +108,12 @@ def read_with_recovery(path: Path, settings: Iterable[tuple[KeyPath, str, str]] 
     return result
 
 
-def _with_setting(result: ParseResult, before: Document, path: KeyPath, text: str, source: str) -> ParseResult:
+def _with_setting(
+    result: ParseResult, before: Document, path: KeyPath, text: str | SettingNode, source: str
+) -> ParseResult:
     try:
-        is_engine = path == ("engine",)
-        document = with_engine(before, text, source) if is_engine else before.with_value(path, text, source)
+        is_engine = path == ("engine",) and isinstance(text, str)
+        document = with_engine(before, str(text), source) if is_engine else before.with_value(path, text, source)
     except CampaignError as error:
         diagnostics = (*result.diagnostics, *error.diagnostics)
         return replace(result, diagnostics=diagnostics, invalid=result.invalid.with_paths([path]))

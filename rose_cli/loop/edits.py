@@ -12,6 +12,7 @@ from collections import defaultdict
 from dataclasses import fields, is_dataclass, replace
 from functools import cached_property
 from itertools import chain
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rose_cli.loop.criterion import evaluation_context
@@ -85,8 +86,17 @@ class Comparison:
         return tuple(edit for edit in self.edits if edit.is_refused)
 
 
-def compare(old: Plan, new: Plan, states: Mapping[str, LearnerState], sent_back: Mapping[str, int]) -> Comparison:
-    """Compare the plan of a run with a new one. Learners in `sent_back` rerun from that iteration."""
+def compare(
+    old: Plan,
+    new: Plan,
+    states: Mapping[str, LearnerState],
+    sent_back: Mapping[str, int],
+    under_way: Mapping[str, int] = MappingProxyType({}),
+) -> Comparison:
+    """Compare the plan of a run with a new one. Learners in `sent_back` rerun from that iteration.
+
+    Those in `under_way` are in that iteration at this moment, and finish it as the old plan says.
+    """
     new = _with_known_indices(old, new)
     before, after = ({learner.name: learner for learner in plan.learners} for plan in (old, new))
     found: dict[object, _Found] = {}
@@ -94,7 +104,8 @@ def compare(old: Plan, new: Plan, states: Mapping[str, LearnerState], sent_back:
     pairs: list[_Pair] = []
     for name in before:
         if name in after:
-            pair = _Pair(before[name], after[name], _History.of(states[name], sent_back.get(name)), steps)
+            history = _History.of(states[name], sent_back.get(name), before[name], under_way.get(name))
+            pair = _Pair(before[name], after[name], history, steps)
             pairs.append(pair)
             for each in pair.differences():
                 found.setdefault(each.group, _Found(each)).add(name, pair.history.done, each.falsified)
@@ -129,17 +140,23 @@ def _with_known_indices(old: Plan, new: Plan) -> Plan:
 
 @dataclass(frozen=True)
 class _History:
-    """The iterations of a learner that are kept, and the current one, unless it is rerun from the start."""
+    """The iterations of a learner that are kept, and the current one, unless it is rerun from the start.
+
+    `going`: the tasks of one that it is in at this moment, all of which count as finished.
+    """
 
     iterations: Sequence[IterationState]
     current: IterationState | None
     bound: int | None
+    going: frozenset[str] | None = None
 
     @classmethod
-    def of(cls, learner: LearnerState, back: int | None) -> _History:
-        if back is None:
-            return cls(learner.iterations, learner.current, learner.max_iter)
-        return cls(learner.iterations[:back], None, learner.max_iter)
+    def of(cls, learner: LearnerState, back: int | None, plan: LearnerPlan, under_way: int | None) -> _History:
+        if back is not None:
+            return cls(learner.iterations[:back], None, learner.max_iter)
+        is_going = under_way == len(learner.iterations)
+        going = frozenset(step.task for step in plan.all_steps) if is_going else None
+        return cls(learner.iterations, learner.current, learner.max_iter, going)
 
     @property
     def done(self) -> int:
@@ -152,10 +169,17 @@ class _History:
     @cached_property
     def succeeded(self) -> list[frozenset[str]]:
         """By iteration, the tasks with a replica that succeeded, so without those that were skipped."""
+        if self.going is not None:
+            return [*map(_succeeded, self.iterations), self.going]
         return [_succeeded(each) for each in chain(self.iterations, [self.current] if self.current else [])]
 
     def ran(self, task: str) -> list[int]:
         return [number for number, tasks in enumerate(self.succeeded) if task in tasks]
+
+    @property
+    def begun(self) -> tuple[int, ...]:
+        """The iterations in which a task has finished."""
+        return tuple(number for number, tasks in enumerate(self.succeeded) if tasks)
 
     @property
     def is_empty(self) -> bool:
@@ -229,7 +253,7 @@ class _Pair:
 
     def forgotten(self) -> Iterator[tuple[str, int]]:
         """Unfinished steps that the new plan lacks, or that it takes a snapshot for which was not taken before."""
-        current = self.history.current
+        current = self.history.current if self.history.going is None else None
         old, new = ({step.task: step for step in plan.all_steps} for plan in (self.old, self.new))
         for (task, replica), state in current.steps.items() if current else ():
             if current is None or state.finished:
@@ -240,15 +264,14 @@ class _Pair:
                 yield task, replica
 
     def differences(self) -> Iterator[_Difference]:
-        everything = tuple(number for number, tasks in enumerate(self.history.succeeded) if tasks)
         if self.old.seed != self.new.seed:
-            yield _Difference(("seed",), self.old.seed, self.new.seed, falsified=everything)
+            yield _Difference(("seed",), self.old.seed, self.new.seed, falsified=self.history.begun)
         if self.old.max_iter != self.new.max_iter:
             yield _Difference(("max_iter",), self.old.max_iter, self.new.max_iter)
         old, new = _files(self.old), _files(self.new)
         for target in {**old, **new}:
             if old.get(target) != new.get(target):
-                yield _Difference(("files", target), old.get(target), new.get(target), falsified=everything)
+                yield _Difference(("files", target), old.get(target), new.get(target), falsified=self.history.begun)
         yield from self._tasks()
         theirs = {step.task: step for step in self.old.all_steps}
         for step in self.new.all_steps:
@@ -273,12 +296,14 @@ class _Pair:
 
     def _may_still_run(self, task: str, order: list[str]) -> bool:
         """Whether no task that comes after it has finished in the current iteration."""
+        if self.history.going is not None:
+            return False
         done = self.history.succeeded[self.history.done] if self.history.current else ()
         return not any(other in done for other in order[order.index(task) + 1 :])
 
     def _out_of_order(self, order: list[str]) -> Iterator[int]:
         for number, done in enumerate(self.history.succeeded):
-            if number < self.history.done:
+            if number < self.history.done or self.history.going is not None:
                 if len(done) > 1:
                     yield number
             elif set(order[: len(done)]) != done:

@@ -28,6 +28,12 @@ class PlanChange:
     write: Callable[[], object]
 
     @property
+    def lines(self) -> tuple[str, ...]:
+        """What it comes to, for whoever asked for it."""
+        continued = (f"learner '{event.learner}' continues: {event.reason}" for event in self.reopened)
+        return (*self.changed.edits, *continued)
+
+    @property
     def begins(self) -> tuple[str, ...]:
         """The learners that begin, or begin again."""
         return (*self.changed.added, *(event.learner for event in self.reopened))

@@ -45,12 +45,14 @@ QUICK_SECONDS = 0.001
 class SessionResult:
     """Why a session ended: finished, failed, wall_time, or the reason passed to `Session.stop`.
 
-    `broken`: learners that could not continue because of a problem with their own directories.
+    `broken`: learners that could not continue because of a problem with their own directories. `plan`: the one that
+    the run has at its end.
     """
 
     reason: str
     message: str | None = None
     broken: Mapping[str, LearnerDirectoryError] = field(default_factory=dict)
+    plan: Plan | None = field(default=None, compare=False)
 
 
 class Session:

@@ -377,12 +377,21 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class Earlier:
+    """The `settings` that steps had before an iteration: that of each learner, or of learner/task, in `until`."""
+
+    settings: tuple[str, ...]
+    until: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class Lineage:
     """How a run came to its plan.
 
     `settings`: the options of the command line that override the campaign file, as the user wrote them (`--set a=b`);
     `only`: the learners that the run is restricted to, if any. `changes`: the numbers of the changes that a resume made
-    to the plan; `added`: the learners that came with them; `dropped`: the tasks that went.
+    to the plan; `added`: the learners that came with them; `dropped`: the tasks that went. `earlier`: the settings
+    before each change of them that `rose set` made to steps, oldest first.
     """
 
     settings: tuple[str, ...] = ()
@@ -390,6 +399,7 @@ class Lineage:
     changes: tuple[int, ...] = ()
     added: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
+    earlier: tuple[Earlier, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -267,6 +267,10 @@ class LiveScreen:
         self._pace = Pace(time.monotonic())
         self._drawn: tuple[int, tuple[int, int]] | None = None
 
+    def on_plan(self, plan: Plan) -> None:
+        self._plan, self._has_changed = plan, True
+        self._selection = LearnerSelection(plan, self._state)
+
     def on_record(self, record: Record) -> None:
         """Draws nothing while `run` is running: frames have their own pace, however many records there are."""
         self._selection.touch(getattr(record.event, "learner", None))

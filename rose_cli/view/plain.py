@@ -56,17 +56,20 @@ class PlainScreen:
         run: Path | None = None,
     ) -> None:
         """`run`: the run directory, for the paths of logs."""
-        self._plan = plan
         self._facts = facts
         self._run = run
         self._state = state
-        self._learners = {learner.name: learner for learner in plan.learners}
+        self.on_plan(plan)
         self._name_width = min(MAX_NAME, max((len(safe(name)) for name in self._learners), default=0))
         self._writer = BackgroundWriter(SafeStream(stream))
         self._is_open = False
         self._unreported: set[tuple[str, str]] = set()
         self._equal_failures: Counter[int] = Counter()
         self._unmentioned: set[str] = set()
+
+    def on_plan(self, plan: Plan) -> None:
+        self._plan = plan
+        self._learners = {learner.name: learner for learner in plan.learners}
 
     def on_record(self, record: Record) -> None:
         text = self._event_text(record.event)
@@ -220,6 +223,9 @@ class JsonScreen:
         entries = {"seq": record.sequence, "time": record.time, **to_json(record.event)}
         self._writer.post(json.dumps(entries, allow_nan=False) + "\n")
 
+    def on_plan(self, plan: Plan) -> None:
+        """Nothing: the records tell."""
+
     async def run(self) -> None:
         try:
             await anyio.sleep_forever()
@@ -235,6 +241,9 @@ class JsonScreen:
 
 class QuietScreen:
     """Shows nothing but warnings."""
+
+    def on_plan(self, plan: Plan) -> None:
+        """Nothing."""
 
     def on_record(self, record: Record) -> None:
         """Nothing."""

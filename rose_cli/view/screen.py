@@ -29,6 +29,10 @@ class Screen(Protocol):
         """A record has been written to disk and applied to the state."""
         ...
 
+    def on_plan(self, plan: Plan) -> None:
+        """From here on, the run has this plan."""
+        ...
+
     async def run(self) -> None:
         """Keep the screen up to date until cancelled. Output that is printed afterwards stays."""
         ...

@@ -6,7 +6,7 @@ import shlex
 from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rose_cli.campaign_file import (
     CheckedCampaign,
@@ -17,20 +17,19 @@ from rose_cli.campaign_file import (
     warning_line,
 )
 from rose_cli.config.document import parse_document
-from rose_cli.journal import events as e
-from rose_cli.loop.criterion import why_stop
-from rose_cli.loop.edits import Comparison, compare
-from rose_cli.loop.supervisor import CONVERGED
+from rose_cli.loop.edits import compare
 from rose_cli.plan.compile import with_learners
-from rose_cli.plan.file import CAMPAIGN_TEXT, MOST_CAMPAIGN_BYTES, dump_plan
+from rose_cli.plan.file import CAMPAIGN_TEXT, MOST_CAMPAIGN_BYTES
 from rose_cli.plan.model import Lineage
 from rose_cli.plan.secrets import secrets_of_plan
-from rose_cli.runs.changes import campaign_has_changed, checksum
+from rose_cli.replan.new_plan import NewPlan, next_lineage, with_earlier
+from rose_cli.replan.places import at_path, places_in
+from rose_cli.runs.changes import campaign_has_changed
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import CampaignError, RoseError, UsageError
 from rose_cli.util.files import read_regular
 from rose_cli.util.ownership import ownership_problem
-from rose_cli.util.redact import Secrets, masked_setting, remember
+from rose_cli.util.redact import masked_setting, remember
 from rose_cli.util.text import counted
 from rose_cli.view.console import notice
 from rose_cli.view.edits import edit_lines, refused_lines, shortened_list, ways_on
@@ -40,39 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from rose_cli.campaign_file import Setting
-    from rose_cli.config.document import Document
-    from rose_cli.journal.state import LearnerState, RunState
     from rose_cli.loop.edits import Edit
-    from rose_cli.plan.model import LearnerPlan, Plan
     from rose_cli.runs.moves import RunLocation
-
-
-@dataclass(frozen=True)
-class NewPlan:
-    """An edited campaign, ready to be applied.
-
-    `base`: the plan of the run so far; `text`: the campaign file; `lines`: the edits as they are shown.
-    """
-
-    base: Plan
-    plan: Plan
-    text: str
-    comparison: Comparison
-    lines: tuple[str, ...]
-
-    def event(self, where: RunLocation) -> e.PlanChanged:
-        lineage, directory = self.plan.lineage or Lineage(), where.directory
-        secrets = Secrets.of(secrets_of_plan(where.plan) | secrets_of_plan(self.plan))
-        plan = dump_plan(self.plan, directory.path)
-        return e.PlanChanged(
-            lineage.changes[-1],
-            tuple(map(secrets.masked, self.lines)),
-            tuple(secrets.masked(masked_setting(text)) for text in lineage.settings),
-            self.comparison.added,
-            self.comparison.bounds,
-            self.comparison.forgotten,
-            {directory.plan.name: checksum(plan.encode()), directory.campaign_copy.name: checksum(self.text.encode())},
-        )
 
 
 @dataclass(frozen=True)
@@ -152,10 +120,9 @@ def _compiled(where: RunLocation, file: Path, wanted: Wanted) -> Replan:
     given = {setting.path for setting in wanted.settings}
     settings = [*(setting for setting in before if setting.path not in given), *wanted.settings]
     checked = _checked(where, file, environment, settings)
-    names = frozenset(lineage.only)
-    plan = with_learners(checked.good_plan, names) if names else checked.good_plan
+    plan = with_earlier(lineage, checked.good_plan, lambda earlier: _checked(where, file, environment, earlier))
     comparison = compare(old, plan, where.state.learners, wanted.sent_back)
-    place = partial(_place, _document(checked.text, str(file), settings), plan)
+    place = places_in(checked.text, str(file), settings, plan)
     learners = [learner.name for learner in comparison.plan.learners]
     refused = comparison.refused
     if refused:
@@ -165,7 +132,7 @@ def _compiled(where: RunLocation, file: Path, wanted: Wanted) -> Replan:
     if not comparison.edits:
         return Replan(news=tuple(news))
     lines = tuple(edit_lines(comparison.edits, learners, place))
-    new = replace(comparison.plan, lineage=_next_lineage(where, comparison, lineage, settings))
+    new = replace(comparison.plan, lineage=next_lineage(where, comparison, lineage, settings))
     remember(partial(secrets_of_plan, new))
     is_file = campaign_has_changed(where.directory, where.plan)
     what = f"'{short_path(file)}' has changed" if is_file else "the settings have changed"
@@ -207,22 +174,6 @@ def _lineage_of(where: RunLocation, environment: Mapping[str, str]) -> Lineage |
     return None if same.edits else Lineage(only=() if is_whole else names)
 
 
-def _next_lineage(where: RunLocation, comparison: Comparison, lineage: Lineage, settings: Sequence[Setting]) -> Lineage:
-    before, after = (_task_sets(plan) for plan in (where.plan, comparison.plan))
-    dropped = frozenset().union(*before) - frozenset.intersection(*after)
-    return replace(
-        lineage,
-        settings=tuple(setting.source for setting in settings),
-        changes=(*lineage.changes, where.state.changes_announced + 1),
-        added=(*lineage.added, *comparison.added),
-        dropped=tuple(sorted({*lineage.dropped, *dropped})),
-    )
-
-
-def _task_sets(plan: Plan) -> set[frozenset[str]]:
-    return {frozenset(step.task for step in learner.all_steps) for learner in plan.learners}
-
-
 def _refusal(where: RunLocation, refused: Sequence[Edit], lines: Sequence[str], given: Sequence[Setting]) -> UsageError:
     file, run = (shlex.quote(short_path(path)) for path in (Path(where.plan.campaign_file), where.directory.path))
     what = "the new settings" if given and not campaign_has_changed(where.directory, where.plan) else file
@@ -246,98 +197,5 @@ def _idle_lines(where: RunLocation, text: str, before: Sequence[Setting], given:
         f"the new value of {'.'.join(map(str, setting.path))} in the file has no effect:"
         f" this run was started with {masked_setting(setting.source)}; `--set` replaces that"
         for setting in before
-        if setting.path not in replaced and _at(then, setting.path) != _at(now, setting.path)
+        if setting.path not in replaced and at_path(then, setting.path) != at_path(now, setting.path)
     ]
-
-
-def _at(data: Any, path: Sequence[str | int]) -> object:  # noqa: ANN401 - a document
-    for part in path:
-        is_position = isinstance(data, list) and isinstance(part, int) and 0 <= part < len(data)
-        if is_position or (isinstance(data, dict) and part in data):
-            data = data[part]
-        else:
-            return _NOTHING
-    return data
-
-
-_NOTHING = object()
-
-
-# --- where an edit is written --------------------------------------------------------------------------------------
-
-
-def _document(text: str, name: str, settings: Sequence[Setting]) -> Document | None:
-    try:
-        document = parse_document(text, name)
-        for setting in settings:
-            if setting.path != ("engine",):
-                document = document.with_value(setting.path, setting.text, setting.source)
-    except RoseError:
-        return None
-    return document
-
-
-def _place(document: Document | None, plan: Plan, edit: Edit) -> str | None:
-    """ "line 5" or "--set a=b" """
-    if document is None or edit.new is None:
-        return None
-    index = {learner.name: at for at, learner in enumerate(plan.learners)}
-    learners = [index[name] for name in (str(edit.new),) if edit.kind == "added" and name in index]
-    at = [index[name] for name in edit.learners[:1] if name in index]
-    for path in _paths(edit, learners or at):
-        if _at(document.data, path) is not _NOTHING:
-            place = document.place(path)
-            if place.source != document.name:
-                return masked_setting(place.source)
-            return f"line {(place.key or place.value).line}"
-    return None
-
-
-def _paths(edit: Edit, learners: Sequence[int]) -> list[tuple[str | int, ...]]:
-    """Where the value may be, the most specific place first."""
-    if edit.kind in ("added", "renamed"):
-        return [("learners", *learners)] if learners else []
-    key = edit.key[:1] if edit.key[0] == "files" else edit.key
-    if edit.key[0] in ("name", "engine", "limits", "keep", "stop_campaign", "track", "notify"):
-        return [key, key[:1]] if edit.key[0] == "track" else [key]
-    forms = [key]
-    if len(edit.tasks) > 1:
-        forms += [(edit.tasks[0], *key)]
-    if len(key) == 3 and key[1] == "options":
-        forms = [(key[0], "adaptive", key[2]), key, (key[0], key[2])]
-    first = edit.ranges[0][0] if edit.ranges else 0
-    found: list[tuple[str | int, ...]] = []
-    for learner in learners:
-        for form in forms:
-            found += [("learners", learner, form[0], first, *form[1:]), ("learners", learner, *form)]
-    found += [("tasks", *form) for form in forms] + [tuple(form) for form in forms]
-    return [*found, ("tasks", key[0]), (key[0],)] if len(key) > 1 else found
-
-
-# --- decisions that are taken again ----------------------------------------------------------------------------------
-
-
-def reopened(learner: LearnerState, planned: LearnerPlan, new: NewPlan, state: RunState) -> str | None:
-    """Why a learner that has stopped continues with the new plan; None: the decision stays."""
-    if learner.stop_reason == "cancelled":
-        return _no_longer_enough(learner, new, state)
-    if learner.stop_reason not in ("criterion_met", "max_iter", "no_improvement"):
-        return None
-    keeps_bound = learner.max_iter is not None and learner.name not in new.comparison.bounds
-    bound = learner.max_iter if keeps_bound else planned.max_iter
-    reason = why_stop(planned.criterion, learner.history, bound)
-    if reason == learner.stop_reason:
-        return None
-    return (
-        f"extended to {bound} iterations"
-        if learner.stop_reason == "max_iter" and reason is None
-        else "stop has changed"
-    )
-
-
-def _no_longer_enough(learner: LearnerState, new: NewPlan, state: RunState) -> str | None:
-    """If enough others had met their criterion, and now more are needed."""
-    needed = new.plan.stop_after_converged
-    met = sum(other.stop_reason == "criterion_met" for other in state.learners.values())
-    is_by_campaign = (learner.message or "").endswith(CONVERGED)
-    return "stop_campaign has changed" if is_by_campaign and (needed is None or met < needed) else None

@@ -1,0 +1,266 @@
+"""`rose set` and `rose add`: change the plan of a run, whether a session works on it or not."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from rose_cli.campaign_file import recorded_settings, task_environment
+from rose_cli.find_runs import find_own_run, name_of
+from rose_cli.integrity import altered, refusal
+from rose_cli.journal.file import JournalFile
+from rose_cli.journal.state import can_resume
+from rose_cli.plan.file import MOST_CAMPAIGN_BYTES, load_plan
+from rose_cli.plan.model import Lineage
+from rose_cli.plan.secrets import secrets_of_plan
+from rose_cli.replan.steered import RefusedError, Steering, UnchangedError, apply_at_rest
+from rose_cli.replan.words import Words
+from rose_cli.run_info import initial_state, read_run
+from rose_cli.runs import set_requests
+from rose_cli.runs.changes import campaign_has_changed, checksums
+from rose_cli.runs.directory import refuse_links
+from rose_cli.runs.lock import RunLock, read_owner
+from rose_cli.runs.lock_owner import is_alive
+from rose_cli.runs.moves import RunLocation
+from rose_cli.runs.set_requests import SetRequest
+from rose_cli.util.dataclass import dataclass
+from rose_cli.util.errors import ExitCode, RunDirectoryError, RunLockedError
+from rose_cli.util.files import read_regular
+from rose_cli.util.ownership import restrict_umask
+from rose_cli.util.redact import masked_setting, remember
+from rose_cli.view.console import notice, say
+from rose_cli.view.edits import shortened_list
+from rose_cli.view.wording import short_path
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rose_cli.campaign_file import Setting
+    from rose_cli.run_info import RunInfo
+    from rose_cli.runs.directory import RunDirectory
+
+POLL_SECONDS = 0.1
+
+PATIENCE_SECONDS = 60.0
+"""How long a session may take to answer: it looks twice a second, and compiles the campaign."""
+
+LOCK_SECONDS = 10.0
+"""How long another command may hold the lock of a run that is not running."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to change: `settings` as they are recorded, `checked` the same as this terminal checks them."""
+
+    settings: Sequence[Setting] = ()
+    checked: Sequence[Setting] = ()
+    withdrawn: Sequence[str] = ()
+    learners: Sequence[str] = ()
+
+    def request(self, run_id: str, identity: str = "") -> SetRequest:
+        sources = tuple(setting.source for setting in self.settings)
+        return SetRequest(run_id, sources, tuple(self.withdrawn), tuple(self.learners), identity)
+
+
+@dataclass(frozen=True)
+class SetOptions:
+    learners: Sequence[str] = ()
+    unset: Sequence[str] = ()
+    dry_run: bool = False
+    trust: bool = False
+
+
+def set_values(argument: str | None, words: Sequence[str], options: SetOptions) -> ExitCode:
+    """`rose set`: change values of a run; without any, show those that were set."""
+    info = _read(argument, "set", trust=options.trust)
+    if not words and not options.unset:
+        return _show(info)
+    known = _words(info)
+    settings = known.given(words, options.learners)
+    wanted = Wanted(settings, settings, known.withdrawn(options.unset, options.learners))
+    return _change(info, wanted, dry_run=options.dry_run)
+
+
+def add_learners(argument: str | None, file: Path, name: str | None, *, dry_run: bool, trust: bool) -> ExitCode:
+    """`rose add`: more learners for a run."""
+    info = _read(argument, "add", trust=trust)
+    recorded, checked = _words(info).added(file, name)
+    names = [str(setting.path[1]) for setting in recorded if len(setting.path) == 2 and setting.path[0] == "learners"]
+    return _change(info, Wanted(recorded, checked, (), names), dry_run=dry_run)
+
+
+def _read(argument: str | None, command: str, *, trust: bool) -> RunInfo:
+    restrict_umask()
+    info = read_run(find_own_run(argument, command, trust=trust))
+    remember(partial(secrets_of_plan, info.plan))
+    if info.damage is not None:
+        raise info.damage
+    if changed := altered(info.state, checksums(info.directory)):
+        raise refusal(info.directory, changed)
+    return info
+
+
+def _words(info: RunInfo) -> Words:
+    try:
+        text = read_regular(info.directory.campaign_copy, MOST_CAMPAIGN_BYTES).decode("utf-8", "replace")
+    except OSError as error:
+        message = f"cannot read '{short_path(info.directory.campaign_copy)}': {error.strerror}"
+        raise RunDirectoryError(message, "edit the campaign file and `rose resume` instead") from error
+    settings = recorded_settings(info.plan.lineage or Lineage())
+    return Words(text, settings, [learner.name for learner in info.plan.learners])
+
+
+def _show(info: RunInfo) -> ExitCode:
+    settings = (info.plan.lineage or Lineage()).settings
+    for source in settings:
+        say(masked_setting(source).removeprefix("--set "))
+    if not settings:
+        notice(f"run {name_of(info.directory)} has no settings of its own: all values are those of its campaign file")
+    return ExitCode.OK
+
+
+def _change(info: RunInfo, wanted: Wanted, *, dry_run: bool) -> ExitCode:
+    """Check it here first, so that a mistake is shown at its place and nothing wrong reaches the run."""
+    where = RunLocation(info.directory, info.plan, info.state)
+    try:
+        lines = _checked(where, wanted, is_going=info.alive)
+        if dry_run:
+            _tell("would be applied", lines)
+            return ExitCode.OK
+        if campaign_has_changed(info.directory, info.plan):
+            file = short_path(Path(info.plan.campaign_file))
+            notice(f"'{file}' has changed since this run was started: the next resume applies that")
+        return _sent(info, wanted) if info.alive else _at_rest(info.directory, wanted)
+    except UnchangedError as error:
+        for line in (error.message, *error.hints):
+            notice(line)
+        return ExitCode.OK
+    except RefusedError as error:
+        if error.lines:
+            _tell("this cannot be applied", error.lines)
+        raise
+
+
+def _checked(where: RunLocation, wanted: Wanted, *, is_going: bool) -> Sequence[str]:
+    request = wanted.request(where.state.run_id)
+    steering = Steering(where, request, task_environment(), wanted.checked)
+    for line in steering.warnings:
+        notice(line)
+    steered = steering.steered(_under_way(where) if is_going else {}, is_going=is_going)
+    return steered.change(where).lines
+
+
+def _under_way(where: RunLocation) -> Mapping[str, int]:
+    """The iterations that learners are in, as far as the journal tells; the session knows better."""
+    learners = where.state.learners.values()
+    return {each.name: len(each.iterations) for each in learners if each.current is not None and not each.stop_reason}
+
+
+def _tell(what: str, lines: Sequence[str]) -> None:
+    notice(f"{what}:")
+    for line in shortened_list(lines):
+        notice(f"  {line}")
+
+
+# --- a run that is running -----------------------------------------------------------------------------------------
+
+
+def _sent(info: RunInfo, wanted: Wanted) -> ExitCode:
+    """Ask the session, and wait for what it says."""
+    directory = info.directory
+    try:
+        request = set_requests.send(directory.requests, wanted.request(info.state.run_id))
+    except OSError as error:
+        raise RunDirectoryError(f"cannot write a request to '{directory.requests}': {error.strerror}") from error
+    try:
+        answer = _awaited(directory, request)
+    except BaseException:
+        if set_requests.withdraw(directory.requests, request):
+            notice("request withdrawn: no session has seen it")
+        raise
+    if answer is None:
+        return _at_rest(directory, wanted, request)
+    if not answer.is_applied:
+        _refuse(answer)
+    _tell("applied", answer.lines)
+    return ExitCode.OK
+
+
+def _refuse(answer: set_requests.Answer) -> NoReturn:
+    if answer.exit_code == ExitCode.OK:
+        raise UnchangedError(answer.message, *answer.hints)
+    if answer.exit_code == ExitCode.USAGE:
+        raise RefusedError(answer.lines, answer.message, *answer.hints)
+    raise RunDirectoryError(answer.message, *answer.hints)
+
+
+def _awaited(directory: RunDirectory, request: str) -> set_requests.Answer | None:
+    """The answer of the session; None if it has ended without one. Raises RunDirectoryError if it does not answer."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        still_alive = _may_be_running(directory)  # asked first: a session answers before it ends
+        if (answer := set_requests.read_answer(directory.requests, request)) is not None:
+            return answer
+        if not still_alive:
+            return None
+        if time.monotonic() > end:
+            break
+        time.sleep(POLL_SECONDS)
+    run, owner = shlex.quote(short_path(directory.path)), read_owner(directory.path)
+    host = f" on {owner.host}" if owner is not None else ""
+    if set_requests.withdraw(directory.requests, request):
+        message = f"the session{host} has not taken the request within {PATIENCE_SECONDS:.0f} s; nothing was applied"
+        raise RunDirectoryError(message, f"it may have been killed, or be of an older rose: `rose status {run}`")
+    message = f"the session{host} has taken the request, but has not finished within {PATIENCE_SECONDS:.0f} s"
+    raise RunDirectoryError(message, f"`rose status {run}` shows the change once it is applied")
+
+
+def _may_be_running(directory: RunDirectory) -> bool:
+    """Whether a session works on the run, or may do so on another host."""
+    owner = read_owner(directory.path)
+    return owner is not None and is_alive(owner) is not False
+
+
+# --- a run that is not -----------------------------------------------------------------------------------------------
+
+
+def _at_rest(directory: RunDirectory, wanted: Wanted, request: str = "") -> ExitCode:
+    """Under the lock of the run. `request`: one that a session got, which may have carried it out before it ended."""
+    with _locked(directory):
+        plan = load_plan(directory.plan)
+        refuse_links(directory, [learner.name for learner in plan.learners])
+        state = initial_state(plan, directory.journal)
+        with JournalFile.open(directory.journal, state.apply) as journal:
+            try:
+                lines = _applied(RunLocation(directory, plan, state), journal, wanted, request)
+            finally:
+                if request:
+                    set_requests.forget(directory.requests, request)
+    _tell("applied", lines)
+    run = shlex.quote(short_path(directory.path))
+    rest = f"the next one has this: `rose resume {run}`" if can_resume(state) else "every learner stays stopped"
+    notice(f"no session works on the run; {rest}")
+    return ExitCode.OK
+
+
+def _applied(where: RunLocation, journal: JournalFile, wanted: Wanted, request: str) -> Sequence[str]:
+    state = where.state
+    if request and state.has_answered(request):
+        return [line for _, event in state.plan_changes if request in event.requests for line in event.edits]
+    if changed := altered(state, checksums(where.directory)):
+        raise refusal(where.directory, changed)
+    return apply_at_rest(where, journal, wanted.request(state.run_id, request)).lines
+
+
+def _locked(directory: RunDirectory) -> RunLock:
+    end = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            return RunLock.acquire(directory.path)
+        except RunLockedError:
+            if time.monotonic() > end:
+                raise
+        time.sleep(POLL_SECONDS)
