@@ -470,16 +470,16 @@ class _Steerer:
     screen: Screen
     steer: Steer
 
-    async def carry_out(self, request: SetRequest) -> bool:
-        """False if the session is ending: the request stays, for whoever asked or for the next session."""
+    async def carry_out(self, request: SetRequest) -> None:
+        """If the session is ending, the request stays, for whoever asked or for the next session."""
         session, requests = self.session, self.session.directory.requests
         if session.state.has_answered(request.id):
             set_requests.answer(requests, request, set_requests.Answer(is_applied=True))
-            return True
+            return
         outcome = await self._outcome(request)
         if outcome is None:
             set_requests.give_back(requests, request)
-            return False
+            return
         if isinstance(outcome, RoseError):
             answer = set_requests.refusal(outcome)
         else:
@@ -488,7 +488,6 @@ class _Steerer:
                 self.screen.warn(f"the plan has changed: {line}")
             answer = set_requests.Answer(is_applied=True, lines=outcome.lines)
         await in_thread(partial(set_requests.answer, requests, request, answer))
-        return True
 
     async def _outcome(self, request: SetRequest) -> PlanChange | RoseError | None:
         try:
@@ -503,8 +502,7 @@ async def _obey_set_requests(steerer: _Steerer) -> None:
     session, is_first = steerer.session, True
     while True:
         for request in set_requests.take(session.directory.requests, session.state.run_id, left_over=is_first):
-            if not await steerer.carry_out(request):
-                return
+            await steerer.carry_out(request)
         is_first = False
         await anyio.sleep(POLL_SECONDS)
 

@@ -28,9 +28,10 @@ def spliced(old: Plan, new: Plan, starts: Starts) -> tuple[Plan, dict[str, int]]
 
     Learners that share their steps share the spliced ones too.
     """
-    splicer = _Splicer({learner.name: learner for learner in old.learners}, starts)
+    splicer = _Splicer({learner.name: learner for learner in old.everyone}, starts)
     learners = tuple(map(splicer.learner, new.learners))
-    return replace(new, learners=learners), splicer.used
+    shared = None if new.shared is None else splicer.learner(new.shared)
+    return replace(new, learners=learners, shared=shared), splicer.used
 
 
 class _Splicer:

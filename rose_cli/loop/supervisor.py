@@ -46,6 +46,7 @@ class Supervisor:
         self._session = session
         self._left_out = left_out
         self._group: TaskGroup | None = None
+        self._setting_up: TaskGroup | None = None
         self._loops: dict[str, LearnerLoop] = {}
         self._dismissed: list[str] = []
         self._broken: dict[str, LearnerDirectoryError] = {}
@@ -61,7 +62,10 @@ class Supervisor:
                 watch.start_soon(session.disk_limits.watch_output)
                 watch.start_soon(session.disk_limits.watch_workspaces)
                 watch.start_soon(self._end_in_time)
-                if await self._run_of_campaign(self._set_up):
+                self._setting_up = watch
+                is_set_up = await self._run_of_campaign(self._set_up)
+                self._setting_up = None
+                if is_set_up:
                     await self._run_learners()
                     await self._run_of_campaign(self._finish)
                 watch.cancel_scope.cancel()
@@ -83,7 +87,8 @@ class Supervisor:
         shared = self._session.plan.shared
         if shared is None:
             return True
-        loop = CampaignLoop(self._session, shared)
+        loop, state = CampaignLoop(self._session, shared), self._session.state.shared
+        self._session.under_way[SHARED] = len(state.iterations) if state is not None else 0
         try:
             if await part(loop):
                 return True
@@ -93,6 +98,8 @@ class Supervisor:
         except LearnerDirectoryError as error:
             self._broken[SHARED] = error
             return False
+        finally:
+            self._session.under_way.pop(SHARED, None)
         self._session.stop("failed", loop.failure)
         return False
 
@@ -110,9 +117,10 @@ class Supervisor:
 
     def change(self, prepare: Prepare, tell: Callable[[PlanChange | RoseError], object]) -> bool:
         """Begin to replace the plan; `tell` learns what came of it. False if the session is ending."""
-        if self._group is None or self._session.result is not None:
+        group = self._group or self._setting_up
+        if group is None or self._session.result is not None:
             return False
-        self._group.start_soon(self._change, prepare, tell)
+        group.start_soon(self._change, prepare, tell)
         return True
 
     async def _change(self, prepare: Prepare, tell: Callable[[PlanChange | RoseError], object]) -> None:
@@ -135,6 +143,8 @@ class Supervisor:
 
     def _begin_again(self, names: Sequence[str]) -> None:
         self._met = self._count_met()
+        if self._group is None:  # the learners begin later
+            return
         ending = {name for name in names if name in self._session.learner_scopes}
         self._again |= ending
         self._session.turns.add(name for name in names if name not in ending)

@@ -240,8 +240,8 @@ def _idle_hint(given: Sequence[Setting], learners: Sequence[str]) -> str | None:
 def _starts(plan: Plan, state: RunState, under_way: Mapping[str, int]) -> dict[str, int]:
     """The first iteration that each learner, or learner/task, goes into with the new plan."""
     found: dict[str, int] = {}
-    for learner in plan.learners:
-        now = state.learners[learner.name]
+    for learner in plan.everyone:
+        now = state.of(learner.name)
         done = len(now.iterations)
         if under_way.get(learner.name) == done:
             found[learner.name] = done + 1
