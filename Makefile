@@ -9,7 +9,7 @@ PIP  := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 ARGS ?=
 
 .PHONY: help demo check test field torture coverage mutate lint types smoke format docs picture bench bench-pilot \
-  bench-steps venv pilot others slurm python lock bounds wheel dist-check sbom clean
+  bench-steps venv pilot others neighbours slurm python lock bounds wheel dist-check sbom clean
 help: ## list the targets
 	@awk -F ':.*## ' '/^# ---- / {print "\n" substr($$0, 8)} /^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' \
 	  $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ check: lint types docs test smoke dist-check ## run everything that CI runs
 
 # The tests start real processes: with more than four workers, they only wait for each other.
 # Tests that must not run in parallel share a mark: @pytest.mark.xdist_group("name").
-test: $(VENV)/.ready $(VENV)/.pilot $(VENV)/.others ## run every test
+test: $(VENV)/.ready $(VENV)/.pilot $(VENV)/.others $(VENV)/.neighbours ## run every test
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup $(ARGS)
 
 field: $(VENV)/.ready ## try problems reported for similar tools (tests/field/)
@@ -176,6 +176,19 @@ $(VENV)/.others: $(VENV)/.locked requirements/others.txt tests/npm/package-lock.
 	elif test -z "$$CI"; then echo 'these cannot be installed here: their tests will be skipped' >&2; \
 	else exit 1; fi
 
+# The programs whose campaigns docs/coming-from.md shows beside those of rose; Snakemake needs Python 3.11. connection-pool is
+# distributed as source, without C.
+NEIGHBOURS = $(abspath $(VENV))/neighbours
+neighbours: $(VENV)/.neighbours ## add Snakemake, Maestro and Colmena, whose campaigns tests run beside those of rose
+$(VENV)/.neighbours: $(VENV)/.locked requirements/neighbours.txt
+	@if ! $(FITS_SPHINX); then echo 'skipped: Snakemake needs Python 3.11 or later' >&2; touch $@; \
+	elif test -x $(NEIGHBOURS)/bin/python || $(BIN)/python -m venv --without-pip $(NEIGHBOURS) && \
+	  $(PIP) --python $(NEIGHBOURS)/bin/python install --no-compile --require-hashes --only-binary :all: \
+	    --no-binary connection-pool --requirement requirements/neighbours.txt; \
+	then touch $@; \
+	elif test -z "$$CI"; then echo 'these cannot be installed here: their tests will be skipped' >&2; \
+	else exit 1; fi
+
 # Sphinx, only for the site, so that `make test` does not wait for it; the newest does not support Python 3.10
 FITS_SPHINX = $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 $(VENV)/.docs: $(VENV)/.locked requirements/docs.txt
@@ -197,6 +210,8 @@ lock: $(BIN)/uv ## pin the dependencies of pyproject.toml (ARGS=--upgrade: the n
 	  --constraint requirements/lock.txt --group pilot $(ARGS) --output-file requirements/pilot.txt
 	$(LOCK) --extra mlflow --extra parquet --extra plots --group others $(ARGS) --output-file requirements/others.txt \
 	  pyproject.toml
+	$(subst 3.10,3.11,$(LOCK)) --no-binary connection-pool --group neighbours $(ARGS) \
+	  --output-file requirements/neighbours.txt
 	$(subst 3.10,3.11,$(LOCK)) --constraint requirements/lock.txt --constraint requirements/pilot.txt --group docs $(ARGS) \
 	  --output-file requirements/docs.txt
 

@@ -14,7 +14,7 @@ from docutils import nodes
 import rose_cli
 
 PAGES = {
-    "First steps": ["docs/write-your-own", "docs/python-tasks", "docs/cookbook", "docs/from-the-rose-tutorial"],
+    "First steps": ["docs/write-your-own", "docs/python-tasks", "docs/cookbook", "docs/from-the-rose-tutorial", "docs/coming-from"],
     "Reference": [
         "docs/campaign-file",
         "docs/commands",

@@ -34,6 +34,14 @@ def other_environment() -> dict[str, str]:
     return {**kept, "PYTHONPYCACHEPREFIX": str(ENVIRONMENT / "pycache")}
 
 
+def neighbour(name: str) -> str:
+    """Snakemake's, Maestro's or Colmena's command, or the `python` that has them (`make neighbours`)."""
+    found = ENVIRONMENT.with_name("neighbours") / "bin" / name
+    if not found.exists() and sys.version_info < (3, 11):
+        pytest.skip("Snakemake needs Python 3.11")
+    return str(found) if found.exists() else _missing(f"{name} is not installed there: make neighbours")
+
+
 def node_module(path: str) -> Path:
     """A file that npm installed, as `yaml-language-server/bin/yaml-language-server`."""
     found = NODE_MODULES / path
