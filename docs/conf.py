@@ -14,7 +14,13 @@ from docutils import nodes
 import rose_cli
 
 PAGES = {
-    "First steps": ["docs/write-your-own", "docs/python-tasks", "docs/cookbook", "docs/from-the-rose-tutorial", "docs/coming-from"],
+    "First steps": [
+        "docs/write-your-own",
+        "docs/python-tasks",
+        "docs/cookbook",
+        "docs/from-the-rose-tutorial",
+        "docs/coming-from",
+    ],
     "Reference": [
         "docs/campaign-file",
         "docs/commands",

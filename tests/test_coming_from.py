@@ -1,4 +1,4 @@
-"""docs/coming-from.md: the same campaign in several programs. Those that can be installed run it, to the same numbers."""
+"""docs/coming-from.md: the same campaign in several programs; those that can be installed come to the same numbers."""
 
 from __future__ import annotations
 
@@ -77,7 +77,9 @@ def call(*words: str, folder: Path) -> str:
     """One of the other programs, in an environment that has its `python` first."""
     environment = {**os.environ, "PATH": f"{os.path.dirname(words[0])}{os.pathsep}{os.environ['PATH']}"}  # noqa: PTH120
     environment.pop("PYTHONPATH", None)
-    called = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    called = subprocess.run(
+        words, cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
     assert called.returncode == 0, called.stdout + called.stderr
     return called.stdout
 
@@ -102,7 +104,6 @@ def test_the_campaign_of_rose_comes_to_the_numbers_of_a_plain_loop(
     ran = rose("run", "campaign.yaml", "--run-dir", "run", "--output", "quiet")
     assert ran.code == 0, ran.err
     assert metrics(rose) == {name: until_met(values) for name, values in expected.items()}
-    assert rose.json("status", "run", "--format", "json")["state"] == "finished"
 
 
 def test_the_page_tells_how_many_measurements_and_tasks_it_took(expected: Mapping[str, list[float]]) -> None:
@@ -152,5 +153,3 @@ def test_colmena_comes_to_the_same(folder: Path, expected: Mapping[str, list[flo
 def test_the_file_of_dpgen_is_json() -> None:
     """DP-GEN 0.14 itself accepts it (`dpgen.generator.arginfo.run_jdata_arginfo`); it takes 650 MB to install."""
     assert json.loads((EXAMPLES / "param.json").read_text())["numb_models"] == 4
-
-

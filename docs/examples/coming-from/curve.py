@@ -2,8 +2,8 @@
 
     python curve.py measure|fit|choose|error --iteration N [--count N] [--folder DIR]
 
-Each task reads what earlier ones have written to the folder, and writes a file of its iteration. `error` prints the mean
-squared error, the criterion.
+Each task reads what earlier ones have written to the folder, and writes a file of its iteration. `error` prints the
+mean squared error, the criterion.
 """
 
 import argparse
@@ -21,7 +21,7 @@ def curve(x: float) -> float:
     return math.sin(5 * x) + math.exp(-(((x - 0.7) / 0.06) ** 2))
 
 
-def measure(folder: Path, iteration: int, count: int) -> None:
+def measure(folder: Path, iteration: int, _count: int) -> None:
     """Measure where the iteration before wanted it."""
     known, wanted = [], START
     if iteration > 0:
@@ -30,7 +30,7 @@ def measure(folder: Path, iteration: int, count: int) -> None:
     save(folder, "measured", iteration, sorted(known + [[x, curve(x)] for x in wanted]))
 
 
-def fit(folder: Path, iteration: int, count: int) -> None:
+def fit(folder: Path, iteration: int, _count: int) -> None:
     """Two surrogates: straight lines between neighbours, and parabolas through the three nearest points."""
     known = load(folder, "measured", iteration)
     models = {name: [model(known, x) for x in GRID] for name, model in (("lines", line), ("parabolas", parabola))}
@@ -52,7 +52,7 @@ def choose(folder: Path, iteration: int, count: int) -> None:
     """Where the surrogates disagree most, but not beside what is measured already."""
     model = load(folder, "model", iteration)
     taken = [x for x, _ in load(folder, "measured", iteration)]
-    doubts = [(-abs(a - b), x) for a, b, x in zip(model["lines"], model["parabolas"], GRID)]
+    doubts = [(-abs(a - b), x) for a, b, x in zip(model["lines"], model["parabolas"], GRID, strict=True)]
     wanted: list[float] = []
     for _, x in sorted(doubts):
         if len(wanted) < count and all(abs(x - other) >= APART for other in taken + wanted):
@@ -60,9 +60,9 @@ def choose(folder: Path, iteration: int, count: int) -> None:
     save(folder, "wanted", iteration, wanted)
 
 
-def error(folder: Path, iteration: int, count: int) -> None:
+def error(folder: Path, iteration: int, _count: int) -> None:
     model = load(folder, "model", iteration)["parabolas"]
-    value = sum((y - curve(x)) ** 2 for x, y in zip(GRID, model)) / len(GRID)
+    value = sum((y - curve(x)) ** 2 for x, y in zip(GRID, model, strict=True)) / len(GRID)
     save(folder, "error", iteration, value)
     print(value)
 
