@@ -7,26 +7,74 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 from rose_cli.plan.render import EvaluationContext
+from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from rose_cli.config.rules import Operator
+    from rose_cli.journal.state import LearnerState
     from rose_cli.plan.model import CriterionPlan, LearnerPlan
 
 StopReason: TypeAlias = Literal["criterion_met", "max_iter", "no_improvement", "decided", "failed", "cancelled"]
 History: TypeAlias = "Sequence[float | None]"
 
 
-def why_stop(criterion: CriterionPlan | None, history: History, max_iter: int | None) -> StopReason | None:
-    """Why a learner stops after `history`, its metric by finished iteration; None: it continues."""
-    done = len(history)
-    if criterion is not None and done >= criterion.min_iter:
-        if done and is_met(criterion, history[-1]):
-            return "criterion_met"
-        if _has_stalled(criterion, history):
-            return "no_improvement"
-    return "max_iter" if max_iter is not None and done >= max_iter else None
+@dataclass(frozen=True)
+class Stop:
+    """Why a learner stops, and which of its criteria say so."""
+
+    reason: StopReason
+    criteria: tuple[CriterionPlan, ...] = ()
+
+    @property
+    def message(self) -> str | None:
+        """Which of several criteria stopped the learner, in words; None if there is nothing to say."""
+        return ", ".join(_words(self.reason, each) for each in self.criteria) or None
+
+
+Checks: TypeAlias = "Sequence[History]"
+"""For each criterion, its values in the iterations in which it was checked."""
+
+
+def why_stop(plan: LearnerPlan, checks: Checks, done: int, max_iter: int | None) -> Stop | None:
+    """Why a learner stops after `done` iterations; None: it continues.
+
+    With `any`, a criterion that is met comes before one that has stalled, and then the order in the file decides. With
+    `all`, each must be met or have stalled by its latest check; that is `no_improvement` unless all are met.
+    """
+    verdicts = [(each, verdict(each, values, done)) for each, values in zip(plan.criteria, checks, strict=True)]
+    decided = [(each, found) for each, found in verdicts if found is not None]
+    stop: Stop | None = None
+    if plan.stop_rule == "any":
+        met = [each for each in decided if each[1] == "criterion_met"]
+        stop = next((Stop(found, (each,)) for each, found in (*met, *decided)), None)
+    elif decided and len(decided) == sum(not each.is_watched for each in plan.criteria):
+        stalled = [each for each, found in decided if found == "no_improvement"]
+        stop = Stop("no_improvement", tuple(stalled)) if stalled else Stop("criterion_met", tuple(e for e, _ in decided))
+    if stop is not None:
+        return stop if plan.more_criteria else Stop(stop.reason)
+    return Stop("max_iter") if max_iter is not None and done >= max_iter else None
+
+
+def verdict(criterion: CriterionPlan, values: History, done: int) -> Literal["criterion_met", "no_improvement"] | None:
+    """What one criterion says after `done` iterations, by its values in those in which it was checked."""
+    if done < criterion.min_iter:
+        return None
+    if values and is_met(criterion, values[-1]):
+        return "criterion_met"
+    return "no_improvement" if _has_stalled(criterion, values) else None
+
+
+def checks_of(plan: LearnerPlan, state: LearnerState) -> list[list[float | None]]:
+    """For each criterion, its values in the finished iterations in which it was checked."""
+    return [state.checks(each.metric, is_first=not place) for place, each in enumerate(plan.criteria)]
+
+
+def _words(reason: StopReason, criterion: CriterionPlan) -> str:
+    if reason == "criterion_met":
+        return f"{criterion.metric} {criterion.operator} {criterion.threshold:.6g}"
+    return f"{criterion.metric} has stalled"
 
 
 def is_met(criterion: CriterionPlan, value: float | None) -> bool:
@@ -64,11 +112,17 @@ def best_iteration(criterion: CriterionPlan | None, history: History) -> int | N
     return None if best is None else history.index(best)
 
 
-def evaluation_context(criterion: CriterionPlan | None, history: History, max_iter: int | None) -> EvaluationContext:
-    """What expressions may use in the iteration after `history`."""
-    metric = history[-1] if history else None
+def evaluation_context(
+    criterion: CriterionPlan | None, history: History, max_iter: int | None, unchecked: Collection[int] = ()
+) -> EvaluationContext:
+    """What expressions may use in the iteration after `history`.
+
+    `unchecked`: the iterations in which the criterion was not checked; `metric` is the value of the latest check.
+    """
+    checks = [value for place, value in enumerate(history) if place not in unchecked] if unchecked else history
+    metric = checks[-1] if checks else None
     improved = None if criterion is None else _improvements(criterion, history)
-    previous = history[-2] if len(history) > 1 else None
+    previous = checks[-2] if len(checks) > 1 else None
     best = best_value(criterion, history)
     return EvaluationContext(len(history), max_iter, metric, best, improved, previous, history)
 

@@ -94,7 +94,7 @@ async def read_metric(
         raise NoMetricError(f"expected the metric in {source}: its last line is longer than 1 MB")
     wanted = Wanted(criterion.metric, (criterion.lowest, criterion.highest) == (0.0, 1.0), reading.file)
     value = await _Reader(reading, source, wanted, hide).value(lines, text)
-    return _in_range(value, criterion)
+    return in_range(value, criterion)
 
 
 async def returned_metric(
@@ -119,7 +119,7 @@ async def returned_metric(
         what = "nothing" if value is None else "a report"
         advice = "return it" if value is None else f"return it, or name its key: read: {{json: {_first_number(value)}}}"
         raise NoMetricError(f"expected the number of '{criterion.metric}'; '{called}' returned {what}: {advice}")
-    return _in_range(number, criterion)
+    return in_range(number, criterion)
 
 
 def _first_number(report: Mapping[str, Any]) -> str:
@@ -178,7 +178,7 @@ def _whole_lines(end: FileEnd) -> str:
     return text[first_end.end() :] if first_end else ""
 
 
-def _in_range(value: float, criterion: CriterionPlan) -> float:
+def in_range(value: float, criterion: CriterionPlan) -> float:
     lowest, highest = criterion.lowest, criterion.highest
     if lowest is not None and value < lowest - ROUNDING * max(1.0, abs(lowest)):
         raise NoMetricError(_outside(value, criterion))
