@@ -160,8 +160,9 @@ class AttemptSucceeded(AttemptEvent):
     """`result` is the report of the task; `value` the metric, if the task is the criterion.
 
     `report_problem` says why its report was not kept; `metric_file` is the signature of the file that the criterion
-    reads, if the attempt wrote it. `cold`: why it was started in a new interpreter, although modules were to be
-    preloaded; `imported`: the modules that it imported, if `preload: auto` found them out in this attempt.
+    reads, if the attempt wrote it; `metric_files` are those of further criteria, by their tasks. `cold`: why it was
+    started in a new interpreter, although modules were to be preloaded; `imported`: the modules that it imported, if
+    `preload: auto` found them out in this attempt.
     """
 
     seconds: float
@@ -173,13 +174,14 @@ class AttemptSucceeded(AttemptEvent):
     suspended: float | None = None
     cold: str | None = None
     imported: tuple[str, ...] = ()
+    metric_files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class AttemptFailed(AttemptEvent):
     """`kind`: exited, signalled, timed_out, not_started, over_limit, or no_metric for a criterion without one.
 
-    `metric_file` is the signature of the file that the criterion reads, if the attempt wrote it. `cold` as above.
+    `metric_file`, `metric_files` and `cold` as above.
     """
 
     kind: str
@@ -194,6 +196,7 @@ class AttemptFailed(AttemptEvent):
     metric_file: str | None = None
     suspended: float | None = None
     cold: str | None = None
+    metric_files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -241,8 +244,8 @@ class StepDecided:
 class IterationFinished:
     """All tasks of the iteration have finished. `value` is the metric, if there is a criterion and it gave one.
 
-    `metrics`: the values of further criteria, by metric. `unchecked`: metrics of which there could be no new value:
-    their task did not run, or no report that they are worked out from is of this iteration.
+    `metrics`: the values of further criteria, by metric. A criterion without a value was not checked, unless it has a
+    task that ran: nothing that it is worked out from is of this iteration.
     """
 
     learner: str
@@ -250,7 +253,6 @@ class IterationFinished:
     seconds: float
     value: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
-    unchecked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -75,12 +75,12 @@ class StepState:
 class IterationState:
     """An iteration, finished or current. `options` and `decisions` are by task, `reports` by task and replica.
 
-    `metric_file`: in the current one, the signature of the criterion's file as a successful attempt wrote it. It is not
+    `metric_file`: in the current one, the signature of the criterion's file as a successful attempt wrote it, and
+    `metric_files` those of further criteria, by their tasks. It is not
     watched if an older rose started the iteration, which did not record who wrote that file. `failed` lists the
     attempts that failed, by task, replica and number. `spent`: how the learner spent the time on a finished one.
     `sources`: where in the journal the options of a task, the report of a step and the decision on it are, if there are
-    any; the last under the replica `WHOLE`. `metrics`: the values of further criteria, by metric; `unchecked`: the
-    metrics that could have no new value.
+    any; the last under the replica `WHOLE`. `metrics`: the values of further criteria, by metric.
 
     The steps of an iteration that finished before the latest one have neither times of their own nor a process.
     """
@@ -96,11 +96,11 @@ class IterationState:
     steps: dict[Key, StepState] = field(default_factory=dict)
     metric_file: str | None = None
     metric_file_is_watched: bool = True
+    metric_files: Mapping[str, str] = field(default_factory=dict)
     failed: tuple[tuple[str, int, int], ...] = ()
     spent: TimeSpent = field(default_factory=TimeSpent)
     sources: dict[str | Key, int] = field(default_factory=dict, repr=False, compare=False)
     metrics: Mapping[str, float] = field(default_factory=dict)
-    unchecked: tuple[str, ...] = ()
 
     @property
     def result(self) -> dict[str, Any]:
@@ -196,7 +196,6 @@ class Shape(NamedTuple):
     is_watched: bool
     has_value: bool
     metrics: tuple[str, ...]
-    unchecked: tuple[str, ...]
 
     def place_of(self, metric: str) -> int | None:
         """The column of a further metric; None if there is no value of it."""
@@ -252,9 +251,17 @@ class KeptIterations(list[IterationState]):
         """The values of a further criterion."""
         return [iteration.metrics.get(metric) for iteration in self]
 
-    def unchecked(self, metric: str) -> list[int]:
-        """The places of the iterations in which the metric could have no new value."""
-        return [place for place, iteration in enumerate(self) if metric in iteration.unchecked]
+    def checked(self, metric: str | None, task: str | None) -> list[int]:
+        """The places of the iterations in which a criterion was checked: it has a value, or a task, which ran.
+
+        `metric` None: the first criterion.
+        """
+        values = self.values if metric is None else self.values_of(metric)
+        return [
+            place
+            for place, (value, iteration) in enumerate(zip(values, self, strict=True))
+            if value is not None or any(of == task for of, _ in iteration.steps)
+        ]
 
     def latest_failed(self, most: int) -> list[IterationState]:
         """The latest iterations with failed attempts, in order."""
@@ -394,8 +401,18 @@ class FinishedIterations(Sequence[IterationState]):
             found.append(None if place is None else self._numbers[start + place])
         return found
 
-    def unchecked(self, metric: str) -> list[int]:
-        return [place for place, shape in enumerate(self._shapes) if metric in shape.unchecked]
+    def checked(self, metric: str | None, task: str | None) -> list[int]:
+        """As of `KeptIterations`."""
+        values = self.values if metric is None else self.values_of(metric)
+        ran: dict[int, bool] = {}
+        for shape in self._shapes if None in values else ():
+            if id(shape) not in ran:
+                ran[id(shape)] = any(key[0] == task for key, *_ in shape.steps)
+        return [
+            place
+            for place, (value, shape) in enumerate(zip(values, self._shapes, strict=True))
+            if value is not None or ran[id(shape)]
+        ]
 
     def latest_failed(self, most: int) -> list[IterationState]:
         return [self[index] for index in self._failed[max(0, len(self._failed) - most) :]]
@@ -436,6 +453,7 @@ class FinishedIterations(Sequence[IterationState]):
             value=numbers[_VALUE] if shape.has_value else None,
             steps=steps,
             metric_file=None,
+            metric_files={},
             metric_file_is_watched=shape.is_watched,
             failed=shape.failed,
             spent=TimeSpent(numbers[_WORKING], numbers[_WAITING], paused[0]),
@@ -444,7 +462,6 @@ class FinishedIterations(Sequence[IterationState]):
             learner=self._learner,
             sources=self._sources(index, shape, int(numbers[_POSITION])),
             metrics=dict(zip(shape.metrics, metrics, strict=True)),
-            unchecked=shape.unchecked,
         )
         if rest and rest.details:
             vars(found).update(rest.details._asdict())
@@ -499,7 +516,7 @@ def _shape_of(iteration: IterationState) -> Shape:
     )
     options, sources, has_value = tuple(iteration.options), tuple(iteration.sources), iteration.value is not None
     is_watched, metrics = iteration.metric_file_is_watched, tuple(iteration.metrics)
-    return Shape(steps, options, sources, iteration.failed, is_watched, has_value, metrics, iteration.unchecked)
+    return Shape(steps, options, sources, iteration.failed, is_watched, has_value, metrics)
 
 
 def _clocks(numbers: Sequence[float], paused: Sequence[float]) -> Iterator[Stopwatch]:

@@ -44,12 +44,16 @@ class Status(str, Enum):
 
 @dataclass(frozen=True)
 class FileOrigin:
-    """Which attempt wrote the file that the criterion reads; `signature` identifies its content."""
+    """Which attempt wrote the file that a criterion reads; `signature` identifies its content.
+
+    `criterion`: the task of the criterion.
+    """
 
     signature: str
     iteration: int
     task: str
     failed: bool
+    criterion: str = "criterion"
 
 
 Failure: TypeAlias = "tuple[float, e.AttemptFailed]"
@@ -112,11 +116,12 @@ class LearnerState:
         """The metric by iteration; None where the criterion gave none."""
         return self.iterations.values
 
-    def checks(self, metric: str, *, is_first: bool) -> list[float | None]:
-        """The values of a criterion, without the iterations in which there could be no new one."""
-        values = self.iterations.values if is_first else self.iterations.values_of(metric)
-        skipped = set(self.iterations.unchecked(metric))
-        return [value for place, value in enumerate(values) if place not in skipped] if skipped else values
+    def checks(self, metric: str | None, task: str | None) -> list[float | None]:
+        """The values of a criterion in the iterations in which it was checked. `metric` None: the first criterion."""
+        values = self.iterations.values if metric is None else self.iterations.values_of(metric)
+        if None not in values:
+            return values
+        return [values[place] for place in self.iterations.checked(metric, task)]
 
     @property
     def task(self) -> str | None:
@@ -426,6 +431,8 @@ class RunState:
             learner.current.report(event, self._position)
         if learner.current is not None and event.metric_file is not None:
             learner.current.metric_file = event.metric_file
+        if learner.current is not None and event.metric_files:
+            learner.current.metric_files = {**learner.current.metric_files, **event.metric_files}
         if event.report_problem is not None:
             learner.unreported = event
         if event.imported:
@@ -479,7 +486,8 @@ class RunState:
         learner = self._learner(event.learner)
         iteration = learner.current or IterationState(event.iteration, self._now)
         iteration.seconds, iteration.value, iteration.metric_file = event.seconds, event.value, None
-        iteration.metrics, iteration.unchecked = event.metrics, event.unchecked
+        iteration.metric_files = {}
+        iteration.metrics = event.metrics
         iteration.ended = self._now
         iteration.spent = learner.times.finish_iteration(self._moment)
         learner.iterations.append(iteration)
@@ -635,10 +643,17 @@ def _update_files(learner: LearnerState, news: Mapping[str, int]) -> None:
 
 
 def _keep_origin(learner: LearnerState, event: e.AttemptSucceeded | e.AttemptFailed) -> None:
+    failed = isinstance(event, e.AttemptFailed)
     if event.metric_file is not None:
-        failed = isinstance(event, e.AttemptFailed)
-        origin = FileOrigin(event.metric_file, event.iteration, event.task, failed)
-        learner.file_origins = (origin, *learner.file_origins[: KEPT_ORIGINS - 1])
+        _add_origin(learner, FileOrigin(event.metric_file, event.iteration, event.task, failed))
+    for criterion, signature in event.metric_files.items():
+        _add_origin(learner, FileOrigin(signature, event.iteration, event.task, failed, criterion))
+
+
+def _add_origin(learner: LearnerState, origin: FileOrigin) -> None:
+    others = [each for each in learner.file_origins if each.criterion != origin.criterion]
+    same = [each for each in learner.file_origins if each.criterion == origin.criterion]
+    learner.file_origins = (origin, *same[: KEPT_ORIGINS - 1], *others)
 
 
 def _forget(learner: LearnerState, task: str, replica: str) -> None:

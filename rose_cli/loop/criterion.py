@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
@@ -10,7 +11,7 @@ from rose_cli.plan.render import EvaluationContext
 from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
     from rose_cli.config.rules import Operator
     from rose_cli.journal.state import LearnerState
@@ -50,8 +51,8 @@ def why_stop(plan: LearnerPlan, checks: Checks, done: int, max_iter: int | None)
         met = [each for each in decided if each[1] == "criterion_met"]
         stop = next((Stop(found, (each,)) for each, found in (*met, *decided)), None)
     elif decided and len(decided) == sum(not each.is_watched for each in plan.criteria):
-        stalled = [each for each, found in decided if found == "no_improvement"]
-        stop = Stop("no_improvement", tuple(stalled)) if stalled else Stop("criterion_met", tuple(e for e, _ in decided))
+        stalled = tuple(each for each, found in decided if found == "no_improvement")
+        stop = Stop("no_improvement" if stalled else "criterion_met", stalled or tuple(each for each, _ in decided))
     if stop is not None:
         return stop if plan.more_criteria else Stop(stop.reason)
     return Stop("max_iter") if max_iter is not None and done >= max_iter else None
@@ -68,7 +69,7 @@ def verdict(criterion: CriterionPlan, values: History, done: int) -> Literal["cr
 
 def checks_of(plan: LearnerPlan, state: LearnerState) -> list[list[float | None]]:
     """For each criterion, its values in the finished iterations in which it was checked."""
-    return [state.checks(each.metric, is_first=not place) for place, each in enumerate(plan.criteria)]
+    return [state.checks(each.metric if place else None, each.task) for place, each in enumerate(plan.criteria)]
 
 
 def _words(reason: StopReason, criterion: CriterionPlan) -> str:
@@ -113,18 +114,31 @@ def best_iteration(criterion: CriterionPlan | None, history: History) -> int | N
 
 
 def evaluation_context(
-    criterion: CriterionPlan | None, history: History, max_iter: int | None, unchecked: Collection[int] = ()
+    criterion: CriterionPlan | None, history: History, max_iter: int | None, checks: History | None = None
 ) -> EvaluationContext:
     """What expressions may use in the iteration after `history`.
 
-    `unchecked`: the iterations in which the criterion was not checked; `metric` is the value of the latest check.
+    `checks`: the values of the iterations in which the criterion was checked, by default all; `metric` is the latest.
     """
-    checks = [value for place, value in enumerate(history) if place not in unchecked] if unchecked else history
+    checks = history if checks is None else checks
     metric = checks[-1] if checks else None
     improved = None if criterion is None else _improvements(criterion, history)
     previous = checks[-2] if len(checks) > 1 else None
     best = best_value(criterion, history)
     return EvaluationContext(len(history), max_iter, metric, best, improved, previous, history)
+
+
+def context_of(
+    plan: LearnerPlan, state: LearnerState, max_iter: int | None, latest: Sequence[float | None] = ()
+) -> EvaluationContext:
+    """What expressions of a learner may use in its present iteration.
+
+    `latest`: the value of the criterion in it, if it has been checked already.
+    """
+    history: History = state.history if plan.criterion is not None else []
+    checks = [*state.checks(None, plan.criterion.task), *latest] if plan.criterion is not None else None
+    context = evaluation_context(plan.criterion, [*history, *latest], max_iter, checks)
+    return replace(context, iteration=len(state.iterations), parameters=plan.values)
 
 
 def _improvements(criterion: CriterionPlan, history: History) -> str:

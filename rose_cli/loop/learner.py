@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
 
 from rose_cli.journal import events as e
-from rose_cli.loop.criterion import evaluation_context, why_stop
+from rose_cli.loop.criterion import checks_of, context_of, why_stop
 from rose_cli.loop.deadline import WallTimeReached
 from rose_cli.loop.gate import question_about
-from rose_cli.loop.metric import MetricFile
+from rose_cli.loop.metric import MetricFile, NoMetricError
 from rose_cli.loop.retention import LogKeeper
 from rose_cli.loop.step import StepResult, StepRunner
+from rose_cli.loop.values import values_of
 from rose_cli.plan.decided import with_changes
-from rose_cli.plan.model import CRITERION
-from rose_cli.plan.render import metric_file
+from rose_cli.plan.render import metric_files
 from rose_cli.runs.moves import moves_between, relocate_links
 from rose_cli.runs.workspace import prepare_workspace, workspace_changes
 from rose_cli.util.errors import LearnerDirectoryError
@@ -29,8 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rose_cli.journal.state import LearnerState
-    from rose_cli.loop.criterion import History, StopReason
+    from rose_cli.loop.criterion import Checks, Stop, StopReason
     from rose_cli.loop.session import Session
+    from rose_cli.loop.values import Values
     from rose_cli.plan.model import LearnerPlan, StepPlan
     from rose_cli.plan.render import EvaluationContext
 
@@ -43,7 +43,7 @@ class LearnerLoop:
         self._plan = plan
         self._campaign = session.plan
         self._is_prepared = False
-        self._metric_file: MetricFile | None = None
+        self._metric_files: dict[str, MetricFile] = {}
         self._log_keeper = self._new_log_keeper()
 
     def _new_log_keeper(self) -> LogKeeper | None:
@@ -88,9 +88,9 @@ class LearnerLoop:
 
     async def _stop_if_due(self) -> None:
         await self._session.settled()
-        reason, last = self._why_stop(self._state.history), self._state.decision(len(self._state.iterations) - 1)
-        if reason is not None:
-            await self._end(reason)
+        stop, last = self._why_stop(), self._state.decision(len(self._state.iterations) - 1)
+        if stop is not None:
+            await self._end(stop.reason, stop.message)
         elif last is not None and last.stop:
             await self._end("decided", last.message)
 
@@ -100,10 +100,13 @@ class LearnerLoop:
         if not plan.after or await self._run_steps(plan, plan.after, context):
             await self._session.recorder.record(e.LearnerStopped(plan.name, reason, message))
 
-    def _why_stop(self, history: History) -> StopReason | None:
-        """By the present plan, which may be newer than the one of this turn."""
-        present = self._session.plans[self._plan.name]
-        return why_stop(present.criterion, history, self._session.max_iter(present))
+    def _why_stop(self, values: Values | None = None) -> Stop | None:
+        """By the present plan, which may be newer than the one of this turn; `values`: of the current iteration."""
+        present, done = self._session.plans[self._plan.name], len(self._state.iterations)
+        checks: Checks = checks_of(present, self._state)
+        if values is not None:
+            checks, done = values.after(present, checks), done + 1
+        return why_stop(present, checks, done, self._session.max_iter(present))
 
     @property
     def _state(self) -> LearnerState:
@@ -147,9 +150,9 @@ class LearnerLoop:
         await self._forget_end()
         context = self._context()
         plan = self._decided_plan(context.iteration)
-        self._watch_metric_file(context)
+        self._watch_metric_files(context)
         if await self._run_steps(plan, plan.steps_in(context.iteration), context):
-            await self._finish(plan, context.iteration, started)
+            await self._finish(plan, context, started)
 
     def _decided_plan(self, iteration: int) -> LearnerPlan:
         """With what decisions of a program have changed."""
@@ -166,12 +169,13 @@ class LearnerLoop:
                 reopened = e.LearnerReopened(self._plan.name, "continues after all", current.number)
                 await self._session.recorder.record(reopened)
 
-    def _context(self, *latest: float | None) -> EvaluationContext:
-        """What expressions know in the current iteration, and of the metric in it, if it is `latest` already."""
+    def _context(self, values: Values | None = None) -> EvaluationContext:
+        """What expressions know in the current iteration; `values`: of its criteria, once they have been checked."""
         state = self._state
         bound = self._session.state.bound_now(self._plan.name, self._plan.max_iter)
-        context = evaluation_context(self._plan.criterion, [*state.history, *latest], bound)
-        return replace(context, iteration=len(state.iterations), parameters=self._plan.values)
+        if values is None:
+            return context_of(self._plan, state, bound)
+        return context_of(self._plan, state, bound, values.latest(self._plan))
 
     async def _run_steps(self, plan: LearnerPlan, steps: Sequence[StepPlan], context: EvaluationContext) -> bool:
         """Run them one after the other. False if one has failed, and has stopped the learner."""
@@ -181,20 +185,22 @@ class LearnerLoop:
                 return False
         return True
 
-    def _watch_metric_file(self, context: EvaluationContext) -> None:
+    def _watch_metric_files(self, context: EvaluationContext) -> None:
         """A file that is read in every iteration stays watched."""
-        directory = self._session.directory
+        directory, known = self._session.directory, self._metric_files
         workspace = directory.workspace(self._plan.name)
-        name = metric_file(self._session.plan, self._plan, context, str(workspace))
-        if name is None:
-            self._metric_file = None
-        elif self._metric_file is None or self._metric_file.name != name:
-            self._metric_file = MetricFile(name, workspace, inside=directory.path)
+        names = metric_files(self._session.plan, self._plan, context, str(workspace))
+        self._metric_files = {
+            task: known[task]
+            if task in known and known[task].name == name
+            else MetricFile(name, workspace, inside=directory.path, criterion=task)
+            for task, name in names.items()
+        }
 
     async def _run_replicas(self, plan: LearnerPlan, step: StepPlan, context: EvaluationContext) -> StepResult:
         """All replicas at the same time; the step ends when all have ended, and has failed if one of them failed."""
         replicas = range(step.command(context.iteration).replicas)
-        runners = [StepRunner(self._session, plan, step, replica, context, self._metric_file) for replica in replicas]
+        runners = [StepRunner(self._session, plan, step, replica, context, self._metric_files) for replica in replicas]
         if len(runners) == 1:
             return await runners[0].run_step()
         results: list[StepResult | WallTimeReached | LearnerDirectoryError] = []
@@ -213,27 +219,36 @@ class LearnerLoop:
                 raise result
         return StepResult.FAILED if StepResult.FAILED in results else StepResult.DONE
 
-    async def _finish(self, plan: LearnerPlan, iteration: int, started: float) -> None:
+    async def _finish(self, plan: LearnerPlan, context: EvaluationContext, started: float) -> None:
         """Record the end of the iteration with the decision on it; `started`: by the monotonic clock."""
-        value = self._state.step(CRITERION, 0).value
-        context = self._context(value)
-        if await self._decide(iteration, value) is not None and not await self._run_steps(plan, plan.after, context):
+        iteration = context.iteration
+        try:
+            values = values_of(plan, self._state, context)
+        except NoMetricError as error:
+            await self._session.recorder.record(e.LearnerStopped(plan.name, "failed", str(error)))
             return
-        end = await self._decide(iteration, value)  # by the plan that is valid now
-        finished = e.IterationFinished(self._plan.name, iteration, time.monotonic() - started, value)
-        stopped = () if end is None else (e.LearnerStopped(self._plan.name, *end),)
+        context = self._context(values)
+        if await self._decide(iteration, values) is not None and not await self._run_steps(plan, plan.after, context):
+            return
+        end = await self._decide(iteration, values)  # by the plan that is valid now
+        value, further = values.of(plan.criterion), values.further(plan.more_criteria)
+        finished = e.IterationFinished(plan.name, iteration, time.monotonic() - started, value, further)
+        stopped = () if end is None else (e.LearnerStopped(plan.name, *end),)
         await self._session.recorder.record(finished, *stopped)
 
-    async def _decide(self, iteration: int, value: float | None) -> tuple[StopReason, str | None] | None:
+    async def _decide(self, iteration: int, values: Values) -> tuple[StopReason, str | None] | None:
         """Whether the iteration is the last one, with reason and message; the same whenever it is asked."""
         await self._session.settled()
-        reason = self._why_stop([*self._state.history, value])
-        if reason is None and (decision := await self._decision(iteration, value)) is not None:
+        stop = self._why_stop(values)
+        if stop is None:
+            decision = await self._decision(iteration, values.of(self._plan.criterion))
+            if decision is None:
+                return None
             await self._session.settled()
-            reason = self._why_stop([*self._state.history, value])
-            if reason is None and decision.stop:
+            stop = self._why_stop(values)
+            if stop is None and decision.stop:
                 return "decided", decision.message
-        return None if reason is None else (reason, None)
+        return None if stop is None else (stop.reason, stop.message)
 
     async def _decision(self, iteration: int, value: float | None) -> e.DecisionMade | None:
         """The decision on how to go on: from the journal, or of whoever decides; durable when this returns."""

@@ -38,6 +38,7 @@ from rose_cli.loop.numerals import (
 )
 from rose_cli.loop.output import FileEnd, end_of, opened
 from rose_cli.loop.regex import SECONDS, SlowMatchError, find_last
+from rose_cli.plan.model import CRITERION
 from rose_cli.util.files import OpenDirectory
 from rose_cli.util.text import listed, quoted
 
@@ -114,7 +115,7 @@ async def returned_metric(
         text = json.dumps(value)
         number = await _Reader(criterion.reading, f"what '{called}' returned", wanted, hide).value(text, text)
     elif isinstance(value, int | float):
-        number = _as_float(value)
+        number = as_float(value)
     else:
         what = "nothing" if value is None else "a report"
         advice = "return it" if value is None else f"return it, or name its key: read: {{json: {_first_number(value)}}}"
@@ -236,7 +237,7 @@ class _Reader:
             key: str | int = ".".join(keys[:used])
             value, keys = value[int(key) if isinstance(value, list) else key], keys[used:]
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return _as_float(value)
+            return as_float(value)
         word = value if isinstance(value, str) else json.dumps(value)
         if isinstance(value, str) and (number := number_of(cleaned(value))) is not None:
             return number
@@ -304,7 +305,7 @@ def _matching(value: object, keys: list[str]) -> int | None:
     return 1 if is_place and -len(value) <= int(keys[0]) < len(value) else None  # type: ignore[arg-type]
 
 
-def _as_float(value: float) -> float:
+def as_float(value: float) -> float:
     try:
         return float(value)
     except OverflowError:  # an integer too large for a float is infinite, as such a decimal number is
@@ -322,10 +323,11 @@ def _visible(character: str) -> str:
 
 
 class MetricFile:
-    """The file that a learner's criterion reads, watched from attempt to attempt."""
+    """The file that a learner's criterion reads, watched from attempt to attempt. `criterion`: the criterion's task."""
 
-    def __init__(self, name: str, workspace: Path, *, inside: Path) -> None:
+    def __init__(self, name: str, workspace: Path, *, inside: Path, criterion: str = CRITERION) -> None:
         self.name = name
+        self.criterion = criterion
         self._path = workspace / name
         self._inside = inside
         self._signature: str | None = None
@@ -355,7 +357,8 @@ class MetricFile:
     def why_stale(self, plan: LearnerPlan, state: LearnerState, run_started: float | None) -> str:
         """Where a file comes from that no successful attempt of this iteration has written, and what to do."""
         end, written = metric_end(self._path, inside=self._inside), self.written()
-        origin = next((o for o in reversed(state.file_origins) if end and o.signature == end.signature), None)
+        origins = (each for each in reversed(state.file_origins) if each.criterion == self.criterion)
+        origin = next((each for each in origins if end and each.signature == end.signature), None)
         if origin is not None and origin.failed:
             where = f"an attempt of '{origin.task}' wrote it in iteration {origin.iteration}, and failed"
         elif origin is not None:

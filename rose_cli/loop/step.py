@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import field, replace
 from enum import Enum, auto
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -54,7 +54,7 @@ class StepResult(Enum):
 class StepRunner:
     """Runs one step: a task (one replica of it) of a learner, in the iteration that `context` names.
 
-    `metric_file`: the file that the learner's criterion reads, if it reads one.
+    `metric_files`: the files that the learner's criteria read, by the tasks of those that read one.
     """
 
     session: Session
@@ -62,7 +62,7 @@ class StepRunner:
     step: StepPlan
     replica: int
     context: EvaluationContext
-    metric_file: MetricFile | None = None
+    metric_files: Mapping[str, MetricFile] = field(default_factory=dict)
 
     async def run_step(self) -> StepResult:
         """Make attempts until one succeeds or `retries` are used up. A step that has finished does not run again.
@@ -141,7 +141,8 @@ class Attempt:
         self._call = self._function_call(state) if self._plan.function else None
         self._command: Command | None = None
         self._started = False
-        self._metric_file_before: str | None = None
+        self._metric_files_before: dict[str, str | None] = {}
+        self._criterion = runner.learner.criterion_of(runner.step.task)
         self._metric: float | NoMetricError | None = None
 
     async def run_attempt(self) -> bool:
@@ -152,8 +153,8 @@ class Attempt:
         except NoCommandError as error:
             outcome = TaskOutcome(ExitReason.NOT_STARTED, 0.0, message=str(error))
             return await self._settle(outcome, (), e.AttemptStarted(*self._key))
-        if self._runner.metric_file is not None:
-            await self._runner.metric_file.settle()
+        for file in self._runner.metric_files.values():
+            await file.settle()
         try:
             outcome = await self._run_task(command)
             await self._session.job_end.await_stop(outcome)
@@ -239,7 +240,7 @@ class Attempt:
         await self._runner.check_deadline()
         await self._session.settled()
         check_memory()
-        self._metric_file_before = self._look_at_metric_file()
+        self._metric_files_before = self._signatures()
         remove_old_report(self._result, inside=self._session.directory.path)
         if self._call is not None:
             self._call.prepare()
@@ -304,7 +305,8 @@ class Attempt:
             self._secrets.hidden(report.result) if report.result else report.result,
             self._metric,
             report_problem=self._secrets.masked(report.problem) if report.problem else None,
-            metric_file=self._written_metric_file(),
+            metric_file=self._written.get(CRITERION),
+            metric_files=self._written_further,
             cold=self._why_cold(outcome),
             imported=self._session.preloads.imported_by(self._runner.step.task, self._plan, outcome),
         )
@@ -321,7 +323,7 @@ class Attempt:
     def _report(self) -> Report:
         """The report of a task that has succeeded; the number that a criterion's function returned is none."""
         returned = self._call.returned if self._call is not None else None
-        is_metric = self._runner.step.task == CRITERION and isinstance(returned and returned.value, int | float)
+        is_metric = self._criterion is not None and isinstance(returned and returned.value, int | float)
         report = returned.report if returned is not None and not is_metric else None
         if report is None and self._call is not None and not os.path.lexists(self._result):
             return Report()  # what a function prints is no report
@@ -342,18 +344,17 @@ class Attempt:
 
     async def _read_metric(self, outcome: TaskOutcome) -> None:
         """Read the metric of a criterion that has succeeded. Nothing else waits for a search that takes long."""
-        criterion = self._runner.learner.criterion
-        if self._runner.step.task != CRITERION or criterion is None or not outcome.succeeded:
+        if self._criterion is None or not outcome.succeeded:
             return
         try:
-            self._metric = await self._value(criterion)
+            self._metric = await self._value(self._criterion)
         except NoMetricError as error:
             self._metric = error
             await self._session.job_end.await_stop_after_failure()
 
     async def _value(self, criterion: CriterionPlan) -> float:
-        self._refuse_stale_metric_file()
-        if (file := self._runner.metric_file) is not None:
+        if (file := self._runner.metric_files.get(self._runner.step.task)) is not None:
+            self._refuse_stale(file)
             criterion = replace(criterion, reading=replace(criterion.reading, file=file.name))
         if self._call is not None and criterion.reading.file is None and criterion.reading.regex is None:
             return await returned_metric(criterion, self._call.called, self._call.returned, self._secrets.masked)
@@ -361,16 +362,18 @@ class Attempt:
         workspace = self._runner.workspace
         return await read_metric(criterion, self._stdout, workspace, self._secrets.masked, inside=directory.path)
 
-    def _refuse_stale_metric_file(self) -> None:
+    def _refuse_stale(self, file: MetricFile) -> None:
         """Raise NoMetricError if neither this attempt nor an earlier one in this iteration has written the file."""
-        file, session = self._runner.metric_file, self._session
+        session, task = self._session, self._runner.step.task
         state = session.state.of(self._runner.learner.name)
-        if file is None or state.current is None or not state.current.metric_file_is_watched:
+        if state.current is None or not state.current.metric_file_is_watched:
             return
-        there, written = file.look(), state.current.metric_file
-        is_old = any(o.signature == there and o.iteration != state.current.number for o in state.file_origins)
+        current = state.current
+        there, written = file.look(), current.metric_file if task == CRITERION else current.metric_files.get(task)
+        origins = (each for each in state.file_origins if each.criterion == task)
+        is_old = any(each.signature == there and each.iteration != current.number for each in origins)
         # a copy of the run may have other times, and only the bytes show which file it is
-        is_new = self._written_metric_file() is not None or (there is not None and same_content(there, written))
+        is_new = task in self._written or (there is not None and same_content(there, written))
         is_new = is_new or self._was_written_before_an_edit_named_it(file, state)
         if there is not None and (is_old or not is_new):
             raise NoMetricError(file.why_stale(self._runner.learner, state, session.state.started))
@@ -386,16 +389,24 @@ class Attempt:
         if current is None or not edited or edited[0][0] < current.started:
             return False
         starts = [step.started for step in current.steps.values() if step.finished]
-        is_known = any(origin.signature == there for origin in state.file_origins)
+        origins = (each for each in state.file_origins if each.criterion == file.criterion)
+        is_known = any(origin.signature == there for origin in origins)
         return bool(starts) and not is_known and min(starts) - GRAIN_SECONDS <= file.written() <= edited[0][0]
 
-    def _look_at_metric_file(self) -> str | None:
-        return self._runner.metric_file.look() if self._runner.metric_file is not None else None
+    def _signatures(self) -> dict[str, str | None]:
+        return {task: file.look() for task, file in self._runner.metric_files.items()}
 
-    def _written_metric_file(self) -> str | None:
-        """The signature of the criterion's file, if this attempt has written it."""
-        there = self._look_at_metric_file() if self._started else None
-        return there if there != self._metric_file_before else None
+    @property
+    def _written(self) -> dict[str, str]:
+        """The signatures of the criteria's files that this attempt has written, by the tasks of the criteria."""
+        there = self._signatures() if self._started else {}
+        before = self._metric_files_before
+        return {task: sign for task, sign in there.items() if sign is not None and sign != before.get(task)}
+
+    @property
+    def _written_further(self) -> dict[str, str]:
+        """Of further criteria: the journal has the first one's in a field of its own."""
+        return {task: signature for task, signature in self._written.items() if task != CRITERION}
 
     def _failure(self, outcome: TaskOutcome, argv: tuple[str, ...], kind: str, message: str) -> e.AttemptFailed:
         return e.AttemptFailed(
@@ -408,7 +419,8 @@ class Attempt:
             exit_code=outcome.exit_code,
             signal=outcome.signal,
             stderr_tail=last_lines(self._stderr, self._secrets, inside=self._session.directory.path),
-            metric_file=self._written_metric_file(),
+            metric_file=self._written.get(CRITERION),
+            metric_files=self._written_further,
             cold=self._why_cold(outcome),
         )
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
-from rose_cli.loop.metric import NoMetricError, in_range
+from rose_cli.loop.metric import NoMetricError, as_float, in_range
 from rose_cli.loop.reports import Reports
 from rose_cli.plan.render import NoValueError, compiled, value_of
 from rose_cli.util.dataclass import dataclass
@@ -35,13 +35,17 @@ _MOST_KEYS = 6
 
 @dataclass(frozen=True)
 class Values:
-    """By metric; None: the criterion gave none. `unchecked`: metrics of which there could be no new value."""
+    """By metric; None: a criterion was checked and gave none. Those that were not checked are not in it."""
 
     by_metric: Mapping[str, float | None] = field(default_factory=dict)
-    unchecked: tuple[str, ...] = ()
 
     def of(self, criterion: CriterionPlan | None) -> float | None:
         return None if criterion is None else self.by_metric.get(criterion.metric)
+
+    def latest(self, plan: LearnerPlan) -> Sequence[float | None]:
+        """The value of the first criterion, if it was checked."""
+        first = plan.criterion
+        return (self.by_metric[first.metric],) if first is not None and first.metric in self.by_metric else ()
 
     def further(self, criteria: Sequence[CriterionPlan]) -> dict[str, float]:
         """The values of these criteria that there are."""
@@ -51,33 +55,21 @@ class Values:
     def after(self, plan: LearnerPlan, checks: Checks) -> Checks:
         """The values of each criterion by check, with these as the latest ones."""
         return [
-            [*values, self.by_metric.get(each.metric)]
-            if each.metric in self.by_metric and each.metric not in self.unchecked
-            else values
+            [*values, self.by_metric[each.metric]] if each.metric in self.by_metric else values
             for each, values in zip(plan.criteria, checks, strict=True)
         ]
 
 
 def values_of(plan: LearnerPlan, state: LearnerState, context: EvaluationContext) -> Values:
-    """The values after the last task of the current iteration. Raises NoMetricError if one should be there and is not."""
+    """The values after the last task of the current iteration. Raises NoMetricError if one is missing that is due."""
     found: dict[str, float | None] = {}
-    unchecked = []
     for criterion in plan.criteria:
-        value: float | None = None
-        if criterion.step is not None:
-            is_checked = not _is_left_out(state, criterion.step.task)
-            value = state.step(criterion.step.task, 0).value
-        else:
+        if criterion.step is None:
             value = _Evaluation(plan, state, context, criterion).value()
-            is_checked = value is not None
-        found[criterion.metric] = value
-        unchecked += [] if is_checked else [criterion.metric]
-    return Values(found, tuple(unchecked))
-
-
-def _is_left_out(state: LearnerState, task: str) -> bool:
-    decided = state.current.decisions.get(task) if state.current is not None else None
-    return decided is not None and not decided.runs
+            found |= {} if value is None else {criterion.metric: value}
+        elif state.current is not None and (criterion.step.task, 0) in state.current.steps:
+            found[criterion.metric] = state.step(criterion.step.task, 0).value
+    return Values(found)
 
 
 class _Used:
@@ -112,7 +104,8 @@ class _Evaluation:
 
     def value(self) -> float | None:
         """None: nothing that it reads is new."""
-        used = _Used(Reports.of_learner(self.plan, self.state))
+        # not of what runs after the last iteration: a resume in between decides the same
+        used = _Used(Reports.of_learner(replace(self.plan, after=()), self.state))
         context = replace(self.context, reports=used)
         text = self.criterion.value or ""
         try:
@@ -128,7 +121,7 @@ class _Evaluation:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self._failure(f"`{text}` is {value!r:.60}, not a number")
-        return in_range(float(value), self.criterion)
+        return in_range(as_float(value), self.criterion)
 
     def _is_due(self, read: Read) -> bool:
         """Whether what it reads would be there by now, if it were right."""

@@ -192,6 +192,11 @@ class CriterionPlan:
     value: str | None = None
 
     @property
+    def task(self) -> str | None:
+        """The name of its own task, if it has one."""
+        return None if self.step is None else self.step.task
+
+    @property
     def is_watched(self) -> bool:
         """Whether its metric is only watched: no value of it stops a learner."""
         return self.threshold is None and self.patience is None

@@ -179,10 +179,18 @@ def render_plain(plan: Plan, command: CommandPlan) -> Command:
     return Command(argv, {}, {**environment, **own}, ())
 
 
-def metric_file(plan: Plan, learner: LearnerPlan, context: EvaluationContext, workspace: str) -> str | None:
-    """The file that the criterion reads in this iteration; None: its standard output."""
-    file = learner.criterion.reading.file if learner.criterion is not None else None
-    if file is None or any(placeholder_errors(file)):  # from an older rose, which did not fill in placeholders here
+def metric_files(plan: Plan, learner: LearnerPlan, context: EvaluationContext, workspace: str) -> dict[str, str]:
+    """The files that criteria read in this iteration, by their tasks; the others read standard output."""
+    files = ((each.step, each.reading.file) for each in learner.criteria)
+    return {
+        step.task: _filled_file(file, plan, learner, context, workspace)
+        for step, file in files
+        if step is not None and file is not None
+    }
+
+
+def _filled_file(file: str, plan: Plan, learner: LearnerPlan, context: EvaluationContext, workspace: str) -> str:
+    if any(placeholder_errors(file)):  # from an older rose, which did not fill in placeholders here
         return file
     return fill_placeholders(file, _placeholders(plan, learner, context, AttemptPaths(workspace, "")))
 

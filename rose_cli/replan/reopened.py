@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rose_cli.loop.criterion import why_stop
+from rose_cli.loop.criterion import checks_of, why_stop
 from rose_cli.loop.supervisor import CONVERGED
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ def reopened(learner: LearnerState, planned: LearnerPlan, new: NewPlan, state: R
         return None
     keeps_bound = learner.max_iter is not None and learner.name not in new.comparison.bounds
     bound = learner.max_iter if keeps_bound else planned.max_iter
-    reason = why_stop(planned.criterion, learner.history, bound)
+    stop = why_stop(planned, checks_of(planned, learner), len(learner.iterations), bound)
+    reason = stop.reason if stop is not None else None
     if reason == learner.stop_reason:
         return None
     return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rose_cli.journal import events as e
-from rose_cli.loop.criterion import evaluation_context, why_stop
+from rose_cli.loop.criterion import checks_of, context_of, why_stop
 from rose_cli.plan.render import AttemptPaths, Command
 from rose_cli.util.text import counted
 from rose_cli.view.plan import PlannedTask, command_text, details_of_commands, planned_task, warn_of_other_writers
@@ -51,7 +51,9 @@ def continues(planned: LearnerPlan, state: RunState) -> bool:
 
 def _stops_at_once(planned: LearnerPlan, state: RunState) -> str | None:
     learner = state.learners[planned.name]
-    return why_stop(planned.criterion, learner.history, state.bound(planned.name, planned.max_iter))
+    bound = state.bound(planned.name, planned.max_iter)
+    stop = why_stop(planned, checks_of(planned, learner), len(learner.iterations), bound)
+    return stop.reason if stop is not None else None
 
 
 def _preview(planned: LearnerPlan, state: RunState, reopened: str | None) -> str:
@@ -210,7 +212,7 @@ def _next(
     )
     command, attempt = step.command(number), learner.next_attempt(step.task, replica)
     bound = state.bound(planned.name, planned.max_iter)
-    context = evaluation_context(planned.criterion, learner.history, bound)
+    context = context_of(planned, learner, bound)
     result = directory.log(planned.name, number, step.task, replica, attempt, "result.json")
     paths = AttemptPaths(str(directory.workspace(planned.name)), str(result), attempt, replica)
     return step, command, planned_task(plan, planned, step.task, command, context, paths)

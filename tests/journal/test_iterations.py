@@ -38,8 +38,7 @@ def everything(iteration: IterationState) -> dict[str, Any]:
                    step.clock.working, step.clock.waiting, step.clock.paused]
         for key, step in iteration.steps.items()
     }  # fmt: skip
-    names = ("number", "started", "ended", "seconds", "value", "metric_file_is_watched", "failed", "finished_tasks",
-             "unchecked")  # fmt: skip
+    names = ("number", "started", "ended", "seconds", "value", "metric_file_is_watched", "failed", "finished_tasks")
     own = {name: getattr(iteration, name) for name in names}
     spent = iteration.spent
     return {
@@ -66,8 +65,9 @@ def assert_same(compact: LearnerState, kept: LearnerState) -> None:
     )
     assert text(compact.history) == text(kept.history)
     for metric in ("mse", "loss", "unknown"):
-        for is_first in (False, True):
-            assert text(compact.checks(metric, is_first=is_first)) == text(kept.checks(metric, is_first=is_first))
+        for task in ("s", "t", None):
+            assert text(compact.checks(metric, task)) == text(kept.checks(metric, task))
+            assert text(compact.checks(None, task)) == text(kept.checks(None, task))
         for those in (compact, kept):
             assert those.iterations.values_of(metric) == [each.metrics.get(metric) for each in those.iterations]
     for most in (0, 1, 2, 100):
@@ -142,17 +142,19 @@ def test_retries_replicas_pauses_and_changes_of_cores(tmp_path: Path) -> None:
 def test_several_metrics_some_of_them_without_a_new_value(tmp_path: Path) -> None:
     steps = (
         (started(0), succeeded(0), finished(0, 0.5, metrics={"mse": 1.5, "loss": 2.5})),
-        (started(1), succeeded(1), finished(1, None, metrics={"loss": 3.5}, unchecked=("acc", "mse"))),
+        (started(1), succeeded(1), finished(1, None, metrics={"loss": 3.5})),
         (started(2), succeeded(2), finished(2, 0.25, metrics={"loss": 4.5, "mse": 0.5})),
-        (started(3), succeeded(3), finished(3, 0.125, unchecked=("loss",))),
+        (started(3), succeeded(3), finished(3, 0.125)),
     )
     path = journal_of(tmp_path, *(event for each in steps for event in each))
     assert_same_iterations(path)
     learner = folded(path, kept=False).learners["a"]
     assert learner.iterations.values_of("mse") == [1.5, None, 0.5, None]
-    assert learner.checks("mse", is_first=False) == [1.5, 0.5, None]
-    assert learner.checks("loss", is_first=False) == [2.5, 3.5, 4.5]
-    assert learner.checks("acc", is_first=True) == [0.5, 0.25, 0.125]
+    assert learner.checks("mse", None) == [1.5, 0.5], "an expression without a value had nothing new to read"
+    assert learner.checks("mse", "s") == [1.5, None, 0.5, None], "a task that ran should have given a value"
+    assert learner.checks("mse", "criterion-2") == [1.5, 0.5], "a task that was left out could not give one"
+    assert learner.checks(None, "s") == [0.5, None, 0.25, 0.125]
+    assert learner.checks(None, "criterion") == [0.5, 0.25, 0.125]
 
 
 @pytest.mark.parametrize("place", [0, 1, 2, 3, 4])

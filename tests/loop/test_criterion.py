@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rose_cli.loop.criterion import best_value, compare, evaluation_context, is_met, why_stop
-from rose_cli.plan.model import CriterionPlan
+from rose_cli.loop.criterion import best_value, compare, evaluation_context, is_met
+from rose_cli.loop.criterion import why_stop as why_stop_of_all
+from rose_cli.plan.model import CriterionPlan, LearnerPlan, StopRule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +31,19 @@ def criterion(
     return CriterionPlan(
         nothing, "m", operator, threshold, nothing, patience, min_delta, min_iter, min_delta_share=share
     )
+
+
+def learner(*criteria: CriterionPlan, rule: StopRule = "any") -> LearnerPlan:
+    first = criteria[0] if criteria else None
+    return LearnerPlan("a", 0, 0, None, (), first, (), more_criteria=criteria[1:], stop_rule=rule)
+
+
+def why_stop(one: CriterionPlan | None, history: Sequence[float | None], max_iter: int | None) -> str | None:
+    """Of a learner with at most one criterion, which is checked in every iteration."""
+    plan = learner() if one is None else learner(one)
+    stop = why_stop_of_all(plan, [history] if one else [], len(history), max_iter)
+    assert stop is None or stop.message is None
+    return stop.reason if stop is not None else None
 
 
 @pytest.mark.parametrize(

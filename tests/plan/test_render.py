@@ -16,7 +16,7 @@ from rose_cli.plan.render import (
     EvaluationContext,
     NoCommandError,
     NoValueError,
-    metric_file,
+    metric_files,
     option_words,
     render,
 )
@@ -240,7 +240,7 @@ def test_the_file_of_the_metric_is_that_of_the_iteration(compiled: Compile) -> N
     text = "stop: {{metric: mse, threshold: 0.1, executable: python check.py, read: {{{}}}}}"
 
     def named(plan: Plan) -> str | None:
-        return metric_file(plan, plan.learners[0], EvaluationContext(3, 10), "/w")
+        return metric_files(plan, plan.learners[0], EvaluationContext(3, 10), "/w").get("criterion")
 
     plan = compiled(text.format('file: "m-{iteration}.txt"'))
     assert named(plan) == "m-3.txt"
@@ -250,6 +250,20 @@ def test_the_file_of_the_metric_is_that_of_the_iteration(compiled: Compile) -> N
     assert criterion is not None
     older = replace(criterion, reading=replace(criterion.reading, file="m-{x}.txt"))
     assert named(replace(plan, learners=(replace(plan.learners[0], criterion=older),))) == "m-{x}.txt"
+
+
+def test_each_criterion_has_a_file_of_its_own(compiled: Compile) -> None:
+    plan = compiled("""
+        stop:
+          any:
+            - {metric: mse, threshold: 0.1, executable: python check.py}
+            - {metric: mae, threshold: 0.1, executable: python check.py, read: {file: "m-{learner}.txt"}}
+            - {metric: rmse, threshold: 0.1, executable: python check.py, read: {file: m.txt}}
+    """)
+    assert metric_files(plan, plan.learners[0], EvaluationContext(3, 10), "/w") == {
+        "criterion-2": f"m-{plan.learners[0].name}.txt",
+        "criterion-3": "m.txt",
+    }
 
 
 def test_an_attempt_is_the_first_of_the_first_replica_unless_it_says_so(compiled: Compile) -> None:
@@ -410,4 +424,4 @@ def test_the_reason_for_a_missing_value_is_kept() -> None:
 def test_without_a_criterion_there_is_no_file_of_the_metric(compiled: Compile) -> None:
     plan = compiled("")
     assert plan.learners[0].criterion is None
-    assert metric_file(plan, plan.learners[0], EvaluationContext(0, 1), "/w") is None
+    assert metric_files(plan, plan.learners[0], EvaluationContext(0, 1), "/w") == {}

@@ -186,7 +186,9 @@ class Story:
         place.history.append(value if plan.criterion else None)
         self.tell(e.IterationFinished(plan.name, iteration, self.now - (place.began or self.now), place.history[-1]))
         place.began = None
-        place.reason = why_stop(plan.criterion, place.history, plan.max_iter)
+        done = len(place.history)
+        stop = why_stop(plan, [place.history] if plan.criterion else [], done, plan.max_iter)
+        place.reason = None if stop is None else stop.reason
         if place.reason is not None:
             self.tell(e.LearnerStopped(plan.name, place.reason))
         return place.reason is None
