@@ -46,11 +46,13 @@ OWNERS = {
     "pyarrow": {"tables.parquet"},
     "pandas": {"api.table"},
     "polars": {"api.table"},
+    "cloudpickle": {"api.task", "api.upstream.functions"},
+    "numpy": {"api.upstream.scorer"},
 }
 EXTRAS = {"matplotlib", "radical", "psij", "pyarrow", "mlflow"}
 """Not among the dependencies: an extra brings them, and they are imported only when used."""
-OF_PROGRAMS = {"pandas", "polars"}
-"""Neither dependencies nor extras: a program that asks for their tables has them."""
+OF_PROGRAMS = {"numpy", "pandas", "polars"}
+"""Neither dependencies nor extras: a program that asks for what needs them has them."""
 TYPES_ONLY = {"typing_extensions"}
 BROUGHT_ALONG = {"pydantic_core": "pydantic"}
 

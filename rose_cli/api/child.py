@@ -9,8 +9,10 @@ import os
 import socket
 import sys
 import traceback
+from base64 import b64decode
 from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -18,6 +20,7 @@ import anyio
 from rose_cli.api.messages import NewRun, dump_error, encode, load_job
 from rose_cli.journal import events as e
 from rose_cli.journal.codec import UNKNOWN, from_json
+from rose_cli.made import Made
 from rose_cli.util.errors import ExitCode, RoseError, UsageError
 from rose_cli.util.shortage import check_memory_available, shortage
 from rose_cli.util.signals import StopRequested, exit_on_signal, install_handlers, raised_stop
@@ -25,7 +28,6 @@ from rose_cli.util.streams import escape_unencodable, replace_closed_streams
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from rose_cli.api.messages import Job, Resume
     from rose_cli.journal.codec import Record
@@ -215,22 +217,34 @@ def _session(job: Job, channel: Channel) -> ExitCode:
     from rose_cli.campaign_file import parse_setting
 
     settings = [parse_setting(text) for text in job.settings]
+    made = (
+        Made(job.text, {name: b64decode(text) for name, text in job.python.items()}) if job.text is not None else None
+    )
+    if made is not None:
+        _put_first(Path(sys.executable).parent)
     if isinstance(job, NewRun):
         from rose_cli.commands.run import RunOptions, run
 
         _require_unchanged(job)
-        return run(job.file, RunOptions(settings, job.learners, job.run_dir, job.output, door=channel))
-    return _resume(job, channel, settings)
+        return run(job.file, RunOptions(settings, job.learners, job.run_dir, job.output, door=channel, made=made))
+    return _resume(job, channel, settings, made)
 
 
-def _resume(job: Resume, channel: Channel, settings: Any) -> ExitCode:  # noqa: ANN401
+def _put_first(programs: Path) -> None:
+    """The tasks of a program find its own Python first."""
+    path = os.environ.get("PATH", os.defpath)
+    if path.split(os.pathsep)[0] != str(programs):
+        os.environ["PATH"] = f"{programs}{os.pathsep}{path}"
+
+
+def _resume(job: Resume, channel: Channel, settings: Any, made: Made | None) -> ExitCode:  # noqa: ANN401
     from rose_cli.commands.resume import ResumeOptions, resume
 
     return resume(
         str(job.run),
         ResumeOptions(
             job.max_iter, job.from_iteration, job.learners, job.output, trust=job.trust, settings=settings,
-            door=channel, without_decisions=job.without_decisions,
+            door=channel, without_decisions=job.without_decisions, made=made,
         ),
     )  # fmt: skip
 

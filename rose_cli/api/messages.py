@@ -7,7 +7,7 @@ one that starts at this byte of the journal are durable), `question`, `withdrawn
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class NewRun:
     """A new run of a campaign file, as `rose run` starts it. `settings`: texts as for `--set`.
 
-    `digest`: the SHA-256 of the file when it was loaded, if it was.
+    `digest`: the SHA-256 of the file when it was loaded, if it was. `text`: the campaign, if a program has made it;
+    then `file` is the program. `python`: files for the tasks of a program, by name, in base64.
     """
 
     file: Path
@@ -33,11 +34,13 @@ class NewRun:
     run_dir: Path | None = None
     output: Output = "auto"
     digest: str | None = None
+    text: str | None = None
+    python: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Resume:
-    """A run to continue, as `rose resume` does it."""
+    """A run to continue, as `rose resume` does it. `text`, `python`: as in `NewRun`."""
 
     run: Path
     settings: tuple[str, ...] = ()
@@ -47,6 +50,8 @@ class Resume:
     output: Output = "auto"
     trust: bool = False
     without_decisions: bool = False
+    text: str | None = None
+    python: Mapping[str, str] = field(default_factory=dict)
 
 
 Job: TypeAlias = NewRun | Resume

@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from rose_cli.campaign_file import Setting
     from rose_cli.journal.state import LearnerState, RunState, SessionState
     from rose_cli.loop.door import Door
+    from rose_cli.made import Made
     from rose_cli.plan.model import Plan
     from rose_cli.replan.new_plan import NewPlan
     from rose_cli.run_info import RunInfo
@@ -96,6 +97,8 @@ class ResumeOptions:
     door: Door | None = None
     without_decisions: bool = False
     """Whether a run whose program decides may continue without it."""
+    made: Made | None = None
+    """The campaign as a Python program has just made it."""
 
 
 def resume(argument: str | None, options: ResumeOptions) -> ExitCode:
@@ -147,7 +150,7 @@ def _resume(
         return _end_again(where, plan, options)
     if not intent.continues:
         raise _refusal(directory, intent.left_out)
-    _require_who_decides(where, options)
+    _prepare_for_program(where, options)
     is_copy = where.original is not None
     ended = set() if is_copy else _terminate_leftovers(where, force=options.force)
     if where.plan.engine.pilot is not None:  # other engines leave no records
@@ -169,6 +172,13 @@ def _resume(
         complain(reason.message, reason.hint)
         return reason.exit_code if code in (ExitCode.OK, ExitCode.LEARNER_FAILED) else code
     return code
+
+
+def _prepare_for_program(where: RunLocation, options: ResumeOptions) -> None:
+    """Raises RunDirectoryError if the program of the run is needed and missing; else takes the functions from it."""
+    _require_who_decides(where, options)
+    if options.made is not None:
+        options.made.write(where.directory)
 
 
 def _require_who_decides(where: RunLocation, options: ResumeOptions) -> None:
@@ -291,7 +301,7 @@ def _intent(where: RunLocation, options: ResumeOptions, *, is_altered: bool, wor
     """A run whose plan.json or campaign.yaml was modified follows plan.json, if it is trusted."""
     directory, state = where.directory, where.state
     _chosen(state, options.learners, f" in the run '{short_path(directory.path)}'")
-    wanted = Wanted(options.settings, _rewound(state, options), options.as_it_was, options.trust)
+    wanted = Wanted(options.settings, _rewound(state, options), options.as_it_was, options.trust, options.made)
     found = Replan() if is_altered else replan(where, wanted)
     change = found.new
     plan = change.plan if change is not None else where.plan

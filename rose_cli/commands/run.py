@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rose_cli.loop.door import Door
+    from rose_cli.made import Made
     from rose_cli.plan.model import Plan
     from rose_cli.util.errors import Diagnostic, ExitCode
     from rose_cli.view.screen import Output
@@ -46,29 +47,44 @@ class RunOptions:
     require_criterion: bool = False
     as_it_was: bool = False
     door: Door | None = None
+    made: Made | None = None
+    """The campaign, if a Python program has made it."""
 
 
 def run(file: Path, options: RunOptions) -> ExitCode:
+    if options.made is None:
+        return _run(file, file, options)
+    with options.made.as_file(file) as source:
+        return _run(source, file, options)
+
+
+def _run(source: Path, file: Path, options: RunOptions) -> ExitCode:
+    """`source`: the file with the text of the campaign."""
     environment = task_environment()
     refuse_copies(environment)
-    checked, plan = checked_plan(file, options, environment)
+    checked, plan = checked_plan(source, options, environment, file)
     if running := running_runs(file.parent, file):
         notice(f"this campaign is already running: {listed([name_of(each) for each in running], MOST_SHOWN)}")
-    directory = new_run_directory(plan, file, options.run_directory)
+    directory = new_run_directory(plan, source, options.run_directory)
     with notices(), RunLock.acquire(directory.path):
+        if options.made is not None:
+            options.made.write(directory)
         work = begin(directory, plan, checked.text, environment, options.output)
         return run_and_report(
             with_steering(replace(work, door=options.door)), require_criterion=options.require_criterion
         )
 
 
-def checked_plan(file: Path, options: RunOptions, environment: Mapping[str, str]) -> tuple[CheckedCampaign, Plan]:
+def checked_plan(
+    file: Path, options: RunOptions, environment: Mapping[str, str], at: Path | None = None
+) -> tuple[CheckedCampaign, Plan]:
     """The campaign file and the plan of a new run. Raises CampaignError if there are errors; warnings are mentioned."""
-    checked = check_campaign(file, environment, options.settings)
+    checked = check_campaign(file, environment, options.settings, at=at)
     lineage = Lineage(tuple(setting.source for setting in options.settings), tuple(options.learners))
     plan = replace(only_learners(checked.good_plan, options.learners), lineage=lineage)
     mentioned = mention_settings(file, environment, options.settings, checked)
-    mention_warnings(file, checked, mentioned, plan, environment)
+    if options.made is None:
+        mention_warnings(file, checked, mentioned, plan, environment)
     return checked, plan
 
 

@@ -40,17 +40,22 @@ if TYPE_CHECKING:
 
     from rose_cli.campaign_file import Setting
     from rose_cli.loop.edits import Edit
+    from rose_cli.made import Made
     from rose_cli.runs.moves import RunLocation
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the command line says about the plan: new settings, and the learners that rerun, each from where."""
+    """What the command line says about the plan: new settings, and the learners that rerun, each from where.
+
+    `made`: the campaign as a Python program has just made it.
+    """
 
     settings: Sequence[Setting] = ()
     sent_back: Mapping[str, int] = field(default_factory=dict)
     as_it_was: bool = False
     trust: bool = False
+    made: Made | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,9 @@ def replan(where: RunLocation, wanted: Wanted) -> Replan:
     Raises CampaignError if it is no longer valid, UsageError if it describes finished steps otherwise.
     """
     file = Path(where.plan.campaign_file)
+    if wanted.made is not None:
+        with wanted.made.as_file(file) as source:
+            return Replan() if _is_copy(where, wanted.made.text) else _compiled(where, source, wanted)
     has_changed = campaign_has_changed(where.directory, where.plan)
     if wanted.as_it_was:
         kept = f"'{short_path(file)}' has changed since this run was started; the run keeps its own plan"
@@ -92,6 +100,14 @@ def replan(where: RunLocation, wanted: Wanted) -> Replan:
     if (why := _untrusted(where, file, wanted)) is not None:
         return Replan(news=(why,))
     return _compiled(where, file, wanted)
+
+
+def _is_copy(where: RunLocation, text: str) -> bool:
+    """Whether the run has the same text."""
+    try:
+        return read_regular(where.directory.campaign_copy, MOST_CAMPAIGN_BYTES) == text.encode()
+    except OSError:
+        return False
 
 
 def _untrusted(where: RunLocation, file: Path, wanted: Wanted) -> str | None:
@@ -136,6 +152,8 @@ def _compiled(where: RunLocation, file: Path, wanted: Wanted) -> Replan:
     remember(partial(secrets_of_plan, new))
     is_file = campaign_has_changed(where.directory, where.plan)
     what = f"'{short_path(file)}' has changed" if is_file else "the settings have changed"
+    if wanted.made is not None:
+        what = f"what '{short_path(Path(where.plan.campaign_file))}' describes has changed"
     since = "again" if lineage.changes else "since this run was started"
     return Replan(NewPlan(old, new, checked.text, comparison, lines), tuple(news), f"{what} {since}")
 

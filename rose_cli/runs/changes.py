@@ -52,9 +52,17 @@ _BETWEEN_WORDS = re.compile(r"""[\s;|&<>()"'`]+""")
 
 _IMPORT = re.compile(rb"^[ \t]*(?:from[ \t]+(\w+)|import[ \t]+([\w., \t]+))", re.MULTILINE)
 
+PROGRAM = ".py"
+"""The suffix of a campaign file that is a Python program."""
+
 
 def campaign_has_changed(directory: RunDirectory, plan: Plan) -> bool | None:
-    """Whether the campaign file differs from the run's copy of it; None if it no longer exists."""
+    """Whether the campaign file differs from the run's copy of it; None if it no longer exists.
+
+    A Python program that made the campaign has nothing to compare: it gives its campaign when it continues the run.
+    """
+    if plan.campaign_file.endswith(PROGRAM):
+        return False
     file = os.path.realpath(plan.campaign_file)
     try:
         now = read_regular(file, MOST_CAMPAIGN_BYTES)

@@ -80,6 +80,11 @@ class RunDirectory:
         return self.path / "track"
 
     @property
+    def python(self) -> Path:
+        """The functions of the Python program that made the campaign, and what they returned."""
+        return self.path / "python"
+
+    @property
     def notify_log(self) -> Path:
         return self.path / "notify.log"
 
@@ -90,7 +95,7 @@ class RunDirectory:
         `doubt_inside` covers what is deeper inside.
         """
         files = (self.plan, self.journal, self.campaign_copy, self.lock)
-        folders = (self.path.resolve(), self.engine, self.requests, self.jobs, self.track, self.learners)
+        folders = (self.path.resolve(), self.engine, self.requests, self.jobs, self.track, self.learners, self.python)
         place = (look(self.path) for look in (foreign_link_problem, doubt_about_place))
         return next(filter(None, chain(place, map(ownership_problem, (*folders, *files)))), None)
 

@@ -1,0 +1,157 @@
+"""Which run a script continues: running a script again goes on where it was killed.
+
+A script may start several runs, one after the other. Each has a record that names the script, the place of the run
+among those of the script, and the *pass* of the script that it belongs to. When a pass has reached its end and all of
+its runs are complete, the next one starts anew; else it repeats the pass: what has finished is only told again, and the
+rest runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from rose_cli.api.script_errors import ScriptError
+from rose_cli.api.task import DIRECTORY
+from rose_cli.runs.directory import RUNS, RunDirectory
+from rose_cli.util.dataclass import dataclass
+from rose_cli.util.files import read_regular
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RECORD = "script.json"
+"""Beside the functions of a run."""
+
+VARIABLE = "ROSE_RESUME"
+"""`no`: every run of the script is a new one."""
+
+Resume: TypeAlias = "bool | str | os.PathLike[str]"
+"""`auto`: go on with a pass that was interrupted, else start anew; True: there has to be one; False: start anew; or the
+directory of the run to go on with."""
+
+_MOST_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Record:
+    """`script`: its path and arguments; `ended`: the script has reached its end, and all of its runs are complete."""
+
+    script: str
+    place: int
+    pass_id: str
+    ended: bool = False
+
+    @property
+    def text(self) -> str:
+        return json.dumps({"script": self.script, "place": self.place, "pass": self.pass_id, "ended": self.ended})
+
+    @classmethod
+    def of(cls, run: Path) -> Record | None:
+        """The record of a run; None if it is none of a script."""
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            found = json.loads(read_regular(run / DIRECTORY / RECORD, _MOST_BYTES))
+            return cls(str(found["script"]), int(found["place"]), str(found["pass"]), found["ended"] is True)
+        return None
+
+
+class Pass:
+    """The present pass of this process."""
+
+    def __init__(self) -> None:
+        self._id: str | None = None
+        self._place = 0
+        self.is_repeated = False
+
+    def next_place(self) -> int:
+        """The place of the next run of the script."""
+        self._place += 1
+        return self._place
+
+    def id_of(self, key: str, directory: Path) -> str:
+        """The pass that the script is in: an interrupted one, or a new one."""
+        if self._id is None:
+            newest = next(iter(_runs_of(key, directory)), None)
+            self.is_repeated = newest is not None and not newest[1].ended
+            self._id = newest[1].pass_id if newest is not None and self.is_repeated else uuid.uuid4().hex
+        return self._id
+
+
+current = Pass()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run of the script belongs. `run`: the one to go on with."""
+
+    campaign_file: Path
+    record: Record
+    run: Path | None
+
+
+def script_name() -> str:
+    """The name of the script that runs; of a notebook or a prompt, `python`."""
+    path = _script()
+    return "python" if path is None else path.name
+
+
+def place_of_next(resume: Resume, place: int) -> Place:
+    """Where the run with this place belongs. Raises ScriptError if the one to go on with does not exist."""
+    directory = Path.cwd()
+    path = _script()
+    key = json.dumps([str(path or ""), *sys.argv[1:]])
+    name = "python" if path is None else path.stem
+    file = directory / (f"{name}.py" if place == 1 else f"{name}-{place}.py")
+    if not isinstance(resume, bool) and resume != "auto":
+        return Place(file, *_named(Path(resume), key, place))
+    wanted = resume is True or (resume == "auto" and path is not None and os.environ.get(VARIABLE) != "no")
+    if not wanted:
+        return Place(file, Record(key, place, uuid.uuid4().hex), None)
+    record = Record(key, place, current.id_of(key, directory))
+    run = next(
+        (run for run, each in _runs_of(key, directory) if (each.pass_id, each.place) == (record.pass_id, place)), None
+    )
+    if run is None and resume is True:
+        message = f"there is no interrupted run of '{script_name()}' in '{directory / RUNS}'"
+        raise ScriptError(message, "leave 'resume' out to start a new one")
+    return Place(file, record, run)
+
+
+def mark_ended(run: Path) -> None:
+    """The script is through with a run that is complete."""
+    record = Record.of(run)
+    if record is not None and not record.ended:
+        path = run / DIRECTORY / RECORD
+        new = path.with_suffix(".new")
+        new.write_text(Record(record.script, record.place, record.pass_id, ended=True).text, encoding="utf-8")
+        new.replace(path)
+
+
+def _named(run: Path, key: str, place: int) -> tuple[Record, Path]:
+    path = run if run.is_dir() else Path.cwd() / RUNS / run
+    record = Record.of(path)
+    if not RunDirectory.at(path).plan.is_file() or record is None:
+        raise ScriptError(f"'{run}' is no run of a script", f"choose one of those in '{Path.cwd() / RUNS}'")
+    return Record(key, place, record.pass_id), path.absolute()
+
+
+def _runs_of(key: str, directory: Path) -> Iterator[tuple[Path, Record]]:
+    """The runs of a script in a directory, the newest first."""
+    found = []
+    with suppress(OSError):
+        for run in (directory / RUNS).iterdir():
+            if not run.is_symlink() and (record := Record.of(run)) is not None and record.script == key:
+                with suppress(OSError):
+                    found.append(((run / "plan.json").stat().st_mtime_ns, run, record))
+    for _, run, record in sorted(found, key=lambda each: each[0], reverse=True):
+        yield run, record
+
+
+def _script() -> Path | None:
+    file = getattr(sys.modules.get("__main__"), "__file__", None)
+    return Path(file).resolve() if file is not None else None
