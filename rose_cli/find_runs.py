@@ -193,6 +193,7 @@ def next_options(state: RunState, run: str) -> tuple[str, ...]:
         "max_iter": f"`rose resume {run} --max-iter N` extends it",
         "no_improvement": f"`rose resume {run} --set stop.patience=N` continues it with more patience",
         "criterion_met": f"`rose resume {run} --set stop.threshold=X` continues it to another threshold",
+        "pruned": f"`rose resume {run} --set prune=null` continues the learners that were pruned",
         "cancelled": f"`rose resume {run} --learner NAME` says how a cancelled learner continues",
     }
     reasons = {learner.stop_reason for learner in state.learners.values()}

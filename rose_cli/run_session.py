@@ -208,7 +208,7 @@ def exit_code(state: RunState, result: SessionResult, *, require_criterion: bool
         return _EXIT_CODES[result.reason]
     if result.reason == "failed" or "failed" in reasons:
         return ExitCode.LEARNER_FAILED
-    if require_criterion and any(reason != "criterion_met" for reason in reasons):
+    if require_criterion and any(reason not in ("criterion_met", "pruned") for reason in reasons):
         return ExitCode.LEARNER_FAILED
     return ExitCode.OK
 

@@ -48,8 +48,9 @@ OWNERS = {
     "polars": {"api.table"},
     "cloudpickle": {"api.task", "api.upstream.functions"},
     "numpy": {"api.upstream.scorer"},
+    "scipy": {"plan.sweep"},
 }
-EXTRAS = {"matplotlib", "radical", "psij", "pyarrow", "mlflow"}
+EXTRAS = {"matplotlib", "radical", "psij", "pyarrow", "mlflow", "scipy"}
 """Not among the dependencies: an extra brings them, and they are imported only when used."""
 OF_PROGRAMS = {"numpy", "pandas", "polars"}
 """Neither dependencies nor extras: a program that asks for what needs them has them."""
@@ -184,7 +185,7 @@ def test_every_package_is_declared_and_every_declared_package_is_used() -> None:
     declared = set(re.findall(r'^\s*"([a-z-]+)', listed, re.MULTILINE))
     distributions = {"yaml": "pyyaml", **BROUGHT_ALONG}
     assert {distributions.get(package, package) for package in OWNERS.keys() - EXTRAS - OF_PROGRAMS} == declared
-    assert set(re.findall(r'^(?:pilot|submit|parquet|plots|mlflow) = \["([a-z]+)', text, re.MULTILINE)) == EXTRAS
+    assert set(re.findall(r'^(?:pilot|submit|parquet|plots|mlflow|sweep) = \["([a-z]+)', text, re.MULTILINE)) == EXTRAS
 
 
 def test_the_watchdog_needs_the_standard_library_alone() -> None:

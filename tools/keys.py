@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from pydantic import BaseModel
 
-from rose_cli.config import command, models, parameter_types, python_tasks
+from rose_cli.config import command, models, parameter_types, python_tasks, sweep
 from rose_cli.config import types as field_types
 from tools.markdown import table
 
@@ -16,6 +16,7 @@ KINDS: tuple[tuple[object, str], ...] = (
     (field_types.Difference, "number from 0, or a percentage"),
     (field_types.ValueRange, "`[lowest, highest]`, or `any`"),
     (field_types.Count, "integer from 1"),
+    (field_types.Factor, "integer from 2"),
     (field_types.Natural, "integer from 0"),
     (field_types.Minutes, "minutes, an integer from 1, or a [duration](#durations) with a unit"),
     (field_types.Megabytes, "megabytes, an integer, or a [size](#sizes)"),
@@ -59,12 +60,16 @@ KINDS: tuple[tuple[object, str], ...] = (
     (models.Limits, "[mapping](#limits)"),
     (models.Keep, "[mapping](#keeping-logs)"),
     (models.Notify, "command, or [mapping](#notices)"),
+    (sweep.Sweep, "[mapping](#sweeps)"),
+    (models.Prune, "`median`, `successive_halving`, or [mapping](#pruning)"),
     (models.StopCampaign, "[mapping](#stopping-the-other-learners)"),
     (models.Smoke, "[mapping](#smoke-runs)"),
 )
 BY_NAME = {
     "learners": "list of [learners](#a-learner), or their number",
     "gpus": "list of ids, or their number",
+    **dict.fromkeys(("grid", "zip"), "axis → list of values"),
+    **dict.fromkeys(sweep.SAMPLED, "axis → [range](#sweeps) or list"),
     "when": "one of `finished`, `failed` and `interrupted`, or a list",
     "track": "name, list of names, or [mapping](#trackers)",
 }
@@ -75,7 +80,7 @@ def keys(model: type[BaseModel], *, without: type[BaseModel] | None = None) -> s
     """A table of the keys of a model; with `without`, only of the keys that it adds to that model."""
     hints = get_type_hints(model, include_extras=True)
     inherited = without.model_fields if without is not None else {}
-    shown = [name for name in model.model_fields if name not in inherited and hints[name] != models.NotSupported]
+    shown = [name for name in model.model_fields if name not in inherited]
     return table(("key", "value", "meaning"), [_key_row(model, name, hints[name]) for name in shown])
 
 

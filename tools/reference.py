@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose_cli.config import models
+from rose_cli.config import models, sweep
 from rose_cli.config.expression.functions import FUNCTION_TABLE
 from rose_cli.plan.metrics import STANDARD_METRICS, StandardMetric
 from tools.commands import commands
@@ -65,6 +65,9 @@ PARTS: dict[str, Callable[[], str]] = {
     "limits": lambda: keys(models.Limits),
     "keep": lambda: keys(models.Keep),
     "notify": lambda: keys(models.Notify),
+    "sweep": lambda: keys(sweep.Sweep),
+    "range": lambda: keys(sweep.Range),
+    "prune": lambda: keys(models.Prune),
     "stop_campaign": lambda: keys(models.StopCampaign),
     "smoke": lambda: keys(models.Smoke),
     "metrics": metrics,

@@ -17,10 +17,12 @@ from rose_cli.check.notify import check_notify
 from rose_cli.check.origin import stop_layers
 from rose_cli.check.python_tasks import PreloadChecker
 from rose_cli.check.schedules import ExpressionProbe, Horizon, check_keys
+from rose_cli.check.sweep import SweepChecker, check_prune
 from rose_cli.check.trackers import check_trackers
 from rose_cli.config.models import RESERVED_TASK_NAMES, Campaign, Iterations, Learner, TaskFields
 from rose_cli.config.rules import folded
 from rose_cli.config.validation import unknown_task
+from rose_cli.plan.compile import compile_plan
 from rose_cli.plan.criteria import listed
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import Diagnostic, KeyPath
@@ -41,7 +43,7 @@ class _Checker:
     ctx: CheckContext
     invalid: InvalidPaths
     _diagnostics: dict[tuple[str, KeyPath], Diagnostic] = field(default_factory=dict)
-    _names: dict[str, tuple[str, KeyPath]] = field(default_factory=dict)
+    _names: dict[str, tuple[str, int]] = field(default_factory=dict)
     _probe: ExpressionProbe = field(default_factory=ExpressionProbe)
     _horizons: set[Horizon] = field(default_factory=set)
     _has_seen_plain: bool = False
@@ -66,13 +68,24 @@ class _Checker:
         for layers in listed(self.campaign.stop, ("stop",))[0]:
             self._take(self._arguments.check(layers[0][1], layers[0][0], None))
         self._take(check_trackers(self.campaign))
+        self._take(check_prune(self.campaign, plan))
         self._take(check_notify(self.campaign, plan, self.ctx))
         self._take(self._check_smoke())
         self._take(self._commands.check_smoke())
 
+    def check_sweep(self, plan: Plan) -> None:
+        """The axes, and the names of the learners that it makes."""
+        if self.campaign.sweep is not None:
+            self._take(SweepChecker(self.campaign, self.ctx, self._commands).check(self.campaign.sweep, plan))
+            self._names.clear()
+            for place, learner in enumerate(plan.learners):
+                entry = place % len(self.campaign.learners)
+                self._take(self._check_name(learner.name, ("learners", entry), place))
+
     def check_learner(self, plan: LearnerPlan, learner: Learner) -> None:
         path: KeyPath = ("learners", plan.index)
-        self._take(self._check_name(plan.name, path))
+        if self.campaign.sweep is None:
+            self._take(self._check_name(plan.name, path, plan.index))
         if learner.is_plain and self._has_seen_plain:
             return
         self._has_seen_plain |= learner.is_plain
@@ -117,10 +130,10 @@ class _Checker:
             message, needed = "no learner can converge: there is no 'stop'", (("stop",), ("learners",))
             yield Diagnostic("missing-key", message, at, "add a 'stop'", depends_on=needed)
 
-    def _check_name(self, name: str, path: KeyPath) -> Iterator[Diagnostic]:
+    def _check_name(self, name: str, path: KeyPath, place: int) -> Iterator[Diagnostic]:
         """Names that differ only in case or Unicode form would share a directory on some file systems."""
-        other, first = self._names.setdefault(folded(name), (name, path))
-        if first != path:
+        other, first = self._names.setdefault(folded(name), (name, place))
+        if first != place:
             message = f"two learners are named '{name}'"
             if other != name:
                 message = f"the learners '{other}' and '{name}' would share a directory where case is ignored"
@@ -177,6 +190,8 @@ def check_plan(campaign: Campaign, plan: Plan, ctx: CheckContext, invalid: Inval
     """Every error and warning of the cross-checks, without those that only follow from what is `invalid`."""
     checker = _Checker(campaign, ctx, invalid)
     checker.check_campaign(plan)
-    for compiled, learner in zip(plan.learners, campaign.learners, strict=True):
+    entries = plan if campaign.sweep is None else compile_plan(campaign.model_copy(update={"sweep": None}), ctx)
+    for compiled, learner in zip(entries.learners, campaign.learners, strict=True):
         checker.check_learner(compiled, learner)
+    checker.check_sweep(plan)
     return checker.diagnostics

@@ -67,6 +67,10 @@ class CommandChecker:
             if criterion.step is not None:
                 yield from self._check(criterion.step.otherwise, own)
 
+    def check_swept(self, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:
+        """A command at a value of a sweep."""
+        yield from self._check(command, layers)
+
     def check_smoke(self) -> Iterator[Diagnostic]:
         inherited = Inherited(self.campaign, PLAIN_LEARNER)
         for task, override in self.campaign.smoke.overrides.items():

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from rose_cli.plan.model import LearnerPlan
     from rose_cli.run_info import RunInfo
 
-DONE = ("criterion_met", "no_improvement", "max_iter", "decided", "cancelled")
+DONE = ("criterion_met", "no_improvement", "max_iter", "pruned", "decided", "cancelled")
 """Stop reasons of learners that a plain resume does not continue; it retries a learner that failed."""
 
 _PILOT = "pilot-"

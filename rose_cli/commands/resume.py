@@ -378,6 +378,7 @@ def _ways_of_stopped(where: RunLocation, options: ResumeOptions, again: Collecti
         done, chosen = len(learner.iterations), f"--learner {shlex.quote(name)}"
         ways = {
             "cancelled": f"`rose resume {run} --from-iteration {done} {chosen}` continues it where it was",
+            "pruned": f"`rose resume {run} --from-iteration {done} {chosen}` continues it where it was",
             "max_iter": f"`rose resume {run} --max-iter {2 * max(1, done)} {chosen}` extends it",
             "no_improvement": "more `patience` continues it (edit the file, or `--set stop.patience=N`)",
         }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rose_cli.config.errors import expected, fail, fail_if_any
 from rose_cli.config.iterations import is_iteration_key
 from rose_cli.config.parameters import MAX_PARAMETERS
-from rose_cli.config.rules import MAX_LEARNERS
+from rose_cli.config.rules import MAX_LEARNERS, PRUNE_RULES
 from rose_cli.config.trackers import BUILT_IN, MOST_TRACKERS, is_tracker_name
 from rose_cli.config.types import whole_number
 from rose_cli.util.dataclass import dataclass
@@ -119,6 +119,29 @@ def bounded(value: object, most: int, what: str, hint: str) -> object:
     if isinstance(value, list | dict) and len(value) > most:
         fail("too-large", f"expected at most {most} {what}, not {len(value)}", hint)
     return value
+
+
+def normalize_prune(value: object) -> object:
+    """`median` for `{rule: median}`."""
+    if not isinstance(value, dict | str):
+        fail("wrong-type", expected("a rule or a mapping", value), "for example {rule: median, min_iter: 5}")
+    return {"rule": value} if isinstance(value, str) else value
+
+
+def prune_rule(value: object) -> object:
+    meant = _RULES_MEANT.get(str(value).lower().replace("-", "_").replace(" ", "_"))
+    near = meant or nearest(str(value), PRUNE_RULES)
+    if value not in PRUNE_RULES:
+        hint = f"did you mean '{near}'?" if near else "for example rule: median"
+        fail("wrong-value", expected(" or ".join(PRUNE_RULES), value), hint)
+    return value
+
+
+_RULES_MEANT = {
+    "medianpruner": "median", "median_stopping": "median", "median_stopping_rule": "median",
+    "asha": "successive_halving", "sha": "successive_halving", "halving": "successive_halving",
+    "hyperband": "successive_halving", "successivehalving": "successive_halving",
+}  # fmt: skip
 
 
 def normalize_file(value: object) -> object:

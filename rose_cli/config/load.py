@@ -14,6 +14,7 @@ from rose_cli.config.declared import declared_in
 from rose_cli.config.models import LEARNER_KEYS, TASK_SECTIONS, Campaign, Smoke
 from rose_cli.config.parameters import declared
 from rose_cli.config.recovery import NO_PATHS, InvalidPaths
+from rose_cli.config.sweep import SAMPLED
 from rose_cli.config.validation import diagnostics_of, unknown_task, value_at
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import Diagnostic, KeyPath, Span
@@ -140,8 +141,6 @@ def _guess(diagnostic: Diagnostic) -> str:
 
 
 def _invalid_paths(diagnostic: Diagnostic) -> list[KeyPath]:
-    if diagnostic.code == "not-supported":
-        return [diagnostic.path[:1]]
     return [diagnostic.path, (*diagnostic.path[:-1], _guess(diagnostic))] if _guess(diagnostic) else [diagnostic.path]
 
 
@@ -174,12 +173,16 @@ _FILLERS: dict[str, Any] = {
     "path": "file",
     "times": 0,
     "after_converged": 1,
+    "max_learners": 1,
+    "rule": "median",
 }
 
 
 def repaired(data: Any, diagnostics: Iterable[Diagnostic]) -> Any:  # noqa: ANN401 - plain values
     """A copy of `data` in which invalid values are removed or replaced."""
     data = _copied(data)
+    if any(diagnostic.path == ("sweep",) for diagnostic in diagnostics):
+        data.setdefault("learners", 1)  # which a sweep makes superfluous
     for path, is_key in sorted({_cut(diagnostic) for diagnostic in diagnostics}, key=lambda cut: -len(cut[0])):
         if path:
             _replace_invalid(data, path, is_key=is_key)
@@ -193,12 +196,14 @@ def _copied(value: Any) -> Any:  # noqa: ANN401
 
 
 def _cut(diagnostic: Diagnostic) -> tuple[KeyPath, bool]:
-    if diagnostic.code == "not-supported":  # with all that is beside it
-        return diagnostic.path[:1], True
     return diagnostic.path, diagnostic.at_key
 
 
 def _replace_invalid(data: Any, path: KeyPath, *, is_key: bool) -> None:  # noqa: ANN401
+    is_axis = path[0] == "sweep" and len(path) > 2 and (len(path) == 3 or path[1] in SAMPLED)
+    if is_axis and not (is_key and len(path) == 3):
+        data["sweep"][path[1]][path[2]] = [1]  # both bounds of a range, or none
+        return
     for part in path[:-1]:
         data = data[part]
     last = path[-1]

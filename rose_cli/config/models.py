@@ -9,18 +9,17 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
     PlainValidator,
     Tag,
-    ValidationInfo,
     model_validator,
 )
 
 from rose_cli.config import forms, shapes
+from rose_cli.config.base import Model
 from rose_cli.config.command import (
     AdaptiveValue,
     Argument,
@@ -40,12 +39,14 @@ from rose_cli.config.errors import expected, fail, fail_if_any
 from rose_cli.config.iterations import IterationName, iteration_key, overlaps
 from rose_cli.config.parameter_types import ParameterName, ParameterValue
 from rose_cli.config.python_tasks import FunctionReference, Modules
-from rose_cli.config.rules import ENDINGS, EngineKind
+from rose_cli.config.rules import ENDINGS, MAX_LEARNERS, EngineKind, PruneRule
+from rose_cli.config.sweep import Sweep
 from rose_cli.config.types import (
     CampaignName,
     Count,
     Difference,
     Duration,
+    Factor,
     FilledText,
     JsonPath,
     LearnerName,
@@ -66,15 +67,6 @@ from rose_cli.config.types import (
     ValueRange,
     VariableName,
 )
-
-
-class Model(BaseModel):
-    """Validators take longer to build than most files to read: one is built when it is first used, with those inside.
-
-    For the same reason a default is made by `model_construct`, which needs no validator.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Retries(Model):
@@ -577,6 +569,35 @@ class Notify(Model):
         )
 
 
+class Prune(Model):
+    """When a learner ends because it is clearly behind the others."""
+
+    rule: Annotated[PruneRule, BeforeValidator(forms.prune_rule), shapes.PRUNE_RULE] = Field(
+        description="median: its best value is behind the median of the others; successive_halving: it is not among "
+        "the best after min_iter, min_iter·factor, … iterations",
+        examples=["median"],
+    )
+    min_iter: Count = Field(default=3, description="number of iterations that each learner finishes", examples=["5"])
+    min_learners: Count | None = Field(
+        default=None,
+        description="for median: number of other learners that are needed for a comparison (default 5)",
+        examples=["5"],
+    )
+    factor: Factor | None = Field(
+        default=None,
+        description="for successive_halving: of so many learners one goes on (default 3)",
+        examples=["3"],
+    )
+
+    @model_validator(mode="after")
+    def _has_its_own_keys(self) -> Prune:
+        foreign, own = ("factor", "min_learners") if self.rule == "median" else ("min_learners", "factor")
+        if getattr(self, foreign) is not None:
+            message = f"'{foreign}' is not a key of rule: {self.rule}"
+            fail("conflicting-keys", message, f"remove it; {self.rule} has '{own}'", below=(foreign,), at_key=True)
+        return self
+
+
 class StopCampaign(Model):
     after_converged: Count = Field(
         description="number of learners that must meet their criterion before the others are stopped", examples=["1"]
@@ -594,15 +615,6 @@ class Smoke(Model):
     @property
     def overrides(self) -> dict[str, Override]:
         return dict(self.__pydantic_extra__ or {})
-
-
-def _not_supported(_value: object, info: ValidationInfo) -> object:
-    hint = "remove it, and list the learners one by one"
-    message = f"'{info.field_name}' is not supported by this version"
-    fail("not-supported", message, hint, at_key=True)
-
-
-NotSupported = Annotated[None, PlainValidator(_not_supported)]
 
 
 OnceTasks = Annotated[dict[TaskName, Task], BeforeValidator(forms.bounded_tasks)]
@@ -704,7 +716,16 @@ class Campaign(Model):
         description="a command that gets a summary as JSON when a session has ended",
         examples=["./tell.sh"],
     )
-    sweep: NotSupported = Field(default=None, description="not supported by this version")
+    sweep: Sweep | None = Field(
+        default=None,
+        description="makes learners: every entry of `learners` at every point",
+        examples=["{grid: {training.--lr: [0.1, 0.01]}}"],
+    )
+    prune: Annotated[Prune, BeforeValidator(forms.normalize_prune), shapes.PRUNE] | None = Field(
+        default=None,
+        description="ends learners that are clearly behind the others: a rule, or a mapping",
+        examples=["{rule: median, min_iter: 5}"],
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -712,6 +733,8 @@ class Campaign(Model):
         """A key with no value, such as `env:` with all its lines commented out, counts as not given."""
         if not isinstance(value, dict):
             return value
+        if value.get("sweep") is not None and "learners" not in value:
+            value = {**value, "learners": 1}
         return {k: v for k, v in value.items() if v is not None or k not in cls.model_fields or k in _NEEDED}
 
     @property
@@ -726,10 +749,17 @@ class Campaign(Model):
     @model_validator(mode="after")
     def _check_size(self) -> Campaign:
         """Every learner has every task: the size of the plan grows with both."""
-        commands = len(self.per_learner) * len(self.learners)
+        learners, below = len(self.learners), "learners"
+        if self.sweep is not None:
+            points = self.sweep.most_points(learners)
+            learners, below = learners * points, "sweep"
+        commands = len(self.per_learner) * learners
+        if learners > MAX_LEARNERS:
+            most = f"at most {MAX_LEARNERS} are allowed: list fewer values, or add max_learners to draw some"
+            fail("too-large", f"the sweep makes {learners} learners", most, below=(below,))
         if commands > MAX_COMMANDS:
-            message = f"{len(self.learners)} learners with {len(self.per_learner)} tasks each are {commands} commands"
-            fail("too-large", message, f"at most {MAX_COMMANDS} are allowed", below=("learners",))
+            message = f"{learners} learners with {len(self.per_learner)} tasks each are {commands} commands"
+            fail("too-large", message, f"at most {MAX_COMMANDS} are allowed", below=(below,))
         return self
 
 

@@ -17,7 +17,11 @@ Operator: TypeAlias = Literal["<", "<=", ">", ">=", "=="]
 
 OnFailure: TypeAlias = Literal["stop_learner", "stop_campaign", "continue"]
 
+PruneRule: TypeAlias = Literal["median", "successive_halving"]
+
 Ending: TypeAlias = Literal["finished", "failed", "interrupted"]
+
+PRUNE_RULES = get_args(PruneRule)
 
 ENGINE_KINDS, OPERATORS, ON_FAILURE = get_args(EngineKind), get_args(Operator), get_args(OnFailure)
 

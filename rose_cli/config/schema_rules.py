@@ -10,6 +10,7 @@ from rose_cli.config.document import foreign_keys
 from rose_cli.config.forms import MAX_CRITERIA, MAX_TASKS
 from rose_cli.config.rules import ENGINE_KINDS, MAX_LEARNERS
 from rose_cli.config.shapes import ITERATIONS, TASK_NAME, TELLING, UNQUOTED, Shape, or_null, words
+from rose_cli.config.sweep import GENERATORS, SAMPLED
 from rose_cli.config.synonyms import hints
 from rose_cli.config.validation import known_keys
 
@@ -36,6 +37,7 @@ def add_rules(found: dict[str, Shape], metrics: Mapping[str, Metric]) -> None:
     _shape_stops(found, metrics)
     _shape_learners(found)
     _shape_engine(found["Engine"])
+    _shape_sweep(found)
     _shape_campaign(found["Campaign"], metrics)
     _add_hints(found)
 
@@ -239,10 +241,34 @@ def _shape_campaign(campaign: Shape, metrics: Mapping[str, Metric]) -> None:
         "errorMessage": "expected a mapping, in the order of execution: simulation: {executable: python sim.py}",
     }
     properties["learners"]["anyOf"][-1] |= {"minItems": 1, "maxItems": MAX_LEARNERS}
+    campaign["required"].remove("learners")
+    none = "'learners' is missing, and there is no 'sweep' that makes them"
+    campaign["anyOf"] = [{"required": ["learners"]}, {**_given("sweep"), "required": ["sweep"]}]
+    campaign["errorMessage"] = none
     campaign["properties"] = {
         key: value if key in campaign["required"] else or_null(value) for key, value in properties.items()
     }
     campaign["allOf"] = _across(list(metrics))
+
+
+def _shape_sweep(found: dict[str, Shape]) -> None:
+    """One of the generators; those that draw points need to know how many."""
+    sweep, prune = found["Sweep"], found["Prune"]
+    sweep["allOf"] = [
+        {**_given(*GENERATORS), "errorMessage": f"'sweep' needs one of {', '.join(GENERATORS)}"},
+        {
+            "if": _given(*SAMPLED),
+            "then": {"required": ["max_learners"], "errorMessage": "say how many points to draw: max_learners: 20"},
+        },
+    ]
+    foreign = {"median": "factor", "successive_halving": "min_learners"}
+    prune["allOf"] = [
+        {
+            "if": {"required": ["rule"], "properties": {"rule": {"enum": [rule]}}},
+            "then": {"properties": {key: {"type": "null", "errorMessage": f"not a key of rule: {rule}"}}},
+        }
+        for rule, key in foreign.items()
+    ]
 
 
 def _across(metrics: list[str]) -> list[Shape]:

@@ -132,6 +132,7 @@ _FILL_IN += "; write {{ and }} for literal braces"
 _SCALARS = ["string", "number", "boolean"]
 
 COUNT = WithJsonSchema(_whole(1))
+FACTOR = WithJsonSchema(_whole(2))
 NATURAL = WithJsonSchema(_whole(0))
 SEED = WithJsonSchema(_whole(0, MAX_SEED, "expected an integer of at least 0"))
 NUMBER = WithJsonSchema(_text(f"^{_EXPONENT}$", "expected a number", "number"))
@@ -263,6 +264,28 @@ OPTION = WithJsonSchema(
         "items": _text(_PLACEHOLDERS, _FILL_IN, "number", "boolean"),
     }
 )
+CHOICES = WithJsonSchema(
+    {
+        "type": "array",
+        "minItems": 1,
+        "errorMessage": "expected a list of values",
+        "items": {
+            "type": [*_SCALARS, "array"],
+            "pattern": _PLACEHOLDERS,
+            "patternErrorMessage": _FILL_IN,
+            "items": _text(_PLACEHOLDERS, _FILL_IN, "number", "boolean"),
+        },
+    }
+)
+AXIS_NAME = WithJsonSchema(_text(r"^\S+$", "expected TASK.OPTION, such as training.--lr, or the name of a parameter"))
+_PRUNE_RULES = words(
+    {
+        "median": "a learner ends if its best value is behind the median of the others",
+        "successive_halving": "after 3, 9, 27, … iterations, one learner in three goes on",
+    }
+)
+PRUNE_RULE = WithJsonSchema(_PRUNE_RULES)
+PRUNE = OrShorter(_PRUNE_RULES)
 _WORDS = "|".join((*NAMES, *CONSTANTS, *FUNCTION_TABLE, "and", "or", "not", "if", "else", "True", "False"))
 
 ADAPTIVE = WithJsonSchema(

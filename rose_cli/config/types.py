@@ -183,6 +183,10 @@ def _count(value: object) -> int:
     return whole_number(value, 1)
 
 
+def _factor(value: object) -> int:
+    return whole_number(value, 2)
+
+
 def _natural(value: object) -> int:
     return whole_number(value, 0)
 
@@ -358,6 +362,8 @@ ValueRange = Annotated[tuple[float | None, float | None], PlainValidator(_value_
 Difference = Annotated[float, PlainValidator(_difference), shapes.DIFFERENCE]
 
 Count = Annotated[int, PlainValidator(_count), shapes.COUNT]
+
+Factor = Annotated[int, PlainValidator(_factor), shapes.FACTOR]
 
 Natural = Annotated[int, PlainValidator(_natural), shapes.NATURAL]
 

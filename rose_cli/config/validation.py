@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from rose_cli.config.errors import DIAGNOSTICS, expected
 from rose_cli.config.iterations import is_iteration_key
@@ -22,6 +22,7 @@ from rose_cli.config.models import (
     Learner,
     Limits,
     Override,
+    Prune,
     Read,
     Retries,
     Smoke,
@@ -31,6 +32,7 @@ from rose_cli.config.models import (
     Task,
     TaskFields,
 )
+from rose_cli.config.sweep import Range, Sweep
 from rose_cli.config.synonyms import synonym
 from rose_cli.util.errors import Diagnostic, KeyPath
 from rose_cli.util.text import did_you_mean, nearest, shortened
@@ -38,7 +40,6 @@ from rose_cli.util.text import did_you_mean, nearest, shortened
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
 _EXPECTED = {
@@ -53,6 +54,15 @@ _EXPECTED = {
 def diagnostics_of(error: ValidationError, data: Any) -> list[Diagnostic]:  # noqa: ANN401 - what was validated
     """One or more for each error, in pydantic's order."""
     return [each for details in error.errors(include_url=False) for each in _diagnostics(details, data)]
+
+
+def faults_in(model: type[BaseModel], data: dict[str, Any]) -> list[Diagnostic]:
+    """What is wrong with these keys of a model; their paths start there."""
+    try:
+        model.model_validate(data)
+    except ValidationError as error:
+        return diagnostics_of(error, data)
+    return []
 
 
 def _diagnostics(error: ErrorDetails, data: Any) -> Iterator[Diagnostic]:  # noqa: ANN401
@@ -189,9 +199,7 @@ _HOMES: tuple[tuple[str, type[BaseModel]], ...] = (
 
 @cache
 def known_keys(model: type[BaseModel]) -> tuple[str, ...]:
-    """Without those that this version does not support."""
-    keys = (field.alias or name for name, field in model.model_fields.items())
-    return tuple(key for key in keys if key != "sweep")
+    return tuple(field.alias or name for name, field in model.model_fields.items())
 
 
 def example_of(path: KeyPath) -> str | None:
@@ -201,6 +209,8 @@ def example_of(path: KeyPath) -> str | None:
     key = str(path[-1])
     if path[:-1] == ("limits",):
         return _LIMITS_EXAMPLES.get(key)
+    if path[0] in ("sweep", "prune"):
+        return _SWEEP_EXAMPLES.get(key, "for example [0.1, 0.01]" if len(path) == 3 else None)
     return _STOP_EXAMPLES.get(key) if "stop" in path[:-1] else _EXAMPLES.get(key)
 
 
@@ -216,6 +226,8 @@ def _examples(models: Iterable[type[BaseModel]]) -> dict[str, str]:
 _EXAMPLES = _examples([Campaign, Task, Stop, Learner, Engine, Limits, Keep, StopCampaign, Smoke, Retries, File, Read])
 
 _STOP_EXAMPLES = _examples([Stop, Retries, Read])
+
+_SWEEP_EXAMPLES = _examples([Sweep, Range, Prune])
 
 _LIMITS_EXAMPLES = _examples([Limits])
 

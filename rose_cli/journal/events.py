@@ -281,10 +281,11 @@ class DecisionMade:
 
 @dataclass(frozen=True)
 class LearnerStopped:
-    """`reason`: criterion_met, max_iter, no_improvement, decided, failed, cancelled; of the campaign: finished, failed.
+    """`reason`: criterion_met, max_iter, no_improvement, pruned, decided, failed, cancelled; of the
+    campaign: finished, failed.
 
-    `message`: of a failure, what failed; with several criteria, which of them stopped the learner; of a decision, what
-    the program said.
+    `message`: of a failure, what failed; of a pruned one, what it is behind; with several criteria, which of them
+    stopped the learner; of a decision, what the program said.
     """
 
     learner: str

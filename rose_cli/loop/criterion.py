@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from rose_cli.journal.state import LearnerState
     from rose_cli.plan.model import CriterionPlan, LearnerPlan
 
-StopReason: TypeAlias = Literal["criterion_met", "max_iter", "no_improvement", "decided", "failed", "cancelled"]
+StopReason: TypeAlias = Literal[
+    "criterion_met", "max_iter", "no_improvement", "pruned", "decided", "failed", "cancelled"
+]
 History: TypeAlias = "Sequence[float | None]"
 
 

@@ -228,7 +228,9 @@ class LearnerLoop:
             await self._session.recorder.record(e.LearnerStopped(plan.name, "failed", str(error)))
             return
         context = self._context(values)
-        if await self._decide(iteration, values) is not None and not await self._run_steps(plan, plan.after, context):
+        end = await self._decide(iteration, values)
+        runs_after = end is not None and end[0] != "pruned"
+        if runs_after and not await self._run_steps(plan, plan.after, context):
             return
         end = await self._decide(iteration, values)  # by the plan that is valid now
         value, further = values.of(plan.criterion), values.further(plan.more_criteria)
@@ -240,6 +242,8 @@ class LearnerLoop:
         """Whether the iteration is the last one, with reason and message; the same whenever it is asked."""
         await self._session.settled()
         stop = self._why_stop(values)
+        if stop is None and (why := self._why_pruned(iteration, values.of(self._plan.criterion))) is not None:
+            return "pruned", why
         if stop is None:
             decision = await self._decision(iteration, values.of(self._plan.criterion))
             if decision is None:
@@ -249,6 +253,12 @@ class LearnerLoop:
             if stop is None and decision.stop:
                 return "decided", decision.message
         return None if stop is None else (stop.reason, stop.message)
+
+    def _why_pruned(self, iteration: int, value: float | None) -> str | None:
+        """Not after a decision to go on: it had not been asked for otherwise."""
+        if self._state.decision(iteration) is not None:
+            return None
+        return self._session.pruner.why_prune(self._plan, value)
 
     async def _decision(self, iteration: int, value: float | None) -> e.DecisionMade | None:
         """The decision on how to go on: from the journal, or of whoever decides; durable when this returns."""

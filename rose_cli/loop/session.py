@@ -16,6 +16,7 @@ from rose_cli.engine import function
 from rose_cli.loop.job_end import JobEnd
 from rose_cli.loop.limits import CircuitBreaker, DiskLimits
 from rose_cli.loop.preloads import Preloads
+from rose_cli.loop.prune import Pruner
 from rose_cli.loop.returned import caller_for_nodes
 from rose_cli.loop.turns import PLACES, Turns
 from rose_cli.util.dataclass import dataclass
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from rose_cli.engine.base import Engine
+    from rose_cli.journal.codec import Record
     from rose_cli.journal.events import AttemptFailed
     from rose_cli.journal.recorder import Recorder
     from rose_cli.journal.state import RunState
@@ -92,6 +94,8 @@ class Session:
         self.circuit_breaker = CircuitBreaker(plan.limits.same_failure)
         self.disk_limits = DiskLimits(plan.limits, directory.workspace)
         self.preloads = Preloads(plan, state, warn)
+        self.pruner = Pruner(plan, state.learners)
+        recorder.subscribe(self._on_record)
         self.result: SessionResult | None = None
         self.cancelled: dict[str, str] = {}
         self.scope = anyio.CancelScope()
@@ -107,6 +111,10 @@ class Session:
     def function_caller(self) -> str:
         """The program that calls functions, where the tasks of the engine can read it."""
         return function.__file__ if self.plan.engine.is_local else caller_for_nodes(self.directory)
+
+    def _on_record(self, record: Record) -> None:
+        """By way of the session: a plan that changes has another pruner."""
+        self.pruner.hear(record)
 
     def stop(self, reason: str, message: str | None = None) -> None:
         """Stop all learners; the steps that are running can be resumed. Only the first call has an effect."""
@@ -159,6 +167,7 @@ class Session:
     def take_plan(self, plan: Plan) -> None:
         """From here on, the plan is this one; learners take it between two iterations."""
         self.plan, self.plans = plan, {learner.name: learner for learner in plan.learners}
+        self.pruner = Pruner(plan, self.state.learners)
         self.circuit_breaker.limit = plan.limits.same_failure
         self.turns.most_begun = plan.limits.max_parallel_learners
 

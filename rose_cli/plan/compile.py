@@ -31,21 +31,24 @@ from rose_cli.plan.model import (
     OptionScalar,
     OptionValue,
     Plan,
+    PrunePlan,
     StepPlan,
     StopRule,
     TrackerPlan,
     criterion_task,
 )
+from rose_cli.plan.sweep import Layers, Namer, axes_of, points_or_one
 from rose_cli.plan.words import is_python, looked_up
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.shared import SHARED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from rose_cli.config.command import CommandLine
-    from rose_cli.config.models import File, Override, Task
+    from rose_cli.config.command import CommandLine, GivenOption
+    from rose_cli.config.models import File, Override, Prune, Task
     from rose_cli.plan.context import CheckContext
+    from rose_cli.plan.sweep import Axis
 
 
 @dataclass(frozen=True)
@@ -185,7 +188,7 @@ def compile_plan(campaign: Campaign, ctx: CheckContext, overlay: Overlay | None 
     overlay = overlay or Overlay()
     compiler = _Compiler(campaign, ctx.campaign_dir, overlay)
     limits = campaign.limits
-    learners = tuple(compiler.learner(learner, index) for index, learner in enumerate(campaign.learners))
+    learners = tuple(compiler.learners())
     shared = compiler.shared(learners)
     return Plan(
         campaign=campaign.name or ctx.campaign_file.stem,
@@ -206,9 +209,14 @@ def compile_plan(campaign: Campaign, ctx: CheckContext, overlay: Overlay | None 
         ),
         stop_after_converged=campaign.stop_campaign.after_converged if campaign.stop_campaign else None,
         keep=Keep(campaign.keep.logs),
+        prune=None if overlay.is_smoke else _prune(campaign.prune),
         notify=None if overlay.is_smoke else compiler.notify,
         track=() if overlay.is_smoke else tuple(TrackerPlan(each.name, each.settings) for each in campaign.track),
     )
+
+
+def _prune(given: Prune | None) -> PrunePlan | None:
+    return None if given is None else PrunePlan(given.rule, given.min_iter, given.min_learners or 5, given.factor or 3)
 
 
 def learner_name(learner: Learner, index: int) -> str:
@@ -245,12 +253,62 @@ class _Compiler:
         command = replace(merged, pre_exec=(), timeout_seconds=None, retries=0, retry_pause_seconds=0.0, preload=())
         return NotifyPlan(command, given.when, given.timeout)
 
-    def learner(self, learner: Learner, index: int) -> LearnerPlan:
-        name, seed = learner_name(learner, index), learner.seed
-        plan = self._plain if learner.is_plain else self._particular(learner, index)
+    def learners(self) -> Iterator[LearnerPlan]:
+        """All learners: each entry, or, with a sweep, all entries at one point after the other."""
+        entries = [(entry, self._entry(entry, index)) for index, entry in enumerate(self.campaign.learners)]
+        if self.campaign.sweep is None:
+            for index, (entry, plan) in enumerate(entries):
+                yield self._named(plan, learner_name(entry, index), index, entry.seed)
+            return
+        axes = axes_of(self.campaign.sweep)
+        namer, number = Namer(axes), 0
+        for point in points_or_one(self.campaign):
+            values = dict(zip(axes, point, strict=True))
+            for index, (entry, plan) in enumerate(entries):
+                found, seed = self._at(values, entry, plan)
+                yield self._named(found, namer.name(entry.name, index, point), number, seed)
+                number += 1
+
+    def _named(self, plan: LearnerPlan, name: str, index: int, seed: int | None) -> LearnerPlan:
         return replace(
             plan, name=name, index=index, seed=learner_seed(self.campaign.seed, name) if seed is None else seed
         )
+
+    def _entry(self, learner: Learner, index: int) -> LearnerPlan:
+        return self._plain if learner.is_plain else self._particular(learner, index)
+
+    def _at(
+        self, values: Mapping[Axis, GivenOption], entry: Learner, plan: LearnerPlan
+    ) -> tuple[LearnerPlan, int | None]:
+        """An entry at a point of the sweep, and its seed: what the entry sets itself has precedence."""
+        layers: dict[str, list[TaskFields]] = {}
+        own: dict[str, Any] = {}
+        for axis, value in values.items():
+            if axis.task is not None and (layer := self._layers.layer(axis, value)) is not None:
+                layers.setdefault(axis.task, []).append(layer)
+            elif axis.task is None:
+                own[axis.name] = value
+        seed = own.pop("seed", None) if entry.seed is None else entry.seed
+        inherited, declared = Inherited(self.campaign, entry, self._beside), self.campaign.per_learner
+
+        def swept(steps: tuple[StepPlan, ...]) -> tuple[StepPlan, ...]:
+            if layers.keys().isdisjoint(step.task for step in steps):
+                return steps
+            return tuple(
+                self._step(inherited, step.task, declared[step.task], layers[step.task])
+                if step.task in layers
+                else step
+                for step in steps
+            )
+
+        given = {name: _number_or(value) for name, value in own.items() if name in self._parameters}
+        parameters = {**plan.parameters, **given} if given else plan.parameters
+        steps, before, after = swept(plan.steps), swept(plan.before), swept(plan.after)
+        return replace(plan, steps=steps, before=before, after=after, parameters=parameters), seed
+
+    @cached_property
+    def _layers(self) -> Layers:
+        return Layers()
 
     @cached_property
     def _plain(self) -> LearnerPlan:
@@ -329,12 +387,12 @@ class _Compiler:
             after=own(plain.after),
         )
 
-    def _step(self, inherited: Inherited, task: str, declared: Task) -> StepPlan:
+    def _step(self, inherited: Inherited, task: str, declared: Task, swept: Sequence[TaskFields] = ()) -> StepPlan:
         schedule = inherited.learner.schedules.get(task)
         top = self.overlay.tasks.get(task)
 
         def merged(entry: Override | None) -> CommandPlan:
-            return merge(inherited, [layer for layer in (declared, entry, top) if layer is not None])
+            return merge(inherited, [layer for layer in (declared, *swept, entry, top) if layer is not None])
 
         if not isinstance(schedule, Iterations):
             return StepPlan(task, merged(schedule), {}, hold=False)

@@ -11,7 +11,7 @@ from dataclasses import field
 from itertools import product
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from rose_cli.config.rules import EngineKind, OnFailure, Operator  # noqa: TC001 - plan/codec.py reads the types
+from rose_cli.config.rules import EngineKind, OnFailure, Operator, PruneRule  # noqa: TC001 - plan/codec.py reads the types
 from rose_cli.engine.base import Resources  # noqa: TC001
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.shared import SHARED
@@ -348,6 +348,20 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class PrunePlan:
+    """When a learner ends because it is clearly behind others: `loop/prune.py` has the rules.
+
+    `min_iter`: iterations that a learner finishes before; `min_learners`: how many others the median is taken of;
+    `factor`: of so many learners, successive halving lets one go on.
+    """
+
+    rule: PruneRule
+    min_iter: int
+    min_learners: int
+    factor: int
+
+
+@dataclass(frozen=True)
 class Keep:
     """What is kept of finished iterations: the logs of the last ones, and of the best one; None: all."""
 
@@ -423,6 +437,7 @@ class Plan:
     limits: Limits
     stop_after_converged: int | None
     keep: Keep = Keep()
+    prune: PrunePlan | None = None
     track: tuple[TrackerPlan, ...] = ()
     notify: NotifyPlan | None = None
     shared: LearnerPlan | None = None

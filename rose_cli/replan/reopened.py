@@ -17,6 +17,8 @@ def reopened(learner: LearnerState, planned: LearnerPlan, new: NewPlan, state: R
     """Why a learner that has stopped continues with the new plan; None: the decision stays."""
     if learner.stop_reason == "cancelled":
         return _no_longer_enough(learner, new, state)
+    if learner.stop_reason == "pruned":
+        return None if new.plan.prune is not None else "prune was removed"
     if learner.stop_reason not in ("criterion_met", "max_iter", "no_improvement"):
         return None
     keeps_bound = learner.max_iter is not None and learner.name not in new.comparison.bounds

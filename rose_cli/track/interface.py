@@ -117,7 +117,7 @@ class TaskFailed:
 
 @dataclass(frozen=True)
 class LearnerStopped:
-    """`reason`: criterion_met, max_iter, no_improvement, decided, failed, cancelled."""
+    """`reason`: criterion_met, max_iter, no_improvement, pruned, decided, failed, cancelled."""
 
     learner: str
     time: float

@@ -90,7 +90,7 @@ class Outcome:
             (counts[DisplayStatus.FAILED] > 0 or self.reason in ("failed", "engine_lost"), Verdict.FAILED),
             (self.seconds is None, Verdict.PENDING),
             (any(counts[status] for status in _UNFINISHED), Verdict.INTERRUPTED),
-            (aimed.total() > aimed[DisplayStatus.CRITERION_MET], Verdict.CRITERION_NOT_MET),
+            (_unmet(aimed), Verdict.CRITERION_NOT_MET),
             (counts[DisplayStatus.CANCELLED] > 0, Verdict.CANCELLED),
             (aimed.total() > 0, Verdict.CRITERION_MET),
         )
@@ -147,6 +147,11 @@ class Outcome:
             yield Text(f"  {safe(message)}")
 
 
+def _unmet(aimed: Counter[DisplayStatus]) -> bool:
+    """Whether one has not met its criterion; of a pruned one it was not asked."""
+    return aimed.total() > aimed[DisplayStatus.CRITERION_MET] + aimed[DisplayStatus.PRUNED]
+
+
 def outcome_of(plan: Plan, state: RunState, *, alive: bool, now: float | None = None) -> Outcome:
     """`alive`: a session is running, at the time `now`."""
     session = state.session
@@ -170,11 +175,11 @@ def _state(plan: LearnerPlan, state: RunState) -> LearnerState:
 
 
 def criterion_problem(plan: Plan, state: RunState) -> str | None:
-    """Which learners have not met their criterion, with value and threshold; None if all have.
+    """Which learners have not met their criterion, with value and threshold; None if all have, but for pruned ones.
 
     "criterion not met by 2 of 5 learners: a (accuracy 0.651852, requires >= 0.97), b (failed)"
     """
-    unmet = [each for each in plan.learners if _state(each, state).stop_reason != "criterion_met"]
+    unmet = [each for each in plan.learners if _state(each, state).stop_reason not in ("criterion_met", "pruned")]
     if not unmet:
         return None
     names = [f"{each.name} ({_why_unmet(each, _state(each, state))})" for each in unmet[: MOST_UNMET + 1]]

@@ -87,6 +87,7 @@ class DisplayStatus(Enum):
     MAX_ITER = ("•", "max_iter", "")
     NO_IMPROVEMENT = ("•", "no improvement", "")
     DECIDED = ("•", "decided", "")
+    PRUNED = ("◦", "pruned", "")
     CANCELLED = ("■", "cancelled", "magenta")
     INTERRUPTED = ("■", "interrupted", "magenta")
     PENDING = ("·", "pending", "")
@@ -119,6 +120,7 @@ _BY_REASON = {
     "max_iter": DisplayStatus.MAX_ITER,
     "no_improvement": DisplayStatus.NO_IMPROVEMENT,
     "decided": DisplayStatus.DECIDED,
+    "pruned": DisplayStatus.PRUNED,
     "failed": DisplayStatus.FAILED,
     "cancelled": DisplayStatus.CANCELLED,
 }

@@ -97,7 +97,7 @@ def group_counts(counts: Mapping[DisplayStatus, int]) -> dict[str, int]:
     return {group: found[group] for group in _GROUPS if found[group]}
 
 
-_GROUPS = ("failed", "done", "running", "interrupted", "cancelled", "pending")
+_GROUPS = ("failed", "done", "running", "interrupted", "pruned", "cancelled", "pending")
 
 MOST_NAME = 48
 

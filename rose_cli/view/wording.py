@@ -24,6 +24,7 @@ REASONS = {
     "max_iter": "reached max_iter",
     "no_improvement": "stopped improving",
     "decided": "stopped by decision",
+    "pruned": "pruned",
     "failed": "failed",
     "cancelled": "cancelled",
 }

@@ -53,7 +53,7 @@ function stateOf(learner) {
   if (learner.reason === "failed") return ["failed", "failed"];
   const reasons = {
     max_iter: "all iterations done", no_improvement: "no improvement", decided: "stopped by decision",
-    cancelled: "cancelled",
+    pruned: "pruned", cancelled: "cancelled",
   };
   if (learner.reason) return ["other", reasons[learner.reason] ?? shorten(learner.reason.replaceAll("_", " "))];
   return [learner.status === "running" ? "running" : "other", shorten(String(learner.status).replaceAll("_", " "))];
