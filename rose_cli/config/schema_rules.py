@@ -326,18 +326,19 @@ def _across(metrics: list[str]) -> list[Shape]:
                 }
             },
         },
-        {
-            "if": {"required": ["stop_campaign"], "properties": {"stop_campaign": {"type": "object"}}, "not": stop()},
-            "then": {
-                "properties": {
-                    "learners": {
-                        "type": "array",
-                        "contains": stop(),
-                        "errorMessage": "no learner can converge: add a 'stop'",
-                    }
-                }
-            },
-        },
+        *(
+            {
+                "if": {**_given(key), "not": stop()},
+                "then": {
+                    "required": ["learners"],
+                    "properties": {"learners": {"type": "array", "contains": stop(), "errorMessage": message}},
+                },
+            }
+            for key, message in (
+                ("stop_campaign", "no learner can converge: add a 'stop'"),
+                ("prune", "'prune' compares values of a metric: add a 'stop'"),
+            )
+        ),
     ]
 
 
