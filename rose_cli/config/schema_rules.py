@@ -243,12 +243,11 @@ def _shape_campaign(campaign: Shape, metrics: Mapping[str, Metric]) -> None:
     properties["learners"]["anyOf"][-1] |= {"minItems": 1, "maxItems": MAX_LEARNERS}
     campaign["required"].remove("learners")
     none = "'learners' is missing, and there is no 'sweep' that makes them"
-    campaign["anyOf"] = [{"required": ["learners"]}, {**_given("sweep"), "required": ["sweep"]}]
-    campaign["errorMessage"] = none
     campaign["properties"] = {
         key: value if key in campaign["required"] else or_null(value) for key, value in properties.items()
     }
-    campaign["allOf"] = _across(list(metrics))
+    needed: Shape = {"anyOf": [{"required": ["learners"]}, *_given("sweep")["anyOf"]], "errorMessage": none}
+    campaign["allOf"] = [*_across(list(metrics)), needed]
 
 
 def _shape_sweep(found: dict[str, Shape]) -> None:
