@@ -24,12 +24,8 @@ LATER = "i > 0"
 """`when` of a task that the first iteration leaves out."""
 
 
-class ActiveLearnerBase(Learner):
-    """What active learners share."""
-
-    def __init__(self, asyncflow: ResourceEngine, register_and_submit: bool = True) -> None:
-        super().__init__(asyncflow, register_and_submit)
-        self.active_learn_task = TaskDecorator(self, "active_learn")
+class ActiveSteps(Learner):
+    """The tasks of active learners."""
 
     def _active_steps(self, *, skip_pre_loop: bool, skip_simulation: bool) -> list[Step]:
         later = {"when": LATER} if skip_pre_loop else {}
@@ -45,6 +41,14 @@ class ActiveLearnerBase(Learner):
 
     def _active(self) -> Definition:
         return self._need("active_learn")
+
+
+class ActiveLearnerBase(ActiveSteps):
+    """What active learners with one algorithm share."""
+
+    def __init__(self, asyncflow: ResourceEngine, register_and_submit: bool = True) -> None:
+        super().__init__(asyncflow, register_and_submit)
+        self.active_learn_task = TaskDecorator(self, "active_learn")
 
 
 class SequentialActiveLearner(ActiveLearnerBase):

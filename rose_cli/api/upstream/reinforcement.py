@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rose_cli.api.script_errors import ScriptError
 from rose_cli.api.upstream.active import LATER
@@ -28,12 +28,11 @@ _ENVIRONMENT = "environment"
 _MERGE = "merge"
 
 
-class ReinforcementLearner(Learner):
-    """What reinforcement learners share."""
+class ReinforcementSteps(Learner):
+    """What all reinforcement learners share."""
 
     def __init__(self, asyncflow: ResourceEngine, register_and_submit: bool = True) -> None:
         super().__init__(asyncflow, register_and_submit)
-        self.environment_task: Any = TaskDecorator(self, _ENVIRONMENT)
         self.update_task = TaskDecorator(self, _UPDATE)
 
     def _steps(self, *, skip_pre_loop: bool, skip_environment: bool = False) -> list[Step]:
@@ -47,7 +46,15 @@ class ReinforcementLearner(Learner):
         return [*steps, *self._criterion([(_UPDATE, False)])]
 
 
-class _OneLearner(ReinforcementLearner):
+class ReinforcementLearner(ReinforcementSteps):
+    """What reinforcement learners with one environment share."""
+
+    def __init__(self, asyncflow: ResourceEngine, register_and_submit: bool = True) -> None:
+        super().__init__(asyncflow, register_and_submit)
+        self.environment_task = TaskDecorator(self, _ENVIRONMENT)
+
+
+class _OneLearner(ReinforcementSteps):
     """A single learner, whose script may change its configuration between iterations."""
 
     def set_next_config(self, config: LearnerConfig) -> None:
@@ -63,7 +70,7 @@ class _OneLearner(ReinforcementLearner):
         return self._request(steps, [Entry(config=config)], max_iter, resume, gated=gated, ids=[None])
 
 
-class SequentialReinforcementLearner(_OneLearner):
+class SequentialReinforcementLearner(_OneLearner, ReinforcementLearner):
     """One reinforcement learner."""
 
     def start(
@@ -150,7 +157,7 @@ class ParallelExperience(_OneLearner):
         super().__init__(asyncflow)
         self.work_dir = "."
         self._environments: dict[str, Definition] = {}
-        self.environment_task: Any = NamedDecorator(self, _ENVIRONMENT)
+        self.environment_task = NamedDecorator(self, _ENVIRONMENT)
 
     def register(self, definition: Definition, name: str | None = None) -> None:
         """Called by the decorators."""

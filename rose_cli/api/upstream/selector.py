@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rose_cli.api.script_errors import ScriptError
-from rose_cli.api.upstream.active import ActiveLearnerBase
+from rose_cli.api.upstream.active import ActiveSteps
 from rose_cli.api.upstream.builder import Entry
 from rose_cli.api.upstream.decorators import NamedDecorator
 from rose_cli.plan.metrics import standard_metric
@@ -33,7 +33,7 @@ class Selection(dict[str, Any]):
         return self
 
 
-class AlgorithmSelector(ActiveLearnerBase):
+class AlgorithmSelector(ActiveSteps):
     """Runs each algorithm as a learner, and says which needed the fewest iterations."""
 
     def __init__(self, asyncflow: ResourceEngine) -> None:
@@ -42,7 +42,7 @@ class AlgorithmSelector(ActiveLearnerBase):
         self._results: dict[str, Stats] = {}
         self.best_pipeline_name: str | None = None
         self.best_pipeline_stats: Stats | None = None
-        self.active_learn_task: Any = NamedDecorator(self, "active_learn")
+        self.active_learn_task = NamedDecorator(self, "active_learn")
 
     def register(self, definition: Definition, name: str | None = None) -> None:
         """Called by the decorators."""

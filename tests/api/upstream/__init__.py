@@ -1,0 +1,1 @@
+"""Upstream ROSE's classes on top of rose."""

@@ -1,0 +1,138 @@
+"""A script that was killed goes on when it is run again, to the same history."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.api.upstream import scripts, tutorial
+from tests.api.upstream.programs import environment, history, run_script, runs, write_programs
+from tests.api.upstream.test_scripts import FOR, states
+from tests.conftest import PATIENCE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KILLS = [signal.SIGKILL, signal.SIGTERM, signal.SIGINT]
+
+
+def killed_in_iteration_2(directory: Path, kind: signal.Signals) -> None:
+    """Start the script with values, and end it when it has seen its third state."""
+    write_programs(directory)
+    (directory / "script.py").write_text(scripts.VALUES, encoding="utf-8")
+    (directory / "pause").touch()
+    process = subprocess.Popen(
+        [sys.executable, "script.py"],
+        cwd=directory,
+        env=environment(PAUSE="pause"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("state 2"):
+            break
+    process.send_signal(kind)
+    process.communicate(timeout=PATIENCE)
+    (directory / "pause").unlink()
+
+
+@pytest.mark.parametrize("kind", KILLS, ids=[kind.name for kind in KILLS])
+def test_a_script_that_was_killed_goes_on_to_the_same_history(kind: signal.Signals, tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    whole.mkdir()
+    broken.mkdir()
+    expected = run_script(whole, scripts.VALUES)
+    killed_in_iteration_2(broken, kind)
+    done = run_script(broken, scripts.VALUES, PAUSE="pause")
+    assert done.returncode == 0, done.stderr
+    assert states(done.stdout) == states(expected.stdout)
+    (run,) = runs(broken)
+    assert history(run) == history(*runs(whole))
+
+
+def test_a_script_that_has_reached_its_end_starts_anew(tmp_path: Path) -> None:
+    text = FOR + "learner.teach(max_iter=1)\n"
+    for count in (1, 2):
+        assert run_script(tmp_path, text).returncode == 0
+        assert len(runs(tmp_path)) == count
+
+
+def test_what_a_broken_script_has_finished_is_told_again_and_the_rest_runs(tmp_path: Path) -> None:
+    text = FOR + "print('last', learner.teach(max_iter=2).replayed)\n"
+    more = (
+        "import os\nif not os.path.exists('ready'): os._exit(9)\nprint('last', learner.teach(max_iter=3).iteration)\n"
+    )
+    assert run_script(tmp_path, text + more).returncode == 9
+    (tmp_path / "ready").touch()
+    done = run_script(tmp_path, text + more)
+    assert states(done.stdout) == ["True", "2"], done.stderr
+    assert len(runs(tmp_path)) == 2
+
+
+def test_an_exception_in_the_script_interrupts_its_run_and_decides_nothing(tmp_path: Path) -> None:
+    text = FOR + "for state in learner.start(max_iter=3):\n    print('state', state.iteration, state.replayed)\n"
+    done = run_script(tmp_path, text + "    assert state.iteration != 1\n")
+    assert done.returncode == 1
+    done = run_script(tmp_path, text)
+    assert states(done.stdout) == ["0 True", "1 False", "2 False"], done.stderr
+    assert len(runs(tmp_path)) == 1
+
+
+def test_a_script_that_decides_otherwise_is_told_and_its_old_decisions_hold(tmp_path: Path) -> None:
+    text = FOR + (
+        "for state in learner.start(max_iter=4):\n"
+        "    print('state', state.iteration, flush=True)\n"
+        "    learner.set_next_config(LearnerConfig(simulation=TaskConfig(kwargs={'words': ['one']})))\n"
+    )
+    assert run_script(tmp_path, text + "    assert state.iteration != 2\n").returncode == 1
+    before = history(*runs(tmp_path))
+    done = run_script(tmp_path, text.replace("'one'", "'two'"))
+    assert done.returncode == 0, done.stderr
+    assert "the script now decides differently after iteration 0" in done.stderr
+    after = history(*runs(tmp_path))
+    assert [entry for entry in before if "decision" in entry[0]] == [
+        entry for entry in after if "decision" in entry[0]
+    ][:2]
+
+
+def test_a_script_that_describes_another_campaign_is_refused_and_nothing_is_mixed(tmp_path: Path) -> None:
+    text = FOR + "for state in learner.start(max_iter=4):\n    assert state.iteration != 1\n"
+    assert run_script(tmp_path, text).returncode == 1
+    before = history(*runs(tmp_path))
+    done = run_script(tmp_path, text.replace('["true", *', '["echo", *'))
+    assert done.returncode == 1
+    assert "nothing was applied: finished steps would no longer be what" in done.stderr
+    assert history(*runs(tmp_path)) == before
+    done = run_script(tmp_path, text.replace('["true", *', '["echo", *').replace("!= 1", "!= 9"), ROSE_RESUME="no")
+    assert done.returncode == 0, done.stderr
+    assert len(runs(tmp_path)) == 2
+
+
+def test_a_function_that_has_changed_is_told(tmp_path: Path) -> None:
+    (tmp_path / "pause").touch()
+    killed_in_iteration_2(tmp_path, signal.SIGKILL)
+    done = run_script(tmp_path, scripts.VALUES.replace("n_select=2", "n_select=3"), PAUSE="pause")
+    assert done.returncode == 0, done.stderr
+    assert "the function of 'active_learn'. What has finished is kept as it is" in done.stderr
+
+
+def test_a_run_of_a_script_shows_like_any_other_and_rose_run_takes_its_campaign(tmp_path: Path) -> None:
+    assert run_script(tmp_path, tutorial.SETUP + tutorial.STATIC).returncode == 0
+    (run,) = runs(tmp_path)
+
+    def rose(*words: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-m", "rose_cli", *words],
+            cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=PATIENCE, check=True,
+        ).stdout  # fmt: skip
+
+    assert "2 done" in rose("status", run.name)
+    (run / "campaign.yaml").rename(tmp_path / "again.yaml")
+    rose("run", "again.yaml")
+    assert len(runs(tmp_path)) == 2
