@@ -29,7 +29,7 @@ class RoseWarning(UserWarning):
 
 def warn(message: str) -> None:
     """Warn at the line of the script that has led here."""
-    level = 1
+    level = 2
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - as `warnings` does
     while frame is not None and frame.f_globals.get("__name__", "").startswith("rose_cli."):
         level, frame = level + 1, frame.f_back

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SHOW = "for state in results: print(state.learner_id, state.iteration, state.metric_value, state.should_stop)\n"
 
-BLOCKS = {
+BLOCKS: dict[str, tuple[str, list[dict[str, str]], list[dict[str, str]]]] = {
     "static": (
         tutorial.STATIC,
         [{"--n_labeled": "200", "--n_features": "2"}] * 3,
