@@ -63,27 +63,6 @@ def test_a_reinforcement_learner_needs_no_more_than_its_import_lines(tmp_path: P
     assert states(done.stdout) == [f"{i} MODEL_REWARD {float(i)}" for i in range(3)]
 
 
-def test_several_environments_run_at_once_and_their_experiences_are_merged(tmp_path: Path) -> None:
-    done = run_script(tmp_path, scripts.EXPERIENCE)
-    assert done.returncode == 0, done.stderr
-    assert states(done.stdout) == ["0 3 4 7 7", "1 3 4 7 7"]
-
-
-def test_a_learner_of_uncertainty_stops_by_its_uncertainty_before_it_selects(tmp_path: Path) -> None:
-    done = run_script(tmp_path, scripts.UNCERTAINTY)
-    assert done.returncode == 0, done.stderr
-    assert states(done.stdout) == [
-        "0 0.6 1.0 [0.5, 0.7] False",
-        "1 0.6 0.5 [0.5, 0.7] False",
-        "2 None 0.3333333333333333 None True",
-        "['UQ1', 'UQ2'] {\"iteration\": 2, \"me",
-    ]
-    (run,) = runs(tmp_path)
-    started = [event for event in records(run) if isinstance(event, e.AttemptStarted) and event.learner == "UQ1"]
-    assert [event.task for event in started if event.iteration == 2].count("active_learn") == 0
-    assert sum(event.task == "prediction" and event.iteration == 0 for event in started) == 4
-
-
 FOR = """\
 from rose_cli import LearnerConfig, ResourceEngine, SequentialActiveLearner, TaskConfig
 
@@ -121,15 +100,6 @@ def test_a_loop_may_be_an_ordinary_one_and_stop_ends_it(tmp_path: Path) -> None:
         ["true", "w1"],
         None,
     ]
-
-
-def test_the_first_iteration_may_leave_out_what_comes_before_the_loop(tmp_path: Path) -> None:
-    done = run_script(tmp_path, FOR + "print('last', learner.teach(max_iter=2, skip_pre_loop=True).iteration)\n")
-    assert states(done.stdout) == ["1"], done.stderr
-    started = [
-        (event.iteration, event.task) for event in records(*runs(tmp_path)) if isinstance(event, e.AttemptStarted)
-    ]
-    assert started == [(0, "active_learn"), (1, "simulation"), (1, "training"), (1, "active_learn")]
 
 
 WRONG = {
