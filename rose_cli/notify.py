@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from rose_cli.config.rules import Ending
-    from rose_cli.journal.state import RunState
+    from rose_cli.journal.state import LearnerState, RunState
     from rose_cli.plan.model import LearnerPlan, NotifyPlan, Plan
     from rose_cli.plan.render import Command
     from rose_cli.runs.directory import RunDirectory
@@ -310,6 +310,11 @@ def _causes(ended: Ended) -> list[Object]:
     ]
 
 
+def _latest(learner: LearnerState, metric: str) -> float | None:
+    values = learner.iterations.values_of(metric)
+    return finite(values[-1]) if values else None
+
+
 def _learner(plan: LearnerPlan, state: RunState) -> Object:
     learner = state.learners[plan.name]
     history = learner.history
@@ -320,6 +325,7 @@ def _learner(plan: LearnerPlan, state: RunState) -> Object:
         "iterations_done": len(history),
         "metric_name": plan.criterion.metric if plan.criterion else None,
         "metric_value": finite(history[-1]) if history else None,
+        "metrics": {each.metric: _latest(learner, each.metric) for each in plan.more_criteria},
         "best_value": finite(best_value(plan.criterion, history)),
         "best_iteration": best_iteration(plan.criterion, history),
     }

@@ -146,9 +146,10 @@ class RunSettings:
 
 def _own(learner: LearnerPlan, bound: int | None) -> Iterator[tuple[str, str]]:
     yield "max_iter", "none" if bound is None else str(bound)
-    criterion = learner.criterion
-    if criterion is not None and criterion.threshold is not None:
-        yield "until", f"{criterion.metric} {criterion.operator} {criterion.threshold:.6g}"
+    aims = [each for each in learner.criteria if each.threshold is not None]
+    if aims:
+        joint = " and " if learner.stop_rule == "all" else " or "
+        yield "until", joint.join(f"{each.metric} {each.operator} {each.threshold:.6g}" for each in aims)
 
 
 def _settings(

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from rose_cli.engine.base import Capacity
-    from rose_cli.plan.model import LearnerPlan, Plan
+    from rose_cli.plan.model import CriterionPlan, Plan
     from rose_cli.plan.render import ResolvedOption
 
 PlanFormat: TypeAlias = Literal["text", "json"]
@@ -205,7 +205,9 @@ def _plan_object(plan: Plan, wanted: Sequence[range], environment: Mapping[str, 
             "index": learner.index,
             "seed": learner.seed,
             "max_iter": learner.max_iter,
-            "criterion": _criterion_object(learner),
+            "criterion": _criterion_object(learner.criterion),
+            "more_criteria": [_criterion_object(each) for each in learner.more_criteria],
+            "stop_rule": learner.stop_rule if learner.more_criteria else None,
             "files": [{"source": f.source, "target": f.target, "copy": f.copied} for f in learner.files],
             "iterations": [
                 {"iteration": i, "tasks": [_task_object(task, environment) for task in planned_tasks(plan, learner, i)]}
@@ -225,11 +227,10 @@ def _plan_object(plan: Plan, wanted: Sequence[range], environment: Mapping[str, 
     return {**head, "learners": learners, **most, "limits": limits}
 
 
-def _criterion_object(learner: LearnerPlan) -> dict[str, Any] | None:
-    criterion = learner.criterion
+def _criterion_object(criterion: CriterionPlan | None) -> dict[str, Any] | None:
     if criterion is None:
         return None
-    names = ("metric", "operator", "threshold", "patience", "min_delta", "min_delta_share", "min_iter")
+    names = ("metric", "operator", "threshold", "patience", "min_delta", "min_delta_share", "min_iter", "value")
     return {name: getattr(criterion, name) for name in names}
 
 

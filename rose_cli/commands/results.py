@@ -84,6 +84,7 @@ def _learner_object(info: RunInfo, found: Results, learner: LearnerResult, shown
         "best_iteration": learner.best.number if learner.best else None,
         "is_best": learner.name in found.best,
         "last_value": finite(learner.last_value),
+        "metrics": {each.metric: finite(learner.further_value(each.metric)) for each in plan.more_criteria},
         **_cost_object(learner.cost),
         "to_threshold": _cost_object(learner.to_threshold) if learner.to_threshold else None,
         "options": json_safe({name: learner.settings[name] for name in shown if name in learner.settings}),

@@ -131,8 +131,12 @@ def _markdown(work: SessionSetup, code: ExitCode) -> Iterator[str]:
     yield "| --- | --- | --- | --- |"
     for learner in plan.learners:
         now = state.learners[learner.name]
-        value = "" if not now.history or now.history[-1] is None else f"{now.history[-1]:.6g}"
-        metric = f"{learner.criterion.metric} {value}" if learner.criterion else ""
+        last = now.iterations[-1] if now.iterations else None
+        values = [
+            last and (last.metrics.get(each.metric) if at else last.value) for at, each in enumerate(learner.criteria)
+        ]
+        shown = ["" if value is None else f"{value:.6g}" for value in values]
+        metric = ", ".join(f"{each.metric} {text}" for each, text in zip(learner.criteria, shown, strict=True))
         reason = now.message or now.stop_reason or "interrupted"
         yield f"| {_cell(learner.name)} | {len(now.history)} | {_cell(metric)} | {_cell(reason)} |"
     yield ""

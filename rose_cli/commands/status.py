@@ -249,12 +249,30 @@ def _learner_object(info: RunInfo, plan: LearnerPlan, lost: str | None) -> dict[
         "threshold": criterion.threshold if criterion else None,
         "operator": criterion.operator if criterion else None,
         "history": [finite(value) for value in history],
+        "criteria": [_criterion_object(plan, learner, place) for place in range(len(plan.criteria))],
+        "stop_rule": plan.stop_rule if plan.more_criteria else None,
         "result": json_safe(learner.iterations[-1].result) if learner.iterations else {},
         "replica_results": json_safe(replica_results(plan, learner.iterations[-1])) if learner.iterations else {},
         "report_problem": _report_problem(learner),
         "error": _error_object(info, learner),
         "lost": lost,
         **_time_object(info, plan),
+    }
+
+
+def _criterion_object(plan: LearnerPlan, learner: LearnerState, place: int) -> dict[str, Any]:
+    """A criterion with its values; the first one is also described by the keys of the learner itself."""
+    criterion = plan.criteria[place]
+    history = learner.iterations.values_of(criterion.metric) if place else learner.history
+    return {
+        "metric_name": criterion.metric,
+        "operator": criterion.operator,
+        "threshold": criterion.threshold,
+        "patience": criterion.patience,
+        "metric_value": finite(history[-1]) if history else None,
+        "best_value": finite(best_value(criterion, history)),
+        "best_iteration": best_iteration(criterion, history),
+        "history": [finite(value) for value in history],
     }
 
 

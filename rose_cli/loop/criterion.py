@@ -69,6 +69,20 @@ def verdict(criterion: CriterionPlan, values: History, done: int) -> Literal["cr
     return "no_improvement" if _has_stalled(criterion, values) else None
 
 
+def first_met(plan: LearnerPlan, state: LearnerState) -> int | None:
+    """After how many iterations the criteria were met for the first time; None if they never were."""
+    aims = [(place, each) for place, each in enumerate(plan.criteria) if not each.is_watched]
+    values = [state.iterations.values_of(each.metric) if place else state.history for place, each in aims]
+    checked = [frozenset(state.iterations.checked(each.metric if place else None, each.task)) for place, each in aims]
+    latest: list[float | None] = [None] * len(aims)
+    enough = any if plan.stop_rule == "any" else all
+    for at in range(len(state.iterations) if aims else 0):
+        latest = [one[at] if at in own else old for one, own, old in zip(values, checked, latest, strict=True)]
+        if enough(at + 1 >= each.min_iter and is_met(each, now) for (_, each), now in zip(aims, latest, strict=True)):
+            return at + 1
+    return None
+
+
 def checks_of(plan: LearnerPlan, state: LearnerState) -> list[list[float | None]]:
     """For each criterion, its values in the finished iterations in which it was checked."""
     return [state.checks(each.metric if place else None, each.task) for place, each in enumerate(plan.criteria)]

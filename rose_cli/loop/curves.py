@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, TypeGuard
 
-from rose_cli.loop.criterion import best_iteration, distance, metric_key
+from rose_cli.loop.criterion import best_iteration, criterion_key, distance
 from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Curve:
-    """The metric of one learner by iteration; None where it gave no value. `best`: the iteration with the best one."""
+    """A metric of one learner by iteration; None where it gave no value. `best`: the iteration with the best one."""
 
     learner: LearnerPlan
+    criterion: CriterionPlan
     values: Sequence[float | None]
     best: int | None
 
@@ -55,24 +56,24 @@ def curves(plan: Plan, state: RunState) -> list[Curves]:
     """The curves of a run, those of each metric apart."""
     groups: dict[MetricKey, list[Curve]] = {}
     for learner in plan.learners:
-        if (key := metric_key(learner)) is not None:
-            history = state.learners[learner.name].history
-            groups.setdefault(key, []).append(Curve(learner, history, best_iteration(learner.criterion, history)))
+        iterations = state.learners[learner.name].iterations
+        for place, criterion in enumerate(learner.criteria):
+            history = iterations.values_of(criterion.metric) if place else iterations.values
+            curve = Curve(learner, criterion, history, best_iteration(criterion, history))
+            groups.setdefault(criterion_key(criterion), []).append(curve)
     return [_curves(group) for group in groups.values()]
 
 
 def _curves(group: Sequence[Curve]) -> Curves:
-    criteria = [curve.learner.criterion for curve in group if curve.learner.criterion is not None]
+    criteria = [curve.criterion for curve in group]
     thresholds = dict.fromkeys((each.operator, each.threshold) for each in criteria if each.threshold is not None)
     ranked = sorted((curve for curve in group if curve.best is not None), key=_badness)
     return Curves(criteria[0].metric, tuple(thresholds), tuple(group), tuple(ranked))
 
 
 def _badness(curve: Curve) -> float:
-    criterion, value = curve.learner.criterion, curve.best_value
-    return math.inf if criterion is None or value is None else distance(
-        criterion.operator, value, criterion.threshold or 0.0
-    )  # fmt: skip
+    criterion, value = curve.criterion, curve.best_value
+    return math.inf if value is None else distance(criterion.operator, value, criterion.threshold or 0.0)
 
 
 def best_so_far(criterion: CriterionPlan | None, values: Sequence[float | None]) -> list[float | None]:

@@ -7,9 +7,9 @@ from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from rose_cli.loop.criterion import best_iteration, distance, is_met, metric_key
+from rose_cli.loop.criterion import best_iteration, distance, first_met, metric_key
 from rose_cli.loop.usage import core_seconds, iteration_use, learner_use
-from rose_cli.plan.overview import stop_fields
+from rose_cli.plan.overview import stop_settings
 from rose_cli.plan.secrets import secrets_of_plan
 from rose_cli.plan.settings import changed_settings, definitions, is_seed, option_settings, values_at
 from rose_cli.util.dataclass import dataclass
@@ -71,9 +71,13 @@ class LearnerResult:
     def last_value(self) -> float | None:
         return self.state.iterations[-1].value if self.state.iterations else None
 
+    def further_value(self, metric: str) -> float | None:
+        """The value of a further criterion in the iteration that is shown: the best one by the first criterion."""
+        return self.shown.metrics.get(metric) if self.shown is not None else None
+
     @property
     def has_threshold(self) -> bool:
-        return self.plan.criterion is not None and self.plan.criterion.threshold is not None
+        return any(each.threshold is not None for each in self.plan.criteria)
 
 
 @dataclass(frozen=True)
@@ -143,15 +147,12 @@ def _result(plan: LearnerPlan, state: RunState, now: float, secrets: Secrets) ->
 
 def cost_to_threshold(plan: LearnerPlan, learner: LearnerState) -> Cost | None:
     """The cost of all iterations up to the first that met the criterion; None if none did."""
-    criterion = plan.criterion
-    if criterion is None:
+    count = first_met(plan, learner)
+    if count is None:
         return None
-    for place, value in enumerate(learner.history, start=1):
-        if place >= criterion.min_iter and is_met(criterion, value):
-            needed = learner.iterations[:place]
-            used = sum(core_seconds(iteration_use(plan, each)) for each in needed)
-            return Cost(place, sum(each.spent.working for each in needed), used)
-    return None
+    needed = learner.iterations[:count]
+    used = sum(core_seconds(iteration_use(plan, each)) for each in needed)
+    return Cost(count, sum(each.spent.working for each in needed), used)
 
 
 def reported(iteration: IterationState) -> dict[str, list[Any]]:
@@ -225,7 +226,7 @@ def _repeats(learners: Iterable[LearnerResult], state: RunState) -> list[Repeats
     for learner in learners:
         plan = learner.plan
         given = frozenset(item for item in definitions(plan, cache).items() if not is_seed(item[0]))
-        bound, stop = state.bound(learner.name, plan.max_iter), tuple(stop_fields(plan).items())
+        bound, stop = state.bound(learner.name, plan.max_iter), tuple(stop_settings(plan).items())
         key = stop, bound, plan.files, given
         groups.setdefault(key, []).append(learner)
     return [_group(group) for group in groups.values() if len(group) > 1]

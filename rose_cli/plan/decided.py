@@ -24,11 +24,10 @@ def with_changes(learner: LearnerPlan, changes: Mapping[str, Any], iteration: in
             return step
         return replace(step, otherwise=changed_command(step.command(iteration), change, campaign_dir), at={})
 
-    criterion = learner.criterion
-    if criterion is not None and criterion.step is not None:
-        criterion = replace(criterion, step=changed(criterion.step))
+    criteria = tuple(each if each.step is None else replace(each, step=changed(each.step)) for each in learner.criteria)
+    criterion, more = (criteria[0], criteria[1:]) if criteria else (None, ())
     steps, after = (tuple(changed(step) for step in steps) for steps in (learner.steps, learner.after))
-    return replace(learner, steps=steps, criterion=criterion, after=after)
+    return replace(learner, steps=steps, criterion=criterion, more_criteria=more, after=after)
 
 
 def changed_command(command: CommandPlan, change: Mapping[str, Any], campaign_dir: str) -> CommandPlan:

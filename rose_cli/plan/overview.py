@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from rose_cli.config.expression.compiler import parse
 from rose_cli.config.expression.parser import ExpressionError
 from rose_cli.plan.metrics import StandardMetric, standard_metric
-from rose_cli.plan.model import CRITERION, Adaptive, MetricSource
+from rose_cli.plan.model import CRITERION, Adaptive, MetricSource, criterion_task
 from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from rose_cli.plan.model import CommandPlan, LearnerPlan, OptionValue, Plan, StepPlan
+    from rose_cli.plan.model import CommandPlan, CriterionPlan, LearnerPlan, OptionValue, Plan, StepPlan
 
 Ranges: TypeAlias = tuple[tuple[int, int | None], ...]
 """Sets of iterations: first and last of each range, in order; a last one of None means that there is no end."""
@@ -131,7 +131,7 @@ class _Reader:
 
     def key_of(self, learner: LearnerPlan) -> object:
         """Equal for learners whose plans differ only in name, position and seed."""
-        stop = repr(stop_fields(learner))
+        stop = repr(stop_settings(learner))
         return (tuple(map(self._text, learner.all_steps)), stop, learner.max_iter, learner.files)
 
     def phases(self, learner: LearnerPlan) -> tuple[Phase, ...]:
@@ -145,7 +145,7 @@ class _Reader:
         return tuple(Phase(joined([tuple(ranges)]), settings) for ranges, settings in by_text.values())
 
     def _all_settings(self, learner: LearnerPlan, commands: Sequence[tuple[str, CommandPlan]]) -> Settings:
-        found: Settings = {Setting(CRITERION, "stop", name): value for name, value in stop_fields(learner).items()}
+        found = stop_settings(learner)
         for task, command in commands:
             if (task, id(command)) not in self._settings:
                 self._settings[task, id(command)] = settings_of(task, command)
@@ -159,14 +159,21 @@ class _Reader:
         return self._keys[id(part)]
 
 
-def stop_fields(learner: LearnerPlan) -> dict[str, Any]:
-    """What the learner's criterion says, without its command and defaults; empty if it has none.
+def stop_settings(learner: LearnerPlan) -> Settings:
+    """What the learner's criteria say, without their commands and defaults; `rule` is there if there are several."""
+    found: Settings = {
+        Setting(criterion_task(place), "stop", name): value
+        for place, criterion in enumerate(learner.criteria)
+        for name, value in stop_fields(criterion).items()
+    }
+    return {**found, Setting(CRITERION, "stop", "rule"): learner.stop_rule} if learner.more_criteria else found
+
+
+def stop_fields(criterion: CriterionPlan) -> dict[str, Any]:
+    """What a criterion says, without its command and defaults.
 
     `at` is the metric with its operator and threshold; `range` is there if it is not that of the metric.
     """
-    criterion = learner.criterion
-    if criterion is None:
-        return {}
     given = {each.name: getattr(criterion, each.name) for each in fields(criterion) if each.name != "step"}
     at = tuple(given.pop(name) for name in ("metric", "operator", "threshold"))
     plain = {"min_iter": 1, "reading": MetricSource(None, None, None), "range": _standard_range(criterion.metric)}
@@ -207,7 +214,7 @@ def _divided(groups: Sequence[Group]) -> tuple[Settings, tuple[Setting, ...]]:
                 common[task] = {s: v for s, v in so_far.items() if s in settings and _same(v, settings[s])}
     shared = (item for task in tasks for item in common[task].items())
     fixed = {setting: value for setting, value in shared if not isinstance(value, Adaptive)}
-    order = sorted(tasks, key=CRITERION.__eq__)
+    order = sorted(tasks, key=lambda task: task.startswith(CRITERION))
     others = (setting for task in order for setting in seen[task] if setting not in fixed)
     return fixed, tuple(sorted(others, key=lambda setting: setting.kind != "stop"))
 

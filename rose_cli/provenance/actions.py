@@ -270,9 +270,10 @@ class Actions:
         if not isinstance(event, e.AttemptSucceeded):
             return []
         found = [self._graph.add_fact("exit code", 0)]
-        if event.value is not None and begun.task == CRITERION:
-            learner = self._learners.get(begun.learner)
-            metric = learner.criterion.metric if learner is not None and learner.criterion is not None else "metric"
+        learner = self._learners.get(begun.learner)
+        criterion = learner.criterion_of(begun.task) if learner is not None else None
+        if event.value is not None and (criterion is not None or begun.task == CRITERION):
+            metric = criterion.metric if criterion is not None else "metric"
             found.append(self._graph.add_value((begun.task, "result"), metric, event.value))
         return found + [
             self._graph.add_value((begun.task, "result"), name, value) for name, value in event.result.items()

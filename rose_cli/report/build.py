@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rose_cli import __version__
 from rose_cli.journal.state import learner_status
-from rose_cli.loop.criterion import criterion_key, metric_key
+from rose_cli.loop.criterion import best_iteration, criterion_key
 from rose_cli.loop.curves import best_so_far
 from rose_cli.loop.results import results
 from rose_cli.loop.usage import core_seconds, iteration_use
@@ -207,14 +207,17 @@ class _Building:
             },
             why=why,
             iterations_left_out=len(values) - len(shown),
+            further=tuple(_further(learner, each, criteria, shown) for each in plan.more_criteria),
         )
 
     def _bands(self, criteria: Iterable[CriterionPlan]) -> Iterator[data.Band]:
         """Of all learners whose values can be compared, by the first of their criteria."""
         histories: dict[MetricKey, list[Sequence[float | None]]] = {}
         for learner in self.found.learners:
-            if (key := metric_key(learner.plan)) is not None and learner.state.iterations:
-                histories.setdefault(key, []).append(learner.state.history)
+            iterations = learner.state.iterations
+            for place, each in enumerate(learner.plan.criteria if iterations else ()):
+                values = iterations.values_of(each.metric) if place else iterations.values
+                histories.setdefault(criterion_key(each), []).append(values)
         places: dict[MetricKey, int] = {}
         for place, criterion in enumerate(criteria):
             places.setdefault(criterion_key(criterion), place)
@@ -354,6 +357,19 @@ def _seeds(seeds: Sequence[int]) -> str:
     return ", ".join(map(str, seeds)) if len(seeds) <= MOST_NAMED else f"{counted(len(set(seeds)), 'seed')}"
 
 
+def _further(
+    learner: LearnerResult, criterion: CriterionPlan, criteria: Sequence[object], shown: Sequence[int]
+) -> data.Further:
+    values = learner.state.iterations.values_of(criterion.metric)
+    best, best_at = best_so_far(criterion, values), best_iteration(criterion, values)
+    return data.Further(
+        criteria.index(_key(criterion)),
+        [values[at] for at in shown],
+        [best[at] for at in shown],
+        None if best_at is None else next((i for i, at in enumerate(shown) if at == best_at), None),
+    )
+
+
 def _cost(cost: Cost, at: float | None = None) -> data.Cost:
     return data.Cost(cost.iterations, cost.seconds, cost.core_seconds, at)
 
@@ -363,11 +379,12 @@ def _key(criterion: CriterionPlan) -> tuple[object, ...]:
 
 
 def _criteria(learners: Iterable[LearnerResult]) -> dict[tuple[object, ...], CriterionPlan]:
-    """The different criteria, in the order of the plan."""
+    """The different criteria, in the order of the plan: those that rank learners first."""
+    plans = [learner.plan for learner in sorted(learners, key=lambda each: each.plan.index)]
+    first = [plan.criterion for plan in plans if plan.criterion is not None]
     found: dict[tuple[object, ...], CriterionPlan] = {}
-    for learner in sorted(learners, key=lambda each: each.plan.index):
-        if learner.plan.criterion is not None:
-            found.setdefault(_key(learner.plan.criterion), learner.plan.criterion)
+    for criterion in (*first, *(each for plan in plans for each in plan.more_criteria)):
+        found.setdefault(_key(criterion), criterion)
     return found
 
 

@@ -109,7 +109,7 @@ def _curves_of(report: Report, metric: str, lower: bool | None) -> Panel:
         for criterion in (run.criteria[at] for at in own):
             if criterion.threshold is not None:
                 thresholds[f"{criterion.operator} {number(criterion.threshold)}"] = criterion.threshold
-        learners = tuple(each for each in run.learners if each.criterion in own)
+        learners = tuple(curve for each in run.learners if (curve := each.curve(own)) is not None)
         band = next((band for band in run.bands if band.criterion in own), None)
         groups.append(_Group(run, learners, band, COLOURS[place % len(COLOURS)] if several else None))
 
@@ -195,7 +195,13 @@ def _draw_few(axes: Axes, axis: Axis, group: _Group) -> None:
 
 
 def _best_learner(group: _Group) -> Learner | None:
-    return next((each for each in group.learners if each.best_at is not None), None)  # the best first
+    """The first of those with the best value; learners are in the order of their first criterion."""
+
+    def badness(learner: Learner) -> float:
+        criterion, value = group.run.criteria[learner.criterion or 0], learner.values[learner.best_at or 0]
+        return distance(cast("Operator", criterion.operator), value or 0.0, criterion.threshold or 0.0)
+
+    return min((each for each in group.learners if each.best_at is not None), key=badness, default=None)
 
 
 def _draw_threshold(axes: Axes, share: float | None, text: str) -> None:

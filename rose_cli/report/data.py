@@ -7,13 +7,13 @@ Values that a task reported, and everything else that others wrote, may be anyth
 from __future__ import annotations
 
 import math
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 VERSION = 1
 """Of the JSON object; raised when a reader of the older one could not read it."""
@@ -72,6 +72,16 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Further:
+    """The values of a further criterion of a learner, one per shown iteration; the names mean what they do there."""
+
+    criterion: int
+    values: Sequence[float | None]
+    best: Sequence[float | None]
+    best_at: int | None
+
+
+@dataclass(frozen=True)
 class Learner:
     """One learner that is shown. The columns from `iterations` to `core_seconds` have one entry per shown iteration.
 
@@ -106,6 +116,18 @@ class Learner:
     settings: Mapping[str, Any]
     why: str | None = None
     iterations_left_out: int = 0
+    further: Sequence[Further] = ()
+
+    def curve(self, criteria: Collection[int]) -> Learner | None:
+        """The learner with the values of one of these criteria in place of the first; None if it has none of them."""
+        if self.criterion in criteria:
+            return self
+        found = next((each for each in self.further if each.criterion in criteria), None)
+        if found is None:
+            return None
+        return replace(
+            self, criterion=found.criterion, values=found.values, best=found.best, best_at=found.best_at, is_best=False
+        )
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,9 @@ _CONTEXT_COLUMNS = {
     "run": TEXT, "learner_index": INT, "seed": INT, "operator": TEXT, "threshold": FLOAT, "failed_attempts": INT,
 }  # fmt: skip
 
+_METRIC = "metric."
+"""How the names of columns with the values of a criterion start, if there are several."""
+
 _TASK_TIMES = "time."
 """How the names of columns with the times of a task start."""
 
@@ -88,6 +91,7 @@ def _row(plan: LearnerPlan, learner: LearnerState, iteration: IterationState) ->
         "metric_name": plan.criterion.metric if plan.criterion else None,
         "metric_value": iteration.value,
         "stop_reason": learner.stop_reason if is_last else None,
+        **_metrics(plan, iteration),
         "started": iso_time(iteration.started),
         "seconds": iteration.seconds,
         **options,
@@ -101,6 +105,14 @@ def _row(plan: LearnerPlan, learner: LearnerState, iteration: IterationState) ->
         **_times(plan, iteration),
         **({"failed_iteration": iteration.number + 1} if is_last and learner.stop_reason == "failed" else {}),
     }
+
+
+def _metrics(plan: LearnerPlan, iteration: IterationState) -> dict[str, float | None]:
+    """The values of all criteria, if there are several."""
+    if plan.criterion is None or not plan.more_criteria:
+        return {}
+    further = {f"{_METRIC}{each.metric}": iteration.metrics.get(each.metric) for each in plan.more_criteria}
+    return {f"{_METRIC}{plan.criterion.metric}": iteration.value, **further}
 
 
 def _times(plan: LearnerPlan, iteration: IterationState) -> dict[str, float]:
@@ -136,7 +148,8 @@ def _kind(plan: LearnerPlan, learner: LearnerState, iteration: IterationState) -
     reports = tuple((key, *report) for key, report in iteration.reports.items())
     replicas = tuple((step.task, step.command(iteration.number).replicas) for step in plan.steps)
     stop_reason = learner.stop_reason if iteration.number == learner.iterations[-1].number else None
-    return options, reports, tuple(iteration.steps), replicas, stop_reason == "failed"
+    metrics = tuple(_metrics(plan, iteration))
+    return options, reports, tuple(iteration.steps), replicas, metrics, stop_reason == "failed"
 
 
 def spent_seconds(spent: TimeSpent) -> dict[str, float]:

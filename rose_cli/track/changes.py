@@ -87,6 +87,7 @@ class ChangesOf:
             dict(iteration.options),
             iteration.result,
             {task: iteration.reports_of(task, count) for task, count in counts.items() if count > 1},
+            dict(event.metrics),
         )
 
     @_change.register

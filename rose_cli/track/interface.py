@@ -85,6 +85,7 @@ class LearnerStarted:
 class IterationFinished:
     """`value` is the metric, None if there is no criterion or it gave none; nan and infinities are possible.
 
+    `metrics` are the values of further criteria.
     `options` are those of this iteration, by task; `result` is what its tasks reported, any JSON, and `replicas` the
     report of each replica, by task, for tasks that have several. `seconds` is its duration, `core_seconds` its use.
     """
@@ -99,6 +100,7 @@ class IterationFinished:
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     result: Mapping[str, Any] = field(default_factory=dict)
     replicas: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -142,6 +142,7 @@ class MLflowTracker:
         values: list[tuple[tuple[str, ...], float]] = []
         if change.value is not None:
             values.append(((_metric(learner),), change.value))
+        values += [((metric,), value) for metric, value in change.metrics.items()]
         values += [(("result", name), value) for name, value in t.numbers(change.result).items()]
         for task, reports in change.replicas.items():
             for replica, report in enumerate(reports):

@@ -141,6 +141,7 @@ class TensorBoardTracker:
         metric = self._learners[change.learner].metric
         if change.value is not None and metric is not None:
             yield metric, change.value
+        yield from change.metrics.items()
         for name, value in numbers(change.result).items():
             yield f"result/{name}", value
         for task, reports in change.replicas.items():

@@ -108,7 +108,9 @@ def iterations_words(plan: Plan, state: RunState, *, is_active: bool = True) -> 
     unfinished = [learner for learner in plan.learners if _stop_reason(state, learner.name) is None]
     if not unfinished:
         return counted(done, "iteration")
-    may_be_less = plan.stop_after_converged is not None or any(learner.criterion for learner in unfinished)
+    may_be_less = plan.stop_after_converged is not None or any(
+        not criterion.is_watched for learner in unfinished for criterion in learner.criteria
+    )
     return f"{done} of {'at most ' if may_be_less else ''}{counted(most, 'iteration')}"
 
 

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from rose_cli.util.dataclass import dataclass
-from rose_cli.view.console import safe, shortened
+from rose_cli.view.console import safe, shortened, shortened_in_middle
 from rose_cli.view.progress import DisplayStatus
 from rose_cli.view.wording import number
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rose_cli.journal.state import RunState
-    from rose_cli.plan.model import CriterionPlan, Plan
+    from rose_cli.plan.model import CriterionPlan, LearnerPlan, Plan
 
 Piece: TypeAlias = tuple[str, str]
 """A string and its style."""
@@ -31,6 +31,11 @@ STAR = "★"
 """Marks the best value of all learners."""
 
 GAP = 2
+
+FURTHER = "metric "
+"""How the key of a column starts that shows a further metric, which follows."""
+
+LONGEST_METRIC = 14
 
 
 @dataclass(frozen=True)
@@ -125,6 +130,7 @@ _LAYOUTS: tuple[tuple[str, ...], ...] = (
 class Measures:
     """How wide the plan's names are, in terminal cells, and which columns have anything to show.
 
+    `further`: metrics of which learners have values besides those that rank them.
     `place`: the width of " @12", the iteration of a best value; `values`: how many iterations there may be.
     """
 
@@ -139,17 +145,20 @@ class Measures:
     has_criteria: bool
     has_bounds: bool
     is_mixed: bool
+    further: tuple[str, ...] = ()
 
 
 def measure(plan: Plan, state: RunState) -> Measures:
     """`metric` and `criterion` are set if all learners share them."""
-    criteria = [learner.criterion for learner in plan.learners if learner.criterion is not None]
+    aiming = [learner for learner in plan.learners if learner.criterion is not None]
+    criteria = [learner.criterion for learner in aiming if learner.criterion is not None]
     bounds = [bound for learner in plan.learners if (bound := state.bound(learner.name, learner.max_iter))]
     metrics = {criterion.metric for criterion in criteria}
     is_mixed = len(metrics) > 1
-    texts = {threshold_text(criterion, with_metric=is_mixed) for criterion in criteria}
+    texts = {goal_text(learner, with_metric=is_mixed) for learner in aiming}
     tasks = {step.task for learner in plan.learners for step in learner.all_steps}
-    is_shared = len(texts) == 1 and len(criteria) == len(plan.learners)
+    is_shared = len(texts) == 1 and len(criteria) == len(plan.learners) and texts != {""}
+    further = dict.fromkeys(each.metric for learner in plan.learners for each in learner.more_criteria)
     most = max(bounds) if len(bounds) == len(plan.learners) else max([999, *bounds])
     return Measures(
         name=max([len("learner"), *(cell_len(safe(learner.name)) for learner in plan.learners)]),
@@ -159,10 +168,11 @@ def measure(plan: Plan, state: RunState) -> Measures:
         done=2 * len(str(max(bounds))) + 1 if bounds else 4,
         threshold=max((cell_len(text) for text in texts), default=0),
         metric=safe(metrics.pop()) if len(metrics) == 1 else None,
-        criterion=threshold_text(criteria[0], with_metric=True) if is_shared else None,
+        criterion=goal_text(aiming[0], with_metric=True) if is_shared else None,
         has_criteria=bool(criteria),
         has_bounds=bool(bounds),
         is_mixed=is_mixed,
+        further=tuple(metric for metric in further if metric not in {each.metric for each in criteria}),
     )
 
 
@@ -175,10 +185,26 @@ def threshold_text(criterion: CriterionPlan, *, with_metric: bool) -> str:
     return f"{safe(criterion.metric)} {text}" if with_metric else text
 
 
+def goal_text(learner: LearnerPlan, *, with_metric: bool) -> str:
+    """ "mse < 0.1 and accuracy >= 0.9": when the learner stops, without what is only watched."""
+    aims = [each for each in learner.criteria if not each.is_watched]
+    if not aims:
+        return safe(learner.criterion.metric) if learner.criterion is not None and with_metric else ""
+    named = with_metric or len(aims) > 1 or aims[0] is not learner.criterion
+    joint = " and " if learner.stop_rule == "all" else " or "
+    return joint.join(threshold_text(each, with_metric=named) for each in aims)
+
+
 def choose_columns(measures: Measures, width: int) -> tuple[Column, ...]:
-    """The most informative columns that fit into `width` cells."""
-    for keys in _LAYOUTS:
-        widths = {key: _least(key, measures, keys) for key in keys if _has_content(key, measures)}
+    """The most informative columns that fit into `width` cells.
+
+    All further metrics come before bars and trends; where not even "left" fits with them, only some are shown.
+    """
+    most = len(measures.further)
+    wanted = [(keys, most) for keys in _LAYOUTS if most and "best" in keys and "left" in keys]
+    for keys, count in (*wanted, *((keys, count) for keys in _LAYOUTS for count in range(most, -1, -1))):
+        shown = _with_further(keys, measures.further[:count])
+        widths = {key: _least(key, measures, shown) for key in shown if _has_content(key, measures)}
         spare = width - width_of(_columns(widths, measures))
         if spare >= 0:
             _share_out(spare, widths, measures)
@@ -186,9 +212,17 @@ def choose_columns(measures: Measures, width: int) -> tuple[Column, ...]:
     return ()
 
 
+def _with_further(keys: tuple[str, ...], metrics: Sequence[str]) -> tuple[str, ...]:
+    """The layout with a column for each of these metrics, after the best value of the first one."""
+    if "best" not in keys:
+        return keys
+    place = keys.index("best") + 1
+    return (*keys[:place], *(f"{FURTHER}{metric}" for metric in metrics), *keys[place:])
+
+
 def _has_content(key: str, measures: Measures) -> bool:
     if key == "threshold":
-        return measures.has_criteria and measures.criterion is None
+        return measures.has_criteria and measures.criterion is None and measures.threshold > 0
     if key in ("last", "last+trend", "best"):
         return measures.has_criteria
     return measures.has_bounds or key not in ("bar", "left")
@@ -196,6 +230,8 @@ def _has_content(key: str, measures: Measures) -> bool:
 
 def _least(key: str, measures: Measures, keys: tuple[str, ...]) -> int:
     """The smallest useful width of a column. In short layouts, names and tasks are cut before a column is dropped."""
+    if key.startswith(FURTHER):
+        return max(VALUE_WIDTH + 2, min(cell_len(safe(key.removeprefix(FURTHER))), LONGEST_METRIC))
     return {
         "mark": 1,
         "learner": min(measures.name, FAIR_NAME if "elapsed" in keys else 8 if "doing" in keys else 1),
@@ -242,6 +278,9 @@ def _columns(widths: Widths, measures: Measures) -> tuple[Column, ...]:
 
 
 def _column(key: str, width: int, measures: Measures) -> Column:
+    if key.startswith(FURTHER):
+        name = shortened_in_middle(safe(key.removeprefix(FURTHER)), width)
+        return Column(key, name.rjust(VALUE_WIDTH) if cell_len(name) < VALUE_WIDTH else name, width)
     title = {
         "mark": "",
         "bar": "",

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from rose_cli.journal.state import LearnerState
+from rose_cli.loop.criterion import checks_of
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.text import counted, listed
-from rose_cli.view.columns import threshold_text
+from rose_cli.view.columns import goal_text
 from rose_cli.view.console import safe
 from rose_cli.view.progress import DisplayStatus, display_status
 from rose_cli.view.wording import REASONS, duration, number
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rose_cli.journal.state import RunState
-    from rose_cli.plan.model import LearnerPlan, Plan
+    from rose_cli.loop.criterion import History
+    from rose_cli.plan.model import CriterionPlan, LearnerPlan, Plan
 
 MOST_UNMET = 8
 
@@ -156,13 +158,12 @@ def outcome_of(plan: Plan, state: RunState, *, alive: bool, now: float | None = 
     """`alive`: a session is running, at the time `now`."""
     session = state.session
     statuses = {each.name: display_status(_state(each, state), alive=alive) for each in plan.learners}
-    criteria = [(each, each.criterion) for each in plan.learners if each.criterion is not None]
-    aimed = [(each, criterion) for each, criterion in criteria if criterion.threshold is not None]
-    texts = {threshold_text(criterion, with_metric=True) for _, criterion in aimed}
+    aimed = [each for each in plan.learners if any(criterion.threshold is not None for criterion in each.criteria)]
+    texts = {goal_text(each, with_metric=True) for each in aimed}
     return Outcome(
         learners=len(plan.learners),
         counts=Counter(statuses.values()),
-        with_threshold=Counter(statuses[each.name] for each, _ in aimed),
+        with_threshold=Counter(statuses[each.name] for each in aimed),
         criterion=texts.pop() if len(texts) == 1 else None,
         reason=session.reason if session is not None and not alive else None,
         alive=alive,
@@ -188,14 +189,19 @@ def criterion_problem(plan: Plan, state: RunState) -> str | None:
 
 
 def _why_unmet(plan: LearnerPlan, learner: LearnerState) -> str:
-    """ "accuracy 0.651852, requires >= 0.97": the value of the last iteration, which is the one that counts."""
-    criterion, history = plan.criterion, learner.history
-    if criterion is None:
+    """ "accuracy 0.651852, requires >= 0.97": the latest value of each criterion, which is the one that counts."""
+    if plan.criterion is None:
         return "no criterion"
-    if criterion.threshold is None:
-        return f"{criterion.metric} has no threshold"
-    needs = f"requires {criterion.operator} {number(criterion.threshold, 6)}"
+    aims = [(each, values) for each, values in zip(plan.criteria, checks_of(plan, learner), strict=True)
+            if each.threshold is not None]  # fmt: skip
+    if not aims:
+        return f"{plan.criterion.metric} has no threshold"
     failed = "failed, " if learner.stop_reason == "failed" else ""
-    value = history[-1] if history else None
+    joint = " and " if plan.stop_rule == "all" else " or "
+    return failed + joint.join(_value_and_needs(each, values) for each, values in aims)
+
+
+def _value_and_needs(criterion: CriterionPlan, values: History) -> str:
+    value = values[-1] if values else None
     shown = f"no {criterion.metric}" if value is None else f"{criterion.metric} {number(value, 6)}"
-    return f"{failed}{shown}, {needs}"
+    return f"{shown}, requires {criterion.operator} {number(criterion.threshold or 0.0, 6)}"

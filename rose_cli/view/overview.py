@@ -111,7 +111,7 @@ def _limits(plan: Plan) -> Iterator[tuple[str, str]]:
 
 def _stop_lines(found: Overview) -> Iterator[str]:
     """The criterion, as far as all learners that have one share it."""
-    shared = {s.name: value for s, value in found.common.items() if s.kind == "stop"}
+    shared = {setting: value for setting, value in found.common.items() if setting.kind == "stop"}
     without = [learner.name for group in found.groups if not _has_criterion(group) for learner in group.learners]
     total = sum(len(group.learners) for group in found.groups)
     if len(without) == total:

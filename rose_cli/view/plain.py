@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from rose_cli.journal.codec import Record
     from rose_cli.journal.state import RunState
-    from rose_cli.plan.model import LearnerPlan, Plan
+    from rose_cli.plan.model import CriterionPlan, LearnerPlan, Plan
     from rose_cli.view.campaign_line import Facts
 
 MAX_NAME = 32
@@ -131,7 +131,7 @@ class PlainScreen:
     @_event_text.register
     def _(self, event: e.IterationFinished) -> str:
         learner = self._learners.get(event.learner)
-        metric = _metric(learner, event.value)
+        metric = _metrics(learner, event)
         return self._line(event.learner, event.iteration + 1, *metric, short_time(event.seconds))
 
     @_event_text.register
@@ -258,13 +258,17 @@ class QuietScreen:
         """Nothing; the summary has a quiet form."""
 
 
-def _metric(learner: LearnerPlan | None, value: float | None) -> tuple[str, ...]:
-    """ "mean_squared_error_mse 0.1234 (< 0.1)" """
-    criterion = learner.criterion if learner else None
-    if criterion is None:
-        return ()
+def _metrics(learner: LearnerPlan | None, event: e.IterationFinished) -> tuple[str, ...]:
+    """ "mse 0.1234 (< 0.1), accuracy 0.8 (>= 0.9)" """
+    criteria = learner.criteria if learner else ()
+    found = [_metric(each, event.metrics.get(each.metric) if at else event.value) for at, each in enumerate(criteria)]
+    return (", ".join(found),) if found else ()
+
+
+def _metric(criterion: CriterionPlan, value: float | None) -> str:
     shown = "no value" if value is None else number(value, 6)
-    return (f"{safe(criterion.metric)} {shown} ({threshold_text(criterion, with_metric=False)})",)
+    goal = threshold_text(criterion, with_metric=False)
+    return f"{safe(criterion.metric)} {shown}{f' ({goal})' if goal else ''}"
 
 
 def _task(event: e.AttemptEvent) -> str:

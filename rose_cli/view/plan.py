@@ -15,7 +15,7 @@ from rose_cli.config.expression.compiler import parse
 from rose_cli.config.expression.parser import ExpressionError
 from rose_cli.engine.function import RETURN_FILE
 from rose_cli.plan.model import Adaptive
-from rose_cli.plan.overview import Setting, joined, ranges_text, stop_fields
+from rose_cli.plan.overview import Setting, joined, ranges_text, stop_settings
 from rose_cli.plan.render import AttemptPaths, Command, NoCommandError, NoValueError, planned_context, render
 from rose_cli.plan.secrets import as_shown, secrets_given
 from rose_cli.plan.words import file_of_module, is_beside, path_beside
@@ -118,7 +118,7 @@ def full_lines(plan: Plan, wanted: Sequence[range], *, collapse: bool) -> Iterat
     for learner in plan.learners:
         bound = "no max_iter" if learner.max_iter is None else f"max_iter {learner.max_iter}"
         yield ""
-        yield f"{learner.name} ({bound}, {stop_text(stop_fields(learner))}, seed {learner.seed})"
+        yield f"{learner.name} ({bound}, {stop_text(stop_settings(learner))}, seed {learner.seed})"
         blocks = _blocks(plan, learner, shown_iterations(learner, wanted))
         if collapse:
             collapsed = list(_collapsed(blocks))

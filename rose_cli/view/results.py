@@ -11,7 +11,7 @@ from rich.console import Group
 from rose_cli.loop.results import reported
 from rose_cli.plan.settings import is_seed, titles
 from rose_cli.util.text import counted
-from rose_cli.view.columns import STAR, joined, threshold_text, unbroken
+from rose_cli.view.columns import STAR, goal_text, joined, unbroken
 from rose_cli.view.console import open_console, safe, shortened_in_middle
 from rose_cli.view.fitted import Candidate, note_lines, table_lines
 from rose_cli.view.progress import display_status
@@ -63,10 +63,13 @@ def results_table(
 
 def _title(plan: Plan, found: Results, sort: Sort, width: int) -> Text:
     criteria = [each.plan.criterion for each in found.learners if each.plan.criterion]
-    texts, metrics = {threshold_text(each, with_metric=True) for each in criteria}, {each.metric for each in criteria}
+    texts = {goal_text(each.plan, with_metric=True) for each in found.learners if each.plan.criterion}
+    metrics = {each.metric for each in criteria}
     pieces = [(shortened_in_middle(plan.campaign, width), "bold")]
     if len(metrics) == 1:
-        pieces.append((f"until {texts.pop()}" if len(texts) == 1 else f"metric {safe(metrics.pop())}", ""))
+        has_aim = any(not each.is_watched for learner in found.learners for each in learner.plan.criteria)
+        is_one = len(texts) == 1 and has_aim
+        pieces.append((f"until {texts.pop()}" if is_one else f"metric {safe(metrics.pop())}", ""))
     pieces.append((counted(len(found.learners), "learner"), ""))
     if criteria or sort == "name":
         pieces.append((_SORTED[sort], ""))
@@ -89,13 +92,15 @@ def _candidates(found: Results, shown: Sequence[str], sort: Sort, width: int, *,
         if len(set(metrics)) > 1:
             yield Candidate("metric", metrics, 1, LONGEST_TEXT)
         thresholds = [
-            threshold_text(learner.plan.criterion, with_metric=False) if learner.plan.criterion else NOTHING
-            for learner in learners
+            goal_text(learner.plan, with_metric=False) if learner.plan.criterion else NOTHING for learner in learners
         ]
         if len(set(thresholds)) > 1:
             yield Candidate("threshold", thresholds, 3)
         yield _best(found)
         yield Candidate("last", [metric_value(learner.last_value) for learner in learners], 4, align="right")
+        for metric in dict.fromkeys(each.metric for learner in learners for each in learner.plan.more_criteria):
+            values = [metric_value(learner.further_value(metric)) for learner in learners]
+            yield Candidate(safe(metric), values, 3, LONGEST_TEXT, align="right")
     if any(learner.has_threshold for learner in learners):
         unit = sort if by_cost else "iterations"
         cells = [_to_threshold(learner, unit) for learner in learners]

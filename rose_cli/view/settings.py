@@ -25,7 +25,8 @@ _DEFAULTS = {"replicas": "1", "ranks": "1", "cores": "1", "gpus": "0"}
 
 def cell_text(setting: Setting, phase: Phase) -> str:
     """Blank for the criterion of a learner that has none."""
-    if setting.task == CRITERION and Setting(CRITERION, "stop", "at") not in phase.settings:
+    is_criterion = setting.kind == "stop" or setting.task == CRITERION
+    if is_criterion and Setting(setting.task, "stop", "at") not in phase.settings:
         return "no criterion" if setting.name == "at" else ""
     return value_text(setting, phase.settings.get(setting))
 
@@ -91,16 +92,31 @@ def size_text(size: float) -> str:
     return f"{size:g} MB" if size >= 1 else f"{size * 1024:g} KB"
 
 
-def stop_text(stop: Mapping[str, Any]) -> str:
-    """When a learner stops, by the fields of its criterion."""
-    if not stop:
+def stop_text(settings: Mapping[Setting, Any]) -> str:
+    """When a learner stops, by the settings of its criteria."""
+    tasks = dict.fromkeys(setting.task for setting in settings)
+    fields = [{s.name: value for s, value in settings.items() if s.task == task and s.name != "rule"} for task in tasks]
+    if not fields:
         return "no criterion"
+    if len(fields) == 1:
+        return _criterion_text(fields[0])
+    rule = settings.get(Setting(CRITERION, "stop", "rule"))
+    when = {"any": "stops when one is met: ", "all": "stops when all are met: "}.get(str(rule), "")
+    return when + "; ".join(_criterion_text(each, verb="") for each in fields)
+
+
+def _criterion_text(stop: Mapping[str, Any], verb: str = "stops ") -> str:
     names = sorted(stop, key=lambda name: name == "reading")
     others = ", ".join(_stop_field(name, stop[name], noun=True) for name in names if name != "at")
     if "at" not in stop:
-        return f"stops with {others}"
+        return f"{verb}with {others}"
     metric, _, threshold = stop["at"]
-    head = f"stops at {_stop_field('at', stop['at'])}" if threshold is not None else f"stops by {metric}"
+    if threshold is None and "patience" not in stop:
+        head = f"watches {metric}" if verb else f"{metric} (only watched)"
+    elif threshold is None:
+        head = f"{verb}by {metric}"
+    else:
+        head = f"{verb}{'at ' if verb else ''}{_stop_field('at', stop['at'])}"
     return f"{head}, {others}" if others else head
 
 

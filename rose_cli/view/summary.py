@@ -213,7 +213,10 @@ class RunEnd:
         bounds = [self.state.bound(each.name, each.max_iter) for each, reason in stopped if reason == "max_iter"]
         if bounds:
             return f"--max-iter {2 * max(bound or 1 for bound in bounds)}"
-        patience = {each.criterion.patience for each, why in stopped if why == "no_improvement" and each.criterion}
+        stalled = [each for each, why in stopped if why == "no_improvement" and each.criterion is not None]
+        if any(each.more_criteria for each in stalled):
+            return None  # the option would have to name one of several criteria
+        patience = {each.criterion.patience for each in stalled if each.criterion is not None}
         return f"--set stop.patience={2 * most}" if len(patience) == 1 and (most := patience.pop()) else None
 
 

@@ -18,15 +18,16 @@ from rose_cli.util.text import counted
 from rose_cli.view.campaign_line import SEPARATOR, Facts, campaign_words, short_estimate, waits_words
 from rose_cli.view.columns import (
     BAR_WIDTH,
+    FURTHER,
     STAR,
     VALUE_WIDTH,
     Cell,
     Column,
     Piece,
     choose_columns,
+    goal_text,
     joined,
     line_of,
-    threshold_text,
     unbroken,
 )
 from rose_cli.view.console import safe, shortened, shortened_in_middle
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from rose_cli.journal.state import LearnerState, RunState
     from rose_cli.loop.forecast import Estimate
     from rose_cli.loop.waits import Wait
-    from rose_cli.plan.model import LearnerPlan, Plan
+    from rose_cli.plan.model import CriterionPlan, LearnerPlan, Plan
     from rose_cli.view.campaign_line import Outlook
     from rose_cli.view.selection import LearnerSummary
 
@@ -79,7 +80,7 @@ class Row:
     left: Estimate | None
 
     def cells(self, columns: Sequence[Column]) -> list[Cell]:
-        return [_CELLS[column.key](self, column) for column in columns]
+        return [_CELLS.get(column.key, _further)(self, column) for column in columns]
 
     @property
     def status(self) -> DisplayStatus:
@@ -165,8 +166,23 @@ def _last(row: Row, column: Column) -> Cell:
     trend = _trend(history, column.width - VALUE_WIDTH - 3)
     if value is None:
         return ((" " * (room + 2), ""), *trend)
-    style = _value_style(row, value, history)
+    style = _value_style(row.plan.criterion, value, history)
     return ((short_number(value, room).rjust(room), style), (f" {arrow(history)}", style), *trend)
+
+
+def _further(row: Row, column: Column) -> Cell:
+    """The latest value of a further metric, with an arrow for its direction."""
+    metric = column.key.removeprefix(FURTHER)
+    criterion = next((each for each in row.plan.criteria if each.metric == metric), None)
+    if criterion is None:
+        return ()
+    latest = row.state.iterations[-RECENT_VALUES:]
+    history = [each.value if criterion is row.plan.criterion else each.metrics.get(metric) for each in latest]
+    known = [value for value in history if value is not None]  # it may be checked in some iterations only
+    if not known:
+        return ()
+    style = _value_style(criterion, known[-1], known)
+    return ((short_number(known[-1], VALUE_WIDTH).rjust(VALUE_WIDTH), style), (f" {arrow(known)}", style))
 
 
 def _best(row: Row, column: Column) -> Cell:
@@ -184,18 +200,17 @@ def _trend(history: list[float | None], width: int) -> tuple[Piece, ...]:
     return ((f" {sparkline(history, width)}", ""),) if width > 0 and len(history) > 1 else ()
 
 
-def _value_style(row: Row, value: float, history: list[float | None]) -> str:
+def _value_style(criterion: CriterionPlan | None, value: float, history: Sequence[float | None]) -> str:
     if math.isnan(value):
         return "bold red"
-    better = is_improvement(row.plan.criterion, history) if row.plan.criterion else None
+    better = is_improvement(criterion, history) if criterion else None
     return {True: "green", False: "red", None: ""}[better]
 
 
 def _threshold(row: Row, column: Column) -> Cell:
-    criterion = row.plan.criterion
-    if criterion is None:
+    if row.plan.criterion is None:
         return _NOTHING
-    return ((shortened(threshold_text(criterion, with_metric=row.with_metric), column.width), ""),)
+    return ((shortened(goal_text(row.plan, with_metric=row.with_metric), column.width), ""),)
 
 
 def _elapsed(row: Row, _: Column) -> Cell:

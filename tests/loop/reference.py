@@ -14,34 +14,81 @@ if TYPE_CHECKING:
 
 @dataclass
 class Life:
-    """Of a learner: the metric by iteration, why it stopped, and the options of its first task by iteration."""
+    """Of a learner: the metric by iteration, why it stopped, and the options of its first task by iteration.
+
+    `further`: the values of further criteria, by metric.
+    """
 
     history: list[float | None] = field(default_factory=list)
     reason: str = ""
     options: list[dict[str, Any]] = field(default_factory=list)
+    further: dict[str, list[float | None]] = field(default_factory=dict)
+
+
+def criteria_in(stop: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """The criteria of a `stop`, whichever of its forms it has."""
+    if stop is None:
+        return []
+    found: list[dict[str, Any]] = stop.get("any") or stop.get("all") or [stop]
+    return found
+
+
+def _stops(campaign: dict[str, Any], learner: dict[str, Any]) -> tuple[bool, list[dict[str, Any]]]:
+    """Whether all criteria of a learner must agree, and the criteria."""
+    declared = campaign.get("stop")
+    own = criteria_in(declared)
+    is_all = bool(declared and "all" in declared)
+    if "stop" not in learner:
+        return is_all, own
+    given = learner["stop"]
+    if given is None:
+        return False, []
+    if "any" in given or "all" in given:
+        below = {each["metric"]: each for each in own}
+        return "all" in given, [{**below.get(each["metric"], {}), **each} for each in criteria_in(given)]
+    if len(own) == 1:
+        return is_all, [{**own[0], **given}]
+    return is_all, [{**each, **given} if each["metric"] == given["metric"] else each for each in own]
 
 
 def live(campaign: dict[str, Any], learner: dict[str, Any], script: Callable[[Try], Fate]) -> Life:
     """`campaign` and `learner` as they stand in the file."""
     life, tasks = Life(), dict(campaign["tasks"])
-    stop = campaign.get("stop") if "stop" not in learner else learner["stop"]
-    stop = None if stop is None else {**(campaign.get("stop") or {}), **stop}
-    if stop is not None:
-        tasks["criterion"] = stop
+    is_all, stops = _stops(campaign, learner)
+    names = ["criterion" if not place else f"criterion-{place + 1}" for place in range(len(stops))]
+    tasks.update(zip(names, stops, strict=True))
+    histories: dict[str, list[float | None]] = {name: [] for name in names}
     while not life.reason:
-        i, value = len(life.history), None
+        i, values = len(life.history), dict[str, float | None]()
         life.options.append(_options(learner.get("t0", {}), i, life.history))
         for name, task in tasks.items():
             for replica in range(task.get("replicas", 1)):
                 fate = _last_fate(task, Try(learner["name"], i, name, replica, 0), script)
                 if _fails(fate, task, name) and task["on_failure"] != "continue":
                     life.reason = "failed"
-                value = None if _fails(fate, task, name) or name != "criterion" else float(fate.printed)
+                is_none = _fails(fate, task, name) or name not in names
+                values[name] = None if is_none else float(fate.printed)
             if life.reason:
                 return life
-        life.history.append(value)
-        life.reason = _why_stop(stop, life.history, learner.get("max_iter", campaign["max_iter"]))
+        for name in names:
+            histories[name].append(values[name])
+        life.history.append(values.get("criterion"))
+        life.further = {stop["metric"]: histories[name] for name, stop in list(zip(names, stops, strict=True))[1:]}
+        verdicts = [_verdict(stop, histories[name]) for name, stop in zip(names, stops, strict=True) if _decides(stop)]
+        most = learner.get("max_iter", campaign["max_iter"])
+        life.reason = _decided(verdicts, is_all=is_all) or ("max_iter" if i + 1 >= most else "")
     return life
+
+
+def _decides(stop: dict[str, Any]) -> bool:
+    return "threshold" in stop or "patience" in stop
+
+
+def _decided(verdicts: list[str], *, is_all: bool) -> str:
+    if not verdicts or (is_all and "" in verdicts):
+        return ""
+    order = ("no_improvement", "criterion_met") if is_all else ("criterion_met", "no_improvement")
+    return next((word for word in order if word in verdicts), "")
 
 
 def _last_fate(task: dict[str, Any], tried: Try, script: Callable[[Try], Fate]) -> Fate:
@@ -52,21 +99,22 @@ def _last_fate(task: dict[str, Any], tried: Try, script: Callable[[Try], Fate]) 
 
 
 def _fails(fate: Fate, task: dict[str, Any], name: str) -> bool:
-    no_number = name == "criterion" and fate.printed in ("no number", "-1", "-inf")  # an mse is never below 0
+    no_number = name.startswith("criterion") and fate.printed in ("no number", "-1", "-inf")  # an mse is never below 0
     return fate.exit_code != 0 or fate.seconds > task.get("timeout", math.inf) or no_number
 
 
-def _why_stop(stop: dict[str, Any] | None, history: list[float | None], max_iter: int) -> str:
-    if stop is not None and len(history) >= stop.get("min_iter", 1):
-        last = history[-1]
-        if last is not None and last < stop["threshold"]:
-            return "criterion_met"
-        patience = stop.get("patience")
-        if patience and len(history) >= patience:
-            before, since = _numbers(history[:-patience]), _numbers(history[-patience:])
-            if not since or (before and round(min(before) - min(since), 9) <= stop.get("min_delta", 0)):
-                return "no_improvement"
-    return "max_iter" if len(history) >= max_iter else ""
+def _verdict(stop: dict[str, Any], history: list[float | None]) -> str:
+    if len(history) < stop.get("min_iter", 1):
+        return ""
+    last = history[-1]
+    if last is not None and "threshold" in stop and last < stop["threshold"]:
+        return "criterion_met"
+    patience = stop.get("patience")
+    if patience and len(history) >= patience:
+        before, since = _numbers(history[:-patience]), _numbers(history[-patience:])
+        if not since or (before and round(min(before) - min(since), 9) <= stop.get("min_delta", 0)):
+            return "no_improvement"
+    return ""
 
 
 def _numbers(history: list[float | None]) -> list[float]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from rose_cli.loop.criterion import best_value, compare, evaluation_context, is_met
+from rose_cli.loop.criterion import Stop, best_value, compare, evaluation_context, is_met
 from rose_cli.loop.criterion import why_stop as why_stop_of_all
 from rose_cli.plan.model import CriterionPlan, LearnerPlan, StopRule
 
@@ -218,3 +221,77 @@ def test_a_relative_min_delta_is_measured_from_the_best_value_and_not_from_the_l
     decided = criterion(threshold=0.0, patience=2, share=0.1)
     assert why_stop(decided, [1.0, 5.0, 0.95], None) == "no_improvement"
     assert why_stop(decided, [1.0, 5.0, 0.89], None) is None
+
+
+# --- several criteria ------------------------------------------------------------------------------------------------
+
+
+def naive(plan: LearnerPlan, checks: list[list[float | None]], done: int) -> str | None:
+    """As the documentation says it, without the order of reasons being computed."""
+    words: list[str | None] = []
+    for each, values in zip(plan.criteria, checks, strict=True):
+        if each.threshold is None and each.patience is None:
+            continue
+        word = None
+        if done >= each.min_iter and values and each.threshold is not None:
+            value = values[-1]
+            is_number = value is not None and math.isfinite(value)
+            word = "met" if is_number and compare(value or 0.0, each.operator, each.threshold) else None
+        if word is None and done >= each.min_iter:
+            word = "stalled" if why_stop(replace(each, threshold=None, min_iter=0), values, None) else None
+        words.append(word)
+    if plan.stop_rule == "any":
+        return "criterion_met" if "met" in words else "no_improvement" if "stalled" in words else None
+    if not words or None in words:
+        return None
+    return "no_improvement" if "stalled" in words else "criterion_met"
+
+
+numbers = st.none() | st.sampled_from([0.0, 0.5, 1.0, 1.5, 2.0, math.nan, math.inf])
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.builds(
+                criterion,
+                st.sampled_from(["<", ">", "<=", ">=", "=="]),
+                st.none() | st.just(1.0),
+                patience=st.none() | st.integers(1, 3),
+                min_iter=st.integers(1, 3),
+            ),
+            st.lists(numbers, max_size=5),
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+    st.sampled_from(["any", "all"]),
+    st.integers(0, 6),
+    st.none() | st.integers(1, 6),
+)
+def test_any_and_all_agree_with_a_naive_reading(
+    drawn: list[tuple[CriterionPlan, list[float | None]]], rule: StopRule, done: int, max_iter: int | None
+) -> None:
+    named = [replace(each, metric=f"m{place}") for place, (each, _) in enumerate(drawn)]
+    plan, checks = learner(*named, rule=rule), [values for _, values in drawn]
+    stop = why_stop_of_all(plan, checks, done, max_iter)
+    expected = naive(plan, checks, done) or ("max_iter" if max_iter is not None and done >= max_iter else None)
+    assert (stop.reason if stop else None) == expected
+    if stop is not None and stop.reason != "max_iter" and len(drawn) > 1:
+        assert stop.criteria
+        assert not any(each.is_watched for each in stop.criteria)
+        assert stop.message
+
+
+def test_what_is_met_comes_before_what_has_stalled() -> None:
+    stalled, met = criterion(patience=1, threshold=None), replace(criterion(), metric="n")
+    stop = why_stop_of_all(learner(stalled, met), [[1.0, 1.0], [0.5]], 2, None)
+    assert stop == Stop("criterion_met", (met,))
+    assert stop is not None
+    assert stop.message == "n < 1"
+
+
+def test_the_number_of_iterations_counts_and_not_that_of_checks() -> None:
+    seldom = criterion(min_iter=3)
+    assert why_stop_of_all(learner(seldom), [[0.5]], 2, None) is None
+    assert why_stop_of_all(learner(seldom), [[0.5]], 3, None) == Stop("criterion_met")

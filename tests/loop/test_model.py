@@ -30,7 +30,7 @@ from rose_cli.journal import events as e
 from rose_cli.journal.file import read_journal
 from rose_cli.loop.session import SessionResult
 from tests.journal.test_iterations import assert_same_iterations
-from tests.loop.reference import Life, live
+from tests.loop.reference import Life, criteria_in, live
 from tests.loop.simulation import Fate, Try, World, end_of_job, interrupt
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Script:
         if draw.random() < self.losing and tried not in self._lost:
             self._lost.add(tried)
             return Fate(seconds, None)
-        return Fate(seconds, code, draw.choice(self.values) if tried.task == "criterion" else "")
+        return Fate(seconds, code, draw.choice(self.values) if tried.task.startswith("criterion") else "")
 
     def calm(self, tried: Try) -> Fate:
         """The same with nothing lost, for the model."""
@@ -81,7 +81,7 @@ class Case:
     @property
     def mutual(self) -> bool:
         """Whether learners may end each other."""
-        tasks = [*self.campaign["tasks"].values(), self.campaign.get("stop") or {}]
+        tasks = [*self.campaign["tasks"].values(), *criteria_in(self.campaign.get("stop"))]
         stops = any(task.get("on_failure") == "stop_campaign" for task in tasks)
         asked = any(kind == "stop learner" for kind, _ in self.disturbances)
         return stops or asked or "stop_campaign" in self.campaign or "same_failure" in self.campaign["limits"]
@@ -138,12 +138,13 @@ def cases(draw: st.DrawFn) -> Case:
     }
     if has_stop:
         criterion = tasks("echo", STEADY if steady else FAILURES)
-        bounds = merged(
-            maybe("patience", st.integers(1, 3)), maybe("min_delta", st.just(0.1)), maybe("min_iter", st.integers(1, 3))
-        )
-        campaign["stop"] = {"metric": "mse", "threshold": 0.1, **draw(criterion), **draw(bounds)}
+        campaign["stop"] = {"metric": "mse", "threshold": 0.1, **draw(criterion), **draw(BOUNDS)}
+        if draw(st.booleans()):
+            further = [{"metric": name, **draw(criterion), **draw(AIM)} for name in draw(FURTHER)]
+            campaign["stop"] = {draw(st.sampled_from(["any", "all"])): [campaign["stop"], *further]}
         campaign.update(draw(maybe("stop_campaign", st.just({"after_converged": 1}))))
-    campaign["learners"] = [_learner(draw, name, has_stop=has_stop, steady=steady) for name in NAMES[:count]]
+    stop = campaign.get("stop")
+    campaign["learners"] = [_learner(draw, name, stop=stop, steady=steady) for name in NAMES[:count]]
     values = VALUES if steady else (*VALUES, "nan", "inf", "0.4", "no number", "-1", "-inf")
     failing, losing = draw(st.sampled_from([0.0, 0.1, 0.4])), draw(st.sampled_from([0.0, 0.0, 0.05]))
     kinds = st.sampled_from(["interrupt", "crash", "stop learner", "end of job", "end of job", "nothing"])
@@ -152,15 +153,33 @@ def cases(draw: st.DrawFn) -> Case:
     return Case(campaign, script, draw(st.integers(3, 5)), tuple(disturbances))
 
 
-def _learner(draw: st.DrawFn, name: str, *, has_stop: bool, steady: bool) -> dict[str, Any]:
+BOUNDS = merged(
+    maybe("patience", st.integers(1, 3)), maybe("min_delta", st.just(0.1)), maybe("min_iter", st.integers(1, 3))
+)
+AIM = st.one_of(st.just({}), merged(st.just({"threshold": 0.4}), BOUNDS), st.just({"patience": 2}))
+FURTHER = st.sampled_from([["mae"], ["rmse"], ["mae", "rmse"]])
+
+
+def _overrides(stop: dict[str, Any], name: str) -> list[dict[str, Any] | None]:
+    """What a learner may have as its own `stop`."""
+    removed = [None] if name != NAMES[0] else []
+    if len(criteria_in(stop)) == 1:
+        return [{"threshold": 0.4}, *removed]
+    metrics = [each["metric"] for each in criteria_in(stop)]
+    last = {"metric": metrics[-1], "threshold": 0.6}
+    lists: list[dict[str, Any] | None] = [{rule: [{"metric": metrics[0]}, last]} for rule in ("any", "all")]
+    return [last, *lists, *removed]
+
+
+def _learner(draw: st.DrawFn, name: str, *, stop: dict[str, Any] | None, steady: bool) -> dict[str, Any]:
+    has_stop = stop is not None
     learner = {"name": name, **draw(maybe("max_iter", st.integers(3 if has_stop else 1, 4)))}
     schedule: dict[Any, Any] = draw(SCHEDULE)
     never = [key for key in schedule if isinstance(key, int) and key >= learner.get("max_iter", 4)]
     learner["t0"] = {key: value for key, value in schedule.items() if key not in never}
     if has_stop and steady and draw(st.booleans()):
         return {**learner, "t0": {"adaptive": {"--n": "i*10 if i == 0 else 1000 * metric"}}}
-    own = [{"threshold": 0.4}, *([None] if name != NAMES[0] else [])]
-    return {**learner, **(draw(maybe("stop", st.sampled_from(own))) if has_stop else {})}
+    return {**learner, **({} if stop is None else draw(maybe("stop", st.sampled_from(_overrides(stop, name)))))}
 
 
 def _text(campaign: dict[str, Any]) -> str:
@@ -261,6 +280,8 @@ def _check_lives(case: Case, result: SessionResult, world: World, lives: dict[st
         learner = state.learners[name]
         history = learner.history
         assert _same(history, life.history[: len(history)]), (name, history, life)
+        for metric, values in life.further.items():
+            assert _same(learner.iterations.values_of(metric), values[: len(history)]), (name, metric, life)
         if learner.stop_reason in ("criterion_met", "no_improvement", "max_iter", "failed"):
             assert (len(history), learner.stop_reason) == (len(life.history), life.reason), (name, history, life)
         elif learner.stop_reason == "cancelled":

@@ -23,7 +23,7 @@ from rose_cli.plan.model import (
     Plan,
     StepPlan,
 )
-from rose_cli.plan.overview import Setting, contains, joined, overview, ranges_text, settings_of, stop_fields
+from rose_cli.plan.overview import Setting, contains, joined, overview, ranges_text, settings_of, stop_settings
 from rose_cli.plan.render import AttemptPaths, EvaluationContext, render
 from rose_cli.plan.totals import totals
 from tests.view.scenarios import make_plan
@@ -103,8 +103,8 @@ def test_the_plan_in_short_says_the_same_as_in_full(plan: Plan) -> None:
     for learner in plan.learners:
         for iteration in range(learner.max_iter or 12):
             found = short.settings(learner.name, iteration)
-            stop = {s.name: value for s, value in found.items() if s.kind == "stop"}
-            assert stop == stop_fields(learner)
+            stop = {s: value for s, value in found.items() if s.kind == "stop"}
+            assert stop == stop_settings(learner)
             for step in learner.all_steps:
                 command = step.command(iteration)
                 context, paths = EvaluationContext(iteration, learner.max_iter), AttemptPaths("/w", "/r")

@@ -75,6 +75,15 @@ class RunModel {
     return learner.criterion == null ? null : this.criteria[learner.criterion].metric;
   }
 
+  // The learners that have values of a metric, with these values
+  curvesOf(metric) {
+    return this.learners.flatMap((learner) => {
+      if (this.metricOf(learner) === metric) return [learner];
+      const own = learner.further.find((each) => this.criteria[each.criterion].metric === metric);
+      return own ? [{ ...learner, criterion: own.criterion, numbers: own.values.map(numeric), bests: own.best.map(numeric), best_at: own.best_at, is_best: false }] : [];
+    });
+  }
+
   valueText(learner, place) {
     return numberText(learner.numbers[place]);
   }

@@ -38,8 +38,8 @@ const AXES = {
 };
 
 function curves(run) {
-  const state = { metric: run.metrics[0], axis: "iterations", kind: "numbers", log: suitsLog(run.learners.flatMap((learner) => learner.numbers)) };
-  const of = () => run.learners.filter((learner) => run.metricOf(learner) === state.metric);
+  const state = { metric: run.metrics[0], axis: "iterations", kind: "numbers", log: suitsLog(run.curvesOf(run.metrics[0]).flatMap((learner) => learner.numbers)) };
+  const of = () => run.curvesOf(state.metric);
   const criteria = () => run.criteria.map((criterion, place) => ({ ...criterion, place })).filter((criterion) => criterion.metric === state.metric);
   const content = () => {
     const unit = timeUnit(of().reduce((most, learner) => Math.max(most, learner.seconds.at(-1) ?? 0), 0));
@@ -72,7 +72,7 @@ function curves(run) {
     choice("Scale", [["linear", "linear"], ["log", "logarithmic"]], state.log ? "log" : "linear", (value) => change("log")(value === "log")),
     chart.zoom);
   const table = dataTable("Learning curves", ["learner", "iteration", "metric", "value", "best so far", "working time (s)", "core-seconds"], function* () {
-    for (const learner of run.learners) {
+    for (const learner of run.metrics.flatMap((metric) => run.curvesOf(metric))) {
       for (let place = 0; place < learner.iterations.length; place++) {
         yield [learner.name, learner.iterations[place], run.metricOf(learner), learner.numbers[place], learner.bests[place], learner.seconds[place], learner.core_seconds[place]];
       }
@@ -244,10 +244,10 @@ function runSections(run) {
 
 function comparedRuns(models, choose) {
   const metrics = [...new Set(models.flatMap((run) => run.metrics))];
-  const state = { metric: metrics[0], kind: "numbers", log: suitsLog(models.flatMap((run) => run.learners.flatMap((learner) => learner.numbers))) };
+  const state = { metric: metrics[0], kind: "numbers", log: suitsLog(models.flatMap((run) => run.curvesOf(metrics[0]).flatMap((learner) => learner.numbers))) };
   const style = (place) => ({ colour: place % COLOURS, dash: DASHES[(place + Math.floor(place / COLOURS)) % DASHES.length] });
   const content = () => {
-    const lines = models.flatMap((run, at) => run.learners.filter((learner) => run.metricOf(learner) === state.metric).map((learner) => ({
+    const lines = models.flatMap((run, at) => run.curvesOf(state.metric).map((learner) => ({
       id: `${at} ${learner.place}`, title: `${learner.label} · ${shorten(run.name, 40)}`, place: null, style: style(at), width: learner.is_best ? 2.6 : 0.9, isBest: learner.is_best, isStep: state.kind === "bests",
       points: learner[state.kind].map((y, place) => ({ x: learner.iterations[place], y, rows: () => curveFacts(run, learner, place) })),
     })));
