@@ -58,6 +58,8 @@ def decision_made(question: Question, decision: Decision | None, learner: Learne
         check_known("task", task, known)
         if not isinstance(change, TaskChange):
             raise UsageError(f"the change of task '{task}' cannot be {change!r:.60}", "give a rose_cli.TaskChange")
+        if change.words is not None and known[task].function:
+            raise UsageError(f"task '{task}' calls a function, which stays", "change its `options`: its arguments")
         if change.words is not None and known[task].shell and len(change.words) != 1:
             raise UsageError(f"task '{task}' is a shell line", "give its words as a list with a single line")
     changes = {task: _as_json(task, change) for task, change in decision.tasks.items()}

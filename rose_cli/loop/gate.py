@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from rose_cli.journal.events import DecisionMade
     from rose_cli.journal.state import LearnerState
+    from rose_cli.loop.values import Values
     from rose_cli.plan.model import LearnerPlan
 
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 class Question:
     """What a program is told of an iteration whose tasks have finished. All of it is in the journal.
 
-    `value`: that of the criterion, if there is one and it gave one; `options` and `reports` are by task, the reports
+    `value`: that of the first criterion, if there is one and it gave one; `metrics`: of the further ones. `options` and `reports` are by task, the reports
     one for each replica.
     """
 
@@ -32,6 +33,7 @@ class Question:
     threshold: float | None
     value: float | None
     best: float | None
+    metrics: Mapping[str, float] = field(default_factory=dict)
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     reports: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
@@ -44,9 +46,9 @@ class Gate(Protocol):
         ...
 
 
-def question_about(plan: LearnerPlan, state: LearnerState, value: float | None, max_iter: int | None) -> Question:
+def question_about(plan: LearnerPlan, state: LearnerState, values: Values, max_iter: int | None) -> Question:
     """The question after the last task of the current iteration of a learner."""
-    criterion, current = plan.criterion, state.current
+    criterion, current, value = plan.criterion, state.current, values.of(plan.criterion)
     reports: dict[str, list[Mapping[str, Any]]] = {}
     for (task, _), report in sorted(current.reports.items() if current is not None else ()):
         reports.setdefault(task, []).append(report)
@@ -59,6 +61,7 @@ def question_about(plan: LearnerPlan, state: LearnerState, value: float | None, 
         threshold=criterion.threshold if criterion is not None else None,
         value=value,
         best=best_value(criterion, [*state.history, value]),
+        metrics=values.further(plan.more_criteria),
         options=dict(current.options) if current is not None else {},
         reports=reports,
     )

@@ -43,6 +43,7 @@ class LearnerLoop:
         self._plan = plan
         self._campaign = session.plan
         self._is_prepared = False
+        self._undecided_seconds = 0.0
         self._metric_files: dict[str, MetricFile] = {}
         self._log_keeper = self._new_log_keeper()
 
@@ -96,7 +97,7 @@ class LearnerLoop:
 
     async def _end(self, reason: StopReason, message: str | None = None) -> None:
         """Stop between two iterations: what runs after the last one belongs to the next one, which stays unfinished."""
-        plan, context = self._plan, self._context()
+        plan, context = self._decided_plan(len(self._state.iterations)), self._context()
         if not plan.after or await self._run_steps(plan, plan.after, context):
             await self._session.recorder.record(e.LearnerStopped(plan.name, reason, message))
 
@@ -146,7 +147,7 @@ class LearnerLoop:
                 await in_slices(removal)
 
     async def _run_iteration(self) -> None:
-        started = time.monotonic()
+        started, self._undecided_seconds = time.monotonic(), 0.0
         await self._forget_end()
         context = self._context()
         plan = self._decided_plan(context.iteration)
@@ -234,7 +235,8 @@ class LearnerLoop:
             return
         end = await self._decide(iteration, values)  # by the plan that is valid now
         value, further = values.of(plan.criterion), values.further(plan.more_criteria)
-        finished = e.IterationFinished(plan.name, iteration, time.monotonic() - started, value, further)
+        seconds = time.monotonic() - started - self._undecided_seconds
+        finished = e.IterationFinished(plan.name, iteration, seconds, value, further)
         stopped = () if end is None else (e.LearnerStopped(plan.name, *end),)
         await self._session.recorder.record(finished, *stopped)
 
@@ -245,7 +247,7 @@ class LearnerLoop:
         if stop is None and (why := self._why_pruned(iteration, values.of(self._plan.criterion))) is not None:
             return "pruned", why
         if stop is None:
-            decision = await self._decision(iteration, values.of(self._plan.criterion))
+            decision = await self._decision(iteration, values)
             if decision is None:
                 return None
             await self._session.settled()
@@ -260,7 +262,7 @@ class LearnerLoop:
             return None
         return self._session.pruner.why_prune(self._plan, value)
 
-    async def _decision(self, iteration: int, value: float | None) -> e.DecisionMade | None:
+    async def _decision(self, iteration: int, values: Values) -> e.DecisionMade | None:
         """The decision on how to go on: from the journal, or of whoever decides; durable when this returns."""
         gate, recorder = self._session.gate, self._session.recorder
         made = self._state.decision(iteration)
@@ -268,9 +270,11 @@ class LearnerLoop:
             return made
         bound = self._session.state.bound_now(self._plan.name, self._plan.max_iter)
         recorder.append_nowait(e.DecisionAwaited(self._plan.name, iteration))
-        question = question_about(self._plan, self._state, value, bound)
+        question = question_about(self._plan, self._state, values, bound)
+        asked = time.monotonic()
         with self._session.turns.left_to_others():
             made = await gate.decide(question)
+        self._undecided_seconds += time.monotonic() - asked
         await recorder.record(made)
         return made
 

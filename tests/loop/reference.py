@@ -51,16 +51,34 @@ def _stops(campaign: dict[str, Any], learner: dict[str, Any]) -> tuple[bool, lis
     return is_all, [{**each, **given} if each["metric"] == given["metric"] else each for each in own]
 
 
-def live(campaign: dict[str, Any], learner: dict[str, Any], script: Callable[[Try], Fate]) -> Life:
+@dataclass(frozen=True)
+class Choice:
+    """What a program decides after an iteration: to stop, or what the option `--n` of the first task is from then on.
+
+    `options`: None: as before; empty: what the campaign says.
+    """
+
+    stop: bool = False
+    options: dict[str, Any] | None = None
+
+
+def live(
+    campaign: dict[str, Any],
+    learner: dict[str, Any],
+    script: Callable[[Try], Fate],
+    choose: Callable[[str, int], Choice] = lambda _name, _iteration: Choice(),
+) -> Life:
     """`campaign` and `learner` as they stand in the file."""
     life, tasks = Life(), dict(campaign["tasks"])
     is_all, stops = _stops(campaign, learner)
     names = ["criterion" if not place else f"criterion-{place + 1}" for place in range(len(stops))]
     tasks.update(zip(names, stops, strict=True))
     histories: dict[str, list[float | None]] = {name: [] for name in names}
+    chosen: dict[str, Any] = {}
     while not life.reason:
         i, values = len(life.history), dict[str, float | None]()
-        life.options.append(_options(learner.get("t0", {}), i, life.history))
+        planned = _options(learner.get("t0", {}), i, life.history)
+        life.options.append({name: value for name, value in {**planned, **chosen}.items() if value is not None})
         for name, task in tasks.items():
             for replica in range(task.get("replicas", 1)):
                 fate = _last_fate(task, Try(learner["name"], i, name, replica, 0), script)
@@ -77,6 +95,10 @@ def live(campaign: dict[str, Any], learner: dict[str, Any], script: Callable[[Tr
         verdicts = [_verdict(stop, histories[name]) for name, stop in zip(names, stops, strict=True) if _decides(stop)]
         most = learner.get("max_iter", campaign["max_iter"])
         life.reason = _decided(verdicts, is_all=is_all) or ("max_iter" if i + 1 >= most else "")
+        if not life.reason:
+            choice = choose(learner["name"], i)
+            chosen = chosen if choice.options is None else choice.options
+            life.reason = "decided" if choice.stop else ""
     return life
 
 

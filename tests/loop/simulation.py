@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from rose_cli.engine.base import TaskRequest
     from rose_cli.journal.file import JournalFile
     from rose_cli.journal.state import RunState
+    from rose_cli.loop.gate import Gate
     from rose_cli.plan.model import Plan
 
 
@@ -229,6 +230,7 @@ class World:
     """Whether a signal to stop has come, which the session may not have acted on yet."""
     said: list[str] = field(default_factory=list)
     """What the sessions showed to the user."""
+    gate: Gate | None = None
 
     @classmethod
     def of(cls, folder: Path, text: str, script: Callable[[Try], Fate], **more: Any) -> World:
@@ -292,8 +294,9 @@ class World:
         deadline = deadline_of(wall_time, self.environment, self.plan.engine.grace_seconds, 0.0, loop.time)
         job_end = JobEnd(in_batch_job(self.environment), lambda: self.stop_heard)
         session = Session(
-            self.plan, state, recorder, engine, self.directory, deadline, warn=self.said.append, job_end=job_end
-        )
+            self.plan, state, recorder, engine, self.directory, deadline, warn=self.said.append, job_end=job_end,
+            gate=self.gate,
+        )  # fmt: skip
         for seconds, deed in deeds:
             loop.call_at(seconds, deed, session)
         try:

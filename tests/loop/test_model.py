@@ -22,6 +22,7 @@ from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,7 +31,7 @@ from rose_cli.journal import events as e
 from rose_cli.journal.file import read_journal
 from rose_cli.loop.session import SessionResult
 from tests.journal.test_iterations import assert_same_iterations
-from tests.loop.reference import Life, criteria_in, live
+from tests.loop.reference import Choice, Life, criteria_in, live
 from tests.loop.simulation import Fate, Try, World, end_of_job, interrupt
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from rose_cli.journal.codec import Record
     from rose_cli.journal.state import LearnerState
+    from rose_cli.loop.gate import Question
     from rose_cli.util.errors import RoseError
     from tests.loop.simulation import Deed
 
@@ -72,11 +74,42 @@ class Script:
 
 
 @dataclass(frozen=True)
+class Program:
+    """Decides after each iteration: always the same in the same place. `stopping`: how often it stops."""
+
+    seed: int
+    stopping: float
+
+    def __call__(self, learner: str, iteration: int) -> Choice:
+        draw = random.Random(f"{self.seed} {learner} {iteration}")
+        options = draw.choice([None, None, {}, {"--n": draw.randint(0, 9)}, {"--n": None, "--m": 2.5}])
+        return Choice(draw.random() < self.stopping, options)
+
+
+class Asked:
+    """The program at the gate: it takes its time, and is never asked what the journal knows already."""
+
+    def __init__(self, program: Program, world: World) -> None:
+        self._program = program
+        self._world = world
+
+    async def decide(self, question: Question) -> e.DecisionMade:
+        place = question.learner, question.iteration
+        known = [each for each in self._world.events() if isinstance(each, e.DecisionMade)]
+        assert place not in [(each.learner, each.iteration) for each in known]
+        await anyio.sleep(random.Random(f"{place}").choice([0.0, 0.5, 3.0]))
+        choice = self._program(*place)
+        commands = {} if choice.options is None else {"t0": {"options": choice.options} if choice.options else {}}
+        return e.DecisionMade(*place, choice.stop, "enough" if choice.stop else None, commands)
+
+
+@dataclass(frozen=True)
 class Case:
     campaign: dict[str, Any]
     script: Script
     cores: int
     disturbances: tuple[tuple[str, float], ...]
+    program: Program | None = None
 
     @property
     def mutual(self) -> bool:
@@ -150,7 +183,8 @@ def cases(draw: st.DrawFn) -> Case:
     kinds = st.sampled_from(["interrupt", "crash", "stop learner", "end of job", "end of job", "nothing"])
     disturbances = draw(st.lists(st.tuples(kinds, st.floats(0, 1, width=16)), max_size=5))
     script = Script(draw(st.integers(0, 2**32)), failing, losing, values, set())
-    return Case(campaign, script, draw(st.integers(3, 5)), tuple(disturbances))
+    program = draw(st.none() | st.builds(Program, st.integers(0, 2**32), st.sampled_from([0.0, 0.1, 0.4])))
+    return Case(campaign, script, draw(st.integers(3, 5)), tuple(disturbances), program)
 
 
 BOUNDS = merged(
@@ -204,7 +238,10 @@ def scratch() -> Iterator[Path]:
 def test_every_learner_comes_to_what_the_naive_model_says(case: Case) -> None:
     with scratch() as folder:
         world = World.of(folder, _text(case.campaign), case.script, cores=case.cores)
-        lives = {each["name"]: live(case.campaign, each, case.script.calm) for each in case.campaign["learners"]}
+        choices = () if case.program is None else (case.program,)
+        world.gate = None if case.program is None else Asked(case.program, world)
+        learners = case.campaign["learners"]
+        lives = {each["name"]: live(case.campaign, each, case.script.calm, *choices) for each in learners}
         result = _carry_through(case, world, lives)
         _check_lives(case, result, world, lives)
         _check_journal(case, world)
@@ -282,7 +319,7 @@ def _check_lives(case: Case, result: SessionResult, world: World, lives: dict[st
         assert _same(history, life.history[: len(history)]), (name, history, life)
         for metric, values in life.further.items():
             assert _same(learner.iterations.values_of(metric), values[: len(history)]), (name, metric, life)
-        if learner.stop_reason in ("criterion_met", "no_improvement", "max_iter", "failed"):
+        if learner.stop_reason in ("criterion_met", "no_improvement", "max_iter", "decided", "failed"):
             assert (len(history), learner.stop_reason) == (len(life.history), life.reason), (name, history, life)
         elif learner.stop_reason == "cancelled":
             assert "asked to" in str(learner.message) or met >= case.campaign["stop_campaign"]["after_converged"]
