@@ -42,16 +42,24 @@ class Stream(Generic[Item]):
     """What happens in a run, for `for` and for `async for`. Each use starts at the beginning of the session."""
 
     def __init__(
-        self, process: SessionProcess, opened: Callable[[], tuple[Reading, Callable[[], Iterator[Item]]]]
+        self,
+        process: SessionProcess,
+        opened: Callable[[], tuple[Reading, Callable[[], Iterator[Item]]]],
+        check: Callable[[], object],
     ) -> None:
+        """`check` raises the error of the program that ended the session, if one did."""
         self._process = process
         self._opened = opened
+        self._check = check
 
     def __iter__(self) -> Iterator[Item]:
-        return self._process.each(*self._opened())
+        yield from self._process.each(*self._opened())
+        self._check()
 
-    def __aiter__(self) -> AsyncIterator[Item]:
-        return self._process.aeach(*self._opened())
+    async def __aiter__(self) -> AsyncIterator[Item]:
+        async for item in self._process.aeach(*self._opened()):
+            yield item
+        self._check()
 
 
 class Run(RunReader):
@@ -142,7 +150,7 @@ class RunningRun:
             reading = Reading(self._process, questions=False)
             return reading, lambda: (each.record.event for each in reading.take() if isinstance(each, Recorded))
 
-        return Stream(self._process, opened)
+        return Stream(self._process, opened, self._check)
 
     def iterations(self) -> Stream[Iteration]:
         """The iterations that finish in this session."""
@@ -152,7 +160,7 @@ class RunningRun:
             reading = Iterations(self._process)
             return reading, reading.take_iterations
 
-        return Stream(self._process, opened)
+        return Stream(self._process, opened, self._check)
 
     def __iter__(self) -> Iterator[Iteration]:
         return iter(self.iterations())
@@ -181,8 +189,7 @@ class RunningRun:
             elif self._must_decide():
                 self._decide_here()
         self._process.wait()
-        if self._failure is not None:
-            raise self._failure
+        self._check()
         return Run(self._process.run_directory.path)
 
     def __await__(self) -> Generator[object, None, Run]:
@@ -234,6 +241,13 @@ class RunningRun:
         return None if directory is None else Run(directory)._repr_html_()
 
     # --- decisions ---
+
+    def _check(self) -> None:
+        """Raises the error of `decide`, if that ended the session."""
+        if self._decider is not None:
+            self._decider.join()
+        if self._failure is not None:
+            raise self._failure
 
     def _must_decide(self) -> bool:
         return self._decide is not None and self._decider is None and self._is_deciding.acquire(blocking=False)

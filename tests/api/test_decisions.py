@@ -1,0 +1,204 @@
+"""Decisions in Python between iterations: what they change, and that they are in the journal before they count."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import rose_cli
+from rose_cli.journal.codec import UnfitError, from_json
+from tests.conftest import wait_until
+
+if TYPE_CHECKING:
+    from tests.conftest import Rose, Starter
+
+CAMPAIGN = """\
+    max_iter: 5
+    tasks:
+      work: {executable: python work.py}
+    learners: [{name: a}, {name: b}, {name: c}]
+"""
+WORK = """\
+import json, os, sys
+with open("lines.txt", "a") as file: file.write(" ".join(sys.argv[1:]) + "\\n")
+count = len(open("lines.txt").readlines())
+json.dump({"count": count, "args": sys.argv[1:]}, open(os.environ["ROSE_RESULT"], "w"))
+"""
+
+
+@pytest.fixture
+def campaign(rose: Rose) -> rose_cli.Campaign:
+    rose.write(WORK, "work.py")
+    return rose_cli.load(rose.write(CAMPAIGN))
+
+
+def histories(run: rose_cli.Run) -> list[tuple[Any, ...]]:
+    names = ["learner", "iteration", "stop_reason", "option.work.--extra", "result.count", "result.args"]
+    table = run.history()
+    return list(zip(*(table[name] for name in names), strict=True))
+
+
+def given(run: rose_cli.Run, learner: str = "a") -> list[str]:
+    """The arguments of each iteration."""
+    return (run.workspace(learner) / "lines.txt").read_text().splitlines()
+
+
+def test_a_decision_changes_options_until_a_later_one(campaign: rose_cli.Campaign) -> None:
+    decisions = {
+        0: rose_cli.Decision(tasks={"work": rose_cli.TaskChange(options={"--x": 1, "--list": [1, 2.5]})}),
+        2: rose_cli.Decision(tasks={"work": rose_cli.TaskChange(args=["{iteration}", "{{}}"], options={"--x": None})}),
+        3: rose_cli.Decision(tasks={"work": rose_cli.TaskChange()}),
+    }
+    run = campaign.run(decide=lambda state: decisions.get(state.number), learners=["a"], output="quiet")
+    assert given(run) == ["", "--x 1 --list 1 2.5", "--x 1 --list 1 2.5", "3 {}", ""]
+
+
+def test_a_decision_replaces_the_whole_command(campaign: rose_cli.Campaign, rose: Rose) -> None:
+    rose.write(WORK.replace("sys.argv[1:]", "['other', *sys.argv[1:]]"), "other.py")
+
+    def decide(state: rose_cli.Iteration) -> rose_cli.Decision:
+        words = ["python", "other.py", f"after {state.number}"]
+        return rose_cli.Decision(stop=state.number == 2, tasks={"work": rose_cli.TaskChange(words=words)})
+
+    run = campaign.run(decide=decide, learners=["a"], output="quiet")
+    assert given(run) == ["", "other after 0", "other after 1"]
+    assert run.learners["a"].stopped == "decided"
+
+
+def test_a_learner_stopped_by_a_decision_says_so(campaign: rose_cli.Campaign, rose: Rose) -> None:
+    def decide(state: rose_cli.Iteration) -> rose_cli.Decision | None:
+        return rose_cli.Decision(stop=True, message="it is enough") if state.learner == "b" else None
+
+    run = campaign.run(decide=decide, output="quiet")
+    assert run.status == "done"
+    assert {name: one.stopped for name, one in run.learners.items()} == {
+        "a": "max_iter",
+        "b": "decided",
+        "c": "max_iter",
+    }
+    assert run.learners["b"].message == "it is enough"
+    status = rose("status", run.path)
+    assert "decided" in status.out
+    assert rose.learners(run.path)["b"]["stop_reason"] == "decided"
+    assert "1 stopped by decision" in rose("resume", run.path).err, "nothing to do"
+
+
+def test_the_iteration_knows_what_the_tasks_got_and_reported(campaign: rose_cli.Campaign) -> None:
+    seen: list[rose_cli.Iteration] = []
+
+    def decide(state: rose_cli.Iteration) -> rose_cli.Decision:
+        seen.append(state)
+        return rose_cli.Decision(tasks={"work": rose_cli.TaskChange(options={"--n": state.number})})
+
+    campaign.run(decide=decide, learners=["c"], output="quiet")
+    assert [(one.learner, one.index, one.number, one.max_iter) for one in seen] == [("c", 2, n, 5) for n in range(4)]
+    assert seen[3].options == {"work": {"--n": 2}}
+    assert seen[3].results == {"work": [{"count": 4, "args": ["--n", "2"]}]}
+    assert seen[3].result["count"] == 4
+    assert seen[3].history == (None,) * 4
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (rose_cli.Decision(tasks={"wrk": rose_cli.TaskChange()}), r"there is no task 'wrk'(.|\n)*did you mean 'work'"),
+        (rose_cli.Decision(tasks={"work": rose_cli.TaskChange(options={"--x": object()})}), "option '--x' of task"),  # type: ignore[dict-item]
+        (rose_cli.Decision(tasks={"work": rose_cli.TaskChange(words="python x.py")}), "give a list of strings"),
+        (rose_cli.Decision(tasks={"work": rose_cli.TaskChange(words=[])}), "has no words"),
+        (True, "a decision cannot be True"),
+    ],
+    ids=["task", "option", "text", "no words", "no decision"],
+)
+def test_a_wrong_decision_interrupts_the_run(
+    campaign: rose_cli.Campaign, answer: Any, message: str, rose: Rose
+) -> None:
+    with pytest.raises(rose_cli.UsageError, match=message):
+        campaign.run(run_dir=rose.folder / "run", decide=lambda _: answer, output="quiet")
+    run = rose_cli.open_run(rose.folder / "run")
+    assert run.status == "interrupted"
+    assert run.resume(decide=lambda _: None, output="quiet").status == "done"
+
+
+def test_an_error_of_the_program_interrupts_the_run_and_is_raised(campaign: rose_cli.Campaign, rose: Rose) -> None:
+    def decide(_: rose_cli.Iteration) -> None:
+        raise LookupError("in the program")
+
+    with pytest.raises(LookupError, match="in the program"):
+        campaign.run(run_dir=rose.folder / "run", decide=decide, output="quiet")
+    assert rose_cli.open_run(rose.folder / "run").status == "interrupted"
+    with pytest.raises(LookupError, match="in the program"):
+        list(rose_cli.open_run(rose.folder / "run").start(decide=decide, output="quiet"))
+
+
+def test_who_resumes_without_the_program_has_to_say_so(campaign: rose_cli.Campaign, rose: Rose) -> None:
+    def decide(state: rose_cli.Iteration) -> rose_cli.Decision:
+        if state.number == 1:
+            raise LookupError
+        return rose_cli.Decision(tasks={"work": rose_cli.TaskChange(options={"--kept": True})})
+
+    with pytest.raises(LookupError):
+        campaign.run(run_dir=rose.folder / "run", decide=decide, learners=["a"], output="quiet")
+    refused = rose("resume", "run")
+    assert refused.code == 4
+    assert "a Python program decides how the run 'run' goes on" in refused.err
+    assert "--without-decisions" in refused.err
+    with pytest.raises(rose_cli.RunDirectoryError, match="a Python program decides"):
+        rose_cli.open_run(rose.folder / "run").resume(output="quiet")
+    assert rose("resume", "run", "--without-decisions").code == 0
+    assert given(rose_cli.open_run(rose.folder / "run")) == ["", *["--kept"] * 4]
+    assert rose("resume", "run", "--max-iter", "6").code == 0, "the last session had nobody to ask"
+
+
+@pytest.mark.parametrize("what", ["kill-me", "kill-session", "wait"])
+def test_killed_or_interrupted_while_it_decides_it_comes_to_the_same_history(
+    what: str, campaign: rose_cli.Campaign, rose: Rose, start_program: Starter
+) -> None:
+    file = campaign.path
+    undisturbed = start_program("deciding.py", file, rose.folder / "calm" / "run", "")
+    (rose.folder / "calm").mkdir(exist_ok=True)
+    assert undisturbed.communicate()[0] == "done\n"
+    expected = histories(rose_cli.open_run(rose.folder / "calm" / "run"))
+    assert ("b", 2, "decided", 2, 3, ["--extra", "2"]) in expected
+
+    program = start_program("deciding.py", file, rose.folder / "run", what)
+    if what == "wait":
+        assert program.stdout is not None
+        assert program.stdout.readline() == "deciding\n"
+        program.send_signal(signal.SIGINT)
+    said = program.communicate()[0]
+    code = {"kill-me": -signal.SIGKILL, "kill-session": 5, "wait": 130}[what]
+    assert program.returncode == code, said
+    wait_until(lambda: rose.status("run")["status"] != "running")
+    assert rose.status("run")["status"] == ("lost" if what == "kill-session" else "interrupted")
+    assert {"kill-me": "", "kill-session": "lost: the process of the", "wait": "interrupted: interrupted"}[what] in said
+
+    again = start_program("deciding.py", file, rose.folder / "run", "")
+    assert again.communicate()[0] == "done\n"
+    assert histories(rose_cli.open_run(rose.folder / "run")) == expected
+    asked = (rose.folder / "asked.txt").read_text().split("\n")[:-1]
+    decided = [
+        f"{event['learner']} {event['iteration']}" for event in rose.events("run") if event["event"] == "decision_made"
+    ]
+    assert len(decided) == len(set(decided)), "nothing is decided twice"
+    assert set(asked) == set(decided)
+    assert asked.count("a 0") == 1, "what is in the journal is not asked for again"
+
+
+def test_a_learner_that_waits_for_a_decision_is_shown_as_waiting(
+    campaign: rose_cli.Campaign, rose: Rose, start_program: Starter
+) -> None:
+    program = start_program("deciding.py", campaign.path, rose.folder / "run", "wait")
+    assert program.stdout is not None
+    assert program.stdout.readline() == "deciding\n"
+    wait_until(lambda: "wait for a decision" in rose("status", "run").out)
+    program.send_signal(signal.SIGINT)
+    program.communicate()
+    assert "decision" not in rose("status", "run").out
+
+
+def test_what_a_decision_must_be_is_checked_when_it_is_read_again() -> None:
+    for commands in [{"work": []}, {"work": {"words": []}}, {"work": {"words": [1]}}, {"work": {"options": {"a": {}}}}]:
+        with pytest.raises(UnfitError, match="'commands' cannot be this"):
+            from_json({"event": "decision_made", "learner": "a", "iteration": 0, "commands": commands})
