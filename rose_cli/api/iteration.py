@@ -27,9 +27,9 @@ class Iteration:
     """An iteration whose tasks have finished. Numbers count from 0.
 
     `value`: of the metric `metric`; None if there is no criterion, or it gave none. `best`: the best value of the
-    learner so far, and `history` all of them. `options` are those that the tasks got, by task; `results` what they
-    reported, by task, one entry for each replica that reported anything. `stopped`: why the learner stopped after it,
-    if it did: criterion_met, max_iter, no_improvement, decided, …
+    learner so far, and `history` all of them. `metrics`: the values of further criteria, by metric. `options` are those
+    that the tasks got, by task; `results` what they reported, by task, one entry for each replica that reported
+    anything. `stopped`: why the learner stopped after it, if it did: criterion_met, max_iter, decided, …
     """
 
     learner: str
@@ -40,6 +40,7 @@ class Iteration:
     threshold: float | None
     value: float | None
     best: float | None
+    metrics: Mapping[str, float] = field(default_factory=dict)
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     results: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     history: Sequence[float | None] = ()
@@ -64,6 +65,7 @@ def iteration_asked_about(question: Question, state: LearnerState) -> Iteration:
         question.threshold,
         question.value,
         question.best,
+        question.metrics,
         question.options,
         question.reports,
         (*state.history, question.value),
@@ -86,6 +88,7 @@ def finished_iteration(plan: LearnerPlan, state: LearnerState, found: IterationS
         criterion.threshold if criterion else None,
         found.value,
         best_value(criterion, history),
+        found.metrics,
         found.options,
         {task: results[task] for task in [*order, *(results.keys() - set(order))]},
         tuple(history),

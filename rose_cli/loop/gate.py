@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Question:
     """What a program is told of an iteration whose tasks have finished. All of it is in the journal.
 
-    `value`: that of the first criterion, if there is one and it gave one; `metrics`: of the further ones. `options` and `reports` are by task, the reports
-    one for each replica.
+    `value`: that of the first criterion, if there is one and it gave one; `metrics`: of the further ones. `options` and
+    `reports` are by task, the reports one for each replica.
     """
 
     learner: str

@@ -23,7 +23,7 @@ CAMPAIGN = """\
 WORK = """\
 import json, os, sys
 with open("lines.txt", "a") as file: file.write(" ".join(sys.argv[1:]) + "\\n")
-count = len(open("lines.txt").readlines())
+count = int(os.environ["ROSE_ITERATION"]) + 1
 json.dump({"count": count, "args": sys.argv[1:]}, open(os.environ["ROSE_RESULT"], "w"))
 """
 
