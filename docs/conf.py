@@ -17,6 +17,7 @@ PAGES = {
     "First steps": [
         "docs/write-your-own",
         "docs/python-tasks",
+        "docs/python-api",
         "docs/cookbook",
         "docs/from-the-rose-tutorial",
         "docs/coming-from",
