@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from pydantic import BaseModel
 
-from rose_cli.config import command, models, parameter_types, python_tasks, sweep
+from rose_cli.config import command, models, parameter_types, python_tasks, replica_types, sweep
 from rose_cli.config import types as field_types
 from tools.markdown import table
 
@@ -41,6 +41,7 @@ KINDS: tuple[tuple[object, str], ...] = (
     (command.Executable, "string, or list of arguments"),
     (command.Option, "[value](#options)"),
     (command.AdaptiveValue, "[expression](#expressions)"),
+    (command.CriterionValue, "[expression](#expressions)"),
     (command.Argument, "string or number"),
     (command.VariableValue, "string or number"),
     (command.OperatorWord, "`<`, `<=`, `>`, `>=` or `==`"),
@@ -49,6 +50,8 @@ KINDS: tuple[tuple[object, str], ...] = (
     (field_types.MpiType, "name"),
     (field_types.SrunOptions, "list of options"),
     (parameter_types.ParameterName, "name"),
+    (replica_types.Replicas, "integer from 1, list of names, [mapping of axes](#replicas), or expression"),
+    (replica_types.Condition, "[expression](#expressions), `true` or `false`"),
     (parameter_types.ParameterValue, "number, string, `true` or `false`"),
     (models.Task, "[task](#a-task)"),
     (models.Stop, "[criterion](#the-stop-criterion)"),
@@ -91,7 +94,7 @@ def _key_row(model: type[BaseModel], name: str, hint: object) -> tuple[str, str,
         meaning = f"required; {meaning}"
     elif (default := _default(field.default)) and "default" not in meaning:
         meaning = f"{meaning} (default `{default}`)"
-    return f"`{field.alias or name}`", BY_NAME.get(name) or kind(hint), meaning
+    return f"`{field.alias or name}`", _by_type(hint) or BY_NAME.get(name) or kind(hint), meaning
 
 
 def _default(value: object) -> str:
@@ -102,11 +105,14 @@ def _default(value: object) -> str:
     return f"{value:g}s" if isinstance(value, float) else str(value)
 
 
+def _by_type(hint: object) -> str | None:
+    return next((words for known, words in KINDS if hint == known), None)
+
+
 def kind(hint: Any) -> str:  # noqa: ANN401 - an annotation
     """What a user calls the values that an annotation accepts."""
-    for known, words in KINDS:
-        if hint == known:
-            return words
+    if (words := _by_type(hint)) is not None:
+        return words
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return kind(arguments[0])

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rose_cli.config import models, sweep
-from rose_cli.config.expression.functions import FUNCTION_TABLE
+from rose_cli.config.expression.functions import SHAPES
 from rose_cli.plan.metrics import STANDARD_METRICS, StandardMetric
 from tools.commands import commands
 from tools.keys import keys
@@ -49,8 +49,7 @@ def _range(metric: StandardMetric) -> str:
 
 
 def functions() -> str:
-    shapes = [function.shape for function in FUNCTION_TABLE.values()]
-    return ", ".join(f"`{shape}`" for text in shapes for shape in text.split(" or ")) + "\n"
+    return ", ".join(f"`{shape}`" for text in SHAPES.values() for shape in text.split(" or ")) + "\n"
 
 
 PARTS: dict[str, Callable[[], str]] = {

@@ -11,6 +11,7 @@ from rose_cli.check.arguments import ArgumentChecker
 from rose_cli.check.commands import CommandChecker
 from rose_cli.check.criterion import check_common_stop, check_end
 from rose_cli.check.engine import check_engine
+from rose_cli.check.expressions import check_expressions
 from rose_cli.check.files import check_files
 from rose_cli.check.literals import check_lines, check_variables
 from rose_cli.check.notify import check_notify
@@ -63,6 +64,7 @@ class _Checker:
         self._take(PreloadChecker(self.campaign.engine, self.ctx).check_common(self.campaign, plan))
         self._take(check_files(self.campaign.files, ("files",), self.ctx))
         self._take(check_common_stop(self.campaign))
+        self._take(check_expressions(self.campaign))
         self._take(check_variables(self.campaign.env, ("env",)))
         self._take(check_lines(self.campaign.pre_exec, ("pre_exec",), self.ctx.campaign_dir))
         for layers in listed(self.campaign.stop, ("stop",))[0]:

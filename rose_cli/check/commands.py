@@ -263,7 +263,8 @@ _MEANINGS_OF_SRUN = {
 
 def check_snapshot(command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:
     """Replicas share a workspace: restoring it for one would remove it from under the others."""
-    if command.snapshot and command.replicas > 1:
-        message = f"'snapshot' cannot be combined with {command.replicas} replicas, which share one workspace"
+    if command.snapshot and command.is_replicated:
+        count = "any" if command.replicas_from is not None else command.replicas
+        message = f"'snapshot' cannot be combined with {count} replicas, which share one workspace"
         hint = "remove one of the two, or use a learner for each replica"
         yield Diagnostic("conflicting-keys", message, origin_of(layers, "snapshot", "replicas"), hint, at_key=True)

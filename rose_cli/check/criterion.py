@@ -230,7 +230,7 @@ def _range_hint(metric: StandardMetric, threshold: float) -> str:
 
 def _check_rest(stop: StopFields, layers: Layers) -> Iterator[Diagnostic]:
     replicas = next((layer.fields.replicas for layer in layers if layer.defines("replicas")), None)
-    if (replicas or 1) > 1:
+    if replicas not in (None, 1):
         message = "the criterion yields a single value: it cannot have replicas"
         yield Diagnostic("criterion-replicas", message, origin_of(layers, "replicas"), "remove 'replicas'")
     program = next((layer.fields.executable for layer in layers if layer.defines("executable")), None)

@@ -7,6 +7,7 @@ from itertools import chain, islice, pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
 from rose_cli.check.origin import depending
+from rose_cli.config.expression.compiler import Expression
 from rose_cli.config.expression.parser import ExpressionError
 from rose_cli.config.iterations import REST, first_of, sorted_spans, spans_of
 from rose_cli.config.rules import MAX_COUNT
@@ -16,7 +17,6 @@ from rose_cli.util.errors import Diagnostic, KeyPath, Severity
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from rose_cli.config.expression.compiler import Expression
     from rose_cli.config.expression.parser import Value
     from rose_cli.config.iterations import IterationName, IterationSpan
     from rose_cli.config.models import Iterations, TaskFields
@@ -99,7 +99,7 @@ MAX_WITH_METRIC = 40
 UNBOUNDED_ITERATIONS = 1_000
 """How many iterations are probed if there is no max_iter."""
 
-RESULTS = frozenset({"metric", "best", "since_best"})
+RESULTS = frozenset({"metric", "previous", "best", "since_best", "history"})
 
 _SAMPLES = (0.5, 2.0, 0.0, -1.0, 1e-6, 100.0, 1e15, -1e15)
 """Values of a metric, and of the best one, that expressions are tried with. Only if all fail, there is an error."""
@@ -135,7 +135,7 @@ class ExpressionProbe:
 
     def __init__(self) -> None:
         self._left = MAX_PARTS
-        self._tried: dict[tuple[str, Applies, Horizon], tuple[ExpressionError, int] | None] = {}
+        self._tried: dict[tuple[str, Applies, Horizon, Expression | None], tuple[ExpressionError, int] | None] = {}
 
     def probe_schedule(self, schedule: Iterations, path: KeyPath, horizon: Horizon) -> Iterator[Diagnostic]:
         for key, entry in schedule.at.items():
@@ -149,12 +149,21 @@ class ExpressionProbe:
         applies = horizon.all_iterations if span is None else span
         for name, expression in (fields.adaptive or {}).items():
             if expression is not None:
-                yield from self._try(expression, (*path, "adaptive", name), horizon, applies)
+                yield from self._try(expression, (*path, "adaptive", name), horizon, applies, fields.when)
+        if fields.when is not None:
+            yield from self._try(fields.when, (*path, "when"), horizon, applies)
+        if isinstance(fields.replicas, Expression):
+            yield from self._try(fields.replicas, (*path, "replicas"), horizon, applies, fields.when)
 
-    def _try(self, expression: Expression, path: KeyPath, horizon: Horizon, span: Applies) -> Iterator[Diagnostic]:
-        key = (expression.text, span, horizon)
+    def _try(
+        self, expression: Expression, path: KeyPath, horizon: Horizon, span: Applies, guard: Expression | None = None
+    ) -> Iterator[Diagnostic]:
+        """`guard`: the `when` of the task, without which nobody asks for the value."""
+        if expression.reads:
+            return  # nobody knows before the run what is reported
+        key = (expression.text, span, horizon, guard)
         if key not in self._tried:
-            self._tried[key] = self._first_failure(expression, horizon, span)
+            self._tried[key] = self._first_failure(expression, horizon, span, guard)
         failure = self._tried[key]
         if failure is not None:
             names = [name for name in ("max_iter",) if name in expression.names]
@@ -162,14 +171,15 @@ class ExpressionProbe:
             yield replace(_diagnostic(*failure, path, horizon), depends_on=horizon.sources(*names))
 
     def _first_failure(
-        self, expression: Expression, horizon: Horizon, span: Applies
+        self, expression: Expression, horizon: Horizon, span: Applies, guard: Expression | None
     ) -> tuple[ExpressionError, int] | None:
-        uses_metric = bool(expression.names & RESULTS) and horizon.has_metric
+        names = expression.names | (guard.names if guard is not None else frozenset())
+        uses_metric = bool(names & RESULTS) and horizon.has_metric
         known: dict[str, Value | None] = {"max_iter": horizon.max_iter}
         for iteration in self._within_bound(span, expression.parts, MAX_WITH_METRIC if uses_metric else MAX_OF_EACH):
             known["i"] = iteration
             scopes = _scopes(iteration, known) if uses_metric else (known,)
-            error = _common_error(expression, scopes)
+            error = _common_error(expression, (scope for scope in scopes if _may_run(guard, scope)))
             if error is not None:
                 return error, iteration
         return None
@@ -191,7 +201,24 @@ def _scopes(iteration: int, known: Mapping[str, Value | None]) -> Iterator[Mappi
         yield {**known, "improved": ""}
     else:
         for value in _SAMPLES:
-            yield {**known, "metric": value, "best": value, "since_best": 1, "improved": "10"}
+            before = value if iteration > 1 else None
+            history = (value,) * min(iteration, MAX_WITH_METRIC)
+            yield {
+                **known,
+                "metric": value,
+                "previous": before,
+                "best": value,
+                "since_best": 1,
+                "improved": "10",
+                "history": history,
+            }
+
+
+def _may_run(guard: Expression | None, scope: Mapping[str, Value | None]) -> bool:
+    try:
+        return guard is None or bool(guard.evaluate(scope))
+    except ExpressionError:
+        return bool(guard and not guard.reads and scope.get("i"))
 
 
 def _common_error(expression: Expression, scopes: Iterable[Mapping[str, Value | None]]) -> ExpressionError | None:
@@ -209,7 +236,7 @@ def _common_error(expression: Expression, scopes: Iterable[Mapping[str, Value | 
 
 def _diagnostic(error: ExpressionError, iteration: int, path: KeyPath, horizon: Horizon) -> Diagnostic:
     message, hint = error.message, error.hint
-    if "no value yet" in message and not horizon.has_metric:
+    if "no value yet" in message and not horizon.has_metric and "`" in message:
         message, hint = "`metric` and `best` never have a value here: there is no 'stop'", "add a 'stop'"
     elif "i=" not in message:
         message = f"at i={iteration}: {message}"

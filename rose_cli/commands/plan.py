@@ -237,7 +237,10 @@ def _criterion_object(criterion: CriterionPlan | None) -> dict[str, Any] | None:
 def _task_object(task: PlannedTask, environment: Mapping[str, str]) -> dict[str, Any]:
     planned = task.planned
     more = {
-        "replicas": planned.replicas,
+        "replicas": planned.replicas if planned.replicas_from is None else None,
+        "replica_names": planned.replica_names,
+        "replicas_from": planned.replicas_from,
+        "when": planned.when,
         "ranks": planned.ranks,
         "cores": planned.resources.cores,
         "gpus": planned.resources.gpus,

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from rose_cli.config.declared import declared_in
 from rose_cli.config.models import LEARNER_KEYS, TASK_SECTIONS, Campaign, Smoke
-from rose_cli.config.parameters import declared
+from rose_cli.config.parameters import declared, declared_axes_are
 from rose_cli.config.recovery import NO_PATHS, InvalidPaths
 from rose_cli.config.sweep import SAMPLED
 from rose_cli.config.validation import diagnostics_of, unknown_task, value_at
@@ -47,7 +47,7 @@ def load(document: Document, invalid: InvalidPaths = NO_PATHS) -> Loaded:
     _build_models()
     for _ in range(MAX_ROUNDS):
         try:
-            with declared(names.parameters):
+            with declared(names.parameters), declared_axes_are(names.axes):
                 return Loaded(Campaign.model_validate(data, context=names), tuple(diagnostics), invalid)
         except ValidationError as error:
             found = _about_tasks(diagnostics_of(error, data), data, tasks)

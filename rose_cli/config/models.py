@@ -39,6 +39,7 @@ from rose_cli.config.errors import expected, fail, fail_if_any
 from rose_cli.config.iterations import IterationName, iteration_key, overlaps
 from rose_cli.config.parameter_types import ParameterName, ParameterValue
 from rose_cli.config.python_tasks import FunctionReference, Modules
+from rose_cli.config.replica_types import Condition, Replicas
 from rose_cli.config.rules import ENDINGS, MAX_LEARNERS, EngineKind, PruneRule
 from rose_cli.config.sweep import Sweep
 from rose_cli.config.types import (
@@ -122,8 +123,16 @@ class TaskFields(Model):
         description="what to do when the last attempt has failed: stop_learner, stop_campaign or continue",
         examples=["continue"],
     )
-    replicas: Count | None = Field(
-        default=None, description="number of parallel copies, each with its own {replica}", examples=["3"]
+    when: Condition = Field(
+        default=None,
+        description="an expression: the task runs only in iterations where it holds",
+        examples=["i % 5 == 0"],
+    )
+    replicas: Replicas = Field(
+        default=None,
+        description="parallel copies, each with its own {replica}: a number, a list of names, axis → names, "
+        "or an expression for a number or a list of names",
+        examples=["3"],
     )
     snapshot: Boolean | None = Field(
         default=None,

@@ -38,6 +38,23 @@ def declared_parameters() -> frozenset[str]:
     return _declared.get()
 
 
+_axes: ContextVar[frozenset[str]] = ContextVar("declared_axes", default=frozenset())
+
+
+@contextmanager
+def declared_axes_are(names: frozenset[str]) -> Iterator[None]:
+    """In the block, placeholders may be these axes of replicas: of any task, since others may override its settings."""
+    token = _axes.set(names)
+    try:
+        yield
+    finally:
+        _axes.reset(token)
+
+
+def declared_axes() -> frozenset[str]:
+    return _axes.get()
+
+
 def is_parameter_name(name: object) -> bool:
     """Whether it can be written as a placeholder and in an expression."""
     return isinstance(name, str) and len(name) <= MAX_NAME and _NAME.fullmatch(name) is not None and not iskeyword(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from rose_cli.config.parameters import declared_parameters
+from rose_cli.config.parameters import declared_axes, declared_parameters
 from rose_cli.util.errors import Diagnostic
 from rose_cli.util.text import nearest
 
@@ -24,9 +24,13 @@ def placeholder_errors(text: str) -> Iterator[Diagnostic]:
         if token in ("{", "}"):
             hint = f"write '{token * 2}' for a literal brace"
             yield _error(f"a single '{token}' is not a placeholder", hint, match)
-        elif name is not None and name not in PLACEHOLDERS and name not in declared_parameters():
+        elif name is not None and name not in _known():
             hint = _instead_of(name, of_shell=text[: match.start()].endswith("$"))
             yield _error(f"unknown placeholder '{token}'", hint, match)
+
+
+def _known() -> tuple[str, ...]:
+    return (*PLACEHOLDERS, *sorted(declared_parameters()), *sorted(declared_axes()))
 
 
 def _error(message: str, hint: str, match: re.Match[str]) -> Diagnostic:
@@ -36,7 +40,7 @@ def _error(message: str, hint: str, match: re.Match[str]) -> Diagnostic:
 def _instead_of(name: str, *, of_shell: bool) -> str:
     if of_shell:
         return f"write ${{{{{name}}}}} if a shell reads it; rose itself does not expand variables"
-    names = (*PLACEHOLDERS, *sorted(declared_parameters()))
+    names = _known()
     near = nearest(name, names)
     if near is not None:
         return f"did you mean '{{{near}}}'?"

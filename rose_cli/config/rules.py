@@ -33,6 +33,9 @@ MAX_COUNT = 10_000_000
 
 MAX_LEARNERS = 100_000
 
+MAX_REPLICAS = 10_000
+"""Of a step, if they have names or come from an expression."""
+
 MAX_MODULE_NAME = 200
 
 AUTO = "auto"
@@ -80,6 +83,26 @@ def folded(name: str) -> str:
 
 def is_task_name(name: str) -> bool:
     return _TASK_NAME.fullmatch(name) is not None and len(name.encode()) <= MAX_NAME_BYTES
+
+
+REPLICA = "replica"
+"""The axis of replicas that are a plain list of names: the placeholder with the name of a replica."""
+
+_REPLICA_NAME = re.compile(r"\w[\w.+-]*")
+
+
+def replica_name_error(name: str) -> str | None:
+    """Why it cannot be the name of a replica, which tasks use in names of files."""
+    if not name.strip():
+        return "it is empty"
+    if _REPLICA_NAME.fullmatch(name) is None:
+        odd = next((c for c in name if not re.match(r"[\w.+-]", c)), name[0])
+        return (
+            f"it contains '{odd if odd.isprintable() else repr(odd)[1:-1]}'"
+            if odd != name[0]
+            else (f"it starts with '{odd if odd.isprintable() else repr(odd)[1:-1]}'")
+        )
+    return f"it is longer than {MAX_NAME_BYTES} bytes" if len(name.encode()) > MAX_NAME_BYTES else None
 
 
 def is_variable_name(name: str) -> bool:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydantic import WithJsonSchema
 
-from rose_cli.config.expression.functions import FUNCTION_TABLE
-from rose_cli.config.expression.parser import CONSTANTS, NAMES
+from rose_cli.config.expression.parser import NAMES
 from rose_cli.config.placeholders import PLACEHOLDERS
 from rose_cli.config.rules import (
     AUTO,
     MAX_COUNT,
     MAX_LEARNERS,
     MAX_REGEX_CHARACTERS,
+    MAX_REPLICAS,
     MAX_SEED,
     OWN_VARIABLES,
     SRUN_OWN,
@@ -286,19 +286,47 @@ _PRUNE_RULES = words(
 )
 PRUNE_RULE = WithJsonSchema(_PRUNE_RULES)
 PRUNE = OrShorter(_PRUNE_RULES)
-_WORDS = "|".join((*NAMES, *CONSTANTS, *FUNCTION_TABLE, "and", "or", "not", "if", "else", "True", "False"))
+_EXPRESSION = (
+    r"""^(?=[\s\S]*\S)(?:'[^']*'|"[^"]*"|0[xXoObB][0-9a-fA-F_]+(?![A-Za-z0-9_])"""
+    r"""|[0-9.][0-9_.]*(?:[eE][-+]?[0-9]+)?(?![0-9_.])"""
+    r"""|[A-Za-z_][A-Za-z0-9_]*(?![A-Za-z0-9_])|[ \t\r\n()\[\]+*/%,<>=!-])*$"""
+)
 
 ADAPTIVE = WithJsonSchema(
     _text(
-        r"""^(?=[\s\S]*\S)(?:'[^']*'|"[^"]*"|0[xXoObB][0-9a-fA-F_]+(?![A-Za-z0-9_])"""
-        r"""|[0-9.][0-9_.]*(?:[eE][-+]?[0-9]+)?(?![0-9_.])"""
-        rf"""|(?:{_WORDS})(?![A-Za-z0-9_])|[ \t\r\n()+*/%,<>=!-])*$""",
+        _EXPRESSION,
         f"expected an expression of {', '.join(NAMES)}, such as 100 + i*50",
         *("number", "boolean", "null"),
     )
 )
 CRITERION_VALUE = WithJsonSchema(
     _text(_FILLED, "expected an expression of what tasks reported, such as result.mse", "number", "null")
+)
+_NAMES_OF_REPLICAS: Shape = {
+    "type": "array",
+    "minItems": 1,
+    "maxItems": MAX_REPLICAS,
+    "uniqueItems": True,
+    "items": _text(r"^[^\s!-,/:-@\[-^`{-~.-][^\s!-*,/:-@\[-^`{-~]*$", "expected the name of a replica", "number"),
+}
+REPLICAS = WithJsonSchema(
+    {
+        "anyOf": [
+            _whole(1),
+            _NAMES_OF_REPLICAS,
+            {
+                "type": "object",
+                "minProperties": 1,
+                "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
+                "additionalProperties": {"anyOf": [_whole(1, MAX_REPLICAS), _NAMES_OF_REPLICAS]},
+            },
+            _text(_EXPRESSION, "expected a number, a list of names, a mapping of axes, or an expression"),
+            {"type": "null"},
+        ]
+    }
+)
+CONDITION = WithJsonSchema(
+    _text(_EXPRESSION, "expected an expression that is true or false, such as i % 5 == 0", "boolean", "null")
 )
 ARGUMENT = WithJsonSchema(_text(_PLACEHOLDERS, _FILL_IN, "number"))
 VARIABLE_VALUE = WithJsonSchema(_text(_PLACEHOLDERS, _FILL_IN, "number", "boolean", "null"))

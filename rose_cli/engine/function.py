@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
-RETURN_FILE, RESULTS_FILE = "ROSE_RETURN", "ROSE_RESULTS"
+RETURN_FILE, RESULTS_FILE, AXES = "ROSE_RETURN", "ROSE_RESULTS", "ROSE_AXES"
 """The variables that name the file for what the function returns, and the one with the reports of other tasks."""
 
 REPORT_BYTES = 1 << 16
@@ -33,6 +33,12 @@ def _workspace() -> object:
     from pathlib import Path
 
     return Path(os.environ["ROSE_WORKSPACE"])
+
+
+def _axes() -> dict[str, object]:
+    """The name of a replica, and its place on each axis, if replicas have names."""
+    found: dict[str, object] = json.loads(os.environ.get(AXES) or "{}")
+    return found
 
 
 def _results() -> object:
@@ -249,8 +255,10 @@ def _called(module: str, attribute: str, options: Mapping[str, object]) -> objec
     if not callable(function):
         message = f"'{module}:{attribute}' is {_kind(function)}, which cannot be called"
         raise TypeError(message)
-    asked = [name for name in parameters_of(function) if name in CONTEXT and name not in options]
-    return call(function, options, {name: CONTEXT[name]() for name in asked})
+    axes = _axes()
+    asked = [name for name in parameters_of(function) if name not in options]
+    known = {**{name: context() for name, context in CONTEXT.items() if name not in axes and name in asked}, **axes}
+    return call(function, options, {name: known[name] for name in asked if name in known})
 
 
 def _open_unlinked(path: str, flags: int) -> int:

@@ -11,6 +11,7 @@ import heapq
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from rose_cli.loop.reports import planned_count
 from rose_cli.loop.waits import places_in_order, room_of
 from rose_cli.util.dataclass import dataclass
 
@@ -191,7 +192,9 @@ class _Runs:
     def of(cls, step: StepPlan, learner: LearnerState, moment: Moment, known: Durations, after: int) -> _Runs:
         number = len(learner.iterations)
         command = step.command(number)
-        states = [learner.step(step.task, replica) for replica in range(command.replicas)]
+        states = [
+            learner.step(step.task, replica) for replica in range(planned_count(command, learner.current, step.task))
+        ]
         rests = [_share_left(state, moment, known) if state.running else None for state in states if not state.finished]
         if not step.at or after > MOST_ITERATIONS:
             return cls(command, rests, [(step.otherwise, after)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,13 @@ from rose_cli.loop.criterion import checks_of, context_of, why_stop
 from rose_cli.loop.deadline import WallTimeReached
 from rose_cli.loop.gate import question_about
 from rose_cli.loop.metric import MetricFile, NoMetricError
+from rose_cli.loop.replicas import decided_step, replicas_of
+from rose_cli.loop.reports import Reports
 from rose_cli.loop.retention import LogKeeper
 from rose_cli.loop.step import StepResult, StepRunner
 from rose_cli.loop.values import values_of
 from rose_cli.plan.decided import with_changes
-from rose_cli.plan.render import metric_files
+from rose_cli.plan.render import NoValueError, metric_files
 from rose_cli.runs.moves import moves_between, relocate_links
 from rose_cli.runs.workspace import prepare_workspace, workspace_changes
 from rose_cli.util.errors import LearnerDirectoryError
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
     from rose_cli.journal.state import LearnerState
     from rose_cli.loop.criterion import Checks, Stop, StopReason
+    from rose_cli.loop.replicas import Replica
     from rose_cli.loop.session import Session
     from rose_cli.loop.values import Values
     from rose_cli.plan.model import LearnerPlan, StepPlan
@@ -200,8 +204,18 @@ class LearnerLoop:
 
     async def _run_replicas(self, plan: LearnerPlan, step: StepPlan, context: EvaluationContext) -> StepResult:
         """All replicas at the same time; the step ends when all have ended, and has failed if one of them failed."""
-        replicas = range(step.command(context.iteration).replicas)
-        runners = [StepRunner(self._session, plan, step, replica, context, self._metric_files) for replica in replicas]
+        context = replace(context, reports=self._seen_by(plan, step.task))
+        try:
+            replicas = await self._decided(step, context)
+        except NoValueError as error:
+            refused = StepRunner(self._session, plan, step, 0, context, refused=error.reason)
+            return await refused.run_step()
+        runners = [
+            StepRunner(self._session, plan, step, place, context, self._metric_files, called)
+            for place, called in enumerate(replicas)
+        ]
+        if not runners:
+            return StepResult.DONE
         if len(runners) == 1:
             return await runners[0].run_step()
         results: list[StepResult | WallTimeReached | LearnerDirectoryError] = []
@@ -219,6 +233,19 @@ class LearnerLoop:
             if isinstance(result, Exception):
                 raise result
         return StepResult.FAILED if StepResult.FAILED in results else StepResult.DONE
+
+    def _seen_by(self, plan: LearnerPlan, task: str) -> Reports:
+        return Reports.of_learner(plan, self._state, task)
+
+    async def _decided(self, step: StepPlan, context: EvaluationContext) -> Sequence[Replica | None]:
+        """The replicas that run: as the journal says, or decided now and recorded. Raises NoValueError."""
+        command, current = step.command(context.iteration), self._state.current
+        known = current.decisions.get(step.task) if current is not None else None
+        if known is None and command.is_decided:
+            known = decided_step(self._plan.name, context, step.task, command)
+            known = replace(known, values=self._session.secrets.hidden(known.values))
+            await self._session.recorder.record(known)
+        return replicas_of(command, known)
 
     async def _finish(self, plan: LearnerPlan, context: EvaluationContext, started: float) -> None:
         """Record the end of the iteration with the decision on it; `started`: by the monotonic clock."""

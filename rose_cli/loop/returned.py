@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from rose_cli.engine import function
 from rose_cli.journal.codec import is_shallow
 from rose_cli.loop.output import REPORT_BYTES, SLACK_BYTES, Report, end_of, remove_old_report
+from rose_cli.loop.reports import planned_count
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.files import OpenDirectory, create_new
 from rose_cli.util.text import cut
@@ -82,9 +83,10 @@ def results_before(learner: LearnerPlan, task: str, current: IterationState | No
     for step in learner.all_steps if current is not None else ():
         if step.task == task or current is None:
             break
-        count = step.command(current.number).replicas
+        command = step.command(current.number)
+        count = planned_count(command, current, step.task)
         reports = [_report_of(current, step.task, replica) for replica in range(count)]
-        found[step.task] = reports[0] if count == 1 else reports
+        found[step.task] = reports if command.is_replicated else next(iter(reports), None)
     return found
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from rose_cli.journal.state import LearnerState
     from rose_cli.loop.limits import WatchedAttempt
     from rose_cli.loop.metric import MetricFile
+    from rose_cli.loop.replicas import Replica
     from rose_cli.loop.session import Session
     from rose_cli.plan.model import CommandPlan, CriterionPlan, LearnerPlan, StepPlan
     from rose_cli.plan.render import EvaluationContext
@@ -54,7 +55,8 @@ class StepResult(Enum):
 class StepRunner:
     """Runs one step: a task (one replica of it) of a learner, in the iteration that `context` names.
 
-    `metric_files`: the files that the learner's criteria read, by the tasks of those that read one.
+    `metric_files`: the files that the learner's criteria read, by the tasks of those that read one. `called`: the name
+    of the replica, if it has one. `refused`: why it cannot run: whether and how often it runs could not be decided.
     """
 
     session: Session
@@ -63,6 +65,8 @@ class StepRunner:
     replica: int
     context: EvaluationContext
     metric_files: Mapping[str, MetricFile] = field(default_factory=dict)
+    called: Replica | None = None
+    refused: str | None = None
 
     async def run_step(self) -> StepResult:
         """Make attempts until one succeeds or `retries` are used up. A step that has finished does not run again.
@@ -184,6 +188,8 @@ class Attempt:
 
     def _rendered(self) -> Command:
         runner = self._runner
+        if runner.refused is not None:
+            raise NoCommandError(runner.refused)
         workspace = str(runner.workspace)
         directory = self._session.directory
         paths = AttemptPaths(
@@ -191,6 +197,8 @@ class Attempt:
             str(self._result),
             self._number,
             runner.replica,
+            name=runner.called.name if runner.called is not None else None,
+            axes=runner.called.axes if runner.called is not None else {},
             shared=str(directory.workspace(SHARED)),
             run=str(directory.path),
         )

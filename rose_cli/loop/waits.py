@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from rose_cli.engine.base import Resources
 from rose_cli.journal.state import Status
+from rose_cli.loop.reports import planned_count
 from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
@@ -153,7 +154,10 @@ def next_resources(learner: LearnerPlan, state: LearnerState) -> Resources:
     number = len(state.iterations)
     for step in learner.all_steps:
         command = step.command(number)
-        if not all(state.step(step.task, replica).finished for replica in range(command.replicas)):
+        if not all(
+            state.step(step.task, replica).finished
+            for replica in range(planned_count(command, state.current, step.task))
+        ):
             return command.resources
     return learner.all_steps[0].command(number + 1).resources if learner.all_steps else Resources(cores=0)
 

@@ -24,12 +24,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union, get_args, get_
 
 from rose_cli.config.expression.compiler import parse
 from rose_cli.config.expression.parser import ExpressionError
-from rose_cli.config.parameters import declared, is_parameter_name
+from rose_cli.config.parameters import declared, declared_axes_are, is_parameter_name
 from rose_cli.config.placeholders import placeholder_errors
 from rose_cli.config.rules import (
     ENDINGS,
     MAX_COUNT,
     MAX_REGEX_CHARACTERS,
+    MAX_REPLICAS,
     MAX_SEED,
     MAX_SIZE,
     OWN_VARIABLES,
@@ -43,6 +44,7 @@ from rose_cli.config.rules import (
     is_variable_name,
     leads_out,
     regex_error,
+    replica_name_error,
     srun_option_fault,
 )
 from rose_cli.config.trackers import is_tracker_name
@@ -142,7 +144,7 @@ class _Shared:
 def decode(value: object) -> m.Plan:
     """The plan. Raises InvalidPlanError for anything that no campaign file could produce."""
     decoder = _Decoder()
-    with declared(_parameters_in(value)):
+    with declared(_parameters_in(value)), declared_axes_are(_axes_in(value)):
         if isinstance(value, dict):
             decoder.read_shared(value.get("shared", {}))
         plan: m.Plan = decoder.of(m.Plan)(value)
@@ -154,6 +156,25 @@ def _parameters_in(value: object) -> frozenset[str]:
     entries = [value.get("once"), *_list_of(value.get("learners"))] if isinstance(value, dict) else []
     given = {json.dumps(names): names for entry in entries if (names := _parameter_names(entry))}
     return frozenset(name for names in given.values() for name in names)
+
+
+def _axes_in(value: object) -> frozenset[str]:
+    """The axes of all replicas of a plan."""
+    shared = value.get("shared") if isinstance(value, dict) else None
+    found: set[str] = set()
+    for kind in ("steps", "criteria"):
+        for step in _list_of(shared.get(kind)) if isinstance(shared, dict) else ():
+            found |= _axes_of(step)
+    return frozenset(found)
+
+
+def _axes_of(step: object) -> set[str]:
+    if not isinstance(step, dict):
+        return set()
+    at = step.get("at")
+    commands = [step.get("otherwise"), *(at.values() if isinstance(at, dict) else ())]
+    given = [command.get("replica_axes") for command in commands if isinstance(command, dict)]
+    return {name for axes in given if isinstance(axes, dict) for name in axes if is_parameter_name(name)}
 
 
 def _parameter_names(learner: object) -> list[str]:
@@ -435,6 +456,18 @@ def _option(value: m.OptionValue) -> str | None:
     return _fillable(value) if isinstance(value, str) else None
 
 
+def _replica_axes(axes: Mapping[str, tuple[str, ...]]) -> str | None:
+    odd = next((name for name in axes if not is_parameter_name(name)), None)
+    if odd is not None:
+        return f"cannot have an axis named {odd!r:.60}"
+    names = [name for each in axes.values() for name in each]
+    fault = next((fault for name in names if (fault := replica_name_error(name)) is not None), None)
+    if fault is not None:
+        return f"contains a name that no replica can have: {fault}"
+    is_clear = all(each and len({*each}) == len(each) for each in axes.values())
+    return None if is_clear else "contains an axis without names, or with the same name twice"
+
+
 @lru_cache(maxsize=4096)
 def _expression(text: str) -> str | None:
     try:
@@ -509,6 +542,9 @@ _RULES: dict[tuple[type, str], Fault] = {
     (m.CommandPlan, "retries"): _count,
     (m.CommandPlan, "retry_pause_seconds"): _seconds,
     (m.CommandPlan, "replicas"): _positive,
+    (m.CommandPlan, "replica_axes"): _replica_axes,
+    (m.CommandPlan, "replicas_from"): _expression,
+    (m.CommandPlan, "when"): _expression,
     (m.CommandPlan, "ranks"): _positive,
     (m.CommandPlan, "preload"): _each(_module_name),
     (Resources, "cores"): _within(1, MAX_COUNT**2),
@@ -554,6 +590,16 @@ _RULES: dict[tuple[type, str], Fault] = {
 """The rules for values besides their types; other numbers must be at least zero and not huge."""
 
 
+def _check_replicas(command: m.CommandPlan) -> str | None:
+    if command.replica_axes and command.replicas != math.prod(map(len, command.replica_axes.values())):
+        return "has another number of replicas than names for them"
+    if command.replicas_from is not None and (command.replica_axes or command.replicas != 1):
+        return "has two sources of its replicas"
+    if command.replicas > MAX_REPLICAS and command.replica_axes:
+        return "has too many replicas"
+    return None
+
+
 def _check_command(command: m.CommandPlan) -> str | None:
     if not command.words or not command.words[0] or (command.shell and len(command.words) > 1):
         return "contains no command"
@@ -563,7 +609,7 @@ def _check_command(command: m.CommandPlan) -> str | None:
         command.shell or command.args or len(command.words) != 2 or not is_function_reference(command.words[1])
     ):
         return "names no function of a module"
-    return None
+    return _check_replicas(command)
 
 
 def _check_learner(learner: m.LearnerPlan) -> str | None:

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rose_cli.config.command import written_number
+from rose_cli.config.expression.compiler import Expression
 from rose_cli.config.iterations import REST, sorted_spans
 from rose_cli.config.models import PLAIN_LEARNER, Campaign, Iterations, Learner, TaskFields
+from rose_cli.config.replica_types import Axes
 from rose_cli.config.rules import AUTO
 from rose_cli.engine.base import Resources
 from rose_cli.plan.criteria import compiled_criterion, criteria_of, merged_stop
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
 
     from rose_cli.config.command import CommandLine, GivenOption
     from rose_cli.config.models import File, Override, Prune, Task
+    from rose_cli.config.replica_types import GivenReplicas
     from rose_cli.plan.context import CheckContext
     from rose_cli.plan.sweep import Axis
 
@@ -87,7 +90,8 @@ def merge(inherited: Inherited, layers: Sequence[TaskFields]) -> CommandPlan:
         retries=retries.times if retries else 0,
         retry_pause_seconds=retries.pause if retries else 0.0,
         on_failure=_last(layers, "on_failure", None) or inherited.campaign.on_failure,
-        replicas=_last(layers, "replicas", None) or 1,
+        **_replicas(_last(layers, "replicas", None)),
+        when=_condition(_last(layers, "when", None)),
         ranks=ranks,
         resources=_resources(layers, ranks),
         snapshot=bool(_last(layers, "snapshot", None)),
@@ -95,6 +99,17 @@ def merge(inherited: Inherited, layers: Sequence[TaskFields]) -> CommandPlan:
         function=line.function,
     )
     return command if why_never_warm(command) else replace(command, preload=preloaded(inherited, layers))
+
+
+def _replicas(given: GivenReplicas) -> dict[str, Any]:
+    if isinstance(given, Axes):
+        return {"replicas": given.count, "replica_axes": given.names}
+    return {"replicas": 1, "replicas_from": given.text} if isinstance(given, Expression) else {"replicas": given or 1}
+
+
+def _condition(given: Expression | None) -> str | None:
+    """None for a condition that always holds."""
+    return None if given is None or given.text == "True" else given.text
 
 
 def preloaded(inherited: Inherited, layers: Sequence[TaskFields]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from dataclasses import field
 from itertools import product
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from rose_cli.config.rules import EngineKind, OnFailure, Operator, PruneRule  # noqa: TC001 - plan/codec.py reads the types
+from rose_cli.config.rules import REPLICA, EngineKind, OnFailure, Operator, PruneRule
 from rose_cli.engine.base import Resources  # noqa: TC001
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.shared import SHARED
@@ -110,6 +110,16 @@ class CommandPlan:
         if not self.replica_axes:
             return None
         return tuple("-".join(names) for names in product(*self.replica_axes.values()))
+
+    @property
+    def replicas_text(self) -> int | str:
+        """As a campaign file has them: their number, their names by axis, or the expression."""
+        if self.replicas_from is not None:
+            return self.replicas_from
+        axes = {axis: f"[{', '.join(names)}]" for axis, names in self.replica_axes.items()}
+        if not axes or [*axes] == [REPLICA]:
+            return axes.get(REPLICA, self.replicas)
+        return f"{{{', '.join(f'{axis}: {names}' for axis, names in axes.items())}}}"
 
     @property
     def called(self) -> str | None:

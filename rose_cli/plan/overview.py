@@ -96,6 +96,8 @@ def settings_of(task: str, command: CommandPlan) -> Settings:
         "function": command.called,
         "args": command.args or None,
         "replicas": command.replicas if command.replicas > 1 else None,
+        "replicas from": command.replicas_text if command.replica_axes or command.replicas_from else None,
+        "when": command.when,
         "ranks": command.ranks if command.ranks > 1 else None,
         "cores": resources.cores if resources.cores > 1 else None,
         "gpus": resources.gpus or None,
@@ -118,7 +120,7 @@ def _folded(value: OptionValue) -> OptionValue:
         return value
     with suppress(ExpressionError):
         expression = parse(value.expression)
-        return value if expression.names else expression.evaluate({})
+        return value if expression.names or expression.reads else expression.evaluate({})
     return value
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from rose_cli.config.expression.compiler import Expression, parse
 from rose_cli.config.expression.parser import ExpressionError, Value
 from rose_cli.config.placeholders import fill_placeholders, placeholder_errors
+from rose_cli.config.rules import REPLICA
 from rose_cli.engine import function
 from rose_cli.plan.model import Adaptive, Number, OptionScalar, OptionValue
 from rose_cli.plan.shell_quoting import UnsafeValueError, unquoted
@@ -51,7 +52,8 @@ class EvaluationContext:
 
     `improved` has a character for each earlier iteration: "1" if its metric value was the best so far, otherwise "0".
     `previous`: the metric of the iteration before that of `metric`. `history`: the metric by finished iteration.
-    `reports`: what a step sees of the reports of tasks. `parameters`: those of the learner.
+    `reports`: what a step sees of the reports of tasks. `is_planned`: before the run, so that nobody knows whether
+    there will be values. `parameters`: those of the learner.
     """
 
     iteration: int
@@ -62,6 +64,7 @@ class EvaluationContext:
     previous: float | None = None
     history: Sequence[float | None] = ()
     reports: ReportView | None = None
+    is_planned: bool = False
     parameters: Mapping[str, str | int | float | bool] = field(default_factory=dict)
 
     @property
@@ -77,6 +80,7 @@ class EvaluationContext:
             "previous": self.previous,
             "history": self.history,
             "reports": self.reports,
+            "is_planned": self.is_planned,
             "parameters": self.parameters,
         }
 
@@ -84,13 +88,14 @@ class EvaluationContext:
 def planned_context(learner: LearnerPlan, iteration: int) -> EvaluationContext:
     """What is known of an iteration before the run: in the first one also that nothing has improved yet."""
     improved = "" if iteration == 0 and learner.criterion is not None else None
-    return EvaluationContext(iteration, learner.max_iter, improved=improved, parameters=learner.values)
+    return EvaluationContext(iteration, learner.max_iter, improved=improved, is_planned=True, parameters=learner.values)
 
 
 @dataclass(frozen=True)
 class AttemptPaths:
     """The absolute paths of an attempt, with its number and that of its replica.
 
+    `name`: what the replica is called; None: it only has a number; `axes`: its place on each axis, by name.
     `caller`: the program that calls functions; `results_file`: the reports that a function may ask for, if any.
     `shared`: the workspace of the campaign; `run`: the run directory.
     """
@@ -101,8 +106,14 @@ class AttemptPaths:
     replica: int = 0
     caller: str = function.__file__
     results_file: str | None = None
+    name: str | None = None
+    axes: Mapping[str, str] = field(default_factory=dict)
     shared: str = "{shared}"
     run: str = "{run}"
+
+    @property
+    def replica_name(self) -> str:
+        return str(self.replica) if self.name is None else self.name
 
     @property
     def return_file(self) -> str:
@@ -127,6 +138,15 @@ def render(
 
     Raises NoValueError if an adaptive option has no value, NoCommandError if a value would be read as code.
     """
+    try:
+        return _rendered(plan, learner, task, command, context, paths)
+    except KeyError as error:  # an axis: of an edited plan, or of a decision that was made before
+        raise NoCommandError(f"there is no {{{error.args[0]}}} for this task") from error
+
+
+def _rendered(
+    plan: Plan, learner: LearnerPlan, task: str, command: CommandPlan, context: EvaluationContext, paths: AttemptPaths
+) -> Command:
     names = _placeholders(plan, learner, context, paths)
     given = {name: _resolved(value, context, names) for name, value in command.options.items()}
     options = {name: _recorded(value) for name, value in given.items()}
@@ -208,7 +228,7 @@ def option_words(options: Mapping[str, OptionScalar | tuple[OptionScalar, ...]])
         elif value is True:
             words.append(name)
         elif value is not False:
-            words += [name, *(_word(entry) for entry in entries)]
+            words += [name, *(str(entry).lower() if isinstance(entry, bool) else _word(entry) for entry in entries)]
     return words
 
 
@@ -230,7 +250,9 @@ def keyword(name: str, given: OptionScalar | tuple[OptionScalar, ...]) -> str:
 
 def _call_variables(paths: AttemptPaths) -> dict[str, str]:
     results = {} if paths.results_file is None else {function.RESULTS_FILE: paths.results_file}
-    return {function.RETURN_FILE: paths.return_file, **results}
+    axes = {REPLICA: paths.name, **paths.axes} if paths.name is not None else {}
+    named = {function.AXES: json.dumps(axes)} if axes else {}
+    return {function.RETURN_FILE: paths.return_file, **results, **named}
 
 
 def _word(value: OptionScalar) -> str:
@@ -252,16 +274,16 @@ def recorded_scalar(value: OptionScalar) -> ResolvedScalar:
 
 def option_value(value: OptionValue, context: EvaluationContext) -> ResolvedOption:
     """An option's value in one iteration, with unfilled placeholders. Raises NoValueError if it has none."""
-    return _evaluated(value.expression, context) if isinstance(value, Adaptive) else _recorded(value)
+    return value_of(value.expression, context) if isinstance(value, Adaptive) else _recorded(value)
 
 
 def _resolved(
     value: OptionValue, context: EvaluationContext, names: Mapping[str, str]
 ) -> OptionScalar | tuple[OptionScalar, ...]:
     if isinstance(value, Adaptive):
-        return _evaluated(value.expression, context)
+        return value_of(value.expression, context)
     if isinstance(value, tuple):
-        return tuple(_filled(entry, names) for entry in value)
+        return tuple([_filled(entry, names) for entry in value])
     return _filled(value, names)
 
 
@@ -269,16 +291,21 @@ def _filled(value: OptionScalar, names: Mapping[str, str]) -> OptionScalar:
     return fill_placeholders(value, names) if isinstance(value, str) else value
 
 
-def _evaluated(text: str, context: EvaluationContext) -> Value:
+def value_of(text: str, context: EvaluationContext) -> Value:
+    """The value of an expression. Raises NoValueError if it has none."""
     try:
-        return _parsed(text).evaluate(context.scope)
+        return compiled(text, context).evaluate(context.scope)
     except ExpressionError as error:
         raise NoValueError(error.message) from error
 
 
+def compiled(text: str, context: EvaluationContext) -> Expression:
+    return _parsed(text, frozenset(context.parameters))
+
+
 @lru_cache(maxsize=4096)
-def _parsed(text: str) -> Expression:
-    return parse(text)
+def _parsed(text: str, parameters: frozenset[str]) -> Expression:
+    return parse(text, parameters)
 
 
 def _filled_words(command: CommandPlan, names: Mapping[str, str]) -> tuple[list[str], list[str]]:
@@ -321,10 +348,11 @@ def _placeholders(plan: Plan, learner: LearnerPlan, context: EvaluationContext, 
         "workspace": paths.workspace,
         "campaign_dir": plan.campaign_dir,
         "python": sys.executable,
-        "replica": str(paths.replica),
+        "replica": paths.replica_name,
         "seed": str(learner.seed),
         "shared": paths.shared,
     }
+    own.update(paths.axes)
     return {**own, **{name: _parameter_word(value, own) for name, value in learner.parameters.items()}}
 
 
@@ -349,7 +377,8 @@ def _rose_variables(
         **({"ROSE_SHARED": paths.shared} if plan.shared is not None else {}),
         "ROSE_TASK": task,
         "ROSE_ATTEMPT": str(paths.attempt),
-        "ROSE_REPLICA": str(paths.replica),
+        "ROSE_REPLICA": paths.replica_name,
+        "ROSE_REPLICA_INDEX": str(paths.replica),
         "ROSE_SEED": str(learner.seed),
         "ROSE_WORKSPACE": paths.workspace,
         "ROSE_CAMPAIGN_DIR": plan.campaign_dir,

@@ -113,7 +113,8 @@ def _given(command: CommandPlan) -> Iterator[tuple[str, object]]:
     yield "args", command.args
     yield from ((f"env.{name}", value) for name, value in command.environment.items())
     yield "pre_exec", command.pre_exec
-    yield "replicas", command.replicas
+    yield "replicas", command.replicas_text
+    yield "when", command.when
     yield "ranks", command.ranks
     for name, value in command.options.items():
         yield name, value if isinstance(value, Adaptive) else plain_value(value)
@@ -130,7 +131,8 @@ def _others(command: CommandPlan, secrets: Secrets) -> Iterator[tuple[str, Any]]
     yield from ((f"env.{name}", value) for name, value in masked_environment(command.environment).items())
     if command.pre_exec:
         yield "pre_exec", "; ".join(map(masked_line, command.pre_exec))
-    yield "replicas", command.replicas
+    yield "replicas", command.replicas_text
+    yield "when", command.when
     yield "ranks", command.ranks
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rose_cli.loop.reports import replica_count
 from rose_cli.loop.usage import core_seconds, iteration_use
 from rose_cli.plan.model import CRITERION
 from rose_cli.tables.columns import FLOAT, INT, TEXT, TIME
 from rose_cli.util.json_output import iso_time
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable, Iterator, Mapping
+    from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 
     from rose_cli.journal.iterations import IterationState
     from rose_cli.journal.state import LearnerState
     from rose_cli.journal.time_spent import TimeSpent
-    from rose_cli.plan.model import LearnerPlan
+    from rose_cli.plan.model import CommandPlan, LearnerPlan
     from rose_cli.run_info import RunInfo
     from rose_cli.tables.columns import Kind, Look
 
@@ -85,6 +86,7 @@ def _row(plan: LearnerPlan, learner: LearnerState, iteration: IterationState) ->
         if task != CRITERION or values
         for name, value in values.items()
     }
+    names = {step.task: step.command(iteration.number).replica_names for step in plan.steps}
     return {
         "learner": plan.name,
         "iteration": iteration.number,
@@ -97,9 +99,9 @@ def _row(plan: LearnerPlan, learner: LearnerState, iteration: IterationState) ->
         **options,
         **{f"result.{key}": value for key, value in iteration.result.items()},
         **{
-            f"replica.{task}.{replica}.{key}": value
+            f"replica.{task}.{name}.{key}": value
             for task, reports in replica_results(plan, iteration).items()
-            for replica, report in enumerate(reports)
+            for name, report in zip(names[task] or range(len(reports)), reports, strict=False)
             for key, value in report.items()
         },
         **_times(plan, iteration),
@@ -146,7 +148,7 @@ def _kind(plan: LearnerPlan, learner: LearnerState, iteration: IterationState) -
     """Iterations of the same kind have the same columns."""
     options = tuple((task, *values) for task, values in iteration.options.items())
     reports = tuple((key, *report) for key, report in iteration.reports.items())
-    replicas = tuple((step.task, step.command(iteration.number).replicas) for step in plan.steps)
+    replicas = tuple((step.task, *_names_of(step.command(iteration.number))) for step in plan.steps)
     stop_reason = learner.stop_reason if iteration.number == learner.iterations[-1].number else None
     metrics = tuple(_metrics(plan, iteration))
     return options, reports, tuple(iteration.steps), replicas, metrics, stop_reason == "failed"
@@ -162,6 +164,11 @@ def spent_seconds(spent: TimeSpent) -> dict[str, float]:
 
 
 def replica_results(plan: LearnerPlan, iteration: IterationState) -> dict[str, list[Mapping[str, Any]]]:
-    """The reports of replicas, by task, for tasks that have several."""
-    counts = {step.task: step.command(iteration.number).replicas for step in plan.steps}
-    return {task: iteration.reports_of(task, count) for task, count in counts.items() if count > 1}
+    """The reports of replicas, by task, for tasks that have several, or might have."""
+    tasks = [step.task for step in plan.steps if step.command(iteration.number).is_replicated]
+    return {task: iteration.reports_of(task, replica_count(iteration, task)) for task in tasks}
+
+
+def _names_of(command: CommandPlan) -> Sequence[object]:
+    """What replicas are called in the names of columns: as in the plan; those of an expression have their numbers."""
+    return command.replica_names or range(command.replicas)

@@ -17,7 +17,7 @@ from rose_cli.util.dataclass import dataclass
 from rose_cli.util.json_output import iso_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from rose_cli.journal.codec import Record
     from rose_cli.journal.state import RunState, SessionState
@@ -31,6 +31,7 @@ _COLUMNS = {
     "metric_value": FLOAT, "seconds": FLOAT, "working_seconds": FLOAT, "waiting_seconds": FLOAT,
     "paused_seconds": FLOAT, "core_seconds": FLOAT, "cores": INT, "gpus": INT, "memory_mb": INT, "start": TEXT,
     "cold_reason": TEXT, "session": INT, "engine": TEXT, "host": TEXT, "run": TEXT, "learner_index": INT,
+    "replica_name": TEXT,
 }  # fmt: skip
 
 
@@ -92,6 +93,7 @@ class _Running:
     clock: Stopwatch
     before: TimeSpent
     may_be_warm: bool
+    name: str | None = None
     ended: float | None = None
 
 
@@ -153,7 +155,20 @@ class _Pass:
         preload = command.preload if command is not None and session.engine == "local" else ()
         is_known = preload != (AUTO,) or (event.task, _words(command)) in self._learned
         clock = self._state.learners[event.learner].step(event.task, event.replica).clock
-        self._running[event.step] = _Running(record, event, session, clock, before, bool(preload) and is_known)
+        warm, name = bool(preload) and is_known, self._replica_name(event)
+        self._running[event.step] = _Running(record, event, session, clock, before, warm, name)
+
+    def _replica_name(self, event: e.AttemptStarted) -> str | None:
+        """What the replica is called: as it was decided, or by the present plan."""
+        current = self._state.of(event.learner).current
+        decided = current.decisions.get(event.task) if current is not None else None
+        if decided is not None and decided.replicas is not None:
+            names: Sequence[str] = decided.replicas
+        else:
+            command = self._command(event)
+            names = (command.replica_names if command is not None else None) or ()
+        name = names[event.replica] if event.replica < len(names) else None
+        return None if name == str(event.replica) else name
 
     def _command(self, event: e.AttemptEvent) -> CommandPlan | None:
         """The command of an attempt in the present plan."""
@@ -190,6 +205,7 @@ class _Pass:
                 "host": running.session.host,
                 "run": table.run,
                 "learner_index": plan.index if plan is not None else None,
+                "replica_name": running.name,
                 **{f"option.{started.task}.{name}": value for name, value in started.options.items()},
                 **{f"result.{key}": value for key, value in result.items()},
             }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rose_cli.journal import events as e
 from rose_cli.journal.state import Status, learner_status, run_status
 from rose_cli.loop.criterion import best_iteration, best_value
+from rose_cli.loop.reports import replica_count
 from rose_cli.loop.results import results
 from rose_cli.loop.usage import core_seconds, iteration_use
 from rose_cli.plan.model import Adaptive
@@ -75,7 +76,7 @@ class ChangesOf:
     def _(self, event: e.IterationFinished, time: float) -> t.Change:
         iteration = self.state.learners[event.learner].iterations[-1]
         plan = self._plans.get(event.learner)
-        counts = {} if plan is None else {s.task: s.command(event.iteration).replicas for s in plan.steps}
+        replicated = [] if plan is None else [s.task for s in plan.steps if s.command(event.iteration).is_replicated]
         return t.IterationFinished(
             event.learner,
             event.iteration,
@@ -86,7 +87,7 @@ class ChangesOf:
             event.value,
             dict(iteration.options),
             iteration.result,
-            {task: iteration.reports_of(task, count) for task, count in counts.items() if count > 1},
+            {task: iteration.reports_of(task, replica_count(iteration, task)) for task in replicated},
             dict(event.metrics),
         )
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from rose_cli.config.expression.compiler import parse
 from rose_cli.config.expression.parser import ExpressionError
 from rose_cli.engine.function import RETURN_FILE
+from rose_cli.loop.replicas import command_replica
 from rose_cli.plan.model import Adaptive
 from rose_cli.plan.overview import Setting, joined, ranges_text, stop_settings
 from rose_cli.plan.render import AttemptPaths, Command, NoCommandError, NoValueError, planned_context, render
@@ -75,6 +76,7 @@ def planned_task(
     context: EvaluationContext,
     paths: AttemptPaths = AttemptPaths("{workspace}", "{result}"),  # noqa: B008 - frozen
 ) -> PlannedTask:
+    paths = _with_replica(planned, paths)
     try:
         command = render(plan, learner, task, planned, context, paths)
     except NoValueError as error:
@@ -83,6 +85,16 @@ def planned_task(
     except NoCommandError as error:
         return PlannedTask(task, planned, None, f"cannot run: {error}")
     return PlannedTask(task, planned, as_shown(command))
+
+
+def _with_replica(planned: CommandPlan, paths: AttemptPaths) -> AttemptPaths:
+    """With the name of the replica, if the plan has one; in place of one that is not known yet, its placeholder."""
+    if paths.name is not None:
+        return paths
+    if planned.replicas_from is not None:
+        return replace(paths, name="{replica}")
+    called = command_replica(planned, paths.replica)
+    return paths if called is None else replace(paths, name=called.name, axes=called.axes)
 
 
 def _sketch(
@@ -146,10 +158,16 @@ _Block: TypeAlias = tuple[tuple[str, str], ...]
 
 def _blocks(plan: Plan, learner: LearnerPlan, iterations: Iterable[int]) -> Iterator[tuple[int, _Block]]:
     for iteration in iterations:
-        replicas = {step.task: step.command(iteration).replicas for step in learner.all_steps}
-        labels = {task: f"{task} {TIMES}{count}" if count > 1 else task for task, count in replicas.items()}
+        commands = {step.task: step.command(iteration) for step in learner.all_steps}
+        labels = {task: _label(task, command) for task, command in commands.items()}
         tasks = planned_tasks(plan, learner, iteration)
         yield iteration, tuple((labels[task.name], command_text(task)) for task in tasks)
+
+
+def _label(task: str, command: CommandPlan) -> str:
+    """The task with its number of replicas, if there are several, and whether it runs in every iteration."""
+    count = f" {TIMES}{command.replicas}" if command.replicas > 1 else ""
+    return f"{task}{f' {TIMES}n' if command.replicas_from is not None else count}"
 
 
 def _collapsed(blocks: Iterable[tuple[int, _Block]]) -> Iterator[tuple[str, _Block]]:

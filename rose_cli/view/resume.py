@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rose_cli.journal import events as e
 from rose_cli.loop.criterion import checks_of, context_of, why_stop
+from rose_cli.loop.reports import Reports, planned_count
 from rose_cli.plan.render import AttemptPaths, Command
 from rose_cli.util.text import counted
 from rose_cli.view.plan import PlannedTask, command_text, details_of_commands, planned_task, warn_of_other_writers
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
     from rose_cli.journal.codec import Record
     from rose_cli.journal.iterations import IterationState, StepState
-    from rose_cli.journal.state import RunState
+    from rose_cli.journal.state import LearnerState, RunState
     from rose_cli.plan.model import CommandPlan, LearnerPlan, Plan, StepPlan
     from rose_cli.runs.directory import RunDirectory
 
@@ -198,6 +200,11 @@ def next_command_lines(
     yield from warn_of_other_writers([t.command for _, t in commands.values() if t.command is not None], environment)
 
 
+def _count(step: StepPlan, learner: LearnerState, *, is_last: bool) -> int:
+    count = planned_count(step.command(len(learner.iterations)), learner.current, step.task)
+    return max(1, count) if is_last else count
+
+
 def _next(
     directory: RunDirectory, plan: Plan, state: RunState, planned: LearnerPlan
 ) -> tuple[StepPlan, CommandPlan, PlannedTask]:
@@ -207,12 +214,13 @@ def _next(
     step, replica = next(
         (step, replica)
         for step in (*planned.all_steps, planned.all_steps[-1])
-        for replica in range(step.command(number).replicas)
+        for replica in range(_count(step, learner, is_last=step is planned.all_steps[-1]))
         if not learner.step(step.task, replica).finished or step is planned.all_steps[-1]
     )
     command, attempt = step.command(number), learner.next_attempt(step.task, replica)
     bound = state.bound(planned.name, planned.max_iter)
     context = context_of(planned, learner, bound)
+    context = replace(context, reports=Reports.of_learner(planned, learner, step.task))
     result = directory.log(planned.name, number, step.task, replica, attempt, "result.json")
     paths = AttemptPaths(str(directory.workspace(planned.name)), str(result), attempt, replica)
     return step, command, planned_task(plan, planned, step.task, command, context, paths)

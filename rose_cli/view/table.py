@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from rich.cells import cell_len
 from rich.console import Group
 
+from rose_cli.loop.reports import planned_count
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.text import counted
 from rose_cli.view.campaign_line import SEPARATOR, Facts, campaign_words, short_estimate, waits_words
@@ -132,7 +133,7 @@ def _activity(row: Row, width: int) -> str:
     key, _ = running[0]
     attempt = max(step.attempt for _, step in running)
     step = next((step for step in row.plan.all_steps if step.task == key.task), None)
-    replicas = step.command(key.iteration).replicas if step else 1
+    replicas = planned_count(step.command(key.iteration), row.state.current, key.task) if step else 1
     count = ""
     if replicas > 1:
         finished = sum(row.state.step(key.task, replica).finished for replica in range(replicas))

@@ -9,16 +9,18 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from rose_cli.config.expression.compiler import parse
-from rose_cli.config.expression.parser import ExpressionError, Value
+from rose_cli.config.expression.parser import ExpressionError
 
 RATES = st.floats(1e-6, 1e3)
 
 
-def value(text: str, i: int, max_iter: int | None = 10, improved: str = "") -> Value:
-    return parse(text).evaluate({"i": i, "max_iter": max_iter, "improved": improved})
+def value(text: str, i: int, max_iter: int | None = 10, improved: str = "") -> int | float:
+    found = parse(text).evaluate({"i": i, "max_iter": max_iter, "improved": improved})
+    assert isinstance(found, int | float)
+    return found
 
 
-def values(text: str, max_iter: int = 10) -> list[Value]:
+def values(text: str, max_iter: int = 10) -> list[int | float]:
     return [value(text, i, max_iter) for i in range(max_iter)]
 
 

@@ -40,6 +40,7 @@ UNKNOWABLE = {
     "criterion-that-prints-nothing": "only a warning",
     "errors-that-are-not-allowed": "a file that is missing",
     "expressions-by-iteration": "values of expressions",
+    "expressions-in-every-style": "names of parameters",
     "expressions-of-the-metric": "values of expressions",
     "expressions-outside-of-adaptive": "only warnings",
     "expressions-that-fail-at-some-iteration": "values of expressions",

@@ -12,7 +12,8 @@ of iterations, and huge integers, nan and infinity must be rejected at every ste
 from __future__ import annotations
 
 import ast
-import re
+import math
+from contextlib import suppress
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,17 +21,31 @@ from rose_cli.config.expression.functions import (
     ARITHMETIC,
     COMPARISONS,
     FUNCTION_TABLE,
-    FUNCTIONS,
+    LIST_FUNCTIONS,
+    SHAPES,
     UNARY,
     Function,
+    ListFunction,
     bounded,
+)
+from rose_cli.config.expression.mistakes import (
+    call_text,
+    from_zero,
+    no_value,
+    not_a_number,
+    overflow,
+    shown,
+    unknown_function,
+    unknown_name,
 )
 from rose_cli.config.expression.parser import (
     CONSTANTS,
     LIMIT,
     MAX_BITS,
+    MAX_ITEMS,
     NAMES,
     ExpressionError,
+    MissingError,
     Run,
     Scope,
     TextRange,
@@ -39,81 +54,18 @@ from rose_cli.config.expression.parser import (
     range_of,
     syntax_tree,
 )
+from rose_cli.config.expression.references import ROOTS, Read, position_of, reference, root_of
+from rose_cli.config.parameters import declared_parameters
 from rose_cli.util.dataclass import dataclass
-from rose_cli.util.text import counted, cut, nearest
+from rose_cli.util.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
 REFUSED: dict[type[ast.expr], tuple[str, str]] = {
     ast.Tuple: ("a comma only separates the arguments of a function", "write decimals with a dot, as in 1.5"),
     ast.Starred: ("* and ** before an argument are not allowed", "write the arguments one by one"),
 }
-
-_NAMES_ELSEWHERE = {
-    **dict.fromkeys(("iteration", "iter", "it", "epoch", "t", "n_iter"), "write i"),
-    **dict.fromkeys(("loss", "score", "value", "last", "prev", "previous"), "write metric: that of the last iteration"),
-    **dict.fromkeys(("patience", "stall", "stalled", "bad_epochs", "wait"), "write since_best"),
-}
-
-_FUNCTIONS_ELSEWHERE = {
-    "str": "remove str(): values are written as by Python's str()",
-    "float": "remove float(): / always gives a float",
-    "int": "write floor(x), ceil(x) or round(x)",
-    "pow": "write x**y",
-    "power": "write x**y",
-    "ln": "write log(x)",
-    **dict.fromkeys(("cos_decay", "cosine_decay", "cosine_annealing", "cosineannealing"), "write cosine(start, end)"),
-    **dict.fromkeys(("lerp", "interp", "linspace", "linear_decay"), "write linear(start, end)"),
-    **dict.fromkeys(("exponential", "exp_decay", "exponential_decay", "decay"), "write exp(start, gamma)"),
-    **dict.fromkeys(("reduce_on_plateau", "reducelronplateau"), "write plateau(start, gamma, patience)"),
-}
-
-
-def unknown_name(name: str) -> tuple[str, str]:
-    if name in FUNCTION_TABLE:
-        return f"the function '{name}' has no arguments here", f"write {FUNCTION_TABLE[name].shape}"
-    hint = _NAMES_ELSEWHERE.get(name.lower()) or _nearest(name, (*NAMES, *CONSTANTS, "True", "False"))
-    return f"unknown name '{name}'", hint or f"known names: {', '.join((*NAMES, *CONSTANTS))}"
-
-
-def unknown_function(name: str) -> tuple[str, str]:
-    hint = _FUNCTIONS_ELSEWHERE.get(name.lower()) or _nearest(name, FUNCTIONS)
-    return f"unknown function '{name}'", hint or f"known functions: {' '.join(FUNCTIONS)}"
-
-
-def _nearest(word: str, known: tuple[str, ...]) -> str | None:
-    near = nearest(word, known)
-    return f"did you mean '{near}'?" if near else None
-
-
-def no_value(name: str, value: object, scope: Scope) -> tuple[str, str | None]:
-    iteration = scope.get("i")
-    if isinstance(value, int):
-        return f"`{name}` is too large (over {MAX_BITS} bits)", None
-    if value is not None:
-        return f"`{name}` is {value!r}, expected a number", None
-    if name == "max_iter":
-        return "`max_iter` has no value: the campaign sets none", "set max_iter, or do not use it here"
-    if iteration is None:
-        return f"`{name}` has no value yet", None
-    return f"`{name}` has no value yet at i={iteration}", None if iteration else "write `... if i > 0 else ...`"
-
-
-def from_zero(divisor: str, scope: Scope) -> str | None:
-    by_iteration = scope.get("i") == 0 and re.search(r"\bi\b", divisor)
-    return "i counts from 0: write, for example, i + 1" if by_iteration else None
-
-
-def overflow(symbol: str, first: Value, second: Value) -> tuple[str, str | None]:
-    if symbol == "**" and isinstance(first, int) and isinstance(second, int):
-        return f"power too large (over {MAX_BITS} bits); write a float base, e.g. 2.0**i", None
-    return f"the result of {symbol} is too large for a float", None
-
-
-def call_text(name: str, values: list[Value]) -> str:
-    return f"{name}({', '.join(cut(repr(value), 24) for value in values)})"
-
 
 _T = TypeVar("_T")
 
@@ -121,12 +73,18 @@ _Op = TypeVar("_Op", bound=ast.AST)
 
 
 class Compiler:
-    """Turns nodes into closures; collects the declared names on the way."""
+    """Turns nodes into closures; collects what they use on the way: names, reports, and each of these by its text.
 
-    def __init__(self, text: str) -> None:
+    `parameters`: names that may be used besides those of the language.
+    """
+
+    def __init__(self, text: str, parameters: Collection[str] = ()) -> None:
         self.text = text
         self.names: set[str] = set()
         self.parts = 0
+        self.reads: list[Read] = []
+        self.used: dict[str, Run] = {}
+        self._parameters = parameters
         self._kinds: dict[type[ast.expr], Callable[[Any], Run]] = {
             ast.Constant: self._constant,
             ast.Name: self._name,
@@ -139,19 +97,134 @@ class Compiler:
         }
 
     def value(self, node: ast.expr) -> Run:
-        """Where a quoted string is allowed: as the whole result, a branch of a conditional, a side of `==`."""
+        """Where a quoted string or a list is allowed: as the whole result, a branch, a side of `==`, in brackets."""
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             return _always(node.value)
         if isinstance(node, ast.IfExp):
             return self._conditional(node, self.value)
+        if isinstance(node, ast.List):
+            self.parts += 1
+            return self._list(node)
+        if self._is_open(node):
+            self.parts += 1
+            return self._open(node)
         return self.number(node)
 
     def number(self, node: ast.expr) -> Run:
+        if self._is_open(node):
+            self.parts += 1
+            return self._checked_number(node, self._open(node))
         kind = self._kinds.get(type(node))
         if kind is None:
             raise self._refused(node)
         self.parts += 1
         return kind(node)
+
+    def _is_open(self, node: ast.expr) -> bool:
+        """Whether its value can be of any type, which only shows when it is evaluated."""
+        if isinstance(node, ast.Subscript):
+            return True
+        if isinstance(node, ast.Attribute):
+            root = root_of(node)
+            return isinstance(root, ast.Name) and root.id in ROOTS
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            return node.func.id in ("default", "last")
+        return isinstance(node, ast.Name) and node.id in self._parameters
+
+    def _open(self, node: ast.expr) -> Run:
+        if isinstance(node, ast.Name):
+            self.names.add(node.id)
+            return self._using(node, _parameter(node.id, range_of(node)))
+        if isinstance(node, ast.Call):
+            return self._default(node) if self._source(node.func) == "default" else self._last(node)
+        root = root_of(node)
+        if isinstance(root, ast.Name) and root.id in ROOTS:
+            run, read = reference(node, self.text, self.number)  # type: ignore[arg-type]
+            self.reads.append(read)
+            return self._using(node, run)
+        return self._entry(node)  # type: ignore[arg-type]
+
+    def _using(self, node: ast.expr, run: Run) -> Run:
+        self.used[self._source(node)] = run
+        return run
+
+    def _checked_number(self, node: ast.expr, run: Run) -> Run:
+        where, label = range_of(node), self._source(node)
+
+        def checked(scope: Scope) -> Value:
+            value = run(scope)
+            if isinstance(value, str | tuple):
+                raise where.error(*not_a_number(label, value))
+            return value
+
+        return checked
+
+    def _default(self, node: ast.Call) -> Run:
+        """The first argument, or the second where the first has no value yet."""
+        where, count = range_of(node), len(node.args)
+        if count != 2:
+            raise where.error(f"default is called with {counted(count, 'argument')}, expected {SHAPES['default']}")
+        wanted, fallback = self.value(node.args[0]), self.value(node.args[1])
+
+        def run(scope: Scope) -> Value:
+            try:
+                return wanted(scope)
+            except MissingError:
+                return fallback(scope)
+
+        return run
+
+    def _last(self, node: ast.Call) -> Run:
+        """The last values of the metric, without iterations that gave no finite one."""
+        where, count = range_of(node), len(node.args)
+        if count != 1:
+            raise where.error(f"last is called with {counted(count, 'argument')}, expected {SHAPES['last']}")
+        most = self.number(node.args[0])
+        self.names.add("history")
+
+        def run(scope: Scope) -> Value:
+            length = most(scope)
+            if not isinstance(length, int) or not 1 <= length <= MAX_ITEMS:
+                raise where.error(f"{call_text('last', [length])} is not defined", f"n must be from 1 to {MAX_ITEMS}")
+            if scope.get("is_planned") and scope.get("i"):
+                raise where.error("the metric is known only during the run")
+            return latest(scope.get("history") or (), length)
+
+        return self._using(node, run)
+
+    def _entry(self, node: ast.Subscript) -> Run:
+        """One entry of a list."""
+        where, label = range_of(node), self._source(node.value)
+        several = self.value(node.value)
+        position = position_of(node.slice, self.number)
+        if isinstance(position, str):
+            raise range_of(node.slice).error("a position is a number, not a name", "it counts from 0")
+
+        def run(scope: Scope) -> Value:
+            entries, at = several(scope), position(scope)
+            if not isinstance(entries, tuple):
+                raise where.error(f"`{label}` is {shown(entries)}, not a list", "remove the position")
+            if not isinstance(at, int) or isinstance(at, bool):
+                raise where.error(f"a position is an integer, not {shown(at)}", "it counts from 0")
+            if not -len(entries) <= at < len(entries):
+                message = f"`{label}` has no value at position {at:.6g}: it has {len(entries)}"
+                raise MissingError(message, where.offset, where.length, "write default(..., ...) around it")
+            return entries[at]
+
+        return run
+
+    def _list(self, node: ast.List) -> Run:
+        entries = [self.value(entry) for entry in node.elts]
+        places = [range_of(entry) for entry in node.elts]
+
+        def run(scope: Scope) -> Value:
+            values = [entry(scope) for entry in entries]
+            for value, where in zip(values, places, strict=True):
+                if isinstance(value, tuple):
+                    raise where.error("a list cannot be inside a list", "write its entries one by one")
+            return tuple(values)  # type: ignore[arg-type]
+
+        return run
 
     def _constant(self, node: ast.Constant) -> Run:
         value, where = node.value, range_of(node)
@@ -168,9 +241,10 @@ class Compiler:
         if node.id in CONSTANTS:
             return _always(CONSTANTS[node.id])
         if node.id not in NAMES:
-            raise range_of(node).error(*unknown_name(node.id))
+            raise range_of(node).error(*unknown_name(node.id, self._parameters))
         self.names.add(node.id)
-        return _load(node.id, range_of(node))
+        load = _load(node.id, range_of(node))
+        return load if node.id == "i" else self._using(node, load)
 
     def _unary(self, node: ast.UnaryOp) -> Run:
         """A chain of signs in one go: hundreds of them would be too deep for Python's stack."""
@@ -227,7 +301,58 @@ class Compiler:
         return step
 
     def _call(self, node: ast.Call) -> Run:
-        name, function = self._function(node)
+        name = self._called(node)
+        if name == "len":
+            return self._length(node)
+        if name in LIST_FUNCTIONS:
+            return self._of_list(node, name, LIST_FUNCTIONS[name])
+        return self._of_numbers(node, name, FUNCTION_TABLE[name])
+
+    def _length(self, node: ast.Call) -> Run:
+        where, count = range_of(node), len(node.args)
+        if count != 1:
+            raise where.error(f"len is called with {counted(count, 'argument')}, expected {SHAPES['len']}")
+        several, label = self.value(node.args[0]), self._source(node.args[0])
+
+        def run(scope: Scope) -> Value:
+            value = several(scope)
+            if not isinstance(value, tuple):
+                raise where.error(f"`{label}` is {shown(value)}, not a list")
+            return len(value)
+
+        return run
+
+    def _of_list(self, node: ast.Call, name: str, function: ListFunction) -> Run:
+        """Of the entries of one list, or of several numbers."""
+        where, count = range_of(node), len(node.args)
+        is_list = count == 1 and self._may_be_list(node.args[0])
+        if any(isinstance(argument, ast.Starred) for argument in node.args):
+            raise self._refused(next(each for each in node.args if isinstance(each, ast.Starred)))
+        if not is_list and count < function.least:
+            raise where.error(f"{name} is called with {counted(count, 'argument')}, expected {function.shape}")
+        arguments = [(self.value if is_list else self.number)(argument) for argument in node.args]
+
+        def run(scope: Scope) -> Value:
+            values = [argument(scope) for argument in arguments]
+            numbers = _numbers(values[0], name, where) if is_list else values
+            if not numbers:
+                return _of_nothing(name, function, where)
+            try:
+                value = function.call(numbers)  # type: ignore[arg-type]
+            except ValueError:
+                raise where.error(f"{call_text(name, numbers)} is not defined", function.domain) from None
+            except OverflowError:
+                raise where.error(f"{call_text(name, numbers)} is too large for a float") from None
+            return bounded(value, where, name)
+
+        return run
+
+    def _may_be_list(self, node: ast.expr) -> bool:
+        if isinstance(node, ast.IfExp):
+            return self._may_be_list(node.body) or self._may_be_list(node.orelse)
+        return isinstance(node, ast.List) or self._is_open(node)
+
+    def _of_numbers(self, node: ast.Call, name: str, function: Function) -> Run:
         arguments = [self.number(argument) for argument in node.args]
         where, count = range_of(node), len(arguments)
         if not function.least <= count <= function.most:
@@ -259,12 +384,13 @@ class Compiler:
             return lambda scope: load(scope) - 1  # type: ignore[operator]
         return _load(name, where)
 
-    def _function(self, node: ast.Call) -> tuple[str, Function]:
+    def _called(self, node: ast.Call) -> str:
+        """The name of the function."""
         called = node.func
-        if isinstance(called, ast.Name) and called.id not in (*NAMES, *CONSTANTS):
-            if called.id not in FUNCTION_TABLE:
+        if isinstance(called, ast.Name) and called.id not in (*NAMES, *CONSTANTS, *ROOTS, *self._parameters):
+            if called.id not in SHAPES:
                 raise range_of(called).error(*unknown_function(called.id))
-            return called.id, FUNCTION_TABLE[called.id]
+            return called.id
         if isinstance(called, ast.Attribute):
             raise self._attribute(called, arguments=self.text[end_of(called) : end_of(node)])
         self.number(called)  # a lambda, a list: their own errors come first
@@ -309,14 +435,19 @@ class Compiler:
     def _refused(self, node: ast.expr) -> ExpressionError:
         if isinstance(node, ast.Attribute):
             return self._attribute(node, arguments="")
+        if isinstance(node, ast.List):
+            return range_of(node).error("a list cannot be used in arithmetic", "write mean(...), sum(...) or len(...)")
         return range_of(node).error(*REFUSED.get(type(node), ("this is not allowed in an expression", None)))
 
     def _attribute(self, node: ast.Attribute, arguments: str) -> ExpressionError:
         written, attribute = self._source(node), node.attr
+        if self._is_open(node):
+            hint = f"write {attribute}({self._source(node.value)})" if attribute in SHAPES else "remove the brackets"
+            return range_of(node).error(f"{written!r} is not a function", hint)
         if not isinstance(node.value, ast.Name):
             return range_of(node).error(f"the attribute '.{attribute}' is not allowed")
-        if attribute in FUNCTION_TABLE:
-            hint: str | None = f"write {attribute}{arguments or '(...)'}"
+        if attribute in SHAPES:
+            hint = f"write {attribute}{arguments or '(...)'}"
         elif attribute in CONSTANTS:
             hint = f"write {attribute}"
         else:
@@ -346,9 +477,16 @@ def _load(name: str, where: TextRange) -> Run:
             return float(value)  # numpy's floats warn where Python's raise
         if isinstance(value, int) and -LIMIT < value < LIMIT:
             return value
-        raise where.error(*no_value(name, value, scope))
+        raise _absent(name, value, scope, where)
 
     return run
+
+
+def _absent(name: str, value: object, scope: Scope, where: TextRange) -> ExpressionError:
+    message, hint = no_value(name, value, scope)
+    if value is None and not (scope.get("is_planned") and scope.get("i")):
+        return MissingError(message, where.offset, where.length, hint)
+    return where.error(message, hint)
 
 
 def _load_improved(where: TextRange) -> Run:
@@ -356,14 +494,53 @@ def _load_improved(where: TextRange) -> Run:
         value = scope.get("improved")
         if isinstance(value, str):
             return value
-        raise where.error(*no_value("metric", None, scope))
+        raise _absent("metric", None, scope, where)
 
     return run
+
+
+def _parameter(name: str, where: TextRange) -> Run:
+    def run(scope: Scope) -> Value:
+        value = scope.get(name)
+        if isinstance(value, str | int | float):
+            return value
+        raise where.error(f"the parameter `{name}` has no value")
+
+    return run
+
+
+def latest(history: Sequence[float | None], most: int) -> tuple[float, ...]:
+    """The last finite values, in order."""
+    found: list[float] = []
+    for value in reversed(history):
+        if value is not None and math.isfinite(value):
+            found.append(float(value))
+            if len(found) == most:
+                break
+    return tuple(found[::-1])
+
+
+def _numbers(value: Value, name: str, where: TextRange) -> tuple[int | float, ...]:
+    """The entries of a list; a single number counts as a list of one."""
+    several = value if isinstance(value, tuple) else (value,)
+    for entry in several:
+        if isinstance(entry, str):
+            raise where.error(f"{name} needs numbers, and there is {shown(entry)}")
+    return several  # type: ignore[return-value]
+
+
+def _of_nothing(name: str, function: ListFunction, where: TextRange) -> Value:
+    if function.of_nothing is not None:
+        return function.of_nothing
+    message, hint = f"{name} of an empty list has no value yet", f"write default({name}(...), ...)"
+    raise MissingError(message, where.offset, where.length, hint)
 
 
 def checked_result(run: Run, where: TextRange) -> Run:
     def checked(scope: Scope) -> Value:
         value = run(scope)
+        if isinstance(value, tuple):
+            return tuple([each if isinstance(each, str) else bounded(each, where, "the expression") for each in value])
         return value if isinstance(value, str) else bounded(value, where, "the expression")
 
     return checked
@@ -373,22 +550,37 @@ def checked_result(run: Run, where: TextRange) -> Run:
 class Expression:
     """A compiled expression. Two with the same text are equal.
 
-    `names` are the variables that it uses, `parts` the number of operations and values of one evaluation.
+    `names` are the variables that it uses, `parts` the number of operations and values of one evaluation, `reads` the
+    reports that it reads.
     """
 
     text: str
     names: frozenset[str]
     parts: int = field(repr=False, compare=False)
+    reads: tuple[Read, ...] = field(repr=False, compare=False)
     _run: Run = field(repr=False, compare=False)
+    _used: dict[str, Run] = field(repr=False, compare=False)
 
     def evaluate(self, scope: Scope) -> Value:
         """The value for the variables in `scope`, where None means that a variable has no value yet."""
         return self._run(scope)
 
+    def values_used(self, scope: Scope) -> dict[str, Value]:
+        """The values that there are of what it uses (but `i`), by how it names them."""
+        found: dict[str, Value] = {}
+        for label, run in self._used.items():
+            with suppress(ExpressionError):
+                found[label] = run(scope)
+        return found
 
-def parse(text: str) -> Expression:
-    """Compile `text`. Raises ExpressionError with the reason and the position if it is not an expression."""
+
+def parse(text: str, parameters: Collection[str] | None = None) -> Expression:
+    """Compile `text`. Raises ExpressionError with the reason and the position if it is not an expression.
+
+    `parameters`: names that it may use besides those of the language; None: those that are declared at the moment.
+    """
     tree = syntax_tree(text)
-    compiler = Compiler(text)
+    compiler = Compiler(text, declared_parameters() if parameters is None else parameters)
     run = checked_result(compiler.value(tree), range_of(tree))
-    return Expression(text, frozenset(compiler.names), compiler.parts, run)
+    names, reads = frozenset(compiler.names), tuple(compiler.reads)
+    return Expression(text, names, compiler.parts, reads, run, compiler.used)

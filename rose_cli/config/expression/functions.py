@@ -8,11 +8,11 @@ import operator
 from typing import TYPE_CHECKING, Any
 
 from rose_cli.config.expression import schedules
-from rose_cli.config.expression.parser import LIMIT, MAX_BITS, MAX_CHARACTERS, MAX_DIGITS, Number, TextRange
+from rose_cli.config.expression.parser import LIMIT, MAX_BITS, MAX_DIGITS, Number, TextRange
 from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 NAN_GUARD = "write `... if metric == metric else ...`: only nan differs from itself"
 
@@ -43,16 +43,58 @@ def _clip(x: Number, low: Number, high: Number) -> Number:
     return min(max(x, low), high)
 
 
-def _ordered(choose: Callable[..., Number]) -> Callable[..., Number]:
+def _ordered(choose: Callable[[Sequence[Number]], Number]) -> Callable[[Sequence[Number]], Number]:
     """`min` or `max` that rejects nan: Python's result would depend on the order of the arguments."""
 
-    def call(*values: Number) -> Number:
+    def call(values: Sequence[Number]) -> Number:
         for value in values:
             if value != value:  # noqa: PLR0124 - math.isnan fails for large integers
                 raise ValueError
         return choose(values)
 
     return call
+
+
+def total(numbers: Sequence[Number]) -> Number:
+    """The sum: of integers exact, of others rounded once, so that it is the same with every version of Python."""
+    return math.fsum(numbers) if any(isinstance(number, float) for number in numbers) else sum(numbers)
+
+
+def mean(numbers: Sequence[Number]) -> float:
+    """The arithmetic mean."""
+    return math.fsum(numbers) / len(numbers)
+
+
+def std(numbers: Sequence[Number]) -> float:
+    """The standard deviation of the numbers themselves (divided by n), as `numpy.std`."""
+    if min(numbers) == max(numbers):
+        return 0.0
+    middle = mean(numbers)
+    return math.sqrt(math.fsum((number - middle) ** 2 for number in numbers) / len(numbers))
+
+
+def median(numbers: Sequence[Number]) -> Number:
+    """The middle one, or the mean of the two in the middle."""
+    for number in numbers:
+        if number != number:  # noqa: PLR0124 - nan
+            raise ValueError
+    ordered = sorted(numbers)
+    half = len(ordered) // 2
+    return ordered[half] if len(ordered) % 2 else mean(ordered[half - 1 : half + 1])
+
+
+@dataclass(frozen=True)
+class ListFunction:
+    """A function of a list, or of several numbers: `least` arguments, if none of them is a list.
+
+    `of_nothing`: its value for an empty list; None: it has none.
+    """
+
+    call: Callable[[Sequence[Number]], Number]
+    shape: str
+    least: int = 1
+    of_nothing: int | None = None
+    domain: str | None = None
 
 
 @dataclass(frozen=True)
@@ -90,10 +132,20 @@ _WAY = "steps must be at least 0, and all arguments finite"
 
 _NAN_ORDER = "nan is neither smaller nor greater than a number"
 
+LIST_FUNCTIONS = {
+    "min": ListFunction(_ordered(min), "min(a, b, ...) or min(list)", 2, domain=_NAN_ORDER),
+    "max": ListFunction(_ordered(max), "max(a, b, ...) or max(list)", 2, domain=_NAN_ORDER),
+    "mean": ListFunction(mean, "mean(list) or mean(a, b, ...)"),
+    "sum": ListFunction(total, "sum(list) or sum(a, b, ...)", of_nothing=0),
+    "median": ListFunction(median, "median(list) or median(a, b, ...)", domain=_NAN_ORDER),
+    "std": ListFunction(std, "std(list) or std(a, b, ...)"),
+}
+
+OTHER_SHAPES = {"len": "len(list)", "last": "last(n)", "default": "default(x, fallback)"}
+"""Functions that are no arithmetic."""
+
 FUNCTION_TABLE = {
     "abs": Function(abs, "abs(x)"),
-    "min": Function(_ordered(min), "min(a, b, ...)", 2, MAX_CHARACTERS, _NAN_ORDER),
-    "max": Function(_ordered(max), "max(a, b, ...)", 2, MAX_CHARACTERS, _NAN_ORDER),
     "round": Function(_round, "round(x) or round(x, n)", 1, 2, "n must be an integer from -15 to 15"),
     "floor": Function(math.floor, "floor(x)"),
     "ceil": Function(math.ceil, "ceil(x)"),
@@ -131,7 +183,14 @@ FUNCTION_TABLE = {
     ),
 }
 
-FUNCTIONS = tuple(FUNCTION_TABLE)
+SHAPES = {
+    **{name: function.shape for name, function in FUNCTION_TABLE.items()},
+    **{name: function.shape for name, function in LIST_FUNCTIONS.items()},
+    **OTHER_SHAPES,
+}
+"""How each function is called."""
+
+FUNCTIONS = tuple(SHAPES)
 
 ARITHMETIC: dict[type[ast.operator], tuple[str, Callable[[Any, Any], Any]]] = {
     ast.Add: ("+", operator.add),

@@ -14,13 +14,15 @@ from rose_cli.util.dataclass import dataclass
 
 Number: TypeAlias = int | float
 
-Value: TypeAlias = int | float | bool | str
+Scalar: TypeAlias = int | float | bool | str
+
+Value: TypeAlias = Scalar | tuple[Scalar, ...]
 
 Scope: TypeAlias = Mapping[str, Any]
 
 Run: TypeAlias = Callable[[Scope], Value]
 
-NAMES = ("i", "max_iter", "metric", "best", "since_best")
+NAMES = ("i", "max_iter", "metric", "previous", "best", "since_best")
 
 CONSTANTS = {"pi": math.pi, "e": math.e}
 
@@ -31,6 +33,12 @@ MAX_BRACKETS = 32
 MAX_BITS = 1024
 
 MAX_DIGITS = 15  # of round(x, n): round(1, -10**9) would take minutes
+
+MAX_ITEMS = 10_000
+"""Entries of a list."""
+
+MAX_TEXT = 4_096
+"""Characters of a text that a task reported."""
 
 LIMIT = 1 << MAX_BITS
 
@@ -44,6 +52,10 @@ class ExpressionError(Exception):
         self.offset = offset
         self.length = length
         self.hint = hint
+
+
+class MissingError(ExpressionError):
+    """Something has no value yet; `default` replaces it."""
 
 
 @dataclass(frozen=True)
@@ -108,14 +120,17 @@ _FORBIDDEN_WORDS: tuple[tuple[str, str, str | None], ...] = (
     (r":=", "operator := is not allowed", _ONLY),
     (r"\b(?:lambda|return|def|import|from|while|yield|await|async)\b", "{0} is not allowed", _ONLY),
     (r"\bfor\b", "loops are not allowed", "write one value for iteration i"),
-    (r"\[", "square brackets are not allowed", "write one value"),
     (r"\{", "braces are not allowed", _PLAIN),
     (r"\$", "the character '$' is not allowed", _PLAIN),
     (r"[(,]\s*([A-Za-z_]\w*\s*=)(?!=)", "arguments are passed by position, not by name", "remove {1!r}"),
     (r"(?<![<>=!])=(?!=)", "operator = is not allowed; use == to compare", None),
     (r"\b(?:AND|OR|NOT|IF|ELSE)\b", "{0!r} is not known", "write it in lower case"),
     (r"^if\b|\bif\b(?!.*\belse\b)", "'if' goes between two values", _CONDITIONAL),
-    (r"(?<![\w.])(\d+\.?\d*)(i|max_iter|metric|best|since_best|pi)\b", "{0!r} is not a number", "write {1}*{2}"),
+    (
+        r"(?<![\w.])(\d+\.?\d*)(i|max_iter|metric|previous|best|since_best|pi)\b",
+        "{0!r} is not a number",
+        "write {1}*{2}",
+    ),
 )
 
 _UNFINISHED = re.compile(r"(?:[-+*/%<>=,.]+|\b(?:and|or|not|if|else))$")
@@ -195,16 +210,21 @@ def _check_brackets(masked: str) -> None:
     for offset, character in enumerate(masked):
         if character in "'\"":
             raise ExpressionError("the quoted string is never closed", offset, len(masked) - offset)
-        if character == "(":
+        if character in _CLOSED_BY:
             unclosed.append(offset)
             if len(unclosed) > MAX_BRACKETS:
                 raise ExpressionError(f"more than {MAX_BRACKETS} nested brackets", offset, 1)
-        elif character == ")":
+        elif character in ")]":
             if not unclosed:
-                raise ExpressionError("')' closes nothing", offset, 1)
-            unclosed.pop()
+                raise ExpressionError(f"'{character}' closes nothing", offset, 1)
+            opening = masked[unclosed.pop()]
+            if _CLOSED_BY[opening] != character:
+                raise ExpressionError(f"'{character}' cannot close '{opening}'", offset, 1)
     if unclosed:
-        raise ExpressionError("'(' is never closed", unclosed[-1], 1)
+        raise ExpressionError(f"'{masked[unclosed[-1]]}' is never closed", unclosed[-1], 1)
+
+
+_CLOSED_BY = {"(": ")", "[": "]"}
 
 
 def _python_tree(source: str, masked: str) -> ast.expr:

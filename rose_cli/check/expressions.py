@@ -1,0 +1,204 @@
+"""Checks what expressions read of reports: tasks that do not exist, or that cannot have reported anything yet.
+
+Which keys a task reports, nobody knows before it has run: a key is never an error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from rose_cli.config.expression.compiler import Expression
+from rose_cli.config.expression.parser import ExpressionError, MissingError
+from rose_cli.config.expression.reports import TaskReports
+from rose_cli.config.iterations import REST
+from rose_cli.config.models import Iterations, TaskFields
+from rose_cli.plan.model import CRITERION
+from rose_cli.util.dataclass import dataclass
+from rose_cli.util.errors import Diagnostic
+from rose_cli.util.text import listed, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rose_cli.config.expression.references import Read
+    from rose_cli.config.models import Campaign, Learner
+    from rose_cli.util.errors import KeyPath
+
+_MOST_NAMED = 8
+
+_SAMPLES: tuple[Any, ...] = (1, 0, [1.0, 2.0], [], "text")
+"""What a task may have reported; only what fails with each of them is an error."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """The tasks of a campaign: those of `setup`, whose reports all others see, then those of learners as they run."""
+
+    setup: tuple[str, ...]
+    learner: tuple[str, ...]
+    finish: tuple[str, ...]
+
+    @classmethod
+    def of(cls, campaign: Campaign) -> Order:
+        setup, before, tasks, after, finish = (
+            tuple(getattr(campaign, section) or ()) for section in ("setup", "before", "tasks", "after", "finish")
+        )
+        return cls(setup, (*before, *tasks, CRITERION, *after), finish)
+
+    def seen_by(self, task: str) -> tuple[str, ...]:
+        """Every task that this one can ever see a report of."""
+        if task in self.setup:
+            return self.setup
+        return (*self.setup, *self.finish) if task in self.finish else (*self.setup, *self.learner)
+
+    def seen_at_first(self, task: str) -> tuple[str, ...]:
+        """The tasks that have run when it runs for the first time."""
+        order = (*self.setup, *(self.finish if task in self.finish else self.learner if task in self.learner else ()))
+        return order[: order.index(task)] if task in order else order
+
+
+@dataclass(frozen=True)
+class _Place:
+    """An expression of a task. `guard`: the `when` of the task, if it is not this one. `is_first`: it applies in the
+    first iteration."""
+
+    task: str
+    path: KeyPath
+    expression: Expression
+    guard: Expression | None = None
+    is_first: bool = True
+
+
+def check_expressions(campaign: Campaign) -> Iterator[Diagnostic]:
+    order = Order.of(campaign)
+    seen: set[tuple[KeyPath, str]] = set()
+    for place in _places(campaign):
+        if place.expression.reads and (key := (place.path, place.expression.text)) not in seen:
+            seen.add(key)
+            yield from _check(place, order)
+
+
+def _check(place: _Place, order: Order) -> Iterator[Diagnostic]:
+    known = order.seen_by(place.task)
+    unknown = [read for read in place.expression.reads if read.task is not None and read.task not in known]
+    yield from (_unknown(read, place, order) for read in unknown)
+    if not unknown and place.is_first and (error := _never_there(place, order)) is not None:
+        message = f"in the first iteration, {error.message.replace(' yet at i=0', '')}: {_why(place, order)}"
+        inside = (error.offset, error.length)
+        yield Diagnostic("no-report", message, place.path, error.hint or "write default(..., ...)", inside=inside)
+
+
+def _unknown(read: Read, place: _Place, order: Order) -> Diagnostic:
+    known, inside = order.seen_by(place.task), (read.offset, read.length)
+    task = str(read.task)
+    if task in (*order.learner, *order.setup, *order.finish):
+        message = f"'{place.task}' cannot see what '{task}' reports"
+        hint = "tasks of 'setup' and 'finish' see no learners; learners see their own tasks and those of 'setup'"
+        return Diagnostic("unknown-task", message, place.path, hint, inside=inside)
+    near = nearest(task, known)
+    names = listed([name for name in known if name != CRITERION], _MOST_NAMED)
+    hint = f"did you mean '{near}'?" if near else f"the tasks are {names}"
+    return Diagnostic("unknown-task", f"there is no task '{task}'", place.path, hint, inside=inside)
+
+
+def _why(place: _Place, order: Order) -> str:
+    later = [read.task for read in place.expression.reads if read.task not in order.seen_at_first(place.task)]
+    if place.task in later:
+        return f"'{place.task}' has not run before"
+    named = [task for task in later if task is not None]
+    return f"'{named[0]}' runs later" if named else "no task has run before"
+
+
+class _Anything(dict[str, Any]):
+    """A report with every key."""
+
+    def __init__(self, value: object) -> None:
+        super().__init__()
+        self._value = value
+
+    def __contains__(self, key: object) -> bool:
+        return True
+
+    def __getitem__(self, key: str) -> Any:  # noqa: ANN401
+        return self._value
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """Reports of these tasks, all with the same value."""
+
+    tasks: tuple[str, ...]
+    value: object
+
+    def of(self, task: str) -> TaskReports | None:
+        return TaskReports((_Anything(self.value),)) if task in self.tasks else None
+
+    def latest(self) -> Iterator[TaskReports]:
+        return iter([TaskReports((_Anything(self.value),))] if self.tasks else [])
+
+
+def _never_there(place: _Place, order: Order) -> MissingError | None:
+    """The error of an expression that cannot have a value in the first iteration, whatever tasks report."""
+    first: MissingError | None = None
+    for value in _SAMPLES:
+        scope = {"i": 0, "improved": "", "reports": _Sample(order.seen_at_first(place.task), value)}
+        try:
+            if place.guard is not None and not place.guard.evaluate(scope):
+                return None
+            place.expression.evaluate(scope)
+        except MissingError as error:
+            first = first or error
+        except ExpressionError:
+            return None
+        else:
+            return None
+    return first if first is not None and "`metric`" not in first.message else None
+
+
+# --- where expressions are -------------------------------------------------------------------------------------------
+
+
+def _places(campaign: Campaign) -> Iterator[_Place]:
+    for section in ("setup", "before", "tasks", "after", "finish"):
+        for task, fields in (getattr(campaign, section) or {}).items():
+            yield from _in_fields(task, fields, (section, task), None)
+    if campaign.stop is not None:
+        yield from _in_stop(campaign.stop, ("stop",))
+    for index, learner in enumerate(campaign.learners):
+        if not learner.is_plain:
+            yield from _in_learner(campaign, learner, ("learners", index))
+
+
+def _in_learner(campaign: Campaign, learner: Learner, path: KeyPath) -> Iterator[_Place]:
+    for task, schedule in learner.schedules.items():
+        declared = campaign.tasks.get(task)
+        if not isinstance(schedule, Iterations):
+            yield from _in_fields(task, schedule, (*path, task), declared)
+            continue
+        for key, entry in schedule.at.items():
+            for place in _in_fields(task, entry, (*path, task, key), declared):
+                yield replace(place, is_first=key in (0, "0+") or (key == REST and 0 not in schedule.at))
+    if learner.stop is not None:
+        yield from _in_stop(learner.stop, (*path, "stop"))
+
+
+def _in_stop(stop: Any, path: KeyPath) -> Iterator[_Place]:  # noqa: ANN401 - a criterion, or several
+    for key in ("any", "all"):
+        for at, each in enumerate(getattr(stop, key, None) or ()):
+            yield from _in_fields(CRITERION, each, (*path, key, at), None)
+    if isinstance(stop, TaskFields):
+        yield from _in_fields(CRITERION, stop, path, None)
+
+
+def _in_fields(task: str, fields: TaskFields, path: KeyPath, declared: TaskFields | None) -> Iterator[_Place]:
+    guard = fields.when or (declared.when if declared is not None else None)
+    for name, expression in (fields.adaptive or {}).items():
+        if expression is not None:
+            yield _Place(task, (*path, "adaptive", name), expression, guard)
+    if fields.when is not None:
+        yield _Place(task, (*path, "when"), fields.when)
+    if isinstance(value := getattr(fields, "value", None), Expression):
+        yield _Place(task, (*path, "value"), value, guard)
+    if isinstance(fields.replicas, Expression):
+        yield _Place(task, (*path, "replicas"), fields.replicas, guard)

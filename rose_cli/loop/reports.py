@@ -1,0 +1,108 @@
+"""What a step sees of the reports of other tasks: a pure function of the journal.
+
+Reports of tasks before it in its iteration, else the latest of earlier iterations; never of itself or of later tasks in
+its iteration. So all replicas and attempts of a step see the same, whoever finishes first, and so does a resume.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from rose_cli.config.expression.reports import TaskReports
+from rose_cli.journal.iterations import WHOLE
+from rose_cli.util.dataclass import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rose_cli.journal.iterations import FinishedIterations, IterationState, KeptIterations
+    from rose_cli.journal.state import LearnerState
+    from rose_cli.plan.model import CommandPlan, LearnerPlan, StepPlan
+
+
+@dataclass(frozen=True)
+class Reports:
+    """The reports that a step of the iteration `number` sees. `before`: its task; None: all of the iteration.
+
+    `current`: the iteration itself, if it has begun.
+    """
+
+    learner: LearnerPlan
+    iterations: KeptIterations | FinishedIterations
+    number: int
+    current: IterationState | None
+    before: str | None = None
+
+    @classmethod
+    def of_learner(cls, learner: LearnerPlan, state: LearnerState, before: str | None = None) -> Reports:
+        """Those that a step of its present iteration sees."""
+        return cls(learner, state.iterations, len(state.iterations), state.current, before)
+
+    @cached_property
+    def _steps(self) -> dict[str, StepPlan]:
+        return {step.task: step for step in self.learner.all_steps}
+
+    @cached_property
+    def _visible(self) -> frozenset[str]:
+        """The tasks whose reports of this iteration it sees."""
+        tasks = [*self._steps]
+        return frozenset(tasks[: tasks.index(self.before)] if self.before in self._steps else tasks)
+
+    def of(self, task: str) -> TaskReports | None:
+        iteration = self._latest(task)
+        return None if iteration is None else self._reports(task, iteration)
+
+    def latest(self) -> Iterator[TaskReports]:
+        found = [(seen, task) for task in reversed(self._steps) if (seen := self._latest(task)) is not None]
+        for iteration, task in sorted(found, key=lambda each: -each[0].number):
+            yield self._reports(task, iteration)
+
+    def _latest(self, task: str) -> IterationState | None:
+        """The iteration whose report of the task it sees."""
+        if task not in self._steps:
+            return None
+        current = self.current
+        if current is not None and task in self._visible and any(of == task for of, _ in current.reports):
+            return current
+        return self.iterations.reporting(task, self.number)
+
+    def _reports(self, task: str, iteration: IterationState) -> TaskReports:
+        command = self._steps[task].command(iteration.number)
+        if not command.is_replicated:
+            return TaskReports((iteration.reports.get((task, 0), {}),))
+        return TaskReports(
+            tuple(iteration.reports_of(task, replica_count(iteration, task))),
+            replica_names(iteration, self._steps[task]),
+            is_list=True,
+        )
+
+
+def replica_count(iteration: IterationState, task: str) -> int:
+    """How many replicas of a task there were in an iteration."""
+    decided = iteration.decisions.get(task) if (task, WHOLE) in iteration.sources else None
+    if decided is not None and decided.replicas is not None:
+        return len(decided.replicas)
+    return 1 + max((replica for of, replica in iteration.steps if of == task), default=-1)
+
+
+def replica_names(iteration: IterationState, step: StepPlan) -> tuple[str, ...] | None:
+    """The names of the replicas that a task had in an iteration; None: they only had numbers."""
+    decided = iteration.decisions.get(step.task) if (step.task, WHOLE) in iteration.sources else None
+    if decided is not None and decided.replicas is not None:
+        return None if _are_numbers(decided.replicas) else decided.replicas
+    return step.command(iteration.number).replica_names
+
+
+def _are_numbers(names: Sequence[str]) -> bool:
+    return all(name == str(place) for place, name in enumerate(names))
+
+
+def planned_count(command: CommandPlan, iteration: IterationState | None, task: str) -> int:
+    """How many replicas of a step there are, or will be: as decided, else by the plan (1 if that is not known yet)."""
+    decided = iteration.decisions.get(task) if iteration is not None else None
+    if decided is None:
+        return command.replicas
+    if not decided.runs:
+        return 0
+    return command.replicas if decided.replicas is None else len(decided.replicas)
