@@ -69,7 +69,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Loop:
-    """What `start()` was asked for."""
+    """What `start()` was asked for. `once`: the tasks that each learner runs before its first iteration."""
 
     steps: Sequence[Step]
     learners: Sequence[Entry]
@@ -77,6 +77,7 @@ class Loop:
     max_iter: int
     engine: Mapping[str, Any]
     more: Mapping[str, Any] = field(default_factory=dict)
+    once: Sequence[Step] = ()
 
 
 class Builder:
@@ -89,7 +90,7 @@ class Builder:
         self._names: dict[int, str] = {}
         self.files: dict[str, bytes] = {}
         self.fingerprints: dict[str, str] = {}
-        for step in loop.steps:
+        for step in (*loop.once, *loop.steps):
             self._prepare(step)
         self.campaign = self._campaign()
         what = "its functions are in the run directory" if self.files else "it runs with `rose run` too"
@@ -211,6 +212,8 @@ class Builder:
         campaign: dict[str, Any] = {"engine": dict(loop.engine)}
         if loop.max_iter:
             campaign["max_iter"] = loop.max_iter
+        if loop.once:
+            campaign["before"] = {step.task: self._declared(step) for step in loop.once}
         campaign |= {**loop.more, "tasks": tasks}
         if loop.stop is not None:
             campaign["stop"] = self._stop(loop.stop)

@@ -209,6 +209,7 @@ class Learner:
         loop = Loop(
             steps=steps, learners=learners, stop=more.pop("stop", self._stop), max_iter=max_iter,
             engine=self.asyncflow.settings, more=self._more(),
+            once=[Step(each.task, each, each.task) for each in self._once],
         )  # fmt: skip
         return Request(loop, self, resume, **more)
 

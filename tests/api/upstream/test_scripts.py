@@ -102,6 +102,23 @@ def test_a_loop_may_be_an_ordinary_one_and_stop_ends_it(tmp_path: Path) -> None:
     ]
 
 
+def test_a_utility_that_the_script_calls_runs_once_before_the_first_iteration(tmp_path: Path) -> None:
+    utility = (
+        "@learner.utility_task(as_executable=False)\n"
+        "def bootstrap(count, name='x'):\n"
+        "    return {name: count}\n"
+        "bootstrap(3, name='points')\n"
+        "states = list(learner.start(max_iter=2))\n"
+        "print('last', len(states))\n"
+    )
+    done = run_script(tmp_path, FOR + utility)
+    assert done.returncode == 0, done.stderr
+    events = records(*runs(tmp_path))
+    found = [(event.iteration, event.result) for event in events if getattr(event, "result", None)]
+    assert found == [(0, {"points": 3})]
+    assert [event.task for event in events if isinstance(event, e.AttemptStarted)][:2] == ["bootstrap", "simulation"]
+
+
 WRONG = {
     "no task": ("learner.start()\n", "SequentialActiveLearner has no 'simulation' task"),
     "no end": (FOR, "SequentialActiveLearner would never end"),
