@@ -107,6 +107,8 @@ def plan(
     full: options.Full = False,
     settings: options.Settings = None,
     smoke: options.PlanOfSmoke = False,
+    summary: options.PlanSummary = False,
+    like: options.Like = None,
     no_pager: options.NoPager = False,
     plan_format: options.TextOrJson = "text",
 ) -> None:
@@ -115,7 +117,9 @@ def plan(
     from rose_cli.commands.plan import PlanOptions, show_plan
 
     given = [parse_setting(text) for text in settings or ()]
-    wanted = PlanOptions(given, learner or (), iteration or (), plan_format, smoke, full, not no_pager)
+    wanted = PlanOptions(
+        given, learner or (), iteration or (), plan_format, smoke, full, not no_pager, summary=summary, like=like
+    )
     raise typer.Exit(show_plan(file, wanted))
 
 

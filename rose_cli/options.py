@@ -194,6 +194,18 @@ Iterations = Annotated[
     ),
 ]
 Full = Annotated[bool, typer.Option("--full", help="Full commands of every iteration, one by one.")]
+PlanSummary = Annotated[
+    bool, typer.Option("--summary", help="Count learners, commands, attempts and core-hours at most.")
+]
+Like = Annotated[
+    Optional[str],
+    typer.Option(
+        "--like",
+        metavar="RUN",
+        help="With --summary: estimate core-hours by how long tasks took in this run.",
+        autocompletion=_offers("run"),
+    ),
+]
 NoPager = Annotated[bool, typer.Option("--no-pager", help="Print a long plan without a pager.")]
 Settings = Annotated[
     Optional[list[str]],

@@ -20,19 +20,21 @@ from rose_cli.campaign_file import (
 )
 from rose_cli.engine.batch import described, in_batch_job
 from rose_cli.engines import engine_capacity
-from rose_cli.find_runs import find_run
+from rose_cli.find_runs import find_run, name_of
 from rose_cli.integrity import altered, altered_lines
+from rose_cli.plan.effort import efforts
 from rose_cli.plan.file import load_plan
 from rose_cli.plan.overview import overview
 from rose_cli.plan.secrets import secrets_of_plan
 from rose_cli.plan.totals import totals
-from rose_cli.run_info import notice_ownership, try_read_run
+from rose_cli.run_info import notice_ownership, read_run, try_read_run
 from rose_cli.runs.changes import checksums
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import EngineError, ExitCode, UsageError
 from rose_cli.util.json_output import write_json
 from rose_cli.util.redact import remember
 from rose_cli.view.console import notice
+from rose_cli.view.effort import effort_lines
 from rose_cli.view.overview import overview_lines
 from rose_cli.view.pager import line_width, show_pages
 from rose_cli.view.plan import (
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from rose_cli.engine.base import Capacity
+    from rose_cli.plan.effort import Effort, Efforts
     from rose_cli.plan.model import CriterionPlan, Plan
     from rose_cli.plan.render import ResolvedOption
 
@@ -64,17 +67,22 @@ class PlanOptions:
     smoke: bool = False
     full: bool = False
     pager: bool = True
+    summary: bool = False
+    like: str | None = None
 
 
 def show_plan(argument: str, options: PlanOptions) -> ExitCode:
     """Show the plan of a campaign file, or the one that a run works from."""
     environment = task_environment()
+    _check_combination(options)
     plan = (
         _plan_of_file(Path(argument), options, environment)
         if _names_a_file(argument)
         else _plan_of_run(argument, options)
     )
     plan = only_learners(plan, options.learners)
+    if options.summary:
+        return _summary(plan, options)
     wanted = _parsed(options.iterations, plan)
     if options.plan_format == "json":
         write_json(_plan_object(plan, wanted, environment))
@@ -83,6 +91,56 @@ def show_plan(argument: str, options: PlanOptions) -> ExitCode:
     for line in other_writers(plan, environment):
         notice(line)
     return ExitCode.OK
+
+
+def _check_combination(options: PlanOptions) -> None:
+    if options.like is not None and not options.summary:
+        raise UsageError("--like needs --summary", "add it, or remove --like")
+    if options.summary and (options.full or options.iterations):
+        other = "--full" if options.full else "--iteration"
+        raise UsageError(f"--summary cannot be combined with {other}", "remove one of the two")
+
+
+def _summary(plan: Plan, options: PlanOptions) -> ExitCode:
+    """What the plan takes at most, and by the durations of another run."""
+    like, seconds = None, None
+    if options.like is not None:
+        info = read_run(find_run(options.like), cached=True)
+        notice_ownership(info.directory.doubt)
+        like = name_of(info.directory)
+        seconds = {task: durations.mean for task, durations in info.state.durations.items()}
+    found = efforts(plan, seconds)
+    if options.plan_format == "json":
+        write_json(_summary_object(plan, found, like))
+    else:
+        show_pages(effort_lines(plan, found, like), wanted=options.pager)
+    return ExitCode.OK
+
+
+def _summary_object(plan: Plan, found: Efforts, like: str | None) -> dict[str, Any]:
+    return {
+        "campaign": plan.campaign,
+        "file": plan.campaign_file,
+        "learners": found.learners,
+        "most_iterations": found.iterations,
+        "like": like,
+        **_effort_object(found.total, has_like=like is not None),
+        "tasks": [
+            {"name": each.task, **_effort_object(each, has_like=like is not None)} for each in found.tasks.values()
+        ],
+    }
+
+
+def _effort_object(effort: Effort, *, has_like: bool) -> dict[str, Any]:
+    least, most = effort.cores or (None, None)
+    return {
+        "most_commands": effort.commands,
+        "most_attempts": effort.attempts,
+        "least_cores": least,
+        "most_cores": most,
+        "most_core_seconds": effort.core_seconds,
+        "expected_core_seconds": effort.expected if has_like else None,
+    }
 
 
 def _lines(plan: Plan, wanted: Sequence[range], options: PlanOptions, environment: Mapping[str, str]) -> Iterator[str]:
