@@ -20,7 +20,7 @@ from rose_cli.campaign_file import (
 )
 from rose_cli.engine.batch import described, in_batch_job
 from rose_cli.engines import engine_capacity
-from rose_cli.find_runs import find_run, name_of
+from rose_cli.find_runs import find_run
 from rose_cli.integrity import altered, altered_lines
 from rose_cli.plan.effort import efforts
 from rose_cli.plan.file import load_plan
@@ -107,7 +107,7 @@ def _summary(plan: Plan, options: PlanOptions) -> ExitCode:
     if options.like is not None:
         info = read_run(find_run(options.like), cached=True)
         notice_ownership(info.directory.doubt)
-        like = name_of(info.directory)
+        like = info.directory.path.name
         seconds = {task: durations.mean for task, durations in info.state.durations.items()}
     found = efforts(plan, seconds)
     if options.plan_format == "json":

@@ -1,0 +1,130 @@
+"""Sweeps and pruning with real processes: edited between sessions, and killed in between."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import Rose
+
+RACE = """\
+    max_iter: 6
+    tasks: {train: {executable: "true"}}
+    stop: {metric: loss, operator: "<", threshold: 0.0001, executable: "./loss.sh"}
+    sweep: {grid: {train.--lr: [1, 2, 9, 8, 0.5, 7]}}
+    prune: {rule: median, min_iter: 2, min_learners: 2}
+    limits: {max_parallel_learners: 1}
+    """
+
+LOSS = """\
+#!/bin/sh
+if [ "$ROSE_LEARNER $ROSE_ITERATION" = "$KILL_AT" ] && [ ! -e "$MARK" ]; then
+  touch "$MARK"
+  kill -9 $PPID
+  exit 1
+fi
+echo "${ROSE_LEARNER#*=} $ROSE_ITERATION" | awk '{print $1 / ($2 + 1)}'
+"""
+
+
+@pytest.fixture
+def race(rose: Rose) -> Rose:
+    """One learner after the other, so that who is pruned is the same in each run."""
+    rose.script(LOSS, "loss.sh")
+    rose.write(RACE)
+    return rose
+
+
+def history(rose: Rose, run: str) -> dict[str, tuple[Any, ...]]:
+    events = rose.events(run)
+    ended = {
+        each["learner"]: (each["reason"], each.get("message")) for each in events if each["event"] == "learner_stopped"
+    }
+    values: dict[str, list[float]] = {}
+    for each in events:
+        if each["event"] == "iteration_finished":
+            values.setdefault(each["learner"], []).append(each["value"])
+    return {name: (*end, *values.get(name, ())) for name, end in ended.items()}
+
+
+@pytest.mark.parametrize("place", ["lr=9 0", "lr=9 1", "lr=8 1", "lr=0.5 5"])
+def test_a_race_prunes_those_behind_and_a_resume_keeps_it(race: Rose, place: str) -> None:
+    assert race("run", "campaign.yaml", "--run-dir", "whole").code == 0
+    whole = history(race, "whole")
+    assert {name: entry[0] for name, entry in whole.items()} == {
+        "lr=1": "max_iter", "lr=2": "max_iter", "lr=9": "pruned", "lr=8": "pruned", "lr=0.5": "max_iter",
+        "lr=7": "pruned",
+    }  # fmt: skip
+    assert whole["lr=9"][1:] == (
+        "loss 4.5 after 2 iterations is behind 1.125, the median of the averages of 2 other learners",
+        9.0,
+        4.5,
+    )
+    killed = race("run", "campaign.yaml", "--run-dir", "r", KILL_AT=place, MARK=str(race.folder / "mark"))
+    assert killed.code == -signal.SIGKILL
+    assert race("resume", "r").code == 0
+    assert history(race, "r") == whole
+    assert race("resume", "r").code == 0
+    assert history(race, "r") == whole, "and nothing is decided again"
+    pruned = race.learners("r")["lr=9"]
+    assert (pruned["status"], pruned["stop_reason"]) == ("done", "pruned")
+    table = race("status", "r").out
+    assert "◦ lr=9" in table
+    assert "pruned" in table
+
+
+def test_without_prune_the_pruned_continue(race: Rose) -> None:
+    assert race("run", "campaign.yaml", "--run-dir", "r").code == 0
+    called = race("resume", "r", "--set", "prune=null")
+    assert called.code == 0, called.err
+    assert "prune" in called.out + called.err
+    assert {each["iterations_done"] for each in race.learners("r").values()} == {6}
+    assert {each["stop_reason"] for each in race.learners("r").values()} == {"max_iter"}
+
+
+def test_a_pruned_learner_is_continued_by_name(race: Rose) -> None:
+    assert race("run", "campaign.yaml", "--run-dir", "r").code == 0
+    said = race("resume", "r", "--learner", "lr=9")
+    assert "--from-iteration 2 --learner" in said.out + said.err
+    assert race("resume", "r", "--from-iteration", "2", "--learner", "lr=9").code == 0
+    again = race.learners("r")["lr=9"]
+    assert (again["stop_reason"], again["iterations_done"]) == ("pruned", 3)
+
+
+def test_an_added_value_adds_learners_on_resume(race: Rose) -> None:
+    race.write(
+        RACE.replace("    prune: {rule: median, min_iter: 2, min_learners: 2}\n", "").replace(
+            "[1, 2, 9, 8, 0.5, 7]", "[1, 2]"
+        )
+    )
+    assert race("run", "campaign.yaml", "--run-dir", "r").code == 0
+    before = history(race, "r")
+    indices = {name: each["index"] for name, each in race.learners("r").items()}
+    race.write(
+        RACE.replace("    prune: {rule: median, min_iter: 2, min_learners: 2}\n", "").replace(
+            "[1, 2, 9, 8, 0.5, 7]", "[3, 1, 2]"
+        )
+    )
+    called = race("resume", "r")
+    assert called.code == 0, called.err
+    assert "lr=3" in called.out + called.err
+    after = history(race, "r")
+    assert set(after) == {"lr=1", "lr=2", "lr=3"}
+    assert {name: after[name] for name in before} == before, "nothing of the others ran again"
+    assert {name: race.learners("r")[name]["index"] for name in indices} == indices
+    race.write(RACE.replace("[1, 2, 9, 8, 0.5, 7]", "[1, 3]"))
+    refused = race("resume", "r")
+    assert refused.code == 2
+    assert "lr=2" in refused.err
+
+
+def test_points_are_run_alone_by_their_names(race: Rose) -> None:
+    assert race("run", "campaign.yaml", "--run-dir", "r", "--learner", "lr=2", "--learner", "lr=0.5").code == 0
+    assert set(race.learners("r")) == {"lr=2", "lr=0.5"}
+    assert "--lr" in race("status", "r", "--results").out
+    exported = race("export", "r").out
+    assert "lr=0.5" in exported
+    assert "train.--lr" in exported.splitlines()[0]
