@@ -231,6 +231,8 @@ class World:
     said: list[str] = field(default_factory=list)
     """What the sessions showed to the user."""
     gate: Gate | None = None
+    supervisor: Supervisor | None = None
+    """Of the latest session."""
 
     @classmethod
     def of(cls, folder: Path, text: str, script: Callable[[Try], Fate], **more: Any) -> World:
@@ -300,7 +302,8 @@ class World:
         for seconds, deed in deeds:
             loop.call_at(seconds, deed, session)
         try:
-            result = await Supervisor(session).supervise()
+            self.supervisor = Supervisor(session)
+            result = await self.supervisor.supervise()
         except BaseException as error:  # noqa: BLE001 - what is none of rose's own is raised again
             cause = _cause(error)
             await recorder.record(e.SessionEnded(number, "engine_lost", cause.message))
