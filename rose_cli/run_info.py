@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     JournalReader: TypeAlias = Callable[[Plan], tuple[RunState, DamagedJournalError | None]]
 
 
+_MOST_READINGS = 5
+"""Of a run whose plan is replaced again and again while it is read."""
+
 MOST_KEPT = 1 << 27
 """Of a longer journal, options and reports are read again one by one: they would fill the memory."""
 
@@ -83,6 +86,15 @@ def read_run(
     of all iterations will be asked for, so they are kept if there are not too many. `journal` reads the journal in
     another way, for callers that need more of it than the state.
     """
+    for _ in range(_MOST_READINGS):
+        before = _identity(directory.plan)
+        info = _read_once(directory, cached=cached, kept=kept, journal=journal)
+        if _identity(directory.plan) == before:  # otherwise the plan was replaced, and the journal has another one
+            break
+    return info
+
+
+def _read_once(directory: RunDirectory, *, cached: bool, kept: bool, journal: JournalReader | None) -> RunInfo:
     plan = load_plan(directory.plan)
     # read before the journal, so that the journal has the last record of a session that ends meanwhile
     owner, is_hidden_by_other = read_owner(directory.path), is_hidden(directory.path)
@@ -107,6 +119,14 @@ def read_run(
             raise damage
         _assume_created(state, plan)
     return RunInfo(directory, plan, state, alive, damage)
+
+
+def _identity(path: Path) -> object:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_ctime_ns
 
 
 def try_read_run(directory: RunDirectory, *, cached: bool = False) -> tuple[RunInfo | None, str]:

@@ -14,7 +14,7 @@ from rose_cli.loop.results import results
 from rose_cli.loop.usage import core_seconds, iteration_use
 from rose_cli.plan.model import Adaptive
 from rose_cli.plan.secrets import plain_value
-from rose_cli.run_info import initial_state
+from rose_cli.run_info import expected_of, initial_state
 from rose_cli.track import interface as t
 from rose_cli.util.redact import masked_options
 
@@ -38,6 +38,11 @@ class ChangesOf:
         self.rose_version = ""
         self._plan = plan
         self._plans = {learner.name: learner for learner in plan.learners}
+
+    def take_plan(self, plan: Plan) -> None:
+        """From the next record on, the run has this plan."""
+        self._plan, self._plans = plan, {learner.name: learner for learner in plan.learners}
+        self.state.expect(expected_of(plan))
 
     @property
     def session(self) -> int:

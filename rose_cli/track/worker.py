@@ -24,6 +24,7 @@ from rose_cli.config.trackers import declared_trackers, installation, missing_mo
 from rose_cli.journal import events as e
 from rose_cli.journal.file import NOTHING, DamagedJournalError, JournalContents, read_journal
 from rose_cli.plan.file import MOST_BYTES, MOST_CAMPAIGN_BYTES, load_plan
+from rose_cli.plan.model import Lineage
 from rose_cli.plan.secrets import masked_settings, secrets_of_plan
 from rose_cli.runs.directory import RunDirectory
 from rose_cli.runs.listing import is_running
@@ -46,6 +47,9 @@ REPORT = "report.html"
 
 POLL_SECONDS = 0.5
 """How often the journal is read while nothing is in it."""
+
+PLAN_SECONDS = 30.0
+"""How long after its record a change of the plan may come into plan.json."""
 
 MOST_MEMORY = POSITION_BYTES - (1 << 12)
 """The size of what a tracker may remember."""
@@ -153,6 +157,7 @@ class _Worker:
         self._read = NOTHING
         self._damage: DamagedJournalError | None = None
         self._waiting: list[t.Change] = []
+        self._has_more_learners = self._is_open = False
         self._is_last = task.session is None
         self._saved = 0.0
         target = target_of(task.name, masked_settings(task.settings))
@@ -173,6 +178,10 @@ class _Worker:
                     tracker.send(self._waiting)
                 self._waiting = []
                 self._save()
+            if self._has_more_learners:
+                self._has_more_learners = False
+                tracker = self._made()
+                self._open(tracker)
             elif time.monotonic() > self._saved + IDLE_SECONDS:
                 self._save()
             if is_whole and (was_last or self._has_ended or self._damage is not None):
@@ -213,6 +222,7 @@ class _Worker:
         return tracker
 
     def _open(self, tracker: t.Tracker) -> None:
+        self._is_open = True
         state, plan = self._changes.state, self._plan
         with self._artifacts() as files:
             run = t.TrackedRun(
@@ -303,6 +313,8 @@ class _Worker:
             event = record.event
             if isinstance(event, e.SessionStarted) and event.session > (self._task.session or event.session):
                 raise _SupersededError
+            if isinstance(event, e.PlanChanged):
+                self._take_plan(event)
             change = self._changes.apply(record)
             if change is not None and until is None:
                 self._waiting.append(change)
@@ -311,7 +323,7 @@ class _Worker:
             nonlocal records, good_bytes
             records, good_bytes = records + 1, good_bytes + len(line)
             self._read = JournalContents(records, good_bytes, last=line)
-            if records == until or len(self._waiting) >= self._task.most_changes:
+            if records == until or self._has_more_learners or len(self._waiting) >= self._task.most_changes:
                 raise _EnoughError
 
         try:
@@ -321,6 +333,20 @@ class _Worker:
         except DamagedJournalError as error:
             self._damage = error
         return True
+
+    def _take_plan(self, event: e.PlanChanged) -> None:
+        """The plan with this change, which plan.json has a moment later, unless its session is killed in between."""
+        until = time.monotonic() + PLAN_SECONDS
+        while event.change not in (self._plan.lineage or Lineage()).changes:
+            plan = load_plan(self._directory.plan)
+            if event.change in (plan.lineage or Lineage()).changes:
+                self._plan = plan
+                self._changes.take_plan(plan)
+                self._has_more_learners = bool(event.added) and self._is_open
+            elif time.monotonic() > until or not is_running(self._directory):
+                return
+            else:
+                time.sleep(POLL_SECONDS)
 
     @staticmethod
     def _again(here: JournalContents, file: BinaryIO) -> JournalContents:

@@ -18,7 +18,7 @@ from rose_cli.plan.secrets import secrets_of_plan
 from rose_cli.plan.settings import changed_settings, is_seed, titles, values_at
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.redact import MASK, Secrets
-from rose_cli.util.text import listed
+from rose_cli.util.text import counted, listed
 from rose_cli.view.advice import Remedy, remedy
 from rose_cli.view.campaign_line import Facts
 from rose_cli.view.console import open_console, safe, shortened
@@ -98,6 +98,9 @@ def page_of(console: Console) -> Page | None:
     return Page(console.width, console.height - 2) if console.is_terminal else None
 
 
+MOST_CHANGES = 3
+
+
 @dataclass(frozen=True)
 class RunEnd:
     """What is shown of a run below its table: what failed, how the run stands, and what to do next.
@@ -134,6 +137,7 @@ class RunEnd:
             end += [
                 *best_lines(self.plan, self.state),
                 *self._comparison(),
+                *self._changes(),
                 labelled("run", safe(str(self.directory.path.absolute()))),
                 *(labelled("" if number else "jobs", line) for number, line in enumerate(self.jobs)),
             ]
@@ -149,6 +153,14 @@ class RunEnd:
         if has_results and not self.again and changed_settings(self.plan.learners):
             run = shlex.quote(short_path(self.directory.path))
             yield labelled("compare", safe(f"rose status {run} --results"))
+
+    def _changes(self) -> Iterator[Text]:
+        """The latest changes of the plan since the run was started."""
+        edits = [edit for _, event in self.state.plan_changes for edit in event.edits]
+        for place, edit in enumerate(edits[-MOST_CHANGES:]):
+            yield labelled("" if place else "changed", safe(edit))
+        if len(edits) > MOST_CHANGES:
+            yield labelled("", f"and {counted(len(edits) - MOST_CHANGES, 'earlier change')}")
 
     def next_steps(self) -> Iterator[Text]:
         """The commands that help, by what has happened."""
