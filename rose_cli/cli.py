@@ -253,7 +253,8 @@ def set_values(
 
 @app.command(cls=Command, rich_help_panel=RUN)
 def add(
-    words: options.AddWords,
+    run_name: options.AddRun,
+    file: options.AddFile = None,
     name: options.AddedName = None,
     dry_run: options.DryRunOfSet = False,
     trust: options.TrustToSet = False,
@@ -261,10 +262,8 @@ def add(
     """Add learners to a run, also while it runs."""
     from rose_cli.commands.steer import add_learners
 
-    if len(words) > 2:
-        raise UsageError(f"rose add takes a run and a file, not {len(words)} words", "put all learners into one file")
-    run_name = words[0] if len(words) == 2 else None
-    raise typer.Exit(add_learners(run_name, Path(words[-1]), name, dry_run=dry_run, trust=trust))
+    run, learners = (None, run_name) if file is None else (run_name, file)
+    raise typer.Exit(add_learners(run, Path(learners), name, dry_run=dry_run, trust=trust))
 
 
 @app.command(cls=Command, rich_help_panel=INSPECT)

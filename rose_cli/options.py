@@ -468,7 +468,7 @@ TrustToStop = Annotated[bool, typer.Option("--trust", help="Stop RUN even if oth
 SetWords = Annotated[
     Optional[list[str]],
     typer.Argument(
-        metavar="[RUN] [KEY=VALUE]...",
+        metavar="[RUN] [KEY=VALUE]",
         show_default=False,
         help="Run (see below), then values: training.--lr=0.01, stop.threshold=0.1, max_iter=30."
         " Without any: show those that were set.",
@@ -487,11 +487,11 @@ Unset = Annotated[
 ]
 DryRunOfSet = Annotated[bool, typer.Option("--dry-run", "-n", help="Show what would change.")]
 TrustToSet = Annotated[bool, typer.Option("--trust", help="Change RUN even if other users own it or can modify it.")]
-AddWords = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="[RUN] FILE", help="Run (see below), and a file with a learner, or a list of them, as under learners."
-    ),
+AddRun = Annotated[
+    str, typer.Argument(metavar="RUN", help="Run (see below); may be omitted.", autocompletion=_offers("run"))
+]
+AddFile = Annotated[
+    Optional[str], typer.Argument(metavar="FILE", help="File with a learner, or a list of them, as under learners.")
 ]
 AddedName = Annotated[Optional[str], typer.Option("--name", metavar="NAME", help="Name of the new learner.")]
 RaisedMaxIter = Annotated[
