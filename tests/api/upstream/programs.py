@@ -33,6 +33,14 @@ PROGRAMS = {
 }
 
 
+ALONE = """\
+_shown = open("shown.txt", "w", buffering=1)
+def print(*words, **_):
+    _shown.write(" ".join(map(str, words)) + "\\n")
+"""
+"""What a script prints goes to a file, not between the lines of its session."""
+
+
 def write_programs(directory: Path) -> None:
     for name, text in PROGRAMS.items():
         (directory / name).write_text(text, encoding="utf-8")
@@ -45,8 +53,8 @@ def environment(**more: str) -> dict[str, str]:
 def run_script(directory: Path, text: str, name: str = "script.py", **more: str) -> subprocess.CompletedProcess[str]:
     """Run a script in a directory that has the programs."""
     write_programs(directory)
-    (directory / name).write_text(text, encoding="utf-8")
-    return subprocess.run(
+    (directory / name).write_text(ALONE + text, encoding="utf-8")
+    done = subprocess.run(
         [sys.executable, name],
         cwd=directory,
         env=environment(**more),
@@ -54,6 +62,10 @@ def run_script(directory: Path, text: str, name: str = "script.py", **more: str)
         text=True,
         timeout=PATIENCE,
         check=False,
+    )
+    shown = directory / "shown.txt"
+    return subprocess.CompletedProcess(
+        done.args, done.returncode, shown.read_text(encoding="utf-8") if shown.exists() else "", done.stderr
     )
 
 

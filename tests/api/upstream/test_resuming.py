@@ -35,7 +35,7 @@ def killed_in_iteration_2(directory: Path, kind: signal.Signals) -> None:
     )
     assert process.stdout is not None
     for line in process.stdout:
-        if line.startswith("state 2"):
+        if "state 2" in line:
             break
     process.send_signal(kind)
     process.communicate(timeout=PATIENCE)
