@@ -15,7 +15,10 @@ from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from rose_cli.journal.iterations import FinishedIterations, KeptIterations
 from rose_cli.loop.criterion import evaluation_context
+from rose_cli.loop.replicas import decided_step
+from rose_cli.loop.reports import Reports, planned_count, replica_names
 from rose_cli.plan.model import CRITERION, Adaptive
 from rose_cli.plan.overview import contains
 from rose_cli.plan.render import EvaluationContext, NoValueError, option_value
@@ -260,7 +263,7 @@ class _Pair:
                 continue
             was, now = (plan[task].command(current.number) if task in plan else None for plan in (old, new))
             starts_over = now is not None and now.snapshot and was is not None and not was.snapshot
-            if now is None or replica >= now.replicas or starts_over:
+            if now is None or replica >= planned_count(now, current, task) or starts_over:
                 yield task, replica
 
     def differences(self) -> Iterator[_Difference]:
@@ -289,7 +292,9 @@ class _Pair:
         for task in new:
             if task not in old:
                 before = () if self._may_still_run(task, new) else (self.history.done,)
-                yield _Difference(_place(task), None, task, falsified=(*range(self.history.done), *before))
+                step = next(step for step in self.new.all_steps if step.task == task)
+                done = (n for n in range(self.history.done) if self._would_run(step, n) != ())
+                yield _Difference(_place(task), None, task, falsified=(*done, *before))
         kept, moved = [task for task in old if task in new], [task for task in new if task in old]
         if kept != moved:
             yield _Difference(("tasks",), tuple(kept), tuple(moved), falsified=tuple(self._out_of_order(new)))
@@ -313,11 +318,56 @@ class _Pair:
         place = _place(old.task)
         for field, key, before, after, ranges in self.steps.between(old, new):
             falsified: tuple[int, ...] = ()
-            if field not in _FREE:
+            if field in ("when", "replicas"):
+                falsified = tuple(n for n in self._decided_before(old.task, ranges) if self._is_other(old, new, n))
+            elif field not in _FREE:
                 ran = (n for n in self.history.ran(old.task) if contains(ranges, n))
                 is_same = field == "options" and self._has_same_value
                 falsified = tuple(n for n in ran if not (is_same and is_same(old, new, key[-1], n)))
             yield _Difference((*place, *key), before, after, ranges, falsified, old.task)
+
+    def _decided_before(self, task: str, ranges: Ranges) -> Iterator[int]:
+        """The iterations in which it has run, or has been left out."""
+        ran = {*self.history.ran(task)}
+        for number in range(self.history.done + 1):
+            left_out = number < self.history.done and self._happened(task, number) == ()
+            if contains(ranges, number) and (number in ran or left_out):
+                yield number
+
+    def _is_other(self, old: StepPlan, new: StepPlan, number: int) -> bool:
+        """Whether by the new plan other replicas would have run, or none."""
+        names = self._happened(old.task, number)
+        if names and (called := replica_names(self._entry(number), old)) is not None:
+            names = called
+        return self._would_run(new, number) != names
+
+    def _happened(self, task: str, number: int) -> tuple[str, ...]:
+        """The numbers of the replicas that ran in an iteration."""
+        steps = self._entry(number).steps
+        return tuple(map(str, range(sum(of == task for of, _ in steps))))
+
+    def _entry(self, number: int) -> IterationState:
+        current = self.history.current
+        return self.history.iterations[number] if number < self.history.done or current is None else current
+
+    def _would_run(self, step: StepPlan, number: int) -> tuple[str, ...] | None:
+        """The replicas that the new plan has run in an iteration, by name; None if it cannot decide that."""
+        command = step.command(number)
+        try:
+            decided = decided_step(self.name, self._seen(self.new, step.task, number), step.task, command)
+        except NoValueError:
+            return None
+        if not decided.runs:
+            return ()
+        return decided.replicas or command.replica_names or tuple(map(str, range(command.replicas)))
+
+    def _seen(self, plan: LearnerPlan, task: str, number: int) -> EvaluationContext:
+        """What the step could see in an iteration."""
+        iterations = self.history.iterations
+        known = iterations if isinstance(iterations, FinishedIterations) else KeptIterations(iterations)
+        entry = self._entry(number) if number < self.history.done or self.history.current is not None else None
+        reports = Reports(plan, known, number, entry, task)
+        return replace(self._context(plan, number), reports=reports, parameters=plan.values)
 
     def _has_same_value(self, old: StepPlan, new: StepPlan, option: str, iteration: int) -> bool:
         """Whether the option had the value that the new plan gives it, as the journal has it or as it was planned."""
@@ -331,7 +381,9 @@ class _Pair:
         """What a plan gives an option in a finished iteration; only for an expression is the history read."""
         value = step.command(iteration).options.get(option)
         is_constant = not isinstance(value, Adaptive)
-        return _value_of(value, EvaluationContext(iteration, None) if is_constant else self._context(plan, iteration))
+        return _value_of(
+            value, EvaluationContext(iteration, None) if is_constant else self._seen(plan, step.task, iteration)
+        )
 
     def _context(self, plan: LearnerPlan, iteration: int) -> EvaluationContext:
         """As in the run, with the same `max_iter` for both plans: what finished with another one stays."""
@@ -486,11 +538,15 @@ def _between_commands(old: CommandPlan, new: CommandPlan) -> dict[tuple[str, Key
     }
 
 
+_ELSEWHERE = frozenset(("words", "beside", "function", "replicas", "replica_axes", "replicas_from"))
+
+
 def _parts(command: CommandPlan) -> dict[tuple[str, Key], object]:
     """The values of a command by field and by their keys in the file."""
     words: object = command.called if command.function else command.words
     found: dict[tuple[str, Key], object] = {("words", ("function" if command.function else "executable",)): words}
-    for name in (f.name for f in fields(command) if f.name not in ("words", "beside", "function")):
+    found["replicas", ("replicas",)] = command.replicas_text
+    for name in (f.name for f in fields(command) if f.name not in _ELSEWHERE):
         value = getattr(command, name)
         if name in ("options", "environment"):
             key = "env" if name == "environment" else name
