@@ -347,7 +347,7 @@ def exec_(
     learner: options.TaskLearner = None,
     iteration: options.TaskIteration = None,
     task: options.TaskName = None,
-    replica: options.Replica = 0,
+    replica: options.Replica = "0",
     shell: options.Shell = False,
     directory: options.InDirectory = None,
     keep: options.Keep = False,

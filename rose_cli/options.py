@@ -139,7 +139,7 @@ TaskIteration = Annotated[
 TaskName = Annotated[
     Optional[str], typer.Argument(metavar="TASK", help="Task, or `criterion`.", autocompletion=_offers("step"))
 ]
-Replica = Annotated[int, typer.Option("--replica", metavar="N", min=0, help="Replica of the task.")]
+Replica = Annotated[str, typer.Option("--replica", metavar="REPLICA", help="Replica of the task: number or name.")]
 Shell = Annotated[bool, typer.Option("--shell", help="Start a shell instead of the task's command.")]
 InDirectory = Annotated[
     Optional[Path], typer.Option("--in", metavar="DIR", help="New directory for the copy of the workspace; it is kept.")

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rose_cli.find_runs import find_run, name_of
+from rose_cli.loop.replicas import replicas_of
+from rose_cli.loop.reports import entry_of
 from rose_cli.plan.file import load_plan
 from rose_cli.runs.listing import default_run, refers_to_run, runs_of
 from rose_cli.util.dataclass import dataclass
@@ -17,6 +19,7 @@ from rose_cli.view.console import notice
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from rose_cli.loop.replicas import Replica
     from rose_cli.plan.model import CommandPlan, LearnerPlan, Plan
     from rose_cli.run_info import RunInfo
     from rose_cli.runs.directory import RunDirectory
@@ -99,16 +102,17 @@ def read_step_words(plan: Plan, words: Sequence[str], directory: RunDirectory) -
 
 @dataclass(frozen=True)
 class Step:
-    """One step that has run, or is next. `command` is that of its iteration."""
+    """One step that has run, or is next. `command` is that of its iteration. `called`: its named replica."""
 
     learner: LearnerPlan
     iteration: int
     task: str
     replica: int
     command: CommandPlan
+    called: Replica | None = None
 
 
-def find_step(info: RunInfo, words: Sequence[str], replica: int) -> Step:
+def find_step(info: RunInfo, words: Sequence[str], replica: str = "0") -> Step:
     """The step that LEARNER, ITERATION and TASK mean. Raises UsageError if it cannot have run or be next."""
     found = read_step_words(info.plan, words, info.directory)
     learners = {learner.name: learner for learner in info.plan.learners}
@@ -129,10 +133,42 @@ def find_step(info: RunInfo, words: Sequence[str], replica: int) -> Step:
         message = f"iteration {found.iteration} of learner '{name}' needs results of iterations that have not finished"
         raise UsageError(message, f"it has finished {done}: give a number from 0 to {done}")
     command = steps[found.task].command(found.iteration)
-    if not 0 <= replica < command.replicas:
+    entry = entry_of(state, found.iteration)
+    decided = entry.decisions.get(found.task) if entry is not None else None
+    replicas = replicas_of(command, decided)
+    place = _place(replicas, replica)
+    if place is None:
         message = f"'{found.task}' has no replica {replica} in iteration {found.iteration}"
-        raise UsageError(message, f"its replicas are numbered from 0 to {command.replicas - 1}")
-    return Step(learner, found.iteration, found.task, replica, command)
+        raise UsageError(message, _which(replicas))
+    return Step(learner, found.iteration, found.task, place, command, replicas[place])
+
+
+def _place(replicas: Sequence[Replica | None], wanted: str) -> int | None:
+    """The number of the replica with that name or, if none has it, with that number."""
+    names = [each.name if each is not None else None for each in replicas]
+    if wanted in names:
+        return names.index(wanted)
+    is_number = wanted.isascii() and wanted.isdigit() and len(wanted) < 9
+    return int(wanted) if is_number and int(wanted) < len(replicas) else None
+
+
+def _which(replicas: Sequence[Replica | None]) -> str:
+    if not replicas:
+        return "the task did not run in this iteration: see `when` and `replicas`"
+    names = [each.name for each in replicas if each is not None and each.name is not None]
+    return _choices(names) if names else f"its replicas are numbered from 0 to {len(replicas) - 1}"
+
+
+def replica_called_in(info: RunInfo, learner: LearnerPlan, iteration: int, task: str, place: int) -> str | None:
+    """What a replica that has run was called, if it had a name."""
+    step = next((step for step in learner.all_steps if step.task == task), None)
+    if step is None or not step.command(iteration).is_replicated:
+        return None
+    entry = entry_of(info.state.of(learner.name), iteration)
+    decided = entry.decisions.get(task) if entry is not None else None
+    replicas = replicas_of(step.command(iteration), decided)
+    called = replicas[place] if place < len(replicas) else None
+    return called.name if called is not None else None
 
 
 def _choices(names: Sequence[str]) -> str:

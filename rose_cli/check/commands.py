@@ -13,6 +13,7 @@ from rose_cli.check.literals import RANK_LAUNCHERS, ShellLineChecker
 from rose_cli.check.origin import Layer, depending, origin_of, stop_layers, task_layers, word_location
 from rose_cli.check.programs import ProgramChecker
 from rose_cli.check.python_tasks import PreloadChecker
+from rose_cli.check.replicas import check_axes
 from rose_cli.config.iterations import REST
 from rose_cli.config.models import PLAIN_LEARNER, Iterations, Learner, TaskFields
 from rose_cli.engine.machine import usable_cores, usable_memory
@@ -90,6 +91,7 @@ class CommandChecker:
             yield from self._lines.check(command, layers)
             yield from check_resources(command, layers, self.campaign.engine, self.ctx)
             yield from check_snapshot(command, layers)
+            yield from check_axes(command, layers, self.campaign.parameters or ())
             yield from check_start(command, layers, self.campaign.engine)
             yield from self._preload.check(command, layers)
 

@@ -238,10 +238,11 @@ def _check_function(
         return
     given = {parameter_of(name): name for name in command.options}
     yield from _unknown(attribute, module, parameters, given, layers)
+    filled_in = {*CONTEXT, *command.replica_axes}
     missing = [
         name
         for name in parameters.needed
-        if name not in given and (name not in CONTEXT or name in parameters.positional)
+        if name not in given and (name not in filled_in or name in parameters.positional)
     ]
     misspelt = [] if parameters.others else [name for name in given if name not in parameters.names]
     missing = [name for name in missing if not any(did_you_mean(other, [name]) for other in misspelt)]

@@ -28,6 +28,7 @@ from rose_cli.integrity import altered, altered_lines, refusal
 from rose_cli.journal import events as e
 from rose_cli.journal.file import read_journal
 from rose_cli.loop.criterion import evaluation_context
+from rose_cli.loop.reports import Reports, entry_of
 from rose_cli.loop.returned import results_before, returned_in
 from rose_cli.plan.render import AttemptPaths, Command, EvaluationContext, NoCommandError, render
 from rose_cli.plan.secrets import as_shown, secrets_of, secrets_of_plan
@@ -73,7 +74,7 @@ class ExecOptions:
 
     command: Sequence[str] = ()
     shell: bool = False
-    replica: int = 0
+    replica: str = "0"
     directory: Path | None = None
     keep: bool = False
     in_place: bool = False
@@ -169,7 +170,10 @@ def _results(state: RunState, step: Step) -> dict[str, Any]:
 def _context(state: RunState, step: Step) -> EvaluationContext:
     name, criterion = step.learner.name, step.learner.criterion
     history = state.learners[name].history[: step.iteration]
-    return evaluation_context(criterion, history, state.bound(name, step.learner.max_iter))
+    context = evaluation_context(criterion, history, state.bound(name, step.learner.max_iter))
+    learner = state.of(name)
+    reports = Reports(step.learner, learner.iterations, step.iteration, entry_of(learner, step.iteration), step.task)
+    return replace(context, reports=reports, parameters=step.learner.values)
 
 
 def _workspace_source(info: RunInfo, step: Step) -> tuple[Path | None, str]:
@@ -238,6 +242,8 @@ def _rendered(info: RunInfo, step: Step, attempt: _Attempt, place: _Place) -> Co
     """The command as the local engine would get it, which also starts ranks itself."""
     plan = _locally(info.plan)
     paths = AttemptPaths(str(place.workspace), str(place.scratch / "result.json"), attempt.number, step.replica)
+    if step.called is not None:
+        paths = replace(paths, name=step.called.name, axes=step.called.axes)
     if attempt.results:
         paths = replace(paths, results_file=str(place.scratch / _RESULTS))
     try:
@@ -279,7 +285,8 @@ def _run(info: RunInfo, step: Step, attempt: _Attempt, place: _Place, options: E
         notice("on this machine, not as a step of a Slurm job, where the run has its tasks")
     if info.plan.engine.pilot is not None:
         notice(f"on this machine, not on {info.plan.engine.pilot.resource}, where the run has its tasks")
-    copy = f", replica {step.replica}" if step.command.replicas > 1 else ""
+    name = step.called.name if step.called is not None else None
+    copy = f", replica {name or step.replica}" if step.command.is_replicated else ""
     where = f"learner '{step.learner.name}', iteration {step.iteration}, '{step.task}'{copy}"
     instead = "; the command of the task is" if _words(command, options) != command.argv else ""
     notice(f"run {name_of(info.directory)}, {where}, as attempt {attempt.number}{instead}:")

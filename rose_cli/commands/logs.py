@@ -16,7 +16,7 @@ from rose_cli.find_runs import name_of
 from rose_cli.journal.events import StepKey
 from rose_cli.loop.retention import logged_iterations
 from rose_cli.run_info import RunInfo, notice_ownership, read_run
-from rose_cli.step_words import StepWords, read_step_words, split_run
+from rose_cli.step_words import StepWords, read_step_words, replica_called_in, split_run
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import ExitCode, UsageError
 from rose_cli.util.files import OpenDirectory, open_regular
@@ -57,10 +57,11 @@ class Log:
     learner: str = field(compare=False)
     task: str = field(compare=False)
     path: Path = field(compare=False)
+    name: str | None = field(default=None, compare=False)
 
     @property
     def title(self) -> str:
-        copy = f" replica {self.replica}" if self.replica else ""
+        copy = f" replica {self.name or self.replica}" if self.replica or self.name else ""
         name = "stdout" if self.stream == "out" else "stderr"
         return f"{self.learner} · iteration {self.iteration} · {self.task}{copy} · attempt {self.attempt} · {name}"
 
@@ -135,7 +136,8 @@ def _all_logs(info: RunInfo, wanted: Wanted, skipped: _Skipped) -> Iterator[Log]
                 continue
             place = order.get(match["task"], len(order)), int(match["replica"] or 0), int(match["attempt"])
             path = info.directory.logs(learner.name, iteration) / name
-            yield Log(learner.index, iteration, *place, match["stream"], learner.name, match["task"], path)
+            called = replica_called_in(info, learner, iteration, match["task"], place[1])
+            yield Log(learner.index, iteration, *place, match["stream"], learner.name, match["task"], path, called)
 
 
 def _removed_lines(info: RunInfo, wanted: Wanted) -> Iterator[str]:

@@ -16,7 +16,7 @@ from rose_cli.loop.deadline import WallTimeReached
 from rose_cli.loop.gate import question_about
 from rose_cli.loop.metric import MetricFile, NoMetricError
 from rose_cli.loop.replicas import decided_step, replicas_of
-from rose_cli.loop.reports import Reports
+from rose_cli.loop.reports import Reports, setup_reports
 from rose_cli.loop.retention import LogKeeper
 from rose_cli.loop.step import StepResult, StepRunner
 from rose_cli.loop.values import values_of
@@ -235,7 +235,7 @@ class LearnerLoop:
         return StepResult.FAILED if StepResult.FAILED in results else StepResult.DONE
 
     def _seen_by(self, plan: LearnerPlan, task: str) -> Reports:
-        return Reports.of_learner(plan, self._state, task)
+        return Reports.of_learner(plan, self._state, task, setup_reports(self._session.plan, self._session.state))
 
     async def _decided(self, step: StepPlan, context: EvaluationContext) -> Sequence[Replica | None]:
         """The replicas that run: as the journal says, or decided now and recorded. Raises NoValueError."""

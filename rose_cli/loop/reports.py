@@ -17,15 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rose_cli.journal.iterations import FinishedIterations, IterationState, KeptIterations
-    from rose_cli.journal.state import LearnerState
-    from rose_cli.plan.model import CommandPlan, LearnerPlan, StepPlan
+    from rose_cli.journal.state import LearnerState, RunState
+    from rose_cli.plan.model import CommandPlan, LearnerPlan, Plan, StepPlan
 
 
 @dataclass(frozen=True)
 class Reports:
     """The reports that a step of the iteration `number` sees. `before`: its task; None: all of the iteration.
 
-    `current`: the iteration itself, if it has begun.
+    `current`: the iteration itself, if it has begun. `setup`: the reports of what ran before the first learner, which
+    are found by the names of their tasks.
     """
 
     learner: LearnerPlan
@@ -33,11 +34,14 @@ class Reports:
     number: int
     current: IterationState | None
     before: str | None = None
+    setup: Reports | None = None
 
     @classmethod
-    def of_learner(cls, learner: LearnerPlan, state: LearnerState, before: str | None = None) -> Reports:
+    def of_learner(
+        cls, learner: LearnerPlan, state: LearnerState, before: str | None = None, setup: Reports | None = None
+    ) -> Reports:
         """Those that a step of its present iteration sees."""
-        return cls(learner, state.iterations, len(state.iterations), state.current, before)
+        return cls(learner, state.iterations, len(state.iterations), state.current, before, setup)
 
     @cached_property
     def _steps(self) -> dict[str, StepPlan]:
@@ -51,6 +55,8 @@ class Reports:
 
     def of(self, task: str) -> TaskReports | None:
         iteration = self._latest(task)
+        if iteration is None and task not in self._steps and self.setup is not None:
+            return self.setup.of(task)
         return None if iteration is None else self._reports(task, iteration)
 
     def latest(self) -> Iterator[TaskReports]:
@@ -106,3 +112,17 @@ def planned_count(command: CommandPlan, iteration: IterationState | None, task: 
     if not decided.runs:
         return 0
     return command.replicas if decided.replicas is None else len(decided.replicas)
+
+
+def entry_of(state: LearnerState, iteration: int) -> IterationState | None:
+    """An iteration that has finished, or the current one."""
+    if iteration < len(state.iterations):
+        return state.iterations[iteration]
+    return state.current if iteration == len(state.iterations) else None
+
+
+def setup_reports(plan: Plan, state: RunState) -> Reports | None:
+    """The reports of the tasks that ran once, before the first learner."""
+    if plan.shared is None or state.shared is None:
+        return None
+    return Reports(plan.shared, state.shared.iterations, 1, None)
