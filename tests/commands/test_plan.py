@@ -27,7 +27,18 @@ def test_a_plan_as_json(campaign: Rose) -> None:
     assert [entry["iteration"] for entry in adaptive["iterations"]] == [0, 1, 2, 3]
     first, second, _, last = (entry["tasks"][0] for entry in adaptive["iterations"])
     assert list(first)[:5] == ["name", "command", "program", "options", "env"]
-    resources = {"replicas": 1, "ranks": 1, "cores": 1, "gpus": 0, "mem": 0, "timeout": None, "retries": 0}
+    resources = {
+        "when": None,
+        "replica_names": None,
+        "replicas_from": None,
+        "replicas": 1,
+        "ranks": 1,
+        "cores": 1,
+        "gpus": 0,
+        "mem": 0,
+        "timeout": None,
+        "retries": 0,
+    }
     assert {name: first[name] for name in resources} == {name: second[name] for name in resources} == resources
     words = [sys.executable, str(campaign.folder / "sim.py"), "--n", "1", "--rate", "1e-3"]
     assert first["command"] == [*words, "--noise", "0.1", "--last", "0"]
