@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rose_cli.api.process import Asked, Began, Reading, Recorded
 from rose_cli.journal import events as e
 from rose_cli.loop.criterion import best_value
-from rose_cli.run_info import initial_state
+from rose_cli.run_info import expected_of, initial_state
 from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from rose_cli.journal.state import LearnerState, RunState
     from rose_cli.loop.gate import Question
     from rose_cli.plan.model import LearnerPlan
+
+_LOOK_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -109,17 +111,25 @@ class Following(Reading):
                 self.state = initial_state(self.process.plan, self.process.run_directory.journal)
             elif isinstance(message, Recorded) and self.state is not None:
                 if isinstance(message.record.event, e.PlanChanged):
-                    self._expect_again()
+                    self._expect_again(message.record, message.record.event.change)
                 self.state.apply(message.record)
             yield message
 
-    def _expect_again(self) -> None:
-        """The plan has been replaced: what it expects of the journal too."""
-        from rose_cli.run_info import expected_of
+    def _expect_again(self, record: Record, change: int) -> None:
+        """The plan is being replaced, and with it what it expects of the journal: the file is written after the record.
 
-        self.process.forget_plan()
+        A change of an earlier session whose file was never written has had no effect.
+        """
+        process = self.process
+        while True:
+            is_final = process.has_ended or record.position < process.position
+            process.forget_plan()
+            expected = expected_of(process.plan)
+            if change in expected.changes or is_final:
+                break
+            process.join(_LOOK_SECONDS)
         if self.state is not None:
-            self.state.expect(expected_of(self.process.plan))
+            self.state.expect(expected)
 
     def asked(self, message: Asked) -> Iteration:
         assert self.state is not None  # noqa: S101

@@ -202,3 +202,20 @@ def test_what_a_decision_must_be_is_checked_when_it_is_read_again() -> None:
     for commands in [{"work": []}, {"work": {"words": []}}, {"work": {"words": [1]}}, {"work": {"options": {"a": {}}}}]:
         with pytest.raises(UnfitError, match="'commands' cannot be this"):
             from_json({"event": "decision_made", "learner": "a", "iteration": 0, "commands": commands})
+
+
+def test_a_run_is_steered_while_its_program_decides(campaign: rose_cli.Campaign, rose: Rose) -> None:
+    added = rose.write("name: d\n", "d.yaml")
+
+    def decide(state: rose_cli.Iteration) -> rose_cli.Decision | None:
+        if (state.learner, state.number) != ("a", 0):
+            return None
+        assert rose("set", "run", "max_iter=3").code == 0
+        assert rose("add", "run", added).code == 0
+        return rose_cli.Decision(tasks={"work": rose_cli.TaskChange(options={"--kept": True})})
+
+    running = campaign.start(run_dir=rose.folder / "run", decide=decide, learners=["a"], output="quiet")
+    found = [(one.learner, one.number, one.max_iter, one.stopped) for one in running]
+    assert [each for each in found if each[0] == "a"] == [("a", 0, 3, None), ("a", 1, 3, None), ("a", 2, 3, "max_iter")]
+    assert [each[1] for each in found if each[0] == "d"] == [0, 1, 2]
+    assert given(running.wait()) == ["", "--kept", "--kept"]
