@@ -74,9 +74,12 @@ class Campaign:
         run_dir: PathLike | None = None,
         learners: Sequence[str] = (),
         decide: Decide | None = None,
-        output: Output = "auto",
+        output: Output = "quiet",
     ) -> RunningRun:
-        """The same in the background. The run ends with this program, as if interrupted, if nobody waits for it."""
+        """The same in the background, by default without output: the program may print itself.
+
+        The run ends with this program, as if interrupted, if nobody waits for it.
+        """
         with explaining():
             for name in learners:
                 check_known("learner", name, [plan.name for plan in self.plan.learners])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,7 +13,8 @@ if TYPE_CHECKING:
 
     from rose_cli.api.process import SessionProcess
 
-_LOOK_SECONDS = 1.0
+_LOOK_SECONDS, _LOOK_SHARE = 1.0, 20
+"""How long between two looks at a run: this long, or so many times as long as a look takes, if that is more."""
 
 
 def in_notebook() -> bool:
@@ -32,6 +35,7 @@ class Display:
         """`page`: the table as HTML, once there is one."""
         self._process = process
         self._page = page
+        self._display: Any = sys.modules["IPython.display"]
         self._handle: Any = None
         self._shown = ""
 
@@ -50,18 +54,20 @@ class Display:
         threading.Thread(target=self._follow, name="rose-display", daemon=True).start()
 
     def _follow(self) -> None:
-        while not self._process.join(_LOOK_SECONDS):
+        seconds = _LOOK_SECONDS
+        with suppress(Exception):  # a table that cannot be drawn ends nothing
+            while not self._process.join(seconds):
+                started = time.monotonic()
+                self._update()
+                seconds = max(_LOOK_SECONDS, _LOOK_SHARE * (time.monotonic() - started))
             self._update()
-        self._update()
 
     def _update(self) -> None:
         page = self._page() or "<p>starting …</p>"
         if page == self._shown:
             return
         self._shown = page
-        display = sys.modules["IPython.display"]
-        html = display.HTML(page)
         if self._handle is None:
-            self._handle = display.display(html, display_id=True)
+            self._handle = self._display.display(self._display.HTML(page), display_id=True)
         else:
-            self._handle.update(html)
+            self._handle.update(self._display.HTML(page))

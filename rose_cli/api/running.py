@@ -96,10 +96,10 @@ class Run(RunReader):
         learners: Sequence[str] = (),
         decide: Decide | None = None,
         without_decisions: bool = False,
-        output: Output = "auto",
+        output: Output = "quiet",
         trust: bool = False,
     ) -> RunningRun:
-        """As `resume`, in the background."""
+        """As `resume`, in the background, by default without output."""
         job = Resume(
             self.path, settings_of(set or {}), tuple(learners), max_iter, from_iteration, child_output(output), trust,
             without_decisions,
