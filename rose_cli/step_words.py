@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rose_cli.find_runs import find_run, name_of
 from rose_cli.loop.replicas import replicas_of
 from rose_cli.loop.reports import entry_of
+from rose_cli.plan.decided import with_changes
 from rose_cli.plan.file import load_plan
 from rose_cli.runs.listing import default_run, refers_to_run, runs_of
 from rose_cli.util.dataclass import dataclass
@@ -132,7 +133,9 @@ def find_step(info: RunInfo, words: Sequence[str], replica: str = "0") -> Step:
     if found.iteration > done:
         message = f"iteration {found.iteration} of learner '{name}' needs results of iterations that have not finished"
         raise UsageError(message, f"it has finished {done}: give a number from 0 to {done}")
-    command = steps[found.task].command(found.iteration)
+    changes = state.changes_before(found.iteration)
+    learner = with_changes(learner, changes, found.iteration, info.plan.campaign_dir)
+    command = {step.task: step for step in learner.all_steps}[found.task].command(found.iteration)
     entry = entry_of(state, found.iteration)
     decided = entry.decisions.get(found.task) if entry is not None else None
     replicas = replicas_of(command, decided)

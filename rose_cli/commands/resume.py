@@ -243,6 +243,8 @@ def preview(argument: str | None, options: ResumeOptions) -> ExitCode:
         raise refusal(info.directory, changed)
     if intent.left_out:
         raise _refusal(info.directory, intent.left_out)
+    if intent.continues:
+        _require_who_decides(where, options)
     return ExitCode.OK
 
 

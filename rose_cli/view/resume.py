@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rose_cli.journal import events as e
 from rose_cli.loop.criterion import checks_of, context_of, why_stop
 from rose_cli.loop.reports import Reports, planned_count
+from rose_cli.plan.decided import with_changes
 from rose_cli.plan.render import AttemptPaths, Command
 from rose_cli.util.text import counted
 from rose_cli.view.plan import PlannedTask, command_text, details_of_commands, planned_task, warn_of_other_writers
@@ -211,6 +212,7 @@ def _next(
     """The first unfinished step, as its next attempt would run."""
     learner = state.learners[planned.name]
     number = len(learner.iterations)
+    planned = with_changes(planned, learner.changes_before(number), number, plan.campaign_dir)
     step, replica = next(
         (step, replica)
         for step in (*planned.all_steps, planned.all_steps[-1])

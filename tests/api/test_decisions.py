@@ -55,6 +55,22 @@ def test_a_decision_changes_options_until_a_later_one(campaign: rose_cli.Campaig
     assert given(run) == ["", "--x 1 --list 1 2.5", "--x 1 --list 1 2.5", "3 {}", ""]
 
 
+def test_what_decisions_changed_is_shown_and_run_again(campaign: rose_cli.Campaign, rose: Rose) -> None:
+    def decide(state: rose_cli.Iteration) -> rose_cli.Decision:
+        if state.number == 2:
+            raise LookupError
+        return rose_cli.Decision(tasks={"work": rose_cli.TaskChange(options={"--x": 10 * (state.number + 1)})})
+
+    with pytest.raises(LookupError):
+        campaign.run(run_dir=rose.folder / "run", decide=decide, learners=["a"], output="quiet")
+    assert "work.py --x 10" in rose("exec", "run", "a", "1", "work").err
+    assert "work.py --x 20" in rose("exec", "run", "a", "2", "work").err
+    rewound = rose("resume", "run", "--from-iteration", "1", "--dry-run", "--without-decisions")
+    assert rewound.code == 0
+    assert "work.py --x 10" in rewound.out, "the decision after iteration 0 stays, the later one is forgotten"
+    assert rose("resume", "run", "--dry-run").code == 4
+
+
 def test_a_decision_replaces_the_whole_command(campaign: rose_cli.Campaign, rose: Rose) -> None:
     rose.write(WORK.replace("sys.argv[1:]", "['other', *sys.argv[1:]]"), "other.py")
 
