@@ -159,7 +159,7 @@ class Steering:
     def _compiled(self, environment: Mapping[str, str]) -> CheckedCampaign:
         checked = check_campaign(self._file, environment, self._settings, at=Path(self._where.plan.campaign_file))
         if checked.plan is None:
-            raise CampaignError(checked.diagnostics, checked.text)
+            raise CampaignError([each for each in checked.diagnostics if each.is_error], checked.text)
         return checked
 
     @cached_property

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 _MOST_NUMBERED = 1000
 """`learners: N` is written out as a list up to so many."""
 
+SECTIONS = ("tasks", "setup", "before", "after", "finish", "parameters")
+"""Where a name without its section is looked for: the parameters come last."""
+
 _PLAIN_PART = re.compile(r"[^.=\"'\s-][^.=\"'\s]*")
 
 
@@ -50,8 +53,13 @@ class Words:
 
     def given(self, words: Sequence[str], chosen: Sequence[str]) -> list[Setting]:
         """The settings for all of the campaign, or for the chosen learners. Raises UsageError."""
+        entries = self._data.get("learners")
+        named = [each.get("name") for each in entries if isinstance(each, dict)] if isinstance(entries, list) else []
         for name in chosen:
             check_known("learner", name, self._learners, " in this run")
+            if self._is_swept and name not in named:
+                message = f"learner '{name}' is made by 'sweep', and has no place of its own in the campaign file"
+                raise UsageError(message, "set the value for all learners, or an entry of 'learners' by its position")
         found = [each for text in words for each in self._settings_of(parse_setting(text, "rose set"), chosen)]
         return [*(self._written_out() if chosen else ()), *found]
 
@@ -81,7 +89,7 @@ class Words:
             return [self._of_option(path)]
         if self._is_only(learner):
             return [self._of_option(path)]
-        own: KeyPath = path[1:] if path[0] == "tasks" else path
+        own: KeyPath = path[1:] if path[0] in ("before", "tasks", "after") else path
         if len(own) < 1 or (own[0] not in Learner.model_fields and own[0] not in self._tasks):
             name = ".".join(map(str, path))
             raise UsageError(f"'{name}' is a setting of the campaign, not of a learner", "omit `--learner`")
@@ -93,9 +101,12 @@ class Words:
     def _of_task(self, path: KeyPath) -> KeyPath:
         """`training.--lr` is short for `tasks.training.--lr`."""
         first = path[0]
-        if first in self._tasks and first not in Campaign.model_fields:
-            return ("tasks", *path)
-        known = [*Campaign.model_fields, *self._tasks]
+        if first in Campaign.model_fields:
+            return path
+        for section in SECTIONS:
+            if first in self._section(section):
+                return (section, *path)
+        known = [*Campaign.model_fields, *(name for section in SECTIONS for name in self._section(section))]
         if first not in known and isinstance(first, str):
             hint = (
                 did_you_mean(first, known)
@@ -105,16 +116,24 @@ class Words:
         return path
 
     def _of_option(self, path: KeyPath) -> KeyPath:
-        if path[0] == "tasks" and len(path) > 2:
-            task = self._tasks.get(path[1])
+        if path[0] in SECTIONS[:-1] and len(path) > 2:
+            task = self._section(str(path[0])).get(path[1])
             rest = next(iter(_in_entry(task, path[2:], is_declared=True)))
-            return ("tasks", path[1], *rest)
+            return (path[0], path[1], *rest)
         return _with_options(path)
+
+    def _section(self, name: str) -> dict[Any, Any]:
+        found = self._data.get(name) if isinstance(self._data, dict) else None
+        return found if isinstance(found, dict) else {}
 
     @property
     def _tasks(self) -> dict[Any, Any]:
-        tasks = self._data.get("tasks") if isinstance(self._data, dict) else None
-        return tasks if isinstance(tasks, dict) else {}
+        """Those that a learner can have otherwise."""
+        return {**self._section("before"), **self._section("tasks"), **self._section("after")}
+
+    @property
+    def _is_swept(self) -> bool:
+        return bool(self._section("sweep"))
 
     def _is_only(self, learner: str) -> bool:
         """Whether the campaign has this one learner, without an entry for it."""
@@ -130,7 +149,7 @@ class Words:
     def _written_out(self) -> list[Setting]:
         """The learners as a list with names, if the file gives only their number, or not all of their names."""
         entries = self._data.get("learners")
-        if entries is None and len(self._learners) == 1:
+        if self._is_swept or (entries is None and len(self._learners) == 1):
             return []
         if isinstance(entries, list):
             return [
@@ -156,6 +175,9 @@ class Words:
                     f"there is a learner '{each.name}' in {where} already", "give the new one another name"
                 )
         before = self._written_out()
+        if self._is_swept and not isinstance(self._data.get("learners"), list):
+            message = "this campaign has no 'learners', only those that 'sweep' makes: another entry would rename them"
+            raise UsageError(message, "start another run for the new learner")
         if not before and not isinstance(self._data.get("learners"), list):
             before = [_setting(("learners",), f"[{', '.join(f'{{name: {each}}}' for each in self._learners)}]")]
         recorded = [_setting(("learners", each.name), flow_text(each.node)) for each in entries]
