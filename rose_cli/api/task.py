@@ -43,7 +43,8 @@ class Entry:
 
     `after`: the tasks whose results are its first arguments, and whether those of the iteration before are meant.
     `makes_command`: it returns a command, which is run. `number`: what counts is a number that it returns or that the
-    command prints. `axes`: names of arguments, and the axis of the replicas that each is taken from.
+    command prints. `axes`: names of arguments that are taken from the name of the replica: `name`, `name:0` (what comes
+    before the last `-`), or `number:1` (the number after it).
     """
 
     task: str
@@ -148,7 +149,7 @@ def arguments(options: Mapping[str, object]) -> tuple[tuple[Any, ...], dict[str,
 
 
 def _axis(axis: str) -> object:
-    """The value of an axis in this replica: a name, or the number in its name."""
+    """What the name of this replica says, as in `Entry.axes`."""
     kind, _, position = axis.partition(":")
     name = os.environ["ROSE_REPLICA"]
     part = name.rsplit("-", 1) if position else [name]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import os
 import sys
 import weakref
 from contextlib import contextmanager, suppress
@@ -71,6 +72,7 @@ class Running:
                 yield self._shown(state)
 
     def _shown(self, state: IterationState) -> IterationState:
+        _make_room()
         self.last = state
         self.on_state(state)
         return state
@@ -241,6 +243,16 @@ class StateStream:
         """Leave the loop: the learners stop."""
         if self._started is not None:
             await asyncio.to_thread(settle, self._started)
+
+
+_CLEAR_BELOW = "\x1b[J"
+
+
+def _make_room() -> None:
+    """On a terminal, the cursor is at the start of the table: what the script prints takes its place."""
+    if sys.stdout is not None and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+        sys.stdout.write(_CLEAR_BELOW)
+        sys.stdout.flush()
 
 
 @contextmanager

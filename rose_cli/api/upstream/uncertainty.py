@@ -71,7 +71,7 @@ class UQLearner(ActiveLearnerBase):
             )
         names = [str(each) for each in models]
         later = {"when": LATER} if skip_pre_loop else {}
-        model, number = {"--model_name": "model"}, {"--model_name": "model", "--iteration": "draw"}
+        model, number = {"--model_name": "name"}, {"--model_name": "name:0", "--iteration": "number:1"}
         predictions = {"replicas": {"model": names, "draw": draws}, **later}
         steps = [
             Step("simulation", self._need("simulation"), "simulation", [("active_learn", True)], keys=later),

@@ -63,6 +63,21 @@ def test_a_reinforcement_learner_needs_no_more_than_its_import_lines(tmp_path: P
     assert states(done.stdout) == [f"{i} MODEL_REWARD {float(i)}" for i in range(3)]
 
 
+def test_several_environments_run_at_once_and_their_experiences_are_merged(tmp_path: Path) -> None:
+    done = run_script(tmp_path, scripts.EXPERIENCE)
+    assert done.returncode == 0, done.stderr
+    assert states(done.stdout) == ["0 3 4 7 7", "1 3 4 7 7"]
+
+
+def test_the_first_iteration_may_leave_out_what_comes_before_the_loop(tmp_path: Path) -> None:
+    done = run_script(tmp_path, FOR + "print('last', learner.teach(max_iter=2, skip_pre_loop=True).iteration)\n")
+    assert states(done.stdout) == ["1"], done.stderr
+    started = [
+        (event.iteration, event.task) for event in records(*runs(tmp_path)) if isinstance(event, e.AttemptStarted)
+    ]
+    assert started == [(0, "active_learn"), (1, "simulation"), (1, "training"), (1, "active_learn")]
+
+
 FOR = """\
 from rose_cli import LearnerConfig, ResourceEngine, SequentialActiveLearner, TaskConfig
 
