@@ -189,10 +189,13 @@ def stop_reasons(state: RunState) -> str:
 
 def next_options(state: RunState, run: str) -> tuple[str, ...]:
     """How to continue a run whose learners have all stopped, by their reasons."""
+    has_several = any(each.stop_reason == "criterion_met" and each.message for each in state.learners.values())
+    other = f"`rose resume {run} --set stop.threshold=X` continues it to another threshold"
+    others = f"`rose resume {run}` continues it once its campaign file has other thresholds"
     ways = {
         "max_iter": f"`rose resume {run} --max-iter N` extends it",
         "no_improvement": f"`rose resume {run} --set stop.patience=N` continues it with more patience",
-        "criterion_met": f"`rose resume {run} --set stop.threshold=X` continues it to another threshold",
+        "criterion_met": others if has_several else other,
         "pruned": f"`rose resume {run} --set prune=null` continues the learners that were pruned",
         "cancelled": f"`rose resume {run} --learner NAME` says how a cancelled learner continues",
     }

@@ -69,6 +69,7 @@ KINDS: tuple[tuple[object, str], ...] = (
     (models.Smoke, "[mapping](#smoke-runs)"),
 )
 BY_NAME = {
+    "stop": "[criterion](#the-stop-criterion), or [several](#several-criteria)",
     "learners": "list of [learners](#a-learner), or their number",
     "gpus": "list of ids, or their number",
     **dict.fromkeys(("grid", "zip"), "axis → list of values"),
