@@ -198,10 +198,10 @@ def goal_text(learner: LearnerPlan, *, with_metric: bool) -> str:
 def choose_columns(measures: Measures, width: int) -> tuple[Column, ...]:
     """The most informative columns that fit into `width` cells.
 
-    All further metrics come before bars and trends; where not even "left" fits with them, only some are shown.
+    All further metrics come before bars and trends; where not even "elapsed" fits with them, only some are shown.
     """
     most = len(measures.further)
-    wanted = [(keys, most) for keys in _LAYOUTS if most and "best" in keys and "left" in keys]
+    wanted = [(keys, most) for keys in _LAYOUTS if most and "best" in keys and "elapsed" in keys]
     for keys, count in (*wanted, *((keys, count) for keys in _LAYOUTS for count in range(most, -1, -1))):
         shown = _with_further(keys, measures.further[:count])
         widths = {key: _least(key, measures, shown) for key in shown if _has_content(key, measures)}
