@@ -25,7 +25,7 @@ from rose_cli.plan.render import EvaluationContext, NoValueError, option_value
 from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from rose_cli.journal.iterations import IterationState
     from rose_cli.journal.state import LearnerState
@@ -169,6 +169,10 @@ class _History:
     def values(self) -> list[float | None]:
         return [iteration.value for iteration in self.iterations]
 
+    def values_of(self, metric: str) -> list[float | None]:
+        """The values of a further criterion."""
+        return [iteration.metrics.get(metric) for iteration in self.iterations]
+
     @cached_property
     def succeeded(self) -> list[frozenset[str]]:
         """By iteration, the tasks with a replica that succeeded, so without those that were skipped."""
@@ -280,21 +284,20 @@ class _Pair:
         for step in self.new.all_steps:
             if step.task in theirs:
                 yield from self._step(theirs[step.task], step)
-        if self.old.criterion is not None and self.new.criterion is not None:
-            yield from self._criterion(self.old.criterion, self.new.criterion)
+        yield from self._criteria()
 
     def _tasks(self) -> Iterator[_Difference]:
         """Tasks that were added, removed or put into another order."""
         old, new = ([step.task for step in plan.all_steps] for plan in (self.old, self.new))
         for task in old:
             if task not in new:
-                yield _Difference(_place(task), task, None, falsified=tuple(self.history.ran(task)))
+                yield _Difference(_place(task, self.new, self.old), task, None, falsified=tuple(self.history.ran(task)))
         for task in new:
             if task not in old:
                 before = () if self._may_still_run(task, new) else (self.history.done,)
                 step = next(step for step in self.new.all_steps if step.task == task)
                 done = (n for n in range(self.history.done) if self._would_run(step, n) != ())
-                yield _Difference(_place(task), None, task, falsified=(*done, *before))
+                yield _Difference(_place(task, self.new, self.old), None, task, falsified=(*done, *before))
         kept, moved = [task for task in old if task in new], [task for task in new if task in old]
         if kept != moved:
             yield _Difference(("tasks",), tuple(kept), tuple(moved), falsified=tuple(self._out_of_order(new)))
@@ -315,7 +318,7 @@ class _Pair:
                 yield number
 
     def _step(self, old: StepPlan, new: StepPlan) -> Iterator[_Difference]:
-        place = _place(old.task)
+        place = _place(old.task, self.new, self.old)
         for field, key, before, after, ranges in self.steps.between(old, new):
             falsified: tuple[int, ...] = ()
             if field in ("when", "replicas"):
@@ -389,22 +392,59 @@ class _Pair:
         """As in the run, with the same `max_iter` for both plans: what finished with another one stays."""
         values = self.history.values[:iteration]
         bound = self.history.bound if self.history.bound is not None else self.old.max_iter
-        return evaluation_context(plan.criterion, values, bound)
+        return evaluation_context(plan.criterion, values, bound, self._checks(plan, values))
 
-    def _criterion(self, old: CriterionPlan, new: CriterionPlan) -> Iterator[_Difference]:
-        measured = tuple(self.history.ran(CRITERION))
+    def _checks(self, plan: LearnerPlan, values: Sequence[float | None]) -> Sequence[float | None]:
+        """The values of the iterations in which the criterion was checked."""
+        if plan.criterion is None or None not in values:
+            return values
+        ran = (any(task == plan.criterion.task for task, _ in each.steps) for each in self.history.iterations)
+        return [value for value, has_run in zip(values, ran, strict=False) if value is not None or has_run]
+
+    def _criteria(self) -> Iterator[_Difference]:
+        """The first criterion, which ranks learners, is compared with the first, further ones by their metrics."""
+        old, new = self.old, self.new
+        several = bool(old.more_criteria or new.more_criteria)
+        if old.criterion is not None and new.criterion is not None:
+            place: Key = ("stop", new.criterion.metric) if several else ("stop",)
+            yield from self._criterion(old.criterion, new.criterion, place, self.history.values, self._other_best)
+        before, after = ({each.metric: each for each in plan.more_criteria} for plan in (old, new))
+        for metric in {**before, **after}:
+            was, now = before.get(metric), after.get(metric)
+            if was is not None and now is not None:
+                yield from self._criterion(was, now, ("stop", metric), self.history.values_of(metric))
+            elif any(each is not None and each.step is None for each in (was, now)):
+                yield _Difference(("stop", metric), was and metric, now and metric, ())
+        if old.criteria and new.criteria and several and old.stop_rule != new.stop_rule:
+            yield _Difference(("stop", "rule"), old.stop_rule, new.stop_rule, ())
+        for was in old.more_criteria:
+            now = new.criterion_of(was.task or "")
+            if now is not None and now.metric != was.metric:
+                ran = tuple(self.history.ran(was.task or ""))
+                yield _Difference(("stop", now.metric, "metric"), was.metric, now.metric, (), ran)
+
+    def _criterion(
+        self,
+        old: CriterionPlan,
+        new: CriterionPlan,
+        place: Key,
+        values: Sequence[float | None],
+        other_best: Callable[[], Iterable[int]] = tuple,
+    ) -> Iterator[_Difference]:
+        measured = tuple(n for n, value in enumerate(values) if value is not None)
+        measured = tuple(sorted({*measured, *self.history.ran(old.task or "")}))
         changed = [f.name for f in fields(old) if getattr(old, f.name) != getattr(new, f.name) and f.name != "step"]
         if {"lowest", "highest"} & set(changed):
-            outside = tuple(n for n, value in enumerate(self.history.values) if not _is_within(new, value))
-            yield _Difference(("stop", "range"), (old.lowest, old.highest), (new.lowest, new.highest), (), outside)
+            outside = tuple(n for n, value in enumerate(values) if not _is_within(new, value))
+            yield _Difference((*place, "range"), (old.lowest, old.highest), (new.lowest, new.highest), (), outside)
         if _min_delta(old) != _min_delta(new):
-            yield _Difference(("stop", "min_delta"), _min_delta(old), _min_delta(new), (), ())
+            yield _Difference((*place, "min_delta"), _min_delta(old), _min_delta(new), (), ())
         for name in changed:
             if name not in ("lowest", "highest", "min_delta", "min_delta_share"):
-                falsified = measured if name in ("metric", "reading") else ()
+                falsified = measured if name in ("metric", "reading", "value") else ()
                 if name in ("operator", "threshold"):
-                    falsified = tuple(self._other_best())
-                key = ("stop", "read" if name == "reading" else name)
+                    falsified = tuple(other_best())
+                key = (*place, "read" if name == "reading" else name)
                 yield _Difference(key, getattr(old, name), getattr(new, name), (), falsified)
 
     def _other_best(self) -> Iterator[int]:
@@ -425,8 +465,12 @@ class _Pair:
                     break
 
 
-def _place(task: str) -> Key:
-    return ("stop",) if task == CRITERION else (task,)
+def _place(task: str, *plans: LearnerPlan) -> Key:
+    """Where a task is in the file; of a further criterion, its metric stands for its place in a list."""
+    if task == CRITERION:
+        return ("stop",)
+    criterion = next((found for plan in plans if (found := plan.criterion_of(task)) is not None), None)
+    return (task,) if criterion is None else ("stop", criterion.metric)
 
 
 def _files(learner: LearnerPlan) -> dict[str, tuple[str, bool]]:

@@ -60,9 +60,13 @@ class Reports:
         return None if iteration is None else self._reports(task, iteration)
 
     def latest(self) -> Iterator[TaskReports]:
+        return (reports for _, reports in self.latest_by_task())
+
+    def latest_by_task(self) -> Iterator[tuple[str, TaskReports]]:
+        """The same, each with its task."""
         found = [(seen, task) for task in reversed(self._steps) if (seen := self._latest(task)) is not None]
         for iteration, task in sorted(found, key=lambda each: -each[0].number):
-            yield self._reports(task, iteration)
+            yield task, self._reports(task, iteration)
 
     def _latest(self, task: str) -> IterationState | None:
         """The iteration whose report of the task it sees."""

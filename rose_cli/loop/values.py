@@ -11,21 +11,26 @@ reports of the iteration, and from the latest ones of tasks that did not run in 
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from rose_cli.loop.metric import NoMetricError, as_float, in_range
-from rose_cli.plan.model import Adaptive
-from rose_cli.plan.render import NoValueError, option_value
+from rose_cli.loop.reports import Reports
+from rose_cli.plan.render import NoValueError, compiled, value_of
 from rose_cli.util.dataclass import dataclass
+from rose_cli.util.text import did_you_mean, listed, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from rose_cli.config.expression.references import Read
+    from rose_cli.config.expression.reports import TaskReports
     from rose_cli.journal.state import LearnerState
     from rose_cli.loop.criterion import Checks
     from rose_cli.plan.model import CriterionPlan, LearnerPlan
     from rose_cli.plan.render import EvaluationContext
+
+_MOST_KEYS = 6
 
 
 @dataclass(frozen=True)
@@ -60,22 +65,94 @@ def values_of(plan: LearnerPlan, state: LearnerState, context: EvaluationContext
     found: dict[str, float | None] = {}
     for criterion in plan.criteria:
         if criterion.step is None:
-            found[criterion.metric] = _evaluated(criterion, context)
+            value = _Evaluation(plan, state, context, criterion).value()
+            found |= {} if value is None else {criterion.metric: value}
         elif state.current is not None and (criterion.step.task, 0) in state.current.steps:
             found[criterion.metric] = state.step(criterion.step.task, 0).value
     return Values(found)
 
 
-def _evaluated(criterion: CriterionPlan, context: EvaluationContext) -> float:
-    text = criterion.value or ""
-    try:
-        value = option_value(Adaptive(text), context)
-    except NoValueError as error:
-        raise _failure(criterion, context, error.reason) from error
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _failure(criterion, context, f"`{text}` is {value!r:.60}, not a number")
-    return in_range(as_float(value), criterion)
+class _Used:
+    """The reports that an expression sees, and of which tasks it used some."""
+
+    def __init__(self, reports: Reports) -> None:
+        self._reports = reports
+        self.tasks: list[str] = []
+
+    def of(self, task: str) -> TaskReports | None:
+        found = self._reports.of(task)
+        if found is not None:
+            self.tasks.append(task)
+        return found
+
+    def latest(self) -> Iterator[TaskReports]:
+        """Whoever looks for a key takes the first that has it: the last one that was asked for."""
+        for task, reports in self._reports.latest_by_task():
+            self.tasks.append(task)
+            yield reports
+            self.tasks.pop()
 
 
-def _failure(criterion: CriterionPlan, context: EvaluationContext, reason: str) -> NoMetricError:
-    return NoMetricError(f"the criterion '{criterion.metric}' has no value in iteration {context.iteration}: {reason}")
+@dataclass(frozen=True)
+class _Evaluation:
+    """The value of one criterion that is an expression."""
+
+    plan: LearnerPlan
+    state: LearnerState
+    context: EvaluationContext
+    criterion: CriterionPlan
+
+    def value(self) -> float | None:
+        """None: nothing that it reads is new."""
+        # not of what runs after the last iteration: a resume in between decides the same
+        used = _Used(Reports.of_learner(replace(self.plan, after=()), self.state))
+        context = replace(self.context, reports=used)
+        text = self.criterion.value or ""
+        try:
+            value = value_of(text, context)
+        except NoValueError as error:
+            if all(self._is_due(read) for read in compiled(text, context).reads):
+                raise self._failure(f"{error.reason}{self._advice(compiled(text, context).reads)}") from error
+            return None
+        if used.tasks and not any(self._has_reported(task) for task in used.tasks):
+            silent = next((task for task in used.tasks if self._has_succeeded(task)), None)
+            if silent is not None:
+                raise self._failure(f"'{silent}' has not reported what `{text}` reads")
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self._failure(f"`{text}` is {value!r:.60}, not a number")
+        return in_range(as_float(value), self.criterion)
+
+    def _is_due(self, read: Read) -> bool:
+        """Whether what it reads would be there by now, if it were right."""
+        if read.task is not None:
+            return self._has_succeeded(read.task)
+        return all(step.task in self.state.durations for step in self.plan.steps)
+
+    def _has_reported(self, task: str) -> bool:
+        current = self.state.current
+        return current is not None and any(of == task for of, _ in current.reports)
+
+    def _has_succeeded(self, task: str) -> bool:
+        """Whether a replica of the task has succeeded in this iteration."""
+        current = self.state.current
+        return current is not None and any(
+            of == task and step.finished and (of, replica, step.attempt) not in current.failed
+            for (of, replica), step in current.steps.items()
+        )
+
+    def _failure(self, reason: str) -> NoMetricError:
+        number = self.context.iteration
+        return NoMetricError(f"the criterion '{self.criterion.metric}' has no value in iteration {number}: {reason}")
+
+    def _advice(self, reads: Sequence[Read]) -> str:
+        """What the tasks that it reads have reported instead."""
+        current = self.state.current
+        tasks = {read.task for read in reads}
+        reports = current.reports.items() if current is not None else ()
+        keys = {key: None for (task, _), report in reports if None in tasks or task in tasks for key in report}
+        if not keys:
+            return "; nothing was reported in this iteration: a task writes its report to $ROSE_RESULT"
+        wanted = [str(read.keys[0]) for read in reads if read.keys and read.keys[0] not in keys]
+        near = next((hint for key in wanted if (hint := did_you_mean(key, keys))), None)
+        return f"; reported are {listed([quoted(key) for key in keys], _MOST_KEYS)}" + (f"; {near}" if near else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from rose_cli.plan.model import Adaptive, MetricSource, NotifyPlan, Number, TrackerPlan
+from rose_cli.plan.model import CRITERION, Adaptive, MetricSource, NotifyPlan, Number, TrackerPlan
 from rose_cli.plan.overview import joined, ranges_text
 from rose_cli.plan.secrets import masked_settings, shown_notify
 from rose_cli.util.redact import masked_entry, masked_words
@@ -53,12 +53,30 @@ def _change(edit: Edit) -> str:
         return f"learner '{edit.old}' is no longer in the file{f', {edit.new!r} is in its place' if edit.new else ''}"
     if edit.kind == "renamed":
         return f"learner '{edit.old}' is called '{edit.new}' in the file, with the same settings"
-    if len(edit.key) == 1 and isinstance(edit.old, str | None) and isinstance(edit.new, str | None):
-        if edit.old is None:
-            return f"new task '{edit.new}'" if edit.key != ("stop",) else "new: stop"
-        if edit.new is None:
-            return f"task '{edit.old}' is no longer in the file" if edit.key != ("stop",) else "stop is no longer there"
-    return f"{_key(edit)}: {shown(edit.key, edit.old)} → {shown(edit.key, edit.new)}"
+    return _new_or_gone(edit) or f"{_key(edit)}: {shown(edit.key, edit.old)} → {shown(edit.key, edit.new)}"
+
+
+def _new_or_gone(edit: Edit) -> str | None:
+    """A task or a criterion that is new, or that is no longer there; None if the edit is another one."""
+    is_new = edit.old is None
+    if edit.key[0] == "stop" and len(edit.key) == 2 and _is_criterion(edit):
+        what = f"criterion '{edit.key[1]}'"
+    elif (
+        len(edit.key) != 1 or None not in (edit.old, edit.new) or not isinstance(edit.new if is_new else edit.old, str)
+    ):
+        return None
+    elif edit.key == ("stop",):
+        return "new: stop" if is_new else "stop is no longer there"
+    else:
+        what = f"task '{edit.new if is_new else edit.old}'"
+    return f"new {what}" if is_new else f"{what} is no longer in the file"
+
+
+def _is_criterion(edit: Edit) -> bool:
+    """Whether a whole criterion was added or removed, which is named by its metric or by its task."""
+    named = edit.new if edit.old is None else edit.old
+    is_one = isinstance(named, str) and (named == edit.key[1] or named.startswith(f"{CRITERION}-"))
+    return is_one and None in (edit.old, edit.new)
 
 
 def _key(edit: Edit) -> str:
