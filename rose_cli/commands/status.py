@@ -20,7 +20,7 @@ from rose_cli.util.ownership import owner_name
 from rose_cli.util.text import counted
 from rose_cli.view.campaign_line import Facts, Outlook, iteration_counts
 from rose_cli.view.console import complain, notice
-from rose_cli.view.failures import causes, failures
+from rose_cli.view.failures import causes, failures, missing_value
 from rose_cli.view.outcome import outcome_of
 from rose_cli.view.status import print_legend, print_status, watch_status
 
@@ -254,7 +254,7 @@ def _learner_object(info: RunInfo, plan: LearnerPlan, lost: str | None) -> dict[
         "result": json_safe(learner.iterations[-1].result) if learner.iterations else {},
         "replica_results": json_safe(replica_results(plan, learner.iterations[-1])) if learner.iterations else {},
         "report_problem": _report_problem(learner),
-        "error": _error_object(info, learner),
+        "error": _error_object(info, plan, learner),
         "lost": lost,
         **_time_object(info, plan),
     }
@@ -307,9 +307,9 @@ def _report_problem(learner: LearnerState) -> dict[str, Any] | None:
     return {**where, "message": event.report_problem}
 
 
-def _error_object(info: RunInfo, learner: LearnerState) -> dict[str, Any] | None:
+def _error_object(info: RunInfo, plan: LearnerPlan, learner: LearnerState) -> dict[str, Any] | None:
     """The failure that stopped the learner, or the latest one that it survived."""
-    error = learner.error
+    error = missing_value(plan, learner) or learner.error
     if error is None or learner.stop_reason not in (None, "failed"):
         return None
     return _failure_object(info, error)
@@ -326,5 +326,5 @@ def _failure_object(info: RunInfo, error: AttemptFailed) -> dict[str, Any]:
         "exit_code": error.exit_code,
         "signal": error.signal,
         "stderr_tail": list(error.stderr_tail),
-        "log": str(log) if (log := info.directory.inside(error.log)) is not None else None,
+        "log": str(log) if error.log and (log := info.directory.inside(error.log)) is not None else None,
     }

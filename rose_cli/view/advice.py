@@ -53,6 +53,14 @@ _BY_EXIT_CODE = {
 }
 
 
+_BY_KIND = {
+    "timed_out": None,
+    "no_metric": None,
+    "no_value": "correct the expression in the campaign file; or correct the task and run the iteration again",
+    "over_limit": "it was not retried; raise the limit under 'limits' in the campaign file",
+}
+
+
 class Remedy(Enum):
     """What makes the next attempt succeed: an edit, a larger limit, or just another attempt."""
 
@@ -83,10 +91,8 @@ _FROM_OUTSIDE = (signal.SIGTERM, signal.SIGKILL, signal.SIGHUP, signal.SIGINT, s
 
 def advice(error: AttemptFailed) -> str | None:
     """What may fix it, as far as output, signal and exit code tell."""
-    if error.kind in ("timed_out", "no_metric"):
-        return None
-    if error.kind == "over_limit":
-        return "it was not retried; raise the limit under 'limits' in the campaign file"
+    if error.kind in _BY_KIND:
+        return _BY_KIND[error.kind]
     output = "\n".join(error.stderr_tail)
     for pattern, hint in _BY_OUTPUT:
         if re.search(pattern, output):

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 from rich.text import Text
 
+from rose_cli.journal.events import AttemptFailed
+from rose_cli.plan.model import CRITERION
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.text import counted, listed
 from rose_cli.view.advice import advice
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Sequence
     from pathlib import Path
 
-    from rose_cli.journal.events import AttemptFailed, AttemptSucceeded
+    from rose_cli.journal.events import AttemptSucceeded
     from rose_cli.journal.state import Failure, LearnerState, RunState
     from rose_cli.plan.model import LearnerPlan, Plan
     from rose_cli.runs.directory import RunDirectory
@@ -55,7 +57,12 @@ def failures(plan: Plan, state: RunState, reason: str | None) -> list[AttemptFai
     found: list[Failure] = []
     for learner_plan in plan.learners:
         learner = state.learners.get(learner_plan.name)
-        if learner is None or learner.error is None:
+        if learner is None:
+            continue
+        if (missing := missing_value(learner_plan, learner)) is not None:
+            found.append((learner.current.started if learner.current else 0.0, missing))
+            continue
+        if learner.error is None:
             continue
         last = learner.error_time, learner.error
         if display_status(learner, alive=True) is DisplayStatus.FAILED:
@@ -65,6 +72,22 @@ def failures(plan: Plan, state: RunState, reason: str | None) -> list[AttemptFai
         elif _was_given_up(learner_plan, learner, learner.error):
             found.append(last)
     return [error for _, error in sorted(found, key=itemgetter(0))]
+
+
+def missing_value(plan: LearnerPlan, learner: LearnerState) -> AttemptFailed | None:
+    """What stopped a learner whose tasks have all finished, and a criterion could not be worked out from their reports.
+
+    Nothing was attempted, so no event of the journal is that of an attempt; `kind` is `no_value`.
+    """
+    current = learner.current
+    if learner.stop_reason != "failed" or learner.open_failures or current is None or learner.message is None:
+        return None
+    values = [each.value for each in plan.criteria if each.value is not None]
+    if not values or not all(step.finished for step in current.steps.values()):
+        return None
+    return AttemptFailed(
+        learner.name, current.number, CRITERION, 0, 0, "no_value", learner.message, "; ".join(values), "", 0.0
+    )
 
 
 def _open(learner: LearnerState) -> Iterator[Failure]:
@@ -264,7 +287,7 @@ def _block(cause: Cause, directory: RunDirectory, page: Page | None) -> Iterator
     above, below = [_title(cause)], []
     if len(cause.learners) > 1:
         above.append(labelled("learners", safe(some(cause.learners))))
-    above.append(labelled("command", safe(error.command)))
+    above.append(labelled("value" if error.kind == "no_value" else "command", safe(error.command)))
     if _MISSING_FILE.search("\n".join((error.message, *error.stderr_tail))):
         above.append(labelled("in", safe(str(directory.workspace(error.learner)))))
     if has_log(error) and (log := directory.inside(error.log)) is not None and not _is_silent(log, error.task):
@@ -297,6 +320,8 @@ def _title(cause: Cause) -> Text:
         return Text.assemble(
             ("✗ ", "bold red"), head, f" failed in the same way: {task}, iteration {error.iteration}, {how}"
         )
+    if error.kind == "no_value":
+        return Text.assemble(("✗ ", "bold red"), (safe(error.learner), "bold"), f": {how}")
     numbers = [str(number) for number in cause.replicas]
     many = f" (replicas {listed(numbers, 8)})" if len(numbers) > 1 else ""
     replica = many or (f" (replica {error.replica})" if error.replica else "")
@@ -341,7 +366,7 @@ def dropped_report(event: AttemptSucceeded) -> str:
 
 def has_log(error: AttemptFailed) -> bool:
     """A task that never started has no output."""
-    return error.kind != "not_started"
+    return error.kind not in ("not_started", "no_value")
 
 
 def _how(error: AttemptFailed) -> str:

@@ -101,7 +101,7 @@ def stop_text(settings: Mapping[Setting, Any]) -> str:
     if len(fields) == 1:
         return _criterion_text(fields[0])
     rule = settings.get(Setting(CRITERION, "stop", "rule"))
-    when = {"any": "stops when one is met: ", "all": "stops when all are met: "}.get(str(rule), "")
+    when = {"any": "stops when one is met: ", "all": "stops when all are met: "}.get(str(rule), "checks ")
     return when + "; ".join(_criterion_text(each, verb="") for each in fields)
 
 

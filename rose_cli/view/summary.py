@@ -205,7 +205,7 @@ class RunEnd:
 
         A resume keeps them: the criterion would fail in the same way again.
         """
-        lacking = [error.learner for error in self.found if error.kind == "no_metric"]
+        lacking = [error.learner for error in self.found if error.kind in ("no_metric", "no_value")]
         failed = {name: self.state.learners[name].current for name in lacking}
         halfway = {name: current for name, current in failed.items() if current and current.finished_tasks}
         if not halfway:

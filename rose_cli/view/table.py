@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
+    from rose_cli.journal.iterations import IterationState
     from rose_cli.journal.state import LearnerState, RunState
     from rose_cli.loop.forecast import Estimate
     from rose_cli.loop.waits import Wait
@@ -161,7 +162,7 @@ def _with_suffix(text: str, suffix: str, width: int) -> str:
 
 def _last(row: Row, column: Column) -> Cell:
     """The latest value, with an arrow for its direction, and a sparkline."""
-    history = [iteration.value for iteration in row.state.iterations[-RECENT_VALUES:]]
+    history = _up_to_the_latest_check(row.plan.criterion, row.state.iterations[-RECENT_VALUES:])
     value = history[-1] if history else None
     room = min(VALUE_WIDTH, column.width - 2)
     trend = _trend(history, column.width - VALUE_WIDTH - 3)
@@ -169,6 +170,17 @@ def _last(row: Row, column: Column) -> Cell:
         return ((" " * (room + 2), ""), *trend)
     style = _value_style(row.plan.criterion, value, history)
     return ((short_number(value, room).rjust(room), style), (f" {arrow(history)}", style), *trend)
+
+
+def _up_to_the_latest_check(criterion: CriterionPlan | None, latest: Sequence[IterationState]) -> list[float | None]:
+    """The values without the last ones of iterations in which the criterion was not checked: the one before stands."""
+    task = criterion.task if criterion is not None else None
+    values = [iteration.value for iteration in latest]
+    while any(value is not None for value in values) and values[-1] is None:
+        if any(of == task for of, _ in latest[len(values) - 1].steps):
+            break
+        values.pop()
+    return values
 
 
 def _further(row: Row, column: Column) -> Cell:

@@ -118,6 +118,9 @@ def test_a_misspelt_key_fails_at_once_and_an_edited_file_goes_on(rose: Rose) -> 
     called = rose("run", "campaign.yaml", "--run-dir", "r")
     assert called.code == 1
     assert "did you mean 'accuracy'?" in called.out + called.err
+    error = rose.learners("r")["learner-0"]["error"]
+    assert (error["kind"], error["attempt"], error["command"]) == ("no_value", 0, "result.acuracy")
+    assert "--from-iteration 0" in called.out + called.err, "if the task is to report something else"
     assert len([e for e in rose.events("r") if e["event"] == "attempt_started"]) == 1
     campaign(rose, "{metric: accuracy, threshold: 0.2, value: result.accuracy}")
     resumed = rose("resume", "r")
