@@ -183,7 +183,7 @@ def not_on_node(job: SlurmJob, environment: Mapping[str, str]) -> tuple[str, str
 
 
 def _commands(plan: Plan) -> Iterator[tuple[str, CommandPlan]]:
-    steps = {id(step): step for learner in plan.learners for step in learner.all_steps}  # many learners share them
+    steps = {id(step): step for learner in plan.everyone for step in learner.all_steps}  # many learners share them
     return ((step.task, command) for step in steps.values() for command in step.commands)
 
 

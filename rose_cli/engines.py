@@ -179,5 +179,5 @@ def _pilot_engine(
 
 
 def _has_ranks(plan: Plan) -> bool:
-    steps = {id(step): step for learner in plan.learners for step in learner.all_steps}  # many learners share them
+    steps = {id(step): step for learner in plan.everyone for step in learner.all_steps}  # many learners share them
     return any(command.launched_ranks > 1 for step in steps.values() for command in step.commands)

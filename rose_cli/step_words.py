@@ -14,6 +14,7 @@ from rose_cli.plan.file import load_plan
 from rose_cli.runs.listing import default_run, refers_to_run, runs_of
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import RunDirectoryError, UsageError, check_known
+from rose_cli.util.shared import CAMPAIGN, SHARED, shown_name
 from rose_cli.util.text import did_you_mean, listed
 from rose_cli.view.console import notice
 
@@ -66,11 +67,11 @@ def _step_names(directory: RunDirectory) -> list[str]:
         plan = load_plan(directory.plan)
     except (RunDirectoryError, MemoryError):
         return []
-    return [*(learner.name for learner in plan.learners), *_tasks(plan)]
+    return [*(shown_name(learner.name) for learner in plan.everyone), *_tasks(plan)]
 
 
 def _tasks(plan: Plan) -> list[str]:
-    return list(dict.fromkeys(step.task for learner in plan.learners for step in learner.all_steps))
+    return list(dict.fromkeys(step.task for learner in plan.everyone for step in learner.all_steps))
 
 
 @dataclass(frozen=True)
@@ -83,12 +84,16 @@ class StepWords:
 
 
 def read_step_words(plan: Plan, words: Sequence[str], directory: RunDirectory) -> StepWords:
-    """LEARNER, ITERATION and TASK after RUN. Each may be omitted: a number is an iteration. Raises UsageError."""
+    """LEARNER, ITERATION and TASK after RUN. Each may be omitted: a number is an iteration. Raises UsageError.
+
+    `campaign` is in place of a learner for what runs once per campaign: iteration 0 is its setup, 1 its finish.
+    """
     learners, tasks = [each.name for each in plan.learners], _tasks(plan)
+    is_shared = plan.shared is not None and CAMPAIGN not in learners
     learner = iteration = task = None
     for word in words:
-        if learner is None and word in learners:
-            learner = word
+        if learner is None and (word in learners or (is_shared and word == CAMPAIGN)):
+            learner = word if word in learners else SHARED
         elif iteration is None and word_is_iteration(word):
             iteration = int(word)
         elif task is None and word in tasks:
@@ -116,11 +121,12 @@ class Step:
 def find_step(info: RunInfo, words: Sequence[str], replica: str = "0") -> Step:
     """The step that LEARNER, ITERATION and TASK mean. Raises UsageError if it cannot have run or be next."""
     found = read_step_words(info.plan, words, info.directory)
-    learners = {learner.name: learner for learner in info.plan.learners}
-    name = found.learner if found.learner is not None or len(learners) > 1 else next(iter(learners))
+    learners = {learner.name: learner for learner in info.plan.everyone}
+    names = [learner.name for learner in info.plan.learners]
+    name = found.learner if found.learner is not None or len(names) > 1 else names[0]
     if name is None:
-        raise UsageError("which learner?", f"the order is RUN LEARNER ITERATION TASK; {_choices(list(learners))}")
-    learner, state = learners[name], info.state.learners[name]
+        raise UsageError("which learner?", f"the order is RUN LEARNER ITERATION TASK; {_choices(names)}")
+    learner, state = learners[name], info.state.of(name)
     done, bound = len(state.iterations), info.state.bound(name, learner.max_iter)
     steps = {step.task: step for step in learner.all_steps}
     if found.iteration is None:

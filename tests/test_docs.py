@@ -181,9 +181,12 @@ def first_column(page: Path, heading: str) -> list[str]:
 
 
 def test_the_variables_of_a_task_are_as_documented(rose: Rose) -> None:
-    rose.write("{tasks: {simulation: {executable: env}}, learners: 1, max_iter: 1}")
+    rose.write(
+        "{setup: {prepare: {executable: env}}, tasks: {simulation: {executable: env}}, learners: 1, max_iter: 1}"
+    )
     rose("run", "campaign.yaml", "--output", "quiet", "--run-dir", "run")
-    printed = (rose.folder / "run/learners/learner-0/logs/0/simulation.1.out").read_text()
+    logs = ("campaign/logs/0/prepare.1.out", "learners/learner-0/logs/0/simulation.1.out")
+    printed = "".join((rose.folder / "run" / log).read_text() for log in logs)
     names = set(re.findall(r"^(ROSE_\w+)=", printed, re.MULTILINE))
     assert names == {*first_column(CAMPAIGN_PAGE, "What a task gets"), "ROSE_MARK"}
 

@@ -15,12 +15,14 @@ from rose_cli.check.expressions import check_expressions
 from rose_cli.check.files import check_files
 from rose_cli.check.literals import check_lines, check_variables
 from rose_cli.check.notify import check_notify
-from rose_cli.check.origin import stop_layers
+from rose_cli.check.once import check_overrides, check_placeholders, check_task_names
+from rose_cli.check.origin import declared_tasks, stop_layers
+from rose_cli.check.parameters import check_own_parameters, check_use
 from rose_cli.check.python_tasks import PreloadChecker
-from rose_cli.check.schedules import ExpressionProbe, Horizon, check_keys
+from rose_cli.check.schedules import UNBOUNDED_ITERATIONS, ExpressionProbe, Horizon, check_keys
 from rose_cli.check.sweep import SweepChecker, check_prune
 from rose_cli.check.trackers import check_trackers
-from rose_cli.config.models import RESERVED_TASK_NAMES, Campaign, Iterations, Learner, TaskFields
+from rose_cli.config.models import Campaign, Iterations, Learner, TaskFields
 from rose_cli.config.rules import folded
 from rose_cli.config.validation import unknown_task
 from rose_cli.plan.compile import compile_plan
@@ -29,7 +31,7 @@ from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import Diagnostic, KeyPath
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from rose_cli.config.recovery import InvalidPaths
     from rose_cli.plan.context import CheckContext
@@ -52,6 +54,9 @@ class _Checker:
     def __post_init__(self) -> None:
         self._commands = CommandChecker(self.campaign, self.ctx)
         self._arguments = ArgumentChecker(self.campaign, self.ctx)
+        layers = list(declared_tasks(self.campaign))
+        self._sections = {str(layer.path[1]): str(layer.path[0]) for layer in layers}
+        self._declared = {str(layer.path[1]): layer.fields for layer in layers}
 
     @property
     def diagnostics(self) -> list[Diagnostic]:
@@ -74,6 +79,10 @@ class _Checker:
         self._take(check_notify(self.campaign, plan, self.ctx))
         self._take(self._check_smoke())
         self._take(self._commands.check_smoke())
+        if plan.shared is not None:
+            self._take(self._commands.check_shared(plan.shared))
+            self._take(self._check_once(("setup", "finish"), Horizon(1, has_metric=False)))
+        self._take(check_use(self.campaign, plan, self._commands.functions))
 
     def check_sweep(self, plan: Plan) -> None:
         """The axes, and the names of the learners that it makes."""
@@ -92,6 +101,8 @@ class _Checker:
             return
         self._has_seen_plain |= learner.is_plain
         self._take(self._check_task_names(learner, path))
+        self._take(check_overrides(learner, path, self._sections))
+        self._take(check_own_parameters(self.campaign, learner, path))
         self._take(check_files(learner.files or (), (*path, "files"), self.ctx))
         self._take(check_end(self.campaign, learner, plan))
         self._take(self._commands.check_learner(plan, learner))
@@ -106,18 +117,11 @@ class _Checker:
                 self._diagnostics.setdefault((diagnostic.code, diagnostic.path), diagnostic)
 
     def _check_tasks(self) -> Iterator[Diagnostic]:
-        if not self.ctx.task_names:
+        if not self.campaign.tasks and not self.ctx.task_names - self._sections.keys():
             hint = "for example simulation: {executable: python sim.py}"
             yield Diagnostic("no-tasks", "no task is declared", ("tasks",), hint)
-        known: dict[str, str] = {}
-        for task in self.campaign.tasks:
-            if task in RESERVED_TASK_NAMES:
-                message = f"'{task}' cannot be the name of a task: it is a reserved key"
-                yield Diagnostic("bad-name", message, ("tasks", task), "rename the task", at_key=True)
-            other = known.setdefault(folded(task), task)
-            if other != task:
-                message = f"the tasks '{other}' and '{task}' differ only in case: they would share log files"
-                yield Diagnostic("duplicate-name", message, ("tasks", task), "rename one of the two", at_key=True)
+        yield from check_task_names(self.campaign)
+        yield from check_placeholders(self.campaign)
 
     def _check_counts(self, plan: Plan) -> Iterator[Diagnostic]:
         wanted, there = plan.stop_after_converged, len(plan.learners)
@@ -155,18 +159,32 @@ class _Checker:
                 yield unknown_task(task, (*path, task), names, learner.schedules)
 
     def _check_schedules(self, plan: LearnerPlan, learner: Learner, path: KeyPath) -> Iterator[Diagnostic]:
-        horizon = Horizon(plan.max_iter, plan.criterion is not None, ((), path))
-        for task, declared in self.campaign.tasks.items() if horizon not in self._horizons else ():
-            yield from self._check_fields(declared, ("tasks", task), horizon)
-        self._horizons.add(horizon)
+        horizon = Horizon(plan.max_iter, plan.criterion is not None, ((), path), tuple(plan.values.items()))
+        if horizon not in self._horizons:
+            self._horizons.add(horizon)
+            for task, declared in self.campaign.tasks.items():
+                yield from self._check_fields(declared, ("tasks", task), horizon)
+            yield from self._check_once(("before", "after"), horizon)
         for task, schedule in learner.schedules.items():
-            if isinstance(schedule, Iterations):
+            if self._sections.get(task, "tasks") != "tasks":
+                if not isinstance(schedule, Iterations):
+                    yield from self._arguments.check(schedule, (*path, task), self._declared.get(task))
+            elif isinstance(schedule, Iterations):
                 yield from check_keys(schedule, (*path, task), horizon)
                 yield from self._probe.probe_schedule(schedule, (*path, task), horizon)
                 for key, entry in schedule.at.items():
-                    yield from self._arguments.check(entry, (*path, task, key), self.campaign.tasks.get(task))
+                    yield from self._arguments.check(entry, (*path, task, key), self._declared.get(task))
             else:
-                yield from self._check_fields(schedule, (*path, task), horizon, self.campaign.tasks.get(task))
+                yield from self._check_fields(schedule, (*path, task), horizon, self._declared.get(task))
+
+    def _check_once(self, sections: Sequence[str], horizon: Horizon) -> Iterator[Diagnostic]:
+        """The tasks that are in no or only one iteration: `after` follows one with a metric."""
+        for layer in declared_tasks(self.campaign):
+            if layer.path[0] in sections:
+                last = horizon.max_iter or UNBOUNDED_ITERATIONS
+                span = (range(1, last + 1),) if layer.path[0] == "after" else (range(1),)
+                yield from self._probe.probe_fields(layer.fields, layer.path, horizon, span)
+                yield from self._arguments.check(layer.fields, layer.path)
 
     def _check_fields(
         self, fields: TaskFields, path: KeyPath, horizon: Horizon, declared: TaskFields | None = None
@@ -183,7 +201,7 @@ class _Checker:
         smoke, names = self.campaign.smoke, self.ctx.task_names
         horizon = Horizon(smoke.max_iter, has_metric=True)
         for task, override in smoke.overrides.items():
-            yield from self._check_fields(override, ("smoke", task), horizon, self.campaign.tasks.get(task))
+            yield from self._check_fields(override, ("smoke", task), horizon, self._declared.get(task))
             if names and task not in names:
                 yield unknown_task(task, ("smoke", task), names, smoke.overrides)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rose_cli.check.engine import gpu_advice
 from rose_cli.check.functions import FunctionChecker
 from rose_cli.check.literals import RANK_LAUNCHERS, ShellLineChecker
-from rose_cli.check.origin import Layer, depending, origin_of, stop_layers, task_layers, word_location
+from rose_cli.check.origin import Layer, declaration, depending, origin_of, stop_layers, task_layers, word_location
 from rose_cli.check.programs import ProgramChecker
 from rose_cli.check.python_tasks import PreloadChecker
 from rose_cli.check.replicas import check_axes
@@ -48,15 +48,27 @@ class CommandChecker:
         self._programs = ProgramChecker(self.campaign, self.ctx)
         self._preload = PreloadChecker(self.campaign.engine, self.ctx)
         self._lines = ShellLineChecker(self.campaign, self.ctx)
-        self._unseen = list(self.campaign.tasks)
+        self._unseen = list(self.campaign.per_learner)
+
+    @property
+    def functions(self) -> FunctionChecker:
+        return self._functions
+
+    def check_shared(self, plan: LearnerPlan) -> Iterator[Diagnostic]:
+        """The commands that run once per campaign."""
+        for step in plan.all_steps:
+            if (declared := declaration(self.campaign, step.task)) is not None:
+                yield from self._check(step.otherwise, [declared])
 
     def check_learner(self, plan: LearnerPlan, learner: Learner) -> Iterator[Diagnostic]:
         """The commands that this learner changes, and the unchanged ones that no earlier learner runs."""
-        steps = {step.task: step for step in plan.steps} if self._unseen or learner.schedules else {}
+        every = (*plan.before, *plan.steps, *plan.after) if self._unseen or learner.schedules else ()
+        steps = {step.task: step for step in every}
         declared = [task for task in self._unseen if _runs_as_declared(learner.schedules.get(task))]
         self._unseen = [task for task in self._unseen if task not in declared] if declared else self._unseen
         for task in declared:
-            yield from self._check(steps[task].otherwise, [Layer(("tasks", task), self.campaign.tasks[task])])
+            if (layer := declaration(self.campaign, task)) is not None:
+                yield from self._check(steps[task].otherwise, [layer])
         for task in learner.schedules:
             for first, layers in task_layers(self.campaign, learner, plan.index, task) if task in steps else ():
                 command = steps[task].otherwise if first == REST else steps[task].command(first)
@@ -75,10 +87,10 @@ class CommandChecker:
     def check_smoke(self) -> Iterator[Diagnostic]:
         inherited = Inherited(self.campaign, PLAIN_LEARNER)
         for task, override in self.campaign.smoke.overrides.items():
-            declared = self.campaign.tasks.get(task)
+            declared = declaration(self.campaign, task)
             if declared is not None:
-                layers: list[Layer[TaskFields]] = [Layer(("smoke", task), override), Layer(("tasks", task), declared)]
-                command = merge(inherited, [declared, override])
+                layers: list[Layer[TaskFields]] = [Layer(("smoke", task), override), declared]
+                command = merge(inherited, [declared.fields, override])
                 yield from (
                     self._functions.check(command, layers) if _is_declared(override) else self._check(command, layers)
                 )

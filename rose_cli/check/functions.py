@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rose_cli.check.installed import MOST_BYTES, InstalledModules, libraries_of
 from rose_cli.check.origin import origin_of
-from rose_cli.engine.function import CONTEXT, parameter_of
+from rose_cli.engine.function import CONTEXT, OF_CAMPAIGN, parameter_of
 from rose_cli.plan.words import file_of_module
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import Diagnostic, KeyPath, Severity
@@ -60,6 +60,15 @@ class FunctionChecker:
         self._is_local = is_local
         self._modules: dict[str, _Module | Diagnostic | None] = {}
         self._bad: set[str] = set()
+
+    def uses(self, command: CommandPlan, parameter: str) -> bool:
+        """Whether a command uses a parameter of the campaign; so does a function whose own are not known."""
+        if parameter not in command.parameters or command.called is None:
+            return parameter in command.parameters
+        name, _, attribute = command.called.partition(":")
+        module = self._module(name, command)
+        known = module.functions.get(attribute) if isinstance(module, _Module) else None
+        return known is None or known.others or parameter in known.names or "parameters" in known.names
 
     def check(self, command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> Iterator[Diagnostic]:
         """`layers` go from the most specific one to the declaration."""
@@ -242,12 +251,17 @@ def _check_function(
     missing = [
         name
         for name in parameters.needed
-        if name not in given and (name not in filled_in or name in parameters.positional)
+        if name not in given and (not (name in filled_in or _is_known(name, command)) or name in parameters.positional)
     ]
     misspelt = [] if parameters.others else [name for name in given if name not in parameters.names]
     missing = [name for name in missing if not any(did_you_mean(other, [name]) for other in misspelt)]
     if missing:
         yield _lacking(attribute, module, parameters, missing, at)
+
+
+def _is_known(name: str, command: CommandPlan) -> bool:
+    """Whether rose gives it to a function that asks for it."""
+    return name in CONTEXT or name in command.parameters or name in OF_CAMPAIGN
 
 
 def _unknown(

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from rose_cli.config.iterations import first_of
-from rose_cli.config.models import Iterations, StopFields, TaskFields
+from rose_cli.config.models import TASK_SECTIONS, Iterations, StopFields, TaskFields
 from rose_cli.plan.criteria import criteria_of
 from rose_cli.util.dataclass import dataclass
 
@@ -63,18 +63,29 @@ def word_location(layers: Sequence[Layer[TaskFields]], position: int) -> tuple[K
     return (*layer.path, "executable", *below), inside
 
 
+def declaration(campaign: Campaign, task: str) -> Layer[TaskFields] | None:
+    """Where a task is declared; None if it is in no section."""
+    return next((layer for layer in declared_tasks(campaign) if layer.path[1] == task), None)
+
+
+def declared_tasks(campaign: Campaign) -> Iterator[Layer[TaskFields]]:
+    for section in TASK_SECTIONS:
+        for task, fields in getattr(campaign, section).items():
+            yield Layer((section, task), fields)
+
+
 def task_layers(
     campaign: Campaign, learner: Learner, index: int, task: str
 ) -> Iterator[tuple[int, list[Layer[TaskFields]]]]:
     """Each variant of a task's command that the learner defines: its first iteration (-1: all others), its layers."""
     path: KeyPath = ("learners", index, task)
-    declared: Layer[TaskFields] = Layer(("tasks", task), campaign.tasks[task])
+    declared = [layer for layer in declared_tasks(campaign) if layer.path[1] == task]
     schedule = learner.schedules[task]
     if isinstance(schedule, Iterations):
         for key, entry in schedule.at.items():
-            yield first_of(key), [Layer((*path, key), entry), declared]
+            yield first_of(key), [Layer((*path, key), entry), *declared]
     else:
-        yield -1, [Layer(path, schedule), declared]
+        yield -1, [Layer(path, schedule), *declared]
 
 
 def stop_layers(campaign: Campaign, learner: Learner, index: int) -> list[list[Layer[StopFields]]]:

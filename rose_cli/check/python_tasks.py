@@ -46,7 +46,7 @@ class PreloadChecker:
         """Check what the campaign preloads for all tasks; no matter that some of them do not run Python."""
         if not campaign.preload:
             return
-        steps = {id(step): step for learner in plan.learners for step in learner.all_steps}.values()
+        steps = {id(step): step for learner in plan.everyone for step in learner.all_steps}.values()
         commands = [command for step in steps for command in step.commands]
         whys = [why_never_warm(command) for command in commands]
         if whys and None not in whys:

@@ -17,7 +17,6 @@ from rose_cli.util.errors import Diagnostic, KeyPath, Severity
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from rose_cli.config.expression.parser import Value
     from rose_cli.config.iterations import IterationName, IterationSpan
     from rose_cli.config.models import Iterations, TaskFields
 
@@ -114,12 +113,13 @@ class Horizon:
     """How many iterations a learner can have. `max_iter` None: no limit.
 
     `has_metric`: whether it has a criterion, which gives `metric` and `best` their values from iteration 1 on.
-    `levels`: the paths to the campaign and to the learner, whose keys decide this.
+    `parameters`: of the learner. `levels`: the paths to the campaign and to the learner, whose keys decide this.
     """
 
     max_iter: int | None
     has_metric: bool
     levels: tuple[KeyPath, ...] = field(default=(), compare=False)
+    parameters: tuple[tuple[str, str | int | float | bool], ...] = ()
 
     def sources(self, *names: str) -> tuple[KeyPath, ...]:
         """The locations of these keys at every level."""
@@ -175,7 +175,7 @@ class ExpressionProbe:
     ) -> tuple[ExpressionError, int] | None:
         names = expression.names | (guard.names if guard is not None else frozenset())
         uses_metric = bool(names & RESULTS) and horizon.has_metric
-        known: dict[str, Value | None] = {"max_iter": horizon.max_iter}
+        known: dict[str, object] = {**dict(horizon.parameters), "max_iter": horizon.max_iter}
         for iteration in self._within_bound(span, expression.parts, MAX_WITH_METRIC if uses_metric else MAX_OF_EACH):
             known["i"] = iteration
             scopes = _scopes(iteration, known) if uses_metric else (known,)
@@ -195,7 +195,7 @@ class ExpressionProbe:
         return (*islice(chain(*span), half), *reversed([*last]))
 
 
-def _scopes(iteration: int, known: Mapping[str, Value | None]) -> Iterator[Mapping[str, Value | None]]:
+def _scopes(iteration: int, known: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
     """What an expression may find in an iteration: before the first check nothing, later one of many values."""
     if iteration == 0:
         yield {**known, "improved": ""}
@@ -214,14 +214,14 @@ def _scopes(iteration: int, known: Mapping[str, Value | None]) -> Iterator[Mappi
             }
 
 
-def _may_run(guard: Expression | None, scope: Mapping[str, Value | None]) -> bool:
+def _may_run(guard: Expression | None, scope: Mapping[str, object]) -> bool:
     try:
         return guard is None or bool(guard.evaluate(scope))
     except ExpressionError:
         return bool(guard and not guard.reads and scope.get("i"))
 
 
-def _common_error(expression: Expression, scopes: Iterable[Mapping[str, Value | None]]) -> ExpressionError | None:
+def _common_error(expression: Expression, scopes: Iterable[Mapping[str, object]]) -> ExpressionError | None:
     """The error in the first scope, if there is one in all of them."""
     first = None
     for scope in scopes:

@@ -20,6 +20,7 @@ from rose_cli.step_words import StepWords, read_step_words, replica_called_in, s
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import ExitCode, UsageError
 from rose_cli.util.files import OpenDirectory, open_regular
+from rose_cli.util.shared import SHARED, part_of, shown_name
 from rose_cli.util.text import counted
 from rose_cli.view.console import Filter, encodable, notice, say
 from rose_cli.view.wording import short_path
@@ -63,7 +64,8 @@ class Log:
     def title(self) -> str:
         copy = f" replica {self.name or self.replica}" if self.replica or self.name else ""
         name = "stdout" if self.stream == "out" else "stderr"
-        return f"{self.learner} · iteration {self.iteration} · {self.task}{copy} · attempt {self.attempt} · {name}"
+        where = f"iteration {self.iteration}" if self.learner != SHARED else part_of(self.iteration)
+        return f"{shown_name(self.learner)} · {where} · {self.task}{copy} · attempt {self.attempt} · {name}"
 
 
 def logs(words: Sequence[str], *, failed: bool = False, follow: bool = False, raw: bool = False) -> ExitCode:
@@ -91,7 +93,8 @@ def logs(words: Sequence[str], *, failed: bool = False, follow: bool = False, ra
 
 def _why_blank(info: RunInfo, wanted: Wanted) -> str:
     """Raises UsageError if there can be no such iteration."""
-    learners = [info.state.learners[wanted.learner]] if wanted.learner is not None else info.state.learners.values()
+    states = info.state.by_name()
+    learners = [each for each in states.values() if wanted.learner in (None, each.name)]
     started = max((len(learner.iterations) + (learner.current is not None) for learner in learners), default=0)
     if wanted.iteration is not None and wanted.iteration >= started:
         whose = f"learner '{wanted.learner}' of " if wanted.learner is not None else ""
@@ -126,7 +129,7 @@ def _find(info: RunInfo, wanted: Wanted, skipped: _Skipped) -> list[Log]:
 
 
 def _all_logs(info: RunInfo, wanted: Wanted, skipped: _Skipped) -> Iterator[Log]:
-    for learner in info.plan.learners:
+    for learner in info.plan.everyone:
         if wanted.learner not in (None, learner.name):
             continue
         order = {step.task: position for position, step in enumerate(learner.all_steps)}

@@ -16,6 +16,7 @@ from rose_cli.runs.workspace import walk_files
 from rose_cli.step_words import read_step_words, split_run
 from rose_cli.util.errors import ExitCode, RunDirectoryError, UsageError
 from rose_cli.util.files import OpenDirectory
+from rose_cli.util.shared import SHARED, part_of
 from rose_cli.util.text import counted, listed
 from rose_cli.view.console import notice, say
 from rose_cli.view.wording import number
@@ -45,7 +46,7 @@ def path(words: Sequence[str], *, best: bool = False) -> ExitCode:
         learner, iteration = _best(info, wanted.learner)
         _print_iteration(info, learner, iteration)
     elif wanted.iteration is not None:
-        learner = info.state.learners[wanted.learner or _only_learner(info)]
+        learner = info.state.of(_only_learner(info) if wanted.learner is None else wanted.learner)
         _print_iteration(info, learner, _iteration(learner, wanted.iteration))
     elif wanted.learner is not None:
         _print([_workspace(info, wanted.learner)])
@@ -55,8 +56,9 @@ def path(words: Sequence[str], *, best: bool = False) -> ExitCode:
 def _workspace(info: RunInfo, learner: str) -> Path:
     workspace = info.directory.workspace(learner)
     if not os.path.lexists(workspace):
-        why = "has been deleted" if info.state.learners[learner].prepared else "does not exist before it starts"
-        raise RunDirectoryError(f"the workspace of learner '{learner}' {why}", f"it would be '{workspace}'")
+        why = "has been deleted" if info.state.of(learner).prepared else "does not exist before it starts"
+        whose = f"learner '{learner}'" if learner != SHARED else "the campaign"
+        raise RunDirectoryError(f"the workspace of {whose} {why}", f"it would be '{workspace}'")
     return workspace
 
 
@@ -109,6 +111,8 @@ def _print_iteration(info: RunInfo, learner: LearnerState, iteration: IterationS
     kept = [logs / name for name in _names(logs, info.directory.path)]
     value = "" if iteration.value is None else f" ({number(iteration.value, 6)})"
     which = f"learner '{learner.name}', iteration {iteration.number}{value}"
+    if learner.name == SHARED:
+        which = f"{part_of(iteration.number)} of the campaign"
     if not written and not kept:
         raise RunDirectoryError(f"{which}: none of its files is left", "`rose status --results` shows its values")
     files = f"{counted(len(written), 'file')} in the workspace" if written else _WHY_NONE

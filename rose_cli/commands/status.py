@@ -17,6 +17,7 @@ from rose_cli.tables.iterations import replica_results, spent_seconds
 from rose_cli.util.errors import ExitCode
 from rose_cli.util.json_output import finite, iso_time, json_safe, write_json
 from rose_cli.util.ownership import owner_name
+from rose_cli.util.shared import SHARED
 from rose_cli.util.text import counted
 from rose_cli.view.campaign_line import Facts, Outlook, iteration_counts
 from rose_cli.view.console import complain, notice
@@ -104,7 +105,7 @@ def _trackers_object(info: RunInfo) -> list[dict[str, Any]]:
 
 def _can_continue(info: RunInfo, lost: Mapping[str, str]) -> bool:
     """Whether `rose resume` would accept the run: it is the user's own and intact, and not all workspaces are lost."""
-    unfinished = [name for name, each in info.state.learners.items() if each.stop_reason in (None, "failed")]
+    unfinished = [each.name for each in info.state.everyone() if each.stop_reason in (None, "failed")]
     is_lost = bool(unfinished) and all(name in lost for name in unfinished)
     return info.doubt is None and info.damage is None and not is_lost
 
@@ -178,7 +179,26 @@ def status_object(info: RunInfo, lost: Mapping[str, str]) -> dict[str, Any]:
             {**_learner_object(info, learner, lost.get(learner.name)), **_activity_object(info, learner.name, outlook)}
             for learner in info.plan.learners
         ],
+        "campaign_tasks": _campaign_object(info),
         "progress": _progress_object(info, outlook),
+    }
+
+
+def _campaign_object(info: RunInfo) -> dict[str, Any] | None:
+    """What runs once per campaign; None if nothing does."""
+    if info.plan.shared is None:
+        return None
+    shared = info.state.shared
+    current = shared.current if shared is not None else None
+    return {
+        "status": None if shared is None else learner_status(shared, alive=info.alive).value,
+        "setup_done": bool(shared is not None and shared.iterations),
+        "finishes_done": max(0, len(shared.iterations) - 1) if shared is not None else 0,
+        "running": [key.task for key, _ in shared.running_steps()] if shared is not None and info.alive else [],
+        "finished_tasks": current.finished_tasks if current is not None else [],
+        "message": shared.message if shared is not None else None,
+        "workspace": str(info.directory.workspace(SHARED)),
+        "logs": str(info.directory.all_logs(SHARED)),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from rose_cli.config.parameters import declared_axes, declared_parameters
+from rose_cli.config.parameters import declared_axes, declared_parameters, is_parameter_name
 from rose_cli.util.errors import Diagnostic
 from rose_cli.util.text import nearest
 
@@ -30,7 +30,11 @@ def placeholder_errors(text: str) -> Iterator[Diagnostic]:
 
 
 def _known() -> tuple[str, ...]:
-    return (*PLACEHOLDERS, *sorted(declared_parameters()), *sorted(declared_axes()))
+    return (
+        *PLACEHOLDERS,
+        *sorted(filter(is_parameter_name, declared_parameters() - {*PLACEHOLDERS})),
+        *sorted(declared_axes()),
+    )
 
 
 def _error(message: str, hint: str, match: re.Match[str]) -> Diagnostic:

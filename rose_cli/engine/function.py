@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 RETURN_FILE, RESULTS_FILE, AXES = "ROSE_RETURN", "ROSE_RESULTS", "ROSE_AXES"
 """The variables that name the file for what the function returns, and the one with the reports of other tasks."""
 
+PARAMETERS = "ROSE_PARAMETERS"
+"""The variable with the parameters of the learner, as JSON."""
+
 REPORT_BYTES = 1 << 16
 MOST_DEPTH = 400
 """How large and how deeply nested the JSON of a report can be."""
@@ -49,6 +52,12 @@ def _results() -> object:
         return json.load(file)
 
 
+def given_parameters() -> dict[str, object]:
+    """The parameters of the campaign file, with the learner's own values."""
+    found: dict[str, object] = json.loads(os.environ.get(PARAMETERS, "{}"))
+    return found
+
+
 CONTEXT: Mapping[str, Callable[[], object]] = {
     "iteration": lambda: int(os.environ["ROSE_ITERATION"]),
     "learner": lambda: os.environ["ROSE_LEARNER"],
@@ -59,6 +68,17 @@ CONTEXT: Mapping[str, Callable[[], object]] = {
     "attempt": lambda: int(os.environ["ROSE_ATTEMPT"]),
 }
 """What a function gets if one of its parameters has that name, unless an option has it too."""
+
+OF_CAMPAIGN = ("parameters", "shared")
+"""The same, but only in a campaign that has parameters or a shared workspace: others keep their defaults."""
+
+
+def _of_campaign() -> dict[str, object]:
+    from pathlib import Path
+
+    given = given_parameters()
+    shared = {"shared": Path(os.environ["ROSE_SHARED"])} if "ROSE_SHARED" in os.environ else {}
+    return {**given, **({"parameters": given} if given else {}), **shared}
 
 
 class ReturnError(TypeError):
@@ -257,7 +277,8 @@ def _called(module: str, attribute: str, options: Mapping[str, object]) -> objec
         raise TypeError(message)
     axes = _axes()
     asked = [name for name in parameters_of(function) if name not in options]
-    known = {**{name: context() for name, context in CONTEXT.items() if name not in axes and name in asked}, **axes}
+    own = {name: context() for name, context in CONTEXT.items() if name not in axes and name in asked}
+    known = {**_of_campaign(), **own, **axes}
     return call(function, options, {name: known[name] for name in asked if name in known})
 
 

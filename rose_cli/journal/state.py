@@ -252,6 +252,9 @@ class RunState:
         """The learners, after what runs once per campaign."""
         return self.learners.values() if self.shared is None else (self.shared, *self.learners.values())
 
+    def by_name(self) -> Mapping[str, LearnerState]:
+        return self.learners if self.shared is None else {SHARED: self.shared, **self.learners}
+
     def of(self, learner: str) -> LearnerState:
         """The state of a learner, or with the name `SHARED`, of what runs once per campaign."""
         if learner != SHARED:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rose_cli.journal import events as e
 from rose_cli.loop.learner import LearnerLoop
+from rose_cli.util.errors import LearnerDirectoryError
 
 if TYPE_CHECKING:
     from rose_cli.loop.session import Session
@@ -30,6 +31,9 @@ class CampaignLoop(LearnerLoop):
     async def set_up(self) -> bool:
         """Whether the setup is done; otherwise `failure` says why."""
         await self._prepare()
+        workspace = self._session.directory.workspace(self._plan.name)
+        if not workspace.is_dir():
+            raise LearnerDirectoryError(f"'{workspace}' is gone", "restore it from a copy, or start a new run")
         if not self._state.iterations and not await self._run_part(is_last=not self._plan.after):
             return False
         if not self._plan.after and self._state.stop_reason is None:

@@ -16,20 +16,21 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rose_cli.journal.iterations import FinishedIterations, KeptIterations
+from rose_cli.journal.state import LearnerState
 from rose_cli.loop.criterion import evaluation_context
 from rose_cli.loop.replicas import decided_step
 from rose_cli.loop.reports import Reports, planned_count, replica_names
-from rose_cli.plan.model import CRITERION, Adaptive
+from rose_cli.plan.model import CRITERION, SHARED_INDEX, Adaptive, LearnerPlan
 from rose_cli.plan.overview import contains
 from rose_cli.plan.render import EvaluationContext, NoValueError, option_value
 from rose_cli.util.dataclass import dataclass
+from rose_cli.util.shared import SHARED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from rose_cli.journal.iterations import IterationState
-    from rose_cli.journal.state import LearnerState
-    from rose_cli.plan.model import CommandPlan, CriterionPlan, LearnerPlan, OptionValue, Plan, StepPlan
+    from rose_cli.plan.model import CommandPlan, CriterionPlan, OptionValue, Plan, StepPlan
     from rose_cli.plan.overview import Ranges
 
 Key: TypeAlias = tuple[str, ...]
@@ -105,10 +106,12 @@ def compare(
     found: dict[object, _Found] = {}
     steps = _StepDifferences()
     pairs: list[_Pair] = []
-    for name in before:
-        if name in after:
-            history = _History.of(states[name], sent_back.get(name), before[name], under_way.get(name))
-            pair = _Pair(before[name], after[name], history, steps)
+    has_shared = SHARED in states or old.shared is not None or new.shared is not None
+    of_campaign = {SHARED: (_shared(old), _shared(new))} if has_shared else {}
+    for name, (was, now) in {**of_campaign, **{name: (before[name], after.get(name)) for name in before}}.items():
+        if now is not None:
+            history = _History.of(states.get(name) or LearnerState(name), sent_back.get(name), was, under_way.get(name))
+            pair = _Pair(was, now, history, steps)
             pairs.append(pair)
             for each in pair.differences():
                 found.setdefault(each.group, _Found(each)).add(name, pair.history.done, each.falsified)
@@ -122,6 +125,11 @@ def compare(
         tuple(pair.name for pair in pairs if pair.old.max_iter != pair.new.max_iter),
         tuple(f"{pair.name}/{task}/{replica}" for pair in pairs for task, replica in pair.forgotten()),
     )
+
+
+def _shared(plan: Plan) -> LearnerPlan:
+    """What runs once per campaign, even if it is nothing."""
+    return plan.shared or LearnerPlan(SHARED, SHARED_INDEX, 0, None, (), None, ())
 
 
 def _with_known_indices(old: Plan, new: Plan) -> Plan:
@@ -294,13 +302,23 @@ class _Pair:
                 yield _Difference(_place(task, self.new, self.old), task, None, falsified=tuple(self.history.ran(task)))
         for task in new:
             if task not in old:
-                before = () if self._may_still_run(task, new) else (self.history.done,)
-                step = next(step for step in self.new.all_steps if step.task == task)
-                done = (n for n in range(self.history.done) if self._would_run(step, n) != ())
-                yield _Difference(_place(task, self.new, self.old), None, task, falsified=(*done, *before))
+                yield _Difference(_place(task, self.new, self.old), None, task, falsified=tuple(self._without(task)))
         kept, moved = [task for task in old if task in new], [task for task in new if task in old]
         if kept != moved:
-            yield _Difference(("tasks",), tuple(kept), tuple(moved), falsified=tuple(self._out_of_order(new)))
+            yield _Difference(("tasks",), tuple(kept), tuple(moved), falsified=tuple(self._out_of_order()))
+
+    def _without(self, task: str) -> Iterator[int]:
+        """The iterations that a new task should have been in, up to the current one. The last one may still come."""
+        if any(step.task == task for step in self.new.after):
+            return
+        for number in range(self.history.done + bool(self.history.current)):
+            order = [step.task for step in self.new.steps_in(number)]
+            if task not in order:
+                continue
+            step = next(step for step in self.new.all_steps if step.task == task)
+            is_missed = number < self.history.done and self._would_run(step, number) != ()
+            if is_missed or (number == self.history.done and not self._may_still_run(task, order)):
+                yield number
 
     def _may_still_run(self, task: str, order: list[str]) -> bool:
         """Whether no task that comes after it has finished in the current iteration."""
@@ -309,8 +327,9 @@ class _Pair:
         done = self.history.succeeded[self.history.done] if self.history.current else ()
         return not any(other in done for other in order[order.index(task) + 1 :])
 
-    def _out_of_order(self, order: list[str]) -> Iterator[int]:
+    def _out_of_order(self) -> Iterator[int]:
         for number, done in enumerate(self.history.succeeded):
+            order = [step.task for step in self.new.steps_in(number)]
             if number < self.history.done or self.history.going is not None:
                 if len(done) > 1:
                     yield number
@@ -323,7 +342,7 @@ class _Pair:
             falsified: tuple[int, ...] = ()
             if field in ("when", "replicas"):
                 falsified = tuple(n for n in self._decided_before(old.task, ranges) if self._is_other(old, new, n))
-            elif field not in _FREE:
+            elif field not in _FREE and not (self.new.is_shared and new in self.new.after):
                 ran = (n for n in self.history.ran(old.task) if contains(ranges, n))
                 is_same = field == "options" and self._has_same_value
                 falsified = tuple(n for n in ran if not (is_same and is_same(old, new, key[-1], n)))
@@ -520,7 +539,7 @@ def _merged(edits: Iterable[Edit]) -> list[Edit]:
     return list(found.values())
 
 
-_INHERITED = frozenset(("env", "pre_exec", "timeout", "retries", "retry pause", "on_failure", "preload"))
+_INHERITED = frozenset(("parameters", "env", "pre_exec", "timeout", "retries", "retry pause", "on_failure", "preload"))
 
 
 # --- steps ---------------------------------------------------------------------------------------------------------
@@ -592,7 +611,7 @@ def _parts(command: CommandPlan) -> dict[tuple[str, Key], object]:
     found["replicas", ("replicas",)] = command.replicas_text
     for name in (f.name for f in fields(command) if f.name not in _ELSEWHERE):
         value = getattr(command, name)
-        if name in ("options", "environment"):
+        if name in ("options", "environment", "parameters"):
             key = "env" if name == "environment" else name
             found.update({(name, (key, entry)): each for entry, each in value.items()})
         elif name == "resources":
@@ -633,7 +652,7 @@ def _campaign_edits(old: Plan, new: Plan) -> Iterator[Edit]:
 
 def _flat(value: Any, key: Key = ()) -> Iterator[tuple[Key, object]]:  # noqa: ANN401 - a part of a plan
     for f in fields(value):
-        if f.name in ("learners", "campaign_file", "campaign_dir", "origin", "lineage"):
+        if f.name in ("learners", "shared", "campaign_file", "campaign_dir", "origin", "lineage"):
             continue
         part, inner = getattr(value, f.name), (*key, *_CAMPAIGN_KEYS.get(f.name, (f.name,)))
         if f.name == "notify":

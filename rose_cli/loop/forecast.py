@@ -124,7 +124,7 @@ class _Work:
         retried = _retried_share(state)
         sums = [[0.0] * 4, [0.0] * 4, [0.0] * 4]
         is_open = is_known = False
-        for step in learner.all_steps:
+        for step in learner.in_every_iteration:
             known = state.durations_of(learner.name, step.task)
             if known is None:
                 is_open = True

@@ -81,7 +81,7 @@ def found_modules(plan: Plan, state: RunState) -> dict[Program, tuple[str, ...]]
     found: dict[Program, tuple[str, ...]] = {}
     if not state.imported:
         return found
-    steps = {(learner.name, step.task): step for learner in plan.learners for step in learner.all_steps}
+    steps = {(learner.name, step.task): step for learner in plan.everyone for step in learner.all_steps}
     for (learner, task), (iteration, modules) in state.imported.items():
         if (step := steps.get((learner, task))) is not None:
             found[task, step.command(iteration).words] = modules

@@ -87,8 +87,9 @@ def occupation(plan: Plan, state: RunState, now: float) -> Occupation:
 
 def _used(plan: Plan, state: RunState) -> Resources:
     cores = gpus = memory = 0
-    for learner in plan.learners:
-        for key, _ in state.learners[learner.name].running_steps() if learner.name in state.learners else ():
+    states = state.by_name()
+    for learner in plan.everyone:
+        for key, _ in states[learner.name].running_steps() if learner.name in states else ():
             step = _step(learner, key.task)
             if step is not None:
                 asked = step.command(key.iteration).resources
@@ -152,14 +153,15 @@ def is_unfinished(state: RunState, learner: str, *, resumed: bool) -> bool:
 def next_resources(learner: LearnerPlan, state: LearnerState) -> Resources:
     """What the next step of a learner will ask for."""
     number = len(state.iterations)
-    for step in learner.all_steps:
+    for step in learner.steps_in(number, is_last=True):
         command = step.command(number)
         if not all(
             state.step(step.task, replica).finished
             for replica in range(planned_count(command, state.current, step.task))
         ):
             return command.resources
-    return learner.all_steps[0].command(number + 1).resources if learner.all_steps else Resources(cores=0)
+    steps = learner.in_every_iteration
+    return steps[0].command(number + 1).resources if steps else Resources(cores=0)
 
 
 def _short_of(room: Room, used: Resources, asked: Resources) -> WaitReason | None:

@@ -547,6 +547,7 @@ _RULES: dict[tuple[type, str], Fault] = {
     (m.CommandPlan, "when"): _expression,
     (m.CommandPlan, "ranks"): _positive,
     (m.CommandPlan, "preload"): _each(_module_name),
+    (m.CommandPlan, "parameters"): _parameters,
     (Resources, "cores"): _within(1, MAX_COUNT**2),
     (Resources, "gpus"): _share,
     (Resources, "memory_mb"): _share,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import os.path
+import re
 from dataclasses import field, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from rose_cli.config.command import written_number
 from rose_cli.config.expression.compiler import Expression
 from rose_cli.config.iterations import REST, sorted_spans
 from rose_cli.config.models import PLAIN_LEARNER, Campaign, Iterations, Learner, TaskFields
+from rose_cli.config.placeholders import pieces_of
 from rose_cli.config.replica_types import Axes
 from rose_cli.config.rules import AUTO
 from rose_cli.engine.base import Resources
@@ -63,6 +65,12 @@ class Inherited:
     beside: Callable[[tuple[str, ...]], tuple[int, ...]] = lambda _: ()
     """The positions of the words of a command that name files beside the campaign file."""
 
+    @cached_property
+    def parameters(self) -> dict[str, OptionScalar]:
+        """The campaign's, with the learner's own values."""
+        given = {**self.campaign.parameters, **(self.learner.parameters or {})}
+        return {name: _number_or(value) for name, value in given.items()}
+
     @property
     def pre_exec(self) -> tuple[str, ...]:
         return (*self.campaign.pre_exec, *(self.learner.pre_exec or ()))
@@ -98,6 +106,8 @@ def merge(inherited: Inherited, layers: Sequence[TaskFields]) -> CommandPlan:
         beside=() if shell or line.function else inherited.beside(line.words),
         function=line.function,
     )
+    if inherited.parameters:
+        command = replace(command, parameters=_used(command, inherited.parameters))
     return command if why_never_warm(command) else replace(command, preload=preloaded(inherited, layers))
 
 
@@ -110,6 +120,18 @@ def _replicas(given: GivenReplicas) -> dict[str, Any]:
 def _condition(given: Expression | None) -> str | None:
     """None for a condition that always holds."""
     return None if given is None or given.text == "True" else given.text
+
+
+def _used(command: CommandPlan, parameters: Mapping[str, OptionScalar]) -> dict[str, OptionScalar]:
+    """The parameters that a command uses. A function may take any by its name."""
+    if command.function:
+        return dict(parameters)
+    used = {name for text in command.texts for _, name, _ in pieces_of(text) if name is not None}
+    used.update(word for text in command.expressions for word in _WORD.findall(text))
+    return {name: value for name, value in parameters.items() if name in used}
+
+
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def preloaded(inherited: Inherited, layers: Sequence[TaskFields]) -> tuple[str, ...]:
@@ -304,6 +326,10 @@ class _Compiler:
             elif axis.task is None:
                 own[axis.name] = value
         seed = own.pop("seed", None) if entry.seed is None else entry.seed
+        given = {name: value for name, value in own.items() if name in self.campaign.parameters}
+        if given:
+            entry = entry.model_copy(update={"parameters": {**given, **(entry.parameters or {})}})
+            plan = self._particular(entry, plan.index)
         inherited, declared = Inherited(self.campaign, entry, self._beside), self.campaign.per_learner
 
         def swept(steps: tuple[StepPlan, ...]) -> tuple[StepPlan, ...]:
@@ -316,10 +342,8 @@ class _Compiler:
                 for step in steps
             )
 
-        given = {name: _number_or(value) for name, value in own.items() if name in self._parameters}
-        parameters = {**plan.parameters, **given} if given else plan.parameters
         steps, before, after = swept(plan.steps), swept(plan.before), swept(plan.after)
-        return replace(plan, steps=steps, before=before, after=after, parameters=parameters), seed
+        return replace(plan, steps=steps, before=before, after=after), seed
 
     @cached_property
     def _layers(self) -> Layers:
@@ -340,7 +364,7 @@ class _Compiler:
             more_criteria=criteria[1:],
             stop_rule=rule,
             files=tuple(self._file(file) for file in self.campaign.files),
-            parameters=self._parameters,
+            parameters=inherited.parameters,
             before=self._steps(inherited, self.campaign.before),
             after=self._steps(inherited, self.campaign.after),
         )
@@ -359,14 +383,10 @@ class _Compiler:
             steps=(),
             criterion=None,
             files=self._plain.files,
-            parameters=self._parameters,
+            parameters=inherited.parameters,
             before=self._steps(inherited, campaign.setup),
             after=self._steps(inherited, campaign.finish),
         )
-
-    @cached_property
-    def _parameters(self) -> dict[str, OptionScalar]:
-        return {name: _number_or(value) for name, value in self.campaign.parameters.items()}
 
     def _steps(self, inherited: Inherited, tasks: Mapping[str, Task]) -> tuple[StepPlan, ...]:
         return tuple(self._step(inherited, task, declared) for task, declared in tasks.items())
@@ -375,20 +395,22 @@ class _Compiler:
         plain, inherited = self._plain, Inherited(self.campaign, learner, self._beside)
         changes_all = learner.env is not None or learner.pre_exec is not None
         declared, criteria, rule = self.campaign.per_learner, plain.criteria, plain.stop_rule
-        changed = declared if changes_all else learner.schedules
+        given = learner.parameters or {}
+
+        def is_own(step: StepPlan) -> bool:
+            uses = given and any(name in given for command in step.commands for name in command.parameters)
+            return changes_all or step.task in learner.schedules or bool(uses)
 
         def own(steps: tuple[StepPlan, ...]) -> tuple[StepPlan, ...]:
-            if not any(step.task in changed for step in steps):
+            if not any(map(is_own, steps)):
                 return steps
             return tuple(
-                self._step(inherited, step.task, declared[step.task]) if step.task in changed else step
-                for step in steps
+                self._step(inherited, step.task, declared[step.task]) if is_own(step) else step for step in steps
             )
 
-        if changes_all or "stop" in learner.model_fields_set:
+        if changes_all or given or "stop" in learner.model_fields_set:
             criteria, rule = self._criteria(inherited, index)
         files = (*plain.files, *(self._file(file) for file in learner.files or ()))
-        given = {name: _number_or(value) for name, value in (learner.parameters or {}).items()}
         return replace(
             plain,
             max_iter=self.overlay.max_iter or learner.max_iter or self.campaign.max_iter,
@@ -397,7 +419,7 @@ class _Compiler:
             more_criteria=criteria[1:],
             stop_rule=rule,
             files=files,
-            parameters={**self._parameters, **given} if given else self._parameters,
+            parameters=inherited.parameters if given else plain.parameters,
             before=own(plain.before),
             after=own(plain.after),
         )

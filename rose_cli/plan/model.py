@@ -56,6 +56,11 @@ class Number:
             return float(self.text)
 
 
+def plain_values(values: Mapping[str, OptionScalar]) -> dict[str, str | int | float | bool]:
+    """Numbers as numbers, however they were written."""
+    return {name: value.value if isinstance(value, Number) else value for name, value in values.items()}
+
+
 OptionScalar: TypeAlias = str | int | float | bool | Number
 OptionValue: TypeAlias = OptionScalar | tuple[OptionScalar, ...] | Adaptive
 
@@ -71,6 +76,7 @@ class CommandPlan:
     `when`: an expression; the step runs only in iterations where it holds. `replicas` is the number of replicas, the
     product of `replica_axes` if they have names: by the name of a placeholder, `replica` for a plain list of names.
     `replicas_from`: an expression for their number or their names, worked out when the step's turn comes.
+    `parameters`: those of the learner that it uses; of a function all, since it may ask for any.
     """
 
     words: tuple[str, ...]
@@ -93,6 +99,12 @@ class CommandPlan:
     when: str | None = None
     replica_axes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     replicas_from: str | None = None
+    parameters: Mapping[str, OptionScalar] = field(default_factory=dict)
+
+    @property
+    def parameter_values(self) -> dict[str, str | int | float | bool]:
+        """Its parameters as expressions and functions get them."""
+        return plain_values(self.parameters)
 
     @property
     def is_decided(self) -> bool:
@@ -125,6 +137,11 @@ class CommandPlan:
     def called(self) -> str | None:
         """The function of a module that it calls, as MODULE:NAME."""
         return self.words[1] if self.function else None
+
+    @property
+    def expressions(self) -> Iterator[str]:
+        yield from (value.expression for value in self.options.values() if isinstance(value, Adaptive))
+        yield from (text for text in (self.when, self.replicas_from) if text is not None)
 
     @property
     def texts(self) -> Iterator[str]:
@@ -290,8 +307,7 @@ class LearnerPlan:
     @property
     def values(self) -> dict[str, str | int | float | bool]:
         """The parameters as expressions see them."""
-        given = self.parameters.items()
-        return {name: value.value if isinstance(value, Number) else value for name, value in given}
+        return plain_values(self.parameters)
 
 
 @dataclass(frozen=True)

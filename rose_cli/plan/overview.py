@@ -133,8 +133,8 @@ class _Reader:
 
     def key_of(self, learner: LearnerPlan) -> object:
         """Equal for learners whose plans differ only in name, position and seed."""
-        stop = repr(stop_settings(learner))
-        return (tuple(map(self._text, learner.all_steps)), stop, learner.max_iter, learner.files)
+        stop, parameters = repr(stop_settings(learner)), repr(learner.parameters)
+        return (tuple(map(self._text, learner.all_steps)), stop, learner.max_iter, learner.files, parameters)
 
     def phases(self, learner: LearnerPlan) -> tuple[Phase, ...]:
         by_text: dict[tuple[str, ...], tuple[list[tuple[int, int | None]], Settings]] = {}
@@ -148,6 +148,7 @@ class _Reader:
 
     def _all_settings(self, learner: LearnerPlan, commands: Sequence[tuple[str, CommandPlan]]) -> Settings:
         found = stop_settings(learner)
+        found |= {Setting("", "parameter", name): value for name, value in learner.parameters.items()}
         for task, command in commands:
             if (task, id(command)) not in self._settings:
                 self._settings[task, id(command)] = settings_of(task, command)

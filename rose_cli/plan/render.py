@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 from contextlib import suppress
-from dataclasses import field
+from dataclasses import field, replace
 from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
@@ -81,7 +81,7 @@ class EvaluationContext:
             "history": self.history,
             "reports": self.reports,
             "is_planned": self.is_planned,
-            "parameters": self.parameters,
+            **self.parameters,
         }
 
 
@@ -147,7 +147,8 @@ def render(
 def _rendered(
     plan: Plan, learner: LearnerPlan, task: str, command: CommandPlan, context: EvaluationContext, paths: AttemptPaths
 ) -> Command:
-    names = _placeholders(plan, learner, context, paths)
+    context = replace(context, parameters=command.parameter_values)
+    names = _placeholders(plan, learner, command.parameters, context, paths)
     given = {name: _resolved(value, context, names) for name, value in command.options.items()}
     options = {name: _recorded(value) for name, value in given.items()}
     try:
@@ -174,7 +175,7 @@ def _rendered(
         environment={
             **environment,
             **_rose_variables(plan, learner, task, context, paths),
-            **(_call_variables(paths) if command.function else {}),
+            **(_call_variables(command, paths) if command.function else {}),
         },
         pre_exec=command.pre_exec,
     )
@@ -212,7 +213,8 @@ def metric_files(plan: Plan, learner: LearnerPlan, context: EvaluationContext, w
 def _filled_file(file: str, plan: Plan, learner: LearnerPlan, context: EvaluationContext, workspace: str) -> str:
     if any(placeholder_errors(file)):  # from an older rose, which did not fill in placeholders here
         return file
-    return fill_placeholders(file, _placeholders(plan, learner, context, AttemptPaths(workspace, "")))
+    paths = AttemptPaths(workspace, "")
+    return fill_placeholders(file, _placeholders(plan, learner, learner.parameters, context, paths))
 
 
 def option_words(options: Mapping[str, OptionScalar | tuple[OptionScalar, ...]]) -> list[str]:
@@ -248,11 +250,12 @@ def keyword(name: str, given: OptionScalar | tuple[OptionScalar, ...]) -> str:
     return f"{name}={json.dumps(value)}"
 
 
-def _call_variables(paths: AttemptPaths) -> dict[str, str]:
+def _call_variables(command: CommandPlan, paths: AttemptPaths) -> dict[str, str]:
     results = {} if paths.results_file is None else {function.RESULTS_FILE: paths.results_file}
     axes = {REPLICA: paths.name, **paths.axes} if paths.name is not None else {}
     named = {function.AXES: json.dumps(axes)} if axes else {}
-    return {function.RETURN_FILE: paths.return_file, **results, **named}
+    given = {function.PARAMETERS: json.dumps(command.parameter_values)} if command.parameters else {}
+    return {function.RETURN_FILE: paths.return_file, **results, **named, **given}
 
 
 def _word(value: OptionScalar) -> str:
@@ -341,7 +344,13 @@ def _shell_line(line: str, rest: list[str]) -> tuple[str, ...]:
     return ("/bin/sh", "-c", f"{ended} {shlex.join(rest)}" if rest else line)
 
 
-def _placeholders(plan: Plan, learner: LearnerPlan, context: EvaluationContext, paths: AttemptPaths) -> dict[str, str]:
+def _placeholders(
+    plan: Plan,
+    learner: LearnerPlan,
+    parameters: Mapping[str, OptionScalar],
+    context: EvaluationContext,
+    paths: AttemptPaths,
+) -> dict[str, str]:
     own = {
         "learner": learner.name,
         "iteration": str(context.iteration),
@@ -353,7 +362,7 @@ def _placeholders(plan: Plan, learner: LearnerPlan, context: EvaluationContext, 
         "shared": paths.shared,
     }
     own.update(paths.axes)
-    return {**own, **{name: _parameter_word(value, own) for name, value in learner.parameters.items()}}
+    return {**own, **{name: _parameter_word(value, own) for name, value in parameters.items()}}
 
 
 def _parameter_word(value: OptionScalar, names: Mapping[str, str]) -> str:

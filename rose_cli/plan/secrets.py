@@ -112,6 +112,6 @@ def plain_value(value: OptionValue) -> Any:  # noqa: ANN401 - a scalar, or a tup
 
 def _commands(plan: Plan) -> Iterable[CommandPlan]:
     """Each command once: learners share what they do not change."""
-    steps = {id(step): step for learner in plan.learners for step in learner.all_steps}.values()
+    steps = {id(step): step for learner in plan.everyone for step in learner.all_steps}.values()
     notify = [plan.notify.command] if plan.notify is not None else []
     return {id(each): each for each in (*(each for step in steps for each in step.commands), *notify)}.values()

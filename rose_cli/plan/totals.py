@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from rose_cli.plan.overview import Setting
+from rose_cli.plan.overview import Setting, contains
 from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
@@ -31,10 +31,14 @@ def totals(plan: Plan, found: Overview, capacity: Capacity | None) -> Totals:
     is_bounded = all(learner.max_iter is not None for group in found.groups for learner in group.learners[:1])
     for group in found.groups:
         for phase in group.phases if is_bounded else ():
-            count = len(group.learners) * _count(phase.iterations)
-            for replicas, retries in _planned(group, phase):
+            many = len(group.learners) * _count(phase.iterations)
+            for task, replicas, retries in _planned(group, phase):
+                count = _runs(group, phase, task, many)
                 commands += count * replicas
                 attempts += count * replicas * (1 + retries)
+    for step in plan.shared.all_steps if plan.shared is not None else ():
+        commands += step.otherwise.replicas
+        attempts += step.otherwise.replicas * (1 + step.otherwise.retries)
     return Totals(commands if is_bounded else None, attempts if is_bounded else None, _at_once(plan, found, capacity))
 
 
@@ -42,11 +46,21 @@ def _count(ranges: Ranges) -> int:
     return sum((last if last is not None else first) - first + 1 for first, last in ranges)
 
 
-def _planned(group: Group, phase: Phase) -> Iterator[tuple[int, int]]:
-    """The replicas and retries of each command."""
+def _runs(group: Group, phase: Phase, task: str, many: int) -> int:
+    """How many times a task runs in the iterations of a phase, which have `many` of the others."""
+    learner = group.learners[0]
+    if any(step.task == task for step in learner.before):
+        return len(group.learners) if contains(phase.iterations, 0) else 0
+    if any(step.task == task for step in learner.after):
+        return len(group.learners) if contains(phase.iterations, (learner.max_iter or 1) - 1) else 0
+    return many
+
+
+def _planned(group: Group, phase: Phase) -> Iterator[tuple[str, int, int]]:
+    """The replicas and retries of each command, by task."""
     for task in (step.task for step in group.learners[0].all_steps):
         retries, _ = phase.settings.get(Setting(task, "retries"), (0, 0.0))
-        yield phase.settings.get(Setting(task, "replicas"), 1), retries
+        yield task, phase.settings.get(Setting(task, "replicas"), 1), retries
 
 
 _MOST_WORK = 1_000_000

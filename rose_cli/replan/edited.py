@@ -137,7 +137,7 @@ def _compiled(where: RunLocation, file: Path, wanted: Wanted) -> Replan:
     settings = [*(setting for setting in before if setting.path not in given), *wanted.settings]
     checked = _checked(where, file, environment, settings)
     plan = with_earlier(lineage, checked.good_plan, lambda earlier: _checked(where, file, environment, earlier))
-    comparison = compare(old, plan, where.state.learners, wanted.sent_back)
+    comparison = compare(old, plan, where.state.by_name(), wanted.sent_back)
     place = places_in(checked.text, str(file), settings, plan)
     learners = [learner.name for learner in comparison.plan.learners]
     refused = comparison.refused
@@ -188,7 +188,7 @@ def _lineage_of(where: RunLocation, environment: Mapping[str, str]) -> Lineage |
         return None
     names = tuple(learner.name for learner in where.plan.learners)
     is_whole = len(names) == len(plan.learners)
-    same = compare(where.plan, plan if is_whole else with_learners(plan, frozenset(names)), where.state.learners, {})
+    same = compare(where.plan, plan if is_whole else with_learners(plan, frozenset(names)), where.state.by_name(), {})
     return None if same.edits else Lineage(only=() if is_whole else names)
 
 

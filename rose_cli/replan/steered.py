@@ -175,7 +175,7 @@ class Steering:
         starts = _starts(where.plan, where.state, under_way)
         plan, used = spliced(where.plan, self._plan, starts)
         comparison = _with_bounds(
-            compare(where.plan, plan, where.state.learners, {}, under_way), self._given, where.state
+            compare(where.plan, plan, where.state.by_name(), {}, under_way), self._given, where.state
         )
         place = places_in(self._checked.text, str(self._file), self._settings, plan)
         learners = [learner.name for learner in comparison.plan.learners]

@@ -195,7 +195,7 @@ def fingerprint(path: Path) -> str | None:
 
 def _words(plan: Plan) -> Iterator[tuple[str, bool]]:
     """Words that may name files, and whether each is searched beside the campaign file."""
-    steps = {id(step): step for learner in plan.learners for step in learner.all_steps}  # many learners share theirs
+    steps = {id(step): step for learner in plan.everyone for step in learner.all_steps}  # many learners share theirs
     commands = {id(command): command for step in steps.values() for command in step.commands}
     for command in commands.values():
         for position, word in enumerate(_command_words(command)):

@@ -121,7 +121,7 @@ class RunLocation:
         """Files that tasks used before, or the plan clearly names, and that the directory of the campaign lacks."""
         directory = self.plan.campaign_dir
         noted = [name for name in self.state.files if not os.path.isabs(name)]
-        steps = {id(step): step for learner in self.plan.learners for step in learner.all_steps}
+        steps = {id(step): step for learner in self.plan.everyone for step in learner.all_steps}
         words = {command.words[0] for step in steps.values() for command in step.commands if not command.shell}
         clear = [word for word in words if "/" in word and "{" not in word and not word.startswith("/")]
         sources = [os.path.relpath(file.source, directory) for learner in self.plan.learners for file in learner.files]

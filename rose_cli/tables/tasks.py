@@ -154,7 +154,7 @@ class _Pass:
         command = self._command(event)
         preload = command.preload if command is not None and session.engine == "local" else ()
         is_known = preload != (AUTO,) or (event.task, _words(command)) in self._learned
-        clock = self._state.learners[event.learner].step(event.task, event.replica).clock
+        clock = self._state.of(event.learner).step(event.task, event.replica).clock
         warm, name = bool(preload) and is_known, self._replica_name(event)
         self._running[event.step] = _Running(record, event, session, clock, before, warm, name)
 
@@ -204,7 +204,7 @@ class _Pass:
                 "engine": running.session.engine,
                 "host": running.session.host,
                 "run": table.run,
-                "learner_index": plan.index if plan is not None else None,
+                "learner_index": plan.index if plan is not None and not plan.is_shared else None,
                 "replica_name": running.name,
                 **{f"option.{started.task}.{name}": value for name, value in started.options.items()},
                 **{f"result.{key}": value for key, value in result.items()},
@@ -215,7 +215,7 @@ class _Pass:
         event, future = running.event, self._table.future or self.future
         reopened = future.undone.get(event.learner, ())
         return {
-            "learner": event.learner,
+            "learner": event.learner or None,
             "iteration": event.iteration,
             "task": event.task,
             "replica": event.replica,
@@ -253,7 +253,7 @@ class _Pass:
 
 def _spent(state: RunState, event: e.AttemptStarted) -> TimeSpent:
     """What earlier attempts of the step have spent."""
-    learner = state.learners.get(event.learner)
+    learner = state.by_name().get(event.learner)
     return TimeSpent() if learner is None else learner.step(event.task, event.replica).clock.total
 
 

@@ -17,6 +17,7 @@ from rose_cli.plan.secrets import plain_value
 from rose_cli.run_info import expected_of, initial_state
 from rose_cli.track import interface as t
 from rose_cli.util.redact import masked_options
+from rose_cli.util.shared import SHARED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,6 +56,8 @@ class ChangesOf:
     def apply(self, record: Record) -> t.Change | None:
         """Apply a record to the state; what it means for a tracker."""
         self.state.apply(record)
+        if getattr(record.event, "learner", None) == SHARED:  # trackers know learners and their iterations
+            return None
         return self._change(record.event, record.time)
 
     @singledispatchmethod

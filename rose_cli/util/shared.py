@@ -2,3 +2,15 @@
 
 SHARED = ""
 """In place of a learner's name in plans, journals and paths: no learner has this name."""
+
+CAMPAIGN = "campaign"
+"""The same where people see and write it."""
+
+
+def shown_name(learner: str) -> str:
+    return learner or CAMPAIGN
+
+
+def part_of(iteration: int) -> str:
+    """What an iteration of the campaign is: its setup, or a finish."""
+    return "finish" if iteration else "setup"

@@ -11,6 +11,7 @@ from rich.cells import cell_len
 from rose_cli.loop.forecast import Forecast, forecast
 from rose_cli.loop.waits import Occupation, WaitReason, is_unfinished, occupation
 from rose_cli.util.dataclass import dataclass
+from rose_cli.util.shared import part_of
 from rose_cli.util.text import counted
 from rose_cli.view.wording import duration, rough_span
 
@@ -146,7 +147,11 @@ def campaign_words(plan: Plan, state: RunState, facts: Facts, outlook: Outlook, 
     is_starting = outlook.is_active and facts.doing is not None
     words = {
         "iterations": iterations_words(plan, state, is_active=outlook.is_active),
-        "doing": f"{facts.doing[0]} … {duration(facts.now - facts.doing[1])}" if is_starting and facts.doing else "",
+        "doing": f"{facts.doing[0]} … {duration(facts.now - facts.doing[1])}"
+        if is_starting and facts.doing
+        else _of_campaign(state, facts)
+        if is_running
+        else "",
         "cores": f"{busy} of {counted(cores, 'core')}{on_nodes}" if is_running and cores else "",
         "waits": waits_words(outlook.occupation.counts),
         "left": _left(facts, outlook),
@@ -164,6 +169,17 @@ def campaign_words(plan: Plan, state: RunState, facts: Facts, outlook: Outlook, 
             if cell_len(SEPARATOR.join(shown.values())) <= width:
                 return shown
     return {"iterations": words["iterations"]}
+
+
+def _of_campaign(state: RunState, facts: Facts) -> str:
+    """ "setup: pool … 0:12", while a task of the campaign runs, for which all learners wait."""
+    running = state.shared.running_steps() if state.shared is not None else []
+    if not running:
+        return ""
+    key, step = running[0]
+    attempt = f", attempt {step.attempt}" if step.attempt > 1 else ""
+    since = f" … {duration(max(0.0, facts.now - step.started))}"
+    return f"{part_of(key.iteration)}: {key.task}{attempt}{since}"
 
 
 def waits_words(counts: Counter[WaitReason]) -> str:

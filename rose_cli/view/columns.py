@@ -156,7 +156,7 @@ def measure(plan: Plan, state: RunState) -> Measures:
     metrics = {criterion.metric for criterion in criteria}
     is_mixed = len(metrics) > 1
     texts = {goal_text(learner, with_metric=is_mixed) for learner in aiming}
-    tasks = {step.task for learner in plan.learners for step in learner.all_steps}
+    tasks = {step.task for learner in plan.everyone for step in learner.all_steps}
     is_shared = len(texts) == 1 and len(criteria) == len(plan.learners) and texts != {""}
     further = dict.fromkeys(each.metric for learner in plan.learners for each in learner.more_criteria)
     most = max(bounds) if len(bounds) == len(plan.learners) else max([999, *bounds])

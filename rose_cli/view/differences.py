@@ -114,7 +114,7 @@ def _columns(found: Overview, groups: Sequence[Group]) -> Iterator[_Column]:
     for settings, texts in (each for candidates in alike.values() for each in candidates):
         whose = [setting.task for setting in settings]
         head = "every task" if len(whose) > 1 and len(whose) == len(tasks) else listed(whose, 2)
-        head = "" if settings[0].kind == "stop" else head
+        head = "" if settings[0].kind in ("stop", "parameter") else head
         title = title_of(settings[0])
         samples = max((cell_len(text) for text in _sampled(groups, settings[0])), default=0)
         wide = max(cell_len(title), samples, *(cell_len(safe(text)) for text in texts))
@@ -234,6 +234,6 @@ def _sample_text(group: Group, setting: Setting, iteration: int) -> str:
 def _evaluated(value: Adaptive, context: EvaluationContext) -> Value | None:
     """None if it needs results, or cannot be computed."""
     try:
-        return parse(value.expression).evaluate(context.scope)
+        return parse(value.expression, context.parameters).evaluate(context.scope)
     except ExpressionError:
         return None

@@ -19,6 +19,7 @@ from rich.text import Text
 from rose_cli.journal.events import AttemptFailed
 from rose_cli.plan.model import CRITERION
 from rose_cli.util.dataclass import dataclass
+from rose_cli.util.shared import SHARED, part_of, shown_name
 from rose_cli.util.text import counted, listed
 from rose_cli.view.advice import advice
 from rose_cli.view.console import safe
@@ -55,8 +56,9 @@ def failures(plan: Plan, state: RunState, reason: str | None) -> list[AttemptFai
     session ended.
     """
     found: list[Failure] = []
-    for learner_plan in plan.learners:
-        learner = state.learners.get(learner_plan.name)
+    states = state.by_name()
+    for learner_plan in plan.everyone:
+        learner = states.get(learner_plan.name)
         if learner is None:
             continue
         if (missing := missing_value(learner_plan, learner)) is not None:
@@ -123,7 +125,7 @@ class Cause:
 
     @property
     def learners(self) -> list[str]:
-        return list(dict.fromkeys(error.learner for error in self.errors))
+        return list(dict.fromkeys(shown_name(error.learner) for error in self.errors))
 
     @property
     def replicas(self) -> list[int]:
@@ -175,7 +177,7 @@ def cause_keys(error: AttemptFailed) -> list[Hashable]:
     where = error.task, error.iteration, error.kind, error.exit_code, error.signal
     text = "\n".join((error.message, *_telling(error.stderr_tail)))
     keys: list[Hashable] = [(*where, _general(text))]
-    if error.learner in text:
+    if error.learner and error.learner in text:
         keys.append((*where, _general(_without_name(text, error.learner))))
     return keys
 
@@ -291,7 +293,7 @@ def _block(cause: Cause, directory: RunDirectory, page: Page | None) -> Iterator
     if _MISSING_FILE.search("\n".join((error.message, *error.stderr_tail))):
         above.append(labelled("in", safe(str(directory.workspace(error.learner)))))
     if has_log(error) and (log := directory.inside(error.log)) is not None and not _is_silent(log, error.task):
-        below.append(labelled("logs", _logs(directory, error.learner, str(error.iteration), error.task)))
+        below.append(labelled("logs", _logs(directory, shown_name(error.learner), str(error.iteration), error.task)))
     if (hint := advice(error)) is not None:
         below.append(labelled("help", hint))
     output = [labelled("", safe(line.expandtabs())) for line in error.stderr_tail]
@@ -325,8 +327,9 @@ def _title(cause: Cause) -> Text:
     numbers = [str(number) for number in cause.replicas]
     many = f" (replicas {listed(numbers, 8)})" if len(numbers) > 1 else ""
     replica = many or (f" (replica {error.replica})" if error.replica else "")
-    where = f"{task}{replica} failed in iteration {error.iteration}, attempt {error.attempt}"
-    return Text.assemble(("✗ ", "bold red"), (safe(error.learner), "bold"), f": {where}: {how}")
+    place = f"iteration {error.iteration}" if error.learner != SHARED else f"the {part_of(error.iteration)}"
+    where = f"{task}{replica} failed in {place}, attempt {error.attempt}"
+    return Text.assemble(("✗ ", "bold red"), (safe(shown_name(error.learner)), "bold"), f": {where}: {how}")
 
 
 def _is_silent(path: Path, task: str) -> bool:
@@ -347,10 +350,11 @@ def _logs(directory: RunDirectory, *arguments: str) -> str:
 
 def dropped_reports(plan: Plan, state: RunState) -> Iterator[Text]:
     """Reports of tasks that were ignored: the latest of each learner, as many as fit on a page."""
-    events = [learner.unreported for each in plan.learners if (learner := state.learners.get(each.name)) is not None]
+    states = state.by_name()
+    events = [learner.unreported for each in plan.everyone if (learner := states.get(each.name)) is not None]
     found = [event for event in events if event is not None]
     for event in found[:SHOWN_REPORTS]:
-        yield Text.assemble(("! ", "yellow"), (safe(event.learner), "bold"), f": {dropped_report(event)}")
+        yield Text.assemble(("! ", "yellow"), (safe(shown_name(event.learner)), "bold"), f": {dropped_report(event)}")
     if len(found) > SHOWN_REPORTS:
         yield Text.assemble(("! ", "yellow"), f"and reports of {counted(len(found) - SHOWN_REPORTS, 'more learner')}")
     if found:

@@ -74,6 +74,7 @@ class Outcome:
     """`reason`: why the latest session ended; None while it runs, and if it was killed. `seconds`: how long it took.
 
     `with_threshold` are the learners that have a threshold to reach; `criterion` is their criterion if they share it.
+    `campaign`: the status of what runs once per campaign.
     """
 
     learners: int
@@ -83,15 +84,17 @@ class Outcome:
     reason: str | None
     alive: bool
     seconds: float | None
+    campaign: DisplayStatus | None = None
 
     @cached_property
     def verdict(self) -> Verdict:
         counts, aimed = self.counts, self.with_threshold
         cases = (
             (self.alive, Verdict.RUNNING),
-            (counts[DisplayStatus.FAILED] > 0 or self.reason in ("failed", "engine_lost"), Verdict.FAILED),
+            (self.reason in ("failed", "engine_lost") or counts[DisplayStatus.FAILED] > 0, Verdict.FAILED),
+            (self.campaign is DisplayStatus.FAILED, Verdict.FAILED),
             (self.seconds is None, Verdict.PENDING),
-            (any(counts[status] for status in _UNFINISHED), Verdict.INTERRUPTED),
+            (any(counts[status] for status in _UNFINISHED) or self.campaign in _UNFINISHED, Verdict.INTERRUPTED),
             (_unmet(aimed), Verdict.CRITERION_NOT_MET),
             (counts[DisplayStatus.CANCELLED] > 0, Verdict.CANCELLED),
             (aimed.total() > 0, Verdict.CRITERION_MET),
@@ -168,6 +171,7 @@ def outcome_of(plan: Plan, state: RunState, *, alive: bool, now: float | None = 
         reason=session.reason if session is not None and not alive else None,
         alive=alive,
         seconds=state.seconds(state.last_time if now is None else now) if session is not None else None,
+        campaign=None if state.shared is None else display_status(state.shared, alive=alive),
     )
 
 

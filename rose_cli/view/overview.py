@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
-from rose_cli.plan.overview import Group, Overview, Setting, tasks_of
+from rose_cli.plan.overview import Group, Overview, Setting, overview, tasks_of
 from rose_cli.plan.render import keyword, option_words
 from rose_cli.plan.secrets import shown_notify
 from rose_cli.plan.totals import totals
@@ -33,8 +34,7 @@ def overview_lines(plan: Plan, found: Overview, capacity: Capacity | None, width
     for fact in _facts(plan, found, capacity):
         yield from wrapped(f"  {fact}", width)
     yield from (f"  {line}" for line in _seed_lines(plan, width - 2))
-    yield from ("", "each iteration:")
-    yield from _task_lines(plan, found)
+    yield from _section_lines(plan, found)
     yield from difference_lines(found, width)
 
 
@@ -68,6 +68,9 @@ def _facts(plan: Plan, found: Overview, capacity: Capacity | None) -> Iterator[s
     retried = f" ({bound.attempts:,} with every retry)" if bound.attempts != bound.commands else ""
     yield f"{most}{retried}, up to {bound.at_once:,} at a time on {_capacity_text(plan, capacity)}"
     yield from _stop_lines(found)
+    parameters = {s: value for s, value in found.common.items() if s.kind == "parameter"}
+    if parameters:
+        yield f"parameters: {', '.join(f'{s.name} {value_text(s, value)}' for s, value in parameters.items())}"
     if plan.stop_after_converged is not None:
         have = "has" if plan.stop_after_converged == 1 else "have"
         yield f"the campaign stops when {counted(plan.stop_after_converged, 'learner')} {have} met the criterion"
@@ -152,9 +155,28 @@ def _filled(label: str, items: Sequence[str], width: int) -> Iterator[str]:
 # --- the commands ---------------------------------------------------------------------------------------------------
 
 
-def _task_lines(plan: Plan, found: Overview) -> Iterator[str]:
+def _section_lines(plan: Plan, found: Overview) -> Iterator[str]:
+    """The commands under what says when they run."""
+    one, shared = plan.learners[0], plan.shared
+    once = [step.task for step in (*one.before, *one.after)]
+    sections = [
+        ("before the first iteration:", found, [step.task for step in one.before]),
+        ("each iteration:", found, [task for task in tasks_of(found) if task not in once]),
+        ("after the last iteration:", found, [step.task for step in one.after]),
+    ]
+    if shared is not None and shared.all_steps:
+        own = overview(replace(plan, learners=(shared,), shared=None))
+        sections.insert(0, ("once, before all learners:", own, [step.task for step in shared.before]))
+        sections.append(("once, when all learners have ended:", own, [step.task for step in shared.after]))
+    for title, where, tasks in sections:
+        if tasks:
+            yield from ("", title)
+            yield from _task_lines(plan, where, tasks)
+
+
+def _task_lines(plan: Plan, found: Overview, tasks: Sequence[str]) -> Iterator[str]:
     labels: dict[str, str] = {}
-    for task in tasks_of(found):
+    for task in tasks:
         replicas = found.common.get(Setting(task, "replicas"))
         labels[task] = f"{task} {TIMES}{replicas}" if replicas else task
     width = max(14, *map(cell_len, map(safe, labels.values())))

@@ -11,6 +11,8 @@ import anyio
 
 from rose_cli.journal import events as e
 from rose_cli.journal.codec import to_json
+from rose_cli.loop.campaign import FINISHED
+from rose_cli.util.shared import CAMPAIGN, SHARED, part_of, shown_name
 from rose_cli.util.text import counted
 from rose_cli.view.campaign_line import SEPARATOR, Outlook, campaign_words
 from rose_cli.view.columns import threshold_text
@@ -60,7 +62,7 @@ class PlainScreen:
         self._run = run
         self._state = state
         self.on_plan(plan)
-        self._name_width = min(MAX_NAME, max((len(safe(name)) for name in self._learners), default=0))
+        self._name_width = min(MAX_NAME, max((len(safe(shown_name(name))) for name in self._learners), default=0))
         self._writer = BackgroundWriter(SafeStream(stream))
         self._is_open = False
         self._unreported: set[tuple[str, str]] = set()
@@ -69,7 +71,7 @@ class PlainScreen:
 
     def on_plan(self, plan: Plan) -> None:
         self._plan = plan
-        self._learners = {learner.name: learner for learner in plan.learners}
+        self._learners = {learner.name: learner for learner in plan.everyone}
 
     def on_record(self, record: Record) -> None:
         text = self._event_text(record.event)
@@ -129,17 +131,29 @@ class PlainScreen:
         return None
 
     @_event_text.register
-    def _(self, event: e.IterationFinished) -> str:
+    def _(self, event: e.AttemptStarted) -> str | None:
+        """Of the campaign's own tasks, for which everybody waits."""
+        if event.learner != SHARED:
+            return None
+        return self._line(SHARED, event.iteration, f"{_task(event)} of the {part_of(event.iteration)} starts")
+
+    @_event_text.register
+    def _(self, event: e.IterationFinished) -> str | None:
+        if event.learner == SHARED:
+            shared = self._learners.get(SHARED)
+            is_something = shared is not None and shared.steps_in(event.iteration)
+            text = f"{part_of(event.iteration)} done in {short_time(event.seconds)}"
+            return self._line(SHARED, event.iteration, text) if is_something else None
         learner = self._learners.get(event.learner)
         metric = _metrics(learner, event)
         return self._line(event.learner, event.iteration + 1, *metric, short_time(event.seconds))
 
     @_event_text.register
     def _(self, event: e.LearnerStopped) -> str | None:
-        if event.reason == "failed" and event.learner in self._unmentioned:
+        if (event.reason == "failed" and event.learner in self._unmentioned) or event.reason == FINISHED:
             return None
         reason = REASONS.get(event.reason, event.reason)
-        state = self._state.learners.get(event.learner)
+        state = self._state.by_name().get(event.learner)
         is_known = state is not None and state.error is not None and state.error.message in (event.message or "")
         message = f" ({safe(event.message)})" if event.message and not is_known else ""
         return self._line(event.learner, self._done(event.learner), f"stopped: {reason}{message}")
@@ -172,7 +186,8 @@ class PlainScreen:
                 else None
             )
         self._unmentioned.discard(event.learner)
-        where = f"failed in iteration {event.iteration}, attempt {event.attempt}"
+        place = f"iteration {event.iteration}" if event.learner != SHARED else f"the {part_of(event.iteration)}"
+        where = f"failed in {place}, attempt {event.attempt}"
         text = f"{_task(event)} {where}: {safe(event.message)}; {self._next(event)}"
         path = short_path(self._run / event.log) if self._run is not None else event.log
         log = f" (log: {safe(path)})" if has_log(event) else ""
@@ -189,6 +204,8 @@ class PlainScreen:
         return self._line(event.learner, self._done(event.learner), f"continues without {_task(event)}")
 
     def _line(self, learner: str, done: int, *words: str) -> str:
+        if learner == SHARED:
+            return " ".join((CAMPAIGN.ljust(self._name_width), *words))
         plan = self._learners.get(learner)
         bound = self._state.bound(learner, plan.max_iter if plan else None)
         count = f"{done:>{len(str(bound))}}/{bound}" if bound else f"{done}"
@@ -200,7 +217,7 @@ class PlainScreen:
 
     def _next(self, event: e.AttemptFailed) -> str:
         """What follows a failed attempt. Lost and cancelled attempts use up no retry."""
-        plan, state = self._learners.get(event.learner), self._state.learners.get(event.learner)
+        plan, state = self._learners.get(event.learner), self._state.by_name().get(event.learner)
         steps = [step for step in plan.all_steps if step.task == event.task] if plan else []
         if not steps or state is None:
             return "no retry"

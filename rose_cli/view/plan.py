@@ -23,6 +23,7 @@ from rose_cli.plan.words import file_of_module, is_beside, path_beside
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.ownership import OwnershipProblem, may_belong_to_root, ownership_problem
 from rose_cli.util.redact import MASK, Secrets, masked_command, masked_environment, masked_line
+from rose_cli.util.shared import CAMPAIGN, part_of
 from rose_cli.util.text import counted, listed
 from rose_cli.view.overview import wrapped
 from rose_cli.view.settings import stop_text
@@ -61,7 +62,13 @@ class PlannedTask:
 
 def planned_tasks(plan: Plan, learner: LearnerPlan, iteration: int) -> list[PlannedTask]:
     """What the learner would run in `iteration`, the criterion last; secrets are masked."""
-    return [_planned(plan, learner, step, step.command(iteration), iteration) for step in learner.all_steps]
+    steps = learner.steps_in(iteration, is_last=is_last(learner, iteration))
+    return [_planned(plan, learner, step, step.command(iteration), iteration) for step in steps]
+
+
+def is_last(learner: LearnerPlan, iteration: int) -> bool:
+    """As far as the plan knows: a criterion may make an earlier one the last."""
+    return learner.max_iter is not None and iteration == learner.max_iter - 1
 
 
 def _planned(plan: Plan, learner: LearnerPlan, step: StepPlan, planned: CommandPlan, iteration: int) -> PlannedTask:
@@ -111,7 +118,7 @@ def _known_or_expression(value: OptionValue, context: EvaluationContext) -> Opti
     if not isinstance(value, Adaptive):
         return value
     try:
-        return parse(value.expression).evaluate(context.scope)
+        return parse(value.expression, context.parameters).evaluate(context.scope)
     except ExpressionError:
         return f"<{value.expression}>"
 
@@ -127,6 +134,12 @@ def shown_iterations(learner: LearnerPlan, wanted: Sequence[range]) -> Iterator[
 def full_lines(plan: Plan, wanted: Sequence[range], *, collapse: bool) -> Iterator[str]:
     """The commands of all iterations, or of the `wanted` ones, as they would run; with `collapse`, equal ones once."""
     yield f"{plan.campaign}: {counted(len(plan.learners), 'learner')}, engine {plan.engine.kind}"
+    if plan.shared is not None and plan.shared.all_steps and not wanted:
+        yield from ("", f"{CAMPAIGN} (once, seed {plan.shared.seed})")
+        for number in (0, 1):
+            label = part_of(number)
+            for position, task in enumerate(planned_tasks(plan, plan.shared, number)):
+                yield f"  {'' if position else label:>6}  {task.name:<14} {command_text(task)}"
     for learner in plan.learners:
         bound = "no max_iter" if learner.max_iter is None else f"max_iter {learner.max_iter}"
         yield ""
@@ -260,7 +273,7 @@ def _files_lines(plan: Plan) -> Iterator[str]:
 def _all_commands(plan: Plan) -> dict[str, list[tuple[CommandPlan, Command | None]]]:
     """Every command of the plan by its task, each once: learners share the commands that they do not override."""
     found: dict[str, dict[int, tuple[CommandPlan, Command | None]]] = {}
-    for learner in plan.learners:
+    for learner in plan.everyone:
         for step in learner.all_steps:
             of_task = found.setdefault(step.task, {})
             for iteration, command in ((None, step.otherwise), *step.at.items()):

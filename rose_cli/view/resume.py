@@ -10,6 +10,7 @@ from rose_cli.loop.criterion import checks_of, context_of, why_stop
 from rose_cli.loop.reports import Reports, planned_count
 from rose_cli.plan.decided import with_changes
 from rose_cli.plan.render import AttemptPaths, Command
+from rose_cli.util.shared import CAMPAIGN
 from rose_cli.util.text import counted
 from rose_cli.view.plan import PlannedTask, command_text, details_of_commands, planned_task, warn_of_other_writers
 from rose_cli.view.wording import REASONS, duration, some
@@ -40,11 +41,26 @@ def preview_lines(
         preview = f"cannot continue: {what}" if what else _preview(planned, state, reopened.get(learner.name))
         workspace = "; starts with a new workspace" if learner.name in fresh else ""
         lines.setdefault(f"{preview}{workspace}", []).append(learner.name)
+    if plan.shared is not None:
+        yield f"  {CAMPAIGN}: {_preview_of_campaign(plan.shared, state)}"
     if len(plan.learners) <= MOST_ALONE:
         by_learner = {name: line for line, names in lines.items() for name in names}
         yield from (f"  {planned.name}: {by_learner[planned.name]}" for planned in plan.learners)
     else:
         yield from (f"  {some(names)}: {line}" for line, names in lines.items())
+
+
+def _preview_of_campaign(planned: LearnerPlan, state: RunState) -> str:
+    """Whether its setup is done, and whether a finish is to come."""
+    shared = state.shared
+    setup = "has its setup" if shared is not None and shared.iterations else "runs its setup before all learners"
+    if not planned.before:
+        setup = "has no setup"
+    rest = [each for each in state.learners.values() if each.stop_reason is None]
+    if not planned.after:
+        return setup
+    is_due = state.finish_is_due or rest
+    return f"{setup}; runs its finish when all learners have ended" if is_due else f"{setup}; has run its finish"
 
 
 def continues(planned: LearnerPlan, state: RunState) -> bool:
@@ -159,7 +175,10 @@ def _left(planned: LearnerPlan, state: RunState) -> int | None:
     done = len(learner.iterations)
     current = learner.current.steps if learner.current else {}
     finished = sum(step.finished for step in current.values())
-    return sum(_replicas(step, done, bound) for step in planned.all_steps) - (finished if done < bound else 0)
+    once = [*((step, 0) for step in planned.before if done == 0), *((step, bound - 1) for step in planned.after)]
+    left = sum(_replicas(step, done, bound) for step in planned.in_every_iteration)
+    left += sum(step.command(number).replicas for step, number in once)
+    return left - finished if done < bound else 0
 
 
 def _replicas(step: StepPlan, first: int, end: int) -> int:
@@ -213,11 +232,12 @@ def _next(
     learner = state.learners[planned.name]
     number = len(learner.iterations)
     planned = with_changes(planned, learner.changes_before(number), number, plan.campaign_dir)
+    order = planned.steps_in(number, is_last=True)
     step, replica = next(
         (step, replica)
-        for step in (*planned.all_steps, planned.all_steps[-1])
-        for replica in range(_count(step, learner, is_last=step is planned.all_steps[-1]))
-        if not learner.step(step.task, replica).finished or step is planned.all_steps[-1]
+        for step in (*order, order[-1])
+        for replica in range(_count(step, learner, is_last=step is order[-1]))
+        if not learner.step(step.task, replica).finished or step is order[-1]
     )
     command, attempt = step.command(number), learner.next_attempt(step.task, replica)
     bound = state.bound(planned.name, planned.max_iter)

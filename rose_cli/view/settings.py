@@ -33,7 +33,12 @@ def cell_text(setting: Setting, phase: Phase) -> str:
 
 def title_of(setting: Setting) -> str:
     names = {"at": "stops at", "reading": "read", "min_delta_share": "min_delta"}
-    titles = {"option": setting.name, "env": f"${setting.name}", "stop": names.get(setting.name, setting.name)}
+    titles = {
+        "parameter": setting.name,
+        "option": setting.name,
+        "env": f"${setting.name}",
+        "stop": names.get(setting.name, setting.name),
+    }
     return titles.get(setting.kind, setting.kind)
 
 
@@ -52,6 +57,7 @@ def value_text(setting: Setting, value: object, *, noun: bool = False) -> str:
         "preload": lambda: ", ".join(value),  # type: ignore[arg-type]
         "retries": lambda: _retries(*value),  # type: ignore[misc]
         "option": lambda: _option_text(setting.name, value),
+        "parameter": lambda: _option_text(setting.name, value),
     }
     text = texts.get(setting.kind, lambda: str(value).lower() if isinstance(value, bool) else str(value))()
     if not noun:

@@ -79,26 +79,30 @@ def live(
         i, values = len(life.history), dict[str, float | None]()
         planned = _options(learner.get("t0", {}), i, life.history)
         life.options.append({name: value for name, value in {**planned, **chosen}.items() if value is not None})
-        for name, task in tasks.items():
-            for replica in range(task.get("replicas", 1)):
-                fate = _last_fate(task, Try(learner["name"], i, name, replica, 0), script)
-                if _fails(fate, task, name) and task["on_failure"] != "continue":
-                    life.reason = "failed"
-                is_none = _fails(fate, task, name) or name not in names
-                values[name] = None if is_none else float(fate.printed)
-            if life.reason:
+        for name, task in {**(campaign.get("before", {}) if i == 0 else {}), **tasks}.items():
+            fates = all_fates(task, Try(learner["name"], i, name, 0, 0), script)
+            if any(_fails(fate, task, name) for fate in fates) and task["on_failure"] != "continue":
+                life.reason = "failed"
                 return life
+            is_none = _fails(fates[-1], task, name) or name not in names
+            values[name] = None if is_none else float(fates[-1].printed)
         for name in names:
             histories[name].append(values[name])
-        life.history.append(values.get("criterion"))
-        life.further = {stop["metric"]: histories[name] for name, stop in list(zip(names, stops, strict=True))[1:]}
         verdicts = [_verdict(stop, histories[name]) for name, stop in zip(names, stops, strict=True) if _decides(stop)]
         most = learner.get("max_iter", campaign["max_iter"])
-        life.reason = _decided(verdicts, is_all=is_all) or ("max_iter" if i + 1 >= most else "")
-        if not life.reason:
+        reason = _decided(verdicts, is_all=is_all) or ("max_iter" if i + 1 >= most else "")
+        if not reason:
             choice = choose(learner["name"], i)
             chosen = chosen if choice.options is None else choice.options
-            life.reason = "decided" if choice.stop else ""
+            reason = "decided" if choice.stop else ""
+        if reason and fails(campaign.get("after", {}), learner["name"], i, script):
+            life.reason = "failed"
+            for history in histories.values():
+                history.pop()
+            return life
+        life.history.append(values.get("criterion"))
+        life.further = {stop["metric"]: histories[name] for name, stop in list(zip(names, stops, strict=True))[1:]}
+        life.reason = reason
     return life
 
 
@@ -111,6 +115,21 @@ def _decided(verdicts: list[str], *, is_all: bool) -> str:
         return ""
     order = ("no_improvement", "criterion_met") if is_all else ("criterion_met", "no_improvement")
     return next((word for word in order if word in verdicts), "")
+
+
+def fails(tasks: dict[str, Any], learner: str, iteration: int, script: Callable[[Try], Fate]) -> bool:
+    """Whether one of the tasks fails for good."""
+    return any(
+        _fails(fate, task, name)
+        for name, task in tasks.items()
+        for fate in all_fates(task, Try(learner, iteration, name, 0, 0), script)
+        if task["on_failure"] != "continue"
+    )
+
+
+def all_fates(task: dict[str, Any], tried: Try, script: Callable[[Try], Fate]) -> list[Fate]:
+    """By replica, that of the attempt which succeeds, or of the last one."""
+    return [_last_fate(task, replace(tried, replica=n), script) for n in range(task.get("replicas", 1))]
 
 
 def _last_fate(task: dict[str, Any], tried: Try, script: Callable[[Try], Fate]) -> Fate:

@@ -30,6 +30,7 @@ from rose_cli.loop.supervisor import Supervisor
 from rose_cli.new_run import begin
 from rose_cli.runs.directory import RunDirectory
 from rose_cli.util.errors import RoseError
+from rose_cli.util.shared import SHARED
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -192,9 +193,9 @@ class SimulatedEngine:
     def _try(self, request: TaskRequest) -> Try:
         given = request.environment
         task, replica = given["ROSE_TASK"], int(given["ROSE_REPLICA"])
-        learner = self._state.learners[given["ROSE_LEARNER"]]
+        learner = self._state.of(given.get("ROSE_LEARNER", SHARED))
         failures = learner.step(task, replica).failures
-        return Try(learner.name, int(given["ROSE_ITERATION"]), task, replica, failures)
+        return Try(learner.name, int(request.uid.split(".")[1]), task, replica, failures)
 
     def end_tasks(self) -> None:
         """What is under way is ended by a signal; what starts from now on is not."""

@@ -30,8 +30,9 @@ from hypothesis import strategies as st
 from rose_cli.journal import events as e
 from rose_cli.journal.file import read_journal
 from rose_cli.loop.session import SessionResult
+from rose_cli.util.shared import SHARED
 from tests.journal.test_iterations import assert_same_iterations
-from tests.loop.reference import Choice, Life, criteria_in, live
+from tests.loop.reference import Choice, Life, criteria_in, fails, live
 from tests.loop.simulation import Fate, Try, World, end_of_job, interrupt
 
 if TYPE_CHECKING:
@@ -114,10 +115,29 @@ class Case:
     @property
     def mutual(self) -> bool:
         """Whether learners may end each other."""
-        tasks = [*self.campaign["tasks"].values(), *criteria_in(self.campaign.get("stop"))]
+        parts = [self.campaign.get(part, {}) for part in ("tasks", "before", "after")]
+        tasks = [*(task for part in parts for task in part.values()), *criteria_in(self.campaign.get("stop"))]
         stops = any(task.get("on_failure") == "stop_campaign" for task in tasks)
         asked = any(kind == "stop learner" for kind, _ in self.disturbances)
-        return stops or asked or "stop_campaign" in self.campaign or "same_failure" in self.campaign["limits"]
+        return (
+            stops
+            or asked
+            or self.fails_as_a_whole
+            or "stop_campaign" in self.campaign
+            or "same_failure" in self.campaign["limits"]
+        )
+
+    @property
+    def setup_fails(self) -> bool:
+        return fails(self.campaign.get("setup", {}), SHARED, 0, self.script.calm)
+
+    @property
+    def fails_as_a_whole(self) -> bool:
+        """Whether the setup fails, or perhaps the finish: which one it is, depends on what comes from outside."""
+        return self.setup_fails or any(
+            fails(self.campaign.get("finish", {}), SHARED, number, self.script.calm)
+            for number in range(1, MOST_SESSIONS)
+        )
 
 
 def maybe(key: str, values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
@@ -141,6 +161,9 @@ def tasks(executable: str, failures: st.SearchStrategy[str]) -> st.SearchStrateg
 FAILURES = st.sampled_from(["stop_learner", "stop_learner", "continue", "stop_campaign"])
 STEADY = st.sampled_from(["stop_learner", "stop_campaign"])
 TASK = merged(tasks("true", FAILURES), maybe("replicas", st.integers(1, 3)), maybe("timeout", st.just(6)))
+ONCE = merged(
+    *(maybe(part, st.fixed_dictionaries({f"{part}-task": TASK})) for part in ("setup", "before", "after", "finish"))
+)
 VALUES = ("0.9", "0.5", "0.3", "0.7", "0.25", "0.05")
 OPTION = st.integers(0, 9).map(lambda n: {"--n": n})
 AT_OTHERS: st.SearchStrategy[dict[Any, Any]] = st.just({-1: {"--n": 99}})
@@ -168,6 +191,7 @@ def cases(draw: st.DrawFn) -> Case:
         "max_iter": draw(st.integers(4, 5)),
         "tasks": {name: draw(TASK) for name in draw(st.sampled_from([["t0"], ["t0", "t1"]]))},
         "limits": draw(limits),
+        **draw(ONCE),
     }
     if has_stop:
         criterion = tasks("echo", STEADY if steady else FAILURES)
@@ -312,6 +336,15 @@ def _cut(journal: Path, where: float) -> None:
 
 def _check_lives(case: Case, result: SessionResult, world: World, lives: dict[str, Life]) -> None:
     state = world.look()
+    if case.setup_fails:
+        assert result.reason == "failed"
+        assert all(not learner.prepared for learner in state.learners.values())
+    if result.reason == "finished":
+        parts = [case.campaign.get(part) for part in ("setup", "finish")]
+        assert all(learner.stop_reason is not None for learner in state.learners.values())
+        assert (state.shared is not None) == any(parts)
+        assert state.shared is None or state.shared.stop_reason == "finished"
+        assert not (state.finish_is_due and parts[1])
     met = sum(learner.stop_reason == "criterion_met" for learner in state.learners.values())
     for name, life in lives.items():
         learner = state.learners[name]
@@ -344,6 +377,7 @@ def _check_journal(case: Case, world: World) -> None:
     read_journal(world.directory.journal, records.append)
     _check_steps([record.event for record in records])
     _check_order([record.event for record in records])
+    _check_once(case, [record.event for record in records])
     assert_same_iterations(world.directory.journal)
     most = case.campaign["limits"].get("max_parallel_learners", len(NAMES))
     running: Counter[str] = Counter()
@@ -420,6 +454,7 @@ def _check_steps(events: list[e.Event]) -> None:
     attempts: dict[e.StepKey, int] = {}
     running: set[e.StepKey] = set()
     over: set[e.StepKey] = set()
+    finishes = 0
     for event in events:
         if isinstance(event, e.AttemptStarted):
             assert event.step not in running | over, event
@@ -432,6 +467,38 @@ def _check_steps(events: list[e.Event]) -> None:
             over |= {event.step} if isinstance(event, e.AttemptSucceeded) else set()
         elif isinstance(event, e.StepSkipped):
             over.add(event.step)
+        elif isinstance(event, e.LearnerReopened) and event.from_iteration is not None:
+            from_iteration = event.from_iteration
+            over = {key for key in over if key.learner != event.learner or key.iteration < from_iteration}
+        elif isinstance(event, e.LearnerStopped) and event.learner != SHARED:
+            over = {key for key in over if key.learner != SHARED or key.iteration < finishes}  # results have changed
+        elif isinstance(event, e.IterationFinished) and event.learner == SHARED:
+            finishes += 1
+
+
+def _check_once(case: Case, events: list[e.Event]) -> None:
+    """What runs once per campaign comes before all learners, and when all of them have stopped."""
+    going = {each["name"] for each in case.campaign["learners"]}
+    is_set_up = not (case.campaign.keys() & {"setup", "finish"})
+    finished: dict[str, Counter[str]] = {}
+    for event in events:
+        if isinstance(event, e.AttemptStarted):
+            if event.learner != SHARED:
+                assert is_set_up, event
+                assert event.task != "before-task" or event.iteration == 0, event
+            elif event.iteration:
+                assert not going, f"{going} had not stopped: {event}"
+        elif isinstance(event, e.AttemptSucceeded | e.StepSkipped):
+            finished.setdefault(event.learner, Counter())[event.task] += 1
+        elif isinstance(event, e.IterationFinished) and event.learner == SHARED:
+            is_set_up = True
+        elif isinstance(event, e.LearnerStopped) and event.learner != SHARED:
+            going.discard(event.learner)
+            ends_well = event.reason not in ("failed", "cancelled")
+            ran = finished.get(event.learner, Counter())["after-task"]
+            assert not (ends_well and "after" in case.campaign and not ran), event
+        elif isinstance(event, e.LearnerReopened) and event.learner != SHARED and event.from_iteration is None:
+            going.add(event.learner)
 
 
 def _check_order(events: list[e.Event]) -> None:
@@ -454,4 +521,4 @@ def _check_order(events: list[e.Event]) -> None:
         elif isinstance(event, e.LearnerStopped):
             stopped.add(event.learner)
         elif isinstance(event, e.LearnerReopened):
-            stopped.discard(event.learner)
+            stopped -= {event.learner, SHARED}  # the finish waits for it once more

@@ -29,10 +29,19 @@ on_failure: {on_failure}
 engine: {{kind: {kind}, cores: {cores}, grace: 1}}
 limits: {{same_failure: {same_failure}}}
 env: {{TORTURE_PAUSE: "{pause}"{environment}}}
+parameters: {{salt: 11}}
+setup:
+  pool: {{executable: "{step} --salt {{salt}}"}}
+before:
+  bootstrap: {{executable: "{step}", options: {{--salt: "{{salt}}"}}}}
 tasks:
   simulation: {{executable: "{step}", options: {{--n: 10}}}}
   training: {{executable: "{step}", replicas: 3}}
   active_learn: {{executable: "{step}", retries: {more}}}
+after:
+  gather: {{executable: "{step}", adaptive: {{--best: best}}}}
+finish:
+  table: {{executable: "{step}"}}
 stop: {{metric: distance, operator: "<", threshold: 0.06, executable: "{step}"}}
 learners:
   - name: adaptive
@@ -43,6 +52,7 @@ learners:
     stop: {{threshold: 0.0, read: {{file: metric.txt}}}}
   - name: plain
     max_iter: {less}
+    parameters: {{salt: 12}}
   - name: filed
     stop: {{threshold: 0.0, read: {{file: metric.txt}}, executable: "true"}}
 """
@@ -113,7 +123,9 @@ def write_campaign(
 def history(rose: Rose, run: str | Path) -> dict[str, Any]:
     """What has to come out the same whatever happened on the way."""
     keys = ("history", "stop_reason", "iterations_done", "best_value")
-    return {name: [learner[key] for key in keys] for name, learner in rose.learners(run).items()}
+    found: dict[str, Any] = {name: [learner[key] for key in keys] for name, learner in rose.learners(run).items()}
+    links = Path(rose.folder / run, "campaign/workspace/links")
+    return {**found, "campaign": [(links / f"0.{task}.0").read_text() for task in ("pool", "table")]}
 
 
 def whole_history(rose: Rose) -> dict[str, Any]:

@@ -73,6 +73,8 @@ def finished_twice(run: Path) -> list[str]:
         step = tuple(event.get(key) for key in ("learner", "iteration", "task", "replica"))
         if event["event"] == "attempt_succeeded":
             done.add(step)
+        elif event["event"] == "learner_stopped" and event["learner"]:  # a finish that has begun starts over
+            done = {step for step in done if step[0] or not step[1]}
         elif event["event"] == "attempt_started" and step in done:
             again.append(f"finished step ran again: {step}")
     return again
@@ -80,7 +82,7 @@ def finished_twice(run: Path) -> list[str]:
 
 def overlaps(run: Path) -> list[str]:
     """Attempts that met another one of their step, or of their learner's other tasks."""
-    marks = (run / "learners").glob("*/workspace/marks")
+    marks = [*(run / "learners").glob("*/workspace/marks"), *run.glob("campaign/workspace/marks")]
     lines = [(path.parts[-3], line) for path in marks for line in path.read_text().splitlines()]
     return [f"'{learner}' overlapped: {line}" for learner, line in lines if line.startswith("overlap")]
 

@@ -16,8 +16,9 @@ import sys
 import time
 from pathlib import Path
 
-LEARNER, TASK = os.environ["ROSE_LEARNER"], os.environ["ROSE_TASK"]
-ITERATION, REPLICA = int(os.environ["ROSE_ITERATION"]), int(os.environ["ROSE_REPLICA"])
+LEARNER, TASK = os.environ.get("ROSE_LEARNER", "of the campaign"), os.environ["ROSE_TASK"]
+ITERATION, REPLICA = int(os.environ.get("ROSE_ITERATION", "0")), int(os.environ["ROSE_REPLICA"])
+SHARED = Path(os.environ["ROSE_SHARED"])
 ATTEMPT = int(os.environ["ROSE_ATTEMPT"])
 WARM = "colorsys" in sys.modules  # which only a server of warm starts imports
 PAUSE_SECONDS = float(os.environ.get("TORTURE_PAUSE", "0.02"))
@@ -27,6 +28,7 @@ BEFORE = {
     "training": ("simulation", ITERATION),
     "active_learn": ("training", ITERATION),
     "criterion": ("active_learn", ITERATION),
+    "gather": ("criterion", ITERATION),
 }
 
 
@@ -46,9 +48,20 @@ def hold(name: str, kind: int) -> None:
         log("overlap")
 
 
+def links_before() -> list[Path]:
+    """What runs once is before the first link, and behind the last one."""
+    if TASK == "pool":
+        return []
+    if TASK == "table":
+        return sorted(Path(os.environ["ROSE_RUN"]).glob("learners/*/workspace/links/gathered"))
+    if TASK == "bootstrap":
+        return [SHARED / "links/0.pool.0"]
+    task, iteration = ("bootstrap", 0) if TASK == "simulation" and ITERATION == 0 else BEFORE[TASK]
+    return sorted(Path("links").glob(f"{iteration}.{task}.*[0-9]"))
+
+
 def link() -> str:
-    task, iteration = BEFORE[TASK]
-    before = sorted(Path("links").glob(f"{iteration}.{task}.*[0-9]"))
+    before = links_before()
     parts = [LEARNER, TASK, str(ITERATION), str(REPLICA), os.environ["ROSE_SEED"], *sys.argv[1:]]
     parts += [path.read_text() for path in before]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -88,7 +101,7 @@ def main() -> None:
     text = link()
     temporary = Path(f"links/new.{os.getpid()}")
     temporary.write_text(text)
-    temporary.replace(f"links/{ITERATION}.{TASK}.{REPLICA}")
+    temporary.replace("links/gathered" if TASK == "gather" else f"links/{ITERATION}.{TASK}.{REPLICA}")
     value = int(text[:13], 16) / 16**13
     print(value)
     if TASK in ("active_learn", "criterion"):

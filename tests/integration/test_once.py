@@ -1,0 +1,283 @@
+"""Tasks that run once per learner or once per campaign, and parameters, as a user sees them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import Rose
+
+LOG = "sh -c 'echo {0} {{learner}} {{iteration}} >> {{shared}}/log.txt'"
+CAMPAIGN = f"""
+    parameters: {{n_start: 5, rate: 0.10}}
+    setup:
+      pool: {{executable: "sh -c 'test ! -e ../../../broken && seq {{n_start}} > pool.txt && echo pool >> log.txt'"}}
+    before:
+      boot: {{executable: "{LOG.format("boot")}"}}
+    tasks:
+      sim: {{executable: "{LOG.format("sim")}"}}
+    after:
+      gather: {{executable: "sh -c 'test ! -e ../../../../broken && echo gather {{learner}} {{iteration}} >> {{shared}}/log.txt'"}}
+    finish:
+      table: {{executable: "test ! -e ../../../broken-table && echo table $(wc -l < pool.txt) >> log.txt", shell: true}}
+    max_iter: 2
+    learners: [{{name: a}}]
+    """  # noqa: E501
+ONE_LIFE = ["pool", "boot a 0", "sim a 0", "sim a 1", "gather a 1", "table 5"]
+
+
+@pytest.fixture
+def ready(rose: Rose) -> Rose:
+    rose.write(CAMPAIGN)
+    return rose
+
+
+def run(rose: Rose, *options: str, code: int = 0) -> Any:
+    called = rose("run", "campaign.yaml", "--run-dir", "run", "-o", "plain", *options)
+    assert called.code == code, called.err + called.out
+    return called
+
+
+def log(rose: Rose) -> list[str]:
+    return (rose.folder / "run/campaign/workspace/log.txt").read_text().splitlines()
+
+
+def test_each_runs_in_its_place(ready: Rose) -> None:
+    run(ready)
+    assert log(ready) == ONE_LIFE
+    assert ready("resume", "run").err.startswith("nothing to do")
+    assert log(ready) == ONE_LIFE
+
+
+def test_a_failed_setup_ends_the_run_before_any_learner_starts(ready: Rose) -> None:
+    (ready.folder / "broken").touch()
+    called = run(ready, code=1)
+    assert "campaign 'pool' failed in the setup, attempt 1: exit code 1; no retries left" in called.out
+    assert "'pool' failed in the setup of the campaign: exit code 1" in called.out
+    assert not (ready.folder / "run/learners").exists()
+    status = ready.status("run")
+    assert (status["status"], status["campaign_tasks"]["status"]) == ("failed", "failed")
+    assert status["causes"][0]["learners"] == ["campaign"]
+    assert "campaign: runs its setup before all learners" in ready("resume", "run", "--dry-run").out
+    (ready.folder / "broken").unlink()
+    assert ready("resume", "run").code == 0
+    assert log(ready) == ONE_LIFE
+
+
+def test_a_failed_finish_runs_again_in_a_resume_and_nothing_else_does(ready: Rose) -> None:
+    (ready.folder / "broken-table").touch()
+    called = run(ready, code=1)
+    assert "'table' failed in the finish of the campaign: exit code 1" in called.out
+    assert ready.status("run")["outcome"] == "failed"
+    assert ready("resume", "run").code == 1
+    (ready.folder / "broken-table").unlink()
+    assert ready("resume", "run").code == 0
+    assert log(ready) == ONE_LIFE
+    assert ready.status("run")["campaign_tasks"]["finishes_done"] == 1
+
+
+def test_a_task_after_the_last_iteration_that_failed_runs_again_in_a_resume(ready: Rose) -> None:
+    (ready.folder / "broken").touch()
+    ready.write(CAMPAIGN.replace("test ! -e ../../../broken ", "true ", 1))
+    run(ready, code=1)
+    assert ready.learners("run")["a"]["stop_reason"] == "failed"
+    assert log(ready) == ["pool", "boot a 0", "sim a 0", "sim a 1", "table 5"]
+    (ready.folder / "broken").unlink()
+    assert ready("resume", "run").code == 0
+    assert log(ready)[5:] == ["gather a 1", "table 5"], "the finish runs again: its results have changed"
+
+
+def test_an_extended_run_gathers_and_finishes_again(ready: Rose) -> None:
+    run(ready)
+    assert ready("resume", "run", "--max-iter", "3").code == 0
+    assert log(ready)[6:] == ["sim a 2", "gather a 2", "table 5"]
+
+
+def test_a_rerun_from_the_first_iteration_prepares_the_learner_again_but_not_the_campaign(ready: Rose) -> None:
+    run(ready)
+    assert ready("resume", "run", "--from-iteration", "0").code == 0
+    assert log(ready)[6:] == ONE_LIFE[1:]
+
+
+def test_a_rerun_from_a_later_iteration_does_not_prepare_the_learner_again(ready: Rose) -> None:
+    run(ready)
+    assert ready("resume", "run", "--from-iteration", "1").code == 0
+    assert log(ready)[6:] == ["sim a 1", "gather a 1", "table 5"]
+
+
+def test_a_new_limit_of_a_going_learner_is_its_end_with_all_that_belongs_to_it(ready: Rose) -> None:
+    """It has finished more iterations than it may have now."""
+    (ready.folder / "broken").touch()
+    ready.write(CAMPAIGN.replace("test ! -e ../../../broken ", "true ", 1))
+    run(ready, code=1)
+    (ready.folder / "broken").unlink()
+    text = CAMPAIGN.replace("test ! -e ../../../broken ", "true ", 1).replace("max_iter: 2", "max_iter: 1")
+    ready.write(text)
+    called = ready("resume", "run")
+    assert called.code == 0, called.err
+    assert ready.learners("run")["a"]["stop_reason"] == "max_iter"
+    assert [line for line in log(ready) if line.startswith("gather")] == ["gather a 1"]
+    assert log(ready)[-1] == "table 5"
+
+
+def test_a_finish_that_is_added_to_a_run_that_has_ended_runs_in_a_resume(rose: Rose) -> None:
+    text = "{tasks: {sim: {executable: 'true'}}, max_iter: 1, learners: 1}\n"
+    rose.write(text)
+    run(rose)
+    rose.write(text.replace("max_iter", "finish: {table: {executable: touch done}}, max_iter"))
+    called = rose("resume", "run")
+    assert called.code == 0, called.err
+    assert (rose.folder / "run/campaign/workspace/done").exists()
+
+
+def test_a_setup_that_has_run_cannot_change_in_the_same_run(ready: Rose) -> None:
+    run(ready)
+    ready.write(CAMPAIGN.replace("seq", "seq 1"))
+    called = ready("resume", "run")
+    assert called.code != 0
+    assert "pool" in called.err
+    ready.write(CAMPAIGN.replace("echo table", "echo other table"))
+    assert ready("resume", "run", "--max-iter", "3").code == 0
+    assert log(ready)[-1] == "other table 5"
+
+
+def test_a_smoke_run_has_them_all(ready: Rose) -> None:
+    ready.write(CAMPAIGN.rstrip() + "\n    smoke: {max_iter: 1, pool: {timeout: 60}, table: {timeout: 60}}\n")
+    called = ready("run", "campaign.yaml", "--smoke")
+    assert called.code == 0, called.err
+    said = [line.split(" campaign ", 1)[1].split(" in ")[0] for line in called.out.splitlines() if " campaign " in line]
+    assert said == ["'pool' of the setup starts", "setup done", "'table' of the finish starts", "finish done"]
+
+
+def test_one_learner_of_several_alone_has_the_setup_and_the_finish(ready: Rose) -> None:
+    ready.write(CAMPAIGN.replace("[{name: a}]", "[{name: a}, {name: b}]"))
+    run(ready, "--learner", "a")
+    assert log(ready) == ONE_LIFE
+
+
+def test_commands_call_it_campaign(ready: Rose) -> None:
+    run(ready)
+    workspace = ready.folder / "run/campaign/workspace"
+    assert ready("path", "run", "campaign").out.strip() == str(workspace)
+    assert str(workspace / "pool.txt") in ready("path", "run", "campaign", "0").out
+    rows = list(csv.DictReader(io.StringIO(ready("export", "run", "--table", "tasks").out)))
+    assert [(row["learner"], row["task"]) for row in rows][:2] == [("", "pool"), ("a", "boot")]
+    status = ready.status("run")["campaign_tasks"]
+    assert (status["setup_done"], status["finishes_done"], status["status"]) == (True, 1, "done")
+
+
+def test_logs_of_the_campaign_have_their_titles(rose: Rose) -> None:
+    rose.write(
+        "{setup: {pool: {executable: echo swim}}, tasks: {sim: {executable: 'true'}}, "
+        "finish: {end: {executable: echo dry}}, max_iter: 1, learners: 1}\n"
+    )
+    run(rose)
+    out = rose("logs", "run", "campaign").out
+    assert "campaign · setup · pool · attempt 1 · stdout" in out
+    assert "campaign · finish · end · attempt 1 · stdout" in out
+    assert "swim" in out
+
+
+def test_the_finish_knows_the_run(rose: Rose) -> None:
+    rose.write(
+        "{tasks: {sim: {executable: 'true'}}, max_iter: 1, learners: 1, finish: {end: {shell: true, "
+        "executable: 'test -e $ROSE_RUN/journal.jsonl && test $ROSE_SHARED = $PWD && echo $ROSE_LEARNER. > end'}}}\n"
+    )
+    run(rose)
+    assert (rose.folder / "run/campaign/workspace/end").read_text() == ".\n"
+
+
+# --- parameters ----------------------------------------------------------------------------------------------------
+
+
+def test_a_parameter_is_passed_as_it_is_written_and_a_learner_may_have_its_own(rose: Rose) -> None:
+    rose.write(
+        """
+        parameters: {rate: 0.10, exponent: 1e-3, verbose: true, place: "{campaign_dir}/x", braces: "{{}}"}
+        tasks: {sim: {executable: "echo {rate} {exponent} {verbose} {place} {braces}"}}
+        max_iter: 1
+        learners: [{name: a}, {name: b, parameters: {rate: 7}}]
+        """
+    )
+    run(rose)
+    out = {name: (rose.folder / f"run/learners/{name}/logs/0/sim.1.out").read_text() for name in "ab"}
+    rest = f"1e-3 true {rose.folder}/x {{}}\n"
+    assert out == {"a": f"0.10 {rest}", "b": f"7 {rest}"}
+
+
+def test_a_parameter_is_a_name_in_expressions(rose: Rose) -> None:
+    rose.write(
+        """
+        parameters: {start: 10, mode: fast}
+        tasks: {sim: {executable: "echo", adaptive: {--n: "start + i if mode == 'fast' else 0"}}}
+        max_iter: 2
+        learners: [{name: a}, {name: b, parameters: {start: 20, mode: slow}}]
+        """
+    )
+    run(rose)
+    logs = rose.folder / "run/learners"
+    assert [(logs / f"{name}/logs/1/sim.1.out").read_text().strip() for name in "ab"] == ["--n 11", "--n 0"]
+
+
+def test_a_function_gets_parameters_by_name(rose: Rose) -> None:
+    (rose.folder / "loop.py").write_text(
+        "import json\n"
+        "def sim(rate, learner, parameters, shared, other=3):\n"
+        "    text = json.dumps([rate, learner, parameters, other, shared.name])\n"
+        "    (shared / f'{learner}.json').write_text(text)\n"
+    )
+    rose.write(
+        """
+        parameters: {rate: 0.5, name: x, on: true}
+        setup: {pool: {executable: "true"}}
+        tasks: {sim: {function: "loop:sim"}}
+        max_iter: 1
+        learners: [{name: a}, {name: b, parameters: {rate: 7}}]
+        """
+    )
+    assert "warning" not in rose("validate", "campaign.yaml").out, "a function that asks for all uses all"
+    run(rose)
+    shared = rose.folder / "run/campaign/workspace"
+    found = [json.loads((shared / f"{name}.json").read_text()) for name in "ab"]
+    assert found == [
+        [0.5, "a", {"rate": 0.5, "name": "x", "on": True}, 3, "workspace"],
+        [7, "b", {"rate": 7, "name": "x", "on": True}, 3, "workspace"],
+    ]
+
+
+def test_an_edited_parameter_falsifies_what_used_it_and_nothing_else(rose: Rose) -> None:
+    text = """
+        parameters: {one: 1, two: 2}
+        tasks: {sim: {executable: "echo {one}"}, train: {executable: "echo"}}
+        stop: {metric: mse, threshold: 0.1, executable: "sh -c 'echo 1 {two} > x; echo 1'"}
+        max_iter: 1
+        learners: 1
+        """
+    rose.write(text)
+    run(rose)
+    rose.write(text.replace("one: 1", "one: 3"))
+    refused = rose("resume", "run", "--max-iter", "2")
+    assert refused.code != 0
+    assert "parameters" in refused.err
+    assert "one" in refused.err
+    rose.write(text.replace("one: 1", "one: 1, three: 3"))
+    called = rose("resume", "run", "--max-iter", "2")
+    assert called.code == 0, called.err
+
+
+def test_the_plan_shows_parameters_and_when_each_task_runs(ready: Rose) -> None:
+    ready.write(CAMPAIGN.replace("[{name: a}]", "[{name: a}, {name: b, parameters: {n_start: 9}}]"))
+    out = ready("plan", "campaign.yaml").out
+    for heading in ("once, before all learners:", "before the first iteration:", "each iteration:",
+                    "after the last iteration:", "once, when all learners have ended:"):  # fmt: skip
+        assert heading in out
+    assert "parameters: rate 0.10" in out
+    assert "at most 10 commands" in out
+    whole = ready("plan", "campaign.yaml", "--full").out
+    assert whole.count("gather") >= 2
+    assert "setup  pool" in whole
