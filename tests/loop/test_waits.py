@@ -112,3 +112,16 @@ def test_nobody_overtakes_a_bigger_task() -> None:
     scenario.start("l0", "s")
     found = occupation(scenario.plan, scenario.state, scenario.now)
     assert found.waits == {"l1": Wait(WaitReason.CORES), "l2": Wait(WaitReason.CORES)}
+
+
+def test_a_decision_is_waited_for_until_it_is_made_or_the_session_ends() -> None:
+    scenario = Scenario.begin(plan_of(2))
+    scenario.start("l1", "s")
+    scenario.tell(e.DecisionAwaited("l0", 0))
+    found = occupation(scenario.plan, scenario.state, scenario.now)
+    assert found.waits == {"l0": Wait(WaitReason.DECISION)}
+    scenario.tell(e.DecisionMade("l0", 0))
+    assert occupation(scenario.plan, scenario.state, scenario.now).waits == {}
+    scenario.tell(e.DecisionAwaited("l0", 0))
+    scenario.tell(e.SessionStarted(2, "host", 1, "local", cores=2))
+    assert occupation(scenario.plan, scenario.state, scenario.now).waits == {}, "its session was killed"
