@@ -40,13 +40,24 @@ def _place(document: Document | None, plan: Plan, edit: Edit) -> str | None:
     index = {learner.name: at for at, learner in enumerate(plan.learners)}
     learners = [index[name] for name in (str(edit.new),) if edit.kind == "added" and name in index]
     at = [index[name] for name in edit.learners[:1] if name in index]
-    for path in _paths(edit, learners or at):
+    swept = _has_sweep(document)
+    if swept and edit.kind in ("added", "renamed"):
+        place = document.place(("sweep",))
+        return (
+            f"line {(place.key or place.value).line}" if place.source == document.name else masked_setting(place.source)
+        )
+    for path in _paths(edit, [] if swept else learners or at):
         if at_path(document.data, path) is not NOTHING:
             place = document.place(path)
             if place.source != document.name:
                 return masked_setting(place.source)
             return f"line {(place.key or place.value).line}"
     return None
+
+
+def _has_sweep(document: Document) -> bool:
+    """Then learners are not where the file lists them."""
+    return isinstance(document.data, dict) and document.data.get("sweep") is not None
 
 
 def _paths(edit: Edit, learners: Sequence[int]) -> list[tuple[str | int, ...]]:

@@ -2,7 +2,7 @@
 
 Whatever happens from outside (interruptions, crashes at any byte of the journal, a lost engine, the wall time), each
 learner comes to what it would have come to alone. What learners do to each other (`stop_campaign`, `same_failure`,
-`on_failure: stop_campaign`, `rose stop`) may only cut its life short.
+`on_failure: stop_campaign`, `prune`, `rose stop`) may only cut its life short.
 
 A hundred campaigns in the normal run; `pytest --hypothesis-profile=long` tries thousands.
 """
@@ -29,6 +29,8 @@ from hypothesis import strategies as st
 
 from rose_cli.journal import events as e
 from rose_cli.journal.file import read_journal
+from rose_cli.loop.criterion import metric_key
+from rose_cli.loop.prune import Standing
 from rose_cli.loop.session import SessionResult
 from rose_cli.util.shared import SHARED
 from tests.journal.test_iterations import assert_same_iterations
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from rose_cli.journal.codec import Record
     from rose_cli.journal.state import LearnerState
     from rose_cli.loop.gate import Question
+    from rose_cli.plan.model import CriterionPlan, LearnerPlan
     from rose_cli.util.errors import RoseError
     from tests.loop.simulation import Deed
 
@@ -123,7 +126,7 @@ class Case:
             stops
             or asked
             or self.fails_as_a_whole
-            or "stop_campaign" in self.campaign
+            or not self.campaign.keys().isdisjoint(("stop_campaign", "prune"))
             or "same_failure" in self.campaign["limits"]
         )
 
@@ -158,6 +161,10 @@ def tasks(executable: str, failures: st.SearchStrategy[str]) -> st.SearchStrateg
     )
 
 
+PRUNE = st.one_of(
+    st.builds(lambda n: {"rule": "median", "min_iter": n, "min_learners": 1}, st.integers(1, 3)),
+    st.builds(lambda n: {"rule": "successive_halving", "min_iter": n, "factor": 2}, st.integers(1, 3)),
+)
 FAILURES = st.sampled_from(["stop_learner", "stop_learner", "continue", "stop_campaign"])
 STEADY = st.sampled_from(["stop_learner", "stop_campaign"])
 TASK = merged(tasks("true", FAILURES), maybe("replicas", st.integers(1, 3)), maybe("timeout", st.just(6)))
@@ -200,6 +207,7 @@ def cases(draw: st.DrawFn) -> Case:
             further = [{"metric": name, **draw(criterion), **draw(AIM)} for name in draw(FURTHER)]
             campaign["stop"] = {draw(st.sampled_from(["any", "all"])): [campaign["stop"], *further]}
         campaign.update(draw(maybe("stop_campaign", st.just({"after_converged": 1}))))
+        campaign.update(draw(maybe("prune", PRUNE)))
     stop = campaign.get("stop")
     campaign["learners"] = [_learner(draw, name, stop=stop, steady=steady) for name in NAMES[:count]]
     values = VALUES if steady else (*VALUES, "nan", "inf", "0.4", "no number", "-1", "-inf")
@@ -356,11 +364,29 @@ def _check_lives(case: Case, result: SessionResult, world: World, lives: dict[st
             assert (len(history), learner.stop_reason) == (len(life.history), life.reason), (name, history, life)
         elif learner.stop_reason == "cancelled":
             assert "asked to" in str(learner.message) or met >= case.campaign["stop_campaign"]["after_converged"]
+        elif learner.stop_reason == "pruned":
+            _check_pruned(case, world, name)
         else:
             assert result.reason == "failed" or _is_doomed(learner, life), (name, result)
         _check_options(learner, life)
     if not case.mutual:
         assert result == SessionResult("finished") or (_rests(result) and _several_fail(lives))
+
+
+def _check_pruned(case: Case, world: World, name: str) -> None:
+    """Not before its time, and never the best: another one with the same metric has a better value."""
+    plans = {learner.name: learner for learner in world.plan.learners}
+    states = world.look().learners
+    own = Standing.after(_criterion_of(plans[name]), states[name].history)
+    assert case.campaign["prune"]["min_iter"] <= own.done
+    assert own.given, "it has a value of its own"
+    others = (each for each in plans.values() if metric_key(each) == metric_key(plans[name]))
+    assert any(Standing.after(_criterion_of(each), states[each.name].history).best < own.best for each in others)
+
+
+def _criterion_of(learner: LearnerPlan) -> CriterionPlan:
+    assert learner.criterion is not None
+    return learner.criterion
 
 
 def _check_options(learner: LearnerState, life: Life) -> None:
