@@ -212,7 +212,7 @@ def _campaign_of(path: Path) -> _Campaign:
 
 def _campaign(given: Mapping[str, Any]) -> _Campaign:
     """Of the campaign file or the run on the command line, else of the run that is meant without."""
-    file, run = given.get("file"), given.get("run_name")
+    file, run = given.get("file"), given.get("run_name") or _run_among(given)
     argument = str(file) if file is not None else run
     if file is not None and Path(argument or "").is_file():
         return _campaign_of(Path(str(argument)))
@@ -301,11 +301,17 @@ def _settings(given: Mapping[str, Any], typed: str) -> list[str]:
     return _level(values, typed)
 
 
+def _run_among(given: Mapping[str, Any]) -> str | None:
+    """The run among the words of `rose set`."""
+    words = given.get("words") or ()
+    first = words if isinstance(words, str) else next(iter(words), "=")
+    return None if "=" in str(first) else str(first)
+
+
 def _set_words(given: Mapping[str, Any], typed: str) -> Iterator[str]:
     """A run, unless there is one, then KEY= and KEY=VALUE of it; TASK.KEY is short for tasks.TASK.KEY."""
-    words = [str(word) for word in given.get("words") or ()]
-    run = words[0] if words and "=" not in words[0] else None
-    if not words and "=" not in typed:
+    run = _run_among(given)
+    if not given.get("words") and "=" not in typed:
         yield from _runs(given, typed)
     found = _settings({"run_name": run}, typed)
     yield from found or (word.removeprefix("tasks.") for word in _settings({"run_name": run}, f"tasks.{typed}"))

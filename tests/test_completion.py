@@ -117,6 +117,9 @@ OFFERED = {
         "limits.wall_time=",
         "limits.workspace=",
     ],
+    "set RUN sim.opt": ["sim.options.--n=", "sim.options.--model.lr="],
+    "set RUN max_i": ["max_iter=", "max_iter=2"],
+    "set RUN --learner co": ["cold"],
     "run campaign.yaml --set tasks.sim.opt": ["tasks.sim.options.--n=", "tasks.sim.options.--model.lr="],
 }
 

@@ -294,6 +294,9 @@ def _ran(run: Run) -> Iterator[str]:
     )
     for setting in run.ran.settings:
         yield f"\n{code(setting, LONGEST_LINE)}"
+    for edit in run.edits:
+        for line in edit.lines:
+            yield f"\nchanged after {duration(edit.at)}: {code(line, LONGEST_LINE)}"
     yield ""
     yield from _block(run.ran.plan)
     if run.ran.campaign is not None:

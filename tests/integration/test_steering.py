@@ -97,7 +97,9 @@ def test_a_value_holds_from_the_next_iteration_of_each_learner(gated: Rose) -> N
     assert ran(gated, "b") == ["0 --lr 0.3", "1 --lr 0.3", "2 --lr 0.050"]
     assert requests(gated) == []
     assert "the plan has changed: train options --lr" in out
-    assert "changed" in gated("status", "r").out
+    assert "changed  train options --lr: 0.1 → 0.050" in gated("status", "r").out
+    assert gated("report", "r", "-o", "report.md").code == 0
+    assert "train from iteration 2 of b" in (gated.folder / "report.md").read_text()
     assert gated("resume", "r").err.startswith("nothing to do")
 
 

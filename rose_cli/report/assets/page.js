@@ -234,7 +234,7 @@ function runSections(run) {
   add("ran", "What was run",
     factList(run.ran.facts),
     run.ran.settings.length > 0 && [element("h3", {}, "Set on the command line"), element("ul", {}, run.ran.settings.map((setting) => element("li", {}, element("code", {}, visible(setting)))))],
-    run.edits.length > 0 && [element("h3", {}, "Edits of the campaign"), run.edits.map((edit) => element("div", {}, element("p", {}, `After ${durationText(edit.at)}:`), element("ul", {}, edit.lines.map((line) => element("li", {}, visible(line))))))],
+    run.edits.length > 0 && [element("h3", {}, "Changes of the plan"), run.edits.map((edit) => element("div", {}, element("p", {}, `After ${durationText(edit.at)}:`), element("ul", {}, edit.lines.map((line) => element("li", {}, visible(line))))))],
     run.ran.plan.length > 0 && [element("h3", {}, "Plan"), element("pre", { tabindex: "0", "aria-label": "The plan in short" }, run.ran.plan.map(visible).join("\n"))],
     run.ran.campaign != null && [element("h3", {}, "Campaign file ", element("code", {}, shorten(run.file, 80))), campaignText(run.ran.campaign)]);
   return sections;
