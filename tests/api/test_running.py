@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -146,3 +148,22 @@ def test_settings_of_the_program_reach_the_run(rose: Rose, tmp_path: Path) -> No
     assert run.history("a").rows()[0]["option.simulation.--steps"] == "7"
     with pytest.raises(rose_cli.UsageError, match="'max_iter' cannot be set to"):
         rose_cli.load(path, set={"max_iter": {1, 2}})
+
+
+def test_a_program_that_ends_without_waiting_interrupts_its_run(rose: Rose) -> None:
+    rose.write(FOREVER)
+    program = """\
+        import rose_cli
+        from rose_cli.journal import events as e
+        running = rose_cli.load("campaign.yaml").start(run_dir="run")
+        for event in running.events():
+            if isinstance(event, e.AttemptStarted):
+                break
+        """
+    rose.write(program, "program.py")
+    done = subprocess.run([sys.executable, "program.py"], cwd=rose.folder, env=rose.environment, check=False)
+    assert done.returncode == 0
+    run = rose_cli.open_run(rose.folder / "run")
+    assert run.status == "interrupted", "it had ended when the program did"
+    session = next(event for event in rose.events("run") if event["event"] == "session_ended")
+    assert session["message"] == "because the program that started it has ended"
