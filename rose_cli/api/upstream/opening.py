@@ -92,6 +92,7 @@ def opened(request: Request) -> Running:
             _learners(request),
             _metric(request.loop),
             partial(learner.finish_state, steps=request.loop.steps),
+            each=request.gated,
         ),
         control=learner.control,
         changes=partial(_changes, builder, request.loop),

@@ -52,8 +52,12 @@ class Learning:
 class Translator:
     """Makes the states of all learners of a run, in the order in which they come."""
 
-    def __init__(self, learners: Mapping[str, Learning], metric: tuple[str, float] | None, finish: Finish) -> None:
+    def __init__(
+        self, learners: Mapping[str, Learning], metric: tuple[str, float] | None, finish: Finish, *, each: bool = True
+    ) -> None:
+        """`each`: the script sees each state, so each has a history of its own."""
         self.learners = learners
+        self._each = each
         self._metric = metric
         self._finish = finish
         self.replaying = False
@@ -101,21 +105,21 @@ class Translator:
     ) -> IterationState:
         """The state after the last task of an iteration."""
         metric, threshold = self._metric or (None, None)
-        if value is not None:
-            learning.history.append(value)
-            learning.metrics[iteration] = value
         state = IterationState(
             iteration=iteration,
             metric_name=metric,
             metric_value=value,
             metric_threshold=threshold,
-            metric_history=list(learning.history),
             should_stop=should_stop,
             current_config=learning.config,
             learner_id=learning.learner_id,
             replayed=self.replaying,
         )
         self._finish(state, learning.reports)
+        if state.metric_value is not None:
+            learning.metrics[iteration] = state.metric_value
+            learning.history.append(state.metric_value)
+        state.metric_history = list(learning.history) if self._each else learning.history
         learning.shown, learning.last = iteration, state
         return state
 
