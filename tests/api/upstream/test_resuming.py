@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 KILLS = [signal.SIGKILL, signal.SIGTERM, signal.SIGINT]
 
 
-def killed_in_iteration_2(directory: Path, kind: signal.Signals) -> None:
-    """Start the script with values, and end it when it has seen its third state."""
+def held_in_iteration_2(directory: Path) -> subprocess.Popen[str]:
+    """The script with values, which has seen its third state and waits."""
     write_programs(directory)
     (directory / "script.py").write_text(scripts.VALUES, encoding="utf-8")
     (directory / "pause").touch()
@@ -37,6 +37,11 @@ def killed_in_iteration_2(directory: Path, kind: signal.Signals) -> None:
     for line in process.stdout:
         if "state 2" in line:
             break
+    return process
+
+
+def killed_in_iteration_2(directory: Path, kind: signal.Signals) -> None:
+    process = held_in_iteration_2(directory)
     process.send_signal(kind)
     process.communicate(timeout=PATIENCE)
     (directory / "pause").unlink()
@@ -54,6 +59,20 @@ def test_a_script_that_was_killed_goes_on_to_the_same_history(kind: signal.Signa
     assert states(done.stdout) == states(expected.stdout)
     (run,) = runs(broken)
     assert history(run) == history(*runs(whole))
+
+
+def test_a_script_that_runs_is_not_run_a_second_time(tmp_path: Path) -> None:
+    first = held_in_iteration_2(tmp_path)
+    try:
+        second = run_script(tmp_path, scripts.VALUES)
+    finally:
+        (tmp_path / "pause").unlink()
+        first.communicate(timeout=PATIENCE)
+    assert second.returncode == 1
+    assert "RunLockedError: " in second.stderr
+    assert "stop it with `rose stop" in second.stderr
+    assert first.returncode == 0
+    assert len(runs(tmp_path)) == 1
 
 
 def test_a_script_that_has_reached_its_end_starts_anew(tmp_path: Path) -> None:
