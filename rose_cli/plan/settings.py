@@ -1,7 +1,7 @@
 """The settings of learners that change what they compute: which of them differ, and their values in one iteration.
 
-A setting is named `TASK.NAME`. It is an option (`train.--lr`), `executable`, `args`, `env.NAME`, `pre_exec`, `replicas`
-or `ranks`. A task that calls a function has `function` in place of `executable`.
+A setting is named `TASK.NAME`, or `parameters.NAME`. It is an option (`train.--lr`), `executable`, `args`, `env.NAME`,
+`pre_exec`, `replicas`, `when` or `ranks`. A task that calls a function has `function` in place of `executable`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 Definition: TypeAlias = "tuple[str, ...]"
 """How a setting is defined over all iterations; two learners have the same one exactly if these are equal."""
 
+PARAMETERS = "parameters"
+"""What the settings that are parameters of a learner begin with; no task can be called so."""
+
 _SEED = re.compile(r"(?:^|[^a-z])(?:seed|random[-_]?state)=?$", re.IGNORECASE)
 
 
@@ -33,6 +36,7 @@ def definitions(learner: LearnerPlan, cache: dict[int, dict[str, Definition]] | 
         if id(step) not in cache:
             cache[id(step)] = _definitions(step)
         found.update(cache[id(step)])
+    found.update({f"{PARAMETERS}.{name}": (repr(value),) for name, value in learner.parameters.items()})
     return found
 
 
@@ -56,27 +60,29 @@ def changed_settings(learners: Sequence[LearnerPlan]) -> list[str]:
     """The settings that differ between learners: options, then programs and the like, which are long and say less."""
     cache: dict[int, dict[str, Definition]] = {}
     found: dict[str, set[Definition | None]] = {}
-    seen: set[tuple[int, ...]] = set()
+    seen: set[object] = set()
+    parameters = dict.fromkeys(f"{PARAMETERS}.{name}" for learner in learners for name in learner.parameters)
     for learner in learners:
-        steps = tuple(id(step) for step in learner.all_steps)
-        if steps not in seen:
-            seen.add(steps)
+        key = tuple(id(step) for step in learner.all_steps), repr(learner.parameters)
+        if key not in seen:
+            seen.add(key)
             own = definitions(learner, cache)
             for name in own.keys() - found.keys():
                 found[name] = {None} if len(seen) > 1 else set()
             for name, values in found.items():
                 values.add(own.get(name))
-    order = {name: None for each in cache.values() for name in each}
+    order = {**parameters, **{name: None for each in cache.values() for name in each}}
     options = set(option_settings(learners))
     return sorted((name for name in order if len(found.get(name, ())) > 1), key=lambda name: name not in options)
 
 
 def option_settings(learners: Iterable[LearnerPlan]) -> list[str]:
-    """The settings that are options, each once."""
+    """The settings that are parameters or options, each once."""
+    learners = tuple(learners)
     steps = {id(step): step for learner in learners for step in learner.all_steps}.values()
-    return list(
-        dict.fromkeys(f"{step.task}.{name}" for step in steps for each in step.commands for name in each.options)
-    )
+    parameters = (f"{PARAMETERS}.{name}" for learner in learners for name in learner.parameters)
+    options = (f"{step.task}.{name}" for step in steps for each in step.commands for name in each.options)
+    return list(dict.fromkeys((*parameters, *options)))
 
 
 def is_seed(setting: str) -> bool:
@@ -92,7 +98,7 @@ def values_at(
     `options` are the journal's, by task. An option of a task that has not run yet has the planned value, which is left
     out if it is an expression: nobody has computed it.
     """
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {f"{PARAMETERS}.{name}": value for name, value in parameters_at(learner, iteration).items()}
     for step in learner.all_steps:
         command = step.command(iteration)
         given = options.get(step.task)
@@ -101,6 +107,14 @@ def values_at(
         other = dict(_others(command, secrets))
         found.update({f"{step.task}.{name}": value for name, value in {**other, **given}.items()})
     return dict(secrets.hidden(found))
+
+
+def parameters_at(learner: LearnerPlan, iteration: int) -> dict[str, Any]:
+    """The parameters as the tasks of an iteration had them: another value may hold from a later one on. Masked."""
+    found = dict(learner.parameters)
+    for step in learner.all_steps if found else ():
+        found.update(step.command(iteration).parameters)
+    return masked_options({name: plain_value(value) for name, value in found.items()})
 
 
 def _planned_options(command: CommandPlan) -> Iterator[tuple[str, Any]]:

@@ -60,7 +60,7 @@ class Column:
     @property
     def unit(self) -> str | None:
         """The unit of its values, which the column's name ends with; None for options and results: nobody knows it."""
-        if self.name.startswith(("option.", "result.", "replica.")):
+        if self.name.startswith(("option.", "parameter.", "result.", "replica.")):
             return None
         return next((unit for end, unit in _UNITS.items() if self.name.endswith(end)), None)
 

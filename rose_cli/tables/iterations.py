@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rose_cli.loop.reports import replica_count
 from rose_cli.loop.usage import core_seconds, iteration_use
 from rose_cli.plan.model import CRITERION
+from rose_cli.plan.settings import parameters_at
 from rose_cli.tables.columns import FLOAT, INT, TEXT, TIME
 from rose_cli.util.json_output import iso_time
 
@@ -86,6 +87,7 @@ def _row(plan: LearnerPlan, learner: LearnerState, iteration: IterationState) ->
         if task != CRITERION or values
         for name, value in values.items()
     }
+    parameters = {f"parameter.{name}": value for name, value in parameters_at(plan, iteration.number).items()}
     names = {step.task: step.command(iteration.number).replica_names for step in plan.steps}
     return {
         "learner": plan.name,
@@ -97,6 +99,7 @@ def _row(plan: LearnerPlan, learner: LearnerState, iteration: IterationState) ->
         "started": iso_time(iteration.started),
         "seconds": iteration.seconds,
         **options,
+        **parameters,
         **{f"result.{key}": value for key, value in iteration.result.items()},
         **{
             f"replica.{task}.{name}.{key}": value

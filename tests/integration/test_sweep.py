@@ -128,3 +128,25 @@ def test_points_are_run_alone_by_their_names(race: Rose) -> None:
     exported = race("export", "r").out
     assert "lr=0.5" in exported
     assert "train.--lr" in exported.splitlines()[0]
+
+
+def test_swept_parameters_are_in_results_and_exports_and_make_no_repeats(rose: Rose) -> None:
+    rose.write("""\
+        max_iter: 2
+        parameters: {width: 5}
+        tasks: {train: {executable: "echo {width}"}}
+        stop: {metric: mse, threshold: 0.0001, executable: "echo {width}"}
+        sweep: {grid: {width: [1, 2]}}
+        """)
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 0
+    found = rose.json("status", "r", "--results", "--format", "json")
+    assert found["changed_options"] == ["parameters.width"]
+    assert {each["name"]: each["options"]["parameters.width"] for each in found["learners"]} == {
+        "width=1": 1,
+        "width=2": 2,
+    }
+    shown = rose("status", "r", "--results").out
+    assert "width" in shown.splitlines()[2]
+    assert "repeats" not in shown
+    header, first, *_ = rose("export", "r").out.splitlines()
+    assert first.split(",")[header.split(",").index("parameter.width")] == "1"
