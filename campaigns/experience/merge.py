@@ -15,4 +15,6 @@ for path in sorted(Path().glob(f"walk-*-{ITERATION:03d}.npz")):
     np.add.at(counts, (field, move, after), 1)
 save("experience", counts)
 pairs = counts.any(axis=2)
-print(json.dumps({"new": int(pairs.sum() - known), "visited": int(pairs.any(axis=1).sum()), "steps": int(counts.sum())}))
+print(
+    json.dumps({"new": int(pairs.sum() - known), "visited": int(pairs.any(axis=1).sum()), "steps": int(counts.sum())})
+)

@@ -7,7 +7,9 @@ from learning import learn
 from workspace import load, save
 
 parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--optimism", type=float, default=0.6, help="what a move that was hardly tried counts for, at least")
+parser.add_argument(
+    "--optimism", type=float, default=0.6, help="what a move that was hardly tried counts for, at least"
+)
 options = parser.parse_args()
 
 (counts,) = load("experience")

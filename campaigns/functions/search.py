@@ -80,7 +80,7 @@ def table() -> dict:
     return {"best": min(rows, key=lambda row: row["lowest"])["learner"]}
 
 
-# --- the Gaussian process ------------------------------------------------------------------------------------------------
+# --- the Gaussian process ----------------------------------------------------------------------------------------
 
 
 def kernel(first: np.ndarray, second: np.ndarray, length: float) -> np.ndarray:
@@ -106,7 +106,7 @@ def likelihood(points: np.ndarray, values: np.ndarray, length: float) -> float:
     return float(-0.5 * weighted @ weighted - np.log(np.diag(factor)).sum())
 
 
-# --- files: one for each iteration, whole or not at all ------------------------------------------------------------------
+# --- files: one for each iteration, whole or not at all ----------------------------------------------------------
 
 
 def store(workspace: Path, iteration: int, points: np.ndarray) -> None:
