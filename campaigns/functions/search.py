@@ -24,16 +24,16 @@ def landscape(points: np.ndarray) -> np.ndarray:
     return valley + 10 * (1 - 1 / (8 * np.pi)) * np.cos(x) + 10
 
 
-def candidates(folder: str, count: int, seed: int) -> dict:
+def candidates(shared: Path, n_candidates: int, seed: int) -> dict:
     """The places that can be measured: the same for all learners, made once."""
-    save(Path(folder) / "candidates.npy", np.random.default_rng([seed, 0]).random((int(count), 2)))
-    return {"candidates": int(count)}
+    save(shared / "candidates.npy", np.random.default_rng([seed, 0]).random((n_candidates, 2)))
+    return {"candidates": n_candidates}
 
 
-def begin(folder: str, count: int, seed: int, workspace: Path) -> dict:
+def begin(shared: Path, n_first: int, seed: int, workspace: Path) -> dict:
     """The first measurements, at random."""
-    places = np.load(Path(folder) / "candidates.npy")
-    chosen = np.random.default_rng([seed, 1]).choice(len(places), int(count), replace=False)
+    places = np.load(shared / "candidates.npy")
+    chosen = np.random.default_rng([seed, 1]).choice(len(places), n_first, replace=False)
     store(workspace, -1, places[chosen])
     return {"length": 0.2}
 
@@ -44,9 +44,9 @@ def tune(iteration: int, workspace: Path) -> dict:
     return {"length": max(LENGTHS, key=lambda length: likelihood(points, values, length))}
 
 
-def propose(folder: str, curiosity: float, iteration: int, seed: int, workspace: Path) -> dict:
+def propose(shared: Path, curiosity: float, iteration: int, seed: int, workspace: Path) -> dict:
     """The place to measure next; without curiosity, a random one."""
-    places = np.load(Path(folder) / "candidates.npy")
+    places = np.load(shared / "candidates.npy")
     points, values = measured(workspace, iteration)
     if curiosity < 0:
         return {"place": places[np.random.default_rng([seed, 2, iteration]).integers(len(places))]}
@@ -73,6 +73,8 @@ def table() -> dict:
     """One row for each learner, in the run directory."""
     run = Path(os.environ["ROSE_RUN"])
     rows = [json.loads(path.read_text()) for path in sorted(run.glob("learners/*/workspace/summary.json"))]
+    if not rows:
+        return {}
     with (run / "table.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 HANDOVER = "handover"
 """The module that calls functions of ROSE with the results of the tasks before them."""
 
-_OWN_OPTIONS = ("function", "previous", "inputs", "pythonpath", "learner_label")
+_OWN_OPTIONS = ("function", "previous", "inputs", "pythonpath", "learner_label", "parameters")
 """Those that the module itself gets."""
 
 _RISING = re.compile(
@@ -173,17 +173,16 @@ class _Converter:
         if any(learner.label for learner in self._spec.learners):
             options["learner_label"] = "{learner}"
         self._check_inputs(task, (previous, *inputs))
-        adaptive: dict[str, Any] = {}
         for name, value in self._spec.parameters.items():
-            self._pass(name, value, options, adaptive)
-        return {"function": f"{HANDOVER}:call", "options": options, **({"adaptive": adaptive} if adaptive else {})}
+            self._pass(name, value, options)
+        return {"function": f"{HANDOVER}:call", "options": options}
 
-    def _pass(self, name: str, value: object, options: dict[str, Any], adaptive: dict[str, Any]) -> None:
+    def _pass(self, name: str, value: object, options: dict[str, Any]) -> None:
+        """A parameter of the campaign reaches the module by itself, anything else as an option."""
         path = ("parameters", name)
         if name in _OWN_OPTIONS:
             self._lose_once(path, "give it another name", f"a parameter of a function cannot be called '{name}' here")
         elif name in self._declared:
-            adaptive[name] = name
             self._used.add(name)
         elif not name.isidentifier() or value is None or not _is_option(value):
             self._lose_once(

@@ -1,4 +1,4 @@
-"""The campaigns that show the whole language: what each does, in few iterations, and that a killed run comes to the same."""
+"""The campaigns that show the whole language: what each does in few iterations; a killed run changes nothing."""
 
 from __future__ import annotations
 

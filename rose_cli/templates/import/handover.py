@@ -24,27 +24,28 @@ def call(
     inputs: Sequence[str] = (),
     pythonpath: Sequence[str] = (),
     learner_label: "str | None" = None,
-    **parameters: object,
+    parameters: "Mapping[str, object] | None" = None,
+    **others: object,
 ) -> object:
     """Call a function, `module:name`, with the results of other tasks and with the parameters of the campaign.
 
     The results come first: of `previous` tasks, from the iteration before; then of the `inputs`, from this iteration.
+    `others`: what cannot be a parameter of a campaign, such as a list.
     """
+    given = {**(parameters or {}), **others}
     sys.path[:0] = [path for path in pythonpath if path not in sys.path]
     module, _, name = function.partition(":")
     task = getattr(import_module(module), name)
     results = [load(each, ITERATION - 1) for each in previous if ITERATION > 0]
     results += [load(each, ITERATION) for each in inputs]
-    value = task(*results, **parameters, **offered(task, pythonpath, learner_label, parameters))
+    value = task(*results, **{**offered(task, pythonpath, learner_label), **given})
     if inspect.isawaitable(value):
         value = asyncio.run(awaited(value))
     keep(os.environ["ROSE_TASK"], value)
     return float(value) if os.environ["ROSE_TASK"] == "criterion" else report(value)
 
 
-def offered(
-    task: Callable, pythonpath: Sequence[str], learner_label: "str | None", parameters: Mapping[str, object]
-) -> dict:
+def offered(task: Callable, pythonpath: Sequence[str], learner_label: "str | None") -> dict:
     """What ROSE gives to tasks besides their parameters, as far as this one takes it."""
     given: dict = {"iteration": ITERATION, "learner_id": int(os.environ.get("ROSE_LEARNER_INDEX", "0"))}
     if pythonpath:
@@ -53,7 +54,7 @@ def offered(
         given["learner_label"] = learner_label
     known = inspect.signature(task).parameters
     takes_any = any(each.kind is each.VAR_KEYWORD for each in known.values())
-    return {name: value for name, value in given.items() if name not in parameters and (takes_any or name in known)}
+    return {name: value for name, value in given.items() if takes_any or name in known}
 
 
 async def awaited(value: Awaitable) -> object:
