@@ -134,9 +134,6 @@ def metrics(rose: Rose) -> list[float]:
     return [json.loads(line)["metric_value"] for line in exported.out.splitlines()]
 
 
-NEEDS_PARAMETERS = pytest.mark.skip(reason="parameters in expressions have not landed yet")
-
-
 def test_commands_of_parallel_learners_run_with_their_parameters(rose: Rose) -> None:
     set_up(rose, "parallel-commands")
     assert rose("import", "workflow.yaml").code == 0
@@ -146,7 +143,6 @@ def test_commands_of_parallel_learners_run_with_their_parameters(rose: Rose) -> 
     assert words(rose, "ridge-2", "training", 1) == "--label b --model ridge --name ridge-2-1"
 
 
-@NEEDS_PARAMETERS
 def test_functions_get_the_results_of_the_tasks_before_and_their_parameters(rose: Rose) -> None:
     set_up(rose, "sequential-functions")
     assert rose("import", "workflow.yaml").out == "wrote campaign.yaml, handover.py\nnext: rose plan campaign.yaml\n"
