@@ -146,7 +146,7 @@ def test_commands_of_parallel_learners_run_with_their_parameters(rose: Rose) -> 
 def test_functions_get_the_results_of_the_tasks_before_and_their_parameters(rose: Rose) -> None:
     set_up(rose, "sequential-functions")
     assert rose("import", "workflow.yaml").out == "wrote campaign.yaml, handover.py\nnext: rose plan campaign.yaml\n"
-    ran = rose("run", "campaign.yaml", "--run-dir", "run", "--output", "quiet", "--set", "stop.operator=>=")
+    ran = rose("run", "campaign.yaml", "--run-dir", "run", "--output", "quiet", "--set", 'stop.operator=">="')
     assert ran.code == 0, ran.err
     (learner,) = rose.learners("run").values()
     assert learner["stop_reason"] == "criterion_met"
