@@ -169,9 +169,11 @@ def _results(state: RunState, step: Step) -> dict[str, Any]:
 
 def _context(state: RunState, step: Step) -> EvaluationContext:
     name, criterion = step.learner.name, step.learner.criterion
-    history = state.learners[name].history[: step.iteration]
-    context = evaluation_context(criterion, history, state.bound(name, step.learner.max_iter))
     learner = state.of(name)
+    history = learner.history[: step.iteration]
+    checked = learner.iterations.checked(None, criterion.task if criterion is not None else None)
+    checks = [history[place] for place in checked if place < step.iteration]
+    context = evaluation_context(criterion, history, state.bound(name, step.learner.max_iter), checks)
     reports = Reports(step.learner, learner.iterations, step.iteration, entry_of(learner, step.iteration), step.task)
     return replace(context, reports=reports, parameters=step.learner.values)
 

@@ -83,10 +83,11 @@ def _of_learner(
             yield ComparedValue(plan.name, number, METRIC, metric, iteration.value, value, match, decides=True)
         elif again is None:
             yield ComparedValue(plan.name, number, METRIC, "", None, None, "missing", decides=True)
-        for name, one in iteration.metrics.items():
-            other = again.metrics.get(name) if again is not None else None
+        for criterion in plan.more_criteria:
+            one = iteration.metrics.get(criterion.metric)
+            other = again.metrics.get(criterion.metric) if again is not None else None
             match = "missing" if again is None else match_of(one, other, tolerance)
-            yield ComparedValue(plan.name, number, METRIC, name, one, other, match, decides=True)
+            yield ComparedValue(plan.name, number, METRIC, criterion.metric, one, other, match, decides=True)
         for (task, replica), report in iteration.reports.items():
             there = again.reports.get((task, replica), {}) if again is not None else {}
             for name, value in report.items():

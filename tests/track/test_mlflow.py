@@ -196,7 +196,8 @@ def test_values_go_to_a_parent_and_a_child_for_each_learner_and_only_once(server
         changes = [t.SessionStarted(1, START, "here"), t.LearnerStarted("l0", START), t.LearnerStarted("l1", START)]
         for n in range(3):
             options = {"train": {"--lr": 0.1, "--n": 10 * n}}
-            changes += [iteration(n, 1 / (n + 1), options=options, result={"loss": n, "ok": True, "note": f"n{n}"})]
+            changes += [iteration(n, 1 / (n + 1), options=options, result={"loss": n, "ok": True, "note": f"n{n}"},
+                                  metrics={"accuracy": n / 4})]
         changes += [t.LearnerStopped("l0", START + 40, "criterion_met", "mse 0.1 < 0.2")]
         changes += [t.TaskFailed("l1", 0, "train", 0, 1, START + 1, "exited", "exit code 1")]
         changes += [t.LearnerStopped("l1", START + 40, "failed", "train failed")]
@@ -213,6 +214,7 @@ def test_values_go_to_a_parent_and_a_child_for_each_learner_and_only_once(server
     assert [run.status for run in (parent, first, second)] == ["FAILED", "FINISHED", "FAILED"]
     assert first.tags["mlflow.parentRunId"] == second.tags["mlflow.parentRunId"] == parent.run_id
     assert first.history("mse") == [(0, 1.0), (1, 0.5), (2, 1 / 3)]
+    assert first.history("accuracy") == [(0, 0.0), (1, 0.25), (2, 0.5)]
     assert first.history("result/loss") == [(0, 0.0), (1, 1.0), (2, 2.0)]
     assert first.history("result/ok") == [(0, 1.0), (1, 1.0), (2, 1.0)]
     assert first.history("option/train/n") == [(0, 0.0), (1, 10.0), (2, 20.0)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +100,14 @@ def test_any_number_is_written(tmp_path: Path, value: float | None) -> None:
     tracker.open(run, {})
     tracker.send([finished(0, value, **{"x/y\n<>\ud800": value, "deep": {"a": {"b": 2**2000}}})])
     assert (tmp_path / "logs/run-1/a").is_dir()
+
+
+def test_every_criterion_has_a_scalar_of_its_own(tmp_path: Path) -> None:
+    tracker = TensorBoardTracker()
+    tracker.open(run_in(tmp_path, dir="logs"), {})
+    tracker.send([replace(finished(step, 1.0), metrics={"accuracy": step / 4}) for step in range(3)])
+    scalars = read(tmp_path / "logs/run-1")["a"]["scalars"]
+    assert [(step, value) for step, value, _ in scalars["accuracy"]] == [(0, 0.0), (1, 0.25), (2, 0.5)]
 
 
 def test_odd_values_are_read_back(tmp_path: Path) -> None:
