@@ -23,6 +23,7 @@ PAGES = {
         "docs/coming-from",
     ],
     "Reference": [
+        "docs/one-page",
         "docs/campaign-file",
         "docs/commands",
         "docs/from-laptop-to-cluster",

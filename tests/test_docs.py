@@ -227,9 +227,14 @@ def test_export_gives_what_is_documented(rose: Rose) -> None:
     patterns = documented.index("option.TASK.NAME")
     spent = ["working_seconds", "waiting_seconds", "paused_seconds", "core_seconds"]
     assert head[:patterns] == documented[:patterns]
-    assert documented[patterns : patterns + 3] == ["option.TASK.NAME", "result.KEY", "replica.TASK.N.KEY"]
+    assert documented[patterns : patterns + 4] == [
+        "option.TASK.NAME",
+        "parameter.NAME",
+        "result.KEY",
+        "replica.TASK.N.KEY",
+    ]
     context = ["run", "learner_index", "seed", "operator", "threshold", "failed_attempts"]
-    assert documented[patterns + 3 :] == [*spent, "time.TASK.NAME", *context]
+    assert documented[patterns + 4 :] == [*spent, "time.TASK.NAME", *context]
     own = ["replica.simulation.0.loss", "replica.simulation.1.loss"]
     times = [f"time.simulation.{name}" for name in spent]
     assert head[patterns:] == ["option.simulation.--n", "result.loss", *own, *spent, *times, *context]
