@@ -32,7 +32,7 @@ from rose_cli.runs.lock import LockCheck, lock_time
 from rose_cli.runs.stop_requests import take_requests
 from rose_cli.util.batch_shell import BatchShell
 from rose_cli.util.dataclass import dataclass
-from rose_cli.util.errors import EngineError, ExitCode, RoseError
+from rose_cli.util.errors import EngineError, ExitCode, RoseError, UnexpectedError
 from rose_cli.util.files import directory_identity
 from rose_cli.util.host import SuspensionGauge, boot_id, steady_clock
 from rose_cli.util.processes import process_start_ticks
@@ -492,8 +492,8 @@ class _Steerer:
     async def _outcome(self, request: SetRequest) -> PlanChange | RoseError | None:
         try:
             prepare = await in_thread(partial(self.steer, self.session.plan, request))
-        except RoseError as error:
-            return error
+        except Exception as error:  # noqa: BLE001 - a request ends no session
+            return error if isinstance(error, RoseError) else UnexpectedError(error)
         told: asyncio.Future[PlanChange | RoseError] = asyncio.get_running_loop().create_future()
         return await told if self.supervisor.change(prepare, told.set_result) else None
 

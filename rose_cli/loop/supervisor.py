@@ -15,7 +15,7 @@ from rose_cli.loop.deadline import WallTimeReached
 from rose_cli.loop.learner import LearnerLoop
 from rose_cli.loop.session import SessionResult
 from rose_cli.runs.snapshot import delete_snapshots
-from rose_cli.util.errors import LearnerDirectoryError, RoseError
+from rose_cli.util.errors import LearnerDirectoryError, RoseError, UnexpectedError
 from rose_cli.util.shared import SHARED
 from rose_cli.util.shortage import in_thread
 
@@ -131,8 +131,8 @@ class Supervisor:
                 await session.recorder.record()  # what was decided before is in the state after this
                 try:
                     change = await in_thread(partial(prepare, dict(session.under_way)))
-                except RoseError as error:
-                    tell(error)
+                except Exception as error:  # noqa: BLE001 - a request ends no session
+                    tell(error if isinstance(error, RoseError) else UnexpectedError(error))
                     return
                 session.state.expect(change.expected)
                 await session.recorder.record(change.changed, *change.reopened)

@@ -40,7 +40,7 @@ from rose_cli.runs.changes import checksum
 from rose_cli.runs.moves import RunLocation
 from rose_cli.runs.plan_files import write_changed
 from rose_cli.util.dataclass import dataclass
-from rose_cli.util.errors import CampaignError, ExitCode, RoseError, RunDirectoryError, UsageError
+from rose_cli.util.errors import CampaignError, ExitCode, RoseError, RunDirectoryError, UnexpectedError, UsageError
 from rose_cli.util.files import read_regular
 from rose_cli.util.redact import remember
 from rose_cli.view.edits import edit_lines, refused_lines
@@ -321,9 +321,16 @@ def apply_at_rest(where: RunLocation, journal: JournalFile, request: SetRequest)
 
     Raises RefusedError, UnchangedError, CampaignError and UsageError; then nothing has changed.
     """
-    environment = task_environment()
-    change = Steering(where, request, environment).steered({}, is_going=False).change(where)
-    state = where.state
+    change = _change_at_rest(where, request)
+    _record_at_rest(where.state, journal, change)
+    return change
+
+
+def _change_at_rest(where: RunLocation, request: SetRequest) -> PlanChange:
+    return Steering(where, request, task_environment()).steered({}, is_going=False).change(where)
+
+
+def _record_at_rest(state: RunState, journal: JournalFile, change: PlanChange) -> None:
     state.expect(change.expected)
     events: tuple[e.Event, ...] = (change.changed, *change.reopened)
     now = max(state.last_time, time.time())
@@ -332,7 +339,6 @@ def apply_at_rest(where: RunLocation, journal: JournalFile, request: SetRequest)
     for record in records:
         state.apply(record)
     change.write()
-    return change
 
 
 def carry_out_waiting(directory: RunDirectory, journal: JournalFile, state: RunState) -> Iterator[str]:
@@ -345,11 +351,13 @@ def carry_out_waiting(directory: RunDirectory, journal: JournalFile, state: RunS
             set_requests.answer(directory.requests, request, set_requests.Answer(is_applied=True))
             continue
         try:
-            change = apply_at_rest(RunLocation(directory, load_plan(directory.plan), state), journal, request)
-        except RoseError as error:
+            change = _change_at_rest(RunLocation(directory, load_plan(directory.plan), state), request)
+        except Exception as cause:  # noqa: BLE001 - a request keeps no run from being resumed
+            error = cause if isinstance(cause, RoseError) else UnexpectedError(cause)
             set_requests.answer(directory.requests, request, set_requests.refusal(error))
             yield f"a request of `rose set` is left of an earlier session, and is refused: {error.message}"
         else:
+            _record_at_rest(state, journal, change)
             set_requests.answer(directory.requests, request, set_requests.Answer(is_applied=True, lines=change.lines))
             yield "a request of `rose set` is left of an earlier session; applied:"
             yield from (f"  {line}" for line in change.lines)

@@ -67,6 +67,15 @@ class UsageError(RoseError):
     exit_code = ExitCode.USAGE
 
 
+class UnexpectedError(RoseError):
+    """A bug in something that must not end the session or the command that asked for it."""
+
+    exit_code = ExitCode.BUG
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(f"unexpected {type(error).__name__}: {error}", "please report it; nothing was changed")
+
+
 class CampaignError(UsageError):
     """The campaign file has errors: `diagnostics` holds all of them, `text` is the text that their spans point into."""
 
