@@ -71,7 +71,7 @@ RULES = {
     "no-launcher": "a shell line with several ranks starts them without a launcher",
     "no-learners": "there are no learners",
     "no-tasks": "there are no tasks",
-    "never-prunes": "`prune` can end no learner",
+    "never-prunes": "no learner can be pruned",
     "not-a-map": "a campaign file does not contain a mapping",
     "not-executable": "a script is not executable",
     "not-installed": "a package that the campaign needs is not installed here",

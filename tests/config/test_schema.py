@@ -65,7 +65,6 @@ UNKNOWABLE = {
     "preload-on-a-pilot": "only warnings",
     "preload-on-slurm": "only warnings",
     "programs": "programs that are missing",
-    "prune": "only warnings",
     "ranges-and-thresholds": "numbers that are compared with each other",
     "resources": "numbers that are compared with each other",
     "resources-of-this-machine": "cores and GPUs of this machine",
