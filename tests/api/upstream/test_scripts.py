@@ -78,6 +78,21 @@ def test_the_first_iteration_may_leave_out_what_comes_before_the_loop(tmp_path: 
     assert started == [(0, "active_learn"), (1, "simulation"), (1, "training"), (1, "active_learn")]
 
 
+def test_a_learner_of_uncertainty_stops_by_its_uncertainty_before_it_selects(tmp_path: Path) -> None:
+    done = run_script(tmp_path, scripts.UNCERTAINTY)
+    assert done.returncode == 0, done.stderr
+    assert states(done.stdout) == [
+        "0 0.6 1.0 [0.5, 0.7] False",
+        "1 0.6 0.5 [0.5, 0.7] False",
+        "2 None 0.3333333333333333 None True",
+        "['UQ1', 'UQ2'] {\"iteration\": 2, \"me",
+    ]
+    (run,) = runs(tmp_path)
+    started = [event for event in records(run) if isinstance(event, e.AttemptStarted) and event.learner == "UQ1"]
+    assert [event.task for event in started if event.iteration == 2].count("active_learn") == 0
+    assert sum(event.task == "prediction" and event.iteration == 0 for event in started) == 4
+
+
 FOR = """\
 from rose_cli import LearnerConfig, ResourceEngine, SequentialActiveLearner, TaskConfig
 
