@@ -72,6 +72,8 @@ def _paths(edit: Edit, learners: Sequence[int]) -> list[tuple[str | int, ...]]:
         forms += [(edit.tasks[0], *key)]
     if len(key) == 3 and key[1] == "options":
         forms = [(key[0], "adaptive", key[2]), key, (key[0], key[2])]
+    if len(key) == 3 and key[1] == "parameters":
+        forms = [key[1:]]
     first = edit.ranges[0][0] if edit.ranges else 0
     found: list[tuple[str | int, ...]] = []
     for learner in learners:
