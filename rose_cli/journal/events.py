@@ -10,7 +10,7 @@ from rose_cli.util.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Raised whenever an older rose could not read the journals of a newer one."""
 
 

@@ -3,7 +3,7 @@
 In memory every path is absolute. On disk the campaign's directory is relative to the run directory, and its files are
 relative to that directory, so that a directory with campaign and runs can be moved or copied as a whole. A run that was
 moved on its own finds its campaign where it was. Format 1 had absolute paths, and is read in the same way. Formats 1
-and 2 repeated the steps of each learner, which format 3 has once.
+and 2 repeated the steps of each learner, which format 3 has once. Format 4 has what runs once per campaign as `once`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from rose_cli.plan.model import FilePlan
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """An older rose ignores fields that it does not know, but continues no run whose journal is of a newer format."""
 _DEEPEST = 3
 """The depth of the tables of what learners share: below it a value is on one line."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
-from rose_cli.journal import events as e
 from rose_cli.journal.codec import encode
 from rose_cli.journal.events import FORMAT_VERSION, Event
 from rose_cli.journal.file import read_journal
@@ -41,10 +40,11 @@ def place(asset: Path, folder: Path) -> Path:
     shutil.copy(asset / "campaign.yaml", folder)
     for learner in load_plan(run / "plan.json").learners:
         (run / "learners" / learner.name / "workspace").mkdir(parents=True)
+    (run / "campaign" / "workspace").mkdir(parents=True)
     return run
 
 
-NOT_YET_RECORDED: set[type] = {e.StepDecided}
+NOT_YET_RECORDED: set[type] = set()
 """Events that came after the latest asset; the next one has them."""
 
 

@@ -105,7 +105,7 @@ def test_a_file_with_another_shape_is_damaged(compiled: Compile, tmp_path: Path,
 
 def test_a_file_of_a_newer_rose_is_said_to_be_one(compiled: Compile, tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
-    path.write_text(dump_plan(compiled(""), tmp_path).replace('"format": 3', '"format": 4'), encoding="utf-8")
+    path.write_text(dump_plan(compiled(""), tmp_path).replace('"format": 4', '"format": 5'), encoding="utf-8")
     with pytest.raises(RunDirectoryError, match="newer rose"):
         load_plan(path)
 
@@ -117,7 +117,7 @@ def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
 
 def test_the_file_is_laid_out_for_a_reader(compiled: Compile, tmp_path: Path) -> None:
     lines = dump_plan(compiled(""), tmp_path).split("\n")
-    assert lines[:3] == ["{", ' "format": 3,', ' "plan": {']
+    assert lines[:3] == ["{", ' "format": 4,', ' "plan": {']
     assert lines[-2:] == ["}", ""]
     shared = json.loads("\n".join(lines))["plan"]["shared"]["steps"]
     assert [json.loads(line.strip().rstrip(",")) for line in lines if '"otherwise"' in line] == shared, "a line a step"

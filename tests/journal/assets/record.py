@@ -1,7 +1,8 @@
 """Records a run for the assets: `python -m tests.journal.assets.record v1`, once for each format of the journal.
 
 The run has everything that a journal can hold: failures, retries, a step that was given up, replicas, `nan`, reports,
-an interruption, a `kill -9`, an extension, a learner that was stopped and one that was sent back, an edited campaign.
+an interruption, a `kill -9`, an extension, a learner that was stopped and one that was sent back, an edited campaign,
+tasks that run once, steps with conditions, named replicas, a second criterion, and decisions of a program.
 What names this machine is taken out, the rest is as rose wrote it. What was recorded is never changed again.
 """
 
@@ -16,6 +17,9 @@ from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 
+from rose_cli.api.decisions import Decision, TaskChange
+from rose_cli.api.messages import Resume
+from rose_cli.api.process import Asked, SessionProcess
 from rose_cli.journal import events as e
 from rose_cli.journal.codec import Record, encode
 from rose_cli.journal.file import read_journal
@@ -33,22 +37,37 @@ seed: 7
 engine: {kind: local, cores: 4, grace: 1}
 limits: {max_parallel_learners: 4, wall_time: 1h, same_failure: 50}
 env: {MESH: fine}
+parameters: {mesh: 10, rate: 0.10}
+setup:
+  pool: {executable: [sh, -c, 'echo "{{\\"pool\\": {mesh}}}"']}
+before:
+  prepare: {executable: [sh, -c, '[ $ROSE_ATTEMPT != 1 ]'], retries: {times: 1, pause: 0}}
 tasks:
   simulation:
-    executable: [sh, -c, 'sleep 0.1; echo "{{\\\\"labeled\\\\": $ROSE_ITERATION, \\\\"odd\\\\": NaN}}"']
+    executable: [sh, -c, 'sleep 0.1; echo "{{\\"labeled\\": $ROSE_ITERATION, \\"odd\\": NaN}}"']
     options: {--n: 100}
   rollout: {executable: [sh, -c, '[ $ROSE_ITERATION != 1 ]'], replicas: 2, on_failure: continue}
   training:
     executable: [sh, -c, '[ $ROSE_ATTEMPT != 1 ] || [ $ROSE_ITERATION != 0 ] || {{ echo no mesh >&2; exit 3; }}']
     retries: {times: 2, pause: 0.1}
-stop: {metric: mse, threshold: 0.2, executable: [sh, -c, 'echo 0.$((9 - $ROSE_ITERATION))']}
+  validate: {executable: ["true"], when: i % 2 == 0 and result.labeled >= 0}
+  members: {executable: [echo, '{{"spread": 0.5}}'], replicas: [cnn, mlp]}
+  sampled: {executable: ["true"], replicas: 1 + i % 2}
+after:
+  gather: {executable: [echo, "{rate}"]}
+finish:
+  table: {executable: ["true"]}
+stop:
+  any:
+    - {metric: mse, threshold: 0.2, executable: [sh, -c, 'echo 0.$((9 - $ROSE_ITERATION))']}
+    - {metric: spread, operator: "<", value: mean(results.members.spread)}
 learners:
-  - {name: converges, stop: {threshold: 0.75}}
+  - {name: converges, stop: {metric: mse, threshold: 0.75}}
   - name: per iteration
     simulation: {0: {--n: 150}, 2: {--n: [1, 2.5]}, -1: {--n: 400, --fast: true}}
   - {name: adaptive, simulation: {adaptive: {--n: 100 + i*50, --rate: 0.1 * metric if i > 0 else 0.1}}}
   - {name: fails, training: {executable: [sh, -c, 'kill -SEGV $$'], retries: 0}}
-  - {name: nan, stop: {executable: [echo, nan], patience: 2}}
+  - {name: nan, parameters: {mesh: 20}, stop: {metric: mse, executable: [echo, nan], patience: 2}}
   - {name: stopped, simulation: {executable: [sleep, '1000'], options: {--n: null}}}
 """
 
@@ -74,10 +93,20 @@ def _live(rose: Rose) -> None:
     _wait_for(rose, "learner_stopped", 5)
     rose("stop", "run", "--learner", "stopped")
     process.communicate(timeout=PATIENCE)
-    rose("resume", "run", "--max-iter", "6", "--output", "quiet")
-    rose("resume", "run", "--from-iteration", "3", "--learner", "adaptive", "--output", "quiet")
+    _decide(rose, Resume(rose.folder / "run", max_iter=6, output="quiet"))
+    rose("resume", "run", "--from-iteration", "3", "--learner", "adaptive", "--without-decisions", "--output", "quiet")
     rose.write(CAMPAIGN.replace("MESH: fine", "MESH: finer"))
     rose("resume", "run", "--output", "quiet")
+
+
+def _decide(rose: Rose, job: Resume) -> None:
+    """A session whose learners a program lets go on, one of them with another option."""
+    process = SessionProcess(job, gated=True)
+    for message in process.messages():
+        if isinstance(message, Asked):
+            change = {"simulation": TaskChange(options={"--fast": 1})} if message.question.learner == "adaptive" else {}
+            process.decide(message.question, Decision(tasks=change))
+    process.wait()
 
 
 def _wait_for(rose: Rose, event: str, count: int) -> None:
