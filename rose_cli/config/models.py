@@ -101,7 +101,7 @@ class TaskFields(Model):
     )
     adaptive: dict[OptionName, AdaptiveValue] | None = Field(
         default=None,
-        description="name → expression of i, max_iter, metric, best, since_best",
+        description="name → expression of i, max_iter, metric, results and so on",
         examples=["{--n_labeled: 100 + i*50}"],
     )
     env: dict[VariableName, VariableValue] | None = Field(

@@ -21,7 +21,7 @@ class Life:
 
     history: list[float | None] = field(default_factory=list)
     reason: str = ""
-    options: list[dict[str, Any]] = field(default_factory=list)
+    options: list[dict[str, Any] | None] = field(default_factory=list)
     further: dict[str, list[float | None]] = field(default_factory=dict)
 
 
@@ -78,18 +78,19 @@ def live(
     while not life.reason:
         i, values = len(life.history), dict[str, float | None]()
         planned = _options(learner.get("t0", {}), i, life.history)
-        life.options.append({name: value for name, value in {**planned, **chosen}.items() if value is not None})
+        options = {name: value for name, value in {**planned, **chosen}.items() if value is not None}
+        most = learner.get("max_iter", campaign["max_iter"])
+        life.options.append(options if _replicas(tasks["t0"], i, most) else None)
         for name, task in {**(campaign.get("before", {}) if i == 0 else {}), **tasks}.items():
-            fates = all_fates(task, Try(learner["name"], i, name, 0, 0), script)
+            fates = all_fates(task, Try(learner["name"], i, name, 0, 0), script, _replicas(task, i, most))
             if any(_fails(fate, task, name) for fate in fates) and task["on_failure"] != "continue":
                 life.reason = "failed"
                 return life
-            is_none = _fails(fates[-1], task, name) or name not in names
+            is_none = name not in names or _fails(fates[-1], task, name)
             values[name] = None if is_none else float(fates[-1].printed)
         for name in names:
             histories[name].append(values[name])
         verdicts = [_verdict(stop, histories[name]) for name, stop in zip(names, stops, strict=True) if _decides(stop)]
-        most = learner.get("max_iter", campaign["max_iter"])
         reason = _decided(verdicts, is_all=is_all) or ("max_iter" if i + 1 >= most else "")
         if not reason:
             choice = choose(learner["name"], i)
@@ -104,6 +105,17 @@ def live(
         life.further = {stop["metric"]: histories[name] for name, stop in list(zip(names, stops, strict=True))[1:]}
         life.reason = reason
     return life
+
+
+def _replicas(task: dict[str, Any], i: int, most: int) -> int:
+    """How many replicas run in an iteration, none if its `when` does not hold."""
+    if not eval(task.get("when", "True"), {}, {"i": i, "max_iter": most}):
+        return 0
+    given = task.get("replicas", 1)
+    given = eval(given, {}, {"i": i}) if isinstance(given, str) else given
+    if isinstance(given, dict):
+        return math.prod(len(names) if isinstance(names, list) else names for names in given.values())
+    return len(given) if isinstance(given, list) else int(given)
 
 
 def _decides(stop: dict[str, Any]) -> bool:
@@ -127,9 +139,12 @@ def fails(tasks: dict[str, Any], learner: str, iteration: int, script: Callable[
     )
 
 
-def all_fates(task: dict[str, Any], tried: Try, script: Callable[[Try], Fate]) -> list[Fate]:
+def all_fates(
+    task: dict[str, Any], tried: Try, script: Callable[[Try], Fate], replicas: int | None = None
+) -> list[Fate]:
     """By replica, that of the attempt which succeeds, or of the last one."""
-    return [_last_fate(task, replace(tried, replica=n), script) for n in range(task.get("replicas", 1))]
+    count = task.get("replicas", 1) if replicas is None else replicas
+    return [_last_fate(task, replace(tried, replica=n), script) for n in range(count)]
 
 
 def _last_fate(task: dict[str, Any], tried: Try, script: Callable[[Try], Fate]) -> Fate:
