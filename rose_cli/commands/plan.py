@@ -22,6 +22,7 @@ from rose_cli.engine.batch import described, in_batch_job
 from rose_cli.engines import engine_capacity
 from rose_cli.find_runs import find_run
 from rose_cli.integrity import altered, altered_lines
+from rose_cli.plan.codec import encode
 from rose_cli.plan.effort import efforts
 from rose_cli.plan.file import load_plan
 from rose_cli.plan.overview import overview
@@ -281,6 +282,7 @@ def _plan_object(plan: Plan, wanted: Sequence[range], environment: Mapping[str, 
         "max_parallel_learners": plan.limits.max_parallel_learners,
         "wall_time": plan.limits.wall_time_seconds,
         "stop_after_converged": plan.stop_after_converged,
+        "prune": encode(plan.prune),
     }
     return {**head, "learners": learners, **most, "limits": limits}
 

@@ -96,7 +96,7 @@ def _campaign_text(directory: RunDirectory) -> str:
 def plan_of_rerun(info: RunInfo, names: Sequence[str]) -> Plan:
     """The plan of the run: its learners that have finished an iteration or failed, as far as they came.
 
-    It neither tracks nor notifies: that was the run itself.
+    It neither tracks nor notifies: that was the run itself. It prunes nobody: who is how far, is by chance.
     """
     plan, state = only_learners(info.plan, names), info.state
     learners = tuple(
@@ -107,7 +107,7 @@ def plan_of_rerun(info: RunInfo, names: Sequence[str]) -> Plan:
     if not learners:
         raise UsageError("no learner has finished an iteration, so there is no history to compare", "omit --rerun")
     lineage = Lineage(plan.lineage.settings, plan.lineage.only) if plan.lineage is not None else None
-    return replace(plan, learners=learners, lineage=lineage, track=(), notify=None)
+    return replace(plan, learners=learners, lineage=lineage, track=(), notify=None, prune=None)
 
 
 def _bound(learner: LearnerPlan, state: RunState) -> int | None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rose_cli.engine.base import Capacity
-    from rose_cli.plan.model import Plan
+    from rose_cli.plan.model import Plan, PrunePlan
 
 
 def overview_lines(plan: Plan, found: Overview, capacity: Capacity | None, width: int) -> Iterator[str]:
@@ -74,11 +74,20 @@ def _facts(plan: Plan, found: Overview, capacity: Capacity | None) -> Iterator[s
     if plan.stop_after_converged is not None:
         have = "has" if plan.stop_after_converged == 1 else "have"
         yield f"the campaign stops when {counted(plan.stop_after_converged, 'learner')} {have} met the criterion"
+    if plan.prune is not None:
+        yield f"prune: {_prune_text(plan.prune)}"
     limits = [f"{name} {text}" for name, text in _limits(plan)]
     if limits:
         yield f"limits: {', '.join(limits)}"
     if plan.notify is not None:
         yield f"notify: {shown_notify(plan.notify)}"
+
+
+def _prune_text(rule: PrunePlan) -> str:
+    first = counted(rule.min_iter, "iteration")
+    if rule.rule == "median":
+        return f"median, from {first} on, if {counted(rule.min_learners, 'other learner')} can be compared"
+    return f"successive_halving, after {first} and {TIMES}{rule.factor} each: one learner in {rule.factor} goes on"
 
 
 def _capacity_text(plan: Plan, capacity: Capacity | None) -> str:

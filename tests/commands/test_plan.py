@@ -13,7 +13,7 @@ def test_a_plan_as_json(campaign: Rose) -> None:
     plan = campaign.json("plan", "campaign.yaml", "--format", "json")
     assert list(plan)[:4] == ["campaign", "file", "engine", "learners"]
     bounds = {name: plan[name] for name in ("most_commands", "most_attempts", "limits")}
-    limits = {"max_parallel_learners": None, "wall_time": None, "stop_after_converged": None}
+    limits = {"max_parallel_learners": None, "wall_time": None, "stop_after_converged": None, "prune": None}
     assert bounds == {"most_commands": 10, "most_attempts": 10, "limits": limits}
     assert plan["most_at_once"] in (1, 2), "as many as this machine has cores for"
     adaptive, short = plan["learners"]
