@@ -192,7 +192,7 @@ class SimulatedEngine:
 
     def _try(self, request: TaskRequest) -> Try:
         given = request.environment
-        task, replica = given["ROSE_TASK"], int(given["ROSE_REPLICA"])
+        task, replica = given["ROSE_TASK"], int(given["ROSE_REPLICA_INDEX"])
         learner = self._state.of(given.get("ROSE_LEARNER", SHARED))
         failures = learner.step(task, replica).failures
         return Try(learner.name, int(request.uid.split(".")[1]), task, replica, failures)
