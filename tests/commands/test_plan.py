@@ -22,7 +22,7 @@ def test_a_plan_as_json(campaign: Rose) -> None:
     assert list(adaptive)[-2:] == ["files", "iterations"]
     assert adaptive["criterion"] == {
         "metric": "own", "operator": "<=", "threshold": 0.0, "patience": None, "min_delta": 0.0,
-        "min_delta_share": 0.0, "min_iter": 1,
+        "min_delta_share": 0.0, "min_iter": 1, "value": None,
     }  # fmt: skip
     assert [entry["iteration"] for entry in adaptive["iterations"]] == [0, 1, 2, 3]
     first, second, _, last = (entry["tasks"][0] for entry in adaptive["iterations"])
