@@ -201,7 +201,8 @@ class _Place:
 
         name = os.environ.get("ROSE_REPLICA", "0")
         directory = self._results(self.iteration)
-        directory.mkdir(0o700, parents=True, exist_ok=True)
+        for path in (directory.parent.parent, directory.parent, directory):
+            path.mkdir(0o700, exist_ok=True)
         try:
             data = cloudpickle.dumps(value)
         except Exception as error:

@@ -508,7 +508,8 @@ def _recorded_processes(where: RunLocation, session: SessionState) -> RecordedPr
     run_id, identity = where.state.run_id, session.identity
     is_same = identity == directory_identity(where.directory.path)
     run_ids = [] if is_same else [run_id if identity is None else unique_run_id(run_id, identity)]
-    return RecordedProcesses(processes, run_ids, os.path.realpath(where.directory.learners))
+    printed = (where.directory.learners, where.directory.learner(SHARED))
+    return RecordedProcesses(processes, run_ids, [*map(os.path.realpath, printed)])
 
 
 def _opening(

@@ -163,12 +163,12 @@ class RecordedProcesses(NamedTuple):
     """What a journal, which anybody may have written or copied, records about the processes of its run.
 
     `processes`: (pid, start ticks) as recorded on this host since it booted; `run_ids`: others than the run's own.
-    Only those processes belong to the run that print into files below `directory`.
+    Only those processes belong to the run that print into files below one of the `directories`.
     """
 
     processes: Collection[Identity]
     run_ids: Collection[str]
-    directory: str
+    directories: Collection[str]
 
 
 def terminate_leftovers(
@@ -213,7 +213,7 @@ def _verified(recorded: RecordedProcesses) -> frozenset[Identity]:
     alive = [process for process in map(_read_same, recorded.processes) if process is not None]
     if tags:
         alive += ProcessScan().find(lambda tag: tag.startswith(tags))
-    own = [process for process in alive if prints_below(process.pid, recorded.directory)]
+    own = [process for process in alive if prints_below(process.pid, recorded.directories)]
     leaders = {process.pid for process in own if process.group == process.pid}
     members = [process for leader in leaders for process in ProcessScan().find(lambda _: False, group=leader)]
     return frozenset(process.identity for process in (*own, *members))

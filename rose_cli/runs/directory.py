@@ -100,17 +100,19 @@ class RunDirectory:
         return next(filter(None, chain(place, map(ownership_problem, (*folders, *files)))), None)
 
     def doubt_inside(self, learners: Iterable[str]) -> OwnershipProblem | None:
-        """The same for the files of the engine and the directories of learners.
+        """The same for the files of the engine, the functions of a Python program, and the directories of learners.
 
-        Other users may write to a workspace: it has the user's umask.
+        Those of the campaign's own tasks always count, since all tasks may read their workspace. Other users may write
+        to a workspace: it has the user's umask.
         """
-        with suppress(OSError):
-            for path in sorted(self.engine.iterdir()):
-                if (doubt := ownership_problem(path)) is not None:
-                    return doubt
-        for learner in learners:
+        for folder in (self.engine, self.python):
+            with suppress(OSError):
+                for path in sorted(folder.iterdir()):
+                    if (doubt := ownership_problem(path)) is not None:
+                        return doubt
+        for learner in (SHARED, *learners):
             workspace = ownership_problem(self.workspace(learner))
-            own = (self.learner(learner), self.snapshots(learner), self.all_logs(learner))
+            own = (self.learner(learner), self.snapshots(learner), self.all_logs(learner), self.returned(learner))
             doubts = (*map(ownership_problem, own), workspace if workspace and workspace.foreign else None)
             if (doubt := next(filter(None, doubts), None)) is not None:
                 return doubt
@@ -128,6 +130,10 @@ class RunDirectory:
 
     def all_logs(self, learner: str) -> Path:
         return self.learner(learner) / _LOGS
+
+    def returned(self, learner: str) -> Path:
+        """What the functions of a Python program returned to this learner, as pickles."""
+        return self.python.joinpath("results", learner)
 
     def logs(self, learner: str, iteration: int) -> Path:
         return self.learner(learner).joinpath(_LOGS, str(iteration))
@@ -309,9 +315,10 @@ def doubt_about_place(run: Path) -> OwnershipProblem | None:
 def refuse_links(directory: RunDirectory, learners: Iterable[str]) -> None:
     """Refuse symbolic links where rose creates none: whoever planted one wants rose to write elsewhere."""
     own = [directory.engine, directory.requests, directory.jobs, directory.track, directory.learners]
-    for learner in learners:
+    own += [directory.python]
+    for learner in (SHARED, *learners):
         own += [directory.learner(learner), directory.workspace(learner)]
-        own += [directory.snapshots(learner), directory.all_logs(learner)]
+        own += [directory.snapshots(learner), directory.all_logs(learner), directory.returned(learner)]
     for path in own:
         if path.is_symlink():
             raise RunDirectoryError(_is_link(path), "replace it with its target, then `rose resume`")

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
 
 TAG_VARIABLE = "ROSE_MARK"
 
@@ -166,11 +166,12 @@ def _takes_signals(pid: int) -> bool:
     return True
 
 
-def prints_below(pid: int, directory: str) -> bool:
-    """Whether standard output or error of our own process is a file below `directory`, a path without links."""
+def prints_below(pid: int, directories: Iterable[str]) -> bool:
+    """Whether standard output or error of our own process is a file below one of these, paths without links."""
+    starts = tuple(f"{directory}/" for directory in directories)
     for number in (1, 2):
         with suppress(OSError):
-            if os.readlink(f"/proc/{pid}/fd/{number}").startswith(f"{directory}/"):  # noqa: PTH115 - string to string
+            if os.readlink(f"/proc/{pid}/fd/{number}").startswith(starts):  # noqa: PTH115 - string to string
                 return True
     return False
 

@@ -285,6 +285,8 @@ def test_the_processes_in_the_journal_are_looked_for_on_the_machine_that_they_ra
         if recorded is not None:
             assert [pid for pid, _ in recorded.processes] == [os.getpid()]
             assert list(recorded.run_ids) == []
+            folder = world.directory.path.resolve()
+            assert list(recorded.directories) == [f"{folder}/learners", f"{folder}/campaign"]
 
 
 @pytest.mark.parametrize("identity", [None, "of-another-mount"])

@@ -87,9 +87,9 @@ def test_a_process_written_down_is_ended_with_its_group_where_it_prints_into_the
         assert ticks is not None
         this = (process.pid, ticks)
         for claimed, folder in (([(process.pid, ticks + 1), (1 << 22, 5)], logs), ([this], others)):
-            assert terminate_leftovers(run_id, recorded=RecordedProcesses(claimed, [], str(folder))) == 0
+            assert terminate_leftovers(run_id, recorded=RecordedProcesses(claimed, [], [str(folder)])) == 0
         assert not gone(process.pid)
-        assert terminate_leftovers(run_id, recorded=RecordedProcesses([this], [], str(logs))) == 2
+        assert terminate_leftovers(run_id, recorded=RecordedProcesses([this], [], [str(others), str(logs)])) == 2
         assert gone(process.pid)
         assert gone(child)
 
@@ -97,10 +97,10 @@ def test_a_process_written_down_is_ended_with_its_group_where_it_prints_into_the
 def test_a_tag_that_is_only_claimed_proves_nothing(run_id: str, tmp_path: Path) -> None:
     logs, other = tmp_path.resolve(), f"{run_id}-of-another"
     with started(*SLEEP, tag=session_tag(other, 1)) as process:
-        assert terminate_leftovers(run_id, recorded=RecordedProcesses([], [other], str(logs))) == 0
+        assert terminate_leftovers(run_id, recorded=RecordedProcesses([], [other], [str(logs)])) == 0
         assert not gone(process.pid)
     with (logs / "err").open("wb") as err, started(*SLEEP, tag=session_tag(other, 1), stderr=err):
-        assert terminate_leftovers(run_id, recorded=RecordedProcesses([], [other], str(logs))) == 1
+        assert terminate_leftovers(run_id, recorded=RecordedProcesses([], [other], [str(logs)])) == 1
 
 
 def test_a_terminator_with_patience_lets_processes_end_on_their_own(run_id: str) -> None:

@@ -281,3 +281,22 @@ def test_the_plan_shows_parameters_and_when_each_task_runs(ready: Rose) -> None:
     whole = ready("plan", "campaign.yaml", "--full").out
     assert whole.count("gather") >= 2
     assert "setup  pool" in whole
+
+
+def test_a_link_in_place_of_the_campaigns_logs_is_refused(rose: Rose) -> None:
+    rose.script("#!/bin/sh\nrm -rf ../logs/0; ln -s $ROSE_CAMPAIGN_DIR ../logs/0\n", "plant.sh")
+    rose.write(
+        "{setup: {one: {executable: ./plant.sh}, two: {executable: echo x}}, tasks: {s: {executable: echo x}},"
+        " max_iter: 1, learners: 1}"
+    )
+    before = sorted(path.name for path in rose.folder.iterdir())
+    assert "campaign/logs/0' is a symbolic link that rose did not create" in run(rose, code=4).err
+    assert sorted(path.name for path in rose.folder.iterdir()) == sorted([*before, "run"])
+    logs = rose.folder / "run/campaign/logs"
+    (logs / "0").unlink()
+    logs.rmdir()
+    logs.symlink_to(rose.folder)
+    called = rose("resume", "run")
+    assert (called.code, "campaign/logs' is a symbolic link" in called.err) == (4, True), called.err
+    logs.unlink()
+    assert rose("resume", "run").code == 0

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rose_cli.runs.directory import RunDirectory
+from rose_cli.runs.directory import RunDirectory, refuse_links
 from rose_cli.util import ownership
+from rose_cli.util.errors import RunDirectoryError
 from rose_cli.util.ownership import ownership_problem
+from rose_cli.util.shared import SHARED
 from tests.two_users import MALLORY, MOST, NAMED_GROUP, NAMED_USER, NOBODY, OTHERS, OWN, OWN_GROUP, RW, TEAM, R
 
 if TYPE_CHECKING:
@@ -19,18 +21,26 @@ if TYPE_CHECKING:
 
 NOT_YOURS = f"belongs to uid {MALLORY}"
 
-PLACES = [".", "plan.json", "journal.jsonl", "campaign.yaml", "lock", "engine", "requests", "learners"]
+PLACES = [".", "plan.json", "journal.jsonl", "campaign.yaml", "lock", "engine", "requests", "learners", "python"]
 
 
-INSIDE = ["engine/pilot-1", "learners/a", "learners/a/logs", "learners/a/snapshots"]
+OF_CAMPAIGN = ["campaign", "campaign/logs", "campaign/snapshots"]
+
+
+OF_PYTHON = ["python/sim.pkl", "python/results", "python/results/a"]
+
+
+INSIDE = ["engine/pilot-1", "learners/a", "learners/a/logs", "learners/a/snapshots", *OF_CAMPAIGN, *OF_PYTHON]
 
 
 @pytest.mark.parametrize("place", [*PLACES, *INSIDE])
 def test_everything_in_a_run_counts(tmp_path: Path, place: str) -> None:
     directory = RunDirectory.at(tmp_path / "r")
-    for inside in ("engine/pilot-1", "requests", "learners/a/logs", "learners/a/snapshots", "learners/a/workspace"):
-        (directory.path / inside).mkdir(parents=True, mode=0o755)
-    for name in ("plan.json", "journal.jsonl", "campaign.yaml", "lock"):
+    files = ("plan.json", "journal.jsonl", "campaign.yaml", "lock", "python/sim.pkl")
+    for inside in (*PLACES, *INSIDE, "learners/a/workspace", "campaign/workspace"):
+        if inside not in files:
+            (directory.path / inside).mkdir(parents=True, mode=0o755, exist_ok=True)
+    for name in files:
         (directory.path / name).touch(0o644)
     path = directory.path / place
 
@@ -53,9 +63,22 @@ def test_everything_in_a_run_counts(tmp_path: Path, place: str) -> None:
         assert doubt() == NOT_YOURS
 
 
-def test_a_workspace_may_be_written_by_a_group_and_belongs_to_nobody_else(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["python", "python/results", "python/results/a", *OF_CAMPAIGN, "campaign/workspace"])
+def test_no_session_writes_through_a_link_that_rose_did_not_create(tmp_path: Path, place: str) -> None:
+    directory = RunDirectory.at(tmp_path / "r")
+    path = directory.path / place
+    path.mkdir(parents=True)
+    refuse_links(directory, ["a"])
+    path.rmdir()
+    path.symlink_to(tmp_path)
+    with pytest.raises(RunDirectoryError, match=f"'{path}' is a symbolic link"):
+        refuse_links(directory, ["a"])
+
+
+@pytest.mark.parametrize("learner", ["a", SHARED])
+def test_a_workspace_may_be_written_by_a_group_and_belongs_to_nobody_else(tmp_path: Path, learner: str) -> None:
     directory = RunDirectory.at(tmp_path)
-    workspace = directory.workspace("a")
+    workspace = directory.workspace(learner)
     workspace.mkdir(parents=True)
     workspace.chmod(0o777)
     assert directory.doubt_inside(["a"]) is None
