@@ -72,7 +72,26 @@ Type checkers read `__init__.pyi` instead.
 """
 
 
+_FROM_HERE = "import its names from rose_cli itself"
+_FROM_SPEC = "`rose import workflow.yaml` makes a campaign file of it, which `rose run` runs and rose_cli.load() reads"
+_OTHER_BACKEND = "use ConcurrentExecutionBackend on one machine, RadicalExecutionBackend, or ResourceEngine with a kind"
+_ABSENT = {
+    "StreamingActiveLearner": "write a campaign file with a task that takes what has arrived; `when` tells the others",
+    "load_spec": _FROM_SPEC,
+    "LearnerBuilder": _FROM_SPEC,
+    "WorkflowSpec": _FROM_SPEC,
+    "DaskExecutionBackend": _OTHER_BACKEND,
+    "DragonExecutionBackendV1": _OTHER_BACKEND,
+    "DragonExecutionBackendV2": _OTHER_BACKEND,
+    "NoopExecutionBackend": "`rose plan` shows what would run",
+    **dict.fromkeys(("al", "learner", "rl", "tracking", "uq"), _FROM_HERE),
+}
+"""Names of upstream ROSE that are not here, with what to use."""
+
+
 def __getattr__(name: str) -> object:
+    if name in _ABSENT:  # `from … import` shows the message of an ImportError only
+        raise ImportError(f"rose has no '{name}': {_ABSENT[name]}", name=name)
     if name not in _EXPORTS:
         raise AttributeError(f"module 'rose_cli' has no attribute '{name}'")
     from importlib import import_module

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
+from rose_cli.api.script_errors import UnsupportedError
 from rose_cli.journal.state import Status, learner_status
 from rose_cli.loop.criterion import best_iteration, best_value, distance, metric_key
 from rose_cli.util.dataclass import dataclass
@@ -28,6 +29,12 @@ class Learner:
     tasks: tuple[str, ...]
     metric: str | None
     threshold: float | None
+
+    def __init_subclass__(cls) -> None:
+        """Upstream has a class of this name to derive from, whose loop is code."""
+        message = f"'{cls.__name__}' cannot be a learner of its own kind: rose runs the loop"
+        hint = "use ActiveLearner, or write a campaign file: `before`, `tasks` and `when` say what runs when"
+        raise UnsupportedError(message, hint)
 
 
 @dataclass(frozen=True)

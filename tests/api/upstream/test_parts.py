@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+import rose_cli
 from rose_cli import (
     ClearMLTracker,
     DragonExecutionBackendV3,
@@ -202,6 +204,34 @@ def test_an_engine_is_that_of_a_campaign_file(description: dict[str, Any], setti
 def test_what_is_out_of_reach_says_what_to_use(make: Any) -> None:
     with pytest.raises(UnsupportedError, match="use "):
         make("name")
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("StreamingActiveLearner", "write a campaign file"),
+        ("load_spec", "rose import"),
+        ("DaskExecutionBackend", "use ConcurrentExecutionBackend"),
+        ("al", "import its names from rose_cli itself"),
+    ],
+)
+def test_an_import_of_what_is_out_of_reach_says_what_to_use(name: str, instead: str) -> None:
+    for statement in (f"from rose_cli import {name}", f"import rose_cli; rose_cli.{name}"):
+        with pytest.raises(ImportError, match=rf"^rose has no '{name}': .*{instead}"):
+            exec(statement, {})
+
+
+def test_no_name_is_here_and_out_of_reach() -> None:
+    absent = vars(rose_cli)["_ABSENT"]
+    assert not absent.keys() & vars(rose_cli)["_EXPORTS"].keys()
+    assert [name for name in absent if find_spec(f"rose_cli.{name}") is not None] == []
+
+
+def test_a_learner_with_a_loop_of_its_own_says_what_to_use() -> None:
+    with pytest.raises(UnsupportedError, match=r"'Mine' cannot be .*use ActiveLearner"):
+
+        class Mine(rose_cli.Learner):
+            """As upstream's programs derive one."""
 
 
 def test_a_tracker_is_told_what_runs() -> None:
