@@ -290,6 +290,7 @@ def _carry_through(case: Case, world: World, lives: dict[str, Life]) -> SessionR
     """Sessions until one ends by itself, with everything on the way that the case has in store.
 
     Where several learners fail again at every resume, and all their retries do not fit into one wall time, none does.
+    The same holds for one that fails again, and the tasks of `finish` after it.
     """
     disturbances = list(case.disturbances)
     how = world.run(*_deeds(case, disturbances))
@@ -299,7 +300,7 @@ def _carry_through(case: Case, world: World, lives: dict[str, Life]) -> SessionR
             _cut(world.directory.journal, where)
         elif isinstance(how, SessionResult) and how.reason not in OUTSIDE and not disturbances:
             return how
-        elif _rests(how) and not disturbances and _only_fail_again(world, lives):
+        elif _rests(how) and not disturbances and _only_fail_again(case, world, lives):
             return SessionResult("wall_time")
         how = world.resume(*_deeds(case, disturbances))
     message = f"no end in sight: {how}"
@@ -310,14 +311,15 @@ def _rests(how: SessionResult | RoseError) -> bool:
     return isinstance(how, SessionResult) and how.reason == "wall_time"
 
 
-def _only_fail_again(world: World, lives: dict[str, Life]) -> bool:
-    """Whether whoever has not stopped fails whenever it is tried, and is not the only one that does."""
+def _only_fail_again(case: Case, world: World, lives: dict[str, Life]) -> bool:
+    """Whether whoever has not stopped fails whenever it is tried, and something else takes time in every session."""
     going = [learner for learner in world.look().learners.values() if learner.stop_reason is None]
-    return _several_fail(lives) and all(_is_doomed(learner, lives[learner.name]) for learner in going)
+    return _may_never_end(case, lives) and all(_is_doomed(learner, lives[learner.name]) for learner in going)
 
 
-def _several_fail(lives: dict[str, Life]) -> bool:
-    return sum(life.reason == "failed" for life in lives.values()) > 1
+def _may_never_end(case: Case, lives: dict[str, Life]) -> bool:
+    failing = sum(life.reason == "failed" for life in lives.values())
+    return failing > 1 or (failing == 1 and "finish" in case.campaign)
 
 
 def _is_doomed(learner: LearnerState, life: Life) -> bool:
@@ -376,7 +378,7 @@ def _check_lives(case: Case, result: SessionResult, world: World, lives: dict[st
             assert result.reason == "failed" or _is_doomed(learner, life), (name, result)
         _check_options(learner, life)
     if not case.mutual:
-        assert result == SessionResult("finished") or (_rests(result) and _several_fail(lives))
+        assert result == SessionResult("finished") or (_rests(result) and _may_never_end(case, lives))
 
 
 def _check_pruned(case: Case, world: World, name: str) -> None:
@@ -526,7 +528,7 @@ def _check_once(case: Case, events: list[e.Event]) -> None:
             is_set_up = True
         elif isinstance(event, e.LearnerStopped) and event.learner != SHARED:
             going.discard(event.learner)
-            ends_well = event.reason not in ("failed", "cancelled")
+            ends_well = event.reason not in ("failed", "cancelled", "pruned")
             ran = finished.get(event.learner, Counter())["after-task"]
             assert not (ends_well and "after" in case.campaign and not ran), event
         elif isinstance(event, e.LearnerReopened) and event.learner != SHARED and event.from_iteration is None:
