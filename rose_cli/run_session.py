@@ -38,6 +38,7 @@ from rose_cli.util.host import SuspensionGauge, boot_id, steady_clock
 from rose_cli.util.processes import process_start_ticks
 from rose_cli.util.redact import Secrets
 from rose_cli.util.secrets import secrets_of_environment
+from rose_cli.util.shared import quoted_name
 from rose_cli.util.shortage import check_memory, in_thread, limit_malloc_arenas, shortage
 from rose_cli.util.signals import (
     URGENT_SIGNALS,
@@ -142,7 +143,7 @@ def run_and_report(setup: SessionSetup, *, require_criterion: bool) -> ExitCode:
     _finish_tracking(setup, result)
     reported_exit_code(setup.plan, setup.state, result, require_criterion=require_criterion)
     for name, error in list(result.broken.items())[:MOST_SHOWN]:
-        complain(f"learner '{name}' cannot continue: {error.message}", error.hint)
+        complain(f"{quoted_name(name)} cannot continue: {error.message}", error.hint)
     return _with_broken(code, result)
 
 

@@ -14,7 +14,7 @@ from rose_cli.plan.file import load_plan
 from rose_cli.runs.listing import default_run, refers_to_run, runs_of
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import RunDirectoryError, UsageError, check_known
-from rose_cli.util.shared import CAMPAIGN, SHARED, shown_name
+from rose_cli.util.shared import CAMPAIGN, SHARED, part_of, quoted_name, shown_name
 from rose_cli.util.text import did_you_mean, listed
 from rose_cli.view.console import notice
 
@@ -120,7 +120,7 @@ class Step:
 
 def find_step(info: RunInfo, words: Sequence[str], replica: str = "0") -> Step:
     """The step that LEARNER, ITERATION and TASK mean. Raises UsageError if it cannot have run or be next."""
-    found = read_step_words(info.plan, words, info.directory)
+    found = _of_campaign(info, read_step_words(info.plan, words, info.directory))
     learners = {learner.name: learner for learner in info.plan.everyone}
     names = [learner.name for learner in info.plan.learners]
     name = found.learner if found.learner is not None or len(names) > 1 else names[0]
@@ -128,16 +128,18 @@ def find_step(info: RunInfo, words: Sequence[str], replica: str = "0") -> Step:
         raise UsageError("which learner?", f"the order is RUN LEARNER ITERATION TASK; {_choices(names)}")
     learner, state = learners[name], info.state.of(name)
     done, bound = len(state.iterations), info.state.bound(name, learner.max_iter)
+    whose = quoted_name(name)
     steps = {step.task: step for step in learner.all_steps}
+    if found.task is not None:
+        check_known("task", found.task, steps, f" in {whose}")
     if found.iteration is None:
-        raise UsageError(f"which iteration of learner '{name}'?", f"give a number from 0 to {done}, before the task")
+        raise UsageError(f"which iteration of {whose}?", f"give a number from 0 to {done}, before the task")
     if found.task is None:
-        raise UsageError(f"which task of learner '{name}'?", _choices(list(steps)))
-    check_known("task", found.task, steps, f" in learner '{name}'")
+        raise UsageError(f"which task of {whose}?", _choices(list(steps)))
     if bound is not None and found.iteration >= bound:
-        raise UsageError(f"learner '{name}' has no iteration {found.iteration}", f"its last one is {bound - 1}")
+        raise UsageError(f"{whose} has no iteration {found.iteration}", f"its last one is {bound - 1}")
     if found.iteration > done:
-        message = f"iteration {found.iteration} of learner '{name}' needs results of iterations that have not finished"
+        message = f"iteration {found.iteration} of {whose} needs results of iterations that have not finished"
         raise UsageError(message, f"it has finished {done}: give a number from 0 to {done}")
     changes = state.changes_before(found.iteration)
     learner = with_changes(learner, changes, found.iteration, info.plan.campaign_dir)
@@ -150,6 +152,27 @@ def find_step(info: RunInfo, words: Sequence[str], replica: str = "0") -> Step:
         message = f"'{found.task}' has no replica {replica} in iteration {found.iteration}"
         raise UsageError(message, _which(replicas))
     return Step(learner, found.iteration, found.task, place, command, replicas[place])
+
+
+def _of_campaign(info: RunInfo, found: StepWords) -> StepWords:
+    """A task that runs once per campaign says by itself whose it is, and in which iteration it ran or is next."""
+    shared = info.plan.shared
+    if shared is None or found.learner not in (None, SHARED):
+        return found
+    if found.task is None:
+        return found
+    if found.task in {step.task for step in shared.before}:
+        place = 0
+    elif found.task in {step.task for step in shared.after}:
+        state = info.state.of(SHARED)
+        place = max(1, state.current.number if state.current is not None else len(state.iterations) - 1)
+    else:
+        return found
+    iteration = place if found.iteration is None else found.iteration
+    if bool(iteration) != bool(place):
+        message = f"'{found.task}' belongs to the {part_of(place)} of the campaign, which is no iteration {iteration}"
+        raise UsageError(message, f"omit the number: `rose exec {CAMPAIGN} {found.task}`")
+    return StepWords(SHARED, iteration, found.task)
 
 
 def _place(replicas: Sequence[Replica | None], wanted: str) -> int | None:

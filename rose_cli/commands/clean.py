@@ -32,6 +32,7 @@ from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import ExitCode, RunDirectoryError
 from rose_cli.util.files import OpenDirectory
 from rose_cli.util.ownership import restrict_umask
+from rose_cli.util.shared import shown_name
 from rose_cli.util.text import counted, listed
 from rose_cli.util.trees import DiskUsage, format_size, usage_of
 from rose_cli.view.console import notice, say
@@ -148,7 +149,7 @@ def _heaps(info: RunInfo, options: CleanOptions) -> list[Heap]:
     heaps: list[Heap] = []
     taken: set[Path] = set()
     for heap, entries_of in _kinds(info, options):
-        for plan in info.plan.learners:
+        for plan in info.plan.everyone:
             heap.add(entry for entry in entries_of(plan) if not {entry.path, entry.folder} & taken)
         taken |= {entry.path for entry in heap.entries}
         heaps.append(heap)
@@ -182,7 +183,7 @@ def _starting(info: RunInfo, plan: LearnerPlan, start: str) -> Iterator[Entry]:
 
 def _workspace(info: RunInfo, plan: LearnerPlan) -> Iterator[Entry]:
     folder = info.directory.learner(plan.name)
-    if _is_done(info, plan) and "workspace" in _names(folder, info):
+    if not plan.is_shared and _is_done(info, plan) and "workspace" in _names(folder, info):
         yield Entry(folder, "workspace", counts=True)
 
 
@@ -191,7 +192,7 @@ def _most_logs(info: RunInfo, options: CleanOptions) -> int | None:
 
 
 def _is_done(info: RunInfo, plan: LearnerPlan) -> bool:
-    return info.state.learners[plan.name].stop_reason in DONE
+    return info.state.of(plan.name).stop_reason in DONE
 
 
 def _names(folder: Path, info: RunInfo) -> list[str]:
@@ -202,7 +203,7 @@ def _names(folder: Path, info: RunInfo) -> list[str]:
 
 def _needed(info: RunInfo, plan: LearnerPlan) -> set[str]:
     """The snapshots that the next session restores: of steps that were started and have not finished."""
-    current = info.state.learners[plan.name].current
+    current = info.state.of(plan.name).current
     if _is_done(info, plan) or current is None:
         return set()
     return {f"{current.number}.{task}" for (task, _), step in current.steps.items() if not step.finished}
@@ -227,7 +228,7 @@ def _failed_logs(info: RunInfo, plan: LearnerPlan) -> Iterator[Entry]:
 def _logs(info: RunInfo, plan: LearnerPlan, most: int | None) -> Iterator[Entry]:
     if most is None:
         return
-    kept = kept_logs(most, plan.criterion, info.state.learners[plan.name])
+    kept = kept_logs(most, plan.criterion, info.state.of(plan.name))
     logs = info.directory.all_logs(plan.name)
     for iteration in logged_iterations(logs, info.directory.path):
         if kept.is_whole(iteration):
@@ -284,9 +285,8 @@ def _afterwards(heaps: list[Heap]) -> str:
 
 
 def _whose(heap: Heap, info: RunInfo) -> str:
-    top = info.directory.path / "learners"
-    names = {entry.folder.relative_to(top).parts[0] for entry in heap.entries if entry.folder.is_relative_to(top)}
-    shown = [learner.name for learner in info.plan.learners if learner.name in names]
+    folders = {each for entry in heap.entries for each in (entry.folder, *entry.folder.parents)}
+    shown = [shown_name(plan.name) for plan in info.plan.everyone if info.directory.learner(plan.name) in folders]
     if not shown:
         return ""
     return f" ({listed(shown, MOST_SHOWN)})"

@@ -45,6 +45,7 @@ from rose_cli.util.json_output import json_safe
 from rose_cli.util.ownership import restrict_umask, user_umask
 from rose_cli.util.processes import TAG_VARIABLE, run_tag
 from rose_cli.util.redact import Secrets, masked_command, remember
+from rose_cli.util.shared import SHARED, quoted_name
 from rose_cli.util.signals import handled_by
 from rose_cli.util.text import counted, listed
 from rose_cli.view.console import complain, notice
@@ -162,7 +163,7 @@ def _attempt(info: RunInfo, step: Step) -> _Attempt:
 
 def _results(state: RunState, step: Step) -> dict[str, Any]:
     """The reports of the tasks before this one, if its iteration is the current one."""
-    current = state.learners[step.learner.name].current
+    current = state.of(step.learner.name).current
     is_current = current is not None and current.number == step.iteration
     return results_before(step.learner, step.task, current) if step.command.function and is_current else {}
 
@@ -181,13 +182,13 @@ def _context(state: RunState, step: Step) -> EvaluationContext:
 def _workspace_source(info: RunInfo, step: Step) -> tuple[Path | None, str]:
     """The directory to copy, None for a new workspace, and what it is, in words."""
     directory, name = info.directory, step.learner.name
-    state = info.state.learners[name]
+    state = info.state.of(name)
     snapshot = directory.snapshots(name) / f"{step.iteration}.{step.task}"
     if snapshot.is_dir():
         return snapshot, "a copy of the snapshot from before this task"
     workspace = directory.workspace(name)
     if not state.prepared and not workspace.is_dir():
-        return None, "a new workspace, since the learner has not started"
+        return None, f"a new workspace, since {'the campaign' if name == SHARED else 'the learner'} has not started"
     if not workspace.is_dir():
         raise RunDirectoryError(f"the workspace '{workspace}' no longer exists", "name another learner")
     return workspace, f"a copy of the workspace as it is now, {_now(info, step)}"
@@ -197,7 +198,7 @@ def _now(info: RunInfo, step: Step) -> str:
     """How far the learner is, so that nobody takes the files for those from before the task."""
     if info.alive:
         return "while the run is running"
-    state = info.state.learners[step.learner.name]
+    state = info.state.of(step.learner.name)
     done = state.current.finished_tasks if state.current else []
     if done:
         return f"after '{done[-1]}' of iteration {len(state.iterations)}"
@@ -209,29 +210,38 @@ def _now(info: RunInfo, step: Step) -> str:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where the command runs, and the directory for its report and for what starting it needs."""
+    """Where the command runs, the directory for its report and for what starting it needs, and what all tasks share."""
 
     workspace: Path
     scratch: Path
+    shared: Path
+
+
+def _copied(step: Step, scratch: Path) -> _Place:
+    """In a scratch directory, with a copy of what all tasks share: the run does not change."""
+    workspace = scratch / "workspace"
+    return _Place(workspace, scratch, workspace if step.learner.is_shared else scratch / "shared")
 
 
 @contextmanager
 def _place(info: RunInfo, step: Step, options: ExecOptions) -> Iterator[_Place]:
     """The workspace itself or, in a scratch directory, a copy of it."""
-    own = info.directory.workspace(step.learner.name)
+    own, shared = info.directory.workspace(step.learner.name), info.directory.workspace(SHARED)
     with scratch_directory(options.directory, keep=options.keep) as scratch:
         if options.in_place:
             if not own.is_dir():
                 raise RunDirectoryError(f"there is no workspace '{own}'", "omit --in-place")
             notice(f"in the workspace itself, '{own}': a resume continues with what you change in it")
-            yield _Place(own, scratch)
+            yield _Place(own, scratch, shared)
             return
-        place = _Place(scratch / "workspace", scratch)
+        place = _copied(step, scratch)
         source, what = _workspace_source(info, step)
         if source is None:
             prepare_workspace(place.workspace, step.learner.files, inside=scratch)
         else:
             copy_workspace(source, place.workspace, original=own, inside=info.directory.path)
+        if place.shared != place.workspace and shared.is_dir():
+            copy_workspace(shared, place.shared, original=shared, inside=info.directory.path)
         is_kept = options.directory is not None or options.keep
         notice(f"in {what}: {place.workspace} ({'kept' if is_kept else 'deleted afterwards; --keep keeps it'})")
         yield place
@@ -243,7 +253,10 @@ def _place(info: RunInfo, step: Step, options: ExecOptions) -> Iterator[_Place]:
 def _rendered(info: RunInfo, step: Step, attempt: _Attempt, place: _Place) -> Command:
     """The command as the local engine would get it, which also starts ranks itself."""
     plan = _locally(info.plan)
-    paths = AttemptPaths(str(place.workspace), str(place.scratch / "result.json"), attempt.number, step.replica)
+    paths = AttemptPaths(
+        str(place.workspace), str(place.scratch / "result.json"), attempt.number, step.replica,
+        shared=str(place.shared), run=str(info.directory.path),
+    )  # fmt: skip
     if step.called is not None:
         paths = replace(paths, name=step.called.name, axes=step.called.axes)
     if attempt.results:
@@ -280,7 +293,7 @@ def _words(command: Command, options: ExecOptions) -> tuple[str, ...]:
 
 def _run(info: RunInfo, step: Step, attempt: _Attempt, place: _Place, options: ExecOptions) -> int:
     command = _rendered(info, step, attempt, place)
-    own = _Place(info.directory.workspace(step.learner.name), place.scratch)
+    own = _Place(info.directory.workspace(step.learner.name), place.scratch, info.directory.workspace(SHARED))
     for line in attempt.differences(_rendered(info, step, attempt, own)):
         notice(line)
     if info.plan.engine.slurm is not None:
@@ -289,7 +302,7 @@ def _run(info: RunInfo, step: Step, attempt: _Attempt, place: _Place, options: E
         notice(f"on this machine, not on {info.plan.engine.pilot.resource}, where the run has its tasks")
     name = step.called.name if step.called is not None else None
     copy = f", replica {name or step.replica}" if step.command.is_replicated else ""
-    where = f"learner '{step.learner.name}', iteration {step.iteration}, '{step.task}'{copy}"
+    where = f"{quoted_name(step.learner.name)}, iteration {step.iteration}, '{step.task}'{copy}"
     instead = "; the command of the task is" if _words(command, options) != command.argv else ""
     notice(f"run {name_of(info.directory)}, {where}, as attempt {attempt.number}{instead}:")
     notice(f"  {masked_command(step.command.as_written(as_shown(command).argv), Secrets())}")
@@ -381,11 +394,12 @@ def _print_script(info: RunInfo, step: Step, attempt: _Attempt, options: ExecOpt
     own = info.directory.workspace(step.learner.name)
     name = f"rose-exec-{info.directory.path.name}-{step.learner.index}-{step.iteration}-{step.task}"
     scratch = (options.directory or Path(tempfile.gettempdir(), name)).absolute()
-    place = _Place(own if options.in_place else scratch / "workspace", scratch)
+    shared = info.directory.workspace(SHARED)
+    place = _Place(own, scratch, shared) if options.in_place else _copied(step, scratch)
     command = _rendered(info, step, attempt, place)
     source, what = _workspace_source(info, step)
     if source is None and not options.in_place:
-        message = f"there is no workspace to copy: learner '{step.learner.name}' has not started"
+        message = f"there is no workspace to copy: {quoted_name(step.learner.name)} has not started"
         raise UsageError(message, "omit --print")
     environment = _environment(info, step, command, place.workspace)
     if RESULTS_FILE in environment:  # as the attempt itself got them, if it has started
@@ -395,6 +409,9 @@ def _print_script(info: RunInfo, step: Step, attempt: _Attempt, options: ExecOpt
         environment[RESULTS_FILE] = str(recorded) if recorded.is_file() else ""
     own_variables = {name: value for name, value in environment.items() if os.environ.get(name) != value}
     shown = replace(command, argv=_words(command, options), environment=own_variables)
-    title = f"'{step.task}', iteration {step.iteration} of learner '{step.learner.name}', run {info.directory.path}"
-    write_script(title, shown, place.workspace, copied_from=None if options.in_place else source, what=what)
+    title = f"'{step.task}', iteration {step.iteration} of {quoted_name(step.learner.name)}, run {info.directory.path}"
+    copies = [] if options.in_place or source is None else [(source, place.workspace)]
+    if copies and place.shared != place.workspace and shared.is_dir():
+        copies.append((shared, place.shared))
+    write_script(title, shown, place.workspace, copies=copies, what=what)
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from rose_cli.util.dataclass import dataclass
+from rose_cli.util.shared import quoted_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,7 +31,7 @@ class PlanChange:
     @property
     def lines(self) -> tuple[str, ...]:
         """What it comes to, for whoever asked for it."""
-        continued = (f"learner '{event.learner}' continues: {event.reason}" for event in self.reopened)
+        continued = (f"{quoted_name(event.learner)} continues: {event.reason}" for event in self.reopened)
         return (*self.changed.edits, *continued)
 
     @property

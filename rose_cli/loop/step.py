@@ -25,7 +25,7 @@ from rose_cli.runs.workspace import workspace_changes
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import EngineError, JournalError
 from rose_cli.util.redact import Secrets, masked_command, masked_options
-from rose_cli.util.shared import SHARED
+from rose_cli.util.shared import SHARED, quoted_name
 from rose_cli.util.shortage import check_memory
 
 if TYPE_CHECKING:
@@ -282,7 +282,7 @@ class Attempt:
         if isinstance(event, e.AttemptLost):
             if self._session.engine.recovers:
                 return False
-            message = f"the engine lost '{self._runner.step.task}' of learner '{self._runner.learner.name}'"
+            message = f"the engine lost '{self._runner.step.task}' of {quoted_name(self._runner.learner.name)}"
             raise EngineError(message, outcome.message)
         return isinstance(event, e.AttemptSucceeded)
 

@@ -16,7 +16,7 @@ from rose_cli.loop.learner import LearnerLoop
 from rose_cli.loop.session import SessionResult
 from rose_cli.runs.snapshot import delete_snapshots
 from rose_cli.util.errors import LearnerDirectoryError, RoseError, UnexpectedError
-from rose_cli.util.shared import SHARED
+from rose_cli.util.shared import SHARED, quoted_name
 from rose_cli.util.shortage import in_thread
 
 if TYPE_CHECKING:
@@ -249,6 +249,4 @@ class Supervisor:
 
 
 def _cannot_continue(learner: str, error: LearnerDirectoryError) -> str:
-    if learner == SHARED:
-        return f"the tasks of the campaign cannot continue: {error.message}"
-    return f"learner '{learner}' cannot continue: {error.message}"
+    return f"{quoted_name(learner)} cannot continue: {error.message}"

@@ -11,6 +11,10 @@ def shown_name(learner: str) -> str:
     return learner or CAMPAIGN
 
 
+def quoted_name(learner: str) -> str:
+    return f"learner '{learner}'" if learner != SHARED else "the campaign"
+
+
 def part_of(iteration: int) -> str:
     """What an iteration of the campaign is: its setup, or a finish."""
     return "finish" if iteration else "setup"

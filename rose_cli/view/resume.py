@@ -10,7 +10,7 @@ from rose_cli.loop.criterion import checks_of, context_of, why_stop
 from rose_cli.loop.reports import Reports, planned_count
 from rose_cli.plan.decided import with_changes
 from rose_cli.plan.render import AttemptPaths, Command
-from rose_cli.util.shared import CAMPAIGN
+from rose_cli.util.shared import CAMPAIGN, SHARED
 from rose_cli.util.text import counted
 from rose_cli.view.plan import PlannedTask, command_text, details_of_commands, planned_task, warn_of_other_writers
 from rose_cli.view.wording import REASONS, duration, some
@@ -245,4 +245,5 @@ def _next(
     context = replace(context, reports=Reports.of_learner(planned, learner, step.task))
     result = directory.log(planned.name, number, step.task, replica, attempt, "result.json")
     paths = AttemptPaths(str(directory.workspace(planned.name)), str(result), attempt, replica)
+    paths = replace(paths, shared=str(directory.workspace(SHARED)), run=str(directory.path))
     return step, command, planned_task(plan, planned, step.task, command, context, paths)

@@ -12,7 +12,7 @@ from rose_cli.util.redact import MASK, Secrets, fit_to_show, masked_command
 from rose_cli.view.console import say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from rose_cli.plan.render import Command
@@ -20,24 +20,32 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
-def write_script(title: str, command: Command, workspace: Path, *, copied_from: Path | None, what: str) -> None:
-    """Print the script. On a terminal, control characters are replaced with visible ones."""
-    for line in _lines(title, command, workspace, copied_from, what):
+def write_script(
+    title: str, command: Command, workspace: Path, *, copies: Sequence[tuple[Path, Path]], what: str
+) -> None:
+    """Print the script. On a terminal, control characters are replaced with visible ones.
+
+    `copies`: what the script copies first, and where to.
+    """
+    for line in _lines(title, command, workspace, copies, what):
         if sys.stdout.isatty():
             say(line)
         else:
             sys.stdout.write(f"{fit_to_show(line)}\n")
 
 
-def _lines(title: str, command: Command, workspace: Path, copied_from: Path | None, what: str) -> Iterator[str]:
+def _lines(
+    title: str, command: Command, workspace: Path, copies: Sequence[tuple[Path, Path]], what: str
+) -> Iterator[str]:
     shown = as_shown(command)
     yield "#!/bin/bash"
     yield f"# {_on_one_line(title)}"
-    if copied_from is not None:
+    if copies:
         yield f"# in {what}"
         scratch = shlex.quote(str(workspace.parent))
         yield f"mkdir -m 700 {scratch} || exit"
-        yield f"cp -Rp {shlex.quote(str(copied_from))} {shlex.quote(str(workspace))} || exit"
+        for source, target in copies:
+            yield f"cp -Rp {shlex.quote(str(source))} {shlex.quote(str(target))} || exit"
     yield f"cd {shlex.quote(str(workspace))} || exit"
     for name, value in shown.environment.items():
         if MASK in value:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -300,3 +301,63 @@ def test_a_link_in_place_of_the_campaigns_logs_is_refused(rose: Rose) -> None:
     assert (called.code, "campaign/logs' is a symbolic link" in called.err) == (4, True), called.err
     logs.unlink()
     assert rose("resume", "run").code == 0
+
+
+SHARING = """
+    max_iter: 2
+    setup: {pool: {executable: "sh -c 'echo pool >> {shared}/log.txt'"}}
+    tasks: {sim: {executable: "sh -c 'echo sim >> {shared}/log.txt; cat $ROSE_SHARED/log.txt'"}}
+    finish: {table: {executable: "sh -c 'echo $ROSE_RUN; echo table >> log.txt; cat log.txt'"}}
+    learners: [{name: a}]
+    """
+
+
+@pytest.mark.parametrize(
+    ("words", "out"),
+    [
+        (["a", "1", "sim"], "pool sim sim table sim"),
+        (["campaign", "1", "table"], "{run} pool sim sim table table"),
+        (["campaign", "table"], "{run} pool sim sim table table"),
+        (["table"], "{run} pool sim sim table table"),
+        (["pool"], ""),
+    ],
+)
+def test_exec_works_in_a_copy_of_what_tasks_share(rose: Rose, words: list[str], out: str) -> None:
+    rose.write(SHARING)
+    run(rose)
+    before = log(rose)
+    called = rose("exec", "run", *words)
+    assert (called.code, called.out.split()) == (0, out.format(run=rose.folder / "run").split()), called.err
+    script = rose("exec", "run", *words, "--print", "--in", str(rose.folder / "copy")).out
+    assert subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout == called.out
+    assert log(rose) == before == ["pool", "sim", "sim", "table"]
+
+
+def test_exec_says_where_a_task_of_the_campaign_belongs(rose: Rose) -> None:
+    rose.write(SHARING)
+    run(rose)
+    assert "'table' belongs to the finish of the campaign" in rose("exec", "run", "campaign", "0", "table").err
+    assert "there is no task 'sim' in the campaign" in rose("exec", "run", "campaign", "sim").err
+    assert "which task of the campaign?" in rose("exec", "run", "campaign", "0").err
+
+
+def test_clean_takes_leftovers_of_the_campaign_but_never_its_workspace(ready: Rose) -> None:
+    run(ready)
+    campaign = ready.folder / "run/campaign"
+    for name in ("workspace.lost-1", "snapshots/0.pool", "snapshots/1.table"):
+        (campaign / name).mkdir(parents=True)
+    called = ready("clean", "run", "--yes")
+    assert "lost workspaces that a resume has set aside (campaign)" in called.out
+    assert ready("clean", "run", "--yes", "--workspaces", "--keep-logs", "1").code == 0
+    assert not (ready.folder / "run/learners/a/workspace").exists()
+    assert sorted(str(path.relative_to(campaign)) for path in campaign.iterdir()) == ["logs", "snapshots", "workspace"]
+    assert list((campaign / "snapshots").iterdir()) == []
+    assert log(ready) == ONE_LIFE
+    assert ready("verify", "run").code == 0
+
+
+def test_a_rerun_to_verify_has_what_runs_once(ready: Rose) -> None:
+    run(ready)
+    called = ready("verify", "run", "--rerun")
+    assert (called.code, "the history is the same" in called.out) == (0, True), called.err
+    assert log(ready) == ONE_LIFE
