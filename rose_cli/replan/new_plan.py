@@ -75,8 +75,7 @@ def only_chosen(lineage: Lineage, plan: Plan) -> Plan:
 
 
 def next_lineage(where: RunLocation, comparison: Comparison, lineage: Lineage, settings: Sequence[Setting]) -> Lineage:
-    before, after = (_task_sets(plan) for plan in (where.plan, comparison.plan))
-    dropped = frozenset().union(*before) - frozenset.intersection(*after)
+    dropped = _dropped(where.plan, comparison.plan)
     return replace(
         lineage,
         settings=tuple(setting.source for setting in settings),
@@ -86,5 +85,16 @@ def next_lineage(where: RunLocation, comparison: Comparison, lineage: Lineage, s
     )
 
 
+def _dropped(old: Plan, new: Plan) -> frozenset[str]:
+    """The tasks that a learner, or the campaign, had in the old plan and has no more in the new one."""
+    before, after = (_task_sets(plan) for plan in (old, new))
+    of_campaign = _tasks_of_campaign(old) - _tasks_of_campaign(new)
+    return of_campaign | (frozenset().union(*before) - frozenset.intersection(*after))
+
+
 def _task_sets(plan: Plan) -> set[frozenset[str]]:
     return {frozenset(step.task for step in learner.all_steps) for learner in plan.learners}
+
+
+def _tasks_of_campaign(plan: Plan) -> frozenset[str]:
+    return frozenset(step.task for step in plan.shared.all_steps) if plan.shared is not None else frozenset()

@@ -1,0 +1,48 @@
+"""The tasks of setup and finish are part of the run wherever its learners are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import Rose
+
+SETUP = """
+    setup: {pool: {executable: "test ! -e {campaign_dir}/broken", shell: true}}
+    tasks: {sim: {executable: "true"}}
+    max_iter: 1
+    learners: [{name: a}]
+    """
+FINISH = """
+    tasks: {sim: {executable: "true"}}
+    finish: {table: {executable: "test ! -e {campaign_dir}/broken", shell: true}}
+    max_iter: 1
+    learners: [{name: a}]
+    """
+
+
+def run(rose: Rose, text: str, *options: str, code: int = 0) -> None:
+    rose.write(text)
+    called = rose("run", "campaign.yaml", "--run-dir", "run", "-o", "plain", *options)
+    assert called.code == code, called.err + called.out
+
+
+@pytest.mark.parametrize(
+    ("text", "edited"),
+    [
+        pytest.param(SETUP, SETUP.replace("pool", "prepare"), id="another-setup"),
+        pytest.param(FINISH, FINISH.replace("{table", "{gather"), id="another-finish"),
+    ],
+)
+def test_a_run_whose_setup_or_finish_was_renamed_after_a_failure_stays_readable(
+    rose: Rose, text: str, edited: str
+) -> None:
+    (rose.folder / "broken").touch()
+    run(rose, text, code=1)
+    (rose.folder / "broken").unlink()
+    rose.write(edited)
+    called = rose("resume", "run")
+    assert called.code == 0, called.err
+    assert rose.status("run")["status"] == "done"
