@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from rose_cli import __version__
-from rose_cli.journal import codec, events, iterations, state, time_spent
+from rose_cli.journal import codec, decisions, events, iterations, state, time_spent
 from rose_cli.journal.file import LONG_BYTES, NOTHING, JournalContents, read_journal
 from rose_cli.util.shortage import no_collecting
 
@@ -206,7 +206,7 @@ def _last_line(journal: BinaryIO, end: int) -> bytes:
 def _reader() -> str:
     """Identifies what the state depends on besides the journal and the plan: this code, and Python."""
     digest = hashlib.sha256(f"{__version__} {sys.version} {array('I').itemsize} {sys.byteorder}".encode())
-    for module in (codec, events, iterations, state, time_spent):
+    for module in (codec, *_MODULES.values()):
         digest.update(Path(str(module.__file__)).read_bytes())
     return digest.hexdigest()
 
@@ -230,7 +230,7 @@ class _Loader(pickle.Unpickler):
         raise pickle.UnpicklingError(f"a checkpoint cannot contain {module}.{name}")
 
 
-_MODULES = {module.__name__: module for module in (events, iterations, state, time_spent)}
+_MODULES = {module.__name__: module for module in (decisions, events, iterations, state, time_spent)}
 
 
 def _loaded(body: bytes) -> tuple[int, RunState]:

@@ -106,6 +106,14 @@ def test_every_prefix_adds_up_to_the_same(journal: Path) -> None:
         assert Reading(journal).text == in_full(journal)
 
 
+def test_decisions_of_a_program_are_part_of_it(journal: Path) -> None:
+    journal.write_bytes((Path(__file__).parent / "assets/v4/journal.jsonl").read_bytes())
+    assert b'"decision_made"' in journal.read_bytes()
+    first = Reading(journal)
+    again = Reading(journal)
+    assert (again.records, again.text) == (0, first.text)
+
+
 def test_a_run_that_was_moved_has_its_checkpoint(journal: Path) -> None:
     Reading(journal)
     moved = journal.rename(journal.with_name("moved"))
