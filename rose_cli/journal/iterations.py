@@ -114,6 +114,10 @@ class IterationState:
         """The tasks of which at least one replica has finished. A resume reruns none of these."""
         return list(dict.fromkeys(task for (task, _), step in self.steps.items() if step.finished))
 
+    def has_begun(self, task: str) -> bool:
+        """Whether the task has started, or something was decided on it."""
+        return task in self.decisions or any(of == task for of, _ in self.steps)
+
     def reports_of(self, task: str, replicas: int) -> list[Mapping[str, Any]]:
         """The report of each replica of the task; empty if it reported nothing."""
         return [self.reports.get((task, replica), {}) for replica in range(replicas)]

@@ -16,7 +16,7 @@ from rose_cli.loop.deadline import WallTimeReached
 from rose_cli.loop.gate import question_about
 from rose_cli.loop.metric import MetricFile, NoMetricError
 from rose_cli.loop.replicas import decided_step, replicas_of
-from rose_cli.loop.reports import Reports, setup_reports
+from rose_cli.loop.reports import Reports, is_done, setup_reports
 from rose_cli.loop.retention import LogKeeper
 from rose_cli.loop.step import StepResult, StepRunner
 from rose_cli.loop.values import values_of
@@ -167,12 +167,12 @@ class LearnerLoop:
     async def _forget_end(self) -> None:
         """It was ending between two iterations, with the steps in the current one, and now continues after all."""
         current = self._state.current
-        ended = {step.task for step in self._plan.after} & {task for task, _ in current.steps} if current else set()
-        if current is not None and ended:
-            rest = {step.task for step in self._plan.in_every_iteration} - set(current.finished_tasks)
-            if rest:
-                reopened = e.LearnerReopened(self._plan.name, "continues after all", current.number)
-                await self._session.recorder.record(reopened)
+        if current is None or not any(current.has_begun(step.task) for step in self._plan.after):
+            return
+        plan, number = self._decided_plan(current.number), current.number
+        if all(is_done(step, current) for step in plan.steps_in(number)):
+            return  # it is the last iteration itself that was ending
+        await self._session.recorder.record(e.LearnerReopened(plan.name, "continues after all", number))
 
     def _context(self, values: Values | None = None) -> EvaluationContext:
         """What expressions know in the current iteration; `values`: of its criteria, once they have been checked."""

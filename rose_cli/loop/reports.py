@@ -118,6 +118,13 @@ def planned_count(command: CommandPlan, iteration: IterationState | None, task: 
     return command.replicas if decided.replicas is None else len(decided.replicas)
 
 
+def is_done(step: StepPlan, iteration: IterationState) -> bool:
+    """Whether nothing of a step is left to do in the current iteration: it has finished, or was left out."""
+    count = planned_count(step.command(iteration.number), iteration, step.task)
+    found = (iteration.steps.get((step.task, replica)) for replica in range(count))
+    return all(each is not None and each.finished for each in found)
+
+
 def entry_of(state: LearnerState, iteration: int) -> IterationState | None:
     """An iteration that has finished, or the current one."""
     if iteration < len(state.iterations):

@@ -93,6 +93,39 @@ def test_a_task_after_the_last_iteration_that_failed_runs_again_in_a_resume(read
     assert log(ready)[5:] == ["gather a 1", "table 5"], "the finish runs again: its results have changed"
 
 
+@pytest.mark.parametrize("left_out", ["when: i > 5", "replicas: i - i"])
+def test_a_task_that_was_left_out_of_the_last_iteration_makes_nothing_run_again(ready: Rose, left_out: str) -> None:
+    text = CAMPAIGN.replace("    after:", f"      extra: {{executable: 'false', {left_out}}}\n    after:")
+    (ready.folder / "broken").touch()
+    ready.write(text.replace("test ! -e ../../../broken ", "true ", 1))
+    run(ready, code=1)
+    (ready.folder / "broken").unlink()
+    assert ready("resume", "run").code == 0
+    assert log(ready) == ["pool", "boot a 0", "sim a 0", "sim a 1", "table 5", "gather a 1", "table 5"]
+
+
+def test_what_runs_at_the_end_is_decided_anew_at_each_end(rose: Rose) -> None:
+    """A learner that stops between two iterations has the steps of its end in the one that it does not run."""
+    text = """
+        tasks:
+          sim:
+            shell: true
+            executable: >-
+              echo '{{"x": {iteration}}}' > $ROSE_RESULT; test {iteration} != 2 || test -e ../../../../go
+        after: {gather: {executable: touch gathered, when: result.x > 1}}
+        max_iter: 4
+        learners: [{name: a}]
+        """
+    rose.write(text)
+    run(rose, code=1)
+    rose.write(text.replace("max_iter: 4", "max_iter: 2"))
+    assert rose("resume", "run").code == 0
+    (rose.folder / "go").touch()
+    rose.write(text.replace("max_iter: 4", "max_iter: 3"))
+    assert rose("resume", "run").code == 0
+    assert (rose.folder / "run/learners/a/workspace/gathered").exists()
+
+
 def test_an_extended_run_gathers_and_finishes_again(ready: Rose) -> None:
     run(ready)
     assert ready("resume", "run", "--max-iter", "3").code == 0
