@@ -18,17 +18,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Totals:
-    """Upper bounds: of commands, of attempts with every retry (None: no bound), and of commands at the same time."""
+    """Upper bounds: of commands, of attempts with every retry, and of commands at the same time. None: no bound.
+
+    `undecided`: the tasks for which only the run decides how many replicas they have, so that there is no bound.
+    """
 
     commands: int | None
     attempts: int | None
-    at_once: int
+    at_once: int | None
+    undecided: tuple[str, ...] = ()
 
 
 def totals(plan: Plan, found: Overview, capacity: Capacity | None) -> Totals:
     """A learner may stop before its bound, but no run has more. `capacity`: that of the engine; None if not known."""
     commands = attempts = 0
-    is_bounded = all(learner.max_iter is not None for group in found.groups for learner in group.learners[:1])
+    undecided = tuple(undecided_tasks(plan, found))
+    is_bounded = not undecided and all(group.learners[0].max_iter is not None for group in found.groups)
     for group in found.groups:
         for phase in group.phases if is_bounded else ():
             many = len(group.learners) * _count(phase.iterations)
@@ -39,7 +44,16 @@ def totals(plan: Plan, found: Overview, capacity: Capacity | None) -> Totals:
     for step in plan.shared.all_steps if plan.shared is not None else ():
         commands += step.otherwise.replicas
         attempts += step.otherwise.replicas * (1 + step.otherwise.retries)
-    return Totals(commands if is_bounded else None, attempts if is_bounded else None, _at_once(plan, found, capacity))
+    at_once = _at_once(plan, found, capacity)
+    most = at_once if at_once < sys.maxsize else None
+    return Totals(commands if is_bounded else None, attempts if is_bounded else None, most, undecided)
+
+
+def undecided_tasks(plan: Plan, found: Overview) -> Iterator[str]:
+    """The tasks whose replicas are an expression, each once, in their order."""
+    learners = [*(group.learners[0] for group in found.groups), *([plan.shared] if plan.shared is not None else [])]
+    steps = (step for learner in learners for step in learner.all_steps)
+    yield from dict.fromkeys(step.task for step in steps if any(each.replicas_from for each in step.commands))
 
 
 def _count(ranges: Ranges) -> int:
@@ -100,6 +114,7 @@ def _steps(group: Group, capacity: Capacity | None) -> Iterator[tuple[int, int]]
     for phase in group.phases:
         for step in group.learners[0].all_steps:
             cores, gpus, memory, replicas = _needs(phase.settings, step.task)
+            replicas = sys.maxsize if any(each.replicas_from for each in step.commands) else replicas
             yield cores, min(replicas, _fit(cores, gpus, memory, capacity))
 
 

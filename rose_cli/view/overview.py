@@ -12,19 +12,20 @@ from rich.cells import cell_len
 from rose_cli.plan.overview import Group, Overview, Setting, overview, tasks_of
 from rose_cli.plan.render import keyword, option_words
 from rose_cli.plan.secrets import shown_notify
-from rose_cli.plan.totals import totals
+from rose_cli.plan.totals import totals, undecided_tasks
 from rose_cli.util.redact import masked_words
-from rose_cli.util.text import counted
+from rose_cli.util.text import counted, listed
 from rose_cli.view.console import ELLIPSIS, safe
 from rose_cli.view.differences import MOST_ALONE, MOST_GROUPS, difference_lines
 from rose_cli.view.settings import quoted_word, size_text, stop_text, value_text
-from rose_cli.view.wording import TIMES, exact_duration, some
+from rose_cli.view.wording import MOST_NAMED, TIMES, exact_duration, some
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rose_cli.engine.base import Capacity
     from rose_cli.plan.model import Plan, PrunePlan
+    from rose_cli.plan.totals import Totals
 
 
 def overview_lines(plan: Plan, found: Overview, capacity: Capacity | None, width: int) -> Iterator[str]:
@@ -62,11 +63,12 @@ def _bound(found: Overview) -> str:
 def _facts(plan: Plan, found: Overview, capacity: Capacity | None) -> Iterator[str]:
     """Totals, the criterion if all share it, and limits."""
     bound = totals(plan, found, capacity)
-    most = "no bound on the number of commands (no max_iter)"
+    most = f"no bound on the number of commands ({_why_unbounded(bound)})"
     if bound.commands is not None:
         most = f"at most {bound.commands:,} command{'' if bound.commands == 1 else 's'}"
     retried = f" ({bound.attempts:,} with every retry)" if bound.attempts != bound.commands else ""
-    yield f"{most}{retried}, up to {bound.at_once:,} at a time on {_capacity_text(plan, capacity)}"
+    at_once = "" if bound.at_once is None else f", up to {bound.at_once:,} at a time"
+    yield f"{most}{retried}{at_once} on {_capacity_text(plan, capacity)}"
     yield from _stop_lines(found)
     parameters = {s: value for s, value in found.common.items() if s.kind == "parameter"}
     if parameters:
@@ -81,6 +83,12 @@ def _facts(plan: Plan, found: Overview, capacity: Capacity | None) -> Iterator[s
         yield f"limits: {', '.join(limits)}"
     if plan.notify is not None:
         yield f"notify: {shown_notify(plan.notify)}"
+
+
+def _why_unbounded(bound: Totals) -> str:
+    if not bound.undecided:
+        return "no max_iter"
+    return f"{listed(bound.undecided, MOST_NAMED)}: an expression decides how many replicas"
 
 
 def _prune_text(rule: PrunePlan) -> str:
@@ -185,11 +193,12 @@ def _section_lines(plan: Plan, found: Overview) -> Iterator[str]:
 
 def _task_lines(plan: Plan, found: Overview, tasks: Sequence[str]) -> Iterator[str]:
     labels: dict[str, str] = {}
+    undecided = set(undecided_tasks(plan, found))
     for task in tasks:
-        replicas = found.common.get(Setting(task, "replicas"))
+        replicas = "n" if task in undecided else found.common.get(Setting(task, "replicas"))
         labels[task] = f"{task} {TIMES}{replicas}" if replicas else task
     width = max(14, *map(cell_len, map(safe, labels.values())))
-    notes = {task: list(_notes(plan, found, task)) for task in labels}
+    notes = {task: list(_notes(plan, found, task, _NOTES if task in undecided else _NOTES[1:])) for task in labels}
     shared = [note for note in notes[next(iter(labels))] if all(note in each for each in notes.values())]
     if shared and len(labels) > 1:
         notes = {task: [note for note in each if note not in shared] for task, each in notes.items()}
@@ -228,13 +237,25 @@ def _varying_option(found: Overview, setting: Setting, sign: str) -> str:
     return f"[{text}]" if len(found.groups) > MOST_GROUPS or any(value in (None, False) for value in values) else text
 
 
-def _notes(plan: Plan, found: Overview, task: str) -> Iterator[str]:
-    """What else all commands of a task have in common: resources, timeout, retries and so on."""
+def _notes(plan: Plan, found: Overview, task: str, kinds: Sequence[str]) -> Iterator[str]:
+    """What else all commands of a task have in common: their condition, resources, timeout, retries and so on."""
     for setting, value in found.common.items():
         if setting.kind == "preload" and not plan.engine.is_local:
             continue
-        if setting.task == task and setting.kind in _NOTES:
+        if setting.task == task and setting.kind in kinds:
             yield value_text(setting, value, noun=True)
 
 
-_NOTES = ("ranks", "cores", "gpus", "mem", "timeout", "retries", "on_failure", "snapshot", "preload")
+_NOTES = (
+    "replicas from",
+    "when",
+    "ranks",
+    "cores",
+    "gpus",
+    "mem",
+    "timeout",
+    "retries",
+    "on_failure",
+    "snapshot",
+    "preload",
+)

@@ -16,8 +16,8 @@ from rose_cli.config.expression.parser import ExpressionError
 from rose_cli.engine.function import RETURN_FILE
 from rose_cli.loop.replicas import command_replica
 from rose_cli.plan.model import Adaptive
-from rose_cli.plan.overview import Setting, joined, ranges_text, stop_settings
-from rose_cli.plan.render import AttemptPaths, Command, NoCommandError, NoValueError, planned_context, render
+from rose_cli.plan.overview import Setting, joined, overview, ranges_text, stop_settings
+from rose_cli.plan.render import AttemptPaths, Command, NoCommandError, NoValueError, planned_context, render, value_of
 from rose_cli.plan.secrets import as_shown, secrets_given
 from rose_cli.plan.words import file_of_module, is_beside, path_beside
 from rose_cli.util.dataclass import dataclass
@@ -72,7 +72,18 @@ def is_last(learner: LearnerPlan, iteration: int) -> bool:
 
 
 def _planned(plan: Plan, learner: LearnerPlan, step: StepPlan, planned: CommandPlan, iteration: int) -> PlannedTask:
-    return planned_task(plan, learner, step.task, planned, planned_context(learner, iteration))
+    context = planned_context(learner, iteration)
+    if planned.when is not None and not _may_hold(planned.when, planned, context):
+        return PlannedTask(step.task, planned, None, f"not in this iteration: runs when {planned.when}")
+    return planned_task(plan, learner, step.task, planned, context)
+
+
+def _may_hold(condition: str, planned: CommandPlan, context: EvaluationContext) -> bool:
+    """Whether only the run knows, or it is true."""
+    try:
+        return bool(value_of(condition, replace(context, parameters=planned.parameter_values)))
+    except NoValueError:
+        return True
 
 
 def planned_task(
@@ -139,7 +150,7 @@ def full_lines(plan: Plan, wanted: Sequence[range], *, collapse: bool) -> Iterat
         for number in (0, 1):
             label = part_of(number)
             for position, task in enumerate(planned_tasks(plan, plan.shared, number)):
-                yield f"  {'' if position else label:>6}  {task.name:<14} {command_text(task)}"
+                yield f"  {'' if position else label:>6}  {task.name:<14} {_text(task)}"
     for learner in plan.learners:
         bound = "no max_iter" if learner.max_iter is None else f"max_iter {learner.max_iter}"
         yield ""
@@ -174,7 +185,7 @@ def _blocks(plan: Plan, learner: LearnerPlan, iterations: Iterable[int]) -> Iter
         commands = {step.task: step.command(iteration) for step in learner.all_steps}
         labels = {task: _label(task, command) for task, command in commands.items()}
         tasks = planned_tasks(plan, learner, iteration)
-        yield iteration, tuple((labels[task.name], command_text(task)) for task in tasks)
+        yield iteration, tuple((labels[task.name], _text(task)) for task in tasks)
 
 
 def _label(task: str, command: CommandPlan) -> str:
@@ -189,6 +200,15 @@ def _collapsed(blocks: Iterable[tuple[int, _Block]]) -> Iterator[tuple[str, _Blo
     for iteration, block in blocks:
         found.setdefault(block, []).append((iteration, iteration))
     yield from ((ranges_text(joined([tuple(numbers)])), block) for block, numbers in found.items())
+
+
+def _text(task: PlannedTask) -> str:
+    """The command line with what decides about it: the condition, the expression of the replicas."""
+    text, planned = command_text(task), task.planned
+    conditions = [f"replicas from {planned.replicas_from}"] if planned.replicas_from is not None else []
+    conditions += [f"when {planned.when}"] if planned.when is not None else []
+    is_shown = conditions and (task.command is not None or task.sketch is not None)
+    return f"{text}  ({', '.join(conditions)})" if is_shown else text
 
 
 def command_text(task: PlannedTask) -> str:
@@ -207,19 +227,26 @@ def details(plan: Plan, found: Overview | None, environment: Mapping[str, str], 
     yield from _files_lines(plan)
     commands = _all_commands(plan)
     if found is not None:
-        commands = {task: list(_without_differing(found, task, pairs)) for task, pairs in commands.items()}
+        common = {**found.common, **(_common_of_campaign(plan) if plan.shared is not None else {})}
+        commands = {task: list(_without_differing(common, task, pairs)) for task, pairs in commands.items()}
     yield from details_of_commands(commands, environment)
     if found is not None:
         for line in _named_files(plan, commands):
             yield from wrapped(line, width) if line else [""]
 
 
+def _common_of_campaign(plan: Plan) -> Mapping[Setting, object]:
+    """The settings of the tasks that run once per campaign, which the overview of its learners does not have."""
+    shared = (plan.shared,) if plan.shared is not None else ()
+    return overview(replace(plan, learners=shared, shared=None)).common
+
+
 def _without_differing(
-    found: Overview, task: str, pairs: Iterable[tuple[CommandPlan, Command | None]]
+    common: Mapping[Setting, object], task: str, pairs: Iterable[tuple[CommandPlan, Command | None]]
 ) -> Iterator[tuple[CommandPlan, Command | None]]:
     for planned, command in pairs:
-        shared = {name: v for name, v in planned.environment.items() if Setting(task, "env", name) in found.common}
-        lines = planned.pre_exec if Setting(task, "pre_exec") in found.common else ()
+        shared = {name: v for name, v in planned.environment.items() if Setting(task, "env", name) in common}
+        lines = planned.pre_exec if Setting(task, "pre_exec") in common else ()
         yield replace(planned, environment=shared, pre_exec=lines), command
 
 
@@ -238,12 +265,16 @@ def _named_files(plan: Plan, commands: Mapping[str, Iterable[tuple[CommandPlan, 
         yield f"{{python}} is {sys.executable}"
 
 
+_ABSOLUTE = ("/", "{shared}", "{workspace}", "{campaign_dir}", "{python}", "{result}")
+"""How words start that are absolute paths, at the latest once their placeholders are filled in."""
+
+
 def _words_beside(planned: CommandPlan, campaign_dir: str) -> Iterator[str]:
     """The words that stand for files beside the campaign file."""
     known = planned.beside
     for at in range(0 if planned.shell else len(planned.words)) if known is None else known:
         word = planned.words[at]
-        if not word.startswith("/") and (known is not None or is_beside(word, campaign_dir)):
+        if not word.startswith(_ABSOLUTE) and (known is not None or is_beside(word, campaign_dir)):
             yield word
 
 
@@ -278,7 +309,8 @@ def _all_commands(plan: Plan) -> dict[str, list[tuple[CommandPlan, Command | Non
             of_task = found.setdefault(step.task, {})
             for iteration, command in ((None, step.otherwise), *step.at.items()):
                 if id(command) not in of_task:
-                    of_task[id(command)] = command, _planned(plan, learner, step, command, iteration or 0).command
+                    context = planned_context(learner, iteration or 0)
+                    of_task[id(command)] = command, planned_task(plan, learner, step.task, command, context).command
     return {task: list(commands.values()) for task, commands in found.items()}
 
 

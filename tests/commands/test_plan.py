@@ -168,3 +168,40 @@ in this batch job, rose sets for training:
   NCPUS=1
 """)
     assert "NCPUS" not in rose("plan", "campaign.yaml", "--full").out
+
+
+DECIDED = """
+    max_iter: 2
+    env: {MESH: fine}
+    setup: {pool: {executable: "sh pool.sh {shared}/pool.csv"}}
+    tasks:
+      label: {executable: "echo {replica}", replicas: result.selected, when: i > 0}
+      train: {executable: echo train, when: i == 0 or result.n > 1}
+    finish: {table: {executable: echo table}}
+    learners: 1
+    """
+
+
+def test_a_condition_stands_beside_its_task_and_one_that_is_false_leaves_it_out(rose: Rose) -> None:
+    rose.write(DECIDED)
+    (rose.folder / "pool.sh").write_text("", encoding="utf-8")
+    lines = rose("plan", "campaign.yaml", "--iteration", "0-1").out.splitlines()
+    label, train, later = [line for line in lines if line[8:].startswith(("label", "train"))][:3]
+    assert label.endswith("(not in this iteration: runs when i > 0)")
+    assert train.endswith("echo train  (when i == 0 or result.n > 1)")
+    assert later.endswith("echo '{replica}'  (replicas from result.selected, when i > 0)")
+    plan = rose.json("plan", "campaign.yaml", "--format", "json")
+    first, second = (each["tasks"][0] for each in plan["learners"][0]["iterations"])
+    assert (first["command"], first["unknown"]) == (None, "not in this iteration: runs when i > 0")
+    assert second["command"] == ["echo", "{replica}"]
+    assert plan["most_commands"] is None
+
+
+def test_the_lists_below_a_plan_have_the_tasks_of_the_campaign_and_only_its_files(rose: Rose) -> None:
+    rose.write(DECIDED)
+    (rose.folder / "pool.sh").write_text("", encoding="utf-8")
+    lines = rose("plan", "campaign.yaml").out.splitlines()
+    at = next(place for place, line in enumerate(lines) if line.startswith("environment variables of"))
+    assert lines[at : at + 2] == ["environment variables of pool, table, label, train:", "  MESH=fine"]
+    beside = next(line for line in lines if line.startswith("beside the campaign file"))
+    assert beside.endswith(": pool.sh")

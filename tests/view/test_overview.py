@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rose_cli.campaign_file import check_campaign
 from rose_cli.engine.base import Capacity
 from rose_cli.plan.overview import Setting, overview
+from rose_cli.plan.totals import totals
 from rose_cli.view.overview import overview_lines
 from rose_cli.view.settings import value_text
 from rose_cli.view.wording import TIMES
@@ -318,3 +319,34 @@ def test_a_plateau_has_its_first_value_before_the_run(tmp_path: Path) -> None:
     learners = 'learners: [{a: {adaptive: {--lr: "plateau(0.1, 0.5, 3)"}}}, {}]\n'
     text = f"max_iter: 3\ntasks: {{a: {{executable: echo}}}}\n{stop}{learners}"
     assert "  learner-0  0-2         = plateau(0.1, 0.5, 3)\n               i = 0     0.1\n" in page(tmp_path, text)
+
+
+DECIDED = """
+    name: decided
+    max_iter: 3
+    env: {MESH: fine}
+    setup: {pool: {executable: "echo pool --to {shared}/pool.csv"}}
+    tasks:
+      label: {executable: "echo {replica}", replicas: result.selected, when: i > 0}
+      train: {executable: echo train}
+    learners: 1
+    """
+
+
+def test_what_a_result_decides_has_no_bound_and_stands_beside_its_task(tmp_path: Path) -> None:
+    lines = page(tmp_path, DECIDED, 120).splitlines()
+    why = "label: an expression decides how many replicas"
+    assert lines[1] == f"  no bound on the number of commands ({why}), up to 8 at a time on 8 cores"
+    at = next(place for place, line in enumerate(lines) if "echo {replica}" in line)
+    assert lines[at].split()[:2] == ["label", f"{TIMES}n"]
+    assert lines[at + 1].strip() == "(replicas from result.selected, when i > 0)"
+
+
+def test_without_a_capacity_nothing_bounds_the_replicas_that_a_result_decides(tmp_path: Path) -> None:
+    file = tmp_path / "campaign.yaml"
+    file.write_text(dedent(DECIDED), encoding="utf-8")
+    plan = check_campaign(file, {"PATH": os.environ["PATH"]}).good_plan
+    found = totals(plan, overview(plan), None)
+    assert (found.commands, found.attempts, found.at_once, found.undecided) == (None, None, None, ("label",))
+    lines = list(overview_lines(plan, overview(plan), None, 120))
+    assert lines[1].endswith("decides how many replicas) on the cores")
