@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
 from rose_cli.api import task as in_task
 from rose_cli.api.commands import Command, needs_of
 from rose_cli.api.script_errors import ScriptError
-from rose_cli.api.upstream.configs import OTHERWISE, LearnerConfig, TaskConfig, TaskSetting
+from rose_cli.api.upstream.configs import OTHERWISE, AdaptiveSchedule, LearnerConfig, TaskConfig, TaskSetting
 from rose_cli.api.upstream.emit import emitted
 from rose_cli.api.upstream.functions import fingerprint, pickled
 from rose_cli.api.upstream.tracing import Definition, NeedsResults, Tracer, refuse_unexpected, trailing_options
 from rose_cli.util.dataclass import dataclass
 
 CRITERION = "criterion"
+
+_MOST_KEYS = 20_000
+"""How many iterations of schedules a campaign gets for a run that is extended."""
 
 INDEX = "functions.json"
 """Fingerprints of the functions, beside their pickles."""
@@ -85,6 +88,8 @@ class Builder:
 
     def __init__(self, loop: Loop, script: str) -> None:
         self._loop = loop
+        settings = (_setting(entry.config, step.config) for entry in loop.learners for step in loop.steps)
+        self._schedules = max(1, sum(isinstance(setting, AdaptiveSchedule) for setting in settings))
         self._tracer = Tracer()
         self._late: set[str] = set()
         self._names: dict[int, str] = {}
@@ -94,7 +99,8 @@ class Builder:
             self._prepare(step)
         self.campaign = self._campaign()
         what = "its functions are in the run directory" if self.files else "it runs with `rose run` too"
-        self.text = emitted(self.campaign, f"written by rose from {script}: {what}")
+        allowed = ["# rose: allow iteration-never-comes: a run may be extended"] if self._has_later_keys else []
+        self.text = "\n".join([*allowed, emitted(self.campaign, f"written by rose from {script}: {what}")])
 
     # --- which tasks call a function when they run -----------------------------------------------------------------
 
@@ -156,13 +162,14 @@ class Builder:
                     yield entry, TaskConfig()
 
     def _entries(self, setting: TaskSetting) -> list[tuple[int | None, TaskConfig]]:
-        """The configurations by iteration (None: in all), without those of iterations that never come."""
+        """The configurations by iteration (None: in all), also of iterations that only an extended run has."""
         if setting is None:
             return []
         if isinstance(setting, TaskConfig):
             return [(None, setting)]
-        most = self._loop.max_iter or None
-        return [(key, setting[key]) for key in setting if most is None or key < most]
+        if isinstance(setting, AdaptiveSchedule):
+            setting = setting.for_run(self._loop.max_iter or None, _MOST_KEYS // self._schedules)
+        return [*setting.items()]
 
     def _traced(self, step: Step, call: tuple[Entry | None, TaskConfig]) -> Command | NeedsResults:
         return self._tracer.command(self._definition(step, call[0]), call[1])
@@ -245,20 +252,43 @@ class Builder:
         entries = self._entries(_setting(entry.config, step.config))
         if not entries:
             return _difference(self._keys(step, entry, TaskConfig()), base) if step.task in entry.own else {}
-        changes = {key: _difference(self._keys(step, entry, config), base) for key, config in entries}
+        changes: dict[Any, dict[str, Any]] = {
+            key: _difference(self._keys(step, entry, config), base) for key, config in entries
+        }
         if None in changes:
             return changes[None]
-        if step.task in entry.own and OTHERWISE not in changes:
+        if isinstance(_setting(entry.config, step.config), AdaptiveSchedule):
+            changes[f"{len(entries)}+"] = _end_of_schedule(changes.values(), len(entries))
+        elif step.task in entry.own and OTHERWISE not in changes:
             changes[OTHERWISE] = _difference(self._keys(step, entry, TaskConfig()), base)
         if step.task == CRITERION:
             message = "the configuration of 'criterion' cannot change from iteration to iteration"
             raise ScriptError(message, "use one TaskConfig for it; its program gets the iteration from $ROSE_ITERATION")
         return dict(changes) if any(changes.values()) else {}
 
+    @property
+    def _has_later_keys(self) -> bool:
+        """Whether a schedule has keys that come only if the run is extended."""
+        most = self._loop.max_iter
+        settings = (_setting(entry.config, step.config) for entry in self._loop.learners for step in self._loop.steps)
+        schedules = [each for each in settings if isinstance(each, Mapping)]
+        return bool(most) and any(
+            isinstance(each, AdaptiveSchedule) or max(each, default=0) >= most for each in schedules
+        )
+
 
 def _setting(config: LearnerConfig | None, name: str) -> TaskSetting:
     setting: TaskSetting = getattr(config, name, None) if config is not None else None
     return setting
+
+
+def _end_of_schedule(entries: Iterable[Mapping[str, Any]], iteration: int) -> dict[str, Any]:
+    """Options that have no value: no iteration runs without those that a schedule would give it.
+
+    They are named as one that it gives, so that tables of what differs between learners get no column for this.
+    """
+    name = next((name for entry in entries for name in entry.get("options", {})), "--schedule")
+    return {"adaptive": {name: f"result.the_schedule_ends_at_iteration_{iteration - 1}__raise_max_iter_in_the_program"}}
 
 
 def _difference(keys: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:

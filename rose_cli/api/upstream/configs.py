@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import field, fields
 from typing import Any, TypeAlias
 
@@ -23,6 +23,53 @@ class TaskConfig:
     def __post_init__(self) -> None:
         self.args = tuple(self.args)
         self.kwargs = dict(self.kwargs)
+
+
+_WORKED_OUT = 100
+"""For how many iterations a function gives the configurations at once, as upstream does."""
+
+_WITHOUT_LIMIT = 1000
+"""And for how many if the learner has no `max_iter`."""
+
+
+class AdaptiveSchedule(dict[int, TaskConfig]):
+    """The configurations that a function of the iteration gives, for the first hundred iterations.
+
+    The campaign gets those of `for_run`: as many as the learner has, and more for a run that is extended.
+    """
+
+    def __init__(self, function: Callable[[int], Mapping[str, Any]]) -> None:
+        super().__init__({at: TaskConfig(**function(at)) for at in range(_WORKED_OUT)})
+        self.function = function
+
+    def __reduce__(
+        self,
+    ) -> tuple[Callable[[dict[int, TaskConfig]], dict[int, TaskConfig]], tuple[dict[int, TaskConfig]]]:
+        """What needs it in a task needs the configurations only."""
+        return dict, (dict(self),)
+
+    def get(self, iteration: int, default: Any = None) -> Any:
+        """The configuration of an iteration, which the function gives now if it was not worked out before."""
+        if iteration not in self and iteration >= 0:
+            self[iteration] = TaskConfig(**self.function(iteration))
+        return super().get(iteration, default)
+
+    def for_run(self, max_iter: int | None, most: int) -> dict[int, TaskConfig]:
+        """The configurations for a run, and for one that is extended to twice as many iterations, if `most` allows.
+
+        `max_iter` None: no limit. Raises what the function raises for an iteration that the run has.
+        """
+        needed = max_iter or _WORKED_OUT
+        wanted = _WITHOUT_LIMIT if max_iter is None else max(_WORKED_OUT, 2 * max_iter)
+        found: dict[int, TaskConfig] = {}
+        for at in range(max(needed, min(wanted, most))):
+            try:
+                found[at] = self.get(at)
+            except Exception:
+                if at < needed:
+                    raise
+                break
+        return found
 
 
 TaskSetting: TypeAlias = "TaskConfig | Mapping[int, TaskConfig] | None"
@@ -67,7 +114,7 @@ class UQLearnerConfig(LearnerConfig):
 
 def _setting(task: str, value: object) -> TaskSetting:
     """The setting, with mappings in it as configurations. Raises ScriptError."""
-    if value is None or isinstance(value, TaskConfig):
+    if value is None or isinstance(value, TaskConfig | AdaptiveSchedule):
         return value
     if isinstance(value, Mapping) and value and value.keys() <= {"args", "kwargs"}:
         return TaskConfig(**value)

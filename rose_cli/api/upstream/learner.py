@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 from rose_cli.api.script_errors import ScriptError, warn
 from rose_cli.api.task import in_task, registered
 from rose_cli.api.upstream.builder import CRITERION, Entry, Loop, Step, Stop
-from rose_cli.api.upstream.configs import LearnerConfig, TaskConfig
+from rose_cli.api.upstream.configs import AdaptiveSchedule, LearnerConfig, TaskConfig
 from rose_cli.api.upstream.control import Control
 from rose_cli.api.upstream.decorators import Registered, TaskDecorator, Utility
 from rose_cli.api.upstream.manifest import MLflowTracker, PipelineManifest, criterion_manifest, task_manifest
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-_SCHEDULED = 100
-"""For how many iterations an adaptive schedule is worked out, as upstream does; after them, the task is as declared."""
 
 _INTERNAL = {"metric_value", "should_stop"}
 
@@ -118,8 +115,11 @@ class Learner:
     def create_adaptive_schedule(
         self, task_name: str, param_schedule: Callable[[int], Mapping[str, Any]]
     ) -> dict[int, TaskConfig]:
-        """A configuration for each of the first hundred iterations, from a function of the iteration."""
-        return {at: TaskConfig(**param_schedule(at)) for at in range(_SCHEDULED)}
+        """A configuration for each iteration, from a function of the iteration.
+
+        It has the first hundred; `start` and `teach` work out more. The learner fails in an iteration beyond them.
+        """
+        return AdaptiveSchedule(param_schedule)
 
     # --- state -----------------------------------------------------------------------------------------------------
 
