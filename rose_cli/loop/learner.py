@@ -101,9 +101,14 @@ class LearnerLoop:
 
     async def _end(self, reason: StopReason, message: str | None = None) -> None:
         """Stop between two iterations: what runs after the last one belongs to the next one, which stays unfinished."""
-        plan, context = self._decided_plan(len(self._state.iterations)), self._context()
-        if not plan.after or await self._run_steps(plan, plan.after, context):
+        plan = self._decided_plan(len(self._state.iterations))
+        if self._has_run_after(plan) or await self._run_steps(plan, plan.after, self._context()):
             await self._session.recorder.record(e.LearnerStopped(plan.name, reason, message))
+
+    def _has_run_after(self, plan: LearnerPlan) -> bool:
+        """Whether it has ended with the last iteration already and has done nothing since; only its reason is new."""
+        current, last = self._state.current, self._state.iterations[-1:]
+        return not (current and current.steps) and all(is_done(step, each) for each in last for step in plan.after)
 
     def _why_stop(self, values: Values | None = None) -> Stop | None:
         """By the present plan, which may be newer than the one of this turn; `values`: of the current iteration."""

@@ -119,7 +119,7 @@ def planned_count(command: CommandPlan, iteration: IterationState | None, task: 
 
 
 def is_done(step: StepPlan, iteration: IterationState) -> bool:
-    """Whether nothing of a step is left to do in the current iteration: it has finished, or was left out."""
+    """Whether nothing of a step is left to do in an iteration: it has finished, or was left out."""
     count = planned_count(step.command(iteration.number), iteration, step.task)
     found = (iteration.steps.get((step.task, replica)) for replica in range(count))
     return all(each is not None and each.finished for each in found)

@@ -126,6 +126,23 @@ def test_what_runs_at_the_end_is_decided_anew_at_each_end(rose: Rose) -> None:
     assert (rose.folder / "run/learners/a/workspace/gathered").exists()
 
 
+def test_another_reason_to_have_stopped_is_no_other_end(rose: Rose) -> None:
+    text = """
+        tasks: {sim: {executable: 'true'}}
+        after: {gather: {executable: "sh -c 'echo {iteration} >> gathered'"}}
+        stop: {metric: m, operator: "<", threshold: 3, value: "2 + 0 * i"}
+        max_iter: 1
+        learners: [{name: a}]
+        """
+    rose.write(text)
+    run(rose)
+    assert rose.learners("run")["a"]["stop_reason"] == "criterion_met"
+    rose.write(text.replace("threshold: 3", "threshold: 1"))
+    assert rose("resume", "run").code == 0
+    assert rose.learners("run")["a"]["stop_reason"] == "max_iter"
+    assert (rose.folder / "run/learners/a/workspace/gathered").read_text() == "0\n"
+
+
 def test_an_extended_run_gathers_and_finishes_again(ready: Rose) -> None:
     run(ready)
     assert ready("resume", "run", "--max-iter", "3").code == 0
