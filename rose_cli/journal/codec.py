@@ -207,6 +207,18 @@ def _are_sizes(files: dict[str, Any]) -> bool:
     return True
 
 
+_REPLICA = re.compile(r"\w[\w.+-]*")
+
+
+def _are_replicas(names: tuple[Any, ...]) -> bool:
+    """Whether they are different names of replicas, as a campaign file may have them."""
+    return len(names) <= MOST_REPLICAS and all(map(_is_replica, names)) and len(set(names)) == len(names)
+
+
+def _is_replica(name: Any) -> bool:  # noqa: ANN401 - from JSON
+    return type(name) is str and _REPLICA.fullmatch(name) is not None and len(name.encode()) <= 100
+
+
 _MODULE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 
 
@@ -249,7 +261,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "pid": lambda number: 0 < number < _MOST,
     "exit_code": lambda number: -(2**31) <= number < _MOST,
     "run_id": _is_name,
-    "replicas": lambda names: len(names) <= MOST_REPLICAS and all(type(name) is str for name in names),
+    "replicas": _are_replicas,
     "directory": _is_absolute,
     "campaign_dir": _is_absolute,
     "log": is_inside,

@@ -506,6 +506,8 @@ class RunState:
     @_apply_event.register
     def _(self, event: e.DecisionMade) -> None:
         learner, expected = self._learner(event.learner), self._expected
+        if learner is self.shared:
+            raise UnfitError("nobody decides on the tasks of the campaign")
         if expected is not None and (unknown := event.commands.keys() - set(expected.tasks[learner.name])):
             raise UnfitError(f"learner {learner.name!r} has no task {min(unknown)!r}")
         if learner.decisions is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import nullcontext
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, get_args
 from zlib import crc32
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rose_cli.config.rules import replica_name_error
 from rose_cli.journal import codec
 from rose_cli.journal.codec import (
     MOST_DEPTH,
@@ -347,6 +349,12 @@ SUCCEEDED = {"event": "attempt_succeeded", "learner": "a", "iteration": 0, "task
             ["x", "x" * 100],
             ["", "x" * 101, "a\n"],
         ),
+        (
+            {"event": "step_decided", "learner": "a", "iteration": 0, "task": "t", "runs": True},
+            "replicas",
+            [None, ["0", "1"], ["cnn-0", "m.1+2", "größe"], ["x" * 100]],
+            [[""], ["../x"], ["-rf"], ["a b"], ["\x1b[31m"], ["\ud800"], ["a\0"], ["x" * 101], ["x", "x"], [1], "x"],
+        ),
         ({"event": "learner_reopened", "learner": "a", "reason": "r"}, "fresh", [True, False], [0, 1, None, "x"]),
     ],
 )  # fmt: skip
@@ -358,6 +366,15 @@ def test_a_field_holds_what_rose_writes(
     for value in wrong:
         with pytest.raises(UnfitError, match=f"'{field}' cannot be"):
             decoded({**entries, field: value})
+
+
+@pytest.mark.parametrize(
+    "name", ["0", "cnn-0", "m.1+2", "größe", "_", "-rf", "..", ".x", "a/b", " ", "x" * 101, "\u0300"]
+)
+def test_names_of_replicas_obey_the_rules_of_a_campaign_file(name: str) -> None:
+    entries = {"event": "step_decided", "learner": "a", "iteration": 0, "task": "t", "runs": True, "replicas": [name]}
+    with nullcontext() if replica_name_error(name) is None else pytest.raises(UnfitError):
+        decoded(entries)
 
 
 def test_a_place_need_not_be_printable() -> None:

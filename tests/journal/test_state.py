@@ -435,3 +435,10 @@ def test_a_run_without_a_session_is_pending() -> None:
 )
 def test_who_has_not_stopped_or_failed_can_resume(events: list[e.Event], expected: bool) -> None:
     assert can_resume(begun(*events)) is expected
+
+
+def test_a_decision_on_the_tasks_of_the_campaign_is_not_believed() -> None:
+    state = RunState.planned(Expected(PLANNED, shared=("pool",)))
+    fold(CREATED, SESSION, state=state)
+    with pytest.raises(UnfitError, match="tasks of the campaign"):
+        fold(e.DecisionMade("", 0, stop=True), state=state)
