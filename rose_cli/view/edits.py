@@ -9,6 +9,7 @@ from rose_cli.plan.model import CRITERION, Adaptive, MetricSource, NotifyPlan, N
 from rose_cli.plan.overview import joined, ranges_text
 from rose_cli.plan.secrets import masked_settings, shown_notify
 from rose_cli.util.redact import masked_entry, masked_words
+from rose_cli.util.shared import SHARED, part_of
 from rose_cli.util.text import counted, cut
 from rose_cli.view.wording import exact_duration, some
 
@@ -152,6 +153,8 @@ def _steps(edit: Edit, count: int) -> str | None:
     if not edit.ranges or edit.key[0] in ("max_iter", "seed", "files", "tasks"):
         return whose.removeprefix("of ")
     task = ", ".join(edit.tasks) or edit.key[0]
+    if tuple(edit.learners) == (SHARED,):
+        return f"{task} {whose}"
     firsts = set((edit.since or {}).values())
     if len(firsts) > 1:
         return f"{task} from the next iteration {whose}"
@@ -160,7 +163,9 @@ def _steps(edit: Edit, count: int) -> str | None:
 
 
 def _whose(names: Sequence[str], count: int) -> str:
-    return "of all learners" if len(names) == count > 1 else f"of {some(names)}"
+    learners = [name for name in names if name != SHARED]
+    groups = ["all learners" if len(learners) == count > 1 else some(learners)] if learners else []
+    return f"of {' and '.join([*groups, *(['the campaign'] if SHARED in names else [])])}"
 
 
 def _clipped(ranges: Ranges, since: int) -> Ranges:
@@ -183,7 +188,8 @@ def _falsified(edit: Edit, count: int) -> str:
     victims = edit.falsified or {}
     groups: dict[str, list[str]] = {}
     for name, iterations in victims.items():
-        groups.setdefault(_numbers(iterations), []).append(name)
+        numbers = _numbers(iterations) if name != SHARED else f"the {part_of(min(iterations))}"
+        groups.setdefault(numbers, []).append(name)
     whose = ", ".join(f"{numbers} {_whose(names, count)}" for numbers, names in groups.items())
     without = edit.old is None and (edit.key[0] == "files" or len(edit.key) == 1)
     is_gone = edit.new is None and len(edit.key) < 3
@@ -204,7 +210,7 @@ def ways_on(edits: Sequence[Edit], learners: Collection[str], run: str, file: st
         yield "write the old name of the learner"
     if any(edit.kind == "removed" for edit in edits):
         yield "put the learner back, with its old name (`max_iter` can end it where it is)"
-    if victims and all(edit.falsified for edit in edits):
+    if victims and SHARED not in victims and all(edit.falsified for edit in edits):
         chosen = "" if len(victims) == len(learners) else "".join(f" --learner {shlex.quote(name)}" for name in victims)
         yield f"`rose resume {run} --from-iteration {_first(edits)}{chosen}` reruns those steps with the new file"
     yield from filter(None, (_expression(edit) for edit in edits[:2]))

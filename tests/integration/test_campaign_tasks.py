@@ -46,3 +46,25 @@ def test_a_run_whose_setup_or_finish_was_renamed_after_a_failure_stays_readable(
     called = rose("resume", "run")
     assert called.code == 0, called.err
     assert rose.status("run")["status"] == "done"
+
+
+def test_edits_of_setup_and_finish_are_told_in_their_words(rose: Rose) -> None:
+    text = SETUP + "finish: {table: {executable: 'true'}}\n"
+    rose.write(text)
+    (rose.folder / "broken").touch()
+    run(rose, text, code=1)
+    rose.write(
+        text.replace("shell: true", "shell: true, retries: 2").replace(
+            "{table: {executable", "{table: {retries: 1, executable"
+        )
+    )
+    out = rose("resume", "run", "--dry-run").out
+    assert "(pool of the campaign)" in out, out
+    assert "(table of the campaign)" in out, out
+    (rose.folder / "broken").unlink()
+    rose.write(text)
+    assert rose("resume", "run").code == 0
+    rose.write(text.replace("{pool: {", "{pool: {args: [x], "))
+    refused = rose("resume", "run", "--max-iter", "2")
+    assert "the setup of the campaign ran with" in refused.err, refused.err
+    assert "--from-iteration" not in refused.err, "it does not run a setup again"
