@@ -57,7 +57,7 @@ def _ending(directory: RunDirectory) -> str | None:
     reason = state.session.reason if state.session is not None else None
     if reason == "stop_requested":
         return "stopped"
-    reasons = [learner.stop_reason for learner in state.learners.values()]
+    reasons = [learner.stop_reason for learner in state.everyone()]  # also a finish that has yet to run
     if all(reasons) or reason == "failed":
         return "failed" if "failed" in reasons or reason == "failed" else "finished"
     return None

@@ -410,6 +410,19 @@ def test_the_jobs_of_a_finished_run_are_not_asked_for(login: Login) -> None:
     assert login.json("status", "r")["jobs"]["ended"] == "finished"
 
 
+def test_a_finish_that_has_yet_to_run_needs_the_next_job(login: Login) -> None:
+    finish = "finish: {table: {executable: 'test -e again || (touch again; kill -TERM $PPID; sleep 600)', shell: true}}"
+    login.rose.write(f"{{max_iter: 1, tasks: {{s: {{executable: 'true'}}}}, learners: 1, {finish}}}")
+    assert login("submit", "campaign.yaml", "--time", "10", "--run-dir", "r").code == 0
+    job = ["run", "campaign.yaml", "--run-dir", "r", "--resume-if-begun", "--as-it-was"]
+    login(*job, SLURM_JOB_ID="1")
+    ends = [event["event"] for event in login.rose.events("r")]
+    assert ends.count("iteration_finished") == 2, "of the setup and the learner"
+    assert login.json("status", "r")["jobs"]["ended"] is None
+    assert login(*job, SLURM_JOB_ID="2").code == 0
+    assert login.json("status", "r")["jobs"]["ended"] == "finished"
+
+
 def test_what_has_failed_is_retried_by_the_first_job_of_a_new_submission_only(login: Login) -> None:
     login.rose.write("{max_iter: 1, tasks: {s: {executable: ./s.sh}}, learners: [{name: a}]}")
     login.rose.script("#!/bin/sh\nfalse\n", "s.sh")
