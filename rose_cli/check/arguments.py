@@ -73,7 +73,7 @@ class ArgumentChecker:
     def check(self, fields: TaskFields, path: KeyPath, declared: TaskFields | None = None) -> Iterator[Diagnostic]:
         """Check what one layer sets of a command; `declared` is the task that it overrides."""
         yield from check_lines(fields.pre_exec, (*path, "pre_exec"), self.ctx.campaign_dir)
-        calls = _calls_function(fields, declared)
+        calls = calls_function(fields, declared)
         for position, argument in enumerate(fields.args or ()):
             yield from self._check_text(argument, "", (*path, "args", position))
         for name, value in (fields.options or {}).items():
@@ -138,11 +138,11 @@ class ArgumentChecker:
 
     def _check_names(self, fields: TaskFields, path: KeyPath, declared: TaskFields | None) -> Iterator[Diagnostic]:
         names = {name: (*path, key, name) for key in ("options", "adaptive") for name in getattr(fields, key) or {}}
-        known = _names_of(declared) if declared is not None else []
+        known = names_of(declared) if declared is not None else []
         for name, at in names.items():
             yield from check_sign(name, at, at_key=True)
             yield from _check_value_in_name(name, (fields.options or {}).get(name, True), at)
-        others = {name: other for name in names if name not in known and (other := _same(name, known))}
+        others = {name: other for name in names if name not in known and (other := same_option(name, known))}
         for name, other in others.items():
             is_null = name in (fields.options or {}) and (fields.options or {})[name] is None
             effect = "null removes nothing" if is_null else "the command gets both"
@@ -161,19 +161,19 @@ class ArgumentChecker:
         return any(base_name(word) in _TAKE_PLAIN_WORDS for word in programs)
 
 
-def _calls_function(fields: TaskFields, declared: TaskFields | None) -> bool:
+def calls_function(fields: TaskFields, declared: TaskFields | None) -> bool:
     lines = [layer.executable for layer in (fields, declared) if layer is not None and layer.executable is not None]
     return bool(lines) and lines[0].function
 
 
-def _names_of(fields: TaskFields) -> list[str]:
+def names_of(fields: TaskFields) -> list[str]:
     """The options of a task, including those that are words of its command or its `args`."""
     words = fields.executable.words[1:] if fields.executable is not None and not fields.shell else ()
     written = (word.partition("=")[0] for word in (*words, *(fields.args or ())) if word.startswith("-"))
     return [*(fields.options or {}), *(fields.adaptive or {}), *written]
 
 
-def _same(name: str, known: list[str]) -> str | None:
+def same_option(name: str, known: list[str]) -> str | None:
     """The known name that differs only in case, dashes or underscores; short options such as -v and -V do not count."""
     return next((other for other in known if _folded(other) == _folded(name) and not _is_short(name, other)), None)
 

@@ -20,6 +20,7 @@ from rose_cli.engine.machine import usable_cores, usable_memory
 from rose_cli.engine.placement import fitting_ranks, of_one_rank, why_impossible
 from rose_cli.plan.compile import Inherited, merge
 from rose_cli.plan.engine import engine_cores, engine_gpus, engine_memory_mb, job_of, node_of, runs_here
+from rose_cli.plan.sweep import options_by_task
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import Diagnostic, KeyPath, Severity
 from rose_cli.util.text import counted
@@ -44,7 +45,9 @@ class CommandChecker:
     _seen: set[KeyPath] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._functions = FunctionChecker(self.ctx, is_local=self.campaign.engine.kind == "local")
+        is_local, sweep = self.campaign.engine.kind == "local", self.campaign.sweep
+        swept = options_by_task(sweep) if sweep is not None else {}
+        self._functions = FunctionChecker(self.ctx, is_local=is_local, swept=swept)
         self._programs = ProgramChecker(self.campaign, self.ctx)
         self._preload = PreloadChecker(self.campaign.engine, self.ctx)
         self._lines = ShellLineChecker(self.campaign, self.ctx)

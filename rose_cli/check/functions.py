@@ -18,7 +18,7 @@ from rose_cli.util.files import read_regular
 from rose_cli.util.text import cut, did_you_mean, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from rose_cli.check.origin import Layer
@@ -55,8 +55,10 @@ class _Module:
 class FunctionChecker:
     """Checks each variant of a task that calls a function."""
 
-    def __init__(self, ctx: CheckContext, *, is_local: bool) -> None:
+    def __init__(self, ctx: CheckContext, *, is_local: bool, swept: Mapping[str, Collection[str]]) -> None:
+        """`swept`: the options that a sweep sets, by task."""
         self._ctx = ctx
+        self._swept = swept
         self._is_local = is_local
         self._modules: dict[str, _Module | Diagnostic | None] = {}
         self._bad: set[str] = set()
@@ -86,7 +88,8 @@ class FunctionChecker:
                 self._bad.add(name)
                 yield replace(module, path=at)
         elif module is not None:
-            yield from _check_function(command, module, attribute, layers, at)
+            swept = frozenset(map(parameter_of, self._swept.get(str(layers[-1].path[-1]), ())))
+            yield from _check_function(command, module, attribute, layers, at, swept)
 
     def _module(self, name: str, command: CommandPlan) -> _Module | Diagnostic | None:
         """The module beside the campaign file; None if it is installed, or nobody knows."""
@@ -226,7 +229,12 @@ def _check_names(command: CommandPlan, layers: Sequence[Layer[TaskFields]]) -> I
 
 
 def _check_function(
-    command: CommandPlan, module: _Module, attribute: str, layers: Sequence[Layer[TaskFields]], at: KeyPath
+    command: CommandPlan,
+    module: _Module,
+    attribute: str,
+    layers: Sequence[Layer[TaskFields]],
+    at: KeyPath,
+    swept: frozenset[str],
 ) -> Iterator[Diagnostic]:
     if attribute not in module.functions:
         if attribute in module.classes:
@@ -254,7 +262,8 @@ def _check_function(
         if name not in given and (not (name in filled_in or _is_known(name, command)) or name in parameters.positional)
     ]
     misspelt = [] if parameters.others else [name for name in given if name not in parameters.names]
-    missing = [name for name in missing if not any(did_you_mean(other, [name]) for other in misspelt)]
+    misspelt += [] if parameters.others else [name for name in swept if name not in parameters.names]
+    missing = [name for name in missing if name not in swept and not any(did_you_mean(o, [name]) for o in misspelt)]
     if missing:
         yield _lacking(attribute, module, parameters, missing, at)
 

@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rose_cli.check.arguments import ArgumentChecker
-from rose_cli.check.origin import Layer
+from rose_cli.check.arguments import ArgumentChecker, calls_function, names_of, same_option
+from rose_cli.check.origin import Layer, declaration
 from rose_cli.config.models import PLAIN_LEARNER, Iterations, Override
 from rose_cli.config.sweep import SAMPLED, Range
 from rose_cli.config.validation import faults_in
@@ -126,20 +126,41 @@ class SweepChecker:
     def _check_option(self, axis: Axis, values: RangeOrChoices, path: KeyPath, task: Task) -> Iterator[Diagnostic]:
         """The name once, and each value as if it stood in a learner."""
         listed = values if isinstance(values, tuple) else (0.5,)
-        known = [*(task.options or {}), *(task.adaptive or {})]
-        swept = self.campaign.sweep.axes if self.campaign.sweep is not None else {}
-        near = nearest(axis.name, known, ratio=0.8) if axis.name not in known else None
-        if near is not None and f"{axis.task}.{near}" not in swept:
-            message = f"the task has no option '{axis.name}', but '{near}': the command gets both"
-            yield Diagnostic("similar-option", message, path, f"did you mean '{axis.task}.{near}'?",
-                             Severity.WARNING, at_key=True)  # fmt: skip
+        if calls_function(axis.layer(listed[0]), task):
+            yield from self._check_argument(axis, listed[0], path, task)
+        else:
+            yield from self._check_name(axis, path, task)
         for place, value in enumerate(listed[:MOST_VALUES]):
             at = (*path, place)
             is_quoted = self.ctx.is_quoted(at)
             ctx = replace(self.ctx, is_quoted=_Always(is_quoted))
             for each in ArgumentChecker(self.campaign, ctx).check(axis.layer(value), path, task):
                 if not (each.at_key and (place or each.code == "similar-option")):
-                    yield replace(each, path=path) if each.at_key else replace(each, path=at)
+                    found = replace(each, path=path) if each.at_key else replace(each, path=at)
+                    yield _with_task(found, axis) if each.code == "no-dashes" else found
+
+    def _check_name(self, axis: Axis, path: KeyPath, task: Task) -> Iterator[Diagnostic]:
+        """Whether the task has an option that is almost called so, and that no axis sets."""
+        known = names_of(task)
+        if axis.name in known:
+            return
+        swept = self.campaign.sweep.axes if self.campaign.sweep is not None else {}
+        near = same_option(axis.name, known) or nearest(axis.name, known, ratio=0.8)
+        if near is not None and f"{axis.task}.{near}" not in swept:
+            message = f"the task has no option '{axis.name}', but '{near}': the command gets both"
+            yield Diagnostic("similar-option", message, path, f"did you mean '{axis.task}.{near}'?",
+                             Severity.WARNING, at_key=True)  # fmt: skip
+
+    def _check_argument(self, axis: Axis, value: GivenOption, path: KeyPath, task: Task) -> Iterator[Diagnostic]:
+        """Whether the function has such a parameter, and no option for it under another name."""
+        layer, declared = axis.layer(value), declaration(self.campaign, axis.task or "")
+        if declared is None:
+            return
+        layers: list[Layer[TaskFields]] = [Layer(path, layer), declared]
+        command = merge(Inherited(self.campaign, PLAIN_LEARNER), [task, layer])
+        for each in self.commands.functions.check(command, layers):
+            if each.path[: len(path)] == path:
+                yield replace(each, path=path, at_key=True)
 
     # --- entries that set it too -------------------------------------------------------------------------------------
 
@@ -163,6 +184,15 @@ def _meant_option(axis: Axis) -> str | None:
     """`training.options.--lr`, `training.adaptive.--n`."""
     key, dot, rest = axis.name.partition(".")
     return rest if dot and rest and key in ("options", "adaptive") else None
+
+
+def _with_task(found: Diagnostic, axis: Axis) -> Diagnostic:
+    """A name without dashes, in the words of a sweep."""
+    name = axis.name
+    dashed = f"-{name}" if len(name) == 1 else f"--{name}"
+    hint = f"write {axis.task}.{dashed}, or {axis.task}.{name}= to pass {name}=…"
+    near = nearest(name, OF_A_TASK, ratio=0.8)
+    return replace(found, hint=f"did you mean '{axis.task}.{near}'? If not, {hint}" if near else hint)
 
 
 def _is_whole(value: GivenOption) -> bool:

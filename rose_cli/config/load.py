@@ -20,7 +20,7 @@ from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import Diagnostic, KeyPath, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from rose_cli.config.document import Document, SourceLocation
 
@@ -44,6 +44,7 @@ def load(document: Document, invalid: InvalidPaths = NO_PATHS) -> Loaded:
     data, tasks = document.data, declared_tasks(document)
     names = declared_in(document.data)
     diagnostics: list[Diagnostic] = []
+    removed: set[KeyPath] = set()
     _build_models()
     for _ in range(MAX_ROUNDS):
         try:
@@ -51,7 +52,8 @@ def load(document: Document, invalid: InvalidPaths = NO_PATHS) -> Loaded:
                 return Loaded(Campaign.model_validate(data, context=names), tuple(diagnostics), invalid)
         except ValidationError as error:
             found = _about_tasks(diagnostics_of(error, data), data, tasks)
-        diagnostics += _telling(found, invalid)
+        diagnostics += [each for each in _telling(found, invalid) if not _is_emptied(each, removed)]
+        removed |= {each.path[:length] for each in found for length in range(len(each.path))}
         invalid = invalid.with_paths(path for diagnostic in found for path in _invalid_paths(diagnostic))
         data = repaired(data, found)
     return Loaded(None, tuple(diagnostics), invalid)
@@ -116,6 +118,11 @@ def _hint_on_command_line(diagnostic: Diagnostic) -> str | None:
 
 
 # --- which errors to report ----------------------------------------------------------------------------------------
+
+
+def _is_emptied(diagnostic: Diagnostic, removed: Collection[KeyPath]) -> bool:
+    """Whether a mapping or list has no entries only because the wrong ones, `removed` from it, were reported."""
+    return diagnostic.message.endswith("got none") and diagnostic.path in removed
 
 
 def _telling(found: Sequence[Diagnostic], invalid: InvalidPaths) -> list[Diagnostic]:

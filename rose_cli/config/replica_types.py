@@ -128,6 +128,8 @@ def _expression(value: str, example: str) -> Expression:
         fail("bad-expression", error.message, error.hint or example, inside=inside)
 
 
+_YES_OR_NO = {"yes": "true", "on": "true", "no": "false", "off": "false"}
+
 _CONDITION = "for example i % 5 == 0, or result.new >= 20"
 
 
@@ -145,6 +147,9 @@ def _condition(value: object) -> Expression | None:
             expected("an expression that is true or false", value),
             f"write {value.strip()} without quotes",
         )
+    if value.strip().lower() in _YES_OR_NO:
+        meant = _YES_OR_NO[value.strip().lower()]
+        fail("wrong-type", expected("an expression that is true or false", value), f"write {meant}; {_CONDITION}")
     return _expression(value, _CONDITION)
 
 

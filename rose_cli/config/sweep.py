@@ -125,7 +125,19 @@ def _has_axes(value: object) -> object:
         fail("wrong-type", "expected at least one axis, got none", "for example {training.--lr: [0.1, 0.01]}")
     if len(value) > MOST_AXES:
         fail("too-large", f"expected at most {MOST_AXES} axes, not {len(value)}", "vary fewer settings")
+    fail_if_any(fault for axis, given in value.items() for fault in _nested(str(axis), given))
     return value
+
+
+def _nested(axis: str, given: object) -> Iterator[Diagnostic]:
+    """`training: {--lr: [1, 2]}`, as options are written elsewhere."""
+    if "." in axis or not isinstance(given, dict) or not given or set(given) <= {"from", "to", "scale", "integer"}:
+        return
+    names = [str(name) for name in given]
+    if any(name in ("options", "adaptive") for name in names):
+        names = [str(name) for inner in given.values() if isinstance(inner, dict) for name in inner] or ["--lr"]
+    hint = f"write {', '.join(f'{shortened(axis)}.{shortened(name)}: …' for name in names[:3])}"
+    yield Diagnostic("wrong-type", expected("a list of values", given), (axis,), hint)
 
 
 _Listed = Annotated[dict[AxisName, _DISTINCT], BeforeValidator(_has_axes)]

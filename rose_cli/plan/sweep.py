@@ -76,6 +76,15 @@ def axes_of(sweep: Sweep) -> tuple[Axis, ...]:
     return tuple(map(Axis.of, sweep.axes))
 
 
+def options_by_task(sweep: Sweep) -> dict[str, list[str]]:
+    """The options that the sweep varies."""
+    found: dict[str, list[str]] = {}
+    for axis in axes_of(sweep):
+        if axis.kind == "option" and axis.task is not None:
+            found.setdefault(axis.task, []).append(axis.name)
+    return found
+
+
 class Layers:
     """The layers of values, each made once; None for a value that its key cannot have, which `check` reports."""
 
