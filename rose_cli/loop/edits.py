@@ -107,11 +107,12 @@ def compare(
     steps = _StepDifferences()
     pairs: list[_Pair] = []
     has_shared = SHARED in states or old.shared is not None or new.shared is not None
+    setup = _setup(new, states)
     of_campaign = {SHARED: (_shared(old), _shared(new))} if has_shared else {}
     for name, (was, now) in {**of_campaign, **{name: (before[name], after.get(name)) for name in before}}.items():
         if now is not None:
             history = _History.of(states.get(name) or LearnerState(name), sent_back.get(name), was, under_way.get(name))
-            pair = _Pair(was, now, history, steps)
+            pair = _Pair(was, now, history, steps, setup if name != SHARED else None)
             pairs.append(pair)
             for each in pair.differences():
                 found.setdefault(each.group, _Found(each)).add(name, pair.history.done, each.falsified)
@@ -125,6 +126,12 @@ def compare(
         tuple(pair.name for pair in pairs if pair.old.max_iter != pair.new.max_iter),
         tuple(f"{pair.name}/{task}/{replica}" for pair in pairs for task, replica in pair.forgotten()),
     )
+
+
+def _setup(plan: Plan, states: Mapping[str, LearnerState]) -> Reports | None:
+    """The reports of the setup, which every learner sees."""
+    state = states.get(SHARED)
+    return None if state is None or plan.shared is None else Reports(plan.shared, state.iterations, 1, None)
 
 
 def _shared(plan: Plan) -> LearnerPlan:
@@ -251,12 +258,13 @@ class _Found:
 
 @dataclass(frozen=True)
 class _Pair:
-    """A learner in the old and in the new plan, with what it has finished."""
+    """A learner in the old and in the new plan, with what it has finished. `setup`: the reports that it sees of it."""
 
     old: LearnerPlan
     new: LearnerPlan
     history: _History
     steps: _StepDifferences
+    setup: Reports | None
 
     @property
     def name(self) -> str:
@@ -388,7 +396,7 @@ class _Pair:
         iterations = self.history.iterations
         known = iterations if isinstance(iterations, FinishedIterations) else KeptIterations(iterations)
         entry = self._entry(number) if number < self.history.done or self.history.current is not None else None
-        reports = Reports(plan, known, number, entry, task)
+        reports = Reports(plan, known, number, entry, task, self.setup)
         return replace(self._context(plan, number), reports=reports, parameters=plan.values)
 
     def _has_same_value(self, old: StepPlan, new: StepPlan, option: str, iteration: int) -> bool:

@@ -240,7 +240,11 @@ class LearnerLoop:
         return StepResult.FAILED if StepResult.FAILED in results else StepResult.DONE
 
     def _seen_by(self, plan: LearnerPlan, task: str) -> Reports:
-        return Reports.of_learner(plan, self._state, task, setup_reports(self._session.plan, self._session.state))
+        return Reports.of_learner(plan, self._state, task, self._setup_reports)
+
+    @property
+    def _setup_reports(self) -> Reports | None:
+        return setup_reports(self._session.plan, self._session.state)
 
     async def _decided(self, step: StepPlan, context: EvaluationContext) -> Sequence[Replica | None]:
         """The replicas that run: as the journal says, or decided now and recorded. Raises NoValueError."""
@@ -256,7 +260,7 @@ class LearnerLoop:
         """Record the end of the iteration with the decision on it; `started`: by the monotonic clock."""
         iteration = context.iteration
         try:
-            values = values_of(plan, self._state, context)
+            values = values_of(plan, self._state, context, self._setup_reports)
         except NoMetricError as error:
             await self._session.recorder.record(e.LearnerStopped(plan.name, "failed", str(error)))
             return

@@ -53,9 +53,21 @@ class Reports:
         tasks = [*self._steps]
         return frozenset(tasks[: tasks.index(self.before)] if self.before in self._steps else tasks)
 
+    def is_own(self, task: str) -> bool:
+        """Whether it is a task of the learner itself, not of the setup."""
+        return task in self._steps
+
+    def has_succeeded(self, task: str) -> bool:
+        """Whether a replica of the task has succeeded in an iteration before this one."""
+        return any(
+            of == task and (of, replica, step.attempt) not in each.failed
+            for each in self.iterations[: self.number]
+            for (of, replica), step in each.steps.items()
+        )
+
     def of(self, task: str) -> TaskReports | None:
         iteration = self._latest(task)
-        if iteration is None and task not in self._steps and self.setup is not None:
+        if iteration is None and not self.is_own(task) and self.setup is not None:
             return self.setup.of(task)
         return None if iteration is None else self._reports(task, iteration)
 

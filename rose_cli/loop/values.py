@@ -60,12 +60,17 @@ class Values:
         ]
 
 
-def values_of(plan: LearnerPlan, state: LearnerState, context: EvaluationContext) -> Values:
-    """The values after the last task of the current iteration. Raises NoMetricError if one is missing that is due."""
+def values_of(
+    plan: LearnerPlan, state: LearnerState, context: EvaluationContext, setup: Reports | None = None
+) -> Values:
+    """The values after the last task of the current iteration. Raises NoMetricError if one is missing that is due.
+
+    `setup`: the reports of what ran before the first learner. They are no news in any iteration, like parameters.
+    """
     found: dict[str, float | None] = {}
     for criterion in plan.criteria:
         if criterion.step is None:
-            value = _Evaluation(plan, state, context, criterion).value()
+            value = _Evaluation(plan, state, context, criterion, setup).value()
             found |= {} if value is None else {criterion.metric: value}
         elif state.current is not None and (criterion.step.task, 0) in state.current.steps:
             found[criterion.metric] = state.step(criterion.step.task, 0).value
@@ -81,7 +86,7 @@ class _Used:
 
     def of(self, task: str) -> TaskReports | None:
         found = self._reports.of(task)
-        if found is not None:
+        if found is not None and self._reports.is_own(task):
             self.tasks.append(task)
         return found
 
@@ -101,11 +106,12 @@ class _Evaluation:
     state: LearnerState
     context: EvaluationContext
     criterion: CriterionPlan
+    setup: Reports | None = None
 
     def value(self) -> float | None:
         """None: nothing that it reads is new."""
         # not of what runs after the last iteration: a resume in between decides the same
-        used = _Used(Reports.of_learner(replace(self.plan, after=()), self.state))
+        used = _Used(Reports.of_learner(replace(self.plan, after=()), self.state, setup=self.setup))
         context = replace(self.context, reports=used)
         text = self.criterion.value or ""
         try:
@@ -126,7 +132,8 @@ class _Evaluation:
     def _is_due(self, read: Read) -> bool:
         """Whether what it reads would be there by now, if it were right."""
         if read.task is not None:
-            return self._has_succeeded(read.task)
+            of_setup = self.setup is not None and self.setup.has_succeeded(read.task)
+            return of_setup or self._has_succeeded(read.task)
         return all(step.task in self.state.durations for step in self.plan.steps)
 
     def _has_reported(self, task: str) -> bool:

@@ -243,6 +243,40 @@ def test_the_finish_knows_the_run(rose: Rose) -> None:
     assert (rose.folder / "run/campaign/workspace/end").read_text() == ".\n"
 
 
+REPORT = 'shell: true, executable: "echo \'{{{{\\"{0}\\": {1}}}}}\' > $ROSE_RESULT"'
+READING = f"""
+    setup: {{pool: {{{REPORT.format("n", 4)}}}}}
+    tasks: {{train: {{{REPORT.format("x", "{iteration}")}}}}}
+    stop: {{metric: share, operator: ">=", threshold: 0.5, value: results.train.x / results.pool.n}}
+    max_iter: 5
+    learners: [{{name: a}}]
+    """
+
+
+def test_a_criterion_reads_reports_of_the_setup(rose: Rose) -> None:
+    rose.write(READING)
+    run(rose)
+    learner = rose.learners("run")["a"]
+    assert (learner["stop_reason"], learner["iterations_done"]) == ("criterion_met", 3)
+
+
+def test_a_criterion_that_misspells_a_report_of_the_setup_fails_the_learner(rose: Rose) -> None:
+    rose.write(READING.replace("pool.n", "pool.m"))
+    called = run(rose, code=1)
+    assert "the criterion 'share' has no value in iteration 0" in called.out
+
+
+def test_an_edit_is_compared_with_what_the_setup_reported(rose: Rose) -> None:
+    text = READING.replace("{train:", "{extra: {executable: 'true', when: results.pool.n > 3}, train:")
+    rose.write(text)
+    run(rose)
+    rose.write(text.replace("n > 3", "n > 2").replace("0.5", "0.9"))
+    called = rose("resume", "run")
+    assert called.code == 0, called.err
+    rose.write(text.replace("n > 3", "n > 4").replace("0.5", "0.95"))
+    assert rose("resume", "run").code == 2
+
+
 # --- parameters ----------------------------------------------------------------------------------------------------
 
 
