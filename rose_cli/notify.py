@@ -34,6 +34,7 @@ from rose_cli.util.redact import Secrets
 from rose_cli.util.secrets import secrets_of_environment
 from rose_cli.util.signals import StopRequested
 from rose_cli.view.console import notice
+from rose_cli.view.decided import decided_by_program
 from rose_cli.view.failures import causes, failures
 from rose_cli.view.outcome import outcome_of
 from rose_cli.view.selection import LearnerSelection
@@ -262,8 +263,13 @@ def summary(ended: Ended) -> Object:
         "best": _best(plan, state),
         "causes": _causes(ended),
         "learners": [_learner(each, state) for each in shown],
-        "resume": f"rose resume {shlex.quote(str(run))}" if can_resume(state) else None,
+        "resume": f"rose resume {shlex.quote(str(run))}" if _resumes(state) else None,
     }
+
+
+def _resumes(state: RunState) -> bool:
+    """Whether `rose resume` alone continues the run."""
+    return can_resume(state) and not decided_by_program(state)
 
 
 def _stop_reasons(state: RunState) -> dict[str, int]:

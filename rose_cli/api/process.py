@@ -31,6 +31,7 @@ from rose_cli.plan.file import load_plan
 from rose_cli.runs.directory import RunDirectory
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import EngineError, ExitCode
+from rose_cli.view.decided import how_to_continue
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -120,6 +121,7 @@ class SessionProcess:
             raise EngineError(f"cannot start the process of the session: {error}") from error
         finally:
             theirs.close()
+        self._gated = gated
         self._send(dump_job(job, gated=gated))
         threading.Thread(target=self._read, name="rose-session", daemon=True).start()
         self._at_exit = weakref.finalize(self, _end_with_program, self._socket, self._process, os.getpid())
@@ -293,7 +295,7 @@ class SessionProcess:
             if self._code is None:
                 self._code = code
                 if self._error is None:
-                    self._error = explained(_lost(code, self._directory))
+                    self._error = explained(_lost(code, self._directory, gated=self._gated))
         self._wake()
         self._socket.close()
 
@@ -368,9 +370,13 @@ class Reading:
                 yield Recorded(record)
 
 
-def _lost(code: int, run: Path | None) -> SessionLostError:
+def _lost(code: int, run: Path | None, *, gated: bool) -> SessionLostError:
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-    hint = None if run is None else f"`rose resume {run}` continues the run"
+    hint = f"`rose resume {run}` continues the run"
+    if run is None:
+        return SessionLostError(f"the process of the session {how}")
+    if gated:
+        hint = how_to_continue(RunDirectory(run))
     return SessionLostError(f"the process of the session {how}", hint)
 
 

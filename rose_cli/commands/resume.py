@@ -55,6 +55,7 @@ from rose_cli.util.redact import remember
 from rose_cli.util.shared import SHARED
 from rose_cli.util.text import counted
 from rose_cli.view.console import complain, notice, say
+from rose_cli.view.decided import decided_by_program, how_to_continue
 from rose_cli.view.progress import status_words
 from rose_cli.view.resume import continues, next_command_lines, preview_lines, tally_lines
 from rose_cli.view.summary import print_summary
@@ -183,13 +184,12 @@ def _prepare_for_program(where: RunLocation, options: ResumeOptions) -> None:
 
 def _require_who_decides(where: RunLocation, options: ResumeOptions) -> None:
     """Raises RunDirectoryError if a program has decided how the learners go on, and now nobody would."""
-    session = where.state.session
-    if session is None or not session.decides or options.without_decisions:
+    if options.without_decisions or not decided_by_program(where.state):
         return
     if options.door is None or options.door.gate is None:
         raise RunDirectoryError(
             f"a Python program decides how the run '{short_path(where.directory.path)}' goes on",
-            "resume it from that program (`resume(decide=…)`)",
+            how_to_continue(where.directory, options.max_iter),
             "`--without-decisions` continues with what it has decided so far",
         )
 

@@ -22,6 +22,7 @@ from rose_cli.util.text import counted, listed
 from rose_cli.view.advice import Remedy, remedy
 from rose_cli.view.campaign_line import Facts
 from rose_cli.view.console import open_console, safe, shortened
+from rose_cli.view.decided import decided_by_program, how_to_continue
 from rose_cli.view.failures import Page, dropped_reports, failure_lines, failures, labelled
 from rose_cli.view.outcome import Verdict, outcome_of
 from rose_cli.view.screen import resolved
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from rose_cli.view.outcome import Outcome
     from rose_cli.view.screen import Output
 
+_MAX_ITER = "--max-iter "
 SHOWN_BEST = 3
 SHOWN_TASKS, MOST_RERUN = 3, 5
 SHOWN_SETTINGS, WIDEST_SETTING = 4, 30
@@ -169,7 +171,7 @@ class RunEnd:
         run, file = shlex.quote(short_path(self.directory.path)), short_path(Path(self.plan.campaign_file))
         if not can_resume(self.state):
             if self.again is None and (option := self._more()) is not None:
-                yield labelled("extend", safe(f"{self._command} {run} {option}{self._place}"))
+                yield from self._extend(run, option)
             return
         kinds = {remedy(error) for error in self.found}
         if Remedy.EDIT in kinds:
@@ -181,10 +183,20 @@ class RunEnd:
             yield labelled("retry", safe(self.again))
         elif self.repeats and self._place and not kinds:
             yield labelled(label, "submit the script of this job again")
+        elif decided_by_program(self.state):
+            yield labelled(label, safe(how_to_continue(self.directory)))
         else:
             yield labelled(label, safe(f"{self._command} {run}{self._place}"))
             if Remedy.EDIT in kinds:
                 yield from self._rerun(run)
+
+    def _extend(self, run: str, option: str) -> Iterator[Text]:
+        """`option`: of the command, which a run is refused that a program decides."""
+        if not decided_by_program(self.state):
+            yield labelled("extend", safe(f"{self._command} {run} {option}{self._place}"))
+        elif option.startswith(_MAX_ITER):
+            more = int(option.removeprefix(_MAX_ITER))
+            yield labelled("extend", safe(how_to_continue(self.directory, more)))
 
     @property
     def _command(self) -> str:
@@ -224,7 +236,7 @@ class RunEnd:
         stopped = [(each, self.state.learners[each.name].stop_reason) for each in self.plan.learners]
         bounds = [self.state.bound(each.name, each.max_iter) for each, reason in stopped if reason == "max_iter"]
         if bounds:
-            return f"--max-iter {2 * max(bound or 1 for bound in bounds)}"
+            return f"{_MAX_ITER}{2 * max(bound or 1 for bound in bounds)}"
         stalled = [each for each, why in stopped if why == "no_improvement" and each.criterion is not None]
         if any(each.more_criteria for each in stalled):
             return None  # the option would have to name one of several criteria

@@ -12,6 +12,7 @@ from rich.text import Text
 from rose_cli.journal import events as e
 from rose_cli.loop.session import SessionResult
 from rose_cli.runs.directory import RunDirectory
+from rose_cli.view.decided import how_to_continue
 from rose_cli.view.summary import RunEnd, print_summary
 from tests.view.rendering import rendered
 from tests.view.scenarios import Scenario, make_criterion, make_plan, tutorial
@@ -220,3 +221,37 @@ def test_a_run_that_was_submitted_continues_in_jobs(tmp_path: Path, monkeypatch:
     ending = over(scenario, "terminated")
     (tmp_path / "r/jobs").mkdir(parents=True)
     assert told(scenario, tmp_path / "r", ending).splitlines()[-1] == "  resume   rose submit r"
+
+
+SCRIPT = '{"script": "[\\"%s/loop one.py\\", \\"--n\\", \\"2\\"]", "place": 1, "pass": "1", "ended": false}'
+NOTEBOOK = '{"script": "[\\"\\"]", "place": 1, "pass": "1", "ended": false}'
+
+
+@pytest.mark.parametrize(
+    ("record", "again", "extended"),
+    [
+        (SCRIPT, "run the script again: python 'loop one.py' --n 2", "start(max_iter=12, resume='r') in loop one.py"),
+        (NOTEBOOK, "start(resume='r') in Python", "start(max_iter=12, resume='r') in Python"),
+        (
+            None,
+            "rose_cli.open_run('r').resume(decide=…) in Python",
+            "rose_cli.open_run('r').resume(max_iter=12, decide=…) in Python",
+        ),
+        ('{"script": 5}', "rose_cli.open_run('r').resume(decide=…) in Python", None),
+    ],
+)
+def test_a_run_that_a_program_decides_goes_on_in_python(
+    record: str | None, again: str, extended: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = RunDirectory(tmp_path / "r")
+    run.python.mkdir(parents=True)
+    if record is not None:
+        (run.python / "script.json").write_text(record.replace("%s", str(tmp_path)), encoding="utf-8")
+    assert how_to_continue(run) == again
+    assert extended is None or how_to_continue(run, 12) == extended
+    scenario = tutorial()
+    assert scenario.state.session is not None
+    scenario.state.session.decides = True
+    text = told(scenario, run.path, over(scenario, "interrupted"))
+    assert text.splitlines()[-1] == f"  resume   {again}"

@@ -22,6 +22,7 @@ from rose_cli.api.upstream.stream import Running
 from rose_cli.api.upstream.translate import Learning, Translator
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.files import read_regular
+from rose_cli.view.decided import RECORD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -73,7 +74,7 @@ def opened(request: Request) -> Running:
     place = scripts.place_of_next(request.resume, request.place)
     builder = Builder(request.loop, scripts.script_name())
     index = json.dumps(builder.fingerprints)
-    files = {**builder.files, INDEX: index.encode(), scripts.RECORD: place.record.text.encode()}
+    files = {**builder.files, INDEX: index.encode(), RECORD: place.record.text.encode()}
     sent = {name: b64encode(data).decode() for name, data in files.items()}
     process: SessionProcess | FinishedRun
     if place.run is None:

@@ -21,12 +21,10 @@ from rose_cli.api.task import DIRECTORY
 from rose_cli.runs.directory import RUNS, RunDirectory
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.files import read_regular
+from rose_cli.view.decided import MOST_RECORD_BYTES, RECORD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-RECORD = "script.json"
-"""Beside the functions of a run."""
 
 VARIABLE = "ROSE_RESUME"
 """`no`: every run of the script is a new one."""
@@ -34,8 +32,6 @@ VARIABLE = "ROSE_RESUME"
 Resume: TypeAlias = "bool | str | os.PathLike[str]"
 """`auto`: go on with a pass that was interrupted, else start anew; True: there has to be one; False: start anew; or the
 directory of the run to go on with."""
-
-_MOST_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -55,7 +51,7 @@ class Record:
     def of(cls, run: Path) -> Record | None:
         """The record of a run; None if it is none of a script."""
         with suppress(OSError, ValueError, KeyError, TypeError):
-            found = json.loads(read_regular(run / DIRECTORY / RECORD, _MOST_BYTES))
+            found = json.loads(read_regular(run / DIRECTORY / RECORD, MOST_RECORD_BYTES))
             return cls(str(found["script"]), int(found["place"]), str(found["pass"]), found["ended"] is True)
         return None
 

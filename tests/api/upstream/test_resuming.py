@@ -155,3 +155,24 @@ def test_a_run_of_a_script_shows_like_any_other_and_rose_run_takes_its_campaign(
     (run / "campaign.yaml").rename(tmp_path / "again.yaml")
     rose("run", "again.yaml")
     assert len(runs(tmp_path)) == 2
+
+
+def test_rose_offers_no_command_that_is_refused_for_a_run_that_its_script_decides(tmp_path: Path) -> None:
+    stop = "@learner.as_stop_criterion('error', 0.1, '<')\ndef criterion(*args):\n    return 'echo 1'\n"
+    text = FOR + stop + "for state in learner.start(max_iter=2):\n    assert state.iteration != BAD\n"
+
+    def rose(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "rose_cli", *words],
+            cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=PATIENCE, check=False,
+        )  # fmt: skip
+
+    assert run_script(tmp_path, text.replace("BAD", "0")).returncode == 1
+    (run,) = runs(tmp_path)
+    again = "run the script again: python script.py"
+    assert rose("status", run.name).stdout.splitlines()[-1] == f"  resume   {again}"
+    assert f"help: {again}\n" in rose("resume", run.name).stderr
+    assert run_script(tmp_path, text.replace("BAD", "9")).returncode == 0
+    longer = f"start(max_iter=4, resume='rose-runs/{run.name}') in script.py"
+    assert rose("status", run.name).stdout.splitlines()[-1] == f"  extend   {longer}"
+    assert f"help: {longer}\n" in rose("resume", run.name, "--max-iter", "4").stderr
