@@ -252,7 +252,7 @@ def _key_path(text: str) -> tuple[KeyPath, str]:
     return tuple(parts), text
 
 
-_ABOUT_LENGTH = frozenset({"patience-too-long", "iteration-never-comes", "out-of-range"})
+_ABOUT_LENGTH = frozenset({"patience-too-long", "iteration-never-comes", "never-runs", "out-of-range"})
 """The codes of warnings that a small `max_iter` causes, which is what a smoke run is for."""
 
 

@@ -19,7 +19,7 @@ from rose_cli.check.once import check_overrides, check_placeholders, check_task_
 from rose_cli.check.origin import declared_tasks, stop_layers
 from rose_cli.check.parameters import check_own_parameters, check_use
 from rose_cli.check.python_tasks import PreloadChecker
-from rose_cli.check.schedules import UNBOUNDED_ITERATIONS, ExpressionProbe, Horizon, check_keys
+from rose_cli.check.schedules import UNBOUNDED_ITERATIONS, Conditions, ExpressionProbe, Horizon, check_keys
 from rose_cli.check.sweep import SweepChecker, check_prune
 from rose_cli.check.trackers import check_trackers
 from rose_cli.config.models import Campaign, Iterations, Learner, TaskFields
@@ -49,6 +49,7 @@ class _Checker:
     _names: dict[str, tuple[str, int]] = field(default_factory=dict)
     _probe: ExpressionProbe = field(default_factory=ExpressionProbe)
     _horizons: set[Horizon] = field(default_factory=set)
+    _conditions: Conditions = field(default_factory=Conditions)
     _has_seen_plain: bool = False
 
     def __post_init__(self) -> None:
@@ -92,6 +93,10 @@ class _Checker:
             for place, learner in enumerate(plan.learners):
                 entry = place % len(self.campaign.learners)
                 self._take(self._check_name(learner.name, ("learners", entry), place))
+
+    def check_conditions(self) -> None:
+        """What no learner has shown to be of use; after all of them."""
+        self._take(self._conditions.never_true())
 
     def check_learner(self, plan: LearnerPlan, learner: Learner) -> None:
         path: KeyPath = ("learners", plan.index)
@@ -183,12 +188,14 @@ class _Checker:
             if layer.path[0] in sections:
                 last = horizon.max_iter or UNBOUNDED_ITERATIONS
                 span = (range(1, last + 1),) if layer.path[0] == "after" else (range(1),)
+                self._conditions.note(layer.fields, layer.path, horizon, span)
                 yield from self._probe.probe_fields(layer.fields, layer.path, horizon, span)
                 yield from self._arguments.check(layer.fields, layer.path)
 
     def _check_fields(
         self, fields: TaskFields, path: KeyPath, horizon: Horizon, declared: TaskFields | None = None
     ) -> Iterator[Diagnostic]:
+        self._conditions.note(fields, path, horizon)
         yield from self._probe.probe_fields(fields, path, horizon)
         yield from self._arguments.check(fields, path, declared)
 
@@ -213,5 +220,6 @@ def check_plan(campaign: Campaign, plan: Plan, ctx: CheckContext, invalid: Inval
     entries = plan if campaign.sweep is None else compile_plan(campaign.model_copy(update={"sweep": None}), ctx)
     for compiled, learner in zip(entries.learners, campaign.learners, strict=True):
         checker.check_learner(compiled, learner)
+    checker.check_conditions()
     checker.check_sweep(plan)
     return checker.diagnostics

@@ -195,6 +195,44 @@ class ExpressionProbe:
         return (*islice(chain(*span), half), *reversed([*last]))
 
 
+class Conditions:
+    """Finds each `when` that is false in every iteration of every learner, where only the iteration decides."""
+
+    def __init__(self) -> None:
+        self._never: dict[KeyPath, Diagnostic | None] = {}
+
+    def note(self, fields: TaskFields, path: KeyPath, horizon: Horizon, span: Applies | None = None) -> None:
+        """`span` None: all iterations of the learner."""
+        condition, at = fields.when, (*path, "when")
+        if condition is None or condition.reads or "i" not in condition.names or condition.names - {"i", "max_iter"}:
+            return
+        if path[0] == "smoke" or self._never.get(at, ()) is None:
+            return
+        applies = horizon.all_iterations if span is None else span
+        iterations = list(islice(chain(*applies), UNBOUNDED_ITERATIONS + 1))
+        is_open = len(iterations) > UNBOUNDED_ITERATIONS or (horizon.max_iter is None and len(iterations) > 1)
+        if is_open or any(_holds(condition, i, horizon) for i in iterations):
+            self._never[at] = None
+            return
+        is_once = iterations == [0] and horizon.max_iter != 1
+        what = "it could run only in iteration 0" if is_once else f"the last iteration is {(horizon.max_iter or 1) - 1}"
+        message = f"`{condition.text}` never holds: {what}"
+        hint = f"change it{'' if is_once else ', raise max_iter,'} or remove the task"
+        self._never[at] = Diagnostic("never-runs", message, at, hint, Severity.WARNING,
+                                     depends_on=horizon.sources("max_iter"))  # fmt: skip
+
+    def never_true(self) -> Iterator[Diagnostic]:
+        yield from (each for each in self._never.values() if each is not None)
+
+
+def _holds(condition: Expression, iteration: int, horizon: Horizon) -> bool:
+    """An error is reported elsewhere."""
+    try:
+        return bool(condition.evaluate({"i": iteration, "max_iter": horizon.max_iter}))
+    except ExpressionError:
+        return True
+
+
 def _scopes(iteration: int, known: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
     """What an expression may find in an iteration: before the first check nothing, later one of many values."""
     if iteration == 0:

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 WARNING_CODES = frozenset(
     ("bare-word", "computed-option", "cut-by-comment", "doubtful-placeholder", "hidden-failure",
      "invisible-character", "iteration-never-comes", "keys-look-like-starts", "metric-name", "missing-interpreter",
-     "never-prunes", "no-dashes", "no-launcher", "not-installed", "not-visible", "one-argument", "out-of-range",
-     "patience-too-long", "prints-nothing", "relative-path", "shell-sign", "similar-option", "srun-in-task",
-     "threshold-always-met", "threshold-in-percent", "threshold-never-met", "too-many-resources", "two-launchers",
-     "typographic-sign", "unused-anchor", "unused-key", "unused-preload", "unusual-operator", "value-in-name",
-     "wrong-value")
+     "never-prunes", "never-runs", "no-dashes", "no-launcher", "not-installed", "not-visible", "one-argument",
+     "out-of-range", "patience-too-long", "prints-nothing", "relative-path", "shell-sign", "similar-option",
+     "srun-in-task", "threshold-always-met", "threshold-in-percent", "threshold-never-met", "too-many-resources",
+     "two-launchers", "typographic-sign", "unused-anchor", "unused-key", "unused-preload", "unusual-operator",
+     "value-in-name", "wrong-value")
 )  # fmt: skip
 """Every code that a warning can have."""
 

@@ -70,6 +70,7 @@ RULES = {
     "missing-space": "a space is missing after a colon or a dash",
     "missing-value": "a key has no value",
     "never-prunes": "no learner can be pruned",
+    "never-runs": "the condition of a task is false in every iteration",
     "no-dashes": "the name of an option has no dashes",
     "no-launcher": "a shell line with several ranks starts them without a launcher",
     "no-learners": "there are no learners",
