@@ -13,9 +13,13 @@ from rose_cli.util.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from typing_extensions import Self
+
     from rose_cli.journal.state import LearnerState
     from rose_cli.plan.model import LearnerPlan
     from rose_cli.run_info import RunInfo
+
+_OWN_LOOP = "use ActiveLearner, or write a campaign file: `before`, `tasks` and `when` say what runs when"
 
 
 @dataclass(frozen=True)
@@ -30,11 +34,17 @@ class Learner:
     metric: str | None
     threshold: float | None
 
+    def __new__(cls, *values: object, **named: object) -> Self:
+        """Upstream's takes an engine, for a loop of one's own."""
+        if len(values) == 1 and not named:
+            message = "rose_cli.Learner says what a campaign has; it runs nothing, and takes no engine"
+            raise UnsupportedError(message, _OWN_LOOP)
+        return object.__new__(cls)
+
     def __init_subclass__(cls) -> None:
         """Upstream has a class of this name to derive from, whose loop is code."""
         message = f"'{cls.__name__}' cannot be a learner of its own kind: rose runs the loop"
-        hint = "use ActiveLearner, or write a campaign file: `before`, `tasks` and `when` say what runs when"
-        raise UnsupportedError(message, hint)
+        raise UnsupportedError(message, _OWN_LOOP)
 
 
 @dataclass(frozen=True)

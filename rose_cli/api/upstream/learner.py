@@ -6,7 +6,7 @@ import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
-from rose_cli.api.script_errors import ScriptError, warn
+from rose_cli.api.script_errors import ScriptError, UnsupportedError, warn
 from rose_cli.api.task import in_task, registered
 from rose_cli.api.upstream.builder import CRITERION, Entry, Loop, Step, Stop
 from rose_cli.api.upstream.configs import AdaptiveSchedule, LearnerConfig, TaskConfig
@@ -177,6 +177,14 @@ class Learner:
     def is_stopped(self) -> bool:
         """Whether `stop` was called."""
         return self.control.is_stopped
+
+    def set_next_config(self, config: LearnerConfig) -> None:
+        """For one learner only. Raises UnsupportedError for several, as one configuration cannot be meant for all."""
+        message = f"{type(self).__name__} has no set_next_config(): it is for one learner"
+        hint = (
+            "use SequentialActiveLearner or SequentialReinforcementLearner; several get a schedule by learner_configs"
+        )
+        raise UnsupportedError(message, hint)
 
     def add_tracker(self, tracker: Tracker) -> None:
         """Tell an object of the run: `on_start` now, so call this after the tasks are declared and before `start`."""

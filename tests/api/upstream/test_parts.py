@@ -302,3 +302,18 @@ def test_scores_of_values_and_a_measure_of_ones_own() -> None:
     assert scorer.select_top_uncertain(draws, metric="spread_of_test", k=1)[1] == pytest.approx([2.0])
     with pytest.raises(ValueError, match="draws x samples"):
         scorer.select_top_uncertain([1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    "kind", [ParallelActiveLearner, rose_cli.ParallelReinforcementLearner, rose_cli.AlgorithmSelector]
+)
+def test_a_configuration_for_the_next_iteration_of_several_learners_is_an_error_with_a_hint(kind: Any) -> None:
+    with pytest.raises(UnsupportedError, match=rf"{kind.__name__} has no set_next_config\(\)") as raised:
+        kind(ResourceEngine()).set_next_config(LearnerConfig())
+    assert "SequentialActiveLearner" in str(raised.value.hint)
+
+
+def test_a_loop_of_its_own_on_upstreams_learner_is_an_error_that_says_what_to_use() -> None:
+    with pytest.raises(UnsupportedError, match="takes no engine") as raised:
+        rose_cli.Learner(ResourceEngine())  # type: ignore[call-arg, arg-type]
+    assert "campaign file" in str(raised.value.hint)
