@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from rose_cli.journal import events as e
 from rose_cli.journal.codec import UNKNOWN, UnfitError, is_inside
 from rose_cli.journal.decisions import Decisions
-from rose_cli.journal.iterations import FinishedIterations, IterationState, KeptIterations, Recall, StepState
+from rose_cli.journal.iterations import WHOLE, FinishedIterations, IterationState, KeptIterations, Recall, StepState
 from rose_cli.journal.time_spent import LATEST_IN_LEARNER, LATEST_IN_RUN, Durations, LearnerTimes, Moment
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.shared import SHARED
@@ -662,14 +662,22 @@ def _add_origin(learner: LearnerState, origin: FileOrigin) -> None:
 
 
 def _forget(learner: LearnerState, task: str, replica: str) -> None:
-    """Forget a step of the current iteration that did not finish, but not the number of its attempts."""
+    """Forget a step of the current iteration that did not finish, but not the number of its attempts.
+
+    With the last replica of a task, the decision on it is forgotten too.
+    """
     key = (task, int(replica)) if replica.isdecimal() and len(replica) < 9 else (task, 0)
-    step = learner.current.steps.pop(key, None) if learner.current else None
-    if learner.current is not None and step is not None:
-        learner.earlier_attempts[learner.current.number, key[0], key[1]] = step.attempt
-        if all(other != task for other, _ in learner.current.steps):
-            learner.current.options.pop(task, None)
-            learner.current.sources.pop(task, None)
+    current = learner.current
+    if current is None:
+        return
+    step = current.steps.pop(key, None)
+    if step is not None:
+        learner.earlier_attempts[current.number, key[0], key[1]] = step.attempt
+    if all(other != task for other, _ in current.steps):
+        current.options.pop(task, None)
+        current.decisions.pop(task, None)
+        current.sources.pop(task, None)
+        current.sources.pop((task, WHOLE), None)
 
 
 def _rewind(learner: LearnerState, iteration: int) -> None:

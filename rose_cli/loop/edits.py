@@ -128,6 +128,11 @@ def compare(
     )
 
 
+def _names(command: CommandPlan) -> tuple[str, ...]:
+    """Those of its replicas, or their numbers."""
+    return command.replica_names or tuple(map(str, range(command.replicas)))
+
+
 def _setup(plan: Plan, states: Mapping[str, LearnerState]) -> Reports | None:
     """The reports of the setup, which every learner sees."""
     state = states.get(SHARED)
@@ -275,16 +280,40 @@ class _Pair:
         return _files(self.old) != _files(self.new) and self.history.is_empty
 
     def forgotten(self) -> Iterator[tuple[str, int]]:
-        """Unfinished steps that the new plan lacks, or that it takes a snapshot for which was not taken before."""
+        """Unfinished steps that the new plan lacks or decides anew, or that now begin with a snapshot."""
         current = self.history.current if self.history.going is None else None
-        old, new = ({step.task: step for step in plan.all_steps} for plan in (self.old, self.new))
-        for (task, replica), state in current.steps.items() if current else ():
-            if current is None or state.finished:
-                continue
-            was, now = (plan[task].command(current.number) if task in plan else None for plan in (old, new))
-            starts_over = now is not None and now.snapshot and was is not None and not was.snapshot
-            if now is None or replica >= planned_count(now, current, task) or starts_over:
+        if current is None:
+            return
+        again = {task for task in current.decisions if self._is_decided_anew(task, current)}
+        for (task, replica), state in current.steps.items():
+            if not state.finished and (task in again or self._is_forgotten(task, replica, current)):
                 yield task, replica
+        yield from ((task, 0) for task in again if all(other != task for other, _ in current.steps))
+
+    def _is_forgotten(self, task: str, replica: int, current: IterationState) -> bool:
+        was, now = self._commands(task, current.number)
+        starts_over = now is not None and now.snapshot and was is not None and not was.snapshot
+        return now is None or replica >= planned_count(now, current, task) or starts_over
+
+    def _is_decided_anew(self, task: str, current: IterationState) -> bool:
+        """Whether by the new plan other replicas run of a step of which none has finished."""
+        was, now = self._commands(task, current.number)
+        if was is None or now is None or task in current.finished_tasks:
+            return False
+        if (was.when, was.replicas_from, was.replica_axes) == (now.when, now.replicas_from, now.replica_axes):
+            return False
+        known = current.decisions[task]
+        names = (known.replicas or _names(was)) if known.runs else ()
+        step = next(step for step in self.new.all_steps if step.task == task)
+        return (known.runs or self._may_still_run(task)) and self._would_run(step, current.number) != names
+
+    def _commands(self, task: str, number: int) -> tuple[CommandPlan | None, CommandPlan | None]:
+        """That of the old plan and that of the new one."""
+        old, new = (
+            next((step.command(number) for step in plan.all_steps if step.task == task), None)
+            for plan in (self.old, self.new)
+        )
+        return old, new
 
     def differences(self) -> Iterator[_Difference]:
         if self.old.seed != self.new.seed:
@@ -325,13 +354,14 @@ class _Pair:
                 continue
             step = next(step for step in self.new.all_steps if step.task == task)
             is_missed = number < self.history.done and self._would_run(step, number) != ()
-            if is_missed or (number == self.history.done and not self._may_still_run(task, order)):
+            if is_missed or (number == self.history.done and not self._may_still_run(task)):
                 yield number
 
-    def _may_still_run(self, task: str, order: list[str]) -> bool:
+    def _may_still_run(self, task: str) -> bool:
         """Whether no task that comes after it has finished in the current iteration."""
         if self.history.going is not None:
             return False
+        order = [step.task for step in self.new.steps_in(self.history.done, is_last=True)]
         done = self.history.succeeded[self.history.done] if self.history.current else ()
         return not any(other in done for other in order[order.index(task) + 1 :])
 
@@ -348,9 +378,10 @@ class _Pair:
         place = _place(old.task, self.new, self.old)
         for field, key, before, after, ranges in self.steps.between(old, new):
             falsified: tuple[int, ...] = ()
-            if field in ("when", "replicas"):
+            is_of_finish = self.new.is_shared and new in self.new.after
+            if field in ("when", "replicas") and not is_of_finish:
                 falsified = tuple(n for n in self._decided_before(old.task, ranges) if self._is_other(old, new, n))
-            elif field not in _FREE and not (self.new.is_shared and new in self.new.after):
+            elif field not in _FREE and not is_of_finish:
                 ran = (n for n in self.history.ran(old.task) if contains(ranges, n))
                 is_same = field == "options" and self._has_same_value
                 falsified = tuple(n for n in ran if not (is_same and is_same(old, new, key[-1], n)))
@@ -360,9 +391,16 @@ class _Pair:
         """The iterations in which it has run, or has been left out."""
         ran = {*self.history.ran(task)}
         for number in range(self.history.done + 1):
-            left_out = number < self.history.done and self._happened(task, number) == ()
-            if contains(ranges, number) and (number in ran or left_out):
+            if contains(ranges, number) and (number in ran or self._was_left_out(task, number)):
                 yield number
+
+    def _was_left_out(self, task: str, number: int) -> bool:
+        """Whether it has not run in an iteration, and cannot run in it any more."""
+        if number < self.history.done:
+            return self._happened(task, number) == ()
+        current = self.history.current
+        decided = current.decisions.get(task) if current is not None else None
+        return decided is not None and not decided.runs and not self._may_still_run(task)
 
     def _is_other(self, old: StepPlan, new: StepPlan, number: int) -> bool:
         """Whether by the new plan other replicas would have run, or none."""
@@ -389,7 +427,7 @@ class _Pair:
             return None
         if not decided.runs:
             return ()
-        return decided.replicas or command.replica_names or tuple(map(str, range(command.replicas)))
+        return decided.replicas or _names(command)
 
     def _seen(self, plan: LearnerPlan, task: str, number: int) -> EvaluationContext:
         """What the step could see in an iteration."""

@@ -141,6 +141,50 @@ def test_what_was_decided_stays_whatever_an_edit_says_and_the_edit_decides_what_
     assert [each.get("replicas") for each in decided] == [None, ["s1.0"], ["0", "1"], ["0", "1"]]
 
 
+WAITING = """\
+    max_iter: 1
+    tasks:
+      first: {executable: 'true'}
+      extra: {executable: "sh -c 'echo {replica} >> ran; test {replica} != bad'", replicas: "['bad']", when: i >= 0}
+      last: {executable: "test -e {campaign_dir}/go"}
+    learners: [{name: a}]
+    """
+
+
+def ran(rose: Rose) -> list[str]:
+    path = rose.folder / "r/learners/a/workspace/ran"
+    return path.read_text().split() if path.exists() else []
+
+
+def test_a_step_that_has_not_finished_runs_as_an_edit_says(rose: Rose) -> None:
+    rose.write(WAITING)
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 1
+    let_go(rose)
+    rose.write(WAITING.replace("['bad']", "['x', 'y']"))
+    called = rose("resume", "r")
+    assert (called.code, sorted(ran(rose))) == (0, ["bad", "x", "y"]), called.err
+
+
+def test_a_step_that_was_left_out_runs_as_an_edit_says_while_nothing_after_it_has_finished(rose: Rose) -> None:
+    text = WAITING.replace("i >= 0", "i > 5").replace("['bad']", "['good']")
+    rose.write(text)
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 1
+    let_go(rose)
+    rose.write(text.replace("i > 5", "i >= 0"))
+    called = rose("resume", "r")
+    assert (called.code, ran(rose)) == (0, ["good"]), called.err
+
+
+def test_an_edit_cannot_run_a_step_before_others_that_have_finished(rose: Rose) -> None:
+    text = WAITING.replace("i >= 0", "i > 5").replace("      last", "      next: {executable: 'true'}\n      last")
+    rose.write(text)
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 1
+    let_go(rose)
+    rose.write(text.replace("i > 5", "i >= 0"))
+    refused = rose("resume", "r")
+    assert (refused.code, "when" in refused.err) == (2, True), refused.err
+
+
 def test_an_edit_that_finished_iterations_contradict_is_refused(campaign: Rose) -> None:
     let_go(campaign)
     campaign.write(CAMPAIGN.replace("max_iter: 4", "max_iter: 3"))
