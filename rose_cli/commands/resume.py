@@ -57,7 +57,7 @@ from rose_cli.util.text import counted
 from rose_cli.view.console import complain, notice, say
 from rose_cli.view.decided import decided_by_program, how_to_continue
 from rose_cli.view.progress import status_words
-from rose_cli.view.resume import continues, next_command_lines, preview_lines, tally_lines
+from rose_cli.view.resume import campaign_continues, continues, next_command_lines, preview_lines, tally_lines
 from rose_cli.view.summary import print_summary
 from rose_cli.view.wording import REASONS, short_path, some
 
@@ -276,6 +276,8 @@ def _preview(info: RunInfo, intent: _Intent) -> Iterator[str]:
     yield from preview_lines(intent.plan, state, intent.left_out, intent.fresh, reopened)
     names = [each.name for each in intent.plan.learners if continues(each, state) and each.name not in intent.left_out]
     yield from tally_lines(intent.plan, state, names, info.read_journal)
+    if campaign_continues(intent.plan, state) and SHARED not in intent.left_out:
+        names.append(SHARED)
     yield from next_command_lines(info.directory, intent.plan, state, names, task_environment())
 
 

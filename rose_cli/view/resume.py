@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from rose_cli.journal import events as e
 from rose_cli.loop.criterion import checks_of, context_of, why_stop
-from rose_cli.loop.reports import Reports, planned_count
+from rose_cli.loop.replicas import decided_step, replicas_of
+from rose_cli.loop.reports import Reports, setup_reports
 from rose_cli.plan.decided import with_changes
-from rose_cli.plan.render import AttemptPaths, Command
-from rose_cli.util.shared import CAMPAIGN, SHARED
+from rose_cli.plan.render import AttemptPaths, Command, NoCommandError
+from rose_cli.util.shared import CAMPAIGN, SHARED, shown_name
 from rose_cli.util.text import counted
 from rose_cli.view.plan import PlannedTask, command_text, details_of_commands, planned_task, warn_of_other_writers
 from rose_cli.view.wording import REASONS, duration, some
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
 
     from rose_cli.journal.codec import Record
     from rose_cli.journal.iterations import IterationState, StepState
-    from rose_cli.journal.state import LearnerState, RunState
+    from rose_cli.journal.state import RunState
+    from rose_cli.loop.replicas import Replica
     from rose_cli.plan.model import CommandPlan, LearnerPlan, Plan, StepPlan
+    from rose_cli.plan.render import EvaluationContext
     from rose_cli.runs.directory import RunDirectory
 
 MOST_ALONE = 20
@@ -197,7 +200,7 @@ def next_command_lines(
     wanted = set(names)
     groups: dict[tuple[object, ...], list[tuple[str, PlannedTask]]] = {}
     commands: dict[int, tuple[CommandPlan, PlannedTask]] = {}
-    for planned in plan.learners:
+    for planned in plan.everyone:
         if planned.name in wanted:
             step, command, task = _next(directory, plan, state, planned)
             alone = planned.name if len(wanted) <= MOST_ALONE else None
@@ -208,8 +211,12 @@ def next_command_lines(
         yield "runs next:"
     for group in list(groups.values())[:MOST_COMMANDS]:
         texts = [command_text(task) for _, task in group]
-        differ = f" (shown for '{group[0][0]}'; the others differ in their values)" if len(set(texts)) > 1 else ""
-        yield f"  {some([name for name, _ in group])}: {group[0][1].name}{differ}"
+        differ = (
+            f" (shown for '{shown_name(group[0][0])}'; the others differ in their values)"
+            if len(set(texts)) > 1
+            else ""
+        )
+        yield f"  {some([shown_name(name) for name, _ in group])}: {group[0][1].name}{differ}"
         yield f"    {texts[0]}"
     if len(groups) > MOST_COMMANDS:
         yield f"  and {len(groups) - MOST_COMMANDS:,} more commands"
@@ -220,30 +227,51 @@ def next_command_lines(
     yield from warn_of_other_writers([t.command for _, t in commands.values() if t.command is not None], environment)
 
 
-def _count(step: StepPlan, learner: LearnerState, *, is_last: bool) -> int:
-    count = planned_count(step.command(len(learner.iterations)), learner.current, step.task)
-    return max(1, count) if is_last else count
+def campaign_continues(plan: Plan, state: RunState) -> bool:
+    """Whether the next task is one that runs once per campaign: of its setup, or of a finish that is due."""
+    shared, there = plan.shared, state.shared
+    if shared is None or (there is not None and there.stop_reason is not None):
+        return False
+    if there is None or not there.iterations:
+        return bool(shared.before)
+    is_over = not any(continues(each, state) for each in plan.learners)
+    return bool(shared.after) and state.finish_is_due and is_over
 
 
 def _next(
     directory: RunDirectory, plan: Plan, state: RunState, planned: LearnerPlan
 ) -> tuple[StepPlan, CommandPlan, PlannedTask]:
     """The first unfinished step, as its next attempt would run."""
-    learner = state.learners[planned.name]
+    learner = state.of(planned.name)
     number = len(learner.iterations)
     planned = with_changes(planned, learner.changes_before(number), number, plan.campaign_dir)
-    order = planned.steps_in(number, is_last=True)
-    step, replica = next(
-        (step, replica)
-        for step in (*order, order[-1])
-        for replica in range(_count(step, learner, is_last=step is order[-1]))
-        if not learner.step(step.task, replica).finished or step is order[-1]
-    )
-    command, attempt = step.command(number), learner.next_attempt(step.task, replica)
-    bound = state.bound(planned.name, planned.max_iter)
-    context = context_of(planned, learner, bound)
-    context = replace(context, reports=Reports.of_learner(planned, learner, step.task))
-    result = directory.log(planned.name, number, step.task, replica, attempt, "result.json")
-    paths = AttemptPaths(str(directory.workspace(planned.name)), str(result), attempt, replica)
+    base = context_of(planned, learner, state.bound_now(planned.name, planned.max_iter))
+    for step in planned.steps_in(number, is_last=True):
+        command, seen = step.command(number), setup_reports(plan, state)
+        context = replace(base, reports=Reports.of_learner(planned, learner, step.task, seen))
+        replicas = _replicas_now(planned, learner.current, context, step.task, command)
+        place = next((at for at in range(len(replicas)) if not learner.step(step.task, at).finished), None)
+        if place is not None:
+            break
+    else:
+        place, replicas = 0, replicas or [None]
+    attempt = learner.next_attempt(step.task, place)
+    result = directory.log(planned.name, number, step.task, place, attempt, "result.json")
+    paths = AttemptPaths(str(directory.workspace(planned.name)), str(result), attempt, place)
     paths = replace(paths, shared=str(directory.workspace(SHARED)), run=str(directory.path))
+    if (called := replicas[place]) is not None:
+        paths = replace(paths, name=called.name, axes=called.axes)
     return step, command, planned_task(plan, planned, step.task, command, context, paths)
+
+
+def _replicas_now(
+    planned: LearnerPlan, current: IterationState | None, context: EvaluationContext, task: str, command: CommandPlan
+) -> Sequence[Replica | None]:
+    """Those that run: as decided, or as the session will decide if that can be said now."""
+    decided = current.decisions.get(task) if current is not None else None
+    if decided is None and command.is_decided:
+        try:
+            decided = decided_step(planned.name, context, task, command)
+        except NoCommandError:
+            return [None]
+    return replicas_of(command, decided)

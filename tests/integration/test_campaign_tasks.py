@@ -68,3 +68,29 @@ def test_edits_of_setup_and_finish_are_told_in_their_words(rose: Rose) -> None:
     refused = rose("resume", "run", "--max-iter", "2")
     assert "the setup of the campaign ran with" in refused.err, refused.err
     assert "--from-iteration" not in refused.err, "it does not run a setup again"
+
+
+def test_a_dry_run_shows_the_commands_that_run_next_with_all_that_they_know(rose: Rose) -> None:
+    broken = "test ! -e {campaign_dir}/broken"
+    report = r"""'{{\"n\": 3, \"names\": [\"x\", \"y\"]}}'"""
+    text = f"""
+        setup:
+          pool: {{executable: "{broken} && echo {report} > $ROSE_RESULT", shell: true}}
+        tasks:
+          rare: {{executable: "true", when: results.pool.n > 5}}
+          label: {{executable: "{broken} && echo {{replica}} {{shared}}", shell: true, replicas: results.pool.names}}
+        finish:
+          table: {{executable: "{broken}", shell: true}}
+        max_iter: 1
+        learners: [{{name: a}}]
+        """
+    (rose.folder / "broken").touch()
+    run(rose, text, code=1)
+    assert "  campaign: pool\n" in rose("resume", "run", "--dry-run").out
+    (rose.folder / "broken").unlink()
+    rose.write(text.replace("echo {replica}", "false && echo {replica}"))
+    assert rose("resume", "run").code == 1
+    shown = rose("resume", "run", "--dry-run").out
+    assert "  campaign: pool\n" not in shown
+    assert "  a: label\n" in shown, shown
+    assert f"x'\"'\"' {rose.folder}/run/campaign/workspace'" in shown
