@@ -264,6 +264,8 @@ class LearnerLoop:
         except NoMetricError as error:
             await self._session.recorder.record(e.LearnerStopped(plan.name, "failed", str(error)))
             return
+        for metric, why in values.lacking.items():
+            self._session.warn_of_lacking(metric, plan.name, why)
         context = self._context(values)
         end = await self._decide(iteration, values)
         runs_after = end is not None and end[0] != "pruned"

@@ -199,6 +199,9 @@ def _outside(value: float, criterion: CriterionPlan) -> str:
         case _:
             values = f"{lowest:g} to {highest:g}"
     said = f"{value:.15g} is outside the range of '{criterion.metric}', {values}"
+    if criterion.value is not None:
+        percent = (lowest, highest) == (0.0, 1.0) and 1 < value <= 100
+        return f"{said}: {'divide it by 100, or ' if percent else ''}set range: any if such values are valid"
     if (lowest, highest) == (0.0, 1.0) and 1 < value <= 100:
         return f"{said}: print {value / 100:.15g} for {value:.15g} %, or set range: [0, 100] and a threshold in percent"
     if math.isfinite(value):

@@ -105,6 +105,7 @@ class Session:
         self._change: asyncio.Lock = asyncio.Lock()
         self._settled: asyncio.Event | None = None
         self._quickly_inspected: set[str] = set()
+        self._lacking: set[str] = set()
         self._workspace_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @cached_property
@@ -121,6 +122,12 @@ class Session:
         if self.result is None:
             self.result = SessionResult(reason, message)
             self.scope.cancel()
+
+    def warn_of_lacking(self, metric: str, learner: str, why: str) -> None:
+        """Say why a metric that is only watched has no value: once for all learners and iterations of the session."""
+        if metric not in self._lacking:
+            self._lacking.add(metric)
+            self.warn(f"{learner}: {why}; nothing depends on it, so the learner goes on (said once per metric)")
 
     def stop_learner(self, name: str, message: str) -> bool:
         """Stop one learner permanently; False if it has ended."""

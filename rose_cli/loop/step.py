@@ -359,6 +359,10 @@ class Attempt:
         except NoMetricError as error:
             self._metric = error
             await self._session.job_end.await_stop_after_failure()
+            if self._criterion.is_watched:
+                self._metric, learner = None, self._runner.learner.name
+                why = f"{self._criterion.named} has no value in iteration {self._runner.context.iteration}: {error}"
+                self._session.warn_of_lacking(self._criterion.metric, learner, why)
 
     async def _value(self, criterion: CriterionPlan) -> float:
         if (file := self._runner.metric_files.get(self._runner.step.task)) is not None:

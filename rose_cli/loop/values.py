@@ -5,8 +5,9 @@ reports of the iteration, and from the latest ones of tasks that did not run in 
 
 - Nothing new could be known: the criterion's task was left out by `when`, or no report that the expression used is of
   this iteration. The criterion is not checked; its latest value stands.
-- The tasks that it reads ran, and the value is not there, or is not a number. That is a mistake, so the learner fails:
-  a misspelt key must not go unnoticed for weeks.
+- The tasks that it reads ran, and the value is not there, is not a number, or is out of its range. That is a mistake,
+  so the learner fails: a misspelt key must not go unnoticed for weeks. A metric that is only watched has no value then,
+  and a warning says why.
 """
 
 from __future__ import annotations
@@ -35,9 +36,13 @@ _MOST_KEYS = 6
 
 @dataclass(frozen=True)
 class Values:
-    """By metric; None: a criterion was checked and gave none. Those that were not checked are not in it."""
+    """By metric; None: a criterion was checked and gave none. Those that were not checked are not in it.
+
+    `lacking`: why metrics that are only watched have no value although it is due.
+    """
 
     by_metric: Mapping[str, float | None] = field(default_factory=dict)
+    lacking: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, criterion: CriterionPlan | None) -> float | None:
         return None if criterion is None else self.by_metric.get(criterion.metric)
@@ -63,18 +68,26 @@ class Values:
 def values_of(
     plan: LearnerPlan, state: LearnerState, context: EvaluationContext, setup: Reports | None = None
 ) -> Values:
-    """The values after the last task of the current iteration. Raises NoMetricError if one is missing that is due.
+    """The values after the last task of the current iteration.
+
+    Raises NoMetricError if one is missing that is due and not only watched.
 
     `setup`: the reports of what ran before the first learner. They are no news in any iteration, like parameters.
     """
     found: dict[str, float | None] = {}
+    lacking: dict[str, str] = {}
     for criterion in plan.criteria:
         if criterion.step is None:
-            value = _Evaluation(plan, state, context, criterion, setup).value()
+            try:
+                value = _Evaluation(plan, state, context, criterion, setup).value()
+            except NoMetricError as error:
+                if not criterion.is_watched:
+                    raise
+                value, lacking[criterion.metric] = None, str(error)
             found |= {} if value is None else {criterion.metric: value}
         elif state.current is not None and (criterion.step.task, 0) in state.current.steps:
             found[criterion.metric] = state.step(criterion.step.task, 0).value
-    return Values(found)
+    return Values(found, lacking)
 
 
 class _Used:
@@ -127,7 +140,10 @@ class _Evaluation:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self._failure(f"`{text}` is {value!r:.60}, not a number")
-        return in_range(as_float(value), self.criterion)
+        try:
+            return in_range(as_float(value), self.criterion)
+        except NoMetricError as error:
+            raise self._failure(str(error)) from error
 
     def _is_due(self, read: Read) -> bool:
         """Whether what it reads would be there by now, if it were right."""
@@ -150,7 +166,7 @@ class _Evaluation:
 
     def _failure(self, reason: str) -> NoMetricError:
         number = self.context.iteration
-        return NoMetricError(f"the criterion '{self.criterion.metric}' has no value in iteration {number}: {reason}")
+        return NoMetricError(f"{self.criterion.named} has no value in iteration {number}: {reason}")
 
     def _advice(self, reads: Sequence[Read]) -> str:
         """What the tasks that it reads have reported instead."""

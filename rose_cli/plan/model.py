@@ -224,6 +224,11 @@ class CriterionPlan:
         return None if self.step is None else self.step.task
 
     @property
+    def named(self) -> str:
+        """What messages call it."""
+        return f"the {'watched metric' if self.is_watched else 'criterion'} '{self.metric}'"
+
+    @property
     def is_watched(self) -> bool:
         """Whether its metric is only watched: no value of it stops a learner."""
         return self.threshold is None and self.patience is None

@@ -84,7 +84,10 @@ def missing_value(plan: LearnerPlan, learner: LearnerState) -> AttemptFailed | N
     current = learner.current
     if learner.stop_reason != "failed" or learner.open_failures or current is None or learner.message is None:
         return None
-    values = [each.value for each in plan.criteria if each.value is not None]
+    given = [each for each in plan.criteria if each.value is not None]
+    # older versions did not name the criterion in every message
+    named = [each for each in given if learner.message.startswith(f"{each.named} ")] or given
+    values = [each.value for each in named if each.value is not None]
     if not values or not all(step.finished for step in current.steps.values()):
         return None
     return AttemptFailed(
@@ -319,6 +322,8 @@ def _title(cause: Cause) -> Text:
     names, task, how = cause.learners, f"'{safe(error.task)}'", _how(error)
     if len(names) > 1:
         head = (counted(len(names), "learner"), "bold")
+        if error.kind == "no_value":
+            return Text.assemble(("✗ ", "bold red"), head, f" failed in the same way: {how}")
         return Text.assemble(
             ("✗ ", "bold red"), head, f" failed in the same way: {task}, iteration {error.iteration}, {how}"
         )

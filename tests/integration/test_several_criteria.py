@@ -91,6 +91,54 @@ def test_a_metric_that_is_only_watched_has_no_say_among_others(rose: Rose) -> No
     assert stops(rose) == {"learner-0": ("criterion_met", "mse < 0.5")}
 
 
+@pytest.mark.parametrize(
+    ("watched", "why"),
+    [
+        ("value: '0.2 - result.accuracy'", "-0.1 is outside the range of 'accuracy', 0 to 1"),
+        ("value: result.acuracy", "did you mean 'accuracy'?"),
+        ("executable: ./values.sh 0.1 0.2 0.3 -0.2 0.5 -0.4", "-0.2 is outside the range of 'accuracy', 0 to 1"),
+        ("executable: ./values.sh 0.1 0.2 0.3 none 0.5 none", "none"),
+    ],
+)
+def test_a_watched_value_that_is_not_there_is_no_value_and_fails_nothing(rose: Rose, watched: str, why: str) -> None:
+    first = "{metric: error, operator: '<', threshold: 0, value: result.error}"
+    campaign(rose, f"{{any: [{first}, {{metric: accuracy, {watched}}}]}}", learners="2")
+    called = rose("run", "campaign.yaml", "--run-dir", "r", "--output", "plain")
+    assert called.code == 0, called.out + called.err
+    said = [line for line in (called.out + called.err).splitlines() if why in line]
+    assert len(said) == 1, called.out + called.err
+    assert "the watched metric 'accuracy' has no value in iteration " in said[0]
+    for learner in rose.learners("r").values():
+        assert (learner["stop_reason"], learner["history"]) == ("max_iter", [8, 7, 6, 5, 4, 3])
+        values = learner["criteria"][1]["history"]
+        assert None in values or not values
+        assert all(value is None or 0 <= value <= 1 for value in values)
+
+
+def test_a_watched_value_alone_may_be_missing_too(rose: Rose) -> None:
+    campaign(rose, "{metric: accuracy, value: '0.2 - result.accuracy'}")
+    learner = run(rose)["learner-0"]
+    assert (learner["stop_reason"], learner["iterations_done"]) == ("max_iter", 6)
+    assert learner["history"][2:] == [None] * 4
+
+
+def test_a_message_names_the_expression_that_failed(rose: Rose) -> None:
+    campaign(
+        rose,
+        """{any: [
+          {metric: error, operator: "<", threshold: 1, value: result.error},
+          {metric: accuracy, threshold: 0.9, value: 'result.accuracy - 3'}]}""",
+        learners="2",
+    )
+    called = rose("run", "campaign.yaml", "--run-dir", "r")
+    assert called.code == 1
+    text = called.out + called.err
+    assert "failed in the same way: the criterion 'accuracy' has no value in iteration 0: -2.9 is outside" in text
+    assert "'criterion'" not in text
+    assert "print nan" not in text
+    assert rose.learners("r")["learner-0"]["error"]["command"] == "result.accuracy - 3"
+
+
 def test_the_first_metric_is_that_of_expressions(rose: Rose) -> None:
     campaign(rose, TWO % "any", "[{training: {adaptive: {--n: '0 if i == 0 else metric'}}}]")
     run(rose)
