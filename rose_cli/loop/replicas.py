@@ -111,7 +111,7 @@ def _value(key: str, text: str, context: EvaluationContext) -> Value:
     try:
         return value_of(text, context)
     except NoValueError as error:
-        raise NoValueError(f"'{key}' has no value: {error.reason}") from error
+        raise NoValueError(f"'{key}' has no value: {error.reason}{error.advice}") from error
 
 
 def _values_used(text: str, context: EvaluationContext) -> dict[str, Any]:

@@ -13,10 +13,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 from rose_cli.config.expression.compiler import Expression, parse
-from rose_cli.config.expression.parser import ExpressionError, Value
+from rose_cli.config.expression.parser import ExpressionError, MissingError, Value
 from rose_cli.config.placeholders import fill_placeholders, placeholder_errors
 from rose_cli.config.rules import REPLICA
 from rose_cli.engine import function
+from rose_cli.plan.missing import reported_instead
 from rose_cli.plan.model import Adaptive, Number, OptionScalar, OptionValue
 from rose_cli.plan.shell_quoting import UnsafeValueError, unquoted
 from rose_cli.plan.shell_scanner import scan
@@ -39,11 +40,13 @@ class NoCommandError(ValueError):
 
 
 class NoValueError(NoCommandError):
-    """An adaptive option has no value in this iteration; `reason` explains it."""
+    """An expression has no value in this iteration; `reason` explains it, `advice` says what is there instead."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"an adaptive option has no value: {reason}")
+    def __init__(self, reason: str, advice: str = "", option: str | None = None) -> None:
+        what = "an adaptive option" if option is None else f"the option '{option}'"
+        super().__init__(f"{what} has no value: {reason}{advice}")
         self.reason = reason
+        self.advice = advice
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,7 @@ def _rendered(
 ) -> Command:
     context = replace(context, parameters=command.parameter_values)
     names = _placeholders(plan, learner, command.parameters, context, paths)
-    given = {name: _resolved(value, context, names) for name, value in command.options.items()}
+    given = {name: _resolved(name, value, context, names) for name, value in command.options.items()}
     options = {name: _recorded(value) for name, value in given.items()}
     try:
         words, args = _filled_words(command, names)
@@ -281,10 +284,13 @@ def option_value(value: OptionValue, context: EvaluationContext) -> ResolvedOpti
 
 
 def _resolved(
-    value: OptionValue, context: EvaluationContext, names: Mapping[str, str]
+    name: str, value: OptionValue, context: EvaluationContext, names: Mapping[str, str]
 ) -> OptionScalar | tuple[OptionScalar, ...]:
     if isinstance(value, Adaptive):
-        return value_of(value.expression, context)
+        try:
+            return value_of(value.expression, context)
+        except NoValueError as error:
+            raise NoValueError(error.reason, error.advice, name) from error
     if isinstance(value, tuple):
         return tuple([_filled(entry, names) for entry in value])
     return _filled(value, names)
@@ -298,6 +304,9 @@ def value_of(text: str, context: EvaluationContext) -> Value:
     """The value of an expression. Raises NoValueError if it has none."""
     try:
         return compiled(text, context).evaluate(context.scope)
+    except MissingError as error:
+        reads = compiled(text, context).reads
+        raise NoValueError(error.message, reported_instead(reads, context.reports)) from error
     except ExpressionError as error:
         raise NoValueError(error.message) from error
 

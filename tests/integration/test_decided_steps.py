@@ -236,3 +236,27 @@ def test_a_condition_or_a_number_of_replicas_without_a_value_fails_the_step(rose
         "'when' has no value: `result.nothing` has no value yet at i=0",
         "'replicas' has no value: `result.nothing` has no value yet at i=0",
     ]
+
+
+def test_an_option_without_a_value_is_named_with_what_was_reported_instead(rose: Rose) -> None:
+    rose.write(
+        "import json, os, pathlib\npathlib.Path(os.environ['ROSE_RESULT']).write_text('{\"mse\": 1, \"acc\": 2}')\n",
+        "a.py",
+    )
+    rose.write("""\
+        max_iter: 1
+        tasks:
+          a: {executable: python a.py}
+          b: {executable: echo, adaptive: {--lr: result.accc}, on_failure: continue}
+          c: {executable: echo, adaptive: {--lr: results.a.mes}, on_failure: continue}
+          d: {executable: echo, when: result.axc > 1, on_failure: continue}
+        learners: 1
+        """)
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 0
+    failed = [e["message"] for e in rose.events("r") if e["event"] == "attempt_failed"]
+    instead = "; reported are 'mse', 'acc'; did you mean"
+    assert failed == [
+        f"the option '--lr' has no value: `result.accc` has no value yet at i=0{instead} 'acc'?",
+        f"the option '--lr' has no value: `results.a.mes` has no value yet at i=0: nothing is reported under this key{instead} 'mse'?",
+        f"'when' has no value: `result.axc` has no value yet at i=0{instead} 'acc'?",
+    ]

@@ -426,3 +426,11 @@ def test_without_a_criterion_there_is_no_file_of_the_metric(compiled: Compile) -
     plan = compiled("")
     assert plan.learners[0].criterion is None
     assert metric_files(plan, plan.learners[0], EvaluationContext(0, 1), "/w") == {}
+
+
+def test_the_option_without_a_value_is_named() -> None:
+    error = NoValueError("division by zero", "; what else", "--lr")
+    assert (error.reason, str(error)) == (
+        "division by zero",
+        "the option '--lr' has no value: division by zero; what else",
+    )
