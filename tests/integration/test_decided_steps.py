@@ -254,9 +254,10 @@ def test_an_option_without_a_value_is_named_with_what_was_reported_instead(rose:
         """)
     assert rose("run", "campaign.yaml", "--run-dir", "r").code == 0
     failed = [e["message"] for e in rose.events("r") if e["event"] == "attempt_failed"]
+    nothing = "has no value yet at i=0: nothing is reported under this key"
     instead = "; reported are 'mse', 'acc'; did you mean"
     assert failed == [
         f"the option '--lr' has no value: `result.accc` has no value yet at i=0{instead} 'acc'?",
-        f"the option '--lr' has no value: `results.a.mes` has no value yet at i=0: nothing is reported under this key{instead} 'mse'?",
+        f"the option '--lr' has no value: `results.a.mes` {nothing}{instead} 'mse'?",
         f"'when' has no value: `result.axc` has no value yet at i=0{instead} 'acc'?",
     ]
