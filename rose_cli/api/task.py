@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from rose_cli.engine.function import REPORT_BYTES, ReturnError, parameter_of, plain
 from rose_cli.util.dataclass import dataclass
+from rose_cli.util.files import OpenDirectory, create_new, open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -192,52 +193,71 @@ class _Place:
     def functions(self) -> Path:
         return self.run / DIRECTORY
 
-    def _results(self, iteration: int) -> Path:
-        return self.functions / "results" / self.learner / str(iteration)
+    def _results(self, iteration: int, *, make: bool = False) -> OpenDirectory:
+        """The directory of an iteration, reached without following a link. Raises OSError."""
+        path = self.functions / "results" / self.learner / str(iteration)
+        return OpenDirectory.at(path, inside=self.run, make=make, mode=0o700)
 
     def keep(self, task: str, value: object) -> None:
         """Store a result for the tasks that get it, and remove those that nothing will ask for."""
         import cloudpickle
 
-        name = os.environ.get("ROSE_REPLICA", "0")
-        directory = self._results(self.iteration)
-        for path in (directory.parent.parent, directory.parent, directory):
-            path.mkdir(0o700, exist_ok=True)
         try:
             data = cloudpickle.dumps(value)
         except Exception as error:
             why = f"what '{task}' returned cannot be handed on: {error}; write it to a file and return its path"
             data = cloudpickle.dumps(Unavailable(why))
-        new = directory / f".{task}.{name}.{os.getpid()}"
-        new.write_bytes(data)
-        new.chmod(0o600)
-        new.replace(directory / f"{task}.{name}{SUFFIX}")
+        name = f"{task}.{os.environ.get('ROSE_REPLICA_INDEX', '0')}{SUFFIX}"
+        new = f".{name}.{os.getpid()}"
+        with self._results(self.iteration, make=True) as directory:
+            at = directory.descriptor
+            with suppress(FileNotFoundError):
+                os.unlink(new, dir_fd=at)
+            with open(create_new(new, 0o600, dir_fd=at), "wb") as file:  # noqa: PTH123 - a descriptor
+                file.write(data)
+            os.replace(new, name, src_dir_fd=at, dst_dir_fd=at)
         self._remove(self.iteration - _ITERATIONS_KEPT)
 
     def _remove(self, iteration: int) -> None:
-        with suppress(OSError):
-            for path in self._results(iteration).iterdir():
-                path.unlink(missing_ok=True)
-            self._results(iteration).rmdir()
+        with suppress(OSError), self._results(iteration) as directory:
+            for name in directory.names():
+                with suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=directory.descriptor)
+            with OpenDirectory.at(self.functions / "results" / self.learner, inside=self.run) as above:
+                os.rmdir(str(iteration), dir_fd=above.descriptor)
 
     def result_of(self, task: str, before: bool) -> object:
-        """What a task returned: a list if it had several replicas. Of a command: what it printed."""
+        """What a task returned: a list, by replica, if it had several. Of a command: what it printed."""
         iteration = self.iteration - 1 if before else self.iteration
         if iteration < 0:
             return None
-        found = sorted(self._results(iteration).glob(f"{task}.*{SUFFIX}"))
-        if found:
-            import cloudpickle
-
-            del cloudpickle
-            values = [pickle.loads(path.read_bytes()) for path in found]
+        values = self._kept(iteration, task)
+        if values:
             return values[0] if len(values) == 1 else values
         return self._printed(iteration, task)
+
+    def _kept(self, iteration: int, task: str) -> list[object]:
+        import cloudpickle  # registers what unpickling needs
+
+        del cloudpickle
+        try:
+            directory = self._results(iteration)
+        except FileNotFoundError:
+            return []
+        with directory:
+            present = {name for name in directory.names() if name.startswith(f"{task}.")}
+            indices = sorted(int(index) for name in present if (index := name.split(".")[1]).isdecimal())
+            return [_unpickled(f"{task}.{index}{SUFFIX}", directory) for index in indices]
 
     def _printed(self, iteration: int, task: str) -> str | None:
         logs = self.run / "learners" / self.learner / "logs" / str(iteration)
         attempts = sorted(logs.glob(f"{task}.*.out"), key=lambda path: int(path.name.split(".")[-2]))
         return attempts[-1].read_text(encoding="utf-8", errors="replace").strip() if attempts else None
+
+
+def _unpickled(name: str, directory: OpenDirectory) -> object:
+    with open(open_regular(name, dir_fd=directory.descriptor), "rb") as file:  # noqa: PTH123 - a descriptor
+        return pickle.load(file)
 
 
 def _run(value: object, entry: Entry) -> object:

@@ -20,7 +20,7 @@ from rose_cli.api.script_errors import ScriptError
 from rose_cli.api.task import DIRECTORY
 from rose_cli.runs.directory import RUNS, RunDirectory
 from rose_cli.util.dataclass import dataclass
-from rose_cli.util.files import read_regular
+from rose_cli.util.files import OpenDirectory, create_new, read_regular
 from rose_cli.view.decided import MOST_RECORD_BYTES, RECORD
 
 if TYPE_CHECKING:
@@ -122,10 +122,15 @@ def mark_ended(run: Path) -> None:
     """The script is through with a run that is complete."""
     record = Record.of(run)
     if record is not None and not record.ended:
-        path = run / DIRECTORY / RECORD
-        new = path.with_suffix(".new")
-        new.write_text(Record(record.script, record.place, record.pass_id, ended=True).text, encoding="utf-8")
-        new.replace(path)
+        text = Record(record.script, record.place, record.pass_id, ended=True).text
+        new = f".{RECORD}-{os.getpid()}"
+        with OpenDirectory.at(run / DIRECTORY, inside=run) as folder:
+            at = folder.descriptor
+            with suppress(FileNotFoundError):
+                os.unlink(new, dir_fd=at)
+            with open(create_new(new, 0o600, dir_fd=at), "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
+                file.write(text)
+            os.replace(new, RECORD, src_dir_fd=at, dst_dir_fd=at)
 
 
 def _named(run: Path, key: str, place: int) -> tuple[Record, Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import warnings
 from importlib.util import find_spec
@@ -34,7 +35,8 @@ from rose_cli import (
     register_uq,
 )
 from rose_cli.api.commands import command_of
-from rose_cli.api.task import arguments, options_for
+from rose_cli.api.task import _Place, arguments, options_for
+from rose_cli.api.upstream import scripts
 from rose_cli.api.upstream.emit import emitted
 from rose_cli.api.upstream.experience import merge_files
 from rose_cli.api.upstream.functions import fingerprint
@@ -42,6 +44,7 @@ from rose_cli.api.upstream.tracing import Definition, NeedsResults, Tracer
 from rose_cli.config.document import parse_document
 from rose_cli.engine.function import parameter_of
 from rose_cli.plan.metrics import STANDARD_METRICS
+from rose_cli.view.decided import RECORD
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -317,3 +320,57 @@ def test_a_loop_of_its_own_on_upstreams_learner_is_an_error_that_says_what_to_us
     with pytest.raises(UnsupportedError, match="takes no engine") as raised:
         rose_cli.Learner(ResourceEngine())  # type: ignore[call-arg, arg-type]
     assert "campaign file" in str(raised.value.hint)
+
+
+# --- what functions return, in the run directory -------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    (tmp_path / "r" / "python").mkdir(parents=True, mode=0o700)
+    return tmp_path / "r"
+
+
+def test_results_of_replicas_come_in_the_order_of_the_replicas(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = _Place(run, "lr=0.1,n=2", 3)
+    expected = [f"value {index}" for index in range(12)]
+    for index in reversed(range(12)):
+        monkeypatch.setenv("ROSE_REPLICA_INDEX", str(index))
+        monkeypatch.setenv("ROSE_REPLICA", f"name-{(7 * index) % 12}")
+        place.keep("predict", expected[index])
+    assert place.result_of("predict", False) == expected
+    assert _Place(run, "lr=0.1,n=2", 4).result_of("predict", True) == expected
+    _Place(run, "lr=0.1,n=2", 5).keep("predict", 1)
+    assert [path.name for path in (run / "python" / "results" / "lr=0.1,n=2").iterdir()] == ["5"]
+    assert place.result_of("predict", False) is None
+
+
+@pytest.mark.parametrize("linked", ["results", "results/a", "results/a/0", "results/a/2"])
+def test_results_are_neither_written_nor_removed_through_a_link(linked: str, run: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    for folder in (other, other / "0", other / "a" / "0"):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "precious").touch()
+    (run / "python" / linked).parent.mkdir(parents=True, exist_ok=True)
+    (run / "python" / linked).symlink_to(other)
+    before = sorted(other.rglob("*"))
+    if linked == "results/a/0":
+        _Place(run, "a", 2).keep("train", 1)
+    else:
+        with pytest.raises(OSError, match="symbolic link"):
+            _Place(run, "a", 2).keep("train", 1)
+    assert sorted(other.rglob("*")) == before
+
+
+def test_the_end_of_a_script_is_noted_without_following_links(run: Path, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("kept", encoding="utf-8")
+    record = run / "python" / RECORD
+    record.write_text(scripts.Record("s", 1, "p").text, encoding="utf-8")
+    for name in ("script.new", f".{RECORD}-{os.getpid()}"):
+        (run / "python" / name).symlink_to(precious)
+    scripts.mark_ended(run)
+    assert precious.read_text(encoding="utf-8") == "kept"
+    found = scripts.Record.of(run)
+    assert found is not None
+    assert found.ended
