@@ -263,6 +263,8 @@ def add(
     from rose_cli.commands.steer import add_learners
 
     run, learners = (None, run_name) if file is None else (run_name, file)
+    if file is None and not Path(run_name).suffix and not Path(run_name).is_file():
+        raise UsageError("FILE is missing: a YAML file with the new learners", f"rose add {run_name} learner.yaml")
     raise typer.Exit(add_learners(run, Path(learners), name, dry_run=dry_run, trust=trust))
 
 

@@ -76,14 +76,14 @@ def check_expressions(campaign: Campaign) -> Iterator[Diagnostic]:
     for place in _places(campaign):
         if place.expression.reads and (key := (place.path, place.expression.text)) not in seen:
             seen.add(key)
-            yield from _check(place, order)
+            yield from _check(place, order, has_tasks=bool(campaign.tasks))  # without any, that is the mistake
 
 
-def _check(place: _Place, order: Order) -> Iterator[Diagnostic]:
+def _check(place: _Place, order: Order, *, has_tasks: bool) -> Iterator[Diagnostic]:
     known = order.seen_by(place.task)
     unknown = [read for read in place.expression.reads if read.task is not None and read.task not in known]
     yield from (_unknown(read, place, order) for read in unknown)
-    if not unknown and place.is_first and (error := _never_there(place, order)) is not None:
+    if not unknown and has_tasks and place.is_first and (error := _never_there(place, order)) is not None:
         message = f"in the first iteration, {error.message.replace(' yet at i=0', '')}: {_why(place, order)}"
         inside = (error.offset, error.length)
         yield Diagnostic("no-report", message, place.path, error.hint or "write default(..., ...)", inside=inside)

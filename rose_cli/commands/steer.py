@@ -27,7 +27,7 @@ from rose_cli.runs.lock_owner import is_alive
 from rose_cli.runs.moves import RunLocation
 from rose_cli.runs.set_requests import SetRequest
 from rose_cli.util.dataclass import dataclass
-from rose_cli.util.errors import ExitCode, RunDirectoryError, RunLockedError
+from rose_cli.util.errors import CampaignError, ExitCode, RunDirectoryError, RunLockedError
 from rose_cli.util.files import read_regular
 from rose_cli.util.ownership import restrict_umask
 from rose_cli.util.redact import masked_setting, remember
@@ -89,7 +89,13 @@ def add_learners(argument: str | None, file: Path, name: str | None, *, dry_run:
     info = _read(argument, "add", trust=trust)
     recorded, checked = _words(info).added(file, name)
     names = [str(setting.path[1]) for setting in recorded if len(setting.path) == 2 and setting.path[0] == "learners"]
-    return _change(info, Wanted(recorded, checked, (), names), dry_run=dry_run)
+    try:
+        return _change(info, Wanted(recorded, checked, (), names), dry_run=dry_run)
+    except CampaignError as error:
+        if not file.is_file() or any(each.file != str(file) for each in error.diagnostics):
+            raise
+        text = read_regular(file, MOST_CAMPAIGN_BYTES).decode("utf-8", "replace")
+        raise CampaignError(error.diagnostics, text) from error
 
 
 def _read(argument: str | None, command: str, *, trust: bool) -> RunInfo:

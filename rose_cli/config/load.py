@@ -110,8 +110,15 @@ def _is_inside(inner: Diagnostic, outer: Diagnostic) -> bool:
 
 def _hint_on_command_line(diagnostic: Diagnostic) -> str | None:
     """The hint for a value of `--set`, which overrides the keys of the file."""
-    if diagnostic.code == "unknown-key" and diagnostic.hint and diagnostic.hint.startswith("remove it: '"):
-        return f"did you mean '{diagnostic.hint.split(chr(39))[1]}'?"
+    hint, path = diagnostic.hint or "", diagnostic.path
+    if diagnostic.code == "unknown-key" and hint.startswith("remove it: '"):
+        return f"did you mean '{hint.split(chr(39))[1]}'?"
+    if diagnostic.code == "unknown-key" and hint.startswith("put it into an entry of '"):
+        entry = ".".join(map(str, (*path[:-1], hint.split("'")[1], 0, path[-1])))
+        return f"write {entry} for the first criterion"
+    if diagnostic.code == "unknown-key" and hint.startswith("valid keys: executable"):
+        dashed = f"-{path[-1]}" if len(str(path[-1])) == 1 else f"--{path[-1]}"
+        return f"for an option write {path[-2]}.{dashed}; {hint}"
     if diagnostic.code == "wrong-type" and diagnostic.message.endswith("not a mapping"):
         return "put quotes around a key that contains a dot: --set 'options.\"model.lr\"=0.1'"
     return diagnostic.hint
