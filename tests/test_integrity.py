@@ -171,4 +171,4 @@ def test_what_cannot_be_compared_is_refused_all_the_same(failed: Rose) -> None:
         checksums(RunDirectory.at(run))
     (run / "campaign.yaml").unlink()
     assert failed("resume", "r").code == 4
-    assert json.loads((run / "plan.json").read_text())["format"] == 3
+    assert json.loads((run / "plan.json").read_text())["format"] == 4
