@@ -80,7 +80,7 @@ class Ended:
 
     @property
     def ending(self) -> Ending:
-        reasons = [learner.stop_reason for learner in self.state.learners.values()]
+        reasons = [learner.stop_reason for learner in self.state.everyone()]
         if self.error is None and all(reasons):
             return "failed" if "failed" in reasons else "finished"
         session = self.state.session

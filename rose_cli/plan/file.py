@@ -157,7 +157,8 @@ def _with_files(plan: Plan, change: Callable[[FilePlan], FilePlan]) -> Plan:
     learners = tuple(
         replace(learner, files=changed(learner.files)) if learner.files else learner for learner in plan.learners
     )
-    return replace(plan, learners=learners)
+    shared = replace(plan.shared, files=changed(plan.shared.files)) if plan.shared is not None else None
+    return replace(plan, learners=learners, shared=shared)
 
 
 def _leads_out(path: str) -> bool:

@@ -15,6 +15,7 @@ from rose_cli.run_info import initial_state
 from rose_cli.tables.columns import BOOL, FLOAT, INT, TEXT, TIME, Kind, TwoPassTable
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.json_output import iso_time
+from rose_cli.util.shared import SHARED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -58,7 +59,7 @@ class Tasks(TwoPassTable):
     def __init__(self, info: RunInfo, learners: Collection[str] = ()) -> None:
         self.info = info
         self.learners = learners
-        self.plans = {plan.name: plan for plan in info.plan.learners}
+        self.plans = {plan.name: plan for plan in info.plan.everyone}
         self.run = info.directory.path.resolve().name
         self.future: _Future | None = None
 
@@ -124,7 +125,16 @@ class _Pass:
             for running in self._running.values():
                 running.ended = time if running.ended is None else running.ended
         before = _spent(state, event) if isinstance(event, e.AttemptStarted) else None
+        shared = state.shared
+        begun = shared.current if shared is not None and shared.iterations else None
         state.apply(record)
+        if (
+            begun is not None
+            and shared is not None
+            and shared.current is None
+            and len(shared.iterations) == begun.number
+        ):
+            self.future.undone.setdefault(SHARED, []).append((begun.number, record.sequence))  # a finish starts over
         if before is not None and isinstance(event, e.AttemptStarted):
             self._start(record, event, before)
         elif isinstance(event, _End) and (ending := self._running.get(event.step)) is not None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import textwrap
 
 import pytest
 
-if TYPE_CHECKING:
-    from tests.conftest import Rose
+from tests.conftest import Rose
 
 SETUP = """
     setup: {pool: {executable: "test ! -e {campaign_dir}/broken", shell: true}}
@@ -94,3 +94,49 @@ def test_a_dry_run_shows_the_commands_that_run_next_with_all_that_they_know(rose
     assert "  campaign: pool\n" not in shown
     assert "  a: label\n" in shown, shown
     assert f"x'\"'\"' {rose.folder}/run/campaign/workspace'" in shown
+
+
+def test_tasks_of_the_campaign_have_whole_rows(rose: Rose) -> None:
+    run(rose, FINISH.replace("shell: true", "shell: true, mem_per_rank: 7 MB, replicas: {model: [x, y]}"))
+    out = rose("export", "run", "--table", "tasks", "--format", "jsonl").out
+    rows = [row for row in map(json.loads, out.splitlines()) if row["task"] == "table"]
+    assert [(row["replica_name"], row["memory_mb"], row["gpus"], row["start"]) for row in rows] == [
+        ("x", 7, 0, "cold"), ("y", 7, 0, "cold"),
+    ]  # fmt: skip
+    assert {(row["learner"], row["learner_index"], row["undone"]) for row in rows} == {(None, None, False)}
+
+
+def test_a_finish_that_starts_over_undoes_what_it_had_done(rose: Rose) -> None:
+    text = FINISH.replace("{table:", "{first: {executable: 'true'}, table:")
+    (rose.folder / "broken").touch()
+    run(rose, text, code=1)
+    (rose.folder / "broken").unlink()
+    assert rose("resume", "run", "--max-iter", "2").code == 0
+    out = rose("export", "run", "--table", "tasks", "--format", "jsonl").out
+    rows = [row for row in map(json.loads, out.splitlines()) if row["task"] in ("first", "table")]
+    assert [(row["task"], row["undone"]) for row in rows] == [
+        ("first", True), ("table", True), ("first", False), ("table", False),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", [SETUP, FINISH], ids=["setup", "finish"])
+def test_the_campaigns_own_files_move_with_it(rose: Rose, text: str) -> None:
+    home = rose.folder / "home"
+    home.mkdir()
+    (home / "data").touch()
+    (home / "campaign.yaml").write_text(textwrap.dedent(text) + "files: [data]\n")
+    assert Rose(home)("run", "campaign.yaml", "--run-dir", "run").code == 0
+    home.rename(rose.folder / "there")
+    there = Rose(rose.folder / "there")
+    file = there.folder / "campaign.yaml"
+    file.write_text(file.read_text().replace("max_iter: 1", "max_iter: 2"))
+    called = there("resume", "run")
+    assert called.code == 0, called.err
+
+
+def test_a_finish_that_was_interrupted_is_not_the_end_that_is_told(rose: Rose) -> None:
+    told = "notify: {executable: 'cat > told.json', shell: true, when: [finished, failed, interrupted]}"
+    rose.write(FINISH.replace("test ! -e {campaign_dir}/broken", "kill -TERM $PPID; sleep 600") + told)
+    rose("run", "campaign.yaml", "--run-dir", "run")
+    (found,) = rose.folder.rglob("told.json")
+    assert json.loads(found.read_text())["ending"] == "interrupted"
