@@ -82,7 +82,7 @@ class _Checker:
         self._take(self._commands.check_smoke())
         if plan.shared is not None:
             self._take(self._commands.check_shared(plan.shared))
-            self._take(self._check_once(("setup", "finish"), Horizon(1, has_metric=False)))
+            self._take(self._check_once(("setup", "finish"), Horizon(1, has_metric=False, is_once=True)))
         self._take(check_use(self.campaign, plan, self._commands.functions))
 
     def check_sweep(self, plan: Plan) -> None:

@@ -113,11 +113,13 @@ class Horizon:
     """How many iterations a learner can have. `max_iter` None: no limit.
 
     `has_metric`: whether it has a criterion, which gives `metric` and `best` their values from iteration 1 on.
+    `is_once`: these are tasks of the campaign, which have no learner's metric.
     `parameters`: of the learner. `levels`: the paths to the campaign and to the learner, whose keys decide this.
     """
 
     max_iter: int | None
     has_metric: bool
+    is_once: bool = field(default=False, kw_only=True)
     levels: tuple[KeyPath, ...] = field(default=(), compare=False)
     parameters: tuple[tuple[str, str | int | float | bool], ...] = ()
 
@@ -167,7 +169,8 @@ class ExpressionProbe:
         failure = self._tried[key]
         if failure is not None:
             names = [name for name in ("max_iter",) if name in expression.names]
-            names += ["stop"] if expression.names & RESULTS and not horizon.has_metric else []
+            is_missing = expression.names & RESULTS and not horizon.has_metric and not horizon.is_once
+            names += ["stop"] if is_missing else []
             yield replace(_diagnostic(*failure, path, horizon), depends_on=horizon.sources(*names))
 
     def _first_failure(
@@ -275,7 +278,13 @@ def _common_error(expression: Expression, scopes: Iterable[Mapping[str, object]]
 def _diagnostic(error: ExpressionError, iteration: int, path: KeyPath, horizon: Horizon) -> Diagnostic:
     message, hint = error.message, error.hint
     if "no value yet" in message and not horizon.has_metric and "`" in message:
-        message, hint = "`metric` and `best` never have a value here: there is no 'stop'", "add a 'stop'"
+        why, hint = "there is no 'stop'", "add a 'stop'"
+        if horizon.is_once:
+            why, hint = (
+                "a task of 'setup' or 'finish' belongs to no learner",
+                "put the task into 'after' of the learners",
+            )
+        message = f"`metric` and `best` never have a value here: {why}"
     elif "i=" not in message:
         message = f"at i={iteration}: {message}"
         hint = hint or _way_out(error.message, iteration)
