@@ -110,7 +110,9 @@ def _bar(row: Row, _: Column) -> Cell:
 
 
 def _done(row: Row, _: Column) -> Cell:
-    return ((f"{row.summary.done}/{row.max_iter}" if row.max_iter else f"{row.summary.done}", ""),)
+    """Of a learner that has done more than it may do now, only how many that is."""
+    is_within = row.max_iter is not None and row.summary.done <= row.max_iter
+    return ((f"{row.summary.done}/{row.max_iter}" if is_within else f"{row.summary.done}", ""),)
 
 
 def _status(row: Row, _: Column) -> Cell:

@@ -159,6 +159,14 @@ def test_a_metric_without_value_and_a_campaign_without_criterion() -> None:
     assert lines[-1].startswith("1 of 30 iterations · "), "nothing can end it sooner"
 
 
+def test_a_learner_that_has_done_more_than_it_may_now_is_not_counted_beyond_its_bound() -> None:
+    scenario = Scenario.begin(make_plan(("a",), max_iter=1))
+    scenario.iterate("a", 0.5, 0.4)
+    text = "\n".join(table_lines(scenario, 120, 24))
+    assert "2/1" not in text
+    assert " 2 " in text
+
+
 def test_without_max_iter_there_is_no_bound_and_nothing_left_to_tell() -> None:
     scenario = Scenario.begin(make_plan(("a",), max_iter=None))
     scenario.iterate("a", 0.5, 0.4)
