@@ -116,7 +116,7 @@ class Actions:
     ) -> None:
         self._info, self._graph, self._package, self._run, self._final = info, graph, package, run, final
         self._inputs, self._programs = inputs, programs
-        self._learners = {learner.name: learner for learner in info.plan.learners}
+        self._learners = {learner.name: learner for learner in info.plan.everyone}
         self._open: dict[AttemptKey, _Started] = {}
         self._tools: dict[tuple[str, str], _Tool] = {}
         self._count = 0
