@@ -266,12 +266,11 @@ class LearnerLoop:
             return
         for metric, why in values.lacking.items():
             self._session.warn_of_lacking(metric, plan.name, why)
-        context = self._context(values)
         end = await self._decide(iteration, values)
-        runs_after = end is not None and end[0] != "pruned"
-        if runs_after and not await self._run_steps(plan, plan.after, context):
-            return
-        end = await self._decide(iteration, values)  # by the plan that is valid now
+        if plan.after and end is not None and end[0] != "pruned":
+            if not await self._run_steps(plan, plan.after, self._context(values)):
+                return
+            end = await self._decide(iteration, values)  # by the plan that is valid now
         value, further = values.of(plan.criterion), values.further(plan.more_criteria)
         seconds = time.monotonic() - started - self._undecided_seconds
         finished = e.IterationFinished(plan.name, iteration, seconds, value, further)
