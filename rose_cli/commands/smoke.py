@@ -79,7 +79,7 @@ def _mention_untried(plan: Plan) -> None:
         name: value.expression
         for command in commands.values()
         for name, value in command.options.items()
-        if isinstance(value, Adaptive) and parse(value.expression).names & RESULTS
+        if isinstance(value, Adaptive) and parse(value.expression, command.parameters).names & RESULTS
     }
     if untried:
         names = listed([f"'{name}'" for name in untried], 3)

@@ -147,15 +147,25 @@ def _new_bounds(state: RunState, opening: Sequence[e.Event], plan: Plan) -> dict
 
 
 def readers_of_max_iter(learner: LearnerPlan) -> Iterator[tuple[str, str, str]]:
-    """Task, option and source of each such expression, once."""
-    found = {
-        (step.task, name, value.expression)
-        for step in learner.all_steps
-        for command in step.commands
-        for name, value in command.options.items()
-        if isinstance(value, Adaptive) and "max_iter" in value.expression
-    }
-    yield from sorted(place for place in found if "max_iter" in parse(place[2]).names)
+    """Task, option or other key, and source of each such expression, once."""
+    found = {place for place in _expressions(learner) if "max_iter" in place[2]}
+    yield from sorted(place for place in found if "max_iter" in parse(place[2], learner.parameters).names)
+
+
+def _expressions(learner: LearnerPlan) -> Iterator[tuple[str, str, str]]:
+    """Task, option or other key, and source of every expression of a learner."""
+    for step in learner.all_steps:
+        for command in step.commands:
+            for name, value in command.options.items():
+                if isinstance(value, Adaptive):
+                    yield step.task, name, value.expression
+            if command.when is not None:
+                yield step.task, "when", command.when
+            if command.replicas_from is not None:
+                yield step.task, "replicas", command.replicas_from
+    for criterion in learner.criteria:
+        if criterion.value is not None:
+            yield "stop", f"value of {criterion.metric}", criterion.value
 
 
 def named_files(plan: Plan) -> dict[str, Path]:

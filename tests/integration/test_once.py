@@ -445,3 +445,24 @@ def test_a_rerun_to_verify_has_what_runs_once(ready: Rose) -> None:
     called = ready("verify", "run", "--rerun")
     assert (called.code, "the history is the same" in called.out) == (0, True), called.err
     assert log(ready) == ONE_LIFE
+
+
+def test_expressions_with_a_parameter_are_known_wherever_rose_looks_at_them(rose: Rose) -> None:
+    rose.write("""
+        parameters: {n_start: 5}
+        tasks:
+          a: {executable: "printf '{{\\"x\\": 1}}' > $ROSE_RESULT; echo", shell: true, adaptive: {--n: "n_start + i"}}
+          b: {executable: echo, when: i + 2 < max_iter + n_start, replicas: "n_start - 4 + 0 * max_iter"}
+        stop: {metric: m, operator: "<", value: "result.x + 0 * max_iter + n_start", patience: 9}
+        max_iter: 2
+        learners: [{name: a}]
+        """)
+    called = run(rose)
+    assert "bug in rose" not in called.err
+    assert (called := rose("run", "campaign.yaml", "--smoke")).code == 0, called.err
+    assert (called := rose("verify", "run", "--rerun")).code == 0, called.err
+    assert "an expression reads max_iter" in called.err.replace("\n", " ")
+    called = rose("resume", "run", "--max-iter", "3")
+    assert called.code == 0, called.err
+    for place in ("b when = i + 2", "b replicas = n_start - 4", "stop value of m = result.x"):
+        assert place in called.err, place
