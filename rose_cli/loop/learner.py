@@ -25,6 +25,7 @@ from rose_cli.plan.render import NoValueError, metric_files
 from rose_cli.runs.moves import moves_between, relocate_links
 from rose_cli.runs.workspace import prepare_workspace, workspace_changes
 from rose_cli.util.errors import LearnerDirectoryError
+from rose_cli.util.shared import SHARED
 from rose_cli.util.shortage import check_memory, in_slices, in_thread
 
 if TYPE_CHECKING:
@@ -199,7 +200,9 @@ class LearnerLoop:
         """A file that is read in every iteration stays watched."""
         directory, known = self._session.directory, self._metric_files
         workspace = directory.workspace(self._plan.name)
-        names = metric_files(self._session.plan, self._plan, context, str(workspace))
+        names = metric_files(
+            self._session.plan, self._plan, context, str(workspace), str(directory.workspace(SHARED))
+        )
         self._metric_files = {
             task: known[task]
             if task in known and known[task].name == name

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from rose_cli.config.expression.compiler import Expression, parse
 from rose_cli.config.expression.parser import ExpressionError, MissingError, Value
+from rose_cli.config.parameters import declared
 from rose_cli.config.placeholders import fill_placeholders, placeholder_errors
 from rose_cli.config.rules import REPLICA
 from rose_cli.engine import function
@@ -203,20 +204,26 @@ def render_plain(plan: Plan, command: CommandPlan) -> Command:
     return Command(argv, {}, {**environment, **own}, ())
 
 
-def metric_files(plan: Plan, learner: LearnerPlan, context: EvaluationContext, workspace: str) -> dict[str, str]:
-    """The files that criteria read in this iteration, by their tasks; the others read standard output."""
+def metric_files(
+    plan: Plan, learner: LearnerPlan, context: EvaluationContext, workspace: str, shared: str
+) -> dict[str, str]:
+    """The files that criteria read in this iteration, by their tasks; the others read standard output.
+
+    `workspace` and `shared`: the workspaces of the learner and of the campaign.
+    """
+    paths = AttemptPaths(workspace, "", shared=shared)
     files = ((each.step, each.reading.file) for each in learner.criteria)
     return {
-        step.task: _filled_file(file, plan, learner, context, workspace)
+        step.task: _filled_file(file, plan, learner, context, paths)
         for step, file in files
         if step is not None and file is not None
     }
 
 
-def _filled_file(file: str, plan: Plan, learner: LearnerPlan, context: EvaluationContext, workspace: str) -> str:
-    if any(placeholder_errors(file)):  # from an older rose, which did not fill in placeholders here
-        return file
-    paths = AttemptPaths(workspace, "")
+def _filled_file(file: str, plan: Plan, learner: LearnerPlan, context: EvaluationContext, paths: AttemptPaths) -> str:
+    with declared(frozenset(learner.parameters)):
+        if any(placeholder_errors(file)):  # from an older rose, which did not fill in placeholders here
+            return file
     return fill_placeholders(file, _placeholders(plan, learner, learner.parameters, context, paths))
 
 

@@ -240,10 +240,11 @@ def test_the_file_of_the_metric_is_that_of_the_iteration(compiled: Compile) -> N
     text = "stop: {{metric: mse, threshold: 0.1, executable: python check.py, read: {{{}}}}}"
 
     def named(plan: Plan) -> str | None:
-        return metric_files(plan, plan.learners[0], EvaluationContext(3, 10), "/w").get("criterion")
+        return metric_files(plan, plan.learners[0], EvaluationContext(3, 10), "/w", "/s").get("criterion")
 
     plan = compiled(text.format('file: "m-{iteration}.txt"'))
     assert named(plan) == "m-3.txt"
+    assert named(compiled("parameters: {n: 7}\n" + text.format('file: "{shared}/m-{n}.txt"'))) == "/s/m-7.txt"
     assert named(compiled("")) is None
     assert named(compiled(text.format("json: a"))) is None
     criterion = plan.learners[0].criterion
@@ -260,7 +261,7 @@ def test_each_criterion_has_a_file_of_its_own(compiled: Compile) -> None:
             - {metric: mae, threshold: 0.1, executable: python check.py, read: {file: "m-{learner}.txt"}}
             - {metric: rmse, threshold: 0.1, executable: python check.py, read: {file: m.txt}}
     """)
-    assert metric_files(plan, plan.learners[0], EvaluationContext(3, 10), "/w") == {
+    assert metric_files(plan, plan.learners[0], EvaluationContext(3, 10), "/w", "/s") == {
         "criterion-2": f"m-{plan.learners[0].name}.txt",
         "criterion-3": "m.txt",
     }
@@ -425,7 +426,7 @@ def test_the_reason_for_a_missing_value_is_kept() -> None:
 def test_without_a_criterion_there_is_no_file_of_the_metric(compiled: Compile) -> None:
     plan = compiled("")
     assert plan.learners[0].criterion is None
-    assert metric_files(plan, plan.learners[0], EvaluationContext(0, 1), "/w") == {}
+    assert metric_files(plan, plan.learners[0], EvaluationContext(0, 1), "/w", "/s") == {}
 
 
 def test_the_option_without_a_value_is_named() -> None:
