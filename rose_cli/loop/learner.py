@@ -200,9 +200,7 @@ class LearnerLoop:
         """A file that is read in every iteration stays watched."""
         directory, known = self._session.directory, self._metric_files
         workspace = directory.workspace(self._plan.name)
-        names = metric_files(
-            self._session.plan, self._plan, context, str(workspace), str(directory.workspace(SHARED))
-        )
+        names = metric_files(self._session.plan, self._plan, context, str(workspace), str(directory.workspace(SHARED)))
         self._metric_files = {
             task: known[task]
             if task in known and known[task].name == name
