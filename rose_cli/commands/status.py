@@ -259,6 +259,7 @@ def _learner_object(info: RunInfo, plan: LearnerPlan, lost: str | None) -> dict[
         "index": plan.index,
         "status": learner_status(learner, alive=info.alive).value,
         "stop_reason": learner.stop_reason,
+        "stop_message": learner.message if learner.stop_reason is not None else None,
         "iterations_done": len(history),
         "max_iter": info.state.bound(plan.name, plan.max_iter),
         "task": learner.task if info.alive else None,

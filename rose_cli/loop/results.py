@@ -72,8 +72,14 @@ class LearnerResult:
         return self.state.iterations[-1].value if self.state.iterations else None
 
     def further_value(self, metric: str) -> float | None:
-        """The value of a further criterion in the iteration that is shown: the best one by the first criterion."""
-        return self.shown.metrics.get(metric) if self.shown is not None else None
+        """The value of a further criterion in the iteration that is shown: the best one by the first criterion.
+
+        Where it was not checked in that one, its latest value until then stands.
+        """
+        if self.shown is None:
+            return None
+        values = self.state.iterations.values_of(metric)[: self.shown.number + 1]
+        return next((value for value in reversed(values) if value is not None), None)
 
     @property
     def has_threshold(self) -> bool:

@@ -163,7 +163,11 @@ def _curve(learner: Learner) -> str:
 
 
 def _status(learner: Learner) -> str:
+    if learner.reason == "criterion_met" and learner.message:
+        return f"met {code(learner.message)}"
     words = {"criterion_met": "criterion met", "max_iter": "max_iter", "no_improvement": "no improvement"}
+    if learner.reason == "no_improvement" and learner.message:
+        return code(learner.message)
     return words.get(learner.reason or "", learner.reason or learner.status).replace("_", " ")
 
 

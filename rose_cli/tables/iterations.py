@@ -32,6 +32,8 @@ _CONTEXT_COLUMNS = {
     "run": TEXT, "learner_index": INT, "seed": INT, "operator": TEXT, "threshold": FLOAT, "failed_attempts": INT,
 }  # fmt: skip
 
+_MESSAGE = "stop_message"
+
 _METRIC = "metric."
 """How the names of columns with the values of a criterion start, if there are several."""
 
@@ -43,7 +45,13 @@ class Iterations:
     """The table of a run; `learners`: only those, all if there are none."""
 
     name = "iterations"
-    declared: Mapping[str, Kind] = {**_COLUMNS, "failed_iteration": INT, **_TIME_COLUMNS, **_CONTEXT_COLUMNS}
+    declared: Mapping[str, Kind] = {
+        **_COLUMNS,
+        "failed_iteration": INT,
+        _MESSAGE: TEXT,
+        **_TIME_COLUMNS,
+        **_CONTEXT_COLUMNS,
+    }
 
     def __init__(self, info: RunInfo, learners: Collection[str] = ()) -> None:
         self._info = info
@@ -61,7 +69,7 @@ class Iterations:
         if look is not None:
             self.scan(look)
         times = [name for name in found if name in _TIME_COLUMNS or name.startswith(_TASK_TIMES)]
-        for column in (*times, *_CONTEXT_COLUMNS):
+        for column in (*times, *_CONTEXT_COLUMNS, *(name for name in (_MESSAGE,) if name in found)):
             found.pop(column, None)
             found[column] = None  # after options and results, where older versions had no column
         return list(found)
@@ -109,6 +117,7 @@ def _row(plan: LearnerPlan, learner: LearnerState, iteration: IterationState) ->
         },
         **_times(plan, iteration),
         **({"failed_iteration": iteration.number + 1} if is_last and learner.stop_reason == "failed" else {}),
+        **({_MESSAGE: learner.message} if is_last and _says_which(learner) else {}),
     }
 
 
@@ -152,9 +161,23 @@ def _kind(plan: LearnerPlan, learner: LearnerState, iteration: IterationState) -
     options = tuple((task, *values) for task, values in iteration.options.items())
     reports = tuple((key, *report) for key, report in iteration.reports.items())
     replicas = tuple((step.task, *_names_of(step.command(iteration.number))) for step in plan.steps)
-    stop_reason = learner.stop_reason if iteration.number == learner.iterations[-1].number else None
+    is_last = iteration.number == learner.iterations[-1].number
+    stop_reason = learner.stop_reason if is_last else None
     metrics = tuple(_metrics(plan, iteration))
-    return options, reports, tuple(iteration.steps), replicas, metrics, stop_reason == "failed"
+    return (
+        options,
+        reports,
+        tuple(iteration.steps),
+        replicas,
+        metrics,
+        stop_reason == "failed",
+        is_last and _says_which(learner),
+    )
+
+
+def _says_which(learner: LearnerState) -> bool:
+    """Whether the reason for which it stopped leaves open which of several criteria it was."""
+    return learner.stop_reason in ("criterion_met", "no_improvement") and learner.message is not None
 
 
 def spent_seconds(spent: TimeSpent) -> dict[str, float]:

@@ -28,7 +28,7 @@ from rose_cli.view.outcome import Verdict, outcome_of
 from rose_cli.view.screen import resolved
 from rose_cli.view.selection import LearnerSelection
 from rose_cli.view.table import campaign_table, final_lines
-from rose_cli.view.wording import number, short_path, value_text
+from rose_cli.view.wording import number, short_path, some, value_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 _MAX_ITER = "--max-iter "
 SHOWN_BEST = 3
+SHOWN_STOPS = 5
 SHOWN_TASKS, MOST_RERUN = 3, 5
 SHOWN_SETTINGS, WIDEST_SETTING = 4, 30
 LAST_PAGE_LINES = 30
@@ -137,6 +138,7 @@ class RunEnd:
         end = [*self.outcome.headline(self.plan.campaign, self.message)]
         if not brief:
             end += [
+                *self._stopped(),
                 *best_lines(self.plan, self.state),
                 *self._comparison(),
                 *self._changes(),
@@ -148,6 +150,20 @@ class RunEnd:
         yield from failure_lines(self.found, self.directory, page and page.less([*reports, *end]))
         yield from reports
         yield from end
+
+    def _stopped(self) -> Iterator[Text]:
+        """Which of several criteria stopped the learners, the most frequent first."""
+        counts: dict[tuple[str, str], list[str]] = {}
+        for each in self.plan.learners if any(each.more_criteria for each in self.plan.learners) else ():
+            learner = self.state.learners[each.name]
+            if learner.stop_reason in ("criterion_met", "no_improvement") and learner.message is not None:
+                label = "met" if learner.stop_reason == "criterion_met" else "stalled"
+                counts.setdefault((label, learner.message), []).append(each.name)
+        ordered = sorted(counts.items(), key=lambda each: -len(each[1]))
+        for (label, message), names in ordered[:SHOWN_STOPS]:
+            yield labelled(label, f"{safe(message)}: {safe(some(names))}")
+        if len(ordered) > SHOWN_STOPS:
+            yield labelled("", f"and {counted(len(ordered) - SHOWN_STOPS, 'other combination')}")
 
     def _comparison(self) -> Iterator[Text]:
         """The command that compares learners with different settings."""

@@ -274,6 +274,31 @@ def test_every_metric_is_in_status_exports_and_notices(rose: Rose) -> None:
     assert "stops when all are met: mse < 0.5; accuracy >= 0.3" in rose("plan", "campaign.yaml").out
 
 
+def test_which_criterion_stopped_a_learner_is_shown_everywhere(rose: Rose) -> None:
+    campaign(rose, TWO % "any", learners="2", more="")
+    called = rose("run", "campaign.yaml", "--run-dir", "r", "--output", "plain")
+    line = "met      mse < 0.5: learner-0, learner-1"
+    assert line in called.out
+    assert line in rose("status", "r").out
+    assert {each["stop_message"] for each in rose.learners("r").values()} == {"mse < 0.5"}
+    rows = list(csv.DictReader(io.StringIO(rose("export", "r").out)))
+    assert [row["stop_message"] for row in rows] == ["", "mse < 0.5"] * 2
+    assert rose("report", "r", "-o", "r.md").code == 0
+    assert "met mse &lt; 0.5" in (rose.folder / "r.md").read_text().replace(" < ", " &lt; ").replace("`", "")
+
+
+def test_the_results_show_the_latest_value_of_a_metric_that_was_not_checked(rose: Rose) -> None:
+    campaign(
+        rose,
+        """{all: [
+          {metric: mse, threshold: 0.5, executable: ./values.sh 3 2 1 1 1 1},
+          {metric: mae, threshold: 0.5, when: i == 1, executable: ./values.sh 0 7}]}""",
+    )
+    run(rose)
+    found = rose.json("status", "r", "--results", "--format", "json")
+    assert found["learners"][0]["metrics"] == {"mae": 7}
+
+
 @pytest.mark.parametrize("moment", ["criterion", "criterion-2"])
 def test_killed_between_two_criteria_a_run_has_the_history_of_an_uninterrupted_one(rose: Rose, moment: str) -> None:
     campaign(rose, TWO % "all")

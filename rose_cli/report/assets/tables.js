@@ -49,7 +49,9 @@ function scrolling(label, table, isShort = false) {
 const SIGNS = { met: "✓", failed: "✗", running: "●", other: "○" };
 
 function stateOf(learner) {
-  if (learner.reason === "criterion_met") return ["met", "criterion met"];
+  // with several criteria, the message says which
+  if (learner.reason === "criterion_met") return ["met", learner.message ? `met ${shorten(learner.message)}` : "criterion met"];
+  if (learner.reason === "no_improvement" && learner.message) return ["other", shorten(learner.message)];
   if (learner.reason === "failed") return ["failed", "failed"];
   const reasons = {
     max_iter: "all iterations done", no_improvement: "no improvement", decided: "stopped by decision",
