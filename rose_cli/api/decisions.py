@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from rose_cli.config.parameters import declared, declared_axes_are
+from rose_cli.config.placeholders import placeholder_errors
+from rose_cli.config.rules import is_option_name
+from rose_cli.engine.function import parameter_of
 from rose_cli.journal.events import DecisionMade
 from rose_cli.loop.gate import Question
 from rose_cli.util.dataclass import dataclass
@@ -13,9 +17,11 @@ from rose_cli.util.errors import UsageError, check_known
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rose_cli.plan.model import LearnerPlan
+    from rose_cli.plan.model import LearnerPlan, StepPlan
 
 __all__ = ["Decision", "Question", "TaskChange", "decision_made"]
+
+_MOST_BITS = 4096
 
 OptionValue: TypeAlias = "str | int | float | bool | Sequence[str | int | float | bool] | None"
 
@@ -63,7 +69,42 @@ def decision_made(question: Question, decision: Decision | None, learner: Learne
         if change.words is not None and known[task].shell and len(change.words) != 1:
             raise UsageError(f"task '{task}' is a shell line", "give its words as a list with a single line")
     changes = {task: _as_json(task, change) for task, change in decision.tasks.items()}
-    return DecisionMade(question.learner, question.iteration, bool(decision.stop), decision.message, changes)
+    for step in learner.all_steps:
+        _check_change(step, changes.get(step.task, {}))
+    return DecisionMade(question.learner, question.iteration, _truth(decision.stop), decision.message, changes)
+
+
+def _truth(stop: Any) -> bool:  # noqa: ANN401
+    """Whether to stop; a boolean of numpy is one of Python's. Raises UsageError."""
+    plain = stop.item() if hasattr(stop, "item") else stop
+    if not isinstance(plain, bool):
+        raise UsageError(f"`stop` of a decision cannot be {stop!r:.60}", "give True or False; `message` says why")
+    return plain
+
+
+def _check_change(step: StepPlan, change: Mapping[str, Any]) -> None:
+    """What could never run is no decision: it would be in the journal, and fail again at each resume."""
+    options = change.get("options", {})
+    values = [value for each in options.values() for value in (each if isinstance(each, list) else [each])]
+    texts = [*change.get("words", ()), *change.get("args", ()), *(each for each in values if isinstance(each, str))]
+    command = step.otherwise
+    with declared(frozenset(command.parameters)), declared_axes_are(frozenset(command.replica_axes)):
+        for text in texts:
+            if "\0" in text:
+                raise UsageError(f"{text!r:.60} for task '{step.task}' contains a NUL byte", "remove it")
+            for error in placeholder_errors(text):
+                raise UsageError(f"{text!r:.60} for task '{step.task}': {error.message}", *filter(None, [error.hint]))
+    planned = {name for each in (command, *step.at.values()) for name in each.options}
+    _check_names(step.task, options, planned)
+
+
+def _check_names(task: str, options: Mapping[str, Any], planned: set[str]) -> None:
+    for name, value in options.items():
+        if not is_option_name(name):
+            raise UsageError(f"{name!r:.60} cannot be an option of task '{task}'", "use a name like --n_labeled")
+        for other in sorted(planned - options.keys()):
+            if value is not None and name not in planned and parameter_of(other) == parameter_of(name):
+                raise UsageError(f"task '{task}' has no option '{name}', but '{other}'", f"write '{other}'")
 
 
 def _as_json(task: str, change: TaskChange) -> dict[str, Any]:
@@ -75,7 +116,7 @@ def _as_json(task: str, change: TaskChange) -> dict[str, Any]:
     if change.args is not None:
         found["args"] = _words(task, change.args)
     if change.options:
-        found["options"] = {name: _option(task, name, value) for name, value in change.options.items()}
+        found["options"] = {str(name): _option(task, name, value) for name, value in change.options.items()}
     return found
 
 
@@ -98,4 +139,8 @@ def _scalar(task: str, name: str, value: Any) -> str | int | float | bool:  # no
     if not isinstance(plain, (str, int, float, bool)):
         message = f"option '{name}' of task '{task}' cannot be {value!r:.60}"
         raise UsageError(message, "give a string, a number, a boolean, or a list of them")
+    if isinstance(plain, int) and plain.bit_length() > _MOST_BITS:
+        raise UsageError(
+            f"option '{name}' of task '{task}' has a number of {plain.bit_length()} bits", "make it smaller"
+        )
     return plain if isinstance(plain, (str, bool)) or type(plain) in (int, float) else float(plain)

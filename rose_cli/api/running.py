@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, get_args
 
 from rose_cli.api.explained import explaining
 from rose_cli.api.iteration import Following, Iteration, Iterations
@@ -14,7 +14,8 @@ from rose_cli.api.process import Asked, Reading, Recorded, SessionProcess
 from rose_cli.api.runs import RunReader
 from rose_cli.api.settings import settings_of
 from rose_cli.runs.stop_requests import StopRequest, send_request
-from rose_cli.util.errors import check_known
+from rose_cli.util.errors import UsageError, check_known
+from rose_cli.view.screen import Output
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from rose_cli.api.messages import Job
     from rose_cli.api.runs import PathLike
     from rose_cli.journal.events import Event
-    from rose_cli.view.screen import Output
 
     Decide: TypeAlias = Callable[[Iteration], Decision | None]
 
@@ -36,6 +36,18 @@ Item = TypeVar("Item")
 def child_output(output: Output) -> Output:
     """What the session shows itself: nothing, where the notebook shows it."""
     return "quiet" if output == "auto" and in_notebook() else output
+
+
+def _check_given(job: Job, decide: object, output: str) -> None:
+    """Raises UsageError before anything runs."""
+    with explaining():
+        check_known("output", output, get_args(Output))
+        if decide is not None and not callable(decide):
+            raise UsageError(f"`decide` cannot be {decide!r:.60}", "give a function that takes an Iteration")
+        for name in ("max_iter", "from_iteration"):
+            value = getattr(job, name, None)
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+                raise UsageError(f"`{name}` cannot be {value!r:.60}", "give a whole number")
 
 
 class Stream(Generic[Item]):
@@ -121,7 +133,8 @@ class RunningRun:
     """
 
     def __init__(self, job: Job, decide: Decide | None = None, output: Output = "auto") -> None:
-        """Start it. Raises EngineError if no process can be started."""
+        """Start it. Raises EngineError if no process can be started, and UsageError for values that cannot be."""
+        _check_given(job, decide, output)
         self._decide = decide
         self._process = SessionProcess(job, gated=decide is not None)
         self._failure: BaseException | None = None

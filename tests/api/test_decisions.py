@@ -20,12 +20,17 @@ CAMPAIGN = """\
       work: {executable: python work.py}
     learners: [{name: a}, {name: b}, {name: c}]
 """
+WITH_OPTION = CAMPAIGN.replace("{executable: python work.py}", "{executable: python work.py, options: {--lr: 1}}")
 WORK = """\
 import json, os, sys
 with open("lines.txt", "a") as file: file.write(" ".join(sys.argv[1:]) + "\\n")
 count = int(os.environ["ROSE_ITERATION"]) + 1
 json.dump({"count": count, "args": sys.argv[1:]}, open(os.environ["ROSE_RESULT"], "w"))
 """
+
+
+def changed(**change: Any) -> rose_cli.Decision:
+    return rose_cli.Decision(tasks={"work": rose_cli.TaskChange(**change)})
 
 
 @pytest.fixture
@@ -124,12 +129,34 @@ def test_the_iteration_knows_what_the_tasks_got_and_reported(campaign: rose_cli.
         (rose_cli.Decision(tasks={"work": rose_cli.TaskChange(words="python x.py")}), "give a list of strings"),
         (rose_cli.Decision(tasks={"work": rose_cli.TaskChange(words=[])}), "has no words"),
         (True, "a decision cannot be True"),
+        (rose_cli.Decision(stop="no"), "`stop` of a decision cannot be 'no'"),  # type: ignore[arg-type]
+        (changed(options={"--x": "a\0b"}), "contains a NUL byte"),
+        (changed(args=["{nonesuch}"]), r"unknown placeholder '\{nonesuch\}'"),
+        (changed(options={"--x": ["{nonesuch}"]}), r"unknown placeholder '\{nonesuch\}'"),
+        (changed(options={"--a\n": 1}), "cannot be an option of task 'work'"),
+        (changed(options={"--x": 10**5000}), "a number of 16610 bits"),
+        (changed(options={"lr": 1}), "task 'work' has no option 'lr', but '--lr'(.|\n)*write '--lr'"),
     ],
-    ids=["task", "option", "text", "no words", "no decision"],
+    ids=[
+        "task",
+        "option",
+        "text",
+        "no words",
+        "no decision",
+        "truth",
+        "NUL",
+        "argument",
+        "placeholder",
+        "name",
+        "number",
+        "other name",
+    ],
 )
 def test_a_wrong_decision_interrupts_the_run(
     campaign: rose_cli.Campaign, answer: Any, message: str, rose: Rose
 ) -> None:
+    rose.write(WITH_OPTION)
+    campaign = rose_cli.load(campaign.path)
     with pytest.raises(rose_cli.UsageError, match=message):
         campaign.run(run_dir=rose.folder / "run", decide=lambda _: answer, output="quiet")
     run = rose_cli.open_run(rose.folder / "run")
@@ -235,3 +262,24 @@ def test_a_run_is_steered_while_its_program_decides(campaign: rose_cli.Campaign,
     assert [each for each in found if each[0] == "a"] == [("a", 0, 3, None), ("a", 1, 3, None), ("a", 2, 3, "max_iter")]
     assert [each[1] for each in found if each[0] == "d"] == [0, 1, 2]
     assert given(running.wait()) == ["", "--kept", "--kept"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"decide": 3}, "`decide` cannot be 3"),
+        ({"output": "table"}, "there is no output 'table'"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_runs(
+    given: dict[str, Any], message: str, campaign: rose_cli.Campaign, rose: Rose
+) -> None:
+    with pytest.raises(rose_cli.UsageError, match=message):
+        campaign.run(run_dir=rose.folder / "run", **given)
+    assert not (rose.folder / "run").exists()
+
+
+def test_iterations_of_a_resume_are_whole_numbers(campaign: rose_cli.Campaign) -> None:
+    run = campaign.run(learners=["a"], output="quiet")
+    with pytest.raises(rose_cli.UsageError, match="`max_iter` cannot be '10'"):
+        run.resume(max_iter="10")  # type: ignore[arg-type]
