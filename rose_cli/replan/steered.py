@@ -43,6 +43,7 @@ from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import CampaignError, ExitCode, RoseError, RunDirectoryError, UnexpectedError, UsageError
 from rose_cli.util.files import read_regular
 from rose_cli.util.redact import remember
+from rose_cli.util.shared import SHARED
 from rose_cli.view.edits import edit_lines, refused_lines
 from rose_cli.view.wording import short_path
 
@@ -179,7 +180,7 @@ class Steering:
         )
         place = places_in(self._checked.text, str(self._file), self._settings, plan)
         learners = [learner.name for learner in comparison.plan.learners]
-        self._refuse(comparison, learners, place, is_going=is_going)
+        self._refuse(comparison, learners, place, starts, is_going=is_going)
         if not (comparison.edits or comparison.bounds or self._request.withdrawn):
             raise UnchangedError("nothing changes: the run has these values already", _idle_hint(self._given, learners))
         lines = edit_lines(_by_start(comparison.edits, starts), learners, place)
@@ -194,7 +195,13 @@ class Steering:
         return Steered(made, tuple(_reopened(made, where.state, is_going=is_going)))
 
     def _refuse(
-        self, comparison: Comparison, learners: Sequence[str], place: Callable[[Edit], str | None], *, is_going: bool
+        self,
+        comparison: Comparison,
+        learners: Sequence[str],
+        place: Callable[[Edit], str | None],
+        starts: Mapping[str, int],
+        *,
+        is_going: bool,
     ) -> None:
         run = shlex.quote(short_path(self._where.directory.path))
         if refused := comparison.refused:
@@ -202,6 +209,10 @@ class Steering:
             message = "nothing was applied: finished steps, or running ones, would no longer be what the plan describes"
             new = f"`rose run {shlex.quote(short_path(Path(self._where.plan.campaign_file)))}` starts a new run"
             raise RefusedError(lines, message, *([] if _is_learners(refused) else [_ways_back(run)]), new)
+        if over := [edit for edit in comparison.edits if _is_over(edit, comparison.plan, starts)]:
+            message = "nothing was applied: the setup of the campaign runs once, and has begun"
+            hint = f"`rose run {shlex.quote(short_path(Path(self._where.plan.campaign_file)))}` starts a new run"
+            raise RefusedError(edit_lines(over, learners, place), message, hint)
         begun = [name for name in comparison.refiled if self._where.state.learners[name].prepared]
         if begun:
             message = f"nothing was applied: the workspace of learner '{begun[0]}' has been created with other files"
@@ -221,6 +232,13 @@ def _ways_back(run: str) -> str:
 
 def _is_learners(refused: Sequence[Edit]) -> bool:
     return any(edit.kind in ("removed", "renamed") for edit in refused)
+
+
+def _is_over(edit: Edit, plan: Plan, starts: Mapping[str, int]) -> bool:
+    """Whether it changes only a task of setup that does not run any more. A parameter may still reach others."""
+    setup = {step.task for step in plan.shared.before} if plan.shared is not None else set()
+    is_of_setup = edit.key[0] in setup and edit.key[1:2] != ("parameters",)
+    return is_of_setup and start_of(starts, SHARED, str(edit.key[0])) > 0
 
 
 def _is_of_session(edit: Edit) -> bool:

@@ -232,7 +232,7 @@ def _first(edits: Sequence[Edit]) -> int:
 def _expression(edit: Edit) -> str | None:
     """The value that keeps the old one in finished iterations, ready to be pasted."""
     values = edit.old, edit.new
-    if len(edit.key) != 3 or edit.key[1] != "options" or not edit.falsified:
+    if len(edit.key) != 3 or edit.key[1] != "options" or not edit.falsified or SHARED in edit.falsified:
         return None
     if not all(isinstance(value, Number | str | int | float) and not isinstance(value, bool) for value in values):
         return None

@@ -68,6 +68,27 @@ def test_edits_of_setup_and_finish_are_told_in_their_words(rose: Rose) -> None:
     refused = rose("resume", "run", "--max-iter", "2")
     assert "the setup of the campaign ran with" in refused.err, refused.err
     assert "--from-iteration" not in refused.err, "it does not run a setup again"
+    rose.write(text.replace("{pool: {", "{pool: {options: {--n: 2}, "))
+    refused = rose("resume", "run", "--max-iter", "2")
+    assert "adaptive" not in refused.err, refused.err
+
+
+def test_a_setup_that_has_run_cannot_be_set_but_what_follows_it_can(rose: Rose) -> None:
+    text = """
+        parameters: {n: 1}
+        setup: {pool: {executable: echo, args: ["{n}"], options: {--n: 1}}}
+        tasks: {sim: {executable: "echo {n} >> seen", shell: true}}
+        max_iter: 1
+        learners: [{name: a}]
+        """
+    run(rose, text)
+    refused = rose("set", "run", "pool.--n=2")
+    assert refused.code == 2, refused.out
+    assert "the setup of the campaign runs once, and has begun" in refused.err
+    called = rose("set", "run", "n=5", "max_iter=2")
+    assert called.code == 0, called.err
+    assert rose("resume", "run").code == 0
+    assert (rose.folder / "run/learners/a/workspace/seen").read_text().split() == ["1", "5"]
 
 
 def test_a_dry_run_shows_the_commands_that_run_next_with_all_that_they_know(rose: Rose) -> None:
