@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from rose_cli.api.script_errors import ScriptError
 from rose_cli.api.task import DIRECTORY
+from rose_cli.api.upstream.alone import hold
 from rose_cli.runs.directory import RUNS, RunDirectory
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.files import OpenDirectory, create_new, read_regular
@@ -97,7 +98,10 @@ def script_name() -> str:
 
 
 def place_of_next(resume: Resume, place: int) -> Place:
-    """Where the run with this place belongs. Raises ScriptError if the one to go on with does not exist."""
+    """Where the run with this place belongs.
+
+    Raises ScriptError if the one to go on with does not exist, and RunLockedError if the script runs already.
+    """
     directory = Path.cwd()
     path = _script()
     key = json.dumps([str(path or ""), *sys.argv[1:]])
@@ -108,6 +112,8 @@ def place_of_next(resume: Resume, place: int) -> Place:
     wanted = resume is True or (resume == "auto" and path is not None and os.environ.get(VARIABLE) != "no")
     if not wanted:
         return Place(file, Record(key, place, uuid.uuid4().hex), None)
+    if path is not None:
+        hold(key, directory, path.name)
     record = Record(key, place, current.id_of(key, directory))
     run = next(
         (run for run, each in _runs_of(key, directory) if (each.pass_id, each.place) == (record.pass_id, place)), None

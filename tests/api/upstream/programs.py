@@ -70,7 +70,7 @@ def run_script(directory: Path, text: str, name: str = "script.py", **more: str)
 
 
 def runs(directory: Path) -> list[Path]:
-    return sorted(path for path in (directory / "rose-runs").iterdir() if not path.is_symlink())
+    return sorted(path for path in (directory / "rose-runs").iterdir() if path.is_dir() and not path.is_symlink())
 
 
 def records(run: Path) -> list[Any]:

@@ -12,7 +12,7 @@ import pytest
 from tests.api.upstream import scripts, tutorial
 from tests.api.upstream.programs import environment, history, run_script, runs, write_programs
 from tests.api.upstream.test_scripts import FOR, states
-from tests.conftest import PATIENCE
+from tests.conftest import PATIENCE, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,6 +71,41 @@ def test_a_script_that_runs_is_not_run_a_second_time(tmp_path: Path) -> None:
     assert second.returncode == 1
     assert "RunLockedError: " in second.stderr
     assert "stop it with `rose stop" in second.stderr
+    assert first.returncode == 0
+    assert len(runs(tmp_path)) == 1
+
+
+SLOW = """
+import pathlib, time
+from rose_cli.api.upstream import opening
+
+begin = opening.SessionProcess
+
+def slow(*args, **kwargs):
+    pathlib.Path("found").touch()
+    while not pathlib.Path("go").exists():
+        time.sleep(0.01)
+    return begin(*args, **kwargs)
+
+opening.SessionProcess = slow
+"""
+
+
+def test_a_second_start_is_refused_even_before_the_first_has_a_run(tmp_path: Path) -> None:
+    write_programs(tmp_path)
+    (tmp_path / "script.py").write_text(SLOW + FOR + "learner.teach(max_iter=1)\n", encoding="utf-8")
+    call = [sys.executable, "script.py"]
+    first = subprocess.Popen(call, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL)
+    try:
+        wait_until((tmp_path / "found").exists)
+        second = subprocess.run(
+            call, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
+    finally:
+        (tmp_path / "go").touch()
+        first.communicate(timeout=PATIENCE)
+    assert second.returncode == 1
+    assert "RunLockedError: 'script.py' runs already" in second.stderr
     assert first.returncode == 0
     assert len(runs(tmp_path)) == 1
 
