@@ -29,6 +29,7 @@ from rose_cli.plan.compile import compile_plan
 from rose_cli.plan.criteria import listed
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import Diagnostic, KeyPath
+from rose_cli.util.shared import CAMPAIGN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -149,6 +150,9 @@ class _Checker:
             if other != name:
                 message = f"the learners '{other}' and '{name}' would share a directory where case is ignored"
             yield Diagnostic("duplicate-name", message, (*path, "name"), "give each learner a unique name")
+        if name == CAMPAIGN and (self.campaign.setup or self.campaign.finish):
+            message = f"a learner cannot be named '{CAMPAIGN}' here: commands call the tasks of 'setup' and 'finish' so"
+            yield Diagnostic("bad-name", message, (*path, "name"), "choose another name")
         try:
             os.fsencode(name)
         except UnicodeEncodeError as error:
