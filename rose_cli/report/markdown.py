@@ -137,6 +137,7 @@ def _learners(run: Run) -> Iterator[str]:
         columns.append(("at", [_best_iteration(each) for each in shown]))
         columns.append(("last", [_value(each.values[-1] if each.values else None) for each in shown]))
         columns.append(("curve", [_curve(each) for each in shown]))
+        columns += _further(run, shown)
     columns.append(("iterations", [f"{each.used.iterations:,}" for each in shown]))
     columns.append(("stopped", [_status(each) for each in shown]))
     columns.append(("core-hours", [_core_hours(each.used.core_seconds) for each in shown]))
@@ -147,6 +148,16 @@ def _learners(run: Run) -> Iterator[str]:
     if hidden > 0:
         yield ""
         yield f"and {counted(hidden, 'more learner')}, sorted by best value"
+
+
+def _further(run: Run, shown: Sequence[Learner]) -> Iterator[tuple[str, list[str]]]:
+    """The best and the last value of each further metric; one that is only watched has a best one too."""
+    for metric in dict.fromkeys(run.criteria[each.criterion].metric for one in shown for each in one.further):
+        of = [next((e for e in one.further if run.criteria[e.criterion].metric == metric), None) for one in shown]
+        best = [_value(e.values[e.best_at] if e is not None and e.best_at is not None else None) for e in of]
+        last = [_value(next((v for v in reversed(e.values if e else ()) if v is not None), None)) for e in of]
+        yield f"best {code(metric)}", best
+        yield f"last {code(metric)}", last
 
 
 def _best_iteration(learner: Learner) -> str:

@@ -284,7 +284,10 @@ def test_which_criterion_stopped_a_learner_is_shown_everywhere(rose: Rose) -> No
     rows = list(csv.DictReader(io.StringIO(rose("export", "r").out)))
     assert [row["stop_message"] for row in rows] == ["", "mse < 0.5"] * 2
     assert rose("report", "r", "-o", "r.md").code == 0
-    assert "met mse &lt; 0.5" in (rose.folder / "r.md").read_text().replace(" < ", " &lt; ").replace("`", "")
+    page = (rose.folder / "r.md").read_text()
+    assert "met mse &lt; 0.5" in page.replace(" < ", " &lt; ").replace("`", "")
+    assert "best `accuracy`" in page
+    assert "last `accuracy`" in page
 
 
 def test_the_results_show_the_latest_value_of_a_metric_that_was_not_checked(rose: Rose) -> None:
