@@ -63,6 +63,10 @@ def import_spec(source: str, output: Path | None, *, force: bool) -> ExitCode:
 
 
 def _read(source: str) -> Document:
+    if (what := _PROGRAMS.get(Path(source).suffix)) is not None and Path(source).is_file():
+        message = f"'{source}' is {what}, and no workflow file: `rose import` reads the YAML files of ROSE"
+        hint = "a program with learners of ROSE runs with rose as it is: import them from 'rose_cli'"
+        raise UsageError(message, hint)
     try:
         if source == _STANDARD:
             return parse_document(sys.stdin.buffer.read(MAX_BYTES + 1), "<stdin>")
@@ -71,6 +75,8 @@ def _read(source: str) -> Document:
         found = [replace(each, hint=_HINTS.get(each.code, each.hint)) for each in error.diagnostics]
         raise CampaignError(found, error.text) from error
 
+
+_PROGRAMS = {".py": "a Python program", ".ipynb": "a notebook"}
 
 _HINTS = {
     "empty-file": "start with 'learner:'",

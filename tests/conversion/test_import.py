@@ -349,6 +349,15 @@ def test_comments_for_editors_and_for_rose_are_not_taken_over() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("name", "what"), [("loop.py", "a Python program"), ("loop.ipynb", "a notebook")])
+def test_a_program_is_no_workflow_file(rose: Rose, name: str, what: str) -> None:
+    (rose.folder / name).write_text("from rose import Learner\n", encoding="utf-8")
+    called = rose("import", name)
+    assert called.code == 2
+    assert f"'{name}' is {what}, and no workflow file" in called.err
+    assert not (rose.folder / "campaign.yaml").exists()
+
+
 if __name__ == "__main__":
     for each in SPECS:
         target = HERE / "expected" / each.name
