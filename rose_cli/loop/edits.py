@@ -300,7 +300,8 @@ class _Pair:
         was, now = self._commands(task, current.number)
         if was is None or now is None or task in current.finished_tasks:
             return False
-        if (was.when, was.replicas_from, was.replica_axes) == (now.when, now.replicas_from, now.replica_axes):
+        before, after = ((of.when, of.replicas_from, of.replica_axes, of.parameters) for of in (was, now))
+        if before == after:
             return False
         known = current.decisions[task]
         names = (known.replicas or _names(was)) if known.runs else ()
@@ -385,6 +386,8 @@ class _Pair:
                 ran = (n for n in self.history.ran(old.task) if contains(ranges, n))
                 is_same = field == "options" and self._has_same_value
                 falsified = tuple(n for n in ran if not (is_same and is_same(old, new, key[-1], n)))
+                if field == "parameters":
+                    falsified = tuple(sorted({*falsified, *self._left_out_wrongly(old, new, ranges)}))
             yield _Difference((*place, *key), before, after, ranges, falsified, old.task)
 
     def _decided_before(self, task: str, ranges: Ranges) -> Iterator[int]:
@@ -392,6 +395,13 @@ class _Pair:
         ran = {*self.history.ran(task)}
         for number in range(self.history.done + 1):
             if contains(ranges, number) and (number in ran or self._was_left_out(task, number)):
+                yield number
+
+    def _left_out_wrongly(self, old: StepPlan, new: StepPlan, ranges: Ranges) -> Iterator[int]:
+        """The iterations in which it has been left out, and would have run with other parameters."""
+        for number in self._decided_before(old.task, ranges):
+            is_decided = new.command(number).is_decided and self._was_left_out(old.task, number)
+            if is_decided and self._is_other(old, new, number):
                 yield number
 
     def _was_left_out(self, task: str, number: int) -> bool:

@@ -261,3 +261,40 @@ def test_an_option_without_a_value_is_named_with_what_was_reported_instead(rose:
         f"the option '--lr' has no value: `results.a.mes` {nothing}{instead} 'mse'?",
         f"'when' has no value: `result.axc` has no value yet at i=0{instead} 'acc'?",
     ]
+
+
+def test_an_edited_parameter_decides_anew_like_an_edited_condition(rose: Rose) -> None:
+    text = """
+        parameters: {n: 6}
+        tasks:
+          rare: {executable: "true", when: i >= n}
+          sim: {executable: "test ! -e {campaign_dir}/broken", shell: true}
+        max_iter: 1
+        learners: 1
+        """
+    (rose.folder / "broken").touch()
+    rose.write(text)
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 1
+    (rose.folder / "broken").unlink()
+    rose.write(text.replace("n: 6", "n: 0"))
+    assert rose("resume", "r").code == 0
+    decided = [event["runs"] for event in rose.events("r") if event["event"] == "step_decided"]
+    assert decided == [False, True]
+
+
+def test_a_parameter_by_which_a_step_was_left_out_cannot_change_what_is_finished(rose: Rose) -> None:
+    text = """
+        parameters: {n: 6}
+        tasks: {rare: {executable: "true", when: i >= n}, sim: {executable: "true"}}
+        max_iter: 1
+        learners: 1
+        """
+    rose.write(text)
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 0
+    rose.write(text.replace("n: 6", "n: 0"))
+    refused = rose("resume", "r", "--max-iter", "2")
+    assert (refused.code, "iteration 0 of learner-0 ran with 6" in refused.err) == (2, True), refused.err
+    rose.write(text.replace("n: 6", "n: 1"))
+    assert rose("resume", "r", "--max-iter", "2").code == 0
+    decided = [event["runs"] for event in rose.events("r") if event["event"] == "step_decided"]
+    assert decided == [False, True]
