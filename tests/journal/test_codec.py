@@ -79,6 +79,7 @@ COMMAND_CHANGES = st.fixed_dictionaries(
         "options": st.dictionaries(text, st.none() | OPTION | st.lists(OPTION, max_size=3), max_size=3),
     },
 )
+REPLICA = st.sampled_from(["0", "cnn-0", "m.1+2", "größe", "x" * 100])
 BY_NAME: Mapping[str, st.SearchStrategy[Any]] = {
     "run_id": st.uuids().map(lambda uuid: uuid.hex),
     "directory": places,
@@ -91,6 +92,7 @@ BY_NAME: Mapping[str, st.SearchStrategy[Any]] = {
     "exit_code": st.none() | st.integers(-(2**31), 2**31),
     "format": st.just(FORMAT_VERSION),
     "commands": st.dictionaries(text, COMMAND_CHANGES, max_size=3),
+    "replicas": st.none() | st.lists(REPLICA, min_size=1, max_size=3, unique=True).map(tuple),
 }
 
 
