@@ -138,6 +138,8 @@ class _Evaluation:
             if silent is not None:
                 raise self._failure(f"'{silent}' has not reported what `{text}` reads")
             return None
+        if isinstance(value, tuple):
+            raise self._failure(f"`{text}` is a list of {len(value)}, not a number; write mean({text}) or max({text})")
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self._failure(f"`{text}` is {value!r:.60}, not a number")
         try:

@@ -90,7 +90,7 @@ def test_a_default_is_a_value_where_nothing_was_reported(compiled: Compile) -> N
         ("results.train.score", "reported are 'loss'"),
         ("result.word", "is 'good', not a number"),
         ("result.loss > 0", "is True, not a number"),
-        ("result.list", "not a number"),
+        ("result.list", "is a list of 2, not a number; write mean(result.list) or max(result.list)"),
         ("result.loss / 0", "zero"),
     ],
 )
