@@ -58,6 +58,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in filter(NOT_ASKED_FOR.fullmatch, list(os.environ)):
         del os.environ[name]
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup make test`: rose would leave it ignored
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # `make test &` in a script: no program would see a Ctrl-C
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):
         for folder in ("rose_cli", "tests"):
             compileall.compile_dir(REPOSITORY / folder, quiet=2)
