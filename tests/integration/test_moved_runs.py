@@ -361,7 +361,7 @@ def old(here: Rose) -> Rose:
     path = run_in(here) / "plan.json"
     document = json.loads(path.read_text())
     plan = document["plan"]
-    assert (document["format"], plan["campaign_dir"], plan["campaign_file"]) == (3, "../..", "campaign.yaml")
+    assert (document["format"], plan["campaign_dir"], plan["campaign_file"]) == (4, "../..", "campaign.yaml")
     spread(plan)
     del plan["origin"]
     plan["campaign_dir"], plan["campaign_file"] = str(here.folder), str(here.folder / "campaign.yaml")
