@@ -61,4 +61,5 @@ def _scalar(value: object) -> str:
     if isinstance(value, float):
         text = repr(value)
         return text if "e" not in text or "." in text.partition("e")[0] else text.replace("e", ".0e")
-    return json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(each if each.isprintable() else f"\\U{ord(each):08x}" for each in text)  # a byte order mark, say

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import rose_cli
@@ -157,6 +157,7 @@ trees = st.recursive(
 
 
 @given(st.dictionaries(names, trees, min_size=1, max_size=4))
+@example({"a": "\ufeff\u2028\x7f\u200b"})
 def test_the_text_of_a_campaign_says_what_was_meant(campaign: dict[str, Any]) -> None:
     text = emitted(campaign, "a heading")
     assert yaml.safe_load(text) == campaign
