@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 LEARNER, TASK = os.environ.get("ROSE_LEARNER", "of the campaign"), os.environ["ROSE_TASK"]
-ITERATION, REPLICA = int(os.environ.get("ROSE_ITERATION", "0")), int(os.environ["ROSE_REPLICA_INDEX"])
+ITERATION, REPLICA = int(os.environ.get("ROSE_ITERATION", "0")), int(os.environ["ROSE_REPLICA"])
 SHARED = Path(os.environ["ROSE_SHARED"])
 ATTEMPT = int(os.environ["ROSE_ATTEMPT"])
 WARM = "colorsys" in sys.modules  # which only a server of warm starts imports
@@ -57,10 +57,7 @@ def links_before() -> list[Path]:
     if TASK == "bootstrap":
         return [SHARED / "links/0.pool.0"]
     task, iteration = ("bootstrap", 0) if TASK == "simulation" and ITERATION == 0 else BEFORE[TASK]
-    found = sorted(Path("links").glob(f"{iteration}.{task}.*[0-9]"))
-    if not found and TASK == "active_learn":  # the training was left out
-        return [Path(f"links/{iteration}.simulation.0")]
-    return found
+    return sorted(Path("links").glob(f"{iteration}.{task}.*[0-9]"))
 
 
 def link() -> str:
@@ -107,8 +104,6 @@ def main() -> None:
     temporary.replace("links/gathered" if TASK == "gather" else f"links/{ITERATION}.{TASK}.{REPLICA}")
     value = int(text[:13], 16) / 16**13
     print(value)
-    if TASK == "simulation":
-        Path(os.environ["ROSE_RESULT"]).write_text(f'{{"copies": {1 + int(text[13], 16) % 3}}}')
     if TASK in ("active_learn", "criterion"):
         give(repr(value))
     log("end")
