@@ -61,7 +61,8 @@ def purge_between_sessions(folder: Path, seed: random.Random, times: int) -> Rep
     for number in range(times):
         rose = write_campaign(folder / f"{number}")
         run = interrupted_run(rose, seed.randint(8, 16))
-        begun = sorted({event["learner"] for event in events_of(run) if event["event"] == "iteration_finished"})
+        ended = [event for event in events_of(run) if event["event"] == "iteration_finished"]
+        begun = sorted({event["learner"] for event in ended} - {""})  # "": what runs once per campaign
         victims = seed.sample(begun, seed.randint(1, len(begun))) if begun else []
         for victim in victims:
             place = run / "learners" / victim / "workspace"
