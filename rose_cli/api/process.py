@@ -31,6 +31,7 @@ from rose_cli.plan.file import load_plan
 from rose_cli.runs.directory import RunDirectory
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import EngineError, ExitCode
+from rose_cli.util.own_program import own_program
 from rose_cli.view.decided import how_to_continue
 
 if TYPE_CHECKING:
@@ -38,19 +39,6 @@ if TYPE_CHECKING:
 
     from rose_cli.api.messages import Job
     from rose_cli.plan.model import LearnerPlan, Plan
-
-_PACKAGE = str(Path(__file__).absolute().parent.parent.parent)
-
-_PROGRAM = """\
-import sys
-if sys.path[:1] == ['']:
-    del sys.path[0]
-package = sys.argv.pop(1)
-if package not in sys.path:
-    sys.path.append(package)
-from rose_cli.api.child import main
-main()
-"""
 
 _CHUNK_BYTES = 1 << 16
 
@@ -113,7 +101,7 @@ class SessionProcess:
                 with suppress(Exception):  # a notebook has streams of its own
                     stream.flush()
             self._process = subprocess.Popen(
-                [sys.executable or "python3", "-c", _PROGRAM, _PACKAGE, str(theirs.fileno())],
+                own_program("rose_cli.api.child", str(theirs.fileno())),
                 stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(),),
             )  # fmt: skip
         except (OSError, MemoryError) as error:

@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from rose_cli.tables.columns import NON_FINITE, Column, Kind, json_text, typed_columns
+from rose_cli.util.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,7 +81,7 @@ class Table(dict[str, list[Any]]):
         return pl.DataFrame(dict(self), schema={column.name: _polars_type(pl, column.kind) for column in self.types})
 
     def __repr__(self) -> str:
-        return f"<Table: {_counted(self.height, 'row')}, {_counted(len(self), 'column')}: {', '.join(self)}>"
+        return f"<Table: {counted(self.height, 'row')}, {counted(len(self), 'column')}: {', '.join(self)}>"
 
     def _repr_html_(self) -> str:
         """The first rows, for notebooks."""
@@ -91,17 +92,13 @@ class Table(dict[str, list[Any]]):
             for at in range(count)
         )
         head = "".join(f"<th>{escape(name)}</th>" for name in names)
-        size = f"{_counted(self.height, 'row')}, {_counted(len(self), 'column')}"
+        size = f"{counted(self.height, 'row')}, {counted(len(self), 'column')}"
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{size}</p>"
 
 
 def _shown(value: object) -> str:
     text = "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
     return text if len(text) <= 40 else f"{text[:39]}…"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun if count == 1 else noun + 's'}"
 
 
 def _number(value: float | str) -> float:

@@ -1,11 +1,10 @@
 """The names that a campaign file declares and other values of it use: known before any value is validated.
 
-`load` passes them to validators as their context; an error in a value that uses them is then found in its place.
+`load` makes them known to validators (`parameters.py`); an error in a value that uses them is then found in its place.
 """
 
 from __future__ import annotations
 
-from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from rose_cli.util.dataclass import dataclass
@@ -13,18 +12,13 @@ from rose_cli.util.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pydantic import ValidationInfo
-
 
 @dataclass(frozen=True)
 class Declared:
     """`parameters`: of the campaign; `axes`: of the replicas of any task, which are placeholders of that task."""
 
-    parameters: frozenset[str] = field(default_factory=frozenset)
-    axes: frozenset[str] = field(default_factory=frozenset)
-
-
-NOTHING = Declared()
+    parameters: frozenset[str]
+    axes: frozenset[str]
 
 
 def declared_in(data: Any) -> Declared:  # noqa: ANN401 - the file as plain values
@@ -37,11 +31,6 @@ def declared_in(data: Any) -> Declared:  # noqa: ANN401 - the file as plain valu
 
 _PARTS = ("setup", "before", "tasks", "after", "finish")
 """Where tasks are declared."""
-
-
-def declared_for(info: ValidationInfo) -> Declared:
-    """What the file of the value that is validated declares."""
-    return info.context if isinstance(info.context, Declared) else NOTHING
 
 
 def _mapping(value: object) -> Mapping[Any, Any]:

@@ -49,7 +49,7 @@ def load(document: Document, invalid: InvalidPaths = NO_PATHS) -> Loaded:
     for _ in range(MAX_ROUNDS):
         try:
             with declared(names.parameters), declared_axes_are(names.axes):
-                return Loaded(Campaign.model_validate(data, context=names), tuple(diagnostics), invalid)
+                return Loaded(Campaign.model_validate(data), tuple(diagnostics), invalid)
         except ValidationError as error:
             found = _about_tasks(diagnostics_of(error, data), data, tasks)
         diagnostics += [each for each in _telling(found, invalid) if not _is_emptied(each, removed)]

@@ -9,7 +9,6 @@ from rose_cli.config.expression.functions import FUNCTION_TABLE
 from rose_cli.config.expression.parser import CONSTANTS, NAMES
 from rose_cli.config.parameters import is_parameter_name
 from rose_cli.config.placeholders import PLACEHOLDERS
-from rose_cli.config.yaml.nodes import WrittenExponent
 from rose_cli.util.errors import Diagnostic
 from rose_cli.util.text import did_you_mean, listed, shortened
 
@@ -74,8 +73,3 @@ def _mistake(task: TaskSpec, match: re.Match[str], parameters: Mapping[str, Any]
         names = [*parameters, *INJECTED]
         hint = did_you_mean(name, names) or f"known here: {listed(names, 10)}"
     return Diagnostic("bad-placeholder", message, (*task.path, "command"), hint, inside=(match.start(), len(token)))
-
-
-def python_text(value: object) -> object:
-    """A value as PyYAML has it: `1e-3` is a string there."""
-    return str(value) if isinstance(value, WrittenExponent) else value

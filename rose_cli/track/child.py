@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rose_cli.track.position import LOG, MOST_BYTES
 from rose_cli.util.files import OpenDirectory, open_unshared
+from rose_cli.util.own_program import own_program
 from rose_cli.util.processes import TAG_VARIABLE, signal_group
 
 if TYPE_CHECKING:
@@ -31,27 +31,10 @@ _CHUNK_BYTES = 1 << 16
 _MOST_CHUNKS = 16
 """How many are read in a row: one process that prints without end must not keep the others waiting."""
 
-_PACKAGE = str(Path(__file__).absolute().parent.parent.parent)
-
-_PROGRAM = """\
-import sys
-if sys.path[:1] == ['']:
-    del sys.path[0]
-package = sys.argv.pop(1)
-if package not in sys.path:
-    sys.path.append(package)
-from rose_cli.track.{module} import main
-main()
-"""
-
 
 def command_of(module: str, *arguments: str) -> list[str]:
-    """The command line of a Python process that runs a module of this package, with the same packages as this one.
-
-    The directory that it works in, which is the campaign's, is not searched for modules.
-    """
-    program = _PROGRAM.format(module=module)
-    return [sys.executable, "-X", "faulthandler", "-c", program, _PACKAGE, *arguments]
+    """The command line of a process of this package, which says where it is if it crashes."""
+    return own_program(f"rose_cli.track.{module}", *arguments, flags=("-X", "faulthandler"))
 
 
 def clean_environment() -> dict[str, str]:

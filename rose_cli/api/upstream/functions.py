@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from rose_cli.api.task import Entry
 
-_DEPTH = 20
-
 
 def pickled(entry: Entry, task: str) -> bytes:
     """The pickle of a function and of what it uses of its script. Raises ScriptError if that cannot be pickled."""
