@@ -7,9 +7,9 @@ import os
 import sys
 from typing import NoReturn
 
-_NEEDED_MEGABYTES = 32
-"""With less, some libraries crash the process while they are loaded."""
-
+_NEEDED_MEGABYTES = 52
+"""What the modules of `rose run` take. With less, Python and some libraries crash while they are being loaded, or raise
+SystemError."""
 
 _OBJECTS_BETWEEN_COLLECTIONS = 20_000
 """Python's 700 make it look for garbage a hundred times while modules are imported, which create none."""
