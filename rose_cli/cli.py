@@ -278,6 +278,7 @@ def status(
     only_changed: options.OnlyChanged = False,
     all_options: options.AllOptions = False,
     sort: options.SortResults = None,
+    metric: options.ShownMetric = None,
     status_format: options.StatusFormat = "text",
 ) -> None:
     """Show the status of a run, or compare the results of its learners, or several runs."""
@@ -297,22 +298,27 @@ def status(
         from rose_cli.commands.results import ResultsOptions
         from rose_cli.commands.results import results as command
 
-        given = ResultsOptions(sort or "best", only_changed, all_options)
+        given = ResultsOptions(sort or "best", only_changed, all_options, metric)
         raise typer.Exit(command(runs[0] if runs else None, status_format, given))
     if status_format == "csv":
         raise UsageError("only the results are available as CSV", "add --results, or use `rose export`")
-    raise typer.Exit(_status(runs or (), status_format, watch=watch and status_format == "text", plot=plot))
+    watch = watch and status_format == "text"
+    raise typer.Exit(_status(runs or (), status_format, watch=watch, plot=plot, metric=metric))
 
 
-def _status(runs: Sequence[str], status_format: StatusFormat, *, watch: bool, plot: bool) -> ExitCode:
+def _status(
+    runs: Sequence[str], status_format: StatusFormat, *, watch: bool, plot: bool, metric: str | None
+) -> ExitCode:
     if len(runs) > 1:
         from rose_cli.commands.compare import compare
 
-        return compare(runs, status_format, plot=plot)
+        return compare(runs, status_format, plot=plot, metric=metric)
     from rose_cli.commands import status as commands
 
     run_name = runs[0] if runs else None
-    return commands.watch(run_name, plot=plot) if watch else commands.status(run_name, status_format, plot=plot)
+    if watch:
+        return commands.watch(run_name, plot=plot, metric=metric)
+    return commands.status(run_name, status_format, plot=plot, metric=metric)
 
 
 @app.command(name="list", cls=Command, rich_help_panel=INSPECT)
@@ -389,6 +395,7 @@ def report(
     output: options.ReportOutput = None,
     force: options.ReplaceReport = False,
     watch: options.WatchReport = False,
+    metric: options.ShownMetric = None,
     chart: options.ReportChart = None,
     width: options.FigureWidth = None,
     dpi: options.FigureDpi = None,
@@ -399,7 +406,7 @@ def report(
     from rose_cli.report.forms import Picture
 
     picture = Picture(chart, width, dpi)
-    raise typer.Exit(command(runs or (), ReportOptions(report_format, output, force, watch, picture)))
+    raise typer.Exit(command(runs or (), ReportOptions(report_format, output, force, watch, picture, metric)))
 
 
 @app.command(cls=Command, rich_help_panel=INSPECT)

@@ -192,7 +192,7 @@ def _plan_of(directory: RunDirectory) -> _Campaign:
 def _tasks_of(learner: Mapping[str, Any], shared: Mapping[str, Any]) -> list[str]:
     """A position stands for what learners have in common; plans of older formats have no positions."""
     steps = [shared["steps"][step] if isinstance(step, int) else step for step in learner["steps"]]
-    for each in (learner.get("criterion"), *learner.get("more_criteria", ())):
+    for each in _criteria_of(learner):
         criterion = shared["criteria"][each] if isinstance(each, int) else each or {}
         steps.append(criterion.get("step"))
     return [step["task"] for step in steps if step is not None]
@@ -268,6 +268,21 @@ def _steps(given: Mapping[str, Any], typed: str) -> Iterator[str]:
         if found := [word for word in kind if word.startswith(typed)]:
             yield from found
             return
+
+
+def _metrics(given: Mapping[str, Any], typed: str) -> Iterator[str]:  # noqa: ARG001
+    """Those of the criteria of a run, or of several."""
+    runs = given.get("runs") or (None,)
+    for directory in map(_run_of, (runs,) if isinstance(runs, str) else tuple(runs)):
+        if directory is not None:
+            plan = json.loads(read_regular(directory.plan, MOST_PLAN_BYTES, text=True))["plan"]
+            inline = (each for learner in plan["learners"] for each in _criteria_of(learner))
+            criteria = (*plan.get("shared", {}).get("criteria", ()), *inline)
+            yield from dict.fromkeys(each["metric"] for each in criteria if isinstance(each, dict))
+
+
+def _criteria_of(learner: Mapping[str, Any]) -> tuple[Any, ...]:
+    return learner.get("criterion"), *learner.get("more_criteria", ())
 
 
 def _engines(given: Mapping[str, Any], typed: str) -> Iterable[str]:  # noqa: ARG001
@@ -382,6 +397,7 @@ _KINDS: dict[str, Callable[[Mapping[str, Any], str], Iterable[str]]] = {
     "iteration": _iterations,
     "step": _steps,
     "engine": _engines,
+    "metric": _metrics,
     "setting": _settings,
     "set word": _set_words,
     "status": _statuses,

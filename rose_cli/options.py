@@ -451,6 +451,15 @@ SortResults = Annotated[
 ]
 Legend = Annotated[bool, typer.Option("--legend", help="Explain the signs and columns of the table.")]
 Plot = Annotated[bool, typer.Option("--plot", help="Draw the learning curves, with the threshold.")]
+ShownMetric = Annotated[
+    Optional[str],
+    typer.Option(
+        "--metric",
+        metavar="NAME",
+        help="Go by this metric: it ranks learners and runs, and has the curves. Default: that of the first criterion.",
+        autocompletion=_offers("metric"),
+    ),
+]
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Refresh until the run ends.")]
 Sizes = Annotated[bool, typer.Option("--size", help="Also show how much disk space each run uses.")]
 Failures = Annotated[bool, typer.Option("--failures", help="The same as --table failures.")]

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shlex
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from rose_cli.journal import events as e
 from rose_cli.journal.file import LONG_BYTES, DamagedJournalError, read_journal
+from rose_cli.journal.reordered import reordered
 from rose_cli.journal.state import Expected, LearnerState, RunState, Status, run_status
 from rose_cli.plan.file import load_plan
 from rose_cli.plan.model import Lineage
 from rose_cli.runs.lock import is_hidden, read_owner
 from rose_cli.runs.lock_owner import LockOwner, is_alive
 from rose_cli.util.dataclass import dataclass
-from rose_cli.util.errors import RoseError, RunDirectoryError
+from rose_cli.util.errors import RoseError, RunDirectoryError, UsageError
 from rose_cli.util.ownership import OVERFLOW_UID
+from rose_cli.util.text import did_you_mean, listed, quoted
 from rose_cli.view.console import notice
 from rose_cli.view.wording import short_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from rose_cli.journal.codec import Record
-    from rose_cli.plan.model import Plan
+    from rose_cli.plan.model import LearnerPlan, Plan
     from rose_cli.runs.directory import RunDirectory
     from rose_cli.util.ownership import OwnershipProblem
 
@@ -139,6 +143,56 @@ def try_read_run(directory: RunDirectory, *, cached: bool = False) -> tuple[RunI
         return None, "not enough memory to read it"
     except Exception as error:  # noqa: BLE001 - another user may have written it, with any contents
         return None, f"{type(error).__name__}: {error}"
+
+
+# --- another metric first --------------------------------------------------------------------------------------------
+
+_MOST_METRICS = 8
+
+
+def by_metric(info: RunInfo, metric: str | None) -> RunInfo:
+    """The run as if the criterion with this metric were the first one of each learner: it ranks learners.
+
+    Learners without it stay as they are; None: so do all.
+    """
+    others = {
+        learner.name: _with_first(learner, metric)
+        for learner in info.plan.learners
+        if metric is not None and any(each.metric == metric for each in learner.more_criteria)
+    }
+    if metric is None or not others:
+        return info
+    plan = replace(info.plan, learners=tuple(others.get(learner.name, learner) for learner in info.plan.learners))
+    state = copy.copy(info.state)
+    state.learners = {**info.state.learners}
+    for learner in info.plan.learners:
+        if learner.name in others and learner.criterion is not None:
+            shown = copy.copy(info.state.learners[learner.name])
+            shown.iterations = reordered(shown.iterations, learner.criterion.metric, metric)
+            state.learners[learner.name] = shown
+    return replace(info, plan=plan, state=state)
+
+
+def _with_first(learner: LearnerPlan, metric: str) -> LearnerPlan:
+    first = next(each for each in learner.criteria if each.metric == metric)
+    return replace(
+        learner, criterion=first, more_criteria=tuple(each for each in learner.criteria if each is not first)
+    )
+
+
+def require_metric(infos: Sequence[RunInfo], metric: str | None) -> None:
+    """Raises UsageError if no learner of these runs has a criterion with that metric."""
+    known = dict.fromkeys(each.metric for info in infos for learner in info.plan.learners for each in learner.criteria)
+    if metric is None or metric in known:
+        return
+    runs = f"of '{short_path(infos[0].directory.path)}'" if len(infos) == 1 else "of these runs"
+    if not known:
+        raise UsageError(
+            f"no learner {runs} has a criterion, so there is no metric {quoted(metric)}", "remove --metric"
+        )
+    hint = did_you_mean(metric, known) or f"there {'is' if len(known) == 1 else 'are'}"
+    hint = hint if hint.endswith("?") else f"{hint} {listed([quoted(each) for each in known], _MOST_METRICS)}"
+    raise UsageError(f"no learner {runs} has the metric {quoted(metric)}", hint)
 
 
 def initial_state(plan: Plan, journal: Path | None = None) -> RunState:

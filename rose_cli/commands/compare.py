@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rose_cli.comparison.runs import compare as compare_runs
 from rose_cli.comparison.runs import comparison_object
 from rose_cli.find_runs import find_each
-from rose_cli.run_info import notice_ownership, read_run
+from rose_cli.run_info import notice_ownership, read_run, require_metric
 from rose_cli.util.errors import ExitCode
 from rose_cli.util.json_output import write_json
 from rose_cli.util.text import counted
@@ -17,7 +17,7 @@ from rose_cli.view.console import complain, open_console, safe, shortened_in_mid
 from rose_cli.view.fitted import Candidate, note_lines, table_lines
 from rose_cli.view.outcome import outcome_of
 from rose_cli.view.results import LONGEST_NAME, LONGEST_TEXT, metric_value
-from rose_cli.view.status import plotter
+from rose_cli.view.status import Plotted, plotter
 from rose_cli.view.wording import NOTHING, number, short_path, short_time
 
 if TYPE_CHECKING:
@@ -35,15 +35,18 @@ MOST_DIFFERENCES = 40
 MOST_STACKED = 20
 
 
-def compare(arguments: Sequence[str], status_format: StatusFormat, *, plot: bool = False) -> ExitCode:
-    """`plot`: also the learning curves of each run."""
+def compare(
+    arguments: Sequence[str], status_format: StatusFormat, *, plot: bool = False, metric: str | None = None
+) -> ExitCode:
+    """`plot`: also the learning curves of each run. `metric`: only this one; None: all."""
     directories = find_each(arguments)
     if len(directories) == 1:
         from rose_cli.commands.status import status
 
-        return status(arguments[0], status_format, plot=plot)
+        return status(arguments[0], status_format, plot=plot, metric=metric)
     infos = [read_run(directory, cached=True) for directory in directories]
-    found = compare_runs(infos)
+    require_metric(infos, metric)
+    found = compare_runs(infos, metric)
     if status_format == "json":
         write_json(comparison_object(found))
     else:
@@ -55,7 +58,7 @@ def compare(arguments: Sequence[str], status_format: StatusFormat, *, plot: bool
             console.print(
                 unbroken(shortened_in_middle(f"{place} {short_path(info.directory.path)}", console.width), "bold")
             )
-            for line in plotter(info.plan, info.state, console)(console.width, None):
+            for line in plotter(info.plan, info.state, console, Plotted(metric))(console.width, None):
                 console.print(line)
     for info in infos:
         notice_ownership(info.doubt)
@@ -109,12 +112,11 @@ def _metric_columns(metrics: Sequence[MetricResult | None]) -> Iterator[Candidat
         yield Candidate("metric", names, 1, LONGEST_TEXT)
     thresholds = [_threshold(each) for each in metrics]
     yield Candidate("threshold", thresholds, 2 if len(set(thresholds)) > 1 else 6)
-    best = [(STAR if each.is_best else "") + metric_value(each.best.best_value) if each and each.best else NOTHING
+    best = [(STAR if each.is_best else "") + metric_value(each.best.value) if each and each.best else NOTHING
             for each in metrics]  # fmt: skip
     styles = ["bold green" if each and each.is_best else "" for each in metrics]
     yield Candidate("best", best, 0, align="right", styles=styles)
-    of = [f"{safe(each.best.name)} @{each.best.best.number}" if each and each.best and each.best.best else NOTHING
-          for each in metrics]  # fmt: skip
+    of = [f"{safe(each.best.learner)} @{each.best.iteration}" if each and each.best else NOTHING for each in metrics]
     yield Candidate("of", of, 4, LONGEST_TEXT)
     if any(each is not None and each.aimed for each in metrics):
         yield Candidate(
@@ -124,8 +126,8 @@ def _metric_columns(metrics: Sequence[MetricResult | None]) -> Iterator[Candidat
 
 
 def _first_met(metrics: Sequence[MetricResult | None]) -> Iterator[Candidate]:
-    """What it took the learner that met the criterion in the fewest iterations."""
-    costs = [each.first.to_threshold if each and each.first else None for each in metrics]
+    """What it took the learner that met the threshold in the fewest iterations."""
+    costs = [each.first.cost if each and each.first else None for each in metrics]
     yield Candidate("first after", [counted(cost.iterations, "iteration") if cost else NOTHING for cost in costs], 1)
     yield Candidate("in", [short_time(cost.seconds) if cost else NOTHING for cost in costs], 2, align="right")
     yield Candidate(

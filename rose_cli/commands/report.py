@@ -12,7 +12,7 @@ from rose_cli.find_runs import find_each, find_run, name_of
 from rose_cli.report.destination import Destination, default_path, readable_by
 from rose_cli.report.forms import PICTURES, SUFFIXES, Picture, written
 from rose_cli.report.reading import Reading
-from rose_cli.run_info import notice_ownership
+from rose_cli.run_info import notice_ownership, read_run, require_metric
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import ExitCode, UsageError
 from rose_cli.view.console import complain, notice, say
@@ -40,6 +40,7 @@ class ReportOptions:
     force: bool = False
     watch: bool = False
     picture: Picture = Picture()
+    metric: str | None = None
 
 
 def report(arguments: Sequence[str], options: ReportOptions) -> ExitCode:
@@ -54,7 +55,9 @@ def report(arguments: Sequence[str], options: ReportOptions) -> ExitCode:
     path = options.output or default_path(directories, options.picture.suffix(wanted))
     mode = readable_by(directories)
     destination = Destination(path, force=options.force, mode=mode, chosen=options.output is not None)
-    readings = [Reading(directory) for directory in directories]
+    readings = [Reading(directory, options.metric) for directory in directories]
+    if options.metric is not None:
+        require_metric([read_run(directory, cached=True) for directory in directories], options.metric)
     picture = options.picture if wanted in PICTURES else None
     infos = _write(readings, wanted, None if is_printed else destination, SECONDS if options.watch else None, picture)
     for info in infos:

@@ -11,7 +11,7 @@ from rose_cli.commands.export import write_csv
 from rose_cli.find_runs import find_run
 from rose_cli.journal.state import learner_status
 from rose_cli.loop.results import results as results_of
-from rose_cli.run_info import RunInfo, notice_ownership, read_run
+from rose_cli.run_info import RunInfo, by_metric, notice_ownership, read_run, require_metric
 from rose_cli.tables.iterations import replica_results
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import ExitCode, UsageError
@@ -35,12 +35,15 @@ class ResultsOptions:
     sort: Sort = "best"
     only_changed: bool = False
     all_options: bool = False
+    metric: str | None = None
 
 
 def results(argument: str | None, results_format: ResultsFormat, options: ResultsOptions) -> ExitCode:
     if options.only_changed and options.all_options:
         raise UsageError("--only-changed and --all-options exclude each other", "remove one of them")
     info = read_run(find_run(argument, announce=results_format == "text"), cached=True)
+    require_metric([info], options.metric)
+    info = by_metric(info, options.metric)
     found = results_of(info.plan, info.state, time.time() if info.alive else info.state.last_time, options.sort)
     shown = tuple(dict.fromkeys((*found.options, *found.changed))) if options.all_options else found.changed
     if results_format == "json":

@@ -11,7 +11,7 @@ from rose_cli.journal.state import LearnerState, can_resume, learner_status
 from rose_cli.loop.criterion import best_iteration, best_value
 from rose_cli.loop.preloads import modules_by_task
 from rose_cli.loop.usage import core_seconds, learner_use
-from rose_cli.run_info import RunInfo, notice_ownership, ownership_text, read_run
+from rose_cli.run_info import RunInfo, by_metric, notice_ownership, ownership_text, read_run, require_metric
 from rose_cli.runs.moves import RunLocation, lost_workspaces
 from rose_cli.tables.iterations import replica_results, spent_seconds
 from rose_cli.util.errors import ExitCode
@@ -23,7 +23,7 @@ from rose_cli.view.campaign_line import Facts, Outlook, iteration_counts
 from rose_cli.view.console import complain, notice
 from rose_cli.view.failures import causes, failures, missing_value
 from rose_cli.view.outcome import outcome_of
-from rose_cli.view.status import print_legend, print_status, watch_status
+from rose_cli.view.status import Plotted, print_legend, print_status, watch_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -42,16 +42,21 @@ QUEUE_SECONDS = 5.0
 """How often the batch system is asked while nothing runs."""
 
 
-def status(argument: str | None, status_format: StatusFormat, *, plot: bool = False) -> ExitCode:
-    """`plot`: learning curves in place of the learners."""
+def status(
+    argument: str | None, status_format: StatusFormat, *, plot: bool = False, metric: str | None = None
+) -> ExitCode:
+    """`plot`: learning curves in place of the learners. `metric`: the one to go by."""
     info = read_run(find_run(argument, announce=False), cached=True)
+    require_metric([info], metric)
+    info = by_metric(info, metric)
     lost = lost_of(info)  # looks at the workspace of every learner
     if status_format == "json":
         write_json({**status_object(info, lost), "jobs": _jobs_object(info), "trackers": _trackers_object(info)})
     else:
         own = _can_continue(info, lost)
-        shown = {"alive": info.alive, "own": own, "plot": plot}
-        print_status(info.plan, info.state, directory=info.directory, jobs=_job_lines(info), **shown)
+        shown = {"alive": info.alive, "own": own}
+        plotted = Plotted(metric) if plot else None
+        print_status(info.plan, info.state, directory=info.directory, jobs=_job_lines(info), plot=plotted, **shown)
     notice_ownership(info.doubt)
     where = RunLocation(info.directory, info.plan, info.state)
     for line in [where.lost_campaign] if where.lost_campaign else where.lines():
@@ -110,16 +115,18 @@ def _can_continue(info: RunInfo, lost: Mapping[str, str]) -> bool:
     return info.doubt is None and info.damage is None and not is_lost
 
 
-def watch(argument: str | None, *, plot: bool = False) -> ExitCode:
+def watch(argument: str | None, *, plot: bool = False, metric: str | None = None) -> ExitCode:
     """Redraw the table, or the learning curves, until the run ends."""
     directory = find_run(argument)
+    if metric is not None:
+        require_metric([read_run(directory, cached=True)], metric)
     notice_ownership(directory.doubt)
     watch_status(
-        lambda: _look(read_run(directory, cached=True)),
+        lambda: _look(by_metric(read_run(directory, cached=True), metric)),
         directory,
         own=directory.doubt is None,
         jobs=partial(_watched_jobs, directory, _Queued()),
-        plot=plot,
+        plot=Plotted(metric) if plot else None,
     )
     return ExitCode.OK
 

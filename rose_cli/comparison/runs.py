@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rose_cli.comparison.differences import Difference, RunView, differences_of
-from rose_cli.loop.criterion import distance, metric_key
-from rose_cli.loop.results import ranked
+from rose_cli.loop.criterion import best_iteration, criterion_key, distance, first_met
+from rose_cli.loop.results import cost_of_first
 from rose_cli.loop.results import results as results_of
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.json_output import finite
@@ -19,27 +19,49 @@ if TYPE_CHECKING:
 
     from rose_cli.loop.criterion import MetricKey
     from rose_cli.loop.results import Cost, LearnerResult
+    from rose_cli.plan.model import CriterionPlan
     from rose_cli.run_info import RunInfo
 
 
 @dataclass(frozen=True)
-class MetricResult:
-    """What a run has reached in one metric.
+class BestValue:
+    """The best value of a metric in a run, and where it is. `rank`: smaller is better."""
 
-    `learners` have this metric, `aimed` of them a threshold, which `met` of them have met. `best`: the learner with the
-    best value; `is_best`: no other run has a better one. `first`: the learner that met its criterion in the fewest
-    iterations.
+    value: float
+    learner: str
+    iteration: int
+    rank: float
+
+
+@dataclass(frozen=True)
+class FirstMet:
+    """The learner that met the threshold of a metric in the fewest iterations, and what it took."""
+
+    learner: str
+    cost: Cost
+
+
+@dataclass(frozen=True)
+class MetricResult:
+    """What a run has reached in one metric: that of a criterion, or one that is only watched.
+
+    `learners` have this metric, `aimed` of them a threshold, which `met` of them have met. `is_best`: no other run has
+    a better value.
     """
 
-    metric: str
+    key: MetricKey
     operator: str
     thresholds: tuple[float, ...]
     learners: int
     aimed: int
     met: int
-    best: LearnerResult | None
-    first: LearnerResult | None
+    best: BestValue | None
+    first: FirstMet | None
     is_best: bool = False
+
+    @property
+    def metric(self) -> str:
+        return self.key[0]
 
 
 @dataclass(frozen=True)
@@ -63,67 +85,92 @@ class Comparison:
     differences: tuple[Difference, ...]
 
 
-def compare(infos: Sequence[RunInfo]) -> Comparison:
-    runs = _with_best([_compared(info) for info in infos])
+def compare(infos: Sequence[RunInfo], metric: str | None = None) -> Comparison:
+    """`metric`: the only one to compare; None: those of all criteria, in the order in which learners have them."""
+    runs = _with_best([_compared(info, metric) for info in infos])
     views = [RunView(info) for info in infos]
     common = [name for name in views[0].plans if all(name in view.plans for view in views[1:])]
     return Comparison(tuple(runs), tuple(common), tuple(differences_of(views, common)))
 
 
-def _compared(info: RunInfo) -> ComparedRun:
+def _compared(info: RunInfo, metric: str | None) -> ComparedRun:
     now = time.time() if info.alive else info.state.last_time
     learners = results_of(info.plan, info.state, now).learners
-    groups: dict[MetricKey, list[LearnerResult]] = {}
+    firsts: dict[MetricKey, None] = {}
+    groups: dict[MetricKey, list[_One]] = {}
     for learner in sorted(learners, key=lambda each: each.plan.index):
-        if (key := metric_key(learner.plan)) is not None:
-            groups.setdefault(key, []).append(learner)
+        for criterion in learner.plan.criteria:
+            if metric in (None, criterion.metric):
+                key = criterion_key(criterion)
+                groups.setdefault(key, []).append(_One(learner, criterion))
+                firsts |= {key: None} if criterion is learner.plan.criterion else {}
     return ComparedRun(
         info,
         short_path(info.directory.path),
-        tuple(_metric_result(group) for group in groups.values()),
+        tuple(_metric_result(key, groups[key]) for key in (*firsts, *(key for key in groups if key not in firsts))),
         sum(each.cost.iterations for each in learners),
         info.state.seconds(now),
         sum(each.cost.core_seconds for each in learners),
     )
 
 
-def _metric_result(group: Sequence[LearnerResult]) -> MetricResult:
-    criteria = [each.plan.criterion for each in group if each.plan.criterion is not None]
-    best, first = ranked(group, "best")[0], ranked(group, "iterations")[0]
+@dataclass(frozen=True)
+class _One:
+    """One of the criteria of a learner, with its values."""
+
+    learner: LearnerResult
+    criterion: CriterionPlan
+
+    @property
+    def values(self) -> Sequence[float | None]:
+        iterations = self.learner.state.iterations
+        is_first = self.criterion is self.learner.plan.criterion
+        return iterations.values if is_first else iterations.values_of(self.criterion.metric)
+
+    def best(self) -> BestValue | None:
+        values, criterion = self.values, self.criterion
+        place = best_iteration(criterion, values)
+        value = None if place is None else values[place]
+        if place is None or value is None:
+            return None
+        iteration = self.learner.state.iterations[place].number
+        rank = distance(criterion.operator, value, criterion.threshold or 0.0)
+        return BestValue(value, self.learner.name, iteration, rank)
+
+    def met(self) -> FirstMet | None:
+        plan, state = self.learner.plan, self.learner.state
+        count = first_met(plan, state, self.criterion)
+        return None if count is None else FirstMet(self.learner.name, cost_of_first(count, plan, state))
+
+
+def _metric_result(key: MetricKey, group: Sequence[_One]) -> MetricResult:
+    best = [found for each in group if (found := each.best()) is not None]
+    met = [first for each in group if (first := each.met()) is not None]
+    thresholds = [each.criterion.threshold for each in group if each.criterion.threshold is not None]
     return MetricResult(
-        criteria[0].metric,
-        criteria[0].operator,
-        tuple(dict.fromkeys(each.threshold for each in criteria if each.threshold is not None)),
+        key,
+        group[0].criterion.operator,
+        tuple(dict.fromkeys(thresholds)),
         len(group),
-        sum(each.has_threshold for each in group),
-        sum(each.to_threshold is not None for each in group),
-        best if best.best is not None else None,
-        first if first.to_threshold is not None else None,
+        len(thresholds),
+        len(met),
+        min(best, key=lambda each: each.rank, default=None),
+        min(met, key=lambda each: (each.cost.iterations, each.cost.core_seconds), default=None),
     )
 
 
 def _with_best(runs: Sequence[ComparedRun]) -> list[ComparedRun]:
     """The same runs, with the best values of all of them marked. A metric that only one run has is not compared."""
     found: dict[MetricKey, list[float]] = {}
-    for rank in (_rank(result) for run in runs for result in run.metrics):
-        if rank is not None:
-            found.setdefault(rank[0], []).append(rank[1])
+    for result in (each for run in runs for each in run.metrics):
+        if result.best is not None:
+            found.setdefault(result.key, []).append(result.best.rank)
     tops = {(key, min(values)) for key, values in found.items() if len(values) > 1}
-    return [
-        replace(run, metrics=tuple(replace(result, is_best=_rank(result) in tops) for result in run.metrics))
-        for run in runs
-    ]
 
+    def marked(result: MetricResult) -> MetricResult:
+        return replace(result, is_best=result.best is not None and (result.key, result.best.rank) in tops)
 
-def _rank(result: MetricResult) -> tuple[MetricKey, float] | None:
-    """What its best value is compared with, and how: smaller is better."""
-    learner = result.best
-    if learner is None or learner.plan.criterion is None or learner.best_value is None:
-        return None
-    criterion = learner.plan.criterion
-    key = metric_key(learner.plan)
-    badness = distance(criterion.operator, learner.best_value, criterion.threshold or 0.0)
-    return None if key is None else (key, badness)
+    return [replace(run, metrics=tuple(map(marked, run.metrics))) for run in runs]
 
 
 # --- JSON ------------------------------------------------------------------------------------------------------------
@@ -165,18 +212,18 @@ def _metric_object(result: MetricResult) -> dict[str, Any]:
         "learners": result.learners,
         "learners_with_threshold": result.aimed,
         "learners_met": result.met,
-        "best_value": finite(best.best_value) if best else None,
-        "best_learner": best.name if best else None,
-        "best_iteration": best.best.number if best and best.best else None,
+        "best_value": finite(best.value) if best else None,
+        "best_learner": best.learner if best else None,
+        "best_iteration": best.iteration if best else None,
         "is_best": result.is_best,
-        "first_met": _met_object(first.name, first.to_threshold) if first and first.to_threshold else None,
+        "first_met": _met_object(first) if first else None,
     }
 
 
-def _met_object(learner: str, cost: Cost) -> dict[str, Any]:
+def _met_object(first: FirstMet) -> dict[str, Any]:
     return {
-        "learner": learner,
-        "iterations": cost.iterations,
-        "working_seconds": cost.seconds,
-        "core_seconds": cost.core_seconds,
+        "learner": first.learner,
+        "iterations": first.cost.iterations,
+        "working_seconds": first.cost.seconds,
+        "core_seconds": first.cost.core_seconds,
     }

@@ -69,9 +69,13 @@ def verdict(criterion: CriterionPlan, values: History, done: int) -> Literal["cr
     return "no_improvement" if _has_stalled(criterion, values) else None
 
 
-def first_met(plan: LearnerPlan, state: LearnerState) -> int | None:
-    """After how many iterations the criteria were met for the first time; None if they never were."""
-    aims = [(place, each) for place, each in enumerate(plan.criteria) if not each.is_watched]
+def first_met(plan: LearnerPlan, state: LearnerState, alone: CriterionPlan | None = None) -> int | None:
+    """After how many iterations the criteria were met for the first time; None if they never were.
+
+    `alone`: the one of them that counts; None: as many as the learner's rule asks for.
+    """
+    wanted = [each for each in plan.criteria if not each.is_watched] if alone is None else [alone]
+    aims = [(place, each) for place, each in enumerate(plan.criteria) if any(each is one for one in wanted)]
     values = [state.iterations.values_of(each.metric) if place else state.history for place, each in aims]
     checked = [frozenset(state.iterations.checked(each.metric if place else None, each.task)) for place, each in aims]
     latest: list[float | None] = [None] * len(aims)

@@ -154,8 +154,11 @@ def _result(plan: LearnerPlan, state: RunState, now: float, secrets: Secrets) ->
 def cost_to_threshold(plan: LearnerPlan, learner: LearnerState) -> Cost | None:
     """The cost of all iterations up to the first that met the criterion; None if none did."""
     count = first_met(plan, learner)
-    if count is None:
-        return None
+    return None if count is None else cost_of_first(count, plan, learner)
+
+
+def cost_of_first(count: int, plan: LearnerPlan, learner: LearnerState) -> Cost:
+    """The cost of so many iterations, from the first one on."""
     needed = learner.iterations[:count]
     used = sum(core_seconds(iteration_use(plan, each)) for each in needed)
     return Cost(count, sum(each.spent.working for each in needed), used)

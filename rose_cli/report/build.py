@@ -57,11 +57,12 @@ def report(
     now: float,
     comparison: Mapping[str, Any] | None = None,
     refresh: float | None = None,
+    metric: str | None = None,
 ) -> data.Report:
-    """The report on runs at the time `now`, in UNIX seconds."""
+    """The report on runs at the time `now`, in UNIX seconds; `metric`: the one that `by_metric` has put first."""
     shown = tuple(_Building.of(info, timeline, now).run() for info, timeline in runs)
     is_running = any(run.alive for run in shown)
-    return data.Report(now, __version__, shown, comparison, refresh if is_running else None)
+    return data.Report(now, __version__, shown, comparison, refresh if is_running else None, metric)
 
 
 @dataclass(frozen=True)

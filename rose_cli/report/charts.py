@@ -94,8 +94,13 @@ class _Group:
 
 
 def curves(report: Report) -> list[Panel]:
-    """A panel for each metric."""
-    metrics = dict.fromkeys((each.metric, each.lower) for run in report.runs for each in run.criteria)
+    """A panel for each metric; only for the one that was chosen, if one was."""
+    metrics = dict.fromkeys(
+        (each.metric, each.lower)
+        for run in report.runs
+        for each in run.criteria
+        if report.metric in (None, each.metric)
+    )
     if not metrics:
         return message("no learner has a criterion, so there is no metric to plot")
     return [_curves_of(report, *metric) for metric in list(metrics)[:MOST_METRICS]]

@@ -343,7 +343,8 @@ class Run:
 class Report:
     """`made`: UNIX seconds; `rose`: the version that made it. `comparison`: of several runs, as JSON.
 
-    `refresh`: after how many seconds it is written again, because a run is running and watched.
+    `refresh`: after how many seconds it is written again, because a run is running and watched. `metric`: the one that
+    it goes by, if one was chosen.
     """
 
     made: float
@@ -351,6 +352,7 @@ class Report:
     runs: tuple[Run, ...]
     comparison: Mapping[str, Any] | None = None
     refresh: float | None = None
+    metric: str | None = None
 
 
 _MOST = 2**53

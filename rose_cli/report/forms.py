@@ -63,12 +63,12 @@ def written(
     if ended:
         read = [(replace(info, alive=False), timeline) for info, timeline in read]
     infos = [info for info, _ in read]
-    comparison = None
+    comparison, metric = None, readings[0].metric
     if len(infos) > 1:
         from rose_cli.comparison.runs import compare, comparison_object
 
-        comparison = comparison_object(compare(infos))
-    return _formed(report(read, time.time(), comparison, refresh), form, picture or Picture()), infos
+        comparison = comparison_object(compare(infos, metric))
+    return _formed(report(read, time.time(), comparison, refresh, metric), form, picture or Picture()), infos
 
 
 def _formed(found: Report, form: Form, picture: Picture) -> bytes:

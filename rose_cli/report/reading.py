@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rose_cli.journal.file import NOTHING, DamagedJournalError, read_journal
 from rose_cli.report.timeline import Timeline
-from rose_cli.run_info import damage_in, initial_state, read_run
+from rose_cli.run_info import by_metric, damage_in, initial_state, read_run
 
 if TYPE_CHECKING:
     from rose_cli.journal.file import JournalContents
@@ -20,10 +20,10 @@ MOST_KEPT = 1 << 24
 
 
 class Reading:
-    """Takes no lock and writes nothing: the run does not notice."""
+    """Takes no lock and writes nothing: the run does not notice. `metric`: the one to go by; None: the first."""
 
-    def __init__(self, directory: RunDirectory) -> None:
-        self.directory = directory
+    def __init__(self, directory: RunDirectory, metric: str | None = None) -> None:
+        self.directory, self.metric = directory, metric
         self._contents: JournalContents = NOTHING
         self._timeline: Timeline
         self._files: object = None
@@ -31,7 +31,7 @@ class Reading:
     def read(self) -> tuple[RunInfo, Timeline]:
         """The run as it is now. Of a journal that only got longer, the new records alone are read."""
         info = read_run(self.directory, journal=self._read)
-        return info, self._timeline
+        return by_metric(info, self.metric), self._timeline
 
     def _read(self, plan: Plan) -> tuple[RunState, DamagedJournalError | None]:
         files, size = _identity(self.directory)

@@ -90,16 +90,20 @@ def plot_lines(
     width: int,
     height: int | None = None,
     *,
+    metric: str | None = None,
     ascii_only: bool = False,
     coloured: bool = False,
 ) -> list[Text]:
     """The plot in `width` cells and `height` lines; None: as many as it takes. What does not fit is named.
 
+    `metric`: the only one to draw; None: all.
+
     Without colours, each curve has its letter several times.
     """
-    panels = curves(plan, state)
+    panels = [each for each in curves(plan, state) if metric in (None, each.metric)]
     if not panels:
-        return [unbroken(shortened("no learner has a criterion, so there is no metric to plot", width))]
+        what = "criterion, so there is no metric to plot" if metric is None else f"metric '{safe(metric)}'"
+        return [unbroken(shortened(f"no learner has a {what}", width))]
     style, lines = _Style(ascii_only, coloured), list[Text]()
     fitting = len(panels) if height is None else _how_many(len(panels), height)
     for place, panel in enumerate(panels[:fitting]):
@@ -109,7 +113,8 @@ def plot_lines(
         lines += _Panel(panel, width, room, style).lines()
     if fitting < len(panels):
         names = ", ".join(panel.metric for panel in panels[fitting:])
-        lines.append(unbroken(shortened(f"not shown: {names}; use a taller window", width), "dim"))
+        advice = "use a taller window, or --metric NAME"
+        lines.append(unbroken(shortened(f"not shown: {names}; {advice}", width), "dim"))
     return lines if height is None else lines[: max(0, height)]
 
 

@@ -72,8 +72,16 @@ def _title(plan: Plan, found: Results, sort: Sort, width: int) -> Text:
         pieces.append((f"until {texts.pop()}" if is_one else f"metric {safe(metrics.pop())}", ""))
     pieces.append((counted(len(found.learners), "learner"), ""))
     if criteria or sort == "name":
-        pieces.append((_SORTED[sort], ""))
+        pieces.append((_sorted_words(found, sort), ""))
     return joined(pieces, " · ", width)
+
+
+def _sorted_words(found: Results, sort: Sort) -> str:
+    """With several criteria, the order names the metric that it goes by."""
+    metrics = {each.plan.criterion.metric for each in found.learners if each.plan.criterion}
+    if sort == "best" and len(metrics) == 1 and any(each.plan.more_criteria for each in found.learners):
+        return f"best {safe(metrics.pop())} first"
+    return _SORTED[sort]
 
 
 # --- columns ---------------------------------------------------------------------------------------------------------
@@ -137,9 +145,11 @@ def _settings(found: Results, shown: Sequence[str]) -> Iterator[Candidate]:
 
 
 def _reported(learners: Sequence[LearnerResult]) -> Iterator[Candidate]:
-    """A column for each reported value."""
+    """A column for each reported value, without those that are in the column of a metric already."""
     reports = [reported(learner.shown) if learner.shown else {} for learner in learners]
-    for key in dict.fromkeys(key for report in reports for key in report):
+    criteria = [each for learner in learners for each in learner.plan.criteria]
+    known = {each.metric for each in criteria if each.value == f"result.{each.metric}"}
+    for key in dict.fromkeys(key for report in reports for key in report if key not in known):
         yield _column_of(safe(key), [_of_replicas(report.get(key, [])) for report in reports], 7)
 
 

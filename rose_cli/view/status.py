@@ -13,6 +13,7 @@ from rich.console import Group
 from rich.text import Text
 
 from rose_cli.loop.results import reported
+from rose_cli.util.dataclass import dataclass
 from rose_cli.view.campaign_line import Facts
 from rose_cli.view.console import can_redraw, is_in_foreground, open_console, safe, terminal_size
 from rose_cli.view.failures import labelled
@@ -44,6 +45,13 @@ REPORTS_SHOWN = 20
 REPORT_WIDTH = 200
 
 
+@dataclass(frozen=True)
+class Plotted:
+    """Which learning curves are drawn; `metric` None: those of every metric."""
+
+    metric: str | None = None
+
+
 def print_status(
     plan: Plan,
     state: RunState,
@@ -52,11 +60,11 @@ def print_status(
     directory: RunDirectory,
     own: bool = True,
     jobs: tuple[Sequence[str], bool] = ((), False),
-    plot: bool = False,
+    plot: Plotted | None = None,
 ) -> None:
     """Print the table of a run, and its failures. `alive`: a session is running; `own`: the run is the user's own.
-    `jobs`: lines about the jobs of a batch system that continue it, and whether one of them does. `plot`: learning
-    curves in place of the learners.
+    `jobs`: lines about the jobs of a batch system that continue it, and whether one of them does. `plot`: these
+    learning curves in place of the learners.
 
     Reported values are shown if the table stays on the page of a terminal; otherwise the command that shows them.
     """
@@ -65,8 +73,8 @@ def print_status(
     run_end = replace(_end(plan, state, directory, alive=alive, own=own), jobs=jobs[0], is_followed=jobs[1])
     end = list(run_end.lines(page))
     facts = _facts(state, alive=alive)
-    if plot:
-        console.print(Group(_plotted(plan, state, facts, console), Text(), *end))
+    if plot is not None:
+        console.print(Group(_plotted(plan, state, facts, console, plot), Text(), *end))
         return
     table = campaign_table(plan, state, facts, (console.width, final_lines(len(plan.learners), LAST_PAGE_LINES)))
     reports = list(_reported(state))
@@ -78,9 +86,9 @@ def print_status(
     console.print(Group(table, Text(), *reports, *end))
 
 
-def _plotted(plan: Plan, state: RunState, facts: Facts, console: Console) -> Group:
+def _plotted(plan: Plan, state: RunState, facts: Facts, console: Console, plot: Plotted) -> Group:
     """The table with learning curves in place of the learners, as long as they need; on a terminal, a page at most."""
-    draw = plotter(plan, state, console)
+    draw = plotter(plan, state, console, plot)
     lines = draw(console.width, None)
     if sys.stdout.isatty():
         lines = draw(console.width, max(LEAST_PLOT, min(len(lines), terminal_size(sys.stdout)[1] - AROUND_PLOT)))
@@ -88,12 +96,12 @@ def _plotted(plan: Plan, state: RunState, facts: Facts, console: Console) -> Gro
     return campaign_table(plan, state, facts, size, instead=lambda _, __: lines)
 
 
-def plotter(plan: Plan, state: RunState, console: Console) -> Callable[[int, int | None], list[Text]]:
+def plotter(plan: Plan, state: RunState, console: Console, plot: Plotted) -> Callable[[int, int | None], list[Text]]:
     """Draws the learning curves of a run as this console can show them, in a width and a number of lines."""
     from rose_cli.view.plot import is_ascii, plot_lines
 
     coloured = console.color_system is not None and not console.no_color
-    return partial(plot_lines, plan, state, ascii_only=is_ascii(sys.stdout), coloured=coloured)
+    return partial(plot_lines, plan, state, metric=plot.metric, ascii_only=is_ascii(sys.stdout), coloured=coloured)
 
 
 def _end(plan: Plan, state: RunState, directory: RunDirectory, *, alive: bool, own: bool) -> RunEnd:
@@ -141,12 +149,17 @@ def _entries(iteration: IterationState) -> Iterator[str]:
 
 
 def watch_status(
-    look: Look, directory: RunDirectory, *, own: bool = True, jobs: Jobs = lambda: ((), False), plot: bool = False
+    look: Look,
+    directory: RunDirectory,
+    *,
+    own: bool = True,
+    jobs: Jobs = lambda: ((), False),
+    plot: Plotted | None = None,
 ) -> None:
     """Redraw the table until no session is running; if this is not a terminal, print it once at the end.
 
     Below it are the path of the run and its jobs and, at the end, how the run stands. `jobs`: lines about the jobs, and
-    whether a session will follow. `plot`: learning curves in place of the learners.
+    whether a session will follow. `plot`: these learning curves in place of the learners.
     """
     console = open_console(sys.stdout)
     if can_redraw(sys.stdout):
@@ -157,11 +170,11 @@ def watch_status(
             time.sleep(WATCH_SECONDS)
             plan, state, alive = look()
         facts, size = _facts(state, alive=False), (console.width, final_lines(len(plan.learners), LAST_PAGE_LINES))
-        console.print(_plotted(plan, state, facts, console) if plot else campaign_table(plan, state, facts, size))
+        console.print(_plotted(plan, state, facts, console, plot) if plot else campaign_table(plan, state, facts, size))
     console.print(Group(Text(), *_end(plan, state, directory, alive=False, own=own).lines(page_of(console))))
 
 
-def _draw_until_end(look: Look, directory: RunDirectory, jobs: Jobs, *, plot: bool) -> tuple[Plan, RunState]:
+def _draw_until_end(look: Look, directory: RunDirectory, jobs: Jobs, *, plot: Plotted | None) -> tuple[Plan, RunState]:
     """Returns the plan and the last state once no session is running, or will follow. `?` shows the legend."""
     console = open_console(sys.stdout)
     region, keys = Region(console.file.write), Keys(sys.stdout)
@@ -173,7 +186,7 @@ def _draw_until_end(look: Look, directory: RunDirectory, jobs: Jobs, *, plot: bo
             start = time.monotonic()
             plan, state, alive = look()
             columns, lines = terminal_size(sys.stdout)
-            hint, body = HINT if keys.are_read else None, plotter(plan, state, console) if plot else None
+            hint, body = HINT if keys.are_read else None, plotter(plan, state, console, plot) if plot else None
             instead = legend_lines if shows_legend and alive else body
             about_jobs, is_awaited = jobs()
             below = [path] if alive else []

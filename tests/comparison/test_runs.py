@@ -33,7 +33,7 @@ def ended(
 def test_each_run_has_its_best_and_the_best_of_all_is_marked() -> None:
     found = compare([ended(0.5, 0.2), ended(0.4, math.nan, 0.09), ended(None)])
     first, second, third = (run.metrics[0] for run in found.runs)
-    assert [result.best.best_value if result.best else None for result in (first, second, third)] == [0.2, 0.09, None]
+    assert [result.best.value if result.best else None for result in (first, second, third)] == [0.2, 0.09, None]
     assert [result.is_best for result in (first, second, third)] == [False, True, False]
     assert [(result.met, result.aimed) for result in (first, second, third)] == [(0, 1), (1, 1), (0, 1)]
 
@@ -58,9 +58,8 @@ def test_the_first_to_meet_the_criterion_is_the_one_with_the_fewest_iterations()
     (run, _) = compare([info_of(scenario), ended(0.5)]).runs
     (result,) = run.metrics
     assert result.first is not None
-    assert result.first.to_threshold is not None
-    assert (result.first.name, result.first.to_threshold.iterations) == ("soon", 2)
-    assert (result.met, result.aimed, result.best and result.best.name) == (2, 3, "late")
+    assert (result.first.learner, result.first.cost.iterations) == ("soon", 2)
+    assert (result.met, result.aimed, result.best and result.best.learner) == (2, 3, "late")
     assert run.iterations == 6
 
 
@@ -69,7 +68,7 @@ def test_a_run_has_a_result_for_each_of_its_metrics() -> None:
     scenario = Scenario.begin(make_plan(("a", "b", "c"), criterion=lambda index: criteria[index]))
     scenario.iterate("b", 0.5, 0.95)
     (run, _) = compare([info_of(scenario), info_of(scenario)]).runs
-    assert [(each.metric, each.best.best_value if each.best else None) for each in run.metrics] == [
+    assert [(each.metric, each.best.value if each.best else None) for each in run.metrics] == [
         ("mse", None),
         ("acc", 0.95),
     ]

@@ -161,7 +161,7 @@ def test_each_metric_has_a_panel_and_those_that_do_not_fit_are_named() -> None:
     assert [line for line in drawn(mixed(), 60, None) if "by iteration" in line] == titles
     lines = drawn(mixed(), 60, 20)
     assert [line for line in lines if "by iteration" in line] == titles[:2]
-    assert lines[-1] == "not shown: x; use a taller window"
+    assert lines[-1] == "not shown: x; use a taller window, or --metric NAME"
     assert len(lines) <= 20
 
 

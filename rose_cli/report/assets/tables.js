@@ -61,6 +61,19 @@ function stateOf(learner) {
   return [learner.status === "running" ? "running" : "other", shorten(String(learner.status).replaceAll("_", " "))];
 }
 
+// The best and the latest value of each metric that does not rank a learner
+function furtherColumns(run) {
+  return run.metrics.flatMap((metric) => {
+    const further = run.curvesOf(metric).filter((curve) => run.metricOf(run.learners[curve.place]) !== metric);
+    const curves = new Map(further.map((curve) => [curve.place, curve]));
+    if (!curves.size) return [];
+    const best = (learner) => { const curve = curves.get(learner.place); return curve?.best_at == null ? null : curve.numbers[curve.best_at]; };
+    const last = (learner) => curves.get(learner.place)?.numbers.findLast((value) => value != null) ?? null;
+    const column = (word, title, value) => ({ head: `${word} ${shorten(metric, 24)}`, title: `${title} of ${shorten(metric, 200)}`, cell: value, text: (learner) => numberText(value(learner)), number: true });
+    return [column("best", "Best value", best), column("last", "Latest value", last)];
+  });
+}
+
 function ranking(run) {
   const rank = (learner, order) => learner.places[order] === 1;
   const first = (order, text) => (learner) => (rank(learner, order) ? element("strong", { class: "first", title: "the first" }, text(learner), element("span", { class: "unseen" }, ", the first")) : text(learner));
@@ -81,6 +94,7 @@ function ranking(run) {
     run.metrics.length > 0 && { head: "best", cell: (learner) => (learner.best_at == null ? null : learner.numbers[learner.best_at]), text: (learner) => (learner.best_at == null ? NONE : learner.is_best ? element("strong", {}, run.valueText(learner, learner.best_at)) : run.valueText(learner, learner.best_at)), number: true },
     run.metrics.length > 0 && { head: "at", title: "Iteration of the best value", cell: (learner) => (learner.best_at == null ? null : learner.iterations[learner.best_at]), text: (learner) => (learner.best_at == null ? NONE : learner.iterations[learner.best_at]), number: true },
     run.metrics.length > 0 && { head: "last", title: "Value of the latest iteration", cell: (learner) => learner.numbers.at(-1) ?? null, text: (learner) => numberText(learner.numbers.at(-1)), number: true },
+    ...furtherColumns(run),
     ...(has((learner) => learner.met) ? [
       { head: "met after", title: "Iterations until the criterion was met", cell: (learner) => learner.met?.iterations ?? null, text: first("iterations", (learner) => (learner.met ? `${learner.met.iterations} it.` : NONE)), number: true },
       { head: "met in", title: "Time that the learner's tasks had taken when the criterion was met", cell: (learner) => learner.met?.seconds ?? null, text: first("time", (learner) => durationText(learner.met?.seconds)), number: true },
