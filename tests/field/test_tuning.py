@@ -480,7 +480,9 @@ def test_one_folder_takes_one_run(rose: Rose) -> None:
     calls = [rose.start("run", "campaign.yaml", "--run-dir", "same", "--output", "quiet") for _ in range(4)]
     ended = [(call.communicate(timeout=PATIENCE)[1], call.returncode) for call in calls]
     assert sorted(code for _, code in ended) == [0, 4, 4, 4]
-    assert all("'same' is not empty" in said or "same' is locked by process" in said for said, code in ended if code == 4)
+    assert all(
+        "'same' is not empty" in said or "same' is locked by process" in said for said, code in ended if code == 4
+    )
     assert rose.status("same")["status"] == "done"
 
 
