@@ -174,6 +174,9 @@ class _Checker:
             for task, declared in self.campaign.tasks.items():
                 yield from self._check_fields(declared, ("tasks", task), horizon)
             yield from self._check_once(("before", "after"), horizon)
+        for layer in (layer for layers in stop_layers(self.campaign, learner, plan.index) for layer in layers):
+            self._conditions.note(layer.fields, layer.path, horizon)
+            yield from self._probe.probe_fields(layer.fields, layer.path, horizon)
         for task, schedule in learner.schedules.items():
             if self._sections.get(task, "tasks") != "tasks":
                 if not isinstance(schedule, Iterations):

@@ -12,14 +12,14 @@ from rose_cli.config.expression.compiler import Expression
 from rose_cli.config.expression.parser import ExpressionError, MissingError
 from rose_cli.config.expression.reports import TaskReports
 from rose_cli.config.iterations import REST
-from rose_cli.config.models import Iterations, TaskFields
+from rose_cli.config.models import TASK_SECTIONS, Iterations, TaskFields
 from rose_cli.plan.model import CRITERION
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import Diagnostic
 from rose_cli.util.text import listed, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from rose_cli.config.expression.references import Read
     from rose_cli.config.models import Campaign, Learner
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 _MOST_NAMED = 8
 
-_SAMPLES: tuple[Any, ...] = (1, 0, [1.0, 2.0], [], "text")
-"""What a task may have reported; only what fails with each of them is an error."""
+_SAMPLES: tuple[Any, ...] = (1, 0, -1, 1e9, 0.5, [1.0, 2.0], [], [0.5] * 100, ["a", "b"], "text", True)
+"""What a task may have reported. What has a value with one of them is no error, nor what fails for another reason with
+all of them: nobody knows the types of reports."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,18 @@ class Order:
     """The tasks of a campaign: those of `setup`, whose reports all others see, then those of learners as they run."""
 
     setup: tuple[str, ...]
-    learner: tuple[str, ...]
+    before: tuple[str, ...]
+    tasks: tuple[str, ...]
+    after: tuple[str, ...]
     finish: tuple[str, ...]
+
+    @property
+    def learner(self) -> tuple[str, ...]:
+        return (*self.before, *self.tasks, CRITERION, *self.after)
 
     @classmethod
     def of(cls, campaign: Campaign) -> Order:
-        setup, before, tasks, after, finish = (
-            tuple(getattr(campaign, section) or ()) for section in ("setup", "before", "tasks", "after", "finish")
-        )
-        return cls(setup, (*before, *tasks, CRITERION, *after), finish)
+        return cls(*(tuple(getattr(campaign, section) or ()) for section in TASK_SECTIONS))
 
     def seen_by(self, task: str) -> tuple[str, ...]:
         """Every task that this one can ever see a report of."""
@@ -83,10 +87,32 @@ def _check(place: _Place, order: Order, *, has_tasks: bool) -> Iterator[Diagnost
     known = order.seen_by(place.task)
     unknown = [read for read in place.expression.reads if read.task is not None and read.task not in known]
     yield from (_unknown(read, place, order) for read in unknown)
-    if not unknown and has_tasks and place.is_first and (error := _never_there(place, order)) is not None:
-        message = f"in the first iteration, {error.message.replace(' yet at i=0', '')}: {_why(place, order)}"
-        inside = (error.offset, error.length)
-        yield Diagnostic("no-report", message, place.path, error.hint or "write default(..., ...)", inside=inside)
+    if not unknown and has_tasks and place.is_first and (found := _never_there(place, order)) is not None:
+        error, task = found
+        message, hint = _no_report(error, task, place, order)
+        yield Diagnostic("no-report", message, place.path, hint, inside=(error.offset, error.length))
+
+
+def _no_report(error: MissingError, task: str | None, place: _Place, order: Order) -> tuple[str, str]:
+    what, hint = error.message.replace(" yet at i=0", ""), error.hint or "write default(..., ...)"
+    fallback = hint.rpartition(", or ")[2]
+    if place.task in order.before and task is not None and task not in order.before:
+        return (
+            f"{what}: '{place.task}' runs once, before '{task}'",
+            f"move '{place.task}' to 'tasks', or {_write(fallback)}",
+        )
+    if task in order.after and place.task not in order.after:
+        return f"{what}: '{task}' runs after the last iteration", f"move '{task}' to 'tasks', or {_write(fallback)}"
+    why = f"'{task}' runs later"
+    if task is None:
+        why = "no task has run before" if "`result" in what else "no criterion has been checked before"
+    elif task == place.task:
+        why = f"'{task}' has not run before"
+    return f"in the first iteration, {what}: {why}", hint
+
+
+def _write(fallback: str) -> str:
+    return fallback if fallback.startswith("write ") else f"write {fallback}"
 
 
 def _unknown(read: Read, place: _Place, order: Order) -> Diagnostic:
@@ -100,14 +126,6 @@ def _unknown(read: Read, place: _Place, order: Order) -> Diagnostic:
     names = listed([name for name in known if name != CRITERION], _MOST_NAMED)
     hint = f"did you mean '{near}'?" if near else f"the tasks are {names}"
     return Diagnostic("unknown-task", f"there is no task '{task}'", place.path, hint, inside=inside)
-
-
-def _why(place: _Place, order: Order) -> str:
-    later = [read.task for read in place.expression.reads if read.task not in order.seen_at_first(place.task)]
-    if place.task in later:
-        return f"'{place.task}' has not run before"
-    named = [task for task in later if task is not None]
-    return f"'{named[0]}' runs later" if named else "no task has run before"
 
 
 class _Anything(dict[str, Any]):
@@ -138,29 +156,40 @@ class _Sample:
         return iter([TaskReports((_Anything(self.value),))] if self.tasks else [])
 
 
-def _never_there(place: _Place, order: Order) -> MissingError | None:
-    """The error of an expression that cannot have a value in the first iteration, whatever tasks report."""
-    first: MissingError | None = None
+def _never_there(place: _Place, order: Order) -> tuple[MissingError, str | None] | None:
+    """Why an expression cannot have a value in the first iteration, whatever tasks report; and the task, if it is one
+    that has not run by then."""
+    there, first = order.seen_at_first(place.task), None
     for value in _SAMPLES:
-        scope = {"i": 0, "improved": "", "reports": _Sample(order.seen_at_first(place.task), value)}
+        scope = {"i": 0, "improved": "", "reports": _Sample(there, value)}
         try:
             if place.guard is not None and not place.guard.evaluate(scope):
                 return None
             place.expression.evaluate(scope)
         except MissingError as error:
-            first = first or error
+            first = first or _explained(error, place, there)
         except ExpressionError:
-            return None
+            continue
         else:
             return None
-    return first if first is not None and "`metric`" not in first.message else None
+    return first
+
+
+def _explained(error: MissingError, place: _Place, there: Sequence[str]) -> tuple[MissingError, str | None] | None:
+    """None if it lacks something else: a position in a list, or entries for a mean."""
+    for read in place.expression.reads:
+        is_absent = read.task not in there if read.task is not None else not there
+        if is_absent and error.offset <= read.offset < error.offset + error.length:
+            return error, read.task
+    is_name = any(f"`{name}` has no value" in error.message for name in ("metric", "previous", "best", "since_best"))
+    return (error, None) if is_name else None
 
 
 # --- where expressions are -------------------------------------------------------------------------------------------
 
 
 def _places(campaign: Campaign) -> Iterator[_Place]:
-    for section in ("setup", "before", "tasks", "after", "finish"):
+    for section in TASK_SECTIONS:
         for task, fields in (getattr(campaign, section) or {}).items():
             yield from _in_fields(task, fields, (section, task), None)
     if campaign.stop is not None:

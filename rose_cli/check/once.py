@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from rose_cli.check.origin import Layer, declared_tasks, word_location
 from rose_cli.config.models import RESERVED_TASK_NAMES, Campaign, Iterations, Learner, TaskFields
 from rose_cli.config.placeholders import pieces_of
-from rose_cli.config.rules import folded
 from rose_cli.util.errors import Diagnostic, KeyPath
 
 if TYPE_CHECKING:
@@ -25,20 +24,11 @@ _RUNS = {
 
 
 def check_task_names(campaign: Campaign) -> Iterator[Diagnostic]:
-    """The tasks of all sections share the directories of logs, and the keys of learners."""
-    known: dict[str, KeyPath] = {}
-    for section, task in [layer.path for layer in declared_tasks(campaign)]:
-        path = (section, task)
-        if task in RESERVED_TASK_NAMES:
-            message = f"'{task}' cannot be the name of a task: it is a reserved key"
+    """Learners have keys of their own beside those of tasks."""
+    for path in [layer.path for layer in declared_tasks(campaign)]:
+        if path[1] in RESERVED_TASK_NAMES:
+            message = f"'{path[1]}' cannot be the name of a task: it is a reserved key"
             yield Diagnostic("bad-name", message, path, "rename the task", at_key=True)
-        first = known.setdefault(folded(str(task)), path)
-        if first == path:
-            continue
-        message = f"the tasks '{first[1]}' and '{task}' differ only in case: they would share log files"
-        if first[1] == task:
-            message = f"'{first[0]}' has a task '{task}' too: it would share its log files"
-        yield Diagnostic("duplicate-name", message, path, "rename one of the two", at_key=True)
 
 
 def check_placeholders(campaign: Campaign) -> Iterator[Diagnostic]:

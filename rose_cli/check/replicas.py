@@ -30,7 +30,7 @@ def check_axes(
                     there = ", ".join(f"{{{axis}}}" for axis in command.replica_axes)
                     hint = f"this task has {there}" if there else f"add replicas: {{{name}: [...]}} to this task"
                     at = inside or (offset, len(piece))
-                    yield Diagnostic("bad-placeholder", message, path, hint, inside=at)
+                    yield Diagnostic("bad-placeholder", message, path, hint, inside=at, depends_on=(("parameters",),))
                     return
 
 

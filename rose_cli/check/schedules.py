@@ -7,6 +7,7 @@ from itertools import chain, islice, pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
 from rose_cli.check.origin import depending
+from rose_cli.check.outcomes import FITS, evaluated, fault_of_kind
 from rose_cli.config.expression.compiler import Expression
 from rose_cli.config.expression.parser import ExpressionError
 from rose_cli.config.iterations import REST, first_of, sorted_spans, spans_of
@@ -132,12 +133,15 @@ class Horizon:
         return (range(self.max_iter or UNBOUNDED_ITERATIONS),)
 
 
+_Trial: TypeAlias = "tuple[str, Applies, Horizon, Expression | None, str | None]"
+
+
 class ExpressionProbe:
     """Evaluates each expression once for each iteration in which it applies."""
 
     def __init__(self) -> None:
         self._left = MAX_PARTS
-        self._tried: dict[tuple[str, Applies, Horizon, Expression | None], tuple[ExpressionError, int] | None] = {}
+        self._tried: dict[_Trial, tuple[ExpressionError, int] | None] = {}
 
     def probe_schedule(self, schedule: Iterations, path: KeyPath, horizon: Horizon) -> Iterator[Diagnostic]:
         for key, entry in schedule.at.items():
@@ -154,27 +158,32 @@ class ExpressionProbe:
                 yield from self._try(expression, (*path, "adaptive", name), horizon, applies, fields.when)
         if fields.when is not None:
             yield from self._try(fields.when, (*path, "when"), horizon, applies)
-        if isinstance(fields.replicas, Expression):
-            yield from self._try(fields.replicas, (*path, "replicas"), horizon, applies, fields.when)
+        for name in ("replicas", "value"):
+            if isinstance(deciding := getattr(fields, name, None), Expression):
+                yield from self._try(deciding, (*path, name), horizon, applies, fields.when)
 
     def _try(
         self, expression: Expression, path: KeyPath, horizon: Horizon, span: Applies, guard: Expression | None = None
     ) -> Iterator[Diagnostic]:
         """`guard`: the `when` of the task, without which nobody asks for the value."""
-        if expression.reads:
-            return  # nobody knows before the run what is reported
-        key = (expression.text, span, horizon, guard)
+        role = str(path[-1]) if path[-1] in FITS and path[-2] != "adaptive" else None
+        if expression.reads:  # nobody knows before the run what is reported
+            if role is not None and (unfit := fault_of_kind(role, expression)) is not None:
+                yield replace(unfit, path=path)
+            return
+        key = (expression.text, span, horizon, guard, role)
         if key not in self._tried:
-            self._tried[key] = self._first_failure(expression, horizon, span, guard)
+            self._tried[key] = self._first_failure(expression, horizon, span, guard, role)
         failure = self._tried[key]
         if failure is not None:
             names = [name for name in ("max_iter",) if name in expression.names]
             is_missing = expression.names & RESULTS and not horizon.has_metric and not horizon.is_once
             names += ["stop"] if is_missing else []
-            yield replace(_diagnostic(*failure, path, horizon), depends_on=horizon.sources(*names))
+            found = _diagnostic(*failure, path, horizon, is_constant=not expression.names)
+            yield replace(found, depends_on=horizon.sources(*names))
 
     def _first_failure(
-        self, expression: Expression, horizon: Horizon, span: Applies, guard: Expression | None
+        self, expression: Expression, horizon: Horizon, span: Applies, guard: Expression | None, role: str | None
     ) -> tuple[ExpressionError, int] | None:
         names = expression.names | (guard.names if guard is not None else frozenset())
         uses_metric = bool(names & RESULTS) and horizon.has_metric
@@ -182,7 +191,7 @@ class ExpressionProbe:
         for iteration in self._within_bound(span, expression.parts, MAX_WITH_METRIC if uses_metric else MAX_OF_EACH):
             known["i"] = iteration
             scopes = _scopes(iteration, known) if uses_metric else (known,)
-            error = _common_error(expression, (scope for scope in scopes if _may_run(guard, scope)))
+            error = _common_error(expression, (scope for scope in scopes if _may_run(guard, scope)), role)
             if error is not None:
                 return error, iteration
         return None
@@ -217,7 +226,7 @@ class Conditions:
         if is_open or any(_holds(condition, i, horizon) for i in iterations):
             self._never[at] = None
             return
-        is_once = iterations == [0] and horizon.max_iter != 1
+        is_once = iterations == [0] and (horizon.max_iter != 1 or horizon.is_once)
         what = "it could run only in iteration 0" if is_once else f"the last iteration is {(horizon.max_iter or 1) - 1}"
         message = f"`{condition.text}` never holds: {what}"
         hint = f"change it{'' if is_once else ', raise max_iter,'} or remove the task"
@@ -262,12 +271,14 @@ def _may_run(guard: Expression | None, scope: Mapping[str, object]) -> bool:
         return bool(guard and not guard.reads and scope.get("i"))
 
 
-def _common_error(expression: Expression, scopes: Iterable[Mapping[str, object]]) -> ExpressionError | None:
+def _common_error(
+    expression: Expression, scopes: Iterable[Mapping[str, object]], role: str | None
+) -> ExpressionError | None:
     """The error in the first scope, if there is one in all of them."""
     first = None
     for scope in scopes:
         try:
-            expression.evaluate(scope)
+            evaluated(expression, scope, role)
         except ExpressionError as error:  # noqa: PERF203 - the first success is wanted
             first = first or error
         else:
@@ -275,7 +286,9 @@ def _common_error(expression: Expression, scopes: Iterable[Mapping[str, object]]
     return first
 
 
-def _diagnostic(error: ExpressionError, iteration: int, path: KeyPath, horizon: Horizon) -> Diagnostic:
+def _diagnostic(
+    error: ExpressionError, iteration: int, path: KeyPath, horizon: Horizon, *, is_constant: bool
+) -> Diagnostic:
     message, hint = error.message, error.hint
     if "no value yet" in message and not horizon.has_metric and "`" in message:
         why, hint = "there is no 'stop'", "add a 'stop'"
@@ -285,6 +298,8 @@ def _diagnostic(error: ExpressionError, iteration: int, path: KeyPath, horizon: 
                 "put the task into 'after' of the learners",
             )
         message = f"`metric` and `best` never have a value here: {why}"
+    elif "i=" not in message and is_constant:
+        hint = hint or "write another value"
     elif "i=" not in message:
         message = f"at i={iteration}: {message}"
         hint = hint or _way_out(error.message, iteration)

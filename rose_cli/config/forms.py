@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rose_cli.config.errors import expected, fail, fail_if_any
 from rose_cli.config.iterations import is_iteration_key
 from rose_cli.config.parameters import MAX_PARAMETERS
-from rose_cli.config.rules import MAX_LEARNERS, PRUNE_RULES
+from rose_cli.config.rules import MAX_LEARNERS, PRUNE_RULES, folded
 from rose_cli.config.trackers import BUILT_IN, MOST_TRACKERS, is_tracker_name
 from rose_cli.config.types import whole_number
 from rose_cli.util.dataclass import dataclass
@@ -41,6 +41,18 @@ _KINDS = "'local', 'slurm'{} 'radical.pilot'"
 
 def bounded_tasks(value: object) -> object:
     return bounded(value, MAX_TASKS, "tasks", "combine several tasks into one program")
+
+
+def shared_names(sections: Mapping[str, Collection[str]]) -> Iterator[Diagnostic]:
+    """The tasks of all sections share the directories of logs, and the keys of learners."""
+    known: dict[str, tuple[str, str]] = {}
+    for path in [(section, task) for section, tasks in sections.items() for task in tasks]:
+        first = known.setdefault(folded(path[1]), path)
+        message = f"the tasks '{first[1]}' and '{path[1]}' differ only in case: they would share log files"
+        if first[1] == path[1]:
+            message = f"'{first[0]}' has a task '{path[1]}' too: it would share its log files"
+        if first != path:
+            yield Diagnostic("duplicate-name", message, path, "rename one of the two", at_key=True)
 
 
 def bounded_parameters(value: object) -> object:
@@ -330,9 +342,16 @@ def normalize_reported(value: object) -> object:
 def refuse_beside_value(given: Collection[str], program: Collection[str]) -> None:
     """What belongs to a program, beside an expression that needs none."""
     hint = "remove one of the two: an expression of what tasks reported runs no program"
+    when = "remove it: a value is checked in the iterations in which a task has reported what it reads"
     is_function = "function" in given
     fail_if_any(
-        Diagnostic("conflicting-keys", f"'{key}' cannot be combined with 'value'", (key,), hint, at_key=True)
+        Diagnostic(
+            "conflicting-keys",
+            f"'{key}' cannot be combined with 'value'",
+            (key,),
+            when if key == "when" else hint,
+            at_key=True,
+        )
         for key in program
         if "value" in given and key in given and not (is_function and key == "executable")
     )

@@ -756,6 +756,11 @@ class Campaign(Model):
         return {**self.setup, **self.finish}
 
     @model_validator(mode="after")
+    def _names_its_tasks_apart(self) -> Campaign:
+        fail_if_any(forms.shared_names({section: getattr(self, section) for section in TASK_SECTIONS}))
+        return self
+
+    @model_validator(mode="after")
     def _check_size(self) -> Campaign:
         """Every learner has every task: the size of the plan grows with both."""
         learners, below = len(self.learners), "learners"

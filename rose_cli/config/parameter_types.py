@@ -8,8 +8,9 @@ from pydantic import PlainValidator
 
 from rose_cli.config import shapes
 from rose_cli.config.errors import expected, fail, fail_if_any
-from rose_cli.config.expression.functions import FUNCTION_TABLE
+from rose_cli.config.expression.functions import SHAPES
 from rose_cli.config.expression.parser import CONSTANTS, NAMES
+from rose_cli.config.expression.references import ROOTS
 from rose_cli.config.parameters import declared, is_parameter_name
 from rose_cli.config.placeholders import PLACEHOLDERS, placeholder_errors
 from rose_cli.util.text import shortened
@@ -33,9 +34,9 @@ def _meaning(name: str) -> str | None:
     """What a name means already, in placeholders or in expressions."""
     if name in PLACEHOLDERS:
         return f"{{{name}}} is a placeholder"
-    if name in FUNCTION_TABLE:
+    if name in SHAPES:
         return f"{name}() is a function of expressions"
-    return "it has a meaning in expressions" if name in (*NAMES, *CONSTANTS) else None
+    return "it has a meaning in expressions" if name in (*NAMES, *CONSTANTS, *ROOTS) else None
 
 
 def _value(value: object) -> GivenParameter:

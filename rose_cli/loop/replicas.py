@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rose_cli.config.rules import MAX_REPLICAS, REPLICA, replica_name_error
+from rose_cli.config.expression.outcomes import OutcomeError, holds, replica_names
+from rose_cli.config.rules import REPLICA
 from rose_cli.journal import events as e
 from rose_cli.plan.render import NoValueError, compiled, value_of
 from rose_cli.util.dataclass import dataclass
-from rose_cli.util.text import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from rose_cli.config.expression.parser import Scalar, Value
+    from rose_cli.config.expression.parser import Value
     from rose_cli.plan.model import CommandPlan
     from rose_cli.plan.render import EvaluationContext
 
@@ -71,40 +72,21 @@ def command_replica(command: CommandPlan, place: int) -> Replica | None:
 
 
 def _holds(key: str, text: str, context: EvaluationContext) -> bool:
-    value = _value(key, text, context)
-    if isinstance(value, str):
-        raise NoValueError(f"'{key}' is the string {quoted(value)}, expected a number, a list, True or False")
-    return bool(value)
+    with _fitting(key):
+        return holds(_value(key, text, context))
 
 
 def _names(text: str, context: EvaluationContext) -> tuple[str, ...]:
-    """The names of the replicas, or so many numbers."""
-    value = _value("replicas", text, context)
-    if isinstance(value, tuple):
-        return _checked(tuple(map(_name, value)))
-    if isinstance(value, bool | str) or value != int(value):
-        shown = quoted(str(value))
-        raise NoValueError(f"'replicas' is {shown}, expected an integer or a list of names")
-    if not 0 <= value <= MAX_REPLICAS:
-        raise NoValueError(f"'replicas' is {value:.10g}, expected from 0 to {MAX_REPLICAS}")
-    return tuple(map(str, range(int(value))))
+    with _fitting("replicas"):
+        return replica_names(_value("replicas", text, context))
 
 
-def _name(value: Scalar) -> str:
-    name = str(value)
-    if isinstance(value, bool) or (fault := replica_name_error(name)) is not None:
-        why = "it is no name" if isinstance(value, bool) else fault
-        raise NoValueError(f"'replicas' has {quoted(name)}, which cannot be the name of a replica: {why}")
-    return name
-
-
-def _checked(names: tuple[str, ...]) -> tuple[str, ...]:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise NoValueError(f"'replicas' has {quoted(name)} twice")
-        seen.add(name)
-    return names
+@contextmanager
+def _fitting(key: str) -> Iterator[None]:
+    try:
+        yield
+    except OutcomeError as error:
+        raise NoValueError(f"'{key}' {error}") from error
 
 
 def _value(key: str, text: str, context: EvaluationContext) -> Value:

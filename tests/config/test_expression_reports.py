@@ -66,6 +66,7 @@ def value_of(text: str, **scope: Any) -> Value:
         ("results.train[1].rmse", 0.25),
         ("results.train[-1].rmse", 0.25),
         ("results.train.rmse[0]", 0.5),
+        ("results.sim[0].energy + results.sim[-1].count", 1.5),
         ("results.train['mlp'].rmse", 0.25),
         ("results.train.val.r2", (1,)),
         ("mean(results.train.rmse)", 0.375),

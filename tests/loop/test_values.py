@@ -89,7 +89,7 @@ def test_a_default_is_a_value_where_nothing_was_reported(compiled: Compile) -> N
         ("results.check.scor", "did you mean 'score'?"),
         ("results.train.score", "reported are 'loss'"),
         ("result.word", "is 'good', not a number"),
-        ("result.loss > 0", "is True, not a number"),
+        ("result.flag", "is True, not a number"),
         ("result.list", "is a list of 2, not a number; write mean(result.list) or max(result.list)"),
         ("result.loss / 0", "zero"),
     ],
@@ -98,7 +98,7 @@ def test_a_key_that_nobody_reports_fails_the_learner_and_says_what_there_is(
     compiled: Compile, expression: str, said: str
 ) -> None:
     plan = learner(compiled, expression)
-    reports = (*ran(0, "train", loss=1), *ran(0, "check", score=0.5, word="good", list=[1, 2]))
+    reports = (*ran(0, "train", loss=1), *ran(0, "check", score=0.5, word="good", list=[1, 2], flag=True))
     with pytest.raises(NoMetricError) as raised:
         value(plan, *reports)
     assert "the criterion 'mine' has no value in iteration 0" in str(raised.value)

@@ -38,6 +38,7 @@ from rose_cli.config.expression.mistakes import (
     unknown_function,
     unknown_name,
 )
+from rose_cli.config.expression.outcomes import Kind, kind_of_tree
 from rose_cli.config.expression.parser import (
     CONSTANTS,
     LIMIT,
@@ -387,10 +388,10 @@ class Compiler:
     def _called(self, node: ast.Call) -> str:
         """The name of the function."""
         called = node.func
-        if isinstance(called, ast.Name) and called.id not in (*NAMES, *CONSTANTS, *ROOTS, *self._parameters):
-            if called.id not in SHAPES:
-                raise range_of(called).error(*unknown_function(called.id))
+        if isinstance(called, ast.Name) and called.id in SHAPES:
             return called.id
+        if isinstance(called, ast.Name) and called.id not in (*NAMES, *CONSTANTS, *ROOTS, *self._parameters):
+            raise range_of(called).error(*unknown_function(called.id))
         if isinstance(called, ast.Attribute):
             raise self._attribute(called, arguments=self.text[end_of(called) : end_of(node)])
         self.number(called)  # a lambda, a list: their own errors come first
@@ -551,7 +552,7 @@ class Expression:
     """A compiled expression. Two with the same text are equal.
 
     `names` are the variables that it uses, `parts` the number of operations and values of one evaluation, `reads` the
-    reports that it reads.
+    reports that it reads, `kind` what it always gives.
     """
 
     text: str
@@ -560,6 +561,7 @@ class Expression:
     reads: tuple[Read, ...] = field(repr=False, compare=False)
     _run: Run = field(repr=False, compare=False)
     _used: dict[str, Run] = field(repr=False, compare=False)
+    kind: Kind | None = field(default=None, repr=False, compare=False)
 
     def evaluate(self, scope: Scope) -> Value:
         """The value for the variables in `scope`, where None means that a variable has no value yet."""
@@ -583,4 +585,4 @@ def parse(text: str, parameters: Collection[str] | None = None) -> Expression:
     compiler = Compiler(text, declared_parameters() if parameters is None else parameters)
     run = checked_result(compiler.value(tree), range_of(tree))
     names, reads = frozenset(compiler.names), tuple(compiler.reads)
-    return Expression(text, names, compiler.parts, reads, run, compiler.used)
+    return Expression(text, names, compiler.parts, reads, run, compiler.used, kind_of_tree(tree))

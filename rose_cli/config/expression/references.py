@@ -140,7 +140,7 @@ def _run(task: str | None, parts: Sequence[_Part], where: TextRange, label: str)
     def run(scope: Scope) -> Value:
         try:
             found = _start(task, parts, scope)
-            for part in parts:
+            for part in parts[_is_only(found, parts, scope) :]:
                 found = _inside(found, part.key if isinstance(part.key, str) else _whole(part, scope), part)
             return _value(found)
         except _Missing as missing:
@@ -183,6 +183,11 @@ def _start(task: str | None, parts: Sequence[_Part], scope: Scope) -> Any:  # no
 
 def _each(reports: TaskReports) -> Any:  # noqa: ANN401
     return _Each(reports.replicas, reports.names) if reports.is_list else next(iter(reports.replicas), {})
+
+
+def _is_only(found: Any, parts: Sequence[_Part], scope: Scope) -> bool:  # noqa: ANN401
+    """Whether `[0]` stands for the report of a task without replicas: one replica is like several."""
+    return isinstance(found, dict) and callable(parts[0].key) and _whole(parts[0], scope) in (0, -1)
 
 
 def _whole(part: _Part, scope: Scope) -> int:
