@@ -1,8 +1,8 @@
-"""rose as a program of its own, started by an interpreter that has loaded the libraries already.
+"""rose as a program of its own, started by an interpreter that has loaded the libraries and rose's commands already.
 
-Loading them is two thirds of what a short call of rose costs, and the tests make some thousand calls. So each process
-of the tests has one interpreter that loads them once, and forks for each call. Everything of rose itself is imported by
-each call, as `python -m rose_cli` does.
+Loading them is most of what a call of rose costs, and the tests make some thousand calls. So each process of the tests
+has one interpreter that loads them once. It forks for each call, which runs `rose_cli.__main__` as `python -m rose_cli`
+does. `Rose.start`, other users, jobs of Slurm and tests/test_architecture.py load everything anew.
 """
 
 from __future__ import annotations
@@ -25,10 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+_COMMANDS = pathlib.Path(__file__).parent.parent / "rose_cli/commands"
 LIBRARIES = (
     "anyio._backends._asyncio", "csv", "importlib.metadata", "pydantic.types", "rich.console", "rich.table",
     "subprocess", "typer.core", "typer.main", "yaml",
 )  # fmt: skip
+ROSE = ("cli", "view.plain", *(f"commands.{path.stem}" for path in sorted(_COMMANDS.glob("[!_]*.py"))))
+"""Modules of rose. None of them looks at the environment, the folder or the process while it is imported."""
 _OF_INTERPRETERS = ("PYTHON", "LC_", "LANG", "LD_", "TZ", "COVERAGE_", "MALLOC_")
 """Variables that an interpreter reads when it starts, by how they begin."""
 _HEADER_BYTES = 8
@@ -149,6 +152,9 @@ if __name__ == "__main__":
     del sys.path[0]  # tests/, in which no library is to be found
     for library in LIBRARIES:
         __import__(library)
+    for name in ROSE:
+        __import__(f"rose_cli.{name}")
+    sys.modules["rose_cli.config.load"]._build_models()
     gc.collect()
     gc.freeze()
     _fork_for_each_call(socket.socket(fileno=int(sys.argv[1])))
