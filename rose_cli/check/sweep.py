@@ -15,7 +15,7 @@ from rose_cli.plan.compile import Inherited, merge
 from rose_cli.plan.sweep import OF_A_LEARNER, OF_A_TASK, Axis, has_scipy
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import Diagnostic, KeyPath, Severity
-from rose_cli.util.text import counted, nearest, shortened
+from rose_cli.util.text import counted, did_you_mean, listed, nearest, quoted, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -253,7 +253,13 @@ def check_prune(campaign: Campaign, plan: Plan) -> Iterator[Diagnostic]:
     rule = plan.prune
     if rule is None or campaign.prune is None:
         return
-    criteria = [learner.criterion for learner in plan.learners if learner.criterion is not None]
+    criteria = [found for learner in plan.learners if (found := rule.criterion_of(learner)) is not None]
+    known = dict.fromkeys(each.metric for learner in plan.learners for each in learner.criteria)
+    if known and not criteria:
+        message = f"no learner has a criterion with the metric {quoted(rule.metric or '')}"
+        hint = did_you_mean(rule.metric or "", known) or f"write one of {listed([quoted(each) for each in known], 5)}"
+        yield Diagnostic("unknown-metric", message, ("prune", "metric"), hint, depends_on=(("stop",), ("learners",)))
+        return
     if not criteria:
         message = "'prune' compares values of a metric, and there is no 'stop'"
         yield Diagnostic("missing-key", message, ("prune",), "add a 'stop', or remove 'prune'", at_key=True,

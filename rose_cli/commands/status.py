@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from rose_cli.find_runs import find_run
 from rose_cli.journal.state import LearnerState, can_resume, learner_status
-from rose_cli.loop.criterion import best_iteration, best_value
+from rose_cli.loop.criterion import best_iteration, best_value, values_by
 from rose_cli.loop.preloads import modules_by_task
 from rose_cli.loop.usage import core_seconds, learner_use
 from rose_cli.run_info import RunInfo, by_metric, notice_ownership, ownership_text, read_run, require_metric
@@ -291,7 +291,7 @@ def _learner_object(info: RunInfo, plan: LearnerPlan, lost: str | None) -> dict[
 def _criterion_object(plan: LearnerPlan, learner: LearnerState, place: int) -> dict[str, Any]:
     """A criterion with its values; the first one is also described by the keys of the learner itself."""
     criterion = plan.criteria[place]
-    history = learner.iterations.values_of(criterion.metric) if place else learner.history
+    history = values_by(criterion, plan, learner)
     return {
         "metric_name": criterion.metric,
         "operator": criterion.operator,

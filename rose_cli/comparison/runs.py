@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rose_cli.comparison.differences import Difference, RunView, differences_of
-from rose_cli.loop.criterion import best_iteration, criterion_key, distance, first_met
+from rose_cli.loop.criterion import best_iteration, criterion_key, distance, first_met, values_by
 from rose_cli.loop.results import cost_of_first
 from rose_cli.loop.results import results as results_of
 from rose_cli.util.dataclass import dataclass
@@ -123,9 +123,7 @@ class _One:
 
     @property
     def values(self) -> Sequence[float | None]:
-        iterations = self.learner.state.iterations
-        is_first = self.criterion is self.learner.plan.criterion
-        return iterations.values if is_first else iterations.values_of(self.criterion.metric)
+        return values_by(self.criterion, self.learner.plan, self.learner.state)
 
     def best(self) -> BestValue | None:
         values, criterion = self.values, self.criterion

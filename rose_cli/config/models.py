@@ -597,6 +597,11 @@ class Prune(Model):
         description="for successive_halving: of so many learners one goes on (default 3)",
         examples=["3"],
     )
+    metric: FilledText | None = Field(
+        default=None,
+        description="which of several criteria compares learners (default: the first one)",
+        examples=["mse"],
+    )
 
     @model_validator(mode="after")
     def _has_its_own_keys(self) -> Prune:

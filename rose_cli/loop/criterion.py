@@ -76,7 +76,7 @@ def first_met(plan: LearnerPlan, state: LearnerState, alone: CriterionPlan | Non
     """
     wanted = [each for each in plan.criteria if not each.is_watched] if alone is None else [alone]
     aims = [(place, each) for place, each in enumerate(plan.criteria) if any(each is one for one in wanted)]
-    values = [state.iterations.values_of(each.metric) if place else state.history for place, each in aims]
+    values = [values_by(each, plan, state) for _, each in aims]
     checked = [frozenset(state.iterations.checked(each.metric if place else None, each.task)) for place, each in aims]
     latest: list[float | None] = [None] * len(aims)
     enough = any if plan.stop_rule == "any" else all
@@ -85,6 +85,11 @@ def first_met(plan: LearnerPlan, state: LearnerState, alone: CriterionPlan | Non
         if enough(at + 1 >= each.min_iter and is_met(each, now) for (_, each), now in zip(aims, latest, strict=True)):
             return at + 1
     return None
+
+
+def values_by(criterion: CriterionPlan, plan: LearnerPlan, state: LearnerState) -> list[float | None]:
+    """The values of one of a learner's criteria, by finished iteration."""
+    return state.history if criterion is plan.criterion else state.iterations.values_of(criterion.metric)
 
 
 def checks_of(plan: LearnerPlan, state: LearnerState) -> list[list[float | None]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, TypeGuard
 
-from rose_cli.loop.criterion import best_iteration, criterion_key, distance
+from rose_cli.loop.criterion import best_iteration, criterion_key, distance, values_by
 from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
@@ -56,9 +56,8 @@ def curves(plan: Plan, state: RunState) -> list[Curves]:
     """The curves of a run, those of each metric apart."""
     groups: dict[MetricKey, list[Curve]] = {}
     for learner in plan.learners:
-        iterations = state.learners[learner.name].iterations
-        for place, criterion in enumerate(learner.criteria):
-            history = iterations.values_of(criterion.metric) if place else iterations.values
+        for criterion in learner.criteria:
+            history = values_by(criterion, learner, state.learners[learner.name])
             curve = Curve(learner, criterion, history, best_iteration(criterion, history))
             groups.setdefault(criterion_key(criterion), []).append(curve)
     return [_curves(group) for group in groups.values()]

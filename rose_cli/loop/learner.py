@@ -282,7 +282,7 @@ class LearnerLoop:
         """Whether the iteration is the last one, with reason and message; the same whenever it is asked."""
         await self._session.settled()
         stop = self._why_stop(values)
-        if stop is None and (why := self._why_pruned(iteration, values.of(self._plan.criterion))) is not None:
+        if stop is None and (why := self._why_pruned(iteration, values)) is not None:
             return "pruned", why
         if stop is None:
             decision = await self._decision(iteration, values)
@@ -294,11 +294,12 @@ class LearnerLoop:
                 return "decided", decision.message
         return None if stop is None else (stop.reason, stop.message)
 
-    def _why_pruned(self, iteration: int, value: float | None) -> str | None:
+    def _why_pruned(self, iteration: int, values: Values) -> str | None:
         """Not after a decision to go on: it had not been asked for otherwise."""
         if self._state.decision(iteration) is not None:
             return None
-        return self._session.pruner.why_prune(self._plan, value)
+        pruner = self._session.pruner
+        return pruner.why_prune(self._plan, values.of(pruner.criterion_of(self._plan)))
 
     async def _decision(self, iteration: int, values: Values) -> e.DecisionMade | None:
         """The decision on how to go on: from the journal, or of whoever decides; durable when this returns."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rose_cli.journal import events as e
-from rose_cli.loop.criterion import MetricKey, distance, metric_key
+from rose_cli.loop.criterion import MetricKey, criterion_key, distance, values_by
 from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
@@ -79,23 +79,31 @@ class Pruner:
         self._standings: dict[str, Standing] = {}
         self._scores: dict[tuple[MetricKey, int], array[float]] = {}
         self._best: dict[MetricKey, float] = {}
-        for name in self._plans:
-            for value in states[name].history if name in states else ():
-                self._observe(name, value)
+        for name, learner in self._plans.items():
+            criterion = self.criterion_of(learner)
+            if criterion is not None and name in states:
+                for value in values_by(criterion, learner, states[name]):
+                    self._observe(name, criterion, value)
+
+    def criterion_of(self, learner: LearnerPlan) -> CriterionPlan | None:
+        """The criterion by which a learner is compared with others; None: it is not."""
+        return None if self._rule is None else self._rule.criterion_of(learner)
 
     def hear(self, record: Record) -> None:
         """A listener of the recorder: it hears only what is durable."""
         event = record.event
-        if isinstance(event, e.IterationFinished):
-            self._observe(event.learner, event.value)
+        learner = self._plans.get(event.learner) if isinstance(event, e.IterationFinished) else None
+        criterion = None if learner is None else self.criterion_of(learner)
+        if learner is not None and criterion is not None and isinstance(event, e.IterationFinished):
+            is_first = criterion is learner.criterion
+            self._observe(learner.name, criterion, event.value if is_first else event.metrics.get(criterion.metric))
 
-    def _observe(self, name: str, value: float | None) -> None:
-        rule, learner = self._rule, self._plans.get(name)
-        key = metric_key(learner) if learner is not None else None
-        if rule is None or key is None or learner is None or learner.criterion is None:
+    def _observe(self, name: str, criterion: CriterionPlan, value: float | None) -> None:
+        rule, key = self._rule, criterion_key(criterion)
+        if rule is None:
             return
         found = self._standings.setdefault(name, Standing())
-        found.add(learner.criterion, value)
+        found.add(criterion, value)
         if not found.given:
             return
         self._best[key] = min(self._best.get(key, math.inf), found.best)
@@ -106,11 +114,13 @@ class Pruner:
     def why_prune(self, learner: LearnerPlan, value: float | None) -> str | None:
         """Why a learner ends after an iteration with this value, which is not recorded yet; None: it goes on.
 
-        Nobody is behind without a value of its own, and the learner with the best value of all never is.
+        `value`: that of `criterion_of(learner)`. Nobody is behind without a value of its own, and the learner with the
+        best value of all never is.
         """
-        rule, criterion, key = self._rule, learner.criterion, metric_key(learner)
-        if rule is None or criterion is None or key is None:
+        rule, criterion = self._rule, self.criterion_of(learner)
+        if rule is None or criterion is None:
             return None
+        key = criterion_key(criterion)
         own = replace(self._standings.get(learner.name) or Standing())
         own.add(criterion, value)
         if not is_rung(rule, own.done) or not own.given or own.best <= self._best.get(key, math.inf):

@@ -253,7 +253,10 @@ def compile_plan(campaign: Campaign, ctx: CheckContext, overlay: Overlay | None 
 
 
 def _prune(given: Prune | None) -> PrunePlan | None:
-    return None if given is None else PrunePlan(given.rule, given.min_iter, given.min_learners or 5, given.factor or 3)
+    if given is None:
+        return None
+    metric = None if given.metric is None else given.metric.strip()
+    return PrunePlan(given.rule, given.min_iter, given.min_learners or 5, given.factor or 3, metric)
 
 
 def learner_name(learner: Learner, index: int) -> str:

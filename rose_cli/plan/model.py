@@ -383,13 +383,21 @@ class PrunePlan:
     """When a learner ends because it is clearly behind others: `loop/prune.py` has the rules.
 
     `min_iter`: iterations that a learner finishes before; `min_learners`: how many others the median is taken of;
-    `factor`: of so many learners, successive halving lets one go on.
+    `factor`: of so many learners, successive halving lets one go on. `metric`: that of the criterion that compares
+    learners; None: the first one of each.
     """
 
     rule: PruneRule
     min_iter: int
     min_learners: int
     factor: int
+    metric: str | None = None
+
+    def criterion_of(self, learner: LearnerPlan) -> CriterionPlan | None:
+        """The criterion by which a learner is compared with others; None: it is not."""
+        if self.metric is None:
+            return learner.criterion
+        return next((each for each in learner.criteria if each.metric == self.metric), None)
 
 
 @dataclass(frozen=True)

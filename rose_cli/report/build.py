@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rose_cli import __version__
 from rose_cli.journal.state import learner_status
-from rose_cli.loop.criterion import best_iteration, criterion_key
+from rose_cli.loop.criterion import best_iteration, criterion_key, values_by
 from rose_cli.loop.curves import best_so_far
 from rose_cli.loop.results import results
 from rose_cli.loop.usage import core_seconds, iteration_use
@@ -215,9 +215,8 @@ class _Building:
         """Of all learners whose values can be compared, by the first of their criteria."""
         histories: dict[MetricKey, list[Sequence[float | None]]] = {}
         for learner in self.found.learners:
-            iterations = learner.state.iterations
-            for place, each in enumerate(learner.plan.criteria if iterations else ()):
-                values = iterations.values_of(each.metric) if place else iterations.values
+            for each in learner.plan.criteria if learner.state.iterations else ():
+                values = values_by(each, learner.plan, learner.state)
                 histories.setdefault(criterion_key(each), []).append(values)
         places: dict[MetricKey, int] = {}
         for place, criterion in enumerate(criteria):

@@ -77,7 +77,7 @@ def _facts(plan: Plan, found: Overview, capacity: Capacity | None) -> Iterator[s
         have = "has" if plan.stop_after_converged == 1 else "have"
         yield f"the campaign stops when {counted(plan.stop_after_converged, 'learner')} {have} met the criterion"
     if plan.prune is not None:
-        yield f"prune: {_prune_text(plan.prune)}"
+        yield f"prune: {_prune_text(plan, plan.prune)}"
     limits = [f"{name} {text}" for name, text in _limits(plan)]
     if limits:
         yield f"limits: {', '.join(limits)}"
@@ -91,11 +91,15 @@ def _why_unbounded(bound: Totals) -> str:
     return f"{listed(bound.undecided, MOST_NAMED)}: an expression decides how many replicas"
 
 
-def _prune_text(rule: PrunePlan) -> str:
+def _prune_text(plan: Plan, rule: PrunePlan) -> str:
+    """With several criteria, it names the one that compares learners."""
     first = counted(rule.min_iter, "iteration")
+    found = (rule.criterion_of(learner) for learner in plan.learners)
+    metrics = [safe(metric) for metric in dict.fromkeys(each.metric for each in found if each is not None)]
+    by = f" by {listed(metrics, MOST_NAMED)}" if any(learner.more_criteria for learner in plan.learners) else ""
     if rule.rule == "median":
-        return f"median, from {first} on, if {counted(rule.min_learners, 'other learner')} can be compared"
-    return f"successive_halving, after {first} and {TIMES}{rule.factor} each: one learner in {rule.factor} goes on"
+        return f"median{by}, from {first} on, if {counted(rule.min_learners, 'other learner')} can be compared"
+    return f"successive_halving{by}, after {first} and {TIMES}{rule.factor} each: one learner in {rule.factor} goes on"
 
 
 def _capacity_text(plan: Plan, capacity: Capacity | None) -> str:

@@ -114,6 +114,7 @@ RULES = {
     "unknown-alias": "an alias has no anchor",
     "unknown-code": "a comment allows a warning that does not exist",
     "unknown-key": "a key is unknown",
+    "unknown-metric": "no learner has a criterion with this metric",
     "unknown-parameter": "a function has no parameter of this name",
     "unknown-resource": "radical.pilot does not know the machine",
     "unknown-task": "an expression names a task that does not exist, or whose report it cannot see",

@@ -76,6 +76,37 @@ def test_a_race_prunes_those_behind_and_a_resume_keeps_it(race: Rose, place: str
     assert "pruned" in table
 
 
+WATCHED = """
+    max_iter: 6
+    tasks: {train: {executable: "./gain.sh"}}
+    stop:
+      any:
+        - {metric: loss, operator: "<", threshold: 0.0001, executable: "echo 1"}
+        - {metric: gain, operator: ">", value: result.gain}
+    sweep: {grid: {train.--lr: [9, 8, 1, 2, 9.5, 7]}}
+    prune: {rule: median, metric: gain, min_iter: 2, min_learners: 2}
+    limits: {max_parallel_learners: 1}
+    """
+
+GAIN = LOSS.rpartition("echo")[0] + 'echo "{\\"gain\\": ${ROSE_LEARNER#*=}}" > "$ROSE_RESULT"\n'
+
+
+def test_a_watched_metric_can_prune(rose: Rose) -> None:
+    rose.script(GAIN, "gain.sh")
+    rose.write(WATCHED)
+    assert rose("run", "campaign.yaml", "--run-dir", "whole").code == 0
+    whole = history(rose, "whole")
+    pruned = [name for name, (reason, *_) in whole.items() if reason == "pruned"]
+    assert pruned == ["lr=1", "lr=2", "lr=7"]
+    assert whole["lr=1"][1] == "gain 1 after 2 iterations is behind 8.5, the median of the averages of 2 other learners"
+    killed = rose("run", "campaign.yaml", "--run-dir", "r", KILL_AT="lr=2 1", MARK=str(rose.folder / "mark"))
+    assert killed.code == -signal.SIGKILL
+    assert rose("resume", "r").code == 0
+    assert history(rose, "r") == whole
+    plan = rose("plan", "campaign.yaml").out
+    assert "prune: median by gain, from 2 iterations on" in plan
+
+
 def test_without_prune_the_pruned_continue(race: Rose) -> None:
     assert race("run", "campaign.yaml", "--run-dir", "r").code == 0
     called = race("resume", "r", "--set", "prune=null")

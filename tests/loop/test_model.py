@@ -29,7 +29,7 @@ from hypothesis import strategies as st
 
 from rose_cli.journal import events as e
 from rose_cli.journal.file import read_journal
-from rose_cli.loop.criterion import metric_key
+from rose_cli.loop.criterion import criterion_key, values_by
 from rose_cli.loop.prune import Standing
 from rose_cli.loop.session import SessionResult
 from rose_cli.util.shared import SHARED
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from rose_cli.journal.codec import Record
     from rose_cli.journal.state import LearnerState
     from rose_cli.loop.gate import Question
-    from rose_cli.plan.model import CriterionPlan, LearnerPlan
     from rose_cli.util.errors import RoseError
     from tests.loop.simulation import Deed
 
@@ -212,8 +211,10 @@ def cases(draw: st.DrawFn) -> Case:
         if draw(st.booleans()):
             further = [{"metric": name, **draw(criterion), **draw(AIM)} for name in draw(FURTHER)]
             campaign["stop"] = {draw(st.sampled_from(["any", "all"])): [campaign["stop"], *further]}
+        metrics = [each["metric"] for each in criteria_in(campaign["stop"])]
+        prune = merged(PRUNE, maybe("metric", st.sampled_from(metrics)))
         campaign.update(draw(maybe("stop_campaign", st.just({"after_converged": 1}))))
-        campaign.update(draw(maybe("prune", PRUNE)))
+        campaign.update(draw(maybe("prune", prune)))
     stop = campaign.get("stop")
     campaign["learners"] = [_learner(draw, name, stop=stop, steady=steady) for name in NAMES[:count]]
     values = VALUES if steady else (*VALUES, "nan", "inf", "0.4", "no number", "-1", "-inf")
@@ -385,16 +386,13 @@ def _check_pruned(case: Case, world: World, name: str) -> None:
     """Not before its time, and never the best: another one with the same metric has a better value."""
     plans = {learner.name: learner for learner in world.plan.learners}
     states = world.look().learners
-    own = Standing.after(_criterion_of(plans[name]), states[name].history)
-    assert case.campaign["prune"]["min_iter"] <= own.done
-    assert own.given, "it has a value of its own"
-    others = (each for each in plans.values() if metric_key(each) == metric_key(plans[name]))
-    assert any(Standing.after(_criterion_of(each), states[each.name].history).best < own.best for each in others)
-
-
-def _criterion_of(learner: LearnerPlan) -> CriterionPlan:
-    assert learner.criterion is not None
-    return learner.criterion
+    assert world.plan.prune is not None
+    by = {each.name: found for each in plans.values() if (found := world.plan.prune.criterion_of(each)) is not None}
+    stand = {each: Standing.after(found, values_by(found, plans[each], states[each])) for each, found in by.items()}
+    assert case.campaign["prune"]["min_iter"] <= stand[name].done
+    assert stand[name].given, "it has a value of its own"
+    others = (each for each in by if criterion_key(by[each]) == criterion_key(by[name]))
+    assert any(stand[each].best < stand[name].best for each in others)
 
 
 def _check_options(learner: LearnerState, life: Life) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -138,6 +140,36 @@ def test_a_session_that_reads_the_journal_knows_what_the_one_before_it_knew(
     plan_of: Any = PlanOf(rule, learners)
     again = Pruner(plan_of, states)
     assert [again.why_prune(each, value) for each in learners] == [there.why_prune(each, value) for each in learners]
+
+
+@given(rule=_RULES, turns=st.lists(st.tuples(st.integers(0, 4), _VALUES, _VALUES), max_size=40))
+def test_the_chosen_metric_decides_as_if_it_were_the_only_one(
+    rule: PrunePlan, turns: list[tuple[int, float | None, float | None]]
+) -> None:
+    alone = [learner(f"l{n}", ">", "acc") for n in range(5)]
+    both = [replace(learner(each.name), more_criteria=(each.criterion,)) for each in alone if each.criterion]
+    one, chosen = pruner(rule, alone), pruner(replace(rule, metric="acc"), both)
+    done = Counter[str]()
+    state = RunState(learners={each.name: LearnerState(each.name) for each in both})
+    for number, first, value in turns:
+        name = alone[number].name
+        assert chosen.why_prune(both[number], value) == one.why_prune(alone[number], value)
+        further = {} if value is None else {"acc": value}
+        record = Record(0, 0.0, e.IterationFinished(name, done[name], 1.0, first, further))
+        chosen.hear(record)
+        state.apply(record)
+        finish(one, name, done[name], value)
+        done[name] += 1
+    plan_of: Any = PlanOf(replace(rule, metric="acc"), both)
+    again = Pruner(plan_of, state.learners)
+    assert [again.why_prune(each, 1.0) for each in both] == [one.why_prune(each, 1.0) for each in alone]
+
+
+def test_a_learner_without_the_chosen_metric_is_not_compared() -> None:
+    learners = [learner(name) for name in "abcd"]
+    there = pruner(replace(MEDIAN, metric="acc"), learners)
+    assert there.criterion_of(learners[0]) is None
+    assert there.why_prune(learners[0], 9.0) is None
 
 
 # --- what is never done ----------------------------------------------------------------------------------------------
