@@ -153,9 +153,14 @@ def _words_of_nodes(capacity: Capacity) -> Iterator[str]:
 
 
 def job_warnings(plan: Plan, environment: Mapping[str, str]) -> Iterator[str]:
-    """What the local engine makes of the job, where that is hardly what the user wants."""
+    """What the engine makes of the job, where that is hardly what the user wants."""
     job = slurm_job(environment)
-    if job is None or plan.engine.kind != "local":
+    if job is None or plan.engine.kind not in ("local", "slurm"):
+        return
+    if (parts := _components(environment)) > 1:
+        where = f", {listed(job.nodes, MOST_SHOWN)}" if job.nodes else ""
+        yield f"{job.title} has {parts} heterogeneous parts: rose uses the nodes of the first one{where}"
+    if plan.engine.kind == "slurm":
         return
     srun_tasks = sorted({name for name, command in _commands(plan) if _calls_srun(command)})
     if not is_on_node(job):
@@ -171,6 +176,12 @@ def job_warnings(plan: Plan, environment: Mapping[str, str]) -> Iterator[str]:
             f"{job.title} has {len(job.nodes)} nodes, and the local engine uses one, {job.node or host_name()}: "
             "`engine: slurm` uses them all"
         )
+
+
+def _components(environment: Mapping[str, str]) -> int:
+    from rose_cli.engine.slurm_variables import number_in
+
+    return number_in(environment, "SLURM_HET_SIZE") or 1
 
 
 def not_on_node(job: SlurmJob, environment: Mapping[str, str]) -> tuple[str, str]:

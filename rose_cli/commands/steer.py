@@ -246,10 +246,20 @@ def _at_rest(directory: RunDirectory, wanted: Wanted, request: str = "") -> Exit
                 if request:
                     set_requests.forget(directory.requests, request)
     _tell("applied", lines)
-    run = shlex.quote(short_path(directory.path))
-    rest = f"the next one has this: `rose resume {run}`" if can_resume(state) else "every learner stays stopped"
+    rest = _next_session(directory) if can_resume(state) else "every learner stays stopped"
     notice(f"no session works on the run; {rest}")
     return ExitCode.OK
+
+
+def _next_session(directory: RunDirectory) -> str:
+    """Who continues the run with the change: a job that waits already, or what the user has to call."""
+    from rose_cli.view.jobs import jobs_of
+
+    jobs, queue = jobs_of(directory)
+    if queue:
+        return f"the next one has this, in job {queue[0].job_id}"
+    command = "submit" if jobs.submission is not None else "resume"
+    return f"the next one has this: `rose {command} {shlex.quote(short_path(directory.path))}`"
 
 
 def _applied(where: RunLocation, journal: JournalFile, wanted: Wanted, request: str) -> Sequence[str]:

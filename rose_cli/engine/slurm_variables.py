@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
 from typing import TYPE_CHECKING
 
 from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True)
@@ -81,33 +83,39 @@ def number_in(environment: Mapping[str, str], name: str) -> int | None:
 
 _PART = r"(?:[\w.-]|\[[\d,-]+\])+"
 
+_PIECE = re.compile(r"\[([\d,-]+)\]|([\w.-]+)", re.ASCII)
+
+_RANGE = re.compile(r"(\d{1,12})(?:-(\d{1,12}))?", re.ASCII)
+
 MOST_NODES = 100_000
 """A list that stands for more is not believed."""
 
 
 def node_names(text: str) -> tuple[str, ...]:
-    """The names that Slurm abbreviates as "n[1-2,07],login": n1, n2, n07, login. Nothing for anything else."""
+    """The names that Slurm abbreviates as "n[1-2,07],login": n1, n2, n07, login. Nothing for anything else.
+
+    Nothing is expanded before it is known to be small: a short text can stand for any number of names.
+    """
     if not re.fullmatch(rf"{_PART}(?:,{_PART})*", text, re.ASCII):
         return ()
     names: list[str] = []
     for part in re.findall(_PART, text, re.ASCII):
-        for name in _expanded(part):
-            names.append(name)
-            if len(names) > MOST_NODES:
-                return ()
+        pieces = [[piece] if piece else _numbers(ranges) for ranges, piece in _PIECE.findall(part)]
+        if len(names) + math.prod(map(len, pieces)) > MOST_NODES:
+            return ()
+        names += map("".join, itertools.product(*pieces))
     return tuple(names)
 
 
-def _expanded(part: str) -> Iterator[str]:
-    before, bracket, rest = part.partition("[")
-    if not bracket:
-        yield part
-        return
-    ranges, _, after = rest.partition("]")
+def _numbers(ranges: str) -> list[str]:
+    """Those of "1-2,07", padded like the first of each range; none for anything else, and for too many."""
+    found: list[str] = []
     for entry in ranges.split(","):
-        first, dash, last = entry.partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
-            return
-        for number in range(int(first), int(last or first) + 1):
-            for end in _expanded(after) if after else ("",):
-                yield f"{before}{number:0{len(first)}d}{end}"
+        match = _RANGE.fullmatch(entry)
+        if match is None:
+            return []
+        first, last = match[1], match[2] or match[1]
+        if int(last) - int(first) + len(found) >= MOST_NODES:
+            return []
+        found += [f"{number:0{len(first)}d}" for number in range(int(first), int(last) + 1)]
+    return found

@@ -85,6 +85,11 @@ def test_what_is_not_a_job_id_is_no_job(job_id: str) -> None:
         ("(null)", ()),
         ("n[1-", ()),
         (f"n[1-{MOST_NODES + 1}]", ()),
+        ("n[1-" + "9" * 5000 + "]", ()),
+        ("n[" + "9" * 5000 + "]", ()),
+        ("n[1-2]" * 30, ()),
+        ("n[2-1]", ()),
+        ("n[1,]", ()),
     ],
 )
 def test_lists_of_nodes_are_expanded(text: str, names: tuple[str, ...]) -> None:

@@ -65,3 +65,14 @@ def test_what_the_job_has_is_what_slurm_says(slurm: Cluster, rose: Rose) -> None
     slurm.run("scancel", str(job))
     slurm.wait(job)
     assert allocated({**slurm.environment, **environment}) is None, "the job is over"
+
+
+def test_in_a_heterogeneous_job_tasks_run_on_the_nodes_of_its_first_part(slurm: Cluster, rose: Rose) -> None:
+    rose.write("{engine: {kind: slurm, grace: 1}, max_iter: 2, learners: 3, tasks: {s: {executable: hostname}}}")
+    size = "#SBATCH --ntasks=1 --cpus-per-task=1 --mem=200"
+    script = f"#!/bin/sh\n{size}\n#SBATCH hetjob\n{size}\nexec {ROSE} run campaign.yaml --run-dir r"
+    job = slurm.sbatch(script, folder=rose.folder)
+    assert slurm.wait(job) == Ended("COMPLETED", 0), slurm.output(job)
+    (node,) = {name for lines in logs(rose, "s") for name in lines}
+    words = f"Slurm job {job} has 2 heterogeneous parts: rose uses the nodes of the first one, {node}"
+    assert words in slurm.output(job)

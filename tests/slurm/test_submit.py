@@ -160,6 +160,31 @@ def test_stop_from_the_login_node_ends_the_job_that_runs_and_cancels_those_that_
     assert site.rose.events("r")[-1]["event"] == "session_ended"
 
 
+def test_set_and_add_hold_from_the_job_that_comes_next_on(site: Site) -> None:
+    site.rose.write(CAMPAIGN.replace("max_iter: 6", "max_iter: 2"))
+    site.rose.write("{name: c}", "more.yaml")
+    blocking = site.slurm.sbatch("exec sleep 300", "--nodes=2", "--exclusive")
+    site.slurm.wait_for(blocking, "RUNNING")
+    site.submit("campaign.yaml", "--time", "5", "--cores", "2", "--memory", "500", "--run-dir", "r")
+    first = min(site.queued("-t", "pending"))
+    called = site("set", "r", "max_iter=3")
+    assert (called.code, called.err.splitlines()[-1]) == (
+        0, f"no session works on the run; the next one has this, in job {first}"
+    )  # fmt: skip
+    assert site("add", "r", "more.yaml").code == 0
+    site.slurm.run("scancel", blocking)
+    site.wait_for_the_end()
+    assert [(name, len(history)) for name, history, _ in site.history("r")] == [("a", 3), ("b", 3), ("c", 3)]
+    called = site("add", "r", "--name", "d", "more.yaml")
+    assert (called.code, called.err.splitlines()[-1]) == (
+        0, "no session works on the run; the next one has this: `rose submit r`"
+    )  # fmt: skip
+    site.submit("r")
+    site.wait_for_the_end()
+    assert [(name, len(history)) for name, history, _ in site.history("r")][-1] == ("d", 3)
+    assert site.jobs.read().ended == "finished"
+
+
 def test_jobs_that_finish_nothing_do_not_follow_each_other_for_ever(site: Site) -> None:
     site.rose.write(CAMPAIGN.replace("0.3", "60"))
     site.submit("campaign.yaml", "--time", "5", "--cores", "1", "--run-dir", "r")

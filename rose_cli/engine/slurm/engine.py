@@ -33,7 +33,7 @@ from rose_cli.engine.slot_engine import SlotEngine
 from rose_cli.engine.slurm.job import ask_job
 from rose_cli.engine.slurm.running import Messages, Recorded, RunningStep, read_record, remove_record
 from rose_cli.engine.slurm.srun import StepFiles, passed_on, srun_environment, srun_words
-from rose_cli.engine.slurm.steps import close_gate, has_ghosts
+from rose_cli.engine.slurm.steps import close_gate, first_component, has_ghosts
 from rose_cli.engine.slurm.terminate import StepTerminator
 from rose_cli.engine.slurm_variables import current_job
 from rose_cli.engine.sruns import SRUN_MARK
@@ -97,7 +97,8 @@ class SlurmEngine(SlotEngine):
         super().__init__(
             "slurm", capacity=capacity, run_id=run_id, session=session, directory=directory, grace_seconds=grace_seconds
         )
-        self._files = StepFiles.of(directory, job_id, run_id, session, mpi, srun_options)
+        options = *first_component(job_id, base_environment), *srun_options
+        self._files = StepFiles.of(directory, job_id, run_id, session, mpi, options)
         self._watchdog = Watchdog(
             self._tag,
             grace_seconds,

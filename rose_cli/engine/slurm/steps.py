@@ -21,7 +21,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from rose_cli.engine.slurm.job import ask_job
-from rose_cli.engine.slurm_variables import node_names
+from rose_cli.engine.slurm_variables import node_names, number_in
 from rose_cli.engine.sruns import SRUN_MARK, STEP_PREFIX
 from rose_cli.engine.termination import terminate_until_quiet
 from rose_cli.util.errors import EngineError
@@ -122,12 +122,28 @@ def is_clean(answer: Answer | None) -> bool:
     return answer is not None and answer.succeeded and re.fullmatch(r"\d+", answer.out.strip(), re.ASCII) is not None
 
 
-def sweep_words(job_id: str, node: str, tag: str, *, exact: bool) -> list[str]:
+def first_component(job_id: str, environment: Mapping[str, str]) -> list[str]:
+    """The option without which `srun` starts nothing in a heterogeneous job: rose uses the nodes of its first part."""
+    is_inside = environment.get("SLURM_JOB_ID") == job_id
+    return ["--het-group=0"] if is_inside and (number_in(environment, "SLURM_HET_SIZE") or 0) > 1 else []
+
+
+def sweep_words(
+    job_id: str, node: str, tag: str, *, exact: bool, environment: Mapping[str, str] = os.environ
+) -> list[str]:
     """The command that kills those processes on a node, beside the steps that run there.
 
     It runs under a name of its own, so that nobody takes it for a step of the run.
     """
-    options = ["--quiet", f"--jobid={job_id}", "--overlap", "--nodes=1", "--ntasks=1", f"--nodelist={node}"]
+    options = [
+        "--quiet",
+        f"--jobid={job_id}",
+        *first_component(job_id, environment),
+        "--overlap",
+        "--nodes=1",
+        "--ntasks=1",
+        f"--nodelist={node}",
+    ]
     options += [f"--job-name={_CLEANING}", "--input=none", "--chdir=/", "--mem=0", "--gres=none", "--mpi=none"]
     return ["srun", *options, *cleaner_words(tag, exact=exact, patience_seconds=0.0, grace_seconds=0.0)]
 

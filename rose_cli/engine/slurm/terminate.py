@@ -224,7 +224,7 @@ class StepTerminator:
                     group.start_soon(self._sweep_node, ending, node, ending in old)
 
     async def _sweep_node(self, ending: _Ending, node: str, is_old: bool) -> None:
-        words = sweep_words(self._files.job_id, node, ending.step.tag, exact=True)
+        words = sweep_words(self._files.job_id, node, ending.step.tag, exact=True, environment=self._environment)
         async with self._sweeps:
             answer = await self._in_thread(partial(run_slurm, words, 10.0, self._environment))
         if is_old and is_clean(answer):
