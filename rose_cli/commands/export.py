@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TextIO, TypeAlias
 
+from rose_cli.commands.output_format import format_by_name
 from rose_cli.find_runs import find_run, name_of
 from rose_cli.run_info import notice_ownership, read_run
 from rose_cli.tables.failures import Failures
@@ -30,7 +31,13 @@ if TYPE_CHECKING:
 
 ExportFormat: TypeAlias = Literal["csv", "jsonl", "parquet"]
 
-_SUFFIXES: dict[str, ExportFormat] = {".jsonl": "jsonl", ".parquet": "parquet"}
+_SUFFIXES: dict[str, ExportFormat] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+
+_HINTS = {
+    ".json": "choose a name that ends in .jsonl: JSON Lines has one JSON object per line",
+    ".zip": "add --format ro-crate for the whole run with its provenance",
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), "spreadsheet programs open .csv"),
+}
 
 TableName: TypeAlias = Literal["iterations", "tasks", "failures"]
 
@@ -52,7 +59,7 @@ def export(
 ) -> ExitCode:
     """`export_format`: by the name of `output` if None; `learners`: those that are exported, all if empty."""
     if export_format is None:
-        export_format = _SUFFIXES.get(output.suffix.casefold(), "csv") if output is not None else "csv"
+        export_format = "csv" if output is None else format_by_name(output, _SUFFIXES, "csv", _HINTS)
     if export_format == "parquet":
         _check_parquet(output)
     info = read_run(find_run(argument), cached=True, kept=table == "iterations")

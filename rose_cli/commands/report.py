@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from rose_cli.commands.output_format import format_by_name
 from rose_cli.find_runs import find_each, find_run, name_of
 from rose_cli.report.destination import Destination, default_path, readable_by
 from rose_cli.report.forms import PICTURES, SUFFIXES, Picture, written
@@ -45,8 +46,7 @@ class ReportOptions:
 
 def report(arguments: Sequence[str], options: ReportOptions) -> ExitCode:
     directories = find_each(arguments) if arguments else [find_run()]
-    by_name = SUFFIXES.get(options.output.suffix.casefold()) if options.output is not None else None
-    wanted = options.form or by_name or "html"
+    wanted = options.form or _form_by_name(options.output)
     if options.picture != Picture() and wanted not in PICTURES:
         raise UsageError("--chart, --width and --dpi are for one chart", "add --format svg, or --format png")
     is_printed = str(options.output) in _STANDARD_OUTPUT or (options.output is None and wanted == "md")
@@ -70,6 +70,11 @@ def report(arguments: Sequence[str], options: ReportOptions) -> ExitCode:
     if options.watch:
         _watch(readings, infos, wanted, destination, picture)
     return ExitCode.OK
+
+
+def _form_by_name(output: Path | None) -> Form:
+    hints = {".pdf": "print the page from a browser, or write .svg, which LaTeX and word processors turn into PDF"}
+    return "html" if output is None else format_by_name(output, SUFFIXES, "html", hints)
 
 
 def _write(

@@ -7,6 +7,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from rose_cli import __version__
+from rose_cli.engine.base import Capacity
 from rose_cli.journal.state import learner_status
 from rose_cli.loop.criterion import best_iteration, criterion_key, values_by
 from rose_cli.loop.curves import best_so_far
@@ -27,6 +28,7 @@ from rose_cli.view.columns import threshold_text
 from rose_cli.view.failures import has_log
 from rose_cli.view.outcome import outcome_of
 from rose_cli.view.overview import overview_lines
+from rose_cli.view.progress import status_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -183,7 +185,7 @@ class _Building:
         return data.Learner(
             name=learner.name,
             index=plan.index,
-            status=learner_status(state, alive=self.info.alive).value,
+            status=status_words(learner_status(state, alive=self.info.alive)),
             reason=state.stop_reason,
             message=None if state.message is None else self._text(state.message),
             criterion=None if criterion is None else criteria.index(_key(criterion)),
@@ -289,10 +291,17 @@ class _Building:
         settings = plan.lineage.settings if plan.lineage is not None else ()
         return data.Ran(
             self._campaign(),
-            tuple(map(self._text, overview_lines(plan, overview(plan), None, PLAN_WIDTH))),
+            tuple(map(self._text, overview_lines(plan, overview(plan), self._capacity(), PLAN_WIDTH))),
             tuple((label, self._text(text)) for label, text in self._facts()),
             tuple(self._text(masked_setting(text)) for text in settings),
         )
+
+    def _capacity(self) -> Capacity | None:
+        """What the engine of the latest session had."""
+        session = self.info.state.session
+        if session is None or session.cores is None:
+            return None
+        return Capacity(session.cores, tuple(map(str, range(session.gpus or 0))), session.memory_mb)
 
     def _campaign(self) -> str | None:
         """The run's copy of its campaign file; of a very long one, its beginning."""

@@ -14,7 +14,7 @@ from rose_cli.loop.curves import is_finite
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.text import counted
 from rose_cli.view.axis import Axis, value_axis
-from rose_cli.view.console import safe, shortened_in_middle
+from rose_cli.view.console import safe, shortened_in_middle, shortened_names
 from rose_cli.view.wording import number
 
 if TYPE_CHECKING:
@@ -60,6 +60,12 @@ def message(text: str) -> list[Panel]:
 
 def short_name(text: str, width: int = _NAME) -> str:
     return shortened_in_middle(safe(text), width)
+
+
+def names_of(learners: Sequence[Learner], width: int = _NAME) -> dict[str, str]:
+    """The name by which each learner of a run is shown: long ones without what all have in common."""
+    names = [learner.name for learner in learners]
+    return dict(zip(names, shortened_names(names, width), strict=True))
 
 
 def _value_ticks(axes: Axes, axis: Axis, most: int = 6) -> None:
@@ -139,7 +145,9 @@ def _curves_of(report: Report, metric: str, lower: bool | None) -> Panel:
         _legend(axes, len(groups))
 
     entries = [len(group.learners) + 1 if _are_few(group) else 2 + (not several) for group in groups]
-    long = several or any(len(each.name) > _SHORT for group in groups for each in group.learners[:MOST_CURVES])
+    long = several or any(
+        len(name) > _SHORT for group in groups for name in names_of(group.run.learners[:MOST_CURVES]).values()
+    )
     return Panel(50.0 + _LEGEND_LINE_MM * math.ceil(sum(entries) / (1 if long else 2)), draw)
 
 
@@ -182,18 +190,20 @@ def _draw_group(axes: Axes, axis: Axis, group: _Group) -> None:
     best = _best_learner(group)
     if best is not None:
         line = {"color": colour if of else COLOURS[1], "linewidth": 0.9, "linestyle": "--" if of else "-", "zorder": 4}
-        axes.plot(best.iterations, _shares(axis, best.values), label=f"{of}best: {short_name(best.name)}", **line)
+        axes.plot(
+            best.iterations,
+            _shares(axis, best.values),
+            label=f"{of}best: {names_of(group.run.learners)[best.name]}",
+            **line,
+        )
 
 
 def _draw_few(axes: Axes, axis: Axis, group: _Group) -> None:
+    names = names_of(group.run.learners)
     for place, learner in enumerate(sorted(group.learners, key=lambda each: each.index)):
         colour = group.colour or COLOURS[place % len(COLOURS)]
         style = _LINES[place % len(_LINES)] if group.colour else "-"
-        name = (
-            short_name(learner.name)
-            if group.colour is None
-            else f"{short_name(group.run.name)}: {short_name(learner.name)}"
-        )
+        name = names[learner.name] if group.colour is None else f"{short_name(group.run.name)}: {names[learner.name]}"
         marker = {"marker": "o", "markersize": 2.2, "markeredgewidth": 0} if len(learner.values) <= 40 else {}
         shares = _shares(axis, learner.values)
         axes.plot(learner.iterations, shares, color=colour, linestyle=style, label=name, **marker, zorder=3)

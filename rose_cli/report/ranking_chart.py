@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from rose_cli.report.charts import COLOURS, Panel, message, short_name
+from rose_cli.report.charts import COLOURS, Panel, message, names_of, short_name
 from rose_cli.report.time_charts import time_unit
 from rose_cli.util.text import counted
 from rose_cli.view.wording import number
@@ -35,7 +35,8 @@ def ranking(report: Report) -> list[Panel]:
     total = sum(run.totals.met for run in report.runs)
     shown = met[:MOST_RANKED]
     runs = [f"{short_name(run.name, 14)}: " if several else "" for _, run, _ in shown]
-    names = [of + short_name(each.name, 18) for of, (each, _, _) in zip(runs, shown, strict=True)]
+    short = {run.directory: names_of(run.learners, 18) for _, run, _ in shown}
+    names = [of + short[run.directory][each.name] for of, (each, run, _) in zip(runs, shown, strict=True)]
     size, unit = time_unit(max(_cost(each, "seconds") for each, _, _ in shown))
     measures = (
         ("iterations", 1.0, "iterations"),

@@ -6,7 +6,7 @@ import math
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from rose_cli.report.charts import COLOURS, GREY, RED, Panel, message, short_name
+from rose_cli.report.charts import COLOURS, GREY, RED, Panel, message, names_of, short_name
 from rose_cli.report.data import CANCELLED, FAILED, LOST, OUTCOMES, RUNNING, SUCCEEDED
 from rose_cli.util.text import counted
 from rose_cli.view.wording import short_time
@@ -60,7 +60,8 @@ def _timeline_of(run: Run, *, titled: bool) -> list[Panel]:
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set_xlabel(f"time ({unit})")
         if len(rows) <= MOST_NAMED_ROWS:
-            axes.set_yticks(range(len(rows)), [short_name(run.learners[at].name, 18) for at in shown])
+            names = names_of(run.learners, 18)
+            axes.set_yticks(range(len(rows)), [names[run.learners[at].name] for at in shown])
             axes.tick_params(axis="y", length=0)
         else:
             more = f"{len(rows):,} of {run.totals.learners:,} learners" if len(rows) < run.totals.learners else None

@@ -74,6 +74,8 @@ class Timeline:
         self._causes = Causes()
         self._failed: dict[tuple[str, str, int], list[Cause]] = {}
         self._latest: dict[str, Cause] = {}
+        self._crowded: float | None = None
+        """Since when more cores have been in use than the session has: an end is still to be recorded."""
 
     def __len__(self) -> int:
         return len(self.start)
@@ -144,13 +146,27 @@ class Timeline:
         return min(found, 2**16 - 1)
 
     def _use(self, time: float, change: int) -> None:
-        """The clock of a machine may go back; the order of the records is that of the events."""
-        before, latest = (self.use[-1], self.use_at[-1]) if self.use else (0, time)
-        if self.use and time <= latest:
-            self.use[-1] = max(0, before + change)
-            return
-        self.use_at.append(time)
-        self.use.append(max(0, before + change))
+        """The end of an attempt may be recorded after what began on its cores. The clock of a machine may also go back,
+        by more: the order of the records is then that of the events."""
+        at = len(self.use_at)
+        if at and self.use_at[-1] - time < _RECORDED_SECONDS:
+            while at and self.use_at[at - 1] > time:
+                at -= 1
+            if not at or self.use_at[at - 1] != time:
+                self.use_at.insert(at, time)
+                self.use.insert(at, self.use[at - 1] if at else 0)
+                at += 1
+        elif not at:
+            self.use_at.append(time)
+            self.use.append(0)
+            at = 1
+        for place in range(at - 1, len(self.use)):
+            self.use[place] = max(0, self.use[place] + change)
+        session = self.state.session
+        if session is None or session.cores is None or self.use[-1] <= session.cores:
+            self._crowded = None
+        elif self._crowded is None:
+            self._crowded = time
 
     def _close(self, row: int, time: float, outcome: int) -> None:
         self.end[row] = max(time, self.start[row])
@@ -170,11 +186,13 @@ class Timeline:
 
     def _ended(self, record: Record, event: e.AttemptEvent, row: int) -> float:
         """When its cores became free: the next attempt may have begun on them before the end was recorded."""
+        ended = record.time
         if isinstance(event, e.AttemptSucceeded | e.AttemptFailed):
             measured = self.start[row] + event.seconds
-            if measured < record.time < measured + _RECORDED_SECONDS:
-                return measured
-        return record.time
+            if measured < ended < measured + _RECORDED_SECONDS:
+                ended = measured
+        crowded = self._crowded
+        return ended if crowded is None or record.time - crowded >= _RECORDED_SECONDS else min(ended, crowded)
 
     def _end_all(self, time: float) -> None:
         """What is running when a session ends without a word about it is lost."""

@@ -15,6 +15,7 @@ from rose_cli.util.redact import fit_to_show
 from rose_cli.util.streams import discard_output
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import TextIO
 
     from rich.console import Console
@@ -116,6 +117,23 @@ def shortened_in_middle(text: str, width: int) -> str:
         return shortened(text, width)
     tail_width = (width - 1) // 2
     return f"{head(text, width - 1 - tail_width)}{ELLIPSIS}{tail(text, tail_width)}"
+
+
+_BETWEEN_PARTS = re.compile(r"[,;:=/ ]+")
+
+
+def shortened_names(names: Sequence[str], width: int) -> list[str]:
+    """Names in at most `width` cells each. If one is too long, they lose the parts that are the same in all of them, so
+    that those of a sweep can still be told apart: "lr=0.1,n=10" and "lr=0.01,n=10" become "0.1" and "0.01"."""
+    shown = [safe(name) for name in names]
+    if any(cell_len(name) > width for name in shown):
+        parts = [_BETWEEN_PARTS.split(name) for name in shown]
+        if len({len(each) for each in parts}) == 1:
+            differing = [place for place, each in enumerate(zip(*parts, strict=True)) if len(set(each)) > 1]
+            short = [",".join(each[place] for place in differing) for each in parts]
+            if len(set(short)) == len(set(shown)) > 1:
+                shown = short
+    return [shortened_in_middle(name, width) for name in shown]
 
 
 def head(text: str, width: int) -> str:

@@ -18,7 +18,7 @@ from rose_cli.util.text import counted
 from rose_cli.view.axis import Axis, iteration_axis, value_axis
 from rose_cli.view.canvas import Canvas, row_of
 from rose_cli.view.columns import STAR, unbroken
-from rose_cli.view.console import safe, shortened, shortened_in_middle
+from rose_cli.view.console import safe, shortened, shortened_in_middle, shortened_names
 from rose_cli.view.wording import number
 
 if TYPE_CHECKING:
@@ -134,6 +134,8 @@ class _Panel:
         self._band: list[tuple[float, ...] | None] = []
         if len(panel.all) > MOST_CURVES:
             self._band = _bands(panel)
+        names = [curve.learner.name for curve in panel.all]
+        self._names = dict(zip(names, shortened_names(names, _NAME), strict=True))
         self._series = list(self._lines())
 
     def lines(self) -> list[Text]:
@@ -169,10 +171,10 @@ class _Panel:
         entries: list[list[Piece]] = [
             [(line.letter, f"bold {line.colour}"), (f" {line.label}", "")] for line in self._series
         ]
-        best = self._panel.ranked[0] if self._panel.ranked else None
-        if best is not None and best.best_value is not None:
-            whose = next((f"{line.letter} " for line in self._series if line.values is best.values), "")
-            entries.append([(self._style.best, "bold"), (f" best: {whose}{number(best.best_value)} @{best.best}", "")])
+        if (best := self._best()) is not None and best[0].best_value is not None:
+            text = f" best: {self._letter(best[0])}{number(best[0].best_value)} @{best[0].best}"
+            others = "".join(f", {self._letter(curve)}@{curve.best}" for curve in best[1:])
+            entries.append([(self._style.best, "bold"), (text + others, "")])
         if self._band:
             entries.append([("." if self._style.ascii else "░", _BAND), (" 10th to 90th percentile", "")])
         for operator, threshold in self._panel.thresholds[:MOST_THRESHOLDS]:
@@ -186,6 +188,17 @@ class _Panel:
                 lines.append([])
             lines[-1] += [("   ", ""), *entry] if lines[-1] else entry
         return [_joined(pieces, self._width) for pieces in lines]
+
+    def _best(self) -> list[Curve] | None:
+        """The curves that are drawn of those with the best value; of many learners, one is."""
+        ranked = self._panel.ranked
+        if not ranked:
+            return None
+        best = [curve for curve in ranked if curve.best_value == ranked[0].best_value]
+        return best[:1] if self._band else best
+
+    def _letter(self, curve: Curve) -> str:
+        return next((f"{line.letter} " for line in self._series if line.values is curve.values), "")
 
     def _dashes(self, count: int) -> str:
         return ("-" if self._style.ascii else "╌") * count
@@ -224,9 +237,9 @@ class _Panel:
         if ranked:
             yield self._line(ranked[0], 0, "best: ")
 
-    @staticmethod
-    def _line(curve: Curve, place: int, what: str) -> _Line:
-        name = what + shortened_in_middle(curve.learner.name, _NAME)
+    def _line(self, curve: Curve, place: int, what: str) -> _Line:
+        equal = sum(each.best_value == curve.best_value for each in self._panel.ranked) if what else 1
+        name = f"{what}{self._names[curve.learner.name]}{f' and {equal - 1:,} more' if equal > 1 else ''}"
         return _Line(curve.values, _COLOURS[place], _LETTERS[place], name)
 
     def _drawing(self, axis: Axis, rows: int) -> list[Text]:
@@ -251,9 +264,8 @@ class _Panel:
         for place, line in enumerate(self._series):
             start = None if self._style.coloured else (place + 1) / (len(self._series) + 1)
             canvas.curve(_points(line.values, across, axis), line.letter, line.colour, start)
-        best = self._panel.ranked[0] if self._panel.ranked else None
-        if best is not None and best.best is not None:
-            canvas.mark(across.share(best.best), axis.share(best.best_value or 0.0), self._style.best)
+        for curve in self._best() or ():
+            canvas.mark(across.share(curve.best or 0), axis.share(curve.best_value or 0.0), self._style.best)
         tick, side, corner, floor = ("+", "|", "+", "-") if self._style.ascii else ("┤", "│", "└", "─")
         drawn = [
             Text(f"{labels.get(place, '').rjust(margin)[:margin]} {tick if place in labels else side}").append_text(

@@ -35,12 +35,25 @@ def test_an_export_as_csv(ended: Rose) -> None:
 def test_the_name_of_the_file_says_the_format(ended: Rose) -> None:
     for name, arguments, start in (
         ("a.JSONL", (), '{"learner"'),
+        ("a.ndjson", (), '{"learner"'),
         ("a.csv", (), "learner,"),
         ("a.txt", (), "learner,"),
         ("b.jsonl", ("--format", "csv"), "learner,"),
     ):
         assert ended("export", "r", "-o", name, *arguments).code == 0
         assert (ended.folder / name).read_text(encoding="utf-8").startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("name", "help_"), [("a.json", "JSON Lines"), ("a.xlsx", ".csv"), ("a.zip", "ro-crate"), ("a.html", "--format")]
+)
+def test_a_name_of_another_format_is_refused_unless_the_format_is_given(ended: Rose, name: str, help_: str) -> None:
+    called = ended("export", "r", "-o", name)
+    assert called.code == 2
+    assert f"'{name}' is the name of a" in called.err
+    assert help_ in called.err.splitlines()[-1]
+    assert not (ended.folder / name).exists()
+    assert ended("export", "r", "-o", name, "--format", "csv").code == 0
 
 
 def test_an_export_as_json_lines_to_a_file(ended: Rose) -> None:

@@ -47,6 +47,15 @@ def test_the_name_of_the_file_says_which_form_it_has(two: Rose) -> None:
         assert (two.folder / name).read_text(encoding="utf-8").lower().startswith(start)
 
 
+@pytest.mark.parametrize("name", ["a.pdf", "a.JPG", "a.csv", "a.json", "a.docx"])
+def test_a_name_of_another_format_is_refused_unless_the_format_is_given(two: Rose, name: str) -> None:
+    called = two("report", "two", "-o", name)
+    assert called.code == 2
+    assert f"'{name}' is the name of a" in called.err
+    assert not (two.folder / name).exists()
+    assert two("report", "two", "-o", name, "--format", "html").code == 0
+
+
 def test_a_page_on_standard_output(two: Rose) -> None:
     called = two("report", "two", "-o", "-")
     assert called.out.lower().startswith("<!doctype html>")

@@ -173,6 +173,35 @@ def test_an_end_that_is_recorded_late_uses_no_core_twice(tmp_path: Path) -> None
     assert [end - start for start, end in zip(timeline.start, timeline.end, strict=True)] == pytest.approx([10.0] * 6)
 
 
+def test_no_more_cores_are_in_use_than_there_are_however_late_ends_are_recorded(tmp_path: Path) -> None:
+    """On two cores: both are free and taken again before either end is in the journal; what the engine measured counts
+    from the start of the process, and so seems to end after the next attempt began."""
+    told = story(tmp_path, "r", text := campaign(learners=2, max_iter=1), 2)
+    steps = [
+        (learner, 0, task, 0, 1)
+        for task in ("simulate", "train", "criterion")
+        for learner in ("learner-0", "learner-1")
+    ]
+    for step in steps[:2]:
+        told.tell(e.AttemptStarted(*step, cores=1))
+    for before, after in ((steps[:2], steps[2:4]), (steps[2:4], steps[4:])):
+        told.now += 10
+        for step in after:
+            told.tell(e.AttemptStarted(*step, cores=1))
+            told.now += 0.001
+        told.now += 0.02
+        for step in before:
+            told.tell(e.AttemptSucceeded(*step, seconds=10.01))
+    told.now += 10
+    for step in steps[4:]:
+        told.tell(e.AttemptSucceeded(*step, seconds=9.9, value=0.5 if step[2] == "criterion" else None))
+    told.end("interrupted")
+    run = shown(told.write(text))
+    assert max(run.cores.used) == 2
+    assert run.cores.used[-1] == 0
+    assert list(run.cores.at) == sorted(run.cores.at)
+
+
 def test_sessions_that_died_lose_their_attempts_where_they_ended(tmp_path: Path) -> None:
     run = shown(samples.interrupted(tmp_path))
     first, second = run.sessions
@@ -221,6 +250,19 @@ def test_a_rerun_marks_what_it_has_undone(tmp_path: Path) -> None:
         (2, 1)
     ] * 3
     assert list(run.learners[0].iterations) == [0]
+
+
+def test_a_learner_of_a_session_that_died_is_interrupted_as_in_the_status(tmp_path: Path) -> None:
+    run = shown(samples.interrupted(tmp_path))
+    assert run.headline.startswith("interrupted")
+    assert {learner.status for learner in run.learners} == {"interrupted"}
+
+
+def test_the_plan_counts_with_the_cores_that_the_latest_session_had(tmp_path: Path) -> None:
+    told = story(tmp_path, "r", text := campaign(learners=6), 3)
+    told.run()
+    told.end("finished")
+    assert "up to 3 at a time on 3 cores" in " ".join(shown(told.write(text)).ran.plan)
 
 
 def test_equal_failures_are_one(tmp_path: Path) -> None:

@@ -286,6 +286,8 @@ def test_values_that_no_axis_can_show_are_counted_and_kept_in_the_table(reader: 
         ([1, 10, 100, 1000], ["1", "10", "100", "1000"]),
         ([-100, -1, 0, 1, 100], "-100 -10 -1 0 1 10 100".replace("-", MINUS).split()),
         ([0, 0, 0], None),
+        ([1e-300, 1e-150, 1, 1e150, 1e300], None),
+        ([-1e308, 0, 1e-300, 1e308], None),
     ],
 )
 def test_a_logarithmic_axis_has_round_numbers_and_takes_zero_and_negative_values(
@@ -304,6 +306,8 @@ def test_a_logarithmic_axis_has_round_numbers_and_takes_zero_and_negative_values
     assert line == sorted(line)
     if labels is not None:
         assert shown == labels
+    elif any(values):
+        assert len(shown) >= 5
 
 
 def test_each_state_of_a_run_says_what_it_is(reader: Reader) -> None:
@@ -460,6 +464,16 @@ def test_the_axes_can_be_changed(reader: Reader) -> None:
         name,
     )
     assert results == [["iteration", "mse"], ["working time, seconds", "mse"], ["core-hours", "mse, best so far"]]
+
+
+def test_names_of_a_sweep_are_told_apart_in_the_timeline(reader: Reader) -> None:
+    run = forged_run(4)
+    names = [f"network,learning_rate={rate},batch_size={size}" for rate in (0.1, 0.01) for size in (16, 32)]
+    learners = tuple(
+        replace(each, name=name, index=i) for i, (each, name) in enumerate(zip(run.learners, names, strict=True))
+    )
+    (labels,) = reader.visit(forged(replace(run, learners=learners)), of_chart("timeline", Y_LABELS))
+    assert [label for label in labels if label] == ["0.1,16", "0.1,32", "0.01,16", "0.01,32"]
 
 
 def test_the_timeline_tells_of_tasks_cores_sessions_and_what_went_wrong(reader: Reader) -> None:

@@ -13,7 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.text import Text
 
-from rose_cli.view.console import SafeStream, can_redraw, complain, encodable, folded, open_console, safe, terminal_size
+from rose_cli.view.console import (
+    SafeStream,
+    can_redraw,
+    complain,
+    encodable,
+    folded,
+    open_console,
+    safe,
+    shortened_names,
+    terminal_size,
+)
 from tests.conftest import PATIENCE
 
 if TYPE_CHECKING:
@@ -148,3 +158,19 @@ def test_a_folded_line_breaks_between_words_and_keeps_commands_whole() -> None:
         "it has stopped:\n  `rose resume r --learner a`\n  extends it"
     )
     assert folded("", 10) == ""
+
+
+@pytest.mark.parametrize(
+    ("names", "width", "shown"),
+    [
+        (["lr=0.1,n=10", "lr=0.01,n=10"], 20, ["lr=0.1,n=10", "lr=0.01,n=10"]),
+        (["lr=0.1,n=10", "lr=0.01,n=10"], 8, ["0.1", "0.01"]),
+        (["a,lr=0.1,n=10", "b,lr=0.1,n=20"], 8, ["a,10", "b,20"]),
+        (["lr=0.1,n=10", "baseline"], 8, ["lr=0…=10", "baseline"]),
+        (["alone,lr=0.1,n=10"], 8, ["alon…=10"]),
+        (["a=1,b=2", "a=1;b=2"], 6, ["a=1…=2", "a=1…=2"]),
+        ([], 8, []),
+    ],
+)
+def test_long_names_lose_what_all_have_in_common(names: list[str], width: int, shown: list[str]) -> None:
+    assert shortened_names(names, width) == shown

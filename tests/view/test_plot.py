@@ -104,6 +104,25 @@ def test_of_many_learners_the_best_the_worst_and_percentiles_are_drawn() -> None
     assert any(line.endswith("m") for line in lines)
 
 
+def test_all_learners_with_the_best_value_are_named() -> None:
+    lines = drawn(scenario_of([0.9, 0.3], [0.3, 0.9], [0.5, 0.4]), width=60)
+    assert lines[1] == "a l0   b l1   c l2   ★ best: a 0.3 @1, b @0   ╌╌ < 0.2"
+    assert sum(line.count("★") for line in lines[2:]) == 2
+
+
+def test_of_many_learners_with_the_same_value_one_is_named_and_the_others_are_counted() -> None:
+    lines = drawn(scenario_of(*[[0.9, 0.3]] * 5, *[[0.9, 0.6]] * 2), width=80)
+    assert lines[1].startswith("m median   b worst: l6 and 1 more   a best: l0 and 4 more")
+
+
+def test_names_of_a_sweep_lose_what_all_of_them_have_in_common() -> None:
+    names = [f"base,rate={rate},batch_size={size},units=128" for rate in (0.1, 0.01) for size in (16, 32)]
+    scenario = Scenario.begin(make_plan(names, criterion=RMSE))
+    for name in names:
+        scenario.iterate(name, 0.9, 0.5)
+    assert drawn(scenario, width=80)[1].startswith("a 0.1,16   b 0.1,32   c 0.01,16   d 0.01,32")
+
+
 def test_percentiles_end_where_fewer_than_three_learners_have_a_value() -> None:
     histories = [falling(0.05 * number, 3) for number in range(5)] + [falling(0.01, 8), falling(0.12, 8)]
     lines = drawn(scenario_of(*histories), 80, 24, ascii_only=True)

@@ -212,10 +212,11 @@ function scaleOf(values, isLog) {
     return { to: Math.log10, from: (place) => 10 ** place, ticks: powers((value) => Math.log10(value)), note: "" };
   }
   const least = sizes.reduce((a, b) => Math.min(a, b), Infinity);
-  const nearest = 10 ** Math.floor(Math.log10(Math.max(least, 1e-307)));
-  const to = (value) => (Math.abs(value) <= nearest ? value / nearest : Math.sign(value) * (1 + Math.log10(Math.abs(value) / nearest)));
-  const from = (place) => (Math.abs(place) <= 1 ? place * nearest : Math.sign(place) * nearest * 10 ** (Math.abs(place) - 1));
-  const above = powers((value) => 1 + Math.log10(value / nearest), (place) => nearest * 10 ** (place - 1));
+  const exponent = Math.floor(Math.log10(Math.max(least, 1e-307)));
+  const nearest = 10 ** exponent;
+  const to = (value) => (Math.abs(value) <= nearest ? value / nearest : Math.sign(value) * (1 + Math.log10(Math.abs(value)) - exponent));
+  const from = (place) => (Math.abs(place) <= 1 ? place * nearest : Math.sign(place) * 10 ** (Math.abs(place) - 1 + exponent));
+  const above = powers((value) => 1 + Math.log10(value) - exponent, (place) => 10 ** (place - 1 + exponent));
   const ticks = (low, high, most) => {
     const half = Math.max(2, most / 2);
     return [...(low < 0 ? above(1, -low, half).map((place) => -place) : []), 0, ...(high > 0 ? above(1, high, half) : [])]
@@ -227,7 +228,9 @@ function scaleOf(values, isLog) {
 // The positions of round numbers between two positions of a logarithmic axis
 function powers(to, from = (place) => 10 ** place) {
   return (low, high, most) => {
-    const [first, last] = [Math.floor(Math.log10(from(low)) - 1e-9), Math.ceil(Math.log10(from(high)) + 1e-9)];
+    // the room above 1e308 and below 1e-307 has no numbers
+    const exponent = (place) => Math.log10(Math.min(Number.MAX_VALUE, Math.max(1e-307, from(place))));
+    const [first, last] = [Math.floor(exponent(low) - 1e-9), Math.ceil(exponent(high) + 1e-9)];
     const every = Math.max(1, Math.ceil((last - first) / most));
     const digits = high - low > 2 ? [1] : high - low > 0.8 ? [1, 2, 5] : [1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9];
     const found = [];

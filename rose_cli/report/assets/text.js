@@ -14,6 +14,26 @@ function shorten(text, most = 60) {
   return letters.length <= most ? letters.join("") : letters.slice(0, most - 1).join("") + "…";
 }
 
+// Both ends stay: names differ there
+function shortenInMiddle(text, most) {
+  const letters = [...shorten(text, 400)];
+  const tail = Math.floor((most - 1) / 2);
+  return letters.length <= most ? letters.join("") : [...letters.slice(0, most - 1 - tail), "…", ...letters.slice(-tail)].join("");
+}
+
+// If a name is too long, names lose the parts that are the same in all of them, so that those of a sweep can be told apart
+function shortNames(names, most) {
+  let shown = names.map((name) => shorten(name, 400));
+  if (shown.some((name) => [...name].length > most)) {
+    const parts = shown.map((name) => name.split(/[,;:=/ ]+/));
+    const differing = [...parts[0].keys()].filter((place) => new Set(parts.map((each) => each[place])).size > 1);
+    const short = parts.map((each) => differing.map((place) => each[place]).join(","));
+    const sizes = [short, shown].map((each) => new Set(each).size);
+    if (new Set(parts.map((each) => each.length)).size === 1 && sizes[0] === sizes[1] && sizes[0] > 1) shown = short;
+  }
+  return shown.map((name) => shortenInMiddle(name, most));
+}
+
 function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
