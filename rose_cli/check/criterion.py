@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rose_cli.check.origin import Layer, depending, origin_of, sources_of, stop_layers
+from rose_cli.config.validation import CONDITION
 from rose_cli.plan.criteria import criteria_of, has_source, listed, measured, merged_stop, metric_of
 from rose_cli.plan.metrics import can_be_met, is_always_met, nearest_metric, probable_metric, standard_metric
 from rose_cli.util.errors import Diagnostic, KeyPath, Severity
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from rose_cli.plan.model import CriterionPlan, LearnerPlan
 
     Layers = Sequence[Layer[StopFields]]
-
-_CONDITION = re.compile(r"\s*([^\s<>=!]+(?: [^\s<>=!]+){0,4})\s*(<=|>=|==?|<|>)\s*([-+.\d][-+.\deE]{0,40})\s*(%?)")
 
 _SILENT = (("true",), ("/bin/true",), ("/usr/bin/true",), (":",))
 
@@ -137,7 +136,7 @@ def _check_length(criterion: CriterionPlan, max_iter: int, layers: Sequence[Laye
 def check_criterion(layers: Layers) -> Iterator[Diagnostic]:
     """`layers` go from the most specific one to the campaign's `stop`."""
     stop = merged_stop([layer.fields for layer in reversed(layers)])
-    if (condition := _CONDITION.fullmatch(stop.metric or "")) is not None:
+    if (condition := CONDITION.fullmatch(stop.metric or "")) is not None:
         yield _split(condition, stop, origin_of(layers, "metric"))
         return
     yield from depending(_check_operator(stop, layers), *sources_of(layers, "metric", "operator"))
@@ -149,7 +148,8 @@ def check_criterion(layers: Layers) -> Iterator[Diagnostic]:
 def _check_source(stop: StopFields, layers: Layers) -> Iterator[Diagnostic]:
     if not any(has_source(layer.fields) for layer in layers):
         at = origin_of(layers, "executable")
-        where = "'stop'" if at[-2:] == ("stop", "executable") else f"the criterion '{stop.metric}'"
+        where = "'stop'" if at[-2:] == ("stop", "executable") else "this criterion"
+        where = f"the criterion '{stop.metric}'" if where[0] != "'" and stop.metric is not None else where
         missing = Diagnostic("missing-key", f"{where} has no 'executable'", at, command_of_stop(stop))
         yield replace(missing, depends_on=sources_of(layers, "executable", "function", "value"))
 

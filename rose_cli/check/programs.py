@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from rose_cli.check.arguments import TAKES_A_PATTERN, is_wildcard
 from rose_cli.check.files import listed
 from rose_cli.check.origin import word_location
-from rose_cli.config.placeholders import has_placeholder
+from rose_cli.config.placeholders import PLACEHOLDERS, has_placeholder
 from rose_cli.plan.words import INTERPRETERS, RUNNERS, code_at, is_beside, is_path, path_beside, scripts
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import Diagnostic, Severity
@@ -38,6 +38,9 @@ _EXPANDED = re.compile(r"\$\w.*|~/.*|.*[*?].*")
 """What a shell would expand, and not an operator that a list of arguments may contain on purpose."""
 
 MAX_GUESSES = 100
+
+_VARIABLE = re.compile(r"\$[{(]*([A-Za-z_]\w*)[})]*")
+"""A variable of a shell, for a parameter."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +170,9 @@ class ProgramChecker:
             if is_bare and not is_listed and (_SHELL_SIGN.fullmatch(word) or is_pattern):
                 message = f"'{word}' is passed literally: the command does not run in a shell"
                 hint = "set shell: true beside 'executable', or quote it if this is meant"
+                name = _VARIABLE.fullmatch(word)
+                if name is not None and (name[1] in self.campaign.parameters or name[1] in PLACEHOLDERS):
+                    hint = f"write {{{name[1]}}}, without the dollar sign"
                 yield Diagnostic("shell-sign", message, path, hint, Severity.WARNING, inside=inside)
                 return
 

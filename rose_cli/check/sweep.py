@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rose_cli.check.arguments import ArgumentChecker, calls_function, names_of, same_option
 from rose_cli.check.origin import Layer, declaration
+from rose_cli.config.errors import expected
 from rose_cli.config.models import PLAIN_LEARNER, Iterations, Override
 from rose_cli.config.sweep import SAMPLED, Range
 from rose_cli.config.validation import faults_in
@@ -109,7 +110,8 @@ class SweepChecker:
         if axis.task is None:
             if isinstance(value, tuple) or (axis.kind == "key" and (isinstance(value, bool) or not _is_whole(value))):
                 what = "a number, a string, true or false" if axis.kind == "parameter" else "an integer of at least 0"
-                yield Diagnostic("wrong-type", f"{axis.name}: expected {what}", path, "write another value")
+                message = f"{axis.name}: {expected(what, value)}"
+                yield Diagnostic("wrong-type", message, path, "write another value, or remove it")
             return
         given = {"env": {axis.name: value}} if axis.kind == "env" else {axis.name: value}
         faults = faults_in(Override, given)

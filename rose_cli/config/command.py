@@ -15,6 +15,7 @@ from rose_cli.config import shapes
 from rose_cli.config.errors import expected, fail, fail_if_any
 from rose_cli.config.expression.compiler import Expression, parse
 from rose_cli.config.expression.parser import ExpressionError
+from rose_cli.config.parameters import declared_axes, declared_parameters
 from rose_cli.config.placeholders import PLACEHOLDERS, placeholder_errors
 from rose_cli.config.rules import ENDINGS, ON_FAILURE, OPERATORS, Ending, OnFailure, Operator
 from rose_cli.config.types import filled_text
@@ -188,7 +189,8 @@ def _errors_in_option(entry: object, below: tuple[int, ...]) -> list[Diagnostic]
     if isinstance(entry, dict):
         word = next(iter(entry), None) if list(entry.values()) == [None] else None
         hint = "a command line has no mappings; expressions of i belong under 'adaptive:'"
-        hint = f'quote it: "{{{word}}}"' if word in PLACEHOLDERS else hint
+        names = (*PLACEHOLDERS, *declared_parameters(), *declared_axes())
+        hint = f'quote it: "{{{word}}}"' if word in names else hint
     return [Diagnostic("wrong-type", expected("a number, a string, true or false", entry), below, hint)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import replace
 from functools import cache
@@ -15,7 +16,8 @@ from rose_cli.config.models import LEARNER_KEYS, TASK_SECTIONS, Campaign, Smoke
 from rose_cli.config.parameters import declared, declared_axes_are
 from rose_cli.config.recovery import NO_PATHS, InvalidPaths
 from rose_cli.config.sweep import SAMPLED
-from rose_cli.config.validation import diagnostics_of, unknown_task, value_at
+from rose_cli.config.validation import NESTED, diagnostics_of, unknown_task, value_at
+from rose_cli.config.yaml.syntax_errors import LEFT_OVER
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import Diagnostic, KeyPath, Span
 
@@ -92,13 +94,21 @@ def located(document: Document, diagnostic: Diagnostic) -> Diagnostic:
 
 
 def without_consequences(diagnostics: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """Without a key that has no value in a mapping that is wrong as a whole, as in `replicas: {models}`."""
-    wrong = [each for each in diagnostics if each.code == "wrong-type" and each.span is not None]
+    """Without a key that has no value in what is wrong as a whole: `replicas: {models}`, `{python} sim.py`."""
+    wrong = [each for each in diagnostics if each.code in ("wrong-type", "yaml-syntax") and each.span is not None]
     return tuple(
         each
         for each in diagnostics
-        if each.code != "missing-value" or not any(_is_inside(each, other) for other in wrong)
+        if each.code != "missing-value" or not any(_is_inside(each, other) or _follows(each, other) for other in wrong)
     )
+
+
+def _follows(inner: Diagnostic, other: Diagnostic) -> bool:
+    """Whether `other` is what follows a mapping that would be the start of a string: `{python} sim.py`."""
+    if inner.span is None or other.span is None or other.message != LEFT_OVER:
+        return False
+    gap = other.span.column - inner.span.end_column
+    return inner.file == other.file and inner.span.end_line == other.span.line and 0 < gap <= 2
 
 
 def _is_inside(inner: Diagnostic, outer: Diagnostic) -> bool:
@@ -135,6 +145,7 @@ def _is_emptied(diagnostic: Diagnostic, removed: Collection[KeyPath]) -> bool:
 def _telling(found: Sequence[Diagnostic], invalid: InvalidPaths) -> list[Diagnostic]:
     """Without errors that follow from others: from an earlier round, a misspelt key, or an invalid key."""
     guesses = {(*f.path[:-1], _IN_PLACE_OF.get(guess := _guess(f), guess)) for f in found}
+    guesses |= {(home[1], f.path[0]) for f in found if len(f.path) == 1 and (home := _HOME.search(f.hint or ""))}
     keys = InvalidPaths(frozenset(f.path for f in found if f.at_key))
     return [
         each
@@ -144,6 +155,8 @@ def _telling(found: Sequence[Diagnostic], invalid: InvalidPaths) -> list[Diagnos
         and not (keys.hide(each) and not each.at_key)
     ]
 
+
+_HOME = re.compile(r"it belongs under '(\w+)'")
 
 _IN_PLACE_OF = {"function": "executable"}
 """A key that makes another one, which is required, superfluous."""
@@ -155,7 +168,12 @@ def _guess(diagnostic: Diagnostic) -> str:
 
 
 def _invalid_paths(diagnostic: Diagnostic) -> list[KeyPath]:
-    return [diagnostic.path, (*diagnostic.path[:-1], _guess(diagnostic))] if _guess(diagnostic) else [diagnostic.path]
+    if (diagnostic.hint or "").startswith(NESTED):
+        return [diagnostic.path, *((*diagnostic.path[:-1], key) for key in ("metric", "executable"))]
+    home = _HOME.search(diagnostic.hint or "") if len(diagnostic.path) == 1 else None
+    elsewhere: list[KeyPath] = [] if home is None else [(home[1], *diagnostic.path)]
+    meant = [(*diagnostic.path[:-1], _guess(diagnostic))] if _guess(diagnostic) else []
+    return [diagnostic.path, *meant, *elsewhere]
 
 
 def _about_tasks(found: Sequence[Diagnostic], data: Any, tasks: frozenset[str]) -> list[Diagnostic]:  # noqa: ANN401
@@ -173,7 +191,7 @@ def _task_path(path: KeyPath) -> KeyPath | None:
 
 def _is_misnamed(path: KeyPath, data: Any, tasks: frozenset[str]) -> bool:  # noqa: ANN401
     own = LEARNER_KEYS if path[0] == "learners" else Smoke.model_fields
-    is_map = isinstance(value_at(path, data), dict)
+    is_map = isinstance(value_at(path, data), dict) and path[-1] not in Campaign.model_fields
     return bool(tasks) and path[-1] not in tasks and path[-1] not in own and not is_map
 
 

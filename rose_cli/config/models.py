@@ -774,8 +774,8 @@ class Campaign(Model):
             learners, below = learners * points, "sweep"
         commands = len(self.per_learner) * learners
         if learners > MAX_LEARNERS:
-            most = f"at most {MAX_LEARNERS} are allowed: list fewer values, or add max_learners to draw some"
-            fail("too-large", f"the sweep makes {learners} learners", most, below=(below,))
+            most = f"at most {MAX_LEARNERS:,} are allowed: list fewer values, or add max_learners to draw some"
+            fail("too-large", f"the sweep makes {learners:,} learners", most, below=(below,))
         if commands > MAX_COMMANDS:
             message = f"{learners} learners with {len(self.per_learner)} tasks each are {commands} commands"
             fail("too-large", message, f"at most {MAX_COMMANDS} are allowed", below=(below,))

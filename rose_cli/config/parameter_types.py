@@ -42,7 +42,9 @@ def _meaning(name: str) -> str | None:
 def _value(value: object) -> GivenParameter:
     """As it is written: every task gets it so, with rose's own placeholders filled in."""
     if not isinstance(value, str | int | float):
-        fail("wrong-type", expected("a number, a string, true or false", value), "a parameter has a single value")
+        hint = "a parameter has a single value"
+        hint += "; to try several, list them in sweep: {grid: {NAME: [...]}}" if isinstance(value, list | dict) else ""
+        fail("wrong-type", expected("a number, a string, true or false", value), hint)
     if isinstance(value, str):
         with declared(frozenset()):
             fail_if_any(placeholder_errors(value))

@@ -49,7 +49,9 @@ def _instead_of(name: str, *, of_shell: bool) -> str:
     if near is not None:
         return f"did you mean '{{{near}}}'?"
     known = ", ".join(f"{{{known}}}" for known in names)
-    return f"valid placeholders: {known}; write '{{{{{name}}}}}' for literal braces"
+    return (
+        f"declare it, as in parameters: {{{name}: 10}}; or write {{{{{name}}}}} for literal braces; known are {known}"
+    )
 
 
 def has_placeholder(text: str) -> bool:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydantic import WithJsonSchema
 
-from rose_cli.config.expression.parser import NAMES
+from rose_cli.config.expression.functions import SHAPES
+from rose_cli.config.expression.parser import CONSTANTS, NAMES
+from rose_cli.config.expression.references import ROOTS
 from rose_cli.config.placeholders import PLACEHOLDERS
 from rose_cli.config.rules import (
     AUTO,
@@ -205,7 +207,10 @@ VARIABLE_NAME = WithJsonSchema(
 )
 OPTION_NAME = WithJsonSchema(_text(r"^\S+$", "expected the name of an option, without spaces, such as --n_labeled"))
 PARAMETER_NAME = WithJsonSchema(
-    _text(r"^[A-Za-z_][A-Za-z0-9_]*$", "expected letters, digits and '_', starting with a letter")
+    _text(
+        rf"^(?!(?:{'|'.join((*PLACEHOLDERS, *NAMES, *CONSTANTS, *ROOTS, *SHAPES))})$)[A-Za-z_][A-Za-z0-9_]*$",
+        "expected letters, digits and '_', starting with a letter, and no name that rose itself uses",
+    )
 )
 PARAMETER = WithJsonSchema(
     {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
@@ -46,7 +47,7 @@ class Range(Model):
     @model_validator(mode="after")
     def _is_a_range(self) -> Range:
         if not self.from_ < self.to:
-            hint = f"write {{from: {self.to}, to: {self.from_}}}" if self.from_ > self.to else "write one value as [1]"
+            hint = f"write {{from: {self.to}, to: {self.from_}}}" if self.from_ > self.to else f"write [{self.from_}]"
             fail("out-of-range", f"to: expected more than {self.from_}, not {self.to}", hint, below=("to",))
         if self.scale == "log" and self.from_ <= 0:
             message = f"from: expected more than 0 where scale is log, not {self.from_}"
@@ -61,7 +62,7 @@ class Range(Model):
 def _choices(value: object) -> object:
     """A list without repetitions: 1 and 1.0 are two values, 0.1 and 0.10 are one."""
     if not isinstance(value, list | tuple):
-        hint = f"write [{shortened(str(value))}]" if isinstance(value, str | int | float) else "for example [0.1, 0.01]"
+        hint = _as_list(value) if isinstance(value, str | int | float) else "for example [0.1, 0.01]"
         if isinstance(value, dict) and {"from", "to"} & set(value):
             hint = f"ranges belong under {', '.join(SAMPLED[:-1])} or {SAMPLED[-1]}; here, list the values"
         fail("wrong-type", expected("a list of values", value), hint)
@@ -73,6 +74,21 @@ def _choices(value: object) -> object:
         if entry is None
     )
     return value
+
+
+_STEPS = re.compile(r"(?:range|np\.arange|arange)?\(? *(-?\d+) *, *(-?\d+) *(?:, *(\d+))? *\)")
+
+
+def _as_list(value: object) -> str:
+    """How the values of `0.1, 0.2`, `range(16, 64, 16)` or `0.1..0.5` are listed."""
+    text = str(value).strip()
+    if (found := _STEPS.fullmatch(text)) and "(" in text:
+        numbers = range(int(found[1]), int(found[2]), int(found[3] or 1) or 1)
+        return f"write [{', '.join(map(str, numbers))}]" if 0 < len(numbers) <= 20 else "list the values: [1, 2, 3]"
+    if re.search(r"\.\.|\(|:| to ", text):
+        ranges = f"ranges belong under {', '.join(SAMPLED[:-1])} or {SAMPLED[-1]}, as {{from: 0.1, to: 0.5}}"
+        return f"list the values, as in [0.1, 0.3, 0.5]; {ranges}"
+    return f"write [{shortened(text)}]"
 
 
 def _distinct(values: tuple[GivenOption, ...]) -> tuple[GivenOption, ...]:
@@ -129,9 +145,20 @@ def _has_axes(value: object) -> object:
     return value
 
 
+_LISTS = ("values", "choices", "grid", "options", "categorical", "choice", "list", "suggest_categorical", "grid_search")
+"""What other tools call the list of an axis."""
+
+
 def _nested(axis: str, given: object) -> Iterator[Diagnostic]:
     """`training: {--lr: [1, 2]}`, as options are written elsewhere."""
-    if "." in axis or not isinstance(given, dict) or not given or set(given) <= {"from", "to", "scale", "integer"}:
+    if not isinstance(given, dict) or not given or set(given) <= {"from", "to", "scale", "integer"}:
+        return
+    listed = next((given[name] for name in _LISTS if isinstance(given.get(name), list)), None)
+    if listed is not None:
+        values = ", ".join(value_text(each) for each in listed[:4]) + (", ..." if len(listed) > 4 else "")
+        hint = f"write the list alone: {shortened(axis)}: [{values}]"
+        yield Diagnostic("wrong-type", expected("a list of values", given), (axis,), hint)
+    if "." in axis or listed is not None:
         return
     names = [str(name) for name in given]
     if any(name in ("options", "adaptive") for name in names):
@@ -230,7 +257,8 @@ class Sweep(Model):
         names = self.generators
         if not names:
             hint = "for example sweep: {grid: {training.--lr: [0.1, 0.01]}}"
-            yield Diagnostic("missing-key", f"'sweep' has none of {', '.join(GENERATORS)}", (), hint)
+            yield Diagnostic("missing-key", f"'sweep' has none of {', '.join(GENERATORS)}", ("grid",), hint,
+                             depends_on=tuple(("sweep", name) for name in GENERATORS))  # fmt: skip
         for name in names[1:]:
             if name in SAMPLED:
                 message = f"'{name}' cannot be combined with {', '.join(each for each in names if each != name)}"

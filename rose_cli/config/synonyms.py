@@ -16,6 +16,7 @@ from rose_cli.config.models import (
     Learner,
     Limits,
     Notify,
+    Prune,
     Read,
     Retries,
     Smoke,
@@ -23,6 +24,7 @@ from rose_cli.config.models import (
     StopFields,
     TaskFields,
 )
+from rose_cli.config.sweep import Range, Sweep
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -61,7 +63,7 @@ def _words_of(model: type[BaseModel]) -> dict[str, str]:
 
 def _table(**words: str) -> dict[str, str]:
     """From `key="words for it"` to word → key; `_` is between the parts of a word, however people join them."""
-    return {word: key for key, listed in words.items() for word in listed.split()}
+    return {word: key.rstrip("_") for key, listed in words.items() for word in listed.split()}
 
 
 def _advice(advice: str, words: str) -> dict[str, str]:
@@ -120,6 +122,7 @@ _SYNONYMS: dict[type[BaseModel], dict[str, str]] = {
             timeout="wall_time time time_limit max_time timeout_minutes timeout_seconds max_runtime duration deadline",
             retries="retry max_retries attempts restart_times max_attempts n_retries tries",
             on_failure="on_error continue_on_error error_strategy ignore_errors allow_failure if_fail on_fail",
+            when="if condition only_if run_if cond enabled",
             replicas="copies n_replicas num_replicas replica repeat repeats instances count members",
             snapshot="checkpoint backup restore",
             preload="imports import pre_import pre_imports warm warm_up warm_start preloads modules_to_preload",
@@ -131,6 +134,8 @@ _SYNONYMS: dict[type[BaseModel], dict[str, str]] = {
         ),
         **_advice(_IN_ORDER, "depends depends_on depend needs deps dependencies requires after upstream"),
         **_advice(_IN_ORDER, "input inputs output outputs outs"),
+        **_advice("write when: i % 5 == 0", "every every_n frequency interval period"),
+        **_advice("write cores_per_rank, gpus_per_rank and mem_per_rank", "resources resource requirements"),
         **_advice(_OWN_WORKSPACE, "work_dir cwd wd wdir working_dir working_directory dir directory publish_dir"),
         **_advice(_OWN_PYTHON, "conda container venv virtualenv"),
     },
@@ -151,10 +156,18 @@ _SYNONYMS: dict[type[BaseModel], dict[str, str]] = {
             retries="retry max_retries attempts",
             timeout="task_timeout",
             on_failure="on_error continue_on_error error_strategy",
+            sweep="matrix grid_search param_grid parameter_grid sampler search_alg search_algorithm search_space space "
+            "hyper_parameter_search multirun sweeper",
+            prune="pruner pruning scheduler early_terminate early_termination hyperband asha",
+            finish="teardown finalize cleanup",
+            parameters="constants globals",
         ),
+        **_advice("write sweep: {random: {...}, max_learners: 20}", "n_trials num_samples max_trials num_trials"),
+        **_advice("write cores_per_rank, gpus_per_rank and mem_per_rank in a task", "resources_per_trial"),
+        **_advice("write the 'operator' of the criterion in 'stop': '<' or '>'", "direction directions mode"),
         **_advice(_WALL_TIME, "wall_time time_limit max_time time time_budget"),
         **_advice(_AT_ONCE, f"{_PARALLEL} njobs workers"),
-        **_advice(_PER_TASK, "params param parameters parameter hyper_parameters hparams config search_space space"),
+        **_advice(_PER_TASK, "params param parameters parameter hyper_parameters hparams config"),
         **_advice("a command belongs under a task: tasks: {simulation: {executable: …}}", _COMMAND),
     },
     Learner: {
@@ -195,6 +208,31 @@ _SYNONYMS: dict[type[BaseModel], dict[str, str]] = {
         env="environment variables",
         when="on events event if",
         timeout="time_limit limit",
+    ),
+    Sweep: {
+        **_table(
+            grid="matrix cartesian product combinations grid_search exhaustive",
+            zip="zipped paired pairs lists",
+            random="random_search uniform sample samples sampler",
+            latin_hypercube="lhs latin hypercube latin_hypercube_sampling latin_hyper_cube",
+            sobol="sobol_sequence quasi_random qmc",
+            max_learners="n_trials num_samples n_samples max_trials num_trials trials points n_points n budget count "
+            "max_points limit size",
+        ),
+        **_advice("list only the values that are wanted", "exclude include filter constraints"),
+        **_advice("it belongs at the top of the file", "seed random_seed"),
+    },
+    Range: {
+        **_table(from_="low min lower start minimum lo begin", to="high max upper stop end maximum hi"),
+        **_advice("write scale: log", "log log_scale logarithmic log_uniform distribution dist"),
+        **_advice("write integer: true", "int type dtype is_int"),
+        **_advice("list the values instead: [1, 2, 3]", "step steps num n q"),
+    },
+    Prune: _table(
+        rule="type name kind algorithm method strategy policy",
+        min_iter="grace_period grace n_startup_trials warm_up n_warmup_steps min_iters after start",
+        min_learners="n_min_trials min_trials min_samples_required",
+        factor="reduction_factor eta rate",
     ),
     Keep: _table(logs="log iterations last history"),
     StopCampaign: _table(after_converged="converged count number n after met after_met after_converging"),

@@ -160,7 +160,16 @@ def _number_hint(text: str) -> str | None:
         return f"write {bare.replace(',', '.', 1)}, with a decimal point"
     if bare.endswith("%") and _NUMBER.fullmatch(bare[:-1]):
         return f"write {float(bare[:-1]) / 100:g}"
-    return None
+    return _without_unit(text.strip())
+
+
+def _without_unit(text: str) -> str | None:
+    """`10k`, `2 cores`."""
+    thousands = re.fullmatch(r"([0-9]*\.?[0-9]+)([kM])", text)
+    if thousands is not None:
+        return f"write {float(thousands[1]) * {'k': 1e3, 'M': 1e6}[thousands[2]]:.0f}"
+    counted = re.fullmatch(r"([0-9]+)\s+[a-z]+", text)
+    return f"write {counted[1]}" if counted is not None else None
 
 
 def _integer(value: object) -> int:
@@ -203,9 +212,22 @@ _MEGABYTES = {"k": 2**-10, "m": 1.0, "g": 2.0**10, "t": 2.0**20}
 def _megabytes(value: object) -> int:
     """Megabytes from `4096`, or from a size with a unit: `4GB`."""
     match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if (match is None or not _NUMBER.fullmatch(match[1])) and isinstance(value, str) and (hint := _size_hint(value)):
+        fail("wrong-type", expected("megabytes, or a size with a unit", value), hint)
     if match is None or not _NUMBER.fullmatch(match[1]):
         return whole_number(value, 0)
     return whole_number(math.ceil(float(match[1]) * _MEGABYTES[match[2].lower()]), 0)
+
+
+_SIZE_WORDS = re.compile(
+    r"([0-9]*\.?[0-9]+)\s*([kmgt])(?:i?g?b|ig|egs?|igs?|(?:ilo|ega|iga|era)(?:bytes?)?)", re.IGNORECASE
+)
+
+
+def _size_hint(text: str) -> str | None:
+    """`4 gigs`, `10 gigabytes`."""
+    found = _SIZE_WORDS.fullmatch(text.strip())
+    return f"write {found[1]} {found[2].upper()}B" if found else None
 
 
 def _size(value: object) -> int:
@@ -213,7 +235,8 @@ def _size(value: object) -> int:
     match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None or not _NUMBER.fullmatch(match[1]):
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        hint = f"add a unit: {value} MB or {value} GB" if is_number else "write for example 500 MB, 10 GB or 1 TB"
+        hint = f"add a unit: {value} MB or {value} GB" if is_number else _size_hint(str(value))
+        hint = hint or "write for example 500 MB, 10 GB or 1 TB"
         fail("wrong-type", expected("a size with a unit", value), hint)
     size = int(float(match[1]) * _MEGABYTES[match[2].lower()] * 2**20)
     if not 1 <= size <= MAX_SIZE:

@@ -80,7 +80,7 @@ def _in_our_words(error: ErrorDetails, path: KeyPath, data: Any) -> Diagnostic: 
     last, given = str(error["loc"][-1]), error["input"]
     match error["type"]:
         case "extra_forbidden" | "invalid_key":
-            return _unknown_key(path, error["loc"], value_at(path[:-1], data))
+            return _unknown_key(path, error["loc"], data)
         case "missing":
             return Diagnostic("missing-key", _missing(path, last), (*path, last), example_of((*path, last)))
         case "literal_error":
@@ -92,14 +92,31 @@ def _in_our_words(error: ErrorDetails, path: KeyPath, data: Any) -> Diagnostic: 
             return Diagnostic("wrong-type", _labelled(text, path, data), path, _hint(path, given))
 
 
-def _unknown_key(path: KeyPath, loc: tuple[int | str, ...], beside: Iterable[object]) -> Diagnostic:
-    key, model = str(loc[-1]), model_at(loc[:-1])
+def _unknown_key(path: KeyPath, loc: tuple[int | str, ...], data: Any) -> Diagnostic:  # noqa: ANN401
+    key, model, beside = str(loc[-1]), model_at(loc[:-1]), value_at(path[:-1], data)
     hint = _unless_there(unknown_key_hint(key, known_keys(model), model), beside)
     if hint.startswith("valid keys") and issubclass(model, TaskFields) and is_iteration_key(key):
         hint = "iterations belong under the name of the task in a learner"
+    elif model is Sweep and isinstance(value_at(path, data), list | dict) and ("." in key or hint.startswith("valid")):
+        hint = f"did you mean 'grid'? an axis belongs below it: grid: {{{shortened(key)}: [...]}}"
+    elif issubclass(model, StopFields):
+        hint = _about_criteria(key, value_at(path, data), hint, beside)
     elif model is Override and hint.startswith("valid keys"):
         hint = f"put an option under 'options:', as in {{options: {{{shortened(key)}: …}}}}"
     return Diagnostic("unknown-key", f"unknown key '{shortened(key)}'", path, hint, at_key=True)
+
+
+NESTED = "criteria cannot be nested"
+
+
+def _about_criteria(key: str, value: object, hint: str, beside: Mapping[object, object]) -> str:
+    """`stop: {rmse: 0.05}`, and `all` in an entry of `any`."""
+    if key in ("any", "all"):
+        return f"{NESTED}: list all of them under one 'any' or 'all', or combine values in one expression"
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and "metric" not in beside and hint.startswith(("valid keys", "did you mean 'metric'")):
+        return f"did you mean 'metric'? write metric: {shortened(key)}, threshold: {value}"
+    return hint
 
 
 def _unless_there(hint: str, beside: Iterable[object]) -> str:
@@ -115,7 +132,13 @@ def unknown_task(task: str, path: KeyPath, tasks: frozenset[str], beside: Iterab
     if hint.startswith("valid keys"):
         hint = f"valid here: the tasks {', '.join(sorted(tasks))}; the keys {', '.join(sorted(own))}"
     hint = _unless_there(hint, beside)
+    if task in TASK_SECTIONS and path[0] == "learners":
+        hint = f"'{task}' belongs at the top of the file; a learner names a task and what changes: training: {{--n: 5}}"
     return Diagnostic("unknown-key", f"unknown key '{shortened(task)}'", path, hint, at_key=True)
+
+
+CONDITION = re.compile(r"\s*([^\s<>=!]+(?: [^\s<>=!]+){0,4})\s*(<=|>=|==?|<|>)\s*([-+.\d][-+.\deE]{0,40})\s*(%?)")
+"""`accuracy >= 0.97`, where a metric is asked for."""
 
 
 def _missing(path: KeyPath, key: str) -> str:
@@ -128,15 +151,23 @@ def _missing(path: KeyPath, key: str) -> str:
 
 
 def _hint(path: KeyPath, given: object) -> str | None:
-    if path and path[0] in TASK_SECTIONS and len(path) == 2 and isinstance(given, str):
-        return f"write {path[1]}: {{executable: {shortened(given)}}}"
+    if path and path[0] in TASK_SECTIONS and len(path) == 2:
+        return _task_hint(str(path[0]), str(path[1]), given)
+    if path and path[-1] == "stop" and isinstance(given, str) and (found := CONDITION.fullmatch(given)) is not None:
+        return f"write stop: {{metric: {found[1]}, operator: '{found[2]}', threshold: {found[3]}, executable: ...}}"
     if len(path) == 1 and path[0] in TASK_SECTIONS and isinstance(given, list):
         return "write a mapping, in the order of execution: simulation: {executable: python sim.py}"
     if path == ("files",) and isinstance(given, str):
         return f"write a list: files: [{shortened(given)}]"
-    if path and path[0] in TASK_SECTIONS and len(path) == 2:
-        return f"for example {path[1]}: {{executable: python {path[1]}.py}}"
     return example_of(path)
+
+
+def _task_hint(section: str, task: str, given: object) -> str:
+    if task in TaskFields.model_fields:
+        return f"give the task a name: {section}: {{NAME: {{{task}: {shortened(str(given))}}}}}"
+    if isinstance(given, str):
+        return f"write {task}: {{executable: {shortened(given)}}}"
+    return f"for example {task}: {{executable: python {task}.py}}"
 
 
 def _example(message: str, path: KeyPath) -> str | None:
@@ -194,6 +225,7 @@ _HOMES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("under 'keep'", Keep),
     ("under 'engine'", Engine),
     ("under 'stop_campaign'", StopCampaign),
+    ("under 'sweep'", Sweep),
 )
 
 
@@ -209,7 +241,7 @@ def example_of(path: KeyPath) -> str | None:
     key = str(path[-1])
     if path[:-1] == ("limits",):
         return _LIMITS_EXAMPLES.get(key)
-    if path[0] in ("sweep", "prune"):
+    if path[0] in ("sweep", "prune") and len(path) > 1:
         return _SWEEP_EXAMPLES.get(key, "for example [0.1, 0.01]" if len(path) == 3 else None)
     return _STOP_EXAMPLES.get(key) if "stop" in path[:-1] else _EXAMPLES.get(key)
 
@@ -236,14 +268,13 @@ _LIMITS_EXAMPLES = _examples([Limits])
 def unknown_key_hint(key: str, known: tuple[str, ...], model: type[BaseModel]) -> str:
     """What to write instead of `key`, which is not one of the `known` ones that `model` takes."""
     near = nearest(key, known, ratio=0.85)
-    home = _home(key, model)
-    if near is None and home is not None:
+    home, meant = _home(key, model), synonym(key, model) if near is None else None
+    if near is None and home is not None and (meant is None or meant.startswith("did you mean")):
         per_rank = f"{key}_per_rank"
         return f"did you mean '{per_rank}'? '{key}' belongs {home}" if per_rank in known else f"it belongs {home}"
-    meant = synonym(key, model) if near is None else None
     if meant is not None:
         return meant
-    near = near or nearest(key, known)
+    near = near or nearest(key, known, ratio=0.65)
     if near is not None:
         return f"did you mean '{near}'?"
     if issubclass(model, StopFields):

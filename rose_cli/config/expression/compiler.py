@@ -33,6 +33,7 @@ from rose_cli.config.expression.mistakes import (
     from_zero,
     no_value,
     not_a_number,
+    order_hint,
     overflow,
     shown,
     unknown_function,
@@ -151,11 +152,12 @@ class Compiler:
 
     def _checked_number(self, node: ast.expr, run: Run) -> Run:
         where, label = range_of(node), self._source(node)
+        is_parameter = isinstance(node, ast.Name)
 
         def checked(scope: Scope) -> Value:
             value = run(scope)
             if isinstance(value, str | tuple):
-                raise where.error(*not_a_number(label, value))
+                raise where.error(*not_a_number(label, value, is_parameter=is_parameter))
             return value
 
         return checked
@@ -233,7 +235,8 @@ class Compiler:
             hint = "it can be the whole result, a branch of `a if c else b`, or a side of =="
             raise where.error("a quoted string cannot be used in arithmetic", hint)
         if not isinstance(value, (int, float)):
-            raise where.error(f"{self._source(node)!r} is not a number")
+            hint = "write null, outside of an expression, to remove an option" if value is None else None
+            raise where.error(f"{self._source(node)!r} is not a number", hint)
         if not -LIMIT < value < LIMIT:  # an infinite float, too
             raise where.error(f"the number is too large (over {MAX_BITS} bits)")
         return _always(value)
@@ -314,9 +317,13 @@ class Compiler:
         if count != 1:
             raise where.error(f"len is called with {counted(count, 'argument')}, expected {SHAPES['len']}")
         several, label = self.value(node.args[0]), self._source(node.args[0])
+        root = root_of(node.args[0])
+        is_reported = isinstance(root, ast.Name) and root.id in ROOTS
 
         def run(scope: Scope) -> Value:
             value = several(scope)
+            if is_reported and isinstance(value, int | float):
+                return 1  # what one replica reported, for which mean, min and max also stand
             if not isinstance(value, tuple):
                 raise where.error(f"`{label}` is {shown(value)}, not a list")
             return len(value)
@@ -402,7 +409,7 @@ class Compiler:
         operands = [node.left, *node.comparators]
         equality = [isinstance(operation, (ast.Eq, ast.NotEq)) for operation in node.ops]
         beside = zip([True, *equality], [*equality, True], operands, strict=True)
-        first, *others = [self.value(o) if left and right else self.number(o) for left, right, o in beside]
+        first, *others = [self._compared(o, is_equality=left and right) for left, right, o in beside]
         tests = [(_operation(COMPARISONS, o, node), other) for o, other in zip(node.ops, others, strict=True)]
 
         def run(scope: Scope) -> bool:
@@ -415,6 +422,17 @@ class Compiler:
             return True
 
         return run
+
+    def _compared(self, node: ast.expr, *, is_equality: bool) -> Run:
+        """One side of a comparison; strings are only equal or not."""
+        if not is_equality and isinstance(node, ast.Constant) and isinstance(node.value, str):
+            raise range_of(node).error("a quoted string is neither smaller nor greater", order_hint(node.value))
+        try:
+            return self.value(node) if is_equality else self.number(node)
+        except ExpressionError as error:
+            if is_equality and isinstance(node, ast.Name) and (error.hint or "").startswith("known names"):
+                raise range_of(node).error(error.message, f"a string needs quotes: '{node.id}'") from None
+            raise
 
     def _logic(self, node: ast.BoolOp) -> Run:
         parts = [self.number(part) for part in node.values]

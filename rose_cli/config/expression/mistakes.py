@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _NAMES_ELSEWHERE = {
     **dict.fromkeys(("iteration", "iter", "it", "epoch", "t", "n_iter"), "write i"),
+    **dict.fromkeys(("none", "null", "nan", "inf"), "write a number; `null` outside of quotes removes an option"),
     **dict.fromkeys(("loss", "score", "value"), "write metric: that of the last iteration"),
     **dict.fromkeys(("prev", "previous_metric"), "write previous: the metric before that of the last iteration"),
     **dict.fromkeys(("history", "metric_history"), "write last(n): the last n values of the metric"),
@@ -40,6 +41,9 @@ _FUNCTIONS_ELSEWHERE = {
     **dict.fromkeys(("exponential", "exp_decay", "exponential_decay", "decay"), "write exp(start, gamma)"),
     **dict.fromkeys(("reduce_on_plateau", "reducelronplateau"), "write plateau(start, gamma, patience)"),
 }
+
+
+_TRUTH = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 
 
 def unknown_name(name: str, parameters: Collection[str] = ()) -> tuple[str, str]:
@@ -104,8 +108,17 @@ def shown(value: object) -> str:
     return cut(repr(value), 24)
 
 
-def not_a_number(label: str, value: object) -> tuple[str, str | None]:
+def order_hint(text: str) -> str:
+    """For `result.n >= "20"` and `result.phase > 'warm'`."""
+    is_number = re.fullmatch(r"[-+]?[0-9]*\.?[0-9]+(e[-+]?[0-9]+)?", text, re.IGNORECASE) is not None
+    return f"write {text} without quotes" if is_number else "compare strings with == or !="
+
+
+def not_a_number(label: str, value: object, *, is_parameter: bool = False) -> tuple[str, str | None]:
     hint = None
+    if is_parameter and isinstance(value, str):
+        word = _TRUTH.get(value.lower())
+        hint = f"write {label}: {word}" if word else f"write a number under 'parameters', such as {label}: 10"
     if isinstance(value, tuple):
         name = cut(label, 40)
         hint = f"write mean({name}), max({name}), len({name}) or {name}[0]"

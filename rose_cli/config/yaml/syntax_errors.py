@@ -151,6 +151,8 @@ def _in_brackets(it: ParserError) -> Diagnostic | None:
             "a second colon in one value", "quote the value if the colon is part of it, or put a comma before the key"
         )
     hint = "put a comma between values, and quotes around a string that contains one of [ ] { } ,"
+    if it.character in CLOSING and re.search(r":[ \t]+[^\s,:\[{][^,:\[{]*$", it.before):
+        hint = "put quotes around the whole value, which contains [ ] { or }"
     return it.here(f"expected ',' or '{closing}' before this", hint)
 
 
@@ -205,11 +207,14 @@ def _possible_indentations(it: ParserError) -> str:
     return f"indent it by {' or '.join(map(str, reversed(found or [0])))}, like the lines above"
 
 
+LEFT_OVER = "the value before this is complete"
+
+
 def _left_over(it: ParserError) -> Diagnostic | None:
     if "expected" not in it.problem:
         return None
     place = it.to_end_of_line(it.at)
-    return it.found("the value before this is complete", place, "put quotes around the whole value")
+    return it.found(LEFT_OVER, place, "put quotes around the whole value")
 
 
 _LAYOUT_RULES: tuple[Rule, ...] = (
