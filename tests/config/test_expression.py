@@ -488,8 +488,8 @@ def test_signs_are_applied_from_the_inside() -> None:
         ("«b'x'»", "the prefix 'b' is not allowed"),
         ("«F'x'»", "f-strings are not allowed"),
         ("i == («'a'» + 1)", "a quoted string cannot be used in arithmetic"),
-        ("«'a'» < 'b'", "a quoted string cannot be used in arithmetic"),
-        ("'a' == i < «'b'»", "a quoted string cannot be used in arithmetic"),
+        ("«'a'» < 'b'", "a quoted string is neither smaller nor greater"),
+        ("'a' == i < «'b'»", "a quoted string is neither smaller nor greater"),
         ("i«)») ", "')' closes nothing"),
     ],
 )

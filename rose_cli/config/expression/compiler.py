@@ -235,8 +235,8 @@ class Compiler:
             hint = "it can be the whole result, a branch of `a if c else b`, or a side of =="
             raise where.error("a quoted string cannot be used in arithmetic", hint)
         if not isinstance(value, (int, float)):
-            hint = "write null, outside of an expression, to remove an option" if value is None else None
-            raise where.error(f"{self._source(node)!r} is not a number", hint)
+            way_out = "write null, outside of an expression, to remove an option" if value is None else None
+            raise where.error(f"{self._source(node)!r} is not a number", way_out)
         if not -LIMIT < value < LIMIT:  # an infinite float, too
             raise where.error(f"the number is too large (over {MAX_BITS} bits)")
         return _always(value)
