@@ -23,7 +23,7 @@ from rose_cli.engines import engine_capacity
 from rose_cli.find_runs import find_run
 from rose_cli.integrity import altered, altered_lines
 from rose_cli.plan.codec import encode
-from rose_cli.plan.effort import efforts
+from rose_cli.plan.effort import Measured, efforts
 from rose_cli.plan.file import load_plan
 from rose_cli.plan.overview import overview
 from rose_cli.plan.secrets import secrets_of_plan
@@ -104,13 +104,14 @@ def _check_combination(options: PlanOptions) -> None:
 
 def _summary(plan: Plan, options: PlanOptions) -> ExitCode:
     """What the plan takes at most, and by the durations of another run."""
-    like, seconds = None, None
+    like, measured = None, None
     if options.like is not None:
         info = read_run(find_run(options.like), cached=True)
         notice_ownership(info.directory.doubt)
         like = info.directory.path.name
-        seconds = {task: durations.mean for task, durations in info.state.durations.items()}
-    found = efforts(plan, seconds)
+        done = max(1, sum(len(learner.iterations) for learner in info.state.learners.values()))
+        measured = {task: Measured(each.mean, each.count / done) for task, each in info.state.durations.items()}
+    found = efforts(plan, measured)
     if options.plan_format == "json":
         write_json(_summary_object(plan, found, like))
     else:

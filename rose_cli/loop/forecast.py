@@ -11,16 +11,18 @@ import heapq
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from rose_cli.journal.time_spent import Durations
 from rose_cli.loop.reports import planned_count
 from rose_cli.loop.waits import places_in_order, room_of
+from rose_cli.plan.conditions import times_it_runs
 from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rose_cli.journal.iterations import StepState
     from rose_cli.journal.state import LearnerState, RunState
-    from rose_cli.journal.time_spent import Durations, Moment
+    from rose_cli.journal.time_spent import Moment
     from rose_cli.loop.waits import Room
     from rose_cli.plan.model import CommandPlan, LearnerPlan, Plan, StepPlan
 
@@ -74,7 +76,9 @@ def forecast(
     cores = cores or room.cores
     if cores is None or not state.durations:
         return Forecast(None, {})
-    works = [_Work.of(learner, state, moment, cores) for learner in places_in_order(plan, state, resumed=resumed)]
+    done = sum(len(learner.iterations) for learner in state.learners.values())
+    waiting = places_in_order(plan, state, resumed=resumed)
+    works = [_Work.of(learner, state, moment, cores, done) for learner in waiting]
     places = plan.limits.max_parallel_learners or len(works)
     ends = [_ends(works, at, places, cores, room) for at in range(3)]
     estimates = {
@@ -117,20 +121,22 @@ class _Work:
     is_bounded: bool
 
     @classmethod
-    def of(cls, learner: LearnerPlan, state: RunState, moment: Moment, cores: int) -> _Work:
+    def of(cls, learner: LearnerPlan, state: RunState, moment: Moment, cores: int, done: int) -> _Work:
+        """`done`: the iterations of all learners."""
         there = state.learners[learner.name]
         bound = state.bound(learner.name, learner.max_iter)
         after = UNBOUNDED if bound is None else min(UNBOUNDED, max(0, bound - len(there.iterations) - 1))
         retried = _retried_share(state)
         sums = [[0.0] * 4, [0.0] * 4, [0.0] * 4]
         is_open = is_known = False
-        for step in learner.in_every_iteration:
+        for step, iterations in _steps_left(learner, there, after):
             known = state.durations_of(learner.name, step.task)
+            seen = _Known(known or _NEVER, _per_iteration(step.task, there, state, done), moment)
+            runs = _Runs.of(step, iterations, learner, there, seen)
             if known is None:
-                is_open = True
+                is_open |= runs.is_any
                 continue
             is_known = True
-            runs = _Runs.of(step, there, moment, known, after)
             factor = 1 + retried if step.otherwise.retries else 1.0
             load = runs.load(cores)
             for total, mean in zip(sums, _likely_means(known, state.durations[step.task], runs.count), strict=True):
@@ -138,6 +144,24 @@ class _Work:
                     total[kind] += times * mean * factor
         low, likely, high = (_Amount(*total) for total in sums)
         return cls(learner.name, (low, likely, high), is_open, is_known, bound is not None)
+
+
+def _steps_left(learner: LearnerPlan, there: LearnerState, after: int) -> Iterator[tuple[StepPlan, range]]:
+    """The steps that may run, each with the iterations in which they may; the present one is followed by `after`."""
+    present = len(there.iterations)
+    last = present + after
+    if not present:
+        yield from ((step, range(1)) for step in learner.before)
+    yield from ((step, range(present, last + 1)) for step in learner.in_every_iteration)
+    yield from ((step, range(last, last + 1)) for step in learner.after)
+
+
+def _per_iteration(task: str, learner: LearnerState, state: RunState, done: int) -> float:
+    """How many replicas of a task there were for each iteration so far; those of other learners count as one of its own
+    iterations."""
+    own, all_of_them = learner.durations.get(task), state.durations.get(task)
+    shared = all_of_them.count / max(1, done) if all_of_them is not None else 1.0
+    return ((own.count if own is not None else 0) + shared) / (len(learner.iterations) + 1)
 
 
 def _retried_share(state: RunState) -> float:
@@ -165,15 +189,27 @@ def _likely_means(own: Durations, shared: Durations, count: float) -> tuple[floa
     return mean / ratio, mean, min(mean * ratio, MOST_SECONDS)
 
 
-def _share_left(step: StepState, moment: Moment, known: Durations) -> float:
-    """What is left of a running attempt, in mean durations.
+_NEVER = Durations(1)
+"""Of a task that has never finished."""
 
-    One that runs for longer than usual will not end at once; the longer it has run, the later.
-    """
-    ran = max(0.0, moment.time - step.started)
-    deviation = max(math.sqrt(known.variance), known.mean * USUAL_SPREAD / 3)
-    seconds = max(known.mean - ran, 0.8 * deviation + 0.2 * max(0.0, ran - known.mean - deviation))
-    return seconds / known.mean if known.mean > 0 else 1.0
+
+@dataclass(frozen=True)
+class _Known:
+    """What is known of a task: how long attempts take, and how many replicas there were for each iteration so far."""
+
+    durations: Durations
+    often: float
+    moment: Moment
+
+    def share_left(self, step: StepState) -> float:
+        """What is left of a running attempt, in mean durations.
+
+        One that runs for longer than usual will not end at once; the longer it has run, the later.
+        """
+        known, ran = self.durations, max(0.0, self.moment.time - step.started)
+        deviation = max(math.sqrt(known.variance), known.mean * USUAL_SPREAD / 3)
+        seconds = max(known.mean - ran, 0.8 * deviation + 0.2 * max(0.0, ran - known.mean - deviation))
+        return seconds / known.mean if known.mean > 0 else 1.0
 
 
 @dataclass(frozen=True)
@@ -181,29 +217,36 @@ class _Runs:
     """What remains to be run of one step.
 
     `rests`: for each unfinished replica of the current iteration, what is left of it in mean durations, or None before
-    its start. `later`: the commands of the iterations that follow, and how many times each of them runs.
+    its start. `later`: the commands of the iterations that follow, each with the number of these that it is expected
+    to run in, and of its replicas.
     """
 
     command: CommandPlan
     rests: Sequence[float | None]
-    later: Sequence[tuple[CommandPlan, int]]
+    later: Sequence[tuple[CommandPlan, float, float]]
 
     @classmethod
-    def of(cls, step: StepPlan, learner: LearnerState, moment: Moment, known: Durations, after: int) -> _Runs:
+    def of(cls, step: StepPlan, iterations: range, plan: LearnerPlan, learner: LearnerState, known: _Known) -> _Runs:
+        """In these iterations, of which the first may be the present one."""
         number = len(learner.iterations)
-        command = step.command(number)
-        states = [
-            learner.step(step.task, replica) for replica in range(planned_count(command, learner.current, step.task))
-        ]
-        rests = [_share_left(state, moment, known) if state.running else None for state in states if not state.finished]
-        if not step.at or after > MOST_ITERATIONS:
-            return cls(command, rests, [(step.otherwise, after)])
-        return cls(command, rests, [(step.command(each), 1) for each in range(number + 1, number + 1 + after)])
+        command, later = step.command(number), range(max(number + 1, iterations.start), iterations.stop)
+        rests: list[float | None] = []
+        if number in iterations:
+            states = _states(command, step.task, plan, learner)
+            rests = [known.share_left(state) if state.running else None for state in states if not state.finished]
+        if not step.at or len(later) > MOST_ITERATIONS:
+            return cls(command, rests, [_expected(step.otherwise, plan, later, known.often)])
+        return cls(command, rests, [_expected(step.command(at), plan, range(at, at + 1), known.often) for at in later])
+
+    @property
+    def is_any(self) -> bool:
+        """Whether anything remains."""
+        return bool(self.rests) or any(times for _, times, _ in self.later)
 
     @property
     def count(self) -> float:
         """How many attempts; at least one."""
-        return max(1.0, len(self.rests) + sum(times * command.replicas for command, times in self.later))
+        return max(1.0, len(self.rests) + sum(times * replicas for _, times, replicas in self.later))
 
     def load(self, cores: int) -> _Amount:
         """What remains, if an attempt takes a second: the rest of a running one is a share of that."""
@@ -214,13 +257,37 @@ class _Runs:
             total, at_once = sum(rests), max(1, cores // max(1, asked.cores))
             seconds = max(*rests, total / at_once)
             core, gpu, memory = total * asked.cores, total * asked.gpus, total * asked.memory_mb
-        for command, times in self.later:
-            asked, total = command.resources, times * command.replicas
-            seconds += times * math.ceil(command.replicas / max(1, cores // max(1, asked.cores)))
+        for command, times, replicas in self.later:
+            asked, total = command.resources, times * replicas
+            seconds += times * math.ceil(replicas / max(1, cores // max(1, asked.cores)))
             core += total * asked.cores
             gpu += total * asked.gpus
             memory += total * asked.memory_mb
         return _Amount(seconds, core, gpu, memory)
+
+
+def _states(command: CommandPlan, task: str, plan: LearnerPlan, learner: LearnerState) -> list[StepState]:
+    """Those of the replicas of the present iteration; none if the task does not run in it, as far as is known."""
+    number, is_decided = len(learner.iterations), learner.current is not None and task in learner.current.decisions
+    if not is_decided and times_it_runs(command, plan, number, number + 1) == 0:
+        return []
+    return [learner.step(task, replica) for replica in range(planned_count(command, learner.current, task))]
+
+
+def _expected(
+    command: CommandPlan, plan: LearnerPlan, iterations: range, often: float
+) -> tuple[CommandPlan, float, float]:
+    """In how many of these iterations a command is expected to run, and with how many replicas.
+
+    A condition on the iteration alone is evaluated ahead. What only the run decides is expected as `often` as so far.
+    """
+    times = times_it_runs(command, plan, iterations.start, iterations.stop)
+    every = len(iterations)
+    if command.replicas_from is None:
+        share = min(1.0, often / max(1, command.replicas))
+        return command, every * share if times is None else times, command.replicas
+    per_run = often * every / times if times else often
+    return command, (every if times is None else times) * min(1.0, per_run), max(1.0, per_run)
 
 
 def _ends(works: Sequence[_Work], at: int, places: int, cores: int, room: Room) -> list[float]:

@@ -1,23 +1,41 @@
 """What a plan takes at most: commands, attempts and core-hours, by task. No number that nobody could know.
 
-How often a command runs is bounded by `max_iter`, how long an attempt takes by its `timeout`. Where there is none, the
-bound is None. Measured durations of another run give an estimate instead.
+How often a command runs is bounded by `max_iter` and, if it asks for nothing but the iteration, by its `when`; how long
+an attempt takes by its `timeout`. Where there is none, the bound is None. What another run measured gives an estimate
+instead.
 """
 
 from __future__ import annotations
 
 from dataclasses import field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
+from rose_cli.plan.conditions import times_it_runs
 from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from rose_cli.plan.model import CommandPlan, LearnerPlan, Plan, StepPlan
 
-Uses: TypeAlias = "tuple[tuple[CommandPlan, int], ...]"
-"""Commands, each with the number of iterations in which it runs."""
+
+class Use(NamedTuple):
+    """In how many iterations a command runs at most; `is_open`: by its `when`, it may be in fewer.
+
+    `is_once`: it belongs to one iteration of those that a learner has.
+    """
+
+    command: CommandPlan
+    times: int
+    is_open: bool
+    is_once: bool = False
+
+
+class Measured(NamedTuple):
+    """How long a task took on average in another run, and how many commands of it there were for each iteration."""
+
+    seconds: float
+    per_iteration: float
 
 
 @dataclass
@@ -26,7 +44,9 @@ class Effort:
 
     `cores`: the least and the most of a command. `core_seconds`: at most, if every attempt takes all of its `timeout`;
     None if one has none, or without a bound of attempts. `expected`: core-seconds, if each command takes as long as its
-    task took on average in another run, and no retry is needed; None if that run does not tell.
+    task took on average in another run, and no retry is needed; None if that run does not tell. What only a run decides
+    (whether a task runs in an iteration, how many replicas it has) is then as in that one. `is_conditional`: by its
+    `when`, it may run less often than counted.
     """
 
     task: str
@@ -35,19 +55,34 @@ class Effort:
     cores: tuple[int, int] | None = None
     core_seconds: float | None = 0.0
     expected: float | None = 0.0
+    is_conditional: bool = False
 
-    def add(self, command: CommandPlan, times: int | None, seconds: float | None) -> None:
-        """So many times this command; None: without a bound. `seconds`: how long it is expected to take."""
+    def add(self, use: Use, learners: int, measured: Measured | None) -> None:
+        """The command in the iterations of so many learners."""
+        command, times = use.command, use.times * learners
+        cores = command.resources.cores
+        count = None if command.replicas_from is not None else times * command.replicas
+        attempts = None if count is None else count * (1 + command.retries)
+        timeout = command.timeout_seconds
+        bound = None if attempts is None or timeout is None else attempts * cores * timeout
+        is_decided = (use.is_open or command.replicas_from is not None) and not use.is_once
+        often = times * measured.per_iteration if measured is not None and is_decided else count
+        self.is_conditional |= use.is_open
+        self._count(command, count, attempts)
+        self.core_seconds = _added(self.core_seconds, bound)
+        self.expected = _added(
+            self.expected, None if often is None or measured is None else often * cores * measured.seconds
+        )
+
+    def add_without_bound(self, command: CommandPlan) -> None:
+        self._count(command, None, None)
+        self.core_seconds = self.expected = None
+
+    def _count(self, command: CommandPlan, commands: int | None, attempts: int | None) -> None:
         cores = command.resources.cores
         least, most = self.cores or (cores, cores)
         self.cores = min(least, cores), max(most, cores)
-        count = None if times is None or command.replicas_from is not None else times * command.replicas
-        attempts = None if count is None else count * (1 + command.retries)
-        self.commands, self.attempts = _plus(self.commands, count), _plus(self.attempts, attempts)
-        timeout = command.timeout_seconds
-        bound = None if attempts is None or timeout is None else attempts * cores * timeout
-        self.core_seconds = _added(self.core_seconds, bound)
-        self.expected = _added(self.expected, None if count is None or seconds is None else count * cores * seconds)
+        self.commands, self.attempts = _plus(self.commands, commands), _plus(self.attempts, attempts)
 
 
 def _plus(total: int | None, more: int | None) -> int | None:
@@ -60,7 +95,7 @@ def _added(total: float | None, more: float | None) -> float | None:
 
 @dataclass
 class Efforts:
-    """What a plan takes, by task in their order; `points`: the learners, and how many iterations they have at most."""
+    """What a plan takes, by task in their order, and how many iterations its learners have at most."""
 
     learners: int
     iterations: int | None
@@ -80,61 +115,61 @@ class Efforts:
         return found
 
 
-def efforts(plan: Plan, seconds: Mapping[str, float] | None = None) -> Efforts:
-    """The efforts of all learners and of what runs once per campaign. `seconds`: how long each task took elsewhere."""
+def efforts(plan: Plan, measured: Mapping[str, Measured] | None = None) -> Efforts:
+    """The efforts of all learners and of what runs once per campaign. `measured`: what another run tells, by task."""
     bounds = [learner.max_iter for learner in plan.learners]
     longest = None if None in bounds else max((bound for bound in bounds if bound is not None), default=0)
     found = Efforts(len(plan.learners), longest)
-    once = plan.shared.before if plan.shared is not None else ()
-    for step in once:
-        _add(found, step, ((step.command(0), 1),), seconds)
-    counted: dict[tuple[tuple[int, ...], int | None], int] = {}
-    kinds: dict[tuple[tuple[int, ...], int | None], LearnerPlan] = {}
+
+    def add(step: StepPlan, uses: Iterable[Use] | None, learners: int = 1) -> None:
+        effort = found.tasks.setdefault(step.task, Effort(step.task))
+        for use in uses or ():
+            effort.add(use, learners, (measured or {}).get(step.task))
+        for command in step.commands if uses is None else ():
+            effort.add_without_bound(command)
+
+    if plan.shared is not None:
+        for step in plan.shared.before:
+            add(step, (_use(step.command(0), plan.shared, 0, 1)._replace(is_once=True),))
+    kinds: dict[object, list[LearnerPlan]] = {}
     for learner in plan.learners:  # thousands share their steps
-        key = tuple(id(step) for step in learner.all_steps), learner.max_iter
-        counted[key] = counted.get(key, 0) + 1
-        kinds[key] = learner
-    for key, learner in kinds.items():
-        for step, uses in _uses_of(learner):
-            _add(found, step, uses, seconds, counted[key])
+        conditions = any(command.when is not None for step in learner.all_steps for command in step.commands)
+        parameters = repr(learner.parameters) if conditions else ""
+        key = tuple(id(step) for step in learner.all_steps), learner.max_iter, parameters
+        kinds.setdefault(key, []).append(learner)
+    for learners in kinds.values():
+        for step, uses in _uses_of(learners[0]):
+            add(step, uses, len(learners))
     for step in plan.shared.after if plan.shared is not None else ():
-        _add(found, step, ((step.command(1), 1),), seconds)
+        add(step, (Use(step.command(1), 1, step.command(1).when is not None, is_once=True),))
     return found
 
 
-def _add(
-    found: Efforts, step: StepPlan, uses: Uses | None, seconds: Mapping[str, float] | None, learners: int = 1
-) -> None:
-    effort = found.tasks.setdefault(step.task, Effort(step.task))
-    expected = (seconds or {}).get(step.task)
-    if uses is None:
-        for command in step.commands:
-            effort.add(command, None, expected)
-        return
-    for command, times in uses:
-        effort.add(command, times * learners, expected)
-
-
-def _uses_of(learner: LearnerPlan) -> Iterator[tuple[StepPlan, Uses | None]]:
+def _uses_of(learner: LearnerPlan) -> Iterator[tuple[StepPlan, Iterable[Use] | None]]:
     """Each step with its commands; None: without a bound."""
     bound = learner.max_iter
     for step in learner.before:
-        yield step, ((step.command(0), 1),)
+        yield step, (_use(step.command(0), learner, 0, 1)._replace(is_once=True),)
     for step in learner.in_every_iteration:
-        yield step, None if bound is None else tuple(_commands(step, bound))
-    for step in learner.after:
-        last = bound - 1 if bound is not None else 0
-        yield step, ((step.command(last), 1),)
+        yield step, None if bound is None else _uses_in(step, learner, bound)
+    for step in learner.after:  # nobody knows which iteration is the last one
+        command = step.command(bound - 1 if bound is not None else 0)
+        yield step, (Use(command, 1, command.when is not None, is_once=True),)
 
 
-def _commands(step: StepPlan, bound: int) -> Iterator[tuple[CommandPlan, int]]:
+def _uses_in(step: StepPlan, learner: LearnerPlan, bound: int) -> Iterator[Use]:
+    """The commands of the iterations up to the bound."""
     special = sorted(iteration for iteration in step.at if iteration < bound)
-    if not step.hold:
-        yield from ((step.at[iteration], 1) for iteration in special)
-        rest = bound - len(special)
-    else:
-        ends = [*special[1:], bound]
-        yield from ((step.at[first], end - first) for first, end in zip(special, ends, strict=True))
-        rest = special[0] if special else bound
-    if rest:
-        yield step.otherwise, rest
+    if step.hold:
+        ends = [*special, bound][1:]
+        yield from (_use(step.at[first], learner, first, end) for first, end in zip(special, ends, strict=True))
+        yield _use(step.otherwise, learner, 0, special[0] if special else bound)
+        return
+    yield from (_use(step.at[iteration], learner, iteration, iteration + 1) for iteration in special)
+    every = _use(step.otherwise, learner, 0, bound)
+    yield every._replace(times=every.times - sum(_use(step.otherwise, learner, at, at + 1).times for at in special))
+
+
+def _use(command: CommandPlan, learner: LearnerPlan, first: int, end: int) -> Use:
+    times = times_it_runs(command, learner, first, end)
+    return Use(command, end - first if times is None else times, times is None)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from rose_cli.plan.overview import Setting, contains
+from rose_cli.plan.effort import efforts
+from rose_cli.plan.overview import Setting
 from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from rose_cli.engine.base import Capacity
     from rose_cli.plan.model import Plan
-    from rose_cli.plan.overview import Group, Overview, Phase, Ranges
+    from rose_cli.plan.overview import Group, Overview
 
 
 @dataclass(frozen=True)
@@ -31,22 +32,10 @@ class Totals:
 
 def totals(plan: Plan, found: Overview, capacity: Capacity | None) -> Totals:
     """A learner may stop before its bound, but no run has more. `capacity`: that of the engine; None if not known."""
-    commands = attempts = 0
-    undecided = tuple(undecided_tasks(plan, found))
-    is_bounded = not undecided and all(group.learners[0].max_iter is not None for group in found.groups)
-    for group in found.groups:
-        for phase in group.phases if is_bounded else ():
-            many = len(group.learners) * _count(phase.iterations)
-            for task, replicas, retries in _planned(group, phase):
-                count = _runs(group, phase, task, many)
-                commands += count * replicas
-                attempts += count * replicas * (1 + retries)
-    for step in plan.shared.all_steps if plan.shared is not None else ():
-        commands += step.otherwise.replicas
-        attempts += step.otherwise.replicas * (1 + step.otherwise.retries)
+    most = efforts(plan).total
     at_once = _at_once(plan, found, capacity)
-    most = at_once if at_once < sys.maxsize else None
-    return Totals(commands if is_bounded else None, attempts if is_bounded else None, most, undecided)
+    undecided = tuple(undecided_tasks(plan, found))
+    return Totals(most.commands, most.attempts, at_once if at_once < sys.maxsize else None, undecided)
 
 
 def undecided_tasks(plan: Plan, found: Overview) -> Iterator[str]:
@@ -54,27 +43,6 @@ def undecided_tasks(plan: Plan, found: Overview) -> Iterator[str]:
     learners = [*(group.learners[0] for group in found.groups), *([plan.shared] if plan.shared is not None else [])]
     steps = (step for learner in learners for step in learner.all_steps)
     yield from dict.fromkeys(step.task for step in steps if any(each.replicas_from for each in step.commands))
-
-
-def _count(ranges: Ranges) -> int:
-    return sum((last if last is not None else first) - first + 1 for first, last in ranges)
-
-
-def _runs(group: Group, phase: Phase, task: str, many: int) -> int:
-    """How many times a task runs in the iterations of a phase, which have `many` of the others."""
-    learner = group.learners[0]
-    if any(step.task == task for step in learner.before):
-        return len(group.learners) if contains(phase.iterations, 0) else 0
-    if any(step.task == task for step in learner.after):
-        return len(group.learners) if contains(phase.iterations, (learner.max_iter or 1) - 1) else 0
-    return many
-
-
-def _planned(group: Group, phase: Phase) -> Iterator[tuple[str, int, int]]:
-    """The replicas and retries of each command, by task."""
-    for task in (step.task for step in group.learners[0].all_steps):
-        retries, _ = phase.settings.get(Setting(task, "retries"), (0, 0.0))
-        yield task, phase.settings.get(Setting(task, "replicas"), 1), retries
 
 
 _MOST_WORK = 1_000_000

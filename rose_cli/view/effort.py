@@ -27,6 +27,9 @@ def effort_lines(plan: Plan, found: Efforts, like: str | None) -> Iterator[str]:
     yield from _table([head, *([*_cells(each), *([_hours(each.expected)] if like else [])] for each in efforts)])
     yield ""
     yield "commands, attempts with all retries, and core-hours are upper bounds: learners may stop earlier"
+    conditional = [safe(each.task) for each in found.tasks.values() if each.is_conditional]
+    if conditional:
+        yield f"counted in every iteration, although the run decides: {listed(conditional, MOST_NAMED)} (when)"
     yield from _unknown(found, like)
 
 
@@ -40,7 +43,7 @@ def _unknown(found: Efforts, like: str | None) -> Iterator[str]:
     tasks = found.tasks.values()
     unbounded = [safe(each.task) for each in tasks if each.commands is None]
     endless = [safe(each.task) for each in tasks if each.commands is not None and each.core_seconds is None]
-    unmeasured = [safe(each.task) for each in tasks if each.commands is not None and each.expected is None]
+    unmeasured = [safe(each.task) for each in tasks if each.expected is None and found.iterations is not None]
     if unbounded:
         yield f"no bound: {listed(unbounded, MOST_NAMED)} (no max_iter, or replicas that a result decides)"
     if endless:

@@ -19,7 +19,7 @@ from rose_cli.loop.forecast import Estimate, forecast
 from tests.view.scenarios import START, Scenario, make_plan, make_step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from rose_cli.plan.model import LearnerPlan, Plan
 
@@ -308,3 +308,65 @@ def test_retries_that_were_needed_will_be_needed_again() -> None:
         assert estimate is not None
         likely.append(estimate.likely)
     assert likely[1] == pytest.approx(2 * likely[0])
+
+
+# --- what only some iterations have ----------------------------------------------------------------------------------
+
+
+def conditional(when: str | None, *, replicas_from: str | None = None, is_last: bool = False) -> Plan:
+    """One learner with ten iterations: a simulation in each, and a check with this condition or these replicas."""
+    plan = make_plan(("l0",), 10, criterion=None, tasks=("simulation", "check"))
+    (learner,) = plan.learners
+    step = learner.steps[1]
+    step = replace(step, otherwise=replace(step.otherwise, when=when, replicas_from=replicas_from))
+    steps = {"steps": learner.steps[:1], "after": (step,)} if is_last else {"steps": (learner.steps[0], step)}
+    return replace(plan, learners=(replace(learner, **steps),))
+
+
+def after_iterations(plan: Plan, checks: Sequence[int]) -> float:
+    """The likely rest after so many iterations, each with a minute of simulation and so many checks of 100 s."""
+    scenario = Scenario.begin(plan)
+    for number, most in enumerate(checks):
+        scenario.run("l0", "simulation", 60.0)
+        for replica in range(most):
+            where = scenario.start("l0", "check", replica=replica)
+            scenario.now += 100.0
+            scenario.tell(e.AttemptSucceeded(*where, seconds=100.0))
+        scenario.tell(e.IterationFinished("l0", number, 1.0, None))
+    found = forecast(plan, scenario.state, scenario.state.moment(scenario.now), 1).campaign
+    assert found is not None
+    return found.likely
+
+
+def test_a_condition_on_the_iteration_alone_is_evaluated_ahead() -> None:
+    plan = conditional("i % 4 == 0")
+    assert after_iterations(plan, [1]) == pytest.approx(9 * 60 + 2 * 100)
+    assert after_iterations(plan, [1, 0, 0, 0, 1]) == pytest.approx(5 * 60 + 1 * 100)
+
+
+def test_what_the_run_decides_is_expected_as_often_as_so_far() -> None:
+    plan = conditional("result.size > 3")
+    assert after_iterations(plan, [1, 0, 0, 0, 0]) == pytest.approx(60 + 100 + 4 * 60 + 4 * 0.2 * 100, rel=0.2)
+    assert after_iterations(plan, [1, 1, 1, 1, 1]) == pytest.approx(5 * 160)
+
+
+def test_replicas_that_the_run_decides_are_expected_to_be_as_many_as_so_far() -> None:
+    plan = conditional(None, replicas_from="result.chosen")
+    rest = after_iterations(plan, [4, 4, 4, 4, 4])
+    assert rest == pytest.approx(60 + 100 + 4 * (60 + 400)), "of the present iteration one is known"
+
+
+def test_what_runs_after_the_last_iteration_counts_once() -> None:
+    plan = conditional(None, is_last=True)
+    two = replace(plan, learners=(plan.learners[0], replace(plan.learners[0], name="l1", index=1, max_iter=1)))
+    scenario = Scenario.begin(two)
+    scenario.run("l1", "simulation", 60.0)
+    scenario.run("l1", "check", 100.0)
+    scenario.tell(e.IterationFinished("l1", 0, 1.0, None))
+    scenario.stop("l1", "max_iter")
+    scenario.run("l0", "simulation", 60.0)
+    scenario.tell(e.IterationFinished("l0", 0, 1.0, None))
+    found = forecast(two, scenario.state, scenario.state.moment(scenario.now), 1).campaign
+    assert found is not None
+    assert found.likely == pytest.approx(9 * 60 + 100)
+    assert not found.is_open

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rose_cli.plan.effort import efforts
+from rose_cli.plan.effort import Measured, efforts
 from rose_cli.view.effort import effort_lines
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def test_hours_have_a_bound_only_if_every_attempt_has_a_timeout(compiled: Compil
 
 
 def test_durations_give_an_estimate_of_the_tasks_that_have_some(compiled: Compile) -> None:
-    found = efforts(compiled(CAMPAIGN), {"simulation": 10.0, "boot": 5.0})
+    found = efforts(compiled(CAMPAIGN), {"simulation": Measured(10.0, 3.0), "boot": Measured(5.0, 0.1)})
     assert found.tasks["simulation"].expected == 840.0
     assert found.tasks["boot"].expected == 40.0
     assert found.tasks["training"].expected is None
@@ -78,7 +78,9 @@ def test_without_a_bound_there_is_no_number(compiled: Compile) -> None:
 
 def test_the_table_says_what_is_not_known(compiled: Compile) -> None:
     plan = compiled(CAMPAIGN)
-    lines = list(effort_lines(plan, efforts(plan, {"simulation": 10.0, "boot": 5.0}), "r-1"))
+    lines = list(
+        effort_lines(plan, efforts(plan, {"simulation": Measured(10.0, 3.0), "boot": Measured(5.0, 0.1)}), "r-1")
+    )
     assert lines[:5] == [
         "campaign: 4 learners, at most 10 iterations each",
         "",
@@ -87,3 +89,52 @@ def test_the_table_says_what_is_not_known(compiled: Compile) -> None:
         "boot               4         4      2           8     0.0111",
     ]
     assert lines[-2:] == ["no bound of hours: training (no timeout)", "not in r-1: pool, training, criterion"]
+
+
+WHEN = """
+    max_iter: 20
+    parameters: {every: 5}
+    tasks:
+      train: {executable: python sim.py, replicas: 2, timeout: 1h}
+      fifth: {executable: python sim.py, when: i % every == 0, retries: 1}
+      late: {executable: python sim.py, when: max_iter - i <= 3}
+      rare: {executable: python sim.py, when: result.size > 9}
+      label: {executable: python sim.py, replicas: result.chosen}
+    after: {end: {executable: python sim.py, when: i > 3}}
+    learners: [{}, {}, {name: often, parameters: {every: 2}}, {name: odd, fifth: {0: {--a: 1}, 7: {--a: 1}}}]
+    """
+
+
+def test_a_condition_on_the_iteration_alone_is_evaluated_ahead(compiled: Compile) -> None:
+    plan = compiled(WHEN)
+    counts = {each.task: (each.commands, each.is_conditional) for each in efforts(plan).tasks.values()}
+    assert counts == {
+        "train": (160, False),
+        "fifth": (4 + 4 + 10 + 4, False),
+        "late": (12, False),
+        "rare": (80, True),
+        "label": (None, False),
+        "end": (4, True),
+    }
+    lines = list(effort_lines(plan, efforts(plan), None))
+    assert "counted in every iteration, although the run decides: rare, end (when)" in lines
+
+
+def test_another_run_tells_how_often_a_condition_holds_and_how_many_replicas_there_are(compiled: Compile) -> None:
+    measured = {"rare": Measured(10.0, 0.25), "label": Measured(2.0, 6.0), "end": Measured(3.0, 0.1)}
+    found = efforts(compiled(WHEN), measured).tasks
+    assert (found["rare"].expected, found["label"].expected, found["end"].expected) == (200.0, 960.0, 12.0)
+
+
+def test_conditions_of_very_many_iterations_are_not_looked_at_one_by_one(compiled: Compile) -> None:
+    found = efforts(compiled(WHEN.replace("max_iter: 20", "max_iter: 1000000"))).tasks["fifth"]
+    assert (found.commands, found.is_conditional) == (4_000_000, True)
+
+
+def test_a_schedule_that_begins_beyond_the_bound_counts_as_the_others_do(compiled: Compile) -> None:
+    plan = compiled("""
+        max_iter: 3
+        tasks: {train: {executable: python sim.py}}
+        learners: [{train: {5: {--a: 1}, hold: true}}]
+        """)
+    assert efforts(plan).total.commands == 3
