@@ -59,6 +59,12 @@ _OF_THE_SITE = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT", "PBS_C
 """They look like variables of a job, but apply to all jobs."""
 
 
+def submitted_to_slurm(answer: str) -> str | None:
+    """The ID in what `sbatch` said: PSI/J takes the last word, which may be a cluster's name, or a site's own words."""
+    found = re.search(r"^Submitted batch job ([1-9]\d{0,9})\b", answer, re.MULTILINE | re.ASCII)
+    return found[1] if found is not None else None
+
+
 def find_system(name: str, environment: Mapping[str, str] = os.environ) -> str:
     """The batch system with that name, or for `auto` the one whose commands are on the PATH. Raises UsageError."""
     aliases = {"pbspro": "pbs", "torque": "pbs_classic"}
@@ -187,8 +193,9 @@ class BatchSystem:
         options = [*self._options_of(script), *self._waiting(waits_for)]
         answer = _run([command[0], *options, *command[1:]], script.parent)
         with suppress(Exception):  # each executor has its own ways to fail
-            job_id = self.executor.job_id_from_submit_output(answer)
-            if is_job_id(job_id):
+            job_id = submitted_to_slurm(answer) if self.name == "slurm" else None
+            job_id = job_id or self.executor.job_id_from_submit_output(answer)
+            if is_job_id(job_id) and (self.name != "slurm" or job_id.isdecimal()):
                 return str(job_id)
         raise EngineError(f"{self.words} returned no job ID: {answer.strip()}")
 

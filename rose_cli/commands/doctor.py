@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from rose_cli.engine.base import Engine, NodeCapacity
     from rose_cli.engine.batch_clock import BatchClock, KnownEnd
+    from rose_cli.engine.slurm_variables import SlurmJob
 
     MakeEngine = Callable[[Path], Engine]
 
@@ -455,8 +456,8 @@ def _job_checks(environment: Mapping[str, str]) -> Iterator[Check]:
     path = environment.get("PATH")
     found = [name for name, program in BATCH_SYSTEMS.items() if shutil.which(program, path=path)]
     if shutil.which("srun", path=path):
-        if slurm_job(environment) is not None:
-            yield Check("engine slurm", "ok", "tasks can be steps of this job")
+        if (job := slurm_job(environment)) is not None:
+            yield _steps(job, environment)
         else:
             hint = "`rose submit FILE --engine slurm`, or a script for sbatch"
             yield Check("engine slurm", "ok", "needs a job, and this is not one", hint)
@@ -464,6 +465,20 @@ def _job_checks(environment: Mapping[str, str]) -> Iterator[Check]:
         yield Check("rose submit", "warn", "psij-python is not installed", "pip install 'rose-cli[submit]'")
     elif found:
         yield Check("rose submit", "ok", f"submits jobs to {' or '.join(found)}")
+
+
+def _steps(job: SlurmJob, environment: Mapping[str, str]) -> Check:
+    """Whether Slurm would start steps in the job."""
+    from rose_cli.engine.slurm.job import ask_job
+
+    report = ask_job(job.job_id, environment=environment)
+    if report is None:
+        hint = f"try `squeue --job {job.job_id}`; tasks of `engine: slurm` wait until it answers"
+        return Check("engine slurm", "warn", "Slurm does not answer", hint)
+    if report.has_ended:
+        hint = "start another job; in this terminal, its variables are left over"
+        return Check("engine slurm", "warn", f"{job.title} is over: {report.state}", hint)
+    return Check("engine slurm", "ok", "tasks can be steps of this job")
 
 
 def _pilot(environment: Mapping[str, str], *, start_one: bool) -> Section:

@@ -132,6 +132,32 @@ def test_how_a_job_is_submitted_after_others(programs: Programs, tmp_path: Path)
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "Submitted batch job 12 on cluster west",
+        "--> checking your quota\nSubmitted batch job 12\n--> have a nice day",
+        "12",
+    ],
+)
+def test_the_id_of_a_job_is_found_whatever_a_site_lets_sbatch_say(
+    programs: Programs, tmp_path: Path, answer: str
+) -> None:
+    script = tmp_path / "job.sh"
+    script.write_text("#!/bin/sh\n")
+    programs(sbatch=answer)
+    assert BatchSystem.load("slurm").submit(script, []) == "12"
+
+
+@pytest.mark.parametrize("answer", ["thank you for using our cluster", "n[1-999999999]", "Submitted batch job x"])
+def test_words_of_slurm_that_are_no_number_are_no_id(programs: Programs, tmp_path: Path, answer: str) -> None:
+    script = tmp_path / "job.sh"
+    script.write_text("#!/bin/sh\n")
+    programs(sbatch=answer)
+    with pytest.raises(EngineError, match="Slurm returned no job ID"):
+        BatchSystem.load("slurm").submit(script, [])
+
+
 def test_an_answer_without_an_id_is_an_error(programs: Programs, tmp_path: Path) -> None:
     script = tmp_path / "job.sh"
     script.write_text("#!/bin/sh\n")

@@ -192,8 +192,16 @@ def test_what_the_slurm_engine_and_submit_need_is_said_where_there_is_slurm(rose
     is_there = find_spec("psij") is not None
     assert outside["rose submit"]["verdict"] == ("ok" if is_there else "warn")
     assert outside["rose submit"]["hint"] == (None if is_there else "pip install 'rose-cli[submit]'")
-    inside = sections(rose, code=0, **there, SLURM_JOB_ID="4", SLURM_JOB_NODELIST="n1", SLURMD_NODENAME="n1")["jobs"]
-    assert inside["engine slurm"]["detail"] == "tasks can be steps of this job"
+    there |= {"SLURM_JOB_ID": "4", "SLURM_JOB_NODELIST": "n1", "SLURMD_NODENAME": "n1"}
+    answers = {
+        "echo 4 RUNNING 2099-01-01T00:00:00 0 n1": ("ok", "tasks can be steps of this job"),
+        "echo 4 TIMEOUT 2020-01-01T00:00:00 0 n1": ("warn", "Slurm job 4 is over: TIMEOUT"),
+        "echo 'Unable to contact slurm controller' >&2; exit 1": ("warn", "Slurm does not answer"),
+    }
+    for answer, expected in answers.items():
+        program(rose, answer, "squeue")
+        inside = sections(rose, code=0, **there)["jobs"]["engine slurm"]
+        assert (inside["verdict"], inside["detail"]) == expected
 
 
 def test_without_a_batch_system_nothing_is_said_of_jobs(rose: Rose) -> None:
