@@ -20,13 +20,12 @@ from rose_cli.journal import events as e
 from rose_cli.journal.codec import Record
 from rose_cli.journal.file import JournalFile
 from rose_cli.journal.state import can_resume
-from rose_cli.loop.campaign import FINISHED
 from rose_cli.loop.session import SessionResult
 from rose_cli.new_run import record_creation
 from rose_cli.plan.file import dump_plan, load_plan
 from rose_cli.plan.secrets import secrets_of_plan
 from rose_cli.replan.edited import Replan, Wanted, replan
-from rose_cli.replan.reopened import reopened
+from rose_cli.replan.reopened import reopened, reopened_campaign
 from rose_cli.replan.steered import carry_out_waiting, with_steering
 from rose_cli.run_info import expected_of, initial_state, ownership_text, read_run, require_trust
 from rose_cli.run_session import SessionSetup, notices, reported_exit_code, run_and_report
@@ -530,19 +529,9 @@ def _opening(
     ]
     opening: list[e.Event] = [*lost, *([changed] if changed is not None else [])]
     base = plan if change is None else change.base
-    again = [*_reopened(plan, state, options, lost_workspaces, change), *_reopened_campaign(plan, state, options)]
+    campaign = reopened_campaign(plan, state, change, retry_failed=options.retry_failed)
+    again = [*_reopened(plan, state, options, lost_workspaces, change), *campaign]
     return [*opening, *_extension(base, state, options), *again]
-
-
-def _reopened_campaign(plan: Plan, state: RunState, options: ResumeOptions) -> Iterator[e.LearnerReopened]:
-    """What runs once per campaign, if it failed, or ended before there was a finish."""
-    shared = state.shared
-    if plan.shared is None or shared is None:
-        return
-    if shared.stop_reason == "failed" and options.retry_failed:
-        yield e.LearnerReopened(shared.name, "resumed after a failure")
-    elif shared.stop_reason == FINISHED and plan.shared.after and state.finish_is_due:
-        yield e.LearnerReopened(shared.name, "there is a finish now")
 
 
 def _extension(plan: Plan, state: RunState, options: ResumeOptions) -> Iterator[e.Event]:

@@ -69,7 +69,7 @@ class LearnerState:
     `file_origins`: the latest attempts that wrote the file that the criterion reads. `unreported`: the latest attempt
     whose report was not kept. `durations`: of its tasks. `open_failures`: the first and the latest failure of
     each step of the current iteration that has not succeeded since; `error_time`: when `error`, the latest of all
-    failures, happened. `halfway`: an iteration that keeps the `max_iter` that it began with, and that.
+    failures, happened. `stopped_before`: why it had stopped before it was reopened. `halfway`: an iteration that keeps the `max_iter` that it began with, and that.
     `awaits_decision`: a program is asked how to go on.
     """
 
@@ -77,6 +77,7 @@ class LearnerState:
     status: Status = Status.PENDING
     stop_reason: str | None = None
     message: str | None = None
+    stopped_before: str | None = None
     prepared: bool = False
     iterations: KeptIterations | FinishedIterations = field(default_factory=KeptIterations)
     current: IterationState | None = None
@@ -198,7 +199,8 @@ class RunState:
     """The state of a run. `last_time` is the time of the latest record, in UNIX seconds.
 
     `shared`: what runs once per campaign, as a learner: its iteration 0 is the setup, each later one a finish; None if
-    it has not begun. `finish_is_due`: a learner has stopped since the last finish.
+    it has not begun. `finish_is_due`: what a finish sees has changed since the last one: a learner has done more, was
+    sent back or has stopped for another reason, or the finish itself is another one.
     `checksums`: for each file of the run directory, those of the contents that rose wrote or the user trusts.
     `max_iter`: the one that a resume set last; `bound` returns a learner's. `files`: the fingerprints of the files
     that the plan names, as the latest session found them. `described`: what sessions ran with, by number.
@@ -415,6 +417,7 @@ class RunState:
         step.attempt, step.running, step.started, step.process = event.attempt, True, self._now, None
         step.hold(event.cores, self._moment)
         learner.times.start_attempt(step.clock, event.iteration, event.task, self._moment)
+        self._change_results(learner)
 
     @_apply_event.register
     def _(self, event: e.ProcessSpawned) -> None:
@@ -476,6 +479,7 @@ class RunState:
     @_apply_event.register
     def _(self, event: e.StepSkipped) -> None:
         self._step(event).finished = True
+        self._change_results(self._learner(event.learner))
 
     @_apply_event.register
     def _(self, event: e.StepDecided) -> None:
@@ -496,6 +500,7 @@ class RunState:
         learner.iterations.append(iteration)
         learner.current = learner.halfway = None
         learner.open_failures.clear()
+        self._change_results(learner)
         if learner is self.shared and len(learner.iterations) > 1:
             self.finish_is_due = False
 
@@ -522,12 +527,13 @@ class RunState:
         learner.stop_reason, learner.message = event.reason, event.message
         learner.status = _FINAL.get(event.reason, Status.DONE)
         learner.times.stop(self._moment)
-        if learner is not self.shared:
-            self._change_results()
+        if event.reason != learner.stopped_before:
+            self._change_results(learner)
 
     @_apply_event.register
     def _(self, event: e.LearnerReopened) -> None:
         learner = self._learner(event.learner)
+        learner.stopped_before = learner.stop_reason or learner.stopped_before
         learner.stop_reason = learner.message = learner.error = None
         learner.open_failures.clear()
         learner.status = Status.PENDING
@@ -536,11 +542,11 @@ class RunState:
             step.failures, step.over_limit = 0, False
         if event.from_iteration is not None:
             _rewind(learner, event.from_iteration)
+            self._change_results(learner)
         if event.fresh:
             learner.prepared, learner.files = False, {}
-        shared = self.shared
-        if shared is not None and shared.stop_reason == "finished" and len(shared.iterations) > 1:
-            shared.stop_reason, shared.status = None, Status.PENDING
+        if learner is self.shared:
+            self.finish_is_due = True
 
     @_apply_event.register
     def _(self, event: e.MaxIterChanged) -> None:
@@ -572,11 +578,18 @@ class RunState:
             name, _, step = entry.partition("/")
             _forget(self._learner(name), *step.rpartition("/")[::2])
 
-    def _change_results(self) -> None:
-        """A learner has stopped: a finish that has begun, and failed or was interrupted, starts over."""
+    def _change_results(self, learner: LearnerState) -> None:
+        """What a finish sees of it has changed: one that has begun, and failed or was interrupted, starts over."""
+        shared = self.shared
+        if learner is shared:
+            return
         self.finish_is_due = True
-        if self.shared is not None and self.shared.current is not None and self.shared.iterations:
-            _rewind(self.shared, len(self.shared.iterations))
+        if shared is None or not shared.iterations:
+            return
+        if shared.current is not None:
+            _rewind(shared, len(shared.iterations))
+        if shared.stop_reason == "finished" and len(shared.iterations) > 1:
+            shared.stop_reason, shared.status = None, Status.PENDING
 
     def _add_checksums(self, news: Mapping[str, str]) -> None:
         self.checksums.update({name: (*self.checksums.get(name, ()), text) for name, text in news.items()})

@@ -75,7 +75,8 @@ class Comparison:
     """What a resume would change. `plan` is the new plan, in which known learners keep their index.
 
     `refiled`: learners that have finished nothing and get a new workspace with other files; `bounds`: those with
-    another `max_iter`; `forgotten`: unfinished steps that start over, as learner/task/replica.
+    another `max_iter`; `forgotten`: unfinished steps that start over, as learner/task/replica. `has_other_finish`:
+    whether the tasks at the end of the campaign would compute something else, or there are others.
     """
 
     plan: Plan
@@ -84,6 +85,7 @@ class Comparison:
     refiled: tuple[str, ...] = ()
     bounds: tuple[str, ...] = ()
     forgotten: tuple[str, ...] = ()
+    has_other_finish: bool = False
 
     @property
     def refused(self) -> tuple[Edit, ...]:
@@ -125,6 +127,25 @@ def compare(
         tuple(pair.name for pair in pairs if pair.needs_new_files),
         tuple(pair.name for pair in pairs if pair.old.max_iter != pair.new.max_iter),
         tuple(f"{pair.name}/{task}/{replica}" for pair in pairs for task, replica in pair.forgotten()),
+        SHARED in states and _is_other_finish(_shared(old), _shared(new), states[SHARED]),
+    )
+
+
+def _is_other_finish(old: LearnerPlan, new: LearnerPlan, state: LearnerState) -> bool:
+    """Whether the next finish is another one than the latest: of one that is not complete, what has finished."""
+    before, after = ([step.task for step in plan.after] for plan in (old, new))
+    last, following, current = max(1, len(state.iterations) - 1), len(state.iterations), state.current
+    if current is not None and state.iterations:
+        last = current.number
+        before = [task for task in before if task in current.finished_tasks]
+        after = after[: len(before)]
+    if before != after:
+        return True
+    theirs, own = ({step.task: step for step in plan.after} for plan in (old, new))
+    return any(
+        field not in _FREE
+        for task in before
+        for field, _ in _between_commands(theirs[task].command(last), own[task].command(following))
     )
 
 

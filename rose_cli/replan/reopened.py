@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rose_cli.journal.events import LearnerReopened
+from rose_cli.loop.campaign import FINISHED
 from rose_cli.loop.criterion import checks_of, why_stop
 from rose_cli.loop.supervisor import CONVERGED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rose_cli.journal.state import LearnerState, RunState
-    from rose_cli.plan.model import LearnerPlan
+    from rose_cli.plan.model import LearnerPlan, Plan
     from rose_cli.replan.new_plan import NewPlan
 
 
@@ -40,3 +44,21 @@ def _no_longer_enough(learner: LearnerState, new: NewPlan, state: RunState) -> s
     met = sum(other.stop_reason == "criterion_met" for other in state.learners.values())
     is_by_campaign = (learner.message or "").endswith(CONVERGED)
     return "stop_campaign has changed" if is_by_campaign and (needed is None or met < needed) else None
+
+
+def reopened_campaign(
+    plan: Plan, state: RunState, new: NewPlan | None, *, retry_failed: bool = True
+) -> Iterator[LearnerReopened]:
+    """What runs once per campaign, if it failed, or if its finish has not run as it is now."""
+    shared = state.shared
+    if plan.shared is None or shared is None:
+        return
+    if plan.shared.after and shared.iterations and new is not None and new.comparison.has_other_finish:
+        is_halfway = shared.current is not None
+        if is_halfway or len(shared.iterations) > 1:
+            yield LearnerReopened(shared.name, "the finish has changed", len(shared.iterations) if is_halfway else None)
+            return
+    if shared.stop_reason == "failed" and retry_failed:
+        yield LearnerReopened(shared.name, "resumed after a failure")
+    elif shared.stop_reason == FINISHED and plan.shared.after and state.finish_is_due:
+        yield LearnerReopened(shared.name, "there is a finish now")

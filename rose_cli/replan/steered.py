@@ -33,7 +33,7 @@ from rose_cli.plan.model import Earlier, Lineage
 from rose_cli.plan.secrets import secrets_of_plan
 from rose_cli.replan.new_plan import NewPlan, next_lineage, only_chosen
 from rose_cli.replan.places import places_in
-from rose_cli.replan.reopened import reopened
+from rose_cli.replan.reopened import reopened, reopened_campaign
 from rose_cli.run_info import expected_of
 from rose_cli.runs import set_requests
 from rose_cli.runs.changes import checksum
@@ -328,7 +328,7 @@ def _reopened(new: NewPlan, state: RunState, *, is_going: bool) -> list[e.Learne
                 found.append(e.LearnerReopened(learner.name, "resumed after a failure"))
         elif (reason := reopened(learner, planned[learner.name], new, state)) is not None:
             found.append(e.LearnerReopened(learner.name, reason))
-    return found
+    return [*found, *reopened_campaign(new.plan, state, new, retry_failed=False)]
 
 
 # --- without a session ---------------------------------------------------------------------------------------------
