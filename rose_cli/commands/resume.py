@@ -51,7 +51,7 @@ from rose_cli.util.host import boot_id, host_name
 from rose_cli.util.ownership import restrict_umask
 from rose_cli.util.processes import process_is_running
 from rose_cli.util.redact import remember
-from rose_cli.util.shared import SHARED
+from rose_cli.util.shared import SHARED, quoted_name
 from rose_cli.util.text import counted
 from rose_cli.view.console import complain, notice, say
 from rose_cli.view.decided import decided_by_program, how_to_continue
@@ -149,7 +149,7 @@ def _resume(
     if intent.has_failed or (not intent.continues and not intent.left_out):
         return _end_again(where, plan, options)
     if not intent.continues:
-        raise _refusal(directory, intent.left_out)
+        raise _refusal(where, intent.left_out)
     _prepare_for_program(where, options)
     is_copy = where.original is not None
     ended = set() if is_copy else _terminate_leftovers(where, force=options.force)
@@ -168,7 +168,7 @@ def _resume(
     )  # fmt: skip
     code = run_and_report(with_steering(setup), require_criterion=options.require_criterion)
     if intent.left_out:
-        reason = _refusal(directory, intent.left_out)
+        reason = _refusal(where, intent.left_out)
         complain(reason.message, reason.hint)
         return reason.exit_code if code in (ExitCode.OK, ExitCode.LEARNER_FAILED) else code
     return code
@@ -241,7 +241,7 @@ def preview(argument: str | None, options: ResumeOptions) -> ExitCode:
     if changed and not options.trust:
         raise refusal(info.directory, changed)
     if intent.left_out:
-        raise _refusal(info.directory, intent.left_out)
+        raise _refusal(where, intent.left_out)
     if intent.continues:
         _require_who_decides(where, options)
     return ExitCode.OK
@@ -259,13 +259,16 @@ def announce(info: RunInfo, options: ResumeOptions) -> Plan | None:
     for line in intent.news:
         notice(line, folds=True)
     if intent.left_out and not intent.continues:
-        raise _refusal(info.directory, intent.left_out)
+        raise _refusal(where, intent.left_out)
     return intent.plan if intent.continues else None
 
 
 def _preview(info: RunInfo, intent: _Intent) -> Iterator[str]:
     """What a resume does with each learner, and the commands that run next."""
     state = info.state
+    if SHARED in intent.left_out:
+        yield f"  {quoted_name(SHARED)} cannot continue: {intent.left_out[SHARED]}"
+        return
     if intent.change is not None:
         state.expect(expected_of(intent.plan))
     for event in intent.opening:
@@ -318,10 +321,12 @@ def _intent(where: RunLocation, options: ResumeOptions, *, is_altered: bool, wor
     if plan.shared is not None and plan.shared.after and state.shared is None and state.learners:
         running.append(SHARED)
     left_out = {name: lost[name] for name in running if name in lost and name not in fresh}
-    kept = [event for event in opening if not (isinstance(event, e.LearnerReopened) and event.learner in left_out)]
     added = change.comparison.added if change is not None else ()
+    if SHARED in lost and (running or added):  # every task may need it
+        left_out = {SHARED: lost[SHARED]}
+    kept = [event for event in opening if not (isinstance(event, e.LearnerReopened) and event.learner in left_out)]
     files = file_changes(plan, state, fingerprints(plan))
-    continues = len(left_out) < len(running) + len(added)
+    continues = SHARED not in left_out and len(left_out) < len(running) + len(added)
     news = [
         *where.lines(),
         *found.lines(is_applied=continues, words=words),
@@ -404,12 +409,13 @@ def _rewound(state: RunState, options: ResumeOptions) -> dict[str, int]:
     return {learner.name: options.from_iteration for learner in _chosen(state, options.learners)}
 
 
-def _refusal(directory: RunDirectory, left_out: Mapping[str, Loss]) -> RunDirectoryError:
+def _refusal(where: RunLocation, left_out: Mapping[str, Loss]) -> RunDirectoryError:
     """Why learners cannot be resumed, and what to do."""
-    lines = [f"learner '{name}' cannot continue: {loss.words}" for name, loss in list(left_out.items())[:MOST_SHOWN]]
+    lines = [f"{quoted_name(name)} cannot continue: {loss.words}" for name, loss in list(left_out.items())[:MOST_SHOWN]]
     more = len(left_out) - len(lines)
     message = "; ".join([*lines, *([f"and {counted(more, 'more learner')}"] if more else [])])
-    return RunDirectoryError(message, lost_workspace_hint(shlex.quote(short_path(directory.path)), left_out))
+    run, file = (shlex.quote(short_path(Path(path))) for path in (where.directory.path, where.plan.campaign_file))
+    return RunDirectoryError(message, lost_workspace_hint(run, left_out, file))
 
 
 def _find(argument: str | None, options: ResumeOptions, *, trust: bool) -> RunDirectory:

@@ -111,7 +111,7 @@ def _trackers_object(info: RunInfo) -> list[dict[str, Any]]:
 def _can_continue(info: RunInfo, lost: Mapping[str, str]) -> bool:
     """Whether `rose resume` would accept the run: it is the user's own and intact, and not all workspaces are lost."""
     unfinished = [each.name for each in info.state.everyone() if each.stop_reason in (None, "failed")]
-    is_lost = bool(unfinished) and all(name in lost for name in unfinished)
+    is_lost = SHARED in lost or (bool(unfinished) and all(name in lost for name in unfinished))
     return info.doubt is None and info.damage is None and not is_lost
 
 
@@ -186,12 +186,12 @@ def status_object(info: RunInfo, lost: Mapping[str, str]) -> dict[str, Any]:
             {**_learner_object(info, learner, lost.get(learner.name)), **_activity_object(info, learner.name, outlook)}
             for learner in info.plan.learners
         ],
-        "campaign_tasks": _campaign_object(info),
+        "campaign_tasks": _campaign_object(info, lost.get(SHARED)),
         "progress": _progress_object(info, outlook),
     }
 
 
-def _campaign_object(info: RunInfo) -> dict[str, Any] | None:
+def _campaign_object(info: RunInfo, lost: str | None) -> dict[str, Any] | None:
     """What runs once per campaign; None if nothing does."""
     if info.plan.shared is None:
         return None
@@ -204,6 +204,7 @@ def _campaign_object(info: RunInfo) -> dict[str, Any] | None:
         "running": [key.task for key, _ in shared.running_steps()] if shared is not None and info.alive else [],
         "finished_tasks": current.finished_tasks if current is not None else [],
         "message": shared.message if shared is not None else None,
+        "lost": lost,
         "workspace": str(info.directory.workspace(SHARED)),
         "logs": str(info.directory.all_logs(SHARED)),
     }
@@ -241,12 +242,18 @@ def _estimate_object(estimate: Estimate | None) -> dict[str, Any] | None:
 def lost_of(info: RunInfo) -> dict[str, str]:
     """Learners that could be resumed if their workspace were complete, each with the reason why it is not."""
     found = {} if info.alive else lost_workspaces(info.directory, info.plan, info.state)
-    resumable = (None, "failed", "max_iter")
-    return {name: loss.words for name, loss in found.items() if info.state.learners[name].stop_reason in resumable}
+    resumable, states = (None, "failed", "max_iter"), info.state.by_name()
+    reasons = {name: learner.stop_reason for name, learner in states.items()}
+    if any(reason in resumable for reason in reasons.values()):  # it takes what all tasks share
+        reasons.pop(SHARED, None)
+    return {name: loss.words for name, loss in found.items() if reasons.get(name) in resumable}
 
 
 def _loss_lines(info: RunInfo, lost: Mapping[str, str]) -> Iterator[str]:
     """A line for each learner that `rose resume` cannot continue, and one for all that --max-iter cannot extend."""
+    if SHARED in lost:
+        yield f"the campaign cannot continue: {lost[SHARED]}"
+        return
     finished = {name: words for name, words in lost.items() if info.state.learners[name].stop_reason == "max_iter"}
     unfinished = {name: words for name, words in lost.items() if name not in finished}
     for name, words in list(unfinished.items())[:LOSSES_SHOWN]:

@@ -65,12 +65,13 @@ class LearnerState:
     """The state of one learner.
 
     `home`: where run and campaign were when its workspace was created, or its links were last updated. `files`: the
-    files in the workspace, with sizes, when the last attempt ended; `files_are_known`: no other has started since.
+    files in the workspace, with sizes, when the last attempt ended; `files_are_known`: no other has started since (in
+    the directory that all tasks share: no one of any learner).
     `file_origins`: the latest attempts that wrote the file that the criterion reads. `unreported`: the latest attempt
     whose report was not kept. `durations`: of its tasks. `open_failures`: the first and the latest failure of
     each step of the current iteration that has not succeeded since; `error_time`: when `error`, the latest of all
-    failures, happened. `stopped_before`: why it had stopped before it was reopened. `halfway`: an iteration that keeps the `max_iter` that it began with, and that.
-    `awaits_decision`: a program is asked how to go on.
+    failures, happened. `stopped_before`: why it had stopped before it was reopened. `halfway`: an iteration that keeps
+    the `max_iter` that it began with, and that. `awaits_decision`: a program is asked how to go on.
     """
 
     name: str
@@ -404,6 +405,8 @@ class RunState:
             self._replaced = {}
         learner = self._learner_of(event)
         learner.status, learner.files_are_known = Status.RUNNING, False
+        if self.shared is not None:  # every task may write there
+            self.shared.files_are_known = False
         if learner.current is None:
             learner.current = IterationState(event.iteration, self._now)
         if self.session is not None:

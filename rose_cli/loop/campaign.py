@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rose_cli.journal import events as e
 from rose_cli.loop.learner import LearnerLoop
+from rose_cli.runs.workspace import prepare_workspace, workspace_changes
 from rose_cli.util.errors import LearnerDirectoryError
+from rose_cli.util.shared import SHARED
+from rose_cli.util.shortage import in_thread
 
 if TYPE_CHECKING:
     from rose_cli.loop.session import Session
@@ -44,6 +48,13 @@ class CampaignLoop(LearnerLoop):
         """The same of the finish; it is called if one is due."""
         return await self._run_part(is_last=True)
 
+    async def _prepare(self) -> None:
+        """An empty directory is made again: nobody has lost anything with it."""
+        workspace, inside = self._session.directory.workspace(self._plan.name), self._session.directory.path
+        if self._state.files_are_known and not self._state.files and not workspace.exists():
+            await in_thread(partial(prepare_workspace, workspace, (), inside=inside))
+        await super()._prepare()
+
     async def _run_part(self, *, is_last: bool) -> bool:
         started, context = time.monotonic(), self._context()
         if not await self._run_steps(self._plan, self._plan.steps_in(context.iteration), context):
@@ -57,3 +68,14 @@ class CampaignLoop(LearnerLoop):
         part = "finish" if iteration else "setup"
         self.failure = f"'{step.task}' failed in the {part} of the campaign" + (f": {error.message}" if error else "")
         await self._session.recorder.record(e.LearnerStopped(self._plan.name, "failed", self.failure))
+
+
+async def record_shared_files(session: Session) -> None:
+    """What the tasks of learners have left in the shared directory, so that a resume can tell if it gets lost."""
+    state = session.state.shared
+    if state is None or not state.prepared or state.files_are_known:
+        return
+    workspace, inside, known = session.directory.workspace(SHARED), session.directory.path, dict(state.files)
+    if workspace.is_dir():
+        files = await in_thread(partial(workspace_changes, workspace, known, inside=inside))
+        await session.recorder.record(e.LearnerStarted(SHARED, files))

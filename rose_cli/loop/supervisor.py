@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from rose_cli.journal import events as e
-from rose_cli.loop.campaign import CampaignLoop
+from rose_cli.loop.campaign import CampaignLoop, record_shared_files
 from rose_cli.loop.deadline import WallTimeReached
 from rose_cli.loop.learner import LearnerLoop
 from rose_cli.loop.session import SessionResult
@@ -69,6 +69,7 @@ class Supervisor:
                     await self._run_learners()
                     await self._run_of_campaign(self._finish)
                 watch.cancel_scope.cancel()
+        await record_shared_files(session)
         return self._result()
 
     async def _run_learners(self) -> None:

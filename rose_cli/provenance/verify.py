@@ -22,6 +22,7 @@ from rose_cli.runs.workspace import GONE, workspace_changes
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import UsageError
 from rose_cli.util.files import OpenDirectory, open_inside, open_regular, read_regular
+from rose_cli.util.shared import SHARED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -101,8 +102,8 @@ def _unreadable(path: Path) -> Verdict:
 
 
 def _workspaces(info: RunInfo) -> Iterator[Check]:
-    for name, learner in info.state.learners.items():
-        part = f"workspace of {name}"
+    for name, learner in info.state.by_name().items():
+        part = f"workspace of {name}" if name != SHARED else "shared directory"
         if not learner.files_are_known:
             if learner.prepared:
                 yield Check(part, ".", "unknown", "size", "a task was running when the journal ends")
@@ -132,7 +133,7 @@ def _files_of_crate(info: RunInfo, crate: Path) -> Iterator[Check]:
     journal = info.directory.journal.name
     with OpenDirectory.at(info.directory.path, inside=info.directory.path) as run:
         for name, size, digest in _known_to(crate):
-            if name == journal or name.startswith("learners/"):
+            if name == journal or name.startswith(("learners/", "campaign/")):
                 yield _compared(name, partial(open_inside, run, name), size, digest, only_start=name == journal)
             elif name.startswith("inputs/"):
                 yield _compared(name, partial(_open_input, info, name), size, digest)

@@ -16,6 +16,7 @@ from rose_cli.runs.workspace import GONE, NOT_CREATED_BY_ROSE, changed_files
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import RunDirectoryError
 from rose_cli.util.files import OpenDirectory, directory_identity, is_same_file
+from rose_cli.util.shared import SHARED
 from rose_cli.util.shortage import shortage
 from rose_cli.util.text import counted, listed
 from rose_cli.util.trees import find_links
@@ -215,12 +216,14 @@ def lost_workspaces(
 ) -> dict[str, Loss]:
     """Learners with finished steps whose workspace is missing, was emptied or has lost files, each with its loss.
 
+    The same of the directory that all tasks share, under the name `SHARED`.
+
     `ignore_partial`: report only workspaces that no longer exist at all; the user knows about the rest.
     """
-    lost = {}
-    for planned in plan.learners:
-        learner = state.learners[planned.name]
-        if learner.has_progress and not _will_be_restored(directory, planned, learner):
+    lost, states = {}, state.by_name()
+    for planned in plan.everyone:
+        learner = states.get(planned.name)
+        if learner is not None and learner.has_progress and not _will_be_restored(directory, planned, learner):
             what = _loss_of(directory, planned, learner, ignore_partial=ignore_partial)
             if what is not None:
                 lost[planned.name] = what
@@ -244,19 +247,26 @@ def _will_be_restored(directory: RunDirectory, planned: LearnerPlan, learner: Le
 def _loss_of(
     directory: RunDirectory, planned: LearnerPlan, learner: LearnerState, *, ignore_partial: bool
 ) -> Loss | None:
-    workspace = directory.workspace(planned.name)
+    workspace, place = directory.workspace(planned.name), _place(directory, planned.name)
     if not workspace.is_dir():
-        return Loss(f"its workspace '{workspace}' no longer exists", total=True)
+        if planned.is_shared and learner.files_are_known and not learner.files and not workspace.exists():
+            return None  # an empty one is made again
+        return Loss(f"{place} no longer exists", total=True)
     if ignore_partial:
         return None
     if planned.files and not any(workspace.iterdir()):
-        return Loss(f"its workspace '{workspace}' has been emptied: even its 'files' are missing")
+        return Loss(f"{place} has been emptied: even its 'files' are missing")
     words = _lost_files(directory, learner) if learner.files else None
     return Loss(words) if words is not None else None
 
 
+def _place(directory: RunDirectory, learner: str) -> str:
+    what = "its workspace" if learner != SHARED else "the shared directory"
+    return f"{what} '{directory.workspace(learner)}'"
+
+
 def _lost_files(directory: RunDirectory, learner: LearnerState) -> str | None:
-    workspace = directory.workspace(learner.name)
+    workspace, place = directory.workspace(learner.name), _place(directory, learner.name)
     news = changed_files(workspace, learner.files, inside=directory.path)
     gone = [name for name, size in news.items() if size == GONE]
     count, is_empty = len(learner.files), not any(workspace.iterdir())
@@ -264,17 +274,20 @@ def _lost_files(directory: RunDirectory, learner: LearnerState) -> str | None:
     if len(gone) == count and (is_empty or learner.files_are_known):
         what = "has been emptied" if is_empty else "has been replaced"
         which = f"the file {_names(gone)} is missing" if count == 1 else f"all of its {count} files are missing"
-        return f"its workspace '{workspace}' {what}: {which}"
+        return f"{place} {what}: {which}"
     if gone and learner.files_are_known:
-        return f"its workspace '{workspace}' has lost {len(gone)} of its {count} files: {_names(gone)}"
+        return f"{place} has lost {len(gone)} of its {count} files: {_names(gone)}"
     emptied = [name for name, size in news.items() if size == 0 and learner.files_are_known]
-    return f"in its workspace '{workspace}', {_names(emptied)} became empty" if emptied else None
+    return f"in {place}, {_names(emptied)} became empty" if emptied else None
 
 
-def lost_workspace_hint(run: str, lost: Mapping[str, Loss]) -> str:
-    """A hint about lost workspaces; `run` as it is written on a command line."""
+def lost_workspace_hint(run: str, lost: Mapping[str, Loss], campaign_file: str) -> str:
+    """A hint about lost workspaces; `run` and `campaign_file` as they are written on a command line."""
     names = " ".join(f"--learner {shlex.quote(name)}" for name in list(lost)[:MOST_NAMES])
     back, others = f"restore the lost files from a backup, then `rose resume {run}`", len(lost) - MOST_NAMES
+    if SHARED in lost:
+        anyway = "" if lost[SHARED].total else f"; or, if no task needs the lost files, `rose resume {run} --force`"
+        return f"{back}; or `rose run {campaign_file}` starts a new run, with a setup of its own{anyway}"
     over = f"start over with `rose resume {run} --from-iteration 0 {names}{' …' if others > 0 else ''}`"
     if all(loss.total for loss in lost.values()):
         return f"{back}; or {over}"
@@ -284,12 +297,14 @@ def lost_workspace_hint(run: str, lost: Mapping[str, Loss]) -> str:
 def changed_workspace_lines(directory: RunDirectory, state: RunState) -> Iterator[str]:
     """A line for each learner in whose workspace files have changed since its last step."""
     lines = []
-    for name, learner in state.learners.items():
+    for name, learner in state.by_name().items():
         if learner.has_progress and learner.files_are_known and learner.files:
             news = changed_files(directory.workspace(name), learner.files, inside=directory.path)
             changed = [file for file, size in news.items() if size > 0]
             if changed:
-                lines.append(f"in the workspace of '{name}', {_names(changed)} changed since its last step")
+                where = f"in the workspace of '{name}'" if name != SHARED else "in the shared directory"
+                since = "its last step" if name != SHARED else "the last session"
+                lines.append(f"{where}, {_names(changed)} changed since {since}")
     yield from lines[:MOST_SHOWN]
     if len(lines) > MOST_SHOWN:
         yield f"and in the workspaces of {counted(len(lines) - MOST_SHOWN, 'more learner')}"

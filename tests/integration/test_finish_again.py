@@ -52,7 +52,11 @@ def test_another_reason_to_have_stopped_is_a_result_that_a_finish_may_use(ended:
 
 @pytest.mark.parametrize(
     "change",
-    [("threshold: 3", "threshold: 4"), ("max_iter: 1", "max_iter: 1\n    env: {A: b}"), ("'echo first", " 'echo first")],
+    [
+        ("threshold: 3", "threshold: 4"),
+        ("max_iter: 1", "max_iter: 1\n    env: {A: b}"),
+        ("'echo first", " 'echo first"),
+    ],
     ids=["another threshold that is met", "how tasks run", "spaces"],
 )
 def test_an_edit_that_changes_no_result_runs_nothing_again(ended: Rose, change: tuple[str, str]) -> None:
@@ -90,7 +94,9 @@ def test_a_finish_that_has_changed_runs_again(ended: Rose) -> None:
 
 
 def test_a_finish_that_was_set_runs_again(rose: Rose) -> None:
-    rose.write(CAMPAIGN.replace("      second:", "      third: {executable: ./third.sh, options: {--n: 1}}\n      second:"))
+    rose.write(
+        CAMPAIGN.replace("      second:", "      third: {executable: ./third.sh, options: {--n: 1}}\n      second:")
+    )
     rose.script('#!/bin/sh\necho "$@" >> log.txt\n', "third.sh")
     assert rose("run", "campaign.yaml", "--run-dir", "run").code == 0
     called = rose("set", "run", "third.--n=2")
