@@ -360,6 +360,7 @@ def exec_(
     directory: options.InDirectory = None,
     keep: options.Keep = False,
     in_place: options.InPlace = False,
+    shared_in_place: options.SharedInPlace = False,
     print_script: options.PrintScript = False,
     trust: options.TrustToExec = False,
 ) -> None:
@@ -370,7 +371,9 @@ def exec_(
     from rose_cli.commands.exec import ExecOptions, exec_task
 
     words = [word for word in (run_name, learner, iteration, task) if word is not None]
-    given = ExecOptions(ctx.meta[AFTER_DASHES], shell, replica, directory, keep, in_place, print_script, trust)
+    given = ExecOptions(
+        ctx.meta[AFTER_DASHES], shell, replica, directory, keep, in_place, shared_in_place, print_script, trust
+    )
     raise typer.Exit(exec_task(words, given))
 
 

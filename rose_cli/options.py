@@ -146,6 +146,9 @@ InDirectory = Annotated[
 ]
 Keep = Annotated[bool, typer.Option("--keep", help="Keep the temporary copy of the workspace.")]
 InPlace = Annotated[bool, typer.Option("--in-place", help="Use the workspace itself, not a copy.")]
+SharedInPlace = Annotated[
+    bool, typer.Option("--shared-in-place", help="Use the shared directory itself, and a copy of the workspace only.")
+]
 PrintScript = Annotated[bool, typer.Option("--print", help="Print a script that does the same, without secrets.")]
 Rerun = Annotated[bool, typer.Option("--rerun", help="Also run it again and compare the history, value by value.")]
 Tolerance = Annotated[

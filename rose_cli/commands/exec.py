@@ -36,7 +36,7 @@ from rose_cli.run_info import initial_state, read_run, require_trust
 from rose_cli.runs.changes import checksums
 from rose_cli.runs.directory import refuse_links
 from rose_cli.runs.lock import RunLock
-from rose_cli.runs.scratch import copy_workspace, scratch_directory
+from rose_cli.runs.scratch import copy_workspace, refuse_much, scratch_directory
 from rose_cli.runs.workspace import prepare_workspace
 from rose_cli.step_words import find_step, split_run
 from rose_cli.util.dataclass import dataclass
@@ -71,7 +71,10 @@ _RESULTS = "results.json"
 
 @dataclass(frozen=True)
 class ExecOptions:
-    """`command` replaces that of the task; `directory` is for the copy of the workspace."""
+    """`command` replaces that of the task; `directory` is for the copy of the workspace.
+
+    `shared_in_place`: without a copy of the directory that all tasks share.
+    """
 
     command: Sequence[str] = ()
     shell: bool = False
@@ -79,12 +82,15 @@ class ExecOptions:
     directory: Path | None = None
     keep: bool = False
     in_place: bool = False
+    shared_in_place: bool = False
     print_script: bool = False
     trust: bool = False
 
     def __post_init__(self) -> None:
         if self.shell and self.command:
             raise UsageError("--shell cannot be combined with a command", "remove one of them")
+        if self.in_place and self.shared_in_place:
+            raise UsageError("--in-place includes the shared directory", "remove --shared-in-place")
         if self.in_place and (self.directory is not None or self.keep):
             raise UsageError("--in-place cannot be combined with --in or --keep: there is no copy", "remove them")
 
@@ -105,6 +111,8 @@ def exec_task(words: Sequence[str], options: ExecOptions) -> int:
         raise refusal(directory, changed, "exec")
     restrict_umask(~directory.path.stat().st_mode & 0o077)
     attempt = _attempt(info, step)
+    if options.shared_in_place and step.learner.is_shared:
+        raise UsageError(f"'{step.task}' works in the shared directory", "use --in-place instead of --shared-in-place")
     if options.print_script:
         return _print_script(info, step, attempt, options)
     with ExitStack() as stack:
@@ -217,10 +225,24 @@ class _Place:
     shared: Path
 
 
-def _copied(step: Step, scratch: Path) -> _Place:
+def _copied(info: RunInfo, step: Step, scratch: Path, options: ExecOptions) -> _Place:
     """In a scratch directory, with a copy of what all tasks share: the run does not change."""
     workspace = scratch / "workspace"
-    return _Place(workspace, scratch, workspace if step.learner.is_shared else scratch / "shared")
+    if step.learner.is_shared:
+        return _Place(workspace, scratch, workspace)
+    shared = info.directory.workspace(SHARED)
+    return _Place(workspace, scratch, shared if options.shared_in_place else scratch / "shared")
+
+
+def _refuse_much(step: Step, shared: Path) -> None:
+    """A data set of the campaign does not go into a temporary directory."""
+    here = "--in-place" if step.learner.is_shared else "--shared-in-place"
+    refuse_much(
+        shared,
+        "the shared directory",
+        f"`{here}` uses it itself, without a copy: what the command changes in it has changed for the run",
+        "`--in DIR` copies it to DIR: at once and without space, where the file system of the run can share blocks",
+    )
 
 
 @contextmanager
@@ -234,16 +256,23 @@ def _place(info: RunInfo, step: Step, options: ExecOptions) -> Iterator[_Place]:
             notice(f"in the workspace itself, '{own}': a resume continues with what you change in it")
             yield _Place(own, scratch, shared)
             return
-        place = _copied(step, scratch)
+        place = _copied(info, step, scratch, options)
         source, what = _workspace_source(info, step)
+        is_copied = place.shared != shared and shared.is_dir()
+        if is_copied and options.directory is None:
+            _refuse_much(step, shared)
         if source is None:
             prepare_workspace(place.workspace, step.learner.files, inside=scratch)
         else:
             copy_workspace(source, place.workspace, original=own, inside=info.directory.path)
-        if place.shared != place.workspace and shared.is_dir():
+        if is_copied and place.shared != place.workspace:
             copy_workspace(shared, place.shared, original=shared, inside=info.directory.path)
         is_kept = options.directory is not None or options.keep
         notice(f"in {what}: {place.workspace} ({'kept' if is_kept else 'deleted afterwards; --keep keeps it'})")
+        if place.shared == shared:
+            notice(
+                f"with the shared directory itself, '{shared}': what the command changes in it has changed for the run"
+            )
         yield place
 
 
@@ -395,7 +424,7 @@ def _print_script(info: RunInfo, step: Step, attempt: _Attempt, options: ExecOpt
     name = f"rose-exec-{info.directory.path.name}-{step.learner.index}-{step.iteration}-{step.task}"
     scratch = (options.directory or Path(tempfile.gettempdir(), name)).absolute()
     shared = info.directory.workspace(SHARED)
-    place = _Place(own, scratch, shared) if options.in_place else _copied(step, scratch)
+    place = _Place(own, scratch, shared) if options.in_place else _copied(info, step, scratch, options)
     command = _rendered(info, step, attempt, place)
     source, what = _workspace_source(info, step)
     if source is None and not options.in_place:
@@ -411,7 +440,7 @@ def _print_script(info: RunInfo, step: Step, attempt: _Attempt, options: ExecOpt
     shown = replace(command, argv=_words(command, options), environment=own_variables)
     title = f"'{step.task}', iteration {step.iteration} of {quoted_name(step.learner.name)}, run {info.directory.path}"
     copies = [] if options.in_place or source is None else [(source, place.workspace)]
-    if copies and place.shared != place.workspace and shared.is_dir():
+    if copies and place.shared not in (place.workspace, shared) and shared.is_dir():
         copies.append((shared, place.shared))
     write_script(title, shown, place.workspace, copies=copies, what=what)
     return 0

@@ -13,10 +13,13 @@ from rose_cli.util.errors import RunDirectoryError
 from rose_cli.util.files import OpenDirectory
 from rose_cli.util.ownership import make_directories
 from rose_cli.util.shortage import shortage
-from rose_cli.util.trees import copy_contents, remove_entry
+from rose_cli.util.trees import copy_contents, format_size, remove_entry, usage_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+MOST_BYTES = 1 << 30
+"""Of the directory that all tasks share, as far as a temporary directory gets it."""
 
 
 @contextmanager
@@ -68,6 +71,15 @@ def copy_workspace(source: Path, target: Path, *, original: Path, inside: Path) 
         raise RunDirectoryError(message, "choose a directory with enough space: --in DIR") from error
     moves = dict.fromkeys((str(original), os.path.realpath(original)), str(target))
     relocate_links([target], moves, inside=scratch)
+
+
+def refuse_much(source: Path, what: str, *hints: str) -> None:
+    """Raises RunDirectoryError if a copy of `source` would fill a temporary directory, which may be memory."""
+    size = usage_of(source).size
+    if size > MOST_BYTES:
+        where = tempfile.gettempdir()
+        message = f"{what} has {format_size(size)}, too much for a copy in '{where}': '{source}'"
+        raise RunDirectoryError(message, *hints)
 
 
 def _remove(scratch: Path) -> None:

@@ -9,11 +9,15 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rose_cli.commands.exec import ExecOptions, exec_task
+from rose_cli.runs import scratch
+from rose_cli.util.errors import RunDirectoryError
 from rose_cli.util.processes import read_process
 from tests import forge
 from tests.conftest import PATIENCE, Rose, wait_until
@@ -400,3 +404,60 @@ def test_edits_that_a_resume_has_applied_are_named(rose: Rose) -> None:
     assert "since attempt 1, a resume has changed the plan: " in after.err
     assert re.search(r"changed the plan: .*--lr.*0\.1.*0\.2", after.err)
     assert "changed the plan" not in rose("exec", "r", "a", "0", "t").err, "its latest attempt had the new plan"
+
+
+# --- what all tasks share --------------------------------------------------------------------------------------------
+
+SHARING = """
+    setup: {pool: {executable: "sh -c 'echo data > pool; echo done >> $ROSE_CAMPAIGN_DIR/log'"}}
+    tasks: {sim: {executable: "sh -c 'echo more >> {shared}/pool; wc -l < $ROSE_SHARED/pool'"}}
+    max_iter: 1
+    learners: [{name: a}]
+    """
+
+
+@pytest.fixture
+def sharing(rose: Rose) -> Rose:
+    rose.write(SHARING)
+    assert rose("run", "campaign.yaml", "--run-dir", "r").code == 0
+    return rose
+
+
+def pool(rose: Rose) -> list[str]:
+    return (rose.folder / "r/campaign/workspace/pool").read_text().split()
+
+
+@pytest.mark.parametrize("words", ["a 0 sim", "campaign 0 pool"])
+def test_what_all_tasks_share_is_copied(sharing: Rose, words: str) -> None:
+    called = sharing("exec", "r", *words.split(), "--in", "copy")
+    assert called.code == 0, called.err
+    assert pool(sharing) == ["data", "more"]
+    where = "copy/shared/pool" if words.startswith("a") else "copy/workspace/pool"
+    assert len((sharing.folder / where).read_text().split()) == (3 if words.startswith("a") else 1)
+
+
+@pytest.mark.parametrize(("words", "option"), [("a 0 sim", "--shared-in-place"), ("campaign 0 pool", "--in-place")])
+def test_a_large_shared_directory_is_not_copied_to_a_temporary_one(
+    sharing: Rose, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory, words: str, option: str
+) -> None:
+    monkeypatch.setattr(scratch, "MOST_BYTES", 100)
+    temporary = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    words_of_run = [str(sharing.folder / "r"), *words.split()]
+    with pytest.raises(RunDirectoryError, match=r"the shared directory has .*, too much for a copy") as error:
+        exec_task(words_of_run, ExecOptions())
+    assert f"`{option}` uses it itself" in str(error.value.hint)
+    assert "`--in DIR` copies it" in str(error.value.hint)
+    assert list(temporary.iterdir()) == []
+    assert exec_task(words_of_run, ExecOptions(directory=sharing.folder / "copy")) == 0
+
+
+def test_the_shared_directory_itself_if_asked_for(sharing: Rose) -> None:
+    called = sharing("exec", "r", "a", "0", "sim", "--shared-in-place")
+    assert (called.code, called.out) == (0, "3\n")
+    assert "with the shared directory itself, " in called.err
+    assert pool(sharing) == ["data", "more", "more"]
+    script = sharing("exec", "r", "a", "0", "sim", "--shared-in-place", "--print").out
+    assert f"export ROSE_SHARED={sharing.folder}/r/campaign/workspace\n" in script
+    assert sharing("exec", "r", "campaign", "0", "pool", "--shared-in-place").code == 2
+    assert sharing("exec", "r", "a", "0", "sim", "--shared-in-place", "--in-place").code == 2
