@@ -24,6 +24,7 @@ from rose_cli.engine.batch import TaskEnvironment, in_batch_job
 from rose_cli.engine.launch import NotStartedError, explain, look_up
 from rose_cli.journal.state import can_resume, learner_status, run_status
 from rose_cli.loop.criterion import best_iteration, best_value
+from rose_cli.loop.once import parts_of
 from rose_cli.plan.render import NoCommandError, render_plain
 from rose_cli.plan.secrets import secrets_of, secrets_of_plan
 from rose_cli.util.dataclass import dataclass
@@ -257,6 +258,7 @@ def summary(ended: Ended) -> Object:
         "started": iso_time(state.started),
         "ended": iso_time(session.ended if session is not None and session.ended is not None else state.last_time),
         "elapsed_seconds": state.seconds(state.last_time),
+        "campaign_tasks": [part.as_object() for part in parts_of(plan, state, state.last_time, alive=False)],
         "rose_version": __version__,
         "learners_total": len(plan.learners),
         "stop_reasons": _stop_reasons(state),

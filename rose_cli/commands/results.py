@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from rose_cli.commands.export import write_csv
 from rose_cli.find_runs import find_run
 from rose_cli.journal.state import learner_status
+from rose_cli.loop.once import parts_of
+from rose_cli.loop.reports import replica_results
 from rose_cli.loop.results import results as results_of
 from rose_cli.run_info import RunInfo, by_metric, notice_ownership, read_run, require_metric
-from rose_cli.tables.iterations import replica_results
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.errors import ExitCode, UsageError
 from rose_cli.util.json_output import finite, json_safe, write_json
-from rose_cli.view.console import complain
+from rose_cli.view.console import complain, say
 from rose_cli.view.results import print_results
+from rose_cli.view.status import part_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -53,6 +55,11 @@ def results(argument: str | None, results_format: ResultsFormat, options: Result
         write_csv(dict.fromkeys(name for row in rows for name in row), rows, sys.stdout)
     else:
         print_results(info.plan, found, shown, options.sort, alive=info.alive)
+        now = time.time() if info.alive else info.state.last_time
+        if lines := list(part_words(info.plan, info.state, now, alive=info.alive)):
+            say("")
+        for line in lines:
+            say(f"  {line}")
     notice_ownership(info.doubt)
     if info.damage is not None:
         complain(f"the journal is damaged, and the output incomplete: {info.damage.message}", info.damage.hint)
@@ -60,6 +67,7 @@ def results(argument: str | None, results_format: ResultsFormat, options: Result
 
 
 def _object(info: RunInfo, found: Results, shown: Sequence[str], sort: Sort) -> dict[str, Any]:
+    now = time.time() if info.alive else info.state.last_time
     return {
         "run": str(info.directory.path.absolute()),
         "campaign": info.plan.campaign,
@@ -67,6 +75,7 @@ def _object(info: RunInfo, found: Results, shown: Sequence[str], sort: Sort) -> 
         "sort": sort,
         "changed_options": list(found.changed),
         "learners": [_learner_object(info, found, learner, shown) for learner in found.learners],
+        "campaign_tasks": [part.as_object() for part in parts_of(info.plan, info.state, now, alive=info.alive)],
         "repeats": [_repeats_object(group) for group in found.repeats],
     }
 

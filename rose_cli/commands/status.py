@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from rose_cli.find_runs import find_run
 from rose_cli.journal.state import LearnerState, can_resume, learner_status
 from rose_cli.loop.criterion import best_iteration, best_value, values_by
+from rose_cli.loop.once import parts_of
 from rose_cli.loop.preloads import modules_by_task
+from rose_cli.loop.reports import replica_results
 from rose_cli.loop.usage import core_seconds, learner_use
 from rose_cli.run_info import RunInfo, by_metric, notice_ownership, ownership_text, read_run, require_metric
 from rose_cli.runs.moves import RunLocation, lost_workspaces
-from rose_cli.tables.iterations import replica_results, spent_seconds
+from rose_cli.tables.iterations import spent_seconds
 from rose_cli.util.errors import ExitCode
 from rose_cli.util.json_output import finite, iso_time, json_safe, write_json
 from rose_cli.util.ownership import owner_name
@@ -195,7 +197,7 @@ def _campaign_object(info: RunInfo, lost: str | None) -> dict[str, Any] | None:
     """What runs once per campaign; None if nothing does."""
     if info.plan.shared is None:
         return None
-    shared = info.state.shared
+    shared, now = info.state.shared, time.time() if info.alive else info.state.last_time
     current = shared.current if shared is not None else None
     return {
         "status": None if shared is None else learner_status(shared, alive=info.alive).value,
@@ -205,6 +207,7 @@ def _campaign_object(info: RunInfo, lost: str | None) -> dict[str, Any] | None:
         "finished_tasks": current.finished_tasks if current is not None else [],
         "message": shared.message if shared is not None else None,
         "lost": lost,
+        "parts": [part.as_object() for part in parts_of(info.plan, info.state, now, alive=info.alive)],
         "workspace": str(info.directory.workspace(SHARED)),
         "logs": str(info.directory.all_logs(SHARED)),
     }

@@ -7,14 +7,14 @@ its iteration. So all replicas and attempts of a step see the same, whoever fini
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rose_cli.config.expression.reports import TaskReports
 from rose_cli.journal.iterations import WHOLE
 from rose_cli.util.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rose_cli.journal.iterations import FinishedIterations, IterationState, KeptIterations
     from rose_cli.journal.state import LearnerState, RunState
@@ -106,6 +106,15 @@ def replica_count(iteration: IterationState, task: str) -> int:
     if decided is not None and decided.replicas is not None:
         return len(decided.replicas)
     return 1 + max((replica for of, replica in iteration.steps if of == task), default=-1)
+
+
+def replica_results(plan: LearnerPlan, iteration: IterationState) -> dict[str, list[Mapping[str, Any]]]:
+    """The reports of replicas, by task, for tasks that have several, or might have."""
+    own = {step.task for step in plan.steps}
+    ran = {task for task, _ in iteration.steps}  # `before` and `after` belong to the first and the last iteration only
+    steps = [step for step in plan.all_steps if step.task in own or step.task in ran]
+    tasks = [step.task for step in steps if step.command(iteration.number).is_replicated]
+    return {task: iteration.reports_of(task, replica_count(iteration, task)) for task in tasks}
 
 
 def replica_names(iteration: IterationState, step: StepPlan) -> tuple[str, ...] | None:

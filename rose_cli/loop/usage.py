@@ -27,10 +27,10 @@ class TaskUse:
         return TaskUse(self.spent + other.spent, self.core_seconds + other.core_seconds)
 
 
-def iteration_use(plan: LearnerPlan, iteration: IterationState) -> dict[str, TaskUse]:
-    """What each task has used in a finished iteration."""
+def iteration_use(plan: LearnerPlan, iteration: IterationState, moment: Moment | None = None) -> dict[str, TaskUse]:
+    """What each task has used in an iteration; in the current one, until `moment`."""
     steps = {step.task: step for step in plan.all_steps}
-    return _summed(_uses(steps, iteration, Moment()))
+    return _summed(_uses(steps, iteration, moment or Moment()))
 
 
 def learner_use(plan: LearnerPlan, learner: LearnerState, moment: Moment) -> dict[str, TaskUse]:

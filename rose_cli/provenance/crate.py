@@ -67,6 +67,7 @@ when, where, with which options, from which files, and what came of it.
 - `journal.jsonl`: everything that happened, one event per line.
 - `inputs/`: files that the campaign names, if they had not changed since the run.
 - `learners/NAME/logs/ITERATION/`: the output and the report of each task.
+- `campaign/logs/`: those of the tasks that run once per campaign: the setup in `0`, a finish in `1` and so on.
 - `learners/NAME/workspace/`: files that tasks wrote, as they were when this crate was made.
 """
 
@@ -285,6 +286,8 @@ class _Crate:
         last = sessions[-1].last if sessions else state.last_time
         failed = [learner for learner in state.learners.values() if learner.stop_reason == "failed"]
         error = f"{counted(len(failed), 'learner')} failed" if failed else f"the run is {status}"
+        if state.shared is not None and state.shared.stop_reason == "failed" and state.shared.message:
+            error = clean(state.shared.message)
         self.graph.actions.append(_RUN)
         self.graph.add(
             _RUN,

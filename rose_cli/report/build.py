@@ -11,6 +11,7 @@ from rose_cli.engine.base import Capacity
 from rose_cli.journal.state import learner_status
 from rose_cli.loop.criterion import best_iteration, criterion_key, values_by
 from rose_cli.loop.curves import best_so_far
+from rose_cli.loop.once import parts_of
 from rose_cli.loop.results import results
 from rose_cli.loop.usage import core_seconds, iteration_use
 from rose_cli.plan.file import MOST_CAMPAIGN_BYTES
@@ -22,6 +23,7 @@ from rose_cli.run_info import ownership_text
 from rose_cli.util.dataclass import dataclass
 from rose_cli.util.files import read_regular
 from rose_cli.util.redact import Secrets, known_secrets, masked_document, masked_setting
+from rose_cli.util.shared import SHARED, part_of, shown_name
 from rose_cli.util.text import counted, cut
 from rose_cli.view.advice import advice
 from rose_cli.view.columns import threshold_text
@@ -50,6 +52,9 @@ MOST_SESSIONS, MOST_EDITS, MOST_SETTINGS = 1_000, 50, 20
 
 MOST_NAMED = 20
 """Learners that are named for each cause of failures."""
+
+MOST_REPORTED = 50
+"""Values of the setup, and of a finish."""
 
 PLAN_WIDTH = 110
 
@@ -97,6 +102,7 @@ class _Building:
         iterations = [learner.iterations for learner in learners]
         shown_columns, columns_left_out = columns(chosen, iterations, self._shown)
         shown = {timeline.place(each.name): at for at, each in enumerate(chosen)}
+        shown |= {timeline.place(SHARED): len(chosen)} if info.plan.shared is not None else {}
         capacities = reduce.capacities(timeline.sessions, info.plan.engine.cores, self.began, self.until)
         durations = reduce.durations(timeline, self.until)
         return data.Run(
@@ -131,7 +137,23 @@ class _Building:
             failures_left_out=timeline.causes_left_out,
             totals=self._totals(durations, capacities),
             ran=self._ran(),
+            once=tuple(self._once()),
         )
+
+    def _once(self) -> Iterator[data.Part]:
+        """What runs once per campaign."""
+        for part in parts_of(self.info.plan, self.info.state, self.until, alive=self.info.alive):
+            reported = list(part.reported.items())[:MOST_REPORTED]
+            yield data.Part(
+                part.name,
+                part.status.value,
+                None if part.message is None else self._text(part.message),
+                part.tasks,
+                None if part.ended is None else part.ended - self.began,
+                part.seconds,
+                part.core_seconds,
+                {self._text(name, MOST_CHARACTERS // 8): self._shown(value) for name, value in reported},
+            )
 
     # --- texts -------------------------------------------------------------------------------------------------------
 
@@ -251,9 +273,11 @@ class _Building:
         log = self.info.directory.inside(error.log) if has_log(error) else None
         lines = [line[:LONGEST_LINE] for line in error.stderr_tail[-MOST_LINES:]]
         return data.Failure(
-            error.learner, error.iteration, error.task, error.replica, error.attempt,
+            shown_name(error.learner), error.iteration, _where(error.learner, error.iteration), error.task,
+            error.replica, error.attempt,
             cause.at - self.began, cause.last_at - self.began, cause.attempts,
-            tuple(cause.learners)[:MOST_NAMED], max(0, len(cause.learners) - MOST_NAMED), cause.made_good,
+            tuple(map(shown_name, cause.learners))[:MOST_NAMED], max(0, len(cause.learners) - MOST_NAMED),
+            cause.made_good,
             len(cause.final),
             error.kind, self._text(error.message), error.exit_code, error.signal, self._text(error.command),
             tuple(self.secrets.masked("\n".join(lines)).split("\n")) if lines else (),
@@ -339,6 +363,10 @@ class _Building:
         yield "sessions", str(len(sessions))
         yield "learners", str(len(plan.learners))
         yield "seeds", _seeds([learner.seed for learner in plan.learners])
+
+
+def _where(learner: str, iteration: int) -> str:
+    return f"iteration {iteration}" if learner != SHARED else part_of(iteration)
 
 
 def _code(session: SessionDescribed) -> str:

@@ -176,10 +176,11 @@ class Column:
 class Tasks:
     """The attempts of the shown learners, as columns, by start. `names`: the tasks; `task` is a position there.
 
-    `learner`: a position in `Run.learners`. `waited`: seconds before it in which the learner had nothing else to do.
-    `outcome`: see `OUTCOMES`; one that is running lasts up to `Run.until`. `undone`: positions of attempts whose
-    iteration was rerun later. Where there are too many, a bar stands for all of a learner's attempts in several
-    iterations: `task` is then -1, `last` is its last iteration, and `merged` says how many a bar has at most.
+    `learner`: a position in `Run.learners`; the one after the last stands for what runs once per campaign.
+    `waited`: seconds before it in which the learner had nothing else to do. `outcome`: see `OUTCOMES`; one that is
+    running lasts up to `Run.until`. `undone`: positions of attempts whose iteration was rerun later. Where there
+    are too many, a bar stands for all of a learner's attempts in several iterations: `task` is then -1, `last` is
+    its last iteration, and `merged` says how many a bar has at most.
     """
 
     names: tuple[str, ...]
@@ -238,15 +239,34 @@ class TaskDurations:
 
 
 @dataclass(frozen=True)
+class Part:
+    """What runs once per campaign: its setup, or a finish. `seconds`: for how long at least one task was running.
+
+    `reported`: what its tasks reported, as expressions name it: "pool.n". `ended`: None if it has not.
+    """
+
+    name: str
+    status: str
+    message: str | None
+    tasks: tuple[str, ...]
+    ended: float | None
+    seconds: float
+    core_seconds: float
+    reported: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Failure:
     """Failed attempts with the same cause, by the first of them. `final`: learners that stopped for it.
 
+    `learner`: "campaign" for a task that runs once per campaign; `where`: in which iteration, or its setup or finish.
     `made_good`: how many of the attempts were followed by one that succeeded. `log`: its path in the run directory;
     `path` the absolute one. None if it has none. `help`: advice.
     """
 
     learner: str
     iteration: int
+    where: str
     task: str
     replica: int
     attempt: int
@@ -337,6 +357,7 @@ class Run:
     failures_left_out: int
     totals: Totals
     ran: Ran
+    once: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -357,7 +378,9 @@ class Report:
 
 _MOST = 2**53
 
-_EXACT = frozenset({"values", "best", "threshold", "p0", "p10", "p25", "p50", "p75", "p90", "p100", "settings"})
+_EXACT = frozenset(
+    {"values", "best", "threshold", "p0", "p10", "p25", "p50", "p75", "p90", "p100", "settings", "reported"}
+)
 """Fields whose numbers are not times: they keep all digits."""
 
 

@@ -9,6 +9,7 @@ import re
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from rose_cli.util.shared import part_of
 from rose_cli.util.text import counted, cut, listed
 from rose_cli.view.console import safe
 from rose_cli.view.progress import sparkline
@@ -116,6 +117,7 @@ def _use(run: Run) -> str:
 def _course(run: Run) -> Iterator[str]:
     yield from _learners(run)
     yield from _first(run)
+    yield from _once(run)
     yield from _tasks(run)
     yield from _sessions(run)
 
@@ -148,6 +150,24 @@ def _learners(run: Run) -> Iterator[str]:
     if hidden > 0:
         yield ""
         yield f"and {counted(hidden, 'more learner')}, sorted by best value"
+
+
+def _once(run: Run) -> Iterator[str]:
+    """What runs once per campaign."""
+    if not run.once:
+        return
+    values = [[f"{code(name)} {code(value_text(value))}" for name, value in each.reported.items()] for each in run.once]
+    yield ""
+    yield from _table(
+        [
+            ("once per campaign", [each.name for each in run.once]),
+            ("tasks", [", ".join(map(code, each.tasks)) for each in run.once]),
+            ("status", [f"{each.status}: {code(each.message)}" if each.message else each.status for each in run.once]),
+            ("time", [short_time(each.seconds) if each.seconds else NOTHING for each in run.once]),
+            ("core-hours", [_core_hours(each.core_seconds) for each in run.once]),
+            ("reported", [", ".join(each) or NOTHING for each in values]),
+        ]
+    )
 
 
 def _further(run: Run, shown: Sequence[Learner]) -> Iterator[tuple[str, list[str]]]:
@@ -279,9 +299,11 @@ def _failure(failure: Failure) -> Iterator[str]:
     replica = f" (replica {failure.replica})" if failure.replica else ""
     many = f" and {counted(failure.attempts - 1, 'more attempt')}" if failure.attempts > 1 else ""
     consequence = f"{counted(failure.final, 'learner')} stopped" if failure.final else ""
+    if failure.final and failure.where in (part_of(0), part_of(1)):
+        consequence = "the campaign stopped"
     if failure.made_good == failure.attempts:
         consequence = "a retry succeeded"
-    where = f"{_tag(failure.task)}{replica} of {_tag(failure.learner)}, iteration {failure.iteration}{many}"
+    where = f"{_tag(failure.task)}{replica} of {_tag(failure.learner)}, {failure.where}{many}"
     yield "<details>"
     yield f"<summary>✗ {where}: {_tag(failure.message)}{f' ({consequence})' if consequence else ''}</summary>"
     yield ""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rose_cli.report.charts import COLOURS, GREY, RED, Panel, message, names_of, short_name
 from rose_cli.report.data import CANCELLED, FAILED, LOST, OUTCOMES, RUNNING, SUCCEEDED
+from rose_cli.util.shared import CAMPAIGN
 from rose_cli.util.text import counted
 from rose_cli.view.wording import short_time
 
@@ -49,6 +50,9 @@ def _timeline_of(run: Run, *, titled: bool) -> list[Panel]:
         return message(f"{short_name(run.name)}: no task has started")
     order = sorted(range(len(run.learners)), key=lambda at: run.learners[at].index)
     shown = order if len(order) <= MOST_ROWS else sorted(range(MOST_ROWS), key=lambda at: run.learners[at].index)
+    count = len(shown)
+    if run.once:  # a row of its own, above the learners
+        shown = [len(run.learners), *shown]
     rows = {at: row for row, at in enumerate(shown)}
     size, unit = time_unit(_ends(run))
 
@@ -61,11 +65,12 @@ def _timeline_of(run: Run, *, titled: bool) -> list[Panel]:
         axes.set_xlabel(f"time ({unit})")
         if len(rows) <= MOST_NAMED_ROWS:
             names = names_of(run.learners, 18)
-            axes.set_yticks(range(len(rows)), [names[run.learners[at].name] for at in shown])
+            names_shown = [*(names[each.name] for each in run.learners), CAMPAIGN]
+            axes.set_yticks(range(len(rows)), [names_shown[at] for at in shown])
             axes.tick_params(axis="y", length=0)
         else:
-            more = f"{len(rows):,} of {run.totals.learners:,} learners" if len(rows) < run.totals.learners else None
-            axes.set_ylabel(more or counted(len(rows), "learner"))
+            more = f"{count:,} of {run.totals.learners:,} learners" if count < run.totals.learners else None
+            axes.set_ylabel(more or counted(count, "learner"))
             axes.set_yticks([])
         lines = _legend_of_tasks(axes)
         if titled:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rose_cli.journal import events as e
 from rose_cli.report.data import CANCELLED, FAILED, LOST, RUNNING, SUCCEEDED
 from rose_cli.util.dataclass import dataclass
+from rose_cli.util.shared import SHARED
 from rose_cli.view.failures import Causes
 
 if TYPE_CHECKING:
@@ -68,7 +69,9 @@ class Timeline:
         self.causes_left_out = 0
         self.undone: dict[str, list[tuple[int, int]]] = {}
         self._places = {learner.name: place for place, learner in enumerate(plan.learners)}
-        self._plans = {learner.name: learner for learner in plan.learners}
+        if plan.shared is not None:
+            self._places[SHARED] = len(plan.learners)
+        self._plans = {learner.name: learner for learner in plan.everyone}
         self._tasks: dict[str, int] = {}
         self._open: dict[tuple[str, str, int], int] = {}
         self._causes = Causes()
@@ -81,7 +84,10 @@ class Timeline:
         return len(self.start)
 
     def place(self, learner: str) -> int:
-        """The position of a learner in the plan, which is in the column `learner`; -1 if the plan does not have it."""
+        """The position of a learner in the plan, which is in the column `learner`; -1 if the plan does not have it.
+
+        What runs once per campaign comes after the last one.
+        """
         return self._places.get(learner, -1)
 
     def settle(self, *, alive: bool) -> None:
@@ -106,7 +112,7 @@ class Timeline:
 
     def _start(self, record: Record, event: e.AttemptStarted) -> None:
         state, key = self.state, (event.learner, event.task, event.replica)
-        learner = state.learners.get(event.learner)
+        learner = state.learners.get(event.learner) if event.learner != SHARED else state.shared
         step = learner.current.steps.get(key[1:]) if learner is not None and learner.current is not None else None
         waited = step.clock.waiting if step is not None else 0.0
         state.apply(record)

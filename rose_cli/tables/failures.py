@@ -72,7 +72,7 @@ class Failures(TwoPassTable):
     def _row(self, record: Record, event: e.AttemptFailed, options: Mapping[str, Any]) -> dict[str, Any]:
         log = self._info.directory.inside(event.log)
         return {
-            "learner": event.learner,
+            "learner": event.learner or None,
             "iteration": event.iteration,
             "task": event.task,
             "replica": event.replica,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rose_cli.loop.reports import replica_count
+from rose_cli.loop.reports import replica_results
 from rose_cli.loop.usage import core_seconds, iteration_use
 from rose_cli.plan.model import CRITERION
 from rose_cli.plan.settings import parameters_at
@@ -96,7 +96,7 @@ def _row(plan: LearnerPlan, learner: LearnerState, iteration: IterationState) ->
         for name, value in values.items()
     }
     parameters = {f"parameter.{name}": value for name, value in parameters_at(plan, iteration.number).items()}
-    names = {step.task: step.command(iteration.number).replica_names for step in plan.steps}
+    names = {step.task: step.command(iteration.number).replica_names for step in plan.all_steps}
     return {
         "learner": plan.name,
         "iteration": iteration.number,
@@ -160,7 +160,7 @@ def _kind(plan: LearnerPlan, learner: LearnerState, iteration: IterationState) -
     """Iterations of the same kind have the same columns."""
     options = tuple((task, *values) for task, values in iteration.options.items())
     reports = tuple((key, *report) for key, report in iteration.reports.items())
-    replicas = tuple((step.task, *_names_of(step.command(iteration.number))) for step in plan.steps)
+    replicas = tuple((step.task, *_names_of(step.command(iteration.number))) for step in plan.all_steps)
     is_last = iteration.number == learner.iterations[-1].number
     stop_reason = learner.stop_reason if is_last else None
     metrics = tuple(_metrics(plan, iteration))
@@ -187,12 +187,6 @@ def spent_seconds(spent: TimeSpent) -> dict[str, float]:
         "waiting_seconds": spent.waiting,
         "paused_seconds": spent.paused,
     }
-
-
-def replica_results(plan: LearnerPlan, iteration: IterationState) -> dict[str, list[Mapping[str, Any]]]:
-    """The reports of replicas, by task, for tasks that have several, or might have."""
-    tasks = [step.task for step in plan.steps if step.command(iteration.number).is_replicated]
-    return {task: iteration.reports_of(task, replica_count(iteration, task)) for task in tasks}
 
 
 def _names_of(command: CommandPlan) -> Sequence[object]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rose_cli.journal import events as e
 from rose_cli.journal.state import Status, learner_status, run_status
 from rose_cli.loop.criterion import best_iteration, best_value
-from rose_cli.loop.reports import replica_count
+from rose_cli.loop.once import parts_of
+from rose_cli.loop.reports import replica_results
 from rose_cli.loop.results import results
 from rose_cli.loop.usage import core_seconds, iteration_use
 from rose_cli.plan.model import Adaptive
@@ -20,7 +21,7 @@ from rose_cli.util.redact import masked_options
 from rose_cli.util.shared import SHARED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from rose_cli.journal.codec import Record
@@ -84,7 +85,6 @@ class ChangesOf:
     def _(self, event: e.IterationFinished, time: float) -> t.Change:
         iteration = self.state.learners[event.learner].iterations[-1]
         plan = self._plans.get(event.learner)
-        replicated = [] if plan is None else [s.task for s in plan.steps if s.command(event.iteration).is_replicated]
         return t.IterationFinished(
             event.learner,
             event.iteration,
@@ -95,7 +95,7 @@ class ChangesOf:
             event.value,
             dict(iteration.options),
             iteration.result,
-            {task: iteration.reports_of(task, replica_count(iteration, task)) for task in replicated},
+            {} if plan is None else replica_results(plan, iteration),
             dict(event.metrics),
         )
 
@@ -117,7 +117,12 @@ class ChangesOf:
         status = run_status(self.state, alive=False)
         learners = self._with_best([self._end_of(plan) for plan in self._plans.values()])
         is_final = status in (Status.DONE, Status.FAILED)
-        return t.TrackedEnd(status.value, self.state.last_time, is_final, learners, artifacts)
+        return t.TrackedEnd(status.value, self.state.last_time, is_final, learners, artifacts, tuple(self._campaign()))
+
+    def _campaign(self) -> Iterator[t.CampaignPart]:
+        for part in parts_of(self._plan, self.state, self.state.last_time, alive=False):
+            if part.ended is not None:
+                yield t.CampaignPart(part.name, part.number, part.ended, part.seconds, part.core_seconds, part.reported)
 
     def _with_best(self, learners: list[t.LearnerEnd]) -> tuple[t.LearnerEnd, ...]:
         best = results(self._plan, self.state, self.state.last_time).best

@@ -156,11 +156,27 @@ class LearnerEnd:
 
 
 @dataclass(frozen=True)
+class CampaignPart:
+    """What has run once per campaign: the setup (`number` 0), or a finish (1, 2, …), which may run several times.
+
+    `result` is what its tasks reported, any JSON, by task and key: "pool.n", 'train["cnn"].rmse'.
+    """
+
+    part: str
+    number: int
+    ended: float
+    seconds: float
+    core_seconds: float
+    result: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class TrackedEnd:
     """The end of a session. `is_final`: a resume has nothing left to do, unless it extends or repeats something.
 
     `status`: done, failed, interrupted or lost. `artifacts` as in `TrackedRun`, with the report. Learners that
-    `is_best` have the best value of all that share their metric.
+    `is_best` have the best value of all that share their metric. `campaign`: what has run once per campaign so far, the
+    latest finish only.
     """
 
     status: str
@@ -168,6 +184,7 @@ class TrackedEnd:
     is_final: bool
     learners: tuple[LearnerEnd, ...]
     artifacts: Mapping[str, Path] = field(default_factory=dict)
+    campaign: tuple[CampaignPart, ...] = ()
 
 
 class Tracker(Protocol):

@@ -242,6 +242,10 @@ class MLflowTracker:
         counts = Counter(learner.reason or learner.status for learner in end.learners)
         points = [Point(f"learners/{reason}", count, time, 0) for reason, count in counts.items()]
         tags = {"rose.status": end.status}
+        for part in end.campaign:
+            points += self._points_of(part)
+            texts = {name: value for name, value in part.result.items() if isinstance(value, str)}
+            tags |= {tag: value for name, value in texts.items() if (tag := self._names(part.part, name))}
         for learner in end.learners:
             if learner.is_best and (best := self._best(learner, end)):
                 points += best
@@ -255,6 +259,18 @@ class MLflowTracker:
         except t.TrackerError as error:
             message = f"the artifacts are not stored, only the values: {error.message}"
             raise t.TrackerError(message, error.hint, temporary=error.temporary) from error
+
+    def _points_of(self, part: t.CampaignPart) -> Iterator[Point]:
+        """The values of the setup or of a finish; those that were sent before are not sent again."""
+        key = f"{part.part}.{part.number}"
+        sent = self._memory.setdefault("once", [])
+        if key in sent:
+            return
+        sent.append(key)
+        values = {"seconds": part.seconds, "core_seconds": part.core_seconds, **t.numbers(part.result)}
+        for name, value in values.items():
+            if math.isfinite(value) and (named := self._names(part.part, name)) is not None:
+                yield Point(named, value, _millis(part.ended), part.number)
 
 
 class _Names:

@@ -26,11 +26,12 @@ from rose_cli.track.interface import (
     numbers,
 )
 from rose_cli.util.files import OpenDirectory, open_unshared
+from rose_cli.util.shared import CAMPAIGN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rose_cli.track.interface import Change, TrackedEnd, TrackedLearner, TrackedRun
+    from rose_cli.track.interface import CampaignPart, Change, TrackedEnd, TrackedLearner, TrackedRun
 
 DIRECTORY = "tensorboard"
 """The directory in a run that has the logs, unless the settings name another one."""
@@ -74,7 +75,8 @@ class TensorBoardTracker:
             self._append(learner, events)
 
     def close(self, end: TrackedEnd) -> None:
-        """Write how each learner ended, unless a resume continues it."""
+        """Write what has run once per campaign, and how each learner ended, unless a resume continues it."""
+        self._write_parts(end.campaign)
         if not end.is_final or self._memory.get("ended"):
             return
         for learner in end.learners:
@@ -84,6 +86,17 @@ class TensorBoardTracker:
                 self._append(learner.name, [_event(end.time, 0, _hparams("_hparams_/session_end_info", content))])
         self._memory["ended"] = True
 
+    def _write_parts(self, parts: Sequence[CampaignPart]) -> None:
+        """In a directory of their own: no learner has this name beside them."""
+        written = self._memory.setdefault("once", [])
+        for part in parts:
+            if (key := f"{part.part}.{part.number}") not in written:
+                written.append(key)
+                values = {f"{part.part}/{name}": value for name, value in numbers(part.result).items()}
+                values |= {f"{part.part}/seconds": part.seconds, f"{part.part}/core_seconds": part.core_seconds}
+                summary = b"".join(_scalar(tag, value) for tag, value in list(values.items())[:MOST_TAGS])
+                self._append(CAMPAIGN, [_event(part.ended, part.number, summary)])
+
     # --- files ---
 
     def _append(self, learner: str, events: Sequence[bytes]) -> None:
@@ -91,7 +104,8 @@ class TensorBoardTracker:
         if not events:
             return
         size = self._sizes.get(learner, 0)
-        head = () if size else self._head(self._learners[learner])
+        planned = self._learners.get(learner)
+        head = () if size else self._head(planned) if planned is not None else _start_of_file(self._started)
         data = b"".join(map(_record, (*head, *events)))
         with self._opened(learner, make=True) as directory:
             descriptor = open_unshared(self._name, os.O_WRONLY, dir_fd=directory.descriptor)
@@ -113,7 +127,7 @@ class TensorBoardTracker:
 
     def _head(self, learner: TrackedLearner) -> Iterator[bytes]:
         """What a file begins with: its version, and the options of the learner for the table of hyperparameters."""
-        yield _double(1, self._started) + _bytes(3, b"brain.Event:2")
+        yield from _start_of_file(self._started)
         options = {f"{task}.{name}": value for task, given in learner.options.items() for name, value in given.items()}
         entries = b"".join(
             _bytes(1, _bytes(1, _text(name)) + _bytes(2, _value(value)))
@@ -151,6 +165,10 @@ class TensorBoardTracker:
             yield from ((f"option/{task}.{name}", value) for name, value in numbers(options).items())
         yield "time/seconds", change.seconds
         yield "time/core_seconds", change.core_seconds
+
+
+def _start_of_file(time: float) -> Iterator[bytes]:
+    yield _double(1, time) + _bytes(3, b"brain.Event:2")
 
 
 def _places(run: TrackedRun) -> tuple[Path, Path]:

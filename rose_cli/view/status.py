@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from rich.console import Group
 from rich.text import Text
 
+from rose_cli.journal.state import Status
+from rose_cli.loop.once import parts_of
 from rose_cli.loop.results import reported
 from rose_cli.util.dataclass import dataclass
 from rose_cli.view.campaign_line import Facts
@@ -22,7 +24,7 @@ from rose_cli.view.legend import HINT, LEGEND_KEY, legend_lines
 from rose_cli.view.live import Region
 from rose_cli.view.summary import LAST_PAGE_LINES, RunEnd, page_of
 from rose_cli.view.table import TITLED_LINES, campaign_table, final_lines
-from rose_cli.view.wording import short_path, value_text
+from rose_cli.view.wording import short_path, short_time, value_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -77,7 +79,7 @@ def print_status(
         console.print(Group(_plotted(plan, state, facts, console, plot), Text(), *end))
         return
     table = campaign_table(plan, state, facts, (console.width, final_lines(len(plan.learners), LAST_PAGE_LINES)))
-    reports = list(_reported(state))
+    reports = list(_reported(plan, state, facts))
     if reports and page is not None and page.less([*reports, *end], blank=len(table.renderables) + 1).lines < 0:
         reports = [
             labelled("reports", safe(f"rose status {shlex.quote(short_path(directory.path))} --results")),
@@ -132,14 +134,30 @@ def _message(state: RunState, *, alive: bool) -> str | None:
     return session.message
 
 
-def _reported(state: RunState) -> Iterator[Text]:
-    """The values that the tasks of each learner's latest iteration reported, of a limited number of learners."""
+def _reported(plan: Plan, state: RunState, facts: Facts) -> Iterator[Text]:
+    """The values that the tasks of each learner's latest iteration reported, of a limited number of learners.
+
+    Before them, what runs once per campaign, if any of it has begun.
+    """
+    once = list(part_words(plan, state, facts.now, alive=facts.alive))
+    for line in once:
+        yield Text(f"  {safe(line)[:REPORT_WIDTH]}")
     learners = [learner for learner in state.learners.values() if learner.iterations and learner.iterations[-1].result]
     for learner in learners[:REPORTS_SHOWN]:
         shown = ", ".join(_entries(learner.iterations[-1]))
         yield Text(f"  {safe(learner.name)}: {safe(shown)[:REPORT_WIDTH]}")
-    if learners:
+    if learners or once:
         yield Text()
+
+
+def part_words(plan: Plan, state: RunState, now: float, *, alive: bool) -> Iterator[str]:
+    """ "finish: done in 12.3 s, table.score 0.7" for each part of what runs once per campaign."""
+    for part in parts_of(plan, state, now, alive=alive):
+        words = part.status.value if part.status is not Status.LOST else "interrupted"
+        took = f" in {short_time(part.seconds)}" if part.status is Status.DONE else ""
+        values = [f"{name} {value_text(value)}" for name, value in part.reported.items()]
+        if part.status is not Status.PENDING:
+            yield ", ".join([f"{part.name}: {words}{took}", *values])
 
 
 def _entries(iteration: IterationState) -> Iterator[str]:

@@ -74,9 +74,9 @@ def forged_run(learners: int = 3, iterations: int = 8, **changes: Any) -> Run:
         ),
         "failures": (
             Failure(
-                shown[0].name, 2, "train", 0, 1, 28, 28, 1, (shown[0].name,), 0, 1, 0, "exited", "exit code 1", 1, None,
-                "python train.py", ("Traceback:", "MemoryError"), "learners/0/logs/2/train.1.err",
-                    "/home/ann/learners/0/logs/2/train.1.err", "Run it again."),
+                shown[0].name, 2, "iteration 2", "train", 0, 1, 28, 28, 1, (shown[0].name,), 0, 1, 0,
+                "exited", "exit code 1", 1, None, "python train.py", ("Traceback:", "MemoryError"),
+                "learners/0/logs/2/train.1.err", "/home/ann/learners/0/logs/2/train.1.err", "Run it again."),
         ) if shown else (),
         "failures_left_out": 0,
         "totals": Totals(

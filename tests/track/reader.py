@@ -19,7 +19,10 @@ def main() -> None:
             tag: [(event.step, event.value, event.wall_time) for event in events.Scalars(tag)]
             for tag in events.Tags()["scalars"]
         }
-        contents = events.PluginTagToContent("hparams")
+        try:
+            contents = events.PluginTagToContent("hparams")
+        except KeyError:  # what runs once per campaign has no options
+            contents = {}
         plugins = {tag: str(HParamsPluginData.FromString(content)) for tag, content in contents.items()}
         found[folder.name] = {"scalars": scalars, "hparams": plugins}
     json.dump(found, sys.stdout)

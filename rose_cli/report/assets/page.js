@@ -168,7 +168,7 @@ function timeline(run) {
   const quartiles = (five) => (five ? `${durationText(five[2])} (${durationText(five[1])} to ${durationText(five[3])})` : NONE);
   const table = dataTable("Tasks", ["learner", "iteration", "task", "replica", "attempt", "outcome", "start (s)", "seconds", "waited (s)", "cores"], function* () {
     for (let at = 0; at < tasks.start.length; at++) {
-      yield [run.learners[tasks.learner[at]]?.name, tasks.iteration[at], tasks.task[at] < 0 ? "all" : tasks.names[tasks.task[at]], tasks.replica[at], tasks.attempt[at], OUTCOMES[tasks.outcome[at]], tasks.start[at], tasks.seconds[at], tasks.waited[at], tasks.cores[at]];
+      yield [run.learners[tasks.learner[at]]?.name ?? "campaign", tasks.iteration[at], tasks.task[at] < 0 ? "all" : tasks.names[tasks.task[at]], tasks.replica[at], tasks.attempt[at], OUTCOMES[tasks.outcome[at]], tasks.start[at], tasks.seconds[at], tasks.waited[at], tasks.cores[at]];
     }
   });
   const used = dataTable("Cores in use", ["from (s)", "cores in use", "most"], () => cores.at.map((at, place) => [at, cores.used[place], cores.peak[place]]));
@@ -226,6 +226,7 @@ function runSections(run) {
   const table = [chooser(run, lines), node];
   if (run.metrics.length) add("curves", "Learning curves", curves(run));
   add("ranking", run.metrics.length ? "Ranking" : "Learners", !run.metrics.length && element("p", { class: "note" }, "The campaign has no stop criterion, so there is nothing to rank the learners by."), winners(run), table);
+  if (run.once?.length) add("once", "Once per campaign", onceTable(run));
   if (run.tasks.start.length || run.sessions.length) add("timeline", "Timeline", timeline(run));
   if (run.columns.length) add("values", "Options and values", values(run));
   if (run.failures.length) {

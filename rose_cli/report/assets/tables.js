@@ -147,13 +147,28 @@ function chooser(run, lines) {
     run.learners.length > 12 && find);
 }
 
+// --- what runs once per campaign --------------------------------------------------------------------------------------
+
+function onceTable(run) {
+  const reported = (row) => Object.entries(row.reported).map(([name, value]) => `${name} ${value}`).join(", ");
+  const { table } = sortedTable("Once per campaign", [
+    { head: "part", cell: (row) => row.name, isHead: true },
+    { head: "tasks", cell: (row) => row.tasks.join(", "), text: (row) => shorten(row.tasks.join(", "), 80) },
+    { head: "status", cell: (row) => row.status, text: (row) => (row.message ? `${row.status}: ${shorten(row.message, 200)}` : row.status) },
+    { head: "time", title: "Time that its tasks took", cell: (row) => row.seconds, text: (row) => (row.seconds ? durationText(row.seconds) : NONE), number: true },
+    { head: "core-hours", cell: (row) => row.core_seconds, text: (row) => coreHoursText(row.core_seconds), number: true },
+    { head: "reported", cell: reported, text: (row) => shorten(reported(row), 2000) || NONE },
+  ], run.once);
+  return scrolling("Once per campaign", table, true);
+}
+
 // --- failures --------------------------------------------------------------------------------------------------------
 
 function failureList(run) {
   return run.failures.map((failure) => {
-    const where = [shorten(failure.learner, 80), `iteration ${failure.iteration}`, shorten(failure.task, 40), failure.replica > 0 && `replica ${failure.replica}`, failure.attempt > 1 && `attempt ${failure.attempt}`].filter(Boolean).join(" · ");
+    const where = [shorten(failure.learner, 80), failure.where ?? `iteration ${failure.iteration}`, shorten(failure.task, 40), failure.replica > 0 && `replica ${failure.replica}`, failure.attempt > 1 && `attempt ${failure.attempt}`].filter(Boolean).join(" · ");
     const others = failure.attempts > 1 ? `${counted(failure.attempts, "attempt")} failed like this${failure.learners.length > 1 ? `, of ${listed([...failure.learners], 4)}${failure.learners_left_out ? ` and ${countText(failure.learners_left_out)} more` : ""}` : ""}.` : "";
-    const ends = [failure.made_good > 0 && (failure.attempts === 1 ? "A retry succeeded." : `${countText(failure.made_good)} of them were followed by an attempt that succeeded.`), failure.final > 0 && (failure.final === 1 ? "The learner stopped for it." : `${counted(failure.final, "learner")} stopped for it.`)].filter(Boolean).join(" ");
+    const ends = [failure.made_good > 0 && (failure.attempts === 1 ? "A retry succeeded." : `${countText(failure.made_good)} of them were followed by an attempt that succeeded.`), failure.final > 0 && (failure.final === 1 ? `The ${failure.learner === "campaign" && ["setup", "finish"].includes(failure.where) ? "campaign" : "learner"} stopped for it.` : `${counted(failure.final, "learner")} stopped for it.`)].filter(Boolean).join(" ");
     return element("article", { class: "failure" },
       element("h3", {}, where),
       element("p", {}, element("strong", { class: "bad" }, `${shorten(failure.kind.replaceAll("_", " "))}: `), visible(failure.message).slice(0, 2000), `, ${durationText(failure.at)} after the start. `, others, " ", ends),

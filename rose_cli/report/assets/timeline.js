@@ -15,7 +15,9 @@ echarts.graphic.registerShape("bars", echarts.graphic.extendShape({
 
 class Timeline extends Chart {
   constructor({ run, ...rest }) {
-    const rows = [...run.learners].sort((a, b) => a.index - b.index);
+    // What runs once per campaign has a row of its own, above the learners
+    const campaign = { name: "campaign", label: "campaign", place: run.learners.length, index: -1 };
+    const rows = [...(run.once?.length ? [campaign] : []), ...run.learners].sort((a, b) => a.index - b.index);
     const rowHeight = Math.max(1.5, Math.min(22, 640 / Math.max(1, rows.length)));
     super({ ...rest, height: Math.round(rows.length * rowHeight) + CORES_HEIGHT + 128 });
     this.run = run;
@@ -213,13 +215,18 @@ class Timeline extends Chart {
   }
 
   rowPoint(row) {
-    return { row, learner: this.rows[row].place, title: this.rows[row].label, lines: [] };
+    return { row, learner: this.learnerOf(row), title: this.rows[row].label, lines: [] };
   }
 
   point(row, at) {
     const { tasks, run } = this;
-    const learner = this.rows[row];
-    return { ...this.rowPoint(row), attempt: at, ...this.spot(row, at), lines: this.facts(at), learner: learner.place };
+    return { ...this.rowPoint(row), attempt: at, ...this.spot(row, at), lines: this.facts(at), learner: this.learnerOf(row) };
+  }
+
+  // Null for what belongs to none
+  learnerOf(row) {
+    const { place } = this.rows[row];
+    return place < this.run.learners.length ? place : null;
   }
 
   get tasks() {
@@ -236,7 +243,7 @@ class Timeline extends Chart {
     const { tasks } = this.run;
     const isMerged = tasks.task[at] < 0;
     return [
-      ["iteration", tasks.last?.[at] > tasks.iteration[at] ? `${tasks.iteration[at]}–${tasks.last[at]}` : tasks.iteration[at]],
+      tasks.learner[at] === this.run.learners.length ? ["part", tasks.iteration[at] ? "finish" : "setup"] : ["iteration", tasks.last?.[at] > tasks.iteration[at] ? `${tasks.iteration[at]}–${tasks.last[at]}` : tasks.iteration[at]],
       isMerged ? ["tasks", "all of these iterations"] : ["task", shorten(tasks.names[tasks.task[at]] ?? "", 40) + (tasks.replica[at] ? `, replica ${tasks.replica[at]}` : "")],
       ...(tasks.attempt[at] > 1 ? [["attempt", tasks.attempt[at]]] : []),
       ["outcome", OUTCOMES[tasks.outcome[at]] + (this.undone.has(at) ? ", rerun later" : "")],
@@ -281,7 +288,7 @@ class Timeline extends Chart {
 
   describe() {
     const { tasks, sessions } = this.run;
-    return `${counted(tasks.start.length, "bar")} for ${counted(this.rows.length, "learner")} in ${counted(sessions.length, "session")}, ${durationText(this.end)} from start to end.`;
+    return `${counted(tasks.start.length, "bar")} for ${counted(this.run.learners.length, "learner")} in ${counted(sessions.length, "session")}, ${durationText(this.end)} from start to end.`;
   }
 
   middle(axis) {
