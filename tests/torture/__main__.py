@@ -14,6 +14,7 @@ from tests.slurm.cluster import TRACKERS, Cluster, why_not
 from tests.slurm.keeper import why_no_cgroups
 from tests.torture.campaign import PILOT, WARM
 from tests.torture.clocks import run_out_of_wall_time, set_the_clock, sleep_through_wall_time, suspend
+from tests.torture.decisions import kill_who_decides
 from tests.torture.full_disk import fill_the_disk
 from tests.torture.job_end import end_jobs
 from tests.torture.journal_faults import open_every_fault, resume_from_faults
@@ -22,7 +23,9 @@ from tests.torture.load import crowd
 from tests.torture.locks import meet_left_locks, race
 from tests.torture.moves import copy_between_sessions, move_between_sessions, purge_between_sessions
 from tests.torture.nasty import fill_the_workspace, misbehave, remove_the_run
+from tests.torture.race import kill_a_race
 from tests.torture.slurm import LOCAL, STEPS, Ends, Jobs, end_slurm_jobs
+from tests.torture.steering import steer_and_kill
 from tests.torture.system_calls import fail_system_calls
 from tests.torture.verdict import Report
 
@@ -38,6 +41,9 @@ def attacks(kills: int) -> dict[str, Attack]:
     return {
         "kills": lambda folder, seed: kill_again_and_again(folder, seed, kills),
         "warm-kills": lambda folder, seed: kill_again_and_again(folder, seed, kills, WARM),
+        "decided-kills": lambda folder, seed: kill_who_decides(folder, seed, kills),
+        "pruned-kills": lambda folder, seed: kill_a_race(folder, seed, kills),
+        "steered-kills": lambda folder, seed: steer_and_kill(folder, seed, kills),
         "warm-job-end": lambda folder, seed: end_jobs(folder, seed, 30, WARM),
         "job-end": lambda folder, seed: end_jobs(folder, seed, 60),
         "journal": open_every_fault,

@@ -5,7 +5,9 @@ Every fault is opened in this process; a sample of them goes through `rose resum
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -124,12 +126,34 @@ def resume_from_faults(folder: Path, seed: random.Random, count: int, ground: Gr
     whole = whole_history(rose)
     origin = interrupted_run(rose, 40, *ground.options)
     text = (origin / "journal.jsonl").read_bytes()
-    for number, fault in enumerate(_sample(list(every_fault(text, seed)), seed, count)):
+    faults = [*_behind_the_workspace(text), *_sample(list(every_fault(text, seed)), seed, count)]
+    for number, fault in enumerate(faults[:count]):
         pipes = shutil.ignore_patterns("events")
         run = shutil.copytree(origin, folder / f"r{number}", symlinks=True, ignore=pipes)
         (run / "journal.jsonl").write_bytes(fault.text)
-        _resume(report, rose, run, fault, whole)
+        _resume(report, rose, run, fault, whole, _rewritten(text.splitlines()[fault.good :]))
     return report
+
+
+def _behind_the_workspace(text: bytes) -> Iterator[Fault]:
+    """Cut where a metric has been written to a file and not been read, and the workspace has the one of an iteration
+    after it."""
+    lines = text.splitlines(keepends=True)
+    for good, line in enumerate(lines, 1):
+        event = json.loads(line)
+        written = event["event"] == "attempt_succeeded" and (event["learner"], event["task"]) == (
+            "filed",
+            "active_learn",
+        )
+        if written and "filed" in _rewritten(lines[good:]):
+            yield Fault("cut behind the workspace", b"".join(lines[:good]), good, middle=False)
+            return
+
+
+def _rewritten(lost: list[bytes]) -> set[str]:
+    """The learners whose metric's file an attempt has written of which the journal does not know any more."""
+    events = map(json.loads, lost)
+    return {each["learner"] for each in events if each["event"] == "attempt_started" and each["task"] == "active_learn"}
 
 
 def _sample(faults: list[Fault], seed: random.Random, count: int) -> list[Fault]:
@@ -144,7 +168,7 @@ def _kind(fault: Fault) -> tuple[str, bool]:
     return (words[-1] if words[0] == "line" else words[0], fault.middle)
 
 
-def _resume(report: Report, rose: Rose, run: Path, fault: Fault, whole: dict[str, Any]) -> None:
+def _resume(report: Report, rose: Rose, run: Path, fault: Fault, whole: dict[str, Any], rewritten: set[str]) -> None:
     called = rose("resume", run.name, "--output", "quiet")
     if fault.middle:
         report.expect(called.code == 4, f"{fault.name}: exit code {called.code}")
@@ -156,9 +180,28 @@ def _resume(report: Report, rose: Rose, run: Path, fault: Fault, whole: dict[str
         assert _take_the_way_out(called, rose), called.err
         called = rose("resume", run.name, "--output", "quiet")
     report.count("resumed")
+    if called.code == 1:
+        called = _run_again(report, rose, called, fault, rewritten)
     report.expect(called.code == 0, f"{fault.name}: exit code {called.code}: {called.err}")
     judge(report, run, history(rose, run.name), whole)
     report.findings += [f"{fault.name}: {what}" for what in finished_twice(run)]
+
+
+_STALE = "was not written in this iteration"
+
+
+def _run_again(report: Report, rose: Rose, refused: Called, fault: Fault, rewritten: set[str]) -> Called:
+    """The workspace is ahead of the journal, so that a file with a metric is not the one that the journal knows: rose
+    does not read it, and names the iteration to run again. Nobody else may be refused."""
+    stale = set(
+        re.findall(r"^✗ (\w+): 'criterion' failed .* was not written in this iteration", refused.out, re.MULTILINE)
+    )
+    failed = set(re.findall(r"^✗ (\w+): ", refused.out, re.MULTILINE))
+    report.expect(stale == failed <= rewritten, f"{fault.name}: {failed} have failed: {refused.out}")
+    report.count("files of a metric that were not believed", len(stale))
+    found = re.search(r"^ +or +(rose resume .* --from-iteration [^#\n]*)", refused.out, re.MULTILINE)
+    report.expect(found is not None, f"{fault.name}: no way out is named: {refused.out}")
+    return rose(*shlex.split(found[1])[1:], "--output", "quiet") if found else refused
 
 
 def _complaints(refused: Called, shown: Called, fault: Fault) -> Iterator[str]:

@@ -8,7 +8,7 @@ import shutil
 import signal
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tests.torture.campaign import LOCAL, Ground, history, whole_history, write_campaign
 from tests.torture.session import Session
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import random
     from pathlib import Path
 
+    from tests.conftest import Rose
 
 _LONGEST_SECONDS = 1.5
 """Between two kills, once tasks can run: now and then in the session's start, mostly in its work."""
@@ -27,15 +28,23 @@ _KINDS = ("rose", "task", "everything", "rose and watchdog")
 class Killer:
     """Brings one run after the other to its end, and kills on the way there."""
 
-    def __init__(self, folder: Path, seed: random.Random, kills: int, ground: Ground) -> None:
-        self.report = Report(f"kill -9, {ground.name}")
+    attack = "kill -9"
+    kinds: tuple[str, ...] = _KINDS
+
+    def __init__(self, folder: Path, seed: random.Random, kills: int, ground: Ground = LOCAL) -> None:
+        self.report = Report(f"{self.attack}, {ground.name}")
         self._seed = seed
         self._left = kills
         self._ground = ground
-        self._kinds = (*_KINDS, "server", "server") if ground.warm else _KINDS
+        self._kinds = (*self.kinds, "server", "server") if ground.warm else self.kinds
         self._struck = 0
-        self._rose = write_campaign(folder, warm=ground.warm)
-        self._whole = whole_history(write_campaign(folder / "undisturbed") if ground.warm else self._rose)
+        self._rose = self._written(folder)
+
+    def _written(self, folder: Path) -> Rose:
+        """The campaign, and what it comes to if nobody disturbs it."""
+        rose = write_campaign(folder, warm=self._ground.warm)
+        self._whole = whole_history(write_campaign(folder / "undisturbed") if self._ground.warm else rose)
+        return rose
 
     def run(self) -> Report:
         number = 0
@@ -54,7 +63,10 @@ class Killer:
                 break
         self.report.count("runs")
         self.report.expect(code == 0, f"{run.name}: the last session ended with {code}")
-        judge(self.report, run, self._history(run), self._whole)
+        self._judge(run)
+
+    def _judge(self, run: Path) -> None:
+        judge(self.report, run, history(self._rose, run.name), self._whole)
         if self._ground.warm:
             self._judge_starts(run)
 
@@ -69,12 +81,10 @@ class Killer:
         ]
         self.report.expect(len(failed) <= self._struck, f"{run.name}: {self._struck} tasks were killed: {failed}")
 
-    def _history(self, run: Path) -> dict[str, Any]:
-        return history(self._rose, run.name)
-
     def _session(self, run: Path) -> int | None:
         """One session, killed or not; its exit code where it ended by itself."""
-        session = Session(self._rose, *self._arguments(run))
+        self._clear(run)
+        session = self._started(run)
         self.report.count("sessions")
         if self._seed.random() < 0.7:
             session.has_recorded(run)
@@ -86,15 +96,18 @@ class Killer:
                 return None
         return self._ended(run, session.process.wait(300))
 
-    def _arguments(self, run: Path) -> tuple[str, ...]:
+    def _clear(self, run: Path) -> None:
+        """Make room for a new run where a session died before there was one."""
         if run.exists() and not (run / "plan.json").exists():  # killed before there was a run
             refused = self._rose("resume", run.name)
             self.report.expect(refused.code == 2, f"resume of nothing ended with {refused.code}: {refused.err}")
             self.report.count("that never began")
             shutil.rmtree(run)
+
+    def _started(self, run: Path) -> Session:
         if run.exists():
-            return ("resume", run.name)
-        return ("run", "campaign.yaml", "--run-dir", run.name, *self._ground.options)
+            return Session(self._rose, "resume", run.name)
+        return Session(self._rose, "run", "campaign.yaml", "--run-dir", run.name, *self._ground.options)
 
     def _ended(self, run: Path, code: int) -> int:
         """1: a task was killed more often than it may be retried; 5: a part of the pilot was hit. Both can go on."""
@@ -110,13 +123,13 @@ class Killer:
             targets = self._tasks(session, name) if kind == "task" else servers_of(name or "-")
             if not targets:
                 return False
-            _kill(self._seed.choice(targets))
+            kill(self._seed.choice(targets))
             self._struck += kind == "task"
         else:
             session.freeze()
             if name is not None and kind != "rose":
                 for pid in processes_of(name) if kind == "everything" else watchdogs_of(name):
-                    _kill(pid)
+                    kill(pid)
             session.kill()
             if self._seed.random() < 0.2:
                 self._look(run)
@@ -140,7 +153,7 @@ class Killer:
             time.sleep(self._seed.uniform(0, 1))
 
 
-def _kill(pid: int) -> None:
+def kill(pid: int) -> None:
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
 

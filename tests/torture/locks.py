@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def race(folder: Path, seed: random.Random, races: int) -> Report:
     """Several `rose resume` at once, again and again: each time one works, the others say who and exit with 4."""
     report = Report("resume, several at once")
-    rose = write_campaign(folder, max_iter=6)
+    rose = write_campaign(folder, max_iter=4)
     whole = whole_history(rose)
     run = interrupted_run(rose, 5)
     for _ in range(races):

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """A process of rose that works on `run`, leader of a group of its own."""
+    """A process of rose that works on a run, leader of a group of its own; or another Python `program` that does."""
 
-    def __init__(self, rose: Rose, *arguments: str, **variables: str) -> None:
+    def __init__(self, rose: Rose, *arguments: str, program: str = "", **variables: str) -> None:
         self._log = (rose.folder / "sessions.log").open("ab")
+        words = ["-m", "rose_cli", *arguments, "--output", "quiet"] if not program else [program, *arguments]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "rose_cli", *arguments, "--output", "quiet"],
+            [sys.executable, *words],
             cwd=rose.folder,
             env={**os.environ, "PYTHONPATH": str(REPOSITORY), **variables},
             stdin=subprocess.DEVNULL,

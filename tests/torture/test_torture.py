@@ -10,6 +10,7 @@ import pytest
 
 from tests.torture.campaign import WARM
 from tests.torture.clocks import run_out_of_wall_time, set_the_clock, sleep_through_wall_time, suspend
+from tests.torture.decisions import kill_who_decides
 from tests.torture.full_disk import cannot_mount, fill_the_disk
 from tests.torture.job_end import end_jobs
 from tests.torture.journal_faults import open_every_fault, resume_from_faults
@@ -18,7 +19,9 @@ from tests.torture.load import crowd
 from tests.torture.locks import meet_left_locks, race
 from tests.torture.moves import copy_between_sessions, move_between_sessions, purge_between_sessions
 from tests.torture.nasty import fill_the_workspace, misbehave, remove_the_run
+from tests.torture.race import kill_a_race
 from tests.torture.shim import missing
+from tests.torture.steering import steer_and_kill
 from tests.torture.system_calls import fail_system_calls
 
 if TYPE_CHECKING:
@@ -37,6 +40,21 @@ def test_kill_9_at_random_moments(tmp_path: Path) -> None:
 
 def test_kill_9_of_warm_tasks_and_their_servers(tmp_path: Path) -> None:
     report = kill_again_and_again(tmp_path, random.Random(5), kills=12, ground=WARM)
+    assert report.findings == [], report.line()
+
+
+def test_kill_9_of_a_program_that_decides(tmp_path: Path) -> None:
+    report = kill_who_decides(tmp_path, random.Random(4), kills=5)
+    assert report.findings == [], report.line()
+
+
+def test_kill_9_of_a_race_in_which_learners_are_pruned(tmp_path: Path) -> None:
+    report = kill_a_race(tmp_path, random.Random(4), kills=4)
+    assert report.findings == [], report.line()
+
+
+def test_kill_9_while_values_are_set_and_learners_added(tmp_path: Path) -> None:
+    report = steer_and_kill(tmp_path, random.Random(4), kills=4)
     assert report.findings == [], report.line()
 
 

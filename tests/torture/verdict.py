@@ -68,16 +68,51 @@ def key_of(event: dict[str, Any]) -> tuple[str, ...]:
 
 def finished_twice(run: Path) -> list[str]:
     """Steps that were started again after their success was in the journal."""
-    done, again = set(), []
+    done: set[tuple[Any, ...]] = set()
+    again = []
     for event in events_of(run):
         step = tuple(event.get(key) for key in ("learner", "iteration", "task", "replica"))
         if event["event"] == "attempt_succeeded":
             done.add(step)
         elif event["event"] == "learner_stopped" and event["learner"]:  # a finish that has begun starts over
             done = {step for step in done if step[0] or not step[1]}
+        elif event["event"] == "learner_reopened" and (first := event.get("from_iteration")) is not None:
+            done = {step for step in done if step[0] != event["learner"] or step[1] < first}
         elif event["event"] == "attempt_started" and step in done:
             again.append(f"finished step ran again: {step}")
     return again
+
+
+def decided_again(run: Path) -> list[str]:
+    """What was decided although the journal had the decision, and attempts of learners that had stopped."""
+    known: set[tuple[Any, ...]] = set()
+    wrong = []
+    for event in events_of(run):
+        kind, learner = event["event"], event.get("learner")
+        if kind in ("step_decided", "decision_made"):
+            decision = (learner, kind, event["iteration"], event.get("task"))
+            if decision in known:
+                wrong.append(f"decided again: {decision}")
+            known.add(decision)
+        elif kind == "learner_stopped":
+            known.add((learner, "has stopped"))
+        elif kind == "attempt_started" and (learner, "has stopped") in known:
+            wrong.append(f"'{learner}' had stopped, and ran {event['task']} in iteration {event['iteration']}")
+        elif kind in ("learner_reopened", "plan_changed"):
+            known = {each for each in known if not _is_open_again(each, event)}
+    return wrong
+
+
+def _is_open_again(known: tuple[Any, ...], event: dict[str, Any]) -> bool:
+    """Whether something counts no longer: the end of a reopened learner and with it of the campaign, and decisions of
+    iterations that run again. A changed plan forgets decisions on steps that have not begun."""
+    learner, kind, *place = known
+    if event["event"] == "plan_changed":
+        return bool(kind == "step_decided" or learner == "")
+    if kind == "has stopped":
+        return learner in ("", event["learner"])
+    first = event.get("from_iteration")
+    return bool(learner == event["learner"] and first is not None and place[0] >= first)
 
 
 def overlaps(run: Path) -> list[str]:
@@ -140,4 +175,10 @@ def _command(pid: int) -> str:
 def judge(report: Report, run: Path, found: dict[str, Any], expected: dict[str, Any]) -> None:
     """The verdict on a run that was brought to its end."""
     report.expect(found == expected, f"{run.name}: the history differs: {found} instead of {expected}")
-    report.findings += [f"{run.name}: {what}" for what in (*finished_twice(run), *overlaps(run), *left_running(run))]
+    judge_marks(report, run)
+
+
+def judge_marks(report: Report, run: Path) -> None:
+    """The verdict on all but the history."""
+    found = (*finished_twice(run), *decided_again(run), *overlaps(run), *left_running(run))
+    report.findings += [f"{run.name}: {what}" for what in found]

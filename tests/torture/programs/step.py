@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -17,19 +18,27 @@ import time
 from pathlib import Path
 
 LEARNER, TASK = os.environ.get("ROSE_LEARNER", "of the campaign"), os.environ["ROSE_TASK"]
-ITERATION, REPLICA = int(os.environ.get("ROSE_ITERATION", "0")), int(os.environ["ROSE_REPLICA"])
+ITERATION, REPLICA = int(os.environ.get("ROSE_ITERATION", "0")), int(os.environ["ROSE_REPLICA_INDEX"])
 SHARED = Path(os.environ["ROSE_SHARED"])
 ATTEMPT = int(os.environ["ROSE_ATTEMPT"])
 WARM = "colorsys" in sys.modules  # which only a server of warm starts imports
 PAUSE_SECONDS = float(os.environ.get("TORTURE_PAUSE", "0.02"))
 
 BEFORE = {
-    "simulation": ("active_learn", ITERATION - 1),
-    "training": ("simulation", ITERATION),
-    "active_learn": ("training", ITERATION),
-    "criterion": ("active_learn", ITERATION),
-    "gather": ("criterion", ITERATION),
+    "simulation": [("active_learn", ITERATION - 1), ("simulation", ITERATION - 1)],
+    "training": [("simulation", ITERATION)],
+    "active_learn": [("training", ITERATION), ("simulation", ITERATION)],
+    "criterion": [("active_learn", ITERATION)],
+    "criterion-3": [("active_learn", ITERATION)],
+    "gather": [
+        ("criterion", ITERATION),
+        ("active_learn", ITERATION),
+        ("simulation", ITERATION),
+        ("simulation", ITERATION - 1),  # where a learner ends between two iterations
+    ],
+    "polish": [("active_learn", ITERATION)],
 }
+"""What a link is made of: the links of the first of these tasks that has run."""
 
 
 def log(what: str) -> None:
@@ -56,13 +65,15 @@ def links_before() -> list[Path]:
         return sorted(Path(os.environ["ROSE_RUN"]).glob("learners/*/workspace/links/gathered"))
     if TASK == "bootstrap":
         return [SHARED / "links/0.pool.0"]
-    task, iteration = ("bootstrap", 0) if TASK == "simulation" and ITERATION == 0 else BEFORE[TASK]
-    return sorted(Path("links").glob(f"{iteration}.{task}.*[0-9]"))
+    before = [("bootstrap", 0)] if TASK == "simulation" and ITERATION == 0 else BEFORE[TASK]
+    found = (sorted(Path("links").glob(f"{iteration}.{task}.*[0-9]")) for task, iteration in before)
+    return next((links for links in found if links), [])
 
 
 def link() -> str:
     before = links_before()
-    parts = [LEARNER, TASK, str(ITERATION), str(REPLICA), os.environ["ROSE_SEED"], *sys.argv[1:]]
+    replica = os.environ["ROSE_REPLICA"]
+    parts = [LEARNER, TASK, str(ITERATION), str(REPLICA), replica, os.environ["ROSE_SEED"], *sys.argv[1:]]
     parts += [path.read_text() for path in before]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -75,6 +86,14 @@ def give(value: str) -> None:
             file.flush()
 
 
+def report(text: str, value: float) -> None:
+    """What conditions, replicas and criteria of the campaign are made of."""
+    copies = 1 + int(text[13], 16) % 3
+    found = {"copies": copies, "names": [f"{letter}-{ITERATION}" for letter in "ab\u00fc"[:copies]], "distance": value}
+    if TASK in ("simulation", "training"):
+        Path(os.environ["ROSE_RESULT"]).write_text(json.dumps(found if TASK == "simulation" else {"weight": value}))
+
+
 def catch(code: int) -> None:
     """End like a program that saves what it has."""
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU):
@@ -85,7 +104,7 @@ def main() -> None:
     if "TORTURE_CATCH" in os.environ:
         catch(int(os.environ["TORTURE_CATCH"]))
     Path("links").mkdir(exist_ok=True)
-    hold("lock.workspace", fcntl.LOCK_SH if TASK == "training" else fcntl.LOCK_EX)
+    hold("lock.workspace", fcntl.LOCK_SH if TASK in ("training", "polish") else fcntl.LOCK_EX)
     hold(f"lock.{TASK}.{REPLICA}", fcntl.LOCK_EX)
     log("start")
     with Path("starts").open("a") as file:
@@ -104,6 +123,7 @@ def main() -> None:
     temporary.replace("links/gathered" if TASK == "gather" else f"links/{ITERATION}.{TASK}.{REPLICA}")
     value = int(text[:13], 16) / 16**13
     print(value)
+    report(text, value)
     if TASK in ("active_learn", "criterion"):
         give(repr(value))
     log("end")
