@@ -48,7 +48,7 @@ PATIENCE_SECONDS = 60.0
 """How long a session may take to answer: it looks twice a second, and compiles the campaign."""
 
 LOCK_SECONDS = 10.0
-"""How long another command may hold the lock of a run that is not running."""
+"""How long the lock of a run may change hands before this command gives up."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def _change(info: RunInfo, wanted: Wanted, *, dry_run: bool) -> ExitCode:
         if campaign_has_changed(info.directory, info.plan):
             file = short_path(Path(info.plan.campaign_file))
             notice(f"'{file}' has changed since this run was started: the next resume applies that")
-        return _sent(info, wanted) if info.alive else _at_rest(info.directory, wanted)
+        return _carried_out(info, wanted)
     except UnchangedError as error:
         for line in (error.message, *error.hints):
             notice(line)
@@ -171,24 +171,40 @@ def _tell(what: str, lines: Sequence[str]) -> None:
         notice(f"  {line}")
 
 
+def _carried_out(info: RunInfo, wanted: Wanted) -> ExitCode:
+    """By the session that works on the run, else by this command: sessions may end and begin meanwhile."""
+    directory, request, end = info.directory, "", time.monotonic() + LOCK_SECONDS
+    try:
+        while True:
+            if _may_be_running(directory):
+                request = request or _send(info, wanted)
+                if (answer := _awaited(directory, request)) is not None:
+                    return _told(answer)
+            try:
+                return _at_rest(directory, wanted, request)
+            except RunLockedError:  # by a session that has begun meanwhile, or by a command for a moment
+                if time.monotonic() > end and not _may_be_running(directory):
+                    raise
+            time.sleep(POLL_SECONDS)
+    except BaseException:
+        if request and set_requests.withdraw(directory.requests, request):
+            notice("request withdrawn: no session has seen it")
+        raise
+
+
 # --- a run that is running -----------------------------------------------------------------------------------------
 
 
-def _sent(info: RunInfo, wanted: Wanted) -> ExitCode:
-    """Ask the session, and wait for what it says."""
-    directory = info.directory
+def _send(info: RunInfo, wanted: Wanted) -> str:
+    """Ask the session; the id of the request."""
+    folder = info.directory.requests
     try:
-        request = set_requests.send(directory.requests, wanted.request(info.state.run_id))
+        return set_requests.send(folder, wanted.request(info.state.run_id))
     except OSError as error:
-        raise RunDirectoryError(f"cannot write a request to '{directory.requests}': {error.strerror}") from error
-    try:
-        answer = _awaited(directory, request)
-    except BaseException:
-        if set_requests.withdraw(directory.requests, request):
-            notice("request withdrawn: no session has seen it")
-        raise
-    if answer is None:
-        return _at_rest(directory, wanted, request)
+        raise RunDirectoryError(f"cannot write a request to '{folder}': {error.strerror}") from error
+
+
+def _told(answer: set_requests.Answer) -> ExitCode:
     if not answer.is_applied:
         _refuse(answer)
     _tell("applied", answer.lines)
@@ -235,7 +251,7 @@ def _may_be_running(directory: RunDirectory) -> bool:
 
 def _at_rest(directory: RunDirectory, wanted: Wanted, request: str = "") -> ExitCode:
     """Under the lock of the run. `request`: one that a session got, which may have carried it out before it ended."""
-    with _locked(directory):
+    with RunLock.acquire(directory.path):
         plan = load_plan(directory.plan)
         refuse_links(directory, [learner.name for learner in plan.learners])
         state = initial_state(plan, directory.journal)
@@ -269,14 +285,3 @@ def _applied(where: RunLocation, journal: JournalFile, wanted: Wanted, request: 
     if changed := altered(state, checksums(where.directory)):
         raise refusal(where.directory, changed)
     return apply_at_rest(where, journal, wanted.request(state.run_id, request)).lines
-
-
-def _locked(directory: RunDirectory) -> RunLock:
-    end = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            return RunLock.acquire(directory.path)
-        except RunLockedError:
-            if time.monotonic() > end:
-                raise
-        time.sleep(POLL_SECONDS)

@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rose_cli.commands import steer
+from rose_cli.run_info import read_run
+from rose_cli.runs.directory import RunDirectory
+from rose_cli.util.errors import ExitCode
 from tests.conftest import PATIENCE, wait_until
 
 if TYPE_CHECKING:
@@ -183,6 +187,21 @@ def test_a_request_that_nobody_waits_for_is_carried_out_by_the_next_session(gate
     assert {name: each["iterations_done"] for name, each in gated.learners("r").items()} == {"a": 1, "b": 1}
     assert len(changes(gated)) == 1
     assert all(name.endswith(".answer") for name in requests(gated)), "for whoever asked, for an hour"
+
+
+@pytest.mark.parametrize("looked_in_time", [True, False], ids=["asked the first one", "found no session"])
+def test_a_session_that_begins_meanwhile_carries_it_out(
+    looked_in_time: bool, gated: Rose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks sees that there is no session, or that the one it asked is gone, and meets the lock of the next."""
+    process, looks, look = start(gated), iter([looked_in_time, False]), steer._may_be_running
+    monkeypatch.setattr(steer, "_may_be_running", lambda directory: next(looks, True) and look(directory))
+    info = read_run(RunDirectory(gated.folder / "r"))
+    settings = steer._words(info).given(["train.--lr=0.2"], [])
+    assert steer._carried_out(info, steer.Wanted(settings, settings)) == ExitCode.OK
+    assert (len(changes(gated)), requests(gated)) == (1, [])
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=PATIENCE)
 
 
 def test_a_run_that_is_not_running_has_the_values_at_once(gated: Rose) -> None:
