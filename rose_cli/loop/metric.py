@@ -360,8 +360,13 @@ class MetricFile:
     def why_stale(self, plan: LearnerPlan, state: LearnerState, run_started: float | None) -> str:
         """Where a file comes from that no successful attempt of this iteration has written, and what to do."""
         end, written = metric_end(self._path, inside=self._inside), self.written()
-        origins = (each for each in reversed(state.file_origins) if each.criterion == self.criterion)
+        origins = [each for each in reversed(state.file_origins) if each.criterion == self.criterion]
         origin = next((each for each in origins if end and each.signature == end.signature), None)
+        number = len(state.iterations)
+        writer = next((each.task for each in origins if each.iteration == number and not each.failed), None)
+        if origin is None and writer is not None:
+            message = f"'{self.name}' has changed since '{writer}' wrote it in this iteration{_age(written)}, and by no"
+            return f"{message} attempt in the journal; `rose resume` with `--from-iteration {number}` writes it again"
         if origin is not None and origin.failed:
             where = f"an attempt of '{origin.task}' wrote it in iteration {origin.iteration}, and failed"
         elif origin is not None:

@@ -314,6 +314,10 @@ def test_where_a_file_comes_from_is_said(place: Place, file: MetricFile) -> None
     assert why(file, of[1]).startswith(f"{start}it is from iteration 3 (")
     assert why(file, of[0], of[1]).startswith(f"{start}it is from iteration 3"), "the first who wrote it"
     assert why(file, FileOrigin("other", 3, "s", False)).startswith(f"{start}no successful attempt wrote it (")
+    changed = why(file, FileOrigin("other", 0, "s", False))
+    assert changed.startswith("'m.txt' has changed since 's' wrote it in this iteration (")
+    assert "`--from-iteration 0`" in changed
+    assert why(file, FileOrigin("other", 0, "s", True)).startswith(f"{start}no successful attempt wrote it (")
     for target, is_it in (("m.txt", True), ("./x/../m.txt", True), ("m", False), ("x", False)):
         brought = why(file, files=(FilePlan("/x", target, False, False),))
         assert (
