@@ -29,6 +29,8 @@ class Killer:
     """Brings one run after the other to its end, and kills on the way there."""
 
     attack = "kill -9"
+    most_events = 60
+    """Of which a session records some before it is killed: on a busy machine, time alone kills only its start."""
     kinds: tuple[str, ...] = _KINDS
 
     def __init__(self, folder: Path, seed: random.Random, kills: int, ground: Ground = LOCAL) -> None:
@@ -87,7 +89,7 @@ class Killer:
         session = self._started(run)
         self.report.count("sessions")
         if self._seed.random() < 0.7:
-            session.has_recorded(run)
+            session.has_recorded(run, self._seed.randint(1, self.most_events))
         while self._left > 0:
             code = session.ended_within(self._seed.uniform(0.02, _LONGEST_SECONDS + self._ground.start_seconds))
             if code is not None:

@@ -54,6 +54,7 @@ def kill_a_race(folder: Path, seed: random.Random, kills: int) -> Report:
 
 class _Killer(Killer):
     attack = "kill -9, sweep and prune"
+    most_events = 30
 
     def _written(self, folder: Path) -> Rose:
         rose = Rose(folder)

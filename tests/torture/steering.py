@@ -70,6 +70,7 @@ class Asked:
 
 class _Killer(Killer):
     attack = "kill -9, rose set and rose add"
+    most_events = 30
 
     def _written(self, folder: Path) -> Rose:
         rose = Rose(folder)
